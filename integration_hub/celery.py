@@ -12,7 +12,7 @@ from celery import Celery
 from celery.signals import worker_init
 from django.core.management.base import CommandError
 
-from sync.execution.background_sender import BackgroundSender, SenderOfProcess
+from sync.execution.background_sender import BackgroundSender, ProcessSender
 
 # Before the application is made, which reads the settings of the Django project that it names.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
@@ -27,14 +27,14 @@ _EXPIRES_SECONDS = 60.0  # by then a worker has found the delivery in the databa
 
 def send_deliveries(delivery_ids: Iterable[int]) -> None:
     """Let a Celery worker run deliveries. Never waits and never raises: a thread of this process sends the messages."""
-    _sender.get().submit(delivery_ids)
+    _sender.get_sender().submit(delivery_ids)
 
 
 def _send(delivery_ids: list[int]) -> None:
     app.send_task(DELIVER, [delivery_ids], expires=_EXPIRES_SECONDS, retry=False)
 
 
-_sender = SenderOfProcess(lambda: BackgroundSender("the broker", _send, _MAX_TOGETHER))
+_sender = ProcessSender(lambda: BackgroundSender("the broker", _send, _MAX_TOGETHER))
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]

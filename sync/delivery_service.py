@@ -11,14 +11,14 @@ from django.utils import timezone
 from audit.entries.append import NewEntry, append_entries
 from audit.entries.stream_heads import StreamHead
 from database.write_batch import WriteBatch
-from sync.attempts.event_outcome import outcome_of, outcome_when_opened
-from sync.attempts.waiters import wait, waiting_for
-from sync.deliveries.creation import Opening, open_deliveries, plan_ways
-from sync.deliveries.event_state import refresh_events
-from sync.deliveries.ordering import next_of_subject
-from sync.deliveries.retry_now import due_again
-from sync.deliveries.routes import Way
-from sync.execution.executor import Place, defer, reserve, wake
+from sync.attempts.event_outcome import initial_outcome, load_event_outcome
+from sync.attempts.waiters import wait_for_outcome, waiting_for
+from sync.deliveries.creation import OpenedDeliveries, open_deliveries, resolve_routes
+from sync.deliveries.event_state import refresh_event_states
+from sync.deliveries.ordering import find_next_of_subject
+from sync.deliveries.redelivery import retry_event
+from sync.deliveries.routes import ResolvedRoute
+from sync.execution.executor import ReservedSlot, defer_to_workers, reserve_slots, run_in_this_process
 from sync.models import Delivery
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import PendingAnswer
@@ -36,7 +36,9 @@ def give_up_what_must_not_go_on(event: Event) -> list[Delivery]:
         .select_related("route", "event")
         .order_by("pk")
     )
-    stopped = [each for each in retrying.select_for_update(of=("self",)) if not each.route.goes_on]
+    stopped = [
+        each for each in retrying.select_for_update(of=("self",)) if not each.route.retries_after_answer
+    ]
     now = timezone.now()
     Delivery.objects.filter(pk__in=[each.pk for each in stopped]).update(
         state=State.DEAD, due_at=None, settled_at=now
@@ -55,62 +57,62 @@ class Begun:
     def __init__(self, seconds: float, *, at_once: bool) -> None:
         self._at_once = at_once
         self._until = time.monotonic() + seconds
-        self._places: list[Place] = reserve() if seconds > 0 else []
-        self._ways: list[Way] = []
-        self._opening = Opening()
+        self._places: list[ReservedSlot] = reserve_slots() if seconds > 0 else []
+        self._ways: list[ResolvedRoute] = []
+        self._opening = OpenedDeliveries()
 
     def plan(self, event: Event) -> EventOutcome | None:
         """Before the event is stored: where it goes, and its outcome where nobody will wait for it.
 
         Without a place nobody waits: a worker will find it. Nor where a way is paused: what goes there is kept.
         """
-        self._ways = plan_ways(event)
+        self._ways = resolve_routes(event)
         if self._places and self._ways and not any(each.is_paused for each in self._ways):
-            self._places += reserve(len(self._ways) - 1)
+            self._places += reserve_slots(len(self._ways) - 1)
             return None
         self._at_once = False
-        return outcome_when_opened(event, [each.route.commercial for each in self._ways])
+        return initial_outcome(event, [each.route.commercial for each in self._ways])
 
     def open(self, event: Event, batch: WriteBatch) -> list[NewEntry]:
         """Add the event's deliveries to the batch that stores it; returns their audit entries. May be asked again."""
         ready = len(self._ready()) if self._at_once else 0
-        self._opening = open_deliveries(event, self._ways, at_once=ready)
+        self._opening = open_deliveries(event, self._ways, max_claims=ready)
         batch.insert(*self._opening.rows)
-        return self._opening.happenings
+        return self._opening.audit_entries
 
     def committed(self, heads: Mapping[str, StreamHead]) -> None:
         """Remember where the streams end, for whoever settles."""
-        claims = [replace(claim, heads=heads) for claim in self._opening.claims]
+        claims = [replace(claim, stream_heads=heads) for claim in self._opening.claims]
         self._opening = replace(self._opening, claims=claims)
 
     def start(self) -> None:
         """After that commit, where nobody waits: a worker delivers."""
-        defer(self._opening.waiting)
+        defer_to_workers(self._opening.unclaimed_ids)
 
     def wait(self, event: Event, say: Callable[[EventOutcome], T], *, with_entity: bool = False) -> T:
         """After that commit: deliver, wait for the end, and keep what `say` makes of it."""
         with waiting_for(event.pk, say) as waiter:
             self._start()
-            is_done = wait(event.pk, waiter, self._until)
-            if waiter.kept is not None:
-                return cast(T, waiter.kept)
+            is_done = wait_for_outcome(event.pk, waiter, self._until)
+            if waiter.stored_answer is not None:
+                return cast(T, waiter.stored_answer)
         return _kept(say(waiter.outcome or _outcome(event, is_done=is_done, with_entity=with_entity)))
 
-    def _ready(self) -> list[Place]:
-        return [each for each in self._places if each.begins_now]
+    def _ready(self) -> list[ReservedSlot]:
+        return [each for each in self._places if each.starts_at_once]
 
     def _start(self) -> None:
         """Each in a place of its own: what was claimed runs while its lease does, whatever becomes of the others."""
         for place, claim in zip(self._ready(), self._opening.claims, strict=False):
-            place.start(claim)
+            place.start_claim(claim)
         self.close()
-        if not wake(self._opening.waiting):
-            defer(self._opening.waiting)
+        if not run_in_this_process(self._opening.unclaimed_ids):
+            defer_to_workers(self._opening.unclaimed_ids)
 
     def close(self) -> None:
         """Give back the places that were not used."""
         for each in self._places:
-            each.give_back()
+            each.release_slot()
 
 
 class Deliveries:
@@ -122,23 +124,23 @@ class Deliveries:
 
     def deliver_again(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
         """For a webhook that came again: what becomes due by that, and whatever is open, is waited for."""
-        due_again(event)
+        retry_event(event)
         pending = list(event.deliveries.filter(state=State.PENDING).values_list("pk", "due_at"))
         waiting = tuple(pk for pk, due_at in pending if due_at is not None)
         if len(waiting) < len(pending):  # its source or a route is paused: nobody waits for that
-            defer(waiting)
-            return outcome_of(event, with_entity=with_entity)
+            defer_to_workers(waiting)
+            return load_event_outcome(event, with_entity=with_entity)
         until = time.monotonic() + seconds
         with waiting_for(event.pk) as waiter:
-            if seconds <= 0 or not wake(waiting):
-                defer(waiting)
-                return outcome_of(event, with_entity=with_entity)
-            is_done = wait(event.pk, waiter, until)
+            if seconds <= 0 or not run_in_this_process(waiting):
+                defer_to_workers(waiting)
+                return load_event_outcome(event, with_entity=with_entity)
+            is_done = wait_for_outcome(event.pk, waiter, until)
         return _outcome(event, is_done=is_done, with_entity=with_entity)
 
     def outcome(self, event: Event) -> EventOutcome:
         """What became of the event so far."""
-        return outcome_of(event)
+        return load_event_outcome(event)
 
 
 def _kept(pending_answer: T) -> T:
@@ -149,7 +151,7 @@ def _kept(pending_answer: T) -> T:
 def _outcome(event: Event, *, is_done: bool, with_entity: bool) -> EventOutcome:
     if is_done:
         _give_up(event)
-    return outcome_of(event, with_entity=with_entity)
+    return load_event_outcome(event, with_entity=with_entity)
 
 
 def _give_up(event: Event) -> None:
@@ -159,6 +161,6 @@ def _give_up(event: Event) -> None:
     with transaction.atomic():
         stopped = give_up_what_must_not_go_on(event)
         if stopped:
-            refresh_events([event.pk])
-    followers = [next_of_subject(each) for each in stopped]
-    wake(each for each in followers if each is not None)
+            refresh_event_states([event.pk])
+    followers = [find_next_of_subject(each) for each in stopped]
+    run_in_this_process(each for each in followers if each is not None)

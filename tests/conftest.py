@@ -10,7 +10,7 @@ from django.db import connection, connections
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from sync.execution.executor import run_due
+from sync.execution.executor import run_due_deliveries
 from tests.support.database.template_database import copied_database
 from tests.support.hub import SIGNING_SECRET, Hub
 from tests.support.simultaneous_webhooks import Together
@@ -84,7 +84,7 @@ def hub(database: None, _services: tuple[IdentityService, ShopService]) -> Itera
 def together(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Together]:
     """Sends webhooks at the same time; what was sent is delivered in the end."""
     yield Together(hub, monkeypatch)
-    run_due()
+    run_due_deliveries()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
-from sync.models import Alarm, AlarmKind, TellingState
+from sync.models import Alarm, AlarmKind, NotificationState
 from sync.monitoring.alarm_texts import AlarmWords, words_of
 
 # The page to act on, by the subject or kind of the alarm: URL name, query, permission, label of the link.
@@ -99,7 +99,7 @@ def notification_lines(alarm: Alarm) -> list[SafeString]:
         format_html(
             "{}: {} {} {} {}",
             notification,
-            TellingState(notification.state).label,
+            NotificationState(notification.state).label,
             render_time(notification.told_at, ""),
             ngettext("after %(count)d try", "after %(count)d tries", notification.tries)
             % {"count": notification.tries}

@@ -18,12 +18,19 @@ from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
 from console.deliveries.held_groups import describe_held, held_deliveries, list_held_groups
 from console.permissions import CONTENTS, MAY_APPROVE
 from sync.models import Delivery, Replay, Route
-from sync.operations.held_deliveries import LARGEST, AlreadyDecided, Decided, Decision, NotDecidable, decide
+from sync.operations.held_deliveries import (
+    MAX_DELIVERIES,
+    AlreadyDecided,
+    DecisionRefused,
+    DecisionResult,
+    HeldDecision,
+    decide_held,
+)
 
 MAX_LISTED = 100
 _MAX_SHOWN = 20
 _LIST = "admin:sync_delivery_changelist"
-_DECISION_VERBS = {Decision.APPROVE: "approved", Decision.CLOSE: "closed"}
+_DECISION_VERBS = {HeldDecision.APPROVE: "approved", HeldDecision.CLOSE: "closed"}
 
 
 # The selected deliveries, fixed until the page confirms them. The key becomes that of the decision, which the database
@@ -35,14 +42,14 @@ PENDING_DECISIONS = PendingStore("held_choices", max_values=10)
 class PendingDecision:
     """Keys of deliveries, and the decision to be confirmed for them."""
 
-    decision: Decision
+    decision: HeldDecision
     deliveries: tuple[int, ...]
 
 
 class HeldDecisionForm(forms.Form):
     """The decision, and the deliveries of one route that it is for."""
 
-    decision = forms.ChoiceField(choices=[(decision.value, decision.name) for decision in Decision])
+    decision = forms.ChoiceField(choices=[(decision.value, decision.name) for decision in HeldDecision])
     everything = forms.BooleanField(required=False)
     chosen = forms.TypedMultipleChoiceField(coerce=int, required=False)
 
@@ -81,18 +88,20 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
         rows = describe_held(waiting[:MAX_LISTED], with_contents=request.user.has_perm(CONTENTS))
         title = _("Held for approval: %(route)s") % {"route": route}
         context = {"title": title, "route": route, "rows": rows, "count": count}
-        return self.render_page(request, "console/deliveries/held_route.html", context | {"largest": LARGEST})
+        return self.render_page(
+            request, "console/deliveries/held_route.html", context | {"largest": MAX_DELIVERIES}
+        )
 
     def _store_selection(self, request: HttpRequest, route: Route) -> HttpResponseRedirect:
         self.require_permissions(request, MAY_APPROVE)
         form = HeldDecisionForm(request.POST)
         waiting = held_deliveries().filter(route=route).values_list("pk", flat=True)
         # Only deliveries that are still held can be chosen.
-        form.fields["chosen"].choices = [(key, key) for key in waiting[:LARGEST]]  # type: ignore[attr-defined]
+        form.fields["chosen"].choices = [(key, key) for key in waiting[:MAX_DELIVERIES]]  # type: ignore[attr-defined]
         keys: list[int] = []
         if form.is_valid():
             answer = form.cleaned_data
-            keys = list(waiting[:LARGEST]) if answer["everything"] else answer["chosen"]
+            keys = list(waiting[:MAX_DELIVERIES]) if answer["everything"] else answer["chosen"]
         if not keys:
             messages.error(request, "Choose deliveries that are still held.")
             return redirect("admin:sync_delivery_route", route.pk)
@@ -119,7 +128,7 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
         self, request: HttpRequest, key: UUID, choice: PendingDecision, reason: str
     ) -> HttpResponseRedirect:
         try:
-            decided = decide(
+            decided = decide_held(
                 choice.deliveries,
                 choice.decision,
                 by=require_staff_user(request),
@@ -129,7 +138,7 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
             )
         except AlreadyDecided as error:
             messages.warning(request, str(error))
-        except NotDecidable as error:
+        except DecisionRefused as error:
             messages.error(request, str(error))
             return redirect("admin:sync_delivery_decide", key)
         else:
@@ -155,7 +164,7 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
 def _pending_decision(request: HttpRequest, key: UUID) -> PendingDecision | None:
     """Return the decision; None if this person stored none under that key, or has used it."""
     values = PENDING_DECISIONS.get(request, key)
-    return None if values is None else PendingDecision(Decision(values[0]), tuple(values[1]))
+    return None if values is None else PendingDecision(HeldDecision(values[0]), tuple(values[1]))
 
 
 def _confirmation_context(key: UUID, choice: PendingDecision, form: ReasonForm) -> dict[str, Any]:
@@ -165,7 +174,7 @@ def _confirmation_context(key: UUID, choice: PendingDecision, form: ReasonForm) 
         .select_related("event__source", "commercial")[:_MAX_SHOWN]
     )
     count = held_deliveries().filter(pk__in=choice.deliveries).count()
-    is_approval = choice.decision is Decision.APPROVE
+    is_approval = choice.decision is HeldDecision.APPROVE
     deed = f"Approve {_count_text(count)}" if is_approval else f"Close {_count_text(count)} without sending"
     return {
         "title": f"{deed}?" if count else "Nothing of this is held any more",
@@ -183,6 +192,6 @@ def _count_text(count: int) -> str:
     return f"{count:,} deliver{'y' if count == 1 else 'ies'}"
 
 
-def _result_message(decision: Decision, decided: Decided) -> str:
+def _result_message(decision: HeldDecision, decided: DecisionResult) -> str:
     text = f"{_count_text(len(decided.deliveries))} {_DECISION_VERBS[decision]}."
-    return f"{text} {decided.skipped:,} not held any more." if decided.skipped else text
+    return f"{text} {decided.skipped_count:,} not held any more." if decided.skipped_count else text

@@ -12,24 +12,24 @@ from django.utils.translation import ngettext
 from console.settings.connections.limits import breaker_sentence
 from console.ui.formatting import render_time, time_until
 from sync.deliveries.blockers import (
-    Behind,
+    AllSlotsTaken,
     BehindDelivery,
     Blocker,
     BreakerOpen,
+    DeliveryContention,
     KilledProcesses,
-    NoFreeSlot,
-    Overdue,
+    OrderReason,
+    OverdueDelivery,
     PausedByPerson,
-    Surroundings,
     SwitchedOff,
-    blockers,
+    count_tries_left,
+    find_blockers,
     is_claim_expired,
     next_try_at,
-    tries_left,
-    who_must_act,
+    responsible_owner,
 )
-from sync.limits.breaker_status import Passing
-from sync.limits.circuit_breaker import ENOUGH
+from sync.limits.breaker_status import BreakerMode
+from sync.limits.circuit_breaker import SUCCESSES_TO_CLOSE
 from sync.models import Delivery
 from webhooks.catalogue.codes import Words
 from webhooks.models import Source
@@ -65,13 +65,13 @@ class DeliveryStatus:
     responsible_system: str
 
 
-def describe_status(row: Delivery, around: Surroundings) -> DeliveryStatus:
+def describe_status(row: Delivery, around: DeliveryContention) -> DeliveryStatus:
     """Return the status of a delivery as far as the database knows it."""
     next_at = next_try_at(row, around.clock)
     return DeliveryStatus(
         is_claim_expired=is_claim_expired(row, around.clock),
         blocker_sentences=tuple(
-            _blocker_sentence(blocker, around.clock) for blocker in blockers(row, around)
+            _blocker_sentence(blocker, around.clock) for blocker in find_blockers(row, around)
         ),
         next_at=next_at,
         next_try=time_until(next_at, around.clock),
@@ -92,19 +92,19 @@ def _blocker_sentence(blocker: Blocker, clock: datetime) -> Sentence:
             return text % {"number": number}
         case BehindDelivery(other, why):
             return format_html(_behind_sentence(why), _event_link(other))
-        case Overdue(since):
+        case OverdueDelivery(since):
             text = _("Nothing holds it back, yet it has been due since {}: see that a worker runs.")
             return format_html(text, render_time(since))
-        case BreakerOpen() | NoFreeSlot() | SwitchedOff():
+        case BreakerOpen() | AllSlotsTaken() | SwitchedOff():
             return _connection_sentence(blocker, clock)
 
 
-def _connection_sentence(blocker: BreakerOpen | NoFreeSlot | SwitchedOff, clock: datetime) -> Sentence:
+def _connection_sentence(blocker: BreakerOpen | AllSlotsTaken | SwitchedOff, clock: datetime) -> Sentence:
     match blocker:
         case BreakerOpen(connection):
             sentence = breaker_sentence(connection, clock)
             return format_html(_("{} is {}. No try is spent meanwhile."), connection.name, sentence)
-        case NoFreeSlot():
+        case AllSlotsTaken():
             return _no_free_slot_sentence(blocker)
         case SwitchedOff(connection):
             text = _("%(name)s is switched off: a try fails until an administrator switches it on.")
@@ -112,7 +112,7 @@ def _connection_sentence(blocker: BreakerOpen | NoFreeSlot | SwitchedOff, clock:
 
 
 def _pause_sentence(blocker: PausedByPerson) -> SafeString:
-    what = blocker.what
+    what = blocker.setting
     page, name = ("sync_route_change", _("The route"))
     if isinstance(what, Source):
         page, name = ("webhooks_source_change", what.name)
@@ -121,11 +121,11 @@ def _pause_sentence(blocker: PausedByPerson) -> SafeString:
     return format_html(text, link, name, render_time(what.paused_at), by, what.pause_reason)
 
 
-def _behind_sentence(why: Behind) -> str:
+def _behind_sentence(why: OrderReason) -> str:
     return {
-        Behind.RUNS: _("Behind {} about the same entity, which is being delivered."),
-        Behind.CLAIM_EXPIRED: _("Behind {} about the same entity, whose process may be gone."),
-        Behind.IS_OLDER: _("Behind {}, which is older: what is relayed goes in order."),
+        OrderReason.RUNS: _("Behind {} about the same entity, which is being delivered."),
+        OrderReason.CLAIM_EXPIRED: _("Behind {} about the same entity, whose process may be gone."),
+        OrderReason.IS_OLDER: _("Behind {}, which is older: what is relayed goes in order."),
     }[why]
 
 
@@ -134,9 +134,9 @@ def _event_link(other: Delivery) -> SafeString:
     return format_html('<a href="{}">{}</a>', page, other.event.reference)
 
 
-def _no_free_slot_sentence(blocker: NoFreeSlot) -> str:
+def _no_free_slot_sentence(blocker: AllSlotsTaken) -> str:
     text = _("%(name)s has as many deliveries as may run at once: %(used)s of %(limit)s.")
-    if blocker.breaker.passing is Passing.PROBES:
+    if blocker.breaker.mode is BreakerMode.PROBES:
         text = _(
             "%(name)s has as many deliveries as may run at once while it is tried again (%(successes)d of "
             "%(enough)d successes): %(used)s of %(limit)s."
@@ -146,12 +146,12 @@ def _no_free_slot_sentence(blocker: NoFreeSlot) -> str:
         "used": f"{blocker.used:,}",
         "limit": f"{blocker.limit:,}",
         "successes": blocker.breaker.successes,
-        "enough": ENOUGH,
+        "enough": SUCCESSES_TO_CLOSE,
     }
 
 
 def _tries_left_text(row: Delivery) -> Sentence:
-    left = tries_left(row)
+    left = count_tries_left(row)
     if left is None:
         return ""
     more = _("no further try")
@@ -164,6 +164,6 @@ def _responsible_system(row: Delivery) -> str:
     """Return the name of the system that must act on a failure; empty if nothing failed, or the delivery is open
     again.
     """
-    owner = who_must_act(row)
+    owner = responsible_owner(row)
     owners = {"sender": _("the sending system"), "identity": row.identity.name, "target": row.commercial.name}
     return {**owners, "hub": _("this hub")}.get(owner or "", "")

@@ -18,8 +18,8 @@ from console.base.forms import ReasonField
 from console.base.pending_store import PendingStore
 from console.permissions import MAY_CLOSE
 from sync.models import Delivery, Replay
-from sync.operations.held_deliveries import AlreadyDecided, Decided, NotDecidable
-from sync.operations.manual_closing import closable, close_by_hand
+from sync.operations.held_deliveries import AlreadyDecided, DecisionRefused, DecisionResult
+from sync.operations.manual_closing import close_manually, filter_closable
 from webhooks.models import Event
 
 # Keys of deliveries, fixed until the page confirms them. The key becomes that of the request, which the database
@@ -66,7 +66,7 @@ class ClosingPages(admin.ModelAdmin):  # type: ignore[type-arg]
             raise PermissionDenied
         event = get_object_or_404(Event, pk=pk)
         back = BackLink(reverse("admin:webhooks_event_change", args=[event.pk]), _("Event"))
-        rows = closable(Delivery.objects.filter(event=event)).values_list("pk", flat=True)
+        rows = filter_closable(Delivery.objects.filter(event=event)).values_list("pk", flat=True)
         return _closing_page(self.admin_site, request, tuple(rows), uuid4(), back)
 
 
@@ -90,7 +90,7 @@ def _closing_page(
     if request.method == "POST" and form.is_valid():
         return _carry_out(request, deliveries, form, key, back)
     # Deliveries that went on since they were selected are left out.
-    remaining = closable(Delivery.objects.filter(pk__in=deliveries)).order_by("pk")
+    remaining = filter_closable(Delivery.objects.filter(pk__in=deliveries)).order_by("pk")
     rows = list(remaining.select_related("event", "identity", "commercial")[:_MAX_LISTED])
     count = remaining.count()
     context = {
@@ -114,7 +114,7 @@ def _carry_out(
 ) -> HttpResponseRedirect:
     answer = form.cleaned_data
     try:
-        closed = close_by_hand(
+        closed = close_manually(
             deliveries,
             by=require_staff_user(request),
             reason=answer["reason"],
@@ -123,7 +123,7 @@ def _carry_out(
         )
     except AlreadyDecided:
         messages.warning(request, _("This was done already; nothing was done twice."))
-    except NotDecidable as error:
+    except DecisionRefused as error:
         messages.error(request, str(error))
     else:
         messages.success(request, _result_message(closed))
@@ -145,11 +145,13 @@ def _button_text(count: int) -> str:
     ) % {"count": f"{count:,}"}
 
 
-def _result_message(closed: Decided) -> str:
+def _result_message(closed: DecisionResult) -> str:
     count = len(closed.deliveries)
     text = ngettext(
         "%(count)s delivery marked as done by hand.", "%(count)s deliveries marked as done by hand.", count
     ) % {"count": f"{count:,}"}
-    if closed.skipped:
-        text += " " + _("%(count)s went on meanwhile and were left alone.") % {"count": f"{closed.skipped:,}"}
+    if closed.skipped_count:
+        text += " " + _("%(count)s went on meanwhile and were left alone.") % {
+            "count": f"{closed.skipped_count:,}"
+        }
     return text

@@ -10,8 +10,8 @@ from django.db.models import QuerySet
 from console.deliveries.delivery_status import DeliveryStatus, describe_status, expired_claim_words
 from console.ui.keyset import BY_RECEIVED_TIME, Cursor
 from console.ui.outcome_texts import explain_outcome, is_replayable
-from sync.deliveries.blockers import surroundings_of
-from sync.models import Attempt, Cause, Connection, Delivery, Erasure, Link, Route
+from sync.deliveries.blockers import load_contention_with
+from sync.models import Attempt, AttemptCause, Connection, Delivery, Erasure, Link, Route
 from webhooks.catalogue.codes import Words, is_about_identity
 from webhooks.models import Event, Source, State, erased_id, is_erased, pseudonym
 
@@ -207,21 +207,21 @@ def _delivery_values(events: Sequence[int]) -> list[tuple[Any, ...]]:
 def _replayed_events(deliveries: Iterable[tuple[Any, ...]]) -> set[int]:
     """Return the events of which a person requested an attempt."""
     owners = {key: event for key, event, *_ in deliveries}
-    tried = Attempt.objects.filter(delivery__in=list(owners), cause=Cause.REPLAY)
+    tried = Attempt.objects.filter(delivery__in=list(owners), cause=AttemptCause.REPLAY)
     return {owners[key] for key in tried.values_list("delivery", flat=True)}
 
 
 def _open_deliveries(query: EntityQuery) -> tuple[OpenDeliveryRow, ...]:
     same = Delivery.objects.open().filter(entity_id=query.entity_id, entity_type=query.entity_type)
     rows = list(same.select_related(*_RELATED).order_by("pk")[:MAX_OPEN])
-    around = surroundings_of(rows, rows)
+    around = load_contention_with(rows, rows)
     shown = []
     for row in rows:
         status = describe_status(row, around)
         words = (
             expired_claim_words()
             if status.is_claim_expired
-            else explain_outcome(row.state, row.code, row.system_of(row.code).name)
+            else explain_outcome(row.state, row.code, row.connection_of_code(row.code).name)
         )
         shown.append(OpenDeliveryRow(row, words, status))
     return tuple(shown)

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.ui.outcome_texts import render_pill
-from sync.models import ErasureState, Ground
+from sync.models import ErasureState, LegalGround
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
     ErasureState.ASKED: ("warn", "‖", gettext_lazy("Waits for a second administrator")),
@@ -16,12 +16,12 @@ _STATES: Mapping[str, tuple[str, str, object]] = {
     ErasureState.REFUSED: ("quiet", "⊘", gettext_lazy("Refused or withdrawn")),
 }
 _GROUNDS: Mapping[str, tuple[object, str]] = {
-    Ground.NOT_NEEDED: (gettext_lazy("The data is not needed any more"), "a"),
-    Ground.CONSENT: (gettext_lazy("The person withdrew consent"), "b"),
-    Ground.OBJECTION: (gettext_lazy("The person objects"), "c"),
-    Ground.UNLAWFUL: (gettext_lazy("The data was processed unlawfully"), "d"),
-    Ground.OBLIGATION: (gettext_lazy("A law obliges to erase"), "e"),
-    Ground.CHILD: (gettext_lazy("The data was collected from a child"), "f"),
+    LegalGround.NOT_NEEDED: (gettext_lazy("The data is not needed any more"), "a"),
+    LegalGround.CONSENT: (gettext_lazy("The person withdrew consent"), "b"),
+    LegalGround.OBJECTION: (gettext_lazy("The person objects"), "c"),
+    LegalGround.UNLAWFUL: (gettext_lazy("The data was processed unlawfully"), "d"),
+    LegalGround.OBLIGATION: (gettext_lazy("A law obliges to erase"), "e"),
+    LegalGround.CHILD: (gettext_lazy("The data was collected from a child"), "f"),
 }
 _ROW_LABELS: Mapping[str, object] = {
     "events": gettext_lazy("Events"),

@@ -24,13 +24,13 @@ from console.payloads.content import (
 from console.payloads.curl_command import build_curl_command
 from console.ui.formatting import short_duration
 from console.ui.outcome_texts import describe_code
-from sync.models import Attempt, Call, Delivery, Outcome
+from sync.models import Attempt, AttemptOutcome, Call, Delivery
 from webhooks.catalogue.codes import Words
 
 MAX_ATTEMPTS = 50
 MAX_WITH_CALLS = 20
 MAX_CALLS = 400
-_GOOD = (Outcome.SUCCEEDED, Outcome.UNCHANGED, Outcome.SUPERSEDED)
+_GOOD = (AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED, AttemptOutcome.SUPERSEDED)
 _DONE_TEXTS = {
     "created": gettext_noop("Record %(record)s created."),
     "updated": gettext_noop("Record %(record)s updated."),
@@ -88,12 +88,12 @@ class AttemptRow:
     @property
     def found_nothing(self) -> bool:
         """Return True if the entity did not exist and no record of it was found."""
-        return self.row.outcome == Outcome.UNCHANGED and not self.row.record_id
+        return self.row.outcome == AttemptOutcome.UNCHANGED and not self.row.record_id
 
     @property
     def action_text(self) -> str:
         """Return what was done to the record, or was tried; empty if there was nothing to do."""
-        text = (_DONE_TEXTS if self.row.outcome == Outcome.SUCCEEDED else _INTENDED_TEXTS).get(
+        text = (_DONE_TEXTS if self.row.outcome == AttemptOutcome.SUCCEEDED else _INTENDED_TEXTS).get(
             self.row.action, ""
         )
         return " ".join((_(text) % {"record": self.row.record_id}).split()) if text else ""
@@ -101,7 +101,7 @@ class AttemptRow:
 
 def system_name(delivery: Delivery, code: str) -> str:
     """Return the name of the connection that a code of this delivery is about."""
-    return delivery.system_of(code).name
+    return delivery.connection_of_code(code).name
 
 
 def attempts_by_delivery(

@@ -19,7 +19,7 @@ from console.ui.outcome_texts import (
     explain_pause,
     is_replayable,
 )
-from sync.deliveries.blockers import is_paused, surroundings
+from sync.deliveries.blockers import is_paused_by_person, load_contention
 from sync.models import Attempt, Delivery, FailureGroup, Replay
 from webhooks.catalogue.codes import Words
 from webhooks.models import Event, Receipt, State, is_erased
@@ -172,7 +172,7 @@ def _failure_group(event: Event, deliveries: tuple[DeliveryRow, ...]) -> Failure
     dead = next((delivery.row for delivery in deliveries if delivery.row.state == State.DEAD), None)
     if dead is None:
         return None
-    return FailureGroup.objects.filter(connection=dead.system_of(dead.code), code=dead.code).first()
+    return FailureGroup.objects.filter(connection=dead.connection_of_code(dead.code), code=dead.code).first()
 
 
 def _part_permissions(request: HttpRequest) -> dict[str, bool]:
@@ -224,7 +224,7 @@ def _delivery_rows(
 ) -> tuple[DeliveryRow, ...]:
     rows = list(event.deliveries.select_related(*_RELATED).order_by("id"))
     attempts = attempts_by_delivery(rows, may, now, missing) if may["attempts"] else {}
-    around = surroundings(rows)
+    around = load_contention(rows)
     shown = ((row, describe_status(row, around), tuple(attempts.get(row.pk, ()))) for row in rows)
     return tuple(
         DeliveryRow(row, _delivery_words(row, status, tries), status, tries) for row, status, tries in shown
@@ -236,11 +236,11 @@ def _delivery_words(row: Delivery, status: DeliveryStatus, tries: Sequence[Attem
         return expired_claim_words()
     if row.state == State.UNCHANGED and tries and tries[0].found_nothing and not is_erased(row.entity_id):
         return explain_absent_entity(
-            row.identity.name, row.commercial.name, is_left_alone=row.route.ignores_gone
+            row.identity.name, row.commercial.name, is_left_alone=row.route.ignores_deletion
         )
     return (
         explain_pause()
-        if is_paused(row)
+        if is_paused_by_person(row)
         else explain_outcome(row.state, row.code, system_name(row, row.code))
     )
 

@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext, ngettext
 
 from console.ui.keyset import BY_RECEIVED_TIME, Cursor, KeysetPage, PageRequest
-from sync.models import WAITING, Attempt, Delivery
+from sync.models import WAITING_STATES, Attempt, Delivery
 from sync.search.event_filter import EventFilter
 from webhooks.models import Event, State
 
@@ -44,7 +44,7 @@ def _annotate_deliveries(events: QuerySet[Event]) -> QuerySet[Any]:
     deliveries = Delivery.objects.filter(event=OuterRef("pk")).order_by()
     retried = deliveries.filter(state=State.RETRYING).order_by("due_at")
     deciding = deliveries.filter(code=OuterRef("code")).order_by("pk")
-    undue = deliveries.filter(state=OuterRef("state"), state__in=WAITING, due_at=None)
+    undue = deliveries.filter(state=OuterRef("state"), state__in=WAITING_STATES, due_at=None)
     paused = Q(route__paused_at__isnull=False) | Q(event__source__paused_at__isnull=False)
     replayed = Attempt.objects.filter(delivery__event=OuterRef("pk"), replay__isnull=False)
     return events.select_related("source").annotate(

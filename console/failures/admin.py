@@ -23,10 +23,10 @@ from console.failures.list_page import failure_tabs
 from console.permissions import MAY_CLOSE, MAY_TEND
 from console.ui.links import failed_events_query, replay_form_url
 from console.ui.outcome_texts import describe_failure, is_replayable
-from sync.models import Care, FailureGroup
-from sync.models.failure import dead_of
-from sync.operations.failure_decisions import Decider, decide_group, note_group
-from sync.operations.held_deliveries import LARGEST, NotDecidable
+from sync.models import FailureGroup, FailureGroupState
+from sync.models.failure import dead_deliveries_of
+from sync.operations.failure_decisions import DecisionMaker, decide_group, update_notes
+from sync.operations.held_deliveries import MAX_DELIVERIES, DecisionRefused
 
 _SAMPLE_SIZE = 5
 
@@ -82,12 +82,12 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         try:
             decide_group(
                 group,
-                Care(answer["decision"]),
+                FailureGroupState(answer["decision"]),
                 by=self._make_decider(request),
                 reason=answer["reason"],
                 until=form.ignored_until(timezone.now()),
             )
-        except NotDecidable as error:
+        except DecisionRefused as error:
             messages.error(request, str(error))
             return redirect("admin:sync_failuregroup_change", pk)
         if request.GET.get("replay") and request.user.has_perm("webhooks.replay_event"):
@@ -102,7 +102,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         form = FailureNotesForm(request.POST, group)
         if not form.is_valid():
             return self._detail_page(request, group, notes_form=form)
-        if note_group(group, form.to_values(), by=self._make_decider(request)):
+        if update_notes(group, form.to_values(), by=self._make_decider(request)):
             messages.success(request, _("Kept."))
         return redirect("admin:sync_failuregroup_change", pk)
 
@@ -112,7 +112,11 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         POST only.
         """
         group = self._get_group(request, pk, MAY_CLOSE)
-        keys = list(dead_of(group).order_by("settled_at", "pk").values_list("pk", flat=True)[:LARGEST])
+        keys = list(
+            dead_deliveries_of(group)
+            .order_by("settled_at", "pk")
+            .values_list("pk", flat=True)[:MAX_DELIVERIES]
+        )
         if keys:
             return redirect("admin:sync_failuregroup_close_chosen", pk, PENDING_CLOSINGS.add(request, keys))
         messages.warning(request, _("Nothing of this group is failed any more."))
@@ -132,12 +136,16 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         self.require_permissions(request, permission)
         return get_object_or_404(self.get_queryset(request), pk=pk)
 
-    def _make_decider(self, request: HttpRequest) -> Decider:
-        return Decider(require_staff_user(request), client_address(request))
+    def _make_decider(self, request: HttpRequest) -> DecisionMaker:
+        return DecisionMaker(require_staff_user(request), client_address(request))
 
     def _detail_page(self, request: HttpRequest, group: FailureGroup, **forms: Any) -> TemplateResponse:
         failed = _count_failed(group)
-        sample = dead_of(group).order_by("-settled_at", "-pk").select_related("event__source")[:_SAMPLE_SIZE]
+        sample = (
+            dead_deliveries_of(group)
+            .order_by("-settled_at", "-pk")
+            .select_related("event__source")[:_SAMPLE_SIZE]
+        )
         words = describe_failure(group.code, group.connection)
         context = {
             "title": words.title,
@@ -145,11 +153,11 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
             "words": words,
             "helps": is_replayable(group.code),
             "failed": failed,
-            "is_waiting": group.state in (Care.OPEN, Care.ACKNOWLEDGED),
+            "is_waiting": group.state in (FailureGroupState.OPEN, FailureGroupState.ACKNOWLEDGED),
             "lately": min(count_last_seven_days(group, timezone.now()), failed) if failed else 0,
             "sample": list(sample),
             "query": failed_events_query(group.code, group.connection),
-            "most_closed": min(failed, LARGEST),
+            "most_closed": min(failed, MAX_DELIVERIES),
             "history": load_history(group),
             "care_form": FailureDecisionForm(),
             "notes_form": FailureNotesForm(None, group),
@@ -169,5 +177,5 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
 def _count_failed(group: FailureGroup) -> int:
     """Count the group's failed deliveries; above the limit, return the number that a worker counted seconds ago."""
     # One row more than the limit tells whether there are more than the count can say.
-    counted = dead_of(group).order_by().values("pk")[: LARGEST + 1].count()
-    return counted if counted <= LARGEST else max(counted, group.number)
+    counted = dead_deliveries_of(group).order_by().values("pk")[: MAX_DELIVERIES + 1].count()
+    return counted if counted <= MAX_DELIVERIES else max(counted, group.number)

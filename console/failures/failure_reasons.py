@@ -10,8 +10,8 @@ from django.db.models import Sum
 from console.ui.charts import percent_of_max
 from console.ui.links import failed_events_query
 from console.ui.outcome_texts import describe_failure, is_worth_a_replay
-from sync.models import Care, Connection, FailureCount, FailureGroup
-from sync.models.counts import HOUR, hour_of
+from sync.models import Connection, FailureCount, FailureGroup, FailureGroupState
+from sync.models.counts import HOUR, start_of_hour
 
 PERIOD_HOURS = 7 * 24
 MAX_REASONS = 10
@@ -76,7 +76,7 @@ def summarize_failures(now: datetime) -> FailureSummary:
     groups = {
         (group.connection_id, group.code): group for group in FailureGroup.objects.select_related("owner")
     }
-    ignored = {key for key, group in groups.items() if group.state == Care.IGNORED}
+    ignored = {key for key, group in groups.items() if group.state == FailureGroupState.IGNORED}
     wanted = [row for row in counted if (row[0], row[1]) not in ignored][:MAX_REASONS]
     connections = Connection.objects.in_bulk([row[0] for row in wanted])
     return FailureSummary(
@@ -89,7 +89,7 @@ def summarize_failures(now: datetime) -> FailureSummary:
 
 
 def _first_hour(now: datetime) -> datetime:
-    return hour_of(now) - (PERIOD_HOURS - 1) * HOUR
+    return start_of_hour(now) - (PERIOD_HOURS - 1) * HOUR
 
 
 def _failure_reason(

@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.utils.translation import gettext_lazy as _
 
 from console.base.forms import ReasonField
-from sync.models import Care, FailureGroup
+from sync.models import FailureGroup, FailureGroupState
 
 MAX_OWNERS = 200
 IGNORE_PERIODS = {
@@ -22,7 +22,7 @@ IGNORE_PERIODS = {
 class FailureDecisionForm(forms.Form):
     """The new state of a group, and the reason."""
 
-    decision = forms.ChoiceField(choices=Care.choices)
+    decision = forms.ChoiceField(choices=FailureGroupState.choices)
     days = forms.ChoiceField(label=_("Ignore it"), choices=list(IGNORE_PERIODS.items()), required=False)
     reason = ReasonField(
         label=_("Why"),
@@ -33,14 +33,14 @@ class FailureDecisionForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Require a reason, except to acknowledge the group: that decides nothing yet."""
         answer = super().clean() or self.cleaned_data
-        if answer.get("decision") != Care.ACKNOWLEDGED and not answer.get("reason"):
+        if answer.get("decision") != FailureGroupState.ACKNOWLEDGED and not answer.get("reason"):
             self.add_error("reason", self.fields["reason"].error_messages["required"])
         return answer
 
     def ignored_until(self, now: datetime) -> datetime | None:
         """Return the time at which an ignored group opens again; None for never."""
         days = self.cleaned_data["days"]
-        ignored = self.cleaned_data["decision"] == Care.IGNORED
+        ignored = self.cleaned_data["decision"] == FailureGroupState.IGNORED
         return now + timedelta(days=int(days)) if ignored and days else None
 
 

@@ -10,14 +10,14 @@ from django.utils.translation import gettext_lazy
 from console.ui.charts import percent_of_max
 from console.ui.links import failed_events_query, replay_form_url
 from console.ui.outcome_texts import describe_failure, is_worth_a_replay
-from sync.models import Care, FailureGroup
+from sync.models import FailureGroup, FailureGroupState
 from webhooks.catalogue.codes import Words
 
 MAX_LISTED = 200
 _TABS = (
-    ("", gettext_lazy("Need you"), (Care.OPEN, Care.ACKNOWLEDGED)),
-    ("resolved", gettext_lazy("Resolved"), (Care.RESOLVED,)),
-    ("ignored", gettext_lazy("Ignored"), (Care.IGNORED,)),
+    ("", gettext_lazy("Need you"), (FailureGroupState.OPEN, FailureGroupState.ACKNOWLEDGED)),
+    ("resolved", gettext_lazy("Resolved"), (FailureGroupState.RESOLVED,)),
+    ("ignored", gettext_lazy("Ignored"), (FailureGroupState.IGNORED,)),
 )
 
 
@@ -73,5 +73,5 @@ def failure_tabs() -> list[FailureTab]:
 
 def _order_worst_first(groups: QuerySet[FailureGroup]) -> QuerySet[FailureGroup]:
     """Order open groups before acknowledged ones, then by number of failures."""
-    place = Case(When(state=Care.OPEN, then=Value(0)), default=Value(1))
+    place = Case(When(state=FailureGroupState.OPEN, then=Value(0)), default=Value(1))
     return groups.order_by(place, "-number", "-last_at", "pk")

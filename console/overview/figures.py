@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from django.db.models import Sum
 
 from console.ui.charts import HourChart, HourCounts, build_hour_chart
-from sync.models import OPEN_STATES, Care, CountedHour, EventCount, FailureGroup
-from sync.models.counts import HOUR, hour_of
+from sync.models import OPEN_STATES, CountedHour, EventCount, FailureGroup, FailureGroupState
+from sync.models.counts import HOUR, start_of_hour
 from webhooks.models import State
 
 CHARTED_HOURS = 96
@@ -105,7 +105,7 @@ class OverviewFigures:
 
 def load_figures(now: datetime) -> OverviewFigures:
     """Load the figures by four statements, all of them on counts."""
-    current = hour_of(now)
+    current = start_of_hour(now)
     hours = _states_by_hour(current - (CHARTED_HOURS - 1) * HOUR)
     today, yesterday = current - (DAY_HOURS - 1) * HOUR, current - (2 * DAY_HOURS - 1) * HOUR
     counted = CountedHour.objects.filter(counted_at__isnull=False, begins_at__gte=current - DAY_HOURS * HOUR)
@@ -123,7 +123,7 @@ def load_figures(now: datetime) -> OverviewFigures:
 
 def count_unresolved_failures() -> int:
     """Count failed deliveries in groups that are neither resolved nor ignored: those of the list of failure groups."""
-    groups = FailureGroup.objects.filter(state__in=(Care.OPEN, Care.ACKNOWLEDGED))
+    groups = FailureGroup.objects.filter(state__in=(FailureGroupState.OPEN, FailureGroupState.ACKNOWLEDGED))
     return groups.aggregate(number=Sum("number"))["number"] or 0
 
 

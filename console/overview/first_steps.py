@@ -6,7 +6,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from sync.models import Connection, MappingVersion, Route, Side
+from sync.models import Connection, ConnectionSide, MappingVersion, Route
 from webhooks.models import Source
 
 
@@ -28,14 +28,14 @@ def list_setup_steps(user: Any) -> list[SetupStep]:
             user,
             _("Connect the identity service"),
             _("Where entities are fetched from, and as whom."),
-            Side.IDENTITY in sides,
+            ConnectionSide.IDENTITY in sides,
             "sync_connection",
         ),
         _setup_step(
             user,
             _("Connect the commercial system"),
             _("Where changes are sent to. The test on its page says whether it can be reached."),
-            Side.COMMERCIAL in sides,
+            ConnectionSide.TARGET in sides,
             "sync_connection",
         ),
         _setup_step(

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from console.payloads.masking import mask_text, mask_url
-from sync.models import Call, Kept, Pruning
+from sync.models import Call, Pruning, RetentionCategory
 from webhooks.encryption.at_rest import CannotOpen
 from webhooks.models import Event, Payload, is_erased
 
@@ -199,5 +199,7 @@ class PayloadAbsence:
     @cached_property
     def _pruning_runs(self) -> list[tuple[datetime, datetime]]:
         """Load the pruning runs that deleted payloads of this event's time or later, as (deleted up to, begun at)."""
-        runs = Pruning.objects.filter(kind=Kept.PAYLOADS, up_to__gt=self._event.received_at).order_by("up_to")
+        runs = Pruning.objects.filter(
+            kind=RetentionCategory.PAYLOADS, up_to__gt=self._event.received_at
+        ).order_by("up_to")
         return list(runs.values_list("up_to", "began_at")[:_MAX_RUNS])

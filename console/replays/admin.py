@@ -28,7 +28,7 @@ from console.replays.members import csv_rows, filter_members, members_context, p
 from console.replays.progress import progress_context
 from console.replays.results import attach_results, is_single, result_rows
 from console.ui.filter_text import load_system_names
-from sync.models import Member, MemberState, Pace, Replay, ReplayState
+from sync.models import Member, MemberState, Replay, ReplayPace, ReplayState
 from sync.replays.decisions import Person, approve, decline, go_on, pause, stop
 from sync.replays.event_set import choose
 from sync.replays.requests import AlreadyRequested, NotReplayable
@@ -39,7 +39,7 @@ _DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
 class PaceForm(forms.Form):
     """The pace at which a paused replay continues."""
 
-    pace = forms.ChoiceField(choices=[(Pace.GENTLE, ""), (Pace.NORMAL, "")])
+    pace = forms.ChoiceField(choices=[(ReplayPace.GENTLE, ""), (ReplayPace.NORMAL, "")])
 
 
 @admin.register(Replay)
@@ -206,7 +206,11 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
     def _run_action(self, request: HttpRequest, replay: Replay, person: Person, action: str) -> bool:
         if action == "continue":
             form = PaceForm(request.POST)
-            return go_on(replay, person, Pace(form.cleaned_data["pace"]) if form.is_valid() else Pace.GENTLE)
+            return go_on(
+                replay,
+                person,
+                ReplayPace(form.cleaned_data["pace"]) if form.is_valid() else ReplayPace.GENTLE,
+            )
         return _ACTIONS[action](replay, person)
 
     def _select_failed(self, request: HttpRequest, replay: Replay) -> HttpResponseRedirect:

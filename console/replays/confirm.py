@@ -17,7 +17,7 @@ from console.base.forms import ReasonField
 from console.permissions import MAY_REPLAY_MANY
 from console.replays.words import PACE_LABELS, REASON_MISSING, filter_sentences, reason_text, remaining_time
 from console.ui.filter_text import NO_SYSTEMS, count_events_text, load_system_names
-from sync.models import Member, MemberState, Pace, Replay, ReplayState
+from sync.models import Member, MemberState, Replay, ReplayPace, ReplayState
 from sync.replays.decisions import Person, Terms, start
 from sync.replays.event_set import TooMany, is_too_large
 
@@ -27,7 +27,7 @@ SAMPLE_SIZE = 5
 class TermsForm(forms.Form):
     """Reason, pace, and automatic pause of a bulk replay."""
 
-    pace = forms.ChoiceField(choices=Pace.choices, initial=Pace.GENTLE)
+    pace = forms.ChoiceField(choices=ReplayPace.choices, initial=ReplayPace.GENTLE)
     reason = ReasonField(label=gettext_lazy("Reason"), error_messages=REASON_MISSING)
     pauses = forms.BooleanField(required=False, initial=True)
 
@@ -48,7 +48,7 @@ def replay_limit(user: Any) -> int:
 
 def confirm_context(request: HttpRequest, replay: Replay, form: TermsForm) -> dict[str, Any]:
     """Return the context of the page, by four statements."""
-    count = replay.waiting
+    count = replay.waiting_count
     needs_second = count > replay_limit(request.user)
     problem = str(TooMany()) if is_too_large(replay) else ""
     is_counting = replay.state == ReplayState.CHOOSING and not problem
@@ -80,9 +80,9 @@ def _page_title(replay: Replay, *, is_counting: bool) -> str:
         return _("These are too many events")
     if is_counting:
         return _("Counting the events…")
-    if not replay.waiting:
+    if not replay.waiting_count:
         return _("There is nothing to replay")
-    return _("Replay %(events)s") % {"events": count_events_text(replay.waiting)}
+    return _("Replay %(events)s") % {"events": count_events_text(replay.waiting_count)}
 
 
 def _event_list_url(replay: Replay) -> str:
@@ -93,7 +93,7 @@ def _event_list_url(replay: Replay) -> str:
 
 
 def _selected_pace(form: TermsForm) -> str:
-    return str(form["pace"].value() or Pace.GENTLE)
+    return str(form["pace"].value() or ReplayPace.GENTLE)
 
 
 def _skipped_rows(replay: Replay) -> list[SkippedRow]:
@@ -118,5 +118,5 @@ def _sample_members(replay: Replay) -> list[Member]:
 def begin_replay(request: HttpRequest, replay: Replay, form: TermsForm) -> Replay:
     """Start the confirmed replay. Raises AlreadyRequested and NotReplayable."""
     answer = form.cleaned_data
-    terms = Terms(answer["reason"], Pace(answer["pace"]), answer["pauses"], replay_limit(request.user))
+    terms = Terms(answer["reason"], ReplayPace(answer["pace"]), answer["pauses"], replay_limit(request.user))
     return start(replay, Person(require_staff_user(request), client_address(request)), terms)

@@ -18,7 +18,7 @@ from console.replays.words import filter_sentences, replay_mark
 from console.ui.chips import ViewTab
 from console.ui.filter_text import count_events_text
 from console.ui.formatting import render_age
-from sync.models import Replay, Request
+from sync.models import Replay, ReplayKind
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -28,7 +28,7 @@ class KindFilter(admin.SimpleListFilter):
     parameter_name = "kind"
 
     def lookups(self, *args: Any) -> list[tuple[str, str]]:
-        return [(Request.APPROVAL, _("approvals")), (Request.CLOSING, _("marked as done"))]
+        return [(ReplayKind.APPROVAL, _("approvals")), (ReplayKind.CLOSING, _("marked as done"))]
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         """Relabel the first choice, which means all in Django and replays here."""
@@ -39,10 +39,10 @@ class KindFilter(admin.SimpleListFilter):
     def value(self) -> str | None:
         """Return the selected kind; None for an unknown one."""
         given = super().value()
-        return given if given in Request.values else None
+        return given if given in ReplayKind.values else None
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Replay]) -> QuerySet[Replay]:
-        return queryset.filter(kind=self.value() or Request.REPLAY)
+        return queryset.filter(kind=self.value() or ReplayKind.REPLAY)
 
 
 class ReplayColumns:

@@ -24,7 +24,7 @@ from console.replays.words import (
 )
 from console.ui.filter_text import SystemNames, count_events_text, load_system_names
 from console.ui.formatting import render_time
-from sync.models import Member, MemberState, Pace, Replay, ReplayState
+from sync.models import Member, MemberState, Replay, ReplayPace, ReplayState
 
 MAX_LAST = 20
 MAX_REASONS = 20
@@ -66,7 +66,7 @@ def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
     systems = load_system_names()
     is_second = replay.requested_by_id != request.user.pk
     may_replay = request.user.has_perm("webhooks.replay_event")
-    is_sending = replay.state in (ReplayState.RUNNING, ReplayState.PAUSED) and replay.waiting > 0
+    is_sending = replay.state in (ReplayState.RUNNING, ReplayState.PAUSED) and replay.waiting_count > 0
     return {
         "title": _("Replay of %(events)s") % {"events": count_events_text(replay.total)},
         "replay": replay,
@@ -82,7 +82,7 @@ def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
         "reasons": _failure_reasons(replay, systems),
         "last": _last_ended(replay, systems),
         "poll": 2
-        if replay.state in _MOVING_STATES or replay.under_way
+        if replay.state in _MOVING_STATES or replay.under_way_count
         else 10
         if _awaits_approval(replay)
         else 0,
@@ -96,9 +96,9 @@ def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
             "withdraw": _awaits_approval(replay) and not is_second,
             "again": may_replay and replay.failed and _is_over(replay),
         },
-        "paces": [(value, PACE_LABELS[value]) for value in (Pace.GENTLE, Pace.NORMAL)],
+        "paces": [(value, PACE_LABELS[value]) for value in (ReplayPace.GENTLE, ReplayPace.NORMAL)],
         "again": _("Replay the %(number)s that failed again…") % {"number": f"{replay.failed:,}"},
-        "left": count_events_text(replay.waiting),
+        "left": count_events_text(replay.waiting_count),
     }
 
 
@@ -134,13 +134,13 @@ def _awaits_approval(replay: Replay) -> bool:
 def _progress_text(replay: Replay) -> str:
     """Return `312 of 486 · about 35 s left`. Skipped events count as done."""
     text = _("%(done)s of %(total)s") % {
-        "done": f"{replay.ended + replay.skipped:,}",
+        "done": f"{replay.ended_count + replay.skipped:,}",
         "total": f"{replay.total:,}",
     }
     if (
         replay.state == ReplayState.RUNNING
-        and replay.waiting
-        and (left := remaining_time(replay.waiting, replay.pace))
+        and replay.waiting_count
+        and (left := remaining_time(replay.waiting_count, replay.pace))
     ):
         return f"{text} · " + _("%(time)s left") % {"time": left}
     return text

@@ -11,11 +11,11 @@ from django.utils.translation import gettext as _
 
 from console.ui.filter_text import count_events_text
 from console.ui.outcome_texts import describe_code, render_pill, render_state_pill
-from sync.models import Attempt, Delivery, Outcome, Replay, Request
+from sync.models import Attempt, AttemptOutcome, Delivery, Replay, ReplayKind
 from webhooks.models import Event, State
 
 MAX_SHOWN = 50
-_WORST = (Outcome.STARTED, Outcome.UNKNOWN, Outcome.FAILED, Outcome.HELD)
+_WORST = (AttemptOutcome.STARTED, AttemptOutcome.UNKNOWN, AttemptOutcome.FAILED, AttemptOutcome.HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def event_name(event: Event) -> str:
 
 def is_single(replay: Replay) -> bool:
     """Return True for a replay of one event, which is sent immediately."""
-    return replay.kind == Request.REPLAY and not replay.is_bulk and replay.events < 2
+    return replay.kind == ReplayKind.REPLAY and not replay.is_bulk and replay.events < 2
 
 
 def attach_results(replays: Sequence[Replay]) -> None:
@@ -69,7 +69,7 @@ def result_rows(replay: Replay) -> list[ReplayedEventRow]:
     """Return rows for the newest attempts; for a closing, which has none, the deliveries it closed that were not
     replayed since.
     """
-    if replay.kind == Request.CLOSING:
+    if replay.kind == ReplayKind.CLOSING:
         closed = Delivery.objects.filter(replay=replay).select_related("event").order_by("-id")[:MAX_SHOWN]
         return [
             ReplayedEventRow(delivery.event, render_state_pill(delivery.state), "", replay.created_at)
@@ -84,9 +84,9 @@ def result_rows(replay: Replay) -> list[ReplayedEventRow]:
 def summary_text(replay: Replay) -> str:
     """Return the effect of a decision, or of a replay of several events, as a count."""
     count = count_events_text(replay.events)
-    if replay.kind == Request.APPROVAL:
+    if replay.kind == ReplayKind.APPROVAL:
         return _("%(events)s approved") % {"events": count}
-    if replay.kind == Request.CLOSING:
+    if replay.kind == ReplayKind.CLOSING:
         return _("%(events)s marked as done") % {"events": count}
     return _("%(events)s sent again") % {"events": count}
 
@@ -109,9 +109,9 @@ def _result_row(attempt: Attempt) -> ReplayedEventRow:
 
 
 def _failure_reason(attempt: Attempt) -> str:
-    if attempt.outcome != Outcome.FAILED or not attempt.code:
+    if attempt.outcome != AttemptOutcome.FAILED or not attempt.code:
         return ""
-    return describe_code(attempt.code, attempt.delivery.system_of(attempt.code).name).title
+    return describe_code(attempt.code, attempt.delivery.connection_of_code(attempt.code).name).title
 
 
 def _worst_result(attempts: Sequence[Attempt]) -> ReplayResult:
@@ -134,11 +134,11 @@ def _result_without_attempt(event: Event | None, replay: Replay) -> ReplayResult
 
 def _outcome_pill(outcome: str) -> SafeString:
     style, shape, word = {
-        Outcome.STARTED: ("running", "▸", _("Under way")),
-        Outcome.UNKNOWN: ("running", "▸", _("Broke off, is tried again")),
-        Outcome.FAILED: ("dead", "✕", _("Failed again")),
-        Outcome.HELD: ("held", "‖", _("Held for approval")),
-        Outcome.UNCHANGED: ("good", "=", _("Nothing to change")),
-        Outcome.SUPERSEDED: ("quiet", "↷", _("Something newer was applied")),
-    }.get(Outcome(outcome), ("good", "✓", _("Succeeded")))
+        AttemptOutcome.STARTED: ("running", "▸", _("Under way")),
+        AttemptOutcome.UNKNOWN: ("running", "▸", _("Broke off, is tried again")),
+        AttemptOutcome.FAILED: ("dead", "✕", _("Failed again")),
+        AttemptOutcome.HELD: ("held", "‖", _("Held for approval")),
+        AttemptOutcome.UNCHANGED: ("good", "=", _("Nothing to change")),
+        AttemptOutcome.SUPERSEDED: ("quiet", "↷", _("Something newer was applied")),
+    }.get(AttemptOutcome(outcome), ("good", "✓", _("Succeeded")))
     return render_pill(style, shape, word)

@@ -17,8 +17,8 @@ from console.payloads.content import ChangeTable, FieldRow, format_value
 from console.permissions import CONTENTS, MAY_UNDO
 from console.ui.outcome_texts import describe_code, explain_absent_entity, explain_outcome
 from sync.deliveries.stored_webhook import has_carried_data
-from sync.deliveries.superseded import is_outdated, with_newer
-from sync.models import Delivery, MappingVersion, Takes
+from sync.deliveries.superseded import annotate_newer, is_outdated
+from sync.models import Delivery, MappingVersion, PayloadChoice
 from sync.planning.change import Change, ChangeAction
 from sync.replays.preview import Foreseen, preview, version_then
 from sync.replays.requests import Choice
@@ -41,13 +41,13 @@ _CHANGE_SENTENCES = {
 class ReplayChoiceForm(forms.Form):
     """The payload and the mapping version to use; read from the address, so that the preview shows them."""
 
-    takes = forms.ChoiceField(choices=Takes.choices, required=False)
+    takes = forms.ChoiceField(choices=PayloadChoice.choices, required=False)
     mapping = forms.ChoiceField(choices=[("", "now"), ("then", "then")], required=False)
 
     def to_choice(self) -> Choice:
         """Return the choice; unknown values mean the default."""
         given = self.cleaned_data if self.is_valid() else {}
-        return Choice(Takes(given.get("takes", "")), given.get("mapping") == "then")
+        return Choice(PayloadChoice(given.get("takes", "")), given.get("mapping") == "then")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def single_replay_context(
 ) -> dict[str, Any]:
     """Return the context of the page. The preview is computed now."""
     deliveries = list(
-        with_newer(event.deliveries.select_related("identity", "commercial", "route")).order_by("pk")
+        annotate_newer(event.deliveries.select_related("identity", "commercial", "route")).order_by("pk")
     )
     foreseen = preview(event, choice, request_actor(request), client_address(request))
     with_contents = request.user.has_perm(CONTENTS)
@@ -111,27 +111,33 @@ def single_replay_context(
 
 def _failed_system(deliveries: Sequence[Delivery]) -> str:
     """Return the name of the system at which the event failed."""
-    return next((delivery.system_of(delivery.code).name for delivery in deliveries if delivery.code), "")
+    return next(
+        (delivery.connection_of_code(delivery.code).name for delivery in deliveries if delivery.code), ""
+    )
 
 
 def may_use(request: HttpRequest, event: Event, choice: Choice) -> bool:
     """Return True if this person may replay with this choice: overwriting newer data needs a permission of its own."""
-    return choice.takes != Takes.ANYWAY or (request.user.has_perm(MAY_UNDO) and has_carried_data(event))
+    return choice.takes != PayloadChoice.ANYWAY or (
+        request.user.has_perm(MAY_UNDO) and has_carried_data(event)
+    )
 
 
-def _payload_options(event: Event, deliveries: Sequence[Any], *, may_undo: bool) -> list[tuple[Takes, str]]:
+def _payload_options(
+    event: Event, deliveries: Sequence[Any], *, may_undo: bool
+) -> list[tuple[PayloadChoice, str]]:
     """Return the payloads that can be delivered; a single one if there is no choice."""
     is_relayed = bool(deliveries) and all(delivery.is_relayed for delivery in deliveries)
     default = (
         _("The payload as received: this route relays it") if is_relayed else _("The entity, fetched afresh")
     )
-    options = [(Takes.AS_ROUTED, default)]
+    options = [(PayloadChoice.AS_ROUTED, default)]
     if not has_carried_data(event):
         return options
     if not is_relayed:
-        options.append((Takes.RECEIVED, _("The payload as received")))
+        options.append((PayloadChoice.RECEIVED, _("The payload as received")))
     if may_undo and any(map(is_outdated, deliveries)):
-        options.append((Takes.ANYWAY, _("The payload as received, over newer data")))
+        options.append((PayloadChoice.ANYWAY, _("The payload as received, over newer data")))
     return options
 
 
@@ -173,7 +179,7 @@ def _change_sentence(change: Change, delivery: Delivery) -> str:
     if change.action is not ChangeAction.NOTHING or change.record_id:
         return str(_CHANGE_SENTENCES[change.action])
     words = explain_absent_entity(
-        delivery.identity.name, delivery.commercial.name, is_left_alone=delivery.route.ignores_gone
+        delivery.identity.name, delivery.commercial.name, is_left_alone=delivery.route.ignores_deletion
     )
     return f"{words.detail} {_('Nothing will be sent.')}"
 
@@ -196,7 +202,7 @@ def _preview_problem(foreseen: Foreseen) -> Words:
             _("It did not work lately and is left alone, by previews too. What is replayed waits for it."),
             "",
         )
-    return describe_code(foreseen.code, foreseen.delivery.system_of(foreseen.code).name)
+    return describe_code(foreseen.code, foreseen.delivery.connection_of_code(foreseen.code).name)
 
 
 def _answer_messages(foreseen: Foreseen) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 from console.ui.filter_text import SystemNames, count_events_text, describe_filter
 from console.ui.formatting import long_duration
 from console.ui.outcome_texts import render_pill
-from sync.models import MemberState, Pace, Paused, Replay, ReplayState, Skipped
+from sync.models import MemberState, Replay, ReplayPace, ReplayPauseReason, ReplayState, SkipReason
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
     ReplayState.CHOOSING: ("quiet", "○", gettext_lazy("Being counted")),
@@ -31,20 +31,20 @@ MEMBER_LABELS: Mapping[str, object] = {
     MemberState.WAITING: gettext_lazy("waiting"),
 }
 SKIP_REASONS: Mapping[str, object] = {
-    Skipped.NEWER: gettext_lazy("a newer event for the same entity already succeeded"),
-    Skipped.GONE: gettext_lazy("the entity no longer exists"),
-    Skipped.ERASED: gettext_lazy("the entity was erased"),
-    Skipped.UNROUTED: gettext_lazy("no route for such events"),
-    Skipped.ELSEWHERE: gettext_lazy("already part of another replay"),
-    Skipped.MEANWHILE: gettext_lazy("succeeded in the meantime"),
+    SkipReason.NEWER: gettext_lazy("a newer event for the same entity already succeeded"),
+    SkipReason.GONE: gettext_lazy("the entity no longer exists"),
+    SkipReason.ERASED: gettext_lazy("the entity was erased"),
+    SkipReason.UNROUTED: gettext_lazy("no route for such events"),
+    SkipReason.ELSEWHERE: gettext_lazy("already part of another replay"),
+    SkipReason.MEANWHILE: gettext_lazy("succeeded in the meantime"),
 }
 PACE_LABELS: Mapping[str, object] = {
-    Pace.GENTLE: gettext_lazy("Gentle, 300 a minute"),
-    Pace.NORMAL: gettext_lazy("Normal, 1,200 a minute"),
-    Pace.FIRST: gettext_lazy("One first, then ask me"),
+    ReplayPace.GENTLE: gettext_lazy("Gentle, 300 a minute"),
+    ReplayPace.NORMAL: gettext_lazy("Normal, 1,200 a minute"),
+    ReplayPace.FIRST: gettext_lazy("One first, then ask me"),
 }
 ENDED_STATES = (ReplayState.FINISHED, ReplayState.STOPPING, ReplayState.STOPPED)
-_PER_MINUTE = {Pace.GENTLE: 300, Pace.NORMAL: 1_200}
+_PER_MINUTE = {ReplayPace.GENTLE: 300, ReplayPace.NORMAL: 1_200}
 
 
 def replay_mark(state: str) -> SafeString:
@@ -60,8 +60,8 @@ def counts_by_state(replay: Replay) -> dict[str, int]:
         MemberState.SKIPPED: replay.skipped,
         MemberState.FAILED: replay.failed,
         MemberState.HELD: replay.held,
-        MemberState.SENT: replay.under_way,
-        MemberState.WAITING: replay.waiting,
+        MemberState.SENT: replay.under_way_count,
+        MemberState.WAITING: replay.waiting_count,
     }
 
 
@@ -98,17 +98,17 @@ def remaining_time(count: int, pace: str) -> str:
     """Return the duration of so many events at this pace: `about 35 s`, `about 2 min 24 s`; empty if unknown."""
     if pace not in _PER_MINUTE:
         return ""
-    seconds = max(1, round(count / _PER_MINUTE[Pace(pace)] * 60))
+    seconds = max(1, round(count / _PER_MINUTE[ReplayPace(pace)] * 60))
     return _("about %(time)s") % {"time": long_duration(seconds)}
 
 
 def pause_text(replay: Replay) -> str:
     """Return why the replay is paused, and the next step."""
-    if replay.paused == Paused.FIRST:
+    if replay.paused == ReplayPauseReason.FIRST:
         return _("The first event has ended. Look at it, then continue or stop.")
-    if replay.paused == Paused.FAILING:
+    if replay.paused == ReplayPauseReason.FAILING:
         return _("Too many failed again. Look at the reasons below, mend the cause, then continue.")
-    if replay.paused == Paused.CRASHING:
+    if replay.paused == ReplayPauseReason.CRASHING:
         return _(
             "Sending it stopped the worker three times. Ask an operator to look at the log, then continue."
         )
@@ -126,7 +126,7 @@ def ending_text(replay: Replay) -> str:
     """Return who ended the replay early, and the effect; empty if nobody did."""
     if replay.state not in (ReplayState.STOPPING, ReplayState.STOPPED) or replay.paused_by is None:
         return ""
-    names = {"who": replay.paused_by.get_username(), "events": count_events_text(replay.waiting)}
+    names = {"who": replay.paused_by.get_username(), "events": count_events_text(replay.waiting_count)}
     if was_declined(replay):
         return _("Declined by %(who)s. Nothing was sent.") % names
     if not replay.events:

@@ -18,7 +18,7 @@ from console.base.two_step_change import TwoStepChangeAdmin
 from console.ui.outcome_texts import render_pill
 from sync.deliveries import routes
 from sync.models import Route
-from sync.operations.pauses import AT_ONCE, held_of, hold_waiting, pause, resume
+from sync.operations.pauses import RELEASED_AT_ONCE, count_on_hold, hold_waiting, pause_flow, resume_flow
 from webhooks.models import Source
 
 MAX_COUNTED = 10_000
@@ -48,7 +48,7 @@ def count_waiting(flow: Source | Route) -> int:
     """Return how many deliveries the pause holds, at most `MAX_COUNTED`. Counts nothing if it was never paused or all
     are released.
     """
-    return held_of(flow, MAX_COUNTED) if flow.paused_at or flow.resumed_at else 0
+    return count_on_hold(flow, MAX_COUNTED) if flow.paused_at or flow.resumed_at else 0
 
 
 class PauseMixin(TwoStepChangeAdmin):
@@ -88,7 +88,7 @@ class PauseMixin(TwoStepChangeAdmin):
 
     def _pause(self, request: HttpRequest, flow: Source | Route, reason: str) -> None:
         with transaction.atomic():
-            is_new = pause(flow, reason, request.user)
+            is_new = pause_flow(flow, reason, request.user)
             if is_new:
                 record_action(
                     request, self.audit_stream(flow.pk), f"{self.audit_kind}.paused", {"reason": reason}
@@ -97,21 +97,21 @@ class PauseMixin(TwoStepChangeAdmin):
             messages.warning(request, _("It was paused already; nothing was done."))
             return
         # Other processes notice within a second; this one must not deliver from its cache until then.
-        routes.ways.invalidate()
+        routes.resolved_routes.invalidate()
         hold_waiting()
         messages.success(request, _("Paused. What comes this way is kept and waits."))
 
     def _resume(self, request: HttpRequest, flow: Source | Route, reason: str) -> None:
         with transaction.atomic():
-            is_new = resume(flow)
+            is_new = resume_flow(flow)
             if is_new:
                 record_action(
                     request, self.audit_stream(flow.pk), f"{self.audit_kind}.resumed", {"reason": reason}
                 )
-        routes.ways.invalidate()
+        routes.resolved_routes.invalidate()
         if is_new:
             text = _("It goes on. What waited is released at %(pace)s deliveries a minute.")
-            messages.success(request, text % {"pace": f"{AT_ONCE * 30:,}"})
+            messages.success(request, text % {"pace": f"{RELEASED_AT_ONCE * 30:,}"})
         else:
             messages.warning(request, _("It was not paused; nothing was done."))
 
@@ -125,10 +125,10 @@ class PauseMixin(TwoStepChangeAdmin):
             "what": flow,
             "page": f"admin:{self._url_name('change')}",
             "is_source": isinstance(flow, Source),
-            "held": (number := held_of(flow, MAX_COUNTED)),
+            "held": (number := count_on_hold(flow, MAX_COUNTED)),
             "is_more": number == MAX_COUNTED,
             "others": other_pauses(flow),
-            "pace": f"{AT_ONCE * 30:,}",
+            "pace": f"{RELEASED_AT_ONCE * 30:,}",
             "reason_form": form,
         }
         return TemplateResponse(request, "console/settings/pause.html", context)

@@ -11,7 +11,7 @@ from console.replays import words
 from console.settings.pause import render_activity_pill
 from console.ui import formatting, outcome_texts
 from console.ui.outcome_texts import render_pill
-from sync.models import Care, Delivery, FailureGroup
+from sync.models import Delivery, FailureGroup, FailureGroupState
 from sync.monitoring.health_figures import MOST_COUNTED
 
 register = template.Library()
@@ -25,18 +25,18 @@ def format_number(value: int) -> str:
 
 
 _FAILURE_GROUP_PILLS = {
-    Care.OPEN: ("bad", "✕"),
-    Care.ACKNOWLEDGED: ("warn", "◷"),
-    Care.RESOLVED: ("good", "✓"),
-    Care.IGNORED: ("quiet", "–"),
+    FailureGroupState.OPEN: ("bad", "✕"),
+    FailureGroupState.ACKNOWLEDGED: ("warn", "◷"),
+    FailureGroupState.RESOLVED: ("good", "✓"),
+    FailureGroupState.IGNORED: ("quiet", "–"),
 }
 
 
 @register.filter
 def failure_group_pill(group: FailureGroup) -> SafeString:
     """Render the state of a failure group."""
-    style, shape = _FAILURE_GROUP_PILLS[Care(group.state)]
-    return render_pill(style, shape, str(Care(group.state).label).capitalize())
+    style, shape = _FAILURE_GROUP_PILLS[FailureGroupState(group.state)]
+    return render_pill(style, shape, str(FailureGroupState(group.state).label).capitalize())
 
 
 @register.filter
@@ -69,7 +69,7 @@ register.filter("state_pill", outcome_texts.render_state_pill)
 @register.filter
 def failure_title(delivery: Delivery) -> str:
     """Return the title of a failed delivery's code, with the system that it is about."""
-    return outcome_texts.describe_code(delivery.code, delivery.system_of(delivery.code).name).title
+    return outcome_texts.describe_code(delivery.code, delivery.connection_of_code(delivery.code).name).title
 
 
 @register.filter

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from console.ui.outcome_texts import describe_code, state_name
-from sync.models import Connection, Side
+from sync.models import Connection, ConnectionSide
 from sync.search.periods import told_of
 from webhooks.catalogue.codes import is_about_identity
 
@@ -35,7 +35,7 @@ class SystemNames:
 
     def reason_title(self, code: str, slug: str = "") -> str:
         """Return the title of a code, naming the system only if just one can be meant. `slug` narrows to one system."""
-        side = Side.IDENTITY if is_about_identity(code) else Side.COMMERCIAL
+        side = ConnectionSide.IDENTITY if is_about_identity(code) else ConnectionSide.TARGET
         asked, name = self.by_slug.get(slug, ("", ""))
         # A code is about one end of a route: other connections of that end could be meant too.
         there = [name] if asked == side else [name for at, name in self.by_slug.values() if at == side]

@@ -35,7 +35,7 @@ from exports.models import Export
 from exports.resumable_files import ResumableFiles, are_files_complete
 from exports.subject_register import clear_register, decrypt_register_key, register_entities
 from exports.tables.table_writer import write_table
-from sync.jobs.running_job import GoesOn, JobStopped, RunningJob
+from sync.jobs.running_job import JobStopped, RunningJob, ShouldContinue
 from sync.search.event_filter import resolve
 
 SAVE_SECONDS = 1.0
@@ -52,7 +52,7 @@ class ExportRun:
     export: Export
     job: RunningJob
     alias: str
-    should_continue: GoesOn
+    should_continue: ShouldContinue
     _saved_at: float = 0.0
     _saved_position: int = 0
     _unregistered_people: set[str] = field(default_factory=set)
@@ -66,7 +66,7 @@ class ExportRun:
 
     def renew_lease(self) -> None:
         """Renew the lease of the job now. Raises JobLost."""
-        self.job.renew(using=self.alias)
+        self.job.renew_lease(using=self.alias)
 
     def save_fields(self, *names: str) -> None:
         """Save these fields of the export if this run still owns its job. Raises JobLost."""
@@ -74,7 +74,7 @@ class ExportRun:
         with transaction.atomic(using=self.alias):
             values = {name: getattr(export, name) for name in names}
             Export.objects.using(self.alias).filter(pk=export.pk).update(**values)
-            self.job.renew(using=self.alias, came_further=came_further)
+            self.job.renew_lease(using=self.alias, made_progress=came_further)
         self._saved_position = export.position
 
     def _is_save_due(self) -> bool:
@@ -178,7 +178,7 @@ def delete_working_files(export: Export) -> None:
     key_file_path(export).unlink(missing_ok=True)
 
 
-def make_export(job: RunningJob, should_continue: GoesOn) -> dict[str, Any]:
+def make_export(job: RunningJob, should_continue: ShouldContinue) -> dict[str, Any]:
     """Make the export, or resume one that an earlier run began.
 
     Returns the values of the finished export. Raises JobLost, NotSealed, NoTemporarySpace, OSError and DatabaseError;

@@ -24,9 +24,9 @@ from exports.subject_register import (
 )
 from exports.tables.xlsx_writer import TooManyRows
 from sync.jobs import submission
-from sync.jobs.claims import claim
-from sync.jobs.run import always, run_job
-from sync.jobs.running_job import GoesOn, JobCancelled, JobLost, JobStopped, Kind, RunningJob
+from sync.jobs.claims import claim_job_of
+from sync.jobs.job_execution import always_continue, run_job
+from sync.jobs.running_job import JobCancelled, JobKind, JobLost, JobStopped, RunningJob, ShouldContinue
 from sync.models import JobState
 from sync.search.event_filter import EventFilter
 
@@ -58,7 +58,7 @@ def request_export(
         if Export.objects.filter(state__in=_OPEN_STATES).count() >= MAX_WAITING:
             raise TooManyExports(f"{MAX_WAITING} exports wait already: let one of them end, or cancel it.")
         export.save(force_insert=True)
-        submission.submit(_JOB_KIND, export.pk)
+        submission.submit_job(_JOB_KIND, export.pk)
         append_export_entry(
             export, "export.requested", export.actor, {"table": str(table), "address": address}
         )
@@ -72,7 +72,7 @@ def append_export_entry(export: Export, action: str, actor: str, details: Mappin
 
 
 def make_export_in_process(
-    event_filter: EventFilter, *, reason: str, should_continue: GoesOn = always
+    event_filter: EventFilter, *, reason: str, should_continue: ShouldContinue = always_continue
 ) -> Export:
     """Make an export in this process, for the command. No worker sees it, unless `should_continue` ends it early.
 
@@ -81,14 +81,14 @@ def make_export_in_process(
     with transaction.atomic():
         # In one transaction with the claim, so that no worker can claim the job first.
         export = request_export(event_filter, by=None, reason=reason)
-        job = claim(EXPORT_JOB, export.pk)
+        job = claim_job_of(EXPORT_JOB, export.pk)
     assert job is not None, "no other process has seen this uncommitted job"
     run_job(job, should_continue)
     export.refresh_from_db()
     return export
 
 
-def run_export(job: RunningJob, should_continue: GoesOn) -> None:
+def run_export(job: RunningJob, should_continue: ShouldContinue) -> None:
     """Make an export, or resume it, and record how it ended.
 
     Raises JobLost and JobStopped, and DatabaseError if the database is away: that is no failure of the export, and
@@ -163,7 +163,7 @@ def cancel_export(export: Export, *, by: str, address: str) -> bool:
         open_ones = Export.objects.filter(pk=export.pk, state__in=_OPEN_STATES)
         ended = open_ones.update(state=ExportState.CANCELLED, ended_at=timezone.now())
         if ended:
-            submission.cancel(_JOB_KIND, export.pk)
+            submission.cancel_job(_JOB_KIND, export.pk)
             append_export_entry(export, "export.cancelled", by, {"address": address})
     return bool(ended)
 
@@ -203,11 +203,11 @@ def delete_files(export: Export) -> None:
         clear_register(export)
 
 
-EXPORT_JOB = Kind(
+EXPORT_JOB = JobKind(
     _JOB_KIND,
     run_export,
     _follow_job_state,
     _max_concurrent_exports,
-    runs_apart=True,
+    runs_in_subprocess=True,
     tidy_up=delete_expired_files,
 )

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from audit.entries.append import NewEntry, append_entries
 from sync.connectors.presets import load_preset
-from sync.models import Connection, Mapping, MappingVersion, Route, Side
+from sync.models import Connection, ConnectionSide, Mapping, MappingVersion, Route
 from webhooks.models import Source, SourceSecret
 
 SIGNED, UNSIGNED = "aurora", "aurora-unsigned"
@@ -75,8 +75,8 @@ class Systems:
 @transaction.atomic
 def seed(systems: Systems) -> None:
     """Create or correct the sources, connections, mappings and routes; what a person added stays."""
-    identity = _connection("aurora", "Aurora ID", Side.IDENTITY, "sandbox-identity", systems)
-    shop = _connection("shop", "The shop", Side.COMMERCIAL, "sandbox-shop", systems)
+    identity = _connection("aurora", "Aurora ID", ConnectionSide.IDENTITY, "sandbox-identity", systems)
+    shop = _connection("shop", "The shop", ConnectionSide.TARGET, "sandbox-shop", systems)
     signed, _ = Source.objects.update_or_create(
         slug=SIGNED, defaults={"name": "Aurora ID", "scheme": "standard-webhooks", "entity_fields": ["*"]}
     )
@@ -95,9 +95,9 @@ def seed(systems: Systems) -> None:
     append_entries(NewEntry("system", "settings.seeded", details={"sources": [SIGNED, UNSIGNED]}))
 
 
-def _connection(slug: str, name: str, side: Side, preset_name: str, systems: Systems) -> Connection:
+def _connection(slug: str, name: str, side: ConnectionSide, preset_name: str, systems: Systems) -> Connection:
     chosen = load_preset(preset_name)
-    is_identity = side == Side.IDENTITY
+    is_identity = side == ConnectionSide.IDENTITY
     connection, _ = Connection.objects.update_or_create(
         slug=slug,
         defaults={
@@ -135,7 +135,7 @@ def _route(
         defaults={
             "identity": identity,
             "mapping": mapping,
-            "when_gone": Route.WhenGone.DEACTIVATE if is_person else Route.WhenGone.DELETE,
+            "when_gone": Route.DeletionPolicy.DEACTIVATE if is_person else Route.DeletionPolicy.DELETE,
             "deactivation": {"active": False} if is_person else {},
         },
     )

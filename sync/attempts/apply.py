@@ -5,33 +5,33 @@ import json
 from collections.abc import Mapping
 
 from audit.format.canonical_json import JSONValue
-from sync.attempts.mass_change_guard import guard
-from sync.attempts.plan import Ends, Findings, plan
+from sync.attempts.mass_change_guard import check_mass_change
+from sync.attempts.plan import AttemptFindings, Connectors, plan_change
 from sync.connectors.contracts.types import Record, TargetConnector
 from sync.deliveries.claims import Claim
 from sync.planning.change import Change, ChangeAction
 
 
-def run(claim: Claim, ends: Ends, findings: Findings) -> None:
+def plan_and_apply(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> None:
     """Bring the commercial system in line with the entity. Raises what went wrong."""
-    change = plan(claim, ends, findings)
-    guard(claim, change, is_gone=findings.entity is None)
-    findings.record_id = apply(ends.commercial, claim, change, findings.record)
+    change = plan_change(claim, connectors, findings)
+    check_mass_change(claim, change, is_deleted=findings.entity is None)
+    findings.record_id = apply_change(connectors.target, claim, change, findings.record)
 
 
-def apply(commercial: TargetConnector, claim: Claim, change: Change, record: Record | None) -> str:
+def apply_change(target: TargetConnector, claim: Claim, change: Change, record: Record | None) -> str:
     """Send the change; an empty one sends nothing. Returns the record's id, empty where there is no record."""
     entity_type, key = claim.delivery.entity_type, idempotency_key(claim, change)
     if change.action is ChangeAction.NOTHING:
         return change.record_id or ""
     if change.action is ChangeAction.CREATE:
-        return commercial.create_record(entity_type, change.values_to_send, key).id
+        return target.create_record(entity_type, change.values_to_send, key).id
     assert change.record_id is not None, "only a creation has no record"
     if change.action is ChangeAction.DELETE:
-        commercial.delete_record(entity_type, change.record_id, key)
+        target.delete_record(entity_type, change.record_id, key)
     else:
         current = record.fields if record else None
-        commercial.update_record(entity_type, change.record_id, change.values_to_send, key, current=current)
+        target.update_record(entity_type, change.record_id, change.values_to_send, key, current=current)
     return change.record_id
 
 

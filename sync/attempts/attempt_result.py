@@ -7,20 +7,26 @@ from datetime import datetime
 from django.utils.translation import gettext_noop
 
 from database.clock import read_clock
-from sync.attempts.mass_change_guard import Held
-from sync.attempts.plan import Disabled, Findings, NoMatch, NothingCarried, NotThereYet
+from sync.attempts.mass_change_guard import HeldForApproval
+from sync.attempts.plan import (
+    AttemptFindings,
+    ConnectionDisabled,
+    EntityNotYetVisible,
+    NoMatchingRecord,
+    NoRelayedData,
+)
 from sync.connectors.contracts.errors import ConnectorError
 from sync.connectors.contracts.types import FieldError
 from sync.deliveries.claims import Claim
-from sync.limits.rate_limit import Paced
-from sync.models import Outcome
+from sync.limits.rate_limit import RateLimited
+from sync.models import AttemptOutcome
 from sync.planning.change import ChangeAction
 from sync.planning.mapping import EntityNotMappable
 from sync.planning.record_matching import AmbiguousMatch
 from sync.planning.retry_policy import RetryPolicy, next_retry_delay
 from webhooks.models import State
 
-ACTIONS = {
+ACTION_CODES = {
     ChangeAction.CREATE: "created",
     ChangeAction.UPDATE: "updated",
     ChangeAction.DELETE: "deleted",
@@ -29,82 +35,90 @@ ACTIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the settling commit writes. `delay`: seconds until the next try, None where there is none.
+class AttemptResult:
+    """What the settling commit writes. `retry_delay`: seconds until the next try, None where there is none.
 
     `spends_try`: not where the delivery could do nothing about it, as while its connection is paused.
     """
 
-    outcome: Outcome
+    outcome: AttemptOutcome
     state: State
     code: str
     is_retryable: bool = False
-    delay: float | None = None
+    retry_delay: float | None = None
     sentence: str | None = None
     errors: tuple[FieldError, ...] = ()
     retry_after: float | None = None
     spends_try: bool = True
 
     @property
-    def rest(self) -> float:
+    def requested_delay(self) -> float:
         """Seconds of the delay that the other side asked for."""
-        return min(self.delay or 0.0, self.retry_after or 0.0)
+        return min(self.retry_delay or 0.0, self.retry_after or 0.0)
 
 
-def success(findings: Findings) -> Verdict:
+def success_result(findings: AttemptFindings) -> AttemptResult:
     """The change was applied, or there was none."""
     nothing = findings.change is None or findings.change.action is ChangeAction.NOTHING
-    outcome, state = (Outcome.UNCHANGED, State.UNCHANGED) if nothing else (Outcome.SUCCEEDED, State.SUCCEEDED)
-    return Verdict(outcome, state, str(state))
+    outcome, state = (
+        (AttemptOutcome.UNCHANGED, State.UNCHANGED)
+        if nothing
+        else (AttemptOutcome.SUCCEEDED, State.SUCCEEDED)
+    )
+    return AttemptResult(outcome, state, str(state))
 
 
-def superseded() -> Verdict:
+def superseded_result() -> AttemptResult:
     """Older than what was applied."""
-    return Verdict(Outcome.SUPERSEDED, State.SUPERSEDED, "superseded")
+    return AttemptResult(AttemptOutcome.SUPERSEDED, State.SUPERSEDED, "superseded")
 
 
-PLAIN_FAILURES: dict[type[Exception], tuple[str, bool]] = {
+FAILURE_CODES: dict[type[Exception], tuple[str, bool]] = {
     AmbiguousMatch: ("ambiguous-match", False),
-    NoMatch: ("no-match", False),
-    NotThereYet: ("identity-missing", True),
-    Disabled: ("connection-disabled", True),
+    NoMatchingRecord: ("no-match", False),
+    EntityNotYetVisible: ("identity-missing", True),
+    ConnectionDisabled: ("connection-disabled", True),
 }
-NOTHING_CARRIED = FieldError(
+NO_RELAYED_DATA = FieldError(
     "data", "missing", gettext_noop("the route relays what the webhook carries, and it carries nothing")
 )
 
 
-def failure(error: Exception, claim: Claim) -> Verdict:
+def failure_result(error: Exception, claim: Claim) -> AttemptResult:
     """Whose fault, whether trying again helps, and when."""
-    if isinstance(error, Held):
-        return Verdict(Outcome.HELD, State.HELD, "held")
-    if isinstance(error, Paced):
-        return _paced(error, claim)
+    if isinstance(error, HeldForApproval):
+        return AttemptResult(AttemptOutcome.HELD, State.HELD, "held")
+    if isinstance(error, RateLimited):
+        return _rate_limited_result(error, claim)
     if isinstance(error, ConnectorError):
-        return _failed(claim, error.code, error.retryable, error.retry_after, error.sentence, error.fields)
+        return _failed_result(
+            claim, error.code, error.retryable, error.retry_after, error.sentence, error.fields
+        )
     if isinstance(error, EntityNotMappable):
         fields = (FieldError(error.field, "unmappable", error.reason),)
-        return _failed(claim, "unmappable", is_retryable=False, errors=fields)
-    if isinstance(error, NothingCarried):
-        return _failed(claim, "unmappable", is_retryable=False, errors=(NOTHING_CARRIED,))
-    code, is_retryable = PLAIN_FAILURES.get(type(error), ("internal-failure", True))
-    return _failed(claim, code, is_retryable)
+        return _failed_result(claim, "unmappable", is_retryable=False, errors=fields)
+    if isinstance(error, NoRelayedData):
+        return _failed_result(claim, "unmappable", is_retryable=False, errors=(NO_RELAYED_DATA,))
+    code, is_retryable = FAILURE_CODES.get(type(error), ("internal-failure", True))
+    return _failed_result(claim, code, is_retryable)
 
 
-def _failed(
+def _failed_result(
     claim: Claim,
     code: str,
     is_retryable: bool,
     retry_after: float | None = None,
     sentence: str | None = None,
     errors: tuple[FieldError, ...] = (),
-) -> Verdict:
-    delay = _delay(claim, retry_after) if is_retryable else None
+) -> AttemptResult:
+    delay = _retry_delay(claim, retry_after) if is_retryable else None
     state = State.DEAD if delay is None else State.RETRYING
-    return Verdict(Outcome.FAILED, state, code, is_retryable, delay, sentence, errors, retry_after)
+    return AttemptResult(
+        AttemptOutcome.FAILED, state, code, is_retryable, delay, sentence, errors, retry_after
+    )
 
 
-def _delay(claim: Claim, retry_after: float | None) -> float | None:
+def _retry_delay(claim: Claim, retry_after: float | None) -> float | None:
     route, opened_at = claim.delivery.route, claim.delivery.opened_at
     age = (read_clock() - opened_at).total_seconds() if isinstance(opened_at, datetime) else 0.0
     policy = RetryPolicy(
@@ -113,7 +127,7 @@ def _delay(claim: Claim, retry_after: float | None) -> float | None:
     return next_retry_delay(policy, claim.delivery.tries, age, random.random(), retry_after)  # noqa: S311
 
 
-def spared(verdict: Verdict, claim: Claim) -> Verdict:
+def without_spending_try(verdict: AttemptResult, claim: Claim) -> AttemptResult:
     """The same failure while its connection is paused, or probed: it costs no try, and the breaker says when.
 
     One that is too old stays dead.
@@ -121,13 +135,18 @@ def spared(verdict: Verdict, claim: Claim) -> Verdict:
     if verdict.state == State.DEAD and claim.delivery.tries < claim.delivery.route.tries:
         return verdict
     delay = claim.delivery.route.retry_base_seconds
-    return replace(verdict, state=State.RETRYING, delay=delay, spends_try=False)
+    return replace(verdict, state=State.RETRYING, retry_delay=delay, spends_try=False)
 
 
-def _paced(error: Paced, claim: Claim) -> Verdict:
+def _rate_limited_result(error: RateLimited, claim: Claim) -> AttemptResult:
     """The connection's own rate leaves no turn soon: later, spread out, and without spending a try."""
     side = "identity" if error.connection == claim.delivery.identity else "target"
     delay = error.seconds * random.uniform(1.0, 2.0)  # noqa: S311
-    return Verdict(
-        Outcome.FAILED, State.RETRYING, f"{side}-throttled", is_retryable=True, delay=delay, spends_try=False
+    return AttemptResult(
+        AttemptOutcome.FAILED,
+        State.RETRYING,
+        f"{side}-throttled",
+        is_retryable=True,
+        retry_delay=delay,
+        spends_try=False,
     )

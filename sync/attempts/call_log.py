@@ -23,10 +23,10 @@ from sync.limits.rate_limit import wait_for_turn
 from sync.models import Call, Connection
 from webhooks.models import Payload, SubjectKey
 
-SHOWN_BYTES = 65_536
+MAX_BODY_BYTES = 65_536
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-MARGIN_SECONDS = 5.0  # that a lease lasts beyond the deadline of the request that is about to be sent
-_ANSWERED = Statement(
+LEASE_MARGIN_SECONDS = 5.0  # that a lease lasts beyond the deadline of the request that is about to be sent
+_COMPLETE_CALL = Statement(
     """UPDATE sync_call SET started_at = %s, seconds = %s, status = %s, error = %s, sent_bytes = %s,
     received_bytes = %s, response_id = %s WHERE id = %s"""
 )
@@ -37,7 +37,7 @@ class ClaimLost(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RecordedCall:
     """A call whose end is not written yet. `is_on_record`: its row is, since before it was sent.
 
     A read's request is kept with its response, as one payload.
@@ -56,18 +56,18 @@ class AttemptRecorder:
         self._connection = connection
         self._key = claim.delivery.event.key
         self._written: Call | None = None
-        self.calls: list[Kept] = []
+        self.calls: list[RecordedCall] = []
 
     def record_request(self, request: OutgoingRequest) -> None:
         """Wait for the connection's turn, then commit a write's row; `ClaimLost` where the claim is not ours any more.
 
-        `Paced` where the turn does not come soon.
+        `RateLimited` where the turn does not come soon.
         """
         wait_for_turn(self._connection, settings.LEASE_SECONDS - self._connection.deadline_seconds)
-        needed = self._connection.deadline_seconds + MARGIN_SECONDS
+        needed = self._connection.deadline_seconds + LEASE_MARGIN_SECONDS
         if request.is_write:
-            self._written = self._commit(request, needed)
-        elif not self._claim.keep(needed):
+            self._written = self._commit_write(request, needed)
+        elif not self._claim.ensure_lease(needed):
             raise ClaimLost
         release_connection()
 
@@ -75,21 +75,25 @@ class AttemptRecorder:
         """Keep what came of a request for the commit that ends the attempt."""
         call, self._written = self._written, None
         is_on_record = call is not None
-        call = call or self._call(exchange.request)
+        call = call or self._new_call(exchange.request)
         call.started_at = exchange.started_at
         call.seconds = exchange.seconds
         call.status = exchange.status
         call.error = exchange.error_code or ""
         call.sent_bytes = exchange.sent_bytes
         call.received_bytes = exchange.received_bytes
-        self.calls.append(Kept(call, _end(exchange, self._key, with_request=not is_on_record), is_on_record))
+        self.calls.append(
+            RecordedCall(
+                call, _response_payload(exchange, self._key, with_request=not is_on_record), is_on_record
+            )
+        )
 
-    def _commit(self, request: OutgoingRequest, needed: float) -> Call:
-        payload = _sealed(Payload.Kind.REQUEST, _sent(request), self._key)
-        call = self._call(request)
+    def _commit_write(self, request: OutgoingRequest, needed: float) -> Call:
+        payload = _encrypt_document(Payload.Kind.REQUEST, _request_document(request), self._key)
+        call = self._new_call(request)
         call.request = payload
         batch = WriteBatch()
-        batch.require(self._claim.proof(needed))
+        batch.require(self._claim.lease_check(needed))
         batch.insert(payload, call)
         try:
             batch.run()
@@ -100,13 +104,13 @@ class AttemptRecorder:
     def _renew_lease_and_store(self, payload: Payload, call: Call) -> None:
         """Store a write whose claim does not last long enough. Raises ClaimLost if it is not ours any more."""
         with transaction.atomic():
-            if not self._claim.hold():
+            if not self._claim.renew_lease():
                 raise ClaimLost
             batch = WriteBatch()
             batch.insert(payload, call)
             batch.run()
 
-    def _call(self, request: OutgoingRequest) -> Call:
+    def _new_call(self, request: OutgoingRequest) -> Call:
         return new_row(
             Call,
             attempt=self._claim.attempt,
@@ -120,48 +124,48 @@ class AttemptRecorder:
         )
 
 
-def _sent(request: OutgoingRequest) -> dict[str, Any]:
-    return {"url": request.url, "headers": dict(request.headers), "body": _text(request.body)}
+def _request_document(request: OutgoingRequest) -> dict[str, Any]:
+    return {"url": request.url, "headers": dict(request.headers), "body": _body_text(request.body)}
 
 
-def _end(exchange: RecordedExchange, key: SubjectKey, *, with_request: bool) -> Payload | None:
+def _response_payload(exchange: RecordedExchange, key: SubjectKey, *, with_request: bool) -> Payload | None:
     """What was answered, and what was asked where no row says so yet. None where there is nothing of either."""
     document: dict[str, Any] = {}
     if exchange.status is not None:
-        document = {"headers": dict(exchange.headers), "body": _text(exchange.body)}
+        document = {"headers": dict(exchange.headers), "body": _body_text(exchange.body)}
     if with_request:
-        document["request"] = _sent(exchange.request)
-    return _sealed(Payload.Kind.RESPONSE, document, key) if document else None
+        document["request"] = _request_document(exchange.request)
+    return _encrypt_document(Payload.Kind.RESPONSE, document, key) if document else None
 
 
-def _sealed(kind: str, document: dict[str, Any], key: SubjectKey) -> Payload:
+def _encrypt_document(kind: str, document: dict[str, Any], key: SubjectKey) -> Payload:
     return Payload.of(kind, _ENCODER.encode(document).encode(), key)
 
 
-def _text(body: bytes | None) -> str | None:
+def _body_text(body: bytes | None) -> str | None:
     """Bodies are kept up to 64 KiB, as text; what is no UTF-8 shows as replacement characters."""
-    return None if body is None else body[:SHOWN_BYTES].decode("utf-8", "replace")
+    return None if body is None else body[:MAX_BODY_BYTES].decode("utf-8", "replace")
 
 
-def in_order(recorders: list[AttemptRecorder]) -> list[Kept]:
+def calls_in_order(recorders: list[AttemptRecorder]) -> list[RecordedCall]:
     """The calls of an attempt that are to be written, by the time of their beginning."""
     return sorted((each for one in recorders for each in one.calls), key=lambda each: each.call.started_at)
 
 
-def add_calls(kept: list[Kept], batch: WriteBatch) -> None:
+def add_calls(kept: list[RecordedCall], batch: WriteBatch) -> None:
     """Insert the calls that are not on record yet, and complete those that are, with their payloads."""
     for recorded in kept:
         recorded.call.response = recorded.payload
         if recorded.payload is not None:
             batch.insert(recorded.payload)
         if recorded.is_on_record:
-            batch.execute(_completed(recorded.call))
+            batch.execute(_call_update(recorded.call))
         else:
             batch.insert(recorded.call)
 
 
-def _completed(call: Call) -> BoundStatement:
-    return _ANSWERED.bind(
+def _call_update(call: Call) -> BoundStatement:
+    return _COMPLETE_CALL.bind(
         call.started_at,
         call.seconds,
         call.status,

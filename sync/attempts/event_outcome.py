@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sync.attempts.attempt_result import ACTIONS, Verdict
-from sync.attempts.plan import Findings
+from sync.attempts.attempt_result import ACTION_CODES, AttemptResult
+from sync.attempts.plan import AttemptFindings
 from sync.deliveries.claims import Claim
 from sync.models import Attempt, Connection, Delivery
 from webhooks.catalogue.outcome import EventOutcome, FieldProblem, Result
@@ -15,29 +15,31 @@ _FAILED = (State.DEAD, State.RETRYING, State.CLOSED)
 _DONE = (State.SUCCEEDED, State.UNCHANGED)
 
 
-def outcome_of(event: Event, *, with_entity: bool = False) -> EventOutcome:
+def load_event_outcome(event: Event, *, with_entity: bool = False) -> EventOutcome:
     """The outcome as it stands in the database now."""
     related = ("identity", "commercial", "route", "covered_by__answer__subject")
     deliveries = list(event.deliveries.select_related(*related).order_by("pk"))
     latest = _latest_attempts(deliveries)
-    results = tuple(_result(each, latest.get(each.pk)) for each in deliveries)
+    results = tuple(_delivery_result(each, latest.get(each.pk)) for each in deliveries)
     state = worst([result.state for result in results])
     code = next((result.code for result in results if result.state == state), "ignored")
-    entity = _entity(latest.values()) if with_entity else None
+    entity = _fetched_entity(latest.values()) if with_entity else None
     return EventOutcome(state, code or str(state), results, entity)
 
 
-def outcome_of_attempt(claim: Claim, verdict: Verdict, findings: Findings) -> EventOutcome | None:
+def outcome_of_attempt(
+    claim: Claim, verdict: AttemptResult, findings: AttemptFindings
+) -> EventOutcome | None:
     """The outcome of an event whose only delivery just ended, as the settling commit wrote it."""
     if verdict.state not in _DONE:
         return None  # of a failure, more is told: read what was kept
     delivery = claim.delivery
     result = Result(
         connection=delivery.commercial.slug,
-        connection_name=delivery.system_of(verdict.code).name,
+        connection_name=delivery.connection_of_code(verdict.code).name,
         state=verdict.state,
         code=verdict.code,
-        action=ACTIONS[findings.change.action] if findings.change else "",
+        action=ACTION_CODES[findings.change.action] if findings.change else "",
         record_id=findings.record_id,
         is_retrying=False,
         sentence=None,
@@ -47,11 +49,11 @@ def outcome_of_attempt(claim: Claim, verdict: Verdict, findings: Findings) -> Ev
     return EventOutcome(verdict.state, verdict.code, (result,), entity)
 
 
-def outcome_when_opened(event: Event, commercial: Sequence[Connection]) -> EventOutcome:
+def initial_outcome(event: Event, targets: Sequence[Connection]) -> EventOutcome:
     """The outcome of an event that was just stored: nothing of it is done yet, or nothing is to be done."""
     results = tuple(
         Result(each.slug, each.name, State.PENDING, State.PENDING, "", "", False, None, ())
-        for each in commercial
+        for each in targets
     )
     return EventOutcome(event.state, event.code or event.state, results, None)
 
@@ -67,9 +69,9 @@ def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:
     return latest
 
 
-def _result(delivery: Delivery, attempt: Attempt | None) -> Result:
-    said = _said(attempt) if attempt and delivery.state in _FAILED else {}
-    spoke = delivery.system_of(delivery.code)
+def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> Result:
+    said = _remote_answer(attempt) if attempt and delivery.state in _FAILED else {}
+    spoke = delivery.connection_of_code(delivery.code)
     relays = spoke.relays_sentences
     return Result(
         connection=delivery.commercial.slug,
@@ -87,13 +89,13 @@ def _result(delivery: Delivery, attempt: Attempt | None) -> Result:
     )
 
 
-def _said(attempt: Attempt) -> dict[str, Any]:
+def _remote_answer(attempt: Attempt) -> dict[str, Any]:
     """What the remote system said of its refusal."""
     said: dict[str, Any] = json.loads(attempt.answer.open()) if attempt.answer else {}
     return said
 
 
-def _entity(attempts: Any) -> Mapping[str, Any] | None:
+def _fetched_entity(attempts: Any) -> Mapping[str, Any] | None:
     """The entity as it was fetched; of several routes, the first that has one."""
     found = next((attempt.entity for attempt in attempts if attempt.entity), None)
     if found is None:

@@ -13,81 +13,85 @@ from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
 from sync.deliveries.claims import Claim
-from sync.models import Attempt, Delivery, Link, Route, Weight
+from sync.models import Attempt, ChangeCategory, Delivery, Link, Route
 from sync.planning.change import Change, ChangeAction
 
-FEWEST_KNOWN = 20
-_MARKED_AGAIN = (
+MIN_KNOWN_RECORDS = 20
+_RECOUNT_SHARE = (
     0.1  # of the window: a subject that changes all the time is marked ten times in it, not thousands
 )
-_COUNTED_EACH_TIME = 1_000
-_COUNT_LASTS = 60.0
+_CACHED_FROM = 1_000
+_CACHE_SECONDS = 60.0
 
 
-class Held(Exception):
+class HeldForApproval(Exception):
     """The change waits for a person's approval; nothing was sent."""
 
-    def __init__(self, weight: Weight, limit: int, minutes: int) -> None:
-        kind = "removals" if weight == Weight.REMOVAL else "changed records"
+    def __init__(self, weight: ChangeCategory, limit: int, minutes: int) -> None:
+        kind = "removals" if weight == ChangeCategory.REMOVAL else "changed records"
         super().__init__(f"{kind} in {minutes} minutes are limited to {limit:,}")
-        self.weight = weight
+        self.category = weight
         self.limit = limit
 
 
-def guard(claim: Claim, change: Change, *, is_gone: bool) -> None:
-    """Let the planned change of an attempt pass and count it, or raise `Held`. `is_gone`: the entity is.
+def check_mass_change(claim: Claim, change: Change, *, is_deleted: bool) -> None:
+    """Let the planned change of an attempt pass and count it, or raise `HeldForApproval`. `is_deleted`: the entity is.
 
     To be asked before the first write. Nothing is asked of the database where nothing changes, where the delivery
     was approved, and where the route has no guard of this kind.
     """
-    weight = weight_of(change, is_gone=is_gone)
+    weight = categorize_change(change, is_deleted=is_deleted)
     if weight is None or claim.delivery.is_approved:
         return
-    limit = _limit(claim.delivery, weight)
+    limit = _window_limit(claim.delivery, weight)
     if limit is None:
         return
     with transaction.atomic():
-        is_marked = _count(claim, weight, limit)
+        is_marked = _count_subject(claim, weight, limit)
         if is_marked:
             Attempt.objects.filter(pk=claim.attempt.pk).update(weighed=weight)
     claim.attempt.weighed = weight if is_marked else ""
 
 
-def weight_of(change: Change, *, is_gone: bool) -> Weight | None:
+def categorize_change(change: Change, *, is_deleted: bool) -> ChangeCategory | None:
     """What a change counts for: a deletion, and whatever marks the record of a gone entity, is a removal."""
     if change.action is ChangeAction.NOTHING:
         return None
-    return Weight.REMOVAL if is_gone or change.action is ChangeAction.DELETE else Weight.CHANGE
+    return (
+        ChangeCategory.REMOVAL
+        if is_deleted or change.action is ChangeAction.DELETE
+        else ChangeCategory.CHANGE
+    )
 
 
-def _limit(delivery: Delivery, weight: Weight) -> int | None:
+def _window_limit(delivery: Delivery, weight: ChangeCategory) -> int | None:
     """How many subjects may count within the window; None where there is no guard."""
     route = delivery.route
-    if weight == Weight.REMOVAL:
+    if weight == ChangeCategory.REMOVAL:
         return route.most_removals
     if route.most_changed_percent is None:
         return None
-    known = _known_records(delivery.identity_id, delivery.commercial_id, delivery.entity_type)
-    return int(known * route.most_changed_percent / 100) if known >= FEWEST_KNOWN else None
+    known = _count_known_records(delivery.identity_id, delivery.commercial_id, delivery.entity_type)
+    return int(known * route.most_changed_percent / 100) if known >= MIN_KNOWN_RECORDS else None
 
 
-def _count(claim: Claim, weight: Weight, limit: int) -> bool:
-    """Whether this attempt is to be marked; `Held` where there is no room for one more subject."""
+def _count_subject(claim: Claim, weight: ChangeCategory, limit: int) -> bool:
+    """Whether this attempt is to be marked; `HeldForApproval` where there is no room for one more subject."""
     route, now = claim.delivery.route, timezone.now()
     # No key is touched: whoever opens deliveries of the route need not wait.
     Route.objects.select_for_update(no_key=True).values_list("pk").get(pk=route.pk)
     window = timedelta(minutes=route.guard_minutes)
     # Marks may be older than the change that they stand for by as much as a subject is not marked again.
-    marks = _marks(route, weight).filter(started_at__gte=now - window * (1 + _MARKED_AGAIN))
+    marks = _counted_attempts(route, weight).filter(started_at__gte=now - window * (1 + _RECOUNT_SHARE))
     own = marks.filter(delivery__entity_id=claim.delivery.entity_id).aggregate(at=Max("started_at"))["at"]
     if own is not None:
-        return bool(own < now - window * _MARKED_AGAIN)
+        return bool(own < now - window * _RECOUNT_SHARE)
     others = marks.values("delivery__entity_id").distinct()[:limit].count()
     if others < limit:
         return True
     if _is_approved(claim):
         return False
-    raise Held(weight, limit, route.guard_minutes)
+    raise HeldForApproval(weight, limit, route.guard_minutes)
 
 
 def _is_approved(claim: Claim) -> bool:
@@ -96,27 +100,27 @@ def _is_approved(claim: Claim) -> bool:
     return Delivery.objects.filter(concerned, is_approved=True).exists()
 
 
-def _marks(route: Route, weight: Weight) -> QuerySet[Attempt]:
+def _counted_attempts(route: Route, weight: ChangeCategory) -> QuerySet[Attempt]:
     """What was counted. The exclusion repeats the condition of the index, which SQLite wants word for word."""
     return Attempt.objects.exclude(weighed="").filter(weighed=weight, delivery__route=route)
 
 
 @dataclass(frozen=True, slots=True)
-class _Counted:
-    known: int
+class _RecordCount:
+    number: int
     until: float
 
 
-_counts: dict[tuple[int, int, str], _Counted] = {}
+_record_counts: dict[tuple[int, int, str], _RecordCount] = {}
 
 
-def _known_records(identity_id: int, commercial_id: int, entity_type: str) -> int:
+def _count_known_records(identity_id: int, commercial_id: int, entity_type: str) -> int:
     """How many records are linked. From a thousand on, a count is good for a minute: its share hardly moves."""
     key, now = (identity_id, commercial_id, entity_type), time.monotonic()
-    counted = _counts.get(key)
-    if counted is None or counted.known < _COUNTED_EACH_TIME or counted.until < now:
+    counted = _record_counts.get(key)
+    if counted is None or counted.number < _CACHED_FROM or counted.until < now:
         links = Link.objects.filter(
             identity_id=identity_id, commercial_id=commercial_id, entity_type=entity_type
         ).exclude(record_id="")
-        counted = _counts[key] = _Counted(links.count(), now + _COUNT_LASTS)
-    return counted.known
+        counted = _record_counts[key] = _RecordCount(links.count(), now + _CACHE_SECONDS)
+    return counted.number

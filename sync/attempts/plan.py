@@ -14,8 +14,8 @@ from django.utils.translation import gettext_noop
 
 from sync.connectors.contracts.types import Entity, IdentityConnector, Record, TargetConnector
 from sync.deliveries.claims import Claim
-from sync.deliveries.record_links import is_linked_to_another
-from sync.deliveries.stored_webhook import carried_data, members, previous_values
+from sync.deliveries.record_links import is_linked_to_other_entity
+from sync.deliveries.stored_webhook import carried_data, previous_values, webhook_fields
 from sync.models import Route
 from sync.planning.change import Change, ChangeAction, plan_deleted_entity, plan_existing_entity
 from sync.planning.mapping import EntityNotMappable, ParsedMapping
@@ -23,37 +23,37 @@ from sync.planning.record_matching import RecordQuery, find_record, find_record_
 
 logger = logging.getLogger("hub.deliver")
 
-GRACE_SECONDS = (0.2, 0.5, 1.0)
-LAG = timedelta(seconds=60)  # an event that came longer ago is no sign of a lag
-COARSENESS = timedelta(seconds=1)  # services cut their times to whole seconds
+FETCH_RETRY_PAUSES = (0.2, 0.5, 1.0)
+MAX_LAG = timedelta(seconds=60)  # an event that came longer ago is no sign of a lag
+TIMESTAMP_RESOLUTION = timedelta(seconds=1)  # services cut their times to whole seconds
 
 
-class NoMatch(Exception):
+class NoMatchingRecord(Exception):
     """An update of an entity whose record is not there, on a route that refuses to create it."""
 
 
-class NotThereYet(Exception):
+class EntityNotYetVisible(Exception):
     """The identity service does not have what it told was created: the change may not be committed there yet."""
 
 
-class Disabled(Exception):
+class ConnectionDisabled(Exception):
     """Somebody switched one of the two connections off."""
 
 
-class NothingCarried(Exception):
+class NoRelayedData(Exception):
     """A webhook without `data`, of which that was to be delivered."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class Connectors:
     """The two systems, as this attempt speaks to them."""
 
     identity: IdentityConnector
-    commercial: TargetConnector
+    target: TargetConnector
 
 
 @dataclass(slots=True)
-class Findings:
+class AttemptFindings:
     """What an attempt found out, filled in as it goes: what it knew when it failed is kept too."""
 
     entity: Entity | None = None
@@ -62,90 +62,90 @@ class Findings:
     record_id: str = ""
 
 
-def plan(claim: Claim, ends: Ends, findings: Findings) -> Change:
+def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> Change:
     """What must change; only reads go out. This, and no more, is a preview."""
-    mapping = claim.way.mapping
+    mapping = claim.route.mapping
     if mapping is None:
         raise EntityNotMappable("mapping", gettext_noop("it has no version yet"))
     if not (claim.delivery.identity.is_enabled and claim.delivery.commercial.is_enabled):
-        raise Disabled
-    findings.entity = entity = _entity(claim, ends.identity)
-    findings.record, findings.change = _plan(claim, ends.commercial, mapping, entity)
+        raise ConnectionDisabled
+    findings.entity = entity = _load_entity(claim, connectors.identity)
+    findings.record, findings.change = _find_record_and_plan(claim, connectors.target, mapping, entity)
     findings.record_id = findings.change.record_id or ""
-    if _is_not_there_yet(claim, findings):
-        raise NotThereYet
+    if _is_not_yet_visible(claim, findings):
+        raise EntityNotYetVisible
     return findings.change
 
 
-def _is_not_there_yet(claim: Claim, findings: Findings) -> bool:
+def _is_not_yet_visible(claim: Claim, findings: AttemptFindings) -> bool:
     """Whether all that is known of it is its creation. To end this in silence would lose it: whoever tells before the
     commit, and waits for our answer, has nothing for us to read however long we wait."""
     is_nowhere = findings.entity is None and findings.record is None and claim.link is None
-    return is_nowhere and claim.delivery.is_fetched and _lags(None, claim)
+    return is_nowhere and claim.delivery.is_fetched and _is_older_than_event(None, claim)
 
 
-def _entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
+def _load_entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
     delivery = claim.delivery
     if delivery.is_fetched:
-        return _fetch(claim, identity)
+        return _fetch_current_entity(claim, identity)
     if delivery.event.event_type == "DELETE":
         return None
     data = carried_data(delivery.event)
     if data is None:
-        raise NothingCarried
+        raise NoRelayedData
     return Entity(delivery.entity_type, delivery.entity_id, data, delivery.event.occurred_text or None)
 
 
-def _fetch(claim: Claim, identity: IdentityConnector) -> Entity | None:
+def _fetch_current_entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
     """The entity as it is now. The one that answers may lag behind the one that sent the webhook: wait, ask again."""
     delivery = claim.delivery
-    for pause in GRACE_SECONDS:
+    for pause in FETCH_RETRY_PAUSES:
         entity = identity.fetch_entity(delivery.entity_type, delivery.entity_id)
-        if not _lags(entity, claim):
+        if not _is_older_than_event(entity, claim):
             return entity
         time.sleep(pause)
     return identity.fetch_entity(delivery.entity_type, delivery.entity_id)
 
 
-def _lags(entity: Entity | None, claim: Claim) -> bool:
+def _is_older_than_event(entity: Entity | None, claim: Claim) -> bool:
     """Whether what was read is older than the event: not there yet after its creation, or changed before it."""
     if entity is None:
         return {event.event_type for event in claim.events} == {"CREATE"}
     if entity.modified_at is None:
         return False
-    fresh = timezone.now() - LAG
+    fresh = timezone.now() - MAX_LAG
     told = [
         event.occurred_at
         for event in claim.events
         if event.occurred_at and event.received_at > fresh and event.event_type != "DELETE"
     ]
-    return any(entity.modified_at < occurred_at - COARSENESS for occurred_at in told)
+    return any(entity.modified_at < occurred_at - TIMESTAMP_RESOLUTION for occurred_at in told)
 
 
-def _plan(
+def _find_record_and_plan(
     claim: Claim,
-    commercial: TargetConnector,
+    target: TargetConnector,
     mapping: ParsedMapping,
     entity: Entity | None,
 ) -> tuple[Record | None, Change]:
     route = claim.delivery.route
-    if entity is None and route.when_gone == Route.WhenGone.IGNORE:
+    if entity is None and route.when_gone == Route.DeletionPolicy.IGNORE:
         return None, Change(ChangeAction.NOTHING)
-    wanted = None if entity is None else _wanted(claim, mapping, entity)
-    sought = _sought(claim, mapping)
-    record = find_record(commercial, mapping, sought)
+    wanted = None if entity is None else _map_entity(claim, mapping, entity)
+    sought = _build_record_search(claim, mapping)
+    record = find_record(target, mapping, sought)
     if wanted is None:
         return record, plan_deleted_entity(
-            record, route.deactivation, deletes=route.when_gone == Route.WhenGone.DELETE
+            record, route.deactivation, deletes=route.when_gone == Route.DeletionPolicy.DELETE
         )
     if record is None:
-        record = _before_creating(claim, commercial, mapping, sought, wanted)
+        record = _find_before_creating(claim, target, mapping, sought, wanted)
     if record is None and entity is not None:  # a part of an entity may be too little to create its record
-        wanted = mapping.map_entity(entity.attributes, members(claim.delivery.event))
+        wanted = mapping.map_entity(entity.attributes, webhook_fields(claim.delivery.event))
     return record, plan_existing_entity(wanted, record, mapping.caseless_fields)
 
 
-def _sought(claim: Claim, mapping: ParsedMapping) -> RecordQuery:
+def _build_record_search(claim: Claim, mapping: ParsedMapping) -> RecordQuery:
     """Each value that some event overwrote once, whatever the number of events that tell it."""
     told = (pair for previous in previous_values(claim.events) for pair in mapping.previous_values(previous))
     delivery = claim.delivery
@@ -154,26 +154,26 @@ def _sought(claim: Claim, mapping: ParsedMapping) -> RecordQuery:
         entity_id=delivery.entity_id,
         linked_record_id=claim.link.record_id if claim.link else None,
         previous_values=tuple(dict.fromkeys(told)),
-        is_linked_to_other=partial(is_linked_to_another, delivery),
+        is_linked_to_other=partial(is_linked_to_other_entity, delivery),
     )
 
 
-def _wanted(claim: Claim, mapping: ParsedMapping, entity: Entity) -> dict[str, Any]:
+def _map_entity(claim: Claim, mapping: ParsedMapping, entity: Entity) -> dict[str, Any]:
     """The record's fields: all of them for a fetched entity, of what a webhook carried those that it tells."""
     apply_mapping = mapping.map_entity if claim.delivery.is_fetched else mapping.map_partial_entity
-    return apply_mapping(entity.attributes, members(claim.delivery.event))
+    return apply_mapping(entity.attributes, webhook_fields(claim.delivery.event))
 
 
-def _before_creating(
+def _find_before_creating(
     claim: Claim,
-    commercial: TargetConnector,
+    target: TargetConnector,
     mapping: ParsedMapping,
     sought: RecordQuery,
     wanted: dict[str, Any],
 ) -> Record | None:
-    """A record that has the new values already; `NoMatch` where the route does not create on an update."""
-    record = find_record_by_new_value(commercial, mapping, sought, wanted)
+    """A record that has the new values already; `NoMatchingRecord` where the route does not create on an update."""
+    record = find_record_by_new_value(target, mapping, sought, wanted)
     creates = {"CREATE"} & {event.event_type for event in claim.events}
-    if record is None and not creates and claim.delivery.route.without_match == Route.WithoutMatch.REFUSE:
-        raise NoMatch
+    if record is None and not creates and claim.delivery.route.without_match == Route.NoMatchPolicy.REFUSE:
+        raise NoMatchingRecord
     return record

@@ -16,24 +16,24 @@ from webhooks.models import State
 
 logger = logging.getLogger("hub.deliver")
 
-_LOOK_SECONDS = 0.5
-_ACTIVE = (State.PENDING, State.RUNNING)
+_POLL_SECONDS = 0.5
+_ACTIVE_STATES = (State.PENDING, State.RUNNING)
 
 
-class Waiter:
+class OutcomeWaiter:
     """One request that waits for an event. `outcome` is filled in where this process knows it.
 
     `say` puts an outcome into words. Whoever settles the event may take the waiter and keep its answer in the same
-    commit; from then on until `told` or `let_go`, the request waits for that and says nothing itself.
+    commit; from then on until `confirm_answer` or `release_answer`, the request waits for that and says nothing itself.
     """
 
     def __init__(self, say: Callable[[EventOutcome], PendingAnswer] | None = None) -> None:
         self._signals: SimpleQueue[None] = SimpleQueue()
         self.outcome: EventOutcome | None = None
-        self.kept: PendingAnswer | None = None
+        self.stored_answer: PendingAnswer | None = None
         self._say = say
         self._lock = threading.Lock()
-        self._is_taken = self._is_closed = False
+        self._is_answer_claimed = self._is_closed = False
 
     def wait(self, seconds: float) -> None:
         """Until it is woken, at most so long."""
@@ -44,88 +44,88 @@ class Waiter:
         """Let the request look at what there is; once more than needed does no harm."""
         self._signals.put(None)
 
-    def take(self, outcome: EventOutcome) -> PendingAnswer | None:
+    def claim_answer(self, outcome: EventOutcome) -> PendingAnswer | None:
         """The answer to be kept; None where the request does not wait any more, or does not say."""
         if self._say is None:
             return None
         with self._lock:
-            if self._is_taken or self._is_closed:
+            if self._is_answer_claimed or self._is_closed:
                 return None
-            self._is_taken = True
+            self._is_answer_claimed = True
         try:
             return self._say(outcome)
         except Exception:  # the delivery is settled all the same; the request meets the error itself
             logger.exception("an answer could not be put into words")
-            self.let_go()
+            self.release_answer()
             return None
 
-    def told(self, pending_answer: PendingAnswer) -> None:
+    def confirm_answer(self, pending_answer: PendingAnswer) -> None:
         """The commit that keeps its answer has ended."""
-        self.kept = pending_answer
-        self.let_go()
+        self.stored_answer = pending_answer
+        self.release_answer()
 
-    def let_go(self) -> None:
+    def release_answer(self) -> None:
         """Nothing was kept after all, or all was: the request goes on."""
         with self._lock:
-            self._is_taken = False
+            self._is_answer_claimed = False
         self.wake()
 
     def close(self) -> bool:
         """The request waits no longer; False while somebody keeps its answer, which will not take long."""
         with self._lock:
-            self._is_closed = self._is_closed or not self._is_taken
+            self._is_closed = self._is_closed or not self._is_answer_claimed
             return self._is_closed
 
 
 _lock = threading.Lock()
-_waiting: defaultdict[int, set[Waiter]] = defaultdict(set)
+_waiters: defaultdict[int, set[OutcomeWaiter]] = defaultdict(set)
 
 
-def waiter_of(event_id: int) -> Waiter | None:
+def find_only_waiter(event_id: int) -> OutcomeWaiter | None:
     """The one request of this process that waits for an event; None where there is none, or more than one."""
     with _lock:
-        found = _waiting.get(event_id, ())
+        found = _waiters.get(event_id, ())
         return next(iter(found)) if len(found) == 1 else None
 
 
-def notify(outcomes: Mapping[int, EventOutcome | None]) -> None:
+def notify_waiters(outcomes: Mapping[int, EventOutcome | None]) -> None:
     """Deliveries of these events were settled by this process."""
     with _lock:
         for event_id, outcome in outcomes.items():
-            for waiter in _waiting.get(event_id, ()):
+            for waiter in _waiters.get(event_id, ()):
                 waiter.outcome = outcome
                 waiter.wake()
 
 
 class waiting_for:  # noqa: N801 - it reads as what it does: `with waiting_for(event.pk) as waiter`
-    """A waiter that `notify` wakes; asked for before the work is begun, so that it cannot be missed."""
+    """A waiter that `notify_waiters` wakes; asked for before the work is begun, so that it cannot be missed."""
 
     def __init__(self, event_id: int, say: Callable[[EventOutcome], PendingAnswer] | None = None) -> None:
         self._event_id = event_id
-        self._waiter = Waiter(say)
+        self._waiter = OutcomeWaiter(say)
 
-    def __enter__(self) -> Waiter:
+    def __enter__(self) -> OutcomeWaiter:
         with _lock:
-            _waiting[self._event_id].add(self._waiter)
+            _waiters[self._event_id].add(self._waiter)
         return self._waiter
 
     def __exit__(self, *_: object) -> None:
         with _lock:
-            _waiting[self._event_id].discard(self._waiter)
-            if not _waiting[self._event_id]:
-                del _waiting[self._event_id]
+            _waiters[self._event_id].discard(self._waiter)
+            if not _waiters[self._event_id]:
+                del _waiters[self._event_id]
 
 
-def wait(event_id: int, waiter: Waiter, until: float) -> bool:
+def wait_for_outcome(event_id: int, waiter: OutcomeWaiter, until: float) -> bool:
     """Wait until no delivery of the event is pending or running, or `until` (monotonic); whether it came to that."""
     release_connection()
     while True:
-        waiter.wait(max(0.0, min(_LOOK_SECONDS, until - time.monotonic())))
-        if waiter.outcome is not None or waiter.kept is not None:
+        waiter.wait(max(0.0, min(_POLL_SECONDS, until - time.monotonic())))
+        if waiter.outcome is not None or waiter.stored_answer is not None:
             return True
-        is_active = Delivery.objects.filter(event_id=event_id, state__in=_ACTIVE).exists()
+        is_active = Delivery.objects.filter(event_id=event_id, state__in=_ACTIVE_STATES).exists()
         release_connection()
         if not is_active or time.monotonic() >= until:
             if waiter.close():
                 return not is_active
-            waiter.wait(_LOOK_SECONDS)
+            waiter.wait(_POLL_SECONDS)

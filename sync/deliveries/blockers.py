@@ -12,17 +12,17 @@ from enum import Enum
 from django.db.models import Count
 
 from database.clock import read_clock
-from sync.deliveries.predicates import SUSPECT
-from sync.limits.breaker_status import Passing, Spared, spared
-from sync.models import OPEN_STATES, WAITING, Connection, Delivery, Route
+from sync.deliveries.predicates import SUSPECT_DEATHS
+from sync.limits.breaker_status import BreakerMode, BreakerStatus, breaker_status
+from sync.models import OPEN_STATES, WAITING_STATES, Connection, Delivery, Route
 from webhooks.catalogue.codes import CATALOGUE, Owner
 from webhooks.models import Source, State
 
-MOST_AHEAD = 200
-OVERDUE = timedelta(seconds=30)
+MAX_RIVALS = 200
+OVERDUE_AFTER = timedelta(seconds=30)
 
 
-class Behind(Enum):
+class OrderReason(Enum):
     """Why another delivery of the same subject goes first."""
 
     RUNS = "runs"
@@ -34,7 +34,7 @@ class Behind(Enum):
 class PausedByPerson:
     """The source or the route is paused until a person resumes it."""
 
-    what: Source | Route
+    setting: Source | Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class BehindDelivery:
     """Another delivery of the same subject has to end first."""
 
     other: Delivery
-    why: Behind
+    why: OrderReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,13 @@ class BreakerOpen:
 
 
 @dataclass(frozen=True, slots=True)
-class NoFreeSlot:
+class AllSlotsTaken:
     """A connection runs as many deliveries as it may: `used` of `limit`. `breaker` says whether those are probes."""
 
     connection: Connection
     used: int
     limit: int
-    breaker: Spared
+    breaker: BreakerStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +77,29 @@ class SwitchedOff:
 
 
 @dataclass(frozen=True, slots=True)
-class Overdue:
+class OverdueDelivery:
     """Nothing blocks it, yet it has been due since then."""
 
     since: datetime
 
 
-Blocker = PausedByPerson | KilledProcesses | BehindDelivery | BreakerOpen | NoFreeSlot | SwitchedOff | Overdue
+Blocker = (
+    PausedByPerson
+    | KilledProcesses
+    | BehindDelivery
+    | BreakerOpen
+    | AllSlotsTaken
+    | SwitchedOff
+    | OverdueDelivery
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class DeliveryContention:
     """What else bears on these deliveries: the slots taken, by connection, and open deliveries of the same entity."""
 
     clock: datetime
-    used: Mapping[int, int]
+    used_slots: Mapping[int, int]
     rivals: Sequence[Delivery]
 
 
@@ -103,89 +111,89 @@ class TriesLeft:
     until: datetime | None
 
 
-def surroundings(deliveries: Sequence[Delivery]) -> Surroundings:
+def load_contention(deliveries: Sequence[Delivery]) -> DeliveryContention:
     """Read the surroundings of deliveries of one event, which have both connections and breakers selected.
 
     Three statements and the clock if one of them waits.
     """
-    waiting = _waiting(deliveries)
-    return surroundings_of(deliveries, _rivals(waiting[0]) if waiting else ())
+    waiting = _waiting_deliveries(deliveries)
+    return load_contention_with(deliveries, _find_rivals(waiting[0]) if waiting else ())
 
 
-def surroundings_of(deliveries: Sequence[Delivery], rivals: Sequence[Delivery]) -> Surroundings:
+def load_contention_with(deliveries: Sequence[Delivery], rivals: Sequence[Delivery]) -> DeliveryContention:
     """Read the surroundings of deliveries whose entity has the open deliveries `rivals`."""
     clock = read_clock()
-    waiting = _waiting(deliveries)
+    waiting = _waiting_deliveries(deliveries)
     if not waiting:
-        return Surroundings(clock, {}, ())
+        return DeliveryContention(clock, {}, ())
     used = {
-        **_used("identity", {delivery.identity_id for delivery in waiting}),
-        **_used("commercial", {delivery.commercial_id for delivery in waiting}),
+        **_count_used_slots("identity", {delivery.identity_id for delivery in waiting}),
+        **_count_used_slots("commercial", {delivery.commercial_id for delivery in waiting}),
     }
-    return Surroundings(clock, used, rivals)
+    return DeliveryContention(clock, used, rivals)
 
 
-def _waiting(deliveries: Iterable[Delivery]) -> list[Delivery]:
-    return [delivery for delivery in deliveries if delivery.state in WAITING]
+def _waiting_deliveries(deliveries: Iterable[Delivery]) -> list[Delivery]:
+    return [delivery for delivery in deliveries if delivery.state in WAITING_STATES]
 
 
-def _used(side: str, connections: set[int]) -> dict[int, int]:
+def _count_used_slots(side: str, connections: set[int]) -> dict[int, int]:
     running = Delivery.objects.running().filter(**{f"{side}__in": connections})
     return dict(running.order_by().values_list(side).annotate(Count(f"{side}_slot")))
 
 
-def _rivals(delivery: Delivery) -> list[Delivery]:
+def _find_rivals(delivery: Delivery) -> list[Delivery]:
     """Open deliveries of other events about the same entity."""
     same = Delivery.objects.open().filter(entity_id=delivery.entity_id, entity_type=delivery.entity_type)
     others = same.exclude(event=delivery.event_id).exclude(state=State.HELD)
-    return list(others.select_related("event").order_by("pk")[:MOST_AHEAD])
+    return list(others.select_related("event").order_by("pk")[:MAX_RIVALS])
 
 
-def blockers(delivery: Delivery, around: Surroundings) -> tuple[Blocker, ...]:
+def find_blockers(delivery: Delivery, contention: DeliveryContention) -> tuple[Blocker, ...]:
     """Return what keeps a delivery from running, in the order of the checks of a claim (`sync.deliveries.claims`).
 
     Empty for one that does not wait.
     """
-    if delivery.state not in WAITING:
+    if delivery.state not in WAITING_STATES:
         return ()
-    found: list[Blocker] = [*_own(delivery), *_order(delivery, around)]
+    found: list[Blocker] = [*_own_blockers(delivery), *_order_blockers(delivery, contention)]
     for connection in (delivery.identity, delivery.commercial):
-        found += _of_connection(connection, around)
-    if not found and delivery.due_at is not None and delivery.due_at < around.clock - OVERDUE:
-        return (Overdue(delivery.due_at),)
+        found += _connection_blockers(connection, contention)
+    if not found and delivery.due_at is not None and delivery.due_at < contention.clock - OVERDUE_AFTER:
+        return (OverdueDelivery(delivery.due_at),)
     return tuple(found)
 
 
-def _own(delivery: Delivery) -> Iterator[Blocker]:
+def _own_blockers(delivery: Delivery) -> Iterator[Blocker]:
     if delivery.due_at is None:
         for what in (delivery.event.source, delivery.route):
             if what.paused_at is not None:
                 yield PausedByPerson(what)
-    if delivery.deaths >= SUSPECT:
+    if delivery.deaths >= SUSPECT_DEATHS:
         yield KilledProcesses(delivery.deaths)
 
 
-def _order(delivery: Delivery, around: Surroundings) -> Iterator[Blocker]:
+def _order_blockers(delivery: Delivery, contention: DeliveryContention) -> Iterator[Blocker]:
     """What has to end before it: one of its subject that runs, and older ones where both are relayed."""
-    for other in around.rivals:
+    for other in contention.rivals:
         if (other.identity_id, other.commercial_id) != (delivery.identity_id, delivery.commercial_id):
             continue
         if other.state == State.RUNNING:
-            is_expired = is_claim_expired(other, around.clock)
-            yield BehindDelivery(other, Behind.CLAIM_EXPIRED if is_expired else Behind.RUNS)
+            is_expired = is_claim_expired(other, contention.clock)
+            yield BehindDelivery(other, OrderReason.CLAIM_EXPIRED if is_expired else OrderReason.RUNS)
             return
         if delivery.is_relayed and other.is_relayed and other.pk < delivery.pk:
-            yield BehindDelivery(other, Behind.IS_OLDER)
+            yield BehindDelivery(other, OrderReason.IS_OLDER)
             return
 
 
-def _of_connection(connection: Connection, around: Surroundings) -> Iterator[Blocker]:
-    breaker, used = spared(connection, around.clock), around.used.get(connection.pk, 0)
-    limit = breaker.limit(connection.concurrency)
-    if breaker.passing is Passing.NOTHING:
+def _connection_blockers(connection: Connection, contention: DeliveryContention) -> Iterator[Blocker]:
+    breaker, used = breaker_status(connection, contention.clock), contention.used_slots.get(connection.pk, 0)
+    limit = breaker.delivery_limit(connection.concurrency)
+    if breaker.mode is BreakerMode.NOTHING:
         yield BreakerOpen(connection)
     elif limit is not None and used >= limit:
-        yield NoFreeSlot(connection, used, limit, breaker)
+        yield AllSlotsTaken(connection, used, limit, breaker)
     if not connection.is_enabled:
         yield SwitchedOff(connection)
 
@@ -196,22 +204,22 @@ def is_claim_expired(delivery: Delivery, clock: datetime) -> bool:
     return delivery.state == State.RUNNING and lease is not None and lease <= clock
 
 
-def is_paused(delivery: Delivery) -> bool:
+def is_paused_by_person(delivery: Delivery) -> bool:
     """Return whether it waits until somebody resumes its source or its route."""
-    is_undue = delivery.state in WAITING and delivery.due_at is None
+    is_undue = delivery.state in WAITING_STATES and delivery.due_at is None
     return is_undue and any(what.paused_at is not None for what in (delivery.event.source, delivery.route))
 
 
 def next_try_at(delivery: Delivery, clock: datetime) -> datetime | None:
     """Return the time from which it is due and neither breaker is open; None if no try is scheduled."""
-    if delivery.state not in WAITING or delivery.due_at is None:
+    if delivery.state not in WAITING_STATES or delivery.due_at is None:
         return None
-    breakers = [spared(connection, clock) for connection in (delivery.identity, delivery.commercial)]
-    pauses = [breaker.until for breaker in breakers if breaker.passing is Passing.NOTHING]
+    breakers = [breaker_status(connection, clock) for connection in (delivery.identity, delivery.commercial)]
+    pauses = [breaker.until for breaker in breakers if breaker.mode is BreakerMode.NOTHING]
     return max(delivery.due_at, *(until for until in pauses if until is not None), delivery.due_at)
 
 
-def tries_left(delivery: Delivery) -> TriesLeft | None:
+def count_tries_left(delivery: Delivery) -> TriesLeft | None:
     """Return what tries an open delivery has left; None for one that is settled or held."""
     if delivery.state not in OPEN_STATES or delivery.state == State.HELD:
         return None
@@ -221,7 +229,7 @@ def tries_left(delivery: Delivery) -> TriesLeft | None:
     return TriesLeft(left, delivery.opened_at + timedelta(hours=delivery.route.gives_up_after_hours))
 
 
-def who_must_act(delivery: Delivery) -> Owner | None:
+def responsible_owner(delivery: Delivery) -> Owner | None:
     """Return whose fault the last failure is; None if nothing failed, or the delivery was taken up again."""
     code = CATALOGUE.get(delivery.code)
     if code is None or delivery.state not in (State.RETRYING, State.DEAD):

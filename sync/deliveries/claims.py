@@ -20,7 +20,7 @@ from database.model_rows import new_row, rows_from_columns, select_list
 from database.statement import BoundStatement, Statement
 from database.values import DatabaseTime
 from database.write_batch import GuardFailed, WriteBatch
-from sync.deliveries.ordering import Sibling, lock_open
+from sync.deliveries.ordering import OpenSibling, lock_open_siblings
 from sync.deliveries.predicates import (
     STILL_CLAIMED,
     has_no_open_breaker,
@@ -29,15 +29,15 @@ from sync.deliveries.predicates import (
     is_suspect,
     waits_or_runs,
 )
-from sync.deliveries.record_links import Linked, linked
-from sync.deliveries.routes import Way, way_of, way_with
-from sync.limits.circuit_breaker import forget
-from sync.limits.concurrency_slots import Full, Paused, free_slot
-from sync.models import Attempt, Cause, Delivery
+from sync.deliveries.record_links import RecordLink, read_link
+from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
+from sync.limits.circuit_breaker import invalidate_breakers
+from sync.limits.concurrency_slots import ConnectionPaused, NoFreeSlot, choose_free_slot
+from sync.models import Attempt, AttemptCause, Delivery
 from webhooks.models import Event, Payload, State, SubjectKey
 
-_COLLISIONS = 3
-_KEPT_SURELY = timedelta(hours=12)  # less than the shortest retention of the audit log
+_MAX_COLLISIONS = 3
+_MIN_AUDIT_RETENTION = timedelta(hours=12)  # less than the shortest retention of the audit log
 
 _CLAIM = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = tries + 1,
@@ -64,13 +64,13 @@ _LOAD = Statement(
     LEFT JOIN webhooks_payload p ON p.id = e.payload_id
     LEFT JOIN webhooks_subjectkey k ON k.id = p.subject_id WHERE d.id = %s"""  # noqa: S608
 )
-_LEFT = f"SELECT id FROM sync_delivery WHERE {STILL_CLAIMED} AND lease_until > {{clock}}"  # noqa: S608
-_LEFT_OF_LEASE = {"sqlite": Statement(_LEFT), "postgresql": Statement(f"{_LEFT} FOR UPDATE")}
-_HOLD = Statement(f"UPDATE sync_delivery SET lease_until = {{clock}} WHERE {STILL_CLAIMED}")  # noqa: S608
+_LEASE_SQL = f"SELECT id FROM sync_delivery WHERE {STILL_CLAIMED} AND lease_until > {{clock}}"  # noqa: S608
+_CHECK_LEASE = {"sqlite": Statement(_LEASE_SQL), "postgresql": Statement(f"{_LEASE_SQL} FOR UPDATE")}
+_RENEW_LEASE = Statement(f"UPDATE sync_delivery SET lease_until = {{clock}} WHERE {STILL_CLAIMED}")  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedDelivery:
     """A delivery with its event and the webhook's body. `is_only`: its event has no other one, nor will it."""
 
     delivery: Delivery
@@ -78,10 +78,10 @@ class Loaded:
 
 
 @dataclass(slots=True)
-class Lease:
+class ClaimLease:
     """Until when a claim is ours, by this process's own clock."""
 
-    until: float = field(default_factory=lambda: monotonic() + settings.LEASE_SECONDS)
+    ends_at: float = field(default_factory=lambda: monotonic() + settings.LEASE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,39 +89,39 @@ class Claim:
     """A delivery that is ours until its lease ends. `covered`: the events of siblings that this attempt settles.
 
     `link`: what was known of the subject's record; of what is relayed it is read when it begins.
-    `is_only`: its event has no other delivery. `heads`: where streams of the audit log ended when it was committed.
+    `is_only`: its event has no other delivery. `stream_heads`: the heads of audit log streams at its commit.
     """
 
     delivery: Delivery
     attempt: Attempt
     token: uuid.UUID
-    way: Way
-    link: Linked | None = None
+    route: ResolvedRoute
+    link: RecordLink | None = None
     covered: tuple[Event, ...] = ()
     is_only: bool = False
-    heads: Mapping[str, StreamHead] = field(default_factory=dict)
-    lease: Lease = field(default_factory=Lease)
+    stream_heads: Mapping[str, StreamHead] = field(default_factory=dict)
+    lease: ClaimLease = field(default_factory=ClaimLease)
 
     @property
     def events(self) -> tuple[Event, ...]:
         """All that this attempt is about, its own first."""
         return (self.delivery.event, *self.covered)
 
-    def proof(self, seconds: float) -> BoundStatement:
+    def lease_check(self, seconds: float) -> BoundStatement:
         """Gives a row where the delivery is ours for so long already, and keeps it so until the commit."""
-        return _LEFT_OF_LEASE[connection.vendor].bind(self.delivery.pk, self.token, seconds)
+        return _CHECK_LEASE[connection.vendor].bind(self.delivery.pk, self.token, seconds)
 
-    def hold(self) -> bool:
+    def renew_lease(self) -> bool:
         """Renew the lease; False where the delivery is not ours any more."""
-        self.lease.until = monotonic() + settings.LEASE_SECONDS
-        return bool(_HOLD.execute(settings.LEASE_SECONDS, self.delivery.pk, self.token))
+        self.lease.ends_at = monotonic() + settings.LEASE_SECONDS
+        return bool(_RENEW_LEASE.execute(settings.LEASE_SECONDS, self.delivery.pk, self.token))
 
-    def keep(self, seconds: float) -> bool:
+    def ensure_lease(self, seconds: float) -> bool:
         """Renew the lease where it ends within so many seconds; False where the delivery is not ours any more."""
-        return self.lease.until - monotonic() >= seconds or self.hold()
+        return self.lease.ends_at - monotonic() >= seconds or self.renew_lease()
 
 
-def claim(delivery_id: int, *, alone: bool = False) -> Claim | None:
+def claim_delivery(delivery_id: int, *, in_own_process: bool = False) -> Claim | None:
     """Claim a delivery that waits and is due, begin its attempt, and cover its open siblings; one commit.
 
     1. Read the delivery with its event and the key of its subject.
@@ -132,16 +132,16 @@ def claim(delivery_id: int, *, alone: bool = False) -> Claim | None:
     older relayed one waits, or a connection has no free slot. `alone`: this process runs nothing else; a delivery under
     which processes died is claimed by such a process only. Raises Paused if a connection's breaker is open.
     """
-    loaded = _load(delivery_id)
+    loaded = _load_delivery(delivery_id)
     if loaded is None:
         return None
     try:
-        return _claim_first_attempt(loaded, alone) or _claim_with_locks(loaded, alone)
-    except Full:
+        return _claim_first_attempt(loaded, in_own_process) or _claim_with_locks(loaded, in_own_process)
+    except NoFreeSlot:
         return None
 
 
-def _load(delivery_id: int) -> Loaded | None:
+def _load_delivery(delivery_id: int) -> LoadedDelivery | None:
     """None where there is no such delivery."""
     found = _LOAD.fetch_one(delivery_id)
     if found is None:
@@ -153,13 +153,13 @@ def _load(delivery_id: int) -> Loaded | None:
         if key is not None:
             payload.subject = event.key = key
     delivery.event = event
-    adopt(delivery, way_of(delivery.route_id))
-    return Loaded(delivery, is_only=not has_others)
+    attach_route(delivery, get_resolved_route(delivery.route_id))
+    return LoadedDelivery(delivery, is_only=not has_others)
 
 
-def adopt(delivery: Delivery, way: Way) -> None:
+def attach_route(delivery: Delivery, resolved: ResolvedRoute) -> None:
     """Give a delivery what this process knows of its route, but for connections that the route has left since."""
-    route = way.route
+    route = resolved.route
     delivery.route = route
     delivery.event.source = route.source
     if delivery.identity_id == route.identity_id:
@@ -168,112 +168,118 @@ def adopt(delivery: Delivery, way: Way) -> None:
         delivery.commercial = route.commercial
 
 
-def _claim_first_attempt(loaded: Loaded, alone: bool) -> Claim | None:
+def _claim_first_attempt(loaded: LoadedDelivery, in_own_process: bool) -> Claim | None:
     """Claim a delivery for its first attempt, if no other delivery of its subject is open.
 
     Returns None, having written nothing, if that does not hold. Raises Full.
     """
     delivery = loaded.delivery
-    if alone or delivery.last_number > 0:
+    if in_own_process or delivery.last_number > 0:
         return None
-    token, way = uuid.uuid4(), way_of(delivery.route_id)
+    token, way = uuid.uuid4(), get_resolved_route(delivery.route_id)
     delivery.tries = delivery.last_number = 1
     attempt = new_attempt(delivery, way)
-    if not _seems_to_begin(delivery, attempt):
+    if not _seems_first_attempt(delivery, attempt):
         return None
     batch = WriteBatch()
     try:
-        delivery.identity_slot, delivery.commercial_slot = slots = _free_slots(delivery)
+        delivery.identity_slot, delivery.commercial_slot = slots = _choose_slots(delivery)
         batch.require(_CLAIM_FIRST.bind(token, settings.LEASE_SECONDS, *slots, delivery.pk), delivery.pk)
         batch.insert(attempt)
-        entry = prepare_append(begun(attempt), heads=NEW_STREAMS)
+        entry = prepare_append(attempt_started_entry(attempt), heads=NEW_STREAMS)
         batch.execute(*entry.writes)
         batch.run()
-    except (Paused, GuardFailed, IntegrityError):  # the general path finds out which it is
+    except (ConnectionPaused, GuardFailed, IntegrityError):  # the general path finds out which it is
         return None
-    claimed = Claim(delivery, attempt, token, way, is_only=loaded.is_only, heads=entry.heads)
+    claimed = Claim(delivery, attempt, token, way, is_only=loaded.is_only, stream_heads=entry.heads)
     # No other process applies anything from now on; a link that was read before may be older than what was applied.
-    return claimed if delivery.is_relayed else replace(claimed, link=linked(delivery))
+    return claimed if delivery.is_relayed else replace(claimed, link=read_link(delivery))
 
 
-def _claim_with_locks(loaded: Loaded, alone: bool) -> Claim | None:
+def _claim_with_locks(loaded: LoadedDelivery, in_own_process: bool) -> Claim | None:
     """Claim a delivery after all open deliveries of its subject are locked. Raises Full or Paused."""
-    for collisions in range(_COLLISIONS):
+    for collisions in range(_MAX_COLLISIONS):
         try:
             with transaction.atomic():
-                return _claim_locked(loaded, alone, reads_head=collisions > 0)
+                return _claim_locked(loaded, in_own_process, reads_head=collisions > 0)
         except IntegrityError:  # the subject or a slot was taken at this moment, or its stream has begun
             continue
     return None
 
 
-def _claim_locked(loaded: Loaded, alone: bool, *, reads_head: bool) -> Claim | None:
+def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: bool) -> Claim | None:
     """`reads_head`: look up where its stream of the audit log ends, even if it seems to have no entry yet."""
     delivery = loaded.delivery
-    siblings = lock_open(delivery)
+    siblings = lock_open_siblings(delivery)
     own = next((sibling for sibling in siblings if sibling.pk == delivery.pk), None)
     others = [sibling for sibling in siblings if sibling.pk != delivery.pk]
     if own is None or any(_goes_first(other, delivery) for other in others):
         return None
     token = uuid.uuid4()
-    slots = _free_slots(delivery)
-    claimed_columns = _CLAIM.fetch_one(token, settings.LEASE_SECONDS, *slots, delivery.pk, alone)
+    slots = _choose_slots(delivery)
+    claimed_columns = _CLAIM.fetch_one(token, settings.LEASE_SECONDS, *slots, delivery.pk, in_own_process)
     if claimed_columns is None:
-        forget()  # a breaker may have opened at this moment: look afresh, and say so
-        _free_slots(delivery)
+        invalidate_breakers()  # a breaker may have opened at this moment: look afresh, and say so
+        _choose_slots(delivery)
         return None
     delivery.identity_slot, delivery.commercial_slot = slots
     # What a replay chose may have been changed since the delivery was read.
     delivery.tries, delivery.last_number, delivery.takes, delivery.mapping_version_id = claimed_columns
-    newest = way_of(delivery.route_id)
-    way = way_with(newest, delivery.mapping_version_id)
+    newest = get_resolved_route(delivery.route_id)
+    way = with_mapping_version(newest, delivery.mapping_version_id)
     attempt = new_attempt(delivery, way, own.replay_id)
-    attempt.is_alone = alone
-    begins = _seems_to_begin(delivery, attempt) and not reads_head
-    entry = prepare_append(begun(attempt), heads=NEW_STREAMS if begins else None)
+    attempt.is_alone = in_own_process
+    begins = _seems_first_attempt(delivery, attempt) and not reads_head
+    entry = prepare_append(attempt_started_entry(attempt), heads=NEW_STREAMS if begins else None)
     batch = WriteBatch()
     batch.insert(attempt)
     batch.execute(*entry.writes)
     batch.run()
-    link = None if delivery.is_relayed else linked(delivery)
-    claimed = Claim(delivery, attempt, token, way, link, is_only=loaded.is_only, heads=entry.heads)
+    link = None if delivery.is_relayed else read_link(delivery)
+    claimed = Claim(delivery, attempt, token, way, link, is_only=loaded.is_only, stream_heads=entry.heads)
     covers = delivery.is_fetched and way is newest  # what siblings tell, no older mapping may settle
-    return replace(claimed, covered=_cover(others, claimed)) if covers else claimed
+    return replace(claimed, covered=_cover_siblings(others, claimed)) if covers else claimed
 
 
-def _seems_to_begin(delivery: Delivery, attempt: Attempt) -> bool:
+def _seems_first_attempt(delivery: Delivery, attempt: Attempt) -> bool:
     """Whether nothing was on record of it before. A constraint refuses what seemed so and is not, but for entries that
     are kept no longer: those are a day old at least.
     """
-    is_new = attempt.started_at - delivery.event.received_at < _KEPT_SURELY
+    is_new = attempt.started_at - delivery.event.received_at < _MIN_AUDIT_RETENTION
     return is_new and delivery.last_number == 1 and delivery.state == State.PENDING
 
 
-def _free_slots(delivery: Delivery) -> tuple[int | None, int | None]:
+def _choose_slots(delivery: Delivery) -> tuple[int | None, int | None]:
     """A slot of each connection that it asks: a relayed delivery asks the identity service nothing."""
-    identity = None if delivery.is_relayed else free_slot(delivery.identity)
-    return identity, free_slot(delivery.commercial)
+    identity = None if delivery.is_relayed else choose_free_slot(delivery.identity)
+    return identity, choose_free_slot(delivery.commercial)
 
 
-def _goes_first(other: Sibling, delivery: Delivery) -> bool:
+def _goes_first(other: OpenSibling, delivery: Delivery) -> bool:
     """What runs, runs; relayed deliveries run in order."""
     return other.state == State.RUNNING or (
         other.is_relayed and delivery.is_relayed and other.pk < delivery.pk
     )
 
 
-def start_claimed(delivery: Delivery, token: uuid.UUID) -> None:
-    """Set a delivery that is not stored yet up as claimed. `Full` or `Paused` where a connection has no place."""
-    delivery.identity_slot, delivery.commercial_slot = _free_slots(delivery)
+def mark_claimed(delivery: Delivery, token: uuid.UUID) -> None:
+    """Set a delivery that is not stored yet up as claimed. Raises NoFreeSlot or ConnectionPaused."""
+    delivery.identity_slot, delivery.commercial_slot = _choose_slots(delivery)
     delivery.state = State.RUNNING
     delivery.token = token
     delivery.lease_until = DatabaseTime(settings.LEASE_SECONDS)  # type: ignore[assignment]
     delivery.tries = delivery.last_number = 1
 
 
-def new_attempt(delivery: Delivery, way: Way, replay_id: int | None = None) -> Attempt:
+def new_attempt(delivery: Delivery, route: ResolvedRoute, replay_id: int | None = None) -> Attempt:
     """The attempt's first writing: `started`. A replay that waited is taken up by this attempt."""
-    cause = Cause.REPLAY if replay_id else Cause.RETRY if delivery.last_number > 1 else Cause.WEBHOOK
+    cause = (
+        AttemptCause.REPLAY
+        if replay_id
+        else AttemptCause.RETRY
+        if delivery.last_number > 1
+        else AttemptCause.WEBHOOK
+    )
     return new_row(
         Attempt,
         delivery=delivery,
@@ -281,24 +287,24 @@ def new_attempt(delivery: Delivery, way: Way, replay_id: int | None = None) -> A
         cause=cause,
         replay_id=replay_id,
         started_at=timezone.now(),
-        mapping_version=way.version,
+        mapping_version=route.mapping_version,
         takes=delivery.takes,
     )
 
 
-def begun(attempt: Attempt) -> NewEntry:
+def attempt_started_entry(attempt: Attempt) -> NewEntry:
     """The audit entry of an attempt's beginning."""
     details = {"attempt": str(attempt.key), "number": attempt.number, "cause": str(attempt.cause)}
     return NewEntry(attempt.delivery.stream, "attempt.started", details=details, at=attempt.started_at)
 
 
-def _cover(others: list[Sibling], taken: Claim) -> tuple[Event, ...]:
+def _cover_siblings(others: list[OpenSibling], claim: Claim) -> tuple[Event, ...]:
     """The fetch that begins after this commit sees what every sibling that is open now wanted to tell.
 
     Only siblings of the same route (another route may map and decide otherwise), and none that a person asked for or
     chose something for.
     """
-    route_id = taken.delivery.route_id
+    route_id = claim.delivery.route_id
     seen = [
         each.pk
         for each in others
@@ -306,8 +312,17 @@ def _cover(others: list[Sibling], taken: Claim) -> tuple[Event, ...]:
     ]
     if not seen:
         return ()
-    Delivery.objects.filter(pk__in=seen).update(covered_by=taken.attempt)
+    Delivery.objects.filter(pk__in=seen).update(covered_by=claim.attempt)
     return tuple(Event.objects.filter(deliveries__in=seen).select_related("payload__subject", "source"))
 
 
-__all__ = ["Claim", "Full", "Paused", "adopt", "begun", "claim", "new_attempt", "start_claimed"]
+__all__ = [
+    "Claim",
+    "ConnectionPaused",
+    "NoFreeSlot",
+    "attach_route",
+    "attempt_started_entry",
+    "claim_delivery",
+    "mark_claimed",
+    "new_attempt",
+]

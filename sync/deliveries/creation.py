@@ -12,9 +12,17 @@ from django.db.models import Model, QuerySet
 from audit.entries.append import NewEntry
 from database.model_rows import new_row
 from database.values import NOW
-from sync.deliveries.claims import Claim, Full, Paused, adopt, begun, new_attempt, start_claimed
-from sync.deliveries.ordering import seen
-from sync.deliveries.routes import Way, ways_of
+from sync.deliveries.claims import (
+    Claim,
+    ConnectionPaused,
+    NoFreeSlot,
+    attach_route,
+    attempt_started_entry,
+    mark_claimed,
+    new_attempt,
+)
+from sync.deliveries.ordering import read_subject_state
+from sync.deliveries.routes import ResolvedRoute, routes_for
 from sync.models import Delivery, Route
 from webhooks.models import Event, State
 
@@ -22,10 +30,10 @@ EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class OpenedDeliveries:
     """Deliveries that are to be stored, and the attempts of those that are claimed.
 
-    `claims` are begun, `waiting` are for whoever claims them.
+    `claims` are begun, `unclaimed_ids` are for whoever claims them.
     """
 
     deliveries: Sequence[Delivery] = ()
@@ -37,52 +45,54 @@ class Opening:
         return [*self.deliveries, *(each.attempt for each in self.claims)]
 
     @property
-    def waiting(self) -> tuple[int, ...]:
+    def unclaimed_ids(self) -> tuple[int, ...]:
         """For whoever claims them."""
         return tuple(each.pk for each in self.deliveries if each.token is None and each.due_at is not None)
 
     @property
-    def happenings(self) -> list[NewEntry]:
+    def audit_entries(self) -> list[NewEntry]:
         """The audit entries of the attempts that are begun."""
-        return [begun(each.attempt) for each in self.claims]
+        return [attempt_started_entry(each.attempt) for each in self.claims]
 
 
-def plan_ways(event: Event) -> list[Way]:
+def resolve_routes(event: Event) -> list[ResolvedRoute]:
     """Where an event goes. One of an unmapped type, or without a route, is `ignored` from now on."""
-    ways = ways_of(event.source_id, event.entity_type) if event.event_type in EVENT_TYPES else []
+    ways = routes_for(event.source_id, event.entity_type) if event.event_type in EVENT_TYPES else []
     if not ways:
         event.state = State.IGNORED
         event.code = "ignored"
     return ways
 
 
-def open_deliveries(event: Event, ways: Sequence[Way], *, at_once: int = 0) -> Opening:
+def open_deliveries(
+    event: Event, routes: Sequence[ResolvedRoute], *, max_claims: int = 0
+) -> OpenedDeliveries:
     """A delivery for each way of an event that has none, not stored yet.
 
     `at_once`: this process will run so many as soon as they are. Then a second opener of the same subject can meet an
     IntegrityError.
     """
-    deliveries = [_delivery(event, way) for way in ways]
+    deliveries = [_new_delivery(event, way) for way in routes]
     taken = [
-        _taken(each, way, is_only=len(ways) == 1)
-        for each, way in zip(deliveries[:at_once], ways[:at_once], strict=True)
+        _claim_unstored(each, way, is_only=len(routes) == 1)
+        for each, way in zip(deliveries[:max_claims], routes[:max_claims], strict=True)
     ]
-    return Opening(deliveries, [each for each in taken if each is not None])
+    return OpenedDeliveries(deliveries, [each for each in taken if each is not None])
 
 
-def _taken(delivery: Delivery, way: Way, *, is_only: bool) -> Claim | None:
+def _claim_unstored(delivery: Delivery, route: ResolvedRoute, *, is_only: bool) -> Claim | None:
     """Claim a delivery before it is stored, where nothing else of its subject is open and there is a place."""
     if delivery.due_at is None:
         return None
-    subject = seen(delivery)
+    subject = read_subject_state(delivery)
     if not subject.is_free:
         return None
     token = uuid.uuid4()
     try:
-        start_claimed(delivery, token)
-    except (Full, Paused):
+        mark_claimed(delivery, token)
+    except (NoFreeSlot, ConnectionPaused):
         return None
-    return Claim(delivery, new_attempt(delivery, way), token, way, subject.link, is_only=is_only)
+    return Claim(delivery, new_attempt(delivery, route), token, route, subject.link, is_only=is_only)
 
 
 def enabled_routes() -> QuerySet[Route]:
@@ -90,8 +100,8 @@ def enabled_routes() -> QuerySet[Route]:
     return Route.objects.filter(is_enabled=True)
 
 
-def _delivery(event: Event, way: Way) -> Delivery:
-    route = way.route
+def _new_delivery(event: Event, resolved: ResolvedRoute) -> Delivery:
+    route = resolved.route
     delivery = new_row(
         Delivery,
         event=event,
@@ -101,8 +111,8 @@ def _delivery(event: Event, way: Way) -> Delivery:
         entity_type=event.entity_type,
         entity_id=event.entity_id,
         is_relayed=route.relays and event.is_signed,
-        due_at=None if way.is_paused else NOW,
+        due_at=None if resolved.is_paused else NOW,
         opened_at=NOW,
     )
-    adopt(delivery, way)
+    attach_route(delivery, resolved)
     return delivery

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 from database.statement import Statement
 from sync.models import SETTLED_STATES, Delivery
-from sync.models.counts import mark_hours
+from sync.models.counts import mark_hours_for_recount
 from webhooks.models import Event, worst
 
 _SETTLED = frozenset(str(state) for state in SETTLED_STATES)
 _END_EVENT = Statement("UPDATE webhooks_event SET state = %s, code = %s WHERE id = %s")
 
 
-def refresh_events(event_ids: Iterable[int]) -> None:
+def refresh_event_states(event_ids: Iterable[int]) -> None:
     """Set each event's state to the worst of its deliveries. The lock makes concurrent settlers take turns.
 
     Whoever changes deliveries of an event that had ended comes through here: its hour is counted again.
@@ -19,7 +19,7 @@ def refresh_events(event_ids: Iterable[int]) -> None:
     rows = Event.objects.select_for_update(of=("self",)).filter(pk__in=list(event_ids)).order_by("pk")
     events = list(rows.only("pk", "state", "received_at"))
     # What still goes on is counted again anyway: no statement more for a webhook.
-    mark_hours(event.received_at for event in events if event.state in _SETTLED)
+    mark_hours_for_recount(event.received_at for event in events if event.state in _SETTLED)
     found: dict[int, list[tuple[str, str]]] = {event.pk: [] for event in events}
     kept = Delivery.objects.filter(event_id__in=found).values_list("event_id", "state", "code")
     for event_id, state, code in kept:

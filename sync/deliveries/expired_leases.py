@@ -7,40 +7,40 @@ from django.utils import timezone
 from audit.entries.append import NewEntry, append_entries
 from database.clock import database_now
 from database.statement import Statement
-from sync.deliveries.event_state import refresh_events
-from sync.deliveries.ordering import expired_of_subject
+from sync.deliveries.event_state import refresh_event_states
+from sync.deliveries.ordering import find_expired_of_subject
 from sync.deliveries.predicates import has_expired_lease
-from sync.models import Attempt, Delivery, Outcome
+from sync.models import Attempt, AttemptOutcome, Delivery
 from webhooks.models import State
 
-POISON = "crashes-hub"
+CRASH_CODE = "crashes-hub"
 _EXPIRED = Statement(
     f"SELECT id FROM sync_delivery WHERE {has_expired_lease()} ORDER BY lease_until LIMIT %s"  # noqa: S608
 )
 
 
-def expire_all(limit: int) -> int:
+def release_expired_leases(limit: int) -> int:
     """Free deliveries whose process held them longer than its lease. Returns how many.
 
     Leaves out those that another transaction has locked: of a process that stands still inside one, it may hold for a
     minute, and the others must not wait for that.
     """
-    return _expire_each([row[0] for row in _EXPIRED.fetch_all(limit)], skips_locked=True)
+    return _release_deliveries([row[0] for row in _EXPIRED.fetch_all(limit)], skips_locked=True)
 
 
-def expire_subject(delivery: Delivery) -> bool:
+def release_subject(delivery: Delivery) -> bool:
     """Free the subject of a delivery from a process that is gone; returns whether there was one."""
-    return bool(_expire_each(expired_of_subject(delivery)))
+    return bool(_release_deliveries(find_expired_of_subject(delivery)))
 
 
-def _expire_each(keys: list[int], *, skips_locked: bool = False) -> int:
+def _release_deliveries(keys: list[int], *, skips_locked: bool = False) -> int:
     if not keys:
         return 0
     expired = Delivery.objects.filter(pk__in=keys).order_by("pk")
-    return sum(expire(delivery, skips_locked=skips_locked) for delivery in expired)
+    return sum(release_delivery(delivery, skips_locked=skips_locked) for delivery in expired)
 
 
-def expire(delivery: Delivery, *, skips_locked: bool = False) -> bool:
+def release_delivery(delivery: Delivery, *, skips_locked: bool = False) -> bool:
     """Take the delivery from a process whose lease ended. Its attempt ends as `unknown`, and it waits for the next.
 
     One that had its process for itself, and whose process died all the same, is to blame: it is dead, unless a replay
@@ -65,7 +65,7 @@ def expire(delivery: Delivery, *, skips_locked: bool = False) -> bool:
         )
         if freed:
             lost = _end_attempts(delivery)
-            refresh_events([delivery.event_id])
+            refresh_event_states([delivery.event_id])
             append_entries(*lost)
     return bool(freed)
 
@@ -77,13 +77,13 @@ def _is_locked(delivery: Delivery) -> bool:
 
 def _end_attempts(delivery: Delivery) -> list[NewEntry]:
     """What belongs on the audit log of it."""
-    now, lost = timezone.now(), Attempt.objects.filter(delivery=delivery, outcome=Outcome.STARTED)
+    now, lost = timezone.now(), Attempt.objects.filter(delivery=delivery, outcome=AttemptOutcome.STARTED)
     ended = list(lost.values_list("key", "is_alone"))
-    code = POISON if any(is_alone for _, is_alone in ended) else "interrupted"
-    lost.update(outcome=Outcome.UNKNOWN, ended_at=now, code=code, is_retryable=code != POISON)
-    if code == POISON:
+    code = CRASH_CODE if any(is_alone for _, is_alone in ended) else "interrupted"
+    lost.update(outcome=AttemptOutcome.UNKNOWN, ended_at=now, code=code, is_retryable=code != CRASH_CODE)
+    if code == CRASH_CODE:
         Delivery.objects.filter(pk=delivery.pk, replay=None).update(
-            state=State.DEAD, code=POISON, due_at=None, settled_at=now
+            state=State.DEAD, code=CRASH_CODE, due_at=None, settled_at=now
         )
     details = [{"attempt": str(key), "code": code} for key, _ in ended]
     return [NewEntry(delivery.stream, "attempt.unknown", details=each) for each in details]

@@ -7,64 +7,64 @@ statement that holds its condition.
 
 from django.db.models import OuterRef
 
-from sync.models import OPEN_STATES, WAITING, Delivery
+from sync.models import OPEN_STATES, WAITING_STATES, Delivery
 from sync.models.delivery import sql_list
 
-SUSPECT = 2  # deaths after which a delivery runs in a process of its own
+SUSPECT_DEATHS = 2  # deaths after which a delivery runs in a process of its own
 
 # What deliveries of one subject have in common, and their link: they are run in order.
-SUBJECT = ("entity_id", "entity_type", "identity_id", "commercial_id")
+SUBJECT_COLUMNS = ("entity_id", "entity_type", "identity_id", "commercial_id")
 # In a subquery: rows of the subject of the outer query's row.
-SUBJECT_OF_OUTER_ROW = {column: OuterRef(column) for column in SUBJECT}
+SUBJECT_OF_OUTER_ROW = {column: OuterRef(column) for column in SUBJECT_COLUMNS}
 # Rows of the subject that is passed: see `subject_of`.
-OF_SUBJECT = " AND ".join(f"{column} = %s" for column in SUBJECT)
-# The delivery with this key, if it still runs under this token. Why COALESCE: see `_state`.
+MATCHES_SUBJECT = " AND ".join(f"{column} = %s" for column in SUBJECT_COLUMNS)
+# The delivery with this key, if it still runs under this token. Why COALESCE: see `_state_sql`.
 STILL_CLAIMED = "id = %s AND token = %s AND COALESCE(state, '') = 'running'"
 
 
 def subject_of(delivery: Delivery) -> tuple[str, str, int, int]:
-    """Return the values of the columns of `SUBJECT`."""
+    """Return the values of the columns of `SUBJECT_COLUMNS`."""
     return delivery.entity_id, delivery.entity_type, delivery.identity_id, delivery.commercial_id
 
 
-def waits(alias: str = "", *, hides_state: bool = False) -> str:
+def is_waiting(alias: str = "", *, hides_state: bool = False) -> str:
     """Match what is pending or retrying."""
-    return f"{_state(alias, hides_state)} IN {sql_list(WAITING)}"
+    return f"{_state_sql(alias, hides_state)} IN {sql_list(WAITING_STATES)}"
 
 
 def is_due(alias: str = "", at: str = "{now}", *, hides_state: bool = False) -> str:
     """Match what waits, and the time of its next try has come."""
-    return f"{waits(alias, hides_state=hides_state)} AND {_column(alias, 'due_at')} <= {at}"
+    return f"{is_waiting(alias, hides_state=hides_state)} AND {_column_sql(alias, 'due_at')} <= {at}"
 
 
 def waits_for_resume(alias: str = "") -> str:
     """Match what waits without a time for its next try, until a person resumes its source or route."""
-    return f"{waits(alias)} AND {_column(alias, 'due_at')} IS NULL"
+    return f"{is_waiting(alias)} AND {_column_sql(alias, 'due_at')} IS NULL"
 
 
 def is_open(alias: str = "") -> str:
     """Match what waits, runs or is held: what the index on subjects has, `delivery_open_subject`."""
-    return f"{_column(alias, 'state')} IN {sql_list(OPEN_STATES)}"
+    return f"{_column_sql(alias, 'state')} IN {sql_list(OPEN_STATES)}"
 
 
 def waits_or_runs(alias: str = "") -> str:
     """Match what is open and not held: a held one lets others pass. Says both, as the index has all that are open."""
-    return f"{is_open(alias)} AND {_column(alias, 'state')} <> 'held'"
+    return f"{is_open(alias)} AND {_column_sql(alias, 'state')} <> 'held'"
 
 
 def has_expired_lease(alias: str = "", at: str = "{now}") -> str:
     """Match what runs, but its process did not renew the lease in time."""
-    return f"{_column(alias, 'state')} = 'running' AND {_column(alias, 'lease_until')} <= {at}"
+    return f"{_column_sql(alias, 'state')} = 'running' AND {_column_sql(alias, 'lease_until')} <= {at}"
 
 
 def is_suspect(alias: str = "") -> str:
     """Match a delivery under which processes died: it runs only in a process of its own."""
-    return f"{_column(alias, 'deaths')} >= {SUSPECT}"
+    return f"{_column_sql(alias, 'deaths')} >= {SUSPECT_DEATHS}"
 
 
 def is_not_suspect(alias: str = "") -> str:
     """Match a delivery that any process may run."""
-    return f"{_column(alias, 'deaths')} < {SUSPECT}"
+    return f"{_column_sql(alias, 'deaths')} < {SUSPECT_DEATHS}"
 
 
 def has_no_open_breaker(alias: str) -> str:
@@ -76,7 +76,7 @@ def has_no_open_breaker(alias: str) -> str:
 
 def is_of_same_subject(alias: str, other: str) -> str:
     """Match two deliveries of one subject."""
-    return " AND ".join(f"{alias}.{column} = {other}.{column}" for column in SUBJECT)
+    return " AND ".join(f"{alias}.{column} = {other}.{column}" for column in SUBJECT_COLUMNS)
 
 
 def is_behind_older(alias: str) -> str:
@@ -91,15 +91,15 @@ def can_run(alias: str, at: str = "{now}") -> str:
     return f"{is_due(alias, at)} AND {has_no_open_breaker(alias)} AND NOT {is_behind_older(alias)}"
 
 
-def _column(alias: str, name: str) -> str:
+def _column_sql(alias: str, name: str) -> str:
     return f"{alias}.{name}" if alias else name
 
 
-def _state(alias: str, hides_state: bool) -> str:
+def _state_sql(alias: str, hides_state: bool) -> str:
     """Return the column, hidden from the planner in a statement that finds its row by key or subject.
 
     A snapshot that is held for minutes (an export, a backup) keeps all that left a partial index since. PostgreSQL
     thinks such an index small and would look there for a row whose key it is given: COALESCE hides the state from it.
     """
-    column = _column(alias, "state")
+    column = _column_sql(alias, "state")
     return f"COALESCE({column}, '')" if hides_state else column

@@ -7,36 +7,36 @@ from typing import Any, Self
 from database.model_rows import new_row
 from database.statement import BoundStatement, Statement
 from database.values import parse_optional_timestamp
-from sync.deliveries.predicates import OF_SUBJECT, SUBJECT, subject_of
+from sync.deliveries.predicates import MATCHES_SUBJECT, SUBJECT_COLUMNS, subject_of
 from sync.models import Delivery, Link
 
-_LINK = Statement(f"SELECT record_id, occurred_at FROM sync_link WHERE {OF_SUBJECT}")  # noqa: S608
-_KEEP = Statement(
+_READ_LINK = Statement(f"SELECT record_id, occurred_at FROM sync_link WHERE {MATCHES_SUBJECT}")  # noqa: S608
+_UPDATE_LINK = Statement(
     f"""UPDATE sync_link SET applied_at = %s, record_id = COALESCE(%s, record_id),
-    version = COALESCE(%s, version), occurred_at = COALESCE(%s, occurred_at) WHERE {OF_SUBJECT}"""  # noqa: S608
+    version = COALESCE(%s, version), occurred_at = COALESCE(%s, occurred_at) WHERE {MATCHES_SUBJECT}"""  # noqa: S608
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Linked:
+class RecordLink:
     """The record that belongs to a subject, None where it was deleted, and how new what was relayed is."""
 
     record_id: str | None
     occurred_at: datetime | None
 
     @classmethod
-    def of(cls, record_id: str, occurred_at: Any) -> Self:
+    def from_columns(cls, record_id: str, occurred_at: Any) -> Self:
         """Of what the columns hold."""
         return cls(record_id or None, parse_optional_timestamp(occurred_at))
 
 
-def linked(delivery: Delivery) -> Linked | None:
+def read_link(delivery: Delivery) -> RecordLink | None:
     """What is known of the subject's record."""
-    found = _LINK.fetch_one(*subject_of(delivery))
-    return None if found is None else Linked.of(*found)
+    found = _READ_LINK.fetch_one(*subject_of(delivery))
+    return None if found is None else RecordLink.from_columns(*found)
 
 
-def is_linked_to_another(delivery: Delivery, record_id: str) -> bool:
+def is_linked_to_other_entity(delivery: Delivery, record_id: str) -> bool:
     """Whether a record belongs to another entity of the same identity service."""
     links = Link.objects.filter(
         commercial=delivery.commercial_id,
@@ -48,29 +48,31 @@ def is_linked_to_another(delivery: Delivery, record_id: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class AppliedRecord:
     """What an attempt leaves behind: `record_id` is empty where there is no record, None where nothing is known of it;
     `occurred_at` how new what was relayed is.
     """
 
-    at: datetime
+    applied_at: datetime
     record_id: str | None
     version: str | None
     occurred_at: datetime | None
 
 
-def renewal(delivery: Delivery, applied: Applied) -> BoundStatement:
+def link_update(delivery: Delivery, applied: AppliedRecord) -> BoundStatement:
     """Remember which record belongs to the subject, or forget one that was deleted, where there is a link already."""
-    return _KEEP.bind(*_values(applied), *subject_of(delivery))
+    return _UPDATE_LINK.bind(*_link_values(applied), *subject_of(delivery))
 
 
-def new_link(delivery: Delivery, applied: Applied) -> Link:
+def new_link(delivery: Delivery, applied: AppliedRecord) -> Link:
     """Return the subject's first link, to be inserted."""
     names = ("applied_at", "record_id", "version", "occurred_at")
-    known = {name: value for name, value in zip(names, _values(applied), strict=True) if value is not None}
-    subject: dict[str, Any] = dict(zip(SUBJECT, subject_of(delivery), strict=True))
+    known = {
+        name: value for name, value in zip(names, _link_values(applied), strict=True) if value is not None
+    }
+    subject: dict[str, Any] = dict(zip(SUBJECT_COLUMNS, subject_of(delivery), strict=True))
     return new_row(Link, **subject, **known)
 
 
-def _values(applied: Applied) -> tuple[Any, ...]:
-    return applied.at, applied.record_id, applied.version, applied.occurred_at
+def _link_values(applied: AppliedRecord) -> tuple[Any, ...]:
+    return applied.applied_at, applied.record_id, applied.version, applied.occurred_at

@@ -18,11 +18,11 @@ from webhooks.models import Source
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ResolvedRoute:
     """A route with its two connections, its mapping's newest version, and that version parsed."""
 
     route: Route
-    version: MappingVersion | None
+    mapping_version: MappingVersion | None
     mapping: ParsedMapping | None
 
     @property
@@ -43,47 +43,49 @@ _ROUTES = Statement(
 
 
 @cached_read(settings.CONFIGURATION_SECONDS)
-def ways() -> dict[int, Way]:
+def resolved_routes() -> dict[int, ResolvedRoute]:
     """Every route by its key, disabled ones too: what is under way goes on."""
-    return {way.route.pk: way for way in map(_way_of_row, _ROUTES.fetch_all())}
+    return {way.route.pk: way for way in map(_route_from_row, _ROUTES.fetch_all())}
 
 
-def _way_of_row(values: Sequence[Any]) -> Way:
+def _route_from_row(values: Sequence[Any]) -> ResolvedRoute:
     models = (Route, Connection, Connection, Mapping, Source, MappingVersion)
     route, identity, commercial, mapping, source, version = rows_from_columns(models, values)
     route.identity, route.commercial, route.mapping, route.source = identity, commercial, mapping, source
-    return _way(route, version)
+    return _resolve_route(route, version)
 
 
-def _way(route: Route, version: MappingVersion | None) -> Way:
+def _resolve_route(route: Route, version: MappingVersion | None) -> ResolvedRoute:
     if version is None:
-        return Way(route, None, None)
-    return Way(route, version, parse_mapping(version.declaration))
+        return ResolvedRoute(route, None, None)
+    return ResolvedRoute(route, version, parse_mapping(version.declaration))
 
 
-def ways_of(source_id: int, entity_type: str) -> list[Way]:
+def routes_for(source_id: int, entity_type: str) -> list[ResolvedRoute]:
     """Where events of this type go. A disabled connection does not end a route: what it would get waits for it."""
     return [
         each
-        for each in ways().values()
+        for each in resolved_routes().values()
         if each.route.is_enabled
         and each.route.source_id == source_id
         and each.route.entity_type == entity_type
     ]
 
 
-def way_with(way: Way, version_id: int | None) -> Way:
+def with_mapping_version(resolved: ResolvedRoute, version_id: int | None) -> ResolvedRoute:
     """The same with another version of its mapping, where one is named."""
-    if version_id is None or (way.version is not None and way.version.pk == version_id):
-        return way
+    if version_id is None or (
+        resolved.mapping_version is not None and resolved.mapping_version.pk == version_id
+    ):
+        return resolved
     version = MappingVersion.objects.get(pk=version_id)
-    return replace(way, version=version, mapping=parse_mapping(version.declaration))
+    return replace(resolved, mapping_version=version, mapping=parse_mapping(version.declaration))
 
 
-def way_of(route_id: int) -> Way:
+def get_resolved_route(route_id: int) -> ResolvedRoute:
     """A route that a stored delivery names; read afresh where this process does not know it yet."""
-    found = ways().get(route_id)
+    found = resolved_routes().get(route_id)
     if found is None:
-        ways.invalidate()
-        found = ways()[route_id]
+        resolved_routes.invalidate()
+        found = resolved_routes()[route_id]
     return found

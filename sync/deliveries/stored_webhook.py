@@ -7,34 +7,38 @@ from typing import Any
 from webhooks.encryption.at_rest import CannotOpen
 from webhooks.models import Event, Mode
 
-_UNTRUSTED = ("id", "entityType", "eventType", "timestamp")
+_UNSIGNED_FIELDS = ("id", "entityType", "eventType", "timestamp")
 
 
-def members(event: Event) -> dict[str, Any]:
+def webhook_fields(event: Event) -> dict[str, Any]:
     """The members of the webhook, as far as they can be believed: of an unsigned one only who and what."""
     known = getattr(event, "_members", None)
     if known is None:
-        known = event._members = _members(event)  # type: ignore[attr-defined]
+        known = event._members = _read_fields(event)  # type: ignore[attr-defined]
     return dict(known)
 
 
-def _members(event: Event) -> dict[str, Any]:
+def _read_fields(event: Event) -> dict[str, Any]:
     if event.payload is None:
         return {"id": event.entity_id, "entityType": event.entity_type, "eventType": event.event_type}
     document = json.loads(event.payload.open())
-    return document if event.is_signed else {name: document[name] for name in _UNTRUSTED if name in document}
+    return (
+        document
+        if event.is_signed
+        else {name: document[name] for name in _UNSIGNED_FIELDS if name in document}
+    )
 
 
 def previous_values(events: Iterable[Event]) -> list[dict[str, Any]]:
     """The `previous` member of each event that has one, newest event first."""
     ordered = sorted(events, key=lambda event: event.pk, reverse=True)
-    found = [members(event).get("previous") for event in ordered]
+    found = [webhook_fields(event).get("previous") for event in ordered]
     return [previous for previous in found if isinstance(previous, dict)]
 
 
 def carried_data(event: Event) -> dict[str, Any] | None:
     """The entity that a signed webhook carries, where the route relays it."""
-    data = members(event).get("data")
+    data = webhook_fields(event).get("data")
     return data if isinstance(data, dict) else None
 
 
@@ -48,7 +52,7 @@ def has_carried_data(event: Event) -> bool:
 
 def wants_entity(event: Event) -> bool:
     """Whether the source asked for the entity, or gets it unless it says otherwise; then the packet is kept."""
-    asked = members(event).get("respond")
+    asked = webhook_fields(event).get("respond")
     mode = asked.get("mode") if isinstance(asked, dict) else asked
     if event.source.mode_is_fixed or mode not in list(Mode):
         mode = event.source.default_mode

@@ -6,15 +6,15 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from sync.deliveries.predicates import SUBJECT_OF_OUTER_ROW
-from sync.models import Attempt, Delivery, Link, Outcome
+from sync.models import Attempt, AttemptOutcome, Delivery, Link
 from webhooks.models import State
 
-APPLIED = (State.SUCCEEDED, State.UNCHANGED)
-_CLOCKS_APART = timedelta(days=1)
+APPLIED_STATES = (State.SUCCEEDED, State.UNCHANGED)
+_MAX_CLOCK_SKEW = timedelta(days=1)
 
 
-def with_newer(
-    deliveries: QuerySet[Delivery], *, clocks_apart: timedelta | None = _CLOCKS_APART
+def annotate_newer(
+    deliveries: QuerySet[Delivery], *, max_clock_skew: timedelta | None = _MAX_CLOCK_SKEW
 ) -> QuerySet[Any]:
     """Each with the newest later event of its subject that was applied (`newer`, and what it was, `newer_type`),
     whatever its replay came to since; and what its link says: `linked_record`, which is empty where the record was
@@ -24,16 +24,16 @@ def with_newer(
     that the index leads to few of an entity's events; None, for a single delivery, looks at all of them.
     """
     was_applied = Attempt.objects.filter(
-        delivery=OuterRef("pk"), outcome__in=[Outcome.SUCCEEDED, Outcome.UNCHANGED]
+        delivery=OuterRef("pk"), outcome__in=[AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED]
     )
     later = Delivery.objects.filter(
-        Q(state__in=APPLIED) | Exists(was_applied),
+        Q(state__in=APPLIED_STATES) | Exists(was_applied),
         **SUBJECT_OF_OUTER_ROW,
         event__gt=OuterRef("event"),
         event__entity_id=OuterRef("entity_id"),
     ).order_by("-event")
-    if clocks_apart is not None:
-        later = later.filter(event__received_at__gte=OuterRef("event__received_at") - clocks_apart)
+    if max_clock_skew is not None:
+        later = later.filter(event__received_at__gte=OuterRef("event__received_at") - max_clock_skew)
     links = Link.objects.filter(**SUBJECT_OF_OUTER_ROW)
     return deliveries.annotate(
         newer=Subquery(later.values("event")[:1]),
@@ -45,7 +45,7 @@ def with_newer(
 
 
 def is_outdated(row: Any) -> bool:
-    """Of a row of `with_newer`: whether delivering what its event carried would undo newer data, and delivering it
+    """Of a row of `annotate_newer`: whether delivering what its event carried would undo newer data, and delivering it
     afresh would change nothing more.
     """
     if row.is_relayed:
@@ -53,7 +53,7 @@ def is_outdated(row: Any) -> bool:
     return row.newer is not None
 
 
-def was_overtaken(delivery: Delivery) -> bool:
+def was_superseded(delivery: Delivery) -> bool:
     """Whether a later event of its subject was applied by now."""
-    row = with_newer(Delivery.objects.filter(pk=delivery.pk), clocks_apart=None).first()
+    row = annotate_newer(Delivery.objects.filter(pk=delivery.pk), max_clock_skew=None).first()
     return row is not None and is_outdated(row)

@@ -18,16 +18,16 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from audit.entries.append import NewEntry, append_entries
-from sync.deliveries.event_state import refresh_events
+from sync.deliveries.event_state import refresh_event_states
 from sync.erasure.redaction import WITHHELD, forget_refused, withhold_requests, withhold_words
 from sync.erasure.requests import KIND
 from sync.erasure.secure_delete import leaving_nothing_behind
 from sync.erasure.subject_data import Person, payloads_of
-from sync.housekeeping.cleanup import PAUSE_SECONDS
-from sync.housekeeping.prune import delete_payloads
-from sync.jobs.claims import claim
-from sync.jobs.run import always
-from sync.jobs.running_job import GoesOn, JobLost, JobStopped, Kind, RunningJob
+from sync.housekeeping.batch_deletion import delete_payloads
+from sync.housekeeping.retention_rules import PAUSE_SECONDS
+from sync.jobs.claims import claim_job_of
+from sync.jobs.job_execution import always_continue
+from sync.jobs.running_job import JobKind, JobLost, JobStopped, RunningJob, ShouldContinue
 from sync.models import Attempt, Call, Delivery, Erasure, ErasureState
 from webhooks.models import Event, Payload, State, SubjectKey, erased_id, subject_key
 
@@ -47,10 +47,10 @@ def erase(erasure: Erasure) -> bool:
 
     Returns True if it is done; False if an attempt for the entity runs, or another process erases it: then workers do.
     """
-    job = claim(ERASURE, erasure.pk)
+    job = claim_job_of(ERASURE, erasure.pk)
     if job is not None:
         try:
-            _run(job, always)
+            _run(job, always_continue)
         except JobLost:
             logger.info("%s was taken over by another process", erasure)
         except Exception:
@@ -61,7 +61,7 @@ def erase(erasure: Erasure) -> bool:
     return erasure.state == ErasureState.DONE
 
 
-def _run(job: RunningJob, goes_on: GoesOn) -> None:
+def _run(job: RunningJob, goes_on: ShouldContinue) -> None:
     """Erase as far as it goes. `JobLost`, `JobStopped`."""
     erasure = Erasure.objects.get(pk=job.subject)
     with leaving_nothing_behind():
@@ -74,7 +74,7 @@ def _run(job: RunningJob, goes_on: GoesOn) -> None:
         _go_on(erasure, job, goes_on)
 
 
-def _go_on(erasure: Erasure, job: RunningJob, goes_on: GoesOn) -> None:
+def _go_on(erasure: Erasure, job: RunningJob, goes_on: ShouldContinue) -> None:
     """All that follows the commit that destroyed the key."""
     whose = _whose(erasure)
     withhold_words(whose)
@@ -94,7 +94,7 @@ def _take_batch(erasure: Erasure, job: RunningJob, whose: Person) -> bool:
         done = +_next_batch(whose)
         if done:
             _count(erasure, done)
-            job.renew(came_further=True)
+            job.renew_lease(made_progress=True)
     return bool(done)
 
 
@@ -103,7 +103,7 @@ def _turn(erasure: Erasure, job: RunningJob) -> Iterator[None]:
     """A transaction in which nobody else works on this erasure, which is now as its row says. `JobLost`."""
     with transaction.atomic():
         erasure.refresh_from_db(from_queryset=Erasure.objects.select_for_update())
-        job.renew()
+        job.renew_lease()
         yield
 
 
@@ -146,7 +146,7 @@ def _close_waiting(whose: Person, erasure: Erasure, now: datetime) -> int:
     Delivery.objects.filter(pk__in=[row.pk for row in waiting]).update(
         state=State.CLOSED, code=State.CLOSED.value, due_at=None, replay=None, settled_at=now
     )
-    refresh_events({row.event_id for row in waiting})
+    refresh_event_states({row.event_id for row in waiting})
     details = {"erasure": str(erasure.uuid)}
     append_entries(*(NewEntry(row.stream, "delivery.closed", details=details) for row in waiting), at=now)
     return len(waiting)
@@ -190,7 +190,7 @@ def _erase_elsewhere(erasure: Erasure, job: RunningJob, whose: Person) -> None:
     """
     name, found = erased_id(next(iter(whose.pseudonyms.values()), "")), Counter[str]()
     for kind, dotted in settings.ERASES_TOO.items():
-        job.renew()
+        job.renew_lease()
         found[kind] = import_string(dotted)(whose.entity_id, name)
     with _turn(erasure, job):
         _count(erasure, +found)
@@ -223,4 +223,4 @@ def _end(erasure: Erasure, job: RunningJob, whose: Person) -> None:
         job.finish()
 
 
-ERASURE = Kind(KIND, _run)
+ERASURE = JobKind(KIND, _run)

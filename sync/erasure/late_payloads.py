@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from sync.erasure.requests import person_of
-from sync.housekeeping.prune import delete_payloads
+from sync.housekeeping.batch_deletion import delete_payloads
 from sync.models import Erasure, ErasureState
 from webhooks.models import Payload, SubjectKey
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 from audit.entries.append import NewEntry, append_entries
 from sync.erasure.subject_data import Person, count, person
 from sync.jobs import submission
-from sync.models import Erasure, ErasureState, Ground
+from sync.models import Erasure, ErasureState, LegalGround
 from webhooks.models import is_erased
 
 KIND = "erasure"  # of the job that erases
@@ -24,7 +24,7 @@ def ask_erasure(
     nothing is kept, or who is being erased already.
     """
     reason = " ".join(reason.split())
-    if not reason or ground not in Ground.values:
+    if not reason or ground not in LegalGround.values:
         raise NotErasable("Say why, and on what legal ground: both are kept with the erasure.")
     if is_erased(whose.entity_id) or not any(count(whose).values()):
         raise NotErasable("Nothing is kept of an entity of this type and id.")
@@ -60,14 +60,14 @@ def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, ad
         if not decided:
             raise NotErasable("This was decided already.")
         if confirms:
-            submission.submit(KIND, erasure.pk)
+            submission.submit_job(KIND, erasure.pk)
         _record(erasure, whose, "erasure.confirmed" if confirms else "erasure.refused", by, address)
     erasure.refresh_from_db()
 
 
 def failure_of(erasure: Erasure) -> str:
     """Return why workers gave a confirmed erasure up, for people; empty if they did not."""
-    return submission.failure_of(KIND, erasure.pk) if erasure.state == ErasureState.CONFIRMED else ""
+    return submission.failure_text_of(KIND, erasure.pk) if erasure.state == ErasureState.CONFIRMED else ""
 
 
 def resume_erasure(erasure: Erasure, *, by: AbstractBaseUser, address: str = "") -> None:
@@ -78,7 +78,7 @@ def resume_erasure(erasure: Erasure, *, by: AbstractBaseUser, address: str = "")
         erasure.refresh_from_db()
         if not failure_of(erasure):
             raise NotErasable("Nothing was resumed: it is under way, or has ended.")
-        submission.submit(KIND, erasure.pk)
+        submission.submit_job(KIND, erasure.pk)
         _record(erasure, whose, "erasure.resumed", by, address)
 
 

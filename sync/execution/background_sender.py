@@ -16,10 +16,10 @@ from functools import partial
 logger = logging.getLogger("hub.wakeups")
 
 MAX_WAITING = 10_000
-_REST_SECONDS = 5.0  # after a failure
+_PAUSE_SECONDS = 5.0  # after a failure
 
 
-class RestAfterFailure:
+class PauseAfterFailure:
     """Makes calls to something that may be away; after a failed call it makes none for some seconds.
 
     `name`: what is called, for the log, which has one line when it goes away and one when it is back.
@@ -27,12 +27,12 @@ class RestAfterFailure:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._rests_until = 0.0
+        self._paused_until = 0.0
         self._is_away = False
 
     def call(self, run: Callable[[], object]) -> bool:
         """Make a call. Returns False if it failed, or was not made during a rest."""
-        if time.monotonic() < self._rests_until:
+        if time.monotonic() < self._paused_until:
             return False
         try:
             run()
@@ -40,7 +40,7 @@ class RestAfterFailure:
             if not self._is_away:
                 logger.warning("%s is away (%s); workers poll", self._name, type(error).__name__)
             self._is_away = True
-            self._rests_until = time.monotonic() + _REST_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311 - spreads
+            self._paused_until = time.monotonic() + _PAUSE_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311 - spreads
             return False
         if self._is_away:
             logger.warning("%s is back", self._name)
@@ -60,9 +60,9 @@ class BackgroundSender:
     ) -> None:
         self.pid = os.getpid()
         self._send, self._max_together, self._pause_seconds = send, max_together, pause_seconds
-        self._receiver = RestAfterFailure(name)
+        self._receiver = PauseAfterFailure(name)
         self._queue: queue.Queue[int] = queue.Queue(MAX_WAITING)
-        threading.Thread(target=self._run, name="background-sender", daemon=True).start()
+        threading.Thread(target=self._send_forever, name="background-sender", daemon=True).start()
 
     def submit(self, delivery_ids: Iterable[int]) -> None:
         """Queue deliveries to be sent. Never waits; drops what exceeds `MAX_WAITING`."""
@@ -73,7 +73,7 @@ class BackgroundSender:
                 return
 
     @property
-    def waiting(self) -> int:
+    def waiting_count(self) -> int:
         """Number of deliveries that are in the queue."""
         return self._queue.qsize()
 
@@ -86,7 +86,7 @@ class BackgroundSender:
             time.sleep(0.005)
         return True
 
-    def _run(self) -> None:
+    def _send_forever(self) -> None:
         while True:
             delivery_ids = [self._queue.get(), *self._take_waiting()]
             self._receiver.call(partial(self._send, delivery_ids))
@@ -103,7 +103,7 @@ class BackgroundSender:
                 return
 
 
-class SenderOfProcess:
+class ProcessSender:
     """The one sender of this process: made when it is first asked for, and again after a fork.
 
     Flushed when the process ends: a command that ends right after it deferred still gets its messages out.
@@ -115,7 +115,7 @@ class SenderOfProcess:
         self._sender: BackgroundSender | None = None
         atexit.register(self._flush_at_exit)
 
-    def get(self) -> BackgroundSender:
+    def get_sender(self) -> BackgroundSender:
         """Return this process's sender."""
         sender = self._sender
         if sender is not None and sender.pid == os.getpid():

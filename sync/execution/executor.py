@@ -17,54 +17,54 @@ from django.db import transaction
 from django.utils.module_loading import import_string
 
 from database.connection import release_connection
-from sync.attempts.run import Ran, carry_out, deliver
-from sync.attempts.waiters import notify
+from sync.attempts.delivery_run import RunResult, run_claim, run_delivery
+from sync.attempts.waiters import notify_waiters
 from sync.deliveries.claims import Claim
-from sync.deliveries.due import due
-from sync.deliveries.expired_leases import expire_all
+from sync.deliveries.due_deliveries import read_due_deliveries
+from sync.deliveries.expired_leases import release_expired_leases
 
 logger = logging.getLogger("hub.deliver")
 
-_FOLLOWING_SECONDS = 5.0
+_FOLLOWERS_SECONDS = 5.0
 
 
 class BoundedExecutor:
     """Threads of one process that run deliveries; what does not fit is left to workers, not queued without end."""
 
-    def __init__(self, threads: int, places: int) -> None:
+    def __init__(self, threads: int, slots: int) -> None:
         self.pid = os.getpid()
-        self.taken = 0
-        self._most, self._at_once = places, threads
+        self.used_slots = 0
+        self._slot_limit, self._thread_count = slots, threads
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="delivery")
         self._lock = threading.Lock()
 
-    def reserve(self) -> bool:
-        """Keep a place for one delivery; whether there was one. It is given back by `submit` or `give_back`."""
+    def reserve_slot(self) -> bool:
+        """Keep a place for one delivery; whether there was one. It is given back by `submit` or `release_slot`."""
         with self._lock:
-            has_one = self.taken < self._most
-            self.taken += has_one
+            has_one = self.used_slots < self._slot_limit
+            self.used_slots += has_one
         return has_one
 
     @property
-    def begins_now(self) -> bool:
+    def has_thread_for_all(self) -> bool:
         """Whether there is a thread for each place that is taken, so that none of them waits for another."""
-        return self.taken <= self._at_once
+        return self.used_slots <= self._thread_count
 
-    def give_back(self) -> None:
+    def release_slot(self) -> None:
         """The place that was kept is not needed."""
         with self._lock:
-            self.taken -= 1
+            self.used_slots -= 1
 
     def submit(self, run: Callable[[], object]) -> bool:
         """Run something in the place that was reserved; False, and the place is free, where the process ends."""
         try:
-            self._threads.submit(self._run, run)
+            self._threads.submit(self._run_in_slot, run)
         except RuntimeError:  # the process is shutting down
-            self.give_back()
+            self.release_slot()
             return False
         return True
 
-    def _run(self, run: Callable[[], object]) -> None:
+    def _run_in_slot(self, run: Callable[[], object]) -> None:
         try:
             try:
                 run()
@@ -73,14 +73,14 @@ class BoundedExecutor:
         except Exception:
             logger.exception("a delivery could not be run; a worker will find it")
         finally:
-            self.give_back()
+            self.release_slot()
 
 
 _lock = threading.Lock()
 _executor: BoundedExecutor | None = None
 
 
-def _current() -> BoundedExecutor:
+def _process_executor() -> BoundedExecutor:
     global _executor  # noqa: PLW0603 - one pool a process, made after a fork
     with _lock:
         if _executor is None or _executor.pid != os.getpid():
@@ -90,57 +90,58 @@ def _current() -> BoundedExecutor:
         return _executor
 
 
-class Place:
+class ReservedSlot:
     """A place in this process's executor, kept from before a webhook is stored until its delivery runs.
 
-    `begins_now`: what is started there does not wait for a thread, so that it may be claimed already.
+    `starts_at_once`: what is started there does not wait for a thread, so that it may be claimed already.
     """
 
     def __init__(self, executor: BoundedExecutor) -> None:
         self._executor = executor
-        self._is_kept = True
-        self.begins_now = executor.begins_now
+        self._is_reserved = True
+        self.starts_at_once = executor.has_thread_for_all
 
-    def start(self, claim: Claim) -> None:
+    def start_claim(self, claim: Claim) -> None:
         """Run a claimed delivery now."""
-        self._is_kept = False
-        self._executor.submit(partial(_run_here, partial(carry_out, claim)))
+        self._is_reserved = False
+        self._executor.submit(partial(_run_with_followers_briefly, partial(run_claim, claim)))
 
-    def give_back(self) -> None:
+    def release_slot(self) -> None:
         """Once is enough; more does nothing."""
-        if self._is_kept:
-            self._is_kept = False
-            self._executor.give_back()
+        if self._is_reserved:
+            self._is_reserved = False
+            self._executor.release_slot()
 
 
-def reserve(places: int = 1) -> list[Place]:
+def reserve_slots(number: int = 1) -> list[ReservedSlot]:
     """Places to run deliveries in this process, as far as there are any left."""
-    executor = _current()
-    return [Place(executor) for _ in range(places) if executor.reserve()]
+    executor = _process_executor()
+    return [ReservedSlot(executor) for _ in range(number) if executor.reserve_slot()]
 
 
-def wake(delivery_ids: Iterable[int]) -> bool:
+def run_in_this_process(delivery_ids: Iterable[int]) -> bool:
     """Let deliveries run now, in this process. Returns whether all of them found a place."""
-    executor = _current()
+    executor = _process_executor()
     placed = [
-        executor.reserve() and executor.submit(partial(_run_here, partial(deliver, each)))
+        executor.reserve_slot()
+        and executor.submit(partial(_run_with_followers_briefly, partial(run_delivery, each)))
         for each in delivery_ids
     ]
     return all(placed)
 
 
-def _run_here(run: Callable[[], Ran]) -> None:
+def _run_with_followers_briefly(run: Callable[[], RunResult]) -> None:
     """Run one, and go on with those that waited for it for a few seconds. A worker takes what is left: this process
     may have been told to end, and what it has been given comes first.
     """
     ran = run()
-    until = time.monotonic() + _FOLLOWING_SECONDS
-    _, left = _follow(ran, lambda: time.monotonic() < until)
+    until = time.monotonic() + _FOLLOWERS_SECONDS
+    _, left = _run_followers(ran, lambda: time.monotonic() < until)
     if left is not None:
-        defer([left])
+        defer_to_workers([left])
 
 
-def defer(delivery_ids: Iterable[int]) -> None:
+def defer_to_workers(delivery_ids: Iterable[int]) -> None:
     """Let a worker run deliveries, once the transaction that is open has been committed. Never waits, never raises."""
     waiting = list(delivery_ids)
     if waiting:
@@ -153,30 +154,30 @@ def _wake_workers(delivery_ids: Sequence[int]) -> None:
     import_string(settings.WAKE_WORKERS)(delivery_ids)
 
 
-def run_with_followers(delivery_id: int, goes_on: Callable[[], bool] = lambda: True) -> int:
+def run_with_followers(delivery_id: int, should_continue: Callable[[], bool] = lambda: True) -> int:
     """Run a delivery, tell those who wait, and go on with those that waited for it. Returns how many ran.
 
-    `goes_on`: asked before the next is taken.
+    `should_continue`: asked before the next is taken.
     """
-    count, _ = _follow(deliver(delivery_id), goes_on)
+    count, _ = _run_followers(run_delivery(delivery_id), should_continue)
     return count
 
 
-def _follow(ran: Ran, goes_on: Callable[[], bool]) -> tuple[int, int | None]:
+def _run_followers(ran: RunResult, should_continue: Callable[[], bool]) -> tuple[int, int | None]:
     """What comes after a delivery ran: how many ran, and the next one where it does not go on."""
     count = 0
     while True:
-        notify(ran.outcomes)
-        count += ran.is_done
-        if ran.follower is None or not goes_on():
+        notify_waiters(ran.outcomes)
+        count += ran.is_settled
+        if ran.follower is None or not should_continue():
             return count, ran.follower
-        ran = deliver(ran.follower)
+        ran = run_delivery(ran.follower)
 
 
-def run_due(limit: int = 500) -> int:
+def run_due_deliveries(limit: int = 500) -> int:
     """Free deliveries of processes that are gone and run what is due, at most `limit`. Returns how many ran."""
-    expire_all(limit)
-    waiting = [each.pk for each in due(limit)]
+    release_expired_leases(limit)
+    waiting = [each.pk for each in read_due_deliveries(limit)]
     if not waiting:
         return 0
     release_connection()  # the threads may need it

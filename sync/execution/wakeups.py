@@ -12,14 +12,21 @@ from typing import Any
 import psycopg
 
 from database.connection import thread_connection
-from sync.execution.background_sender import MAX_WAITING, BackgroundSender, RestAfterFailure, SenderOfProcess
+from sync.execution.background_sender import MAX_WAITING, BackgroundSender, PauseAfterFailure, ProcessSender
 
 CHANNEL = "hub_deliveries"
-_NAME = "the connection for notifications"
-_APART_SECONDS = 0.02  # between two notifications of a process: one is enough for all that came meanwhile
+_SERVER_NAME = "the connection for notifications"
+_MIN_INTERVAL_SECONDS = (
+    0.02  # between two notifications of a process: one is enough for all that came meanwhile
+)
 _SPREAD_SECONDS = 0.03  # of workers that hear the same notification: the first mostly claims what is there
 # The server ends what takes longer; the network, what nobody answers. A firewall may drop what is quiet for long.
-_LIMITS = {"connect_timeout": 5, "tcp_user_timeout": 5000, "keepalives_idle": 30, "keepalives_interval": 10}
+_CONNECTION_LIMITS = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 5000,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+}
 
 
 def notify_workers(delivery_ids: Iterable[int]) -> None:
@@ -28,20 +35,20 @@ def notify_workers(delivery_ids: Iterable[int]) -> None:
     Which ones they are is not passed on: workers read that from the database.
     """
     if thread_connection().vendor == "postgresql":
-        _sender.get().submit(delivery_ids)
+        _sender.get_sender().submit(delivery_ids)
 
 
-def _connect() -> psycopg.Connection[Any]:
+def _open_notify_connection() -> psycopg.Connection[Any]:
     """Open a connection in autocommit, outside the pool: a notification inside a webhook's transaction would make its
     commit wait for a lock of the whole database.
     """
     parameters = thread_connection().get_connection_params()
     options = f"{parameters.get('options', '')} -c statement_timeout=5s"
     named = {"application_name": "integration-hub wake-ups", "options": options}
-    return psycopg.connect(**parameters | _LIMITS | named, autocommit=True)
+    return psycopg.connect(**parameters | _CONNECTION_LIMITS | named, autocommit=True)
 
 
-class _Link:
+class _LazyConnection:
     """A connection that is opened when it is needed, and closed after a failure."""
 
     def __init__(self, greeting: str = "") -> None:
@@ -52,54 +59,58 @@ class _Link:
     def is_open(self) -> bool:
         return self._connection is not None
 
-    def use(self, run: Callable[[psycopg.Connection[Any]], object]) -> None:
+    def run_with_connection(self, run: Callable[[psycopg.Connection[Any]], object]) -> None:
         """Run something with the connection. Raises the connection's errors, once it is closed."""
         try:
-            run(self._connection or self._open())
+            run(self._connection or self._open_connection())
         except (psycopg.Error, OSError):
             broken, self._connection = self._connection, None
             if broken is not None:
                 broken.close()
             raise
 
-    def _open(self) -> psycopg.Connection[Any]:
-        opened = _connect()
+    def _open_connection(self) -> psycopg.Connection[Any]:
+        opened = _open_notify_connection()
         if self._greeting:
             opened.execute(self._greeting)
         self._connection = opened
         return opened
 
 
-class Listener:
+class WakeupListener:
     """A worker's end: waits for notifications. Where they are away, it waits for as long as it may."""
 
     def __init__(self, sleep: Callable[[float], object] = time.sleep) -> None:
         self._sleep = sleep
-        self._link = _Link(f"LISTEN {CHANNEL}")
-        self._server = RestAfterFailure(_NAME)
+        self._link = _LazyConnection(f"LISTEN {CHANNEL}")
+        self._server = PauseAfterFailure(_SERVER_NAME)
 
     def wait(self, seconds: float) -> None:
         """Return soon after a notification, at once if the connection is new, or after so many seconds."""
         until = time.monotonic() + seconds
         if not self._link.is_open:
-            if self._server.call(lambda: self._link.use(lambda _: None)):
+            if self._server.call(lambda: self._link.run_with_connection(lambda _: None)):
                 return  # what was notified before was not heard: look
-        elif self._server.call(lambda: self._link.use(lambda connection: self._hear(connection, seconds))):
+        elif self._server.call(
+            lambda: self._link.run_with_connection(
+                lambda connection: self._await_notification(connection, seconds)
+            )
+        ):
             return
         self._sleep(max(0.0, until - time.monotonic()))
 
-    def _hear(self, connection: psycopg.Connection[Any], seconds: float) -> None:
+    def _await_notification(self, connection: psycopg.Connection[Any], seconds: float) -> None:
         if list(connection.notifies(timeout=seconds, stop_after=1)):
             self._sleep(random.uniform(0, _SPREAD_SECONDS))  # noqa: S311 - spreads, hides nothing
 
 
 def _make_sender() -> BackgroundSender:
-    link = _Link()
+    link = _LazyConnection()
 
     def notify(_: list[int]) -> None:
-        link.use(lambda connection: connection.execute(f"NOTIFY {CHANNEL}"))
+        link.run_with_connection(lambda connection: connection.execute(f"NOTIFY {CHANNEL}"))
 
-    return BackgroundSender(_NAME, notify, MAX_WAITING, _APART_SECONDS)
+    return BackgroundSender(_SERVER_NAME, notify, MAX_WAITING, _MIN_INTERVAL_SECONDS)
 
 
-_sender = SenderOfProcess(_make_sender)
+_sender = ProcessSender(_make_sender)

@@ -7,7 +7,7 @@ from audit.sealing.seal import rotate_signing_key, seal_entries, seal_missed_ent
 from audit.sealing.signing_keys import SecretBox
 from audit.verification.nightly_check import verify_and_record
 from database.clock import read_clock
-from sync.housekeeping.checkpoint_channels import ways
+from sync.housekeeping.checkpoint_channels import configured_channels
 from webhooks.encryption import at_rest
 
 BOX = SecretBox(at_rest.seal, at_rest.unseal)
@@ -18,17 +18,17 @@ def seal_audit() -> int:
     return seal_entries(BOX, read_clock(), settings.AUDIT_KEY_DAYS)
 
 
-def begin_signing_key() -> None:
+def replace_signing_key() -> None:
     """Begin a new signing key now and destroy the old one."""
     rotate_signing_key(BOX, read_clock())
 
 
 def send_checkpoint() -> int:
     """Send a checkpoint of what is sealed outside; by how many ways it arrived."""
-    return publish_checkpoint(BOX, read_clock(), ways())
+    return publish_checkpoint(BOX, read_clock(), configured_channels())
 
 
-def look_at_everything() -> None:
+def verify_audit_log_nightly() -> None:
     """Once a night: seal what was missed, which should be nothing, and verify the whole log."""
     seal_missed_entries(BOX, read_clock())
     verify_and_record(read_clock())

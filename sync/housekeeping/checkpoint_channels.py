@@ -11,37 +11,40 @@ from django.core.mail import EmailMessage
 from audit.sealing.publish_checkpoints import PublishChannel, PublishFailed
 from sync.connectors.signed_post import PostFailed, post_signed
 
-ALWAYS = timedelta(0)
+NO_INTERVAL = timedelta(0)
 
 
-def ways() -> Mapping[str, PublishChannel]:
+def configured_channels() -> Mapping[str, PublishChannel]:
     """The ways that are set up, by name."""
     found: dict[str, PublishChannel] = {}
     if settings.AUDIT_CHECKPOINT_FOLDER:
-        found["folder"] = PublishChannel(drop_file, ALWAYS)
+        found["folder"] = PublishChannel(write_to_folder, NO_INTERVAL)
     if settings.AUDIT_CHECKPOINT_EMAILS:
-        found["email"] = PublishChannel(send_mail, timedelta(hours=settings.AUDIT_CHECKPOINT_EMAIL_HOURS))
+        found["email"] = PublishChannel(send_by_mail, timedelta(hours=settings.AUDIT_CHECKPOINT_EMAIL_HOURS))
     if settings.AUDIT_CHECKPOINT_URL:
-        found["post"] = PublishChannel(send_post, ALWAYS)
+        found["post"] = PublishChannel(send_by_post, NO_INTERVAL)
     return found
 
 
-def file_name(count: int) -> str:
+def checkpoint_file_name(count: int) -> str:
     """Of the file of a checkpoint; they sort as they were made."""
     return f"checkpoint-{count:010}.json"
 
 
-def drop_file(count: int, content: bytes) -> None:
+def write_to_folder(count: int, content: bytes) -> None:
     """A file of its own in AUDIT_CHECKPOINT_FOLDER, on the disk when this returns, and never written twice."""
     folder = Path(settings.AUDIT_CHECKPOINT_FOLDER)
-    target, draft = folder / file_name(count), folder / f".{file_name(count)}.{os.getpid()}"
+    target, draft = (
+        folder / checkpoint_file_name(count),
+        folder / f".{checkpoint_file_name(count)}.{os.getpid()}",
+    )
     try:
         _write_through(draft, content)
         try:
             os.link(draft, target)
         finally:
             draft.unlink()
-        _keep_names(folder)
+        _flush_folder(folder)
     except FileExistsError:
         if target.read_bytes() != content:
             raise PublishFailed(f"{target.name} is there already and says something else") from None
@@ -57,7 +60,7 @@ def _write_through(path: Path, content: bytes) -> None:
     path.chmod(0o444)
 
 
-def _keep_names(folder: Path) -> None:
+def _flush_folder(folder: Path) -> None:
     """A new name is on the disk only once its folder is."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -66,7 +69,7 @@ def _keep_names(folder: Path) -> None:
         os.close(descriptor)
 
 
-def send_mail(count: int, content: bytes) -> None:
+def send_by_mail(count: int, content: bytes) -> None:
     """One mail to all of AUDIT_CHECKPOINT_EMAILS, with the checkpoint in its text and as a file."""
     text = (
         f"This fixes the first {count} segments of the audit log. Keep it where the hub's administrators cannot change "
@@ -76,14 +79,14 @@ def send_mail(count: int, content: bytes) -> None:
     subject = f"{settings.EMAIL_SUBJECT_PREFIX}Checkpoint {count} of the audit log"
     headers = {"Auto-Submitted": "auto-generated"}
     mail = EmailMessage(subject, text, to=settings.AUDIT_CHECKPOINT_EMAILS, headers=headers)
-    mail.attach(file_name(count), content.decode("ascii"), "application/json")
+    mail.attach(checkpoint_file_name(count), content.decode("ascii"), "application/json")
     try:
         mail.send()
     except OSError as error:  # smtplib's own errors are of this kind, too
         raise PublishFailed(f"the mail server did not take it: {type(error).__name__}") from error
 
 
-def send_post(count: int, content: bytes) -> None:
+def send_by_post(count: int, content: bytes) -> None:
     """One POST to AUDIT_CHECKPOINT_URL, signed where there is an AUDIT_CHECKPOINT_SECRET."""
     try:
         post_signed(

@@ -8,26 +8,26 @@ from django.db.models import F, Q
 from database.clock import database_now
 from database.statement import Statement
 from sync.jobs.kinds import job_kinds
-from sync.jobs.running_job import LEASE_SECONDS, UNCLAIMED, JobLost, Kind, RunningJob
+from sync.jobs.running_job import LEASE_SECONDS, UNCLAIMED_COLUMNS, JobKind, JobLost, RunningJob
 from sync.models import Job, JobState
 
-MOST_DEATHS = 3
-DIED = (
-    f"Its process died {MOST_DEATHS} times without getting any further; it is not tried again automatically."
+MAX_DEATHS = 3
+DIED_MESSAGE = (
+    f"Its process died {MAX_DEATHS} times without getting any further; it is not tried again automatically."
 )
 # Asked by each worker every second: one statement for all kinds, past the ORM.
-_DUE = Statement(
+_DUE_KINDS = Statement(
     "SELECT DISTINCT kind FROM sync_job WHERE state IN ('waiting', 'running')"
     " AND (state = 'waiting' AND due_at <= {now} OR state = 'running' AND lease_until <= {now})"
 )
 
 
-def due_kinds() -> list[str]:
+def find_due_kinds() -> list[str]:
     """Return the names of the kinds of which a job waits and is due, or has lost its worker."""
-    return [kind for (kind,) in _DUE.fetch_all()]
+    return [kind for (kind,) in _DUE_KINDS.fetch_all()]
 
 
-def claim_next(kind: Kind) -> RunningJob | None:
+def claim_next_job(kind: JobKind) -> RunningJob | None:
     """Claim the job of a kind that has waited longest.
 
     1. Jobs whose lease has ended wait again, in front; or have failed, if that happened too often.
@@ -40,29 +40,29 @@ def claim_next(kind: Kind) -> RunningJob | None:
     waiting = Job.objects.filter(kind=kind.name, state=JobState.WAITING, due_at__lte=database_now())
     for key, subject in waiting.order_by("due_at", "pk").values_list("pk", "subject")[:20]:
         for slot in _free_slots(kind):
-            running = _claim(key, kind, subject, slot)
+            running = _claim_job(key, kind, subject, slot)
             if running is not None:
                 return running
     return None
 
 
-def claim(kind: Kind, subject: int) -> RunningJob | None:
+def claim_job_of(kind: JobKind, subject: int) -> RunningJob | None:
     """Claim the job of this subject now, whenever it is due. It takes no slot: who asks is no worker.
 
     Returns None if there is none, or another process has it.
     """
     waiting = Job.objects.filter(kind=kind.name, subject=subject, state=JobState.WAITING)
     key = waiting.values_list("pk", flat=True).first()
-    return None if key is None else _claim(key, kind, subject, None)
+    return None if key is None else _claim_job(key, kind, subject, None)
 
 
-def claimed(job_id: int, token: uuid.UUID) -> RunningJob | None:
+def load_claimed_job(job_id: int, token: uuid.UUID) -> RunningJob | None:
     """Return the job that another process claimed for this one; None if the claim has ended."""
     job = Job.objects.filter(pk=job_id, token=token, state=JobState.RUNNING).first()
     return None if job is None else RunningJob(job.pk, job_kinds()[job.kind], job.subject, token)
 
 
-def _claim(key: int, kind: Kind, subject: int, slot: int | None) -> RunningJob | None:
+def _claim_job(key: int, kind: JobKind, subject: int, slot: int | None) -> RunningJob | None:
     running = RunningJob(key, kind, subject, uuid.uuid4())
     until = database_now(plus_seconds=LEASE_SECONDS)
     ours = {
@@ -74,7 +74,7 @@ def _claim(key: int, kind: Kind, subject: int, slot: int | None) -> RunningJob |
     }
     try:
         with transaction.atomic():
-            kind.follow(subject, JobState.RUNNING, "")
+            kind.update_subject(subject, JobState.RUNNING, "")
             if not Job.objects.filter(pk=key, state=JobState.WAITING).update(**ours):
                 raise JobLost
     except (JobLost, IntegrityError):  # another worker was faster: with the job, or with the slot
@@ -82,29 +82,29 @@ def _claim(key: int, kind: Kind, subject: int, slot: int | None) -> RunningJob |
     return running
 
 
-def _free_slots(kind: Kind) -> list[int | None]:
-    most = kind.at_once()
+def _free_slots(kind: JobKind) -> list[int | None]:
+    most = kind.concurrency_limit()
     if most is None:
         return [None]
     taken = Job.objects.filter(kind=kind.name, slot__isnull=False).values_list("slot", flat=True)
     return [slot for slot in range(most) if slot not in set(taken)]
 
 
-def _release_expired(kind: Kind) -> None:
+def _release_expired(kind: JobKind) -> None:
     running = Q(kind=kind.name, state=JobState.RUNNING, lease_until__lte=database_now())
     for job in Job.objects.filter(running).order_by("pk")[:100]:
-        has_failed = job.deaths + 1 >= MOST_DEATHS
-        state, failure = (JobState.FAILED, DIED) if has_failed else (JobState.WAITING, "")
+        has_failed = job.deaths + 1 >= MAX_DEATHS
+        state, failure = (JobState.FAILED, DIED_MESSAGE) if has_failed else (JobState.WAITING, "")
         due_at, ended_at = (None, database_now()) if has_failed else (F("submitted_at"), None)
         with transaction.atomic():
-            kind.follow(job.subject, state, failure)
+            kind.update_subject(job.subject, state, failure)
             released = Job.objects.filter(running, pk=job.pk, token=job.token).update(
                 state=state,
                 failure=failure,
                 due_at=due_at,
                 ended_at=ended_at,
                 deaths=F("deaths") + 1,
-                **UNCLAIMED,
+                **UNCLAIMED_COLUMNS,
             )
             if not released:  # another worker was faster
                 transaction.set_rollback(True)

@@ -17,11 +17,11 @@ from database.clock import database_now
 from sync.models import Job, JobState
 
 LEASE_SECONDS = 60.0
-UNCLAIMED: dict[str, Any] = {"token": None, "lease_until": None, "slot": None}
-GoesOn = Callable[[], bool]  # false once the process is told to end
+UNCLAIMED_COLUMNS: dict[str, Any] = {"token": None, "lease_until": None, "slot": None}
+ShouldContinue = Callable[[], bool]  # false once the process is told to end
 
 
-def _follow_nothing(_subject: int, _state: JobState, _failure: str) -> None:
+def _leave_subject(_subject: int, _state: JobState, _failure: str) -> None:
     """The rows of this kind say nothing of who works on them."""
 
 
@@ -30,21 +30,21 @@ def _no_limit() -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class JobKind:
     """What is particular about one kind of job.
 
     `run` does the work and ends its job (`finish`, `fail`) or hands it back; it renews the lease more often than every
-    half minute, and raises `JobStopped` soon after it may not go on. `follow` writes to the row of the subject that its
-    job waits, runs or has failed, in the transaction that says so of the job. `at_once`: how many may run at the same
-    time over all workers; None for any number. `runs_apart`: in a process of its own. `tidy_up` is called every ten
+    half minute, and raises `JobStopped` soon after it may not go on. `update_subject` writes to the row of the subject that its
+    job waits, runs or has failed, in the transaction that says so of the job. `concurrency_limit`: how many may run at the same
+    time over all workers; None for any number. `runs_in_subprocess`: in a process of its own. `tidy_up_jobs` is called every ten
     minutes, by one worker.
     """
 
     name: str
-    run: "Callable[[RunningJob, GoesOn], None]"
-    follow: Callable[[int, JobState, str], None] = _follow_nothing
-    at_once: Callable[[], int | None] = _no_limit
-    runs_apart: bool = False
+    run: "Callable[[RunningJob, ShouldContinue], None]"
+    update_subject: Callable[[int, JobState, str], None] = _leave_subject
+    concurrency_limit: Callable[[], int | None] = _no_limit
+    runs_in_subprocess: bool = False
     tidy_up: Callable[[], object] | None = None
 
 
@@ -65,27 +65,27 @@ class RunningJob:
     """A job that is ours as long as we renew its lease often enough."""
 
     job_id: int
-    kind: Kind
+    kind: JobKind
     subject: int
     token: uuid.UUID
 
-    def renew(self, *, using: str = DEFAULT_DB_ALIAS, came_further: bool = False) -> None:
+    def renew_lease(self, *, using: str = DEFAULT_DB_ALIAS, made_progress: bool = False) -> None:
         """Hold the job for another minute. In a transaction, this locks it until the commit, so that nobody else takes
         it over meanwhile. Raises `JobLost`, `JobCancelled`.
 
         `came_further`: what it did so far is kept, so that a run after this one begins behind it.
         """
-        counts = {"deaths": 0, "errors": 0} if came_further else {}
+        counts = {"deaths": 0, "errors": 0} if made_progress else {}
         self._write(using, lease_until=database_now(plus_seconds=LEASE_SECONDS), **counts)
 
     def finish(self) -> None:
         """End it: everything is done. Raises `JobLost`, `JobCancelled`."""
-        self._write(state=JobState.DONE, ended_at=database_now(), due_at=None, **UNCLAIMED)
+        self._write(state=JobState.DONE, ended_at=database_now(), due_at=None, **UNCLAIMED_COLUMNS)
 
     def fail(self, failure: str) -> None:
         """End it: it cannot be done. The sentence is for people. Raises `JobLost`, `JobCancelled`."""
         ended = {"state": JobState.FAILED, "ended_at": database_now(), "failure": failure[:200]}
-        self._write(**ended, due_at=None, **UNCLAIMED)
+        self._write(**ended, due_at=None, **UNCLAIMED_COLUMNS)
 
     def hand_back(self, *, after: float = 0.0) -> None:
         """Let any worker go on where this one stopped, after so many seconds, or at once if somebody submitted it again
@@ -100,8 +100,8 @@ class RunningJob:
     def _release(self, after: float, **counts: Any) -> None:
         due_at = Coalesce("due_at", database_now(plus_seconds=after)) if after else F("submitted_at")
         with transaction.atomic():
-            self.kind.follow(self.subject, JobState.WAITING, "")
-            self._write(state=JobState.WAITING, due_at=due_at, **UNCLAIMED, **counts)
+            self.kind.update_subject(self.subject, JobState.WAITING, "")
+            self._write(state=JobState.WAITING, due_at=due_at, **UNCLAIMED_COLUMNS, **counts)
 
     def _write(self, using: str = DEFAULT_DB_ALIAS, **values: Any) -> None:
         jobs = Job.objects.using(using)

@@ -1,11 +1,11 @@
 """Jobs as those see them who want work done. To submit and to cancel belong into the transaction of what is decided."""
 
 from database.clock import database_now
-from sync.jobs.running_job import UNCLAIMED
-from sync.models import OPEN_JOBS, Job, JobState
+from sync.jobs.running_job import UNCLAIMED_COLUMNS
+from sync.models import OPEN_JOB_STATES, Job, JobState
 
 
-def submit(kind: str, subject: int) -> None:
+def submit_job(kind: str, subject: int) -> None:
     """Let a worker do this work as soon as one is free.
 
     1. An open job of the subject becomes due now; one that runs becomes due again when it is handed back.
@@ -14,23 +14,25 @@ def submit(kind: str, subject: int) -> None:
     IntegrityError if somebody else submits the same at the same moment: lock the row of the subject first.
     """
     now = database_now()
-    open_jobs = Job.objects.filter(kind=kind, subject=subject, state__in=OPEN_JOBS)
+    open_jobs = Job.objects.filter(kind=kind, subject=subject, state__in=OPEN_JOB_STATES)
     if not open_jobs.update(due_at=now):
         Job.objects.create(kind=kind, subject=subject, submitted_at=now, due_at=now)
 
 
-def failure_of(kind: str, subject: int) -> str:
+def failure_text_of(kind: str, subject: int) -> str:
     """Return why the newest job of a subject was given up, for people; empty if it was not."""
     newest = Job.objects.filter(kind=kind, subject=subject).order_by("-pk").first()
     return newest.failure if newest is not None and newest.state == JobState.FAILED else ""
 
 
-def cancel(kind: str, subject: int) -> bool:
+def cancel_job(kind: str, subject: int) -> bool:
     """End the open job of a subject. Returns False if there is none.
 
     Whoever runs it finds out at the next renewal of the lease (`JobCancelled`), and writes nothing any more.
     """
     ended = {"state": JobState.CANCELLED, "ended_at": database_now(), "due_at": None}
     return bool(
-        Job.objects.filter(kind=kind, subject=subject, state__in=OPEN_JOBS).update(**ended, **UNCLAIMED)
+        Job.objects.filter(kind=kind, subject=subject, state__in=OPEN_JOB_STATES).update(
+            **ended, **UNCLAIMED_COLUMNS
+        )
     )

@@ -14,7 +14,7 @@ from sync.models import Breaker, Connection, Delivery
 from webhooks.models import State
 
 
-class Passing(Enum):
+class BreakerMode(Enum):
     """What the breaker of a connection lets through: everything, nothing, or probes."""
 
     EVERYTHING = "everything"
@@ -23,18 +23,18 @@ class Passing(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Spared:
+class BreakerStatus:
     """The breaker of a connection at one moment of the database's clock. `until` is None while it is closed."""
 
-    passing: Passing
+    mode: BreakerMode
     until: datetime | None
     successes: int = 0
 
-    def limit(self, concurrency: int | None) -> int | None:
+    def delivery_limit(self, concurrency: int | None) -> int | None:
         """How many deliveries may run at once now; None for any number."""
-        if self.passing is Passing.EVERYTHING:
+        if self.mode is BreakerMode.EVERYTHING:
             return concurrency
-        probes = probe_limit(is_open=self.passing is Passing.NOTHING, successes=self.successes)
+        probes = probe_limit(is_open=self.mode is BreakerMode.NOTHING, successes=self.successes)
         return probes if concurrency is None else min(concurrency, probes)
 
 
@@ -44,16 +44,16 @@ def breaker_of(connection: Connection) -> Breaker | None:
     return found
 
 
-def spared(connection: Connection, clock: datetime) -> Spared:
+def breaker_status(connection: Connection, clock: datetime) -> BreakerStatus:
     """What passes at this moment."""
     breaker = breaker_of(connection)
     if breaker is None or breaker.open_until is None:
-        return Spared(Passing.EVERYTHING, None)
-    passing = Passing.NOTHING if breaker.open_until > clock else Passing.PROBES
-    return Spared(passing, breaker.open_until, breaker.successes)
+        return BreakerStatus(BreakerMode.EVERYTHING, None)
+    passing = BreakerMode.NOTHING if breaker.open_until > clock else BreakerMode.PROBES
+    return BreakerStatus(passing, breaker.open_until, breaker.successes)
 
 
-def measured(connections: QuerySet[Connection]) -> QuerySet[Any]:
+def with_load(connections: QuerySet[Connection]) -> QuerySet[Any]:
     """Each with its breaker, the database's `clock`, and how many deliveries are `running`: one statement for all."""
     either = Q(identity=OuterRef("pk")) | Q(commercial=OuterRef("pk"))
     running = Delivery.objects.filter(either, state=State.RUNNING).order_by().values("state")

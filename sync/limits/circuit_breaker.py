@@ -1,7 +1,7 @@
 """The circuit breaker: a remote system that does not work is left alone for a while, and those who wait lose nothing.
 
 It opens on failures of the system itself, never on what it says of one entity. After its pause it lets one delivery
-through as a probe, one more with each success, and closes after `ENOUGH` of them.
+through as a probe, one more with each success, and closes after `SUCCESSES_TO_CLOSE` of them.
 """
 
 import random
@@ -19,42 +19,42 @@ from database.cached_read import cached_read
 from database.clock import database_now, read_clock
 from sync.models import Breaker, Connection
 
-ENOUGH = 8
-LONGEST_SECONDS = 600.0
-WORDS = frozenset({"unavailable", "timeout", "throttled", "credentials"})
+SUCCESSES_TO_CLOSE = 8
+MAX_PAUSE_SECONDS = 600.0
+SYSTEM_FAILURES = frozenset({"unavailable", "timeout", "throttled", "credentials"})
 
 
 @dataclass(frozen=True, slots=True)
-class Failing:
+class SystemFailure:
     """What a connection's system did: the code, and the time that it asked for (429 with Retry-After)."""
 
     code: str
     retry_after: float | None = None
 
 
-def is_of_the_system(code: str) -> bool:
+def is_system_failure(code: str) -> bool:
     """Whether a failure speaks of the whole system: it cannot be reached, is too slow, overloaded, or refuses us."""
     side, _, word = code.partition("-")
-    return side in ("identity", "target") and word in WORDS
+    return side in ("identity", "target") and word in SYSTEM_FAILURES
 
 
 @cached_read(settings.CONFIGURATION_SECONDS)
-def troubled() -> Mapping[int, Breaker]:
+def unhealthy_breakers() -> Mapping[int, Breaker]:
     """Breakers that are not plainly closed, as this process knows them; second-hand for a second at most."""
     return {each.pk: each for each in Breaker.objects.filter(Q(failures__gt=0) | Q(open_until__isnull=False))}
 
 
-def forget() -> None:
+def invalidate_breakers() -> None:
     """What this process knows is out of date."""
-    troubled.invalidate()
+    unhealthy_breakers.invalidate()
 
 
-def passing(connection: Connection) -> int | None:
+def allowed_deliveries(connection: Connection) -> int | None:
     """How many deliveries the breaker lets run at once now: None for any number, 0 while it is open."""
-    known = troubled().get(connection.pk)
+    known = unhealthy_breakers().get(connection.pk)
     if known is None or known.open_until is None:
         return None
-    breaker = _now(Breaker.objects.filter(pk=connection.pk)).first()
+    breaker = _with_is_open(Breaker.objects.filter(pk=connection.pk)).first()
     if breaker is None or breaker.open_until is None:
         return None
     return probe_limit(is_open=breaker.is_open, successes=breaker.successes)
@@ -67,7 +67,7 @@ def probe_limit(*, is_open: bool, successes: int) -> int:
     return 0 if is_open else 1 + successes
 
 
-def _now(breakers: QuerySet[Breaker]) -> Any:
+def _with_is_open(breakers: QuerySet[Breaker]) -> Any:
     """Each with `is_open`, by the database's clock."""
     is_open = ExpressionWrapper(Q(open_until__gt=database_now()), output_field=BooleanField())
     return breakers.annotate(is_open=is_open)
@@ -85,58 +85,58 @@ def end_pause_now(connection: Connection, actor: str, address: str) -> bool:
         if ended:
             stream = f"setting:connection:{connection.pk}"
             append_entries(NewEntry(stream, "connection.retried", actor, {"address": address}))
-    forget()
+    invalidate_breakers()
     return ended
 
 
-def note_success(connection: Connection) -> None:
+def record_success(connection: Connection) -> None:
     """The system answered as it should. Inside a transaction; no statement while all is well."""
-    if connection.pk not in troubled():
+    if connection.pk not in unhealthy_breakers():
         return
-    breaker = _locked(connection)
+    breaker = _lock_breaker(connection)
     if breaker.open_until is None:
         breaker.failures = 0
     elif not breaker.is_open:
         breaker.successes += 1
-        if breaker.successes >= ENOUGH:
-            _close(breaker)
+        if breaker.successes >= SUCCESSES_TO_CLOSE:
+            _close_breaker(breaker)
     breaker.save()
-    forget()
+    invalidate_breakers()
 
 
-def _close(breaker: Breaker) -> None:
+def _close_breaker(breaker: Breaker) -> None:
     breaker.failures = breaker.successes = breaker.openings = 0
     breaker.open_until = breaker.opened_at = None
     breaker.code = ""
     append_entries(NewEntry(f"setting:connection:{breaker.pk}", "connection.resumed"))
 
 
-def note_failure(connection: Connection, failing: Failing) -> bool:
+def record_failure(connection: Connection, failure: SystemFailure) -> bool:
     """The system failed. Inside a transaction. Whether its breaker had been open, or half-open, before."""
-    breaker = _locked(connection)
+    breaker = _lock_breaker(connection)
     was_closed = breaker.open_until is None
     if was_closed:
         breaker.failures += 1
     if not breaker.is_open and (not was_closed or breaker.failures >= connection.breaker_failures):
-        _open(breaker, connection, failing)
+        _open_breaker(breaker, connection, failure)
     breaker.save()
-    forget()
+    invalidate_breakers()
     return not was_closed
 
 
-def _open(breaker: Breaker, connection: Connection, failing: Failing) -> None:
+def _open_breaker(breaker: Breaker, connection: Connection, failure: SystemFailure) -> None:
     now = read_clock()
-    pause = min(LONGEST_SECONDS, connection.breaker_seconds * 2.0 ** min(breaker.openings, 10))
-    pause = max(pause * random.uniform(0.8, 1.2), min(failing.retry_after or 0.0, LONGEST_SECONDS))  # noqa: S311
+    pause = min(MAX_PAUSE_SECONDS, connection.breaker_seconds * 2.0 ** min(breaker.openings, 10))
+    pause = max(pause * random.uniform(0.8, 1.2), min(failure.retry_after or 0.0, MAX_PAUSE_SECONDS))  # noqa: S311
     breaker.openings += 1
     breaker.successes = 0
-    breaker.code = failing.code
+    breaker.code = failure.code
     breaker.opened_at = breaker.opened_at or now
     breaker.open_until = now + timedelta(seconds=pause)
-    details = {"code": failing.code, "seconds": round(pause), "pause": breaker.openings}
+    details = {"code": failure.code, "seconds": round(pause), "pause": breaker.openings}
     append_entries(NewEntry(f"setting:connection:{breaker.pk}", "connection.paused", details=details))
 
 
-def _locked(connection: Connection) -> Any:
+def _lock_breaker(connection: Connection) -> Any:
     Breaker.objects.get_or_create(connection=connection)
-    return _now(Breaker.objects.select_for_update()).get(pk=connection.pk)
+    return _with_is_open(Breaker.objects.select_for_update()).get(pk=connection.pk)

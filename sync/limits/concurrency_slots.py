@@ -7,25 +7,25 @@ dead process held is freed with its lease. A connection without a limit, whose b
 import random
 
 from database.statement import Statement
-from sync.limits.circuit_breaker import passing
-from sync.limits.rate_limit import is_crowded
-from sync.models import Connection, Side
+from sync.limits.circuit_breaker import allowed_deliveries
+from sync.limits.rate_limit import is_queue_full
+from sync.models import Connection, ConnectionSide
 
-_TAKEN = {
-    Side.IDENTITY: Statement(
+_TAKEN_SLOTS = {
+    ConnectionSide.IDENTITY: Statement(
         "SELECT identity_slot FROM sync_delivery WHERE identity_id = %s AND identity_slot IS NOT NULL"
     ),
-    Side.COMMERCIAL: Statement(
+    ConnectionSide.TARGET: Statement(
         "SELECT commercial_slot FROM sync_delivery WHERE commercial_id = %s AND commercial_slot IS NOT NULL"
     ),
 }
 
 
-class Full(Exception):
+class NoFreeSlot(Exception):
     """As many as may run at once do, or wait for their turn; whoever ends wakes the next, and the sweep looks again."""
 
 
-class Paused(Exception):
+class ConnectionPaused(Exception):
     """The connection's breaker is open."""
 
     def __init__(self, connection: Connection) -> None:
@@ -33,26 +33,26 @@ class Paused(Exception):
         self.connection = connection
 
 
-def free_slot(connection: Connection) -> int | None:
-    """A slot that looks free, None where none is needed. `Full` or `Paused` where nothing passes.
+def choose_free_slot(connection: Connection) -> int | None:
+    """A slot that looks free, None where none is needed. `NoFreeSlot` or `ConnectionPaused` where nothing passes.
 
     Another process may take the same one: the claim then fails with an IntegrityError, and is tried again.
     """
-    limit = _limit(connection)
-    if is_crowded(connection):
-        raise Full
+    limit = _slot_limit(connection)
+    if is_queue_full(connection):
+        raise NoFreeSlot
     if limit is None:
         return None
-    taken = {row[0] for row in _TAKEN[Side(connection.side)].fetch_all(connection.pk)}
+    taken = {row[0] for row in _TAKEN_SLOTS[ConnectionSide(connection.side)].fetch_all(connection.pk)}
     free = [number for number in range(1, limit + 1) if number not in taken]
     if not free:
-        raise Full
+        raise NoFreeSlot
     return random.choice(free)  # noqa: S311
 
 
-def _limit(connection: Connection) -> int | None:
-    passes = passing(connection)
+def _slot_limit(connection: Connection) -> int | None:
+    passes = allowed_deliveries(connection)
     if passes == 0:
-        raise Paused(connection)
+        raise ConnectionPaused(connection)
     limits = [each for each in (connection.concurrency, passes) if each is not None]
     return min(limits, default=None)

@@ -10,10 +10,10 @@ from webhooks.models.rate_limit import LONGEST_WAIT, Rate, TooSoon, take_turn
 _BURST_SECONDS = 0.2
 
 
-_CROWDED = Statement('SELECT 1 FROM webhooks_pace WHERE "key" = %s AND free_at > {clock}')
+_QUEUE_IS_FULL = Statement('SELECT 1 FROM webhooks_pace WHERE "key" = %s AND free_at > {clock}')
 
 
-class Paced(Exception):
+class RateLimited(Exception):
     """A request would come too soon after the others, and nothing was sent. `seconds`: until its turn could come."""
 
     def __init__(self, connection: Connection, seconds: float) -> None:
@@ -25,8 +25,8 @@ class Paced(Exception):
 def wait_for_turn(connection: Connection, still_seconds: float) -> None:
     """Before an outgoing request: wait until it is its turn, at most five seconds and at most `still_seconds`.
 
-    `Paced` where that is not enough; then no place in the line is kept. A fifth of a second's worth of requests may
-    go at once. Without a limit it costs nothing.
+    `RateLimited` where that is not enough; then no place in the line is kept. A fifth of a second's worth of
+    requests may go at once. Without a limit it costs nothing.
     """
     limit = connection.requests_per_second
     if limit is None:
@@ -35,17 +35,17 @@ def wait_for_turn(connection: Connection, still_seconds: float) -> None:
     try:
         wait = take_turn(f"connection:{connection.pk}", rate, max(0.0, still_seconds))
     except TooSoon as refusal:
-        raise Paced(connection, refusal.seconds) from refusal
+        raise RateLimited(connection, refusal.seconds) from refusal
     if wait:
         release_connection()
         time.sleep(wait)
 
 
-def is_crowded(connection: Connection) -> bool:
+def is_queue_full(connection: Connection) -> bool:
     """Whether so many requests wait for their turn already that one more would not come within the wait.
 
     Asked before a claim: then no attempt is begun that could only give up. Without a limit it costs nothing.
     """
     if connection.requests_per_second is None:
         return False
-    return bool(_CROWDED.fetch_all(f"connection:{connection.pk}", LONGEST_WAIT))
+    return bool(_QUEUE_IS_FULL.fetch_all(f"connection:{connection.pk}", LONGEST_WAIT))

@@ -18,9 +18,9 @@ from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from sync.jobs import submission
-from sync.jobs.claims import claim
-from sync.jobs.run import always
-from sync.jobs.running_job import GoesOn, JobLost, JobStopped, Kind, RunningJob
+from sync.jobs.claims import claim_job_of
+from sync.jobs.job_execution import always_continue
+from sync.jobs.running_job import JobKind, JobLost, JobStopped, RunningJob, ShouldContinue
 from sync.mappings.drafts import Author, current_of
 from sync.mappings.past_entities import Kept, kept_chunks
 from sync.models import BackTest, BackTestState, DraftState, JobState, MappingDraft, Route
@@ -54,7 +54,7 @@ def ask(draft: MappingDraft, wanted: int, author: Author) -> BackTest:
         made = BackTest(draft=draft, base=current_of(draft.mapping), wanted=wanted)
         made.asked_by_id, made.asked_at = author.user.pk, timezone.now()
         made.save(force_insert=True)
-        submission.submit(_KIND, made.pk)
+        submission.submit_job(_KIND, made.pk)
         details = {"backtest": str(made.uuid), "draft": draft.pk, "events": wanted, "address": author.address}
         append_entries(
             NewEntry(draft.mapping.stream, "mapping.backtested", f"person:{author.user.pk}", details)
@@ -64,15 +64,15 @@ def ask(draft: MappingDraft, wanted: int, author: Author) -> BackTest:
 
 def run_here(backtest: BackTest, seconds: float = HERE_SECONDS) -> bool:
     """Run it while somebody waits, within so many seconds. Returns False if a worker has it, or it has ended."""
-    job = claim(BACK_TEST, backtest.pk)
+    job = claim_job_of(BACK_TEST, backtest.pk)
     if job is None:
         return False
     with suppress(JobLost):
-        _run_within(seconds, job, always)
+        _run_within(seconds, job, always_continue)
     return True
 
 
-def _run_within(seconds: float, job: RunningJob, goes_on: GoesOn) -> None:
+def _run_within(seconds: float, job: RunningJob, goes_on: ShouldContinue) -> None:
     """Run it for so many seconds at most. Its end is written with the job's. `JobLost`, `JobStopped`."""
     try:
         backtest = BackTest.objects.select_related("draft", "base").get(pk=job.subject)
@@ -159,7 +159,7 @@ def routes_of(mapping_id: int) -> list[Route]:
     return list(Route.objects.filter(mapping=mapping_id).select_related("source", "identity", "commercial"))
 
 
-def _run(backtest: BackTest, job: RunningJob, until: float, goes_on: GoesOn) -> None:
+def _run(backtest: BackTest, job: RunningJob, until: float, goes_on: ShouldContinue) -> None:
     current, draft = mappings_of(backtest)
     tally, chunks = Tally(), kept_chunks(routes_of(backtest.draft.mapping_id))
     chunk, ended_by = next(chunks, None), ""
@@ -174,7 +174,7 @@ def _run(backtest: BackTest, job: RunningJob, until: float, goes_on: GoesOn) -> 
         with transaction.atomic():
             ended = _ended(ended_by) if ended_by else {}
             BackTest.objects.filter(pk=backtest.pk).update(**tally.values(), **ended)
-            (job.finish if ended_by else job.renew)()
+            (job.finish if ended_by else job.renew_lease)()
 
 
 def _ended(by: str) -> dict[str, Any]:
@@ -201,4 +201,4 @@ def _take(
     return ""
 
 
-BACK_TEST = Kind(_KIND, partial(_run_within, WORKER_SECONDS), _follow)
+BACK_TEST = JobKind(_KIND, partial(_run_within, WORKER_SECONDS), _follow)

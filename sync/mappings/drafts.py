@@ -78,7 +78,10 @@ def save_draft(mapping: Mapping, written: Written, note: str, seen: Seen, author
     """
     current, open_draft = _locked(mapping, seen)
     standing = open_draft or current
-    if standing is not None and (standing.written, _note(open_draft)) == (written.text, note.strip()[:500]):
+    if standing is not None and (standing.declaration_text, _note(open_draft)) == (
+        written.text,
+        note.strip()[:500],
+    ):
         raise NotChanged("Nothing was changed: it says what it said before.")
     if open_draft is not None:
         _end(open_draft, DraftState.REPLACED)

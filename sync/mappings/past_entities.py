@@ -16,7 +16,7 @@ from django.db.models import Q
 
 from sync.connectors.settings.settings_reader import SettingsInvalid
 from sync.connectors.stored_responses import read_stored_entity
-from sync.deliveries.stored_webhook import carried_data, members
+from sync.deliveries.stored_webhook import carried_data, webhook_fields
 from sync.models import Attempt, Call, Delivery, Route
 from sync.planning.mapping_comparison import MappingInput
 from webhooks.encryption.at_rest import CannotOpen
@@ -138,14 +138,16 @@ def _relayed(event: Event, tried: list[Attempt]) -> Kept:
     if data is None or not tried:
         return Kept(event, reason=Untestable.NOT_KEPT)
     is_part = tried[0].action != "created"
-    return Kept(event, tried[0], MappingInput(data, members(event), is_part))
+    return Kept(event, tried[0], MappingInput(data, webhook_fields(event), is_part))
 
 
 def _fetched(event: Event, delivery: Delivery, tried: list[Attempt], calls: Mapping[int, Call]) -> Kept:
     """By the newest attempt that was told of the entity."""
     for attempt in tried:
         if attempt.entity is not None:
-            return Kept(event, attempt, MappingInput(json.loads(attempt.entity.open()), members(event)))
+            return Kept(
+                event, attempt, MappingInput(json.loads(attempt.entity.open()), webhook_fields(event))
+            )
         call = calls.get(attempt.pk)
         if call is not None and call.status in _GONE:
             return Kept(event, attempt, reason=Untestable.GONE)
@@ -153,7 +155,7 @@ def _fetched(event: Event, delivery: Delivery, tried: list[Attempt], calls: Mapp
             entity = _read_again(delivery, call.response)
             if entity is None:
                 return Kept(event, attempt, reason=Untestable.NOT_KEPT)
-            return Kept(event, attempt, MappingInput(entity, members(event)))
+            return Kept(event, attempt, MappingInput(entity, webhook_fields(event)))
         if attempt.action:  # it knew the entity, and its calls are not kept any more
             return Kept(event, attempt, reason=Untestable.NOT_KEPT)
     covered = not tried and delivery.covered_by_id is not None

@@ -1,9 +1,17 @@
 """Which tables hold what is delivered?"""
 
-from sync.models.alarm import Alarm, AlarmKind, Channel, News, Snooze, Telling, TellingState
-from sync.models.attempt import Attempt, Call, Cause, Outcome, Weight
+from sync.models.alarm import (
+    Alarm,
+    AlarmKind,
+    NotificationChannel,
+    NotificationKind,
+    NotificationState,
+    Snooze,
+    Telling,
+)
+from sync.models.attempt import Attempt, AttemptCause, AttemptOutcome, Call, ChangeCategory
 from sync.models.backtest import BackTest, BackTestState
-from sync.models.connection import Breaker, Connection, ConnectionTest, Side
+from sync.models.connection import Breaker, Connection, ConnectionSide, ConnectionTest
 from sync.models.counts import (
     CallCount,
     CountedHour,
@@ -12,32 +20,42 @@ from sync.models.counts import (
     FailureCount,
     RefusalCount,
 )
-from sync.models.delivery import OPEN_STATES, SETTLED_STATES, WAITING, Delivery, Link, Takes
-from sync.models.erasure import Erasure, ErasureState, Ground
-from sync.models.failure import Care, FailureDecision, FailureGroup
-from sync.models.housekeeping import Kept, Periodic, Pruning
-from sync.models.job import OPEN_JOBS, Job, JobState
+from sync.models.delivery import OPEN_STATES, SETTLED_STATES, WAITING_STATES, Delivery, Link, PayloadChoice
+from sync.models.erasure import Erasure, ErasureState, LegalGround
+from sync.models.failure import FailureDecision, FailureGroup, FailureGroupState
+from sync.models.housekeeping import Periodic, Pruning, RetentionCategory
+from sync.models.job import OPEN_JOB_STATES, Job, JobState
 from sync.models.mapping import DraftState, Mapping, MappingDraft, MappingVersion
-from sync.models.replay import Member, MemberState, Pace, Paused, Replay, ReplayState, Request, Skipped
+from sync.models.replay import (
+    Member,
+    MemberState,
+    Replay,
+    ReplayKind,
+    ReplayPace,
+    ReplayPauseReason,
+    ReplayState,
+    SkipReason,
+)
 from sync.models.route import Route
 
 __all__ = [
-    "OPEN_JOBS",
+    "OPEN_JOB_STATES",
     "OPEN_STATES",
     "SETTLED_STATES",
-    "WAITING",
+    "WAITING_STATES",
     "Alarm",
     "AlarmKind",
     "Attempt",
+    "AttemptCause",
+    "AttemptOutcome",
     "BackTest",
     "BackTestState",
     "Breaker",
     "Call",
     "CallCount",
-    "Care",
-    "Cause",
-    "Channel",
+    "ChangeCategory",
     "Connection",
+    "ConnectionSide",
     "ConnectionTest",
     "CountMark",
     "CountedHour",
@@ -49,32 +67,31 @@ __all__ = [
     "FailureCount",
     "FailureDecision",
     "FailureGroup",
-    "Ground",
+    "FailureGroupState",
     "Job",
     "JobState",
-    "Kept",
+    "LegalGround",
     "Link",
     "Mapping",
     "MappingDraft",
     "MappingVersion",
     "Member",
     "MemberState",
-    "News",
-    "Outcome",
-    "Pace",
-    "Paused",
+    "NotificationChannel",
+    "NotificationKind",
+    "NotificationState",
+    "PayloadChoice",
     "Periodic",
     "Pruning",
     "RefusalCount",
     "Replay",
+    "ReplayKind",
+    "ReplayPace",
+    "ReplayPauseReason",
     "ReplayState",
-    "Request",
+    "RetentionCategory",
     "Route",
-    "Side",
-    "Skipped",
+    "SkipReason",
     "Snooze",
-    "Takes",
     "Telling",
-    "TellingState",
-    "Weight",
 ]

@@ -77,14 +77,14 @@ class Snooze(models.Model):
         return f"snoozed until {self.until:%Y-%m-%d %H:%M} UTC: {self.reason}"
 
 
-class Channel(models.TextChoices):
+class NotificationChannel(models.TextChoices):
     """How people and their machines are told."""
 
     EMAIL = "email", "e-mail"
     WEBHOOK = "webhook", "webhook"
 
 
-class News(models.TextChoices):
+class NotificationKind(models.TextChoices):
     """What is told of an alarm."""
 
     RAISED = "raised", "raised"
@@ -92,7 +92,7 @@ class News(models.TextChoices):
     ENDED = "ended", "over"
 
 
-class TellingState(models.TextChoices):
+class NotificationState(models.TextChoices):
     """Where a message stands."""
 
     WAITING = "waiting", "waits"
@@ -109,9 +109,9 @@ class Telling(models.Model):
 
     alarm = models.ForeignKey(Alarm, models.CASCADE, related_name="tellings")
     key = models.UUIDField(unique=True, default=uuid.uuid4)
-    channel = models.CharField(max_length=8, choices=Channel)
-    news = models.CharField(max_length=8, choices=News)
-    state = models.CharField(max_length=8, choices=TellingState, default=TellingState.WAITING)
+    channel = models.CharField(max_length=8, choices=NotificationChannel)
+    news = models.CharField(max_length=8, choices=NotificationKind)
+    state = models.CharField(max_length=8, choices=NotificationState, default=NotificationState.WAITING)
     tries = models.PositiveSmallIntegerField(default=0)
     due_at = models.DateTimeField()
     told_at = models.DateTimeField(null=True)
@@ -122,7 +122,7 @@ class Telling(models.Model):
         indexes = [
             models.Index(
                 fields=["channel", "id"],
-                condition=models.Q(state=TellingState.WAITING),
+                condition=models.Q(state=NotificationState.WAITING),
                 name="telling_waiting",
             ),
         ]

@@ -4,14 +4,14 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from sync.models.connection import Connection
-from sync.models.delivery import Delivery, Takes
+from sync.models.delivery import Delivery, PayloadChoice
 from sync.models.mapping import MappingVersion
 from sync.models.replay import Replay
 from webhooks.catalogue.reference import new_uuid
 from webhooks.models import indexes_where_set, payload_key
 
 
-class Cause(models.TextChoices):
+class AttemptCause(models.TextChoices):
     """Why an attempt was made."""
 
     WEBHOOK = "webhook", "the webhook"
@@ -19,7 +19,7 @@ class Cause(models.TextChoices):
     REPLAY = "replay", "a replay"
 
 
-class Outcome(models.TextChoices):
+class AttemptOutcome(models.TextChoices):
     """How an attempt ended. `unknown`: the process died after a request may have left."""
 
     STARTED = "started", _("started")
@@ -31,7 +31,7 @@ class Outcome(models.TextChoices):
     UNKNOWN = "unknown", _("unknown")
 
 
-class Weight(models.TextChoices):
+class ChangeCategory(models.TextChoices):
     """What the mass-change guard of a route counts."""
 
     REMOVAL = "removal", "a removal"
@@ -49,7 +49,7 @@ class Attempt(models.Model):
     )
     number = models.PositiveSmallIntegerField()
     key = models.UUIDField(unique=True, default=new_uuid)
-    cause = models.CharField(max_length=8, choices=Cause)
+    cause = models.CharField(max_length=8, choices=AttemptCause)
     replay = models.ForeignKey(Replay, models.PROTECT, null=True, related_name="attempts", db_index=False)
     is_alone = models.BooleanField(
         default=False,
@@ -57,7 +57,7 @@ class Attempt(models.Model):
     )
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
-    outcome = models.CharField(max_length=12, choices=Outcome, default=Outcome.STARTED)
+    outcome = models.CharField(max_length=12, choices=AttemptOutcome, default=AttemptOutcome.STARTED)
     code = models.CharField(max_length=48, blank=True)
     is_retryable = models.BooleanField(default=False)
     mapping_version = models.ForeignKey(
@@ -65,16 +65,16 @@ class Attempt(models.Model):
     )
     takes = models.CharField(
         max_length=10,
-        choices=Takes,
+        choices=PayloadChoice,
         blank=True,
-        default=Takes.AS_ROUTED,
+        default=PayloadChoice.AS_ROUTED,
         help_text="what a person chose to be delivered",
     )
     action = models.CharField(max_length=12, blank=True, help_text="created, updated, deleted or none")
     record_id = models.CharField(max_length=255, blank=True)
     weighed = models.CharField(
         max_length=8,
-        choices=Weight,
+        choices=ChangeCategory,
         blank=True,
         default="",
         help_text="as what the mass-change guard counted it",

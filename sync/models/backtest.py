@@ -51,7 +51,7 @@ class BackTest(models.Model):
         return f"back-test {self.pk}"
 
     @property
-    def tested(self) -> int:
+    def tested_count(self) -> int:
         """How many events were tested."""
         return sum(self.counts.values())
 

@@ -9,11 +9,11 @@ from sync.connectors.settings.settings_reader import SettingsInvalid
 from webhooks.encryption.at_rest import SealedJSONField
 
 
-class Side(models.TextChoices):
+class ConnectionSide(models.TextChoices):
     """Which end of the hub a system stands at."""
 
     IDENTITY = "identity", "identity service"
-    COMMERCIAL = "commercial", "commercial system"
+    TARGET = "commercial", "commercial system"
 
 
 class Connection(models.Model):
@@ -21,7 +21,7 @@ class Connection(models.Model):
 
     slug = models.SlugField(max_length=64, unique=True)
     name = models.CharField(max_length=120, help_text="as people call it; the sentences to the source use it")
-    side = models.CharField(max_length=12, choices=Side)
+    side = models.CharField(max_length=12, choices=ConnectionSide)
     connector = models.CharField(max_length=32, choices=sorted(CONNECTORS.items()))
     is_enabled = models.BooleanField(default=True)
     base_url = models.URLField(

@@ -12,7 +12,7 @@ from webhooks.catalogue.codes import is_about_identity
 from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, State, indexes_where_set
 
-WAITING = (State.PENDING, State.RETRYING)
+WAITING_STATES = (State.PENDING, State.RETRYING)
 OPEN_STATES = (State.PENDING, State.RETRYING, State.RUNNING, State.HELD)
 SETTLED_STATES = tuple(state for state in State if state not in OPEN_STATES)
 
@@ -31,7 +31,7 @@ def delivery_stream(event_uuid: uuid.UUID, route_id: int) -> str:
     return f"delivery:{to_reference(event_uuid)}:{route_id}"
 
 
-class Takes(models.TextChoices):
+class PayloadChoice(models.TextChoices):
     """What an attempt delivers. A person who replays may choose; otherwise the route says."""
 
     AS_ROUTED = "", "as the route says: fetched afresh, or relayed"
@@ -112,9 +112,9 @@ class Delivery(models.Model):
     )
     takes = models.CharField(
         max_length=10,
-        choices=Takes,
+        choices=PayloadChoice,
         blank=True,
-        default=Takes.AS_ROUTED,
+        default=PayloadChoice.AS_ROUTED,
         help_text="what the last replay chose to be delivered",
     )
     mapping_version = models.ForeignKey(
@@ -200,14 +200,14 @@ class Delivery(models.Model):
         """Its stream of the audit log; needs its event."""
         return delivery_stream(self.event.uuid, self.route_id)
 
-    def system_of(self, code: str) -> Connection:
+    def connection_of_code(self, code: str) -> Connection:
         """The connection that a code of this delivery is about."""
         return self.identity if is_about_identity(code) else self.commercial
 
     @property
     def is_fetched(self) -> bool:
         """Whether an attempt asks the identity service for the entity, and does not take what the webhook carried."""
-        return not self.is_relayed and self.takes == Takes.AS_ROUTED
+        return not self.is_relayed and self.takes == PayloadChoice.AS_ROUTED
 
 
 class Link(models.Model):

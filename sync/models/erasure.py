@@ -15,7 +15,7 @@ class ErasureState(models.TextChoices):
     REFUSED = "refused", "refused or withdrawn"
 
 
-class Ground(models.TextChoices):
+class LegalGround(models.TextChoices):
     """Why the law asks for it: Article 17(1) of the GDPR."""
 
     NOT_NEEDED = "not-needed", "not needed any more (17(1)(a))"
@@ -37,7 +37,7 @@ class Erasure(models.Model):
     entity_type = models.CharField(max_length=64)
     entity_id = models.CharField(max_length=128)
     sources = models.JSONField(help_text="the keys of the sources that know the entity by this id")
-    ground = models.CharField("legal ground", max_length=20, choices=Ground)
+    ground = models.CharField("legal ground", max_length=20, choices=LegalGround)
     reason = models.CharField(max_length=500)
     asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     asked_at = models.DateTimeField()

@@ -6,13 +6,13 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, QuerySet
 
-from sync.models.connection import Connection, Side
+from sync.models.connection import Connection, ConnectionSide
 from sync.models.delivery import Delivery
 from webhooks.catalogue.codes import CATALOGUE, is_about_identity
 from webhooks.models import State
 
 
-class Care(models.TextChoices):
+class FailureGroupState(models.TextChoices):
     """Where a failure group stands with the people."""
 
     OPEN = "open", "open"
@@ -34,7 +34,7 @@ class FailureGroup(models.Model):
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
     counted_at = models.DateTimeField(null=True)
-    state = models.CharField(max_length=12, choices=Care, default=Care.OPEN)
+    state = models.CharField(max_length=12, choices=FailureGroupState, default=FailureGroupState.OPEN)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
     )
@@ -62,7 +62,7 @@ class FailureDecision(models.Model):
 
     group = models.ForeignKey(FailureGroup, models.CASCADE, related_name="decisions")
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
-    state = models.CharField(max_length=12, choices=Care)
+    state = models.CharField(max_length=12, choices=FailureGroupState)
     reason = models.CharField(max_length=500)
     made_at = models.DateTimeField()
     until = models.DateTimeField(null=True)
@@ -77,14 +77,14 @@ class FailureDecision(models.Model):
 _OF_IDENTITY = tuple(code for code in CATALOGUE if is_about_identity(code))
 
 
-def dead_of(group: FailureGroup) -> QuerySet[Delivery]:
+def dead_deliveries_of(group: FailureGroup) -> QuerySet[Delivery]:
     """What is failed of it now, by an index on what is dead."""
-    side = Side.IDENTITY if is_about_identity(group.code) else Side.COMMERCIAL
+    side = ConnectionSide.IDENTITY if is_about_identity(group.code) else ConnectionSide.TARGET
     there = {f"{side}_id": group.connection_id}
     return Delivery.objects.filter(state=State.DEAD, code=group.code, **there)
 
 
-def by_side(dead: QuerySet[Delivery]) -> tuple[QuerySet[Any], QuerySet[Any]]:
+def split_by_side(dead: QuerySet[Delivery]) -> tuple[QuerySet[Any], QuerySet[Any]]:
     """The same in two parts, each delivery with the key of the connection `at_fault`."""
     return (
         dead.filter(code__in=_OF_IDENTITY).annotate(at_fault=F("identity_id")),

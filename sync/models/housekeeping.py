@@ -3,7 +3,7 @@
 from django.db import models
 
 
-class Kept(models.TextChoices):
+class RetentionCategory(models.TextChoices):
     """A kind of what is kept for a time."""
 
     PAYLOADS = "payloads", "payloads"
@@ -18,7 +18,7 @@ class Pruning(models.Model):
     delete. `ended_at` comes with the entry of the audit log; a run that was cut off gets both from the next one.
     """
 
-    kind = models.CharField(max_length=12, choices=Kept)
+    kind = models.CharField(max_length=12, choices=RetentionCategory)
     up_to = models.DateTimeField()
     began_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)

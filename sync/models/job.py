@@ -13,7 +13,7 @@ class JobState(models.TextChoices):
     CANCELLED = "cancelled", "cancelled"
 
 
-OPEN_JOBS = (JobState.WAITING, JobState.RUNNING)
+OPEN_JOB_STATES = (JobState.WAITING, JobState.RUNNING)
 
 
 class Job(models.Model):

@@ -22,7 +22,7 @@ class Mapping(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def current(self) -> "MappingVersion":
+    def current_version(self) -> "MappingVersion":
         """The newest version: the one in force. `MappingVersion.DoesNotExist` before the first."""
         return self.versions.latest("number")
 
@@ -59,12 +59,12 @@ class MappingVersion(models.Model):
         return f"{self.mapping.name}, version {self.number}"
 
     def clean(self) -> None:
-        _check(self.declaration)
+        _validate_declaration(self.declaration)
 
     @property
-    def written(self) -> str:
+    def declaration_text(self) -> str:
         """The declaration as it was typed; laid out where nobody typed it."""
-        return self.text or laid_out(self.declaration)
+        return self.text or format_declaration(self.declaration)
 
 
 class DraftState(models.TextChoices):
@@ -122,20 +122,20 @@ class MappingDraft(models.Model):
         return f"draft {self.pk} of {self.mapping_id}"
 
     def clean(self) -> None:
-        _check(self.declaration)
+        _validate_declaration(self.declaration)
 
     @property
-    def written(self) -> str:
+    def declaration_text(self) -> str:
         """The declaration as it was typed; laid out where nobody typed it."""
-        return self.text or laid_out(self.declaration)
+        return self.text or format_declaration(self.declaration)
 
 
-def laid_out(declaration: object) -> str:
+def format_declaration(declaration: object) -> str:
     """A declaration as text for people. (PostgreSQL keeps its members in an order of its own, hence `text`.)"""
     return json.dumps(declaration, indent=2, ensure_ascii=False)
 
 
-def _check(declaration: object) -> None:
+def _validate_declaration(declaration: object) -> None:
     try:
         parse_mapping(declaration)
     except InvalidMapping as error:

@@ -8,7 +8,7 @@ from django.db import models
 from webhooks.models import Event
 
 
-class Request(models.TextChoices):
+class ReplayKind(models.TextChoices):
     """What a person asked for."""
 
     REPLAY = "replay", "replay"
@@ -32,7 +32,7 @@ class ReplayState(models.TextChoices):
     FINISHED = "finished", "finished"
 
 
-class Pace(models.TextChoices):
+class ReplayPace(models.TextChoices):
     """How fast a bulk replay goes. `first`: one event, then a person is asked."""
 
     GENTLE = "gentle", "gentle"
@@ -40,7 +40,7 @@ class Pace(models.TextChoices):
     FIRST = "first", "one first, then ask me"
 
 
-class Paused(models.TextChoices):
+class ReplayPauseReason(models.TextChoices):
     """Why a bulk replay is paused."""
 
     PERSON = "person", "by a person"
@@ -59,7 +59,7 @@ class Replay(models.Model):
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
-    kind = models.CharField(max_length=8, choices=Request, default=Request.REPLAY)
+    kind = models.CharField(max_length=8, choices=ReplayKind, default=ReplayKind.REPLAY)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     reason = models.CharField(max_length=500)
     created_at = models.DateTimeField()
@@ -80,7 +80,7 @@ class Replay(models.Model):
     succeeded = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
     held = models.PositiveIntegerField(default=0)
-    pace = models.CharField(max_length=8, choices=Pace, blank=True, default="")
+    pace = models.CharField(max_length=8, choices=ReplayPace, blank=True, default="")
     pauses_above = models.PositiveSmallIntegerField(
         null=True, help_text="percent of those that ended and failed again; empty: it never pauses by itself"
     )
@@ -99,7 +99,7 @@ class Replay(models.Model):
         help_text="the second person, who approved or declined it",
     )
     decided_at = models.DateTimeField(null=True)
-    paused = models.CharField(max_length=8, choices=Paused, blank=True, default="")
+    paused = models.CharField(max_length=8, choices=ReplayPauseReason, blank=True, default="")
     paused_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.PROTECT,
@@ -136,17 +136,17 @@ class Replay(models.Model):
         return self.frozen_at is not None or self.state == ReplayState.CHOOSING
 
     @property
-    def ended(self) -> int:
+    def ended_count(self) -> int:
         """How many of those sent are known to have ended."""
         return self.succeeded + self.failed + self.held
 
     @property
-    def under_way(self) -> int:
+    def under_way_count(self) -> int:
         """Sent, and not ended."""
-        return self.events - self.ended
+        return self.events - self.ended_count
 
     @property
-    def waiting(self) -> int:
+    def waiting_count(self) -> int:
         """Neither sent nor skipped."""
         return self.total - self.skipped - self.events
 
@@ -162,7 +162,7 @@ class MemberState(models.TextChoices):
     HELD = "held", "held for approval"
 
 
-class Skipped(models.TextChoices):
+class SkipReason(models.TextChoices):
     """Why an event was not sent again."""
 
     NEWER = "newer", "a newer event for the same entity already succeeded"

@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
-from sync.models.connection import Connection, Side
+from sync.models.connection import Connection, ConnectionSide
 from sync.models.mapping import Mapping
 from webhooks.models import Pausable, Source
 
@@ -14,11 +14,11 @@ from webhooks.models import Pausable, Source
 class Route(Pausable):
     """Source and entity type → identity connection, commercial connection, mapping and policy."""
 
-    class WithoutMatch(models.TextChoices):
+    class NoMatchPolicy(models.TextChoices):
         CREATE = "create", "create the record"
         REFUSE = "refuse", "refuse the change"
 
-    class WhenGone(models.TextChoices):
+    class DeletionPolicy(models.TextChoices):
         DELETE = "delete", "delete the record"
         DEACTIVATE = "deactivate", "set the fields below"
         IGNORE = "ignore", "leave the record alone"
@@ -36,17 +36,17 @@ class Route(Pausable):
     )
     is_enabled = models.BooleanField(default=True)
     identity = models.ForeignKey(
-        Connection, models.PROTECT, related_name="+", limit_choices_to={"side": Side.IDENTITY}
+        Connection, models.PROTECT, related_name="+", limit_choices_to={"side": ConnectionSide.IDENTITY}
     )
     commercial = models.ForeignKey(
-        Connection, models.PROTECT, related_name="+", limit_choices_to={"side": Side.COMMERCIAL}
+        Connection, models.PROTECT, related_name="+", limit_choices_to={"side": ConnectionSide.TARGET}
     )
     mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="routes")
     without_match = models.CharField(
-        "an update without a match", max_length=12, choices=WithoutMatch, default=WithoutMatch.CREATE
+        "an update without a match", max_length=12, choices=NoMatchPolicy, default=NoMatchPolicy.CREATE
     )
     when_gone = models.CharField(
-        "when the entity is gone", max_length=12, choices=WhenGone, default=WhenGone.DEACTIVATE
+        "when the entity is gone", max_length=12, choices=DeletionPolicy, default=DeletionPolicy.DEACTIVATE
     )
     deactivation = models.JSONField(
         "fields set when the entity is gone",
@@ -114,12 +114,12 @@ class Route(Pausable):
         return f"{self.source}: {self.entity_type} → {self.commercial}"
 
     @property
-    def ignores_gone(self) -> bool:
+    def ignores_deletion(self) -> bool:
         """Whether the record of an entity that is gone is left alone."""
-        return self.when_gone == self.WhenGone.IGNORE
+        return self.when_gone == self.DeletionPolicy.IGNORE
 
     @property
-    def goes_on(self) -> bool:
+    def retries_after_answer(self) -> bool:
         """Whether a retryable failure is tried again after the source was told of it.
 
         A fetched delivery converges whatever the source did meanwhile; a relayed one may not.
@@ -133,9 +133,9 @@ class Route(Pausable):
             errors["relays"] = "Only what a signed source carries can be relayed."
         if not isinstance(self.deactivation, dict):
             errors["deactivation"] = "An object of field names and values."
-        elif self.when_gone == self.WhenGone.DEACTIVATE and not self.deactivation:
+        elif self.when_gone == self.DeletionPolicy.DEACTIVATE and not self.deactivation:
             errors["deactivation"] = "Say which fields mark a record as inactive."
-        for name, side in (("identity", Side.IDENTITY), ("commercial", Side.COMMERCIAL)):
+        for name, side in (("identity", ConnectionSide.IDENTITY), ("commercial", ConnectionSide.TARGET)):
             if getattr(self, f"{name}_id") and getattr(self, name).side != side:
                 errors[name] = f"{getattr(self, name)} is no {side.label}."
         if errors:

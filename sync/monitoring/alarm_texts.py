@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sync.models import Alarm, AlarmKind, News
+from sync.models import Alarm, AlarmKind, NotificationKind
 
 _MOST = 10_000
 
@@ -104,16 +104,16 @@ _VERBS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def describe(alarm: Alarm, news: str = News.RAISED) -> AlarmWords:
+def describe(alarm: Alarm, news: str = NotificationKind.RAISED) -> AlarmWords:
     """The words of a message; `News.ENDED` says that it is over, and needs `ended_at`.
 
     All messages of one alarm have the same title after their first word, so that mailboxes keep them together.
     """
     now = _filled(alarm, _RAISED[alarm.kind])
-    if news == News.ENDED:
+    if news == NotificationKind.ENDED:
         over = _over(alarm)
         return AlarmWords(f"Over: {now.title}", over.detail, over.next_step)
-    if news == News.REMINDED:
+    if news == NotificationKind.REMINDED:
         return AlarmWords(f"Still: {now.title}", now.detail, now.next_step)
     return now
 

@@ -13,7 +13,7 @@ from django.db.models import Max, QuerySet
 from audit.entries.append import SYSTEM, NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.clock import read_clock
-from sync.models import Alarm, News, Snooze, Telling, TellingState
+from sync.models import Alarm, NotificationKind, NotificationState, Snooze, Telling
 from sync.monitoring.channels import channels
 from sync.monitoring.conditions import Condition, Limits, conditions
 from sync.monitoring.health_figures import measure
@@ -69,7 +69,7 @@ def raise_alarm(condition: Condition, at: datetime) -> Alarm | None:
                 raised_at=at,
                 snoozed_until=snoozed_until,
             )
-            _announce(alarm, News.RAISED, channels(), at)
+            _announce(alarm, NotificationKind.RAISED, channels(), at)
             _record(alarm, "raised", at, {"count": alarm.count, "began": _text(alarm.began_at)})
     except IntegrityError:
         return None
@@ -87,7 +87,7 @@ def end_alarm(alarm: Alarm, at: datetime) -> bool:
             return False
         _waiting(alarm).filter(tries=0).delete()
         heard = set(alarm.tellings.values_list("channel", flat=True))
-        _announce(alarm, News.ENDED, heard & set(channels()), at)
+        _announce(alarm, NotificationKind.ENDED, heard & set(channels()), at)
         _record(alarm, "ended", at, {})
     return True
 
@@ -101,7 +101,7 @@ def wake_alarm(alarm: Alarm, at: datetime) -> bool:
         if not woken:
             return False
         untold = set(_waiting(alarm).values_list("channel", flat=True))
-        _announce(alarm, News.REMINDED, set(channels()) - untold, at)
+        _announce(alarm, NotificationKind.REMINDED, set(channels()) - untold, at)
         _record(alarm, "woken", at, {})
     return True
 
@@ -125,10 +125,10 @@ def snooze_alarm(
 
 
 def _waiting(alarm: Alarm) -> QuerySet[Telling]:
-    return Telling.objects.filter(alarm=alarm, state=TellingState.WAITING)
+    return Telling.objects.filter(alarm=alarm, state=NotificationState.WAITING)
 
 
-def _announce(alarm: Alarm, news: News, names: Iterable[str], at: datetime) -> None:
+def _announce(alarm: Alarm, news: NotificationKind, names: Iterable[str], at: datetime) -> None:
     Telling.objects.bulk_create(
         [Telling(alarm=alarm, channel=name, news=news, due_at=at) for name in sorted(names)]
     )

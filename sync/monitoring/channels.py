@@ -10,7 +10,7 @@ from django.core.mail import EmailMessage
 from django.urls import reverse
 
 from sync.connectors.signed_post import PostFailed, post_signed
-from sync.models import Alarm, Channel, Telling
+from sync.models import Alarm, NotificationChannel, Telling
 from sync.monitoring.alarm_texts import AlarmWords, clock, describe
 
 
@@ -45,9 +45,9 @@ def channels() -> Mapping[str, Send]:
     for each answer that it waits for."""
     ways: dict[str, Send] = {}
     if settings.ALARM_EMAILS:
-        ways[Channel.EMAIL] = send_mail
+        ways[NotificationChannel.EMAIL] = send_mail
     if settings.ALARM_WEBHOOK_URL:
-        ways[Channel.WEBHOOK] = send_webhook
+        ways[NotificationChannel.WEBHOOK] = send_webhook
     return ways
 
 

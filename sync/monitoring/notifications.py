@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from django.db.models import F, Q, QuerySet
 
 from database.connection import release_connection
-from sync.models import Telling, TellingState
+from sync.models import NotificationState, Telling
 from sync.monitoring.channels import Message, NotTold, Send, channels
 
 logger = logging.getLogger("hub.alarms")
@@ -29,8 +29,8 @@ def tell(now: datetime) -> int:
     After a failure the rest of its channel is left to the next look. Never raises for a channel that fails.
     """
     working = channels()
-    gone = Telling.objects.filter(state=TellingState.WAITING).exclude(channel__in=working)
-    gone.update(state=TellingState.GIVEN_UP, failure="this channel is not set up any more")
+    gone = Telling.objects.filter(state=NotificationState.WAITING).exclude(channel__in=working)
+    gone.update(state=NotificationState.GIVEN_UP, failure="this channel is not set up any more")
     return sum(_tell_all(name, send, now) for name, send in working.items())
 
 
@@ -57,12 +57,14 @@ def _next(channel: str, now: datetime) -> Iterator[Telling]:
 
 def _awake(now: datetime) -> QuerySet[Telling]:
     quiet = Q(alarm__snoozed_until=None) | Q(alarm__snoozed_until__lte=now)
-    return Telling.objects.filter(quiet, state=TellingState.WAITING).select_related("alarm").order_by("id")
+    return (
+        Telling.objects.filter(quiet, state=NotificationState.WAITING).select_related("alarm").order_by("id")
+    )
 
 
 def _claim(telling: Telling, now: datetime) -> bool:
     """Whether this try is ours. Nobody else tries before the claim ends."""
-    mine = Telling.objects.filter(pk=telling.pk, state=TellingState.WAITING, tries=telling.tries)
+    mine = Telling.objects.filter(pk=telling.pk, state=NotificationState.WAITING, tries=telling.tries)
     return bool(mine.update(tries=F("tries") + 1, due_at=now + CLAIM))
 
 
@@ -79,14 +81,14 @@ def _tell(telling: Telling, send: Send, now: datetime) -> bool:
         logger.exception("alarm message %s could not be sent", telling.key)
         _put_off(telling, "an error of the hub itself; its log has it", now)
         return False
-    Telling.objects.filter(pk=telling.pk).update(state=TellingState.TOLD, told_at=now, failure="")
+    Telling.objects.filter(pk=telling.pk).update(state=NotificationState.TOLD, told_at=now, failure="")
     return True
 
 
 def _put_off(telling: Telling, failure: str, now: datetime) -> None:
     tries = telling.tries + 1
     pause = min(FIRST_PAUSE * 2 ** min(tries, 10), LONGEST_PAUSE)
-    state = TellingState.WAITING if tries < MOST_TRIES else TellingState.GIVEN_UP
+    state = NotificationState.WAITING if tries < MOST_TRIES else NotificationState.GIVEN_UP
     logger.warning("alarm message %s was not told by %s: %s", telling.key, telling.channel, failure)
     Telling.objects.filter(pk=telling.pk, tries=tries).update(
         state=state, due_at=now + pause, failure=failure[:200]

@@ -17,7 +17,7 @@ class AlreadyTesting(Exception):
     """Another test of this connection runs at this moment."""
 
 
-def try_connection(connection: Connection) -> tuple[CheckStep, ...]:
+def run_connection_test(connection: Connection) -> tuple[CheckStep, ...]:
     """Run the four steps now; at most `MAX_SECONDS`. `AlreadyTesting` where somebody else is at it.
 
     Neither the breaker nor the limits of the connection are asked, and nothing is changed in the other system.
@@ -27,10 +27,10 @@ def try_connection(connection: Connection) -> tuple[CheckStep, ...]:
     free = Q(ended_at__isnull=False) | Q(begun_at__lt=now - _LONGEST)
     if not ConnectionTest.objects.filter(free, pk=connection.pk).update(begun_at=now, ended_at=None):
         raise AlreadyTesting
-    return check_connection(_subject(connection))
+    return check_connection(_test_subject(connection))
 
 
-def keep_steps(connection: Connection, steps: Sequence[CheckStep]) -> bool:
+def store_steps(connection: Connection, steps: Sequence[CheckStep]) -> bool:
     """Put on record what was found; whether all of it was good."""
     is_good = all(each.is_good for each in steps)
     told = [each._asdict() | {"facts": dict(each.facts)} for each in steps]
@@ -39,12 +39,12 @@ def keep_steps(connection: Connection, steps: Sequence[CheckStep]) -> bool:
     return is_good
 
 
-def kept_steps(test: ConnectionTest) -> tuple[CheckStep, ...]:
+def load_steps(test: ConnectionTest) -> tuple[CheckStep, ...]:
     """The steps as they were kept."""
     return tuple(CheckStep(**each) for each in test.steps)
 
 
-def _subject(connection: Connection) -> CheckedConnection:
+def _test_subject(connection: Connection) -> CheckedConnection:
     return CheckedConnection(
         connector=connection.connector,
         base_url=connection.base_url,

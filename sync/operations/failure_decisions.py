@@ -12,21 +12,21 @@ from django.db.models import Max
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.clock import read_clock
-from sync.models import Care, FailureDecision, FailureGroup
-from sync.models.failure import dead_of
-from sync.operations.held_deliveries import NotDecidable
+from sync.models import FailureDecision, FailureGroup, FailureGroupState
+from sync.models.failure import dead_deliveries_of
+from sync.operations.held_deliveries import DecisionRefused
 
-_DEEDS = {
-    Care.OPEN: "failures.opened",
-    Care.ACKNOWLEDGED: "failures.acknowledged",
-    Care.RESOLVED: "failures.resolved",
-    Care.IGNORED: "failures.ignored",
+_ACTIONS = {
+    FailureGroupState.OPEN: "failures.opened",
+    FailureGroupState.ACKNOWLEDGED: "failures.acknowledged",
+    FailureGroupState.RESOLVED: "failures.resolved",
+    FailureGroupState.IGNORED: "failures.ignored",
 }
-_NOTED = ("owner_id", "note", "known_fix")
+_NOTE_FIELDS = ("owner_id", "note", "known_fix")
 
 
 @dataclass(frozen=True, slots=True)
-class Decider:
+class DecisionMaker:
     """Who decides, and from where."""
 
     user: AbstractBaseUser
@@ -34,43 +34,51 @@ class Decider:
 
 
 def decide_group(
-    group: FailureGroup, state: Care, *, by: Decider, reason: str, until: datetime | None = None
+    group: FailureGroup,
+    state: FailureGroupState,
+    *,
+    by: DecisionMaker,
+    reason: str,
+    until: datetime | None = None,
 ) -> FailureDecision:
     """Set where a group stands, by compare-and-set; whoever takes it on owns it.
 
     `until` is for ignoring: it opens again then, without it never. A resolved group opens again with the first failure
-    that is newer than those which can be seen now. `NotDecidable` without a reason, which only taking on does not
+    that is newer than those which can be seen now. `DecisionRefused` without a reason, which only taking on does not
     need, and where somebody was first.
     """
     reason = " ".join(reason.split())
-    if not reason and state != Care.ACKNOWLEDGED:
-        raise NotDecidable("Say why: the reason is kept with the decision.")
+    if not reason and state != FailureGroupState.ACKNOWLEDGED:
+        raise DecisionRefused("Say why: the reason is kept with the decision.")
     now = read_clock()
     if until is not None and until <= now:
-        raise NotDecidable("That time is over already.")
+        raise DecisionRefused("That time is over already.")
     with transaction.atomic():
-        changes: dict[str, Any] = {"state": state, "ignored_until": until if state == Care.IGNORED else None}
-        changes["seen_until"] = _newest(group) if state == Care.RESOLVED else None
-        if state == Care.ACKNOWLEDGED:
+        changes: dict[str, Any] = {
+            "state": state,
+            "ignored_until": until if state == FailureGroupState.IGNORED else None,
+        }
+        changes["seen_until"] = _newest_failure(group) if state == FailureGroupState.RESOLVED else None
+        if state == FailureGroupState.ACKNOWLEDGED:
             changes["owner"] = by.user.pk
         same = FailureGroup.objects.filter(pk=group.pk, state=group.state, ignored_until=group.ignored_until)
         if not same.update(**changes):
-            raise NotDecidable("Somebody else has just decided about this. Look again.")
+            raise DecisionRefused("Somebody else has just decided about this. Look again.")
         decision = FailureDecision.objects.create(
             group=group, made_by_id=by.user.pk, state=state, reason=reason[:500], made_at=now, until=until
         )
         details = {"decision": decision.pk, "was": group.state, "until": until.isoformat() if until else None}
-        _record(group, _DEEDS[state], by, details, now)
+        _record_decision(group, _ACTIONS[state], by, details, now)
     return decision
 
 
-def _newest(group: FailureGroup) -> datetime:
+def _newest_failure(group: FailureGroup) -> datetime:
     """The newest failure that can be seen: one that commits after this is newer, or as good as."""
-    newest: datetime | None = dead_of(group).aggregate(at=Max("settled_at"))["at"]
+    newest: datetime | None = dead_deliveries_of(group).aggregate(at=Max("settled_at"))["at"]
     return max(group.last_at, newest or group.last_at)
 
 
-def note_group(group: FailureGroup, noted: Mapping[str, Any], *, by: Decider) -> bool:
+def update_notes(group: FailureGroup, noted: Mapping[str, Any], *, by: DecisionMaker) -> bool:
     """Keep who owns it, the note and the known fix; whether anything changed.
 
     What people write may name somebody: the audit log says that it changed, not to what. The owner is a number.
@@ -78,7 +86,7 @@ def note_group(group: FailureGroup, noted: Mapping[str, Any], *, by: Decider) ->
     now = read_clock()
     with transaction.atomic():
         row = FailureGroup.objects.select_for_update().get(pk=group.pk)
-        changed = [name for name in _NOTED if noted[name] != getattr(row, name)]
+        changed = [name for name in _NOTE_FIELDS if noted[name] != getattr(row, name)]
         if not changed:
             return False
         before = row.owner_id
@@ -88,12 +96,12 @@ def note_group(group: FailureGroup, noted: Mapping[str, Any], *, by: Decider) ->
         details: dict[str, JSONValue] = {"changed": [each.removesuffix("_id") for each in changed]}
         if "owner_id" in changed:
             details |= {"before": {"owner": before}, "after": {"owner": row.owner_id}}
-        _record(group, "failures.changed", by, details, now)
+        _record_decision(group, "failures.changed", by, details, now)
     return True
 
 
-def _record(
-    group: FailureGroup, action: str, by: Decider, details: Mapping[str, JSONValue], at: datetime
+def _record_decision(
+    group: FailureGroup, action: str, by: DecisionMaker, details: Mapping[str, JSONValue], at: datetime
 ) -> None:
     about: dict[str, JSONValue] = {
         "code": group.code,

@@ -8,13 +8,13 @@ from django.db.models import Count, Max, Min, Q
 
 from audit.entries.append import NewEntry, append_entries
 from database.clock import read_clock
-from sync.models import Care, Delivery, FailureGroup
-from sync.models.failure import by_side
+from sync.models import Delivery, FailureGroup, FailureGroupState
+from sync.models.failure import split_by_side
 from webhooks.models import State
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class GroupCount:
     """Of one group, at one look."""
 
     number: int
@@ -22,17 +22,17 @@ class Found:
     last_at: datetime | None
 
 
-_NONE = Found(0, None, None)
+_NO_FAILURES = GroupCount(0, None, None)
 
 
-def keep_failure_groups(now: datetime | None = None) -> None:
+def refresh_failure_groups(now: datetime | None = None) -> None:
     """Count each group anew, begin those that are new, and open again those that failed again.
 
     Two statements read the indexes on what is dead, one the groups; then one for each group that changed. Harmless at
     any time: a look that began later is not overwritten by one that began earlier.
     """
     now = now or read_clock()
-    found = _found()
+    found = _count_dead()
     known = {(each.connection_id, each.code): each for each in FailureGroup.objects.all()}
     new = [
         FailureGroup(
@@ -48,19 +48,19 @@ def keep_failure_groups(now: datetime | None = None) -> None:
     ]
     FailureGroup.objects.bulk_create(new, ignore_conflicts=True)
     for key, group in known.items():
-        _keep(group, found.get(key, _NONE), now)
+        _update_group(group, found.get(key, _NO_FAILURES), now)
 
 
-def _found() -> dict[tuple[int, str], Found]:
+def _count_dead() -> dict[tuple[int, str], GroupCount]:
     found = {}
-    for dead in by_side(Delivery.objects.filter(state=State.DEAD)):
+    for dead in split_by_side(Delivery.objects.filter(state=State.DEAD)):
         rows = dead.order_by().values_list("at_fault", "code")
         for connection, code, *each in rows.annotate(Count("pk"), Min("settled_at"), Max("settled_at")):
-            found[connection, code] = Found(*each)
+            found[connection, code] = GroupCount(*each)
     return found
 
 
-def _keep(group: FailureGroup, found: Found, now: datetime) -> None:
+def _update_group(group: FailureGroup, found: GroupCount, now: datetime) -> None:
     first = min(group.first_at, found.first_at or group.first_at)
     last = max(group.last_at, found.last_at or group.last_at)
     if (found.number, first, last) != (group.number, group.first_at, group.last_at):
@@ -68,25 +68,29 @@ def _keep(group: FailureGroup, found: Found, now: datetime) -> None:
         FailureGroup.objects.filter(is_newer, pk=group.pk).update(
             number=found.number, first_at=first, last_at=last, counted_at=now
         )
-    if opens_again(group, found, now):
-        _open_again(group, now)
+    if must_reopen(group, found, now):
+        _reopen_group(group, now)
 
 
-def opens_again(group: FailureGroup, found: Found, now: datetime) -> bool:
+def must_reopen(group: FailureGroup, found: GroupCount, now: datetime) -> bool:
     """Whether a person has to look at it again."""
     if not found.number or found.last_at is None:
         return False
-    if group.state == Care.RESOLVED:
+    if group.state == FailureGroupState.RESOLVED:
         return group.seen_until is None or found.last_at > group.seen_until
-    return group.state == Care.IGNORED and group.ignored_until is not None and group.ignored_until <= now
+    return (
+        group.state == FailureGroupState.IGNORED
+        and group.ignored_until is not None
+        and group.ignored_until <= now
+    )
 
 
-def _open_again(group: FailureGroup, now: datetime) -> None:
+def _reopen_group(group: FailureGroup, now: datetime) -> None:
     """By compare-and-set: a decision that a person made meanwhile stands."""
     same = FailureGroup.objects.filter(
         pk=group.pk, state=group.state, seen_until=group.seen_until, ignored_until=group.ignored_until
     )
     with transaction.atomic():
-        if same.update(state=Care.OPEN, seen_until=None, ignored_until=None):
+        if same.update(state=FailureGroupState.OPEN, seen_until=None, ignored_until=None):
             details = {"code": group.code, "connection": group.connection_id, "was": group.state}
             append_entries(NewEntry(group.stream, "failures.reopened", details=details), at=now)

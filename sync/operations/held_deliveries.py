@@ -11,99 +11,101 @@ from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from database.clock import database_now
-from sync.deliveries.event_state import refresh_events
-from sync.execution.executor import defer
-from sync.models import Delivery, Replay, Request
+from sync.deliveries.event_state import refresh_event_states
+from sync.execution.executor import defer_to_workers
+from sync.models import Delivery, Replay, ReplayKind
 from webhooks.models import State
 
-LARGEST = 1_000
-A_SECOND = 20
+MAX_DELIVERIES = 1_000
+APPROVALS_A_SECOND = 20
 
 
-class Decision(StrEnum):
+class HeldDecision(StrEnum):
     """What a person decides about held deliveries."""
 
     APPROVE = "approve"
     CLOSE = "close"
 
 
-_KINDS = {Decision.APPROVE: Request.APPROVAL, Decision.CLOSE: Request.CLOSING}
+_KINDS = {HeldDecision.APPROVE: ReplayKind.APPROVAL, HeldDecision.CLOSE: ReplayKind.CLOSING}
 
 
-class NotDecidable(ValueError):
+class DecisionRefused(ValueError):
     """Why nothing was done, in a sentence for the person who decided."""
 
 
-class AlreadyDecided(NotDecidable):
+class AlreadyDecided(DecisionRefused):
     """The same request, by its key, was carried out before: nothing was done this time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
-    """`deliveries` were held and are decided; `skipped` were not held any more."""
+class DecisionResult:
+    """`deliveries` were held and are decided; `skipped_count` were not held any more."""
 
     deliveries: tuple[int, ...]
-    skipped: int
+    skipped_count: int
 
 
-def decide(
+def decide_held(
     deliveries: Sequence[int],
-    decision: Decision,
+    decision: HeldDecision,
     *,
     by: AbstractBaseUser,
     reason: str,
     key: UUID,
     address: str = "",
-) -> Decided:
+) -> DecisionResult:
     """Approve or close held deliveries, at most 1,000, in one commit; then let what was approved run.
 
     Approved ones start afresh, past the guard, twenty a second so that no herd arrives. Who, when and why is kept as
     a `Replay` that the deliveries name. `key` names the request: the database takes it once. `address` is where the
-    person decided. `NotDecidable` without a reason, for none, or for too many.
+    person decided. `DecisionRefused` without a reason, for none, or for too many.
     """
     reason = " ".join(reason.split())
     if not reason:
-        raise NotDecidable("Say why: the reason is kept with the decision.")
-    if not 0 < len(deliveries) <= LARGEST:
-        raise NotDecidable(f"Choose between 1 and {LARGEST:,} deliveries.")
+        raise DecisionRefused("Say why: the reason is kept with the decision.")
+    if not 0 < len(deliveries) <= MAX_DELIVERIES:
+        raise DecisionRefused(f"Choose between 1 and {MAX_DELIVERIES:,} deliveries.")
     request = Replay(uuid=key, kind=_KINDS[decision], requested_by_id=by.pk, reason=reason[:500])
     request.created_at = timezone.now()
     try:
         with transaction.atomic():
-            held = _decide(deliveries, decision, request, address)
+            held = _decide_locked(deliveries, decision, request, address)
     except IntegrityError as error:
         if Replay.objects.filter(uuid=key).exists():
             raise AlreadyDecided("This was decided already; nothing was done twice.") from error
         raise
-    if decision is Decision.APPROVE:
-        defer(held[:A_SECOND])
-    return Decided(held, skipped=len(deliveries) - len(held))
+    if decision is HeldDecision.APPROVE:
+        defer_to_workers(held[:APPROVALS_A_SECOND])
+    return DecisionResult(held, skipped_count=len(deliveries) - len(held))
 
 
-def _decide(deliveries: Sequence[int], decision: Decision, request: Replay, address: str) -> tuple[int, ...]:
+def _decide_locked(
+    deliveries: Sequence[int], decision: HeldDecision, request: Replay, address: str
+) -> tuple[int, ...]:
     request.save(force_insert=True)
     # In the order in which a replay locks them.
     locked = Delivery.objects.select_for_update(of=("self",)).filter(pk__in=deliveries, state=State.HELD)
     locked = locked.select_related("event").order_by("event_id", "pk")
     rows = list(locked.only("event__uuid", "route_id"))
     if not rows:
-        raise NotDecidable("Nothing of this is held any more.")
+        raise DecisionRefused("Nothing of this is held any more.")
     held = tuple(row.pk for row in rows)
-    if decision is Decision.APPROVE:
-        _approve(held, request)
+    if decision is HeldDecision.APPROVE:
+        _approve_held(held, request)
     else:
-        _close(held, request)
+        _close_held(held, request)
     events = {row.event_id for row in rows}
-    refresh_events(events)
+    refresh_event_states(events)
     request.events, request.deliveries = len(events), len(rows)
     request.save(update_fields=["events", "deliveries"])
-    _record(rows, decision, request, address)
+    _record_decisions(rows, decision, request, address)
     return held
 
 
-def _approve(held: tuple[int, ...], request: Replay) -> None:
-    for second, start in enumerate(range(0, len(held), A_SECOND)):
-        Delivery.objects.filter(pk__in=held[start : start + A_SECOND]).update(
+def _approve_held(held: tuple[int, ...], request: Replay) -> None:
+    for second, start in enumerate(range(0, len(held), APPROVALS_A_SECOND)):
+        Delivery.objects.filter(pk__in=held[start : start + APPROVALS_A_SECOND]).update(
             state=State.PENDING,
             is_approved=True,
             replay=request,
@@ -115,7 +117,7 @@ def _approve(held: tuple[int, ...], request: Replay) -> None:
         )
 
 
-def _close(held: tuple[int, ...], request: Replay) -> None:
+def _close_held(held: tuple[int, ...], request: Replay) -> None:
     Delivery.objects.filter(pk__in=held).update(
         state=State.CLOSED,
         code=State.CLOSED.value,
@@ -125,8 +127,10 @@ def _close(held: tuple[int, ...], request: Replay) -> None:
     )
 
 
-def _record(rows: Sequence[Delivery], decision: Decision, request: Replay, address: str) -> None:
-    action = "delivery.approved" if decision is Decision.APPROVE else "delivery.closed"
+def _record_decisions(
+    rows: Sequence[Delivery], decision: HeldDecision, request: Replay, address: str
+) -> None:
+    action = "delivery.approved" if decision is HeldDecision.APPROVE else "delivery.closed"
     details = {"request": str(request.uuid), "of": len(rows), "address": address}
     append_entries(
         *(NewEntry(row.stream, action, f"person:{request.requested_by_id}", details) for row in rows),

@@ -16,11 +16,11 @@ from sync.deliveries.predicates import is_due, waits_for_resume
 from sync.models import Route
 from webhooks.models import Source
 
-AT_ONCE = 40  # released in a round of two seconds: 1,200 a minute
+RELEASED_AT_ONCE = 40  # released in a round of two seconds: 1,200 a minute
 _BATCH = 500
-_SETTLING = 30.0  # seconds at least until every process knows that it goes on
-_AHEAD = 10.0
-_EVER = 10 * 365 * 86_400.0
+_RELEASE_SECONDS = 30.0  # seconds at least until every process knows that it goes on
+_HOLD_AHEAD_SECONDS = 10.0
+_ANY_TIME_SECONDS = 10 * 365 * 86_400.0
 
 _JOINED = """sync_delivery d JOIN sync_route r ON r.id = d.route_id
     JOIN webhooks_event e ON e.id = d.event_id JOIN webhooks_source s ON s.id = e.source_id"""
@@ -29,7 +29,7 @@ _IS_PAUSED, _GOES_ON = (
     f" OR EXISTS (SELECT 1 FROM sync_route WHERE {each} IS NOT NULL)"
     for each in ("paused_at", "resumed_at")
 )
-_LOOK = Statement(f"SELECT {_IS_PAUSED}, {_GOES_ON}")
+_READ_PAUSES = Statement(f"SELECT {_IS_PAUSED}, {_GOES_ON}")
 # Both say twice what they want of a row: whoever had to wait for one asks the outer conditions again, no others.
 _HOLD = Statement(
     f"""UPDATE sync_delivery SET due_at = NULL WHERE id IN (SELECT d.id FROM {_JOINED}
@@ -44,11 +44,11 @@ _RELEASE = Statement(
     ORDER BY d.id LIMIT %s) AND {waits_for_resume()}"""  # noqa: S608
 )
 # What a process stored as paused after all that waited had been released: its source goes on once more.
-_REMEMBER = Statement(
+_RESUME_FORGOTTEN = Statement(
     f"""UPDATE webhooks_source SET resumed_at = {{now}} WHERE resumed_at IS NULL AND id IN (SELECT s.id FROM {_JOINED}
     WHERE {waits_for_resume("d")} AND s.paused_at IS NULL AND r.paused_at IS NULL)"""  # noqa: S608
 )
-_HELD = {
+_COUNT_ON_HOLD = {
     of: Statement(
         f"""SELECT COUNT(*) FROM (SELECT d.id FROM sync_delivery d JOIN webhooks_event e ON e.id = d.event_id
         WHERE {waits_for_resume("d")} AND {column} = %s LIMIT %s) w"""  # noqa: S608
@@ -57,13 +57,13 @@ _HELD = {
 }
 
 
-def pause(what: Source | Route, reason: str, by: Any) -> bool:
+def pause_flow(what: Source | Route, reason: str, by: Any) -> bool:
     """Hold what comes this way from now on, and what of it waits; whether it was not paused before."""
     told = {"paused_at": timezone.now(), "paused_by": by, "pause_reason": reason, "resumed_at": None}
     return bool(type(what).objects.filter(pk=what.pk, paused_at=None).update(**told))
 
 
-def resume(what: Source | Route) -> bool:
+def resume_flow(what: Source | Route) -> bool:
     """Let it go on; whether it was paused. What waits is released bit by bit, by the worker."""
     told = {"paused_at": None, "paused_by": None, "pause_reason": "", "resumed_at": database_now()}
     return bool(type(what).objects.filter(pk=what.pk, paused_at__isnull=False).update(**told))
@@ -71,33 +71,33 @@ def resume(what: Source | Route) -> bool:
 
 def hold_waiting() -> int:
     """Hold what waits at this moment and is paused, whenever it is due. How many were held."""
-    return _hold(_EVER)
+    return _hold_due(_ANY_TIME_SECONDS)
 
 
-def look_at_pauses() -> None:
+def enforce_pauses() -> None:
     """Hold what comes due after all though it is paused, and release some of what waits for what goes on."""
-    is_paused, goes_on = _LOOK.fetch_all()[0]
+    is_paused, goes_on = _READ_PAUSES.fetch_all()[0]
     if is_paused:
-        _hold(_AHEAD)
+        _hold_due(_HOLD_AHEAD_SECONDS)
     if goes_on:
-        settled = database_now(plus_seconds=-max(_SETTLING, 2 * settings.CONFIGURATION_SECONDS))
-        if not _RELEASE.execute(AT_ONCE):
+        settled = database_now(plus_seconds=-max(_RELEASE_SECONDS, 2 * settings.CONFIGURATION_SECONDS))
+        if not _RELEASE.execute(RELEASED_AT_ONCE):
             for each in (Source, Route):
                 each.objects.filter(resumed_at__lt=settled).update(resumed_at=None)
 
 
-def look_for_forgotten() -> int:
+def resume_forgotten() -> int:
     """Let what waits though nothing of its way is paused any more be released like the rest; of how many sources."""
-    return _REMEMBER.execute()
+    return _RESUME_FORGOTTEN.execute()
 
 
-def held_of(what: Source | Route, most: int) -> int:
+def count_on_hold(what: Source | Route, limit: int) -> int:
     """How many deliveries wait for a source or a route to be resumed; counted up to `most`."""
-    found = _HELD[type(what)].fetch_one(what.pk, most)
+    found = _COUNT_ON_HOLD[type(what)].fetch_one(what.pk, limit)
     return int(found[0]) if found else 0
 
 
-def _hold(seconds: float) -> int:
+def _hold_due(seconds: float) -> int:
     total = 0
     while held := _HOLD.execute(seconds, _BATCH, seconds):
         total += held

@@ -19,17 +19,17 @@ from audit.entries.append import NewEntry, append_entries
 from database.clock import database_now, read_clock
 from database.statement import Statement
 from database.write_batch import WriteBatch
-from sync.deliveries.creation import open_deliveries, plan_ways
-from sync.deliveries.event_state import refresh_events
+from sync.deliveries.creation import open_deliveries, resolve_routes
+from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.predicates import can_run, is_not_suspect
-from sync.execution.executor import defer
+from sync.execution.executor import defer_to_workers
 from sync.jobs.running_job import RunningJob
-from sync.models import Delivery, Member, MemberState, Pace, Replay, ReplayState, Skipped
+from sync.models import Delivery, Member, MemberState, Replay, ReplayPace, ReplayState, SkipReason
 from sync.replays.requests import deliver_again
 from sync.replays.skip_rules import judge
 from webhooks.models import Event
 
-PER_MINUTE = {Pace.GENTLE: 300, Pace.NORMAL: 1_200, Pace.FIRST: 300}
+PER_MINUTE = {ReplayPace.GENTLE: 300, ReplayPace.NORMAL: 1_200, ReplayPace.FIRST: 300}
 WINDOW_SECONDS = 5.0  # of its pace, under way at once
 _CATCHES_UP = timedelta(seconds=2)  # after looks that came late
 _LOOKED_AT = 40  # members at once besides those that are sent: many may be skipped
@@ -50,7 +50,7 @@ def send_next(job: RunningJob) -> int:
     ).exists():
         return 0
     deliveries = _send_next(job, _crowded())
-    defer(deliveries)
+    defer_to_workers(deliveries)
     return len(deliveries)
 
 
@@ -71,17 +71,17 @@ def _send_next(job: RunningJob, crowded: set[int]) -> list[int]:
         members = _next_members(replay, 2 * room + _LOOKED_AT) if room else []
         if not members or _stands_back(members[:room], crowded):
             return []
-        job.renew()
+        job.renew_lease()
         return _send(replay, members, room, now)
 
 
 def _room(replay: Replay, now: datetime) -> int:
     """How many events may be sent at this moment."""
-    if replay.pace == Pace.FIRST:
+    if replay.pace == ReplayPace.FIRST:
         return 1 if not replay.events else 0
-    per_second = PER_MINUTE[Pace(replay.pace)] / 60
+    per_second = PER_MINUTE[ReplayPace(replay.pace)] / 60
     late = min(now - (replay.due_at or now), _CATCHES_UP).total_seconds()
-    window = int(per_second * WINDOW_SECONDS) - replay.under_way
+    window = int(per_second * WINDOW_SECONDS) - replay.under_way_count
     return max(0, min(int(late * per_second) + 1, window))
 
 
@@ -117,12 +117,12 @@ def _send(replay: Replay, members: Sequence[Member], room: int, now: datetime) -
         seen.append(event)
     batch = WriteBatch()
     for event in _without_deliveries(sent):
-        batch.insert(*open_deliveries(event, plan_ways(event)).rows)
+        batch.insert(*open_deliveries(event, resolve_routes(event)).rows)
     batch.run()
     again = Delivery.objects.filter(event__in=sent)
     deliver_again(again, replay)
     deliveries = list(again.order_by("event_id", "pk").values_list("pk", flat=True))
-    refresh_events(event.pk for event in sent)
+    refresh_event_states(event.pk for event in sent)
     _mark(replay, sent, {event.pk: skipped[event.pk] for event in seen if event.pk in skipped})
     _count(replay, len(sent), len(seen) - len(sent), len(deliveries), now)
     details = {"replay": str(replay.uuid), "of": replay.total}
@@ -136,7 +136,7 @@ def _without_deliveries(events: Sequence[Event]) -> list[Event]:
     return [event for event in events if event.pk not in with_some]
 
 
-def _mark(replay: Replay, sent: Sequence[Event], skipped: dict[int, Skipped]) -> None:
+def _mark(replay: Replay, sent: Sequence[Event], skipped: dict[int, SkipReason]) -> None:
     now, members = timezone.now(), Member.objects.filter(replay=replay, state=MemberState.WAITING)
     members.filter(event__in=sent).update(state=MemberState.SENT, at=now)
     for why in set(skipped.values()):
@@ -146,7 +146,7 @@ def _mark(replay: Replay, sent: Sequence[Event], skipped: dict[int, Skipped]) ->
 
 def _count(replay: Replay, sent: int, skipped: int, deliveries: int, now: datetime) -> None:
     """Kept on the replay's own row; the time of the next is as much later as what was sent takes."""
-    pause = timedelta(seconds=sent * 60 / PER_MINUTE[Pace(replay.pace)])
+    pause = timedelta(seconds=sent * 60 / PER_MINUTE[ReplayPace(replay.pace)])
     Replay.objects.filter(pk=replay.pk).update(
         events=F("events") + sent,
         skipped=F("skipped") + skipped,

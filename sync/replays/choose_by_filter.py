@@ -7,8 +7,8 @@ from contextlib import suppress
 from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 
-from sync.jobs.claims import claim
-from sync.jobs.running_job import GoesOn, JobLost, JobStopped, Kind, RunningJob
+from sync.jobs.claims import claim_job_of
+from sync.jobs.running_job import JobKind, JobLost, JobStopped, RunningJob, ShouldContinue
 from sync.models import JobState, Replay
 from sync.replays.event_set import KIND, TooMany, begin_choice, delete_set, discard, discard_old, fill
 from sync.search.event_filter import EventFilter, resolve
@@ -26,7 +26,7 @@ def freeze_filter(by: AbstractBaseUser, words: Mapping[str, str]) -> Replay:
     """
     meant = resolve(words, timezone.now())
     replay = begin_choice(by, meant.words())
-    job = claim(EVENT_SET, replay.pk)
+    job = claim_job_of(EVENT_SET, replay.pk)
     if job is None:  # a worker was faster
         return replay
     try:
@@ -44,7 +44,7 @@ def meaning(replay: Replay) -> EventFilter:
     return resolve(replay.filter or {}, timezone.now())
 
 
-def _run(job: RunningJob, goes_on: GoesOn) -> None:
+def _run(job: RunningJob, goes_on: ShouldContinue) -> None:
     """Go on with a set until it is frozen. `JobLost`, `JobStopped`."""
     replay = Replay.objects.get(pk=job.subject)
     matching = meaning(replay).narrow(Event.objects.all())
@@ -63,4 +63,4 @@ def _follow(key: int, state: JobState, _failure: str) -> None:
             delete_set(replay)
 
 
-EVENT_SET = Kind(KIND, _run, _follow, tidy_up=discard_old)
+EVENT_SET = JobKind(KIND, _run, _follow, tidy_up=discard_old)

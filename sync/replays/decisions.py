@@ -15,7 +15,7 @@ from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.clock import database_now
 from sync.jobs import submission
-from sync.models import Pace, Paused, Replay, ReplayState
+from sync.models import Replay, ReplayPace, ReplayPauseReason, ReplayState
 from sync.replays.requests import AlreadyRequested, NotReplayable, stated
 
 KIND = "replay"  # of the job that works a replay off
@@ -42,7 +42,7 @@ class Terms:
     """How a replay is worked off. `limit`: what this person may send without a second one."""
 
     reason: str
-    pace: Pace = Pace.GENTLE
+    pace: ReplayPace = ReplayPace.GENTLE
     pauses_by_itself: bool = True
     limit: int = 0
 
@@ -58,9 +58,9 @@ def start(replay: Replay, person: Person, terms: Terms) -> Replay:
         raise NotReplayable("This choice is somebody else's.")
     if replay.state == ReplayState.CHOOSING:
         raise NotReplayable("The events are still being counted.")
-    if replay.state == ReplayState.CHOSEN and not replay.waiting:
+    if replay.state == ReplayState.CHOSEN and not replay.waiting_count:
         raise NotReplayable("Nothing of this can be sent again.")
-    needs_second = replay.waiting > terms.limit
+    needs_second = replay.waiting_count > terms.limit
     state = ReplayState.AWAITING if needs_second else ReplayState.RUNNING
     changes = {
         "reason": reason,
@@ -71,7 +71,7 @@ def start(replay: Replay, person: Person, terms: Terms) -> Replay:
     }
     details: Mapping[str, JSONValue] = {
         "of": replay.total,
-        "sent": replay.waiting,
+        "sent": replay.waiting_count,
         "pace": str(terms.pace),
         "filter": _without_people(replay.filter),
         "limit": terms.limit,
@@ -87,7 +87,9 @@ def approve(replay: Replay, person: Person) -> bool:
     """A second person lets it begin; whether it waited for that. `NotReplayable` for the one who asked for it."""
     _is_second(replay, person)
     changes = {"decided_by_id": person.user.pk, "decided_at": timezone.now(), "due_at": database_now()}
-    done = NewEntry(replay.stream, "replay.approved", person.actor, _at(person, {"sent": replay.waiting}))
+    done = NewEntry(
+        replay.stream, "replay.approved", person.actor, _at(person, {"sent": replay.waiting_count})
+    )
     return _move(replay, (ReplayState.AWAITING,), ReplayState.RUNNING, changes, done)
 
 
@@ -103,12 +105,14 @@ def decline(replay: Replay, person: Person) -> bool:
 
 def pause(replay: Replay, person: Person) -> bool:
     """Nothing more is sent until somebody lets it go on; what is under way ends. Whether it ran."""
-    changes = {"paused": Paused.PERSON, "paused_by_id": person.user.pk}
-    done = NewEntry(replay.stream, "replay.paused", person.actor, _at(person, {"why": str(Paused.PERSON)}))
+    changes = {"paused": ReplayPauseReason.PERSON, "paused_by_id": person.user.pk}
+    done = NewEntry(
+        replay.stream, "replay.paused", person.actor, _at(person, {"why": str(ReplayPauseReason.PERSON)})
+    )
     return _move(replay, (ReplayState.RUNNING,), ReplayState.PAUSED, changes, done)
 
 
-def go_on(replay: Replay, person: Person, pace: Pace) -> bool:
+def go_on(replay: Replay, person: Person, pace: ReplayPace) -> bool:
     """Let a paused one go on at this pace; whether it was paused. What failed before counts no more for pausing."""
     changes = {
         "paused": "",
@@ -145,7 +149,7 @@ def _move(
     with transaction.atomic():
         moved = Replay.objects.filter(pk=replay.pk, state__in=before).update(state=after, **changes)
         if moved and after in _HAS_WORK:
-            submission.submit(KIND, replay.pk)
+            submission.submit_job(KIND, replay.pk)
         if moved:
             append_entries(happening)
     replay.refresh_from_db()

@@ -49,7 +49,7 @@ def begin_choice(by: AbstractBaseUser, words: Mapping[str, str]) -> Replay:
             filter=dict(words),
             bound=bound,
         )
-        submission.submit(KIND, replay.pk)
+        submission.submit_job(KIND, replay.pk)
     return replay
 
 
@@ -80,7 +80,7 @@ def fill(replay: Replay, matching: QuerySet[Event], seconds: float, job: Running
     while True:
         with transaction.atomic():
             is_whole = _fill_batch(replay, matching)
-            job.renew(came_further=True)
+            job.renew_lease(made_progress=True)
         if is_too_large(replay):
             with transaction.atomic():
                 _empty(replay)
@@ -160,7 +160,7 @@ def discard(replay: Replay) -> None:
     """Delete a set that was not confirmed, a batch of its rows at a time."""
     if not Replay.objects.filter(pk=replay.pk, state__in=_DRAFTS).exists():
         return
-    submission.cancel(KIND, replay.pk)
+    submission.cancel_job(KIND, replay.pk)
     delete_set(replay)
 
 

@@ -16,15 +16,15 @@ from django.db import transaction
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.connection import release_connection
-from sync.attempts.attempt_result import Verdict, failure, superseded
-from sync.attempts.plan import Ends, Findings, plan
-from sync.attempts.run import connect_to, is_older_than_applied
+from sync.attempts.attempt_result import AttemptResult, failure_result, superseded_result
+from sync.attempts.delivery_run import is_older_than_applied, open_connector
+from sync.attempts.plan import AttemptFindings, Connectors, plan_change
 from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
-from sync.deliveries.claims import Claim, adopt
-from sync.deliveries.creation import plan_ways
-from sync.deliveries.record_links import linked
-from sync.deliveries.routes import Way, way_of, way_with
-from sync.limits.circuit_breaker import passing
+from sync.deliveries.claims import Claim, attach_route
+from sync.deliveries.creation import resolve_routes
+from sync.deliveries.record_links import read_link
+from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
+from sync.limits.circuit_breaker import allowed_deliveries
 from sync.limits.rate_limit import wait_for_turn
 from sync.models import Attempt, Connection, Delivery, MappingVersion
 from sync.planning.change import Change
@@ -59,7 +59,7 @@ class Foreseen:
     version: MappingVersion | None
     change: Change | None = None
     code: str = ""
-    verdict: Verdict | None = None
+    verdict: AttemptResult | None = None
 
     @property
     def is_superseded(self) -> bool:
@@ -82,7 +82,7 @@ class Lookout:
         left = self.until - time.monotonic()
         if left <= 0:
             raise OutOfTime
-        if passing(self.connection) == 0:
+        if allowed_deliveries(self.connection) == 0:
             raise Unattended
         wait_for_turn(self.connection, left)
         release_connection()
@@ -121,18 +121,18 @@ def _deliveries(event: Event) -> list[Delivery]:
     known = list(event.deliveries.order_by("pk")[:MOST_DELIVERIES])
     for each in known:
         each.event = event
-        adopt(each, way_of(each.route_id))
+        attach_route(each, get_resolved_route(each.route_id))
     return known or [_opened(event, way) for way in _ways_now(event)]
 
 
-def _ways_now(event: Event) -> list[Way]:
+def _ways_now(event: Event) -> list[ResolvedRoute]:
     state, code = event.state, event.code
-    ways = plan_ways(event)[:MOST_DELIVERIES]
+    ways = resolve_routes(event)[:MOST_DELIVERIES]
     event.state, event.code = state, code  # only looked at
     return ways
 
 
-def _opened(event: Event, way: Way) -> Delivery:
+def _opened(event: Event, way: ResolvedRoute) -> Delivery:
     route = way.route
     delivery = Delivery(
         event=event,
@@ -143,13 +143,13 @@ def _opened(event: Event, way: Way) -> Delivery:
         entity_id=event.entity_id,
         is_relayed=route.relays and event.is_signed,
     )
-    adopt(delivery, way)
+    attach_route(delivery, way)
     return delivery
 
 
-def _way(delivery: Delivery, choice: Choice) -> Way:
-    way = way_of(delivery.route_id)
-    return way_with(way, version_then(delivery)) if choice.maps_as_then else way
+def _way(delivery: Delivery, choice: Choice) -> ResolvedRoute:
+    way = get_resolved_route(delivery.route_id)
+    return with_mapping_version(way, version_then(delivery)) if choice.maps_as_then else way
 
 
 def version_then(delivery: Delivery) -> int | None:
@@ -158,20 +158,20 @@ def version_then(delivery: Delivery) -> int | None:
     return tried.values_list("mapping_version", flat=True).first()
 
 
-def _foresee(delivery: Delivery, way: Way, lookouts: list[Lookout]) -> Foreseen:
+def _foresee(delivery: Delivery, way: ResolvedRoute, lookouts: list[Lookout]) -> Foreseen:
     attempt = Attempt(delivery=delivery, key=uuid.uuid4())
-    claim = Claim(delivery, attempt, uuid.uuid4(), way, linked(delivery))
+    claim = Claim(delivery, attempt, uuid.uuid4(), way, read_link(delivery))
     if is_older_than_applied(claim):
-        return Foreseen(delivery, way.version, code="superseded", verdict=superseded())
+        return Foreseen(delivery, way.mapping_version, code="superseded", verdict=superseded_result())
     release_connection()
     try:
         identity, commercial = (_connector(each, str(attempt.key)) for each in lookouts)
-        ends = Ends(identity, commercial)  # type: ignore[arg-type]
-        return Foreseen(delivery, way.version, change=plan(claim, ends, Findings()))
+        ends = Connectors(identity, commercial)  # type: ignore[arg-type]
+        return Foreseen(delivery, way.mapping_version, change=plan_change(claim, ends, AttemptFindings()))
     except OutOfTime:
-        return Foreseen(delivery, way.version, code="preview-late")
+        return Foreseen(delivery, way.mapping_version, code="preview-late")
     except Unattended:
-        return Foreseen(delivery, way.version, code="preview-paused")
+        return Foreseen(delivery, way.mapping_version, code="preview-paused")
     except Exception as error:  # noqa: BLE001 - as at the delivery boundary: told, never raised
         return _failed(delivery, way, claim, error)
 
@@ -179,14 +179,14 @@ def _foresee(delivery: Delivery, way: Way, lookouts: list[Lookout]) -> Foreseen:
 def _connector(lookout: Lookout, request_id: str) -> object:
     hurried = copy.copy(lookout.connection)  # what this process knows of it is everybody's
     hurried.deadline_seconds = min(hurried.deadline_seconds, CALL_SECONDS)
-    return connect_to(hurried, request_id, lookout)
+    return open_connector(hurried, request_id, lookout)
 
 
-def _failed(delivery: Delivery, way: Way, claim: Claim, error: Exception) -> Foreseen:
-    verdict = failure(error, claim)
+def _failed(delivery: Delivery, way: ResolvedRoute, claim: Claim, error: Exception) -> Foreseen:
+    verdict = failure_result(error, claim)
     if verdict.code == "internal-failure":
         logger.error("preview of %s: unexpected %s", delivery.event, type(error).__name__, exc_info=error)
-    return Foreseen(delivery, way.version, code=verdict.code, verdict=verdict)
+    return Foreseen(delivery, way.mapping_version, code=verdict.code, verdict=verdict)
 
 
 def _record(event: Event, action: str, actor: str, details: Mapping[str, JSONValue]) -> None:

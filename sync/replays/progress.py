@@ -17,20 +17,20 @@ from sync.jobs.running_job import RunningJob
 from sync.models import (
     OPEN_STATES,
     Attempt,
+    AttemptOutcome,
     Delivery,
     Member,
     MemberState,
-    Outcome,
-    Pace,
-    Paused,
     Replay,
+    ReplayPace,
+    ReplayPauseReason,
     ReplayState,
 )
 from webhooks.models import State
 
 FEWEST_ENDED = 5  # before a share of them means anything
 _MOST = 500
-_GOOD = (Outcome.SUCCEEDED, Outcome.UNCHANGED, Outcome.SUPERSEDED)
+_GOOD = (AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED, AttemptOutcome.SUPERSEDED)
 _GOOD_STATES = (State.SUCCEEDED, State.UNCHANGED, State.SUPERSEDED)
 
 
@@ -49,7 +49,7 @@ def note_ends(job: RunningJob) -> int:
         replay = locked.filter(pk=job.subject, state__in=("running", "paused", "stopping")).first()
         if replay is None:
             return 0
-        job.renew()
+        job.renew_lease()
         ended = _ended(replay)
         if ended:
             _keep(replay, ended)
@@ -59,7 +59,7 @@ def note_ends(job: RunningJob) -> int:
 
 def _ended(replay: Replay) -> dict[int, Ended]:
     """Of its members that are under way, by event, those that have ended."""
-    if not replay.under_way:
+    if not replay.under_way_count:
         return {}
     sent = Member.objects.filter(replay=replay, state=MemberState.SENT).order_by("event")[:_MOST]
     events = list(sent.values_list("event_id", flat=True))
@@ -78,13 +78,13 @@ def _end_of(delivery: Delivery, replay: Replay, attempts: Mapping[int, Attempt])
     attempt = attempts.get(delivery.pk)
     if attempt is None and delivery.replay_id == replay.pk and delivery.state in OPEN_STATES:
         return None
-    if attempt is None or attempt.outcome == Outcome.UNKNOWN:
+    if attempt is None or attempt.outcome == AttemptOutcome.UNKNOWN:
         return _end_by_state(delivery)
-    if attempt.outcome == Outcome.STARTED:
+    if attempt.outcome == AttemptOutcome.STARTED:
         return None
     if attempt.outcome in _GOOD:
         return Ended(MemberState.SUCCEEDED)
-    if attempt.outcome == Outcome.HELD:
+    if attempt.outcome == AttemptOutcome.HELD:
         return Ended(MemberState.HELD, "held")
     return Ended(MemberState.FAILED, attempt.code)
 
@@ -123,9 +123,9 @@ def _keep(replay: Replay, ended: Mapping[int, Ended]) -> None:
 
 def _move_on(replay: Replay) -> None:
     """Pause, or finish, where it is time for that."""
-    if replay.under_way == 0 and replay.state == ReplayState.STOPPING:
+    if replay.under_way_count == 0 and replay.state == ReplayState.STOPPING:
         end(replay, ReplayState.STOPPED)
-    elif replay.under_way == 0 and not _has_waiting(replay):
+    elif replay.under_way_count == 0 and not _has_waiting(replay):
         end(replay, ReplayState.FINISHED)
     elif replay.state == ReplayState.RUNNING:
         why = _why_pause(replay)
@@ -138,19 +138,19 @@ def _has_waiting(replay: Replay) -> bool:
     return Member.objects.filter(replay=replay, state=MemberState.WAITING).exists()
 
 
-def _why_pause(replay: Replay) -> Paused | None:
-    if replay.pace == Pace.FIRST:
-        return Paused.FIRST if replay.ended else None
-    ended, failed = replay.ended - replay.seen_ended, replay.failed - replay.seen_failed
+def _why_pause(replay: Replay) -> ReplayPauseReason | None:
+    if replay.pace == ReplayPace.FIRST:
+        return ReplayPauseReason.FIRST if replay.ended_count else None
+    ended, failed = replay.ended_count - replay.seen_ended, replay.failed - replay.seen_failed
     if replay.pauses_above is None or ended < FEWEST_ENDED:
         return None
-    return Paused.FAILING if failed * 100 > replay.pauses_above * ended else None
+    return ReplayPauseReason.FAILING if failed * 100 > replay.pauses_above * ended else None
 
 
-def pause(replay: Replay, why: Paused) -> None:
+def pause(replay: Replay, why: ReplayPauseReason) -> None:
     """Send nothing more of a locked replay until somebody lets it go on; the hub itself decided that."""
     Replay.objects.filter(pk=replay.pk).update(state=ReplayState.PAUSED, paused=why)
-    details = {"why": str(why), "ended": replay.ended, "failed": replay.failed}
+    details = {"why": str(why), "ended": replay.ended_count, "failed": replay.failed}
     append_entries(NewEntry(replay.stream, "replay.paused", details=details))
 
 

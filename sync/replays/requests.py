@@ -16,11 +16,11 @@ from django.utils import timezone
 from audit.entries.append import NewEntry, append_entries
 from database.clock import database_now
 from database.write_batch import WriteBatch
-from sync.deliveries.creation import open_deliveries, plan_ways
-from sync.deliveries.event_state import refresh_events
+from sync.deliveries.creation import open_deliveries, resolve_routes
+from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.stored_webhook import has_carried_data
-from sync.execution.executor import defer
-from sync.models import OPEN_STATES, Attempt, Delivery, Erasure, ErasureState, Replay, Takes
+from sync.execution.executor import defer_to_workers
+from sync.models import OPEN_STATES, Attempt, Delivery, Erasure, ErasureState, PayloadChoice, Replay
 from webhooks.models import Event, State, is_erased
 
 LARGEST = 1_000
@@ -38,7 +38,7 @@ class AlreadyRequested(NotReplayable):
 class Choice:
     """What is delivered, and with which version of the mapping: the newest, or the one of the first attempt."""
 
-    takes: Takes = Takes.AS_ROUTED
+    takes: PayloadChoice = PayloadChoice.AS_ROUTED
     maps_as_then: bool = False
 
     def as_details(self) -> dict[str, str]:
@@ -91,7 +91,7 @@ def request_replay(
         if Replay.objects.filter(uuid=replay.uuid).exists():
             raise AlreadyRequested("This was started already; nothing was started twice.") from error
         raise
-    defer(requested.deliveries)
+    defer_to_workers(requested.deliveries)
     return requested
 
 
@@ -116,7 +116,7 @@ def _request(events: Sequence[Event], replay: Replay, address: str, choice: Choi
     replay.events = sum(bool(pks) for pks in opened.values())
     replay.deliveries = len(deliveries)
     replay.save(update_fields=["events", "deliveries"])
-    refresh_events(pk for pk, pks in opened.items() if pks)
+    refresh_event_states(pk for pk, pks in opened.items() if pks)
     append_entries(
         *(
             NewEntry(event.stream, "event.replayed", f"person:{replay.requested_by_id}", details)
@@ -137,7 +137,7 @@ def _ask_again(event: Event, replay: Replay, choice: Choice) -> list[int] | None
     """
     if not event.deliveries.exists() and not is_erased(event.entity_id):
         batch = WriteBatch()
-        batch.insert(*open_deliveries(event, plan_ways(event)).rows)
+        batch.insert(*open_deliveries(event, resolve_routes(event)).rows)
         batch.run()
     # Locked, so that none is claimed between the two updates and misses the replay.
     rows = event.deliveries.select_for_update().order_by("pk")

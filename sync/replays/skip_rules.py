@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Q
 
 from sync.deliveries.creation import EVENT_TYPES, enabled_routes
-from sync.deliveries.superseded import APPLIED, is_outdated, with_newer
+from sync.deliveries.superseded import APPLIED_STATES, annotate_newer, is_outdated
 from sync.models import (
     OPEN_STATES,
     Delivery,
@@ -20,7 +20,7 @@ from sync.models import (
     MemberState,
     Replay,
     ReplayState,
-    Skipped,
+    SkipReason,
 )
 from webhooks.models import Event, is_erased
 
@@ -31,20 +31,20 @@ _NEEDED = (
 _STARTED = (ReplayState.AWAITING, ReplayState.RUNNING, ReplayState.PAUSED)
 
 
-def judge(events: Collection[Event], replay: Replay) -> dict[int, Skipped]:
+def judge(events: Collection[Event], replay: Replay) -> dict[int, SkipReason]:
     """Why events of this replay are skipped, by key; those that are sent are not in it.
 
     An event that goes to several systems is sent where it has something to tell one of them.
     """
     keys = [event.pk for event in events]
     deliveries: dict[int, list[Any]] = defaultdict(list)
-    for row in with_newer(Delivery.objects.filter(event__in=keys)).values_list(*_NEEDED, named=True):
+    for row in annotate_newer(Delivery.objects.filter(event__in=keys)).values_list(*_NEEDED, named=True):
         deliveries[row.event_id].append(row)
     routed, erased, elsewhere = _routed(events), _being_erased(events), _elsewhere(keys, replay)
     found = {
-        event.pk: Skipped.ERASED
+        event.pk: SkipReason.ERASED
         if _is_erased(event, erased)
-        else Skipped.ELSEWHERE
+        else SkipReason.ELSEWHERE
         if event.pk in elsewhere
         else _why(
             event, deliveries[event.pk], replay, is_routed=(event.source_id, event.entity_type) in routed
@@ -54,23 +54,23 @@ def judge(events: Collection[Event], replay: Replay) -> dict[int, Skipped]:
     return {key: why for key, why in found.items() if why is not None}
 
 
-def _why(event: Event, rows: list[Any], replay: Replay, *, is_routed: bool) -> Skipped | None:
+def _why(event: Event, rows: list[Any], replay: Replay, *, is_routed: bool) -> SkipReason | None:
     if not rows:
-        return None if is_routed and event.event_type in EVENT_TYPES else Skipped.UNROUTED
+        return None if is_routed and event.event_type in EVENT_TYPES else SkipReason.UNROUTED
     if any(row.replay_id and row.state in OPEN_STATES for row in rows):
-        return Skipped.ELSEWHERE
+        return SkipReason.ELSEWHERE
     if _is_done_since(rows, replay):
-        return Skipped.MEANWHILE
+        return SkipReason.MEANWHILE
     if not all(map(is_outdated, rows)):
         return None
-    return Skipped.GONE if all(map(_is_gone, rows)) else Skipped.NEWER
+    return SkipReason.GONE if all(map(_is_gone, rows)) else SkipReason.NEWER
 
 
 def _is_done_since(rows: list[Any], replay: Replay) -> bool:
     """Whether all of it succeeded after the set was frozen. What had succeeded before was chosen knowingly."""
     frozen_at = replay.frozen_at
     return frozen_at is not None and all(
-        row.state in APPLIED and row.settled_at and row.settled_at > frozen_at for row in rows
+        row.state in APPLIED_STATES and row.settled_at and row.settled_at > frozen_at for row in rows
     )
 
 

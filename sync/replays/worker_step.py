@@ -5,8 +5,8 @@ Who starts it, lets it go on or stops it submits the job (`decisions`), so that 
 
 from django.db import transaction
 
-from sync.jobs.running_job import GoesOn, Kind, RunningJob
-from sync.models import JobState, Paused, Replay, ReplayState
+from sync.jobs.running_job import JobKind, RunningJob, ShouldContinue
+from sync.models import JobState, Replay, ReplayPauseReason, ReplayState
 from sync.replays.batches import send_next
 from sync.replays.decisions import KIND
 from sync.replays.progress import end, note_ends, pause
@@ -16,7 +16,7 @@ LEFT_PAUSED_SECONDS = 3600.0
 _UNDER_WAY = (ReplayState.RUNNING, ReplayState.PAUSED, ReplayState.STOPPING)
 
 
-def _run(job: RunningJob, _goes_on: GoesOn) -> None:
+def _run(job: RunningJob, _goes_on: ShouldContinue) -> None:
     """Do one step, which takes no longer than a moment.
 
     1. Note what became of the events that were sent: that may pause or finish the replay.
@@ -32,7 +32,7 @@ def _run(job: RunningJob, _goes_on: GoesOn) -> None:
         if replay is None:
             job.finish()
         else:
-            is_left = replay.state == ReplayState.PAUSED and not replay.under_way
+            is_left = replay.state == ReplayState.PAUSED and not replay.under_way_count
             job.hand_back(after=LEFT_PAUSED_SECONDS if is_left else STEP_SECONDS)
 
 
@@ -42,9 +42,9 @@ def _follow(key: int, state: JobState, _failure: str) -> None:
         return
     for replay in Replay.objects.select_for_update(no_key=True).filter(pk=key):
         if replay.state == ReplayState.RUNNING:
-            pause(replay, Paused.CRASHING)
+            pause(replay, ReplayPauseReason.CRASHING)
         elif replay.state == ReplayState.STOPPING:
             end(replay, ReplayState.STOPPED)
 
 
-REPLAY = Kind(KIND, _run, _follow)
+REPLAY = JobKind(KIND, _run, _follow)

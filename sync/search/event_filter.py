@@ -13,7 +13,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from audit.format.signed_records import format_time
-from sync.models import Connection, Delivery, Side
+from sync.models import Connection, ConnectionSide, Delivery
 from sync.search.event_search import Found, Match, find_events, found_again
 from sync.search.periods import NoSuchFilter, span
 from webhooks.catalogue.codes import CATALOGUE
@@ -111,7 +111,7 @@ class EventFilter:
         of its deliveries, and that is the worst: one that failed did so there.
         """
         there = Connection.objects.filter(slug=self.commercial).values_list("side", "pk").first()
-        side, key = there or (Side.COMMERCIAL, 0)
+        side, key = there or (ConnectionSide.TARGET, 0)
         sent = Delivery.objects.filter(**{side: key})
         if self.code:
             sent = sent.filter(code=self.code)

@@ -10,13 +10,15 @@ from datetime import datetime, timedelta
 
 from django.db.models import Case, Count, IntegerField, Max, Value, When
 
-from sync.limits.circuit_breaker import WORDS
+from sync.limits.circuit_breaker import SYSTEM_FAILURES
 from sync.models import Call
 from sync.models.counts import HOUR
 from sync.statistics.latency_histogram import BOUNDS, PLACES
 
 SLACK = timedelta(minutes=10)
-FAILED = frozenset(f"{side}-{word}" for side in ("identity", "target") for word in {*WORDS, "garbled"})
+FAILED = frozenset(
+    f"{side}-{word}" for side in ("identity", "target") for word in {*SYSTEM_FAILURES, "garbled"}
+)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from django.db.models import Count, QuerySet, Sum
 from sync.deliveries.creation import EVENT_TYPES
 from sync.models import OPEN_STATES, Delivery, Route
 from sync.models.counts import HOUR
-from sync.models.failure import by_side
+from sync.models.failure import split_by_side
 from webhooks.models import Event, Refusal, State
 
 OTHER = "other"
@@ -44,7 +44,7 @@ def events_of(hour: datetime) -> EventsOfHour:
     dead = _within(Delivery.objects.filter(event__state=State.DEAD), hour, "event__received_at")
     hidden = dead.filter(state__in=OPEN_STATES).count()
     failures: Counter[tuple[Any, ...]] = Counter()
-    for part in by_side(dead.filter(state=State.DEAD)):
+    for part in split_by_side(dead.filter(state=State.DEAD)):
         for connection, code, number in part.order_by().values_list("at_fault", "code").annotate(Count("pk")):
             failures[connection, code] = number
     refused = _within(Refusal.objects.all(), hour, "last_at").order_by().values_list("source_id", "code")

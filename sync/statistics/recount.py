@@ -15,11 +15,11 @@ from sync.models import (
     CountMark,
     EventCount,
     FailureCount,
-    Kept,
     Pruning,
     RefusalCount,
+    RetentionCategory,
 )
-from sync.models.counts import HOUR, hour_of
+from sync.models.counts import HOUR, start_of_hour
 from sync.statistics.hour_recount import count_hour
 from sync.statistics.stale_hours import Known, choose
 from webhooks.models import Event, Refusal
@@ -41,7 +41,7 @@ def count(now: datetime | None = None, seconds: float = SECONDS) -> list[datetim
     now = now or read_clock()
     until = time.monotonic() + seconds
     first = first_kept(now)
-    begin_hours(max(first, hour_of(now - WATCHED)), now)
+    begin_hours(max(first, start_of_hour(now - WATCHED)), now)
     marks = _marks(first)
     counted = []
     for hour in choose(_known(now, first, marks), marks, now):
@@ -50,23 +50,23 @@ def count(now: datetime | None = None, seconds: float = SECONDS) -> list[datetim
         if count_hour(hour, now):
             CountMark.objects.filter(pk__in=marks.get(hour, [])).delete()
             counted.append(hour)
-    forget_before(hour_of(now - KEPT))
+    forget_before(start_of_hour(now - KEPT))
     return counted
 
 
 def first_kept(now: datetime) -> datetime:
     """The first hour whose events are all kept. What was counted of earlier ones stays as it is."""
-    pruned = Pruning.objects.filter(kind=Kept.EVENTS).aggregate(at=Max("up_to"))["at"]
-    oldest = hour_of(now - KEPT)
-    return oldest if pruned is None else max(oldest, hour_of(pruned) + HOUR)
+    pruned = Pruning.objects.filter(kind=RetentionCategory.EVENTS).aggregate(at=Max("up_to"))["at"]
+    oldest = start_of_hour(now - KEPT)
+    return oldest if pruned is None else max(oldest, start_of_hour(pruned) + HOUR)
 
 
 def begin_hours(first: datetime, now: datetime) -> None:
     """Let there be a row for each hour from then on, or from the first with something to count, up to the current."""
     oldest = min((each for each in _oldest(first) if each is not None), default=now)
-    first = min(max(first, hour_of(oldest)), hour_of(now))
+    first = min(max(first, start_of_hour(oldest)), start_of_hour(now))
     known = set(CountedHour.objects.filter(begins_at__gte=first).values_list("begins_at", flat=True))
-    number = int((hour_of(now) - first) / HOUR) + 1
+    number = int((start_of_hour(now) - first) / HOUR) + 1
     new = [hour for hour in (first + HOUR * step for step in range(number)) if hour not in known]
     CountedHour.objects.bulk_create([CountedHour(begins_at=each) for each in new], ignore_conflicts=True)
 
@@ -92,7 +92,9 @@ def _known(now: datetime, first: datetime, marked: Iterable[datetime]) -> list[K
     hours = list(marked)
     CountedHour.objects.bulk_create([CountedHour(begins_at=each) for each in hours], ignore_conflicts=True)
     rows = CountedHour.objects.filter(begins_at__gte=first)
-    near = rows.filter(Q(begins_at__gte=hour_of(now - WATCHED), begins_at__lte=now) | Q(begins_at__in=hours))
+    near = rows.filter(
+        Q(begins_at__gte=start_of_hour(now - WATCHED), begins_at__lte=now) | Q(begins_at__in=hours)
+    )
     still_open = rows.filter(open__gt=0).order_by("counted_at")[:OPEN]
     found = {each.pk: each for each in (*near, *still_open)}
     return [Known(each.begins_at, each.counted_at, each.seconds, each.open) for each in found.values()]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sync.models.counts import HOUR, hour_of
+from sync.models.counts import HOUR, start_of_hour
 
 SETTLES = timedelta(minutes=15)  # an event may be stored so long after the moment that stands in it
 AT_ONCE, FRESH, LATER = timedelta(0), timedelta(seconds=10), timedelta(seconds=30)
@@ -38,7 +38,7 @@ def choose(known: Iterable[Known], marked: Collection[datetime], now: datetime) 
     others, so that whatever was missed is right again after so many looks as there are hours.
     """
     hours = sorted(known, key=lambda each: each.begins_at, reverse=True)
-    current = hour_of(now)
+    current = start_of_hour(now)
     yield from (each.begins_at for each in hours if each.settles and each.rested(now, FRESH))
     rest = sorted(
         (each for each in hours if not each.settles and each.begins_at < current),

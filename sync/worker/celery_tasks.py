@@ -20,13 +20,13 @@ from celery.signals import (
 )
 from django.conf import settings
 
-from sync.execution.executor import run_due, run_with_followers
-from sync.execution.periodic import run_periodic
+from sync.execution.executor import run_due_deliveries, run_with_followers
+from sync.execution.periodic import run_due_work
 from sync.housekeeping.audit_upkeep import seal_audit
-from sync.jobs.run import run_next_jobs
-from sync.worker.job_runner import run_here_or_apart
+from sync.jobs.job_execution import run_next_jobs
+from sync.worker.job_runner import run_here_or_in_subprocess
 from sync.worker.process_tuning import freeze_loaded_objects, pin_to_one_core
-from sync.worker.schedule import LONG, PERIODIC
+from sync.worker.schedule import LONG_PERIODIC, PERIODIC
 from sync.worker.work_in_progress import WorkInProgress
 from sync.worker.worker import Worker
 
@@ -48,30 +48,30 @@ def deliver(delivery_ids: Sequence[int]) -> None:
 def dispatch_due() -> None:
     """Look for deliveries that are due, on the threads of this process's worker."""
     if _worker is None:
-        run_due()  # a pool of processes: its children have no worker
+        run_due_deliveries()  # a pool of processes: its children have no worker
     else:
-        _worker.look_soon()
+        _worker.request_look()
 
 
 @shared_task(name="hub.run_periodic_work")  # type: ignore[untyped-decorator]
 def run_periodic_work() -> None:
     """Run the periodic work that is due, and seal the audit log."""
-    with _progress().counted() as may_begin:
+    with _work_in_progress().track_work() as may_begin:
         if may_begin:
             seal_audit()
-            run_periodic((*PERIODIC, *LONG))
+            run_due_work((*PERIODIC, *LONG_PERIODIC))
 
 
 @shared_task(name="hub.run_jobs")  # type: ignore[untyped-decorator]
 def run_jobs() -> None:
     """Run the jobs that are due: exports, back-tests, bulk replays and erasures."""
     if _worker is None:
-        run_next_jobs(run=run_here_or_apart)
+        run_next_jobs(run=run_here_or_in_subprocess)
     else:
-        _worker.jobs.start_due()
+        _worker.jobs.start_due_kinds()
 
 
-def _progress() -> WorkInProgress:
+def _work_in_progress() -> WorkInProgress:
     return _worker.progress if _worker else WorkInProgress()
 
 
@@ -95,20 +95,20 @@ def forget_worker(**_: Any) -> None:
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
-def say_ready(**_: Any) -> None:
+def report_ready(**_: Any) -> None:
     """Say what `run_worker` says."""
     print(f"Delivering, {settings.DELIVERY_THREADS} at once.", flush=True)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
-def stop_beginning(**_: Any) -> None:
+def stop_new_work(**_: Any) -> None:
     """At SIGTERM, inside its handler: nothing more begins. No lock is taken, which an interrupted thread may hold."""
     if _worker is not None:
         _worker.progress.stopping.set()
 
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]
-def drain(**_: Any) -> None:
+def drain_worker(**_: Any) -> None:
     """After Celery's own tasks ended: wait for what the worker runs."""
     if _worker is not None:
         _worker.drain(GRACE_SECONDS)

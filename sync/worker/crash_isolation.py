@@ -11,21 +11,21 @@ from collections.abc import Callable
 from django.conf import settings
 
 from database.connection import release_connection
-from sync.deliveries.due import suspects
+from sync.deliveries.due_deliveries import find_suspects
 
 START_SECONDS = 30.0  # what a process may need on a busy machine before it claims anything
 
 logger = logging.getLogger("hub.worker")
 
 
-def run_suspects(goes_on: Callable[[], bool], limit: int = 100) -> int:
-    """Run the suspects that are due, one after the other; `goes_on` is asked before each. Returns how many survived."""
-    waiting = suspects(limit)
+def run_suspects(should_continue: Callable[[], bool], limit: int = 100) -> int:
+    """Run the suspects that are due, one after the other; `should_continue` is asked before each. Returns how many survived."""
+    waiting = find_suspects(limit)
     release_connection()
-    return sum(_run_alone(each) for each in waiting if goes_on())
+    return sum(_run_in_own_process(each) for each in waiting if should_continue())
 
 
-def _run_alone(delivery_id: int) -> bool:
+def _run_in_own_process(delivery_id: int) -> bool:
     """Whether its process ended by itself; one that hangs is killed once its lease has ended."""
     command = [*settings.COMMAND_LINE, "deliver_alone", str(delivery_id)]
     # A process killed within its lease would be blamed for a slow start: the lease begins only at the claim.

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from database.connection import release_connection
-from sync.deliveries.due import find_due
-from sync.deliveries.expired_leases import expire_all
+from sync.deliveries.due_deliveries import find_due_ids
+from sync.deliveries.expired_leases import release_expired_leases
 from sync.execution.executor import run_with_followers
 from sync.worker.work_in_progress import WorkInProgress
 
@@ -39,7 +39,7 @@ class PollTimes:
     sweep: float
 
 
-class Dispatcher:
+class DeliveryDispatcher:
     """The delivery threads of a worker, and what hands them deliveries."""
 
     def __init__(self, threads: int, times: PollTimes, progress: WorkInProgress) -> None:
@@ -60,13 +60,13 @@ class Dispatcher:
     def dispatch_due(self) -> float:
         """Hand out deliveries that are due. Returns the seconds after which to look again: 0 if there may be more."""
         began = time.monotonic()
-        found = self._find()
+        found = self._find_untried()
         if not found:
-            return self._pause(time.monotonic() - began)
+            return self._next_pause(time.monotonic() - began)
         self._found_at = time.monotonic()
         release_connection()  # the threads may need it
         for delivery_id in found[: self._most]:
-            if not self._has_free_thread() or not self._hand(delivery_id):
+            if not self._has_free_thread() or not self._hand_over(delivery_id):
                 break
         return 0.0
 
@@ -83,21 +83,21 @@ class Dispatcher:
             if is_reserved:
                 self._free.release()
 
-    def _find(self) -> list[int]:
+    def _find_untried(self) -> list[int]:
         """Deliveries that are due and that this worker has not just tried, in any order."""
         now = time.monotonic()
         if now >= self._sweeps_at:
             # Before the sweep: one that fails is not tried again in each look.
             self._sweeps_at = now + self._times.sweep * random.uniform(0.75, 1.25)  # noqa: S311 - spreads
-            expire_all(_WINDOW)
+            release_expired_leases(_WINDOW)
         with self._lock:
             self._resting = {pk: until for pk, until in self._resting.items() if until > now}
             passed_over = self._in_hand | self._resting.keys()
-        found = [pk for pk in find_due(_WINDOW) if pk not in passed_over]
+        found = [pk for pk in find_due_ids(_WINDOW) if pk not in passed_over]
         random.shuffle(found)
         return found
 
-    def _pause(self, look_seconds: float) -> float:
+    def _next_pause(self, look_seconds: float) -> float:
         """Longer where looks are long: a backlog that cannot run must not keep a core busy."""
         is_quiet = time.monotonic() - self._found_at > _QUIET_AFTER_SECONDS
         usual = self._times.quiet if is_quiet else self._times.busy
@@ -105,14 +105,14 @@ class Dispatcher:
 
     def _has_free_thread(self) -> bool:
         """Wait for a thread and reserve it; False once the worker is stopping."""
-        while self._progress.goes_on():
+        while self._progress.should_continue():
             if self._free.acquire(timeout=_FREE_THREAD_SECONDS):
                 return True
         return False
 
-    def _hand(self, delivery_id: int) -> bool:
+    def _hand_over(self, delivery_id: int) -> bool:
         """Give it to the thread that was reserved; False once the worker is stopping."""
-        if not self._progress.begin():
+        if not self._progress.begin_work():
             return False
         with self._lock:
             self._in_hand.add(delivery_id)
@@ -123,17 +123,17 @@ class Dispatcher:
         while True:
             delivery_id, ran = self._handed.get(), 0
             try:
-                ran = run_with_followers(delivery_id, self._progress.goes_on)
+                ran = run_with_followers(delivery_id, self._progress.should_continue)
             except Exception:
                 logger.exception("delivery %s could not be run; it is tried again", delivery_id)
             finally:
                 release_connection()
-                self._put_down(delivery_id, rests=not ran)
+                self._finish_delivery(delivery_id, rests=not ran)
 
-    def _put_down(self, delivery_id: int, *, rests: bool) -> None:
+    def _finish_delivery(self, delivery_id: int, *, rests: bool) -> None:
         with self._lock:
             self._in_hand.discard(delivery_id)
             if rests:
                 self._resting[delivery_id] = time.monotonic() + self._times.sweep
         self._free.release()
-        self._progress.end()
+        self._progress.end_work()

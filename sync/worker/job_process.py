@@ -15,41 +15,41 @@ from pathlib import Path
 from django.conf import settings
 
 from database.connection import release_connection
-from sync.jobs.running_job import GoesOn, RunningJob
-from sync.worker.process_tuning import unpin
+from sync.jobs.running_job import RunningJob, ShouldContinue
+from sync.worker.process_tuning import unpin_process
 
 logger = logging.getLogger("hub.jobs")
 
 COMMAND = [*settings.COMMAND_LINE, "run_job"]
 NICENESS = 10
 _AUTOGROUP = Path("/proc/self/autogroup")
-_WAITS = Path("/proc/self/schedstat")
-_TOO_LONG = 0.02  # of the time that a piece of work took
-_REST = 0.5  # of that time
-_LONGEST_REST = 1.0  # seconds
-_LOOK_SECONDS = 0.2
+_SCHEDULER_STATISTICS = Path("/proc/self/schedstat")
+_BUSY_SHARE = 0.02  # of the time that a piece of work took
+_REST_SHARE = 0.5  # of that time
+_MAX_REST_SECONDS = 1.0  # seconds
+_POLL_SECONDS = 0.2
 
 
-def run_apart(job: RunningJob, goes_on: GoesOn) -> None:
+def run_in_subprocess(job: RunningJob, should_continue: ShouldContinue) -> None:
     """Run a job in another process, which is told to end when this one is. If it dies, the lease of the job ends.
 
-    It has a session of its own: see `stand_back`.
+    It has a session of its own: see `lower_priority`.
     """
     release_connection()
     process = subprocess.Popen([*COMMAND, str(job.job_id), str(job.token)], start_new_session=True)  # noqa: S603
-    unpin(process.pid)
+    unpin_process(process.pid)
     while process.poll() is None:
-        if not goes_on():
+        if not should_continue():
             process.terminate()
         try:
-            process.wait(_LOOK_SECONDS)
+            process.wait(_POLL_SECONDS)
         except subprocess.TimeoutExpired:
             continue
     if process.returncode:
         logger.error("the process of %s %s ended with %s", job.kind.name, job.subject, process.returncode)
 
 
-def stand_back() -> None:
+def lower_priority() -> None:
     """Let every other process of this machine go first, from now on.
 
     Linux may give each session its share of a core whatever the niceness of its processes (sched(7), autogroups): a
@@ -61,8 +61,8 @@ def stand_back() -> None:
             _AUTOGROUP.write_text(str(NICENESS))
 
 
-def resting(goes_on: Callable[[], bool]) -> Callable[[], bool]:
-    """`goes_on`, for whoever asks it after each piece of work. Where cores were short meanwhile, it rests before it
+def yield_cpu_when_busy(should_continue: Callable[[], bool]) -> Callable[[], bool]:
+    """`should_continue`, for whoever asks it after each piece of work. Where cores were short meanwhile, it rests before it
     answers, half as long as the piece took.
 
     Niceness decides who goes on where two want a core; who has just woken up still finds one taken for a moment. Beside
@@ -74,10 +74,10 @@ def resting(goes_on: Callable[[], bool]) -> Callable[[], bool]:
     def rested() -> bool:
         nonlocal ended, waited
         took = time.monotonic() - ended
-        if _seconds_waited() - waited > _TOO_LONG * took:
-            time.sleep(min(_REST * took, _LONGEST_REST))
+        if _seconds_waited() - waited > _BUSY_SHARE * took:
+            time.sleep(min(_REST_SHARE * took, _MAX_REST_SECONDS))
         ended, waited = time.monotonic(), _seconds_waited()
-        return goes_on()
+        return should_continue()
 
     return rested
 
@@ -85,12 +85,12 @@ def resting(goes_on: Callable[[], bool]) -> Callable[[], bool]:
 def _seconds_waited() -> float:
     """For how long this process was ready to run and had no core; 0 where the kernel does not tell."""
     try:
-        return int(_WAITS.read_text().split()[1]) / 1e9
+        return int(_SCHEDULER_STATISTICS.read_text().split()[1]) / 1e9
     except (OSError, ValueError, IndexError):
         return 0.0
 
 
-def until_told() -> Callable[[], bool]:
+def until_signal() -> Callable[[], bool]:
     """Whether this process goes on: not after SIGTERM or SIGINT. A worker, which waits for them, blocks them in what it
     starts too."""
     told: list[int] = []

@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, nullcontext
 from django.db import DatabaseError
 
 from database.connection import release_connection
-from sync.jobs.claims import due_kinds
+from sync.jobs.claims import find_due_kinds
+from sync.jobs.job_execution import run_job, run_next_jobs
 from sync.jobs.kinds import job_kinds
-from sync.jobs.run import run_job, run_next_jobs
-from sync.jobs.running_job import GoesOn, RunningJob
-from sync.worker.job_process import run_apart
+from sync.jobs.running_job import RunningJob, ShouldContinue
+from sync.worker.job_process import run_in_subprocess
 
 logger = logging.getLogger("hub.jobs")
 
@@ -20,32 +20,34 @@ logger = logging.getLogger("hub.jobs")
 class JobRunner:
     """Runs one job of each kind at a time in this process.
 
-    `goes_on` says no once the process is to end: what runs then is handed back within seconds. `counted` is entered by
+    `should_continue` says no once the process is to end: what runs then is handed back within seconds. `track` is entered by
     each thread for as long as it runs, so that the process can wait for it.
     """
 
     def __init__(
-        self, goes_on: GoesOn, counted: Callable[[], AbstractContextManager[object]] = nullcontext
+        self,
+        should_continue: ShouldContinue,
+        track: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        self._goes_on = goes_on
-        self._counted = counted
+        self._should_continue = should_continue
+        self._track = track
         self._busy: set[str] = set()
         self._lock = threading.Lock()
 
-    def start_due(self) -> None:
+    def start_due_kinds(self) -> None:
         """Begin a thread for each kind of which a job is due and none runs here; to be called about once a second."""
-        for name in job_kinds().keys() & set(due_kinds()):
+        for name in job_kinds().keys() & set(find_due_kinds()):
             with self._lock:
-                is_free = name not in self._busy and self._goes_on()
+                is_free = name not in self._busy and self._should_continue()
                 if is_free:
                     self._busy.add(name)
             if is_free:
-                threading.Thread(target=self._run, args=(name,), name=f"job-{name}", daemon=True).start()
+                threading.Thread(target=self._run_kind, args=(name,), name=f"job-{name}", daemon=True).start()
 
-    def _run(self, name: str) -> None:
+    def _run_kind(self, name: str) -> None:
         try:
-            with self._counted():
-                run_next_jobs(self._goes_on, [name], run_here_or_apart)
+            with self._track():
+                run_next_jobs(self._should_continue, [name], run_here_or_in_subprocess)
         except DatabaseError as error:
             logger.warning(
                 "the database is away (%s); another worker goes on with the %s", type(error).__name__, name
@@ -58,6 +60,6 @@ class JobRunner:
                 self._busy.discard(name)
 
 
-def run_here_or_apart(job: RunningJob, goes_on: GoesOn) -> None:
+def run_here_or_in_subprocess(job: RunningJob, should_continue: ShouldContinue) -> None:
     """Run a job in this thread, or in a process of its own if its kind asks for that."""
-    (run_apart if job.kind.runs_apart else run_job)(job, goes_on)
+    (run_in_subprocess if job.kind.runs_in_subprocess else run_job)(job, should_continue)

@@ -88,7 +88,7 @@ def _process_number(folder: Path, most: int) -> int | None:
     return None
 
 
-def unpin(pid: int) -> None:
+def unpin_process(pid: int) -> None:
     """Let a child process that has just begun run on any core that this process might use at its start."""
     if _allowed:
         with suppress(OSError):  # it has ended already

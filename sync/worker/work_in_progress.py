@@ -14,20 +14,20 @@ class WorkInProgress:
         self._change = threading.Condition()
         self._is_wanted = threading.Event()
 
-    def goes_on(self) -> bool:
+    def should_continue(self) -> bool:
         """Return whether something more may begin: the next of a subject, or the next part of long work."""
         return not self.stopping.is_set()
 
-    def look_soon(self) -> None:
+    def request_look(self) -> None:
         """Let `wait` return."""
         self._is_wanted.set()
 
     def wait(self, seconds: float) -> None:
-        """Return once `look_soon` was called, or after so many seconds."""
+        """Return once `request_look` was called, or after so many seconds."""
         self._is_wanted.wait(seconds)
         self._is_wanted.clear()
 
-    def begin(self) -> bool:
+    def begin_work(self) -> bool:
         """Count one more; False, and nothing is counted, once the worker is stopping."""
         with self._change:
             if self.stopping.is_set():
@@ -35,21 +35,21 @@ class WorkInProgress:
             self._running += 1
         return True
 
-    def end(self) -> None:
+    def end_work(self) -> None:
         """Count one less."""
         with self._change:
             self._running -= 1
             self._change.notify_all()
 
     @contextmanager
-    def counted(self) -> Iterator[bool]:
+    def track_work(self) -> Iterator[bool]:
         """Count what runs inside. Gives False, and counts nothing, once the worker is stopping."""
-        has_begun = self.begin()
+        has_begun = self.begin_work()
         try:
             yield has_begun
         finally:
             if has_begun:
-                self.end()
+                self.end_work()
 
     def stop(self, seconds: float) -> int:
         """Let nothing more begin and wait, at most `seconds`, for what runs. Returns how many had not ended by then."""

@@ -14,13 +14,13 @@ from django.db import DatabaseError
 
 from database.connection import release_connection, thread_connection
 from sync.execution.executor import run_with_followers
-from sync.execution.periodic import Work, begin_due, run_begun
-from sync.execution.wakeups import Listener
+from sync.execution.periodic import ScheduledWork, begin_due_work, run_begun_work
+from sync.execution.wakeups import WakeupListener
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.worker.crash_isolation import run_suspects
-from sync.worker.dispatcher import Dispatcher, PollTimes
+from sync.worker.dispatcher import DeliveryDispatcher, PollTimes
 from sync.worker.job_runner import JobRunner
-from sync.worker.schedule import LONG, PERIODIC
+from sync.worker.schedule import LONG_PERIODIC, PERIODIC
 from sync.worker.work_in_progress import WorkInProgress
 
 logger = logging.getLogger("hub.worker")
@@ -31,8 +31,8 @@ _SQLITE_BUSY_SECONDS, _SQLITE_QUIET_SECONDS = 0.1, 0.2
 
 
 class Worker:
-    """Runs from `start` to `drain`. `poll_seconds`: so often it looks by itself, for lost wake-ups, dead processes;
-    `look_seconds`: for other work. `is_notified`: of deliveries, by the database; else by `look_soon`, if at all.
+    """Runs from `start` to `drain_worker`. `poll_seconds`: so often it looks by itself, for lost wake-ups, dead processes;
+    `look_seconds`: for other work. `is_notified`: of deliveries, by the database; else by `request_look`, if at all.
     """
 
     def __init__(
@@ -45,66 +45,66 @@ class Worker:
     ) -> None:
         self._poll_seconds, self._look_seconds = poll_seconds, look_seconds
         self.progress = WorkInProgress()
-        self._wait = _waiting(self.progress) if is_notified else self.progress.wait
+        self._wait = _wait_for_wakeup(self.progress) if is_notified else self.progress.wait
         times = _poll_times(poll_seconds) if is_notified else PollTimes(*[poll_seconds] * 3)
-        self._dispatcher = Dispatcher(threads, times, self.progress)
-        self.jobs = JobRunner(self.progress.goes_on, self.progress.counted)
+        self._dispatcher = DeliveryDispatcher(threads, times, self.progress)
+        self.jobs = JobRunner(self.progress.should_continue, self.progress.track_work)
         self._long_running: set[str] = set()
 
     def start(self) -> None:
         """Start all threads. Daemons all: at the end of a drain that took too long, the process leaves them behind and
         their leases end.
         """
-        self._dispatcher.start(_begin)
-        _begin("dispatcher", partial(self._keep_looking, self._dispatcher.dispatch_due, self._wait))
-        self._watch("suspects", self._isolate, self._poll_seconds)
-        self._watch("clock", self._run_periodic, self._look_seconds)
-        _begin("sealer", partial(self._keep_looking, self._seal, self.progress.stopping.wait, 1.0))
-        self._watch("jobs", self.jobs.start_due, self._look_seconds)
+        self._dispatcher.start(_start_thread)
+        _start_thread("dispatcher", partial(self._repeat, self._dispatcher.dispatch_due, self._wait))
+        self._start_periodic_thread("suspects", self._run_suspects, self._poll_seconds)
+        self._start_periodic_thread("clock", self._run_periodic, self._look_seconds)
+        _start_thread("sealer", partial(self._repeat, self._seal_audit_log, self.progress.stopping.wait, 1.0))
+        self._start_periodic_thread("jobs", self.jobs.start_due_kinds, self._look_seconds)
 
-    def look_soon(self) -> None:
+    def request_look(self) -> None:
         """Look for what is due now, whenever the next look was to be; only for a worker that is not notified."""
-        self.progress.look_soon()
+        self.progress.request_look()
 
     def deliver(self, delivery_id: int) -> None:
         """Run a delivery in the calling thread, in place of a delivery thread; nothing once the worker is stopping."""
-        with self._dispatcher.reserved_thread(), self.progress.counted() as may_begin:
+        with self._dispatcher.reserved_thread(), self.progress.track_work() as may_begin:
             if may_begin:
-                run_with_followers(delivery_id, self.progress.goes_on)
+                run_with_followers(delivery_id, self.progress.should_continue)
 
     def drain(self, seconds: float) -> int:
         """Take nothing more and wait, at most `seconds`, for what runs. Returns how many had not ended by then."""
         return self.progress.stop(seconds)
 
-    def _isolate(self) -> None:
-        with self.progress.counted() as may_begin:
+    def _run_suspects(self) -> None:
+        with self.progress.track_work() as may_begin:
             if may_begin:
-                run_suspects(self.progress.goes_on)
+                run_suspects(self.progress.should_continue)
 
-    def _seal(self) -> float:
+    def _seal_audit_log(self) -> float:
         """Seal the audit log; less often while nothing happens, since each look is a transaction."""
         return self._look_seconds * (1.0 if seal_audit() else 2.0) * random.uniform(0.75, 1.25)  # noqa: S311
 
     def _run_periodic(self) -> None:
         """Run what is due, and each long work on a thread of its own: an erasure waits for no verification."""
-        long = tuple(work for work in LONG if work.name not in self._long_running)
-        for work in begin_due((*long, *PERIODIC)):
+        long = tuple(work for work in LONG_PERIODIC if work.name not in self._long_running)
+        for work in begin_due_work((*long, *PERIODIC)):
             if work in long:
                 self._long_running.add(work.name)
-                _begin(f"long-{work.name}", partial(self._run_long, work))
+                _start_thread(f"long-{work.name}", partial(self._run_long, work))
             else:
-                run_begun(work)
+                run_begun_work(work)
 
-    def _run_long(self, work: Work) -> None:
+    def _run_long(self, work: ScheduledWork) -> None:
         try:
-            run_begun(work)
+            run_begun_work(work)
         except DatabaseError as error:
             logger.warning("the end of %s could not be noted (%s)", work.name, type(error).__name__)
         finally:
             self._long_running.discard(work.name)
             release_connection()
 
-    def _watch(self, name: str, look: Callable[[], object], seconds: float) -> None:
+    def _start_periodic_thread(self, name: str, look: Callable[[], object], seconds: float) -> None:
         """Begin a thread that looks every so many seconds, never in step with other workers."""
 
         def look_and_rest() -> float:
@@ -112,18 +112,16 @@ class Worker:
             return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - spreads, hides nothing
 
         first = seconds * random.uniform(0.5, 1.0)  # noqa: S311
-        _begin(name, partial(self._keep_looking, look_and_rest, self.progress.stopping.wait, first))
+        _start_thread(name, partial(self._repeat, look_and_rest, self.progress.stopping.wait, first))
 
-    def _keep_looking(
-        self, look: Callable[[], float], wait: Callable[[float], object], pause: float = 0.0
-    ) -> None:
+    def _repeat(self, look: Callable[[], float], wait: Callable[[float], object], pause: float = 0.0) -> None:
         """Look again and again, after as many seconds as each look says. A database that is away is waited for."""
         is_away = False
-        while self.progress.goes_on():
+        while self.progress.should_continue():
             if pause:
                 wait(pause)
             try:
-                pause = look() if self.progress.goes_on() else 0.0
+                pause = look() if self.progress.should_continue() else 0.0
                 is_away = False
             except DatabaseError as error:
                 if not is_away:
@@ -136,10 +134,10 @@ class Worker:
                 release_connection()
 
 
-def _waiting(progress: WorkInProgress) -> Callable[[float], object]:
+def _wait_for_wakeup(progress: WorkInProgress) -> Callable[[float], object]:
     """What waits for a wake-up, or for so many seconds."""
     is_postgresql = thread_connection().vendor == "postgresql"
-    return Listener(progress.stopping.wait).wait if is_postgresql else progress.stopping.wait
+    return WakeupListener(progress.stopping.wait).wait if is_postgresql else progress.stopping.wait
 
 
 def _poll_times(seconds: float) -> PollTimes:
@@ -148,7 +146,7 @@ def _poll_times(seconds: float) -> PollTimes:
     return PollTimes(min(_SQLITE_BUSY_SECONDS, seconds), min(_SQLITE_QUIET_SECONDS, seconds), seconds)
 
 
-def _begin(name: str, target: Callable[[], None]) -> threading.Thread:
+def _start_thread(name: str, target: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=target, name=name, daemon=True)
     thread.start()
     return thread

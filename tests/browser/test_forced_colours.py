@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sync.models import Connection, FailureGroup
-from sync.operations.failure_groups import keep_failure_groups
+from sync.operations.failure_groups import refresh_failure_groups
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
 from tests.support.builders.bulk_replays import failed, tell
@@ -50,7 +50,7 @@ def options() -> dict[str, Any]:
 def browser_of_support(log_in: LogIn, hub: Hub) -> Browser:
     failed(hub, ANNA)
     tell(hub, ANNA)
-    keep_failure_groups()
+    refresh_failure_groups()
     return log_in("support")
 
 

@@ -3,7 +3,7 @@
 import json
 
 from sync.models import Mapping, Replay, ReplayState
-from sync.operations.failure_groups import keep_failure_groups
+from sync.operations.failure_groups import refresh_failure_groups
 from tests.browser.conftest import LogIn
 from tests.browser.stage.profile_page import TAKEN, save_email
 from tests.support.builders.bulk_replays import failed_people, work
@@ -38,7 +38,7 @@ def test_a_failed_save_is_understood_previewed_replayed_and_ends_well(log_in: Lo
 def test_a_group_of_failures_is_replayed_with_one_refusal_inside(log_in: LogIn, hub: Hub) -> None:
     failed_people(hub, 7)
     hub.change_email(TAKEN, "PERSON3")
-    keep_failure_groups()
+    refresh_failure_groups()
     browser = log_in("support")
     browser.open("/admin/sync/failuregroup/")
     browser.press("#content table a:has-text('refused the change')")
@@ -54,7 +54,7 @@ def test_a_group_of_failures_is_replayed_with_one_refusal_inside(log_in: LogIn, 
     browser.find("text=Finished").wait_for()
     assert "6 succeeded" in browser.text
     assert "1 failed again" in browser.text
-    keep_failure_groups()
+    refresh_failure_groups()
     browser.open("/admin/sync/failuregroup/")
     browser.press("#content table a:has-text('refused the change')")
     assert "1 delivery failed" in browser.text
@@ -65,7 +65,7 @@ def test_a_mapping_is_changed_after_a_back_test_told_what_differs(log_in: LogIn,
     hub.change_email("anna.new@example.com")
     hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
     mapping = Mapping.objects.get(name="Person to customer")
-    declaration = json.loads(json.dumps(mapping.current().declaration))
+    declaration = json.loads(json.dumps(mapping.current_version().declaration))
     declaration["fields"]["first_name"]["apply"] = ["trim", "upper"]
     browser = log_in("administrator")
     browser.open("/admin/sync/mapping/")
@@ -79,11 +79,11 @@ def test_a_mapping_is_changed_after_a_back_test_told_what_differs(log_in: LogIn,
     assert "1 of 1 tested events come out differently" in browser.text
     assert "first_name" in browser.text
     assert len(hub.writes()) == writes, "a back-test sends nothing"
-    assert mapping.current().number == 1, "and puts nothing in force"
+    assert mapping.current_version().number == 1, "and puts nothing in force"
     browser.press(".tools .primary")
     browser.find("#id_reason").fill("The shop prints labels")
     browser.press(".actions .primary")
-    assert mapping.current().number == 2
+    assert mapping.current_version().number == 2
     hub.change_email("anna.later@example.com")
     hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
     assert hub.customer()["first_name"] == "ANNA"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sync.models import Pace, Replay, ReplayState
+from sync.models import Replay, ReplayPace, ReplayState
 from sync.replays import batches
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
@@ -14,7 +14,7 @@ from webhooks.models import Event
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "PER_MINUTE", dict.fromkeys(Pace, 60_000))
+    monkeypatch.setattr(batches, "PER_MINUTE", dict.fromkeys(ReplayPace, 60_000))
 
 
 def test_a_failed_save_is_previewed_and_replayed(log_in: LogIn, hub: Hub) -> None:

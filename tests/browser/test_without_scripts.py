@@ -15,13 +15,13 @@ from sync.models import (
     Erasure,
     FailureGroup,
     Mapping,
-    Pace,
     Replay,
+    ReplayPace,
     ReplayState,
     Route,
     Snooze,
 )
-from sync.operations.failure_groups import keep_failure_groups
+from sync.operations.failure_groups import refresh_failure_groups
 from sync.replays import batches
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
@@ -106,7 +106,7 @@ def test_contents_are_revealed_and_the_event_replayed(log_in: LogIn, hub: Hub) -
 def test_ticked_events_are_frozen_sent_paused_continued_and_stopped(
     log_in: LogIn, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "PER_MINUTE", dict.fromkeys(Pace, 0.001))
+    monkeypatch.setattr(batches, "PER_MINUTE", dict.fromkeys(ReplayPace, 0.001))
     failed_people(hub, 3)
     browser = log_in("support")
     browser.open(f"{EVENTS}?state=dead")
@@ -141,7 +141,7 @@ def test_an_event_is_closed_by_hand(log_in: LogIn, hub: Hub) -> None:
 
 def test_a_group_of_failures_is_noted_looked_after_and_resolved(log_in: LogIn, hub: Hub) -> None:
     refused_event(hub)
-    keep_failure_groups()
+    refresh_failure_groups()
     group = FailureGroup.objects.get()
     browser = log_in("support")
     browser.open(f"/admin/sync/failuregroup/{group.pk}/change/")
@@ -225,7 +225,7 @@ def test_held_deliveries_are_approved(log_in: LogIn, hub: Hub) -> None:
 def test_a_mapping_is_drafted_tried_back_tested_activated_and_renamed(log_in: LogIn, hub: Hub) -> None:
     tell(hub, ANNA)
     mapping = Mapping.objects.get(name="Person to customer")
-    declaration = json.loads(json.dumps(mapping.current().declaration))
+    declaration = json.loads(json.dumps(mapping.current_version().declaration))
     declaration["fields"]["first_name"]["apply"] = ["trim", "upper"]
     browser = log_in("administrator")
     browser.open(f"/admin/sync/mapping/{mapping.pk}/edit/")
@@ -238,7 +238,7 @@ def test_a_mapping_is_drafted_tried_back_tested_activated_and_renamed(log_in: Lo
     assert "1 of 1 tested event" in browser.text
     browser.press(".tools .primary")
     send(browser, reason=WHY)
-    assert mapping.current().number == 2
+    assert mapping.current_version().number == 2
     browser.open(f"/admin/sync/mapping/{mapping.pk}/change/")
     send(browser, "section[aria-labelledby=name] form", name="Person to buyer", reason=WHY)
     mapping.refresh_from_db()

@@ -11,7 +11,7 @@ from django.db.models import F
 
 import sync.attempts.attempt_record
 import sync.attempts.call_log
-import sync.attempts.run
+import sync.attempts.delivery_run
 import sync.attempts.settle
 import sync.deliveries.claims
 import sync.deliveries.expired_leases
@@ -19,13 +19,13 @@ import sync.deliveries.ordering
 import sync.deliveries.record_links
 import sync.limits.concurrency_slots
 from database.statement import Statement
-from sync.attempts.run import deliver
-from sync.deliveries.due import find_due, suspects
-from sync.deliveries.record_links import is_linked_to_another
-from sync.execution.executor import run_due
+from sync.attempts.delivery_run import run_delivery
+from sync.deliveries.due_deliveries import find_due_ids, find_suspects
+from sync.deliveries.record_links import is_linked_to_other_entity
+from sync.execution.executor import run_due_deliveries
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Connection, Delivery
-from sync.worker.schedule import LONG, PERIODIC
+from sync.worker.schedule import LONG_PERIODIC, PERIODIC
 from tests.support.database.query_plans import Seen, pretend_that_tables_are_large, seeing, unserved
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.jobs import run_jobs
@@ -33,7 +33,7 @@ from webhooks.models import lock_or_create_keys
 
 MODULES = (
     sync.deliveries.claims,
-    sync.attempts.run,
+    sync.attempts.delivery_run,
     sync.attempts.attempt_record,
     sync.deliveries.expired_leases,
     sync.deliveries.record_links,
@@ -57,28 +57,28 @@ def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[Seen]
     search found.
     """
     Connection.objects.update(concurrency=4)
-    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     with seeing() as statements:
         for number, (body, lease) in enumerate(((EXAMPLE, 40.0), (ACK, 12.0))):
             settings.LEASE_SECONDS = lease
             hub.change_email(f"anna.plan{number}@example.com")
             assert hub.post_signed(body).status_code in (200, 202)
             hub.wait_until_quiet()
-            run_due()
+            run_due_deliveries()
         hub.shop.faults.add("error", status=503, times=1)
         assert hub.post_signed(ACK).status_code == 202
-        run_due()
+        run_due_deliveries()
     failed = Delivery.objects.filter(state="retrying")
     assert failed.update(due_at=F("opened_at")) == 1
     with seeing() as again:
-        run_due()
-        find_due()
-        find_due(limit=0)
-        suspects(10)
+        run_due_deliveries()
+        find_due_ids()
+        find_due_ids(limit=0)
+        find_suspects(10)
     settled = Delivery.objects.latest("pk")
     with seeing() as more:
-        deliver(settled.pk)
-        is_linked_to_another(settled, "1")
+        run_delivery(settled.pk)
+        is_linked_to_other_entity(settled, "1")
     return [*statements, *again, *more]
 
 
@@ -166,7 +166,7 @@ def test_what_workers_ask_again_and_again_is_found_by_an_index(
     assert hub.post(EXAMPLE).status_code == 200
     hub.wait_until_quiet()
     with seeing() as statements:
-        for work in (*PERIODIC, *LONG):
+        for work in (*PERIODIC, *LONG_PERIODIC):
             if work.name != "audit":  # once a night: everything
                 work.run()
         seal_audit()

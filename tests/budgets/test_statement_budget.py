@@ -11,7 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from database import statement
-from sync.execution.executor import run_due
+from sync.execution.executor import run_due_deliveries
 from tests.support.database.write_batches import parts_of
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.simultaneous_webhooks import Together
@@ -143,30 +143,30 @@ def test_a_webhook_whose_source_waits_for_the_result(hub: Hub, watched: Watched)
 
 
 def test_a_webhook_of_somebody_new(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     assert hub.post_signed(ACK.replace(b"1234", b"9876")).status_code == 202
     assert watched.statements == [*KEY, "INSERT webhooks_subjectkey", *RECEIVED, *LOGGED]
     assert watched.commits == 1
-    run_due()
+    run_due_deliveries()
 
 
 def test_a_webhook_that_is_acknowledged(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     hub.change_email("anna.budget@example.com")
     assert hub.post_signed(ACK).status_code == 202
     assert watched.statements == [*KEY, *KEY, *RECEIVED, *LOGGED]
     assert watched.commits == 1
     assert watched.trips == trips("ack", watched)
-    run_due()
+    run_due_deliveries()
 
 
 def test_a_delivery_that_a_worker_makes(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     hub.change_email("anna.budget@example.com")
     assert hub.post_signed(ACK).status_code == 202
     watched.statements.clear()
     watched.commits = watched.trips = 0
-    assert run_due() == 1
+    assert run_due_deliveries() == 1
     sweep = ["SELECT sync_delivery", "SELECT sync_delivery"]  # leases that ended, and what is due
     assert watched.statements == [*sweep, *LOADED, *CLAIMED, *DELIVERED]
     assert watched.commits == 3

@@ -14,7 +14,7 @@ django.setup()
 from django.core.management import call_command  # noqa: E402
 
 from exports.bundle import builder  # noqa: E402
-from sync.jobs.run import run_next_jobs  # noqa: E402
+from sync.jobs.job_execution import run_next_jobs  # noqa: E402
 from sync.management.commands import run_job  # noqa: E402
 from sync.worker import job_process  # noqa: E402
 

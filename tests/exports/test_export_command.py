@@ -14,7 +14,7 @@ from exports.bundle import event_selection
 from exports.jobs.lifecycle import EXPORT_JOB
 from exports.management.commands import export_events
 from exports.models import Export, ExportState
-from sync.jobs.claims import claim
+from sync.jobs.claims import claim_job_of
 from sync.management.commands import run_job
 from tests.support.builders.exports import checked, happened, history, kept, lines, requested, unpacked
 from tests.support.people import entries
@@ -23,7 +23,7 @@ from tests.support.people import entries
 @pytest.fixture(autouse=True)
 def is_one_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process of the tests has more to do."""
-    monkeypatch.setattr(export_events, "stand_back", lambda: None)
+    monkeypatch.setattr(export_events, "lower_priority", lambda: None)
 
 
 def export(*words: Any) -> tuple[str, str]:
@@ -72,7 +72,7 @@ def test_a_copy_that_fails_at_the_end_says_where_the_archive_lies(database: None
         folder.rmdir()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export_events, "stand_back", lose_the_folder)
+        patch.setattr(export_events, "lower_priority", lose_the_folder)
         with pytest.raises(CommandError) as told:
             export("--output", folder / "copy.zip")
     assert str(Export.objects.get().archive) in str(told.value)
@@ -109,7 +109,7 @@ def test_both_commands_rest_where_cores_are_short(
         export()
     else:
         monkeypatch.setattr(run_job, "freeze_loaded_objects", lambda: None)
-        claimed = claim(EXPORT_JOB, requested().pk)
+        claimed = claim_job_of(EXPORT_JOB, requested().pk)
         assert claimed is not None
         call_command("run_job", claimed.job_id, claimed.token)
     assert Export.objects.get().state == ExportState.DONE

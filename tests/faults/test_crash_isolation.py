@@ -13,8 +13,8 @@ import pytest
 from django.db.models import QuerySet
 
 from audit.models import Entry
-from sync.deliveries.predicates import SUSPECT
-from sync.models import OPEN_STATES, Delivery, Outcome
+from sync.deliveries.predicates import SUSPECT_DEATHS
+from sync.models import OPEN_STATES, AttemptOutcome, Delivery
 from tests.faults.variants.process_variants import POISON, environment
 from tests.support.hub import Hub
 from tests.support.processes.hub_processes import ROOT
@@ -114,9 +114,9 @@ def test_what_kills_its_process_is_dead_by_its_third_death_and_the_innocent_all_
     assert (dead.code, dead.deaths, dead.due_at) == ("crashes-hub", 3, None)
     attempts = dead.attempts.order_by("number").values_list("outcome", "code", "is_alone")
     assert list(attempts) == [
-        (Outcome.UNKNOWN, "interrupted", False),
-        (Outcome.UNKNOWN, "interrupted", False),
-        (Outcome.UNKNOWN, "crashes-hub", True),
+        (AttemptOutcome.UNKNOWN, "interrupted", False),
+        (AttemptOutcome.UNKNOWN, "interrupted", False),
+        (AttemptOutcome.UNKNOWN, "crashes-hub", True),
     ]
     assert Event.objects.get(entity_id=POISON).state == State.DEAD
     assert Entry.objects.filter(stream=dead.stream, action="attempt.unknown").count() == 3
@@ -135,7 +135,7 @@ def test_a_hub_that_holds_no_death_against_anybody_is_caught(hub: Hub, tmp_path:
 def test_a_process_that_starts_slowly_is_not_blamed_for_it(hub: Hub, tmp_path: Path, settings: Any) -> None:
     settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
     tell(hub, "INNOCENT1")
-    Delivery.objects.update(deaths=SUSPECT)
+    Delivery.objects.update(deaths=SUSPECT_DEATHS)
     (tmp_path / "sitecustomize.py").write_text(
         "import sys, time\ntime.sleep(5 * ('deliver_alone' in sys.orig_argv))\n"
     )

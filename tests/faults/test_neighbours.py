@@ -185,7 +185,7 @@ def test_one_entity_that_hangs_among_others_opens_no_breaker(hanging: Hub) -> No
 
 
 def test_a_breaker_that_forgets_successes_is_caught(hanging: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breaker_feedback, "note_success", lambda _: None)
+    monkeypatch.setattr(breaker_feedback, "record_success", lambda _: None)
     with pytest.raises(AssertionError):
         hang_among_others(hanging, FAILURES + 2)
     assert Breaker.objects.filter(open_until__isnull=False).exists()

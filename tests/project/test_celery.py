@@ -24,10 +24,10 @@ execute_from_command_line(["manage.py", "check"])
 SENDING = """
 import django, time
 django.setup()
-from sync.execution.executor import defer
+from sync.execution.executor import defer_to_workers
 began = time.perf_counter()
 for number in range(200):
-    defer([number])
+    defer_to_workers([number])
 print(time.perf_counter() - began)
 """
 DJANGO = {"DJANGO_SETTINGS_MODULE": "integration_hub.settings"}

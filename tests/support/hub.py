@@ -40,8 +40,8 @@ def signed(body: bytes, webhook_id: str, at: float | None = None) -> dict[str, s
 def wait_until_quiet(seconds: float = 10.0) -> None:
     """Until this process's threads have nothing to do: what comes after an answer too, which takes what is due."""
     until = time.monotonic() + seconds
-    executor = execution_executor._current()
-    while executor.taken:
+    executor = execution_executor._process_executor()
+    while executor.used_slots:
         assert time.monotonic() < until, "deliveries did not end"
         time.sleep(0.005)
 

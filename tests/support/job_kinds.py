@@ -7,9 +7,9 @@ import pytest
 from django.db import transaction
 
 from sync.jobs import kinds
-from sync.jobs.claims import claim_next
-from sync.jobs.running_job import GoesOn, Kind, RunningJob
-from sync.jobs.submission import submit
+from sync.jobs.claims import claim_next_job
+from sync.jobs.running_job import JobKind, RunningJob, ShouldContinue
+from sync.jobs.submission import submit_job
 from sync.models import Job, JobState
 from tests.support.builders.history import a_source
 from webhooks.models import Source
@@ -20,11 +20,11 @@ class Recorder:
 
     def __init__(self) -> None:
         self.runs: list[int] = []
-        self.does: Callable[[RunningJob, GoesOn], None] = lambda job, _: job.finish()
+        self.does: Callable[[RunningJob, ShouldContinue], None] = lambda job, _: job.finish()
         self.at_once: int | None = None
         self.tidied = 0
 
-    def run(self, job: RunningJob, goes_on: GoesOn) -> None:
+    def run(self, job: RunningJob, goes_on: ShouldContinue) -> None:
         self.runs.append(job.subject)
         self.does(job, goes_on)
 
@@ -39,14 +39,14 @@ def follow(subject: int, state: JobState, failure: str) -> None:
     Source.objects.filter(pk=subject).update(pause_reason=f"{state} {failure}".strip())
 
 
-COUNTING = Kind(
+COUNTING = JobKind(
     "counting",
     lambda job, goes_on: RECORDER.run(job, goes_on),
     follow,
     lambda: RECORDER.at_once,
     tidy_up=lambda: RECORDER.tidy_up(),
 )
-OTHER = Kind("other", lambda job, _: job.finish())
+OTHER = JobKind("other", lambda job, _: job.finish())
 
 
 @pytest.fixture
@@ -62,13 +62,13 @@ def recorder(database: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> 
 def submitted(slug: str = "first", kind: str = "counting") -> int:
     """A source whose job waits; its key."""
     source = a_source(slug)
-    submit(kind, source.pk)
+    submit_job(kind, source.pk)
     return int(source.pk)
 
 
-def claimed(kind: Kind = COUNTING) -> RunningJob:
+def claimed(kind: JobKind = COUNTING) -> RunningJob:
     """The next job, which somebody runs now."""
-    job = claim_next(kind)
+    job = claim_next_job(kind)
     assert job is not None
     return job
 
@@ -77,7 +77,7 @@ def write_to_row(job: RunningJob, name: str) -> None:
     """As a kind writes to its row: in a transaction, as long as the job is its own."""
     with transaction.atomic():
         Source.objects.filter(pk=job.subject).update(name=name)
-        job.renew()
+        job.renew_lease()
 
 
 def said_of(subject: int) -> str:

@@ -6,4 +6,4 @@ A process of which workers take over has `WITH_WORKERS` of `tests.support.proces
 from integration_hub.settings import *  # noqa: F403
 
 LEFT_TO_WORKERS = WAKE_WORKERS  # noqa: F405
-WAKE_WORKERS = "sync.execution.executor.wake"
+WAKE_WORKERS = "sync.execution.executor.run_in_this_process"

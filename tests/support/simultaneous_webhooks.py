@@ -29,7 +29,7 @@ class Together:
         self._holds = False
         self.group: GroupCommit[Any] = GroupCommit(self._run)
         monkeypatch.setattr(store, "_group_commit", self.group)
-        monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
+        monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
 
     def _run(self, news: Sequence[Any]) -> None:
         self.sizes.append(len(news))

@@ -31,9 +31,9 @@ from console.ui.charts import join_sparkline
 from console.ui.formatting import short_duration
 from sync.connectors.presets import PRESETS, load_preset
 from sync.connectors.registry import CONNECTOR_SIDES
-from sync.limits.breaker_status import measured
+from sync.limits.breaker_status import with_load
 from sync.limits.circuit_breaker import end_pause_now
-from sync.models import Connection, Side
+from sync.models import Connection, ConnectionSide
 from sync.monitoring.connection_health import Health
 from sync.operations.connection_tests import AlreadyTesting
 
@@ -84,7 +84,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
-        return measured(super().get_queryset(request))
+        return with_load(super().get_queryset(request))
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         may = request.user.has_perm("sync.view_breaker")
@@ -186,7 +186,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
             return initial
         chosen = load_preset(name)
         is_identity = CONNECTOR_SIDES[chosen["connector"]] == "identity"
-        side = Side.IDENTITY if is_identity else Side.COMMERCIAL
+        side = ConnectionSide.IDENTITY if is_identity else ConnectionSide.TARGET
         return initial | {field: chosen[field] for field in _PRESET_FIELDS} | {"side": side}
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

@@ -16,11 +16,11 @@ from console.ui.formatting import short_duration
 from console.ui.outcome_texts import render_pill
 from database.clock import database_now
 from database.statement import Statement
-from sync.deliveries.predicates import waits
+from sync.deliveries.predicates import is_waiting
 from sync.limits.breaker_status import breaker_of
-from sync.limits.circuit_breaker import ENOUGH
+from sync.limits.circuit_breaker import SUCCESSES_TO_CLOSE
 from sync.models import CallCount, Connection
-from sync.models.counts import HOUR, hour_of
+from sync.models.counts import HOUR, start_of_hour
 from sync.monitoring.connection_health import ConnectionFigures, Health, health_of, is_slow
 from sync.statistics.latency_histogram import added, quantile
 
@@ -79,7 +79,7 @@ def load_statuses(connections: Iterable[Any]) -> list[ConnectionStatus]:
     if not rows:
         return []
     now = rows[0].clock
-    since = hour_of(now) - SHOWN_PERIOD
+    since = start_of_hour(now) - SHOWN_PERIOD
     counted: dict[int, list[CallCount]] = {connection.pk: [] for connection in rows}
     for count in CallCount.objects.filter(connection__in=list(counted), hour__gt=since).order_by("hour"):
         counted[count.connection_id].append(count)
@@ -87,7 +87,7 @@ def load_statuses(connections: Iterable[Any]) -> list[ConnectionStatus]:
 
 
 def _build_status(connection: Connection, hours: Sequence[CallCount], now: datetime) -> ConnectionStatus:
-    since = hour_of(now)
+    since = start_of_hour(now)
     if sum(hour.number for hour in hours if hour.hour >= since) < MIN_REQUESTS:
         since -= HOUR
     recent = [hour for hour in hours if hour.hour >= since]
@@ -103,7 +103,7 @@ def _build_status(connection: Connection, hours: Sequence[CallCount], now: datet
         usual_p95=usual[0] if usual else None,
         paused_until=breaker.open_until if breaker else None,
         successes=breaker.successes if breaker else 0,
-        enough=ENOUGH,
+        enough=SUCCESSES_TO_CLOSE,
     )
     if health_of(figures) is Health.SLOW:
         figures = replace(figures, slow_since=_slow_since(hours, figures.usual_p95))
@@ -123,7 +123,7 @@ def _slow_since(hours: Iterable[CallCount], usual: float | None) -> datetime | N
 
 def _hourly_p95_points(hours: Iterable[CallCount], now: datetime) -> str:
     p95 = {hour.hour: quantile(hour.durations, 0.95) for hour in hours}
-    first = hour_of(now) - SHOWN_PERIOD + HOUR
+    first = start_of_hour(now) - SHOWN_PERIOD + HOUR
     return polyline_points([p95.get(first + HOUR * step) for step in range(int(SHOWN_PERIOD / HOUR))])
 
 
@@ -132,7 +132,7 @@ MAX_WAITING = 10_000
 # Reads the partial index of waiting deliveries; the limit bounds the cost during an outage.
 _COUNT_WAITING = Statement(
     f"""SELECT identity_id, commercial_id, COUNT(*) FROM (SELECT identity_id, commercial_id FROM sync_delivery
-    WHERE {waits()} ORDER BY due_at, id LIMIT %s) w GROUP BY identity_id, commercial_id"""  # noqa: S608
+    WHERE {is_waiting()} ORDER BY due_at, id LIMIT %s) w GROUP BY identity_id, commercial_id"""  # noqa: S608
 )
 
 

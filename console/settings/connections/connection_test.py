@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from console.base.audit_trail import record_action
 from console.settings.connections.connection_test_words import StepRow, build_step_row
 from sync.models import Connection, ConnectionTest
-from sync.operations.connection_tests import keep_steps, kept_steps, try_connection
+from sync.operations.connection_tests import load_steps, run_connection_test, store_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ def run_connection_test(request: HttpRequest, connection: Connection) -> bool:
     """Test the connection and record the result. Returns True if all steps passed. Raises AlreadyTesting if a test is
     running.
     """
-    steps = try_connection(connection)
+    steps = run_connection_test(connection)
     with transaction.atomic():
-        is_good = keep_steps(connection, steps)
+        is_good = store_steps(connection, steps)
         details = {"is_good": is_good, "steps": {step.name: step.code for step in steps}}
         record_action(request, f"setting:connection:{connection.pk}", "connection.tested", details)
     return is_good
@@ -39,5 +39,5 @@ def load_last_test(connection: Connection, now: datetime) -> LastConnectionTest 
     last_test: Any = ConnectionTest.objects.filter(pk=connection.pk).first()
     if last_test is None or not last_test.steps:
         return None
-    lines = tuple(build_step_row(step, connection.name, now) for step in kept_steps(last_test))
+    lines = tuple(build_step_row(step, connection.name, now) for step in load_steps(last_test))
     return LastConnectionTest(last_test.ended_at, last_test.is_good and last_test.ended_at is not None, lines)

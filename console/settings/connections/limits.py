@@ -10,19 +10,19 @@ from django.utils.translation import ngettext
 
 from console.ui.formatting import render_time, time_until
 from console.ui.outcome_texts import describe_code
-from sync.limits.breaker_status import Passing, breaker_of, spared
-from sync.limits.circuit_breaker import ENOUGH
+from sync.limits.breaker_status import BreakerMode, breaker_of, breaker_status
+from sync.limits.circuit_breaker import SUCCESSES_TO_CLOSE
 from sync.models import Breaker, Connection
 
 
 def breaker_sentence(connection: Connection, clock: datetime) -> str | SafeString:
     """Describe the breaker: `working`, `paused until …, after 5 failures: …`, or `trying again: 3 of 8 successes`."""
-    breaker, now = breaker_of(connection), spared(connection, clock)
+    breaker, now = breaker_of(connection), breaker_status(connection, clock)
     if breaker is None or now.until is None:
         return _working_text(breaker, connection)
-    if now.passing is Passing.PROBES:
+    if now.mode is BreakerMode.PROBES:
         text = _("trying again: %(successes)d of %(enough)d successes")
-        return text % {"successes": breaker.successes, "enough": ENOUGH}
+        return text % {"successes": breaker.successes, "enough": SUCCESSES_TO_CLOSE}
     title = describe_code(breaker.code, connection.name).title
     when = (
         render_time(now.until),
@@ -49,7 +49,7 @@ def _count_failures_text(number: int) -> str:
 
 def concurrency_text(connection: Any) -> str:
     """Say how many deliveries run now and how many may. The connection has `running` and `clock`."""
-    limit = spared(connection, connection.clock).limit(connection.concurrency)
+    limit = breaker_status(connection, connection.clock).delivery_limit(connection.concurrency)
     if limit == 0:
         text = _("%(running)s running now; no more while it is paused")
     elif limit is None:

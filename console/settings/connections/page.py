@@ -26,8 +26,8 @@ from console.settings.connections.token_expiry import find_token_expiry
 from console.ui.charts import join_sparkline
 from console.ui.formatting import long_duration, percent_text, render_age, render_time, short_duration
 from console.ui.outcome_texts import describe_code
-from sync.limits.breaker_status import Passing, breaker_of, spared
-from sync.limits.circuit_breaker import ENOUGH
+from sync.limits.breaker_status import BreakerMode, breaker_of, breaker_status
+from sync.limits.circuit_breaker import SUCCESSES_TO_CLOSE
 from sync.models import Breaker, Connection
 from sync.monitoring.connection_health import ConnectionFigures
 from webhooks.models import State
@@ -49,7 +49,7 @@ def page_context(request: HttpRequest, connection: Any, *, may_change: bool) -> 
     """Return the context of the page's template. The connection has `clock` and `running`. Three queries."""
     now = connection.clock
     attach_status([connection])
-    is_paused = connection.is_enabled and spared(connection, now).passing is Passing.NOTHING
+    is_paused = connection.is_enabled and breaker_status(connection, now).mode is BreakerMode.NOTHING
     return {
         "shown": connection.shown,
         "facts": _list_facts(connection, now),
@@ -102,13 +102,13 @@ def _token_expiry_text(at: datetime, now: datetime) -> str | SafeString:
 
 def breaker_text(connection: Connection, now: datetime) -> str | SafeString:
     """Describe the circuit breaker of a connection."""
-    breaker, passing = breaker_of(connection), spared(connection, now)
+    breaker, passing = breaker_of(connection), breaker_status(connection, now)
     if not connection.is_enabled:
         return _("Switched off: what is tried fails.")
     if breaker is None or passing.until is None:
         return _sending_text(breaker.failures if breaker else 0, connection.breaker_failures)
-    if passing.passing is Passing.PROBES:
-        values = {"successes": breaker.successes, "enough": ENOUGH}
+    if passing.mode is BreakerMode.PROBES:
+        values = {"successes": breaker.successes, "enough": SUCCESSES_TO_CLOSE}
         return _("Trying again, one by one: %(successes)d of %(enough)d successes so far.") % values
     return _paused_text(breaker, passing.until, connection, now)
 

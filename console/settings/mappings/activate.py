@@ -131,7 +131,10 @@ def _optional_side_name(side: DraftOrVersion | None) -> str:
 
 def _diff_sides(old: DraftOrVersion | None, new: DraftOrVersion) -> dict[str, Any]:
     text = diff_declarations(old.declaration if old else None, new.declaration)
-    return {"differences": text, "lines": diff_texts(old.written if old else "", new.written)}
+    return {
+        "differences": text,
+        "lines": diff_texts(old.declaration_text if old else "", new.declaration_text),
+    }
 
 
 def _latest_backtest(target: DraftOrVersion) -> BacktestSummary | None:

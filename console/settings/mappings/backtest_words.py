@@ -69,13 +69,13 @@ class BacktestSummary:
     def is_clean(self) -> bool:
         return (
             set(self.row.counts) <= {ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH}
-            and self.row.tested > 0
+            and self.row.tested_count > 0
         )
 
 
 def summarize_backtest(row: BackTest) -> BacktestSummary:
     """Build the summary of a back-test. Lists all outcomes in a fixed order, zeros included."""
-    counts, tested = row.counts, row.tested
+    counts, tested = row.counts, row.tested_count
     return BacktestSummary(
         row=row,
         outcomes=tuple(
@@ -93,7 +93,7 @@ def summarize_backtest(row: BackTest) -> BacktestSummary:
 
 
 def _result_sentence(row: BackTest) -> str:
-    tested = row.tested
+    tested = row.tested_count
     same, failing = (
         row.counts.get(outcome, 0) for outcome in (ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH)
     )

@@ -119,7 +119,7 @@ class MappingEditorMixin(MappingViewMixin):
             note = _("as version %(number)s") % {"number": chosen.number}
         recent = list_sample_events(routes_of(mapping.pk))
         newest = str(recent[0].event.pk) if recent else ""
-        given = TrialInput(standing.written if standing else EMPTY_DECLARATION, event=newest)
+        given = TrialInput(standing.declaration_text if standing else EMPTY_DECLARATION, event=newest)
         trial = self._run_trial(request, mapping, given, recent) if recent else None
         return self._render_editor(request, mapping, given, note=note, trial=trial, choices=recent)
 

@@ -16,7 +16,7 @@ from console.settings.mappings.backtest_words import untestable_text
 from console.settings.mappings.declaration_json import DeclarationError, line_number_of, parse_json_text
 from sync.connectors.contracts.types import Record
 from sync.mappings.past_entities import Kept, kept_chunks, kept_of
-from sync.models import Outcome, Route
+from sync.models import AttemptOutcome, Route
 from sync.planning.change import plan_existing_entity
 from sync.planning.mapping import EntityNotMappable, InvalidMapping, ParsedMapping, parse_mapping
 from sync.planning.mapping_comparison import MappingInput
@@ -24,7 +24,7 @@ from sync.planning.mapping_comparison import MappingInput
 HIDDEN_VALUE = "•••"
 MAX_SAMPLE_EVENTS = 20
 _SEARCHED_EVENTS = 200
-_APPLIED_OUTCOMES = (Outcome.SUCCEEDED, Outcome.UNCHANGED)
+_APPLIED_OUTCOMES = (AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED)
 
 
 @dataclass(frozen=True, slots=True)

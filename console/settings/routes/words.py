@@ -32,18 +32,18 @@ def route_sentence(route: Route, version: int | None) -> str:
 def policy_sentences(route: Route) -> list[str]:
     """Describe what happens if no record matches and if the entity is deleted."""
     gone = {
-        Route.WhenGone.DELETE: _("When the entity is gone, its record is deleted."),
-        Route.WhenGone.DEACTIVATE: _(
+        Route.DeletionPolicy.DELETE: _("When the entity is gone, its record is deleted."),
+        Route.DeletionPolicy.DEACTIVATE: _(
             "When the entity is gone, its record stays, marked by the fields below."
         ),
-        Route.WhenGone.IGNORE: _("When the entity is gone, its record is left alone."),
+        Route.DeletionPolicy.IGNORE: _("When the entity is gone, its record is left alone."),
     }
     creates = _("A record that is missing is created.")
-    if route.without_match == Route.WithoutMatch.REFUSE:
+    if route.without_match == Route.NoMatchPolicy.REFUSE:
         creates = _(
             "A record that is missing is created only after a CREATE event; an UPDATE without one fails."
         )
-    return [creates, gone[Route.WhenGone(route.when_gone)]]
+    return [creates, gone[Route.DeletionPolicy(route.when_gone)]]
 
 
 def _mapping_text(route: Route, version: int | None) -> str:

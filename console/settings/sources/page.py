@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from console.ui.charts import join_sparkline, polyline_points, render_sparkline
 from console.ui.formatting import long_duration
 from sync.models import EventCount, RefusalCount, Route
-from sync.models.counts import HOUR, hour_of
+from sync.models.counts import HOUR, start_of_hour
 from sync.monitoring.health_figures import newest_of_source
 from webhooks.models import Receipt, Source, SourceSecret
 
@@ -137,7 +137,7 @@ class DailyEventCount:
 def attach_daily_counts(sources: Iterable[Any]) -> list[Any]:
     """Set `day` on each source. One query for all."""
     rows = list(sources)
-    current = hour_of(timezone.now())
+    current = start_of_hour(timezone.now())
     counted: dict[int, Counter[datetime]] = {source.pk: Counter() for source in rows}
     counts = EventCount.objects.filter(
         source__in=list(counted), hour__gt=current - SHOWN_HOURS * HOUR

@@ -18,7 +18,7 @@ from exports.models import Export, ExportState
 from sync.models import Connection
 from sync.search.event_filter import WORDS, EventFilter, resolve
 from sync.search.periods import NoSuchFilter
-from sync.worker.job_process import resting, stand_back, until_told
+from sync.worker.job_process import lower_priority, until_signal, yield_cpu_when_busy
 from webhooks.models import Event, Source, State
 
 _HELP = {"received": "the last so many hours: 1, 24, 168 or 720"}
@@ -86,8 +86,10 @@ def _reserve_output(output: Path) -> Iterator[Path]:
 
 def _make_export(event_filter: EventFilter, reason: str) -> Export:
     try:
-        stand_back()
-        export = make_export_in_process(event_filter, reason=reason, should_continue=resting(until_told()))
+        lower_priority()
+        export = make_export_in_process(
+            event_filter, reason=reason, should_continue=yield_cpu_when_busy(until_signal())
+        )
     except TooManyExports as error:
         raise CommandError(str(error)) from error
     if export.state != ExportState.DONE:

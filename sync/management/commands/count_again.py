@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from database.clock import read_clock
-from sync.operations.failure_groups import keep_failure_groups
+from sync.operations.failure_groups import refresh_failure_groups
 from sync.statistics.rebuild import count_again, hours_left
 
 
@@ -24,5 +24,5 @@ class Command(BaseCommand):
         now = read_clock()
         for done in count_again(now, goes_on=options["go_on"]):
             self.stdout.write(f"{done:%Y-%m-%d %H}:00 UTC counted, {hours_left(now):,} hours to go")
-        keep_failure_groups()
+        refresh_failure_groups()
         self.stdout.write("All hours are counted.")

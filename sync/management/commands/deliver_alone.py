@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from sync.attempts.run import deliver
+from sync.attempts.delivery_run import run_delivery
 
 
 class Command(BaseCommand):
@@ -18,4 +18,4 @@ class Command(BaseCommand):
         parser.add_argument("delivery", type=int, metavar="ID")
 
     def handle(self, *, delivery: int, **_: Any) -> None:
-        deliver(delivery, alone=True)
+        run_delivery(delivery, in_own_process=True)

@@ -8,8 +8,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from database.clock import database_now
-from sync.execution.executor import run_due
-from sync.models import WAITING, Delivery
+from sync.execution.executor import run_due_deliveries
+from sync.models import WAITING_STATES, Delivery
 from webhooks.models import State
 
 
@@ -22,18 +22,18 @@ class Command(BaseCommand):
 
     def handle(self, *, wait: float, early: bool, **_: Any) -> None:
         if early:
-            Delivery.objects.filter(state__in=WAITING).update(due_at=database_now())
+            Delivery.objects.filter(state__in=WAITING_STATES).update(due_at=database_now())
         self._drain(wait)
 
     def _drain(self, wait: float) -> None:
         until, ran = time.monotonic() + wait, 0
         while True:
-            found = run_due()
+            found = run_due_deliveries()
             ran += found
             held = Delivery.objects.filter(state=State.RUNNING).count()
             if not found and (not held or time.monotonic() >= until):
                 break
             if not found:
                 time.sleep(0.25)
-        later = Delivery.objects.filter(state__in=WAITING).count()
+        later = Delivery.objects.filter(state__in=WAITING_STATES).count()
         self.stdout.write(f"{ran} delivered, {later} wait for a later try, {held} still claimed.")

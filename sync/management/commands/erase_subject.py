@@ -10,7 +10,7 @@ from django.db import transaction
 from sync.erasure.erase import erase
 from sync.erasure.requests import NotErasable, ask_erasure, decide_erasure, person
 from sync.erasure.subject_data import count
-from sync.models import Ground
+from sync.models import LegalGround
 from webhooks.models import Source
 
 
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("entity_type")
         parser.add_argument("entity_id")
         parser.add_argument("--source", help="slug; only as this source and its identity service know the id")
-        parser.add_argument("--ground", choices=Ground.values)
+        parser.add_argument("--ground", choices=LegalGround.values)
         parser.add_argument("--reason", default="")
         parser.add_argument("--asked-by", metavar="USERNAME")
         parser.add_argument(

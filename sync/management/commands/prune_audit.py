@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from audit.retention.database_grants import may_delete_entries
-from sync.housekeeping.cleanup import prune_audit
+from sync.housekeeping.retention_rules import prune_audit_entries
 
 
 class Command(BaseCommand):
@@ -24,4 +24,4 @@ class Command(BaseCommand):
             raise CommandError(
                 "This role may not delete audit entries: let DATABASE_URL name the owner of the tables."
             )
-        self.stdout.write(f"{prune_audit()} audit entries were deleted.")
+        self.stdout.write(f"{prune_audit_entries()} audit entries were deleted.")

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from sync.housekeeping.audit_upkeep import begin_signing_key
+from sync.housekeeping.audit_upkeep import replace_signing_key
 
 
 class Command(BaseCommand):
@@ -13,5 +13,5 @@ class Command(BaseCommand):
     )
 
     def handle(self, **_: Any) -> None:
-        begin_signing_key()
+        replace_signing_key()
         self.stdout.write("A new key signs from now on; the old one can sign no more.")

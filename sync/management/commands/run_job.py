@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from sync.jobs.claims import claimed
-from sync.jobs.run import run_job
-from sync.worker.job_process import resting, stand_back, until_told
+from sync.jobs.claims import load_claimed_job
+from sync.jobs.job_execution import run_job
+from sync.worker.job_process import lower_priority, until_signal, yield_cpu_when_busy
 from sync.worker.process_tuning import freeze_loaded_objects
 
 
@@ -24,9 +24,9 @@ class Command(BaseCommand):
         parser.add_argument("token", type=uuid.UUID)
 
     def handle(self, *, job: int, token: uuid.UUID, **_: Any) -> None:
-        goes_on = until_told()
-        stand_back()
+        goes_on = until_signal()
+        lower_priority()
         freeze_loaded_objects()
-        running = claimed(job, token)
+        running = load_claimed_job(job, token)
         if running is not None:
-            run_job(running, resting(goes_on))
+            run_job(running, yield_cpu_when_busy(goes_on))

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry, Stub
-from sync.attempts import run as attempts_run
-from sync.execution.executor import run_due
+from sync.attempts import delivery_run as attempts_run
+from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Delivery
 from tests.support.audit.chain_faults import faults
 from tests.support.hub import EXAMPLE, Hub
@@ -32,14 +32,14 @@ def actions(stream: str) -> list[str]:
 
 
 def test_an_attempt_ends_though_its_streams_went_on(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = attempts_run._run
+    run = attempts_run._run_attempt
 
     def meanwhile(taken: Any, *arguments: Any) -> Any:
         verdict = run(taken, *arguments)
         meddle(taken.delivery.stream, taken.delivery.event.stream)
         return verdict
 
-    monkeypatch.setattr(attempts_run, "_run", meanwhile)
+    monkeypatch.setattr(attempts_run, "_run_attempt", meanwhile)
     hub.change_email("anna.meddled@example.com")
     assert hub.post_signed(EXAMPLE).json()["status"] == "succeeded"
     event, attempt = Event.objects.get(), Attempt.objects.get()
@@ -51,12 +51,12 @@ def test_an_attempt_ends_though_its_streams_went_on(hub: Hub, monkeypatch: pytes
 def test_a_first_attempt_begins_though_its_stream_had_begun(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     hub.change_email("anna.begun@example.com")
     assert hub.post_signed(ACK).status_code == 202
     delivery = Delivery.objects.get()
     meddle(delivery.stream)
-    run_due()
+    run_due_deliveries()
     assert hub.customer()["email"] == "anna.begun@example.com"
     assert actions(delivery.stream) == ["test.meddled", "attempt.started", "attempt.succeeded"]
     assert faults() == []
@@ -66,13 +66,13 @@ def test_a_first_attempt_goes_on_from_entries_that_are_kept_no_longer(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No constraint refuses a second first entry where the other one was let go."""
-    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     hub.change_email("anna.late@example.com")
     assert hub.post_signed(ACK).status_code == 202
     delivery = Delivery.objects.get()
     Stub.objects.create(stream=delivery.stream, seq=3, leaf=bytes(range(32)), segment=1)
     Event.objects.update(received_at=timezone.now() - timedelta(days=40))
-    run_due()
+    run_due_deliveries()
     assert hub.customer()["email"] == "anna.late@example.com"
     begun = Entry.objects.filter(stream=delivery.stream).earliest("stream_seq")
     assert (begun.stream_seq, bytes(begun.prev_leaf or b"")) == (4, bytes(range(32)))
@@ -95,7 +95,7 @@ def test_an_answer_is_kept_though_something_else_was_told(hub: Hub, monkeypatch:
         return entry
 
     monkeypatch.setattr(answer_record, "prepare_append", meanwhile)
-    monkeypatch.setattr("sync.attempts.settle.waiter_of", lambda _: None)
+    monkeypatch.setattr("sync.attempts.settle.find_only_waiter", lambda _: None)
     hub.change_email("anna.told@example.com")
     assert hub.post_signed(EXAMPLE).json()["status"] == "succeeded"
     assert Receipt.objects.get().answer is not None

@@ -134,9 +134,9 @@ class Work:
         _wait_until_settled()
 
     def _due(self, events: int) -> list[int]:
-        from sync.deliveries.due import find_due
+        from sync.deliveries.due_deliveries import find_due_ids
 
-        due = find_due()
+        due = find_due_ids()
         assert len(due) == events, f"{len(due)} deliveries are due, not {events}"
         return due
 

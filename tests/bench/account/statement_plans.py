@@ -11,7 +11,7 @@ def look() -> dict[str, Any]:
     """What one webhook, one worker and one sweep ask, and which of it reads a whole table."""
     from django.db import connection
 
-    from sync.deliveries.due import find_due, suspects
+    from sync.deliveries.due_deliveries import find_due_ids, find_suspects
     from tests.bench.account.process_account import Work
     from tests.support.database.query_plans import scans, seeing
 
@@ -22,8 +22,8 @@ def look() -> dict[str, Any]:
     with seeing() as seen:
         for work in works:
             work.run(1)
-        find_due()
-        suspects(10)
+        find_due_ids()
+        find_suspects(10)
     return {"statements": len({each.sql for each in seen}), "scans": scans(connection, seen)}
 
 

@@ -103,7 +103,7 @@ def _confirm(client: Any) -> str:
     """The page that asks before so many events are sent again. A worker would go on with a set that is not complete."""
     from django.urls import reverse
 
-    from sync.jobs.run import run_next_jobs
+    from sync.jobs.job_execution import run_next_jobs
     from sync.models import Replay
     from webhooks.models import Event
 

@@ -308,14 +308,14 @@ if __name__ == "__main__":
     if sys.argv[2] == "settle":
         _settle()
     elif sys.argv[2] in ("compute", "meanwhile"):
-        from sync.worker.job_process import resting, stand_back
+        from sync.worker.job_process import lower_priority, yield_cpu_when_busy
         from sync.worker.process_tuning import freeze_loaded_objects
 
-        stand_back()
+        lower_priority()
         freeze_loaded_objects()
         if sys.argv[2] == "compute":
             _compute()
         else:
-            print(json.dumps(_make(_warm_up(), resting(lambda: True))))
+            print(json.dumps(_make(_warm_up(), yield_cpu_when_busy(lambda: True))))
     else:
         print(json.dumps(_measure(Path(sys.argv[1]), json.loads(sys.argv[2] or "[]"))))

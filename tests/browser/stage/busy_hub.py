@@ -24,13 +24,13 @@ from sync.models import (
     Call,
     Delivery,
     Erasure,
-    Ground,
+    LegalGround,
     Link,
     Mapping,
     Replay,
     Route,
 )
-from sync.operations.failure_groups import keep_failure_groups
+from sync.operations.failure_groups import refresh_failure_groups
 from sync.replays.requests import request_replay
 from sync.search.event_filter import resolve
 from sync.statistics.rebuild import count_again
@@ -243,7 +243,7 @@ def _asked(stage: Stage) -> None:
     request_export(meant, by=stage.people["auditor"], reason="Quarterly review of what failed")
     ask_erasure(
         whose("USER", "USR-000001", Source.objects.get(slug="aurora").pk),
-        ground=Ground.CONSENT,
+        ground=LegalGround.CONSENT,
         reason="A letter of the 3rd of March",
         by=stage.people["administrator"],
         address="192.0.2.9",
@@ -254,7 +254,7 @@ def _asked(stage: Stage) -> None:
 def _drafted(stage: Stage) -> None:
     """A mapping that somebody is about to change, and what that would have changed."""
     mapping = Mapping.objects.get(name="Person to customer")
-    declaration = mapping.current().declaration
+    declaration = mapping.current_version().declaration
     declaration["fields"]["first_name"]["apply"] = ["trim", "upper"]
     page = f"/admin/sync/mapping/{mapping.pk}"
     stage.posted(
@@ -262,7 +262,7 @@ def _drafted(stage: Stage) -> None:
         f"{page}/edit/",
         declaration=json.dumps(declaration, indent=2),
         note="First names in capitals",
-        seen_version=mapping.current().number,
+        seen_version=mapping.current_version().number,
         seen_draft=0,
         save="1",
     )
@@ -274,4 +274,4 @@ def _counted(stage: Stage) -> None:
     """What the worker keeps of all this."""
     for _ in count_again(stage.now):
         pass
-    keep_failure_groups()
+    refresh_failure_groups()

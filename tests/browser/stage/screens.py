@@ -18,7 +18,7 @@ from sync.models import (
     ReplayState,
     Route,
 )
-from sync.operations.failure_groups import keep_failure_groups
+from sync.operations.failure_groups import refresh_failure_groups
 from sync.statistics.recount import count
 from tests.browser.stage.busy_hub import Stage
 from tests.support.hub import ANNA
@@ -126,7 +126,7 @@ def _counted(then: Address) -> Address:
 
     def address(stage: Stage) -> str:
         count(seconds=30.0)
-        keep_failure_groups()
+        refresh_failure_groups()
         return then(stage)
 
     return address

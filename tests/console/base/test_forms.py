@@ -86,7 +86,7 @@ def test_an_action_on_rows_that_cannot_be_is_not_done_and_says_so(key: str) -> N
     assert "There is no open draft of this mapping any more." in text_of(activated)
     tried = client.post(f"{page}try/", {"declaration": '{"fields": {"x": {"constant": 1}}}', "event": key})
     assert "did not go over a route" in text_of(tried)
-    assert Mapping.objects.get(pk=mapping.pk).current().number == 1
+    assert Mapping.objects.get(pk=mapping.pk).current_version().number == 1
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,14 @@ from django.test.utils import CaptureQueriesContext
 from audit.models import Entry
 from console.deliveries.admin import PENDING_DECISIONS
 from console.deliveries.held_groups import held_deliveries
-from sync.models import Attempt, Delivery, Replay, Request, Route
-from sync.operations.held_deliveries import A_SECOND, AlreadyDecided, Decision, NotDecidable, decide
+from sync.models import Attempt, Delivery, Replay, ReplayKind, Route
+from sync.operations.held_deliveries import (
+    APPROVALS_A_SECOND,
+    AlreadyDecided,
+    DecisionRefused,
+    HeldDecision,
+    decide_held,
+)
 from tests.support.builders.history import (
     a_delivery,
     a_route,
@@ -106,7 +112,7 @@ def test_what_is_approved_is_sent_and_who_and_why_is_on_record(two_left: tuple[H
     assert Event.objects.get(pk=first.event_id).state == State.SUCCEEDED
     request, staff_member = Replay.objects.get(), User.objects.get()
     assert (request.requested_by, request.reason, request.deliveries) == (staff_member, "they really left", 1)
-    assert (request.kind, request.events) == (Request.APPROVAL, 1)
+    assert (request.kind, request.events) == (ReplayKind.APPROVAL, 1)
     assert Attempt.objects.filter(delivery=first).latest("pk").replay == request
     (entry,) = entries("delivery.approved")
     assert (entry["stream"], entry["actor"]) == (first.stream, f"person:{staff_member.pk}")
@@ -178,22 +184,24 @@ def test_what_somebody_else_decided_meanwhile_is_left_alone() -> None:
     assert "1 delivery closed. 1 not held any more." in text_of(done)
     first.refresh_from_db()
     assert first.replay.reason == "the colleague"
-    with pytest.raises(NotDecidable, match="Nothing of this is held"):
-        decide([first.pk], Decision.APPROVE, by=User.objects.first(), reason="late", key=uuid4())
+    with pytest.raises(DecisionRefused, match="Nothing of this is held"):
+        decide_held([first.pk], HeldDecision.APPROVE, by=User.objects.first(), reason="late", key=uuid4())
 
 
 @pytest.mark.django_db
 def test_approved_deliveries_are_spread_so_that_no_herd_arrives() -> None:
     route = of_route()
-    deliveries = [a_held(route, number) for number in range(2 * A_SECOND + 5)]
+    deliveries = [a_held(route, number) for number in range(2 * APPROVALS_A_SECOND + 5)]
     keys = [each.pk for each in deliveries]
-    decided = decide(keys, Decision.APPROVE, by=User.objects.create_user("boss"), reason="all", key=uuid4())
+    decided = decide_held(
+        keys, HeldDecision.APPROVE, by=User.objects.create_user("boss"), reason="all", key=uuid4()
+    )
     assert len(decided.deliveries) == len(keys)
     rows = Delivery.objects.order_by("due_at")
     assert {(each.state, each.is_approved, each.tries) for each in rows} == {("pending", True, 0)}
     begin = rows[0].due_at
     seconds = [round((each.due_at - begin).total_seconds()) for each in rows]
-    assert [seconds.count(second) for second in range(3)] == [A_SECOND, A_SECOND, 5]
+    assert [seconds.count(second) for second in range(3)] == [APPROVALS_A_SECOND, APPROVALS_A_SECOND, 5]
     assert all(each.opened_at == each.due_at for each in rows)
 
 
@@ -211,11 +219,11 @@ def test_without_a_good_reason_nothing_is_decided(reason: str) -> None:
 def test_bounds_and_keys_are_those_of_the_service_too() -> None:
     delivery, boss, key = a_held(of_route()), User.objects.create_user("boss"), uuid4()
     for keys, reason in ([], "why"), (range(1_001), "why"), ([delivery.pk], " "):
-        with pytest.raises(NotDecidable):
-            decide(keys, Decision.CLOSE, by=boss, reason=reason, key=uuid4())
-    decide([delivery.pk], Decision.CLOSE, by=boss, reason="why", key=key)
+        with pytest.raises(DecisionRefused):
+            decide_held(keys, HeldDecision.CLOSE, by=boss, reason=reason, key=uuid4())
+    decide_held([delivery.pk], HeldDecision.CLOSE, by=boss, reason="why", key=key)
     with pytest.raises(AlreadyDecided):
-        decide([delivery.pk], Decision.CLOSE, by=boss, reason="why", key=key)
+        decide_held([delivery.pk], HeldDecision.CLOSE, by=boss, reason="why", key=key)
 
 
 @pytest.mark.django_db

@@ -5,7 +5,7 @@ import re
 import pytest
 from django.test import Client
 
-from sync.jobs.claims import DIED
+from sync.jobs.claims import DIED_MESSAGE
 from sync.models import Erasure, Job
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.jobs import die_three_times
@@ -98,7 +98,7 @@ def test_one_that_workers_gave_up_says_so_and_can_be_resumed(event: Event) -> No
     die_three_times("erasure")
     page = second.get(address).content.decode()
     assert "The erasure is not finished." in page
-    assert DIED in page
+    assert DIED_MESSAGE in page
     second.post(address, {"resume": "yes"})
     assert "is not finished" not in second.get(address).content.decode()
     assert [job.state for job in Job.objects.order_by("pk")] == ["failed", "waiting"]

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from audit.models import Entry
 from console.ui.outcome_texts import describe_code
-from sync.models import Care, Delivery, FailureCount, FailureGroup, Replay
-from sync.operations.failure_groups import keep_failure_groups
+from sync.models import Delivery, FailureCount, FailureGroup, FailureGroupState, Replay
+from sync.operations.failure_groups import refresh_failure_groups
 from tests.support.builders.history import logged_in
 from tests.support.builders.overviews import dead
 from webhooks.models import State
@@ -27,7 +27,7 @@ def group() -> FailureGroup:
     for number in range(3):
         dead(number + 1, "target-unavailable")
     dead(9, "target-rejected")
-    keep_failure_groups()
+    refresh_failure_groups()
     return FailureGroup.objects.get(code="target-unavailable")
 
 
@@ -44,7 +44,7 @@ def test_the_list_has_the_worst_first_and_tabs_for_what_is_decided(group: Failur
     rows = re.findall(r"failuregroup/(\d+)/change/", listed)
     assert rows[0] == str(group.pk)
     assert len(set(rows)) == 2
-    FailureGroup.objects.filter(pk=group.pk).update(state=Care.RESOLVED)
+    FailureGroup.objects.filter(pk=group.pk).update(state=FailureGroupState.RESOLVED)
     assert f"failuregroup/{group.pk}/change/" not in support.get(LIST).content.decode()
     assert f"failuregroup/{group.pk}/change/" in support.get(f"{LIST}?shown=resolved").content.decode()
     assert "No group is in this state." in support.get(f"{LIST}?shown=ignored").content.decode()
@@ -66,7 +66,7 @@ def test_the_number_of_statements_is_constant(group: FailureGroup) -> None:
     for number in range(12):
         dead(20 + number, f"target-{number}")
         dead(40 + number, "target-unavailable")
-    keep_failure_groups()
+    refresh_failure_groups()
     assert statements() == few
     assert few[0] <= 6
     assert few[1] <= 11
@@ -105,7 +105,7 @@ def test_taking_on_and_replaying_leads_to_the_replay_of_exactly_this_filter(grou
         "/admin/webhooks/event/replay/new/?state=dead&code=target-unavailable&commercial=shop"
     )
     group.refresh_from_db()
-    assert group.state == Care.ACKNOWLEDGED, "nothing is replayed before it is confirmed"
+    assert group.state == FailureGroupState.ACKNOWLEDGED, "nothing is replayed before it is confirmed"
     rejected = FailureGroup.objects.get(code="target-rejected")
     offered = page(rejected, support)
     assert '<button class="button" name="decision" value="acknowledged" formaction' in offered, (
@@ -216,7 +216,7 @@ def test_the_list_offers_a_replay_only_where_nobody_must_mend_something_before(
     group: FailureGroup, code: str, is_offered: bool
 ) -> None:
     dead(30, "target-credentials")
-    keep_failure_groups()
+    refresh_failure_groups()
     listed = logged_in("support").get(LIST).content.decode()
     assert (f"replay/new/?state=dead&amp;code={code}&amp;" in listed) is is_offered
     assert "replay/new/" not in logged_in("auditor").get(LIST).content.decode()
@@ -226,7 +226,7 @@ def test_the_tabs_count_their_groups_and_a_pill_says_only_what_was_decided(group
     support = logged_in("support")
     assert 'Need you<span class="count">2</span>' in support.get(LIST).content.decode()
     assert "pill-bad" not in support.get(LIST).content.decode()
-    FailureGroup.objects.filter(pk=group.pk).update(state=Care.IGNORED)
+    FailureGroup.objects.filter(pk=group.pk).update(state=FailureGroupState.IGNORED)
     listed = support.get(f"{LIST}?shown=ignored").content.decode()
     assert 'Need you<span class="count">1</span>' in listed
     assert 'Ignored<span class="count quiet-count">1</span>' in listed

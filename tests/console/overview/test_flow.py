@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from sync.execution.executor import run_due
-from sync.models import CallCount, Care, EventCount, FailureGroup, RefusalCount
-from sync.models.counts import hour_of
-from sync.operations.failure_groups import keep_failure_groups
+from sync.execution.executor import run_due_deliveries
+from sync.models import CallCount, EventCount, FailureGroup, FailureGroupState, RefusalCount
+from sync.models.counts import start_of_hour
+from sync.operations.failure_groups import refresh_failure_groups
 from sync.replays.requests import request_replay
 from sync.statistics.event_counts import events_of
 from sync.statistics.recount import count
@@ -24,7 +24,7 @@ def look(hub: Hub, minutes: int = 0) -> None:
     hub.wait_until_quiet()
     last = Event.objects.latest("pk").received_at + timedelta(minutes=minutes, seconds=1)
     count(last, seconds=60.0)
-    keep_failure_groups(last)
+    refresh_failure_groups(last)
 
 
 def test_a_failure_is_counted_and_after_its_replay_it_is_not(hub: Hub) -> None:
@@ -50,10 +50,10 @@ def test_a_failure_is_counted_and_after_its_replay_it_is_not(hub: Hub) -> None:
     event = Event.objects.get()
     anna = type(group)._meta.get_field("owner").related_model.objects.latest("pk")
     request_replay([event], by=anna, reason="renamed")
-    run_due()
+    run_due_deliveries()
     look(hub, minutes=1)
     group.refresh_from_db()
-    assert (group.number, group.state) == (0, Care.RESOLVED)
+    assert (group.number, group.state) == (0, FailureGroupState.RESOLVED)
     assert dict(EventCount.objects.values_list("state", "number")) == {"succeeded": 1}
     assert "Nothing that came in the last 7 days has failed." in support.get("/admin/").content.decode()
 
@@ -68,7 +68,7 @@ def test_an_hour_is_found_by_indexes(hub: Hub) -> None:
     at = Event.objects.get().received_at
     count(at)
     with seeing() as seen:
-        events_of(hour_of(at))
+        events_of(start_of_hour(at))
         count(at + timedelta(minutes=2))
     found = unserved(connection, seen)
     big = ("webhooks_event", "sync_delivery", "sync_call", "webhooks_refusal", "eventcount", "callcount")

@@ -12,8 +12,17 @@ from django.utils import timezone
 from console.overview.figures import CHARTED_HOURS, load_figures
 from console.templatetags.console_charts import day_labels, recent_hour
 from console.ui.charts import HourCounts, build_hour_chart
-from sync.models import Alarm, Breaker, Care, Connection, CountedHour, EventCount, FailureGroup, Route
-from sync.operations.pauses import pause
+from sync.models import (
+    Alarm,
+    Breaker,
+    Connection,
+    CountedHour,
+    EventCount,
+    FailureGroup,
+    FailureGroupState,
+    Route,
+)
+from sync.operations.pauses import pause_flow
 from tests.support.builders.history import a_route, a_source, an_event, logged_in
 from tests.support.builders.overviews import called, counted, dead, failing, now_hour, refused
 from tests.support.database.query_plans import scans, seeing
@@ -91,7 +100,9 @@ def test_each_hour_of_the_chart_stands_in_the_table_too(hub: Route) -> None:
 def test_what_failed_is_listed_worst_first_with_what_to_do(hub: Route) -> None:
     failing("target-unavailable", 740)
     failing("target-rejected", 12)
-    failing("unmappable", 5000).__class__.objects.filter(code="unmappable").update(state=Care.IGNORED)
+    failing("unmappable", 5000).__class__.objects.filter(code="unmappable").update(
+        state=FailureGroupState.IGNORED
+    )
     page = shown()
     assert "Replay 740…" in page
     assert page.index("740") < page.index("Review")
@@ -118,7 +129,7 @@ def test_what_is_ignored_has_failed_all_the_same(hub: Route, number: int, told: 
     assert nothing in shown()
     assert link not in shown()
     failing("unmappable", number)
-    FailureGroup.objects.update(state=Care.IGNORED)
+    FailureGroup.objects.update(state=FailureGroupState.IGNORED)
     page = shown()
     assert told in page
     assert link in page
@@ -162,8 +173,8 @@ def test_a_paused_and_a_failing_connection_are_told(hub: Route) -> None:
 
 def test_what_somebody_paused_is_told_with_who_and_why(hub: Route) -> None:
     by = User.objects.create(username="berit")
-    pause(hub, "the shop moves", by)
-    pause(a_source("borealis"), "it floods us", by)
+    pause_flow(hub, "the shop moves", by)
+    pause_flow(a_source("borealis"), "it floods us", by)
     page = shown()
     assert "Aurora: USER → The shop is paused." in page
     assert "By berit: the shop moves. What comes is kept until somebody lets it go on." in page
@@ -296,7 +307,7 @@ def test_a_share_under_its_target_is_marked(hub: Route) -> None:
 
 def test_failed_of_today_and_all_that_need_somebody_are_two_numbers(hub: Route) -> None:
     counted(4, "dead", 7)
-    for number, state in enumerate(Care):
+    for number, state in enumerate(FailureGroupState):
         group = failing(f"target-{number}", 10**number)
         FailureGroup.objects.filter(pk=group.pk).update(state=state)
     page = shown()

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.models import Preference
-from sync.models import Attempt, Connection, Member, Pace, Replay, ReplayState
+from sync.models import Attempt, Connection, Member, Replay, ReplayPace, ReplayState
 from sync.replays import batches, event_set
 from tests.support.builders.bulk_replays import failed_people, states, work
 from tests.support.builders.history import NOON, a_delivery, a_replay, a_route, a_source, an_event, logged_in
@@ -30,7 +30,7 @@ TERMS = {"reason": "the shop refused everybody", "pace": "normal", "pauses": "on
 
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "PER_MINUTE", dict.fromkeys(Pace, 60_000))
+    monkeypatch.setattr(batches, "PER_MINUTE", dict.fromkeys(ReplayPace, 60_000))
 
 
 def frozen_by(client: Client, **words: str) -> str:

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from sync.models import Member, Replay, ReplayState
-from sync.operations.manual_closing import close_by_hand
+from sync.operations.manual_closing import close_manually
 from sync.replays.requests import request_replay
 from tests.support.builders.failed_events import a_failed_event
 from tests.support.builders.history import (
@@ -114,7 +114,7 @@ def test_what_was_marked_as_done_is_listed_until_it_is_replayed(support: Client,
     route = a_route(a_source())
     failed = [an_event(number, state="dead", code="target-rejected") for number in (1, 2)]
     chosen = [a_delivery(event, route).pk for event in failed]
-    close_by_hand(chosen, by=maija, reason="put right in the shop", key=uuid4())
+    close_manually(chosen, by=maija, reason="put right in the shop", key=uuid4())
     page = f"{LIST}{Replay.objects.get().pk}/change/"
     told = support.get(page)
     assert {each.event for each in told.context["rows"]} == set(failed)

@@ -14,9 +14,9 @@ from django.utils import timezone
 from audit.models import Entry
 from console.replays.single import make_token
 from console.ui.outcome_texts import describe_code
-from sync.attempts.apply import run
-from sync.limits.circuit_breaker import forget
-from sync.models import Attempt, Breaker, Connection, MappingVersion, Replay, Request, Route
+from sync.attempts.apply import plan_and_apply
+from sync.limits.circuit_breaker import invalidate_breakers
+from sync.models import Attempt, Breaker, Connection, MappingVersion, Replay, ReplayKind, Route
 from tests.support.builders.history import a_delivery, a_replay, a_route, an_event, logged_in
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.pages import text_of
@@ -138,7 +138,7 @@ def test_a_paused_connection_is_left_alone_by_previews_too(hub: Hub) -> None:
     Breaker.objects.update_or_create(
         connection=shop, defaults={"open_until": until, "code": "target-timeout"}
     )
-    forget()
+    invalidate_breakers()
     asked = len(hub.shop.journal())
     page = logged_in("support").get(page_of(event))
     assert "The connection is paused" in text_of(page)
@@ -150,8 +150,8 @@ def test_a_preview_that_would_write_is_stopped_before_the_first_byte(
 ) -> None:
     event = refused(hub)
     hub.change_email("anna.never@example.com")
-    monkeypatch.setattr("sync.attempts.apply.guard", lambda *_, **__: None)
-    monkeypatch.setattr("sync.replays.preview.plan", run)  # an engine that goes on to apply
+    monkeypatch.setattr("sync.attempts.apply.check_mass_change", lambda *_, **__: None)
+    monkeypatch.setattr("sync.replays.preview.plan_change", plan_and_apply)  # an engine that goes on to apply
     writes = len(hub.writes())
     page = logged_in("support").get(page_of(event))
     assert "there is no preview" in text_of(page)
@@ -378,7 +378,7 @@ def test_the_button_cannot_be_pressed_from_another_site() -> None:
 @pytest.mark.django_db
 def test_the_list_is_of_replays_and_decisions_have_lists_of_their_own() -> None:
     person = User.objects.create_user("maija")
-    for kind in Request:
+    for kind in ReplayKind:
         a_replay(person, kind=kind, reason=f"because of a {kind}")
     support = logged_in("support")
     for query, kind in (
@@ -388,7 +388,7 @@ def test_the_list_is_of_replays_and_decisions_have_lists_of_their_own() -> None:
         ("?kind=closing", "closing"),
     ):
         page = text_of(support.get(f"/admin/sync/replay/{query}"))
-        shown = [each for each in Request.values if f"because of a {each}" in page]
+        shown = [each for each in ReplayKind.values if f"because of a {each}" in page]
         assert shown == [kind], query
     decided = Replay.objects.get(kind="approval")
     assert "because of a approval" in text_of(support.get(f"/admin/sync/replay/{decided.pk}/change/"))

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from sync.models import Delivery, Route
-from sync.operations.pauses import look_at_pauses
+from sync.operations.pauses import enforce_pauses
 from tests.console.settings.source_pages import WHY, page_of, sent
 from tests.support.builders.history import a_delivery, a_route, an_event
 from tests.support.hub import EXAMPLE, Hub
@@ -23,7 +23,7 @@ def aurora(hub: Hub) -> Iterator[Source]:
     yield Source.objects.get(slug="aurora")
     for each in (Source, Route):
         each.objects.update(paused_at=None, resumed_at=timezone.now())
-    look_at_pauses()
+    enforce_pauses()
     call_command("deliver_due")
 
 
@@ -47,7 +47,7 @@ def test_a_source_is_paused_and_let_go_on_each_with_a_reason(hub: Hub, aurora: S
     assert "1 delivery waits and is released at 1,200 a minute." in visible_text(client.get(resuming))
     assert "1,200 deliveries a minute" in visible_text(client.post(resuming, {"reason": "done"}, follow=True))
     assert "still to be released" in visible_text(client.get(page_of(aurora)))
-    look_at_pauses()
+    enforce_pauses()
     call_command("deliver_due")
     assert hub.customer()["email"] == address
     assert entries("source.paused")[0]["details"]["reason"] == "the shop moves"
@@ -110,7 +110,7 @@ def test_a_route_is_paused_and_let_go_on_as_a_source_is(hub: Hub, aurora: Source
     assert re.search(r"The route is paused since .*, by administrator: the shop moves\.", event)
     assert "It goes on." in visible_text(client.post(f"{page}resume/", {"reason": "done"}, follow=True))
     assert "↻ Releasing" in visible_text(client.get(f"{page}change/"))
-    look_at_pauses()
+    enforce_pauses()
     call_command("deliver_due")
     assert hub.customer()["email"] == address
     stream = f"setting:route:{route.pk}"

@@ -11,10 +11,10 @@ from audit.sealing.checkpoints import checkpoint_bytes, make_checkpoint, newest_
 from audit.sealing.seal import seal_entries
 from database.clock import read_clock
 from exports.bundle.shipped import check_rows
-from sync.housekeeping import cleanup
-from sync.housekeeping import prune as housekeeping_prune
+from sync.housekeeping import batch_deletion as housekeeping_prune
+from sync.housekeeping import retention_rules
 from sync.housekeeping.audit_upkeep import BOX, seal_audit
-from sync.housekeeping.cleanup import prune, prune_audit
+from sync.housekeeping.retention_rules import prune_audit_entries, prune_expired
 from tests.support.builders.exports import checked, commands, cut, exported, happened, lines, run, unpacked
 from tests.support.builders.exports import kept as keep_checkpoint
 from tests.support.builders.history import a_source
@@ -29,7 +29,7 @@ def test_events_that_grew_too_old_are_not_missed_and_others_are(
         happened(number, source=source)  # long ago
     kept = [happened(number, source=source, received_at=timezone.now()) for number in (7, 8)]
     settings.KEEP_EVENTS_DAYS = (timezone.now() - kept[0].received_at).days + 30
-    assert prune() > 0
+    assert prune_expired() > 0
     assert set(Event.objects.all()) == set(kept)
     seal_audit()
     assert faults(tmp_path) == []
@@ -46,10 +46,10 @@ def test_what_went_is_not_missed_while_retention_is_at_it_or_was_cut_off(
     kept = happened(7, source=source, received_at=timezone.now())
     settings.KEEP_EVENTS_DAYS = (timezone.now() - old[0].received_at).days - 1
     settings.KEEP_PAYLOADS_DAYS = settings.KEEP_CALLS_DAYS = 0
-    monkeypatch.setattr(housekeeping_prune, "EVENTS", 1)
-    monkeypatch.setattr(cleanup, "PAUSE_SECONDS", "the process dies")
+    monkeypatch.setattr(housekeeping_prune, "EVENT_BATCH_SIZE", 1)
+    monkeypatch.setattr(retention_rules, "PAUSE_SECONDS", "the process dies")
     with pytest.raises(TypeError):
-        prune()
+        prune_expired()
     assert list(Event.objects.order_by("pk")) == [*old[1:], kept]
     seal_audit()
     assert faults(tmp_path) == []
@@ -76,7 +76,7 @@ def test_a_whole_export_of_what_is_kept_goes_on_from_a_checkpoint_of_what_is_not
     seal_entries(BOX, long_ago)
     settings.KEEP_AUDIT_DAYS = 1
     happened(3, received_at=timezone.now())
-    assert prune_audit() > 0
+    assert prune_audit_entries() > 0
     folder = unpacked(exported(), tmp_path)
     (folder.parent / "kept.json").write_bytes(checkpoint_bytes(checkpoint))
     outcomes = [run(command, folder) for command in commands(folder)]
@@ -95,8 +95,8 @@ def test_events_whose_audit_entries_are_kept_no_longer_are_told_and_the_rest_is_
     seal_entries(BOX, read_clock() - timedelta(days=2))
     settings.KEEP_AUDIT_DAYS = 1
     kept = [happened(number, source=source, received_at=timezone.now()) for number in (7, 8)]
-    assert prune_audit() == 6
-    assert prune_audit() == 0
+    assert prune_audit_entries() == 6
+    assert prune_audit_entries() == 0
     for words in ({}, {"state": old[0].state}):
         folder = unpacked(exported(words), tmp_path)
         keep_checkpoint(folder)

@@ -26,7 +26,7 @@ from exports.jobs import lifecycle
 from exports.jobs.lifecycle import EXPORT_JOB
 from exports.models import Export, ExportedPerson, ExportState
 from sync.housekeeping.audit_upkeep import seal_audit
-from sync.jobs.claims import DIED, claim_next
+from sync.jobs.claims import DIED_MESSAGE, claim_next_job
 from sync.jobs.running_job import JobLost, RunningJob
 from sync.models import Attempt, Call, Connection, Delivery, Job
 from sync.worker import job_process
@@ -267,11 +267,11 @@ def test_no_more_are_made_at_once_than_the_setting_says(database: None, settings
     settings.EXPORTS_AT_ONCE = 2
     for _ in range(3):
         requested()
-    claims = [claim_next(EXPORT_JOB) for _ in range(3)]
+    claims = [claim_next_job(EXPORT_JOB) for _ in range(3)]
     assert [bool(each) for each in claims] == [True, True, False]
     assert isinstance(claims[0], RunningJob)
     claims[0].finish()
-    assert claim_next(EXPORT_JOB) is not None
+    assert claim_next_job(EXPORT_JOB) is not None
 
 
 def test_workers_that_look_at_the_same_moment_make_an_export_once(database: None) -> None:
@@ -280,7 +280,7 @@ def test_workers_that_look_at_the_same_moment_make_an_export_once(database: None
 
     def look() -> None:
         barrier.wait()
-        claims.append(claim_next(EXPORT_JOB))
+        claims.append(claim_next_job(EXPORT_JOB))
         connections.close_all()
 
     threads = [threading.Thread(target=look) for _ in range(6)]
@@ -293,14 +293,14 @@ def test_workers_that_look_at_the_same_moment_make_an_export_once(database: None
 
 def test_a_worker_whose_lease_ended_writes_no_more(database: None) -> None:
     requested()
-    first = claim_next(EXPORT_JOB)
+    first = claim_next_job(EXPORT_JOB)
     end_leases()
-    second = claim_next(EXPORT_JOB)
+    second = claim_next_job(EXPORT_JOB)
     assert first is not None
     assert second is not None
     with pytest.raises(JobLost):
-        first.renew()
-    second.renew()
+        first.renew_lease()
+    second.renew_lease()
 
 
 def test_no_more_may_wait_than_somebody_can_want(database: None) -> None:
@@ -383,7 +383,7 @@ def test_a_worker_that_is_told_to_end_hands_its_export_back(
     assert 30 <= export.position < 80
     if how == "deaf":
         assert export.state == ExportState.RUNNING, "the variant is caught"
-        assert claim_next(EXPORT_JOB) is None
+        assert claim_next_job(EXPORT_JOB) is None
         return
     assert (export.state, Job.objects.get().state) == (ExportState.WAITING, "waiting")
     run_jobs("export")
@@ -457,8 +457,8 @@ def test_an_export_that_kills_its_process_three_times_has_failed_and_says_so(
     monkeypatch.setattr(builder, "write_evidence", lambda *_: killed())
     assert [run_and_die() for _ in range(4)] == [True, True, True, False]
     export.refresh_from_db()
-    assert (export.state, export.failure) == (ExportState.FAILED, DIED)
-    assert [entry["details"]["failure"] for entry in entries("export.failed")] == [DIED]
+    assert (export.state, export.failure) == (ExportState.FAILED, DIED_MESSAGE)
+    assert [entry["details"]["failure"] for entry in entries("export.failed")] == [DIED_MESSAGE]
     assert list(exports.iterdir()) != []
     lifecycle.delete_expired_files()
     assert list(exports.iterdir()) == []
@@ -478,9 +478,9 @@ def test_an_export_that_comes_further_each_time_is_made_in_the_end_and_one_that_
     export.refresh_from_db()
     assert (export.state, export.position) == (ExportState.RUNNING, 8)
     if is_careless:
-        renew = RunningJob.renew
+        renew = RunningJob.renew_lease
         monkeypatch.setattr(
-            RunningJob, "renew", lambda job, **said: renew(job, **said | {"came_further": True})
+            RunningJob, "renew_lease", lambda job, **said: renew(job, **said | {"came_further": True})
         )
     monkeypatch.setattr(builder, "pack_archive", lambda *_: killed())
     deaths = 0

@@ -74,8 +74,8 @@ MUTANTS: Mapping[str, Mutant] = {
     "settle-without-token": Mutant(
         "Whoever ends an attempt settles, whether or not the delivery is still its own; nor is that asked before a write.",
         {
-            "sync.deliveries.claims:_HOLD": broken_functions.believe_every_token,
-            "sync.deliveries.claims:_LEFT_OF_LEASE": broken_functions.believe_every_token_of,
+            "sync.deliveries.claims:_RENEW_LEASE": broken_functions.believe_every_token,
+            "sync.deliveries.claims:_CHECK_LEASE": broken_functions.believe_every_token_of,
             "sync.attempts.settle:_END_DELIVERY": broken_functions.believe_every_token,
         },
     ),
@@ -86,7 +86,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "cover-after-fetch": Mutant(
         "Webhooks that came after the fetch began settle with its outcome.",
-        {"sync.attempts.settle:settle": broken_functions.settle_what_came_later},
+        {"sync.attempts.settle:settle_attempt": broken_functions.settle_what_came_later},
     ),
     "lease-for-ever": Mutant(
         "A delivery whose process died is never taken from it.",

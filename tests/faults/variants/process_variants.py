@@ -32,17 +32,17 @@ def blame_nobody(_: bool) -> bool:
     return False
 
 
-_POISON = {"sync.attempts.plan:_fetch": die_of_poison}
+_POISON = {"sync.attempts.plan:_fetch_current_entity": die_of_poison}
 
 VARIANTS: Mapping[str, Mutant] = {
     "poison": Mutant("One entity kills the process that fetches it.", _POISON),
     "poison-never-alone": Mutant(
         "The same, and deaths are never held against a delivery.",
-        _POISON | {"sync.deliveries.predicates:SUSPECT": lambda _: 30_000},
+        _POISON | {"sync.deliveries.predicates:SUSPECT_DEATHS": lambda _: 30_000},
     ),
     "no-breaker": Mutant(
         "A system that is down is asked again and again.",
-        {"sync.limits.circuit_breaker:is_of_the_system": lambda _: blame_nobody},
+        {"sync.limits.circuit_breaker:is_system_failure": lambda _: blame_nobody},
     ),
     "no-pace": Mutant(
         "A limit of requests a second is not kept.",
@@ -50,7 +50,7 @@ VARIANTS: Mapping[str, Mutant] = {
     ),
     "never-looks": Mutant(
         "Workers do not look for what is due.",
-        {"sync.deliveries.due:find_due": lambda _: lambda *_: []},
+        {"sync.deliveries.due_deliveries:find_due_ids": lambda _: lambda *_: []},
     ),
     "no-drain": Mutant(
         "A worker ends without waiting for what it runs.",

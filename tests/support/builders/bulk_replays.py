@@ -7,9 +7,9 @@ from uuid import uuid4
 
 from django.contrib.auth.models import User
 
-from sync.jobs.claims import claim
+from sync.jobs.claims import claim_job_of
 from sync.jobs.running_job import RunningJob
-from sync.models import Job, Member, Pace, Replay, ReplayState
+from sync.models import Job, Member, Replay, ReplayPace, ReplayState
 from sync.replays.batches import send_next
 from sync.replays.choose_by_filter import freeze_filter
 from sync.replays.decisions import Person, Terms, start
@@ -69,7 +69,7 @@ def frozen(by: User, **words: str) -> Replay:
 
 
 def started(by: User, replay: Replay | None = None, **terms: object) -> Replay:
-    values = {"reason": WHY, "pace": Pace.NORMAL, "limit": 500} | terms
+    values = {"reason": WHY, "pace": ReplayPace.NORMAL, "limit": 500} | terms
     return start(replay or frozen(by), Person(by, "192.0.2.5"), Terms(**values))
 
 
@@ -99,7 +99,7 @@ def note_all_ends() -> int:
 def _with_each_job(do: Callable[[RunningJob], int]) -> Iterator[int]:
     """As one worker: a replay whose job another one runs is left out."""
     for key in Job.objects.filter(kind="replay").order_by("pk").values_list("subject", flat=True):
-        job = claim(REPLAY, key)
+        job = claim_job_of(REPLAY, key)
         if job is None:
             continue
         try:

@@ -82,7 +82,7 @@ def an_attempt(delivery: Delivery, number: int, **values: Any) -> Attempt:
         "ended_at": at + timedelta(milliseconds=250),
         "outcome": "failed",
         "code": "target-unavailable",
-        "mapping_version": delivery.route.mapping.current(),
+        "mapping_version": delivery.route.mapping.current_version(),
     }
     return Attempt.objects.create(delivery=delivery, number=number, **defaults | values)
 

@@ -15,14 +15,14 @@ from sync.models import (
     RefusalCount,
     Route,
 )
-from sync.models.counts import HOUR, hour_of
+from sync.models.counts import HOUR, start_of_hour
 from sync.statistics.latency_histogram import PLACES, place_of
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from webhooks.models import Source
 
 
 def now_hour() -> datetime:
-    return hour_of(timezone.now())
+    return start_of_hour(timezone.now())
 
 
 def counted(ago: int, state: str = "succeeded", number: int = 1, source: Source | None = None) -> None:

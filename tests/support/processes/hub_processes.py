@@ -19,9 +19,9 @@ import psycopg
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from sync.deliveries.claims import claim
-from sync.deliveries.expired_leases import expire
-from sync.deliveries.predicates import SUSPECT
+from sync.deliveries.claims import claim_delivery
+from sync.deliveries.expired_leases import release_delivery
+from sync.deliveries.predicates import SUSPECT_DEATHS
 from sync.models import Delivery
 from tests.support.database.template_database import migrated_database
 from tests.support.hub import SIGNING_SECRET, signed, wait_until_quiet
@@ -181,13 +181,13 @@ def running_hub(
 def attempt_that_dies_alone(delivery: Delivery) -> None:
     """Two processes died under it before; this one has it for itself."""
     Delivery.objects.filter(pk=delivery.pk).update(
-        state=State.RETRYING, deaths=SUSPECT, due_at=LONG_AGO, settled_at=None
+        state=State.RETRYING, deaths=SUSPECT_DEATHS, due_at=LONG_AGO, settled_at=None
     )
-    assert claim(delivery.pk, alone=True)
+    assert claim_delivery(delivery.pk, in_own_process=True)
 
 
 def lease_ends(pk: int) -> None:
     """The process is found to be gone: by whoever calls, not by a thread that still looks for what is due."""
     wait_until_quiet()
     Delivery.objects.filter(pk=pk).update(lease_until=LONG_AGO)
-    assert expire(Delivery.objects.get(pk=pk))
+    assert release_delivery(Delivery.objects.get(pk=pk))

@@ -8,7 +8,7 @@ from django.db import OperationalError, transaction
 from audit.models import Entry
 from database.write_batch import WriteBatch
 from sync.attempts import settle
-from sync.attempts.waiters import Waiter
+from sync.attempts.waiters import OutcomeWaiter
 from sync.models import Attempt, Delivery
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Receipt
@@ -57,19 +57,19 @@ def test_a_settling_that_was_rolled_back_told_nothing_and_its_repetition_tells_o
 def test_an_answer_that_is_told_before_the_commit_is_caught(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = Waiter.take
+    good = OutcomeWaiter.claim_answer
 
-    def take_and_tell(self: Waiter, outcome: Any) -> Any:
+    def take_and_tell(self: OutcomeWaiter, outcome: Any) -> Any:
         pending_answer = good(self, outcome)
         if pending_answer is not None:
-            self.told(pending_answer)
+            self.confirm_answer(pending_answer)
         return pending_answer
 
-    monkeypatch.setattr(Waiter, "take", take_and_tell)
+    monkeypatch.setattr(OutcomeWaiter, "claim_answer", take_and_tell)
     monkeypatch.setattr(
         settle, "prepare_append", lambda *_, **__: (_ for _ in ()).throw(OperationalError("lost"))
     )
-    monkeypatch.setattr("sync.attempts.run.SETTLE_PAUSES", ())
+    monkeypatch.setattr("sync.attempts.delivery_run.SETTLE_PAUSES", ())
     hub.change_email("anna.told@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 200
     hub.wait_until_quiet()

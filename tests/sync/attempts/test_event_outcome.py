@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from sync.attempts.event_outcome import outcome_of
+from sync.attempts.event_outcome import load_event_outcome
 from sync.models import Connection
 from tests.support.builders.history import a_delivery, a_route, a_source, an_attempt, an_event
 from webhooks.catalogue.codes import CATALOGUE, is_about_identity
@@ -40,7 +40,7 @@ def test_a_failure_in_one_system_is_not_the_last_word_while_another_goes_on(
         )
         claimed = {"token": uuid4(), "lease_until": event.received_at} if state == "running" else {}
         a_delivery(event, a_route(source, commercial=shop), state=state, **claimed)
-    assert outcome_of(event).is_final is is_final
+    assert load_event_outcome(event).is_final is is_final
 
 
 @pytest.mark.parametrize("code", sorted(code for code in CATALOGUE if is_about_identity(code)))
@@ -49,7 +49,7 @@ def test_what_the_identity_service_is_at_fault_for_names_the_identity_service(co
     event = an_event(1, source=source, state="dead", code=code)
     a_delivery(event, a_route(source))
     with CaptureQueriesContext(connection) as asked:
-        outcome = outcome_of(event)
+        outcome = load_event_outcome(event)
     assert len(asked) == 2, "deliveries with their connections, and attempts"
     (result,) = outcome.results
     assert (result.connection, result.connection_name) == ("shop", "Aurora ID")
@@ -70,7 +70,7 @@ def test_a_sentence_is_told_where_the_connection_of_who_spoke_it_relays_it(speak
     an_attempt(delivery, 1, code="identity-rejected", answer=said)
     Connection.objects.update(relays_sentences=False)
     Connection.objects.filter(side=speaks).update(relays_sentences=True)
-    (result,) = outcome_of(Event.objects.get()).results
+    (result,) = load_event_outcome(Event.objects.get()).results
     assert result.sentence == ("Ask the registry." if speaks == "identity" else None)
 
 
@@ -78,4 +78,4 @@ def test_what_the_shop_is_at_fault_for_names_the_shop() -> None:
     source = a_source()
     event = an_event(1, source=source, state="dead", code="target-timeout")
     a_delivery(event, a_route(source))
-    assert [each.connection_name for each in outcome_of(event).results] == ["The shop"]
+    assert [each.connection_name for each in load_event_outcome(event).results] == ["The shop"]

@@ -14,11 +14,17 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sync.attempts.mass_change_guard import FEWEST_KNOWN, Held, _marks, guard, weight_of
-from sync.deliveries.claims import Claim, claim
-from sync.execution.executor import run_due
-from sync.models import Attempt, Delivery, Link, MappingVersion, Route, Weight
-from sync.operations.held_deliveries import Decision, decide
+from sync.attempts.mass_change_guard import (
+    MIN_KNOWN_RECORDS,
+    HeldForApproval,
+    _counted_attempts,
+    categorize_change,
+    check_mass_change,
+)
+from sync.deliveries.claims import Claim, claim_delivery
+from sync.execution.executor import run_due_deliveries
+from sync.models import Attempt, ChangeCategory, Delivery, Link, MappingVersion, Route
+from sync.operations.held_deliveries import HeldDecision, decide_held
 from sync.planning.change import Change, ChangeAction, FieldChange
 from tests.support.builders.history import a_delivery, a_route, an_attempt, an_event
 from tests.support.circuit_breakers import make_due
@@ -70,7 +76,7 @@ def at_once(run: Any, arguments: list[Any]) -> list[Any]:
         return list(threads.map(one, arguments))
 
 
-@pytest.mark.parametrize("when_gone", [Route.WhenGone.DELETE, Route.WhenGone.DEACTIVATE])
+@pytest.mark.parametrize("when_gone", [Route.DeletionPolicy.DELETE, Route.DeletionPolicy.DEACTIVATE])
 def test_removals_beyond_the_bound_are_held_and_nothing_of_them_is_sent(hub: Hub, when_gone: str) -> None:
     users = customers(hub, 5)
     bound(most_removals=3, when_gone=when_gone)
@@ -94,9 +100,9 @@ def test_of_removals_at_once_exactly_the_bound_passes(hub: Hub) -> None:
     hub.wait_until_idle()
     while Delivery.objects.filter(state=State.RETRYING).exists():  # a busy machine answers too late
         make_due()
-        run_due()
+        run_due_deliveries()
     assert Delivery.objects.filter(state=State.HELD).count() == 8
-    assert Attempt.objects.filter(weighed=Weight.REMOVAL).values("delivery").distinct().count() == 4
+    assert Attempt.objects.filter(weighed=ChangeCategory.REMOVAL).values("delivery").distinct().count() == 4
     assert len({each["path"] for each in hub.writes()[writes:]}) == 4
 
 
@@ -112,7 +118,7 @@ def test_trying_again_does_not_count_twice(hub: Hub) -> None:
     bound(most_removals=2)
     hub.shop.faults.add("error", times=1, methods=["PATCH"])
     assert leave(hub, first) == 424
-    assert Attempt.objects.latest("pk").weighed == Weight.REMOVAL
+    assert Attempt.objects.latest("pk").weighed == ChangeCategory.REMOVAL
     assert tell(first, "DELETE") == 200
     assert leave(hub, second) == 200
     assert leave(hub, third) == 202
@@ -132,9 +138,9 @@ def test_when_the_window_has_passed_there_is_room_again(hub: Hub) -> None:
 
 def approve(*held: Delivery) -> None:
     keys = [each.pk for each in held]
-    decide(
+    decide_held(
         keys,
-        Decision.APPROVE,
+        HeldDecision.APPROVE,
         by=User.objects.create_user(uuid4().hex),
         reason="spoken with them",
         key=uuid4(),
@@ -148,7 +154,7 @@ def test_an_approved_removal_passes_and_does_not_count(hub: Hub) -> None:
     approve(Delivery.objects.get(state=State.HELD))
     hub.wait_until_idle()
     assert hub.customer(first)["active"] is False
-    assert not Attempt.objects.filter(weighed=Weight.REMOVAL).exists()
+    assert not Attempt.objects.filter(weighed=ChangeCategory.REMOVAL).exists()
     assert leave(hub, second) == 202
 
 
@@ -177,7 +183,7 @@ def a_link(number: int, route: Route) -> Link:
 
 @pytest.mark.parametrize(
     ("known", "percent", "changed", "held"),
-    [(40, 10.0, 6, 2), (FEWEST_KNOWN, 5.0, 3, 2), (FEWEST_KNOWN - 3, 5.0, 3, 0), (40, None, 6, 0)],
+    [(40, 10.0, 6, 2), (MIN_KNOWN_RECORDS, 5.0, 3, 2), (MIN_KNOWN_RECORDS - 3, 5.0, 3, 0), (40, None, 6, 0)],
     ids=["a share of many", "of the fewest", "too few to tell", "no guard"],
 )
 def test_records_changed_beyond_their_share_are_held(
@@ -195,12 +201,12 @@ def test_records_changed_beyond_their_share_are_held(
 def test_somebody_who_changes_all_the_time_counts_once(hub: Hub) -> None:
     users = customers(hub, 2)
     route = Route.objects.get(source__slug=SLUG, entity_type="USER")
-    Link.objects.bulk_create([a_link(number, route) for number in range(FEWEST_KNOWN - 2)])
+    Link.objects.bulk_create([a_link(number, route) for number in range(MIN_KNOWN_RECORDS - 2)])
     bound(most_changed_percent=5.0)
     for number in range(4):
         hub.change_email(f"again.{number}@example.com", users[0])
         assert tell(users[0]) == 200
-    assert Attempt.objects.filter(weighed=Weight.CHANGE).count() == 1
+    assert Attempt.objects.filter(weighed=ChangeCategory.CHANGE).count() == 1
     hub.change_email("one.more@example.com", users[1])
     assert tell(users[1]) == 202
 
@@ -216,7 +222,7 @@ def a_claim(route: Route, number: int, **values: Any) -> Claim:
     """A delivery about `USR-<number>` whose attempt has begun."""
     event = an_event(number, source=route.source, entity_id=f"USR-{number}")
     waiting = {"state": State.PENDING, "due_at": timezone.now() - timedelta(minutes=1)}
-    taken = claim(a_delivery(event, route, **waiting | values).pk)
+    taken = claim_delivery(a_delivery(event, route, **waiting | values).pk)
     assert taken is not None
     return taken
 
@@ -239,14 +245,16 @@ NOTHING = Change(ChangeAction.NOTHING, "R1")
     [
         (NOTHING, False, None),
         (NOTHING, True, None),
-        (UPDATE, False, Weight.CHANGE),
-        (UPDATE, True, Weight.REMOVAL),
-        (DELETE, True, Weight.REMOVAL),
-        (Change(ChangeAction.CREATE, None, UPDATE.fields), False, Weight.CHANGE),
+        (UPDATE, False, ChangeCategory.CHANGE),
+        (UPDATE, True, ChangeCategory.REMOVAL),
+        (DELETE, True, ChangeCategory.REMOVAL),
+        (Change(ChangeAction.CREATE, None, UPDATE.fields), False, ChangeCategory.CHANGE),
     ],
 )
-def test_a_change_counts_for_what_it_does(change: Change, is_gone: bool, weight: Weight | None) -> None:
-    assert weight_of(change, is_gone=is_gone) == weight
+def test_a_change_counts_for_what_it_does(
+    change: Change, is_gone: bool, weight: ChangeCategory | None
+) -> None:
+    assert categorize_change(change, is_deleted=is_gone) == weight
 
 
 @pytest.mark.parametrize(
@@ -259,56 +267,56 @@ def test_what_is_not_guarded_costs_no_statement(
 ) -> None:
     taken = a_claim(guarded(an_event().source, most_removals=0), 1, is_approved=is_approved)
     with CaptureQueriesContext(connection) as asked:
-        guard(taken, change, is_gone=is_gone)
+        check_mass_change(taken, change, is_deleted=is_gone)
     assert len(asked) == 0
 
 
 def test_a_mark_is_renewed_before_it_leaves_the_window_and_not_each_time(database: None) -> None:
     route = guarded(an_event().source, most_removals=1, guard_minutes=60)
     first = a_claim(route, 1)
-    guard(first, DELETE, is_gone=True)
-    assert weighed(first) == Weight.REMOVAL
+    check_mass_change(first, DELETE, is_deleted=True)
+    assert weighed(first) == ChangeCategory.REMOVAL
     soon = a_claim(route, 1)
-    guard(soon, DELETE, is_gone=True)
+    check_mass_change(soon, DELETE, is_deleted=True)
     assert weighed(soon) == ""
     Attempt.objects.filter(pk=first.attempt.pk).update(started_at=F("started_at") - timedelta(minutes=7))
     later = a_claim(route, 1)
-    guard(later, DELETE, is_gone=True)
-    assert weighed(later) == Weight.REMOVAL
-    with pytest.raises(Held, match="removals in 60 minutes are limited to 1"):
-        guard(a_claim(route, 4), DELETE, is_gone=True)
+    check_mass_change(later, DELETE, is_deleted=True)
+    assert weighed(later) == ChangeCategory.REMOVAL
+    with pytest.raises(HeldForApproval, match="removals in 60 minutes are limited to 1"):
+        check_mass_change(a_claim(route, 4), DELETE, is_deleted=True)
 
 
 def test_the_attempts_of_one_delivery_count_once(database: None) -> None:
     taken = a_claim(guarded(an_event().source, most_removals=1), 1)
-    guard(taken, DELETE, is_gone=True)
+    check_mass_change(taken, DELETE, is_deleted=True)
     retry = an_attempt(taken.delivery, 2, started_at=timezone.now())
-    guard(replace(taken, attempt=retry), DELETE, is_gone=True)
+    check_mass_change(replace(taken, attempt=retry), DELETE, is_deleted=True)
 
 
 def test_routes_do_not_count_for_each_other(database: None) -> None:
     source = an_event().source
     one = guarded(source, most_removals=1)
     other = guarded(source, entity_type="GROUP", most_removals=1)
-    guard(a_claim(one, 1), DELETE, is_gone=True)
-    guard(a_claim(other, 2), DELETE, is_gone=True)
-    with pytest.raises(Held):
-        guard(a_claim(one, 3), DELETE, is_gone=True)
+    check_mass_change(a_claim(one, 1), DELETE, is_deleted=True)
+    check_mass_change(a_claim(other, 2), DELETE, is_deleted=True)
+    with pytest.raises(HeldForApproval):
+        check_mass_change(a_claim(one, 3), DELETE, is_deleted=True)
 
 
 def test_changes_and_removals_do_not_count_for_each_other(database: None) -> None:
     route = guarded(an_event().source, most_removals=1, most_changed_percent=5.0)
-    Link.objects.bulk_create([a_link(number, route) for number in range(FEWEST_KNOWN)])
-    guard(a_claim(route, 1), UPDATE, is_gone=False)
-    guard(a_claim(route, 2), DELETE, is_gone=True)
-    with pytest.raises(Held, match="changed records in 60 minutes are limited to 1"):
-        guard(a_claim(route, 3), UPDATE, is_gone=False)
+    Link.objects.bulk_create([a_link(number, route) for number in range(MIN_KNOWN_RECORDS)])
+    check_mass_change(a_claim(route, 1), UPDATE, is_deleted=False)
+    check_mass_change(a_claim(route, 2), DELETE, is_deleted=True)
+    with pytest.raises(HeldForApproval, match="changed records in 60 minutes are limited to 1"):
+        check_mass_change(a_claim(route, 3), UPDATE, is_deleted=False)
 
 
 def test_an_approval_that_came_after_the_delivery_was_read_counts(database: None) -> None:
     taken = a_claim(guarded(an_event().source, most_removals=0), 1)
     Delivery.objects.filter(pk=taken.delivery.pk).update(is_approved=True)
-    guard(taken, DELETE, is_gone=True)
+    check_mass_change(taken, DELETE, is_deleted=True)
     assert weighed(taken) == ""
 
 
@@ -322,5 +330,7 @@ def test_the_count_reads_marked_attempts_only(database: None) -> None:
     Attempt.objects.bulk_create(many)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE sync_attempt")
-    marks = _marks(route, Weight.REMOVAL).filter(started_at__gte=timezone.now() - timedelta(hours=1))
+    marks = _counted_attempts(route, ChangeCategory.REMOVAL).filter(
+        started_at__gte=timezone.now() - timedelta(hours=1)
+    )
     assert "attempt_weighed" in marks.values("delivery__entity_id").distinct().explain()

@@ -13,12 +13,12 @@ from django.db import connections, transaction
 from django.db.models import Q
 
 from audit.models import Entry
-from sync.deliveries import creation, retry_now
-from sync.deliveries.due import suspects
-from sync.deliveries.ordering import Seen
-from sync.deliveries.predicates import SUSPECT
+from sync.deliveries import creation, redelivery
+from sync.deliveries.due_deliveries import find_suspects
+from sync.deliveries.ordering import SubjectState
+from sync.deliveries.predicates import SUSPECT_DEATHS
 from sync.delivery_service import give_up_what_must_not_go_on
-from sync.execution.executor import run_due
+from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Delivery, Route
 from sync.replays.requests import request_replay
 from tests.support.builders.history import a_replay
@@ -119,12 +119,12 @@ def test_what_another_process_applied_before_the_claim_was_stored_counts(
     relay: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     relay.post_signed(person("new@example.com", timestamp="2026-01-01T00:00:01Z"))
-    seen = creation.seen
+    seen = creation.read_subject_state
 
-    def as_it_was_before(delivery: Delivery) -> Seen:
+    def as_it_was_before(delivery: Delivery) -> SubjectState:
         return replace(seen(delivery), is_free=True, link=None)
 
-    monkeypatch.setattr(creation, "seen", as_it_was_before)
+    monkeypatch.setattr(creation, "read_subject_state", as_it_was_before)
     late = relay.post_signed(person("old@example.com", timestamp="2026-01-01T00:00:00Z"))
     assert late.json()["status"] == "superseded"
     assert relay.customer()["email"] == "new@example.com"
@@ -168,7 +168,7 @@ def test_a_relayed_webhook_waits_for_an_older_one_that_is_tried_again(relay: Hub
     assert answer.status_code == 202
     assert relay.writes() == []
     make_due()
-    run_due()
+    run_due_deliveries()
     assert [each["body"]["email"] for each in relay.writes()] == ["first@example.com", "second@example.com"]
 
 
@@ -177,8 +177,8 @@ def test_no_process_is_begun_for_a_relayed_webhook_behind_an_older_one(relay: Hu
     for address in ("first@example.com", "second@example.com"):
         relay.post_signed(in_background(person(address)))
     wait_until_quiet()
-    Delivery.objects.update(state=State.RETRYING, deaths=SUSPECT, due_at="2000-01-01T00:00:00Z")
-    assert suspects(10) == [Delivery.objects.earliest("pk").pk]
+    Delivery.objects.update(state=State.RETRYING, deaths=SUSPECT_DEATHS, due_at="2000-01-01T00:00:00Z")
+    assert find_suspects(10) == [Delivery.objects.earliest("pk").pk]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_failure_that_the_source_was_told_of_ends_there_unless_the_route_goes_
     assert (Delivery.objects.get().state, Event.objects.get().state) == (state, state)
     relay.shop.faults.clear()
     make_due()
-    run_due()
+    run_due_deliveries()
     assert (relay.customer()["email"] == "later@example.com") is retrying
 
 
@@ -237,7 +237,7 @@ def test_what_comes_again_never_goes_over_what_followed_it(
     assert relay.post_signed(person("older@example.com"), "msg_1").status_code == 424
     assert sent_again(relay, "msg_2", person("newer@example.com"))[::2] == (200, "newer@example.com")
     if is_careless:
-        monkeypatch.setattr(retry_now, "Exists", lambda _: Q(pk=None))
+        monkeypatch.setattr(redelivery, "Exists", lambda _: Q(pk=None))
     status, _, address = sent_again(relay, "msg_1", person("older@example.com"))
     assert (status, address) == ((200, "older@example.com") if is_careless else (424, "newer@example.com"))
 
@@ -249,7 +249,7 @@ def test_a_webhook_that_comes_again_as_a_newer_one_is_stored_waits_for_it(relay:
     event = Event.objects.get()
 
     def again() -> None:
-        retry_now.due_again(event)
+        redelivery.retry_event(event)
         connections.close_all()
 
     with ThreadPoolExecutor(1) as threads, transaction.atomic():
@@ -277,7 +277,7 @@ def test_a_replay_that_waits_for_its_turn_is_not_given_up(relay: Hub) -> None:
         assert give_up_what_must_not_go_on(Event.objects.get()) == []
     relay.shop.faults.clear()
     make_due()
-    assert run_due() == 1
+    assert run_due_deliveries() == 1
     assert Attempt.objects.latest("number").replay == asked
 
 
@@ -298,7 +298,7 @@ def test_a_failure_that_nobody_was_told_of_goes_on(relay: Hub) -> None:
     assert Delivery.objects.get().state == State.RETRYING
     relay.shop.faults.clear()
     make_due()
-    assert run_due() == 1
+    assert run_due_deliveries() == 1
     assert relay.customer()["email"] == "later@example.com"
 
 
@@ -324,7 +324,7 @@ def test_a_relayed_deletion_asks_nobody_and_follows_the_policy(relay: Hub) -> No
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-@pytest.mark.parametrize("when_gone", Route.WhenGone.values)
+@pytest.mark.parametrize("when_gone", Route.DeletionPolicy.values)
 def test_an_older_update_does_not_bring_back_what_was_deleted(
     relay: Hub, when_gone: str, is_known: bool
 ) -> None:
@@ -340,7 +340,7 @@ def test_an_older_update_does_not_bring_back_what_was_deleted(
 
 
 def test_a_later_creation_after_a_deletion_is_applied(relay: Hub) -> None:
-    Route.objects.filter(entity_type="USER").update(when_gone=Route.WhenGone.DELETE)
+    Route.objects.filter(entity_type="USER").update(when_gone=Route.DeletionPolicy.DELETE)
     relay.post_signed(
         {"id": ANNA, "entityType": "USER", "eventType": "DELETE", "timestamp": "2026-01-01T00:00:01Z"}
     )

@@ -47,11 +47,11 @@ def catching_up(hub: Hub) -> Iterator[None]:
 def test_an_entity_older_than_its_event_is_asked_for_three_times_more_and_then_taken(hub: Hub) -> None:
     address = hub.change_email("anna.lag@example.com")
     assert told(hub, 60)["status"] == "succeeded"
-    assert fetches(hub) == 1 + len(plan.GRACE_SECONDS) == 4
+    assert fetches(hub) == 1 + len(plan.FETCH_RETRY_PAUSES) == 4
     assert hub.customer()["email"] == address
 
 
-@pytest.mark.parametrize("when_gone", Route.WhenGone)
+@pytest.mark.parametrize("when_gone", Route.DeletionPolicy)
 def test_a_creation_of_what_is_not_there_yet_is_tried_again_and_arrives(hub: Hub, when_gone: str) -> None:
     """Whoever tells of it before the commit, and waits for the answer, has it only afterwards."""
     Route.objects.update(when_gone=when_gone)
@@ -91,7 +91,7 @@ def test_an_entity_as_new_as_its_event_is_asked_for_once(hub: Hub, seconds: floa
 
 
 def test_a_wait_that_is_left_out_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "_lags", lambda *_: False)
+    monkeypatch.setattr(plan, "_is_older_than_event", lambda *_: False)
     hub.change_email("anna.behind@example.com")
     with catching_up(hub):
         told(hub, 1.05)

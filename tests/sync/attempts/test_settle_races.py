@@ -13,11 +13,11 @@ from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry
 from database.write_batch import WriteBatch
 from sync.attempts import settle as attempts_settle
-from sync.attempts.attempt_result import superseded
-from sync.attempts.plan import Findings
-from sync.attempts.settle import settle
-from sync.deliveries.claims import claim
-from sync.execution.executor import run_due
+from sync.attempts.attempt_result import superseded_result
+from sync.attempts.plan import AttemptFindings
+from sync.attempts.settle import settle_attempt
+from sync.deliveries.claims import claim_delivery
+from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Breaker, Call, Delivery, Link, Route
 from sync.replays.requests import request_replay
 from tests.support.audit.chain_faults import faults
@@ -166,13 +166,15 @@ def test_the_first_of_a_person_makes_the_link(hub: Hub, ways: Ways) -> None:
 def test_within_a_transaction_it_leaves_that_whole(
     hub: Hub, ways: Ways, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     assert hub.post_signed(ACK).status_code == 202
-    taken = claim(last(Delivery).pk)
+    taken = claim_delivery(last(Delivery).pk)
     assert taken is not None
     with transaction.atomic():
-        assert settle(replace(taken, token=uuid4()), superseded(), Findings(), []) is None
-        assert settle(taken, superseded(), Findings(), []) is not None
+        assert (
+            settle_attempt(replace(taken, token=uuid4()), superseded_result(), AttemptFindings(), []) is None
+        )
+        assert settle_attempt(taken, superseded_result(), AttemptFindings(), []) is not None
     assert last(Attempt).outcome == "superseded"
     assert (ways.tried, ways.long) == (2, 1)
 
@@ -208,10 +210,10 @@ def test_a_breaker_is_told_on_the_long_way(hub: Hub, ways: Ways) -> None:
 def test_siblings_that_are_covered_end_with_it_on_the_long_way(
     hub: Hub, ways: Ways, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     for _ in range(2):
         assert hub.post_signed(ACK).status_code == 202
-    assert run_due() == 1
+    assert run_due_deliveries() == 1
     hub.wait_until_quiet()
     assert (ways.tried, ways.long) == (0, 1)
     assert [each.state for each in Event.objects.order_by("pk")] == ["succeeded", "unchanged", "unchanged"]

@@ -8,23 +8,23 @@ import pytest
 
 from database.clock import read_clock
 from sync.deliveries.blockers import (
-    Behind,
+    AllSlotsTaken,
     BehindDelivery,
     Blocker,
     BreakerOpen,
     KilledProcesses,
-    NoFreeSlot,
-    Overdue,
+    OrderReason,
+    OverdueDelivery,
     PausedByPerson,
     SwitchedOff,
     TriesLeft,
-    blockers,
+    count_tries_left,
+    find_blockers,
+    load_contention,
     next_try_at,
-    surroundings,
-    tries_left,
-    who_must_act,
+    responsible_owner,
 )
-from sync.limits.breaker_status import Passing, Spared
+from sync.limits.breaker_status import BreakerMode, BreakerStatus
 from sync.models import Breaker, Connection, Delivery, Route
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 
@@ -44,7 +44,7 @@ def waiting(number: int = 0, state: str = "retrying", **values: Any) -> Delivery
 
 def blockers_of(delivery: Delivery) -> tuple[Blocker, ...]:
     fresh = Delivery.objects.get(pk=delivery.pk)
-    return blockers(fresh, surroundings([fresh]))
+    return find_blockers(fresh, load_contention([fresh]))
 
 
 def shop() -> Connection:
@@ -56,7 +56,7 @@ def test_nothing_blocks_what_is_due_and_what_nobody_takes_is_overdue() -> None:
     assert blockers_of(delivery) == ()
     since = read_clock() - MINUTE
     Delivery.objects.update(due_at=since)
-    assert blockers_of(delivery) == (Overdue(since),)
+    assert blockers_of(delivery) == (OverdueDelivery(since),)
 
 
 def test_a_settled_delivery_has_no_blocker_and_no_try_ahead() -> None:
@@ -64,8 +64,8 @@ def test_a_settled_delivery_has_no_blocker_and_no_try_ahead() -> None:
     Connection.objects.update(is_enabled=False)
     assert blockers_of(delivery) == ()
     assert next_try_at(delivery, read_clock()) is None
-    assert tries_left(delivery) is None
-    assert who_must_act(delivery) == "target"
+    assert count_tries_left(delivery) is None
+    assert responsible_owner(delivery) == "target"
 
 
 def test_a_pause_by_a_person_and_dead_processes_come_before_what_connections_say() -> None:
@@ -79,14 +79,14 @@ def test_a_pause_by_a_person_and_dead_processes_come_before_what_connections_say
 def test_a_delivery_of_the_same_subject_goes_first_and_says_whether_its_process_may_be_gone() -> None:
     other = waiting(1, "running", due_at=None, token=uuid4(), lease_until=read_clock() + MINUTE)
     delivery = waiting()
-    assert blockers_of(delivery) == (BehindDelivery(other, Behind.RUNS),)
+    assert blockers_of(delivery) == (BehindDelivery(other, OrderReason.RUNS),)
     Delivery.objects.filter(pk=other.pk).update(lease_until=read_clock() - MINUTE)
-    assert blockers_of(delivery) == (BehindDelivery(other, Behind.CLAIM_EXPIRED),)
+    assert blockers_of(delivery) == (BehindDelivery(other, OrderReason.CLAIM_EXPIRED),)
 
 
 def test_only_what_is_relayed_waits_for_older_ones() -> None:
     older, newer = waiting(1, is_relayed=True), waiting(2, is_relayed=True)
-    assert blockers_of(newer) == (BehindDelivery(older, Behind.IS_OLDER),)
+    assert blockers_of(newer) == (BehindDelivery(older, OrderReason.IS_OLDER),)
     assert blockers_of(older) == ()
     Delivery.objects.filter(pk=newer.pk).update(is_relayed=False)
     assert blockers_of(newer) == ()
@@ -103,31 +103,31 @@ def test_an_open_breaker_blocks_and_moves_the_next_try_and_probes_take_slots() -
     taken = an_event(3, state="running", code="", entity_id="USR-3")
     claim = {"token": uuid4(), "lease_until": read_clock() + MINUTE, "commercial_slot": 1}
     a_delivery(taken, delivery.route, **claim)
-    half_open = Spared(Passing.PROBES, past, 0)
-    assert blockers_of(delivery) == (NoFreeSlot(shop(), used=1, limit=1, breaker=half_open),)
+    half_open = BreakerStatus(BreakerMode.PROBES, past, 0)
+    assert blockers_of(delivery) == (AllSlotsTaken(shop(), used=1, limit=1, breaker=half_open),)
 
 
 def test_the_tries_left_end_with_their_number_or_their_age() -> None:
     delivery = waiting()
     assert delivery.opened_at is not None
     until = delivery.opened_at + timedelta(hours=delivery.route.gives_up_after_hours)
-    assert tries_left(delivery) == TriesLeft(delivery.route.tries - 2, until)
+    assert count_tries_left(delivery) == TriesLeft(delivery.route.tries - 2, until)
     delivery.tries = delivery.route.tries
-    assert tries_left(delivery) == TriesLeft(0, None)
+    assert count_tries_left(delivery) == TriesLeft(0, None)
 
 
 @pytest.mark.parametrize(
     ("passing", "successes", "concurrency", "limit"),
     [
-        (Passing.EVERYTHING, 0, None, None),
-        (Passing.EVERYTHING, 0, 4, 4),
-        (Passing.NOTHING, 3, 4, 0),
-        (Passing.NOTHING, 0, None, 0),
-        (Passing.PROBES, 2, None, 3),
-        (Passing.PROBES, 6, 4, 4),
+        (BreakerMode.EVERYTHING, 0, None, None),
+        (BreakerMode.EVERYTHING, 0, 4, 4),
+        (BreakerMode.NOTHING, 3, 4, 0),
+        (BreakerMode.NOTHING, 0, None, 0),
+        (BreakerMode.PROBES, 2, None, 3),
+        (BreakerMode.PROBES, 6, 4, 4),
     ],
 )
 def test_the_limit_is_the_smaller_of_probes_and_concurrency(
-    passing: Passing, successes: int, concurrency: int | None, limit: int | None
+    passing: BreakerMode, successes: int, concurrency: int | None, limit: int | None
 ) -> None:
-    assert Spared(passing, None, successes).limit(concurrency) == limit
+    assert BreakerStatus(passing, None, successes).delivery_limit(concurrency) == limit

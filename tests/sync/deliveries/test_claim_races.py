@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from sync.deliveries import claims
-from sync.deliveries.claims import Claim, Paused, claim
-from sync.deliveries.predicates import SUSPECT
+from sync.deliveries.claims import Claim, ConnectionPaused, claim_delivery
+from sync.deliveries.predicates import SUSPECT_DEATHS
 from sync.limits import concurrency_slots
 from sync.models import Attempt, Breaker, Delivery, Link, MappingVersion
 from tests.support.audit.chain_faults import faults
@@ -28,7 +28,7 @@ LATER = timedelta(minutes=1)
 @pytest.fixture
 def waiting(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Delivery]:
     """A delivery that is due, and that nobody delivers."""
-    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     assert hub.post_signed(ACK).status_code == 202
     yield Delivery.objects.get()
     Delivery.objects.update(state="closed", due_at=None, token=None, lease_until=None)
@@ -37,17 +37,17 @@ def waiting(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Delivery]:
 @pytest.fixture
 def meanwhile(waiting: Delivery, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Claim | None]:
     """Claim it, and let something happen once it has been read."""
-    load = claims._load
+    load = claims._load_delivery
 
     def claimed(happens: Callable[[Delivery], Any]) -> Claim | None:
         def and_then(pk: int) -> Any:
-            monkeypatch.setattr(claims, "_load", load)
+            monkeypatch.setattr(claims, "_load_delivery", load)
             found = load(pk)
             happens(waiting)
             return found
 
-        monkeypatch.setattr(claims, "_load", and_then)
-        return claim(waiting.pk)
+        monkeypatch.setattr(claims, "_load_delivery", and_then)
+        return claim_delivery(waiting.pk)
 
     return claimed
 
@@ -89,7 +89,7 @@ def test_it_is_claimed_by_one_batch_where_nothing_has_happened(
         "started",
     )
     assert (taken.delivery.tries, taken.delivery.last_number, taken.link) == (1, 1, None)
-    assert taken.heads.keys() == {row.stream}
+    assert taken.stream_heads.keys() == {row.stream}
     assert faults() == []
 
 
@@ -97,8 +97,8 @@ NOT_OURS: dict[str, Callable[[Delivery], Any]] = {
     "is_due_later": lambda each: change(due_at=timezone.now() + LATER)(each),
     "is_held": change(state="held", due_at=None),
     "has_ended": change(state="succeeded", due_at=None),
-    "is_claimed_by_another": lambda each: in_threads(lambda _: claim(each.pk), 1),
-    "is_a_suspect": change(deaths=SUSPECT),
+    "is_claimed_by_another": lambda each: in_threads(lambda _: claim_delivery(each.pk), 1),
+    "is_a_suspect": change(deaths=SUSPECT_DEATHS),
     "another_of_its_subject_runs": lambda each: another(
         each, state="running", token="0" * 32, lease_until=timezone.now() + LATER, due_at=None
     ),
@@ -116,14 +116,14 @@ def test_it_waits_for_a_breaker_that_has_opened(
 ) -> None:
     """This process does not know of it yet."""
     known = iter([None, None])
-    passing = concurrency_slots.passing
-    monkeypatch.setattr(concurrency_slots, "passing", lambda each: next(known, passing(each)))
+    passing = concurrency_slots.allowed_deliveries
+    monkeypatch.setattr(concurrency_slots, "allowed_deliveries", lambda each: next(known, passing(each)))
 
     def opens(delivery: Delivery) -> None:
         now = timezone.now()
         Breaker.objects.create(connection=delivery.commercial, opened_at=now, open_until=now + LATER)
 
-    with pytest.raises(Paused):
+    with pytest.raises(ConnectionPaused):
         meanwhile(opens)
     assert not Attempt.objects.exists()
 
@@ -163,7 +163,7 @@ def test_it_counts_the_attempts_of_others(meanwhile: Callable[..., Claim | None]
 
 
 def test_one_for_a_process_of_its_own_is_another(waiting: Delivery) -> None:
-    assert claim(waiting.pk, alone=True) is None
+    assert claim_delivery(waiting.pk, in_own_process=True) is None
 
 
 def test_where_its_first_entries_may_be_kept_no_longer_it_is_looked_up_where_they_end(
@@ -172,7 +172,7 @@ def test_where_its_first_entries_may_be_kept_no_longer_it_is_looked_up_where_the
     Event.objects.update(received_at=timezone.now() - timedelta(hours=13))
     with_locks, calls = claims._claim_with_locks, []
     monkeypatch.setattr(claims, "_claim_with_locks", lambda *of: (calls.append(of), with_locks(*of))[1])
-    assert claim(waiting.pk) is not None
+    assert claim_delivery(waiting.pk) is not None
     assert len(calls) == 1
 
 

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from django.utils import timezone
 
-from sync.deliveries.claims import claim
-from sync.deliveries.expired_leases import expire_all
+from sync.deliveries.claims import claim_delivery
+from sync.deliveries.expired_leases import release_expired_leases
 from sync.models import Delivery, MappingVersion
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.processes.workers import own_database
@@ -24,16 +24,16 @@ def expired_deliveries(count: int) -> list[int]:
     for number in range(1, count + 1):
         event = an_event(number, source=source, state=State.PENDING, entity_id=f"PERSON{number}")
         keys.append(a_delivery(event, route, state=State.PENDING, due_at=timezone.now()).pk)
-        assert claim(keys[-1]) is not None
+        assert claim_delivery(keys[-1]) is not None
     Delivery.objects.update(lease_until=timezone.now() - timedelta(seconds=60))
     return keys
 
 
 def test_all_whose_lease_ended_are_freed_at_once(database: None) -> None:
     keys = expired_deliveries(3)
-    assert expire_all(10) == 3
+    assert release_expired_leases(10) == 3
     assert set(Delivery.objects.filter(pk__in=keys).values_list("state", "deaths")) == {(State.RETRYING, 1)}
-    assert expire_all(10) == 0
+    assert release_expired_leases(10) == 0
 
 
 @pytest.mark.writers_at_once
@@ -42,7 +42,7 @@ def test_a_delivery_that_a_frozen_process_has_locked_holds_up_no_other(database:
     with psycopg.connect(own_database()) as frozen:
         frozen.execute("SELECT 1 FROM sync_delivery WHERE id = %s FOR UPDATE", [locked])
         began = time.monotonic()
-        assert expire_all(10) == 2
+        assert release_expired_leases(10) == 2
         assert time.monotonic() - began < 2, "it waited for the lock"
     assert set(Delivery.objects.filter(pk__in=others).values_list("state", flat=True)) == {State.RETRYING}
-    assert expire_all(10) == 1
+    assert release_expired_leases(10) == 1

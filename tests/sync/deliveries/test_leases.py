@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from sync.attempts.call_log import AttemptRecorder, ClaimLost
 from sync.connectors.client.exchange import OutgoingRequest
-from sync.deliveries.claims import Claim, claim
-from sync.deliveries.expired_leases import expire
-from sync.execution.executor import run_due
+from sync.deliveries.claims import Claim, claim_delivery
+from sync.deliveries.expired_leases import release_delivery
+from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Call, Delivery, MappingVersion
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.hub import EXAMPLE, Hub
@@ -30,8 +30,8 @@ def take_over() -> None:
     """The lease of the running delivery ends while its process is held up; another one does the work."""
     delivery = Delivery.objects.get()
     Delivery.objects.filter(pk=delivery.pk).update(lease_until=timezone.now() - timedelta(seconds=60))
-    assert expire(Delivery.objects.get())
-    assert run_due() == 1
+    assert release_delivery(Delivery.objects.get())
+    assert run_due_deliveries() == 1
 
 
 @pytest.mark.parametrize("held_up_at", ["GET", "PATCH"])
@@ -64,7 +64,7 @@ def claimed(db: None) -> Claim:
     event = an_event(1, source=a_source(), state=State.PENDING)
     pk = a_delivery(event, a_route(event.source), state=State.PENDING, due_at=timezone.now()).pk
     MappingVersion.objects.update(declaration={"fields": {"email": {"path": "entity.email"}}})
-    taken = claim(pk)
+    taken = claim_delivery(pk)
     assert taken is not None
     return taken
 
@@ -88,7 +88,7 @@ def test_no_read_is_begun_for_a_claim_that_somebody_else_has(
 ) -> None:
     recorder = AttemptRecorder(claimed, claimed.delivery.identity)
     Delivery.objects.update(lease_until=timezone.now() - timedelta(seconds=60))
-    assert expire(Delivery.objects.get())
+    assert release_delivery(Delivery.objects.get())
     began = time.monotonic()
     monkeypatch.setattr("sync.deliveries.claims.monotonic", lambda: began + 60)
     with pytest.raises(ClaimLost):

@@ -38,16 +38,20 @@ def test_webhooks_of_many_clients_at_once_never_overlap_for_a_user(hub: Hub) -> 
 
 def test_without_the_constraint_the_same_storm_overlaps(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     # The look before the claim spares errors; alone it must not be trusted.
-    monkeypatch.setattr(claims, "lock_open", open_but_running)
-    monkeypatch.setattr(creation, "seen", lambda delivery: replace(ordering.seen(delivery), is_free=True))
+    monkeypatch.setattr(claims, "lock_open_siblings", open_but_running)
+    monkeypatch.setattr(
+        creation,
+        "read_subject_state",
+        lambda delivery: replace(ordering.read_subject_state(delivery), is_free=True),
+    )
     with without_constraint():
         storm(hub)
         hub.settle_down()
         assert overlaps(shop_intervals(hub)) > 0
 
 
-def open_but_running(delivery: Delivery) -> list[ordering.Sibling]:
-    return [each for each in ordering.lock_open(delivery) if each.state != "running"]
+def open_but_running(delivery: Delivery) -> list[ordering.OpenSibling]:
+    return [each for each in ordering.lock_open_siblings(delivery) if each.state != "running"]
 
 
 def storm(hub: Hub) -> tuple[list[str], list[int]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import Model
 
-from sync.deliveries.routes import ways
+from sync.deliveries.routes import resolved_routes
 from sync.models import Connection, Mapping, MappingVersion, Route
 from tests.support.hub import Hub
 from webhooks.models import Source
@@ -23,8 +23,8 @@ def read(model: type[Model], key: int) -> dict[str, Any] | None:
 
 
 def test_every_value_is_what_the_orm_reads(hub: Hub) -> None:
-    ways.invalidate()
-    known = ways()
+    resolved_routes.invalidate()
+    known = resolved_routes()
     assert known.keys() == set(Route.objects.values_list("pk", flat=True)) != set()
     for key, way in known.items():
         route = way.route
@@ -34,7 +34,7 @@ def test_every_value_is_what_the_orm_reads(hub: Hub) -> None:
         assert told(route.commercial) == read(Connection, route.commercial_id)
         assert told(route.mapping) == read(Mapping, route.mapping_id)
         assert told(route.source) == read(Source, route.source_id)
-        assert told(way.version) == told(newest)
+        assert told(way.mapping_version) == told(newest)
     assert any(way.route.commercial.credentials for way in known.values()), "one that is sealed"
 
 
@@ -52,10 +52,10 @@ def test_a_route_goes_by_the_newest_version_of_its_mapping_or_by_none(hub: Hub) 
         commercial=first.commercial,
         mapping=bare,
     )
-    ways.invalidate()
-    known = ways()
-    assert known[first.pk].version == new
-    assert (known[other.pk].version, known[other.pk].mapping, known[other.pk].route.mapping) == (
+    resolved_routes.invalidate()
+    known = resolved_routes()
+    assert known[first.pk].mapping_version == new
+    assert (known[other.pk].mapping_version, known[other.pk].mapping, known[other.pk].route.mapping) == (
         None,
         None,
         bare,

@@ -123,6 +123,6 @@ def test_who_came_again_is_forgotten_nowhere_else_once_another_worker_has_ended_
 
     in_the_middle_of_an_erasure(settings, another_worker)
     if is_careless:
-        monkeypatch.setattr(RunningJob, "renew", lambda *_, **__: None)
+        monkeypatch.setattr(RunningJob, "renew_lease", lambda *_, **__: None)
     assert erase(asked)
     assert bool(forgotten) == is_careless

@@ -13,8 +13,8 @@ from console.models import SavedView
 from sync.erasure.erase import erase
 from sync.erasure.redaction import WITHHELD
 from sync.models import Connection, Delivery, FailureDecision, FailureGroup, Replay, Route
-from sync.operations.manual_closing import close_by_hand
-from sync.operations.pauses import pause
+from sync.operations.manual_closing import close_manually
+from sync.operations.pauses import pause_flow
 from sync.replays.event_set import choose
 from sync.replays.requests import request_replay
 from tests.support.builders.bulk_replays import started, states, work
@@ -55,7 +55,7 @@ def closed_by_hand(by: User, *events: Event) -> Replay:
     deliveries = Delivery.objects.filter(event__in=events)
     deliveries.update(state="dead")
     key = uuid4()
-    close_by_hand(list(deliveries.values_list("pk", flat=True)), by=by, reason=SAID, key=key)
+    close_manually(list(deliveries.values_list("pk", flat=True)), by=by, reason=SAID, key=key)
     request_replay(events, by=by, reason="the shop is back")
     assert not Delivery.objects.filter(replay__uuid=key).exists()
     return Replay.objects.get(uuid=key)
@@ -63,7 +63,7 @@ def closed_by_hand(by: User, *events: Event) -> Replay:
 
 @pytest.fixture
 def nobody_delivers(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("sync.replays.requests.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
     yield
     Delivery.objects.filter(state="pending").update(state="closed", due_at=None)
 
@@ -118,7 +118,7 @@ def test_ids_are_replaced_wherever_people_write(by: User, event: Event) -> None:
     FailureDecision.objects.create(
         group=group, made_by=by, state="resolved", reason=words, made_at=timezone.now()
     )
-    assert all(pause(each, words, by) for each in (Source.objects.first(), Route.objects.first()))
+    assert all(pause_flow(each, words, by) for each in (Source.objects.first(), Route.objects.first()))
     left = found_in_tables([GONE])
     columns = {"sync_failuregroup.note", "sync_failuregroup.known_fix", "sync_failuredecision.reason"}
     assert columns | {"webhooks_source.pause_reason", "sync_route.pause_reason"} <= left

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from sync.execution import background_sender
-from sync.execution.background_sender import MAX_WAITING, BackgroundSender, SenderOfProcess
+from sync.execution.background_sender import MAX_WAITING, BackgroundSender, ProcessSender
 from tests.support.processes.hub_processes import ROOT
 from tests.support.processes.workers import wait_until
 
@@ -36,7 +36,7 @@ def test_what_is_submitted_is_sent_in_order_a_few_together() -> None:
 
     sender = sender_with(send)
     sender.submit([0])
-    wait_until(lambda: sender.waiting == 0, 5)
+    wait_until(lambda: sender.waiting_count == 0, 5)
     sender.submit(range(1, 12))
     goes_on.set()
     assert sender.flush(10)
@@ -61,7 +61,7 @@ def test_a_receiver_that_hangs_holds_nobody_up_and_what_exceeds_the_queue_is_dro
     for number in range(30_000):
         sender.submit([number])
     assert time.perf_counter() - began < 5
-    assert sender.waiting <= MAX_WAITING
+    assert sender.waiting_count <= MAX_WAITING
     assert not sender.flush(0.1)
     ends.set()
 
@@ -69,7 +69,7 @@ def test_a_receiver_that_hangs_holds_nobody_up_and_what_exceeds_the_queue_is_dro
 def test_a_receiver_that_is_away_is_left_alone_and_used_again_when_it_is_back(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(background_sender, "_REST_SECONDS", 0.2)
+    monkeypatch.setattr(background_sender, "_PAUSE_SECONDS", 0.2)
     is_away, tried, sent = True, list[int](), list[int]()
 
     def send(delivery_ids: list[int]) -> None:
@@ -95,11 +95,11 @@ def test_a_receiver_that_is_away_is_left_alone_and_used_again_when_it_is_back(
 
 
 def test_a_process_that_was_forked_has_a_sender_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    of_process = SenderOfProcess(lambda: sender_with(lambda _: None))
-    first = of_process.get()
-    assert of_process.get() is first
+    of_process = ProcessSender(lambda: sender_with(lambda _: None))
+    first = of_process.get_sender()
+    assert of_process.get_sender() is first
     monkeypatch.setattr(first, "pid", -1)  # as the child sees it
-    assert of_process.get() is not first
+    assert of_process.get_sender() is not first
 
 
 def test_a_process_that_ends_right_after_it_submitted_still_sends() -> None:

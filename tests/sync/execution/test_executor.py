@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.http import HttpResponse
 
-from sync.deliveries.routes import ways
+from sync.deliveries.routes import resolved_routes
 from sync.execution import executor as execution_executor
 from sync.models import Connection, Delivery, Route
 from tests.support.hub import ANNA, EXAMPLE, Hub
@@ -25,7 +25,7 @@ def one_place() -> Iterator[None]:
     """This process delivers one at a time and lets none wait."""
     before, execution_executor._executor = (
         execution_executor._executor,
-        execution_executor.BoundedExecutor(threads=1, places=1),
+        execution_executor.BoundedExecutor(threads=1, slots=1),
     )
     yield
     execution_executor._executor = before
@@ -54,7 +54,7 @@ def one_thread() -> Iterator[None]:
     """This process delivers one at a time and lets others wait."""
     before, execution_executor._executor = (
         execution_executor._executor,
-        execution_executor.BoundedExecutor(threads=1, places=5),
+        execution_executor.BoundedExecutor(threads=1, slots=5),
     )
     yield
     execution_executor._executor = before
@@ -92,7 +92,7 @@ def test_a_system_that_hangs_does_not_hold_up_another_one_of_the_same_event(hub:
         Connection.objects.filter(pk=route.commercial_id).update(
             base_url=f"http://127.0.0.1:{silent.getsockname()[1]}"
         )
-        ways.invalidate()
+        resolved_routes.invalidate()
         answer = clients.submit(post_and_leave, hub, EXAMPLE)
         wait_until(lambda: hub.customer()["email"] == address)
         assert Delivery.objects.get(commercial=route.commercial_id).state == State.RUNNING
@@ -102,24 +102,24 @@ def test_a_system_that_hangs_does_not_hold_up_another_one_of_the_same_event(hub:
 
 def test_what_follows_for_long_is_left_to_a_worker(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []
-    monkeypatch.setattr(execution_executor, "_FOLLOWING_SECONDS", 0.0)
-    monkeypatch.setattr(execution_executor, "defer", left.extend)
-    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
+    monkeypatch.setattr(execution_executor, "_FOLLOWERS_SECONDS", 0.0)
+    monkeypatch.setattr(execution_executor, "defer_to_workers", left.extend)
+    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     Connection.objects.filter(side="commercial").update(concurrency=1)
     for user in (ANNA, MIKKO):
         hub.post(EXAMPLE[:-1].replace(ANNA.encode(), user.encode()) + b',"respond":"ack"}')
     waiting = sorted(Delivery.objects.values_list("pk", flat=True))
-    assert execution_executor.wake(waiting[:1])
+    assert execution_executor.run_in_this_process(waiting[:1])
     hub.wait_until_quiet()
     assert left == waiting[1:]
     assert Delivery.objects.get(pk=waiting[1]).state == State.PENDING
-    assert execution_executor.run_due() == 1
+    assert execution_executor.run_due_deliveries() == 1
 
 
 @pytest.mark.writers_at_once
 def test_who_waits_for_its_threads_holds_no_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a pool of one, none of them would get any."""
-    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     hub.post(EXAMPLE[:-1] + b',"respond":"ack"}')
     mine, held, run = connections["default"], [], execution_executor.run_with_followers
 
@@ -128,7 +128,7 @@ def test_who_waits_for_its_threads_holds_no_connection(hub: Hub, monkeypatch: py
         return run(delivery_id)
 
     monkeypatch.setattr(execution_executor, "run_with_followers", runs)
-    assert execution_executor.run_due() == 1
+    assert execution_executor.run_due_deliveries() == 1
     assert held == [None]
 
 
@@ -141,11 +141,11 @@ def test_a_place_is_free_again_whatever_fails(monkeypatch: pytest.MonkeyPatch, b
     released: list[bool] = []
     closing = fails if breaking == "release_connection" else lambda: released.append(True)
     monkeypatch.setattr(execution_executor, "release_connection", closing)
-    executor = execution_executor.BoundedExecutor(threads=1, places=1)
-    assert executor.reserve()
+    executor = execution_executor.BoundedExecutor(threads=1, slots=1)
+    assert executor.reserve_slot()
     assert executor.submit(fails if breaking == "run" else lambda: None)
     executor._threads.shutdown()
-    assert executor.reserve()
+    assert executor.reserve_slot()
     assert released == ([True] if breaking == "run" else [])
 
 

@@ -8,11 +8,11 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from sync.execution.periodic import Daily, Every, Work, run_periodic
+from sync.execution.periodic import DailyAt, EverySeconds, ScheduledWork, run_due_work
 from sync.models import Periodic
 from sync.worker.schedule import PERIODIC
 
-NIGHTLY = Daily(time(3, 0))
+NIGHTLY = DailyAt(time(3, 0))
 
 
 class Counted:
@@ -35,37 +35,37 @@ def make_due(name: str) -> None:
 
 
 def test_work_runs_when_it_is_due_and_once_for_all_the_times_that_were_missed(counted: Counted) -> None:
-    works = (Work("counted", Every(3600), counted),)
-    assert run_periodic(works) == []
-    assert run_periodic(works) == [], "it is due in an hour"
+    works = (ScheduledWork("counted", EverySeconds(3600), counted),)
+    assert run_due_work(works) == []
+    assert run_due_work(works) == [], "it is due in an hour"
     make_due("counted")
-    assert [run_periodic(works), run_periodic(works)] == [["counted"], []]
+    assert [run_due_work(works), run_due_work(works)] == [["counted"], []]
     assert len(counted.ran) == 1
     assert Periodic.objects.get().ended_at is not None
 
 
-@pytest.mark.parametrize("schedule", [Every(3600), NIGHTLY], ids=["hourly", "nightly"])
+@pytest.mark.parametrize("schedule", [EverySeconds(3600), NIGHTLY], ids=["hourly", "nightly"])
 def test_a_clock_that_was_a_day_ahead_holds_nothing_up_once_it_is_set_right(
-    counted: Counted, schedule: Every | Daily
+    counted: Counted, schedule: EverySeconds | DailyAt
 ) -> None:
-    works = (Work("counted", schedule, counted),)
-    run_periodic(works)
-    ahead = schedule.after(timezone.now() + timedelta(days=1))
+    works = (ScheduledWork("counted", schedule, counted),)
+    run_due_work(works)
+    ahead = schedule.next_after(timezone.now() + timedelta(days=1))
     Periodic.objects.update(due_at=ahead)
-    assert [run_periodic(works), run_periodic(works)] == [["counted"], []]
+    assert [run_due_work(works), run_due_work(works)] == [["counted"], []]
     assert Periodic.objects.get().due_at < ahead
 
 
 def test_many_workers_that_look_at_the_same_moment_begin_it_once(counted: Counted) -> None:
-    works = (Work("counted", NIGHTLY, counted),)
-    run_periodic(works)
+    works = (ScheduledWork("counted", NIGHTLY, counted),)
+    run_due_work(works)
     make_due("counted")
     barrier = threading.Barrier(6)
 
     def look() -> None:
         barrier.wait()
         try:
-            run_periodic(works)
+            run_due_work(works)
         finally:
             connections.close_all()
 
@@ -78,11 +78,14 @@ def test_many_workers_that_look_at_the_same_moment_begin_it_once(counted: Counte
 
 
 def test_work_that_fails_keeps_nothing_else_from_running(counted: Counted) -> None:
-    works = (Work("broken", Every(1), lambda: 1 / 0), Work("counted", Every(1), counted))
-    run_periodic(works)
+    works = (
+        ScheduledWork("broken", EverySeconds(1), lambda: 1 / 0),
+        ScheduledWork("counted", EverySeconds(1), counted),
+    )
+    run_due_work(works)
     make_due("broken")
     make_due("counted")
-    assert run_periodic(works) == ["counted"]
+    assert run_due_work(works) == ["counted"]
     assert Periodic.objects.get(name="broken").ended_at is None
     assert Periodic.objects.get(name="broken").due_at > timezone.now() - timedelta(days=1)
 
@@ -96,7 +99,7 @@ def test_work_that_fails_keeps_nothing_else_from_running(counted: Counted) -> No
     ],
 )
 def test_the_next_time_of_daily_work_lies_ahead(moment: datetime, following: datetime) -> None:
-    assert NIGHTLY.after(moment) == following
+    assert NIGHTLY.next_after(moment) == following
 
 
 def test_each_periodic_work_has_a_name_of_its_own() -> None:

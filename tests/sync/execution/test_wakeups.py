@@ -15,9 +15,9 @@ import pytest
 from django.db import connection, transaction
 
 from sync.execution import background_sender, wakeups
-from sync.execution.background_sender import SenderOfProcess
-from sync.execution.executor import defer
-from sync.execution.wakeups import CHANNEL, Listener, notify_workers
+from sync.execution.background_sender import ProcessSender
+from sync.execution.executor import defer_to_workers
+from sync.execution.wakeups import CHANNEL, WakeupListener, notify_workers
 from tests.support.processes.hub_processes import ROOT, WITH_WORKERS, free_port
 from tests.support.processes.workers import own_database, wait_until
 
@@ -45,8 +45,8 @@ def engine(settings: Any, database: None) -> list[list[int]]:
 @pytest.fixture
 def fresh(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """This process has not notified anybody yet, and what fails rests for a tenth of a second."""
-    monkeypatch.setattr(wakeups, "_sender", SenderOfProcess(wakeups._make_sender))
-    monkeypatch.setattr(background_sender, "_REST_SECONDS", 0.1)
+    monkeypatch.setattr(wakeups, "_sender", ProcessSender(wakeups._make_sender))
+    monkeypatch.setattr(background_sender, "_PAUSE_SECONDS", 0.1)
 
 
 @contextmanager
@@ -72,13 +72,13 @@ def hearing() -> Iterator[list[str]]:
 
 def test_deferring_waits_for_the_commit_and_a_rollback_forgets_it(engine: list[list[int]]) -> None:
     with transaction.atomic():
-        defer([1])
+        defer_to_workers([1])
         transaction.set_rollback(True)
     with transaction.atomic():
-        defer(iter([2, 3]))
+        defer_to_workers(iter([2, 3]))
         assert engine == []
     assert engine == [[2, 3]]
-    defer([])
+    defer_to_workers([])
     assert engine == [[2, 3]], "nobody is told of nothing"
 
 
@@ -89,9 +89,9 @@ def test_an_engine_that_fails_does_not_fail_the_webhook(
     settings.WAKE_WORKERS = f"{__name__}.fail"
     if is_in_transaction:
         with transaction.atomic():
-            defer([1])
+            defer_to_workers([1])
     else:
-        defer([1])
+        defer_to_workers([1])
 
 
 @only_postgresql
@@ -99,7 +99,7 @@ def test_many_that_are_deferred_at_once_are_notified_of_together(fresh: None) ->
     with hearing() as heard:
         for number in range(500):
             notify_workers([number])
-        assert wakeups._sender.get().flush(5)
+        assert wakeups._sender.get_sender().flush(5)
         wait_until(lambda: bool(heard), 5)
         time.sleep(0.2)
     assert set(heard) == {CHANNEL}
@@ -108,7 +108,7 @@ def test_many_that_are_deferred_at_once_are_notified_of_together(fresh: None) ->
 
 @only_postgresql
 def test_a_listener_wakes_long_before_its_time(fresh: None) -> None:
-    listener = Listener()
+    listener = WakeupListener()
     listener.wait(30)  # a new connection: at once
     threading.Timer(0.2, notify_workers, [[1]]).start()
     began = time.monotonic()
@@ -118,10 +118,10 @@ def test_a_listener_wakes_long_before_its_time(fresh: None) -> None:
 
 @only_postgresql
 def test_what_is_notified_while_nobody_waits_is_heard_afterwards(fresh: None) -> None:
-    listener = Listener()
+    listener = WakeupListener()
     listener.wait(30)
     notify_workers([1])
-    assert wakeups._sender.get().flush(5)
+    assert wakeups._sender.get_sender().flush(5)
     began = time.monotonic()
     listener.wait(30)
     assert time.monotonic() - began < 10
@@ -129,7 +129,7 @@ def test_what_is_notified_while_nobody_waits_is_heard_afterwards(fresh: None) ->
 
 @only_postgresql
 def test_a_command_that_ends_right_after_it_deferred_is_heard(database: None) -> None:
-    script = "import django; django.setup(); from sync.execution.executor import defer; defer([1])"
+    script = "import django; django.setup(); from sync.execution.executor import defer_to_workers; defer_to_workers([1])"
     with hearing() as heard:
         subprocess.run(
             [sys.executable, "-c", script],
@@ -158,19 +158,19 @@ def stalling() -> Iterator[int]:
 def test_a_server_that_is_away_holds_nobody_up_and_is_heard_of_once_it_is_back(
     fresh: None, monkeypatch: pytest.MonkeyPatch, server: Callable[[], Any]
 ) -> None:
-    monkeypatch.setitem(wakeups._LIMITS, "connect_timeout", 2)
+    monkeypatch.setitem(wakeups._CONNECTION_LIMITS, "connect_timeout", 2)
     with server() as port:
         with monkeypatch.context() as away:
-            away.setattr(wakeups, "_connect", lambda: connect_to(port))
+            away.setattr(wakeups, "_open_notify_connection", lambda: connect_to(port))
             began = time.perf_counter()
             for number in range(200):
-                defer_to_workers(number)
+                notify_after_commit(number)
             assert time.perf_counter() - began < 0.5
-            listener = Listener()
+            listener = WakeupListener()
             began = time.monotonic()
             listener.wait(0.3)
             assert 0.25 < time.monotonic() - began < 10
-            assert wakeups._sender.get().flush(15)
+            assert wakeups._sender.get_sender().flush(15)
         time.sleep(0.2)  # its rest
         with hearing() as heard:
 
@@ -181,7 +181,7 @@ def test_a_server_that_is_away_holds_nobody_up_and_is_heard_of_once_it_is_back(
             wait_until(is_heard, 10)
 
 
-def defer_to_workers(number: int) -> None:
+def notify_after_commit(number: int) -> None:
     with transaction.atomic():
         transaction.on_commit(lambda: notify_workers([number]))
 

@@ -13,10 +13,10 @@ from django.test import Client
 from audit.models import Entry, Outlet, Segment, SigningKey, Verification
 from audit.sealing.seal import seal_missed_entries
 from database.clock import read_clock
-from sync.housekeeping.audit_upkeep import BOX, look_at_everything, seal_audit, send_checkpoint
+from sync.housekeeping.audit_upkeep import BOX, seal_audit, send_checkpoint, verify_audit_log_nightly
 from sync.models import Alarm, Periodic
 from sync.monitoring.alarms import look
-from sync.worker.schedule import LONG, PERIODIC
+from sync.worker.schedule import LONG_PERIODIC, PERIODIC
 from tests.support.audit.entries import write
 from tests.support.hub import Hub
 from tests.support.people import browser
@@ -80,7 +80,7 @@ def test_health_says_how_far_the_log_is_sealed_verified_and_told(settings: Any, 
     write("event:a")
     seal_audit()
     send_checkpoint()
-    look_at_everything()
+    verify_audit_log_nightly()
     write("event:b")
     told = health()
     assert (told["segments"], told["verified"]["segments"], told["verified"]["faults"]) == (1, 1, 0)
@@ -132,7 +132,7 @@ def test_the_nightly_look_finds_what_was_changed_in_the_database(database: None)
             (trigger,) = cursor.fetchone()
             for statement in ("DROP TRIGGER audit_entry_no_UPDATE", change, trigger):
                 cursor.execute(statement)
-    look_at_everything()
+    verify_audit_log_nightly()
     kept = Verification.objects.get()
     assert (kept.faults, kept.first_fault) == (
         1,
@@ -167,7 +167,7 @@ def test_the_console_says_up_to_where_the_log_is_verified(settings: Any) -> None
     assert "Not verified yet." in text("")
     assert "Not verified yet. SealedNothing is sealed yet." in text()
     seal_audit()
-    look_at_everything()
+    verify_audit_log_nightly()
     for page in ("", "standing/"):
         assert re.search(r"Verified up to segment \d+ at 20[^.]* UTC\.", text(page))
     assert re.search(r"Sealed up to segment \d+ at 20", text())
@@ -196,7 +196,7 @@ def test_a_new_signing_key_begins_by_command() -> None:
 
 
 def test_the_clock_starts_checkpoints_and_the_nightly_look() -> None:
-    names = [each.name for each in (*PERIODIC, *LONG)]
+    names = [each.name for each in (*PERIODIC, *LONG_PERIODIC)]
     assert len(names) == len(set(names))
     assert {"alarms", "checkpoints", "cleanup", "audit", "late-payloads", "jobs"} <= set(names)
 

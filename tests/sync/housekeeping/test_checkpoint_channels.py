@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 from audit.models import Anchoring, Checkpoint, Outlet
 from audit.sealing.publish_checkpoints import MAX_BACKOFF, PublishChannel, publish_checkpoint
 from sync.housekeeping.audit_upkeep import BOX, seal_audit
-from sync.housekeeping.checkpoint_channels import drop_file, file_name, ways
+from sync.housekeeping.checkpoint_channels import checkpoint_file_name, configured_channels, write_to_folder
 from tests.support.audit.entries import write
 from tests.support.builders.alarms import SECRET
 from tests.support.http.webhook_receiver import Receiver, receiving
@@ -30,7 +30,7 @@ def send(at: datetime = NOON) -> int:
     """Something new is sealed and sent, so many minutes from noon."""
     write("event:a")
     seal_audit()
-    return publish_checkpoint(BOX, at, ways())
+    return publish_checkpoint(BOX, at, configured_channels())
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def receiver(settings: Any) -> Iterator[Receiver]:
 
 
 def test_nothing_is_sent_where_nothing_is_sealed_or_no_way_is_set_up(folder: Path) -> None:
-    assert publish_checkpoint(BOX, NOON, ways()) == 0
+    assert publish_checkpoint(BOX, NOON, configured_channels()) == 0
     seal_audit()
     assert publish_checkpoint(BOX, NOON, {}) == 0
     assert list(folder.iterdir()) == []
@@ -56,10 +56,11 @@ def test_nothing_is_sent_where_nothing_is_sealed_or_no_way_is_set_up(folder: Pat
 
 def test_a_folder_gets_a_file_for_each_checkpoint_that_verifies_the_log(folder: Path) -> None:
     assert [send(NOON), send(NOON + MINUTE)] == [1, 1]
-    assert publish_checkpoint(BOX, NOON + 2 * MINUTE, ways()) == 0, "nothing new was sealed"
+    assert publish_checkpoint(BOX, NOON + 2 * MINUTE, configured_channels()) == 0, "nothing new was sealed"
     names = sorted(each.name for each in folder.iterdir())
     assert names == [
-        file_name(count) for count in Checkpoint.objects.order_by("count").values_list("count", flat=True)
+        checkpoint_file_name(count)
+        for count in Checkpoint.objects.order_by("count").values_list("count", flat=True)
     ]
     for name in names:
         call_command("verify_audit", "--checkpoint", str(folder / name))
@@ -68,10 +69,10 @@ def test_a_folder_gets_a_file_for_each_checkpoint_that_verifies_the_log(folder: 
 
 
 def test_a_file_is_written_once(folder: Path) -> None:
-    drop_file(7, b"first\n")
-    drop_file(7, b"first\n")
+    write_to_folder(7, b"first\n")
+    write_to_folder(7, b"first\n")
     with pytest.raises(Exception, match="there already"):
-        drop_file(7, b"second\n")
+        write_to_folder(7, b"second\n")
     assert [each.read_bytes() for each in folder.iterdir()] == [b"first\n"]
 
 
@@ -86,7 +87,7 @@ def test_a_file_and_its_name_are_on_the_disk_before_it_counts(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)
-    drop_file(1, b"{}\n")
+    write_to_folder(1, b"{}\n")
     assert synced == [False, True]
 
 
@@ -96,7 +97,11 @@ def test_a_mail_has_the_checkpoint_in_its_text_and_as_a_file(settings: Any, mail
     (mail,) = mailoutbox
     made = Checkpoint.objects.get()
     (name, content, kind) = mail.attachments[0]
-    assert (mail.to, name, kind) == (["auditor@example.com"], file_name(made.count), "application/json")
+    assert (mail.to, name, kind) == (
+        ["auditor@example.com"],
+        checkpoint_file_name(made.count),
+        "application/json",
+    )
     assert json.loads(content)["root"] == bytes(made.root).hex()
     assert mail.body.endswith(f"\n\n{content}")
     assert [send(NOON + timedelta(hours=hours)) for hours in (1, 23, 24, 25)] == [0, 0, 1, 0]
@@ -134,8 +139,8 @@ def test_a_way_that_fails_holds_up_no_other_and_gets_the_newest_later(
     assert outlet.failure == "the checkpoint address was answered with 500"
     assert send(NOON + MINUTE) == 1
     receiver.always(204, b"")
-    assert publish_checkpoint(BOX, NOON + 2 * MINUTE, ways()) == 0, "its pause is not over"
-    assert publish_checkpoint(BOX, NOON + 3 * MINUTE, ways()) == 1
+    assert publish_checkpoint(BOX, NOON + 2 * MINUTE, configured_channels()) == 0, "its pause is not over"
+    assert publish_checkpoint(BOX, NOON + 3 * MINUTE, configured_channels()) == 1
     outlet.refresh_from_db()
     assert (outlet.failures, outlet.failing_since, outlet.failure) == (0, None, "")
     assert (
@@ -164,7 +169,10 @@ def test_an_error_of_our_own_counts_as_a_failure(folder: Path) -> None:
 
     write("event:a")
     seal_audit()
-    assert publish_checkpoint(BOX, NOON, {"broken": PublishChannel(broken, MINUTE), **ways()}) == 1
+    assert (
+        publish_checkpoint(BOX, NOON, {"broken": PublishChannel(broken, MINUTE), **configured_channels()})
+        == 1
+    )
     assert Outlet.objects.get(name="broken").failure == "an error of the hub itself; its log has it"
 
 
@@ -177,6 +185,6 @@ def test_a_folder_that_is_not_there_is_a_failure(settings: Any, tmp_path: Path) 
 def test_a_way_that_is_not_set_up_any_more_is_forgotten(folder: Path, settings: Any) -> None:
     send()
     settings.AUDIT_CHECKPOINT_FOLDER = ""
-    publish_checkpoint(BOX, NOON + MINUTE, ways())
+    publish_checkpoint(BOX, NOON + MINUTE, configured_channels())
     assert not Outlet.objects.exists()
     assert Anchoring.objects.count() == 1

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from database.clock import read_clock
-from sync.housekeeping import prune as housekeeping_prune
-from sync.housekeeping.cleanup import prune
+from sync.housekeeping import batch_deletion as housekeeping_prune
+from sync.housekeeping.retention_rules import prune_expired
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Payload
 
@@ -18,7 +18,7 @@ def test_a_webhook_that_comes_meanwhile_waits_for_one_batch_at_most(
 ) -> None:
     """The request begins while the second batch holds the database; when the fourth begins, it is stored."""
     settings.KEEP_PAYLOADS_DAYS = 10
-    monkeypatch.setattr(housekeeping_prune, "BATCH", 4)
+    monkeypatch.setattr(housekeeping_prune, "BATCH_SIZE", 4)
     Payload.objects.bulk_create(Payload.of(Payload.Kind.WEBHOOK, b"old", None) for _ in range(24))
     Payload.objects.update(created_at=read_clock() - timedelta(days=400))
     answers: list[int] = []
@@ -34,7 +34,7 @@ def test_a_webhook_that_comes_meanwhile_waits_for_one_batch_at_most(
             threading.Event().wait(0.3)
 
     monkeypatch.setattr(housekeeping_prune, "delete_payloads", held)
-    prune()
+    prune_expired()
     posted.join(10)
     hub.wait_until_quiet()
     assert answers == [200]

@@ -9,10 +9,10 @@ import pytest
 from django.db import IntegrityError, connections, transaction
 
 from sync.jobs import claims
-from sync.jobs.claims import claim, claim_next, due_kinds
-from sync.jobs.claims import claimed as claimed_before
-from sync.jobs.running_job import JobLost, Kind, RunningJob
-from sync.jobs.submission import submit
+from sync.jobs.claims import claim_job_of, claim_next_job, find_due_kinds
+from sync.jobs.claims import load_claimed_job as claimed_before
+from sync.jobs.running_job import JobKind, JobLost, RunningJob
+from sync.jobs.submission import submit_job
 from sync.models import Job
 from tests.support.job_kinds import (
     COUNTING,
@@ -36,17 +36,17 @@ def test_workers_that_want_a_job_at_the_same_moment_claim_it_once(
 ) -> None:
     """Each has seen it waiting before the first one claims it. Without comparing, all of them have it."""
     submitted()
-    claim_it = claim_without_comparing if is_careless else claims._claim
+    claim_it = claim_without_comparing if is_careless else claims._claim_job
     barrier, found = threading.Barrier(5), []
 
     def claim_together(*arguments: Any) -> RunningJob | None:
         barrier.wait(20)
         return claim_it(*arguments)
 
-    monkeypatch.setattr(claims, "_claim", claim_together)
+    monkeypatch.setattr(claims, "_claim_job", claim_together)
 
     def work() -> None:
-        found.append(claim_next(COUNTING))
+        found.append(claim_next_job(COUNTING))
         connections.close_all()
 
     threads = [threading.Thread(target=work) for _ in range(5)]
@@ -58,7 +58,7 @@ def test_workers_that_want_a_job_at_the_same_moment_claim_it_once(
     assert sum(job is not None for job in found) == (5 if is_careless else 1)
 
 
-def claim_without_comparing(key: int, kind: Kind, subject: int, _slot: int | None) -> RunningJob:
+def claim_without_comparing(key: int, kind: JobKind, subject: int, _slot: int | None) -> RunningJob:
     """The broken variant: whoever comes last has it, and the others believe so too."""
     job = Job.objects.get(pk=key)
     token = uuid4()
@@ -81,10 +81,10 @@ def test_a_claim_says_so_of_the_job_and_of_its_row() -> None:
 def test_the_job_that_waited_longest_comes_first_and_each_kind_for_itself() -> None:
     first, second = submitted("first"), submitted("second")
     other = submitted("third", "other")
-    assert sorted(due_kinds()) == ["counting", "other"]
-    assert [claimed().subject, claimed().subject, claim_next(COUNTING)] == [first, second, None]
+    assert sorted(find_due_kinds()) == ["counting", "other"]
+    assert [claimed().subject, claimed().subject, claim_next_job(COUNTING)] == [first, second, None]
     assert claimed(OTHER).subject == other
-    assert due_kinds() == []
+    assert find_due_kinds() == []
 
 
 def test_no_more_run_at_once_than_the_kind_says_over_all_workers(recorder: Recorder) -> None:
@@ -92,10 +92,10 @@ def test_no_more_run_at_once_than_the_kind_says_over_all_workers(recorder: Recor
     for slug in ("first", "second", "third"):
         submitted(slug)
     first, second = claimed(), claimed()
-    assert claim_next(COUNTING) is None
+    assert claim_next_job(COUNTING) is None
     second.hand_back(after=60)
     assert claimed().subject not in (first.subject, second.subject)
-    assert claim_next(COUNTING) is None
+    assert claim_next_job(COUNTING) is None
     with pytest.raises(IntegrityError), transaction.atomic():
         Job.objects.filter(pk=second.job_id).update(
             state="running", token=first.token, lease_until=job_of(first.subject).lease_until, slot=0
@@ -106,11 +106,11 @@ def test_a_job_that_is_run_at_once_takes_no_slot_and_is_taken_by_nobody_else(rec
     recorder.at_once = 1
     first, second = submitted("first"), submitted("second")
     assert claimed().subject == first
-    job = claim(COUNTING, second)
+    job = claim_job_of(COUNTING, second)
     assert job is not None
     assert job_of(second).slot is None
-    assert claim(COUNTING, second) is None
-    assert claim(COUNTING, 10**9) is None
+    assert claim_job_of(COUNTING, second) is None
+    assert claim_job_of(COUNTING, 10**9) is None
 
 
 @pytest.mark.parametrize("is_careless", [False, True])
@@ -120,7 +120,7 @@ def test_a_job_whose_lease_ended_is_taken_over_and_the_one_that_slept_writes_not
     key = submitted()
     slept = claimed()
     end_leases()
-    assert due_kinds() == ["counting"]
+    assert find_due_kinds() == ["counting"]
     second = claimed()
     assert (second.subject, second.token != slept.token) == (key, True)
     if is_careless:
@@ -133,7 +133,7 @@ def test_a_job_whose_lease_ended_is_taken_over_and_the_one_that_slept_writes_not
     assert (Source.objects.get(pk=key).name == "written by the one that slept") == is_careless
     assert (job_of(key).token == second.token) != is_careless
     if not is_careless:
-        second.renew()
+        second.renew_lease()
         second.finish()
         assert job_of(key).state == "done"
 
@@ -156,20 +156,20 @@ def test_a_job_that_kills_its_process_three_times_has_failed_with_a_sentence(
     monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """Where nobody counts, it kills one process after the other."""
-    monkeypatch.setattr(claims, "MOST_DEATHS", most)
+    monkeypatch.setattr(claims, "MAX_DEATHS", most)
     key = submitted()
     for _ in range(3):
         assert claimed().subject == key
         end_leases()
-    is_given_up = claim_next(COUNTING) is None
+    is_given_up = claim_next_job(COUNTING) is None
     assert is_given_up == (most == 3)
     if is_given_up:
         job = job_of(key)
         assert (job.state, job.token, job.due_at) == ("failed", None, None)
-        assert job.failure == claims.DIED
-        assert said_of(key) == f"failed {claims.DIED}"
-        assert due_kinds() == []
-        submit("counting", key)
+        assert job.failure == claims.DIED_MESSAGE
+        assert said_of(key) == f"failed {claims.DIED_MESSAGE}"
+        assert find_due_kinds() == []
+        submit_job("counting", key)
         assert claimed().subject == key, "who mended the cause submits it again"
 
 
@@ -177,7 +177,7 @@ def test_a_job_that_came_further_each_time_is_not_given_up() -> None:
     key = submitted()
     for _ in range(6):
         job = claimed()
-        job.renew(came_further=True)
+        job.renew_lease(made_progress=True)
         end_leases()
     assert claimed().subject == key
     assert job_of(key).deaths == 1

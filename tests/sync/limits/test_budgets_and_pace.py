@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from sync.execution.executor import run_due
+from sync.execution.executor import run_due_deliveries
 from sync.limits import concurrency_slots
 from sync.models import Attempt, Connection, Delivery, Route
 from tests.support.hub import EXAMPLE, Hub, wait_until_quiet
@@ -26,7 +26,7 @@ def _nothing_left(hub: Hub) -> Iterator[None]:
 def try_again(**changes: object) -> Delivery:
     wait_until_quiet()
     Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=1), **changes)
-    run_due()
+    run_due_deliveries()
     return Delivery.objects.get()
 
 
@@ -67,7 +67,7 @@ def test_no_attempt_is_begun_whose_turn_would_not_come(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, looks: bool
 ) -> None:
     if not looks:
-        monkeypatch.setattr(concurrency_slots, "is_crowded", lambda _: False)
+        monkeypatch.setattr(concurrency_slots, "is_queue_full", lambda _: False)
     shop = Connection.objects.get(slug="shop")
     Connection.objects.filter(pk=shop.pk).update(requests_per_second=0.5)
     Pace.objects.create(key=f"connection:{shop.pk}", free_at=timezone.now() + timedelta(minutes=10))

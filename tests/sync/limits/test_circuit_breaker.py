@@ -8,9 +8,9 @@ import pytest
 
 from audit.models import Entry
 from sync.attempts import breaker_feedback
-from sync.deliveries.due import suspects
-from sync.deliveries.predicates import SUSPECT
-from sync.execution.executor import run_due
+from sync.deliveries.due_deliveries import find_suspects
+from sync.deliveries.predicates import SUSPECT_DEATHS
+from sync.execution.executor import run_due_deliveries
 from sync.limits import concurrency_slots
 from sync.models import Attempt, Connection, Delivery, Route
 from tests.support.circuit_breakers import (
@@ -43,10 +43,10 @@ def test_no_process_is_begun_for_what_cannot_run(cautious: Hub) -> None:
     [user] = people(cautious, 1)
     pause(cautious, user)
     cautious.wait_until_quiet()
-    Delivery.objects.update(state=State.RETRYING, deaths=SUSPECT, due_at=PAST, settled_at=None)
-    assert suspects(10) == []
+    Delivery.objects.update(state=State.RETRYING, deaths=SUSPECT_DEATHS, due_at=PAST, settled_at=None)
+    assert find_suspects(10) == []
     end_pause()
-    assert len(suspects(10)) == ENOUGH_FAILURES
+    assert len(find_suspects(10)) == ENOUGH_FAILURES
 
 
 FAILURES_OF_THE_SYSTEM = [
@@ -92,7 +92,7 @@ def test_it_never_opens_for_what_the_shop_says_of_one_record(cautious: Hub, stat
 def test_a_breaker_that_opens_for_one_record_is_caught(
     cautious: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breaker_feedback, "is_of_the_system", lambda code: code.startswith("target-"))
+    monkeypatch.setattr(breaker_feedback, "is_system_failure", lambda code: code.startswith("target-"))
     cautious.shop.faults.add("refuse")
     for user in people(cautious, ENOUGH_FAILURES):
         told(cautious, user)
@@ -115,18 +115,18 @@ def test_an_answer_in_between_begins_the_count_anew(cautious: Hub, fault: dict[s
 
 def test_our_own_pace_is_no_failure_of_the_system(cautious: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them begin at one moment, when there still is room."""
-    monkeypatch.setattr(concurrency_slots, "is_crowded", lambda _: False)
+    monkeypatch.setattr(concurrency_slots, "is_queue_full", lambda _: False)
     Connection.objects.filter(slug="shop").update(requests_per_second=0.01)
     for user in people(cautious, ENOUGH_FAILURES + 2):
         cautious.post(ack(user))
     cautious.wait_until_quiet()
     make_due()
-    run_due()
+    run_due_deliveries()
     assert not is_open()
     assert set(Delivery.objects.values_list("state", "tries")) <= {(State.PENDING, 0), (State.RETRYING, 0)}
     Connection.objects.filter(slug="shop").update(requests_per_second=None)
     make_due()
-    run_due()
+    run_due_deliveries()
     assert set(Delivery.objects.values_list("state", flat=True)) <= {State.SUCCEEDED, State.UNCHANGED}
 
 
@@ -140,7 +140,7 @@ def test_while_it_is_open_nothing_is_sent_and_the_source_is_told_the_truth_at_on
     problem = answer.json()
     assert (answer.status_code, problem["code"], problem["retrying"]) == (424, "target-unavailable", True)
     make_due()
-    assert run_due() == 0
+    assert run_due_deliveries() == 0
     after = len(cautious.shop.journal()), len(cautious.identity.journal()), Attempt.objects.count()
     assert after == before
     waiting = Delivery.objects.get(entity_id=second)
@@ -154,7 +154,7 @@ def test_what_waits_is_delivered_when_the_pause_is_over(cautious: Hub) -> None:
     pause(cautious, first)
     told(cautious, second)
     end_pause()
-    assert run_due() >= 1
+    assert run_due_deliveries() >= 1
     assert cautious.customer(second) is not None
     assert Delivery.objects.get(entity_id=second).tries == 1
 

@@ -11,8 +11,8 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from sync.attempts import breaker_feedback
-from sync.attempts.run import deliver
-from sync.execution.executor import run_due
+from sync.attempts.delivery_run import run_delivery
+from sync.execution.executor import run_due_deliveries
 from sync.limits import circuit_breaker, concurrency_slots
 from sync.models import Attempt, Breaker, Connection, Delivery, Route
 from tests.support.circuit_breakers import (
@@ -52,7 +52,7 @@ def test_one_probe_fails_it_costs_no_try_and_the_next_pause_is_longer(cautious: 
     attempts = Attempt.objects.count()
     end_pause()
     make_due()
-    at_once(run_due, run_due)
+    at_once(run_due_deliveries, run_due_deliveries)
     assert Attempt.objects.count() == attempts + 1
     assert Delivery.objects.aggregate(sum=Sum("tries"))["sum"] == tries
     again = breaker()
@@ -63,14 +63,14 @@ def test_one_probe_fails_it_costs_no_try_and_the_next_pause_is_longer(cautious: 
 
 
 def test_a_breaker_whose_probes_spend_tries_is_caught(cautious: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breaker_feedback, "spared", lambda verdict, _: verdict)
+    monkeypatch.setattr(breaker_feedback, "without_spending_try", lambda verdict, _: verdict)
     [user] = people(cautious, 1)
     pause(cautious, user)
     tries = Delivery.objects.aggregate(sum=Sum("tries"))["sum"]
     cautious.shop.faults.add("error", status=503)
     end_pause()
     make_due()
-    run_due()
+    run_due_deliveries()
     assert Delivery.objects.aggregate(sum=Sum("tries"))["sum"] > tries
 
 
@@ -118,7 +118,7 @@ def recover(hub: Hub) -> None:
     until = time.monotonic() + 60
     while Delivery.objects.exclude(state=State.SUCCEEDED).filter(state__in=["pending", "retrying"]).exists():
         assert time.monotonic() < until, "it did not recover"
-        at_once(run_due, run_due, run_due)
+        at_once(run_due_deliveries, run_due_deliveries, run_due_deliveries)
 
 
 def test_each_success_lets_one_more_through_until_it_closes(cautious: Hub) -> None:
@@ -133,8 +133,10 @@ def test_each_success_lets_one_more_through_until_it_closes(cautious: Hub) -> No
 def test_a_breaker_that_lets_all_through_at_once_is_caught(
     cautious: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = concurrency_slots.passing
-    monkeypatch.setattr(concurrency_slots, "passing", lambda connection: 0 if good(connection) == 0 else None)
+    good = concurrency_slots.allowed_deliveries
+    monkeypatch.setattr(
+        concurrency_slots, "allowed_deliveries", lambda connection: 0 if good(connection) == 0 else None
+    )
     recover(cautious)
     assert count_over_growth(cautious) != []
 
@@ -158,13 +160,15 @@ def test_a_breaker_that_opens_while_a_claim_looks_for_its_slot_lets_nothing_pass
             return self.statement.rows(*values)
 
     monkeypatch.setattr(
-        concurrency_slots, "_TAKEN", {side: Late(each) for side, each in concurrency_slots._TAKEN.items()}
+        concurrency_slots,
+        "_TAKEN_SLOTS",
+        {side: Late(each) for side, each in concurrency_slots._TAKEN_SLOTS.items()},
     )
-    run_due()
+    run_due_deliveries()
     assert len(cautious.shop.journal()) == asked
 
 
-@pytest.mark.parametrize("successes", [0, 1, circuit_breaker.ENOUGH - 1])
+@pytest.mark.parametrize("successes", [0, 1, circuit_breaker.SUCCESSES_TO_CLOSE - 1])
 def test_a_failure_while_it_tries_again_opens_it_at_once(cautious: Hub, successes: int) -> None:
     [user] = people(cautious, 1)
     pause(cautious, user)
@@ -236,7 +240,7 @@ def test_a_covered_webhook_that_comes_again_waits_as_long_too(hub: Hub) -> None:
     hub.shop.faults.clear()
     hub.shop.faults.add("error", status=503, retry_after=600)
     newest = Delivery.objects.latest("pk")
-    deliver(newest.pk)
+    run_delivery(newest.pk)
     older = Delivery.objects.earliest("pk")
     assert older.covered_by is not None
     newest.refresh_from_db()
@@ -295,5 +299,5 @@ def test_one_system_resumes_while_the_other_stays_paused(cautious: Hub, is_down:
         )
     asked = len(cautious.shop.journal())
     make_due()
-    assert run_due() == 0
+    assert run_due_deliveries() == 0
     assert len(cautious.shop.journal()) == asked

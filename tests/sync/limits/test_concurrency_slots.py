@@ -12,9 +12,9 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
-from sync.deliveries.claims import Claim, claim
-from sync.deliveries.expired_leases import expire
-from sync.execution.executor import run_due
+from sync.deliveries.claims import Claim, claim_delivery
+from sync.deliveries.expired_leases import release_delivery
+from sync.execution.executor import run_due_deliveries
 from sync.limits import concurrency_slots
 from sync.models import Connection, Delivery
 from tests.support.hub import Hub
@@ -64,7 +64,7 @@ def claim_all_at_once(deliveries: list[Delivery]) -> list[Claim]:
     def one(delivery: Delivery) -> Claim | None:
         try:
             ready.wait(10)
-            return claim(delivery.pk) or claim(delivery.pk)
+            return claim_delivery(delivery.pk) or claim_delivery(delivery.pk)
         finally:
             connections.close_all()
 
@@ -76,7 +76,7 @@ def release(claims: list[Claim]) -> None:
     """What they hold is given back as if their processes had died."""
     for each in claims:
         Delivery.objects.filter(pk=each.delivery.pk).update(lease_until=timezone.now() - timedelta(hours=1))
-        assert expire(Delivery.objects.get(pk=each.delivery.pk))
+        assert release_delivery(Delivery.objects.get(pk=each.delivery.pk))
 
 
 @contextmanager
@@ -135,7 +135,9 @@ def count_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         def rows(self, *_: Any) -> list[Any]:
             return []
 
-    monkeypatch.setattr(concurrency_slots, "_TAKEN", dict.fromkeys(concurrency_slots._TAKEN, Nobody()))
+    monkeypatch.setattr(
+        concurrency_slots, "_TAKEN_SLOTS", dict.fromkeys(concurrency_slots._TAKEN_SLOTS, Nobody())
+    )
 
 
 def test_the_database_holds_the_limit_where_nobody_counts(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +175,7 @@ def test_a_slot_is_free_again_after_a_death(hub: Hub) -> None:
     first, second = open_deliveries(hub, 2)
     limit(1)
     held = claim_all_at_once([first])
-    assert claim(second.pk) is None
+    assert claim_delivery(second.pk) is None
     release(held)
     freed = claim_all_at_once([second])
     assert len(freed) == 1
@@ -185,7 +187,7 @@ def test_a_slot_is_free_again_after_a_failure(hub: Hub, fault: dict[str, Any]) -
     open_deliveries(hub, 2)
     limit(1)
     hub.shop.faults.add_json(fault | {"times": 1})
-    run_due()
+    run_due_deliveries()
     ended = set(Delivery.objects.values_list("state", flat=True))
     assert ended & {State.RETRYING, State.DEAD}, "none failed"
     assert ended & {State.SUCCEEDED, State.UNCHANGED}, "the other one was not woken"

@@ -15,7 +15,7 @@ from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from database.clock import database_now
-from sync.limits.rate_limit import Paced, wait_for_turn
+from sync.limits.rate_limit import RateLimited, wait_for_turn
 from sync.models import Connection
 from webhooks.models import rate_limit
 from webhooks.models.rate_limit import Pace, Rate, Share, TooSoon, forget_shares, take_turn
@@ -238,7 +238,7 @@ def test_a_turn_that_comes_too_late_is_refused_with_the_time_until_then(still_se
     system = Connection(pk=8, requests_per_second=0.5)
     wait_for_turn(system, still_seconds)
     began = time.monotonic()
-    with pytest.raises(Paced) as refused:
+    with pytest.raises(RateLimited) as refused:
         wait_for_turn(system, still_seconds)
     assert 1.0 < refused.value.seconds <= 2.0
     assert time.monotonic() - began < 0.9

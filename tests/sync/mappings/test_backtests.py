@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sync.erasure.erase import erase
-from sync.jobs.claims import claim
-from sync.jobs.run import run_job
+from sync.jobs.claims import claim_job_of
+from sync.jobs.job_execution import run_job
 from sync.jobs.running_job import JobLost
 from sync.mappings.backtests import BACK_TEST, NotTestable, ask, run_here
 from sync.models import Attempt, BackTest, Call, Delivery, Job, Mapping, Route
@@ -104,7 +104,7 @@ def test_a_back_test_is_what_mapping_each_entity_by_hand_gives(
     expected = [outcome(*(by_hand(each, entity, webhook) for each in kept)) for entity in entities]
     assert found.counts == Counter(what for what, _ in expected)
     assert found.fields == Counter(name for _, names in expected for name in names)
-    assert (found.tested, found.untestable, found.ended_by) == (len(entities), {}, "no-more")
+    assert (found.tested_count, found.untestable, found.ended_by) == (len(entities), {}, "no-more")
 
 
 @pytest.mark.django_db
@@ -125,14 +125,14 @@ def test_real_webhooks_are_tested_and_nobody_is_called(hub: Hub) -> None:
     hub.post_signed(EXAMPLE)
     hub.wait_until_quiet()
     mapping = Route.objects.filter(entity_type="USER").first().mapping  # type: ignore[union-attr]
-    declaration = json.loads(json.dumps(mapping.current().declaration))
+    declaration = json.loads(json.dumps(mapping.current_version().declaration))
     declaration["fields"]["email"]["apply"] = ["first_verified_email"]
     calls = len(hub.shop.journal()), len(hub.identity.journal())
     found = back_test(mapping, declaration)
     assert (found.counts, found.fields) == ({"different": 2}, {"email": 2})
     assert (len(hub.shop.journal()), len(hub.identity.journal())) == calls
     assert Attempt.objects.count() == Delivery.objects.count() == 2
-    assert mapping.current().number == 1
+    assert mapping.current_version().number == 1
     (entry,) = entries("mapping.backtested")
     assert entry["details"]["backtest"] == str(found.uuid)
 
@@ -143,7 +143,7 @@ def test_who_is_erased_is_left_out_and_counted(hub: Hub) -> None:
     noted = a_draft(mapping, {"fields": {"x": {"constant": 1}}}, note=f"as {gone.entity_id} asked")
     assert erase(confirmed(gone))
     found = back_test(mapping, MAIL)
-    assert (found.tested, found.untestable) == (1, {"erased": 1})
+    assert (found.tested_count, found.untestable) == (1, {"erased": 1})
     noted.refresh_from_db()
     assert gone.entity_id not in noted.note
 
@@ -176,7 +176,7 @@ def test_the_newest_events_of_all_sources_count_and_no_more_than_were_asked_for(
     for number in range(12):
         a_mapped_event(other if number % 2 else route, {"mail": number}, number)
     found = back_test(mapping, {"fields": {"mail": {"path": "entity.mail", "apply": ["text"]}}})
-    assert (found.tested, found.ended_by, found.looked_at) == (10, "enough", 10)
+    assert (found.tested_count, found.ended_by, found.looked_at) == (10, "enough", 10)
     assert found.oldest_at == NOON - timedelta(seconds=9)
 
 
@@ -205,7 +205,7 @@ def test_time_ends_it_and_what_was_found_until_then_is_kept(monkeypatch: pytest.
     made = ask(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 100, author())
     assert run_here(made, 0.0)
     made.refresh_from_db()
-    assert (made.state, made.ended_by, made.tested) == ("done", "time", 5)
+    assert (made.state, made.ended_by, made.tested_count) == ("done", "time", 5)
 
 
 @pytest.mark.django_db
@@ -213,16 +213,16 @@ def test_a_run_that_was_cut_off_is_begun_anew_by_a_worker_and_the_first_one_writ
     mapping, route = used_mapping(MAIL)
     a_mapped_event(route, {"mail": 1})
     made = ask(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, author())
-    first = claim(BACK_TEST, made.pk)
+    first = claim_job_of(BACK_TEST, made.pk)
     assert first is not None
     end_leases()
     run_jobs("backtest")
     made.refresh_from_db()
-    assert (made.state, made.tested) == ("done", 1)
+    assert (made.state, made.tested_count) == ("done", 1)
     with pytest.raises(JobLost):
         BACK_TEST.run(first, lambda: True)
     made.refresh_from_db()
-    assert (made.state, made.tested) == ("done", 1)
+    assert (made.state, made.tested_count) == ("done", 1)
     run_jobs("backtest")
     assert not run_here(made)
 
@@ -253,14 +253,14 @@ def test_a_worker_that_is_told_to_end_leaves_its_run_to_the_next() -> None:
     mapping, route = used_mapping(MAIL)
     a_mapped_event(route, {"mail": 1})
     made = ask(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, author())
-    job = claim(BACK_TEST, made.pk)
+    job = claim_job_of(BACK_TEST, made.pk)
     assert job is not None
     run_job(job, lambda: False)
     made.refresh_from_db()
     assert (made.state, Job.objects.get().state) == ("waiting", "waiting")
     run_jobs("backtest")
     made.refresh_from_db()
-    assert (made.state, made.tested) == ("done", 1)
+    assert (made.state, made.tested_count) == ("done", 1)
 
 
 @pytest.mark.django_db

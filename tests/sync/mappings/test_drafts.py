@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError
 
-from sync.deliveries.routes import ways
+from sync.deliveries.routes import resolved_routes
 from sync.mappings.drafts import (
     NotChanged,
     Overtaken,
@@ -39,17 +39,17 @@ def written(declaration: Any) -> Written:
 
 
 def in_use(route: Any) -> Any:
-    ways.invalidate()
-    version = ways()[route.pk].version
+    resolved_routes.invalidate()
+    version = resolved_routes()[route.pk].mapping_version
     return version and version.declaration
 
 
 def test_no_delivery_uses_a_draft_before_it_is_put_in_force() -> None:
     mapping, route = used_mapping(FIRST)
     draft = a_draft(mapping, SECOND)
-    assert (in_use(route), mapping.current().number) == (FIRST, 1)
+    assert (in_use(route), mapping.current_version().number) == (FIRST, 1)
     made = activate(draft, standing(mapping), "the field was renamed", author())
-    assert (in_use(route), mapping.current()) == (SECOND, made)
+    assert (in_use(route), mapping.current_version()) == (SECOND, made)
     assert (made.number, made.note, made.reason, made.made_by) == (
         2,
         "a note",
@@ -65,7 +65,7 @@ def test_no_delivery_uses_a_draft_before_it_is_put_in_force() -> None:
 
 def test_going_back_is_a_new_version_that_says_what_the_old_one_said() -> None:
     mapping, route = used_mapping(FIRST)
-    first = mapping.current()
+    first = mapping.current_version()
     activate(a_draft(mapping, SECOND), standing(mapping), "try it", author())
     made = activate(first, standing(mapping), "it was wrong", author())
     assert (made.number, made.restores, in_use(route)) == (3, first, FIRST)
@@ -123,7 +123,13 @@ def test_putting_in_force_needs_a_reason(reason: str) -> None:
 def test_what_was_not_changed_is_not_saved() -> None:
     mapping, _ = used_mapping(FIRST)
     with pytest.raises(NotChanged):
-        save_draft(mapping, Written(FIRST, mapping.current().written), "", standing(mapping), author())
+        save_draft(
+            mapping,
+            Written(FIRST, mapping.current_version().declaration_text),
+            "",
+            standing(mapping),
+            author(),
+        )
     assert not MappingDraft.objects.exists()
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 import sync.operations.failure_groups
 from sync.models import Connection, FailureCount, FailureGroup, Route
-from sync.operations.failure_groups import keep_failure_groups
+from sync.operations.failure_groups import refresh_failure_groups
 from sync.search.event_filter import resolve
 from sync.statistics.recount import count
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
@@ -52,7 +52,7 @@ def grouped() -> set[tuple[str, str, int]]:
 
 
 def test_what_failed_at_the_identity_service_is_one_group_at_its_connection(failures: list[Event]) -> None:
-    keep_failure_groups()
+    refresh_failure_groups()
     count(seconds=60.0)
     expected = {
         ("aurora-id", "identity-unavailable", 2),
@@ -74,14 +74,14 @@ def test_a_hub_that_groups_by_where_it_was_for_would_be_found_out(
         return (dead.annotate(at_fault=F("commercial_id")),)
 
     monkeypatch.setattr(sync.operations.failure_groups, "by_side", by_commercial)
-    keep_failure_groups()
+    refresh_failure_groups()
     assert ("aurora-id", "identity-unavailable", 2) not in grouped()
 
 
 def test_its_page_names_the_service_and_its_replay_means_exactly_what_failed_there(
     failures: list[Event],
 ) -> None:
-    keep_failure_groups()
+    refresh_failure_groups()
     group = FailureGroup.objects.get(connection__slug="aurora-id")
     support = browser("support")
     for page in (LIST, f"{LIST}{group.pk}/change/", "/admin/"):
@@ -96,16 +96,16 @@ def test_its_page_names_the_service_and_its_replay_means_exactly_what_failed_the
     assert set(resolve(words, timezone.now()).narrow(Event.objects.all())) == set(failures)
     group.refresh_from_db()
     assert (group.state, group.seen_until) == ("resolved", group.last_at)
-    keep_failure_groups()
+    refresh_failure_groups()
     group.refresh_from_db()
     assert group.state == "resolved", "nothing failed since"
     failed(0, Route.objects.get(commercial__slug="crm"), "identity-unavailable")
-    keep_failure_groups(timezone.now())
+    refresh_failure_groups(timezone.now())
     group.refresh_from_db()
     assert group.state == "open"
 
 
 def test_an_event_leads_to_the_group_of_the_service(failures: list[Event]) -> None:
-    keep_failure_groups()
+    refresh_failure_groups()
     page = browser("support").get(f"/admin/webhooks/event/{failures[0].pk}/change/").content.decode()
     assert f"{LIST}{FailureGroup.objects.get(connection__slug='aurora-id').pk}/change/" in page

@@ -13,10 +13,17 @@ from django.utils import timezone
 
 from database.clock import database_now
 from database.statement import Statement
-from sync.deliveries.routes import Way, ways
+from sync.deliveries.routes import ResolvedRoute, resolved_routes
 from sync.models import Attempt, Connection, Delivery, Route
 from sync.operations import pauses
-from sync.operations.pauses import held_of, hold_waiting, look_at_pauses, look_for_forgotten, pause, resume
+from sync.operations.pauses import (
+    count_on_hold,
+    enforce_pauses,
+    hold_waiting,
+    pause_flow,
+    resume_flow,
+    resume_forgotten,
+)
 from sync.replays.requests import request_replay
 from tests.support.builders.bulk_replays import staff
 from tests.support.hub import EXAMPLE, Hub
@@ -39,20 +46,20 @@ def end_pauses(hub: Hub) -> None:
     hub.shop.faults.clear()
     for each in (Source, Route):
         each.objects.update(paused_at=None, resumed_at=timezone.now())
-    while look_at_pauses() or Delivery.objects.filter(due_at=None, state=State.PENDING).exists():
+    while enforce_pauses() or Delivery.objects.filter(due_at=None, state=State.PENDING).exists():
         pass
     call_command("deliver_due")
 
 
 def go_on() -> None:
-    look_at_pauses()
+    enforce_pauses()
     call_command("deliver_due")
 
 
 def test_what_comes_a_paused_way_is_kept_answered_202_at_once_and_not_delivered(
     hub: Hub, way: Pausable
 ) -> None:
-    pause(way, "the shop moves", None)
+    pause_flow(way, "the shop moves", None)
     hub.change_email("anna.paused@example.com")
     started = time.monotonic()
     answer = hub.post_signed(EXAMPLE)
@@ -62,17 +69,17 @@ def test_what_comes_a_paused_way_is_kept_answered_202_at_once_and_not_delivered(
     assert not hub.shop.journal()
     assert not Attempt.objects.exists()
     assert Event.objects.get().state == State.PENDING
-    assert held_of(way, 100) == 1
+    assert count_on_hold(way, 100) == 1
 
 
 def test_after_resuming_it_is_delivered_and_its_age_counts_from_then(hub: Hub, way: Pausable) -> None:
-    pause(way, "the shop moves", None)
+    pause_flow(way, "the shop moves", None)
     address = hub.change_email("anna.later@example.com")
     hub.post_signed(EXAMPLE)
     long_ago = timezone.now() - timedelta(days=30)
     Delivery.objects.update(opened_at=long_ago)
     hub.shop.faults.add("error", status=503)
-    assert resume(way)
+    assert resume_flow(way)
     go_on()
     assert Delivery.objects.get().state == State.RETRYING, "it is not too old to be tried again"
     hub.shop.faults.clear()
@@ -83,7 +90,7 @@ def test_after_resuming_it_is_delivered_and_its_age_counts_from_then(hub: Hub, w
 
 
 def test_another_source_goes_on_meanwhile(hub: Hub, way: Pausable) -> None:
-    pause(way, "the shop moves", None)
+    pause_flow(way, "the shop moves", None)
     address = hub.change_email("anna.other@example.com")
     assert hub.post(EXAMPLE).json()["status"] == "succeeded"
     assert hub.customer()["email"] == address
@@ -94,7 +101,7 @@ def test_what_waited_for_its_next_try_is_held_too(hub: Hub, way: Pausable) -> No
     hub.change_email("anna.retry@example.com")
     hub.post_signed(EXAMPLE)
     assert Delivery.objects.get().state == State.RETRYING
-    pause(way, "the shop moves", None)
+    pause_flow(way, "the shop moves", None)
     assert hold_waiting() == 1
     hub.shop.faults.clear()
     go_on()
@@ -108,15 +115,15 @@ def test_what_a_process_opened_that_did_not_know_of_the_pause_is_held_before_it_
     hub.shop.faults.add("error", status=503)
     hub.change_email("anna.race@example.com")
     hub.post_signed(EXAMPLE)
-    pause(way, "the shop moves", None)
+    pause_flow(way, "the shop moves", None)
     hub.wait_until_quiet()
     Delivery.objects.update(due_at=database_now())
-    look_at_pauses()
+    enforce_pauses()
     assert Delivery.objects.get().due_at is None
 
 
 def test_a_repeated_webhook_of_a_paused_way_does_not_go_out(hub: Hub, way: Pausable) -> None:
-    pause(way, "the shop moves", None)
+    pause_flow(way, "the shop moves", None)
     hub.change_email("anna.twice@example.com")
     started = time.monotonic()
     for _ in range(2):
@@ -130,16 +137,16 @@ def test_a_repeated_webhook_of_a_paused_way_does_not_go_out(hub: Hub, way: Pausa
 def test_what_waits_is_released_bit_by_bit_oldest_first(
     hub: Hub, way: Pausable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pauses, "AT_ONCE", 2)
-    pause(way, "the shop moves", None)
+    monkeypatch.setattr(pauses, "RELEASED_AT_ONCE", 2)
+    pause_flow(way, "the shop moves", None)
     for number in range(5):
         hub.post_signed({"id": f"GONE{number}", "entityType": "USER", "eventType": "UPDATE"})
-    assert held_of(way, 100) == 5
-    assert held_of(way, 3) == 3, "counted within bounds"
-    resume(way)
+    assert count_on_hold(way, 100) == 5
+    assert count_on_hold(way, 3) == 3, "counted within bounds"
+    resume_flow(way)
     left = []
     for _ in range(3):
-        look_at_pauses()
+        enforce_pauses()
         left.append(sorted(Delivery.objects.filter(due_at=None).values_list("entity_id", flat=True)))
     assert left == [["GONE2", "GONE3", "GONE4"], ["GONE4"], []]
 
@@ -147,29 +154,29 @@ def test_what_waits_is_released_bit_by_bit_oldest_first(
 def test_one_that_was_stored_just_after_the_end_of_a_pause_is_released_as_well(
     hub: Hub, way: Pausable
 ) -> None:
-    pause(way, "the shop moves", None)
-    resume(way)
-    look_at_pauses()
+    pause_flow(way, "the shop moves", None)
+    resume_flow(way)
+    enforce_pauses()
     type(way).objects.filter(pk=way.pk).update(paused_at=timezone.now())
     hub.post_signed(EXAMPLE)
     type(way).objects.filter(pk=way.pk).update(paused_at=None)
-    assert held_of(way, 10) == 1
-    look_at_pauses()
-    assert held_of(way, 10) == 0
+    assert count_on_hold(way, 10) == 1
+    enforce_pauses()
+    assert count_on_hold(way, 10) == 0
     type(way).objects.update(resumed_at=timezone.now() - timedelta(minutes=1))
     call_command("deliver_due")
-    look_at_pauses()
+    enforce_pauses()
     assert type(way).objects.get(pk=way.pk).resumed_at is None
 
 
 def test_a_pause_is_over_by_the_databases_clock_whatever_the_clocks_of_the_hosts_say(
     way: Pausable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pause(way, "the shop moves", None)
+    pause_flow(way, "the shop moves", None)
     with monkeypatch.context() as late:
         late.setattr("sync.operations.pauses.timezone.now", lambda: datetime(2020, 1, 1, tzinfo=UTC))
-        resume(way)
-    look_at_pauses()
+        resume_flow(way)
+    enforce_pauses()
     assert type(way).objects.get(pk=way.pk).resumed_at is not None
 
 
@@ -178,46 +185,46 @@ def test_a_pause_is_over_when_every_process_knows_that_it_goes_on(way: Pausable,
     resumed = type(way).objects.filter(pk=way.pk)
     for seconds, is_over in ((90, False), (150, True)):
         resumed.update(resumed_at=timezone.now() - timedelta(seconds=seconds))
-        look_at_pauses()
+        enforce_pauses()
         assert (resumed.get().resumed_at is None) is is_over, seconds
 
 
 def test_what_was_stored_as_paused_long_after_the_pause_goes_out_all_the_same(
     hub: Hub, way: Pausable
 ) -> None:
-    pause(way, "the shop moves", None)
+    pause_flow(way, "the shop moves", None)
     address = hub.change_email("anna.forgotten@example.com")
     hub.post_signed(EXAMPLE)
     type(way).objects.update(paused_at=None, resumed_at=None)
     go_on()
-    assert held_of(way, 10) == 1
-    look_for_forgotten()
+    assert count_on_hold(way, 10) == 1
+    resume_forgotten()
     go_on()
     assert hub.customer()["email"] == address
 
 
 def test_what_is_paused_is_not_forgotten(hub: Hub, way: Pausable) -> None:
-    pause(way, "the shop moves", None)
+    pause_flow(way, "the shop moves", None)
     hub.post_signed(EXAMPLE)
-    look_for_forgotten()
+    resume_forgotten()
     go_on()
-    assert held_of(way, 10) == 1
+    assert count_on_hold(way, 10) == 1
     assert not Source.objects.exclude(resumed_at=None).exists()
 
 
 def test_pausing_twice_keeps_the_first_reason_and_resuming_twice_does_nothing(way: Pausable) -> None:
-    assert pause(way, "the shop moves", None)
-    assert not pause(way, "again", None)
+    assert pause_flow(way, "the shop moves", None)
+    assert not pause_flow(way, "again", None)
     assert type(way).objects.get(pk=way.pk).pause_reason == "the shop moves"
-    assert resume(way)
-    assert not resume(way)
+    assert resume_flow(way)
+    assert not resume_flow(way)
 
 
 def test_without_pauses_looking_costs_one_small_statement(
     hub: Hub, way: Pausable, django_assert_num_queries: object
 ) -> None:
     with django_assert_num_queries(1):  # type: ignore[operator]
-        look_at_pauses()
+        enforce_pauses()
 
 
 @pytest.fixture
@@ -234,7 +241,7 @@ def other(hub: Hub) -> Iterator[Route]:
 
 def test_of_two_routes_of_an_event_the_one_that_is_not_paused_goes_on(hub: Hub, other: Route) -> None:
     address = hub.change_email("anna.half@example.com")
-    pause(other, "the CRM moves", None)
+    pause_flow(other, "the CRM moves", None)
     answer = hub.post_signed(EXAMPLE)
     assert (answer.status_code, answer.json()["status"]) == (202, "accepted"), "it is not all done"
     go_on()
@@ -242,27 +249,27 @@ def test_of_two_routes_of_an_event_the_one_that_is_not_paused_goes_on(hub: Hub, 
     states = dict(Delivery.objects.values_list("commercial__slug", "state"))
     assert states == {"shop": State.SUCCEEDED, "crm": State.PENDING}
     assert Delivery.objects.get(route=other).tries == 0, "no try was spent"
-    resume(other)
+    resume_flow(other)
     go_on()
     assert not Delivery.objects.filter(state=State.PENDING).exists()
 
 
 def test_what_is_paused_twice_waits_for_both(hub: Hub, other: Route) -> None:
     source = Source.objects.get(slug="aurora")
-    pause(source, "the identity service moves", None)
+    pause_flow(source, "the identity service moves", None)
     hub.post_signed(EXAMPLE)
-    pause(other, "the CRM moves", None)
-    assert (held_of(source, 10), held_of(other, 10)) == (2, 1)
-    resume(source)
+    pause_flow(other, "the CRM moves", None)
+    assert (count_on_hold(source, 10), count_on_hold(other, 10)) == (2, 1)
+    resume_flow(source)
     go_on()
     Source.objects.update(resumed_at=timezone.now() - timedelta(minutes=1))
     go_on()
     assert Source.objects.get(slug="aurora").resumed_at is None, "the source waits for nothing any more"
-    assert (held_of(source, 10), held_of(other, 10)) == (1, 1)
+    assert (count_on_hold(source, 10), count_on_hold(other, 10)) == (1, 1)
     assert not Attempt.objects.filter(delivery__route=other).exists()
-    resume(other)
+    resume_flow(other)
     go_on()
-    assert held_of(other, 10) == 0
+    assert count_on_hold(other, 10) == 0
     assert Attempt.objects.filter(delivery__route=other).exists()
 
 
@@ -295,19 +302,19 @@ def test_what_a_person_asks_for_at_that_moment_is_not_held(
     hub.shop.faults.add("error", status=503)
     hub.post_signed(EXAMPLE)
     hub.wait_until_quiet()
-    pause(way, "the shop moves", None)
-    monkeypatch.setattr("sync.replays.requests.defer", lambda _: None)
+    pause_flow(way, "the shop moves", None)
+    monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
     event = Event.objects.get()
     while_locked(lambda: request_replay([event], by=staff(), reason="now"), hold_waiting)
     assert Delivery.objects.get().due_at is not None
 
 
 def test_what_backs_off_at_that_moment_is_not_released(hub: Hub, way: Pausable) -> None:
-    pause(way, "the shop moves", None)
+    pause_flow(way, "the shop moves", None)
     hub.post_signed(EXAMPLE)
-    resume(way)
+    resume_flow(way)
     later = timezone.now() + timedelta(hours=1)
-    while_locked(lambda: Delivery.objects.update(state=State.RETRYING, due_at=later), look_at_pauses)
+    while_locked(lambda: Delivery.objects.update(state=State.RETRYING, due_at=later), enforce_pauses)
     assert Delivery.objects.get().due_at == later
 
 
@@ -315,14 +322,14 @@ def gone_out(hub: Hub, other: Route) -> int:
     """How many attempts a route made after it was paused: of what waited, of what came, with a source that resumed."""
     hub.shop.faults.add("error", status=503)
     hub.post_signed(EXAMPLE)
-    pause(other, "the CRM moves", None)
-    ways.invalidate()
+    pause_flow(other, "the CRM moves", None)
+    resolved_routes.invalidate()
     hold_waiting()
     before = Attempt.objects.filter(delivery__route=other).count()
     assert before == 1
     hub.post_signed({"id": "IDNUMBER5678", "entityType": "USER", "eventType": "UPDATE"})
     Source.objects.update(resumed_at=timezone.now())
-    look_at_pauses()
+    enforce_pauses()
     Delivery.objects.filter(due_at__isnull=False).update(due_at=database_now())
     call_command("deliver_due", wait=0)
     return Attempt.objects.filter(delivery__route=other).count() - before
@@ -330,7 +337,7 @@ def gone_out(hub: Hub, other: Route) -> int:
 
 def test_nothing_goes_out_by_a_paused_route(hub: Hub, other: Route) -> None:
     assert gone_out(hub, other) == 0
-    assert held_of(other, 10) == 2
+    assert count_on_hold(other, 10) == 2
 
 
 @pytest.mark.parametrize("broken", ["opening", "_HOLD", "_RELEASE"])
@@ -339,7 +346,9 @@ def test_a_hub_that_did_not_look_at_routes_would_be_found_out(
 ) -> None:
     """The broken variants: what is new is opened, what waits is left, what is held is released as if it went on."""
     if broken == "opening":
-        monkeypatch.setattr(Way, "is_paused", property(lambda way: way.route.source.paused_at is not None))
+        monkeypatch.setattr(
+            ResolvedRoute, "is_paused", property(lambda way: way.route.source.paused_at is not None)
+        )
     else:
         sound = getattr(pauses, broken).sql
         wrong = sound.replace(" OR r.paused_at IS NOT NULL", "").replace(" AND r.paused_at IS NULL", "")

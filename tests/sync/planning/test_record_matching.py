@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sync.execution.executor import run_due
+from sync.execution.executor import run_due_deliveries
 from sync.models import Connection, Link, MappingVersion, Route
 from tests.support.hub import ANNA, Hub
 
@@ -112,9 +112,9 @@ SHARED = "info@firma.example"
 @pytest.mark.parametrize(
     ("sent", "policy", "expected"),
     [
-        (webhook(GRACE, "CREATE"), Route.WithoutMatch.CREATE, (422, "target-rejected")),
-        (webhook(GRACE, previous={"email": SHARED}), Route.WithoutMatch.CREATE, (422, "target-rejected")),
-        (webhook(GRACE, previous={"email": SHARED}), Route.WithoutMatch.REFUSE, (422, "no-match")),
+        (webhook(GRACE, "CREATE"), Route.NoMatchPolicy.CREATE, (422, "target-rejected")),
+        (webhook(GRACE, previous={"email": SHARED}), Route.NoMatchPolicy.CREATE, (422, "target-rejected")),
+        (webhook(GRACE, previous={"email": SHARED}), Route.NoMatchPolicy.REFUSE, (422, "no-match")),
     ],
     ids=["created", "updated", "only-updated"],
 )
@@ -153,7 +153,7 @@ def test_without_an_external_id_a_record_that_is_linked_to_another_person_is_not
 
 
 def test_an_entity_that_is_gone_takes_no_record_of_another_along(hub: Hub) -> None:
-    Route.objects.update(when_gone=Route.WhenGone.DELETE)
+    Route.objects.update(when_gone=Route.DeletionPolicy.DELETE)
     other = a_customer(hub, SHARED, "SOMEBODY")
     gone = webhook(GRACE, "DELETE", previous={"email": SHARED})
     assert outcome(hub.post_signed(gone)) == (200, "none")
@@ -164,12 +164,12 @@ def test_a_previous_value_that_several_webhooks_tell_is_asked_for_once(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that wait are covered by one attempt, and each may tell the same."""
-    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     a_user(hub, "GRACE2", "grace.second@example.com")
     for _ in range(3):
         told = webhook("GRACE2", previous={"email": "unknown@example.com"}, respond="ack")
         assert hub.post_signed(told).status_code == 202
-    run_due()
+    run_due_deliveries()
     assert [query for _, query in lookups(hub)] == [
         {"external_id": "GRACE2"},
         {"email": "unknown@example.com"},
@@ -204,9 +204,9 @@ def test_a_shop_that_answers_another_question_does_not_give_us_the_wrong_person(
 @pytest.mark.parametrize(
     ("event_type", "policy", "expected"),
     [
-        ("UPDATE", Route.WithoutMatch.REFUSE, (422, "no-match")),
-        ("UPDATE", Route.WithoutMatch.CREATE, (200, "created")),
-        ("CREATE", Route.WithoutMatch.REFUSE, (200, "created")),
+        ("UPDATE", Route.NoMatchPolicy.REFUSE, (422, "no-match")),
+        ("UPDATE", Route.NoMatchPolicy.CREATE, (200, "created")),
+        ("CREATE", Route.NoMatchPolicy.REFUSE, (200, "created")),
     ],
 )
 def test_an_update_without_a_match_follows_the_policy_of_its_route(

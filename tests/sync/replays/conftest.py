@@ -1,10 +1,10 @@
 import pytest
 
-from sync.models import Pace
+from sync.models import ReplayPace
 from sync.replays import batches
 
 
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every pace is fast."""
-    monkeypatch.setattr(batches, "PER_MINUTE", dict.fromkeys(Pace, 60000))
+    monkeypatch.setattr(batches, "PER_MINUTE", dict.fromkeys(ReplayPace, 60000))

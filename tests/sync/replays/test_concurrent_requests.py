@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from audit.models import Entry
-from sync.execution.executor import run_due
+from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Replay
 from sync.replays.requests import AlreadyRequested, request_replay
 from tests.support.hub import ANNA, EXAMPLE, Hub
@@ -18,7 +18,7 @@ def event(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Event:
     """One that was delivered; what is asked for from now on waits for the sweep."""
     hub.change_email("anna.meet@example.com")
     assert hub.post(EXAMPLE).status_code == 200
-    monkeypatch.setattr("sync.replays.requests.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
     return Event.objects.get()
 
 
@@ -31,7 +31,7 @@ def test_the_second_person_is_told_that_it_was_asked_for_and_changes_nothing(eve
     first = ask(LIISA, event)
     with pytest.raises(AlreadyRequested, match="has not begun"):
         ask(ANTTI, event)
-    assert run_due() == 1
+    assert run_due_deliveries() == 1
     again = Attempt.objects.get(cause="replay")
     assert (again.replay, again.replay.requested_by.username) == (first, LIISA)
     assert Replay.objects.count() == Entry.objects.filter(action="event.replayed").count() == 1
@@ -41,7 +41,7 @@ def test_once_it_has_begun_it_may_be_asked_for_again(event: Event) -> None:
     asked = []
     for name in (LIISA, ANTTI):
         asked.append(ask(name, event))
-        assert run_due() == 1
+        assert run_due_deliveries() == 1
     assert [each.replay for each in Attempt.objects.filter(cause="replay").order_by("pk")] == asked
 
 
@@ -53,4 +53,4 @@ def test_of_several_events_those_that_wait_are_left_to_the_earlier_replay(hub: H
     antti, _ = User.objects.get_or_create(username=ANTTI)
     requested = request_replay([event, other], by=antti, reason="both")
     assert (requested.replay.events, requested.waiting, requested.skipped) == (1, 1, 0)
-    assert run_due() == 2
+    assert run_due_deliveries() == 2

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connections, transaction
 
 from audit.models import Entry
-from sync.models import Attempt, Pace, Replay, ReplayState
+from sync.models import Attempt, Replay, ReplayPace, ReplayState
 from sync.replays.decisions import Person, approve, decline, go_on, pause, stop
 from sync.replays.event_set import begin_choice, choose
 from sync.replays.requests import AlreadyRequested, NotReplayable
@@ -104,7 +104,7 @@ def test_what_is_over_cannot_be_taken_up_again(by: User) -> None:
     replay, person = started(by), Person(by)
     assert pause(replay, person)
     assert stop(replay, person)
-    assert not go_on(replay, person, Pace.NORMAL)
+    assert not go_on(replay, person, ReplayPace.NORMAL)
     assert not pause(replay, person)
     work(replay, ReplayState.STOPPED)
     assert [each.action for each in Entry.objects.filter(stream=replay.stream).order_by("id")] == [

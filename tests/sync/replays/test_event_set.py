@@ -8,8 +8,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sync.erasure.erase import erase
-from sync.execution.executor import run_due
-from sync.jobs.claims import claim
+from sync.execution.executor import run_due_deliveries
+from sync.jobs.claims import claim_job_of
 from sync.models import Erasure, Job, Member, Replay, ReplayState, Route
 from sync.replays import event_set
 from sync.replays.choose_by_filter import EVENT_SET, freeze_filter
@@ -38,7 +38,7 @@ def test_what_fails_after_the_set_was_frozen_is_not_in_it(hub: Hub) -> None:
     failed(hub, ANNA)
     run_jobs("event-set")
     replay.refresh_from_db()
-    assert (replay.state, replay.total, replay.waiting) == (ReplayState.CHOSEN, 3, 3)
+    assert (replay.state, replay.total, replay.waiting_count) == (ReplayState.CHOSEN, 3, 3)
     assert set(replay.members.values_list("event", flat=True)) == {event.pk for event in events}
 
 
@@ -48,7 +48,7 @@ def test_an_older_event_is_skipped_where_a_newer_one_of_its_entity_was_applied(h
     tell(hub, ANNA)
     replay = frozen(staff())
     assert states(replay) == {ANNA: "skipped: newer", "OTHER": "waiting"}
-    assert (replay.total, replay.skipped, replay.waiting) == (2, 1, 1)
+    assert (replay.total, replay.skipped, replay.waiting_count) == (2, 1, 1)
 
 
 def test_clocks_of_hosts_that_are_hours_apart_hide_no_newer_event(hub: Hub) -> None:
@@ -62,7 +62,7 @@ def test_clocks_of_hosts_that_are_hours_apart_hide_no_newer_event(hub: Hub) -> N
 def test_a_newer_event_that_failed_too_takes_nothing_away(hub: Hub) -> None:
     failed(hub, ANNA, ANNA)
     replay = frozen(staff())
-    assert (replay.total, replay.waiting) == (2, 2)
+    assert (replay.total, replay.waiting_count) == (2, 2)
 
 
 def test_an_event_of_an_entity_whose_record_was_deleted_since_is_skipped_as_gone(hub: Hub) -> None:
@@ -104,12 +104,12 @@ def test_what_has_no_route_is_erased_or_waits_elsewhere_is_skipped_and_says_so(h
 def test_what_one_person_asked_for_a_moment_ago_is_left_to_that(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sync.replays.requests.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
     event, other = failed_people(hub, 2)
     request_replay([event], by=staff(), reason="only this one")
     replay = choose(staff(), [event.pk, other.pk])
     assert states(replay) == {"PERSON0": "skipped: elsewhere", "PERSON1": "waiting"}
-    assert run_due() == 1
+    assert run_due_deliveries() == 1
 
 
 def test_whom_a_set_was_chosen_by_is_forgotten_with_them(hub: Hub) -> None:
@@ -131,7 +131,7 @@ def test_a_set_is_made_in_batches_that_cost_the_same_and_can_be_gone_on_with(
         a_delivery(an_event(number, state="dead", code="target-rejected"), route)
     an_event(99, state="succeeded")
     replay = begin_choice(staff(), {"state": "dead"})
-    job = claim(EVENT_SET, replay.pk)
+    job = claim_job_of(EVENT_SET, replay.pk)
     assert job is not None
     matching = Event.objects.filter(state="dead")
     costs = []
@@ -144,7 +144,7 @@ def test_a_set_is_made_in_batches_that_cost_the_same_and_can_be_gone_on_with(
     assert costs[0] <= 16
     assert fill(Replay.objects.get(pk=replay.pk), matching, 5.0, job)
     replay.refresh_from_db()
-    assert (replay.state, replay.total, replay.waiting) == (ReplayState.CHOSEN, 35, 35)
+    assert (replay.state, replay.total, replay.waiting_count) == (ReplayState.CHOSEN, 35, 35)
     assert Member.objects.filter(replay=replay, state="waiting").count() == 35
 
 

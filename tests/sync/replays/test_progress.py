@@ -6,9 +6,9 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from sync.execution.executor import run_due
-from sync.housekeeping.cleanup import prune
-from sync.models import Attempt, Delivery, Member, Pace, Paused, ReplayState, Route
+from sync.execution.executor import run_due_deliveries
+from sync.housekeeping.retention_rules import prune_expired
+from sync.models import Attempt, Delivery, Member, ReplayPace, ReplayPauseReason, ReplayState, Route
 from sync.replays import batches
 from sync.replays.decisions import Person, go_on, pause, stop
 from sync.replays.event_set import choose
@@ -64,7 +64,7 @@ def test_one_refusal_among_many_is_told_with_its_reason_and_stops_nobody_else(hu
     assert states(replay) == {
         f"PERSON{number}": "failed: target-rejected" if number == 2 else "succeeded" for number in range(6)
     }
-    assert (replay.succeeded, replay.failed, replay.under_way, replay.waiting) == (5, 1, 0, 0)
+    assert (replay.succeeded, replay.failed, replay.under_way_count, replay.waiting_count) == (5, 1, 0, 0)
 
 
 def test_what_is_decided_beforehand_is_asked_again_when_it_is_sent(hub: Hub, hurry: None) -> None:
@@ -111,10 +111,10 @@ def test_an_event_without_a_delivery_takes_the_route_there_is_now(hub: Hub, hurr
 
 def test_the_pace_holds_however_often_workers_look(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     failed_people(hub, 12)
-    monkeypatch.setattr("sync.replays.batches.defer", lambda _: None)
-    monkeypatch.setitem(batches.PER_MINUTE, Pace.GENTLE, 30)  # one in two seconds
+    monkeypatch.setattr("sync.replays.batches.defer_to_workers", lambda _: None)
+    monkeypatch.setitem(batches.PER_MINUTE, ReplayPace.GENTLE, 30)  # one in two seconds
     monkeypatch.setattr(batches, "WINDOW_SECONDS", 60.0)
-    replay = started(staff(), pace=Pace.GENTLE)
+    replay = started(staff(), pace=ReplayPace.GENTLE)
     sent = []
     for seconds in (0.0, 0.1, 0.1, 2.0, 2.0, 0.1, 4.0):
         type(replay).objects.update(due_at=F("due_at") - timedelta(seconds=seconds))
@@ -122,19 +122,19 @@ def test_the_pace_holds_however_often_workers_look(hub: Hub, monkeypatch: pytest
         replay.refresh_from_db()
         sent.append(replay.events)
     assert sent == [1, 1, 1, 2, 3, 3, 5]
-    monkeypatch.setitem(batches.PER_MINUTE, Pace.GENTLE, 300)
+    monkeypatch.setitem(batches.PER_MINUTE, ReplayPace.GENTLE, 300)
     type(replay).objects.update(due_at=timezone.now() - timedelta(seconds=2))
     send_due()
-    assert run_due(100) == 12
+    assert run_due_deliveries(100) == 12
 
 
 def test_after_a_long_pause_no_herd_is_sent(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     failed_people(hub, 15)
-    monkeypatch.setattr("sync.replays.batches.defer", lambda _: None)
-    replay = started(staff(), pace=Pace.GENTLE)
+    monkeypatch.setattr("sync.replays.batches.defer_to_workers", lambda _: None)
+    replay = started(staff(), pace=ReplayPace.GENTLE)
     type(replay).objects.update(due_at=timezone.now() - timedelta(hours=1))
     assert send_due() == 11
-    run_due(100)
+    run_due_deliveries(100)
 
 
 def test_replays_stand_behind_what_is_fresh(hub: Hub, hurry: None) -> None:
@@ -148,7 +148,7 @@ def test_replays_stand_behind_what_is_fresh(hub: Hub, hurry: None) -> None:
     run_jobs("replay")
     replay.refresh_from_db()
     assert replay.events == 0
-    assert run_due() == 1
+    assert run_due_deliveries() == 1
     assert work(replay).succeeded == 3
 
 
@@ -168,25 +168,25 @@ def test_what_waits_for_another_system_holds_no_replay_up(hub: Hub, hurry: None)
 
 def test_only_some_of_a_replay_are_under_way_at_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     failed_people(hub, 9)
-    monkeypatch.setattr("sync.replays.batches.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.batches.defer_to_workers", lambda _: None)
     monkeypatch.setattr(batches, "WINDOW_SECONDS", 0.8)  # four
-    replay = started(staff(), pace=Pace.GENTLE)
+    replay = started(staff(), pace=ReplayPace.GENTLE)
     for _ in range(4):
         type(replay).objects.update(due_at=timezone.now() - timedelta(seconds=2))
         send_due()
     replay.refresh_from_db()
-    assert replay.events == replay.under_way == 4
-    assert run_due(100) == 4
+    assert replay.events == replay.under_way_count == 4
+    assert run_due_deliveries(100) == 4
 
 
 def test_one_first_then_ask_me(hub: Hub, hurry: None) -> None:
     failed_people(hub, 4)
     by = staff()
-    replay = work(started(by, pace=Pace.FIRST), ReplayState.PAUSED)
+    replay = work(started(by, pace=ReplayPace.FIRST), ReplayState.PAUSED)
     run_jobs("replay")
-    assert (replay.events, replay.succeeded, replay.paused) == (1, 1, Paused.FIRST)
+    assert (replay.events, replay.succeeded, replay.paused) == (1, 1, ReplayPauseReason.FIRST)
     assert Attempt.objects.filter(replay=replay).count() == 1
-    assert go_on(replay, Person(by), Pace.NORMAL)
+    assert go_on(replay, Person(by), ReplayPace.NORMAL)
     assert work(replay).succeeded == 4
 
 
@@ -198,17 +198,17 @@ def test_it_pauses_where_too_many_fail_again_and_counts_anew_when_it_goes_on(
     hub.shop.faults.add("refuse")
     by, replay = staff(), frozen(staff("liisa"))
     replay = work(started(replay.requested_by, replay), ReplayState.PAUSED)
-    assert replay.paused == Paused.FAILING
+    assert replay.paused == ReplayPauseReason.FAILING
     assert 5 <= replay.failed <= 12
     [told] = entries("replay.paused")
     assert (told["actor"], told["details"]["why"]) == ("system", "failing")
     hub.wait_until_idle()
     run_jobs("replay")
     replay.refresh_from_db()
-    assert replay.under_way == 0
+    assert replay.under_way_count == 0
     before = replay.failed
     hub.shop.faults.clear()
-    assert go_on(replay, Person(by), Pace.NORMAL)
+    assert go_on(replay, Person(by), ReplayPace.NORMAL)
     replay = work(replay)
     assert (replay.failed, replay.succeeded) == (before, 20 - before)
 
@@ -231,7 +231,7 @@ def test_a_fifth_of_failures_is_not_too_many(hub: Hub, hurry: None, monkeypatch:
 def test_paused_by_a_person_nothing_more_is_sent(hub: Hub) -> None:
     failed_people(hub, 3)
     by = staff()
-    replay = started(by, pace=Pace.GENTLE)
+    replay = started(by, pace=ReplayPace.GENTLE)
     assert pause(replay, Person(by))
     type(replay).objects.update(due_at=timezone.now() - timedelta(seconds=9))
     run_jobs("replay")
@@ -243,17 +243,17 @@ def test_paused_by_a_person_nothing_more_is_sent(hub: Hub) -> None:
 def test_stopped_it_ends_with_what_was_sent(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     failed_people(hub, 3)
     by = staff()
-    replay = started(by, pace=Pace.GENTLE)
-    monkeypatch.setattr("sync.replays.batches.defer", lambda _: None)
+    replay = started(by, pace=ReplayPace.GENTLE)
+    monkeypatch.setattr("sync.replays.batches.defer_to_workers", lambda _: None)
     run_jobs("replay")
     assert stop(replay, Person(by))
     run_jobs("replay")
     replay.refresh_from_db()
-    assert (replay.state, replay.events, replay.under_way) == (ReplayState.STOPPING, 1, 1)
-    assert run_due() == 1
+    assert (replay.state, replay.events, replay.under_way_count) == (ReplayState.STOPPING, 1, 1)
+    assert run_due_deliveries() == 1
     replay = work(replay, ReplayState.STOPPED)
-    assert (replay.succeeded, replay.waiting) == (1, 2)
-    assert run_due() == 0
+    assert (replay.succeeded, replay.waiting_count) == (1, 2)
+    assert run_due_deliveries() == 0
     assert not stop(replay, Person(by))
 
 
@@ -282,7 +282,7 @@ def test_retention_takes_events_out_of_a_replay_and_it_still_ends(hub: Hub, hurr
     replay = started(by)
     pause(replay, Person(by))
     Event.objects.filter(entity_id="PERSON0").update(received_at=timezone.now() - timedelta(days=4000))
-    prune()
+    prune_expired()
     assert Event.objects.count() == 2
-    go_on(replay, Person(by), Pace.NORMAL)
+    go_on(replay, Person(by), ReplayPace.NORMAL)
     assert work(replay).succeeded == 2

@@ -8,16 +8,16 @@ from uuid import uuid4
 import pytest
 
 from sync.deliveries import claims
-from sync.execution.executor import run_due
-from sync.models import Attempt, Delivery, MappingVersion, Replay, Route, Takes
-from sync.operations.held_deliveries import Decision, decide
+from sync.execution.executor import run_due_deliveries
+from sync.models import Attempt, Delivery, MappingVersion, PayloadChoice, Replay, Route
+from sync.operations.held_deliveries import HeldDecision, decide_held
 from sync.replays.requests import Choice, NotReplayable, request_replay
 from tests.support.builders.bulk_replays import staff
 from tests.support.hub import ANNA, Hub, wait_until_quiet
 from tests.support.people import entries
 from webhooks.models import Event, State
 
-RECEIVED, ANYWAY = Choice(takes=Takes.RECEIVED), Choice(takes=Takes.ANYWAY)
+RECEIVED, ANYWAY = Choice(takes=PayloadChoice.RECEIVED), Choice(takes=PayloadChoice.ANYWAY)
 
 
 def carrying(hub: Hub, address: str, user: str = ANNA) -> Event:
@@ -125,13 +125,13 @@ def test_what_was_applied_between_the_question_and_the_attempt_counts(
 ) -> None:
     event = refused(hub, "old@example.com")
     with monkeypatch.context() as slow:
-        slow.setattr("sync.replays.requests.defer", lambda _: None)
+        slow.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
         request_replay([event], by=staff(), reason="to see", choice=RECEIVED)
     Delivery.objects.update(due_at=None)
     carrying(hub, "new@example.com")
     hub.wait_until_quiet()  # what comes after the answer looks for what else is due
     Delivery.objects.filter(event=event).update(due_at="2020-01-01T00:00:00Z")
-    assert run_due() == 1
+    assert run_due_deliveries() == 1
     assert hub.customer()["email"] == "new@example.com"
     assert Attempt.objects.filter(delivery__event=event).latest("number").outcome == "superseded"
 
@@ -143,16 +143,16 @@ def test_a_choice_made_after_a_worker_had_read_the_delivery_counts(
     hub.change_email("now@example.com")
     hub.wait_until_quiet()
     Delivery.objects.update(state=State.PENDING, due_at="2020-01-01T00:00:00Z", settled_at=None)
-    monkeypatch.setattr("sync.replays.requests.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
 
-    def read_then_chosen(pk: int, read: Any = claims._load) -> Any:
+    def read_then_chosen(pk: int, read: Any = claims._load_delivery) -> Any:
         found = read(pk)
         if not Replay.objects.exists():
             request_replay([event], by=staff(), reason="to see", choice=RECEIVED)
         return found
 
-    monkeypatch.setattr(claims, "_load", read_then_chosen)
-    assert run_due() == 1
+    monkeypatch.setattr(claims, "_load_delivery", read_then_chosen)
+    assert run_due_deliveries() == 1
     assert Attempt.objects.latest("number").takes == "received"
     assert hub.customer()["email"] == "then@example.com"
 
@@ -189,7 +189,7 @@ def test_a_retry_keeps_to_the_choice_and_the_next_replay_begins_with_none(hub: H
     assert again(hub, event, RECEIVED).outcome == "failed"
     hub.wait_until_quiet()
     Delivery.objects.update(due_at="2020-01-01T00:00:00Z")
-    assert run_due() == 1
+    assert run_due_deliveries() == 1
     retried = Attempt.objects.latest("number")
     assert (retried.cause, retried.takes, retried.outcome) == ("retry", "received", "succeeded")
     assert hub.customer()["email"] == "then@example.com"
@@ -216,7 +216,7 @@ def test_a_retry_keeps_to_the_choice_whatever_comes_meanwhile(
     carrying(hub, "later@example.com")
     assert hub.customer()["email"] == "later@example.com"
     make_due(event)
-    assert run_due() == 1, "a newer webhook did not settle it"
+    assert run_due_deliveries() == 1, "a newer webhook did not settle it"
     retried = Attempt.objects.get(delivery__event=event, number=3)
     assert (retried.takes, retried.outcome) == (choice.takes, outcome)
     assert hub.customer()["email"] == email
@@ -257,7 +257,7 @@ def test_with_the_mapping_of_then_it_settles_no_sibling(hub: Hub) -> None:
     waiting.refresh_from_db()
     assert (waiting.state, waiting.deliveries.get().covered_by) == (State.RETRYING, None)
     make_due(waiting)
-    assert run_due() == 1
+    assert run_due_deliveries() == 1
     assert Attempt.objects.get(delivery__event=waiting, number=2).mapping_version == version
     assert hub.customer()["email"] == "mapped@example.com"
 
@@ -273,6 +273,6 @@ def test_with_the_newest_version_chosen_it_settles_siblings_as_any_fetch_does(hu
 def test_what_was_closed_by_hand_can_be_replayed(hub: Hub) -> None:
     event = refused(hub, "closed@example.com")
     Delivery.objects.update(state=State.HELD, code="held")
-    decide([Delivery.objects.get().pk], Decision.CLOSE, by=staff(), reason="by hand", key=uuid4())
+    decide_held([Delivery.objects.get().pk], HeldDecision.CLOSE, by=staff(), reason="by hand", key=uuid4())
     assert Event.objects.get().state == State.CLOSED
     assert again(hub, event, Choice()).outcome == "succeeded"

@@ -10,8 +10,8 @@ from django.db import connections
 from django.db.models import QuerySet
 
 from audit.models import Entry
-from sync.attempts.run import deliver
-from sync.execution.executor import run_due
+from sync.attempts.delivery_run import run_delivery
+from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Delivery, Replay, Route
 from sync.replays.requests import LARGEST, AlreadyRequested, NotReplayable, Requested, request_replay
 from tests.support.hub import ANNA, EXAMPLE, Hub
@@ -111,7 +111,7 @@ def test_a_replay_that_was_asked_for_while_an_attempt_killed_its_process_runs_af
     requested = replay(staff, event)
     [pk] = requested.deliveries
     lease_ends(pk)
-    assert deliver(pk, alone=True).is_done
+    assert run_delivery(pk, in_own_process=True).is_settled
     again = Attempt.objects.latest("number")
     assert (again.cause, again.outcome, again.replay) == ("replay", "succeeded", requested.replay)
     assert hub.customer()["email"] == address
@@ -130,7 +130,7 @@ def test_a_delivery_that_waits_for_its_next_try_is_taken_up_now_as_the_replay(hu
         ("webhook", "failed"),
         ("replay", "succeeded"),
     ]
-    assert run_due() == 0
+    assert run_due_deliveries() == 0
 
 
 def test_an_event_that_had_no_route_takes_the_route_there_is_now(hub: Hub, staff: User) -> None:

@@ -10,13 +10,13 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from sync.attempts.run import deliver
-from sync.execution.executor import run_due
-from sync.jobs.claims import claim_next
-from sync.jobs.run import run_next_jobs
+from sync.attempts.delivery_run import run_delivery
+from sync.execution.executor import run_due_deliveries
+from sync.jobs.claims import claim_next_job
+from sync.jobs.job_execution import run_next_jobs
 from sync.jobs.running_job import JobLost
-from sync.jobs.submission import submit
-from sync.models import Attempt, Job, Member, Pace, Paused, Replay, ReplayState
+from sync.jobs.submission import submit_job
+from sync.models import Attempt, Job, Member, Replay, ReplayPace, ReplayPauseReason, ReplayState
 from sync.replays import batches
 from sync.replays.batches import send_next
 from sync.replays.decisions import Person, go_on, pause, stop
@@ -63,7 +63,7 @@ def test_killed_before_its_commit_a_look_has_sent_nothing(
         with pytest.raises(Killed):
             send_due()
     assert set(states(replay).values()) == {"waiting"}
-    assert run_due() == 0
+    assert run_due_deliveries() == 0
     assert work(replay).succeeded == 2
     assert set(attempts_of(replay).values()) == {1}
 
@@ -74,11 +74,11 @@ def test_killed_between_its_commit_and_the_wake_up_the_sweep_delivers_once(
     failed_people(hub, 2)
     replay = started(staff())
     with monkeypatch.context() as broken:
-        broken.setattr(batches, "defer", killed)
+        broken.setattr(batches, "defer_to_workers", killed)
         with pytest.raises(Killed):
             send_due()
     assert set(states(replay).values()) == {"sent"}
-    assert run_due() == 2
+    assert run_due_deliveries() == 2
     assert work(replay).succeeded == 2
     assert set(attempts_of(replay).values()) == {1}
 
@@ -101,13 +101,13 @@ def test_an_attempt_whose_process_died_is_told_by_the_one_that_follows(hub: Hub,
     Attempt.objects.filter(replay=replay).update(outcome="unknown", code="interrupted")
     Member.objects.filter(replay=replay).update(state="sent")
     Replay.objects.filter(pk=replay.pk).update(state="running", succeeded=0)
-    submit("replay", replay.pk)
+    submit_job("replay", replay.pk)
     hub.wait_until_quiet()
     event.deliveries.update(state="retrying", code="interrupted", due_at=timezone.now())
     run_jobs("replay")
     replay.refresh_from_db()
-    assert (replay.state, replay.under_way) == (ReplayState.RUNNING, 1)
-    assert run_due() == 1
+    assert (replay.state, replay.under_way_count) == (ReplayState.RUNNING, 1)
+    assert run_due_deliveries() == 1
     assert work(replay).succeeded == 1
 
 
@@ -122,13 +122,13 @@ def test_a_replay_that_is_sent_while_an_attempt_kills_its_process_goes_out_after
     run_jobs("replay")
     assert states(replay) == {"PERSON0": "sent"}
     lease_ends(delivery.pk)
-    assert deliver(delivery.pk, alone=True).is_done
+    assert run_delivery(delivery.pk, in_own_process=True).is_settled
     assert work(replay).succeeded == 1
 
 
 def test_what_ended_without_an_attempt_of_the_replay_has_failed(hub: Hub, hurry: None) -> None:
     [event] = failed_people(hub, 1)
-    replay = started(staff(), pace=Pace.NORMAL)
+    replay = started(staff(), pace=ReplayPace.NORMAL)
     with_no_attempt = {"state": "dead", "code": "crashes-hub", "due_at": None, "replay": replay}
     Member.objects.filter(replay=replay).update(state="sent")
     Replay.objects.filter(pk=replay.pk).update(events=1)
@@ -140,7 +140,7 @@ def test_what_ended_without_an_attempt_of_the_replay_has_failed(hub: Hub, hurry:
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_leaves_the_rest_to_another(hub: Hub) -> None:
     failed_people(hub, 30)
-    replay = started(staff(), pace=Pace.NORMAL)
+    replay = started(staff(), pace=ReplayPace.NORMAL)
     writes = len(hub.writes())
     with worker(0.2, LEASE_SECONDS="3") as [first]:
         wait_until(lambda: Attempt.objects.filter(replay=replay).count() >= 5)
@@ -162,11 +162,11 @@ def test_a_replay_that_kills_its_workers_is_paused_until_somebody_lets_it_go_on(
     replay = started(by)
     die_three_times("replay")
     replay.refresh_from_db()
-    assert (replay.state, replay.paused, replay.events) == (ReplayState.PAUSED, Paused.CRASHING, 0)
+    assert (replay.state, replay.paused, replay.events) == (ReplayState.PAUSED, ReplayPauseReason.CRASHING, 0)
     [told] = entries("replay.paused")
     assert (told["actor"], told["details"]["why"]) == ("system", "crashing")
     assert run_jobs() == 0
-    assert go_on(replay, Person(by), Pace.NORMAL)
+    assert go_on(replay, Person(by), ReplayPace.NORMAL)
     assert work(replay).succeeded == 2
 
 
@@ -176,13 +176,13 @@ def test_a_replay_that_was_stopped_and_kills_its_workers_ends(
     failed_people(hub, 1)
     by = staff()
     replay = started(by)
-    monkeypatch.setattr("sync.replays.batches.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.batches.defer_to_workers", lambda _: None)
     assert send_due() == 1
     assert stop(replay, Person(by))
     die_three_times("replay")
     replay.refresh_from_db()
     assert replay.state == ReplayState.STOPPED
-    assert run_due() == 1
+    assert run_due_deliveries() == 1
 
 
 def test_a_replay_that_is_left_paused_is_looked_at_once_an_hour_and_goes_on_at_once(
@@ -196,7 +196,7 @@ def test_a_replay_that_is_left_paused_is_looked_at_once_an_hour_and_goes_on_at_o
     assert run_next_jobs() == 0
     job = Job.objects.get(kind="replay")
     assert job.due_at - job.submitted_at > timedelta(minutes=55)
-    assert go_on(replay, Person(by), Pace.NORMAL)
+    assert go_on(replay, Person(by), ReplayPace.NORMAL)
     assert run_next_jobs() == 1
     assert work(replay).succeeded == 1
 
@@ -207,10 +207,10 @@ def test_a_worker_that_slept_past_its_lease_sends_nothing(
 ) -> None:
     failed_people(hub, 3)
     replay = started(staff())
-    slept = claim_next(REPLAY)
+    slept = claim_next_job(REPLAY)
     assert slept is not None
     end_leases()
-    assert claim_next(REPLAY) is not None
+    assert claim_next_job(REPLAY) is not None
     if is_careless:
         monkeypatch.setattr(type(slept), "renew", lambda *_, **__: None)
     with nullcontext() if is_careless else pytest.raises(JobLost):

@@ -12,8 +12,8 @@ from uuid import uuid4
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from sync.deliveries.event_state import refresh_events
-from sync.deliveries.routes import ways
+from sync.deliveries.event_state import refresh_event_states
+from sync.deliveries.routes import resolved_routes
 from sync.models import (
     OPEN_STATES,
     CallCount,
@@ -24,9 +24,9 @@ from sync.models import (
     MappingVersion,
     Route,
 )
-from sync.models.counts import hour_of
-from sync.operations.failure_groups import keep_failure_groups
-from sync.operations.held_deliveries import Decision, decide
+from sync.models.counts import start_of_hour
+from sync.operations.failure_groups import refresh_failure_groups
+from sync.operations.held_deliveries import HeldDecision, decide_held
 from sync.replays.requests import AlreadyRequested, request_replay
 from sync.statistics.recount import count
 from tests.support.builders.history import NOON, a_call, a_delivery, a_route, a_source, an_attempt, an_event
@@ -50,7 +50,7 @@ class History:
             source = a_source(slug)
             self.routes.append(Route.objects.filter(source=source).first() or a_route(source))
         MappingVersion.objects.update(declaration={"fields": {"email": {"path": "entity.email"}}})
-        ways.invalidate()
+        resolved_routes.invalidate()
 
     def step(self) -> None:
         """One thing more happens."""
@@ -99,7 +99,7 @@ class History:
             Event.objects.filter(pk=delivery.event_id).update(state=state, code=code)
         else:
             with transaction.atomic():
-                refresh_events([delivery.event_id])
+                refresh_event_states([delivery.event_id])
 
     def replay(self) -> None:
         event = self._one(Event.objects.all())
@@ -110,15 +110,15 @@ class History:
     def decide(self) -> None:
         held = self._one(Delivery.objects.filter(state=State.HELD))
         if held is not None:
-            decision = self.dice.choice(list(Decision))
-            decide([held.pk], decision, by=self.by, reason="so", key=uuid4())
+            decision = self.dice.choice(list(HeldDecision))
+            decide_held([held.pk], decision, by=self.by, reason="so", key=uuid4())
 
     def pass_time(self) -> None:
         self.now += timedelta(minutes=self.dice.choice([1, 7, 20, 61]))
 
     def look(self) -> None:
         count(self.now, seconds=60.0)
-        keep_failure_groups(self.now)
+        refresh_failure_groups(self.now)
 
     def _one(self, rows: Any) -> Any:
         keys = list(rows.order_by("pk").values_list("pk", flat=True))
@@ -150,7 +150,7 @@ def plain() -> dict[str, Any]:
     """The same from everything that is stored."""
     events = Counter(
         (
-            hour_of(each.received_at),
+            start_of_hour(each.received_at),
             each.source_id,
             each.entity_type if each.entity_type == "USER" else "other",
             each.event_type if each.event_type in ("CREATE", "UPDATE", "DELETE") else "other",
@@ -165,7 +165,7 @@ def plain() -> dict[str, Any]:
         call for each in Delivery.objects.all() for own in each.attempts.all() for call in own.calls.all()
     ]
     for call in calls:
-        key = (hour_of(call.started_at), call.connection_id)
+        key = (start_of_hour(call.started_at), call.connection_id)
         number, failed = found.get(key, (0, 0))
         found[key] = (number + 1, failed + (call.error == "target-timeout"))
         if call.seconds is not None and not call.error:
@@ -173,7 +173,7 @@ def plain() -> dict[str, Any]:
     return {
         "events": dict(events),
         "failures": dict(
-            Counter((hour_of(each.event.received_at), _blamed(each), each.code) for each in dead)
+            Counter((start_of_hour(each.event.received_at), _blamed(each), each.code) for each in dead)
         ),
         "calls": found,
         "timed": sum(call.seconds is not None for call in calls),

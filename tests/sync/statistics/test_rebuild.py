@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from sync.models import EventCount
-from sync.models.counts import HOUR, hour_of
+from sync.models.counts import HOUR, start_of_hour
 from sync.statistics.rebuild import count_again, hours_left
 from tests.support.builders.history import a_route, a_source, an_event
 
@@ -17,7 +17,7 @@ from tests.support.builders.history import a_route, a_source, an_event
 def events(database: None) -> None:
     """One in each of six hours, the oldest a month ago."""
     a_route(a_source())
-    now = hour_of(timezone.now())
+    now = start_of_hour(timezone.now())
     for number, ago in enumerate((0, 1, 2, 3, 5, 60)):
         an_event(number, received_at=now - ago * HOUR + timedelta(seconds=1))
 
@@ -43,7 +43,7 @@ def test_the_command_counts_everything_and_puts_right_what_was_wrong() -> None:
 def test_a_run_that_was_stopped_is_gone_on_with() -> None:
     now = timezone.now()
     stopped = count_again(now)
-    assert [next(stopped), next(stopped)] == [hour_of(now), hour_of(now) - HOUR]
+    assert [next(stopped), next(stopped)] == [start_of_hour(now), start_of_hour(now) - HOUR]
     assert hours_left(now) == 59
     EventCount.objects.update(number=77)
     assert len(list(count_again(now, goes_on=True))) == 59

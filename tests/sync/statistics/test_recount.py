@@ -12,8 +12,8 @@ from django.utils import timezone
 import sync.deliveries.event_state
 import sync.statistics.hour_recount
 import sync.statistics.recount
-from sync.models import CountedHour, CountMark, EventCount, Kept, Pruning, RefusalCount
-from sync.models.counts import HOUR, hour_of
+from sync.models import CountedHour, CountMark, EventCount, Pruning, RefusalCount, RetentionCategory
+from sync.models.counts import HOUR, start_of_hour
 from sync.replays.requests import request_replay
 from sync.statistics.hour_recount import count_hour
 from sync.statistics.recount import count as look_and_count
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.usefixtures("database")
 @pytest.fixture
 def history(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], History]:
     """What happened by a seed. Nothing is delivered for real."""
-    monkeypatch.setattr("sync.replays.requests.defer", lambda _: None)
-    monkeypatch.setattr("sync.operations.held_deliveries.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
+    monkeypatch.setattr("sync.operations.held_deliveries.defer_to_workers", lambda _: None)
 
     def tell(seed: int, steps: int = 120) -> History:
         made = History(random.Random(seed), User.objects.create(username=f"anna{seed}"))
@@ -147,12 +147,12 @@ def test_what_retention_deleted_stays_counted() -> None:
     old = NOON - timedelta(days=2)
     an_event(received_at=old)
     count(NOON)
-    Pruning.objects.create(kind=Kept.EVENTS, up_to=NOON - timedelta(days=1), began_at=NOON)
+    Pruning.objects.create(kind=RetentionCategory.EVENTS, up_to=NOON - timedelta(days=1), began_at=NOON)
     Event.objects.all().delete()
-    CountMark.objects.create(hour=hour_of(old))
+    CountMark.objects.create(hour=start_of_hour(old))
     CountedHour.objects.update(counted_at=None)
     count(NOON + timedelta(minutes=1))
-    assert _states(hour_of(old)) == {"succeeded": 1}
+    assert _states(start_of_hour(old)) == {"succeeded": 1}
     assert not CountMark.objects.exists()
 
 
@@ -183,7 +183,7 @@ def test_marked_hours_come_first_then_open_ones_then_one_of_the_others() -> None
 
 def test_counts_that_are_older_than_anybody_looks_are_deleted() -> None:
     a_source()
-    long_ago = hour_of(timezone.now() - timedelta(days=500))
+    long_ago = start_of_hour(timezone.now() - timedelta(days=500))
     an_event(received_at=long_ago)
     count_hour(long_ago, timezone.now())
     assert EventCount.objects.exists()

@@ -68,7 +68,7 @@ def test_of_a_message_no_further_delivery_begins_once_the_process_is_told_to_sto
     task.start()
     while not runs.ran:
         time.sleep(0.01)
-    celery_tasks.stop_beginning()
+    celery_tasks.stop_new_work()
     task.join(10)
     assert 1 <= len(runs.ran) <= 3
     assert process_worker.drain(5) == 0

@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError
 
 from sync.worker import dispatcher as worker_dispatcher
-from sync.worker.dispatcher import Dispatcher, PollTimes
+from sync.worker.dispatcher import DeliveryDispatcher, PollTimes
 from sync.worker.work_in_progress import WorkInProgress
 from tests.support.processes.workers import wait_until
 
@@ -27,7 +27,7 @@ class Stage:
         self.may_end = threading.Event()
         self.may_end.set()
 
-    def find_due(self, limit: int) -> list[int]:
+    def find_due_ids(self, limit: int) -> list[int]:
         return list(self.due[:limit])
 
     def run(self, delivery_id: int, _: object) -> int:
@@ -42,16 +42,16 @@ class Stage:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     found = Stage()
-    monkeypatch.setattr(worker_dispatcher, "find_due", found.find_due)
-    monkeypatch.setattr(worker_dispatcher, "expire_all", lambda _: 0)
+    monkeypatch.setattr(worker_dispatcher, "find_due_ids", found.find_due_ids)
+    monkeypatch.setattr(worker_dispatcher, "release_expired_leases", lambda _: 0)
     monkeypatch.setattr(worker_dispatcher, "release_connection", lambda: None)
     monkeypatch.setattr(worker_dispatcher, "run_with_followers", found.run)
     yield found
     found.may_end.set()
 
 
-def dispatcher(threads: int, progress: WorkInProgress | None = None) -> Dispatcher:
-    made = Dispatcher(threads, TIMES, progress or WorkInProgress())
+def dispatcher(threads: int, progress: WorkInProgress | None = None) -> DeliveryDispatcher:
+    made = DeliveryDispatcher(threads, TIMES, progress or WorkInProgress())
     made.start(lambda name, target: threading.Thread(target=target, name=name, daemon=True).start())
     return made
 
@@ -88,7 +88,7 @@ def test_a_look_that_takes_long_and_finds_nothing_is_repeated_less_often(
 ) -> None:
     made = dispatcher(1)
     assert made.dispatch_due() <= TIMES.quiet * 1.25
-    monkeypatch.setattr(worker_dispatcher, "find_due", lambda _: time.sleep(0.1) or [])
+    monkeypatch.setattr(worker_dispatcher, "find_due_ids", lambda _: time.sleep(0.1) or [])
     assert made.dispatch_due() == pytest.approx(TIMES.sweep)
 
 
@@ -149,7 +149,7 @@ def test_a_sweep_that_fails_does_not_fail_the_looks_after_it(
     def fail(_: int) -> int:
         raise OperationalError("somebody holds a lock")
 
-    monkeypatch.setattr(worker_dispatcher, "expire_all", fail)
+    monkeypatch.setattr(worker_dispatcher, "release_expired_leases", fail)
     stage.due = [1]
     made = dispatcher(1)
     with pytest.raises(OperationalError):

@@ -33,13 +33,13 @@ class Machine:
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     made = Machine(tmp_path / "schedstat")
     monkeypatch.setattr(job_process, "time", made)
-    monkeypatch.setattr(job_process, "_WAITS", tmp_path / "schedstat")
+    monkeypatch.setattr(job_process, "_SCHEDULER_STATISTICS", tmp_path / "schedstat")
     return made
 
 
 @pytest.fixture
 def goes_on(machine: Machine) -> Callable[[], bool]:
-    return job_process.resting(lambda: machine.now < 1_000)
+    return job_process.yield_cpu_when_busy(lambda: machine.now < 1_000)
 
 
 def test_it_rests_half_as_long_as_it_worked_while_cores_were_short(
@@ -67,8 +67,8 @@ def test_a_kernel_that_does_not_tell_makes_nobody_rest(
 ) -> None:
     (tmp_path / "other").write_text(text)
     for told in (tmp_path / "other", tmp_path / "nowhere"):
-        monkeypatch.setattr(job_process, "_WAITS", told)
-        goes_on = job_process.resting(lambda: True)
+        monkeypatch.setattr(job_process, "_SCHEDULER_STATISTICS", told)
+        goes_on = job_process.yield_cpu_when_busy(lambda: True)
         machine.now += 5
         assert goes_on()
     assert machine.rests == []

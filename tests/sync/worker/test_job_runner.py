@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from sync.jobs.run import run_next_jobs
+from sync.jobs.job_execution import run_next_jobs
 from sync.jobs.running_job import JobStopped
 from sync.models import Job
 from sync.worker import job_runner
@@ -51,7 +51,7 @@ def test_a_long_job_holds_up_no_job_of_another_kind(
 ) -> None:
     """With one thread for all kinds the other one would have to wait."""
     if is_in_line:
-        monkeypatch.setattr(JobRunner, "start_due", lambda runner: run_next_jobs(runner._goes_on))
+        monkeypatch.setattr(JobRunner, "start_due_kinds", lambda runner: run_next_jobs(runner._goes_on))
     begun, may_end = threading.Event(), threading.Event()
 
     def take_long(job: Any, _: Any) -> None:
@@ -110,10 +110,10 @@ def test_a_kind_that_asks_for_a_process_of_its_own_gets_one(
     from dataclasses import replace
 
     apart, here = [], []
-    monkeypatch.setattr(job_runner, "run_apart", lambda job, _: apart.append(job.subject))
+    monkeypatch.setattr(job_runner, "run_in_subprocess", lambda job, _: apart.append(job.subject))
     monkeypatch.setattr(job_runner, "run_job", lambda job, _: here.append(job.subject))
     keys = submitted("first"), submitted("second", "other")
-    for job in (replace(claimed(), kind=replace(COUNTING, runs_apart=True)), claimed(OTHER)):
-        job_runner.run_here_or_apart(job, lambda: True)
+    for job in (replace(claimed(), kind=replace(COUNTING, runs_in_subprocess=True)), claimed(OTHER)):
+        job_runner.run_here_or_in_subprocess(job, lambda: True)
     assert (apart, here) == ([keys[0]], [keys[1]])
     assert Job.objects.filter(state="running").count() == 2

@@ -64,7 +64,7 @@ def test_the_same_entity_has_one_key_at_a_source_and_another_at_another(hub: Hub
 def test_an_event_of_an_earlier_version_is_delivered_and_sealed_for_its_subject_from_now_on(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     hub.post_signed(EXAMPLE[:-1] + b',"respond":"ack"}')
     old = Payload.of(Payload.Kind.WEBHOOK, Event.objects.get().payload.open(), None)  # type: ignore[union-attr]
     old.save()

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, transaction
 
 from database.write_batch import WriteBatch
-from sync.housekeeping.prune import delete_events, delete_payloads
+from sync.housekeeping.batch_deletion import delete_events, delete_payloads
 from sync.models import Route
 from tests.support.database.orphans import find_orphans, unconstrained
 from tests.support.hub import EXAMPLE, Hub

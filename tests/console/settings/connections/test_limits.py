@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from database.clock import database_now, read_clock
-from sync.limits.circuit_breaker import Failing, note_failure, passing
+from sync.limits.circuit_breaker import SystemFailure, allowed_deliveries, record_failure
 from sync.models import Breaker, Connection, Delivery, Route
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event, logged_in
 from tests.support.hub import Hub
@@ -138,23 +138,23 @@ def test_the_list_costs_the_same_for_two_connections_and_for_twenty(shop: Connec
 
 def test_try_now_ends_the_pause_lets_one_pass_and_is_on_record(shop: Connection) -> None:
     for _ in range(5):
-        note_failure(shop, Failing("target-unavailable"))
-    assert passing(shop) == 0
+        record_failure(shop, SystemFailure("target-unavailable"))
+    assert allowed_deliveries(shop) == 0
     client = logged_in("administrator")
     page = f"{LIST}{shop.pk}/change/"
     assert f'action="{LIST}{shop.pk}/try-now/"' in client.get(page).content.decode()
     answer = client.post(f"{LIST}{shop.pk}/try-now/", follow=True, REMOTE_ADDR="192.0.2.9")
     assert "The pause is over" in answer.content.decode()
     assert "Trying again, one by one: 0 of 8 successes" in answer.content.decode()
-    assert passing(shop) == 1
+    assert allowed_deliveries(shop) == 1
     (entry,) = entries("connection.retried")
     person = User.objects.get()
     assert (entry["actor"], entry["details"]) == (f"person:{person.pk}", {"address": "192.0.2.9"})
     again = client.post(f"{LIST}{shop.pk}/try-now/", follow=True)
     assert "not paused any more; nothing was done" in again.content.decode()
     assert len(entries("connection.retried")) == 1
-    assert note_failure(shop, Failing("target-unavailable")), "a failed probe pauses it anew"
-    assert passing(shop) == 0
+    assert record_failure(shop, SystemFailure("target-unavailable")), "a failed probe pauses it anew"
+    assert allowed_deliveries(shop) == 0
 
 
 def test_only_who_may_change_connections_ends_a_pause_and_only_with_a_post(shop: Connection) -> None:

@@ -57,7 +57,7 @@ def test_a_declaration_is_saved_as_a_draft_and_the_version_in_force_stays() -> N
     assert client.post(address(of, "edit"), form(UPPER, note="in capitals")).status_code == 302
     draft = MappingDraft.objects.get()
     assert (draft.declaration, draft.note, draft.text) == (UPPER, "in capitals", json.dumps(UPPER, indent=2))
-    assert of.current().declaration == DECLARATION
+    assert of.current_version().declaration == DECLARATION
     page = client.get(address(of)).content.decode()
     assert "in capitals" in page
     assert "What it changes" in page
@@ -181,9 +181,9 @@ def test_a_draft_is_back_tested_then_activated_with_a_reason() -> None:
     seen = question.context["seen"]
     sent = {"seen_version": seen.version, "seen_draft": seen.draft}
     assert "Say why" in client.post(address(of, "activate"), sent).content.decode()
-    assert of.current().number == 1
+    assert of.current_version().number == 1
     assert client.post(address(of, "activate"), sent | {"reason": "asked for by sales"}).status_code == 302
-    assert (of.current().number, of.current().declaration, of.current().reason) == (
+    assert (of.current_version().number, of.current_version().declaration, of.current_version().reason) == (
         2,
         UPPER,
         "asked for by sales",
@@ -255,7 +255,7 @@ def test_the_list_says_since_when_what_uses_it_and_whether_a_draft_waits() -> No
     found = {each.name: row for each in (drafted, unused) for row in page.split("<tr>") if f">{each}<" in row}
     assert f'<a href="/admin/sync/route/{route.pk}/change/">' in found[drafted.name]
     assert "Draft</span>" in found[drafted.name]
-    assert f"{drafted.current().created_at:%Y-%m-%d %H:%M:%S}" in found[drafted.name]
+    assert f"{drafted.current_version().created_at:%Y-%m-%d %H:%M:%S}" in found[drafted.name]
     assert "no route" in found[unused.name]
     assert "Draft</span>" not in found[unused.name]
 
@@ -287,7 +287,11 @@ def test_going_back_needs_no_draft_but_a_reason() -> None:
     assert "?version=1" in page
     back = {"seen_version": 2, "seen_draft": 0, "reason": "it broke the shop"}
     assert client.post(f"{address(of, 'activate')}?version=1", back).status_code == 302
-    assert (of.current().number, of.current().restores.number, of.current().declaration) == (
+    assert (
+        of.current_version().number,
+        of.current_version().restores.number,
+        of.current_version().declaration,
+    ) == (
         3,
         1,
         DECLARATION,
@@ -304,7 +308,7 @@ def test_what_no_database_takes_is_left_out_of_the_words_about_a_change() -> Non
     assert draft.note == "new rules"
     seen = {"seen_version": 1, "seen_draft": draft.pk, "reason": "asked\0 for"}
     client.post(address(of, "activate"), seen)
-    assert of.current().reason == "asked for"
+    assert of.current_version().reason == "asked for"
 
 
 def test_two_versions_are_told_apart_field_by_field_in_words() -> None:
@@ -371,7 +375,7 @@ def test_a_new_mapping_begins_with_version_1_and_another_name_is_recorded() -> N
     assert answer.status_code == 302
     assert entries("mapping.created")[0]["details"]["reason"] == "for the shop"
     of = Mapping.objects.get()
-    assert (of.current().number, of.current().declaration) == (1, LOWER)
+    assert (of.current_version().number, of.current_version().declaration) == (1, LOWER)
     assert "This field is required" in client.post(address(of), {"name": "Renamed"}).content.decode()
     client.post(address(of), {"name": "Renamed", "reason": "a better name"})
     of.refresh_from_db()

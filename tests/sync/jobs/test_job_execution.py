@@ -8,10 +8,10 @@ from django.db import OperationalError, connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
-from sync.jobs.claims import claim_next
-from sync.jobs.run import run_job, run_next_jobs, tidy_up
+from sync.jobs.claims import claim_next_job
+from sync.jobs.job_execution import run_job, run_next_jobs, tidy_up_jobs
 from sync.jobs.running_job import JobStopped
-from sync.jobs.submission import cancel, submit
+from sync.jobs.submission import cancel_job, submit_job
 from sync.models import Job
 from tests.support.job_kinds import COUNTING, Recorder, claimed, job_of, said_of, submitted
 from tests.support.jobs import end_leases, run_jobs
@@ -41,7 +41,7 @@ def test_while_nothing_is_due_one_statement_is_asked(recorder: Recorder) -> None
 
 
 def test_a_job_of_a_kind_that_this_hub_does_not_know_is_left_alone(recorder: Recorder) -> None:
-    submit("unknown", 1)
+    submit_job("unknown", 1)
     assert run_next_jobs() == 0
     assert Job.objects.get().state == "waiting"
 
@@ -70,9 +70,9 @@ def test_after_an_error_it_is_tried_again_later_each_time(recorder: Recorder) ->
     key, recorder.does = submitted(), fail
     waits = []
     for _ in range(8):
-        submit("counting", key)
+        submit_job("counting", key)
         run_job(claimed())
-        assert claim_next(COUNTING) is None
+        assert claim_next_job(COUNTING) is None
         job = Job.objects.annotate(wait=F("due_at") - F("submitted_at")).get()
         waits.append(job.wait)
     assert [round(wait.total_seconds(), -1) for wait in waits] == [10, 20, 40, 80, 160, 320, 600, 600]
@@ -83,7 +83,7 @@ def test_after_an_error_it_is_tried_again_later_each_time(recorder: Recorder) ->
 
 
 def run_job_once(key: int) -> None:
-    submit("counting", key)
+    submit_job("counting", key)
     run_job(claimed())
 
 
@@ -103,7 +103,7 @@ def test_a_database_that_is_away_is_not_the_fault_of_the_job(recorder: Recorder)
 
 def test_a_job_that_was_lost_or_cancelled_is_left_to_who_has_it(recorder: Recorder) -> None:
     def be_cancelled(job: Any, _: Any) -> None:
-        assert cancel("counting", job.subject)
+        assert cancel_job("counting", job.subject)
         job.renew()
 
     key, recorder.does = submitted(), be_cancelled
@@ -117,6 +117,6 @@ def test_jobs_that_ended_a_month_ago_are_deleted_and_no_others(recorder: Recorde
     waits = submitted("third")
     Job.objects.filter(subject=keys[0]).update(ended_at=F("ended_at") - timedelta(days=31))
     Job.objects.filter(subject=waits).update(submitted_at=F("submitted_at") - timedelta(days=99))
-    tidy_up()
+    tidy_up_jobs()
     assert set(Job.objects.values_list("subject", flat=True)) == {keys[1], waits}
     assert recorder.tidied == 1

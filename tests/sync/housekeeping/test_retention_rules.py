@@ -14,11 +14,11 @@ from audit.models import Entry
 from audit.sealing.seal import seal_entries
 from database.clock import read_clock
 from integration_hub.checks import check_retention
-from sync.housekeeping import cleanup
-from sync.housekeeping import prune as housekeeping_prune
+from sync.housekeeping import batch_deletion as housekeeping_prune
+from sync.housekeeping import retention_rules
 from sync.housekeeping.audit_upkeep import BOX
-from sync.housekeeping.cleanup import prune, pruned_at
-from sync.models import Alarm, Attempt, Call, Delivery, Kept, Pruning, Telling
+from sync.housekeeping.retention_rules import prune_expired, pruned_at
+from sync.models import Alarm, Attempt, Call, Delivery, Pruning, RetentionCategory, Telling
 from tests.support.builders.history import (
     a_call,
     a_delivery,
@@ -68,7 +68,7 @@ def alarm(subject: str, ended: timedelta | None) -> Alarm:
 
 def test_sessions_go_when_they_have_expired() -> None:
     sessions(expired=timedelta(seconds=1), live=-DAY)
-    assert prune() == 1
+    assert prune_expired() == 1
     assert [each.session_key for each in Session.objects.all()] == ["live"]
 
 
@@ -76,17 +76,17 @@ def test_refusals_go_beyond_their_number_and_their_age(settings: Any) -> None:
     settings.REFUSALS_KEPT = 4
     refusals(2, 91 * DAY)
     recent = refusals(3, 89 * DAY)
-    assert prune() == 2
+    assert prune_expired() == 2
     assert set(Refusal.objects.values_list("pk", flat=True)) == set(recent)
     newest = refusals(3, DAY)
-    prune()
+    prune_expired()
     assert set(Refusal.objects.values_list("pk", flat=True)) == {recent[-1], *newest}
 
 
 def test_alarms_go_with_what_was_told_of_them_ninety_days_after_they_ended() -> None:
     alarm("source:1", 91 * DAY)
     kept = [alarm("source:2", 89 * DAY), alarm("source:3", None)]
-    assert prune() == 1
+    assert prune_expired() == 1
     assert list(Alarm.objects.order_by("pk")) == kept
     assert Telling.objects.count() == 2
 
@@ -95,7 +95,7 @@ def test_paces_go_when_nobody_went_for_a_day() -> None:
     now = read_clock()
     for key, age in (("source:1", 2 * DAY), ("source:2", DAY / 2), ("connection:1", -timedelta(seconds=4))):
         Pace.objects.create(key=key, free_at=now - age)
-    assert prune() == 1
+    assert prune_expired() == 1
     assert set(Pace.objects.values_list("key", flat=True)) == {"source:2", "connection:1"}
 
 
@@ -142,7 +142,7 @@ WHOLE = (1, 1, 1, 1, 2, 8)
 @pytest.mark.usefixtures("years")
 def test_each_kind_goes_at_its_own_age(days: int, remains: tuple[int, ...]) -> None:
     a_story(days)
-    prune()
+    prune_expired()
     assert left() == remains
 
 
@@ -153,7 +153,7 @@ def test_what_is_open_is_never_pruned_even_behind_something_worse(state: str) ->
     claimed = {"token": event.uuid, "lease_until": read_clock()} if state == "running" else {}
     a_delivery(event, a_route(event.source, entity_type="OTHER"), state=state, **claimed)
     assert event.state != state
-    prune()
+    prune_expired()
     assert left() == (1, 1, 2, *WHOLE[3:])
 
 
@@ -166,7 +166,7 @@ def test_nought_keeps_for_ever_and_so_does_less(settings: Any, days: int) -> Non
     a_story(9_000)
     refusals(1, 9_000 * DAY)
     alarm("source:1", 9_000 * DAY)
-    assert prune() == 0
+    assert prune_expired() == 0
     assert left() == WHOLE
 
 
@@ -174,7 +174,7 @@ def test_nought_keeps_for_ever_and_so_does_less(settings: Any, days: int) -> Non
 def test_an_attempt_that_settled_a_younger_event_goes_with_its_own() -> None:
     old, young = a_story(31), a_story(5)
     Delivery.objects.filter(event=young).update(covered_by=Attempt.objects.get(delivery__event=old))
-    prune()
+    prune_expired()
     assert Delivery.objects.get().covered_by is None
     assert Event.objects.get() == young
 
@@ -184,7 +184,7 @@ def test_requests_that_were_no_webhooks_go_as_events_do() -> None:
     now = read_clock()
     for days in (29, 31):
         a_receipt(None, payload=sealed("webhook", b"{"), received_at=now - timedelta(days=days))
-    prune()
+    prune_expired()
     assert Receipt.objects.get().received_at == now - timedelta(days=29)
     assert Payload.objects.count() == 2
 
@@ -193,27 +193,27 @@ def test_requests_that_were_no_webhooks_go_as_events_do() -> None:
 def test_the_audit_log_says_what_went_and_loses_nothing() -> None:
     a_story(31)
     before = Entry.objects.count()
-    prune()
+    prune_expired()
     told = [each["details"] for each in entries("retention.pruned")]
     assert [(each["kind"], each["rows"]) for each in told] == [("payloads", 8), ("calls", 2), ("events", 1)]
     begun = [each["details"] for each in entries("retention.begun")]
     assert begun == [{"kind": each["kind"], "up_to": each["up_to"]} for each in told]
     assert Entry.objects.count() == before + 6
-    assert prune() == 0
+    assert prune_expired() == 0
     assert Entry.objects.count() == before + 6, "nothing went, nothing is said"
 
 
 @pytest.mark.usefixtures("years")
 def test_a_run_that_was_cut_off_is_put_on_the_audit_log_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping_prune, "BATCH", 5)
-    monkeypatch.setattr(cleanup, "PAUSE_SECONDS", "not a number of seconds")
+    monkeypatch.setattr(housekeeping_prune, "BATCH_SIZE", 5)
+    monkeypatch.setattr(retention_rules, "PAUSE_SECONDS", "not a number of seconds")
     a_story(11)
     with pytest.raises(TypeError):
-        prune()
+        prune_expired()
     assert (Payload.objects.count(), entries("retention.pruned")) == (3, [])
     assert len(entries("retention.begun")) == 1
-    monkeypatch.setattr(cleanup, "PAUSE_SECONDS", 0)
-    prune()
+    monkeypatch.setattr(retention_rules, "PAUSE_SECONDS", 0)
+    prune_expired()
     assert [each["details"]["rows"] for each in entries("retention.pruned")] == [5, 3]
     assert not Pruning.objects.filter(ended_at=None).exists()
 
@@ -221,7 +221,7 @@ def test_a_run_that_was_cut_off_is_put_on_the_audit_log_by_the_next(monkeypatch:
 @pytest.mark.usefixtures("years")
 def test_the_page_of_an_event_says_when_its_payloads_were_deleted() -> None:
     kept, pruned = a_story(9), a_story(11)
-    prune()
+    prune_expired()
     client = browser()
     told = f"Deleted by retention on {read_clock():%Y-%m-%d}."
     assert told not in page(client, kept)
@@ -233,9 +233,11 @@ def test_why_a_payload_is_missing_is_told_by_the_first_run_that_reached_it() -> 
     now = read_clock()
     for days in (3, 2, 1):
         at = now - timedelta(days=days)
-        Pruning.objects.create(kind=Kept.PAYLOADS, up_to=at - 10 * DAY, began_at=at, ended_at=at, rows=1)
-    assert pruned_at(Kept.PAYLOADS, now - 12 * DAY - timedelta(hours=1)) == now - 2 * DAY
-    assert pruned_at(Kept.PAYLOADS, now - 9 * DAY) is None
+        Pruning.objects.create(
+            kind=RetentionCategory.PAYLOADS, up_to=at - 10 * DAY, began_at=at, ended_at=at, rows=1
+        )
+    assert pruned_at(RetentionCategory.PAYLOADS, now - 12 * DAY - timedelta(hours=1)) == now - 2 * DAY
+    assert pruned_at(RetentionCategory.PAYLOADS, now - 9 * DAY) is None
 
 
 def page(client: Client, event: Event) -> str:
@@ -244,7 +246,7 @@ def page(client: Client, event: Event) -> str:
 
 @pytest.mark.usefixtures("years")
 def test_it_goes_in_small_transactions_until_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping_prune, "BATCH", 5)
+    monkeypatch.setattr(housekeeping_prune, "BATCH_SIZE", 5)
     for _ in range(6):
         a_story(11)
     sizes: list[int] = []
@@ -255,7 +257,7 @@ def test_it_goes_in_small_transactions_until_it_is_done(monkeypatch: pytest.Monk
         delete(keys)
 
     monkeypatch.setattr(housekeeping_prune, "delete_payloads", counted)
-    prune()
+    prune_expired()
     assert sum(sizes) == 48
     assert max(sizes) == 5
     assert not Payload.objects.exists()
@@ -266,7 +268,7 @@ def test_every_statement_finds_its_rows_by_an_index() -> None:
     for days in (9, 11, 21, 31):
         a_story(days)
     with seeing() as statements:
-        prune()
+        prune_expired()
     small = (
         "django_session",
         "sync_alarm",
@@ -295,11 +297,11 @@ def test_audit_entries_go_at_their_own_age_by_whole_segments_and_the_log_says_so
         append_one(now - timedelta(days=days))
         seal_entries(BOX, now - timedelta(days=days))
     before = Entry.objects.count()
-    assert prune() == 0, "for ever, unless set otherwise"
+    assert prune_expired() == 0, "for ever, unless set otherwise"
     settings.KEEP_AUDIT_DAYS = 30
-    gone = prune()
+    gone = prune_expired()
     assert 0 < gone < before
-    assert prune() == 0
+    assert prune_expired() == 0
     (told,) = entries("audit.pruned")
     assert (told["details"]["days"], told["details"]["entries"]) == (30, gone)
     call_command("verify_audit")

@@ -14,9 +14,9 @@ from django.db.models import QuerySet
 from sync.models import OPEN_STATES, Attempt, Call, Delivery
 from webhooks.models import Event, Payload, Receipt
 
-BATCH = 500
-EVENTS = 100  # with all that hangs on them
-REFERENCES: tuple[tuple[Any, str], ...] = (
+BATCH_SIZE = 500
+EVENT_BATCH_SIZE = 100  # with all that hangs on them
+PAYLOAD_REFERENCES: tuple[tuple[Any, str], ...] = (
     (Event, "payload"),
     (Receipt, "payload"),
     (Receipt, "answer"),
@@ -30,80 +30,84 @@ _EVENT_OF = {Event: "pk", Receipt: "event", Attempt: "delivery__event", Call: "a
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class PrunedBatch:
     """Where the walk stands after it, and how many rows it deleted. `is_last`: nothing older than the limit follows."""
 
-    last: int
+    last_key: int
     deleted: int
     is_last: bool
 
 
-def prune_payloads(up_to: datetime, after: int) -> Batch:
+def prune_payloads(up_to: datetime, after: int) -> PrunedBatch:
     """Payloads stored before `up_to`, but for those of events that are open."""
-    walked = _walk(Payload.objects.all(), "created_at", up_to, after, BATCH)
-    owners = {key: event for model, name in REFERENCES for key, event in _owners(model, name, walked.old)}
-    still_open = open_events(owners.values())
-    useless = [key for key in walked.old if owners.get(key) not in still_open]
+    walked = _read_window(Payload.objects.all(), "created_at", up_to, after, BATCH_SIZE)
+    owners = {
+        key: event
+        for model, name in PAYLOAD_REFERENCES
+        for key, event in _events_of_payloads(model, name, walked.old_keys)
+    }
+    still_open = find_open_events(owners.values())
+    useless = [key for key in walked.old_keys if owners.get(key) not in still_open]
     delete_payloads(useless)
-    return walked.batch(len(useless))
+    return walked.to_batch(len(useless))
 
 
-def prune_calls(up_to: datetime, after: int) -> Batch:
+def prune_calls(up_to: datetime, after: int) -> PrunedBatch:
     """Calls begun before `up_to` with what they sent and were answered, but for those of events that are open."""
-    walked = _walk(Call.objects.all(), "started_at", up_to, after, BATCH)
+    walked = _read_window(Call.objects.all(), "started_at", up_to, after, BATCH_SIZE)
     owners: dict[int, Any] = dict(
-        Call.objects.filter(pk__in=walked.old).values_list("pk", "attempt__delivery__event")
+        Call.objects.filter(pk__in=walked.old_keys).values_list("pk", "attempt__delivery__event")
     )
-    still_open = open_events(owners.values())
-    useless = [key for key in walked.old if owners.get(key) not in still_open]
+    still_open = find_open_events(owners.values())
+    useless = [key for key in walked.old_keys if owners.get(key) not in still_open]
     delete_calls(Call.objects.filter(pk__in=useless))
-    return walked.batch(len(useless))
+    return walked.to_batch(len(useless))
 
 
-def prune_events(up_to: datetime, after: int) -> Batch:
+def prune_events(up_to: datetime, after: int) -> PrunedBatch:
     """Events received before `up_to` with all that hangs on them, but for those that are open."""
-    walked = _walk(Event.objects.all(), "received_at", up_to, after, EVENTS)
+    walked = _read_window(Event.objects.all(), "received_at", up_to, after, EVENT_BATCH_SIZE)
     list(
         Delivery.objects.select_for_update()
-        .filter(event__in=walked.old)
+        .filter(event__in=walked.old_keys)
         .order_by("event_id", "pk")
         .only("pk")
     )
-    still_open = open_events(walked.old)
-    useless = [key for key in walked.old if key not in still_open]
+    still_open = find_open_events(walked.old_keys)
+    useless = [key for key in walked.old_keys if key not in still_open]
     delete_events(useless)
-    return walked.batch(len(useless))
+    return walked.to_batch(len(useless))
 
 
-def prune_unusable(up_to: datetime, after: int) -> Batch:
+def prune_unusable_requests(up_to: datetime, after: int) -> PrunedBatch:
     """Verified requests that were no webhooks, received before `up_to`."""
-    walked = _walk(Receipt.objects.all(), "received_at", up_to, after, BATCH)
-    useless = list(Receipt.objects.filter(pk__in=walked.old, event=None).values_list("pk", flat=True))
-    delete_payloads(_payloads(Receipt.objects.filter(pk__in=useless), "payload", "answer"))
+    walked = _read_window(Receipt.objects.all(), "received_at", up_to, after, BATCH_SIZE)
+    useless = list(Receipt.objects.filter(pk__in=walked.old_keys, event=None).values_list("pk", flat=True))
+    delete_payloads(_payload_keys(Receipt.objects.filter(pk__in=useless), "payload", "answer"))
     Receipt.objects.filter(pk__in=useless).delete()
-    return walked.batch(len(useless))
+    return walked.to_batch(len(useless))
 
 
 @dataclass(frozen=True, slots=True)
-class _Walked:
-    """The next rows in the order in which they were stored: `old` has the keys of those that are old enough."""
+class _KeyWindow:
+    """The next rows in the order in which they were stored: `old_keys` has the keys of those that are old enough."""
 
-    old: list[int]
-    last: int
+    old_keys: list[int]
+    last_key: int
     is_last: bool
 
-    def batch(self, deleted: int) -> Batch:
-        return Batch(self.last, deleted, self.is_last)
+    def to_batch(self, deleted: int) -> PrunedBatch:
+        return PrunedBatch(self.last_key, deleted, self.is_last)
 
 
-def _walk(rows: QuerySet[Any], moment: str, up_to: datetime, after: int, most: int) -> _Walked:
+def _read_window(rows: QuerySet[Any], moment: str, up_to: datetime, after: int, most: int) -> _KeyWindow:
     """The walk ends with rows of which none is old; a few whose clock was wrong do not stop it."""
     found = list(rows.filter(pk__gt=after).order_by("pk").values_list("pk", moment)[:most])
     old = [key for key, at in found if at < up_to]
-    return _Walked(old, found[-1][0] if found else after, is_last=not old or len(found) < most)
+    return _KeyWindow(old, found[-1][0] if found else after, is_last=not old or len(found) < most)
 
 
-def _owners(model: Any, name: str, keys: Collection[int]) -> Iterable[tuple[int, int]]:
+def _events_of_payloads(model: Any, name: str, keys: Collection[int]) -> Iterable[tuple[int, int]]:
     """Payloads among `keys` that these rows name, and the event of each."""
     rows: Iterable[tuple[int, int]] = model.objects.filter(**{f"{name}__in": keys}).values_list(
         name, _EVENT_OF[model]
@@ -111,7 +115,7 @@ def _owners(model: Any, name: str, keys: Collection[int]) -> Iterable[tuple[int,
     return rows
 
 
-def open_events(keys: Iterable[int | None]) -> set[int | None]:
+def find_open_events(keys: Iterable[int | None]) -> set[int | None]:
     """Those of these events that have a delivery which goes on. (A worse delivery may hide it in the event's state.)"""
     opened = Delivery.objects.filter(event__in={key for key in keys if key}, state__in=OPEN_STATES)
     found: Iterable[Any] = opened.values_list("event", flat=True)
@@ -124,18 +128,18 @@ def delete_payloads(keys: Collection[int]) -> None:
     They are locked first: a repeat of a webhook locks the payload that its receipt will name; it comes before or after.
     """
     if keys:
-        _lock(Payload.objects.filter(pk__in=keys))
+        _lock_rows(Payload.objects.filter(pk__in=keys))
         Payload.objects.filter(pk__in=keys).delete()
 
 
-def _lock(rows: QuerySet[Any]) -> None:
+def _lock_rows(rows: QuerySet[Any]) -> None:
     """Lock rows in the order of their keys until the commit."""
     list(rows.select_for_update().order_by("pk").values_list("pk"))
 
 
 def delete_calls(calls: QuerySet[Call]) -> None:
     """Delete calls with what they sent and were answered."""
-    keys = _payloads(calls, "request", "response")
+    keys = _payload_keys(calls, "request", "response")
     calls.delete()
     delete_payloads(keys)
 
@@ -148,14 +152,14 @@ def delete_events(keys: Collection[int]) -> None:
     """
     if not keys:
         return
-    _lock(Payload.objects.filter(pk__in=_payloads(Event.objects.filter(pk__in=keys), "payload")))
-    _lock(Event.objects.filter(pk__in=keys))
+    _lock_rows(Payload.objects.filter(pk__in=_payload_keys(Event.objects.filter(pk__in=keys), "payload")))
+    _lock_rows(Event.objects.filter(pk__in=keys))
     events, receipts = Event.objects.filter(pk__in=keys), Receipt.objects.filter(event__in=keys)
     deliveries = Delivery.objects.filter(event__in=keys)
     attempts = Attempt.objects.filter(delivery__in=list(deliveries.values_list("pk", flat=True)))
     tried = list(attempts.values_list("pk", flat=True))
-    payloads = _payloads(events, "payload") + _payloads(receipts, "payload", "answer")
-    payloads += _payloads(attempts, "change", "entity", "answer")
+    payloads = _payload_keys(events, "payload") + _payload_keys(receipts, "payload", "answer")
+    payloads += _payload_keys(attempts, "change", "entity", "answer")
     delete_calls(Call.objects.filter(attempt__in=tried))
     Delivery.objects.filter(covered_by__in=tried).update(covered_by=None)
     for rows in (Attempt.objects.filter(pk__in=tried), deliveries, receipts, events):
@@ -163,5 +167,5 @@ def delete_events(keys: Collection[int]) -> None:
     delete_payloads(payloads)
 
 
-def _payloads(rows: QuerySet[Any], *names: str) -> list[int]:
+def _payload_keys(rows: QuerySet[Any], *names: str) -> list[int]:
     return [key for row in rows.values_list(*names) for key in row if key is not None]

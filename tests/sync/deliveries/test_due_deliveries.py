@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from sync.deliveries.due import find_due
-from sync.deliveries.postpone import postpone
+from sync.deliveries.due_deliveries import find_due_ids
+from sync.deliveries.postponement import postpone_delivery
 from sync.models import Breaker, Connection, Delivery, Route
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from webhooks.models import State
@@ -32,10 +32,10 @@ def test_the_backlog_of_one_system_hides_no_other(route: Route) -> None:
     )
     backlog = [waits(route, number, minutes=90 - number).pk for number in range(20)]
     others = [waits(a_route(route.source, commercial=crm), 90, minutes=3), waits_again(crm)]
-    assert find_due(limit=6) == [
+    assert find_due_ids(limit=6) == [
         backlog[0], others[0].pk, backlog[1], others[1].pk, backlog[2], backlog[3]
     ]  # fmt: skip
-    assert set(find_due(limit=100)) == {*backlog, *(each.pk for each in others)}
+    assert set(find_due_ids(limit=100)) == {*backlog, *(each.pk for each in others)}
 
 
 def waits_again(crm: Connection) -> Delivery:
@@ -47,13 +47,13 @@ def test_what_cannot_be_claimed_yet_takes_no_ones_place(route: Route) -> None:
     for number in range(1, 15):
         waits(route, number, minutes=90 - number, user="GROUP", is_relayed=True)
     fetched = waits(route, 90, minutes=1)
-    assert find_due(limit=10) == [fetched.pk]
+    assert find_due_ids(limit=10) == [fetched.pk]
 
 
 def test_what_waits_behind_one_that_is_held_is_found(route: Route) -> None:
     waits(route, 0, minutes=9, user="GROUP", state="held", is_relayed=True)
     behind = waits(route, 1, minutes=1, user="GROUP", is_relayed=True)
-    assert find_due() == [behind.pk]
+    assert find_due_ids() == [behind.pk]
 
 
 def test_behind_an_open_breaker_only_what_is_fresh_is_found(route: Route) -> None:
@@ -62,8 +62,8 @@ def test_behind_an_open_breaker_only_what_is_fresh_is_found(route: Route) -> Non
     waits(route, 1, minutes=3, state="retrying")
     hour = timezone.now() + timedelta(hours=1)
     Breaker.objects.create(connection=route.commercial, failures=9, open_until=hour, opened_at=timezone.now())
-    assert find_due() == [fresh.pk]
-    assert postpone(fresh.pk, route.commercial)
+    assert find_due_ids() == [fresh.pk]
+    assert postpone_delivery(fresh.pk, route.commercial)
     fresh.refresh_from_db()
     assert (fresh.state, fresh.tries) == (State.RETRYING, 0)
-    assert find_due() == []
+    assert find_due_ids() == []

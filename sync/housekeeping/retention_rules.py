@@ -22,78 +22,87 @@ from audit.format.signed_records import format_time
 from audit.retention.database_grants import may_delete_entries
 from audit.retention.prune_entries import announce_pruning, prune_announced_entries
 from database.clock import read_clock
-from sync.housekeeping import prune as housekeeping_prune
+from sync.housekeeping import batch_deletion as housekeeping_prune
 from sync.housekeeping.audit_upkeep import seal_audit
-from sync.housekeeping.prune import Batch
-from sync.models import Alarm, Kept, Pruning
+from sync.housekeeping.batch_deletion import PrunedBatch
+from sync.models import Alarm, Pruning, RetentionCategory
 from webhooks.models import Refusal
 from webhooks.models.rate_limit import Pace
 
 logger = logging.getLogger("hub.audit")
 
 PAUSE_SECONDS = 0.02  # between two batches: whoever waits to write goes first
-PACES_KEPT = timedelta(days=1)  # what a rate was slowed down for is long over by then
+IDLE_PACE_RETENTION = timedelta(days=1)  # what a rate was slowed down for is long over by then
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RetentionRule:
     """What is deleted once it is older than the setting says, in days; 0 keeps it for ever."""
 
-    kind: Kept
+    kind: RetentionCategory
     setting: str
-    walks: tuple[Callable[[datetime, int], Batch], ...]
+    prune_steps: tuple[Callable[[datetime, int], PrunedBatch], ...]
 
 
-def _rows(find: Callable[[datetime], QuerySet[Any]]) -> Callable[[datetime, int], Batch]:
+def _prune_rows(find: Callable[[datetime], QuerySet[Any]]) -> Callable[[datetime, int], PrunedBatch]:
     """A walk over rows of which nothing else depends. Their condition is asked again with each batch."""
 
-    def prune(up_to: datetime, after: int) -> Batch:
+    def prune(up_to: datetime, after: int) -> PrunedBatch:
         rows = find(up_to)
-        keys = list(rows.order_by("pk").values_list("pk", flat=True)[: housekeeping_prune.BATCH])
+        keys = list(rows.order_by("pk").values_list("pk", flat=True)[: housekeeping_prune.BATCH_SIZE])
         deleted = len(keys) if keys else 0
         if keys:
             rows.filter(pk__in=keys).delete()
-        return Batch(after, deleted, len(keys) < housekeeping_prune.BATCH)
+        return PrunedBatch(after, deleted, len(keys) < housekeeping_prune.BATCH_SIZE)
 
     return prune
 
 
-def _beyond_their_number(_: datetime) -> QuerySet[Any]:
+def _surplus_refusals(_: datetime) -> QuerySet[Any]:
     newest = Refusal.objects.aggregate(pk=Max("pk"))["pk"] or 0
     return Refusal.objects.filter(pk__lte=newest - settings.REFUSALS_KEPT)
 
 
-RULES = (
-    Rule(Kept.PAYLOADS, "KEEP_PAYLOADS_DAYS", (housekeeping_prune.prune_payloads,)),
-    Rule(Kept.CALLS, "KEEP_CALLS_DAYS", (housekeeping_prune.prune_calls,)),
-    Rule(
-        Kept.EVENTS, "KEEP_EVENTS_DAYS", (housekeeping_prune.prune_events, housekeeping_prune.prune_unusable)
+RETENTION_RULES = (
+    RetentionRule(RetentionCategory.PAYLOADS, "KEEP_PAYLOADS_DAYS", (housekeeping_prune.prune_payloads,)),
+    RetentionRule(RetentionCategory.CALLS, "KEEP_CALLS_DAYS", (housekeeping_prune.prune_calls,)),
+    RetentionRule(
+        RetentionCategory.EVENTS,
+        "KEEP_EVENTS_DAYS",
+        (housekeeping_prune.prune_events, housekeeping_prune.prune_unusable_requests),
     ),
-    Rule(
-        Kept.REFUSALS,
+    RetentionRule(
+        RetentionCategory.REFUSALS,
         "KEEP_REFUSALS_DAYS",
-        (_rows(lambda up_to: Refusal.objects.filter(last_at__lt=up_to)), _rows(_beyond_their_number)),
+        (
+            _prune_rows(lambda up_to: Refusal.objects.filter(last_at__lt=up_to)),
+            _prune_rows(_surplus_refusals),
+        ),
     ),
-    Rule(Kept.ALARMS, "KEEP_ALARMS_DAYS", (_rows(lambda up_to: Alarm.objects.filter(ended_at__lt=up_to)),)),
+    RetentionRule(
+        RetentionCategory.ALARMS,
+        "KEEP_ALARMS_DAYS",
+        (_prune_rows(lambda up_to: Alarm.objects.filter(ended_at__lt=up_to)),),
+    ),
 )
 
 
-def prune() -> int:
+def prune_expired() -> int:
     """Delete what its rule lets go, and what is of no use to anybody (old sessions, idle paces); how many rows.
 
     A run that was cut off is put on the audit log by the next one.
     """
     now = read_clock()
-    _end_those_cut_off()
+    _end_interrupted_runs()
     useless = (
-        _rows(lambda _: Session.objects.filter(expire_date__lt=now)),
-        _rows(lambda _: Pace.objects.filter(free_at__lt=now - PACES_KEPT)),
+        _prune_rows(lambda _: Session.objects.filter(expire_date__lt=now)),
+        _prune_rows(lambda _: Pace.objects.filter(free_at__lt=now - IDLE_PACE_RETENTION)),
     )
-    deleted = sum(number for walk in useless for number in _batches(walk, now))
-    return deleted + sum(_prune_kind(rule, now) for rule in RULES) + prune_audit()
+    deleted = sum(number for walk in useless for number in _run_batches(walk, now))
+    return deleted + sum(_prune_kind(rule, now) for rule in RETENTION_RULES) + prune_audit_entries()
 
 
-def prune_audit() -> int:
+def prune_audit_entries() -> int:
     """Delete the audit entries that KEEP_AUDIT_DAYS lets go, once the log says so and is sealed; how many."""
     if settings.KEEP_AUDIT_DAYS <= 0:
         return 0
@@ -106,25 +115,25 @@ def prune_audit() -> int:
     if announce_pruning(settings.KEEP_AUDIT_DAYS, now):
         seal_audit()
 
-    def walk(_: datetime, after: int) -> Batch:
-        return Batch(after, *prune_announced_entries())
+    def walk(_: datetime, after: int) -> PrunedBatch:
+        return PrunedBatch(after, *prune_announced_entries())
 
-    return sum(_batches(walk, now))
+    return sum(_run_batches(walk, now))
 
 
-def _prune_kind(rule: Rule, now: datetime) -> int:
+def _prune_kind(rule: RetentionRule, now: datetime) -> int:
     days = getattr(settings, rule.setting)
     if days <= 0:
         return 0
     run = Pruning(kind=rule.kind, up_to=now - timedelta(days=days), began_at=now)
-    deleted = sum(number for walk in rule.walks for number in _batches(walk, run.up_to, run))
+    deleted = sum(number for walk in rule.prune_steps for number in _run_batches(walk, run.up_to, run))
     if deleted:
-        _end(run)
+        _end_run(run)
     return deleted
 
 
-def _batches(
-    walk: Callable[[datetime, int], Batch], up_to: datetime, run: Pruning | None = None
+def _run_batches(
+    walk: Callable[[datetime, int], PrunedBatch], up_to: datetime, run: Pruning | None = None
 ) -> Iterator[int]:
     """How many rows each batch deleted. Each is a transaction of its own, and counts itself in `run`."""
     after = 0
@@ -132,40 +141,42 @@ def _batches(
         with transaction.atomic():
             batch = walk(up_to, after)
             if run is not None and batch.deleted:
-                _count(run, batch.deleted)
+                _count_deleted(run, batch.deleted)
         yield batch.deleted
         if batch.is_last:
             return
-        after = batch.last
+        after = batch.last_key
         time.sleep(PAUSE_SECONDS)
 
 
-def _count(run: Pruning, deleted: int) -> None:
+def _count_deleted(run: Pruning, deleted: int) -> None:
     if run._state.adding:
         run.save(force_insert=True)
-        append_entries(NewEntry("system", "retention.begun", details=_said(run)))
+        append_entries(NewEntry("system", "retention.begun", details=_run_details(run)))
     Pruning.objects.filter(pk=run.pk).update(rows=F("rows") + deleted)
 
 
-def _said(run: Pruning) -> dict[str, JSONValue]:
+def _run_details(run: Pruning) -> dict[str, JSONValue]:
     return {"kind": str(run.kind), "up_to": format_time(run.up_to)}
 
 
-def _end_those_cut_off() -> None:
+def _end_interrupted_runs() -> None:
     for run in Pruning.objects.filter(ended_at=None):
-        _end(run)
+        _end_run(run)
 
 
-def _end(run: Pruning) -> None:
+def _end_run(run: Pruning) -> None:
     """Put a run on the audit log, once."""
     with transaction.atomic():
         if not Pruning.objects.filter(pk=run.pk, ended_at=None).update(ended_at=read_clock()):
             return
         run.refresh_from_db()
-        append_entries(NewEntry("system", "retention.pruned", details={**_said(run), "rows": run.rows}))
+        append_entries(
+            NewEntry("system", "retention.pruned", details={**_run_details(run), "rows": run.rows})
+        )
 
 
-def pruned_at(kind: Kept, moment: datetime) -> datetime | None:
+def pruned_at(kind: RetentionCategory, moment: datetime) -> datetime | None:
     """When retention deleted what was kept of that kind at `moment`; None where it did not."""
     runs = Pruning.objects.filter(kind=kind, up_to__gt=moment).order_by("up_to")
     return runs.values_list("began_at", flat=True).first()

@@ -4,12 +4,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
-from sync.deliveries.event_state import refresh_events
+from sync.deliveries.event_state import refresh_event_states
 from sync.models import Breaker, Connection, Delivery
 from webhooks.models import State
 
 
-def postpone(delivery_id: int, connection: Connection) -> tuple[int, ...]:
+def postpone_delivery(delivery_id: int, connection: Connection) -> tuple[int, ...]:
     """Let a fresh delivery wait for a connection whose breaker is open; its event, where it had not been told.
 
     It stays due: the sweep takes it as soon as the connection lets something pass.
@@ -22,7 +22,7 @@ def postpone(delivery_id: int, connection: Connection) -> tuple[int, ...]:
         if delivery is None:
             return ()
         Delivery.objects.filter(pk=delivery_id).update(state=State.RETRYING, code=code)
-        refresh_events([delivery.event_id])
+        refresh_event_states([delivery.event_id])
         details = {"connection": connection.slug, "code": code}
         happening = NewEntry(delivery.stream, "delivery.postponed", details=details)
         append_entries(happening, at=timezone.now())

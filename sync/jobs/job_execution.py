@@ -8,25 +8,25 @@ from datetime import timedelta
 from django.db import DatabaseError
 
 from database.clock import database_now
-from sync.jobs.claims import claim_next, due_kinds
+from sync.jobs.claims import claim_next_job, find_due_kinds
 from sync.jobs.kinds import job_kinds
-from sync.jobs.running_job import GoesOn, JobLost, JobStopped, RunningJob
+from sync.jobs.running_job import JobLost, JobStopped, RunningJob, ShouldContinue
 from sync.models import Job
 
 logger = logging.getLogger("hub.jobs")
 
 _RETRY_SECONDS = 10.0
 _LONGEST_RETRY_SECONDS = 600.0
-_KEPT = timedelta(days=30)
-_BATCH = 500
+_RETENTION = timedelta(days=30)
+_DELETE_BATCH = 500
 
 
-def always() -> bool:
+def always_continue() -> bool:
     """Go on: nobody can tell this process to end."""
     return True
 
 
-def run_job(job: RunningJob, goes_on: GoesOn = always) -> None:
+def run_job(job: RunningJob, should_continue: ShouldContinue = always_continue) -> None:
     """Run a job that is ours, whatever comes of it.
 
     1. Told to end, its run is handed back to the next worker.
@@ -35,7 +35,7 @@ def run_job(job: RunningJob, goes_on: GoesOn = always) -> None:
        database that is away is not its fault: DatabaseError; the lease ends, and another worker takes it over.
     """
     try:
-        job.kind.run(job, goes_on)
+        job.kind.run(job, should_continue)
     except JobStopped:
         logger.info("%s %s is left to the next worker, for this one ends", job.kind.name, job.subject)
         with suppress(JobLost):
@@ -52,26 +52,26 @@ def run_job(job: RunningJob, goes_on: GoesOn = always) -> None:
 
 
 def run_next_jobs(
-    goes_on: GoesOn = always,
+    should_continue: ShouldContinue = always_continue,
     kinds: Iterable[str] | None = None,
-    run: Callable[[RunningJob, GoesOn], None] = run_job,
+    run: Callable[[RunningJob, ShouldContinue], None] = run_job,
 ) -> int:
-    """Run what is due of these kinds, or of all, one job after the other, until nothing is due or `goes_on` says no.
+    """Run what is due of these kinds, or of all, one job after the other, until nothing is due or `should_continue` says no.
 
     Returns how many jobs were run.
     """
     ran = 0
     known = job_kinds()
-    for name in due_kinds():
+    for name in find_due_kinds():
         if name not in known or (kinds is not None and name not in kinds):
             continue
-        while goes_on() and (job := claim_next(known[name])) is not None:
-            run(job, goes_on)
+        while should_continue() and (job := claim_next_job(known[name])) is not None:
+            run(job, should_continue)
             ran += 1
     return ran
 
 
-def tidy_up() -> None:
+def tidy_up_jobs() -> None:
     """Do what each kind has to do from time to time, and delete jobs that ended a month ago."""
     for kind in job_kinds().values():
         if kind.tidy_up is not None:
@@ -79,6 +79,6 @@ def tidy_up() -> None:
                 kind.tidy_up()
             except Exception:  # the other kinds are not to suffer
                 logger.exception("what old jobs of the kind %s left could not be tidied up", kind.name)
-    old = Job.objects.filter(ended_at__lt=database_now(plus_seconds=-_KEPT.total_seconds()))
-    while keys := list(old.values_list("pk", flat=True)[:_BATCH]):
+    old = Job.objects.filter(ended_at__lt=database_now(plus_seconds=-_RETENTION.total_seconds()))
+    while keys := list(old.values_list("pk", flat=True)[:_DELETE_BATCH]):
         Job.objects.filter(pk__in=keys).delete()
