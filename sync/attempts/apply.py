@@ -13,14 +13,16 @@ from sync.planning.change import Change, ChangeAction
 
 
 def plan_and_apply(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> None:
-    """Bring the commercial system in line with the entity. Raises what went wrong."""
+    """Plan the change, check it against the mass-change guard, and send it to the target. Raises the error that stopped
+    it.
+    """
     change = plan_change(claim, connectors, findings)
     check_mass_change(claim, change, is_deleted=findings.entity is None)
     findings.record_id = apply_change(connectors.target, claim, change, findings.record)
 
 
 def apply_change(target: TargetConnector, claim: Claim, change: Change, record: Record | None) -> str:
-    """Send the change; an empty one sends nothing. Returns the record's id, empty where there is no record."""
+    """Send a change to the target; an empty change sends nothing. Returns the record's id, or an empty text."""
     entity_type, key = claim.delivery.entity_type, idempotency_key(claim, change)
     if change.action is ChangeAction.NOTHING:
         return change.record_id or ""
@@ -36,7 +38,7 @@ def apply_change(target: TargetConnector, claim: Claim, change: Change, record: 
 
 
 def idempotency_key(claim: Claim, change: Change) -> str:
-    """One key for each attempt and change: a request sent twice by accident is applied once."""
+    """Return the key of an attempt and a change: the target applies a request that is sent twice only once."""
     document: Mapping[str, JSONValue] = change.to_document()
     digest = hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
     return f"{claim.attempt.key}-{digest[:16]}"

@@ -1,4 +1,4 @@
-"""The rows that the end of an attempt writes: attempt, calls, answer, audit entries, link."""
+"""Rows that the end of an attempt writes: attempt, calls, answer, audit entries, link."""
 
 import json
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _END_ATTEMPT = Statement(
 
 @dataclass(frozen=True, slots=True)
 class FinishedAttempt:
-    """An attempt that has ended, with all that is known of it."""
+    """An attempt that has ended, with its result, its findings and the recorders of its calls."""
 
     claim: Claim
     result: AttemptResult
@@ -39,12 +39,12 @@ class FinishedAttempt:
 
     @property
     def ended_at(self) -> datetime:
-        """When it ended, as `add_to` has put it down."""
+        """Return the end time that `add_to` set. Call it after `add_to` only."""
         assert self.claim.attempt.ended_at is not None, "it is written first"
         return self.claim.attempt.ended_at
 
     def add_to(self, batch: WriteBatch, pending_answer: PendingAnswer | None) -> None:
-        """Add the end of the attempt, its calls, and the answer if there is one."""
+        """Add the end of the attempt, its calls, and the pending answer if there is one."""
         batch.insert(*self._complete_attempt())
         batch.execute(self._attempt_update())
         add_calls(calls_in_order(self.recorders), batch)
@@ -52,7 +52,7 @@ class FinishedAttempt:
             pending_answer.add_to(batch)
 
     def audit_entries(self, pending_answer: PendingAnswer | None, covered: int = 0) -> list[NewEntry]:
-        """For the audit log. `covered`: so many other events end with it."""
+        """Return the audit entries of this end. `covered`: number of other events that end with it."""
         claim, verdict, change = self.claim, self.result, self.findings.change
         ended = NewEntry(
             claim.delivery.stream,
@@ -71,12 +71,14 @@ class FinishedAttempt:
 
     @property
     def updates_link(self) -> bool:
-        """Whether the subject's link is to say so."""
+        """True if the subject's link must be written."""
         is_well = self.result.state in (State.SUCCEEDED, State.UNCHANGED)
         return is_well and bool(self.findings.record_id or self.claim.delivery.is_relayed)
 
     def applied_record(self) -> AppliedRecord:
-        """For the link. Of a relayed delivery also how new it was, even without a record: an older one must not undo a
+        """Return the values that the subject's link takes.
+
+        For a relayed delivery these include its timestamp even if there is no record: an older delivery must not undo a
         deletion.
         """
         findings = self.findings
@@ -89,7 +91,7 @@ class FinishedAttempt:
         )
 
     def _complete_attempt(self) -> list[Payload]:
-        """The attempt's second and last writing, as far as it can be prepared; its payloads are to be stored."""
+        """Set the attempt's final values. Returns its payloads, which are to be inserted first."""
         attempt, verdict, findings = self.claim.attempt, self.result, self.findings
         change = findings.change
         attempt.ended_at = timezone.now()
@@ -124,13 +126,19 @@ class FinishedAttempt:
 
 
 def _relayed_timestamp(delivery: Delivery) -> datetime | None:
-    """What was put over newer data by a person leaves what comes next to be compared with the newest of all."""
+    """Return the event's time if it may raise the link's `occurred_at`; None for fetched deliveries.
+
+    None also if a person delivered the payload over newer data: later events are still compared with the newest time
+    known.
+    """
     is_in_order = delivery.is_relayed and delivery.takes != PayloadChoice.ANYWAY
     return delivery.event.occurred_at if is_in_order else None
 
 
 def _answer_document(verdict: AttemptResult) -> dict[str, Any] | None:
-    """What the remote system said, where it said something: for the source's answer and for support."""
+    """Return the remote system's sentence and field errors, for the source's answer and for support; None if it gave
+    none.
+    """
     if verdict.sentence is None and not verdict.errors:
         return None
     errors = [{"field": each.field, "code": each.code, "detail": each.detail} for each in verdict.errors]

@@ -1,4 +1,4 @@
-"""How an attempt ended, as one value: made from what it found or from the error that stopped it."""
+"""The result of an attempt, as one value: made of its findings, or of the error that stopped it."""
 
 import random
 from dataclasses import dataclass, replace
@@ -36,9 +36,9 @@ ACTION_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """What the settling commit writes. `retry_delay`: seconds until the next try, None where there is none.
+    """The result that the settling commit writes. `retry_delay`: seconds until the next try, None if there is none.
 
-    `spends_try`: not where the delivery could do nothing about it, as while its connection is paused.
+    `spends_try`: false if the delivery could not influence the result, for example while its connection is paused.
     """
 
     outcome: AttemptOutcome
@@ -53,12 +53,12 @@ class AttemptResult:
 
     @property
     def requested_delay(self) -> float:
-        """Seconds of the delay that the other side asked for."""
+        """Return the part of the delay that the remote system asked for, in seconds (Retry-After)."""
         return min(self.retry_delay or 0.0, self.retry_after or 0.0)
 
 
 def success_result(findings: AttemptFindings) -> AttemptResult:
-    """The change was applied, or there was none."""
+    """Return the result of an attempt that applied its change, or had nothing to change."""
     nothing = findings.change is None or findings.change.action is ChangeAction.NOTHING
     outcome, state = (
         (AttemptOutcome.UNCHANGED, State.UNCHANGED)
@@ -69,7 +69,7 @@ def success_result(findings: AttemptFindings) -> AttemptResult:
 
 
 def superseded_result() -> AttemptResult:
-    """Older than what was applied."""
+    """Return the result of an attempt whose data are older than those applied already."""
     return AttemptResult(AttemptOutcome.SUPERSEDED, State.SUPERSEDED, "superseded")
 
 
@@ -85,7 +85,7 @@ NO_RELAYED_DATA = FieldError(
 
 
 def failure_result(error: Exception, claim: Claim) -> AttemptResult:
-    """Whose fault, whether trying again helps, and when."""
+    """Return the result for an error: its code, the responsible party by that code, and the time of the next try."""
     if isinstance(error, HeldForApproval):
         return AttemptResult(AttemptOutcome.HELD, State.HELD, "held")
     if isinstance(error, RateLimited):
@@ -128,9 +128,9 @@ def _retry_delay(claim: Claim, retry_after: float | None) -> float | None:
 
 
 def without_spending_try(verdict: AttemptResult, claim: Claim) -> AttemptResult:
-    """The same failure while its connection is paused, or probed: it costs no try, and the breaker says when.
+    """Return the result of a failure behind a breaker that is open or half-open: a retry that spends no try.
 
-    One that is too old stays dead.
+    A delivery that is older than its route allows stays dead.
     """
     if verdict.state == State.DEAD and claim.delivery.tries < claim.delivery.route.tries:
         return verdict
@@ -139,7 +139,7 @@ def without_spending_try(verdict: AttemptResult, claim: Claim) -> AttemptResult:
 
 
 def _rate_limited_result(error: RateLimited, claim: Claim) -> AttemptResult:
-    """The connection's own rate leaves no turn soon: later, spread out, and without spending a try."""
+    """Return a retry for a request that the connection's own rate limit stopped. It spends no try."""
     side = "identity" if error.connection == claim.delivery.identity else "target"
     delay = error.seconds * random.uniform(1.0, 2.0)  # noqa: S311
     return AttemptResult(

@@ -1,4 +1,4 @@
-"""What the end of an attempt tells the breakers of its connections, in the settling commit."""
+"""Update the circuit breakers of an attempt's connections, in the settling commit."""
 
 from sync.attempts.attempt_result import AttemptResult, without_spending_try
 from sync.deliveries.claims import Claim
@@ -18,7 +18,10 @@ _REFUSALS = ("target-rejected", *_IDENTITY_REFUSALS, "ambiguous-match", "no-matc
 
 
 def leaves_breakers_unchanged(claim: Claim, verdict: AttemptResult) -> bool:
-    """Whether `update_breakers` would write nothing: all is well with both, and that is what they would be told."""
+    """True if `update_breakers` would write nothing.
+
+    That is so if both breakers are closed without failures, and the result is not a failure of either system.
+    """
     if not verdict.spends_try:
         return True
     asked = (claim.delivery.identity_id, claim.delivery.commercial_id)
@@ -26,9 +29,9 @@ def leaves_breakers_unchanged(claim: Claim, verdict: AttemptResult) -> bool:
 
 
 def update_breakers(claim: Claim, verdict: AttemptResult) -> AttemptResult:
-    """Let the breakers of the connections that were asked know. A failure under one that is not closed spends no try.
+    """Record success or failure with the breakers of the connections that the attempt called.
 
-    Only one that is fetched asks the identity service.
+    Returns the result, changed to spend no try if the system failed behind a breaker that was not closed.
     """
     if not verdict.spends_try:  # our own pace, not theirs
         return verdict

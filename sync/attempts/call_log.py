@@ -1,9 +1,11 @@
-"""What an attempt sends is on record before it is sent (promise I3).
+"""Record outgoing requests: a write is on record before it is sent (promise I3).
 
-A write's row, with the request sealed, is committed together with a look at the lease, which proves that the claim is
-still ours and will be when the answer comes. Reads are written with the attempt's end: the attempt's own row, committed
-before the first of them, accounts for them. Before each the lease is renewed where it would end first, so that however
-many a slow system is asked, its slowness is not taken for the death of a process.
+A write's row, with its encrypted request, is committed together with a check of the lease. The check proves that the
+claim is still ours, and will be when the answer comes. Reads are written at the end of the attempt: the attempt's own
+row, committed before the first of them, accounts for them.
+
+The lease is renewed before each request if it would end first. So a slow system is not mistaken for a dead process,
+however many requests it gets.
 """
 
 import json
@@ -33,14 +35,14 @@ _COMPLETE_CALL = Statement(
 
 
 class ClaimLost(Exception):
-    """The lease ended and somebody else may work on this subject: nothing may be sent any more."""
+    """The lease ended and another process may work on this subject: nothing may be sent any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedCall:
-    """A call whose end is not written yet. `is_on_record`: its row is, since before it was sent.
+    """A call whose result is not written yet. `is_on_record`: its row was committed before it was sent (writes).
 
-    A read's request is kept with its response, as one payload.
+    A read's request is stored with its response, in one payload.
     """
 
     call: Call
@@ -49,7 +51,7 @@ class RecordedCall:
 
 
 class AttemptRecorder:
-    """The `Recorder` of one attempt and one connection. `calls` holds what is not written yet, in order."""
+    """The `Recorder` of one attempt and one connection. `calls` holds calls that are not written yet, in order."""
 
     def __init__(self, claim: Claim, connection: Connection) -> None:
         self._claim = claim
@@ -59,9 +61,9 @@ class AttemptRecorder:
         self.calls: list[RecordedCall] = []
 
     def record_request(self, request: OutgoingRequest) -> None:
-        """Wait for the connection's turn, then commit a write's row; `ClaimLost` where the claim is not ours any more.
+        """Wait for the connection's rate limit, then commit the row of a write, or renew the lease for a read.
 
-        `RateLimited` where the turn does not come soon.
+        Raises ClaimLost if the claim is not ours any more, and RateLimited if the request would have to wait too long.
         """
         wait_for_turn(self._connection, settings.LEASE_SECONDS - self._connection.deadline_seconds)
         needed = self._connection.deadline_seconds + LEASE_MARGIN_SECONDS
@@ -72,7 +74,7 @@ class AttemptRecorder:
         release_connection()
 
     def record_exchange(self, exchange: RecordedExchange) -> None:
-        """Keep what came of a request for the commit that ends the attempt."""
+        """Store the result of a request for the commit that ends the attempt."""
         call, self._written = self._written, None
         is_on_record = call is not None
         call = call or self._new_call(exchange.request)
@@ -129,7 +131,7 @@ def _request_document(request: OutgoingRequest) -> dict[str, Any]:
 
 
 def _response_payload(exchange: RecordedExchange, key: SubjectKey, *, with_request: bool) -> Payload | None:
-    """What was answered, and what was asked where no row says so yet. None where there is nothing of either."""
+    """Return the encrypted response, with the request if no row holds it yet. None if there is neither."""
     document: dict[str, Any] = {}
     if exchange.status is not None:
         document = {"headers": dict(exchange.headers), "body": _body_text(exchange.body)}
@@ -143,17 +145,17 @@ def _encrypt_document(kind: str, document: dict[str, Any], key: SubjectKey) -> P
 
 
 def _body_text(body: bytes | None) -> str | None:
-    """Bodies are kept up to 64 KiB, as text; what is no UTF-8 shows as replacement characters."""
+    """Return the first 64 KiB of a body as text. Bytes that are no UTF-8 become replacement characters."""
     return None if body is None else body[:MAX_BODY_BYTES].decode("utf-8", "replace")
 
 
 def calls_in_order(recorders: list[AttemptRecorder]) -> list[RecordedCall]:
-    """The calls of an attempt that are to be written, by the time of their beginning."""
+    """Return the calls of an attempt that are to be written, by start time."""
     return sorted((each for one in recorders for each in one.calls), key=lambda each: each.call.started_at)
 
 
 def add_calls(kept: list[RecordedCall], batch: WriteBatch) -> None:
-    """Insert the calls that are not on record yet, and complete those that are, with their payloads."""
+    """Insert calls that are not on record yet, and complete those that are, with their payloads."""
     for recorded in kept:
         recorded.call.response = recorded.payload
         if recorded.payload is not None:

@@ -1,4 +1,4 @@
-"""One delivery, hops 4 to 6: claim it, run its attempt, settle it. The one place with a broad `except`."""
+"""Run one delivery: claim it, run its attempt, settle it. The only place with a broad `except`."""
 
 import logging
 import time
@@ -51,8 +51,10 @@ _NEXT_OF_IDENTITY, _NEXT_OF_TARGET = (
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a delivery came to. `outcomes`: the events that were settled, each with its outcome where it is known
-    without asking the database. `follower` may run now.
+    """The result of running a delivery.
+
+    `outcomes`: the events that were settled, each with its outcome if that is known without reading the database.
+    `follower`: the delivery that may run now. `is_settled`: an attempt ran and was settled.
     """
 
     outcomes: Mapping[int, EventOutcome | None] = field(default_factory=dict)
@@ -61,7 +63,7 @@ class RunResult:
 
 
 def run_delivery(delivery_id: int, *, in_own_process: bool = False) -> RunResult:
-    """Run a delivery if it can be claimed. `alone`: this process runs nothing else."""
+    """Run a delivery if it can be claimed. `in_own_process`: this process runs nothing else."""
     try:
         taken = claim_delivery(delivery_id, in_own_process=in_own_process) or _claim_after_release(
             delivery_id, in_own_process
@@ -72,7 +74,7 @@ def run_delivery(delivery_id: int, *, in_own_process: bool = False) -> RunResult
 
 
 def _claim_after_release(delivery_id: int, in_own_process: bool) -> Claim | None:
-    """A process that died may hold the subject: free it when its lease has ended, and try once more."""
+    """Release the subject from a process whose lease has ended, and claim again. Returns None if there was none."""
     delivery = Delivery.objects.filter(pk=delivery_id).first()
     if delivery is None or not release_subject(delivery):
         return None
@@ -104,7 +106,7 @@ def run_claim(taken: Claim) -> RunResult:
 
 
 def _find_follower(delivery: Delivery) -> int | None:
-    """The next of its subject; else, where it leaves a slot, the next that waits for one."""
+    """Return the next delivery of the subject; else the next one that waits for the slot that became free."""
     follower = find_next_of_subject(delivery)
     if follower is None and delivery.commercial_slot is not None:
         follower = _first_id(_NEXT_OF_TARGET, delivery.commercial_id)
@@ -121,7 +123,7 @@ def _first_id(statement: Statement, connection_id: int) -> int | None:
 def _settle_with_retries(
     taken: Claim, verdict: AttemptResult, findings: AttemptFindings, recorders: list[AttemptRecorder]
 ) -> SettledAttempt | None:
-    """Settle, and try again where the database is away for a moment: the work is done, only its record is missing."""
+    """Settle, and retry while the database is unavailable: the change was sent, and must be recorded."""
     for pause in SETTLE_PAUSES:
         try:
             return settle_attempt(taken, verdict, findings, recorders)
@@ -146,14 +148,16 @@ def _run_attempt(taken: Claim, findings: AttemptFindings, recorders: list[Attemp
 
 
 def _with_current_link(taken: Claim) -> Claim:
-    """What is relayed may go over nothing newer, and a claim that was stored together with its delivery knows only what
-    was read before that: another process may have applied something since. What is fetched is the newest anyway.
+    """Read the link again for a relayed delivery.
+
+    A claim stored together with its delivery has the link from before, and another process may have applied a newer
+    event since. A fetched delivery needs no check: a fetch returns the newest data.
     """
     return replace(taken, link=read_link(taken.delivery)) if taken.delivery.is_relayed else taken
 
 
 def is_older_than_applied(taken: Claim) -> bool:
-    """Whether what the webhook carried is older than what was applied; what is fetched never is."""
+    """True if the webhook's data are older than those applied already. Never true for fetched deliveries."""
     if taken.delivery.takes == PayloadChoice.ANYWAY:
         return False
     if not taken.delivery.is_relayed:
@@ -178,7 +182,7 @@ def _error_text(error: Exception) -> str:
 
 
 def _open_connectors(taken: Claim, recorders: list[AttemptRecorder]) -> Connectors:
-    """The two connectors, each with its own recorder; the attempt's key goes out with every request."""
+    """Open both connectors, each with its own recorder. The attempt's key goes out with every request."""
     identity, commercial = (taken.delivery.identity, taken.delivery.commercial)
     return Connectors(
         open_connector(identity, str(taken.attempt.key), recorders[0]),  # type: ignore[arg-type]
@@ -187,7 +191,7 @@ def _open_connectors(taken: Claim, recorders: list[AttemptRecorder]) -> Connecto
 
 
 def open_connector(connection: Connection, request_id: str, recorder: Recorder) -> object:
-    """The connector of a configured connection. Raises ConnectorError where it cannot be used as it is stored."""
+    """Return the connector of a configured connection. Raises ConnectorError if its stored settings are invalid."""
     side: Side = "identity" if connection.side == "identity" else "target"
     try:
         return make_connector(

@@ -1,4 +1,4 @@
-"""What became of an event, for the answer to its source."""
+"""The outcome of an event, for the answer to its source."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _DONE = (State.SUCCEEDED, State.UNCHANGED)
 
 
 def load_event_outcome(event: Event, *, with_entity: bool = False) -> EventOutcome:
-    """The outcome as it stands in the database now."""
+    """Read an event's outcome from the database."""
     related = ("identity", "commercial", "route", "covered_by__answer__subject")
     deliveries = list(event.deliveries.select_related(*related).order_by("pk"))
     latest = _latest_attempts(deliveries)
@@ -30,7 +30,10 @@ def load_event_outcome(event: Event, *, with_entity: bool = False) -> EventOutco
 def outcome_of_attempt(
     claim: Claim, verdict: AttemptResult, findings: AttemptFindings
 ) -> EventOutcome | None:
-    """The outcome of an event whose only delivery just ended, as the settling commit wrote it."""
+    """Return the outcome of an event whose only delivery has just succeeded, without reading the database.
+
+    Returns None for a failure: its answer needs the stored response.
+    """
     if verdict.state not in _DONE:
         return None  # of a failure, more is told: read what was kept
     delivery = claim.delivery
@@ -50,7 +53,7 @@ def outcome_of_attempt(
 
 
 def initial_outcome(event: Event, targets: Sequence[Connection]) -> EventOutcome:
-    """The outcome of an event that was just stored: nothing of it is done yet, or nothing is to be done."""
+    """Return the outcome of an event that was just stored: all its deliveries are pending, or it is ignored."""
     results = tuple(
         Result(each.slug, each.name, State.PENDING, State.PENDING, "", "", False, None, ())
         for each in targets
@@ -59,7 +62,7 @@ def initial_outcome(event: Event, targets: Sequence[Connection]) -> EventOutcome
 
 
 def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:
-    """The attempt that speaks for each delivery: its own newest, or the one that covered it later."""
+    """Return the attempt that decides each delivery's outcome: its own newest one, or a later one that covered it."""
     own = Attempt.objects.filter(delivery__in=deliveries).select_related("answer__subject", "entity__subject")
     latest = {attempt.delivery_id: attempt for attempt in own.order_by("pk")}
     for delivery in deliveries:
@@ -90,13 +93,13 @@ def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> Result:
 
 
 def _remote_answer(attempt: Attempt) -> dict[str, Any]:
-    """What the remote system said of its refusal."""
+    """Return the remote system's sentence and field errors; empty if it gave none."""
     said: dict[str, Any] = json.loads(attempt.answer.open()) if attempt.answer else {}
     return said
 
 
 def _fetched_entity(attempts: Any) -> Mapping[str, Any] | None:
-    """The entity as it was fetched; of several routes, the first that has one."""
+    """Return the entity as fetched, of the first attempt that has one."""
     found = next((attempt.entity for attempt in attempts if attempt.entity), None)
     if found is None:
         return None

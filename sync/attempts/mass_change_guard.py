@@ -1,7 +1,7 @@
-"""The mass-change guard: more removals, or more changed records, than a route lets pass by itself are held.
+"""The mass-change guard: hold a delivery for approval if its route removes or changes too many records.
 
-An attempt that is about to write is marked as what it counts for (`Attempt.weighed`), one attempt of a route after
-the other; the marks of the last `guard_minutes` are the count. Subjects count once, however often they change.
+An attempt that is about to write is marked with its category (`Attempt.weighed`), one attempt of a route after the
+other. The marks of the last `guard_minutes` are the count. A subject counts once, however often it changes.
 """
 
 import time
@@ -35,10 +35,11 @@ class HeldForApproval(Exception):
 
 
 def check_mass_change(claim: Claim, change: Change, *, is_deleted: bool) -> None:
-    """Let the planned change of an attempt pass and count it, or raise `HeldForApproval`. `is_deleted`: the entity is.
+    """Count the planned change of an attempt, or raise HeldForApproval. `is_deleted`: the entity does not exist any
+    more.
 
-    To be asked before the first write. Nothing is asked of the database where nothing changes, where the delivery
-    was approved, and where the route has no guard of this kind.
+    Call it before the first write. It reads nothing if nothing changes, if the delivery was approved, or if the route
+    has no guard of this kind.
     """
     weight = categorize_change(change, is_deleted=is_deleted)
     if weight is None or claim.delivery.is_approved:
@@ -54,7 +55,10 @@ def check_mass_change(claim: Claim, change: Change, *, is_deleted: bool) -> None
 
 
 def categorize_change(change: Change, *, is_deleted: bool) -> ChangeCategory | None:
-    """What a change counts for: a deletion, and whatever marks the record of a gone entity, is a removal."""
+    """Return the category that a change counts in, None for no change.
+
+    A deletion is a removal; so is any change to the record of a deleted entity.
+    """
     if change.action is ChangeAction.NOTHING:
         return None
     return (
@@ -65,7 +69,7 @@ def categorize_change(change: Change, *, is_deleted: bool) -> ChangeCategory | N
 
 
 def _window_limit(delivery: Delivery, weight: ChangeCategory) -> int | None:
-    """How many subjects may count within the window; None where there is no guard."""
+    """Return how many subjects may count within the window; None if there is no guard."""
     route = delivery.route
     if weight == ChangeCategory.REMOVAL:
         return route.most_removals
@@ -76,7 +80,7 @@ def _window_limit(delivery: Delivery, weight: ChangeCategory) -> int | None:
 
 
 def _count_subject(claim: Claim, weight: ChangeCategory, limit: int) -> bool:
-    """Whether this attempt is to be marked; `HeldForApproval` where there is no room for one more subject."""
+    """True if this attempt must be marked. Raises HeldForApproval if its subject would exceed the limit."""
     route, now = claim.delivery.route, timezone.now()
     # No key is touched: whoever opens deliveries of the route need not wait.
     Route.objects.select_for_update(no_key=True).values_list("pk").get(pk=route.pk)
@@ -95,13 +99,13 @@ def _count_subject(claim: Claim, weight: ChangeCategory, limit: int) -> bool:
 
 
 def _is_approved(claim: Claim) -> bool:
-    """Whether a person let this change pass since the delivery was read, or for a sibling that the attempt covers."""
+    """True if a person approved the delivery since it was read, or a sibling that the attempt covers."""
     concerned = Q(pk=claim.delivery.pk) | Q(covered_by=claim.attempt)
     return Delivery.objects.filter(concerned, is_approved=True).exists()
 
 
 def _counted_attempts(route: Route, weight: ChangeCategory) -> QuerySet[Attempt]:
-    """What was counted. The exclusion repeats the condition of the index, which SQLite wants word for word."""
+    """Select the attempts of a route that count in a category."""
     return Attempt.objects.exclude(weighed="").filter(weighed=weight, delivery__route=route)
 
 
@@ -115,7 +119,7 @@ _record_counts: dict[tuple[int, int, str], _RecordCount] = {}
 
 
 def _count_known_records(identity_id: int, commercial_id: int, entity_type: str) -> int:
-    """How many records are linked. From a thousand on, a count is good for a minute: its share hardly moves."""
+    """Return the number of linked records. From 1,000 on, a count is cached for a minute."""
     key, now = (identity_id, commercial_id, entity_type), time.monotonic()
     counted = _record_counts.get(key)
     if counted is None or counted.number < _CACHED_FROM or counted.until < now:

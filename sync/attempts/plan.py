@@ -1,6 +1,4 @@
-"""Hops 5 and 6: fetch, look up, map, compare, apply. Network only; nothing here writes to the database but the
-guard, which may hold a change, and the recorder, which does so before a write leaves.
-"""
+"""Step 5 of a delivery: fetch the entity, find its record, map, compare. Sends reads only, and writes nothing."""
 
 import logging
 import time
@@ -29,24 +27,24 @@ TIMESTAMP_RESOLUTION = timedelta(seconds=1)  # services cut their times to whole
 
 
 class NoMatchingRecord(Exception):
-    """An update of an entity whose record is not there, on a route that refuses to create it."""
+    """An update has no record in the target, and its route does not create records for updates."""
 
 
 class EntityNotYetVisible(Exception):
-    """The identity service does not have what it told was created: the change may not be committed there yet."""
+    """The identity service cannot find an entity that it reported as created; it may not have committed it yet."""
 
 
 class ConnectionDisabled(Exception):
-    """Somebody switched one of the two connections off."""
+    """One of the two connections is switched off."""
 
 
 class NoRelayedData(Exception):
-    """A webhook without `data`, of which that was to be delivered."""
+    """A webhook without `data` arrived on a route that relays it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connectors:
-    """The two systems, as this attempt speaks to them."""
+    """The connectors of an attempt to both systems."""
 
     identity: IdentityConnector
     target: TargetConnector
@@ -54,7 +52,7 @@ class Connectors:
 
 @dataclass(slots=True)
 class AttemptFindings:
-    """What an attempt found out, filled in as it goes: what it knew when it failed is kept too."""
+    """The findings of an attempt, filled in step by step: those from before a failure are stored too."""
 
     entity: Entity | None = None
     record: Record | None = None
@@ -63,7 +61,7 @@ class AttemptFindings:
 
 
 def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> Change:
-    """What must change; only reads go out. This, and no more, is a preview."""
+    """Find out what must change in the target. Sends reads only; a preview runs exactly this."""
     mapping = claim.route.mapping
     if mapping is None:
         raise EntityNotMappable("mapping", gettext_noop("it has no version yet"))
@@ -78,8 +76,11 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
 
 
 def _is_not_yet_visible(claim: Claim, findings: AttemptFindings) -> bool:
-    """Whether all that is known of it is its creation. To end this in silence would lose it: whoever tells before the
-    commit, and waits for our answer, has nothing for us to read however long we wait."""
+    """True if nothing but its creation is known of an entity.
+
+    Ending such a delivery as unchanged would lose it: a source that sends its webhook before its own commit, and waits
+    for our answer, has nothing for us to read however long we wait.
+    """
     is_nowhere = findings.entity is None and findings.record is None and claim.link is None
     return is_nowhere and claim.delivery.is_fetched and _is_older_than_event(None, claim)
 
@@ -97,7 +98,7 @@ def _load_entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
 
 
 def _fetch_current_entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
-    """The entity as it is now. The one that answers may lag behind the one that sent the webhook: wait, ask again."""
+    """Fetch the entity, again after a short pause while the answer is older than the event."""
     delivery = claim.delivery
     for pause in FETCH_RETRY_PAUSES:
         entity = identity.fetch_entity(delivery.entity_type, delivery.entity_id)
@@ -108,7 +109,9 @@ def _fetch_current_entity(claim: Claim, identity: IdentityConnector) -> Entity |
 
 
 def _is_older_than_event(entity: Entity | None, claim: Claim) -> bool:
-    """Whether what was read is older than the event: not there yet after its creation, or changed before it."""
+    """True if the fetched state precedes the event: the entity is missing after its creation, or was modified before
+    it.
+    """
     if entity is None:
         return {event.event_type for event in claim.events} == {"CREATE"}
     if entity.modified_at is None:
@@ -146,7 +149,7 @@ def _find_record_and_plan(
 
 
 def _build_record_search(claim: Claim, mapping: ParsedMapping) -> RecordQuery:
-    """Each value that some event overwrote once, whatever the number of events that tell it."""
+    """Collect what the record can be found by: link, ids, and each previous value once, however many events name it."""
     told = (pair for previous in previous_values(claim.events) for pair in mapping.previous_values(previous))
     delivery = claim.delivery
     return RecordQuery(
@@ -159,7 +162,7 @@ def _build_record_search(claim: Claim, mapping: ParsedMapping) -> RecordQuery:
 
 
 def _map_entity(claim: Claim, mapping: ParsedMapping, entity: Entity) -> dict[str, Any]:
-    """The record's fields: all of them for a fetched entity, of what a webhook carried those that it tells."""
+    """Return the record's fields: all of them for a fetched entity, only those present for relayed data."""
     apply_mapping = mapping.map_entity if claim.delivery.is_fetched else mapping.map_partial_entity
     return apply_mapping(entity.attributes, webhook_fields(claim.delivery.event))
 
@@ -171,7 +174,10 @@ def _find_before_creating(
     sought: RecordQuery,
     wanted: dict[str, Any],
 ) -> Record | None:
-    """A record that has the new values already; `NoMatchingRecord` where the route does not create on an update."""
+    """Find a record that has the new values already; None if one may be created.
+
+    Raises NoMatchingRecord if the route does not create records for updates.
+    """
     record = find_record_by_new_value(target, mapping, sought, wanted)
     creates = {"CREATE"} & {event.event_type for event in claim.events}
     if record is None and not creates and claim.delivery.route.without_match == Route.NoMatchPolicy.REFUSE:

@@ -1,4 +1,4 @@
-"""The end of an attempt, in one short commit: outcome, delivery state, siblings, events, link, calls and audit."""
+"""Settle an attempt in one short commit: result, delivery, covered siblings, events, link, calls, audit entries."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,7 +41,7 @@ _END_DELIVERY = Statement(
 
 @dataclass(frozen=True, slots=True)
 class SettledAttempt:
-    """What a settling commit ended, and how. `is_due_again`: the same delivery is due again at once."""
+    """The events that a settling commit ended, and the result. `is_due_again`: a replay made it due at once."""
 
     events: tuple[int, ...]
     result: AttemptResult
@@ -74,14 +74,14 @@ def settle_attempt(
 
 
 class _WaitingAnswer:
-    """What the one request of this process that waits for the event is told, kept in the commit that settles."""
+    """The answer to the one request of this process that waits for the event, stored in the settling commit."""
 
     def __init__(self, claim: Claim) -> None:
         self._waiter = find_only_waiter(claim.delivery.event_id) if claim.is_only else None
         self.pending_answer: PendingAnswer | None = None
 
     def claim_answer(self, ending: FinishedAttempt) -> None:
-        """Put it into words, where somebody waits and there is something to be told."""
+        """Prepare the answer, if a request waits and the outcome is known."""
         if self._waiter is None:
             return
         outcome = outcome_of_attempt(ending.claim, ending.result, ending.findings)
@@ -89,19 +89,19 @@ class _WaitingAnswer:
             self.pending_answer = self._waiter.claim_answer(outcome)
 
     def confirm_answer(self) -> None:
-        """It is committed, if there is one."""
+        """Hand the answer to the request, once it is committed."""
         if self._waiter is not None and self.pending_answer is not None:
             self._waiter.confirm_answer(self.pending_answer)
 
     def release_answer(self) -> None:
-        """It is not kept after all, if there is one."""
+        """Discard the answer, which was not committed, and let the request make its own."""
         if self._waiter is not None and self.pending_answer is not None:
             self.pending_answer = None
             self._waiter.release_answer()
 
 
 def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> SettledAttempt | None:
-    """Settle the only delivery of its event, where no sibling is covered and no breaker has to know.
+    """Settle the only delivery of its event, if it covers no sibling and changes no breaker.
 
     Returns None, having written nothing, if that does not hold.
     """
@@ -166,7 +166,7 @@ def _end_delivery(ending: FinishedAttempt) -> str | None:
 
 
 def _delivery_values(ending: FinishedAttempt) -> tuple[Any, ...]:
-    """The values of `_END_DELIVERY`."""
+    """Return the parameters of `_END_DELIVERY`."""
     verdict, delivery = ending.result, ending.claim.delivery
     return (
         verdict.code,
@@ -183,7 +183,7 @@ def _delivery_values(ending: FinishedAttempt) -> tuple[Any, ...]:
 
 
 def _end_siblings_and_events(claim: Claim, verdict: AttemptResult) -> tuple[int, ...]:
-    """Covered siblings end as the attempt ended, failures included. Returns all events concerned."""
+    """Give covered siblings the attempt's result, failures included. Returns the keys of all events concerned."""
     events = {claim.delivery.event_id}
     if claim.covered:
         covered = Delivery.objects.filter(

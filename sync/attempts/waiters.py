@@ -1,4 +1,4 @@
-"""Requests that wait for the end of a delivery: woken in this process at once, by looking for one elsewhere."""
+"""Requests that wait for a delivery: woken at once in the process that settles it, by polling in any other."""
 
 import logging
 import threading
@@ -21,10 +21,10 @@ _ACTIVE_STATES = (State.PENDING, State.RUNNING)
 
 
 class OutcomeWaiter:
-    """One request that waits for an event. `outcome` is filled in where this process knows it.
+    """One request that waits for an event. `outcome` is set if this process settles the event.
 
-    `say` puts an outcome into words. Whoever settles the event may take the waiter and keep its answer in the same
-    commit; from then on until `confirm_answer` or `release_answer`, the request waits for that and says nothing itself.
+    `say` turns an outcome into an answer. The thread that settles the event may claim that answer and store it in its
+    own commit. Until it calls `confirm_answer` or `release_answer`, the request waits and makes no answer itself.
     """
 
     def __init__(self, say: Callable[[EventOutcome], PendingAnswer] | None = None) -> None:
@@ -36,16 +36,18 @@ class OutcomeWaiter:
         self._is_answer_claimed = self._is_closed = False
 
     def wait(self, seconds: float) -> None:
-        """Until it is woken, at most so long."""
+        """Return once it is woken, or after so many seconds."""
         with suppress(Empty):
             self._signals.get(timeout=seconds)
 
     def wake(self) -> None:
-        """Let the request look at what there is; once more than needed does no harm."""
+        """Let the request check its state. More calls than needed do no harm."""
         self._signals.put(None)
 
     def claim_answer(self, outcome: EventOutcome) -> PendingAnswer | None:
-        """The answer to be kept; None where the request does not wait any more, or does not say."""
+        """Return the answer for the settling thread to store; None if the request has stopped waiting or takes no
+        answer.
+        """
         if self._say is None:
             return None
         with self._lock:
@@ -60,18 +62,18 @@ class OutcomeWaiter:
             return None
 
     def confirm_answer(self, pending_answer: PendingAnswer) -> None:
-        """The commit that keeps its answer has ended."""
+        """Hand over the answer, once it is committed."""
         self.stored_answer = pending_answer
         self.release_answer()
 
     def release_answer(self) -> None:
-        """Nothing was kept after all, or all was: the request goes on."""
+        """End the claim on the answer, and wake the request."""
         with self._lock:
             self._is_answer_claimed = False
         self.wake()
 
     def close(self) -> bool:
-        """The request waits no longer; False while somebody keeps its answer, which will not take long."""
+        """Stop waiting. Returns False while another thread stores the answer, which takes moments."""
         with self._lock:
             self._is_closed = self._is_closed or not self._is_answer_claimed
             return self._is_closed
@@ -82,14 +84,14 @@ _waiters: defaultdict[int, set[OutcomeWaiter]] = defaultdict(set)
 
 
 def find_only_waiter(event_id: int) -> OutcomeWaiter | None:
-    """The one request of this process that waits for an event; None where there is none, or more than one."""
+    """Return the one request of this process that waits for an event; None if there is none, or more than one."""
     with _lock:
         found = _waiters.get(event_id, ())
         return next(iter(found)) if len(found) == 1 else None
 
 
 def notify_waiters(outcomes: Mapping[int, EventOutcome | None]) -> None:
-    """Deliveries of these events were settled by this process."""
+    """Wake the requests of this process that wait for these events, which were just settled."""
     with _lock:
         for event_id, outcome in outcomes.items():
             for waiter in _waiters.get(event_id, ()):
@@ -98,7 +100,7 @@ def notify_waiters(outcomes: Mapping[int, EventOutcome | None]) -> None:
 
 
 class waiting_for:  # noqa: N801 - it reads as what it does: `with waiting_for(event.pk) as waiter`
-    """A waiter that `notify_waiters` wakes; asked for before the work is begun, so that it cannot be missed."""
+    """Register a waiter that `notify_waiters` wakes. Enter it before the work begins, so that no end is missed."""
 
     def __init__(self, event_id: int, say: Callable[[EventOutcome], PendingAnswer] | None = None) -> None:
         self._event_id = event_id
@@ -117,7 +119,10 @@ class waiting_for:  # noqa: N801 - it reads as what it does: `with waiting_for(e
 
 
 def wait_for_outcome(event_id: int, waiter: OutcomeWaiter, until: float) -> bool:
-    """Wait until no delivery of the event is pending or running, or `until` (monotonic); whether it came to that."""
+    """Wait until no delivery of the event is pending or running, at most until `until` (monotonic seconds).
+
+    Returns False if deliveries are still pending or running.
+    """
     release_connection()
     while True:
         waiter.wait(max(0.0, min(_POLL_SECONDS, until - time.monotonic())))

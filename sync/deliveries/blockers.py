@@ -1,7 +1,7 @@
-"""Why a delivery waits: what keeps it from being claimed, when it can be tried next, and how many tries are left.
+"""Why a delivery waits: its blockers, the time of its next try, and the number of tries left.
 
-Everything is read from the database, by its clock; what a process has cached is not asked. The answers are values;
-sentences are made of them in the console.
+Everything is read from the database, by its clock; caches of the process are not used. The results are values; the
+console turns them into sentences.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ OVERDUE_AFTER = timedelta(seconds=30)
 
 
 class OrderReason(Enum):
-    """Why another delivery of the same subject goes first."""
+    """A reason for another delivery of the same subject to run first."""
 
     RUNS = "runs"
     CLAIM_EXPIRED = "claim expired"
@@ -39,7 +39,7 @@ class PausedByPerson:
 
 @dataclass(frozen=True, slots=True)
 class KilledProcesses:
-    """So many processes died while they ran it: it runs next alone, in a process of its own."""
+    """Processes that died while they ran the delivery: it runs next in a process of its own."""
 
     number: int
 
@@ -54,14 +54,14 @@ class BehindDelivery:
 
 @dataclass(frozen=True, slots=True)
 class BreakerOpen:
-    """The breaker of a connection lets nothing through."""
+    """The circuit breaker of a connection is open."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
 class AllSlotsTaken:
-    """A connection runs as many deliveries as it may: `used` of `limit`. `breaker` says whether those are probes."""
+    """A connection runs as many deliveries as it may: `used` of `limit`. `breaker`: if half-open, these are probes."""
 
     connection: Connection
     used: int
@@ -78,7 +78,7 @@ class SwitchedOff:
 
 @dataclass(frozen=True, slots=True)
 class OverdueDelivery:
-    """Nothing blocks it, yet it has been due since then."""
+    """Nothing blocks the delivery, yet it has been due since `since`."""
 
     since: datetime
 
@@ -96,7 +96,7 @@ Blocker = (
 
 @dataclass(frozen=True, slots=True)
 class DeliveryContention:
-    """What else bears on these deliveries: the slots taken, by connection, and open deliveries of the same entity."""
+    """Slots in use, by connection, and other open deliveries of the same entity."""
 
     clock: datetime
     used_slots: Mapping[int, int]
@@ -105,23 +105,23 @@ class DeliveryContention:
 
 @dataclass(frozen=True, slots=True)
 class TriesLeft:
-    """How many tries an open delivery has left, and when the last of them can begin; None where that has no end."""
+    """Tries that an open delivery has left, and the latest start of the last one; None if there is no limit."""
 
     number: int
     until: datetime | None
 
 
 def load_contention(deliveries: Sequence[Delivery]) -> DeliveryContention:
-    """Read the surroundings of deliveries of one event, which have both connections and breakers selected.
+    """Read the contention for deliveries of one event, whose connections and breakers are selected already.
 
-    Three statements and the clock if one of them waits.
+    Runs three statements and reads the clock if one of them waits.
     """
     waiting = _waiting_deliveries(deliveries)
     return load_contention_with(deliveries, _find_rivals(waiting[0]) if waiting else ())
 
 
 def load_contention_with(deliveries: Sequence[Delivery], rivals: Sequence[Delivery]) -> DeliveryContention:
-    """Read the surroundings of deliveries whose entity has the open deliveries `rivals`."""
+    """Read the contention for deliveries whose entity has the open deliveries `rivals`."""
     clock = read_clock()
     waiting = _waiting_deliveries(deliveries)
     if not waiting:
@@ -143,16 +143,16 @@ def _count_used_slots(side: str, connections: set[int]) -> dict[int, int]:
 
 
 def _find_rivals(delivery: Delivery) -> list[Delivery]:
-    """Open deliveries of other events about the same entity."""
+    """Return open deliveries of other events about the same entity."""
     same = Delivery.objects.open().filter(entity_id=delivery.entity_id, entity_type=delivery.entity_type)
     others = same.exclude(event=delivery.event_id).exclude(state=State.HELD)
     return list(others.select_related("event").order_by("pk")[:MAX_RIVALS])
 
 
 def find_blockers(delivery: Delivery, contention: DeliveryContention) -> tuple[Blocker, ...]:
-    """Return what keeps a delivery from running, in the order of the checks of a claim (`sync.deliveries.claims`).
+    """Return the reasons that keep a delivery from running, in the order in which a claim checks them.
 
-    Empty for one that does not wait.
+    Empty for a delivery that does not wait.
     """
     if delivery.state not in WAITING_STATES:
         return ()
@@ -174,7 +174,7 @@ def _own_blockers(delivery: Delivery) -> Iterator[Blocker]:
 
 
 def _order_blockers(delivery: Delivery, contention: DeliveryContention) -> Iterator[Blocker]:
-    """What has to end before it: one of its subject that runs, and older ones where both are relayed."""
+    """Yield the delivery of the subject that must end first: one that runs, or an older one if both are relayed."""
     for other in contention.rivals:
         if (other.identity_id, other.commercial_id) != (delivery.identity_id, delivery.commercial_id):
             continue
@@ -199,19 +199,19 @@ def _connection_blockers(connection: Connection, contention: DeliveryContention)
 
 
 def is_claim_expired(delivery: Delivery, clock: datetime) -> bool:
-    """Return whether its process did not renew the claim in time, and may be gone."""
+    """True if the lease of a running delivery has ended: its process may have died."""
     lease = delivery.lease_until
     return delivery.state == State.RUNNING and lease is not None and lease <= clock
 
 
 def is_paused_by_person(delivery: Delivery) -> bool:
-    """Return whether it waits until somebody resumes its source or its route."""
+    """True if the delivery waits until a person resumes its source or route."""
     is_undue = delivery.state in WAITING_STATES and delivery.due_at is None
     return is_undue and any(what.paused_at is not None for what in (delivery.event.source, delivery.route))
 
 
 def next_try_at(delivery: Delivery, clock: datetime) -> datetime | None:
-    """Return the time from which it is due and neither breaker is open; None if no try is scheduled."""
+    """Return the time from which the delivery is due and neither breaker is open; None if no try is scheduled."""
     if delivery.state not in WAITING_STATES or delivery.due_at is None:
         return None
     breakers = [breaker_status(connection, clock) for connection in (delivery.identity, delivery.commercial)]
@@ -220,7 +220,7 @@ def next_try_at(delivery: Delivery, clock: datetime) -> datetime | None:
 
 
 def count_tries_left(delivery: Delivery) -> TriesLeft | None:
-    """Return what tries an open delivery has left; None for one that is settled or held."""
+    """Return the tries that an open delivery has left; None if it is settled or held."""
     if delivery.state not in OPEN_STATES or delivery.state == State.HELD:
         return None
     left = max(0, delivery.route.tries - delivery.tries)
@@ -230,7 +230,7 @@ def count_tries_left(delivery: Delivery) -> TriesLeft | None:
 
 
 def responsible_owner(delivery: Delivery) -> Owner | None:
-    """Return whose fault the last failure is; None if nothing failed, or the delivery was taken up again."""
+    """Return the party that the last failure's code names; None if nothing failed, or a new run has begun."""
     code = CATALOGUE.get(delivery.code)
     if code is None or delivery.state not in (State.RETRYING, State.DEAD):
         return None

@@ -1,7 +1,7 @@
-"""Claim a delivery, so that no other process has one of its subject, in one short transaction.
+"""Claim a delivery in one short transaction, so that no other process runs one of its subject.
 
-Order lives here and in the constraint `one_running_delivery_a_subject`: whatever wakes a delivery, however often and
-from however many processes, at most one attempt of a subject runs, and every later write names its token.
+The constraint `one_running_delivery_a_subject` decides: however often and from however many processes a delivery is
+woken, at most one attempt of its subject runs, and every later write checks its token.
 """
 
 import uuid
@@ -71,7 +71,9 @@ _RENEW_LEASE = Statement(f"UPDATE sync_delivery SET lease_until = {{clock}} WHER
 
 @dataclass(frozen=True, slots=True)
 class LoadedDelivery:
-    """A delivery with its event and the webhook's body. `is_only`: its event has no other one, nor will it."""
+    """A delivery with its event and the webhook's body. `is_only`: its event has no other delivery, nor will it get
+    one.
+    """
 
     delivery: Delivery
     is_only: bool
@@ -79,17 +81,18 @@ class LoadedDelivery:
 
 @dataclass(slots=True)
 class ClaimLease:
-    """Until when a claim is ours, by this process's own clock."""
+    """The end of a claim's lease, by this process's monotonic clock."""
 
     ends_at: float = field(default_factory=lambda: monotonic() + settings.LEASE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivery that is ours until its lease ends. `covered`: the events of siblings that this attempt settles.
+    """A delivery that this process may run until the lease ends. `covered`: events of siblings that the attempt settles
+    too.
 
-    `link`: what was known of the subject's record; of what is relayed it is read when it begins.
-    `is_only`: its event has no other delivery. `stream_heads`: the heads of audit log streams at its commit.
+    `link`: the subject's record as known at the claim; for relayed deliveries it is read when the attempt begins.
+    `is_only`: the event has no other delivery. `stream_heads`: the heads of audit log streams at its commit.
     """
 
     delivery: Delivery
@@ -104,20 +107,20 @@ class Claim:
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """All that this attempt is about, its own first."""
+        """Return all events of this attempt, its own first."""
         return (self.delivery.event, *self.covered)
 
     def lease_check(self, seconds: float) -> BoundStatement:
-        """Gives a row where the delivery is ours for so long already, and keeps it so until the commit."""
+        """Return a statement that gives a row if the lease lasts `seconds` more, and locks it until the commit."""
         return _CHECK_LEASE[connection.vendor].bind(self.delivery.pk, self.token, seconds)
 
     def renew_lease(self) -> bool:
-        """Renew the lease; False where the delivery is not ours any more."""
+        """Renew the lease. Returns False if the delivery is not ours any more."""
         self.lease.ends_at = monotonic() + settings.LEASE_SECONDS
         return bool(_RENEW_LEASE.execute(settings.LEASE_SECONDS, self.delivery.pk, self.token))
 
     def ensure_lease(self, seconds: float) -> bool:
-        """Renew the lease where it ends within so many seconds; False where the delivery is not ours any more."""
+        """Renew the lease if it ends within so many seconds. Returns False if the delivery is not ours any more."""
         return self.lease.ends_at - monotonic() >= seconds or self.renew_lease()
 
 
@@ -125,12 +128,12 @@ def claim_delivery(delivery_id: int, *, in_own_process: bool = False) -> Claim |
     """Claim a delivery that waits and is due, begin its attempt, and cover its open siblings; one commit.
 
     1. Read the delivery with its event and the key of its subject.
-    2. If it looks like a first attempt, claim it by one batch, which fails if anything else of its subject is open.
+    2. If it looks like a first attempt, claim it by one batch, which fails if another delivery of its subject is open.
     3. Otherwise, or if that failed, lock the open deliveries of the subject, and decide and claim in a transaction.
 
     Returns None if it cannot be claimed: it is settled, not due or claimed, another delivery of its subject runs, an
-    older relayed one waits, or a connection has no free slot. `alone`: this process runs nothing else; a delivery under
-    which processes died is claimed by such a process only. Raises Paused if a connection's breaker is open.
+    older relayed one waits, or a connection has no free slot. `in_own_process`: this process runs nothing else; only
+    such a process claims a delivery that killed processes. Raises ConnectionPaused if a connection's breaker is open.
     """
     loaded = _load_delivery(delivery_id)
     if loaded is None:
@@ -142,7 +145,7 @@ def claim_delivery(delivery_id: int, *, in_own_process: bool = False) -> Claim |
 
 
 def _load_delivery(delivery_id: int) -> LoadedDelivery | None:
-    """None where there is no such delivery."""
+    """Read a delivery with its event, payload and subject key; None if it does not exist."""
     found = _LOAD.fetch_one(delivery_id)
     if found is None:
         return None
@@ -158,7 +161,10 @@ def _load_delivery(delivery_id: int) -> LoadedDelivery | None:
 
 
 def attach_route(delivery: Delivery, resolved: ResolvedRoute) -> None:
-    """Give a delivery what this process knows of its route, but for connections that the route has left since."""
+    """Set a delivery's route, source and connections from this process's cache.
+
+    Leaves out connections that the route has changed since the delivery was opened.
+    """
     route = resolved.route
     delivery.route = route
     delivery.event.source = route.source
@@ -171,7 +177,7 @@ def attach_route(delivery: Delivery, resolved: ResolvedRoute) -> None:
 def _claim_first_attempt(loaded: LoadedDelivery, in_own_process: bool) -> Claim | None:
     """Claim a delivery for its first attempt, if no other delivery of its subject is open.
 
-    Returns None, having written nothing, if that does not hold. Raises Full.
+    Returns None, having written nothing, if that does not hold. Raises NoFreeSlot.
     """
     delivery = loaded.delivery
     if in_own_process or delivery.last_number > 0:
@@ -197,7 +203,7 @@ def _claim_first_attempt(loaded: LoadedDelivery, in_own_process: bool) -> Claim 
 
 
 def _claim_with_locks(loaded: LoadedDelivery, in_own_process: bool) -> Claim | None:
-    """Claim a delivery after all open deliveries of its subject are locked. Raises Full or Paused."""
+    """Claim a delivery after all open deliveries of its subject are locked. Raises NoFreeSlot or ConnectionPaused."""
     for collisions in range(_MAX_COLLISIONS):
         try:
             with transaction.atomic():
@@ -208,7 +214,10 @@ def _claim_with_locks(loaded: LoadedDelivery, in_own_process: bool) -> Claim | N
 
 
 def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: bool) -> Claim | None:
-    """`reads_head`: look up where its stream of the audit log ends, even if it seems to have no entry yet."""
+    """Decide and claim inside the transaction that holds the locks.
+
+    `reads_head`: look up the head of its audit log stream, even if the stream seems to have no entry yet.
+    """
     delivery = loaded.delivery
     siblings = lock_open_siblings(delivery)
     own = next((sibling for sibling in siblings if sibling.pk == delivery.pk), None)
@@ -242,21 +251,22 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
 
 
 def _seems_first_attempt(delivery: Delivery, attempt: Attempt) -> bool:
-    """Whether nothing was on record of it before. A constraint refuses what seemed so and is not, but for entries that
-    are kept no longer: those are a day old at least.
+    """True if the delivery seems to have no audit entry yet. A constraint refuses the insert if it does have one.
+
+    Only an entry that retention has deleted escapes the constraint, and that one is at least a day old.
     """
     is_new = attempt.started_at - delivery.event.received_at < _MIN_AUDIT_RETENTION
     return is_new and delivery.last_number == 1 and delivery.state == State.PENDING
 
 
 def _choose_slots(delivery: Delivery) -> tuple[int | None, int | None]:
-    """A slot of each connection that it asks: a relayed delivery asks the identity service nothing."""
+    """Choose a slot of each connection that the delivery calls; a relayed one does not call the identity service."""
     identity = None if delivery.is_relayed else choose_free_slot(delivery.identity)
     return identity, choose_free_slot(delivery.commercial)
 
 
 def _goes_first(other: OpenSibling, delivery: Delivery) -> bool:
-    """What runs, runs; relayed deliveries run in order."""
+    """True if the other delivery must end first: it runs, or both are relayed and it is older."""
     return other.state == State.RUNNING or (
         other.is_relayed and delivery.is_relayed and other.pk < delivery.pk
     )
@@ -272,7 +282,7 @@ def mark_claimed(delivery: Delivery, token: uuid.UUID) -> None:
 
 
 def new_attempt(delivery: Delivery, route: ResolvedRoute, replay_id: int | None = None) -> Attempt:
-    """The attempt's first writing: `started`. A replay that waited is taken up by this attempt."""
+    """Return a new attempt in state `started`, to be inserted. A replay that waited becomes its cause."""
     cause = (
         AttemptCause.REPLAY
         if replay_id
@@ -293,16 +303,16 @@ def new_attempt(delivery: Delivery, route: ResolvedRoute, replay_id: int | None 
 
 
 def attempt_started_entry(attempt: Attempt) -> NewEntry:
-    """The audit entry of an attempt's beginning."""
+    """Return the audit entry of an attempt's start."""
     details = {"attempt": str(attempt.key), "number": attempt.number, "cause": str(attempt.cause)}
     return NewEntry(attempt.delivery.stream, "attempt.started", details=details, at=attempt.started_at)
 
 
 def _cover_siblings(others: list[OpenSibling], claim: Claim) -> tuple[Event, ...]:
-    """The fetch that begins after this commit sees what every sibling that is open now wanted to tell.
+    """Mark the siblings that this attempt settles too: its fetch begins after this commit, and sees all their changes.
 
-    Only siblings of the same route (another route may map and decide otherwise), and none that a person asked for or
-    chose something for.
+    Leaves out siblings of other routes, which may map differently, relayed ones, and those that a person replayed.
+    Returns the events of the siblings.
     """
     route_id = claim.delivery.route_id
     seen = [

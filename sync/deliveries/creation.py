@@ -31,32 +31,29 @@ EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 
 @dataclass(frozen=True, slots=True)
 class OpenedDeliveries:
-    """Deliveries that are to be stored, and the attempts of those that are claimed.
-
-    `claims` are begun, `unclaimed_ids` are for whoever claims them.
-    """
+    """Deliveries to be stored, and the claims of those that this process runs at once."""
 
     deliveries: Sequence[Delivery] = ()
     claims: Sequence[Claim] = ()
 
     @property
     def rows(self) -> list[Model]:
-        """In the order in which they are to be stored."""
+        """Return all rows in insert order: deliveries, then attempts."""
         return [*self.deliveries, *(each.attempt for each in self.claims)]
 
     @property
     def unclaimed_ids(self) -> tuple[int, ...]:
-        """For whoever claims them."""
+        """Return the keys of deliveries that are due and not claimed, once they are stored."""
         return tuple(each.pk for each in self.deliveries if each.token is None and each.due_at is not None)
 
     @property
     def audit_entries(self) -> list[NewEntry]:
-        """The audit entries of the attempts that are begun."""
+        """Return the audit entries of the attempts that were begun."""
         return [attempt_started_entry(each.attempt) for each in self.claims]
 
 
 def resolve_routes(event: Event) -> list[ResolvedRoute]:
-    """Where an event goes. One of an unmapped type, or without a route, is `ignored` from now on."""
+    """Return the routes of an event. An event of an unknown type, or without a route, becomes `ignored`."""
     ways = routes_for(event.source_id, event.entity_type) if event.event_type in EVENT_TYPES else []
     if not ways:
         event.state = State.IGNORED
@@ -67,10 +64,10 @@ def resolve_routes(event: Event) -> list[ResolvedRoute]:
 def open_deliveries(
     event: Event, routes: Sequence[ResolvedRoute], *, max_claims: int = 0
 ) -> OpenedDeliveries:
-    """A delivery for each way of an event that has none, not stored yet.
+    """Make a delivery for each route of an event that has none yet; the caller stores them.
 
-    `at_once`: this process will run so many as soon as they are. Then a second opener of the same subject can meet an
-    IntegrityError.
+    `max_claims`: this process will run so many of them at once. Then a second process that opens deliveries of the same
+    subject may get an IntegrityError.
     """
     deliveries = [_new_delivery(event, way) for way in routes]
     taken = [
@@ -81,7 +78,7 @@ def open_deliveries(
 
 
 def _claim_unstored(delivery: Delivery, route: ResolvedRoute, *, is_only: bool) -> Claim | None:
-    """Claim a delivery before it is stored, where nothing else of its subject is open and there is a place."""
+    """Claim a delivery before it is stored. Returns None if its subject is not free, or there is no slot."""
     if delivery.due_at is None:
         return None
     subject = read_subject_state(delivery)
@@ -96,7 +93,7 @@ def _claim_unstored(delivery: Delivery, route: ResolvedRoute, *, is_only: bool) 
 
 
 def enabled_routes() -> QuerySet[Route]:
-    """Routes that new events take. A disabled connection does not end a route: what it would get waits for it."""
+    """Select routes that new events take. A disabled connection does not end a route: its deliveries wait."""
     return Route.objects.filter(is_enabled=True)
 
 

@@ -1,4 +1,4 @@
-"""Which deliveries are due: retries, lost wake-ups, and deliveries under which processes die."""
+"""Find deliveries that are due: retries, lost wake-ups, and deliveries that killed processes."""
 
 from dataclasses import dataclass
 
@@ -36,16 +36,16 @@ _SUSPECTS = Statement(
 
 @dataclass(frozen=True, slots=True)
 class DueDelivery:
-    """A delivery that may run now, and the subject that it shares with others."""
+    """A delivery that may run now, and its subject."""
 
     pk: int
     subject: tuple[str, str, int, int]
 
 
 def read_due_deliveries(limit: int) -> list[DueDelivery]:
-    """Deliveries that wait, whose time has come, and whose connections are not paused; oldest first.
+    """Return deliveries that are due and whose breakers are closed, oldest first.
 
-    Where there are more than that, the commercial systems take turns, so that the backlog of one hides no other.
+    If there are more than `limit`, target connections take turns, so that the backlog of one does not hide the others.
     """
     rows = _DUE.fetch_all(limit)
     if len(rows) >= limit:
@@ -54,14 +54,14 @@ def read_due_deliveries(limit: int) -> list[DueDelivery]:
 
 
 def find_suspects(limit: int) -> list[int]:
-    """Deliveries that may run now and under which processes died twice: each runs alone in a process of its own."""
+    """Return deliveries that may run now and under which processes died twice: each runs in a process of its own."""
     return [row[0] for row in _SUSPECTS.fetch_all(limit)]
 
 
 def find_due_ids(limit: int = 1000) -> list[int]:
-    """Return deliveries that are due, oldest first, one a subject.
+    """Return the keys of due deliveries, oldest first, one for each subject.
 
-    One a subject is enough, since whoever runs it goes on with the next; and a busy subject does not crowd out others.
+    One is enough, since whoever runs it continues with the next; and a busy subject does not crowd out others.
     """
     first_of_subject: dict[object, int] = {}
     for each in read_due_deliveries(limit):

@@ -1,4 +1,4 @@
-"""The state of an event, kept up to date when its deliveries settle."""
+"""Keep the state of an event up to date when its deliveries settle."""
 
 from collections.abc import Iterable
 
@@ -12,9 +12,9 @@ _END_EVENT = Statement("UPDATE webhooks_event SET state = %s, code = %s WHERE id
 
 
 def refresh_event_states(event_ids: Iterable[int]) -> None:
-    """Set each event's state to the worst of its deliveries. The lock makes concurrent settlers take turns.
+    """Set each event's state to the worst of its deliveries' states. The lock makes concurrent settlers take turns.
 
-    Whoever changes deliveries of an event that had ended comes through here: its hour is counted again.
+    Every change to deliveries of a settled event calls this, and marks the event's hour to be counted again.
     """
     rows = Event.objects.select_for_update(of=("self",)).filter(pk__in=list(event_ids)).order_by("pk")
     events = list(rows.only("pk", "state", "received_at"))

@@ -1,4 +1,4 @@
-"""Deliveries whose process is gone: freed when their lease ends, and watched, where processes keep dying under them."""
+"""Release deliveries whose process died, once their lease has ended; isolate those that keep killing processes."""
 
 from django.db import transaction
 from django.db.models import F
@@ -29,7 +29,7 @@ def release_expired_leases(limit: int) -> int:
 
 
 def release_subject(delivery: Delivery) -> bool:
-    """Free the subject of a delivery from a process that is gone; returns whether there was one."""
+    """Release the subject of a delivery from a process whose lease has ended. Returns False if there was none."""
     return bool(_release_deliveries(find_expired_of_subject(delivery)))
 
 
@@ -41,11 +41,10 @@ def _release_deliveries(keys: list[int], *, skips_locked: bool = False) -> int:
 
 
 def release_delivery(delivery: Delivery, *, skips_locked: bool = False) -> bool:
-    """Take the delivery from a process whose lease ended. Its attempt ends as `unknown`, and it waits for the next.
+    """Release a delivery whose lease has ended: its attempt ends as `unknown`, and it waits for the next.
 
-    One that had its process for itself, and whose process died all the same, is to blame: it is dead, unless a replay
-    was asked for meanwhile, which begins now. Returns whether the lease had ended; with `skips_locked` False as well if
-    another transaction has locked the delivery.
+    If it ran in a process of its own, it is to blame and becomes dead, unless a replay was requested meanwhile. Returns
+    False if the lease had not ended.
     """
     with transaction.atomic():
         if skips_locked and _is_locked(delivery):
@@ -76,7 +75,7 @@ def _is_locked(delivery: Delivery) -> bool:
 
 
 def _end_attempts(delivery: Delivery) -> list[NewEntry]:
-    """What belongs on the audit log of it."""
+    """End the started attempts of a delivery as `unknown`. Returns their audit entries."""
     now, lost = timezone.now(), Attempt.objects.filter(delivery=delivery, outcome=AttemptOutcome.STARTED)
     ended = list(lost.values_list("key", "is_alone"))
     code = CRASH_CODE if any(is_alone for _, is_alone in ended) else "interrupted"

@@ -1,4 +1,4 @@
-"""What else is under way for a subject: its open deliveries, and the order between them."""
+"""The open deliveries of a subject, and the order between them."""
 
 from dataclasses import dataclass
 
@@ -38,9 +38,10 @@ _EXPIRED = Statement(
 
 @dataclass(frozen=True, slots=True)
 class OpenSibling:
-    """An open delivery of a subject, as far as order is concerned.
+    """An open delivery of a subject, reduced to the columns that decide the order.
 
-    `replay_id`: a replay that has not begun. `is_chosen`: a person chose what its attempts do, retries too.
+    `replay_id`: a replay that has not begun. `is_chosen`: a person chose the payload or mapping version of its
+    attempts.
     """
 
     pk: int
@@ -53,14 +54,14 @@ class OpenSibling:
 
 @dataclass(frozen=True, slots=True)
 class SubjectState:
-    """A subject before a delivery of it is stored. `is_free`: nothing else of it is open."""
+    """The state of a subject before a delivery of it is stored. `is_free`: no delivery of it is open."""
 
     is_free: bool
     link: RecordLink | None
 
 
 def read_subject_state(delivery: Delivery) -> SubjectState:
-    """What there is of its subject. Only the constraint keeps others from beginning something of it from now on."""
+    """Read the state of a delivery's subject. Takes no lock: only the constraint stops others from now on."""
     subject = subject_of(delivery)
     is_open, record_id, occurred_at = _SUBJECT_STATE.fetch_all(*subject * 3)[0]
     return SubjectState(
@@ -69,10 +70,9 @@ def read_subject_state(delivery: Delivery) -> SubjectState:
 
 
 def lock_open_siblings(delivery: Delivery) -> list[OpenSibling]:
-    """The open deliveries of its subject, itself too, locked in one order until the transaction ends.
+    """Lock the open deliveries of a subject, in key order, until the transaction ends. Returns them, itself included.
 
-    Whoever is about to change more than one delivery of a subject asks for this first; otherwise two of them could
-    wait for each other for ever. (SQLite has one writer anyway.)
+    Call this before changing more than one delivery of a subject; otherwise two transactions could deadlock.
     """
     rows = _OPEN_SIBLINGS[connection.vendor].fetch_all(*subject_of(delivery))
     return [
@@ -82,11 +82,11 @@ def lock_open_siblings(delivery: Delivery) -> list[OpenSibling]:
 
 
 def find_next_of_subject(delivery: Delivery) -> int | None:
-    """The delivery of its subject that is due first, itself where it was asked for again."""
+    """Return the delivery of its subject that is due first (after a replay, perhaps itself); None if none is."""
     found = _FOLLOWER.fetch_one(*subject_of(delivery))
     return int(found[0]) if found else None
 
 
 def find_expired_of_subject(delivery: Delivery) -> list[int]:
-    """The delivery of its subject that a process held longer than its lease, if there is one."""
+    """Return the delivery of its subject whose lease has ended, as a list of one or none."""
     return [row[0] for row in _EXPIRED.fetch_all(*subject_of(delivery))]

@@ -1,4 +1,4 @@
-"""Deliveries that wait because their connection is paused: no attempt is made, no try is spent."""
+"""Postpone deliveries while a connection's breaker is open: no attempt is made, no try is spent."""
 
 from django.db import transaction
 from django.utils import timezone
@@ -10,9 +10,9 @@ from webhooks.models import State
 
 
 def postpone_delivery(delivery_id: int, connection: Connection) -> tuple[int, ...]:
-    """Let a fresh delivery wait for a connection whose breaker is open; its event, where it had not been told.
+    """Set a pending delivery to retrying, for a connection whose breaker is open. Returns its event, if it was pending.
 
-    It stays due: the sweep takes it as soon as the connection lets something pass.
+    It stays due: the sweep finds it once the breaker lets deliveries through.
     """
     with transaction.atomic():
         breaker = Breaker.objects.filter(pk=connection.pk).first()

@@ -28,32 +28,32 @@ def subject_of(delivery: Delivery) -> tuple[str, str, int, int]:
 
 
 def is_waiting(alias: str = "", *, hides_state: bool = False) -> str:
-    """Match what is pending or retrying."""
+    """Match deliveries that are pending or retrying."""
     return f"{_state_sql(alias, hides_state)} IN {sql_list(WAITING_STATES)}"
 
 
 def is_due(alias: str = "", at: str = "{now}", *, hides_state: bool = False) -> str:
-    """Match what waits, and the time of its next try has come."""
+    """Match waiting deliveries for which the time of the next try has come."""
     return f"{is_waiting(alias, hides_state=hides_state)} AND {_column_sql(alias, 'due_at')} <= {at}"
 
 
 def waits_for_resume(alias: str = "") -> str:
-    """Match what waits without a time for its next try, until a person resumes its source or route."""
+    """Match waiting deliveries without a time for the next try: a person must resume their source or route."""
     return f"{is_waiting(alias)} AND {_column_sql(alias, 'due_at')} IS NULL"
 
 
 def is_open(alias: str = "") -> str:
-    """Match what waits, runs or is held: what the index on subjects has, `delivery_open_subject`."""
+    """Match deliveries that wait, run or are held: those in the index `delivery_open_subject`."""
     return f"{_column_sql(alias, 'state')} IN {sql_list(OPEN_STATES)}"
 
 
 def waits_or_runs(alias: str = "") -> str:
-    """Match what is open and not held: a held one lets others pass. Says both, as the index has all that are open."""
+    """Match open deliveries that are not held; a held one lets others pass. Keeps the index's condition."""
     return f"{is_open(alias)} AND {_column_sql(alias, 'state')} <> 'held'"
 
 
 def has_expired_lease(alias: str = "", at: str = "{now}") -> str:
-    """Match what runs, but its process did not renew the lease in time."""
+    """Match running deliveries whose process did not renew the lease in time."""
     return f"{_column_sql(alias, 'state')} = 'running' AND {_column_sql(alias, 'lease_until')} <= {at}"
 
 
@@ -87,7 +87,7 @@ def is_behind_older(alias: str) -> str:
 
 
 def can_run(alias: str, at: str = "{now}") -> str:
-    """Match what is due, not held back by an open breaker, and not behind an older one of its subject."""
+    """Match due deliveries without an open breaker and without an older relayed delivery of their subject."""
     return f"{is_due(alias, at)} AND {has_no_open_breaker(alias)} AND NOT {is_behind_older(alias)}"
 
 

@@ -1,4 +1,4 @@
-"""Subject ↔ record: read by the commit that claims a delivery, kept by the one that settles it."""
+"""The link from a subject to its record: read by the commit that claims, written by the one that settles."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,25 +19,25 @@ _UPDATE_LINK = Statement(
 
 @dataclass(frozen=True, slots=True)
 class RecordLink:
-    """The record that belongs to a subject, None where it was deleted, and how new what was relayed is."""
+    """The record of a subject, None if it was deleted, and the newest relayed timestamp that was applied."""
 
     record_id: str | None
     occurred_at: datetime | None
 
     @classmethod
     def from_columns(cls, record_id: str, occurred_at: Any) -> Self:
-        """Of what the columns hold."""
+        """Make a link of two columns of `sync_link`."""
         return cls(record_id or None, parse_optional_timestamp(occurred_at))
 
 
 def read_link(delivery: Delivery) -> RecordLink | None:
-    """What is known of the subject's record."""
+    """Read the link of a delivery's subject; None if there is none."""
     found = _READ_LINK.fetch_one(*subject_of(delivery))
     return None if found is None else RecordLink.from_columns(*found)
 
 
 def is_linked_to_other_entity(delivery: Delivery, record_id: str) -> bool:
-    """Whether a record belongs to another entity of the same identity service."""
+    """True if a record belongs to another entity of the same identity service."""
     links = Link.objects.filter(
         commercial=delivery.commercial_id,
         record_id=record_id,
@@ -49,8 +49,9 @@ def is_linked_to_other_entity(delivery: Delivery, record_id: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AppliedRecord:
-    """What an attempt leaves behind: `record_id` is empty where there is no record, None where nothing is known of it;
-    `occurred_at` how new what was relayed is.
+    """The values that a settled attempt writes to the link.
+
+    `record_id`: empty if the record was deleted, None if it is not known. `occurred_at`: the relayed timestamp.
     """
 
     applied_at: datetime
@@ -60,7 +61,7 @@ class AppliedRecord:
 
 
 def link_update(delivery: Delivery, applied: AppliedRecord) -> BoundStatement:
-    """Remember which record belongs to the subject, or forget one that was deleted, where there is a link already."""
+    """Return the update of an existing link; an empty record id marks the record as deleted."""
     return _UPDATE_LINK.bind(*_link_values(applied), *subject_of(delivery))
 
 

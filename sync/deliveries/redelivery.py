@@ -1,4 +1,4 @@
-"""A webhook that came again: which of its event's deliveries are tried once more, because somebody asks for it."""
+"""Retry deliveries of an event whose webhook was sent again."""
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -12,10 +12,10 @@ from webhooks.models import Event, State, SubjectKey
 
 
 def retry_event(event: Event) -> None:
-    """What waits for its next try is due now, and what failed for a reason that may have passed.
+    """Make retrying deliveries due now, and retry failed ones whose code is retryable.
 
-    But for what the other side asked to be left alone with (Retry-After), and what is relayed and has been followed by
-    something newer, over which it would go.
+    Leaves out deliveries that the remote system asked to delay (Retry-After), and relayed ones that a newer event
+    followed.
     """
     now = database_now()
     free = event.deliveries.exclude(not_before__gt=now)
@@ -33,6 +33,6 @@ def retry_event(event: Event) -> None:
 
 
 def _retryable_failures(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
-    """Those that nobody looks after just now, and whose way is open."""
+    """Select failed deliveries that have no replay pending and whose source and route are not paused."""
     failed = deliveries.filter(state=State.DEAD, code__in=RETRYABLE_CODES, replay=None)
     return failed.filter(route__paused_at=None, event__source__paused_at=None)

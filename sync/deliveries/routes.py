@@ -1,6 +1,7 @@
-"""What operators set up, as this process knows it: for a second at most, shared by its threads, never changed here.
+"""Routes and connections as operators configured them, cached for one second and shared by all threads, read-only.
 
-A change in the console counts in every process within that second; an attempt names the mapping's version that it used.
+A change in the console takes effect in every process within that second. Each attempt names the mapping version that it
+used.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from webhooks.models import Source
 
 @dataclass(frozen=True, slots=True)
 class ResolvedRoute:
-    """A route with its two connections, its mapping's newest version, and that version parsed."""
+    """A route with its two connections, the newest version of its mapping, and that version parsed."""
 
     route: Route
     mapping_version: MappingVersion | None
@@ -27,7 +28,7 @@ class ResolvedRoute:
 
     @property
     def is_paused(self) -> bool:
-        """Whether what goes this way is kept and not delivered for now."""
+        """True if new deliveries of this route wait for a person to resume it or its source."""
         return self.route.paused_at is not None or self.route.source.paused_at is not None
 
 
@@ -44,7 +45,7 @@ _ROUTES = Statement(
 
 @cached_read(settings.CONFIGURATION_SECONDS)
 def resolved_routes() -> dict[int, ResolvedRoute]:
-    """Every route by its key, disabled ones too: what is under way goes on."""
+    """Return every route by its key. Disabled routes are included: their open deliveries continue."""
     return {way.route.pk: way for way in map(_route_from_row, _ROUTES.fetch_all())}
 
 
@@ -62,7 +63,7 @@ def _resolve_route(route: Route, version: MappingVersion | None) -> ResolvedRout
 
 
 def routes_for(source_id: int, entity_type: str) -> list[ResolvedRoute]:
-    """Where events of this type go. A disabled connection does not end a route: what it would get waits for it."""
+    """Return the enabled routes for a source and an entity type. A disabled connection does not end a route."""
     return [
         each
         for each in resolved_routes().values()
@@ -73,7 +74,7 @@ def routes_for(source_id: int, entity_type: str) -> list[ResolvedRoute]:
 
 
 def with_mapping_version(resolved: ResolvedRoute, version_id: int | None) -> ResolvedRoute:
-    """The same with another version of its mapping, where one is named."""
+    """Return the route with another version of its mapping, or unchanged if `version_id` is None."""
     if version_id is None or (
         resolved.mapping_version is not None and resolved.mapping_version.pk == version_id
     ):
@@ -83,7 +84,7 @@ def with_mapping_version(resolved: ResolvedRoute, version_id: int | None) -> Res
 
 
 def get_resolved_route(route_id: int) -> ResolvedRoute:
-    """A route that a stored delivery names; read afresh where this process does not know it yet."""
+    """Return the route of a stored delivery; reads all routes again if this process does not know it yet."""
     found = resolved_routes().get(route_id)
     if found is None:
         resolved_routes.invalidate()

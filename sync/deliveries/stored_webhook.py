@@ -1,4 +1,4 @@
-"""What the stored webhook says: its members, and the values that the change overwrote."""
+"""Fields of the stored webhook, and the previous values that it carries."""
 
 import json
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _UNSIGNED_FIELDS = ("id", "entityType", "eventType", "timestamp")
 
 
 def webhook_fields(event: Event) -> dict[str, Any]:
-    """The members of the webhook, as far as they can be believed: of an unsigned one only who and what."""
+    """Return the webhook's fields; of an unsigned webhook only those that identify the entity and the event."""
     known = getattr(event, "_members", None)
     if known is None:
         known = event._members = _read_fields(event)  # type: ignore[attr-defined]
@@ -30,20 +30,20 @@ def _read_fields(event: Event) -> dict[str, Any]:
 
 
 def previous_values(events: Iterable[Event]) -> list[dict[str, Any]]:
-    """The `previous` member of each event that has one, newest event first."""
+    """Return the `previous` field of each event that has one, newest event first."""
     ordered = sorted(events, key=lambda event: event.pk, reverse=True)
     found = [webhook_fields(event).get("previous") for event in ordered]
     return [previous for previous in found if isinstance(previous, dict)]
 
 
 def carried_data(event: Event) -> dict[str, Any] | None:
-    """The entity that a signed webhook carries, where the route relays it."""
+    """Return the entity that the webhook carries; None if it carries none."""
     data = webhook_fields(event).get("data")
     return data if isinstance(data, dict) else None
 
 
 def has_carried_data(event: Event) -> bool:
-    """The same as a question; a webhook that nobody can open any more carries nothing."""
+    """True if the webhook carries an entity. False if its key was destroyed."""
     try:
         return carried_data(event) is not None
     except CannotOpen:
@@ -51,7 +51,7 @@ def has_carried_data(event: Event) -> bool:
 
 
 def wants_entity(event: Event) -> bool:
-    """Whether the source asked for the entity, or gets it unless it says otherwise; then the packet is kept."""
+    """True if the source asked for the entity in the answer, or gets it by default; then the entity is stored."""
     asked = webhook_fields(event).get("respond")
     mode = asked.get("mode") if isinstance(asked, dict) else asked
     if event.source.mode_is_fixed or mode not in list(Mode):

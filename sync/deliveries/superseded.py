@@ -1,4 +1,4 @@
-"""Whether something newer of a subject was applied than what an event tells."""
+"""Find out if a newer event of a subject was applied."""
 
 from datetime import timedelta
 from typing import Any
@@ -16,12 +16,13 @@ _MAX_CLOCK_SKEW = timedelta(days=1)
 def annotate_newer(
     deliveries: QuerySet[Delivery], *, max_clock_skew: timedelta | None = _MAX_CLOCK_SKEW
 ) -> QuerySet[Any]:
-    """Each with the newest later event of its subject that was applied (`newer`, and what it was, `newer_type`),
-    whatever its replay came to since; and what its link says: `linked_record`, which is empty where the record was
-    deleted, and `applied_until`, how new what was relayed is.
+    """Annotate deliveries with the newest later event of their subject that was applied, and with their link.
 
-    The keys have the order. `clocks_apart`: how much the clocks of the hosts may differ that received the events, so
-    that the index leads to few of an entity's events; None, for a single delivery, looks at all of them.
+    Annotations: `newer` and `newer_type`, the later event and its type, whatever a replay of it led to since;
+    `linked_record`, empty if the record was deleted; `applied_until`, the newest relayed timestamp.
+
+    The order of events is that of their keys. `max_clock_skew`: the largest difference between clocks of receiving
+    hosts, which lets the index narrow the search; None, for a single delivery, searches all events of the entity.
     """
     was_applied = Attempt.objects.filter(
         delivery=OuterRef("pk"), outcome__in=[AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED]
@@ -45,15 +46,13 @@ def annotate_newer(
 
 
 def is_outdated(row: Any) -> bool:
-    """Of a row of `annotate_newer`: whether delivering what its event carried would undo newer data, and delivering it
-    afresh would change nothing more.
-    """
+    """True if a row of `annotate_newer` must not be delivered: its data are old, or add nothing."""
     if row.is_relayed:
         return bool(row.applied_until and row.occurred_at and row.occurred_at < row.applied_until)
     return row.newer is not None
 
 
 def was_superseded(delivery: Delivery) -> bool:
-    """Whether a later event of its subject was applied by now."""
+    """True if a later event of the delivery's subject was applied."""
     row = annotate_newer(Delivery.objects.filter(pk=delivery.pk), max_clock_skew=None).first()
     return row is not None and is_outdated(row)

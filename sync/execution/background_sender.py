@@ -74,7 +74,7 @@ class BackgroundSender:
 
     @property
     def waiting_count(self) -> int:
-        """Number of deliveries that are in the queue."""
+        """Return the number of deliveries in the queue."""
         return self._queue.qsize()
 
     def flush(self, seconds: float) -> bool:

@@ -1,7 +1,7 @@
-"""When deliveries run. Nothing here knows what a delivery does, and nothing here is needed for its correctness:
-order and truth are in the database, and a delivery of which no worker was told is found by its poll.
+"""Run deliveries: at once in this process for a waiting request, in a worker for everything else.
 
-Who waits for an answer has its delivery run in its own process; everything else is left to a worker, which is woken.
+Nothing here is needed for correctness: order and state are in the database, and a delivery that no worker was notified
+of is found by polling.
 """
 
 import logging
@@ -29,7 +29,7 @@ _FOLLOWERS_SECONDS = 5.0
 
 
 class BoundedExecutor:
-    """Threads of one process that run deliveries; what does not fit is left to workers, not queued without end."""
+    """A thread pool for deliveries with a bounded queue; workers run deliveries that find no slot."""
 
     def __init__(self, threads: int, slots: int) -> None:
         self.pid = os.getpid()
@@ -39,7 +39,7 @@ class BoundedExecutor:
         self._lock = threading.Lock()
 
     def reserve_slot(self) -> bool:
-        """Keep a place for one delivery; whether there was one. It is given back by `submit` or `release_slot`."""
+        """Reserve a slot for one delivery. Returns False if none is free. `submit` or `release_slot` gives it back."""
         with self._lock:
             has_one = self.used_slots < self._slot_limit
             self.used_slots += has_one
@@ -47,16 +47,16 @@ class BoundedExecutor:
 
     @property
     def has_thread_for_all(self) -> bool:
-        """Whether there is a thread for each place that is taken, so that none of them waits for another."""
+        """True if each slot in use has a thread, so that none of them waits for another."""
         return self.used_slots <= self._thread_count
 
     def release_slot(self) -> None:
-        """The place that was kept is not needed."""
+        """Give back a slot that is not needed."""
         with self._lock:
             self.used_slots -= 1
 
     def submit(self, run: Callable[[], object]) -> bool:
-        """Run something in the place that was reserved; False, and the place is free, where the process ends."""
+        """Run a function in the reserved slot. Returns False, and releases the slot, at shutdown."""
         try:
             self._threads.submit(self._run_in_slot, run)
         except RuntimeError:  # the process is shutting down
@@ -91,9 +91,9 @@ def _process_executor() -> BoundedExecutor:
 
 
 class ReservedSlot:
-    """A place in this process's executor, kept from before a webhook is stored until its delivery runs.
+    """A slot of this process's executor, held from before a webhook is stored until its delivery runs.
 
-    `starts_at_once`: what is started there does not wait for a thread, so that it may be claimed already.
+    `starts_at_once`: a delivery started there waits for no thread, so it may be claimed already.
     """
 
     def __init__(self, executor: BoundedExecutor) -> None:
@@ -102,25 +102,25 @@ class ReservedSlot:
         self.starts_at_once = executor.has_thread_for_all
 
     def start_claim(self, claim: Claim) -> None:
-        """Run a claimed delivery now."""
+        """Run a claimed delivery in this slot."""
         self._is_reserved = False
         self._executor.submit(partial(_run_with_followers_briefly, partial(run_claim, claim)))
 
     def release_slot(self) -> None:
-        """Once is enough; more does nothing."""
+        """Give the slot back, unless it was used. Further calls do nothing."""
         if self._is_reserved:
             self._is_reserved = False
             self._executor.release_slot()
 
 
 def reserve_slots(number: int = 1) -> list[ReservedSlot]:
-    """Places to run deliveries in this process, as far as there are any left."""
+    """Reserve up to `number` slots of this process; fewer if fewer are free."""
     executor = _process_executor()
     return [ReservedSlot(executor) for _ in range(number) if executor.reserve_slot()]
 
 
 def run_in_this_process(delivery_ids: Iterable[int]) -> bool:
-    """Let deliveries run now, in this process. Returns whether all of them found a place."""
+    """Run deliveries in threads of this process. Returns False if some found no slot."""
     executor = _process_executor()
     placed = [
         executor.reserve_slot()
@@ -131,8 +131,9 @@ def run_in_this_process(delivery_ids: Iterable[int]) -> bool:
 
 
 def _run_with_followers_briefly(run: Callable[[], RunResult]) -> None:
-    """Run one, and go on with those that waited for it for a few seconds. A worker takes what is left: this process
-    may have been told to end, and what it has been given comes first.
+    """Run a delivery, then its followers for a few seconds; workers run the rest.
+
+    The limit keeps the thread free for new requests, and lets the process stop.
     """
     ran = run()
     until = time.monotonic() + _FOLLOWERS_SECONDS
@@ -142,7 +143,7 @@ def _run_with_followers_briefly(run: Callable[[], RunResult]) -> None:
 
 
 def defer_to_workers(delivery_ids: Iterable[int]) -> None:
-    """Let a worker run deliveries, once the transaction that is open has been committed. Never waits, never raises."""
+    """Let workers run deliveries after the open transaction commits. Never waits, never raises."""
     waiting = list(delivery_ids)
     if waiting:
         # No `partial`: Django asks for the name of what failed.
@@ -150,21 +151,21 @@ def defer_to_workers(delivery_ids: Iterable[int]) -> None:
 
 
 def _wake_workers(delivery_ids: Sequence[int]) -> None:
-    """By the engine in use: see WAKE_WORKERS in the settings."""
+    """Call the function that WAKE_WORKERS names."""
     import_string(settings.WAKE_WORKERS)(delivery_ids)
 
 
 def run_with_followers(delivery_id: int, should_continue: Callable[[], bool] = lambda: True) -> int:
-    """Run a delivery, tell those who wait, and go on with those that waited for it. Returns how many ran.
+    """Run a delivery and those of its subject that follow, and wake waiting requests. Returns how many ran.
 
-    `should_continue`: asked before the next is taken.
+    `should_continue` is asked before each follower.
     """
     count, _ = _run_followers(run_delivery(delivery_id), should_continue)
     return count
 
 
 def _run_followers(ran: RunResult, should_continue: Callable[[], bool]) -> tuple[int, int | None]:
-    """What comes after a delivery ran: how many ran, and the next one where it does not go on."""
+    """Run followers one after the other. Returns how many deliveries ran, and the next one if it stopped before it."""
     count = 0
     while True:
         notify_waiters(ran.outcomes)
@@ -175,7 +176,7 @@ def _run_followers(ran: RunResult, should_continue: Callable[[], bool]) -> tuple
 
 
 def run_due_deliveries(limit: int = 500) -> int:
-    """Free deliveries of processes that are gone and run what is due, at most `limit`. Returns how many ran."""
+    """Release expired leases and run due deliveries, at most `limit`. Returns how many ran."""
     release_expired_leases(limit)
     waiting = [each.pk for each in read_due_deliveries(limit)]
     if not waiting:

@@ -1,4 +1,4 @@
-"""Work that the clock starts, in one table. Every worker looks; a row in the database lets one of them begin."""
+"""Run periodic work. Every worker checks the schedule; a compare-and-set on a row lets one of them begin."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ _TOLERANCE = timedelta(
 
 @dataclass(frozen=True, slots=True)
 class EverySeconds:
-    """So many seconds after it last began."""
+    """An interval in seconds, counted from the last start."""
 
     seconds: float
 
@@ -34,7 +34,7 @@ class EverySeconds:
 
 @dataclass(frozen=True, slots=True)
 class DailyAt:
-    """Once a day at that time, in UTC."""
+    """A time of day, in UTC."""
 
     at: time
 
@@ -45,7 +45,7 @@ class DailyAt:
 
 @dataclass(frozen=True, slots=True)
 class ScheduledWork:
-    """`run` begins at most once for each time that is due: a worker that dies in it leaves it to the next time."""
+    """A function and its schedule. It starts at most once for each due time: after a crash it runs at the next one."""
 
     name: str
     schedule: EverySeconds | DailyAt
@@ -53,12 +53,12 @@ class ScheduledWork:
 
 
 def run_due_work(works: tuple[ScheduledWork, ...]) -> list[str]:
-    """Run what is due and nobody else has begun; the names of what ran to its end. A failure is logged."""
+    """Run due work that no other process has begun. Returns the names of what succeeded; logs failures."""
     return [work.name for work in begin_due_work(works) if run_begun_work(work)]
 
 
 def begin_due_work(works: tuple[ScheduledWork, ...]) -> Iterator[ScheduledWork]:
-    """Begin what is due and nobody else has begun, each when it is asked for. It is run by `run_begun_work`."""
+    """Claim work that is due, one at a time as the caller iterates. The caller runs each by `run_begun_work`."""
     known = {
         name: (parse_optional_timestamp(due_at), parse_optional_timestamp(now))
         for name, due_at, now in _READ_SCHEDULE.fetch_all()
@@ -69,8 +69,9 @@ def begin_due_work(works: tuple[ScheduledWork, ...]) -> Iterator[ScheduledWork]:
 
 
 def _claim_work(work: ScheduledWork, due_at: datetime | None, now: datetime | None) -> bool:
-    """Whether it is due and this process is the one that moved it on. What is due later than a whole turn from now was
-    put off by a clock that was ahead: it is due.
+    """Move the due time on, by compare-and-set. Returns False if the work is not due, or another process was first.
+
+    A due time later than one interval from now was set by a clock that ran ahead: the work is due.
     """
     if due_at is None or now is None:
         Periodic.objects.get_or_create(
@@ -83,7 +84,7 @@ def _claim_work(work: ScheduledWork, due_at: datetime | None, now: datetime | No
 
 
 def run_begun_work(work: ScheduledWork) -> bool:
-    """Run what was begun, and note its end; False where it failed, which is logged."""
+    """Run claimed work and record its end. Returns False if it failed; the failure is logged."""
     try:
         work.run()
     except Exception:

@@ -1,7 +1,7 @@
-"""Wake-ups: tell workers at once that a delivery may run. On PostgreSQL by LISTEN/NOTIFY; on SQLite workers poll.
+"""Wake workers as soon as a delivery may run. On PostgreSQL by LISTEN/NOTIFY; on SQLite workers poll.
 
-A wake-up may be lost, doubled or late, and says nothing but "something is due": what is true is in the deliveries
-table, and every worker looks there by itself.
+A wake-up may be lost, doubled or late, and carries no data: the deliveries table is the truth, and every worker polls
+it as well.
 """
 
 import random
@@ -49,7 +49,7 @@ def _open_notify_connection() -> psycopg.Connection[Any]:
 
 
 class _LazyConnection:
-    """A connection that is opened when it is needed, and closed after a failure."""
+    """A connection that opens on first use, and closes after a failure."""
 
     def __init__(self, greeting: str = "") -> None:
         self._greeting = greeting
@@ -60,7 +60,7 @@ class _LazyConnection:
         return self._connection is not None
 
     def run_with_connection(self, run: Callable[[psycopg.Connection[Any]], object]) -> None:
-        """Run something with the connection. Raises the connection's errors, once it is closed."""
+        """Call a function with the connection. On an error of the connection, closes it and raises the error."""
         try:
             run(self._connection or self._open_connection())
         except (psycopg.Error, OSError):
@@ -78,7 +78,7 @@ class _LazyConnection:
 
 
 class WakeupListener:
-    """A worker's end: waits for notifications. Where they are away, it waits for as long as it may."""
+    """Waits for notifications in a worker. Sleeps for the full time while the server cannot be reached."""
 
     def __init__(self, sleep: Callable[[float], object] = time.sleep) -> None:
         self._sleep = sleep

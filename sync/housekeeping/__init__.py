@@ -1,1 +1,1 @@
-"""What keeps the store bounded and the audit log provable?"""
+"""Which work keeps the store bounded and the audit log provable?"""

@@ -1,4 +1,4 @@
-"""What keeps the audit log provable, with the hub's keys, clock, settings and ways out: run by the workers."""
+"""Seal and verify the audit log, with the hub's keys, clock, settings and checkpoint channels."""
 
 from django.conf import settings
 
@@ -14,7 +14,7 @@ BOX = SecretBox(at_rest.seal, at_rest.unseal)
 
 
 def seal_audit() -> int:
-    """Seal what was appended since the last second; how many segments."""
+    """Seal the entries appended since the last call. Returns the number of segments."""
     return seal_entries(BOX, read_clock(), settings.AUDIT_KEY_DAYS)
 
 
@@ -24,11 +24,11 @@ def replace_signing_key() -> None:
 
 
 def send_checkpoint() -> int:
-    """Send a checkpoint of what is sealed outside; by how many ways it arrived."""
+    """Send a checkpoint of the sealed log outside. Returns the number of channels that accepted it."""
     return publish_checkpoint(BOX, read_clock(), configured_channels())
 
 
 def verify_audit_log_nightly() -> None:
-    """Once a night: seal what was missed, which should be nothing, and verify the whole log."""
+    """Seal missed entries, of which there should be none, and verify the whole log."""
     seal_missed_entries(BOX, read_clock())
     verify_and_record(read_clock())

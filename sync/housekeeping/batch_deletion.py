@@ -1,6 +1,6 @@
-"""What may be deleted because of its age, a batch at a time, from the oldest on. What is open never is.
+"""Delete old rows in batches, oldest first. Rows of open events are never deleted.
 
-Rows are found by walking their keys from the front, which is where the oldest are: no index on a time has to be written
+Rows are found by walking their keys from the lowest, which is where the oldest are: no index on a time must be written
 with every webhook.
 """
 
@@ -31,7 +31,7 @@ _EVENT_OF = {Event: "pk", Receipt: "event", Attempt: "delivery__event", Call: "a
 
 @dataclass(frozen=True, slots=True)
 class PrunedBatch:
-    """Where the walk stands after it, and how many rows it deleted. `is_last`: nothing older than the limit follows."""
+    """The last key that a batch reached, and the number of rows it deleted. `is_last`: no older rows follow."""
 
     last_key: int
     deleted: int
@@ -39,7 +39,7 @@ class PrunedBatch:
 
 
 def prune_payloads(up_to: datetime, after: int) -> PrunedBatch:
-    """Payloads stored before `up_to`, but for those of events that are open."""
+    """Delete payloads stored before `up_to`, except those of open events."""
     walked = _read_window(Payload.objects.all(), "created_at", up_to, after, BATCH_SIZE)
     owners = {
         key: event
@@ -53,7 +53,7 @@ def prune_payloads(up_to: datetime, after: int) -> PrunedBatch:
 
 
 def prune_calls(up_to: datetime, after: int) -> PrunedBatch:
-    """Calls begun before `up_to` with what they sent and were answered, but for those of events that are open."""
+    """Delete calls begun before `up_to` with their requests and responses, except those of open events."""
     walked = _read_window(Call.objects.all(), "started_at", up_to, after, BATCH_SIZE)
     owners: dict[int, Any] = dict(
         Call.objects.filter(pk__in=walked.old_keys).values_list("pk", "attempt__delivery__event")
@@ -65,7 +65,7 @@ def prune_calls(up_to: datetime, after: int) -> PrunedBatch:
 
 
 def prune_events(up_to: datetime, after: int) -> PrunedBatch:
-    """Events received before `up_to` with all that hangs on them, but for those that are open."""
+    """Delete events received before `up_to` with all dependent rows, except open events."""
     walked = _read_window(Event.objects.all(), "received_at", up_to, after, EVENT_BATCH_SIZE)
     list(
         Delivery.objects.select_for_update()
@@ -80,7 +80,7 @@ def prune_events(up_to: datetime, after: int) -> PrunedBatch:
 
 
 def prune_unusable_requests(up_to: datetime, after: int) -> PrunedBatch:
-    """Verified requests that were no webhooks, received before `up_to`."""
+    """Delete verified requests without a valid webhook, received before `up_to`."""
     walked = _read_window(Receipt.objects.all(), "received_at", up_to, after, BATCH_SIZE)
     useless = list(Receipt.objects.filter(pk__in=walked.old_keys, event=None).values_list("pk", flat=True))
     delete_payloads(_payload_keys(Receipt.objects.filter(pk__in=useless), "payload", "answer"))
@@ -90,7 +90,7 @@ def prune_unusable_requests(up_to: datetime, after: int) -> PrunedBatch:
 
 @dataclass(frozen=True, slots=True)
 class _KeyWindow:
-    """The next rows in the order in which they were stored: `old_keys` has the keys of those that are old enough."""
+    """The next rows in key order. `old_keys`: those old enough to be deleted."""
 
     old_keys: list[int]
     last_key: int
@@ -101,14 +101,14 @@ class _KeyWindow:
 
 
 def _read_window(rows: QuerySet[Any], moment: str, up_to: datetime, after: int, most: int) -> _KeyWindow:
-    """The walk ends with rows of which none is old; a few whose clock was wrong do not stop it."""
+    """Read the next rows. The walk ends at a window without old rows; a few rows with a wrong clock do not stop it."""
     found = list(rows.filter(pk__gt=after).order_by("pk").values_list("pk", moment)[:most])
     old = [key for key, at in found if at < up_to]
     return _KeyWindow(old, found[-1][0] if found else after, is_last=not old or len(found) < most)
 
 
 def _events_of_payloads(model: Any, name: str, keys: Collection[int]) -> Iterable[tuple[int, int]]:
-    """Payloads among `keys` that these rows name, and the event of each."""
+    """Return payloads among `keys` that these rows reference, each with its event."""
     rows: Iterable[tuple[int, int]] = model.objects.filter(**{f"{name}__in": keys}).values_list(
         name, _EVENT_OF[model]
     )
@@ -116,16 +116,17 @@ def _events_of_payloads(model: Any, name: str, keys: Collection[int]) -> Iterabl
 
 
 def find_open_events(keys: Iterable[int | None]) -> set[int | None]:
-    """Those of these events that have a delivery which goes on. (A worse delivery may hide it in the event's state.)"""
+    """Return events that have an open delivery. (The event's state may hide it behind a worse one.)"""
     opened = Delivery.objects.filter(event__in={key for key in keys if key}, state__in=OPEN_STATES)
     found: Iterable[Any] = opened.values_list("event", flat=True)
     return set(found)
 
 
 def delete_payloads(keys: Collection[int]) -> None:
-    """Delete payloads; what names them goes on without.
+    """Delete payloads, and clear the references to them.
 
-    They are locked first: a repeat of a webhook locks the payload that its receipt will name; it comes before or after.
+    Locks them first: a repeat of a webhook locks the payload that its receipt will reference, and so comes before or
+    after.
     """
     if keys:
         _lock_rows(Payload.objects.filter(pk__in=keys))
@@ -138,7 +139,7 @@ def _lock_rows(rows: QuerySet[Any]) -> None:
 
 
 def delete_calls(calls: QuerySet[Call]) -> None:
-    """Delete calls with what they sent and were answered."""
+    """Delete calls with their requests and responses."""
     keys = _payload_keys(calls, "request", "response")
     calls.delete()
     delete_payloads(keys)
@@ -147,8 +148,7 @@ def delete_calls(calls: QuerySet[Call]) -> None:
 def delete_events(keys: Collection[int]) -> None:
     """Delete events with their receipts, deliveries, attempts, calls and payloads.
 
-    They are locked first, after what they were received with: a repeat of a webhook, which locks the same two, comes
-    before or after.
+    Locks their payloads, then the events: a repeat of a webhook locks the same two, and so comes before or after.
     """
     if not keys:
         return

@@ -1,4 +1,4 @@
-"""The three ways out for checkpoints: a folder, mail, and an address that takes a POST. Each sends or says why not."""
+"""Channels for checkpoints: a folder, mail, and a URL. Each sends, or raises the reason that it could not."""
 
 import os
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ NO_INTERVAL = timedelta(0)
 
 
 def configured_channels() -> Mapping[str, PublishChannel]:
-    """The ways that are set up, by name."""
+    """Return the channels that are configured, by name."""
     found: dict[str, PublishChannel] = {}
     if settings.AUDIT_CHECKPOINT_FOLDER:
         found["folder"] = PublishChannel(write_to_folder, NO_INTERVAL)
@@ -27,12 +27,12 @@ def configured_channels() -> Mapping[str, PublishChannel]:
 
 
 def checkpoint_file_name(count: int) -> str:
-    """Of the file of a checkpoint; they sort as they were made."""
+    """Return the file name of a checkpoint; names sort in the order of checkpoints."""
     return f"checkpoint-{count:010}.json"
 
 
 def write_to_folder(count: int, content: bytes) -> None:
-    """A file of its own in AUDIT_CHECKPOINT_FOLDER, on the disk when this returns, and never written twice."""
+    """Write a new file to AUDIT_CHECKPOINT_FOLDER and flush it to disk. Never overwrites a file."""
     folder = Path(settings.AUDIT_CHECKPOINT_FOLDER)
     target, draft = (
         folder / checkpoint_file_name(count),
@@ -61,7 +61,7 @@ def _write_through(path: Path, content: bytes) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """A new name is on the disk only once its folder is."""
+    """Flush a folder to disk, since a new file's name is durable only then."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -70,7 +70,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def send_by_mail(count: int, content: bytes) -> None:
-    """One mail to all of AUDIT_CHECKPOINT_EMAILS, with the checkpoint in its text and as a file."""
+    """Send one mail to all of AUDIT_CHECKPOINT_EMAILS, with the checkpoint in its text and as a file."""
     text = (
         f"This fixes the first {count} segments of the audit log. Keep it where the hub's administrators cannot change "
         "it: with it, a check of the log or of an export finds every later change to what was sealed until now.\n\n"
@@ -87,7 +87,7 @@ def send_by_mail(count: int, content: bytes) -> None:
 
 
 def send_by_post(count: int, content: bytes) -> None:
-    """One POST to AUDIT_CHECKPOINT_URL, signed where there is an AUDIT_CHECKPOINT_SECRET."""
+    """POST the checkpoint to AUDIT_CHECKPOINT_URL, signed if AUDIT_CHECKPOINT_SECRET is set."""
     try:
         post_signed(
             "the checkpoint address",

@@ -1,7 +1,7 @@
-"""How long what is kept, and the nightly work that deletes what is older, in small transactions until it is done.
+"""Retention rules, and the nightly work that deletes older rows in small transactions.
 
-What retention deletes of evidence is itself on the audit log: that it began, in the commit of what went first, and how
-much it was, at the end. Of audit entries it says so before.
+The deletion of evidence is itself on the audit log: its start, in the commit of the first batch, and its amount, at the
+end. The deletion of audit entries is announced there before it begins.
 """
 
 import logging
@@ -37,7 +37,7 @@ IDLE_PACE_RETENTION = timedelta(days=1)  # what a rate was slowed down for is lo
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
-    """What is deleted once it is older than the setting says, in days; 0 keeps it for ever."""
+    """A category of rows that is deleted after as many days as the setting says; 0 keeps it for ever."""
 
     kind: RetentionCategory
     setting: str
@@ -45,7 +45,7 @@ class RetentionRule:
 
 
 def _prune_rows(find: Callable[[datetime], QuerySet[Any]]) -> Callable[[datetime, int], PrunedBatch]:
-    """A walk over rows of which nothing else depends. Their condition is asked again with each batch."""
+    """Return a prune step for rows that no other rows depend on. Each batch checks their condition again."""
 
     def prune(up_to: datetime, after: int) -> PrunedBatch:
         rows = find(up_to)
@@ -88,9 +88,9 @@ RETENTION_RULES = (
 
 
 def prune_expired() -> int:
-    """Delete what its rule lets go, and what is of no use to anybody (old sessions, idle paces); how many rows.
+    """Delete rows past their retention, old sessions and idle rate limits. Returns how many rows.
 
-    A run that was cut off is put on the audit log by the next one.
+    First records the end of runs that were interrupted on the audit log.
     """
     now = read_clock()
     _end_interrupted_runs()
@@ -103,7 +103,7 @@ def prune_expired() -> int:
 
 
 def prune_audit_entries() -> int:
-    """Delete the audit entries that KEEP_AUDIT_DAYS lets go, once the log says so and is sealed; how many."""
+    """Delete audit entries past KEEP_AUDIT_DAYS, once the log announces it and is sealed. Returns how many."""
     if settings.KEEP_AUDIT_DAYS <= 0:
         return 0
     if not may_delete_entries():
@@ -135,7 +135,7 @@ def _prune_kind(rule: RetentionRule, now: datetime) -> int:
 def _run_batches(
     walk: Callable[[datetime, int], PrunedBatch], up_to: datetime, run: Pruning | None = None
 ) -> Iterator[int]:
-    """How many rows each batch deleted. Each is a transaction of its own, and counts itself in `run`."""
+    """Yield the number of rows that each batch deleted. Each is a transaction of its own, and is counted in `run`."""
     after = 0
     while True:
         with transaction.atomic():
@@ -166,7 +166,7 @@ def _end_interrupted_runs() -> None:
 
 
 def _end_run(run: Pruning) -> None:
-    """Put a run on the audit log, once."""
+    """Record the end of a run on the audit log, once."""
     with transaction.atomic():
         if not Pruning.objects.filter(pk=run.pk, ended_at=None).update(ended_at=read_clock()):
             return
@@ -177,6 +177,6 @@ def _end_run(run: Pruning) -> None:
 
 
 def pruned_at(kind: RetentionCategory, moment: datetime) -> datetime | None:
-    """When retention deleted what was kept of that kind at `moment`; None where it did not."""
+    """Return when retention deleted the rows of a category from `moment`; None if it did not."""
     runs = Pruning.objects.filter(kind=kind, up_to__gt=moment).order_by("up_to")
     return runs.values_list("began_at", flat=True).first()

@@ -1,4 +1,4 @@
-"""Which worker runs a job: the database decides."""
+"""Claim jobs: the database decides which worker runs one."""
 
 import uuid
 
@@ -23,7 +23,7 @@ _DUE_KINDS = Statement(
 
 
 def find_due_kinds() -> list[str]:
-    """Return the names of the kinds of which a job waits and is due, or has lost its worker."""
+    """Return the names of kinds with a job that is due, or whose worker lost its lease."""
     return [kind for (kind,) in _DUE_KINDS.fetch_all()]
 
 

@@ -22,7 +22,7 @@ _DELETE_BATCH = 500
 
 
 def always_continue() -> bool:
-    """Go on: nobody can tell this process to end."""
+    """Return True: this process is never told to stop."""
     return True
 
 
@@ -56,9 +56,9 @@ def run_next_jobs(
     kinds: Iterable[str] | None = None,
     run: Callable[[RunningJob, ShouldContinue], None] = run_job,
 ) -> int:
-    """Run what is due of these kinds, or of all, one job after the other, until nothing is due or `should_continue` says no.
+    """Run due jobs of these kinds, or of all, one after the other. Returns how many were run.
 
-    Returns how many jobs were run.
+    Ends when nothing is due, or when `should_continue` returns False.
     """
     ran = 0
     known = job_kinds()
@@ -72,7 +72,7 @@ def run_next_jobs(
 
 
 def tidy_up_jobs() -> None:
-    """Do what each kind has to do from time to time, and delete jobs that ended a month ago."""
+    """Run the `tidy_up` function of each kind, and delete jobs that ended a month ago."""
     for kind in job_kinds().values():
         if kind.tidy_up is not None:
             try:

@@ -1,4 +1,4 @@
-"""The kinds of jobs that there are, as JOB_KINDS names them."""
+"""The job kinds that JOB_KINDS names."""
 
 from collections.abc import Mapping
 from functools import cache

@@ -22,7 +22,7 @@ ShouldContinue = Callable[[], bool]  # false once the process is told to end
 
 
 def _leave_subject(_subject: int, _state: JobState, _failure: str) -> None:
-    """The rows of this kind say nothing of who works on them."""
+    """Do nothing: rows of this kind do not show the state of their job."""
 
 
 def _no_limit() -> int | None:
@@ -31,13 +31,13 @@ def _no_limit() -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class JobKind:
-    """What is particular about one kind of job.
+    """A kind of job: its name, its function and its limits.
 
-    `run` does the work and ends its job (`finish`, `fail`) or hands it back; it renews the lease more often than every
-    half minute, and raises `JobStopped` soon after it may not go on. `update_subject` writes to the row of the subject that its
-    job waits, runs or has failed, in the transaction that says so of the job. `concurrency_limit`: how many may run at the same
-    time over all workers; None for any number. `runs_in_subprocess`: in a process of its own. `tidy_up_jobs` is called every ten
-    minutes, by one worker.
+    `run` does the work and ends its job (`finish`, `fail`) or hands it back. It renews the lease at least every half
+    minute, and raises `JobStopped` soon after `should_continue` returns False. `update_subject` writes the job's state
+    to the row of its subject, in the transaction that changes the job. `concurrency_limit`: how many may run at the
+    same time over all workers; None for any number. `runs_in_subprocess`: in a process of its own. `tidy_up` is called
+    every ten minutes, by one worker.
     """
 
     name: str
@@ -49,7 +49,7 @@ class JobKind:
 
 
 class JobLost(Exception):
-    """The job is ours no more: another worker has it, or it has ended. Nothing may be written for it."""
+    """Another worker has the job, or it has ended. Nothing may be written for it."""
 
 
 class JobCancelled(JobLost):
@@ -57,12 +57,12 @@ class JobCancelled(JobLost):
 
 
 class JobStopped(Exception):
-    """This process is told to end: the job is to be handed back."""
+    """This process is told to stop: the job must be handed back."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningJob:
-    """A job that is ours as long as we renew its lease often enough."""
+    """A job that this process holds while it renews the lease."""
 
     job_id: int
     kind: JobKind
@@ -70,31 +70,32 @@ class RunningJob:
     token: uuid.UUID
 
     def renew_lease(self, *, using: str = DEFAULT_DB_ALIAS, made_progress: bool = False) -> None:
-        """Hold the job for another minute. In a transaction, this locks it until the commit, so that nobody else takes
-        it over meanwhile. Raises `JobLost`, `JobCancelled`.
+        """Renew the lease for another minute. Raises JobLost or JobCancelled.
 
-        `came_further`: what it did so far is kept, so that a run after this one begins behind it.
+        Inside a transaction this locks the job until the commit, so that no other worker takes it over.
+        `made_progress`: the results so far are stored, so that a later run continues after them.
         """
         counts = {"deaths": 0, "errors": 0} if made_progress else {}
         self._write(using, lease_until=database_now(plus_seconds=LEASE_SECONDS), **counts)
 
     def finish(self) -> None:
-        """End it: everything is done. Raises `JobLost`, `JobCancelled`."""
+        """End the job as done. Raises JobLost or JobCancelled."""
         self._write(state=JobState.DONE, ended_at=database_now(), due_at=None, **UNCLAIMED_COLUMNS)
 
     def fail(self, failure: str) -> None:
-        """End it: it cannot be done. The sentence is for people. Raises `JobLost`, `JobCancelled`."""
+        """End the job as failed, with a sentence for people. Raises JobLost or JobCancelled."""
         ended = {"state": JobState.FAILED, "ended_at": database_now(), "failure": failure[:200]}
         self._write(**ended, due_at=None, **UNCLAIMED_COLUMNS)
 
     def hand_back(self, *, after: float = 0.0) -> None:
-        """Let any worker go on where this one stopped, after so many seconds, or at once if somebody submitted it again
-        meanwhile. All is well with it. Raises `JobLost`, `JobCancelled`.
+        """Let any worker resume the job after so many seconds. Raises JobLost or JobCancelled.
+
+        It is due at once if somebody submitted it again meanwhile. Resets the counts of errors and deaths.
         """
         self._release(after, deaths=0, errors=0)
 
     def postpone(self, after: float) -> None:
-        """Let any worker try again after so many seconds what ended in an error. Raises `JobLost`, `JobCancelled`."""
+        """Let any worker retry the job after so many seconds, and count the error. Raises JobLost or JobCancelled."""
         self._release(after, errors=F("errors") + 1)
 
     def _release(self, after: float, **counts: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a connection's circuit breaker lets through, for whoever shows it."""
+"""The state of a connection's circuit breaker, for display."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from webhooks.models import State
 
 
 class BreakerMode(Enum):
-    """What the breaker of a connection lets through: everything, nothing, or probes."""
+    """The deliveries that a breaker lets through: all, none, or probes."""
 
     EVERYTHING = "everything"
     NOTHING = "nothing"
@@ -31,7 +31,7 @@ class BreakerStatus:
     successes: int = 0
 
     def delivery_limit(self, concurrency: int | None) -> int | None:
-        """How many deliveries may run at once now; None for any number."""
+        """Return how many deliveries may run at the same time now; None for any number."""
         if self.mode is BreakerMode.EVERYTHING:
             return concurrency
         probes = probe_limit(is_open=self.mode is BreakerMode.NOTHING, successes=self.successes)
@@ -39,13 +39,13 @@ class BreakerStatus:
 
 
 def breaker_of(connection: Connection) -> Breaker | None:
-    """Its row; select `breaker` with the connection for many."""
+    """Return the breaker's row, None if there is none. Select `breaker` with the connections if there are many."""
     found: Breaker | None = getattr(connection, "breaker", None)
     return found
 
 
 def breaker_status(connection: Connection, clock: datetime) -> BreakerStatus:
-    """What passes at this moment."""
+    """Return the status of a connection's breaker at this moment."""
     breaker = breaker_of(connection)
     if breaker is None or breaker.open_until is None:
         return BreakerStatus(BreakerMode.EVERYTHING, None)
@@ -54,7 +54,9 @@ def breaker_status(connection: Connection, clock: datetime) -> BreakerStatus:
 
 
 def with_load(connections: QuerySet[Connection]) -> QuerySet[Any]:
-    """Each with its breaker, the database's `clock`, and how many deliveries are `running`: one statement for all."""
+    """Annotate connections with the database's `clock` and the number of deliveries `running`, and select their
+    breakers.
+    """
     either = Q(identity=OuterRef("pk")) | Q(commercial=OuterRef("pk"))
     running = Delivery.objects.filter(either, state=State.RUNNING).order_by().values("state")
     counted = running.annotate(number=Count("pk")).values("number")

@@ -1,6 +1,6 @@
-"""The circuit breaker: a remote system that does not work is left alone for a while, and those who wait lose nothing.
+"""The circuit breaker: stop calling a remote system that fails, without losing deliveries.
 
-It opens on failures of the system itself, never on what it says of one entity. After its pause it lets one delivery
+It opens on failures of the system itself, never on errors about one entity. After its pause it lets one delivery
 through as a probe, one more with each success, and closes after `SUCCESSES_TO_CLOSE` of them.
 """
 
@@ -26,31 +26,31 @@ SYSTEM_FAILURES = frozenset({"unavailable", "timeout", "throttled", "credentials
 
 @dataclass(frozen=True, slots=True)
 class SystemFailure:
-    """What a connection's system did: the code, and the time that it asked for (429 with Retry-After)."""
+    """A failure of a remote system: the code, and the seconds that it asked to wait (Retry-After)."""
 
     code: str
     retry_after: float | None = None
 
 
 def is_system_failure(code: str) -> bool:
-    """Whether a failure speaks of the whole system: it cannot be reached, is too slow, overloaded, or refuses us."""
+    """True if a code concerns the whole system: it is unreachable, too slow, overloaded, or rejects our credentials."""
     side, _, word = code.partition("-")
     return side in ("identity", "target") and word in SYSTEM_FAILURES
 
 
 @cached_read(settings.CONFIGURATION_SECONDS)
 def unhealthy_breakers() -> Mapping[int, Breaker]:
-    """Breakers that are not plainly closed, as this process knows them; second-hand for a second at most."""
+    """Return breakers that have failures or are not closed, by connection. Cached for a second."""
     return {each.pk: each for each in Breaker.objects.filter(Q(failures__gt=0) | Q(open_until__isnull=False))}
 
 
 def invalidate_breakers() -> None:
-    """What this process knows is out of date."""
+    """Drop this process's cached breakers."""
     unhealthy_breakers.invalidate()
 
 
 def allowed_deliveries(connection: Connection) -> int | None:
-    """How many deliveries the breaker lets run at once now: None for any number, 0 while it is open."""
+    """Return how many deliveries the breaker allows at the same time: None for any number, 0 while it is open."""
     known = unhealthy_breakers().get(connection.pk)
     if known is None or known.open_until is None:
         return None
@@ -61,23 +61,22 @@ def allowed_deliveries(connection: Connection) -> int | None:
 
 
 def probe_limit(*, is_open: bool, successes: int) -> int:
-    """Return how many deliveries a breaker that is not closed lets run at once: none during its pause, afterwards one
-    and one more for every success.
+    """Return how many deliveries a breaker that is not closed allows: none while open, then one and one more per
+    success.
     """
     return 0 if is_open else 1 + successes
 
 
 def _with_is_open(breakers: QuerySet[Breaker]) -> Any:
-    """Each with `is_open`, by the database's clock."""
+    """Annotate breakers with `is_open`, by the database's clock."""
     is_open = ExpressionWrapper(Q(open_until__gt=database_now()), output_field=BooleanField())
     return breakers.annotate(is_open=is_open)
 
 
 def end_pause_now(connection: Connection, actor: str, address: str) -> bool:
-    """End the pause of a connection's breaker, on the audit log; return whether there was one.
+    """End the pause of a connection's breaker, with an audit entry. Returns False if it was not open.
 
-    The breaker stays half-open until enough deliveries succeeded: one goes first, and where it fails the next pause
-    begins.
+    The breaker stays half-open until enough deliveries succeed: one goes first, and if it fails the next pause begins.
     """
     with transaction.atomic():
         paused = Breaker.objects.filter(connection=connection, open_until__gt=database_now())
@@ -90,7 +89,7 @@ def end_pause_now(connection: Connection, actor: str, address: str) -> bool:
 
 
 def record_success(connection: Connection) -> None:
-    """The system answered as it should. Inside a transaction; no statement while all is well."""
+    """Record that the system answered properly. Call it inside a transaction; runs no statement while all is well."""
     if connection.pk not in unhealthy_breakers():
         return
     breaker = _lock_breaker(connection)
@@ -112,7 +111,7 @@ def _close_breaker(breaker: Breaker) -> None:
 
 
 def record_failure(connection: Connection, failure: SystemFailure) -> bool:
-    """The system failed. Inside a transaction. Whether its breaker had been open, or half-open, before."""
+    """Record that the system failed. Call it inside a transaction. Returns False if its breaker had been closed."""
     breaker = _lock_breaker(connection)
     was_closed = breaker.open_until is None
     if was_closed:

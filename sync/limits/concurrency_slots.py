@@ -1,7 +1,7 @@
-"""How many deliveries of one connection run at once, over all processes.
+"""Limit how many deliveries of one connection run at the same time, over all processes.
 
-Each takes a slot with a number, and the database allows one delivery a slot: no counting that could race, and what a
-dead process held is freed with its lease. A connection without a limit, whose breaker is closed, needs no slot.
+Each takes a numbered slot, and the database allows one delivery a slot: no counting that could race, and the slot of a
+dead process is freed with its lease. A connection without a limit, whose breaker is closed, needs no slot.
 """
 
 import random
@@ -22,11 +22,11 @@ _TAKEN_SLOTS = {
 
 
 class NoFreeSlot(Exception):
-    """As many as may run at once do, or wait for their turn; whoever ends wakes the next, and the sweep looks again."""
+    """All slots are taken, or the rate limit's queue is full. A delivery that ends wakes the next one."""
 
 
 class ConnectionPaused(Exception):
-    """The connection's breaker is open."""
+    """The connection's circuit breaker is open."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(f"{connection} is paused")
@@ -34,9 +34,9 @@ class ConnectionPaused(Exception):
 
 
 def choose_free_slot(connection: Connection) -> int | None:
-    """A slot that looks free, None where none is needed. `NoFreeSlot` or `ConnectionPaused` where nothing passes.
+    """Return a slot that looks free, None if none is needed. Raises NoFreeSlot or ConnectionPaused.
 
-    Another process may take the same one: the claim then fails with an IntegrityError, and is tried again.
+    Another process may take the same slot: then the claim gets an IntegrityError, and is tried again.
     """
     limit = _slot_limit(connection)
     if is_queue_full(connection):

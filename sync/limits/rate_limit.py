@@ -1,4 +1,4 @@
-"""How fast a remote system is spoken to, over all processes: `Connection.requests_per_second`."""
+"""Limit the rate of requests to a remote system, over all processes: `Connection.requests_per_second`."""
 
 import time
 
@@ -14,7 +14,7 @@ _QUEUE_IS_FULL = Statement('SELECT 1 FROM webhooks_pace WHERE "key" = %s AND fre
 
 
 class RateLimited(Exception):
-    """A request would come too soon after the others, and nothing was sent. `seconds`: until its turn could come."""
+    """A request would come too soon after the others, and was not sent. `seconds`: until it could be."""
 
     def __init__(self, connection: Connection, seconds: float) -> None:
         super().__init__(f"its turn comes in {seconds:.1f} s")
@@ -23,10 +23,10 @@ class RateLimited(Exception):
 
 
 def wait_for_turn(connection: Connection, still_seconds: float) -> None:
-    """Before an outgoing request: wait until it is its turn, at most five seconds and at most `still_seconds`.
+    """Wait for the turn of an outgoing request, at most five seconds and at most `still_seconds`.
 
-    `RateLimited` where that is not enough; then no place in the line is kept. A fifth of a second's worth of
-    requests may go at once. Without a limit it costs nothing.
+    Raises RateLimited if that is not enough; the request then keeps no place in the queue. Requests worth a fifth of a
+    second may go at once. Runs no statement without a limit.
     """
     limit = connection.requests_per_second
     if limit is None:
@@ -42,9 +42,9 @@ def wait_for_turn(connection: Connection, still_seconds: float) -> None:
 
 
 def is_queue_full(connection: Connection) -> bool:
-    """Whether so many requests wait for their turn already that one more would not come within the wait.
+    """True if so many requests wait for their turn that one more would not come within the longest wait.
 
-    Asked before a claim: then no attempt is begun that could only give up. Without a limit it costs nothing.
+    Checked before a claim, so that no attempt begins that must give up. Runs no statement without a limit.
     """
     if connection.requests_per_second is None:
         return False

@@ -1,4 +1,4 @@
-"""What is wrong now, who was told of it, and who asked for quiet."""
+"""Alarms, the notifications about them, and requests to snooze them."""
 
 import uuid
 
@@ -7,7 +7,7 @@ from django.db import models
 
 
 class AlarmKind(models.TextChoices):
-    """What an alarm is about."""
+    """The subject of an alarm."""
 
     SOURCE_SILENT = "source-silent", "source silent"
     DELIVERIES_LATE = "deliveries-late", "deliveries late"
@@ -21,9 +21,10 @@ class AlarmKind(models.TextChoices):
 
 
 class Alarm(models.Model):
-    """A condition from the look that found it to the look that found it gone. Open ones have no `ended_at`.
+    """A condition that needs attention, from the check that found it to the check that found it resolved.
 
-    The database allows one open alarm for a kind and a subject: however many processes look, one raises it.
+    An open alarm has no `ended_at`. The database allows one open alarm for a kind and a subject: however many processes
+    check, one raises it.
     """
 
     key = models.UUIDField(unique=True, default=uuid.uuid4, help_text="its name outside")
@@ -57,7 +58,7 @@ class Alarm(models.Model):
 
     @property
     def stream(self) -> str:
-        """Its stream of the audit log."""
+        """Return its stream of the audit log."""
         return f"alarm:{self.pk}"
 
 
@@ -78,14 +79,14 @@ class Snooze(models.Model):
 
 
 class NotificationChannel(models.TextChoices):
-    """How people and their machines are told."""
+    """A way to notify people and their machines."""
 
     EMAIL = "email", "e-mail"
     WEBHOOK = "webhook", "webhook"
 
 
 class NotificationKind(models.TextChoices):
-    """What is told of an alarm."""
+    """The change of an alarm that a notification reports."""
 
     RAISED = "raised", "raised"
     REMINDED = "reminded", "still so after the snooze"
@@ -93,7 +94,7 @@ class NotificationKind(models.TextChoices):
 
 
 class NotificationState(models.TextChoices):
-    """Where a message stands."""
+    """The delivery state of a notification."""
 
     WAITING = "waiting", "waits"
     TOLD = "told", "told"
@@ -101,10 +102,10 @@ class NotificationState(models.TextChoices):
 
 
 class Telling(models.Model):
-    """One message about one alarm on one channel, written in the commit of what it tells.
+    """One message about one alarm on one channel, written in the commit that changes the alarm.
 
-    It is claimed by the number of its tries and by moving `due_at` on, so that a process that dies holds it for
-    minutes only. It may be sent twice then; `key` goes out with it, so that a receiver can tell.
+    It is claimed by counting a try and moving `due_at` on, so that a process that dies delays it by minutes only. It
+    may be sent twice then; `key` goes out with it, so that a receiver can recognise the repeat.
     """
 
     alarm = models.ForeignKey(Alarm, models.CASCADE, related_name="tellings")

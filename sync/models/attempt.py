@@ -1,4 +1,4 @@
-"""What was tried: append-only."""
+"""Attempts and their outgoing calls: append-only."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -12,7 +12,7 @@ from webhooks.models import indexes_where_set, payload_key
 
 
 class AttemptCause(models.TextChoices):
-    """Why an attempt was made."""
+    """The reason for an attempt."""
 
     WEBHOOK = "webhook", "the webhook"
     RETRY = "retry", "a retry"
@@ -20,7 +20,7 @@ class AttemptCause(models.TextChoices):
 
 
 class AttemptOutcome(models.TextChoices):
-    """How an attempt ended. `unknown`: the process died after a request may have left."""
+    """The outcome of an attempt. `unknown`: the process died after a request may have left."""
 
     STARTED = "started", _("started")
     SUCCEEDED = "succeeded", _("succeeded")
@@ -32,7 +32,7 @@ class AttemptOutcome(models.TextChoices):
 
 
 class ChangeCategory(models.TextChoices):
-    """What the mass-change guard of a route counts."""
+    """A category that the mass-change guard of a route counts."""
 
     REMOVAL = "removal", "a removal"
     CHANGE = "change", "a change"

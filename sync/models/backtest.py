@@ -1,4 +1,4 @@
-"""What a draft of a mapping would have made of real events."""
+"""Back-tests: results of a mapping draft on past events."""
 
 import uuid
 
@@ -9,7 +9,7 @@ from sync.models.mapping import MappingDraft, MappingVersion
 
 
 class BackTestState(models.TextChoices):
-    """How far a back-test is."""
+    """The progress of a back-test."""
 
     WAITING = "waiting", "waiting for a worker"
     RUNNING = "running", "running"
@@ -18,11 +18,11 @@ class BackTestState(models.TextChoices):
 
 
 class BackTest(models.Model):
-    """One run of a draft over the newest events, beside the version that was in force.
+    """One run of a draft over the newest events, compared with the version in force.
 
-    Nothing here is of a person: `fields` counts differences by field, `untestable` by reason, and `examples` name
-    attempts and fields; their values are made anew from the sealed entities whenever somebody looks, so that whoever
-    is erased is erased here too. `state` follows the job of the back-test.
+    It holds no personal data: `fields` counts differences by field, `untestable` by reason, and `examples` name
+    attempts and fields. Their values are computed from the encrypted entities whenever a page shows them, so an erasure
+    covers them too. `state` follows the job of the back-test.
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
@@ -52,10 +52,10 @@ class BackTest(models.Model):
 
     @property
     def tested_count(self) -> int:
-        """How many events were tested."""
+        """Return how many events were tested."""
         return sum(self.counts.values())
 
     @property
     def is_open(self) -> bool:
-        """Whether it goes on."""
+        """True if it waits or runs."""
         return self.state in (BackTestState.WAITING, BackTestState.RUNNING)

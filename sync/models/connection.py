@@ -1,4 +1,4 @@
-"""The remote systems at both ends."""
+"""Connections to the remote systems at both ends."""
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -10,14 +10,14 @@ from webhooks.encryption.at_rest import SealedJSONField
 
 
 class ConnectionSide(models.TextChoices):
-    """Which end of the hub a system stands at."""
+    """The end of the hub at which a system is."""
 
     IDENTITY = "identity", "identity service"
     TARGET = "commercial", "commercial system"
 
 
 class Connection(models.Model):
-    """A configured remote system: which connector speaks to it, where, as whom, within what limits."""
+    """A configured remote system: its connector, address, credentials and limits."""
 
     slug = models.SlugField(max_length=64, unique=True)
     name = models.CharField(max_length=120, help_text="as people call it; the sentences to the source use it")
@@ -86,7 +86,7 @@ class Connection(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Settings that would fail at the first delivery are refused when they are saved."""
+        """Refuse settings that would fail at the first delivery."""
         if not self.connector.endswith(self.side):
             raise ValidationError(
                 {"connector": f"{self.connector} does not speak to an {self.get_side_display()}."}

@@ -1,6 +1,6 @@
-"""Counts by the hour in which something arrived or was sent: what pages read in place of the events themselves.
+"""Counts by the hour of arrival or sending: pages read them in place of the events themselves.
 
-The worker keeps them (see `sync.statistics`). They can be made anew from the events at any time.
+The worker keeps them (see `sync.statistics`). They can be computed again from the events at any time.
 """
 
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ from webhooks.models import Source, State
 
 
 class CountedHour(models.Model):
-    """One hour that was counted, or will be. `version` moves on with each count: of two that ran at once, one counts.
+    """One hour that was counted, or will be. Each count raises `version`: of two concurrent counts, one is stored.
 
-    `open` are the events of it whose counts still change by themselves.
+    `open`: its events whose counts still change without a mark.
     """
 
     begins_at = models.DateTimeField(primary_key=True)
@@ -35,7 +35,7 @@ class CountedHour(models.Model):
 
 
 class CountMark(models.Model):
-    """What was counted of this hour is not so any more. Written in the commit that makes it so; never changed."""
+    """A mark that the counts of an hour are out of date, written in the commit that changes them; never updated."""
 
     hour = models.DateTimeField()
 
@@ -47,7 +47,7 @@ class CountMark(models.Model):
 
 
 class EventCount(models.Model):
-    """How many events an hour brought that are in a state now. Types that nothing here knows are counted together."""
+    """The number of events that arrived in an hour and are in a state now. Unknown types are counted together."""
 
     hour = models.DateTimeField()
     source = models.ForeignKey(Source, models.CASCADE, related_name="+", db_index=False)
@@ -69,7 +69,7 @@ class EventCount(models.Model):
 
 
 class FailureCount(models.Model):
-    """How many deliveries of events of this hour are dead now, by where they failed and why."""
+    """The number of deliveries of an hour's events that are dead now, by connection and code."""
 
     hour = models.DateTimeField()
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="+", db_index=False)
@@ -85,7 +85,7 @@ class FailureCount(models.Model):
 
 
 class CallCount(models.Model):
-    """The requests to a system that began in an hour: how many, how many it failed, and how long they took."""
+    """The requests to a system that began in an hour: their number, failures and durations."""
 
     hour = models.DateTimeField()
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="+", db_index=False)
@@ -107,7 +107,7 @@ class CallCount(models.Model):
 
 
 class RefusalCount(models.Model):
-    """How many requests of an hour did not pass the gate. Never less than it was: refusals are kept in small number."""
+    """The number of refused requests of an hour. Never lowered, since only the newest refusals are stored."""
 
     hour = models.DateTimeField()
     source = models.ForeignKey(Source, models.CASCADE, null=True, related_name="+", db_index=False)
@@ -126,14 +126,14 @@ HOUR = timedelta(hours=1)
 
 
 def start_of_hour(moment: datetime) -> datetime:
-    """When the hour began in which it lies."""
+    """Return the start of the hour of a moment."""
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def mark_hours_for_recount(moments: Iterable[datetime]) -> None:
-    """What was counted of the hours of these moments changes with this transaction. No statement for none.
+    """Mark the hours of these moments, whose counts this transaction changes. Runs no statement for none.
 
-    A mark is a row of its own, so that nobody waits for anybody.
+    Each mark is a row of its own, so that no transaction waits for another.
     """
     hours = sorted({start_of_hour(each) for each in moments})
     if hours:

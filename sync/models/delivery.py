@@ -1,4 +1,4 @@
-"""The unit of work, and what it left behind in the commercial system."""
+"""Deliveries, and the links to records that they leave."""
 
 import uuid
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ def delivery_stream(event_uuid: uuid.UUID, route_id: int) -> str:
 
 
 class PayloadChoice(models.TextChoices):
-    """What an attempt delivers. A person who replays may choose; otherwise the route says."""
+    """The payload that an attempt delivers. A person who replays may choose; otherwise the route decides."""
 
     AS_ROUTED = "", "as the route says: fetched afresh, or relayed"
     RECEIVED = "received", "the payload as received, unless something newer was applied"
@@ -47,19 +47,20 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     """
 
     def open(self) -> models.QuerySet["Delivery"]:
-        """Keep those that wait, run or are held."""
+        """Select deliveries that wait, run or are held."""
         return self.extra(where=[_OPEN])  # noqa: S610
 
     def running(self) -> models.QuerySet["Delivery"]:
-        """Keep those that run."""
+        """Select deliveries that run."""
         return self.extra(where=[_RUNNING])  # noqa: S610
 
 
 class Delivery(models.Model):
-    """An event on one route. Its subject (identity connection, entity type, entity id) and commercial connection
-    are the unit of order: the database allows one running delivery for each.
+    """An event on one route: the unit of work.
 
-    `token` is the claim: whoever holds it may write. `lease_until` and `due_at` are times of the database's clock.
+    Its subject (identity connection, entity type, entity id) and target connection are the unit of order: the database
+    allows one running delivery for each. `token` is the claim: whoever holds it may write. `lease_until` and `due_at`
+    are times of the database's clock.
     """
 
     event = models.ForeignKey(
@@ -197,21 +198,21 @@ class Delivery(models.Model):
 
     @property
     def stream(self) -> str:
-        """Its stream of the audit log; needs its event."""
+        """Return its stream of the audit log. Reads its event."""
         return delivery_stream(self.event.uuid, self.route_id)
 
     def connection_of_code(self, code: str) -> Connection:
-        """The connection that a code of this delivery is about."""
+        """Return the connection that a code of this delivery is about."""
         return self.identity if is_about_identity(code) else self.commercial
 
     @property
     def is_fetched(self) -> bool:
-        """Whether an attempt asks the identity service for the entity, and does not take what the webhook carried."""
+        """True if attempts fetch the entity, and do not use the data that the webhook carried."""
         return not self.is_relayed and self.takes == PayloadChoice.AS_ROUTED
 
 
 class Link(models.Model):
-    """Subject ↔ record of one commercial connection: the remote id that we found or made."""
+    """A subject and its record in one target connection: the record id that the hub found or created."""
 
     identity = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
     commercial = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)

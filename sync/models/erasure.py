@@ -1,4 +1,4 @@
-"""A person's request that somebody else be forgotten, and what came of it."""
+"""Requests to erase a person's data, and their results."""
 
 import uuid
 
@@ -7,7 +7,7 @@ from django.db import models
 
 
 class ErasureState(models.TextChoices):
-    """How far an erasure is."""
+    """The progress of an erasure."""
 
     ASKED = "asked", "waits for a second person"
     CONFIRMED = "confirmed", "confirmed: under way"
@@ -16,7 +16,7 @@ class ErasureState(models.TextChoices):
 
 
 class LegalGround(models.TextChoices):
-    """Why the law asks for it: Article 17(1) of the GDPR."""
+    """The legal ground for an erasure: Article 17(1) of the GDPR."""
 
     NOT_NEEDED = "not-needed", "not needed any more (17(1)(a))"
     CONSENT = "consent-withdrawn", "consent withdrawn (17(1)(b))"
@@ -27,10 +27,10 @@ class LegalGround(models.TextChoices):
 
 
 class Erasure(models.Model):
-    """What is kept of one entity is to be erased: asked for by one person, confirmed by another.
+    """The erasure of one entity's data: requested by one person, confirmed by another.
 
-    Once it has ended, `entity_id` is the pseudonym: nothing here says any more who it was. `last_event` bounds what is
-    erased from below: what comes later begins a new subject.
+    Once it has ended, `entity_id` is the pseudonym: the row does not identify the person any more. `last_event` is the
+    newest event that is erased: later events begin a new subject.
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
@@ -71,5 +71,5 @@ class Erasure(models.Model):
 
     @property
     def stream(self) -> str:
-        """Its stream of the audit log."""
+        """Return its stream of the audit log."""
         return f"erasure:{self.pk}"

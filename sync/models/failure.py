@@ -1,4 +1,4 @@
-"""What failed for one reason at one system, and who looks after it."""
+"""Failure groups, and the decisions of people about them."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from webhooks.models import State
 
 
 class FailureGroupState(models.TextChoices):
-    """Where a failure group stands with the people."""
+    """The state that people gave a failure group."""
 
     OPEN = "open", "open"
     ACKNOWLEDGED = "acknowledged", "acknowledged"
@@ -22,10 +22,10 @@ class FailureGroupState(models.TextChoices):
 
 
 class FailureGroup(models.Model):
-    """Dead deliveries of one code at the connection that it is about. `number` of them are dead now; the worker counts.
+    """Dead deliveries with one code at the connection that the code is about. The worker counts their `number`.
 
-    A resolved group opens again by itself with the first failure after `seen_until`; an ignored one when
-    `ignored_until` is over, never where that is empty.
+    A resolved group reopens with the first failure after `seen_until`; an ignored one when `ignored_until` has passed,
+    or never if that is empty.
     """
 
     connection = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
@@ -53,12 +53,12 @@ class FailureGroup(models.Model):
 
     @property
     def stream(self) -> str:
-        """Its stream of the audit log."""
+        """Return its stream of the audit log."""
         return f"failures:{self.pk}"
 
 
 class FailureDecision(models.Model):
-    """What a person decided about a failure group, with a reason. The audit entry names it."""
+    """A person's decision about a failure group, with a reason. The audit entry names it."""
 
     group = models.ForeignKey(FailureGroup, models.CASCADE, related_name="decisions")
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
@@ -78,14 +78,14 @@ _OF_IDENTITY = tuple(code for code in CATALOGUE if is_about_identity(code))
 
 
 def dead_deliveries_of(group: FailureGroup) -> QuerySet[Delivery]:
-    """What is failed of it now, by an index on what is dead."""
+    """Select the dead deliveries of a group, by an index of dead deliveries."""
     side = ConnectionSide.IDENTITY if is_about_identity(group.code) else ConnectionSide.TARGET
     there = {f"{side}_id": group.connection_id}
     return Delivery.objects.filter(state=State.DEAD, code=group.code, **there)
 
 
 def split_by_side(dead: QuerySet[Delivery]) -> tuple[QuerySet[Any], QuerySet[Any]]:
-    """The same in two parts, each delivery with the key of the connection `at_fault`."""
+    """Split dead deliveries into two querysets, each annotated with the key of the connection `at_fault`."""
     return (
         dead.filter(code__in=_OF_IDENTITY).annotate(at_fault=F("identity_id")),
         dead.exclude(code__in=_OF_IDENTITY).annotate(at_fault=F("commercial_id")),

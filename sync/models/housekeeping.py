@@ -1,10 +1,10 @@
-"""When periodic work is due next, and what retention deleted."""
+"""The schedule of periodic work, and records of retention."""
 
 from django.db import models
 
 
 class RetentionCategory(models.TextChoices):
-    """A kind of what is kept for a time."""
+    """A category of rows with a retention time of its own."""
 
     PAYLOADS = "payloads", "payloads"
     CALLS = "calls", "calls"
@@ -14,8 +14,10 @@ class RetentionCategory(models.TextChoices):
 
 
 class Pruning(models.Model):
-    """One run over one kind: what is older than `up_to` was deleted, but for what was open. Kept in the commits that
-    delete. `ended_at` comes with the entry of the audit log; a run that was cut off gets both from the next one.
+    """One retention run over one category: rows older than `up_to` were deleted, except those of open events.
+
+    It is written in the commits that delete. `ended_at` is set with the audit entry; an interrupted run gets both from
+    the next one.
     """
 
     kind = models.CharField(max_length=12, choices=RetentionCategory)
@@ -33,7 +35,7 @@ class Pruning(models.Model):
 
 
 class Periodic(models.Model):
-    """One kind of periodic work (see `sync.execution.periodic`). Moving `due_at` on by compare-and-set is taking it."""
+    """The schedule of one piece of periodic work. A process claims it by moving `due_at` on, by compare-and-set."""
 
     name = models.CharField(max_length=50, primary_key=True)
     due_at = models.DateTimeField()

@@ -1,10 +1,10 @@
-"""Work that workers do for minutes or days: who does it now, until when, and how often it went wrong."""
+"""Jobs: work of minutes or days, with its worker, its lease and its failures."""
 
 from django.db import models
 
 
 class JobState(models.TextChoices):
-    """How far a job is."""
+    """The progress of a job."""
 
     WAITING = "waiting", "waiting for a worker"
     RUNNING = "running", "running"

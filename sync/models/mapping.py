@@ -1,4 +1,4 @@
-"""How an entity becomes a record, version by version, and what is prepared to become the next one."""
+"""Mappings from entity to record, their versions, and drafts of the next version."""
 
 import json
 
@@ -10,7 +10,7 @@ from sync.planning.mapping import InvalidMapping, parse_mapping
 
 
 class Mapping(models.Model):
-    """A named declaration: entity fields → record fields. Activating a draft makes a new version."""
+    """A named declaration: entity fields → record fields. Activating a draft creates a new version."""
 
     name = models.CharField(max_length=120, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -23,18 +23,20 @@ class Mapping(models.Model):
         return self.name
 
     def current_version(self) -> "MappingVersion":
-        """The newest version: the one in force. `MappingVersion.DoesNotExist` before the first."""
+        """Return the newest version: the one in force. Raises MappingVersion.DoesNotExist before the first."""
         return self.versions.latest("number")
 
     @property
     def stream(self) -> str:
-        """Its stream of the audit log."""
+        """Return its stream of the audit log."""
         return f"setting:mapping:{self.pk}"
 
 
 class MappingVersion(models.Model):
-    """One state of a mapping, never changed: an attempt names the version that it used. The newest is in force, since
-    it was created; going back to an earlier one makes a new version that `restores` it.
+    """One state of a mapping, never changed: each attempt names the version that it used.
+
+    The newest version is in force from its creation; returning to an earlier one creates a new version that `restores`
+    it.
     """
 
     mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="versions", db_index=False)
@@ -63,12 +65,12 @@ class MappingVersion(models.Model):
 
     @property
     def declaration_text(self) -> str:
-        """The declaration as it was typed; laid out where nobody typed it."""
+        """Return the declaration as it was typed, or formatted if nobody typed it."""
         return self.text or format_declaration(self.declaration)
 
 
 class DraftState(models.TextChoices):
-    """What became of a draft."""
+    """The state of a draft."""
 
     OPEN = "open", "open"
     REPLACED = "replaced", "replaced by a later draft"
@@ -77,8 +79,9 @@ class DraftState(models.TextChoices):
 
 
 class MappingDraft(models.Model):
-    """A declaration that is no version yet: no delivery uses it. Never changed but for `state` and `version`; saving
-    again makes a new draft in place of the open one, of which a mapping has at most one.
+    """A declaration that no delivery uses yet. Only `state` and `version` change.
+
+    Saving again creates a new draft in place of the open one, of which a mapping has at most one.
     """
 
     mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="drafts")
@@ -126,12 +129,12 @@ class MappingDraft(models.Model):
 
     @property
     def declaration_text(self) -> str:
-        """The declaration as it was typed; laid out where nobody typed it."""
+        """Return the declaration as it was typed, or formatted if nobody typed it."""
         return self.text or format_declaration(self.declaration)
 
 
 def format_declaration(declaration: object) -> str:
-    """A declaration as text for people. (PostgreSQL keeps its members in an order of its own, hence `text`.)"""
+    """Return a declaration as indented JSON. (PostgreSQL orders its fields by its own rule, hence `text`.)"""
     return json.dumps(declaration, indent=2, ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""What people ask to be delivered again: one event at once, or thousands that are worked off over time."""
+"""Replays: requests of people to deliver again, one event at once or thousands over time."""
 
 import uuid
 
@@ -9,7 +9,7 @@ from webhooks.models import Event
 
 
 class ReplayKind(models.TextChoices):
-    """What a person asked for."""
+    """The kind of a person's request."""
 
     REPLAY = "replay", "replay"
     APPROVAL = "approval", "approval"
@@ -17,9 +17,9 @@ class ReplayKind(models.TextChoices):
 
 
 class ReplayState(models.TextChoices):
-    """Where a replay stands. One of a single event, and a decision about held deliveries, is finished at once.
+    """The progress of a replay. A replay of a single event, and a decision about held deliveries, is finished at once.
 
-    `stopping`: nothing more is sent, and something of it is still under way.
+    `stopping`: no more events are sent, and some are still under way.
     """
 
     CHOOSING = "choosing", "being counted"
@@ -33,7 +33,7 @@ class ReplayState(models.TextChoices):
 
 
 class ReplayPace(models.TextChoices):
-    """How fast a bulk replay goes. `first`: one event, then a person is asked."""
+    """The speed of a bulk replay. `first`: one event, then it pauses."""
 
     GENTLE = "gentle", "gentle"
     NORMAL = "normal", "normal"
@@ -41,7 +41,7 @@ class ReplayPace(models.TextChoices):
 
 
 class ReplayPauseReason(models.TextChoices):
-    """Why a bulk replay is paused."""
+    """The reason that a bulk replay is paused."""
 
     PERSON = "person", "by a person"
     FIRST = "first", "the first event has ended"
@@ -52,10 +52,11 @@ class ReplayPauseReason(models.TextChoices):
 class Replay(models.Model):
     """A person's request to deliver again, with a reason; one event or thousands.
 
-    Of many, `Member` rows hold which: a frozen set, made of a resolved `filter` up to the event `bound`, or of chosen
-    events. The numbers are kept by the commits that change members. `due_at` is a time of the database's clock.
+    The events of a bulk replay are `Member` rows: a frozen set, made from a resolved `filter` up to the event `bound`,
+    or from selected events. The commits that change members update the counts. `due_at` is a time of the database's
+    clock.
 
-    Deciding about held deliveries is such a request too: an approval sends them, a closing ends them.
+    A decision about held deliveries is such a request too: an approval sends them, a closing ends them.
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
@@ -127,32 +128,32 @@ class Replay(models.Model):
 
     @property
     def stream(self) -> str:
-        """Its stream of the audit log."""
+        """Return its stream of the audit log."""
         return f"replay:{self.uuid}"
 
     @property
     def is_bulk(self) -> bool:
-        """Whether it is worked off over time."""
+        """True if its events are sent over time."""
         return self.frozen_at is not None or self.state == ReplayState.CHOOSING
 
     @property
     def ended_count(self) -> int:
-        """How many of those sent are known to have ended."""
+        """Return how many of the events sent have ended."""
         return self.succeeded + self.failed + self.held
 
     @property
     def under_way_count(self) -> int:
-        """Sent, and not ended."""
+        """Return how many of the events sent have not ended."""
         return self.events - self.ended_count
 
     @property
     def waiting_count(self) -> int:
-        """Neither sent nor skipped."""
+        """Return how many events are neither sent nor skipped."""
         return self.total - self.skipped - self.events
 
 
 class MemberState(models.TextChoices):
-    """What became of an event in a bulk replay. `held`: the mass-change guard asks for approval."""
+    """The state of an event in a bulk replay. `held`: the mass-change guard asks for approval."""
 
     WAITING = "waiting", "waiting"
     SKIPPED = "skipped", "skipped"
@@ -163,7 +164,7 @@ class MemberState(models.TextChoices):
 
 
 class SkipReason(models.TextChoices):
-    """Why an event was not sent again."""
+    """The reason that an event was not sent again."""
 
     NEWER = "newer", "a newer event for the same entity already succeeded"
     GONE = "gone", "the entity no longer exists"
@@ -174,7 +175,7 @@ class SkipReason(models.TextChoices):
 
 
 class Member(models.Model):
-    """One event of a bulk replay. `why`: for what it was skipped, or the code with which it failed again."""
+    """One event of a bulk replay. `why`: the reason it was skipped, or the code with which it failed again."""
 
     replay = models.ForeignKey(Replay, models.CASCADE, related_name="members", db_index=False)
     event = models.ForeignKey(Event, models.CASCADE, related_name="+", db_index=False)

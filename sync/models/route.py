@@ -1,4 +1,4 @@
-"""Which events go where."""
+"""Routes: which events go to which target."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from webhooks.models import Pausable, Source
 
 
 class Route(Pausable):
-    """Source and entity type → identity connection, commercial connection, mapping and policy."""
+    """Source and entity type → identity connection, target connection, mapping and policies."""
 
     class NoMatchPolicy(models.TextChoices):
         CREATE = "create", "create the record"
@@ -115,12 +115,12 @@ class Route(Pausable):
 
     @property
     def ignores_deletion(self) -> bool:
-        """Whether the record of an entity that is gone is left alone."""
+        """True if the record of a deleted entity is left alone."""
         return self.when_gone == self.DeletionPolicy.IGNORE
 
     @property
     def retries_after_answer(self) -> bool:
-        """Whether a retryable failure is tried again after the source was told of it.
+        """True if a retryable failure is retried after the source was notified of it.
 
         A fetched delivery converges whatever the source did meanwhile; a relayed one may not.
         """

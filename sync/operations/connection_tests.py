@@ -1,4 +1,4 @@
-"""Testing a connection as it is stored, outside any transaction; what was found is kept, without secrets."""
+"""Test a connection as it is stored, outside any transaction, and store the results without secrets."""
 
 import uuid
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ _LONGEST = timedelta(seconds=MAX_SECONDS + 10)
 
 
 class AlreadyTesting(Exception):
-    """Another test of this connection runs at this moment."""
+    """Another test of this connection is running."""
 
 
 def run_connection_test(connection: Connection) -> tuple[CheckStep, ...]:
-    """Run the four steps now; at most `MAX_SECONDS`. `AlreadyTesting` where somebody else is at it.
+    """Run the four steps now, in at most `MOST_SECONDS`. Raises AlreadyTesting if another test is running.
 
-    Neither the breaker nor the limits of the connection are asked, and nothing is changed in the other system.
+    Ignores the breaker and the limits of the connection, and changes nothing in the other system.
     """
     now = timezone.now()
     ConnectionTest.objects.get_or_create(connection=connection, defaults={"begun_at": now, "ended_at": now})
@@ -31,7 +31,7 @@ def run_connection_test(connection: Connection) -> tuple[CheckStep, ...]:
 
 
 def store_steps(connection: Connection, steps: Sequence[CheckStep]) -> bool:
-    """Put on record what was found; whether all of it was good."""
+    """Store the results of a test. Returns False if a step failed."""
     is_good = all(each.is_good for each in steps)
     told = [each._asdict() | {"facts": dict(each.facts)} for each in steps]
     ended = {"ended_at": timezone.now(), "is_good": is_good, "steps": told}
@@ -40,7 +40,7 @@ def store_steps(connection: Connection, steps: Sequence[CheckStep]) -> bool:
 
 
 def load_steps(test: ConnectionTest) -> tuple[CheckStep, ...]:
-    """The steps as they were kept."""
+    """Return the stored steps of a test."""
     return tuple(CheckStep(**each) for each in test.steps)
 
 

@@ -1,4 +1,4 @@
-"""What people decide about a failure group, and what they note of it. With who, when and why."""
+"""Decide about a failure group, and edit its notes, with an audit entry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _NOTE_FIELDS = ("owner_id", "note", "known_fix")
 
 @dataclass(frozen=True, slots=True)
 class DecisionMaker:
-    """Who decides, and from where."""
+    """The deciding person and their network address."""
 
     user: AbstractBaseUser
     address: str = ""
@@ -41,11 +41,11 @@ def decide_group(
     reason: str,
     until: datetime | None = None,
 ) -> FailureDecision:
-    """Set where a group stands, by compare-and-set; whoever takes it on owns it.
+    """Set the state of a failure group, by compare-and-set. A person who acknowledges it becomes its owner.
 
-    `until` is for ignoring: it opens again then, without it never. A resolved group opens again with the first failure
-    that is newer than those which can be seen now. `DecisionRefused` without a reason, which only taking on does not
-    need, and where somebody was first.
+    `until`: when an ignored group opens again; None for never. A resolved group opens again with the first failure that
+    is newer than those visible now. Raises DecisionRefused without a reason, unless it is acknowledged, or if another
+    person was first.
     """
     reason = " ".join(reason.split())
     if not reason and state != FailureGroupState.ACKNOWLEDGED:
@@ -73,15 +73,15 @@ def decide_group(
 
 
 def _newest_failure(group: FailureGroup) -> datetime:
-    """The newest failure that can be seen: one that commits after this is newer, or as good as."""
+    """Return the time of the newest visible failure: a failure that commits later is newer."""
     newest: datetime | None = dead_deliveries_of(group).aggregate(at=Max("settled_at"))["at"]
     return max(group.last_at, newest or group.last_at)
 
 
 def update_notes(group: FailureGroup, noted: Mapping[str, Any], *, by: DecisionMaker) -> bool:
-    """Keep who owns it, the note and the known fix; whether anything changed.
+    """Set owner, note and known fix. Returns False if nothing changed.
 
-    What people write may name somebody: the audit log says that it changed, not to what. The owner is a number.
+    Notes may contain personal data: the audit log records that they changed, not the text. The owner is a key.
     """
     now = read_clock()
     with transaction.atomic():

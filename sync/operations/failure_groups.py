@@ -1,4 +1,4 @@
-"""What failed, by reason and system: one row each, kept by the worker from the deliveries that are dead now."""
+"""Group failed deliveries by code and connection: one row each, counted by the worker."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from webhooks.models import State
 
 @dataclass(frozen=True, slots=True)
 class GroupCount:
-    """Of one group, at one look."""
+    """The number of failed deliveries in one group, with the first and last failure."""
 
     number: int
     first_at: datetime | None
@@ -26,10 +26,10 @@ _NO_FAILURES = GroupCount(0, None, None)
 
 
 def refresh_failure_groups(now: datetime | None = None) -> None:
-    """Count each group anew, begin those that are new, and open again those that failed again.
+    """Count each group again, create new ones, and reopen those that failed again.
 
-    Two statements read the indexes on what is dead, one the groups; then one for each group that changed. Harmless at
-    any time: a look that began later is not overwritten by one that began earlier.
+    Two statements read the indexes of failed deliveries, one reads the groups; then one for each group that changed.
+    Safe at any time: a later count is not overwritten by an earlier one.
     """
     now = now or read_clock()
     found = _count_dead()
@@ -73,7 +73,7 @@ def _update_group(group: FailureGroup, found: GroupCount, now: datetime) -> None
 
 
 def must_reopen(group: FailureGroup, found: GroupCount, now: datetime) -> bool:
-    """Whether a person has to look at it again."""
+    """True if a resolved or ignored group needs attention again."""
     if not found.number or found.last_at is None:
         return False
     if group.state == FailureGroupState.RESOLVED:
@@ -86,7 +86,7 @@ def must_reopen(group: FailureGroup, found: GroupCount, now: datetime) -> bool:
 
 
 def _reopen_group(group: FailureGroup, now: datetime) -> None:
-    """By compare-and-set: a decision that a person made meanwhile stands."""
+    """Reopen a group, by compare-and-set: a decision that a person made meanwhile stays."""
     same = FailureGroup.objects.filter(
         pk=group.pk, state=group.state, seen_until=group.seen_until, ignored_until=group.ignored_until
     )

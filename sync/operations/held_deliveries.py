@@ -1,4 +1,4 @@
-"""What the mass-change guard held, decided by a person: let it pass, or close it. With who, when and why."""
+"""Approve or close deliveries that the mass-change guard holds, on record with person, time and reason."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ APPROVALS_A_SECOND = 20
 
 
 class HeldDecision(StrEnum):
-    """What a person decides about held deliveries."""
+    """A decision about held deliveries."""
 
     APPROVE = "approve"
     CLOSE = "close"
@@ -31,16 +31,16 @@ _KINDS = {HeldDecision.APPROVE: ReplayKind.APPROVAL, HeldDecision.CLOSE: ReplayK
 
 
 class DecisionRefused(ValueError):
-    """Why nothing was done, in a sentence for the person who decided."""
+    """The decision was not carried out; the message is for the person who decided."""
 
 
 class AlreadyDecided(DecisionRefused):
-    """The same request, by its key, was carried out before: nothing was done this time."""
+    """A request with the same key was carried out before; nothing was done this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionResult:
-    """`deliveries` were held and are decided; `skipped_count` were not held any more."""
+    """The deliveries that were decided, and the number of those that were not held any more."""
 
     deliveries: tuple[int, ...]
     skipped_count: int
@@ -55,11 +55,12 @@ def decide_held(
     key: UUID,
     address: str = "",
 ) -> DecisionResult:
-    """Approve or close held deliveries, at most 1,000, in one commit; then let what was approved run.
+    """Approve or close held deliveries, at most 1,000, in one commit; then let workers run approved ones.
 
-    Approved ones start afresh, past the guard, twenty a second so that no herd arrives. Who, when and why is kept as
-    a `Replay` that the deliveries name. `key` names the request: the database takes it once. `address` is where the
-    person decided. `DecisionRefused` without a reason, for none, or for too many.
+    Approved ones start afresh, past the guard, twenty a second so that they do not arrive all at once. Person, time and
+    reason are stored as a `Replay` that the deliveries name. `key` identifies the request: the database accepts it
+    once. `address`: where the person decided. Raises DecisionRefused without a reason, for no delivery, or for too
+    many.
     """
     reason = " ".join(reason.split())
     if not reason:

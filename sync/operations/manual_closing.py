@@ -1,4 +1,4 @@
-"""What failed and was put right by hand: a person closes it, with a note. Nothing is sent."""
+"""Close failed deliveries that a person resolved manually, with a note. Nothing is sent."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -18,7 +18,7 @@ CLOSABLE_STATES = (State.DEAD, State.HELD, State.RETRYING)
 
 
 def filter_closable(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
-    """Those of them that can be closed: they failed, wait for approval, or wait for the next try."""
+    """Select deliveries that can be closed: failed, held, or waiting for a retry."""
     return deliveries.filter(state__in=CLOSABLE_STATES)
 
 
@@ -27,9 +27,9 @@ def close_manually(
 ) -> DecisionResult:
     """Close deliveries that did not get through, at most 1,000, in one commit.
 
-    What began meanwhile is left alone. Who, when and why is kept as a `Replay` of the kind closing, which the
-    deliveries name; a later replay of the event takes them up again. `key` names the request: the database takes it
-    once. `DecisionRefused` without a reason, for none, or for too many.
+    Deliveries that began to run meanwhile stay as they are. Person, time and reason are stored as a `Replay` of the
+    kind closing, which the deliveries name; a later replay of the event resumes them. `key` identifies the request: the
+    database accepts it once. Raises DecisionRefused without a reason, for no delivery, or for too many.
     """
     reason = " ".join(reason.split())
     if not reason:

@@ -1,8 +1,8 @@
-"""Paused sources and routes: what comes that way is stored and answered 202, and waits until somebody lets it go on.
+"""Pause and resume sources and routes: new events are stored and answered 202, and wait until a person resumes them.
 
-What waits has no time at which it is due, so nobody takes it. A pause counts in every process within two seconds; an
-attempt that runs then ends as it would, and a replay that a person asks for goes out all the same. What is paused
-twice, by its source and by its route, waits for both.
+A delivery on hold has no due time, so no worker claims it. A pause takes effect in every process within two seconds; an
+attempt that runs then ends normally, and a replay that a person requests is still sent. A delivery whose source and
+route are both paused waits for both.
 """
 
 from typing import Any
@@ -58,24 +58,24 @@ _COUNT_ON_HOLD = {
 
 
 def pause_flow(what: Source | Route, reason: str, by: Any) -> bool:
-    """Hold what comes this way from now on, and what of it waits; whether it was not paused before."""
+    """Pause a source or route: hold new and waiting deliveries. Returns False if it was paused already."""
     told = {"paused_at": timezone.now(), "paused_by": by, "pause_reason": reason, "resumed_at": None}
     return bool(type(what).objects.filter(pk=what.pk, paused_at=None).update(**told))
 
 
 def resume_flow(what: Source | Route) -> bool:
-    """Let it go on; whether it was paused. What waits is released bit by bit, by the worker."""
+    """Resume a source or route. Returns False if it was not paused. Workers release its deliveries in batches."""
     told = {"paused_at": None, "paused_by": None, "pause_reason": "", "resumed_at": database_now()}
     return bool(type(what).objects.filter(pk=what.pk, paused_at__isnull=False).update(**told))
 
 
 def hold_waiting() -> int:
-    """Hold what waits at this moment and is paused, whenever it is due. How many were held."""
+    """Hold deliveries that wait now and are paused, whenever they are due. Returns how many."""
     return _hold_due(_ANY_TIME_SECONDS)
 
 
 def enforce_pauses() -> None:
-    """Hold what comes due after all though it is paused, and release some of what waits for what goes on."""
+    """Hold paused deliveries that become due, and release a batch of those whose source and route are resumed."""
     is_paused, goes_on = _READ_PAUSES.fetch_all()[0]
     if is_paused:
         _hold_due(_HOLD_AHEAD_SECONDS)
@@ -87,12 +87,15 @@ def enforce_pauses() -> None:
 
 
 def resume_forgotten() -> int:
-    """Let what waits though nothing of its way is paused any more be released like the rest; of how many sources."""
+    """Release deliveries that are still on hold although neither their source nor their route is paused.
+
+    Returns the number of sources affected.
+    """
     return _RESUME_FORGOTTEN.execute()
 
 
 def count_on_hold(what: Source | Route, limit: int) -> int:
-    """How many deliveries wait for a source or a route to be resumed; counted up to `most`."""
+    """Return how many deliveries wait for a source or route to be resumed, counted up to `limit`."""
     found = _COUNT_ON_HOLD[type(what)].fetch_one(what.pk, limit)
     return int(found[0]) if found else 0
 

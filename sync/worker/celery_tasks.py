@@ -38,7 +38,7 @@ _worker: Worker | None = None
 
 @shared_task(name="hub.deliver")  # type: ignore[untyped-decorator]
 def deliver(delivery_ids: Sequence[int]) -> None:
-    """Run these deliveries, as far as they can be claimed, and what follows them."""
+    """Run these deliveries if they can be claimed, and the deliveries that follow them."""
     run = run_with_followers if _worker is None else _worker.deliver
     for delivery_id in delivery_ids:
         run(int(delivery_id))
@@ -96,19 +96,19 @@ def forget_worker(**_: Any) -> None:
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def report_ready(**_: Any) -> None:
-    """Say what `run_worker` says."""
+    """Print the same line as `run_worker`."""
     print(f"Delivering, {settings.DELIVERY_THREADS} at once.", flush=True)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def stop_new_work(**_: Any) -> None:
-    """At SIGTERM, inside its handler: nothing more begins. No lock is taken, which an interrupted thread may hold."""
+    """Begin no more work, at SIGTERM. Takes no lock, since the interrupted thread may hold it."""
     if _worker is not None:
         _worker.progress.stopping.set()
 
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]
 def drain_worker(**_: Any) -> None:
-    """After Celery's own tasks ended: wait for what the worker runs."""
+    """Wait for the worker's threads, after Celery's own tasks ended."""
     if _worker is not None:
         _worker.drain(GRACE_SECONDS)

@@ -1,7 +1,7 @@
-"""Deliveries under which processes died twice: each runs alone, in a process that does nothing else.
+"""Run each delivery under which processes died twice alone, in a process that does nothing else.
 
-Which of those that ran when a process died is to blame cannot be seen from outside; a death alone tells (see
-`sync.deliveries.expired_leases`), and it takes nobody else along.
+Nobody can see from outside which of several running deliveries killed a process. If the process runs only one, its
+death identifies the delivery (see `sync.deliveries.expired_leases`), and no other delivery is affected.
 """
 
 import logging
@@ -19,14 +19,17 @@ logger = logging.getLogger("hub.worker")
 
 
 def run_suspects(should_continue: Callable[[], bool], limit: int = 100) -> int:
-    """Run the suspects that are due, one after the other; `should_continue` is asked before each. Returns how many survived."""
+    """Run the suspects that are due, one after the other. Returns how many processes survived.
+
+    `should_continue` is asked before each.
+    """
     waiting = find_suspects(limit)
     release_connection()
     return sum(_run_in_own_process(each) for each in waiting if should_continue())
 
 
 def _run_in_own_process(delivery_id: int) -> bool:
-    """Whether its process ended by itself; one that hangs is killed once its lease has ended."""
+    """Run a delivery in a subprocess. Returns False if the process died, or hung past its lease and was killed."""
     command = [*settings.COMMAND_LINE, "deliver_alone", str(delivery_id)]
     # A process killed within its lease would be blamed for a slow start: the lease begins only at the claim.
     seconds = START_SECONDS + settings.LEASE_SECONDS

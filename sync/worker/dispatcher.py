@@ -1,8 +1,8 @@
-"""Dispatch: read which deliveries are due, and hand each to a thread of this worker that is free.
+"""Read which deliveries are due, and hand each to a free thread of this worker.
 
-Several workers read the same rows. Each takes a few of a window at random, so that they seldom take the same ones;
-where they do, the claim decides. A delivery that could not be claimed (its connection is at its limit, another worker
-was first) is left alone for some seconds: whoever blocks it wakes the next.
+Several workers read the same rows. Each takes a few of them at random, so that they seldom take the same ones; if they
+do, the claim decides. A delivery that could not be claimed (its connection is at its limit, another worker was first)
+is not tried again for some seconds: whoever blocks it wakes the next.
 """
 
 import logging
@@ -30,8 +30,9 @@ _LARGEST_SHARE = 0.05  # of the time that looks may take which find nothing to r
 
 @dataclass(frozen=True, slots=True)
 class PollTimes:
-    """Seconds between two looks: while work comes, and when none has come for a while. `sweep`: between two looks for
-    deliveries whose process is gone, and before one that could not be claimed is tried again.
+    """Seconds between two polls: `busy` while work comes, `quiet` when none has come for a while.
+
+    `sweep`: between two searches for expired leases, and before a delivery that could not be claimed is tried again.
     """
 
     busy: float
@@ -40,7 +41,7 @@ class PollTimes:
 
 
 class DeliveryDispatcher:
-    """The delivery threads of a worker, and what hands them deliveries."""
+    """The delivery threads of a worker, and the dispatcher that hands them deliveries."""
 
     def __init__(self, threads: int, times: PollTimes, progress: WorkInProgress) -> None:
         self._most, self._times, self._progress = threads, times, progress
@@ -84,7 +85,7 @@ class DeliveryDispatcher:
                 self._free.release()
 
     def _find_untried(self) -> list[int]:
-        """Deliveries that are due and that this worker has not just tried, in any order."""
+        """Return due deliveries that this worker has not just tried, in random order."""
         now = time.monotonic()
         if now >= self._sweeps_at:
             # Before the sweep: one that fails is not tried again in each look.
@@ -98,20 +99,22 @@ class DeliveryDispatcher:
         return found
 
     def _next_pause(self, look_seconds: float) -> float:
-        """Longer where looks are long: a backlog that cannot run must not keep a core busy."""
+        """Return the seconds until the next poll; more if polls take long, so that a blocked backlog keeps no core
+        busy.
+        """
         is_quiet = time.monotonic() - self._found_at > _QUIET_AFTER_SECONDS
         usual = self._times.quiet if is_quiet else self._times.busy
         return max(usual * random.uniform(0.75, 1.25), min(look_seconds / _LARGEST_SHARE, self._times.sweep))  # noqa: S311
 
     def _has_free_thread(self) -> bool:
-        """Wait for a thread and reserve it; False once the worker is stopping."""
+        """Wait for a thread and reserve it. Returns False once the worker is stopping."""
         while self._progress.should_continue():
             if self._free.acquire(timeout=_FREE_THREAD_SECONDS):
                 return True
         return False
 
     def _hand_over(self, delivery_id: int) -> bool:
-        """Give it to the thread that was reserved; False once the worker is stopping."""
+        """Give a delivery to the reserved thread. Returns False once the worker is stopping."""
         if not self._progress.begin_work():
             return False
         with self._lock:

@@ -1,4 +1,4 @@
-"""Jobs that run in a process of their own, behind whoever receives webhooks and delivers.
+"""Run jobs in a process of their own, at a lower priority than receiving and delivering.
 
 An export would keep a core busy for minutes, and the interpreter's lock of the worker with it.
 """
@@ -31,9 +31,9 @@ _POLL_SECONDS = 0.2
 
 
 def run_in_subprocess(job: RunningJob, should_continue: ShouldContinue) -> None:
-    """Run a job in another process, which is told to end when this one is. If it dies, the lease of the job ends.
+    """Run a job in another process, which is told to stop when this one is. If it dies, the lease of the job ends.
 
-    It has a session of its own: see `lower_priority`.
+    The process leads a session of its own: see `lower_priority`.
     """
     release_connection()
     process = subprocess.Popen([*COMMAND, str(job.job_id), str(job.token)], start_new_session=True)  # noqa: S603
@@ -50,10 +50,10 @@ def run_in_subprocess(job: RunningJob, should_continue: ShouldContinue) -> None:
 
 
 def lower_priority() -> None:
-    """Let every other process of this machine go first, from now on.
+    """Let every other process of this machine run first, from now on.
 
     Linux may give each session its share of a core whatever the niceness of its processes (sched(7), autogroups): a
-    process that leads one lowers its session too.
+    process that leads a session lowers the session too.
     """
     os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     if os.getsid(0) == os.getpid():
@@ -62,12 +62,12 @@ def lower_priority() -> None:
 
 
 def yield_cpu_when_busy(should_continue: Callable[[], bool]) -> Callable[[], bool]:
-    """`should_continue`, for whoever asks it after each piece of work. Where cores were short meanwhile, it rests before it
-    answers, half as long as the piece took.
+    """Wrap `should_continue` so that it rests before it answers, if cores were short since the last call.
 
-    Niceness decides who goes on where two want a core; who has just woken up still finds one taken for a moment. Beside
-    a process that only computes 95 % of fifty webhooks a second took 1.4 times as long on two cores, and 1.2 times
-    where it rested so. On a machine with cores to spare it never rests.
+    It rests half as long as the work between two calls took. Niceness decides which of two processes gets a core, but a
+    process that has just woken up still finds the core taken for a moment. Measured on two cores: beside a process that
+    only computes, the 95th percentile of fifty webhooks a second took 1.4 times as long, and 1.2 times with these
+    rests. With idle cores it never rests.
     """
     ended, waited = time.monotonic(), _seconds_waited()
 
@@ -83,7 +83,7 @@ def yield_cpu_when_busy(should_continue: Callable[[], bool]) -> Callable[[], boo
 
 
 def _seconds_waited() -> float:
-    """For how long this process was ready to run and had no core; 0 where the kernel does not tell."""
+    """Return the seconds for which this process was ready to run and had no core; 0 if the kernel does not tell."""
     try:
         return int(_SCHEDULER_STATISTICS.read_text().split()[1]) / 1e9
     except (OSError, ValueError, IndexError):
@@ -91,8 +91,10 @@ def _seconds_waited() -> float:
 
 
 def until_signal() -> Callable[[], bool]:
-    """Whether this process goes on: not after SIGTERM or SIGINT. A worker, which waits for them, blocks them in what it
-    starts too."""
+    """Return a function that returns True until SIGTERM or SIGINT arrives.
+
+    Unblocks both signals: a worker, which waits for them, blocks them in its subprocesses too.
+    """
     told: list[int] = []
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda number, _: told.append(number))

@@ -1,4 +1,4 @@
-"""Run the jobs that are due, each kind in a thread of its own: a long export holds up no erasure and no replay."""
+"""Run due jobs, each kind in a thread of its own: a long export delays no erasure and no replay."""
 
 import logging
 import threading
@@ -20,8 +20,8 @@ logger = logging.getLogger("hub.jobs")
 class JobRunner:
     """Runs one job of each kind at a time in this process.
 
-    `should_continue` says no once the process is to end: what runs then is handed back within seconds. `track` is entered by
-    each thread for as long as it runs, so that the process can wait for it.
+    Once `should_continue` returns False, running jobs are handed back within seconds. `track` is entered by each thread
+    while it runs, so that the process can wait for it.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class JobRunner:
         self._lock = threading.Lock()
 
     def start_due_kinds(self) -> None:
-        """Begin a thread for each kind of which a job is due and none runs here; to be called about once a second."""
+        """Start a thread for each kind with a due job and no job running here. Call it about once a second."""
         for name in job_kinds().keys() & set(find_due_kinds()):
             with self._lock:
                 is_free = name not in self._busy and self._should_continue()

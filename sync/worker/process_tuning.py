@@ -99,7 +99,7 @@ _YOUNG_OBJECTS = 10_000  # new objects between two collections of them; Python's
 
 
 def freeze_loaded_objects() -> None:
-    """At the end of a start: keep the garbage collector off what is loaded. It took a tenth of the CPU of a webhook."""
+    """Exclude loaded objects from garbage collection, which took a tenth of the CPU of a webhook."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS)

@@ -1,4 +1,4 @@
-"""The work of a worker beside deliveries: periodic work and when it is due, and jobs that people asked for."""
+"""The periodic work of a worker and its schedule."""
 
 from datetime import time
 

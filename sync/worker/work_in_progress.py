@@ -1,4 +1,4 @@
-"""What a worker process is doing: counted, so that its end can wait for it."""
+"""Count the work that a worker runs, so that its shutdown can wait for it."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class WorkInProgress:
-    """Counts what runs in this worker, and says whether more may begin."""
+    """Counts running work, and refuses new work once the worker is stopping."""
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
@@ -15,20 +15,20 @@ class WorkInProgress:
         self._is_wanted = threading.Event()
 
     def should_continue(self) -> bool:
-        """Return whether something more may begin: the next of a subject, or the next part of long work."""
+        """Return True until the worker is stopping."""
         return not self.stopping.is_set()
 
     def request_look(self) -> None:
-        """Let `wait` return."""
+        """Let `wait` return now."""
         self._is_wanted.set()
 
     def wait(self, seconds: float) -> None:
-        """Return once `request_look` was called, or after so many seconds."""
+        """Return after a call of `request_look`, or after so many seconds."""
         self._is_wanted.wait(seconds)
         self._is_wanted.clear()
 
     def begin_work(self) -> bool:
-        """Count one more; False, and nothing is counted, once the worker is stopping."""
+        """Count one more. Returns False, and counts nothing, once the worker is stopping."""
         with self._change:
             if self.stopping.is_set():
                 return False
@@ -43,7 +43,7 @@ class WorkInProgress:
 
     @contextmanager
     def track_work(self) -> Iterator[bool]:
-        """Count what runs inside. Gives False, and counts nothing, once the worker is stopping."""
+        """Count the block as running work. Yields False, and counts nothing, once the worker is stopping."""
         has_begun = self.begin_work()
         try:
             yield has_begun

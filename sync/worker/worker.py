@@ -1,7 +1,7 @@
-"""The worker: delivers what is due, sees to deliveries under which processes died, and does the periodic work.
+"""The worker: runs due deliveries, isolates those that kill processes, and runs periodic work and jobs.
 
-Threads: one dispatches, DELIVERY_THREADS deliver; suspects, clock, sealer and jobs have one each. Long periodic
-work and each kind of job gets one while it runs.
+Threads: one dispatches, DELIVERY_THREADS deliver; suspects, clock, sealer and jobs have one each. Long periodic work
+and each kind of job gets one while it runs.
 """
 
 import logging
@@ -31,8 +31,10 @@ _SQLITE_BUSY_SECONDS, _SQLITE_QUIET_SECONDS = 0.1, 0.2
 
 
 class Worker:
-    """Runs from `start` to `drain_worker`. `poll_seconds`: so often it looks by itself, for lost wake-ups, dead processes;
-    `look_seconds`: for other work. `is_notified`: of deliveries, by the database; else by `request_look`, if at all.
+    """A worker, running from `start` to `drain`.
+
+    `poll_seconds`: between two polls for lost wake-ups and dead processes; `look_seconds`: for other work.
+    `is_notified`: the database notifies it of deliveries; otherwise only `request_look` does.
     """
 
     def __init__(
@@ -52,8 +54,8 @@ class Worker:
         self._long_running: set[str] = set()
 
     def start(self) -> None:
-        """Start all threads. Daemons all: at the end of a drain that took too long, the process leaves them behind and
-        their leases end.
+        """Start all threads, as daemons: if a drain takes too long, the process ends without them, and their leases
+        expire.
         """
         self._dispatcher.start(_start_thread)
         _start_thread("dispatcher", partial(self._repeat, self._dispatcher.dispatch_due, self._wait))
@@ -63,7 +65,7 @@ class Worker:
         self._start_periodic_thread("jobs", self.jobs.start_due_kinds, self._look_seconds)
 
     def request_look(self) -> None:
-        """Look for what is due now, whenever the next look was to be; only for a worker that is not notified."""
+        """Poll for due deliveries now. Only for a worker that is not notified."""
         self.progress.request_look()
 
     def deliver(self, delivery_id: int) -> None:
@@ -73,7 +75,7 @@ class Worker:
                 run_with_followers(delivery_id, self.progress.should_continue)
 
     def drain(self, seconds: float) -> int:
-        """Take nothing more and wait, at most `seconds`, for what runs. Returns how many had not ended by then."""
+        """Begin nothing more and wait, at most `seconds`, for running work. Returns how much of it had not ended."""
         return self.progress.stop(seconds)
 
     def _run_suspects(self) -> None:
@@ -86,7 +88,7 @@ class Worker:
         return self._look_seconds * (1.0 if seal_audit() else 2.0) * random.uniform(0.75, 1.25)  # noqa: S311
 
     def _run_periodic(self) -> None:
-        """Run what is due, and each long work on a thread of its own: an erasure waits for no verification."""
+        """Run due periodic work, long work on a thread of its own: an erasure must not wait for a verification."""
         long = tuple(work for work in LONG_PERIODIC if work.name not in self._long_running)
         for work in begin_due_work((*long, *PERIODIC)):
             if work in long:
@@ -105,7 +107,7 @@ class Worker:
             release_connection()
 
     def _start_periodic_thread(self, name: str, look: Callable[[], object], seconds: float) -> None:
-        """Begin a thread that looks every so many seconds, never in step with other workers."""
+        """Start a thread that calls `look` every so many seconds, out of step with other workers."""
 
         def look_and_rest() -> float:
             look()
@@ -115,7 +117,7 @@ class Worker:
         _start_thread(name, partial(self._repeat, look_and_rest, self.progress.stopping.wait, first))
 
     def _repeat(self, look: Callable[[], float], wait: Callable[[float], object], pause: float = 0.0) -> None:
-        """Look again and again, after as many seconds as each look says. A database that is away is waited for."""
+        """Call `look` again and again, after as many seconds as it returned. Waits while the database is away."""
         is_away = False
         while self.progress.should_continue():
             if pause:
@@ -135,7 +137,7 @@ class Worker:
 
 
 def _wait_for_wakeup(progress: WorkInProgress) -> Callable[[float], object]:
-    """What waits for a wake-up, or for so many seconds."""
+    """Return a function that waits for a wake-up, or for so many seconds."""
     is_postgresql = thread_connection().vendor == "postgresql"
     return WakeupListener(progress.stopping.wait).wait if is_postgresql else progress.stopping.wait
 
