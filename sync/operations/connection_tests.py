@@ -17,7 +17,7 @@ class AlreadyTesting(Exception):
     """Another test of this connection is running."""
 
 
-def run_connection_test(connection: Connection) -> tuple[CheckStep, ...]:
+def run_test_steps(connection: Connection) -> tuple[CheckStep, ...]:
     """Run the four steps now, in at most `MOST_SECONDS`. Raises AlreadyTesting if another test is running.
 
     Ignores the breaker and the limits of the connection, and changes nothing in the other system.

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from console.base.audit_trail import record_action
 from console.settings.connections.connection_test_words import StepRow, build_step_row
 from sync.models import Connection, ConnectionTest
-from sync.operations.connection_tests import load_steps, run_connection_test, store_steps
+from sync.operations.connection_tests import load_steps, run_test_steps, store_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ def run_connection_test(request: HttpRequest, connection: Connection) -> bool:
     """Test the connection and record the result. Returns True if all steps passed. Raises AlreadyTesting if a test is
     running.
     """
-    steps = run_connection_test(connection)
+    steps = run_test_steps(connection)
     with transaction.atomic():
         is_good = store_steps(connection, steps)
         details = {"is_good": is_good, "steps": {step.name: step.code for step in steps}}
