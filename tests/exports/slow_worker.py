@@ -31,7 +31,7 @@ def slowly(keys):  # type: ignore[no-untyped-def]
 builder.read_rows = slowly
 if claim:
     if how == "deaf":
-        run_job.until_told = lambda: lambda: True
+        run_job.until_signal = lambda: lambda: True
     call_command("run_job", *claim)
 elif how:
     job_process.COMMAND = [sys.executable, "-m", __spec__.name, pause, how]

@@ -102,9 +102,9 @@ def test_both_commands_rest_where_cores_are_short(
 
         return rested
 
-    monkeypatch.setattr(module, "stand_back", lambda: None)
-    monkeypatch.setattr(module, "until_told", lambda: lambda: True)
-    monkeypatch.setattr(module, "resting", resting)
+    monkeypatch.setattr(module, "lower_priority", lambda: None)
+    monkeypatch.setattr(module, "until_signal", lambda: lambda: True)
+    monkeypatch.setattr(module, "yield_cpu_when_busy", resting)
     if command == "export_events":
         export()
     else:

@@ -157,7 +157,7 @@ def test_a_hub_that_took_the_clock_for_what_was_seen_would_be_found_out(
         decided = found.decisions.latest("pk").made_at
         return bool(now_found.last_at and now_found.last_at > decided)
 
-    monkeypatch.setattr(sync.operations.failure_groups, "opens_again", by_the_clock)
+    monkeypatch.setattr(sync.operations.failure_groups, "must_reopen", by_the_clock)
     delivery = dead(30)
     decide_group(group(), FailureGroupState.RESOLVED, by=anna, reason="mended")
     fails_again(delivery, seconds=-1)

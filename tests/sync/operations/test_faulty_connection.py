@@ -73,7 +73,7 @@ def test_a_hub_that_groups_by_where_it_was_for_would_be_found_out(
     def by_commercial(dead: Any) -> Any:
         return (dead.annotate(at_fault=F("commercial_id")),)
 
-    monkeypatch.setattr(sync.operations.failure_groups, "by_side", by_commercial)
+    monkeypatch.setattr(sync.operations.failure_groups, "split_by_side", by_commercial)
     refresh_failure_groups()
     assert ("aurora-id", "identity-unavailable", 2) not in grouped()
 

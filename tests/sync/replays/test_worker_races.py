@@ -212,7 +212,7 @@ def test_a_worker_that_slept_past_its_lease_sends_nothing(
     end_leases()
     assert claim_next_job(REPLAY) is not None
     if is_careless:
-        monkeypatch.setattr(type(slept), "renew", lambda *_, **__: None)
+        monkeypatch.setattr(type(slept), "renew_lease", lambda *_, **__: None)
     with nullcontext() if is_careless else pytest.raises(JobLost):
         send_next(slept)
     hub.wait_until_quiet()

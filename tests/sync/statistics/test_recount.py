@@ -53,7 +53,7 @@ def test_after_any_history_one_look_makes_every_hour_right(history: Any, seed: i
 
 def test_a_hub_that_marked_nothing_would_be_found_out(history: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The broken variant: what ended and was taken up again by a person stays counted as it was."""
-    monkeypatch.setattr(sync.deliveries.event_state, "mark_hours", lambda _: None)
+    monkeypatch.setattr(sync.deliveries.event_state, "mark_hours_for_recount", lambda _: None)
 
     def is_wrong_after(seed: int) -> bool:
         told = history(seed)
