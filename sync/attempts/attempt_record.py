@@ -63,7 +63,7 @@ class FinishedAttempt:
                 "state": str(verdict.state),
                 "code": verdict.code,
                 "action": claim.attempt.action,
-                "fields": [each.name for each in change.fields] if change else [],
+                "fields": [field.name for field in change.fields] if change else [],
                 "covered": covered,
             },
         )
@@ -100,13 +100,15 @@ class FinishedAttempt:
         attempt.is_retryable = verdict.is_retryable
         attempt.action = ACTION_CODES[change.action] if change else ""
         attempt.record_id = findings.record_id
-        shown = findings.entity is not None and any(wants_entity(each) for each in self.claim.events)
+        shown = findings.entity is not None and any(wants_entity(event) for event in self.claim.events)
         entity = findings.entity.attributes if shown and findings.entity else None
         key = self.claim.delivery.event.key
         attempt.entity = _encrypt_document(Payload.Kind.ENTITY, entity, key)
         attempt.change = _encrypt_document(Payload.Kind.CHANGE, change.to_document() if change else None, key)
         attempt.answer = _encrypt_document(Payload.Kind.RESPONSE, _answer_document(verdict), key)
-        return [each for each in (attempt.entity, attempt.change, attempt.answer) if each is not None]
+        return [
+            payload for payload in (attempt.entity, attempt.change, attempt.answer) if payload is not None
+        ]
 
     def _attempt_update(self) -> BoundStatement:
         attempt = self.claim.attempt
@@ -141,7 +143,7 @@ def _answer_document(verdict: AttemptResult) -> dict[str, Any] | None:
     """
     if verdict.sentence is None and not verdict.errors:
         return None
-    errors = [{"field": each.field, "code": each.code, "detail": each.detail} for each in verdict.errors]
+    errors = [{"field": error.field, "code": error.code, "detail": error.detail} for error in verdict.errors]
     return {"sentence": verdict.sentence, "errors": errors}
 
 

@@ -25,7 +25,10 @@ def leaves_breakers_unchanged(claim: Claim, verdict: AttemptResult) -> bool:
     if not verdict.spends_try:
         return True
     asked = (claim.delivery.identity_id, claim.delivery.commercial_id)
-    return not (is_system_failure(verdict.code) or any(each in unhealthy_breakers() for each in asked))
+    return not (
+        is_system_failure(verdict.code)
+        or any(connection_id in unhealthy_breakers() for connection_id in asked)
+    )
 
 
 def update_breakers(claim: Claim, verdict: AttemptResult) -> AttemptResult:
@@ -40,14 +43,16 @@ def update_breakers(claim: Claim, verdict: AttemptResult) -> AttemptResult:
     if not is_system_failure(verdict.code):
         if verdict.code not in _IDENTITY_REFUSALS:
             asked.append(delivery.commercial)
-        for each in asked if verdict.outcome in _SUCCESSFUL_OUTCOMES or verdict.code in _REFUSALS else ():
-            record_success(each)
+        for connection in (
+            asked if verdict.outcome in _SUCCESSFUL_OUTCOMES or verdict.code in _REFUSALS else ()
+        ):
+            record_success(connection)
         return verdict
     failing = SystemFailure(verdict.code, verdict.retry_after)
     if is_about_identity(verdict.code):
         was_open = record_failure(delivery.identity, failing)
     else:
-        for each in asked:
-            record_success(each)
+        for connection in asked:
+            record_success(connection)
         was_open = record_failure(delivery.commercial, failing)
     return without_spending_try(verdict, claim) if was_open else verdict

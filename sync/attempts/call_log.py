@@ -151,7 +151,9 @@ def _body_text(body: bytes | None) -> str | None:
 
 def calls_in_order(recorders: list[AttemptRecorder]) -> list[RecordedCall]:
     """Return the calls of an attempt that are to be written, by start time."""
-    return sorted((each for one in recorders for each in one.calls), key=lambda each: each.call.started_at)
+    return sorted(
+        (call for recorder in recorders for call in recorder.calls), key=lambda call: call.call.started_at
+    )
 
 
 def add_calls(kept: list[RecordedCall], batch: WriteBatch) -> None:

@@ -85,7 +85,8 @@ def run_claim(taken: Claim) -> RunResult:
     """Run the attempt of a claimed delivery and settle it."""
     findings = AttemptFindings()
     recorders = [
-        AttemptRecorder(taken, each) for each in (taken.delivery.identity, taken.delivery.commercial)
+        AttemptRecorder(taken, connection)
+        for connection in (taken.delivery.identity, taken.delivery.commercial)
     ]
     try:
         verdict = _run_attempt(taken, findings, recorders)
@@ -212,7 +213,7 @@ def open_connector(connection: Connection, request_id: str, recorder: Recorder) 
 
 
 def _log_result(taken: Claim, verdict: AttemptResult, findings: AttemptFindings) -> None:
-    fields = ", ".join(each.name for each in findings.change.fields) if findings.change else ""
+    fields = ", ".join(field.name for field in findings.change.fields) if findings.change else ""
     action = ACTION_CODES[findings.change.action] if findings.change else "no plan"
     logger.info(
         "%s %s at %s: %s%s%s",

@@ -20,7 +20,7 @@ def load_event_outcome(event: Event, *, with_entity: bool = False) -> EventOutco
     related = ("identity", "commercial", "route", "covered_by__answer__subject")
     deliveries = list(event.deliveries.select_related(*related).order_by("pk"))
     latest = _latest_attempts(deliveries)
-    results = tuple(_delivery_result(each, latest.get(each.pk)) for each in deliveries)
+    results = tuple(_delivery_result(delivery, latest.get(delivery.pk)) for delivery in deliveries)
     state = worst([result.state for result in results])
     code = next((result.code for result in results if result.state == state), "ignored")
     entity = _fetched_entity(latest.values()) if with_entity else None
@@ -55,8 +55,8 @@ def outcome_of_attempt(
 def initial_outcome(event: Event, targets: Sequence[Connection]) -> EventOutcome:
     """Return the outcome of an event that was just stored: all its deliveries are pending, or it is ignored."""
     results = tuple(
-        Result(each.slug, each.name, State.PENDING, State.PENDING, "", "", False, None, ())
-        for each in targets
+        Result(target.slug, target.name, State.PENDING, State.PENDING, "", "", False, None, ())
+        for target in targets
     )
     return EventOutcome(event.state, event.code or event.state, results, None)
 
@@ -86,8 +86,8 @@ def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> Result:
         is_retrying=delivery.state == State.RETRYING,
         sentence=said.get("sentence") if relays else None,
         errors=tuple(
-            FieldProblem(each["field"], each["code"], each["detail"] if relays else "")
-            for each in said.get("errors", [])
+            FieldProblem(error["field"], error["code"], error["detail"] if relays else "")
+            for error in said.get("errors", [])
         ),
     )
 

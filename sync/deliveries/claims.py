@@ -316,9 +316,9 @@ def _cover_siblings(others: list[OpenSibling], claim: Claim) -> tuple[Event, ...
     """
     route_id = claim.delivery.route_id
     seen = [
-        each.pk
-        for each in others
-        if each.route_id == route_id and not (each.is_relayed or each.replay_id or each.is_chosen)
+        sibling.pk
+        for sibling in others
+        if sibling.route_id == route_id and not (sibling.is_relayed or sibling.replay_id or sibling.is_chosen)
     ]
     if not seen:
         return ()

@@ -39,17 +39,21 @@ class OpenedDeliveries:
     @property
     def rows(self) -> list[Model]:
         """Return all rows in insert order: deliveries, then attempts."""
-        return [*self.deliveries, *(each.attempt for each in self.claims)]
+        return [*self.deliveries, *(claim.attempt for claim in self.claims)]
 
     @property
     def unclaimed_ids(self) -> tuple[int, ...]:
         """Return the keys of deliveries that are due and not claimed, once they are stored."""
-        return tuple(each.pk for each in self.deliveries if each.token is None and each.due_at is not None)
+        return tuple(
+            delivery.pk
+            for delivery in self.deliveries
+            if delivery.token is None and delivery.due_at is not None
+        )
 
     @property
     def audit_entries(self) -> list[NewEntry]:
         """Return the audit entries of the attempts that were begun."""
-        return [attempt_started_entry(each.attempt) for each in self.claims]
+        return [attempt_started_entry(claim.attempt) for claim in self.claims]
 
 
 def resolve_routes(event: Event) -> list[ResolvedRoute]:
@@ -71,10 +75,10 @@ def open_deliveries(
     """
     deliveries = [_new_delivery(event, way) for way in routes]
     taken = [
-        _claim_unstored(each, way, is_only=len(routes) == 1)
-        for each, way in zip(deliveries[:max_claims], routes[:max_claims], strict=True)
+        _claim_unstored(delivery, way, is_only=len(routes) == 1)
+        for delivery, way in zip(deliveries[:max_claims], routes[:max_claims], strict=True)
     ]
-    return OpenedDeliveries(deliveries, [each for each in taken if each is not None])
+    return OpenedDeliveries(deliveries, [claim for claim in taken if claim is not None])
 
 
 def _claim_unstored(delivery: Delivery, route: ResolvedRoute, *, is_only: bool) -> Claim | None:

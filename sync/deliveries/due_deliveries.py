@@ -64,6 +64,6 @@ def find_due_ids(limit: int = 1000) -> list[int]:
     One is enough, since whoever runs it continues with the next; and a busy subject does not crowd out others.
     """
     first_of_subject: dict[object, int] = {}
-    for each in read_due_deliveries(limit):
-        first_of_subject.setdefault(each.subject, each.pk)
+    for delivery in read_due_deliveries(limit):
+        first_of_subject.setdefault(delivery.subject, delivery.pk)
     return list(first_of_subject.values())

@@ -26,5 +26,5 @@ def refresh_event_states(event_ids: Iterable[int]) -> None:
         found[event_id].append((state, code))
     for event_id, states in found.items():
         state = worst([state for state, _ in states])
-        code = next((code for each, code in states if each == state), "")
+        code = next((code for other, code in states if other == state), "")
         _END_EVENT.execute(state, code, event_id)

@@ -85,4 +85,4 @@ def _end_attempts(delivery: Delivery) -> list[NewEntry]:
             state=State.DEAD, code=CRASH_CODE, due_at=None, settled_at=now
         )
     details = [{"attempt": str(key), "code": code} for key, _ in ended]
-    return [NewEntry(delivery.stream, "attempt.unknown", details=each) for each in details]
+    return [NewEntry(delivery.stream, "attempt.unknown", details=detail) for detail in details]

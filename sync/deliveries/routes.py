@@ -65,11 +65,11 @@ def _resolve_route(route: Route, version: MappingVersion | None) -> ResolvedRout
 def routes_for(source_id: int, entity_type: str) -> list[ResolvedRoute]:
     """Return the enabled routes for a source and an entity type. A disabled connection does not end a route."""
     return [
-        each
-        for each in resolved_routes().values()
-        if each.route.is_enabled
-        and each.route.source_id == source_id
-        and each.route.entity_type == entity_type
+        resolved
+        for resolved in resolved_routes().values()
+        if resolved.route.is_enabled
+        and resolved.route.source_id == source_id
+        and resolved.route.entity_type == entity_type
     ]
 
 

@@ -124,8 +124,8 @@ def run_in_this_process(delivery_ids: Iterable[int]) -> bool:
     executor = _process_executor()
     placed = [
         executor.reserve_slot()
-        and executor.submit(partial(_run_with_followers_briefly, partial(run_delivery, each)))
-        for each in delivery_ids
+        and executor.submit(partial(_run_with_followers_briefly, partial(run_delivery, delivery_id)))
+        for delivery_id in delivery_ids
     ]
     return all(placed)
 
@@ -178,7 +178,7 @@ def _run_followers(ran: RunResult, should_continue: Callable[[], bool]) -> tuple
 def run_due_deliveries(limit: int = 500) -> int:
     """Release expired leases and run due deliveries, at most `limit`. Returns how many ran."""
     release_expired_leases(limit)
-    waiting = [each.pk for each in read_due_deliveries(limit)]
+    waiting = [delivery.pk for delivery in read_due_deliveries(limit)]
     if not waiting:
         return 0
     release_connection()  # the threads may need it

@@ -41,7 +41,10 @@ def is_system_failure(code: str) -> bool:
 @cached_read(settings.CONFIGURATION_SECONDS)
 def unhealthy_breakers() -> Mapping[int, Breaker]:
     """Return breakers that have failures or are not closed, by connection. Cached for a second."""
-    return {each.pk: each for each in Breaker.objects.filter(Q(failures__gt=0) | Q(open_until__isnull=False))}
+    return {
+        breaker.pk: breaker
+        for breaker in Breaker.objects.filter(Q(failures__gt=0) | Q(open_until__isnull=False))
+    }
 
 
 def invalidate_breakers() -> None:

@@ -54,5 +54,5 @@ def _slot_limit(connection: Connection) -> int | None:
     passes = allowed_deliveries(connection)
     if passes == 0:
         raise ConnectionPaused(connection)
-    limits = [each for each in (connection.concurrency, passes) if each is not None]
+    limits = [limit for limit in (connection.concurrency, passes) if limit is not None]
     return min(limits, default=None)

@@ -135,6 +135,6 @@ def mark_hours_for_recount(moments: Iterable[datetime]) -> None:
 
     Each mark is a row of its own, so that no transaction waits for another.
     """
-    hours = sorted({start_of_hour(each) for each in moments})
+    hours = sorted({start_of_hour(moment) for moment in moments})
     if hours:
-        CountMark.objects.bulk_create([CountMark(hour=each) for each in hours])
+        CountMark.objects.bulk_create([CountMark(hour=hour) for hour in hours])

@@ -32,8 +32,8 @@ def run_test_steps(connection: Connection) -> tuple[CheckStep, ...]:
 
 def store_steps(connection: Connection, steps: Sequence[CheckStep]) -> bool:
     """Store the results of a test. Returns False if a step failed."""
-    is_good = all(each.is_good for each in steps)
-    told = [each._asdict() | {"facts": dict(each.facts)} for each in steps]
+    is_good = all(step.is_good for step in steps)
+    told = [step._asdict() | {"facts": dict(step.facts)} for step in steps]
     ended = {"ended_at": timezone.now(), "is_good": is_good, "steps": told}
     ConnectionTest.objects.filter(pk=connection.pk).update(**ended)
     return is_good
@@ -41,7 +41,7 @@ def store_steps(connection: Connection, steps: Sequence[CheckStep]) -> bool:
 
 def load_steps(test: ConnectionTest) -> tuple[CheckStep, ...]:
     """Return the stored steps of a test."""
-    return tuple(CheckStep(**each) for each in test.steps)
+    return tuple(CheckStep(**step) for step in test.steps)
 
 
 def _test_subject(connection: Connection) -> CheckedConnection:

@@ -93,7 +93,7 @@ def update_notes(group: FailureGroup, noted: Mapping[str, Any], *, by: DecisionM
         for name in changed:
             setattr(row, name, noted[name])
         row.save(update_fields=changed)
-        details: dict[str, JSONValue] = {"changed": [each.removesuffix("_id") for each in changed]}
+        details: dict[str, JSONValue] = {"changed": [name.removesuffix("_id") for name in changed]}
         if "owner_id" in changed:
             details |= {"before": {"owner": before}, "after": {"owner": row.owner_id}}
         _record_decision(group, "failures.changed", by, details, now)

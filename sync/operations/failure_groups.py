@@ -33,17 +33,17 @@ def refresh_failure_groups(now: datetime | None = None) -> None:
     """
     now = now or read_clock()
     found = _count_dead()
-    known = {(each.connection_id, each.code): each for each in FailureGroup.objects.all()}
+    known = {(group.connection_id, group.code): group for group in FailureGroup.objects.all()}
     new = [
         FailureGroup(
             connection_id=connection,
             code=code,
-            number=each.number,
-            first_at=each.first_at or now,
-            last_at=each.last_at or now,
+            number=count.number,
+            first_at=count.first_at or now,
+            last_at=count.last_at or now,
             counted_at=now,
         )
-        for (connection, code), each in found.items()
+        for (connection, code), count in found.items()
         if (connection, code) not in known
     ]
     FailureGroup.objects.bulk_create(new, ignore_conflicts=True)
@@ -55,8 +55,8 @@ def _count_dead() -> dict[tuple[int, str], GroupCount]:
     found = {}
     for dead in split_by_side(Delivery.objects.filter(state=State.DEAD)):
         rows = dead.order_by().values_list("at_fault", "code")
-        for connection, code, *each in rows.annotate(Count("pk"), Min("settled_at"), Max("settled_at")):
-            found[connection, code] = GroupCount(*each)
+        for connection, code, *figures in rows.annotate(Count("pk"), Min("settled_at"), Max("settled_at")):
+            found[connection, code] = GroupCount(*figures)
     return found
 
 

@@ -25,9 +25,9 @@ _ANY_TIME_SECONDS = 10 * 365 * 86_400.0
 _JOINED = """sync_delivery d JOIN sync_route r ON r.id = d.route_id
     JOIN webhooks_event e ON e.id = d.event_id JOIN webhooks_source s ON s.id = e.source_id"""
 _IS_PAUSED, _GOES_ON = (
-    f"EXISTS (SELECT 1 FROM webhooks_source WHERE {each} IS NOT NULL)"  # noqa: S608
-    f" OR EXISTS (SELECT 1 FROM sync_route WHERE {each} IS NOT NULL)"
-    for each in ("paused_at", "resumed_at")
+    f"EXISTS (SELECT 1 FROM webhooks_source WHERE {column} IS NOT NULL)"  # noqa: S608
+    f" OR EXISTS (SELECT 1 FROM sync_route WHERE {column} IS NOT NULL)"
+    for column in ("paused_at", "resumed_at")
 )
 _READ_PAUSES = Statement(f"SELECT {_IS_PAUSED}, {_GOES_ON}")
 # Both say twice what they want of a row: whoever had to wait for one asks the outer conditions again, no others.
@@ -82,8 +82,8 @@ def enforce_pauses() -> None:
     if goes_on:
         settled = database_now(plus_seconds=-max(_RELEASE_SECONDS, 2 * settings.CONFIGURATION_SECONDS))
         if not _RELEASE.execute(RELEASED_AT_ONCE):
-            for each in (Source, Route):
-                each.objects.filter(resumed_at__lt=settled).update(resumed_at=None)
+            for model in (Source, Route):
+                model.objects.filter(resumed_at__lt=settled).update(resumed_at=None)
 
 
 def resume_forgotten() -> int:

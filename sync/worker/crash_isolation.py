@@ -25,7 +25,7 @@ def run_suspects(should_continue: Callable[[], bool], limit: int = 100) -> int:
     """
     waiting = find_suspects(limit)
     release_connection()
-    return sum(_run_in_own_process(each) for each in waiting if should_continue())
+    return sum(_run_in_own_process(delivery_id) for delivery_id in waiting if should_continue())
 
 
 def _run_in_own_process(delivery_id: int) -> bool:
