@@ -104,8 +104,8 @@ def test_a_process_that_was_forked_has_a_sender_of_its_own(monkeypatch: pytest.M
 
 def test_a_process_that_ends_right_after_it_submitted_still_sends() -> None:
     script = """
-from sync.execution.background_sender import BackgroundSender, SenderOfProcess
-SenderOfProcess(lambda: BackgroundSender("the broker", lambda ids: print(ids, flush=True), 8)).get().submit([1])
+from sync.execution.background_sender import BackgroundSender, ProcessSender
+ProcessSender(lambda: BackgroundSender("the broker", lambda ids: print(ids, flush=True), 8)).get_sender().submit([1])
 """
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True

@@ -155,9 +155,9 @@ def test_a_breaker_that_opens_while_a_claim_looks_for_its_slot_lets_nothing_pass
         def __init__(self, statement: Any) -> None:
             self.statement = statement
 
-        def rows(self, *values: Any) -> Any:
+        def fetch_all(self, *values: Any) -> Any:
             Breaker.objects.update(open_until=timezone.now() + timedelta(minutes=1))
-            return self.statement.rows(*values)
+            return self.statement.fetch_all(*values)
 
     monkeypatch.setattr(
         concurrency_slots,

@@ -132,7 +132,7 @@ def count_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every process believes that it is alone."""
 
     class Nobody:
-        def rows(self, *_: Any) -> list[Any]:
+        def fetch_all(self, *_: Any) -> list[Any]:
             return []
 
     monkeypatch.setattr(
