@@ -11,7 +11,7 @@ from django.http import HttpRequest, JsonResponse
 from audit.sealing.status import SealingStatus
 from database.clock import read_clock
 from sync.models import Alarm
-from sync.monitoring.health_figures import Figures, measure, waiting
+from sync.monitoring.health_figures import HealthFigures, count_due_and_expired, measure_health
 from webhooks.encryption.at_rest import CannotOpen, unseal
 from webhooks.models import Pepper
 
@@ -26,8 +26,8 @@ def health(request: HttpRequest) -> JsonResponse:
     """
     try:
         at = read_clock()
-        due, expired = waiting(at)
-        more = _details(measure(at)) if _may_see_all(request) else {}
+        due, expired = count_due_and_expired(at)
+        more = _details(measure_health(at)) if _may_see_all(request) else {}
     except DatabaseError:
         return JsonResponse({"status": "storage-unavailable"}, status=503)
     response = JsonResponse({"status": "ok", "due": due, "expired": expired} | more)
@@ -42,7 +42,7 @@ def _may_see_all(request: HttpRequest) -> bool:
     return bool(request.user.is_active and request.user.is_staff and request.user.has_perm("sync.view_alarm"))
 
 
-def _details(figures: Figures) -> dict[str, Any]:
+def _details(figures: HealthFigures) -> dict[str, Any]:
     open_alarms = Alarm.objects.filter(ended_at=None).order_by("raised_at", "id")[:MOST_ALARMS]
     return {
         "at": figures.at,

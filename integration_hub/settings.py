@@ -257,8 +257,8 @@ REPLAY_PAUSES_ABOVE = number(env, "REPLAY_PAUSES_ABOVE", 20, most=100)
 JOB_KINDS = (
     "exports.jobs.lifecycle.EXPORT_JOB",
     "sync.mappings.backtests.BACK_TEST",
-    "sync.replays.choose_by_filter.EVENT_SET",
-    "sync.replays.worker_step.REPLAY",
+    "sync.replays.filter_selection.EVENT_SET",
+    "sync.replays.replay_job.REPLAY",
     "sync.erasure.erase.ERASURE",
 )
 

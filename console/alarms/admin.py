@@ -15,7 +15,7 @@ from console.base.filtered_list import FilteredListAdmin
 from console.base.read_only_admin import DetailPageMixin
 from database.clock import read_clock
 from sync.models import Alarm
-from sync.monitoring.health_figures import Figures, measure
+from sync.monitoring.health_figures import HealthFigures, measure_health
 
 
 class OpenFilter(admin.SimpleListFilter):
@@ -67,7 +67,7 @@ class AlarmAdmin(DetailPageMixin, FilteredListAdmin):
         return changelist
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        figures = measure(read_clock())
+        figures = measure_health(read_clock())
         context = {
             "figures": figures,
             "silent": _silent_source_ids(figures),
@@ -91,5 +91,5 @@ class AlarmAdmin(DetailPageMixin, FilteredListAdmin):
         return snooze_page(request, self.admin_site.each_context(request))
 
 
-def _silent_source_ids(figures: Figures) -> set[int]:
+def _silent_source_ids(figures: HealthFigures) -> set[int]:
     return {source.id for source in figures.sources if source.is_silent(figures.at)}

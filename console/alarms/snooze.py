@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField, parse_pk
 from sync.models import Alarm
-from sync.monitoring.alarm_texts import clock, words_of
+from sync.monitoring.alarm_texts import alarm_text, format_time
 from sync.monitoring.alarms import snooze_alarm
 
 MAX_SNOOZED = 100
@@ -40,7 +40,7 @@ class SnoozeForm(forms.Form):
         labels = {
             "hour": _("for 1 hour"),
             "shift": _("for 8 hours"),
-            "monday": _("until Monday, %(time)s") % {"time": clock(self.end_times["monday"])},
+            "monday": _("until Monday, %(time)s") % {"time": format_time(self.end_times["monday"])},
         }
         field = self.fields["length"]
         assert isinstance(field, forms.ChoiceField)
@@ -79,7 +79,7 @@ def snooze_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         _snooze_alarms(request, alarms, form, now)
         # A single alarm was probably snoozed from its own page.
         return redirect(_ALARM_LIST) if len(alarms) > 1 else redirect("admin:sync_alarm_change", alarms[0].pk)
-    shown = [(alarm, words_of(alarm)) for alarm in alarms]
+    shown = [(alarm, alarm_text(alarm)) for alarm in alarms]
     more = {"title": f"Snooze {_count_alarms_text(len(alarms))}?", "shown": shown, "snooze_form": form}
     return TemplateResponse(request, "console/alarms/snooze.html", {**context, **more})
 
@@ -99,7 +99,7 @@ def _snooze_alarms(request: HttpRequest, alarms: list[Alarm], form: SnoozeForm, 
         "address": client_address(request),
     }
     done = sum(snooze_alarm(alarm, until, **audit_details) for alarm in alarms)
-    messages.success(request, f"{_count_alarms_text(done)} snoozed until {clock(until)}.")
+    messages.success(request, f"{_count_alarms_text(done)} snoozed until {format_time(until)}.")
 
 
 def _count_alarms_text(number: int) -> str:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
 from sync.models import Alarm, AlarmKind, NotificationState
-from sync.monitoring.alarm_texts import AlarmWords, words_of
+from sync.monitoring.alarm_texts import AlarmText, alarm_text
 
 # The page to act on, by the subject or kind of the alarm: URL name, query, permission, label of the link.
 _SUBJECT_LINKS = {
@@ -55,7 +55,7 @@ class AlarmRow:
     """
 
     alarm: Alarm
-    words: AlarmWords
+    words: AlarmText
     action_url: str
     action_label: str
 
@@ -81,7 +81,7 @@ def alarm_kind_names() -> Mapping[str, str]:
 def build_alarm_row(alarm: Alarm, user: Any) -> AlarmRow:
     """Build the row of an alarm. An ended alarm has no link to act on."""
     place, words = ("", "") if alarm.ended_at else _action_link(alarm, user)
-    return AlarmRow(alarm, words_of(alarm), place, words)
+    return AlarmRow(alarm, alarm_text(alarm), place, words)
 
 
 def _action_link(alarm: Alarm, user: Any) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from audit.models import Entry
 from console.audit_log.action_names import ACTION_LABELS
 from sync.models import Delivery
 from sync.models.delivery import delivery_stream
-from sync.search.periods import NoSuchFilter, span
+from sync.search.time_ranges import InvalidFilter, parse_range
 from webhooks.catalogue.reference import from_reference, to_reference
 from webhooks.models import Event
 
@@ -127,8 +127,8 @@ def parse_entry_filter(params: Mapping[str, str], now: datetime) -> EntryFilter:
     """Resolve filter parameters at this moment. Raises NoSuchFilter for values that cannot be used."""
     # PostgreSQL refuses a text with a NUL character.
     if any("\0" in value for value in params.values()):
-        raise NoSuchFilter("no text that a database takes")
-    begin, end = span(params, "when", now)
+        raise InvalidFilter("no text that a database takes")
+    begin, end = parse_range(params, "when", now)
     plain = {name: params.get(name, "") for name in ("action", "who", "object")}
     term = params.get("q", "").strip()
     return EntryFilter(**plain, begin=begin, end=end, streams=find_streams(term) if term else None)

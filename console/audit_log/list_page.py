@@ -17,7 +17,7 @@ from console.audit_log.entry_filter import FILTER_PARAMS, EntryFilter, parse_ent
 from console.audit_log.entry_words import OBJECT_LABELS, EntryRow, describe_entries
 from console.ui.chips import FilterBar, FilterChip, FilterParams, ViewTab
 from console.ui.keyset import Keyset, KeysetPage, PageLinks, PageRequest
-from sync.search.periods import NoSuchFilter
+from sync.search.time_ranges import InvalidFilter
 
 FILTER_BAR = FilterBar(FILTER_PARAMS, "when")
 BY_TIME = Keyset("at")
@@ -53,7 +53,7 @@ def build_entry_list(request: HttpRequest) -> EntryList:
     words, problem = FILTER_BAR.read_params(request.GET), ""
     try:
         entry_filter, place = parse_entry_filter(words, timezone.now()), PageRequest.from_query(request.GET)
-    except NoSuchFilter:
+    except InvalidFilter:
         problem = _("The filters of this address cannot be used; everything is listed.")
         words, entry_filter, place = {}, EntryFilter(), PageRequest()
     page = fetch_entries(entry_filter, place)
@@ -73,7 +73,7 @@ def build_entry_list(request: HttpRequest) -> EntryList:
 def listed_entries(request: HttpRequest) -> QuerySet[Entry]:
     """Return all entries that match the address, in the order of the list. Raises NoSuchFilter."""
     if unknown := unknown_params(request.GET):
-        raise NoSuchFilter(f"{unknown[0][:40]} is no filter of the audit log")
+        raise InvalidFilter(f"{unknown[0][:40]} is no filter of the audit log")
     entry_filter = parse_entry_filter(FILTER_BAR.read_params(request.GET), timezone.now())
     return entry_filter.filter_entries(Entry.objects.order_by("-at", "-pk"))
 

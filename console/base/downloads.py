@@ -27,7 +27,7 @@ from audit.format.canonical_json import JSONValue
 from console.base.audit_trail import record_action, request_actor
 from exports.list_export import ListExport, StreamStats, stream_rows
 from sync.search.event_filter import PERSONAL_PARAMS
-from sync.search.periods import NoSuchFilter
+from sync.search.time_ranges import InvalidFilter
 from webhooks.catalogue.reference import from_reference
 
 T = TypeVar("T", bytes, str)
@@ -98,7 +98,7 @@ class DownloadableListAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             refuse_download(request, details)
         try:
             queryset = self.filtered_rows(request)
-        except NoSuchFilter:
+        except InvalidFilter:
             return HttpResponseBadRequest("These filters cannot be used.", content_type="text/plain")
         return stream_download(request, self.list_export, queryset, FORMATS[form], details)
 

@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from console.base.forms import parse_pk
 from console.entities.page import EntityPage, EntityQuery, build_entity_page, known_types
 from console.ui.links import audit_log_url, entity_search_term, entity_url
-from sync.search.event_filter import NEEDS_SOMEBODY
-from sync.search.periods import NoSuchFilter
+from sync.search.event_filter import NEEDS_ATTENTION
+from sync.search.time_ranges import InvalidFilter
 from webhooks.models import is_erased
 
 _PART_PERMISSIONS = {
@@ -53,7 +53,7 @@ def entity_view(request: HttpRequest) -> HttpResponse:
     may = {part: request.user.has_perm(permission) for part, permission in _PART_PERMISSIONS.items()}
     try:
         page = build_entity_page(wanted, may)
-    except NoSuchFilter:
+    except InvalidFilter:
         messages.warning(
             request, _("This address names no place in the timeline: the newest events are shown.")
         )
@@ -87,7 +87,7 @@ def _page_urls(page: EntityPage) -> dict[str, Any]:
         "older_url": entity_url(kind, entity_id, **narrowed, before=page.older) if page.older else "",
         "events_url": f"{reverse('admin:webhooks_event_changelist')}?{urlencode({'entity_id': entity_id})}",
         "needing_url": f"{reverse('admin:webhooks_event_changelist')}?"
-        + urlencode({"state": NEEDS_SOMEBODY, "entity_type": kind, "entity_id": entity_id}),
+        + urlencode({"state": NEEDS_ATTENTION, "entity_type": kind, "entity_id": entity_id}),
         "audit_url": audit_log_url(entity_search_term(kind, entity_id)) if page.may["audit"] else "",
         "subject_urls": [
             (service, entity_url(kind, entity_id, identity=str(service.identity.pk)))

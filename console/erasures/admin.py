@@ -19,14 +19,14 @@ from console.erasures.words import counted_rows, erasure_mark, ground_text
 from console.ui.formatting import render_time
 from console.ui.links import entity_url
 from sync.erasure.requests import (
-    NotErasable,
-    ask_erasure,
+    ErasureRefused,
     decide_erasure,
-    failure_of,
-    person_of,
+    failure_text,
+    request_erasure,
     resume_erasure,
+    subject_of,
 )
-from sync.erasure.subject_data import Person, count
+from sync.erasure.subject_data import ErasureSubject, count_rows
 from sync.models import Erasure, ErasureState
 from webhooks.models import Event, Source
 
@@ -76,14 +76,14 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
             return self._show_preview(request, form, form)
         answer = form.cleaned_data
         try:
-            asked = ask_erasure(
+            asked = request_erasure(
                 form.to_person(),
                 ground=answer["ground"],
                 reason=answer["reason"],
                 by=require_staff_user(request),
                 address=client_address(request),
             )
-        except NotErasable as error:
+        except ErasureRefused as error:
             messages.error(request, str(error))
             return redirect("admin:sync_erasure_look")
         text = gettext("Asked for. Nothing is erased until another administrator confirms it.")
@@ -106,9 +106,9 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
             "ground": ground_text(row.ground),
             "entity": _entity_link(row),
             "is_open": is_open,
-            "failure": failure_of(row),
+            "failure": failure_text(row),
             "is_mine": row.asked_by_id == request.user.pk,
-            "counts": counted_rows(count(person_of(row)) if is_open else row.counts),
+            "counts": counted_rows(count_rows(subject_of(row)) if is_open else row.counts),
         }
         return self.render_page(request, "console/erasures/detail.html", context)
 
@@ -118,7 +118,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
             decide_erasure(
                 erasure, confirms=confirms, by=require_staff_user(request), address=client_address(request)
             )
-        except NotErasable as error:
+        except ErasureRefused as error:
             messages.error(request, str(error))
         else:
             confirmed, refused = gettext("Confirmed. It is erased now."), gettext("Nothing is erased.")
@@ -128,7 +128,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
     def _resume_erasure(self, request: HttpRequest, erasure: Erasure) -> HttpResponse:
         try:
             resume_erasure(erasure, by=require_staff_user(request), address=client_address(request))
-        except NotErasable as error:
+        except ErasureRefused as error:
             messages.error(request, str(error))
         else:
             messages.success(request, gettext("Resumed. A worker goes on within seconds."))
@@ -141,7 +141,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
             "whose": whose,
             "sources": Source.objects.filter(pk__in=whose.sources),
             "entity": _entity_link(whose),
-            "counts": counted_rows(count(whose)),
+            "counts": counted_rows(count_rows(whose)),
             "records": whose.links.select_related("commercial").exclude(record_id="")[:20],
             "waiting": whose.open_deliveries.count(),
             "form": ask,
@@ -168,7 +168,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
         return ground_text(erasure.ground)
 
 
-def _entity_link(whose: Erasure | Person) -> SafeString:
+def _entity_link(whose: Erasure | ErasureSubject) -> SafeString:
     """Return the entity's type, and its id as a link to its page. After the erasure the id is the pseudonym."""
     url = entity_url(whose.entity_type, whose.entity_id)
     return format_html('{} <a class="mono" href="{}">{}</a>', whose.entity_type, url, whose.entity_id)

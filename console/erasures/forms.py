@@ -7,8 +7,8 @@ from django.utils.translation import gettext_lazy as _
 
 from console.base.forms import ReasonField
 from console.erasures.words import ground_choices
-from sync.erasure.requests import person
-from sync.erasure.subject_data import Person
+from sync.erasure.requests import find_subject
+from sync.erasure.subject_data import ErasureSubject
 from webhooks.models import Source
 
 
@@ -34,10 +34,10 @@ class PersonForm(forms.Form):
         help_text=_("With one source, also those that lead to the same identity service."),
     )
 
-    def to_person(self) -> Person:
+    def to_person(self) -> ErasureSubject:
         source = self.cleaned_data["source"]
         source_pk = None if source is None else source.pk
-        return person(self.cleaned_data["entity_type"], self.cleaned_data["entity_id"], source_pk)
+        return find_subject(self.cleaned_data["entity_type"], self.cleaned_data["entity_id"], source_pk)
 
 
 class ErasureRequestForm(PersonForm):

@@ -6,12 +6,12 @@ from django.utils.translation import gettext as _
 
 from console.ui.chips import FilterBar, FilterChip, FilterParams, ViewTab
 from console.ui.outcome_texts import describe_code, state_name
-from sync.search.event_filter import EVENT_TYPES, NEEDS_SOMEBODY, OTHER, WORDS
-from sync.search.event_search import Found, Match
+from sync.search.event_filter import EVENT_TYPES, FILTER_PARAMS, NEEDS_ATTENTION, OTHER_TYPE
+from sync.search.event_search import SearchKind, SearchMatch
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Receipt, State
 
-FILTER_BAR = FilterBar(WORDS, "received")
+FILTER_BAR = FilterBar(FILTER_PARAMS, "received")
 # Reasons that an event failed or waits. A request that was refused has no event, so its codes are left out.
 FAILURE_CODES = tuple(
     code for code, entry in CATALOGUE.items() if entry.status in (409, 422, 424) and entry.owner != "sender"
@@ -28,7 +28,7 @@ def filter_chips(params: FilterParams, sources: Iterable[tuple[str, str]]) -> li
             params,
             "event_type",
             _("Type"),
-            [*((event_type, event_type) for event_type in EVENT_TYPES), (OTHER, _("Another"))],
+            [*((event_type, event_type) for event_type in EVENT_TYPES), (OTHER_TYPE, _("Another"))],
         ),
         FILTER_BAR.value_chip(params, "source", _("Source"), sources),
     ]
@@ -44,7 +44,7 @@ def filter_chips(params: FilterParams, sources: Iterable[tuple[str, str]]) -> li
 
 def _state_options() -> list[tuple[str, str]]:
     return [
-        (NEEDS_SOMEBODY, _("Needs attention")),
+        (NEEDS_ATTENTION, _("Needs attention")),
         *((str(state.value), state_name(state)) for state in State),
     ]
 
@@ -64,7 +64,7 @@ def view_tabs(
     """Return the predefined views, then the saved ones (key, name, query)."""
     views = [
         ("", _("All events"), {}),
-        ("attention", _("Needs attention"), {"state": NEEDS_SOMEBODY}),
+        ("attention", _("Needs attention"), {"state": NEEDS_ATTENTION}),
         ("retrying", _("Retrying"), {"state": State.RETRYING.value}),
         ("", _("Ignored today"), {"state": f"{State.IGNORED},{State.SUPERSEDED}", "received": "24"}),
     ]
@@ -76,18 +76,18 @@ def view_tabs(
     return tabs + [ViewTab(name, f"?{query}", f"?{query}" == here, key=key) for key, name, query in saved]
 
 
-def search_sentence(search: Found) -> str:
+def search_sentence(search: SearchMatch) -> str:
     """Return how the search term was understood; empty if there was none."""
     if search.receipt is not None:
         return _receipt_sentence(search.receipt)
     return {
-        Match.EVENT: _("The event with this reference."),
-        Match.EVENT_PAGE: _("The event of this page."),
-        Match.ATTEMPT_KEY: _("The event whose delivery sent requests with this key."),
-        Match.RECEIPT_OF_EVENT: _("The event of the request with this reference."),
-        Match.EVENT_ID: _("The event with this id at its source."),
-        Match.ENTITY: _("Everything that happened to the entity %(term)s.") % {"term": search.term},
-        Match.NOTHING: _(
+        SearchKind.EVENT: _("The event with this reference."),
+        SearchKind.EVENT_PAGE: _("The event of this page."),
+        SearchKind.ATTEMPT_KEY: _("The event whose delivery sent requests with this key."),
+        SearchKind.RECEIPT_OF_EVENT: _("The event of the request with this reference."),
+        SearchKind.EVENT_ID: _("The event with this id at its source."),
+        SearchKind.ENTITY: _("Everything that happened to the entity %(term)s.") % {"term": search.term},
+        SearchKind.NOTHING: _(
             "Nothing found for “%(term)s”. Paste a whole reference, event id or entity id; parts do not match."
         )
         % {"term": search.term},

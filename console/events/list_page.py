@@ -19,8 +19,8 @@ from console.ui.chips import FilterChip, ViewTab
 from console.ui.formatting import time_until
 from console.ui.keyset import BY_RECEIVED_TIME, Cursor, KeysetPage, PageLinks, PageRequest
 from console.ui.outcome_texts import explain_outcome, explain_pause
-from sync.search.event_filter import EventFilter, resolve
-from sync.search.periods import NoSuchFilter
+from sync.search.event_filter import EventFilter, resolve_filter
+from sync.search.time_ranges import InvalidFilter
 from webhooks.catalogue.codes import is_about_identity
 from webhooks.models import Event, Source, State
 
@@ -64,7 +64,7 @@ class EventList:
     @property
     def search_sentence(self) -> str:
         """Return how the search term was understood."""
-        return search_sentence(self.event_filter.found)
+        return search_sentence(self.event_filter.search_match)
 
     @property
     def is_filtered(self) -> bool:
@@ -91,8 +91,8 @@ def build_event_list(request: HttpRequest) -> EventList:
     words, problem = FILTER_BAR.read_params(request.GET), ""
     now = timezone.now()
     try:
-        event_filter, place = resolve(words, now), PageRequest.from_query(request.GET)
-    except NoSuchFilter:
+        event_filter, place = resolve_filter(words, now), PageRequest.from_query(request.GET)
+    except InvalidFilter:
         problem = _("The filters of this address cannot be used; everything is listed.")
         words, event_filter, place = {}, EventFilter(), PageRequest()
     page = fetch_events(event_filter, place)
@@ -115,23 +115,25 @@ def build_event_list(request: HttpRequest) -> EventList:
 def _excluding_chips(bar: Sequence[FilterChip], now: datetime) -> list[FilterChip]:
     """Return the set filters without which there would be events. Called for an empty list only."""
     set_ones = [chip for chip in bar if chip.value]
-    return [chip for chip in set_ones if has_events(resolve(dict(parse_qsl(chip.clear_query[1:])), now))]
+    return [
+        chip for chip in set_ones if has_events(resolve_filter(dict(parse_qsl(chip.clear_query[1:])), now))
+    ]
 
 
 def count_newer_events(request: HttpRequest) -> int:
     """Count the events received since an open page was loaded; 0 for an address that cannot be used."""
     try:
-        event_filter = resolve(FILTER_BAR.read_params(request.GET), timezone.now())
+        event_filter = resolve_filter(FILTER_BAR.read_params(request.GET), timezone.now())
         return count_newer(event_filter, Cursor.parse_cursor(request.GET.get("newer", "")))
-    except NoSuchFilter:
+    except InvalidFilter:
         return 0
 
 
 def listed_events(request: HttpRequest) -> QuerySet[Event]:
     """Return all events that match the address, in the order of the list. Raises NoSuchFilter."""
     if unknown := unknown_params(request.GET):
-        raise NoSuchFilter(f"{unknown[0][:40]} is no filter of events")
-    return resolve(FILTER_BAR.read_params(request.GET), timezone.now()).narrow(
+        raise InvalidFilter(f"{unknown[0][:40]} is no filter of events")
+    return resolve_filter(FILTER_BAR.read_params(request.GET), timezone.now()).apply_to(
         Event.objects.select_related("source").order_by("-received_at", "-pk")
     )
 

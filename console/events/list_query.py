@@ -30,7 +30,7 @@ def _fetch_rows(event_filter: EventFilter, condition: Q, order: Sequence[str], l
     events = [
         event
         for part in parts
-        for event in _annotate_deliveries(part.narrow(Event.objects.filter(condition))).order_by(*order)[
+        for event in _annotate_deliveries(part.apply_to(Event.objects.filter(condition))).order_by(*order)[
             :limit
         ]
     ]
@@ -58,18 +58,18 @@ def _annotate_deliveries(events: QuerySet[Event]) -> QuerySet[Any]:
 
 
 def _filters_by_state(event_filter: EventFilter) -> list[EventFilter]:
-    return [event_filter.in_state(state) for state in event_filter.states] or [event_filter]
+    return [event_filter.with_state(state) for state in event_filter.matching_states] or [event_filter]
 
 
 def count_newer(event_filter: EventFilter, cursor: Cursor) -> int:
     """Count the events of this list received since the cursor, at most 100 of each state."""
     newer = Event.objects.filter(BY_RECEIVED_TIME.newer_than(cursor)).order_by().values("pk")
-    return sum(part.narrow(newer)[:100].count() for part in _filters_by_state(event_filter))
+    return sum(part.apply_to(newer)[:100].count() for part in _filters_by_state(event_filter))
 
 
 def has_events(event_filter: EventFilter) -> bool:
     """Return True if any event matches, by at most one statement for each state."""
-    return any(part.narrow(Event.objects.order_by()).exists() for part in _filters_by_state(event_filter))
+    return any(part.apply_to(Event.objects.order_by()).exists() for part in _filters_by_state(event_filter))
 
 
 def page_count_label(event_filter: EventFilter, rows: KeysetPage) -> str:
@@ -84,14 +84,14 @@ def filter_count_label(event_filter: EventFilter) -> str:
 
     Empty if no index could end the count early.
     """
-    if not event_filter.is_narrow:
+    if not event_filter.is_restricted:
         first, last = _pk_range()
         return gettext("about %(count)s events") % {"count": f"{round_estimate(last - first + 1):,}"}
     if not _is_counted_by_one_index(event_filter):
         return ""
     total = 0
     for part in _filters_by_state(event_filter):
-        matching = part.narrow(Event.objects.order_by().values("pk"))
+        matching = part.apply_to(Event.objects.order_by().values("pk"))
         total += matching[: COUNT_LIMIT + 1 - total].count() if total <= COUNT_LIMIT else 0
     if total > COUNT_LIMIT:
         return gettext("more than %(count)s events") % {"count": f"{COUNT_LIMIT:,}"}

@@ -15,8 +15,8 @@ from console.base.audit_trail import require_staff_user
 from console.base.post_only import post_only
 from console.models import SavedView
 from console.permissions import MAY_SHARE
-from sync.erasure.redaction import without_entity, without_id
-from sync.search.event_filter import WORDS
+from sync.erasure.redaction import replace_id_in_filter, replace_id_in_text
+from sync.search.event_filter import FILTER_PARAMS
 
 MAX_VIEWS = 20
 
@@ -68,8 +68,8 @@ def erase_from_saved_views(entity_id: str, name: str) -> int:
     changed = 0
     for view in SavedView.objects.all():
         given = dict(parse_qsl(view.query))
-        fresh = without_entity(given, entity_id, name)
-        is_named = without_id(view.name, entity_id, name) != view.name
+        fresh = replace_id_in_filter(given, entity_id, name)
+        is_named = replace_id_in_text(view.name, entity_id, name) != view.name
         if fresh == given and not is_named:
             continue
         query = urlencode(fresh) if fresh != given else view.query
@@ -81,5 +81,5 @@ def erase_from_saved_views(entity_id: str, name: str) -> int:
 def _normalize_query(query: str) -> str:
     """Return only the filters of a query, in one order, so that the same filters are the same view."""
     given = dict(parse_qsl(query.lstrip("?")))
-    kept = urlencode({name: given[name] for name in WORDS if given.get(name)})
+    kept = urlencode({name: given[name] for name in FILTER_PARAMS if given.get(name)})
     return kept if len(kept) <= 1000 else ""

@@ -32,8 +32,8 @@ from console.ui.formatting import render_time
 from exports.jobs import lifecycle
 from exports.models import Export, ExportState, TableFormat
 from exports.subject_register import exports_containing
-from sync.search.event_filter import EventFilter, resolve
-from sync.search.periods import NoSuchFilter
+from sync.search.event_filter import EventFilter, resolve_filter
+from sync.search.time_ranges import InvalidFilter
 
 
 class ExportRequestForm(forms.Form):
@@ -92,16 +92,16 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         if absolute_query := FILTER_BAR.absolute_url(request.GET):
             return redirect(f"{request.path}{absolute_query}")
         try:
-            event_filter = resolve(
+            event_filter = resolve_filter(
                 (request.POST if request.method == "POST" else request.GET).dict(), timezone.now()
             )
-        except NoSuchFilter:
+        except InvalidFilter:
             messages.error(request, "The filters of this address cannot be used: choose them again.")
             return redirect("admin:webhooks_event_changelist")
         form = ExportRequestForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             return self._request_export(request, event_filter, form)
-        words = FILTER_BAR.read_params(request.GET) or event_filter.words()
+        words = FILTER_BAR.read_params(request.GET) or event_filter.to_params()
         return self.render_page(
             request, "console/export_jobs/new.html", request_context(words, event_filter, form)
         )

@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 from console.settings.connections.connection_status import ConnectionStatus
 from console.ui.formatting import short_duration
 from sync.models import Alarm, AlarmKind, Route
-from sync.monitoring.alarm_texts import describe
-from sync.monitoring.connection_health import Health
+from sync.monitoring.alarm_texts import notification_text
+from sync.monitoring.connection_health import ConnectionHealth
 from webhooks.models import Source
 
 MAX_ALERTS = 6
@@ -52,7 +52,7 @@ def _open_alarms() -> list[Alarm]:
 def _alarm_alerts(alarms: Iterable[Alarm]) -> Iterator[OverviewAlert]:
     for alarm in alarms:
         if alarm.kind not in _SHOWN_ELSEWHERE:
-            words = describe(alarm)
+            words = notification_text(alarm)
             link = reverse("admin:sync_alarm_change", args=[alarm.pk])
             style = "warn" if alarm.kind == AlarmKind.DELIVERIES_HELD else "bad"
             yield OverviewAlert(style, f"{words.title}.", words.detail, link, _("See what to do"))
@@ -60,10 +60,10 @@ def _alarm_alerts(alarms: Iterable[Alarm]) -> Iterator[OverviewAlert]:
 
 def _connection_alerts(connections: Iterable[ConnectionStatus]) -> Iterator[OverviewAlert]:
     for shown in connections:
-        if not shown.health.is_wrong:
+        if not shown.health.needs_attention:
             continue
         link = reverse("admin:sync_connection_change", args=[shown.connection.pk])
-        style = "warn" if shown.health is Health.SLOW else "bad"
+        style = "warn" if shown.health is ConnectionHealth.SLOW else "bad"
         yield OverviewAlert(
             style, _connection_title(shown), _connection_text(shown), link, _("See connection")
         )
@@ -89,18 +89,18 @@ def _pause_alert(what: Source | Route, page: str, link_text: str) -> OverviewAle
 
 def _connection_title(shown: ConnectionStatus) -> str:
     name, since = shown.connection.name, shown.figures.slow_since
-    if shown.health is Health.SLOW:
+    if shown.health is ConnectionHealth.SLOW:
         if since is None:
             return _("%(name)s is slow.") % {"name": name}
         local = timezone.localtime(since)
         return _("%(name)s is slow since %(time)s.") % {"name": name, "time": f"{local:%H:%M}"}
-    if shown.health is Health.FAILING:
+    if shown.health is ConnectionHealth.FAILING:
         return _("%(name)s does not work as it should.") % {"name": name}
     return _("%(name)s is paused.") % {"name": name}
 
 
 def _connection_text(shown: ConnectionStatus) -> str:
-    if shown.health is Health.SLOW:
+    if shown.health is ConnectionHealth.SLOW:
         p95, usual = shown.figures.p95 or 0.0, shown.figures.usual_p95
         normally = "" if usual is None else _(" (normally %(usual)s)") % {"usual": short_duration(usual)}
         took = _("Requests take up to %(p95)s%(normally)s.") % {

@@ -21,7 +21,7 @@ from console.settings.connections.connection_status import load_all_statuses
 from console.ui.links import replay_form_url
 from database.clock import read_clock
 from sync.models import RefusalCount
-from sync.monitoring.health_figures import SourceFigure, enabled_sources
+from sync.monitoring.health_figures import SourceActivity, read_source_activity
 from webhooks.models import Event
 
 PART_PERMISSIONS = {
@@ -39,7 +39,7 @@ class SourceSummary:
     """The sources. `silent` have sent nothing for longer than allowed; `refused` counts today's wrong signatures."""
 
     number: int
-    silent: tuple[SourceFigure, ...]
+    silent: tuple[SourceActivity, ...]
     last_at: datetime | None
     refused: int | None
 
@@ -77,7 +77,7 @@ def _failure_context(now: datetime) -> dict[str, Any]:
 
 def _source_summary(now: datetime, *, with_refusals: bool) -> SourceSummary:
     """Load the sources by two statements: one index lookup for each source, and today's counts."""
-    sources = enabled_sources()
+    sources = read_source_activity()
     heard = [source.heard_at for source in sources if source.has_sent]
     refused = None
     if with_refusals:

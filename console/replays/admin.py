@@ -29,9 +29,16 @@ from console.replays.progress import progress_context
 from console.replays.results import attach_results, is_single, result_rows
 from console.ui.filter_text import load_system_names
 from sync.models import Member, MemberState, Replay, ReplayPace, ReplayState
-from sync.replays.decisions import Person, approve, decline, go_on, pause, stop
-from sync.replays.event_set import choose
-from sync.replays.requests import AlreadyRequested, NotReplayable
+from sync.replays.decisions import (
+    DecidingPerson,
+    approve_replay,
+    decline_replay,
+    pause_replay,
+    resume_replay,
+    stop_replay,
+)
+from sync.replays.event_selection import select_events
+from sync.replays.requests import ReplayAlreadyRequested, ReplayRefused
 
 _DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
 
@@ -135,9 +142,9 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
     def _begin_replay(self, request: HttpRequest, replay: Replay, form: TermsForm) -> HttpResponseRedirect:
         try:
             replay = begin_replay(request, replay, form)
-        except AlreadyRequested as error:
+        except ReplayAlreadyRequested as error:
             messages.warning(request, str(error))
-        except NotReplayable as error:
+        except ReplayRefused as error:
             messages.error(request, str(error))
             return redirect("admin:sync_replay_confirm", replay.uuid)
         else:
@@ -193,20 +200,20 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
         self.require_permissions(request, permission)
         if action == "again":
             return self._select_failed(request, replay)
-        person = Person(require_staff_user(request), client_address(request))
+        person = DecidingPerson(require_staff_user(request), client_address(request))
         try:
             is_done = self._run_action(request, replay, person, action)
-        except NotReplayable as error:
+        except ReplayRefused as error:
             messages.error(request, str(error))
         else:
             if not is_done:
                 messages.warning(request, _("That was not possible any more: look at how it stands."))
         return redirect("admin:sync_replay_change", replay.pk)
 
-    def _run_action(self, request: HttpRequest, replay: Replay, person: Person, action: str) -> bool:
+    def _run_action(self, request: HttpRequest, replay: Replay, person: DecidingPerson, action: str) -> bool:
         if action == "continue":
             form = PaceForm(request.POST)
-            return go_on(
+            return resume_replay(
                 replay,
                 person,
                 ReplayPace(form.cleaned_data["pace"]) if form.is_valid() else ReplayPace.GENTLE,
@@ -216,11 +223,13 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
     def _select_failed(self, request: HttpRequest, replay: Replay) -> HttpResponseRedirect:
         failed = Member.objects.filter(replay=replay, state=MemberState.FAILED)
         try:
-            chosen = choose(require_staff_user(request), list(failed.values_list("event_id", flat=True)))
-        except NotReplayable as error:
+            chosen = select_events(
+                require_staff_user(request), list(failed.values_list("event_id", flat=True))
+            )
+        except ReplayRefused as error:
             messages.error(request, str(error))
             return redirect("admin:sync_replay_change", replay.pk)
         return redirect("admin:sync_replay_confirm", chosen.uuid)
 
 
-_ACTIONS = {"pause": pause, "stop": stop, "approve": approve, "decline": decline}
+_ACTIONS = {"pause": pause_replay, "stop": stop_replay, "approve": approve_replay, "decline": decline_replay}

@@ -18,8 +18,8 @@ from console.permissions import MAY_REPLAY_MANY
 from console.replays.words import PACE_LABELS, REASON_MISSING, filter_sentences, reason_text, remaining_time
 from console.ui.filter_text import NO_SYSTEMS, count_events_text, load_system_names
 from sync.models import Member, MemberState, Replay, ReplayPace, ReplayState
-from sync.replays.decisions import Person, Terms, start
-from sync.replays.event_set import TooMany, is_too_large
+from sync.replays.decisions import DecidingPerson, ReplayTerms, start_replay
+from sync.replays.event_selection import TooManyEvents, is_too_large
 
 SAMPLE_SIZE = 5
 
@@ -50,7 +50,7 @@ def confirm_context(request: HttpRequest, replay: Replay, form: TermsForm) -> di
     """Return the context of the page, by four statements."""
     count = replay.waiting_count
     needs_second = count > replay_limit(request.user)
-    problem = str(TooMany()) if is_too_large(replay) else ""
+    problem = str(TooManyEvents()) if is_too_large(replay) else ""
     is_counting = replay.state == ReplayState.CHOOSING and not problem
     return {
         "title": _page_title(replay, is_counting=is_counting),
@@ -118,5 +118,7 @@ def _sample_members(replay: Replay) -> list[Member]:
 def begin_replay(request: HttpRequest, replay: Replay, form: TermsForm) -> Replay:
     """Start the confirmed replay. Raises AlreadyRequested and NotReplayable."""
     answer = form.cleaned_data
-    terms = Terms(answer["reason"], ReplayPace(answer["pace"]), answer["pauses"], replay_limit(request.user))
-    return start(replay, Person(require_staff_user(request), client_address(request)), terms)
+    terms = ReplayTerms(
+        answer["reason"], ReplayPace(answer["pace"]), answer["pauses"], replay_limit(request.user)
+    )
+    return start_replay(replay, DecidingPerson(require_staff_user(request), client_address(request)), terms)

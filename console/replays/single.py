@@ -20,8 +20,8 @@ from sync.deliveries.stored_webhook import has_carried_data
 from sync.deliveries.superseded import annotate_newer, is_outdated
 from sync.models import Delivery, MappingVersion, PayloadChoice
 from sync.planning.change import Change, ChangeAction
-from sync.replays.preview import Foreseen, preview, version_then
-from sync.replays.requests import Choice
+from sync.replays.replay_preview import PlannedDelivery, first_mapping_version, preview_replay
+from sync.replays.requests import ReplayOptions
 from webhooks.catalogue.codes import Words
 from webhooks.models import Event, State
 
@@ -44,10 +44,10 @@ class ReplayChoiceForm(forms.Form):
     takes = forms.ChoiceField(choices=PayloadChoice.choices, required=False)
     mapping = forms.ChoiceField(choices=[("", "now"), ("then", "then")], required=False)
 
-    def to_choice(self) -> Choice:
+    def to_choice(self) -> ReplayOptions:
         """Return the choice; unknown values mean the default."""
         given = self.cleaned_data if self.is_valid() else {}
-        return Choice(PayloadChoice(given.get("takes", "")), given.get("mapping") == "then")
+        return ReplayOptions(PayloadChoice(given.get("takes", "")), given.get("mapping") == "then")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +79,13 @@ def read_token(token: str, event: Event) -> UUID | None:
 
 
 def single_replay_context(
-    request: HttpRequest, event: Event, choice: Choice, form: ReasonForm
+    request: HttpRequest, event: Event, choice: ReplayOptions, form: ReasonForm
 ) -> dict[str, Any]:
     """Return the context of the page. The preview is computed now."""
     deliveries = list(
         annotate_newer(event.deliveries.select_related("identity", "commercial", "route")).order_by("pk")
     )
-    foreseen = preview(event, choice, request_actor(request), client_address(request))
+    foreseen = preview_replay(event, choice, request_actor(request), client_address(request))
     with_contents = request.user.has_perm(CONTENTS)
     previews = [_delivery_preview(delivery, with_contents=with_contents) for delivery in foreseen]
     return {
@@ -103,7 +103,8 @@ def single_replay_context(
         if not choice.maps_as_then
         else _preview_version(foreseen),
         "may_see": with_contents,
-        "would_do_nothing": bool(previews) and all(preview.is_superseded for preview in previews),
+        "would_do_nothing": bool(previews)
+        and all(preview_replay.is_superseded for preview_replay in previews),
         "reason_form": form,
         "token": make_token(event),
     }
@@ -116,7 +117,7 @@ def _failed_system(deliveries: Sequence[Delivery]) -> str:
     )
 
 
-def may_use(request: HttpRequest, event: Event, choice: Choice) -> bool:
+def may_use(request: HttpRequest, event: Event, choice: ReplayOptions) -> bool:
     """Return True if this person may replay with this choice: overwriting newer data needs a permission of its own."""
     return choice.takes != PayloadChoice.ANYWAY or (
         request.user.has_perm(MAY_UNDO) and has_carried_data(event)
@@ -148,20 +149,22 @@ def _newer_applied_event(deliveries: Sequence[Any]) -> Event | None:
 
 
 def _original_mapping_version(
-    deliveries: Sequence[Delivery], foreseen: Sequence[Foreseen]
+    deliveries: Sequence[Delivery], foreseen: Sequence[PlannedDelivery]
 ) -> MappingVersion | None:
     """Return the mapping version of the first attempt, if it is not the newest version."""
     # Versions that the preview uses anyway are no alternative.
-    now = {preview.version.pk for preview in foreseen if preview.version}
-    versions = {version for delivery in deliveries if (version := version_then(delivery)) is not None} - now
+    now = {preview_replay.version.pk for preview_replay in foreseen if preview_replay.version}
+    versions = {
+        version for delivery in deliveries if (version := first_mapping_version(delivery)) is not None
+    } - now
     return MappingVersion.objects.select_related("mapping").filter(pk__in=versions).first()
 
 
-def _preview_version(foreseen: Sequence[Foreseen]) -> MappingVersion | None:
-    return next((preview.version for preview in foreseen if preview.version), None)
+def _preview_version(foreseen: Sequence[PlannedDelivery]) -> MappingVersion | None:
+    return next((preview_replay.version for preview_replay in foreseen if preview_replay.version), None)
 
 
-def _delivery_preview(foreseen: Foreseen, *, with_contents: bool) -> DeliveryPreview:
+def _delivery_preview(foreseen: PlannedDelivery, *, with_contents: bool) -> DeliveryPreview:
     change, system = foreseen.change, foreseen.delivery.commercial.name
     return DeliveryPreview(
         system=system,
@@ -192,7 +195,7 @@ def _change_table(change: Change) -> ChangeTable:
     return ChangeTable(str(change.action), tuple(rows), tuple(same))
 
 
-def _preview_problem(foreseen: Foreseen) -> Words:
+def _preview_problem(foreseen: PlannedDelivery) -> Words:
     """Return why there is no preview, in the words of the catalogue or of this page."""
     if foreseen.code == "preview-late":
         return Words(_("The systems took too long to answer"), _("The preview stopped waiting."), "")
@@ -205,7 +208,7 @@ def _preview_problem(foreseen: Foreseen) -> Words:
     return describe_code(foreseen.code, foreseen.delivery.connection_of_code(foreseen.code).name)
 
 
-def _answer_messages(foreseen: Foreseen) -> tuple[str, ...]:
+def _answer_messages(foreseen: PlannedDelivery) -> tuple[str, ...]:
     verdict = foreseen.verdict
     if verdict is None:
         return ()

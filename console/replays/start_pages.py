@@ -19,11 +19,11 @@ from console.permissions import MAY_REPLAY
 from console.replays.single import ReplayChoiceForm, may_use, read_token, single_replay_context
 from console.replays.words import REASON_MISSING
 from console.ui.filter_text import describe_filter, load_system_names
-from sync.replays.choose_by_filter import freeze_filter
-from sync.replays.event_set import TooMany, choose
-from sync.replays.requests import AlreadyRequested, Choice, NotReplayable, request_replay
-from sync.search.event_filter import resolve
-from sync.search.periods import NoSuchFilter
+from sync.replays.event_selection import TooManyEvents, select_events
+from sync.replays.filter_selection import select_by_filter
+from sync.replays.requests import ReplayAlreadyRequested, ReplayOptions, ReplayRefused, request_replay
+from sync.search.event_filter import resolve_filter
+from sync.search.time_ranges import InvalidFilter
 from webhooks.models import Event, State
 
 MAX_TICKED = 1_000
@@ -59,7 +59,7 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
                 _("Choose at most %(number)s events, or all that match.") % {"number": f"{MAX_TICKED:,}"},
             )
             return None
-        return redirect("admin:sync_replay_confirm", choose(require_staff_user(request), keys).uuid)
+        return redirect("admin:sync_replay_confirm", select_events(require_staff_user(request), keys).uuid)
 
     def new_view(self, request: HttpRequest) -> HttpResponse:
         """Show how many events match the filters of the address. A POST selects them and leads on to confirm."""
@@ -68,15 +68,15 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
         if request.method == "POST":
             return self._select_by_filter(request, words)
         try:
-            event_filter = resolve(words, timezone.now())
-        except NoSuchFilter:
+            event_filter = resolve_filter(words, timezone.now())
+        except InvalidFilter:
             return self._redirect_unusable_filter(request)
-        count = event_filter.narrow(Event.objects.all()).order_by().values("pk")[: COUNT_LIMIT + 1].count()
+        count = event_filter.apply_to(Event.objects.all()).order_by().values("pk")[: COUNT_LIMIT + 1].count()
         context = {
             **self.admin_site.each_context(request),
             "title": _("Replay all that match?"),
             "words": words,
-            "conditions": describe_filter(event_filter.words(), load_system_names()),
+            "conditions": describe_filter(event_filter.to_params(), load_system_names()),
             "found": count,
             "is_more": count > COUNT_LIMIT,
             "counted": COUNT_LIMIT,
@@ -85,10 +85,10 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def _select_by_filter(self, request: HttpRequest, words: Mapping[str, str]) -> HttpResponseRedirect:
         try:
-            replay = freeze_filter(require_staff_user(request), words)
-        except NoSuchFilter:
+            replay = select_by_filter(require_staff_user(request), words)
+        except InvalidFilter:
             return self._redirect_unusable_filter(request)
-        except TooMany as error:
+        except TooManyEvents as error:
             messages.error(request, str(error))
             return redirect("admin:webhooks_event_changelist")
         return redirect("admin:sync_replay_confirm", replay.uuid)
@@ -127,7 +127,7 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
         return TemplateResponse(request, "console/replays/held.html", context)
 
     def _start_replay(
-        self, request: HttpRequest, event: Event, choice: Choice, reason: str
+        self, request: HttpRequest, event: Event, choice: ReplayOptions, reason: str
     ) -> HttpResponseRedirect:
         key = read_token(request.POST["token"], event)
         if key is None:
@@ -140,11 +140,11 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
                 reason=reason,
                 key=key,
                 address=client_address(request),
-                choice=choice,
+                options=choice,
             )
-        except AlreadyRequested as error:
+        except ReplayAlreadyRequested as error:
             messages.warning(request, str(error))
-        except NotReplayable as error:
+        except ReplayRefused as error:
             messages.error(request, str(error))
             return redirect("admin:webhooks_event_replay", event.pk)
         else:

@@ -12,7 +12,7 @@ from console.settings.pause import render_activity_pill
 from console.ui import formatting, outcome_texts
 from console.ui.outcome_texts import render_pill
 from sync.models import Delivery, FailureGroup, FailureGroupState
-from sync.monitoring.health_figures import MOST_COUNTED
+from sync.monitoring.health_figures import COUNT_LIMIT
 
 register = template.Library()
 register.filter("activity_pill", render_activity_pill)
@@ -51,7 +51,7 @@ register.filter("replay_mark", words.replay_mark)
 @register.filter
 def bounded_count(number: int) -> str:
     """Format a count that stops at a bound: beyond it, `more than …`."""
-    return f"more than {MOST_COUNTED:,}" if number > MOST_COUNTED else f"{number:,}"
+    return f"more than {COUNT_LIMIT:,}" if number > COUNT_LIMIT else f"{number:,}"
 
 
 @register.filter

@@ -8,7 +8,7 @@ from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from sync.search.periods import absolute, told_of, typed_of
+from sync.search.time_ranges import format_moment, to_absolute_params, to_input_value
 
 FilterParams = Mapping[str, str]
 
@@ -82,7 +82,7 @@ class FilterBar:
             return ""
         # Links must mean the same for everybody, so local times become UTC instants.
         said = {name: query.get(name, "") for name in query}
-        return self.build_query(absolute(said, self.time_param, timezone.get_current_timezone()))
+        return self.build_query(to_absolute_params(said, self.time_param, timezone.get_current_timezone()))
 
     def _local_time_params(self) -> tuple[str, str]:
         return f"{self.time_param}_from_local", f"{self.time_param}_to_local"
@@ -128,10 +128,10 @@ class FilterBar:
         return FilterChip(
             self.time_param,
             label,
-            shown or _label_range(told_of(begin, zone), told_of(end, zone)),
+            shown or _label_range(format_moment(begin, zone), format_moment(end, zone)),
             choices,
             self.build_query(plain),
-            DateTimeRange(typed_of(begin, zone), typed_of(end, zone), str(zone), plain | stood),
+            DateTimeRange(to_input_value(begin, zone), to_input_value(end, zone), str(zone), plain | stood),
         )
 
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from console.ui.outcome_texts import describe_code, state_name
 from sync.models import Connection, ConnectionSide
-from sync.search.periods import told_of
+from sync.search.time_ranges import format_moment
 from webhooks.catalogue.codes import is_about_identity
 
 _PARAM_LABELS: Mapping[str, object] = {
@@ -72,7 +72,7 @@ def _describe_param(name: str, params: Mapping[str, str], systems: SystemNames) 
     if name == "commercial":
         return f"{_PARAM_LABELS[name]}: {systems.system_name(value)}"
     if name in ("received_from", "received_to"):
-        return f"{_PARAM_LABELS[name]} {told_of(value, timezone.get_current_timezone())}"
+        return f"{_PARAM_LABELS[name]} {format_moment(value, timezone.get_current_timezone())}"
     return (
         f"{_PARAM_LABELS[name]}: {value}"
         if name in _PARAM_LABELS

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q
 from django.http import QueryDict
 
-from sync.search.periods import NoSuchFilter
+from sync.search.time_ranges import InvalidFilter
 
 PAGE_SIZE = 50
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,12 +31,12 @@ class Cursor:
         """Parse the cursor of an address. Raises NoSuchFilter for text that no page links to."""
         moment, _dash, key = text.partition("-")
         if not (moment.isdecimal() and key.isdecimal() and text.isascii() and len(text) < 38):
-            raise NoSuchFilter("no place in the list")
+            raise InvalidFilter("no place in the list")
         try:
             # The database refuses to compare with a key beyond a BIGINT.
             return cls(_EPOCH + timedelta(microseconds=int(moment)), min(int(key), 2**63 - 1))
         except OverflowError as error:
-            raise NoSuchFilter("no place in the list") from error
+            raise InvalidFilter("no place in the list") from error
 
 
 @dataclass(frozen=True, slots=True)

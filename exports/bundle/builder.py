@@ -36,7 +36,7 @@ from exports.resumable_files import ResumableFiles, are_files_complete
 from exports.subject_register import clear_register, decrypt_register_key, register_entities
 from exports.tables.table_writer import write_table
 from sync.jobs.running_job import JobStopped, RunningJob, ShouldContinue
-from sync.search.event_filter import resolve
+from sync.search.event_filter import resolve_filter
 
 SAVE_SECONDS = 1.0
 _ENTITY_COLUMN = EVENTS.column_names.index("entity_id")
@@ -86,7 +86,7 @@ class ExportRun:
 
     def select_events(self) -> None:
         """Write the keys of the selected events and the readable table, in a snapshot taken after the checkpoint."""
-        export, event_filter = self.export, resolve(self.export.filter, timezone.now())
+        export, event_filter = self.export, resolve_filter(self.export.filter, timezone.now())
         events = select_events(event_filter, int(export.segments or 0))
         keys = events.values_list("pk", flat=True).iterator(10_000)
         export.total = write_keys(key_file_path(export), self._with_heartbeat(keys))
@@ -222,7 +222,7 @@ def _prepare_run(run: ExportRun) -> None:
     shutil.rmtree(export.folder, ignore_errors=True)
     export.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     export.folder.mkdir(mode=0o700)
-    event_filter, record = resolve(export.filter, timezone.now()), make_fresh_checkpoint()
+    event_filter, record = resolve_filter(export.filter, timezone.now()), make_fresh_checkpoint()
     export.segments = int(record["count"])
     export.first_segment = find_first_segment(event_filter, export.segments)
     export.started_at = export.started_at or timezone.now()

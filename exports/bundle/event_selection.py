@@ -46,7 +46,7 @@ def find_first_segment(event_filter: EventFilter, count: int) -> int | None:
     From there to its checkpoint a whole export has all entries, and so the first entry of every event within its
     times. A filter that asks for more than times gives None.
     """
-    if not event_filter.is_of_times_only:
+    if not event_filter.filters_only_by_time:
         return None
     if event_filter.received_from is None:
         return 1
@@ -58,7 +58,7 @@ def find_first_segment(event_filter: EventFilter, count: int) -> int | None:
 
 def select_events(event_filter: EventFilter, count: int) -> QuerySet[Any]:
     """Return the events that match the filter and are sealed in the first `count` segments, ordered by key."""
-    return event_filter.narrow(Event.objects.exclude(uuid__in=list(_unsealed_events(count)))).order_by("id")
+    return event_filter.apply_to(Event.objects.exclude(uuid__in=list(_unsealed_events(count)))).order_by("id")
 
 
 def _unsealed_events(count: int) -> Iterator[UUID]:

@@ -6,7 +6,7 @@ The register stays: it tells, by pseudonyms, which exports that somebody may hav
 from exports.jobs.lifecycle import cancel_export, expire_export
 from exports.models import Export, ExportState
 from exports.subject_register import decrypt_register_key, exports_containing, make_pseudonym
-from sync.erasure.redaction import without_entity, without_id
+from sync.erasure.redaction import replace_id_in_filter, replace_id_in_text
 
 _OPEN_STATES = (ExportState.WAITING, ExportState.RUNNING)
 
@@ -42,6 +42,6 @@ def _redacted_request(export: Export, entity_id: str, name: str) -> tuple[dict[s
     # The filter gets the pseudonym that the audit log has in its place.
     alias = make_pseudonym(decrypt_register_key(export), entity_id).hex()  # as the audit log has it
     return (
-        without_entity(export.filter, entity_id, alias),
-        without_id(export.reason, entity_id, name),
+        replace_id_in_filter(export.filter, entity_id, alias),
+        replace_id_in_text(export.reason, entity_id, name),
     )

@@ -49,7 +49,7 @@ def request_export(
     export = Export(
         requested_by=by,
         reason=reason,
-        filter=event_filter.words(),
+        filter=event_filter.to_params(),
         table=table,
         created_at=timezone.now(),
         register_key=key,

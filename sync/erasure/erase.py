@@ -19,10 +19,15 @@ from django.utils.module_loading import import_string
 
 from audit.entries.append import NewEntry, append_entries
 from sync.deliveries.event_state import refresh_event_states
-from sync.erasure.redaction import WITHHELD, forget_refused, withhold_requests, withhold_words
-from sync.erasure.requests import KIND
-from sync.erasure.secure_delete import leaving_nothing_behind
-from sync.erasure.subject_data import Person, payloads_of
+from sync.erasure.redaction import (
+    REDACTED_TEXT,
+    redact_free_text,
+    redact_refused_erasures,
+    redact_replay_reasons,
+)
+from sync.erasure.requests import JOB_KIND
+from sync.erasure.secure_delete import overwriting_deleted_rows
+from sync.erasure.subject_data import ErasureSubject, payload_ids_of_events
 from sync.housekeeping.batch_deletion import delete_payloads
 from sync.housekeeping.retention_rules import PAUSE_SECONDS
 from sync.jobs.claims import claim_job_of
@@ -33,16 +38,16 @@ from webhooks.models import Event, Payload, State, SubjectKey, erased_id, subjec
 
 logger = logging.getLogger("hub.erasing")
 
-WAIT_SECONDS = 10.0  # for an attempt that runs
-EVENTS = 50  # with all that hangs on them
-PAYLOADS = 500
+RUNNING_RETRY_SECONDS = 10.0  # for an attempt that runs
+EVENT_BATCH_SIZE = 50  # with all that hangs on them
+PAYLOAD_BATCH_SIZE = 500
 
 
-class StillRunning(Exception):
+class AttemptStillRunning(Exception):
     """An attempt for this entity is under way; it ends within its lease."""
 
 
-def erase(erasure: Erasure) -> bool:
+def run_erasure(erasure: Erasure) -> bool:
     """Carry out a confirmed erasure now, or go on with one.
 
     Returns True if it is done; False if an attempt for the entity runs, or another process erases it: then workers do.
@@ -50,7 +55,7 @@ def erase(erasure: Erasure) -> bool:
     job = claim_job_of(ERASURE, erasure.pk)
     if job is not None:
         try:
-            _run(job, always_continue)
+            _run_job(job, always_continue)
         except JobLost:
             logger.info("%s was taken over by another process", erasure)
         except Exception:
@@ -61,45 +66,45 @@ def erase(erasure: Erasure) -> bool:
     return erasure.state == ErasureState.DONE
 
 
-def _run(job: RunningJob, goes_on: ShouldContinue) -> None:
+def _run_job(job: RunningJob, goes_on: ShouldContinue) -> None:
     """Erase as far as it goes. `JobLost`, `JobStopped`."""
     erasure = Erasure.objects.get(pk=job.subject)
-    with leaving_nothing_behind():
+    with overwriting_deleted_rows():
         try:
             if erasure.last_event is None:
-                _destroy(erasure, job)
-        except StillRunning:
-            job.hand_back(after=WAIT_SECONDS)
+                _destroy_keys(erasure, job)
+        except AttemptStillRunning:
+            job.hand_back(after=RUNNING_RETRY_SECONDS)
             return
-        _go_on(erasure, job, goes_on)
+        _erase_after_keys(erasure, job, goes_on)
 
 
-def _go_on(erasure: Erasure, job: RunningJob, goes_on: ShouldContinue) -> None:
+def _erase_after_keys(erasure: Erasure, job: RunningJob, goes_on: ShouldContinue) -> None:
     """All that follows the commit that destroyed the key."""
-    whose = _whose(erasure)
-    withhold_words(whose)
-    _erase_elsewhere(erasure, job, whose)
-    while _take_batch(erasure, job, whose):
+    whose = _subject_of(erasure)
+    redact_free_text(whose)
+    _run_other_erasers(erasure, job, whose)
+    while _erase_batch(erasure, job, whose):
         if not goes_on():
             raise JobStopped
         time.sleep(PAUSE_SECONDS)
     # Once more: what was asked for meanwhile may have read rows that were not rewritten yet.
-    _erase_elsewhere(erasure, job, whose)
-    _end(erasure, job, whose)
+    _run_other_erasers(erasure, job, whose)
+    _finish_erasure(erasure, job, whose)
 
 
-def _take_batch(erasure: Erasure, job: RunningJob, whose: Person) -> bool:
+def _erase_batch(erasure: Erasure, job: RunningJob, whose: ErasureSubject) -> bool:
     """Delete or rewrite some rows more; whether there were any."""
-    with _turn(erasure, job):
-        done = +_next_batch(whose)
+    with _locked_erasure(erasure, job):
+        done = +_erase_next_rows(whose)
         if done:
-            _count(erasure, done)
+            _add_counts(erasure, done)
             job.renew_lease(made_progress=True)
     return bool(done)
 
 
 @contextmanager
-def _turn(erasure: Erasure, job: RunningJob) -> Iterator[None]:
+def _locked_erasure(erasure: Erasure, job: RunningJob) -> Iterator[None]:
     """A transaction in which nobody else works on this erasure, which is now as its row says. `JobLost`."""
     with transaction.atomic():
         erasure.refresh_from_db(from_queryset=Erasure.objects.select_for_update())
@@ -107,23 +112,24 @@ def _turn(erasure: Erasure, job: RunningJob) -> Iterator[None]:
         yield
 
 
-def _whose(erasure: Erasure) -> Person:
-    return Person(erasure.entity_type, erasure.entity_id, tuple(erasure.sources), erasure.last_event)
+def _subject_of(erasure: Erasure) -> ErasureSubject:
+    return ErasureSubject(erasure.entity_type, erasure.entity_id, tuple(erasure.sources), erasure.last_event)
 
 
-def _destroy(erasure: Erasure, job: RunningJob) -> None:
-    """Destroy the keys, and end what waits. `StillRunning`, and nothing was done, where a process holds a delivery of
-    this entity."""
-    whose = _whose(erasure)
+def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
+    """Destroy the keys and close open deliveries, in one commit. Raises AttemptStillRunning, having written
+    nothing, if an attempt for the entity is running.
+    """
+    whose = _subject_of(erasure)
     with transaction.atomic():
         # What came before there were keys has none: its row says that it was erased.
         for source in set(whose.events.values_list("source", flat=True)):
             subject_key(source, whose.entity_type, whose.entity_id)
     now = timezone.now()
-    with _turn(erasure, job):
+    with _locked_erasure(erasure, job):
         keys = [each.pk for each in whose.keys.select_for_update().order_by("pk")]
-        withhold_requests(whose)
-        closed = _close_waiting(whose, erasure, now)
+        redact_replay_reasons(whose)
+        closed = _close_open_deliveries(whose, erasure, now)
         destroyed = SubjectKey.objects.filter(pk__in=keys).update(wrapped=None, destroyed_at=now)
         newest = whose.events.order_by("-pk").values_list("pk", flat=True).first()
         links = whose.links.delete()[0]
@@ -132,16 +138,16 @@ def _destroy(erasure: Erasure, job: RunningJob) -> None:
         erasure.save(update_fields=["last_event", "counts"])
 
 
-def _close_waiting(whose: Person, erasure: Erasure, now: datetime) -> int:
+def _close_open_deliveries(whose: ErasureSubject, erasure: Erasure, now: datetime) -> int:
     """What waits is not delivered any more: its entity could not be fetched without its id."""
     locked = whose.deliveries.select_related("event").select_for_update(of=("self",), nowait=True)
     locked = locked.order_by("event_id", "pk")
     try:
         rows = list(locked.only("pk", "event__uuid", "route_id", "state"))
     except OperationalError as error:  # waiting for it, with the keys locked, two could wait for each other
-        raise StillRunning from error
+        raise AttemptStillRunning from error
     if any(row.state == State.RUNNING for row in rows):
-        raise StillRunning
+        raise AttemptStillRunning
     waiting = [row for row in rows if row.state in (State.PENDING, State.RETRYING, State.HELD)]
     Delivery.objects.filter(pk__in=[row.pk for row in waiting]).update(
         state=State.CLOSED, code=State.CLOSED.value, due_at=None, replay=None, settled_at=now
@@ -152,28 +158,28 @@ def _close_waiting(whose: Person, erasure: Erasure, now: datetime) -> int:
     return len(waiting)
 
 
-def _next_batch(whose: Person) -> Counter[str]:
+def _erase_next_rows(whose: ErasureSubject) -> Counter[str]:
     """Delete or rewrite some rows more: how many of each table; nothing where nothing is left."""
     for source, name in whose.pseudonyms.items():
-        own = Person(whose.entity_type, whose.entity_id, (source,), whose.upto)
-        keys = list(own.events.order_by("pk").values_list("pk", flat=True)[:EVENTS])
+        own = ErasureSubject(whose.entity_type, whose.entity_id, (source,), whose.last_event_id)
+        keys = list(own.events.order_by("pk").values_list("pk", flat=True)[:EVENT_BATCH_SIZE])
         if keys:
-            return _rewrite(keys, erased_id(name))
+            return _pseudonymize_events(keys, erased_id(name))
     sealed = Payload.objects.filter(
         subject__pseudonym__in=whose.pseudonyms.values(), subject__destroyed_at__isnull=False
     )
-    left = list(sealed.order_by("pk").values_list("pk", flat=True)[:PAYLOADS])
+    left = list(sealed.order_by("pk").values_list("pk", flat=True)[:PAYLOAD_BATCH_SIZE])
     delete_payloads(left)
     return Counter(payloads=len(left))
 
 
-def _rewrite(events: list[int], name: str) -> Counter[str]:
+def _pseudonymize_events(events: list[int], name: str) -> Counter[str]:
     """Delete the payloads of events, and put the pseudonym in place of the id. What else names the entity goes too: the
     event's id at its source, hashes of what was said (they can be guessed), the record's id in the other system.
     """
     deliveries = Delivery.objects.filter(event__in=events)
     attempts = Attempt.objects.filter(delivery__in=deliveries.values("pk"))
-    payloads = payloads_of(events)
+    payloads = payload_ids_of_events(events)
     delete_payloads(payloads)
     return Counter(
         payloads=len(payloads),
@@ -184,7 +190,7 @@ def _rewrite(events: list[int], name: str) -> Counter[str]:
     )
 
 
-def _erase_elsewhere(erasure: Erasure, job: RunningJob, whose: Person) -> None:
+def _run_other_erasers(erasure: Erasure, job: RunningJob, whose: ErasureSubject) -> None:
     """What the settings name, and how many rows of each kind that were. `JobLost`: not where another worker ended it,
     for whoever came again meanwhile is somebody new.
     """
@@ -192,24 +198,24 @@ def _erase_elsewhere(erasure: Erasure, job: RunningJob, whose: Person) -> None:
     for kind, dotted in settings.ERASES_TOO.items():
         job.renew_lease()
         found[kind] = import_string(dotted)(whose.entity_id, name)
-    with _turn(erasure, job):
-        _count(erasure, +found)
+    with _locked_erasure(erasure, job):
+        _add_counts(erasure, +found)
 
 
-def _count(erasure: Erasure, done: Counter[str]) -> None:
+def _add_counts(erasure: Erasure, done: Counter[str]) -> None:
     if done:
         erasure.counts = dict(Counter(erasure.counts) + done)
         erasure.save(update_fields=["counts"])
 
 
-def _end(erasure: Erasure, job: RunningJob, whose: Person) -> None:
+def _finish_erasure(erasure: Erasure, job: RunningJob, whose: ErasureSubject) -> None:
     """The id is dropped from the request too, and the audit log says what was done."""
     names = sorted(whose.pseudonyms.values())
-    with _turn(erasure, job):
+    with _locked_erasure(erasure, job):
         erasure.state, erasure.ended_at = ErasureState.DONE, timezone.now()
-        erasure.entity_id, erasure.reason = erased_id(names[0]), WITHHELD
+        erasure.entity_id, erasure.reason = erased_id(names[0]), REDACTED_TEXT
         erasure.save(update_fields=["state", "ended_at", "entity_id", "reason"])
-        forget_refused(whose, erased_id(names[0]))
+        redact_refused_erasures(whose, erased_id(names[0]))
         details = {
             "erasure": str(erasure.uuid),
             "pseudonyms": names,
@@ -223,4 +229,4 @@ def _end(erasure: Erasure, job: RunningJob, whose: Person) -> None:
         job.finish()
 
 
-ERASURE = JobKind(KIND, _run)
+ERASURE = JobKind(JOB_KIND, _run_job)

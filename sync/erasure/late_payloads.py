@@ -5,13 +5,13 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from sync.erasure.requests import person_of
+from sync.erasure.requests import subject_of
 from sync.housekeeping.batch_deletion import delete_payloads
 from sync.models import Erasure, ErasureState
 from webhooks.models import Payload, SubjectKey
 
-_LOOKS_BACK = timedelta(days=2)
-_BATCH = 500
+_LOOK_BACK = timedelta(days=2)
+_BATCH_SIZE = 500
 
 
 def delete_late_payloads() -> None:
@@ -21,13 +21,13 @@ def delete_late_payloads() -> None:
     counted = [
         name
         for erasure in Erasure.objects.filter(state=ErasureState.CONFIRMED)
-        for name in person_of(erasure).pseudonyms.values()
+        for name in subject_of(erasure).pseudonyms.values()
     ]
-    destroyed = SubjectKey.objects.filter(destroyed_at__gt=timezone.now() - _LOOKS_BACK)
+    destroyed = SubjectKey.objects.filter(destroyed_at__gt=timezone.now() - _LOOK_BACK)
     lately = destroyed.exclude(pseudonym__in=counted)
     subjects = list(lately.values_list("pk", flat=True))  # first: as one question it would read all payloads
-    for start in range(0, len(subjects), _BATCH):
-        late = Payload.objects.filter(subject__in=subjects[start : start + _BATCH])
-        while keys := list(late.values_list("pk", flat=True)[:_BATCH]):
+    for start in range(0, len(subjects), _BATCH_SIZE):
+        late = Payload.objects.filter(subject__in=subjects[start : start + _BATCH_SIZE])
+        while keys := list(late.values_list("pk", flat=True)[:_BATCH_SIZE]):
             with transaction.atomic():
                 delete_payloads(keys)

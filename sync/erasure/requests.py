@@ -5,29 +5,29 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
-from sync.erasure.subject_data import Person, count, person
+from sync.erasure.subject_data import ErasureSubject, count_rows, find_subject
 from sync.jobs import submission
 from sync.models import Erasure, ErasureState, LegalGround
 from webhooks.models import is_erased
 
-KIND = "erasure"  # of the job that erases
+JOB_KIND = "erasure"  # of the job that erases
 
 
-class NotErasable(ValueError):
+class ErasureRefused(ValueError):
     """Why nothing was done, in a sentence for the person who asked."""
 
 
-def ask_erasure(
-    whose: Person, *, ground: str, reason: str, by: AbstractBaseUser, address: str = ""
+def request_erasure(
+    whose: ErasureSubject, *, ground: str, reason: str, by: AbstractBaseUser, address: str = ""
 ) -> Erasure:
-    """Ask for an erasure; nothing is erased yet. `NotErasable` without a reason or a ground, for somebody of whom
+    """Ask for an erasure; nothing is erased yet. `ErasureRefused` without a reason or a ground, for somebody of whom
     nothing is kept, or who is being erased already.
     """
     reason = " ".join(reason.split())
     if not reason or ground not in LegalGround.values:
-        raise NotErasable("Say why, and on what legal ground: both are kept with the erasure.")
-    if is_erased(whose.entity_id) or not any(count(whose).values()):
-        raise NotErasable("Nothing is kept of an entity of this type and id.")
+        raise ErasureRefused("Say why, and on what legal ground: both are kept with the erasure.")
+    if is_erased(whose.entity_id) or not any(count_rows(whose).values()):
+        raise ErasureRefused("Nothing is kept of an entity of this type and id.")
     asked = Erasure(entity_type=whose.entity_type, entity_id=whose.entity_id, sources=list(whose.sources))
     asked.ground, asked.reason, asked.asked_by_id, asked.asked_at = (
         ground,
@@ -38,56 +38,58 @@ def ask_erasure(
     try:
         with transaction.atomic():
             asked.save(force_insert=True)
-            _record(asked, whose, "erasure.asked", by, address)
+            _append_entry(asked, whose, "erasure.asked", by, address)
     except IntegrityError as error:
-        raise NotErasable("The erasure of this entity was asked for already.") from error
+        raise ErasureRefused("The erasure of this entity was asked for already.") from error
     return asked
 
 
 def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, address: str = "") -> None:
     """Confirm it, which nobody may do who asked, or refuse it; whoever asked may withdraw it so.
 
-    `NotErasable` where it was decided already. The workers erase what is confirmed.
+    `ErasureRefused` where it was decided already. The workers erase what is confirmed.
     """
     if confirms and by.pk == erasure.asked_by_id:
-        raise NotErasable("Somebody else has to confirm what you asked for.")
+        raise ErasureRefused("Somebody else has to confirm what you asked for.")
     state = ErasureState.CONFIRMED if confirms else ErasureState.REFUSED
-    whose = person_of(erasure)
+    whose = subject_of(erasure)
     with transaction.atomic():
         decided = Erasure.objects.filter(pk=erasure.pk, state=ErasureState.ASKED).update(
             state=state, decided_by=by.pk, decided_at=timezone.now()
         )
         if not decided:
-            raise NotErasable("This was decided already.")
+            raise ErasureRefused("This was decided already.")
         if confirms:
-            submission.submit_job(KIND, erasure.pk)
-        _record(erasure, whose, "erasure.confirmed" if confirms else "erasure.refused", by, address)
+            submission.submit_job(JOB_KIND, erasure.pk)
+        _append_entry(erasure, whose, "erasure.confirmed" if confirms else "erasure.refused", by, address)
     erasure.refresh_from_db()
 
 
-def failure_of(erasure: Erasure) -> str:
+def failure_text(erasure: Erasure) -> str:
     """Return why workers gave a confirmed erasure up, for people; empty if they did not."""
-    return submission.failure_text_of(KIND, erasure.pk) if erasure.state == ErasureState.CONFIRMED else ""
+    return submission.failure_text_of(JOB_KIND, erasure.pk) if erasure.state == ErasureState.CONFIRMED else ""
 
 
 def resume_erasure(erasure: Erasure, *, by: AbstractBaseUser, address: str = "") -> None:
-    """Let workers go on with a confirmed erasure that they gave up. `NotErasable` where there is no such thing."""
-    whose = person_of(erasure)
+    """Let workers go on with a confirmed erasure that they gave up. `ErasureRefused` where there is no such thing."""
+    whose = subject_of(erasure)
     with transaction.atomic():
         Erasure.objects.select_for_update().filter(pk=erasure.pk).exists()  # one after the other
         erasure.refresh_from_db()
-        if not failure_of(erasure):
-            raise NotErasable("Nothing was resumed: it is under way, or has ended.")
-        submission.submit_job(KIND, erasure.pk)
-        _record(erasure, whose, "erasure.resumed", by, address)
+        if not failure_text(erasure):
+            raise ErasureRefused("Nothing was resumed: it is under way, or has ended.")
+        submission.submit_job(JOB_KIND, erasure.pk)
+        _append_entry(erasure, whose, "erasure.resumed", by, address)
 
 
-def person_of(erasure: Erasure) -> Person:
+def subject_of(erasure: Erasure) -> ErasureSubject:
     """Whom it is about, as was found when it was asked for."""
-    return Person(erasure.entity_type, erasure.entity_id, tuple(erasure.sources))
+    return ErasureSubject(erasure.entity_type, erasure.entity_id, tuple(erasure.sources))
 
 
-def _record(erasure: Erasure, whose: Person, action: str, by: AbstractBaseUser, address: str) -> None:
+def _append_entry(
+    erasure: Erasure, whose: ErasureSubject, action: str, by: AbstractBaseUser, address: str
+) -> None:
     details = {
         "erasure": str(erasure.uuid),
         "pseudonyms": sorted(whose.pseudonyms.values()),
@@ -98,11 +100,11 @@ def _record(erasure: Erasure, whose: Person, action: str, by: AbstractBaseUser, 
 
 
 __all__ = [
-    "NotErasable",
-    "ask_erasure",
+    "ErasureRefused",
     "decide_erasure",
-    "failure_of",
-    "person",
-    "person_of",
+    "failure_text",
+    "find_subject",
+    "request_erasure",
     "resume_erasure",
+    "subject_of",
 ]

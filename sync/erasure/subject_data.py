@@ -13,25 +13,27 @@ from audit.models import Entry
 from sync.models import OPEN_STATES, Attempt, Call, Delivery, Link, Member, Replay, Route
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, pseudonym
 
-_STREAMS = 500
-_ASKED = ("event.replayed", "delivery.approved", "delivery.closed", "delivery.done-by-hand")
+_STREAM_BATCH_SIZE = 500
+_REQUEST_ACTIONS = ("event.replayed", "delivery.approved", "delivery.closed", "delivery.done-by-hand")
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """An entity as these sources know it. `upto`: of its events only those, where others may have come since."""
+class ErasureSubject:
+    """An entity as these sources know it. `last_event_id`: include no event with a higher id; None includes
+    all.
+    """
 
     entity_type: str
     entity_id: str
     sources: tuple[int, ...]
-    upto: int | None = None
+    last_event_id: int | None = None
 
     @property
     def events(self) -> QuerySet[Event]:
         found = Event.objects.filter(
             entity_id=self.entity_id, entity_type=self.entity_type, source__in=self.sources
         )
-        return found if self.upto is None else found.filter(pk__lte=self.upto)
+        return found if self.last_event_id is None else found.filter(pk__lte=self.last_event_id)
 
     @property
     def deliveries(self) -> QuerySet[Delivery]:
@@ -65,23 +67,23 @@ class Person:
         return SubjectKey.objects.filter(pseudonym__in=self.pseudonyms.values(), destroyed_at=None)
 
 
-def person(entity_type: str, entity_id: str, source: int | None = None) -> Person:
+def find_subject(entity_type: str, entity_id: str, source: int | None = None) -> ErasureSubject:
     """The entity behind a type and an id, as `source` knows it, and every source that leads to the same identity
     service; without one, as any source does.
     """
     known = Source.objects.values_list("pk", flat=True)
-    everywhere = Person(entity_type.upper(), entity_id, tuple(sorted(known)))
+    everywhere = ErasureSubject(entity_type.upper(), entity_id, tuple(sorted(known)))
     if source is None:
         return everywhere
-    own = Person(everywhere.entity_type, entity_id, (source,)).identities
+    own = ErasureSubject(everywhere.entity_type, entity_id, (source,)).identities
     same = Route.objects.filter(entity_type=everywhere.entity_type, identity__in=own).values_list(
         "source", flat=True
     )
     went = everywhere.deliveries.filter(identity__in=own).values_list("event__source", flat=True)
-    return Person(everywhere.entity_type, entity_id, tuple(sorted({source, *same, *went})))
+    return ErasureSubject(everywhere.entity_type, entity_id, tuple(sorted({source, *same, *went})))
 
 
-def count(whose: Person) -> Mapping[str, int]:
+def count_rows(whose: ErasureSubject) -> Mapping[str, int]:
     """How many rows of each table are the entity's."""
     events, deliveries = whose.events.values("pk"), whose.deliveries.values("pk")
     attempts = Attempt.objects.filter(delivery__in=deliveries)
@@ -91,14 +93,14 @@ def count(whose: Person) -> Mapping[str, int]:
         "deliveries": whose.deliveries.count(),
         "attempts": attempts.count(),
         "calls": Call.objects.filter(attempt__in=attempts.values("pk")).count(),
-        "payloads": len(_payloads(whose)),
+        "payloads": len(_payload_ids(whose)),
         "links": whose.links.count(),
         "keys": whose.keys.count(),
-        "reasons": len(requests_of(whose)),
+        "reasons": len(replays_by_event(whose)),
     }
 
 
-def requests_of(whose: Person) -> dict[int, set[int]]:
+def replays_by_event(whose: ErasureSubject) -> dict[int, set[int]]:
     """What people asked for about this entity, alone or among others: by the key of a replay, an approval or a closing,
     which of the entity's events are in it. A delivery names only the last one, so its audit entries are asked too.
     """
@@ -109,14 +111,14 @@ def requests_of(whose: Person) -> dict[int, set[int]]:
         tried.values_list("replay", "delivery__event"),
         deliveries.filter(replay__isnull=False).values_list("replay", "event"),
         Member.objects.filter(event__in=whose.events.values("pk")).values_list("replay", "event"),
-        _on_record(whose),
+        _replays_in_audit_log(whose),
     )
     for request, event in chain.from_iterable(every):
         found[request].add(event)
     return found
 
 
-def _on_record(whose: Person) -> Iterator[tuple[int, int]]:
+def _replays_in_audit_log(whose: ErasureSubject) -> Iterator[tuple[int, int]]:
     """The requests that audit entries of the entity's events and deliveries name, each with the event."""
     streams = {each.stream: each.pk for each in whose.events.only("pk", "uuid")}
     streams |= {
@@ -124,8 +126,10 @@ def _on_record(whose: Person) -> Iterator[tuple[int, int]]:
         for each in whose.deliveries.select_related("event").only("event__uuid", "route_id")
     }
     names, named = list(streams), []
-    for start in range(0, len(names), _STREAMS):
-        asked = Entry.objects.filter(stream__in=names[start : start + _STREAMS], action__in=_ASKED)
+    for start in range(0, len(names), _STREAM_BATCH_SIZE):
+        asked = Entry.objects.filter(
+            stream__in=names[start : start + _STREAM_BATCH_SIZE], action__in=_REQUEST_ACTIONS
+        )
         for stream, body in asked.values_list("stream", "body"):
             details = json.loads(body)["details"]
             named.append((details.get("replay") or details.get("request"), streams[stream]))
@@ -134,12 +138,12 @@ def _on_record(whose: Person) -> Iterator[tuple[int, int]]:
     return ((keys[uuid], event) for uuid, event in named if uuid in keys)
 
 
-def _payloads(whose: Person) -> set[int]:
+def _payload_ids(whose: ErasureSubject) -> set[int]:
     keys = set(Payload.objects.filter(subject__in=whose.keys.values("pk")).values_list("pk", flat=True))
-    return keys | payloads_of(list(whose.events.values_list("pk", flat=True)))
+    return keys | payload_ids_of_events(list(whose.events.values_list("pk", flat=True)))
 
 
-def payloads_of(events: list[int]) -> set[int]:
+def payload_ids_of_events(events: list[int]) -> set[int]:
     """The payloads that events and all that hangs on them name, an event's and its receipts' one once."""
     tried = Attempt.objects.filter(delivery__event__in=events)
     rows: tuple[tuple[QuerySet[Any], tuple[str, ...]], ...] = (

@@ -21,48 +21,53 @@ from sync.jobs import submission
 from sync.jobs.claims import claim_job_of
 from sync.jobs.job_execution import always_continue
 from sync.jobs.running_job import JobKind, JobLost, JobStopped, RunningJob, ShouldContinue
-from sync.mappings.drafts import Author, current_of
-from sync.mappings.past_entities import Kept, kept_chunks
+from sync.mappings.drafts import MappingAuthor, current_version
+from sync.mappings.past_entities import PastEvent, past_event_chunks
 from sync.models import BackTest, BackTestState, DraftState, JobState, MappingDraft, Route
 from sync.planning.mapping import ParsedMapping, parse_mapping
 from sync.planning.mapping_comparison import ComparisonOutcome, MappingComparison, compare_mappings
 
 logger = logging.getLogger("hub.backtests")
 
-FEWEST, MOST = 10, 1_000
-AT_ONCE = 200  # more than these are for a worker
-HERE_SECONDS, WORKER_SECONDS = 20.0, 600.0
-EXAMPLES_OF_EACH, MOST_EXAMPLES = 5, 40
-OPEN = (BackTestState.WAITING, BackTestState.RUNNING)
+MIN_EVENTS, MAX_EVENTS = 10, 1_000
+MAX_IN_REQUEST = 200  # more than these are for a worker
+REQUEST_SECONDS, WORKER_SECONDS = 20.0, 600.0
+EXAMPLES_PER_OUTCOME, MAX_EXAMPLES = 5, 40
+OPEN_STATES = (BackTestState.WAITING, BackTestState.RUNNING)
 _KIND = "backtest"
 
 
-class NotTestable(ValueError):
+class BackTestRefused(ValueError):
     """Why no back-test was begun, in a sentence for the person who asked."""
 
 
-def ask(draft: MappingDraft, wanted: int, author: Author) -> BackTest:
-    """A back-test of so many events, 10 to 1,000, that waits. `NotTestable`."""
-    if not FEWEST <= wanted <= MOST:
-        raise NotTestable(f"Choose between {FEWEST} and {MOST:,} events.")
+def request_backtest(draft: MappingDraft, event_count: int, author: MappingAuthor) -> BackTest:
+    """A back-test of so many events, 10 to 1,000, that waits. `BackTestRefused`."""
+    if not MIN_EVENTS <= event_count <= MAX_EVENTS:
+        raise BackTestRefused(f"Choose between {MIN_EVENTS} and {MAX_EVENTS:,} events.")
     with transaction.atomic():
         draft = MappingDraft.objects.select_for_update().get(pk=draft.pk)
         if draft.state != DraftState.OPEN:
-            raise NotTestable("This draft is not open any more.")
-        if draft.backtests.filter(state__in=OPEN).exists():
-            raise NotTestable("A back-test of this draft is under way already.")
-        made = BackTest(draft=draft, base=current_of(draft.mapping), wanted=wanted)
+            raise BackTestRefused("This draft is not open any more.")
+        if draft.backtests.filter(state__in=OPEN_STATES).exists():
+            raise BackTestRefused("A back-test of this draft is under way already.")
+        made = BackTest(draft=draft, base=current_version(draft.mapping), wanted=event_count)
         made.asked_by_id, made.asked_at = author.user.pk, timezone.now()
         made.save(force_insert=True)
         submission.submit_job(_KIND, made.pk)
-        details = {"backtest": str(made.uuid), "draft": draft.pk, "events": wanted, "address": author.address}
+        details = {
+            "backtest": str(made.uuid),
+            "draft": draft.pk,
+            "events": event_count,
+            "address": author.address,
+        }
         append_entries(
             NewEntry(draft.mapping.stream, "mapping.backtested", f"person:{author.user.pk}", details)
         )
     return made
 
 
-def run_here(backtest: BackTest, seconds: float = HERE_SECONDS) -> bool:
+def run_in_request(backtest: BackTest, seconds: float = REQUEST_SECONDS) -> bool:
     """Run it while somebody waits, within so many seconds. Returns False if a worker has it, or it has ended."""
     job = claim_job_of(BACK_TEST, backtest.pk)
     if job is None:
@@ -76,24 +81,24 @@ def _run_within(seconds: float, job: RunningJob, goes_on: ShouldContinue) -> Non
     """Run it for so many seconds at most. Its end is written with the job's. `JobLost`, `JobStopped`."""
     try:
         backtest = BackTest.objects.select_related("draft", "base").get(pk=job.subject)
-        _run(backtest, job, time.monotonic() + seconds, goes_on)
+        _run_backtest(backtest, job, time.monotonic() + seconds, goes_on)
     except (JobLost, JobStopped, DatabaseError):
         raise
     except Exception:
         logger.exception("back-test %s failed", job.subject)
         with transaction.atomic():
-            _follow(job.subject, JobState.FAILED, "")
+            _record_job_state(job.subject, JobState.FAILED, "")
             job.fail("An error of the hub itself; its log has it.")
 
 
-def _follow(key: int, state: JobState, _failure: str) -> None:
+def _record_job_state(key: int, state: JobState, _failure: str) -> None:
     """Say on a back-test that its job waits, runs, or was given up."""
     ended_at = timezone.now() if state == JobState.FAILED else None
-    BackTest.objects.filter(pk=key, state__in=OPEN).update(state=state, ended_at=ended_at)
+    BackTest.objects.filter(pk=key, state__in=OPEN_STATES).update(state=state, ended_at=ended_at)
 
 
 @dataclass
-class Tally:
+class BackTestResult:
     """What has come out so far."""
 
     looked_at: int = 0
@@ -105,37 +110,37 @@ class Tally:
     examples: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def tested(self) -> int:
+    def tested_count(self) -> int:
         return self.counts.total()
 
-    def skip(self, kept: Kept) -> None:
+    def add_untestable(self, past_event: PastEvent) -> None:
         """An event of which nothing can be said."""
-        self._look(kept)
-        self.untestable[str(kept.reason)] += 1
+        self._count_event(past_event)
+        self.untestable[str(past_event.reason)] += 1
 
-    def add(self, kept: Kept, compared: MappingComparison) -> None:
+    def add_comparison(self, past_event: PastEvent, comparison: MappingComparison) -> None:
         """An event that was tested."""
-        self._look(kept)
-        is_new = any(name not in self.fields for name in compared.affected_fields)
-        self.counts[str(compared.outcome)] += 1
-        self.fields.update(compared.affected_fields)
-        shown = compared.outcome not in (ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH)
-        few = self.counts[str(compared.outcome)] <= EXAMPLES_OF_EACH
-        if shown and (few or is_new) and len(self.examples) < MOST_EXAMPLES:
+        self._count_event(past_event)
+        is_new = any(name not in self.fields for name in comparison.affected_fields)
+        self.counts[str(comparison.outcome)] += 1
+        self.fields.update(comparison.affected_fields)
+        shown = comparison.outcome not in (ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH)
+        few = self.counts[str(comparison.outcome)] <= EXAMPLES_PER_OUTCOME
+        if shown and (few or is_new) and len(self.examples) < MAX_EXAMPLES:
             self.examples.append(
                 {
-                    "event": kept.event.pk,
-                    "outcome": str(compared.outcome),
-                    "fields": list(compared.affected_fields),
+                    "event": past_event.event.pk,
+                    "outcome": str(comparison.outcome),
+                    "fields": list(comparison.affected_fields),
                 }
             )
 
-    def _look(self, kept: Kept) -> None:
+    def _count_event(self, kept: PastEvent) -> None:
         self.looked_at += 1
         self.newest_at = self.newest_at or kept.event.received_at
         self.oldest_at = kept.event.received_at
 
-    def values(self) -> dict[str, Any]:
+    def to_columns(self) -> dict[str, Any]:
         """As the row keeps it."""
         return {
             "looked_at": self.looked_at,
@@ -148,42 +153,42 @@ class Tally:
         }
 
 
-def mappings_of(backtest: BackTest) -> tuple[ParsedMapping | None, ParsedMapping]:
+def parse_both_mappings(backtest: BackTest) -> tuple[ParsedMapping | None, ParsedMapping]:
     """The version in force when it was asked for, and the draft."""
     base = None if backtest.base is None else parse_mapping(backtest.base.declaration)
     return base, parse_mapping(backtest.draft.declaration)
 
 
-def routes_of(mapping_id: int) -> list[Route]:
+def routes_using_mapping(mapping_id: int) -> list[Route]:
     """Where a mapping is used; disabled routes too: their events were real."""
     return list(Route.objects.filter(mapping=mapping_id).select_related("source", "identity", "commercial"))
 
 
-def _run(backtest: BackTest, job: RunningJob, until: float, goes_on: ShouldContinue) -> None:
-    current, draft = mappings_of(backtest)
-    tally, chunks = Tally(), kept_chunks(routes_of(backtest.draft.mapping_id))
+def _run_backtest(backtest: BackTest, job: RunningJob, until: float, goes_on: ShouldContinue) -> None:
+    current, draft = parse_both_mappings(backtest)
+    tally, chunks = BackTestResult(), past_event_chunks(routes_using_mapping(backtest.draft.mapping_id))
     chunk, ended_by = next(chunks, None), ""
     while not ended_by:
         if not goes_on():
             raise JobStopped
-        ended_by = _take(chunk, tally, current, draft, backtest.wanted)
+        ended_by = _compare_chunk(chunk, tally, current, draft, backtest.wanted)
         if not ended_by and time.monotonic() >= until:
             ended_by = "time"
         if not ended_by and (chunk := next(chunks, None)) is None:
             ended_by = "no-more"
         with transaction.atomic():
-            ended = _ended(ended_by) if ended_by else {}
-            BackTest.objects.filter(pk=backtest.pk).update(**tally.values(), **ended)
+            ended = _end_columns(ended_by) if ended_by else {}
+            BackTest.objects.filter(pk=backtest.pk).update(**tally.to_columns(), **ended)
             (job.finish if ended_by else job.renew_lease)()
 
 
-def _ended(by: str) -> dict[str, Any]:
+def _end_columns(by: str) -> dict[str, Any]:
     return {"state": BackTestState.DONE, "ended_by": by, "ended_at": timezone.now()}
 
 
-def _take(
-    chunk: list[Kept] | None,
-    tally: Tally,
+def _compare_chunk(
+    chunk: list[PastEvent] | None,
+    result: BackTestResult,
     current: ParsedMapping | None,
     draft: ParsedMapping,
     wanted: int,
@@ -192,13 +197,13 @@ def _take(
     if chunk is None:
         return "no-more"
     for kept in chunk:
-        if kept.given is None:
-            tally.skip(kept)
+        if kept.mapping_input is None:
+            result.add_untestable(kept)
             continue
-        tally.add(kept, compare_mappings(current, draft, kept.given))
-        if tally.tested >= wanted:
+        result.add_comparison(kept, compare_mappings(current, draft, kept.mapping_input))
+        if result.tested_count >= wanted:
             return "enough"
     return ""
 
 
-BACK_TEST = JobKind(_KIND, partial(_run_within, WORKER_SECONDS), _follow)
+BACK_TEST = JobKind(_KIND, partial(_run_within, WORKER_SECONDS), _record_job_state)

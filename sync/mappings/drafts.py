@@ -18,7 +18,7 @@ from audit.format.canonical_json import JSONValue
 from sync.models import DraftState, Mapping, MappingDraft, MappingVersion
 
 
-class Overtaken(Exception):
+class MappingChangedMeanwhile(Exception):
     """Somebody else was first: what stands there now."""
 
     def __init__(self, current: MappingVersion | None, draft: MappingDraft | None) -> None:
@@ -27,12 +27,12 @@ class Overtaken(Exception):
         self.draft = draft
 
 
-class NotChanged(ValueError):
+class MappingChangeRefused(ValueError):
     """Why nothing was done, in a sentence for the person who asked."""
 
 
 @dataclass(frozen=True, slots=True)
-class Author:
+class MappingAuthor:
     """Who does it, and from where."""
 
     user: AbstractBaseUser
@@ -40,7 +40,7 @@ class Author:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class DeclarationText:
     """A declaration, and the text in which somebody typed it."""
 
     declaration: Any
@@ -48,122 +48,136 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenVersions:
     """What a person began from: the number of the version in force and the key of the open draft, 0 for none."""
 
-    version: int
-    draft: int
+    version_number: int
+    draft_id: int
 
 
-def current_of(mapping: Mapping) -> MappingVersion | None:
+def current_version(mapping: Mapping) -> MappingVersion | None:
     """The version in force; None before the first."""
     return mapping.versions.select_related("made_by").order_by("-number").first()
 
 
-def draft_of(mapping: Mapping) -> MappingDraft | None:
+def open_draft(mapping: Mapping) -> MappingDraft | None:
     """The open draft."""
     drafts = mapping.drafts.filter(state=DraftState.OPEN)
     return drafts.select_related("made_by", "base").first()
 
 
-def seen_of(current: MappingVersion | None, draft: MappingDraft | None) -> Seen:
+def seen_versions(current: MappingVersion | None, draft: MappingDraft | None) -> SeenVersions:
     """What a page shows that is made now."""
-    return Seen(current.number if current else 0, draft.pk if draft else 0)
+    return SeenVersions(current.number if current else 0, draft.pk if draft else 0)
 
 
 @transaction.atomic
-def save_draft(mapping: Mapping, written: Written, note: str, seen: Seen, author: Author) -> MappingDraft:
-    """Keep a declaration as the open draft, in place of the one that was `seen`. `Overtaken` where another one is open
-    by now or another version is in force; `NotChanged` where it says nothing new.
+def save_draft(
+    mapping: Mapping, declaration_text: DeclarationText, note: str, seen: SeenVersions, author: MappingAuthor
+) -> MappingDraft:
+    """Save a declaration as the open draft and replace the draft that was `seen`.
+
+    Raises MappingChangedMeanwhile if another draft is open or another version is in force by now, and
+    MappingChangeRefused if nothing differs.
     """
-    current, open_draft = _locked(mapping, seen)
-    standing = open_draft or current
-    if standing is not None and (standing.declaration_text, _note(open_draft)) == (
-        written.text,
+    current, replaced = _lock_unchanged(mapping, seen)
+    latest = replaced or current
+    if latest is not None and (latest.declaration_text, _note_of(replaced)) == (
+        declaration_text.text,
         note.strip()[:500],
     ):
-        raise NotChanged("Nothing was changed: it says what it said before.")
-    if open_draft is not None:
-        _end(open_draft, DraftState.REPLACED)
+        raise MappingChangeRefused("Nothing was changed: it says what it said before.")
+    if replaced is not None:
+        _close_draft(replaced, DraftState.REPLACED)
     made = MappingDraft(mapping=mapping, note=note.strip()[:500], base=current)
-    made.declaration, made.text = written.declaration, written.text
+    made.declaration, made.text = declaration_text.declaration, declaration_text.text
     made.made_by_id, made.made_at = author.user.pk, timezone.now()
     made.clean()
     made.save(force_insert=True)
-    _record(mapping, "mapping.drafted", author, {"draft": made.pk, "base": seen.version})
+    _append_entry(mapping, "mapping.drafted", author, {"draft": made.pk, "base": seen.version_number})
     return made
 
 
 @transaction.atomic
-def discard_draft(draft: MappingDraft, author: Author) -> None:
-    """`NotChanged` where it is not open any more."""
-    _end(draft, DraftState.DISCARDED)
-    _record(draft.mapping, "mapping.discarded", author, {"draft": draft.pk})
+def discard_draft(draft: MappingDraft, author: MappingAuthor) -> None:
+    """Discard an open draft. Raises MappingChangeRefused if it is not open any more."""
+    _close_draft(draft, DraftState.DISCARDED)
+    _append_entry(draft.mapping, "mapping.discarded", author, {"draft": draft.pk})
 
 
 @transaction.atomic
-def activate(
-    target: MappingDraft | MappingVersion, seen: Seen, reason: str, author: Author
+def activate_version(
+    target: MappingDraft | MappingVersion, seen: SeenVersions, reason: str, author: MappingAuthor
 ) -> MappingVersion:
-    """Put a draft in force, or go back to an earlier version: the next version, which every delivery uses that begins
-    later than a second from now. `Overtaken`, `NotChanged`.
+    """Put a draft in force, or restore an earlier version, as the next version.
+
+    Deliveries that begin more than a second from now use it. Raises MappingChangedMeanwhile or
+    MappingChangeRefused.
     """
     reason = " ".join(reason.split())[:500]
     if not reason:
-        raise NotChanged("Say why: the reason is kept with the version.")
+        raise MappingChangeRefused("Say why: the reason is kept with the version.")
     mapping = target.mapping
-    current, _ = _locked(mapping, seen)
+    current, _ = _lock_unchanged(mapping, seen)
     if current is not None and target.declaration == current.declaration:
-        raise NotChanged(f"Version {current.number}, which is in force, says the same.")
-    made = MappingVersion(mapping=mapping, number=seen.version + 1, declaration=target.declaration)
+        raise MappingChangeRefused(f"Version {current.number}, which is in force, says the same.")
+    made = MappingVersion(mapping=mapping, number=seen.version_number + 1, declaration=target.declaration)
     made.made_by_id, made.reason = author.user.pk, reason
     made.note, made.text = target.note, target.text
     made.restores = target if isinstance(target, MappingVersion) else None
     made.clean()
     made.save(force_insert=True)
     if isinstance(target, MappingDraft):
-        _end(target, DraftState.ACTIVATED, made)
-    details = {"before": _told(current), "after": _told(made)}
+        _close_draft(target, DraftState.ACTIVATED, made)
+    details = {"before": _version_details(current), "after": _version_details(made)}
     source = {"draft": target.pk} if isinstance(target, MappingDraft) else {"restores": target.number}
-    _record(mapping, "mapping.activated", author, {**details, **source, "reason": made.reason})
+    _append_entry(mapping, "mapping.activated", author, {**details, **source, "reason": made.reason})
     return made
 
 
-def _locked(mapping: Mapping, seen: Seen) -> tuple[MappingVersion | None, MappingDraft | None]:
-    """The version in force and the open draft, which nobody can change before this commit; `Overtaken`."""
+def _lock_unchanged(
+    mapping: Mapping, seen: SeenVersions
+) -> tuple[MappingVersion | None, MappingDraft | None]:
+    """Lock the mapping and return its version in force and its open draft. Raises MappingChangedMeanwhile if
+    they are not the ones that were `seen`.
+    """
     Mapping.objects.select_for_update().get(pk=mapping.pk)
-    current, open_draft = current_of(mapping), draft_of(mapping)
-    if seen_of(current, open_draft) != seen:
-        raise Overtaken(current, open_draft)
-    return current, open_draft
+    current, draft = current_version(mapping), open_draft(mapping)
+    if seen_versions(current, draft) != seen:
+        raise MappingChangedMeanwhile(current, draft)
+    return current, draft
 
 
-def _note(draft: MappingDraft | None) -> str:
+def _note_of(draft: MappingDraft | None) -> str:
     return draft.note if draft else ""
 
 
-def _end(draft: MappingDraft, state: DraftState, version: MappingVersion | None = None) -> None:
+def _close_draft(draft: MappingDraft, state: DraftState, version: MappingVersion | None = None) -> None:
     ended = MappingDraft.objects.filter(pk=draft.pk, state=DraftState.OPEN)
     if not ended.update(state=state, version=version):
-        raise NotChanged("This draft is not open any more.")
+        raise MappingChangeRefused("This draft is not open any more.")
 
 
-def _told(version: MappingVersion | None) -> JSONValue:
+def _version_details(version: MappingVersion | None) -> JSONValue:
     """As the audit log has it: declarations hold numbers that canonical JSON does not know."""
     return (
-        None if version is None else {"version": version.number, "declaration": _plain(version.declaration)}
+        None
+        if version is None
+        else {"version": version.number, "declaration": _to_canonical_value(version.declaration)}
     )
 
 
-def _plain(value: Any) -> JSONValue:
+def _to_canonical_value(value: Any) -> JSONValue:
     if isinstance(value, dict):
-        return {name: _plain(member) for name, member in value.items()}
+        return {name: _to_canonical_value(member) for name, member in value.items()}
     if isinstance(value, list):
-        return [_plain(member) for member in value]
+        return [_to_canonical_value(member) for member in value]
     is_odd = isinstance(value, float) or (isinstance(value, int) and abs(value) >= 2**53)
     return str(value) if is_odd else value
 
 
-def _record(mapping: Mapping, action: str, author: Author, details: Members[str, JSONValue]) -> None:
+def _append_entry(
+    mapping: Mapping, action: str, author: MappingAuthor, details: Members[str, JSONValue]
+) -> None:
     told = {**details, "address": author.address}
     append_entries(NewEntry(mapping.stream, action, f"person:{author.user.pk}", told))

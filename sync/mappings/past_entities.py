@@ -22,14 +22,14 @@ from sync.planning.mapping_comparison import MappingInput
 from webhooks.encryption.at_rest import CannotOpen
 from webhooks.models import Event, Payload, is_erased
 
-MOST_LOOKED = 20_000
-CHUNK = 50
-_STEP = 200
-_MOST_ATTEMPTS = 20 * CHUNK
-_GONE = (404, 410)
+MAX_EVENTS_READ = 20_000
+CHUNK_SIZE = 50
+_PAGE_SIZE = 200
+_MAX_ATTEMPTS = 20 * CHUNK_SIZE
+_NOT_FOUND_STATUSES = (404, 410)
 
 
-class Untestable(StrEnum):
+class UntestableReason(StrEnum):
     """Why nothing can be said of an event."""
 
     ERASED = "erased"
@@ -40,63 +40,72 @@ class Untestable(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class PastEvent:
     """One event: what its mapping was given, or why that is not known. `attempt` is the one that fetched it."""
 
     event: Event
     attempt: Attempt | None = None
-    given: MappingInput | None = None
-    reason: Untestable | None = None
+    mapping_input: MappingInput | None = None
+    reason: UntestableReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _EventPosition:
     received_at: datetime
     pk: int
     entity_type: str
 
 
-def kept_chunks(routes: Sequence[Route], most: int = MOST_LOOKED) -> Iterator[list[Kept]]:
+def past_event_chunks(
+    routes: Sequence[Route], max_events: int = MAX_EVENTS_READ
+) -> Iterator[list[PastEvent]]:
     """Events that went over these routes, newest first, 50 at a time; at most `most` are looked at."""
     wanted = {(route.source_id, route.entity_type) for route in routes}
     sources = sorted({source for source, _ in wanted})
-    walks = [_walk(source) for source in sources]
+    walks = [_iterate_source(source) for source in sources]
     merged = heapq.merge(*walks, key=lambda each: (each[1].received_at, each[1].pk), reverse=True)
-    places = (place.pk for source, place in islice(merged, most) if (source, place.entity_type) in wanted)
-    while keys := list(islice(places, CHUNK)):
-        yield kept_of(keys, routes)
+    places = (
+        place.pk for source, place in islice(merged, max_events) if (source, place.entity_type) in wanted
+    )
+    while keys := list(islice(places, CHUNK_SIZE)):
+        yield read_past_events(keys, routes)
 
 
-def _walk(source: int) -> Iterator[tuple[int, _Place]]:
+def _iterate_source(source: int) -> Iterator[tuple[int, _EventPosition]]:
     """The events of one source, newest first; a step is one look into the index."""
     rows = Event.objects.filter(source=source).order_by("-received_at", "-id")
-    after: _Place | None = None
+    after: _EventPosition | None = None
     while True:
         further = rows
         if after is not None:
             earlier = Q(received_at__lt=after.received_at) | Q(id__lt=after.pk)
             further = rows.filter(earlier, received_at__lte=after.received_at)
-        found = [_Place(*row) for row in further.values_list("received_at", "id", "entity_type")[:_STEP]]
+        found = [
+            _EventPosition(*row)
+            for row in further.values_list("received_at", "id", "entity_type")[:_PAGE_SIZE]
+        ]
         yield from ((source, place) for place in found)
-        if len(found) < _STEP:
+        if len(found) < _PAGE_SIZE:
             return
         after = found[-1]
 
 
-def kept_of(events: Sequence[int], routes: Sequence[Route]) -> list[Kept]:
+def read_past_events(events: Sequence[int], routes: Sequence[Route]) -> list[PastEvent]:
     """These events in this order, those without a delivery on one of these routes left out. Four statements."""
     known = Event.objects.select_related("payload__subject", "source").in_bulk(events)
-    deliveries = _deliveries(known, routes)
-    attempts = _attempts(deliveries.values())
-    calls = _fetches(each.pk for tried in attempts.values() for each in tried if each.entity is None)
+    deliveries = _one_delivery_per_event(known, routes)
+    attempts = _attempts_by_delivery(deliveries.values())
+    calls = _last_fetch_by_attempt(
+        each.pk for tried in attempts.values() for each in tried if each.entity is None
+    )
     return [
-        _kept(known[pk], deliveries[pk], attempts.get(deliveries[pk].pk, []), calls)
+        _read_past_event(known[pk], deliveries[pk], attempts.get(deliveries[pk].pk, []), calls)
         for pk in events
         if pk in known and pk in deliveries
     ]
 
 
-def _deliveries(events: Iterable[int], routes: Sequence[Route]) -> dict[int, Delivery]:
+def _one_delivery_per_event(events: Iterable[int], routes: Sequence[Route]) -> dict[int, Delivery]:
     """One delivery of each event: where several routes use the mapping, they give it the same."""
     rows = Delivery.objects.filter(event__in=list(events), route__in=[route.pk for route in routes])
     found: dict[int, Delivery] = {}
@@ -105,64 +114,68 @@ def _deliveries(events: Iterable[int], routes: Sequence[Route]) -> dict[int, Del
     return found
 
 
-def _attempts(deliveries: Iterable[Delivery]) -> dict[int, list[Attempt]]:
+def _attempts_by_delivery(deliveries: Iterable[Delivery]) -> dict[int, list[Attempt]]:
     """By delivery, newest first."""
     rows = Attempt.objects.filter(delivery__in=[each.pk for each in deliveries])
     found: dict[int, list[Attempt]] = {}
-    for row in rows.select_related("entity__subject").order_by("-id")[:_MOST_ATTEMPTS]:
+    for row in rows.select_related("entity__subject").order_by("-id")[:_MAX_ATTEMPTS]:
         found.setdefault(row.delivery_id, []).append(row)
     return found
 
 
-def _fetches(attempts: Iterable[int]) -> dict[int, Call]:
+def _last_fetch_by_attempt(attempts: Iterable[int]) -> dict[int, Call]:
     """By attempt, the last answer of the identity service."""
     rows = Call.objects.filter(attempt__in=list(attempts), purpose="fetch").order_by("id")
     return {row.attempt_id: row for row in rows.select_related("response__subject")}
 
 
-def _kept(event: Event, delivery: Delivery, tried: list[Attempt], calls: Mapping[int, Call]) -> Kept:
+def _read_past_event(
+    event: Event, delivery: Delivery, tried: list[Attempt], calls: Mapping[int, Call]
+) -> PastEvent:
     if is_erased(event.entity_id):
-        return Kept(event, reason=Untestable.ERASED)
+        return PastEvent(event, reason=UntestableReason.ERASED)
     try:
         if delivery.is_relayed:
-            return _relayed(event, tried)
-        return _fetched(event, delivery, tried, calls)
+            return _read_relayed(event, tried)
+        return _read_fetched(event, delivery, tried, calls)
     except CannotOpen:
-        return Kept(event, reason=_unreadable(event, tried, calls))
+        return PastEvent(event, reason=_unreadable_reason(event, tried, calls))
 
 
-def _relayed(event: Event, tried: list[Attempt]) -> Kept:
+def _read_relayed(event: Event, tried: list[Attempt]) -> PastEvent:
     if event.event_type == "DELETE":
-        return Kept(event, reason=Untestable.GONE)
+        return PastEvent(event, reason=UntestableReason.GONE)
     data = carried_data(event) if event.payload else None
     if data is None or not tried:
-        return Kept(event, reason=Untestable.NOT_KEPT)
+        return PastEvent(event, reason=UntestableReason.NOT_KEPT)
     is_part = tried[0].action != "created"
-    return Kept(event, tried[0], MappingInput(data, webhook_fields(event), is_part))
+    return PastEvent(event, tried[0], MappingInput(data, webhook_fields(event), is_part))
 
 
-def _fetched(event: Event, delivery: Delivery, tried: list[Attempt], calls: Mapping[int, Call]) -> Kept:
+def _read_fetched(
+    event: Event, delivery: Delivery, tried: list[Attempt], calls: Mapping[int, Call]
+) -> PastEvent:
     """By the newest attempt that was told of the entity."""
     for attempt in tried:
         if attempt.entity is not None:
-            return Kept(
+            return PastEvent(
                 event, attempt, MappingInput(json.loads(attempt.entity.open()), webhook_fields(event))
             )
         call = calls.get(attempt.pk)
-        if call is not None and call.status in _GONE:
-            return Kept(event, attempt, reason=Untestable.GONE)
+        if call is not None and call.status in _NOT_FOUND_STATUSES:
+            return PastEvent(event, attempt, reason=UntestableReason.GONE)
         if call is not None and call.status is not None and call.status < 300:
-            entity = _read_again(delivery, call.response)
+            entity = _parse_stored_response(delivery, call.response)
             if entity is None:
-                return Kept(event, attempt, reason=Untestable.NOT_KEPT)
-            return Kept(event, attempt, MappingInput(entity, webhook_fields(event)))
+                return PastEvent(event, attempt, reason=UntestableReason.NOT_KEPT)
+            return PastEvent(event, attempt, MappingInput(entity, webhook_fields(event)))
         if attempt.action:  # it knew the entity, and its calls are not kept any more
-            return Kept(event, attempt, reason=Untestable.NOT_KEPT)
+            return PastEvent(event, attempt, reason=UntestableReason.NOT_KEPT)
     covered = not tried and delivery.covered_by_id is not None
-    return Kept(event, reason=Untestable.COVERED if covered else Untestable.NOT_FETCHED)
+    return PastEvent(event, reason=UntestableReason.COVERED if covered else UntestableReason.NOT_FETCHED)
 
 
-def _read_again(delivery: Delivery, response: Payload | None) -> Mapping[str, Any] | None:
+def _parse_stored_response(delivery: Delivery, response: Payload | None) -> Mapping[str, Any] | None:
     """The entity in the kept answer. None where it is not there, was cut, or its connection reads it otherwise now."""
     body = None if response is None else json.loads(response.open()).get("body")
     if not isinstance(body, str):
@@ -173,9 +186,9 @@ def _read_again(delivery: Delivery, response: Payload | None) -> Mapping[str, An
         return None
 
 
-def _unreadable(event: Event, tried: list[Attempt], calls: Mapping[int, Call]) -> Untestable:
+def _unreadable_reason(event: Event, tried: list[Attempt], calls: Mapping[int, Call]) -> UntestableReason:
     """Whether what cannot be opened belongs to somebody who was erased."""
     fetched = [calls[each.pk].response for each in tried if each.pk in calls]
     payloads = [event.payload, *(each.entity for each in tried), *fetched]
     keys = [each.subject for each in payloads if each is not None and each.subject is not None]
-    return Untestable.ERASED if any(key.wrapped is None for key in keys) else Untestable.NOT_KEPT
+    return UntestableReason.ERASED if any(key.wrapped is None for key in keys) else UntestableReason.NOT_KEPT

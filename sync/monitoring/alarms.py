@@ -1,6 +1,6 @@
 """Alarms begin and end here, on transitions only, by compare-and-set: however many processes look, one tells.
 
-`look` is the whole of it: measure, compare with the alarms that are open, then send what waits to be told.
+`evaluate_alarms` is the whole of it: measure, compare with the alarms that are open, then send what waits to be told.
 """
 
 from collections.abc import Iterable
@@ -14,25 +14,25 @@ from audit.entries.append import SYSTEM, NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.clock import read_clock
 from sync.models import Alarm, NotificationKind, NotificationState, Snooze, Telling
-from sync.monitoring.channels import channels
-from sync.monitoring.conditions import Condition, Limits, conditions
-from sync.monitoring.health_figures import measure
-from sync.monitoring.notifications import tell
+from sync.monitoring.channels import configured_channels
+from sync.monitoring.conditions import AlarmCondition, AlarmLimits, find_conditions
+from sync.monitoring.health_figures import measure_health
+from sync.monitoring.notifications import send_due_notifications
 
 
-def look(now: datetime | None = None) -> None:
+def evaluate_alarms(now: datetime | None = None) -> None:
     """Raise and end alarms by what is so at `now` (the database's clock unless given), and tell what is untold.
 
     Harmless at any time, from any number of processes. Meant for every half minute.
     """
     at = now or read_clock()
-    compare(conditions(measure(at), Limits.configured()), at)
-    tell(at)
+    update_alarms(find_conditions(measure_health(at), AlarmLimits.from_settings()), at)
+    send_due_notifications(at)
 
 
-def compare(found: Iterable[Condition], at: datetime) -> None:
+def update_alarms(current: Iterable[AlarmCondition], at: datetime) -> None:
     """Let the open alarms say what is wrong now: raise what is new, end what is gone, wake what was snoozed."""
-    wrong = {(each.kind.value, each.subject): each for each in found}
+    wrong = {(each.kind.value, each.subject): each for each in current}
     known = {(each.kind, each.subject): each for each in Alarm.objects.filter(ended_at=None)}
     for key, condition in wrong.items():
         if key not in known:
@@ -47,7 +47,7 @@ def compare(found: Iterable[Condition], at: datetime) -> None:
             wake_alarm(alarm, at)
 
 
-def raise_alarm(condition: Condition, at: datetime) -> Alarm | None:
+def raise_alarm(condition: AlarmCondition, at: datetime) -> Alarm | None:
     """Open an alarm with its messages and its audit entry, in one commit.
 
     A snooze of the same subject that has not run out yet goes on for it. None where another process was first, or
@@ -69,8 +69,8 @@ def raise_alarm(condition: Condition, at: datetime) -> Alarm | None:
                 raised_at=at,
                 snoozed_until=snoozed_until,
             )
-            _announce(alarm, NotificationKind.RAISED, channels(), at)
-            _record(alarm, "raised", at, {"count": alarm.count, "began": _text(alarm.began_at)})
+            _queue_notifications(alarm, NotificationKind.RAISED, configured_channels(), at)
+            _append_entry(alarm, "raised", at, {"count": alarm.count, "began": _iso_time(alarm.began_at)})
     except IntegrityError:
         return None
     return alarm
@@ -85,10 +85,10 @@ def end_alarm(alarm: Alarm, at: datetime) -> bool:
         ended = Alarm.objects.filter(pk=alarm.pk, ended_at=None, raised_at__lt=at).update(ended_at=at)
         if not ended:
             return False
-        _waiting(alarm).filter(tries=0).delete()
+        _waiting_notifications(alarm).filter(tries=0).delete()
         heard = set(alarm.tellings.values_list("channel", flat=True))
-        _announce(alarm, NotificationKind.ENDED, heard & set(channels()), at)
-        _record(alarm, "ended", at, {})
+        _queue_notifications(alarm, NotificationKind.ENDED, heard & set(configured_channels()), at)
+        _append_entry(alarm, "ended", at, {})
     return True
 
 
@@ -100,16 +100,16 @@ def wake_alarm(alarm: Alarm, at: datetime) -> bool:
         )
         if not woken:
             return False
-        untold = set(_waiting(alarm).values_list("channel", flat=True))
-        _announce(alarm, NotificationKind.REMINDED, set(channels()) - untold, at)
-        _record(alarm, "woken", at, {})
+        untold = set(_waiting_notifications(alarm).values_list("channel", flat=True))
+        _queue_notifications(alarm, NotificationKind.REMINDED, set(configured_channels()) - untold, at)
+        _append_entry(alarm, "woken", at, {})
     return True
 
 
 def snooze_alarm(
     alarm: Alarm, until: datetime, *, by: AbstractBaseUser, reason: str, at: datetime, address: str = ""
 ) -> bool:
-    """Nobody is told anything about an open alarm before `until`; whether it was still open.
+    """Nobody is told anything about an open alarm before `deadline`; whether it was still open.
 
     Who and why stand in a row of their own, which the audit entry names.
     """
@@ -119,27 +119,27 @@ def snooze_alarm(
         snooze = Snooze.objects.create(
             alarm=alarm, requested_by_id=by.pk, reason=reason, created_at=at, until=until
         )
-        details = {"snooze": snooze.pk, "until": _text(until), "address": address}
-        _record(alarm, "snoozed", at, details, actor=f"person:{by.pk}")
+        details = {"snooze": snooze.pk, "until": _iso_time(until), "address": address}
+        _append_entry(alarm, "snoozed", at, details, actor=f"person:{by.pk}")
     return True
 
 
-def _waiting(alarm: Alarm) -> QuerySet[Telling]:
+def _waiting_notifications(alarm: Alarm) -> QuerySet[Telling]:
     return Telling.objects.filter(alarm=alarm, state=NotificationState.WAITING)
 
 
-def _announce(alarm: Alarm, news: NotificationKind, names: Iterable[str], at: datetime) -> None:
+def _queue_notifications(alarm: Alarm, news: NotificationKind, names: Iterable[str], at: datetime) -> None:
     Telling.objects.bulk_create(
         [Telling(alarm=alarm, channel=name, news=news, due_at=at) for name in sorted(names)]
     )
 
 
-def _record(
+def _append_entry(
     alarm: Alarm, deed: str, at: datetime, details: dict[str, JSONValue], actor: str = SYSTEM
 ) -> None:
     about: dict[str, JSONValue] = {"alarm": str(alarm.key), "kind": alarm.kind, "subject": alarm.subject}
     append_entries(NewEntry(alarm.stream, f"alarm.{deed}", actor, about | details), at=at)
 
 
-def _text(at: datetime) -> str:
+def _iso_time(at: datetime) -> str:
     return at.isoformat()

@@ -11,38 +11,40 @@ from django.urls import reverse
 
 from sync.connectors.signed_post import PostFailed, post_signed
 from sync.models import Alarm, NotificationChannel, Telling
-from sync.monitoring.alarm_texts import AlarmWords, clock, describe
+from sync.monitoring.alarm_texts import AlarmText, format_time, notification_text
 
 
-class NotTold(Exception):
+class NotificationFailed(Exception):
     """The message may not have arrived. The text is for support and holds no secret."""
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class AlarmMessage:
     """One telling, ready for any channel. `key` is the same each time that it is tried."""
 
     key: str
     news: str
     alarm: Alarm
-    words: AlarmWords
+    text: AlarmText
     url: str
 
     @classmethod
-    def of(cls, telling: Telling) -> "Message":
+    def from_notification(cls, telling: Telling) -> "AlarmMessage":
         """From its row and the alarm as it stands."""
         alarm = telling.alarm
         page = reverse("admin:sync_alarm_change", args=[alarm.pk])
-        words = describe(alarm, telling.news)
+        words = notification_text(alarm, telling.news)
         return cls(str(telling.key), telling.news, alarm, words, settings.ALARM_LINK_BASE + page)
 
 
-Send = Callable[[Message], None]
+Send = Callable[[AlarmMessage], None]
 
 
-def channels() -> Mapping[str, Send]:
-    """The channels that are set up, by name. Each sends a message, or raises `NotTold`, within about ten seconds
-    for each answer that it waits for."""
+def configured_channels() -> Mapping[str, Send]:
+    """Return the send function of each configured channel, by name.
+
+    A send function waits about ten seconds at most for each response and raises NotificationFailed.
+    """
     ways: dict[str, Send] = {}
     if settings.ALARM_EMAILS:
         ways[NotificationChannel.EMAIL] = send_mail
@@ -51,7 +53,7 @@ def channels() -> Mapping[str, Send]:
     return ways
 
 
-def send_mail(message: Message) -> None:
+def send_mail(message: AlarmMessage) -> None:
     """One mail to all of ALARM_EMAILS. The mails of one alarm are one thread, and no machine answers them."""
     alarm = message.alarm
     host = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].rstrip("> ") or "localhost"
@@ -60,33 +62,33 @@ def send_mail(message: Message) -> None:
         "References": f"<{alarm.key}@{host}>",
         "Auto-Submitted": "auto-generated",
     }
-    subject = f"{settings.EMAIL_SUBJECT_PREFIX}{message.words.title}"
-    mail = EmailMessage(subject, _text(message), to=settings.ALARM_EMAILS, headers=headers)
+    subject = f"{settings.EMAIL_SUBJECT_PREFIX}{message.text.title}"
+    mail = EmailMessage(subject, _mail_body(message), to=settings.ALARM_EMAILS, headers=headers)
     try:
         mail.send()
     except OSError as error:  # smtplib's own errors are of this kind, too
-        raise NotTold(f"the mail server did not take it: {type(error).__name__}") from error
+        raise NotificationFailed(f"the mail server did not take it: {type(error).__name__}") from error
 
 
-def _text(message: Message) -> str:
-    alarm, words = message.alarm, message.words
+def _mail_body(message: AlarmMessage) -> str:
+    alarm, words = message.alarm, message.text
     lines = [f"{words.title}.", "", words.detail, "", f"What to do: {words.next_step}", ""]
-    lines += [f"Raised {clock(alarm.raised_at)}.", message.url]
+    lines += [f"Raised {format_time(alarm.raised_at)}.", message.url]
     return "\n".join(lines) + "\n"
 
 
-def send_webhook(message: Message) -> None:
+def send_webhook(message: AlarmMessage) -> None:
     """One POST to ALARM_WEBHOOK_URL, signed by Standard Webhooks; any 2xx means that it was told."""
-    body = json.dumps(_document(message), ensure_ascii=False, separators=(",", ":")).encode()
+    body = json.dumps(_webhook_document(message), ensure_ascii=False, separators=(",", ":")).encode()
     url, secret = settings.ALARM_WEBHOOK_URL, settings.ALARM_WEBHOOK_SECRET
     try:
         post_signed("the alarm webhook", url, secret, message.key, body)
     except PostFailed as failure:
-        raise NotTold(str(failure)) from failure
+        raise NotificationFailed(str(failure)) from failure
 
 
-def _document(message: Message) -> dict[str, Any]:
-    alarm, words = message.alarm, message.words
+def _webhook_document(message: AlarmMessage) -> dict[str, Any]:
+    alarm, words = message.alarm, message.text
     at = alarm.ended_at or alarm.raised_at
     return {
         "type": f"alarm.{message.news}",

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from sync.models import AlarmKind
-from sync.monitoring.health_figures import Figures
+from sync.monitoring.health_figures import HealthFigures
 
-LATE_TOLD = timedelta(days=1)  # a late segment stays one for ever: told for a day
-UNANCHORED = timedelta(minutes=10)
+LATE_SEGMENT_ALARM_PERIOD = timedelta(days=1)  # a late segment stays one for ever: told for a day
+MAX_CHECKPOINT_DELAY = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class AlarmCondition:
     """Something that is wrong at one moment. With its kind, `subject` says whether it is the one known already."""
 
     kind: AlarmKind
@@ -26,16 +26,18 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """From when on a figure is an alarm. `dead`: so many failed events; 0 never alarms, nor does `unsealed`."""
+class AlarmLimits:
+    """Thresholds above which a figure raises an alarm. `min_failed` and `max_unsealed_age` of 0 turn their
+    alarm off.
+    """
 
-    late: timedelta
-    dead: int
-    paused: timedelta
-    unsealed: timedelta = timedelta(0)
+    max_lateness: timedelta
+    min_failed: int
+    max_pause: timedelta
+    max_unsealed_age: timedelta = timedelta(0)
 
     @classmethod
-    def configured(cls) -> "Limits":
+    def from_settings(cls) -> "AlarmLimits":
         """As the settings ALARM_* say."""
         return cls(
             timedelta(seconds=settings.ALARM_LATE_SECONDS),
@@ -45,42 +47,46 @@ class Limits:
         )
 
 
-def conditions(figures: Figures, limits: Limits) -> list[Condition]:
+def find_conditions(figures: HealthFigures, limits: AlarmLimits) -> list[AlarmCondition]:
     """What is wrong by these figures. A function of its arguments."""
-    found = [*_of_deliveries(figures, limits)]
+    found = [*_delivery_conditions(figures, limits)]
     found += (
-        Condition(AlarmKind.SOURCE_SILENT, each.heard_at, f"source:{each.id}", each.name, limit=each.silence)
+        AlarmCondition(
+            AlarmKind.SOURCE_SILENT, each.heard_at, f"source:{each.id}", each.name, limit=each.silence
+        )
         for each in figures.sources
         if each.is_silent(figures.at)
     )
     found += (
-        Condition(AlarmKind.CONNECTION_PAUSED, each.paused_at, f"connection:{each.id}", each.name)
+        AlarmCondition(AlarmKind.CONNECTION_PAUSED, each.paused_at, f"connection:{each.id}", each.name)
         for each in figures.paused
-        if figures.at - each.paused_at > limits.paused
+        if figures.at - each.paused_at > limits.max_pause
     )
-    return [*found, *_of_audit(figures, limits)]
+    return [*found, *_audit_conditions(figures, limits)]
 
 
-def _of_audit(figures: Figures, limits: Limits) -> Iterator[Condition]:
+def _audit_conditions(figures: HealthFigures, limits: AlarmLimits) -> Iterator[AlarmCondition]:
     audit = figures.audit
     since = audit.unsealed_since
-    if limits.unsealed and since is not None and figures.at - since > limits.unsealed:
-        yield Condition(AlarmKind.AUDIT_UNSEALED, since, limit=limits.unsealed)
-    if audit.late_at is not None and figures.at - audit.late_at < LATE_TOLD:
-        yield Condition(AlarmKind.AUDIT_LATE, audit.late_at, count=audit.late)
+    if limits.max_unsealed_age and since is not None and figures.at - since > limits.max_unsealed_age:
+        yield AlarmCondition(AlarmKind.AUDIT_UNSEALED, since, limit=limits.max_unsealed_age)
+    if audit.late_at is not None and figures.at - audit.late_at < LATE_SEGMENT_ALARM_PERIOD:
+        yield AlarmCondition(AlarmKind.AUDIT_LATE, audit.late_at, count=audit.late)
     for outlet in audit.outlets:
-        if outlet.failing_since is not None and figures.at - outlet.failing_since > UNANCHORED:
+        if outlet.failing_since is not None and figures.at - outlet.failing_since > MAX_CHECKPOINT_DELAY:
             subject = f"outlet:{outlet.name}"
-            yield Condition(AlarmKind.AUDIT_UNANCHORED, outlet.failing_since, subject, outlet.name)
+            yield AlarmCondition(AlarmKind.AUDIT_UNANCHORED, outlet.failing_since, subject, outlet.name)
     if audit.verified is not None and audit.verified.faults:
-        yield Condition(AlarmKind.AUDIT_BROKEN, audit.verified.at, count=audit.verified.faults)
+        yield AlarmCondition(AlarmKind.AUDIT_BROKEN, audit.verified.at, count=audit.verified.faults)
 
 
-def _of_deliveries(figures: Figures, limits: Limits) -> Iterator[Condition]:
+def _delivery_conditions(figures: HealthFigures, limits: AlarmLimits) -> Iterator[AlarmCondition]:
     late_since = figures.oldest_due_at
-    if late_since is not None and figures.at - late_since > limits.late:
-        yield Condition(AlarmKind.DELIVERIES_LATE, late_since, count=figures.due, limit=limits.late)
-    if limits.dead and figures.dead >= limits.dead:
-        yield Condition(AlarmKind.DELIVERIES_DEAD, figures.at, count=figures.dead)
+    if late_since is not None and figures.at - late_since > limits.max_lateness:
+        yield AlarmCondition(
+            AlarmKind.DELIVERIES_LATE, late_since, count=figures.due, limit=limits.max_lateness
+        )
+    if limits.min_failed and figures.dead >= limits.min_failed:
+        yield AlarmCondition(AlarmKind.DELIVERIES_DEAD, figures.at, count=figures.dead)
     if figures.held:
-        yield Condition(AlarmKind.DELIVERIES_HELD, figures.at, count=figures.held)
+        yield AlarmCondition(AlarmKind.DELIVERIES_HELD, figures.at, count=figures.held)

@@ -4,20 +4,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-FEW = 3  # so many failures are bad luck, however few requests there were
+MIN_FAILURES = 3  # so many failures are bad luck, however few requests there were
 FAILING_SHARE = 0.2
-SHAKY_SHARE = 0.05  # less than that happens to every system
-SLOW_TIMES = 2.0
+DEGRADED_SHARE = 0.05  # less than that happens to every system
+SLOW_FACTOR = 2.0
 SLOW_SECONDS = 0.25  # what nobody would notice is not called slow
-SLOW_UNKNOWN = 5.0  # where it is not known what is usual
-SLOW_CALLS = 5
+SLOW_WITHOUT_BASELINE = 5.0  # where it is not known what is usual
+MIN_CALLS_FOR_SLOW = 5
 
 
-class Health(Enum):
+class ConnectionHealth(Enum):
     """How well a connection works."""
 
     HEALTHY = "healthy"
-    SHAKY = "shaky"
+    DEGRADED = "shaky"
     SLOW = "slow"
     FAILING = "failing"
     PAUSED = "paused"
@@ -25,17 +25,19 @@ class Health(Enum):
     IDLE = "idle"
 
     @property
-    def is_wrong(self) -> bool:
+    def needs_attention(self) -> bool:
         """Whether somebody should look now."""
-        return self in (Health.SLOW, Health.FAILING, Health.PAUSED)
+        return self in (ConnectionHealth.SLOW, ConnectionHealth.FAILING, ConnectionHealth.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFigures:
-    """Of this hour and perhaps the last: `calls`, how many `failed` by the system's own fault, and `p95`, in seconds.
+    """Request figures of one connection, of the current hour and possibly the one before.
 
-    `usual_p95` is that of the week before, None where there was none. `paused_until` and `successes` are the breaker's:
-    None while it is closed; past while it is half-open. `slow_since` is when the first hour of a slow spell began.
+    `failed_count` counts failures of the system itself; `p95` and `usual_p95` are in seconds, the latter of
+    the week before, None without requests. `paused_until` and `successes` come from the circuit breaker: None
+    while it is closed, in the past while it is half-open. `slow_since` is the start of the first slow hour in
+    a row.
     """
 
     is_enabled: bool = True
@@ -45,34 +47,34 @@ class ConnectionFigures:
     usual_p95: float | None = None
     paused_until: datetime | None = None
     successes: int = 0
-    enough: int = 8
+    successes_needed: int = 8
     slow_since: datetime | None = None
 
     @property
-    def share(self) -> float:
+    def failure_share(self) -> float:
         """How much of it failed, 0 to 1."""
         return self.failed / self.calls if self.calls else 0.0
 
 
-def health_of(figures: ConnectionFigures) -> Health:
+def classify_health(figures: ConnectionFigures) -> ConnectionHealth:
     """The word. What stops deliveries counts before what only slows them."""
     if not figures.is_enabled:
-        return Health.OFF
+        return ConnectionHealth.OFF
     if figures.paused_until is not None:
-        return Health.PAUSED
+        return ConnectionHealth.PAUSED
     if not figures.calls:
-        return Health.IDLE
-    if figures.failed >= FEW and figures.share >= FAILING_SHARE:
-        return Health.FAILING
+        return ConnectionHealth.IDLE
+    if figures.failed >= MIN_FAILURES and figures.failure_share >= FAILING_SHARE:
+        return ConnectionHealth.FAILING
     if is_slow(figures.calls, figures.p95, figures.usual_p95):
-        return Health.SLOW
-    return Health.SHAKY if figures.share >= SHAKY_SHARE else Health.HEALTHY
+        return ConnectionHealth.SLOW
+    return ConnectionHealth.DEGRADED if figures.failure_share >= DEGRADED_SHARE else ConnectionHealth.HEALTHY
 
 
 def is_slow(calls: int, p95: float | None, usual: float | None) -> bool:
     """Twice what is usual, by more than a quarter of a second; five seconds where nothing is usual."""
-    if p95 is None or calls < SLOW_CALLS:
+    if p95 is None or calls < MIN_CALLS_FOR_SLOW:
         return False
     if usual is None:
-        return p95 >= SLOW_UNKNOWN
-    return p95 >= SLOW_TIMES * usual and p95 - usual >= SLOW_SECONDS
+        return p95 >= SLOW_WITHOUT_BASELINE
+    return p95 >= SLOW_FACTOR * usual and p95 - usual >= SLOW_SECONDS

@@ -15,8 +15,8 @@ from database.values import parse_optional_timestamp, parse_timestamp
 from sync.deliveries.predicates import has_expired_lease, is_behind_older, is_due
 from webhooks.models import Event, Source, State
 
-MOST_COUNTED = 10_000
-TEST_WORD = "HUB-TEST"  # the entity and event type of what the hub sends itself for a test
+COUNT_LIMIT = 10_000
+TEST_EVENT_TYPE = "HUB-TEST"  # the entity and event type of what the hub sends itself for a test
 
 _DUE = Statement(
     f"SELECT COUNT(*) FROM (SELECT id FROM sync_delivery WHERE {is_due(at='%s')} LIMIT %s) waiting"  # noqa: S608
@@ -41,7 +41,7 @@ _OLDEST_DUE = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class SourceFigure:
+class SourceActivity:
     """An enabled source. `heard_at` is when its last event came, or when it was made where none ever did."""
 
     id: int
@@ -67,8 +67,8 @@ class PausedConnection:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """Counts end at one more than `MOST_COUNTED`. `expired`: leases that ended and were not freed yet.
+class HealthFigures:
+    """Counts end at one more than `COUNT_LIMIT`. `expired`: leases that ended and were not freed yet.
 
     `oldest_due_at` is of a delivery that could run: neither held back by a breaker, nor relayed and behind an older
     one of its subject that is tried again later. Those are due as well, but no worker is to blame.
@@ -80,7 +80,7 @@ class Figures:
     expired: int
     dead: int
     held: int
-    sources: tuple[SourceFigure, ...]
+    sources: tuple[SourceActivity, ...]
     paused: tuple[PausedConnection, ...]
     audit: SealingStatus
 
@@ -92,25 +92,25 @@ class Figures:
         return max(0.0, (self.at - self.oldest_due_at).total_seconds())
 
 
-def measure(at: datetime) -> Figures:
+def measure_health(at: datetime) -> HealthFigures:
     """The figures at a moment of the database's clock; twelve statements whatever the number of events."""
-    due, expired = waiting(at)
-    return Figures(
+    due, expired = count_due_and_expired(at)
+    return HealthFigures(
         at=at,
         oldest_due_at=_oldest_due_at(at),
         due=due,
         expired=expired,
-        dead=_bounded(Event.objects.filter(state=State.DEAD)),
-        held=_bounded(Event.objects.filter(state=State.HELD)),
-        sources=tuple(enabled_sources()),
-        paused=tuple(_paused()),
+        dead=_count_up_to_limit(Event.objects.filter(state=State.DEAD)),
+        held=_count_up_to_limit(Event.objects.filter(state=State.HELD)),
+        sources=tuple(read_source_activity()),
+        paused=tuple(_read_paused_connections()),
         audit=sealing_status(),
     )
 
 
-def waiting(at: datetime) -> tuple[int, int]:
+def count_due_and_expired(at: datetime) -> tuple[int, int]:
     """How many deliveries are due, and how many leases have ended: two statements."""
-    ((due,),), ((expired,),) = _DUE.fetch_all(at, MOST_COUNTED + 1), _EXPIRED.fetch_all(at, MOST_COUNTED + 1)
+    ((due,),), ((expired,),) = _DUE.fetch_all(at, COUNT_LIMIT + 1), _EXPIRED.fetch_all(at, COUNT_LIMIT + 1)
     return due, expired
 
 
@@ -120,19 +120,19 @@ def _oldest_due_at(at: datetime) -> datetime | None:
     return parse_optional_timestamp(found[0]) if found else None
 
 
-def _bounded(rows: QuerySet[Event]) -> int:
-    return rows.order_by().values("pk")[: MOST_COUNTED + 1].count()
+def _count_up_to_limit(rows: QuerySet[Event]) -> int:
+    return rows.order_by().values("pk")[: COUNT_LIMIT + 1].count()
 
 
-def newest_of_source() -> QuerySet[Event]:
+def newest_events_of_source() -> QuerySet[Event]:
     """What came from the source of the outer query, newest first, without tests of its own gate."""
-    of_source = Event.objects.filter(source=OuterRef("pk")).exclude(entity_type=TEST_WORD)
+    of_source = Event.objects.filter(source=OuterRef("pk")).exclude(entity_type=TEST_EVENT_TYPE)
     return of_source.order_by("-received_at", "-id")
 
 
-def enabled_sources() -> list[SourceFigure]:
+def read_source_activity() -> list[SourceActivity]:
     """One look into the index on source and time for each source."""
-    newest = newest_of_source()
+    newest = newest_events_of_source()
     rows = (
         Source.objects.filter(is_enabled=True)
         .annotate(last_event_at=Subquery(newest.values("received_at")[:1]))
@@ -140,12 +140,12 @@ def enabled_sources() -> list[SourceFigure]:
         .order_by("name", "id")
     )
     return [
-        SourceFigure(pk, name, last or made, last is not None, timedelta(minutes=limit) if limit else None)
+        SourceActivity(pk, name, last or made, last is not None, timedelta(minutes=limit) if limit else None)
         for pk, name, last, made, limit in rows
     ]
 
 
-def _paused() -> list[PausedConnection]:
+def _read_paused_connections() -> list[PausedConnection]:
     return [
         PausedConnection(pk, name, parse_timestamp(paused_at), parse_timestamp(until), code)
         for pk, name, paused_at, until, code in _PAUSED.fetch_all()

@@ -12,83 +12,83 @@ from django.db.models import F, Q, QuerySet
 
 from database.connection import release_connection
 from sync.models import NotificationState, Telling
-from sync.monitoring.channels import Message, NotTold, Send, channels
+from sync.monitoring.channels import AlarmMessage, NotificationFailed, Send, configured_channels
 
 logger = logging.getLogger("hub.alarms")
 
-MOST_TRIES = 300  # with the pauses below, a day
-MOST_A_LOOK = 50
-CLAIM = timedelta(minutes=2)
-FIRST_PAUSE = timedelta(seconds=15)
-LONGEST_PAUSE = timedelta(minutes=5)
+MAX_TRIES = 300  # with the pauses below, a day
+MAX_PER_CHANNEL = 50
+CLAIM_DURATION = timedelta(minutes=2)
+FIRST_RETRY_DELAY = timedelta(seconds=15)
+MAX_RETRY_DELAY = timedelta(minutes=5)
 
 
-def tell(now: datetime) -> int:
-    """Send what is due at `now`, at most `MOST_A_LOOK` messages a channel; returns how many were sent.
+def send_due_notifications(now: datetime) -> int:
+    """Send what is due at `now`, at most `MAX_PER_CHANNEL` messages a channel; returns how many were sent.
 
     After a failure the rest of its channel is left to the next look. Never raises for a channel that fails.
     """
-    working = channels()
+    working = configured_channels()
     gone = Telling.objects.filter(state=NotificationState.WAITING).exclude(channel__in=working)
     gone.update(state=NotificationState.GIVEN_UP, failure="this channel is not set up any more")
-    return sum(_tell_all(name, send, now) for name, send in working.items())
+    return sum(_send_channel(name, send, now) for name, send in working.items())
 
 
-def _tell_all(channel: str, send: Send, now: datetime) -> int:
+def _send_channel(channel: str, send: Send, now: datetime) -> int:
     told = 0
-    for telling in _next(channel, now):
-        if not _claim(telling, now):
+    for telling in _due_notifications(channel, now):
+        if not _claim_notification(telling, now):
             continue
-        if not _tell(telling, send, now):
+        if not _send_claimed(telling, send, now):
             break
         told += 1
     return told
 
 
-def _next(channel: str, now: datetime) -> Iterator[Telling]:
+def _due_notifications(channel: str, now: datetime) -> Iterator[Telling]:
     """What is due, oldest first; of one alarm only the oldest that waits, so that its end is not told before it."""
     begun: set[int] = set()
-    for telling in list(_awake(now).filter(channel=channel)[: 10 * MOST_A_LOOK]):
+    for telling in list(_waiting_notifications(now).filter(channel=channel)[: 10 * MAX_PER_CHANNEL]):
         is_first = telling.alarm_id not in begun
         begun.add(telling.alarm_id)
-        if is_first and telling.due_at <= now and len(begun) <= MOST_A_LOOK:
+        if is_first and telling.due_at <= now and len(begun) <= MAX_PER_CHANNEL:
             yield telling
 
 
-def _awake(now: datetime) -> QuerySet[Telling]:
+def _waiting_notifications(now: datetime) -> QuerySet[Telling]:
     quiet = Q(alarm__snoozed_until=None) | Q(alarm__snoozed_until__lte=now)
     return (
         Telling.objects.filter(quiet, state=NotificationState.WAITING).select_related("alarm").order_by("id")
     )
 
 
-def _claim(telling: Telling, now: datetime) -> bool:
+def _claim_notification(telling: Telling, now: datetime) -> bool:
     """Whether this try is ours. Nobody else tries before the claim ends."""
     mine = Telling.objects.filter(pk=telling.pk, state=NotificationState.WAITING, tries=telling.tries)
-    return bool(mine.update(tries=F("tries") + 1, due_at=now + CLAIM))
+    return bool(mine.update(tries=F("tries") + 1, due_at=now + CLAIM_DURATION))
 
 
-def _tell(telling: Telling, send: Send, now: datetime) -> bool:
+def _send_claimed(telling: Telling, send: Send, now: datetime) -> bool:
     """Send one that was claimed, outside any transaction; whether it was told."""
-    message = Message.of(telling)
+    message = AlarmMessage.from_notification(telling)
     release_connection()
     try:
         send(message)
-    except NotTold as failure:
-        _put_off(telling, str(failure), now)
+    except NotificationFailed as failure:
+        _schedule_retry(telling, str(failure), now)
         return False
     except Exception:
         logger.exception("alarm message %s could not be sent", telling.key)
-        _put_off(telling, "an error of the hub itself; its log has it", now)
+        _schedule_retry(telling, "an error of the hub itself; its log has it", now)
         return False
     Telling.objects.filter(pk=telling.pk).update(state=NotificationState.TOLD, told_at=now, failure="")
     return True
 
 
-def _put_off(telling: Telling, failure: str, now: datetime) -> None:
+def _schedule_retry(telling: Telling, failure: str, now: datetime) -> None:
     tries = telling.tries + 1
-    pause = min(FIRST_PAUSE * 2 ** min(tries, 10), LONGEST_PAUSE)
-    state = NotificationState.WAITING if tries < MOST_TRIES else NotificationState.GIVEN_UP
+    pause = min(FIRST_RETRY_DELAY * 2 ** min(tries, 10), MAX_RETRY_DELAY)
+    state = NotificationState.WAITING if tries < MAX_TRIES else NotificationState.GIVEN_UP
     logger.warning("alarm message %s was not told by %s: %s", telling.key, telling.channel, failure)
     Telling.objects.filter(pk=telling.pk, tries=tries).update(
         state=state, due_at=now + pause, failure=failure[:200]

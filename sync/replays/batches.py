@@ -25,41 +25,41 @@ from sync.deliveries.predicates import can_run, is_not_suspect
 from sync.execution.executor import defer_to_workers
 from sync.jobs.running_job import RunningJob
 from sync.models import Delivery, Member, MemberState, Replay, ReplayPace, ReplayState, SkipReason
-from sync.replays.requests import deliver_again
-from sync.replays.skip_rules import judge
+from sync.replays.requests import mark_for_replay
+from sync.replays.skip_rules import find_skipped
 from webhooks.models import Event
 
-PER_MINUTE = {ReplayPace.GENTLE: 300, ReplayPace.NORMAL: 1_200, ReplayPace.FIRST: 300}
+EVENTS_PER_MINUTE = {ReplayPace.GENTLE: 300, ReplayPace.NORMAL: 1_200, ReplayPace.FIRST: 300}
 WINDOW_SECONDS = 5.0  # of its pace, under way at once
-_CATCHES_UP = timedelta(seconds=2)  # after looks that came late
-_LOOKED_AT = 40  # members at once besides those that are sent: many may be skipped
-_AHEAD = 200
+_MAX_CATCH_UP = timedelta(seconds=2)  # after looks that came late
+_EXTRA_MEMBERS = 40  # members at once besides those that are sent: many may be skipped
+_MAX_FRESH_ROWS = 200
 
-_FRESH = Statement(
+_FRESH_DELIVERIES = Statement(
     f"""SELECT d.commercial_id FROM sync_delivery d
     WHERE {can_run("d", at="{clock}")} AND {is_not_suspect("d")} AND d.replay_id IS NULL
     ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
 )
-FRESH_SECONDS = 1.0
+FRESH_WAIT_SECONDS = 1.0
 
 
-def send_next(job: RunningJob) -> int:
+def send_due_events(job: RunningJob) -> int:
     """Send what is due of a replay that runs. Returns how many deliveries that are. `JobLost`."""
     if not Replay.objects.filter(
         pk=job.subject, state=ReplayState.RUNNING, due_at__lte=database_now()
     ).exists():
         return 0
-    deliveries = _send_next(job, _crowded())
+    deliveries = _send_batch(job, _targets_with_fresh_backlog())
     defer_to_workers(deliveries)
     return len(deliveries)
 
 
-def _crowded() -> set[int]:
+def _targets_with_fresh_backlog() -> set[int]:
     """The systems for which something fresh that could run has waited for a second."""
-    return {row[0] for row in _FRESH.fetch_all(-FRESH_SECONDS, _AHEAD)}
+    return {row[0] for row in _FRESH_DELIVERIES.fetch_all(-FRESH_WAIT_SECONDS, _MAX_FRESH_ROWS)}
 
 
-def _send_next(job: RunningJob, crowded: set[int]) -> list[int]:
+def _send_batch(job: RunningJob, busy_targets: set[int]) -> list[int]:
     with transaction.atomic():
         running = Replay.objects.select_for_update(no_key=True).filter(
             pk=job.subject, state=ReplayState.RUNNING
@@ -67,51 +67,51 @@ def _send_next(job: RunningJob, crowded: set[int]) -> list[int]:
         replay, now = running.first(), read_clock()
         if replay is None or replay.due_at is None or replay.due_at > now:
             return []
-        room = _room(replay, now)
-        members = _next_members(replay, 2 * room + _LOOKED_AT) if room else []
-        if not members or _stands_back(members[:room], crowded):
+        room = _count_sendable(replay, now)
+        members = _select_members(replay, 2 * room + _EXTRA_MEMBERS) if room else []
+        if not members or _yields_to_fresh(members[:room], busy_targets):
             return []
         job.renew_lease()
-        return _send(replay, members, room, now)
+        return _send_members(replay, members, room, now)
 
 
-def _room(replay: Replay, now: datetime) -> int:
+def _count_sendable(replay: Replay, now: datetime) -> int:
     """How many events may be sent at this moment."""
     if replay.pace == ReplayPace.FIRST:
         return 1 if not replay.events else 0
-    per_second = PER_MINUTE[ReplayPace(replay.pace)] / 60
-    late = min(now - (replay.due_at or now), _CATCHES_UP).total_seconds()
+    per_second = EVENTS_PER_MINUTE[ReplayPace(replay.pace)] / 60
+    late = min(now - (replay.due_at or now), _MAX_CATCH_UP).total_seconds()
     window = int(per_second * WINDOW_SECONDS) - replay.under_way_count
     return max(0, min(int(late * per_second) + 1, window))
 
 
-def _next_members(replay: Replay, most: int) -> list[Member]:
+def _select_members(replay: Replay, limit: int) -> list[Member]:
     """The oldest that wait, one of each entity, and none of one that is under way: so its events keep their order."""
     members = Member.objects.filter(replay=replay)
     busy = list(members.filter(state=MemberState.SENT).values_list("event__entity_id", flat=True))
     waiting = members.filter(state=MemberState.WAITING).exclude(event__entity_id__in=busy)
     found: dict[tuple[str, str], Member] = {}
-    for each in waiting.select_related("event__source").order_by("event")[:most]:
+    for each in waiting.select_related("event__source").order_by("event")[:limit]:
         found.setdefault((each.event.entity_type, each.event.entity_id), each)
     return list(found.values())
 
 
-def _stands_back(members: Sequence[Member], crowded: set[int]) -> bool:
-    if not crowded:
+def _yields_to_fresh(members: Sequence[Member], busy_targets: set[int]) -> bool:
+    if not busy_targets:
         return False
     concerned = Delivery.objects.filter(event__in=[each.event_id for each in members])
-    return concerned.filter(commercial__in=crowded).exists()
+    return concerned.filter(commercial__in=busy_targets).exists()
 
 
-def _send(replay: Replay, members: Sequence[Member], room: int, now: datetime) -> list[int]:
+def _send_members(replay: Replay, members: Sequence[Member], limit: int, now: datetime) -> list[int]:
     events = [each.event for each in members]
     list(Delivery.objects.select_for_update().filter(event__in=events).order_by("event_id", "pk").only("pk"))
-    skipped = judge(events, replay)
+    skipped = find_skipped(events, replay)
     sent: list[Event] = []
     seen: list[Event] = []
     for event in events:
         if event.pk not in skipped:
-            if len(sent) == room:
+            if len(sent) == limit:
                 break
             sent.append(event)
         seen.append(event)
@@ -120,11 +120,11 @@ def _send(replay: Replay, members: Sequence[Member], room: int, now: datetime) -
         batch.insert(*open_deliveries(event, resolve_routes(event)).rows)
     batch.run()
     again = Delivery.objects.filter(event__in=sent)
-    deliver_again(again, replay)
+    mark_for_replay(again, replay)
     deliveries = list(again.order_by("event_id", "pk").values_list("pk", flat=True))
     refresh_event_states(event.pk for event in sent)
-    _mark(replay, sent, {event.pk: skipped[event.pk] for event in seen if event.pk in skipped})
-    _count(replay, len(sent), len(seen) - len(sent), len(deliveries), now)
+    _mark_members(replay, sent, {event.pk: skipped[event.pk] for event in seen if event.pk in skipped})
+    _update_counts(replay, len(sent), len(seen) - len(sent), len(deliveries), now)
     details = {"replay": str(replay.uuid), "of": replay.total}
     actor = f"person:{replay.requested_by_id}"
     append_entries(*(NewEntry(event.stream, "event.replayed", actor, details) for event in sent))
@@ -136,7 +136,7 @@ def _without_deliveries(events: Sequence[Event]) -> list[Event]:
     return [event for event in events if event.pk not in with_some]
 
 
-def _mark(replay: Replay, sent: Sequence[Event], skipped: dict[int, SkipReason]) -> None:
+def _mark_members(replay: Replay, sent: Sequence[Event], skipped: dict[int, SkipReason]) -> None:
     now, members = timezone.now(), Member.objects.filter(replay=replay, state=MemberState.WAITING)
     members.filter(event__in=sent).update(state=MemberState.SENT, at=now)
     for why in set(skipped.values()):
@@ -144,12 +144,12 @@ def _mark(replay: Replay, sent: Sequence[Event], skipped: dict[int, SkipReason])
         members.filter(event__in=of_it).update(state=MemberState.SKIPPED, why=why, at=now)
 
 
-def _count(replay: Replay, sent: int, skipped: int, deliveries: int, now: datetime) -> None:
+def _update_counts(replay: Replay, sent: int, skipped: int, deliveries: int, now: datetime) -> None:
     """Kept on the replay's own row; the time of the next is as much later as what was sent takes."""
-    pause = timedelta(seconds=sent * 60 / PER_MINUTE[ReplayPace(replay.pace)])
+    pause = timedelta(seconds=sent * 60 / EVENTS_PER_MINUTE[ReplayPace(replay.pace)])
     Replay.objects.filter(pk=replay.pk).update(
         events=F("events") + sent,
         skipped=F("skipped") + skipped,
         deliveries=F("deliveries") + deliveries,
-        due_at=max(replay.due_at or now, now - _CATCHES_UP) + pause,
+        due_at=max(replay.due_at or now, now - _MAX_CATCH_UP) + pause,
     )

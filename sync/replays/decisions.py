@@ -16,16 +16,18 @@ from audit.format.canonical_json import JSONValue
 from database.clock import database_now
 from sync.jobs import submission
 from sync.models import Replay, ReplayPace, ReplayPauseReason, ReplayState
-from sync.replays.requests import AlreadyRequested, NotReplayable, stated
+from sync.replays.requests import ReplayAlreadyRequested, ReplayRefused, normalize_reason
 
 KIND = "replay"  # of the job that works a replay off
 _UNDER_WAY = (ReplayState.RUNNING, ReplayState.PAUSED)
 _HAS_WORK = (ReplayState.RUNNING, ReplayState.STOPPING)
-_SAID = frozenset({"state", "event_type", "entity_type", "source", "received_from", "received_to", "code"})
+_LOGGED_PARAMS = frozenset(
+    {"state", "event_type", "entity_type", "source", "received_from", "received_to", "code"}
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class DecidingPerson:
     """Who decides, and from where."""
 
     user: AbstractBaseUser
@@ -38,34 +40,34 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """How a replay is worked off. `limit`: what this person may send without a second one."""
+class ReplayTerms:
+    """How a replay is worked off. `approval_limit`: what this person may send without a second one."""
 
     reason: str
     pace: ReplayPace = ReplayPace.GENTLE
-    pauses_by_itself: bool = True
-    limit: int = 0
+    pauses_automatically: bool = True
+    approval_limit: int = 0
 
 
-def start(replay: Replay, person: Person, terms: Terms) -> Replay:
-    """Let a frozen set be sent, or ask for a second person where it is larger than the limit.
+def start_replay(replay: Replay, person: DecidingPerson, terms: ReplayTerms) -> Replay:
+    """Start a frozen selection, or ask for approval if it is larger than the limit.
 
-    `AlreadyRequested` where it was started before; `NotReplayable` without a reason, for somebody else's set, and where
-    nothing of it can be sent.
+    Raises ReplayAlreadyRequested if it was started before, and ReplayRefused without a reason, for the
+    selection of another person, or if none of its events can be sent.
     """
-    reason = stated(terms.reason)
+    reason = normalize_reason(terms.reason)
     if replay.requested_by_id != person.user.pk:
-        raise NotReplayable("This choice is somebody else's.")
+        raise ReplayRefused("This choice is somebody else's.")
     if replay.state == ReplayState.CHOOSING:
-        raise NotReplayable("The events are still being counted.")
+        raise ReplayRefused("The events are still being counted.")
     if replay.state == ReplayState.CHOSEN and not replay.waiting_count:
-        raise NotReplayable("Nothing of this can be sent again.")
-    needs_second = replay.waiting_count > terms.limit
+        raise ReplayRefused("Nothing of this can be sent again.")
+    needs_second = replay.waiting_count > terms.approval_limit
     state = ReplayState.AWAITING if needs_second else ReplayState.RUNNING
     changes = {
         "reason": reason,
         "pace": terms.pace,
-        "pauses_above": settings.REPLAY_PAUSES_ABOVE if terms.pauses_by_itself else None,
+        "pauses_above": settings.REPLAY_PAUSES_ABOVE if terms.pauses_automatically else None,
         "started_at": timezone.now(),
         "due_at": database_now(),
     }
@@ -73,46 +75,49 @@ def start(replay: Replay, person: Person, terms: Terms) -> Replay:
         "of": replay.total,
         "sent": replay.waiting_count,
         "pace": str(terms.pace),
-        "filter": _without_people(replay.filter),
-        "limit": terms.limit,
+        "filter": _loggable_filter(replay.filter),
+        "limit": terms.approval_limit,
     }
     action = "replay.awaits-approval" if needs_second else "replay.started"
-    done = NewEntry(replay.stream, action, person.actor, _at(person, details))
-    if not _move(replay, (ReplayState.CHOSEN,), state, changes, done):
-        raise AlreadyRequested("This was started already; nothing was started twice.")
+    done = NewEntry(replay.stream, action, person.actor, _with_address(person, details))
+    if not _change_state(replay, (ReplayState.CHOSEN,), state, changes, done):
+        raise ReplayAlreadyRequested("This was started already; nothing was started twice.")
     return replay
 
 
-def approve(replay: Replay, person: Person) -> bool:
-    """A second person lets it begin; whether it waited for that. `NotReplayable` for the one who asked for it."""
-    _is_second(replay, person)
+def approve_replay(replay: Replay, person: DecidingPerson) -> bool:
+    """A second person lets it begin; whether it waited for that. `ReplayRefused` for the one who asked for it."""
+    _require_second_person(replay, person)
     changes = {"decided_by_id": person.user.pk, "decided_at": timezone.now(), "due_at": database_now()}
     done = NewEntry(
-        replay.stream, "replay.approved", person.actor, _at(person, {"sent": replay.waiting_count})
+        replay.stream, "replay.approved", person.actor, _with_address(person, {"sent": replay.waiting_count})
     )
-    return _move(replay, (ReplayState.AWAITING,), ReplayState.RUNNING, changes, done)
+    return _change_state(replay, (ReplayState.AWAITING,), ReplayState.RUNNING, changes, done)
 
 
-def decline(replay: Replay, person: Person) -> bool:
+def decline_replay(replay: Replay, person: DecidingPerson) -> bool:
     """Nothing of it is sent; whether it waited for approval. Who asked for it may withdraw it so."""
     now = timezone.now()
     changes: dict[str, object] = {"ended_at": now, "paused_by_id": person.user.pk}
     if replay.requested_by_id != person.user.pk:
         changes |= {"decided_by_id": person.user.pk, "decided_at": now}
-    done = NewEntry(replay.stream, "replay.declined", person.actor, _at(person, {}))
-    return _move(replay, (ReplayState.AWAITING,), ReplayState.STOPPED, changes, done)
+    done = NewEntry(replay.stream, "replay.declined", person.actor, _with_address(person, {}))
+    return _change_state(replay, (ReplayState.AWAITING,), ReplayState.STOPPED, changes, done)
 
 
-def pause(replay: Replay, person: Person) -> bool:
+def pause_replay(replay: Replay, person: DecidingPerson) -> bool:
     """Nothing more is sent until somebody lets it go on; what is under way ends. Whether it ran."""
     changes = {"paused": ReplayPauseReason.PERSON, "paused_by_id": person.user.pk}
     done = NewEntry(
-        replay.stream, "replay.paused", person.actor, _at(person, {"why": str(ReplayPauseReason.PERSON)})
+        replay.stream,
+        "replay.paused",
+        person.actor,
+        _with_address(person, {"why": str(ReplayPauseReason.PERSON)}),
     )
-    return _move(replay, (ReplayState.RUNNING,), ReplayState.PAUSED, changes, done)
+    return _change_state(replay, (ReplayState.RUNNING,), ReplayState.PAUSED, changes, done)
 
 
-def go_on(replay: Replay, person: Person, pace: ReplayPace) -> bool:
+def resume_replay(replay: Replay, person: DecidingPerson, pace: ReplayPace) -> bool:
     """Let a paused one go on at this pace; whether it was paused. What failed before counts no more for pausing."""
     changes = {
         "paused": "",
@@ -122,23 +127,25 @@ def go_on(replay: Replay, person: Person, pace: ReplayPace) -> bool:
         "seen_ended": F("succeeded") + F("failed") + F("held"),
         "seen_failed": F("failed"),
     }
-    done = NewEntry(replay.stream, "replay.continued", person.actor, _at(person, {"pace": str(pace)}))
-    return _move(replay, (ReplayState.PAUSED,), ReplayState.RUNNING, changes, done)
+    done = NewEntry(
+        replay.stream, "replay.continued", person.actor, _with_address(person, {"pace": str(pace)})
+    )
+    return _change_state(replay, (ReplayState.PAUSED,), ReplayState.RUNNING, changes, done)
 
 
-def stop(replay: Replay, person: Person) -> bool:
+def stop_replay(replay: Replay, person: DecidingPerson) -> bool:
     """Nothing more is sent, ever; whether it was under way. What was sent ends by itself."""
     changes = {"paused_by_id": person.user.pk, "due_at": None, "ended_at": timezone.now()}
-    done = NewEntry(replay.stream, "replay.stopped", person.actor, _at(person, {}))
-    return _move(replay, _UNDER_WAY, ReplayState.STOPPING, changes, done)
+    done = NewEntry(replay.stream, "replay.stopped", person.actor, _with_address(person, {}))
+    return _change_state(replay, _UNDER_WAY, ReplayState.STOPPING, changes, done)
 
 
-def _is_second(replay: Replay, person: Person) -> None:
+def _require_second_person(replay: Replay, person: DecidingPerson) -> None:
     if replay.requested_by_id == person.user.pk:
-        raise NotReplayable("A second person approves: you asked for this yourself.")
+        raise ReplayRefused("A second person approves: you asked for this yourself.")
 
 
-def _move(
+def _change_state(
     replay: Replay,
     before: tuple[ReplayState, ...],
     after: ReplayState,
@@ -156,13 +163,13 @@ def _move(
     return bool(moved)
 
 
-def _at(person: Person, details: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
+def _with_address(person: DecidingPerson, details: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
     return {**details, "address": person.address}
 
 
-def _without_people(words: Mapping[str, str] | None) -> dict[str, JSONValue] | None:
+def _loggable_filter(words: Mapping[str, str] | None) -> dict[str, JSONValue] | None:
     """What a filter says, but for whom it names: on the audit log stands only that it names somebody."""
     if words is None:
         return None
-    said: dict[str, JSONValue] = {name: value for name, value in words.items() if name in _SAID}
-    return said | {name: True for name in words if name not in _SAID}
+    said: dict[str, JSONValue] = {name: value for name, value in words.items() if name in _LOGGED_PARAMS}
+    return said | {name: True for name in words if name not in _LOGGED_PARAMS}

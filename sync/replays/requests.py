@@ -23,36 +23,38 @@ from sync.execution.executor import defer_to_workers
 from sync.models import OPEN_STATES, Attempt, Delivery, Erasure, ErasureState, PayloadChoice, Replay
 from webhooks.models import Event, State, is_erased
 
-LARGEST = 1_000
+MAX_EVENTS = 1_000
 
 
-class NotReplayable(ValueError):
+class ReplayRefused(ValueError):
     """Why nothing was done, in a sentence for the person who asked."""
 
 
-class AlreadyRequested(NotReplayable):
+class ReplayAlreadyRequested(ReplayRefused):
     """The same request, by its key, was carried out before, or an earlier one waits for its attempt: nothing done."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ReplayOptions:
     """What is delivered, and with which version of the mapping: the newest, or the one of the first attempt."""
 
     takes: PayloadChoice = PayloadChoice.AS_ROUTED
     maps_as_then: bool = False
 
-    def as_details(self) -> dict[str, str]:
+    def to_details(self) -> dict[str, str]:
         """For the audit log, where somebody chose something."""
         taken = {"takes": str(self.takes)} if self.takes else {}
         return taken | ({"mapping": "then"} if self.maps_as_then else {})
 
 
-AS_ROUTED = Choice()
+AS_ROUTED = ReplayOptions()
 
 
 @dataclass(frozen=True, slots=True)
-class Requested:
-    """What a replay set in motion. `skipped` events have no route; `waiting` ones wait for an earlier replay."""
+class ReplayResult:
+    """Result of a replay request. `skipped`: events without a route; `waiting`: events that an earlier replay
+    has not begun yet.
+    """
 
     replay: Replay
     deliveries: tuple[int, ...]
@@ -67,51 +69,53 @@ def request_replay(
     reason: str,
     key: UUID | None = None,
     address: str = "",
-    choice: Choice = AS_ROUTED,
-) -> Requested:
+    options: ReplayOptions = AS_ROUTED,
+) -> ReplayResult:
     """Deliver these events again, at most 1,000, in one commit; then wake them.
 
     A delivery that runs now runs once more afterwards; one that waits anyway is taken up as the replay. An event that
     waits for an earlier replay is left to that: an attempt has one person and one reason.
     `key` names the request: the database takes it once, so that a second click starts nothing. `address` is
-    where the person asked from. `NotReplayable` without a reason, without events, for too many, and for a payload as
+    where the person asked from. `ReplayRefused` without a reason, without events, for too many, and for a payload as
     received where there is none.
     """
-    reason = stated(reason)
-    if not 0 < len(events) <= LARGEST:
-        raise NotReplayable(f"Choose between 1 and {LARGEST:,} events.")
-    if choice.takes and not all(map(has_carried_data, events)):
-        raise NotReplayable("The webhook carried no data that could be sent as received.")
+    reason = normalize_reason(reason)
+    if not 0 < len(events) <= MAX_EVENTS:
+        raise ReplayRefused(f"Choose between 1 and {MAX_EVENTS:,} events.")
+    if options.takes and not all(map(has_carried_data, events)):
+        raise ReplayRefused("The webhook carried no data that could be sent as received.")
     replay = Replay(requested_by_id=by.pk, reason=reason, created_at=timezone.now())
     replay.uuid = key or replay.uuid
     try:
         with transaction.atomic():
-            requested = _request(events, replay, address, choice)
+            requested = _request_in_transaction(events, replay, address, options)
     except IntegrityError as error:
         if Replay.objects.filter(uuid=replay.uuid).exists():
-            raise AlreadyRequested("This was started already; nothing was started twice.") from error
+            raise ReplayAlreadyRequested("This was started already; nothing was started twice.") from error
         raise
     defer_to_workers(requested.deliveries)
     return requested
 
 
-def stated(reason: str) -> str:
-    """The reason as it is kept. `NotReplayable` where there is none."""
+def normalize_reason(reason: str) -> str:
+    """The reason as it is kept. `ReplayRefused` where there is none."""
     reason = " ".join(reason.split())
     if not reason:
-        raise NotReplayable("Say why: the reason is kept with the replay.")
+        raise ReplayRefused("Say why: the reason is kept with the replay.")
     return reason[:500]
 
 
-def _request(events: Sequence[Event], replay: Replay, address: str, choice: Choice) -> Requested:
+def _request_in_transaction(
+    events: Sequence[Event], replay: Replay, address: str, choice: ReplayOptions
+) -> ReplayResult:
     replay.save(force_insert=True)
-    details = {"replay": str(replay.uuid), "of": len(events), "address": address, **choice.as_details()}
+    details = {"replay": str(replay.uuid), "of": len(events), "address": address, **choice.to_details()}
     asked = {
-        event.pk: _ask_again(event, replay, choice) for event in sorted(events, key=lambda each: each.pk)
+        event.pk: _replay_event(event, replay, choice) for event in sorted(events, key=lambda each: each.pk)
     }
     opened = {pk: pks for pk, pks in asked.items() if pks is not None}
     if not opened:
-        raise AlreadyRequested("Somebody asked for this already, and it has not begun yet.")
+        raise ReplayAlreadyRequested("Somebody asked for this already, and it has not begun yet.")
     deliveries = tuple(pk for pks in opened.values() for pk in pks)
     replay.events = sum(bool(pks) for pks in opened.values())
     replay.deliveries = len(deliveries)
@@ -125,12 +129,12 @@ def _request(events: Sequence[Event], replay: Replay, address: str, choice: Choi
         ),
         at=replay.created_at,
     )
-    return Requested(
+    return ReplayResult(
         replay, deliveries, skipped=len(opened) - replay.events, waiting=len(asked) - len(opened)
     )
 
 
-def _ask_again(event: Event, replay: Replay, choice: Choice) -> list[int] | None:
+def _replay_event(event: Event, replay: Replay, choice: ReplayOptions) -> list[int] | None:
     """The event's deliveries, each told of the replay; None where they were told of another one that has not begun.
 
     An event that had no route gets what there is now; one whose entity was erased gets none.
@@ -142,16 +146,18 @@ def _ask_again(event: Event, replay: Replay, choice: Choice) -> list[int] | None
     # Locked, so that none is claimed between the two updates and misses the replay.
     rows = event.deliveries.select_for_update().order_by("pk")
     locked = list(rows.values_list("replay", "entity_id", "state"))
-    if any(is_erased(entity_id) for _, entity_id, _ in locked) or _is_being_erased(event):
+    if any(is_erased(entity_id) for _, entity_id, _ in locked) or _has_confirmed_erasure(event):
         return []
     # One that was closed names the request that closed it, and waits for nothing.
     if any(replay and state in OPEN_STATES for replay, _, state in locked):
         return None
-    deliver_again(Delivery.objects.filter(event=event), replay, choice)
+    mark_for_replay(Delivery.objects.filter(event=event), replay, choice)
     return list(event.deliveries.values_list("pk", flat=True))
 
 
-def deliver_again(deliveries: QuerySet[Delivery], replay: Replay, choice: Choice = AS_ROUTED) -> None:
+def mark_for_replay(
+    deliveries: QuerySet[Delivery], replay: Replay, choice: ReplayOptions = AS_ROUTED
+) -> None:
     """Tell locked deliveries of a replay: what runs runs once more afterwards, what does not is due now."""
     first = Attempt.objects.filter(delivery=OuterRef("pk"), mapping_version__isnull=False).order_by("number")
     version = Subquery(first.values("mapping_version")[:1]) if choice.maps_as_then else None
@@ -170,7 +176,7 @@ def deliver_again(deliveries: QuerySet[Delivery], replay: Replay, choice: Choice
     )
 
 
-def _is_being_erased(event: Event) -> bool:
+def _has_confirmed_erasure(event: Event) -> bool:
     asked = Erasure.objects.filter(entity_id=event.entity_id, entity_type=event.entity_type)
     confirmed = asked.filter(state=ErasureState.CONFIRMED).values_list("sources", flat=True)
     return any(event.source_id in sources for sources in confirmed)

@@ -24,29 +24,35 @@ from sync.models import (
 )
 from webhooks.models import Event, is_erased
 
-_NEEDED = (
+_LOADED_FIELDS = (
     *("event_id", "state", "replay_id", "is_relayed", "settled_at", "occurred_at"),
     *("newer", "newer_type", "linked_record", "applied_until"),
 )
 _STARTED = (ReplayState.AWAITING, ReplayState.RUNNING, ReplayState.PAUSED)
 
 
-def judge(events: Collection[Event], replay: Replay) -> dict[int, SkipReason]:
+def find_skipped(events: Collection[Event], replay: Replay) -> dict[int, SkipReason]:
     """Why events of this replay are skipped, by key; those that are sent are not in it.
 
     An event that goes to several systems is sent where it has something to tell one of them.
     """
     keys = [event.pk for event in events]
     deliveries: dict[int, list[Any]] = defaultdict(list)
-    for row in annotate_newer(Delivery.objects.filter(event__in=keys)).values_list(*_NEEDED, named=True):
+    for row in annotate_newer(Delivery.objects.filter(event__in=keys)).values_list(
+        *_LOADED_FIELDS, named=True
+    ):
         deliveries[row.event_id].append(row)
-    routed, erased, elsewhere = _routed(events), _being_erased(events), _elsewhere(keys, replay)
+    routed, erased, elsewhere = (
+        _routed_entity_types(events),
+        _confirmed_erasures(events),
+        _taken_by_other_replays(keys, replay),
+    )
     found = {
         event.pk: SkipReason.ERASED
         if _is_erased(event, erased)
         else SkipReason.ELSEWHERE
         if event.pk in elsewhere
-        else _why(
+        else _skip_reason(
             event, deliveries[event.pk], replay, is_routed=(event.source_id, event.entity_type) in routed
         )
         for event in events
@@ -54,19 +60,19 @@ def judge(events: Collection[Event], replay: Replay) -> dict[int, SkipReason]:
     return {key: why for key, why in found.items() if why is not None}
 
 
-def _why(event: Event, rows: list[Any], replay: Replay, *, is_routed: bool) -> SkipReason | None:
+def _skip_reason(event: Event, rows: list[Any], replay: Replay, *, is_routed: bool) -> SkipReason | None:
     if not rows:
         return None if is_routed and event.event_type in EVENT_TYPES else SkipReason.UNROUTED
     if any(row.replay_id and row.state in OPEN_STATES for row in rows):
         return SkipReason.ELSEWHERE
-    if _is_done_since(rows, replay):
+    if _succeeded_since_frozen(rows, replay):
         return SkipReason.MEANWHILE
     if not all(map(is_outdated, rows)):
         return None
-    return SkipReason.GONE if all(map(_is_gone, rows)) else SkipReason.NEWER
+    return SkipReason.GONE if all(map(_entity_was_deleted, rows)) else SkipReason.NEWER
 
 
-def _is_done_since(rows: list[Any], replay: Replay) -> bool:
+def _succeeded_since_frozen(rows: list[Any], replay: Replay) -> bool:
     """Whether all of it succeeded after the set was frozen. What had succeeded before was chosen knowingly."""
     frozen_at = replay.frozen_at
     return frozen_at is not None and all(
@@ -74,17 +80,17 @@ def _is_done_since(rows: list[Any], replay: Replay) -> bool:
     )
 
 
-def _is_gone(row: Any) -> bool:
+def _entity_was_deleted(row: Any) -> bool:
     """Whether the entity ended with what was applied since: its record is deleted, or that was its deletion."""
     return bool(row.newer_type == "DELETE" or row.linked_record == "")
 
 
-def _routed(events: Collection[Event]) -> set[tuple[int, str]]:
+def _routed_entity_types(events: Collection[Event]) -> set[tuple[int, str]]:
     sources = {event.source_id for event in events}
     return set(enabled_routes().filter(source__in=sources).values_list("source_id", "entity_type"))
 
 
-def _being_erased(events: Collection[Event]) -> Mapping[tuple[str, str], set[int]]:
+def _confirmed_erasures(events: Collection[Event]) -> Mapping[tuple[str, str], set[int]]:
     """The sources of which an entity is being erased, by its type and id."""
     confirmed = Erasure.objects.filter(
         state=ErasureState.CONFIRMED, entity_id__in={event.entity_id for event in events}
@@ -101,7 +107,7 @@ def _is_erased(event: Event, erased: Mapping[tuple[str, str], set[int]]) -> bool
     )
 
 
-def _elsewhere(keys: list[int], replay: Replay) -> set[int]:
+def _taken_by_other_replays(keys: list[int], replay: Replay) -> set[int]:
     """Those that another replay has sent or is going to send. Of two that were started, the older goes on."""
     others = Member.objects.filter(event__in=keys).exclude(replay=replay)
     if replay.started_at is not None:

@@ -1,8 +1,8 @@
-"""What part of the event history is meant: one value for the list, for exports and for the command.
+"""Filter of the event history, shared by the list, the exports and the command line.
 
-People ask in words (a query string, options of a command). `resolve` makes of them what stays the same whenever it is
-read: times are absolute, and a searched text is what it was taken for. `words` gives it back as words, for a manifest
-and for `resolve` at any later time.
+People give query parameters or command options. `resolve_filter` turns them into a value with a fixed
+meaning: times are absolute, and a search term keeps the kind that it was recognized as. `to_params` turns the
+value back into parameters, for a manifest or a later `resolve_filter`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,21 +14,21 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from audit.format.signed_records import format_time
 from sync.models import Connection, ConnectionSide, Delivery
-from sync.search.event_search import Found, Match, find_events, found_again
-from sync.search.periods import NoSuchFilter, span
+from sync.search.event_search import SearchKind, SearchMatch, repeat_search, search_events
+from sync.search.time_ranges import InvalidFilter, parse_range
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Source, State
 
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
-OTHER = "other"
+OTHER_TYPE = "other"
 
-_PLAIN = ("state", "code", "commercial", "entity_type", "event_type", "source", "entity_id")
+_PLAIN_PARAMS = ("state", "code", "commercial", "entity_type", "event_type", "source", "entity_id")
 PERSONAL_PARAMS = ("entity_id", "q")  # what they ask for can say who a person is
-WORDS = (*_PLAIN, "received", "received_from", "received_to", "q")
-NEEDS_SOMEBODY = f"{State.DEAD},{State.HELD}"
-_UNHAPPY = (State.DEAD, State.HELD, State.RETRYING, State.RUNNING, State.PENDING, State.CLOSED)
-_TAKEN_FOR = "q_taken_for"
-_NOTHING_SEARCHED = Found(Q(), Match.NOT_SEARCHED, "")
+FILTER_PARAMS = (*_PLAIN_PARAMS, "received", "received_from", "received_to", "q")
+NEEDS_ATTENTION = f"{State.DEAD},{State.HELD}"
+_STATES_WITH_CODE = (State.DEAD, State.HELD, State.RETRYING, State.RUNNING, State.PENDING, State.CLOSED)
+_SEARCH_KIND = "q_taken_for"
+_NO_SEARCH = SearchMatch(Q(), SearchKind.NOT_SEARCHED, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,46 +50,46 @@ class EventFilter:
     received_from: datetime | None = None
     received_to: datetime | None = None
     q: str = ""
-    found: Found = field(default=_NOTHING_SEARCHED)
+    search_match: SearchMatch = field(default=_NO_SEARCH)
 
     @property
-    def is_of_times_only(self) -> bool:
+    def filters_only_by_time(self) -> bool:
         """Whether it takes everything that arrived within its times."""
-        return not any((*(getattr(self, name) for name in _PLAIN), self.q))
+        return not any((*(getattr(self, name) for name in _PLAIN_PARAMS), self.q))
 
     @property
-    def is_narrow(self) -> bool:
+    def is_restricted(self) -> bool:
         """Whether it leaves anything out."""
-        return not self.is_of_times_only or bool(self.received_from or self.received_to)
+        return not self.filters_only_by_time or bool(self.received_from or self.received_to)
 
     @property
-    def states(self) -> tuple[str, ...]:
+    def matching_states(self) -> tuple[str, ...]:
         """The states that are meant; empty: all. A reason alone means those that can have it: one index finds them."""
         if self.state:
             return tuple(self.state.split(","))
         entry = None if self.commercial else CATALOGUE.get(self.code)
-        return () if entry is None or entry.status < 400 else _UNHAPPY
+        return () if entry is None or entry.status < 400 else _STATES_WITH_CODE
 
-    def in_state(self, state: str) -> "EventFilter":
+    def with_state(self, state: str) -> "EventFilter":
         """The same, of one of its states only."""
         return replace(self, state=state)
 
-    def narrow(self, events: QuerySet[Any]) -> QuerySet[Any]:
+    def apply_to(self, events: QuerySet[Any]) -> QuerySet[Any]:
         """The events among these that are meant."""
         for condition in self._conditions():
             events = events.filter(condition)
         return events
 
     def _conditions(self) -> Iterator[Q]:
-        if states := self.states:
+        if states := self.matching_states:
             yield Q(state__in=states) if len(states) > 1 else Q(state=states[0])
         if self.commercial:
-            yield self._sent_there()
+            yield self._went_through_connection()
         elif self.code:
             yield Q(code=self.code)
         if self.entity_type:
             yield Q(entity_type=self.entity_type)
-        if self.event_type == OTHER:
+        if self.event_type == OTHER_TYPE:
             yield ~Q(event_type__in=EVENT_TYPES)
         elif self.event_type:
             yield Q(event_type=self.event_type)
@@ -104,9 +104,9 @@ class EventFilter:
         if self.received_to:
             yield Q(received_at__lt=self.received_to)
         if self.q:
-            yield self.found.condition
+            yield self.search_match.condition
 
-    def _sent_there(self) -> Q:
+    def _went_through_connection(self) -> Q:
         """That a delivery went by one connection: of failed ones by an index on what is dead. An event shows the worst
         of its deliveries, and that is the worst: one that failed did so there.
         """
@@ -115,40 +115,40 @@ class EventFilter:
         sent = Delivery.objects.filter(**{side: key})
         if self.code:
             sent = sent.filter(code=self.code)
-        if State.DEAD not in self.states:
+        if State.DEAD not in self.matching_states:
             return Q(pk__in=sent.values("event_id"))
         dead = sent.filter(state=State.DEAD)
-        if len(self.states) == 1:
+        if len(self.matching_states) == 1:
             return Q(pk__in=dead.values("event_id"))
         failed_there, went_there = (Exists(each.filter(event=OuterRef("pk"))) for each in (dead, sent))
         return Q(failed_there) | Q(~Q(state=State.DEAD), went_there)
 
-    def words(self) -> dict[str, str]:
-        """What `resolve` makes the same value of, at any time."""
-        said = {name: getattr(self, name) for name in _PLAIN}
+    def to_params(self) -> dict[str, str]:
+        """What `resolve_filter` makes the same value of, at any time."""
+        said = {name: getattr(self, name) for name in _PLAIN_PARAMS}
         times = {name: getattr(self, name) for name in ("received_from", "received_to")}
         said |= {name: format_time(at) for name, at in times.items() if at}
-        said |= {"q": self.q, _TAKEN_FOR: self.found.kind} if self.q else {}
+        said |= {"q": self.q, _SEARCH_KIND: self.search_match.kind} if self.q else {}
         return {name: value for name, value in said.items() if value}
 
 
-def resolve(words: Mapping[str, str], now: datetime) -> EventFilter:
-    """What these words mean at this moment; words that are no filter are passed over. `NoSuchFilter`."""
-    given = {name: value for name in (*WORDS, _TAKEN_FOR) if (value := words.get(name, ""))}
+def resolve_filter(params: Mapping[str, str], now: datetime) -> EventFilter:
+    """What these words mean at this moment; words that are no filter are passed over. `InvalidFilter`."""
+    given = {name: value for name in (*FILTER_PARAMS, _SEARCH_KIND) if (value := params.get(name, ""))}
     if any("\0" in value for value in given.values()):
-        raise NoSuchFilter("no text that a database takes")
-    begin, end = span(given, "received", now)
+        raise InvalidFilter("no text that a database takes")
+    begin, end = parse_range(given, "received", now)
     term = given.get("q", "").strip()
     return EventFilter(
-        **{name: given.get(name, "") for name in _PLAIN},
+        **{name: given.get(name, "") for name in _PLAIN_PARAMS},
         received_from=begin,
         received_to=end,
         q=term,
-        found=_found(term, given.get(_TAKEN_FOR, "")),
+        search_match=_match_search(term, given.get(_SEARCH_KIND, "")),
     )
 
 
-def _found(term: str, kind: str) -> Found:
+def _match_search(term: str, kind: str) -> SearchMatch:
     if not term:
-        return _NOTHING_SEARCHED
-    return found_again(kind, term) if kind else find_events(term)
+        return _NO_SEARCH
+    return repeat_search(kind, term) if kind else search_events(term)

@@ -1,7 +1,7 @@
 """The requests to other systems that began in one hour.
 
 No index on their time is written with every webhook. They are found by their keys, which grow with time: a request is
-stored at most `SLACK` after it began.
+stored at most `MAX_STORE_DELAY` after it began.
 """
 
 from collections import defaultdict
@@ -13,38 +13,38 @@ from django.db.models import Case, Count, IntegerField, Max, Value, When
 from sync.limits.circuit_breaker import SYSTEM_FAILURES
 from sync.models import Call
 from sync.models.counts import HOUR
-from sync.statistics.latency_histogram import BOUNDS, PLACES
+from sync.statistics.latency_histogram import BUCKET_BOUNDS, BUCKET_COUNT
 
-SLACK = timedelta(minutes=10)
-FAILED = frozenset(
+MAX_STORE_DELAY = timedelta(minutes=10)
+FAILURE_CODES = frozenset(
     f"{side}-{word}" for side in ("identity", "target") for word in {*SYSTEM_FAILURES, "garbled"}
 )
 
 
 @dataclass(slots=True)
-class CallsOfHour:
+class HourlyCalls:
     """Of one connection. Requests that never ended have no duration, and are no success."""
 
-    number: int = 0
-    failed: int = 0
+    count: int = 0
+    failed_count: int = 0
     last_success_at: datetime | None = None
-    durations: list[int] = field(default_factory=lambda: [0] * PLACES)
+    durations: list[int] = field(default_factory=lambda: [0] * BUCKET_COUNT)
 
 
-def calls_of(hour: datetime) -> dict[int, CallsOfHour]:
+def count_calls(hour: datetime) -> dict[int, HourlyCalls]:
     """By connection: one statement, after some forty that look at one row each."""
-    first, beyond = _first_at(hour - SLACK), _first_at(hour + HOUR + SLACK)
+    first, beyond = _first_key_since(hour - MAX_STORE_DELAY), _first_key_since(hour + HOUR + MAX_STORE_DELAY)
     if first is None:
         return {}
-    found: dict[int, CallsOfHour] = defaultdict(CallsOfHour)
+    found: dict[int, HourlyCalls] = defaultdict(HourlyCalls)
     rows = Call.objects.filter(pk__gte=first, started_at__gte=hour, started_at__lt=hour + HOUR)
     if beyond is not None:
         rows = rows.filter(pk__lt=beyond)
-    counted = rows.order_by().values_list("connection_id", "error", _place())
+    counted = rows.order_by().values_list("connection_id", "error", _bucket_expression())
     for connection, error, place, number, newest_at in counted.annotate(Count("pk"), Max("started_at")):
         calls = found[connection]
-        calls.number += number
-        calls.failed += number if error in FAILED else 0
+        calls.count += number
+        calls.failed_count += number if error in FAILURE_CODES else 0
         if place >= 0:
             calls.durations[place] += number
             if not error:
@@ -52,28 +52,28 @@ def calls_of(hour: datetime) -> dict[int, CallsOfHour]:
     return dict(found)
 
 
-def _place() -> Case:
+def _bucket_expression() -> Case:
     """`latency_histogram.place_of` in SQL: each row is compared six times; -1 where it never ended."""
-    ended = _between(0, len(BOUNDS))
+    ended = _bucket_between(0, len(BUCKET_BOUNDS))
     return Case(When(seconds=None, then=Value(-1)), default=ended, output_field=IntegerField())
 
 
-def _between(first: int, last: int) -> Case | Value:
+def _bucket_between(first: int, last: int) -> Case | Value:
     if first == last:
         return Value(first)
     middle = (first + last) // 2
     return Case(
-        When(seconds__lt=BOUNDS[middle], then=_between(first, middle)),
-        default=_between(middle + 1, last),
+        When(seconds__lt=BUCKET_BOUNDS[middle], then=_bucket_between(first, middle)),
+        default=_bucket_between(middle + 1, last),
         output_field=IntegerField(),
     )
 
 
-def _first_at(moment: datetime) -> int | None:
+def _first_key_since(moment: datetime) -> int | None:
     """The key from which on requests began at `moment` or later, within the slack; None where none did."""
     stored = Call.objects.order_by("pk").values_list("pk", "started_at")
     newest = stored.last()
-    if newest is None or newest[1] + SLACK < moment:
+    if newest is None or newest[1] + MAX_STORE_DELAY < moment:
         return None
     low, high, found = 0, newest[0], None
     while low <= high:

@@ -14,41 +14,41 @@ from sync.models.counts import HOUR
 from sync.models.failure import split_by_side
 from webhooks.models import Event, Refusal, State
 
-OTHER = "other"
-Numbers = Mapping[tuple[Any, ...], int]
+OTHER_TYPE = "other"
+CountsByKey = Mapping[tuple[Any, ...], int]
 
 
 @dataclass(frozen=True, slots=True)
-class EventsOfHour:
+class HourlyEvents:
     """`events` by source, entity type, event type and state; `failures` by connection and code; `refusals`
-    by source and code. `open`: events of which something still changes by itself.
+    by source and code. `open_count`: events of which something still changes by itself.
     """
 
-    events: Numbers
-    failures: Numbers
-    refusals: Numbers
-    open: int
+    events: CountsByKey
+    failures: CountsByKey
+    refusals: CountsByKey
+    open_count: int
 
 
-def events_of(hour: datetime) -> EventsOfHour:
+def count_events(hour: datetime) -> HourlyEvents:
     """Count an hour: five statements, and one for the types that are known."""
-    found = _within(Event.objects.all(), hour, "received_at").order_by()
+    found = _within_hour(Event.objects.all(), hour, "received_at").order_by()
     counted = found.values_list("source_id", "entity_type", "event_type", "state").annotate(Count("pk"))
     known = set(Route.objects.values_list("entity_type", flat=True).distinct())
     events: Counter[tuple[Any, ...]] = Counter()
     for source, entity_type, event_type, state, number in counted:
-        entity = entity_type if entity_type in known else OTHER
-        event = event_type if event_type in EVENT_TYPES else OTHER
+        entity = entity_type if entity_type in known else OTHER_TYPE
+        event = event_type if event_type in EVENT_TYPES else OTHER_TYPE
         events[source, entity, event, state] += number
     # An event shows the worst of its deliveries: where one is dead, another may go on.
-    dead = _within(Delivery.objects.filter(event__state=State.DEAD), hour, "event__received_at")
+    dead = _within_hour(Delivery.objects.filter(event__state=State.DEAD), hour, "event__received_at")
     hidden = dead.filter(state__in=OPEN_STATES).count()
     failures: Counter[tuple[Any, ...]] = Counter()
     for part in split_by_side(dead.filter(state=State.DEAD)):
         for connection, code, number in part.order_by().values_list("at_fault", "code").annotate(Count("pk")):
             failures[connection, code] = number
-    refused = _within(Refusal.objects.all(), hour, "last_at").order_by().values_list("source_id", "code")
-    return EventsOfHour(
+    refused = _within_hour(Refusal.objects.all(), hour, "last_at").order_by().values_list("source_id", "code")
+    return HourlyEvents(
         events,
         failures,
         {(source, code): number for source, code, number in refused.annotate(Sum("times"))},
@@ -56,5 +56,5 @@ def events_of(hour: datetime) -> EventsOfHour:
     )
 
 
-def _within(rows: QuerySet[Any], hour: datetime, moment: str) -> QuerySet[Any]:
+def _within_hour(rows: QuerySet[Any], hour: datetime, moment: str) -> QuerySet[Any]:
     return rows.filter(**{f"{moment}__gte": hour, f"{moment}__lt": hour + HOUR})

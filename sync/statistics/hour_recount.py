@@ -9,49 +9,49 @@ from django.db import transaction
 from django.db.models import F
 
 from sync.models import CallCount, CountedHour, EventCount, FailureCount, RefusalCount
-from sync.statistics.call_counts import CallsOfHour, calls_of
-from sync.statistics.event_counts import EventsOfHour, Numbers, events_of
-from sync.statistics.latency_histogram import added, quantile
+from sync.statistics.call_counts import HourlyCalls, count_calls
+from sync.statistics.event_counts import CountsByKey, HourlyEvents, count_events
+from sync.statistics.latency_histogram import add_histograms, estimate_quantile
 
-TRIES = 3
-USUAL = timedelta(days=7)
+MAX_TRIES = 3
+USUAL_PERIOD = timedelta(days=7)
 
 
-def count_hour(hour: datetime, now: datetime) -> bool:
-    """Count an hour and keep it; False where others counted it meanwhile, `TRIES` times. It began at `now`.
+def recount_hour(hour: datetime, now: datetime) -> bool:
+    """Count an hour and keep it; False where others counted it meanwhile, `MAX_TRIES` times. It began at `now`.
 
     Nothing is locked while rows are read. What is kept was read after what it replaces had been kept, because the
     version has to be the one of before: of two that count at once, the one that read too early reads again.
     """
     row, _ = CountedHour.objects.get_or_create(begins_at=hour)
-    for _again in range(TRIES):
+    for _again in range(MAX_TRIES):
         began = time.monotonic()
-        events, calls = events_of(hour), calls_of(hour)
-        usual = _usual(hour, calls)
+        events, calls = count_events(hour), count_calls(hour)
+        usual = _usual_p95(hour, calls)
         took = time.monotonic() - began
         with transaction.atomic():
             kept = CountedHour.objects.filter(pk=hour, version=row.version).update(
-                version=F("version") + 1, counted_at=now, seconds=took, open=events.open
+                version=F("version") + 1, counted_at=now, seconds=took, open=events.open_count
             )
             if kept:
-                _keep(hour, events, calls, usual)
+                _store_counts(hour, events, calls, usual)
                 return True
         row.refresh_from_db()
     return False
 
 
-def _keep(
-    hour: datetime, events: EventsOfHour, calls: Mapping[int, CallsOfHour], usual: Mapping[int, float | None]
+def _store_counts(
+    hour: datetime, events: HourlyEvents, calls: Mapping[int, HourlyCalls], usual: Mapping[int, float | None]
 ) -> None:
-    _replace(EventCount, hour, ("source_id", "entity_type", "event_type", "state"), events.events)
-    _replace(FailureCount, hour, ("connection_id", "code"), events.failures)
-    _raise(hour, events.refusals)
-    _keep_calls(hour, calls, usual)
+    _replace_counts(EventCount, hour, ("source_id", "entity_type", "event_type", "state"), events.events)
+    _replace_counts(FailureCount, hour, ("connection_id", "code"), events.failures)
+    _raise_refusal_counts(hour, events.refusals)
+    _store_call_counts(hour, calls, usual)
 
 
-def _replace(model: Any, hour: datetime, names: tuple[str, ...], numbers: Numbers) -> None:
+def _replace_counts(model: Any, hour: datetime, names: tuple[str, ...], numbers: CountsByKey) -> None:
     """Let the rows of this hour say these numbers."""
-    known = {tuple(key): (pk, number) for pk, number, *key in _rows(model, hour, names)}
+    known = {tuple(key): (pk, number) for pk, number, *key in _count_rows(model, hour, names)}
     model.objects.filter(pk__in=[pk for key, (pk, _) in known.items() if key not in numbers]).delete()
     for key, number in numbers.items():
         if key in known and known[key][1] != number:
@@ -62,34 +62,38 @@ def _replace(model: Any, hour: datetime, names: tuple[str, ...], numbers: Number
     )
 
 
-def _rows(model: Any, hour: datetime, names: tuple[str, ...]) -> list[Any]:
+def _count_rows(model: Any, hour: datetime, names: tuple[str, ...]) -> list[Any]:
     return list(model.objects.filter(hour=hour).values_list("pk", "number", *names))
 
 
-def _raise(hour: datetime, refusals: Numbers) -> None:
+def _raise_refusal_counts(hour: datetime, refusals: CountsByKey) -> None:
     """Under a flood the oldest refusals make room for new ones: fewer than were counted is no news."""
     names = ("source_id", "code")
-    counted = {tuple(key): number for _, number, *key in _rows(RefusalCount, hour, names)}
+    counted = {tuple(key): number for _, number, *key in _count_rows(RefusalCount, hour, names)}
     highest = {key: max(number, counted.get(key, 0)) for key, number in {**counted, **refusals}.items()}
-    _replace(RefusalCount, hour, names, highest)
+    _replace_counts(RefusalCount, hour, names, highest)
 
 
-def _keep_calls(hour: datetime, calls: Mapping[int, CallsOfHour], usual: Mapping[int, float | None]) -> None:
+def _store_call_counts(
+    hour: datetime, calls: Mapping[int, HourlyCalls], usual: Mapping[int, float | None]
+) -> None:
     known = {each.connection_id: each for each in CallCount.objects.filter(hour=hour)}
     gone = [each.pk for key, each in known.items() if key not in calls]
     CallCount.objects.filter(pk__in=gone).delete()
     for key, found in calls.items():
         row = known.get(key) or CallCount(hour=hour, connection_id=key)
-        values = (found.number, found.failed, found.durations, usual.get(key), found.last_success_at)
+        values = (found.count, found.failed_count, found.durations, usual.get(key), found.last_success_at)
         if values != (row.number, row.failed, row.durations, row.usual_p95, row.last_success_at):
             row.number, row.failed, row.durations, row.usual_p95, row.last_success_at = values
             row.save()
 
 
-def _usual(hour: datetime, calls: Mapping[int, CallsOfHour]) -> dict[int, float | None]:
+def _usual_p95(hour: datetime, calls: Mapping[int, HourlyCalls]) -> dict[int, float | None]:
     """The p95 of the week before the hour, by connection."""
-    before = CallCount.objects.filter(connection__in=list(calls), hour__gte=hour - USUAL, hour__lt=hour)
+    before = CallCount.objects.filter(
+        connection__in=list(calls), hour__gte=hour - USUAL_PERIOD, hour__lt=hour
+    )
     week: dict[int, list[list[int]]] = {key: [] for key in calls}
     for connection, durations in before.values_list("connection_id", "durations"):
         week[connection].append(durations)
-    return {key: quantile(added(hours), 0.95) for key, hours in week.items()}
+    return {key: estimate_quantile(add_histograms(hours), 0.95) for key, hours in week.items()}

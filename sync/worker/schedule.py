@@ -7,17 +7,17 @@ from sync.execution.periodic import DailyAt, EverySeconds, ScheduledWork
 from sync.housekeeping.audit_upkeep import send_checkpoint, verify_audit_log_nightly
 from sync.housekeeping.retention_rules import prune_expired
 from sync.jobs.job_execution import tidy_up_jobs
-from sync.monitoring.alarms import look
+from sync.monitoring.alarms import evaluate_alarms
 from sync.operations.failure_groups import refresh_failure_groups
 from sync.operations.pauses import enforce_pauses, resume_forgotten
-from sync.statistics.recount import count
+from sync.statistics.periodic_recount import recount_stale_hours
 
 PERIODIC = (
-    ScheduledWork("alarms", EverySeconds(30.0), look),
+    ScheduledWork("alarms", EverySeconds(30.0), evaluate_alarms),
     ScheduledWork("pauses", EverySeconds(2.0), enforce_pauses),
     ScheduledWork("forgotten", EverySeconds(300.0), resume_forgotten),
     ScheduledWork("checkpoints", EverySeconds(60.0), send_checkpoint),
-    ScheduledWork("counts", EverySeconds(15.0), count),
+    ScheduledWork("counts", EverySeconds(15.0), recount_stale_hours),
     ScheduledWork("failures", EverySeconds(15.0), refresh_failure_groups),
 )
 # What may take long where there is much, on a thread of its own each.

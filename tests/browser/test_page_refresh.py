@@ -9,7 +9,7 @@ from django.utils import timezone
 from exports.jobs.lifecycle import request_export
 from exports.models import Export, ExportState
 from sync.models import Delivery
-from sync.search.event_filter import resolve
+from sync.search.event_filter import resolve_filter
 from tests.browser.conftest import LogIn
 from tests.support.builders.bulk_replays import failed
 from tests.support.hub import ANNA, Hub
@@ -43,7 +43,7 @@ def test_the_heading_of_an_export_does_not_wait_beside_what_ended(
 ) -> None:
     settings.EXPORT_FOLDER = str(tmp_path)
     browser = log_in("auditor")
-    export = request_export(resolve({}, timezone.now()), by=User.objects.get(), reason="Yearly audit")
+    export = request_export(resolve_filter({}, timezone.now()), by=User.objects.get(), reason="Yearly audit")
     browser.open(f"/admin/exports/export/{export.pk}/change/")
     assert browser.read(".head-line .pill") == "○ Waiting"
     Export.objects.update(state=ExportState.CANCELLED)

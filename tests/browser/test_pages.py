@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from exports.jobs.lifecycle import request_export
-from sync.search.event_filter import resolve
+from sync.search.event_filter import resolve_filter
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
 from tests.support.hub import EXAMPLE, Hub
@@ -96,7 +96,7 @@ def test_every_page_of_the_console_is_clean_and_fits_a_phone(log_in: LogIn, hub:
     hub.post(EXAMPLE)
     hub.post_signed({"id": "GROUPREGULARS", "entityType": "GROUP", "eventType": "UPDATE"})
     hub.client.post("/webhooks/aurora", b"{}", content_type="application/json")
-    request_export(resolve({}, timezone.now()), by=None, reason="one that waits")
+    request_export(resolve_filter({}, timezone.now()), by=None, reason="one that waits")
     browser = log_in("")
     seen, faults = walk(browser, f"{browser.site}/admin/")
     assert faults == []

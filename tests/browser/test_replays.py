@@ -14,7 +14,7 @@ from webhooks.models import Event
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "PER_MINUTE", dict.fromkeys(ReplayPace, 60_000))
+    monkeypatch.setattr(batches, "EVENTS_PER_MINUTE", dict.fromkeys(ReplayPace, 60_000))
 
 
 def test_a_failed_save_is_previewed_and_replayed(log_in: LogIn, hub: Hub) -> None:

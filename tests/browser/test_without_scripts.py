@@ -106,7 +106,7 @@ def test_contents_are_revealed_and_the_event_replayed(log_in: LogIn, hub: Hub) -
 def test_ticked_events_are_frozen_sent_paused_continued_and_stopped(
     log_in: LogIn, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "PER_MINUTE", dict.fromkeys(ReplayPace, 0.001))
+    monkeypatch.setattr(batches, "EVENTS_PER_MINUTE", dict.fromkeys(ReplayPace, 0.001))
     failed_people(hub, 3)
     browser = log_in("support")
     browser.open(f"{EVENTS}?state=dead")

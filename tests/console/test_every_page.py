@@ -19,7 +19,7 @@ from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry
 from exports.jobs.lifecycle import request_export
 from sync.models import Alarm, Erasure, FailureGroup
-from sync.search.event_filter import resolve
+from sync.search.event_filter import resolve_filter
 from tests.support.builders.history import a_delivery, a_replay, a_route, a_source, an_event
 from tests.support.people import browser, person
 from webhooks.models import Refusal, SourceSecret
@@ -60,7 +60,7 @@ def rows() -> dict[str, Any]:
         "sync_replay": a_replay(root),
         "sync_alarm": Alarm.objects.create(kind="deliveries-dead", subject="", began_at=now, raised_at=now),
         "sync_erasure": Erasure.objects.create(asked_by=root, reason="r", asked_at=now, **erasure),
-        "exports_export": request_export(resolve({}, now), by=root, reason="evidence"),
+        "exports_export": request_export(resolve_filter({}, now), by=root, reason="evidence"),
         "audit_entry": Entry.objects.latest("id"),
         "sync_failuregroup": FailureGroup.objects.create(
             connection=route.commercial, code="target-rejected", first_at=now, last_at=now

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from database.clock import read_clock
 from sync.models import Breaker
-from sync.monitoring.alarms import look
+from sync.monitoring.alarms import evaluate_alarms
 from tests.support.builders.alarms import late_delivery, minutes, paused, watched
 from tests.support.builders.history import an_event
 from tests.support.hub import new_sealing_key
@@ -59,7 +59,7 @@ def test_a_token_opens_every_figure() -> None:
     an_event(2, state="held")
     watched("Borealis", heard=now - minutes(31))
     paused(now - minutes(6), now + minutes(1), slug="other")
-    look()
+    evaluate_alarms()
     told = health(authorization=f"Bearer {TOKEN}")
     assert 600 <= told["oldest_due_seconds"] < 660
     assert (told["due"], told["dead"], told["held"]) == (1, 1, 1)

@@ -34,7 +34,7 @@ from sync.connectors.registry import CONNECTOR_SIDES
 from sync.limits.breaker_status import with_load
 from sync.limits.circuit_breaker import end_pause_now
 from sync.models import Connection, ConnectionSide
-from sync.monitoring.connection_health import Health
+from sync.monitoring.connection_health import ConnectionHealth
 from sync.operations.connection_tests import AlreadyTesting
 
 _HEALTH_COLUMNS = ("health", "p95_latency", "failure_percentage", "waiting_deliveries")
@@ -100,7 +100,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
     def health(self, connection: Any) -> SafeString:
         """Render the health pill, with a sentence unless the connection is healthy or idle."""
         shown: ConnectionStatus = connection.shown
-        if shown.health in (Health.HEALTHY, Health.IDLE):
+        if shown.health in (ConnectionHealth.HEALTHY, ConnectionHealth.IDLE):
             return shown.health_pill
         return format_html('{} <span class="quiet">{}</span>', shown.health_pill, shown.sentence)
 

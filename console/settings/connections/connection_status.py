@@ -21,8 +21,8 @@ from sync.limits.breaker_status import breaker_of
 from sync.limits.circuit_breaker import SUCCESSES_TO_CLOSE
 from sync.models import CallCount, Connection
 from sync.models.counts import HOUR, start_of_hour
-from sync.monitoring.connection_health import ConnectionFigures, Health, health_of, is_slow
-from sync.statistics.latency_histogram import added, quantile
+from sync.monitoring.connection_health import ConnectionFigures, ConnectionHealth, classify_health, is_slow
+from sync.statistics.latency_histogram import add_histograms, estimate_quantile
 
 SHOWN_PERIOD = timedelta(hours=24)
 MIN_REQUESTS = 20  # with fewer in the current hour, the previous hour counts too
@@ -46,8 +46,8 @@ class ConnectionStatus:
     p95_points: str
 
     @property
-    def health(self) -> Health:
-        return health_of(self.figures)
+    def health(self) -> ConnectionHealth:
+        return classify_health(self.figures)
 
     @property
     def health_pill(self) -> SafeString:
@@ -91,7 +91,7 @@ def _build_status(connection: Connection, hours: Sequence[CallCount], now: datet
     if sum(hour.number for hour in hours if hour.hour >= since) < MIN_REQUESTS:
         since -= HOUR
     recent = [hour for hour in hours if hour.hour >= since]
-    durations = added(hour.durations for hour in recent)
+    durations = add_histograms(hour.durations for hour in recent)
     usual = [hour.usual_p95 for hour in recent if hour.usual_p95 is not None]
     successes = [hour.last_success_at for hour in hours if hour.last_success_at is not None]
     breaker = breaker_of(connection)
@@ -99,15 +99,15 @@ def _build_status(connection: Connection, hours: Sequence[CallCount], now: datet
         is_enabled=connection.is_enabled,
         calls=sum(hour.number for hour in recent),
         failed=sum(hour.failed for hour in recent),
-        p95=quantile(durations, 0.95),
+        p95=estimate_quantile(durations, 0.95),
         usual_p95=usual[0] if usual else None,
         paused_until=breaker.open_until if breaker else None,
         successes=breaker.successes if breaker else 0,
-        enough=SUCCESSES_TO_CLOSE,
+        successes_needed=SUCCESSES_TO_CLOSE,
     )
-    if health_of(figures) is Health.SLOW:
+    if classify_health(figures) is ConnectionHealth.SLOW:
         figures = replace(figures, slow_since=_slow_since(hours, figures.usual_p95))
-    p50, last = quantile(durations, 0.5), max(successes, default=None)
+    p50, last = estimate_quantile(durations, 0.5), max(successes, default=None)
     return ConnectionStatus(connection, figures, p50, last, since, now, _hourly_p95_points(hours, now))
 
 
@@ -115,14 +115,14 @@ def _slow_since(hours: Iterable[CallCount], usual: float | None) -> datetime | N
     """Return the start of the first hour of the unbroken run of slow hours up to now. Counts are hourly."""
     since = None
     for hour in sorted(hours, key=lambda hour: hour.hour, reverse=True):
-        if not is_slow(hour.number, quantile(hour.durations, 0.95), usual):
+        if not is_slow(hour.number, estimate_quantile(hour.durations, 0.95), usual):
             break
         since = hour.hour
     return since
 
 
 def _hourly_p95_points(hours: Iterable[CallCount], now: datetime) -> str:
-    p95 = {hour.hour: quantile(hour.durations, 0.95) for hour in hours}
+    p95 = {hour.hour: estimate_quantile(hour.durations, 0.95) for hour in hours}
     first = start_of_hour(now) - SHOWN_PERIOD + HOUR
     return polyline_points([p95.get(first + HOUR * step) for step in range(int(SHOWN_PERIOD / HOUR))])
 

@@ -9,60 +9,60 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.ui.formatting import long_duration, percent_text, short_duration
-from sync.monitoring.connection_health import ConnectionFigures, Health, health_of
+from sync.monitoring.connection_health import ConnectionFigures, ConnectionHealth, classify_health
 
 
-def health_label(health: Health) -> str:
+def health_label(health: ConnectionHealth) -> str:
     """Return the label of the pill."""
     return {
-        Health.HEALTHY: _("Healthy"),
-        Health.SHAKY: _("Some failures"),
-        Health.SLOW: _("Slow"),
-        Health.FAILING: _("Failing"),
-        Health.PAUSED: _("Paused"),
-        Health.OFF: _("Switched off"),
-        Health.IDLE: _("No traffic"),
+        ConnectionHealth.HEALTHY: _("Healthy"),
+        ConnectionHealth.DEGRADED: _("Some failures"),
+        ConnectionHealth.SLOW: _("Slow"),
+        ConnectionHealth.FAILING: _("Failing"),
+        ConnectionHealth.PAUSED: _("Paused"),
+        ConnectionHealth.OFF: _("Switched off"),
+        ConnectionHealth.IDLE: _("No traffic"),
     }[health]
 
 
-def health_style(health: Health) -> str:
+def health_style(health: ConnectionHealth) -> str:
     """Return the style of the pill: `good`, `warn`, `bad` or `quiet`."""
     return {
-        Health.HEALTHY: "good",
-        Health.SHAKY: "warn",
-        Health.SLOW: "warn",
-        Health.FAILING: "bad",
-        Health.PAUSED: "bad",
-        Health.OFF: "quiet",
-        Health.IDLE: "quiet",
+        ConnectionHealth.HEALTHY: "good",
+        ConnectionHealth.DEGRADED: "warn",
+        ConnectionHealth.SLOW: "warn",
+        ConnectionHealth.FAILING: "bad",
+        ConnectionHealth.PAUSED: "bad",
+        ConnectionHealth.OFF: "quiet",
+        ConnectionHealth.IDLE: "quiet",
     }[health]
 
 
-def health_symbol(health: Health) -> str:
+def health_symbol(health: ConnectionHealth) -> str:
     """Return the symbol before the label."""
     return {
-        Health.HEALTHY: "✓",
-        Health.SHAKY: "!",
-        Health.SLOW: "◷",
-        Health.FAILING: "✕",
-        Health.PAUSED: "‖",
-        Health.OFF: "⊘",
-        Health.IDLE: "–",
+        ConnectionHealth.HEALTHY: "✓",
+        ConnectionHealth.DEGRADED: "!",
+        ConnectionHealth.SLOW: "◷",
+        ConnectionHealth.FAILING: "✕",
+        ConnectionHealth.PAUSED: "‖",
+        ConnectionHealth.OFF: "⊘",
+        ConnectionHealth.IDLE: "–",
     }[health]
 
 
 def health_sentence(figures: ConnectionFigures, now: datetime) -> str:
     """Describe the health in one sentence. `now` must come from the clock that set `paused_until`, the database's."""
-    health = health_of(figures)
-    if health is Health.PAUSED:
+    health = classify_health(figures)
+    if health is ConnectionHealth.PAUSED:
         return _paused_sentence(figures, now)
-    if health in (Health.FAILING, Health.SHAKY):
+    if health in (ConnectionHealth.FAILING, ConnectionHealth.DEGRADED):
         return _failed_sentence(figures)
-    if health is Health.SLOW:
+    if health is ConnectionHealth.SLOW:
         return _slow_sentence(figures)
-    if health is Health.HEALTHY:
+    if health is ConnectionHealth.HEALTHY:
         return _healthy_sentence(figures)
-    if health is Health.OFF:
+    if health is ConnectionHealth.OFF:
         return _("What is for it fails until somebody switches it on.")
     return _("No request in the last hour.")
 
@@ -71,7 +71,7 @@ def _paused_sentence(figures: ConnectionFigures, now: datetime) -> str:
     assert figures.paused_until is not None, "it is paused"
     left = (figures.paused_until - now).total_seconds()
     if left <= 0:
-        numbers = {"successes": figures.successes, "enough": figures.enough}
+        numbers = {"successes": figures.successes, "enough": figures.successes_needed}
         return _("Tried again, one by one: %(successes)d of %(enough)d successes so far.") % numbers
     return _("Left alone because it does not work; tried again in %(span)s.") % {
         "span": long_duration(max(1, left))
@@ -84,7 +84,7 @@ def _failed_sentence(figures: ConnectionFigures) -> str:
         "%(failed)s of %(calls)s requests failed lately (%(percent)s %%).",
         figures.calls,
     )
-    percent = percent_text(figures.share)
+    percent = percent_text(figures.failure_share)
     return sentence % {"failed": f"{figures.failed:,}", "calls": f"{figures.calls:,}", "percent": percent}
 
 

@@ -80,7 +80,7 @@ def _list_facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
 
 def failure_share_text(figures: ConnectionFigures) -> str:
     """Format the share of requests that failed through a fault of the system, in per cent."""
-    return f"{percent_text(figures.share)} %" if figures.calls else "–"
+    return f"{percent_text(figures.failure_share)} %" if figures.calls else "–"
 
 
 def render_waiting_link(connection: Any) -> str | SafeString:

@@ -18,7 +18,14 @@ from console.settings.mappings.view_mixin import (
     request_author,
 )
 from console.settings.mappings.words import diff_declarations, diff_texts
-from sync.mappings.drafts import NotChanged, Overtaken, activate, current_of, draft_of, seen_of
+from sync.mappings.drafts import (
+    MappingChangedMeanwhile,
+    MappingChangeRefused,
+    activate_version,
+    current_version,
+    open_draft,
+    seen_versions,
+)
 from sync.models import Mapping, MappingDraft, MappingVersion
 
 DraftOrVersion = MappingDraft | MappingVersion
@@ -44,7 +51,7 @@ class MappingActivationMixin(MappingViewMixin):
         )
         if new is None:
             raise Http404
-        current = current_of(mapping)
+        current = current_version(mapping)
         shown = {"old": _optional_side_name(old), "new": side_name(new), **_diff_sides(old, new)}
         shown |= {"is_draft": isinstance(new, MappingDraft), "target": new, "current": current}
         title = _("%(mapping)s: what %(side)s changes") % {"mapping": mapping, "side": shown["new"]}
@@ -66,12 +73,12 @@ class MappingActivationMixin(MappingViewMixin):
 
     def _activate(self, request: HttpRequest, mapping: Mapping, target: DraftOrVersion) -> HttpResponse:
         try:
-            made = activate(
+            made = activate_version(
                 target, posted_base_version(request), posted_text(request, "reason"), request_author(request)
             )
-        except NotChanged as error:
+        except MappingChangeRefused as error:
             return self._render_activation(request, mapping, target, problem=str(error))
-        except Overtaken:
+        except MappingChangedMeanwhile:
             problem = _(
                 "Somebody changed this mapping since you opened this page. Read what changes now, then decide."
             )
@@ -83,7 +90,7 @@ class MappingActivationMixin(MappingViewMixin):
     def _render_activation(
         self, request: HttpRequest, mapping: Mapping, target: DraftOrVersion, problem: str = ""
     ) -> HttpResponse:
-        current, draft = current_of(mapping), draft_of(mapping)
+        current, draft = current_version(mapping), open_draft(mapping)
         is_draft = isinstance(target, MappingDraft)
         verb = (
             _("Activate the draft of %(mapping)s?")
@@ -99,7 +106,7 @@ class MappingActivationMixin(MappingViewMixin):
             target=target,
             is_draft=is_draft,
             current=current,
-            seen=seen_of(current, draft),
+            seen=seen_versions(current, draft),
             tested=_latest_backtest(target),
             is_based_elsewhere=isinstance(target, MappingDraft)
             and target.base_id != (current.pk if current else None),
@@ -112,7 +119,7 @@ class MappingActivationMixin(MappingViewMixin):
 
 def _find_side(mapping: Mapping, text: str) -> DraftOrVersion | None:
     if text == "draft":
-        return draft_of(mapping)
+        return open_draft(mapping)
     number = parse_pk(text)
     versions = mapping.versions.select_related("made_by")
     return None if number is None else versions.filter(number=number).first()

@@ -27,8 +27,8 @@ from console.settings.mappings.mapping_trial import parse_declaration
 from console.settings.mappings.words import describe_rules
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
-from sync.mappings.backtests import routes_of
-from sync.mappings.drafts import current_of, draft_of
+from sync.mappings.backtests import routes_using_mapping
+from sync.mappings.drafts import current_version, open_draft
 from sync.models import BackTest, DraftState, Mapping, MappingDraft, MappingVersion, Route
 
 MAX_VERSIONS = 50
@@ -124,7 +124,7 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
         )
 
     def stored_values(self, pk: Any) -> FieldValues:
-        current = current_of(Mapping(pk=pk))
+        current = current_version(Mapping(pk=pk))
         version = (
             {"version": current.number, "declaration": to_json_value(current.declaration)} if current else {}
         )
@@ -140,7 +140,7 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
     def _render_mapping(
         self, request: HttpRequest, mapping: Mapping, names: MappingNameForm | None = None
     ) -> HttpResponse:
-        current, draft = current_of(mapping), draft_of(mapping)
+        current, draft = current_version(mapping), open_draft(mapping)
         # One more than is shown tells if there are older ones.
         versions = list(mapping.versions.select_related("made_by", "restores")[: MAX_VERSIONS + 1])
         tests = BackTest.objects.filter(draft=draft) if draft else BackTest.objects.none()
@@ -154,7 +154,7 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
             draft=draft,
             versions=versions[:MAX_VERSIONS],
             has_more=len(versions) > MAX_VERSIONS,
-            routes=routes_of(mapping.pk),
+            routes=routes_using_mapping(mapping.pk),
             backtests=[summarize_backtest(row) for row in tests.order_by("-pk")[:MAX_BACKTESTS]],
             names=names or MappingNameForm(instance=mapping),
             stream=mapping.stream,

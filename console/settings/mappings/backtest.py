@@ -17,17 +17,17 @@ from console.settings.mappings.backtest_words import OUTCOMES, summarize_backtes
 from console.settings.mappings.mapping_trial import HIDDEN_VALUE
 from console.settings.mappings.view_mixin import MappingViewMixin, request_author
 from sync.mappings.backtests import (
-    AT_ONCE,
-    FEWEST,
-    MOST,
-    NotTestable,
-    ask,
-    mappings_of,
-    routes_of,
-    run_here,
+    MAX_EVENTS,
+    MAX_IN_REQUEST,
+    MIN_EVENTS,
+    BackTestRefused,
+    parse_both_mappings,
+    request_backtest,
+    routes_using_mapping,
+    run_in_request,
 )
-from sync.mappings.drafts import draft_of
-from sync.mappings.past_entities import kept_of
+from sync.mappings.drafts import open_draft
+from sync.mappings.past_entities import read_past_events
 from sync.models import BackTest
 from sync.planning.mapping_comparison import (
     ComparisonOutcome,
@@ -84,18 +84,18 @@ class BacktestMixin(MappingViewMixin):
         worker.
         """
         mapping = self.get_mapping(request, pk, MAY_EDIT)
-        draft, text = draft_of(mapping), request.POST.get("events", "")
+        draft, text = open_draft(mapping), request.POST.get("events", "")
         # Nine digits or more would only be refused later, as more than the maximum.
         wanted = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
         try:
             if draft is None:
-                raise NotTestable(_("There is no open draft of this mapping any more."))
-            made = ask(draft, wanted, request_author(request))
-        except NotTestable as error:
+                raise BackTestRefused(_("There is no open draft of this mapping any more."))
+            made = request_backtest(draft, wanted, request_author(request))
+        except BackTestRefused as error:
             messages.error(request, str(error))
             return redirect("admin:sync_mapping_change", pk)
-        if wanted <= AT_ONCE:
-            run_here(made)
+        if wanted <= MAX_IN_REQUEST:
+            run_in_request(made)
         return redirect("admin:sync_mapping_backtest_result", pk, made.uuid)
 
     def result_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
@@ -112,8 +112,8 @@ class BacktestMixin(MappingViewMixin):
             draft=row.draft,
             examples=load_examples(row, may_see=request.user.has_perm(CONTENTS)),
             is_open_draft=row.draft.state == "open",
-            fewest=FEWEST,
-            most=MOST,
+            fewest=MIN_EVENTS,
+            most=MAX_EVENTS,
         )
 
 
@@ -122,8 +122,8 @@ def load_examples(row: BackTest, *, may_see: bool) -> list[BacktestExample]:
     hidden.
     """
     wanted = {example["event"]: example for example in row.examples[:MAX_EXAMPLES]}
-    kept = kept_of(list(wanted), routes_of(row.draft.mapping_id)) if wanted else []
-    current, draft = mappings_of(row)
+    kept = read_past_events(list(wanted), routes_using_mapping(row.draft.mapping_id)) if wanted else []
+    current, draft = parse_both_mappings(row)
     shown = []
     for example in kept:
         outcome = wanted[example.event.pk]["outcome"]
@@ -132,10 +132,10 @@ def load_examples(row: BackTest, *, may_see: bool) -> list[BacktestExample]:
             "outcome": outcome,
             "label": str(OUTCOMES.get(outcome, outcome)),
         }
-        if example.given is None:
+        if example.mapping_input is None:
             shown.append(BacktestExample(**facts, missing=untestable_text(str(example.reason))))
             continue
-        compared = compare_mappings(current, draft, example.given)
+        compared = compare_mappings(current, draft, example.mapping_input)
         # The example shows the failure of the version that fails.
         failing = compared.before if outcome == ComparisonOutcome.WORKS_NOW else compared.after
         problem = _problem_text(failing) if failing.fields is None else ""

@@ -7,16 +7,20 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from sync.mappings.past_entities import Untestable
+from sync.mappings.past_entities import UntestableReason
 from sync.models import BackTest
 from sync.planning.mapping_comparison import ComparisonOutcome
 
 UNTESTABLE: Mapping[str, Promise] = {
-    Untestable.ERASED: gettext_lazy("The person was erased, with everything that was kept of them."),
-    Untestable.GONE: gettext_lazy("The entity was gone when it was fetched: the mapping had nothing to do."),
-    Untestable.COVERED: gettext_lazy("Another event's attempt spoke for it."),
-    Untestable.NOT_FETCHED: gettext_lazy("No attempt got as far as reading the entity."),
-    Untestable.NOT_KEPT: gettext_lazy("The entity is not kept any more, or was too large to be kept whole."),
+    UntestableReason.ERASED: gettext_lazy("The person was erased, with everything that was kept of them."),
+    UntestableReason.GONE: gettext_lazy(
+        "The entity was gone when it was fetched: the mapping had nothing to do."
+    ),
+    UntestableReason.COVERED: gettext_lazy("Another event's attempt spoke for it."),
+    UntestableReason.NOT_FETCHED: gettext_lazy("No attempt got as far as reading the entity."),
+    UntestableReason.NOT_KEPT: gettext_lazy(
+        "The entity is not kept any more, or was too large to be kept whole."
+    ),
 }
 
 

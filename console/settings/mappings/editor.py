@@ -28,19 +28,19 @@ from console.settings.mappings.view_mixin import (
     request_author,
 )
 from console.settings.mappings.words import FUNCTION_LABELS, diff_declarations
-from sync.mappings.backtests import routes_of
+from sync.mappings.backtests import routes_using_mapping
 from sync.mappings.drafts import (
-    NotChanged,
-    Overtaken,
-    Seen,
-    Written,
-    current_of,
+    DeclarationText,
+    MappingChangedMeanwhile,
+    MappingChangeRefused,
+    SeenVersions,
+    current_version,
     discard_draft,
-    draft_of,
+    open_draft,
     save_draft,
-    seen_of,
+    seen_versions,
 )
-from sync.mappings.past_entities import Kept
+from sync.mappings.past_entities import PastEvent
 from sync.models import Mapping, MappingDraft, MappingVersion
 
 EMPTY_DECLARATION = '{\n  "fields": {\n    "email": {"path": "entity.email"}\n  },\n  "match": {}\n}'
@@ -81,22 +81,22 @@ class MappingEditorMixin(MappingViewMixin):
     def discard_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask for confirmation; on POST, discard the draft. It stays in the history."""
         mapping = self.get_mapping(request, pk, MAY_EDIT)
-        draft = draft_of(mapping)
+        draft = open_draft(mapping)
         if request.method != "POST" and draft is not None:
             return self._confirm_discard(request, mapping, draft)
         try:
             # Somebody may have activated or replaced the draft since the page was opened.
             if draft is None or str(draft.pk) != request.POST.get("draft"):
-                raise NotChanged(_("This draft is not open any more."))
+                raise MappingChangeRefused(_("This draft is not open any more."))
             discard_draft(draft, request_author(request))
-        except NotChanged as error:
+        except MappingChangeRefused as error:
             messages.error(request, str(error))
         else:
             messages.success(request, _("The draft was discarded."))
         return redirect("admin:sync_mapping_change", pk)
 
     def _confirm_discard(self, request: HttpRequest, mapping: Mapping, draft: MappingDraft) -> HttpResponse:
-        current = current_of(mapping)
+        current = current_version(mapping)
         return self.render_mapping_page(
             request,
             "console/settings/mappings/discard.html",
@@ -112,12 +112,12 @@ class MappingEditorMixin(MappingViewMixin):
         """
         number = parse_pk(request.GET.get("version", ""))
         chosen = None if number is None else mapping.versions.filter(number=number).first()
-        draft = draft_of(mapping)
-        standing = chosen or draft or current_of(mapping)
+        draft = open_draft(mapping)
+        standing = chosen or draft or current_version(mapping)
         note = draft.note if draft else ""
         if chosen:
             note = _("as version %(number)s") % {"number": chosen.number}
-        recent = list_sample_events(routes_of(mapping.pk))
+        recent = list_sample_events(routes_using_mapping(mapping.pk))
         newest = str(recent[0].event.pk) if recent else ""
         given = TrialInput(standing.declaration_text if standing else EMPTY_DECLARATION, event=newest)
         trial = self._run_trial(request, mapping, given, recent) if recent else None
@@ -125,7 +125,7 @@ class MappingEditorMixin(MappingViewMixin):
 
     def _save_draft(self, request: HttpRequest, mapping: Mapping, given: TrialInput) -> HttpResponse:
         try:
-            written = Written(parse_declaration(given.declaration), given.declaration)
+            written = DeclarationText(parse_declaration(given.declaration), given.declaration)
             save_draft(
                 mapping,
                 written,
@@ -137,9 +137,9 @@ class MappingEditorMixin(MappingViewMixin):
             return self._render_editor(
                 request, mapping, given, problem=TrialProblem(error.sentence, error.line)
             )
-        except NotChanged as error:
+        except MappingChangeRefused as error:
             return self._render_editor(request, mapping, given, problem=TrialProblem(str(error)))
-        except Overtaken as error:
+        except MappingChangedMeanwhile as error:
             return self._render_editor(
                 request,
                 mapping,
@@ -150,19 +150,19 @@ class MappingEditorMixin(MappingViewMixin):
         return redirect("admin:sync_mapping_change", mapping.pk)
 
     def _run_trial(
-        self, request: HttpRequest, mapping: Mapping, given: TrialInput, known: Sequence[Kept] = ()
+        self, request: HttpRequest, mapping: Mapping, given: TrialInput, known: Sequence[PastEvent] = ()
     ) -> MappingTrial:
         may_see = request.user.has_perm(CONTENTS)
-        return run_trial(given, routes_of(mapping.pk), may_see=may_see, recent=known)
+        return run_trial(given, routes_using_mapping(mapping.pk), may_see=may_see, recent=known)
 
     def _render_editor(
         self, request: HttpRequest, mapping: Mapping, given: TrialInput, note: str | None = None, **shown: Any
     ) -> HttpResponse:
         """Render the form. After a conflict it is based on the current draft, so that saving again is a decision."""
-        current, draft = current_of(mapping), draft_of(mapping)
-        kept = seen_of(current, draft)
+        current, draft = current_version(mapping), open_draft(mapping)
+        kept = seen_versions(current, draft)
         if "choices" not in shown:
-            shown["choices"] = list_sample_events(routes_of(mapping.pk))
+            shown["choices"] = list_sample_events(routes_using_mapping(mapping.pk))
         is_bound = request.method == "POST" and "overtaken" not in shown
         return self.render_mapping_page(
             request,
@@ -187,11 +187,11 @@ def _posted_input(request: HttpRequest) -> TrialInput:
     return TrialInput(event=request.POST.get("event", ""), **text)
 
 
-def _conflict_context(mapping: Mapping, seen: Seen, error: Overtaken) -> dict[str, Any]:
+def _conflict_context(mapping: Mapping, seen: SeenVersions, error: MappingChangedMeanwhile) -> dict[str, Any]:
     """Return who saved first, and what that save changed compared with what this person started from."""
     standing: MappingDraft | MappingVersion | None = error.draft or error.current
-    base: MappingDraft | MappingVersion | None = mapping.drafts.filter(pk=seen.draft).first()
-    base = base or mapping.versions.filter(number=seen.version).first()
+    base: MappingDraft | MappingVersion | None = mapping.drafts.filter(pk=seen.draft_id).first()
+    base = base or mapping.versions.filter(number=seen.version_number).first()
     return {
         "standing": standing,
         "is_draft": error.draft is not None,

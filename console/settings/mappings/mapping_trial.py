@@ -15,7 +15,7 @@ from console.payloads.content import format_value, json_document
 from console.settings.mappings.backtest_words import untestable_text
 from console.settings.mappings.declaration_json import DeclarationError, line_number_of, parse_json_text
 from sync.connectors.contracts.types import Record
-from sync.mappings.past_entities import Kept, kept_chunks, kept_of
+from sync.mappings.past_entities import PastEvent, past_event_chunks, read_past_events
 from sync.models import AttemptOutcome, Route
 from sync.planning.change import plan_existing_entity
 from sync.planning.mapping import EntityNotMappable, InvalidMapping, ParsedMapping, parse_mapping
@@ -79,7 +79,7 @@ def parse_declaration(text: str) -> Any:
 
 
 def run_trial(
-    given: TrialInput, routes: Sequence[Route], *, may_see: bool, recent: Sequence[Kept] = ()
+    given: TrialInput, routes: Sequence[Route], *, may_see: bool, recent: Sequence[PastEvent] = ()
 ) -> MappingTrial:
     """Map the selected event or the pasted entity with the declaration.
 
@@ -101,18 +101,20 @@ def run_trial(
         return MappingTrial(TrialProblem(f"{error.field}: {_(error.reason)}."))
 
 
-def list_sample_events(routes: Sequence[Route]) -> list[Kept]:
+def list_sample_events(routes: Sequence[Route]) -> list[PastEvent]:
     """Return the newest events that a declaration can be tried out on."""
-    chunks = islice(kept_chunks(routes, most=_SEARCHED_EVENTS), 2)
-    return [event for chunk in chunks for event in chunk if event.given is not None][:MAX_SAMPLE_EVENTS]
+    chunks = islice(past_event_chunks(routes, max_events=_SEARCHED_EVENTS), 2)
+    return [event for chunk in chunks for event in chunk if event.mapping_input is not None][
+        :MAX_SAMPLE_EVENTS
+    ]
 
 
-def _find_event(key: str, routes: Sequence[Route]) -> Kept:
+def _find_event(key: str, routes: Sequence[Route]) -> PastEvent:
     pk = parse_pk(key)
-    events = [] if pk is None else kept_of([pk], routes)
+    events = [] if pk is None else read_past_events([pk], routes)
     if not events:
         raise DeclarationError(_("This event did not go over a route of this mapping."))
-    if events[0].given is None:
+    if events[0].mapping_input is None:
         raise DeclarationError(untestable_text(str(events[0].reason)))
     return events[0]
 
@@ -142,10 +144,10 @@ def _map_pasted(mapping: ParsedMapping, given: MappingInput) -> MappingTrial:
     )
 
 
-def _compare_with_last_known(mapping: ParsedMapping, kept: Kept, *, may_see: bool) -> MappingTrial:
-    assert kept.given is not None
-    apply_mapping = mapping.map_partial_entity if kept.given.is_partial else mapping.map_entity
-    made = apply_mapping(kept.given.entity, kept.given.webhook)
+def _compare_with_last_known(mapping: ParsedMapping, kept: PastEvent, *, may_see: bool) -> MappingTrial:
+    assert kept.mapping_input is not None
+    apply_mapping = mapping.map_partial_entity if kept.mapping_input.is_partial else mapping.map_entity
+    made = apply_mapping(kept.mapping_input.entity, kept.mapping_input.webhook)
     known, record_id = _last_known_record(kept)
     record = None if known is None else Record(record_id, known)
     change = plan_existing_entity(made, record, mapping.caseless_fields)
@@ -163,7 +165,7 @@ def _compare_with_last_known(mapping: ParsedMapping, kept: Kept, *, may_see: boo
     return MappingTrial(fields=tuple(fields), action=action)
 
 
-def _last_known_record(kept: Kept) -> tuple[Mapping[str, Any] | None, str]:
+def _last_known_record(kept: PastEvent) -> tuple[Mapping[str, Any] | None, str]:
     """Return the record's fields as the attempt left them, as far as known, and its id. Fields are None if there was no
     record.
     """

@@ -11,11 +11,11 @@ from console.base.forms import parse_pk
 from console.base.read_only_admin import DetailPageMixin
 from console.base.two_step_change import ReasonRequiredAdmin
 from console.permissions import CONTENTS, MAY_ACTIVATE, MAY_EDIT
-from sync.mappings.backtests import AT_ONCE
-from sync.mappings.drafts import Author, Seen
+from sync.mappings.backtests import MAX_IN_REQUEST
+from sync.mappings.drafts import MappingAuthor, SeenVersions
 from sync.models import Mapping
 
-BACKTEST_SIZES = (50, AT_ONCE, 500, 1_000)
+BACKTEST_SIZES = (50, MAX_IN_REQUEST, 500, 1_000)
 
 
 class MappingViewMixin(DetailPageMixin, ReasonRequiredAdmin):
@@ -35,16 +35,16 @@ class MappingViewMixin(DetailPageMixin, ReasonRequiredAdmin):
             "may_edit": request.user.has_perm(MAY_EDIT),
             "may_activate": request.user.has_perm(MAY_ACTIVATE),
             "sizes": BACKTEST_SIZES,
-            "at_once": AT_ONCE,
+            "at_once": MAX_IN_REQUEST,
             "may_see": request.user.has_perm(CONTENTS),
             "may_read_audit": request.user.has_perm("audit.view_entry"),
         }
         return self.render_page(request, template, {**shared, **context})
 
 
-def request_author(request: HttpRequest) -> Author:
+def request_author(request: HttpRequest) -> MappingAuthor:
     """Return the logged-in person and address as the author of a change."""
-    return Author(require_staff_user(request), client_address(request))
+    return MappingAuthor(require_staff_user(request), client_address(request))
 
 
 def posted_text(request: HttpRequest, name: str) -> str:
@@ -52,8 +52,8 @@ def posted_text(request: HttpRequest, name: str) -> str:
     return str(request.POST.get(name, "")).replace("\0", "")
 
 
-def posted_base_version(request: HttpRequest) -> Seen:
+def posted_base_version(request: HttpRequest) -> SeenVersions:
     """Return the version and draft that the posted form was based on; -1 for a value that no page sent."""
     # No version and no draft has the key -1, so such a form counts as out of date.
     version, draft = (parse_pk(request.POST.get(name, "")) for name in ("seen_version", "seen_draft"))
-    return Seen(-1 if version is None else version, -1 if draft is None else draft)
+    return SeenVersions(-1 if version is None else version, -1 if draft is None else draft)

@@ -16,7 +16,7 @@ from console.settings.pause import PauseMixin, count_waiting, render_activity_pi
 from console.settings.routes.forms import RouteForm, route_change_warnings
 from console.settings.routes.words import policy_sentences, route_sentence
 from console.ui.outcome_texts import render_pill
-from sync.mappings.drafts import current_of
+from sync.mappings.drafts import current_version
 from sync.models import Route
 
 
@@ -75,7 +75,7 @@ class RouteAdmin(PauseMixin):
         if route is not None:
             related = (*self.list_select_related, "paused_by")
             stored = self.get_queryset(request).select_related(*related).get(pk=route.pk)
-            context["stored_route"], context["route_version"] = stored, current_of(stored.mapping)
+            context["stored_route"], context["route_version"] = stored, current_version(stored.mapping)
             context["route_sentence"] = route_sentence(stored, stored.version)
             context["route_policies"] = policy_sentences(stored)
             context["route_pill"], context["held"] = self.activity(stored), count_waiting(stored)

@@ -18,7 +18,7 @@ from console.ui.charts import join_sparkline, polyline_points, render_sparkline
 from console.ui.formatting import long_duration
 from sync.models import EventCount, RefusalCount, Route
 from sync.models.counts import HOUR, start_of_hour
-from sync.monitoring.health_figures import newest_of_source
+from sync.monitoring.health_figures import newest_events_of_source
 from webhooks.models import Receipt, Source, SourceSecret
 
 MAX_RECEIPTS = 2_000
@@ -31,7 +31,7 @@ def annotate_activity(sources: QuerySet[Source]) -> QuerySet[Any]:
     bad = RefusalCount.objects.filter(source=OuterRef("pk"), code="bad-signature", hour__gte=midnight)
     total = bad.order_by().values("source").annotate(total=Sum("number")).values("total")
     rows: QuerySet[Any] = sources.annotate(
-        last_event_at=Subquery(newest_of_source().values("received_at")[:1]),
+        last_event_at=Subquery(newest_events_of_source().values("received_at")[:1]),
         bad_signatures=Coalesce(Subquery(total, output_field=IntegerField()), 0),
     )
     return rows

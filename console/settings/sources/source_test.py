@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from console.base.audit_trail import client_address, record_action
 from sync.delivery_service import Deliveries
-from sync.monitoring.health_figures import TEST_WORD
+from sync.monitoring.health_figures import TEST_EVENT_TYPE
 from webhooks.models import Event, Source
 from webhooks.protocol.schemes import is_public
 from webhooks.protocol.signing import prove
@@ -44,8 +44,8 @@ class SentTestEvent:
 def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
     """Send a test event and record it. Raises CannotSendTestEvent before anything is sent."""
     # A source may map any name to an event type; the test must never cause a delivery.
-    if TEST_WORD in {str(word).upper() for word in source.event_words}:
-        raise CannotSendTestEvent(f"The source's own words give {TEST_WORD} a meaning.")
+    if TEST_EVENT_TYPE in {str(word).upper() for word in source.event_words}:
+        raise CannotSendTestEvent(f"The source's own words give {TEST_EVENT_TYPE} a meaning.")
     secrets = live_secrets(source)
     if source.is_signed and not secrets:
         raise CannotSendTestEvent("The source has no live secret. Add one first.")
@@ -68,7 +68,12 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
 def _build_request(request: HttpRequest, source: Source, secret: str, name: str) -> Arrival:
     """Build a signed webhook as the source would send it now, from this person's address."""
     now = timezone.now()
-    said: dict[str, Any] = {"id": TEST_WORD, "entityType": TEST_WORD, "eventType": TEST_WORD, "eventId": name}
+    said: dict[str, Any] = {
+        "id": TEST_EVENT_TYPE,
+        "entityType": TEST_EVENT_TYPE,
+        "eventType": TEST_EVENT_TYPE,
+        "eventId": name,
+    }
     body = json.dumps(said, separators=(",", ":")).encode()
     headers = {"content-type": "application/json", "webhook-id": name}
     headers |= prove(source.scheme, source.scheme_settings, secret, body, name, now)

@@ -16,8 +16,8 @@ from exports.jobs.lifecycle import TooManyExports, make_export_in_process
 from exports.list_export import EVENT_EXPORT
 from exports.models import Export, ExportState
 from sync.models import Connection
-from sync.search.event_filter import WORDS, EventFilter, resolve
-from sync.search.periods import NoSuchFilter
+from sync.search.event_filter import FILTER_PARAMS, EventFilter, resolve_filter
+from sync.search.time_ranges import InvalidFilter
 from sync.worker.job_process import lower_priority, until_signal, yield_cpu_when_busy
 from webhooks.models import Event, Source, State
 
@@ -32,7 +32,7 @@ class Command(ExportCommand):
     list_export = EVENT_EXPORT
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        for name in WORDS:
+        for name in FILTER_PARAMS:
             parser.add_argument(f"--{name.replace('_', '-')}", dest=name, help=_HELP.get(name))
         super().add_arguments(parser)
         parser.add_argument(
@@ -64,7 +64,7 @@ class Command(ExportCommand):
 
     def select_rows(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
         event_filter = _resolve_filter(options)
-        return event_filter.narrow(Event.objects.order_by("-received_at", "-id")), event_filter.words()
+        return event_filter.apply_to(Event.objects.order_by("-received_at", "-id")), event_filter.to_params()
 
 
 @contextmanager
@@ -108,10 +108,10 @@ def _copy_archive(export: Export, part: Path, output: Path) -> None:
 
 def _resolve_filter(options: Mapping[str, Any]) -> EventFilter:
     """Return the filter of the options. Raises CommandError for values that match nothing."""
-    params = {name: str(options[name]) for name in WORDS if options.get(name) is not None}
+    params = {name: str(options[name]) for name in FILTER_PARAMS if options.get(name) is not None}
     try:
-        event_filter = resolve(params, timezone.now())
-    except NoSuchFilter as error:
+        event_filter = resolve_filter(params, timezone.now())
+    except InvalidFilter as error:
         raise CommandError(f"These filters cannot be used: {error}") from error
     # Nobody sees an empty list here: a value that matches nothing can only be a slip.
     require_known_values("state", event_filter.state, State.values)

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand
 
 from database.clock import read_clock
 from sync.operations.failure_groups import refresh_failure_groups
-from sync.statistics.rebuild import count_again, hours_left
+from sync.statistics.full_recount import count_remaining_hours, recount_all_hours
 
 
 class Command(BaseCommand):
@@ -22,7 +22,9 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         now = read_clock()
-        for done in count_again(now, goes_on=options["go_on"]):
-            self.stdout.write(f"{done:%Y-%m-%d %H}:00 UTC counted, {hours_left(now):,} hours to go")
+        for done in recount_all_hours(now, resumes=options["go_on"]):
+            self.stdout.write(
+                f"{done:%Y-%m-%d %H}:00 UTC counted, {count_remaining_hours(now):,} hours to go"
+            )
         refresh_failure_groups()
         self.stdout.write("All hours are counted.")

@@ -23,9 +23,9 @@ class Command(BaseCommand):
     def handle(self, *, wait: float, early: bool, **_: Any) -> None:
         if early:
             Delivery.objects.filter(state__in=WAITING_STATES).update(due_at=database_now())
-        self._drain(wait)
+        self._run_until_done(wait)
 
-    def _drain(self, wait: float) -> None:
+    def _run_until_done(self, wait: float) -> None:
         until, ran = time.monotonic() + wait, 0
         while True:
             found = run_due_deliveries()

@@ -7,9 +7,9 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from sync.erasure.erase import erase
-from sync.erasure.requests import NotErasable, ask_erasure, decide_erasure, person
-from sync.erasure.subject_data import count
+from sync.erasure.erase import run_erasure
+from sync.erasure.requests import ErasureRefused, decide_erasure, find_subject, request_erasure
+from sync.erasure.subject_data import count_rows
 from sync.models import LegalGround
 from webhooks.models import Source
 
@@ -32,9 +32,9 @@ class Command(BaseCommand):
         names = [options["asked_by"], options["confirmed_by"]]
         if any(names) and not all(names):
             raise CommandError("Nothing was erased: name both people, by --asked-by and --confirmed-by.")
-        key = None if source is None else _source(source)
-        whose = person(entity_type, entity_id, key)
-        kept = count(whose)
+        key = None if source is None else _find_source(source)
+        whose = find_subject(entity_type, entity_id, key)
+        kept = count_rows(whose)
         if not any(kept.values()):
             raise CommandError(f"Nothing is kept of {whose.entity_type} {entity_id}.")
         for name, number in kept.items():
@@ -42,14 +42,16 @@ class Command(BaseCommand):
         if not all(names):
             self.stdout.write("Nothing was erased: name two people by --asked-by and --confirmed-by.")
             return
-        asker, other = (_who(each) for each in names)
+        asker, other = (_find_eraser(each) for each in names)
         try:
             with transaction.atomic():  # nothing stays asked for that cannot be confirmed
-                asked = ask_erasure(whose, ground=options["ground"] or "", reason=options["reason"], by=asker)
+                asked = request_erasure(
+                    whose, ground=options["ground"] or "", reason=options["reason"], by=asker
+                )
                 decide_erasure(asked, confirms=True, by=other)
-        except NotErasable as error:
+        except ErasureRefused as error:
             raise CommandError(str(error)) from error
-        if not erase(asked):
+        if not run_erasure(asked):
             self.stdout.write(
                 "Not erased yet: a delivery for this entity runs, or a worker is erasing. The workers finish it."
             )
@@ -59,14 +61,14 @@ class Command(BaseCommand):
         )
 
 
-def _source(slug: str) -> int:
+def _find_source(slug: str) -> int:
     found = Source.objects.filter(slug=slug).values_list("pk", flat=True).first()
     if found is None:
         raise CommandError(f"There is no source {slug}.")
     return found
 
 
-def _who(username: str) -> Any:
+def _find_eraser(username: str) -> Any:
     """An active member of staff who may erase."""
     found = get_user_model()._default_manager.filter(username=username, is_active=True).first()
     if found is None or not found.has_perm("sync.erase_subject"):

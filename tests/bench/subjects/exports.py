@@ -227,11 +227,11 @@ def _timed(do: Callable[[], object]) -> float:
 def _settle() -> None:
     """Seal and count what was filled in, so that no worker is busy with it later."""
     from sync.housekeeping.audit_upkeep import seal_audit
-    from sync.statistics.recount import count
+    from sync.statistics.periodic_recount import recount_stale_hours
 
     while seal_audit() > 1:
         pass
-    while count(seconds=60.0):
+    while recount_stale_hours(seconds=60.0):
         pass
 
 
@@ -274,10 +274,10 @@ def _warm_up() -> int:
     from django.utils import timezone
 
     from exports.jobs import lifecycle
-    from sync.search.event_filter import resolve
+    from sync.search.event_filter import resolve_filter
 
     nothing = lifecycle.make_export_in_process(
-        resolve({"source": "nowhere"}, timezone.now()), reason="benchmark, warming up"
+        resolve_filter({"source": "nowhere"}, timezone.now()), reason="benchmark, warming up"
     )
     assert nothing.state == "done", nothing.failure
     gc.collect()
@@ -289,11 +289,11 @@ def _make(idle: int, goes_on: Callable[[], bool] = lambda: True) -> dict[str, An
     from django.utils import timezone
 
     from exports.jobs import lifecycle
-    from sync.search.event_filter import resolve
+    from sync.search.event_filter import resolve_filter
 
     began = time.monotonic()
     made = lifecycle.make_export_in_process(
-        resolve({}, timezone.now()), reason="benchmark", should_continue=goes_on
+        resolve_filter({}, timezone.now()), reason="benchmark", should_continue=goes_on
     )
     assert made.state == "done", made.failure
     memory = {"idle": idle, "peak": size_of(os.getpid(), "status", "VmHWM")}

@@ -14,8 +14,8 @@ from django.test import Client, override_settings
 from exports.jobs.lifecycle import append_export_entry, request_export
 from exports.models import Export, TableFormat
 from integration_hub.devtools.sample_history.generator import generate
-from sync.erasure.requests import ask_erasure
-from sync.erasure.subject_data import person as whose
+from sync.erasure.requests import request_erasure
+from sync.erasure.subject_data import find_subject as whose
 from sync.models import (
     Alarm,
     AlarmKind,
@@ -32,8 +32,8 @@ from sync.models import (
 )
 from sync.operations.failure_groups import refresh_failure_groups
 from sync.replays.requests import request_replay
-from sync.search.event_filter import resolve
-from sync.statistics.rebuild import count_again
+from sync.search.event_filter import resolve_filter
+from sync.statistics.full_recount import recount_all_hours
 from tests.browser.driver.chromium import Browser
 from tests.support.hub import ANNA, Hub, signed
 from webhooks.models import Event, Receipt, Refusal, Source, State
@@ -217,7 +217,9 @@ def _alarming(stage: Stage) -> None:
 def _made(stage: Stage) -> None:
     """An export that somebody took twice."""
     auditor = stage.people["auditor"]
-    made = request_export(resolve({}, stage.now), by=auditor, reason="Yearly audit", table=TableFormat.XLSX)
+    made = request_export(
+        resolve_filter({}, stage.now), by=auditor, reason="Yearly audit", table=TableFormat.XLSX
+    )
     with transaction.atomic():
         for _ in range(2):
             append_export_entry(made, "export.downloaded", f"person:{auditor.pk}", {})
@@ -239,9 +241,9 @@ def _made(stage: Stage) -> None:
 def _asked(stage: Stage) -> None:
     """An export that was made and one that waits, and an erasure that waits."""
     _made(stage)
-    meant = resolve({"state": "dead"}, stage.now)
+    meant = resolve_filter({"state": "dead"}, stage.now)
     request_export(meant, by=stage.people["auditor"], reason="Quarterly review of what failed")
-    ask_erasure(
+    request_erasure(
         whose("USER", "USR-000001", Source.objects.get(slug="aurora").pk),
         ground=LegalGround.CONSENT,
         reason="A letter of the 3rd of March",
@@ -272,6 +274,6 @@ def _drafted(stage: Stage) -> None:
 
 def _counted(stage: Stage) -> None:
     """What the worker keeps of all this."""
-    for _ in count_again(stage.now):
+    for _ in recount_all_hours(stage.now):
         pass
     refresh_failure_groups()

@@ -19,7 +19,7 @@ from sync.models import (
     Route,
 )
 from sync.operations.failure_groups import refresh_failure_groups
-from sync.statistics.recount import count
+from sync.statistics.periodic_recount import recount_stale_hours
 from tests.browser.stage.busy_hub import Stage
 from tests.support.hub import ANNA
 from webhooks.models import Refusal, Source, State
@@ -125,7 +125,7 @@ def _counted(then: Address) -> Address:
     """As a worker's look leaves it."""
 
     def address(stage: Stage) -> str:
-        count(seconds=30.0)
+        recount_stale_hours(seconds=30.0)
         refresh_failure_groups()
         return then(stage)
 

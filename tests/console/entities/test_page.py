@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.ui.links import entity_url
-from sync.erasure.erase import erase
+from sync.erasure.erase import run_erasure
 from sync.models import Connection, Erasure, Link
 from sync.replays.requests import request_replay
 from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
@@ -143,7 +143,7 @@ def test_two_identity_services_with_the_same_id_are_two_subjects() -> None:
 
 def test_who_was_erased_is_shown_by_pseudonym_only_and_nothing_can_be_replayed(hub: Hub) -> None:
     (gone,) = come_by_webhook(hub, [somebody(1)])
-    assert erase(confirmed(gone))
+    assert run_erasure(confirmed(gone))
     source = Event.objects.latest("pk").source_id
     name = erased_id(pseudonym(source, "USER", gone.entity_id))
     text = read(browser("support"), name).content.decode()

@@ -15,7 +15,7 @@ from console.events.list_query import fetch_events
 from console.models import SavedView
 from console.ui import keyset
 from console.ui.keyset import Cursor, PageRequest
-from sync.search.event_filter import EventFilter, resolve
+from sync.search.event_filter import EventFilter, resolve_filter
 from tests.support.builders.history import (
     NOON,
     a_delivery,
@@ -84,9 +84,9 @@ def test_turning_all_pages_shows_every_event_once_in_order(
 ) -> None:
     monkeypatch.setattr(keyset, "PAGE_SIZE", 7)
     many(60)
-    meant = resolve(words, timezone.now())
+    meant = resolve_filter(words, timezone.now())
     order = ("received_at", "pk") if oldest_first else ("-received_at", "-pk")
-    expected = list(meant.narrow(Event.objects.order_by(*order)).values_list("pk", flat=True))
+    expected = list(meant.apply_to(Event.objects.order_by(*order)).values_list("pk", flat=True))
     assert len(expected) > 14
     assert turned(meant, oldest_first=oldest_first) == expected
 

@@ -11,8 +11,8 @@ from sync.models import CallCount, EventCount, FailureGroup, FailureGroupState, 
 from sync.models.counts import start_of_hour
 from sync.operations.failure_groups import refresh_failure_groups
 from sync.replays.requests import request_replay
-from sync.statistics.event_counts import events_of
-from sync.statistics.recount import count
+from sync.statistics.event_counts import count_events
+from sync.statistics.periodic_recount import recount_stale_hours
 from sync.worker.schedule import PERIODIC
 from tests.support.builders.history import logged_in
 from tests.support.database.query_plans import seeing, unserved
@@ -23,7 +23,7 @@ from webhooks.models import Event
 def look(hub: Hub, minutes: int = 0) -> None:
     hub.wait_until_quiet()
     last = Event.objects.latest("pk").received_at + timedelta(minutes=minutes, seconds=1)
-    count(last, seconds=60.0)
+    recount_stale_hours(last, seconds=60.0)
     refresh_failure_groups(last)
 
 
@@ -66,10 +66,10 @@ def test_an_hour_is_found_by_indexes(hub: Hub) -> None:
     assert hub.post(json.dumps(json.loads(EXAMPLE) | {"respond": "ack"}).encode()).status_code == 202
     hub.wait_until_idle()
     at = Event.objects.get().received_at
-    count(at)
+    recount_stale_hours(at)
     with seeing() as seen:
-        events_of(start_of_hour(at))
-        count(at + timedelta(minutes=2))
+        count_events(start_of_hour(at))
+        recount_stale_hours(at + timedelta(minutes=2))
     found = unserved(connection, seen)
     big = ("webhooks_event", "sync_delivery", "sync_call", "webhooks_refusal", "eventcount", "callcount")
     wrong = {

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.refusals.admin import REFUSAL_CODES
-from sync.statistics.recount import count
+from sync.statistics.periodic_recount import recount_stale_hours
 from tests.support.builders.history import NOON, a_source, logged_in
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Refusal
@@ -81,7 +81,7 @@ def test_the_bad_signatures_of_a_source_lead_to_its_refusals_and_no_others() -> 
     refused("bad-signature", "other")
     now = timezone.now()
     Refusal.objects.update(first_at=now, last_at=now)
-    count(seconds=60.0)
+    recount_stale_hours(seconds=60.0)
     support = logged_in("support")
     of = row.source
     assert of is not None

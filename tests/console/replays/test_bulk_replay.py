@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from console.models import Preference
 from sync.models import Attempt, Connection, Member, Replay, ReplayPace, ReplayState
-from sync.replays import batches, event_set
+from sync.replays import batches, event_selection
 from tests.support.builders.bulk_replays import failed_people, states, work
 from tests.support.builders.history import NOON, a_delivery, a_replay, a_route, a_source, an_event, logged_in
 from tests.support.hub import Hub
@@ -30,7 +30,7 @@ TERMS = {"reason": "the shop refused everybody", "pace": "normal", "pauses": "on
 
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "PER_MINUTE", dict.fromkeys(ReplayPace, 60_000))
+    monkeypatch.setattr(batches, "EVENTS_PER_MINUTE", dict.fromkeys(ReplayPace, 60_000))
 
 
 def frozen_by(client: Client, **words: str) -> str:
@@ -328,8 +328,8 @@ def test_members_are_paged_by_a_cursor(db: None) -> None:
 def test_a_set_that_is_still_counted_says_so_and_begins_nothing(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_set, "BATCH", 2)
-    monkeypatch.setattr("sync.replays.choose_by_filter._REQUEST_SECONDS", 0.0)
+    monkeypatch.setattr(event_selection, "BATCH_SIZE", 2)
+    monkeypatch.setattr("sync.replays.filter_selection._REQUEST_SECONDS", 0.0)
     dead(5)
     support = logged_in("support")
     path = frozen_by(support)
@@ -344,9 +344,9 @@ def test_a_set_that_is_still_counted_says_so_and_begins_nothing(
 def test_a_set_that_a_worker_finds_too_large_says_so_and_keeps_nothing(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_set, "BATCH", 2)
-    monkeypatch.setattr(event_set, "LARGEST", 3)
-    monkeypatch.setattr("sync.replays.choose_by_filter._REQUEST_SECONDS", 0.0)
+    monkeypatch.setattr(event_selection, "BATCH_SIZE", 2)
+    monkeypatch.setattr(event_selection, "MAX_EVENTS", 3)
+    monkeypatch.setattr("sync.replays.filter_selection._REQUEST_SECONDS", 0.0)
     dead(5)
     support = logged_in("support")
     path = frozen_by(support)

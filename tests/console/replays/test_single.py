@@ -119,12 +119,12 @@ def test_a_system_that_cannot_be_reached_is_told_in_words_and_the_replay_is_poss
 
 def test_a_preview_has_a_deadline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     event = refused(hub)
-    monkeypatch.setattr("sync.replays.preview.CALL_SECONDS", 0.2)
+    monkeypatch.setattr("sync.replays.replay_preview.CALL_SECONDS", 0.2)
     hub.shop.faults.add("hang", seconds=20)
     page = logged_in("support").get(page_of(event))
     hub.shop.faults.clear()
     assert "there is no preview" in text_of(page)
-    monkeypatch.setattr("sync.replays.preview.DEADLINE_SECONDS", -1.0)
+    monkeypatch.setattr("sync.replays.replay_preview.DEADLINE_SECONDS", -1.0)
     asked = len(hub.identity.journal())
     page = browser("support").get(page_of(event))
     assert "The systems took too long to answer" in text_of(page)
@@ -151,7 +151,9 @@ def test_a_preview_that_would_write_is_stopped_before_the_first_byte(
     event = refused(hub)
     hub.change_email("anna.never@example.com")
     monkeypatch.setattr("sync.attempts.apply.check_mass_change", lambda *_, **__: None)
-    monkeypatch.setattr("sync.replays.preview.plan_change", plan_and_apply)  # an engine that goes on to apply
+    monkeypatch.setattr(
+        "sync.replays.replay_preview.plan_change", plan_and_apply
+    )  # an engine that goes on to apply
     writes = len(hub.writes())
     page = logged_in("support").get(page_of(event))
     assert "there is no preview" in text_of(page)

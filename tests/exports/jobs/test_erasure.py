@@ -8,7 +8,7 @@ from audit.models import Entry
 from exports.models import Export, ExportState
 from exports.subject_register import exports_containing
 from sync.erasure import erase as erasure_erase
-from sync.erasure.erase import erase
+from sync.erasure.erase import run_erasure
 from tests.support.builders.erasure import Somebody, cells, confirmed, in_the_middle_of_an_erasure
 from tests.support.builders.exports import exported, happened, history, requested
 
@@ -37,7 +37,7 @@ def left() -> set[str]:
 
 def test_nothing_of_an_erased_person_is_left_in_exports(asked: dict[str, Export]) -> None:
     assert any(name.startswith("exports_export.") for name in left())
-    assert erase(confirmed(ERASED))
+    assert run_erasure(confirmed(ERASED))
     assert left() == set()
     states = {name: Export.objects.get(pk=export.pk).state for name, export in asked.items()}
     assert states == {
@@ -59,8 +59,8 @@ def test_nothing_of_an_erased_person_is_left_in_exports(asked: dict[str, Export]
 def test_a_variant_that_forgets_the_exports_is_caught(
     asked: dict[str, Export], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erasure_erase, "_erase_elsewhere", lambda *_: None)
-    assert erase(confirmed(ERASED))
+    monkeypatch.setattr(erasure_erase, "_run_other_erasers", lambda *_: None)
+    assert run_erasure(confirmed(ERASED))
     assert left() == {"exports_export.filter", "exports_export.reason"}
     assert asked["everything"].archive.exists()
 
@@ -72,7 +72,7 @@ def test_what_was_exported_in_the_middle_of_an_erasure_is_forgotten_too(
         settings, lambda: asked.update({"in the middle": exported(), "next": requested()})
     )
     erasure = confirmed(ERASED)
-    assert erase(erasure)
+    assert run_erasure(erasure)
     assert left() == set()
     made, waits = (Export.objects.get(pk=asked[name].pk) for name in ("in the middle", "next"))
     assert (made.state, made.archive.exists()) == (ExportState.EXPIRED, False)
@@ -89,7 +89,7 @@ def test_an_archive_that_names_the_person_without_having_anything_of_them_goes_t
     history(1)
     export = exported(**named)
     happened(7, entity_id="42")
-    assert erase(confirmed(Somebody("42", "Qvist", "zx@example.com")))
+    assert run_erasure(confirmed(Somebody("42", "Qvist", "zx@example.com")))
     export.refresh_from_db()
     assert (export.state, export.archive.exists()) == (ExportState.EXPIRED, False)
 
@@ -101,7 +101,7 @@ def test_an_id_within_another_one_is_somebody_else(database: None) -> None:
     other = exported(words, reason="1042 asked on 2026-11-26, and AB42")
     happened(8, entity_id="42")
     erasure = confirmed(Somebody("42", "Qvist", "zx@example.com"))
-    assert erase(erasure)
+    assert run_erasure(erasure)
     fresh = Export.objects.get(pk=other.pk)
     assert (fresh.state, fresh.filter, fresh.reason) == (ExportState.DONE, other.filter, other.reason)
     assert "exports" not in erasure.counts
@@ -109,5 +109,5 @@ def test_an_id_within_another_one_is_somebody_else(database: None) -> None:
 
 def test_an_id_in_a_reason_goes_in_whatever_case_it_was_written(asked: dict[str, Export]) -> None:
     Export.objects.filter(pk=asked["by id"].pk).update(reason=f"{ERASED.entity_id.upper()} asked")
-    assert erase(confirmed(ERASED))
+    assert run_erasure(confirmed(ERASED))
     assert left() == set()

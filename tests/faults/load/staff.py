@@ -67,12 +67,12 @@ def _replay_each(person: Any, events: list[Any], answers: list[list[str]]) -> No
 def _click(person: Any, event: Any, key: uuid.UUID, told: list[str]) -> None:
     from django.db import connections
 
-    from sync.replays.requests import AlreadyRequested, request_replay
+    from sync.replays.requests import ReplayAlreadyRequested, request_replay
 
     try:
         request_replay([event], by=person, reason=f"asked for by {person}", key=key)
         told.append("done")
-    except AlreadyRequested:
+    except ReplayAlreadyRequested:
         told.append("done already")
     finally:
         connections.close_all()

@@ -6,7 +6,7 @@ from typing import Any
 
 from audit.models import Entry
 from sync.models import Alarm, Breaker, Connection, Delivery, Route
-from sync.monitoring.alarms import look
+from sync.monitoring.alarms import evaluate_alarms
 from tests.support.builders.history import NOON, a_delivery, a_route, an_event
 from webhooks.models import Event, Source
 
@@ -70,7 +70,7 @@ def paused(since: datetime, until: datetime | None, **values: Any) -> Connection
 def silent_alarm() -> Alarm:
     """The alarm of a source that has fallen silent at noon, found a minute after its threshold."""
     watched()
-    look(NOON + minutes(SILENCE + 1))
+    evaluate_alarms(NOON + minutes(SILENCE + 1))
     return Alarm.objects.get()
 
 

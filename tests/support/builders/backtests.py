@@ -6,7 +6,14 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from sync.mappings.drafts import Author, Written, current_of, draft_of, save_draft, seen_of
+from sync.mappings.drafts import (
+    DeclarationText,
+    MappingAuthor,
+    current_version,
+    open_draft,
+    save_draft,
+    seen_versions,
+)
 from sync.models import Attempt, Mapping, MappingDraft, MappingVersion, Route
 from tests.support.builders.history import a_call, a_delivery, a_route, a_source, an_attempt, an_event, sealed
 from webhooks.models import Event
@@ -14,8 +21,10 @@ from webhooks.models import Event
 _numbers = itertools.count(1)
 
 
-def author(name: str = "anna") -> Author:
-    return Author(User.objects.get_or_create(username=name, defaults={"is_staff": True})[0], "192.0.2.1")
+def author(name: str = "anna") -> MappingAuthor:
+    return MappingAuthor(
+        User.objects.get_or_create(username=name, defaults={"is_staff": True})[0], "192.0.2.1"
+    )
 
 
 def used_mapping(declaration: Any) -> tuple[Mapping, Route]:
@@ -27,8 +36,8 @@ def used_mapping(declaration: Any) -> tuple[Mapping, Route]:
 
 
 def a_draft(mapping: Mapping, declaration: Any, note: str = "a note", by: str = "anna") -> MappingDraft:
-    seen = seen_of(current_of(mapping), draft_of(mapping))
-    return save_draft(mapping, Written(declaration, json.dumps(declaration)), note, seen, author(by))
+    seen = seen_versions(current_version(mapping), open_draft(mapping))
+    return save_draft(mapping, DeclarationText(declaration, json.dumps(declaration)), note, seen, author(by))
 
 
 def a_mapped_event(

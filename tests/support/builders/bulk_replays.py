@@ -10,11 +10,11 @@ from django.contrib.auth.models import User
 from sync.jobs.claims import claim_job_of
 from sync.jobs.running_job import RunningJob
 from sync.models import Job, Member, Replay, ReplayPace, ReplayState
-from sync.replays.batches import send_next
-from sync.replays.choose_by_filter import freeze_filter
-from sync.replays.decisions import Person, Terms, start
-from sync.replays.progress import note_ends
-from sync.replays.worker_step import REPLAY
+from sync.replays.batches import send_due_events
+from sync.replays.decisions import DecidingPerson, ReplayTerms, start_replay
+from sync.replays.filter_selection import select_by_filter
+from sync.replays.replay_job import REPLAY
+from sync.replays.replay_progress import record_results
 from tests.support.hub import Hub
 from tests.support.jobs import run_jobs
 from webhooks.models import Event, State
@@ -65,12 +65,12 @@ def failed_people(hub: Hub, count: int) -> list[Event]:
 
 def frozen(by: User, **words: str) -> Replay:
     """What failed, frozen, unless other words say what."""
-    return freeze_filter(by, words or {"state": "dead"})
+    return select_by_filter(by, words or {"state": "dead"})
 
 
 def started(by: User, replay: Replay | None = None, **terms: object) -> Replay:
-    values = {"reason": WHY, "pace": ReplayPace.NORMAL, "limit": 500} | terms
-    return start(replay or frozen(by), Person(by, "192.0.2.5"), Terms(**values))
+    values = {"reason": WHY, "pace": ReplayPace.NORMAL, "approval_limit": 500} | terms
+    return start_replay(replay or frozen(by), DecidingPerson(by, "192.0.2.5"), ReplayTerms(**values))
 
 
 def work(replay: Replay, *until: ReplayState, seconds: float = 20.0) -> Replay:
@@ -88,12 +88,12 @@ def work(replay: Replay, *until: ReplayState, seconds: float = 20.0) -> Replay:
 
 def send_due() -> int:
     """Send what is due of the replays that run. Returns how many deliveries that are."""
-    return sum(_with_each_job(send_next))
+    return sum(_with_each_job(send_due_events))
 
 
 def note_all_ends() -> int:
     """Note what became of what was sent. Returns how many members have ended."""
-    return sum(_with_each_job(note_ends))
+    return sum(_with_each_job(record_results))
 
 
 def _with_each_job(do: Callable[[RunningJob], int]) -> Iterator[int]:

@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from sync.erasure.late_payloads import delete_late_payloads
-from sync.erasure.requests import ask_erasure, decide_erasure, person
+from sync.erasure.requests import decide_erasure, find_subject, request_erasure
 from sync.models import Attempt, Call, Delivery, Erasure, Link, Route
 from tests.support.hub import Hub
 from tests.support.jobs import run_jobs
@@ -127,8 +127,8 @@ def confirmed(each: Somebody, source: int | None = None) -> Erasure:
         User.objects.get_or_create(username=name, defaults={"is_staff": True})[0]
         for name in ("asks", "confirms")
     )
-    whose = person("USER", each.entity_id, source)
-    asked = ask_erasure(whose, ground="consent-withdrawn", reason=f"{each.name} wrote to us", by=asker)
+    whose = find_subject("USER", each.entity_id, source)
+    asked = request_erasure(whose, ground="consent-withdrawn", reason=f"{each.name} wrote to us", by=asker)
     decide_erasure(asked, confirms=True, by=other)
     return asked
 

@@ -18,7 +18,7 @@ from audit.sealing.checkpoints import checkpoint_bytes, newest_checkpoint
 from exports.jobs import lifecycle
 from exports.models import Export, ExportState
 from sync.models import Attempt, Call, Route
-from sync.search.event_filter import resolve
+from sync.search.event_filter import resolve_filter
 from tests.support.builders.history import (
     NOON,
     a_call,
@@ -37,7 +37,7 @@ FORMULAS = ["=1+1", "@SUM(A1)", "-1", '"=1', " +1", "＝1", '",=1', "a\n=1", "\t
 
 
 def happened(number: int = 0, **values: Any) -> Event:
-    """Event `number` of Aurora with receipt, delivery, attempt, call, and the entries that the hub writes with them."""
+    """Event `count` of Aurora with receipt, delivery, attempt, call, and the entries that the hub writes with them."""
     with transaction.atomic():
         event = an_event(
             **{"entity_id": f"USR-{number}", "received_at": NOON + timedelta(seconds=number)} | values
@@ -67,7 +67,7 @@ def history(events: int = 5) -> list[Event]:
 
 def requested(words: dict[str, str] | None = None, **values: Any) -> Export:
     return lifecycle.request_export(
-        resolve(words or {}, timezone.now()), **{"by": None, "reason": "the yearly audit"} | values
+        resolve_filter(words or {}, timezone.now()), **{"by": None, "reason": "the yearly audit"} | values
     )
 
 

@@ -16,7 +16,7 @@ from sync.models import (
     Route,
 )
 from sync.models.counts import HOUR, start_of_hour
-from sync.statistics.latency_histogram import PLACES, place_of
+from sync.statistics.latency_histogram import BUCKET_COUNT, bucket_of
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from webhooks.models import Source
 
@@ -43,8 +43,8 @@ def called(
     connection: Connection, ago: int, seconds: float, *, number: int = 50, failed: int = 0, usual: float = 0.2
 ) -> None:
     """So many requests went out so many hours ago, each of which took so long."""
-    durations = [0] * PLACES
-    durations[place_of(seconds)] = number
+    durations = [0] * BUCKET_COUNT
+    durations[bucket_of(seconds)] = number
     CallCount.objects.create(
         hour=now_hour() - ago * HOUR,
         connection=connection,

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from console.events import saved_views
 from sync.erasure import erase as erasure_erase
-from sync.erasure.erase import erase
+from sync.erasure.erase import run_erasure
 from sync.jobs.running_job import RunningJob
 from sync.models import Erasure, Link
 from tests.support.builders.erasure import (
@@ -60,7 +60,7 @@ def test_what_an_attempt_stored_after_the_key_was_gone_is_swept_up_for_two_days(
     people = come_by_webhook(hub, [somebody(1), somebody(2)])
     long_ago, lately = SubjectKey.objects.order_by("pk")
     for each in people:
-        assert erase(confirmed(each))
+        assert run_erasure(confirmed(each))
     for key, hours in ((long_ago, 49), (lately, 47)):
         Payload.of("answer", b"said too late", key).save()
         SubjectKey.objects.filter(pk=key.pk).update(destroyed_at=timezone.now() - timedelta(hours=hours))
@@ -72,9 +72,9 @@ def test_a_stale_row_of_an_erasure_erases_nothing(hub: Hub) -> None:
     people = come_by_webhook(hub, [somebody(1)])
     asked = confirmed(people[0])
     stale = Erasure.objects.get(pk=asked.pk)
-    assert erase(asked)
+    assert run_erasure(asked)
     come_again(hub, people)
-    assert erase(stale)
+    assert run_erasure(stale)
     assert stale.counts == asked.counts
     assert SubjectKey.objects.filter(destroyed_at=None).count() == Link.objects.count() == 1
     assert Event.objects.filter(entity_id=people[0].entity_id).count() == 1
@@ -87,7 +87,7 @@ def test_what_two_workers_erase_together_is_counted_once_and_whole(
     for _ in range(3):
         hub.post_signed(people[0].body)
     hub.wait_until_quiet()
-    monkeypatch.setattr(erasure_erase, "EVENTS", 1)
+    monkeypatch.setattr(erasure_erase, "EVENT_BATCH_SIZE", 1)
     asked = confirmed(people[0])
 
     def another_worker() -> None:
@@ -97,7 +97,7 @@ def test_what_two_workers_erase_together_is_counted_once_and_whole(
             assert erase_confirmed() == 0
 
     in_the_middle_of_an_erasure(settings, another_worker)
-    assert not erase(asked), "the other one took it over"
+    assert not run_erasure(asked), "the other one took it over"
     assert erase_confirmed() == 1
     [told] = entries("subject.erased")
     assert told["details"]["counts"] == Erasure.objects.get().counts
@@ -124,5 +124,5 @@ def test_who_came_again_is_forgotten_nowhere_else_once_another_worker_has_ended_
     in_the_middle_of_an_erasure(settings, another_worker)
     if is_careless:
         monkeypatch.setattr(RunningJob, "renew_lease", lambda *_, **__: None)
-    assert erase(asked)
+    assert run_erasure(asked)
     assert bool(forgotten) == is_careless

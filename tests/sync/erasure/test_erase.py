@@ -15,13 +15,13 @@ from audit.models import Entry
 from exports.jobs.lifecycle import request_export
 from sync.erasure import erase as erasure_erase
 from sync.erasure import secure_delete
-from sync.erasure.erase import erase
-from sync.erasure.requests import NotErasable, ask_erasure, decide_erasure, person
+from sync.erasure.erase import run_erasure
+from sync.erasure.requests import ErasureRefused, decide_erasure, find_subject, request_erasure
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.jobs.running_job import RunningJob
 from sync.models import Attempt, Call, Delivery, Erasure, Link
 from sync.replays.requests import request_replay
-from sync.search.event_filter import resolve
+from sync.search.event_filter import resolve_filter
 from tests.support.builders.erasure import (
     Somebody,
     come_by_webhook,
@@ -41,7 +41,7 @@ from webhooks.models import Event, Payload, SubjectKey, is_erased
 
 def erase_all(people: list[Somebody]) -> None:
     for each in people:
-        assert erase(confirmed(each))
+        assert run_erasure(confirmed(each))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,9 @@ def test_whatever_erasing_changed_is_swept(hub: Hub, tmp_path: Path, settings: A
     hub.wait_until_idle()
     hub.wait_until_quiet()
     request_export(
-        resolve({"entity_id": gone.entity_id}, timezone.now()), by=asker, reason=f"{gone.entity_id} asked"
+        resolve_filter({"entity_id": gone.entity_id}, timezone.now()),
+        by=asker,
+        reason=f"{gone.entity_id} asked",
     )
     seen: list[str] = []
 
@@ -123,12 +125,12 @@ def test_whatever_erasing_changed_is_swept(hub: Hub, tmp_path: Path, settings: A
 
     asked = confirmed(gone)
     with connection.execute_wrapper(note):
-        assert erase(asked)
+        assert run_erasure(asked)
     changed = set(re.findall(r'(?:^|\()(?:UPDATE|DELETE FROM) "?(\w+)', "\n".join(seen), re.MULTILINE))
     assert {"webhooks_event", "exports_export", "sync_replay", "sync_erasure"} <= changed
-    assert changed <= set(secure_delete.tables())
+    assert changed <= set(secure_delete.erasable_tables())
     swept = {sql.split('"')[1] for sql in seen if sql.startswith("VACUUM")}
-    assert swept == (set(secure_delete.tables()) if connection.vendor == "postgresql" else set())
+    assert swept == (set(secure_delete.erasable_tables()) if connection.vendor == "postgresql" else set())
 
 
 @pytest.mark.parametrize("table", ["events", "deliveries", "links", "payloads"])
@@ -138,13 +140,13 @@ def test_a_variant_that_forgets_a_table_is_caught(
     (gone,) = come_by_webhook(hub, [somebody(1)])
     if table == "payloads":
         monkeypatch.setattr(erasure_erase, "delete_payloads", lambda _: None)
-        monkeypatch.setattr(erasure_erase, "_next_batch", only_once(erasure_erase._next_batch))
+        monkeypatch.setattr(erasure_erase, "_erase_next_rows", only_once(erasure_erase._erase_next_rows))
     elif table == "links":
-        monkeypatch.setattr(erasure_erase.Person, "links", property(lambda _: Link.objects.none()))
+        monkeypatch.setattr(erasure_erase.ErasureSubject, "links", property(lambda _: Link.objects.none()))
     else:
         model = Event if table == "events" else Delivery
         forget(monkeypatch, model)
-        monkeypatch.setattr(erasure_erase, "_next_batch", only_once(erasure_erase._next_batch))
+        monkeypatch.setattr(erasure_erase, "_erase_next_rows", only_once(erasure_erase._erase_next_rows))
     erase_all([gone])
     left = found_in_tables([gone])
     expected = {"events": "webhooks_event.entity_id", "deliveries": "sync_delivery.entity_id"}
@@ -207,7 +209,7 @@ def test_a_variant_that_keeps_the_key_is_caught(hub: Hub, monkeypatch: pytest.Mo
         return gone.email.encode() in said
 
     assert opens()
-    destroy = erasure_erase._destroy
+    destroy = erasure_erase._destroy_keys
 
     def keeping(erasure: Erasure, job: RunningJob) -> None:
         before = dict(SubjectKey.objects.values_list("pk", "wrapped"))
@@ -216,7 +218,7 @@ def test_a_variant_that_keeps_the_key_is_caught(hub: Hub, monkeypatch: pytest.Mo
             SubjectKey.objects.filter(pk=pk).update(wrapped=wrapped, destroyed_at=None)
 
     with monkeypatch.context() as variant:
-        variant.setattr(erasure_erase, "_destroy", keeping)
+        variant.setattr(erasure_erase, "_destroy_keys", keeping)
         erase_all([gone])
     assert opens(), "the variant is caught: what was sealed still opens"
     (other,) = come_by_webhook(hub, [somebody(2)])
@@ -246,7 +248,7 @@ def test_what_waits_is_closed_and_what_runs_is_waited_for(hub: Hub, monkeypatch:
     token = Event.objects.latest("pk").uuid
     Delivery.objects.filter(pk=second.pk).update(state="running", token=token, lease_until=second.opened_at)
     asked = confirmed(gone)
-    assert not erase(asked)
+    assert not run_erasure(asked)
     assert SubjectKey.objects.get().wrapped is not None
     assert Delivery.objects.get(pk=first.pk).state == "held"
     Delivery.objects.filter(pk=second.pk).update(state="succeeded", token=None, lease_until=None)
@@ -260,12 +262,12 @@ def test_an_erasure_that_was_cut_off_goes_on(hub: Hub, monkeypatch: pytest.Monke
     for _ in range(3):
         hub.post_signed(gone.body)
     hub.wait_until_quiet()
-    monkeypatch.setattr(erasure_erase, "EVENTS", 1)
+    monkeypatch.setattr(erasure_erase, "EVENT_BATCH_SIZE", 1)
     asked = confirmed(gone)
     with monkeypatch.context() as dying:
         dying.setattr(erasure_erase, "PAUSE_SECONDS", "the process dies")
         with pytest.raises(TypeError):
-            erase(asked)
+            run_erasure(asked)
     assert Erasure.objects.get().state == "confirmed"
     assert Event.objects.filter(entity_id=gone.entity_id).count() == 3
     hub.post_signed(gone.body)
@@ -278,19 +280,19 @@ def test_an_erasure_that_was_cut_off_goes_on(hub: Hub, monkeypatch: pytest.Monke
 def test_two_people_erase_and_it_is_on_record(hub: Hub) -> None:
     (gone,) = come_by_webhook(hub, [somebody(1)])
     asker, other = staff("administrator", "first"), staff("administrator", "second")
-    whose = person("USER", gone.entity_id)
+    whose = find_subject("USER", gone.entity_id)
     for wrong in ({"ground": "because", "reason": "x"}, {"ground": "consent-withdrawn", "reason": " "}):
-        with pytest.raises(NotErasable):
-            ask_erasure(whose, by=asker, **wrong)
-    asked = ask_erasure(whose, ground="consent-withdrawn", reason="a letter", by=asker)
-    with pytest.raises(NotErasable):
-        ask_erasure(whose, ground="objection", reason="again", by=other)
-    with pytest.raises(NotErasable):
+        with pytest.raises(ErasureRefused):
+            request_erasure(whose, by=asker, **wrong)
+    asked = request_erasure(whose, ground="consent-withdrawn", reason="a letter", by=asker)
+    with pytest.raises(ErasureRefused):
+        request_erasure(whose, ground="objection", reason="again", by=other)
+    with pytest.raises(ErasureRefused):
         decide_erasure(asked, confirms=True, by=asker)
     assert erase_confirmed() == 0
     decide_erasure(asked, confirms=True, by=other)
     payloads = Payload.objects.count()
-    with pytest.raises(NotErasable):
+    with pytest.raises(ErasureRefused):
         decide_erasure(asked, confirms=False, by=other)
     assert erase_confirmed() == 1
     (told,) = entries("subject.erased")
@@ -305,7 +307,9 @@ def test_two_people_erase_and_it_is_on_record(hub: Hub) -> None:
 def test_a_request_that_was_refused_before_says_nothing_of_the_person_either(hub: Hub) -> None:
     (gone,) = come_by_webhook(hub, [somebody(1)])
     asker = staff("administrator")
-    refused = ask_erasure(person("USER", gone.entity_id), ground="objection", reason=gone.name, by=asker)
+    refused = request_erasure(
+        find_subject("USER", gone.entity_id), ground="objection", reason=gone.name, by=asker
+    )
     decide_erasure(refused, confirms=False, by=asker)
     assert "sync_erasure.entity_id" in found_in_tables([gone])
     erase_all([gone])
@@ -313,8 +317,10 @@ def test_a_request_that_was_refused_before_says_nothing_of_the_person_either(hub
 
 
 def test_nobody_is_erased_of_whom_nothing_is_kept(hub: Hub) -> None:
-    with pytest.raises(NotErasable):
-        ask_erasure(person("USER", "nobody"), ground="objection", reason="x", by=staff("administrator"))
+    with pytest.raises(ErasureRefused):
+        request_erasure(
+            find_subject("USER", "nobody"), ground="objection", reason="x", by=staff("administrator")
+        )
 
 
 def test_the_same_id_at_a_source_of_another_identity_service_is_somebody_else(hub: Hub) -> None:
@@ -325,13 +331,13 @@ def test_the_same_id_at_a_source_of_another_identity_service_is_somebody_else(hu
     hub.wait_until_quiet()
     elsewhere = Route.objects.get(source__slug="aurora-unsigned", entity_type="USER")
     source = Event.objects.get(is_signed=True).source_id
-    assert set(person("USER", gone.entity_id, source).sources) == {source, elsewhere.source_id}
+    assert set(find_subject("USER", gone.entity_id, source).sources) == {source, elsewhere.source_id}
     other = Connection.objects.get(pk=elsewhere.identity_id)
     other.pk, other.slug = None, "elsewhere"
     other.save()
     Route.objects.filter(pk=elsewhere.pk).update(identity=other)
     Delivery.objects.filter(route=elsewhere).update(identity=other)
-    assert erase(confirmed(gone, source))
+    assert run_erasure(confirmed(gone, source))
     assert Event.objects.get(is_signed=False).entity_id == gone.entity_id
 
 
@@ -343,7 +349,7 @@ def test_what_was_erased_cannot_be_replayed(hub: Hub) -> None:
     hub.wait_until_quiet()
     erase_all([gone])
     replay.refresh_from_db()
-    assert replay.reason == erasure_erase.WITHHELD
+    assert replay.reason == erasure_erase.REDACTED_TEXT
     tried = Call.objects.count()
     asked = request_replay(stale, by=staff("support", "another"), reason="once more")
     assert (asked.deliveries, asked.skipped) == ((), 1)

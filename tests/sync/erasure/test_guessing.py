@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from sync.erasure.erase import erase
+from sync.erasure.erase import run_erasure
 from sync.models import Route
 from tests.support.builders.erasure import Somebody, cells, confirmed, fill
 from tests.support.hub import Hub
@@ -83,7 +83,7 @@ def test_a_million_guesses_find_nobody_who_was_erased(hub: Hub, space: int) -> N
     source = Route.objects.get(entity_type="USER", source__slug="aurora").source_id
     pepper = unseal(bytes(Pepper.objects.get().sealed))
     name = pseudonym(source, "USER", gone.entity_id)
-    assert erase(confirmed(gone))
+    assert run_erasure(confirmed(gone))
     remains = kept()
     assert bytes.fromhex(name) in remains, "the erasure is on record by the pseudonym"
     assert pepper not in remains, "what is not sealed is not in the database"

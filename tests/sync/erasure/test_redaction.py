@@ -10,12 +10,12 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from console.models import SavedView
-from sync.erasure.erase import erase
-from sync.erasure.redaction import WITHHELD
+from sync.erasure.erase import run_erasure
+from sync.erasure.redaction import REDACTED_TEXT
 from sync.models import Connection, Delivery, FailureDecision, FailureGroup, Replay, Route
 from sync.operations.manual_closing import close_manually
 from sync.operations.pauses import pause_flow
-from sync.replays.event_set import choose
+from sync.replays.event_selection import select_events
 from sync.replays.requests import request_replay
 from tests.support.builders.bulk_replays import started, states, work
 from tests.support.builders.erasure import (
@@ -46,7 +46,7 @@ def event(hub: Hub) -> Event:
 
 
 def erased() -> None:
-    assert erase(confirmed(GONE))
+    assert run_erasure(confirmed(GONE))
     assert found_in_tables([GONE]) == set()
 
 
@@ -73,7 +73,7 @@ def test_the_reason_of_a_replay_that_has_not_begun_is_withheld(by: User, event: 
     replay = request_replay([event], by=by, reason=SAID).replay
     erased()
     replay.refresh_from_db()
-    assert replay.reason == WITHHELD
+    assert replay.reason == REDACTED_TEXT
 
 
 @pytest.mark.usefixtures("nobody_delivers")
@@ -83,14 +83,14 @@ def test_the_note_of_a_closing_is_withheld_though_a_later_replay_took_its_place(
     closing = closed_by_hand(by, event)
     erased()
     closing.refresh_from_db()
-    assert closing.reason == WITHHELD
+    assert closing.reason == REDACTED_TEXT
 
 
 @pytest.mark.usefixtures("nobody_delivers")
 def test_a_note_about_somebody_else_too_is_kept(by: User, event: Event) -> None:
     fill([somebody(2)])
     closing = closed_by_hand(by, *Event.objects.all())
-    assert erase(confirmed(GONE))
+    assert run_erasure(confirmed(GONE))
     closing.refresh_from_db()
     assert closing.reason == SAID
 
@@ -98,15 +98,15 @@ def test_a_note_about_somebody_else_too_is_kept(by: User, event: Event) -> None:
 def test_the_reason_of_a_bulk_replay_that_skipped_the_event_is_withheld(hub: Hub, by: User) -> None:
     [gone] = come_by_webhook(hub, [GONE])
     event = Event.objects.get()
-    replay = started(by, choose(by, [event.pk]), reason=f"{gone.name} called")
+    replay = started(by, select_events(by, [event.pk]), reason=f"{gone.name} called")
     request_replay([event], by=by, reason="somebody was faster")
     hub.wait_until_idle()
     hub.wait_until_quiet()
     work(replay)
     assert states(replay) == {gone.entity_id: "skipped: meanwhile"}
-    assert erase(confirmed(gone))
+    assert run_erasure(confirmed(gone))
     replay.refresh_from_db()
-    assert (replay.reason, found_in_tables([gone])) == (WITHHELD, set())
+    assert (replay.reason, found_in_tables([gone])) == (REDACTED_TEXT, set())
 
 
 def test_ids_are_replaced_wherever_people_write(by: User, event: Event) -> None:
@@ -139,7 +139,7 @@ def test_no_saved_view_names_somebody_who_was_erased(by: User, entity_id: str) -
     }
     views = [SavedView.objects.create(person=by, name=name, query=query) for name, query in queries.items()]
     asked = confirmed(gone)
-    assert erase(asked)
+    assert run_erasure(asked)
     assert asked.counts["views"] == 2
     for each in views:
         each.refresh_from_db()

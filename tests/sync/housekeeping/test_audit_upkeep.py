@@ -15,7 +15,7 @@ from audit.sealing.seal import seal_missed_entries
 from database.clock import read_clock
 from sync.housekeeping.audit_upkeep import BOX, seal_audit, send_checkpoint, verify_audit_log_nightly
 from sync.models import Alarm, Periodic
-from sync.monitoring.alarms import look
+from sync.monitoring.alarms import evaluate_alarms
 from sync.worker.schedule import LONG_PERIODIC, PERIODIC
 from tests.support.audit.entries import write
 from tests.support.hub import Hub
@@ -27,7 +27,7 @@ TOKEN = "monitor-0123456789"
 
 def kinds() -> list[str]:
     """The alarms that are open about the audit log."""
-    look()
+    evaluate_alarms()
     return sorted(
         Alarm.objects.filter(ended_at=None, kind__startswith="audit").values_list("kind", flat=True)
     )
@@ -52,10 +52,10 @@ def test_an_entry_that_waits_for_longer_than_ten_seconds_alarms_until_it_is_seal
     write("event:b", at=now - timedelta(seconds=12))
     assert kinds() == [], "the oldest is the first that was written"
     write("event:c", at=now)
-    look(now + timedelta(seconds=6))
+    evaluate_alarms(now + timedelta(seconds=6))
     assert Alarm.objects.get(ended_at=None).kind == "audit-unsealed"
     seal_audit()
-    look(now + timedelta(seconds=7))
+    evaluate_alarms(now + timedelta(seconds=7))
     assert not Alarm.objects.filter(ended_at=None).exists()
 
 
@@ -152,7 +152,7 @@ def test_entries_that_were_sealed_late_alarm_for_a_day() -> None:
         | {"number": 2, "is_late": True, "count": 3, "sealed_at": read_clock() - timedelta(hours=23)}
     )
     assert kinds() == ["audit-late"]
-    look(read_clock() + timedelta(hours=2))
+    evaluate_alarms(read_clock() + timedelta(hours=2))
     assert "audit-late" not in Alarm.objects.filter(ended_at=None).values_list("kind", flat=True)
 
 

@@ -11,11 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sync.erasure.erase import erase
+from sync.erasure.erase import run_erasure
 from sync.jobs.claims import claim_job_of
 from sync.jobs.job_execution import run_job
 from sync.jobs.running_job import JobLost
-from sync.mappings.backtests import BACK_TEST, NotTestable, ask, run_here
+from sync.mappings.backtests import BACK_TEST, BackTestRefused, request_backtest, run_in_request
 from sync.models import Attempt, BackTest, Call, Delivery, Job, Mapping, Route
 from sync.planning.mapping import EntityNotMappable, parse_mapping
 from tests.support.builders.backtests import a_draft, a_mapped_event, author, used_mapping
@@ -54,8 +54,8 @@ ENTITIES = st.fixed_dictionaries(
 
 
 def back_test(mapping: Mapping, declaration: Any, wanted: int = 10) -> BackTest:
-    made = ask(a_draft(mapping, declaration), wanted, author())
-    assert run_here(made)
+    made = request_backtest(a_draft(mapping, declaration), wanted, author())
+    assert run_in_request(made)
     made.refresh_from_db()
     return made
 
@@ -141,7 +141,7 @@ def test_who_is_erased_is_left_out_and_counted(hub: Hub) -> None:
     gone, _ = come_by_webhook(hub, [somebody(1), somebody(2)])
     mapping = Route.objects.filter(entity_type="USER").first().mapping  # type: ignore[union-attr]
     noted = a_draft(mapping, {"fields": {"x": {"constant": 1}}}, note=f"as {gone.entity_id} asked")
-    assert erase(confirmed(gone))
+    assert run_erasure(confirmed(gone))
     found = back_test(mapping, MAIL)
     assert (found.tested_count, found.untestable) == (1, {"erased": 1})
     noted.refresh_from_db()
@@ -187,9 +187,11 @@ def test_statements_do_not_grow_with_the_events_of_a_chunk() -> None:
     for number in range(40):
         a_mapped_event(route, {"mail": number}, number)
         if number in (9, 39):
-            made = ask(a_draft(mapping, {"fields": {"mail": {"constant": number}}}), 50, author())
+            made = request_backtest(
+                a_draft(mapping, {"fields": {"mail": {"constant": number}}}), 50, author()
+            )
             with CaptureQueriesContext(connection) as seen:
-                run_here(made)
+                run_in_request(made)
             # Savepoints are there because the test itself is a transaction.
             asked = [each["sql"] for each in seen.captured_queries]
             costs.append(sum(not sql.startswith(("SAVEPOINT", "RELEASE")) for sql in asked))
@@ -198,12 +200,12 @@ def test_statements_do_not_grow_with_the_events_of_a_chunk() -> None:
 
 @pytest.mark.django_db
 def test_time_ends_it_and_what_was_found_until_then_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sync.mappings.past_entities.CHUNK", 5)
+    monkeypatch.setattr("sync.mappings.past_entities.CHUNK_SIZE", 5)
     mapping, route = used_mapping(MAIL)
     for number in range(12):
         a_mapped_event(route, {"mail": number}, number)
-    made = ask(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 100, author())
-    assert run_here(made, 0.0)
+    made = request_backtest(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 100, author())
+    assert run_in_request(made, 0.0)
     made.refresh_from_db()
     assert (made.state, made.ended_by, made.tested_count) == ("done", "time", 5)
 
@@ -212,7 +214,7 @@ def test_time_ends_it_and_what_was_found_until_then_is_kept(monkeypatch: pytest.
 def test_a_run_that_was_cut_off_is_begun_anew_by_a_worker_and_the_first_one_writes_no_more() -> None:
     mapping, route = used_mapping(MAIL)
     a_mapped_event(route, {"mail": 1})
-    made = ask(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, author())
+    made = request_backtest(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, author())
     first = claim_job_of(BACK_TEST, made.pk)
     assert first is not None
     end_leases()
@@ -224,15 +226,15 @@ def test_a_run_that_was_cut_off_is_begun_anew_by_a_worker_and_the_first_one_writ
     made.refresh_from_db()
     assert (made.state, made.tested_count) == ("done", 1)
     run_jobs("backtest")
-    assert not run_here(made)
+    assert not run_in_request(made)
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("wanted", [0, 9, 1001])
 def test_between_10_and_1000_events_are_tested(wanted: int) -> None:
     mapping, _ = used_mapping(MAIL)
-    with pytest.raises(NotTestable):
-        ask(a_draft(mapping, {"fields": {"x": {"constant": 1}}}), wanted, author())
+    with pytest.raises(BackTestRefused):
+        request_backtest(a_draft(mapping, {"fields": {"x": {"constant": 1}}}), wanted, author())
     assert not BackTest.objects.exists()
 
 
@@ -240,19 +242,19 @@ def test_between_10_and_1000_events_are_tested(wanted: int) -> None:
 def test_one_back_test_of_a_draft_at_a_time() -> None:
     mapping, _ = used_mapping(MAIL)
     draft = a_draft(mapping, {"fields": {"x": {"constant": 1}}})
-    ask(draft, 10, author())
-    with pytest.raises(NotTestable, match="under way"):
-        ask(draft, 10, author())
+    request_backtest(draft, 10, author())
+    with pytest.raises(BackTestRefused, match="under way"):
+        request_backtest(draft, 10, author())
     a_draft(mapping, {"fields": {"x": {"constant": 2}}})
-    with pytest.raises(NotTestable, match="not open"):
-        ask(draft, 10, author())
+    with pytest.raises(BackTestRefused, match="not open"):
+        request_backtest(draft, 10, author())
 
 
 @pytest.mark.django_db
 def test_a_worker_that_is_told_to_end_leaves_its_run_to_the_next() -> None:
     mapping, route = used_mapping(MAIL)
     a_mapped_event(route, {"mail": 1})
-    made = ask(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, author())
+    made = request_backtest(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, author())
     job = claim_job_of(BACK_TEST, made.pk)
     assert job is not None
     run_job(job, lambda: False)
@@ -267,8 +269,8 @@ def test_a_worker_that_is_told_to_end_leaves_its_run_to_the_next() -> None:
 def test_a_back_test_that_kills_its_workers_has_failed_and_another_one_can_be_asked_for() -> None:
     mapping, _ = used_mapping(MAIL)
     draft = a_draft(mapping, {"fields": {"mail": {"constant": 1}}})
-    made = ask(draft, 500, author())
+    made = request_backtest(draft, 500, author())
     die_three_times("backtest")
     made.refresh_from_db()
     assert (made.state, made.ended_at is not None) == ("failed", True)
-    ask(draft, 500, author())
+    request_backtest(draft, 500, author())

@@ -8,16 +8,16 @@ from django.db import IntegrityError
 
 from sync.deliveries.routes import resolved_routes
 from sync.mappings.drafts import (
-    NotChanged,
-    Overtaken,
-    Seen,
-    Written,
-    activate,
-    current_of,
+    DeclarationText,
+    MappingChangedMeanwhile,
+    MappingChangeRefused,
+    SeenVersions,
+    activate_version,
+    current_version,
     discard_draft,
-    draft_of,
+    open_draft,
     save_draft,
-    seen_of,
+    seen_versions,
 )
 from sync.models import Mapping, MappingDraft
 from tests.support.builders.backtests import a_draft, author, used_mapping
@@ -30,12 +30,12 @@ SECOND = {"fields": {"mail": {"path": "entity.email"}}}
 THIRD = {"fields": {"mail": {"path": "entity.address"}}}
 
 
-def standing(mapping: Mapping) -> Seen:
-    return seen_of(current_of(mapping), draft_of(mapping))
+def standing(mapping: Mapping) -> SeenVersions:
+    return seen_versions(current_version(mapping), open_draft(mapping))
 
 
-def written(declaration: Any) -> Written:
-    return Written(declaration, json.dumps(declaration))
+def written(declaration: Any) -> DeclarationText:
+    return DeclarationText(declaration, json.dumps(declaration))
 
 
 def in_use(route: Any) -> Any:
@@ -48,7 +48,7 @@ def test_no_delivery_uses_a_draft_before_it_is_put_in_force() -> None:
     mapping, route = used_mapping(FIRST)
     draft = a_draft(mapping, SECOND)
     assert (in_use(route), mapping.current_version().number) == (FIRST, 1)
-    made = activate(draft, standing(mapping), "the field was renamed", author())
+    made = activate_version(draft, standing(mapping), "the field was renamed", author())
     assert (in_use(route), mapping.current_version()) == (SECOND, made)
     assert (made.number, made.note, made.reason, made.made_by) == (
         2,
@@ -57,7 +57,7 @@ def test_no_delivery_uses_a_draft_before_it_is_put_in_force() -> None:
         author().user,
     )
     draft.refresh_from_db()
-    assert (draft.state, draft.version, draft_of(mapping)) == ("activated", made, None)
+    assert (draft.state, draft.version, open_draft(mapping)) == ("activated", made, None)
     (entry,) = entries("mapping.activated")
     assert (entry["details"]["before"]["version"], entry["details"]["after"]["version"]) == (1, 2)
     assert entry["details"]["after"]["declaration"] == SECOND
@@ -66,21 +66,21 @@ def test_no_delivery_uses_a_draft_before_it_is_put_in_force() -> None:
 def test_going_back_is_a_new_version_that_says_what_the_old_one_said() -> None:
     mapping, route = used_mapping(FIRST)
     first = mapping.current_version()
-    activate(a_draft(mapping, SECOND), standing(mapping), "try it", author())
-    made = activate(first, standing(mapping), "it was wrong", author())
+    activate_version(a_draft(mapping, SECOND), standing(mapping), "try it", author())
+    made = activate_version(first, standing(mapping), "it was wrong", author())
     assert (made.number, made.restores, in_use(route)) == (3, first, FIRST)
-    with pytest.raises(NotChanged, match="says the same"):
-        activate(first, standing(mapping), "again", author())
+    with pytest.raises(MappingChangeRefused, match="says the same"):
+        activate_version(first, standing(mapping), "again", author())
 
 
 def test_whoever_saves_second_is_told_what_the_first_one_saved() -> None:
     mapping, _ = used_mapping(FIRST)
     seen = standing(mapping)
     first = save_draft(mapping, written(SECOND), "", seen, author("anna"))
-    with pytest.raises(Overtaken) as told:
+    with pytest.raises(MappingChangedMeanwhile) as told:
         save_draft(mapping, written(THIRD), "", seen, author("ben"))
     assert (told.value.draft, told.value.draft.made_by.username) == (first, "anna")  # type: ignore[union-attr]
-    assert draft_of(mapping) == first
+    assert open_draft(mapping) == first
     assert len(entries("mapping.drafted")) == 1
 
 
@@ -89,11 +89,11 @@ def test_whoever_puts_in_force_what_was_overtaken_is_refused() -> None:
     draft = a_draft(mapping, SECOND)
     seen = standing(mapping)
     newer = a_draft(mapping, THIRD)
-    with pytest.raises(Overtaken):
-        activate(draft, seen, "as reviewed", author())
-    activate(newer, standing(mapping), "as reviewed", author())
-    with pytest.raises(NotChanged, match="not open"):
-        activate(draft, standing(mapping), "as reviewed", author())
+    with pytest.raises(MappingChangedMeanwhile):
+        activate_version(draft, seen, "as reviewed", author())
+    activate_version(newer, standing(mapping), "as reviewed", author())
+    with pytest.raises(MappingChangeRefused, match="not open"):
+        activate_version(draft, standing(mapping), "as reviewed", author())
     assert in_use(route) == THIRD
     assert mapping.versions.count() == 2
 
@@ -106,7 +106,7 @@ def test_a_draft_that_is_saved_again_is_replaced_and_one_that_is_discarded_is_ke
         first.pk: "replaced",
         second.pk: "discarded",
     }
-    with pytest.raises(NotChanged):
+    with pytest.raises(MappingChangeRefused):
         discard_draft(second, author())
     assert len(entries("mapping.discarded")) == 1
 
@@ -115,17 +115,17 @@ def test_a_draft_that_is_saved_again_is_replaced_and_one_that_is_discarded_is_ke
 def test_putting_in_force_needs_a_reason(reason: str) -> None:
     mapping, _ = used_mapping(FIRST)
     draft = a_draft(mapping, SECOND)
-    with pytest.raises(NotChanged, match="Say why"):
-        activate(draft, standing(mapping), reason, author())
+    with pytest.raises(MappingChangeRefused, match="Say why"):
+        activate_version(draft, standing(mapping), reason, author())
     assert mapping.versions.count() == 1
 
 
 def test_what_was_not_changed_is_not_saved() -> None:
     mapping, _ = used_mapping(FIRST)
-    with pytest.raises(NotChanged):
+    with pytest.raises(MappingChangeRefused):
         save_draft(
             mapping,
-            Written(FIRST, mapping.current_version().declaration_text),
+            DeclarationText(FIRST, mapping.current_version().declaration_text),
             "",
             standing(mapping),
             author(),

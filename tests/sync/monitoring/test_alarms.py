@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.db import connection, connections
 
 from sync.models import Alarm, AlarmKind
-from sync.monitoring.alarms import look, raise_alarm, snooze_alarm
-from sync.monitoring.conditions import Condition
+from sync.monitoring.alarms import evaluate_alarms, raise_alarm, snooze_alarm
+from sync.monitoring.conditions import AlarmCondition
 from tests.support.builders.alarms import (
     PEOPLE,
     deeds,
@@ -45,14 +45,14 @@ def subjects(mailoutbox: list[Any]) -> list[str]:
 @pytest.mark.django_db
 def test_a_silent_source_is_told_once_and_its_return_once(mailoutbox: list[Any]) -> None:
     aurora = watched()
-    look(HALF_PAST)
+    evaluate_alarms(HALF_PAST)
     assert not Alarm.objects.exists()
     for second in (1, 2, 300):
-        look(HALF_PAST + second * SECOND)
+        evaluate_alarms(HALF_PAST + second * SECOND)
     assert subjects(mailoutbox) == ["Aurora is silent"]
     heard(aurora, NOON + minutes(40))
     for second in (1, 2):
-        look(NOON + minutes(41) + second * SECOND)
+        evaluate_alarms(NOON + minutes(41) + second * SECOND)
     assert subjects(mailoutbox) == ["Aurora is silent", "Over: Aurora is silent"]
     alarm = Alarm.objects.get()
     assert (alarm.began_at, alarm.raised_at) == (NOON, HALF_PAST + SECOND)
@@ -76,10 +76,10 @@ def test_the_mail_says_what_since_when_what_to_do_and_where(mailoutbox: list[Any
 @pytest.mark.django_db
 def test_a_source_that_alarms_again_later_is_told_again(mailoutbox: list[Any]) -> None:
     aurora = watched()
-    look(NOON + minutes(31))
+    evaluate_alarms(NOON + minutes(31))
     heard(aurora, NOON + minutes(40))
-    look(NOON + minutes(41))
-    look(NOON + minutes(71))
+    evaluate_alarms(NOON + minutes(41))
+    evaluate_alarms(NOON + minutes(71))
     assert subjects(mailoutbox) == ["Aurora is silent", "Over: Aurora is silent", "Aurora is silent"]
     assert Alarm.objects.count() == 2
 
@@ -138,7 +138,7 @@ def never_sent(made_at: datetime) -> None:
 def test_a_situation_raises_exactly_its_alarms(situation: str, mailoutbox: list[Any]) -> None:
     prepare, expected = SITUATIONS[situation]
     prepare()
-    look(NOON)
+    evaluate_alarms(NOON)
     assert open_kinds() == expected
     assert len(mailoutbox) == len(expected)
 
@@ -151,19 +151,19 @@ def test_failed_events_alarm_from_the_number_that_is_set(
     settings.ALARM_DEAD = limit
     for number in range(failed):
         an_event(number, state="dead")
-    look(NOON)
+    evaluate_alarms(NOON)
     assert Alarm.objects.exists() is is_raised
 
 
 @pytest.mark.django_db
 def test_more_failures_change_the_count_and_tell_nobody_again(mailoutbox: list[Any]) -> None:
     an_event(1, state="dead")
-    look(NOON)
+    evaluate_alarms(NOON)
     an_event(2, state="dead")
-    look(NOON + minutes(1))
+    evaluate_alarms(NOON + minutes(1))
     assert (Alarm.objects.get().count, subjects(mailoutbox)) == (2, ["1 event has failed for good"])
     Event.objects.update(state="succeeded")
-    look(NOON + minutes(2))
+    evaluate_alarms(NOON + minutes(2))
     assert subjects(mailoutbox)[1:] == ["Over: 2 events have failed for good"]
 
 
@@ -171,7 +171,7 @@ def test_more_failures_change_the_count_and_tell_nobody_again(mailoutbox: list[A
 def test_each_source_has_an_alarm_of_its_own() -> None:
     for name in ("Aurora", "Borealis"):
         watched(name)
-    look(NOON + minutes(31))
+    evaluate_alarms(NOON + minutes(31))
     assert sorted(Alarm.objects.values_list("name", flat=True)) == ["Aurora", "Borealis"]
 
 
@@ -179,7 +179,7 @@ def test_each_source_has_an_alarm_of_its_own() -> None:
 def test_eight_looks_at_once_tell_once(database: None, ends: bool, mailoutbox: list[Any]) -> None:
     aurora = watched()
     if ends:
-        look(NOON + minutes(31))
+        evaluate_alarms(NOON + minutes(31))
         heard(aurora, NOON + minutes(32))
     at_once = threading.Barrier(8)
     connection.close()  # a process has eight
@@ -188,7 +188,7 @@ def test_eight_looks_at_once_tell_once(database: None, ends: bool, mailoutbox: l
         try:
             connection.ensure_connection()
             at_once.wait(10)
-            look(NOON + minutes(33 if ends else 31))
+            evaluate_alarms(NOON + minutes(33 if ends else 31))
         finally:
             connections.close_all()
 
@@ -202,11 +202,11 @@ def test_eight_looks_at_once_tell_once(database: None, ends: bool, mailoutbox: l
 def test_a_look_that_is_out_of_date_changes_nothing() -> None:
     alarm = silent_alarm()
     Alarm.objects.filter(pk=alarm.pk).update(ended_at=NOON + minutes(40))
-    stale = Condition(AlarmKind.SOURCE_SILENT, NOON, alarm.subject, alarm.name)
+    stale = AlarmCondition(AlarmKind.SOURCE_SILENT, NOON, alarm.subject, alarm.name)
     assert raise_alarm(stale, NOON + minutes(40)) is None
     assert raise_alarm(stale, NOON + minutes(40) + SECOND) is not None
     Source.objects.update(is_enabled=False)
-    look(NOON + minutes(39))
+    evaluate_alarms(NOON + minutes(39))
     assert open_kinds() == ["source-silent"]
 
 
@@ -217,9 +217,9 @@ def test_every_transition_is_on_the_audit_log() -> None:
     snooze_alarm(
         alarm, NOON + minutes(60), by=person, reason="known", at=NOON + minutes(32), address="192.0.2.9"
     )
-    look(NOON + minutes(60))
+    evaluate_alarms(NOON + minutes(60))
     Source.objects.update(silence_minutes=None)
-    look(NOON + minutes(61))
+    evaluate_alarms(NOON + minutes(61))
     found = deeds()
     assert [action for action, _ in found] == [
         "alarm.raised",

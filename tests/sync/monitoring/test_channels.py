@@ -11,8 +11,8 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from sync.models import Alarm, AlarmKind, Telling
-from sync.monitoring.alarms import look
-from sync.monitoring.notifications import CLAIM, LONGEST_PAUSE, MOST_TRIES, tell
+from sync.monitoring.alarms import evaluate_alarms
+from sync.monitoring.notifications import CLAIM_DURATION, MAX_RETRY_DELAY, MAX_TRIES, send_due_notifications
 from tests.support.builders.alarms import PEOPLE, SECRET, heard, minutes, silent_alarm, watched
 from tests.support.builders.history import NOON
 from tests.support.http.webhook_receiver import Receiver, receiving
@@ -62,7 +62,7 @@ def test_a_changed_body_or_another_secret_does_not_verify(receiver: Receiver) ->
 def test_a_recovery_is_a_webhook_of_its_own_about_the_same_alarm(receiver: Receiver) -> None:
     silent_alarm()
     heard(Source.objects.get(), AT)
-    look(AT + SECOND)
+    evaluate_alarms(AT + SECOND)
     raised, ended = (json.loads(got.body) for got in receiver.received)
     assert (ended["type"], ended["data"]["ended_at"]) == ("alarm.ended", (AT + SECOND).isoformat())
     assert raised["data"]["alarm"] == ended["data"]["alarm"]
@@ -75,12 +75,12 @@ def test_a_refused_webhook_is_tried_again_with_the_same_id_until_it_is_taken(
 ) -> None:
     receiver.always(status, b"")
     silent_alarm()
-    look(AT + SECOND)
+    evaluate_alarms(AT + SECOND)
     assert len(receiver.received) == 1
-    look(AT + minutes(0.5))
+    evaluate_alarms(AT + minutes(0.5))
     receiver.always(200, b"")
     for number in (2, 3, 4):
-        look(AT + minutes(number))
+        evaluate_alarms(AT + minutes(number))
     assert len(receiver.received) == 3
     assert len({got.headers["webhook-id"] for got in receiver.received}) == 1
     telling = Telling.objects.get()
@@ -94,7 +94,7 @@ def test_a_channel_that_fails_holds_up_no_other_and_tries_one_message_a_look(
     receiver.always(500, b"")
     for name in ("Aurora", "Borealis", "Corona"):
         watched(name)
-    look(AT)
+    evaluate_alarms(AT)
     assert (len(mailoutbox), len(receiver.received)) == (3, 1)
 
 
@@ -112,7 +112,7 @@ def test_a_dead_mail_server_holds_up_no_webhook_and_is_tried_again(
         "the mail server did not take it: ConnectionRefusedError",
     )
     settings.EMAIL_BACKEND = living
-    look(AT + minutes(1))
+    evaluate_alarms(AT + minutes(1))
     (mail,) = mailoutbox
     assert mail.extra_headers["Message-ID"].startswith(f"<{failed.key}@")
     assert len(receiver.received) == 1
@@ -134,10 +134,10 @@ def test_an_end_is_never_told_before_its_beginning(receiver: Receiver) -> None:
     silent_alarm()
     heard(Source.objects.get(), AT + SECOND)
     receiver.always(200, b"")
-    look(AT + 2 * SECOND)
+    evaluate_alarms(AT + 2 * SECOND)
     assert len(receiver.received) == 1
     for number in (1, 2):
-        look(AT + minutes(number))
+        evaluate_alarms(AT + minutes(number))
     assert [json.loads(got.body)["type"] for got in receiver.received] == [
         "alarm.raised",
         "alarm.raised",
@@ -148,21 +148,21 @@ def test_an_end_is_never_told_before_its_beginning(receiver: Receiver) -> None:
 def test_it_is_given_up_after_a_day_of_tries_and_then_left_alone(receiver: Receiver) -> None:
     receiver.always(500, b"")
     silent_alarm()
-    Telling.objects.update(tries=MOST_TRIES - 1)
-    look(AT + minutes(10))
-    look(AT + minutes(20))
+    Telling.objects.update(tries=MAX_TRIES - 1)
+    evaluate_alarms(AT + minutes(10))
+    evaluate_alarms(AT + minutes(20))
     assert Telling.objects.get().state == "given-up"
     assert len(receiver.received) == 2
-    assert timedelta(hours=24) <= MOST_TRIES * LONGEST_PAUSE
+    assert timedelta(hours=24) <= MAX_TRIES * MAX_RETRY_DELAY
 
 
 def test_what_a_process_took_and_never_noted_goes_out_again_when_its_claim_ends(receiver: Receiver) -> None:
     silent_alarm()
     (first,) = receiver.received
-    Telling.objects.update(state="waiting", tries=1, due_at=AT + CLAIM)
-    look(AT + CLAIM - SECOND)
+    Telling.objects.update(state="waiting", tries=1, due_at=AT + CLAIM_DURATION)
+    evaluate_alarms(AT + CLAIM_DURATION - SECOND)
     assert len(receiver.received) == 1
-    look(AT + CLAIM)
+    evaluate_alarms(AT + CLAIM_DURATION)
     assert receiver.received[1].headers["webhook-id"] == first.headers["webhook-id"]
 
 
@@ -170,7 +170,7 @@ def test_a_channel_that_is_taken_away_leaves_nothing_waiting(receiver: Receiver,
     receiver.always(500, b"")
     silent_alarm()
     settings.ALARM_WEBHOOK_URL = ""
-    tell(AT + minutes(5))
+    send_due_notifications(AT + minutes(5))
     telling = Telling.objects.get()
     assert (telling.state, telling.failure) == ("given-up", "this channel is not set up any more")
 
@@ -214,7 +214,7 @@ def test_the_address_is_called_as_it_is_written(
 def test_a_line_break_in_a_name_makes_no_header(settings: Any, mailoutbox: list[Any]) -> None:
     settings.ALARM_EMAILS = PEOPLE
     watched("Aurora", slug="aurora").__class__.objects.update(name="Aurora\r\nBcc: all@example.com")
-    look(AT)
+    evaluate_alarms(AT)
     assert mailoutbox[0].subject == "[Integration Hub] Aurora Bcc: all@example.com is silent"
     assert mailoutbox[0].recipients() == PEOPLE
     mailoutbox[0].message()
@@ -231,7 +231,7 @@ def test_every_kind_has_words_for_beginning_and_end(
     )
     for news in ("raised", "reminded", "ended"):
         Telling.objects.create(alarm=alarm, channel="email", news=news, due_at=AT)
-        tell(AT)
+        send_due_notifications(AT)
     assert len(mailoutbox) == 3
     for mail in mailoutbox:
         assert "{" not in mail.subject + mail.body

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from sync.models import Alarm, Snooze, Telling
-from sync.monitoring.alarms import look, snooze_alarm
+from sync.monitoring.alarms import evaluate_alarms, snooze_alarm
 from tests.support.builders.alarms import PEOPLE, deeds, heard, minutes, silent_alarm
 from tests.support.builders.history import NOON
 from webhooks.models import Source
@@ -34,7 +34,7 @@ def snooze(alarm: Alarm) -> bool:
 def test_what_is_still_so_after_the_snooze_is_told_once_more(mailoutbox: list[Any]) -> None:
     snooze(silent_alarm())
     for at in (QUIET_UNTIL - SECOND, QUIET_UNTIL, QUIET_UNTIL + SECOND):
-        look(at)
+        evaluate_alarms(at)
         expected = [] if at < QUIET_UNTIL else ["Still: Aurora is silent"]
         assert titles(mailoutbox) == ["Aurora is silent", *expected]
     assert Alarm.objects.get().snoozed_until is None
@@ -43,11 +43,11 @@ def test_what_is_still_so_after_the_snooze_is_told_once_more(mailoutbox: list[An
 def test_what_ends_during_the_snooze_is_told_after_it(mailoutbox: list[Any]) -> None:
     snooze(silent_alarm())
     heard(Source.objects.get(), NOON + minutes(60))
-    look(NOON + minutes(61))
+    evaluate_alarms(NOON + minutes(61))
     assert Alarm.objects.get().ended_at == NOON + minutes(61)
     assert titles(mailoutbox) == ["Aurora is silent"]
     heard(Source.objects.get(), QUIET_UNTIL)
-    look(QUIET_UNTIL)
+    evaluate_alarms(QUIET_UNTIL)
     assert titles(mailoutbox) == ["Aurora is silent", "Over: Aurora is silent"]
 
 
@@ -55,23 +55,23 @@ def test_what_comes_back_during_the_snooze_is_raised_and_told_after_it(mailoutbo
     snooze(silent_alarm())
     heard(Source.objects.get(), NOON + minutes(60))
     for number in (61, 95):
-        look(NOON + minutes(number))
+        evaluate_alarms(NOON + minutes(number))
     again = Alarm.objects.get(ended_at=None)
     assert (again.raised_at, again.snoozed_until) == (NOON + minutes(95), QUIET_UNTIL)
     assert titles(mailoutbox) == ["Aurora is silent"]
-    look(QUIET_UNTIL)
+    evaluate_alarms(QUIET_UNTIL)
     assert titles(mailoutbox)[1:] == ["Over: Aurora is silent", "Aurora is silent"]
 
 
 def test_nobody_hears_of_what_came_and_went_during_a_snooze(mailoutbox: list[Any]) -> None:
     snooze(silent_alarm())
     heard(Source.objects.get(), NOON + minutes(60))
-    look(NOON + minutes(61))
-    look(NOON + minutes(95))
+    evaluate_alarms(NOON + minutes(61))
+    evaluate_alarms(NOON + minutes(95))
     heard(Source.objects.get(), NOON + minutes(100))
-    look(NOON + minutes(101))
+    evaluate_alarms(NOON + minutes(101))
     assert Alarm.objects.filter(ended_at__isnull=False).count() == 2
-    look(QUIET_UNTIL)
+    evaluate_alarms(QUIET_UNTIL)
     assert titles(mailoutbox) == ["Aurora is silent", "Over: Aurora is silent"]
     assert not Telling.objects.filter(state="waiting").exists()
 
@@ -88,5 +88,5 @@ def test_another_subject_is_told_meanwhile(mailoutbox: list[Any]) -> None:
     snooze(silent_alarm())
     Source.objects.create(slug="other", name="Other", scheme="none", silence_minutes=1)
     Source.objects.filter(slug="other").update(created_at=NOON)
-    look(NOON + minutes(40))
+    evaluate_alarms(NOON + minutes(40))
     assert titles(mailoutbox)[1:] == ["Other is silent"]

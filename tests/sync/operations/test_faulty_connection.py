@@ -11,8 +11,8 @@ from django.utils import timezone
 import sync.operations.failure_groups
 from sync.models import Connection, FailureCount, FailureGroup, Route
 from sync.operations.failure_groups import refresh_failure_groups
-from sync.search.event_filter import resolve
-from sync.statistics.recount import count
+from sync.search.event_filter import resolve_filter
+from sync.statistics.periodic_recount import recount_stale_hours
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.people import browser
 from webhooks.models import Event
@@ -53,7 +53,7 @@ def grouped() -> set[tuple[str, str, int]]:
 
 def test_what_failed_at_the_identity_service_is_one_group_at_its_connection(failures: list[Event]) -> None:
     refresh_failure_groups()
-    count(seconds=60.0)
+    recount_stale_hours(seconds=60.0)
     expected = {
         ("aurora-id", "identity-unavailable", 2),
         ("shop", "target-unavailable", 1),
@@ -93,7 +93,7 @@ def test_its_page_names_the_service_and_its_replay_means_exactly_what_failed_the
     query = answer["Location"].partition("?")[2]
     assert query == "state=dead&code=identity-unavailable&commercial=aurora-id"
     words = dict(each.split("=") for each in query.split("&"))
-    assert set(resolve(words, timezone.now()).narrow(Event.objects.all())) == set(failures)
+    assert set(resolve_filter(words, timezone.now()).apply_to(Event.objects.all())) == set(failures)
     group.refresh_from_db()
     assert (group.state, group.seen_until) == ("resolved", group.last_at)
     refresh_failure_groups()

@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 
 from sync.models import Breaker, Delivery, ReplayState
-from sync.replays.decisions import Person, pause
-from sync.replays.event_set import choose
+from sync.replays.decisions import DecidingPerson, pause_replay
+from sync.replays.event_selection import select_events
 from tests.support.builders.bulk_replays import (
     a_user,
     failed_people,
@@ -40,9 +40,9 @@ def told_of(hub: Hub, user: str) -> Delivery:
 def test_a_replay_that_was_left_paused_keeps_no_later_one_from_its_end(hub: Hub) -> None:
     first, second = failed_people(hub, 2)
     by = staff()
-    left = started(by, choose(by, [first.pk]))
-    assert pause(left, Person(by))
-    later = started(by, choose(by, [second.pk]))
+    left = started(by, select_events(by, [first.pk]))
+    assert pause_replay(left, DecidingPerson(by))
+    later = started(by, select_events(by, [second.pk]))
     assert send_due() == 1
     hub.wait_until_idle()
     assert note_all_ends() == 1

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from audit.models import Entry
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Replay
-from sync.replays.requests import AlreadyRequested, request_replay
+from sync.replays.requests import ReplayAlreadyRequested, request_replay
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event
 
@@ -29,7 +29,7 @@ def ask(name: str, *events: Event) -> Replay:
 
 def test_the_second_person_is_told_that_it_was_asked_for_and_changes_nothing(event: Event) -> None:
     first = ask(LIISA, event)
-    with pytest.raises(AlreadyRequested, match="has not begun"):
+    with pytest.raises(ReplayAlreadyRequested, match="has not begun"):
         ask(ANTTI, event)
     assert run_due_deliveries() == 1
     again = Attempt.objects.get(cause="replay")

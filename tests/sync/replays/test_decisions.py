@@ -8,9 +8,16 @@ from django.db import IntegrityError, connections, transaction
 
 from audit.models import Entry
 from sync.models import Attempt, Replay, ReplayPace, ReplayState
-from sync.replays.decisions import Person, approve, decline, go_on, pause, stop
-from sync.replays.event_set import begin_choice, choose
-from sync.replays.requests import AlreadyRequested, NotReplayable
+from sync.replays.decisions import (
+    DecidingPerson,
+    approve_replay,
+    decline_replay,
+    pause_replay,
+    resume_replay,
+    stop_replay,
+)
+from sync.replays.event_selection import begin_selection, select_events
+from sync.replays.requests import ReplayAlreadyRequested, ReplayRefused
 from tests.support.builders.bulk_replays import failed_people, frozen, staff, started, work
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.hub import Hub
@@ -29,7 +36,7 @@ def by(db: None) -> User:
 @pytest.mark.parametrize("reason", ["", " \n\t"])
 def test_without_a_reason_nothing_begins(by: User, reason: str) -> None:
     replay = frozen(by)
-    with pytest.raises(NotReplayable, match="Say why"):
+    with pytest.raises(ReplayRefused, match="Say why"):
         started(by, replay, reason=reason)
     replay.refresh_from_db()
     assert replay.state == ReplayState.CHOSEN
@@ -39,39 +46,39 @@ def test_a_second_start_of_the_same_set_starts_nothing(by: User) -> None:
     replay = frozen(by)
     started(by, Replay.objects.get(pk=replay.pk))
     stale = replay  # as another tab knows it
-    with pytest.raises(AlreadyRequested, match="nothing was started twice"):
+    with pytest.raises(ReplayAlreadyRequested, match="nothing was started twice"):
         started(by, stale)
     assert Entry.objects.filter(action="replay.started").count() == 1
 
 
 def test_somebody_elses_set_cannot_be_started(by: User) -> None:
-    with pytest.raises(NotReplayable, match="somebody else"):
+    with pytest.raises(ReplayRefused, match="somebody else"):
         started(staff("antti"), frozen(by))
 
 
 def test_a_set_of_which_nothing_can_be_sent_is_refused(by: User) -> None:
     device = an_event(9, entity_type="DEVICE")
-    with pytest.raises(NotReplayable, match="Nothing of this"):
-        started(by, choose(by, [device.pk]))
+    with pytest.raises(ReplayRefused, match="Nothing of this"):
+        started(by, select_events(by, [device.pk]))
 
 
 def test_a_set_that_is_still_counted_is_refused(by: User) -> None:
-    with pytest.raises(NotReplayable, match="still being counted"):
-        started(by, begin_choice(by, {"state": "dead"}))
+    with pytest.raises(ReplayRefused, match="still being counted"):
+        started(by, begin_selection(by, {"state": "dead"}))
 
 
 def test_above_the_limit_a_second_person_lets_it_begin(by: User) -> None:
-    replay = started(by, limit=2)
+    replay = started(by, approval_limit=2)
     assert replay.state == ReplayState.AWAITING
     run_jobs("replay")
     replay.refresh_from_db()
     assert (replay.state, replay.events) == (ReplayState.AWAITING, 0)
-    with pytest.raises(NotReplayable, match="second person"):
-        approve(replay, Person(by))
+    with pytest.raises(ReplayRefused, match="second person"):
+        approve_replay(replay, DecidingPerson(by))
     antti = staff("antti")
-    assert approve(replay, Person(antti, "192.0.2.9"))
+    assert approve_replay(replay, DecidingPerson(antti, "192.0.2.9"))
     assert (replay.state, replay.decided_by, replay.decided_by == by) == (ReplayState.RUNNING, antti, False)
-    assert not approve(replay, Person(antti))
+    assert not approve_replay(replay, DecidingPerson(antti))
     [asked], [approved] = entries("replay.awaits-approval"), entries("replay.approved")
     assert (asked["actor"], asked["details"]["limit"]) == (f"person:{by.pk}", 2)
     assert (approved["actor"], approved["details"]) == (
@@ -81,31 +88,31 @@ def test_above_the_limit_a_second_person_lets_it_begin(by: User) -> None:
 
 
 def test_the_database_itself_refuses_an_approval_by_the_one_who_asked(by: User) -> None:
-    replay = started(by, limit=2)
+    replay = started(by, approval_limit=2)
     with pytest.raises(IntegrityError), transaction.atomic():
         Replay.objects.filter(pk=replay.pk).update(decided_by=by)
 
 
 def test_at_the_limit_nobody_else_is_asked(by: User) -> None:
-    assert started(by, limit=3).state == ReplayState.RUNNING
+    assert started(by, approval_limit=3).state == ReplayState.RUNNING
 
 
 @pytest.mark.parametrize("name", ["antti", "liisa"])
 def test_what_awaits_approval_is_declined_by_the_second_person_or_withdrawn(by: User, name: str) -> None:
-    replay = started(by, limit=1)
+    replay = started(by, approval_limit=1)
     person = by if name == "liisa" else staff(name)
-    assert decline(replay, Person(person))
+    assert decline_replay(replay, DecidingPerson(person))
     assert (replay.state, replay.paused_by) == (ReplayState.STOPPED, person)
     assert replay.decided_by == (None if person == by else person)
-    assert not approve(replay, Person(staff("third")))
+    assert not approve_replay(replay, DecidingPerson(staff("third")))
 
 
 def test_what_is_over_cannot_be_taken_up_again(by: User) -> None:
-    replay, person = started(by), Person(by)
-    assert pause(replay, person)
-    assert stop(replay, person)
-    assert not go_on(replay, person, ReplayPace.NORMAL)
-    assert not pause(replay, person)
+    replay, person = started(by), DecidingPerson(by)
+    assert pause_replay(replay, person)
+    assert stop_replay(replay, person)
+    assert not resume_replay(replay, person, ReplayPace.NORMAL)
+    assert not pause_replay(replay, person)
     work(replay, ReplayState.STOPPED)
     assert [each.action for each in Entry.objects.filter(stream=replay.stream).order_by("id")] == [
         "replay.started",
@@ -129,7 +136,7 @@ def test_of_eight_clicks_at_once_one_counts(hub: Hub, hurry: None) -> None:
     def click(_: int) -> bool:
         try:
             return bool(started(by, Replay.objects.get(pk=replay.pk)))
-        except AlreadyRequested:
+        except ReplayAlreadyRequested:
             return False
         finally:
             connections.close_all()

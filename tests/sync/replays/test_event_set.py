@@ -7,14 +7,20 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sync.erasure.erase import erase
+from sync.erasure.erase import run_erasure
 from sync.execution.executor import run_due_deliveries
 from sync.jobs.claims import claim_job_of
 from sync.models import Erasure, Job, Member, Replay, ReplayState, Route
-from sync.replays import event_set
-from sync.replays.choose_by_filter import EVENT_SET, freeze_filter
-from sync.replays.event_set import TooMany, begin_choice, choose, discard_old, fill
-from sync.replays.requests import NotReplayable, request_replay
+from sync.replays import event_selection
+from sync.replays.event_selection import (
+    TooManyEvents,
+    begin_selection,
+    discard_old_selections,
+    fill_selection,
+    select_events,
+)
+from sync.replays.filter_selection import EVENT_SET, select_by_filter
+from sync.replays.requests import ReplayRefused, request_replay
 from tests.support.builders.bulk_replays import (
     a_user,
     failed,
@@ -89,9 +95,9 @@ def test_what_has_no_route_is_erased_or_waits_elsewhere_is_skipped_and_says_so(h
         asked_at=timezone.now(),
         state="confirmed",
     )
-    started(by, choose(by, [people[2].pk]))
+    started(by, select_events(by, [people[2].pk]))
     hub.post({"id": "X1", "entityType": "DEVICE", "eventType": "UPDATE"})
-    replay = choose(by, [event.pk for event in Event.objects.all()])
+    replay = select_events(by, [event.pk for event in Event.objects.all()])
     assert states(replay) == {
         "~" + "0" * 64: "skipped: erased",
         "PERSON1": "skipped: erased",
@@ -107,7 +113,7 @@ def test_what_one_person_asked_for_a_moment_ago_is_left_to_that(
     monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
     event, other = failed_people(hub, 2)
     request_replay([event], by=staff(), reason="only this one")
-    replay = choose(staff(), [event.pk, other.pk])
+    replay = select_events(staff(), [event.pk, other.pk])
     assert states(replay) == {"PERSON0": "skipped: elsewhere", "PERSON1": "waiting"}
     assert run_due_deliveries() == 1
 
@@ -115,7 +121,7 @@ def test_what_one_person_asked_for_a_moment_ago_is_left_to_that(
 def test_whom_a_set_was_chosen_by_is_forgotten_with_them(hub: Hub) -> None:
     [each] = come_by_webhook(hub, [somebody(1)])
     replay = frozen(staff(), entity_id=each.entity_id)
-    assert erase(confirmed(each))
+    assert run_erasure(confirmed(each))
     replay.refresh_from_db()
     assert set(replay.filter) == {"entity_id"}
     assert replay.filter["entity_id"].startswith("~")
@@ -125,24 +131,24 @@ def test_whom_a_set_was_chosen_by_is_forgotten_with_them(hub: Hub) -> None:
 def test_a_set_is_made_in_batches_that_cost_the_same_and_can_be_gone_on_with(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(event_set, "BATCH", 10)
+    monkeypatch.setattr(event_selection, "BATCH_SIZE", 10)
     route = a_route(a_source())
     for number in range(35):
         a_delivery(an_event(number, state="dead", code="target-rejected"), route)
     an_event(99, state="succeeded")
-    replay = begin_choice(staff(), {"state": "dead"})
+    replay = begin_selection(staff(), {"state": "dead"})
     job = claim_job_of(EVENT_SET, replay.pk)
     assert job is not None
     matching = Event.objects.filter(state="dead")
     costs = []
     for _ in range(3):
         with CaptureQueriesContext(connection) as statements:
-            assert not fill(replay, matching, 0.0, job)
+            assert not fill_selection(replay, matching, 0.0, job)
         costs.append(len(statements))
     assert replay.total == 30
     assert len(set(costs)) == 1
     assert costs[0] <= 16
-    assert fill(Replay.objects.get(pk=replay.pk), matching, 5.0, job)
+    assert fill_selection(Replay.objects.get(pk=replay.pk), matching, 5.0, job)
     replay.refresh_from_db()
     assert (replay.state, replay.total, replay.waiting_count) == (ReplayState.CHOSEN, 35, 35)
     assert Member.objects.filter(replay=replay, state="waiting").count() == 35
@@ -152,7 +158,7 @@ def test_a_set_is_made_in_batches_that_cost_the_same_and_can_be_gone_on_with(
 def test_events_of_one_moment_are_neither_left_out_nor_doubled_between_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(event_set, "BATCH", 3)
+    monkeypatch.setattr(event_selection, "BATCH_SIZE", 3)
     at = timezone.now()
     for number in range(10):
         an_event(number, state="dead", received_at=at)
@@ -161,11 +167,11 @@ def test_events_of_one_moment_are_neither_left_out_nor_doubled_between_batches(
 
 @pytest.mark.django_db
 def test_a_worker_goes_on_with_a_set_that_its_request_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_set, "BATCH", 2)
-    monkeypatch.setattr("sync.replays.choose_by_filter._REQUEST_SECONDS", 0.0)
+    monkeypatch.setattr(event_selection, "BATCH_SIZE", 2)
+    monkeypatch.setattr("sync.replays.filter_selection._REQUEST_SECONDS", 0.0)
     for number in range(7):
         an_event(number, state="dead")
-    replay = freeze_filter(staff(), {"state": "dead"})
+    replay = select_by_filter(staff(), {"state": "dead"})
     assert (replay.state, replay.total) == (ReplayState.CHOOSING, 2)
     run_jobs("event-set")
     replay.refresh_from_db()
@@ -174,15 +180,15 @@ def test_a_worker_goes_on_with_a_set_that_its_request_left(monkeypatch: pytest.M
 
 @pytest.mark.django_db
 def test_more_than_one_replay_takes_is_refused_and_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_set, "LARGEST", 3)
+    monkeypatch.setattr(event_selection, "MAX_EVENTS", 3)
     for number in range(4):
         an_event(number, state="dead")
-    with pytest.raises(TooMany, match="More than 3 events match"):
+    with pytest.raises(TooManyEvents, match="More than 3 events match"):
         frozen(staff())
-    with pytest.raises(TooMany):
-        choose(staff(), list(Event.objects.values_list("pk", flat=True)))
-    with pytest.raises(NotReplayable, match="at least one"):
-        choose(staff(), [])
+    with pytest.raises(TooManyEvents):
+        select_events(staff(), list(Event.objects.values_list("pk", flat=True)))
+    with pytest.raises(ReplayRefused, match="at least one"):
+        select_events(staff(), [])
     assert (Replay.objects.count(), Member.objects.count()) == (0, 0)
 
 
@@ -192,21 +198,21 @@ def test_a_set_that_nobody_confirms_is_gone_after_a_day_and_one_that_was_started
     events = [an_event(number, state="dead") for number in range(2)]
     for event in events:
         a_delivery(event, route)
-    kept, left = (choose(staff(), [event.pk]) for event in events)
+    kept, left = (select_events(staff(), [event.pk]) for event in events)
     started(kept.requested_by, kept)
     Replay.objects.update(created_at=timezone.now() - timedelta(days=2))
-    assert discard_old() == 1
+    assert discard_old_selections() == 1
     assert [each.pk for each in Replay.objects.all()] == [kept.pk]
     assert not Member.objects.filter(replay=left).exists()
 
 
 @pytest.mark.django_db
 def test_a_set_that_kills_its_workers_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_set, "BATCH", 2)
-    monkeypatch.setattr("sync.replays.choose_by_filter._REQUEST_SECONDS", 0.0)
+    monkeypatch.setattr(event_selection, "BATCH_SIZE", 2)
+    monkeypatch.setattr("sync.replays.filter_selection._REQUEST_SECONDS", 0.0)
     for number in range(5):
         an_event(number, state="dead")
-    assert freeze_filter(staff(), {"state": "dead"}).total == 2
+    assert select_by_filter(staff(), {"state": "dead"}).total == 2
     die_three_times("event-set")
     assert not Replay.objects.exists()
     assert not Member.objects.exists()

@@ -10,8 +10,8 @@ from sync.execution.executor import run_due_deliveries
 from sync.housekeeping.retention_rules import prune_expired
 from sync.models import Attempt, Delivery, Member, ReplayPace, ReplayPauseReason, ReplayState, Route
 from sync.replays import batches
-from sync.replays.decisions import Person, go_on, pause, stop
-from sync.replays.event_set import choose
+from sync.replays.decisions import DecidingPerson, pause_replay, resume_replay, stop_replay
+from sync.replays.event_selection import select_events
 from tests.support.builders.bulk_replays import (
     WHY,
     a_user,
@@ -105,14 +105,14 @@ def test_an_event_without_a_delivery_takes_the_route_there_is_now(hub: Hub, hurr
     event = tell(hub, a_user(hub, "ROUTED"))
     Route.objects.update(is_enabled=True)
     by = staff()
-    replay = work(started(by, choose(by, [event.pk])))
+    replay = work(started(by, select_events(by, [event.pk])))
     assert states(replay) == {"ROUTED": "succeeded"}
 
 
 def test_the_pace_holds_however_often_workers_look(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     failed_people(hub, 12)
     monkeypatch.setattr("sync.replays.batches.defer_to_workers", lambda _: None)
-    monkeypatch.setitem(batches.PER_MINUTE, ReplayPace.GENTLE, 30)  # one in two seconds
+    monkeypatch.setitem(batches.EVENTS_PER_MINUTE, ReplayPace.GENTLE, 30)  # one in two seconds
     monkeypatch.setattr(batches, "WINDOW_SECONDS", 60.0)
     replay = started(staff(), pace=ReplayPace.GENTLE)
     sent = []
@@ -122,7 +122,7 @@ def test_the_pace_holds_however_often_workers_look(hub: Hub, monkeypatch: pytest
         replay.refresh_from_db()
         sent.append(replay.events)
     assert sent == [1, 1, 1, 2, 3, 3, 5]
-    monkeypatch.setitem(batches.PER_MINUTE, ReplayPace.GENTLE, 300)
+    monkeypatch.setitem(batches.EVENTS_PER_MINUTE, ReplayPace.GENTLE, 300)
     type(replay).objects.update(due_at=timezone.now() - timedelta(seconds=2))
     send_due()
     assert run_due_deliveries(100) == 12
@@ -186,7 +186,7 @@ def test_one_first_then_ask_me(hub: Hub, hurry: None) -> None:
     run_jobs("replay")
     assert (replay.events, replay.succeeded, replay.paused) == (1, 1, ReplayPauseReason.FIRST)
     assert Attempt.objects.filter(replay=replay).count() == 1
-    assert go_on(replay, Person(by), ReplayPace.NORMAL)
+    assert resume_replay(replay, DecidingPerson(by), ReplayPace.NORMAL)
     assert work(replay).succeeded == 4
 
 
@@ -208,7 +208,7 @@ def test_it_pauses_where_too_many_fail_again_and_counts_anew_when_it_goes_on(
     assert replay.under_way_count == 0
     before = replay.failed
     hub.shop.faults.clear()
-    assert go_on(replay, Person(by), ReplayPace.NORMAL)
+    assert resume_replay(replay, DecidingPerson(by), ReplayPace.NORMAL)
     replay = work(replay)
     assert (replay.failed, replay.succeeded) == (before, 20 - before)
 
@@ -216,7 +216,7 @@ def test_it_pauses_where_too_many_fail_again_and_counts_anew_when_it_goes_on(
 def test_it_never_pauses_by_itself_where_nobody_wants_that(hub: Hub, hurry: None) -> None:
     failed_people(hub, 8)
     hub.shop.faults.add("refuse")
-    assert work(started(staff(), pauses_by_itself=False)).failed == 8
+    assert work(started(staff(), pauses_automatically=False)).failed == 8
 
 
 def test_a_fifth_of_failures_is_not_too_many(hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,12 +232,12 @@ def test_paused_by_a_person_nothing_more_is_sent(hub: Hub) -> None:
     failed_people(hub, 3)
     by = staff()
     replay = started(by, pace=ReplayPace.GENTLE)
-    assert pause(replay, Person(by))
+    assert pause_replay(replay, DecidingPerson(by))
     type(replay).objects.update(due_at=timezone.now() - timedelta(seconds=9))
     run_jobs("replay")
     replay.refresh_from_db()
     assert (replay.state, replay.events, replay.paused_by) == (ReplayState.PAUSED, 0, by)
-    assert not pause(replay, Person(by))
+    assert not pause_replay(replay, DecidingPerson(by))
 
 
 def test_stopped_it_ends_with_what_was_sent(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +246,7 @@ def test_stopped_it_ends_with_what_was_sent(hub: Hub, monkeypatch: pytest.Monkey
     replay = started(by, pace=ReplayPace.GENTLE)
     monkeypatch.setattr("sync.replays.batches.defer_to_workers", lambda _: None)
     run_jobs("replay")
-    assert stop(replay, Person(by))
+    assert stop_replay(replay, DecidingPerson(by))
     run_jobs("replay")
     replay.refresh_from_db()
     assert (replay.state, replay.events, replay.under_way_count) == (ReplayState.STOPPING, 1, 1)
@@ -254,7 +254,7 @@ def test_stopped_it_ends_with_what_was_sent(hub: Hub, monkeypatch: pytest.Monkey
     replay = work(replay, ReplayState.STOPPED)
     assert (replay.succeeded, replay.waiting_count) == (1, 2)
     assert run_due_deliveries() == 0
-    assert not stop(replay, Person(by))
+    assert not stop_replay(replay, DecidingPerson(by))
 
 
 def test_a_failure_that_the_hub_tries_again_counts_as_failed_again(hub: Hub, hurry: None) -> None:
@@ -280,9 +280,9 @@ def test_retention_takes_events_out_of_a_replay_and_it_still_ends(hub: Hub, hurr
     failed_people(hub, 3)
     by = staff()
     replay = started(by)
-    pause(replay, Person(by))
+    pause_replay(replay, DecidingPerson(by))
     Event.objects.filter(entity_id="PERSON0").update(received_at=timezone.now() - timedelta(days=4000))
     prune_expired()
     assert Event.objects.count() == 2
-    go_on(replay, Person(by), ReplayPace.NORMAL)
+    resume_replay(replay, DecidingPerson(by), ReplayPace.NORMAL)
     assert work(replay).succeeded == 2

@@ -11,13 +11,13 @@ from sync.deliveries import claims
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Delivery, MappingVersion, PayloadChoice, Replay, Route
 from sync.operations.held_deliveries import HeldDecision, decide_held
-from sync.replays.requests import Choice, NotReplayable, request_replay
+from sync.replays.requests import ReplayOptions, ReplayRefused, request_replay
 from tests.support.builders.bulk_replays import staff
 from tests.support.hub import ANNA, Hub, wait_until_quiet
 from tests.support.people import entries
 from webhooks.models import Event, State
 
-RECEIVED, ANYWAY = Choice(takes=PayloadChoice.RECEIVED), Choice(takes=PayloadChoice.ANYWAY)
+RECEIVED, ANYWAY = ReplayOptions(takes=PayloadChoice.RECEIVED), ReplayOptions(takes=PayloadChoice.ANYWAY)
 
 
 def carrying(hub: Hub, address: str, user: str = ANNA) -> Event:
@@ -28,8 +28,8 @@ def carrying(hub: Hub, address: str, user: str = ANNA) -> Event:
     return Event.objects.latest("pk")
 
 
-def again(hub: Hub, event: Event, choice: Choice) -> Attempt:
-    request_replay([event], by=staff(), reason="to see", choice=choice)
+def again(hub: Hub, event: Event, choice: ReplayOptions) -> Attempt:
+    request_replay([event], by=staff(), reason="to see", options=choice)
     hub.wait_until_idle()
     return Attempt.objects.filter(delivery__event=event).latest("number")
 
@@ -74,7 +74,7 @@ def make_due(event: Event) -> None:
 def test_fetched_afresh_the_entity_of_now_is_delivered(hub: Hub) -> None:
     event = refused(hub, "then@example.com")
     hub.change_email("now@example.com")
-    assert again(hub, event, Choice()).takes == ""
+    assert again(hub, event, ReplayOptions()).takes == ""
     assert hub.customer()["email"] == "now@example.com"
 
 
@@ -113,7 +113,7 @@ def test_what_was_applied_counts_though_its_own_replay_failed_since(hub: Hub) ->
     newer = carrying(hub, "new@example.com")
     Route.objects.update(tries=1)
     fault = hub.identity.faults.add("error", status=503)
-    assert again(hub, newer, Choice()).outcome == "failed"
+    assert again(hub, newer, ReplayOptions()).outcome == "failed"
     hub.identity.faults.clear(fault.id)
     assert newer.deliveries.get().state == State.DEAD
     assert again(hub, event, RECEIVED).outcome == "superseded"
@@ -126,7 +126,7 @@ def test_what_was_applied_between_the_question_and_the_attempt_counts(
     event = refused(hub, "old@example.com")
     with monkeypatch.context() as slow:
         slow.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
-        request_replay([event], by=staff(), reason="to see", choice=RECEIVED)
+        request_replay([event], by=staff(), reason="to see", options=RECEIVED)
     Delivery.objects.update(due_at=None)
     carrying(hub, "new@example.com")
     hub.wait_until_quiet()  # what comes after the answer looks for what else is due
@@ -148,7 +148,7 @@ def test_a_choice_made_after_a_worker_had_read_the_delivery_counts(
     def read_then_chosen(pk: int, read: Any = claims._load_delivery) -> Any:
         found = read(pk)
         if not Replay.objects.exists():
-            request_replay([event], by=staff(), reason="to see", choice=RECEIVED)
+            request_replay([event], by=staff(), reason="to see", options=RECEIVED)
         return found
 
     monkeypatch.setattr(claims, "_load_delivery", read_then_chosen)
@@ -174,7 +174,7 @@ def test_relayed_data_goes_over_newer_only_where_that_was_chosen(hub: Hub) -> No
     hub.shop.faults.clear(fault.id)
     event = Event.objects.get()
     hub.post_signed(new)
-    assert again(hub, event, Choice()).outcome == "superseded"
+    assert again(hub, event, ReplayOptions()).outcome == "superseded"
     assert again(hub, event, ANYWAY).outcome == "succeeded"
     assert hub.customer()["email"] == "day1@example.com"
     third = new | {"timestamp": "2026-01-01T12:00:00Z"}
@@ -193,7 +193,7 @@ def test_a_retry_keeps_to_the_choice_and_the_next_replay_begins_with_none(hub: H
     retried = Attempt.objects.latest("number")
     assert (retried.cause, retried.takes, retried.outcome) == ("retry", "received", "succeeded")
     assert hub.customer()["email"] == "then@example.com"
-    assert again(hub, event, Choice()).takes == ""
+    assert again(hub, event, ReplayOptions()).takes == ""
     assert hub.customer()["email"] == "now@example.com"
 
 
@@ -202,12 +202,12 @@ def test_a_retry_keeps_to_the_choice_and_the_next_replay_begins_with_none(hub: H
     [
         (RECEIVED, "superseded", "later@example.com"),
         (ANYWAY, "succeeded", "then@example.com"),
-        (Choice(maps_as_then=True), "unchanged", "later@example.com"),
+        (ReplayOptions(maps_as_then=True), "unchanged", "later@example.com"),
     ],
     ids=["received", "anyway", "mapping of then"],
 )
 def test_a_retry_keeps_to_the_choice_whatever_comes_meanwhile(
-    hub: Hub, choice: Choice, outcome: str, email: str
+    hub: Hub, choice: ReplayOptions, outcome: str, email: str
 ) -> None:
     event = refused(hub, "then@example.com")
     hub.shop.faults.add("error", status=503, times=1)
@@ -225,17 +225,17 @@ def test_a_retry_keeps_to_the_choice_whatever_comes_meanwhile(
 def test_the_mapping_of_then_is_the_version_of_the_first_attempt(hub: Hub) -> None:
     event = refused(hub, "anna.mapped@example.com")
     first, newer = Attempt.objects.get().mapping_version, newer_mapping()
-    then = again(hub, event, Choice(maps_as_then=True))
+    then = again(hub, event, ReplayOptions(maps_as_then=True))
     assert (then.mapping_version, hub.customer()["email"]) == (first, "anna.mapped@example.com")
-    now = again(hub, event, Choice())
+    now = again(hub, event, ReplayOptions())
     assert (now.mapping_version, hub.customer()["email"]) == (newer, "mapped@example.com")
     assert [each["details"].get("mapping") for each in entries("event.replayed")] == ["then", None]
 
 
 def test_a_payload_that_carries_no_data_cannot_be_sent_as_received(hub: Hub) -> None:
     hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
-    with pytest.raises(NotReplayable, match="carried no data"):
-        request_replay([Event.objects.get()], by=staff(), reason="to see", choice=RECEIVED)
+    with pytest.raises(ReplayRefused, match="carried no data"):
+        request_replay([Event.objects.get()], by=staff(), reason="to see", options=RECEIVED)
 
 
 def test_as_received_it_settles_no_sibling(hub: Hub) -> None:
@@ -252,7 +252,7 @@ def test_with_the_mapping_of_then_it_settles_no_sibling(hub: Hub) -> None:
     event = refused(hub, "then@example.com")
     version = newer_mapping()
     waiting = waiting_for_its_next_try(hub, "later@example.com")
-    again(hub, event, Choice(maps_as_then=True))
+    again(hub, event, ReplayOptions(maps_as_then=True))
     assert hub.customer()["email"] == "later@example.com"
     waiting.refresh_from_db()
     assert (waiting.state, waiting.deliveries.get().covered_by) == (State.RETRYING, None)
@@ -265,7 +265,7 @@ def test_with_the_mapping_of_then_it_settles_no_sibling(hub: Hub) -> None:
 def test_with_the_newest_version_chosen_it_settles_siblings_as_any_fetch_does(hub: Hub) -> None:
     event = refused(hub, "then@example.com")
     waiting = waiting_for_its_next_try(hub, "later@example.com")
-    again(hub, event, Choice(maps_as_then=True))
+    again(hub, event, ReplayOptions(maps_as_then=True))
     waiting.refresh_from_db()
     assert waiting.state in (State.SUCCEEDED, State.UNCHANGED)
 
@@ -275,4 +275,4 @@ def test_what_was_closed_by_hand_can_be_replayed(hub: Hub) -> None:
     Delivery.objects.update(state=State.HELD, code="held")
     decide_held([Delivery.objects.get().pk], HeldDecision.CLOSE, by=staff(), reason="by hand", key=uuid4())
     assert Event.objects.get().state == State.CLOSED
-    assert again(hub, event, Choice()).outcome == "succeeded"
+    assert again(hub, event, ReplayOptions()).outcome == "succeeded"

@@ -13,7 +13,13 @@ from audit.models import Entry
 from sync.attempts.delivery_run import run_delivery
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Delivery, Replay, Route
-from sync.replays.requests import LARGEST, AlreadyRequested, NotReplayable, Requested, request_replay
+from sync.replays.requests import (
+    MAX_EVENTS,
+    ReplayAlreadyRequested,
+    ReplayRefused,
+    ReplayResult,
+    request_replay,
+)
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.processes.hub_processes import attempt_that_dies_alone, lease_ends
 from webhooks.models import Event, State
@@ -26,7 +32,7 @@ def staff(hub: Hub) -> User:
     return User.objects.create_user("liisa")
 
 
-def replay(staff: User, *events: Event, **values: object) -> Requested:
+def replay(staff: User, *events: Event, **values: object) -> ReplayResult:
     return request_replay(list(events) or list(Event.objects.all()), by=staff, **{"reason": REASON} | values)
 
 
@@ -197,15 +203,15 @@ def test_siblings_that_are_replayed_themselves_each_get_an_attempt_of_their_own(
 @pytest.mark.parametrize("reason", ["", " ", "\t\n "])
 def test_without_a_reason_nothing_is_replayed(hub: Hub, staff: User, reason: str) -> None:
     event = a_dead_event(hub)
-    with pytest.raises(NotReplayable, match="Say why"):
+    with pytest.raises(ReplayRefused, match="Say why"):
         replay(staff, event, reason=reason)
     assert (Replay.objects.count(), Attempt.objects.count()) == (0, 1)
 
 
-@pytest.mark.parametrize("number", [0, LARGEST + 1])
+@pytest.mark.parametrize("number", [0, MAX_EVENTS + 1])
 def test_nothing_and_too_much_is_refused(hub: Hub, staff: User, number: int) -> None:
     event = a_dead_event(hub)
-    with pytest.raises(NotReplayable, match="between 1 and 1,000"):
+    with pytest.raises(ReplayRefused, match="between 1 and 1,000"):
         request_replay([event] * number, by=staff, reason=REASON)
     assert (Replay.objects.count(), Attempt.objects.count()) == (0, 1)
 
@@ -214,7 +220,7 @@ def test_a_second_click_starts_nothing(hub: Hub, staff: User) -> None:
     event, key = a_dead_event(hub), uuid4()
     replay(staff, event, key=key)
     hub.wait_until_idle()
-    with pytest.raises(AlreadyRequested):
+    with pytest.raises(ReplayAlreadyRequested):
         replay(staff, event, key=key)
     hub.wait_until_idle()
     assert (Replay.objects.count(), Attempt.objects.count()) == (1, 2)
@@ -262,7 +268,7 @@ def wait_for_state(state: State) -> bool:
 def click(staff: User, event: Event, key: object) -> bool:
     try:
         return bool(replay(staff, event, key=key))
-    except AlreadyRequested:
+    except ReplayAlreadyRequested:
         return False
     finally:
         connections.close_all()

@@ -18,10 +18,10 @@ from sync.jobs.running_job import JobLost
 from sync.jobs.submission import submit_job
 from sync.models import Attempt, Job, Member, Replay, ReplayPace, ReplayPauseReason, ReplayState
 from sync.replays import batches
-from sync.replays.batches import send_next
-from sync.replays.decisions import Person, go_on, pause, stop
-from sync.replays.event_set import choose
-from sync.replays.worker_step import REPLAY
+from sync.replays.batches import send_due_events
+from sync.replays.decisions import DecidingPerson, pause_replay, resume_replay, stop_replay
+from sync.replays.event_selection import select_events
+from sync.replays.replay_job import REPLAY
 from tests.support.builders.bulk_replays import failed_people, send_due, staff, started, states, work
 from tests.support.hub import Hub
 from tests.support.jobs import die_three_times, end_leases, run_jobs
@@ -59,7 +59,7 @@ def test_killed_before_its_commit_a_look_has_sent_nothing(
     failed_people(hub, 2)
     replay = started(staff())
     with monkeypatch.context() as broken:
-        broken.setattr(batches, "_count", killed)
+        broken.setattr(batches, "_update_counts", killed)
         with pytest.raises(Killed):
             send_due()
     assert set(states(replay).values()) == {"waiting"}
@@ -85,7 +85,7 @@ def test_killed_between_its_commit_and_the_wake_up_the_sweep_delivers_once(
 
 def test_two_replays_of_the_same_events_send_each_once_and_the_later_says_so(hub: Hub, hurry: None) -> None:
     events = [event.pk for event in failed_people(hub, 4)]
-    first, second = (choose(staff(), events) for _ in range(2))
+    first, second = (select_events(staff(), events) for _ in range(2))
     for each in (first, second):
         started(each.requested_by, each)
     work(second)
@@ -166,7 +166,7 @@ def test_a_replay_that_kills_its_workers_is_paused_until_somebody_lets_it_go_on(
     [told] = entries("replay.paused")
     assert (told["actor"], told["details"]["why"]) == ("system", "crashing")
     assert run_jobs() == 0
-    assert go_on(replay, Person(by), ReplayPace.NORMAL)
+    assert resume_replay(replay, DecidingPerson(by), ReplayPace.NORMAL)
     assert work(replay).succeeded == 2
 
 
@@ -178,7 +178,7 @@ def test_a_replay_that_was_stopped_and_kills_its_workers_ends(
     replay = started(by)
     monkeypatch.setattr("sync.replays.batches.defer_to_workers", lambda _: None)
     assert send_due() == 1
-    assert stop(replay, Person(by))
+    assert stop_replay(replay, DecidingPerson(by))
     die_three_times("replay")
     replay.refresh_from_db()
     assert replay.state == ReplayState.STOPPED
@@ -191,12 +191,12 @@ def test_a_replay_that_is_left_paused_is_looked_at_once_an_hour_and_goes_on_at_o
     failed_people(hub, 1)
     by = staff()
     replay = started(by)
-    assert pause(replay, Person(by))
+    assert pause_replay(replay, DecidingPerson(by))
     assert run_jobs("replay") == 1
     assert run_next_jobs() == 0
     job = Job.objects.get(kind="replay")
     assert job.due_at - job.submitted_at > timedelta(minutes=55)
-    assert go_on(replay, Person(by), ReplayPace.NORMAL)
+    assert resume_replay(replay, DecidingPerson(by), ReplayPace.NORMAL)
     assert run_next_jobs() == 1
     assert work(replay).succeeded == 1
 
@@ -214,7 +214,7 @@ def test_a_worker_that_slept_past_its_lease_sends_nothing(
     if is_careless:
         monkeypatch.setattr(type(slept), "renew_lease", lambda *_, **__: None)
     with nullcontext() if is_careless else pytest.raises(JobLost):
-        send_next(slept)
+        send_due_events(slept)
     hub.wait_until_quiet()
     replay.refresh_from_db()
     assert replay.events == (3 if is_careless else 0)

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from console.models import Preference
-from sync.search.periods import absolute, told_of, typed_of
+from sync.search.time_ranges import format_moment, to_absolute_params, to_input_value
 from tests.support.builders.history import an_event
 from tests.support.people import person
 
@@ -18,7 +18,7 @@ LIST = "/admin/webhooks/event/"
 
 def moments(begin: str, end: str, **stood: str) -> tuple[str, str]:
     """What the address says after these times were typed in Helsinki."""
-    words = absolute({"at_from_local": begin, "at_to_local": end, **stood}, "at", HELSINKI)
+    words = to_absolute_params({"at_from_local": begin, "at_to_local": end, **stood}, "at", HELSINKI)
     return words.get("at_from", ""), words.get("at_to", "")
 
 
@@ -53,7 +53,7 @@ def test_a_typed_time_is_of_the_zone_and_both_its_readings_are_within(
     ["2026-10-25T01:30:00Z", "2026-10-25T00:30:00Z", "2026-03-04T12:00:00.123456Z", "2026-03-04T12:00"],
 )
 def test_a_bound_that_nobody_touched_stays_exactly_what_it_was(stood: str) -> None:
-    shown = typed_of(stood, HELSINKI)
+    shown = to_input_value(stood, HELSINKI)
     assert moments(shown, "2027-01-01T00:00", at_from=stood) == (stood, "2026-12-31T22:00:00Z")
 
 
@@ -62,9 +62,9 @@ def test_a_bound_that_is_emptied_is_gone() -> None:
 
 
 def test_moments_are_shown_with_the_name_of_their_zone() -> None:
-    assert told_of("2026-10-25T00:30:00Z", HELSINKI) == "2026-10-25 03:30 EEST"
-    assert told_of("2026-10-25T01:30:00Z", HELSINKI) == "2026-10-25 03:30 EET"
-    assert told_of("soon", HELSINKI) == "soon"
+    assert format_moment("2026-10-25T00:30:00Z", HELSINKI) == "2026-10-25 03:30 EEST"
+    assert format_moment("2026-10-25T01:30:00Z", HELSINKI) == "2026-10-25 03:30 EET"
+    assert format_moment("soon", HELSINKI) == "soon"
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ from sync.models import (
 from sync.models.counts import start_of_hour
 from sync.operations.failure_groups import refresh_failure_groups
 from sync.operations.held_deliveries import HeldDecision, decide_held
-from sync.replays.requests import AlreadyRequested, request_replay
-from sync.statistics.recount import count
+from sync.replays.requests import ReplayAlreadyRequested, request_replay
+from sync.statistics.periodic_recount import recount_stale_hours
 from tests.support.builders.history import NOON, a_call, a_delivery, a_route, a_source, an_attempt, an_event
 from webhooks.models import Event, State
 
@@ -104,7 +104,7 @@ class History:
     def replay(self) -> None:
         event = self._one(Event.objects.all())
         if event is not None:
-            with suppress(AlreadyRequested):
+            with suppress(ReplayAlreadyRequested):
                 request_replay([event], by=self.by, reason="again")
 
     def decide(self) -> None:
@@ -117,7 +117,7 @@ class History:
         self.now += timedelta(minutes=self.dice.choice([1, 7, 20, 61]))
 
     def look(self) -> None:
-        count(self.now, seconds=60.0)
+        recount_stale_hours(self.now, seconds=60.0)
         refresh_failure_groups(self.now)
 
     def _one(self, rows: Any) -> Any:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from sync.models import EventCount
 from sync.models.counts import HOUR, start_of_hour
-from sync.statistics.rebuild import count_again, hours_left
+from sync.statistics.full_recount import count_remaining_hours, recount_all_hours
 from tests.support.builders.history import a_route, a_source, an_event
 
 
@@ -42,9 +42,9 @@ def test_the_command_counts_everything_and_puts_right_what_was_wrong() -> None:
 @pytest.mark.usefixtures("events")
 def test_a_run_that_was_stopped_is_gone_on_with() -> None:
     now = timezone.now()
-    stopped = count_again(now)
+    stopped = recount_all_hours(now)
     assert [next(stopped), next(stopped)] == [start_of_hour(now), start_of_hour(now) - HOUR]
-    assert hours_left(now) == 59
+    assert count_remaining_hours(now) == 59
     EventCount.objects.update(number=77)
-    assert len(list(count_again(now, goes_on=True))) == 59
+    assert len(list(recount_all_hours(now, resumes=True))) == 59
     assert counts() == [77, 77, 1, 1, 1, 1], "what was counted before is not counted twice"

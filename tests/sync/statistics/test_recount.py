@@ -11,13 +11,13 @@ from django.utils import timezone
 
 import sync.deliveries.event_state
 import sync.statistics.hour_recount
-import sync.statistics.recount
+import sync.statistics.periodic_recount
 from sync.models import CountedHour, CountMark, EventCount, Pruning, RefusalCount, RetentionCategory
 from sync.models.counts import HOUR, start_of_hour
 from sync.replays.requests import request_replay
-from sync.statistics.hour_recount import count_hour
-from sync.statistics.recount import count as look_and_count
-from sync.statistics.stale_hours import Known, choose
+from sync.statistics.hour_recount import recount_hour
+from sync.statistics.periodic_recount import recount_stale_hours as look_and_count
+from sync.statistics.stale_hours import HourStatus, choose_stale_hours
 from tests.support.builders.history import NOON, a_delivery, a_route, a_source, an_event
 from tests.sync.statistics.random_histories import History, counted, plain
 from webhooks.models import Event, Refusal
@@ -92,7 +92,7 @@ def test_a_worker_that_dies_in_the_middle_leaves_its_mark_to_the_next_look(
     count(later)
     Event.objects.filter(pk=event.pk).update(state="closed")
     CountMark.objects.create(hour=NOON)
-    keep = sync.statistics.hour_recount._keep_calls
+    keep = sync.statistics.hour_recount._store_call_counts
 
     def dying(hour: Any, *args: Any) -> None:
         if hour == NOON:
@@ -100,7 +100,7 @@ def test_a_worker_that_dies_in_the_middle_leaves_its_mark_to_the_next_look(
         keep(hour, *args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(sync.statistics.hour_recount, "_keep_calls", dying)
+        patched.setattr(sync.statistics.hour_recount, "_store_call_counts", dying)
         with pytest.raises(SystemExit):
             count(later + timedelta(minutes=1))
     assert _states(NOON) == {"dead": 1}, "nothing of it is kept"
@@ -114,18 +114,18 @@ def test_of_two_that_count_an_hour_at_once_the_one_that_read_too_early_reads_aga
 ) -> None:
     a_route(a_source())
     an_event(received_at=NOON)
-    read = sync.statistics.hour_recount.events_of
+    read = sync.statistics.hour_recount.count_events
     rounds = iter([True])
 
     def overtaken(hour: Any) -> Any:
         found = read(hour)
         if next(rounds, False):
             an_event(1, received_at=NOON)
-            assert count_hour(NOON, NOON), "the other one counts from beginning to end"
+            assert recount_hour(NOON, NOON), "the other one counts from beginning to end"
         return found
 
-    monkeypatch.setattr(sync.statistics.hour_recount, "events_of", overtaken)
-    assert count_hour(NOON, NOON)
+    monkeypatch.setattr(sync.statistics.hour_recount, "count_events", overtaken)
+    assert recount_hour(NOON, NOON)
     assert _states(NOON) == {"succeeded": 2}
 
 
@@ -136,9 +136,9 @@ def test_a_flood_that_pushes_old_refusals_out_takes_none_away_that_was_counted()
 
     refused(1, 30)
     refused(2, 12)
-    count_hour(NOON, NOON)
+    recount_hour(NOON, NOON)
     Refusal.objects.filter(bucket="1").delete()
-    count_hour(NOON, NOON)
+    recount_hour(NOON, NOON)
     assert list(RefusalCount.objects.values_list("code", "number")) == [("bad-signature", 42)]
 
 
@@ -167,25 +167,25 @@ def test_a_look_ends_after_its_time_and_the_next_goes_on() -> None:
 def test_an_hour_that_takes_long_to_count_is_left_alone_for_twenty_times_as_long() -> None:
     now = NOON + timedelta(minutes=10)
     at = now - timedelta(seconds=30)
-    assert list(choose([Known(NOON, at, seconds=1.4)], {}, now)) == [NOON]
-    assert list(choose([Known(NOON, at, seconds=1.6)], {}, now)) == []
+    assert list(choose_stale_hours([HourStatus(NOON, at, seconds=1.4)], {}, now)) == [NOON]
+    assert list(choose_stale_hours([HourStatus(NOON, at, seconds=1.6)], {}, now)) == []
 
 
 def test_marked_hours_come_first_then_open_ones_then_one_of_the_others() -> None:
     now = NOON + timedelta(hours=9)
     hours = [NOON + HOUR * step for step in range(5)]
     known = [
-        Known(hour, NOON + timedelta(hours=7, minutes=5 - step), 0.01, open=int(step in (1, 3)))
+        HourStatus(hour, NOON + timedelta(hours=7, minutes=5 - step), 0.01, open_count=int(step in (1, 3)))
         for step, hour in enumerate(hours)
     ]
-    assert list(choose(known, {hours[2]}, now)) == [hours[2], hours[3], hours[1], hours[4]]
+    assert list(choose_stale_hours(known, {hours[2]}, now)) == [hours[2], hours[3], hours[1], hours[4]]
 
 
 def test_counts_that_are_older_than_anybody_looks_are_deleted() -> None:
     a_source()
     long_ago = start_of_hour(timezone.now() - timedelta(days=500))
     an_event(received_at=long_ago)
-    count_hour(long_ago, timezone.now())
+    recount_hour(long_ago, timezone.now())
     assert EventCount.objects.exists()
     count()
     assert not EventCount.objects.exists()

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.http import HttpResponse
 
-from sync.erasure.erase import erase
-from sync.erasure.requests import person
-from sync.erasure.subject_data import count
+from sync.erasure.erase import run_erasure
+from sync.erasure.requests import find_subject
+from sync.erasure.subject_data import count_rows
 from tests.support.builders.erasure import confirmed, found_in_tables, readable_payloads, somebody
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Payload, Receipt, SubjectKey
@@ -58,9 +58,9 @@ def test_a_refused_body_and_its_answer_go_with_the_person_whom_it_names(
     assert GRACE.name.encode() in receipt.payload.open()
     assert receipt.answer.subject == receipt.payload.subject is not None
     kept = Payload.objects.count()
-    hers = count(person("USER", GRACE.entity_id))["payloads"]
+    hers = count_rows(find_subject("USER", GRACE.entity_id))["payloads"]
     erasure = confirmed(GRACE)
-    assert erase(erasure)
+    assert run_erasure(erasure)
     assert erasure.counts["payloads"] == hers == kept - Payload.objects.count() > 1
     assert not any(word in readable_payloads() for word in GRACE.words)
     assert found_in_tables([GRACE]) == set()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from console.settings.connections.health import health_label, health_sentence, health_style
-from sync.monitoring.connection_health import ConnectionFigures, Health, health_of
+from sync.monitoring.connection_health import ConnectionFigures, ConnectionHealth, classify_health
 
 pytestmark = pytest.mark.pure
 
@@ -16,64 +16,72 @@ LATER = NOON + timedelta(seconds=45)
 @pytest.mark.parametrize(
     ("figures", "health", "sentence"),
     [
-        (ConnectionFigures(), Health.IDLE, "No request in the last hour."),
-        (ConnectionFigures(calls=100, p95=0.2, usual_p95=0.2), Health.HEALTHY, "Answers normally."),
+        (ConnectionFigures(), ConnectionHealth.IDLE, "No request in the last hour."),
+        (ConnectionFigures(calls=100, p95=0.2, usual_p95=0.2), ConnectionHealth.HEALTHY, "Answers normally."),
         (
             ConnectionFigures(calls=1000, failed=2, p95=0.2, usual_p95=0.2),
-            Health.HEALTHY,
+            ConnectionHealth.HEALTHY,
             "Works; 2 of 1,000 requests failed lately.",
         ),
         (
             ConnectionFigures(calls=100, failed=20, p95=0.2),
-            Health.FAILING,
+            ConnectionHealth.FAILING,
             "20 of 100 requests failed lately (20 %).",
         ),
         (
             ConnectionFigures(calls=2, failed=2, p95=0.2),
-            Health.SHAKY,
+            ConnectionHealth.DEGRADED,
             "2 of 2 requests failed lately (100 %).",
         ),
         (
             ConnectionFigures(calls=22, failed=2, p95=0.2),
-            Health.SHAKY,
+            ConnectionHealth.DEGRADED,
             "2 of 22 requests failed lately (9 %).",
         ),
         (
             ConnectionFigures(calls=100, failed=5, p95=4.1, usual_p95=0.2),
-            Health.SLOW,
+            ConnectionHealth.SLOW,
             "Requests take up to 4.1 s (normally 200 ms).",
         ),
-        (ConnectionFigures(calls=100, p95=0.39, usual_p95=0.2), Health.HEALTHY, "Answers normally."),
-        (ConnectionFigures(calls=100, p95=0.4, usual_p95=0.2), Health.HEALTHY, "Answers normally."),
-        (ConnectionFigures(calls=4, p95=9.0, usual_p95=0.2), Health.HEALTHY, "Answers normally."),
-        (ConnectionFigures(calls=100, p95=4.9), Health.HEALTHY, "Answers normally."),
-        (ConnectionFigures(calls=100, p95=6.0), Health.SLOW, "Requests take up to 6.0 s."),
+        (
+            ConnectionFigures(calls=100, p95=0.39, usual_p95=0.2),
+            ConnectionHealth.HEALTHY,
+            "Answers normally.",
+        ),
+        (ConnectionFigures(calls=100, p95=0.4, usual_p95=0.2), ConnectionHealth.HEALTHY, "Answers normally."),
+        (ConnectionFigures(calls=4, p95=9.0, usual_p95=0.2), ConnectionHealth.HEALTHY, "Answers normally."),
+        (ConnectionFigures(calls=100, p95=4.9), ConnectionHealth.HEALTHY, "Answers normally."),
+        (ConnectionFigures(calls=100, p95=6.0), ConnectionHealth.SLOW, "Requests take up to 6.0 s."),
         (
             ConnectionFigures(calls=100, failed=90, paused_until=LATER),
-            Health.PAUSED,
+            ConnectionHealth.PAUSED,
             "Left alone because it does not work; tried again in 45 s.",
         ),
         (
             ConnectionFigures(paused_until=NOON - timedelta(seconds=1), successes=3),
-            Health.PAUSED,
+            ConnectionHealth.PAUSED,
             "Tried again, one by one: 3 of 8 successes so far.",
         ),
         (
             ConnectionFigures(is_enabled=False, calls=9, paused_until=LATER),
-            Health.OFF,
+            ConnectionHealth.OFF,
             "What is for it fails until somebody switches it on.",
         ),
     ],
 )
 def test_the_figures_decide_the_word_and_the_sentence(
-    figures: ConnectionFigures, health: Health, sentence: str
+    figures: ConnectionFigures, health: ConnectionHealth, sentence: str
 ) -> None:
-    assert health_of(figures) is health
+    assert classify_health(figures) is health
     assert health_sentence(figures, NOON) == sentence
 
 
 def test_every_word_has_a_label_and_a_style_of_the_pills() -> None:
-    labels = [health_label(each) for each in Health]
+    labels = [health_label(each) for each in ConnectionHealth]
     assert len(set(labels)) == len(labels) == 7
-    assert {health_style(health) for health in Health} == {"good", "warn", "bad", "quiet"}
-    assert [each for each in Health if each.is_wrong] == [Health.SLOW, Health.FAILING, Health.PAUSED]
+    assert {health_style(health) for health in ConnectionHealth} == {"good", "warn", "bad", "quiet"}
+    assert [each for each in ConnectionHealth if each.needs_attention] == [
+        ConnectionHealth.SLOW,
+        ConnectionHealth.FAILING,
+        ConnectionHealth.PAUSED,
+    ]

@@ -17,7 +17,7 @@ from audit.models import Entry
 from console.settings.connections import connection_status
 from sync.connectors.presets import load_preset
 from sync.models import Connection, ConnectionTest, CountedHour, Route
-from sync.statistics.recount import count
+from sync.statistics.periodic_recount import recount_stale_hours
 from tests.support.builders.history import (
     a_call,
     a_delivery,
@@ -172,7 +172,7 @@ def test_every_page_tells_the_same_of_a_connection_and_reads_no_request() -> Non
 def counted_page(of: Connection) -> str:
     """What support reads after the worker looked."""
     CountedHour.objects.update(counted_at=None)
-    count(seconds=60.0)
+    recount_stale_hours(seconds=60.0)
     return visible_text(logged_in("support").get(page_of(of)))
 
 

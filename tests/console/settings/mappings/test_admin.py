@@ -106,7 +106,7 @@ def test_the_second_of_two_who_edit_is_told_what_the_first_saved_and_loses_nothi
     assert "entity.mine" in page
     assert MappingDraft.objects.count() == 1
     seen = answer.context["seen"]
-    assert ben.post(address(of, "edit"), form(mine, seen.version, seen.draft)).status_code == 302
+    assert ben.post(address(of, "edit"), form(mine, seen.version_number, seen.draft_id)).status_code == 302
     assert list(MappingDraft.objects.order_by("pk").values_list("state", flat=True)) == ["replaced", "open"]
 
 
@@ -179,7 +179,7 @@ def test_a_draft_is_back_tested_then_activated_with_a_reason() -> None:
     assert "was not back-tested" not in question.content.decode()
     assert "3 of 3 tested events come out differently" in question.content.decode()
     seen = question.context["seen"]
-    sent = {"seen_version": seen.version, "seen_draft": seen.draft}
+    sent = {"seen_version": seen.version_number, "seen_draft": seen.draft_id}
     assert "Say why" in client.post(address(of, "activate"), sent).content.decode()
     assert of.current_version().number == 1
     assert client.post(address(of, "activate"), sent | {"reason": "asked for by sales"}).status_code == 302
@@ -281,7 +281,7 @@ def test_going_back_needs_no_draft_but_a_reason() -> None:
     of, client = mapping(), browser("administrator")
     a_draft(of, UPPER)
     question = client.get(address(of, "activate"))
-    seen = {"seen_version": 1, "seen_draft": question.context["seen"].draft, "reason": "go"}
+    seen = {"seen_version": 1, "seen_draft": question.context["seen"].draft_id, "reason": "go"}
     client.post(address(of, "activate"), seen)
     page = client.get(address(of)).content.decode()
     assert "?version=1" in page

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from sync.mappings.drafts import activate, current_of, draft_of, seen_of
+from sync.mappings.drafts import activate_version, current_version, open_draft, seen_versions
 from sync.models import Mapping, Route
 from tests.support.builders.backtests import a_draft, author, used_mapping
 from tests.support.people import browser
@@ -28,7 +28,9 @@ def test_a_route_says_what_it_does_and_which_version_is_in_force() -> None:
     told = f"read from Aurora ID, made into a record by {mapping}, version 1, and written to The shop."
     assert told in browser("support").get(LIST).content.decode()
     assert told in page(route)
-    activate(draft_of(mapping), seen_of(current_of(mapping), draft_of(mapping)), "why", author())  # type: ignore[arg-type]
+    activate_version(
+        open_draft(mapping), seen_versions(current_version(mapping), open_draft(mapping)), "why", author()
+    )  # type: ignore[arg-type]
     assert f"{mapping}, version 2" in browser("auditor").get(LIST).content.decode()
 
 

@@ -12,8 +12,8 @@ from django.utils import timezone
 from console.settings.sources import page as sources_page
 from console.ui.outcome_texts import describe_code
 from database.clock import read_clock
-from sync.monitoring.health_figures import measure
-from sync.statistics.recount import count
+from sync.monitoring.health_figures import measure_health
+from sync.statistics.periodic_recount import recount_stale_hours
 from tests.console.settings.source_pages import WHY, page_of, sent
 from tests.support.builders.history import a_receipt, a_route, an_event, logged_in
 from tests.support.builders.overviews import counted
@@ -162,7 +162,7 @@ def test_a_test_event_does_not_hide_that_a_source_is_silent() -> None:
     of = source("quiet")
     heard = an_event(source=of).received_at
     sent(browser("administrator"), of)
-    (figure,) = measure(read_clock()).sources
+    (figure,) = measure_health(read_clock()).sources
     assert figure.heard_at == heard
 
 
@@ -183,7 +183,7 @@ def test_the_list_tells_the_last_event_and_bad_signatures_of_today_and_costs_the
     for number, at in enumerate((now, now, now - timedelta(days=2))):
         facts = {"first_at": at, "last_at": at, "times": 7, "bucket": str(number)}
         Refusal.objects.create(source=of, code="bad-signature", **facts)
-    count(seconds=60.0)
+    recount_stale_hours(seconds=60.0)
     with CaptureQueriesContext(database) as one:
         text = visible_text(client.get("/admin/webhooks/source/"))
     assert re.search(r"Busy ✓ Enabled 1 5 min ago 14 ", text)

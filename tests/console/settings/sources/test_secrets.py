@@ -19,7 +19,7 @@ from exports.models import Export
 from exports.subject_register import decrypt_register_key
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Connection
-from sync.search.event_filter import resolve
+from sync.search.event_filter import resolve_filter
 from tests.support.builders.settings_rows import STORED, TYPED, connection, signed
 from tests.support.hub import new_sealing_key
 from tests.support.people import browser, entries
@@ -120,7 +120,9 @@ def test_resealing_puts_everything_under_the_first_key_and_says_how_many() -> No
     of = connection()
     payload = Payload.of(Payload.Kind.WEBHOOK, b"personal", None)
     payload.save()
-    export = request_export(resolve({}, timezone.now()), by=None, reason="a key of an export is sealed too")
+    export = request_export(
+        resolve_filter({}, timezone.now()), by=None, reason="a key of an export is sealed too"
+    )
     of_export = decrypt_register_key(export)
     key = subject_key(of.pk, "USER", "U1")
     theirs = Payload.of(Payload.Kind.WEBHOOK, b"theirs", key)

@@ -20,19 +20,19 @@ from sync.models import (
     RetentionCategory,
 )
 from sync.models.counts import HOUR, start_of_hour
-from sync.statistics.hour_recount import count_hour
-from sync.statistics.stale_hours import Known, choose
+from sync.statistics.hour_recount import recount_hour
+from sync.statistics.stale_hours import HourStatus, choose_stale_hours
 from webhooks.models import Event, Refusal
 
-WATCHED = timedelta(days=8)  # what pages show, and the week that they compare with
-KEPT = timedelta(days=400)
-SECONDS = 3.0
-MARKS = 20_000
-OPEN = 200
+RECOUNTED_PERIOD = timedelta(days=8)  # what pages show, and the week that they compare with
+COUNT_RETENTION = timedelta(days=400)
+TIME_LIMIT_SECONDS = 3.0
+MAX_MARKS = 20_000
+MAX_OPEN_HOURS = 200
 _COUNTS = (EventCount, FailureCount, CallCount, RefusalCount)
 
 
-def count(now: datetime | None = None, seconds: float = SECONDS) -> list[datetime]:
+def recount_stale_hours(now: datetime | None = None, seconds: float = TIME_LIMIT_SECONDS) -> list[datetime]:
     """Count the hours that need it, for so many seconds; which they were.
 
     Harmless at any time, from any number of processes, and after one that died: a mark goes only after its hour was
@@ -40,30 +40,30 @@ def count(now: datetime | None = None, seconds: float = SECONDS) -> list[datetim
     """
     now = now or read_clock()
     until = time.monotonic() + seconds
-    first = first_kept(now)
-    begin_hours(max(first, start_of_hour(now - WATCHED)), now)
-    marks = _marks(first)
+    first = first_complete_hour(now)
+    create_missing_hours(max(first, start_of_hour(now - RECOUNTED_PERIOD)), now)
+    marks = _marks_by_hour(first)
     counted = []
-    for hour in choose(_known(now, first, marks), marks, now):
+    for hour in choose_stale_hours(_candidate_hours(now, first, marks), marks, now):
         if time.monotonic() >= until:
             break
-        if count_hour(hour, now):
+        if recount_hour(hour, now):
             CountMark.objects.filter(pk__in=marks.get(hour, [])).delete()
             counted.append(hour)
-    forget_before(start_of_hour(now - KEPT))
+    delete_counts_before(start_of_hour(now - COUNT_RETENTION))
     return counted
 
 
-def first_kept(now: datetime) -> datetime:
+def first_complete_hour(now: datetime) -> datetime:
     """The first hour whose events are all kept. What was counted of earlier ones stays as it is."""
     pruned = Pruning.objects.filter(kind=RetentionCategory.EVENTS).aggregate(at=Max("up_to"))["at"]
-    oldest = start_of_hour(now - KEPT)
+    oldest = start_of_hour(now - COUNT_RETENTION)
     return oldest if pruned is None else max(oldest, start_of_hour(pruned) + HOUR)
 
 
-def begin_hours(first: datetime, now: datetime) -> None:
+def create_missing_hours(first: datetime, now: datetime) -> None:
     """Let there be a row for each hour from then on, or from the first with something to count, up to the current."""
-    oldest = min((each for each in _oldest(first) if each is not None), default=now)
+    oldest = min((each for each in _oldest_times(first) if each is not None), default=now)
     first = min(max(first, start_of_hour(oldest)), start_of_hour(now))
     known = set(CountedHour.objects.filter(begins_at__gte=first).values_list("begins_at", flat=True))
     number = int((start_of_hour(now) - first) / HOUR) + 1
@@ -71,41 +71,41 @@ def begin_hours(first: datetime, now: datetime) -> None:
     CountedHour.objects.bulk_create([CountedHour(begins_at=each) for each in new], ignore_conflicts=True)
 
 
-def _oldest(first: datetime) -> Iterator[datetime | None]:
+def _oldest_times(first: datetime) -> Iterator[datetime | None]:
     """When the oldest came of each kind that is counted: not before `first`, but for requests to other systems."""
     yield Event.objects.filter(received_at__gte=first).aggregate(at=Min("received_at"))["at"]
     yield Refusal.objects.filter(last_at__gte=first).aggregate(at=Min("last_at"))["at"]
     yield Call.objects.order_by("pk").values_list("started_at", flat=True).first()
 
 
-def _marks(first: datetime) -> dict[datetime, list[int]]:
+def _marks_by_hour(first: datetime) -> dict[datetime, list[int]]:
     """The keys of the oldest marks by hour. Those of hours that are not counted any more are taken away."""
     CountMark.objects.filter(hour__lt=first).delete()
     marks = defaultdict(list)
-    for key, hour in CountMark.objects.order_by("pk").values_list("pk", "hour")[:MARKS]:
+    for key, hour in CountMark.objects.order_by("pk").values_list("pk", "hour")[:MAX_MARKS]:
         marks[hour].append(key)
     return dict(marks)
 
 
-def _known(now: datetime, first: datetime, marked: Iterable[datetime]) -> list[Known]:
+def _candidate_hours(now: datetime, first: datetime, marked: Iterable[datetime]) -> list[HourStatus]:
     """The hours that are watched, those that were marked, and the longest uncounted of those with something open."""
     hours = list(marked)
     CountedHour.objects.bulk_create([CountedHour(begins_at=each) for each in hours], ignore_conflicts=True)
     rows = CountedHour.objects.filter(begins_at__gte=first)
     near = rows.filter(
-        Q(begins_at__gte=start_of_hour(now - WATCHED), begins_at__lte=now) | Q(begins_at__in=hours)
+        Q(begins_at__gte=start_of_hour(now - RECOUNTED_PERIOD), begins_at__lte=now) | Q(begins_at__in=hours)
     )
-    still_open = rows.filter(open__gt=0).order_by("counted_at")[:OPEN]
+    still_open = rows.filter(open__gt=0).order_by("counted_at")[:MAX_OPEN_HOURS]
     found = {each.pk: each for each in (*near, *still_open)}
-    return [Known(each.begins_at, each.counted_at, each.seconds, each.open) for each in found.values()]
+    return [HourStatus(each.begins_at, each.counted_at, each.seconds, each.open) for each in found.values()]
 
 
-def forget_before(hour: datetime, most: int = 24) -> None:
+def delete_counts_before(hour: datetime, max_hours: int = 24) -> None:
     """Delete the counts of the oldest hours before then, so many at a time."""
     old = list(
         CountedHour.objects.filter(begins_at__lt=hour)
         .order_by("begins_at")
-        .values_list("pk", flat=True)[:most]
+        .values_list("pk", flat=True)[:max_hours]
     )
     if old:
         for model in _COUNTS:

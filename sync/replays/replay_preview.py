@@ -29,30 +29,30 @@ from sync.limits.rate_limit import wait_for_turn
 from sync.models import Attempt, Connection, Delivery, MappingVersion
 from sync.planning.change import Change
 from sync.planning.mapping import InvalidMapping
-from sync.replays.requests import Choice
+from sync.replays.requests import ReplayOptions
 from webhooks.models import Event
 
 logger = logging.getLogger("hub.preview")
 
 DEADLINE_SECONDS = 8.0
 CALL_SECONDS = 4.0
-MOST_DELIVERIES = 5
+MAX_DELIVERIES = 5
 
 
-class OutOfTime(Exception):
+class PreviewTimedOut(Exception):
     """The preview's own time is over."""
 
 
-class Unattended(Exception):
+class ConnectionPaused(Exception):
     """The connection is paused: it is left alone, by previews too."""
 
 
-class WouldWrite(Exception):
+class PreviewWouldWrite(Exception):
     """A preview was about to change something: a fault of ours, and nothing left."""
 
 
 @dataclass(frozen=True, slots=True)
-class Foreseen:
+class PlannedDelivery:
     """What one delivery would do. Without a `change`, `code` says why there is none."""
 
     delivery: Delivery
@@ -68,22 +68,22 @@ class Foreseen:
 
 
 @dataclass(slots=True)
-class Lookout:
+class PreviewRecorder:
     """The `Recorder` of a preview and one connection: lets reads out while there is time."""
 
     connection: Connection
-    until: float
+    deadline: float
     calls: list[RecordedExchange] = field(default_factory=list)
 
     def record_request(self, request: OutgoingRequest) -> None:
-        """`OutOfTime`, `Unattended`, or `WouldWrite`, which cannot be."""
+        """`PreviewTimedOut`, `ConnectionPaused`, or `PreviewWouldWrite`, which cannot be."""
         if request.is_write:
-            raise WouldWrite(f"{request.method} {request.path_template}")
-        left = self.until - time.monotonic()
+            raise PreviewWouldWrite(f"{request.method} {request.path_template}")
+        left = self.deadline - time.monotonic()
         if left <= 0:
-            raise OutOfTime
+            raise PreviewTimedOut
         if allowed_deliveries(self.connection) == 0:
-            raise Unattended
+            raise ConnectionPaused
         wait_for_turn(self.connection, left)
         release_connection()
 
@@ -92,47 +92,51 @@ class Lookout:
         self.calls.append(exchange)
 
 
-def preview(event: Event, choice: Choice, actor: str, address: str = "") -> list[Foreseen]:
+def preview_replay(
+    event: Event, choice: ReplayOptions, actor: str, address: str = ""
+) -> list[PlannedDelivery]:
     """What replaying this event now would do, by delivery; empty where no route takes it. At most five, and as many
     seconds as stand above.
     """
     try:
-        deliveries = _deliveries(event)
+        deliveries = _deliveries_to_preview(event)
     except InvalidMapping:  # a declaration that was stored past the console: no attempt could be made either
-        known = event.deliveries.select_related("identity", "commercial").order_by("pk")[:MOST_DELIVERIES]
-        return [Foreseen(each, None, code="unmappable") for each in known]
+        known = event.deliveries.select_related("identity", "commercial").order_by("pk")[:MAX_DELIVERIES]
+        return [PlannedDelivery(each, None, code="unmappable") for each in known]
     if not deliveries:
         return []
     stand = {"systems": [each.commercial.slug for each in deliveries], "address": address}
-    _record(event, "preview.begun", actor, {**stand, **choice.as_details()})
+    _append_entry(event, "preview.begun", actor, {**stand, **choice.to_details()})
     until, lookouts, found = time.monotonic() + DEADLINE_SECONDS, [], []
     for delivery in deliveries:
         delivery.takes = choice.takes
-        both = [Lookout(each, until) for each in (delivery.identity, delivery.commercial)]
+        both = [PreviewRecorder(each, until) for each in (delivery.identity, delivery.commercial)]
         lookouts += both
-        found.append(_foresee(delivery, _way(delivery, choice), both))
+        found.append(_preview_delivery(delivery, _route_for_choice(delivery, choice), both))
     calls = sorted((call for each in lookouts for call in each.calls), key=lambda call: call.started_at)
-    _record(event, "preview.ended", actor, {"calls": [_told(call) for call in calls], "address": address})
+    _append_entry(
+        event, "preview.ended", actor, {"calls": [_call_summary(call) for call in calls], "address": address}
+    )
     return found
 
 
-def _deliveries(event: Event) -> list[Delivery]:
+def _deliveries_to_preview(event: Event) -> list[Delivery]:
     """Its deliveries as this process knows their routes; of an event without any, those that a replay would open."""
-    known = list(event.deliveries.order_by("pk")[:MOST_DELIVERIES])
+    known = list(event.deliveries.order_by("pk")[:MAX_DELIVERIES])
     for each in known:
         each.event = event
         attach_route(each, get_resolved_route(each.route_id))
-    return known or [_opened(event, way) for way in _ways_now(event)]
+    return known or [_unsaved_delivery(event, way) for way in _plan_routes(event)]
 
 
-def _ways_now(event: Event) -> list[ResolvedRoute]:
+def _plan_routes(event: Event) -> list[ResolvedRoute]:
     state, code = event.state, event.code
-    ways = resolve_routes(event)[:MOST_DELIVERIES]
+    ways = resolve_routes(event)[:MAX_DELIVERIES]
     event.state, event.code = state, code  # only looked at
     return ways
 
 
-def _opened(event: Event, way: ResolvedRoute) -> Delivery:
+def _unsaved_delivery(event: Event, way: ResolvedRoute) -> Delivery:
     route = way.route
     delivery = Delivery(
         event=event,
@@ -147,54 +151,60 @@ def _opened(event: Event, way: ResolvedRoute) -> Delivery:
     return delivery
 
 
-def _way(delivery: Delivery, choice: Choice) -> ResolvedRoute:
+def _route_for_choice(delivery: Delivery, choice: ReplayOptions) -> ResolvedRoute:
     way = get_resolved_route(delivery.route_id)
-    return with_mapping_version(way, version_then(delivery)) if choice.maps_as_then else way
+    return with_mapping_version(way, first_mapping_version(delivery)) if choice.maps_as_then else way
 
 
-def version_then(delivery: Delivery) -> int | None:
+def first_mapping_version(delivery: Delivery) -> int | None:
     """The version of the mapping that the delivery's first attempt used."""
     tried = Attempt.objects.filter(delivery=delivery.pk, mapping_version__isnull=False).order_by("number")
     return tried.values_list("mapping_version", flat=True).first()
 
 
-def _foresee(delivery: Delivery, way: ResolvedRoute, lookouts: list[Lookout]) -> Foreseen:
+def _preview_delivery(
+    delivery: Delivery, way: ResolvedRoute, lookouts: list[PreviewRecorder]
+) -> PlannedDelivery:
     attempt = Attempt(delivery=delivery, key=uuid.uuid4())
     claim = Claim(delivery, attempt, uuid.uuid4(), way, read_link(delivery))
     if is_older_than_applied(claim):
-        return Foreseen(delivery, way.mapping_version, code="superseded", verdict=superseded_result())
+        return PlannedDelivery(delivery, way.mapping_version, code="superseded", verdict=superseded_result())
     release_connection()
     try:
-        identity, commercial = (_connector(each, str(attempt.key)) for each in lookouts)
+        identity, commercial = (_make_connector(each, str(attempt.key)) for each in lookouts)
         ends = Connectors(identity, commercial)  # type: ignore[arg-type]
-        return Foreseen(delivery, way.mapping_version, change=plan_change(claim, ends, AttemptFindings()))
-    except OutOfTime:
-        return Foreseen(delivery, way.mapping_version, code="preview-late")
-    except Unattended:
-        return Foreseen(delivery, way.mapping_version, code="preview-paused")
+        return PlannedDelivery(
+            delivery, way.mapping_version, change=plan_change(claim, ends, AttemptFindings())
+        )
+    except PreviewTimedOut:
+        return PlannedDelivery(delivery, way.mapping_version, code="preview-late")
+    except ConnectionPaused:
+        return PlannedDelivery(delivery, way.mapping_version, code="preview-paused")
     except Exception as error:  # noqa: BLE001 - as at the delivery boundary: told, never raised
-        return _failed(delivery, way, claim, error)
+        return _preview_of_error(delivery, way, claim, error)
 
 
-def _connector(lookout: Lookout, request_id: str) -> object:
+def _make_connector(lookout: PreviewRecorder, request_id: str) -> object:
     hurried = copy.copy(lookout.connection)  # what this process knows of it is everybody's
     hurried.deadline_seconds = min(hurried.deadline_seconds, CALL_SECONDS)
     return open_connector(hurried, request_id, lookout)
 
 
-def _failed(delivery: Delivery, way: ResolvedRoute, claim: Claim, error: Exception) -> Foreseen:
+def _preview_of_error(
+    delivery: Delivery, way: ResolvedRoute, claim: Claim, error: Exception
+) -> PlannedDelivery:
     verdict = failure_result(error, claim)
     if verdict.code == "internal-failure":
         logger.error("preview of %s: unexpected %s", delivery.event, type(error).__name__, exc_info=error)
-    return Foreseen(delivery, way.mapping_version, code=verdict.code, verdict=verdict)
+    return PlannedDelivery(delivery, way.mapping_version, code=verdict.code, verdict=verdict)
 
 
-def _record(event: Event, action: str, actor: str, details: Mapping[str, JSONValue]) -> None:
+def _append_entry(event: Event, action: str, actor: str, details: Mapping[str, JSONValue]) -> None:
     with transaction.atomic():
         append_entries(NewEntry(event.stream, action, actor, details))
 
 
-def _told(call: RecordedExchange) -> str:
+def _call_summary(call: RecordedExchange) -> str:
     """A call as the audit log keeps it: the template of its path holds no value."""
     outcome = call.status if call.status is not None else call.error_code
     return f"{call.request.method} {call.request.path_template} {outcome}"

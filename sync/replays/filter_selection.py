@@ -10,8 +10,16 @@ from django.utils import timezone
 from sync.jobs.claims import claim_job_of
 from sync.jobs.running_job import JobKind, JobLost, JobStopped, RunningJob, ShouldContinue
 from sync.models import JobState, Replay
-from sync.replays.event_set import KIND, TooMany, begin_choice, delete_set, discard, discard_old, fill
-from sync.search.event_filter import EventFilter, resolve
+from sync.replays.event_selection import (
+    KIND,
+    TooManyEvents,
+    begin_selection,
+    delete_selection,
+    discard_old_selections,
+    discard_selection,
+    fill_selection,
+)
+from sync.search.event_filter import EventFilter, resolve_filter
 from webhooks.models import Event
 
 logger = logging.getLogger("hub.replays")
@@ -20,47 +28,47 @@ _REQUEST_SECONDS = 3.0
 _RUN_SECONDS = 5.0
 
 
-def freeze_filter(by: AbstractBaseUser, words: Mapping[str, str]) -> Replay:
+def select_by_filter(by: AbstractBaseUser, params: Mapping[str, str]) -> Replay:
     """A set of the events that these words mean at this moment. What a few seconds are too short for, a worker goes on
-    with. `NoSuchFilter`; `TooMany`.
+    with. `InvalidFilter`; `TooManyEvents`.
     """
-    meant = resolve(words, timezone.now())
-    replay = begin_choice(by, meant.words())
+    meant = resolve_filter(params, timezone.now())
+    replay = begin_selection(by, meant.to_params())
     job = claim_job_of(EVENT_SET, replay.pk)
     if job is None:  # a worker was faster
         return replay
     try:
         with suppress(JobLost):
-            if not fill(replay, meant.narrow(Event.objects.all()), _REQUEST_SECONDS, job):
+            if not fill_selection(replay, meant.apply_to(Event.objects.all()), _REQUEST_SECONDS, job):
                 job.hand_back()
-    except TooMany:
-        discard(replay)
+    except TooManyEvents:
+        discard_selection(replay)
         raise
     return replay
 
 
-def meaning(replay: Replay) -> EventFilter:
+def filter_of(replay: Replay) -> EventFilter:
     """The filter that a set was chosen by."""
-    return resolve(replay.filter or {}, timezone.now())
+    return resolve_filter(replay.filter or {}, timezone.now())
 
 
-def _run(job: RunningJob, goes_on: ShouldContinue) -> None:
+def _run_selection(job: RunningJob, goes_on: ShouldContinue) -> None:
     """Go on with a set until it is frozen. `JobLost`, `JobStopped`."""
     replay = Replay.objects.get(pk=job.subject)
-    matching = meaning(replay).narrow(Event.objects.all())
+    matching = filter_of(replay).apply_to(Event.objects.all())
     try:
-        while not fill(replay, matching, _RUN_SECONDS, job):
+        while not fill_selection(replay, matching, _RUN_SECONDS, job):
             if not goes_on():
                 raise JobStopped
-    except TooMany:
+    except TooManyEvents:
         logger.info("%s matched too many events, and holds none", replay)
 
 
-def _follow(key: int, state: JobState, _failure: str) -> None:
+def _delete_failed_selection(key: int, state: JobState, _failure: str) -> None:
     """Delete a set that was given up: its page says that the events have to be chosen again."""
     if state == JobState.FAILED:
         for replay in Replay.objects.filter(pk=key):
-            delete_set(replay)
+            delete_selection(replay)
 
 
-EVENT_SET = JobKind(KIND, _run, _follow, tidy_up=discard_old)
+EVENT_SET = JobKind(KIND, _run_selection, _delete_failed_selection, tidy_up=discard_old_selections)

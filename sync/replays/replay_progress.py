@@ -28,21 +28,21 @@ from sync.models import (
 )
 from webhooks.models import State
 
-FEWEST_ENDED = 5  # before a share of them means anything
-_MOST = 500
-_GOOD = (AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED, AttemptOutcome.SUPERSEDED)
+MIN_ENDED = 5  # before a share of them means anything
+_MAX_MEMBERS = 500
+_GOOD_OUTCOMES = (AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED, AttemptOutcome.SUPERSEDED)
 _GOOD_STATES = (State.SUCCEEDED, State.UNCHANGED, State.SUPERSEDED)
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class MemberResult:
     """How a member, or one delivery of it, ended; `code` where it failed."""
 
     state: MemberState
     code: str = ""
 
 
-def note_ends(job: RunningJob) -> int:
+def record_results(job: RunningJob) -> int:
     """Note what became of the events of a replay that were sent. Returns how many members have ended. `JobLost`."""
     with transaction.atomic():
         locked = Replay.objects.select_for_update(no_key=True)
@@ -50,18 +50,18 @@ def note_ends(job: RunningJob) -> int:
         if replay is None:
             return 0
         job.renew_lease()
-        ended = _ended(replay)
+        ended = _ended_members(replay)
         if ended:
-            _keep(replay, ended)
-        _move_on(replay)
+            _store_results(replay, ended)
+        _pause_or_finish(replay)
     return len(ended)
 
 
-def _ended(replay: Replay) -> dict[int, Ended]:
+def _ended_members(replay: Replay) -> dict[int, MemberResult]:
     """Of its members that are under way, by event, those that have ended."""
     if not replay.under_way_count:
         return {}
-    sent = Member.objects.filter(replay=replay, state=MemberState.SENT).order_by("event")[:_MOST]
+    sent = Member.objects.filter(replay=replay, state=MemberState.SENT).order_by("event")[:_MAX_MEMBERS]
     events = list(sent.values_list("event_id", flat=True))
     rows: dict[int, list[Delivery]] = defaultdict(list)
     for delivery in Delivery.objects.filter(event__in=events):
@@ -69,45 +69,49 @@ def _ended(replay: Replay) -> dict[int, Ended]:
     attempts = {
         each.delivery_id: each for each in Attempt.objects.filter(replay=replay, delivery__event__in=events)
     }
-    found = {event: [_end_of(each, replay, attempts) for each in rows[event]] for event in events}
-    return {event: _worst(filter(None, ends)) for event, ends in found.items() if all(ends)}
+    found = {event: [_delivery_result(each, replay, attempts) for each in rows[event]] for event in events}
+    return {event: _worst_result(filter(None, ends)) for event, ends in found.items() if all(ends)}
 
 
-def _end_of(delivery: Delivery, replay: Replay, attempts: Mapping[int, Attempt]) -> Ended | None:
+def _delivery_result(
+    delivery: Delivery, replay: Replay, attempts: Mapping[int, Attempt]
+) -> MemberResult | None:
     """How a delivery ended; None where it goes on. One that nobody tried was ended by something else, or is waiting."""
     attempt = attempts.get(delivery.pk)
     if attempt is None and delivery.replay_id == replay.pk and delivery.state in OPEN_STATES:
         return None
     if attempt is None or attempt.outcome == AttemptOutcome.UNKNOWN:
-        return _end_by_state(delivery)
+        return _result_by_state(delivery)
     if attempt.outcome == AttemptOutcome.STARTED:
         return None
-    if attempt.outcome in _GOOD:
-        return Ended(MemberState.SUCCEEDED)
+    if attempt.outcome in _GOOD_OUTCOMES:
+        return MemberResult(MemberState.SUCCEEDED)
     if attempt.outcome == AttemptOutcome.HELD:
-        return Ended(MemberState.HELD, "held")
-    return Ended(MemberState.FAILED, attempt.code)
+        return MemberResult(MemberState.HELD, "held")
+    return MemberResult(MemberState.FAILED, attempt.code)
 
 
-def _end_by_state(delivery: Delivery) -> Ended | None:
+def _result_by_state(delivery: Delivery) -> MemberResult | None:
     """The process died during its attempt: the next one tells. Or somebody closed it, or erased whom it was about."""
     if delivery.state in _GOOD_STATES:
-        return Ended(MemberState.SUCCEEDED)
+        return MemberResult(MemberState.SUCCEEDED)
     if delivery.state == State.HELD:
-        return Ended(MemberState.HELD, "held")
+        return MemberResult(MemberState.HELD, "held")
     is_tried_again = delivery.state == State.RETRYING and delivery.code != "interrupted"
     if delivery.state in (State.DEAD, State.CLOSED) or is_tried_again:
-        return Ended(MemberState.FAILED, delivery.code)
+        return MemberResult(MemberState.FAILED, delivery.code)
     return None
 
 
-def _worst(ends: Iterable[Ended]) -> Ended:
+def _worst_result(ends: Iterable[MemberResult]) -> MemberResult:
     """Of several systems: a failure, then what is held."""
     order = (MemberState.FAILED, MemberState.HELD, MemberState.SUCCEEDED)
-    return min(ends, key=lambda each: order.index(each.state), default=Ended(MemberState.FAILED, "closed"))
+    return min(
+        ends, key=lambda each: order.index(each.state), default=MemberResult(MemberState.FAILED, "closed")
+    )
 
 
-def _keep(replay: Replay, ended: Mapping[int, Ended]) -> None:
+def _store_results(replay: Replay, ended: Mapping[int, MemberResult]) -> None:
     now, members = timezone.now(), Member.objects.filter(replay=replay, state=MemberState.SENT)
     for end in set(ended.values()):
         events = [event for event, each in ended.items() if each == end]
@@ -121,16 +125,16 @@ def _keep(replay: Replay, ended: Mapping[int, Ended]) -> None:
     replay.refresh_from_db()
 
 
-def _move_on(replay: Replay) -> None:
+def _pause_or_finish(replay: Replay) -> None:
     """Pause, or finish, where it is time for that."""
     if replay.under_way_count == 0 and replay.state == ReplayState.STOPPING:
-        end(replay, ReplayState.STOPPED)
+        end_replay(replay, ReplayState.STOPPED)
     elif replay.under_way_count == 0 and not _has_waiting(replay):
-        end(replay, ReplayState.FINISHED)
+        end_replay(replay, ReplayState.FINISHED)
     elif replay.state == ReplayState.RUNNING:
-        why = _why_pause(replay)
+        why = _pause_reason(replay)
         if why is not None:
-            pause(replay, why)
+            pause_automatically(replay, why)
 
 
 def _has_waiting(replay: Replay) -> bool:
@@ -138,23 +142,23 @@ def _has_waiting(replay: Replay) -> bool:
     return Member.objects.filter(replay=replay, state=MemberState.WAITING).exists()
 
 
-def _why_pause(replay: Replay) -> ReplayPauseReason | None:
+def _pause_reason(replay: Replay) -> ReplayPauseReason | None:
     if replay.pace == ReplayPace.FIRST:
         return ReplayPauseReason.FIRST if replay.ended_count else None
     ended, failed = replay.ended_count - replay.seen_ended, replay.failed - replay.seen_failed
-    if replay.pauses_above is None or ended < FEWEST_ENDED:
+    if replay.pauses_above is None or ended < MIN_ENDED:
         return None
     return ReplayPauseReason.FAILING if failed * 100 > replay.pauses_above * ended else None
 
 
-def pause(replay: Replay, why: ReplayPauseReason) -> None:
+def pause_automatically(replay: Replay, why: ReplayPauseReason) -> None:
     """Send nothing more of a locked replay until somebody lets it go on; the hub itself decided that."""
     Replay.objects.filter(pk=replay.pk).update(state=ReplayState.PAUSED, paused=why)
     details = {"why": str(why), "ended": replay.ended_count, "failed": replay.failed}
     append_entries(NewEntry(replay.stream, "replay.paused", details=details))
 
 
-def end(replay: Replay, state: ReplayState) -> None:
+def end_replay(replay: Replay, state: ReplayState) -> None:
     """End a locked replay, finished or stopped."""
     now = timezone.now()
     ended_at = replay.ended_at or now

@@ -17,26 +17,26 @@ from django.utils import timezone
 from sync.jobs import submission
 from sync.jobs.running_job import JobLost, RunningJob
 from sync.models import Member, MemberState, Replay, ReplayState
-from sync.replays.requests import NotReplayable
-from sync.replays.skip_rules import judge
+from sync.replays.requests import ReplayRefused
+from sync.replays.skip_rules import find_skipped
 from webhooks.models import Event
 
-LARGEST = 50_000
-BATCH = 1_000
+MAX_EVENTS = 50_000
+BATCH_SIZE = 1_000
 KIND = "event-set"
-KEPT = timedelta(days=1)  # a set that nobody confirmed
-_NEEDED = ("source_id", "entity_type", "entity_id", "event_type", "received_at")
+DRAFT_RETENTION = timedelta(days=1)  # a set that nobody confirmed
+_LOADED_FIELDS = ("source_id", "entity_type", "entity_id", "event_type", "received_at")
 _DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
 
 
-class TooMany(NotReplayable):
+class TooManyEvents(ReplayRefused):
     """More events than one replay takes: nothing was kept."""
 
     def __init__(self) -> None:
-        super().__init__(f"More than {LARGEST:,} events match. Narrow the filters, and replay in parts.")
+        super().__init__(f"More than {MAX_EVENTS:,} events match. Narrow the filters, and replay in parts.")
 
 
-def begin_choice(by: AbstractBaseUser, words: Mapping[str, str]) -> Replay:
+def begin_selection(by: AbstractBaseUser, filter_params: Mapping[str, str]) -> Replay:
     """A set of what these resolved words of a filter mean, up to the newest event of now; still to be filled, by a job
     that waits for it.
     """
@@ -46,57 +46,57 @@ def begin_choice(by: AbstractBaseUser, words: Mapping[str, str]) -> Replay:
             requested_by_id=by.pk,
             created_at=timezone.now(),
             state=ReplayState.CHOOSING,
-            filter=dict(words),
+            filter=dict(filter_params),
             bound=bound,
         )
         submission.submit_job(KIND, replay.pk)
     return replay
 
 
-def choose(by: AbstractBaseUser, events: Collection[int], key: UUID | None = None) -> Replay:
-    """A set of these events, frozen. `NotReplayable` for none or too many."""
-    if not 0 < len(events) <= LARGEST:
-        raise TooMany if events else NotReplayable("Choose at least one event.")
+def select_events(by: AbstractBaseUser, events: Collection[int], key: UUID | None = None) -> Replay:
+    """A set of these events, frozen. `ReplayRefused` for none or too many."""
+    if not 0 < len(events) <= MAX_EVENTS:
+        raise TooManyEvents if events else ReplayRefused("Choose at least one event.")
     now = timezone.now()
     replay = Replay(requested_by_id=by.pk, created_at=now, state=ReplayState.CHOOSING)
     replay.uuid = key or replay.uuid
     replay.save(force_insert=True)
     ordered = sorted(events)
-    for start in range(0, len(ordered), BATCH):
+    for start in range(0, len(ordered), BATCH_SIZE):
         with transaction.atomic():
-            some = Event.objects.filter(pk__in=ordered[start : start + BATCH]).order_by("pk")
-            _add(replay, list(some.only(*_NEEDED)))
-    _freeze(replay)
+            some = Event.objects.filter(pk__in=ordered[start : start + BATCH_SIZE]).order_by("pk")
+            _add_members(replay, list(some.only(*_LOADED_FIELDS)))
+    _freeze_selection(replay)
     return replay
 
 
-def fill(replay: Replay, matching: QuerySet[Event], seconds: float, job: RunningJob) -> bool:
-    """Go on with a set for so many seconds at most. Returns True if it is frozen by now, and its job has ended.
+def fill_selection(replay: Replay, matching: QuerySet[Event], seconds: float, job: RunningJob) -> bool:
+    """Add events to a selection for at most `seconds`. Returns True once it is frozen and its job has ended.
 
-    `matching` are the events that its filter means. `JobLost`. `TooMany`, and nothing is kept but the set itself, so
-    that it can say so.
+    `matching` are the events that its filter selects. Raises JobLost. Raises TooManyEvents after removing all
+    members; the selection itself stays, to say why it is empty.
     """
     until = time.monotonic() + seconds
     while True:
         with transaction.atomic():
-            is_whole = _fill_batch(replay, matching)
+            is_whole = _add_next_batch(replay, matching)
             job.renew_lease(made_progress=True)
         if is_too_large(replay):
             with transaction.atomic():
-                _empty(replay)
+                _mark_all_skipped(replay)
                 job.finish()
             _delete_members(replay)
-            raise TooMany
+            raise TooManyEvents
         if is_whole:
             with transaction.atomic():
-                _freeze(replay)
+                _freeze_selection(replay)
                 job.finish()
             return True
         if time.monotonic() >= until:
             return False
 
 
-def _fill_batch(replay: Replay, matching: QuerySet[Event]) -> bool:
+def _add_next_batch(replay: Replay, matching: QuerySet[Event]) -> bool:
     """Add the next events where the last run stopped; True if there are no more. `JobLost` if the set was discarded."""
     if not Replay.objects.select_for_update(no_key=True).filter(pk=replay.pk).exists():
         raise JobLost
@@ -105,16 +105,16 @@ def _fill_batch(replay: Replay, matching: QuerySet[Event]) -> bool:
     if replay.cursor_at is not None:
         at, key = replay.cursor_at, replay.cursor_id
         events = events.filter(Q(received_at__lt=at) | Q(received_at=at, pk__lt=key), received_at__lte=at)
-    found = list(events.only(*_NEEDED)[:BATCH])
+    found = list(events.only(*_LOADED_FIELDS)[:BATCH_SIZE])
     if found:
         replay.cursor_at, replay.cursor_id = found[-1].received_at, found[-1].pk
         replay.save(update_fields=["cursor_at", "cursor_id"])
-        _add(replay, found)
-    return len(found) < BATCH
+        _add_members(replay, found)
+    return len(found) < BATCH_SIZE
 
 
-def _add(replay: Replay, events: Sequence[Event]) -> None:
-    now, skipped = timezone.now(), judge(events, replay)
+def _add_members(replay: Replay, events: Sequence[Event]) -> None:
+    now, skipped = timezone.now(), find_skipped(events, replay)
     Member.objects.bulk_create(
         Member(
             replay=replay,
@@ -132,7 +132,7 @@ def _add(replay: Replay, events: Sequence[Event]) -> None:
     replay.skipped += len(skipped)
 
 
-def _freeze(replay: Replay) -> None:
+def _freeze_selection(replay: Replay) -> None:
     Replay.objects.filter(pk=replay.pk, state=ReplayState.CHOOSING).update(
         state=ReplayState.CHOSEN, frozen_at=timezone.now()
     )
@@ -141,10 +141,10 @@ def _freeze(replay: Replay) -> None:
 
 def is_too_large(replay: Replay) -> bool:
     """Whether more events matched than a replay takes: nothing of it can be sent."""
-    return replay.total > LARGEST
+    return replay.total > MAX_EVENTS
 
 
-def _empty(replay: Replay) -> None:
+def _mark_all_skipped(replay: Replay) -> None:
     Replay.objects.filter(pk=replay.pk, state=ReplayState.CHOOSING).update(
         state=ReplayState.CHOSEN, skipped=F("total")
     )
@@ -152,27 +152,29 @@ def _empty(replay: Replay) -> None:
 
 def _delete_members(replay: Replay) -> None:
     members = Member.objects.filter(replay=replay)
-    while keys := list(members.values_list("pk", flat=True)[:BATCH]):
+    while keys := list(members.values_list("pk", flat=True)[:BATCH_SIZE]):
         Member.objects.filter(pk__in=keys).delete()
 
 
-def discard(replay: Replay) -> None:
+def discard_selection(replay: Replay) -> None:
     """Delete a set that was not confirmed, a batch of its rows at a time."""
     if not Replay.objects.filter(pk=replay.pk, state__in=_DRAFTS).exists():
         return
     submission.cancel_job(KIND, replay.pk)
-    delete_set(replay)
+    delete_selection(replay)
 
 
-def delete_set(replay: Replay) -> None:
+def delete_selection(replay: Replay) -> None:
     """Delete a set that was not confirmed, of which nobody runs the job."""
     _delete_members(replay)
     Replay.objects.filter(pk=replay.pk, state__in=_DRAFTS).delete()
 
 
-def discard_old() -> int:
+def discard_old_selections() -> int:
     """Delete the sets that nobody confirmed for a day; how many."""
-    old = list(Replay.objects.filter(state__in=_DRAFTS, created_at__lt=timezone.now() - KEPT)[:100])
+    old = list(
+        Replay.objects.filter(state__in=_DRAFTS, created_at__lt=timezone.now() - DRAFT_RETENTION)[:100]
+    )
     for each in old:
-        discard(each)
+        discard_selection(each)
     return len(old)
