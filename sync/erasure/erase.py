@@ -1,8 +1,9 @@
-"""Erase what is kept of one entity: first the key, in one short commit that nothing of it can follow; then row by row.
+"""Erase the data of one entity: first destroy its key in one short commit, then delete and rewrite rows in
+batches.
 
-The commit that destroys the key waits for every commit that seals under it (they lock its row), ends what waits to be
-delivered, drops the links, and notes the last event. What comes later finds no key and begins a new subject. After
-that commit the rest can be interrupted at any place and goes on from there: rows that are done do not match any more.
+The commit that destroys the key waits for every commit that encrypts with it (they lock its row), closes open
+deliveries, deletes the links, and stores the id of the last event. Later events find no key and begin a new
+subject. The rest can be interrupted anywhere and resumes: finished rows no longer match.
 """
 
 import logging
@@ -44,13 +45,14 @@ PAYLOAD_BATCH_SIZE = 500
 
 
 class AttemptStillRunning(Exception):
-    """An attempt for this entity is under way; it ends within its lease."""
+    """An attempt for this entity is running; it ends within its lease."""
 
 
 def run_erasure(erasure: Erasure) -> bool:
-    """Carry out a confirmed erasure now, or go on with one.
+    """Run or resume a confirmed erasure now.
 
-    Returns True if it is done; False if an attempt for the entity runs, or another process erases it: then workers do.
+    Returns True if it is done; False if an attempt for the entity runs, or if another process erases it: then
+    the workers finish it.
     """
     job = claim_job_of(ERASURE, erasure.pk)
     if job is not None:
@@ -67,7 +69,7 @@ def run_erasure(erasure: Erasure) -> bool:
 
 
 def _run_job(job: RunningJob, goes_on: ShouldContinue) -> None:
-    """Erase as far as it goes. `JobLost`, `JobStopped`."""
+    """Run the job of an erasure. Raises JobLost, JobStopped."""
     erasure = Erasure.objects.get(pk=job.subject)
     with overwriting_deleted_rows():
         try:
@@ -80,7 +82,7 @@ def _run_job(job: RunningJob, goes_on: ShouldContinue) -> None:
 
 
 def _erase_after_keys(erasure: Erasure, job: RunningJob, goes_on: ShouldContinue) -> None:
-    """All that follows the commit that destroyed the key."""
+    """Erase everything else after the commit that destroyed the keys."""
     whose = _subject_of(erasure)
     redact_free_text(whose)
     _run_other_erasers(erasure, job, whose)
@@ -94,7 +96,7 @@ def _erase_after_keys(erasure: Erasure, job: RunningJob, goes_on: ShouldContinue
 
 
 def _erase_batch(erasure: Erasure, job: RunningJob, whose: ErasureSubject) -> bool:
-    """Delete or rewrite some rows more; whether there were any."""
+    """Delete or rewrite the next batch of rows. Returns False if none was left."""
     with _locked_erasure(erasure, job):
         done = +_erase_next_rows(whose)
         if done:
@@ -105,7 +107,7 @@ def _erase_batch(erasure: Erasure, job: RunningJob, whose: ErasureSubject) -> bo
 
 @contextmanager
 def _locked_erasure(erasure: Erasure, job: RunningJob) -> Iterator[None]:
-    """A transaction in which nobody else works on this erasure, which is now as its row says. `JobLost`."""
+    """Open a transaction that holds the lock of this erasure, reloaded. Raises JobLost."""
     with transaction.atomic():
         erasure.refresh_from_db(from_queryset=Erasure.objects.select_for_update())
         job.renew_lease()
@@ -127,7 +129,7 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
             subject_key(source, whose.entity_type, whose.entity_id)
     now = timezone.now()
     with _locked_erasure(erasure, job):
-        keys = [each.pk for each in whose.keys.select_for_update().order_by("pk")]
+        keys = [key.pk for key in whose.keys.select_for_update().order_by("pk")]
         redact_replay_reasons(whose)
         closed = _close_open_deliveries(whose, erasure, now)
         destroyed = SubjectKey.objects.filter(pk__in=keys).update(wrapped=None, destroyed_at=now)
@@ -139,7 +141,7 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
 
 
 def _close_open_deliveries(whose: ErasureSubject, erasure: Erasure, now: datetime) -> int:
-    """What waits is not delivered any more: its entity could not be fetched without its id."""
+    """Close the open deliveries of the entity, which cannot be fetched without its id. Returns their number."""
     locked = whose.deliveries.select_related("event").select_for_update(of=("self",), nowait=True)
     locked = locked.order_by("event_id", "pk")
     try:
@@ -159,7 +161,7 @@ def _close_open_deliveries(whose: ErasureSubject, erasure: Erasure, now: datetim
 
 
 def _erase_next_rows(whose: ErasureSubject) -> Counter[str]:
-    """Delete or rewrite some rows more: how many of each table; nothing where nothing is left."""
+    """Delete or rewrite the next batch of rows. Returns the number of rows by table, empty if none was left."""
     for source, name in whose.pseudonyms.items():
         own = ErasureSubject(whose.entity_type, whose.entity_id, (source,), whose.last_event_id)
         keys = list(own.events.order_by("pk").values_list("pk", flat=True)[:EVENT_BATCH_SIZE])
@@ -174,8 +176,10 @@ def _erase_next_rows(whose: ErasureSubject) -> Counter[str]:
 
 
 def _pseudonymize_events(events: list[int], name: str) -> Counter[str]:
-    """Delete the payloads of events, and put the pseudonym in place of the id. What else names the entity goes too: the
-    event's id at its source, hashes of what was said (they can be guessed), the record's id in the other system.
+    """Delete the payloads of events and replace the id by the pseudonym.
+
+    Also removes everything else that identifies the entity: the event's id at its source, hashes of contents
+    (they can be guessed), and the record's id in the target.
     """
     deliveries = Delivery.objects.filter(event__in=events)
     attempts = Attempt.objects.filter(delivery__in=deliveries.values("pk"))
@@ -191,8 +195,10 @@ def _pseudonymize_events(events: list[int], name: str) -> Counter[str]:
 
 
 def _run_other_erasers(erasure: Erasure, job: RunningJob, whose: ErasureSubject) -> None:
-    """What the settings name, and how many rows of each kind that were. `JobLost`: not where another worker ended it,
-    for whoever came again meanwhile is somebody new.
+    """Run the erasers that the setting ERASES_TOO names, and add up their counts.
+
+    Raises JobLost if another worker finished the erasure: data that arrived since then belongs to a new
+    subject.
     """
     name, found = erased_id(next(iter(whose.pseudonyms.values()), "")), Counter[str]()
     for kind, dotted in settings.ERASES_TOO.items():
@@ -209,7 +215,7 @@ def _add_counts(erasure: Erasure, done: Counter[str]) -> None:
 
 
 def _finish_erasure(erasure: Erasure, job: RunningJob, whose: ErasureSubject) -> None:
-    """The id is dropped from the request too, and the audit log says what was done."""
+    """Finish the erasure: remove the id from the request too, and append the audit entry."""
     names = sorted(whose.pseudonyms.values())
     with _locked_erasure(erasure, job):
         erasure.state, erasure.ended_at = ErasureState.DONE, timezone.now()

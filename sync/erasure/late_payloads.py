@@ -1,4 +1,4 @@
-"""Payloads that were stored under a key after it was destroyed: nobody can read them, and they go too."""
+"""Delete payloads that were stored under a key after it was destroyed, which nobody can decrypt."""
 
 from datetime import timedelta
 
@@ -15,8 +15,9 @@ _BATCH_SIZE = 500
 
 
 def delete_late_payloads() -> None:
-    """Delete what a process stored that was about to answer when the key was destroyed, in the last two days. Of those
-    who are being erased just now it is deleted, and counted, with all the rest.
+    """Delete late payloads of the last two days: a process was about to answer when the key was destroyed.
+
+    Payloads of an erasure in progress are left to it, so that it counts them.
     """
     counted = [
         name

@@ -1,4 +1,4 @@
-"""What people wrote, and whom they looked for, once somebody is erased: nothing of it says any more who it was."""
+"""Remove an erased person from texts that people wrote and from filters that they used."""
 
 import re
 from collections.abc import Mapping
@@ -43,15 +43,15 @@ REDACTED_TEXT = "erased with the person whom it was about"
 
 
 def redact_replay_reasons(whose: ErasureSubject) -> None:
-    """The reason of what people asked for about this entity alone, while its rows still say so."""
+    """Redact the reasons of replays of this entity alone, while their rows still show that."""
     requests = replays_by_event(whose)
     asked = Replay.objects.filter(pk__in=requests)
-    alone = [each.pk for each in asked if _concerns_only(each, requests[each.pk])]
+    alone = [replay.pk for replay in asked if _concerns_only(replay, requests[replay.pk])]
     asked.filter(pk__in=alone).update(reason=REDACTED_TEXT)
 
 
 def redact_free_text(whose: ErasureSubject) -> None:
-    """In whatever else people wrote only the id is replaced."""
+    """Replace the entity's id in all other free text."""
     name = erased_id(next(iter(whose.pseudonyms.values()), ""))
     with transaction.atomic():
         for model, column in FREE_TEXT_COLUMNS:
@@ -60,11 +60,13 @@ def redact_free_text(whose: ErasureSubject) -> None:
 
 
 def _concerns_only(request: Replay, own: set[int]) -> bool:
-    """Whether it is about no event but these. It counts more of them where nothing else says which they were."""
+    """Return True if a replay concerns no other events than `own`. Its own count decides if no row names the
+    others.
+    """
     tried = Attempt.objects.filter(replay=request).exclude(delivery__event__in=own)
     others = Delivery.objects.filter(replay=request).exclude(event__in=own)
     members = Member.objects.filter(replay=request).exclude(event__in=own)
-    return request.events <= len(own) and not any(each.exists() for each in (tried, others, members))
+    return request.events <= len(own) and not any(rows.exists() for rows in (tried, others, members))
 
 
 def _redact_column(model: Any, column: str, entity_id: str, name: str) -> None:
@@ -76,13 +78,13 @@ def _redact_column(model: Any, column: str, entity_id: str, name: str) -> None:
 
 
 def replace_id_in_text(text: str, entity_id: str, name: str) -> str:
-    """A text, with the name in place of the id where that stands as a word of its own, whatever its case."""
+    """Replace the id in a text where it stands as a separate word, in any case."""
     word = rf"(?<![A-Za-z0-9_-]){re.escape(entity_id)}(?![A-Za-z0-9_-])"
     return re.sub(word, name, text, flags=re.IGNORECASE)
 
 
 def _redact_filters(entity_id: str, name: str) -> None:
-    """What a replay was chosen by, where that was this entity."""
+    """Replace the id in the filters that replays were selected by."""
     naming = Replay.objects.filter(Q(filter__has_key="entity_id") | Q(filter__has_key="q"))
     for key, words in naming.values_list("pk", "filter"):
         fresh = replace_id_in_filter(words or {}, entity_id, name)
@@ -91,7 +93,7 @@ def _redact_filters(entity_id: str, name: str) -> None:
 
 
 def replace_id_in_filter(words: Mapping[str, str], entity_id: str, name: str) -> dict[str, str]:
-    """The words of a filter, with the name in place of the id where one of them is that id."""
+    """Replace the id in the parameters of a filter if one of them equals it."""
     return {
         word: name if word in PERSONAL_PARAMS and value.strip() == entity_id else value
         for word, value in words.items()
@@ -99,7 +101,7 @@ def replace_id_in_filter(words: Mapping[str, str], entity_id: str, name: str) ->
 
 
 def redact_refused_erasures(whose: ErasureSubject, name: str) -> None:
-    """Earlier requests that came to nothing say who it was, too."""
+    """Remove the id from refused erasure requests of the same entity."""
     earlier = Erasure.objects.filter(entity_type=whose.entity_type, entity_id=whose.entity_id)
     for pk, sources in earlier.filter(state=ErasureState.REFUSED).values_list("pk", "sources"):
         if set(sources) & set(whose.sources):

@@ -1,4 +1,6 @@
-"""Two people erase: one asks, says why and on what legal ground; another one confirms, or refuses."""
+"""Request and decide erasures: one person requests, with a reason and a legal ground; another confirms or
+refuses.
+"""
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
@@ -14,14 +16,16 @@ JOB_KIND = "erasure"  # of the job that erases
 
 
 class ErasureRefused(ValueError):
-    """Why nothing was done, in a sentence for the person who asked."""
+    """The request was refused, with a sentence for the person who made it."""
 
 
 def request_erasure(
     whose: ErasureSubject, *, ground: str, reason: str, by: AbstractBaseUser, address: str = ""
 ) -> Erasure:
-    """Ask for an erasure; nothing is erased yet. `ErasureRefused` without a reason or a ground, for somebody of whom
-    nothing is kept, or who is being erased already.
+    """Request an erasure; nothing is erased yet.
+
+    Raises ErasureRefused without a reason or a legal ground, for an entity without stored data, or if its
+    erasure was already requested.
     """
     reason = " ".join(reason.split())
     if not reason or ground not in LegalGround.values:
@@ -45,9 +49,10 @@ def request_erasure(
 
 
 def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, address: str = "") -> None:
-    """Confirm it, which nobody may do who asked, or refuse it; whoever asked may withdraw it so.
+    """Confirm or refuse an erasure. The person who requested it may refuse it, as a withdrawal, but not
+    confirm it.
 
-    `ErasureRefused` where it was decided already. The workers erase what is confirmed.
+    Raises ErasureRefused if it was decided before. Workers erase what is confirmed.
     """
     if confirms and by.pk == erasure.asked_by_id:
         raise ErasureRefused("Somebody else has to confirm what you asked for.")
@@ -66,12 +71,12 @@ def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, ad
 
 
 def failure_text(erasure: Erasure) -> str:
-    """Return why workers gave a confirmed erasure up, for people; empty if they did not."""
+    """Return the reason why workers gave a confirmed erasure up, for people; empty if they did not."""
     return submission.failure_text_of(JOB_KIND, erasure.pk) if erasure.state == ErasureState.CONFIRMED else ""
 
 
 def resume_erasure(erasure: Erasure, *, by: AbstractBaseUser, address: str = "") -> None:
-    """Let workers go on with a confirmed erasure that they gave up. `ErasureRefused` where there is no such thing."""
+    """Resume a confirmed erasure that workers gave up. Raises ErasureRefused if they did not give it up."""
     whose = subject_of(erasure)
     with transaction.atomic():
         Erasure.objects.select_for_update().filter(pk=erasure.pk).exists()  # one after the other
@@ -83,7 +88,7 @@ def resume_erasure(erasure: Erasure, *, by: AbstractBaseUser, address: str = "")
 
 
 def subject_of(erasure: Erasure) -> ErasureSubject:
-    """Whom it is about, as was found when it was asked for."""
+    """Return the subject that was found when the erasure was requested."""
     return ErasureSubject(erasure.entity_type, erasure.entity_id, tuple(erasure.sources))
 
 

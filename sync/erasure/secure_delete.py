@@ -1,4 +1,4 @@
-"""That deleted bytes do not stay behind in the files of the database, as far as the database lets us."""
+"""Overwrite deleted bytes in the files of the database, as far as the database supports it."""
 
 import logging
 from collections.abc import Iterator
@@ -13,15 +13,17 @@ _INSERT_ONLY_APP = "audit"  # the app in whose tables erasing changes nothing
 
 
 def erasable_tables() -> list[str]:
-    """Every table in which something of a person may have been: all but those that nobody can change."""
+    """Return all tables that may have held personal data: all but the insert-only ones."""
     models = apps.get_models(include_auto_created=True)
-    return sorted({each._meta.db_table for each in models if each._meta.app_label != _INSERT_ONLY_APP})
+    return sorted({model._meta.db_table for model in models if model._meta.app_label != _INSERT_ONLY_APP})
 
 
 @contextmanager
 def overwriting_deleted_rows() -> Iterator[None]:
-    """SQLite overwrites with zeros what this connection deletes, and its write-ahead log is emptied afterwards.
-    PostgreSQL clears dead rows out of the tables. What else remains, and where, stands in docs/audit.md.
+    """Overwrite what is deleted within this context.
+
+    SQLite overwrites deleted bytes with zeros and empties its write-ahead log afterwards; PostgreSQL vacuums
+    the tables. docs/audit.md lists the copies that remain.
     """
     if connection.vendor == "sqlite":
         with _sqlite_secure_delete():
@@ -43,7 +45,9 @@ def _sqlite_secure_delete() -> Iterator[None]:
 
 
 def _execute_or_warn(statement: str) -> None:
-    """Outside a transaction. What is not done now is done by the next erasure: nothing of it is worth failing for."""
+    """Run a statement outside a transaction. A failure is logged only: the next erasure runs the same
+    statement.
+    """
     try:
         with connection.cursor() as cursor:
             cursor.execute(statement)

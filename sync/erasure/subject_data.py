@@ -1,4 +1,4 @@
-"""Where the rows of one entity stand: everything that erasing has to find, and the preview has to count."""
+"""Find all rows of one entity, for the preview and for the erasure."""
 
 import json
 from collections import defaultdict
@@ -45,7 +45,7 @@ class ErasureSubject:
 
     @property
     def links(self) -> QuerySet[Link]:
-        """Of every identity connection that these sources lead to or led to."""
+        """Links at every identity connection that these sources use or used."""
         return Link.objects.filter(
             entity_id=self.entity_id, entity_type=self.entity_type, identity__in=self.identities
         )
@@ -58,18 +58,20 @@ class ErasureSubject:
 
     @property
     def pseudonyms(self) -> dict[int, str]:
-        """By source."""
-        return {each: pseudonym(each, self.entity_type, self.entity_id) for each in self.sources}
+        """Pseudonyms by source."""
+        return {source: pseudonym(source, self.entity_type, self.entity_id) for source in self.sources}
 
     @property
     def keys(self) -> QuerySet[SubjectKey]:
-        """Those that are not destroyed."""
+        """Keys that are not destroyed."""
         return SubjectKey.objects.filter(pseudonym__in=self.pseudonyms.values(), destroyed_at=None)
 
 
 def find_subject(entity_type: str, entity_id: str, source: int | None = None) -> ErasureSubject:
-    """The entity behind a type and an id, as `source` knows it, and every source that leads to the same identity
-    service; without one, as any source does.
+    """Return the subject of a type and an id, as `source` knows it, with every source that leads to the same
+    identity service.
+
+    Without a source, the subject spans all sources.
     """
     known = Source.objects.values_list("pk", flat=True)
     everywhere = ErasureSubject(entity_type.upper(), entity_id, tuple(sorted(known)))
@@ -84,7 +86,7 @@ def find_subject(entity_type: str, entity_id: str, source: int | None = None) ->
 
 
 def count_rows(whose: ErasureSubject) -> Mapping[str, int]:
-    """How many rows of each table are the entity's."""
+    """Count the rows of the subject in each table."""
     events, deliveries = whose.events.values("pk"), whose.deliveries.values("pk")
     attempts = Attempt.objects.filter(delivery__in=deliveries)
     return {
@@ -101,8 +103,9 @@ def count_rows(whose: ErasureSubject) -> Mapping[str, int]:
 
 
 def replays_by_event(whose: ErasureSubject) -> dict[int, set[int]]:
-    """What people asked for about this entity, alone or among others: by the key of a replay, an approval or a closing,
-    which of the entity's events are in it. A delivery names only the last one, so its audit entries are asked too.
+    """Return the subject's events in each replay, approval or closing, by the key of the request.
+
+    A delivery names only its last request, so the audit entries are read too.
     """
     found: dict[int, set[int]] = defaultdict(set)
     deliveries = whose.deliveries
@@ -119,11 +122,13 @@ def replays_by_event(whose: ErasureSubject) -> dict[int, set[int]]:
 
 
 def _replays_in_audit_log(whose: ErasureSubject) -> Iterator[tuple[int, int]]:
-    """The requests that audit entries of the entity's events and deliveries name, each with the event."""
-    streams = {each.stream: each.pk for each in whose.events.only("pk", "uuid")}
+    """Return (request, event) for each request that an audit entry of the subject's events and deliveries
+    names.
+    """
+    streams = {event.stream: event.pk for event in whose.events.only("pk", "uuid")}
     streams |= {
-        each.stream: each.event_id
-        for each in whose.deliveries.select_related("event").only("event__uuid", "route_id")
+        delivery.stream: delivery.event_id
+        for delivery in whose.deliveries.select_related("event").only("event__uuid", "route_id")
     }
     names, named = list(streams), []
     for start in range(0, len(names), _STREAM_BATCH_SIZE):
@@ -144,7 +149,7 @@ def _payload_ids(whose: ErasureSubject) -> set[int]:
 
 
 def payload_ids_of_events(events: list[int]) -> set[int]:
-    """The payloads that events and all that hangs on them name, an event's and its receipts' one once."""
+    """Return the ids of the payloads of events and of their receipts, attempts and calls."""
     tried = Attempt.objects.filter(delivery__event__in=events)
     rows: tuple[tuple[QuerySet[Any], tuple[str, ...]], ...] = (
         (Event.objects.filter(pk__in=events), ("payload",)),

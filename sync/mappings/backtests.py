@@ -1,7 +1,7 @@
-"""Back-tests as people and workers see them: asked for, run here where they are small, else by a worker.
+"""Request and run back-tests: small ones within the request, others by a worker.
 
-Only what the hub keeps is read. A run that was cut off is begun anew by the next worker: it changes nothing but its
-own row.
+A back-test reads stored data only. A run that was interrupted is started again by the next worker, as it
+changes only its own row.
 """
 
 import logging
@@ -38,11 +38,11 @@ _KIND = "backtest"
 
 
 class BackTestRefused(ValueError):
-    """Why no back-test was begun, in a sentence for the person who asked."""
+    """The back-test was refused, with a sentence for the person who requested it."""
 
 
 def request_backtest(draft: MappingDraft, event_count: int, author: MappingAuthor) -> BackTest:
-    """A back-test of so many events, 10 to 1,000, that waits. `BackTestRefused`."""
+    """Create a back-test of 10 to 1,000 events and submit its job. Raises BackTestRefused."""
     if not MIN_EVENTS <= event_count <= MAX_EVENTS:
         raise BackTestRefused(f"Choose between {MIN_EVENTS} and {MAX_EVENTS:,} events.")
     with transaction.atomic():
@@ -68,7 +68,9 @@ def request_backtest(draft: MappingDraft, event_count: int, author: MappingAutho
 
 
 def run_in_request(backtest: BackTest, seconds: float = REQUEST_SECONDS) -> bool:
-    """Run it while somebody waits, within so many seconds. Returns False if a worker has it, or it has ended."""
+    """Run a back-test within a request, for at most `seconds`. Returns False if a worker has it, or it has
+    ended.
+    """
     job = claim_job_of(BACK_TEST, backtest.pk)
     if job is None:
         return False
@@ -78,7 +80,9 @@ def run_in_request(backtest: BackTest, seconds: float = REQUEST_SECONDS) -> bool
 
 
 def _run_within(seconds: float, job: RunningJob, goes_on: ShouldContinue) -> None:
-    """Run it for so many seconds at most. Its end is written with the job's. `JobLost`, `JobStopped`."""
+    """Run a back-test for at most `seconds`. Its end is written in one transaction with its job's. Raises
+    JobLost, JobStopped.
+    """
     try:
         backtest = BackTest.objects.select_related("draft", "base").get(pk=job.subject)
         _run_backtest(backtest, job, time.monotonic() + seconds, goes_on)
@@ -92,14 +96,14 @@ def _run_within(seconds: float, job: RunningJob, goes_on: ShouldContinue) -> Non
 
 
 def _record_job_state(key: int, state: JobState, _failure: str) -> None:
-    """Say on a back-test that its job waits, runs, or was given up."""
+    """Copy the state of the job to its back-test."""
     ended_at = timezone.now() if state == JobState.FAILED else None
     BackTest.objects.filter(pk=key, state__in=OPEN_STATES).update(state=state, ended_at=ended_at)
 
 
 @dataclass
 class BackTestResult:
-    """What has come out so far."""
+    """Counts and examples of a back-test so far."""
 
     looked_at: int = 0
     newest_at: datetime | None = None
@@ -114,12 +118,12 @@ class BackTestResult:
         return self.counts.total()
 
     def add_untestable(self, past_event: PastEvent) -> None:
-        """An event of which nothing can be said."""
+        """Count an event that cannot be tested."""
         self._count_event(past_event)
         self.untestable[str(past_event.reason)] += 1
 
     def add_comparison(self, past_event: PastEvent, comparison: MappingComparison) -> None:
-        """An event that was tested."""
+        """Count a comparison, and keep it as an example if it shows something new."""
         self._count_event(past_event)
         is_new = any(name not in self.fields for name in comparison.affected_fields)
         self.counts[str(comparison.outcome)] += 1
@@ -141,7 +145,7 @@ class BackTestResult:
         self.oldest_at = kept.event.received_at
 
     def to_columns(self) -> dict[str, Any]:
-        """As the row keeps it."""
+        """Return the column values of the back-test's row."""
         return {
             "looked_at": self.looked_at,
             "newest_at": self.newest_at,
@@ -154,13 +158,13 @@ class BackTestResult:
 
 
 def parse_both_mappings(backtest: BackTest) -> tuple[ParsedMapping | None, ParsedMapping]:
-    """The version in force when it was asked for, and the draft."""
+    """Parse the version that was in force when the back-test was requested, and the draft."""
     base = None if backtest.base is None else parse_mapping(backtest.base.declaration)
     return base, parse_mapping(backtest.draft.declaration)
 
 
 def routes_using_mapping(mapping_id: int) -> list[Route]:
-    """Where a mapping is used; disabled routes too: their events were real."""
+    """Return the routes of a mapping, disabled ones too: their events were real."""
     return list(Route.objects.filter(mapping=mapping_id).select_related("source", "identity", "commercial"))
 
 
@@ -193,7 +197,7 @@ def _compare_chunk(
     draft: ParsedMapping,
     wanted: int,
 ) -> str:
-    """Compare the events of a chunk; why it ends here, where it does."""
+    """Compare the events of a chunk. Returns the reason to end here, empty if there is none."""
     if chunk is None:
         return "no-more"
     for kept in chunk:

@@ -1,8 +1,8 @@
-"""How a mapping changes: a draft is saved, and later put in force as the next version; each by one person, in one
-commit with its audit entry.
+"""Change a mapping: save a draft, and later put it in force as the next version. Each step is one commit with
+its audit entry.
 
-Two people at once: whoever saves or activates says what stood there when they began, and is refused where something
-else stands there by now.
+Concurrent edits: a caller names the version and draft that it began from, and is refused if others have
+replaced them.
 """
 
 from collections.abc import Mapping as Members
@@ -19,7 +19,7 @@ from sync.models import DraftState, Mapping, MappingDraft, MappingVersion
 
 
 class MappingChangedMeanwhile(Exception):
-    """Somebody else was first: what stands there now."""
+    """Another person changed the mapping first. Holds the present version and draft."""
 
     def __init__(self, current: MappingVersion | None, draft: MappingDraft | None) -> None:
         super().__init__("somebody else changed this mapping meanwhile")
@@ -28,12 +28,12 @@ class MappingChangedMeanwhile(Exception):
 
 
 class MappingChangeRefused(ValueError):
-    """Why nothing was done, in a sentence for the person who asked."""
+    """The change was refused, with a sentence for the person who asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class MappingAuthor:
-    """Who does it, and from where."""
+    """The person who changes a mapping, and their network address."""
 
     user: AbstractBaseUser
     address: str = ""
@@ -41,7 +41,7 @@ class MappingAuthor:
 
 @dataclass(frozen=True, slots=True)
 class DeclarationText:
-    """A declaration, and the text in which somebody typed it."""
+    """A declaration, and its text as a person typed it."""
 
     declaration: Any
     text: str
@@ -49,25 +49,25 @@ class DeclarationText:
 
 @dataclass(frozen=True, slots=True)
 class SeenVersions:
-    """What a person began from: the number of the version in force and the key of the open draft, 0 for none."""
+    """Version number and draft id that a person began from, 0 for none."""
 
     version_number: int
     draft_id: int
 
 
 def current_version(mapping: Mapping) -> MappingVersion | None:
-    """The version in force; None before the first."""
+    """Return the version in force, None before the first."""
     return mapping.versions.select_related("made_by").order_by("-number").first()
 
 
 def open_draft(mapping: Mapping) -> MappingDraft | None:
-    """The open draft."""
+    """Return the open draft, None without one."""
     drafts = mapping.drafts.filter(state=DraftState.OPEN)
     return drafts.select_related("made_by", "base").first()
 
 
 def seen_versions(current: MappingVersion | None, draft: MappingDraft | None) -> SeenVersions:
-    """What a page shows that is made now."""
+    """Return the version number and draft id for a page that shows these."""
     return SeenVersions(current.number if current else 0, draft.pk if draft else 0)
 
 
@@ -159,7 +159,7 @@ def _close_draft(draft: MappingDraft, state: DraftState, version: MappingVersion
 
 
 def _version_details(version: MappingVersion | None) -> JSONValue:
-    """As the audit log has it: declarations hold numbers that canonical JSON does not know."""
+    """Return a version for the audit log. Numbers that canonical JSON does not allow become text."""
     return (
         None
         if version is None

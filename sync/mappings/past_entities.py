@@ -1,6 +1,6 @@
-"""What mappings were given for past events, as far as it is kept: read again, never fetched again.
+"""Reconstruct the inputs of mappings for past events from stored data, without fetching.
 
-Events are walked newest first, each source by its index, a bounded number of them.
+Events are read newest first, through an index of each source, up to a limit.
 """
 
 import heapq
@@ -30,7 +30,7 @@ _NOT_FOUND_STATUSES = (404, 410)
 
 
 class UntestableReason(StrEnum):
-    """Why nothing can be said of an event."""
+    """Reason why an event cannot be tested."""
 
     ERASED = "erased"
     GONE = "gone"
@@ -41,7 +41,9 @@ class UntestableReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PastEvent:
-    """One event: what its mapping was given, or why that is not known. `attempt` is the one that fetched it."""
+    """One event with the input of its mapping, or the reason why that is unknown. `attempt` is the one that
+    fetched it.
+    """
 
     event: Event
     attempt: Attempt | None = None
@@ -59,11 +61,13 @@ class _EventPosition:
 def past_event_chunks(
     routes: Sequence[Route], max_events: int = MAX_EVENTS_READ
 ) -> Iterator[list[PastEvent]]:
-    """Events that went over these routes, newest first, 50 at a time; at most `most` are looked at."""
+    """Iterate over the events of these routes, newest first, in chunks of 50. Reads at most `max_events`
+    events.
+    """
     wanted = {(route.source_id, route.entity_type) for route in routes}
     sources = sorted({source for source, _ in wanted})
     walks = [_iterate_source(source) for source in sources]
-    merged = heapq.merge(*walks, key=lambda each: (each[1].received_at, each[1].pk), reverse=True)
+    merged = heapq.merge(*walks, key=lambda item: (item[1].received_at, item[1].pk), reverse=True)
     places = (
         place.pk for source, place in islice(merged, max_events) if (source, place.entity_type) in wanted
     )
@@ -72,7 +76,7 @@ def past_event_chunks(
 
 
 def _iterate_source(source: int) -> Iterator[tuple[int, _EventPosition]]:
-    """The events of one source, newest first; a step is one look into the index."""
+    """Iterate over the positions of one source's events, newest first, by pages of an index."""
     rows = Event.objects.filter(source=source).order_by("-received_at", "-id")
     after: _EventPosition | None = None
     while True:
@@ -91,12 +95,12 @@ def _iterate_source(source: int) -> Iterator[tuple[int, _EventPosition]]:
 
 
 def read_past_events(events: Sequence[int], routes: Sequence[Route]) -> list[PastEvent]:
-    """These events in this order, those without a delivery on one of these routes left out. Four statements."""
+    """Read these events in this order, without those that have no delivery on these routes. Four statements."""
     known = Event.objects.select_related("payload__subject", "source").in_bulk(events)
     deliveries = _one_delivery_per_event(known, routes)
     attempts = _attempts_by_delivery(deliveries.values())
     calls = _last_fetch_by_attempt(
-        each.pk for tried in attempts.values() for each in tried if each.entity is None
+        attempt.pk for tried in attempts.values() for attempt in tried if attempt.entity is None
     )
     return [
         _read_past_event(known[pk], deliveries[pk], attempts.get(deliveries[pk].pk, []), calls)
@@ -106,7 +110,7 @@ def read_past_events(events: Sequence[int], routes: Sequence[Route]) -> list[Pas
 
 
 def _one_delivery_per_event(events: Iterable[int], routes: Sequence[Route]) -> dict[int, Delivery]:
-    """One delivery of each event: where several routes use the mapping, they give it the same."""
+    """Return one delivery of each event: all routes of a mapping give it the same input."""
     rows = Delivery.objects.filter(event__in=list(events), route__in=[route.pk for route in routes])
     found: dict[int, Delivery] = {}
     for row in rows.select_related("identity").order_by("pk"):
@@ -115,8 +119,8 @@ def _one_delivery_per_event(events: Iterable[int], routes: Sequence[Route]) -> d
 
 
 def _attempts_by_delivery(deliveries: Iterable[Delivery]) -> dict[int, list[Attempt]]:
-    """By delivery, newest first."""
-    rows = Attempt.objects.filter(delivery__in=[each.pk for each in deliveries])
+    """Return the attempts of each delivery, newest first."""
+    rows = Attempt.objects.filter(delivery__in=[delivery.pk for delivery in deliveries])
     found: dict[int, list[Attempt]] = {}
     for row in rows.select_related("entity__subject").order_by("-id")[:_MAX_ATTEMPTS]:
         found.setdefault(row.delivery_id, []).append(row)
@@ -124,7 +128,7 @@ def _attempts_by_delivery(deliveries: Iterable[Delivery]) -> dict[int, list[Atte
 
 
 def _last_fetch_by_attempt(attempts: Iterable[int]) -> dict[int, Call]:
-    """By attempt, the last answer of the identity service."""
+    """Return the last response of the identity service in each attempt."""
     rows = Call.objects.filter(attempt__in=list(attempts), purpose="fetch").order_by("id")
     return {row.attempt_id: row for row in rows.select_related("response__subject")}
 
@@ -155,7 +159,7 @@ def _read_relayed(event: Event, tried: list[Attempt]) -> PastEvent:
 def _read_fetched(
     event: Event, delivery: Delivery, tried: list[Attempt], calls: Mapping[int, Call]
 ) -> PastEvent:
-    """By the newest attempt that was told of the entity."""
+    """Use the newest attempt that received a response about the entity."""
     for attempt in tried:
         if attempt.entity is not None:
             return PastEvent(
@@ -176,7 +180,9 @@ def _read_fetched(
 
 
 def _parse_stored_response(delivery: Delivery, response: Payload | None) -> Mapping[str, Any] | None:
-    """The entity in the kept answer. None where it is not there, was cut, or its connection reads it otherwise now."""
+    """Parse the entity from a stored response. Returns None if it is absent or cut, or if the settings no
+    longer find it.
+    """
     body = None if response is None else json.loads(response.open()).get("body")
     if not isinstance(body, str):
         return None
@@ -187,8 +193,8 @@ def _parse_stored_response(delivery: Delivery, response: Payload | None) -> Mapp
 
 
 def _unreadable_reason(event: Event, tried: list[Attempt], calls: Mapping[int, Call]) -> UntestableReason:
-    """Whether what cannot be opened belongs to somebody who was erased."""
-    fetched = [calls[each.pk].response for each in tried if each.pk in calls]
-    payloads = [event.payload, *(each.entity for each in tried), *fetched]
-    keys = [each.subject for each in payloads if each is not None and each.subject is not None]
+    """Return ERASED if a payload that cannot be decrypted belongs to an erased person, else NOT_KEPT."""
+    fetched = [calls[attempt.pk].response for attempt in tried if attempt.pk in calls]
+    payloads = [event.payload, *(attempt.entity for attempt in tried), *fetched]
+    keys = [payload.subject for payload in payloads if payload is not None and payload.subject is not None]
     return UntestableReason.ERASED if any(key.wrapped is None for key in keys) else UntestableReason.NOT_KEPT

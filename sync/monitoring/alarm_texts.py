@@ -1,4 +1,4 @@
-"""An alarm in plain words: what, since when, what to do. For mail, for machines and for the console alike."""
+"""Texts of alarms: what, since when, and what to do; for mail, webhooks and the console."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _MAX_COUNT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class AlarmText:
-    """A title of a few words, a sentence or two on what is so, and what a person can do about it."""
+    """Text of an alarm: a short title, one or two sentences of detail, and the next step of a person."""
 
     title: str
     detail: str
@@ -105,9 +105,9 @@ _COUNTED_VERBS: Mapping[str, tuple[str, str]] = {
 
 
 def notification_text(alarm: Alarm, news: str = NotificationKind.RAISED) -> AlarmText:
-    """The words of a message; `News.ENDED` says that it is over, and needs `ended_at`.
+    """Return the text of a notification; `News.ENDED` needs `ended_at`.
 
-    All messages of one alarm have the same title after their first word, so that mailboxes keep them together.
+    All notifications of one alarm have the same title after the first word, so that mail programs group them.
     """
     now = _fill_placeholders(alarm, _RAISED_TEXTS[alarm.kind])
     if news == NotificationKind.ENDED:
@@ -119,7 +119,7 @@ def notification_text(alarm: Alarm, news: str = NotificationKind.RAISED) -> Alar
 
 
 def alarm_text(alarm: Alarm) -> AlarmText:
-    """The words for it as it stands: of one that is over in the past."""
+    """Return the text of an alarm in its present state, in the past tense once it has ended."""
     return notification_text(alarm) if alarm.ended_at is None else _ended_text(alarm)
 
 
@@ -130,12 +130,12 @@ def _ended_text(alarm: Alarm) -> AlarmText:
 
 
 def format_time(at: datetime | None) -> str:
-    """A time to the minute, in UTC."""
+    """Format a time to the minute, in UTC."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if at is not None else "now"
 
 
 def format_duration(seconds: int) -> str:
-    """A length of time in the largest unit that it fills without a remainder."""
+    """Format a duration in the largest unit that divides it."""
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
         if seconds >= size and seconds % size == 0:
             return _pluralize(seconds // size, unit)
@@ -147,7 +147,7 @@ def _pluralize(number: int, unit: str) -> str:
 
 
 def _fill_placeholders(alarm: Alarm, words: AlarmText) -> AlarmText:
-    """One line each: a name that somebody typed can hold a line break, which has no place in a mail's subject."""
+    """Fill the placeholders. Line breaks of names become spaces, as a mail subject must not hold one."""
     facts = {
         "name": " ".join(alarm.name.split()),
         "began": format_time(alarm.began_at),

@@ -1,6 +1,6 @@
-"""Alarms begin and end here, on transitions only, by compare-and-set: however many processes look, one tells.
+"""Raise, end and snooze alarms by compare-and-set, so that of several processes only one notifies.
 
-`evaluate_alarms` is the whole of it: measure, compare with the alarms that are open, then send what waits to be told.
+`evaluate_alarms` does it all: measure, compare with the open alarms, then send what is due.
 """
 
 from collections.abc import Iterable
@@ -21,9 +21,10 @@ from sync.monitoring.notifications import send_due_notifications
 
 
 def evaluate_alarms(now: datetime | None = None) -> None:
-    """Raise and end alarms by what is so at `now` (the database's clock unless given), and tell what is untold.
+    """Raise and end alarms by the figures at `now` (the database's clock unless given), and send due
+    notifications.
 
-    Harmless at any time, from any number of processes. Meant for every half minute.
+    Safe at any time and from any number of processes; meant to run every 30 seconds.
     """
     at = now or read_clock()
     update_alarms(find_conditions(measure_health(at), AlarmLimits.from_settings()), at)
@@ -31,9 +32,11 @@ def evaluate_alarms(now: datetime | None = None) -> None:
 
 
 def update_alarms(current: Iterable[AlarmCondition], at: datetime) -> None:
-    """Let the open alarms say what is wrong now: raise what is new, end what is gone, wake what was snoozed."""
-    wrong = {(each.kind.value, each.subject): each for each in current}
-    known = {(each.kind, each.subject): each for each in Alarm.objects.filter(ended_at=None)}
+    """Bring the open alarms in line with the conditions: raise new ones, end those without a condition, wake
+    expired snoozes.
+    """
+    wrong = {(condition.kind.value, condition.subject): condition for condition in current}
+    known = {(alarm.kind, alarm.subject): alarm for alarm in Alarm.objects.filter(ended_at=None)}
     for key, condition in wrong.items():
         if key not in known:
             raise_alarm(condition, at)
@@ -48,10 +51,10 @@ def update_alarms(current: Iterable[AlarmCondition], at: datetime) -> None:
 
 
 def raise_alarm(condition: AlarmCondition, at: datetime) -> Alarm | None:
-    """Open an alarm with its messages and its audit entry, in one commit.
+    """Raise an alarm with its notifications and its audit entry, in one commit.
 
-    A snooze of the same subject that has not run out yet goes on for it. None where another process was first, or
-    ended one after `at`: then this look is out of date.
+    An unexpired snooze of the same subject applies to it. Returns None if another process was first, or ended
+    such an alarm after `at`: then this evaluation is out of date.
     """
     earlier = Alarm.objects.filter(kind=condition.kind, subject=condition.subject)
     try:
@@ -77,9 +80,10 @@ def raise_alarm(condition: AlarmCondition, at: datetime) -> Alarm | None:
 
 
 def end_alarm(alarm: Alarm, at: datetime) -> bool:
-    """Close an alarm that is older than `at`; whether it happened. Who heard of it hears that it is over.
+    """End an alarm that was raised before `at`, and notify the channels that were notified of it. Returns
+    False if it was not open.
 
-    A message that was never tried, because the alarm was snoozed, is dropped: nobody has to hear of both.
+    A notification that was never tried, because the alarm was snoozed, is deleted.
     """
     with transaction.atomic():
         ended = Alarm.objects.filter(pk=alarm.pk, ended_at=None, raised_at__lt=at).update(ended_at=at)
@@ -93,7 +97,9 @@ def end_alarm(alarm: Alarm, at: datetime) -> bool:
 
 
 def wake_alarm(alarm: Alarm, at: datetime) -> bool:
-    """The snooze of an alarm that is still open has run out: tell of it again; whether it happened."""
+    """Wake an open alarm whose snooze has expired, and notify again. Returns False if another process was
+    first.
+    """
     with transaction.atomic():
         woken = Alarm.objects.filter(pk=alarm.pk, ended_at=None, snoozed_until=alarm.snoozed_until).update(
             snoozed_until=None
@@ -109,9 +115,9 @@ def wake_alarm(alarm: Alarm, at: datetime) -> bool:
 def snooze_alarm(
     alarm: Alarm, until: datetime, *, by: AbstractBaseUser, reason: str, at: datetime, address: str = ""
 ) -> bool:
-    """Nobody is told anything about an open alarm before `deadline`; whether it was still open.
+    """Send nothing about an open alarm before `until`. Returns False if it has ended.
 
-    Who and why stand in a row of their own, which the audit entry names.
+    Person and reason are stored in a row that the audit entry names.
     """
     with transaction.atomic():
         if not Alarm.objects.filter(pk=alarm.pk, ended_at=None).update(snoozed_until=until):

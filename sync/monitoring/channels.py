@@ -1,4 +1,4 @@
-"""The two ways out for alarms: mail for people, a signed webhook for machines. Each sends or says why not."""
+"""Channels of alarm notifications: mail for people, a signed webhook for machines."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,12 +15,12 @@ from sync.monitoring.alarm_texts import AlarmText, format_time, notification_tex
 
 
 class NotificationFailed(Exception):
-    """The message may not have arrived. The text is for support and holds no secret."""
+    """The notification may not have arrived. The text is for support and holds no secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlarmMessage:
-    """One telling, ready for any channel. `key` is the same each time that it is tried."""
+    """A notification, ready for any channel. `key` is equal for each try."""
 
     key: str
     news: str
@@ -30,7 +30,7 @@ class AlarmMessage:
 
     @classmethod
     def from_notification(cls, telling: Telling) -> "AlarmMessage":
-        """From its row and the alarm as it stands."""
+        """Build the message from its row and the present state of the alarm."""
         alarm = telling.alarm
         page = reverse("admin:sync_alarm_change", args=[alarm.pk])
         words = notification_text(alarm, telling.news)
@@ -54,7 +54,9 @@ def configured_channels() -> Mapping[str, Send]:
 
 
 def send_mail(message: AlarmMessage) -> None:
-    """One mail to all of ALARM_EMAILS. The mails of one alarm are one thread, and no machine answers them."""
+    """Send one mail to all of ALARM_EMAILS. The mails of one alarm form a thread, and ask for no automatic
+    reply.
+    """
     alarm = message.alarm
     host = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].rstrip("> ") or "localhost"
     headers = {
@@ -78,7 +80,7 @@ def _mail_body(message: AlarmMessage) -> str:
 
 
 def send_webhook(message: AlarmMessage) -> None:
-    """One POST to ALARM_WEBHOOK_URL, signed by Standard Webhooks; any 2xx means that it was told."""
+    """POST to ALARM_WEBHOOK_URL, signed by Standard Webhooks; any 2xx status is success."""
     body = json.dumps(_webhook_document(message), ensure_ascii=False, separators=(",", ":")).encode()
     url, secret = settings.ALARM_WEBHOOK_URL, settings.ALARM_WEBHOOK_SECRET
     try:

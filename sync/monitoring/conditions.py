@@ -1,4 +1,4 @@
-"""What is wrong, by the figures of one moment and the limits that are set. The judgement has no side effects."""
+"""Decide which conditions are worth an alarm, from figures and thresholds. No side effects."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MAX_CHECKPOINT_DELAY = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class AlarmCondition:
-    """Something that is wrong at one moment. With its kind, `subject` says whether it is the one known already."""
+    """A condition that is worth an alarm. `kind` and `subject` together identify it across evaluations."""
 
     kind: AlarmKind
     began_at: datetime
@@ -38,7 +38,7 @@ class AlarmLimits:
 
     @classmethod
     def from_settings(cls) -> "AlarmLimits":
-        """As the settings ALARM_* say."""
+        """Read the thresholds from the settings ALARM_*."""
         return cls(
             timedelta(seconds=settings.ALARM_LATE_SECONDS),
             settings.ALARM_DEAD,
@@ -48,7 +48,7 @@ class AlarmLimits:
 
 
 def find_conditions(figures: HealthFigures, limits: AlarmLimits) -> list[AlarmCondition]:
-    """What is wrong by these figures. A function of its arguments."""
+    """Return the conditions that these figures meet. A function of its arguments."""
     found = [*_delivery_conditions(figures, limits)]
     found += (
         AlarmCondition(
@@ -58,9 +58,9 @@ def find_conditions(figures: HealthFigures, limits: AlarmLimits) -> list[AlarmCo
         if each.is_silent(figures.at)
     )
     found += (
-        AlarmCondition(AlarmKind.CONNECTION_PAUSED, each.paused_at, f"connection:{each.id}", each.name)
-        for each in figures.paused
-        if figures.at - each.paused_at > limits.max_pause
+        AlarmCondition(AlarmKind.CONNECTION_PAUSED, paused.paused_at, f"connection:{paused.id}", paused.name)
+        for paused in figures.paused
+        if figures.at - paused.paused_at > limits.max_pause
     )
     return [*found, *_audit_conditions(figures, limits)]
 

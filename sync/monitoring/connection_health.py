@@ -1,4 +1,4 @@
-"""How a connection is doing: healthy, slow, failing or paused, from the figures of its calls."""
+"""Classify the health of a connection from the figures of its calls."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ MIN_CALLS_FOR_SLOW = 5
 
 
 class ConnectionHealth(Enum):
-    """How well a connection works."""
+    """Health of a connection."""
 
     HEALTHY = "healthy"
     DEGRADED = "shaky"
@@ -26,7 +26,7 @@ class ConnectionHealth(Enum):
 
     @property
     def needs_attention(self) -> bool:
-        """Whether somebody should look now."""
+        """True if a person should look now."""
         return self in (ConnectionHealth.SLOW, ConnectionHealth.FAILING, ConnectionHealth.PAUSED)
 
 
@@ -52,12 +52,12 @@ class ConnectionFigures:
 
     @property
     def failure_share(self) -> float:
-        """How much of it failed, 0 to 1."""
+        """Share of failed calls, 0 to 1."""
         return self.failed / self.calls if self.calls else 0.0
 
 
 def classify_health(figures: ConnectionFigures) -> ConnectionHealth:
-    """The word. What stops deliveries counts before what only slows them."""
+    """Classify a connection. A state that stops deliveries outranks one that slows them."""
     if not figures.is_enabled:
         return ConnectionHealth.OFF
     if figures.paused_until is not None:
@@ -72,7 +72,7 @@ def classify_health(figures: ConnectionFigures) -> ConnectionHealth:
 
 
 def is_slow(calls: int, p95: float | None, usual: float | None) -> bool:
-    """Twice what is usual, by more than a quarter of a second; five seconds where nothing is usual."""
+    """Return True for twice the usual p95 and 0.25 s more; for 5 s if the usual p95 is unknown."""
     if p95 is None or calls < MIN_CALLS_FOR_SLOW:
         return False
     if usual is None:

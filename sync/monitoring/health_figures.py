@@ -1,7 +1,7 @@
-"""How the hub does at one moment: a handful of figures, each from an index or a small table.
+"""Measure the health of the hub: a few figures, each from an index or a small table.
 
-Events are counted, not deliveries, where a person is asked to act: an event shows the worst of its deliveries, and
-that is the list which the person opens.
+Where a person has to act, events are counted and not deliveries: an event shows the worst state of its
+deliveries, and events are what the person's list shows.
 """
 
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ _DUE = Statement(
 _EXPIRED = Statement(
     f"SELECT COUNT(*) FROM (SELECT id FROM sync_delivery WHERE {has_expired_lease(at='%s')} LIMIT %s) waiting"  # noqa: S608
 )
-# Other than `has_no_open_breaker`: after its pause a breaker lets probes through, but for people a connection is paused
-# until one of them succeeds. One that is switched off is no news.
+# Differs from `has_no_open_breaker`: a breaker lets probes through after its pause, but for people the connection is
+# paused until a probe succeeds. Disabled connections are left out.
 _PAUSED_CONNECTIONS = """FROM sync_breaker b JOIN sync_connection c ON c.id = b.connection_id
     WHERE b.open_until IS NOT NULL AND b.successes = 0 AND c.is_enabled"""
 _PAUSED = Statement(
@@ -42,7 +42,9 @@ _OLDEST_DUE = Statement(
 
 @dataclass(frozen=True, slots=True)
 class SourceActivity:
-    """An enabled source. `heard_at` is when its last event came, or when it was made where none ever did."""
+    """Activity of an enabled source. `heard_at`: time of its last event, or of its creation if it never sent
+    one.
+    """
 
     id: int
     name: str
@@ -51,7 +53,7 @@ class SourceActivity:
     silence: timedelta | None
 
     def is_silent(self, at: datetime) -> bool:
-        """Whether it has sent nothing for longer than its own threshold; one without a threshold never is."""
+        """Return True if it has been silent for longer than its threshold; without a threshold, False."""
         return self.silence is not None and at - self.heard_at > self.silence
 
 
@@ -68,10 +70,11 @@ class PausedConnection:
 
 @dataclass(frozen=True, slots=True)
 class HealthFigures:
-    """Counts end at one more than `COUNT_LIMIT`. `expired`: leases that ended and were not freed yet.
+    """Health figures at one moment. Counts stop at one more than `COUNT_LIMIT`. `expired`: leases that ended
+    and are not freed yet.
 
-    `oldest_due_at` is of a delivery that could run: neither held back by a breaker, nor relayed and behind an older
-    one of its subject that is tried again later. Those are due as well, but no worker is to blame.
+    `oldest_due_at` belongs to a delivery that a worker could run: neither blocked by a circuit breaker, nor
+    relayed and behind an older delivery of its subject that is retried later.
     """
 
     at: datetime
@@ -86,14 +89,14 @@ class HealthFigures:
 
     @property
     def oldest_due_seconds(self) -> float:
-        """How long the oldest due delivery has been due; 0 where none is."""
+        """Seconds for which the oldest due delivery has been due; 0 without one."""
         if self.oldest_due_at is None:
             return 0.0
         return max(0.0, (self.at - self.oldest_due_at).total_seconds())
 
 
 def measure_health(at: datetime) -> HealthFigures:
-    """The figures at a moment of the database's clock; twelve statements whatever the number of events."""
+    """Measure the figures at a time of the database's clock, in twelve statements."""
     due, expired = count_due_and_expired(at)
     return HealthFigures(
         at=at,
@@ -109,13 +112,15 @@ def measure_health(at: datetime) -> HealthFigures:
 
 
 def count_due_and_expired(at: datetime) -> tuple[int, int]:
-    """How many deliveries are due, and how many leases have ended: two statements."""
+    """Count the due deliveries and the expired leases, in two statements."""
     ((due,),), ((expired,),) = _DUE.fetch_all(at, COUNT_LIMIT + 1), _EXPIRED.fetch_all(at, COUNT_LIMIT + 1)
     return due, expired
 
 
 def _oldest_due_at(at: datetime) -> datetime | None:
-    """Passes over what waits for the paused connections: all of that backlog where there is nothing else."""
+    """Return the due time of the oldest delivery that could run. Reads the whole backlog of paused
+    connections if there is nothing else.
+    """
     found = _OLDEST_DUE.fetch_one(at)
     return parse_optional_timestamp(found[0]) if found else None
 
@@ -125,13 +130,13 @@ def _count_up_to_limit(rows: QuerySet[Event]) -> int:
 
 
 def newest_events_of_source() -> QuerySet[Event]:
-    """What came from the source of the outer query, newest first, without tests of its own gate."""
+    """Select the events of the outer query's source, newest first, without the hub's own test events."""
     of_source = Event.objects.filter(source=OuterRef("pk")).exclude(entity_type=TEST_EVENT_TYPE)
     return of_source.order_by("-received_at", "-id")
 
 
 def read_source_activity() -> list[SourceActivity]:
-    """One look into the index on source and time for each source."""
+    """Read the activity of each enabled source: one index lookup a source."""
     newest = newest_events_of_source()
     rows = (
         Source.objects.filter(is_enabled=True)

@@ -1,7 +1,7 @@
-"""Sends what waits to be told, channel by channel; a channel that fails holds up no other and is tried again.
+"""Send due notifications of alarms, channel by channel. A channel that fails delays no other and is retried.
 
-At least once: a process that dies between sending and noting it leaves a message that goes out again, with the same
-key.
+Delivery is at least once: if a process dies between sending and committing, the notification is sent again
+with the same key.
 """
 
 import logging
@@ -24,9 +24,10 @@ MAX_RETRY_DELAY = timedelta(minutes=5)
 
 
 def send_due_notifications(now: datetime) -> int:
-    """Send what is due at `now`, at most `MAX_PER_CHANNEL` messages a channel; returns how many were sent.
+    """Send the notifications that are due at `now`, at most `MAX_PER_CHANNEL` a channel. Returns the number
+    sent.
 
-    After a failure the rest of its channel is left to the next look. Never raises for a channel that fails.
+    After a failure the rest of that channel waits for the next run. A failing channel raises nothing.
     """
     working = configured_channels()
     gone = Telling.objects.filter(state=NotificationState.WAITING).exclude(channel__in=working)
@@ -46,7 +47,9 @@ def _send_channel(channel: str, send: Send, now: datetime) -> int:
 
 
 def _due_notifications(channel: str, now: datetime) -> Iterator[Telling]:
-    """What is due, oldest first; of one alarm only the oldest that waits, so that its end is not told before it."""
+    """Iterate over due notifications, oldest first, and only the oldest of each alarm: its end must not
+    overtake it.
+    """
     begun: set[int] = set()
     for telling in list(_waiting_notifications(now).filter(channel=channel)[: 10 * MAX_PER_CHANNEL]):
         is_first = telling.alarm_id not in begun
@@ -63,13 +66,13 @@ def _waiting_notifications(now: datetime) -> QuerySet[Telling]:
 
 
 def _claim_notification(telling: Telling, now: datetime) -> bool:
-    """Whether this try is ours. Nobody else tries before the claim ends."""
+    """Claim one try by compare-and-set. Returns False if another process was first."""
     mine = Telling.objects.filter(pk=telling.pk, state=NotificationState.WAITING, tries=telling.tries)
     return bool(mine.update(tries=F("tries") + 1, due_at=now + CLAIM_DURATION))
 
 
 def _send_claimed(telling: Telling, send: Send, now: datetime) -> bool:
-    """Send one that was claimed, outside any transaction; whether it was told."""
+    """Send a claimed notification, outside any transaction. Returns True on success."""
     message = AlarmMessage.from_notification(telling)
     release_connection()
     try:

@@ -1,11 +1,11 @@
-"""Send what the pace of a bulk replay allows, each batch in one short commit.
+"""Send the events of a bulk replay at its pace, each batch in one short commit.
 
-The replay's row and its job are locked for the commit, so no member is sent twice: a worker that slept past its lease
-has lost the job, and sends nothing. Killed before the commit, nothing was sent; killed after it, the sweep finds the
-deliveries.
+The replay's row and its job are locked for the commit, so no member is sent twice: a worker that slept past
+its lease has lost the job and sends nothing. After a crash before the commit nothing was sent; after it, the
+workers find the deliveries.
 
-Replays stand behind what comes fresh: while an older delivery that nobody asked for could run for the same system,
-nothing is sent; and no more of a replay are under way than a few seconds of its pace.
+New webhooks have priority: while an older delivery that is no replay could run for the same target, nothing
+is sent, and only a few seconds of the pace are under way at once.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ FRESH_WAIT_SECONDS = 1.0
 
 
 def send_due_events(job: RunningJob) -> int:
-    """Send what is due of a replay that runs. Returns how many deliveries that are. `JobLost`."""
+    """Send the due events of a running replay. Returns the number of deliveries. Raises JobLost."""
     if not Replay.objects.filter(
         pk=job.subject, state=ReplayState.RUNNING, due_at__lte=database_now()
     ).exists():
@@ -55,7 +55,7 @@ def send_due_events(job: RunningJob) -> int:
 
 
 def _targets_with_fresh_backlog() -> set[int]:
-    """The systems for which something fresh that could run has waited for a second."""
+    """Return the targets for which a new delivery that could run has waited for a second."""
     return {row[0] for row in _FRESH_DELIVERIES.fetch_all(-FRESH_WAIT_SECONDS, _MAX_FRESH_ROWS)}
 
 
@@ -76,7 +76,7 @@ def _send_batch(job: RunningJob, busy_targets: set[int]) -> list[int]:
 
 
 def _count_sendable(replay: Replay, now: datetime) -> int:
-    """How many events may be sent at this moment."""
+    """Return the number of events that may be sent now."""
     if replay.pace == ReplayPace.FIRST:
         return 1 if not replay.events else 0
     per_second = EVENTS_PER_MINUTE[ReplayPace(replay.pace)] / 60
@@ -86,25 +86,27 @@ def _count_sendable(replay: Replay, now: datetime) -> int:
 
 
 def _select_members(replay: Replay, limit: int) -> list[Member]:
-    """The oldest that wait, one of each entity, and none of one that is under way: so its events keep their order."""
+    """Select the oldest waiting members, one of each entity, without entities that are under way: this keeps
+    their order.
+    """
     members = Member.objects.filter(replay=replay)
     busy = list(members.filter(state=MemberState.SENT).values_list("event__entity_id", flat=True))
     waiting = members.filter(state=MemberState.WAITING).exclude(event__entity_id__in=busy)
-    found: dict[tuple[str, str], Member] = {}
-    for each in waiting.select_related("event__source").order_by("event")[:limit]:
-        found.setdefault((each.event.entity_type, each.event.entity_id), each)
-    return list(found.values())
+    oldest: dict[tuple[str, str], Member] = {}
+    for member in waiting.select_related("event__source").order_by("event")[:limit]:
+        oldest.setdefault((member.event.entity_type, member.event.entity_id), member)
+    return list(oldest.values())
 
 
 def _yields_to_fresh(members: Sequence[Member], busy_targets: set[int]) -> bool:
     if not busy_targets:
         return False
-    concerned = Delivery.objects.filter(event__in=[each.event_id for each in members])
+    concerned = Delivery.objects.filter(event__in=[member.event_id for member in members])
     return concerned.filter(commercial__in=busy_targets).exists()
 
 
 def _send_members(replay: Replay, members: Sequence[Member], limit: int, now: datetime) -> list[int]:
-    events = [each.event for each in members]
+    events = [member.event for member in members]
     list(Delivery.objects.select_for_update().filter(event__in=events).order_by("event_id", "pk").only("pk"))
     skipped = find_skipped(events, replay)
     sent: list[Event] = []
@@ -140,12 +142,14 @@ def _mark_members(replay: Replay, sent: Sequence[Event], skipped: dict[int, Skip
     now, members = timezone.now(), Member.objects.filter(replay=replay, state=MemberState.WAITING)
     members.filter(event__in=sent).update(state=MemberState.SENT, at=now)
     for why in set(skipped.values()):
-        of_it = [key for key, each in skipped.items() if each == why]
-        members.filter(event__in=of_it).update(state=MemberState.SKIPPED, why=why, at=now)
+        events = [event for event, reason in skipped.items() if reason == why]
+        members.filter(event__in=events).update(state=MemberState.SKIPPED, why=why, at=now)
 
 
 def _update_counts(replay: Replay, sent: int, skipped: int, deliveries: int, now: datetime) -> None:
-    """Kept on the replay's own row; the time of the next is as much later as what was sent takes."""
+    """Update the counts and the next due time of the replay, which is later by what the sent events take at
+    its pace.
+    """
     pause = timedelta(seconds=sent * 60 / EVENTS_PER_MINUTE[ReplayPace(replay.pace)])
     Replay.objects.filter(pk=replay.pk).update(
         events=F("events") + sent,

@@ -1,5 +1,6 @@
-"""What people do with a bulk replay: start, approve or decline, pause, let go on, stop. Each by compare-and-set, with
-its audit entry in the same commit; what was done already is not done twice.
+"""Decisions of people about a bulk replay: start, approve, decline, pause, resume, stop.
+
+Each is a compare-and-set with its audit entry in the same commit; repeating one has no effect.
 """
 
 from collections.abc import Mapping
@@ -28,20 +29,20 @@ _LOGGED_PARAMS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class DecidingPerson:
-    """Who decides, and from where."""
+    """The person who decides, and their network address."""
 
     user: AbstractBaseUser
     address: str = ""
 
     @property
     def actor(self) -> str:
-        """As the audit log names people."""
+        """Name of the person in the audit log."""
         return f"person:{self.user.pk}"
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayTerms:
-    """How a replay is worked off. `approval_limit`: what this person may send without a second one."""
+    """Terms of a replay. `approval_limit`: number of events that this person may send without a second one."""
 
     reason: str
     pace: ReplayPace = ReplayPace.GENTLE
@@ -86,7 +87,9 @@ def start_replay(replay: Replay, person: DecidingPerson, terms: ReplayTerms) -> 
 
 
 def approve_replay(replay: Replay, person: DecidingPerson) -> bool:
-    """A second person lets it begin; whether it waited for that. `ReplayRefused` for the one who asked for it."""
+    """Approve a replay as a second person. Returns False if it did not wait for approval. Raises
+    ReplayRefused for the person who requested it.
+    """
     _require_second_person(replay, person)
     changes = {"decided_by_id": person.user.pk, "decided_at": timezone.now(), "due_at": database_now()}
     done = NewEntry(
@@ -96,7 +99,9 @@ def approve_replay(replay: Replay, person: DecidingPerson) -> bool:
 
 
 def decline_replay(replay: Replay, person: DecidingPerson) -> bool:
-    """Nothing of it is sent; whether it waited for approval. Who asked for it may withdraw it so."""
+    """Decline a replay, or withdraw it as the person who requested it. Returns False if it did not wait for
+    approval.
+    """
     now = timezone.now()
     changes: dict[str, object] = {"ended_at": now, "paused_by_id": person.user.pk}
     if replay.requested_by_id != person.user.pk:
@@ -106,7 +111,7 @@ def decline_replay(replay: Replay, person: DecidingPerson) -> bool:
 
 
 def pause_replay(replay: Replay, person: DecidingPerson) -> bool:
-    """Nothing more is sent until somebody lets it go on; what is under way ends. Whether it ran."""
+    """Pause a replay; events under way end. Returns False if it was not running."""
     changes = {"paused": ReplayPauseReason.PERSON, "paused_by_id": person.user.pk}
     done = NewEntry(
         replay.stream,
@@ -118,7 +123,9 @@ def pause_replay(replay: Replay, person: DecidingPerson) -> bool:
 
 
 def resume_replay(replay: Replay, person: DecidingPerson, pace: ReplayPace) -> bool:
-    """Let a paused one go on at this pace; whether it was paused. What failed before counts no more for pausing."""
+    """Resume a paused replay at this pace. Returns False if it was not paused. Earlier failures no longer
+    count for pausing.
+    """
     changes = {
         "paused": "",
         "paused_by_id": None,
@@ -134,7 +141,7 @@ def resume_replay(replay: Replay, person: DecidingPerson, pace: ReplayPace) -> b
 
 
 def stop_replay(replay: Replay, person: DecidingPerson) -> bool:
-    """Nothing more is sent, ever; whether it was under way. What was sent ends by itself."""
+    """Stop a replay for good; events under way end. Returns False if it was not under way."""
     changes = {"paused_by_id": person.user.pk, "due_at": None, "ended_at": timezone.now()}
     done = NewEntry(replay.stream, "replay.stopped", person.actor, _with_address(person, {}))
     return _change_state(replay, _UNDER_WAY, ReplayState.STOPPING, changes, done)
@@ -152,7 +159,7 @@ def _change_state(
     changes: Mapping[str, object],
     happening: NewEntry,
 ) -> bool:
-    """Compare-and-set with its entry; whether it happened."""
+    """Change the state by compare-and-set and append the audit entry. Returns False if the state was another."""
     with transaction.atomic():
         moved = Replay.objects.filter(pk=replay.pk, state__in=before).update(state=after, **changes)
         if moved and after in _HAS_WORK:
@@ -168,7 +175,7 @@ def _with_address(person: DecidingPerson, details: Mapping[str, JSONValue]) -> d
 
 
 def _loggable_filter(words: Mapping[str, str] | None) -> dict[str, JSONValue] | None:
-    """What a filter says, but for whom it names: on the audit log stands only that it names somebody."""
+    """Return a filter for the audit log. Parameters that may identify a person are reduced to true."""
     if words is None:
         return None
     said: dict[str, JSONValue] = {name: value for name, value in words.items() if name in _LOGGED_PARAMS}

@@ -1,7 +1,7 @@
-"""The frozen set of a bulk replay: which events, as rows, made in bounded batches.
+"""The selected events of a bulk replay, stored as rows in bounded batches.
 
-A filter is followed from its newest event back, along the index that every such filter has; what comes after the set
-was begun is not in it. Batches are transactions of their own, so a set can be gone on with by another process.
+A filter is read from its newest event back, through the index that every such filter has; events after the
+start of the selection are left out. Each batch is a transaction, so another process can resume.
 """
 
 import time
@@ -30,15 +30,15 @@ _DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
 
 
 class TooManyEvents(ReplayRefused):
-    """More events than one replay takes: nothing was kept."""
+    """More events match than one replay takes; none was selected."""
 
     def __init__(self) -> None:
         super().__init__(f"More than {MAX_EVENTS:,} events match. Narrow the filters, and replay in parts.")
 
 
 def begin_selection(by: AbstractBaseUser, filter_params: Mapping[str, str]) -> Replay:
-    """A set of what these resolved words of a filter mean, up to the newest event of now; still to be filled, by a job
-    that waits for it.
+    """Create an empty selection for the parameters of a resolved filter, up to the newest event, and submit
+    its job.
     """
     bound = Event.objects.aggregate(newest=Max("pk"))["newest"] or 0
     with transaction.atomic():
@@ -54,7 +54,7 @@ def begin_selection(by: AbstractBaseUser, filter_params: Mapping[str, str]) -> R
 
 
 def select_events(by: AbstractBaseUser, events: Collection[int], key: UUID | None = None) -> Replay:
-    """A set of these events, frozen. `ReplayRefused` for none or too many."""
+    """Create a frozen selection of these events. Raises ReplayRefused for none or too many."""
     if not 0 < len(events) <= MAX_EVENTS:
         raise TooManyEvents if events else ReplayRefused("Choose at least one event.")
     now = timezone.now()
@@ -97,7 +97,9 @@ def fill_selection(replay: Replay, matching: QuerySet[Event], seconds: float, jo
 
 
 def _add_next_batch(replay: Replay, matching: QuerySet[Event]) -> bool:
-    """Add the next events where the last run stopped; True if there are no more. `JobLost` if the set was discarded."""
+    """Add the next batch of events after the stored position. Returns True at the end. Raises JobLost if the
+    selection was discarded.
+    """
     if not Replay.objects.select_for_update(no_key=True).filter(pk=replay.pk).exists():
         raise JobLost
     replay.refresh_from_db()
@@ -140,7 +142,7 @@ def _freeze_selection(replay: Replay) -> None:
 
 
 def is_too_large(replay: Replay) -> bool:
-    """Whether more events matched than a replay takes: nothing of it can be sent."""
+    """Return True if more events matched than a replay takes, so that none can be sent."""
     return replay.total > MAX_EVENTS
 
 
@@ -157,7 +159,7 @@ def _delete_members(replay: Replay) -> None:
 
 
 def discard_selection(replay: Replay) -> None:
-    """Delete a set that was not confirmed, a batch of its rows at a time."""
+    """Delete an unconfirmed selection and cancel its job, by batches of rows."""
     if not Replay.objects.filter(pk=replay.pk, state__in=_DRAFTS).exists():
         return
     submission.cancel_job(KIND, replay.pk)
@@ -165,16 +167,16 @@ def discard_selection(replay: Replay) -> None:
 
 
 def delete_selection(replay: Replay) -> None:
-    """Delete a set that was not confirmed, of which nobody runs the job."""
+    """Delete an unconfirmed selection whose job does not run."""
     _delete_members(replay)
     Replay.objects.filter(pk=replay.pk, state__in=_DRAFTS).delete()
 
 
 def discard_old_selections() -> int:
-    """Delete the sets that nobody confirmed for a day; how many."""
+    """Delete the selections that were not confirmed within a day. Returns their number."""
     old = list(
         Replay.objects.filter(state__in=_DRAFTS, created_at__lt=timezone.now() - DRAFT_RETENTION)[:100]
     )
-    for each in old:
-        discard_selection(each)
+    for replay in old:
+        discard_selection(replay)
     return len(old)

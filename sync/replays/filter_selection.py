@@ -1,4 +1,4 @@
-"""The set of a bulk replay that was chosen by the event list's filter: begun by a request, gone on with by a worker."""
+"""Select the events of a bulk replay by the event list's filter: begun in a request, resumed by a worker."""
 
 import logging
 from collections.abc import Mapping
@@ -29,8 +29,9 @@ _RUN_SECONDS = 5.0
 
 
 def select_by_filter(by: AbstractBaseUser, params: Mapping[str, str]) -> Replay:
-    """A set of the events that these words mean at this moment. What a few seconds are too short for, a worker goes on
-    with. `InvalidFilter`; `TooManyEvents`.
+    """Select the events that these parameters match now. A worker resumes after a few seconds.
+
+    Raises InvalidFilter, TooManyEvents.
     """
     meant = resolve_filter(params, timezone.now())
     replay = begin_selection(by, meant.to_params())
@@ -48,12 +49,12 @@ def select_by_filter(by: AbstractBaseUser, params: Mapping[str, str]) -> Replay:
 
 
 def filter_of(replay: Replay) -> EventFilter:
-    """The filter that a set was chosen by."""
+    """Return the filter of a selection."""
     return resolve_filter(replay.filter or {}, timezone.now())
 
 
 def _run_selection(job: RunningJob, goes_on: ShouldContinue) -> None:
-    """Go on with a set until it is frozen. `JobLost`, `JobStopped`."""
+    """Resume a selection until it is frozen. Raises JobLost, JobStopped."""
     replay = Replay.objects.get(pk=job.subject)
     matching = filter_of(replay).apply_to(Event.objects.all())
     try:
@@ -65,7 +66,7 @@ def _run_selection(job: RunningJob, goes_on: ShouldContinue) -> None:
 
 
 def _delete_failed_selection(key: int, state: JobState, _failure: str) -> None:
-    """Delete a set that was given up: its page says that the events have to be chosen again."""
+    """Delete a selection whose job was given up; its page asks to select the events again."""
     if state == JobState.FAILED:
         for replay in Replay.objects.filter(pk=key):
             delete_selection(replay)

@@ -1,6 +1,6 @@
-"""The job of a bulk replay that was started: a step a second, until all that was sent has ended.
+"""Job of a started bulk replay: one step a second, until all sent events have ended.
 
-Who starts it, lets it go on or stops it submits the job (`decisions`), so that one that is left paused costs nothing.
+Starting, resuming and stopping submit the job (`decisions`), so a replay that stays paused costs nothing.
 """
 
 from django.db import transaction
@@ -17,11 +17,12 @@ _UNDER_WAY = (ReplayState.RUNNING, ReplayState.PAUSED, ReplayState.STOPPING)
 
 
 def _run_step(job: RunningJob, _goes_on: ShouldContinue) -> None:
-    """Do one step, which takes no longer than a moment.
+    """Run one short step.
 
-    1. Note what became of the events that were sent: that may pause or finish the replay.
+    1. Record the results of sent events: that may pause or finish the replay.
     2. Send what its pace allows.
-    3. End the job with the replay, or come again in a second; in an hour, if it is paused and nothing is under way.
+    3. Finish the job with the replay, or run again in a second; in an hour, if it is paused and nothing is
+       under way.
     """
     record_results(job)
     send_due_events(job)
@@ -37,7 +38,9 @@ def _run_step(job: RunningJob, _goes_on: ShouldContinue) -> None:
 
 
 def _handle_failed_job(key: int, state: JobState, _failure: str) -> None:
-    """Of a job that was given up: pause its replay, so that a person decides; end one that was stopped anyway."""
+    """Pause the replay of a job that was given up, so that a person decides; end a replay that was being
+    stopped.
+    """
     if state != JobState.FAILED:
         return
     for replay in Replay.objects.select_for_update(no_key=True).filter(pk=key):

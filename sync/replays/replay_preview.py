@@ -1,7 +1,7 @@
-"""What a replay would do: the plan of an attempt, computed against the live systems, and nothing sent.
+"""Preview a replay: plan an attempt against the live systems and send nothing.
 
-The same engine as a delivery's (`sync.attempts.plan`), with a recorder that lets only reads out, within a deadline. Who
-looked, at what, and which calls that made, stands on the audit log: before the first call, and after the last.
+Uses the engine of a delivery (`sync.attempts.plan`), with a recorder that allows only reads, within a
+deadline. The audit log records person, event and calls: before the first call, and after the last.
 """
 
 import copy
@@ -40,20 +40,20 @@ MAX_DELIVERIES = 5
 
 
 class PreviewTimedOut(Exception):
-    """The preview's own time is over."""
+    """The preview reached its deadline."""
 
 
 class ConnectionPaused(Exception):
-    """The connection is paused: it is left alone, by previews too."""
+    """The connection is paused; previews send nothing to it either."""
 
 
 class PreviewWouldWrite(Exception):
-    """A preview was about to change something: a fault of ours, and nothing left."""
+    """A preview tried to write: a bug of the hub. Nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedDelivery:
-    """What one delivery would do. Without a `change`, `code` says why there is none."""
+    """Preview of one delivery. Without a `change`, `code` gives the reason."""
 
     delivery: Delivery
     version: MappingVersion | None
@@ -63,20 +63,20 @@ class PlannedDelivery:
 
     @property
     def is_superseded(self) -> bool:
-        """Nothing would be sent: something newer was applied."""
+        """True if nothing would be sent because something newer was applied."""
         return self.code == "superseded"
 
 
 @dataclass(slots=True)
 class PreviewRecorder:
-    """The `Recorder` of a preview and one connection: lets reads out while there is time."""
+    """`Recorder` of one connection in a preview: allows reads until the deadline."""
 
     connection: Connection
     deadline: float
     calls: list[RecordedExchange] = field(default_factory=list)
 
     def record_request(self, request: OutgoingRequest) -> None:
-        """`PreviewTimedOut`, `ConnectionPaused`, or `PreviewWouldWrite`, which cannot be."""
+        """Allow a read. Raises PreviewTimedOut, ConnectionPaused, or PreviewWouldWrite for a write."""
         if request.is_write:
             raise PreviewWouldWrite(f"{request.method} {request.path_template}")
         left = self.deadline - time.monotonic()
@@ -88,32 +88,35 @@ class PreviewRecorder:
         release_connection()
 
     def record_exchange(self, exchange: RecordedExchange) -> None:
-        """Kept for the audit log: what was asked, not what was answered."""
+        """Keep the request for the audit log, but not its response."""
         self.calls.append(exchange)
 
 
 def preview_replay(
     event: Event, choice: ReplayOptions, actor: str, address: str = ""
 ) -> list[PlannedDelivery]:
-    """What replaying this event now would do, by delivery; empty where no route takes it. At most five, and as many
-    seconds as stand above.
+    """Preview a replay of this event, by delivery; empty if no route takes it.
+
+    At most MAX_DELIVERIES deliveries and DEADLINE_SECONDS seconds.
     """
     try:
         deliveries = _deliveries_to_preview(event)
     except InvalidMapping:  # a declaration that was stored past the console: no attempt could be made either
         known = event.deliveries.select_related("identity", "commercial").order_by("pk")[:MAX_DELIVERIES]
-        return [PlannedDelivery(each, None, code="unmappable") for each in known]
+        return [PlannedDelivery(delivery, None, code="unmappable") for delivery in known]
     if not deliveries:
         return []
-    stand = {"systems": [each.commercial.slug for each in deliveries], "address": address}
+    stand = {"systems": [delivery.commercial.slug for delivery in deliveries], "address": address}
     _append_entry(event, "preview.begun", actor, {**stand, **choice.to_details()})
-    until, lookouts, found = time.monotonic() + DEADLINE_SECONDS, [], []
+    until, recorders, found = time.monotonic() + DEADLINE_SECONDS, [], []
     for delivery in deliveries:
         delivery.takes = choice.takes
-        both = [PreviewRecorder(each, until) for each in (delivery.identity, delivery.commercial)]
-        lookouts += both
+        both = [PreviewRecorder(connection, until) for connection in (delivery.identity, delivery.commercial)]
+        recorders += both
         found.append(_preview_delivery(delivery, _route_for_choice(delivery, choice), both))
-    calls = sorted((call for each in lookouts for call in each.calls), key=lambda call: call.started_at)
+    calls = sorted(
+        (call for recorder in recorders for call in recorder.calls), key=lambda call: call.started_at
+    )
     _append_entry(
         event, "preview.ended", actor, {"calls": [_call_summary(call) for call in calls], "address": address}
     )
@@ -121,11 +124,11 @@ def preview_replay(
 
 
 def _deliveries_to_preview(event: Event) -> list[Delivery]:
-    """Its deliveries as this process knows their routes; of an event without any, those that a replay would open."""
+    """Return the event's deliveries with their routes; without any, those that a replay would open."""
     known = list(event.deliveries.order_by("pk")[:MAX_DELIVERIES])
-    for each in known:
-        each.event = event
-        attach_route(each, get_resolved_route(each.route_id))
+    for delivery in known:
+        delivery.event = event
+        attach_route(delivery, get_resolved_route(delivery.route_id))
     return known or [_unsaved_delivery(event, way) for way in _plan_routes(event)]
 
 
@@ -157,13 +160,13 @@ def _route_for_choice(delivery: Delivery, choice: ReplayOptions) -> ResolvedRout
 
 
 def first_mapping_version(delivery: Delivery) -> int | None:
-    """The version of the mapping that the delivery's first attempt used."""
+    """Return the version of the mapping that the delivery's first attempt used."""
     tried = Attempt.objects.filter(delivery=delivery.pk, mapping_version__isnull=False).order_by("number")
     return tried.values_list("mapping_version", flat=True).first()
 
 
 def _preview_delivery(
-    delivery: Delivery, way: ResolvedRoute, lookouts: list[PreviewRecorder]
+    delivery: Delivery, way: ResolvedRoute, recorders: list[PreviewRecorder]
 ) -> PlannedDelivery:
     attempt = Attempt(delivery=delivery, key=uuid.uuid4())
     claim = Claim(delivery, attempt, uuid.uuid4(), way, read_link(delivery))
@@ -171,7 +174,7 @@ def _preview_delivery(
         return PlannedDelivery(delivery, way.mapping_version, code="superseded", verdict=superseded_result())
     release_connection()
     try:
-        identity, commercial = (_make_connector(each, str(attempt.key)) for each in lookouts)
+        identity, commercial = (_make_connector(recorder, str(attempt.key)) for recorder in recorders)
         ends = Connectors(identity, commercial)  # type: ignore[arg-type]
         return PlannedDelivery(
             delivery, way.mapping_version, change=plan_change(claim, ends, AttemptFindings())
@@ -184,10 +187,10 @@ def _preview_delivery(
         return _preview_of_error(delivery, way, claim, error)
 
 
-def _make_connector(lookout: PreviewRecorder, request_id: str) -> object:
-    hurried = copy.copy(lookout.connection)  # what this process knows of it is everybody's
+def _make_connector(recorder: PreviewRecorder, request_id: str) -> object:
+    hurried = copy.copy(recorder.connection)  # the cached object is shared by threads
     hurried.deadline_seconds = min(hurried.deadline_seconds, CALL_SECONDS)
-    return open_connector(hurried, request_id, lookout)
+    return open_connector(hurried, request_id, recorder)
 
 
 def _preview_of_error(
@@ -205,6 +208,6 @@ def _append_entry(event: Event, action: str, actor: str, details: Mapping[str, J
 
 
 def _call_summary(call: RecordedExchange) -> str:
-    """A call as the audit log keeps it: the template of its path holds no value."""
+    """Describe a call for the audit log. The template of its path holds no value."""
     outcome = call.status if call.status is not None else call.error_code
     return f"{call.request.method} {call.request.path_template} {outcome}"

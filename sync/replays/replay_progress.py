@@ -1,7 +1,7 @@
-"""What became of the events that were sent; pause where too many failed again; finish.
+"""Record the results of sent events; pause the replay if too many failed again; finish it.
 
-A member has ended when each attempt that the replay caused has. What failed and is tried again by the hub itself
-counts as failed again: that is what the person who watches must see soon.
+A member has ended when each attempt that the replay caused has. A failure that the hub will retry counts as
+failed, because the person who watches must see it soon.
 """
 
 from collections import Counter, defaultdict
@@ -36,14 +36,14 @@ _GOOD_STATES = (State.SUCCEEDED, State.UNCHANGED, State.SUPERSEDED)
 
 @dataclass(frozen=True, slots=True)
 class MemberResult:
-    """How a member, or one delivery of it, ended; `code` where it failed."""
+    """Result of a member, or of one of its deliveries; `code` if it failed."""
 
     state: MemberState
     code: str = ""
 
 
 def record_results(job: RunningJob) -> int:
-    """Note what became of the events of a replay that were sent. Returns how many members have ended. `JobLost`."""
+    """Record the results of a replay's sent events. Returns the number of members that ended. Raises JobLost."""
     with transaction.atomic():
         locked = Replay.objects.select_for_update(no_key=True)
         replay = locked.filter(pk=job.subject, state__in=("running", "paused", "stopping")).first()
@@ -58,7 +58,7 @@ def record_results(job: RunningJob) -> int:
 
 
 def _ended_members(replay: Replay) -> dict[int, MemberResult]:
-    """Of its members that are under way, by event, those that have ended."""
+    """Return the results of the members that have ended, by event."""
     if not replay.under_way_count:
         return {}
     sent = Member.objects.filter(replay=replay, state=MemberState.SENT).order_by("event")[:_MAX_MEMBERS]
@@ -67,16 +67,21 @@ def _ended_members(replay: Replay) -> dict[int, MemberResult]:
     for delivery in Delivery.objects.filter(event__in=events):
         rows[delivery.event_id].append(delivery)
     attempts = {
-        each.delivery_id: each for each in Attempt.objects.filter(replay=replay, delivery__event__in=events)
+        attempt.delivery_id: attempt
+        for attempt in Attempt.objects.filter(replay=replay, delivery__event__in=events)
     }
-    found = {event: [_delivery_result(each, replay, attempts) for each in rows[event]] for event in events}
+    found = {
+        event: [_delivery_result(delivery, replay, attempts) for delivery in rows[event]] for event in events
+    }
     return {event: _worst_result(filter(None, ends)) for event, ends in found.items() if all(ends)}
 
 
 def _delivery_result(
     delivery: Delivery, replay: Replay, attempts: Mapping[int, Attempt]
 ) -> MemberResult | None:
-    """How a delivery ended; None where it goes on. One that nobody tried was ended by something else, or is waiting."""
+    """Return the result of a delivery, None if it has not ended. Without an attempt, something else ended it,
+    or it waits.
+    """
     attempt = attempts.get(delivery.pk)
     if attempt is None and delivery.replay_id == replay.pk and delivery.state in OPEN_STATES:
         return None
@@ -92,7 +97,9 @@ def _delivery_result(
 
 
 def _result_by_state(delivery: Delivery) -> MemberResult | None:
-    """The process died during its attempt: the next one tells. Or somebody closed it, or erased whom it was about."""
+    """Return the result by the delivery's state if there is no attempt to judge by: its process died, a
+    person closed it, or its entity was erased.
+    """
     if delivery.state in _GOOD_STATES:
         return MemberResult(MemberState.SUCCEEDED)
     if delivery.state == State.HELD:
@@ -104,19 +111,19 @@ def _result_by_state(delivery: Delivery) -> MemberResult | None:
 
 
 def _worst_result(ends: Iterable[MemberResult]) -> MemberResult:
-    """Of several systems: a failure, then what is held."""
+    """Return the worst of several results: failed, then held."""
     order = (MemberState.FAILED, MemberState.HELD, MemberState.SUCCEEDED)
     return min(
-        ends, key=lambda each: order.index(each.state), default=MemberResult(MemberState.FAILED, "closed")
+        ends, key=lambda result: order.index(result.state), default=MemberResult(MemberState.FAILED, "closed")
     )
 
 
 def _store_results(replay: Replay, ended: Mapping[int, MemberResult]) -> None:
     now, members = timezone.now(), Member.objects.filter(replay=replay, state=MemberState.SENT)
     for end in set(ended.values()):
-        events = [event for event, each in ended.items() if each == end]
+        events = [event for event, result in ended.items() if result == end]
         members.filter(event__in=events).update(state=end.state, why=end.code, at=now)
-    counts = Counter(each.state for each in ended.values())
+    counts = Counter(result.state for result in ended.values())
     Replay.objects.filter(pk=replay.pk).update(
         succeeded=F("succeeded") + counts[MemberState.SUCCEEDED],
         failed=F("failed") + counts[MemberState.FAILED],
@@ -126,7 +133,7 @@ def _store_results(replay: Replay, ended: Mapping[int, MemberResult]) -> None:
 
 
 def _pause_or_finish(replay: Replay) -> None:
-    """Pause, or finish, where it is time for that."""
+    """Pause or finish the replay if it is time."""
     if replay.under_way_count == 0 and replay.state == ReplayState.STOPPING:
         end_replay(replay, ReplayState.STOPPED)
     elif replay.under_way_count == 0 and not _has_waiting(replay):
@@ -138,7 +145,7 @@ def _pause_or_finish(replay: Replay) -> None:
 
 
 def _has_waiting(replay: Replay) -> bool:
-    """Asked of the rows: what retention deleted meanwhile waits no more."""
+    """Return True if rows still wait. Counts do not show it, as retention may have deleted rows."""
     return Member.objects.filter(replay=replay, state=MemberState.WAITING).exists()
 
 
@@ -152,7 +159,7 @@ def _pause_reason(replay: Replay) -> ReplayPauseReason | None:
 
 
 def pause_automatically(replay: Replay, why: ReplayPauseReason) -> None:
-    """Send nothing more of a locked replay until somebody lets it go on; the hub itself decided that."""
+    """Pause a locked replay by decision of the hub, until a person resumes it."""
     Replay.objects.filter(pk=replay.pk).update(state=ReplayState.PAUSED, paused=why)
     details = {"why": str(why), "ended": replay.ended_count, "failed": replay.failed}
     append_entries(NewEntry(replay.stream, "replay.paused", details=details))

@@ -1,7 +1,8 @@
-"""Replay: a person asks to deliver again. It queues behind the subject's current work, fetches afresh unless the person
-chose otherwise, and is an attempt of its own, with who, when and why.
+"""Replay events on a person's request, in one commit.
 
-This is for what is done at once, in one commit; thousands are worked off over time by `sync.replays`.
+A replay queues behind the subject's current work, fetches again unless the person chose otherwise, and is an
+attempt of its own with person, time and reason. Thousands of events are sent over time as a bulk replay
+(`batches`).
 """
 
 from collections.abc import Sequence
@@ -27,22 +28,26 @@ MAX_EVENTS = 1_000
 
 
 class ReplayRefused(ValueError):
-    """Why nothing was done, in a sentence for the person who asked."""
+    """The request was refused, with a sentence for the person who made it."""
 
 
 class ReplayAlreadyRequested(ReplayRefused):
-    """The same request, by its key, was carried out before, or an earlier one waits for its attempt: nothing done."""
+    """The request, identified by its key, was already carried out, or an earlier one has not begun. Nothing
+    was done.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """What is delivered, and with which version of the mapping: the newest, or the one of the first attempt."""
+    """Options of a replay: the payload to deliver, and the mapping version: newest, or that of the first
+    attempt.
+    """
 
     takes: PayloadChoice = PayloadChoice.AS_ROUTED
     maps_as_then: bool = False
 
     def to_details(self) -> dict[str, str]:
-        """For the audit log, where somebody chose something."""
+        """Return the options for the audit log, empty for the defaults."""
         taken = {"takes": str(self.takes)} if self.takes else {}
         return taken | ({"mapping": "then"} if self.maps_as_then else {})
 
@@ -71,13 +76,15 @@ def request_replay(
     address: str = "",
     options: ReplayOptions = AS_ROUTED,
 ) -> ReplayResult:
-    """Deliver these events again, at most 1,000, in one commit; then wake them.
+    """Replay at most 1,000 events in one commit, then notify the workers.
 
-    A delivery that runs now runs once more afterwards; one that waits anyway is taken up as the replay. An event that
-    waits for an earlier replay is left to that: an attempt has one person and one reason.
-    `key` names the request: the database takes it once, so that a second click starts nothing. `address` is
-    where the person asked from. `ReplayRefused` without a reason, without events, for too many, and for a payload as
-    received where there is none.
+    A delivery that is running runs once more afterwards; a waiting one becomes the replay. An event that
+    waits for an earlier replay is left to it: an attempt has one person and one reason. `key` identifies the
+    request: the database accepts it once, so that a second click starts nothing. `address` is the person's
+    network address.
+
+    Raises ReplayRefused without a reason, without events, for too many, and for a payload as received that
+    does not exist.
     """
     reason = normalize_reason(reason)
     if not 0 < len(events) <= MAX_EVENTS:
@@ -98,7 +105,7 @@ def request_replay(
 
 
 def normalize_reason(reason: str) -> str:
-    """The reason as it is kept. `ReplayRefused` where there is none."""
+    """Return the reason in the form that is stored. Raises ReplayRefused if it is empty."""
     reason = " ".join(reason.split())
     if not reason:
         raise ReplayRefused("Say why: the reason is kept with the replay.")
@@ -111,7 +118,7 @@ def _request_in_transaction(
     replay.save(force_insert=True)
     details = {"replay": str(replay.uuid), "of": len(events), "address": address, **choice.to_details()}
     asked = {
-        event.pk: _replay_event(event, replay, choice) for event in sorted(events, key=lambda each: each.pk)
+        event.pk: _replay_event(event, replay, choice) for event in sorted(events, key=lambda event: event.pk)
     }
     opened = {pk: pks for pk, pks in asked.items() if pks is not None}
     if not opened:
@@ -135,9 +142,9 @@ def _request_in_transaction(
 
 
 def _replay_event(event: Event, replay: Replay, choice: ReplayOptions) -> list[int] | None:
-    """The event's deliveries, each told of the replay; None where they were told of another one that has not begun.
+    """Mark the deliveries of an event for the replay and return them; None if they wait for another replay.
 
-    An event that had no route gets what there is now; one whose entity was erased gets none.
+    An event without a route gets deliveries for the present routes; one whose entity was erased gets none.
     """
     if not event.deliveries.exists() and not is_erased(event.entity_id):
         batch = WriteBatch()
@@ -158,7 +165,7 @@ def _replay_event(event: Event, replay: Replay, choice: ReplayOptions) -> list[i
 def mark_for_replay(
     deliveries: QuerySet[Delivery], replay: Replay, choice: ReplayOptions = AS_ROUTED
 ) -> None:
-    """Tell locked deliveries of a replay: what runs runs once more afterwards, what does not is due now."""
+    """Mark locked deliveries for a replay: running ones run once more afterwards, others are due now."""
     first = Attempt.objects.filter(delivery=OuterRef("pk"), mapping_version__isnull=False).order_by("number")
     version = Subquery(first.values("mapping_version")[:1]) if choice.maps_as_then else None
     told = {"replay": replay, "takes": choice.takes, "mapping_version": version}

@@ -1,6 +1,6 @@
-"""Which events of a replay are not sent again, and why: told beforehand, and asked again when they are sent.
+"""Decide which events of a replay are skipped, and why: on selection, and again when they are sent.
 
-A handful of statements for however many events.
+A few statements for any number of events.
 """
 
 from collections import defaultdict
@@ -32,9 +32,9 @@ _STARTED = (ReplayState.AWAITING, ReplayState.RUNNING, ReplayState.PAUSED)
 
 
 def find_skipped(events: Collection[Event], replay: Replay) -> dict[int, SkipReason]:
-    """Why events of this replay are skipped, by key; those that are sent are not in it.
+    """Return the reason for each event of this replay that is skipped, by key.
 
-    An event that goes to several systems is sent where it has something to tell one of them.
+    An event with several targets is sent if one of them still needs it.
     """
     keys = [event.pk for event in events]
     deliveries: dict[int, list[Any]] = defaultdict(list)
@@ -73,7 +73,9 @@ def _skip_reason(event: Event, rows: list[Any], replay: Replay, *, is_routed: bo
 
 
 def _succeeded_since_frozen(rows: list[Any], replay: Replay) -> bool:
-    """Whether all of it succeeded after the set was frozen. What had succeeded before was chosen knowingly."""
+    """Return True if all deliveries succeeded after the selection was frozen. Earlier successes were selected
+    deliberately.
+    """
     frozen_at = replay.frozen_at
     return frozen_at is not None and all(
         row.state in APPLIED_STATES and row.settled_at and row.settled_at > frozen_at for row in rows
@@ -81,7 +83,7 @@ def _succeeded_since_frozen(rows: list[Any], replay: Replay) -> bool:
 
 
 def _entity_was_deleted(row: Any) -> bool:
-    """Whether the entity ended with what was applied since: its record is deleted, or that was its deletion."""
+    """Return True if a later delivery deleted the entity's record, or was its deletion."""
     return bool(row.newer_type == "DELETE" or row.linked_record == "")
 
 
@@ -91,7 +93,7 @@ def _routed_entity_types(events: Collection[Event]) -> set[tuple[int, str]]:
 
 
 def _confirmed_erasures(events: Collection[Event]) -> Mapping[tuple[str, str], set[int]]:
-    """The sources of which an entity is being erased, by its type and id."""
+    """Return the sources with a confirmed erasure, by entity type and id."""
     confirmed = Erasure.objects.filter(
         state=ErasureState.CONFIRMED, entity_id__in={event.entity_id for event in events}
     )
@@ -108,7 +110,9 @@ def _is_erased(event: Event, erased: Mapping[tuple[str, str], set[int]]) -> bool
 
 
 def _taken_by_other_replays(keys: list[int], replay: Replay) -> set[int]:
-    """Those that another replay has sent or is going to send. Of two that were started, the older goes on."""
+    """Return the events that another replay has sent or will send. Of two started replays, the older keeps an
+    event.
+    """
     others = Member.objects.filter(event__in=keys).exclude(replay=replay)
     if replay.started_at is not None:
         others = others.filter(replay__lt=replay.pk)

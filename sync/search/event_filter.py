@@ -33,11 +33,11 @@ _NO_SEARCH = SearchMatch(Q(), SearchKind.NOT_SEARCHED, "")
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Empty members leave everything in. `state` may be several with commas between them. `received_from` is
-    included, `received_to` is not.
+    """Filter of events. Empty fields match everything; `state` may list several, separated by commas.
+    `received_from` is inclusive, `received_to` exclusive.
 
-    `code` is why; with `commercial`, the slug of a connection at either side, that of the delivery by it, and `state`
-    is the event's.
+    `code` is the reason of the event, or of the delivery by the connection whose slug is in `commercial`
+    (either side). `state` is always that of the event.
     """
 
     state: str = ""
@@ -54,28 +54,30 @@ class EventFilter:
 
     @property
     def filters_only_by_time(self) -> bool:
-        """Whether it takes everything that arrived within its times."""
+        """True if it matches every event within its times."""
         return not any((*(getattr(self, name) for name in _PLAIN_PARAMS), self.q))
 
     @property
     def is_restricted(self) -> bool:
-        """Whether it leaves anything out."""
+        """True if it excludes anything."""
         return not self.filters_only_by_time or bool(self.received_from or self.received_to)
 
     @property
     def matching_states(self) -> tuple[str, ...]:
-        """The states that are meant; empty: all. A reason alone means those that can have it: one index finds them."""
+        """States to match, empty for all. A code alone implies the states that can have it, so that one index
+        serves the query.
+        """
         if self.state:
             return tuple(self.state.split(","))
         entry = None if self.commercial else CATALOGUE.get(self.code)
         return () if entry is None or entry.status < 400 else _STATES_WITH_CODE
 
     def with_state(self, state: str) -> "EventFilter":
-        """The same, of one of its states only."""
+        """Return a copy for one state only."""
         return replace(self, state=state)
 
     def apply_to(self, events: QuerySet[Any]) -> QuerySet[Any]:
-        """The events among these that are meant."""
+        """Apply the filter to a queryset of events."""
         for condition in self._conditions():
             events = events.filter(condition)
         return events
@@ -107,8 +109,10 @@ class EventFilter:
             yield self.search_match.condition
 
     def _went_through_connection(self) -> Q:
-        """That a delivery went by one connection: of failed ones by an index on what is dead. An event shows the worst
-        of its deliveries, and that is the worst: one that failed did so there.
+        """Return the condition that a delivery used the connection.
+
+        Failed deliveries are found by an index on dead ones. An event shows the worst state of its
+        deliveries, and dead is the worst: a dead event that matches has failed at this connection.
         """
         there = Connection.objects.filter(slug=self.commercial).values_list("side", "pk").first()
         side, key = there or (ConnectionSide.TARGET, 0)
@@ -120,11 +124,11 @@ class EventFilter:
         dead = sent.filter(state=State.DEAD)
         if len(self.matching_states) == 1:
             return Q(pk__in=dead.values("event_id"))
-        failed_there, went_there = (Exists(each.filter(event=OuterRef("pk"))) for each in (dead, sent))
+        failed_there, went_there = (Exists(rows.filter(event=OuterRef("pk"))) for rows in (dead, sent))
         return Q(failed_there) | Q(~Q(state=State.DEAD), went_there)
 
     def to_params(self) -> dict[str, str]:
-        """What `resolve_filter` makes the same value of, at any time."""
+        """Return the parameters from which `resolve_filter` builds an equal filter at any time."""
         said = {name: getattr(self, name) for name in _PLAIN_PARAMS}
         times = {name: getattr(self, name) for name in ("received_from", "received_to")}
         said |= {name: format_time(at) for name, at in times.items() if at}
@@ -133,7 +137,9 @@ class EventFilter:
 
 
 def resolve_filter(params: Mapping[str, str], now: datetime) -> EventFilter:
-    """What these words mean at this moment; words that are no filter are passed over. `InvalidFilter`."""
+    """Resolve query parameters to a filter at this moment; unknown parameters are ignored. Raises
+    InvalidFilter.
+    """
     given = {name: value for name in (*FILTER_PARAMS, _SEARCH_KIND) if (value := params.get(name, ""))}
     if any("\0" in value for value in given.values()):
         raise InvalidFilter("no text that a database takes")

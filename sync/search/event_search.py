@@ -1,7 +1,7 @@
-"""One search box that recognises what was pasted: a reference, the source's id of an event, an entity's id, the key of
-an attempt, the address of an event's page.
+"""Search events by an identifier of any kind: reference, event id of the source, entity id, attempt key, or
+address of an event's page.
 
-Equality only, each kind by its own index.
+Exact matches only, each kind by its own index.
 """
 
 import re
@@ -24,7 +24,7 @@ _EVENT_PAGE_PATH = re.compile(r"/event/([^/?#]+)/")
 
 
 class SearchKind(Enum):
-    """What a search term turned out to be."""
+    """Kind of identifier that a search term was recognized as."""
 
     NOT_SEARCHED = "not searched"
     EVENT = "event"
@@ -39,8 +39,9 @@ class SearchKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SearchMatch:
-    """What a term was taken for. `condition` narrows the list of events, `kind` is the word by which `repeat_search`
-    knows it. `receipt`: the request that a reference names, where it has no event.
+    """Result of a search. `condition` selects the events; `kind` is the argument of `repeat_search`.
+
+    `receipt`: the request that a reference names, if it has no event.
     """
 
     condition: Q
@@ -51,7 +52,7 @@ class SearchMatch:
 
 
 def search_events(text: str) -> SearchMatch:
-    """What `text` names, the most exact kind first. At most six statements, none of them a scan."""
+    """Search for a text, the most specific kind first. At most six statements, none of them a scan."""
     term = text.strip()
     if not term:
         return SearchMatch(Q(), SearchKind.NOT_SEARCHED, "")
@@ -59,9 +60,10 @@ def search_events(text: str) -> SearchMatch:
 
 
 def repeat_search(kind: str, term: str) -> SearchMatch:
-    """The same as when the term was first searched for: a later event cannot give it another meaning.
+    """Repeat a search as the kind that it was first recognized as, so that later events cannot change its
+    meaning.
 
-    Nothing for a kind that there is not.
+    Matches nothing for an unknown kind.
     """
     return (_SEARCH_BY_KIND[kind](term) if kind in _SEARCH_BY_KIND else None) or _no_match(term)
 
@@ -76,7 +78,7 @@ def _match_reference(term: str) -> SearchMatch | None:
 
 
 def _match_reference_or_page(term: str) -> SearchMatch | None:
-    """A reference, or the address of an event's page, which names the event by its reference or its key."""
+    """Match a reference, or the address of an event's page, which holds a reference or a primary key."""
     page = _EVENT_PAGE_PATH.search(term)
     name = page[1] if page else term
     return _match_reference(name) or (_match_primary_key(name) if page else None)
@@ -90,14 +92,14 @@ def _match_primary_key(name: str) -> SearchMatch | None:
 
 
 def _match_attempt_key(uuid: UUID) -> SearchMatch | None:
-    """Each attempt has a key, which goes out with its requests: the other system's log may quote it."""
+    """Match an attempt's key, which is sent with its requests and may be quoted from the target's log."""
     event = Attempt.objects.filter(key=uuid).values_list("delivery__event", flat=True).first()
     return SearchMatch(Q(pk=event), SearchKind.ATTEMPT_KEY, "reference") if event else None
 
 
 def _parse_uuid(term: str) -> UUID | None:
-    """Of a reference, or of its other spelling in tables that were exported; of a key also with the digest of the
-    change, as the other system got it.
+    """Parse the UUID of a reference, of its form in exported tables, or of an idempotency key as the target
+    received it.
     """
     sent = _IDEMPOTENCY_KEY.fullmatch(term)
     term = sent[1] if sent else term
@@ -108,7 +110,7 @@ def _parse_uuid(term: str) -> UUID | None:
 
 
 def _match_receipt(uuid: UUID) -> SearchMatch | None:
-    """A request without an event was told its own reference; of any other the event's page tells."""
+    """Match a receipt: a request without an event was answered with its own reference."""
     receipt = Receipt.objects.filter(uuid=uuid).select_related("source", "event").first()
     if receipt is None:
         return None
@@ -118,7 +120,7 @@ def _match_receipt(uuid: UUID) -> SearchMatch | None:
 
 
 def _match_event_id(term: str) -> SearchMatch | None:
-    """The unique index begins with the source, and sources are few: all of them are named."""
+    """Match the source's event id. All sources are listed because the unique index begins with the source."""
     sources = list(Source.objects.values_list("pk", flat=True))
     known = Event.objects.filter(source_id__in=sources, event_id=term).values_list("pk", flat=True)
     keys = list(known[:_MAX_EVENTS])

@@ -1,7 +1,7 @@
-"""Spans of time in the filters of lists: a period that ends now, or from one moment to another.
+"""Parse and format time ranges of list filters: a period that ends now, or a range between two times.
 
-An address holds moments (`…Z`; without a zone they mean UTC), so that it means the same to everybody and at any time.
-People type times of their own zone, and `to_absolute_params` makes moments of them.
+An address holds times in UTC (`…Z`, or without a zone), so that it means the same to everybody at any time.
+People type times in their own zone; `to_absolute_params` converts them.
 """
 
 from collections.abc import Mapping
@@ -11,15 +11,16 @@ PERIOD_HOURS = ("1", "24", "168", "720")  # in hours
 
 
 class InvalidFilter(ValueError):
-    """Words that mean no part of a list; the text says which."""
+    """Parameters that are no valid filter; the text names them."""
 
 
 def parse_range(
     params: Mapping[str, str], name: str, now: datetime
 ) -> tuple[datetime | None, datetime | None]:
-    """From when, included, and until when, not included, the words `<name>`, `<name>_from` and `<name>_to` mean.
+    """Return the inclusive start and the exclusive end of the parameters `<name>`, `<name>_from` and
+    `<name>_to`.
 
-    None where they set no bound. `InvalidFilter`.
+    None where they set no bound. Raises InvalidFilter.
     """
     begins = [parse_moment(params[f"{name}_from"])] if params.get(f"{name}_from") else []
     if params.get(name):
@@ -29,7 +30,7 @@ def parse_range(
 
 
 def parse_moment(text: str) -> datetime:
-    """A day or a time, with a zone or of UTC. `InvalidFilter`."""
+    """Parse a date or time; without a zone it is in UTC. Raises InvalidFilter."""
     try:
         at = datetime.fromisoformat(text)
         return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
@@ -38,10 +39,10 @@ def parse_moment(text: str) -> datetime:
 
 
 def to_absolute_params(params: Mapping[str, str], name: str, zone: tzinfo) -> dict[str, str]:
-    """The words with moments in the place of the times that somebody typed (`<name>_from_local`, `<name>_to_local`).
+    """Replace the times that a person typed (`<name>_from_local`, `<name>_to_local`) by absolute ones.
 
-    A bound that was left as it stood stays exactly what it was, fractions of seconds too. A text that is no time is
-    left as it is, for `parse_range` to refuse.
+    A bound that was not edited keeps its exact value, fractions of seconds included. A text that is no time
+    is left for `parse_range` to refuse.
     """
     kept = {key: value for key, value in params.items() if not key.startswith(f"{name}_")}
     for edge in ("from", "to"):
@@ -54,7 +55,9 @@ def to_absolute_params(params: Mapping[str, str], name: str, zone: tzinfo) -> di
 
 
 def _widest_reading(text: str, edge: str, zone: tzinfo) -> str:
-    """A time that the clocks of the zone show twice, or leave out, has two readings; the span takes in both."""
+    """Convert a local time to UTC. At a clock change it has two readings: take the one that makes the range
+    wider.
+    """
     try:
         at = datetime.fromisoformat(text)
         readings = [at.replace(tzinfo=at.tzinfo or zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
@@ -65,13 +68,13 @@ def _widest_reading(text: str, edge: str, zone: tzinfo) -> str:
 
 
 def to_input_value(text: str, zone: tzinfo) -> str:
-    """A moment of an address as an input of the zone's times shows it; empty for none."""
+    """Format a time of an address for an input in the given zone; empty for none."""
     local = _to_local(text, zone)
     return "" if local is None else f"{local:%Y-%m-%dT%H:%M:%S}".removesuffix(":00")
 
 
 def format_moment(text: str, zone: tzinfo) -> str:
-    """The same for people; what is no moment as it stands."""
+    """Format a time of an address for people, in the given zone; other text is returned unchanged."""
     local = _to_local(text, zone)
     return text if local is None else f"{local:%Y-%m-%d %H:%M:%S}".removesuffix(":00") + f" {local:%Z}"
 

@@ -1,7 +1,7 @@
-"""The requests to other systems that began in one hour.
+"""Count the requests to other systems that began in one hour.
 
-No index on their time is written with every webhook. They are found by their keys, which grow with time: a request is
-stored at most `MAX_STORE_DELAY` after it began.
+There is no index on their time, as every webhook would have to maintain it. Keys grow with time, so a range
+of keys is searched: a request is stored at most `MAX_STORE_DELAY` after it began.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ FAILURE_CODES = frozenset(
 
 @dataclass(slots=True)
 class HourlyCalls:
-    """Of one connection. Requests that never ended have no duration, and are no success."""
+    """Requests of one connection in one hour. Unfinished requests have no duration and are no success."""
 
     count: int = 0
     failed_count: int = 0
@@ -32,7 +32,7 @@ class HourlyCalls:
 
 
 def count_calls(hour: datetime) -> dict[int, HourlyCalls]:
-    """By connection: one statement, after some forty that look at one row each."""
+    """Count the requests of an hour by connection: one statement, after about forty that read one row each."""
     first, beyond = _first_key_since(hour - MAX_STORE_DELAY), _first_key_since(hour + HOUR + MAX_STORE_DELAY)
     if first is None:
         return {}
@@ -53,7 +53,7 @@ def count_calls(hour: datetime) -> dict[int, HourlyCalls]:
 
 
 def _bucket_expression() -> Case:
-    """`latency_histogram.place_of` in SQL: each row is compared six times; -1 where it never ended."""
+    """Return `latency_histogram.bucket_of` as SQL, six comparisons a row; -1 for unfinished requests."""
     ended = _bucket_between(0, len(BUCKET_BOUNDS))
     return Case(When(seconds=None, then=Value(-1)), default=ended, output_field=IntegerField())
 
@@ -70,7 +70,9 @@ def _bucket_between(first: int, last: int) -> Case | Value:
 
 
 def _first_key_since(moment: datetime) -> int | None:
-    """The key from which on requests began at `moment` or later, within the slack; None where none did."""
+    """Return the key from which on requests began at `moment` or later, within the delay; None if there are
+    none.
+    """
     stored = Call.objects.order_by("pk").values_list("pk", "started_at")
     newest = stored.last()
     if newest is None or newest[1] + MAX_STORE_DELAY < moment:

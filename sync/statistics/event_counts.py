@@ -1,4 +1,4 @@
-"""What the events of one hour come to now: bounded reads by the indexes on time, and on state and time."""
+"""Count the events of one hour: bounded reads through the indexes on time, and on state and time."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -20,8 +20,10 @@ CountsByKey = Mapping[tuple[Any, ...], int]
 
 @dataclass(frozen=True, slots=True)
 class HourlyEvents:
-    """`events` by source, entity type, event type and state; `failures` by connection and code; `refusals`
-    by source and code. `open_count`: events of which something still changes by itself.
+    """Counts of one hour: `events` by source, entity type, event type and state; `failures` by connection and
+    code; `refusals` by source and code.
+
+    `open_count`: events that can still change without a person.
     """
 
     events: CountsByKey
@@ -31,7 +33,7 @@ class HourlyEvents:
 
 
 def count_events(hour: datetime) -> HourlyEvents:
-    """Count an hour: five statements, and one for the types that are known."""
+    """Count the events of an hour: five statements, and one for the known entity types."""
     found = _within_hour(Event.objects.all(), hour, "received_at").order_by()
     counted = found.values_list("source_id", "entity_type", "event_type", "state").annotate(Count("pk"))
     known = set(Route.objects.values_list("entity_type", flat=True).distinct())

@@ -1,4 +1,4 @@
-"""All hours counted anew. What is still to be counted stands in the database: whoever stops loses nothing."""
+"""Recount all hours. The database holds the hours that remain, so an interrupted run loses nothing."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,9 +10,9 @@ from sync.statistics.periodic_recount import create_missing_hours, first_complet
 
 
 def recount_all_hours(now: datetime, *, resumes: bool = False) -> Iterator[datetime]:
-    """Forget when each hour was counted, unless an earlier run `goes_on`, and count one after the other, newest first.
+    """Mark all hours as uncounted, unless this run `resumes` an earlier one, and count them, newest first.
 
-    Its counts stand until the new ones do. Hours of which retention deleted events keep theirs.
+    Old counts stay until the new ones replace them. Hours from which retention deleted events keep theirs.
     """
     first = first_complete_hour(now)
     create_missing_hours(first, now)
@@ -27,7 +27,7 @@ def recount_all_hours(now: datetime, *, resumes: bool = False) -> Iterator[datet
 
 
 def count_remaining_hours(now: datetime) -> int:
-    """How many were not counted yet."""
+    """Count the hours that are not counted yet."""
     return CountedHour.objects.filter(
         begins_at__gte=first_complete_hour(now), begins_at__lt=now + HOUR, counted_at=None
     ).count()

@@ -1,4 +1,4 @@
-"""One hour counted anew and stored: the counts of before are compared, and what differs is written."""
+"""Recount one hour and write the counts that differ."""
 
 import time
 from collections.abc import Mapping
@@ -18,10 +18,12 @@ USUAL_PERIOD = timedelta(days=7)
 
 
 def recount_hour(hour: datetime, now: datetime) -> bool:
-    """Count an hour and keep it; False where others counted it meanwhile, `MAX_TRIES` times. It began at `now`.
+    """Recount an hour that is counted at `now`. Returns False if others counted it meanwhile, `MAX_TRIES`
+    times.
 
-    Nothing is locked while rows are read. What is kept was read after what it replaces had been kept, because the
-    version has to be the one of before: of two that count at once, the one that read too early reads again.
+    Nothing is locked while rows are read. The version is compared and set, so counts are stored only if they
+    were read after the stored ones had been: of two that count at once, the one that read too early reads
+    again.
     """
     row, _ = CountedHour.objects.get_or_create(begins_at=hour)
     for _again in range(MAX_TRIES):
@@ -50,7 +52,7 @@ def _store_counts(
 
 
 def _replace_counts(model: Any, hour: datetime, names: tuple[str, ...], numbers: CountsByKey) -> None:
-    """Let the rows of this hour say these numbers."""
+    """Make the rows of this hour equal to these counts."""
     known = {tuple(key): (pk, number) for pk, number, *key in _count_rows(model, hour, names)}
     model.objects.filter(pk__in=[pk for key, (pk, _) in known.items() if key not in numbers]).delete()
     for key, number in numbers.items():
@@ -67,7 +69,7 @@ def _count_rows(model: Any, hour: datetime, names: tuple[str, ...]) -> list[Any]
 
 
 def _raise_refusal_counts(hour: datetime, refusals: CountsByKey) -> None:
-    """Under a flood the oldest refusals make room for new ones: fewer than were counted is no news."""
+    """Store the refusals of an hour, but never lower a count: under a flood the oldest refusals are deleted."""
     names = ("source_id", "code")
     counted = {tuple(key): number for _, number, *key in _count_rows(RefusalCount, hour, names)}
     highest = {key: max(number, counted.get(key, 0)) for key, number in {**counted, **refusals}.items()}
@@ -77,9 +79,9 @@ def _raise_refusal_counts(hour: datetime, refusals: CountsByKey) -> None:
 def _store_call_counts(
     hour: datetime, calls: Mapping[int, HourlyCalls], usual: Mapping[int, float | None]
 ) -> None:
-    known = {each.connection_id: each for each in CallCount.objects.filter(hour=hour)}
-    gone = [each.pk for key, each in known.items() if key not in calls]
-    CallCount.objects.filter(pk__in=gone).delete()
+    known = {row.connection_id: row for row in CallCount.objects.filter(hour=hour)}
+    obsolete = [row.pk for key, row in known.items() if key not in calls]
+    CallCount.objects.filter(pk__in=obsolete).delete()
     for key, found in calls.items():
         row = known.get(key) or CallCount(hour=hour, connection_id=key)
         values = (found.count, found.failed_count, found.durations, usual.get(key), found.last_success_at)
@@ -89,7 +91,7 @@ def _store_call_counts(
 
 
 def _usual_p95(hour: datetime, calls: Mapping[int, HourlyCalls]) -> dict[int, float | None]:
-    """The p95 of the week before the hour, by connection."""
+    """Return the p95 of the week before the hour, by connection."""
     before = CallCount.objects.filter(
         connection__in=list(calls), hour__gte=hour - USUAL_PERIOD, hour__lt=hour
     )

@@ -1,6 +1,6 @@
-"""How long requests took, as counts between fixed bounds: what is counted of two hours adds up to both. Pure.
+"""Latency histogram with fixed bounds, so that the counts of two hours can be added. Pure.
 
-Eight bounds for each power of ten, from a millisecond to 75 seconds: a quantile is right within a third.
+Eight buckets for each power of ten, from a millisecond to 75 seconds: a quantile is accurate to a third.
 """
 
 from bisect import bisect_right
@@ -11,21 +11,21 @@ BUCKET_COUNT = len(BUCKET_BOUNDS) + 1
 
 
 def bucket_of(seconds: float) -> int:
-    """Between which bounds it falls: place n is up to, and without, bound n; the last is beyond them all."""
+    """Return the bucket of a duration. Bucket n ends before bound n; the last has no upper bound."""
     return bisect_right(BUCKET_BOUNDS, seconds)
 
 
 def add_histograms(histograms: Iterable[Sequence[int]]) -> list[int]:
-    """The counts of all of them together."""
+    """Add the counts of several histograms."""
     total = [0] * BUCKET_COUNT
-    for each in histograms:
-        for place, number in enumerate(each):
-            total[place] += number
+    for histogram in histograms:
+        for bucket, number in enumerate(histogram):
+            total[bucket] += number
     return total
 
 
 def estimate_quantile(histogram: Sequence[int], share: float) -> float | None:
-    """The seconds which that share of the requests did not exceed; None where there was none."""
+    """Return the seconds that this share of the requests did not exceed, None without requests."""
     rank = share * sum(histogram)
     if not rank:
         return None

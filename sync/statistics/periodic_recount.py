@@ -1,4 +1,4 @@
-"""The worker's look: counts what is not as it was counted, for a few seconds at most. What is left is for the next."""
+"""Recount stale hours periodically, for a few seconds at most; the next run does the rest."""
 
 import time
 from collections import defaultdict
@@ -33,10 +33,10 @@ _COUNTS = (EventCount, FailureCount, CallCount, RefusalCount)
 
 
 def recount_stale_hours(now: datetime | None = None, seconds: float = TIME_LIMIT_SECONDS) -> list[datetime]:
-    """Count the hours that need it, for so many seconds; which they were.
+    """Recount the hours that need it, for at most `seconds`. Returns them.
 
-    Harmless at any time, from any number of processes, and after one that died: a mark goes only after its hour was
-    counted.
+    Safe at any time, from any number of processes, and after a crash: a mark is deleted only after its hour
+    was counted.
     """
     now = now or read_clock()
     until = time.monotonic() + seconds
@@ -55,31 +55,33 @@ def recount_stale_hours(now: datetime | None = None, seconds: float = TIME_LIMIT
 
 
 def first_complete_hour(now: datetime) -> datetime:
-    """The first hour whose events are all kept. What was counted of earlier ones stays as it is."""
+    """Return the first hour of which retention deleted no event. Earlier hours keep their counts."""
     pruned = Pruning.objects.filter(kind=RetentionCategory.EVENTS).aggregate(at=Max("up_to"))["at"]
     oldest = start_of_hour(now - COUNT_RETENTION)
     return oldest if pruned is None else max(oldest, start_of_hour(pruned) + HOUR)
 
 
 def create_missing_hours(first: datetime, now: datetime) -> None:
-    """Let there be a row for each hour from then on, or from the first with something to count, up to the current."""
-    oldest = min((each for each in _oldest_times(first) if each is not None), default=now)
+    """Create the missing rows of hours, from `first` or the oldest row to count on, up to the current hour."""
+    oldest = min((at for at in _oldest_times(first) if at is not None), default=now)
     first = min(max(first, start_of_hour(oldest)), start_of_hour(now))
     known = set(CountedHour.objects.filter(begins_at__gte=first).values_list("begins_at", flat=True))
     number = int((start_of_hour(now) - first) / HOUR) + 1
     new = [hour for hour in (first + HOUR * step for step in range(number)) if hour not in known]
-    CountedHour.objects.bulk_create([CountedHour(begins_at=each) for each in new], ignore_conflicts=True)
+    CountedHour.objects.bulk_create([CountedHour(begins_at=hour) for hour in new], ignore_conflicts=True)
 
 
 def _oldest_times(first: datetime) -> Iterator[datetime | None]:
-    """When the oldest came of each kind that is counted: not before `first`, but for requests to other systems."""
+    """Yield the time of the oldest row of each kind: not before `first`, except for requests to other
+    systems.
+    """
     yield Event.objects.filter(received_at__gte=first).aggregate(at=Min("received_at"))["at"]
     yield Refusal.objects.filter(last_at__gte=first).aggregate(at=Min("last_at"))["at"]
     yield Call.objects.order_by("pk").values_list("started_at", flat=True).first()
 
 
 def _marks_by_hour(first: datetime) -> dict[datetime, list[int]]:
-    """The keys of the oldest marks by hour. Those of hours that are not counted any more are taken away."""
+    """Return the oldest marks by hour, and delete those of hours that are no longer counted."""
     CountMark.objects.filter(hour__lt=first).delete()
     marks = defaultdict(list)
     for key, hour in CountMark.objects.order_by("pk").values_list("pk", "hour")[:MAX_MARKS]:
@@ -88,20 +90,20 @@ def _marks_by_hour(first: datetime) -> dict[datetime, list[int]]:
 
 
 def _candidate_hours(now: datetime, first: datetime, marked: Iterable[datetime]) -> list[HourStatus]:
-    """The hours that are watched, those that were marked, and the longest uncounted of those with something open."""
+    """Return the recent hours, the marked ones, and the longest uncounted of those with open events."""
     hours = list(marked)
-    CountedHour.objects.bulk_create([CountedHour(begins_at=each) for each in hours], ignore_conflicts=True)
+    CountedHour.objects.bulk_create([CountedHour(begins_at=hour) for hour in hours], ignore_conflicts=True)
     rows = CountedHour.objects.filter(begins_at__gte=first)
     near = rows.filter(
         Q(begins_at__gte=start_of_hour(now - RECOUNTED_PERIOD), begins_at__lte=now) | Q(begins_at__in=hours)
     )
     still_open = rows.filter(open__gt=0).order_by("counted_at")[:MAX_OPEN_HOURS]
-    found = {each.pk: each for each in (*near, *still_open)}
-    return [HourStatus(each.begins_at, each.counted_at, each.seconds, each.open) for each in found.values()]
+    counted = {row.pk: row for row in (*near, *still_open)}
+    return [HourStatus(row.begins_at, row.counted_at, row.seconds, row.open) for row in counted.values()]
 
 
 def delete_counts_before(hour: datetime, max_hours: int = 24) -> None:
-    """Delete the counts of the oldest hours before then, so many at a time."""
+    """Delete the counts of the oldest hours before `hour`, at most `max_hours` at a time."""
     old = list(
         CountedHour.objects.filter(begins_at__lt=hour)
         .order_by("begins_at")

@@ -1,4 +1,4 @@
-"""Which hours are to be counted now, the most urgent first. Pure: the moment is passed in."""
+"""Choose the hours to recount now, the most urgent first. Pure: the time is an argument."""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ DURATION_FACTOR = 20  # an hour that takes a second is counted every twenty seco
 
 @dataclass(frozen=True, slots=True)
 class HourStatus:
-    """What is known of an hour from when it was last counted."""
+    """Status of an hour from its last count."""
 
     begins_at: datetime
     counted_at: datetime | None
@@ -23,11 +23,13 @@ class HourStatus:
 
     @property
     def is_settling(self) -> bool:
-        """Whether it was counted too early to be complete."""
+        """True if it was counted too early to be complete."""
         return self.counted_at is None or self.counted_at < self.begins_at + HOUR + SETTLING_TIME
 
     def has_rested(self, now: datetime, min_interval: timedelta) -> bool:
-        """Whether it was left alone for so long, and for longer where it takes long to count."""
+        """Return True if the last count is long enough ago; an hour that takes long to count is counted less
+        often.
+        """
         if self.counted_at is None:
             return True
         return now - self.counted_at >= max(min_interval, timedelta(seconds=DURATION_FACTOR * self.seconds))
@@ -36,23 +38,25 @@ class HourStatus:
 def choose_stale_hours(
     known: Iterable[HourStatus], marked: Collection[datetime], now: datetime
 ) -> Iterator[datetime]:
-    """The hours to count. Those that are new; those that were marked; those in which something is open; one of all
-    others, so that whatever was missed is right again after so many looks as there are hours.
+    """Iterate over the hours to recount: new ones, marked ones, those with open events, and one of all
+    others.
+
+    The last group corrects anything that was missed, after as many runs as there are hours.
     """
-    hours = sorted(known, key=lambda each: each.begins_at, reverse=True)
+    hours = sorted(known, key=lambda hour: hour.begins_at, reverse=True)
     current = start_of_hour(now)
     yield from (
-        each.begins_at for each in hours if each.is_settling and each.has_rested(now, SETTLING_INTERVAL)
+        hour.begins_at for hour in hours if hour.is_settling and hour.has_rested(now, SETTLING_INTERVAL)
     )
     rest = sorted(
-        (each for each in hours if not each.is_settling and each.begins_at < current),
-        key=lambda each: each.counted_at or each.begins_at,
+        (hour for hour in hours if not hour.is_settling and hour.begins_at < current),
+        key=lambda hour: hour.counted_at or hour.begins_at,
     )
     yield from (
-        each.begins_at for each in rest if each.begins_at in marked and each.has_rested(now, MARKED_INTERVAL)
+        hour.begins_at for hour in rest if hour.begins_at in marked and hour.has_rested(now, MARKED_INTERVAL)
     )
-    rest = [each for each in rest if each.begins_at not in marked]
-    yield from (each.begins_at for each in rest if each.open_count and each.has_rested(now, OPEN_INTERVAL))
+    rest = [hour for hour in rest if hour.begins_at not in marked]
+    yield from (hour.begins_at for hour in rest if hour.open_count and hour.has_rested(now, OPEN_INTERVAL))
     yield from [
-        each.begins_at for each in rest if not each.open_count and each.has_rested(now, SWEEP_INTERVAL)
+        hour.begins_at for hour in rest if not hour.open_count and hour.has_rested(now, SWEEP_INTERVAL)
     ][:1]

@@ -1,4 +1,4 @@
-"""Count every hour anew from the events, from the newest on: where the counts are not believed."""
+"""Count every hour again from the events, newest first: for counts that may be wrong."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -11,7 +11,7 @@ from sync.statistics.full_recount import count_remaining_hours, recount_all_hour
 
 
 class Command(BaseCommand):
-    """Can be stopped at any moment: the worker, or this command with --go-on, does the rest."""
+    """Recount all hours. If it is stopped, a worker, or this command with --go-on, does the rest."""
 
     help = __doc__
 

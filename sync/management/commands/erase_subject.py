@@ -1,4 +1,4 @@
-"""`manage.py erase_subject`: the same as the console's page, where the workers are not to be waited for."""
+"""`manage.py erase_subject`: do what the console's erasure page does, without waiting for workers."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -42,7 +42,7 @@ class Command(BaseCommand):
         if not all(names):
             self.stdout.write("Nothing was erased: name two people by --asked-by and --confirmed-by.")
             return
-        asker, other = (_find_eraser(each) for each in names)
+        asker, other = (_find_eraser(name) for name in names)
         try:
             with transaction.atomic():  # nothing stays asked for that cannot be confirmed
                 asked = request_erasure(
@@ -69,7 +69,7 @@ def _find_source(slug: str) -> int:
 
 
 def _find_eraser(username: str) -> Any:
-    """An active member of staff who may erase."""
+    """Return an active user who may erase. Raises CommandError."""
     found = get_user_model()._default_manager.filter(username=username, is_active=True).first()
     if found is None or not found.has_perm("sync.erase_subject"):
         raise CommandError(f"{username} is nobody who may erase.")

@@ -1,4 +1,6 @@
-"""`manage.py prune_audit`: what the night does with audit entries, for a database whose hub may not delete them."""
+"""`manage.py prune_audit`: delete old audit entries, for installations whose database role may not delete
+them nightly.
+"""
 
 from typing import Any
 
