@@ -18,8 +18,8 @@ Side = Literal["identity", "target"]
 LANGUAGES: tuple[Language, ...] = ("en", "fi")
 
 _UNNAMED: Mapping[Language, Mapping[Side, str]] = {
-    "en": {"identity": "The identity service", "target": "The commercial system"},
-    "fi": {"identity": "Identiteettipalvelu", "target": "Kaupallinen järjestelmä"},
+    "en": {"identity": "The identity service", "target": "The target system"},
+    "fi": {"identity": "Identiteettipalvelu", "target": "Kohdejärjestelmä"},
 }
 
 
