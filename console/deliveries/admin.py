@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField, ReasonForm
@@ -103,7 +104,7 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
             answer = form.cleaned_data
             keys = list(waiting[:MAX_DELIVERIES]) if answer["everything"] else answer["chosen"]
         if not keys:
-            messages.error(request, "Choose deliveries that are still held.")
+            messages.error(request, _("Select deliveries that are still held."))
             return redirect("admin:sync_delivery_route", route.pk)
         return redirect(
             "admin:sync_delivery_decide",
@@ -149,9 +150,9 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
     def _redirect_used_up(self, request: HttpRequest, key: UUID) -> HttpResponseRedirect:
         # The key is the UUID of the decision: if the decision exists, this is a second click.
         if Replay.objects.filter(uuid=key, requested_by=require_staff_user(request).pk).exists():
-            messages.warning(request, "This was decided already; nothing was done twice.")
+            messages.warning(request, "This was already decided. Nothing was done twice.")
         else:
-            messages.error(request, "This choice is not kept any more: choose the deliveries again.")
+            messages.error(request, _("Your selection has expired. Select the deliveries again."))
         return redirect(_LIST)
 
     def template_permissions(self, request: HttpRequest) -> dict[str, bool]:
@@ -177,7 +178,7 @@ def _confirmation_context(key: UUID, choice: PendingDecision, form: ReasonForm) 
     is_approval = choice.decision is HeldDecision.APPROVE
     deed = f"Approve {_count_text(count)}" if is_approval else f"Close {_count_text(count)} without sending"
     return {
-        "title": f"{deed}?" if count else "Nothing of this is held any more",
+        "title": f"{deed}?" if count else _("None of these deliveries is held anymore"),
         "button": deed,
         "is_approval": is_approval,
         "key": key,

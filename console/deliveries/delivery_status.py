@@ -40,11 +40,11 @@ Sentence = str | SafeString
 def expired_claim_words() -> Words:
     """Return the words for a delivery whose claim has expired."""
     return Words(
-        _("Its process may be gone"),
-        _("The claim of the process that ran it has ended and was not renewed."),
+        _("The worker may have stopped"),
+        _("The worker that ran this delivery did not renew its lease."),
         _(
-            "Nothing to do: the hub frees it by itself and reads both systems afresh. If it stays, see that a worker "
-            "runs."
+            "Nothing to do: the hub releases the delivery automatically and reads both systems "
+            "again. If this does not change, check that a worker is running."
         ),
     )
 
@@ -154,10 +154,12 @@ def _tries_left_text(row: Delivery) -> Sentence:
     left = count_tries_left(row)
     if left is None:
         return ""
-    more = _("no further try")
+    more = _("no attempts left")
     if left.number:
-        more = ngettext("%(number)d more try", "%(number)d more tries", left.number) % {"number": left.number}
-    return more if left.until is None else format_html(_("{}, none after {}"), more, render_time(left.until))
+        more = ngettext("%(number)d attempt left", "%(number)d attempts left", left.number) % {
+            "number": left.number
+        }
+    return more if left.until is None else format_html(_("{}, until {}"), more, render_time(left.until))
 
 
 def _responsible_system(row: Delivery) -> str:

@@ -37,7 +37,7 @@ class ClosingForm(forms.Form):
     reason = ReasonField(
         label=gettext_lazy("What was done"),
         rows=3,
-        help_text=gettext_lazy("Kept with the event, with your name. Name no persons."),
+        help_text=gettext_lazy("Stored with the event and your name. Don't include personal data."),
     )
     key = forms.UUIDField(widget=forms.HiddenInput)
 
@@ -76,9 +76,9 @@ def close_selected(site: admin.AdminSite, request: HttpRequest, key: UUID, back:
     if deliveries is None:
         # The key is the UUID of the request: if the request exists, this is a second click.
         if Replay.objects.filter(uuid=key, requested_by=request.user.pk).exists():
-            messages.warning(request, _("This was done already; nothing was done twice."))
+            messages.warning(request, _("This was already done. Nothing was done twice."))
         else:
-            messages.error(request, _("This choice is not kept any more: choose again."))
+            messages.error(request, _("Your selection has expired. Select again."))
         return redirect(back.url)
     return _closing_page(site, request, tuple(deliveries), key, back)
 
@@ -133,10 +133,10 @@ def _carry_out(
 
 def _closing_title(count: int) -> str:
     if not count:
-        return _("There is nothing to mark as done any more")
-    return ngettext(
-        "Mark %(count)s delivery as done by hand?", "Mark %(count)s deliveries as done by hand?", count
-    ) % {"count": f"{count:,}"}
+        return _("There is nothing left to close")
+    return ngettext("Close this failed delivery?", "Close %(count)s failed deliveries?", count) % {
+        "count": f"{count:,}"
+    }
 
 
 def _button_text(count: int) -> str:

@@ -89,7 +89,7 @@ class EventAdmin(
         events = Event.objects.filter(pk__in=keys)
         answer = self.replay_selected(request, events) if keys else None
         if answer is None:
-            messages.warning(request, _("Tick the events first. Nothing was replayed."))
+            messages.warning(request, _("Select events first. Nothing was replayed."))
         return answer or redirect(request.get_full_path())
 
     def filtered_rows(self, request: HttpRequest) -> QuerySet[Any]:

@@ -56,7 +56,9 @@ def remove_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Remove one of the person's own views. A view that another person shared is not theirs to remove."""
     view = get_object_or_404(SavedView, pk=pk, person=request.user.pk)
     view.delete()
-    messages.success(request, _("The view “%(name)s” is gone; its events are not.") % {"name": view.name})
+    messages.success(
+        request, _("The view “%(name)s” was removed. No events were deleted.") % {"name": view.name}
+    )
     return redirect("admin:webhooks_event_changelist")
 
 

@@ -92,7 +92,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
             return redirect("admin:sync_failuregroup_change", pk)
         if request.GET.get("replay") and request.user.has_perm("webhooks.replay_event"):
             return redirect(replay_form_url(failed_events_query(group.code, group.connection)))
-        messages.success(request, _("Kept."))
+        messages.success(request, _("Saved."))
         return redirect("admin:sync_failuregroup_change", pk)
 
     @post_only(back_to="admin:sync_failuregroup_change", key="pk")
@@ -119,7 +119,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         )
         if keys:
             return redirect("admin:sync_failuregroup_close_chosen", pk, PENDING_CLOSINGS.add(request, keys))
-        messages.warning(request, _("Nothing of this group is failed any more."))
+        messages.warning(request, _("No delivery of this group is failed anymore."))
         return redirect("admin:sync_failuregroup_change", pk)
 
     def close_chosen_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:

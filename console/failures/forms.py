@@ -15,7 +15,7 @@ IGNORE_PERIODS = {
     "1": _("for a day"),
     "7": _("for a week"),
     "30": _("for 30 days"),
-    "": _("until somebody opens it"),
+    "": _("until someone reopens it"),
 }
 
 
@@ -25,9 +25,9 @@ class FailureDecisionForm(forms.Form):
     decision = forms.ChoiceField(choices=FailureGroupState.choices)
     days = forms.ChoiceField(label=_("Ignore it"), choices=list(IGNORE_PERIODS.items()), required=False)
     reason = ReasonField(
-        label=_("Why"),
+        label=_("Reason"),
         required=False,
-        help_text=_("Kept with your name. Not needed to look after it."),
+        help_text=_("Stored with your name. Not required to assign the group to yourself."),
     )
 
     def clean(self) -> dict[str, Any]:
@@ -53,14 +53,14 @@ class FailureNotesForm(forms.Form):
         max_length=2000,
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text=_("Name no persons: notes outlive what they are about."),
+        help_text=_("Don't include personal data: notes are stored longer than events."),
     )
     known_fix = forms.CharField(
         label=_("Known fix"),
         max_length=2000,
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text=_("Shown in place of the general advice, when it happens again too."),
+        help_text=_("Shown instead of the general advice, also if the group fails again."),
     )
 
     def __init__(self, data: Any, group: FailureGroup) -> None:
@@ -73,7 +73,7 @@ class FailureNotesForm(forms.Form):
             people.append((group.owner.pk, group.owner.get_username()))
         field = self.fields["owner"]
         assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", _("nobody")), *people]
+        field.choices = [("", _("unassigned")), *people]
 
     def to_values(self) -> dict[str, Any]:
         """Return the values that `sync.operations.failure_decisions` stores."""

@@ -145,9 +145,7 @@ def _decrypt_payload(payload: Payload | None, absence_text: str) -> bytes | Payl
     try:
         return payload.open()
     except CannotOpen:
-        return PayloadContent(
-            size=payload.size, problem="Sealed with a key that the hub does not have any more."
-        )
+        return PayloadContent(size=payload.size, problem="Encrypted with a key that the hub no longer has.")
 
 
 def _truncate_content(text: str, size: int) -> PayloadContent:
@@ -176,7 +174,7 @@ def _escape_surrogates(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-ERASED_TEXT = "Erased, with everything that was kept of the person."
+ERASED_TEXT = "Erased together with all other data about the person."
 _MAX_RUNS = 2_000
 
 
@@ -193,8 +191,8 @@ class PayloadAbsence:
         # The first run that reached past this time deleted the payload.
         place = bisect_right([up_to for up_to, _ in self._pruning_runs], stored_at)
         if place == len(self._pruning_runs):
-            return "Not kept, or deleted since."
-        return f"Deleted by retention on {self._pruning_runs[place][1]:%Y-%m-%d}."
+            return "Not stored, or deleted in the meantime."
+        return f"Deleted after its retention period, on {self._pruning_runs[place][1]:%Y-%m-%d}."
 
     @cached_property
     def _pruning_runs(self) -> list[tuple[datetime, datetime]]:

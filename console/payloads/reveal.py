@@ -44,7 +44,7 @@ class RevealMixin(admin.ModelAdmin):  # type: ignore[type-arg]
                 )
             _store_reveal(request, event)
         else:
-            messages.error(request, _("Say why in a few words, at most 200 letters. Nothing was revealed."))
+            messages.error(request, _("Nothing was revealed: enter a reason of at most 200 characters."))
         return redirect("admin:webhooks_event_change", event.pk)
 
 

@@ -77,8 +77,8 @@ class RefusalAdmin(DetailPageMixin, FilteredListAdmin):
     allowed_lookups = frozenset({CodeFilter.parameter_name, SourceFilter.parameter_name})
     ordering = ("-last_at", "-id")
     actions = None
-    empty_text = gettext_lazy("No request was refused.")
-    no_match_text = gettext_lazy("No refused request matches these filters.")
+    empty_text = gettext_lazy("No refused requests.")
+    no_match_text = gettext_lazy("No refused requests match these filters.")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return super().changelist_view(request, {"title": _("Refused requests"), **(extra_context or {})})
@@ -108,7 +108,7 @@ class RefusalAdmin(DetailPageMixin, FilteredListAdmin):
 
     @admin.display(description=gettext_lazy("source"))
     def source_name(self, refusal: Refusal) -> str:
-        return refusal.source.name if refusal.source else _("none of ours")
+        return refusal.source.name if refusal.source else _("unknown")
 
     @admin.display(description=gettext_lazy("times"))
     def request_count(self, refusal: Refusal) -> str:
@@ -118,7 +118,7 @@ class RefusalAdmin(DetailPageMixin, FilteredListAdmin):
     def last_seen(self, refusal: Refusal) -> str | SafeString:
         return render_age(refusal.last_at)
 
-    @admin.display(description=gettext_lazy("from address"))
+    @admin.display(description=gettext_lazy("IP address"))
     def client_address(self, refusal: Refusal) -> str:
         return refusal.address or "–"
 

@@ -47,7 +47,7 @@ def approver(*roles: str) -> Client:
     decides, _ = Permission.objects.get_or_create(
         codename="approve_delivery",
         content_type=ContentType.objects.get_for_model(Delivery),
-        defaults={"name": "Can approve or close held deliveries"},
+        defaults={"name": "Can approve or reject held deliveries"},
     )
     User.objects.get(pk=client.session["_auth_user_id"]).user_permissions.add(decides)
     return client
@@ -125,8 +125,8 @@ def test_what_is_closed_is_never_sent_and_says_why(two_left: tuple[Hub, list[Del
     writes = len(hub.writes())
     values = {"decision": "close", "everything": "1"}
     path = staff.post(f"{LIST}route/{deliveries[0].route_id}/", values)["Location"]
-    assert "Close 2 deliveries" in text_of(staff.get(path))
-    assert "2 deliveries closed." in text_of(staff.post(path, WHY, follow=True))
+    assert "Reject 2 deliveries" in text_of(staff.get(path))
+    assert "2 deliveries rejected." in text_of(staff.post(path, WHY, follow=True))
     hub.wait_until_idle()
     assert len(hub.writes()) == writes
     for delivery in deliveries:
@@ -138,7 +138,7 @@ def test_what_is_closed_is_never_sent_and_says_why(two_left: tuple[Hub, list[Del
     page = text_of(staff.get(f"/admin/webhooks/event/{deliveries[0].event_id}/change/"))
     assert "<dt>Closed</dt>" in page
     assert "they really left" in page
-    assert "2 events marked as done" in text_of(staff.get("/admin/sync/replay/?kind=closing"))
+    assert "2 events closed" in text_of(staff.get("/admin/sync/replay/?kind=closing"))
 
 
 @pytest.mark.django_db
@@ -147,7 +147,7 @@ def test_a_second_click_or_a_reload_decides_nothing_twice() -> None:
     staff = approver("support")
     path = choose(staff, "close", first)
     assert staff.post(path, WHY).status_code == 302
-    assert "decided already" in text_of(staff.post(path, WHY, follow=True))
+    assert "already decided" in text_of(staff.post(path, WHY, follow=True))
     assert Replay.objects.count() == 1
     assert [each.pk for each in held_deliveries()] == [second.pk]
 
@@ -181,7 +181,7 @@ def test_what_somebody_else_decided_meanwhile_is_left_alone() -> None:
     path = choose(staff, "close", first, second)
     colleague.post(choose(colleague, "close", first), {"reason": "the colleague"})
     done = staff.post(path, WHY, follow=True)
-    assert "1 delivery closed. 1 not held any more." in text_of(done)
+    assert "1 delivery rejected. No longer held: 1." in text_of(done)
     first.refresh_from_db()
     assert first.replay.reason == "the colleague"
     with pytest.raises(DecisionRefused, match="Nothing of this is held"):
@@ -238,7 +238,7 @@ def test_only_what_is_held_of_this_route_can_be_chosen() -> None:
         {"decision": "approve", "everything": "1"},
         {"decision": "explode", "everything": "1"},
     ):
-        assert "Choose deliveries that are still held." in text_of(staff.post(path, values, follow=True))
+        assert "Select deliveries that are still held." in text_of(staff.post(path, values, follow=True))
     done.refresh_from_db()
     assert done.state == State.SUCCEEDED
 
@@ -276,10 +276,10 @@ def test_a_choice_is_its_persons_own_and_not_kept_for_ever() -> None:
     delivery = a_held(of_route())
     staff = approver("support")
     first = choose(staff, "approve", delivery)
-    assert "not kept any more" in text_of(approver("support").get(first, follow=True))
+    assert "selection has expired" in text_of(approver("support").get(first, follow=True))
     for _ in range(PENDING_DECISIONS.max_values):
         choose(staff, "approve", delivery)
-    assert "not kept any more" in text_of(staff.get(first, follow=True))
+    assert "selection has expired" in text_of(staff.get(first, follow=True))
 
 
 @pytest.mark.django_db
@@ -355,8 +355,8 @@ def test_what_would_be_sent_lies_open_and_a_line_without_it_has_nothing_to_unfol
     gone.attempts.update(change=None)
     page = text_of(support.get(f"{LIST}route/{route.pk}/"))
     assert page.count('<details class="attempt" open>') == page.count("</details>") - 1 == 1
-    assert "What would be sent: update" in page
-    assert "not kept any more" in page
+    assert "Planned change: update" in page
+    assert "no longer stored" in page
     for delivery in (kept, gone):
         assert f'href="/admin/webhooks/entity/?type=USER&amp;id={delivery.entity_id}"' in page
 
@@ -365,11 +365,14 @@ def test_what_would_be_sent_lies_open_and_a_line_without_it_has_nothing_to_unfol
 @pytest.mark.parametrize(
     ("bounds", "told"),
     [
-        ({"most_removals": 0}, "No removal passes by itself: each waits for approval."),
-        ({"most_removals": 1}, "At most 1 removal in 10 minutes passes by itself"),
-        ({"most_removals": 5}, "At most 5 removals in 10 minutes pass by themselves"),
-        ({"most_removals": None, "most_changed_percent": 20}, "Changes of at most 20 % of the known records"),
-        ({"most_removals": None}, "Nothing bounds this route by now"),
+        ({"most_removals": 0}, "Every deletion waits for approval."),
+        ({"most_removals": 1}, "More than 1 deletion in 10 minutes needs approval"),
+        ({"most_removals": 5}, "More than 5 deletions in 10 minutes need approval"),
+        (
+            {"most_removals": None, "most_changed_percent": 20},
+            "Changes to more than 20 % of the known records",
+        ),
+        ({"most_removals": None}, "This route no longer has a limit"),
     ],
 )
 def test_the_page_of_a_route_says_what_passes_by_itself(bounds: dict[str, Any], told: str) -> None:

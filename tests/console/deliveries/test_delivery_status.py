@@ -79,49 +79,49 @@ def test_a_delivery_that_runs_says_since_when_until_when_and_hides_the_code_of_a
 ) -> None:
     text = text_of(support, running().event)
     assert re.search(
-        r"Held by a process since [\d-]+ [\d:]+ UTC ; its claim lasts until [\d-]+ [\d:]+ UTC", text
+        r"Worker running since [\d-]+ [\d:]+ UTC ; its lease lasts until [\d-]+ [\d:]+ UTC", text
     )
-    assert "3 of 8; 5 more tries, none after" in text
+    assert "3 of 8 automatic attempts used; 5 attempts left, until" in text
     assert "target-unavailable" not in text
-    assert "alone in it" not in text
+    assert "in a process of its own" not in text
 
 
 def test_a_suspect_runs_alone_and_the_page_says_so(support: Client) -> None:
-    assert "UTC , alone in it; its claim lasts until" in text_of(support, running(deaths=2).event)
+    assert "UTC , in a process of its own; its lease lasts until" in text_of(support, running(deaths=2).event)
 
 
 def test_a_claim_that_ended_says_that_its_process_may_be_gone(support: Client) -> None:
     text = text_of(support, running(lease=-MINUTE).event)
-    assert re.search(r"its claim ended [\d-]+ [\d:]+ UTC , so it may be gone", text)
-    assert text.count("Its process may be gone") == 1, "in the diagnosis"
-    assert "An attempt is under way" not in text
+    assert re.search(r"its lease expired [\d-]+ [\d:]+ UTC , so it may have stopped", text)
+    assert text.count("The worker may have stopped") == 1, "in the diagnosis"
+    assert "An attempt is in progress" not in text
 
 
 def test_a_paused_connection_is_why_it_waits_and_until_when(support: Client) -> None:
     made = waiting()
     text = text_of(support, made.event)
-    assert "Waits" not in text
-    assert "Next try now" in text
+    assert "Waiting for" not in text
+    assert "Next attempt now" in text
     paused(2 * MINUTE)
     text = text_of(support, made.event)
     assert re.search(
-        r"Waits The shop is paused until [\d-]+ [\d:]+ UTC \(in (2 min|1 min \d+ s)\) after 5 failures: "
-        r"The shop does not work at the moment\. No try is spent meanwhile\.",
+        r"Waiting for The shop is paused until [\d-]+ [\d:]+ UTC \(in (2 min|1 min \d+ s)\) after 5 failures: "
+        r"The shop is unavailable\. No retries are used in the meantime\.",
         text,
     )
-    assert re.search(r"Next try in (2 min|1 min \d+ s)", text)
-    assert "2 of 8; 6 more tries" in text
+    assert re.search(r"Next attempt in (2 min|1 min \d+ s)", text)
+    assert "2 of 8 automatic attempts used; 6 attempts left" in text
 
 
 def test_a_connection_that_is_tried_again_lets_few_pass(support: Client) -> None:
     made = waiting()
     paused(-MINUTE, successes=1)
-    assert "Waits" not in text_of(support, made.event)
+    assert "Waiting for" not in text_of(support, made.event)
     for number in (1, 2):
         running(number, commercial_slot=number)
     assert (
-        "The shop has as many deliveries as may run at once while it is tried again (1 of 8 successes): 2 of 2."
-        in text_of(support, made.event)
+        "The shop is recovering (1 of 8 test deliveries succeeded) and has reached its concurrency limit: "
+        "2 of 2 deliveries running." in text_of(support, made.event)
     )
 
 
@@ -129,80 +129,93 @@ def test_a_full_connection_is_why_it_waits(support: Client) -> None:
     made = waiting()
     Connection.objects.filter(slug="aurora-id").update(concurrency=2)
     running(1, identity_slot=1)
-    assert "Waits" not in text_of(support, made.event)
+    assert "Waiting for" not in text_of(support, made.event)
     running(2, identity_slot=2)
     text = text_of(support, made.event)
-    assert "Waits Aurora ID has as many deliveries as may run at once: 2 of 2." in text
+    assert "Waiting for Aurora ID has reached its concurrency limit: 2 of 2 deliveries running." in text
 
 
 def test_another_of_its_subject_that_runs_is_named_and_one_of_another_subject_is_not(support: Client) -> None:
     made = waiting()
     running(1)
-    assert "Waits" not in text_of(support, made.event)
+    assert "Waiting for" not in text_of(support, made.event)
     rival = running(2, entity_id="USR-0")
     text = text_of(support, made.event)
-    assert f"Behind {rival.event.reference} about the same entity, which is being delivered." in text
+    assert f"Queued behind {rival.event.reference} for the same entity, which is being delivered." in text
     Delivery.objects.filter(pk=rival.pk).update(lease_until=read_clock() - MINUTE)
-    assert "about the same entity, whose process may be gone." in text_of(support, made.event)
+    assert "for the same entity, whose worker may have stopped." in text_of(support, made.event)
 
 
 def test_what_is_relayed_waits_for_an_older_one(support: Client) -> None:
     older = waiting(1, entity_id="USR-0", is_relayed=True)
     made = waiting(0, is_relayed=True)
     text = text_of(support, made.event)
-    assert f"Behind {older.event.reference} , which is older: what is relayed goes in order." in text
-    assert "Waits" not in text_of(support, older.event)
+    assert (
+        f"Queued behind {older.event.reference} , which is older: relayed webhooks are delivered in order."
+        in text
+    )
+    assert "Waiting for" not in text_of(support, older.event)
 
 
 def test_a_suspect_waits_for_a_process_of_its_own(support: Client) -> None:
     text = text_of(support, waiting(deaths=2, code="interrupted").event)
-    assert "2 processes died while they ran it: it runs next alone" in text
+    assert "2 workers crashed while they ran this delivery. It runs next in a process of its own" in text
 
 
 def test_a_connection_that_is_switched_off_is_named(support: Client) -> None:
     made = waiting(code="connection-disabled")
     Connection.objects.filter(slug="shop").update(is_enabled=False)
-    assert "The shop is switched off: a try fails until" in text_of(support, made.event)
+    assert "The shop is disabled: attempts fail until" in text_of(support, made.event)
 
 
 def test_what_nothing_holds_back_and_nobody_takes_asks_for_a_worker(support: Client) -> None:
     text = text_of(support, waiting(due_at=read_clock() - MINUTE).event)
-    assert "Nothing holds it back, yet it has been due since" in text
-    assert "see that a worker runs" in text
+    assert "Nothing blocks this delivery, but it has been due since" in text
+    assert "Check that a worker is running" in text
 
 
 def test_a_held_delivery_links_to_where_it_is_decided(support: Client) -> None:
     made = waiting(0, "held", "held", due_at=None)
     page = support.get(f"{LIST}{made.event_id}/change/").content.decode()
-    assert f'<a href="/admin/sync/delivery/route/{made.route_id}/">Look at what is held</a>' in page
-    assert "more tries" not in page
+    assert f'<a href="/admin/sync/delivery/route/{made.route_id}/">Review held deliveries</a>' in page
+    assert "attempts left" not in page
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(
     ("state", "code", "fault", "next_step"),
     [
-        ("retrying", "target-unavailable", "The shop", "The hub tries again by itself."),
-        ("retrying", "interrupted", "this hub", "The hub reads both systems afresh"),
-        ("dead", "target-unavailable", "The shop", "The hub has stopped trying. Ask the owner of The shop"),
-        ("dead", "identity-timeout", "Aurora ID", "The hub has stopped trying. Ask the owner of Aurora ID"),
+        ("retrying", "target-unavailable", "The shop", "The hub retries automatically."),
+        ("retrying", "interrupted", "the hub", "The hub reads both systems again"),
+        (
+            "dead",
+            "target-unavailable",
+            "The shop",
+            "The hub has stopped retrying. Contact the owner of The shop",
+        ),
+        (
+            "dead",
+            "identity-timeout",
+            "Aurora ID",
+            "The hub has stopped retrying. Contact the owner of Aurora ID",
+        ),
         (
             "dead",
             "internal-failure",
-            "this hub",
-            "The hub has stopped trying. An administrator must remove the cause",
+            "the hub",
+            "The hub has stopped retrying. An administrator must fix the cause",
         ),
         ("dead", "target-rejected", "Aurora ID", "Replaying now will fail again."),
-        ("dead", "crashes-hub", "this hub", "An administrator must read the log"),
+        ("dead", "crashes-hub", "the hub", "An administrator must check the log"),
     ],
 )
 def test_a_failure_says_whose_it_is_and_the_next_step_that_is_true_now(
     support: Client, state: str, code: str, fault: str, next_step: str
 ) -> None:
     text = text_of(support, waiting(0, state, code).event)
-    assert f"Whose fault {fault}" in text
+    assert f"Needs action from {fault}" in text
     assert text.count(next_step) == 1
-    assert ("tries again by itself" in text) == (state == "retrying")
+    assert ("retries automatically" in text) == (state == "retrying")
 
 
 def test_nobody_is_at_fault_where_nothing_failed(support: Client) -> None:
@@ -210,7 +223,7 @@ def test_nobody_is_at_fault_where_nothing_failed(support: Client) -> None:
         [("succeeded", "succeeded"), ("pending", ""), ("running", "held")]
     ):
         made = running(number) if state == "running" else waiting(number, state, code)
-        assert "Whose fault" not in text_of(support, made.event)
+        assert "Needs action from" not in text_of(support, made.event)
 
 
 def test_the_page_of_what_waits_costs_the_same_however_many_wait(support: Client) -> None:

@@ -63,7 +63,7 @@ def test_an_entity_is_found_by_its_id_whatever_that_looks_like(entity_id: str) -
     assert len(pages(client, entity_id)) == len(set(pages(client, entity_id))) == 60
     text = read(client, entity_id).content.decode()
     assert "<script>alert" not in text
-    link = re.search(r'href="([^"]+)">In the list of events', text)
+    link = re.search(r'href="([^"]+)">Show in the event list', text)
     assert link
     listed = client.get(unescape(link[1])).content.decode()
     assert len(set(re.findall(r"/admin/webhooks/event/(\d+)/change/", listed))) == 50
@@ -86,7 +86,7 @@ def test_a_row_tells_state_reason_source_and_that_it_was_replayed() -> None:
     an_attempt(again, 2, cause="replay", replay=a_replay(person("support", "someone")))
     an_event(5, entity_id="U")
     text = read(browser("support"), "U").content.decode()
-    rows = text[text.index("Everything that happened") :]
+    rows = text[text.index("Timeline") :]
     assert "The shop rejected" in rows or "The shop" in rows
     assert rows.count("replayed</span>") == 1
     assert "Aurora" in rows
@@ -102,8 +102,8 @@ def test_what_is_under_way_says_why_it_waits() -> None:
     a_delivery(second, route, due_at=timezone.now())
     answer = read(browser("support"), "U")
     assert len(answer.context["page"].under_way) == 2
-    assert f'Behind <a href="/admin/webhooks/event/{first.pk}/change/">' in answer.content.decode()
-    assert "2 deliveries under way" in answer.content.decode()
+    assert f'Queued behind <a href="/admin/webhooks/event/{first.pk}/change/">' in answer.content.decode()
+    assert "2 deliveries in progress" in answer.content.decode()
 
 
 @pytest.mark.django_db
@@ -151,10 +151,10 @@ def test_who_was_erased_is_shown_by_pseudonym_only_and_nothing_can_be_replayed(h
     assert "Replay newest" not in text
     assert gone.entity_id not in text
     plain = read(browser("support", "second"), gone.entity_id).content.decode()
-    assert "Nothing is known of" in plain
+    assert "No data found for" in plain
     assert name not in plain
     known = read(browser("administrator"), gone.entity_id).content.decode()
-    assert "of this id was erased" in known
+    assert "with this id was erased" in known
     assert name in unescape(re.search(r'href="([^"]*id=(?:~|%7E)[^"]*)"', known)[1]).replace("%7E", "~")  # type: ignore[index]
     ended = read(browser("administrator", "other"), Erasure.objects.get().entity_id).content.decode()
     assert "consent withdrawn" in ended
@@ -165,7 +165,7 @@ def test_who_was_erased_is_shown_by_pseudonym_only_and_nothing_can_be_replayed(h
 def test_a_place_that_is_none_leads_to_the_newest_events(place: str) -> None:
     an_event(0, entity_id="U")
     answer = browser("support").get(entity_url("USER", "U", before=place), follow=True)
-    assert "names no place in the timeline" in answer.content.decode()
+    assert "The position in this address is invalid" in answer.content.decode()
     assert len(answer.context["page"].timeline) == 1
 
 
@@ -257,19 +257,19 @@ def test_statements_are_bounded_and_none_reads_a_whole_table() -> None:
 def test_the_page_begins_with_whether_anybody_is_needed() -> None:
     client = browser("support")
     well = an_event(0, entity_id="U")
-    assert "All is well." in read(client, "U").content.decode()
+    assert "Everything is up to date." in read(client, "U").content.decode()
     route = a_route(well.source)
     waits = an_event(1, entity_id="U", state="retrying", code="target-unavailable")
     a_delivery(waits, route, due_at=timezone.now())
     text = read(client, "U").content.decode()
-    assert "Nothing needs you." in text
-    assert "1 delivery under way." in text
+    assert "Nothing needs attention." in text
+    assert "1 delivery in progress." in text
     for number, state, code in ((2, "dead", "target-rejected"), (3, "held", "held")):
         a_delivery(an_event(number, entity_id="U", state=state, code=code), route)
     an_event(4, entity_id="V", state="dead", code="target-rejected")
     text = text_of(read(client, "U"))
-    assert "2 events need somebody.</strong> The shop refused the change. 2 deliveries under way." in text
-    link = re.search(r'href="([^"]+)">Show what needs somebody', text)
+    assert "2 events need attention.</strong> The shop rejected the change. 2 deliveries in progress." in text
+    link = re.search(r'href="([^"]+)">Show events that need attention', text)
     assert link
     listed = client.get(unescape(link[1])).context["page"].rows
     assert [row.event.state for row in listed] == ["dead", "held"]

@@ -45,7 +45,7 @@ def test_the_list_is_newest_first_and_tells_state_event_entity_reason_source_and
     assert entities(page) == ["USR-0", "USR-1"]
     text = page.content.decode()
     assert '<span aria-hidden="true">✕</span> Failed' in text
-    assert "The commercial system refused the change" in text
+    assert "The target system rejected the change" in text
     assert "UPDATE USER" in text
     assert '<time datetime="2026-03-04T12:00:00Z" title="2026-03-04 12:00:00 UTC">' in text
 
@@ -106,7 +106,7 @@ def test_each_filter_leaves_what_it_says(support: Client, query: str, expected: 
 )
 def test_a_filter_that_makes_no_sense_is_said_so(support: Client, query: str) -> None:
     answer = support.get(f"{LIST}?{query}")
-    assert "The filters of this address cannot be used" in answer.content.decode()
+    assert "The filters in this address are invalid" in answer.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ def test_no_look_up_but_those_of_the_filters_is_taken(support: Client, query: st
 @pytest.mark.parametrize(
     ("query", "left", "told"),
     [
-        ("foo=1", "", "This list has no filter “foo”: it was left out."),
-        ("order=oldest&foo=1&foo=2", "?order=oldest", "This list has no filter “foo”: it was left out."),
-        ("%3Cb%3E=1&foo=", "", "This list has no filters “&lt;b&gt;”, “foo”: they were left out."),
+        ("foo=1", "", "This list has no filter “foo”. It was removed."),
+        ("order=oldest&foo=1&foo=2", "?order=oldest", "This list has no filter “foo”. It was removed."),
+        ("%3Cb%3E=1&foo=", "", "This list has no filters “&lt;b&gt;”, “foo”. They were removed."),
     ],
 )
 def test_a_word_that_is_no_filter_is_left_out_and_named(path: str, query: str, left: str, told: str) -> None:
@@ -141,7 +141,7 @@ def test_the_search_recognises_a_reference_an_event_id_and_an_entity_id(support:
     for term in (*spellings, "msg_1", "USR-1"):
         page = support.get(LIST, {"q": term})
         assert entities(page) == ["USR-1"], term
-    assert "Everything that happened to the entity USR-1." in page.content.decode()
+    assert "All events of the entity USR-1." in page.content.decode()
 
 
 def test_the_search_recognises_the_key_of_an_attempt_also_as_the_systems_got_it(support: Client) -> None:
@@ -175,8 +175,8 @@ def test_an_event_id_is_found_at_every_source(support: Client) -> None:
 def test_a_request_that_was_no_webhook_is_found_by_its_reference(support: Client) -> None:
     receipt = a_receipt(None, status=400, code="not-json")
     page = support.get(LIST, {"q": receipt.reference})
-    assert "A request of Aurora that was no webhook" in page.content.decode()
-    assert "The message is not JSON" in page.content.decode()
+    assert "Invalid request from Aurora at" in page.content.decode()
+    assert "The request is not JSON" in page.content.decode()
 
 
 def test_a_search_looks_only_through_indexes(support: Client) -> None:

@@ -125,11 +125,11 @@ def test_a_row_tells_tries_the_next_try_and_that_somebody_replayed(support: Clie
     an_attempt(delivery, 1, cause="replay", replay=a_replay(person("support", "maija")))
     text = text_of(support.get(LIST))
     assert re.search(
-        'title="The shop does not work at the moment">next try in 12 min( [1-5] s)? · The shop does not work at the moment</td>',
+        'title="The shop is unavailable">next attempt in 12 min( [1-5] s)? · The shop is unavailable</td>',
         text,
     )
-    assert '<td class="number tries" data-label="Tries">3</td>' in text
-    assert 'title="Somebody replayed it" aria-label="Replayed">↺</span>' in text
+    assert '<td class="number tries" data-label="Attempts">3</td>' in text
+    assert 'title="Replayed" aria-label="Replayed">↺</span>' in text
     assert f'title="{event.reference}"' in text
 
 
@@ -161,7 +161,7 @@ def test_what_came_since_is_told_without_moving_a_row(support: Client) -> None:
     an_event(1)
     an_event(2)
     told = support.get(LIST + page.newest).content.decode()
-    assert "2 newer events – show" in told
+    assert "Show 2 newer events" in told
     assert 'id="newer"' in told
     assert "<table" not in told
     assert "0 newer" not in support.get(f"{LIST}?newer=nonsense").content.decode()
@@ -217,7 +217,7 @@ def test_ticked_events_are_replayed_and_none_is_said_so(support: Client) -> None
     event = an_event(state="dead", code="target-rejected")
     a_delivery(event, a_route(event.source))
     nothing = support.post(f"{LIST}?state=dead", {"action": "replay_selected"}, follow=True)
-    assert "Tick the events first" in nothing.content.decode()
+    assert "Select events first" in nothing.content.decode()
     answer = support.post(LIST, {"action": "replay_selected", "_selected_action": [str(event.pk)]})
     assert "/replay" in answer["Location"]
     for refused in ({"action": "delete_selected", "_selected_action": [str(event.pk)]}, {}):
@@ -269,9 +269,9 @@ def test_what_no_single_index_counts_is_not_counted(support: Client, query: str,
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        ("target-unavailable", "The shop does not work at the moment"),
-        ("identity-unavailable", "Aurora ID does not work at the moment"),
-        ("no-match", "The shop has no record for this"),
+        ("target-unavailable", "The shop is unavailable"),
+        ("identity-unavailable", "Aurora ID is unavailable"),
+        ("no-match", "The shop has no matching record"),
     ],
 )
 def test_a_reason_names_the_system_as_the_page_of_the_event_does(
@@ -318,4 +318,4 @@ def test_a_list_without_a_match_names_the_filter_that_leaves_nothing(
     for chip in page.context["page"].excluding:
         assert f">Remove “{chip.label}: {chip.value}”</a>" in page.content.decode()
         assert support.get(LIST + chip.clear_query).context["page"].rows
-    assert ("leaves nothing" in page.content.decode()) is (len(excluding) == 1)
+    assert ("No events with “" in page.content.decode()) is (len(excluding) == 1)

@@ -91,9 +91,7 @@ def test_the_bad_signatures_of_a_source_lead_to_its_refusals_and_no_others() -> 
         assert [each.source for each in rows] == [of]
 
 
-@pytest.mark.parametrize(
-    ("query", "told"), [("", "No request was refused."), ("?code=not-json", "matches these")]
-)
+@pytest.mark.parametrize(("query", "told"), [("", "No refused requests."), ("?code=not-json", "match these")])
 def test_an_empty_list_says_why(query: str, told: str) -> None:
     page = logged_in("support").get(LIST + query).content.decode()
     assert told in page
@@ -104,7 +102,7 @@ def test_a_filter_says_its_value_and_leads_back_to_everything() -> None:
     refused()
     page = logged_in("support").get(f"{LIST}?code=bad-signature").content.decode()
     assert "Reason: <strong>The sender could not be verified</strong>" in page
-    assert '<a href="?">Any: remove “Reason”</a>' in page
+    assert '<a href="?">Clear “Reason”</a>' in page
 
 
 def test_the_list_costs_the_same_for_one_row_and_for_forty() -> None:
