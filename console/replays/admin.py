@@ -65,10 +65,8 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
     allowed_lookups = frozenset({KindFilter.parameter_name})
     ordering = ("-id",)
     actions = None
-    empty_text = gettext_lazy(
-        "Nothing was replayed yet. A replay begins on the page of an event, or in the list of events."
-    )
-    no_match_text = gettext_lazy("Nothing of this was decided yet.")
+    empty_text = gettext_lazy("No replays yet. Start one on the page of an event or in the event list.")
+    no_match_text = gettext_lazy("No decisions yet.")
 
     @property
     def media(self) -> forms.Media:
@@ -127,10 +125,10 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
         self.require_permissions(request, MAY_REPLAY)
         replay = Replay.objects.filter(uuid=key, requested_by=request.user.pk).first()
         if replay is None:
-            messages.error(request, _("This choice is not kept any more: choose the events again."))
+            messages.error(request, _("Your selection has expired. Select the events again."))
             return redirect("admin:webhooks_event_changelist")
         if replay.state not in _DRAFTS:
-            messages.warning(request, _("This was started already; nothing was started twice."))
+            messages.warning(request, _("This replay was already started. Nothing was started twice."))
             return redirect("admin:sync_replay_change", replay.pk)
         form = TermsForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
@@ -149,7 +147,7 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
             return redirect("admin:sync_replay_confirm", replay.uuid)
         else:
             if replay.state == ReplayState.AWAITING:
-                messages.success(request, _("Asked for. It begins when a second person approves."))
+                messages.success(request, _("Requested. It starts when a second person approves it."))
         return redirect("admin:sync_replay_change", replay.pk)
 
     def members_view(self, request: HttpRequest, key: UUID) -> HttpResponseBase:
@@ -207,7 +205,7 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
             messages.error(request, str(error))
         else:
             if not is_done:
-                messages.warning(request, _("That was not possible any more: look at how it stands."))
+                messages.warning(request, _("This is no longer possible. Check the current status below."))
         return redirect("admin:sync_replay_change", replay.pk)
 
     def _run_action(self, request: HttpRequest, replay: Replay, person: DecidingPerson, action: str) -> bool:

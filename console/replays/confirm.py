@@ -57,7 +57,7 @@ def confirm_context(request: HttpRequest, replay: Replay, form: TermsForm) -> di
         "replay": replay,
         "is_counting": is_counting,
         "problem": problem,
-        "button": (_("Ask for approval of %(events)s") if needs_second else _("Replay %(events)s"))
+        "button": (_("Request approval for %(events)s") if needs_second else _("Replay %(events)s"))
         % {"events": count_events_text(count)},
         "chosen": count_events_text(replay.total),
         "list": _event_list_url(replay),
@@ -77,7 +77,7 @@ def confirm_context(request: HttpRequest, replay: Replay, form: TermsForm) -> di
 
 def _page_title(replay: Replay, *, is_counting: bool) -> str:
     if is_too_large(replay):
-        return _("These are too many events")
+        return _("Too many events")
     if is_counting:
         return _("Counting the events…")
     if not replay.waiting_count:

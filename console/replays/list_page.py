@@ -24,7 +24,7 @@ from sync.models import Replay, ReplayKind
 class KindFilter(admin.SimpleListFilter):
     """Selects replays, or decisions on held deliveries if the filter asks for them."""
 
-    title = gettext_lazy("what was asked for")
+    title = gettext_lazy("type")
     parameter_name = "kind"
 
     def lookups(self, *args: Any) -> list[tuple[str, str]]:
@@ -66,7 +66,7 @@ class ReplayColumns:
             )
         return replay.result.words if is_single(replay) else summary_text(replay)
 
-    @admin.display(description=gettext_lazy("came of it"))
+    @admin.display(description=gettext_lazy("result"))
     def progress(self, replay: Any) -> SafeString | str:
         if not replay.is_bulk:
             return replay.result.reason or "–" if is_single(replay) else "–"

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from console.replays.words import (
     ENDED_STATES,
@@ -168,3 +169,8 @@ def _last_ended(replay: Replay, systems: SystemNames) -> list[tuple[Member, str,
         (member, member_text(member.state, member.why, replay, systems), render_time(member.at))
         for member in rows
     ]
+
+
+def _replay_failed(failed: int) -> str:
+    text = ngettext("Replay %(number)s failed event…", "Replay %(number)s failed events…", failed)
+    return text % {"number": f"{failed:,}"}

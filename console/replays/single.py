@@ -33,7 +33,7 @@ _CHANGE_SENTENCES = {
     ChangeAction.UPDATE: gettext_lazy("The record will be updated."),
     ChangeAction.DELETE: gettext_lazy("The record will be deleted."),
     ChangeAction.NOTHING: gettext_lazy(
-        "Nothing would change: the record is right already, and nothing will be sent."
+        "Nothing to change: the record is already up to date, so nothing will be sent."
     ),
 }
 
@@ -130,7 +130,7 @@ def _payload_options(
     """Return the payloads that can be delivered; a single one if there is no choice."""
     is_relayed = bool(deliveries) and all(delivery.is_relayed for delivery in deliveries)
     default = (
-        _("The payload as received: this route relays it") if is_relayed else _("The entity, fetched afresh")
+        _("Payload as received (this route relays it)") if is_relayed else _("Current entity, fetched again")
     )
     options = [(PayloadChoice.AS_ROUTED, default)]
     if not has_carried_data(event):
@@ -198,11 +198,14 @@ def _change_table(change: Change) -> ChangeTable:
 def _preview_problem(foreseen: PlannedDelivery) -> Words:
     """Return why there is no preview, in the words of the catalogue or of this page."""
     if foreseen.code == "preview-late":
-        return Words(_("The systems took too long to answer"), _("The preview stopped waiting."), "")
+        return Words(_("The systems took too long to respond"), _("The preview timed out."), "")
     if foreseen.code == "preview-paused":
         return Words(
             _("The connection is paused"),
-            _("It did not work lately and is left alone, by previews too. What is replayed waits for it."),
+            _(
+                "It failed repeatedly, so the hub does not call it, not even for previews. A replay "
+                "waits until the connection has recovered."
+            ),
             "",
         )
     return describe_code(foreseen.code, foreseen.delivery.connection_of_code(foreseen.code).name)

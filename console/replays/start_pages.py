@@ -74,7 +74,7 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
         count = event_filter.apply_to(Event.objects.all()).order_by().values("pk")[: COUNT_LIMIT + 1].count()
         context = {
             **self.admin_site.each_context(request),
-            "title": _("Replay all that match?"),
+            "title": _("Replay all matching events?"),
             "words": words,
             "conditions": describe_filter(event_filter.to_params(), load_system_names()),
             "found": count,
@@ -131,7 +131,7 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> HttpResponseRedirect:
         key = read_token(request.POST["token"], event)
         if key is None:
-            messages.error(request, _("This page was too old: look at what would happen again."))
+            messages.error(request, _("This page has expired. Check the preview again."))
             return redirect("admin:webhooks_event_replay", event.pk)
         try:
             replay = request_replay(

@@ -14,7 +14,7 @@ from sync.models import MemberState, Replay, ReplayPace, ReplayPauseReason, Repl
 _STATES: Mapping[str, tuple[str, str, object]] = {
     ReplayState.CHOOSING: ("quiet", "○", gettext_lazy("Being counted")),
     ReplayState.CHOSEN: ("quiet", "○", gettext_lazy("Not confirmed")),
-    ReplayState.AWAITING: ("held", "‖", gettext_lazy("Waits for approval")),
+    ReplayState.AWAITING: ("held", "‖", gettext_lazy("Waiting for approval")),
     ReplayState.RUNNING: ("running", "▸", gettext_lazy("Running")),
     ReplayState.PAUSED: ("warn", "‖", gettext_lazy("Paused")),
     ReplayState.STOPPING: ("closed", "⊘", gettext_lazy("Stopping")),
@@ -27,7 +27,7 @@ MEMBER_LABELS: Mapping[str, object] = {
     MemberState.SKIPPED: gettext_lazy("skipped"),
     MemberState.FAILED: gettext_lazy("failed again"),
     MemberState.HELD: gettext_lazy("held for approval"),
-    MemberState.SENT: gettext_lazy("under way"),
+    MemberState.SENT: gettext_lazy("in progress"),
     MemberState.WAITING: gettext_lazy("waiting"),
 }
 SKIP_REASONS: Mapping[str, object] = {
@@ -90,7 +90,7 @@ def reason_text(state: str, why: str, replay: Replay, systems: SystemNames) -> s
 def filter_sentences(replay: Replay, systems: SystemNames) -> list[str]:
     """Return the filters of a replay in words, one condition each."""
     if replay.filter is None:
-        return [_("chosen one by one")]
+        return [_("selected individually")]
     return describe_filter(replay.filter, systems) or [_("all events")]
 
 
@@ -110,10 +110,10 @@ def pause_text(replay: Replay) -> str:
         return _("Too many failed again. Look at the reasons below, mend the cause, then continue.")
     if replay.paused == ReplayPauseReason.CRASHING:
         return _(
-            "Sending it stopped the worker three times. Ask an operator to look at the log, then continue."
+            "Sending an event crashed the worker three times. Ask an operator to check the log, then resume."
         )
     who = replay.paused_by.get_username() if replay.paused_by else ""
-    return _("Paused by %(who)s. Nothing more is sent until somebody continues.") % {"who": who}
+    return _("Paused by %(who)s. Nothing more is sent until someone resumes it.") % {"who": who}
 
 
 def was_declined(replay: Replay) -> bool:
@@ -128,9 +128,11 @@ def ending_text(replay: Replay) -> str:
         return ""
     names = {"who": replay.paused_by.get_username(), "events": count_events_text(replay.waiting_count)}
     if was_declined(replay):
-        return _("Declined by %(who)s. Nothing was sent.") % names
+        return _("Rejected by %(who)s. Nothing was sent.") % names
     if not replay.events:
         return _("Stopped by %(who)s before anything was sent.") % names
     if replay.state == ReplayState.STOPPING:
-        return _("Stopped by %(who)s. What is under way ends by itself; %(events)s will not be sent.") % names
+        return (
+            _("Stopped by %(who)s. Deliveries in progress will finish; %(events)s will not be sent.") % names
+        )
     return _("Stopped by %(who)s. Not sent: %(events)s.") % names

@@ -57,8 +57,8 @@ def test_many_are_replayed_from_the_filter_to_the_end(hub: Hub, hurry: None) -> 
     page = text_of(support.get(path))
     assert "<h1>Replay 6 events</h1>" in page
     assert '<button class="button primary" type="submit">Replay 6 events</button>' in page
-    assert "Events that fail after this moment are not included." in page
-    assert "A look at 5 of them" in page
+    assert "Events that fail later are not included." in page
+    assert "5 examples" in page
     done = support.post(path, TERMS, follow=True)
     replay = Replay.objects.get()
     assert done.request["PATH_INFO"] == f"/admin/sync/replay/{replay.pk}/change/"
@@ -81,7 +81,7 @@ def test_what_failed_again_is_replayed_from_there(hub: Hub, hurry: None) -> None
     support.post(frozen_by(support), TERMS)
     first = work(Replay.objects.get())
     page = support.get(f"/admin/sync/replay/{first.pk}/change/")
-    assert "Replay the 1 that failed again…" in text_of(page)
+    assert "Replay 1 failed event…" in text_of(page)
     hub.change_email("free@example.com", "PERSON4")
     answer = support.post(f"/admin/sync/replay/{first.uuid}/again/")
     support.post(answer["Location"], TERMS)
@@ -110,7 +110,7 @@ def test_what_is_skipped_is_said_with_its_reason_and_shown(db: None) -> None:
     support = logged_in("support")
     page = text_of(support.get(frozen_by(support)))
     assert "Replay 3 events" in page
-    assert "no route for such events" in page
+    assert "no route for this event" in page
     [address] = re.findall(r'href="([^"]+why=unrouted)"', page)
     shown = text_of(support.get(address.replace("&amp;", "&")))
     assert "X1" in shown
@@ -173,8 +173,8 @@ def test_a_reload_starts_nothing_twice(hub: Hub, hurry: None) -> None:
     path = frozen_by(support)
     support.post(path, TERMS)
     again = support.post(path, TERMS, follow=True)
-    assert "nothing was started twice" in text_of(again)
-    assert "nothing was started twice" in text_of(support.get(path, follow=True))
+    assert "Nothing was started twice" in text_of(again)
+    assert "Nothing was started twice" in text_of(support.get(path, follow=True))
     work(Replay.objects.get())
     assert Attempt.objects.filter(cause="replay").count() == 2
 
@@ -183,7 +183,7 @@ def test_a_set_is_its_persons_own_until_it_is_started(db: None) -> None:
     dead(2)
     liisa, antti = logged_in("support"), logged_in("support")
     path = frozen_by(liisa)
-    assert "not kept any more" in text_of(antti.get(path, follow=True))
+    assert "selection has expired" in text_of(antti.get(path, follow=True))
     assert antti.get(path.replace("confirm", "events")).status_code == 404
     assert "sync/replay/1/" not in text_of(liisa.get("/admin/sync/replay/"))
     liisa.post(path, TERMS)
@@ -196,10 +196,10 @@ def test_above_the_limit_a_second_person_approves_on_the_page(db: None, settings
     liisa, antti, auditor = logged_in("support"), logged_in("support"), logged_in("auditor")
     path = frozen_by(liisa)
     asked = text_of(liisa.get(path))
-    assert "A second person approves this." in asked
-    assert '<button class="button primary" type="submit">Ask for approval of 3 events</button>' in asked
+    assert "A second person must approve this." in asked
+    assert '<button class="button primary" type="submit">Request approval for 3 events</button>' in asked
     page = liisa.post(path, TERMS, follow=True)
-    assert "Waits for approval" in text_of(page)
+    assert "Waiting for approval" in text_of(page)
     replay = Replay.objects.get()
     address = f"/admin/sync/replay/{replay.uuid}"
     assert "Approve: replay" not in text_of(page)
@@ -240,9 +240,9 @@ def test_pause_continue_and_stop_on_the_page(db: None) -> None:
     page = text_of(support.post(f"{address}/stop/", follow=True))
     assert "3 not sent" in page
     late = text_of(support.post(f"{address}/pause/", follow=True))
-    assert "not possible any more" in late
+    assert "no longer possible" in late
     opened = text_of(support.get(f"{address}/stop/", follow=True))
-    assert "Nothing was done: press the button again." in opened
+    assert "This action needs the button. Nothing was changed; press it again." in opened
 
 
 def test_an_auditor_sees_replays_and_does_nothing_to_them(db: None) -> None:
@@ -352,7 +352,7 @@ def test_a_set_that_a_worker_finds_too_large_says_so_and_keeps_nothing(
     path = frozen_by(support)
     run_jobs("event-set")
     for page in (support.get(path), support.post(path, TERMS, follow=True)):
-        assert "More than 3 events match. Narrow the filters, and replay in parts." in text_of(page)
+        assert "More than 3 events match. Narrow the filters and replay in parts." in text_of(page)
         assert "data-poll=" not in text_of(page)
     assert not Member.objects.exists()
     assert "Replay 1 event" in text_of(support.get(frozen_by(support, entity_id="USR-1")))
@@ -415,10 +415,10 @@ def test_a_replay_names_the_one_system_that_is_meant(db: None, is_chosen: bool) 
     page = f"/admin/sync/replay/{replay.uuid}/events/?member=failed&why=target-timeout"
     for address in (page, f"/admin/sync/replay/{replay.pk}/change/", "/admin/sync/replay/"):
         shown = text_of(support.get(address))
-        assert "The shop did not answer in time" in shown, address
-        assert "The commercial system" not in shown
+        assert "The shop did not respond in time" in shown, address
+        assert "The target system" not in shown
     asked = text_of(support.get(NEW, words))
-    assert "Reason: The shop did not answer in time" in asked
+    assert "Reason: The shop did not respond in time" in asked
     assert ("Connection: The shop" in asked) is is_chosen
 
 
@@ -426,10 +426,10 @@ def test_where_several_systems_can_be_meant_none_is_named(db: None) -> None:
     dead(1)
     a_route(a_source("other"), commercial=a_connection("crm", "The CRM"))
     words = {"state": "dead", "code": "target-timeout"}
-    assert "Reason: The commercial system did not" in text_of(logged_in("support").get(NEW, words))
+    assert "Reason: The target system did not" in text_of(logged_in("support").get(NEW, words))
     words = {"state": "dead", "code": "identity-timeout", "commercial": "crm"}
     asked = text_of(logged_in("support").get(NEW, words))
-    assert "Reason: Aurora ID did not answer in time" in asked
+    assert "Reason: Aurora ID did not respond in time" in asked
     assert "Connection: The CRM" in asked
 
 

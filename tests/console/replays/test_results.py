@@ -53,7 +53,7 @@ def tried(event: Event, by: User, outcome: str, code: str = "") -> Replay:
 @pytest.mark.parametrize(
     ("outcome", "code", "said"),
     [
-        ("started", "", "Under way"),
+        ("started", "", "In progress"),
         ("failed", "target-rejected", "Failed again"),
         ("held", "held", "Held for approval"),
         ("unchanged", "", "Nothing to change"),
@@ -70,7 +70,7 @@ def test_a_replay_of_one_event_says_which_and_what_came_of_it(
         assert f"{event.event_type} {event.entity_type}, {event.entity_id}" in text
         assert said in text
         assert "Finished" not in text
-        assert ("The shop refused the change" in text) is (outcome == "failed")
+        assert ("The shop rejected the change" in text) is (outcome == "failed")
 
 
 def test_one_that_was_asked_for_just_now_waits_and_is_not_called_finished(
@@ -79,8 +79,8 @@ def test_one_that_was_asked_for_just_now_waits_and_is_not_called_finished(
     event = a_failed_event()
     replay = request_replay([event], by=maija, reason="the shop was down").replay
     for page in (LIST, f"{LIST}{replay.pk}/change/"):
-        assert "Waits for its turn" in text_of(support.get(page))
-    assert "It is sent when its turn comes." in text_of(support.get(f"{LIST}{replay.pk}/change/"))
+        assert "Queued" in text_of(support.get(page))
+    assert "Queued; it will be sent shortly." in text_of(support.get(f"{LIST}{replay.pk}/change/"))
 
 
 def test_those_that_wait_are_found_among_many_that_wait_for_others(support: Client, maija: User) -> None:
@@ -94,17 +94,17 @@ def test_those_that_wait_are_found_among_many_that_wait_for_others(support: Clie
         a_delivery(an_event(number, state="pending"), route, state="pending", replay=many)
     last = request_replay(failed[1:], by=maija, reason="the shop was down").replay
     assert first.pk < many.pk < last.pk
-    assert text_of(support.get(LIST)).count("Waits for its turn") == 2
+    assert text_of(support.get(LIST)).count("Queued") == 2
 
 
 def test_one_that_no_route_took_says_that_nothing_was_sent(support: Client, maija: User) -> None:
     replay = request_replay([an_event(entity_type="DEVICE")], by=maija, reason="why").replay
     assert "Nothing was sent" in text_of(support.get(LIST))
-    assert "No route takes this event" in text_of(support.get(f"{LIST}{replay.pk}/change/"))
+    assert "no route for this event" in text_of(support.get(f"{LIST}{replay.pk}/change/"))
 
 
 def test_a_decision_says_how_many_it_was_about(support: Client, maija: User) -> None:
-    for kind, told in (("approval", "7 events approved"), ("closing", "7 events marked as done")):
+    for kind, told in (("approval", "7 events approved"), ("closing", "7 events closed")):
         replay = a_replay(maija, kind=kind, events=7, deliveries=7)
         assert told in text_of(support.get(f"{LIST}?kind={kind}"))
         assert told in text_of(support.get(f"{LIST}{replay.pk}/change/"))
@@ -119,11 +119,11 @@ def test_what_was_marked_as_done_is_listed_until_it_is_replayed(support: Client,
     told = support.get(page)
     assert {each.event for each in told.context["rows"]} == set(failed)
     assert text_of(told).count("Closed") == 2
-    assert "What was replayed since" not in text_of(told)
+    assert "Deliveries that were replayed later" not in text_of(told)
     request_replay(failed[:1], by=maija, reason="after all")
     told = support.get(page)
     assert [each.event for each in told.context["rows"]] == failed[1:]
-    assert "What was replayed since is not listed." in text_of(told)
+    assert "Deliveries that were replayed later are not listed." in text_of(told)
 
 
 def test_the_list_costs_the_same_for_one_and_for_thirty(support: Client, maija: User) -> None:
@@ -151,14 +151,14 @@ def test_who_stopped_or_declined_it_is_said(support: Client, maija: User) -> Non
     stopped = a_bulk(maija, state=ReplayState.STOPPED, paused_by=maija, events=2, succeeded=2)
     assert "Stopped by maija. Not sent: 3 events." in text_of(support.get(f"{LIST}{stopped.pk}/change/"))
     stopping = a_bulk(maija, state=ReplayState.STOPPING, paused_by=maija, events=2, succeeded=1)
-    assert "What is under way ends by itself; 3 events will not be sent." in text_of(
+    assert "Deliveries in progress will finish; 3 events will not be sent." in text_of(
         support.get(f"{LIST}{stopping.pk}/change/")
     )
     assert "Stopping" in text_of(support.get(f"{LIST}{stopping.pk}/change/"))
     antti = User.objects.create_user("antti")
     declined = a_bulk(maija, state=ReplayState.STOPPED, paused_by=antti, decided_by=antti)
     text = text_of(support.get(f"{LIST}{declined.pk}/change/"))
-    assert "Declined by antti. Nothing was sent." in text
+    assert "Rejected by antti. Nothing was sent." in text
     assert "approved by" not in text
 
 

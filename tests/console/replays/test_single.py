@@ -60,9 +60,9 @@ def test_the_preview_shows_before_and_after_and_sends_nothing(hub: Hub) -> None:
         ("email", before, "anna.free@example.com")
     ]
     assert "The record will be updated." in text_of(page)
-    assert "Last time: The shop refused the change" in text_of(page)
+    assert "Last time: The shop rejected the change" in text_of(page)
     assert describe_code("target-rejected", "The shop").next_step in text_of(page)
-    assert "fields stay as they are</summary>" in text_of(page)
+    assert "fields unchanged</summary>" in text_of(page)
     assert f'<del class="was">{before}</del>' in text_of(page)
     assert len(hub.writes()) == writes
     assert Attempt.objects.count() == 1
@@ -108,7 +108,7 @@ def test_a_system_that_cannot_be_reached_is_told_in_words_and_the_replay_is_poss
     support = logged_in("support")
     page = support.get(page_of(event))
     assert describe_code("target-unavailable", "The shop").title in text_of(page)
-    assert "there is no preview. You can replay all the same" in text_of(page)
+    assert "No preview is available. You can still replay" in text_of(page)
     hub.shop.faults.clear()
     form = {"token": page.context["token"], "takes": "", "mapping": "", "reason": WHY}
     assert support.post(page_of(event), form).status_code == 302
@@ -127,7 +127,7 @@ def test_a_preview_has_a_deadline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("sync.replays.replay_preview.DEADLINE_SECONDS", -1.0)
     asked = len(hub.identity.journal())
     page = browser("support").get(page_of(event))
-    assert "The systems took too long to answer" in text_of(page)
+    assert "The systems took too long to respond" in text_of(page)
     assert len(hub.identity.journal()) == asked
 
 
@@ -156,7 +156,7 @@ def test_a_preview_that_would_write_is_stopped_before_the_first_byte(
     )  # an engine that goes on to apply
     writes = len(hub.writes())
     page = logged_in("support").get(page_of(event))
-    assert "there is no preview" in text_of(page)
+    assert "No preview is available" in text_of(page)
     assert len(hub.writes()) == writes
 
 
@@ -164,7 +164,7 @@ def test_values_are_shown_to_those_who_may_see_contents(hub: Hub) -> None:
     event = refused(hub)
     hub.change_email("anna.secret@example.com")
     page = text_of(logged_in("administrator").get(page_of(event)))
-    assert "Fields that differ:" in page
+    assert "Changed fields:" in page
     assert "email" in page
     assert "anna.secret@example.com" not in page
 
@@ -176,7 +176,7 @@ def test_fetching_afresh_after_a_newer_event_is_said_to_do_no_harm(hub: Hub) -> 
     page = text_of(logged_in("support").get(page_of(event)))
     assert "A newer event for this entity was already applied." in page
     assert "That does no harm" in page
-    assert "Nothing would change" in page
+    assert "Nothing to change" in page
 
 
 def carrying(hub: Hub) -> Event:
@@ -192,8 +192,8 @@ def test_the_payload_as_received_after_a_newer_event_does_nothing(hub: Hub) -> N
     event = carrying(hub)
     support = logged_in("support")
     page = support.get(page_of(event, "?takes=received"))
-    assert "would undo newer data, so nothing will be sent" in text_of(page)
-    assert "Replay, and send nothing" in text_of(page)
+    assert "would overwrite newer data, so nothing will be sent" in text_of(page)
+    assert "Replay without sending" in text_of(page)
     support.post(page_of(event), confirmed(support, event, "?takes=received"))
     hub.wait_until_idle()
     assert hub.customer()["email"] == "new@example.com"
@@ -203,12 +203,12 @@ def test_the_payload_as_received_after_a_newer_event_does_nothing(hub: Hub) -> N
 def test_over_newer_data_takes_a_permission_of_its_own(hub: Hub) -> None:
     event = carrying(hub)
     support, administrator = logged_in("support"), logged_in("administrator")
-    assert "over newer data" not in text_of(support.get(page_of(event)))
+    assert "overwriting newer data" not in text_of(support.get(page_of(event)))
     assert support.get(page_of(event, "?takes=anyway")).status_code == 403
     form = confirmed(support, event)
     assert support.post(page_of(event), form | {"takes": "anyway"}).status_code == 403
     page = administrator.get(page_of(event, "?takes=anyway"))
-    assert "That is what you chose" in text_of(page)
+    assert "As you chose" in text_of(page)
     administrator.post(page_of(event), confirmed(administrator, event, "?takes=anyway"))
     hub.wait_until_idle()
     assert hub.customer()["email"] == "old@example.com"
@@ -216,7 +216,7 @@ def test_over_newer_data_takes_a_permission_of_its_own(hub: Hub) -> None:
 
 def test_a_payload_without_data_offers_no_choice(hub: Hub) -> None:
     event = refused(hub)
-    assert "The payload as received" not in text_of(logged_in("support").get(page_of(event)))
+    assert "Payload as received" not in text_of(logged_in("support").get(page_of(event)))
 
 
 def test_a_payload_that_nobody_can_open_any_more_offers_no_choice(hub: Hub) -> None:
@@ -225,7 +225,7 @@ def test_a_payload_that_nobody_can_open_any_more_offers_no_choice(hub: Hub) -> N
     administrator = logged_in("administrator")
     page = administrator.get(page_of(event))
     assert page.status_code == 200
-    assert "The payload as received" not in text_of(page)
+    assert "Payload as received" not in text_of(page)
     assert administrator.get(page_of(event, "?takes=anyway")).status_code == 403
     administrator.post(page_of(event), confirmed(administrator, event, "?takes=received"))
     assert not Replay.objects.exists()
@@ -257,7 +257,7 @@ def sent(page: Any) -> dict[str, str]:
 def test_an_event_without_a_route_says_so_and_cannot_be_replayed(hub: Hub) -> None:
     hub.post({"id": "X1", "entityType": "DEVICE", "eventType": "UPDATE"})
     page = text_of(logged_in("support").get(page_of(Event.objects.get())))
-    assert "No route takes this event." in page
+    assert "No route for this event." in page
     assert "Replay 1 event" not in page
 
 
@@ -280,7 +280,7 @@ def test_a_second_click_or_a_reload_starts_nothing_twice(hub: Hub) -> None:
     assert support.post(page_of(event), form).status_code == 302
     hub.wait_until_idle()
     again = support.post(page_of(event), form, follow=True)
-    assert "This was started already" in text_of(again)
+    assert "This replay was already started" in text_of(again)
     hub.wait_until_idle()
     assert Replay.objects.count() == 1
     assert Attempt.objects.count() == 2
@@ -312,7 +312,7 @@ def test_a_page_of_another_event_confirms_nothing(hub: Hub) -> None:
     other = Event.objects.latest("pk")
     support = logged_in("support")
     form = confirmed(support, other)
-    assert "too old" in text_of(support.post(page_of(event), form, follow=True))
+    assert "has expired" in text_of(support.post(page_of(event), form, follow=True))
     assert not Replay.objects.exists()
 
 
@@ -351,7 +351,7 @@ def test_what_is_held_is_decided_and_not_replayed() -> None:
     form = {"token": make_token(event), "reason": "again"}
     for answer in (support.get(page_of(event)), support.post(page_of(event), form)):
         assert answer.status_code == 200
-        assert "This change waits for approval, so there is nothing to replay." in text_of(answer)
+        assert "Nothing was replayed: this change is waiting for approval." in text_of(answer)
         assert link in text_of(answer)
     assert not Replay.objects.exists()
     assert not Entry.objects.filter(action="preview.begun").exists()
