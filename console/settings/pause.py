@@ -27,7 +27,7 @@ MAX_COUNTED = 10_000
 def render_activity_pill(flow: Source | Route) -> SafeString:
     """Render the status of a source or a route: disabled, paused, releasing or enabled."""
     if not flow.is_enabled:
-        return render_pill("quiet", "⊘", _("Switched off"))
+        return render_pill("quiet", "⊘", _("Disabled"))
     if flow.paused_at is not None:
         return render_pill("warn", "‖", _("Paused"))
     if flow.resumed_at is not None:
@@ -78,7 +78,7 @@ class PauseMixin(TwoStepChangeAdmin):
         if request.method == "POST" and form.is_valid():
             self._resume(request, what, form.cleaned_data["reason"])
             return redirect(f"admin:{self._url_name('change')}", pk)
-        return self._render_confirmation(request, what, form, _("Let %(what)s go on?"), _("Let it go on"))
+        return self._render_confirmation(request, what, form, _("Resume %(what)s?"), _("Resume"))
 
     def _get_pausable(self, request: HttpRequest, pk: int) -> Any:
         what = get_object_or_404(self.model, pk=pk)
@@ -94,12 +94,12 @@ class PauseMixin(TwoStepChangeAdmin):
                     request, self.audit_stream(flow.pk), f"{self.audit_kind}.paused", {"reason": reason}
                 )
         if not is_new:
-            messages.warning(request, _("It was paused already; nothing was done."))
+            messages.warning(request, _("It was already paused. Nothing was changed."))
             return
         # Other processes notice within a second; this one must not deliver from its cache until then.
         routes.resolved_routes.invalidate()
         hold_waiting()
-        messages.success(request, _("Paused. What comes this way is kept and waits."))
+        messages.success(request, _("Paused. Incoming events are stored and wait."))
 
     def _resume(self, request: HttpRequest, flow: Source | Route, reason: str) -> None:
         with transaction.atomic():
@@ -113,7 +113,7 @@ class PauseMixin(TwoStepChangeAdmin):
             text = _("It goes on. What waited is released at %(pace)s deliveries a minute.")
             messages.success(request, text % {"pace": f"{RELEASED_AT_ONCE * 30:,}"})
         else:
-            messages.warning(request, _("It was not paused; nothing was done."))
+            messages.warning(request, _("It was not paused. Nothing was changed."))
 
     def _render_confirmation(
         self, request: HttpRequest, flow: Source | Route, form: ReasonForm, title: str, button: str

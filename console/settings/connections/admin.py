@@ -108,7 +108,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
     def p95_latency(self, connection: Any) -> SafeString:
         return join_sparkline(short_duration(connection.shown.figures.p95), connection.shown.sparkline)
 
-    @admin.display(description=gettext_lazy("failed lately"))
+    @admin.display(description=gettext_lazy("failed recently"))
     def failure_percentage(self, connection: Any) -> str:
         return failure_share_text(connection.shown.figures)
 
@@ -137,9 +137,10 @@ class ConnectionAdmin(TwoStepChangeAdmin):
             return []
         waits = waiting_text(count_waiting()[form.instance.pk])
         return [
-            _("Waiting for this connection now: %(waits)s.") % {"waits": waits},
+            _("Currently waiting for this connection: %(waits)s.") % {"waits": waits},
             _(
-                "While it is switched off each try of them fails and is counted. Switch it on before their tries end."
+                "While it is disabled, each attempt fails and uses a retry. Enable it before their retries "
+                "run out."
             ),
         ]
 
@@ -152,9 +153,11 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         try:
             is_good = run_connection_test(request, connection)
         except AlreadyTesting:
-            messages.warning(request, _("Somebody tests this connection at this moment. Look again soon."))
+            messages.warning(
+                request, _("A test of this connection is already running. Try again in a minute.")
+            )
         else:
-            text = _("All four steps are good.") if is_good else _("The test failed: see the step below.")
+            text = _("All four steps passed.") if is_good else _("The test failed. See the steps below.")
             (messages.success if is_good else messages.error)(request, text)
         return redirect(f"{reverse('admin:sync_connection_change', args=[pk])}#test")
 
@@ -165,11 +168,9 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         if not self.has_change_permission(request, connection):
             raise PermissionDenied
         if end_pause_now(connection, request_actor(request), client_address(request)):
-            messages.success(
-                request, _("The pause is over: the next delivery that is due tries the connection.")
-            )
+            messages.success(request, _("The pause has ended. The next delivery tests the connection."))
         else:
-            messages.warning(request, _("The connection is not paused any more; nothing was done."))
+            messages.warning(request, _("The connection is no longer paused. Nothing was changed."))
         return redirect("admin:sync_connection_change", pk)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
@@ -192,8 +193,12 @@ class ConnectionAdmin(TwoStepChangeAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if form.has_dropped_credentials and not obj.credentials:
-            text = _("The address changed, so the stored credentials were removed. Type the new ones.")
+            text = _(
+                "The base URL changed, so the stored credentials were removed. Enter the new credentials."
+            )
             messages.warning(request, text)
         elif missing := form.missing_credentials():
-            text = _("Its authentication lacks %(names)s: until that is stored, every request to it fails.")
+            text = _(
+                "Missing credentials: %(names)s. All requests to this connection fail until they are stored."
+            )
             messages.warning(request, text % {"names": ", ".join(missing)})

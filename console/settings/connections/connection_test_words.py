@@ -57,7 +57,7 @@ def step_result(code: str) -> str:
         "name-known": _("known"),
         "way-plain": _("connected, not encrypted"),
         "way-encrypted": _("connected, encrypted"),
-        "token-given": _("a token was given"),
+        "token-given": _("token received"),
         "read": _("answered"),
     }
     return good.get(code) or _failure_sentences().get(code) or code.replace("-", " ")
@@ -65,7 +65,7 @@ def step_result(code: str) -> str:
 
 def _step_pill(step: CheckStep) -> tuple[str, str, str]:
     if step.is_good is None:
-        word = _("Not known") if step.code == "not-known" else _("Not reached")
+        word = _("Unknown") if step.code == "not-known" else _("Skipped")
         return "quiet", "–", word
     if step.code == "way-plain":
         return "warn", "!", _("Not encrypted")
@@ -77,7 +77,7 @@ def _step_sentence(step: CheckStep, connection: str, now: datetime) -> str:
         texts = describe_code(step.code, connection)
         return f"{texts.title}. {texts.next_step}"
     if step.code == "settings-invalid":
-        return _("The settings cannot be used: %(sentence)s") % {"sentence": step.facts.get("sentence", "")}
+        return _("The settings are invalid: %(sentence)s") % {"sentence": step.facts.get("sentence", "")}
     text = _SENTENCE_BUILDERS.get(step.code)
     return text(step.facts, now) if text else _failure_sentences().get(step.code, step.code)
 
@@ -85,26 +85,24 @@ def _step_sentence(step: CheckStep, connection: str, now: datetime) -> str:
 def _failure_sentences() -> Mapping[str, str]:
     return {
         "not-reached": _("An earlier step failed."),
-        "not-known": _("They go out with the sample call, which was not answered as it should be."),
-        "name-unknown": _(
-            "Nobody knows this host name. Check the base URL, or ask who runs its name server."
-        ),
-        "name-late": _("The name server gave no answer in time. Ask who runs it."),
+        "not-known": _("Credentials are sent with the sample call, which did not get the expected response."),
+        "name-unknown": _("Host name not found. Check the base URL, or ask the operator of its DNS server."),
+        "name-late": _("The DNS server did not respond in time. Ask its operator."),
         "address-forbidden": _(
-            "The hub may not connect to where this name leads: the address is reserved, or outside the networks of "
-            "this connection."
+            "The hub is not allowed to connect to the address of this host: it is reserved, or "
+            "outside the allowed networks of this connection."
         ),
         "connection-refused": _(
-            "Nothing listens at this address and port. Check the port, and that it runs."
+            "The connection was refused. Check the port, and that the system is running."
         ),
-        "no-connection": _("No connection could be made. A firewall may stand between."),
-        "no-answer": _("No answer in time. A firewall may stand between, or the system hangs."),
+        "no-connection": _("Could not connect. A firewall may block the connection."),
+        "no-answer": _("No response in time. A firewall may block the connection, or the system hangs."),
         "no-tls": _(
-            "It speaks no TLS here. Check the port; do not use http:// for a system on another network."
+            "The port does not speak TLS. Check the port. Do not use http:// for a system on another network."
         ),
-        "too-slow": _("The time for the whole test was over."),
-        "none-needed": _("None are sent."),
-        "shown-by-read": _("Accepted with the sample call."),
+        "too-slow": _("The test ran out of time."),
+        "none-needed": _("Not required."),
+        "shown-by-read": _("Accepted in the sample call."),
     }
 
 
@@ -127,14 +125,14 @@ def certificate_sentence(facts: Mapping[str, Any], now: datetime) -> str:
     if ends_at <= now:
         days = (now - ends_at).days
         sentence = ngettext(
-            "Its certificate by “%(issuer)s” expired %(days)d day ago.",
-            "Its certificate by “%(issuer)s” expired %(days)d days ago.",
+            "The certificate issued by “%(issuer)s” expired %(days)d day ago.",
+            "The certificate issued by “%(issuer)s” expired %(days)d days ago.",
             days,
         )
         return sentence % {**values, "days": days}
     sentence = ngettext(
-        "Its certificate by “%(issuer)s” expires in %(days)d day.",
-        "Its certificate by “%(issuer)s” expires in %(days)d days.",
+        "The certificate issued by “%(issuer)s” expires in %(days)d day.",
+        "The certificate issued by “%(issuer)s” expires in %(days)d days.",
         values["days"],
     )
     return sentence % values
@@ -152,16 +150,16 @@ def _certificate_problem(sentence: Callable[[], str]) -> Callable[[Mapping[str, 
 
 def _token_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
     span = long_duration(float(facts.get("good_for", 0)))
-    return _("The token endpoint gave a token that is good for %(span)s.") % {"span": span}
+    return _("The token endpoint returned a token that is valid for %(span)s.") % {"span": span}
 
 
 def _sample_call_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
     values = {"call": facts.get("call", ""), "status": facts.get("status"), "found": facts.get("found")}
     if values["found"] is None:
-        return _("Answered as it should: there is no such record (%(call)s, %(status)s).") % values
+        return _("Responded as expected: no such record (%(call)s, %(status)s).") % values
     sentence = ngettext(
-        "Answered; %(found)s record found (%(call)s, %(status)s).",
-        "Answered; %(found)s records found (%(call)s, %(status)s).",
+        "Responded; %(found)s record found (%(call)s, %(status)s).",
+        "Responded; %(found)s records found (%(call)s, %(status)s).",
         int(values["found"]),
     )
     return sentence % values
@@ -169,21 +167,21 @@ def _sample_call_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
 
 _SENTENCE_BUILDERS: Mapping[str, Callable[[Mapping[str, Any], datetime], str]] = {
     "name-known": _addresses_sentence,
-    "way-plain": lambda *_args: _(
-        "Connected, but everything can be read on the way: the address begins with http://."
-    ),
+    "way-plain": lambda *_args: _("Connected, but not encrypted: the base URL starts with http://."),
     "way-encrypted": _encrypted_sentence,
     "certificate-expired": _certificate_problem(
         lambda: _("The certificate has expired. Its owner must renew it.")
     ),
     "certificate-not-yet-valid": _certificate_problem(
-        lambda: _("The certificate is not valid yet. Compare the clocks.")
+        lambda: _("The certificate is not valid yet. Compare the clocks of both systems.")
     ),
     "certificate-of-another-name": _certificate_problem(
-        lambda: _("The certificate is for another name than this one.")
+        lambda: _("The certificate is for a different host name.")
     ),
     "certificate-untrusted": _certificate_problem(
-        lambda: _("Nobody whom the hub trusts vouches for the certificate. Add its authority as “ca”.")
+        lambda: _(
+            "The certificate is signed by an untrusted authority. Add its CA certificate to the “ca” setting."
+        )
     ),
     "token-given": _token_sentence,
     "read": _sample_call_sentence,

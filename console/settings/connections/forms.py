@@ -16,10 +16,10 @@ CREDENTIALS = tuple(dict.fromkeys(name for names in SCHEMES.values() for name in
 
 
 _LABELS = {
-    "username": gettext_lazy("User name"),
+    "username": gettext_lazy("Username"),
     "password": gettext_lazy("Password"),
     "token": gettext_lazy("Token"),
-    "value": gettext_lazy("Value of the header"),
+    "value": gettext_lazy("Header value"),
     "client_id": gettext_lazy("Client id"),
     "client_secret": gettext_lazy("Client secret"),
 }
@@ -35,10 +35,10 @@ def _credential_help(name: str, stored: Any) -> str:
     connection.
     """
     schemes = ", ".join(f"“{scheme}”" for scheme, names in SCHEMES.items() if name in names)
-    text = _("For the authentication %(schemes)s.") % {"schemes": schemes}
+    text = _("Used by authentication: %(schemes)s.") % {"schemes": schemes}
     if stored is None:
         return text
-    state = _("Stored; leave empty to keep it.") if name in stored else _("Not stored.")
+    state = _("Stored. Leave empty to keep it.") if name in stored else _("Not stored.")
     return f"{text} {state}"
 
 
@@ -54,8 +54,9 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
         max_length=300,
         assume_scheme="https",
         help_text=gettext_lazy(
-            "The address that every request begins with, for example https://shop.example.com/api. Another scheme, "
-            "host or port removes the stored credentials, unless new ones are typed in the same save."
+            "The start of every request's address, for example https://shop.example.com/api. If you "
+            "change the scheme, host or port, the stored credentials are removed unless you enter "
+            "new ones at the same time."
         ),
     )
     username = _secret_field("username")
@@ -74,37 +75,35 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
         model = Connection
         exclude = ("credentials",)
         labels: ClassVar = {
-            "slug": gettext_lazy("Short name"),
-            "side": gettext_lazy("What it is"),
-            "connector": gettext_lazy("How it is spoken to"),
+            "slug": gettext_lazy("Slug"),
+            "side": gettext_lazy("Role"),
+            "connector": gettext_lazy("Connector"),
             "is_enabled": gettext_lazy("In use"),
-            "deadline_seconds": gettext_lazy("Timeout in seconds"),
-            "byte_cap": gettext_lazy("Largest answer in bytes"),
-            "relays_sentences": gettext_lazy("Show the system’s own sentences"),
-            "concurrency": gettext_lazy("Deliveries at once"),
-            "requests_per_second": gettext_lazy("Requests a second"),
-            "breaker_failures": gettext_lazy("Failures that pause it"),
-            "breaker_seconds": gettext_lazy("First pause in seconds"),
+            "deadline_seconds": gettext_lazy("Timeout (seconds)"),
+            "byte_cap": gettext_lazy("Maximum response size (bytes)"),
+            "relays_sentences": gettext_lazy("Pass on the system’s error messages"),
+            "concurrency": gettext_lazy("Concurrency"),
+            "requests_per_second": gettext_lazy("Rate limit (per second)"),
+            "breaker_failures": gettext_lazy("Pause after failures"),
+            "breaker_seconds": gettext_lazy("First pause (seconds)"),
         }
         help_texts: ClassVar = {
-            "name": gettext_lazy("As people call it."),
-            "slug": gettext_lazy("For addresses and exports, for example shop."),
+            "name": gettext_lazy("The name that people use for the system."),
+            "slug": gettext_lazy("Used in addresses and exports, for example shop."),
             "authentication": gettext_lazy(
-                'How the hub proves who it is, as JSON, for example {"scheme": "bearer"}.'
+                'How the hub authenticates, as JSON, for example {"scheme": "bearer"}.'
             ),
-            "deadline_seconds": gettext_lazy(
-                "For one request, from its beginning to the last byte of the answer."
+            "deadline_seconds": gettext_lazy("For one request, until the last byte of the response."),
+            "byte_cap": gettext_lazy("Larger responses are rejected."),
+            "relays_sentences": gettext_lazy("Shown to the person who pressed Save in the identity service."),
+            "concurrency": gettext_lazy(
+                "Maximum number of deliveries at the same time, across all workers. Leave empty for no limit."
             ),
-            "byte_cap": gettext_lazy("More is not read of one answer."),
-            "relays_sentences": gettext_lazy("To the person who pressed Save in the identity service."),
-            "concurrency": gettext_lazy("Of all workers together; empty: no limit of its own."),
-            "requests_per_second": gettext_lazy("Of all workers together; empty: no limit."),
+            "requests_per_second": gettext_lazy("Across all workers. Leave empty for no limit."),
             "breaker_failures": gettext_lazy(
-                "One after the other, of the system itself; never those of one record."
+                "Number of consecutive failures. Only system failures count, not those of a single record."
             ),
-            "breaker_seconds": gettext_lazy(
-                "Doubled with each pause that follows at once, up to ten minutes."
-            ),
+            "breaker_seconds": gettext_lazy("Each further pause is twice as long, up to ten minutes."),
         }
         widgets: ClassVar = {"authentication": _json_textarea(), "settings": _json_textarea()}
 
@@ -126,7 +125,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     def _reject_unused_credentials(self, names: tuple[str, ...]) -> None:
         for name in CREDENTIALS:
             if self.cleaned_data.get(name) and name not in names:
-                self.add_error(name, _("The authentication that is chosen above does not use this."))
+                self.add_error(name, _("The authentication selected above does not use this."))
 
     def save(self, commit: bool = True) -> Any:
         self.instance.credentials = self._merge_credentials() or None
@@ -142,7 +141,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
         """Return a sentence for each new or removed credential, without its value. Needs a validated form."""
         stored, coming = self.instance.credentials or {}, self._merge_credentials()
         changed = [name for name in CREDENTIALS if stored.get(name) != coming.get(name)]
-        new, removed = _("%(name)s: a new value"), _("%(name)s: removed")
+        new, removed = _("%(name)s: new value"), _("%(name)s: removed")
         return [(new if name in coming else removed) % {"name": _LABELS[name]} for name in changed]
 
     def _merge_credentials(self) -> dict[str, str]:

@@ -80,8 +80,8 @@ def _paused_sentence(figures: ConnectionFigures, now: datetime) -> str:
 
 def _failed_sentence(figures: ConnectionFigures) -> str:
     sentence = ngettext(
-        "%(failed)s of %(calls)s request failed lately (%(percent)s %%).",
-        "%(failed)s of %(calls)s requests failed lately (%(percent)s %%).",
+        "%(failed)s of the last %(calls)s request failed (%(percent)s %%).",
+        "%(failed)s of the last %(calls)s requests failed (%(percent)s %%).",
         figures.calls,
     )
     percent = percent_text(figures.failure_share)
@@ -91,10 +91,10 @@ def _failed_sentence(figures: ConnectionFigures) -> str:
 def _healthy_sentence(figures: ConnectionFigures) -> str:
     """Mention the few failures of a healthy connection, without sounding an alarm."""
     if not figures.failed:
-        return _("Answers normally.")
+        return _("Responds normally.")
     sentence = ngettext(
-        "Works; %(failed)s of %(calls)s request failed lately.",
-        "Works; %(failed)s of %(calls)s requests failed lately.",
+        "Working; %(failed)s of the last %(calls)s request failed.",
+        "Working; %(failed)s of the last %(calls)s requests failed.",
         figures.calls,
     )
     return sentence % {"failed": f"{figures.failed:,}", "calls": f"{figures.calls:,}"}

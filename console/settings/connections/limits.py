@@ -31,7 +31,7 @@ def breaker_sentence(connection: Connection, clock: datetime) -> str | SafeStrin
         title,
     )
     if breaker.openings > 1:
-        text = _("paused until {} ({}) after {}: {}; {} pauses in a row")
+        text = _("paused until {} ({}) after {}: {}; {} consecutive pauses")
         return format_html(text, *when, breaker.openings)
     return format_html(_("paused until {} ({}) after {}: {}"), *when)
 
@@ -39,7 +39,7 @@ def breaker_sentence(connection: Connection, clock: datetime) -> str | SafeStrin
 def _working_text(breaker: Breaker | None, connection: Connection) -> str:
     if breaker is None or not breaker.failures:
         return _("working")
-    text = _("working; %(failures)s in a row, %(limit)d pause it")
+    text = _("working; %(failures)s in a row, pauses after %(limit)d")
     return text % {"failures": _count_failures_text(breaker.failures), "limit": connection.breaker_failures}
 
 
@@ -51,11 +51,11 @@ def concurrency_text(connection: Any) -> str:
     """Say how many deliveries run now and how many may. The connection has `running` and `clock`."""
     limit = breaker_status(connection, connection.clock).delivery_limit(connection.concurrency)
     if limit == 0:
-        text = _("%(running)s running now; no more while it is paused")
+        text = _("%(running)s running; none are started while it is paused")
     elif limit is None:
-        text = _("%(running)s running now; no limit")
+        text = _("%(running)s running; no limit")
     else:
-        text = _("%(running)s running now; at most %(limit)s")
+        text = _("%(running)s running; limit %(limit)s")
     return text % {"running": f"{connection.running:,}", "limit": f"{limit or 0:,}"}
 
 

@@ -66,13 +66,13 @@ def _list_facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
         (_("Sending"), breaker_text(connection, now)),
         (_("Waiting"), render_waiting_link(connection)),
         (requests, f"{shown.figures.calls:,}"),
-        (_("Half within (p50)"), short_duration(shown.p50)),
-        (_("95 % within (p95)"), join_sparkline(short_duration(shown.figures.p95), shown.sparkline)),
+        (_("Median (p50)"), short_duration(shown.p50)),
+        (_("95th percentile (p95)"), join_sparkline(short_duration(shown.figures.p95), shown.sparkline)),
         (_("Failed"), failure_share_text(shown.figures)),
-        (_("Last success"), render_age(shown.last_success_at, absent=_("none in the last day"))),
+        (_("Last success"), render_age(shown.last_success_at, absent=_("none in the last 24 hours"))),
         (_("Timeout"), short_duration(connection.deadline_seconds)),
-        (_("Deliveries at once"), concurrency_text(connection)),
-        (_("Requests a second"), rate_text(connection)),
+        (_("Concurrency"), concurrency_text(connection)),
+        (_("Rate limit (per second)"), rate_text(connection)),
     ]
     ends_at = find_token_expiry(connection.credentials or {})
     return [*facts, (_("Token"), _token_expiry_text(ends_at, now))] if ends_at else facts
@@ -104,7 +104,7 @@ def breaker_text(connection: Connection, now: datetime) -> str | SafeString:
     """Describe the circuit breaker of a connection."""
     breaker, passing = breaker_of(connection), breaker_status(connection, now)
     if not connection.is_enabled:
-        return _("Switched off: what is tried fails.")
+        return _("Disabled: its deliveries fail.")
     if breaker is None or passing.until is None:
         return _sending_text(breaker.failures if breaker else 0, connection.breaker_failures)
     if passing.mode is BreakerMode.PROBES:
@@ -117,8 +117,8 @@ def _sending_text(failures: int, limit: int) -> str:
     if not failures:
         return _("Yes")
     sentence = ngettext(
-        "Yes; %(number)s failure in a row, %(limit)s stop it.",
-        "Yes; %(number)s failures in a row, %(limit)s stop it.",
+        "Yes; %(number)s consecutive failure, pauses after %(limit)s.",
+        "Yes; %(number)s consecutive failures, pauses after %(limit)s.",
         failures,
     )
     return sentence % {"number": f"{failures:,}", "limit": f"{limit:,}"}
@@ -126,8 +126,8 @@ def _sending_text(failures: int, limit: int) -> str:
 
 def _paused_text(breaker: Breaker, until: datetime, connection: Connection, now: datetime) -> str:
     sentence = ngettext(
-        "Stopped sending after %(number)s failure (%(why)s); tries again in %(span)s.",
-        "Stopped sending after %(number)s failures (%(why)s); tries again in %(span)s.",
+        "Paused after %(number)s failure (%(why)s). Next check in %(span)s.",
+        "Paused after %(number)s failures (%(why)s). Next check in %(span)s.",
         breaker.failures,
     )
     left = max(1.0, (until - now).total_seconds())

@@ -54,7 +54,7 @@ class MappingActivationMixin(MappingViewMixin):
         current = current_version(mapping)
         shown = {"old": _optional_side_name(old), "new": side_name(new), **_diff_sides(old, new)}
         shown |= {"is_draft": isinstance(new, MappingDraft), "target": new, "current": current}
-        title = _("%(mapping)s: what %(side)s changes") % {"mapping": mapping, "side": shown["new"]}
+        title = _("%(mapping)s: changes in %(side)s") % {"mapping": mapping, "side": shown["new"]}
         return self.render_mapping_page(
             request, "console/settings/mappings/compare.html", mapping, title=title, **shown
         )
@@ -65,7 +65,7 @@ class MappingActivationMixin(MappingViewMixin):
         number = request.GET.get("version", "")
         target = _find_side(mapping, number or "draft")
         if target is None:
-            messages.error(request, _("There is no open draft of this mapping any more."))
+            messages.error(request, _("This mapping no longer has a draft."))
             return redirect("admin:sync_mapping_change", pk)
         if request.method == "POST":
             return self._activate(request, mapping, target)
@@ -80,10 +80,10 @@ class MappingActivationMixin(MappingViewMixin):
             return self._render_activation(request, mapping, target, problem=str(error))
         except MappingChangedMeanwhile:
             problem = _(
-                "Somebody changed this mapping since you opened this page. Read what changes now, then decide."
+                "This mapping was changed after you opened this page. Review the changes again, then decide."
             )
             return self._render_activation(request, mapping, target, problem=problem)
-        text = _("Version %(number)s is in force. Deliveries use it from now on.")
+        text = _("Version %(number)s is active. Deliveries use it from now on.")
         messages.success(request, text % {"number": made.number})
         return redirect("admin:sync_mapping_change", mapping.pk)
 
@@ -95,7 +95,7 @@ class MappingActivationMixin(MappingViewMixin):
         verb = (
             _("Activate the draft of %(mapping)s?")
             if is_draft
-            else _("Go back to version %(number)s of %(mapping)s?")
+            else _("Restore version %(number)s of %(mapping)s?")
         )
         names = {"mapping": mapping, "number": getattr(target, "number", "")}
         return self.render_mapping_page(

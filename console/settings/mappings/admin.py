@@ -92,12 +92,12 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
         rows: QuerySet[Any] = super().get_queryset(request).annotate(**newest, has_draft=Exists(drafts))
         return rows.prefetch_related(Prefetch("routes", routes))
 
-    @admin.display(description=gettext_lazy("version in force"))
+    @admin.display(description=gettext_lazy("active version"))
     def active_version(self, mapping: Any) -> int | None:
         number: int | None = mapping.newest_number
         return number
 
-    @admin.display(description=gettext_lazy("in force since"))
+    @admin.display(description=gettext_lazy("active since"))
     def active_since(self, mapping: Any) -> str:
         return render_time(mapping.newest_at)
 
@@ -111,7 +111,7 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
             (reverse("admin:sync_route_change", args=[route.pk]), route) for route in mapping.routes.all()
         )
         links: str = format_html_join(mark_safe("<br>"), '<a href="{}">{}</a>', named)
-        return links or _("no route")
+        return links or _("no routes")
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

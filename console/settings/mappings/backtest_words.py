@@ -32,14 +32,14 @@ def untestable_text(reason: str) -> str:
 OUTCOMES: Mapping[str, Promise] = {
     ComparisonOutcome.SAME: gettext_lazy("Same"),
     ComparisonOutcome.DIFFERENT: gettext_lazy("Different"),
-    ComparisonOutcome.FAILS_NOW: gettext_lazy("Would now fail"),
-    ComparisonOutcome.WORKS_NOW: gettext_lazy("Would no longer fail"),
-    ComparisonOutcome.FAILS_BOTH: gettext_lazy("Fail with both"),
+    ComparisonOutcome.FAILS_NOW: gettext_lazy("Newly failing"),
+    ComparisonOutcome.WORKS_NOW: gettext_lazy("No longer failing"),
+    ComparisonOutcome.FAILS_BOTH: gettext_lazy("Failing in both"),
 }
 _END_TEXTS: Mapping[str, Promise] = {
-    "enough": gettext_lazy("as many as were asked for"),
-    "no-more": gettext_lazy("there are no more among the newest 20,000 events of its sources"),
-    "time": gettext_lazy("its time was over: more were asked for"),
+    "enough": gettext_lazy("as requested"),
+    "no-more": gettext_lazy("no more usable events among the newest 20,000 of its sources"),
+    "time": gettext_lazy("the time limit was reached before all requested events were tested"),
 }
 
 
@@ -105,16 +105,16 @@ def _result_sentence(row: BackTest) -> str:
         return _("No event could be tested.")
     if same == tested:
         text = ngettext(
-            "The one event that was tested comes out the same.",
-            "All %(count)s events that were tested come out the same.",
+            "The tested event gives the same result.",
+            "All %(count)s tested events give the same result.",
             tested,
         )
         return text % {"count": f"{tested:,}"}
     other = tested - same - failing
     text = (
-        _("%(other)s of %(tested)s tested events come out differently.")
+        _("%(other)s of %(tested)s tested events give a different result.")
         if other
-        else _("None of %(tested)s tested events comes out differently.")
+        else _("None of %(tested)s tested events gives a different result.")
     )
     told = text % {"other": f"{other:,}", "tested": f"{tested:,}"}
     return f"{told} {_failing_both_sentence(failing)}" if failing else told

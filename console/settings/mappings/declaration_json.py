@@ -14,20 +14,18 @@ from sync.planning.mapping import FieldPath
 MAX_LENGTH = 200_000
 _TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([\[\]{},:])|([^\s\[\]{},:"]+))')
 _SENTENCES = {
-    "Expecting ',' delimiter": gettext_lazy("A comma or a closing bracket is missing before this place."),
+    "Expecting ',' delimiter": gettext_lazy("A comma or a closing bracket is missing before this position."),
     "Expecting ':' delimiter": gettext_lazy("A colon is missing after the name."),
     "Expecting value": gettext_lazy("A value is missing here."),
     "Expecting property name enclosed in double quotes": gettext_lazy(
-        "A name in double quotes is expected here. Is there a comma too many before it?"
+        "A name in double quotes is expected here. Check for an extra comma before it."
     ),
     "Illegal trailing comma before end of object": gettext_lazy(
-        "There is a comma too many before this place."
+        "There is an extra comma before this position."
     ),
-    "Extra data": gettext_lazy("Something stands after the end."),
+    "Extra data": gettext_lazy("There is extra text after the end."),
     "Unterminated string starting at": gettext_lazy("This text has no closing quote."),
-    "Invalid control character at": gettext_lazy(
-        "A line break or tab stands inside a text: write \\n or \\t."
-    ),
+    "Invalid control character at": gettext_lazy("A text contains a line break or tab: write \\n or \\t."),
 }
 
 
@@ -74,7 +72,7 @@ def line_number_of(text: str, place: FieldPath) -> int:
 
 
 def _reject_constant(name: str) -> Never:
-    raise DeclarationError(_("%(name)s is no JSON.") % {"name": name})
+    raise DeclarationError(_("%(name)s is not JSON.") % {"name": name})
 
 
 def _parse_finite_float(digits: str) -> float:
@@ -108,14 +106,14 @@ class _TokenScanner:
         # PostgreSQL stores neither NUL nor lone surrogates.
         if "\x00" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
             raise DeclarationError(
-                _("A text holds a character that cannot be kept."), self._line_number(offset)
+                _("A text contains a character that cannot be stored."), self._line_number(offset)
             )
         if self._expects_name and self._expects_name[-1]:
             self._path[-1] = name
             self._expects_name[-1] = False
             # Python keeps the last of two equal names without a word; the person meant both.
             if tuple(self._path) in self.offsets:
-                sentence = _("“%(name)s” stands here twice: only one of them would count.")
+                sentence = _("“%(name)s” appears twice here. Remove one.")
                 raise DeclarationError(sentence % {"name": name}, self._line_number(offset))
             self.offsets[tuple(self._path)] = offset
         else:

@@ -146,7 +146,7 @@ class MappingEditorMixin(MappingViewMixin):
                 given,
                 overtaken=_conflict_context(mapping, posted_base_version(request), error),
             )
-        messages.success(request, _("Saved as a draft. No delivery uses it before it is activated."))
+        messages.success(request, _("Saved as a draft. Deliveries use it only after you activate it."))
         return redirect("admin:sync_mapping_change", mapping.pk)
 
     def _run_trial(

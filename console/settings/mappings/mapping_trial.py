@@ -133,7 +133,7 @@ def _parse_object(what: str, text: str) -> dict[str, Any]:
         place = _(", line %(line)s") % {"line": error.line} if error.line else ""
         raise DeclarationError(f"{what}{place}: {error.sentence}") from error
     if not isinstance(value, dict):
-        raise DeclarationError(_("%(what)s: an object is expected.") % {"what": what})
+        raise DeclarationError(_("%(what)s: enter a JSON object.") % {"what": what})
     return value
 
 

@@ -12,17 +12,17 @@ from django.utils.translation import gettext_lazy
 
 FUNCTION_LABELS: Mapping[str, Promise] = {
     "first_verified_email": gettext_lazy("the first verified address"),
-    "first": gettext_lazy("the first of the list"),
-    "text": gettext_lazy("as text"),
-    "trim": gettext_lazy("without spaces around it"),
-    "lower": gettext_lazy("in small letters"),
-    "upper": gettext_lazy("in capitals"),
+    "first": gettext_lazy("the first value of the list"),
+    "text": gettext_lazy("converted to text"),
+    "trim": gettext_lazy("without leading and trailing spaces"),
+    "lower": gettext_lazy("lower-cased"),
+    "upper": gettext_lazy("upper-cased"),
 }
 
 
 def describe_functions(functions: Iterable[str]) -> str:
-    """Describe functions in the order that they apply; without any: "as it is"."""
-    return ", ".join(str(FUNCTION_LABELS.get(function, function)) for function in functions) or _("as it is")
+    """Describe functions in the order that they apply; without any: "unchanged"."""
+    return ", ".join(str(FUNCTION_LABELS.get(function, function)) for function in functions) or _("unchanged")
 
 
 Declaration = Mapping[str, Any]
@@ -89,7 +89,7 @@ def _rule_text(rule: Mapping[str, Any]) -> str:
     if rule.get("required"):
         parts.append(_("required"))
     if rule.get("caseless"):
-        parts.append(_("capital letters do not count as a difference"))
+        parts.append(_("case-insensitive comparison"))
     return "; ".join(parts)
 
 
@@ -108,7 +108,7 @@ def _diff_rule(name: str, old: Any, new: Any) -> RuleDifference | None:
         return RuleDifference("added", name, (_rule_text(new),))
     if new is None:
         return RuleDifference(
-            "removed", name, (_("It is not sent any more. It was %(rule)s.") % {"rule": _rule_text(old)},)
+            "removed", name, (_("No longer sent. The rule was: %(rule)s.") % {"rule": _rule_text(old)},)
         )
     text = tuple(_list_rule_changes(old, new))
     return RuleDifference("changed", name, text) if text else None
@@ -126,11 +126,14 @@ def _list_rule_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterat
             "before": describe_functions(old.get("apply", [])),
         }
     if bool(old.get("required")) != bool(new.get("required")):
-        now, no_more = _("now required: an entity without it fails"), _("not required any more")
+        now, no_more = (
+            _("now required: the delivery fails if the entity has no value"),
+            _("no longer required"),
+        )
         yield now if new.get("required") else no_more
     if bool(old.get("caseless")) != bool(new.get("caseless")):
-        now = _("capital letters do not count as a difference any more")
-        yield now if new.get("caseless") else _("capital letters count as a difference again")
+        now = _("comparison is now case-insensitive")
+        yield now if new.get("caseless") else _("comparison is now case-sensitive")
 
 
 def _lookup_texts(declaration: Declaration) -> dict[str, str]:
@@ -139,13 +142,13 @@ def _lookup_texts(declaration: Declaration) -> dict[str, str]:
     texts = {}
     if match.get("external_id"):
         text = _("the record whose %(field)s is the entity's id")
-        texts[_("Looked up by id")] = text % {"field": match["external_id"]}
+        texts[_("Match by id")] = text % {"field": match["external_id"]}
     for name, path in match.get("previous", {}).items():
-        text = _("the record whose %(field)s is what %(path)s was before the change")
-        texts[_("Looked up by the old %(field)s") % {"field": name}] = text % {"field": name, "path": path}
+        text = _("the record whose %(field)s is the previous value of %(path)s")
+        texts[_("Match by previous %(field)s") % {"field": name}] = text % {"field": name, "path": path}
     if match.get("new"):
-        text = _("before one is created: a record that has the same %(fields)s")
-        texts[_("Looked up by new values")] = text % {"fields": ", ".join(match["new"])}
+        text = _("before a record is created: a record with the same %(fields)s")
+        texts[_("Match by new values")] = text % {"fields": ", ".join(match["new"])}
     return texts
 
 
@@ -155,7 +158,7 @@ def _diff_lookups(before: Declaration, after: Declaration) -> Iterator[RuleDiffe
         if name not in old:
             yield RuleDifference("added", name, (new[name],))
         elif name not in new:
-            yield RuleDifference("removed", name, (_("Not any more: %(rule)s.") % {"rule": old[name]},))
+            yield RuleDifference("removed", name, (_("Removed: %(rule)s.") % {"rule": old[name]},))
         elif old[name] != new[name]:
             yield RuleDifference(
                 "changed",

@@ -30,18 +30,18 @@ class RouteAdmin(PauseMixin):
     change_form_template = "console/settings/routes/change.html"
     fieldsets = (
         (
-            gettext_lazy("From where to where"),
+            gettext_lazy("Source and connections"),
             {"fields": ("source", "entity_type", "is_enabled", "identity", "commercial", "mapping")},
         ),
         (
-            gettext_lazy("What happens"),
+            gettext_lazy("Behavior"),
             {"fields": ("without_match", "when_gone", "deactivation", "relays", "continues_after_failure")},
         ),
         (
-            gettext_lazy("Trying again"),
+            gettext_lazy("Retries"),
             {"fields": ("tries", "gives_up_after_hours", "retry_base_seconds", "retry_cap_seconds")},
         ),
-        (gettext_lazy("Guard"), {"fields": ("guard_minutes", "most_removals", "most_changed_percent")}),
+        (gettext_lazy("Limits"), {"fields": ("guard_minutes", "most_removals", "most_changed_percent")}),
     )
     list_display = ("route_name", "summary", "active_mapping", "activity")
     list_display_links = ("route_name",)
@@ -89,11 +89,11 @@ class RouteAdmin(PauseMixin):
     def route_name(self, route: Any) -> str:
         return str(route)
 
-    @admin.display(description=gettext_lazy("what it does"))
+    @admin.display(description=gettext_lazy("description"))
     def summary(self, route: Any) -> str:
         return route_sentence(route, route.version)
 
-    @admin.display(description=gettext_lazy("mapping in force"))
+    @admin.display(description=gettext_lazy("active mapping"))
     def active_mapping(self, route: Any) -> SafeString:
         page = reverse("admin:sync_mapping_change", args=[route.mapping_id])
         text = _("version %(number)s") % {"number": route.version} if route.version else _("no version yet")

@@ -11,20 +11,23 @@ from django.utils.translation import gettext_lazy
 class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         labels: ClassVar[dict[str, Any]] = {
-            "is_enabled": gettext_lazy("Switched on"),
-            "identity": gettext_lazy("Read from"),
-            "commercial": gettext_lazy("Written to"),
-            "tries": gettext_lazy("Most tries"),
+            "is_enabled": gettext_lazy("Enabled"),
+            "identity": gettext_lazy("Identity connection"),
+            "commercial": gettext_lazy("Target connection"),
+            "tries": gettext_lazy("Maximum attempts"),
             "gives_up_after_hours": gettext_lazy("Gives up after"),
         }
         help_texts: ClassVar[dict[str, Any]] = {
-            "is_enabled": gettext_lazy("Switched off, new events do not go this way."),
-            "tries": gettext_lazy("Then a delivery has failed for good."),
-            "gives_up_after_hours": gettext_lazy("Hours; what is older is not tried again."),
+            "is_enabled": gettext_lazy("When disabled, new events do not use this route."),
+            "tries": gettext_lazy("After that, the delivery has failed."),
+            "gives_up_after_hours": gettext_lazy("Hours. Older deliveries are not retried."),
         }
 
 
 def route_change_warnings(form: Any) -> Iterator[str]:
     """Yield a sentence for each immediate consequence of a change of a route."""
     if "is_enabled" in form.changed_data and not form.instance.is_enabled:
-        yield _("New events do not go this way until it is switched on again. A pause would keep them.")
+        yield _(
+            "New events do not use this route until it is enabled again, and are not delivered "
+            "later. To keep them, pause the route instead."
+        )

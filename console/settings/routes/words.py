@@ -17,13 +17,13 @@ def route_sentence(route: Route, version: int | None) -> str:
         "mapping": _mapping_text(route, version),
     }
     text = _(
-        "%(type)s events of %(source)s: the entity is read from %(identity)s, made into a record by %(mapping)s, and "
+        "%(type)s events of %(source)s: fetched from %(identity)s → mapped by %(mapping)s → "
         "written to %(commercial)s."
     )
     if route.relays:
         text = _(
-            "%(type)s events of %(source)s: what each carries is made into a record by %(mapping)s and written to "
-            "%(commercial)s; nothing is read from %(identity)s."
+            "%(type)s events of %(source)s: data of the webhook → mapped by %(mapping)s → written to "
+            "%(commercial)s. Nothing is fetched from %(identity)s."
         )
     off = "" if route.is_enabled else " " + _("It is switched off: new events do not go this way.")
     return f"{text % names}{off}"

@@ -51,11 +51,11 @@ class SourceAdmin(SecretRotationMixin, PauseMixin):
     ordering = ("name", "pk")
     form = SourceForm
     fieldsets = (
-        (gettext_lazy("Who it is"), {"fields": ("name", "slug", "is_enabled")}),
-        (gettext_lazy("How it is verified"), {"fields": ("scheme", "scheme_settings")}),
-        (gettext_lazy("What it sends"), {"fields": ("extra_id_characters", "event_words")}),
+        (gettext_lazy("Source"), {"fields": ("name", "slug", "is_enabled")}),
+        (gettext_lazy("Verification"), {"fields": ("scheme", "scheme_settings")}),
+        (gettext_lazy("Webhook format"), {"fields": ("extra_id_characters", "event_words")}),
         (
-            gettext_lazy("How it is answered"),
+            gettext_lazy("Response"),
             {"fields": ("default_mode", "mode_is_fixed", "wait_seconds", "entity_fields")},
         ),
         (gettext_lazy("Limits"), {"fields": ("requests_per_minute", "silence_minutes")}),
@@ -104,7 +104,7 @@ class SourceAdmin(SecretRotationMixin, PauseMixin):
             source.get_scheme_display() if source.is_signed else render_pill("warn", "!", _("Not verified"))
         )
 
-    @admin.display(description=gettext_lazy("answered with"))
+    @admin.display(description=gettext_lazy("response"))
     def response_mode(self, source: Source) -> str:
         return source.get_default_mode_display()
 
@@ -131,7 +131,8 @@ class SourceAdmin(SecretRotationMixin, PauseMixin):
         super().save_related(request, form, formsets, change)
         if form.instance.is_signed and not live_secrets(form.instance):
             text = _(
-                "It has no live secret yet: every webhook is refused until one is added with “Add a secret…”."
+                "The source has no active secret yet. All its webhooks are refused until you add one "
+                "with “Add a secret…”."
             )
             messages.warning(request, text)
 
@@ -153,8 +154,8 @@ def _show_test_result(request: HttpRequest, sent: SentTestEvent) -> None:
         text = _("The test event was not accepted: %(why)s. %(next)s (%(code)s)")
         messages.error(request, text % values)
         return
-    text = _("The test event was verified and stored. It was delivered nowhere, as it should be.")
+    text = _("The test event was verified and stored. As intended, it was not delivered.")
     assert sent.event is not None, "it was stored"
     page = reverse("admin:webhooks_event_change", args=[sent.event.pk])
-    link = format_html('<a href="{}">{}</a>', page, _("See it"))
+    link = format_html('<a href="{}">{}</a>', page, _("Open it"))
     messages.success(request, format_html("{} {}", text, link))

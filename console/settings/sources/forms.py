@@ -11,32 +11,38 @@ from django.utils.translation import gettext_lazy
 class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         labels: ClassVar[dict[str, Any]] = {
-            "slug": gettext_lazy("Name in the address"),
-            "is_enabled": gettext_lazy("Switched on"),
-            "scheme_settings": gettext_lazy("Settings of the verification"),
-            "extra_id_characters": gettext_lazy("More characters in ids"),
-            "event_words": gettext_lazy("Its own words for events"),
-            "default_mode": gettext_lazy("Answered with"),
-            "mode_is_fixed": gettext_lazy("Always answered so"),
-            "wait_seconds": gettext_lazy("Waits for the outcome"),
-            "entity_fields": gettext_lazy("Fields of the entity that it may see"),
-            "requests_per_minute": gettext_lazy("Most requests a minute"),
-            "silence_minutes": gettext_lazy("Silent after"),
+            "slug": gettext_lazy("Slug"),
+            "is_enabled": gettext_lazy("Enabled"),
+            "scheme_settings": gettext_lazy("Verification options"),
+            "extra_id_characters": gettext_lazy("Extra characters allowed in ids"),
+            "event_words": gettext_lazy("Event name mapping"),
+            "default_mode": gettext_lazy("Response"),
+            "mode_is_fixed": gettext_lazy("Ignore the webhook's “respond”"),
+            "wait_seconds": gettext_lazy("Response timeout (seconds)"),
+            "entity_fields": gettext_lazy("Entity fields in responses"),
+            "requests_per_minute": gettext_lazy("Rate limit (per minute)"),
+            "silence_minutes": gettext_lazy("Silence alarm after (minutes)"),
         }
         help_texts: ClassVar[dict[str, Any]] = {
-            "slug": gettext_lazy("The end of the address that the source sends to."),
-            "is_enabled": gettext_lazy("Switched off, every webhook of it is refused."),
+            "slug": gettext_lazy("The last part of the endpoint that the source sends to."),
+            "is_enabled": gettext_lazy("When disabled, all webhooks are refused."),
             "scheme_settings": gettext_lazy('As JSON, for example {"header": "X-Signature"}.'),
-            "extra_id_characters": gettext_lazy("Those of : @ | + = that its ids contain."),
+            "extra_id_characters": gettext_lazy("Any of : @ | + = that its ids contain."),
             "event_words": gettext_lazy('As JSON, for example {"MODIFIED": "UPDATE"}.'),
-            "mode_is_fixed": gettext_lazy("Also where a webhook asks for another answer."),
-            "wait_seconds": gettext_lazy("Seconds, 0 to 30; then the source is told that it was accepted."),
-            "entity_fields": gettext_lazy('As JSON: ["*"] for all, [] for none.'),
+            "mode_is_fixed": gettext_lazy(
+                "The response above is used even if a webhook asks for another one."
+            ),
+            "wait_seconds": gettext_lazy(
+                "0 to 30. After that, the response says that the event was accepted."
+            ),
+            "entity_fields": gettext_lazy(
+                'The fields that the source can see, as JSON: ["*"] for all, [] for none.'
+            ),
             "requests_per_minute": gettext_lazy(
-                "What goes beyond is told when to come back. Empty: no limit."
+                "Further requests are refused and told when to retry. Leave empty for no limit."
             ),
             "silence_minutes": gettext_lazy(
-                "Minutes without a webhook after which an alarm is raised. Empty: never."
+                "An alarm is raised after this time without a webhook. Leave empty for no alarm."
             ),
         }
 
@@ -45,10 +51,13 @@ def source_change_warnings(form: Any) -> Iterator[str]:
     """Yield a sentence for each immediate consequence of a change of a source."""
     source = form.instance
     if "is_enabled" in form.changed_data and not source.is_enabled:
-        yield _("Every webhook of it is refused until it is switched on again. A pause would keep them.")
+        yield _(
+            "All webhooks of the source are refused until it is enabled again. To accept and keep "
+            "them, pause the source instead."
+        )
     if "slug" in form.changed_data:
-        yield _("Its address changes: what is sent to the old one is refused.")
+        yield _("The endpoint changes: webhooks sent to the old endpoint are refused.")
     if "scheme" in form.changed_data and not source.is_signed:
-        yield _("Anybody who knows the address can send here then.")
+        yield _("Anyone who knows the endpoint will be able to send webhooks.")
     elif "scheme" in form.changed_data:
-        yield _("What is not signed in the new way is refused.")
+        yield _("Webhooks that do not use the new verification are refused.")

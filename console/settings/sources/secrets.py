@@ -24,7 +24,7 @@ from webhooks.secret_rotation import NotRotated, end_now, live_secrets, newest_k
 _EXPIRY_CHOICES = [
     (24, gettext_lazy("in 24 hours")),
     (72, gettext_lazy("in 72 hours")),
-    (0, gettext_lazy("now: who still signs with them is refused at once")),
+    (0, gettext_lazy("immediately (requests signed with them are refused)")),
 ]
 
 
@@ -37,10 +37,10 @@ class RotationForm(ReasonForm):
         strip=False,
         max_length=512,
         widget=forms.PasswordInput(attrs={"autocomplete": "off", "size": 60}),
-        help_text=gettext_lazy("Leave empty to let the hub make one of 32 random bytes."),
+        help_text=gettext_lazy("Leave empty to generate a secret of 32 random bytes."),
     )
     hours = forms.TypedChoiceField(
-        label=gettext_lazy("The other secrets end"), choices=_EXPIRY_CHOICES, coerce=int, initial=24
+        label=gettext_lazy("Old secrets expire"), choices=_EXPIRY_CHOICES, coerce=int, initial=24
     )
     newest = forms.IntegerField(widget=forms.HiddenInput)
 
@@ -92,7 +92,9 @@ class SecretRotationMixin(TwoStepChangeAdmin):
         source = self.get_changeable_source(request, pk)
         secret_to_end = get_object_or_404(SourceSecret, pk=secret, source=source)
         if not secret_to_end.is_live(timezone.now()):
-            messages.info(request, _("The secret %(secret)s has ended already.") % {"secret": secret_to_end})
+            messages.info(
+                request, _("The secret %(secret)s has already expired.") % {"secret": secret_to_end}
+            )
             return HttpResponseRedirect(reverse("admin:webhooks_source_change", args=[pk]))
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
@@ -100,9 +102,9 @@ class SecretRotationMixin(TwoStepChangeAdmin):
             end_now(
                 secret_to_end, reason=reason, actor=request_actor(request), address=client_address(request)
             )
-            messages.success(request, _("The secret %(secret)s has ended.") % {"secret": secret_to_end})
+            messages.success(request, _("The secret %(secret)s has expired.") % {"secret": secret_to_end})
             return HttpResponseRedirect(reverse("admin:webhooks_source_change", args=[pk]))
-        title = _("End the secret %(secret)s now?") % {"secret": secret_to_end}
+        title = _("Expire the secret %(secret)s now?") % {"secret": secret_to_end}
         # The page warns with the use of the secret: its end refuses whoever still signs with it.
         line = next(
             secret_row for secret_row in load_secret_rows(source) if secret_row.secret.pk == secret_to_end.pk

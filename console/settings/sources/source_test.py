@@ -48,12 +48,13 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
         raise CannotSendTestEvent(f"The source's own words give {TEST_EVENT_TYPE} a meaning.")
     secrets = live_secrets(source)
     if source.is_signed and not secrets:
-        raise CannotSendTestEvent("The source has no live secret. Add one first.")
+        raise CannotSendTestEvent("The source has no active secret. Add one first.")
     # With a public key the hub can verify signatures and cannot make them.
     ours = [secret.value for secret in secrets if not is_public(secret.value)]
     if secrets and not ours:
         raise CannotSendTestEvent(
-            "The source signs with a key of its own, which the hub does not have: let it send one."
+            "The source signs with its own private key, which the hub does not have. Send a test "
+            "event from the source instead."
         )
     name = f"hub-test-{uuid.uuid4()}"
     arrival = _build_request(request, source, ours[-1] if ours else "", name)

@@ -31,21 +31,19 @@ def test_a_source_is_paused_and_let_go_on_each_with_a_reason(hub: Hub, aurora: S
     client = browser("administrator")
     pausing, resuming = (f"/admin/webhooks/source/{aurora.pk}/{way}/" for way in ("pause", "resume"))
     assert client.post(pausing).status_code == 200, "it needs a reason"
-    assert "Paused. What comes this way is kept and waits." in visible_text(
+    assert "Paused. Incoming events are stored and wait." in visible_text(
         client.post(pausing, WHY, follow=True)
     )
     address = hub.change_email("anna.waits@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 202
     text = visible_text(client.get(page_of(aurora)))
     assert "‖ Paused" in text
-    assert re.search(
-        r"Paused: the shop moves By administrator, since .*, until somebody lets it go on\.", text
+    assert re.search(r"Paused: the shop moves By administrator, since .*, until someone resumes it\.", text)
+    assert "1 delivery is waiting. Webhooks are still accepted and stored; nothing is lost." in text
+    assert "1 delivery is waiting. Deliveries are released at 1,200 per minute." in visible_text(
+        client.get(resuming)
     )
-    assert (
-        "1 delivery waits. The source is told that what it sends was accepted, and nothing is lost." in text
-    )
-    assert "1 delivery waits and is released at 1,200 a minute." in visible_text(client.get(resuming))
-    assert "1,200 deliveries a minute" in visible_text(client.post(resuming, {"reason": "done"}, follow=True))
+    assert "1,200 per minute" in visible_text(client.post(resuming, {"reason": "done"}, follow=True))
     assert "still to be released" in visible_text(client.get(page_of(aurora)))
     enforce_pauses()
     call_command("deliver_due")
@@ -61,10 +59,10 @@ def test_what_waits_for_another_pause_too_is_said_before_it_goes_on(hub: Hub, au
         client.post(f"{page}pause/", WHY)
     for page, other in zip(pages, (route, aurora), strict=True):
         text = visible_text(client.get(f"{page}resume/"))
-        assert "Nothing waits." in text
-        assert f"{other} is paused too: what goes that way keeps waiting." in text
+        assert "No deliveries are waiting." in text
+        assert f"{other} is also paused: its deliveries keep waiting." in text
     client.post(f"{pages[1]}resume/", WHY)
-    assert "is paused too" not in visible_text(client.get(f"{pages[0]}resume/"))
+    assert "is also paused" not in visible_text(client.get(f"{pages[0]}resume/"))
 
 
 def test_an_event_of_a_paused_source_says_what_it_waits_for(hub: Hub, aurora: Source) -> None:
@@ -73,9 +71,9 @@ def test_an_event_of_a_paused_source_says_what_it_waits_for(hub: Hub, aurora: So
     hub.post_signed(EXAMPLE)
     text = visible_text(client.get(f"/admin/webhooks/event/{Event.objects.get().pk}/change/"))
     assert re.search(
-        r"Aurora ID is paused since .*, by administrator: the shop moves\. It is kept until", text
+        r"Aurora ID was paused .* by administrator: the shop moves\. The delivery waits until", text
     )
-    assert "It goes on when somebody ends the pause." in text
+    assert "It will be delivered when someone resumes the source or route." in text
 
 
 @pytest.mark.django_db
@@ -86,29 +84,29 @@ def test_what_waits_because_of_a_pause_does_not_promise_to_be_next(of: Any, stat
     a_delivery(event, a_route(event.source), due_at=None)
     client = browser("support")
     pages = ("/admin/webhooks/event/", f"/admin/webhooks/event/{event.pk}/change/")
-    assert not any("Waits because of a pause" in visible_text(client.get(page)) for page in pages)
+    assert not any("On hold: source or route is paused" in visible_text(client.get(page)) for page in pages)
     of.objects.update(paused_at=timezone.now())
-    assert all("Waits because of a pause" in visible_text(client.get(page)) for page in pages)
-    assert "will be delivered next" not in visible_text(client.get(pages[1]))
+    assert all("On hold: source or route is paused" in visible_text(client.get(page)) for page in pages)
+    assert "will be delivered shortly" not in visible_text(client.get(pages[1]))
 
 
 def test_a_route_is_paused_and_let_go_on_as_a_source_is(hub: Hub, aurora: Source) -> None:
     client, route = browser("administrator"), Route.objects.get(source=aurora, entity_type="USER")
     page = f"/admin/sync/route/{route.pk}/"
-    assert "other routes of the same source go on" in visible_text(client.get(f"{page}pause/"))
-    assert "Paused. What comes this way is kept" in visible_text(
+    assert "Other routes of the same source are not affected" in visible_text(client.get(f"{page}pause/"))
+    assert "Paused. Incoming events are stored" in visible_text(
         client.post(f"{page}pause/", WHY, follow=True)
     )
     address = hub.change_email("anna.by-route@example.com")
     hub.post_signed(EXAMPLE)
     text = visible_text(client.get(f"{page}change/"))
     assert "‖ Paused" in text
-    assert re.search(r"Paused: the shop moves By administrator, since .*\. 1 delivery waits\.", text)
+    assert re.search(r"Paused: the shop moves By administrator, since .*\. 1 delivery is waiting\.", text)
     assert "‖ Paused" in visible_text(client.get("/admin/sync/route/"))
     assert "‖ Paused" in visible_text(client.get(page_of(aurora))), "the source says so beside its route"
     event = visible_text(client.get(f"/admin/webhooks/event/{Event.objects.get().pk}/change/"))
-    assert re.search(r"The route is paused since .*, by administrator: the shop moves\.", event)
-    assert "It goes on." in visible_text(client.post(f"{page}resume/", {"reason": "done"}, follow=True))
+    assert re.search(r"The route was paused .* by administrator: the shop moves\.", event)
+    assert "Resumed." in visible_text(client.post(f"{page}resume/", {"reason": "done"}, follow=True))
     assert "↻ Releasing" in visible_text(client.get(f"{page}change/"))
     enforce_pauses()
     call_command("deliver_due")
@@ -132,7 +130,7 @@ def test_others_cannot_pause_a_route(hub: Hub, role: str) -> None:
 def test_a_test_event_reaches_no_system_whatever_the_routes_say(hub: Hub) -> None:
     of = Source.objects.get(slug="aurora")
     Route.objects.filter(source=of, entity_type="USER").update(entity_type="HUB-TEST")
-    assert "delivered nowhere, as it should be" in sent(browser("administrator"), of)
+    assert "As intended, it was not delivered" in sent(browser("administrator"), of)
     assert not Delivery.objects.exists()
     assert not hub.shop.journal()
 

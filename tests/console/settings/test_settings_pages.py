@@ -41,7 +41,7 @@ def test_a_new_signed_source_says_that_it_lacks_a_secret() -> None:
         .post("/admin/webhooks/source/add/", source_form(), follow=True)
         .content.decode()
     )
-    assert "has no live secret yet" in page
+    assert "has no active secret yet" in page
     made = Source.objects.get()
     (entry,) = entries("source.created")
     assert (entry["stream"], entry["details"]["reason"]) == (f"setting:source:{made.pk}", WHY)
@@ -58,11 +58,11 @@ def test_nothing_is_added_without_a_reason(reason: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("scheme_settings", '{"nonsense": "x"}', "has no setting"),
-        ("scheme_settings", "5", "An object is expected."),
-        ("scheme_settings", "[]", "An object is expected."),
+        ("scheme_settings", '{"nonsense": "x"}', "has no option"),
+        ("scheme_settings", "5", "Enter a JSON object."),
+        ("scheme_settings", "[]", "Enter a JSON object."),
         ("scheme_settings", "{", "Enter a valid JSON"),
-        ("entity_fields", "{}", "A list is expected."),
+        ("entity_fields", "{}", "Enter a JSON list."),
         ("event_words", '{"MODIFIED": "CHANGE"}', "CREATE, UPDATE or DELETE"),
         ("wait_seconds", "99", "less than or equal to 30."),
         ("wait_seconds", "-1", "greater than or equal to 0."),
@@ -86,7 +86,7 @@ def test_only_a_source_that_may_see_the_entity_can_be_answered_with_it(
 ) -> None:
     form = source_form(scheme=scheme, entity_fields=fields, default_mode="entity")
     page = browser("administrator").post("/admin/webhooks/source/add/", form, follow=True).content.decode()
-    assert ("Only a signed source that may see" in page) == is_refused
+    assert ("Only a signed source with entity fields" in page) == is_refused
     assert Source.objects.exists() != is_refused
 
 
@@ -101,7 +101,7 @@ def test_an_unverified_source_is_marked_in_the_list_and_on_its_page() -> None:
     of, client = source(), browser("support")
     assert "Not verified" in client.get("/admin/webhooks/source/").content.decode()
     page = client.get(f"/admin/webhooks/source/{of.pk}/change/").content.decode()
-    assert "only a hint" in page
+    assert "only uses such webhooks as a signal" in page
     assert "http://testserver/webhooks/crm" in page
 
 
@@ -143,10 +143,10 @@ def test_nothing_is_deleted_without_a_reason(reason: str | None) -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"is_enabled": ""}, "Every webhook of it is refused"),
-        ({"slug": "moved"}, "Its address changes"),
-        ({"scheme": "none"}, "Anybody who knows the address"),
-        ({"scheme": "bearer"}, "not signed in the new way is refused"),
+        ({"is_enabled": ""}, "All webhooks of the source are refused"),
+        ({"slug": "moved"}, "The endpoint changes"),
+        ({"scheme": "none"}, "Anyone who knows the endpoint"),
+        ({"scheme": "bearer"}, "do not use the new verification are refused"),
         ({"name": "Other"}, ""),
     ],
 )
@@ -169,7 +169,7 @@ def test_a_setting_is_called_the_same_where_it_is_typed_read_and_confirmed() -> 
         browser("support").get(address),
         administrator.post(address, source_form(wait_seconds="7"), follow=True),
     ):
-        assert "Waits for the outcome" in page.content.decode()
+        assert "Response timeout (seconds)" in page.content.decode()
         assert "Wait seconds" not in page.content.decode()
 
 
@@ -180,9 +180,9 @@ def test_what_keeps_a_setting_is_named_and_not_read() -> None:
     with CaptureQueriesContext(database) as seen:
         page = client.get(address).content.decode()
     assert not [each["sql"] for each in seen if each["sql"].startswith('SELECT "webhooks_event"')]
-    assert "It cannot be deleted" in page
+    assert "This cannot be deleted" in page
     assert "<li>Events</li>" in page
-    assert "switch it off" in page
+    assert "disable it" in page
     assert "Delete Crm</button>" not in page
     client.post(address, {"post": "yes", "reason": "it must go"})
     assert Source.objects.exists()

@@ -67,7 +67,7 @@ def test_stored_credentials_are_never_rendered() -> None:
     page = browser("administrator").get(f"/admin/sync/connection/{of.pk}/change/").content.decode()
     assert "hub-user" not in page
     assert "hub-password" not in page
-    assert "leave empty to keep it" in page
+    assert "Leave empty to keep it" in page
 
 
 @pytest.mark.one_database
@@ -92,8 +92,8 @@ def test_a_limit_out_of_its_bounds_is_refused_in_words(typed: dict[str, str], to
 @pytest.mark.parametrize(
     ("scheme", "typed", "told"),
     [
-        ("basic", {}, "lacks User name, Password:"),
-        ("basic", {"username": "hub"}, "lacks Password:"),
+        ("basic", {}, "Missing credentials: Username, Password."),
+        ("basic", {"username": "hub"}, "Missing credentials: Password."),
         ("basic", TYPED_ANEW, None),
         ("none", {}, None),
     ],
@@ -104,7 +104,7 @@ def test_credentials_that_are_missing_are_told_when_it_is_saved(
     of = connection(credentials=None)
     form = connection_form(of, name="Other", authentication=json.dumps({"scheme": scheme}), **typed)
     page = save(browser("administrator"), f"/admin/sync/connection/{of.pk}/change/", form).content.decode()
-    assert told in page if told else "Its authentication lacks" not in page
+    assert told in page if told else "Missing credentials:" not in page
 
 
 def test_a_credential_that_the_authentication_does_not_use_is_refused() -> None:

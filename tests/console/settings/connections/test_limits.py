@@ -64,19 +64,19 @@ def of_route(of: Connection) -> Route:
         (
             {"open_until": None, "opened_at": None, "failures": 2},
             "– No traffic",
-            r"Sending Yes; 2 failures in a row, 5 stop it\.",
+            r"Sending Yes; 2 consecutive failures, pauses after 5\.",
         ),
         ({"open_until": None, "opened_at": None, "failures": 0}, "– No traffic", "Sending Yes Waiting"),
         (
             {},
-            r"‖ Paused Left alone because it does not work; tried again in (5\d|60) s\.",
-            r"Stopped sending after 5 failures \(The shop did not answer in time\); tries again in (5\d|60) s\.",
+            r"‖ Paused Paused after repeated failures\. Next check in (5\d|60) s\.",
+            r"Paused after 5 failures \(The shop did not respond in time\)\. Next check in (5\d|60) s\.",
         ),
-        ({"openings": 3}, "‖ Paused Left alone", "Stopped sending after 5 failures"),
+        ({"openings": 3}, "‖ Paused Paused after repeated", "Paused after 5 failures"),
         (
             {"until": -MINUTE, "successes": 3},
-            "‖ Paused Tried again, one by one: 3 of 8 successes",
-            "Trying again, one by one: 3 of 8 successes",
+            "‖ Paused Recovering: 3 of 8 test deliveries",
+            "Recovering: 3 of 8 test deliveries",
         ),
     ],
 )
@@ -91,21 +91,21 @@ def test_the_list_and_the_page_say_how_the_breaker_stands(
 
 def test_one_that_is_switched_off_says_so(shop: Connection) -> None:
     Connection.objects.filter(pk=shop.pk).update(is_enabled=False)
-    assert "⊘ Switched off" in text_of(logged_in("support"), LIST)
+    assert "⊘ Disabled" in text_of(logged_in("support"), LIST)
 
 
 @pytest.mark.parametrize(
     ("limits", "breaker", "said"),
     [
-        ({}, None, "Deliveries at once 3 running now; no limit Requests a second no limit"),
+        ({}, None, "Concurrency 3 running; no limit Rate limit (per second) no limit"),
         (
             {"concurrency": 4, "requests_per_second": 2.5},
             None,
-            "at once 3 running now; at most 4 Requests a second 2.5",
+            "Concurrency 3 running; limit 4 Rate limit (per second) 2.5",
         ),
-        ({"concurrency": 4}, {"until": -MINUTE, "successes": 2}, "at once 3 running now; at most 3 Requests"),
-        ({}, {"until": -MINUTE, "successes": 5}, "at once 3 running now; at most 6 Requests"),
-        ({"concurrency": 4}, {}, "at once 3 running now; no more while it is paused Requests"),
+        ({"concurrency": 4}, {"until": -MINUTE, "successes": 2}, "Concurrency 3 running; limit 3 Rate"),
+        ({}, {"until": -MINUTE, "successes": 5}, "Concurrency 3 running; limit 6 Rate"),
+        ({"concurrency": 4}, {}, "Concurrency 3 running; none are started while it is paused Rate"),
     ],
 )
 def test_the_page_says_what_is_used_of_the_limits_that_count_now(
@@ -132,7 +132,7 @@ def test_the_list_costs_the_same_for_two_connections_and_for_twenty(shop: Connec
         )
         paused(made)
     with CaptureQueriesContext(connection) as twenty:
-        assert text_of(client, LIST).count("Left alone") == 18
+        assert text_of(client, LIST).count("Paused after repeated") == 18
     assert len(twenty) == len(two)
 
 
@@ -151,7 +151,7 @@ def test_try_now_ends_the_pause_lets_one_pass_and_is_on_record(shop: Connection)
     person = User.objects.get()
     assert (entry["actor"], entry["details"]) == (f"person:{person.pk}", {"address": "192.0.2.9"})
     again = client.post(f"{LIST}{shop.pk}/try-now/", follow=True)
-    assert "not paused any more; nothing was done" in again.content.decode()
+    assert "no longer paused. Nothing was changed" in again.content.decode()
     assert len(entries("connection.retried")) == 1
     assert record_failure(shop, SystemFailure("target-unavailable")), "a failed probe pauses it anew"
     assert allowed_deliveries(shop) == 0
@@ -160,8 +160,8 @@ def test_try_now_ends_the_pause_lets_one_pass_and_is_on_record(shop: Connection)
 def test_only_who_may_change_connections_ends_a_pause_and_only_with_a_post(shop: Connection) -> None:
     breaker, address = paused(shop), f"{LIST}{shop.pk}/try-now/"
     opened = logged_in("administrator").get(address, follow=True).content.decode()
-    assert "Nothing was done: press the button again." in opened
-    assert "Try now" not in text_of(logged_in("support"), f"{LIST}{shop.pk}/change/")
+    assert "This action needs the button. Nothing was changed; press it again." in opened
+    assert "Check now" not in text_of(logged_in("support"), f"{LIST}{shop.pk}/change/")
     for role in ("support", "auditor"):
         assert logged_in(role).post(address).status_code == 403
     assert Client().post(address).status_code == 302
@@ -180,7 +180,7 @@ def test_who_may_not_see_breakers_sees_none(shop: Connection) -> None:
     user.user_permissions.add(Permission.objects.get(codename="view_connection"))
     for address in (LIST, f"{LIST}{shop.pk}/change/"):
         assert "Paused" not in text_of(client, address)
-        assert "Stopped sending" not in text_of(client, address)
+        assert "Paused after" not in text_of(client, address)
 
 
 def test_the_menu_calls_the_list_of_what_is_held_by_its_name(shop: Connection) -> None:
@@ -198,23 +198,26 @@ def test_the_pages_tell_the_truth_while_a_shop_is_down_and_when_it_is_back(hub: 
         emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
         hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
         assert hub.post({"id": user, "entityType": "USER", "eventType": "CREATE"}).status_code == 424
-    assert "Stopped sending after 2 failures" in text_of(staff, page)
+    assert "Paused after 2 failures" in text_of(staff, page)
     tried, _, spared = (Event.objects.get(entity_id=user) for user in users)
     assert re.search(
-        r"Waits The shop is paused until .* after 2 failures: .* Tries 1 of 8; 7 more tries",
+        r"Waiting for The shop is paused until .* after 2 failures: .* Attempts 1 of 8 automatic attempts used; 7 attempts left",
         event_text(staff, tried),
     )
-    assert re.search(r"No try is spent meanwhile\. .* Tries 0 of 8; 8 more tries", event_text(staff, spared))
+    assert re.search(
+        r"No retries are used in the meantime\. .* Attempts 0 of 8 automatic attempts used; 8 attempts left",
+        event_text(staff, spared),
+    )
     hub.shop.faults.clear()
     staff.post(f"{LIST}{shop.pk}/try-now/")
-    assert "one by one: 0 of 8 successes" in text_of(staff, page)
+    assert "Recovering: 0 of 8 test deliveries" in text_of(staff, page)
     hub.wait_until_quiet()
     Delivery.objects.filter(state="retrying").update(due_at=database_now())
     call_command("deliver_due")
-    assert "one by one: 3 of 8 successes" in text_of(staff, page)
+    assert "Recovering: 3 of 8 test deliveries" in text_of(staff, page)
     assert [hub.customer(user) is not None for user in users] == [True] * 3
-    assert "Waits" not in event_text(staff, spared)
-    assert "Tries 1 of 8" in event_text(staff, spared)
+    assert "Waiting for" not in event_text(staff, spared)
+    assert "Attempts 1 of 8" in event_text(staff, spared)
 
 
 def event_text(client: Client, event: Event) -> str:

@@ -54,13 +54,13 @@ def test_a_declaration_is_saved_as_a_draft_and_the_version_in_force_stays() -> N
     of, client = mapping(), browser("administrator")
     page = client.get(address(of, "edit")).content.decode()
     assert "entity.email" in page
-    assert client.post(address(of, "edit"), form(UPPER, note="in capitals")).status_code == 302
+    assert client.post(address(of, "edit"), form(UPPER, note="upper-cased")).status_code == 302
     draft = MappingDraft.objects.get()
     assert (draft.declaration, draft.note, draft.text) == (UPPER, "in capitals", json.dumps(UPPER, indent=2))
     assert of.current_version().declaration == DECLARATION
     page = client.get(address(of)).content.decode()
-    assert "in capitals" in page
-    assert "What it changes" in page
+    assert "upper-cased" in page
+    assert "Changes" in page
     assert "lower" not in client.get(address(of, "edit")).context["given"].declaration
 
 
@@ -70,18 +70,18 @@ def test_a_declaration_is_saved_as_a_draft_and_the_version_in_force_stays() -> N
         ('{"fields": {\n  "a": {"path": "x"}\n  "b": 1}}', "Line 3: A comma or a closing bracket is missing"),
         (
             '{"fields": {\n  "a": {"path": "x",\n    "apply": ["lowr"]}}}',
-            "Line 3: a: no function &#x27;lowr&#x27;",
+            "Line 3: a: unknown function &#x27;lowr&#x27;",
         ),
-        ('{"fields": {"a": {"path": "x"},\n\n"a": {"path": "y"}}}', "Line 3: “a” stands here twice"),
+        ('{"fields": {"a": {"path": "x"},\n\n"a": {"path": "y"}}}', "Line 3: “a” appears twice here"),
         ('{"fields": {\n"a": {"path": "a[["}}}', "Line 2: a: &#x27;a[[&#x27; is not a JMESPath expression"),
         ('{"fields": {"a": {"constant": 1e999}}}', "is too large"),
         (
             '{"fields": {"a": {"constant":\n "\\u0000"}}}',
-            "Line 2: A text holds a character that cannot be kept",
+            "Line 2: A text contains a character that cannot be stored",
         ),
-        ('{"fields": {"a": {"constant": "\\ud800"}}}', "cannot be kept"),
+        ('{"fields": {"a": {"constant": "\\ud800"}}}', "cannot be stored"),
         ("[" * 100_000, "Line|nested too deeply"),
-        ('{"match": {}}', "Line 1: fields: an object is expected"),
+        ('{"match": {}}', "Line 1: fields: enter a JSON object"),
         ("", "Line 1"),
     ],
 )
@@ -102,7 +102,7 @@ def test_the_second_of_two_who_edit_is_told_what_the_first_saved_and_loses_nothi
     page = answer.content.decode()
     assert answer.status_code == 200
     assert "anna saved a draft" in page
-    assert "not required any more" in page
+    assert "no longer required" in page
     assert "entity.mine" in page
     assert MappingDraft.objects.count() == 1
     seen = answer.context["seen"]
@@ -117,11 +117,11 @@ def test_the_second_of_two_who_edit_is_told_what_the_first_saved_and_loses_nothi
         ({"entity": "{}"}, "email: it is required"),
         ({"entity": "{"}, "The entity, line 1: "),
         ({"entity": "[" * 100_000}, "nested too deeply"),
-        ({"entity": "{}", "webhook": "[]"}, "The webhook: an object is expected"),
+        ({"entity": "{}", "webhook": "[]"}, "The webhook: enter a JSON object"),
         ({"entity": "{}", "declaration": '{"fields": {"x": {"constant": "unsaved"}}}'}, "unsaved"),
         ({"declaration": '{"fields": {}}'}, "between 1 and 200 fields"),
-        ({"event": "99999999"}, "did not go over a route"),
-        ({"event": "x"}, "did not go over a route"),
+        ({"event": "99999999"}, "No route of this mapping delivered this event"),
+        ({"event": "x"}, "No route of this mapping delivered this event"),
     ],
 )
 @pytest.mark.parametrize("page", ["edit", "try"])
@@ -174,10 +174,10 @@ def test_a_draft_is_back_tested_then_activated_with_a_reason() -> None:
     assert answer["Location"] == f"{address(of, 'backtest')}{row.uuid}/"
     page = client.get(answer["Location"]).content.decode()
     assert SECRET.upper() in page
-    assert "3 of 3 tested events come out differently" in page
+    assert "3 of 3 tested events give a different result" in page
     question = client.get(address(of, "activate"))
     assert "was not back-tested" not in question.content.decode()
-    assert "3 of 3 tested events come out differently" in question.content.decode()
+    assert "3 of 3 tested events give a different result" in question.content.decode()
     seen = question.context["seen"]
     sent = {"seen_version": seen.version_number, "seen_draft": seen.draft_id}
     assert "Say why" in client.post(address(of, "activate"), sent).content.decode()
@@ -189,7 +189,10 @@ def test_a_draft_is_back_tested_then_activated_with_a_reason() -> None:
         "asked for by sales",
     )
     assert len(entries("mapping.activated")) == 1
-    assert "version 2 by now" in client.get(f"{address(of, 'backtest')}{row.uuid}/").content.decode()
+    assert (
+        "This draft has become version 2"
+        in client.get(f"{address(of, 'backtest')}{row.uuid}/").content.decode()
+    )
 
 
 def test_what_fails_with_and_without_the_draft_is_no_difference_and_named_apart() -> None:
@@ -200,14 +203,14 @@ def test_what_fails_with_and_without_the_draft_is_no_difference_and_named_apart(
     client = browser("administrator")
     client.post(address(of, "edit"), form({"fields": {"email": field | {"apply": ["trim"]}}}))
     page = client.post(address(of, "backtest"), {"events": "50"}, follow=True).content.decode()
-    assert "None of 5 tested events comes out differently. 2 fail with and without the draft." in page
-    assert "Look at the fields" not in page
+    assert "None of 5 tested events gives a different result. 2 fail with and without the draft." in page
+    assert "Check the fields" not in page
     client.post(
         address(of, "edit"),
         form({"fields": {"email": field | {"apply": ["upper"]}}}, draft=of.drafts.get().pk),
     )
     page = client.post(address(of, "backtest"), {"events": "50"}, follow=True).content.decode()
-    assert "3 of 5 tested events come out differently. 2 fail with and without the draft." in page
+    assert "3 of 5 tested events give a different result. 2 fail with and without the draft." in page
 
 
 def test_values_of_examples_are_withheld_from_whoever_may_not_see_contents() -> None:
@@ -216,7 +219,7 @@ def test_values_of_examples_are_withheld_from_whoever_may_not_see_contents() -> 
     a_draft(of, UPPER)
     client = browser("administrator")
     page = client.post(address(of, "backtest"), {"events": "10"}, follow=True).content.decode()
-    assert "withheld" in page
+    assert "values hidden" in page
     assert SECRET.lower() not in page.lower()
     (example,) = re.findall(r"<li>.*</li>", page.partition('<ul class="examples">')[2].partition("</ul>")[0])
     assert f'href="/admin/webhooks/event/{event.pk}/change/"' in example
@@ -240,11 +243,11 @@ def test_a_draft_is_discarded_after_a_question_that_says_what_it_would_have_chan
     of, client = mapping(), browser("administrator")
     draft = a_draft(of, UPPER)
     page = client.get(address(of, "discard")).content.decode()
-    assert "in capitals" in page
+    assert "upper-cased" in page
     assert MappingDraft.objects.get().state == "open"
     assert client.post(address(of, "discard"), {"draft": draft.pk}).status_code == 302
     assert MappingDraft.objects.get().state == "discarded"
-    assert "not open any more" in client.get(address(of, "discard"), follow=True).content.decode()
+    assert "no longer exists" in client.get(address(of, "discard"), follow=True).content.decode()
 
 
 def test_the_list_says_since_when_what_uses_it_and_whether_a_draft_waits() -> None:
@@ -274,7 +277,10 @@ def test_the_list_costs_the_same_statements_for_two_mappings_and_for_ten() -> No
 def test_each_function_has_words() -> None:
     assert FUNCTION_LABELS.keys() == FUNCTIONS.keys()
     (email,) = describe_rules({"fields": {"email": {"path": "entity.emails", "apply": ["first", "trim"]}}})
-    assert email.sentence == "taken from entity.emails; the first of the list, without spaces around it"
+    assert (
+        email.sentence
+        == "taken from entity.emails; the first value of the list, without leading and trailing spaces"
+    )
 
 
 def test_going_back_needs_no_draft_but_a_reason() -> None:
@@ -297,7 +303,7 @@ def test_going_back_needs_no_draft_but_a_reason() -> None:
         DECLARATION,
     )
     stale = client.post(f"{address(of, 'activate')}?version=2", back).content.decode()
-    assert "changed this mapping since" in stale
+    assert "This mapping was changed after" in stale
     assert of.versions.count() == 3
 
 
@@ -316,8 +322,8 @@ def test_two_versions_are_told_apart_field_by_field_in_words() -> None:
     a_draft(of, UPPER)
     page = browser("support").get(f"{address(of, 'compare')}?from=1&to=draft").content.decode()
     for told in (
-        "now in capitals instead of in small letters",
-        "not required any more",
+        "now upper-cased instead of lower-cased",
+        "no longer required",
         "always true",
         "added",
     ):
@@ -383,7 +389,7 @@ def test_a_new_mapping_begins_with_version_1_and_another_name_is_recorded() -> N
     (entry,) = entries("mapping.changed")
     assert (entry["details"]["after"], entry["details"]["reason"]) == ({"name": "Renamed"}, "a better name")
     wrong = client.post("/admin/sync/mapping/add/", {"name": "Other", "declaration": '{"fields":\n{"a": 1}}'})
-    assert "Line 2: a: an object is expected" in wrong.content.decode()
+    assert "Line 2: a: enter a JSON object" in wrong.content.decode()
 
 
 def test_pages_cost_the_same_statements_whatever_there_is_of_versions_and_events() -> None:
@@ -417,6 +423,6 @@ def test_a_large_back_test_waits_for_a_worker_and_its_page_follows_it() -> None:
     run_jobs("backtest")
     page = client.get(path).content.decode()
     assert "data-poll=" not in page
-    assert "1 of 1 tested events come out differently" in page
+    assert "1 of 1 tested events give a different result" in page
     told = client.post(address(of, "backtest"), {"events": "7"}, follow=True).content.decode()
     assert "Choose between 10 and 1,000 events" in told

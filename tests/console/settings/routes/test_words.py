@@ -25,7 +25,7 @@ def page(route: Route) -> str:
 def test_a_route_says_what_it_does_and_which_version_is_in_force() -> None:
     mapping, route = used_mapping(FIRST)
     a_draft(mapping, SECOND)
-    told = f"read from Aurora ID, made into a record by {mapping}, version 1, and written to The shop."
+    told = f"fetched from Aurora ID → mapped by {mapping}, version 1 → written to The shop."
     assert told in browser("support").get(LIST).content.decode()
     assert told in page(route)
     activate_version(
@@ -37,11 +37,11 @@ def test_a_route_says_what_it_does_and_which_version_is_in_force() -> None:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"is_enabled": False}, "It is switched off"),
-        ({"relays": True}, "nothing is read from Aurora ID"),
-        ({"without_match": "refuse"}, "an UPDATE without one fails"),
+        ({"is_enabled": False}, "The route is disabled"),
+        ({"relays": True}, "Nothing is fetched from Aurora ID"),
+        ({"without_match": "refuse"}, "an UPDATE event fails"),
         ({"when_gone": "delete"}, "its record is deleted"),
-        ({"when_gone": "ignore"}, "left alone"),
+        ({"when_gone": "ignore"}, "its record is not changed"),
     ],
 )
 def test_its_policy_is_in_the_words(values: dict[str, object], told: str) -> None:
@@ -53,7 +53,7 @@ def test_its_policy_is_in_the_words(values: dict[str, object], told: str) -> Non
 def test_a_mapping_without_a_version_is_a_fault_in_words() -> None:
     _, route = used_mapping(FIRST)
     Route.objects.update(mapping=Mapping.objects.create(name="Empty"))
-    assert "no version yet: its deliveries fail" in page(route)
+    assert "no version yet: deliveries fail" in page(route)
     assert "No mapping" in browser("support").get(LIST).content.decode()
 
 
@@ -74,7 +74,7 @@ def test_an_entity_type_that_no_webhook_can_have_is_refused(entity_type: str) ->
     _, route = used_mapping(FIRST)
     typed = {"entity_type": entity_type}
     text = browser("administrator").post(f"{LIST}{route.pk}/change/", typed).content.decode()
-    assert "A letter, then letters, digits" in text
+    assert "Start with a letter, followed by letters, digits" in text
 
 
 def test_what_is_refused_says_what_is_stored_not_what_was_typed() -> None:

@@ -36,9 +36,9 @@ def test_a_secret_that_does_not_fit_how_the_source_is_verified_is_shown_as_such(
     assert "does not fit" not in visible_text(client.get(page_of(of)))
     Source.objects.filter(pk=of.pk).update(scheme="basic")
     text = visible_text(client.get(page_of(of)))
-    assert "does not fit how it is verified" in text
-    assert "No live secret: every webhook of this source is refused." in text
-    assert "End now…" in text
+    assert "does not fit the verification" in text
+    assert "No active secret: all webhooks of this source are refused." in text
+    assert "Expire now…" in text
 
 
 def test_during_a_rotation_the_page_counts_down_and_says_who_still_signs_with_the_old_one() -> None:
@@ -57,7 +57,7 @@ def test_during_a_rotation_the_page_counts_down_and_says_who_still_signs_with_th
         rf"{re.escape(str(old))} 400 days ↻ in 23 h 12 min 3 webhooks, last .{{1,12}} ! still used", text
     )
     assert re.search(rf"{re.escape(str(new))} \d+ s ✓ never 2 webhooks, last", text)
-    assert "End old secret now…" in text
+    assert "Expire old secret now…" in text
     assert TYPED not in text
 
 
@@ -73,7 +73,7 @@ def test_before_a_secret_ends_it_is_said_how_far_back_was_looked(monkeypatch: py
     secret = a_secret(of)
     SourceSecret.objects.update(created_at=timezone.now() - timedelta(days=3, hours=1))
     page = f"/admin/webhooks/source/{of.pk}/secrets/{secret.pk}/end/"
-    assert "No webhook of the last 3 days was signed with it. What came before" in visible_text(
+    assert "No webhook of the last 3 days was signed with it. Older webhooks" in visible_text(
         client.get(page)
     )
     hour_ago = timezone.now() - timedelta(hours=1, seconds=5)
@@ -86,11 +86,11 @@ def test_ending_the_only_live_secret_says_that_everything_is_refused_then() -> N
     of, client = signed(), browser("administrator")
     old, new = a_secret(of), a_secret(of, new_secret("standard-webhooks"))
     pages = [f"/admin/webhooks/source/{of.pk}/secrets/{each.pk}/end/" for each in (old, new)]
-    told = "It is the only live secret: every webhook of Signed will be refused"
+    told = "It is the only active secret: all webhooks of Signed will be refused"
     assert told not in visible_text(client.get(pages[0]))
-    assert "has ended." in visible_text(client.post(pages[0], WHY, follow=True))
+    assert "has expired." in visible_text(client.post(pages[0], WHY, follow=True))
     assert told in visible_text(client.get(pages[1]))
-    assert "has ended already." in visible_text(client.get(pages[0], follow=True))
+    assert "has already expired." in visible_text(client.get(pages[0], follow=True))
 
 
 def test_a_source_without_a_secret_is_offered_its_first_one() -> None:
@@ -99,13 +99,13 @@ def test_a_source_without_a_secret_is_offered_its_first_one() -> None:
     assert "Add a secret… History" in visible_text(client.get(page_of(of)))
     text = visible_text(client.get(rotating))
     assert "Add a secret to Signed" in text
-    assert "The other secrets end" not in text
+    assert "Old secrets expire" not in text
     form = {"typed": TYPED, "hours": "24", "newest": "0", **WHY}
     text = visible_text(client.post(rotating, form))
     assert "The new secret of Signed" in text
-    assert "other secrets" not in text
+    assert "old secrets" not in text
     form["newest"] = str(of.secrets.get().pk)
-    assert "The other secrets end in 24 hours." in visible_text(client.post(rotating, form | {"typed": ""}))
+    assert "The old secrets expire in 24 hours." in visible_text(client.post(rotating, form | {"typed": ""}))
     assert "Rotate secret… History" in visible_text(client.get(page_of(of)))
 
 
@@ -129,7 +129,7 @@ def test_a_test_event_goes_through_the_real_gate_and_means_nothing(
         a_secret(of, new_secret(scheme), ends_at=timezone.now() + timedelta(hours=1))
         newest = a_secret(of, new_secret(scheme))
     text = sent(browser("administrator"), of)
-    assert "The test event was verified and stored. It was delivered nowhere, as it should be." in text
+    assert "The test event was verified and stored. As intended, it was not delivered." in text
     event = Event.objects.get()
     assert (event.state, event.entity_type, event.is_signed) == (State.IGNORED, "HUB-TEST", scheme != "none")
     receipt = Receipt.objects.get()
@@ -150,11 +150,11 @@ def test_a_test_event_of_a_source_that_is_switched_off_is_refused_and_said() -> 
 def test_nothing_is_sent_without_a_secret_or_where_the_word_means_something() -> None:
     client = browser("administrator")
     of = signed()
-    assert "no live secret. Add one first." in sent(client, of)
+    assert "no active secret. Add one first." in sent(client, of)
     a_secret(of, "whpk_" + "A" * 43)
-    assert "signs with a key of its own" in sent(client, of)
+    assert "signs with its own private key" in sent(client, of)
     of = source("worded", event_words={"hub-test": "UPDATE"})
-    assert "give HUB-TEST a meaning" in sent(client, of)
+    assert "uses the word HUB-TEST" in sent(client, of)
     assert not Event.objects.exists()
 
 

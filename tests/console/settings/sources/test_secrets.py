@@ -80,7 +80,7 @@ def test_a_fourth_live_secret_is_refused_and_nothing_is_changed() -> None:
     for _ in range(3):
         rotated(client, of, hours=72)
     before = list(SourceSecret.objects.values_list("pk", "ends_at"))
-    assert "At most 3 secrets" in rotated(client, of, hours=72)
+    assert "A source can have at most 3 active secrets" in rotated(client, of, hours=72)
     assert list(SourceSecret.objects.values_list("pk", "ends_at")) == before
     assert len(entries("secret.added")) == 3
 
@@ -131,7 +131,7 @@ def test_resealing_puts_everything_under_the_first_key_and_says_how_many() -> No
     fresh = new_sealing_key()
     with override_settings(SEALING_KEYS=[fresh, *settings.SEALING_KEYS]):
         call_command("reseal", stdout=(told := StringIO()))
-    assert "restart them all" in told.getvalue()
+    assert "restart all processes" in told.getvalue()
     with override_settings(SEALING_KEYS=[fresh]):
         assert SourceSecret.objects.get(pk=secret.pk).value == TYPED
         assert Connection.objects.get(pk=of.pk).credentials == STORED
