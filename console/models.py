@@ -11,7 +11,7 @@ class Preference(models.Model):
         settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="preference"
     )
     time_zone = models.CharField(
-        max_length=64, blank=True, help_text="of the IANA database; empty: the hub's"
+        max_length=64, blank=True, help_text="name in the IANA database; empty: the default"
     )
     has_shortcuts = models.BooleanField(default=True)
 
@@ -27,9 +27,7 @@ class SavedView(models.Model):
 
     person = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     name = models.CharField(max_length=40)
-    query = models.CharField(
-        max_length=1000, blank=True, help_text="the filters as they stand in the address"
-    )
+    query = models.CharField(max_length=1000, blank=True, help_text="the filters as in the address")
     is_shared = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -25,7 +25,7 @@ class OpenFilter(admin.SimpleListFilter):
     parameter_name = "when"
 
     def lookups(self, *args: Any) -> list[tuple[str, str]]:
-        return [("now", _("Now")), ("over", _("Over"))]
+        return [("now", _("Active")), ("over", _("Ended"))]
 
     def queryset(self, _: HttpRequest, queryset: QuerySet[Alarm]) -> QuerySet[Alarm]:
         return queryset.filter(ended_at__isnull=self.value() == "now") if self.value() else queryset
@@ -53,8 +53,8 @@ class AlarmAdmin(DetailPageMixin, FilteredListAdmin):
     allowed_lookups = frozenset({OpenFilter.parameter_name, KindFilter.parameter_name})
     ordering = (F("ended_at").desc(nulls_first=True), "-raised_at", "-id")
     actions = None
-    empty_text = gettext_lazy("No alarm was raised yet.")
-    no_match_text = gettext_lazy("No alarm matches these filters.")
+    empty_text = gettext_lazy("No alarms yet.")
+    no_match_text = gettext_lazy("No alarms match these filters.")
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.snooze_view)

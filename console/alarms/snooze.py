@@ -27,8 +27,8 @@ _ALARM_LIST = "admin:sync_alarm_changelist"
 class SnoozeForm(forms.Form):
     """Ask how long and why to snooze. `end_times` maps each choice to its end, counted from `now`."""
 
-    length = forms.ChoiceField(label=gettext_lazy("How long"))
-    reason = ReasonField(label=gettext_lazy("Reason, kept with the alarm"))
+    length = forms.ChoiceField(label=gettext_lazy("Snooze"))
+    reason = ReasonField(label=gettext_lazy("Reason (stored with the alarm)"))
 
     def __init__(self, data: Any, now: datetime) -> None:
         super().__init__(data)
@@ -68,7 +68,9 @@ def snooze_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     if not alarms:
         is_chosen = "alarm" in request.GET
         text = (
-            _("None of these alarms is open any more.") if is_chosen else _("Choose an alarm that is open.")
+            _("None of these alarms is active anymore.")
+            if is_chosen
+            else _("Select at least one active alarm.")
         )
         messages.warning(request, text)
         return redirect(_ALARM_LIST)

@@ -17,34 +17,34 @@ from sync.monitoring.alarm_texts import AlarmText, alarm_text
 
 # The page to act on, by the subject or kind of the alarm: URL name, query, permission, label of the link.
 _SUBJECT_LINKS = {
-    "source": ("admin:webhooks_source_change", "webhooks.view_source", gettext_lazy("See the source")),
+    "source": ("admin:webhooks_source_change", "webhooks.view_source", gettext_lazy("Open the source")),
     "connection": (
         "admin:sync_connection_change",
         "sync.view_connection",
-        gettext_lazy("See the connection"),
+        gettext_lazy("Open the connection"),
     ),
 }
 _EVENT_LIST = "admin:webhooks_event_changelist"
 _KIND_LINKS = {
-    AlarmKind.DELIVERIES_LATE: (_EVENT_LIST, "", "webhooks.view_event", gettext_lazy("See the events")),
+    AlarmKind.DELIVERIES_LATE: (_EVENT_LIST, "", "webhooks.view_event", gettext_lazy("Show the events")),
     AlarmKind.DELIVERIES_DEAD: (
         _EVENT_LIST,
         "?state=dead",
         "webhooks.view_event",
-        gettext_lazy("See the failed events"),
+        gettext_lazy("Show the failed events"),
     ),
     AlarmKind.DELIVERIES_HELD: (
         "admin:sync_delivery_changelist",
         "",
         "sync.view_delivery",
-        gettext_lazy("See what is held for approval"),
+        gettext_lazy("Show what is held for approval"),
     ),
 }
 _AUDIT_LINK = (
     "admin:audit_entry_standing",
     "",
     "audit.view_entry",
-    gettext_lazy("See how the log is sealed"),
+    gettext_lazy("Show the audit log integrity"),
 )
 
 
@@ -67,7 +67,9 @@ class AlarmRow:
     def status_pill(self) -> SafeString:
         """Render a pill that says if the alarm is active or ended."""
         return (
-            render_pill("good", "✓", _("Over")) if self.alarm.ended_at else render_pill("bad", "✕", _("Now"))
+            render_pill("good", "✓", _("Ended"))
+            if self.alarm.ended_at
+            else render_pill("bad", "✕", _("Active"))
         )
 
 
@@ -101,7 +103,7 @@ def notification_lines(alarm: Alarm) -> list[SafeString]:
             notification,
             NotificationState(notification.state).label,
             render_time(notification.told_at, ""),
-            ngettext("after %(count)d try", "after %(count)d tries", notification.tries)
+            ngettext("after %(count)d attempt", "after %(count)d attempts", notification.tries)
             % {"count": notification.tries}
             if notification.tries > 1
             else "",

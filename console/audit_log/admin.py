@@ -52,5 +52,5 @@ class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
         """Show how far the log is sealed, published and verified."""
         self.require_permissions(request)
         first = Entry.objects.order_by("pk").values_list("at", flat=True).first()
-        context = {"title": _("Seals of the audit log"), "standing": sealing_status(), "begins_at": first}
+        context = {"title": _("Audit log integrity"), "standing": sealing_status(), "begins_at": first}
         return self.render_page(request, "console/audit_log/seals.html", context)

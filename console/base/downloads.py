@@ -69,7 +69,7 @@ def _release_slot_at_end(
 
 def redirect_too_many_streams(request: HttpRequest, page: str) -> HttpResponse:
     """Redirect to the page with the download button and say that the limit is reached."""
-    text = _("%(count)d downloads are being sent already. Try again when one of them has ended.")
+    text = _("%(count)d downloads are already running. Try again when one of them has finished.")
     messages.warning(request, text % {"count": MAX_STREAMS})
     return redirect(page)
 

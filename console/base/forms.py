@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 _MAX_BIGINT = 2**63 - 1
@@ -37,7 +38,7 @@ class JSONTextField(forms.JSONField):
         if parsed is None:
             return default
         if default is not None and not isinstance(parsed, type(default)):
-            raise ValidationError("An object is expected." if default == {} else "A list is expected.")
+            raise ValidationError(_("Enter a JSON object.") if default == {} else _("Enter a JSON list."))
         return parsed
 
 
@@ -49,7 +50,7 @@ class ReasonField(forms.CharField):
     """Ask for a reason on one line. Runs of white space become one space before the length limits apply."""
 
     def __init__(self, *, max_length: int = 500, rows: int = 2, **options: Any) -> None:
-        options.setdefault("label", gettext_lazy("Reason, kept in the audit log"))
+        options.setdefault("label", gettext_lazy("Reason (recorded in the audit log)"))
         options["widget"] = forms.Textarea(attrs={"rows": rows, "cols": 60})
         super().__init__(max_length=max_length, **options)
 

@@ -27,7 +27,7 @@ def post_only(
             request = next(arg for arg in args if isinstance(arg, HttpRequest))
             if request.method == "POST":
                 return view(*args, **kwargs)
-            messages.warning(request, _("Nothing was done: press the button again."))
+            messages.warning(request, _("This action needs the button. Nothing was changed; press it again."))
             return redirect(back_to, *([kwargs[key]] if key else []))
 
         return press

@@ -15,6 +15,7 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.base.audit_trail import redirect_to_audit_log
@@ -107,8 +108,8 @@ def redirect_without_params(request: HttpRequest, unknown: Sequence[str]) -> Htt
     for name in unknown:
         del kept[name]
     text = ngettext(
-        "This list has no filter %(names)s: it was left out.",
-        "This list has no filters %(names)s: they were left out.",
+        "This list has no filter %(names)s. It was removed.",
+        "This list has no filters %(names)s. They were removed.",
         len(unknown),
     )
     warning(request, text % {"names": ", ".join(f"“{name[:40]}”" for name in unknown[:3])})
@@ -146,6 +147,6 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if ERROR_FLAG in request.GET:
-            warning(request, "The filters of this address cannot be used; everything is listed.")
+            warning(request, _("The filters in this address are invalid. Showing everything."))
         title = {"title": str(self.opts.verbose_name_plural).capitalize()}
         return super().changelist_view(request, {**title, **(extra_context or {})})

@@ -159,7 +159,7 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         reason = ReasonForm(request.POST or None)
         # The person must confirm the differences that will be saved, not those of a moment ago.
         if request.method == "POST" and request.POST.get("seen") != seen:
-            reason.add_error(None, _("It was changed meanwhile. This is what changes now."))
+            reason.add_error(None, _("It was changed in the meantime. Review the changes again."))
         elif request.method == "POST" and reason.is_valid():
             _PENDING_CHANGES.remove(request, key)
             _attach_reason(request, reason)
@@ -183,12 +183,12 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
     def _redirect_expired(self, request: HttpRequest, pk: int, key: UUID, form: Any) -> HttpResponseRedirect:
         _PENDING_CHANGES.remove(request, key)
         if form is None:
-            messages.error(request, _("This change is not kept any more. Make it again."))
+            messages.error(request, _("Your change has expired. Make it again."))
         else:
             errors = " ".join(
                 str(message) for field_errors in form.errors.values() for message in field_errors
             )
-            messages.error(request, _("This change cannot be made any more: %(why)s") % {"why": errors})
+            messages.error(request, _("This change is no longer possible: %(why)s") % {"why": errors})
         return redirect(self._change_url(pk))
 
     def _bind_form(self, request: HttpRequest, row: Any, typed: Any) -> Any:

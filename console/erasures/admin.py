@@ -121,7 +121,10 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
         except ErasureRefused as error:
             messages.error(request, str(error))
         else:
-            confirmed, refused = gettext("Confirmed. It is erased now."), gettext("Nothing is erased.")
+            confirmed, refused = (
+                gettext("Approved. The erasure has started."),
+                gettext("Rejected or withdrawn. Nothing was erased."),
+            )
             messages.success(request, confirmed if confirms else refused)
         return redirect("admin:sync_erasure_change", erasure.pk)
 
@@ -131,13 +134,13 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
         except ErasureRefused as error:
             messages.error(request, str(error))
         else:
-            messages.success(request, gettext("Resumed. A worker goes on within seconds."))
+            messages.success(request, gettext("Resumed. A worker continues within seconds."))
         return redirect("admin:sync_erasure_change", erasure.pk)
 
     def _show_preview(self, request: HttpRequest, form: PersonForm, ask: ErasureRequestForm) -> HttpResponse:
         whose = form.to_person()
         context = {
-            "title": gettext("What is kept"),
+            "title": gettext("Stored data"),
             "whose": whose,
             "sources": Source.objects.filter(pk__in=whose.sources),
             "entity": _entity_link(whose),
@@ -151,7 +154,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
     def require_permissions(self, request: HttpRequest, *permissions: str) -> None:
         super().require_permissions(request, "sync.erase_subject", *permissions)
 
-    @admin.display(description=_("asked"))
+    @admin.display(description=_("requested"))
     def asked(self, erasure: Erasure) -> str:
         return render_time(erasure.asked_at)
 

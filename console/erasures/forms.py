@@ -18,20 +18,22 @@ class PersonForm(forms.Form):
     entity_type = forms.CharField(
         max_length=64,
         initial="USER",
-        label=_("Type of the entity"),
-        help_text=_("As its events say it, for example USER."),
+        label=_("Entity type"),
+        help_text=_("As shown on its events, for example USER."),
     )
     entity_id = forms.CharField(
         max_length=128,
-        label=_("Id of the entity"),
-        help_text=_("The whole id, as the identity service writes it. The page of an event has it."),
+        label=_("Entity id"),
+        help_text=_(
+            "The complete id, as the identity service writes it. It is shown on the page of an event."
+        ),
     )
     source = forms.ModelChoiceField(
         Source.objects.order_by("name"),
         required=False,
         empty_label=_("All sources"),
         label=_("Source"),
-        help_text=_("With one source, also those that lead to the same identity service."),
+        help_text=_("If you choose one source, all sources of the same identity service are included."),
     )
 
     def to_person(self) -> ErasureSubject:
@@ -45,9 +47,11 @@ class ErasureRequestForm(PersonForm):
 
     ground = forms.ChoiceField(choices=ground_choices, label=_("Legal ground"))
     reason = ReasonField(
-        label=_("Reason, kept with the erasure"),
+        label=_("Reason (stored with the erasure)"),
         rows=4,
-        help_text=_("What proves it, for example a letter and its date. Name no person."),
+        help_text=_(
+            "What proves the request, for example a letter and its date. Don't include personal data."
+        ),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -10,10 +10,10 @@ from console.ui.outcome_texts import render_pill
 from sync.models import ErasureState, LegalGround
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
-    ErasureState.ASKED: ("warn", "‖", gettext_lazy("Waits for a second administrator")),
-    ErasureState.CONFIRMED: ("running", "▸", gettext_lazy("Confirmed, under way")),
+    ErasureState.ASKED: ("warn", "‖", gettext_lazy("Waiting for a second administrator")),
+    ErasureState.CONFIRMED: ("running", "▸", gettext_lazy("Approved, in progress")),
     ErasureState.DONE: ("good", "✓", gettext_lazy("Erased")),
-    ErasureState.REFUSED: ("quiet", "⊘", gettext_lazy("Refused or withdrawn")),
+    ErasureState.REFUSED: ("quiet", "⊘", gettext_lazy("Rejected or withdrawn")),
 }
 _GROUNDS: Mapping[str, tuple[object, str]] = {
     LegalGround.NOT_NEEDED: (gettext_lazy("The data is not needed any more"), "a"),
@@ -25,14 +25,14 @@ _GROUNDS: Mapping[str, tuple[object, str]] = {
 }
 _ROW_LABELS: Mapping[str, object] = {
     "events": gettext_lazy("Events"),
-    "receipts": gettext_lazy("Requests of sources"),
+    "receipts": gettext_lazy("Webhook requests"),
     "deliveries": gettext_lazy("Deliveries"),
-    "attempts": gettext_lazy("Attempts to deliver"),
-    "calls": gettext_lazy("Calls of other systems"),
-    "payloads": gettext_lazy("Contents: what was received, sent and answered"),
+    "attempts": gettext_lazy("Attempts"),
+    "calls": gettext_lazy("API calls"),
+    "payloads": gettext_lazy("Payloads: received, sent and returned data"),
     "links": gettext_lazy("Links to records in other systems"),
-    "keys": gettext_lazy("Keys that seal contents"),
-    "reasons": gettext_lazy("Reasons of replays"),
+    "keys": gettext_lazy("Encryption keys"),
+    "reasons": gettext_lazy("Replay reasons"),
     "views": gettext_lazy("Saved views"),
 }
 

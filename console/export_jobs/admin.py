@@ -39,7 +39,7 @@ from sync.search.time_ranges import InvalidFilter
 class ExportRequestForm(forms.Form):
     """The reason, and the format of the readable table beside the evidence."""
 
-    reason = ReasonField(label=_("Reason, kept with the export"), rows=4)
+    reason = ReasonField(label=_("Reason (stored with the export)"), rows=4)
     table = forms.ChoiceField(choices=TableFormat, initial=TableFormat.CSV, widget=forms.RadioSelect)
 
 
@@ -53,7 +53,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
     ordering = ("-id",)
     actions = None
     search_fields = ("uuid",)
-    search_help_text = _("Type the whole id of an entity to see which exports contain it.")
+    search_help_text = _("Enter a complete entity id to find the exports that contain it.")
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -132,16 +132,16 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         """Cancel an export that is not finished."""
         export = self._get_export(request, key)
         if lifecycle.cancel_export(export, by=request_actor(request), address=client_address(request)):
-            messages.success(request, "The export is cancelled; what was written of it is deleted.")
+            messages.success(request, "The export was cancelled. Its partial files were deleted.")
         else:
-            messages.warning(request, "The export had ended already.")
+            messages.warning(request, _("The export had already finished."))
         return redirect("admin:exports_export_change", export.uuid)
 
     def download_view(self, request: HttpRequest, key: UUID) -> HttpResponseBase:
         """Send the archive. The audit log has the download before the first byte is sent."""
         export = self._get_export(request, key)
         if export.state != ExportState.DONE or not export.archive.exists():
-            messages.error(request, "There is no file of this export here: export again.")
+            messages.error(request, _("The file of this export is missing. Export again."))
             return redirect("admin:exports_export_change", export.uuid)
         # Committed before the response begins: no byte of the archive leaves without an audit entry.
         with transaction.atomic():
@@ -170,7 +170,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
     def who(self, export: Export) -> str:
         return requester_name(export)
 
-    @admin.display(description="which events")
+    @admin.display(description="filters")
     def what(self, export: Export) -> str:
         return "; ".join(describe_filter(export.filter)) or gettext("all events")
 
@@ -178,11 +178,11 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
     def status(self, export: Export) -> SafeString:
         return export_mark(export.state)
 
-    @admin.display(description="events")
+    @admin.display(description=_("events"))
     def events(self, export: Export) -> str:
         return "–" if export.total is None else f"{export.total:,}"
 
-    @admin.display(description="file kept until")
+    @admin.display(description=_("file available until"))
     def until(self, export: Export) -> str | SafeString:
         return render_time(export.expires_at) if export.state == ExportState.DONE else "–"
 

@@ -47,7 +47,7 @@ def request_context(words: Mapping[str, str], event_filter: EventFilter, form: A
     `words` are the filters as they were chosen, `event_filter` the same filters with fixed times.
     """
     return {
-        "title": _("Export as evidence"),
+        "title": _("New export"),
         "words": words,
         "query": FILTER_BAR.build_query(words),
         "chips": filter_chips(words, source_options()),
@@ -98,9 +98,9 @@ def _archive_downloads(export: Export, user: Any) -> Sequence[ArchiveDownload]:
 
 def _progress_text(export: Export, now: datetime) -> str:
     if export.state == ExportState.WAITING:
-        return _("Waits for a worker, which begins within seconds. It goes on without this page.")
+        return _("Waiting for a worker, which starts within seconds. You can leave this page.")
     if export.total is None:
-        return _("Chooses the events.")
+        return _("Selecting events.")
     if export.position < export.total:
         values = {"position": f"{export.position:,}", "total": f"{export.total:,}"}
         return _("Writes rows: %(position)s of %(total)s events.") % values + _pace_text(export, now)

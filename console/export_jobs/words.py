@@ -11,7 +11,7 @@ from exports.models import TABLE_LABELS, Export, ExportState
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
     ExportState.WAITING: ("pending", "○", gettext_lazy("Waiting")),
-    ExportState.RUNNING: ("running", "▸", gettext_lazy("Being made")),
+    ExportState.RUNNING: ("running", "▸", gettext_lazy("In progress")),
     ExportState.DONE: ("good", "✓", gettext_lazy("Done")),
     ExportState.CANCELLED: ("quiet", "⊘", gettext_lazy("Cancelled")),
     ExportState.FAILED: ("bad", "✕", gettext_lazy("Failed")),
@@ -45,10 +45,10 @@ def content_phrases(export: Export) -> list[str]:
     """Return the amounts of rows in an export, one phrase each."""
     phrases: Mapping[str, Callable[[int], str]] = {
         "events": lambda number: ngettext("%s event", "%s events", number),
-        "receipts": lambda number: ngettext("%s request of a source", "%s requests of sources", number),
+        "receipts": lambda number: ngettext("%s webhook request", "%s webhook requests", number),
         "deliveries": lambda number: ngettext("%s delivery", "%s deliveries", number),
         "attempts": lambda number: ngettext("%s attempt", "%s attempts", number),
-        "calls": lambda number: ngettext("%s call of a system", "%s calls of systems", number),
+        "calls": lambda number: ngettext("%s API call", "%s API calls", number),
         "entries": lambda number: ngettext("%s audit entry", "%s audit entries", number),
         "segments": lambda number: ngettext("%s sealed segment", "%s sealed segments", number),
     }

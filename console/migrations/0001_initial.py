@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             name='Preference',
             fields=[
                 ('person', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='preference', serialize=False, to=settings.AUTH_USER_MODEL)),
-                ('time_zone', models.CharField(blank=True, help_text="of the IANA database; empty: the hub's", max_length=64)),
+                ('time_zone', models.CharField(blank=True, help_text='name in the IANA database; empty: the default', max_length=64)),
                 ('has_shortcuts', models.BooleanField(default=True)),
             ],
             options={
@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=40)),
-                ('query', models.CharField(blank=True, help_text='the filters as they stand in the address', max_length=1000)),
+                ('query', models.CharField(blank=True, help_text='the filters as in the address', max_length=1000)),
                 ('is_shared', models.BooleanField(default=False)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('person', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),

@@ -109,4 +109,4 @@ def _connection_text(shown: ConnectionStatus) -> str:
         }
     else:
         took = shown.sentence
-    return _("%(what)s Events are tried again by themselves; nothing is lost.") % {"what": took}
+    return _("%(what)s Events are retried automatically; nothing is lost.") % {"what": took}

@@ -41,7 +41,7 @@ def list_setup_steps(user: Any) -> list[SetupStep]:
         _setup_step(
             user,
             _("Map the fields"),
-            _("Which member of an entity becomes which field of a record."),
+            _("Which entity field becomes which record field."),
             MappingVersion.objects.exists(),
             "sync_mapping",
         ),
@@ -49,21 +49,22 @@ def list_setup_steps(user: Any) -> list[SetupStep]:
             user,
             _("Add a source"),
             _(
-                "Who sends webhooks, and how their signature is checked. Its page shows the address to send to."
+                "Who sends webhooks, and how their signature is verified. The page of the source shows "
+                "the endpoint."
             ),
             Source.objects.exists(),
             "webhooks_source",
         ),
         _setup_step(
             user,
-            _("Lay a route"),
-            _("From the source through the mapping to the commercial system."),
+            _("Create a route"),
+            _("From the source through the mapping to the target system."),
             Route.objects.exists(),
             "sync_route",
         ),
         SetupStep(
             _("Send the first webhook"),
-            _("Save somebody in the identity service. The event appears here within a minute."),
+            _("Change a person in the identity service. The event appears here within a minute."),
             is_done=False,
             link="",
         ),

@@ -139,7 +139,7 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
         (None, {"fields": ("username", "first_name", "last_name", "email", "password_link")}),
         (gettext_lazy("Access"), {"fields": ("is_active", "is_staff", "groups", "is_superuser")}),
         (
-            gettext_lazy("Single permissions, besides those of the roles"),
+            gettext_lazy("Permissions in addition to the roles"),
             {"fields": ("user_permissions",), "classes": ("collapse",)},
         ),
         (gettext_lazy("Logins"), {"fields": ("last_login_at", "added_at")}),
@@ -162,7 +162,7 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
         full = row.get_full_name()
         return f"{full} ({row.username})" if full else row.username
 
-    @admin.display(description=gettext_lazy("login name"))
+    @admin.display(description=gettext_lazy("username"))
     def login_name(self, person: User) -> str:
         return person.username
 
@@ -175,10 +175,10 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
         held = [role.name for role in person.groups.all()]
         return ", ".join([_("everything"), *held] if person.is_superuser else held)
 
-    @admin.display(description=gettext_lazy("login"))
+    @admin.display(description=gettext_lazy("status"))
     def login_status(self, person: User) -> SafeString:
         if not person.is_active:
-            return render_pill("neutral", "⊘", _("Switched off"))
+            return render_pill("neutral", "⊘", _("Disabled"))
         return (
             render_pill("good", "✓", _("Active"))
             if person.is_staff
@@ -251,7 +251,7 @@ class RoleAdmin(AccountAdmin, GroupAdmin):
 
 def _require_remaining_admin() -> None:
     if not users_who_can_change_users().exists():
-        raise PermissionDenied("Nobody who may log in could change people any more.")
+        raise PermissionDenied("This would leave no one who can manage users.")
 
 
 def _assignable_permissions() -> QuerySet[Permission]:

@@ -11,21 +11,21 @@ from django.utils.translation import gettext_lazy as _
 from console.people.access import change_user_permission, depends_on_role, users_who_can_change_users
 
 _LABELS = {
-    "username": _("Login name"),
+    "username": _("Username"),
     "email": _("E-mail"),
     "groups": _("Roles"),
-    "is_active": _("May log in"),
-    "is_staff": _("May open the console"),
-    "is_superuser": _("May do everything, whatever the roles"),
+    "is_active": _("Can log in"),
+    "is_staff": _("Can open the console"),
+    "is_superuser": _("Has all permissions"),
     "user_permissions": _("Permissions"),
 }
 _HELP_TEXTS = {
     "username": _("Letters, digits and @ . + - _ only."),
-    "groups": _("What the person may do."),
-    "is_active": _("Take this away instead of deleting the login: what the person did stays on record."),
+    "groups": _("Roles give the person their permissions."),
+    "is_active": _("Clear this instead of deleting the user account: the person's history stays complete."),
     "is_staff": "",
     "is_superuser": "",
-    "user_permissions": _("What the person may do besides."),
+    "user_permissions": _("Permissions that no role of the person gives."),
 }
 
 
@@ -36,9 +36,7 @@ class PermissionField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
         return obj.name
 
 
-_NOT_FROM_YOURSELF = _(
-    "You cannot take this from yourself: somebody else who may change people has to do it."
-)
+_NOT_FROM_YOURSELF = _("You cannot remove this from yourself. Ask another administrator.")
 
 
 class PersonForm(UserChangeForm):  # type: ignore[type-arg]
@@ -61,7 +59,9 @@ class PersonForm(UserChangeForm):  # type: ignore[type-arg]
         if taken and self.instance.pk == self.editor_pk:
             self.add_error(taken[0], _NOT_FROM_YOURSELF)
         elif taken and list(users_who_can_change_users()[:2]) == [self.instance]:
-            text = _("Nobody who may log in could change people any more: let somebody else do that first.")
+            text = _(
+                "This would leave no one who can manage users. Give that permission to another user first."
+            )
             self.add_error(taken[0], text)
         return cleaned
 

@@ -60,7 +60,7 @@ class PreferenceForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Preference
         fields = ("time_zone", "has_shortcuts")
-        labels = {"time_zone": _("Time zone"), "has_shortcuts": _("Single keys are shortcuts")}
+        labels = {"time_zone": _("Time zone"), "has_shortcuts": _("Keyboard shortcuts")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -70,10 +70,8 @@ class PreferenceForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["time_zone"] = forms.ChoiceField(
             label=_("Time zone"),
             required=False,
-            choices=[("", gettext("The hub's: %(zone)s") % {"zone": hub}), *zones],
-            help_text=_(
-                "All times of the console are shown in it. Exports and the audit log's files stay in UTC."
-            ),
+            choices=[("", gettext("Default (%(zone)s)") % {"zone": hub}), *zones],
+            help_text=_("The console shows all times in this time zone. Exports always use UTC."),
         )
 
 
@@ -84,7 +82,7 @@ def preferences_view(request: HttpRequest) -> HttpResponse:
     form = PreferenceForm(request.POST or None, instance=chosen)
     if request.method == "POST" and form.is_valid():
         _store_in_session(request, form.save())
-        messages.success(request, gettext("Saved. It counts from now on."))
+        messages.success(request, gettext("Saved."))
         return redirect("admin:preferences")
     context = {**admin.site.each_context(request), "title": gettext("Preferences"), "form": form}
     return TemplateResponse(request, "console/people/preferences.html", context)

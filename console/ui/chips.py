@@ -7,12 +7,18 @@ from urllib.parse import urlencode
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from sync.search.time_ranges import format_moment, to_absolute_params, to_input_value
 
 FilterParams = Mapping[str, str]
 
-PERIOD_LABELS = {"1": "last hour", "24": "last 24 hours", "168": "last 7 days", "720": "last 30 days"}
+PERIOD_LABELS: Mapping[str, object] = {
+    "1": gettext_lazy("last hour"),
+    "24": gettext_lazy("last 24 hours"),
+    "168": gettext_lazy("last 7 days"),
+    "720": gettext_lazy("last 30 days"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,7 @@ class FilterBar:
         chosen = params.get(self.time_param, "")
         choices = [
             FilterOption(
-                text.capitalize(), self.build_query({**plain, self.time_param: hours}), hours == chosen
+                str(text).capitalize(), self.build_query({**plain, self.time_param: hours}), hours == chosen
             )
             for hours, text in PERIOD_LABELS.items()
         ]

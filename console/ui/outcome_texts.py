@@ -28,10 +28,10 @@ _STATE_SYMBOLS: Mapping[str, str] = {
 # A delivery that was taken up again still carries its last attempt's code, which tells nothing of this one.
 _IN_PROGRESS_TEXTS: Mapping[str, Callable[[], Words]] = {
     State.PENDING: lambda: Words(
-        _("Waits for its turn"), _("It is stored and will be delivered next."), _("Nothing to do.")
+        _("Queued"), _("Stored; it will be delivered shortly."), _("Nothing to do.")
     ),
     State.RUNNING: lambda: Words(
-        _("Is being delivered"), _("An attempt is under way at this moment."), _("Reload to see how it ends.")
+        _("Delivering"), _("An attempt is in progress."), _("Reload to see the result.")
     ),
 }
 
@@ -70,9 +70,9 @@ def explain_outcome(state: str, code: str, connection: str = "") -> Words:
 def explain_pause() -> Words:
     """Return the texts of a delivery that is on hold because its source or its route is paused."""
     return Words(
-        _("Waits because of a pause"),
-        _("Its source or its route is paused: it is stored, and nothing is lost."),
-        _("It goes on when somebody ends the pause."),
+        _("On hold: source or route is paused"),
+        _("The event is stored; nothing is lost."),
+        _("It will be delivered when someone resumes the source or route."),
     )
 
 
@@ -80,16 +80,16 @@ def explain_absent_entity(identity: str, connection: str, *, is_left_alone: bool
     """Return the texts of a deleted entity without a record. `is_left_alone`: the route never looks for a record."""
     text = _("%(identity)s does not have this entity, and %(connection)s has no record of it.")
     if is_left_alone:
-        text = _("%(identity)s does not have this entity, and its route leaves the record alone.")
+        text = _("%(identity)s does not have this entity, and the route does not change the record.")
     names = {"identity": identity, "connection": connection}
-    return Words(_("There was nothing to do"), text % names, _("Nothing was sent."))
+    return Words(_("Nothing to do"), text % names, _("Nothing was sent."))
 
 
 def _next_step_after_retries(owner: str, connection: str) -> str:
     """Return the next step after the last retry, in place of the catalogue's, which says that the hub retries."""
     if owner == "hub":
-        return _("The hub has stopped trying. An administrator must remove the cause; then replay.")
-    text = _("The hub has stopped trying. Ask the owner of %(system)s, and replay when it works.")
+        return _("The hub has stopped retrying. An administrator must fix the cause; then replay.")
+    text = _("The hub has stopped retrying. Contact the owner of %(system)s, and replay when it works again.")
     return text % {"system": connection or _("the system")}
 
 

@@ -13,7 +13,7 @@ EVENTS = "/admin/webhooks/event/"
 
 def test_a_person_who_saves_a_new_address_is_told_that_the_shop_has_it(browser: Browser, hub: Hub) -> None:
     save_email(browser, hub, "anna.new@example.com")
-    assert "Your new e-mail address is in use in the shop too." in browser.read("[role=status]")
+    assert "The shop now uses your new e-mail address, too." in browser.read("[role=status]")
     assert not browser.has("[aria-invalid]")
     browser.open(f"{hub.shop.url}/customers")
     assert "anna.new@example.com" in browser.text
@@ -59,7 +59,7 @@ def test_support_are_told_in_words_that_they_may_not_download(log_in: LogIn, hub
     browser.open(EVENTS)
     assert not browser.has("a[download]")
     browser.open(f"{EVENTS}download/jsonl")
-    assert "Your login does not have the permission for this." in browser.text
+    assert "You don't have permission to see this page." in browser.text
     assert browser.complaints() == [
         "Failed to load resource: the server responded with a status of 403 (Forbidden)"
     ]
@@ -76,7 +76,7 @@ def test_the_auditor_downloads_the_events_finds_that_on_record_and_cannot_replay
     assert [line["entity_id"] for line in lines] == [ANNA]
     browser.press("table.events tbody tr:first-child th a")
     assert not browser.has(".tools a[href$='/replay/']")
-    assert "Contents are hidden for your role." in browser.text
+    assert "Your role can't see payload contents." in browser.text
     browser.open("/admin/audit/entry/")
     assert "auditor finished a download" in browser.read("table.entries")
 

@@ -20,7 +20,7 @@ def test_a_failed_save_is_understood_previewed_replayed_and_ends_well(log_in: Lo
     browser.press(".tabs a:has-text('Needs attention')")
     browser.press("table.events tbody th a")
     diagnosis = browser.read("#diagnosis")
-    assert "refused the change" in diagnosis
+    assert "rejected the change" in diagnosis
     assert "Correct the values in the identity service, then replay." in diagnosis
     hub.change_email("anna.free@example.com")
     browser.press(".tools a[href$='/replay/']")
@@ -41,10 +41,10 @@ def test_a_group_of_failures_is_replayed_with_one_refusal_inside(log_in: LogIn, 
     refresh_failure_groups()
     browser = log_in("support")
     browser.open("/admin/sync/failuregroup/")
-    browser.press("#content table a:has-text('refused the change')")
+    browser.press("#content table a:has-text('rejected the change')")
     assert "7 deliveries failed" in browser.text
     browser.type("[name=reason]", "The shop takes changes again")
-    browser.press("button:has-text('Take it on and replay 7')")
+    browser.press("button:has-text('Assign to me and replay 7')")
     assert "commercial=" in browser.address
     browser.press("form .primary")
     assert browser.read("h1") == "Replay 7 events"
@@ -56,7 +56,7 @@ def test_a_group_of_failures_is_replayed_with_one_refusal_inside(log_in: LogIn, 
     assert "1 failed again" in browser.text
     refresh_failure_groups()
     browser.open("/admin/sync/failuregroup/")
-    browser.press("#content table a:has-text('refused the change')")
+    browser.press("#content table a:has-text('rejected the change')")
     assert "1 delivery failed" in browser.text
     assert Event.objects.get(entity_id="PERSON3").state == "dead"
 
@@ -76,7 +76,7 @@ def test_a_mapping_is_changed_after_a_back_test_told_what_differs(log_in: LogIn,
     browser.press("[name=save]")
     writes = len(hub.writes())
     browser.press("#content form.inline button:has-text('Back-test')")
-    assert "1 of 1 tested events come out differently" in browser.text
+    assert "1 of 1 tested events give a different result" in browser.text
     assert "first_name" in browser.text
     assert len(hub.writes()) == writes, "a back-test sends nothing"
     assert mapping.current_version().number == 1, "and puts nothing in force"

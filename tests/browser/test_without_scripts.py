@@ -86,7 +86,7 @@ def test_the_list_is_filtered_and_the_view_saved_shared_and_removed(log_in: LogI
     browser.type("[name=q]", ANNA)
     browser.find("[name=q]").press("Enter")
     browser.find(".found").wait_for()
-    assert f"Everything that happened to the entity {ANNA}." in browser.text
+    assert f"All events of the entity {ANNA}." in browser.text
 
 
 def test_contents_are_revealed_and_the_event_replayed(log_in: LogIn, hub: Hub) -> None:
@@ -173,7 +173,7 @@ def test_a_source_is_tested_paused_and_gets_a_secret_and_a_connection_is_tested(
     send(browser, reason=WHY)
     browser.open(f"/admin/sync/connection/{connection.pk}/change/")
     send(browser, "form[action$='/test/']")
-    assert "All four steps are good." in browser.text
+    assert "All four steps passed." in browser.text
     assert set(
         Entry.objects.filter(stream=f"setting:source:{source.pk}").values_list("action", flat=True)
     ) >= {

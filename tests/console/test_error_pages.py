@@ -27,7 +27,7 @@ def test_a_form_from_before_another_login_says_that_nothing_was_changed() -> Non
     answer = client.post("/admin/preferences/", {"csrfmiddlewaretoken": "of another login"})
     assert answer.status_code == 403
     page = sound(answer.content.decode())
-    assert "Most likely you logged in again since this page was opened." in page
+    assert "You probably logged in again after you opened this page." in page
     assert "<h1>Nothing was changed</h1>" in page
     assert 'id="console-nav"' in page
     assert "script-src 'self'" in answer["Content-Security-Policy"]
@@ -45,13 +45,13 @@ def test_a_stale_form_to_log_in_is_answered_in_words_too() -> None:
 def test_an_address_that_is_not_understood_is_a_page() -> None:
     answer = browser("administrator").get("/admin/auth/user/?password__startswith=a")
     assert answer.status_code == 400
-    assert "<h1>Not understood</h1>" in sound(answer.content.decode())
+    assert "<h1>Bad request</h1>" in sound(answer.content.decode())
 
 
 def test_the_pages_for_what_is_broken_need_no_database() -> None:
     request = RequestFactory().get("/admin/")
     for answer, title in (
         (server_error(request), "Something went wrong"),
-        (bad_request(request, ValueError()), "Not understood"),
+        (bad_request(request, ValueError()), "Bad request"),
     ):
         assert f"<h1>{title}</h1>" in sound(answer.content.decode())

@@ -206,7 +206,7 @@ def test_the_address_of_a_button_leads_back_to_the_page_of_the_button(name: str)
     address = reverse(f"admin:{name}", args=[row.uuid]) if row else address_of(name, found)
     answer = client.get(address, follow=True)
     assert answer.status_code == 200
-    assert "Nothing was done: press the button again." in answer.content.decode()
+    assert "This action needs the button. Nothing was changed; press it again." in answer.content.decode()
     assert [status for _, status in answer.redirect_chain] == [302]
 
 

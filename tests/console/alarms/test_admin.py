@@ -69,8 +69,8 @@ def test_the_filters_are_chips_that_say_what_is_chosen_and_lead_on() -> None:
     assert len(kinds) == len(AlarmKind)
     assert kinds["Held for approval"] == "?kind=deliveries-held&when=over"
     text = visible_text(client.get(f"{LIST}?when=over"))
-    assert "No alarm matches these filters. Show all alarms" in text
-    assert "Status: Over" in text
+    assert "No alarms match these filters. Show all alarms" in text
+    assert "Status: Ended" in text
     assert "Clear" not in visible_text(client.get(LIST))
 
 
@@ -83,11 +83,11 @@ def test_the_list_shows_the_figures_that_alarms_are_judged_by() -> None:
     paused(now - minutes(6), now + minutes(1), slug="other")
     text = visible_text(support().get(LIST))
     for shown in (
-        "Longest wait for a turn since",
-        "Waiting for their turn 1 with those that wait for a paused connection Failed events 3 Held for approval 0",
-        "tries again",
+        "Oldest queued delivery since",
+        "Queued 1 including those that wait for a paused connection Failed events 3 Held for approval 0",
+        "next check",
         "The shop since",
-        "The shop does not work at the moment",
+        "The shop is unavailable",
         "Aurora",
         "no alarm –",
         "30 min ✕ Silent",
@@ -98,10 +98,10 @@ def test_the_list_shows_the_figures_that_alarms_are_judged_by() -> None:
 def test_a_hub_at_rest_says_so() -> None:
     text = visible_text(support().get(LIST))
     for shown in (
-        "wait for a turn none",
+        "queued delivery none",
         "Paused connections none",
         "No source is enabled",
-        "No alarm was raised yet",
+        "No alarms yet",
     ):
         assert shown in text
 
@@ -121,15 +121,15 @@ def test_an_alarm_says_what_is_so_what_to_do_and_who_was_told() -> None:
     text = visible_text(answer)
     for shown in (
         "Aurora is silent",
-        "more than 30 minutes of silence",
+        "Its silence limit is 30 minutes.",
         "Ask its owner",
         "raised by e-mail: told",
-        "raised by webhook: waits after 4 tries answered &lt;b&gt;500&lt;/b&gt;",
+        "raised by webhook: waits after 4 attempts answered &lt;b&gt;500&lt;/b&gt;",
         "Snooze…",
     ):
         assert shown in text, text
     may_see = browser("view_alarm", "view_source").get(f"{LIST}{made.pk}/change/").content.decode()
-    assert f'href="/admin/webhooks/source/{source.pk}/change/">See the source' in may_see
+    assert f'href="/admin/webhooks/source/{source.pk}/change/">Open the source' in may_see
 
 
 def test_nobody_changes_an_alarm_and_a_stranger_does_not_see_it() -> None:
@@ -213,18 +213,18 @@ def test_what_is_over_is_told_in_the_past_and_asks_for_nothing() -> None:
     alarm(kind=AlarmKind.DELIVERIES_HELD, ended_at=NOON + minutes(5))
     text = visible_text(browser("view_alarm", "view_delivery").get(LIST))
     assert "3 events held for approval Details" in text
-    assert "Look at what would be changed" not in text
+    assert "Review the changes" not in text
 
 
 @pytest.mark.parametrize("asked", ["?alarm=99", "?alarm=x", "?alarm=²", f"?alarm={'9' * 40}"])
 def test_an_alarm_that_is_not_open_is_said_to_be_over(asked: str) -> None:
     answer = support().post(SNOOZE + asked, WHY, follow=True)
-    assert "None of these alarms is open any more." in visible_text(answer)
+    assert "None of these alarms is active anymore." in visible_text(answer)
 
 
 def test_without_a_choice_nothing_is_snoozed() -> None:
     alarm()
-    assert "Choose an alarm that is open." in visible_text(support().get(SNOOZE, follow=True))
+    assert "Select at least one active alarm." in visible_text(support().get(SNOOZE, follow=True))
 
 
 @pytest.mark.parametrize(

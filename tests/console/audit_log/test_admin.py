@@ -46,7 +46,7 @@ def test_the_list_says_in_words_who_did_what_about_what() -> None:
     page = browser("auditor").get(LIST).content.decode()
     assert "anna" in page
     assert "replayed an event" in page
-    assert "· result: The commercial system refused the change (target-rejected)" in page
+    assert "· result: The target system rejected the change (target-rejected)" in page
     assert f'href="/admin/webhooks/event/{found.pk}/change/"' in page
 
 
@@ -54,17 +54,17 @@ def test_the_list_says_in_words_who_did_what_about_what() -> None:
 @pytest.mark.parametrize(
     ("action", "code", "said"),
     [
-        ("attempt.held", "held", "ended an attempt: held for approval"),
-        ("attempt.unknown", "interrupted", "found an attempt that never ended"),
-        ("attempt.unknown", "crashes-hub", "found an attempt that stopped the process it had for itself"),
+        ("attempt.held", "held", "finished an attempt: held for approval"),
+        ("attempt.unknown", "interrupted", "closed an attempt without a result"),
+        ("attempt.unknown", "crashes-hub", "closed an attempt that crashed its own process"),
         ("delivery.approved", "", "approved a held delivery"),
-        ("delivery.closed", "", "closed a held delivery"),
-        ("delivery.postponed", "target-timeout", "let a delivery wait for a paused connection"),
-        ("connection.paused", "target-timeout", "paused a connection that does not work"),
-        ("connection.resumed", "", "ended the pause of a connection that works again"),
-        ("connection.retried", "", "ended the pause of a connection early"),
+        ("delivery.closed", "", "rejected a held delivery"),
+        ("delivery.postponed", "target-timeout", "postponed a delivery: its connection is paused"),
+        ("connection.paused", "target-timeout", "paused a failing connection"),
+        ("connection.resumed", "", "resumed a recovered connection"),
+        ("connection.retried", "", "resumed a connection early"),
         ("alarm.raised", "", "raised an alarm"),
-        ("alarm.woken", "", "reminded of an alarm after its snooze"),
+        ("alarm.woken", "", "repeated an alarm after its snooze"),
         ("alarm.snoozed", "", "snoozed an alarm"),
         ("alarm.ended", "", "ended an alarm"),
     ],
@@ -170,13 +170,13 @@ def test_an_entry_is_shown_whole_and_escaped_and_cannot_be_changed() -> None:
     [
         (
             {"is_good": True, "steps": {"name": "name-known", "way": "way-plain"}},
-            "Everything worked yes Steps Name (DNS): known Connection (TCP and TLS): connected, not encrypted",
+            "All steps passed yes Steps Name (DNS): known Connection (TCP and TLS): connected, not encrypted",
         ),
         (
             {"code": "succeeded", "state": "dead", "was": "held"},
-            "Status after it Failed Status before it Held",
+            "Status after Failed Status before Held",
         ),
-        ({"filter": {"state": "dead"}, "of": 1200}, "Which events Status: Failed Of how many 1,200"),
+        ({"filter": {"state": "dead"}, "of": 1200}, "Which events Status: Failed Out of 1,200"),
         ({"until": "2026-03-01T10:00:00+00:00"}, "Until 2026-03-01 10:00:00 UTC"),
         ({"fields": [], "odd_one": None}, "Fields none Odd one –"),
         ({"ground": "consent-withdrawn"}, "Legal ground The person withdrew consent"),
@@ -199,7 +199,7 @@ def test_an_entry_says_who_did_what_to_what_and_calls_a_source_by_its_name() -> 
     entry = Entry.objects.get(action="webhook.refused")
     client = browser("auditor")
     assert (
-        f"source {of.name} was refused a webhook" in client.get(f"{LIST}{entry.pk}/change/").content.decode()
+        f"source {of.name} had a request refused" in client.get(f"{LIST}{entry.pk}/change/").content.decode()
     )
     row = next(row for row in client.get(LIST).context["page"].rows if row.entry == entry)
     assert row.actor == f"source {of.name}"
@@ -322,7 +322,7 @@ def test_the_page_of_an_entry_has_before_and_after_its_request_and_its_neighbour
     assert [each.entry.action for each in page.of_object] == ["connection.paused"]
     assert page.of_request == []
     paused = client.get(f"{LIST}{Entry.objects.get(stream=of_stream, action='connection.paused').pk}/change/")
-    assert paused.context["page"].facts == [("Failures in a row", "5")]
+    assert paused.context["page"].facts == [("Consecutive failures", "5")]
     assert [each.entry.action for each in paused.context["page"].of_object] == ["connection.changed"]
 
 

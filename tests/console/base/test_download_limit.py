@@ -60,7 +60,7 @@ def test_one_more_download_than_may_be_sent_waits_and_is_not_on_record(
         begin(address)
     refused = auditor.get(address, follow=True)
     assert refused.status_code == 200
-    assert f"{MAX_STREAMS} downloads are being sent already." in refused.content.decode()
+    assert f"{MAX_STREAMS} downloads are already running." in refused.content.decode()
     (to, _), *_ = refused.redirect_chain
     assert to.partition("?")[2].startswith("state=succeeded" if of == "events" else "member=failed")
     assert len(entries("download.started") + entries("replay.downloaded")) == MAX_STREAMS

@@ -190,8 +190,8 @@ def test_the_audit_command_writes_to_standard_output(capfdbinary: pytest.Capture
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--action=nosuch"], "No entry of the audit log has the action 'nosuch'."),
-        (["--since=2026-02-01", "--until=2026-01-01"], "there is no time"),
+        (["--action=nosuch"], "No audit entry has the action 'nosuch'."),
+        (["--since=2026-02-01", "--until=2026-01-01"], "is empty"),
     ],
 )
 def test_the_audit_command_refuses_a_slip(words: list[str], told: str) -> None:

@@ -61,7 +61,7 @@ def test_a_parameter_that_can_be_no_key_names_nothing(key: str) -> None:
     replay = a_replay(person("support"), state="finished")
     client, edit = browser(), f"/admin/sync/mapping/{route.mapping.pk}/edit/"
     shown = {
-        f"/admin/sync/erasure/look/?event={key}": "Id of the entity",
+        f"/admin/sync/erasure/look/?event={key}": "Entity id",
         f"/admin/webhooks/entity/?type=USER&id={event.entity_id}&identity={key}": event.entity_id,
         f"/admin/webhooks/event/?q=/admin/webhooks/event/{key}/change/": "Events",
         f"/admin/sync/replay/{replay.uuid}/events/?after={key}": "Events of this replay",
@@ -79,11 +79,11 @@ def test_an_action_on_rows_that_cannot_be_is_not_done_and_says_so(key: str) -> N
     mapping = a_route(a_source()).mapping
     client, page = browser(), f"/admin/sync/mapping/{mapping.pk}/"
     ticked = {"action": "replay_selected", "_selected_action": [key]}
-    assert "Tick the events first." in text_of(client.post("/admin/webhooks/event/", ticked, follow=True))
+    assert "Select events first." in text_of(client.post("/admin/webhooks/event/", ticked, follow=True))
     snoozed = client.get(f"/admin/sync/alarm/snooze/?alarm={key}", follow=True)
-    assert "None of these alarms is open any more." in text_of(snoozed)
+    assert "None of these alarms is active anymore." in text_of(snoozed)
     activated = client.get(f"{page}activate/?version={key}", follow=True)
-    assert "There is no open draft of this mapping any more." in text_of(activated)
+    assert "This mapping no longer has a draft." in text_of(activated)
     tried = client.post(f"{page}try/", {"declaration": '{"fields": {"x": {"constant": 1}}}', "event": key})
     assert "did not go over a route" in text_of(tried)
     assert Mapping.objects.get(pk=mapping.pk).current_version().number == 1

@@ -40,7 +40,7 @@ def test_it_begins_at_the_page_of_an_event_and_shows_what_is_kept(event: Event) 
     page = client.post("/admin/sync/erasure/look/", WHOM).content.decode()
     assert '<td>Events</td><td class="number">1</td>' in page
     assert '<td>Deliveries</td><td class="number">1</td>' in page
-    assert "Reasons of replays" not in page, "there is none"
+    assert "Replay reasons" not in page, "there is none"
     assert not Erasure.objects.exists()
 
 
@@ -49,13 +49,13 @@ def test_one_asks_and_another_confirms(event: Event) -> None:
     made = asked(first)
     address = f"/admin/sync/erasure/{made.pk}/change/"
     waiting = first.get(address).content.decode()
-    assert "Waits for a second administrator" in waiting
+    assert "Waiting for a second administrator" in waiting
     assert '<a class="mono" href="/admin/webhooks/entity/?type=USER&amp;id=USR-0">USR-0</a>' in waiting
     assert "The person withdrew consent (GDPR, Article 17(1)(b))" in waiting
-    assert "Confirm and erase" not in waiting
+    assert "Approve and erase" not in waiting
     first.post(address, {"confirm": "yes"})
     assert Erasure.objects.get().state == "asked"
-    assert "Confirm and erase" in second.get(address).content.decode()
+    assert "Approve and erase" in second.get(address).content.decode()
     second.post(address, {"confirm": "yes"})
     assert Erasure.objects.get().state == "confirmed"
     assert len(entries("erasure.asked")) == len(entries("erasure.confirmed")) == 1

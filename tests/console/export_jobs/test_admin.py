@@ -36,7 +36,7 @@ def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Pa
     asked = client.post(NEW, {"state": "dead", "reason": "why it failed", "table": "csv"})
     assert asked.status_code == 302
     waiting = text_of(client.get(asked["Location"]))
-    assert "Waits for a worker" in waiting
+    assert "Waiting for a worker" in waiting
     assert "<progress" not in waiting, "nobody knows yet how much it is"
     assert 'id="export" data-poll="3"' in waiting
     run_jobs("export")
@@ -47,13 +47,13 @@ def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Pa
     assert export.sha256 in done
     assert "refresh" not in done
     assert "Status: Failed" in done
-    assert "1 event, 1 request of a source" in done
+    assert "1 event, 1 webhook request" in done
     answer = client.get(f"{LIST}{export.uuid}/download/")
     content = b"".join(answer.streaming_content)
     assert hashlib.sha256(content).hexdigest() == export.sha256
     assert "no-store" in answer["Cache-Control"]
     assert [row["entity_id"] for row in lines(unpacked(export, tmp_path), "events")] == ["USR-7"]
-    assert "Nobody has downloaded it." in done
+    assert "No downloads yet." in done
     again = text_of(client.get(asked["Location"]))
     assert f"<li>{export.requested_by.get_username()}, <time" in again
     (downloaded,) = entries("export.downloaded")
@@ -73,7 +73,7 @@ def test_the_page_says_how_quickly_rows_are_written_and_how_long_it_will_take(da
     Export.objects.update(state="running", snapshot_at=begun, total=9_000, position=3_000)
     page = text_of(browser("auditor").get(f"{LIST}{export.uuid}/change/"))
     assert re.search(
-        r"Writes rows: 3,000 of 9,000 events\. (29\d|300) events a second, about 2\d s left\.", page
+        r"Writing rows: 3,000 of 9,000 events\. (29\d|300) events a second, about 2\d s left\.", page
     ), page
 
 
@@ -112,15 +112,15 @@ def test_an_export_is_cancelled_by_its_button(database: None, exports: Path) -> 
     client = browser("auditor")
     page = text_of(client.get(f"{LIST}{export.pk}/change/"))
     assert "Cancel this export" in page
-    assert "Nothing was done: press the button again." in text_of(
+    assert "This action needs the button. Nothing was changed; press it again." in text_of(
         client.get(f"{LIST}{export.uuid}/cancel/", follow=True)
     )
     answer = client.post(f"{LIST}{export.uuid}/cancel/", follow=True)
-    assert "The export is cancelled" in text_of(answer)
+    assert "The export was cancelled" in text_of(answer)
     assert Export.objects.get().state == ExportState.CANCELLED
     run_jobs("export")
     assert Export.objects.get().state == ExportState.CANCELLED
-    assert "had ended already" in text_of(client.post(f"{LIST}{export.uuid}/cancel/", follow=True))
+    assert "had already finished" in text_of(client.post(f"{LIST}{export.uuid}/cancel/", follow=True))
 
 
 def test_what_is_gone_or_not_made_yet_cannot_be_downloaded_and_is_said_so(database: None) -> None:
@@ -129,7 +129,7 @@ def test_what_is_gone_or_not_made_yet_cannot_be_downloaded_and_is_said_so(databa
     Export.objects.update(expires_at=timezone.now())
     lifecycle.delete_expired_files()
     answer = client.get(f"{LIST}{export.uuid}/download/", follow=True)
-    assert "There is no file of this export here" in text_of(answer)
+    assert "The file of this export is missing" in text_of(answer)
     assert "Its files were deleted" in text_of(answer)
     assert not entries("export.downloaded")
 
@@ -143,8 +143,8 @@ def test_the_page_says_why_a_file_that_was_made_cannot_be_downloaded(database: N
     export.archive.unlink()
     gone = text_of(client.get(page))
     assert "Download the archive" not in gone
-    assert "not in the folder for exports any more" in gone
-    assert "it needs the permission" in text_of(browser("administrator").get(page))
+    assert "missing from the export folder" in gone
+    assert "this requires the permission" in text_of(browser("administrator").get(page))
 
 
 def test_an_export_that_failed_says_why(database: None, settings: Any, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_an_export_that_failed_says_why(database: None, settings: Any, tmp_path:
     settings.EXPORT_FOLDER = str(tmp_path / "file")
     export = requested()
     run_jobs("export")
-    assert "folder for exports cannot be written" in text_of(
+    assert "export folder cannot be written" in text_of(
         browser("auditor").get(f"{LIST}{export.uuid}/change/")
     )
 
@@ -161,7 +161,7 @@ def test_the_audit_log_leads_to_the_export(database: None) -> None:
     export = requested()
     page = text_of(browser("auditor").get("/admin/audit/entry/?action=export.requested"))
     assert f'href="{LIST}{export.uuid}/change/"' in page
-    assert "asked for an export as evidence" in page
+    assert "requested an export" in page
 
 
 MATRIX = {
