@@ -47,9 +47,9 @@ def write_to_folder(count: int, content: bytes) -> None:
         _flush_folder(folder)
     except FileExistsError:
         if target.read_bytes() != content:
-            raise PublishFailed(f"{target.name} is there already and says something else") from None
+            raise PublishFailed(f"{target.name} already exists with other content") from None
     except OSError as error:
-        raise PublishFailed(f"the folder did not take it: {type(error).__name__}") from error
+        raise PublishFailed(f"the file could not be written: {type(error).__name__}") from error
 
 
 def _write_through(path: Path, content: bytes) -> None:
@@ -72,8 +72,9 @@ def _flush_folder(folder: Path) -> None:
 def send_by_mail(count: int, content: bytes) -> None:
     """Send one mail to all of AUDIT_CHECKPOINT_EMAILS, with the checkpoint in its text and as a file."""
     text = (
-        f"This fixes the first {count} segments of the audit log. Keep it where the hub's administrators cannot change "
-        "it: with it, a check of the log or of an export finds every later change to what was sealed until now.\n\n"
+        f"This is a checkpoint of the first {count} segments of the audit log. Store it where the "
+        f"hub's administrators cannot change it. A check of the log or of an export against it "
+        f"finds every later change to these segments.\n\n"
         f"{content.decode('ascii')}"
     )
     subject = f"{settings.EMAIL_SUBJECT_PREFIX}Checkpoint {count} of the audit log"
@@ -83,7 +84,7 @@ def send_by_mail(count: int, content: bytes) -> None:
     try:
         mail.send()
     except OSError as error:  # smtplib's own errors are of this kind, too
-        raise PublishFailed(f"the mail server did not take it: {type(error).__name__}") from error
+        raise PublishFailed(f"the mail server did not accept it: {type(error).__name__}") from error
 
 
 def send_by_post(count: int, content: bytes) -> None:

@@ -21,15 +21,16 @@ class AlarmText:
 _RAISED_TEXTS: Mapping[str, AlarmText] = {
     AlarmKind.SOURCE_SILENT: AlarmText(
         "{name} is silent",
-        "Nothing has come from {name} since {began}; more than {limit} of silence is too long for it.",
-        "Ask its owner whether it still sends and whether it has the right address of the hub. Look at the refusals, "
-        "too: a wrong secret turns its webhooks away.",
+        "No webhook from {name} since {began}. Its silence limit is {limit}.",
+        "Ask its owner whether it is still sending, and to the right endpoint. Also check the "
+        "refused requests: webhooks with a wrong secret are refused.",
     ),
     AlarmKind.DELIVERIES_LATE: AlarmText(
         "Deliveries are late",
-        "{count} due, and the oldest has waited for its turn since {began}; more than {limit} is too long.",
-        "Check that a worker is running, that its machine and the database keep up, and that no connection has too "
-        "low a limit. Nothing is lost: the deliveries go on by themselves as soon as somebody takes them.",
+        "{count} due. The oldest has been queued since {began}; the limit is {limit}.",
+        "Check that a worker is running, that its machine and the database are not overloaded, "
+        "and that no connection has too low a limit. Nothing is lost: the deliveries continue "
+        "automatically as soon as a worker is free.",
     ),
     AlarmKind.DELIVERIES_DEAD: AlarmText(
         "{count} failed for good",
@@ -38,38 +39,43 @@ _RAISED_TEXTS: Mapping[str, AlarmText] = {
     ),
     AlarmKind.DELIVERIES_HELD: AlarmText(
         "{count} held for approval",
-        "More would be changed or removed at once than their route lets pass by itself.",
-        "Look at what would be changed. Approve it if it is meant; otherwise stop it at the identity service first.",
+        "They would change or delete more records than their route allows without approval.",
+        "Review the changes. Approve them if they are intended. Otherwise, correct the data in "
+        "the identity service first, then reject them.",
     ),
     AlarmKind.CONNECTION_PAUSED: AlarmText(
         "{name} is paused",
-        "It has not worked since {began}, and the hub spares it. What is for it waits and spends no tries.",
-        "Ask its owner whether it is up, reachable from the hub, and still takes our credentials. The hub tries "
-        "again by itself and catches up as soon as it answers.",
+        "It has been failing since {began}, so the hub has paused it. Its deliveries wait "
+        "without using retries.",
+        "Ask its owner whether it is running, can be reached from the hub, and still accepts the "
+        "hub's credentials. The hub checks it automatically and continues as soon as it responds.",
     ),
     AlarmKind.AUDIT_UNSEALED: AlarmText(
         "The audit log is not sealed",
-        "The oldest entry that waits to be sealed is of {began}; more than {limit} is too long. Until it is sealed it "
-        "could be altered unseen.",
-        "Check that a worker is running and that SEALING_KEYS open the signing key; the log of the worker names what "
-        "is wrong. What waits is sealed as soon as it can be.",
+        "The oldest unsealed entry is from {began}; the limit is {limit}. Until an entry is "
+        "sealed, a change to it could go unnoticed.",
+        "Check that a worker is running and that SEALING_KEYS can decrypt the signing key. The "
+        "worker log shows the error. Entries are sealed automatically once the cause is fixed.",
     ),
     AlarmKind.AUDIT_LATE: AlarmText(
         "{count} sealed late",
-        "The nightly look found them outside every segment; they are in one that is marked late now.",
-        "Find out which transaction took more than two minutes to commit, or whether somebody wrote to the table.",
+        "The nightly check found them outside all segments. They are now in a segment that is "
+        "marked as late.",
+        "Find out which transaction took more than two minutes to commit, or whether the table "
+        "was changed directly.",
     ),
     AlarmKind.AUDIT_UNANCHORED: AlarmText(
         "Checkpoints are not delivered by {name}",
-        "None has arrived since {began}. What is sealed meanwhile is fixed by our own signature only.",
-        "See what it says under /health or on the page of the audit log, and mend the folder, the mail server or the "
-        "address. The newest checkpoint is tried again at least every quarter of an hour.",
+        "None has been delivered since {began}. In the meantime, only the hub's own signature "
+        "protects newly sealed entries.",
+        "Read the error on the audit log integrity page, and fix the folder, the mail server or "
+        "the address. The newest checkpoint is retried at least every 15 minutes.",
     ),
     AlarmKind.AUDIT_BROKEN: AlarmText(
         "The audit log was changed",
-        "The look at the whole log of {began} found {count}.",
-        "Run manage.py verify_audit, which names each place, with a checkpoint that was kept outside. Touch nothing "
-        "else in the database before somebody has taken a copy of it.",
+        "The check of the whole log on {began} found {count}.",
+        "Back up the database before you change anything in it. Then run manage.py verify_audit "
+        "with a checkpoint from outside the hub: it lists each fault and its position.",
     ),
 }
 
@@ -84,9 +90,9 @@ _ENDED_TEXTS: Mapping[str, tuple[str, str]] = {
     AlarmKind.AUDIT_LATE: ("{things} sealed late", "It is a day ago; the segment stays marked."),
     AlarmKind.AUDIT_UNANCHORED: (
         "Checkpoints were not delivered by {name}",
-        "A checkpoint has arrived, or this way is not used any more.",
+        "A checkpoint was delivered, or this channel is no longer used.",
     ),
-    AlarmKind.AUDIT_BROKEN: ("The audit log was changed", "A later look at the whole log found nothing."),
+    AlarmKind.AUDIT_BROKEN: ("The audit log was changed", "A later check of the whole log found no faults."),
 }
 
 _COUNTED_NOUNS: Mapping[str, tuple[str, str]] = {

@@ -98,7 +98,7 @@ def test_a_way_out_that_fails_for_ten_minutes_alarms() -> None:
     )
     assert kinds() == []
     Outlet.objects.update(
-        failing_since=now - timedelta(minutes=11), failure="the mail server did not take it"
+        failing_since=now - timedelta(minutes=11), failure="the mail server did not accept it"
     )
     assert kinds() == ["audit-unanchored"]
     assert Alarm.objects.get().subject == "outlet:email"
@@ -136,7 +136,7 @@ def test_the_nightly_look_finds_what_was_changed_in_the_database(database: None)
     kept = Verification.objects.get()
     assert (kept.faults, kept.first_fault) == (
         1,
-        f"entry {entry} (event:a 1): its column action is not what its body says",
+        f"entry {entry} (event:a 1): its column action does not match its body",
     )
 
 
@@ -171,7 +171,7 @@ def test_the_console_says_up_to_where_the_log_is_verified(settings: Any) -> None
     for page in ("", "standing/"):
         assert re.search(r"Verified up to segment \d+ at 20[^.]* UTC\.", text(page))
     assert re.search(r"Sealed up to segment \d+ at 20", text())
-    assert "No checkpoint goes outside" in text()
+    assert "No checkpoint is published outside the hub" in text()
     Verification.objects.create(
         at=read_clock(), segments=3, entries=9, seconds=0.1, faults=2, first_fault="<b>here</b>"
     )
@@ -180,7 +180,7 @@ def test_the_console_says_up_to_where_the_log_is_verified(settings: Any) -> None
     )
     assert "2 faults found at" in text("")
     assert "2 faults found at" in text()
-    assert "Checkpoint 7 went out by post, which has failed since" in text()
+    assert "Checkpoint 7 was published via post, failing since" in text()
     assert b"<b>here</b>" not in client.get("/admin/audit/entry/standing/").content
 
 

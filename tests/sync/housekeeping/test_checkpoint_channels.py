@@ -136,7 +136,7 @@ def test_a_way_that_fails_holds_up_no_other_and_gets_the_newest_later(
     assert send(NOON) == 1
     outlet = Outlet.objects.get(name="post")
     assert (outlet.failures, outlet.failing_since, outlet.count) == (1, NOON, 0)
-    assert outlet.failure == "the checkpoint address was answered with 500"
+    assert outlet.failure == "the checkpoint address responded with 500"
     assert send(NOON + MINUTE) == 1
     receiver.always(204, b"")
     assert publish_checkpoint(BOX, NOON + 2 * MINUTE, configured_channels()) == 0, "its pause is not over"
@@ -179,7 +179,7 @@ def test_an_error_of_our_own_counts_as_a_failure(folder: Path) -> None:
 def test_a_folder_that_is_not_there_is_a_failure(settings: Any, tmp_path: Path) -> None:
     settings.AUDIT_CHECKPOINT_FOLDER = str(tmp_path / "none")
     assert send() == 0
-    assert Outlet.objects.get().failure == "the folder did not take it: FileNotFoundError"
+    assert Outlet.objects.get().failure == "the file could not be written: FileNotFoundError"
 
 
 def test_a_way_that_is_not_set_up_any_more_is_forgotten(folder: Path, settings: Any) -> None:

@@ -223,7 +223,7 @@ def test_the_page_of_an_event_says_when_its_payloads_were_deleted() -> None:
     kept, pruned = a_story(9), a_story(11)
     prune_expired()
     client = browser()
-    told = f"Deleted by retention on {read_clock():%Y-%m-%d}."
+    told = f"Deleted after its retention period, on {read_clock():%Y-%m-%d}."
     assert told not in page(client, kept)
     assert page(client, pruned).count(told) == 7, "received, told, before and after, two calls to and fro"
 
@@ -286,7 +286,8 @@ def _unserved(seen: list[Seen]) -> dict[str, list[str]]:
     with transaction.atomic():
         if connection.vendor == "postgresql":
             connection.cursor().execute(
-                "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+                "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL "
+                "enable_mergejoin = off"
             )
         return scans(connection, seen)
 
@@ -310,7 +311,7 @@ def test_audit_entries_go_at_their_own_age_by_whole_segments_and_the_log_says_so
 def test_the_command_says_why_it_deletes_nothing(settings: Any) -> None:
     for days in (0, -1):
         settings.KEEP_AUDIT_DAYS = days
-        with pytest.raises(CommandError, match=f"is {days}: audit entries are kept for ever"):
+        with pytest.raises(CommandError, match=f"is {days}: audit entries are never deleted"):
             call_command("prune_audit")
     settings.KEEP_AUDIT_DAYS = 30
     call_command("prune_audit")

@@ -66,7 +66,7 @@ def test_the_mail_says_what_since_when_what_to_do_and_where(mailoutbox: list[Any
     (mail,) = mailoutbox
     assert mail.to == PEOPLE
     for said in (
-        "Nothing has come from Aurora since 2026-03-04 12:00 UTC; more than 30 minutes of silence",
+        "No webhook from Aurora since 2026-03-04 12:00 UTC. Its silence limit is 30 minutes",
         "What to do: Ask its owner",
         f"https://hub.example.com/admin/sync/alarm/{alarm.pk}/change/",
     ):

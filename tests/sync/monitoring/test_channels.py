@@ -46,7 +46,7 @@ def test_a_webhook_is_signed_by_standard_webhooks_and_says_it_all(receiver: Rece
     assert told["began_at"] == NOON.isoformat()
     assert told["url"] == f"https://hub.example.com/admin/sync/alarm/{alarm.pk}/change/"
     assert told["title"] == "Aurora is silent"
-    assert told["detail"].startswith("Nothing has come from Aurora since 2026-03-04 12:00 UTC")
+    assert told["detail"].startswith("No webhook from Aurora since 2026-03-04 12:00 UTC")
     assert told["next_step"].startswith("Ask its owner")
 
 
@@ -109,7 +109,7 @@ def test_a_dead_mail_server_holds_up_no_webhook_and_is_tried_again(
     failed = Telling.objects.get(channel="email")
     assert (failed.state, failed.failure) == (
         "waiting",
-        "the mail server did not take it: ConnectionRefusedError",
+        "the mail server did not accept it: ConnectionRefusedError",
     )
     settings.EMAIL_BACKEND = living
     evaluate_alarms(AT + minutes(1))
@@ -126,7 +126,7 @@ def test_a_mail_server_that_never_answers_is_left_in_time(settings: Any) -> None
         began = time.monotonic()
         silent_alarm()
     assert time.monotonic() - began < 2
-    assert Telling.objects.get().failure == "the mail server did not take it: SMTPServerDisconnected"
+    assert Telling.objects.get().failure == "the mail server did not accept it: SMTPServerDisconnected"
 
 
 def test_an_end_is_never_told_before_its_beginning(receiver: Receiver) -> None:
@@ -172,7 +172,7 @@ def test_a_channel_that_is_taken_away_leaves_nothing_waiting(receiver: Receiver,
     settings.ALARM_WEBHOOK_URL = ""
     send_due_notifications(AT + minutes(5))
     telling = Telling.objects.get()
-    assert (telling.state, telling.failure) == ("given-up", "this channel is not set up any more")
+    assert (telling.state, telling.failure) == ("given-up", "this channel is no longer configured")
 
 
 def test_without_channels_an_alarm_is_still_raised(mailoutbox: list[Any]) -> None:
@@ -184,10 +184,10 @@ def test_without_channels_an_alarm_is_still_raised(mailoutbox: list[Any]) -> Non
     ("changed", "failure"),
     [
         ({"ALARM_WEBHOOK_URL": "http://169.254.169.254/latest"}, "no connection"),
-        ({"ALARM_WEBHOOK_URL": "http://user:pw@example.com/"}, "must hold no user name"),
-        ({"ALARM_WEBHOOK_URL": "ftp://example.com/"}, "must begin with http"),
-        ({"ALARM_WEBHOOK_SECRET": "canary"}, "the secret is not whsec_"),
-        ({"ALARM_WEBHOOK_SECRET": "whsec_canary=="}, "the secret is not whsec_"),
+        ({"ALARM_WEBHOOK_URL": "http://user:pw@example.com/"}, "must not contain a username"),
+        ({"ALARM_WEBHOOK_URL": "ftp://example.com/"}, "must start with http"),
+        ({"ALARM_WEBHOOK_SECRET": "canary"}, "the secret must be whsec_"),
+        ({"ALARM_WEBHOOK_SECRET": "whsec_canary=="}, "the secret must be whsec_"),
     ],
 )
 def test_a_bad_setting_is_named_without_its_secret_and_nothing_leaves(
