@@ -19,11 +19,11 @@ def check_entry(row: EntryRow, sealed_leaf: bytes | None = None) -> Faults:
         # Bodies are ASCII. A body that is not gets the fault below instead of an exception.
         leaf = b""
     if sealed_leaf is not None and leaf != sealed_leaf:
-        yield IntegrityFault(row.location, "its body is not what was sealed")
+        yield IntegrityFault(row.location, "its body differs from the sealed one")
     if leaf != row.leaf:
-        yield IntegrityFault(row.location, "its hash is not that of its body")
+        yield IntegrityFault(row.location, "its hash does not match its body")
     if (said := _parse_body(row.body)) is None:
-        yield IntegrityFault(row.location, "its body is not canonical JSON of the members of an entry")
+        yield IntegrityFault(row.location, "its body is not canonical JSON with the fields of an entry")
         return
     columns = {
         "stream": row.stream,
@@ -35,7 +35,7 @@ def check_entry(row: EntryRow, sealed_leaf: bytes | None = None) -> Faults:
     }
     for name, value in columns.items():
         if said[name] != value:
-            yield IntegrityFault(row.location, f"its column {name} is not what its body says")
+            yield IntegrityFault(row.location, f"its column {name} does not match its body")
 
 
 def _parse_body(body: str) -> dict[str, Any] | None:

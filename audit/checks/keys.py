@@ -27,7 +27,7 @@ class KeyChain:
         """Yield the faults of a record's signature. `at` is the time at which the record was made."""
         key = self.by_id.get(record["key"])
         if key is None:
-            yield IntegrityFault(location, f"signed by a key that is not in the log: {record['key']}")
+            yield IntegrityFault(location, f"is signed by a key that is not in the log: {record['key']}")
             return
         if (
             not is_time_text(at)
@@ -36,7 +36,7 @@ class KeyChain:
         ):
             yield IntegrityFault(location, f"its key was not valid at {at}")
         if not has_valid_signature(kind, record, key.public):
-            yield IntegrityFault(location, "its signature is not good")
+            yield IntegrityFault(location, "its signature is invalid")
 
 
 def check_keys(rows: Iterable[KeyRow], keys: KeyChain) -> Faults:
@@ -54,14 +54,14 @@ def check_keys(rows: Iterable[KeyRow], keys: KeyChain) -> Faults:
         if before is not None:
             before.valid_until = record["from"]
             if stated != record["from"] or before.valid_from >= record["from"]:
-                yield IntegrityFault(place, "does not begin where the key before it ends")
+                yield IntegrityFault(place, "does not start where the key before it ends")
         valid = ValidKey(public, record["from"])
         keys.by_id[record["key"]] = before = valid
         before_id, stated = record["key"], row.valid_until
         if row.valid_until is not None and row.has_private_half:
-            yield IntegrityFault(place, "its private half was not destroyed")
+            yield IntegrityFault(place, "its private key was not destroyed")
     if stated is not None:
-        yield IntegrityFault(f"key {len(keys.by_id)}", "has ended, and there is none after it")
+        yield IntegrityFault(f"key {len(keys.by_id)}", "has ended, and no key follows it")
 
 
 def check_key_entries(records: Iterable[Record], bodies: Iterable[str]) -> Faults:
@@ -69,4 +69,4 @@ def check_key_entries(records: Iterable[Record], bodies: Iterable[str]) -> Fault
     told = " ".join(bodies)
     for record in records:
         if f'"details":{canonical_json(record)},' not in told:
-            yield IntegrityFault(f"key {record['number']}", "its beginning is not on record")
+            yield IntegrityFault(f"key {record['number']}", "its creation is not in the log")

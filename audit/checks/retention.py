@@ -28,7 +28,7 @@ class PruningAnnouncement:
 
     @property
     def location(self) -> str:
-        return f"what segment {self.announced_in} says of entries that are kept no longer"
+        return f"the record in segment {self.announced_in} of deleted entries"
 
 
 def parse_announcement(body: str, announced_in: int) -> PruningAnnouncement | None:
@@ -48,14 +48,14 @@ def parse_announcement(body: str, announced_in: int) -> PruningAnnouncement | No
 def check_announcement(announcement: PruningAnnouncement, segment_hash: str, sealed_at: str) -> Faults:
     """Yield the faults of an announcement, compared with the segment that it names."""
     if (announcement.hash, announcement.sealed_at) != (segment_hash, sealed_at):
-        yield IntegrityFault(announcement.location, f"is not what segment {announcement.segment} is")
+        yield IntegrityFault(announcement.location, f"does not match segment {announcement.segment}")
     if (
         announcement.up_to != _days_before(announcement.at, announcement.days)
         or announcement.sealed_at >= announcement.up_to
         or announcement.segment >= announcement.announced_in
     ):
         yield IntegrityFault(
-            announcement.location, f"is not about entries that are older than {announcement.days} days"
+            announcement.location, f"includes entries that are not older than {announcement.days} days"
         )
 
 
@@ -67,4 +67,4 @@ def check_stubs(stubs: Collection[tuple[str, bytes]], leaves: Collection[bytes],
     """Yield a fault for each stub whose hash is not in the segment that it names."""
     for stream, leaf in stubs:
         if leaf not in leaves:
-            yield IntegrityFault(f"stream {stream}", f"what it continues is not in {location}")
+            yield IntegrityFault(f"stream {stream}", f"its previous entry is not in {location}")

@@ -80,22 +80,22 @@ def _check_contents(
     try:
         ids = unpack_ids(row.packed)
     except InvalidPackedIds:
-        yield IntegrityFault(row.location, "its ids cannot be read")
+        yield IntegrityFault(row.location, "its ids are unreadable")
         return
     if merkle_root(leaves).hex() != record["root"]:
-        yield IntegrityFault(row.location, "its hashes are not those that were signed")
+        yield IntegrityFault(row.location, "its hashes differ from the signed ones")
     if not len(ids) == len(leaves) == record["count"]:
         yield IntegrityFault(
-            row.location, f"has {len(ids)} ids and {len(leaves)} hashes, and says {record['count']}"
+            row.location, f"has {len(ids)} ids and {len(leaves)} hashes instead of {record['count']}"
         )
     for entry_id in progress.sealed.add_ranges(ranges_of(ids)):
-        yield IntegrityFault(row.location, f"holds entry {entry_id}, which is sealed already")
+        yield IntegrityFault(row.location, f"contains entry {entry_id}, which is already sealed")
     # A late segment holds lower ids than the one before it, so the column never goes down.
     progress.highest_id = max(progress.highest_id, ids[-1] if ids else 0)
     progress.entries += len(ids)
     if row.highest_id != progress.highest_id:
         yield IntegrityFault(
-            row.location, f"its highest id is {progress.highest_id}, and its column says {row.highest_id}"
+            row.location, f"its highest id is {progress.highest_id}, but its column says {row.highest_id}"
         )
     found = load_entries(ids)
     for entry_id, leaf in zip(ids, leaves, strict=False):
@@ -110,7 +110,7 @@ def _check_tree(row: SegmentRow, progress: CheckProgress) -> Faults:
     progress.hash = segment_hash(signed_text("segment", row.record))
     nodes = b"".join(progress.tree.add_leaf(progress.hash))
     if (row.hash, row.nodes) != (progress.hash, nodes):
-        yield IntegrityFault(row.location, "its stored hash or nodes are not those of its record")
+        yield IntegrityFault(row.location, "its stored hash or nodes do not match its record")
 
 
 def _check_checkpoint(location: str, record: Record, progress: CheckProgress) -> Faults:
@@ -118,10 +118,10 @@ def _check_checkpoint(location: str, record: Record, progress: CheckProgress) ->
     yield from progress.keys.check_signature("checkpoint", location, record, record["at"])
     count = record["count"]
     if count > progress.tree.size:
-        yield IntegrityFault(location, f"knows {count} segments, and there are {progress.tree.size}")
+        yield IntegrityFault(location, f"covers {count} segments, but there are only {progress.tree.size}")
     elif (count, record["root"], record["head"]) != (
         progress.tree.size,
         progress.tree.root_hash().hex(),
         progress.hash.hex(),
     ):
-        yield IntegrityFault(location, f"the first {count} segments are not those that it was made for")
+        yield IntegrityFault(location, f"the first {count} segments differ from those that it covers")

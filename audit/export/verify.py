@@ -119,7 +119,7 @@ class PublicKey:
 
 
 def refuse_number(text: str) -> Any:
-    raise ValueError(f"no such number here: {text[:20]}")
+    raise ValueError(f"invalid number: {text[:20]}")
 
 
 def parse_integer(text: str) -> int:
@@ -148,7 +148,7 @@ def pruned_field(record: Record) -> list[str]:
 
 def require_fields(record: Record, *names: str) -> Record:
     if set(record) != set(names):
-        raise ValueError(f"has not exactly the members {', '.join(sorted(names))}")
+        raise ValueError(f"does not have exactly the fields {', '.join(sorted(names))}")
     return record
 
 
@@ -360,7 +360,7 @@ class ExportCheck:
             for number, line in enumerate(file, start=1):
                 self.last_read = f"{name} line {number}"
                 if line[-1:] != b"\n":
-                    raise ValueError("has no line feed at its end")
+                    raise ValueError("does not end with a line feed")
                 yield f"{name} line {number}", line[:-1]
 
     def check_signature(self, kind: str, place: str, record: Record, at: str) -> None:
@@ -372,7 +372,7 @@ class ExportCheck:
             self.add_fault(place, f"its key was not valid at {at}")
         message = b"\x00".join((b"hub-signature-1", kind.encode(), signed_text(kind, record)))
         if not key.has_signed(decode_hex(record["signature"], 64), message):
-            self.add_fault(place, "its signature is not good")
+            self.add_fault(place, "its signature is invalid")
 
     def check_manifest(self) -> None:
         content = self.read_file("manifest.json")
@@ -380,9 +380,9 @@ class ExportCheck:
         require_fields(record, *SIGNED_FIELDS["manifest"], *pruned_field(record), "signature")
         self.pruned = record.get("pruned", 0)
         if pruned_field(record) and not self.pruned > 0:
-            raise ValueError("says of no segment that its entries are kept no longer")
+            raise ValueError("has an invalid number of deleted segments")
         if content[-1:] != b"\n" or record["kind"] not in ("whole", "filtered") or record["v"] != 1:
-            raise ValueError("is no manifest of this version")
+            raise ValueError("is not a manifest of this version")
         self.manifest = record
         found = set()
         for folder, _, names in os.walk(self.folder):
@@ -395,7 +395,7 @@ class ExportCheck:
             if name not in found:
                 self.add_fault(name, "is missing")
             elif said != self.measure_file(name):
-                self.add_fault(name, "is not as the manifest says")
+                self.add_fault(name, "differs from the manifest")
 
     def measure_file(self, name: str) -> Record:
         size, digest = 0, hashlib.sha256()
@@ -409,7 +409,7 @@ class ExportCheck:
         content = self.read_file("keys.json")
         document = require_fields(parse_canonical_json(content[:-1]), "keys", "v")
         if content[-1:] != b"\n" or document["v"] != 1:
-            raise ValueError("is no list of keys of this version")
+            raise ValueError("is not a list of keys of this version")
         records = document["keys"]
         before, before_id = None, ""
         for number, record in enumerate(records, start=1):
@@ -421,13 +421,13 @@ class ExportCheck:
             if said != (1, number, before_id) or not TIMESTAMP.fullmatch(key.valid_from):
                 self.add_fault(place, "does not follow the key before it")
             if record["key"] != hash_parts(key.public).hex()[:32]:
-                self.add_fault(place, "its id is not that of its public key")
+                self.add_fault(place, "its id does not match its public key")
             if not (before or key).has_signed(decode_hex(record["signature"], 64), message):
                 self.add_fault(place, "is not signed by the key before it")
             if before is not None:
                 before.valid_until = key.valid_from
                 if key.valid_from <= before.valid_from:
-                    self.add_fault(place, "does not begin after the key before it")
+                    self.add_fault(place, "does not start after the key before it")
             before, before_id = key, record["key"]
             self.keys[record["key"]] = key
 
@@ -440,7 +440,7 @@ class ExportCheck:
     def parse_checkpoint(self, place: str, content: bytes) -> Record:
         record = require_fields(parse_canonical_json(content[:-1]), *SIGNED_FIELDS["checkpoint"], "signature")
         if content[-1:] != b"\n" or record["v"] != 1 or record["count"] < 1:
-            raise ValueError("is no checkpoint of this version")
+            raise ValueError("is not a checkpoint of this version")
         decode_hex(record["root"]), decode_hex(record["head"])
         self.check_signature("checkpoint", place, record, record["at"])
         return record
@@ -477,7 +477,7 @@ class ExportCheck:
             self.add_fault(waits, "is not anchored in the checkpoint")
         if lines != self.manifest["segments"]:
             self.add_fault(
-                "segments.jsonl", f"has {lines} segments, and the manifest says {self.manifest['segments']}"
+                "segments.jsonl", f"has {lines} segments, but the manifest says {self.manifest['segments']}"
             )
 
     def check_anchor(self, place: str, number: int, found: bytes, path: list[str]) -> None:
@@ -505,25 +505,25 @@ class ExportCheck:
             self.roots[tree.size] = tree.root_hash()
             packed = decode_hex(record["packed"], -1)
             if hash_parts(packed).hex() != record["ids"] or count_packed_ids(packed) != record["count"]:
-                self.add_fault(place, "its ids are not those that were signed")
+                self.add_fault(place, "its ids differ from the signed ones")
             leaves: list[bytes] = []
             for _ in range(record["count"]):
                 entry_place, body = next(lines, ("", b""))
                 if not entry_place:
-                    self.add_fault(place, f"has {record['count']} entries, and {len(leaves)} are here")
+                    self.add_fault(place, f"has {record['count']} entries, but only {len(leaves)} are here")
                     break
                 count += 1
                 leaves.append(self.check_entry(f"{entry_place} in {place}", body, streams))
             if merkle_root(leaves).hex() != record["root"]:
-                self.add_fault(place, "its entries are not those that were signed")
+                self.add_fault(place, "its entries differ from the signed ones")
         if number != max(last, first - 1) or (manifest["segments"] == 0) != (first == 0):
-            self.add_fault("segments.jsonl", f"ends with segment {number}, and the manifest says {last}")
+            self.add_fault("segments.jsonl", f"ends with segment {number}, but the manifest says {last}")
         if count != manifest["entries"] or next(lines, None) is not None or manifest["streams"] != 0:
             self.add_fault(
-                "entries.jsonl", f"has not the {manifest['entries']} entries that the manifest says"
+                "entries.jsonl", f"does not have the {manifest['entries']} entries given in the manifest"
             )
         if self.checkpoint["count"] == last and tree.root_hash().hex() != self.checkpoint["root"]:
-            self.add_fault("checkpoint.json", f"the first {last} segments are not those that it was made for")
+            self.add_fault("checkpoint.json", f"the first {last} segments differ from those that it covers")
         for stream_place, what in streams.find_faults(first == 1):
             self.add_fault(stream_place, what)
 
@@ -532,10 +532,10 @@ class ExportCheck:
         if self.pruned and self.announced_pruned != self.pruned:
             self.add_fault(
                 "manifest.json",
-                f"no entry says that those of segments up to {self.pruned} are kept no longer",
+                f"no entry records the deletion of entries up to segment {self.pruned}",
             )
         if self.pruned and self.manifest["kind"] == "whole" and self.manifest["first"] != self.pruned + 1:
-            self.add_fault("manifest.json", f"does not begin after segment {self.pruned}")
+            self.add_fault("manifest.json", f"does not start after segment {self.pruned}")
 
     def check_entry(self, place: str, body: bytes, streams: StreamChains | None) -> bytes:
         """Check an entry and return its leaf hash."""
@@ -543,7 +543,7 @@ class ExportCheck:
         try:
             said = require_fields(parse_canonical_json(body), *ENTRY_FIELDS)
             if said["v"] != 1 or not TIMESTAMP.fullmatch(said["at"]) or said["stream_seq"] < 1:
-                raise ValueError("is no entry of this version")
+                raise ValueError("is not an entry of this version")
             if said["action"] == "audit.pruned" and said["stream"] == "retention:audit":
                 self.announced_pruned = max(self.announced_pruned, said["details"]["segment"])
             if streams is not None:
@@ -570,13 +570,13 @@ class ExportCheck:
             require_fields(said, "leaf", "seq", "stream", *begins_later)
             begin, before = said.get("from", 1), ZERO.hex()
             if said["stream"] in names or said["seq"] < begin or begin < (2 if begins_later else 1):
-                self.add_fault(place, "names no stream, or one that was named before")
+                self.add_fault(place, "names no stream, or the same stream again")
             names.add(said["stream"])
             for seq in range(begin, said["seq"] + 1):
                 entry_place, body = next(bodies, ("", b""))
                 proof_place, proof = next(proofs, ("", b""))
                 if not entry_place or not proof_place:
-                    self.add_fault(f"stream {said['stream']} at {seq}", "is missing, or its proof is")
+                    self.add_fault(f"stream {said['stream']} at {seq}", "is missing, or its proof is missing")
                     return
                 count += 1
                 entry_place = f"{entry_place} (stream {said['stream']} at {seq})"
@@ -590,11 +590,11 @@ class ExportCheck:
             if before != said["leaf"]:
                 self.add_fault(place, "the stream does not end with this entry")
         if next(bodies, None) is not None or next(proofs, None) is not None:
-            self.add_fault("entries.jsonl", "has more than the streams, or proofs.jsonl has")
+            self.add_fault("entries.jsonl", "or proofs.jsonl has more entries than the streams")
         if (count, len(names)) != (self.manifest["entries"], self.manifest["streams"]):
             self.add_fault("manifest.json", f"there are {count} entries of {len(names)} streams")
         for number in sorted(set(self.segments) - used):
-            self.add_fault(f"segment {number}", "is named by no proof")
+            self.add_fault(f"segment {number}", "appears in no proof")
 
     def check_continuation(self, place: str, body: bytes, expected: tuple[str, int, str]) -> None:
         try:
@@ -607,7 +607,7 @@ class ExportCheck:
     def check_stream_start(self, place: str, leaf: str, proof: Record) -> int:
         """Check the deleted entry that a stream continues. Returns the number of its segment."""
         if not proof["segment"] <= self.pruned:
-            self.add_fault(place, "does not begin with the first entry of its stream")
+            self.add_fault(place, "does not start with the first entry of its stream")
         return self.check_proof(place, decode_hex(leaf), canonical_json(proof).encode("ascii"))
 
     def check_proof(self, place: str, leaf: bytes, line: bytes) -> int:
@@ -646,11 +646,9 @@ class ExportCheck:
         if count == self.checkpoint["count"]:
             known = decode_hex(self.checkpoint["root"])
         if known is None:
-            self.add_fault(
-                place, f"of {count} segments cannot be compared: ask for an export without a filter"
-            )
+            self.add_fault(place, f"of {count} segments cannot be compared: use an export without a filter")
         elif known.hex() != record["root"]:
-            self.add_fault(place, f"was made for other segments than the first {count} of this log")
+            self.add_fault(place, f"covers other segments than the first {count} of this log")
 
 
 def main(arguments: list[str]) -> int:
@@ -666,21 +664,23 @@ def main(arguments: list[str]) -> int:
     for fault in export.run_checks(outside):
         print("FAULT", fault)
     if export.faults:
-        print(f"{len(export.faults)} faults. This export is not what was sealed.")
+        print(f"{len(export.faults)} faults. This export differs from what was sealed.")
         return 1
     said, checkpoint = export.manifest, export.checkpoint
     print(
-        f"Verified {said['entries']} entries ({said['kind']}, segments {said['first']} to {said['last']}) against the "
+        f"Verified {said['entries']} entries ({said['kind']}, segments {said['first']} to "
+        f"{said['last']}) against the "
         f"checkpoint of {checkpoint['count']} segments, made at {checkpoint['at']}."
     )
     if export.pruned:
         print(
-            f"Entries of segments 1 to {export.pruned} are kept no longer, as an entry of the log says; the hash of "
-            f"segment {export.pruned} proves what they were."
+            f"Entries of segments 1 to {export.pruned} were deleted, as recorded in the log; the hash "
+            f"of segment {export.pruned} proves their content."
         )
     if outside is None:
         print(
-            "No outside checkpoint was compared: who holds database and key could have rewritten everything."
+            "No outside checkpoint was compared: someone with the database and the signing key could "
+            "have rewritten everything."
         )
     return 0
 

@@ -62,7 +62,7 @@ def _publish_to(checkpoint: Checkpoint, name: str, channel: PublishChannel, at: 
     # A defect in one channel must not keep the others from publishing.
     except Exception:
         logger.exception("a checkpoint could not be sent by %s", name)
-        _postpone_outlet(outlet, "an error of the hub itself; its log has it", at)
+        _postpone_outlet(outlet, "internal error; see the log", at)
         return False
     with transaction.atomic():
         Anchoring.objects.create(checkpoint=checkpoint, outlet=name, at=at)

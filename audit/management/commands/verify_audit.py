@@ -14,8 +14,8 @@ from audit.verification.check_database import MAX_FAULTS, VerificationReport, ve
 
 class Command(BaseCommand):
     help = (
-        "Look at every entry, segment, key and checkpoint of the audit log; name each fault with its place and end "
-        "with 1. Changes nothing and holds nobody up."
+        "Verify every entry, segment, key and checkpoint of the audit log; list each fault with "
+        "its position and exit with 1. Changes nothing and blocks nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -23,8 +23,10 @@ class Command(BaseCommand):
             "--checkpoint",
             type=Path,
             metavar="FILE",
-            help="a checkpoint that was kept outside: without one, a holder of database and key could have rewritten "
-            "everything",
+            help=(
+                "a checkpoint stored outside the hub; without one, someone with the database and the "
+                "signing key could have rewritten everything unnoticed"
+            ),
         )
 
     def handle(self, *, checkpoint: Path | None, **_: Any) -> None:
@@ -51,19 +53,23 @@ def read_checkpoint_file(path: Path) -> Record:
 
 def report_text(report: VerificationReport, *, is_compared: bool) -> str:
     """Return the summary of a verification as text."""
-    verb = "Looked at everything up to" if report.faults else "Verified up to"
+    verb = "Checked everything up to" if report.faults else "Verified up to"
     lines = [
-        f"{verb} segment {report.segments} ({report.entries} entries, the highest id {report.highest_id}), "
+        f"{verb} segment {report.segments} ({report.entries} entries, highest id {report.highest_id}), "
         f"sealed at {report.sealed_at or 'no time yet'}.",
     ]
     if (gone := report.pruned) is not None:
         lines.append(
-            f"Entries are kept from segment {gone.segment + 1} on. Those of segments 1 to {gone.segment}, sealed up to "
-            f"{gone.sealed_at}, were let go after {gone.days} days, as segment {gone.announced_in} says; what they "
-            f"were is proved by the hash of segment {gone.segment}, {gone.hash}."
+            f"Entries are stored from segment {gone.segment + 1} on. Entries of segments 1 to "
+            f"{gone.segment}, sealed up to {gone.sealed_at}, were deleted after {gone.days} days, as "
+            f"recorded in segment {gone.announced_in}; the hash of segment {gone.segment} proves "
+            f"their content: "
+            f"{gone.hash}."
         )
     if report.unsealed:
-        lines.append(f"{report.unsealed} entries are not sealed yet, the oldest of {report.unsealed_since}.")
+        lines.append(
+            f"{report.unsealed} entries are not sealed yet; the oldest is from {report.unsealed_since}."
+        )
     if not is_compared:
         lines.append("No outside checkpoint was compared.")
     return "\n".join(lines)

@@ -87,7 +87,7 @@ def test_the_verifier_runs_with_python_alone(database: None, tmp_path: Path, kin
     (tmp_path / "export" / "entries.jsonl").write_text("{}\n")
     said = run(tmp_path / "export")
     assert (said.returncode, said.stderr) == (1, "")
-    assert "FAULT entries.jsonl: is not as the manifest says" in said.stdout
+    assert "FAULT entries.jsonl: differs from the manifest" in said.stdout
 
 
 def test_a_stream_whose_newest_entry_is_not_sealed_is_exported_up_to_it(

@@ -94,7 +94,7 @@ def test_whole_segments_lose_their_entries_and_everything_is_still_proved() -> N
     assert (report.pruned.segment, report.pruned.days, report.pruned.announced_in) == (5, DAYS, 13)
     said = StringIO()
     call_command("verify_audit", stdout=said)
-    assert "Entries are kept from segment 6 on" in said.getvalue()
+    assert "Entries are stored from segment 6 on" in said.getvalue()
     assert bytes(Segment.objects.get(number=5).hash).hex() in said.getvalue()
 
 
@@ -281,10 +281,10 @@ WRONG: dict[Callable[[], None], str] = {
     without_a_word: "is missing",
     before_the_word_is_sealed: "is missing",
     what_says_so: "is missing",
-    with_another_end: "what it continues is not in segment",
-    too_young: "is not about entries that are older than 10 days",
-    of_another_age: "is not about entries that are older than 10 days",
-    another_hash: "is not what segment 5 is",
+    with_another_end: "its previous entry is not in segment",
+    too_young: "includes entries that are not older than 10 days",
+    of_another_age: "includes entries that are not older than 10 days",
+    another_hash: "does not match segment 5",
 }
 
 
@@ -343,7 +343,7 @@ def test_an_export_of_what_is_kept_passes_with_both_verifiers(
         text=True,
         check=True,
     )
-    assert "Entries of segments 1 to 5 are kept no longer, as an entry of the log says" in said.stdout
+    assert "Entries of segments 1 to 5 were deleted, as recorded in the log" in said.stdout
 
 
 BROKEN: dict[str, Callable[[Path], None]] = {

@@ -243,7 +243,7 @@ def test_no_entry_is_missed_while_many_write(database: None) -> None:
 
 
 def above_all_sealed(last: Any) -> Rows:
-    """The sealer that goes by the highest id it has seen: the fault that set difference is there for."""
+    """The sealer that goes by highest id it has seen: the fault that set difference is there for."""
     return unsealed_entries._ids_and_leaves(unsealed_entries._ENTRIES_ABOVE.fetch_all(last.highest_id, 5000))
 
 

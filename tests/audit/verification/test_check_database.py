@@ -42,7 +42,7 @@ def test_a_whole_log_passes_and_says_up_to_where(database: None, tmp_path: Path)
     said = verify("--checkpoint", file)
     sealed = Entry.objects.count() - 2
     assert (
-        f"Verified up to segment 12 ({sealed} entries, the highest id {sealed}), sealed at 2026-03-04T12:12:12"
+        f"Verified up to segment 12 ({sealed} entries, highest id {sealed}), sealed at 2026-03-04T12:12:12"
         in said
     )
     assert "2 entries are not sealed yet" in said

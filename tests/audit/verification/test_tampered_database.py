@@ -161,7 +161,7 @@ def test_the_command_names_each_place_and_ends_with_one(database: None) -> None:
         transaction.set_rollback(True)
     assert ended.value.returncode == 1
     assert any(word in said.getvalue() for word in words)
-    assert "Looked at everything up to segment 8" in said.getvalue()
+    assert "Checked everything up to segment 8" in said.getvalue()
 
 
 def test_an_entry_that_was_slipped_in_long_ago_stands_in_no_segment(database: None) -> None:

@@ -250,7 +250,7 @@ class Second:
         try:
             Ed25519PublicKey.from_public_bytes(public).verify(unhex(record["signature"], 64), message)
         except InvalidSignature:
-            raise Wrong("its signature is not good") from None
+            raise Wrong("its signature is invalid") from None
 
     def read_keys(self) -> None:
         document = self.one_object(self.file("keys.json"))
