@@ -35,15 +35,13 @@ def require_known_values(option: str, given: str, possible: Iterable[str]) -> No
     known = sorted(possible)
     unknown = [value for value in given.split(",") if given and value not in known]
     if unknown:
-        raise CommandError(
-            f"There is no {option} {unknown[0]!r}. There is: {', '.join(known) or 'none at all'}."
-        )
+        raise CommandError(f"Unknown {option} {unknown[0]!r}. Available: {', '.join(known) or 'none'}.")
 
 
 def require_ordered_period(begin: datetime | None, end: datetime | None) -> None:
     """Raise CommandError if the period is empty."""
     if begin and end and begin >= end:
-        raise CommandError(f"From {begin} until {end} there is no time: the first must be before the second.")
+        raise CommandError(f"The period from {begin} until {end} is empty: the start must be before the end.")
 
 
 class ExportCommand(BaseCommand):
@@ -53,7 +51,9 @@ class ExportCommand(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--format", choices=list(FORMATS), default="jsonl")
-        parser.add_argument("--output", type=Path, help="a file; without it the rows go to standard output")
+        parser.add_argument(
+            "--output", type=Path, help="output file; without it, the rows are written to standard output"
+        )
 
     def select_rows(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
         """Return the selected rows in order, and the options as the audit log records them."""
@@ -99,5 +99,5 @@ def _open_destination(output: Path | None) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise CommandError(f"{part} cannot be written: {error.strerror}") from error
+        raise CommandError(f"cannot write {part}: {error.strerror}") from error
     part.replace(output)

@@ -23,22 +23,25 @@ class ExportState(models.TextChoices):
 class TableFormat(models.TextChoices):
     """The format of the readable table beside the evidence."""
 
-    NONE = "none", "JSON Lines alone: complete, for machines"
+    NONE = "none", "JSON Lines only: complete, for programs"
     CSV = (
         "csv",
-        "with CSV, safe for spreadsheets: a text that could be taken for a formula gets an apostrophe",
+        "with CSV for spreadsheets: texts that could be read as a formula start with an apostrophe",
     )
-    RAW = "csv-raw", "with CSV as it is, for programs"
+    RAW = "csv-raw", "with CSV for programs: texts are unchanged"
     XLSX = "xlsx", "with XLSX, up to 1,048,575 events"
 
 
 TABLE_LABELS: Mapping[str, tuple[object, object]] = {
-    TableFormat.NONE: (gettext_lazy("No table"), gettext_lazy("The evidence alone, for programs.")),
+    TableFormat.NONE: (
+        gettext_lazy("No table"),
+        gettext_lazy("Only the events and their proof, for programs."),
+    ),
     TableFormat.CSV: (
         gettext_lazy("CSV for spreadsheets"),
-        gettext_lazy("A text that a spreadsheet could take for a formula gets an apostrophe in front."),
+        gettext_lazy("Texts that a spreadsheet could read as a formula start with an apostrophe."),
     ),
-    TableFormat.RAW: (gettext_lazy("CSV for programs"), gettext_lazy("Every text exactly as it is.")),
+    TableFormat.RAW: (gettext_lazy("CSV for programs"), gettext_lazy("All texts are unchanged.")),
     TableFormat.XLSX: (gettext_lazy("Excel (XLSX)"), gettext_lazy("At most 1,048,575 events.")),
 }
 
@@ -82,7 +85,7 @@ class Export(models.Model):
 
     class Meta:
         default_permissions = ("view",)
-        permissions = [("request_export", "Can export the history as evidence and download exports")]
+        permissions = [("request_export", "Can create and download exports")]
         indexes = [
             models.Index(
                 fields=["id"], condition=models.Q(state__in=["waiting", "running"]), name="export_open"

@@ -68,7 +68,7 @@ def find_last_pruned_segment(count: int) -> int:
     announcement = newest_announcement(count)
     pruned = 0 if announcement is None else announcement.segment
     if Stub.objects.filter(segment__gt=pruned).exists():
-        raise NotSealed("Old audit entries were deleted while this export was being made: ask for it again.")
+        raise NotSealed("Old audit entries were deleted while this export was running. Export again.")
     return pruned
 
 

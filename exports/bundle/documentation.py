@@ -20,12 +20,12 @@ _COPIED_FILES = {"verify.py": Path(verify.__file__), "check_rows.py": Path(check
 _README = Path(shipped.__file__).with_name("README.txt")
 _WRITTEN_FILES = ("README.txt", "columns.json", "export.json")
 _TABLE_NOTES = {
-    "csv": "A text that a spreadsheet could take for a formula has an apostrophe in front.",
-    "csv-raw": "Its texts are as they are: a spreadsheet may take some of them for formulas.",
-    "xlsx": "Every cell of it is text.",
+    "csv": "Texts that a spreadsheet could read as a formula start with an apostrophe.",
+    "csv-raw": "Its texts are unchanged: a spreadsheet may read some of them as formulas.",
+    "xlsx": "All its cells are text.",
 }
 _SCOPE_TEXTS = {
-    True: "everything that is on the audit log from segment $first to segment $last",
+    True: "all audit entries from segment $first to segment $last",
     False: "the complete streams of the events and deliveries in this export",
 }
 
@@ -74,7 +74,11 @@ def export_metadata(export: Export, evidence_facts: Mapping[str, Any]) -> dict[s
 
 def _pruning_note(metadata: Mapping[str, Any]) -> str:
     since = metadata["entries_since"]
-    return f".\nEntries that were sealed up to {since} are kept no longer; their hashes are" if since else ""
+    return (
+        (f".\nEntries sealed up to {since} were deleted after their retention period; their hashes are")
+        if since
+        else ""
+    )
 
 
 def _entries_since(pruned: int) -> str:

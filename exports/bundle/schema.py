@@ -35,96 +35,98 @@ class TableSchema:
 
 EVENTS = TableSchema(
     "events",
-    "One webhook that was taken: what changed at a source. In the order in which they were stored.",
+    "One accepted webhook: a change at a source. In the order in which they were stored.",
     (
         ColumnSchema(
-            "reference", "text", "names the event; its audit entries are of the stream event:<reference>"
+            "reference", "text", "identifies the event; its audit entries are in the stream event:<reference>"
         ),
-        ColumnSchema("uuid", "text", "the same in another spelling, which events.csv has"),
-        ColumnSchema("source", "text", "short name of who sent it"),
-        ColumnSchema("event_id", "text", "the source's own id of the event", nullable=True),
-        ColumnSchema("entity_type", "text", "kind of what changed"),
-        ColumnSchema("entity_id", "text", "id at the source of what changed"),
-        ColumnSchema("event_type", "text", "CREATE, UPDATE, DELETE, or the source's own word"),
-        ColumnSchema("occurred", _TIME_TYPE, "when it changed, as the source says", nullable=True),
-        ColumnSchema("received", _TIME_TYPE, "when the webhook arrived"),
+        ColumnSchema("uuid", "text", "the same identifier as a UUID, used in events.csv"),
+        ColumnSchema("source", "text", "slug of the source that sent it"),
+        ColumnSchema("event_id", "text", "the event id given by the source", nullable=True),
+        ColumnSchema("entity_type", "text", "type of the changed entity"),
+        ColumnSchema("entity_id", "text", "id of the changed entity"),
+        ColumnSchema("event_type", "text", "CREATE, UPDATE, DELETE, or another event name of the source"),
+        ColumnSchema("occurred", _TIME_TYPE, "when it changed, according to the source", nullable=True),
+        ColumnSchema("received", _TIME_TYPE, "when the webhook was received"),
         ColumnSchema("signed", "true or false", "whether the webhook's signature was verified"),
-        ColumnSchema("state", "text", "the worst state of its deliveries", mutable=True),
-        ColumnSchema("code", "text", "why, as a word of the hub's catalogue", mutable=True),
+        ColumnSchema("state", "text", "the status of its least successful delivery", mutable=True),
+        ColumnSchema("code", "text", "the reason, as a code", mutable=True),
         ColumnSchema("body_sha256", "text", "SHA-256 of the webhook's body, which is not in this export"),
     ),
 )
 RECEIPTS = TableSchema(
     "receipts",
-    "One HTTP request that brought an event, and what was answered.",
+    "One webhook request and its response.",
     (
         ColumnSchema("event", "text", "reference of the event"),
         ColumnSchema(
             "receipt", "text", "its reference, as in audit entries (webhook.received, webhook.answered)"
         ),
         ColumnSchema("verified_by", "text", "how it was verified, and the number of the secret"),
-        ColumnSchema("size", "number", "bytes of its body"),
-        ColumnSchema("received", _TIME_TYPE, "when it arrived"),
-        ColumnSchema("answered", _TIME_TYPE, "when it was answered", nullable=True, mutable=True),
-        ColumnSchema("status", "number", "the HTTP status that was told", nullable=True, mutable=True),
-        ColumnSchema("code", "text", "the outcome that was told", mutable=True),
-        ColumnSchema("final", "true or false", "whether that outcome will not change", mutable=True),
-        ColumnSchema("repeat", "true or false", "whether the event was known already"),
+        ColumnSchema("size", "number", "size of its body in bytes"),
+        ColumnSchema("received", _TIME_TYPE, "when it was received"),
+        ColumnSchema("answered", _TIME_TYPE, "when the response was sent", nullable=True, mutable=True),
+        ColumnSchema("status", "number", "the HTTP status of the response", nullable=True, mutable=True),
+        ColumnSchema("code", "text", "the outcome in the response", mutable=True),
+        ColumnSchema("final", "true or false", "whether that outcome is final", mutable=True),
+        ColumnSchema("repeat", "true or false", "whether the request was a duplicate"),
     ),
 )
 DELIVERIES = TableSchema(
     "deliveries",
-    "One event on one route to a commercial system.",
+    "One event on one route to a target system.",
     (
         ColumnSchema("event", "text", "reference of the event"),
-        ColumnSchema("delivery", "number", "names the delivery"),
+        ColumnSchema("delivery", "number", "identifies the delivery"),
         ColumnSchema(
-            "route", "number", "its route; its audit entries are of the stream delivery:<event>:<route>"
+            "route", "number", "its route; its audit entries are in the stream delivery:<event>:<route>"
         ),
-        ColumnSchema("identity", "text", "short name of the connection that is asked for the entity"),
-        ColumnSchema("commercial", "text", "short name of the connection that is changed"),
-        ColumnSchema("relayed", "true or false", "whether the webhook's own content is passed on"),
-        ColumnSchema("state", "text", "where it stands", mutable=True),
-        ColumnSchema("code", "text", "why, as a word of the hub's catalogue", mutable=True),
-        ColumnSchema("settled", _TIME_TYPE, "when it came to that", nullable=True, mutable=True),
+        ColumnSchema("identity", "text", "slug of the connection from which the entity is fetched"),
+        ColumnSchema("commercial", "text", "slug of the connection that is changed"),
+        ColumnSchema("relayed", "true or false", "whether the webhook's own data is sent"),
+        ColumnSchema("state", "text", "its status", mutable=True),
+        ColumnSchema("code", "text", "the reason, as a code", mutable=True),
+        ColumnSchema("settled", _TIME_TYPE, "when it reached that status", nullable=True, mutable=True),
     ),
 )
 ATTEMPTS = TableSchema(
     "attempts",
-    "One try of a delivery.",
+    "One attempt of a delivery.",
     (
         ColumnSchema("delivery", "number", "the delivery"),
-        ColumnSchema("number", "number", "1, 2, 3 … of the delivery"),
-        ColumnSchema("attempt", "text", "its key, as in audit entries"),
+        ColumnSchema("number", "number", "1, 2, 3 … within the delivery"),
+        ColumnSchema("attempt", "text", "identifies the attempt, also in audit entries"),
         ColumnSchema("cause", "text", "webhook, retry or replay"),
-        ColumnSchema("started", _TIME_TYPE, "when it began"),
-        ColumnSchema("ended", _TIME_TYPE, "when it ended", nullable=True, mutable=True),
-        ColumnSchema("outcome", "text", "how it ended", mutable=True),
-        ColumnSchema("code", "text", "why, as a word of the hub's catalogue", mutable=True),
-        ColumnSchema("retryable", "true or false", "whether trying again can help", mutable=True),
+        ColumnSchema("started", _TIME_TYPE, "when it started"),
+        ColumnSchema("ended", _TIME_TYPE, "when it finished", nullable=True, mutable=True),
+        ColumnSchema("outcome", "text", "its outcome", mutable=True),
+        ColumnSchema("code", "text", "the reason, as a code", mutable=True),
+        ColumnSchema("retryable", "true or false", "whether a retry can help", mutable=True),
         ColumnSchema("action", "text", "what was done: created, updated, deleted or none", mutable=True),
-        ColumnSchema("record_id", "text", "id of the record in the commercial system", mutable=True),
+        ColumnSchema("record_id", "text", "id of the record in the target system", mutable=True),
     ),
 )
 CALLS = TableSchema(
     "calls",
-    "One HTTP request that an attempt sent to another system; as long as KEEP_CALLS_DAYS keeps them.",
+    "One HTTP request that an attempt sent to another system. Calls are deleted after KEEP_CALLS_DAYS.",
     (
         ColumnSchema("attempt", "text", "key of the attempt"),
-        ColumnSchema("call", "number", "names the call; of an attempt, in the order in which they were made"),
-        ColumnSchema("connection", "text", "short name of the connection that was asked"),
+        ColumnSchema(
+            "call",
+            "number",
+            "identifies the call; calls of an attempt are in the order in which they were made",
+        ),
+        ColumnSchema("connection", "text", "slug of the connection that was called"),
         ColumnSchema("purpose", "text", "fetch, get, search, create, update, delete or token"),
-        ColumnSchema("write", "true or false", "whether it was to change something there"),
+        ColumnSchema("write", "true or false", "whether it was meant to change something"),
         ColumnSchema("method", "text", "the HTTP method"),
         ColumnSchema("path", "text", "the template of its path, without values"),
-        ColumnSchema("started", _TIME_TYPE, "when it began"),
-        ColumnSchema("milliseconds", "number", "until it was answered", nullable=True, mutable=True),
-        ColumnSchema("status", "number", "the HTTP status that came back", nullable=True, mutable=True),
-        ColumnSchema(
-            "error", "text", "why, where there was no good answer: a word of the catalogue", mutable=True
-        ),
-        ColumnSchema("sent_bytes", "number", "bytes of what was sent"),
-        ColumnSchema("received_bytes", "number", "bytes of what came back", mutable=True),
+        ColumnSchema("started", _TIME_TYPE, "when it started"),
+        ColumnSchema("milliseconds", "number", "time until the response", nullable=True, mutable=True),
+        ColumnSchema("status", "number", "the HTTP status of the response", nullable=True, mutable=True),
+        ColumnSchema("error", "text", "if there was no usable response: the reason, as a code", mutable=True),
+        ColumnSchema("sent_bytes", "number", "size of the request in bytes"),
+        ColumnSchema("received_bytes", "number", "size of the response in bytes", mutable=True),
     ),
 )
 TABLES = (EVENTS, RECEIPTS, DELIVERIES, ATTEMPTS, CALLS)

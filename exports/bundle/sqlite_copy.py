@@ -60,7 +60,7 @@ def _copy_or_raise(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> N
     except DatabaseError as error:
         if getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             raise NoTemporarySpace(
-                "No space is left for temporary files (SQLITE_TMPDIR or /var/tmp)."
+                "There is no space left for temporary files (SQLITE_TMPDIR or /var/tmp)."
             ) from error
         raise
 

@@ -56,7 +56,9 @@ def request_export(
     )
     with transaction.atomic():
         if Export.objects.filter(state__in=_OPEN_STATES).count() >= MAX_WAITING:
-            raise TooManyExports(f"{MAX_WAITING} exports wait already: let one of them end, or cancel it.")
+            raise TooManyExports(
+                f"{MAX_WAITING} exports are already waiting. Wait until one has finished, or cancel one."
+            )
         export.save(force_insert=True)
         submission.submit_job(_JOB_KIND, export.pk)
         append_export_entry(
@@ -109,10 +111,10 @@ def run_export(job: RunningJob, should_continue: ShouldContinue) -> None:
     except (NotSealed, TooManyRows, NoTemporarySpace) as error:
         _fail_export(export, job, str(error))
     except OSError as error:
-        _fail_export(export, job, f"The folder for exports cannot be written: {error.strerror or error}.")
+        _fail_export(export, job, f"The export folder cannot be written: {error.strerror or error}.")
     except Exception:
         logger.exception("%s failed", export)
-        _fail_export(export, job, "An error of the hub itself; its log has it.")
+        _fail_export(export, job, "An internal error. An administrator can find it in the log.")
     else:
         delete_working_files(export)
 

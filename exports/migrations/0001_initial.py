@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                 ('uuid', models.UUIDField(default=uuid.uuid4, unique=True)),
                 ('reason', models.CharField(max_length=500)),
                 ('filter', models.JSONField(default=dict)),
-                ('table', models.CharField(choices=[('none', 'JSON Lines alone: complete, for machines'), ('csv', 'with CSV, safe for spreadsheets: a text that could be taken for a formula gets an apostrophe'), ('csv-raw', 'with CSV as it is, for programs'), ('xlsx', 'with XLSX, up to 1,048,575 events')], default='csv', max_length=8)),
+                ('table', models.CharField(choices=[('none', 'JSON Lines only: complete, for programs'), ('csv', 'with CSV for spreadsheets: texts that could be read as a formula start with an apostrophe'), ('csv-raw', 'with CSV for programs: texts are unchanged'), ('xlsx', 'with XLSX, up to 1,048,575 events')], default='csv', max_length=8)),
                 ('state', models.CharField(choices=[('waiting', 'waiting'), ('running', 'running'), ('done', 'done'), ('cancelled', 'cancelled'), ('failed', 'failed'), ('expired', 'expired')], default='waiting', max_length=10)),
                 ('created_at', models.DateTimeField()),
                 ('started_at', models.DateTimeField(null=True)),
@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
                 ('requested_by', models.ForeignKey(help_text='empty: by command', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'permissions': [('request_export', 'Can export the history as evidence and download exports')],
+                'permissions': [('request_export', 'Can create and download exports')],
                 'default_permissions': ('view',),
             },
         ),

@@ -51,7 +51,7 @@ def check_row_count(count: int) -> None:
     """Raise TooManyRows if a sheet cannot hold so many rows."""
     if count > MAX_ROWS:
         raise TooManyRows(
-            f"An XLSX sheet holds {MAX_ROWS:,} events, and these are {count:,}: choose CSV instead."
+            f"An Excel sheet can contain {MAX_ROWS:,} events, but {count:,} were selected. Choose CSV instead."
         )
 
 

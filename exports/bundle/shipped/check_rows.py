@@ -113,20 +113,20 @@ class RowChecker:
             count += 1
             reference = row.get("reference")
             if reference in self.known["events"]:
-                self.add_fault(place, f"event {reference} is there twice")
+                self.add_fault(place, f"event {reference} appears twice")
             self.known["events"][reference] = row.get("received", "")
             self.uuids.add(row.get("uuid"))
             at = self.stream_starts.get(f"event:{reference}")
             if at is None and self.is_pruned(row.get("received", "")):
                 self.unproved += 1
             elif at is None:
-                self.add_fault(place, f"event {reference} is not on the audit log")
+                self.add_fault(place, f"event {reference} is not in the audit log")
             elif at and at != row.get("received"):
                 self.add_fault(
-                    place, f"event {reference} arrived at {at}, and its row says {row.get('received')}"
+                    place, f"event {reference} was received at {at}, but its row says {row.get('received')}"
                 )
             if not self.matches_filter(row.get("received", "")):
-                self.add_fault(place, f"event {reference} did not arrive within the times of the filter")
+                self.add_fault(place, f"event {reference} was not received within the period of the filter")
         self.compare_count("events", count)
 
     def check_children(self) -> None:
@@ -135,10 +135,10 @@ class RowChecker:
             for place, row in self.read_lines(name):
                 count += 1
                 if row.get(column) not in self.known[parents]:
-                    self.add_fault(place, f"belongs to {column} {row.get(column)}, which is not there")
+                    self.add_fault(place, f"belongs to {column} {row.get(column)}, which is missing")
                 key = row.get(KEYS[name])
                 if key in seen:
-                    self.add_fault(place, f"{key} is there twice")
+                    self.add_fault(place, f"{key} appears twice")
                 seen.add(key)
                 if name in self.known:
                     self.known[name][key] = ""
@@ -147,7 +147,7 @@ class RowChecker:
                 started = row.get("started", "")
                 is_due = name == "attempts" and started < self.sealed_before and not self.is_pruned(started)
                 if is_due and self.known["deliveries"].get(row.get("delivery")) not in self.stream_starts:
-                    self.add_fault(place, f"delivery {row.get('delivery')} is not on the audit log")
+                    self.add_fault(place, f"delivery {row.get('delivery')} is not in the audit log")
             self.compare_count(name, count)
 
     def check_missing(self) -> None:
@@ -161,7 +161,7 @@ class RowChecker:
             kind, _, reference = stream.partition(":")
             is_due = kind == "event" and at >= self.events_pruned_up_to and at and self.matches_filter(at)
             if is_due and reference not in self.known["events"]:
-                self.add_fault(stream, f"arrived at {at}, and has no row in events.jsonl")
+                self.add_fault(stream, f"was received at {at}, but has no row in events.jsonl")
 
     def is_pruned(self, at: str) -> bool:
         """Return True if the entries of that time may have been pruned."""
@@ -179,10 +179,10 @@ class RowChecker:
         name = "events.xlsx" if kind == "xlsx" else "events.csv"
         listed = self.uuids_in_sheet(name) if kind == "xlsx" else self.uuids_in_csv(name)
         if len(listed) != len(set(listed)):
-            self.add_fault(name, "has events twice")
+            self.add_fault(name, "has the same event twice")
         extra = set(listed) - self.uuids
         if self.uuids - set(listed) or len(extra) > self.metadata["gone"]:
-            self.add_fault(name, "has other events than events.jsonl")
+            self.add_fault(name, "does not have the same events as events.jsonl")
 
     def uuids_in_sheet(self, name: str) -> list[str]:
         """Return the first column without its heading."""
@@ -205,7 +205,7 @@ class RowChecker:
     def compare_count(self, name: str, count: int) -> None:
         if self.metadata["rows"].get(name) != count:
             self.add_fault(
-                f"{name}.jsonl", f"has {count} rows, and export.json says {self.metadata['rows'].get(name)}"
+                f"{name}.jsonl", f"has {count} rows, but export.json says {self.metadata['rows'].get(name)}"
             )
 
 
@@ -217,13 +217,14 @@ def main(arguments: list[str]) -> int:
     for fault in rows.check_export():
         print("FAULT", fault)
     if rows.faults:
-        print(f"{len(rows.faults)} faults. The rows are not what the audit entries tell.")
+        print(f"{len(rows.faults)} faults. The rows do not match the audit entries.")
         return 1
     counts = ", ".join(f"{count} {name}" for name, count in rows.metadata["rows"].items())
-    print(f"The rows fit the audit entries: {counts}.")
+    print(f"The rows match the audit entries: {counts}.")
     if rows.unproved:
         print(
-            f"Of {rows.unproved} events the audit entries are kept no longer: the hub's signature stands for them."
+            f"The audit entries of {rows.unproved} events were deleted after their retention period: "
+            f"only the hub's signature proves these events."
         )
     if rows.metadata["gone"]:
         print(f"{rows.metadata['gone']} events were deleted from the hub while the export was being made.")

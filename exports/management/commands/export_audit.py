@@ -15,7 +15,7 @@ _LOOKUPS = {"since": "at__gte", "until": "at__lt", "action": "action", "actor": 
 
 
 class Command(ExportCommand):
-    help = "Write the audit log as JSON Lines or CSV, newest first; the export is on the audit log itself."
+    help = "Write the audit log as JSON Lines or CSV, newest first. The export is recorded in the audit log."
     list_export = ENTRY_EXPORT
 
     def add_arguments(self, parser: ArgumentParser) -> None:

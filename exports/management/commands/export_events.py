@@ -21,13 +21,14 @@ from sync.search.time_ranges import InvalidFilter
 from sync.worker.job_process import lower_priority, until_signal, yield_cpu_when_busy
 from webhooks.models import Event, Source, State
 
-_HELP = {"received": "the last so many hours: 1, 24, 168 or 720"}
+_HELP = {"received": "only the last 1, 24, 168 or 720 hours"}
 
 
 class Command(ExportCommand):
     help = (
-        "Write the event history as JSON Lines or CSV, newest first; the export is on the audit log. "
-        "The filters are the words of the event list's address. With --evidence: an archive that proves itself."
+        "Write the event history as JSON Lines or CSV, newest first. The export is recorded in "
+        "the audit log. The filter options are the parameters of the event list's address. With "
+        "--evidence, create an archive with proof, as the console does."
     )
     list_export = EVENT_EXPORT
 
@@ -38,10 +39,13 @@ class Command(ExportCommand):
         parser.add_argument(
             "--evidence",
             action="store_true",
-            help="make an export as the console does, here and now; --output: where its archive is copied to",
+            help=(
+                "create an archive with proof immediately, as the console does; with --output, copy it "
+                "to that file"
+            ),
         )
         parser.add_argument(
-            "--reason", default="", help="why: required with --evidence, kept with the export"
+            "--reason", default="", help="reason; required with --evidence, stored with the export"
         )
 
     def handle(self, **options: Any) -> None:
@@ -77,7 +81,7 @@ def _reserve_output(output: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
         part.touch(mode=0o600, exist_ok=False)
     except OSError as error:
-        raise CommandError(f"{part} cannot be written: {error.strerror}") from error
+        raise CommandError(f"cannot write {part}: {error.strerror}") from error
     try:
         yield part
     finally:
@@ -93,7 +97,9 @@ def _make_export(event_filter: EventFilter, reason: str) -> Export:
     except TooManyExports as error:
         raise CommandError(str(error)) from error
     if export.state != ExportState.DONE:
-        raise CommandError(export.failure or f"The export is {export.get_state_display()}: see the console.")
+        raise CommandError(
+            export.failure or f"The export is {export.get_state_display()}. See its page in the console."
+        )
     return export
 
 

@@ -203,14 +203,14 @@ def test_a_block_of_copied_rows_is_made_harmless_wherever_the_formula_stands(tex
 
 ROWS: dict[str, Any] = {
     "an event is gone": (lambda event: cut(event), "has no row in events.jsonl"),
-    "an event that never was": (lambda event: an_event(77), "is not on the audit log"),
+    "an event that never was": (lambda event: an_event(77), "is not in the audit log"),
     "an event that arrived at another time": (
         lambda event: Event.objects.filter(pk=event.pk).update(received_at=NOON),
-        "and its row says",
+        "but its row says",
     ),
     "a delivery of another route": (
         lambda event: move_to_another_route(event),
-        "is not on the audit log",
+        "is not in the audit log",
     ),
 }
 
@@ -308,7 +308,7 @@ def test_an_event_that_is_not_sealed_yet_is_left_to_the_next_export(
     assert check_rows.RowChecker(str(folder)).check_export() == []
     monkeypatch.setattr(event_selection, "_unsealed_events", lambda count: [])
     careless = unpacked(exported(), tmp_path)
-    assert "is not on the audit log" in check_rows.RowChecker(str(careless)).check_export()[0]
+    assert "is not in the audit log" in check_rows.RowChecker(str(careless)).check_export()[0]
 
 
 @pytest.mark.parametrize("ago", [0, 3])
@@ -357,7 +357,7 @@ def test_an_export_that_cannot_be_written_says_so_and_leaves_nothing(
     run_jobs("export")
     export.refresh_from_db()
     assert export.state == ExportState.FAILED
-    assert "folder for exports cannot be written" in export.failure
+    assert "export folder cannot be written" in export.failure
     assert len(entries("export.failed")) == 1
 
 
@@ -368,7 +368,7 @@ def test_exports_of_a_hub_whose_log_is_not_sealed_say_so(
     monkeypatch.setattr(event_selection, "seal_audit", lambda: 0)
     export = requested()
     run_jobs("export")
-    assert "Nothing of the audit log is sealed yet" in Export.objects.get(pk=export.pk).failure
+    assert "No audit entries are sealed yet" in Export.objects.get(pk=export.pk).failure
 
 
 @pytest.mark.pure

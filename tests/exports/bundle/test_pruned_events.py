@@ -102,12 +102,12 @@ def test_events_whose_audit_entries_are_kept_no_longer_are_told_and_the_rest_is_
         keep_checkpoint(folder)
         outcomes = [run(command, folder) for command in commands(folder)]
         assert [code for code, _ in outcomes] == [0, 0, 0], outcomes
-        assert "are kept no longer, as an entry of the log says" in outcomes[1][1]
-        assert "Of 3 events the audit entries are kept no longer" in outcomes[2][1]
+        assert "were deleted, as recorded in the log" in outcomes[1][1]
+        assert "The audit entries of 3 events were deleted after their retention period" in outcomes[2][1]
         assert [row["reference"] for row in lines(folder, "events")] == [
             each.reference for each in old + kept
         ]
-    assert "are kept no longer" in (folder / "README.txt").read_text()
+    assert "were deleted after their retention period" in (folder / "README.txt").read_text()
     cut(kept[0])
     [fault] = faults(tmp_path)
     assert kept[0].reference in fault

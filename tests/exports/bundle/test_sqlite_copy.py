@@ -125,5 +125,5 @@ def test_without_room_for_the_copies_an_export_fails_with_a_sentence(
         run_jobs("export")
     export.refresh_from_db()
     assert (export.state, export.folder.exists()) == (ExportState.FAILED, False)
-    assert export.failure == "No space is left for temporary files (SQLITE_TMPDIR or /var/tmp)."
+    assert export.failure == "There is no space left for temporary files (SQLITE_TMPDIR or /var/tmp)."
     assert exported().total == 60

@@ -84,7 +84,7 @@ def test_raw_csv_is_as_it_is(database: None, tmp_path: Path) -> None:
     folder = unpacked(exported(table=TableFormat.RAW), tmp_path)
     rows = list(csv.DictReader((folder / "events.csv").open(newline="", encoding="utf-8")))
     assert [row["entity_id"] for row in rows] == [*FORMULAS, *STRANGE]
-    assert "a spreadsheet may take some of them for formulas" in (folder / "README.txt").read_text()
+    assert "a spreadsheet may read some of them as formulas" in (folder / "README.txt").read_text()
 
 
 def test_without_a_table_there_is_none(database: None, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_table_with_other_events_is_found(database: None, tmp_path: Path, tabl
     other = unpacked(exported(table=table), tmp_path)
     (folder / export.table_name).write_bytes((other / export.table_name).read_bytes())
     assert (
-        f"{export.table_name}: has other events than events.jsonl"
+        f"{export.table_name}: does not have the same events as events.jsonl"
         in check_rows.RowChecker(str(folder)).check_export()
     )
 
@@ -117,7 +117,7 @@ def test_more_events_than_a_sheet_holds_are_refused_at_once_and_in_words(
     run_jobs("export")
     export.refresh_from_db()
     assert export.state == ExportState.FAILED
-    assert export.failure == "An XLSX sheet holds 2 events, and these are 3: choose CSV instead."
+    assert export.failure == "An Excel sheet can contain 2 events, but 3 were selected. Choose CSV instead."
     assert exported(table=TableFormat.CSV).total == 3
 
 
