@@ -42,7 +42,7 @@ def _words_of(error: OSError | Problem, options: argparse.Namespace) -> str:
     """For the person at the terminal: mostly it is another `make run` that goes on."""
     if not isinstance(error, OSError) or error.errno != errno.EADDRINUSE:
         return str(error)
-    return f"{options.host}:{options.port} is taken by another program; end it, or choose another --port"
+    return f"{options.host}:{options.port} is used by another program; stop it, or choose another --port"
 
 
 def _service(options: argparse.Namespace) -> Service:
@@ -66,7 +66,9 @@ def _service(options: argparse.Namespace) -> Service:
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sandbox", description="Stand-in systems with real HTTP.")
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox", description="Simulated systems with real HTTP."
+    )
     services = parser.add_subparsers(dest="service", required=True)
     identity = services.add_parser("identity", help="users, groups and files; sends webhooks")
     shop = services.add_parser("shop", help="customers, segments and documents")
@@ -74,13 +76,13 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         name = "IDENTITY" if each is identity else "SHOP"
         each.add_argument("--host", default=environment.get("SANDBOX_HOST", "127.0.0.1"))
         each.add_argument(
-            "--port", type=int, default=environment.get(f"SANDBOX_{name}_PORT", port), help="0: a free one"
+            "--port", type=int, default=environment.get(f"SANDBOX_{name}_PORT", port), help="0: any free port"
         )
         each.add_argument(
             "--data",
             type=Path,
             default=environment.get("SANDBOX_DATA"),
-            help="directory that keeps the records",
+            help="directory in which the records are stored",
         )
         token = environment.get(f"SANDBOX_{name}_TOKEN", f"{name.lower()}-token")
         each.add_argument("--token", default=token, help="secret of the API")
@@ -88,10 +90,12 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "--client-id", default=environment.get("SANDBOX_SHOP_CLIENT_ID", "hub"), help="of OAuth2"
     )
     shop.add_argument(
-        "--fault", default=environment.get("SHOP_FAULT"), help="broken from the start, e.g. refuse"
+        "--fault",
+        default=environment.get("SHOP_FAULT"),
+        help="fault that is active from the start, for example refuse",
     )
     _add_sender_options(identity, environment)
-    demonstration = services.add_parser("demo", help="changes an e-mail address and tells every hop")
+    demonstration = services.add_parser("demo", help="changes an e-mail address and prints each step")
     demonstration.add_argument(
         "--once", action="store_true", default=environment.get("ONCE", "") not in {"", "0"}, help="then exit"
     )
@@ -105,7 +109,9 @@ def _add_sender_options(parser: argparse.ArgumentParser, environment: Mapping[st
         "--webhook-url", default=read("SANDBOX_WEBHOOK_URL"), help="of the source with signatures"
     )
     parser.add_argument("--unsigned-webhook-url", default=read("SANDBOX_UNSIGNED_WEBHOOK_URL"))
-    parser.add_argument("--signing-secret", default=read("SANDBOX_SIGNING_SECRET"), help="whsec_ and base64")
+    parser.add_argument(
+        "--signing-secret", default=read("SANDBOX_SIGNING_SECRET"), help="whsec_ followed by base64"
+    )
     parser.add_argument("--mode", choices=("signed", "unsigned"), default=read("SANDBOX_WEBHOOK_MODE"))
     parser.add_argument("--language", choices=("en", "fi"), default=read("SANDBOX_LANGUAGE"))
     parser.add_argument("--automatic", action="store_true", help="every API write sends a webhook")

@@ -34,11 +34,13 @@ class Remote:
             answer = self._send(method, path, body, ANSWER_SECONDS)
             content = answer.json() if answer.content else None
         except requests.JSONDecodeError:
-            raise DemoError(f"{self.title} answered {method} {path} with a body that is not JSON.") from None
+            raise DemoError(
+                f"{self.title} responded to {method} {path} with a body that is not JSON."
+            ) from None
         except requests.RequestException:
-            raise DemoError(f"{self.title} gave no answer to {method} {path} at {self.url}.") from None
+            raise DemoError(f"{self.title} did not respond to {method} {path} at {self.url}.") from None
         if answer.status_code >= 400:
-            raise DemoError(f"{self.title} answered {method} {path} with {answer.status_code}: {content}")
+            raise DemoError(f"{self.title} responded to {method} {path} with {answer.status_code}: {content}")
         return content
 
     def _send(self, method: str, path: str, body: object, seconds: float) -> requests.Response:

@@ -90,7 +90,7 @@ def wait_for(demo: Demo) -> None:
 def addresses(demo: Demo) -> Iterator[str]:
     """What to open now, and the logins where they are known."""
     yield ""
-    yield "Open now (Ctrl-C ends everything):"
+    yield "Now running (Ctrl-C stops everything):"
     yield f"  the hub's console     {demo.hub.url}/admin/"
     yield f"  Anna's profile page   {demo.identity.url}/users/{PERSON}"
     yield f"  the shop's customers  {demo.shop.url}/customers"

@@ -44,7 +44,10 @@ def change_email(demo: Demo, say: Say) -> bool:
     user = demo.identity.call("PATCH", f"/api/users/{PERSON}", {"emails": [_address(new)]})
     say(f"1. Changed in the identity service: {PERSON} now has {user['emails'][0]['address']}")
     delivered = _notify(demo, say)
-    say(f"4. The hub answered {delivered['status'] or 'nothing'}: {delivered['body'] or delivered['error']}")
+    say(
+        f"4. The hub responded with {delivered['status'] or 'nothing'}: "
+        f"{delivered['body'] or delivered['error']}"
+    )
     deadline = time.monotonic() + (demo.follow_seconds if delivered["status"] == 202 else 0)
     record = shop_record(demo)
     while _email(record) != new and time.monotonic() < deadline:
@@ -66,8 +69,8 @@ def _notify(demo: Demo, say: Say) -> dict[str, Any]:
     moment = utc_now("seconds")
     webhook = {"id": PERSON, "entityType": "USER", "eventType": "UPDATE", "timestamp": moment}
     watched = [
-        _Watch(demo.identity, "2. The identity service was asked"),
-        _Watch(demo.shop, "3. The shop was asked"),
+        _Watch(demo.identity, "2. Requests to the identity service"),
+        _Watch(demo.shop, "3. Requests to the shop"),
     ]
     say(f"   Webhook sent: {json.dumps(webhook, separators=(',', ':'))}")
     answers: queue.SimpleQueue[dict[str, Any] | DemoError] = queue.SimpleQueue()
@@ -115,7 +118,7 @@ def _verdict(delivered: Mapping[str, Any], record: Mapping[str, Any] | None, new
         return f"The shop has the new address: {new}"
     answer = delivered["json"] if isinstance(delivered["json"], dict) else {}
     sentence = answer.get("detail") or delivered["error"] or "The hub gave no reason."
-    return f"FAILED: the shop does not have {new}. The hub's answer: {delivered['status']} {sentence}"
+    return f"FAILED: the shop does not have {new}. The hub's response: {delivered['status']} {sentence}"
 
 
 def _email(record: Mapping[str, Any] | None) -> object:

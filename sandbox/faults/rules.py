@@ -12,15 +12,15 @@ from typing import Any
 from sandbox.http.messages import Problem, Request
 
 KINDS = {
-    "slow": "answers late",
-    "error": "answers with a server error",
-    "throttle": "answers 429 Too Many Requests",
-    "refuse": "refuses the change",
-    "drop": "closes the connection without an answer",
-    "garbage": "answers 200 with a page that is not JSON",
-    "hang": "does not answer at all",
-    "after": "makes the change, then answers with a server error",
-    "drip": "sends its answer one byte at a time",
+    "slow": "responds late",
+    "error": "responds with a server error",
+    "throttle": "responds with 429 Too Many Requests",
+    "refuse": "rejects the change",
+    "drop": "closes the connection without a response",
+    "garbage": "responds with 200 and a page that is not JSON",
+    "hang": "does not respond at all",
+    "after": "applies the change, then responds with a server error",
+    "drip": "sends its response one byte at a time",
 }
 _SECONDS = {"slow": 5.0, "hang": 60.0, "drip": 0.5}
 _STATUS = {"error": 500, "after": 500, "throttle": 429, "refuse": 422}

@@ -51,4 +51,4 @@ class Router:
             raise Problem(
                 405, "This method is not allowed here.", headers={"Allow": ", ".join(sorted(allowed))}
             )
-        raise Problem(404, "There is nothing at this address.")
+        raise Problem(404, "Nothing was found at this address.")

@@ -41,7 +41,7 @@ class Directory(Collections):
         entity = {"id": key, **_without_own(body), **own}
         with self._store.lock:
             if self._store.get(collection, key):
-                raise Problem(409, "This id is in use already.")
+                raise Problem(409, "This id is already in use.")
             self._store.put(collection, key, entity)
         return entity
 

@@ -17,12 +17,12 @@ _PLACES = {
     "title": "name",
 }
 _SUCCESSES = {
-    "succeeded": "The shop is up to date too.",
-    "unchanged": "The shop was up to date already.",
-    "superseded": "The shop has a newer change already.",
-    "ignored": "No other system needed to know.",
+    "succeeded": "The shop is up to date, too.",
+    "unchanged": "The shop was already up to date.",
+    "superseded": "The shop already has a newer change.",
+    "ignored": "No other system needed this change.",
 }
-_EMAIL_SUCCESS = "Your new e-mail address is in use in the shop too."
+_EMAIL_SUCCESS = "The shop now uses your new e-mail address, too."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def outcome_of(delivered: Delivered, changed: str = "") -> Outcome:
     reference = answer["reference"] if isinstance(answer.get("reference"), str) else None
     word = answer.get("status")
     if delivered.status == 202 or (delivered.status == 200 and word == "accepted"):
-        return Outcome("wait", "Saved", "The other systems follow shortly.", reference)
+        return Outcome("wait", "Saved", "The other systems will be updated shortly.", reference)
     # A 200 alone proves nothing: something else may listen at the hub's address.
     if delivered.status == 200 and isinstance(word, str) and word in _SUCCESSES:
         email = word == "succeeded" and changed == "email"
@@ -56,12 +56,12 @@ def _failure(delivered: Delivered, answer: dict[str, object], reference: str | N
     sentence = (
         detail
         if isinstance(detail, str)
-        else delivered.error or "The other systems gave an unexpected answer."
+        else delivered.error or "The other systems returned an unexpected response."
     )
     if answer.get("retrying") is True:
-        headline = title if isinstance(title, str) else "The other systems do not have it yet"
-        return Outcome("wait", headline, f"{sentence} The hub goes on trying by itself.", reference, True)
-    headline = title if isinstance(title, str) else "The other systems could not be told"
+        headline = title if isinstance(title, str) else "The other systems are not updated yet"
+        return Outcome("wait", headline, f"{sentence} The hub retries automatically.", reference, True)
+    headline = title if isinstance(title, str) else "The other systems could not be notified"
     return Outcome("bad", headline, sentence, reference, True, _field_sentences(answer.get("errors")))
 
 

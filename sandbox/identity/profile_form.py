@@ -62,7 +62,7 @@ def check_form(form: Mapping[str, str], required: tuple[str, ...]) -> None:
         if len(value) > LONGEST
     ]
     if errors:
-        raise Problem(400, "Please look at the marked fields.", tuple(errors))
+        raise Problem(400, "Please check the marked fields.", tuple(errors))
 
 
 def field_sentences(problem: Problem) -> dict[str, str]:

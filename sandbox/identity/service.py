@@ -151,7 +151,7 @@ class IdentityApi(CollectionApi):
     def read_page(self, collection: str, request: Request) -> Answer:
         """A page as Trivore's management API has it: ``startIndex`` counts from 0."""
         if "filter" in request.query:
-            raise Problem(400, "There are no filters here.")
+            raise Problem(400, "Filters are not supported here.")
         start, limit = page_bounds(request, "startIndex", "count", DEFAULT_PAGE, LARGEST_PAGE)
         resources = self._store.all(collection, start, limit)
         content = {

@@ -27,5 +27,5 @@ def _key(secret: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if not key:
-        raise ValueError("The signing secret is not whsec_ and base64.")
+        raise ValueError("The signing secret must be whsec_ followed by base64.")
     return key

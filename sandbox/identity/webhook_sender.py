@@ -138,7 +138,7 @@ def _exchange(sent: Delivered, body: bytes) -> Delivered:
             )
             text = answer.content.decode("utf-8", "replace")
     except (requests.RequestException, ValueError) as error:
-        reason = "gave no answer in time" if isinstance(error, requests.Timeout) else "could not be reached"
+        reason = "did not respond in time" if isinstance(error, requests.Timeout) else "could not be reached"
         return replace(sent, seconds=time.monotonic() - started, error=f"The hub {reason}.")
     return replace(
         sent,
@@ -152,8 +152,8 @@ def _exchange(sent: Delivered, body: bytes) -> Delivered:
 def _check_setting(name: str, value: object) -> None:
     kinds = {each.name: type(each.default) for each in fields(SenderSettings)}
     if name not in kinds or not isinstance(value, kinds[name]):
-        raise Problem(400, f"There is no such setting as this {name[:40]}.")
+        raise Problem(400, f"Unknown setting {name[:40]}.")
     if name in _CHOICES and value not in _CHOICES[name]:
         raise Problem(400, f"{name} must be one of {', '.join(sorted(_CHOICES[name] - {''}))}.")
     if name.endswith("_url") and not str(value).startswith(("http://", "https://")):
-        raise Problem(400, f"{name} must begin with http:// or https://.")
+        raise Problem(400, f"{name} must start with http:// or https://.")

@@ -96,7 +96,7 @@ def test_the_hub_goes_on_after_it(routes: list[Route]) -> None:
 
 def test_it_stays_away_from_real_events_unless_told(routes: list[Route]) -> None:
     an_event(1)
-    with pytest.raises(CommandError, match="There are real events here"):
+    with pytest.raises(CommandError, match="This database has real events"):
         call_command("generate_history", events=10)
     assert Event.objects.count() == 1
     call_command("generate_history", events=10, yes=True)

@@ -59,4 +59,4 @@ def test_an_address_that_is_taken_is_named() -> None:
         command = [*COMMAND, "shop", "--port", port]
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"sandbox: 127.0.0.1:{port} is taken by another program")
+    assert done.stderr.startswith(f"sandbox: 127.0.0.1:{port} is used by another program")

@@ -37,7 +37,7 @@ def test_save_stores_tells_the_hub_and_shows_its_success(
     hub: Receiver, identity: IdentityService, browser: Client
 ) -> None:
     page = save(browser)
-    assert "Your new e-mail address is in use in the shop too." in page
+    assert "The shop now uses your new e-mail address, too." in page
     assert "01K0REFERENCE" in page
     (webhook,) = hub.received
     assert webhook.json() | {"timestamp": ""} == {
@@ -54,12 +54,17 @@ def test_save_stores_tells_the_hub_and_shows_its_success(
 @pytest.mark.parametrize(
     ("status", "answer", "expected", "unexpected"),
     [
-        (200, SUCCEEDED | {"status": "unchanged"}, ["up to date already"], ["in use"]),
-        (200, b"<h1>It works</h1>", ["could not be told", "saved here"], ["up to date"]),
-        (202, {"status": "accepted"}, ["follow shortly"], ["saved here"]),
+        (200, SUCCEEDED | {"status": "unchanged"}, ["already up to date"], ["in use"]),
+        (200, b"<h1>It works</h1>", ["could not be notified", "saved here"], ["up to date"]),
+        (202, {"status": "accepted"}, ["will be updated shortly"], ["saved here"]),
         (422, REFUSED, [REFUSED["detail"], "01K0REFUSED", "saved here", "change it again"], ["shortly"]),
-        (424, {"detail": "The shop is closed.", "retrying": True}, ["goes on trying"], ["change it again"]),
-        (500, b"oops", ["unexpected answer"], ["oops"]),
+        (
+            424,
+            {"detail": "The shop is closed.", "retrying": True},
+            ["retries automatically"],
+            ["change it again"],
+        ),
+        (500, b"oops", ["unexpected response"], ["oops"]),
     ],
 )
 def test_the_person_reads_what_became_of_the_change(
@@ -146,7 +151,7 @@ def test_a_wrong_setting_is_explained_on_the_page(identity: IdentityService, bro
     before = identity.sender.settings
     answer = browser("POST", "/settings", data={"signed_url": "nowhere"})
     assert (answer.status_code, identity.sender.settings) == (400, before)
-    assert "must begin with http" in answer.text
+    assert "must start with http" in answer.text
     assert 'value="nowhere"' in answer.text
 
 
@@ -205,11 +210,11 @@ def test_every_page_keeps_the_browser_in_bounds(browser: Client, path: str) -> N
 @pytest.mark.parametrize("path", SHOP_PAGES)
 def test_the_shop_shows_a_banner_on_every_page_while_it_misbehaves(shop: ShopService, path: str) -> None:
     browser = Client(shop.url)
-    assert "misbehaves on purpose" not in browser("GET", path).text
+    assert "simulates faults" not in browser("GET", path).text
     browser("POST", "/faults", data={"kind": "slow", "seconds": "5", "sentence": "", "times": ""})
     assert "answers late (5 s)" in browser("GET", path).text
     browser("POST", "/faults/clear")
-    assert "misbehaves on purpose" not in browser("GET", path).text
+    assert "simulates faults" not in browser("GET", path).text
 
 
 def test_a_switch_with_a_wrong_number_is_explained(shop: ShopService) -> None:

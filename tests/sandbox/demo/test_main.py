@@ -94,7 +94,7 @@ def test_it_fails_with_the_sentence_where_the_shop_has_the_old_address(
 ) -> None:
     hub.always(status, answer)
     assert main(demo, once=True) == 1
-    assert capsys.readouterr().out.splitlines()[-1].endswith(f"The hub's answer: {sentence}")
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"The hub's response: {sentence}")
 
 
 @pytest.mark.parametrize(
