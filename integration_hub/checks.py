@@ -21,10 +21,13 @@ def check_secret_key(**_: Any) -> list[CheckMessage]:
 @register()
 def check_sealing_keys(**_: Any) -> list[CheckMessage]:
     """hub.E002: each of SEALING_KEYS is 32 bytes in URL-safe base64."""
-    hint = "Make one with: python -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
+    hint = (
+        "Make one with: python -c 'import base64, os; "
+        "print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
+    )
     return [
         Error(
-            f"Key number {number} of SEALING_KEYS is not a key: 32 bytes in URL-safe base64.",
+            f"Key number {number} of SEALING_KEYS is invalid: a key must be 32 bytes in URL-safe base64.",
             hint=hint,
             id="hub.E002",
         )
@@ -50,7 +53,7 @@ def _production_messages() -> Iterator[CheckMessage]:
     if not settings.DEBUG and not settings.ALLOWED_HOSTS:
         yield Error(
             "ALLOWED_HOSTS is empty while DEBUG is off.",
-            hint="Name the hosts that the hub answers to, for example ALLOWED_HOSTS=hub.example.com.",
+            hint="Set the host names that the hub serves, for example ALLOWED_HOSTS=hub.example.com.",
             id="hub.E003",
         )
     if settings.UNAVAILABLE_STATUS not in (429, 503):
@@ -61,7 +64,7 @@ def _production_messages() -> Iterator[CheckMessage]:
         )
     if not settings.DEBUG and not settings.SECURE_COOKIES:
         yield Warning(
-            "SECURE_COOKIES is off: sessions of the console can be read on the wire.",
+            "SECURE_COOKIES is off: console sessions can be intercepted in the network.",
             hint="Serve the console over TLS and leave SECURE_COOKIES unset.",
             id="hub.W005",
         )
@@ -73,8 +76,13 @@ def check_checkpoints(**_: Any) -> list[CheckMessage]:
     ways = (settings.AUDIT_CHECKPOINT_FOLDER, settings.AUDIT_CHECKPOINT_EMAILS, settings.AUDIT_CHECKPOINT_URL)
     if settings.DEBUG or any(ways):
         return []
-    hint = "Set AUDIT_CHECKPOINT_EMAILS to the auditors, or AUDIT_CHECKPOINT_FOLDER or _URL to what you cannot rewrite."
-    return [Warning("No checkpoint of the audit log goes outside.", hint=hint, id="hub.W007")]
+    hint = (
+        "Set AUDIT_CHECKPOINT_EMAILS to the auditors' addresses, or AUDIT_CHECKPOINT_FOLDER or "
+        "AUDIT_CHECKPOINT_URL to a place where administrators cannot change files."
+    )
+    return [
+        Warning("Checkpoints of the audit log are not published outside the hub.", hint=hint, id="hub.W007")
+    ]
 
 
 @register()
@@ -82,8 +90,8 @@ def check_celery(**_: Any) -> list[CheckMessage]:
     """hub.E006: CELERY_BROKER_URL needs Celery, which is an optional extra."""
     if not settings.CELERY_BROKER_URL or find_spec("celery"):
         return []
-    hint = "Install it, pip install integration-hub[celery], or leave CELERY_BROKER_URL empty."
-    return [Error("CELERY_BROKER_URL is set, and Celery is not installed.", hint=hint, id="hub.E006")]
+    hint = "Run pip install integration-hub[celery], or leave CELERY_BROKER_URL empty."
+    return [Error("CELERY_BROKER_URL is set, but Celery is not installed.", hint=hint, id="hub.E006")]
 
 
 @register()
@@ -92,5 +100,5 @@ def check_retention(**_: Any) -> list[CheckMessage]:
     events, audit = settings.KEEP_EVENTS_DAYS, settings.KEEP_AUDIT_DAYS
     if not audit or 0 < events <= audit:
         return []
-    hint = "Let KEEP_AUDIT_DAYS be 0, or at least KEEP_EVENTS_DAYS."
+    hint = "Set KEEP_AUDIT_DAYS to 0, or to at least KEEP_EVENTS_DAYS."
     return [Warning("Audit entries are deleted before the events that they prove.", hint=hint, id="hub.W008")]

@@ -37,7 +37,7 @@ def number(
         found = None
     if found is None or not isfinite(found) or not least <= found <= most:
         kind = "whole number" if isinstance(default, int) else "number"
-        raise ImproperlyConfigured(f"{name}: a {kind} from {least:,} to {most:,} is needed, not {text!r}.")
+        raise ImproperlyConfigured(f"{name}: must be a {kind} from {least:,} to {most:,}, not {text!r}.")
     return found
 
 
@@ -74,7 +74,7 @@ def _database_address(env: environ.Env, default: str) -> dict[str, Any]:
         parsed = {}
     if parsed.get("ENGINE", "").rpartition(".")[2] not in ("sqlite3", "postgresql"):
         raise ImproperlyConfigured(
-            "DATABASE_URL: postgres://user:password@host/database or sqlite:////path/file is needed."
+            "DATABASE_URL: must be like postgres://user:password@host/database or sqlite:////path/file."
         )
     return parsed
 
@@ -85,7 +85,7 @@ def mail_server(env: environ.Env) -> dict[str, Any]:
         return dict(environ.Env.email_url_config(env.str("EMAIL_URL", default="") or "smtp://localhost:25"))
     except (ValueError, ImproperlyConfigured):
         raise ImproperlyConfigured(
-            "EMAIL_URL: an address such as smtp+tls://user:password@mail.example.com:587 is needed."
+            "EMAIL_URL: must be like smtp+tls://user:password@mail.example.com:587."
         ) from None
 
 
@@ -94,6 +94,6 @@ def log_level(env: environ.Env) -> str:
     level: str = env.str("LOG_LEVEL", default="") or "INFO"
     if level not in logging.getLevelNamesMapping():
         raise ImproperlyConfigured(
-            f"LOG_LEVEL: DEBUG, INFO, WARNING, ERROR or CRITICAL is needed, not {level!r}."
+            f"LOG_LEVEL: must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not {level!r}."
         )
     return level

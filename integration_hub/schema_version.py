@@ -18,8 +18,8 @@ APPS = ("audit", "webhooks", "sync", "exports", "console")
 LABEL = "integration_hub"
 
 _ADVICE = {
-    "sqlite": "delete {name}* to begin with a new database",
-    "postgresql": "name a new database in DATABASE_URL",
+    "sqlite": "delete {name}* to start with a new database",
+    "postgresql": "set DATABASE_URL to a new database",
 }
 
 
@@ -44,7 +44,7 @@ def check_schema(alias: str = DEFAULT_DB_ALIAS) -> None:
     if not all(digests.get(migration) in recorded for migration in applied):
         advice = _ADVICE[connection.vendor].format(name=connection.settings_dict["NAME"])
         raise CommandError(
-            f"This database was made by another version of Integration Hub: run that version, or {advice}."
+            f"This database was created by another version of Integration Hub. Run that version, or {advice}."
         )
 
 

@@ -32,7 +32,7 @@ SECRET_KEY = required(
 )
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 SEALING_KEYS = [
-    key for key in required(env, "SEALING_KEYS", "it seals secrets and payloads at rest").split(",") if key
+    key for key in required(env, "SEALING_KEYS", "it encrypts secrets and payloads at rest").split(",") if key
 ]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])

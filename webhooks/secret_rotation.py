@@ -41,11 +41,11 @@ def rotate(
     with transaction.atomic():
         Source.objects.select_for_update().get(pk=source.pk)
         if newest_key(source) != newest:
-            raise NotRotated("A secret was added since this page was opened. Nothing was changed.")
+            raise NotRotated("Nothing was changed: a secret was added after you opened this page.")
         ended = _end_others(source, hours)
         added = SourceSecret.objects.create(source=source, value=value, hint=value[-HINT:])
         if len(live_secrets(source)) > MOST_LIVE:
-            raise NotRotated(f"At most {MOST_LIVE} secrets can be live. End one first.")
+            raise NotRotated(f"A source can have at most {MOST_LIVE} active secrets. Expire one first.")
         details = {"secret": added.pk, "made": not typed, "others": ended, "end_in_hours": hours}
         details |= {"reason": reason, "address": address}
         append_entries(NewEntry(f"setting:source:{source.pk}", "secret.added", actor, details))

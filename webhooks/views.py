@@ -57,10 +57,10 @@ class MachineView(APIView):
         """
         language = language_of(self.request)
         if isinstance(exc, DatabaseError):
-            logger.error("the database gave %s", type(exc).__name__)  # its text holds values of rows
+            logger.error("the database raised %s", type(exc).__name__)  # its text holds values of rows
             return respond(storage_unavailable(language))
         if isinstance(exc, CannotOpen):
-            logger.error("%s: was a key taken away before every process knew the other?", exc)
+            logger.error("%s: check that SEALING_KEYS still contains every key in use", exc)
             return respond(storage_unavailable(language))
         logger.error("unexpected %s", type(exc).__name__, exc_info=exc)
         return respond(problem("internal-error", language))

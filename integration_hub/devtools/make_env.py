@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 TEMPLATE = """\
-# Made for this checkout. What each variable means stands in .env.example.
+# Generated for this checkout. .env.example explains each variable.
 DEBUG=on
 SECRET_KEY={secret_key}
 SEALING_KEYS={sealing_key}
@@ -36,7 +36,7 @@ def main() -> None:
         return
     with os.fdopen(descriptor, "w") as file:
         file.write(environment())
-    print(f"Wrote {path.name} with keys of its own.")
+    print(f"Wrote {path.name} with new keys.")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from sync.connectors.values.fingerprint import fingerprint_json
 
 CONNECTORS: Mapping[str, str] = {
     "rest-identity": "Identity service with a REST API",
-    "rest-commercial": "Commercial system with a REST API",
+    "rest-commercial": "Target system with a REST API",
 }
 CONNECTOR_SIDES: Mapping[str, Side] = {"rest-identity": "identity", "rest-commercial": "target"}
 
@@ -106,7 +106,7 @@ def make_connector(
     X-Request-Id. Raises SettingsInvalid.
     """
     if CONNECTOR_SIDES.get(connector) != side:
-        raise SettingsInvalid("/connector", "There is no such connector for this side.")
+        raise SettingsInvalid("/connector", "This connector does not fit the role of the connection.")
     key = fingerprint_json(connector, base_url, authentication, credentials, settings)
     known = _cache.get(key)
     if known is None:

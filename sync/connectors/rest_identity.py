@@ -43,7 +43,7 @@ class RestIdentityConnector:
         found = known.record_expression.evaluate(self._client.read_object(asked, answer))
         entity = self._parse_entity(asked, entity_type, known, found)
         if entity.id != entity_id:
-            raise self._client.unreadable_error(asked, "the answer is about another entity")
+            raise self._client.unreadable_error(asked, "the response is about another entity")
         return entity
 
     def list_entities(self, entity_type: str, *, skip: int = 0, max_pages: int = 100) -> Iterator[Entity]:
@@ -106,7 +106,7 @@ class RestIdentityConnector:
         body = self._client.read_json(asked, self._client.send_request(asked))
         found = listing.results_expression.evaluate(body)
         if not isinstance(found, list):
-            raise self._client.unreadable_error(asked, "a list was expected")
+            raise self._client.unreadable_error(asked, "the response is not a list")
         total = listing.total_expression.evaluate(body) if listing.total_expression else None
         known_total = total if isinstance(total, int) and not isinstance(total, bool) else None
         return [self._parse_entity(asked, entity_type, known, one) for one in found], known_total

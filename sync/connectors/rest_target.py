@@ -45,7 +45,7 @@ class RestTargetConnector:
         """
         known = self._collection_settings(entity_type)
         if known.search is None or field not in known.search.fields:
-            raise self._client.unsafe_error("this field is not configured to be searched by")
+            raise self._client.unsafe_error("no search is configured for this field")
         asked = ConnectorRequest(
             "search",
             "GET",
@@ -55,7 +55,7 @@ class RestTargetConnector:
         )
         answer = self._client.send_request(asked)
         if answer.status in NOT_FOUND_STATUSES:
-            raise self._client.unreadable_error(asked, f"a search was answered {answer.status}")
+            raise self._client.unreadable_error(asked, f"a search returned {answer.status}")
         hits = self._read_search_results(asked, known, known.search, answer)
         return tuple(hit for hit in hits if self._has_value(hit, field, value))[:MAX_SEARCH_RESULTS]
 
@@ -206,7 +206,7 @@ class RestTargetConnector:
 
     def _require_same_record(self, asked: ConnectorRequest, record_id: str, record: Record) -> Record:
         if record.id != record_id:
-            raise self._client.unreadable_error(asked, "the answer is about another record")
+            raise self._client.unreadable_error(asked, "the response is about another record")
         return record
 
     def _read_search_results(
@@ -214,7 +214,7 @@ class RestTargetConnector:
     ) -> list[Record]:
         found = search.results_expression.evaluate(self._client.read_json(asked, answer))
         if not isinstance(found, list):
-            raise self._client.unreadable_error(asked, "a list was expected")
+            raise self._client.unreadable_error(asked, "the response is not a list")
         return [self._parse_record(asked, known, one) for one in found]
 
     def _has_value(self, record: Record, field: str, value: str) -> bool:

@@ -25,7 +25,9 @@ def parse_signing_key(secret: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if not secret.startswith(SECRET_PREFIX) or len(key) < MIN_KEY_BYTES:
-        raise ValueError(f"the secret is not {SECRET_PREFIX} and {MIN_KEY_BYTES} bytes or more in base64")
+        raise ValueError(
+            f"the secret must be {SECRET_PREFIX} followed by at least {MIN_KEY_BYTES} bytes in base64"
+        )
     return key
 
 
@@ -67,7 +69,7 @@ def post_signed(description: str, url: str, secret: str, webhook_id: str, body: 
     except ExchangeFailure as failure:
         raise PostFailed(f"{description} failed: {failure}") from failure
     if not 200 <= answer.status < 300:
-        raise PostFailed(f"{description} was answered with {answer.status}")
+        raise PostFailed(f"{description} responded with {answer.status}")
 
 
 def _split_url(url: str) -> tuple[BaseUrl, str]:

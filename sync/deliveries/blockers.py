@@ -71,7 +71,7 @@ class AllSlotsTaken:
 
 @dataclass(frozen=True, slots=True)
 class SwitchedOff:
-    """A connection is switched off: the delivery is tried, and fails."""
+    """A connection is disabled: the delivery is tried, and fails."""
 
     connection: Connection
 

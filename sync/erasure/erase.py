@@ -59,7 +59,7 @@ def run_erasure(erasure: Erasure) -> bool:
         try:
             _run_job(job, always_continue)
         except JobLost:
-            logger.info("%s was taken over by another process", erasure)
+            logger.info("%s was taken over by another worker", erasure)
         except Exception:
             with suppress(JobLost):
                 job.hand_back()

@@ -52,4 +52,4 @@ def _execute_or_warn(statement: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute(statement)
     except DatabaseError:
-        logger.warning("%s could not be run; the next erasure does it", statement)
+        logger.warning("%s could not be run; the next erasure runs it", statement)

@@ -38,12 +38,12 @@ class PauseAfterFailure:
             run()
         except Exception as error:  # noqa: BLE001 - brokers have many kinds, each with errors of its own
             if not self._is_away:
-                logger.warning("%s is away (%s); workers poll", self._name, type(error).__name__)
+                logger.warning("%s is unavailable (%s); workers poll", self._name, type(error).__name__)
             self._is_away = True
             self._paused_until = time.monotonic() + _PAUSE_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311 - spreads
             return False
         if self._is_away:
-            logger.warning("%s is back", self._name)
+            logger.warning("%s is available again", self._name)
         self._is_away = False
         return True
 

@@ -71,7 +71,7 @@ class BoundedExecutor:
             finally:
                 release_connection()
         except Exception:
-            logger.exception("a delivery could not be run; a worker will find it")
+            logger.exception("a delivery could not be run; a worker will pick it up")
         finally:
             self.release_slot()
 
@@ -192,7 +192,7 @@ def _run_quietly(delivery_id: int) -> int:
     try:
         return run_with_followers(delivery_id)
     except Exception:
-        logger.exception("delivery %s could not be run; a worker will find it", delivery_id)
+        logger.exception("delivery %s could not be run; a worker will pick it up", delivery_id)
         return 0
     finally:
         release_connection()

@@ -88,7 +88,7 @@ def run_begun_work(work: ScheduledWork) -> bool:
     try:
         work.run()
     except Exception:
-        logger.exception("%s failed; it is tried again at its next time", work.name)
+        logger.exception("%s failed; it will be retried at its next scheduled time", work.name)
         return False
     _RECORD_END.execute(timezone.now(), work.name)
     return True

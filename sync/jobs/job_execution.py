@@ -37,15 +37,19 @@ def run_job(job: RunningJob, should_continue: ShouldContinue = always_continue) 
     try:
         job.kind.run(job, should_continue)
     except JobStopped:
-        logger.info("%s %s is left to the next worker, for this one ends", job.kind.name, job.subject)
+        logger.info(
+            "%s %s is handed to the next worker, because this worker is stopping", job.kind.name, job.subject
+        )
         with suppress(JobLost):
             job.hand_back()
     except JobLost as lost:
-        logger.info("%s %s is not ours any more: %s", job.kind.name, job.subject, type(lost).__name__)
+        logger.info(
+            "%s %s was taken over by another worker: %s", job.kind.name, job.subject, type(lost).__name__
+        )
     except DatabaseError:
         raise
     except Exception:
-        logger.exception("%s %s failed; it is tried again", job.kind.name, job.subject)
+        logger.exception("%s %s failed; it will be retried", job.kind.name, job.subject)
         errors = Job.objects.filter(pk=job.job_id).values_list("errors", flat=True).first() or 0
         with suppress(JobLost):
             job.postpone(min(_RETRY_SECONDS * 2**errors, _LONGEST_RETRY_SECONDS))

@@ -17,7 +17,7 @@ class RateLimited(Exception):
     """A request would come too soon after the others, and was not sent. `seconds`: until it could be."""
 
     def __init__(self, connection: Connection, seconds: float) -> None:
-        super().__init__(f"its turn comes in {seconds:.1f} s")
+        super().__init__(f"rate limit reached; next request in {seconds:.1f} s")
         self.connection = connection
         self.seconds = seconds
 

@@ -22,7 +22,7 @@ class MappingChangedMeanwhile(Exception):
     """Another person changed the mapping first. Holds the present version and draft."""
 
     def __init__(self, current: MappingVersion | None, draft: MappingDraft | None) -> None:
-        super().__init__("somebody else changed this mapping meanwhile")
+        super().__init__("this mapping was changed in the meantime")
         self.current = current
         self.draft = draft
 

@@ -38,7 +38,7 @@ class Alarm(models.Model):
     limit_seconds = models.PositiveIntegerField(null=True, help_text="how long was too long")
     raised_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
-    snoozed_until = models.DateTimeField(null=True, help_text="nobody is told anything before")
+    snoozed_until = models.DateTimeField(null=True, help_text="no notifications before this time")
 
     class Meta:
         default_permissions = ("view",)
@@ -89,7 +89,7 @@ class NotificationKind(models.TextChoices):
     """The change of an alarm that a notification reports."""
 
     RAISED = "raised", "raised"
-    REMINDED = "reminded", "still so after the snooze"
+    REMINDED = "reminded", "still active after the snooze"
     ENDED = "ended", "over"
 
 

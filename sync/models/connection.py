@@ -89,7 +89,7 @@ class Connection(models.Model):
         """Refuse settings that would fail at the first delivery."""
         if not self.connector.endswith(self.side):
             raise ValidationError(
-                {"connector": f"{self.connector} does not speak to an {self.get_side_display()}."}
+                {"connector": f"The connector does not fit the role: {self.get_side_display()}."}
             )
         try:
             validate_connection(self.connector, self.settings, self.authentication, self.base_url)

@@ -133,8 +133,8 @@ class Delivery(models.Model):
     class Meta:
         default_permissions = ("view",)
         permissions = [
-            ("approve_delivery", "Can approve or close held deliveries"),
-            ("close_delivery", "Can mark failed events as done by hand"),
+            ("approve_delivery", "Can approve or reject held deliveries"),
+            ("close_delivery", "Can close failed events"),
         ]
         verbose_name_plural = "deliveries"
         constraints = [

@@ -9,16 +9,16 @@ from django.db import models
 class ErasureState(models.TextChoices):
     """The progress of an erasure."""
 
-    ASKED = "asked", "waits for a second person"
-    CONFIRMED = "confirmed", "confirmed: under way"
+    ASKED = "asked", "waiting for a second person"
+    CONFIRMED = "confirmed", "approved, in progress"
     DONE = "done", "done"
-    REFUSED = "refused", "refused or withdrawn"
+    REFUSED = "refused", "rejected or withdrawn"
 
 
 class LegalGround(models.TextChoices):
     """The legal ground for an erasure: Article 17(1) of the GDPR."""
 
-    NOT_NEEDED = "not-needed", "not needed any more (17(1)(a))"
+    NOT_NEEDED = "not-needed", "no longer needed (17(1)(a))"
     CONSENT = "consent-withdrawn", "consent withdrawn (17(1)(b))"
     OBJECTION = "objection", "the person objects (17(1)(c))"
     UNLAWFUL = "unlawful", "unlawfully processed (17(1)(d))"
@@ -50,7 +50,7 @@ class Erasure(models.Model):
 
     class Meta:
         default_permissions = ("view",)
-        permissions = [("erase_subject", "Can erase what is kept of a person")]
+        permissions = [("erase_subject", "Can erase the stored data of a person")]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(decided_by=None)

@@ -45,7 +45,7 @@ class FailureGroup(models.Model):
 
     class Meta:
         default_permissions = ("view",)
-        permissions = [("tend_failuregroup", "Can look after failure groups")]
+        permissions = [("tend_failuregroup", "Can manage failure groups")]
         constraints = [models.UniqueConstraint("connection", "code", name="failure_group_once")]
 
     def __str__(self) -> str:

@@ -17,7 +17,7 @@ class Mapping(models.Model):
 
     class Meta:
         ordering = ["name"]
-        permissions = [("activate_mapping", "Can put a draft of a mapping, or an earlier version, in force")]
+        permissions = [("activate_mapping", "Can activate drafts and earlier versions of mappings")]
 
     def __str__(self) -> str:
         return self.name
@@ -74,7 +74,7 @@ class DraftState(models.TextChoices):
 
     OPEN = "open", "open"
     REPLACED = "replaced", "replaced by a later draft"
-    ACTIVATED = "activated", "put in force"
+    ACTIVATED = "activated", "activated"
     DISCARDED = "discarded", "discarded"
 
 

@@ -24,7 +24,7 @@ class ReplayState(models.TextChoices):
 
     CHOOSING = "choosing", "being counted"
     CHOSEN = "chosen", "not confirmed yet"
-    AWAITING = "awaiting", "waits for a second person"
+    AWAITING = "awaiting", "waiting for a second person"
     RUNNING = "running", "running"
     PAUSED = "paused", "paused"
     STOPPING = "stopping", "stopping"
@@ -37,7 +37,7 @@ class ReplayPace(models.TextChoices):
 
     GENTLE = "gentle", "gentle"
     NORMAL = "normal", "normal"
-    FIRST = "first", "one first, then ask me"
+    FIRST = "first", "send one first, then pause"
 
 
 class ReplayPauseReason(models.TextChoices):
@@ -46,7 +46,7 @@ class ReplayPauseReason(models.TextChoices):
     PERSON = "person", "by a person"
     FIRST = "first", "the first event has ended"
     FAILING = "failing", "too many failed again"
-    CRASHING = "crashing", "sending it stops the hub's own process"
+    CRASHING = "crashing", "sending it crashes the worker"
 
 
 class Replay(models.Model):
@@ -112,9 +112,9 @@ class Replay(models.Model):
     class Meta:
         default_permissions = ("view",)
         permissions = [
-            ("approve_replay", "Can approve replays that are larger than somebody else's limit"),
-            ("replay_many", "Can replay as many events as REPLAY_LIMIT_ADMIN says without a second person"),
-            ("replay_older", "Can deliver a payload as received over newer data"),
+            ("approve_replay", "Can approve replays above another user's limit"),
+            ("replay_many", "Can replay up to the higher limit without approval"),
+            ("replay_older", "Can overwrite newer data with a payload as received"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -157,7 +157,7 @@ class MemberState(models.TextChoices):
 
     WAITING = "waiting", "waiting"
     SKIPPED = "skipped", "skipped"
-    SENT = "sent", "under way"
+    SENT = "sent", "in progress"
     SUCCEEDED = "succeeded", "succeeded"
     FAILED = "failed", "failed again"
     HELD = "held", "held for approval"
@@ -169,8 +169,8 @@ class SkipReason(models.TextChoices):
     NEWER = "newer", "a newer event for the same entity already succeeded"
     GONE = "gone", "the entity no longer exists"
     ERASED = "erased", "the entity was erased"
-    UNROUTED = "unrouted", "no route takes it"
-    ELSEWHERE = "elsewhere", "it waits for another replay already"
+    UNROUTED = "unrouted", "no route for this event"
+    ELSEWHERE = "elsewhere", "already part of another replay"
     MEANWHILE = "meanwhile", "it succeeded in the meantime"
 
 

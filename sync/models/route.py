@@ -21,7 +21,7 @@ class Route(Pausable):
     class DeletionPolicy(models.TextChoices):
         DELETE = "delete", "delete the record"
         DEACTIVATE = "deactivate", "set the fields below"
-        IGNORE = "ignore", "leave the record alone"
+        IGNORE = "ignore", "do not change the record"
 
     source = models.ForeignKey(Source, models.PROTECT, related_name="routes", db_index=False)
     entity_type = models.CharField(
@@ -29,10 +29,10 @@ class Route(Pausable):
         validators=[
             RegexValidator(
                 r"\A[A-Za-z][A-Za-z0-9_.:-]*\Z",
-                "A letter, then letters, digits and _ . : - as webhooks have it.",
+                "Start with a letter, followed by letters, digits and _ . : - as in the webhooks.",
             )
         ],
-        help_text="USER, GROUP, FILE, or the source's own",
+        help_text="USER, GROUP, FILE, or another type that the source uses",
     )
     is_enabled = models.BooleanField(default=True)
     identity = models.ForeignKey(
@@ -49,35 +49,35 @@ class Route(Pausable):
         "when the entity is gone", max_length=12, choices=DeletionPolicy, default=DeletionPolicy.DEACTIVATE
     )
     deactivation = models.JSONField(
-        "fields set when the entity is gone",
+        "fields set when the entity is deleted",
         default=dict,
         blank=True,
         help_text='for example {"active": false}',
     )
     relays = models.BooleanField(
-        "relay what the webhook carries",
+        "use the webhook's own data (no fetch)",
         default=False,
-        help_text="only of signed sources; the entity is not fetched",
+        help_text="only for signed sources",
     )
     continues_after_failure = models.BooleanField(
-        "go on after the source was told of a failure",
+        "keep retrying after reporting a failure",
         null=True,
         blank=True,
-        help_text="unknown: yes where the entity is fetched, no where it is relayed",
+        help_text="unknown means the default: yes if the entity is fetched, no if the webhook is relayed",
     )
     tries = models.PositiveSmallIntegerField(
-        default=8, validators=[MinValueValidator(1)], help_text="attempts before a delivery is dead"
+        default=8, validators=[MinValueValidator(1)], help_text="attempts before a delivery has failed"
     )
     gives_up_after_hours = models.FloatField(
         default=72.0,
         validators=[MinValueValidator(0.01), MaxValueValidator(876_000)],
-        help_text="a delivery that is older than this is not tried again",
+        help_text="older deliveries are not retried",
     )
     retry_base_seconds = models.FloatField(
         "first pause",
         default=2.0,
         validators=[MinValueValidator(0.1), MaxValueValidator(86_400)],
-        help_text="seconds before the second try at most; doubled with each try",
+        help_text="maximum seconds before the second attempt; doubled with each further attempt",
     )
     retry_cap_seconds = models.FloatField(
         "longest pause",
@@ -86,24 +86,27 @@ class Route(Pausable):
         help_text="seconds",
     )
     guard_minutes = models.PositiveIntegerField(
-        "window of the guard",
+        "time window of the limits",
         default=60,
         validators=[MinValueValidator(1), MaxValueValidator(525_600)],
         help_text="minutes",
     )
     most_removals = models.PositiveIntegerField(
-        "removals in a window",
+        "deletions per time window",
         default=50,
         null=True,
         blank=True,
-        help_text="more deletions or deactivations than this are held for approval; empty: no guard",
+        help_text="more deletions or deactivations than this are held for approval; leave empty for no limit",
     )
     most_changed_percent = models.FloatField(
-        "records changed in a window",
+        "changed records per time window",
         null=True,
         blank=True,
         validators=[MinValueValidator(0.1), MaxValueValidator(100)],
-        help_text="percent of the records known; what goes beyond is held for approval; empty: no guard",
+        help_text=(
+            "percent of all known records; changes beyond this are held for approval; leave empty "
+            "for no limit"
+        ),
     )
 
     class Meta:
@@ -130,13 +133,13 @@ class Route(Pausable):
         self.entity_type = self.entity_type.upper()
         errors: dict[str, Any] = {}
         if self.relays and self.source_id and not self.source.is_signed:
-            errors["relays"] = "Only what a signed source carries can be relayed."
+            errors["relays"] = "Only webhooks of a signed source can be relayed."
         if not isinstance(self.deactivation, dict):
             errors["deactivation"] = "An object of field names and values."
         elif self.when_gone == self.DeletionPolicy.DEACTIVATE and not self.deactivation:
             errors["deactivation"] = "Say which fields mark a record as inactive."
         for name, side in (("identity", ConnectionSide.IDENTITY), ("commercial", ConnectionSide.TARGET)):
             if getattr(self, f"{name}_id") and getattr(self, name).side != side:
-                errors[name] = f"{getattr(self, name)} is no {side.label}."
+                errors[name] = f"{getattr(self, name)} is not a connection to the {side.label}."
         if errors:
             raise ValidationError(errors)

@@ -74,7 +74,7 @@ def decide_held(
             held = _decide_locked(deliveries, decision, request, address)
     except IntegrityError as error:
         if Replay.objects.filter(uuid=key).exists():
-            raise AlreadyDecided("This was decided already; nothing was done twice.") from error
+            raise AlreadyDecided("This was already decided. Nothing was done twice.") from error
         raise
     if decision is HeldDecision.APPROVE:
         defer_to_workers(held[:APPROVALS_A_SECOND])

@@ -43,7 +43,7 @@ def close_manually(
             closed = _close_locked(deliveries, request, address)
     except IntegrityError as error:
         if Replay.objects.filter(uuid=key).exists():
-            raise AlreadyDecided("This was done already; nothing was done twice.") from error
+            raise AlreadyDecided("This was already done. Nothing was done twice.") from error
         raise
     return DecisionResult(closed, skipped_count=len(deliveries) - len(closed))
 

@@ -156,7 +156,7 @@ class ParsedMapping:
         for name, rule in rules.items():
             if rule.is_required and made[name] in without:
                 raise EntityNotMappable(
-                    name, gettext_noop("it is required, and the entity has no value for it")
+                    name, gettext_noop("it is required, but the entity has no value for it")
                 )
         return made
 
@@ -211,7 +211,7 @@ def _parse_declaration(declaration: Any) -> ParsedMapping:
     outer = _require_object("The mapping", declaration, (), {"fields", "match"})
     fields = _require_object("fields", outer.get("fields"), ("fields",))
     if not 0 < len(fields) <= MAX_FIELDS:
-        raise InvalidMapping(f"fields: name between 1 and {MAX_FIELDS} fields.", ("fields",))
+        raise InvalidMapping(f"fields: enter between 1 and {MAX_FIELDS} fields.", ("fields",))
     rules = {name: _parse_field_rule(name, rule, ("fields", name)) for name, rule in fields.items()}
     return ParsedMapping(rules, _parse_match_rule(outer.get("match", {}), rules))
 
@@ -219,7 +219,7 @@ def _parse_declaration(declaration: Any) -> ParsedMapping:
 def _parse_field_rule(name: str, declared: Any, place: FieldPath) -> FieldRule:
     rule = _require_object(name, declared, place, {"path", "constant", "apply", "required", "caseless"})
     if ("path" in rule) == ("constant" in rule):
-        raise InvalidMapping(f"{name}: give either a path or a constant.", place)
+        raise InvalidMapping(f"{name}: enter either a path or a constant.", place)
     return FieldRule(
         path=_parse_path(name, rule["path"], (*place, "path")) if "path" in rule else None,
         constant=rule.get("constant"),
@@ -232,11 +232,11 @@ def _parse_field_rule(name: str, declared: Any, place: FieldPath) -> FieldRule:
 
 def _parse_functions(name: str, listed: Any, place: FieldPath) -> tuple[Callable[[Any], Any], ...]:
     if not isinstance(listed, list):
-        raise InvalidMapping(f"{name}: apply is a list of functions.", place)
+        raise InvalidMapping(f"{name}: “apply” must be a list of functions.", place)
     for number, item in enumerate(listed):
         if not isinstance(item, str) or item not in FUNCTIONS:
             known = ", ".join(sorted(FUNCTIONS))
-            raise InvalidMapping(f"{name}: no function {item!r}; there are {known}.", (*place, number))
+            raise InvalidMapping(f"{name}: unknown function {item!r}. Available: {known}.", (*place, number))
     return tuple(FUNCTIONS[item] for item in listed)
 
 
@@ -248,7 +248,7 @@ def _parse_match_rule(declared: Any, rules: Mapping[str, FieldRule]) -> MatchRul
         raise InvalidMapping("match.new: list fields of this mapping.", ("match", "new"))
     external_id = match.get("external_id")
     if external_id is not None and not isinstance(external_id, str):
-        sentence = "match.external_id: name the record's field that holds the entity's id."
+        sentence = "match.external_id: enter the record field that contains the entity's id."
         raise InvalidMapping(sentence, ("match", "external_id"))
     paths = {
         name: _parse_path(f"match.previous.{name}", path, ("match", "previous", name))
@@ -261,24 +261,24 @@ def _require_object(
     name: str, value: Any, place: FieldPath, allowed: set[str] | None = None
 ) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InvalidMapping(f"{name}: an object is expected.", place)
+        raise InvalidMapping(f"{name}: enter a JSON object.", place)
     for member in value:
         if allowed is not None and member not in allowed:
             known = ", ".join(sorted(allowed))
-            raise InvalidMapping(f"{name}: no member {member!r}; there are {known}.", (*place, member))
+            raise InvalidMapping(f"{name}: unknown field {member!r}. Available: {known}.", (*place, member))
     return value
 
 
 def _parse_boolean(name: str, rule: Mapping[str, Any], member: str, place: FieldPath) -> bool:
     value = rule.get(member, False)
     if not isinstance(value, bool):
-        raise InvalidMapping(f"{name}: {member} is true or false.", (*place, member))
+        raise InvalidMapping(f"{name}: “{member}” must be true or false.", (*place, member))
     return value
 
 
 def _parse_path(name: str, text: Any, place: FieldPath) -> Evaluator:
     if not isinstance(text, str) or not 0 < len(text) <= MAX_PATH:
-        sentence = f"{name}: a JMESPath expression of 1 to {MAX_PATH} characters is expected."
+        sentence = f"{name}: enter a JMESPath expression of 1 to {MAX_PATH} characters."
         raise InvalidMapping(sentence, place)
     try:
         return compile_expression(text)

@@ -128,7 +128,7 @@ class DeliveryDispatcher:
             try:
                 ran = run_with_followers(delivery_id, self._progress.should_continue)
             except Exception:
-                logger.exception("delivery %s could not be run; it is tried again", delivery_id)
+                logger.exception("delivery %s could not be run; it will be retried", delivery_id)
             finally:
                 release_connection()
                 self._finish_delivery(delivery_id, rests=not ran)

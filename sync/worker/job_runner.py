@@ -50,10 +50,12 @@ class JobRunner:
                 run_next_jobs(self._should_continue, [name], run_here_or_in_subprocess)
         except DatabaseError as error:
             logger.warning(
-                "the database is away (%s); another worker goes on with the %s", type(error).__name__, name
+                "the database is unavailable (%s); another worker continues the %s",
+                type(error).__name__,
+                name,
             )
         except Exception:
-            logger.exception("jobs of the kind %s could not be run; trying again", name)
+            logger.exception("jobs of the kind %s could not be run; retrying", name)
         finally:
             release_connection()
             with self._lock:

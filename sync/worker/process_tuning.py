@@ -84,7 +84,7 @@ def _process_number(folder: Path, most: int) -> int | None:
             _lock_file = file
             return number
     except OSError as error:
-        logger.warning("this process gets no number, and is not pinned to a core: %s", error.strerror)
+        logger.warning("this process got no number and is not pinned to a core: %s", error.strerror)
     return None
 
 

@@ -101,7 +101,7 @@ class Worker:
         try:
             run_begun_work(work)
         except DatabaseError as error:
-            logger.warning("the end of %s could not be noted (%s)", work.name, type(error).__name__)
+            logger.warning("the end of %s could not be recorded (%s)", work.name, type(error).__name__)
         finally:
             self._long_running.discard(work.name)
             release_connection()
@@ -127,10 +127,10 @@ class Worker:
                 is_away = False
             except DatabaseError as error:
                 if not is_away:
-                    logger.warning("the database is away (%s); trying again", type(error).__name__)
+                    logger.warning("the database is unavailable (%s); retrying", type(error).__name__)
                 is_away, pause = True, 1.0
             except Exception:
-                logger.exception("%s failed; trying again", getattr(look, "__name__", look))
+                logger.exception("%s failed; retrying", getattr(look, "__name__", look))
                 pause = 1.0
             finally:
                 release_connection()

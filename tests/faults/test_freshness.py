@@ -228,7 +228,7 @@ def test_under_load_with_failures_duplicates_bursts_and_replays_nothing_is_stale
     assert after.events == after.webhooks
     assert after.taken_in <= after.receipts <= after.taken_in + after.cut, "of what was cut nobody knows"
     assert after.fetches <= after.webhooks + len(after.replays) + after.causes["retry"]
-    assert after.replays == [["done", "done already"]] * load.replays
+    assert after.replays == [["done", "already done"]] * load.replays
     assert Counter(each[1] for each in after.replayed) == {1: load.replays}, "attempts a replay"
     assert all(person and reason for _, _, person, reason in after.replayed)
 

@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 LEASE_SECONDS = 4
 HELD_SECONDS = 20
 TAKEN_OVER_SECONDS = 20
-WOKEN = ("lost its claim before sending", "was taken over while its attempt ran")
+WOKEN = ("lost its lease before sending", "was taken over while its attempt ran")
 AT_THE_WEB, AT_THE_WORKER = ["PERSON1", "PERSON2", "PERSON3"], ["PERSON4", "PERSON5", "PERSON6"]
 PEOPLE = [*AT_THE_WEB, *AT_THE_WORKER]
 

@@ -157,7 +157,7 @@ def test_ten_minutes_without_a_shop_cost_no_try_and_end_without_a_stampede(
     assert set(Event.objects.values_list("state", flat=True)) <= {State.SUCCEEDED, State.UNCHANGED}
     assert len(protected.shop.records("customers")) >= WAITING
     assert Breaker.objects.get().open_until is None
-    assert "Stopped sending" in page
+    assert "Paused after" in page
 
 
 def drain() -> float:

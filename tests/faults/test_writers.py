@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.pure, pytest.mark.worker_processes
 SEED = 20261124
 PATIENCE_SECONDS, PROBE_SECONDS = 10.0, 0.02
 WORST_SECONDS = 3.0
-LOCKED = ("database is locked", "the database gave", "could not be settled", "the database is away")
+LOCKED = ("database is locked", "the database raised", "could not be finished", "the database is unavailable")
 BEFORE_THE_LINE = """
 import sys
 from tests.faults.variants.mutants import Mutant, _Breaker

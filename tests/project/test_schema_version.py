@@ -21,7 +21,7 @@ from tests.support.database.template_database import migrated_database
 
 ROOT = Path(__file__).resolve().parents[2]
 SENTENCE = (
-    r"This database was made by another version of Integration Hub: run that version, or [^.\n]+[^\n]*\."
+    r"This database was created by another version of Integration Hub. Run that version, or [^.\n]+[^\n]*\."
 )
 STARTS = {
     "migrate": ["manage.py", "migrate"],

@@ -28,7 +28,7 @@ def test_debug_does_not_make_up_a_secret() -> None:
 
 
 KEY = ("hub.E001) SECRET_KEY", "token_urlsafe")
-HOSTS = ("hub.E003) ALLOWED_HOSTS", "Name the hosts")
+HOSTS = ("hub.E003) ALLOWED_HOSTS", "Set the host names")
 STATUS = ("hub.E004) UNAVAILABLE_STATUS", "Use 503, or 429")
 
 
@@ -113,9 +113,7 @@ def test_a_hub_whose_checkpoints_go_nowhere_is_warned() -> None:
     ],
 )
 def test_a_value_that_cannot_be_meant_stops_the_start_and_is_named(name: str, value: str) -> None:
-    assert re.search(
-        rf"ImproperlyConfigured: {name}: .+ is needed, not '{value}'\.", refusal(**{name: value})
-    )
+    assert re.search(rf"ImproperlyConfigured: {name}: must be .+, not '{value}'\.", refusal(**{name: value}))
 
 
 @pytest.mark.parametrize("value", ["canary", "mysql://hub:canary@db/hub", "postgres://hub@db:canary/hub"])

@@ -84,7 +84,7 @@ def unseal(sealed: bytes) -> bytes:
                 return _derived(key, salt).decrypt(nonce, sealed[_NONCE.stop :], head)
             except InvalidTag:
                 continue
-    raise CannotOpen("none of SEALING_KEYS opens this value")
+    raise CannotOpen("none of SEALING_KEYS can decrypt this value")
 
 
 def reseal(sealed: bytes) -> bytes:

@@ -54,5 +54,5 @@ def decompress(packed: bytes) -> bytes:
     except zlib.error as error:
         raise ValueError("this is not compressed") from error
     if len(plain) != length or not unpacker.eof:
-        raise ValueError("this is not as long as it says")
+        raise ValueError("the length is not the declared one")
     return plain

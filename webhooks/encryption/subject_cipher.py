@@ -48,12 +48,12 @@ def unseal(key: bytes, sealed: bytes) -> bytes:
     """What was sealed. `CannotOpen` for another key, or when a bit was changed."""
     head = sealed[:_HEAD]
     if not head.startswith((VERSION, COMPRESSED)) or len(sealed) < _SMALLEST:
-        raise CannotOpen("this is not sealed under the key of a subject")
+        raise CannotOpen("this is not encrypted with the key of a subject")
     try:
         opened = _opening(key, head[1:]).decrypt(sealed[_NONCE], sealed[_NONCE.stop :], head)
         return decompress(opened) if head.startswith(COMPRESSED) else opened
     except (InvalidTag, ValueError) as error:
-        raise CannotOpen("the key of this subject does not open this value") from error
+        raise CannotOpen("the key of this subject cannot decrypt this value") from error
 
 
 def _cipher(key: bytes, salt: bytes) -> AESGCM:

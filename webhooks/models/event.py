@@ -56,7 +56,7 @@ class Event(models.Model):
         permissions = [
             ("replay_event", "Can replay events"),
             ("download_event", "Can download the event history"),
-            ("view_contents", "Can see payloads and what was sent and answered"),
+            ("view_contents", "Can see payload contents"),
         ]
         constraints = [
             models.UniqueConstraint("source", "event_id", name="event_id_once_a_source"),

@@ -8,7 +8,7 @@ class Pausable(models.Model):
     """What comes this way is kept and not delivered while it is paused; who paused it, and why."""
 
     paused_at = models.DateTimeField(
-        null=True, editable=False, help_text="what comes this way is kept, and not delivered"
+        null=True, editable=False, help_text="events are stored and not delivered"
     )
     paused_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,

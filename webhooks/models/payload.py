@@ -30,11 +30,11 @@ class Payload(models.Model):
 
     class Kind(models.TextChoices):
         WEBHOOK = "webhook", "webhook as received"
-        ANSWER = "answer", "answer as sent"
+        ANSWER = "answer", "response as sent"
         ENTITY = "entity", "entity as fetched"
         CHANGE = "change", "before and after"
         REQUEST = "request", "outgoing request"
-        RESPONSE = "response", "answer to an outgoing request"
+        RESPONSE = "response", "response to an outgoing request"
 
     kind = models.CharField(max_length=16, choices=Kind)
     sealed = models.BinaryField()

@@ -16,7 +16,7 @@ from webhooks.protocol.signatures import SCHEMES, check_secret, check_settings
 class Mode(models.TextChoices):
     """How much of the outcome the sender waits for."""
 
-    ACK = "ack", "an acknowledgement at once"
+    ACK = "ack", "an immediate acknowledgement"
     RESULT = "result", "the outcome"
     ENTITY = "entity", "the outcome and the entity"
 
@@ -34,9 +34,7 @@ class Source(Pausable):
     extra_id_characters = models.CharField(
         max_length=6,
         blank=True,
-        validators=[
-            RegexValidator(r"\A[:@|+=]*\Z", "Only : @ | + = can be added to the characters of an id.")
-        ],
+        validators=[RegexValidator(r"\A[:@|+=]*\Z", "Only the characters : @ | + = can be added.")],
     )
     event_words = models.JSONField(
         default=dict, blank=True, help_text='The source\'s own words, for example {"MODIFIED": "UPDATE"}'
@@ -89,12 +87,12 @@ class Source(Pausable):
         except ValueError as error:
             errors["scheme_settings"] = str(error)
         if not _maps_words(self.event_words):
-            errors["event_words"] = "Map the source's own words to CREATE, UPDATE or DELETE."
+            errors["event_words"] = "Map each event name of the source to CREATE, UPDATE or DELETE."
         if not _is_list_of_text(self.entity_fields):
-            errors["entity_fields"] = "A list of member names."
+            errors["entity_fields"] = "Enter a JSON list of field names."
         elif self.default_mode == Mode.ENTITY and not (self.is_signed and self.entity_fields):
             errors["default_mode"] = (
-                "Only a signed source that may see members of the entity is answered with it."
+                "Only a signed source with entity fields in responses can receive the entity."
             )
         if errors:
             raise ValidationError(errors)

@@ -58,14 +58,14 @@ SCHEMES: Mapping[str, Scheme] = {
         {
             "header": _HEADER,
             "unit": Setting("Unit of the time", default="seconds", choices=("seconds", "milliseconds")),
-            "time": Setting("Name of the time", default="t", pattern=_PART_NAME),
-            "signature": Setting("Name of the signature", default="v1", pattern=_PART_NAME),
+            "time": Setting("Name of the time field", default="t", pattern=_PART_NAME),
+            "signature": Setting("Name of the signature field", default="v1", pattern=_PART_NAME),
         },
     ),
     "bearer": Scheme("Bearer token"),
-    "basic": Scheme("User name and password (Basic)"),
+    "basic": Scheme("Username and password (Basic)"),
     "header": Scheme("Secret value in a header", {"header": _HEADER}),
-    "none": Scheme("No verification: every webhook is only a hint"),
+    "none": Scheme("No verification"),
 }
 
 
@@ -79,7 +79,7 @@ def check_settings(scheme: str, settings: Mapping[str, Any]) -> None:
     known = _scheme(scheme).settings
     unknown = sorted(set(settings) - set(known))
     if unknown:
-        raise ValueError(f"This verification has no setting {unknown[0]!r}.")
+        raise ValueError(f"This verification has no option {unknown[0]!r}.")
     for name, setting in known.items():
         _check_setting(setting, settings.get(name, setting.default))
 
@@ -93,20 +93,20 @@ def check_secret(scheme: str, value: str) -> None:
     """
     _scheme(scheme)
     if scheme == "none":
-        raise ValueError("Without verification there is no secret.")
+        raise ValueError("A source without verification has no secret.")
     if is_public(value):
         if scheme != "standard-webhooks":
-            raise ValueError("A public key is no secret: anybody may know it.")
+            raise ValueError("A public key is not a secret.")
         if not public_key(value):
-            raise ValueError("The public key must be base64 of 32 bytes, with whpk_ before it.")
+            raise ValueError("The public key must be whpk_ followed by 32 bytes in base64.")
     elif scheme == "standard-webhooks":
-        _check_key(standard_key(value), "The secret must be base64, with or without whsec_ before it.")
+        _check_key(standard_key(value), "The secret must be base64, optionally after whsec_.")
     elif scheme in ("body-hmac", "timestamped-hmac"):
         _check_key(value.encode(), "The secret is empty.")
     elif scheme == "basic":
         user, colon, password = value.partition(":")
         if not (user and colon):
-            raise ValueError("The secret must be a user name, a colon and a password.")
+            raise ValueError("The secret must be a username, a colon and a password.")
         _check_static(password)
     else:
         _check_static(value)
@@ -117,7 +117,7 @@ def new_secret(scheme: str) -> str:
     _scheme(scheme)
     match scheme:
         case "none":
-            raise ValueError("Without verification there is no secret.")
+            raise ValueError("A source without verification has no secret.")
         case "standard-webhooks":
             return _STANDARD_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode("ascii")
         case "basic":
@@ -163,7 +163,7 @@ def _check_setting(setting: Setting, value: Any) -> None:
     if setting.choices and value not in setting.choices:
         raise ValueError(f"{setting.label} must be one of {', '.join(setting.choices)}.")
     if not setting.choices and not setting.pattern.fullmatch(value):
-        raise ValueError(f"{setting.label} holds characters that cannot be there, or is too long.")
+        raise ValueError(f"{setting.label} contains invalid characters or is too long.")
 
 
 def _check_key(key: bytes, sentence_if_empty: str) -> None:
@@ -175,6 +175,6 @@ def _check_key(key: bytes, sentence_if_empty: str) -> None:
 
 def _check_static(value: str) -> None:
     if not value.isprintable() or value != value.strip():
-        raise ValueError("The secret must not hold control characters, nor begin or end with a space.")
+        raise ValueError("The secret must not contain control characters, or start or end with a space.")
     if len(value) < SHORTEST_STATIC:
         raise ValueError(f"The secret must have at least {SHORTEST_STATIC} characters.")

@@ -111,7 +111,7 @@ def _matching(expected: list[tuple[Secret, bytes]], given: list[bytes]) -> int |
         raise BadSignature("the source has no usable secret")
     fitting = [secret.id for secret, right in expected for text in given if hmac.compare_digest(right, text)]
     if not fitting:
-        raise BadSignature("no secret of the source fits")
+        raise BadSignature("the signature fits no secret of the source")
     return fitting[0]
 
 
@@ -177,7 +177,7 @@ def _verify_timestamped(
     there."""
     said = chosen("timestamped-hmac", settings)
     if said["unit"] not in _UNITS:
-        raise BadSignature("the settings of the source name no known unit")
+        raise BadSignature("the source's settings contain an unknown unit")
     given = _header(headers, said["header"]).split(",", MOST_SIGNATURES)[:MOST_SIGNATURES]
     parts = [each.strip(" ").partition("=") for each in given]
     times = [text for name, _, text in parts if name == said["time"]]
@@ -208,7 +208,7 @@ def _recent(number: str, now: datetime, unit: str = "seconds") -> datetime:
         raise BadSignature(f"the timestamp is not a whole number of {unit}")
     signed_at = datetime(1970, 1, 1, tzinfo=UTC) + step * int(number)
     if abs(now - signed_at) > TOLERANCE:
-        raise BadSignature("the timestamp is too far from our clock")
+        raise BadSignature("the timestamp is too far from the hub's clock")
     return signed_at
 
 
@@ -218,11 +218,11 @@ def _body_hmac(
     said = chosen("body-hmac", settings)
     given = _header(headers, said["header"])
     if not given.startswith(said["prefix"]):
-        raise BadSignature("the signature does not begin with the prefix that was set")
+        raise BadSignature("the signature does not start with the configured prefix")
     given = given.removeprefix(said["prefix"])
     algorithm, encode = said["algorithm"], _ENCODINGS.get(said["encoding"])
     if algorithm not in _ALGORITHMS or encode is None:
-        raise BadSignature("the settings of the source name no known encoding or hash")
+        raise BadSignature("the source's settings contain an unknown encoding or hash")
     offered = given.lower() if said["encoding"] == "hex" else given
     expected = [(secret, encode(_mac(key, body, algorithm))) for secret, key in _static(secrets)]
     return expected, [_wire(offered)]
@@ -262,7 +262,7 @@ def _static(secrets: Sequence[Secret]) -> list[tuple[Secret, bytes]]:
 def _credentials(headers: Mapping[str, str], scheme: str) -> str:
     word, _space, credentials = _header(headers, "authorization").partition(" ")
     if word.lower() != scheme:
-        raise BadSignature("the Authorization header is of another scheme")
+        raise BadSignature("the Authorization header has another scheme")
     return credentials.lstrip(" ")
 
 

@@ -128,7 +128,7 @@ def _logged(recorded: Recorded, answer: Answer) -> Answer:
     event, receipt = recorded.event, recorded.receipt
     what = f"{event.entity_type} {event.event_type}" if event is not None else "an unusable webhook"
     logger.info(
-        "%s %s from %s answered %s %s",
+        "%s %s from %s: response %s %s",
         receipt.reference,
         what,
         receipt.source.slug,

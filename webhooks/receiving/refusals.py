@@ -73,7 +73,7 @@ def write_down() -> None:
                 due[bucket] = more
                 raise
     except DatabaseError as error:
-        logger.warning("%s kinds of refusals are not counted yet (%s)", len(due), type(error).__name__)
+        logger.warning("%s kinds of refusals could not be counted yet (%s)", len(due), type(error).__name__)
     finally:
         with _lock:
             for bucket, more in due.items():

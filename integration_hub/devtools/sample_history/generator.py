@@ -26,7 +26,7 @@ def generate(
     """
     routes = list(Route.objects.filter(is_enabled=True).select_related("source", "identity", "commercial"))
     if not routes:
-        raise LookupError("there is no route that an event could take")
+        raise LookupError("there is no route for events")
     begins = Event.objects.aggregate(last=Max("pk"))["last"] or 0
     chance = Random(f"{seed} after {begins}")  # noqa: S311
     rows = Rows(routes, chance, now, people=max(events // 6, 10))

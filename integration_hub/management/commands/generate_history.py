@@ -17,24 +17,28 @@ _EVERY = 50_000
 
 class Command(BaseCommand):
     help = (
-        "Fill the hub with invented events of the last days, with what came of them: for looking at the console and "
-        "for measuring it. Nothing is sent anywhere. It writes no audit entries: nothing happened."
+        "Fill the hub with generated events and their outcomes, to try the console and to "
+        "measure it. Nothing is sent, and no audit entries are written."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--events", type=int, default=10_000)
         parser.add_argument("--days", type=float, default=90.0)
-        parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same history")
-        parser.add_argument("--bodies", type=int, default=500, help="the newest so many carry contents")
-        parser.add_argument("--yes", action="store_true", help="even where there are real events: for good")
+        parser.add_argument("--seed", type=int, default=1, help="the same seed generates the same history")
+        parser.add_argument(
+            "--bodies", type=int, default=500, help="how many of the newest events have payloads"
+        )
+        parser.add_argument(
+            "--yes", action="store_true", help="generate even if there are real events; this cannot be undone"
+        )
 
     def handle(self, *, events: int, days: float, seed: int, bodies: int, yes: bool, **_: Any) -> None:
         if events < 1 or days <= 0:
             raise CommandError("--events and --days must be above zero.")
         if not yes and Event.objects.exclude(event_id__startswith=MARK).exists():
             raise CommandError(
-                "There are real events here. Invented ones would stand among them and could not be taken out again: "
-                "use another database, or say --yes."
+                "This database has real events. Generated events could not be removed again. Use another "
+                "database, or add --yes."
             )
         began = time.monotonic()
         hurry()
@@ -44,6 +48,6 @@ class Command(BaseCommand):
                     took = time.monotonic() - began
                     self.stdout.write(f"{done:,} of {events:,} events, {done / took:,.0f} a second")
         except LookupError as error:
-            raise CommandError(f"{error}: run `manage.py seed_sandbox`, or make a route.") from error
+            raise CommandError(f"{error}: run `manage.py seed_sandbox`, or create a route.") from error
         finally:
             take_care()

@@ -15,22 +15,23 @@ _STANDING = """SELECT rolsuper, rolname = current_user OR EXISTS (
 
 class Command(BaseCommand):
     help = (
-        "Print the SQL that lets a role run the hub and change nothing of the audit log; --execute runs it. As the "
-        "owner of the tables, after each migrate. The role must exist, own no table and be no superuser."
+        "Print the SQL that allows a role to run the hub but not to change the audit log; with "
+        "--execute, run it. Run this as the owner of the tables after each migrate. The role "
+        "must exist, own no table, and not be a superuser."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--role", required=True, help="whom DATABASE_URL of web processes and workers names"
+            "--role", required=True, help="the role in DATABASE_URL of the web processes and workers"
         )
         parser.add_argument(
-            "--execute", action="store_true", help="run it, in one transaction, and look what holds"
+            "--execute", action="store_true", help="run the SQL in one transaction and verify the result"
         )
 
     def handle(self, *, role: str, execute: bool, **_: Any) -> None:
         if connection.vendor != "postgresql":
             raise CommandError(
-                "Only PostgreSQL has roles: whoever can write a SQLite file can write all of it."
+                "Only PostgreSQL has roles. Anyone who can write a SQLite file can change all of it."
             )
         statements = list(grant_statements(connection.ops.quote_name(role)))
         if not execute:
@@ -41,7 +42,7 @@ class Command(BaseCommand):
             for statement in statements:
                 cursor.execute(statement)
             _look(cursor, role)
-        self.stdout.write(f"{role} can run the hub, and can change nothing of the audit log.")
+        self.stdout.write(f"{role} can run the hub and cannot change the audit log.")
 
 
 def _check(role: str) -> None:
@@ -50,9 +51,11 @@ def _check(role: str) -> None:
         cursor.execute(_STANDING, [role, role])
         found = cursor.fetchone()
     if found is None:
-        raise CommandError(f"There is no role {role}: CREATE ROLE … LOGIN makes one.")
+        raise CommandError(f"There is no role {role}. Create it with CREATE ROLE … LOGIN.")
     if any(found):
-        raise CommandError(f"{role} is a superuser or owns tables of the hub: no right can be taken from it.")
+        raise CommandError(
+            f"{role} is a superuser or owns tables of the hub, so its rights cannot be limited."
+        )
 
 
 def _look(cursor: Any, role: str) -> None:
@@ -61,5 +64,5 @@ def _look(cursor: Any, role: str) -> None:
         for right in ("UPDATE", "DELETE", "TRUNCATE", "TRIGGER"):
             cursor.execute("SELECT has_table_privilege(%s, %s, %s)", [role, f"public.audit_{table}", right])
             if cursor.fetchone()[0]:
-                way = "by PUBLIC or another role; nothing was changed"
+                way = "through PUBLIC or another role; nothing was changed"
                 raise CommandError(f"{role} has {right} on audit_{table} {way}.")

@@ -13,13 +13,14 @@ from webhooks.encryption.at_rest import CannotOpen
 
 class Command(BaseCommand):
     help = (
-        "Seal every secret, credential and key of the hub anew under the first of SEALING_KEYS, and payloads that "
-        "belong to nobody. Those of a subject stay as they are: its key is sealed anew. First restart every web "
-        "process and worker with the new key in front: one that does not know it opens nothing afterwards."
+        "Encrypt all secrets, credentials, keys, and payloads without a subject again with the "
+        "first of SEALING_KEYS. Payloads of a subject stay unchanged: their key is encrypted "
+        "again. First restart all web processes and workers with the new key in first place; "
+        "without it, they cannot decrypt anything afterwards."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        help_text = "go on after this payload, the last key that an interrupted run printed"
+        help_text = "continue after this payload: the last key that an interrupted run printed"
         parser.add_argument("--after", type=int, default=0, metavar="KEY", help=help_text)
 
     def handle(self, *, after: int, **_: Any) -> None:
@@ -29,13 +30,13 @@ class Command(BaseCommand):
                 done[column.name] = 0
                 for key, count in reseal_column(column, after if column.name == "payloads" else 0):
                     done[column.name] += count
-                    self.stdout.write(f"{column.name} up to {key}: {done[column.name]} sealed anew")
+                    self.stdout.write(f"{column.name} up to {key}: {done[column.name]} encrypted again")
         except CannotOpen as error:
             raise CommandError(f"{column.name}: {error}; nothing more was changed.") from error
         with transaction.atomic():
             append_entries(NewEntry("system", "sealing.renewed", details=done))
         self.stdout.write("Done: " + ", ".join(f"{count} {name}" for name, count in done.items()))
         self.stdout.write(
-            "A process that does not know the first of SEALING_KEYS opens none of it. Once all of them know it, "
-            "take the other keys away and restart them all."
+            "Processes without the first of SEALING_KEYS can no longer decrypt the data. Once all "
+            "processes have it, remove the other keys and restart all processes."
         )

@@ -19,7 +19,7 @@ LOGINS = ("support", "auditor", "administrator")
 
 
 class Command(BaseCommand):
-    help = "Join the hub to the stand-in services of the environment; make the three logins at the first run."
+    help = "Connect the hub to the sandbox systems, and create three user accounts on the first run."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--logins", type=Path, default=settings.WORKING_DIR / "var" / "logins.txt")
@@ -39,8 +39,8 @@ class Command(BaseCommand):
             logins.parent.mkdir(parents=True, exist_ok=True)
             logins.touch(mode=0o600)
             logins.write_text("\n".join(made) + "\n")
-            self.stdout.write("Logins for the console, made now:\n  " + "\n  ".join(made))
-        self.stdout.write("The hub is joined to the stand-in services.")
+            self.stdout.write("New user accounts for the console:\n  " + "\n  ".join(made))
+        self.stdout.write("The hub is connected to the sandbox systems.")
 
     @transaction.atomic
     def _login(self, name: str) -> str:

@@ -46,7 +46,7 @@ def make_authenticator(
         return ClientCredentialsAuthenticator(scheme, held, side)
     headers = _fixed_headers(scheme, held)
     if not all(is_header_value(value) for value in headers.values()):
-        raise SettingsInvalid("/credentials", "This credential holds characters that cannot be sent.")
+        raise SettingsInvalid("/credentials", "This credential contains characters that cannot be sent.")
     return FixedHeaders(headers)
 
 

@@ -164,7 +164,9 @@ class HttpClient:
             body = None if request.body is None else _encode_body(request.body)
         except (UnsafeValueError, TypeError, ValueError, RecursionError) as error:
             reason = (
-                str(error) if isinstance(error, UnsafeValueError) else "the body cannot be written as JSON"
+                str(error)
+                if isinstance(error, UnsafeValueError)
+                else "the request body cannot be encoded as JSON"
             )
             raise self.unsafe_error(f"{request.label}: {reason}") from None
         return PreparedRequest(
@@ -251,7 +253,7 @@ class HttpClient:
             return
         sentence, fields = self._config.error_extractor.extract_error(response.body)
         raise kind(
-            f"{call.label}: answered {response.status}",
+            f"{call.label}: responded with {response.status}",
             side=self.side,
             retry_after=errors.parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC)),
             sentence=sentence,
@@ -265,7 +267,7 @@ class HttpClient:
         if response.status >= 300 or not words.is_error(response.body):
             return
         sentence, fields = words.extract_error(response.body)
-        message = f"{call.label}: answered {response.status} with an error in its body"
+        message = f"{call.label}: responded with {response.status} and an error in its body"
         raise errors.RequestRejected(message, side=self.side, sentence=sentence, fields=fields)
 
     def _connector_error(self, call: PreparedRequest, failure: ExchangeFailure) -> errors.ConnectorError:

@@ -79,7 +79,7 @@ class ClientCredentialsAuthenticator:
 
     def __init__(self, scheme: AuthenticationScheme, held: Credentials, side: errors.Side) -> None:
         if scheme.token_url is None:
-            raise SettingsInvalid("/authentication/token_url", "This member is required.")
+            raise SettingsInvalid("/authentication/token_url", "This field is required.")
         self._base = scheme.token_url
         self._scheme = scheme
         self._credentials = held
@@ -114,7 +114,7 @@ class ClientCredentialsAuthenticator:
             return self._request_token(sender, question)
         if not question.is_finished.wait(sender.timeout_seconds):
             seconds = f"{sender.timeout_seconds:g} s"
-            message = f"POST {self._base.prefix}: whoever asks for the token had none after {seconds}"
+            message = f"POST {self._base.prefix}: no token was received after {seconds}"
             raise errors.RequestTimedOut(message, side=self._side)
         if question.error is not None:
             raise self._copy_error(question.error)
@@ -145,7 +145,7 @@ class ClientCredentialsAuthenticator:
         kind = call.error_for(answer.status)
         if kind is not None:
             raise kind(
-                f"{call.label}: the token endpoint answered {answer.status}",
+                f"{call.label}: the token endpoint responded with {answer.status}",
                 side=self._side,
                 retry_after=errors.parse_retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
             )
@@ -202,7 +202,7 @@ def _parse_token_response(body: bytes) -> tuple[str, float]:
     answer = parse_object(body)
     token, lifetime = answer.get("access_token"), answer.get("expires_in", DEFAULT_LIFETIME_SECONDS)
     if not isinstance(token, str) or not is_header_value(token):
-        raise UnreadableError("the answer holds no token")
+        raise UnreadableError("the response contains no token")
     if str(answer.get("token_type", "bearer")).lower() != "bearer":
         raise UnreadableError("the token is not a bearer token")
     if isinstance(lifetime, str) and lifetime.isascii() and lifetime.isdigit():

@@ -157,7 +157,7 @@ def _receive_plain_body(
 def _reject_encoded_body(headers: Mapping[str, str], state: ExchangeState) -> None:
     if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
         raise InvalidResponse(
-            "the answer is encoded", may_have_arrived=True, bytes_received=state.bytes_received
+            "the response is compressed", may_have_arrived=True, bytes_received=state.bytes_received
         )
 
 
@@ -176,7 +176,7 @@ def _is_decimal(text: str) -> bool:
 
 def open_socket(host: str, port: int, state: ExchangeState) -> socket.socket:
     """Connect to the first permitted address that answers, within the one deadline of the exchange."""
-    problem = OSError("no address that may be used")
+    problem = OSError("no allowed address")
     found = resolve_addresses(host, port, state.deadline.remaining_seconds())
     for family, kind, protocol, _, address in found:
         if not is_address_allowed(str(address[0]), state.endpoint.allowed_networks):

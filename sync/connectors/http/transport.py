@@ -107,7 +107,7 @@ def transmit_request(request: HttpRequest, endpoint: HttpEndpoint) -> HttpRespon
     """
     method, url, lines = _prepare_request(request)
     if not (request.is_allowed_url(url) and url.startswith(f"{endpoint.origin}/")):
-        raise UrlNotAllowed("the finished URL is not the one that was meant")
+        raise UrlNotAllowed("the final URL differs from the intended one")
     start = _encode_head(request, endpoint, method, url, lines)
     kept = _pool.pool_for(endpoint)
     passage = ExchangeState(endpoint)
@@ -145,9 +145,9 @@ def prepare_with_requests(request: HttpRequest) -> tuple[str, str, str]:
         made.prepare_url(request.url, None)
         made.prepare_headers(request.headers)
     except (requests.RequestException, ValueError):
-        raise UrlNotAllowed("the request cannot be sent as it is") from None
+        raise UrlNotAllowed("the request contains characters that cannot be sent") from None
     if not made.method or not made.method.isalpha() or not made.url:
-        raise UrlNotAllowed("the request cannot be sent as it is")
+        raise UrlNotAllowed("the request contains characters that cannot be sent")
     return (
         made.method,
         made.url,
@@ -161,7 +161,7 @@ def _encode_head(request: HttpRequest, endpoint: HttpEndpoint, method: str, url:
     try:
         return encode_request_head(method, url[len(endpoint.origin) :], host, lines, request.body)
     except UnicodeEncodeError:
-        raise UrlNotAllowed("the request cannot be sent as it is") from None
+        raise UrlNotAllowed("the request contains characters that cannot be sent") from None
 
 
 def _run_exchange(
@@ -175,7 +175,9 @@ def _run_exchange(
     answer, leaves_open = receive_response(sock, state, method)
     # A connection shut by the watchdog looks like the end of an answer that gives no length.
     if not state.deadline.stop_watching():
-        raise DeadlineExceeded("no whole answer", may_have_arrived=True, bytes_received=state.bytes_received)
+        raise DeadlineExceeded(
+            "incomplete response", may_have_arrived=True, bytes_received=state.bytes_received
+        )
     return answer, leaves_open
 
 
@@ -187,13 +189,13 @@ def _translate_exception(error: Exception, state: ExchangeState) -> ExchangeFail
     }
     causes = tuple(_exception_chain(error))
     if state.deadline.has_passed() or any(isinstance(cause, TimeoutError) for cause in causes):
-        return DeadlineExceeded("no answer" if not state.bytes_received else "no whole answer", **facts)
+        return DeadlineExceeded("no response" if not state.bytes_received else "incomplete response", **facts)
     if isinstance(error, ResponseTooLarge):
-        return InvalidResponse("the answer is too large", **facts)
+        return InvalidResponse("the response is too large", **facts)
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return ConnectionFailed("the certificate is not trusted", **facts)
     if any(_is_malformed(cause) for cause in causes):
-        return InvalidResponse("the answer is not HTTP", **facts)
+        return InvalidResponse("the response is not HTTP", **facts)
     stale = state.may_have_arrived and not state.is_new_connection and not state.bytes_received
     return ConnectionFailed(
         "the connection was cut" if state.may_have_arrived else "no connection", was_pooled=stale, **facts

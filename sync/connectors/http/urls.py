@@ -42,21 +42,21 @@ class BaseUrl:
 def parse_base_url(text: str) -> BaseUrl:
     """Parse a configured base URL. Raises ValueError with a sentence if it is not valid."""
     if not text.isascii() or any(character <= " " or character == "\\" for character in text):
-        raise ValueError("The address may hold printable ASCII characters only.")
+        raise ValueError("The address can contain only printable ASCII characters.")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
         raise ValueError("The address cannot be read as a URL.") from None
     if parts.scheme not in {"http", "https"}:
-        raise ValueError("The address must begin with http:// or https://.")
+        raise ValueError("The address must start with http:// or https://.")
     if "@" in parts.netloc or "?" in text or "#" in text:
-        raise ValueError("The address must hold no user name, query or fragment.")
+        raise ValueError("The address must not contain a username, query or fragment.")
     host = parts.netloc.lower().removesuffix(f":{port}") if port is not None else parts.netloc.lower()
     if not _HOST.fullmatch(host):
-        raise ValueError("The address must name a host.")
+        raise ValueError("The address must contain a host name.")
     if not is_plain_path(parts.path):
-        raise ValueError("The path of the address may hold plain, unescaped segments only.")
+        raise ValueError("The path of the address can contain only plain, unescaped segments.")
     return BaseUrl(parts.scheme, host, port, parts.path.rstrip("/"))
 
 
@@ -73,7 +73,7 @@ def find_placeholders(template: str) -> frozenset[str]:
 def check_id(value: str) -> str:
     """Return the value if it is allowed in a path. Raises UnsafeValueError, without the value in its message."""
     if len(value) > MAX_ID_LENGTH or not _ID.fullmatch(value) or value.endswith("."):
-        raise UnsafeValueError("an id holds characters that may not stand in a path")
+        raise UnsafeValueError("an id contains characters that are not allowed in a path")
     return value
 
 
@@ -94,7 +94,7 @@ def build_url(base: BaseUrl, template: str, values: Mapping[str, str], query: Ma
     try:
         tail = f"?{urlencode(query, quote_via=quote, safe='')}" if query else ""
     except UnicodeEncodeError:
-        raise UnsafeValueError("a query value holds characters that cannot be sent") from None
+        raise UnsafeValueError("a query value contains characters that cannot be sent") from None
     return f"{base.origin}{base.prefix}{fill_template(template, safe)}{tail}"
 
 

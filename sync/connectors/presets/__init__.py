@@ -7,8 +7,8 @@ from typing import Any
 
 PRESETS: Mapping[str, str] = {
     "trivore": "Trivore ID management API",
-    "sandbox-identity": "Stand-in identity service",
-    "sandbox-shop": "Stand-in shop",
+    "sandbox-identity": "Sandbox identity service",
+    "sandbox-shop": "Sandbox shop",
 }
 
 

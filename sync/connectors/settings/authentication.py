@@ -69,7 +69,7 @@ def _parse_token_url(members: SettingsReader, base: BaseUrl) -> BaseUrl:
     url = members.read_optional_text("token_url")
     path = members.read_text("token_path", "/oauth/token")
     if not path.startswith("/") or not is_plain_path(path):
-        members.reject_field("token_path", "This must be a path that begins with a slash.")
+        members.reject_field("token_path", "This must be a path that starts with a slash.")
     try:
         return parse_base_url(url if url is not None else base.origin + path)
     except ValueError as error:

@@ -53,9 +53,9 @@ class SettingsReader:
         """Read a non-empty string; required unless there is a default."""
         value = self._unread.pop(name, default)
         if value is None:
-            self.reject_field(name, "This member is required.")
+            self.reject_field(name, "This field is required.")
         if not isinstance(value, str) or not value.strip():
-            self.reject_field(name, "This must be a text that is not empty.")
+            self.reject_field(name, "This must be a non-empty text.")
         return value
 
     def read_optional_text(self, name: str) -> str | None:
@@ -103,10 +103,12 @@ class SettingsReader:
         value = self.read_text(name)
         plain = re.sub(r"\{[a-z_]+\}", "x", value)
         if not value.startswith("/") or not is_plain_path(plain):
-            self.reject_field(name, "This must be a path that begins with a slash and holds plain segments.")
+            self.reject_field(
+                name, "This must be a path that starts with a slash and has only plain segments."
+            )
         if find_placeholders(value) != required_placeholders:
             wanted = " and ".join(f"{{{one}}}" for one in sorted(required_placeholders)) or "no placeholder"
-            self.reject_field(name, f"This path must hold {wanted}, and no other placeholder.")
+            self.reject_field(name, f"This path must contain {wanted}, and no other placeholder.")
         return value
 
     def read_expression(self, name: str, default: str | None = None) -> JmesPathExpression:
@@ -124,9 +126,7 @@ class SettingsReader:
         """Read a header name that settings may set, or that is `also_allowed` here."""
         value = self.read_text(name)
         if not is_settable_header(value) and value.lower() != also_allowed:
-            self.reject_field(
-                name, "This must be the name of a header, and not one that the hub sets itself."
-            )
+            self.reject_field(name, "This must be a header name that the hub does not set itself.")
         return value
 
     def read_optional_header_name(self, name: str) -> str | None:
@@ -157,7 +157,7 @@ class SettingsReader:
     def reject_unknown_fields(self) -> None:
         """Raise SettingsInvalid for the first field that was not read."""
         for name in self._unread:
-            self.reject_field(name, "This member is not known.")
+            self.reject_field(name, "Unknown field.")
 
     def _pop_null(self, name: str) -> bool:
         if self._unread.get(name) is None:

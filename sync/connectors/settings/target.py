@@ -103,13 +103,13 @@ def _parse_search(members: SettingsReader) -> SearchSettings:
     )
     for text in (*search.query, *search.query.values()):
         if not find_placeholders(text) <= _SEARCH_PLACEHOLDERS:
-            members.reject_field("query", "The placeholders here are {field}, {value} and {quoted}.")
-        if '"{value}"' in text:
             members.reject_field(
-                "query", "Write {quoted} for a value in double quotes, so that it is escaped."
+                "query", "Only the placeholders {field}, {value} and {quoted} are allowed here."
             )
+        if '"{value}"' in text:
+            members.reject_field("query", "Use {quoted} for a value in double quotes, so that it is escaped.")
     if not any(find_placeholders(text) & {"value", "quoted"} for text in search.query.values()):
-        members.reject_field("query", "One of these must hold {value} or {quoted}.")
+        members.reject_field("query", "One of these must contain {value} or {quoted}.")
     members.reject_unknown_fields()
     return search
 

@@ -156,7 +156,7 @@ def _decode_json(body: bytes) -> Any:
         if _NEEDS_CHECK.search(body):
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError):
-        raise UnreadableError("the answer is not JSON") from None
+        raise UnreadableError("the response is not JSON") from None
     return value
 
 
@@ -166,7 +166,7 @@ def _require_max_depth(value: Any) -> Any:
         level = [child for one in level for child in _child_values(one)]
         if not level:
             return value
-    raise UnreadableError("the answer is nested too deeply")
+    raise UnreadableError("the response is nested too deeply")
 
 
 def _child_values(value: Any) -> Iterator[Any]:

@@ -17,7 +17,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--go-on", action="store_true", help="only what an earlier run did not come to count"
+            "--go-on", action="store_true", help="only the hours that an earlier run did not reach"
         )
 
     def handle(self, *_: Any, **options: Any) -> None:

@@ -14,11 +14,13 @@ from webhooks.models import State
 
 
 class Command(BaseCommand):
-    help = "Run every delivery that is due, wait for claims of processes that are gone to end, and end."
+    help = "Run all due deliveries, wait until the leases of stopped processes expire, and exit."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--wait", type=float, default=settings.LEASE_SECONDS + 5, metavar="SECONDS")
-        parser.add_argument("--early", action="store_true", help="do not wait for the time of the next try")
+        parser.add_argument(
+            "--early", action="store_true", help="run waiting retries now, before they are due"
+        )
 
     def handle(self, *, wait: float, early: bool, **_: Any) -> None:
         if early:

@@ -15,7 +15,7 @@ from webhooks.models import Source
 
 
 class Command(BaseCommand):
-    help = "Show what is kept of one entity, and erase it when two people are named who may do that."
+    help = "Show the stored data of one entity, and erase it if two people with permission are named."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("entity_type")
@@ -25,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--reason", default="")
         parser.add_argument("--asked-by", metavar="USERNAME")
         parser.add_argument(
-            "--confirmed-by", metavar="USERNAME", help="somebody else; without, nothing is erased"
+            "--confirmed-by", metavar="USERNAME", help="a second person; without one, nothing is erased"
         )
 
     def handle(self, *, entity_type: str, entity_id: str, source: str | None, **options: Any) -> None:
@@ -36,11 +36,11 @@ class Command(BaseCommand):
         whose = find_subject(entity_type, entity_id, key)
         kept = count_rows(whose)
         if not any(kept.values()):
-            raise CommandError(f"Nothing is kept of {whose.entity_type} {entity_id}.")
+            raise CommandError(f"No data is stored for {whose.entity_type} {entity_id}.")
         for name, number in kept.items():
             self.stdout.write(f"{number:>8,} {name}")
         if not all(names):
-            self.stdout.write("Nothing was erased: name two people by --asked-by and --confirmed-by.")
+            self.stdout.write("Nothing was erased: name two people with --asked-by and --confirmed-by.")
             return
         asker, other = (_find_eraser(name) for name in names)
         try:
@@ -53,7 +53,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if not run_erasure(asked):
             self.stdout.write(
-                "Not erased yet: a delivery for this entity runs, or a worker is erasing. The workers finish it."
+                "Not erased yet: a delivery of this entity is running, or a worker is already erasing "
+                "it. Workers will finish the erasure."
             )
             return
         self.stdout.write(
@@ -72,5 +73,5 @@ def _find_eraser(username: str) -> Any:
     """Return an active user who may erase. Raises CommandError."""
     found = get_user_model()._default_manager.filter(username=username, is_active=True).first()
     if found is None or not found.has_perm("sync.erase_subject"):
-        raise CommandError(f"{username} is nobody who may erase.")
+        raise CommandError(f"{username} does not have the permission to erase.")
     return found

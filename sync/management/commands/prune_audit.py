@@ -13,17 +13,18 @@ from sync.housekeeping.retention_rules import prune_audit_entries
 
 class Command(BaseCommand):
     help = (
-        "Delete audit entries that are older than KEEP_AUDIT_DAYS, whole segments from the oldest on. The log says so "
-        "first, and what is kept of them goes on proving what they were. Run it as the owner of the tables."
+        "Delete audit entries that are older than KEEP_AUDIT_DAYS, in whole segments, oldest "
+        "first. The deletion is recorded in the log first, and the hashes of deleted segments "
+        "are kept as proof. Run it as the owner of the tables."
     )
 
     def handle(self, **_: Any) -> None:
         if settings.KEEP_AUDIT_DAYS <= 0:
             raise CommandError(
-                f"KEEP_AUDIT_DAYS is {settings.KEEP_AUDIT_DAYS}: audit entries are kept for ever."
+                f"KEEP_AUDIT_DAYS is {settings.KEEP_AUDIT_DAYS}: audit entries are never deleted."
             )
         if not may_delete_entries():
             raise CommandError(
-                "This role may not delete audit entries: let DATABASE_URL name the owner of the tables."
+                "This database role cannot delete audit entries. Set DATABASE_URL to the owner of the tables."
             )
         self.stdout.write(f"{prune_audit_entries()} audit entries were deleted.")

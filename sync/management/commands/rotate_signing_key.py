@@ -9,7 +9,8 @@ from sync.housekeeping.audit_upkeep import replace_signing_key
 
 class Command(BaseCommand):
     help = (
-        "Begin a new signing key for the audit log, signed by the old one, and destroy the old one's secret."
+        "Create a new signing key for the audit log, sign it with the old key, and destroy the "
+        "old private key."
     )
 
     def handle(self, **_: Any) -> None:

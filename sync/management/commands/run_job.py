@@ -14,8 +14,8 @@ from sync.worker.process_tuning import freeze_loaded_objects
 
 class Command(BaseCommand):
     help = (
-        "Run a job that was submitted, or go on with it, as whoever claimed it; until SIGTERM or SIGINT, after which "
-        "it is left to the next worker. Nothing happens if the claim has ended."
+        "Start or resume a job under an existing claim, until it finishes or SIGTERM or SIGINT "
+        "hands it to the next worker. Does nothing if the claim has expired."
     )
     requires_system_checks = ()
 

@@ -15,8 +15,9 @@ _ENDING = {signal.SIGTERM, signal.SIGINT}
 
 class Command(BaseCommand):
     help = (
-        "Deliver what was deferred, try again what is due, and do the periodic work, until SIGTERM or SIGINT; "
-        "then take nothing more, finish what runs and end with 0. Start as many as you like, on any machine."
+        "Run deliveries, retries, jobs and periodic work until SIGTERM or SIGINT; then finish "
+        "what is running and exit with 0. You can start any number of workers, on any number of "
+        "machines."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -26,14 +27,14 @@ class Command(BaseCommand):
             type=float,
             default=POLL_SECONDS,
             metavar="SECONDS",
-            help="look so often for what nobody notified of, and for what dead processes held",
+            help="interval for finding deliveries that were not announced or whose worker stopped",
         )
         parser.add_argument(
             "--grace",
             type=float,
             default=30.0,
             metavar="SECONDS",
-            help="how long to wait for what runs at the end",
+            help="how long to wait for running deliveries at shutdown",
         )
 
     def handle(self, *, threads: int, poll: float, grace: float, **_: Any) -> None:
@@ -44,9 +45,11 @@ class Command(BaseCommand):
         pin_to_one_core()
         worker.start()
         freeze_loaded_objects()
-        self.stdout.write(f"Delivering, {threads} at once.")
+        self.stdout.write(f"Delivering with {threads} threads.")
         self.stdout.flush()  # a pipe is not read line by line by itself
         signal.sigwait(_ENDING)
         left = worker.drain(grace)
         if left:
-            self.stderr.write(f"{left} deliveries had not ended; they are taken up when their leases end.")
+            self.stderr.write(
+                f"{left} deliveries did not finish; other workers continue them when their leases expire."
+            )

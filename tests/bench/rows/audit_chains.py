@@ -40,7 +40,7 @@ class Chains:
     """Writes the entries of copies.
 
     `entries`: those of the original, in the order of their ids; `own`: the texts in them that name its rows, each with
-    a word for it; `last`: the highest id before the copies.
+    a word for it; `last`: highest id before the copies.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ def late_delivery(due_at: datetime, state: str = "pending", **values: Any) -> De
 
 
 def late_and_paused(side: str, *, successes: int = 0, is_enabled: bool = True) -> None:
-    """A late delivery, one of whose ends is paused, or was; or is switched off beside that."""
+    """A late delivery, one of whose ends is paused, or was; or is disabled beside that."""
     end = getattr(late_delivery(NOON - minutes(60)), side)
     Connection.objects.filter(pk=end.pk).update(is_enabled=is_enabled)
     Breaker.objects.create(connection=end, opened_at=NOON, open_until=NOON, successes=successes)

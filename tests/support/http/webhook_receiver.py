@@ -10,7 +10,7 @@ from typing import Any
 
 SUCCEEDED = {"status": "succeeded", "reference": "01K0REFERENCE", "results": []}
 REFUSED = {
-    "title": "The shop refused the change",
+    "title": "The shop rejected the change",
     "status": 422,
     "detail": "This e-mail address already belongs to another customer.",
     "code": "target-rejected",

@@ -82,7 +82,7 @@ def test_a_refusal_carries_the_cleaned_words_of_the_other_side() -> None:
             shop(service.url).create_record("USER", {"email": "private@b.test"}, "k")
     assert caught.value.sentence == "No way"
     assert caught.value.fields == (FieldError("email", "duplicate", "m"),)
-    assert str(caught.value) == "POST /api/customers: answered 422"
+    assert str(caught.value) == "POST /api/customers: responded with 422"
 
 
 @pytest.mark.parametrize(

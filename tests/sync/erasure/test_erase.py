@@ -362,7 +362,7 @@ def test_the_command_says_that_nothing_is_kept(
 ) -> None:
     for name in ("first", "second"):
         staff("administrator", name)
-    with pytest.raises(CommandError, match=r"Nothing is kept of USER nobody-at-all\."):
+    with pytest.raises(CommandError, match=r"No data is stored for USER nobody-at-all\."):
         call_command("erase_subject", "user", "nobody-at-all", ground="objection", reason="a call", **names)
     assert capsys.readouterr().out == ""
 

@@ -91,7 +91,10 @@ def test_a_receiver_that_is_away_is_left_alone_and_used_again_when_it_is_back(
         assert sender.flush(5)
     assert sent == [3]
     said = [each.getMessage() for each in caplog.records if each.name == "hub.wakeups"]
-    assert said == ["the broker is away (ConnectionRefusedError); workers poll", "the broker is back"]
+    assert said == [
+        "the broker is unavailable (ConnectionRefusedError); workers poll",
+        "the broker is available again",
+    ]
 
 
 def test_a_process_that_was_forked_has_a_sender_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

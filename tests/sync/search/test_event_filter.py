@@ -201,7 +201,7 @@ def test_a_filter_is_told_in_words_one_for_each_condition() -> None:
     }
     assert describe_filter(resolve_filter(words, NOW).to_params()) == [
         "Status: Failed, Held for approval",
-        "Reason: The commercial system refused the change",
+        "Reason: The target system rejected the change",
         "Type: other",
         "Received before 2026-01-01 00:00 UTC",
     ]

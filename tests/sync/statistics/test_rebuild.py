@@ -31,7 +31,7 @@ def test_the_command_counts_everything_and_puts_right_what_was_wrong() -> None:
     out = StringIO()
     call_command("count_again", stdout=out)
     assert counts() == [1] * 6
-    assert "All hours are counted." in out.getvalue()
+    assert "All hours have been counted." in out.getvalue()
     EventCount.objects.update(number=99)
     call_command("count_again", "--go-on", stdout=out)
     assert counts() == [99] * 6, "everything was counted already"

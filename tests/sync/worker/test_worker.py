@@ -107,8 +107,8 @@ def test_a_worker_whose_connection_for_notifications_is_cut_polls_and_hears_agai
         wait_until(lambda: listeners() == 1, 15)
         assert process.end() == 0
         said = process.said()
-    assert said.count("the connection for notifications is away") == 1
-    assert said.count("the connection for notifications is back") == 1
+    assert said.count("the connection for notifications is unavailable") == 1
+    assert said.count("the connection for notifications is available again") == 1
 
 
 def test_a_delivery_that_cannot_be_claimed_is_not_tried_again_and_again(hub: Hub) -> None:

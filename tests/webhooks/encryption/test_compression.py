@@ -33,7 +33,7 @@ def test_the_dictionary_is_part_of_the_format() -> None:
 def test_another_length_than_it_says_is_refused(length: int) -> None:
     packed = compress(b"a" * 1000)
     assert packed is not None
-    with pytest.raises(ValueError, match="not as long"):
+    with pytest.raises(ValueError, match="not the declared one"):
         decompress(length.to_bytes(4, "big") + packed[4:])
 
 
@@ -59,12 +59,12 @@ def test_no_more_is_unpacked_than_the_length_says(monkeypatch: pytest.MonkeyPatc
     assert bomb is not None
     assert len(bomb) < 50_000
     monkeypatch.setattr(zlib, "decompressobj", Watched)
-    with pytest.raises(ValueError, match="not as long"):
+    with pytest.raises(ValueError, match="not the declared one"):
         decompress((10).to_bytes(4, "big") + bomb[4:])
     assert asked == [11]
 
 
 @pytest.mark.parametrize("packed", [b"", b"abc", b"\x00\x00\x00\x09", b"\x00\x00\x00\x09\xff\xff\xff\xff"])
 def test_what_is_not_compressed_is_refused(packed: bytes) -> None:
-    with pytest.raises(ValueError, match=r"compressed|not as long"):
+    with pytest.raises(ValueError, match=r"compressed|not the declared one"):
         decompress(packed)

@@ -80,7 +80,7 @@ def test_all_who_wait_for_a_token_that_does_not_come_are_free_after_one_request(
         assert _paths(service) == ["/oauth/token"]
         assert sorted(each.side for each in caught) == ["identity"] * 7 + ["target"], "each its own"
         assert {(str(each), each.retry_after) for each in caught} == {
-            ("POST /oauth/token: the token endpoint answered 429", 7.0)
+            ("POST /oauth/token: the token endpoint responded with 429", 7.0)
         }
         need(many[0])
         assert _paths(service) == ["/oauth/token"] * 2, "who comes later asks anew"
@@ -99,9 +99,7 @@ def test_who_waits_for_a_token_waits_no_longer_than_its_own_deadline() -> None:
         patient = threading.Thread(target=_identity(service.url, credentials).renew_credentials)
         patient.start()
         assert asked.wait(30)
-        with pytest.raises(
-            RequestTimedOut, match=r"POST /oauth/token: whoever asks for the token had none after 0\.2 s"
-        ):
+        with pytest.raises(RequestTimedOut, match=r"POST /oauth/token: no token was received after 0\.2 s"):
             _identity(service.url, credentials, deadline=0.2).renew_credentials()
         assert patient.is_alive()
         answers.set()
