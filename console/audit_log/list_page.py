@@ -54,7 +54,7 @@ def build_entry_list(request: HttpRequest) -> EntryList:
     try:
         entry_filter, place = parse_entry_filter(words, timezone.now()), PageRequest.from_query(request.GET)
     except InvalidFilter:
-        problem = _("The filters of this address cannot be used; everything is listed.")
+        problem = _("The filters in this address are invalid. Showing everything.")
         words, entry_filter, place = {}, EntryFilter(), PageRequest()
     page = fetch_entries(entry_filter, place)
     here = FILTER_BAR.build_query(words)
@@ -113,7 +113,7 @@ def _filter_chips(params: FilterParams) -> list[FilterChip]:
 def _actor_options() -> list[tuple[str, str]]:
     staff = get_user_model()._default_manager.filter(is_staff=True).order_by("username")
     people = staff.values_list("pk", "username")[:MAX_PEOPLE]
-    kinds = [("person", _("People")), ("source", _("Sources")), ("system", _("The hub itself"))]
+    kinds = [("person", _("People")), ("source", _("Sources")), ("system", _("The hub"))]
     return kinds + [(f"person:{pk}", name) for pk, name in people]
 
 

@@ -31,7 +31,10 @@ from sync.operations.held_deliveries import (
 MAX_LISTED = 100
 _MAX_SHOWN = 20
 _LIST = "admin:sync_delivery_changelist"
-_DECISION_VERBS = {HeldDecision.APPROVE: "approved", HeldDecision.CLOSE: "closed"}
+_DECISION_RESULTS = {
+    HeldDecision.APPROVE: gettext_lazy("%(deliveries)s approved."),
+    HeldDecision.CLOSE: gettext_lazy("%(deliveries)s rejected."),
+}
 
 
 # The selected deliveries, fixed until the page confirms them. The key becomes that of the decision, which the database
@@ -117,7 +120,7 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
         choice = _pending_decision(request, key)
         if choice is None:
             return self._redirect_used_up(request, key)
-        field = ReasonField(label=_("Reason, kept with the decision"))
+        field = ReasonField(label=_("Reason (stored with the decision)"))
         form = ReasonForm(request.POST or None, field=field)
         if request.method == "POST" and form.is_valid():
             return self._carry_out(request, key, choice, form.cleaned_data["reason"])
@@ -176,7 +179,8 @@ def _confirmation_context(key: UUID, choice: PendingDecision, form: ReasonForm) 
     )
     count = held_deliveries().filter(pk__in=choice.deliveries).count()
     is_approval = choice.decision is HeldDecision.APPROVE
-    deed = f"Approve {_count_text(count)}" if is_approval else f"Close {_count_text(count)} without sending"
+    text = _("Approve %(deliveries)s") if is_approval else _("Reject %(deliveries)s")
+    deed = text % {"deliveries": _count_text(count)}
     return {
         "title": f"{deed}?" if count else _("None of these deliveries is held anymore"),
         "button": deed,
@@ -190,9 +194,11 @@ def _confirmation_context(key: UUID, choice: PendingDecision, form: ReasonForm) 
 
 
 def _count_text(count: int) -> str:
-    return f"{count:,} deliver{'y' if count == 1 else 'ies'}"
+    return ngettext("%(number)s delivery", "%(number)s deliveries", count) % {"number": f"{count:,}"}
 
 
 def _result_message(decision: HeldDecision, decided: DecisionResult) -> str:
-    text = f"{_count_text(len(decided.deliveries))} {_DECISION_VERBS[decision]}."
-    return f"{text} {decided.skipped_count:,} not held any more." if decided.skipped_count else text
+    text = str(_DECISION_RESULTS[decision]) % {"deliveries": _count_text(len(decided.deliveries))}
+    if not decided.skipped_count:
+        return text
+    return f"{text} {_('No longer held: %(number)s.') % {'number': f'{decided.skipped_count:,}'}}"

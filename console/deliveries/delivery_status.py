@@ -86,14 +86,16 @@ def _blocker_sentence(blocker: Blocker, clock: datetime) -> Sentence:
             return _pause_sentence(blocker)
         case KilledProcesses(number):
             text = _(
-                "%(number)d processes died while they ran it: it runs next alone, in a process of its own that a "
-                "worker starts."
+                "%(number)d workers crashed while they ran this delivery. It runs next in a process of "
+                "its own."
             )
             return text % {"number": number}
         case BehindDelivery(other, why):
             return format_html(_behind_sentence(why), _event_link(other))
         case OverdueDelivery(since):
-            text = _("Nothing holds it back, yet it has been due since {}: see that a worker runs.")
+            text = _(
+                "Nothing blocks this delivery, but it has been due since {}. Check that a worker is running."
+            )
             return format_html(text, render_time(since))
         case BreakerOpen() | AllSlotsTaken() | SwitchedOff():
             return _connection_sentence(blocker, clock)
@@ -103,7 +105,7 @@ def _connection_sentence(blocker: BreakerOpen | AllSlotsTaken | SwitchedOff, clo
     match blocker:
         case BreakerOpen(connection):
             sentence = breaker_sentence(connection, clock)
-            return format_html(_("{} is {}. No try is spent meanwhile."), connection.name, sentence)
+            return format_html(_("{} is {}. No retries are used in the meantime."), connection.name, sentence)
         case AllSlotsTaken():
             return _no_free_slot_sentence(blocker)
         case SwitchedOff(connection):
@@ -116,16 +118,16 @@ def _pause_sentence(blocker: PausedByPerson) -> SafeString:
     page, name = ("sync_route_change", _("The route"))
     if isinstance(what, Source):
         page, name = ("webhooks_source_change", what.name)
-    text = _('<a href="{}">{}</a> is paused since {}, by {}: {}. It is kept until somebody lets it go on.')
-    link, by = reverse(f"admin:{page}", args=[what.pk]), what.paused_by or _("somebody")
+    text = _('<a href="{}">{}</a> was paused {} by {}: {}. The delivery waits until someone resumes it.')
+    link, by = reverse(f"admin:{page}", args=[what.pk]), what.paused_by or _("a deleted user")
     return format_html(text, link, name, render_time(what.paused_at), by, what.pause_reason)
 
 
 def _behind_sentence(why: OrderReason) -> str:
     return {
-        OrderReason.RUNS: _("Behind {} about the same entity, which is being delivered."),
-        OrderReason.CLAIM_EXPIRED: _("Behind {} about the same entity, whose process may be gone."),
-        OrderReason.IS_OLDER: _("Behind {}, which is older: what is relayed goes in order."),
+        OrderReason.RUNS: _("Queued behind {} for the same entity, which is being delivered."),
+        OrderReason.CLAIM_EXPIRED: _("Queued behind {} for the same entity, whose worker may have stopped."),
+        OrderReason.IS_OLDER: _("Queued behind {}, which is older: relayed webhooks are delivered in order."),
     }[why]
 
 
@@ -135,11 +137,11 @@ def _event_link(other: Delivery) -> SafeString:
 
 
 def _no_free_slot_sentence(blocker: AllSlotsTaken) -> str:
-    text = _("%(name)s has as many deliveries as may run at once: %(used)s of %(limit)s.")
+    text = _("%(name)s has reached its concurrency limit: %(used)s of %(limit)s deliveries running.")
     if blocker.breaker.mode is BreakerMode.PROBES:
         text = _(
-            "%(name)s has as many deliveries as may run at once while it is tried again (%(successes)d of "
-            "%(enough)d successes): %(used)s of %(limit)s."
+            "%(name)s is recovering (%(successes)d of %(enough)d test deliveries succeeded) and has "
+            "reached its concurrency limit: %(used)s of %(limit)s deliveries running."
         )
     return text % {
         "name": blocker.connection.name,
@@ -167,5 +169,5 @@ def _responsible_system(row: Delivery) -> str:
     again.
     """
     owner = responsible_owner(row)
-    owners = {"sender": _("the sending system"), "identity": row.identity.name, "target": row.commercial.name}
-    return {**owners, "hub": _("this hub")}.get(owner or "", "")
+    owners = {"sender": _("the sender"), "identity": row.identity.name, "target": row.commercial.name}
+    return {**owners, "hub": _("the hub")}.get(owner or "", "")

@@ -122,7 +122,7 @@ def _carry_out(
             address=client_address(request),
         )
     except AlreadyDecided:
-        messages.warning(request, _("This was done already; nothing was done twice."))
+        messages.warning(request, _("This was already done. Nothing was done twice."))
     except DecisionRefused as error:
         messages.error(request, str(error))
     else:
@@ -140,18 +140,16 @@ def _closing_title(count: int) -> str:
 
 
 def _button_text(count: int) -> str:
-    return ngettext(
-        "Mark %(count)s delivery as done by hand", "Mark %(count)s deliveries as done by hand", count
-    ) % {"count": f"{count:,}"}
+    return ngettext("Close the delivery", "Close %(count)s deliveries", count) % {"count": f"{count:,}"}
 
 
 def _result_message(closed: DecisionResult) -> str:
     count = len(closed.deliveries)
-    text = ngettext(
-        "%(count)s delivery marked as done by hand.", "%(count)s deliveries marked as done by hand.", count
-    ) % {"count": f"{count:,}"}
+    text = ngettext("%(count)s delivery closed.", "%(count)s deliveries closed.", count) % {
+        "count": f"{count:,}"
+    }
     if closed.skipped_count:
-        text += " " + _("%(count)s went on meanwhile and were left alone.") % {
+        text += " " + _("Skipped because their status changed: %(count)s.") % {
             "count": f"{closed.skipped_count:,}"
         }
     return text

@@ -54,9 +54,7 @@ def entity_view(request: HttpRequest) -> HttpResponse:
     try:
         page = build_entity_page(wanted, may)
     except InvalidFilter:
-        messages.warning(
-            request, _("This address names no place in the timeline: the newest events are shown.")
-        )
+        messages.warning(request, _("The position in this address is invalid. Showing the newest events."))
         return redirect(entity_url(wanted.entity_type, wanted.entity_id))
     return _render_page(request, _page_title(page), **_page_urls(page), page=page, wanted=wanted, types=types)
 

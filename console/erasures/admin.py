@@ -86,7 +86,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
         except ErasureRefused as error:
             messages.error(request, str(error))
             return redirect("admin:sync_erasure_look")
-        text = gettext("Asked for. Nothing is erased until another administrator confirms it.")
+        text = gettext("Requested. Nothing is erased until another administrator approves it.")
         messages.success(request, text)
         return redirect("admin:sync_erasure_change", asked.pk)
 

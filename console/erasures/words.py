@@ -16,11 +16,11 @@ _STATES: Mapping[str, tuple[str, str, object]] = {
     ErasureState.REFUSED: ("quiet", "⊘", gettext_lazy("Rejected or withdrawn")),
 }
 _GROUNDS: Mapping[str, tuple[object, str]] = {
-    LegalGround.NOT_NEEDED: (gettext_lazy("The data is not needed any more"), "a"),
+    LegalGround.NOT_NEEDED: (gettext_lazy("The data is no longer needed"), "a"),
     LegalGround.CONSENT: (gettext_lazy("The person withdrew consent"), "b"),
     LegalGround.OBJECTION: (gettext_lazy("The person objects"), "c"),
     LegalGround.UNLAWFUL: (gettext_lazy("The data was processed unlawfully"), "d"),
-    LegalGround.OBLIGATION: (gettext_lazy("A law obliges to erase"), "e"),
+    LegalGround.OBLIGATION: (gettext_lazy("The law requires the erasure"), "e"),
     LegalGround.CHILD: (gettext_lazy("The data was collected from a child"), "f"),
 }
 _ROW_LABELS: Mapping[str, object] = {

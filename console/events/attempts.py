@@ -37,9 +37,9 @@ _DONE_TEXTS = {
     "deleted": gettext_noop("Record %(record)s deleted."),
 }
 _INTENDED_TEXTS = {
-    "created": gettext_noop("Was to be: record %(record)s created."),
-    "updated": gettext_noop("Was to be: record %(record)s updated."),
-    "deleted": gettext_noop("Was to be: record %(record)s deleted."),
+    "created": gettext_noop("Tried to create record %(record)s."),
+    "updated": gettext_noop("Tried to update record %(record)s."),
+    "deleted": gettext_noop("Tried to delete record %(record)s."),
 }
 
 

@@ -28,7 +28,7 @@ def filter_chips(params: FilterParams, sources: Iterable[tuple[str, str]]) -> li
             params,
             "event_type",
             _("Type"),
-            [*((event_type, event_type) for event_type in EVENT_TYPES), (OTHER_TYPE, _("Another"))],
+            [*((event_type, event_type) for event_type in EVENT_TYPES), (OTHER_TYPE, _("Other"))],
         ),
         FILTER_BAR.value_chip(params, "source", _("Source"), sources),
     ]
@@ -81,14 +81,15 @@ def search_sentence(search: SearchMatch) -> str:
     if search.receipt is not None:
         return _receipt_sentence(search.receipt)
     return {
-        SearchKind.EVENT: _("The event with this reference."),
-        SearchKind.EVENT_PAGE: _("The event of this page."),
-        SearchKind.ATTEMPT_KEY: _("The event whose delivery sent requests with this key."),
-        SearchKind.RECEIPT_OF_EVENT: _("The event of the request with this reference."),
-        SearchKind.EVENT_ID: _("The event with this id at its source."),
-        SearchKind.ENTITY: _("Everything that happened to the entity %(term)s.") % {"term": search.term},
+        SearchKind.EVENT: _("Event with this reference."),
+        SearchKind.EVENT_PAGE: _("Event of this page."),
+        SearchKind.ATTEMPT_KEY: _("Event whose delivery sent requests with this key."),
+        SearchKind.RECEIPT_OF_EVENT: _("Event of the request with this reference."),
+        SearchKind.EVENT_ID: _("Event with this event id."),
+        SearchKind.ENTITY: _("All events of the entity %(term)s.") % {"term": search.term},
         SearchKind.NOTHING: _(
-            "Nothing found for “%(term)s”. Paste a whole reference, event id or entity id; parts do not match."
+            "Nothing found for “%(term)s”. Enter a complete reference, event id or entity id: exact "
+            "match only."
         )
         % {"term": search.term},
     }.get(search.match, "")
@@ -96,6 +97,12 @@ def search_sentence(search: SearchMatch) -> str:
 
 def _receipt_sentence(receipt: Receipt) -> str:
     """Describe a request that was no webhook, and the response to it."""
-    answer = f"{receipt.status} “{describe_code(receipt.code).title}”" if receipt.status else "nothing yet"
+    answer = (
+        f"{receipt.status} “{describe_code(receipt.code).title}”" if receipt.status else _("no response yet")
+    )
     when = f"{receipt.received_at:%Y-%m-%d %H:%M:%S} UTC"
-    return f"A request of {receipt.source} that was no webhook, {when}. Told: {answer}."
+    return _("Invalid request from %(source)s at %(when)s. Response: %(response)s.") % {
+        "source": receipt.source,
+        "when": when,
+        "response": answer,
+    }

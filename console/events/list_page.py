@@ -93,7 +93,7 @@ def build_event_list(request: HttpRequest) -> EventList:
     try:
         event_filter, place = resolve_filter(words, now), PageRequest.from_query(request.GET)
     except InvalidFilter:
-        problem = _("The filters of this address cannot be used; everything is listed.")
+        problem = _("The filters in this address are invalid. Showing everything.")
         words, event_filter, place = {}, EventFilter(), PageRequest()
     page = fetch_events(event_filter, place)
     here, bar = FILTER_BAR.build_query(words), filter_chips(words, source_options())

@@ -36,11 +36,11 @@ def save_view(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     own = SavedView.objects.filter(person=request.user.pk)
     if not name or not query:
-        messages.error(request, _("A view needs a name and at least one filter. Nothing was saved."))
+        messages.error(request, _("Nothing was saved: a view needs a name and at least one filter."))
     # A view of the same name is replaced, so it does not count.
     elif own.exclude(name=name).count() >= MAX_VIEWS:
         messages.error(
-            request, _("You have %(count)d views already. Remove one first.") % {"count": MAX_VIEWS}
+            request, _("You already have %(count)d views. Remove one first.") % {"count": MAX_VIEWS}
         )
     else:
         own.update_or_create(

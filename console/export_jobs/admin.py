@@ -96,7 +96,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
                 (request.POST if request.method == "POST" else request.GET).dict(), timezone.now()
             )
         except InvalidFilter:
-            messages.error(request, "The filters of this address cannot be used: choose them again.")
+            messages.error(request, "The filters in this address are invalid. Choose them again.")
             return redirect("admin:webhooks_event_changelist")
         form = ExportRequestForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():

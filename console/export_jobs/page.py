@@ -103,8 +103,8 @@ def _progress_text(export: Export, now: datetime) -> str:
         return _("Selecting events.")
     if export.position < export.total:
         values = {"position": f"{export.position:,}", "total": f"{export.total:,}"}
-        return _("Writes rows: %(position)s of %(total)s events.") % values + _pace_text(export, now)
-    return _("Writes the evidence and packs the archive.")
+        return _("Writing rows: %(position)s of %(total)s events.") % values + _pace_text(export, now)
+    return _("Writing the audit entries and packing the archive.")
 
 
 def _pace_text(export: Export, now: datetime) -> str:

@@ -103,7 +103,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         if not form.is_valid():
             return self._detail_page(request, group, notes_form=form)
         if update_notes(group, form.to_values(), by=self._make_decider(request)):
-            messages.success(request, _("Kept."))
+            messages.success(request, _("Saved."))
         return redirect("admin:sync_failuregroup_change", pk)
 
     @post_only(back_to="admin:sync_failuregroup_change", key="pk")

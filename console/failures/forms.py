@@ -23,7 +23,7 @@ class FailureDecisionForm(forms.Form):
     """The new state of a group, and the reason."""
 
     decision = forms.ChoiceField(choices=FailureGroupState.choices)
-    days = forms.ChoiceField(label=_("Ignore it"), choices=list(IGNORE_PERIODS.items()), required=False)
+    days = forms.ChoiceField(label=_("Ignore for"), choices=list(IGNORE_PERIODS.items()), required=False)
     reason = ReasonField(
         label=_("Reason"),
         required=False,

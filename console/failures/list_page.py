@@ -15,7 +15,7 @@ from webhooks.catalogue.codes import Words
 
 MAX_LISTED = 200
 _TABS = (
-    ("", gettext_lazy("Need you"), (FailureGroupState.OPEN, FailureGroupState.ACKNOWLEDGED)),
+    ("", gettext_lazy("Open"), (FailureGroupState.OPEN, FailureGroupState.ACKNOWLEDGED)),
     ("resolved", gettext_lazy("Resolved"), (FailureGroupState.RESOLVED,)),
     ("ignored", gettext_lazy("Ignored"), (FailureGroupState.IGNORED,)),
 )

@@ -55,7 +55,7 @@ def _alarm_alerts(alarms: Iterable[Alarm]) -> Iterator[OverviewAlert]:
             words = notification_text(alarm)
             link = reverse("admin:sync_alarm_change", args=[alarm.pk])
             style = "warn" if alarm.kind == AlarmKind.DELIVERIES_HELD else "bad"
-            yield OverviewAlert(style, f"{words.title}.", words.detail, link, _("See what to do"))
+            yield OverviewAlert(style, f"{words.title}.", words.detail, link, _("Show what to do"))
 
 
 def _connection_alerts(connections: Iterable[ConnectionStatus]) -> Iterator[OverviewAlert]:
@@ -65,7 +65,7 @@ def _connection_alerts(connections: Iterable[ConnectionStatus]) -> Iterator[Over
         link = reverse("admin:sync_connection_change", args=[shown.connection.pk])
         style = "warn" if shown.health is ConnectionHealth.SLOW else "bad"
         yield OverviewAlert(
-            style, _connection_title(shown), _connection_text(shown), link, _("See connection")
+            style, _connection_title(shown), _connection_text(shown), link, _("Open connection")
         )
 
 
@@ -73,16 +73,16 @@ def _pause_alerts(user: Any) -> Iterator[OverviewAlert]:
     """Yield an alert for each pause: a pause is easily forgotten."""
     if user.has_perm("webhooks.view_source"):
         for source in Source.objects.filter(**_PAUSED_AND_ENABLED).select_related("paused_by")[:MAX_ALERTS]:
-            yield _pause_alert(source, "admin:webhooks_source_change", _("See source"))
+            yield _pause_alert(source, "admin:webhooks_source_change", _("Open source"))
     if user.has_perm("sync.view_route"):
         related = ("paused_by", "source", "commercial")
         for route in Route.objects.filter(**_PAUSED_AND_ENABLED).select_related(*related)[:MAX_ALERTS]:
-            yield _pause_alert(route, "admin:sync_route_change", _("See route"))
+            yield _pause_alert(route, "admin:sync_route_change", _("Open route"))
 
 
 def _pause_alert(what: Source | Route, page: str, link_text: str) -> OverviewAlert:
-    values = {"who": what.paused_by or _("somebody"), "reason": what.pause_reason}
-    text = _("By %(who)s: %(reason)s. What comes is kept until somebody lets it go on.") % values
+    values = {"who": what.paused_by or _("a deleted user"), "reason": what.pause_reason}
+    text = _("Paused by %(who)s: %(reason)s. Incoming events wait until someone resumes it.") % values
     title = _("%(name)s is paused.") % {"name": what}
     return OverviewAlert("warn", title, text, reverse(page, args=[what.pk]), link_text)
 
@@ -93,9 +93,9 @@ def _connection_title(shown: ConnectionStatus) -> str:
         if since is None:
             return _("%(name)s is slow.") % {"name": name}
         local = timezone.localtime(since)
-        return _("%(name)s is slow since %(time)s.") % {"name": name, "time": f"{local:%H:%M}"}
+        return _("%(name)s has been slow since %(time)s.") % {"name": name, "time": f"{local:%H:%M}"}
     if shown.health is ConnectionHealth.FAILING:
-        return _("%(name)s does not work as it should.") % {"name": name}
+        return _("%(name)s is failing.") % {"name": name}
     return _("%(name)s is paused.") % {"name": name}
 
 

@@ -27,14 +27,14 @@ def list_setup_steps(user: Any) -> list[SetupStep]:
         _setup_step(
             user,
             _("Connect the identity service"),
-            _("Where entities are fetched from, and as whom."),
+            _("Where the hub fetches entities, and with which credentials."),
             ConnectionSide.IDENTITY in sides,
             "sync_connection",
         ),
         _setup_step(
             user,
-            _("Connect the commercial system"),
-            _("Where changes are sent to. The test on its page says whether it can be reached."),
+            _("Connect the target system"),
+            _("Where the hub sends changes. Use the test on its page to check the connection."),
             ConnectionSide.TARGET in sides,
             "sync_connection",
         ),

@@ -28,7 +28,7 @@ class KindFilter(admin.SimpleListFilter):
     parameter_name = "kind"
 
     def lookups(self, *args: Any) -> list[tuple[str, str]]:
-        return [(ReplayKind.APPROVAL, _("approvals")), (ReplayKind.CLOSING, _("marked as done"))]
+        return [(ReplayKind.APPROVAL, _("approvals")), (ReplayKind.CLOSING, _("closed"))]
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         """Relabel the first choice, which means all in Django and replays here."""

@@ -87,7 +87,7 @@ def summary_text(replay: Replay) -> str:
     if replay.kind == ReplayKind.APPROVAL:
         return _("%(events)s approved") % {"events": count}
     if replay.kind == ReplayKind.CLOSING:
-        return _("%(events)s marked as done") % {"events": count}
+        return _("%(events)s closed") % {"events": count}
     return _("%(events)s sent again") % {"events": count}
 
 
@@ -126,19 +126,19 @@ def _worst_result(attempts: Sequence[Attempt]) -> ReplayResult:
 def _result_without_attempt(event: Event | None, replay: Replay) -> ReplayResult:
     """Return the result of a replay without attempts: the event waits, no route took it, or its data was deleted."""
     if event is not None:
-        return ReplayResult(event, render_pill("quiet", "○", _("Waits for its turn")))
+        return ReplayResult(event, render_pill("quiet", "○", _("Queued")))
     if not replay.deliveries:
         return ReplayResult(None, render_pill("quiet", "–", _("Nothing was sent")))
-    return ReplayResult(None, render_pill("quiet", "–", _("Not known any more")))
+    return ReplayResult(None, render_pill("quiet", "–", _("No longer stored")))
 
 
 def _outcome_pill(outcome: str) -> SafeString:
     style, shape, word = {
-        AttemptOutcome.STARTED: ("running", "▸", _("Under way")),
-        AttemptOutcome.UNKNOWN: ("running", "▸", _("Broke off, is tried again")),
+        AttemptOutcome.STARTED: ("running", "▸", _("In progress")),
+        AttemptOutcome.UNKNOWN: ("running", "▸", _("Interrupted, retrying")),
         AttemptOutcome.FAILED: ("dead", "✕", _("Failed again")),
         AttemptOutcome.HELD: ("held", "‖", _("Held for approval")),
         AttemptOutcome.UNCHANGED: ("good", "=", _("Nothing to change")),
-        AttemptOutcome.SUPERSEDED: ("quiet", "↷", _("Something newer was applied")),
+        AttemptOutcome.SUPERSEDED: ("quiet", "↷", _("Superseded by a newer event")),
     }.get(AttemptOutcome(outcome), ("good", "✓", _("Succeeded")))
     return render_pill(style, shape, word)

@@ -136,9 +136,9 @@ def _payload_options(
     if not has_carried_data(event):
         return options
     if not is_relayed:
-        options.append((PayloadChoice.RECEIVED, _("The payload as received")))
+        options.append((PayloadChoice.RECEIVED, _("Payload as received")))
     if may_undo and any(map(is_outdated, deliveries)):
-        options.append((PayloadChoice.ANYWAY, _("The payload as received, over newer data")))
+        options.append((PayloadChoice.ANYWAY, _("Payload as received, overwriting newer data")))
     return options
 
 

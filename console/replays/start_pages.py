@@ -56,7 +56,8 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
         if not 0 < len(keys) <= MAX_TICKED:
             messages.error(
                 request,
-                _("Choose at most %(number)s events, or all that match.") % {"number": f"{MAX_TICKED:,}"},
+                _("Select at most %(number)s events, or replay all that match.")
+                % {"number": f"{MAX_TICKED:,}"},
             )
             return None
         return redirect("admin:sync_replay_confirm", select_events(require_staff_user(request), keys).uuid)
@@ -149,9 +150,7 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
             return redirect("admin:webhooks_event_replay", event.pk)
         else:
             text = (
-                _("Replaying now.")
-                if replay.deliveries
-                else _("Nothing was sent: no route takes this event.")
+                _("Replaying now.") if replay.deliveries else _("Nothing was sent: no route for this event.")
             )
             messages.success(request, text)
         return redirect("admin:webhooks_event_change", event.pk)
@@ -161,5 +160,5 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
             raise PermissionDenied
 
     def _redirect_unusable_filter(self, request: HttpRequest) -> HttpResponseRedirect:
-        messages.error(request, _("The filters of this address cannot be used: choose them again."))
+        messages.error(request, _("The filters in this address are invalid. Choose them again."))
         return redirect("admin:webhooks_event_changelist")

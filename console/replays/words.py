@@ -21,7 +21,7 @@ _STATES: Mapping[str, tuple[str, str, object]] = {
     ReplayState.STOPPED: ("closed", "⊘", gettext_lazy("Stopped")),
     ReplayState.FINISHED: ("good", "✓", gettext_lazy("Finished")),
 }
-REASON_MISSING = {"required": gettext_lazy("Say why: the reason is kept with the replay.")}
+REASON_MISSING = {"required": gettext_lazy("Enter a reason. It is stored with the replay.")}
 MEMBER_LABELS: Mapping[str, object] = {
     MemberState.SUCCEEDED: gettext_lazy("succeeded"),
     MemberState.SKIPPED: gettext_lazy("skipped"),
@@ -34,14 +34,14 @@ SKIP_REASONS: Mapping[str, object] = {
     SkipReason.NEWER: gettext_lazy("a newer event for the same entity already succeeded"),
     SkipReason.GONE: gettext_lazy("the entity no longer exists"),
     SkipReason.ERASED: gettext_lazy("the entity was erased"),
-    SkipReason.UNROUTED: gettext_lazy("no route for such events"),
+    SkipReason.UNROUTED: gettext_lazy("no route for this event"),
     SkipReason.ELSEWHERE: gettext_lazy("already part of another replay"),
     SkipReason.MEANWHILE: gettext_lazy("succeeded in the meantime"),
 }
 PACE_LABELS: Mapping[str, object] = {
     ReplayPace.GENTLE: gettext_lazy("Gentle, 300 a minute"),
     ReplayPace.NORMAL: gettext_lazy("Normal, 1,200 a minute"),
-    ReplayPace.FIRST: gettext_lazy("One first, then ask me"),
+    ReplayPace.FIRST: gettext_lazy("Send one first, then pause"),
 }
 ENDED_STATES = (ReplayState.FINISHED, ReplayState.STOPPING, ReplayState.STOPPED)
 _PER_MINUTE = {ReplayPace.GENTLE: 300, ReplayPace.NORMAL: 1_200}
@@ -105,9 +105,9 @@ def remaining_time(count: int, pace: str) -> str:
 def pause_text(replay: Replay) -> str:
     """Return why the replay is paused, and the next step."""
     if replay.paused == ReplayPauseReason.FIRST:
-        return _("The first event has ended. Look at it, then continue or stop.")
+        return _("The first event has finished. Check its result, then resume or stop.")
     if replay.paused == ReplayPauseReason.FAILING:
-        return _("Too many failed again. Look at the reasons below, mend the cause, then continue.")
+        return _("Too many failed again. Check the reasons below, fix the cause, then resume.")
     if replay.paused == ReplayPauseReason.CRASHING:
         return _(
             "Sending an event crashed the worker three times. Ask an operator to check the log, then resume."

@@ -110,7 +110,7 @@ class PauseMixin(TwoStepChangeAdmin):
                 )
         routes.resolved_routes.invalidate()
         if is_new:
-            text = _("It goes on. What waited is released at %(pace)s deliveries a minute.")
+            text = _("Resumed. Waiting deliveries are released at %(pace)s per minute.")
             messages.success(request, text % {"pace": f"{RELEASED_AT_ONCE * 30:,}"})
         else:
             messages.warning(request, _("It was not paused. Nothing was changed."))

@@ -36,7 +36,7 @@ def make_fresh_checkpoint() -> Record:
     seal_audit()
     checkpoint = make_checkpoint(BOX, read_clock())
     if checkpoint is None:
-        raise NotSealed("Nothing of the audit log is sealed yet.")
+        raise NotSealed("No audit entries are sealed yet.")
     return checkpoint_record(checkpoint)
 
 
@@ -75,7 +75,7 @@ def _unsealed_events(count: int) -> Iterator[UUID]:
             continue
         unsealed += 1
         if unsealed > MAX_UNSEALED:
-            raise NotSealed("Too much of the audit log is not sealed yet. Does a worker run?")
+            raise NotSealed("Too many audit entries are not sealed yet. Check that a worker is running.")
         try:
             yield from_reference(stream.removeprefix(_STREAM))
         # A stream whose name is no reference belongs to no event.

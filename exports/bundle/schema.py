@@ -143,7 +143,7 @@ def describe_columns() -> Mapping[str, Any]:
                     "type": column.type,
                     "meaning": column.meaning,
                     "may_be_null": column.nullable,
-                    "as_of": "the time that export.json has for the row"
+                    "as_of": "the time given for the row in export.json"
                     if column.mutable
                     else "never changes",
                 }

@@ -80,7 +80,7 @@ FAILURE_CODES: dict[type[Exception], tuple[str, bool]] = {
     ConnectionDisabled: ("connection-disabled", True),
 }
 NO_RELAYED_DATA = FieldError(
-    "data", "missing", gettext_noop("the route relays what the webhook carries, and it carries nothing")
+    "data", "missing", gettext_noop("the route relays the data of the webhook, and this webhook has no data")
 )
 
 

@@ -91,7 +91,7 @@ def run_claim(taken: Claim) -> RunResult:
     try:
         verdict = _run_attempt(taken, findings, recorders)
     except ClaimLost:
-        logger.warning("%s lost its claim before sending; nothing was sent", taken.delivery)
+        logger.warning("%s lost its lease before sending; nothing was sent", taken.delivery)
         return RunResult()
     settled = _settle_with_retries(taken, verdict, findings, recorders)
     if settled is None:
@@ -129,7 +129,7 @@ def _settle_with_retries(
         try:
             return settle_attempt(taken, verdict, findings, recorders)
         except OperationalError as error:
-            logger.warning("%s could not be settled (%s); trying again", taken.delivery, type(error).__name__)
+            logger.warning("%s could not be finished (%s); retrying", taken.delivery, type(error).__name__)
             release_connection()
             time.sleep(pause)
     return settle_attempt(taken, verdict, findings, recorders)

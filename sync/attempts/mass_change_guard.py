@@ -28,7 +28,7 @@ class HeldForApproval(Exception):
     """The change waits for a person's approval; nothing was sent."""
 
     def __init__(self, weight: ChangeCategory, limit: int, minutes: int) -> None:
-        kind = "removals" if weight == ChangeCategory.REMOVAL else "changed records"
+        kind = "deletions" if weight == ChangeCategory.REMOVAL else "changed records"
         super().__init__(f"{kind} in {minutes} minutes are limited to {limit:,}")
         self.category = weight
         self.limit = limit

@@ -57,7 +57,7 @@ class OutcomeWaiter:
         try:
             return self._say(outcome)
         except Exception:  # the delivery is settled all the same; the request meets the error itself
-            logger.exception("an answer could not be put into words")
+            logger.exception("a response could not be built")
             self.release_answer()
             return None
 

@@ -39,7 +39,7 @@ FREE_TEXT_COLUMNS: tuple[tuple[Any, str], ...] = (
     (Source, "pause_reason"),
     (Route, "pause_reason"),
 )
-REDACTED_TEXT = "erased with the person whom it was about"
+REDACTED_TEXT = "erased together with the person's data"
 
 
 def redact_replay_reasons(whose: ErasureSubject) -> None:

@@ -29,9 +29,9 @@ def request_erasure(
     """
     reason = " ".join(reason.split())
     if not reason or ground not in LegalGround.values:
-        raise ErasureRefused("Say why, and on what legal ground: both are kept with the erasure.")
+        raise ErasureRefused("Enter a reason and a legal ground. Both are stored with the erasure.")
     if is_erased(whose.entity_id) or not any(count_rows(whose).values()):
-        raise ErasureRefused("Nothing is kept of an entity of this type and id.")
+        raise ErasureRefused("No data is stored for this entity type and id.")
     asked = Erasure(entity_type=whose.entity_type, entity_id=whose.entity_id, sources=list(whose.sources))
     asked.ground, asked.reason, asked.asked_by_id, asked.asked_at = (
         ground,
@@ -44,7 +44,7 @@ def request_erasure(
             asked.save(force_insert=True)
             _append_entry(asked, whose, "erasure.asked", by, address)
     except IntegrityError as error:
-        raise ErasureRefused("The erasure of this entity was asked for already.") from error
+        raise ErasureRefused("The erasure of this entity has already been requested.") from error
     return asked
 
 
@@ -55,7 +55,7 @@ def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, ad
     Raises ErasureRefused if it was decided before. Workers erase what is confirmed.
     """
     if confirms and by.pk == erasure.asked_by_id:
-        raise ErasureRefused("Somebody else has to confirm what you asked for.")
+        raise ErasureRefused("Another person must approve an erasure that you requested.")
     state = ErasureState.CONFIRMED if confirms else ErasureState.REFUSED
     whose = subject_of(erasure)
     with transaction.atomic():
@@ -63,7 +63,7 @@ def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, ad
             state=state, decided_by=by.pk, decided_at=timezone.now()
         )
         if not decided:
-            raise ErasureRefused("This was decided already.")
+            raise ErasureRefused("This was already decided.")
         if confirms:
             submission.submit_job(JOB_KIND, erasure.pk)
         _append_entry(erasure, whose, "erasure.confirmed" if confirms else "erasure.refused", by, address)
@@ -82,7 +82,7 @@ def resume_erasure(erasure: Erasure, *, by: AbstractBaseUser, address: str = "")
         Erasure.objects.select_for_update().filter(pk=erasure.pk).exists()  # one after the other
         erasure.refresh_from_db()
         if not failure_text(erasure):
-            raise ErasureRefused("Nothing was resumed: it is under way, or has ended.")
+            raise ErasureRefused("Nothing was resumed: the erasure is in progress or has finished.")
         submission.submit_job(JOB_KIND, erasure.pk)
         _append_entry(erasure, whose, "erasure.resumed", by, address)
 

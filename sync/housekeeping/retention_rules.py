@@ -108,7 +108,8 @@ def prune_audit_entries() -> int:
         return 0
     if not may_delete_entries():
         logger.warning(
-            "audit entries are kept: this role may not delete them, `manage.py prune_audit` as the owner may"
+            "old audit entries were not deleted: this database role has no right to; run `manage.py "
+            "prune_audit` as the owner of the tables"
         )
         return 0
     now = read_clock()

@@ -13,7 +13,7 @@ from sync.models import Job, JobState
 
 MAX_DEATHS = 3
 DIED_MESSAGE = (
-    f"Its process died {MAX_DEATHS} times without getting any further; it is not tried again automatically."
+    f"Its process crashed {MAX_DEATHS} times without making progress. It is not retried automatically."
 )
 # Asked by each worker every second: one statement for all kinds, past the ORM.
 _DUE_KINDS = Statement(

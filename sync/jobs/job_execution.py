@@ -82,7 +82,7 @@ def tidy_up_jobs() -> None:
             try:
                 kind.tidy_up()
             except Exception:  # the other kinds are not to suffer
-                logger.exception("what old jobs of the kind %s left could not be tidied up", kind.name)
+                logger.exception("could not clean up after old jobs of the kind %s", kind.name)
     old = Job.objects.filter(ended_at__lt=database_now(plus_seconds=-_RETENTION.total_seconds()))
     while keys := list(old.values_list("pk", flat=True)[:_DELETE_BATCH]):
         Job.objects.filter(pk__in=keys).delete()

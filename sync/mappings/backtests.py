@@ -48,9 +48,9 @@ def request_backtest(draft: MappingDraft, event_count: int, author: MappingAutho
     with transaction.atomic():
         draft = MappingDraft.objects.select_for_update().get(pk=draft.pk)
         if draft.state != DraftState.OPEN:
-            raise BackTestRefused("This draft is not open any more.")
+            raise BackTestRefused("This draft no longer exists.")
         if draft.backtests.filter(state__in=OPEN_STATES).exists():
-            raise BackTestRefused("A back-test of this draft is under way already.")
+            raise BackTestRefused("A back-test of this draft is already running.")
         made = BackTest(draft=draft, base=current_version(draft.mapping), wanted=event_count)
         made.asked_by_id, made.asked_at = author.user.pk, timezone.now()
         made.save(force_insert=True)
@@ -92,7 +92,7 @@ def _run_within(seconds: float, job: RunningJob, goes_on: ShouldContinue) -> Non
         logger.exception("back-test %s failed", job.subject)
         with transaction.atomic():
             _record_job_state(job.subject, JobState.FAILED, "")
-            job.fail("An error of the hub itself; its log has it.")
+            job.fail("An internal error. An administrator can find it in the log.")
 
 
 def _record_job_state(key: int, state: JobState, _failure: str) -> None:

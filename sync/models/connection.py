@@ -13,14 +13,16 @@ class ConnectionSide(models.TextChoices):
     """The end of the hub at which a system is."""
 
     IDENTITY = "identity", "identity service"
-    TARGET = "commercial", "commercial system"
+    TARGET = "commercial", "target system"
 
 
 class Connection(models.Model):
     """A configured remote system: its connector, address, credentials and limits."""
 
     slug = models.SlugField(max_length=64, unique=True)
-    name = models.CharField(max_length=120, help_text="as people call it; the sentences to the source use it")
+    name = models.CharField(
+        max_length=120, help_text="the name that people use; it appears in responses to the source"
+    )
     side = models.CharField(max_length=12, choices=ConnectionSide)
     connector = models.CharField(max_length=32, choices=sorted(CONNECTORS.items()))
     is_enabled = models.BooleanField(default=True)

@@ -43,10 +43,10 @@ class Route(Pausable):
     )
     mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="routes")
     without_match = models.CharField(
-        "an update without a match", max_length=12, choices=NoMatchPolicy, default=NoMatchPolicy.CREATE
+        "if no record matches", max_length=12, choices=NoMatchPolicy, default=NoMatchPolicy.CREATE
     )
     when_gone = models.CharField(
-        "when the entity is gone", max_length=12, choices=DeletionPolicy, default=DeletionPolicy.DEACTIVATE
+        "when the entity is deleted", max_length=12, choices=DeletionPolicy, default=DeletionPolicy.DEACTIVATE
     )
     deactivation = models.JSONField(
         "fields set when the entity is deleted",
@@ -135,9 +135,9 @@ class Route(Pausable):
         if self.relays and self.source_id and not self.source.is_signed:
             errors["relays"] = "Only webhooks of a signed source can be relayed."
         if not isinstance(self.deactivation, dict):
-            errors["deactivation"] = "An object of field names and values."
+            errors["deactivation"] = "Enter a JSON object of field names and values."
         elif self.when_gone == self.DeletionPolicy.DEACTIVATE and not self.deactivation:
-            errors["deactivation"] = "Say which fields mark a record as inactive."
+            errors["deactivation"] = "Enter the fields that mark a record as inactive."
         for name, side in (("identity", ConnectionSide.IDENTITY), ("commercial", ConnectionSide.TARGET)):
             if getattr(self, f"{name}_id") and getattr(self, name).side != side:
                 errors[name] = f"{getattr(self, name)} is not a connection to the {side.label}."

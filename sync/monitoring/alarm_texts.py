@@ -33,9 +33,9 @@ _RAISED_TEXTS: Mapping[str, AlarmText] = {
         "automatically as soon as a worker is free.",
     ),
     AlarmKind.DELIVERIES_DEAD: AlarmText(
-        "{count} failed for good",
-        "They are out of tries or were refused, and are not tried again by themselves.",
-        "Open the failed events, read the reason, mend it where it lies, and replay them.",
+        "{count} failed",
+        "They have no retries left or were rejected, and are not retried automatically.",
+        "Open the failed events, read the reason, fix the cause, and replay them.",
     ),
     AlarmKind.DELIVERIES_HELD: AlarmText(
         "{count} held for approval",
@@ -81,13 +81,19 @@ _RAISED_TEXTS: Mapping[str, AlarmText] = {
 
 # Of what is over: the title in the past, and why it is over.
 _ENDED_TEXTS: Mapping[str, tuple[str, str]] = {
-    AlarmKind.SOURCE_SILENT: ("{name} was silent", "It sends again, or is not watched any more."),
-    AlarmKind.DELIVERIES_LATE: ("Deliveries were late", "What was late has been taken up."),
-    AlarmKind.DELIVERIES_DEAD: ("{things} failed for good", "The failed events were replayed or closed."),
-    AlarmKind.DELIVERIES_HELD: ("{things} held for approval", "What was held was approved or closed."),
-    AlarmKind.CONNECTION_PAUSED: ("{name} was paused", "It is used again, or was switched off."),
-    AlarmKind.AUDIT_UNSEALED: ("The audit log was not sealed", "What waited was sealed."),
-    AlarmKind.AUDIT_LATE: ("{things} sealed late", "It is a day ago; the segment stays marked."),
+    AlarmKind.SOURCE_SILENT: ("{name} was silent", "It is sending again or no longer monitored."),
+    AlarmKind.DELIVERIES_LATE: ("Deliveries were late", "The late deliveries have started."),
+    AlarmKind.DELIVERIES_DEAD: ("{things} failed", "The failed events were replayed or closed."),
+    AlarmKind.DELIVERIES_HELD: (
+        "{things} held for approval",
+        "The held deliveries were approved or rejected.",
+    ),
+    AlarmKind.CONNECTION_PAUSED: ("{name} was paused", "It is used again, or was disabled."),
+    AlarmKind.AUDIT_UNSEALED: ("The audit log was not sealed", "All entries are sealed."),
+    AlarmKind.AUDIT_LATE: (
+        "{things} sealed late",
+        "More than a day has passed. The segment stays marked as late.",
+    ),
     AlarmKind.AUDIT_UNANCHORED: (
         "Checkpoints were not delivered by {name}",
         "A checkpoint was delivered, or this channel is no longer used.",
@@ -118,7 +124,7 @@ def notification_text(alarm: Alarm, news: str = NotificationKind.RAISED) -> Alar
     now = _fill_placeholders(alarm, _RAISED_TEXTS[alarm.kind])
     if news == NotificationKind.ENDED:
         over = _ended_text(alarm)
-        return AlarmText(f"Over: {now.title}", over.detail, over.next_step)
+        return AlarmText(f"Ended: {now.title}", over.detail, over.next_step)
     if news == NotificationKind.REMINDED:
         return AlarmText(f"Still: {now.title}", now.detail, now.next_step)
     return now

@@ -69,7 +69,7 @@ def send_mail(message: AlarmMessage) -> None:
     try:
         mail.send()
     except OSError as error:  # smtplib's own errors are of this kind, too
-        raise NotificationFailed(f"the mail server did not take it: {type(error).__name__}") from error
+        raise NotificationFailed(f"the mail server did not accept it: {type(error).__name__}") from error
 
 
 def _mail_body(message: AlarmMessage) -> str:

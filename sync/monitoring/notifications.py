@@ -31,7 +31,7 @@ def send_due_notifications(now: datetime) -> int:
     """
     working = configured_channels()
     gone = Telling.objects.filter(state=NotificationState.WAITING).exclude(channel__in=working)
-    gone.update(state=NotificationState.GIVEN_UP, failure="this channel is not set up any more")
+    gone.update(state=NotificationState.GIVEN_UP, failure="this channel is no longer configured")
     return sum(_send_channel(name, send, now) for name, send in working.items())
 
 
@@ -82,7 +82,7 @@ def _send_claimed(telling: Telling, send: Send, now: datetime) -> bool:
         return False
     except Exception:
         logger.exception("alarm message %s could not be sent", telling.key)
-        _schedule_retry(telling, "an error of the hub itself; its log has it", now)
+        _schedule_retry(telling, "internal error; see the log", now)
         return False
     Telling.objects.filter(pk=telling.pk).update(state=NotificationState.TOLD, told_at=now, failure="")
     return True
@@ -92,7 +92,7 @@ def _schedule_retry(telling: Telling, failure: str, now: datetime) -> None:
     tries = telling.tries + 1
     pause = min(FIRST_RETRY_DELAY * 2 ** min(tries, 10), MAX_RETRY_DELAY)
     state = NotificationState.WAITING if tries < MAX_TRIES else NotificationState.GIVEN_UP
-    logger.warning("alarm message %s was not told by %s: %s", telling.key, telling.channel, failure)
+    logger.warning("alarm message %s was not delivered by %s: %s", telling.key, telling.channel, failure)
     Telling.objects.filter(pk=telling.pk, tries=tries).update(
         state=state, due_at=now + pause, failure=failure[:200]
     )

@@ -49,10 +49,10 @@ def decide_group(
     """
     reason = " ".join(reason.split())
     if not reason and state != FailureGroupState.ACKNOWLEDGED:
-        raise DecisionRefused("Say why: the reason is kept with the decision.")
+        raise DecisionRefused("Enter a reason. It is stored with the decision.")
     now = read_clock()
     if until is not None and until <= now:
-        raise DecisionRefused("That time is over already.")
+        raise DecisionRefused("That time is in the past.")
     with transaction.atomic():
         changes: dict[str, Any] = {
             "state": state,
@@ -63,7 +63,7 @@ def decide_group(
             changes["owner"] = by.user.pk
         same = FailureGroup.objects.filter(pk=group.pk, state=group.state, ignored_until=group.ignored_until)
         if not same.update(**changes):
-            raise DecisionRefused("Somebody else has just decided about this. Look again.")
+            raise DecisionRefused("Someone else has just changed this. Check the current status.")
         decision = FailureDecision.objects.create(
             group=group, made_by_id=by.user.pk, state=state, reason=reason[:500], made_at=now, until=until
         )

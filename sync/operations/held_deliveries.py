@@ -64,9 +64,9 @@ def decide_held(
     """
     reason = " ".join(reason.split())
     if not reason:
-        raise DecisionRefused("Say why: the reason is kept with the decision.")
+        raise DecisionRefused("Enter a reason. It is stored with the decision.")
     if not 0 < len(deliveries) <= MAX_DELIVERIES:
-        raise DecisionRefused(f"Choose between 1 and {MAX_DELIVERIES:,} deliveries.")
+        raise DecisionRefused(f"Select between 1 and {MAX_DELIVERIES:,} deliveries.")
     request = Replay(uuid=key, kind=_KINDS[decision], requested_by_id=by.pk, reason=reason[:500])
     request.created_at = timezone.now()
     try:
@@ -90,7 +90,7 @@ def _decide_locked(
     locked = locked.select_related("event").order_by("event_id", "pk")
     rows = list(locked.only("event__uuid", "route_id"))
     if not rows:
-        raise DecisionRefused("Nothing of this is held any more.")
+        raise DecisionRefused("None of these deliveries is held anymore.")
     held = tuple(row.pk for row in rows)
     if decision is HeldDecision.APPROVE:
         _approve_held(held, request)

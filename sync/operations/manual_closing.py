@@ -33,9 +33,9 @@ def close_manually(
     """
     reason = " ".join(reason.split())
     if not reason:
-        raise DecisionRefused("Say what was done: the note is kept with the event.")
+        raise DecisionRefused("Enter what was done. The note is stored with the event.")
     if not 0 < len(deliveries) <= MAX_DELIVERIES:
-        raise DecisionRefused(f"Choose between 1 and {MAX_DELIVERIES:,} deliveries.")
+        raise DecisionRefused(f"Select between 1 and {MAX_DELIVERIES:,} deliveries.")
     request = Replay(uuid=key, kind=ReplayKind.CLOSING, requested_by_id=by.pk, reason=reason[:500])
     request.created_at = timezone.now()
     try:
@@ -55,7 +55,7 @@ def _close_locked(deliveries: Sequence[int], request: Replay, address: str) -> t
     locked = locked.select_related("event").order_by("event_id", "pk")
     rows = list(locked.only("event__uuid", "route_id", "state", "code"))
     if not rows:
-        raise DecisionRefused("Nothing of this is waiting or failed any more.")
+        raise DecisionRefused("None of these deliveries is waiting or failed anymore.")
     events = {row.event_id for row in rows}
     Delivery.objects.filter(pk__in=[row.pk for row in rows]).update(
         state=State.CLOSED,

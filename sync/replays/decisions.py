@@ -58,11 +58,11 @@ def start_replay(replay: Replay, person: DecidingPerson, terms: ReplayTerms) -> 
     """
     reason = normalize_reason(terms.reason)
     if replay.requested_by_id != person.user.pk:
-        raise ReplayRefused("This choice is somebody else's.")
+        raise ReplayRefused("This selection belongs to another user.")
     if replay.state == ReplayState.CHOOSING:
         raise ReplayRefused("The events are still being counted.")
     if replay.state == ReplayState.CHOSEN and not replay.waiting_count:
-        raise ReplayRefused("Nothing of this can be sent again.")
+        raise ReplayRefused("None of these events can be sent again.")
     needs_second = replay.waiting_count > terms.approval_limit
     state = ReplayState.AWAITING if needs_second else ReplayState.RUNNING
     changes = {
@@ -82,7 +82,7 @@ def start_replay(replay: Replay, person: DecidingPerson, terms: ReplayTerms) -> 
     action = "replay.awaits-approval" if needs_second else "replay.started"
     done = NewEntry(replay.stream, action, person.actor, _with_address(person, details))
     if not _change_state(replay, (ReplayState.CHOSEN,), state, changes, done):
-        raise ReplayAlreadyRequested("This was started already; nothing was started twice.")
+        raise ReplayAlreadyRequested("This replay was already started. Nothing was started twice.")
     return replay
 
 
@@ -149,7 +149,7 @@ def stop_replay(replay: Replay, person: DecidingPerson) -> bool:
 
 def _require_second_person(replay: Replay, person: DecidingPerson) -> None:
     if replay.requested_by_id == person.user.pk:
-        raise ReplayRefused("A second person approves: you asked for this yourself.")
+        raise ReplayRefused("You requested this replay, so a second person must approve it.")
 
 
 def _change_state(

@@ -33,7 +33,7 @@ class TooManyEvents(ReplayRefused):
     """More events match than one replay takes; none was selected."""
 
     def __init__(self) -> None:
-        super().__init__(f"More than {MAX_EVENTS:,} events match. Narrow the filters, and replay in parts.")
+        super().__init__(f"More than {MAX_EVENTS:,} events match. Narrow the filters and replay in parts.")
 
 
 def begin_selection(by: AbstractBaseUser, filter_params: Mapping[str, str]) -> Replay:
@@ -56,7 +56,7 @@ def begin_selection(by: AbstractBaseUser, filter_params: Mapping[str, str]) -> R
 def select_events(by: AbstractBaseUser, events: Collection[int], key: UUID | None = None) -> Replay:
     """Create a frozen selection of these events. Raises ReplayRefused for none or too many."""
     if not 0 < len(events) <= MAX_EVENTS:
-        raise TooManyEvents if events else ReplayRefused("Choose at least one event.")
+        raise TooManyEvents if events else ReplayRefused("Select at least one event.")
     now = timezone.now()
     replay = Replay(requested_by_id=by.pk, created_at=now, state=ReplayState.CHOOSING)
     replay.uuid = key or replay.uuid

@@ -62,7 +62,7 @@ def _run_selection(job: RunningJob, goes_on: ShouldContinue) -> None:
             if not goes_on():
                 raise JobStopped
     except TooManyEvents:
-        logger.info("%s matched too many events, and holds none", replay)
+        logger.info("%s matched too many events; none were selected", replay)
 
 
 def _delete_failed_selection(key: int, state: JobState, _failure: str) -> None:

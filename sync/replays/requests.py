@@ -88,9 +88,9 @@ def request_replay(
     """
     reason = normalize_reason(reason)
     if not 0 < len(events) <= MAX_EVENTS:
-        raise ReplayRefused(f"Choose between 1 and {MAX_EVENTS:,} events.")
+        raise ReplayRefused(f"Select between 1 and {MAX_EVENTS:,} events.")
     if options.takes and not all(map(has_carried_data, events)):
-        raise ReplayRefused("The webhook carried no data that could be sent as received.")
+        raise ReplayRefused("The webhook contained no data that can be sent as received.")
     replay = Replay(requested_by_id=by.pk, reason=reason, created_at=timezone.now())
     replay.uuid = key or replay.uuid
     try:
@@ -98,7 +98,9 @@ def request_replay(
             requested = _request_in_transaction(events, replay, address, options)
     except IntegrityError as error:
         if Replay.objects.filter(uuid=replay.uuid).exists():
-            raise ReplayAlreadyRequested("This was started already; nothing was started twice.") from error
+            raise ReplayAlreadyRequested(
+                "This replay was already started. Nothing was started twice."
+            ) from error
         raise
     defer_to_workers(requested.deliveries)
     return requested
@@ -108,7 +110,7 @@ def normalize_reason(reason: str) -> str:
     """Return the reason in the form that is stored. Raises ReplayRefused if it is empty."""
     reason = " ".join(reason.split())
     if not reason:
-        raise ReplayRefused("Say why: the reason is kept with the replay.")
+        raise ReplayRefused("Enter a reason. It is stored with the replay.")
     return reason[:500]
 
 
@@ -122,7 +124,7 @@ def _request_in_transaction(
     }
     opened = {pk: pks for pk, pks in asked.items() if pks is not None}
     if not opened:
-        raise ReplayAlreadyRequested("Somebody asked for this already, and it has not begun yet.")
+        raise ReplayAlreadyRequested("This replay has already been requested and has not started yet.")
     deliveries = tuple(pk for pks in opened.values() for pk in pks)
     replay.events = sum(bool(pks) for pks in opened.values())
     replay.deliveries = len(deliveries)

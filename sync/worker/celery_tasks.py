@@ -97,7 +97,7 @@ def forget_worker(**_: Any) -> None:
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def report_ready(**_: Any) -> None:
     """Print the same line as `run_worker`."""
-    print(f"Delivering, {settings.DELIVERY_THREADS} at once.", flush=True)
+    print(f"Delivering with {settings.DELIVERY_THREADS} threads.", flush=True)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

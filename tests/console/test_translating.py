@@ -68,8 +68,11 @@ def test_what_is_under_way_and_what_was_given_up_is_looked_up(state: str, looked
         assert outcome_texts.explain_outcome(State.DEAD, code, "The shop").next_step.startswith(
             "[The hub has stopped"
         )
-    assert outcome_texts.explain_pause().next_step == "[It goes on when somebody ends the pause.]"
-    assert delivery_status.expired_claim_words().title == "[Its process may be gone]"
+    assert (
+        outcome_texts.explain_pause().next_step
+        == "[It will be delivered when someone resumes the source or route.]"
+    )
+    assert delivery_status.expired_claim_words().title == "[The worker may have stopped]"
 
 
 def test_a_reader_of_finnish_reads_the_catalogue_in_finnish() -> None:

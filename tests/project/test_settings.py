@@ -119,19 +119,19 @@ def test_a_value_that_cannot_be_meant_stops_the_start_and_is_named(name: str, va
 @pytest.mark.parametrize("value", ["canary", "mysql://hub:canary@db/hub", "postgres://hub@db:canary/hub"])
 def test_an_address_of_no_database_stops_the_start_and_is_not_repeated(value: str) -> None:
     told = refusal(DATABASE_URL=value)
-    assert re.search(r"ImproperlyConfigured: DATABASE_URL: .+ is needed\.", told)
+    assert re.search(r"ImproperlyConfigured: DATABASE_URL: must be like .+\.", told)
     assert "canary" not in told
 
 
 @pytest.mark.parametrize("value", ["canary", "smtp://mail.example.com:canary"])
 def test_an_address_of_no_mail_server_stops_the_start_and_is_not_repeated(value: str) -> None:
     told = refusal(EMAIL_URL=value)
-    assert re.search(r"ImproperlyConfigured: EMAIL_URL: .+ is needed\.", told)
+    assert re.search(r"ImproperlyConfigured: EMAIL_URL: must be like .+\.", told)
     assert "canary" not in told
 
 
 def test_a_pool_that_nothing_can_be_taken_from_stops_the_start() -> None:
-    assert "DATABASE_POOL: a whole number from 1" in refusal(
+    assert "DATABASE_POOL: must be a whole number from 1" in refusal(
         DATABASE_URL="postgres://hub@localhost/hub", DATABASE_POOL="0"
     )
 

@@ -212,7 +212,7 @@ def test_the_shop_shows_a_banner_on_every_page_while_it_misbehaves(shop: ShopSer
     browser = Client(shop.url)
     assert "simulates faults" not in browser("GET", path).text
     browser("POST", "/faults", data={"kind": "slow", "seconds": "5", "sentence": "", "times": ""})
-    assert "answers late (5 s)" in browser("GET", path).text
+    assert "responds late (5 s)" in browser("GET", path).text
     browser("POST", "/faults/clear")
     assert "simulates faults" not in browser("GET", path).text
 

@@ -20,7 +20,7 @@ def health_label(health: ConnectionHealth) -> str:
         ConnectionHealth.SLOW: _("Slow"),
         ConnectionHealth.FAILING: _("Failing"),
         ConnectionHealth.PAUSED: _("Paused"),
-        ConnectionHealth.OFF: _("Switched off"),
+        ConnectionHealth.OFF: _("Disabled"),
         ConnectionHealth.IDLE: _("No traffic"),
     }[health]
 
@@ -63,8 +63,8 @@ def health_sentence(figures: ConnectionFigures, now: datetime) -> str:
     if health is ConnectionHealth.HEALTHY:
         return _healthy_sentence(figures)
     if health is ConnectionHealth.OFF:
-        return _("What is for it fails until somebody switches it on.")
-    return _("No request in the last hour.")
+        return _("Disabled. Its deliveries fail until an administrator enables it.")
+    return _("No requests in the last hour.")
 
 
 def _paused_sentence(figures: ConnectionFigures, now: datetime) -> str:
@@ -72,8 +72,8 @@ def _paused_sentence(figures: ConnectionFigures, now: datetime) -> str:
     left = (figures.paused_until - now).total_seconds()
     if left <= 0:
         numbers = {"successes": figures.successes, "enough": figures.successes_needed}
-        return _("Tried again, one by one: %(successes)d of %(enough)d successes so far.") % numbers
-    return _("Left alone because it does not work; tried again in %(span)s.") % {
+        return _("Recovering: %(successes)d of %(enough)d test deliveries succeeded.") % numbers
+    return _("Paused after repeated failures. Next check in %(span)s.") % {
         "span": long_duration(max(1, left))
     }
 

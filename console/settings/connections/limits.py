@@ -21,7 +21,7 @@ def breaker_sentence(connection: Connection, clock: datetime) -> str | SafeStrin
     if breaker is None or now.until is None:
         return _working_text(breaker, connection)
     if now.mode is BreakerMode.PROBES:
-        text = _("trying again: %(successes)d of %(enough)d successes")
+        text = _("recovering: %(successes)d of %(enough)d test deliveries succeeded")
         return text % {"successes": breaker.successes, "enough": SUCCESSES_TO_CLOSE}
     title = describe_code(breaker.code, connection.name).title
     when = (

@@ -109,7 +109,7 @@ def breaker_text(connection: Connection, now: datetime) -> str | SafeString:
         return _sending_text(breaker.failures if breaker else 0, connection.breaker_failures)
     if passing.mode is BreakerMode.PROBES:
         values = {"successes": breaker.successes, "enough": SUCCESSES_TO_CLOSE}
-        return _("Trying again, one by one: %(successes)d of %(enough)d successes so far.") % values
+        return _("Recovering: %(successes)d of %(enough)d test deliveries succeeded.") % values
     return _paused_text(breaker, passing.until, connection, now)
 
 

@@ -89,7 +89,7 @@ class BacktestMixin(MappingViewMixin):
         wanted = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
         try:
             if draft is None:
-                raise BackTestRefused(_("There is no open draft of this mapping any more."))
+                raise BackTestRefused(_("This mapping no longer has a draft."))
             made = request_backtest(draft, wanted, request_author(request))
         except BackTestRefused as error:
             messages.error(request, str(error))

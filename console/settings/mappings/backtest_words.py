@@ -12,14 +12,14 @@ from sync.models import BackTest
 from sync.planning.mapping_comparison import ComparisonOutcome
 
 UNTESTABLE: Mapping[str, Promise] = {
-    UntestableReason.ERASED: gettext_lazy("The person was erased, with everything that was kept of them."),
+    UntestableReason.ERASED: gettext_lazy("The person's data was erased."),
     UntestableReason.GONE: gettext_lazy(
-        "The entity was gone when it was fetched: the mapping had nothing to do."
+        "The entity was already deleted when it was fetched, so there was nothing to map."
     ),
-    UntestableReason.COVERED: gettext_lazy("Another event's attempt spoke for it."),
-    UntestableReason.NOT_FETCHED: gettext_lazy("No attempt got as far as reading the entity."),
+    UntestableReason.COVERED: gettext_lazy("It was delivered together with another event."),
+    UntestableReason.NOT_FETCHED: gettext_lazy("No attempt was able to fetch the entity."),
     UntestableReason.NOT_KEPT: gettext_lazy(
-        "The entity is not kept any more, or was too large to be kept whole."
+        "The entity is no longer stored, or was too large to be stored completely."
     ),
 }
 

@@ -87,7 +87,7 @@ class MappingEditorMixin(MappingViewMixin):
         try:
             # Somebody may have activated or replaced the draft since the page was opened.
             if draft is None or str(draft.pk) != request.POST.get("draft"):
-                raise MappingChangeRefused(_("This draft is not open any more."))
+                raise MappingChangeRefused(_("This draft no longer exists."))
             discard_draft(draft, request_author(request))
         except MappingChangeRefused as error:
             messages.error(request, str(error))
@@ -116,7 +116,7 @@ class MappingEditorMixin(MappingViewMixin):
         standing = chosen or draft or current_version(mapping)
         note = draft.note if draft else ""
         if chosen:
-            note = _("as version %(number)s") % {"number": chosen.number}
+            note = _("same as version %(number)s") % {"number": chosen.number}
         recent = list_sample_events(routes_using_mapping(mapping.pk))
         newest = str(recent[0].event.pk) if recent else ""
         given = TrialInput(standing.declaration_text if standing else EMPTY_DECLARATION, event=newest)

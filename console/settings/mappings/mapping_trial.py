@@ -113,7 +113,7 @@ def _find_event(key: str, routes: Sequence[Route]) -> PastEvent:
     pk = parse_pk(key)
     events = [] if pk is None else read_past_events([pk], routes)
     if not events:
-        raise DeclarationError(_("This event did not go over a route of this mapping."))
+        raise DeclarationError(_("No route of this mapping delivered this event."))
     if events[0].mapping_input is None:
         raise DeclarationError(untestable_text(str(events[0].reason)))
     return events[0]

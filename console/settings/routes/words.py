@@ -25,24 +25,22 @@ def route_sentence(route: Route, version: int | None) -> str:
             "%(type)s events of %(source)s: data of the webhook → mapped by %(mapping)s → written to "
             "%(commercial)s. Nothing is fetched from %(identity)s."
         )
-    off = "" if route.is_enabled else " " + _("It is switched off: new events do not go this way.")
+    off = "" if route.is_enabled else " " + _("The route is disabled: new events do not use it.")
     return f"{text % names}{off}"
 
 
 def policy_sentences(route: Route) -> list[str]:
     """Describe what happens if no record matches and if the entity is deleted."""
     gone = {
-        Route.DeletionPolicy.DELETE: _("When the entity is gone, its record is deleted."),
+        Route.DeletionPolicy.DELETE: _("When the entity is deleted, its record is deleted."),
         Route.DeletionPolicy.DEACTIVATE: _(
-            "When the entity is gone, its record stays, marked by the fields below."
+            "When the entity is deleted, its record stays, and the fields below are set."
         ),
-        Route.DeletionPolicy.IGNORE: _("When the entity is gone, its record is left alone."),
+        Route.DeletionPolicy.IGNORE: _("When the entity is deleted, its record is not changed."),
     }
-    creates = _("A record that is missing is created.")
+    creates = _("A missing record is created.")
     if route.without_match == Route.NoMatchPolicy.REFUSE:
-        creates = _(
-            "A record that is missing is created only after a CREATE event; an UPDATE without one fails."
-        )
+        creates = _("A missing record is created only for a CREATE event; an UPDATE event fails.")
     return [creates, gone[Route.DeletionPolicy(route.when_gone)]]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from console.base.audit_trail import client_address, record_action
 from sync.delivery_service import Deliveries
@@ -45,10 +46,15 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
     """Send a test event and record it. Raises CannotSendTestEvent before anything is sent."""
     # A source may map any name to an event type; the test must never cause a delivery.
     if TEST_EVENT_TYPE in {str(word).upper() for word in source.event_words}:
-        raise CannotSendTestEvent(f"The source's own words give {TEST_EVENT_TYPE} a meaning.")
+        raise CannotSendTestEvent(
+            _(
+                "The event name mapping of the source uses the word %(word)s, which is reserved for test events."
+            )
+            % {"word": TEST_EVENT_TYPE}
+        )
     secrets = live_secrets(source)
     if source.is_signed and not secrets:
-        raise CannotSendTestEvent("The source has no active secret. Add one first.")
+        raise CannotSendTestEvent(_("The source has no active secret. Add one first."))
     # With a public key the hub can verify signatures and cannot make them.
     ours = [secret.value for secret in secrets if not is_public(secret.value)]
     if secrets and not ours:

@@ -28,7 +28,7 @@ class Command(ExportCommand):
         options_set = {name: options[name] for name in _LOOKUPS if options.get(name) is not None}
         action = options_set.get("action", "")
         if action and not Entry.objects.filter(action=action).exists():
-            raise CommandError(f"No entry of the audit log has the action {action!r}.")
+            raise CommandError(f"No audit entry has the action {action!r}.")
         require_ordered_period(options_set.get("since"), options_set.get("until"))
         rows = Entry.objects.filter(**{_LOOKUPS[name]: value for name, value in options_set.items()})
         return rows.order_by("-at", "-id"), {name: str(value) for name, value in options_set.items()}

@@ -108,7 +108,7 @@ def _copy_archive(export: Export, part: Path, output: Path) -> None:
         copyfile(export.archive, part)
         part.replace(output)
     except OSError as error:
-        text = f"{output} cannot be written: {error.strerror}. The archive lies at {export.archive}."
+        text = f"Cannot write {output}: {error.strerror}. The archive is at {export.archive}."
         raise CommandError(text) from error
 
 
@@ -118,7 +118,7 @@ def _resolve_filter(options: Mapping[str, Any]) -> EventFilter:
     try:
         event_filter = resolve_filter(params, timezone.now())
     except InvalidFilter as error:
-        raise CommandError(f"These filters cannot be used: {error}") from error
+        raise CommandError(f"Invalid filters: {error}") from error
     # Nobody sees an empty list here: a value that matches nothing can only be a slip.
     require_known_values("state", event_filter.state, State.values)
     require_known_values("source", event_filter.source, Source.objects.values_list("slug", flat=True))

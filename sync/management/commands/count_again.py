@@ -27,4 +27,4 @@ class Command(BaseCommand):
                 f"{done:%Y-%m-%d %H}:00 UTC counted, {count_remaining_hours(now):,} hours to go"
             )
         refresh_failure_groups()
-        self.stdout.write("All hours are counted.")
+        self.stdout.write("All hours have been counted.")

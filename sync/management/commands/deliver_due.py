@@ -38,4 +38,4 @@ class Command(BaseCommand):
             if not found:
                 time.sleep(0.25)
         later = Delivery.objects.filter(state__in=WAITING_STATES).count()
-        self.stdout.write(f"{ran} delivered, {later} wait for a later try, {held} still claimed.")
+        self.stdout.write(f"{ran} delivered, {later} waiting for a retry, {held} still leased.")

@@ -20,7 +20,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("entity_type")
         parser.add_argument("entity_id")
-        parser.add_argument("--source", help="slug; only as this source and its identity service know the id")
+        parser.add_argument(
+            "--source", help="slug of a source; limits the erasure to this source and its identity service"
+        )
         parser.add_argument("--ground", choices=LegalGround.values)
         parser.add_argument("--reason", default="")
         parser.add_argument("--asked-by", metavar="USERNAME")
@@ -31,7 +33,7 @@ class Command(BaseCommand):
     def handle(self, *, entity_type: str, entity_id: str, source: str | None, **options: Any) -> None:
         names = [options["asked_by"], options["confirmed_by"]]
         if any(names) and not all(names):
-            raise CommandError("Nothing was erased: name both people, by --asked-by and --confirmed-by.")
+            raise CommandError("Nothing was erased: name both people with --asked-by and --confirmed-by.")
         key = None if source is None else _find_source(source)
         whose = find_subject(entity_type, entity_id, key)
         kept = count_rows(whose)

@@ -15,4 +15,4 @@ class Command(BaseCommand):
 
     def handle(self, **_: Any) -> None:
         replace_signing_key()
-        self.stdout.write("A new key signs from now on; the old one can sign no more.")
+        self.stdout.write("The new key is active. The old private key was destroyed.")

@@ -62,7 +62,7 @@ def test_the_filters_are_chips_that_say_what_is_chosen_and_lead_on() -> None:
     client = support()
     chips = client.get(f"{LIST}?when=over").context["cl"].chips
     assert [(chip.label, chip.value, chip.clear_query) for chip in chips] == [
-        ("Status", "Over", "?"),
+        ("Status", "Ended", "?"),
         ("About", "", "?when=over"),
     ]
     kinds = {choice.text: choice.query for choice in chips[1].choices}

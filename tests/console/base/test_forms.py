@@ -85,7 +85,7 @@ def test_an_action_on_rows_that_cannot_be_is_not_done_and_says_so(key: str) -> N
     activated = client.get(f"{page}activate/?version={key}", follow=True)
     assert "This mapping no longer has a draft." in text_of(activated)
     tried = client.post(f"{page}try/", {"declaration": '{"fields": {"x": {"constant": 1}}}', "event": key})
-    assert "did not go over a route" in text_of(tried)
+    assert "No route of this mapping delivered this event" in text_of(tried)
     assert Mapping.objects.get(pk=mapping.pk).current_version().number == 1
 
 

@@ -184,7 +184,7 @@ def test_what_somebody_else_decided_meanwhile_is_left_alone() -> None:
     assert "1 delivery rejected. No longer held: 1." in text_of(done)
     first.refresh_from_db()
     assert first.replay.reason == "the colleague"
-    with pytest.raises(DecisionRefused, match="Nothing of this is held"):
+    with pytest.raises(DecisionRefused, match="None of these deliveries is held"):
         decide_held([first.pk], HeldDecision.APPROVE, by=User.objects.first(), reason="late", key=uuid4())
 
 

@@ -123,7 +123,7 @@ def test_a_preview_has_a_deadline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> 
     hub.shop.faults.add("hang", seconds=20)
     page = logged_in("support").get(page_of(event))
     hub.shop.faults.clear()
-    assert "there is no preview" in text_of(page)
+    assert "No preview is available" in text_of(page)
     monkeypatch.setattr("sync.replays.replay_preview.DEADLINE_SECONDS", -1.0)
     asked = len(hub.identity.journal())
     page = browser("support").get(page_of(event))

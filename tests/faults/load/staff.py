@@ -73,7 +73,7 @@ def _click(person: Any, event: Any, key: uuid.UUID, told: list[str]) -> None:
         request_replay([event], by=person, reason=f"asked for by {person}", key=key)
         told.append("done")
     except ReplayAlreadyRequested:
-        told.append("done already")
+        told.append("already done")
     finally:
         connections.close_all()
 

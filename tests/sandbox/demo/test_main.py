@@ -110,7 +110,7 @@ def test_it_says_who_did_not_start(demo: Demo, part: str, words: str) -> None:
 def test_a_wrong_token_is_told(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:
     parts: dict[str, Any] = {name: getattr(demo, name) for name in ("hub", "identity", "logins")}
     assert main(Demo(**parts, shop=Remote("The shop", demo.shop.url, "other")), once=True) == 1
-    assert "FAILED: The shop answered GET /api/customers" in capsys.readouterr().out
+    assert "FAILED: The shop responded to GET /api/customers" in capsys.readouterr().out
 
 
 def test_the_command_stays_shows_where_to_look_and_ends_in_peace(

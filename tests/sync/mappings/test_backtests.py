@@ -246,7 +246,7 @@ def test_one_back_test_of_a_draft_at_a_time() -> None:
     with pytest.raises(BackTestRefused, match="under way"):
         request_backtest(draft, 10, author())
     a_draft(mapping, {"fields": {"x": {"constant": 2}}})
-    with pytest.raises(BackTestRefused, match="not open"):
+    with pytest.raises(BackTestRefused, match="no longer exists"):
         request_backtest(draft, 10, author())
 
 

@@ -161,10 +161,10 @@ def test_more_failures_change_the_count_and_tell_nobody_again(mailoutbox: list[A
     evaluate_alarms(NOON)
     an_event(2, state="dead")
     evaluate_alarms(NOON + minutes(1))
-    assert (Alarm.objects.get().count, subjects(mailoutbox)) == (2, ["1 event has failed for good"])
+    assert (Alarm.objects.get().count, subjects(mailoutbox)) == (2, ["1 event has failed"])
     Event.objects.update(state="succeeded")
     evaluate_alarms(NOON + minutes(2))
-    assert subjects(mailoutbox)[1:] == ["Over: 2 events have failed for good"]
+    assert subjects(mailoutbox)[1:] == ["Ended: 2 events have failed"]
 
 
 @pytest.mark.django_db
@@ -194,7 +194,7 @@ def test_eight_looks_at_once_tell_once(database: None, ends: bool, mailoutbox: l
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(one_look, range(8)))
-    assert subjects(mailoutbox) == ["Aurora is silent", *(["Over: Aurora is silent"] if ends else [])]
+    assert subjects(mailoutbox) == ["Aurora is silent", *(["Ended: Aurora is silent"] if ends else [])]
     assert [action for action, _ in deeds()] == ["alarm.raised", *(["alarm.ended"] if ends else [])]
 
 

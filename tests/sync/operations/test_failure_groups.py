@@ -116,7 +116,7 @@ def test_of_two_who_decide_at_once_the_second_is_told(anna: DecisionMaker) -> No
     dead(30)
     seen = group()
     decide_group(FailureGroup.objects.get(), FailureGroupState.RESOLVED, by=anna, reason="first")
-    with pytest.raises(DecisionRefused, match="Somebody else"):
+    with pytest.raises(DecisionRefused, match="Someone else"):
         decide_group(seen, FailureGroupState.IGNORED, by=anna, reason="second")
     assert FailureGroup.objects.get().state == FailureGroupState.RESOLVED
     assert Entry.objects.filter(action__startswith="failures.").count() == 1

@@ -58,7 +58,7 @@ def test_what_is_under_way_or_has_ended_is_not_closed(anna: User, state: str) ->
     delivery = failed("dead")
     token = {"token": uuid4(), "lease_until": delivery.event.received_at} if state == "running" else {}
     Delivery.objects.update(state=state, **token)
-    with pytest.raises(DecisionRefused, match="any more"):
+    with pytest.raises(DecisionRefused, match="anymore"):
         close_manually([delivery.pk], by=anna, reason="why", key=uuid4())
     assert not Replay.objects.exists()
     assert Delivery.objects.get().state == state

@@ -29,7 +29,7 @@ def ask(name: str, *events: Event) -> Replay:
 
 def test_the_second_person_is_told_that_it_was_asked_for_and_changes_nothing(event: Event) -> None:
     first = ask(LIISA, event)
-    with pytest.raises(ReplayAlreadyRequested, match="has not begun"):
+    with pytest.raises(ReplayAlreadyRequested, match="has not started"):
         ask(ANTTI, event)
     assert run_due_deliveries() == 1
     again = Attempt.objects.get(cause="replay")

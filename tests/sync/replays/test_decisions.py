@@ -36,7 +36,7 @@ def by(db: None) -> User:
 @pytest.mark.parametrize("reason", ["", " \n\t"])
 def test_without_a_reason_nothing_begins(by: User, reason: str) -> None:
     replay = frozen(by)
-    with pytest.raises(ReplayRefused, match="Say why"):
+    with pytest.raises(ReplayRefused, match="Enter a reason"):
         started(by, replay, reason=reason)
     replay.refresh_from_db()
     assert replay.state == ReplayState.CHOSEN
@@ -46,19 +46,19 @@ def test_a_second_start_of_the_same_set_starts_nothing(by: User) -> None:
     replay = frozen(by)
     started(by, Replay.objects.get(pk=replay.pk))
     stale = replay  # as another tab knows it
-    with pytest.raises(ReplayAlreadyRequested, match="nothing was started twice"):
+    with pytest.raises(ReplayAlreadyRequested, match="Nothing was started twice"):
         started(by, stale)
     assert Entry.objects.filter(action="replay.started").count() == 1
 
 
 def test_somebody_elses_set_cannot_be_started(by: User) -> None:
-    with pytest.raises(ReplayRefused, match="somebody else"):
+    with pytest.raises(ReplayRefused, match="another user"):
         started(staff("antti"), frozen(by))
 
 
 def test_a_set_of_which_nothing_can_be_sent_is_refused(by: User) -> None:
     device = an_event(9, entity_type="DEVICE")
-    with pytest.raises(ReplayRefused, match="Nothing of this"):
+    with pytest.raises(ReplayRefused, match="None of these events"):
         started(by, select_events(by, [device.pk]))
 
 

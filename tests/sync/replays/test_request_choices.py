@@ -234,7 +234,7 @@ def test_the_mapping_of_then_is_the_version_of_the_first_attempt(hub: Hub) -> No
 
 def test_a_payload_that_carries_no_data_cannot_be_sent_as_received(hub: Hub) -> None:
     hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
-    with pytest.raises(ReplayRefused, match="carried no data"):
+    with pytest.raises(ReplayRefused, match="contained no data"):
         request_replay([Event.objects.get()], by=staff(), reason="to see", options=RECEIVED)
 
 

@@ -203,7 +203,7 @@ def test_siblings_that_are_replayed_themselves_each_get_an_attempt_of_their_own(
 @pytest.mark.parametrize("reason", ["", " ", "\t\n "])
 def test_without_a_reason_nothing_is_replayed(hub: Hub, staff: User, reason: str) -> None:
     event = a_dead_event(hub)
-    with pytest.raises(ReplayRefused, match="Say why"):
+    with pytest.raises(ReplayRefused, match="Enter a reason"):
         replay(staff, event, reason=reason)
     assert (Replay.objects.count(), Attempt.objects.count()) == (0, 1)
 

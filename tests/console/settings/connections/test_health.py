@@ -16,27 +16,31 @@ LATER = NOON + timedelta(seconds=45)
 @pytest.mark.parametrize(
     ("figures", "health", "sentence"),
     [
-        (ConnectionFigures(), ConnectionHealth.IDLE, "No request in the last hour."),
-        (ConnectionFigures(calls=100, p95=0.2, usual_p95=0.2), ConnectionHealth.HEALTHY, "Answers normally."),
+        (ConnectionFigures(), ConnectionHealth.IDLE, "No requests in the last hour."),
+        (
+            ConnectionFigures(calls=100, p95=0.2, usual_p95=0.2),
+            ConnectionHealth.HEALTHY,
+            "Responds normally.",
+        ),
         (
             ConnectionFigures(calls=1000, failed=2, p95=0.2, usual_p95=0.2),
             ConnectionHealth.HEALTHY,
-            "Works; 2 of 1,000 requests failed lately.",
+            "Working; 2 of the last 1,000 requests failed.",
         ),
         (
             ConnectionFigures(calls=100, failed=20, p95=0.2),
             ConnectionHealth.FAILING,
-            "20 of 100 requests failed lately (20 %).",
+            "20 of the last 100 requests failed (20 %).",
         ),
         (
             ConnectionFigures(calls=2, failed=2, p95=0.2),
             ConnectionHealth.DEGRADED,
-            "2 of 2 requests failed lately (100 %).",
+            "2 of the last 2 requests failed (100 %).",
         ),
         (
             ConnectionFigures(calls=22, failed=2, p95=0.2),
             ConnectionHealth.DEGRADED,
-            "2 of 22 requests failed lately (9 %).",
+            "2 of the last 22 requests failed (9 %).",
         ),
         (
             ConnectionFigures(calls=100, failed=5, p95=4.1, usual_p95=0.2),
@@ -46,26 +50,30 @@ LATER = NOON + timedelta(seconds=45)
         (
             ConnectionFigures(calls=100, p95=0.39, usual_p95=0.2),
             ConnectionHealth.HEALTHY,
-            "Answers normally.",
+            "Responds normally.",
         ),
-        (ConnectionFigures(calls=100, p95=0.4, usual_p95=0.2), ConnectionHealth.HEALTHY, "Answers normally."),
-        (ConnectionFigures(calls=4, p95=9.0, usual_p95=0.2), ConnectionHealth.HEALTHY, "Answers normally."),
-        (ConnectionFigures(calls=100, p95=4.9), ConnectionHealth.HEALTHY, "Answers normally."),
+        (
+            ConnectionFigures(calls=100, p95=0.4, usual_p95=0.2),
+            ConnectionHealth.HEALTHY,
+            "Responds normally.",
+        ),
+        (ConnectionFigures(calls=4, p95=9.0, usual_p95=0.2), ConnectionHealth.HEALTHY, "Responds normally."),
+        (ConnectionFigures(calls=100, p95=4.9), ConnectionHealth.HEALTHY, "Responds normally."),
         (ConnectionFigures(calls=100, p95=6.0), ConnectionHealth.SLOW, "Requests take up to 6.0 s."),
         (
             ConnectionFigures(calls=100, failed=90, paused_until=LATER),
             ConnectionHealth.PAUSED,
-            "Left alone because it does not work; tried again in 45 s.",
+            "Paused after repeated failures. Next check in 45 s.",
         ),
         (
             ConnectionFigures(paused_until=NOON - timedelta(seconds=1), successes=3),
             ConnectionHealth.PAUSED,
-            "Tried again, one by one: 3 of 8 successes so far.",
+            "Recovering: 3 of 8 test deliveries succeeded.",
         ),
         (
             ConnectionFigures(is_enabled=False, calls=9, paused_until=LATER),
             ConnectionHealth.OFF,
-            "What is for it fails until somebody switches it on.",
+            "Disabled. Its deliveries fail until an administrator enables it.",
         ),
     ],
 )

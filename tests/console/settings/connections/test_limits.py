@@ -144,8 +144,8 @@ def test_try_now_ends_the_pause_lets_one_pass_and_is_on_record(shop: Connection)
     page = f"{LIST}{shop.pk}/change/"
     assert f'action="{LIST}{shop.pk}/try-now/"' in client.get(page).content.decode()
     answer = client.post(f"{LIST}{shop.pk}/try-now/", follow=True, REMOTE_ADDR="192.0.2.9")
-    assert "The pause is over" in answer.content.decode()
-    assert "Trying again, one by one: 0 of 8 successes" in answer.content.decode()
+    assert "The pause has ended" in answer.content.decode()
+    assert "Recovering: 0 of 8 test deliveries" in answer.content.decode()
     assert allowed_deliveries(shop) == 1
     (entry,) = entries("connection.retried")
     person = User.objects.get()

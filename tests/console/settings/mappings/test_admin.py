@@ -56,7 +56,7 @@ def test_a_declaration_is_saved_as_a_draft_and_the_version_in_force_stays() -> N
     assert "entity.email" in page
     assert client.post(address(of, "edit"), form(UPPER, note="upper-cased")).status_code == 302
     draft = MappingDraft.objects.get()
-    assert (draft.declaration, draft.note, draft.text) == (UPPER, "in capitals", json.dumps(UPPER, indent=2))
+    assert (draft.declaration, draft.note, draft.text) == (UPPER, "upper-cased", json.dumps(UPPER, indent=2))
     assert of.current_version().declaration == DECLARATION
     page = client.get(address(of)).content.decode()
     assert "upper-cased" in page
@@ -180,7 +180,7 @@ def test_a_draft_is_back_tested_then_activated_with_a_reason() -> None:
     assert "3 of 3 tested events give a different result" in question.content.decode()
     seen = question.context["seen"]
     sent = {"seen_version": seen.version_number, "seen_draft": seen.draft_id}
-    assert "Say why" in client.post(address(of, "activate"), sent).content.decode()
+    assert "Enter a reason" in client.post(address(of, "activate"), sent).content.decode()
     assert of.current_version().number == 1
     assert client.post(address(of, "activate"), sent | {"reason": "asked for by sales"}).status_code == 302
     assert (of.current_version().number, of.current_version().declaration, of.current_version().reason) == (
