@@ -69,7 +69,8 @@ def _template(seed: Seed = NO_SEED) -> str:
     """Return the template, the path of a file or a name on the server; make it if it is the first time."""
     server = postgresql.url() if is_postgresql() else ""  # some tests have their own, which they stop
     key = f"{server} {'seeded' if seed else 'migrated'}"
-    made = Path(os.environ[_FOLDER]) / hashlib.sha256(key.encode()).hexdigest()[:12]
+    kind = ".name" if server else ".sqlite3"
+    made = Path(os.environ[_FOLDER]) / (hashlib.sha256(key.encode()).hexdigest()[:12] + kind)
     with made.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
@@ -111,14 +112,10 @@ def _delete_templates(pid: int, folder: Path) -> None:
     """Delete the templates of the process of this number, if this is the one."""
     if pid != os.getpid():
         return
-    for made in folder.glob("*"):
-        if is_postgresql() and not made.suffix:
-            server, name = made.read_text().split()
-            with (
-                contextlib.suppress(psycopg.OperationalError),
-                psycopg.connect(server, autocommit=True) as link,
-            ):
-                link.execute(f"DROP DATABASE IF EXISTS {name}")
+    for made in folder.glob("*.name"):  # a run on PostgreSQL has SQLite templates too: of hubs that need them
+        server, name = made.read_text().split()
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(server, autocommit=True) as link:
+            link.execute(f"DROP DATABASE IF EXISTS {name}")
     shutil.rmtree(folder, ignore_errors=True)
 
 
