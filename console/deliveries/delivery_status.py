@@ -109,7 +109,7 @@ def _connection_sentence(blocker: BreakerOpen | AllSlotsTaken | SwitchedOff, clo
         case AllSlotsTaken():
             return _no_free_slot_sentence(blocker)
         case SwitchedOff(connection):
-            text = _("%(name)s is switched off: a try fails until an administrator switches it on.")
+            text = _("%(name)s is disabled: attempts fail until an administrator enables it.")
             return text % {"name": connection.name}
 
 

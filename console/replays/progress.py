@@ -98,7 +98,7 @@ def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
             "again": may_replay and replay.failed and _is_over(replay),
         },
         "paces": [(value, PACE_LABELS[value]) for value in (ReplayPace.GENTLE, ReplayPace.NORMAL)],
-        "again": _("Replay %(number)s that failed again…") % {"number": f"{replay.failed:,}"},
+        "again": _replay_failed(replay.failed),
         "left": count_events_text(replay.waiting_count),
     }
 

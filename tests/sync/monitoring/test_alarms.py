@@ -53,7 +53,7 @@ def test_a_silent_source_is_told_once_and_its_return_once(mailoutbox: list[Any])
     heard(aurora, NOON + minutes(40))
     for second in (1, 2):
         evaluate_alarms(NOON + minutes(41) + second * SECOND)
-    assert subjects(mailoutbox) == ["Aurora is silent", "Over: Aurora is silent"]
+    assert subjects(mailoutbox) == ["Aurora is silent", "Ended: Aurora is silent"]
     alarm = Alarm.objects.get()
     assert (alarm.began_at, alarm.raised_at) == (NOON, HALF_PAST + SECOND)
     assert alarm.ended_at == NOON + minutes(41) + SECOND
@@ -80,7 +80,7 @@ def test_a_source_that_alarms_again_later_is_told_again(mailoutbox: list[Any]) -
     heard(aurora, NOON + minutes(40))
     evaluate_alarms(NOON + minutes(41))
     evaluate_alarms(NOON + minutes(71))
-    assert subjects(mailoutbox) == ["Aurora is silent", "Over: Aurora is silent", "Aurora is silent"]
+    assert subjects(mailoutbox) == ["Aurora is silent", "Ended: Aurora is silent", "Aurora is silent"]
     assert Alarm.objects.count() == 2
 
 

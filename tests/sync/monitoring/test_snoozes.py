@@ -48,7 +48,7 @@ def test_what_ends_during_the_snooze_is_told_after_it(mailoutbox: list[Any]) -> 
     assert titles(mailoutbox) == ["Aurora is silent"]
     heard(Source.objects.get(), QUIET_UNTIL)
     evaluate_alarms(QUIET_UNTIL)
-    assert titles(mailoutbox) == ["Aurora is silent", "Over: Aurora is silent"]
+    assert titles(mailoutbox) == ["Aurora is silent", "Ended: Aurora is silent"]
 
 
 def test_what_comes_back_during_the_snooze_is_raised_and_told_after_it(mailoutbox: list[Any]) -> None:
@@ -60,7 +60,7 @@ def test_what_comes_back_during_the_snooze_is_raised_and_told_after_it(mailoutbo
     assert (again.raised_at, again.snoozed_until) == (NOON + minutes(95), QUIET_UNTIL)
     assert titles(mailoutbox) == ["Aurora is silent"]
     evaluate_alarms(QUIET_UNTIL)
-    assert titles(mailoutbox)[1:] == ["Over: Aurora is silent", "Aurora is silent"]
+    assert titles(mailoutbox)[1:] == ["Ended: Aurora is silent", "Aurora is silent"]
 
 
 def test_nobody_hears_of_what_came_and_went_during_a_snooze(mailoutbox: list[Any]) -> None:
@@ -72,7 +72,7 @@ def test_nobody_hears_of_what_came_and_went_during_a_snooze(mailoutbox: list[Any
     evaluate_alarms(NOON + minutes(101))
     assert Alarm.objects.filter(ended_at__isnull=False).count() == 2
     evaluate_alarms(QUIET_UNTIL)
-    assert titles(mailoutbox) == ["Aurora is silent", "Over: Aurora is silent"]
+    assert titles(mailoutbox) == ["Aurora is silent", "Ended: Aurora is silent"]
     assert not Telling.objects.filter(state="waiting").exists()
 
 
