@@ -23,10 +23,10 @@ settings.WORKING_DIR = Path({folder!r})
 process_tuning.is_cpu_limited = lambda: {limited}
 process_tuning.pin_to_one_core()
 stop = threading.Event()
-thread = threading.Thread(target=stop.wait)
+thread = threading.Thread(target=stop.wait, daemon=True)
 thread.start()
 child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-process_tuning.unpin(child.pid)
+process_tuning.unpin_process(child.pid)
 cores = [sorted(os.sched_getaffinity(each)) for each in (0, thread.native_id, child.pid)]
 print(json.dumps(cores), flush=True)
 child.communicate(b"\\n")
