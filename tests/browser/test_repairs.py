@@ -42,7 +42,7 @@ def test_a_group_of_failures_is_replayed_with_one_refusal_inside(log_in: LogIn, 
     browser = log_in("support")
     browser.open("/admin/sync/failuregroup/")
     browser.press("#content table a:has-text('rejected the change')")
-    assert "7 deliveries failed" in browser.text
+    assert "7 failed deliveries need attention" in browser.text
     browser.type("[name=reason]", "The shop takes changes again")
     browser.press("button:has-text('Assign to me and replay 7')")
     assert "commercial=" in browser.address
@@ -57,7 +57,7 @@ def test_a_group_of_failures_is_replayed_with_one_refusal_inside(log_in: LogIn, 
     refresh_failure_groups()
     browser.open("/admin/sync/failuregroup/")
     browser.press("#content table a:has-text('rejected the change')")
-    assert "1 delivery failed" in browser.text
+    assert "1 failed delivery needs attention" in browser.text
     assert Event.objects.get(entity_id="PERSON3").state == "dead"
 
 

@@ -133,7 +133,7 @@ def test_an_event_is_closed_by_hand(log_in: LogIn, hub: Hub) -> None:
     browser = log_in("support")
     browser.open(f"{EVENTS}{event.pk}/change/")
     browser.find(".tools .menu summary").click()
-    browser.press(".tools a:has-text('done by hand')")
+    browser.press("#close-this")
     send(browser, reason=WHY)
     event.refresh_from_db()
     assert event.state == "closed"

@@ -480,7 +480,7 @@ def test_an_export_that_comes_further_each_time_is_made_in_the_end_and_one_that_
     if is_careless:
         renew = RunningJob.renew_lease
         monkeypatch.setattr(
-            RunningJob, "renew_lease", lambda job, **said: renew(job, **said | {"came_further": True})
+            RunningJob, "renew_lease", lambda job, **said: renew(job, **said | {"made_progress": True})
         )
     monkeypatch.setattr(builder, "pack_archive", lambda *_: killed())
     deaths = 0

@@ -283,7 +283,7 @@ def test_a_mark_is_renewed_before_it_leaves_the_window_and_not_each_time(databas
     later = a_claim(route, 1)
     check_mass_change(later, DELETE, is_deleted=True)
     assert weighed(later) == ChangeCategory.REMOVAL
-    with pytest.raises(HeldForApproval, match="removals in 60 minutes are limited to 1"):
+    with pytest.raises(HeldForApproval, match="deletions in 60 minutes are limited to 1"):
         check_mass_change(a_claim(route, 4), DELETE, is_deleted=True)
 
 

@@ -243,7 +243,7 @@ def test_one_back_test_of_a_draft_at_a_time() -> None:
     mapping, _ = used_mapping(MAIL)
     draft = a_draft(mapping, {"fields": {"x": {"constant": 1}}})
     request_backtest(draft, 10, author())
-    with pytest.raises(BackTestRefused, match="under way"):
+    with pytest.raises(BackTestRefused, match="already running"):
         request_backtest(draft, 10, author())
     a_draft(mapping, {"fields": {"x": {"constant": 2}}})
     with pytest.raises(BackTestRefused, match="no longer exists"):
