@@ -51,7 +51,9 @@ def test_a_long_job_holds_up_no_job_of_another_kind(
 ) -> None:
     """With one thread for all kinds the other one would have to wait."""
     if is_in_line:
-        monkeypatch.setattr(JobRunner, "start_due_kinds", lambda runner: run_next_jobs(runner._should_continue))
+        monkeypatch.setattr(
+            JobRunner, "start_due_kinds", lambda runner: run_next_jobs(runner._should_continue)
+        )
     begun, may_end = threading.Event(), threading.Event()
 
     def take_long(job: Any, _: Any) -> None:
