@@ -1,9 +1,10 @@
 """This thread's database connection: held for a transaction, never while waiting for another system."""
 
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 _threads = threading.local()
 
@@ -14,6 +15,14 @@ def thread_connection() -> Any:
     if found is None:
         found = _threads.connection = connections[DEFAULT_DB_ALIAS]
     return found
+
+
+def streaming_transaction() -> AbstractContextManager[None]:
+    """Return the transaction that PostgreSQL needs for a server-side cursor; on SQLite a context that does nothing.
+
+    On SQLite a statement reads from its own snapshot anyway, and a transaction would block every writer.
+    """
+    return transaction.atomic() if thread_connection().vendor == "postgresql" else nullcontext()
 
 
 def release_connection() -> None:

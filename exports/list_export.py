@@ -3,17 +3,16 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from django.db import connection, transaction
 from django.db.models import Count, QuerySet
 
 from audit.export.line_formats import LineFormat, Row
 from audit.models import Entry
+from database.connection import streaming_transaction
 from sync.models import Attempt
 from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, Receipt
@@ -47,21 +46,13 @@ def stream_rows(
     export: ListExport, queryset: QuerySet[Any], line_format: LineFormat, stats: StreamStats
 ) -> Iterator[bytes]:
     """Yield the file in pieces of some hundred kilobytes, in constant memory. Updates `stats` as it goes."""
-    with _streaming_transaction():
+    with streaming_transaction():
         lines = line_format.write_lines(export.columns, _count_rows(export.read_rows(queryset), stats))
         for batch in split_into_batches(lines, CHUNK_SIZE // 4):
             piece = "".join(batch).encode()
             stats.size += len(piece)
             stats.digest.update(piece)
             yield piece
-
-
-def _streaming_transaction() -> Any:
-    """Return the transaction that PostgreSQL needs for a server-side cursor; on SQLite a context that does nothing.
-
-    On SQLite a statement reads from its own snapshot anyway, and a transaction would hold up every writer.
-    """
-    return transaction.atomic() if connection.vendor == "postgresql" else nullcontext()
 
 
 def _count_rows(rows: Iterator[Row], stats: StreamStats) -> Iterator[Row]:

@@ -57,16 +57,6 @@ def _start_reading(link: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def streaming_transaction() -> Iterator[None]:
-    """Open the transaction that PostgreSQL needs for a server-side cursor. On SQLite do nothing."""
-    if connection.vendor == "postgresql":
-        with transaction.atomic():
-            yield
-    else:
-        yield
-
-
-@contextmanager
 def progress_connection() -> Iterator[str]:
     """Open a second connection for this thread, and yield its alias."""
     read = connections[DEFAULT_DB_ALIAS]

@@ -244,7 +244,7 @@ def _compute() -> None:
 
 def _measure(folder: Path, psql: list[str]) -> dict[str, Any]:
     """At rest, in this process: the CSV by its two ways beside psql, then a whole export."""
-    from exports.bundle.snapshot import streaming_transaction
+    from database.connection import streaming_transaction
     from exports.tables import csv_writer
     from webhooks.models import Event
 
