@@ -15,7 +15,7 @@ FieldValues = dict[str, JSONValue]
 
 
 def request_actor(request: HttpRequest) -> str:
-    """Return the actor of a request as the audit log names it: `person:<id>`, or `anonymous` if nobody is logged in."""
+    """Return the actor of a request as the audit log names it: `person:<id>`, or `anonymous` without a login."""
     user = getattr(request, "user", None)
     return f"person:{user.pk}" if user is not None and user.is_authenticated else "anonymous"
 

@@ -27,7 +27,7 @@ def mask_value(value: Any, field_name: str = "") -> Any:
         return {key: mask_value(item, key) for key, item in value.items()}
     if isinstance(value, list):
         return [mask_value(item, field_name) for item in value]
-    # True, false and null identify nobody and help to read the structure.
+    # True, false and null do not identify a person and help to read the structure.
     return value if isinstance(value, bool) or value is None or field_name in _UNMASKED_FIELDS else MASK
 
 

@@ -43,7 +43,7 @@ admin.site.unregister([User, Group])
 class AccountAdmin(AuditedAdmin):
     """Share what the pages of people and roles have in common: titles, no bulk delete, safe changes of permissions.
 
-    Changes run one at a time, and somebody who can change people must remain: two people who remove the permission from
+    Changes run one at a time, and a person who can change people must remain: two people who remove the permission from
     each other at the same moment do not both succeed.
     """
 
@@ -155,7 +155,7 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
         return form
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Forbid deleting one's own login, which nobody could undo."""
+        """Forbid deleting one's own login: it could not be undone from that session."""
         return super().has_delete_permission(request, obj) and (obj is None or obj.pk != request.user.pk)
 
     def display_name(self, row: User) -> str:

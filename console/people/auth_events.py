@@ -55,7 +55,7 @@ def record_login(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None
 
 @receiver(user_logged_out)
 def record_logout(request: HttpRequest, user: AbstractBaseUser | None, **_: Any) -> None:
-    """Append `person.logged-out` if somebody was logged in."""
+    """Append `person.logged-out` if a user was logged in."""
     if user is not None:
         _append_entry(f"person:{user.pk}", "person.logged-out", f"person:{user.pk}", request)
 

@@ -42,7 +42,7 @@ _NOT_FROM_YOURSELF = _("You cannot remove this from yourself. Ask another admini
 class PersonForm(UserChangeForm):  # type: ignore[type-arg]
     """Edit a login. Its password has a page of its own.
 
-    Refuses to remove access that nobody could give back: one's own, and that of the last person who may change people.
+    Refuses to remove access that could not be restored: one's own, and that of the last person who may change people.
     """
 
     password = None  # type: ignore[assignment]

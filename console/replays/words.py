@@ -123,7 +123,7 @@ def was_declined(replay: Replay) -> bool:
 
 
 def ending_text(replay: Replay) -> str:
-    """Return who ended the replay early, and the effect; empty if nobody did."""
+    """Return who ended the replay early, and the effect; empty if it ran to its end."""
     if replay.state not in (ReplayState.STOPPING, ReplayState.STOPPED) or replay.paused_by is None:
         return ""
     names = {"who": replay.paused_by.get_username(), "events": count_events_text(replay.waiting_count)}

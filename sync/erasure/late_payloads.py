@@ -1,4 +1,4 @@
-"""Delete payloads that were stored under a key after it was destroyed, which nobody can decrypt."""
+"""Delete payloads that were stored under a key after it was destroyed, and which cannot be decrypted any more."""
 
 from datetime import timedelta
 

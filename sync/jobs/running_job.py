@@ -90,7 +90,7 @@ class RunningJob:
     def hand_back(self, *, after: float = 0.0) -> None:
         """Let any worker resume the job after so many seconds. Raises JobLost or JobCancelled.
 
-        It is due at once if somebody submitted it again meanwhile. Resets the counts of errors and deaths.
+        It is due at once if it was submitted again meanwhile. Resets the counts of errors and deaths.
         """
         self._release(after, deaths=0, errors=0)
 
