@@ -60,7 +60,7 @@ def _replay_each(person: Any, events: list[Any], answers: list[list[str]]) -> No
     for event in events:
         told: list[str] = []
         in_parallel([(_click, (person, event, uuid.uuid4(), told))] * 2)
-        answers.append(sorted(told))
+        answers.append(sorted(told, reverse=True))  # "done" first
         time.sleep(random.uniform(0, LONGEST_PAUSE))
 
 
