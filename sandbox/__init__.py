@@ -1,6 +1,6 @@
 """How do the systems at both ends of the hub behave? Two stand-ins with real HTTP, for demonstrations and tests.
 
-``sandbox.identity`` plays the identity service that sends webhooks, ``sandbox.shop`` the commercial system
-that the hub keeps up to date. Both misbehave on demand (``sandbox.faults.rules``) and keep a journal of what they
-were asked (``sandbox.base.request_log``). Nothing here knows the hub's code: only its HTTP contract.
+``sandbox.identity`` plays the identity service that sends webhooks, ``sandbox.shop`` the target system that the hub
+keeps up to date. Both misbehave on demand (``sandbox.faults.rules``) and record each API request in a journal
+(``sandbox.base.request_journal``). The sandbox uses only the HTTP contract of the hub, none of its code.
 """

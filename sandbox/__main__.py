@@ -1,4 +1,4 @@
-"""``python -m sandbox``."""
+"""The command line of the sandbox: ``python -m sandbox``."""
 
 import sys
 

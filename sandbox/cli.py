@@ -9,28 +9,29 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sandbox.base.service import Service
+from sandbox.base.service import SandboxService
 from sandbox.demo import main as demo_main
-from sandbox.http.messages import Problem
+from sandbox.http.messages import HttpError
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until SIGINT or SIGTERM. 2 where a setting makes no sense or the address is taken.
+    """Serve until SIGINT or SIGTERM and return 0; return 2 if a setting is invalid or the address is in use.
 
-    ``demo`` serves nothing; its exit code is that of ``sandbox.demo.main.main``.
+    ``demo`` does not serve; its exit code is that of ``sandbox.demo.main.main``.
     """
-    options = _parser(os.environ).parse_args(arguments)
+    options = _build_parser(os.environ).parse_args(arguments)
     if options.service == "demo":
-        return demo_main.main(demo_main.demo_of(os.environ), once=options.once)
+        return demo_main.main(demo_main.load_demo(os.environ), once=options.once)
     try:
-        service = _service(options)
+        service = _build_service(options)
         service.listen()
-    except (OSError, Problem) as error:
-        sys.stderr.write(f"sandbox: {_words_of(error, options)}\n")
+    except (OSError, HttpError) as error:
+        sys.stderr.write(f"sandbox: {_describe_start_error(error, options)}\n")
         return 2
     for number in (signal.SIGINT, signal.SIGTERM):
+        # `stop` waits for the end of `serve`, which a signal's handler only interrupts: hence the thread.
         signal.signal(number, lambda *_: threading.Thread(target=service.stop, daemon=True).start())
     sys.stdout.write(f"{service.title} ({service.name}) listens on {service.url}\n")
     sys.stdout.flush()
@@ -38,22 +39,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _words_of(error: OSError | Problem, options: argparse.Namespace) -> str:
-    """For the person at the terminal: mostly it is another `make run` that goes on."""
+def _describe_start_error(error: OSError | HttpError, options: argparse.Namespace) -> str:
+    """Return a message for an error at the start. An address in use is mostly that of another `make run`."""
     if not isinstance(error, OSError) or error.errno != errno.EADDRINUSE:
         return str(error)
     return f"{options.host}:{options.port} is used by another program; stop it, or choose another --port"
 
 
-def _service(options: argparse.Namespace) -> Service:
-    place = {"host": options.host, "port": options.port, "data": options.data}
+def _build_service(options: argparse.Namespace) -> SandboxService:
+    common_options = {"host": options.host, "port": options.port, "data": options.data}
     if options.service == "shop":
-        shop = ShopService(**place, token=options.token, client_id=options.client_id)
+        shop = ShopService(**common_options, token=options.token, client_id=options.client_id)
         if options.fault:
             shop.faults.add(options.fault)
         return shop
     return IdentityService(
-        **place,
+        **common_options,
         token=options.token,
         hub=options.hub,
         signed_url=options.webhook_url,
@@ -65,27 +66,27 @@ def _service(options: argparse.Namespace) -> Service:
     )
 
 
-def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+def _build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sandbox", description="Simulated systems with real HTTP."
     )
     services = parser.add_subparsers(dest="service", required=True)
     identity = services.add_parser("identity", help="users, groups and files; sends webhooks")
     shop = services.add_parser("shop", help="customers, segments and documents")
-    for each, port in ((identity, "8101"), (shop, "8102")):
-        name = "IDENTITY" if each is identity else "SHOP"
-        each.add_argument("--host", default=environment.get("SANDBOX_HOST", "127.0.0.1"))
-        each.add_argument(
+    for service_parser, port in ((identity, "8101"), (shop, "8102")):
+        name = "IDENTITY" if service_parser is identity else "SHOP"
+        service_parser.add_argument("--host", default=environment.get("SANDBOX_HOST", "127.0.0.1"))
+        service_parser.add_argument(
             "--port", type=int, default=environment.get(f"SANDBOX_{name}_PORT", port), help="0: any free port"
         )
-        each.add_argument(
+        service_parser.add_argument(
             "--data",
             type=Path,
             default=environment.get("SANDBOX_DATA"),
             help="directory in which the records are stored",
         )
         token = environment.get(f"SANDBOX_{name}_TOKEN", f"{name.lower()}-token")
-        each.add_argument("--token", default=token, help="secret of the API")
+        service_parser.add_argument("--token", default=token, help="secret of the API")
     shop.add_argument(
         "--client-id", default=environment.get("SANDBOX_SHOP_CLIENT_ID", "hub"), help="of OAuth2"
     )
@@ -103,15 +104,17 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 
 
 def _add_sender_options(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
-    read = environment.get
-    parser.add_argument("--hub", default=read("SANDBOX_HUB"), help="the hub's origin")
+    read_variable = environment.get
+    parser.add_argument("--hub", default=read_variable("SANDBOX_HUB"), help="the hub's origin")
     parser.add_argument(
-        "--webhook-url", default=read("SANDBOX_WEBHOOK_URL"), help="of the source with signatures"
+        "--webhook-url", default=read_variable("SANDBOX_WEBHOOK_URL"), help="of the source with signatures"
     )
-    parser.add_argument("--unsigned-webhook-url", default=read("SANDBOX_UNSIGNED_WEBHOOK_URL"))
+    parser.add_argument("--unsigned-webhook-url", default=read_variable("SANDBOX_UNSIGNED_WEBHOOK_URL"))
     parser.add_argument(
-        "--signing-secret", default=read("SANDBOX_SIGNING_SECRET"), help="whsec_ followed by base64"
+        "--signing-secret", default=read_variable("SANDBOX_SIGNING_SECRET"), help="whsec_ followed by base64"
     )
-    parser.add_argument("--mode", choices=("signed", "unsigned"), default=read("SANDBOX_WEBHOOK_MODE"))
-    parser.add_argument("--language", choices=("en", "fi"), default=read("SANDBOX_LANGUAGE"))
+    parser.add_argument(
+        "--mode", choices=("signed", "unsigned"), default=read_variable("SANDBOX_WEBHOOK_MODE")
+    )
+    parser.add_argument("--language", choices=("en", "fi"), default=read_variable("SANDBOX_LANGUAGE"))
     parser.add_argument("--automatic", action="store_true", help="every API write sends a webhook")

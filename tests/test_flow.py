@@ -38,12 +38,12 @@ def test_nothing_to_change_sends_nothing(hub: Hub) -> None:
 def test_the_same_webhook_again_gets_the_same_bytes_and_does_no_work(hub: Hub) -> None:
     hub.change_email("anna.same@example.com")
     first = hub.post_signed(EXAMPLE, "msg_same")
-    asked = len(hub.shop.journal())
+    asked = len(hub.shop.read_journal())
     again = hub.post_signed(EXAMPLE, "msg_same")
     assert (again.status_code, again.content) == (first.status_code, first.content)
     assert again["Webhook-Replayed"] == "true"
     assert "Webhook-Replayed" not in first
-    assert len(hub.shop.journal()) == asked
+    assert len(hub.shop.read_journal()) == asked
     assert Receipt.objects.count() == 2
     assert Event.objects.count() == 1
 
@@ -138,7 +138,7 @@ def test_a_connection_that_is_switched_off_is_said_so_and_nothing_is_sent(hub: H
     Connection.objects.filter(slug="shop").update(is_enabled=False)
     answer = hub.post_signed(EXAMPLE, "msg_off")
     assert (answer.status_code, answer.json()["code"]) == (424, "connection-disabled")
-    assert hub.shop.journal() == hub.identity.journal() == []
+    assert hub.shop.read_journal() == hub.identity.read_journal() == []
     Connection.objects.filter(slug="shop").update(is_enabled=True)
     assert hub.post_signed(EXAMPLE, "msg_off").json()["status"] == "succeeded"
     assert hub.customer()["email"] == address
@@ -156,7 +156,7 @@ def test_every_request_of_an_attempt_has_its_row(hub: Hub) -> None:
     hub.change_email("anna.rows@example.com")
     hub.post(EXAMPLE)
     attempt = Attempt.objects.get()
-    sent = [(each["method"], each["attempt"]) for each in hub.shop.journal()]
+    sent = [(each["method"], each["attempt"]) for each in hub.shop.read_journal()]
     assert {key for _, key in sent} == {str(attempt.key)}
     rows = list(Call.objects.filter(connection__slug="shop").order_by("pk").values_list("method", flat=True))
     assert sorted(rows) == sorted(method for method, _ in sent)
@@ -166,24 +166,26 @@ def test_every_request_of_an_attempt_has_its_row(hub: Hub) -> None:
 
 
 def test_groups_and_files_go_the_same_way(hub: Hub) -> None:
-    hub.identity.directory.change("groups", "GROUPREGULARS", {"name": "Kanta-asiakkaat"}, whole=False)
+    hub.identity.directory.update_record(
+        "groups", "GROUPREGULARS", {"name": "Kanta-asiakkaat"}, replaces=False
+    )
     group = {"id": "GROUPREGULARS", "entityType": "GROUP", "eventType": "UPDATE"}
     assert hub.post(group).json()["status"] == "succeeded"
-    assert "Kanta-asiakkaat" in [each["name"] for each in hub.shop.records("segments")]
+    assert "Kanta-asiakkaat" in [each["name"] for each in hub.shop.list_records("segments")]
     file = {"id": "FILECATALOGUE", "entityType": "FILE", "eventType": "CREATE"}
     assert hub.post(file).json()["results"][0]["action"] == "created"
-    assert "Autumn catalogue" in [each["title"] for each in hub.shop.records("documents")]
+    assert "Autumn catalogue" in [each["title"] for each in hub.shop.list_records("documents")]
 
 
 def test_a_deleted_user_is_deactivated_and_a_deleted_group_is_deleted(hub: Hub) -> None:
-    hub.identity.directory.delete("users", ANNA)
-    hub.identity.directory.delete("groups", "GROUPREGULARS")
+    hub.identity.directory.delete_record("users", ANNA)
+    hub.identity.directory.delete_record("groups", "GROUPREGULARS")
     user = {"id": ANNA, "entityType": "USER", "eventType": "DELETE"}
     assert hub.post(user).json()["results"][0]["action"] == "updated"
     assert hub.customer()["active"] is False
     group = {"id": "GROUPREGULARS", "entityType": "GROUP", "eventType": "DELETE"}
     assert hub.post(group).json()["results"][0]["action"] == "deleted"
-    assert "Regulars" not in [each["name"] for each in hub.shop.records("segments")]
+    assert "Regulars" not in [each["name"] for each in hub.shop.list_records("segments")]
 
 
 def test_an_event_without_a_route_is_stored_and_ignored(hub: Hub) -> None:
@@ -193,7 +195,7 @@ def test_an_event_without_a_route_is_stored_and_ignored(hub: Hub) -> None:
 
 
 def test_a_created_user_who_is_not_readable_yet_gets_a_short_grace(hub: Hub) -> None:
-    hub.identity.directory.create(
+    hub.identity.directory.create_record(
         "users",
         {
             "id": "NEW1",

@@ -1,1 +1,1 @@
-"""What do both stand-in systems share: the store, the collections, the request log, the control pages?"""
+"""What do both stand-in systems share: the store, the collections, the request journal, the control pages?"""

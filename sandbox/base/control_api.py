@@ -1,40 +1,47 @@
-"""``/_sandbox/``: faults, journal and reset by JSON. No token, no fault and no journal entry here."""
+"""The control API below ``/_sandbox/``: faults, journal and reset.
+
+Its requests need no token, are not recorded in the journal, and meet no fault.
+"""
 
 from collections.abc import Callable
 
-from sandbox.base.request_log import Journal
-from sandbox.faults.rules import Faults
-from sandbox.http.messages import Answer, Problem, Request
+from sandbox.base.request_journal import RequestJournal
+from sandbox.faults.rules import FaultSwitches
+from sandbox.http.messages import HttpError, Request, Response
 from sandbox.http.router import Router
 
 
-def control_routes(faults: Faults, journal: Journal, start_over: Callable[[], None]) -> Router:
-    def list_faults(request: Request) -> Answer:
-        return Answer.of_json(200, {"faults": [fault.as_json() for fault in faults.active()]})
+def build_control_router(
+    faults: FaultSwitches, journal: RequestJournal, reset_service: Callable[[], None]
+) -> Router:
+    """Return the routes of the control API."""
 
-    def add_fault(request: Request) -> Answer:
-        return Answer.of_json(201, faults.add_json(request.json_object()).as_json())
+    def list_faults(request: Request) -> Response:
+        return Response.from_json(200, {"faults": [fault.as_json() for fault in faults.list_active()]})
 
-    def clear_faults(request: Request) -> Answer:
-        return Answer.of_json(200, {"cleared": faults.clear()})
+    def add_fault(request: Request) -> Response:
+        return Response.from_json(201, faults.add_from_json(request.parse_json_object()).as_json())
 
-    def clear_fault(request: Request, number: str) -> Answer:
-        if not faults.clear(whole_number(number, "The fault's id")):
-            raise Problem(404, "There is no such fault.")
-        return Answer(204)
+    def clear_faults(request: Request) -> Response:
+        return Response.from_json(200, {"cleared": faults.clear()})
 
-    def read_journal(request: Request) -> Answer:
-        since = whole_number(request.query.get("since", "0"), "since")
-        entries = journal.entries(since, writes=request.query.get("writes") in {"1", "true"})
-        return Answer.of_json(200, {"entries": entries, "last": entries[-1]["n"] if entries else since})
+    def clear_fault(request: Request, number: str) -> Response:
+        if not faults.clear(parse_whole_number(number, "The fault's id")):
+            raise HttpError(404, "There is no such fault.")
+        return Response(204)
 
-    def clear_journal(request: Request) -> Answer:
+    def read_journal(request: Request) -> Response:
+        since = parse_whole_number(request.query.get("since", "0"), "since")
+        entries = journal.list_entries(since, only_writes=request.query.get("writes") in {"1", "true"})
+        return Response.from_json(200, {"entries": entries, "last": entries[-1]["n"] if entries else since})
+
+    def clear_journal(request: Request) -> Response:
         journal.clear()
-        return Answer(204)
+        return Response(204)
 
-    def reset(request: Request) -> Answer:
-        start_over()
-        return Answer(204)
+    def reset(request: Request) -> Response:
+        reset_service()
+        return Response(204)
 
     return Router(
         ("GET", "/_sandbox/faults", list_faults),
@@ -47,11 +54,11 @@ def control_routes(faults: Faults, journal: Journal, start_over: Callable[[], No
     )
 
 
-def whole_number(text: str, name: str) -> int:
-    """The number.
+def parse_whole_number(text: str, name: str) -> int:
+    """Return the number in ``text``.
 
-    Raises Problem (400) where it is not one of at most 12 digits.
+    Raises HttpError (400), which names the parameter ``name``, if it is not a number of at most 12 digits.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= 12):
-        raise Problem(400, f"{name} must be a whole number.")
+        raise HttpError(400, f"{name} must be a whole number.")
     return int(text)

@@ -1,52 +1,54 @@
-"""The journal and the fault switches as pages, the same for both services."""
+"""The pages that both services have: the journal and the fault switches."""
 
-from sandbox.base.page_renderer import Pages
-from sandbox.base.request_log import Entry, Journal
-from sandbox.faults.rules import KINDS, Faults
-from sandbox.http.messages import Answer, Problem, Request, see_other
+from sandbox.base.page_renderer import PageRenderer
+from sandbox.base.request_journal import JournalEntry, RequestJournal
+from sandbox.faults.rules import FAULT_KINDS, FaultSwitches
+from sandbox.http.messages import HttpError, Request, Response, redirect_after_post
 from sandbox.http.router import Router
 
-SHOWN = 200
-"""Journal entries on the page."""
+MAX_SHOWN = 200
+"""The newest journal entries, on their page."""
 
-_NUMBERS = {"seconds": float, "status": int, "retry_after": int, "times": int}
-_TEXTS = ("kind", "sentence", "field", "path")
+_NUMBER_FIELDS = {"seconds": float, "status": int, "retry_after": int, "times": int}
+_TEXT_FIELDS = ("kind", "sentence", "field", "path")
 
 
-def control_pages(pages: Pages, faults: Faults, journal: Journal) -> Router:
-    def journal_page(request: Request) -> Answer:
+def build_page_router(pages: PageRenderer, faults: FaultSwitches, journal: RequestJournal) -> Router:
+    """Return the routes of the journal page and of the faults page."""
+
+    def show_journal(request: Request) -> Response:
         writes = request.query.get("writes") == "1"
-        entries = journal.entries(writes=writes)[-SHOWN:]
-        rows = [journal_row(entry) for entry in reversed(entries)]
-        return pages.render(request, "request_log.html", "Journal", rows=rows, writes=writes)
+        entries = journal.list_entries(only_writes=writes)[-MAX_SHOWN:]
+        rows = [build_journal_row(entry) for entry in reversed(entries)]
+        return pages.render_page(request, "request_journal.html", "Journal", rows=rows, writes=writes)
 
-    def clear_journal(request: Request) -> Answer:
+    def clear_journal(request: Request) -> Response:
         journal.clear()
-        return see_other("/journal")
+        return redirect_after_post("/journal")
 
-    def faults_page(request: Request) -> Answer:
-        return pages.render(request, "faults.html", "Faults", kinds=KINDS.items())
+    def show_faults(request: Request) -> Response:
+        return pages.render_page(request, "faults.html", "Faults", kinds=FAULT_KINDS.items())
 
-    def switch_on(request: Request) -> Answer:
-        faults.add_json(_settings(request.form()))
-        return see_other("/faults")
+    def enable_fault(request: Request) -> Response:
+        faults.add_from_json(_parse_fault_form(request.parse_form()))
+        return redirect_after_post("/faults")
 
-    def switch_off(request: Request) -> Answer:
-        number = request.form().get("id", "")
+    def disable_faults(request: Request) -> Response:
+        number = request.parse_form().get("id", "")
         faults.clear(int(number) if number.isascii() and number.isdigit() else None)
-        return see_other("/faults")
+        return redirect_after_post("/faults")
 
     return Router(
-        ("GET", "/journal", journal_page),
+        ("GET", "/journal", show_journal),
         ("POST", "/journal/clear", clear_journal),
-        ("GET", "/faults", faults_page),
-        ("POST", "/faults", switch_on),
-        ("POST", "/faults/clear", switch_off),
+        ("GET", "/faults", show_faults),
+        ("POST", "/faults", enable_fault),
+        ("POST", "/faults/clear", disable_faults),
     )
 
 
-def journal_row(entry: Entry) -> dict[str, object]:
-    """A journal entry in words for a table."""
+def build_journal_row(entry: JournalEntry) -> dict[str, object]:
+    """Return a journal entry as texts for a row of the journal's table."""
     ended = entry["ended"]
     status = entry["status"] or ("closed" if ended else "under way")
     return {
@@ -55,7 +57,11 @@ def journal_row(entry: Entry) -> dict[str, object]:
         "method": entry["method"],
         "write": entry["write"],
         "address": entry["path"]
-        + ("?" + "&".join(f"{k}={v}" for k, v in entry["query"].items()) if entry["query"] else ""),
+        + (
+            "?" + "&".join(f"{name}={value}" for name, value in entry["query"].items())
+            if entry["query"]
+            else ""
+        ),
         "status": status,
         "good": isinstance(status, int) and status < 400,
         "duration": f"{(ended - entry['started']) * 1000:.0f} ms" if ended else "…",
@@ -65,14 +71,15 @@ def journal_row(entry: Entry) -> dict[str, object]:
     }
 
 
-def _settings(form: dict[str, str]) -> dict[str, object]:
-    settings: dict[str, object] = {name: form[name] for name in _TEXTS if form.get(name)}
-    for name, kind in _NUMBERS.items():
+def _parse_fault_form(form: dict[str, str]) -> dict[str, object]:
+    """Return the settings of a fault from its form. Raises HttpError (400) if a number cannot be parsed."""
+    settings: dict[str, object] = {name: form[name] for name in _TEXT_FIELDS if form.get(name)}
+    for name, number_type in _NUMBER_FIELDS.items():
         if form.get(name):
             try:
-                settings[name] = kind(form[name])
+                settings[name] = number_type(form[name])
             except ValueError:
-                raise Problem(400, f"{name} must be a number.") from None
+                raise HttpError(400, f"{name} must be a number.") from None
     if form.get("applied"):
         settings["applied"] = True
     return settings

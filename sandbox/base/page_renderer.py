@@ -1,72 +1,72 @@
-"""The pages people look at: templates, headers that keep a browser in bounds, and the check against foreign
-forms.
-"""
+"""Rendering of HTML pages: templates, security headers, and the check against forms of other sites."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.template import Context, Engine
 
-from sandbox.faults.rules import Faults
-from sandbox.http.messages import HTML, Answer, Problem, Request
+from sandbox.faults.rules import FaultSwitches
+from sandbox.http.messages import HTML, HttpError, Request, Response
 
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; script-src 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
-    "Content-Security-Policy": POLICY,
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_ENGINE = Engine(dirs=[str(Path(__file__).parents[1] / "templates")], autoescape=True)
+_TEMPLATE_ENGINE = Engine(dirs=[str(Path(__file__).parents[1] / "templates")], autoescape=True)
 
 
-class Pages:
-    """Renders the templates of one service, each with its navigation and a banner while a fault is on."""
+class PageRenderer:
+    """The templates of one service, rendered with its navigation and with a banner while a fault is active."""
 
-    def __init__(self, title: str, navigation: tuple[tuple[str, str], ...], faults: Faults) -> None:
+    def __init__(self, title: str, navigation: tuple[tuple[str, str], ...], faults: FaultSwitches) -> None:
         self._title = title
         self._navigation = navigation
         self._faults = faults
 
-    def render(
+    def render_page(
         self, request: Request, template: str, heading: str, status: int = 200, **values: object
-    ) -> Answer:
+    ) -> Response:
+        """Return a page: ``template`` with ``values``, under ``heading``."""
         context = Context(
             {
                 "service": self._title,
                 "heading": heading,
-                "navigation": self._links(request.path),
-                "active_faults": self._faults.active(),
+                "navigation": self._build_navigation(request.path),
+                "active_faults": self._faults.list_active(),
                 "here": request.path,
                 **values,
             },
             use_l10n=False,
             use_tz=False,
         )
-        body = _ENGINE.get_template(template).render(context).encode()
-        return Answer(status, body, HTML, _HEADERS)
+        body = _TEMPLATE_ENGINE.get_template(template).render(context).encode()
+        return Response(status, body, HTML, _HEADERS)
 
-    def problem(self, request: Request, problem: Problem) -> Answer:
-        heading = "Not found" if problem.status == 404 else "That did not work"
-        return self.render(request, "problem.html", heading, problem.status, sentence=problem.sentence)
+    def render_error(self, request: Request, error: HttpError) -> Response:
+        """Return an error as a page."""
+        heading = "Not found" if error.status == 404 else "That did not work"
+        return self.render_page(request, "problem.html", heading, error.status, sentence=error.message)
 
-    def refuse_foreign(self, request: Request) -> None:
-        """Refuses a write that another site's page makes a browser send.
+    def reject_cross_site_write(self, request: Request) -> None:
+        """Raise HttpError (403) for a write that a page of another site made a browser send.
 
-        Raises Problem (403). A client that is no browser sends neither header and passes.
+        A client that is not a browser sends neither of the checked headers, and is accepted.
         """
         if not request.is_write:
             return
-        origin = request.header("Origin")
-        foreign = bool(origin) and urlsplit(origin).netloc != request.header("Host")
-        if foreign or request.header("Sec-Fetch-Site") not in {"", "same-origin", "none"}:
-            raise Problem(403, "This form was sent from another site.")
+        origin = request.get_header("Origin")
+        is_foreign = bool(origin) and urlsplit(origin).netloc != request.get_header("Host")
+        if is_foreign or request.get_header("Sec-Fetch-Site") not in {"", "same-origin", "none"}:
+            raise HttpError(403, "This form was sent from another site.")
 
-    def _links(self, path: str) -> list[dict[str, object]]:
+    def _build_navigation(self, path: str) -> list[dict[str, object]]:
         return [
             {"path": link, "name": name, "here": path == link or path.startswith(link + "/")}
             for link, name in self._navigation

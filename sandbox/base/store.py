@@ -1,4 +1,4 @@
-"""Records in memory, written through to an SQLite file where one is given."""
+"""Records in memory, written through to an SQLite file if one is given."""
 
 import copy
 import json
@@ -19,117 +19,123 @@ _UPSERT = """INSERT INTO records (collection, id, body) VALUES (?, ?, ?)
     ON CONFLICT (collection, id) DO UPDATE SET body = excluded.body"""
 
 
-class Store:
-    """Collections of records by id, in order of arrival. Every method is safe from any thread.
+class RecordStore:
+    """Collections of records by id, in the order of their creation. All methods are thread-safe.
 
-    Hold ``lock`` (re-entrant) around a decision that reads and then writes. What goes in and what comes out
-    is copied. ``indexed`` names, for a collection, the fields that ``find`` answers without looking at
-    every record.
+    Hold ``lock`` (re-entrant) while you read and then write what depends on it. Records are copied when they are stored
+    and when they are returned. ``indexed_fields`` names, for each collection, the fields that ``find_records`` searches
+    by an index.
     """
 
     def __init__(
-        self, path: Path | None = None, indexed: Mapping[str, tuple[str, ...]] | None = None
+        self, path: Path | None = None, indexed_fields: Mapping[str, tuple[str, ...]] | None = None
     ) -> None:
         self.lock = threading.RLock()
-        self._indexed = dict(indexed or {})
+        self._indexed_fields = dict(indexed_fields or {})
         self._records: dict[str, dict[str, Record]] = defaultdict(dict)
         self._index: dict[tuple[str, str, str], dict[str, None]] = defaultdict(dict)
-        self._database = _open(path) if path else None
+        self._database = _open_database(path) if path else None
         if self._database:
             for collection, key, body in self._database.execute(
                 "SELECT collection, id, body FROM records ORDER BY place"
             ):
-                self._keep(collection, key, json.loads(body))
+                self._add_in_memory(collection, key, json.loads(body))
 
-    def get(self, collection: str, key: str) -> Record | None:
+    def get_record(self, collection: str, key: str) -> Record | None:
+        """Return a record, or None if there is none with this id."""
         with self.lock:
             return copy.deepcopy(self._records[collection].get(key))
 
-    def all(self, collection: str, offset: int = 0, limit: int | None = None) -> list[Record]:
+    def list_records(self, collection: str, offset: int = 0, limit: int | None = None) -> list[Record]:
+        """Return at most ``limit`` records of a collection from index ``offset``, oldest first."""
         with self.lock:
             end = None if limit is None else offset + limit
             return copy.deepcopy(list(islice(self._records[collection].values(), offset, end)))
 
-    def count(self, collection: str) -> int:
+    def count_records(self, collection: str) -> int:
+        """Return the number of records in a collection."""
         with self.lock:
             return len(self._records[collection])
 
-    def oldest(self, collection: str) -> tuple[str, Record] | None:
-        """Id and record of what arrived first."""
+    def find_oldest(self, collection: str) -> tuple[str, Record] | None:
+        """Return the id and the record that was created first; None if the collection is empty."""
         with self.lock:
             return copy.deepcopy(next(iter(self._records[collection].items()), None))
 
-    def find(self, collection: str, field: str, value: str) -> list[Record]:
-        """The records whose field equals the value, both as text and without case."""
-        wanted = folded(value)
+    def find_records(self, collection: str, field: str, value: str) -> list[Record]:
+        """Return the records whose field equals a value, both compared as text without case."""
+        folded_value = fold_value(value)
         with self.lock:
             records = self._records[collection]
-            if field in self._indexed.get(collection, ()):
-                found = [records[key] for key in self._index.get((collection, field, wanted), ())]
+            if field in self._indexed_fields.get(collection, ()):
+                matches = [records[key] for key in self._index.get((collection, field, folded_value), ())]
             else:
-                found = [record for record in records.values() if folded(record.get(field)) == wanted]
-            return copy.deepcopy(found)
+                matches = [
+                    record for record in records.values() if fold_value(record.get(field)) == folded_value
+                ]
+            return copy.deepcopy(matches)
 
-    def put(self, collection: str, key: str, record: Record) -> None:
+    def put_record(self, collection: str, key: str, record: Record) -> None:
+        """Store a record under its id. A record that exists is replaced and keeps its place in the order."""
         record = copy.deepcopy(record)
         with self.lock:
-            self._forget(collection, key)
-            self._keep(collection, key, record)
+            self._remove_from_index(collection, key)
+            self._add_in_memory(collection, key, record)
             self._execute(_UPSERT, collection, key, json.dumps(record, ensure_ascii=False))
 
-    def delete(self, collection: str, key: str) -> bool:
-        """Whether there was such a record."""
+    def delete_record(self, collection: str, key: str) -> bool:
+        """Delete a record. Returns True if it existed."""
         with self.lock:
             existed = key in self._records[collection]
-            self._forget(collection, key)
+            self._remove_from_index(collection, key)
             self._records[collection].pop(key, None)
             self._execute("DELETE FROM records WHERE collection = ? AND id = ?", collection, key)
             return existed
 
-    def clear(self, *collections: str) -> None:
+    def clear_collections(self, *collections: str) -> None:
+        """Delete all records of these collections."""
         with self.lock:
             for collection in collections:
                 for key in list(self._records[collection]):
-                    self._forget(collection, key)
+                    self._remove_from_index(collection, key)
                 self._records[collection].clear()
                 self._execute("DELETE FROM records WHERE collection = ?", collection)
 
     def close(self) -> None:
+        """Close the SQLite file. Later changes stay in memory."""
         with self.lock:
             if self._database:
                 self._database.close()
                 self._database = None
 
-    def _keep(self, collection: str, key: str, record: Record) -> None:
+    def _add_in_memory(self, collection: str, key: str, record: Record) -> None:
         self._records[collection][key] = record
-        for field in self._indexed.get(collection, ()):
-            self._index[collection, field, folded(record.get(field))][key] = None
+        for field in self._indexed_fields.get(collection, ()):
+            self._index[collection, field, fold_value(record.get(field))][key] = None
 
-    def _forget(self, collection: str, key: str) -> None:
+    def _remove_from_index(self, collection: str, key: str) -> None:
         record = self._records[collection].get(key)
         if record is None:
             return
-        for field in self._indexed.get(collection, ()):
-            place = (collection, field, folded(record.get(field)))
-            self._index[place].pop(key, None)
-            if not self._index[place]:
-                del self._index[place]
+        for field in self._indexed_fields.get(collection, ()):
+            index_key = (collection, field, fold_value(record.get(field)))
+            self._index[index_key].pop(key, None)
+            if not self._index[index_key]:
+                del self._index[index_key]
 
     def _execute(self, statement: str, *arguments: str) -> None:
         if self._database:
             self._database.execute(statement, arguments)
 
 
-def folded(value: object) -> str:
-    """How two values are compared: as text, without case; true and false as JSON writes them, null as
-    nothing.
-    """
+def fold_value(value: object) -> str:
+    """Return a value as text without case, for comparison: booleans as in JSON, null as an empty text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value).casefold()
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open_database(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)

@@ -1,4 +1,4 @@
-"""``python -m sandbox demo``: a person changes an e-mail address, and every hop is told as it happens."""
+"""``python -m sandbox demo``: change a person's e-mail address and print each step as it happens."""
 
 import signal
 import sys
@@ -8,22 +8,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from sandbox.demo.client import DemoError, Remote
-from sandbox.demo.walkthrough import PERSON, POLL_SECONDS, Demo, change_email
+from sandbox.demo.client import DemoError, RemoteService
+from sandbox.demo.walkthrough import PERSON_ID, POLL_SECONDS, DemoSystems, change_email
 
 
-def demo_of(environment: Mapping[str, str]) -> Demo:
-    """The demonstration that the environment describes; what it leaves out is as ``make run`` has it."""
+def load_demo(environment: Mapping[str, str]) -> DemoSystems:
+    """Return the systems that the environment names; by default those of ``make run``."""
     identity_port = environment.get("SANDBOX_IDENTITY_PORT") or "8101"
     shop_port = environment.get("SANDBOX_SHOP_PORT") or "8102"
-    return Demo(
-        hub=Remote("The hub", environment.get("HUB_URL") or "http://127.0.0.1:8000"),
-        identity=Remote(
+    return DemoSystems(
+        hub=RemoteService("The hub", environment.get("HUB_URL") or "http://127.0.0.1:8000"),
+        identity=RemoteService(
             "The identity service",
             environment.get("SANDBOX_IDENTITY_URL") or f"http://127.0.0.1:{identity_port}",
             environment.get("SANDBOX_IDENTITY_TOKEN") or "identity-token",
         ),
-        shop=Remote(
+        shop=RemoteService(
             "The shop",
             environment.get("SANDBOX_SHOP_URL") or f"http://127.0.0.1:{shop_port}",
             environment.get("SANDBOX_SHOP_TOKEN") or "shop-token",
@@ -32,67 +32,68 @@ def demo_of(environment: Mapping[str, str]) -> Demo:
     )
 
 
-def main(demo: Demo, *, once: bool) -> int:
-    """The exit code: 0 where the shop has this run's new address, 1 where it has not.
+def main(demo: DemoSystems, *, once: bool) -> int:
+    """Run the demonstration and return the exit code.
 
-    Without ``once`` it stays after the change, whatever came of it, until SIGTERM or SIGINT, and gives 0; 1
-    only where somebody did not start.
+    With ``once``: 0 if the shop has the new address, otherwise 1. Without ``once`` the command prints the addresses of
+    the systems and runs until SIGTERM or SIGINT, whatever the result of the change; the exit code is then 0, or 1 if
+    one of the systems did not start.
     """
     if not once:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sys.exit(0))
     try:
-        wait_for(demo)
+        wait_until_ready(demo)
     except DemoError as error:
-        say(f"FAILED: {error}")
+        print_line(f"FAILED: {error}")
         return 1
-    changed = _try_change(demo)
+    is_changed = _try_change(demo)
     if once:
-        return 0 if changed else 1
-    for line in addresses(demo):
-        say(line)
+        return 0 if is_changed else 1
+    for line in list_addresses(demo):
+        print_line(line)
     threading.Event().wait()
     return 0
 
 
-def _try_change(demo: Demo) -> bool:
+def _try_change(demo: DemoSystems) -> bool:
     try:
-        return change_email(demo, say)
+        return change_email(demo, print_line)
     except DemoError as error:
-        say(f"FAILED: {error}")
+        print_line(f"FAILED: {error}")
         return False
 
 
-def say(line: str) -> None:
-    """One line for the person who watches, at once."""
+def print_line(line: str) -> None:
+    """Print a line at once, without buffering."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
-def wait_for(demo: Demo) -> None:
-    """Returns when all three answer.
+def wait_until_ready(demo: DemoSystems) -> None:
+    """Wait until all three systems respond.
 
-    Raises DemoError with the first that does not within ``start_seconds``.
+    Raises DemoError, which names the first system that does not respond, after ``start_seconds``.
     """
     deadline = time.monotonic() + demo.start_seconds
-    places = ((demo.hub, "/health"), (demo.identity, "/_sandbox/faults"), (demo.shop, "/_sandbox/faults"))
-    for remote, path in places:
-        while (status := remote.status(path)) != 200:
+    endpoints = ((demo.hub, "/health"), (demo.identity, "/_sandbox/faults"), (demo.shop, "/_sandbox/faults"))
+    for remote, path in endpoints:
+        while (status := remote.fetch_status(path)) != 200:
             if time.monotonic() > deadline:
-                got = "no answer" if status is None else f"status {status}"
+                result = "no answer" if status is None else f"status {status}"
                 raise DemoError(
                     f"{remote.title} is not ready after {demo.start_seconds:g} s: "
-                    f"GET {remote.url}{path} gets {got}."
+                    f"GET {remote.url}{path} gets {result}."
                 )
             time.sleep(POLL_SECONDS)
 
 
-def addresses(demo: Demo) -> Iterator[str]:
-    """What to open now, and the logins where they are known."""
+def list_addresses(demo: DemoSystems) -> Iterator[str]:
+    """Yield lines with the addresses to open, and with the logins if their file exists."""
     yield ""
     yield "Now running (Ctrl-C stops everything):"
     yield f"  the hub's console     {demo.hub.url}/admin/"
-    yield f"  Anna's profile page   {demo.identity.url}/users/{PERSON}"
+    yield f"  Anna's profile page   {demo.identity.url}/users/{PERSON_ID}"
     yield f"  the shop's customers  {demo.shop.url}/customers"
     yield f"  the shop's journal    {demo.shop.url}/journal"
     yield f"  the shop's faults     {demo.shop.url}/faults"

@@ -1,52 +1,58 @@
-"""What a fault does to an answer."""
+"""The effect of faults on the response to a request."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sandbox.faults.rules import Fault
-from sandbox.http.messages import HTML, Answer, FieldError, Problem
+from sandbox.http.messages import HTML, FieldError, HttpError, Response
 
-_GARBAGE = b"<!doctype html><title>Maintenance</title><h1>We will be right back</h1>"
-_SENTENCES = {
+_HTML_PAGE = b"<!doctype html><title>Maintenance</title><h1>We will be right back</h1>"
+_DEFAULT_MESSAGES = {
     "error": "Something went wrong on our side.",
     "after": "Something went wrong on our side.",
     "throttle": "Too many requests.",
     "refuse": "This change is not allowed.",
 }
 
-Apply = Callable[[], Answer]
-"""Does what the request asks and gives the honest answer."""
+RequestAction = Callable[[], Response]
+"""Executes the request and returns the regular response."""
 
 
-def disturb(faults: Sequence[Fault], apply: Apply, explain: Callable[[Problem], Answer]) -> Answer | None:
-    """The answer under these faults; None to close the connection without one. Waits as long as they say."""
-    applied = apply() if any(fault.applied for fault in faults) else None
+def apply_faults(
+    faults: Sequence[Fault],
+    apply_request: RequestAction,
+    build_error_response: Callable[[HttpError], Response],
+) -> Response | None:
+    """Return the response under these faults, after their delays; None to close the connection without a response."""
+    response = apply_request() if any(fault.applied for fault in faults) else None
     for fault in faults:
         if fault.kind == "slow":
             fault.cleared.wait(fault.seconds)
-    last = next((fault for fault in faults if fault.kind != "slow"), None)
-    match last:
+    main_fault = next((fault for fault in faults if fault.kind != "slow"), None)
+    match main_fault:
         case None:
-            return applied or apply()
+            return response or apply_request()
         case Fault(kind="drip"):
-            return replace(applied or apply(), drip=last.seconds, released=last.cleared)
+            return replace(
+                response or apply_request(), drip_seconds=main_fault.seconds, drip_ended=main_fault.cleared
+            )
         case Fault(kind="garbage"):
-            return Answer(200, _GARBAGE, HTML)
+            return Response(200, _HTML_PAGE, HTML)
         case Fault(kind="drop"):
             return None
         case Fault(kind="hang"):
-            last.cleared.wait(last.seconds)
+            main_fault.cleared.wait(main_fault.seconds)
             return None
-    return explain(_problem(last))
+    return build_error_response(_build_error(main_fault))
 
 
-def _problem(fault: Fault) -> Problem:
-    sentence = fault.sentence or _SENTENCES[fault.kind]
-    errors = (FieldError(fault.field, "refused", sentence),) if fault.field else ()
+def _build_error(fault: Fault) -> HttpError:
+    message = fault.sentence or _DEFAULT_MESSAGES[fault.kind]
+    errors = (FieldError(fault.field, "refused", message),) if fault.field else ()
     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-    return Problem(fault.status, sentence, errors, headers)
+    return HttpError(fault.status, message, errors, headers)
 
 
-def journal_words(faults: Sequence[Fault]) -> str | None:
-    """The kinds, for the journal; None where there was no fault."""
+def describe_faults(faults: Sequence[Fault]) -> str | None:
+    """Return the kinds of the faults for the journal; None without faults."""
     return "+".join(fault.kind for fault in faults) or None

@@ -1,4 +1,4 @@
-"""Faults on demand: which requests they strike, and how they are described to people."""
+"""Faults on demand: their settings, the requests that they affect, and their descriptions."""
 
 import dataclasses
 import random
@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields
 from itertools import count
 from typing import Any
 
-from sandbox.http.messages import Problem, Request
+from sandbox.http.messages import HttpError, Request
 
-KINDS = {
+FAULT_KINDS = {
     "slow": "responds late",
     "error": "responds with a server error",
     "throttle": "responds with 429 Too Many Requests",
@@ -22,21 +22,21 @@ KINDS = {
     "after": "applies the change, then responds with a server error",
     "drip": "sends its response one byte at a time",
 }
-_SECONDS = {"slow": 5.0, "hang": 60.0, "drip": 0.5}
-_STATUS = {"error": 500, "after": 500, "throttle": 429, "refuse": 422}
-_WRITES = ("POST", "PUT", "PATCH", "DELETE")
-_LONGEST = 600.0
+_DEFAULT_SECONDS = {"slow": 5.0, "hang": 60.0, "drip": 0.5}
+_DEFAULT_STATUS = {"error": 500, "after": 500, "throttle": 429, "refuse": 422}
+_WRITE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
+_MAX_SECONDS = 600.0
 
 
 @dataclass(slots=True)
 class Fault:
-    """One way to misbehave.
+    """A fault that a service simulates.
 
-    ``methods`` None: any (of ``refuse``: the writes). ``path``: a regular expression matched from the start
-    of the path, so a prefix will do; None: any but the token endpoint and ``/api/notify``. ``times`` None:
-    until cleared. ``applied``: the change is made before the fault strikes; otherwise it is not made at all
-    (of ``slow`` and ``drip``: made after the delay). ``cleared`` ends the waiting of requests that the
-    fault holds.
+    ``methods``: None for all (of ``refuse``: all write methods). ``path``: a regular expression that the beginning of
+    the path must match; None for all paths but the token endpoint and ``/api/notify``. ``times``: the number of
+    requests that are still to be affected; None until the fault is cleared. ``applied``: the request is executed before
+    the fault; otherwise it is not executed at all (of ``slow`` and ``drip``: executed after the delay). ``cleared`` is
+    set to release the requests that the fault delays.
     """
 
     id: int
@@ -53,7 +53,8 @@ class Fault:
     applied: bool
     cleared: threading.Event = dataclasses.field(default_factory=threading.Event)
 
-    def strikes(self, request: Request) -> bool:
+    def matches_request(self, request: Request) -> bool:
+        """True if the fault's methods and path match a request."""
         if self.methods is not None and request.method not in self.methods:
             return False
         if self.path is None:
@@ -61,13 +62,14 @@ class Fault:
         return re.match(self.path, request.path) is not None
 
     def as_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in SETTINGS} | {"description": self.description}
+        """Return the settings and the description of the fault."""
+        return {name: getattr(self, name) for name in FAULT_SETTINGS} | {"description": self.description}
 
     @property
     def description(self) -> str:
-        """A part of a sentence that begins with the service's name."""
-        words = KINDS[self.kind]
-        if self.kind in _SECONDS:
+        """The end of a sentence that begins with the service's name."""
+        words = FAULT_KINDS[self.kind]
+        if self.kind in _DEFAULT_SECONDS:
             words += f" ({self.seconds:g} s)"
         elif self.kind in {"error", "after"}:
             words += f" ({self.status})"
@@ -78,11 +80,11 @@ class Fault:
         return words
 
 
-SETTINGS = tuple(each.name for each in fields(Fault) if each.name != "cleared")
+FAULT_SETTINGS = tuple(field.name for field in fields(Fault) if field.name != "cleared")
 
 
-class Faults:
-    """The faults that are on. Safe from any thread."""
+class FaultSwitches:
+    """The faults of a service that are active. Thread-safe."""
 
     def __init__(self) -> None:
         self._faults: dict[int, Fault] = {}
@@ -90,108 +92,110 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(self, kind: str, **settings: Any) -> Fault:
-        """Switches a fault on; the settings are those of ``POST /_sandbox/faults``.
+        """Activate a fault and return it. The settings are those of ``POST /_sandbox/faults``.
 
-        Raises Problem (400) for a setting that makes no sense.
+        Raises HttpError (400) for an invalid setting.
         """
-        return self.add_json({"kind": kind, **settings})
+        return self.add_from_json({"kind": kind, **settings})
 
-    def add_json(self, settings: Mapping[str, object]) -> Fault:
-        fault = _parse(next(self._numbers), settings)
+    def add_from_json(self, settings: Mapping[str, object]) -> Fault:
+        """Activate a fault and return it. Raises HttpError (400) for an invalid setting."""
+        fault = _parse_fault(next(self._numbers), settings)
         with self._lock:
             self._faults[fault.id] = fault
         return fault
 
-    def active(self) -> list[Fault]:
+    def list_active(self) -> list[Fault]:
+        """Return the faults that can affect further requests."""
         with self._lock:
             return [fault for fault in self._faults.values() if fault.times != 0]
 
     def clear(self, number: int | None = None) -> int:
-        """Switches one fault, or every one, off and lets go the requests that it holds.
+        """End one fault, or all, and release the requests that it delays.
 
-        Says how many were on.
+        Returns the number of faults that could still affect requests.
         """
         with self._lock:
             numbers = list(self._faults) if number is None else [number]
-            ended = [self._faults.pop(each) for each in numbers if each in self._faults]
+            ended = [self._faults.pop(number) for number in numbers if number in self._faults]
         for fault in ended:
             fault.cleared.set()
         return sum(fault.times != 0 for fault in ended)
 
-    def strike(self, request: Request) -> list[Fault]:
-        """The faults that this request meets, each counted as used once: the slow ones and at most one
-        other.
-        """
-        met: list[Fault] = []
+    def take_matching(self, request: Request) -> list[Fault]:
+        """Return the faults for a request: all slow ones and at most one other. Counts each as used once."""
+        matching: list[Fault] = []
         with self._lock:
             for fault in self._faults.values():
-                if fault.times == 0 or not fault.strikes(request):
+                if fault.times == 0 or not fault.matches_request(request):
                     continue
-                if fault.kind != "slow" and any(each.kind != "slow" for each in met):
+                if fault.kind != "slow" and any(taken.kind != "slow" for taken in matching):
                     continue
                 if random.random() < fault.probability:
-                    met.append(fault)
+                    matching.append(fault)
                     if fault.times is not None:
                         fault.times -= 1
-        return met
+        return matching
 
 
-def _parse(number: int, settings: Mapping[str, object]) -> Fault:
+def _parse_fault(number: int, settings: Mapping[str, object]) -> Fault:
     kind = settings.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise Problem(400, f"kind must be one of {', '.join(KINDS)}.")
-    unknown = set(settings) - (set(SETTINGS) - {"id"})
+    if not isinstance(kind, str) or kind not in FAULT_KINDS:
+        raise HttpError(400, f"kind must be one of {', '.join(FAULT_KINDS)}.")
+    unknown = set(settings) - (set(FAULT_SETTINGS) - {"id"})
     if unknown:
-        raise Problem(400, f"A fault has no setting {', '.join(sorted(unknown))}.")
-    retry_after = _number(settings, "retry_after", 1 if kind == "throttle" else None, 0, 86_400)
-    times = _number(settings, "times", None, 1, 1_000_000)
+        raise HttpError(400, f"A fault has no setting {', '.join(sorted(unknown))}.")
+    retry_after = _parse_number(settings, "retry_after", 1 if kind == "throttle" else None, 0, 86_400)
+    times = _parse_number(settings, "times", None, 1, 1_000_000)
     return Fault(
         id=number,
         kind=kind,
-        seconds=_number(settings, "seconds", _SECONDS.get(kind, 0.0), 0, _LONGEST) or 0.0,
-        status=int(_number(settings, "status", _STATUS.get(kind, 500), 400, 599) or 500),
+        seconds=_parse_number(settings, "seconds", _DEFAULT_SECONDS.get(kind, 0.0), 0, _MAX_SECONDS) or 0.0,
+        status=int(_parse_number(settings, "status", _DEFAULT_STATUS.get(kind, 500), 400, 599) or 500),
         retry_after=None if retry_after is None else int(retry_after),
-        sentence=_text(settings, "sentence"),
-        field=_text(settings, "field"),
-        methods=_methods(settings, _WRITES if kind == "refuse" else None),
-        path=_pattern(settings),
+        sentence=_parse_text(settings, "sentence"),
+        field=_parse_text(settings, "field"),
+        methods=_parse_methods(settings, _WRITE_METHODS if kind == "refuse" else None),
+        path=_parse_path(settings),
         times=None if times is None else int(times),
-        probability=float(1.0 if (chance := _number(settings, "probability", 1.0, 0, 1)) is None else chance),
+        probability=float(
+            1.0 if (chance := _parse_number(settings, "probability", 1.0, 0, 1)) is None else chance
+        ),
         applied=settings.get("applied") is True or kind == "after",
     )
 
 
-def _number(
+def _parse_number(
     settings: Mapping[str, object], name: str, default: float | None, lowest: float, highest: float
 ) -> float | None:
     value = settings.get(name)
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= highest:
-        raise Problem(400, f"{name} must be a number from {lowest:g} to {highest:g}.")
+        raise HttpError(400, f"{name} must be a number from {lowest:g} to {highest:g}.")
     return value
 
 
-def _text(settings: Mapping[str, object], name: str) -> str | None:
+def _parse_text(settings: Mapping[str, object], name: str) -> str | None:
     value = settings.get(name)
     if value is not None and not isinstance(value, str):
-        raise Problem(400, f"{name} must be a text.")
+        raise HttpError(400, f"{name} must be a text.")
     return value or None
 
 
-def _methods(settings: Mapping[str, object], default: tuple[str, ...] | None) -> tuple[str, ...] | None:
+def _parse_methods(settings: Mapping[str, object], default: tuple[str, ...] | None) -> tuple[str, ...] | None:
     value = settings.get("methods")
     if value is None:
         return default
-    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
-        raise Problem(400, "methods must be a list of texts.")
-    return tuple(each.upper() for each in value)
+    if not isinstance(value, list | tuple) or not all(isinstance(method, str) for method in value):
+        raise HttpError(400, "methods must be a list of texts.")
+    return tuple(method.upper() for method in value)
 
 
-def _pattern(settings: Mapping[str, object]) -> str | None:
-    path = _text(settings, "path")
+def _parse_path(settings: Mapping[str, object]) -> str | None:
+    path = _parse_text(settings, "path")
     try:
         re.compile(path or "")
     except re.error:
-        raise Problem(400, "path must be a regular expression.") from None
+        raise HttpError(400, "path must be a regular expression.") from None
     return path

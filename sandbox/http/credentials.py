@@ -1,4 +1,4 @@
-"""Credentials of a request: the ``Authorization`` header taken apart, and secrets compared."""
+"""Credentials of a request: the ``Authorization`` header parsed, and secrets compared."""
 
 import binascii
 import hmac
@@ -7,14 +7,14 @@ from base64 import b64decode
 from sandbox.http.messages import Request
 
 
-def authorization(request: Request) -> tuple[str, str]:
+def parse_authorization(request: Request) -> tuple[str, str]:
     """Return the scheme in lower case and the credentials after it; both empty without the header."""
-    scheme, _, value = request.header("Authorization").partition(" ")
+    scheme, _, value = request.get_header("Authorization").partition(" ")
     return scheme.lower(), value
 
 
-def basic_credentials(value: str) -> tuple[str, str]:
-    """Return the name and the password of Basic credentials; both empty where they are not readable."""
+def parse_basic_credentials(value: str) -> tuple[str, str]:
+    """Return the name and the password of Basic credentials; both empty if they cannot be decoded."""
     try:
         name, _, password = b64decode(value, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
@@ -23,5 +23,5 @@ def basic_credentials(value: str) -> tuple[str, str]:
 
 
 def is_same_secret(given: str, secret: str) -> bool:
-    """Compare in a time that does not depend on where they differ."""
+    """Compare two secrets in a time that does not depend on the first difference."""
     return hmac.compare_digest(given.encode(), secret.encode())

@@ -1,43 +1,46 @@
-"""Which function answers which path."""
+"""Routes from methods and paths to views."""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from sandbox.http.messages import Answer, Problem, Request
+from sandbox.http.messages import HttpError, Request, Response
 
-View = Callable[..., Answer]
+View = Callable[..., Response]
 """Takes the request and the decoded variable parts of its path."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Route:
+    """A method and a pattern of paths with the view that responds to them."""
+
     method: str
     pattern: re.Pattern[str]
     view: View
 
 
 class Router:
-    """Routes such as ``("GET", "/users/{}", view)``; ``{}`` stands for one segment of the path."""
+    """Routes such as ``("GET", "/users/{}", view)``; ``{}`` matches one segment of the path."""
 
     def __init__(self, *routes: tuple[str, str, View]) -> None:
         self._routes: list[_Route] = []
         for method, template, view in routes:
-            self.add(method, template, view)
+            self.add_route(method, template, view)
 
-    def add(self, method: str, template: str, view: View) -> None:
+    def add_route(self, method: str, template: str, view: View) -> None:
+        """Route a method of the paths that match ``template``, with or without a slash at the end, to a view."""
         pattern = re.escape(template).replace(r"\{\}", "([^/]+)")
         self._routes.append(_Route(method, re.compile(pattern + "/?"), view))
 
-    def knows(self, request: Request) -> bool:
-        """Whether some method of this path has a view."""
+    def has_path(self, request: Request) -> bool:
+        """True if at least one method of the request's path has a view."""
         return any(route.pattern.fullmatch(request.path) for route in self._routes)
 
-    def answer(self, request: Request) -> Answer:
-        """The view's answer.
+    def dispatch(self, request: Request) -> Response:
+        """Return the response of the view for a request.
 
-        Raises Problem: 404 for an unknown path, 405 (with Allow) for an unknown method of a known one.
+        Raises HttpError: 404 for an unknown path, 405 (with Allow) for an unknown method of a known path.
         """
         method = "GET" if request.method == "HEAD" else request.method
         allowed: set[str] = set()
@@ -48,7 +51,7 @@ class Router:
             if match:
                 allowed.add(route.method)
         if allowed:
-            raise Problem(
+            raise HttpError(
                 405, "This method is not allowed here.", headers={"Allow": ", ".join(sorted(allowed))}
             )
-        raise Problem(404, "Nothing was found at this address.")
+        raise HttpError(404, "Nothing was found at this address.")

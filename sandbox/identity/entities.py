@@ -1,4 +1,4 @@
-"""The identity service's entities and what may be written into them."""
+"""The entities of the identity service, and the checks of what clients write."""
 
 import re
 import secrets
@@ -6,98 +6,100 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.base.clock import utc_now
-from sandbox.base.collections import Collections
+from sandbox.base.collections import RecordCollections
 from sandbox.base.store import Record
-from sandbox.http.messages import FieldError, Problem
+from sandbox.http.messages import FieldError, HttpError
 from sandbox.identity.seed import SEEDS
 
 ENTITY_TYPES = {"users": "USER", "groups": "GROUP", "files": "FILE"}
 
-_OWN = ("id", "meta", "version")
-_REQUIRED = {"users": "username", "groups": "name", "files": "name"}
-_LISTS = {"emails": "address", "mobiles": "number"}
-_TEXTS = ("username", "locale", "description", "contentType", "url", "ownerId")
+_READ_ONLY = ("id", "meta", "version")
+_REQUIRED_FIELDS = {"users": "username", "groups": "name", "files": "name"}
+_OBJECT_LISTS = {"emails": "address", "mobiles": "number"}
+_TEXT_FIELDS = ("username", "locale", "description", "contentType", "url", "ownerId")
 _TEXT_LISTS = ("memberOf", "members")
-_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._~:@|+=-]{0,126}[A-Za-z0-9_~:@|+=-])?")
-"""What the hub's contract lets an entity's id be, the widest choice."""
+_ID_PATTERN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._~:@|+=-]{0,126}[A-Za-z0-9_~:@|+=-])?")
+"""The ids that the hub's contract allows, with all extra characters that a source may allow."""
 
 
-class Directory(Collections):
-    """Writes keep ``version`` and ``meta`` themselves."""
+class EntityDirectory(RecordCollections):
+    """The users, groups and files. A write sets ``version`` and ``meta``; a client cannot."""
 
     def seed(self) -> None:
         for collection, entities in SEEDS.items():
             for key, entity in entities.items():
-                self.create(collection, {"id": key, **entity})
+                self.create_record(collection, {"id": key, **entity})
 
-    def create(self, collection: str, body: Mapping[str, object]) -> Record:
-        """A new entity under its ``id``, or under a new one where the body has none."""
-        _check(collection, body, whole=True)
+    def create_record(self, collection: str, body: Mapping[str, object]) -> Record:
+        """Check and store a new entity under the ``id`` of its body, or under a generated id. Returns it."""
+        _check_body(collection, body, replaces=True)
         key = body.get("id") or secrets.token_hex(12)
-        if not isinstance(key, str) or not _ID.fullmatch(key):
-            raise Problem(400, "id must be a text of 1 to 128 characters such as A-Z, 0-9, dot and hyphen.")
+        if not isinstance(key, str) or not _ID_PATTERN.fullmatch(key):
+            raise HttpError(400, "id must be a text of 1 to 128 characters such as A-Z, 0-9, dot and hyphen.")
         now = utc_now()
-        own = {"version": 1, "meta": {"created": now, "lastModified": now}}
-        entity = {"id": key, **_without_own(body), **own}
+        read_only = {"version": 1, "meta": {"created": now, "lastModified": now}}
+        entity = {"id": key, **_without_read_only(body), **read_only}
         with self._store.lock:
-            if self._store.get(collection, key):
-                raise Problem(409, "This id is already in use.")
-            self._store.put(collection, key, entity)
+            if self._store.get_record(collection, key):
+                raise HttpError(409, "This id is already in use.")
+            self._store.put_record(collection, key, entity)
         return entity
 
-    def change(self, collection: str, key: str, body: Mapping[str, object], *, whole: bool) -> Record:
-        _check(collection, body, whole=whole)
+    def update_record(
+        self, collection: str, key: str, body: Mapping[str, object], *, replaces: bool
+    ) -> Record:
+        _check_body(collection, body, replaces=replaces)
         with self._store.lock:
-            before = self.get(collection, key)
-            kept = {name: before[name] for name in _OWN} if whole else before
+            before = self.get_record(collection, key)
+            base = {name: before[name] for name in _READ_ONLY} if replaces else before
             meta = before["meta"] | {"lastModified": max(utc_now(), before["meta"]["lastModified"])}
-            entity = kept | _without_own(body) | {"meta": meta, "version": before["version"] + 1}
-            self._store.put(collection, key, entity)
+            entity = base | _without_read_only(body) | {"meta": meta, "version": before["version"] + 1}
+            self._store.put_record(collection, key, entity)
         return entity
 
 
-def _without_own(body: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in body.items() if name not in _OWN}
+def _without_read_only(body: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in body.items() if name not in _READ_ONLY}
 
 
-def _check(collection: str, body: Mapping[str, Any], *, whole: bool) -> None:
-    required = _REQUIRED[collection]
-    if (whole or required in body) and not (isinstance(body.get(required), str) and body[required]):
-        raise Problem(400, f"{required} must be a text.")
-    _check_kinds(body)
+def _check_body(collection: str, body: Mapping[str, Any], *, replaces: bool) -> None:
+    required = _REQUIRED_FIELDS[collection]
+    if (replaces or required in body) and not (isinstance(body.get(required), str) and body[required]):
+        raise HttpError(400, f"{required} must be a text.")
+    _check_field_types(body)
     if collection == "users":
-        _check_user(body)
+        _check_user_fields(body)
 
 
-def _check_kinds(body: Mapping[str, Any]) -> None:
-    """Members of any collection that the pages show must be what they are shown as."""
-    for name in _TEXTS:
+def _check_field_types(body: Mapping[str, Any]) -> None:
+    """Raise HttpError (400) if a field that the pages show, of any collection, is of another type."""
+    for name in _TEXT_FIELDS:
         if not isinstance(body.get(name), str | None):
-            raise Problem(400, f"{name} must be a text.")
+            raise HttpError(400, f"{name} must be a text.")
     for name in _TEXT_LISTS:
         values = body.get(name) or []
-        if not (isinstance(values, list) and all(isinstance(each, str) for each in values)):
-            raise Problem(400, f"{name} must be a list of texts.")
+        if not (isinstance(values, list) and all(isinstance(value, str) for value in values)):
+            raise HttpError(400, f"{name} must be a list of texts.")
 
 
-def _check_user(body: Mapping[str, Any]) -> None:
+def _check_user_fields(body: Mapping[str, Any]) -> None:
     name = body.get("name") or {}
-    if not isinstance(name, dict) or not all(isinstance(each, str | None) for each in name.values()):
-        raise Problem(400, "name must be an object of texts.")
-    for name, member in _LISTS.items():
+    if not isinstance(name, dict) or not all(isinstance(part, str | None) for part in name.values()):
+        raise HttpError(400, "name must be an object of texts.")
+    for name, field in _OBJECT_LISTS.items():
         values = body.get(name) or []
-        if not (isinstance(values, list) and all(_has_text(each, member) for each in values)):
-            raise Problem(400, f"{name} must be a list of objects with {member}.")
+        if not (isinstance(values, list) and all(_is_object_with_text(value, field) for value in values)):
+            raise HttpError(400, f"{name} must be a list of objects with {field}.")
     for email in body.get("emails") or []:
         _check_email(email["address"])
 
 
-def _has_text(value: object, member: str) -> bool:
-    return isinstance(value, dict) and isinstance(value.get(member), str)
+def _is_object_with_text(value: object, field: str) -> bool:
+    return isinstance(value, dict) and isinstance(value.get(field), str)
 
 
 def _check_email(address: str) -> None:
     name, _, domain = address.partition("@")
     if not name or not domain or any(character.isspace() for character in address):
-        sentence = "This is not an e-mail address."
-        raise Problem(400, sentence, (FieldError("email", "invalid", sentence),))
+        message = "This is not an e-mail address."
+        raise HttpError(400, message, (FieldError("email", "invalid", message),))

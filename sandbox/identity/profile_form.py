@@ -1,20 +1,20 @@
-"""A user as the pages' forms have it, and the way back."""
+"""Conversion of users to form values, and of forms to changes of users."""
 
 import re
 import unicodedata
 from collections.abc import Mapping
 
 from sandbox.base.store import Record
-from sandbox.http.messages import FieldError, Problem
+from sandbox.http.messages import FieldError, HttpError
 
-LONGEST = 200
-"""Characters of one field of a form."""
+MAX_LENGTH = 200
+"""Characters in one field of a form."""
 
 FORM_FIELDS = ("given_name", "family_name", "email", "mobile")
 
 
-def person_row(user: Record) -> dict[str, object]:
-    """A user as a flat row of texts."""
+def build_person_row(user: Record) -> dict[str, object]:
+    """Return a user as a flat mapping of texts."""
     name, emails, mobiles = user.get("name") or {}, user.get("emails") or [{}], user.get("mobiles") or [{}]
     given, family = name.get("givenName") or "", name.get("familyName") or ""
     return {
@@ -29,16 +29,16 @@ def person_row(user: Record) -> dict[str, object]:
     }
 
 
-def profile_changes(form: Mapping[str, str], before: Record) -> dict[str, object]:
-    """The members of a user that the form sets; further addresses of the user stay.
+def parse_profile_form(form: Mapping[str, str], before: Record) -> dict[str, object]:
+    """Return the fields of a user that the form changes. The user's further addresses are not changed.
 
-    Raises Problem (400) with an error for each field that is empty without leave, or too long.
+    Raises HttpError (400) with an error for each required field that is empty, and for each field that is too long.
     """
     check_form(form, required=("given_name", "family_name", "email"))
     email, mobile = form["email"], form.get("mobile", "")
     emails = before.get("emails") or []
-    known = emails and emails[0].get("address") == email
-    first = emails[0] if known else {"address": email, "verified": True}
+    is_unchanged = emails and emails[0].get("address") == email
+    first = emails[0] if is_unchanged else {"address": email, "verified": True}
     name = {"givenName": form["given_name"], "familyName": form["family_name"]}
     return {
         "name": {**(before.get("name") or {}), **name},
@@ -47,24 +47,24 @@ def profile_changes(form: Mapping[str, str], before: Record) -> dict[str, object
     }
 
 
-def username_of(form: Mapping[str, str]) -> str:
-    """``vaino.osterberg`` for Väinö Österberg."""
+def build_username(form: Mapping[str, str]) -> str:
+    """Return a user name such as ``vaino.osterberg`` for Väinö Österberg."""
     name = f"{form.get('given_name', '')}.{form.get('family_name', '')}".lower()
     return re.sub(r"[^a-z0-9.]+", "", unicodedata.normalize("NFKD", name))
 
 
 def check_form(form: Mapping[str, str], required: tuple[str, ...]) -> None:
-    """Raises Problem (400) with an error for each required field that is empty and each one too long."""
+    """Raise HttpError (400) with an error for each required field that is empty, and for each that is too long."""
     errors = [FieldError(name, "required", "Please fill this in.") for name in required if not form.get(name)]
     errors += [
-        FieldError(name, "too_long", f"At most {LONGEST} characters, please.")
+        FieldError(name, "too_long", f"At most {MAX_LENGTH} characters, please.")
         for name, value in form.items()
-        if len(value) > LONGEST
+        if len(value) > MAX_LENGTH
     ]
     if errors:
-        raise Problem(400, "Please check the marked fields.", tuple(errors))
+        raise HttpError(400, "Please check the marked fields.", tuple(errors))
 
 
-def field_sentences(problem: Problem) -> dict[str, str]:
-    """What stands beside each field of the form."""
-    return {error.field: error.message for error in problem.errors}
+def list_field_messages(error: HttpError) -> dict[str, str]:
+    """Return the message for each field of the form."""
+    return {field_error.field: field_error.message for field_error in error.field_errors}

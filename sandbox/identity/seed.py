@@ -1,4 +1,4 @@
-"""The identity service's people, groups and files on the first day."""
+"""The initial users, groups and files of the identity service."""
 
 from typing import Any
 

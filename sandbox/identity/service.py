@@ -5,32 +5,33 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from sandbox.base.collections import CollectionApi, page_bounds
-from sandbox.base.service import Service
+from sandbox.base.collections import CollectionApi, parse_page_bounds
+from sandbox.base.service import SandboxService
 from sandbox.base.store import Record
-from sandbox.http.credentials import authorization, basic_credentials, is_same_secret
-from sandbox.http.messages import Answer, Problem, Request
+from sandbox.http.credentials import is_same_secret, parse_authorization, parse_basic_credentials
+from sandbox.http.messages import HttpError, Request, Response
 from sandbox.http.router import Router
-from sandbox.identity.entities import ENTITY_TYPES, Directory
+from sandbox.identity.entities import ENTITY_TYPES, EntityDirectory
 from sandbox.identity.pages import add_identity_pages
-from sandbox.identity.webhook import Delivered, Webhook, parse_webhook
-from sandbox.identity.webhook_sender import Sender
+from sandbox.identity.webhook import SentWebhook, Webhook, parse_webhook
+from sandbox.identity.webhook_sender import WebhookSender
 
-DEFAULT_PAGE, LARGEST_PAGE = 100, 500
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 100, 500
 
-_BASES = {
+_BASE_PATHS = {
     "users": ("/api/users", "/api/rest/v1/user"),
     "groups": ("/api/groups", "/api/rest/v1/group"),
     "files": ("/api/files",),
 }
-"""Where each collection is found; the second spelling is that of Trivore's management API."""
+"""The paths of each collection; the second one is that of Trivore's management API."""
 
 
-class IdentityService(Service):
-    """Aurora ID. ``token`` opens its API, as bearer token or as password of Basic.
+class IdentityService(SandboxService):
+    """Aurora ID, the stand-in identity service.
 
-    Webhooks go to ``signed_url`` or ``unsigned_url`` (by default below ``hub``, an origin); ``secret`` is
-    ``whsec_…``. Settings left None are those kept in ``data``, or the defaults of SenderSettings.
+    ``token`` is the secret of its API, as bearer token or as Basic password. Webhooks are sent to ``signed_url`` or
+    ``unsigned_url``, by default below ``hub``, an origin. ``secret`` is ``whsec_…``. For a setting that is None, the
+    value stored in ``data`` is used, or else the default of SenderSettings.
     """
 
     name = "identity"
@@ -63,33 +64,34 @@ class IdentityService(Service):
             settings["unsigned_url"] = (
                 settings.get("unsigned_url") or f"{hub.rstrip('/')}/webhooks/aurora-unsigned"
             )
-        self.sender = Sender(self.store, settings)
-        self._routes = self._api_routes()
+        self.sender = WebhookSender(self.store, settings)
+        self._routes = self._build_api_router()
         for method, path, view in (
             ("GET", "/_sandbox/webhooks", self._list_webhooks),
             ("GET", "/_sandbox/sender", self._read_sender),
             ("PATCH", "/_sandbox/sender", self._change_sender),
         ):
-            self.control.add(method, path, view)
-        add_identity_pages(self.page_routes, self.pages, self.store, self.directory, self.sender)
+            self.control_router.add_route(method, path, view)
+        add_identity_pages(self.page_router, self.page_renderer, self.store, self.directory, self.sender)
 
     @property
-    def directory(self) -> Directory:
-        return Directory(self.store)
+    def directory(self) -> EntityDirectory:
+        """The users, groups and files."""
+        return EntityDirectory(self.store)
 
     def seed(self) -> None:
         self.directory.seed()
 
-    def call(self, request: Request) -> Answer:
+    def handle_api_request(self, request: Request) -> Response:
         self._require_token(request)
-        return self._routes.answer(request)
+        return self._routes.dispatch(request)
 
-    def explain(self, problem: Problem) -> Answer:
-        content = {"errorMessage": problem.sentence, "statusCode": problem.status}
-        return Answer.of_json(problem.status, content, problem.headers)
+    def build_error_response(self, error: HttpError) -> Response:
+        content = {"errorMessage": error.message, "statusCode": error.status}
+        return Response.from_json(error.status, content, error.headers)
 
-    def entity_of(self, request: Request) -> dict[str, Any] | None:
-        for collection, bases in _BASES.items():
+    def find_entity(self, request: Request) -> dict[str, Any] | None:
+        for collection, bases in _BASE_PATHS.items():
             for base in bases:
                 if request.path.rstrip("/") == base:
                     return {"collection": collection, "id": None, "external_id": None}
@@ -99,78 +101,80 @@ class IdentityService(Service):
         return None
 
     def _require_token(self, request: Request) -> None:
-        scheme, value = authorization(request)
-        token = basic_credentials(value)[1] if scheme == "basic" else value
+        scheme, value = parse_authorization(request)
+        token = parse_basic_credentials(value)[1] if scheme == "basic" else value
         if scheme not in {"bearer", "basic"} or not is_same_secret(token, self.token):
-            raise Problem(401, "The token is missing or wrong.", headers={"WWW-Authenticate": "Bearer"})
+            raise HttpError(401, "The token is missing or wrong.", headers={"WWW-Authenticate": "Bearer"})
 
-    def _api_routes(self) -> Router:
-        routes = Router(("POST", "/api/notify", self._notify))
+    def _build_api_router(self) -> Router:
+        routes = Router(("POST", "/api/notify", self._handle_notify))
         api = IdentityApi(self)
-        for collection, bases in _BASES.items():
+        for collection, bases in _BASE_PATHS.items():
             for base in bases:
                 api.add_routes(routes, collection, base)
         return routes
 
-    def _notify(self, request: Request) -> Answer:
-        body = request.json_object()
+    def _handle_notify(self, request: Request) -> Response:
+        body = request.parse_json_object()
         mode = body.get("source")
         if mode not in {None, "signed", "unsigned"}:
-            raise Problem(400, "source must be signed or unsigned.")
+            raise HttpError(400, "source must be signed or unsigned.")
         language = body.get("language")
-        delivered = self.sender.send(
+        sent = self.sender.send_webhook(
             parse_webhook(body),
             None if mode is None else str(mode),
             None if language is None else str(language),
         )
-        return Answer.of_json(200, delivered.as_json())
+        return Response.from_json(200, sent.as_json())
 
-    def notify(self, entity_type: str, key: str, event_type: str = "UPDATE", **members: Any) -> Delivered:
-        """Sends one webhook now; ``members`` are those of ``POST /api/notify``."""
-        mode, language = members.pop("source", None), members.pop("language", None)
-        body: Mapping[str, Any] = {"entityType": entity_type, "id": key, "eventType": event_type, **members}
-        return self.sender.send(parse_webhook(body), mode, language)
+    def notify(self, entity_type: str, key: str, event_type: str = "UPDATE", **fields: Any) -> SentWebhook:
+        """Send one webhook. ``fields`` are further fields of ``POST /api/notify``."""
+        mode, language = fields.pop("source", None), fields.pop("language", None)
+        body: Mapping[str, Any] = {"entityType": entity_type, "id": key, "eventType": event_type, **fields}
+        return self.sender.send_webhook(parse_webhook(body), mode, language)
 
-    def _list_webhooks(self, request: Request) -> Answer:
-        return Answer.of_json(200, {"webhooks": [each.as_json() for each in self.sender.log()]})
+    def _list_webhooks(self, request: Request) -> Response:
+        return Response.from_json(200, {"webhooks": [sent.as_json() for sent in self.sender.list_sent()]})
 
-    def _read_sender(self, request: Request) -> Answer:
-        return Answer.of_json(200, self.sender.settings.as_json())
+    def _read_sender(self, request: Request) -> Response:
+        return Response.from_json(200, self.sender.settings.as_json())
 
-    def _change_sender(self, request: Request) -> Answer:
-        return Answer.of_json(200, self.sender.configure(request.json_object()).as_json())
+    def _change_sender(self, request: Request) -> Response:
+        return Response.from_json(200, self.sender.change_settings(request.parse_json_object()).as_json())
 
 
 class IdentityApi(CollectionApi):
-    """The collections of the identity service. A write sends a webhook where that is asked for."""
+    """The API of the users, groups and files. A write sends a webhook if the request or the settings ask for it."""
 
     def __init__(self, service: IdentityService) -> None:
         super().__init__(service.directory)
         self._store, self._sender = service.store, service.sender
 
-    def read_page(self, collection: str, request: Request) -> Answer:
-        """A page as Trivore's management API has it: ``startIndex`` counts from 0."""
+    def list_records(self, collection: str, request: Request) -> Response:
+        """Return a page in the format of Trivore's management API: ``startIndex`` counts from 0."""
         if "filter" in request.query:
-            raise Problem(400, "Filters are not supported here.")
-        start, limit = page_bounds(request, "startIndex", "count", DEFAULT_PAGE, LARGEST_PAGE)
-        resources = self._store.all(collection, start, limit)
+            raise HttpError(400, "Filters are not supported here.")
+        start, limit = parse_page_bounds(request, "startIndex", "count", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        resources = self._store.list_records(collection, start, limit)
         content = {
             "resources": resources,
-            "totalResults": self._store.count(collection),
+            "totalResults": self._store.count_records(collection),
             "startIndex": start,
             "itemsPerPage": len(resources),
         }
-        return Answer.of_json(200, content)
+        return Response.from_json(200, content)
 
-    def written(self, collection: str, request: Request, event_type: str, record: Record) -> dict[str, str]:
-        wanted = request.query.get("notify", "1" if self._sender.settings.automatic else "0")
-        if wanted != "1":
+    def finish_write(
+        self, collection: str, request: Request, event_type: str, record: Record
+    ) -> dict[str, str]:
+        notify = request.query.get("notify", "1" if self._sender.settings.automatic else "0")
+        if notify != "1":
             return {}
-        return _outcome_headers(
-            self._sender.send(Webhook(ENTITY_TYPES[collection], record["id"], event_type))
+        return _build_webhook_headers(
+            self._sender.send_webhook(Webhook(ENTITY_TYPES[collection], record["id"], event_type))
         )
 
 
-def _outcome_headers(delivered: Delivered) -> dict[str, str]:
-    """What the hub said, beside the entity: ``none`` where it gave no answer."""
-    return {"X-Webhook-Number": str(delivered.number), "X-Webhook-Status": str(delivered.status or "none")}
+def _build_webhook_headers(sent: SentWebhook) -> dict[str, str]:
+    """Return headers with the number of a webhook and the status of its response, ``none`` without a response."""
+    return {"X-Webhook-Number": str(sent.number), "X-Webhook-Status": str(sent.status or "none")}

@@ -8,17 +8,17 @@ import hmac
 _PREFIX = "whsec_"
 
 
-def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """The value of the ``webhook-signature`` header; ``timestamp`` in seconds since 1970.
+def sign_webhook(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """Return the value of the ``webhook-signature`` header. ``timestamp`` is in seconds since 1970.
 
-    Raises ValueError where the secret is empty or not ``whsec_`` and base64 (padding may be missing).
+    Raises ValueError if the secret is empty or is not ``whsec_`` followed by base64 (its padding is optional).
     """
     signed = f"{message_id}.{timestamp}.".encode() + body
-    digest = hmac.digest(_key(secret), signed, hashlib.sha256)
+    digest = hmac.digest(_decode_secret(secret), signed, hashlib.sha256)
     return "v1," + base64.b64encode(digest).decode()
 
 
-def _key(secret: str) -> bytes:
+def _decode_secret(secret: str) -> bytes:
     if not secret:
         raise ValueError("No signing secret is set.")
     text = secret.removeprefix(_PREFIX)

@@ -1,4 +1,4 @@
-"""The webhook as a value: what is said, to whom, and what came back."""
+"""Webhooks as values: before they are sent, and with the hub's response."""
 
 import json
 from collections.abc import Mapping
@@ -6,40 +6,43 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.base.clock import utc_now
-from sandbox.http.messages import Problem
+from sandbox.http.messages import HttpError
 
-_OPTIONAL = ("respond", "previous", "data")
+_OPTIONAL_FIELDS = ("respond", "previous", "data")
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """``timestamp`` None: the moment of sending.
+    """A webhook that is not sent yet.
 
-    ``optional`` holds respond, previous and data where they are sent.
+    If ``timestamp`` is None, the time of sending is used. ``optional_fields`` holds respond, previous and data, each
+    only if it is sent.
     """
 
     entity_type: str
     id: str
     event_type: str
     timestamp: str | None = None
-    optional: Mapping[str, object] = field(default_factory=dict)
+    optional_fields: Mapping[str, object] = field(default_factory=dict)
     webhook_id: str | None = None
 
-    def body(self) -> bytes:
-        """The bytes, members in the order of the hub's contract, without white space."""
+    def encode_body(self) -> bytes:
+        """Return the body as compact JSON, with the fields in the order of the hub's contract."""
         content: dict[str, object] = {
             "id": self.id,
             "entityType": self.entity_type,
             "eventType": self.event_type,
             "timestamp": self.timestamp or utc_now("seconds"),
         }
-        content |= {name: self.optional[name] for name in _OPTIONAL if name in self.optional}
+        content |= {
+            name: self.optional_fields[name] for name in _OPTIONAL_FIELDS if name in self.optional_fields
+        }
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
-    """One webhook sent and what came of it. ``status`` None: no answer, and ``error`` says why."""
+class SentWebhook:
+    """A webhook that was sent, with the response. Without a response ``status`` is None and ``error`` says why."""
 
     number: int
     at: str
@@ -55,13 +58,14 @@ class Delivered:
 
     @property
     def json(self) -> Any:
-        """The answer's body parsed, or None where it is not JSON."""
+        """The parsed body of the response; None if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
             return None
 
     def as_json(self) -> dict[str, Any]:
+        """Return the webhook and its response as the control API shows them."""
         return {
             "number": self.number,
             "at": self.at,
@@ -76,17 +80,17 @@ class Delivered:
 
 
 def parse_webhook(body: Mapping[str, Any]) -> Webhook:
-    """The webhook that ``POST /api/notify`` asks for.
+    """Return the webhook that the body of ``POST /api/notify`` describes.
 
-    Raises Problem (400) where a member is missing or of the wrong type.
+    Raises HttpError (400) if a field is missing or of the wrong type.
     """
     for name in ("entityType", "id", "eventType"):
         if not isinstance(body.get(name), str):
-            raise Problem(400, f"{name} must be a text.")
+            raise HttpError(400, f"{name} must be a text.")
     for name in ("timestamp", "webhookId"):
         if not isinstance(body.get(name), str | None):
-            raise Problem(400, f"{name} must be a text.")
-    optional = {name: body[name] for name in _OPTIONAL if name in body}
+            raise HttpError(400, f"{name} must be a text.")
+    optional = {name: body[name] for name in _OPTIONAL_FIELDS if name in body}
     return Webhook(
         body["entityType"],
         body["id"],

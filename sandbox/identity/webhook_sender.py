@@ -1,4 +1,4 @@
-"""Sends webhooks to the hub and remembers what it answered."""
+"""The sender of webhooks to the hub, with a log of the hub's responses."""
 
 import threading
 import time
@@ -11,23 +11,26 @@ from typing import Any
 import requests
 
 from sandbox.base.clock import utc_now
-from sandbox.base.store import Store
-from sandbox.http.messages import Problem
-from sandbox.identity.signing import sign
-from sandbox.identity.webhook import Delivered, Webhook
+from sandbox.base.store import RecordStore
+from sandbox.http.messages import HttpError
+from sandbox.identity.signing import sign_webhook
+from sandbox.identity.webhook import SentWebhook, Webhook
 
 TIMEOUT_SECONDS = 35
-"""Above the longest wait that the hub's contract allows (30 s)."""
+"""Longer than a source may make the hub wait with its response (30 s)."""
 
-KEPT = 200
+MAX_LOG_ENTRIES = 200
 _COLLECTION = "settings"
 
 
 @dataclass(frozen=True, slots=True)
 class SenderSettings:
-    """``mode`` is "signed" or "unsigned"; ``automatic``: every API write sends; ``language``: of the answers;
-    ``respond``: asked for in each webhook, empty for the hub's default; ``previous``: send what was
-    overwritten."""
+    """The settings of the sender.
+
+    ``mode`` is "signed" or "unsigned". If ``automatic``, every API write sends a webhook. ``language`` is the requested
+    language of responses. ``respond`` is sent in each webhook, unless it is empty. If ``previous``, webhooks of the
+    pages carry the values that an update has replaced.
+    """
 
     signed_url: str = "http://127.0.0.1:8000/webhooks/aurora"
     unsigned_url: str = "http://127.0.0.1:8000/webhooks/aurora-unsigned"
@@ -39,7 +42,7 @@ class SenderSettings:
     previous: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but the secret, of which only whether there is one."""
+        """Return all settings; instead of the secret, true if there is one."""
         return asdict(self) | {"secret": bool(self.secret)}
 
 
@@ -50,110 +53,121 @@ _CHOICES = {
 }
 
 
-class Sender:
-    """Safe from any thread. What the constructor is given wins over what the store has kept."""
+class WebhookSender:
+    """Sends webhooks and logs the responses. Thread-safe.
 
-    def __init__(self, store: Store, given: dict[str, Any]) -> None:
+    Settings given to the constructor override those in the store.
+    """
+
+    def __init__(self, store: RecordStore, initial_settings: dict[str, Any]) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._log: deque[Delivered] = deque(maxlen=KEPT)
+        self._log: deque[SentWebhook] = deque(maxlen=MAX_LOG_ENTRIES)
         self._numbers = count(1)
         self._settings = SenderSettings()
-        kept = store.get(_COLLECTION, "sender") or {}
-        self.configure(kept | {name: value for name, value in given.items() if value is not None})
+        stored = store.get_record(_COLLECTION, "sender") or {}
+        self.change_settings(
+            stored | {name: value for name, value in initial_settings.items() if value is not None}
+        )
 
     @property
     def settings(self) -> SenderSettings:
         return self._settings
 
-    def configure(self, changes: dict[str, Any]) -> SenderSettings:
-        """Changes the settings that are given.
+    def change_settings(self, changes: dict[str, Any]) -> SenderSettings:
+        """Change and store the given settings. Returns all settings.
 
-        Raises Problem (400) for an unknown setting or value.
+        Raises HttpError (400) for an unknown setting or value.
         """
         for name, value in changes.items():
             _check_setting(name, value)
         with self._lock:
             self._settings = replace(self._settings, **changes)
-            self._store.put(_COLLECTION, "sender", asdict(self._settings))
+            self._store.put_record(_COLLECTION, "sender", asdict(self._settings))
             return self._settings
 
-    def log(self) -> list[Delivered]:
-        """What was sent, oldest first."""
+    def list_sent(self) -> list[SentWebhook]:
+        """Return the log, oldest webhook first."""
         with self._lock:
             return list(self._log)
 
-    def find(self, number: int) -> Delivered | None:
-        return next((each for each in self.log() if each.number == number), None)
+    def find_sent(self, number: int) -> SentWebhook | None:
+        """Return a webhook of the log by its number; None if there is none or it was dropped."""
+        return next((sent for sent in self.list_sent() if sent.number == number), None)
 
-    def send(self, webhook: Webhook, mode: str | None = None, language: str | None = None) -> Delivered:
-        """Sends now and waits for the answer. No failure of the hub is an error here: it is what we report.
+    def send_webhook(
+        self, webhook: Webhook, mode: str | None = None, language: str | None = None
+    ) -> SentWebhook:
+        """Send a webhook, wait for the response and log both. Never raises for a failure of the hub.
 
-        Nothing leaves where a signed webhook is wanted and there is no usable secret; ``error`` says so.
+        If the webhook is to be signed without a valid secret, it is not sent, and ``error`` says so.
         """
         settings = self._settings
-        signed = (mode or settings.mode) == "signed"
-        body, error = webhook.body(), None
+        is_signed = (mode or settings.mode) == "signed"
+        body, error = webhook.encode_body(), None
         headers = {"Content-Type": "application/json", "Accept-Language": language or settings.language}
         if webhook.webhook_id:
             headers["webhook-id"] = webhook.webhook_id
-        if signed:
+        if is_signed:
             try:
-                headers |= _signature(settings.secret, webhook.webhook_id or f"msg_{uuid.uuid4().hex}", body)
-            except ValueError as unusable:
-                error = f"The webhook was not sent. {unusable}"
-        sent = Delivered(
+                headers |= _build_signature_headers(
+                    settings.secret, webhook.webhook_id or f"msg_{uuid.uuid4().hex}", body
+                )
+            except ValueError as signing_error:
+                error = f"The webhook was not sent. {signing_error}"
+        unsent = SentWebhook(
             number=next(self._numbers),
             at=utc_now("seconds"),
             entity_id=webhook.id,
-            url=settings.signed_url if signed else settings.unsigned_url,
+            url=settings.signed_url if is_signed else settings.unsigned_url,
             request_headers=headers,
             request_body=body.decode(),
             seconds=0.0,
             error=error,
         )
-        delivered = sent if error else _exchange(sent, body)
+        sent = unsent if error else _post_webhook(unsent, body)
         with self._lock:
-            self._log.append(delivered)
-        return delivered
+            self._log.append(sent)
+        return sent
 
 
-def _signature(secret: str, message_id: str, body: bytes) -> dict[str, str]:
+def _build_signature_headers(secret: str, message_id: str, body: bytes) -> dict[str, str]:
     now = int(time.time())
-    signature = sign(secret, message_id, now, body)
+    signature = sign_webhook(secret, message_id, now, body)
     return {"webhook-id": message_id, "webhook-timestamp": str(now), "webhook-signature": signature}
 
 
-def _exchange(sent: Delivered, body: bytes) -> Delivered:
+def _post_webhook(unsent: SentWebhook, body: bytes) -> SentWebhook:
+    """Send a webhook and return it with the response, or with an error if there was none."""
     started = time.monotonic()
     try:
         with requests.Session() as session:
             session.trust_env = False
-            answer = session.post(
-                sent.url,
+            response = session.post(
+                unsent.url,
                 data=body,
-                headers=dict(sent.request_headers),
+                headers=dict(unsent.request_headers),
                 timeout=TIMEOUT_SECONDS,
                 allow_redirects=False,
             )
-            text = answer.content.decode("utf-8", "replace")
+            text = response.content.decode("utf-8", "replace")
     except (requests.RequestException, ValueError) as error:
         reason = "did not respond in time" if isinstance(error, requests.Timeout) else "could not be reached"
-        return replace(sent, seconds=time.monotonic() - started, error=f"The hub {reason}.")
+        return replace(unsent, seconds=time.monotonic() - started, error=f"The hub {reason}.")
     return replace(
-        sent,
+        unsent,
         seconds=time.monotonic() - started,
-        status=answer.status_code,
-        headers=dict(answer.headers),
+        status=response.status_code,
+        headers=dict(response.headers),
         body=text,
     )
 
 
 def _check_setting(name: str, value: object) -> None:
-    kinds = {each.name: type(each.default) for each in fields(SenderSettings)}
-    if name not in kinds or not isinstance(value, kinds[name]):
-        raise Problem(400, f"Unknown setting {name[:40]}.")
+    types = {setting.name: type(setting.default) for setting in fields(SenderSettings)}
+    if name not in types or not isinstance(value, types[name]):
+        raise HttpError(400, f"Unknown setting {name[:40]}.")
     if name in _CHOICES and value not in _CHOICES[name]:
-        raise Problem(400, f"{name} must be one of {', '.join(sorted(_CHOICES[name] - {''}))}.")
+        raise HttpError(400, f"{name} must be one of {', '.join(sorted(_CHOICES[name] - {''}))}.")
     if name.endswith("_url") and not str(value).startswith(("http://", "https://")):
-        raise Problem(400, f"{name} must start with http:// or https://.")
+        raise HttpError(400, f"{name} must start with http:// or https://.")

@@ -1,16 +1,18 @@
-"""Who may call the shop: one secret, four ways to show it."""
+"""Authentication of the shop's clients: one secret, sent in one of four ways."""
 
 import secrets
 import threading
 import time
 
-from sandbox.http.credentials import authorization, basic_credentials, is_same_secret
-from sandbox.http.messages import Answer, Problem, Request
+from sandbox.http.credentials import is_same_secret, parse_authorization, parse_basic_credentials
+from sandbox.http.messages import HttpError, Request, Response
 
 
-class Access:
-    """Bearer, Basic (the secret as password), X-Api-Key, or a token from ``POST /oauth/token`` (RFC 6749,
-    4.4).
+class AccessControl:
+    """The secret of the API, and the OAuth2 tokens that were issued for it.
+
+    A client sends the secret as bearer token, as Basic password or as X-Api-Key, or a token from ``POST /oauth/token``
+    (RFC 6749, section 4.4) as bearer token. Tokens are valid for ``token_seconds``.
     """
 
     def __init__(self, secret: str, client_id: str, token_seconds: int) -> None:
@@ -20,44 +22,46 @@ class Access:
         self._tokens: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def require(self, request: Request) -> None:
-        """Raises Problem (401) where the request shows no valid credential."""
-        scheme, value = authorization(request)
-        allowed = (
+    def require_credentials(self, request: Request) -> None:
+        """Raise HttpError (401) if the request has no valid credentials."""
+        scheme, value = parse_authorization(request)
+        is_allowed = (
             (scheme == "bearer" and (self._is_secret(value) or self._is_token(value)))
-            or (scheme == "basic" and self._is_secret(basic_credentials(value)[1]))
-            or self._is_secret(request.header("X-Api-Key"))
+            or (scheme == "basic" and self._is_secret(parse_basic_credentials(value)[1]))
+            or self._is_secret(request.get_header("X-Api-Key"))
         )
-        if not allowed:
+        if not is_allowed:
             challenge = {"WWW-Authenticate": 'Bearer realm="shop"'}
-            raise Problem(401, "The credentials are missing or wrong.", headers=challenge)
+            raise HttpError(401, "The credentials are missing or wrong.", headers=challenge)
 
-    def issue_token(self, request: Request) -> Answer:
-        """The answer of the token endpoint, errors as RFC 6749, 5.2 has them."""
-        form = request.form()
-        scheme, value = authorization(request)
-        in_header = scheme == "basic"
-        client, secret = (
-            basic_credentials(value)
-            if in_header
+    def issue_token(self, request: Request) -> Response:
+        """Return the response of the token endpoint, with errors as in RFC 6749, section 5.2."""
+        form = request.parse_form()
+        scheme, value = parse_authorization(request)
+        is_in_header = scheme == "basic"
+        client_id, secret = (
+            parse_basic_credentials(value)
+            if is_in_header
             else (form.get("client_id", ""), form.get("client_secret", ""))
         )
         if form.get("grant_type") != "client_credentials":
-            return Answer.of_json(400, {"error": "unsupported_grant_type"})
-        if not self._is_secret(secret) or client != self._client_id:
-            return Answer.of_json(
+            return Response.from_json(400, {"error": "unsupported_grant_type"})
+        if not self._is_secret(secret) or client_id != self._client_id:
+            return Response.from_json(
                 401, {"error": "invalid_client"}, {"WWW-Authenticate": 'Basic realm="shop"'}
             )
         token = secrets.token_urlsafe(32)
         now = time.monotonic()
         with self._lock:
-            self._tokens = {each: until for each, until in self._tokens.items() if until > now}
+            self._tokens = {
+                issued: expires_at for issued, expires_at in self._tokens.items() if expires_at > now
+            }
             self._tokens[token] = now + self._token_seconds
         content = {"access_token": token, "token_type": "bearer", "expires_in": self._token_seconds}
-        return Answer.of_json(200, content, {"Cache-Control": "no-store"})
+        return Response.from_json(200, content, {"Cache-Control": "no-store"})
 
     def revoke_tokens(self) -> None:
-        """Every issued token is refused from now on, as after a restart of a real authorization server."""
+        """Revoke all tokens, as a restart of a real authorization server may do."""
         with self._lock:
             self._tokens.clear()
 

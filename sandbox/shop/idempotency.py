@@ -1,59 +1,58 @@
-"""``Idempotency-Key``: the same request sent twice is done once."""
+"""Idempotent writes: a request that is sent twice with one ``Idempotency-Key`` is applied once."""
 
 import hashlib
 import time
 from collections.abc import Callable
 
-from sandbox.base.store import Store
-from sandbox.http.messages import Answer, Problem, Request
+from sandbox.base.store import RecordStore
+from sandbox.http.messages import HttpError, Request, Response
 
-KEPT_SECONDS = 24 * 3600
+RETENTION_SECONDS = 24 * 3600
 _COLLECTION = "answers"
-_LONGEST_KEY = 255
+_MAX_KEY_LENGTH = 255
 
 
-def once(store: Store, request: Request, apply: Callable[[], Answer]) -> Answer:
-    """The answer of ``apply``, or the stored one of the same request with the same key. Holds the store's
-    lock.
+def apply_once(store: RecordStore, request: Request, apply: Callable[[], Response]) -> Response:
+    """Return the response of ``apply``, or the stored response to the same request with the same key.
 
-    A refused change (4xx) is stored too: the same key never brings another answer within 24 h.
+    Responses are stored for 24 hours, refusals (4xx) too. The store's lock is held meanwhile.
 
-    Raises Problem: 409 for a known key with another request, 400 for a key above 255 characters; what
-    ``apply`` raises passes and is not stored.
+    Raises HttpError: 409 for a key that was used for another request, 400 for a key above 255 characters. An exception
+    of ``apply`` is raised to the caller, and nothing is stored.
     """
-    key = request.header("Idempotency-Key")
+    key = request.get_header("Idempotency-Key")
     if not key or not request.is_write:
         return apply()
-    if len(key) > _LONGEST_KEY:
-        raise Problem(400, "The Idempotency-Key is too long.")
+    if len(key) > _MAX_KEY_LENGTH:
+        raise HttpError(400, "The Idempotency-Key is too long.")
     with store.lock:
-        _forget_old(store)
-        known = store.get(_COLLECTION, key)
-        if known is None:
-            return _remember(store, key, request, apply())
-    if known["request"] != _fingerprint(request):
-        raise Problem(409, "This Idempotency-Key was used for another request.")
-    headers = {**known["headers"], "Idempotent-Replayed": "true"}
-    return Answer(known["status"], known["body"].encode(), headers=headers)
+        _delete_expired(store)
+        stored = store.get_record(_COLLECTION, key)
+        if stored is None:
+            return _store_response(store, key, request, apply())
+    if stored["request"] != _hash_request(request):
+        raise HttpError(409, "This Idempotency-Key was used for another request.")
+    headers = {**stored["headers"], "Idempotent-Replayed": "true"}
+    return Response(stored["status"], stored["body"].encode(), headers=headers)
 
 
-def _remember(store: Store, key: str, request: Request, answer: Answer) -> Answer:
+def _store_response(store: RecordStore, key: str, request: Request, response: Response) -> Response:
     record = {
-        "request": _fingerprint(request),
-        "status": answer.status,
-        "headers": dict(answer.headers),
-        "body": answer.body.decode(),
+        "request": _hash_request(request),
+        "status": response.status,
+        "headers": dict(response.headers),
+        "body": response.body.decode(),
         "at": time.time(),
     }
-    store.put(_COLLECTION, key, record)
-    return answer
+    store.put_record(_COLLECTION, key, record)
+    return response
 
 
-def _forget_old(store: Store) -> None:
-    while (oldest := store.oldest(_COLLECTION)) and oldest[1]["at"] < time.time() - KEPT_SECONDS:
-        store.delete(_COLLECTION, oldest[0])
+def _delete_expired(store: RecordStore) -> None:
+    while (oldest := store.find_oldest(_COLLECTION)) and oldest[1]["at"] < time.time() - RETENTION_SECONDS:
+        store.delete_record(_COLLECTION, oldest[0])
 
 
-def _fingerprint(request: Request) -> str:
-    parts = (request.method, request.path, request.query_text, hashlib.sha256(request.body).hexdigest())
+def _hash_request(request: Request) -> str:
+    parts = (request.method, request.path, request.query_string, hashlib.sha256(request.body).hexdigest())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,14 +1,14 @@
-"""The shop's pages: what a shopkeeper would see."""
+"""The pages of the shop, for its staff: customers, segments and documents."""
 
-from sandbox.base.control_pages import journal_row
-from sandbox.base.page_renderer import Pages
-from sandbox.base.request_log import Journal
-from sandbox.base.store import Store
-from sandbox.http.messages import Answer, Problem, Request
+from sandbox.base.control_pages import build_journal_row
+from sandbox.base.page_renderer import PageRenderer
+from sandbox.base.request_journal import RequestJournal
+from sandbox.base.store import RecordStore
+from sandbox.http.messages import HttpError, Request, Response
 from sandbox.http.router import Router
 
-SHOWN = 200
-"""Records on a list page, the newest ones."""
+MAX_SHOWN = 200
+"""Records on a list page."""
 
 _LABELS = {
     "id": "Number",
@@ -27,74 +27,82 @@ _COLUMNS = {
 }
 
 
-def add_shop_pages(routes: Router, pages: Pages, store: Store, journal: Journal) -> None:
-    def customers(request: Request) -> Answer:
-        wanted = request.query.get("q", "").strip().casefold()
-        rows = [each for each in store.all("customers") if wanted in _searchable_text(each)]
-        return pages.render(
+def add_shop_pages(routes: Router, pages: PageRenderer, store: RecordStore, journal: RequestJournal) -> None:
+    """Add the routes of the pages to ``routes``."""
+
+    def show_customers(request: Request) -> Response:
+        search_text = request.query.get("q", "").strip().casefold()
+        records = [
+            record for record in store.list_records("customers") if search_text in _build_search_text(record)
+        ]
+        return pages.render_page(
             request,
             "customers.html",
             "Customers",
-            customers=[_customer_row(each) for each in rows[:SHOWN]],
-            total=len(rows),
-            shown=min(len(rows), SHOWN),
+            customers=[_build_customer_row(record) for record in records[:MAX_SHOWN]],
+            total=len(records),
+            shown=min(len(records), MAX_SHOWN),
             wanted=request.query.get("q", ""),
         )
 
-    def customer(request: Request, key: str) -> Answer:
-        record = store.get("customers", key)
+    def show_customer(request: Request, key: str) -> Response:
+        record = store.get_record("customers", key)
         if record is None:
-            raise Problem(404, "There is no customer with this number.")
-        about = [each for each in journal.entries() if (each["entity"] or {}).get("id") == record["id"]]
-        rows = [journal_row(each) for each in reversed(about[-20:])]
-        fields = [(_label(name), _shown(value)) for name, value in record.items()]
-        return pages.render(request, "customer.html", _full_name(record), fields=fields, rows=rows)
+            raise HttpError(404, "There is no customer with this number.")
+        entries = [
+            entry for entry in journal.list_entries() if (entry["entity"] or {}).get("id") == record["id"]
+        ]
+        rows = [build_journal_row(entry) for entry in reversed(entries[-20:])]
+        fields = [(_get_label(name), _format_value(value)) for name, value in record.items()]
+        return pages.render_page(request, "customer.html", _format_name(record), fields=fields, rows=rows)
 
-    routes.add("GET", "/", customers)
-    routes.add("GET", "/customers", customers)
-    routes.add("GET", "/customers/{}", customer)
+    routes.add_route("GET", "/", show_customers)
+    routes.add_route("GET", "/customers", show_customers)
+    routes.add_route("GET", "/customers/{}", show_customer)
     for collection in _COLUMNS:
         _add_table_page(routes, pages, store, collection)
 
 
-def _add_table_page(routes: Router, pages: Pages, store: Store, collection: str) -> None:
-    def table(request: Request) -> Answer:
+def _add_table_page(routes: Router, pages: PageRenderer, store: RecordStore, collection: str) -> None:
+    def show_table(request: Request) -> Response:
         columns = _COLUMNS[collection]
-        records = store.all(collection, max(0, store.count(collection) - SHOWN))
-        rows = [[(_label(name), _shown(each.get(name))) for name in columns] for each in records]
-        headings = [_label(name) for name in columns]
-        return pages.render(request, "table.html", collection.capitalize(), headings=headings, rows=rows)
+        records = store.list_records(collection, max(0, store.count_records(collection) - MAX_SHOWN))
+        rows = [
+            [(_get_label(name), _format_value(record.get(name))) for name in columns] for record in records
+        ]
+        headings = [_get_label(name) for name in columns]
+        return pages.render_page(request, "table.html", collection.capitalize(), headings=headings, rows=rows)
 
-    routes.add("GET", f"/{collection}", table)
+    routes.add_route("GET", f"/{collection}", show_table)
 
 
-def _customer_row(record: dict[str, object]) -> dict[str, object]:
+def _build_customer_row(record: dict[str, object]) -> dict[str, object]:
     return {
         "id": record["id"],
-        "name": _full_name(record),
+        "name": _format_name(record),
         "email": record["email"],
         "external_id": record["external_id"] or "–",
         "active": record["active"],
-        "changed": _shown(record["updated_at"]),
+        "changed": _format_value(record["updated_at"]),
     }
 
 
-def _full_name(record: dict[str, object]) -> str:
+def _format_name(record: dict[str, object]) -> str:
     names = [str(record[name]) for name in ("first_name", "last_name") if record[name]]
     return " ".join(names) or str(record["email"])
 
 
-def _searchable_text(record: dict[str, object]) -> str:
+def _build_search_text(record: dict[str, object]) -> str:
     return " ".join(
         str(record[name]) for name in ("id", "email", "external_id", "first_name", "last_name")
     ).casefold()
 
 
-def _label(name: str) -> str:
+def _get_label(name: str) -> str:
     return _LABELS.get(name, name.capitalize())
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, bool):
         return "Yes" if value else "No"
     if isinstance(value, list):

@@ -1,83 +1,85 @@
-"""The shop's records: search, create, change, delete, with the rules that a real shop would hold to."""
+"""The records of the shop, with the rules of a real shop."""
 
 from collections.abc import Mapping
 
 from sandbox.base.clock import utc_now
-from sandbox.base.collections import Collections
+from sandbox.base.collections import RecordCollections
 from sandbox.base.store import Record
-from sandbox.http.messages import FieldError, Problem
-from sandbox.shop.schema import READ_ONLY, SCHEMAS, checked, invalid
+from sandbox.http.messages import FieldError, HttpError
+from sandbox.shop.schema import READ_ONLY, SCHEMAS, build_validation_error, parse_fields
 from sandbox.shop.seed import FIRST_ID, SEEDS
 
-TAKEN = "This e-mail address already belongs to another customer."
+EMAIL_TAKEN = "This e-mail address already belongs to another customer."
 
 
-class Catalogue(Collections):
-    """The shop's collections: an e-mail address belongs to one customer."""
+class ShopCatalogue(RecordCollections):
+    """The customers, segments and documents. Each e-mail address belongs to at most one customer."""
 
     def seed(self) -> None:
         for collection, records in SEEDS.items():
             for record in records:
-                self.create(collection, record)
+                self.create_record(collection, record)
 
-    def search(
+    def search_records(
         self, collection: str, filters: Mapping[str, str], offset: int, limit: int
     ) -> tuple[list[Record], int]:
-        """One page of the records that match every filter, and how many match.
+        """Return one page of the records that match all filters, and the number of all matches.
 
-        Text is compared without case.
+        Text is compared without case. Raises HttpError (400) for a field that cannot be searched.
         """
         if not filters:
-            return self._store.all(collection, offset, limit), self._store.count(collection)
+            return self._store.list_records(collection, offset, limit), self._store.count_records(collection)
         for name in filters:
             if not _is_searchable(collection, name):
-                raise Problem(400, f"There is no search by {name[:60]}.")
-        # Unique-looking fields first: what is left for the others to sift is little.
+                raise HttpError(400, f"There is no search by {name[:60]}.")
+        # Fields that are almost unique go first, so that few records are left for the other filters.
         names = sorted(filters, key=lambda name: name not in {"email", "external_id"})
-        found = self._store.find(collection, names[0], filters[names[0]])
+        matches = self._store.find_records(collection, names[0], filters[names[0]])
         for name in names[1:]:
-            others = {each["id"] for each in self._store.find(collection, name, filters[name])}
-            found = [each for each in found if each["id"] in others]
-        return found[offset : offset + limit], len(found)
+            ids = {record["id"] for record in self._store.find_records(collection, name, filters[name])}
+            matches = [record for record in matches if record["id"] in ids]
+        return matches[offset : offset + limit], len(matches)
 
-    def create(self, collection: str, body: Mapping[str, object]) -> Record:
-        fields = checked(collection, body, whole=True)
+    def create_record(self, collection: str, body: Mapping[str, object]) -> Record:
+        fields = parse_fields(collection, body, replaces=True)
         with self._store.lock:
             self._refuse_taken_email(collection, fields, None)
             now = utc_now()
             record = {
-                "id": self._next_id(collection),
+                "id": self._allocate_id(collection),
                 **fields,
                 "created_at": now,
                 "updated_at": now,
                 "version": 1,
             }
-            self._store.put(collection, str(record["id"]), record)
+            self._store.put_record(collection, str(record["id"]), record)
         return record
 
-    def change(self, collection: str, key: str, body: Mapping[str, object], *, whole: bool) -> Record:
+    def update_record(
+        self, collection: str, key: str, body: Mapping[str, object], *, replaces: bool
+    ) -> Record:
         with self._store.lock:
-            before = self.get(collection, key)
-            fields = checked(collection, body, whole=whole)
+            before = self.get_record(collection, key)
+            fields = parse_fields(collection, body, replaces=replaces)
             self._refuse_taken_email(collection, fields, before["id"])
             record = before | fields | {"updated_at": utc_now(), "version": before["version"] + 1}
-            self._store.put(collection, key, record)
+            self._store.put_record(collection, key, record)
         return record
 
     def _refuse_taken_email(self, collection: str, fields: Mapping[str, object], own_id: object) -> None:
         email = fields.get("email")
         if collection != "customers" or not isinstance(email, str):
             return
-        if any(each["id"] != own_id for each in self._store.find(collection, "email", email)):
-            raise invalid(FieldError("email", "duplicate", TAKEN))
+        if any(record["id"] != own_id for record in self._store.find_records(collection, "email", email)):
+            raise build_validation_error(FieldError("email", "duplicate", EMAIL_TAKEN))
 
-    def _next_id(self, collection: str) -> int:
-        """Ids are never used again, not even after a deletion."""
-        counter = self._store.get("counters", collection) or {"next": FIRST_ID}
-        self._store.put("counters", collection, {"next": counter["next"] + 1})
+    def _allocate_id(self, collection: str) -> int:
+        """Return the next id of a collection. An id is never used again, not even after a deletion."""
+        counter = self._store.get_record("counters", collection) or {"next": FIRST_ID}
+        self._store.put_record("counters", collection, {"next": counter["next"] + 1})
         return int(counter["next"])
 
 
 def _is_searchable(collection: str, name: str) -> bool:
     field = SCHEMAS[collection].get(name)
-    return name in READ_ONLY or (field is not None and field.kind is not list)
+    return name in READ_ONLY or (field is not None and field.value_type is not list)

@@ -1,104 +1,112 @@
-"""What a record of each collection may hold, and the check of what clients send."""
+"""The schema of each collection, and the check of what clients send."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sandbox.http.messages import FieldError, Problem
+from sandbox.http.messages import FieldError, HttpError
 
 READ_ONLY = frozenset({"id", "created_at", "updated_at", "version"})
-"""Members that the shop sets itself. They may be sent back and are ignored."""
+"""Fields that the shop sets. Clients may send them; they are ignored."""
 
-_EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
-_LONGEST = 500
+_EMAIL_PATTERN = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+_MAX_LENGTH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """A member: ``kind`` is str, int, bool or list (of texts)."""
+class FieldSchema:
+    """The rules for one field. ``value_type`` is str, int, bool or list (of texts)."""
 
-    kind: type
-    required: bool = False
+    value_type: type
+    is_required: bool = False
     default: object = None
 
 
-TEXT = Field(str)
+OPTIONAL_TEXT = FieldSchema(str)
 
-SCHEMAS: dict[str, dict[str, Field]] = {
+SCHEMAS: dict[str, dict[str, FieldSchema]] = {
     "customers": {
-        "external_id": TEXT,
-        "email": Field(str, required=True),
-        "first_name": TEXT,
-        "last_name": TEXT,
-        "phone": TEXT,
-        "language": TEXT,
-        "active": Field(bool, default=True),
-        "segments": Field(list, default=()),
+        "external_id": OPTIONAL_TEXT,
+        "email": FieldSchema(str, is_required=True),
+        "first_name": OPTIONAL_TEXT,
+        "last_name": OPTIONAL_TEXT,
+        "phone": OPTIONAL_TEXT,
+        "language": OPTIONAL_TEXT,
+        "active": FieldSchema(bool, default=True),
+        "segments": FieldSchema(list, default=()),
     },
-    "segments": {"external_id": TEXT, "name": Field(str, required=True), "description": TEXT},
+    "segments": {
+        "external_id": OPTIONAL_TEXT,
+        "name": FieldSchema(str, is_required=True),
+        "description": OPTIONAL_TEXT,
+    },
     "documents": {
-        "external_id": TEXT,
-        "title": Field(str, required=True),
-        "content_type": TEXT,
-        "size": Field(int),
-        "url": TEXT,
-        "owner": TEXT,
+        "external_id": OPTIONAL_TEXT,
+        "title": FieldSchema(str, is_required=True),
+        "content_type": OPTIONAL_TEXT,
+        "size": FieldSchema(int),
+        "url": OPTIONAL_TEXT,
+        "owner": OPTIONAL_TEXT,
     },
 }
 
-_KIND_WORDS = {str: "a text", int: "a whole number", bool: "true or false", list: "a list of texts"}
+_TYPE_WORDS = {str: "a text", int: "a whole number", bool: "true or false", list: "a list of texts"}
 
 
-def checked(collection: str, body: Mapping[str, object], *, whole: bool) -> dict[str, object]:
-    """The writable members of ``body``. With ``whole`` every field, the ones left out as null or their
-    default.
+def parse_fields(collection: str, body: Mapping[str, object], *, replaces: bool) -> dict[str, object]:
+    """Return the writable fields of ``body``; of a replacement all fields, absent ones as null or their default.
 
-    Raises Problem (422) with one error for each field that is wrong.
+    Raises HttpError (422) with one error for each invalid field, and for each required one that a replacement lacks.
     """
     schema = SCHEMAS[collection]
-    given = {name: value for name, value in body.items() if name not in READ_ONLY}
-    errors = [error for name, value in given.items() if (error := _error(schema, name, value))]
-    if whole:
-        errors += [_missing(name) for name, field in schema.items() if field.required and name not in given]
+    sent_fields = {name: value for name, value in body.items() if name not in READ_ONLY}
+    errors = [error for name, value in sent_fields.items() if (error := _check_field(schema, name, value))]
+    if replaces:
+        errors += [
+            _build_missing_error(name)
+            for name, field in schema.items()
+            if field.is_required and name not in sent_fields
+        ]
     if errors:
-        raise invalid(*errors)
-    filled = {name: _filled(schema[name], value) for name, value in given.items()}
-    blank = {name: _filled(field, None) for name, field in schema.items()} if whole else {}
-    return blank | filled
+        raise build_validation_error(*errors)
+    fields = {name: _fill_default(schema[name], value) for name, value in sent_fields.items()}
+    defaults = {name: _fill_default(field, None) for name, field in schema.items()} if replaces else {}
+    return defaults | fields
 
 
-def invalid(*errors: FieldError) -> Problem:
-    """The refusal; its sentence is that of the first error."""
-    return Problem(422, errors[0].message, errors)
+def build_validation_error(*errors: FieldError) -> HttpError:
+    """Return an HttpError (422) with these errors, and with the message of the first one."""
+    return HttpError(422, errors[0].message, errors)
 
 
-def _filled(field: Field, value: object) -> object:
+def _fill_default(field: FieldSchema, value: object) -> object:
     value = field.default if value is None else value
     return list(value) if isinstance(value, list | tuple) else value
 
 
-def _missing(name: str) -> FieldError:
+def _build_missing_error(name: str) -> FieldError:
     return FieldError(name, "required", f"{name} is required.")
 
 
-def _error(schema: Mapping[str, Field], name: str, value: object) -> FieldError | None:
+def _check_field(schema: Mapping[str, FieldSchema], name: str, value: object) -> FieldError | None:
+    """Return the error of one field that a client sent; None if its value is valid."""
     field = schema.get(name)
     if field is None:
         return FieldError(name, "unknown", f"There is no field {name[:60]}.")
     if value is None or value == "":
-        return _missing(name) if field.required else None
-    if not _is_of_kind(field.kind, value):
-        return FieldError(name, "type", f"{name} must be {_KIND_WORDS[field.kind]}.")
-    if isinstance(value, str) and len(value) > _LONGEST:
-        return FieldError(name, "too_long", f"{name} is longer than {_LONGEST} characters.")
-    if name == "email" and not _EMAIL.fullmatch(str(value)):
+        return _build_missing_error(name) if field.is_required else None
+    if not _is_of_type(field.value_type, value):
+        return FieldError(name, "type", f"{name} must be {_TYPE_WORDS[field.value_type]}.")
+    if isinstance(value, str) and len(value) > _MAX_LENGTH:
+        return FieldError(name, "too_long", f"{name} is longer than {_MAX_LENGTH} characters.")
+    if name == "email" and not _EMAIL_PATTERN.fullmatch(str(value)):
         return FieldError(name, "invalid", "This is not an e-mail address.")
     return None
 
 
-def _is_of_kind(kind: type, value: object) -> bool:
-    if kind is int:
+def _is_of_type(value_type: type, value: object) -> bool:
+    if value_type is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    if kind is list:
-        return isinstance(value, list) and all(isinstance(each, str) for each in value)
-    return isinstance(value, kind)
+    if value_type is list:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, value_type)

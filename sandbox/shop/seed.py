@@ -1,4 +1,4 @@
-"""The shop's records on the first day. Customer 4711 is the identity service's IDNUMBER1234."""
+"""The initial records of the shop. Customer 4711 is the identity service's IDNUMBER1234."""
 
 from typing import Any
 

@@ -4,22 +4,26 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from sandbox.base.collections import CollectionApi, page_bounds
-from sandbox.base.service import Service
+from sandbox.base.collections import CollectionApi, parse_page_bounds
+from sandbox.base.service import SandboxService
 from sandbox.base.store import Record
-from sandbox.http.messages import Answer, Problem, Request
+from sandbox.http.messages import HttpError, Request, Response
 from sandbox.http.router import Router
-from sandbox.shop.auth import Access
-from sandbox.shop.idempotency import once
+from sandbox.shop.auth import AccessControl
+from sandbox.shop.idempotency import apply_once
 from sandbox.shop.pages import add_shop_pages
-from sandbox.shop.records import Catalogue
+from sandbox.shop.records import ShopCatalogue
 from sandbox.shop.schema import SCHEMAS
 
-LARGEST_PAGE = 100
+MAX_PAGE_SIZE = 100
 
 
-class ShopService(Service):
-    """Kauppa. ``token`` is the one secret of its API; an OAuth2 client shows it as ``client_secret``."""
+class ShopService(SandboxService):
+    """Kauppa, the stand-in target system.
+
+    ``token`` is the only secret of its API; an OAuth2 client sends it as ``client_secret``. OAuth2 tokens are valid for
+    ``token_seconds``.
+    """
 
     name = "shop"
     title = "Kauppa"
@@ -31,7 +35,7 @@ class ShopService(Service):
         ("/journal", "Journal"),
         ("/faults", "Faults"),
     )
-    indexed = {
+    indexed_fields = {
         "customers": ("email", "external_id"),
         "segments": ("name", "external_id"),
         "documents": ("external_id",),
@@ -48,75 +52,84 @@ class ShopService(Service):
         token_seconds: int = 3600,
     ) -> None:
         self.token, self.client_id = token, client_id
-        self.access = Access(token, client_id, token_seconds)
+        self.access = AccessControl(token, client_id, token_seconds)
         super().__init__(host=host, port=port, data=data)
         self._routes = Router(("POST", "/oauth/token", self.access.issue_token))
         for collection in self.collections:
             ShopApi(self.catalogue).add_routes(self._routes, collection, f"/api/{collection}")
-        add_shop_pages(self.page_routes, self.pages, self.store, self.requests)
+        add_shop_pages(self.page_router, self.page_renderer, self.store, self.request_journal)
 
     @property
-    def catalogue(self) -> Catalogue:
-        return Catalogue(self.store)
+    def catalogue(self) -> ShopCatalogue:
+        """The customers, segments and documents."""
+        return ShopCatalogue(self.store)
 
     def seed(self) -> None:
         self.catalogue.seed()
 
-    def call(self, request: Request) -> Answer:
+    def handle_api_request(self, request: Request) -> Response:
         if not request.path.startswith("/oauth/"):
-            self.access.require(request)
-        return once(self.store, request, lambda: self._answer(request))
+            self.access.require_credentials(request)
+        return apply_once(self.store, request, lambda: self._dispatch_request(request))
 
-    def _answer(self, request: Request) -> Answer:
+    def _dispatch_request(self, request: Request) -> Response:
+        """Return the response to a request, errors included, so that a refusal is stored with its key."""
         try:
-            return self._routes.answer(request)
-        except Problem as problem:
-            return self.explain(problem)
+            return self._routes.dispatch(request)
+        except HttpError as error:
+            return self.build_error_response(error)
 
-    def explain(self, problem: Problem) -> Answer:
-        content: dict[str, Any] = {"message": problem.sentence}
-        if problem.errors:
+    def build_error_response(self, error: HttpError) -> Response:
+        content: dict[str, Any] = {"message": error.message}
+        if error.field_errors:
             content["errors"] = [
-                {"field": each.field, "code": each.code, "message": each.message} for each in problem.errors
+                {"field": field_error.field, "code": field_error.code, "message": field_error.message}
+                for field_error in error.field_errors
             ]
-        return Answer.of_json(problem.status, content, problem.headers)
+        return Response.from_json(error.status, content, error.headers)
 
-    def entity_of(self, request: Request) -> dict[str, Any] | None:
+    def find_entity(self, request: Request) -> dict[str, Any] | None:
         match request.path.strip("/").split("/"):
             case ["api", collection, key] if collection in self.collections:
-                known = self.store.get(collection, unquote(key)) or {}
-                return _entity(
-                    collection, known.get("id", unquote(key)), known.get("external_id") or _sent(request)
+                record = self.store.get_record(collection, unquote(key)) or {}
+                return _build_entity(
+                    collection,
+                    record.get("id", unquote(key)),
+                    record.get("external_id") or _read_external_id(request),
                 )
             case ["api", collection] if collection in self.collections:
-                return _entity(collection, None, request.query.get("external_id") or _sent(request))
+                return _build_entity(
+                    collection, None, request.query.get("external_id") or _read_external_id(request)
+                )
         return None
 
 
-def _entity(collection: str, key: object, external_id: object) -> dict[str, Any]:
+def _build_entity(collection: str, key: object, external_id: object) -> dict[str, Any]:
     return {"collection": collection, "id": key, "external_id": external_id}
 
 
-def _sent(request: Request) -> object:
-    """The external id in the body, where there is one."""
+def _read_external_id(request: Request) -> object:
+    """Return the external id in the body of a request; None if it has none."""
     try:
-        return request.json_object().get("external_id") if request.body else None
-    except Problem:
+        return request.parse_json_object().get("external_id") if request.body else None
+    except HttpError:
         return None
 
 
 class ShopApi(CollectionApi):
-    """The shop's collections below ``/api``."""
+    """The API of the customers, segments and documents."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: ShopCatalogue) -> None:
         super().__init__(catalogue)
         self._catalogue = catalogue
 
-    def read_page(self, collection: str, request: Request) -> Answer:
-        offset, limit = page_bounds(request, "offset", "limit", LARGEST_PAGE, LARGEST_PAGE)
+    def list_records(self, collection: str, request: Request) -> Response:
+        offset, limit = parse_page_bounds(request, "offset", "limit", MAX_PAGE_SIZE, MAX_PAGE_SIZE)
         filters = {name: value for name, value in request.query.items() if name not in ("offset", "limit")}
-        items, total = self._catalogue.search(collection, filters, offset, limit)
-        return Answer.of_json(200, {"items": items, "total": total})
+        items, total = self._catalogue.search_records(collection, filters, offset, limit)
+        return Response.from_json(200, {"items": items, "total": total})
 
-    def written(self, collection: str, request: Request, event_type: str, record: Record) -> dict[str, str]:
+    def finish_write(
+        self, collection: str, request: Request, event_type: str, record: Record
+    ) -> dict[str, str]:
         return {"Location": f"/api/{collection}/{record['id']}"} if event_type == "CREATE" else {}

@@ -53,7 +53,7 @@ def browser(_chromium: Chromium, hub: Hub, options: dict[str, Any]) -> Iterator[
     A test fails where the browser complained of anything that the test did not ask for.
     """
     with served() as site, _chromium.context(**options) as context:
-        hub.identity.sender.configure(
+        hub.identity.sender.change_settings(
             {"signed_url": f"{site}/webhooks/aurora", "unsigned_url": f"{site}/webhooks/aurora-unsigned"}
         )
         browser = Browser(context, site)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sandbox.identity.signing import sign
+from sandbox.identity.signing import sign_webhook
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
 from tests.support.hub import SIGNING_SECRET, Hub
@@ -38,7 +38,7 @@ class Sender:
             "Content-Type": "application/json",
             "webhook-id": name,
             "webhook-timestamp": str(now),
-            "webhook-signature": sign(secret, name, now, body),
+            "webhook-signature": sign_webhook(secret, name, now, body),
         }
         connection = http.client.HTTPConnection(urlsplit(self.site).netloc, timeout=20)
         try:

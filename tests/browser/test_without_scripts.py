@@ -208,7 +208,7 @@ def test_a_setting_is_added_changed_and_deleted(log_in: LogIn, hub: Hub) -> None
 def test_held_deliveries_are_approved(log_in: LogIn, hub: Hub) -> None:
     tell(hub, ANNA)
     Route.objects.update(most_removals=0)
-    hub.identity.directory.delete("users", ANNA)
+    hub.identity.directory.delete_record("users", ANNA)
     event = tell(hub, ANNA, "DELETE")
     assert event.state == "held"
     browser = log_in("support")

@@ -79,7 +79,7 @@ def supervised(folder: Path, variant: str, count: int = 2) -> Iterator[Superviso
 def tell(hub: Hub, user: str) -> None:
     """A new person, and the webhook that nobody waits for."""
     emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
-    hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+    hub.identity.directory.create_record("users", {"id": user, "username": user.lower(), "emails": emails})
     body = {"id": user, "entityType": "USER", "eventType": "CREATE", "respond": "ack"}
     assert hub.post(body).status_code == 202
 
@@ -120,7 +120,7 @@ def test_what_kills_its_process_is_dead_by_its_third_death_and_the_innocent_all_
     ]
     assert Event.objects.get(entity_id=POISON).state == State.DEAD
     assert Entry.objects.filter(stream=dead.stream, action="attempt.unknown").count() == 3
-    assert sum("innocent" in each["email"] for each in hub.shop.records("customers")) == INNOCENTS
+    assert sum("innocent" in each["email"] for each in hub.shop.list_records("customers")) == INNOCENTS
     assert not Delivery.objects.filter(state=State.DEAD).exclude(pk=dead.pk).exists()
 
 

@@ -39,7 +39,7 @@ class Driver:
             number = next(self.numbers)
             person, name = f"PERSON{number % PEOPLE}", f"msg_{number}"
             emails = [{"address": f"{person.lower()}.{number}@example.com", "verified": True}]
-            self.identity.directory.change("users", person, {"emails": emails}, whole=False)
+            self.identity.directory.update_record("users", person, {"emails": emails}, replaces=False)
             self.send(person, name)
 
     def send(self, person: str, name: str) -> None:
@@ -58,7 +58,9 @@ def services() -> Iterator[tuple[IdentityService, ShopService]]:
         for number in range(PEOPLE):
             person = f"PERSON{number}"
             emails = [{"address": f"{person.lower()}@example.com", "verified": True}]
-            identity.directory.create("users", {"id": person, "username": person.lower(), "emails": emails})
+            identity.directory.create_record(
+                "users", {"id": person, "username": person.lower(), "emails": emails}
+            )
         shop.faults.add("slow", seconds=0.03)
         yield identity, shop
 
@@ -98,7 +100,7 @@ def check(driver: Driver, hub: RunningHub, shop: ShopService) -> None:
     promised = {name for name, status in driver.answered.items() if status in (200, 202)}
     attempts = {str(row[0]).replace("-", "") for row in hub.rows("SELECT key FROM sync_attempt")}
     keys = {row[0] for row in hub.rows("SELECT key FROM sync_call WHERE is_write")}
-    journal = shop.journal()
+    journal = shop.read_journal()
     states = dict(hub.rows("SELECT state, count(*) FROM sync_delivery GROUP BY state"))
     unknown = hub.rows("SELECT count(*) FROM sync_attempt WHERE outcome = 'unknown'")[0][0]
     print(
@@ -118,9 +120,9 @@ def check(driver: Driver, hub: RunningHub, shop: ShopService) -> None:
 def stale(identity: IdentityService, shop: ShopService) -> list[str]:
     """People whose record differs from the identity service at rest."""
     found = defaultdict(list)
-    for record in shop.records("customers"):
+    for record in shop.list_records("customers"):
         found[record.get("external_id")].append(record["email"])
-    wanted = {each["id"]: each["emails"][0]["address"] for each in identity.records("users")}
+    wanted = {each["id"]: each["emails"][0]["address"] for each in identity.list_records("users")}
     return [
         person
         for person in found

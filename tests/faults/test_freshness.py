@@ -63,10 +63,10 @@ class AsTheHubSaw:
     service: IdentityService | ShopService
 
     def records(self, collection: str) -> list[dict[str, Any]]:
-        return self.service.records(collection)
+        return self.service.list_records(collection)
 
     def journal(self) -> list[dict[str, Any]]:
-        return [_given_up(each) for each in self.service.journal()]
+        return [_given_up(each) for each in self.service.read_journal()]
 
 
 def _given_up(entry: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def _aftermath(
         webhooks=len({each.webhook_id for each in driver.sendings}),
         receipts=hub.rows("SELECT count(*) FROM webhooks_receipt")[0][0],
         events=hub.rows("SELECT count(*) FROM webhooks_event")[0][0],
-        fetches=sum(each["method"] == "GET" for each in identity.journal()),
+        fetches=sum(each["method"] == "GET" for each in identity.read_journal()),
         causes=dict(hub.rows("SELECT cause, count(*) FROM sync_attempt GROUP BY cause")),
         replays=replays,
         replayed=hub.rows(joined),
@@ -193,7 +193,7 @@ def wait_for_a_fetch(identity: IdentityService, person: str) -> None:
     """Until one of this person is under way, or for as long as one that was due may take to begin."""
     until = time.monotonic() + 2.0
     while time.monotonic() < until:
-        for entry in identity.journal():
+        for entry in identity.read_journal():
             if entry["ended"] is None and (entry["entity"] or {}).get("id") == person:
                 return
         time.sleep(0.01)

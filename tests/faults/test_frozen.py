@@ -52,7 +52,7 @@ class Ice:
         """Stop both for twice the lease in mid-attempt: at the fetch in even turns, at the write in odd ones."""
         identity, shop = self.services
         service, methods = (identity, ["GET"]) if turn % 2 == 0 else (shop, ["POST", "PATCH", "PUT"])
-        seen = len(service.journal())
+        seen = len(service.read_journal())
         service.faults.add("slow", seconds=HELD_SECONDS, methods=methods, applied=True, times=len(PEOPLE))
         # The web process begins at once, the worker when it is told or looks: no lease may end before all are held.
         waiting = [self._send_to_the_worker(turn)]
@@ -72,7 +72,7 @@ class Ice:
         for each in waiting:
             each.join()
         self.settled_late += sorted(map(str, self._settled() ^ settled))
-        late = shop.journal(writes=True)[self._sent :]
+        late = shop.read_journal(only_writes=True)[self._sent :]
         self.sent_late += [f"{each['method']} {each['entity']}" for each in late]
 
     @contextmanager
@@ -89,7 +89,7 @@ class Ice:
             yield
             wait_until(lambda: time.monotonic() >= until, 2 * LEASE_SECONDS + 1)
         finally:
-            self._sent = len(self.services[1].journal(writes=True))
+            self._sent = len(self.services[1].read_journal(only_writes=True))
             self._signal(signal.SIGCONT)
 
     @contextmanager
@@ -192,7 +192,7 @@ def begin(target: Callable[..., None], *arguments: object) -> threading.Thread:
 
 def held(service: IdentityService | ShopService, seen: int) -> int:
     """Requests that the double has read, and not answered yet."""
-    return sum(each["ended"] is None for each in service.journal()[seen:])
+    return sum(each["ended"] is None for each in service.read_journal()[seen:])
 
 
 def test_processes_that_stood_still_past_their_lease_send_and_settle_nothing_more(

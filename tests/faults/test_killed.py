@@ -54,7 +54,7 @@ def test_killed_between_the_shops_answer_and_ours_the_change_is_made_once_and_kn
         (1, "unknown", "interrupted"),
         (2, "unchanged", "unchanged"),
     ]
-    [write] = shop.journal(writes=True)
+    [write] = shop.read_journal(only_writes=True)
     assert write["key"].startswith(f"{uuid.UUID(str(attempts[0][3]))}-")
     calls = hub.rows(
         "SELECT a.number, c.status FROM sync_call c JOIN sync_attempt a ON a.id = c.attempt_id"
@@ -77,7 +77,7 @@ def test_the_source_asks_again_after_the_kill_and_is_told_the_real_outcome(
     hub.manage("deliver_due")
     told = hub.send_signed(EXAMPLE, "msg_again")
     assert (told.status, json.loads(told.body)["status"]) == (200, "unchanged")
-    assert len(shop.journal(writes=True)) == 1
+    assert len(shop.read_journal(only_writes=True)) == 1
     assert hub.rows("SELECT count(*) FROM webhooks_event") == [(1,)]
     assert hub.rows("SELECT count(*) FROM webhooks_receipt") == [(2,)]
 
@@ -87,7 +87,7 @@ def test_what_was_acknowledged_before_the_kill_is_delivered_after_it(
 ) -> None:
     people = [f"PERSON{number}" for number in range(12)]
     for person in people:
-        identity.directory.create(
+        identity.directory.create_record(
             "users", {"id": person, "username": person.lower(), "emails": emails(person)}
         )
     shop.faults.add("slow", seconds=0.5)
@@ -103,12 +103,12 @@ def test_what_was_acknowledged_before_the_kill_is_delivered_after_it(
         person: f"{person.lower()}@example.com" for person in people
     }
     assert set(hub.rows("SELECT state FROM webhooks_event")) <= {("succeeded",), ("unchanged",)}
-    assert all(entry["key"] in recorded_keys(hub) for entry in shop.journal(writes=True))
+    assert all(entry["key"] in recorded_keys(hub) for entry in shop.read_journal(only_writes=True))
 
 
 def change_email(identity: IdentityService, address: str) -> None:
-    identity.directory.change(
-        "users", ANNA, {"emails": [{"address": address, "verified": True}]}, whole=False
+    identity.directory.update_record(
+        "users", ANNA, {"emails": [{"address": address, "verified": True}]}, replaces=False
     )
 
 
@@ -118,12 +118,14 @@ def emails(person: str) -> list[dict[str, Any]]:
 
 def email(shop: ShopService) -> str | None:
     return next(
-        (each["email"] for each in shop.records("customers") if each.get("external_id") == ANNA), None
+        (each["email"] for each in shop.list_records("customers") if each.get("external_id") == ANNA), None
     )
 
 
 def customers(shop: ShopService) -> list[dict[str, Any]]:
-    return [each for each in shop.records("customers") if str(each.get("external_id")).startswith("PERSON")]
+    return [
+        each for each in shop.list_records("customers") if str(each.get("external_id")).startswith("PERSON")
+    ]
 
 
 def recorded_keys(hub: RunningHub) -> set[str]:

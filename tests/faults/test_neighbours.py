@@ -44,7 +44,9 @@ def hanging(hub: Hub) -> Iterator[Hub]:
 def add(hub: Hub, users: Sequence[str]) -> None:
     for user in users:
         emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
-        hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+        hub.identity.directory.create_record(
+            "users", {"id": user, "username": user.lower(), "emails": emails}
+        )
 
 
 def tell(hub: Hub, user: str, respond: Any = "ack") -> int:
@@ -62,11 +64,11 @@ def is_asked_for(hub: Hub, times: int = 1) -> bool:
 
 
 def waiting_requests(hub: Hub) -> int:
-    return sum(each["ended"] is None and each["path"].endswith(HANGS) for each in hub.identity.journal())
+    return sum(each["ended"] is None and each["path"].endswith(HANGS) for each in hub.identity.read_journal())
 
 
 def arrived(hub: Hub) -> int:
-    return sum(each["email"].startswith("person") for each in hub.shop.records("customers"))
+    return sum(each["email"].startswith("person") for each in hub.shop.list_records("customers"))
 
 
 def states() -> set[str]:

@@ -44,7 +44,7 @@ class Figures:
     @classmethod
     def now(cls, hub: Hub) -> "Figures":
         tries = Delivery.objects.aggregate(sum=Sum("tries"))["sum"]
-        asked = len({each["attempt"] for each in hub.shop.journal()})
+        asked = len({each["attempt"] for each in hub.shop.read_journal()})
         return cls(tries, Attempt.objects.count(), asked)
 
 
@@ -73,7 +73,9 @@ def tell(hub: Hub, numbers: Sequence[int]) -> None:
     for number in numbers:
         user = f"PERSON{number}"
         emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
-        hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+        hub.identity.directory.create_record(
+            "users", {"id": user, "username": user.lower(), "emails": emails}
+        )
         body = {"id": user, "entityType": "USER", "eventType": "CREATE", "respond": "ack"}
         assert hub.post(body).status_code == 202
 
@@ -111,7 +113,7 @@ def are_all_done() -> bool:
 
 def busiest_second(hub: Hub) -> int:
     """The most requests that began in any window of one second, by the shop's journal."""
-    moments = sorted(each["started"] for each in hub.shop.journal())
+    moments = sorted(each["started"] for each in hub.shop.read_journal())
     most = first = 0
     for last, moment in enumerate(moments):
         while moments[first] < moment - 1.0:
@@ -141,9 +143,9 @@ def test_ten_minutes_without_a_shop_cost_no_try_and_end_without_a_stampede(
         after, probes = Figures.now(protected), Breaker.objects.get().openings - openings
         assert Delivery.objects.filter(state=State.RETRYING).count() == WAITING
         protected.shop.faults.clear()
-        protected.shop.requests.clear()
+        protected.shop.request_journal.clear()
         drained_in = drain()
-    busiest, requests = busiest_second(protected), len(protected.shop.journal())
+    busiest, requests = busiest_second(protected), len(protected.shop.read_journal())
     print(
         f"\n{WAITING} deliveries; before {before}, after {after}, {probes} probes;"
         f" drained in {drained_in:.1f} s, {requests} requests, at most {busiest} in a second of {PER_SECOND:g}"
@@ -155,7 +157,7 @@ def test_ten_minutes_without_a_shop_cost_no_try_and_end_without_a_stampede(
     assert busiest <= 1.5 * PER_SECOND
     assert busiest >= 0.5 * PER_SECOND, "the drain was too slow to show anything"
     assert set(Event.objects.values_list("state", flat=True)) <= {State.SUCCEEDED, State.UNCHANGED}
-    assert len(protected.shop.records("customers")) >= WAITING
+    assert len(protected.shop.list_records("customers")) >= WAITING
     assert Breaker.objects.get().open_until is None
     assert "Paused after" in page
 
@@ -197,4 +199,4 @@ def test_a_hub_that_keeps_no_pace_is_caught_by_its_rate(
     with workers(settings, tmp_path, "no-pace"):
         wait_until(are_all_done)
     assert busiest_second(protected) > 1.5 * 10.0
-    print(f"\nno pace: {Counter(int(each['started']) for each in protected.shop.journal())}")
+    print(f"\nno pace: {Counter(int(each['started']) for each in protected.shop.read_journal())}")

@@ -77,9 +77,9 @@ def add(hub: Hub, user: str) -> None:
     """The person exists, and for an update the shop knows an older address."""
     address = f"{user.lower()}@example.com"
     emails = [{"address": address, "verified": True}]
-    hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+    hub.identity.directory.create_record("users", {"id": user, "username": user.lower(), "emails": emails})
     if user.startswith(UPDATE):
-        hub.shop.catalogue.create("customers", {"external_id": user, "email": f"old.{address}"})
+        hub.shop.catalogue.create_record("customers", {"external_id": user, "email": f"old.{address}"})
 
 
 def webhook(user: str, mode: str) -> dict[str, Any]:

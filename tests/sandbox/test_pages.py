@@ -47,7 +47,7 @@ def test_save_stores_tells_the_hub_and_shows_its_success(
         "timestamp": "",
     }
     assert webhook.headers["accept-language"] == "fi"
-    user = identity.directory.get("users", "IDNUMBER1234")
+    user = identity.directory.get_record("users", "IDNUMBER1234")
     assert user["emails"] == [{"address": "anna@new.example", "verified": True}]
 
 
@@ -113,20 +113,20 @@ def test_wrong_input_is_explained_beside_the_field_and_nothing_is_saved_or_sent(
     field: str,
     kept: str,
 ) -> None:
-    before = [identity.records(each) for each in identity.collections]
+    before = [identity.list_records(each) for each in identity.collections]
     answer = browser("POST", path, data=FORM | form)
     assert answer.status_code == 400
     assert f'id="{field}_error"' in answer.text
     assert "Not saved" in answer.text
     assert f'value="{kept}"' in answer.text
-    assert [identity.records(each) for each in identity.collections] == before
+    assert [identity.list_records(each) for each in identity.collections] == before
     assert hub.received == []
 
 
 def test_a_person_can_be_added_and_deleted(hub: Receiver, identity: IdentityService, browser: Client) -> None:
     answer = browser("POST", "/users", data=FORM | {"given_name": "Väinö", "family_name": "Åkerö"})
     path = answer.headers["Location"].partition("?")[0]
-    assert identity.records("users")[-1]["username"] == "vaino.akero"
+    assert identity.list_records("users")[-1]["username"] == "vaino.akero"
     assert browser("POST", f"{path}/delete").status_code == 303
     assert browser("GET", path).status_code == 404
     assert [each.json()["eventType"] for each in hub.received] == ["CREATE", "DELETE"]
@@ -170,9 +170,9 @@ def test_a_form_of_another_site_is_refused(
     hub: Receiver, identity: IdentityService, browser: Client, headers: dict[str, str], status: int
 ) -> None:
     sent = {name: value.replace("{own}", identity.url) for name, value in headers.items()}
-    before = identity.records("users")
+    before = identity.list_records("users")
     assert browser("POST", ANNA, data=FORM, headers=sent).status_code == status
-    assert (identity.records("users") == before) == (status == 403)
+    assert (identity.list_records("users") == before) == (status == 403)
     assert browser("DELETE", "/_sandbox/faults", headers=sent).status_code == {303: 200, 403: 403}[status]
 
 
@@ -186,7 +186,7 @@ def test_nothing_that_people_type_becomes_markup(
         "POST", ANNA, data=FORM | {"given_name": NASTY, "email": f"{NASTY}@example.com".replace(" ", "")}
     )
     for collection in ("groups", "files"):
-        browser("POST", f"/{collection}/{identity.records(collection)[0]['id']}", data={"name": NASTY})
+        browser("POST", f"/{collection}/{identity.list_records(collection)[0]['id']}", data={"name": NASTY})
     call_shop("PATCH", f"/api/customers/4711?q={NASTY}", {"first_name": NASTY, "external_id": NASTY})
     call_shop("POST", "/api/segments", {"name": NASTY}, headers={"Idempotency-Key": NASTY})
     call_shop("POST", "/api/documents", {"title": NASTY})

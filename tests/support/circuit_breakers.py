@@ -35,7 +35,9 @@ def people(hub: Hub, count: int) -> list[str]:
     users = [f"PERSON{number}" for number in range(count)]
     for user in users:
         emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
-        hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+        hub.identity.directory.create_record(
+            "users", {"id": user, "username": user.lower(), "emails": emails}
+        )
     return users
 
 

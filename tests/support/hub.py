@@ -73,20 +73,20 @@ class Hub:
 
     def change_email(self, address: str, user: str = ANNA) -> str:
         """The person changes the address in the identity service; no webhook is sent."""
-        self.identity.directory.change(
-            "users", user, {"emails": [{"address": address, "verified": True}]}, whole=False
+        self.identity.directory.update_record(
+            "users", user, {"emails": [{"address": address, "verified": True}]}, replaces=False
         )
         return address
 
     def customer(self, user: str = ANNA) -> dict[str, Any] | None:
         """The shop's record of a user."""
-        found = [each for each in self.shop.records("customers") if each.get("external_id") == user]
+        found = [each for each in self.shop.list_records("customers") if each.get("external_id") == user]
         assert len(found) <= 1, "the shop has two records of one user"
         return found[0] if found else None
 
     def writes(self) -> list[dict[str, Any]]:
         """What the shop was told to change, in order."""
-        return self.shop.journal(writes=True)
+        return self.shop.read_journal(only_writes=True)
 
     def wait_until_idle(self, seconds: float = 10.0) -> None:
         """Until no delivery is pending or running in this process."""
@@ -101,5 +101,5 @@ class Hub:
     def settle_down(self) -> None:
         """Until the shop has no request open: for variants of the hub that never become idle."""
         until = time.monotonic() + 10
-        while any(each["ended"] is None for each in self.shop.journal()) and time.monotonic() < until:
+        while any(each["ended"] is None for each in self.shop.read_journal()) and time.monotonic() < until:
             time.sleep(0.05)

@@ -187,12 +187,14 @@ def _held(stage: Stage) -> None:
     """Three people left at once on a route that lets no removal pass by itself."""
     for user in LEAVERS:
         emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
-        stage.hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+        stage.hub.identity.directory.create_record(
+            "users", {"id": user, "username": user.lower(), "emails": emails}
+        )
         stage.hub.post({"id": user, "entityType": "USER", "eventType": "CREATE"})
     stage.hub.wait_until_quiet()
     Route.objects.update(most_removals=0)
     for user in LEAVERS:
-        stage.hub.identity.directory.delete("users", user)
+        stage.hub.identity.directory.delete_record("users", user)
         stage.hub.post({"id": user, "entityType": "USER", "eventType": "DELETE"})
     stage.hub.wait_until_quiet()
     for place, event in enumerate(Event.objects.filter(entity_id__in=LEAVERS).order_by("id")):

@@ -81,11 +81,13 @@ def two_left(hub: Hub) -> tuple[Hub, list[Delivery]]:
     users = ["LEAVER1", "LEAVER2"]
     for user in users:
         emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
-        hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+        hub.identity.directory.create_record(
+            "users", {"id": user, "username": user.lower(), "emails": emails}
+        )
         hub.post({"id": user, "entityType": "USER", "eventType": "CREATE"})
     Route.objects.update(most_removals=0)
     for user in users:
-        hub.identity.directory.delete("users", user)
+        hub.identity.directory.delete_record("users", user)
         answer = hub.post({"id": user, "entityType": "USER", "eventType": "DELETE"})
         assert answer.status_code == 202
     return hub, list(held_deliveries())

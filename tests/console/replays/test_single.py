@@ -125,10 +125,10 @@ def test_a_preview_has_a_deadline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> 
     hub.shop.faults.clear()
     assert "No preview is available" in text_of(page)
     monkeypatch.setattr("sync.replays.replay_preview.DEADLINE_SECONDS", -1.0)
-    asked = len(hub.identity.journal())
+    asked = len(hub.identity.read_journal())
     page = browser("support").get(page_of(event))
     assert "The systems took too long to respond" in text_of(page)
-    assert len(hub.identity.journal()) == asked
+    assert len(hub.identity.read_journal()) == asked
 
 
 def test_a_paused_connection_is_left_alone_by_previews_too(hub: Hub) -> None:
@@ -139,10 +139,10 @@ def test_a_paused_connection_is_left_alone_by_previews_too(hub: Hub) -> None:
         connection=shop, defaults={"open_until": until, "code": "target-timeout"}
     )
     invalidate_breakers()
-    asked = len(hub.shop.journal())
+    asked = len(hub.shop.read_journal())
     page = logged_in("support").get(page_of(event))
     assert "The connection is paused" in text_of(page)
-    assert len(hub.shop.journal()) == asked
+    assert len(hub.shop.read_journal()) == asked
 
 
 def test_a_preview_that_would_write_is_stopped_before_the_first_byte(

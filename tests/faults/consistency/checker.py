@@ -22,7 +22,7 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """One webhook as the driver sent it. `status` is None where the connection was cut before an answer began."""
+    """One webhook as the driver sent it. `fetch_status` is None where the connection was cut before an answer began."""
 
     webhook_id: str
     subject: str
@@ -90,12 +90,12 @@ class Report:
 def observe(sendings: Sequence[Sending], identity: IdentityService, shop: ShopService, rows: Rows) -> Report:
     """Compare what the driver kept with the two doubles of this process and with the hub's tables. At rest only."""
     addresses = defaultdict(list)
-    for record in shop.records("customers"):
+    for record in shop.list_records("customers"):
         addresses[str(record.get("external_id"))].append(str(record["email"]))
     subjects = {each.subject for each in sendings}
-    people = [each for each in identity.records("users") if each["id"] in subjects]
+    people = [each for each in identity.list_records("users") if each["id"] in subjects]
     wanted = {each["id"]: each["emails"][0]["address"] for each in people}
-    return compare(Journals(sendings, identity.journal(), shop.journal(), wanted, addresses), rows)
+    return compare(Journals(sendings, identity.read_journal(), shop.read_journal(), wanted, addresses), rows)
 
 
 def compare(journals: Journals, rows: Rows) -> Report:

@@ -108,10 +108,12 @@ class Lane:
         for service in (self.identity, self.shop):
             service.reset()
         emails = [{"address": "enumerated.v2@example.com", "verified": True}]
-        self.identity.directory.create("users", {"id": PERSON, "username": "enumerated", "emails": emails})
+        self.identity.directory.create_record(
+            "users", {"id": PERSON, "username": "enumerated", "emails": emails}
+        )
         if scenario.exists:
             old = {"external_id": PERSON, "email": "enumerated.v1@example.com"}
-            self.shop.catalogue.create("customers", old)
+            self.shop.catalogue.create_record("customers", old)
 
     def _send(self, port: int, scenario: Scenario) -> tuple[int | None, str]:
         """The webhook, signed: status and the word of the outcome, as far as the answer came."""

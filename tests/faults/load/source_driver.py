@@ -66,7 +66,7 @@ class Driver:
         for person in people:
             self._people[person] = threading.Lock()
             user = {"id": person, "username": person.lower(), "emails": [_email(person, 0)]}
-            self.identity.directory.create("users", user)
+            self.identity.directory.create_record("users", user)
 
     def run(self, webhooks: Sequence[Webhook], clients: int) -> None:
         with ThreadPoolExecutor(clients) as threads:
@@ -86,7 +86,9 @@ class Driver:
         with self._people[webhook.person]:
             if webhook.webhook_id not in self._changed:
                 emails = [_email(webhook.person, next(self._numbers))]
-                self.identity.directory.change("users", webhook.person, {"emails": emails}, whole=False)
+                self.identity.directory.update_record(
+                    "users", webhook.person, {"emails": emails}, replaces=False
+                )
                 self._changed.add(webhook.webhook_id)
 
     def _send(self, webhook: Webhook) -> Sending:

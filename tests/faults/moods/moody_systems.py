@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sandbox.http.messages import HTML, Answer, Request
+from sandbox.http.messages import HTML, Request, Response
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 
@@ -15,14 +15,17 @@ STEPS = (FETCH, CREATE, UPDATE)
 RETRY_AFTER = 3
 LATE_SECONDS = 3.0  # more than any deadline of these tests
 
-_PAGE = Answer(200, b"<!doctype html><title>Maintenance</title>", HTML)
-_ANSWERS: Mapping[str, Answer] = {
-    **{str(status): Answer.of_json(status, {}) for status in (400, 401, 404, 409, 410, 500, 502, 503, 504)},
-    "429": Answer.of_json(429, {}, {"Retry-After": str(RETRY_AFTER)}),
+_PAGE = Response(200, b"<!doctype html><title>Maintenance</title>", HTML)
+_ANSWERS: Mapping[str, Response] = {
+    **{
+        str(status): Response.from_json(status, {})
+        for status in (400, 401, 404, 409, 410, 500, 502, 503, 504)
+    },
+    "429": Response.from_json(429, {}, {"Retry-After": str(RETRY_AFTER)}),
     "HTML": _PAGE,
-    "empty": Answer(200, b""),
-    "204": Answer(204),
-    "wrong-JSON": Answer(200, b'{"id": "4711", "email": '),
+    "empty": Response(200, b""),
+    "204": Response(204),
+    "wrong-JSON": Response(200, b'{"id": "4711", "email": '),
 }
 MOODS = ("2xx", *_ANSWERS, "reset", "timeout")
 
@@ -45,7 +48,7 @@ class Temper:
         mood = rest.partition(".")[0]
         return mood if self.steps.get(method) == step and mood != "2xx" else ""
 
-    def answer(self, mood: str) -> Answer | None:
+    def answer(self, mood: str) -> Response | None:
         """None cuts the connection."""
         if mood == "timeout":
             self.released.wait(LATE_SECONDS)
@@ -59,8 +62,8 @@ class MoodyIdentity(IdentityService):
         self.temper = Temper({"GET": FETCH})
         super().__init__(secret=secret)
 
-    def respond(self, request: Request) -> Answer | None:
-        entity = self.entity_of(request) or {}
+    def respond(self, request: Request) -> Response | None:
+        entity = self.find_entity(request) or {}
         mood = self.temper.strikes(request.method, entity.get("id"))
         return self.temper.answer(mood) if mood else super().respond(request)
 
@@ -72,7 +75,7 @@ class MoodyShop(ShopService):
         self.temper = Temper({"POST": CREATE, "PATCH": UPDATE})
         super().__init__()
 
-    def respond(self, request: Request) -> Answer | None:
-        entity = self.entity_of(request) or {}
+    def respond(self, request: Request) -> Response | None:
+        entity = self.find_entity(request) or {}
         mood = self.temper.strikes(request.method, entity.get("external_id"))
         return self.temper.answer(mood) if mood else super().respond(request)

@@ -18,10 +18,10 @@ def test_the_shop_starts_again_where_it_stopped(tmp_path: Path) -> None:
         call = Client(shop.url, shop.token)
         created = call("POST", "/api/customers", {"email": "n@example.com"}, headers=KEY)
         call("DELETE", "/api/customers/4712")
-        before = shop.records("customers")
+        before = shop.list_records("customers")
     with ShopService(data=tmp_path) as shop:
         call = Client(shop.url, shop.token)
-        assert shop.records("customers") == before
+        assert shop.list_records("customers") == before
         again = call("POST", "/api/customers", {"email": "n@example.com"}, headers=KEY)
         assert (again.content, again.headers["Idempotent-Replayed"]) == (created.content, "true")
         assert call("GET", "/api/customers?email=n@example.com").json()["total"] == 1
@@ -35,16 +35,16 @@ def test_the_identity_service_keeps_people_and_settings_and_a_given_setting_wins
         call = Client(identity.url, identity.token)
         call("PATCH", "/api/users/IDNUMBER1234", {"locale": "sv"})
     with IdentityService(data=tmp_path, secret="whsec_dHdv") as identity:
-        assert identity.directory.get("users", "IDNUMBER1234")["locale"] == "sv"
+        assert identity.directory.get_record("users", "IDNUMBER1234")["locale"] == "sv"
         settings = identity.sender.settings
         assert (settings.language, settings.secret) == ("fi", "whsec_dHdv")
         assert settings.signed_url == "http://127.0.0.1:1/webhooks/aurora"
 
 
 def test_without_a_directory_every_start_is_the_first_day(shop: ShopService) -> None:
-    shop.store.delete("customers", "4711")
+    shop.store.delete_record("customers", "4711")
     with ShopService() as other:
-        assert other.store.get("customers", "4711") is not None
+        assert other.store.get_record("customers", "4711") is not None
 
 
 def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.demo.client import DemoError, Remote
-from sandbox.demo.main import main, wait_for
-from sandbox.demo.walkthrough import Demo
+from sandbox.demo.client import DemoError, RemoteService
+from sandbox.demo.main import main, wait_until_ready
+from sandbox.demo.walkthrough import DemoSystems
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.sandbox.client import Client
@@ -22,22 +22,22 @@ pytestmark = pytest.mark.pure
 
 
 @pytest.fixture
-def demo(hub: Receiver, identity: IdentityService, shop: ShopService, tmp_path: Path) -> Demo:
-    return Demo(
-        hub=Remote("The hub", hub.url),
-        identity=Remote("The identity service", identity.url, identity.token),
-        shop=Remote("The shop", shop.url, shop.token),
+def demo(hub: Receiver, identity: IdentityService, shop: ShopService, tmp_path: Path) -> DemoSystems:
+    return DemoSystems(
+        hub=RemoteService("The hub", hub.url),
+        identity=RemoteService("The identity service", identity.url, identity.token),
+        shop=RemoteService("The shop", shop.url, shop.token),
         logins=tmp_path / "logins.txt",
         start_seconds=0.2,
         follow_seconds=1,
     )
 
 
-def carry(demo: Demo, webhook: Received) -> str:
+def carry(demo: DemoSystems, webhook: Received) -> str:
     """What the hub does: fetch the person, search the record, change it. The shop's status."""
     key = webhook.json()["id"]
-    user = demo.identity.call("GET", f"/api/users/{key}")
-    record = demo.shop.call("GET", f"/api/customers?external_id={key}")["items"][0]
+    user = demo.identity.call_api("GET", f"/api/users/{key}")
+    record = demo.shop.call_api("GET", f"/api/customers?external_id={key}")["items"][0]
     shop = Client(demo.shop.url, "shop-token")
     change = {"email": user["emails"][0]["address"]}
     return str(shop("PATCH", f"/api/customers/{record['id']}", change).status_code)
@@ -45,7 +45,7 @@ def carry(demo: Demo, webhook: Received) -> str:
 
 def test_every_hop_is_told_and_the_new_address_read_back(
     hub: Receiver,
-    demo: Demo,
+    demo: DemoSystems,
     identity: IdentityService,
     shop: ShopService,
     capsys: pytest.CaptureFixture[str],
@@ -55,11 +55,13 @@ def test_every_hop_is_told_and_the_new_address_read_back(
         return 200, SUCCEEDED
 
     hub.answer = answer
-    identity.sender.configure({"mode": "unsigned"})  # what a person chose for the pages is not asked here
+    identity.sender.change_settings(
+        {"mode": "unsigned"}
+    )  # what a person chose for the pages is not asked here
     assert main(demo, once=True) == 0
     assert "webhook-signature" in hub.received[0].headers
     lines = capsys.readouterr().out.splitlines()
-    new = shop.records("customers")[0]["email"]
+    new = shop.list_records("customers")[0]["email"]
     assert new.startswith("anna.aalto+2")
     assert "anna.aalto@example.com (version 1)" in lines[0]
     assert [line[:2] for line in lines] == ["Be", "1.", "  ", "2.", "3.", "3.", "4.", "Af", "Th"]
@@ -73,7 +75,7 @@ def test_every_hop_is_told_and_the_new_address_read_back(
     ]
 
 
-def test_after_a_202_it_waits_for_the_shop(hub: Receiver, demo: Demo) -> None:
+def test_after_a_202_it_waits_for_the_shop(hub: Receiver, demo: DemoSystems) -> None:
     def answer(webhook: Received) -> tuple[int, Any]:
         threading.Timer(0.3, carry, (demo, webhook)).start()
         return 202, {"status": "accepted"}
@@ -90,7 +92,12 @@ def test_after_a_202_it_waits_for_the_shop(hub: Receiver, demo: Demo) -> None:
     ],
 )
 def test_it_fails_with_the_sentence_where_the_shop_has_the_old_address(
-    hub: Receiver, demo: Demo, capsys: pytest.CaptureFixture[str], status: int, answer: Any, sentence: str
+    hub: Receiver,
+    demo: DemoSystems,
+    capsys: pytest.CaptureFixture[str],
+    status: int,
+    answer: Any,
+    sentence: str,
 ) -> None:
     hub.always(status, answer)
     assert main(demo, once=True) == 1
@@ -100,21 +107,21 @@ def test_it_fails_with_the_sentence_where_the_shop_has_the_old_address(
 @pytest.mark.parametrize(
     ("part", "words"), [("hub", "The hub is not ready"), ("shop", "The shop is not ready")]
 )
-def test_it_says_who_did_not_start(demo: Demo, part: str, words: str) -> None:
-    missing = Remote(f"The {part}", "http://127.0.0.1:9")
+def test_it_says_who_did_not_start(demo: DemoSystems, part: str, words: str) -> None:
+    missing = RemoteService(f"The {part}", "http://127.0.0.1:9")
     parts: dict[str, Any] = {name: getattr(demo, name) for name in ("hub", "identity", "shop", "logins")}
     with pytest.raises(DemoError, match=f"{words} after 0.1 s: GET http://127.0.0.1:9/.* gets no answer"):
-        wait_for(Demo(**parts | {part: missing}, start_seconds=0.1))
+        wait_until_ready(DemoSystems(**parts | {part: missing}, start_seconds=0.1))
 
 
-def test_a_wrong_token_is_told(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_token_is_told(demo: DemoSystems, capsys: pytest.CaptureFixture[str]) -> None:
     parts: dict[str, Any] = {name: getattr(demo, name) for name in ("hub", "identity", "logins")}
-    assert main(Demo(**parts, shop=Remote("The shop", demo.shop.url, "other")), once=True) == 1
+    assert main(DemoSystems(**parts, shop=RemoteService("The shop", demo.shop.url, "other")), once=True) == 1
     assert "FAILED: The shop responded to GET /api/customers" in capsys.readouterr().out
 
 
 def test_the_command_stays_shows_where_to_look_and_ends_in_peace(
-    hub: Receiver, demo: Demo, tmp_path: Path
+    hub: Receiver, demo: DemoSystems, tmp_path: Path
 ) -> None:
     demo.logins.write_text("support  secret-1\n")
     environment = {

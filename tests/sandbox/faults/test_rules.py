@@ -18,7 +18,7 @@ CHANGE = {"phone": "555"}
 
 
 def phone(shop: ShopService) -> Any:
-    record = shop.store.get("customers", "4711")
+    record = shop.store.get_record("customers", "4711")
     assert record is not None
     return record["phone"]
 
@@ -52,7 +52,7 @@ def test_each_fault_gives_its_answer_and_makes_the_change_or_not(
     if fault.get("retry_after"):
         assert answer.headers["Retry-After"] == "7"
     assert (phone(shop) == "555") == changed
-    assert shop.journal()[-1]["fault"] == fault["kind"]
+    assert shop.read_journal()[-1]["fault"] == fault["kind"]
 
 
 @pytest.mark.parametrize("applied", [False, True])
@@ -64,7 +64,7 @@ def test_a_lost_answer_leaves_the_change_made_or_not_as_told(
     with pytest.raises(requests.ConnectionError):
         change(call_shop)
     assert (phone(shop) == "555") == applied
-    assert shop.journal()[-1]["status"] is None
+    assert shop.read_journal()[-1]["status"] is None
 
 
 def test_a_refusal_names_the_field_and_lets_reading_pass(shop: ShopService, call_shop: Client) -> None:
@@ -83,7 +83,7 @@ def test_slow_delays_and_then_changes_unless_told_before(
     shop.faults.add("slow", seconds=5, applied=applied)
     thread = threading.Thread(target=change, args=(call_shop,))
     thread.start()
-    wait_until(lambda: bool(shop.journal()) and (not applied or phone(shop) == "555"))
+    wait_until(lambda: bool(shop.read_journal()) and (not applied or phone(shop) == "555"))
     assert (phone(shop) == "555") == applied
     shop.faults.clear()
     thread.join(2)
@@ -120,7 +120,7 @@ def test_slow_and_an_error_strike_together(shop: ShopService, call_shop: Client)
     shop.faults.add("slow", seconds=0.05)
     shop.faults.add("error", status=502)
     assert change(call_shop).status_code == 502
-    entry = shop.journal()[-1]
+    entry = shop.read_journal()[-1]
     assert entry["fault"] == "slow+error"
     assert entry["ended"] - entry["started"] >= 0.05
 
@@ -154,7 +154,7 @@ def test_faults_are_listed_and_cleared_one_by_one_or_all(shop: ShopService) -> N
 )
 def test_a_fault_that_makes_no_sense_is_refused(shop: ShopService, wrong: dict[str, Any]) -> None:
     assert Client(shop.url)("POST", "/_sandbox/faults", wrong).status_code == 400
-    assert shop.faults.active() == []
+    assert shop.faults.list_active() == []
 
 
 def test_the_token_endpoint_and_the_controls_stay_well(shop: ShopService, call_shop: Client) -> None:

@@ -78,4 +78,4 @@ def test_an_entity_that_the_pages_could_not_show_is_refused(
 ) -> None:
     answer = call_identity("POST", f"/api/{path}", body)
     assert (answer.status_code, answer.json()["statusCode"]) == (400, 400)
-    assert len(identity.records(path)) == {"users": 7, "groups": 3, "files": 3}[path]
+    assert len(identity.list_records(path)) == {"users": 7, "groups": 3, "files": 3}[path]

@@ -9,7 +9,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from sandbox.identity import IdentityService
-from sandbox.identity.webhook_sender import KEPT
+from sandbox.identity.webhook_sender import MAX_LOG_ENTRIES
 from tests.sandbox.client import Client
 from tests.sandbox.conftest import SECRET
 from tests.support.http.webhook_receiver import REFUSED, SUCCEEDED, Receiver
@@ -82,12 +82,12 @@ def test_without_a_usable_secret_nothing_is_sent_and_the_error_is_reported(
         delivered = identity.notify("USER", "IDNUMBER1234")
         assert delivered.status is None
         assert "was not sent" in str(delivered.error)
-        assert identity.sender.log() == [delivered]
+        assert identity.sender.list_sent() == [delivered]
     assert hub.received == []
 
 
 def test_an_unreachable_hub_is_reported_not_raised(call_identity: Client, identity: IdentityService) -> None:
-    identity.sender.configure({"signed_url": "http://127.0.0.1:9/webhooks/aurora"})
+    identity.sender.change_settings({"signed_url": "http://127.0.0.1:9/webhooks/aurora"})
     answer = call_identity("POST", "/api/notify", UPDATE)
     assert answer.status_code == 200
     assert (answer.json()["status"], answer.json()["error"]) == (None, "The hub could not be reached.")
@@ -129,12 +129,16 @@ def test_a_webhook_that_cannot_be_sent_is_refused(
 def test_the_log_keeps_the_newest_and_no_setting_shows_the_secret(
     hub: Receiver, identity: IdentityService
 ) -> None:
-    identity.sender.configure({"mode": "unsigned", "unsigned_url": "http://127.0.0.1:9/"})
-    for number in range(KEPT + 5):
+    identity.sender.change_settings({"mode": "unsigned", "unsigned_url": "http://127.0.0.1:9/"})
+    for number in range(MAX_LOG_ENTRIES + 5):
         identity.notify("USER", f"U{number}")
     control = Client(identity.url)
     listed = control("GET", "/_sandbox/webhooks").json()["webhooks"]
-    assert [listed[0]["number"], listed[-1]["number"], len(listed)] == [6, KEPT + 5, KEPT]
+    assert [listed[0]["number"], listed[-1]["number"], len(listed)] == [
+        6,
+        MAX_LOG_ENTRIES + 5,
+        MAX_LOG_ENTRIES,
+    ]
     settings = control("GET", "/_sandbox/sender")
     assert settings.json()["secret"] is True
     assert SECRET not in settings.text

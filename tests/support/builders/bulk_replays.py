@@ -28,7 +28,7 @@ def staff(name: str = "") -> User:
 
 def a_user(hub: Hub, name: str) -> str:
     emails = [{"address": f"{name.lower()}@example.com", "verified": True}]
-    hub.identity.directory.create("users", {"id": name, "username": name.lower(), "emails": emails})
+    hub.identity.directory.create_record("users", {"id": name, "username": name.lower(), "emails": emails})
     return name
 
 
@@ -57,7 +57,7 @@ def failed_people(hub: Hub, count: int) -> list[Event]:
     """Customers of the shop, each of whom changed the address, and was refused."""
     names = [a_user(hub, f"PERSON{number}") for number in range(count)]
     for name in names:
-        hub.shop.catalogue.create(
+        hub.shop.catalogue.create_record(
             "customers", {"external_id": name, "email": f"{name.lower()}@old.example.com"}
         )
     return failed(hub, *names)

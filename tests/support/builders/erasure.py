@@ -53,7 +53,7 @@ def come_by_webhook(hub: Hub, people: Iterable[Somebody]) -> list[Somebody]:
             "name": {"givenName": "Qq", "familyName": each.name},
             "emails": [{"address": each.email, "verified": True}],
         }
-        made = hub.identity.directory.create("users", body)
+        made = hub.identity.directory.create_record("users", body)
         known = Somebody(str(made["id"]), each.name, each.email)
         answer = hub.post_signed(known.body, f"msg-{known.entity_id}")
         assert answer.status_code == 200, answer.content

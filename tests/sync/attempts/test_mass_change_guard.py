@@ -38,7 +38,7 @@ def person(hub: Hub, number: int) -> str:
     """A new person of the identity service."""
     user, address = f"GUARDED{number}", f"guarded.{number}@example.com"
     emails = [{"address": address, "verified": True}]
-    hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+    hub.identity.directory.create_record("users", {"id": user, "username": user.lower(), "emails": emails})
     return user
 
 
@@ -57,7 +57,7 @@ def tell(user: str, event_type: str = "UPDATE") -> int:
 
 def leave(hub: Hub, user: str) -> int:
     """The person is deleted in the identity service, which says so."""
-    hub.identity.directory.delete("users", user)
+    hub.identity.directory.delete_record("users", user)
     return tell(user, "DELETE")
 
 
@@ -130,7 +130,7 @@ def test_when_the_window_has_passed_there_is_room_again(hub: Hub) -> None:
     bound(most_removals=1, guard_minutes=10)
     assert [leave(hub, user) for user in users[:2]] == [200, 202]
     Attempt.objects.update(started_at=F("started_at") - timedelta(minutes=9))
-    hub.identity.directory.delete("users", users[2])
+    hub.identity.directory.delete_record("users", users[2])
     assert tell(users[2], "DELETE") == 202
     Attempt.objects.update(started_at=F("started_at") - timedelta(minutes=3))
     assert tell(users[2], "DELETE") == 200

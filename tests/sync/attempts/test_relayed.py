@@ -54,7 +54,7 @@ def test_what_the_webhook_carries_is_applied_and_nothing_is_fetched(relay: Hub) 
     answer = relay.post_signed(person("carried@example.com"))
     assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
     assert relay.customer()["email"] == "carried@example.com"
-    assert relay.identity.journal() == []
+    assert relay.identity.read_journal() == []
 
 
 def test_an_unsigned_webhook_is_fetched_whatever_it_carries(relay: Hub) -> None:
@@ -62,7 +62,7 @@ def test_an_unsigned_webhook_is_fetched_whatever_it_carries(relay: Hub) -> None:
     answer = relay.post(person("invented@example.com"))
     assert answer.json()["status"] == "succeeded"
     assert relay.customer()["email"] == address
-    assert [each["method"] for each in relay.identity.journal()] == ["GET"]
+    assert [each["method"] for each in relay.identity.read_journal()] == ["GET"]
     assert Delivery.objects.get().is_relayed is False
 
 
@@ -71,7 +71,7 @@ def test_a_relayed_webhook_without_its_entity_is_refused_for_good(relay: Hub) ->
     problem = answer.json()
     assert (answer.status_code, problem["code"], problem["retrying"]) == (422, "unmappable", False)
     assert relay.writes() == []
-    assert relay.identity.journal() == []
+    assert relay.identity.read_journal() == []
 
 
 def test_a_part_of_an_entity_changes_only_what_it_tells(relay: Hub) -> None:
@@ -132,9 +132,9 @@ def test_what_another_process_applied_before_the_claim_was_stored_counts(
 
 def test_an_older_webhook_sends_nothing_to_the_shop(relay: Hub) -> None:
     relay.post_signed(person("new@example.com", timestamp="2026-01-01T00:00:01Z"))
-    asked = len(relay.shop.journal())
+    asked = len(relay.shop.read_journal())
     relay.post_signed(person("old@example.com", timestamp="2026-01-01T00:00:00Z"))
-    assert len(relay.shop.journal()) == asked
+    assert len(relay.shop.read_journal()) == asked
 
 
 def test_a_replay_of_an_older_webhook_does_not_undo_a_newer_one(relay: Hub) -> None:
@@ -307,7 +307,7 @@ def test_what_waited_behind_a_delivery_that_was_given_up_runs_at_once(relay: Hub
     relay.shop.faults.add("error", status=503, times=1, methods=("PATCH",))
     with ThreadPoolExecutor(1) as client:
         first = client.submit(told, relay, person("first@example.com"))
-        while not relay.shop.journal():
+        while not relay.shop.read_journal():
             time.sleep(0.01)
         relay.post_signed(in_background(person("second@example.com")))
         assert first.result() == (424, "dead")
@@ -320,7 +320,7 @@ def test_a_relayed_deletion_asks_nobody_and_follows_the_policy(relay: Hub) -> No
     answer = relay.post_signed({"id": ANNA, "entityType": "USER", "eventType": "DELETE"})
     assert answer.json()["results"][0]["action"] == "updated"
     assert relay.customer()["active"] is False
-    assert relay.identity.journal() == []
+    assert relay.identity.read_journal() == []
 
 
 @pytest.mark.parametrize("is_known", [True, False])

@@ -24,7 +24,7 @@ def told(hub: Hub, seconds: float) -> dict[str, str]:
 
 
 def fetches(hub: Hub) -> int:
-    return sum(each["method"] == "GET" for each in hub.identity.journal())
+    return sum(each["method"] == "GET" for each in hub.identity.read_journal())
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def catching_up(hub: Hub) -> Iterator[None]:
 
     def change() -> None:
         until = time.monotonic() + 20
-        while not any(each["ended"] for each in hub.identity.journal() if each["method"] == "GET"):
+        while not any(each["ended"] for each in hub.identity.read_journal() if each["method"] == "GET"):
             assert time.monotonic() < until, "nobody asked"
             time.sleep(0.005)
         hub.change_email("anna.caught.up@example.com")
@@ -60,7 +60,7 @@ def test_a_creation_of_what_is_not_there_yet_is_tried_again_and_arrives(hub: Hub
     assert (answer.status_code, answer.json()["code"]) == (424, "identity-missing")
     assert answer.json()["retrying"] is True
     emails = [{"address": "late.one@example.com", "verified": True}]
-    hub.identity.directory.create("users", {"id": "LATE1", "username": "late.one", "emails": emails})
+    hub.identity.directory.create_record("users", {"id": "LATE1", "username": "late.one", "emails": emails})
     again = hub.post_signed(created, "msg_late")
     assert again.json()["results"][0]["action"] == "created"
     assert hub.customer("LATE1")["email"] == "late.one@example.com"

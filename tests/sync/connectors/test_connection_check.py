@@ -241,7 +241,7 @@ def test_nothing_secret_and_nothing_of_an_answer_is_in_what_is_told(reply: Reply
 
 def test_both_stand_in_services_pass_the_test_and_are_not_changed() -> None:
     with IdentityService() as identity, ShopService() as kauppa:
-        before = kauppa.records("customers")
+        before = kauppa.list_records("customers")
         for service, preset_name in ((identity, "sandbox-identity"), (kauppa, "sandbox-shop")):
             steps = check_connection(subject(service.url, preset_name, credentials={"token": service.token}))
             assert codes(steps) == ["name-known", "way-plain", "shown-by-read", "read"]
@@ -249,4 +249,4 @@ def test_both_stand_in_services_pass_the_test_and_are_not_changed() -> None:
                 subject(service.url, preset_name, credentials={"token": "an-older-one"})
             )
             assert refused[2].is_good is False
-        assert kauppa.records("customers") == before
+        assert kauppa.list_records("customers") == before

@@ -47,7 +47,7 @@ def _shop(service: ShopService, notebook: Notebook | None = None, **over: Any) -
 
 
 def _customer(service: ShopService, record_id: str = "4711") -> dict[str, Any]:
-    return next(one for one in service.records("customers") if str(one["id"]) == record_id)
+    return next(one for one in service.list_records("customers") if str(one["id"]) == record_id)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_an_entity_that_is_not_there_is_none(aurora: IdentityService) -> None:
 
 def test_every_user_is_listed(aurora: IdentityService) -> None:
     listed = [entity.id for entity in _identity(aurora).list_entities("USER")]
-    assert listed == [user["id"] for user in aurora.records("users")]
+    assert listed == [user["id"] for user in aurora.list_records("users")]
     assert ANNA in listed
 
 
@@ -113,7 +113,7 @@ def test_an_update_changes_what_is_meant_and_keeps_the_rest(kauppa: ShopService,
     assert record.fields == after
     moved = {name for name in before if before[name] != after[name]}
     assert moved - {"updated_at", "version"} == {"email"}
-    assert [entry["method"] for entry in kauppa.journal(writes=True)] == [method]
+    assert [entry["method"] for entry in kauppa.read_journal(only_writes=True)] == [method]
 
 
 def test_a_taken_email_is_refused_in_the_words_of_the_shop(kauppa: ShopService) -> None:
@@ -130,7 +130,7 @@ def test_a_key_that_is_used_again_makes_one_customer(kauppa: ShopService) -> Non
     connector = _shop(kauppa, notebook)
     first, again = connector.create_record("USER", NEW, "k1"), connector.create_record("USER", NEW, "k1")
     assert first == again
-    assert sum(one["external_id"] == "NEW1" for one in kauppa.records("customers")) == 1
+    assert sum(one["external_id"] == "NEW1" for one in kauppa.list_records("customers")) == 1
     replayed = [exchange.headers.get("idempotent-replayed") for exchange in notebook.exchanges]
     assert replayed == [None, "true"]
 
@@ -166,7 +166,7 @@ def test_a_fault_of_the_shop_becomes_one_of_our_errors(
     assert (type(caught.value), caught.value.maybe_applied) == (error, maybe_applied)
     assert caught.value.retry_after == fault.get("retry_after")
     assert caught.value.sentence == fault.get("sentence", caught.value.sentence)
-    assert any(one["external_id"] == "NEW1" for one in kauppa.records("customers")) is applied
+    assert any(one["external_id"] == "NEW1" for one in kauppa.list_records("customers")) is applied
 
 
 def test_what_a_drop_left_open_the_same_key_settles(kauppa: ShopService) -> None:
@@ -176,7 +176,7 @@ def test_what_a_drop_left_open_the_same_key_settles(kauppa: ShopService) -> None
         connector.create_record("USER", NEW, "k1")
     assert caught.value.maybe_applied
     record = connector.create_record("USER", NEW, "k1")
-    assert [str(one["id"]) for one in kauppa.records("customers") if one["external_id"] == "NEW1"] == [
+    assert [str(one["id"]) for one in kauppa.list_records("customers") if one["external_id"] == "NEW1"] == [
         record.id
     ]
 
@@ -213,5 +213,5 @@ def test_every_request_tells_the_attempt_that_it_belongs_to(kauppa: ShopService)
     _shop(kauppa, request_id="attempt-9").update_record(
         "USER", "4711", {"phone": "+358401"}, "k9", current=None
     )
-    entry = kauppa.journal(writes=True)[-1]
+    entry = kauppa.read_journal(only_writes=True)[-1]
     assert (entry["attempt"], entry["key"]) == ("attempt-9", "k9")

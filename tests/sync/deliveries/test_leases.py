@@ -21,7 +21,7 @@ ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 
 def wait_for_shop(hub: Hub, method: str) -> None:
     until = time.monotonic() + 10
-    while not any(each["method"] == method for each in hub.shop.journal()):
+    while not any(each["method"] == method for each in hub.shop.read_journal()):
         assert time.monotonic() < until, "the attempt did not come so far"
         time.sleep(0.01)
 

@@ -29,11 +29,11 @@ def test_webhooks_of_many_clients_at_once_never_overlap_for_a_user(hub: Hub) -> 
     assert overlaps(intervals) == 0
     assert most_at_a_time(intervals) >= 4
     for user in users:
-        newest = hub.identity.directory.get("users", user)["emails"][0]["address"]
+        newest = hub.identity.directory.get_record("users", user)["emails"][0]["address"]
         assert hub.customer(user)["email"] == newest
     assert Delivery.objects.exclude(state__in=["succeeded", "unchanged"]).count() == 0
     rows = Call.objects.filter(connection__slug="shop").count()
-    assert rows == len(hub.shop.journal())
+    assert rows == len(hub.shop.read_journal())
 
 
 def test_without_the_constraint_the_same_storm_overlaps(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def storm(hub: Hub) -> tuple[list[str], list[int]]:
     """Fourteen people change their address five times each and say so every time, through sixteen clients."""
     users = [f"PERSON{number}" for number in range(USERS)]
     for user in users:
-        hub.identity.directory.create(
+        hub.identity.directory.create_record(
             "users", {"id": user, "username": user.lower(), "emails": emails(user, 0)}
         )
     hub.shop.faults.add("slow", seconds=0.1)
@@ -75,7 +75,7 @@ def emails(user: str, number: int) -> list[dict[str, Any]]:
 
 def change_and_tell(change: tuple[Hub, str, int]) -> int:
     hub, user, number = change
-    hub.identity.directory.change("users", user, {"emails": emails(user, number)}, whole=False)
+    hub.identity.directory.update_record("users", user, {"emails": emails(user, number)}, replaces=False)
     body = {
         "id": user,
         "entityType": "USER",
@@ -92,7 +92,7 @@ def change_and_tell(change: tuple[Hub, str, int]) -> int:
 def shop_intervals(hub: Hub) -> dict[str, list[tuple[float, float]]]:
     """For each user, when the shop worked on a write."""
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for entry in hub.shop.journal(writes=True):
+    for entry in hub.shop.read_journal(only_writes=True):
         found[subject(entry)].append((entry["started"], entry["ended"]))
     return found
 

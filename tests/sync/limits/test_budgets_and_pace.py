@@ -75,5 +75,5 @@ def test_no_attempt_is_begun_whose_turn_would_not_come(
     assert hub.post_signed(body).status_code == 202
     hub.wait_until_quiet()
     assert Attempt.objects.exists() is not looks
-    assert hub.shop.journal() == []
+    assert hub.shop.read_journal() == []
     assert Delivery.objects.get().tries == 0

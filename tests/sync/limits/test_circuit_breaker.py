@@ -66,7 +66,7 @@ def test_it_opens_after_so_many_failures_of_the_system_in_a_row(
     cautious: Hub, side: str, fault: dict[str, Any], word: str
 ) -> None:
     Connection.objects.update(deadline_seconds=0.3)
-    getattr(cautious, side).faults.add_json(fault)
+    getattr(cautious, side).faults.add_from_json(fault)
     slug, code = ("aurora", f"identity-{word}") if side == "identity" else ("shop", f"target-{word}")
     users = people(cautious, ENOUGH_FAILURES)
     answers = []
@@ -107,7 +107,7 @@ def test_an_answer_in_between_begins_the_count_anew(cautious: Hub, fault: dict[s
         if number != ENOUGH_FAILURES - 1:
             cautious.shop.faults.add("error", status=503)
         elif fault is not None:
-            cautious.shop.faults.add_json(fault)
+            cautious.shop.faults.add_from_json(fault)
         assert not is_open(), f"after {number}"
         told(cautious, user)
     assert is_open()
@@ -133,7 +133,7 @@ def test_our_own_pace_is_no_failure_of_the_system(cautious: Hub, monkeypatch: py
 def test_while_it_is_open_nothing_is_sent_and_the_source_is_told_the_truth_at_once(cautious: Hub) -> None:
     first, second = people(cautious, 2)
     pause(cautious, first)
-    before = len(cautious.shop.journal()), len(cautious.identity.journal()), Attempt.objects.count()
+    before = len(cautious.shop.read_journal()), len(cautious.identity.read_journal()), Attempt.objects.count()
     began = time.monotonic()
     answer = cautious.post(webhook(second, respond={"mode": "result", "wait": 10_000}))
     assert time.monotonic() - began < 3
@@ -141,7 +141,7 @@ def test_while_it_is_open_nothing_is_sent_and_the_source_is_told_the_truth_at_on
     assert (answer.status_code, problem["code"], problem["retrying"]) == (424, "target-unavailable", True)
     make_due()
     assert run_due_deliveries() == 0
-    after = len(cautious.shop.journal()), len(cautious.identity.journal()), Attempt.objects.count()
+    after = len(cautious.shop.read_journal()), len(cautious.identity.read_journal()), Attempt.objects.count()
     assert after == before
     waiting = Delivery.objects.get(entity_id=second)
     assert (waiting.state, waiting.code, waiting.tries) == (State.RETRYING, "target-unavailable", 0)

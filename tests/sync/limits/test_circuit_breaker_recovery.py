@@ -93,7 +93,7 @@ def test_pauses_grow_no_longer_than_ten_minutes(cautious: Hub) -> None:
 def count_over_growth(hub: Hub) -> list[str]:
     """Moments at which more attempts were at the shop than one and as many as had ended."""
     seen: dict[str, list[float]] = {}
-    for entry in hub.shop.journal():
+    for entry in hub.shop.read_journal():
         seen.setdefault(entry["attempt"], []).extend((entry["started"], entry["ended"]))
     spans = [(min(each), max(each)) for each in seen.values()]
     found = []
@@ -111,7 +111,7 @@ def recover(hub: Hub) -> None:
     pause(hub, users[0])
     for user in users[1:]:
         hub.post(ack(user))
-    hub.shop.requests.clear()
+    hub.shop.request_journal.clear()
     hub.shop.faults.add("slow", seconds=0.05)
     end_pause()
     make_due()
@@ -147,7 +147,7 @@ def test_a_breaker_that_opens_while_a_claim_looks_for_its_slot_lets_nothing_pass
     """The probe fails, and another process frees its slot and opens the breaker, just before this one looks."""
     [user] = people(cautious, 1)
     pause(cautious, user)
-    asked = len(cautious.shop.journal())
+    asked = len(cautious.shop.read_journal())
     end_pause()
     make_due()
 
@@ -165,7 +165,7 @@ def test_a_breaker_that_opens_while_a_claim_looks_for_its_slot_lets_nothing_pass
         {side: Late(each) for side, each in concurrency_slots._TAKEN_SLOTS.items()},
     )
     run_due_deliveries()
-    assert len(cautious.shop.journal()) == asked
+    assert len(cautious.shop.read_journal()) == asked
 
 
 @pytest.mark.parametrize("successes", [0, 1, circuit_breaker.SUCCESSES_TO_CLOSE - 1])
@@ -269,7 +269,7 @@ def test_the_shop_is_not_blamed_for_an_identity_service_that_is_down(cautious: H
     codes = [told(cautious, user)[1] for user in users]
     assert codes == ["identity-unavailable"] * len(users)
     assert (is_open("aurora"), is_open("shop")) == (True, False)
-    assert cautious.shop.journal() == []
+    assert cautious.shop.read_journal() == []
     assert happenings("shop") == []
 
 
@@ -297,7 +297,7 @@ def test_one_system_resumes_while_the_other_stays_paused(cautious: Hub, is_down:
         Breaker.objects.update_or_create(
             connection=connection, defaults={"open_until": moment, "opened_at": past, "openings": 1}
         )
-    asked = len(cautious.shop.journal())
+    asked = len(cautious.shop.read_journal())
     make_due()
     assert run_due_deliveries() == 0
-    assert len(cautious.shop.journal()) == asked
+    assert len(cautious.shop.read_journal()) == asked

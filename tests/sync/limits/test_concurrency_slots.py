@@ -52,7 +52,7 @@ def person(hub: Hub, number: int) -> None:
     """A new person, and the webhook that tells of it."""
     user = f"PERSON{number}"
     emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
-    hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+    hub.identity.directory.create_record("users", {"id": user, "username": user.lower(), "emails": emails})
     body = {"id": user, "entityType": "USER", "eventType": "CREATE", "respond": "ack"}
     assert hub.post(body).status_code == 202
 
@@ -98,7 +98,7 @@ def without_constraints() -> Iterator[None]:
 def most_at_once(hub: Hub) -> int:
     """Attempts that were at the shop at one time, by its journal."""
     seen: dict[str, list[float]] = {}
-    for entry in hub.shop.journal():
+    for entry in hub.shop.read_journal():
         seen.setdefault(entry["attempt"], []).extend((entry["started"], entry["ended"]))
     spans = [(min(each), max(each)) for each in seen.values()]
     return max(sum(start <= began < end for start, end in spans) for began, _ in spans)
@@ -186,7 +186,7 @@ def test_a_slot_is_free_again_after_a_death(hub: Hub) -> None:
 def test_a_slot_is_free_again_after_a_failure(hub: Hub, fault: dict[str, Any]) -> None:
     open_deliveries(hub, 2)
     limit(1)
-    hub.shop.faults.add_json(fault | {"times": 1})
+    hub.shop.faults.add_from_json(fault | {"times": 1})
     run_due_deliveries()
     ended = set(Delivery.objects.values_list("state", flat=True))
     assert ended & {State.RETRYING, State.DEAD}, "none failed"
@@ -200,7 +200,7 @@ def test_a_source_that_waits_is_told_the_outcome_although_its_webhook_waited_for
     for number in range(3):
         person(hub, number)
     emails = [{"address": "late@example.com", "verified": True}]
-    hub.identity.directory.create("users", {"id": "LATE", "username": "late", "emails": emails})
+    hub.identity.directory.create_record("users", {"id": "LATE", "username": "late", "emails": emails})
     answer = hub.post({"id": "LATE", "entityType": "USER", "eventType": "CREATE"})
     assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
     assert most_at_once(hub) == 1
@@ -211,12 +211,12 @@ def test_the_limit_holds_over_processes(hub: Hub) -> None:
     limit(3)
     for number in range(12):
         hub.change_email(f"moved.{number}@example.com", f"PERSON{number}")
-    hub.shop.requests.clear()
+    hub.shop.request_journal.clear()
     hub.shop.faults.add("slow", seconds=0.1)
     with worker(0.1, count=2):
         wait_until(lambda: not _open())
     assert most_at_once(hub) == 3
-    assert {each["email"] for each in hub.shop.records("customers") if "moved" in each["email"]} == {
+    assert {each["email"] for each in hub.shop.list_records("customers") if "moved" in each["email"]} == {
         f"moved.{number}@example.com" for number in range(12)
     }
 

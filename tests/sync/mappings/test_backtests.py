@@ -127,10 +127,10 @@ def test_real_webhooks_are_tested_and_nobody_is_called(hub: Hub) -> None:
     mapping = Route.objects.filter(entity_type="USER").first().mapping  # type: ignore[union-attr]
     declaration = json.loads(json.dumps(mapping.current_version().declaration))
     declaration["fields"]["email"]["apply"] = ["first_verified_email"]
-    calls = len(hub.shop.journal()), len(hub.identity.journal())
+    calls = len(hub.shop.read_journal()), len(hub.identity.read_journal())
     found = back_test(mapping, declaration)
     assert (found.counts, found.fields) == ({"different": 2}, {"email": 2})
-    assert (len(hub.shop.journal()), len(hub.identity.journal())) == calls
+    assert (len(hub.shop.read_journal()), len(hub.identity.read_journal())) == calls
     assert Attempt.objects.count() == Delivery.objects.count() == 2
     assert mapping.current_version().number == 1
     (entry,) = entries("mapping.backtested")

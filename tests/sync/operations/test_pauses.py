@@ -66,7 +66,7 @@ def test_what_comes_a_paused_way_is_kept_answered_202_at_once_and_not_delivered(
     assert time.monotonic() - started < 5, "nobody waits for what is kept"
     assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
     go_on()
-    assert not hub.shop.journal()
+    assert not hub.shop.read_journal()
     assert not Attempt.objects.exists()
     assert Event.objects.get().state == State.PENDING
     assert count_on_hold(way, 100) == 1
@@ -130,7 +130,7 @@ def test_a_repeated_webhook_of_a_paused_way_does_not_go_out(hub: Hub, way: Pausa
         assert hub.post_signed(EXAMPLE, "msg_twice").status_code == 202
     assert time.monotonic() - started < 5
     go_on()
-    assert not hub.shop.journal()
+    assert not hub.shop.read_journal()
     assert Event.objects.count() == 1
 
 

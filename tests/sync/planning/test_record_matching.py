@@ -22,22 +22,22 @@ def webhook(user: str, event_type: str = "UPDATE", **members: Any) -> dict[str, 
 def a_user(hub: Hub, user: str = GRACE, email: str = NEW) -> None:
     """A person that the hub has never heard of."""
     emails = [{"address": email, "verified": True}]
-    hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+    hub.identity.directory.create_record("users", {"id": user, "username": user.lower(), "emails": emails})
 
 
 def a_customer(hub: Hub, email: str, external_id: str | None = None) -> str:
     """Another record of the shop; its id."""
-    record = hub.shop.catalogue.create("customers", {"email": email, "external_id": external_id})
+    record = hub.shop.catalogue.create_record("customers", {"email": email, "external_id": external_id})
     return str(record["id"])
 
 
 def with_email(hub: Hub, email: str) -> list[dict[str, Any]]:
-    return [each for each in hub.shop.records("customers") if each["email"] == email]
+    return [each for each in hub.shop.list_records("customers") if each["email"] == email]
 
 
 def lookups(hub: Hub) -> list[tuple[str, dict[str, str]]]:
     """What the shop was asked, in order."""
-    return [(each["path"], each["query"]) for each in hub.shop.journal() if each["method"] == "GET"]
+    return [(each["path"], each["query"]) for each in hub.shop.read_journal() if each["method"] == "GET"]
 
 
 def outcome(answer: Any) -> tuple[int, str]:
@@ -49,8 +49,8 @@ def outcome(answer: Any) -> tuple[int, str]:
 def test_a_linked_record_is_found_though_the_shop_changed_every_key(hub: Hub) -> None:
     assert outcome(hub.post(webhook(ANNA))) == (200, "none")
     linked = Link.objects.get().record_id
-    hub.shop.catalogue.change(
-        "customers", linked, {"external_id": "X", "email": "x@example.com"}, whole=False
+    hub.shop.catalogue.update_record(
+        "customers", linked, {"external_id": "X", "email": "x@example.com"}, replaces=False
     )
     asked = len(lookups(hub))
     assert outcome(hub.post(webhook(ANNA))) == (200, "updated")
@@ -60,7 +60,7 @@ def test_a_linked_record_is_found_though_the_shop_changed_every_key(hub: Hub) ->
 
 def test_a_link_whose_record_is_gone_gives_way_to_the_external_id(hub: Hub) -> None:
     hub.post(webhook(ANNA))
-    hub.shop.catalogue.delete("customers", Link.objects.get().record_id)
+    hub.shop.catalogue.delete_record("customers", Link.objects.get().record_id)
     moved = a_customer(hub, "moved@example.com", ANNA)
     assert outcome(hub.post(webhook(ANNA))) == (200, "updated")
     assert Link.objects.get().record_id == moved
@@ -157,7 +157,7 @@ def test_an_entity_that_is_gone_takes_no_record_of_another_along(hub: Hub) -> No
     other = a_customer(hub, SHARED, "SOMEBODY")
     gone = webhook(GRACE, "DELETE", previous={"email": SHARED})
     assert outcome(hub.post_signed(gone)) == (200, "none")
-    assert other in [str(each["id"]) for each in hub.shop.records("customers")]
+    assert other in [str(each["id"]) for each in hub.shop.list_records("customers")]
 
 
 def test_a_previous_value_that_several_webhooks_tell_is_asked_for_once(
@@ -191,14 +191,14 @@ def test_two_records_that_match_are_for_a_person_to_decide(hub: Hub, event_type:
 
 def test_a_shop_that_answers_another_question_does_not_give_us_the_wrong_person(hub: Hub) -> None:
     a_user(hub, "fi", "nobody@example.com")
-    before = hub.shop.records("customers")
+    before = hub.shop.list_records("customers")
     shop = Connection.objects.get(slug="shop")
     shop.settings["entities"]["USER"]["search"]["query"] = {"language": "{value}"}  # whatever the field is
     shop.save()
     assert outcome(hub.post(webhook("fi"))) == (200, "created")
     assert lookups(hub)[0] == ("/api/customers", {"language": "fi"})
     assert sum(each["language"] == "fi" for each in before) > 1
-    assert hub.shop.records("customers")[: len(before)] == before
+    assert hub.shop.list_records("customers")[: len(before)] == before
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_an_event_of_an_entity_whose_record_was_deleted_since_is_skipped_as_gone
     user = a_user(hub, "LEAVER")
     tell(hub, user)
     failed(hub, user)
-    hub.identity.directory.delete("users", user)
+    hub.identity.directory.delete_record("users", user)
     assert tell(hub, user, "DELETE").state == "succeeded"
     assert states(frozen(staff())) == {user: "skipped: gone"}
 

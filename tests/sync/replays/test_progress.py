@@ -270,7 +270,7 @@ def test_what_the_guard_holds_is_neither_good_nor_bad(hub: Hub, hurry: None) -> 
     user = a_user(hub, "LEAVER")
     tell(hub, user)
     failed(hub, user)
-    hub.identity.directory.delete("users", user)
+    hub.identity.directory.delete_record("users", user)
     replay = work(started(staff()))
     assert states(replay) == {"LEAVER": "held: held"}
     assert (replay.held, replay.failed) == (1, 0)

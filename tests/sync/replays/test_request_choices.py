@@ -81,11 +81,11 @@ def test_fetched_afresh_the_entity_of_now_is_delivered(hub: Hub) -> None:
 def test_the_payload_as_received_is_delivered_without_asking_the_identity_service(hub: Hub) -> None:
     event = refused(hub, "then@example.com")
     hub.change_email("now@example.com")
-    asked = len(hub.identity.journal())
+    asked = len(hub.identity.read_journal())
     attempt = again(hub, event, RECEIVED)
     assert hub.customer()["email"] == "then@example.com"
     assert (attempt.outcome, attempt.takes) == ("succeeded", "received")
-    assert len(hub.identity.journal()) == asked
+    assert len(hub.identity.read_journal()) == asked
     [entry] = entries("event.replayed")
     assert entry["details"]["takes"] == "received"
 

@@ -76,7 +76,9 @@ def test_several_workers_share_what_is_due_and_each_delivery_is_made_once(hub: H
     users = [f"PERSON{number}" for number in range(5)]
     for user in users:
         emails = [{"address": f"{user.lower()}@old.example.com", "verified": True}]
-        hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+        hub.identity.directory.create_record(
+            "users", {"id": user, "username": user.lower(), "emails": emails}
+        )
     deliveries = [open_delivery(hub, f"{user.lower()}@example.com", user) for user in users]
     with worker(count=2) as both:
         wait_until(lambda: all(map(is_delivered, deliveries)))
@@ -184,7 +186,7 @@ def both(hub: Hub) -> tuple[Delivery, Delivery]:
 
 
 def is_in_the_shop(hub: Hub) -> bool:
-    return any(each["ended"] is None for each in hub.shop.journal(writes=True))
+    return any(each["ended"] is None for each in hub.shop.read_journal(only_writes=True))
 
 
 def make_due(delivery: Delivery, *, tells: bool = True) -> None:

@@ -53,10 +53,10 @@ def with_identity_fault(**fault: Any) -> Send:
 
 def with_two_matches(hub: Hub) -> HttpResponse:
     for number in range(2):
-        hub.shop.catalogue.create(
+        hub.shop.catalogue.create_record(
             "customers", {"external_id": "TWICE", "email": f"twice.{number}@example.com"}
         )
-    hub.identity.directory.create(
+    hub.identity.directory.create_record(
         "users", {"id": "TWICE", "username": "t", "emails": [{"address": "t@example.com", "verified": True}]}
     )
     return hub.post_signed(seed(id="TWICE"))
@@ -70,7 +70,7 @@ def relayed_older(hub: Hub) -> HttpResponse:
 
 
 def with_a_huge_entity(hub: Hub) -> HttpResponse:
-    hub.identity.directory.change("users", SEED["id"], {"about": "x" * 262_144}, whole=False)
+    hub.identity.directory.update_record("users", SEED["id"], {"about": "x" * 262_144}, replaces=False)
     return hub.post_signed(seed(respond="entity"))
 
 

@@ -196,7 +196,9 @@ def test_the_pages_tell_the_truth_while_a_shop_is_down_and_when_it_is_back(hub: 
     users = ["OUTAGE1", "OUTAGE2", "OUTAGE3"]
     for user in users:
         emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
-        hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+        hub.identity.directory.create_record(
+            "users", {"id": user, "username": user.lower(), "emails": emails}
+        )
         assert hub.post({"id": user, "entityType": "USER", "eventType": "CREATE"}).status_code == 424
     assert "Paused after 2 failures" in text_of(staff, page)
     tried, _, spared = (Event.objects.get(entity_id=user) for user in users)

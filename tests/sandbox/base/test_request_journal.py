@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from sandbox.base.request_log import Journal
+from sandbox.base.request_journal import RequestJournal
 from sandbox.shop import ShopService
 from tests.sandbox.client import Client
 
@@ -39,13 +39,13 @@ def test_an_entry_tells_the_whole_request_but_no_secret(shop: ShopService, call_
 def test_a_secret_in_a_token_request_is_not_kept(shop: ShopService) -> None:
     form = {"grant_type": "client_credentials", "client_id": "hub", "client_secret": shop.token}
     Client(shop.url)("POST", "/oauth/token", data=form)
-    assert shop.token not in str(shop.journal())
+    assert shop.token not in str(shop.read_journal())
 
 
 def test_a_created_record_and_a_search_name_their_entity(shop: ShopService, call_shop: Client) -> None:
     call_shop("GET", "/api/customers?external_id=X9")
     call_shop("POST", "/api/customers", {"email": "n@example.com", "external_id": "X9"})
-    search, create = shop.journal()
+    search, create = shop.read_journal()
     assert search["entity"] == {"collection": "customers", "id": None, "external_id": "X9"}
     assert create["entity"] == {"collection": "customers", "id": 4716, "external_id": "X9"}
 
@@ -61,7 +61,7 @@ def test_it_can_be_read_from_a_number_on_and_for_writes_only(shop: ShopService, 
     assert [each["n"] for each in writes] == [2]
     assert control("DELETE", "/_sandbox/journal").status_code == 204
     call_shop("GET", "/api/customers")
-    assert [each["n"] for each in shop.journal()] == [4]
+    assert [each["n"] for each in shop.read_journal()] == [4]
 
 
 def test_an_entry_is_there_before_a_fault_delays_it(shop: ShopService, call_shop: Client) -> None:
@@ -69,31 +69,31 @@ def test_an_entry_is_there_before_a_fault_delays_it(shop: ShopService, call_shop
     thread = threading.Thread(target=call_shop, args=("GET", "/api/customers"))
     thread.start()
     deadline = time.monotonic() + 3
-    while not shop.journal() and time.monotonic() < deadline:
+    while not shop.read_journal() and time.monotonic() < deadline:
         time.sleep(0.005)
-    (entry,) = shop.journal()
+    (entry,) = shop.read_journal()
     assert (entry["ended"], entry["status"]) == (None, None)
     shop.faults.clear()
     thread.join(3)
-    assert shop.journal()[0]["status"] == 200
+    assert shop.read_journal()[0]["status"] == 200
 
 
 def test_overlaps_can_be_computed(shop: ShopService, call_shop: Client) -> None:
     """Requests in turn never overlap, requests at once do."""
     for _ in range(20):
         call_shop("GET", "/api/customers/4711")
-    entries = shop.journal()
+    entries = shop.read_journal()
     assert all(before["ended"] <= after["started"] for before, after in pairwise(entries))
     shop.faults.add("slow", seconds=0.2)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: Client(shop.url, shop.token)("GET", "/api/customers"), range(4)))
-    together = shop.journal(since=20)
+    together = shop.read_journal(since=20)
     assert max(each["started"] for each in together) < min(each["ended"] for each in together)
 
 
 def test_it_is_bounded(shop: ShopService) -> None:
-    journal = Journal(limit=3)
-    shop.requests = journal
+    journal = RequestJournal(limit=3)
+    shop.request_journal = journal
     for _ in range(5):
         Client(shop.url)("GET", "/api/customers")
-    assert [each["n"] for each in journal.entries()] == [3, 4, 5]
+    assert [each["n"] for each in journal.list_entries()] == [3, 4, 5]
