@@ -1,10 +1,12 @@
-"""The wiring as an app of its own, so that its system checks are known before the first command runs."""
+"""The project as a Django app, so that its system checks are registered before the first command runs."""
 
 from django.apps import AppConfig, apps
 from django.db.models.signals import pre_migrate
 
 
 class HubConfig(AppConfig):
+    """The app of the project itself."""
+
     name = "integration_hub"
     verbose_name = "Integration Hub"
 
@@ -13,5 +15,5 @@ class HubConfig(AppConfig):
         from integration_hub import checks  # noqa: F401
         from integration_hub.schema_version import APPS, record_schema
 
-        # One sender of many, so that it runs once; Django sends for apps with models only, which this one is not.
+        # Django sends `pre_migrate` once for each app with models. This app has none, so one other app is the sender.
         pre_migrate.connect(record_schema, sender=apps.get_app_config(APPS[0]))

@@ -1,6 +1,6 @@
 """The Celery application: `celery -A integration_hub worker --pool threads` and `celery -A integration_hub beat`.
 
-Loaded only where CELERY_BROKER_URL is set: Celery is an optional extra.
+It is imported only if CELERY_BROKER_URL is set: Celery is an optional extra.
 """
 
 import os
@@ -14,27 +14,27 @@ from django.core.management.base import CommandError
 
 from sync.execution.background_sender import BackgroundSender, ProcessSender
 
-# Before the application is made, which reads the settings of the Django project that it names.
+# Set before the application is created, which reads the settings of the Django project.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
 
 app = Celery("integration_hub")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 
-DELIVER = "hub.deliver"
-_MAX_TOGETHER = 8  # deliveries in one message, which one thread of a worker runs one after the other
+DELIVER_TASK = "hub.deliver"
+_MAX_BATCH = 8  # deliveries in one message; one thread of a worker runs them one after the other
 _EXPIRES_SECONDS = 60.0  # by then a worker has found the delivery in the database
 
 
 def send_deliveries(delivery_ids: Iterable[int]) -> None:
-    """Let a Celery worker run deliveries. Never waits and never raises: a thread of this process sends the messages."""
-    _sender.get_sender().submit(delivery_ids)
+    """Send deliveries to Celery workers. Never waits and never raises: a thread of this process sends the messages."""
+    _process_sender.get_sender().submit(delivery_ids)
 
 
-def _send(delivery_ids: list[int]) -> None:
-    app.send_task(DELIVER, [delivery_ids], expires=_EXPIRES_SECONDS, retry=False)
+def _send_task(delivery_ids: list[int]) -> None:
+    app.send_task(DELIVER_TASK, [delivery_ids], expires=_EXPIRES_SECONDS, retry=False)
 
 
-_sender = ProcessSender(lambda: BackgroundSender("the broker", _send, _MAX_TOGETHER))
+_process_sender = ProcessSender(lambda: BackgroundSender("the broker", _send_task, _MAX_BATCH))
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
@@ -45,4 +45,4 @@ def _refuse_other_schema(**_: Any) -> None:
         check_schema_at_start()
     except CommandError as refusal:
         print(refusal, file=sys.stderr)
-        os._exit(3)  # what a signal's receiver raises, Celery would log and go on
+        os._exit(3)  # Celery only logs an exception of a signal's receiver, and starts the worker

@@ -1,4 +1,4 @@
-"""System checks: what must be true of the settings before the hub may face the internet, each with a hint."""
+"""System checks of the settings, each with a hint. A web process refuses to start with an error among them."""
 
 import base64
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 @register()
 def check_secret_key(**_: Any) -> list[CheckMessage]:
-    """hub.E001: a short SECRET_KEY lets result addresses and sessions be forged."""
+    """Check the length of SECRET_KEY (hub.E001): with a short key, result addresses and sessions can be forged."""
     if len(settings.SECRET_KEY) >= 50 and len(set(settings.SECRET_KEY)) >= 5:
         return []
     hint = "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(50))'"
@@ -20,7 +20,7 @@ def check_secret_key(**_: Any) -> list[CheckMessage]:
 
 @register()
 def check_sealing_keys(**_: Any) -> list[CheckMessage]:
-    """hub.E002: each of SEALING_KEYS is 32 bytes in URL-safe base64."""
+    """Check that each of SEALING_KEYS is 32 bytes in URL-safe base64 (hub.E002)."""
     hint = (
         "Make one with: python -c 'import base64, os; "
         "print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
@@ -32,11 +32,11 @@ def check_sealing_keys(**_: Any) -> list[CheckMessage]:
             id="hub.E002",
         )
         for number, key in enumerate(settings.SEALING_KEYS, start=1)
-        if not _is_key(key)
+        if not _is_encryption_key(key)
     ]
 
 
-def _is_key(key: str) -> bool:
+def _is_encryption_key(key: str) -> bool:
     try:
         return len(base64.urlsafe_b64decode(key)) == 32
     except ValueError:
@@ -45,7 +45,7 @@ def _is_key(key: str) -> bool:
 
 @register()
 def check_production(**_: Any) -> list[CheckMessage]:
-    """hub.E003 to hub.W005: hosts, the unavailable status, and cookies of a hub that is not a laptop's."""
+    """Check the hosts (hub.E003), the status while nothing can be stored (hub.E004) and the cookies (hub.W005)."""
     return list(_production_messages())
 
 
@@ -72,9 +72,16 @@ def _production_messages() -> Iterator[CheckMessage]:
 
 @register()
 def check_checkpoints(**_: Any) -> list[CheckMessage]:
-    """hub.W007: without a way out for checkpoints, a holder of database and key could rewrite the audit log unseen."""
-    ways = (settings.AUDIT_CHECKPOINT_FOLDER, settings.AUDIT_CHECKPOINT_EMAILS, settings.AUDIT_CHECKPOINT_URL)
-    if settings.DEBUG or any(ways):
+    """Warn if checkpoints of the audit log are not published (hub.W007).
+
+    Without them, a holder of the database and the key could rewrite the audit log unnoticed.
+    """
+    destinations = (
+        settings.AUDIT_CHECKPOINT_FOLDER,
+        settings.AUDIT_CHECKPOINT_EMAILS,
+        settings.AUDIT_CHECKPOINT_URL,
+    )
+    if settings.DEBUG or any(destinations):
         return []
     hint = (
         "Set AUDIT_CHECKPOINT_EMAILS to the auditors' addresses, or AUDIT_CHECKPOINT_FOLDER or "
@@ -87,7 +94,7 @@ def check_checkpoints(**_: Any) -> list[CheckMessage]:
 
 @register()
 def check_celery(**_: Any) -> list[CheckMessage]:
-    """hub.E006: CELERY_BROKER_URL needs Celery, which is an optional extra."""
+    """Check that Celery, an optional extra, is installed if CELERY_BROKER_URL is set (hub.E006)."""
     if not settings.CELERY_BROKER_URL or find_spec("celery"):
         return []
     hint = "Run pip install integration-hub[celery], or leave CELERY_BROKER_URL empty."
@@ -96,7 +103,7 @@ def check_celery(**_: Any) -> list[CheckMessage]:
 
 @register()
 def check_retention(**_: Any) -> list[CheckMessage]:
-    """hub.W008: an event whose audit entries are deleted before it is proved by nothing."""
+    """Warn if audit entries are deleted before the events that they prove (hub.W008)."""
     events, audit = settings.KEEP_EVENTS_DAYS, settings.KEEP_AUDIT_DAYS
     if not audit or 0 < events <= audit:
         return []

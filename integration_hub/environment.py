@@ -1,6 +1,6 @@
-"""Variables of the environment, read strictly: what is not understood stops the start, with a sentence that names it.
+"""Strict parsing of environment variables: an invalid value stops the start, with a message that names the variable.
 
-The sentences repeat numbers and words only, never an address: that may hold a password.
+A message repeats numbers and words, but no address, which may hold a password.
 """
 
 import logging
@@ -16,49 +16,54 @@ from database.settings import postgresql_settings, sqlite_settings
 Number = TypeVar("Number", int, float)
 
 
-def required(env: environ.Env, name: str, why: str) -> str:
-    """The variable's value, or a refusal to start that names it."""
+def read_required(env: environ.Env, name: str, why: str) -> str:
+    """Return the value of a variable. Raises ImproperlyConfigured, with the reason `why`, if it is not set."""
     value: str = env.str(name, default="")
     if not value:
         raise ImproperlyConfigured(f"Set {name} in the environment or in .env: {why}.")
     return value
 
 
-def number(
+def read_number(
     env: environ.Env, name: str, default: Number, *, least: float = 0, most: float = 1_000_000_000
 ) -> Number:
-    """A number within these bounds; a whole one where the default is. An empty value means the default."""
+    """Return a number from `least` to `most`, a whole one if the default is. An empty value means the default.
+
+    Raises ImproperlyConfigured for anything else.
+    """
     text = env.str(name, default="")
     if not text:
         return default
     try:
-        found = type(default)(text)
+        value = type(default)(text)
     except ValueError:
-        found = None
-    if found is None or not isfinite(found) or not least <= found <= most:
+        value = None
+    if value is None or not isfinite(value) or not least <= value <= most:
         kind = "whole number" if isinstance(default, int) else "number"
         raise ImproperlyConfigured(f"{name}: must be a {kind} from {least:,} to {most:,}, not {text!r}.")
-    return found
+    return value
 
 
-def database(env: environ.Env, folder: Path) -> dict[str, Any]:
-    """The database of DATABASE_URL; without one, a SQLite file in `folder`.
+def read_database(env: environ.Env, folder: Path) -> dict[str, Any]:
+    """Return Django's settings for the database of DATABASE_URL; without one, for a SQLite file in `folder`.
 
-    DATABASE_WAIT_SECONDS: how long a statement may wait for the database, its lock or its pool; then 503, and the
-    source comes again.
+    DATABASE_WAIT_SECONDS limits how long a statement may wait for the database, its lock or its pool. After that, a
+    source gets a 503 and sends again.
     """
-    address = _database_address(env, f"sqlite:///{folder / 'hub.sqlite3'}")
-    seconds = number(env, "DATABASE_WAIT_SECONDS", 5.0, least=0.1, most=3600)
-    if "sqlite" in address["ENGINE"]:
+    parsed_url = _read_database_url(env, f"sqlite:///{folder / 'hub.sqlite3'}")
+    seconds = read_number(env, "DATABASE_WAIT_SECONDS", 5.0, least=0.1, most=3600)
+    if "sqlite" in parsed_url["ENGINE"]:
         test_file = env.str("TEST_DATABASE_FILE", default=str(folder / "test.sqlite3"))
-        return sqlite_settings(address, wait_seconds=seconds, test_file=test_file)
-    pool_size = number(env, "DATABASE_POOL", 8, least=1, most=1000)
+        return sqlite_settings(parsed_url, wait_seconds=seconds, test_file=test_file)
+    pool_size = read_number(env, "DATABASE_POOL", 8, least=1, most=1000)
     prepares = 3 if env.bool("DATABASE_PREPARES", default=True) else None
-    return postgresql_settings(address, wait_seconds=seconds, pool_size=pool_size, prepare_threshold=prepares)
+    return postgresql_settings(
+        parsed_url, wait_seconds=seconds, pool_size=pool_size, prepare_threshold=prepares
+    )
 
 
-def celery_transport(broker_url: str) -> dict[str, Any]:
-    """Seconds after which a broker counts as away, in the words of Celery's transport for it."""
+def build_transport_options(broker_url: str) -> dict[str, Any]:
+    """Return the timeouts for a broker, in seconds, as options of Celery's transport for it."""
     if broker_url.startswith(("redis", "valkey")):
         return {"socket_timeout": 5.0, "socket_connect_timeout": 4.0}
     if broker_url.startswith(("amqp", "pyamqp")):
@@ -66,8 +71,8 @@ def celery_transport(broker_url: str) -> dict[str, Any]:
     return {}
 
 
-def _database_address(env: environ.Env, default: str) -> dict[str, Any]:
-    """The database of DATABASE_URL, as Django wants it."""
+def _read_database_url(env: environ.Env, default: str) -> dict[str, Any]:
+    """Return DATABASE_URL, or the default, as Django's settings. Raises ImproperlyConfigured if it is invalid."""
     try:
         parsed = dict(environ.Env.db_url_config(env.str("DATABASE_URL", default="") or default))
     except ValueError:
@@ -79,8 +84,8 @@ def _database_address(env: environ.Env, default: str) -> dict[str, Any]:
     return parsed
 
 
-def mail_server(env: environ.Env) -> dict[str, Any]:
-    """The mail server of EMAIL_URL, as django-environ tells it."""
+def read_mail_server(env: environ.Env) -> dict[str, Any]:
+    """Return the mail server of EMAIL_URL as settings of Django. Raises ImproperlyConfigured if it is invalid."""
     try:
         return dict(environ.Env.email_url_config(env.str("EMAIL_URL", default="") or "smtp://localhost:25"))
     except (ValueError, ImproperlyConfigured):
@@ -89,8 +94,8 @@ def mail_server(env: environ.Env) -> dict[str, Any]:
         ) from None
 
 
-def log_level(env: environ.Env) -> str:
-    """The level of LOG_LEVEL."""
+def read_log_level(env: environ.Env) -> str:
+    """Return the level of LOG_LEVEL. Raises ImproperlyConfigured for an unknown one."""
     level: str = env.str("LOG_LEVEL", default="") or "INFO"
     if level not in logging.getLevelNamesMapping():
         raise ImproperlyConfigured(

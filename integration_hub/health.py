@@ -1,4 +1,4 @@
-"""`GET /health`: whether the hub can store and what waits, for a load balancer; all figures for monitors and staff."""
+"""`GET /health`: the state of the database and of the queue for load balancers, all figures for monitors and staff."""
 
 import hmac
 from datetime import timedelta
@@ -15,70 +15,70 @@ from sync.monitoring.health_figures import HealthFigures, count_due_and_expired,
 from webhooks.encryption.at_rest import CannotOpen, unseal
 from webhooks.models import Pepper
 
-MOST_ALARMS = 100
+MAX_ALARMS = 100
 
 
-def health(request: HttpRequest) -> JsonResponse:
-    """200 while the database answers, 503 otherwise. Counts end at 10,001.
+def show_health(request: HttpRequest) -> JsonResponse:
+    """Return 200 if the database responds, otherwise 503. Counts end at 10,001.
 
-    Everybody learns how many deliveries are due and how many leases have ended. The rest needs HEALTH_TOKEN as a
-    bearer token, or a session of the console.
+    The numbers of due deliveries and of ended leases are public. All other figures need HEALTH_TOKEN as a bearer token,
+    or a session of the console with the permission to view alarms.
     """
     try:
         at = read_clock()
         due, expired = count_due_and_expired(at)
-        more = _details(measure_health(at)) if _may_see_all(request) else {}
+        details = _build_details(measure_health(at)) if _may_see_figures(request) else {}
     except DatabaseError:
         return JsonResponse({"status": "storage-unavailable"}, status=503)
-    response = JsonResponse({"status": "ok", "due": due, "expired": expired} | more)
+    response = JsonResponse({"status": "ok", "due": due, "expired": expired} | details)
     response["Cache-Control"] = "no-store"
     return response
 
 
-def _may_see_all(request: HttpRequest) -> bool:
+def _may_see_figures(request: HttpRequest) -> bool:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and settings.HEALTH_TOKEN:
         return hmac.compare_digest(token.strip().encode(), settings.HEALTH_TOKEN.encode())
     return bool(request.user.is_active and request.user.is_staff and request.user.has_perm("sync.view_alarm"))
 
 
-def _details(figures: HealthFigures) -> dict[str, Any]:
-    open_alarms = Alarm.objects.filter(ended_at=None).order_by("raised_at", "id")[:MOST_ALARMS]
+def _build_details(figures: HealthFigures) -> dict[str, Any]:
+    open_alarms = Alarm.objects.filter(ended_at=None).order_by("raised_at", "id")[:MAX_ALARMS]
     return {
         "at": figures.at,
-        "opens_sealed": _opens_sealed(),
+        "opens_sealed": _can_decrypt(),
         "oldest_due_seconds": round(figures.oldest_due_seconds, 3),
         "dead": figures.dead,
         "held": figures.held,
         "sources": [
             {
-                "name": each.name,
-                "last_event_at": each.heard_at if each.has_sent else None,
-                "silence_minutes": each.silence and each.silence / timedelta(minutes=1),
-                "is_silent": each.is_silent(figures.at),
+                "name": source.name,
+                "last_event_at": source.heard_at if source.has_sent else None,
+                "silence_minutes": source.silence and source.silence / timedelta(minutes=1),
+                "is_silent": source.is_silent(figures.at),
             }
-            for each in figures.sources
+            for source in figures.sources
         ],
         "paused": [
-            {"name": each.name, "since": each.paused_at, "until": each.until, "code": each.code}
-            for each in figures.paused
+            {"name": pause.name, "since": pause.paused_at, "until": pause.until, "code": pause.code}
+            for pause in figures.paused
         ],
-        "audit": _audit(figures.audit),
+        "audit": _build_audit_status(figures.audit),
         "alarms": [
             {
-                "kind": each.kind,
-                "subject": each.subject,
-                "name": each.name,
-                "since": each.began_at,
-                "snoozed_until": each.snoozed_until,
+                "kind": alarm.kind,
+                "subject": alarm.subject,
+                "name": alarm.name,
+                "since": alarm.began_at,
+                "snoozed_until": alarm.snoozed_until,
             }
-            for each in open_alarms
+            for alarm in open_alarms
         ],
     }
 
 
-def _opens_sealed() -> bool:
-    """Whether this process knows the key that seals; by the one value that every hub has sealed."""
+def _can_decrypt() -> bool:
+    """Return True if this process can decrypt stored data. Tried with the pepper, which every hub has encrypted."""
     try:
         for sealed in Pepper.objects.values_list("sealed", flat=True):
             unseal(bytes(sealed))
@@ -87,8 +87,8 @@ def _opens_sealed() -> bool:
     return True
 
 
-def _audit(audit: SealingStatus) -> dict[str, Any]:
-    """How far the audit log is sealed, verified by the nightly look, and told outside."""
+def _build_audit_status(audit: SealingStatus) -> dict[str, Any]:
+    """Return how far the audit log is sealed, verified by the nightly check, and published in checkpoints."""
     verified = audit.verified
     return {
         "segments": audit.segments,
@@ -100,12 +100,12 @@ def _audit(audit: SealingStatus) -> dict[str, Any]:
         else None,
         "checkpoints": [
             {
-                "way": each.name,
-                "segments": each.count,
-                "at": each.told_at,
-                "failing_since": each.failing_since,
-                "failure": each.failure,
+                "way": outlet.name,
+                "segments": outlet.count,
+                "at": outlet.told_at,
+                "failing_since": outlet.failing_since,
+                "failure": outlet.failure,
             }
-            for each in audit.outlets
+            for outlet in audit.outlets
         ],
     }

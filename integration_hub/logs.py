@@ -1,4 +1,4 @@
-"""Log lines that a person and a machine can read: one event a line, no control characters, no forged lines."""
+"""The format of log lines: one message a line, without control characters, so that no line can be forged."""
 
 import logging
 import re
@@ -8,8 +8,8 @@ from types import TracebackType
 
 from django.db import Error as DatabaseError
 
-# Nothing of this is logged, so nothing of it need be found out for each line: where the call stands, who calls. The
-# number of the process is: gunicorn's own lines hold it.
+# No line names the file, the thread or the process of a call, so logging need not find them out. The process id stays
+# available, because gunicorn's own format names it.
 logging._srcfile = None
 logging.logThreads = logging.logMultiprocessing = False
 
@@ -17,15 +17,16 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class LineFormatter(logging.Formatter):
-    """`time level logger message`; line breaks inside a message are written as escapes, tracebacks follow.
+    """Formats a line as `time level logger message`, with control characters escaped. A traceback follows.
 
-    The text of a database error holds values of the row that it refused: of those only type and place are logged.
+    The text of a database error may hold values of the refused row, so only its type and traceback are logged.
     """
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record, in UTC, with its traceback."""
         message = record.getMessage()
         if not message.isprintable():
-            message = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", message)
+            message = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", message)
         at = datetime.fromtimestamp(record.created, UTC).time().isoformat("milliseconds")
         line = f"{at} {record.levelname.lower():7} {record.name}: {message}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
@@ -34,12 +35,14 @@ class LineFormatter(logging.Formatter):
         self,
         ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None],
     ) -> str:
+        """Return a traceback. If a database error caused the exception, its text is left out."""
         if ei[1] is None or not _comes_from_database(ei[1]):
             return super().formatException(ei)
         return "".join(traceback.format_tb(ei[2])) + type(ei[1]).__name__
 
 
 def _comes_from_database(error: BaseException | None) -> bool:
+    """True if an error of the database is the exception or is in its chain of causes."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         if isinstance(error, DatabaseError):

@@ -1,4 +1,4 @@
-"""What holds for every answer: it is sent without a connection to the database, and machines get JSON."""
+"""Middleware for all responses: release the database connection, and send errors to machines as JSON."""
 
 from collections.abc import Callable
 
@@ -22,8 +22,8 @@ _CODES = {
 }
 
 
-class Unhurried:
-    """Whoever takes long to read an answer holds no connection to the database meanwhile, once the answer is made."""
+class ConnectionReleaseMiddleware:
+    """Releases the database connection before the response is sent, so that a slow client does not hold it."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
@@ -34,16 +34,16 @@ class Unhurried:
         return response
 
 
-class MachineErrors:
-    """Outside the console every error is problem+json, whatever part of Django made it, DEBUG or not."""
+class ProblemJsonMiddleware:
+    """Replaces error responses outside the console by problem+json, whatever part of Django made them."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self._get_response(request)
-        is_ours = response.get("Content-Type", "").startswith("application/problem+json")
-        if response.status_code < 400 or is_ours or request.path.startswith(FOR_PEOPLE):
+        is_problem = response.get("Content-Type", "").startswith("application/problem+json")
+        if response.status_code < 400 or is_problem or request.path.startswith(FOR_PEOPLE):
             return response
         fallback = "internal-error" if response.status_code >= 500 else "unknown-path"
         code = _CODES.get(response.status_code, fallback)

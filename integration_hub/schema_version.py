@@ -1,4 +1,4 @@
-"""Refuse a database that another version of the hub made.
+"""Refuse a database that another version of the hub created.
 
 Names of migrations do not tell two schemas apart as long as models change inside `0001_initial`. So `migrate` records a
 digest of each migration file, as rows of `django_migrations` under the label of this app, and `check_schema` compares
@@ -24,23 +24,23 @@ _ADVICE = {
 
 
 def check_schema(alias: str = DEFAULT_DB_ALIAS) -> None:
-    """Raise `CommandError` if a migration was applied that is not, or not any more, a file of this version.
+    """Raise `CommandError` if a migration was applied that has no identical file in this version.
 
     One query. A database without tables passes, and so does one that cannot be reached: a web process starts without
-    its database and answers 503 until it is there.
+    its database and responds with 503 until it can be reached.
     """
     connection = connections[alias]
     labels = [*APPS, LABEL]
     try:
         with connection.cursor() as cursor:
-            marks = ", ".join(["%s"] * len(labels))
-            cursor.execute(f"SELECT app, name FROM django_migrations WHERE app IN ({marks})", labels)  # noqa: S608
+            placeholders = ", ".join(["%s"] * len(labels))
+            cursor.execute(f"SELECT app, name FROM django_migrations WHERE app IN ({placeholders})", labels)  # noqa: S608
             rows = cursor.fetchall()
     except Error:
         return
     recorded = {name for app, name in rows if app == LABEL}
     applied = [f"{app}.{name}" for app, name in rows if app != LABEL]
-    digests = digests_of_migrations()
+    digests = hash_migrations()
     if not all(digests.get(migration) in recorded for migration in applied):
         advice = _ADVICE[connection.vendor].format(name=connection.settings_dict["NAME"])
         raise CommandError(
@@ -49,7 +49,7 @@ def check_schema(alias: str = DEFAULT_DB_ALIAS) -> None:
 
 
 def check_schema_at_start() -> None:
-    """Check the schema before a process serves. Leaves no connection open, for the process may fork."""
+    """Check the schema before a process serves. Leaves no connection open, because the process may fork."""
     connection = connections[DEFAULT_DB_ALIAS]
     try:
         check_schema()
@@ -60,20 +60,20 @@ def check_schema_at_start() -> None:
 
 
 def record_schema(using: str, **_: Any) -> None:
-    """Record the digests of all migration files; a receiver of `pre_migrate`, so before the first is applied."""
+    """Record the digests of all migration files, before the first is applied. A receiver of `pre_migrate`."""
     recorder = MigrationRecorder(connections[using])
     recorder.ensure_schema()
     with transaction.atomic(using):
         recorder.migration_qs.filter(app=LABEL).delete()
-        for digest in digests_of_migrations().values():
+        for digest in hash_migrations().values():
             recorder.record_applied(LABEL, digest)
 
 
-def digests_of_migrations() -> dict[str, str]:
-    """Return the name of each migration of `APPS` with what is recorded of it: its name and a digest of its file."""
-    digests = {}
+def hash_migrations() -> dict[str, str]:
+    """Return, by the name of each migration of `APPS`, its record: the name and a digest of the file."""
+    records = {}
     for label in APPS:
         for path in sorted(Path(apps.get_app_config(label).path, "migrations").glob("[0-9]*.py")):
             name = f"{label}.{path.stem}"
-            digests[name] = f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()[:32]}"
-    return digests
+            records[name] = f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()[:32]}"
+    return records

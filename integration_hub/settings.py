@@ -1,4 +1,4 @@
-"""Settings, read from the environment (and from `.env` beside `manage.py`).
+"""Settings, read from the environment and from `.env` in the directory of `manage.py`.
 
 Nothing here has a default that would be unsafe on the internet: with DEBUG off, the hub refuses to start until the
 variables it needs are set, and names the one that is missing.
@@ -10,13 +10,20 @@ from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
 
-from integration_hub.environment import celery_transport, database, log_level, mail_server, number, required
+from integration_hub.environment import (
+    build_transport_options,
+    read_database,
+    read_log_level,
+    read_mail_server,
+    read_number,
+    read_required,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 IS_CHECKOUT = (BASE_DIR / "manage.py").exists()  # otherwise the hub is installed as a package
-# Where `.env` is looked for and `var/` is made; an installed hub uses the directory in which it is started.
+# The directory of `.env` and `var/`; for an installed hub, the directory in which it is started.
 WORKING_DIR = BASE_DIR if IS_CHECKOUT else Path.cwd()
-# Begins the command line of a process that another one of ours starts.
+# The beginning of the command line with which one process of the hub starts another.
 COMMAND_LINE = [
     sys.executable,
     *([str(BASE_DIR / "manage.py")] if IS_CHECKOUT else ["-m", "integration_hub"]),
@@ -27,17 +34,19 @@ environ.Env.read_env(os.environ.get("HUB_ENV_FILE", str(WORKING_DIR / ".env")))
 
 
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = required(
+SECRET_KEY = read_required(
     env, "SECRET_KEY", "it signs sessions and result addresses; 50 random characters or more"
 )
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 SEALING_KEYS = [
-    key for key in required(env, "SEALING_KEYS", "it encrypts secrets and payloads at rest").split(",") if key
+    key
+    for key in read_required(env, "SEALING_KEYS", "it encrypts secrets and payloads at rest").split(",")
+    if key
 ]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
-# What the console's badge calls this installation: production, test, …
+# The name of this installation in the console's badge: production, test, …
 ENVIRONMENT = env.str("ENVIRONMENT", default="laptop" if DEBUG else "")
 
 INSTALLED_APPS = [
@@ -58,8 +67,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "integration_hub.middleware.Unhurried",
-    "integration_hub.middleware.MachineErrors",
+    "integration_hub.middleware.ConnectionReleaseMiddleware",
+    "integration_hub.middleware.ProblemJsonMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -93,19 +102,20 @@ TEMPLATES = [
     },
 ]
 
-# Deliveries at once in a process, web or worker: they wait for other systems, so many more than it has cores. One
-# takes a connection of DATABASE_POOL only for a transaction; a worker has seven threads more, which look for work.
-DELIVERY_THREADS = number(env, "DELIVERY_THREADS", 32, least=1, most=1000)
-DELIVERY_QUEUE = number(env, "DELIVERY_QUEUE", 200)
-WEB_THREADS = number(env, "WEB_THREADS", 32, least=1, most=1000)
+# Concurrent deliveries in a process, web or worker. They mostly wait for other systems, so there may be more of them
+# than cores. A delivery holds a connection of DATABASE_POOL only during a transaction. A worker has seven more threads,
+# which look for work.
+DELIVERY_THREADS = read_number(env, "DELIVERY_THREADS", 32, least=1, most=1000)
+DELIVERY_QUEUE = read_number(env, "DELIVERY_QUEUE", 200)
+WEB_THREADS = read_number(env, "WEB_THREADS", 32, least=1, most=1000)
 
-DATABASES = {"default": database(env, WORKING_DIR / "var")}
+DATABASES = {"default": read_database(env, WORKING_DIR / "var")}
 
-# What tells workers that deliveries may run: a function of their ids, called after the commit. It neither waits nor
-# raises; what it does not tell, a worker finds in the database within seconds.
+# The function that notifies workers of deliveries that may run, called with their ids after the commit. It neither
+# waits nor raises. Without a notification, a worker finds a delivery in the database within seconds.
 WAKE_WORKERS = "sync.execution.wakeups.notify_workers"
 
-# Celery instead of `run_worker`, where a broker is named: see integration_hub/celery.py. Without one nothing loads it.
+# With a broker, Celery replaces `run_worker`: see integration_hub/celery.py, which is imported only then.
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="")
 if CELERY_BROKER_URL:
     WAKE_WORKERS = "integration_hub.celery.send_deliveries"
@@ -116,12 +126,12 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_CONNECTION_TIMEOUT = 4.0
-CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker for ever, and works meanwhile
-CELERY_BROKER_TRANSPORT_OPTIONS = celery_transport(CELERY_BROKER_URL)
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker retries for ever, and works meanwhile
+CELERY_BROKER_TRANSPORT_OPTIONS = build_transport_options(CELERY_BROKER_URL)
 CELERY_WORKER_CONCURRENCY = DELIVERY_THREADS
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = CELERY_WORKER_REDIRECT_STDOUTS = False
-# Each message is worth nothing once the next one comes. The schedule is in memory: beat keeps no file.
+# A message expires when the next ones are due. The schedule is in memory, so that beat needs no file.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 CELERY_BEAT_SCHEDULE = {
     name: {"task": f"hub.{name}", "schedule": seconds, "options": {"expires": 2 * seconds}}
@@ -138,9 +148,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = True
-LANGUAGES = [
-    ("en", "English")
-]  # the pages' words are marked for translation; these are the ones that there are
+LANGUAGES = [("en", "English")]  # all texts of the pages are marked for translation
 USE_TZ = True
 
 STATIC_URL = "/static/"
@@ -165,58 +173,58 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=False)
 SECURE_REDIRECT_EXEMPT = [r"^webhooks/", r"^outcomes/", r"^health"]  # machines are never redirected
-SECURE_HSTS_SECONDS = number(env, "SECURE_HSTS_SECONDS", 0)
+SECURE_HSTS_SECONDS = read_number(env, "SECURE_HSTS_SECONDS", 0)
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 TLS_HEADER = env.str("TLS_HEADER", default="")
 if TLS_HEADER:
     SECURE_PROXY_SSL_HEADER = (f"HTTP_{TLS_HEADER.upper().replace('-', '_')}", "https")
 
-# How many proxies in front of the hub add to X-Forwarded-For. Zero: the header is not believed.
-TRUSTED_PROXIES = number(env, "TRUSTED_PROXIES", 0, most=100)
+# The number of proxies in front of the hub that add to X-Forwarded-For. With 0, the header is ignored.
+TRUSTED_PROXIES = read_number(env, "TRUSTED_PROXIES", 0, most=100)
 
-# What a source is told while nothing can be stored: 503, or 429 where its owner can handle only 200 and 400-series.
-UNAVAILABLE_STATUS = number(env, "UNAVAILABLE_STATUS", 503, least=200, most=599)
+# The status for a source while nothing can be stored: 503, or 429 for sources that expect only 200 and 4xx.
+UNAVAILABLE_STATUS = read_number(env, "UNAVAILABLE_STATUS", 503, least=200, most=599)
 
-# Days that what is kept: 0 keeps it for ever. What is open is kept longer. Payloads are bodies: of webhooks, answers,
-# what was fetched, sent and changed; calls are the requests to other systems. Audit entries go by whole segments.
-KEEP_PAYLOADS_DAYS = number(env, "KEEP_PAYLOADS_DAYS", 180, most=36_500)
-KEEP_CALLS_DAYS = number(env, "KEEP_CALLS_DAYS", 365, most=36_500)
-KEEP_EVENTS_DAYS = number(env, "KEEP_EVENTS_DAYS", 1095, most=36_500)
-KEEP_REFUSALS_DAYS = number(env, "KEEP_REFUSALS_DAYS", 90, most=36_500)
-KEEP_ALARMS_DAYS = number(env, "KEEP_ALARMS_DAYS", 90, most=36_500)
-KEEP_AUDIT_DAYS = number(env, "KEEP_AUDIT_DAYS", 0, most=36_500)
+# Retention in days; 0 for ever. Open events and deliveries are kept longer. Payloads are the bodies of webhooks,
+# requests, responses and changes; calls are the requests to other systems. Audit entries are deleted by whole segments.
+KEEP_PAYLOADS_DAYS = read_number(env, "KEEP_PAYLOADS_DAYS", 180, most=36_500)
+KEEP_CALLS_DAYS = read_number(env, "KEEP_CALLS_DAYS", 365, most=36_500)
+KEEP_EVENTS_DAYS = read_number(env, "KEEP_EVENTS_DAYS", 1095, most=36_500)
+KEEP_REFUSALS_DAYS = read_number(env, "KEEP_REFUSALS_DAYS", 90, most=36_500)
+KEEP_ALARMS_DAYS = read_number(env, "KEEP_ALARMS_DAYS", 90, most=36_500)
+KEEP_AUDIT_DAYS = read_number(env, "KEEP_AUDIT_DAYS", 0, most=36_500)
 
-# Rows kept of requests that did not pass the gate, however young they are.
-REFUSALS_KEPT = number(env, "REFUSALS_KEPT", 10_000)
+# The maximum number of stored refusals, whatever their age.
+REFUSALS_KEPT = read_number(env, "REFUSALS_KEPT", 10_000)
 
-# Web processes and workers, see sync/worker/process_tuning.py.
+# Pin each web process and worker to one core: see sync/worker/process_tuning.py.
 KEEP_TO_ONE_CORE = env.bool("KEEP_TO_ONE_CORE", default=True)
 
-# How long one claim of a delivery lasts; a process that died holds its subject no longer than this.
-LEASE_SECONDS = number(env, "LEASE_SECONDS", 40.0, least=0.1)
+# The lease of a claimed delivery: if its process dies, the subject is blocked for no longer than this.
+LEASE_SECONDS = read_number(env, "LEASE_SECONDS", 40.0, least=0.1)
 
-# Alarms: how long the oldest due delivery may wait, how many failed events there may be (0: any number) and how long
-# a connection may be paused before somebody is told.
-ALARM_LATE_SECONDS = number(env, "ALARM_LATE_SECONDS", 300.0)
-ALARM_DEAD = number(env, "ALARM_DEAD", 1)
-ALARM_PAUSED_SECONDS = number(env, "ALARM_PAUSED_SECONDS", 300.0)
-# How old the oldest audit entry may be that is not sealed yet (0: any age).
-ALARM_UNSEALED_SECONDS = number(env, "ALARM_UNSEALED_SECONDS", 10.0)
+# Alarms are raised if the oldest due delivery waits longer than this, if there are this many failed events (0: never),
+# and if a connection is paused for longer than this.
+ALARM_LATE_SECONDS = read_number(env, "ALARM_LATE_SECONDS", 300.0)
+ALARM_DEAD = read_number(env, "ALARM_DEAD", 1)
+ALARM_PAUSED_SECONDS = read_number(env, "ALARM_PAUSED_SECONDS", 300.0)
+# An alarm is raised if the oldest unsealed audit entry is older than this (0: never).
+ALARM_UNSEALED_SECONDS = read_number(env, "ALARM_UNSEALED_SECONDS", 10.0)
 
-# Who is told, by mail and by a webhook that is signed by Standard Webhooks; neither unless it is named here.
+# Receivers of alarms: by mail, and by a webhook that is signed by Standard Webhooks. Both are optional.
 ALARM_EMAILS = env.list("ALARM_EMAILS", default=[])
 ALARM_WEBHOOK_URL = env.str("ALARM_WEBHOOK_URL", default="")
 ALARM_WEBHOOK_SECRET = (
-    required(env, "ALARM_WEBHOOK_SECRET", "it signs the alarms; whsec_ and 24 bytes or more in base64")
+    read_required(env, "ALARM_WEBHOOK_SECRET", "it signs the alarms; whsec_ and 24 bytes or more in base64")
     if ALARM_WEBHOOK_URL
     else ""
 )
-# What the links in these messages begin with: the address by which people reach the console.
+# The beginning of the links in alarms: the address at which people reach the console.
 ALARM_LINK_BASE = env.str("ALARM_LINK_BASE", default="").rstrip("/")
 
 # The mail server, for example smtp+tls://user:password@mail.example.com:587.
-_MAIL = mail_server(env)
+_MAIL = read_mail_server(env)
 EMAIL_BACKEND = _MAIL["EMAIL_BACKEND"]
 EMAIL_HOST = _MAIL["EMAIL_HOST"]
 EMAIL_HOST_USER = _MAIL["EMAIL_HOST_USER"]
@@ -225,7 +233,7 @@ EMAIL_USE_TLS = _MAIL.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = _MAIL.get("EMAIL_USE_SSL", False)
 EMAIL_PORT = _MAIL["EMAIL_PORT"] or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
 EMAIL_FILE_PATH = _MAIL["EMAIL_FILE_PATH"] or None
-EMAIL_TIMEOUT = number(env, "EMAIL_TIMEOUT", 10.0, least=0.1, most=600)
+EMAIL_TIMEOUT = read_number(env, "EMAIL_TIMEOUT", 10.0, least=0.1, most=600)
 EMAIL_SUBJECT_PREFIX = "[Integration Hub] "
 _MAIL_HOST = next(
     (host.lstrip(".") for host in ALLOWED_HOSTS if "." in host and host[-1].isalpha()), "localhost"
@@ -233,27 +241,27 @@ _MAIL_HOST = next(
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default=f"integration-hub@{_MAIL_HOST}")
 
 # The audit log: days after which a new signing key begins (0: by command only), and where checkpoints go that prove it
-# later. Without any of these ways out, a holder of database and key could rewrite the log unseen.
-AUDIT_KEY_DAYS = number(env, "AUDIT_KEY_DAYS", 1.0, most=36_500)
+# later. Without a destination, a holder of the database and the key could rewrite the log unnoticed.
+AUDIT_KEY_DAYS = read_number(env, "AUDIT_KEY_DAYS", 1.0, most=36_500)
 AUDIT_CHECKPOINT_FOLDER = env.str("AUDIT_CHECKPOINT_FOLDER", default="")
 AUDIT_CHECKPOINT_EMAILS = env.list("AUDIT_CHECKPOINT_EMAILS", default=[])
-AUDIT_CHECKPOINT_EMAIL_HOURS = number(env, "AUDIT_CHECKPOINT_EMAIL_HOURS", 24.0, least=0.1, most=8760)
+AUDIT_CHECKPOINT_EMAIL_HOURS = read_number(env, "AUDIT_CHECKPOINT_EMAIL_HOURS", 24.0, least=0.1, most=8760)
 AUDIT_CHECKPOINT_URL = env.str("AUDIT_CHECKPOINT_URL", default="")
 AUDIT_CHECKPOINT_SECRET = env.str("AUDIT_CHECKPOINT_SECRET", default="")
 
 # Exports of the history as evidence: where they are written, for how many days they can be downloaded, and how many are
 # made at once. Web processes and workers on several machines need the same folder.
 EXPORT_FOLDER = env.str("EXPORT_FOLDER", default="") or str(WORKING_DIR / "var" / "exports")
-EXPORT_DAYS = number(env, "EXPORT_DAYS", 7.0, least=0.01, most=36_500)
-EXPORTS_AT_ONCE = number(env, "EXPORTS_AT_ONCE", 1, least=1, most=100)
+EXPORT_DAYS = read_number(env, "EXPORT_DAYS", 7.0, least=0.01, most=36_500)
+EXPORTS_AT_ONCE = read_number(env, "EXPORTS_AT_ONCE", 1, least=1, most=100)
 
 # Replays of many events: how many one person may send again without a second one, how many who may replay many
 # (administrators), and at what share of failures, in percent, a replay pauses by itself.
-REPLAY_LIMIT = number(env, "REPLAY_LIMIT", 500)
-REPLAY_LIMIT_ADMIN = number(env, "REPLAY_LIMIT_ADMIN", 5_000)
-REPLAY_PAUSES_ABOVE = number(env, "REPLAY_PAUSES_ABOVE", 20, most=100)
+REPLAY_LIMIT = read_number(env, "REPLAY_LIMIT", 500)
+REPLAY_LIMIT_ADMIN = read_number(env, "REPLAY_LIMIT_ADMIN", 5_000)
+REPLAY_PAUSES_ABOVE = read_number(env, "REPLAY_PAUSES_ABOVE", 20, most=100)
 
-# The kinds of long work that workers do: see sync/jobs/running_job.py.
+# The kinds of jobs that workers run: see sync/jobs/running_job.py.
 JOB_KINDS = (
     "exports.jobs.lifecycle.EXPORT_JOB",
     "sync.mappings.backtests.BACK_TEST",
@@ -262,7 +270,7 @@ JOB_KINDS = (
     "sync.erasure.erase.ERASURE",
 )
 
-# Where else a person is erased: functions of the id and of what stands for it, which say how many rows were concerned.
+# Further erasures of a person: functions of the id and of its pseudonym, which return the number of affected rows.
 ERASES_TOO = {
     "exports": "exports.jobs.erasure.erase_from_exports",
     "views": "console.events.saved_views.erase_from_saved_views",
@@ -271,15 +279,15 @@ ERASES_TOO = {
 # Lets a monitor read all figures of /health (`Authorization: Bearer …`); staff may anyway.
 HEALTH_TOKEN = env.str("HEALTH_TOKEN", default="")
 
-# How long a process may go by what it knows of sources, routes and connections before it looks again.
-CONFIGURATION_SECONDS = number(env, "CONFIGURATION_SECONDS", 1.0, most=3600)
+# The age at which a process reads its cached sources, routes and connections again.
+CONFIGURATION_SECONDS = read_number(env, "CONFIGURATION_SECONDS", 1.0, most=3600)
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "integration_hub.logs.LineFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": log_level(env)},
+    "root": {"handlers": ["console"], "level": read_log_level(env)},
     "loggers": {
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "WARNING"},

@@ -1,10 +1,10 @@
-"""Every address of the hub, and the one place where receiving is handed what it needs of delivering."""
+"""All addresses of the hub, and the only place where receiving gets the service that delivers events."""
 
 from django.contrib import admin
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
-from integration_hub.health import health
+from integration_hub.health import show_health
 from sync.delivery_service import Deliveries
 from webhooks.delivery_port import Delivering
 from webhooks.views import Inbox, OutcomeView, problem_page
@@ -15,7 +15,7 @@ urlpatterns = [
     re_path(r"^webhooks/(?P<slug>[^/]+)/?\Z", Inbox.as_view(delivering=delivering), name="inbox"),
     re_path(r"^outcomes/(?P<token>[^/]+)/?\Z", OutcomeView.as_view(delivering=delivering), name="outcome"),
     re_path(r"^problems/(?P<code>[^/]+)/?\Z", problem_page, name="problem"),
-    path("health", health, name="health"),
+    path("health", show_health, name="health"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(url="/admin/")),

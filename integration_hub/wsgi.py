@@ -1,4 +1,4 @@
-"""The WSGI entry point that the production server loads. It refuses to start with settings that are not safe."""
+"""The WSGI entry point of the production server. It refuses to start with unsafe settings or another schema."""
 
 import os
 import sys
@@ -14,17 +14,17 @@ from sync.worker.process_tuning import freeze_loaded_objects, pin_to_one_core
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
 application = get_wsgi_application()
 
-_serious = [message for message in checks.run_checks() if message.is_serious()]
-if _serious:
+_serious_messages = [message for message in checks.run_checks() if message.is_serious()]
+if _serious_messages:
     raise ImproperlyConfigured(
-        "; ".join(f"{message.msg} {message.hint or ''} ({message.id})" for message in _serious)
+        "; ".join(f"{message.msg} {message.hint or ''} ({message.id})" for message in _serious_messages)
     )
 
 try:
     check_schema_at_start()
 except CommandError as refusal:
     print(refusal, file=sys.stderr)
-    sys.exit(3)  # by this code gunicorn knows that a start was refused, and does not repeat it
+    sys.exit(3)  # with this exit code, gunicorn does not start another worker
 
 freeze_loaded_objects()
 pin_to_one_core()

@@ -1,4 +1,4 @@
-"""`python -m integration_hub.devtools.make_env`: the `.env` of a laptop, with keys of its own, written once."""
+"""`python -m integration_hub.devtools.make_env`: write the `.env` of a developer's machine, with new keys."""
 
 import base64
 import os
@@ -16,8 +16,8 @@ SANDBOX_SIGNING_SECRET=whsec_{signing_secret}
 """
 
 
-def environment() -> str:
-    """Fresh random values for every secret."""
+def build_environment() -> str:
+    """Return the text of `.env`, with new random values for all secrets."""
     return TEMPLATE.format(
         secret_key=secrets.token_urlsafe(50),
         sealing_key=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
@@ -28,14 +28,14 @@ def environment() -> str:
 
 
 def main() -> None:
-    """Write `.env` beside `manage.py` unless it is there."""
+    """Write `.env` into the directory of `manage.py`, unless it exists."""
     path = Path(__file__).resolve().parents[2] / ".env"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return
     with os.fdopen(descriptor, "w") as file:
-        file.write(environment())
+        file.write(build_environment())
     print(f"Wrote {path.name} with new keys.")
 
 

@@ -1,4 +1,4 @@
-"""The configuration that joins the stand-in identity service to the stand-in shop: what `make run` starts from."""
+"""The initial configuration of `make run`: it connects the stand-in identity service to the stand-in shop."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -62,8 +62,8 @@ MAPPINGS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Systems:
-    """Where the two stand-ins are, and the secrets that they share with the hub."""
+class SandboxSystems:
+    """The addresses of the two stand-in systems, and the secrets that they share with the hub."""
 
     identity_url: str
     identity_token: str
@@ -73,40 +73,45 @@ class Systems:
 
 
 @transaction.atomic
-def seed(systems: Systems) -> None:
-    """Create or correct the sources, connections, mappings and routes; what a person added stays."""
-    identity = _connection("aurora", "Aurora ID", ConnectionSide.IDENTITY, "sandbox-identity", systems)
-    shop = _connection("shop", "The shop", ConnectionSide.TARGET, "sandbox-shop", systems)
+def seed_configuration(systems: SandboxSystems) -> None:
+    """Create or correct the sources, connections, mappings and routes.
+
+    Mappings and routes that exist already are not changed.
+    """
+    identity = _save_connection("aurora", "Aurora ID", ConnectionSide.IDENTITY, "sandbox-identity", systems)
+    shop = _save_connection("shop", "The shop", ConnectionSide.TARGET, "sandbox-shop", systems)
     signed, _ = Source.objects.update_or_create(
         slug=SIGNED, defaults={"name": "Aurora ID", "scheme": "standard-webhooks", "entity_fields": ["*"]}
     )
     unsigned, _ = Source.objects.update_or_create(
         slug=UNSIGNED, defaults={"name": "Aurora ID, unsigned", "scheme": "none"}
     )
-    if not any(each.value == systems.signing_secret for each in signed.secrets.all()):
+    if not any(secret.value == systems.signing_secret for secret in signed.secrets.all()):
         signed.secrets.all().delete()
         SourceSecret.objects.create(
             source=signed, value=systems.signing_secret, hint=systems.signing_secret[-4:]
         )
     for entity_type, (name, declaration) in MAPPINGS.items():
-        mapping = _mapping(name, declaration)
+        mapping = _get_or_create_mapping(name, declaration)
         for source in (signed, unsigned):
-            _route(source, entity_type, identity, shop, mapping)
+            _get_or_create_route(source, entity_type, identity, shop, mapping)
     append_entries(NewEntry("system", "settings.seeded", details={"sources": [SIGNED, UNSIGNED]}))
 
 
-def _connection(slug: str, name: str, side: ConnectionSide, preset_name: str, systems: Systems) -> Connection:
-    chosen = load_preset(preset_name)
+def _save_connection(
+    slug: str, name: str, side: ConnectionSide, preset_name: str, systems: SandboxSystems
+) -> Connection:
+    preset = load_preset(preset_name)
     is_identity = side == ConnectionSide.IDENTITY
     connection, _ = Connection.objects.update_or_create(
         slug=slug,
         defaults={
             "name": name,
             "side": side,
-            "connector": chosen["connector"],
+            "connector": preset["connector"],
             "base_url": systems.identity_url if is_identity else systems.shop_url,
-            "authentication": chosen["authentication"],
-            "settings": chosen["settings"],
+            "authentication": preset["authentication"],
+            "settings": preset["settings"],
             "credentials": {"token": systems.identity_token if is_identity else systems.shop_token},
             "relays_sentences": not is_identity,
         },
@@ -115,7 +120,7 @@ def _connection(slug: str, name: str, side: ConnectionSide, preset_name: str, sy
     return connection
 
 
-def _mapping(name: str, declaration: dict[str, Any]) -> Mapping:
+def _get_or_create_mapping(name: str, declaration: dict[str, Any]) -> Mapping:
     mapping, is_new = Mapping.objects.get_or_create(name=name)
     if is_new:
         version = MappingVersion(mapping=mapping, number=1, declaration=declaration)
@@ -124,7 +129,7 @@ def _mapping(name: str, declaration: dict[str, Any]) -> Mapping:
     return mapping
 
 
-def _route(
+def _get_or_create_route(
     source: Source, entity_type: str, identity: Connection, shop: Connection, mapping: Mapping
 ) -> None:
     is_person = entity_type == "USER"

@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.db.models import Count, F, Max, Q
 from django.utils import timezone
 
-from integration_hub.devtools.sample_history.generator import generate
+from integration_hub.devtools.sample_history.generator import generate_history
 from sync.models import Attempt, Call, Delivery, Route
 from tests.support.builders.history import a_route, a_source, an_event, logged_in
 from webhooks.catalogue.codes import CATALOGUE
@@ -26,7 +26,7 @@ def routes(database: None) -> list[Route]:
 
 def generated(events: int = 3000, **options: Any) -> float:
     now = timezone.now().timestamp()
-    for _ in generate(events, **({"now": now, "days": 90, "seed": 7, "bodies": 20} | options)):
+    for _ in generate_history(events, **({"now": now, "days": 90, "seed": 7, "bodies": 20} | options)):
         pass
     return now
 

@@ -17,7 +17,7 @@ from django.db.models import Min, QuerySet
 from django.test import Client
 from django.utils import timezone
 
-from integration_hub.devtools.sandbox_setup import Systems, seed
+from integration_hub.devtools.sandbox_setup import SandboxSystems, seed_configuration
 from sync.connectors.contracts import errors
 from sync.models import OPEN_STATES, Connection, Delivery, Route
 from sync.worker.celery_tasks import LOOK_SECONDS
@@ -64,7 +64,7 @@ def moody(database: None, systems: tuple[MoodyIdentity, MoodyShop]) -> Iterator[
     for service in systems:
         service.reset()
         service.temper.released.clear()
-    seed(Systems(identity.url, "identity-token", shop.url, "shop-token", SIGNING_SECRET))
+    seed_configuration(SandboxSystems(identity.url, "identity-token", shop.url, "shop-token", SIGNING_SECRET))
     Connection.objects.update(breaker_failures=10_000, deadline_seconds=DEADLINE)
     Route.objects.update(tries=TRIES, retry_base_seconds=0.1, retry_cap_seconds=1.0, most_removals=None)
     yield Hub(identity, shop, Client(raise_request_exception=False))

@@ -74,7 +74,7 @@ def test_every_app_with_migrations_is_checked() -> None:
         if Path(config.path).is_relative_to(settings.BASE_DIR) and "site-packages" not in config.path
     ]
     assert set(APPS) == {config.label for config in ours if Path(config.path, "migrations").exists()}
-    assert {name.partition(".")[0] for name in schema_version.digests_of_migrations()} == set(APPS)
+    assert {name.partition(".")[0] for name in schema_version.hash_migrations()} == set(APPS)
 
 
 def test_a_database_from_before_the_record_is_refused(recorder: MigrationRecorder) -> None:
@@ -93,7 +93,7 @@ def test_a_migration_that_this_version_does_not_have_is_refused(recorder: Migrat
 def test_a_migration_that_was_changed_after_it_was_applied_is_refused(
     recorder: MigrationRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digests = schema_version.digests_of_migrations()
+    digests = schema_version.hash_migrations()
     changed = digests | {"sync.0001_initial": "sync.0001_initial of-other-content"}
     monkeypatch.setattr(schema_version, "digests_of_migrations", lambda: changed)
     with pytest.raises(CommandError):
@@ -103,7 +103,7 @@ def test_a_migration_that_was_changed_after_it_was_applied_is_refused(
 def test_a_migration_may_change_until_it_is_applied(
     recorder: MigrationRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = schema_version.digests_of_migrations()
+    known = schema_version.hash_migrations()
     for digest in ("first", "second"):
         added = known | {"sync.0009_added": f"sync.0009_added {digest}"}
         monkeypatch.setattr(schema_version, "digests_of_migrations", lambda added=added: added)

@@ -8,15 +8,15 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.test import Client
 
-from integration_hub.devtools.sandbox_setup import Systems, seed
+from integration_hub.devtools.sandbox_setup import SandboxSystems, seed_configuration
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.support.hub import SIGNING_SECRET, Hub
 from webhooks.models.rate_limit import forget_shares
 
 Rows = dict[str, tuple[list[str], list[tuple[Any, ...]]]]
-_seeded: dict[tuple[Systems, str], Rows] = {}
-"""What `seed` wrote, table by table, for these systems and sealing keys: it takes 50 ms, to write it again 5."""
+_seeded: dict[tuple[SandboxSystems, str], Rows] = {}
+"""What `seed_configuration` wrote, table by table, for these systems and sealing keys: it takes 50 ms, to write it again 5."""
 
 KEPT = {
     "django_migrations",
@@ -34,7 +34,7 @@ def joined(identity: IdentityService, shop: ShopService) -> Iterator[Hub]:
     for service in (identity, shop):
         service.faults.clear()
         service.reset()
-    _seed_once(Systems(identity.url, "identity-token", shop.url, "shop-token", SIGNING_SECRET))
+    _seed_once(SandboxSystems(identity.url, "identity-token", shop.url, "shop-token", SIGNING_SECRET))
     hub = Hub(identity, shop, Client(raise_request_exception=False))
     yield hub
     for service in (identity, shop):
@@ -43,15 +43,15 @@ def joined(identity: IdentityService, shop: ShopService) -> Iterator[Hub]:
     hub.wait_until_quiet()  # a thread that has settled goes on for a moment: the database must be there for it
 
 
-def _seed_once(systems: Systems) -> None:
-    """Configure the hub for these systems: by `seed` the first time, from then on by the rows that it wrote."""
+def _seed_once(systems: SandboxSystems) -> None:
+    """Configure the hub for these systems: by `seed_configuration` the first time, from then on by the rows that it wrote."""
     key = systems, str(settings.SEALING_KEYS)
     if _filled_tables():
-        seed(systems)
+        seed_configuration(systems)
     elif key in _seeded:
         _write_rows(_seeded[key])
     else:
-        seed(systems)
+        seed_configuration(systems)
         _seeded[key] = {table: _read_rows(table) for table in _filled_tables()}
 
 

@@ -1,4 +1,4 @@
-"""Rows by the hundred thousand, past the ORM: `executemany` on SQLite, COPY on PostgreSQL."""
+"""Bulk insert of generated rows without the ORM: `executemany` on SQLite, COPY on PostgreSQL."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -9,86 +9,90 @@ from typing import Any
 from django.db import connection, models
 from django.db.models import NOT_PROVIDED
 
-# What is written may be lost and is right by construction: nothing waits for the disk while it is written.
-_HURRY = {
+# Generated rows may be lost in a crash, so their commits do not wait for the disk.
+_UNSAFE_SETTINGS = {
     "sqlite": ("PRAGMA synchronous = OFF", "PRAGMA cache_size = -400000"),
     "postgresql": ("SET synchronous_commit = off",),
 }
-_CARE = {
+_SAFE_SETTINGS = {
     "sqlite": ("PRAGMA synchronous = FULL", "PRAGMA cache_size = -2000"),
     "postgresql": ("RESET synchronous_commit",),
 }
 
 
-class Table:
-    """The new rows of one model. A value is given as the database stores it: see `moment` and `name`."""
+class BulkTable:
+    """New rows of one model. Values are given as the database stores them: see `format_time` and `format_uuid`."""
 
     def __init__(self, model: type[models.Model]) -> None:
         self._name = model._meta.db_table
         self._key = str(model._meta.pk.column) if model._meta.pk else "id"
         self._defaults: dict[str, Any] = {
-            str(each.column): _default(each) for each in model._meta.concrete_fields
+            str(field.column): _column_default(field) for field in model._meta.concrete_fields
         }
         self._rows: list[tuple[Any, ...]] = []
-        self.last = int(model._default_manager.aggregate(last=models.Max("pk"))["last"] or 0)
+        self.last_key = int(model._default_manager.aggregate(last=models.Max("pk"))["last"] or 0)
 
-    def add(self, **values: Any) -> int:
-        """A row of these columns, the others as a new one of the model; its key."""
-        self.last += 1
+    def add_row(self, **values: Any) -> int:
+        """Add a row with these values and the model's defaults in all other columns. Returns its key."""
+        self.last_key += 1
         row = self._defaults | values
-        row[self._key] = self.last
+        row[self._key] = self.last_key
         self._rows.append(tuple(row.values()))
-        return self.last
+        return self.last_key
 
-    def write(self) -> None:
-        """Store what was added; within a transaction, in an order that foreign keys allow."""
+    def write_rows(self) -> None:
+        """Insert the rows that were added. Call this in a transaction, referenced tables first."""
         if self._rows:
-            columns = ", ".join(f'"{each}"' for each in self._defaults)
-            (_copy if connection.vendor == "postgresql" else _insert)(self._name, columns, self._rows)
+            columns = ", ".join(f'"{column}"' for column in self._defaults)
+            (_copy_rows if connection.vendor == "postgresql" else _insert_rows)(
+                self._name, columns, self._rows
+            )
             self._rows = []
 
-    def finish(self) -> None:
-        """The next key of the database comes after ours."""
-        if connection.vendor == "postgresql" and self.last:
+    def advance_sequence(self) -> None:
+        """Advance the key sequence of PostgreSQL beyond the inserted rows."""
+        if connection.vendor == "postgresql" and self.last_key:
             with connection.cursor() as cursor:
                 cursor.execute(
-                    "SELECT setval(pg_get_serial_sequence(%s, %s), %s)", [self._name, self._key, self.last]
+                    "SELECT setval(pg_get_serial_sequence(%s, %s), %s)",
+                    [self._name, self._key, self.last_key],
                 )
 
 
-def hurry() -> None:
-    """Until `take_care`, this connection does not wait for the disk. Not within a transaction."""
-    _run(_HURRY[connection.vendor])
+def disable_disk_sync() -> None:
+    """Stop this connection from waiting for the disk until `restore_disk_sync`. Not allowed in a transaction."""
+    _run_statements(_UNSAFE_SETTINGS[connection.vendor])
 
 
-def take_care() -> None:
-    """As before; on PostgreSQL with statistics of what was written."""
-    _run(_CARE[connection.vendor])
-    _run(
+def restore_disk_sync() -> None:
+    """Let this connection wait for the disk again, and update the statistics of the query planner."""
+    _run_statements(_SAFE_SETTINGS[connection.vendor])
+    _run_statements(
         ("VACUUM ANALYZE",)
         if connection.vendor == "postgresql"
         else ("PRAGMA wal_checkpoint(TRUNCATE)", "PRAGMA optimize")
     )
 
 
-def moment(at: float) -> str:
-    """A time as Django stores it here."""
-    told = datetime.fromtimestamp(at, UTC).isoformat(" ", "microseconds")
-    return told if _is_postgresql() else told[:-6]
+def format_time(at: float) -> str:
+    """Return a time, in seconds since 1970, as Django stores it in this database."""
+    text = datetime.fromtimestamp(at, UTC).isoformat(" ", "microseconds")
+    return text if _is_postgresql() else text[:-6]
 
 
-def name(bits: int) -> str:
-    """A UUID of these 128 bits as Django stores it here."""
+def format_uuid(bits: int) -> str:
+    """Return a UUID of 128 bits in hexadecimal, as Django stores it in SQLite; PostgreSQL accepts it too."""
     return f"{bits:032x}"
 
 
 @cache
 def _is_postgresql() -> bool:
-    """Asked once: this is done a dozen times for each event."""
+    """Return True on PostgreSQL. Cached, because it is called a dozen times for each event."""
     return connection.vendor == "postgresql"
 
 
-def _default(field: Any) -> Any:
+def _column_default(field: Any) -> Any:
+    """Return the value that a new object of the model has in a column, as the database stores it."""
     value = None if field.default is NOT_PROVIDED else field.get_default()
     if isinstance(field, models.JSONField):
         return json.dumps(value)
@@ -102,31 +106,31 @@ def _default(field: Any) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
-def _run(statements: Iterable[str]) -> None:
+def _run_statements(statements: Iterable[str]) -> None:
     with connection.cursor() as cursor:
-        for each in statements:
-            cursor.execute(each)
+        for statement in statements:
+            cursor.execute(statement)
 
 
-def _insert(table: str, columns: str, rows: list[tuple[Any, ...]]) -> None:
+def _insert_rows(table: str, columns: str, rows: list[tuple[Any, ...]]) -> None:
     marks = ", ".join(["%s"] * len(rows[0]))
     with connection.cursor() as cursor:
         cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)  # noqa: S608
 
 
-def _copy(table: str, columns: str, rows: list[tuple[Any, ...]]) -> None:
-    lines = "".join(["\t".join(map(_cell, row)) + "\n" for row in rows])
+def _copy_rows(table: str, columns: str, rows: list[tuple[Any, ...]]) -> None:
+    lines = "".join(["\t".join(map(_format_cell, row)) + "\n" for row in rows])
     with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
         copy.write(lines)
 
 
-_ESCAPED: Mapping[int, str] = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_COPY_ESCAPES: Mapping[int, str] = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def _cell(value: Any) -> str:
-    """A value in the text format of COPY."""
+def _format_cell(value: Any) -> str:
+    """Return a value in the text format of COPY."""
     if value is None:
         return "\\N"
     if isinstance(value, bytes):
         return "\\\\x" + value.hex()
-    return value.translate(_ESCAPED) if isinstance(value, str) else str(value)
+    return value.translate(_COPY_ESCAPES) if isinstance(value, str) else str(value)

@@ -1,4 +1,4 @@
-"""The requests of one attempt: fetched at the identity service, looked up and written at the commercial system."""
+"""The calls of an attempt: fetch from the identity service, search and update in the target system."""
 
 import json
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 
 from integration_hub.devtools.sample_history import payload_samples
-from integration_hub.devtools.sample_history.bulk_insert import Table, moment
-from integration_hub.devtools.sample_history.scenarios import Try
+from integration_hub.devtools.sample_history.bulk_insert import BulkTable, format_time
+from integration_hub.devtools.sample_history.scenarios import ScenarioTry
 from sync.models import Connection, Route
 from webhooks.catalogue.codes import CATALOGUE
 
@@ -18,61 +18,90 @@ _WITHOUT_WRITE = frozenset({"unchanged", "held", "superseded", "unmappable", "no
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What an attempt found and was answered."""
+class AttemptContents:
+    """The contents that are stored of an attempt: its change, and the target's refusal if there was one."""
 
     change: payload_samples.Document
     refusal: payload_samples.Document | None = None
 
 
-class Calls:
-    """Adds the calls of attempts to their table."""
+class CallRows:
+    """The rows of calls, added to their table attempt by attempt."""
 
-    def __init__(self, table: Table, payload: Callable[[str, bytes, float], int], chance: Random) -> None:
-        self._table, self._payload, self._chance = table, payload, chance
+    def __init__(
+        self, table: BulkTable, add_payload: Callable[[str, bytes, float], int], rng: Random
+    ) -> None:
+        self._table, self._add_payload, self._rng = table, add_payload, rng
 
-    def of(self, attempt: int, route: Route, who: str, began: float, each: Try, told: Told | None) -> None:
-        """Up to three, one after the other; the one that failed is the last."""
+    def add_calls(
+        self,
+        attempt: int,
+        route: Route,
+        entity_id: str,
+        started: float,
+        scenario_try: ScenarioTry,
+        contents: AttemptContents | None,
+    ) -> None:
+        """Add the calls of an attempt: up to three, one after the other. A failed call is the last one."""
         entities, records = _PATHS.get(route.entity_type, ("entities", "records"))
         steps = [("fetch", "GET", f"/api/{entities}/{{id}}", route.identity)]
         steps += [("search", "GET", f"/api/{records}", route.commercial)]
         steps += [("update", "PATCH", f"/api/{records}/{{id}}", route.commercial)]
-        count = 1 if each.code.startswith("identity-") else 2 if each.code in _WITHOUT_WRITE else 3
-        share = each.took * 0.9 / count
-        for place, (purpose, method, path, connection) in enumerate(steps[:count], 1):
-            failed = each.code if place == count and CATALOGUE[each.code].status >= 400 and count != 2 else ""
-            self._table.add(
+        count = _count_calls(scenario_try.code)
+        seconds_per_call = scenario_try.duration * 0.9 / count
+        for position, (purpose, method, path, connection) in enumerate(steps[:count], 1):
+            error_code = (
+                scenario_try.code
+                if position == count and CATALOGUE[scenario_try.code].status >= 400 and count != 2
+                else ""
+            )
+            self._table.add_row(
                 attempt_id=attempt,
                 connection_id=connection.pk,
                 purpose=purpose,
                 is_write=method != "GET",
                 method=method,
                 path=path,
-                started_at=moment(began + share * (place - 1) + 0.004),
-                seconds=round(share * (0.75 + 0.2 * self._chance.random()), 6),
-                status=_STATUS.get(failed.partition("-")[2], 422) if failed else 200,
-                error=failed,
+                started_at=format_time(started + seconds_per_call * (position - 1) + 0.004),
+                seconds=round(seconds_per_call * (0.75 + 0.2 * self._rng.random()), 6),
+                status=_STATUS.get(error_code.partition("-")[2], 422) if error_code else 200,
+                error=error_code,
                 sent_bytes=240 + 120 * (method == "PATCH"),
-                received_bytes=0 if failed.endswith("timeout") else 400,
-                **self._contents(purpose, path, connection, who, began, told),
+                received_bytes=0 if error_code.endswith("timeout") else 400,
+                **self._add_contents(purpose, path, connection, entity_id, started, contents),
             )
 
-    def _contents(
-        self, purpose: str, path: str, connection: Connection, who: str, at: float, told: Told | None
+    def _add_contents(
+        self,
+        purpose: str,
+        path: str,
+        connection: Connection,
+        entity_id: str,
+        at: float,
+        contents: AttemptContents | None,
     ) -> dict[str, Any]:
-        """The keys of what was sent and answered."""
-        if told is None:
+        """Store the request and the response of a call. Returns the columns with their keys."""
+        if contents is None:
             return {}
-        url = connection.base_url.rstrip("/") + path.replace("{id}", who)
+        url = connection.base_url.rstrip("/") + path.replace("{id}", entity_id)
         if purpose == "update":
-            body = {each["name"]: each["after"] for each in told.change["fields"]}
-            request = json.dumps(payload_samples.sent(url, body)).encode()
+            body = {field["name"]: field["after"] for field in contents.change["fields"]}
+            request = json.dumps(payload_samples.build_request(url, body)).encode()
             response = json.dumps(
-                payload_samples.answered(told.refusal or told.change["same"] | body)
+                payload_samples.build_response(contents.refusal or contents.change["same"] | body)
             ).encode()
             return {
-                "request_id": self._payload("request", request, at),
-                "response_id": self._payload("response", response, at),
+                "request_id": self._add_payload("request", request, at),
+                "response_id": self._add_payload("response", response, at),
             }
-        found = payload_samples.answered(told.change["same"], payload_samples.sent(url, None))
-        return {"response_id": self._payload("response", json.dumps(found).encode(), at)}
+        document = payload_samples.build_response(
+            contents.change["same"], payload_samples.build_request(url, None)
+        )
+        return {"response_id": self._add_payload("response", json.dumps(document).encode(), at)}
+
+
+def _count_calls(code: str) -> int:
+    """Return the number of calls of an attempt that ended with this code."""
+    if code.startswith("identity-"):
+        return 1
+    return 2 if code in _WITHOUT_WRITE else 3

@@ -1,4 +1,4 @@
-"""The rows of one event after the other."""
+"""The rows of generated events."""
 
 import json
 from collections.abc import Sequence
@@ -6,163 +6,195 @@ from random import Random
 from typing import Any
 
 from integration_hub.devtools.sample_history import payload_samples
-from integration_hub.devtools.sample_history.bulk_insert import Table, moment, name
-from integration_hub.devtools.sample_history.call_rows import Calls, Told
-from integration_hub.devtools.sample_history.scenarios import Story, Try, tell
+from integration_hub.devtools.sample_history.bulk_insert import BulkTable, format_time, format_uuid
+from integration_hub.devtools.sample_history.call_rows import AttemptContents, CallRows
+from integration_hub.devtools.sample_history.scenarios import EventScenario, ScenarioTry, draw_scenario
 from sync.models import Attempt, Call, Delivery, MappingVersion, Route
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.encryption.at_rest import seal
 from webhooks.models import Event, Payload, Receipt
 
-MARK = "generated-"  # what the source's own id of each of these events begins with
+EVENT_ID_PREFIX = "generated-"  # of the source's own id of each generated event
 _TYPES = {"USER": ("USR", 0.86), "GROUP": ("GRP", 0.07), "FILE": ("FIL", 0.07)}
 _OUTCOMES = {"succeeded": "succeeded", "unchanged": "unchanged", "superseded": "superseded", "held": "held"}
-_REACHING = frozenset({"succeeded", "unchanged", "held", "target-rejected"})
+_REACHES_TARGET = frozenset({"succeeded", "unchanged", "held", "target-rejected"})
 _ACTIONS = {"succeeded": "updated", "unchanged": "none"}
 
 
-class Rows:
-    """Everything that the hub would have stored, but the audit log: its entries are chained, and nothing was done."""
+class HistoryRows:
+    """The rows that the hub would have stored for events, without the audit log.
 
-    def __init__(self, routes: Sequence[Route], chance: Random, now: float, people: int) -> None:
-        self._routes, self._chance, self._now, self._people = routes, chance, now, people
+    The entries of the audit log are chained and attest to real actions, so none are generated.
+    """
+
+    def __init__(self, routes: Sequence[Route], rng: Random, now: float, people: int) -> None:
+        self._routes, self._rng, self._now, self._people = routes, rng, now, people
         self._weights = [_TYPES.get(route.entity_type, ("", 0.1))[1] for route in routes]
         newest = MappingVersion.objects.order_by("mapping_id", "number").values_list("mapping_id", "pk")
         self._versions = dict(newest)
         tables = (Payload, Event, Receipt, Delivery, Attempt, Call)
         self._payloads, self._events, self._receipts, self._deliveries, self._attempts, calls = map(
-            Table, tables
+            BulkTable, tables
         )
-        self._calls = Calls(calls, self._payload, chance)
+        self._calls = CallRows(calls, self._add_payload, rng)
         self._tables = (
             *(self._payloads, self._events, self._receipts, self._deliveries, self._attempts),
             calls,
         )
 
-    def write(self) -> None:
-        """Store what was made since the last time."""
+    def write_rows(self) -> None:
+        """Store the rows that were added since the last call."""
         for table in self._tables:
-            table.write()
+            table.write_rows()
 
-    def finish(self) -> None:
+    def advance_sequences(self) -> None:
+        """Advance the key sequences of all tables beyond the added rows."""
         for table in self._tables:
-            table.finish()
+            table.advance_sequence()
 
-    def event(self, at: float, *, with_bodies: bool) -> None:
-        """An event that arrived at this moment, and what came of it until now."""
-        route = self._chance.choices(self._routes, self._weights)[0]
-        story = tell(self._chance, self._now - at)
-        who = self._entity(route.entity_type)
-        kind = self._chance.choices(("UPDATE", "CREATE", "DELETE"), (88, 9, 3))[0]
-        told = json.dumps(payload_samples.webhook(who, route.entity_type, kind)).encode()
-        payload = self._payload("webhook", told, at) if with_bodies else None
-        signed = route.source.scheme != "none"
-        event = self._events.add(
-            uuid=self._name(at),
+    def add_event(self, at: float, *, with_bodies: bool) -> None:
+        """Add an event that arrived at the time `at`, with its deliveries, attempts and calls until now."""
+        route = self._rng.choices(self._routes, self._weights)[0]
+        scenario = draw_scenario(self._rng, self._now - at)
+        entity_id = self._choose_entity(route.entity_type)
+        event_type = self._rng.choices(("UPDATE", "CREATE", "DELETE"), (88, 9, 3))[0]
+        body = json.dumps(payload_samples.build_webhook(entity_id, route.entity_type, event_type)).encode()
+        payload = self._add_payload("webhook", body, at) if with_bodies else None
+        is_signed = route.source.scheme != "none"
+        event = self._events.add_row(
+            uuid=self._create_uuid(at),
             source_id=route.source_id,
-            event_id=f"{MARK}{self._events.last + 1}",
+            event_id=f"{EVENT_ID_PREFIX}{self._events.last_key + 1}",
             entity_type=route.entity_type,
-            entity_id=who,
-            event_type=kind,
-            is_signed=signed,
-            digest=self._chance.randbytes(32),
+            entity_id=entity_id,
+            event_type=event_type,
+            is_signed=is_signed,
+            digest=self._rng.randbytes(32),
             payload_id=payload,
-            received_at=moment(at),
-            state=story.state,
-            code=story.code,
+            received_at=format_time(at),
+            state=scenario.state,
+            code=scenario.code,
         )
-        self._receipt(event, route, at, story, len(told), payload)
-        if story.tries:
-            self._delivery(event, route, who, at, story, with_bodies=with_bodies)
+        self._add_receipt(event, route, at, scenario, len(body), payload)
+        if scenario.tries:
+            self._add_delivery(event, route, entity_id, at, scenario, with_bodies=with_bodies)
 
-    def _entity(self, kind: str) -> str:
-        """Few change often, most rarely."""
-        pool = self._people if kind == "USER" else max(self._people // 40, 3)
-        return f"{_TYPES.get(kind, (kind[:3],))[0]}-{int(pool * self._chance.random() ** 2):06d}"
+    def _choose_entity(self, entity_type: str) -> str:
+        """Choose an entity. A few entities change often, most of them rarely."""
+        pool = self._people if entity_type == "USER" else max(self._people // 40, 3)
+        return f"{_TYPES.get(entity_type, (entity_type[:3],))[0]}-{int(pool * self._rng.random() ** 2):06d}"
 
-    def _receipt(
-        self, event: int, route: Route, at: float, story: Story, size: int, payload: int | None
+    def _add_receipt(
+        self, event: int, route: Route, at: float, scenario: EventScenario, size: int, payload: int | None
     ) -> None:
-        first = story.tries[0] if story.tries else Try(0.0, 0.01, story.code)
+        first = scenario.tries[0] if scenario.tries else ScenarioTry(0.0, 0.01, scenario.code)
         code = first.code
-        self._receipts.add(
-            uuid=self._name(at),
+        self._receipts.add_row(
+            uuid=self._create_uuid(at),
             source_id=route.source_id,
             event_id=event,
             payload_id=payload,
             verified_by="none" if route.source.scheme == "none" else f"{route.source.scheme}:1",
-            address=f"192.0.2.{self._chance.randrange(1, 20)}",
+            address=f"192.0.2.{self._rng.randrange(1, 20)}",
             size=size,
-            received_at=moment(at),
-            answered_at=moment(at + min(first.at + first.took, 10.0) + 0.002),
+            received_at=format_time(at),
+            answered_at=format_time(at + min(first.after_seconds + first.duration, 10.0) + 0.002),
             status=CATALOGUE[code].status,
             code=code,
-            is_final=len(story.tries) < 2,
+            is_final=len(scenario.tries) < 2,
         )
 
-    def _delivery(
-        self, event: int, route: Route, who: str, at: float, story: Story, *, with_bodies: bool
+    def _add_delivery(
+        self,
+        event: int,
+        route: Route,
+        entity_id: str,
+        at: float,
+        scenario: EventScenario,
+        *,
+        with_bodies: bool,
     ) -> None:
-        last = story.tries[-1]
-        is_open = story.due is not None or story.state == "held"
-        delivery = self._deliveries.add(
+        last = scenario.tries[-1]
+        is_open = scenario.due_after_seconds is not None or scenario.state == "held"
+        delivery = self._deliveries.add_row(
             event_id=event,
             route_id=route.pk,
             identity_id=route.identity_id,
             commercial_id=route.commercial_id,
             entity_type=route.entity_type,
-            entity_id=who,
-            state=story.state,
-            code=story.code,
-            due_at=None if story.due is None else moment(at + story.due),
-            tries=len(story.tries),
-            last_number=len(story.tries),
-            opened_at=moment(at),
-            settled_at=None if is_open else moment(at + last.at + last.took),
+            entity_id=entity_id,
+            state=scenario.state,
+            code=scenario.code,
+            due_at=None
+            if scenario.due_after_seconds is None
+            else format_time(at + scenario.due_after_seconds),
+            tries=len(scenario.tries),
+            last_number=len(scenario.tries),
+            opened_at=format_time(at),
+            settled_at=None if is_open else format_time(at + last.after_seconds + last.duration),
         )
-        for number, each in enumerate(story.tries, 1):
-            self._attempt(delivery, route, who, at, number, each, with_bodies=with_bodies)
+        for number, scenario_try in enumerate(scenario.tries, 1):
+            self._add_attempt(delivery, route, entity_id, at, number, scenario_try, with_bodies=with_bodies)
 
-    def _attempt(
-        self, delivery: int, route: Route, who: str, at: float, number: int, each: Try, *, with_bodies: bool
+    def _add_attempt(
+        self,
+        delivery: int,
+        route: Route,
+        entity_id: str,
+        at: float,
+        number: int,
+        scenario_try: ScenarioTry,
+        *,
+        with_bodies: bool,
     ) -> None:
-        outcome, began = _OUTCOMES.get(each.code, "failed"), at + each.at
-        record = str(4000 + int(who[-6:])) if who[-6:].isdigit() else "4000"
-        reaches = each.code in _REACHING
-        told = self._told(route, who, record, each) if with_bodies else None
-        attempt = self._attempts.add(
+        outcome, started = _OUTCOMES.get(scenario_try.code, "failed"), at + scenario_try.after_seconds
+        record = str(4000 + int(entity_id[-6:])) if entity_id[-6:].isdigit() else "4000"
+        reaches_target = scenario_try.code in _REACHES_TARGET
+        contents = self._build_contents(route, entity_id, record, scenario_try) if with_bodies else None
+        attempt = self._attempts.add_row(
             number=number,
             delivery_id=delivery,
-            key=name(self._chance.getrandbits(128)),
+            key=format_uuid(self._rng.getrandbits(128)),
             cause="webhook" if number == 1 else "retry",
-            started_at=moment(began),
-            ended_at=moment(began + each.took),
+            started_at=format_time(started),
+            ended_at=format_time(started + scenario_try.duration),
             outcome=outcome,
-            code=each.code,
-            is_retryable=CATALOGUE[each.code].retryable,
+            code=scenario_try.code,
+            is_retryable=CATALOGUE[scenario_try.code].retryable,
             mapping_version_id=self._versions.get(route.mapping_id),
-            action=_ACTIONS.get(each.code, ""),
-            record_id=record if reaches else "",
-            change_id=self._document("change", told.change, began) if told and reaches else None,
-            answer_id=self._document("response", told.refusal, began) if told and told.refusal else None,
+            action=_ACTIONS.get(scenario_try.code, ""),
+            record_id=record if reaches_target else "",
+            change_id=self._add_document("change", contents.change, started)
+            if contents and reaches_target
+            else None,
+            answer_id=self._add_document("response", contents.refusal, started)
+            if contents and contents.refusal
+            else None,
         )
-        self._calls.of(attempt, route, who, began, each, told)
+        self._calls.add_calls(attempt, route, entity_id, started, scenario_try, contents)
 
     @staticmethod
-    def _told(route: Route, who: str, record: str, each: Try) -> Told:
-        change = payload_samples.change(route.entity_type, who, record, each.code != "unchanged")
-        return Told(
-            change, payload_samples.refusal(each.code) if each.code in payload_samples.SENTENCES else None
+    def _build_contents(
+        route: Route, entity_id: str, record: str, scenario_try: ScenarioTry
+    ) -> AttemptContents:
+        change = payload_samples.build_change(
+            route.entity_type, entity_id, record, scenario_try.code != "unchanged"
+        )
+        return AttemptContents(
+            change,
+            payload_samples.build_refusal(scenario_try.code)
+            if scenario_try.code in payload_samples.REFUSALS
+            else None,
         )
 
-    def _name(self, at: float) -> str:
-        """A UUID of version 7."""
-        bits = int(at * 1000) << 80 | 0x7 << 76 | self._chance.getrandbits(12) << 64
-        return name(bits | 0b10 << 62 | self._chance.getrandbits(62))
+    def _create_uuid(self, at: float) -> str:
+        """Return a random UUID of version 7 for the time `at`."""
+        bits = int(at * 1000) << 80 | 0x7 << 76 | self._rng.getrandbits(12) << 64
+        return format_uuid(bits | 0b10 << 62 | self._rng.getrandbits(62))
 
-    def _document(self, kind: str, document: payload_samples.Document, at: float) -> int:
-        return self._payload(kind, json.dumps(document).encode(), at)
+    def _add_document(self, kind: str, document: payload_samples.Document, at: float) -> int:
+        return self._add_payload(kind, json.dumps(document).encode(), at)
 
-    def _payload(self, kind: str, plain: bytes, at: float) -> int:
+    def _add_payload(self, kind: str, plain: bytes, at: float) -> int:
         values: dict[str, Any] = {"kind": kind, "sealed": seal(plain), "size": len(plain)}
-        return self._payloads.add(**values, created_at=moment(at))
+        return self._payloads.add_row(**values, created_at=format_time(at))

@@ -1,4 +1,4 @@
-"""What the newest generated events carry: small documents, of the shape that the hub itself stores."""
+"""Payloads of the newest generated events: small documents in the format in which the hub stores them."""
 
 import json
 from random import Random
@@ -31,20 +31,21 @@ _FAMILY = (
     "Virtanen",
 )
 _LANGUAGES = ("fi", "sv", "en")
-SENTENCES = {
+REFUSALS = {
     "target-rejected": ("email", "duplicate", "This e-mail address already belongs to another customer."),
     "unmappable": ("phone", "missing", "The person has no verified telephone number."),
 }
 Document = dict[str, Any]
 
 
-def webhook(entity_id: str, entity_type: str, event_type: str) -> Document:
+def build_webhook(entity_id: str, entity_type: str, event_type: str) -> Document:
+    """Return the body of a webhook."""
     return {"id": entity_id, "entityType": entity_type, "eventType": event_type}
 
 
-def change(entity_type: str, entity_id: str, record: str, is_changed: bool) -> Document:
-    """Before and after; the same for an entity whenever it is asked for."""
-    before, after = _values(entity_type, entity_id, 0), _values(entity_type, entity_id, 1)
+def build_change(entity_type: str, entity_id: str, record: str, is_changed: bool) -> Document:
+    """Return the change of a record, with values before and after. It is always the same for an entity."""
+    before, after = _build_values(entity_type, entity_id, 0), _build_values(entity_type, entity_id, 1)
     fields = [
         {"name": key, "before": before[key], "after": after[key]}
         for key in after
@@ -60,9 +61,10 @@ def change(entity_type: str, entity_id: str, record: str, is_changed: bool) -> D
     }
 
 
-def _values(entity_type: str, entity_id: str, version: int) -> Document:
-    person = Random(f"{entity_type}:{entity_id}")  # noqa: S311
-    given, family = person.choice(_GIVEN), person.choice(_FAMILY)
+def _build_values(entity_type: str, entity_id: str, version: int) -> Document:
+    """Return the record of an entity: version 0 before its change, version 1 after it."""
+    rng = Random(f"{entity_type}:{entity_id}")  # noqa: S311
+    given, family = rng.choice(_GIVEN), rng.choice(_FAMILY)
     if entity_type != "USER":
         return {
             "external_id": entity_id,
@@ -75,20 +77,20 @@ def _values(entity_type: str, entity_id: str, version: int) -> Document:
         "email": f"{given}.{family}@{host}".lower().replace("ä", "a"),
         "first_name": given,
         "last_name": family,
-        "phone": f"+35840{person.randrange(10**6, 10**7)}",
-        "language": person.choice(_LANGUAGES),
+        "phone": f"+35840{rng.randrange(10**6, 10**7)}",
+        "language": rng.choice(_LANGUAGES),
         "active": True,
     }
 
 
-def refusal(code: str) -> Document:
-    """What the other system said, as an attempt keeps it."""
-    field, word, sentence = SENTENCES[code]
-    return {"sentence": sentence, "errors": [{"field": field, "code": word, "detail": sentence}]}
+def build_refusal(code: str) -> Document:
+    """Return the refusal of the target system, as an attempt stores it."""
+    field, field_code, sentence = REFUSALS[code]
+    return {"sentence": sentence, "errors": [{"field": field, "code": field_code, "detail": sentence}]}
 
 
-def sent(url: str, body: Document | None) -> Document:
-    """A request, as a call keeps it."""
+def build_request(url: str, body: Document | None) -> Document:
+    """Return a request, as a call stores it."""
     headers = {"Accept": "application/json", "User-Agent": "integration-hub", "Authorization": "***"}
     return {
         "url": url,
@@ -97,8 +99,8 @@ def sent(url: str, body: Document | None) -> Document:
     }
 
 
-def answered(body: Document, request: Document | None = None) -> Document:
-    """An answer, as a call keeps it: of a read together with its request."""
+def build_response(body: Document, request: Document | None = None) -> Document:
+    """Return a response, as a call stores it: that of a read together with its request."""
     document: Document = {
         "headers": {"content-type": "application/json"},
         "body": json.dumps(body, ensure_ascii=False),

@@ -1,4 +1,4 @@
-"""`manage.py generate_history --events 1000000`: a database as it looks after three busy months."""
+"""`manage.py generate_history --events 1000000`: fill a database with the history of three busy months."""
 
 import time
 from argparse import ArgumentParser
@@ -7,12 +7,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from integration_hub.devtools.sample_history.bulk_insert import hurry, take_care
-from integration_hub.devtools.sample_history.event_rows import MARK
-from integration_hub.devtools.sample_history.generator import generate
+from integration_hub.devtools.sample_history.bulk_insert import disable_disk_sync, restore_disk_sync
+from integration_hub.devtools.sample_history.event_rows import EVENT_ID_PREFIX
+from integration_hub.devtools.sample_history.generator import generate_history
 from webhooks.models import Event
 
-_EVERY = 50_000
+_REPORT_INTERVAL = 50_000
 
 
 class Command(BaseCommand):
@@ -35,19 +35,21 @@ class Command(BaseCommand):
     def handle(self, *, events: int, days: float, seed: int, bodies: int, yes: bool, **_: Any) -> None:
         if events < 1 or days <= 0:
             raise CommandError("--events and --days must be above zero.")
-        if not yes and Event.objects.exclude(event_id__startswith=MARK).exists():
+        if not yes and Event.objects.exclude(event_id__startswith=EVENT_ID_PREFIX).exists():
             raise CommandError(
                 "This database has real events. Generated events could not be removed again. Use another "
                 "database, or add --yes."
             )
-        began = time.monotonic()
-        hurry()
+        started = time.monotonic()
+        disable_disk_sync()
         try:
-            for done in generate(events, now=timezone.now().timestamp(), days=days, seed=seed, bodies=bodies):
-                if done % _EVERY == 0 or done == events:
-                    took = time.monotonic() - began
-                    self.stdout.write(f"{done:,} of {events:,} events, {done / took:,.0f} a second")
+            for stored in generate_history(
+                events, now=timezone.now().timestamp(), days=days, seed=seed, bodies=bodies
+            ):
+                if stored % _REPORT_INTERVAL == 0 or stored == events:
+                    seconds = time.monotonic() - started
+                    self.stdout.write(f"{stored:,} of {events:,} events, {stored / seconds:,.0f} a second")
         except LookupError as error:
             raise CommandError(f"{error}: run `manage.py seed_sandbox`, or create a route.") from error
         finally:
-            take_care()
+            restore_disk_sync()

@@ -1,4 +1,4 @@
-"""`manage.py grant_rights --role hub_app`: what the role that runs the hub may do, on PostgreSQL."""
+"""`manage.py grant_rights --role hub_app`: limit the rights of the role that runs the hub, on PostgreSQL."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from audit.retention.database_grants import EVIDENCE_TABLES, grant_statements
 
-_STANDING = """SELECT rolsuper, rolname = current_user OR EXISTS (
+_ROLE_STATUS = """SELECT rolsuper, rolname = current_user OR EXISTS (
     SELECT 1 FROM pg_tables WHERE schemaname = 'public' AND pg_has_role(%s, tableowner, 'MEMBER'))
     FROM pg_roles WHERE rolname = %s"""
 
@@ -37,32 +37,32 @@ class Command(BaseCommand):
         if not execute:
             self.stdout.write(";\n".join(statements) + ";")
             return
-        _check(role)
+        _check_role(role)
         with transaction.atomic(), connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
-            _look(cursor, role)
+            _verify_rights(cursor, role)
         self.stdout.write(f"{role} can run the hub and cannot change the audit log.")
 
 
-def _check(role: str) -> None:
-    """Nothing can be taken from an owner: refuse where the role is one."""
+def _check_role(role: str) -> None:
+    """Raise CommandError if the role does not exist, or if its rights cannot be limited: as a superuser or owner."""
     with connection.cursor() as cursor:
-        cursor.execute(_STANDING, [role, role])
-        found = cursor.fetchone()
-    if found is None:
+        cursor.execute(_ROLE_STATUS, [role, role])
+        role_status = cursor.fetchone()
+    if role_status is None:
         raise CommandError(f"There is no role {role}. Create it with CREATE ROLE … LOGIN.")
-    if any(found):
+    if any(role_status):
         raise CommandError(
             f"{role} is a superuser or owns tables of the hub, so its rights cannot be limited."
         )
 
 
-def _look(cursor: Any, role: str) -> None:
-    """Rights may come by other ways: from PUBLIC, or from a role that this one is a member of."""
+def _verify_rights(cursor: Any, role: str) -> None:
+    """Raise CommandError if the role can still change the audit log, through PUBLIC or another role."""
     for table in EVIDENCE_TABLES:
         for right in ("UPDATE", "DELETE", "TRUNCATE", "TRIGGER"):
             cursor.execute("SELECT has_table_privilege(%s, %s, %s)", [role, f"public.audit_{table}", right])
             if cursor.fetchone()[0]:
-                way = "through PUBLIC or another role; nothing was changed"
-                raise CommandError(f"{role} has {right} on audit_{table} {way}.")
+                origin = "through PUBLIC or another role; nothing was changed"
+                raise CommandError(f"{role} has {right} on audit_{table} {origin}.")

@@ -1,4 +1,4 @@
-"""`manage.py makemessages`: the texts of the catalogue of codes stand in it too, each with its `{connection}`."""
+"""`manage.py makemessages`: Django's command, which also extracts the texts of the catalogue of codes."""
 
 import tomllib
 from pathlib import Path
@@ -10,7 +10,7 @@ from webhooks.catalogue.messages import unnamed
 
 
 class CatalogueFile(makemessages.BuildFile):
-    """A file of texts becomes calls of gettext, which xgettext can read."""
+    """A source file of texts. A TOML file is converted to calls of gettext, which xgettext can read."""
 
     def preprocess(self) -> None:
         if not self.path.endswith(".toml"):
@@ -19,7 +19,7 @@ class CatalogueFile(makemessages.BuildFile):
         entries = tomllib.loads(Path(self.path).read_text("utf-8")).values()
         texts = [text for entry in entries for text in entry.values()]
         texts += [unnamed("en", "identity"), unnamed("en", "target")]
-        Path(self.work_path).write_text("\n".join(f"gettext({each!r})" for each in texts), "utf-8")
+        Path(self.work_path).write_text("\n".join(f"gettext({text!r})" for text in texts), "utf-8")
 
 
 class Command(makemessages.Command):

@@ -1,4 +1,4 @@
-"""`manage.py migrate`: Django's command, refused for a database that another version made."""
+"""`manage.py migrate`: Django's command, refused for a database that another version created."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`manage.py reseal`: after a new key was put in front of SEALING_KEYS and every process knows it."""
+"""`manage.py reseal`: encrypt stored data again, after a new key was put first in SEALING_KEYS of all processes."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from audit.entries.append import NewEntry, append_entries
-from integration_hub.resealing import SEALED, reseal_column
+from integration_hub.key_rotation import ENCRYPTED_COLUMNS, reencrypt_column
 from webhooks.encryption.at_rest import CannotOpen
 
 
@@ -24,18 +24,18 @@ class Command(BaseCommand):
         parser.add_argument("--after", type=int, default=0, metavar="KEY", help=help_text)
 
     def handle(self, *, after: int, **_: Any) -> None:
-        done: dict[str, int] = {}
+        counts: dict[str, int] = {}
         try:
-            for column in SEALED:
-                done[column.name] = 0
-                for key, count in reseal_column(column, after if column.name == "payloads" else 0):
-                    done[column.name] += count
-                    self.stdout.write(f"{column.name} up to {key}: {done[column.name]} encrypted again")
+            for column in ENCRYPTED_COLUMNS:
+                counts[column.name] = 0
+                for key, count in reencrypt_column(column, after if column.name == "payloads" else 0):
+                    counts[column.name] += count
+                    self.stdout.write(f"{column.name} up to {key}: {counts[column.name]} encrypted again")
         except CannotOpen as error:
             raise CommandError(f"{column.name}: {error}; nothing more was changed.") from error
         with transaction.atomic():
-            append_entries(NewEntry("system", "sealing.renewed", details=done))
-        self.stdout.write("Done: " + ", ".join(f"{count} {name}" for name, count in done.items()))
+            append_entries(NewEntry("system", "sealing.renewed", details=counts))
+        self.stdout.write("Done: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
         self.stdout.write(
             "Processes without the first of SEALING_KEYS can no longer decrypt the data. Once all "
             "processes have it, remove the other keys and restart all processes."

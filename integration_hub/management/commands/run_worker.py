@@ -1,4 +1,4 @@
-"""`manage.py run_worker`: one worker, refused for a database that another version made."""
+"""`manage.py run_worker`: run one worker, refused for a database that another version created."""
 
 from typing import Any
 

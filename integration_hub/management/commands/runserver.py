@@ -1,4 +1,4 @@
-"""`manage.py runserver`: WhiteNoise's command, refused for a database that another version made."""
+"""`manage.py runserver`: WhiteNoise's command, refused for a database that another version created."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`manage.py seed_sandbox`: join the hub to the stand-in services, and make one login for each group."""
+"""`manage.py seed_sandbox`: connect the hub to the sandbox, and create one login for each group."""
 
 import os
 import secrets
@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from audit.entries.append import NewEntry, append_entries
-from integration_hub.devtools.sandbox_setup import Systems, seed
+from integration_hub.devtools.sandbox_setup import SandboxSystems, seed_configuration
 
 LOGINS = ("support", "auditor", "administrator")
 
@@ -25,8 +25,8 @@ class Command(BaseCommand):
         parser.add_argument("--logins", type=Path, default=settings.WORKING_DIR / "var" / "logins.txt")
 
     def handle(self, *, logins: Path, **_: Any) -> None:
-        seed(
-            Systems(
+        seed_configuration(
+            SandboxSystems(
                 identity_url=f"http://127.0.0.1:{os.environ.get('SANDBOX_IDENTITY_PORT', '8101')}",
                 identity_token=os.environ["SANDBOX_IDENTITY_TOKEN"],
                 shop_url=f"http://127.0.0.1:{os.environ.get('SANDBOX_SHOP_PORT', '8102')}",
@@ -34,17 +34,17 @@ class Command(BaseCommand):
                 signing_secret=os.environ["SANDBOX_SIGNING_SECRET"],
             )
         )
-        made = [line for name in LOGINS if (line := self._login(name))]
-        if made:
+        new_logins = [line for name in LOGINS if (line := self._create_login(name))]
+        if new_logins:
             logins.parent.mkdir(parents=True, exist_ok=True)
             logins.touch(mode=0o600)
-            logins.write_text("\n".join(made) + "\n")
-            self.stdout.write("New user accounts for the console:\n  " + "\n  ".join(made))
+            logins.write_text("\n".join(new_logins) + "\n")
+            self.stdout.write("New user accounts for the console:\n  " + "\n  ".join(new_logins))
         self.stdout.write("The hub is connected to the sandbox systems.")
 
     @transaction.atomic
-    def _login(self, name: str) -> str:
-        """`name  password` for a login that did not exist yet."""
+    def _create_login(self, name: str) -> str:
+        """Create the login of a group. Returns `name  password`, or an empty text if the login exists."""
         users = get_user_model().objects
         if users.filter(username=name).exists():
             return ""

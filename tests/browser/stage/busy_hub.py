@@ -13,7 +13,7 @@ from django.test import Client, override_settings
 
 from exports.jobs.lifecycle import append_export_entry, request_export
 from exports.models import Export, TableFormat
-from integration_hub.devtools.sample_history.generator import generate
+from integration_hub.devtools.sample_history.generator import generate_history
 from sync.erasure.requests import request_erasure
 from sync.erasure.subject_data import find_subject as whose
 from sync.models import (
@@ -104,7 +104,7 @@ def staged(hub: Hub, site: str, now: datetime, events: int = 3000) -> Stage:
         stage.people[role].set_password(f"the password of {name}")
         stage.people[role].save()
         stage.people[role].groups.add(Group.objects.get(name=role))
-    for _ in generate(events, now=(now - 40 * MINUTE).timestamp(), days=10, seed=4, bodies=120):
+    for _ in generate_history(events, now=(now - 40 * MINUTE).timestamp(), days=10, seed=4, bodies=120):
         pass
     for make in (_refused, _recent, _retrying, _held, _alarming, _asked, _drafted, _counted):
         make(stage)

@@ -55,7 +55,7 @@ def test_of_many_requests_with_one_key_one_creates(shop: ShopService) -> None:
 
 def test_a_key_is_forgotten_after_its_time(call_shop: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     call_shop("PATCH", "/api/customers/4711", {"phone": "1"}, headers=KEY)
-    monkeypatch.setattr(idempotency, "KEPT_SECONDS", -1)
+    monkeypatch.setattr(idempotency, "RETENTION_SECONDS", -1)
     again = call_shop("PATCH", "/api/customers/4711", {"phone": "1"}, headers=KEY)
     assert "Idempotent-Replayed" not in again.headers
     assert again.json()["version"] == 3
