@@ -60,8 +60,13 @@ def _build_details(figures: HealthFigures) -> dict[str, Any]:
             for source in figures.sources
         ],
         "paused": [
-            {"name": pause.name, "since": pause.paused_at, "until": pause.until, "code": pause.code}
-            for pause in figures.paused
+            {
+                "name": connection.name,
+                "since": connection.paused_at,
+                "until": connection.until,
+                "code": connection.code,
+            }
+            for connection in figures.paused
         ],
         "audit": _build_audit_status(figures.audit),
         "alarms": [

@@ -11,9 +11,7 @@ from sandbox.http.messages import HttpError, Request, Response
 from sandbox.http.router import Router
 
 
-def build_control_router(
-    faults: FaultSwitches, journal: RequestJournal, reset_service: Callable[[], None]
-) -> Router:
+def build_control_router(faults: FaultSwitches, journal: RequestJournal, reset: Callable[[], None]) -> Router:
     """Return the routes of the control API."""
 
     def list_faults(request: Request) -> Response:
@@ -39,8 +37,8 @@ def build_control_router(
         journal.clear()
         return Response(204)
 
-    def reset(request: Request) -> Response:
-        reset_service()
+    def reset_service(request: Request) -> Response:
+        reset()
         return Response(204)
 
     return Router(
@@ -50,7 +48,7 @@ def build_control_router(
         ("DELETE", "/_sandbox/faults/{}", clear_fault),
         ("GET", "/_sandbox/journal", read_journal),
         ("DELETE", "/_sandbox/journal", clear_journal),
-        ("POST", "/_sandbox/reset", reset),
+        ("POST", "/_sandbox/reset", reset_service),
     )
 
 

@@ -161,6 +161,7 @@ class SandboxService(ABC):
         entry = self.request_journal.begin_entry(
             request, entity, has_secret_body=request.path.startswith("/oauth/")
         )
+        # Only after the entry has begun: its start must not include the delay of a fault.
         faults = self.faults.take_matching(request)
         response = apply_faults(faults, lambda: self._apply_request(request), self.build_error_response)
         entity = entity and _add_created_id(entity, response)

@@ -137,7 +137,8 @@ def fold_value(value: object) -> str:
 
 def _open_database(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
+    path.touch(mode=0o600)  # the settings of the sender hold a secret
+    # Any thread may use it: `lock` keeps them apart. Without an isolation level, each statement commits at once.
     database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")

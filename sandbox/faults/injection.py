@@ -24,6 +24,7 @@ def apply_faults(
     build_error_response: Callable[[HttpError], Response],
 ) -> Response | None:
     """Return the response under these faults, after their delays; None to close the connection without a response."""
+    # An `applied` change is made before any delay: a client that stops waiting has still made it.
     response = apply_request() if any(fault.applied for fault in faults) else None
     for fault in faults:
         if fault.kind == "slow":

@@ -1,4 +1,4 @@
-"""How does a commercial system behave? Kauppa: customers, segments and documents behind a JSON API."""
+"""How does a target system behave? Kauppa: customers, segments and documents behind a JSON API."""
 
 from sandbox.shop.service import ShopService
 

@@ -25,7 +25,7 @@ def apply_once(store: RecordStore, request: Request, apply: Callable[[], Respons
         return apply()
     if len(key) > _MAX_KEY_LENGTH:
         raise HttpError(400, "The Idempotency-Key is too long.")
-    with store.lock:
+    with store.lock:  # a second request with the key waits here for the first one's response
         _delete_expired(store)
         stored = store.get_record(_COLLECTION, key)
         if stored is None:

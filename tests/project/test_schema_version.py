@@ -95,7 +95,7 @@ def test_a_migration_that_was_changed_after_it_was_applied_is_refused(
 ) -> None:
     digests = schema_version.hash_migrations()
     changed = digests | {"sync.0001_initial": "sync.0001_initial of-other-content"}
-    monkeypatch.setattr(schema_version, "digests_of_migrations", lambda: changed)
+    monkeypatch.setattr(schema_version, "hash_migrations", lambda: changed)
     with pytest.raises(CommandError):
         check_schema()
 
@@ -106,7 +106,7 @@ def test_a_migration_may_change_until_it_is_applied(
     known = schema_version.hash_migrations()
     for digest in ("first", "second"):
         added = known | {"sync.0009_added": f"sync.0009_added {digest}"}
-        monkeypatch.setattr(schema_version, "digests_of_migrations", lambda added=added: added)
+        monkeypatch.setattr(schema_version, "hash_migrations", lambda added=added: added)
         check_schema()
         record_schema("default")
     recorder.record_applied("sync", "0009_added")

@@ -115,7 +115,7 @@ def test_others_cannot_touch_secrets(role: str) -> None:
         assert client.post(reverse(f"admin:webhooks_source_{name}", args=keys)).status_code == 403
 
 
-def test_resealing_puts_everything_under_the_first_key_and_says_how_many() -> None:
+def test_key_rotation_encrypts_everything_with_the_first_key_and_says_how_many() -> None:
     secret = SourceSecret.objects.create(source=signed(), value=TYPED, hint="GKYq")
     of = connection()
     payload = Payload.of(Payload.Kind.WEBHOOK, b"personal", None)
