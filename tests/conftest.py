@@ -1,4 +1,4 @@
-"""What every test may use: a database with real commits, and the two stand-in services over real HTTP."""
+"""Fixtures of every test: a database with real commits, and the two stand-in services over real HTTP."""
 
 import os
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from sandbox.shop import ShopService
 from sync.execution.executor import run_due_deliveries
 from tests.support.database.template_database import copied_database
 from tests.support.hub import SIGNING_SECRET, Hub
-from tests.support.simultaneous_webhooks import Together
-from tests.support.wired_hub import joined, wipe
+from tests.support.simultaneous_webhooks import SimultaneousWebhooks
+from tests.support.wired_hub import connected_hub, wipe_database
 from webhooks.receiving import refusals
 
 settings.KEEP_TO_ONE_CORE = False  # some tests load the WSGI application into this process
@@ -28,7 +28,7 @@ settings.WHITENOISE_AUTOREFRESH = True  # each new client would read all static 
 def django_db_setup(
     django_test_environment: None, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any
 ) -> Iterator[None]:
-    """The database of this process, made for tests that ask for `database` as well as for those that ask for `db`."""
+    """Create the database of this process. Replaces the fixture of pytest-django, so that `db` uses it too."""
     if connection.vendor == "sqlite":  # a power cut is for hubs in processes of their own, and they sync
         connection.settings_dict["OPTIONS"]["init_command"] += "; PRAGMA synchronous=OFF"
     with copied_database(tmp_path_factory.mktemp("database")) as name:
@@ -42,7 +42,7 @@ def django_db_setup(
 
 
 def _close_wake_ups() -> None:
-    """Cut the connections by which this process notified workers: no database is dropped under them."""
+    """Terminate the connections by which this process notified workers: they would keep the database from being dropped."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(
@@ -53,17 +53,17 @@ def _close_wake_ups() -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_refused() -> Iterator[None]:
-    """What one test added up is of another one's database."""
+    """Reset the counts of refusals that are kept in this process: each test has a database of its own."""
     yield
     refusals.forget()
 
 
 @pytest.fixture
 def database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Commits are real, threads see them, and everything is wiped afterwards."""
+    """Give access to a database in which commits are real and visible to other threads; empty it afterwards."""
     with django_db_blocker.unblock():
         yield
-        wipe()
+        wipe_database()
         connections.close_all()
 
 
@@ -75,20 +75,20 @@ def _services() -> Iterator[tuple[IdentityService, ShopService]]:
 
 @pytest.fixture
 def hub(database: None, _services: tuple[IdentityService, ShopService]) -> Iterator[Hub]:
-    """The hub joined to the stand-in services, as `make run` joins them."""
-    with joined(*_services) as hub:
+    """Yield a hub that is connected to the stand-in services, as `make run` connects them."""
+    with connected_hub(*_services) as hub:
         yield hub
 
 
 @pytest.fixture
-def together(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Together]:
-    """Sends webhooks at the same time; what was sent is delivered in the end."""
-    yield Together(hub, monkeypatch)
+def together(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimultaneousWebhooks]:
+    """Yield a sender of simultaneous webhooks; deliver them at the end of the test."""
+    yield SimultaneousWebhooks(hub, monkeypatch)
     run_due_deliveries()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where CI says that it has everything, a skipped test is a failure."""
+    """Fail the run if a test was skipped on CI, which has every optional program."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -96,7 +96,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of what this database cannot show, or has shown no less than the other one."""
+    """Deselect tests that this database cannot run, and those that need to run on one database only."""
     beyond = ("writers_at_once",) if connection.vendor == "sqlite" else ("only_sqlite", "one_database")
     others = [item for item in items if any(map(item.get_closest_marker, beyond))]
     if others:

@@ -1,4 +1,4 @@
-"""The product in one page: a person presses Save, the shop is updated, the source is told the real outcome."""
+"""The product in short: a person presses Save, the shop is updated, the source gets the real outcome."""
 
 import json
 import time
@@ -21,7 +21,7 @@ def test_the_example_changes_the_customer_and_is_answered_with_the_outcome(hub: 
     assert answer.json()["results"] == [{"connection": "shop", "status": "succeeded", "action": "updated"}]
 
 
-def test_a_signed_source_is_told_the_record_as_well(hub: Hub) -> None:
+def test_a_signed_source_gets_the_record_too(hub: Hub) -> None:
     hub.change_email("anna.signed@example.com")
     answer = hub.post_signed(EXAMPLE)
     assert answer.status_code == 200
@@ -38,12 +38,12 @@ def test_nothing_to_change_sends_nothing(hub: Hub) -> None:
 def test_the_same_webhook_again_gets_the_same_bytes_and_does_no_work(hub: Hub) -> None:
     hub.change_email("anna.same@example.com")
     first = hub.post_signed(EXAMPLE, "msg_same")
-    asked = len(hub.shop.read_journal())
+    request_count = len(hub.shop.read_journal())
     again = hub.post_signed(EXAMPLE, "msg_same")
     assert (again.status_code, again.content) == (first.status_code, first.content)
     assert again["Webhook-Replayed"] == "true"
     assert "Webhook-Replayed" not in first
-    assert len(hub.shop.read_journal()) == asked
+    assert len(hub.shop.read_journal()) == request_count
     assert Receipt.objects.count() == 2
     assert Event.objects.count() == 1
 
@@ -67,7 +67,7 @@ def test_a_refusal_of_the_shop_reaches_the_person(hub: Hub) -> None:
     assert hub.client.get(problem["type"]).status_code == 200
 
 
-def test_an_unsigned_source_is_never_told_another_systems_words(hub: Hub) -> None:
+def test_an_unsigned_source_never_gets_messages_of_other_systems(hub: Hub) -> None:
     hub.change_email("taken@example.com")
     problem = hub.post(EXAMPLE).json()
     assert problem["code"] == "target-rejected"
@@ -85,7 +85,7 @@ def test_the_entity_is_given_to_a_signed_source_and_to_no_other(hub: Hub) -> Non
     assert only["entity"] == {"id": ANNA}
 
 
-def test_settings_that_say_too_much_give_the_outcome_to_a_sender_that_asked_for_nothing(hub: Hub) -> None:
+def test_a_source_configured_to_respond_gives_the_outcome_to_a_sender_that_did_not_ask(hub: Hub) -> None:
     unsigned = Source.objects.filter(slug="aurora-unsigned")
     for fixed in (False, True):
         unsigned.update(default_mode="entity", mode_is_fixed=fixed, entity_fields=["*"])
@@ -93,7 +93,7 @@ def test_settings_that_say_too_much_give_the_outcome_to_a_sender_that_asked_for_
         assert (answer.status_code, "entity" in answer.json()) == (200, False)
 
 
-def test_an_acknowledgement_comes_at_once_and_its_address_tells_the_rest(hub: Hub) -> None:
+def test_an_acknowledgement_comes_at_once_and_its_url_gives_the_outcome(hub: Hub) -> None:
     address = hub.change_email("anna.ack@example.com")
     answer = hub.post_signed(json.loads(EXAMPLE) | {"respond": "ack"})
     assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
@@ -113,7 +113,7 @@ def test_a_shop_slower_than_the_wait_gives_202_and_the_update_still_happens(hub:
     assert hub.customer()["email"] == address
 
 
-def test_a_shop_that_is_down_is_said_so_and_is_tried_again(hub: Hub) -> None:
+def test_a_shop_that_is_down_is_reported_and_retried(hub: Hub) -> None:
     address = hub.change_email("anna.later@example.com")
     hub.shop.faults.add("error", status=503)
     answer = hub.post_signed(EXAMPLE, "msg_down")
@@ -133,7 +133,7 @@ def test_a_shop_that_is_down_is_said_so_and_is_tried_again(hub: Hub) -> None:
     ]
 
 
-def test_a_connection_that_is_switched_off_is_said_so_and_nothing_is_sent(hub: Hub) -> None:
+def test_a_disabled_connection_is_reported_and_nothing_is_sent(hub: Hub) -> None:
     address = hub.change_email("anna.off@example.com")
     Connection.objects.filter(slug="shop").update(is_enabled=False)
     answer = hub.post_signed(EXAMPLE, "msg_off")
@@ -144,10 +144,10 @@ def test_a_connection_that_is_switched_off_is_said_so_and_nothing_is_sent(hub: H
     assert hub.customer()["email"] == address
 
 
-def test_what_was_told_is_what_was_stored(hub: Hub) -> None:
+def test_the_stored_answer_is_the_one_that_was_sent(hub: Hub) -> None:
     answers = [hub.post_signed(EXAMPLE), hub.post_signed(b"{"), hub.post(EXAMPLE)]
     receipts = list(Receipt.objects.order_by("pk"))
-    assert [(each.status, each.answer.open()) for each in receipts] == [
+    assert [(receipt.status, receipt.answer.open()) for receipt in receipts] == [
         (answer.status_code, answer.content) for answer in answers
     ]
 
@@ -156,7 +156,7 @@ def test_every_request_of_an_attempt_has_its_row(hub: Hub) -> None:
     hub.change_email("anna.rows@example.com")
     hub.post(EXAMPLE)
     attempt = Attempt.objects.get()
-    sent = [(each["method"], each["attempt"]) for each in hub.shop.read_journal()]
+    sent = [(request["method"], request["attempt"]) for request in hub.shop.read_journal()]
     assert {key for _, key in sent} == {str(attempt.key)}
     rows = list(Call.objects.filter(connection__slug="shop").order_by("pk").values_list("method", flat=True))
     assert sorted(rows) == sorted(method for method, _ in sent)
@@ -165,16 +165,16 @@ def test_every_request_of_an_attempt_has_its_row(hub: Hub) -> None:
     assert write.key.startswith(str(attempt.key))
 
 
-def test_groups_and_files_go_the_same_way(hub: Hub) -> None:
+def test_groups_and_files_are_delivered_too(hub: Hub) -> None:
     hub.identity.directory.update_record(
         "groups", "GROUPREGULARS", {"name": "Kanta-asiakkaat"}, replaces=False
     )
     group = {"id": "GROUPREGULARS", "entityType": "GROUP", "eventType": "UPDATE"}
     assert hub.post(group).json()["status"] == "succeeded"
-    assert "Kanta-asiakkaat" in [each["name"] for each in hub.shop.list_records("segments")]
+    assert "Kanta-asiakkaat" in [record["name"] for record in hub.shop.list_records("segments")]
     file = {"id": "FILECATALOGUE", "entityType": "FILE", "eventType": "CREATE"}
     assert hub.post(file).json()["results"][0]["action"] == "created"
-    assert "Autumn catalogue" in [each["title"] for each in hub.shop.list_records("documents")]
+    assert "Autumn catalogue" in [record["title"] for record in hub.shop.list_records("documents")]
 
 
 def test_a_deleted_user_is_deactivated_and_a_deleted_group_is_deleted(hub: Hub) -> None:
@@ -185,7 +185,7 @@ def test_a_deleted_user_is_deactivated_and_a_deleted_group_is_deleted(hub: Hub) 
     assert hub.customer()["active"] is False
     group = {"id": "GROUPREGULARS", "entityType": "GROUP", "eventType": "DELETE"}
     assert hub.post(group).json()["results"][0]["action"] == "deleted"
-    assert "Regulars" not in [each["name"] for each in hub.shop.list_records("segments")]
+    assert "Regulars" not in [record["name"] for record in hub.shop.list_records("segments")]
 
 
 def test_an_event_without_a_route_is_stored_and_ignored(hub: Hub) -> None:

@@ -1,1 +1,1 @@
-"""What one webhook costs, side by side with simpler things that do less: `python -m tests.bench`."""
+"""Benchmarks of one webhook, compared with simpler programs that do less: `python -m tests.bench`."""

@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: see `--help`. The tables go to standard output, progress to standard error."""
+"""The command `python -m tests.bench`: see `--help`. Tables go to standard output, progress to standard error."""
 
 import argparse
 import signal
@@ -24,8 +24,8 @@ from tests.bench.subjects.server_commands import measure_servers, show_servers
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """`1,16,64`."""
-    return tuple(int(each) for each in text.split(","))
+    """Parse a list of numbers such as `1,16,64`."""
+    return tuple(int(name) for name in text.split(","))
 
 
 def arguments() -> argparse.Namespace:
@@ -36,7 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--delays", type=numbers, help="milliseconds that a call takes, for example 0,20")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="of each steady part")
-    parser.add_argument("--only", help="some of " + ",".join(each.name for each in SUBJECTS))
+    parser.add_argument("--only", help="some of " + ",".join(subject.name for subject in SUBJECTS))
     parser.add_argument("--account", action="store_true", help="where the CPU of one event goes")
     parser.add_argument("--export", action="store_true", help="what an export costs and whether it is whole")
     parser.add_argument("--console", action="store_true", help="what the pages of the console cost")
@@ -54,14 +54,14 @@ def arguments() -> argparse.Namespace:
 
 
 def plan(given: argparse.Namespace) -> Plan:
-    """The default plan, or the quick one, with what was asked for instead."""
-    said = {name: getattr(given, name) for name in ("clients", "delays", "rounds", "seconds")}
+    """Return the default plan, or the quick one, with the given options applied."""
+    options = {name: getattr(given, name) for name in ("clients", "delays", "rounds", "seconds")}
     chosen = replace(
-        QUICK if given.quick else Plan(), **{name: value for name, value in said.items() if value}
+        QUICK if given.quick else Plan(), **{name: value for name, value in options.items() if value}
     )
     if given.only:
         names = given.only.split(",")
-        chosen = replace(chosen, subjects=tuple(each for each in SUBJECTS if each.name in names))
+        chosen = replace(chosen, subjects=tuple(subject for subject in SUBJECTS if subject.name in names))
     return chosen
 
 
@@ -81,7 +81,7 @@ def main() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One part of the benchmark, as asked for. Each part prints its tables and returns what is to be kept."""
+    """The parts of the benchmark. Each part prints its tables and returns the figures to store."""
 
     given: argparse.Namespace
     kinds: list[str]
@@ -89,7 +89,7 @@ class Bench:
     folder: Path
 
     def run(self) -> tuple[str, object]:
-        """The part's name and its figures."""
+        """Run the chosen part. Returns its name and its figures."""
         if self.given.account:
             return "account", self._account()
         if self.given.servers:
@@ -115,7 +115,7 @@ class Bench:
         taken = []
         for kind in self.kinds:
             taken += account(kind, self.systems, self.folder, self.given.events or 300)
-        print("\n\n".join(show(each) for each in taken))
+        print("\n\n".join(show(reading) for reading in taken))
         return taken
 
     def _servers(self) -> object:
@@ -165,7 +165,7 @@ class Bench:
         for kind in self.kinds:
             readings = watch_memory(kind, self.systems, self.folder, self.given.memory)
             print(show_memory(kind, readings), end="\n\n")
-            found[kind] = [asdict(each) for each in readings]
+            found[kind] = [asdict(reading) for reading in readings]
         return found
 
 

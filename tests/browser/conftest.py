@@ -1,4 +1,4 @@
-"""The browser, the running hub that it looks at, and the people who use it."""
+"""Fixtures: the browser, the running hub that it opens, and the people who use it."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ LogIn = Callable[[str], Browser]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Every test of this folder needs the browser; a page is the same over either database, so one is enough."""
+    """Mark all tests of this folder: they need the browser, and one database is enough for pages."""
     ours = [item for item in items if HERE in item.path.parents]
     for item in ours:
         item.add_marker(pytest.mark.browser)
@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def _chromium() -> Iterator[Chromium]:
-    """One browser for all tests; each test has a context of its own."""
+    """Yield one browser for all tests; each test has its own context."""
     executable = chromium.program()
     if executable is None:
         pytest.skip("Chromium is not on the PATH")
@@ -42,15 +42,15 @@ def _chromium() -> Iterator[Chromium]:
 
 @pytest.fixture
 def options() -> dict[str, Any]:
-    """What is different about this browser, as Playwright says it."""
+    """Return the Playwright options of this browser."""
     return {}
 
 
 @pytest.fixture
 def browser(_chromium: Chromium, hub: Hub, options: dict[str, Any]) -> Iterator[Browser]:
-    """A browser without cookies before a running hub, to which the identity service sends its webhooks.
+    """Yield a browser without cookies and a running hub, to which the identity service sends its webhooks.
 
-    A test fails where the browser complained of anything that the test did not ask for.
+    Fails the test if the browser reported any complaint that the test did not read.
     """
     with served() as site, _chromium.context(**options) as context:
         hub.identity.sender.change_settings(
@@ -64,7 +64,7 @@ def browser(_chromium: Chromium, hub: Hub, options: dict[str, Any]) -> Iterator[
 
 @pytest.fixture
 def log_in(browser: Browser) -> LogIn:
-    """Makes a member of the group (of none: a superuser) and logs in with name and password."""
+    """Return a function that creates a member of a group (without one: a superuser) and logs in with password."""
 
     def enter(role: str) -> Browser:
         user = person(role)

@@ -1,4 +1,4 @@
-"""With colours that the person's system forces on every page, states and places still differ, and focus is seen."""
+"""With forced colours of the system, states and positions still differ, and the focus is visible."""
 
 from typing import Any
 
@@ -8,26 +8,26 @@ from sync.models import Connection, FailureGroup
 from sync.operations.failure_groups import refresh_failure_groups
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
-from tests.support.builders.bulk_replays import failed, tell
+from tests.support.builders.bulk_replays import fail_events, send_webhook
 from tests.support.hub import ANNA, Hub
 
 EVENTS = "/admin/webhooks/event/"
 EDGED = ".pill, .notice, .button:not(.plain, .menu-items *), .card, .figure"
 # Elements of the page that have no edge which differs from what is behind them.
 _WITHOUT_EDGE = """
-css => [...document.querySelectorAll(css)].filter(each => {
-  const style = getComputedStyle(each), ground = getComputedStyle(document.body).backgroundColor;
+css => [...document.querySelectorAll(css)].filter(element => {
+  const style = getComputedStyle(element), ground = getComputedStyle(document.body).backgroundColor;
   return parseFloat(style.borderTopWidth) < 1 || style.borderTopStyle === "none" || style.borderTopColor === ground;
-}).map(each => each.outerHTML.slice(0, 90))
+}).map(element => element.outerHTML.slice(0, 90))
 """
 # How the lower edge of each of these looks, for those that are current and for those that are not.
 _LOOKS = """
 ([css, side]) => {
   const ground = getComputedStyle(document.body).backgroundColor;
-  return [...document.querySelectorAll(css)].map(each => {
-    const style = getComputedStyle(each), colour = style[`border${side}Color`];
+  return [...document.querySelectorAll(css)].map(element => {
+    const style = getComputedStyle(element), colour = style[`border${side}Color`];
     const shown = parseFloat(style[`border${side}Width`]) >= 2 && colour !== ground;
-    return [each.hasAttribute("aria-current"), shown];
+    return [element.hasAttribute("aria-current"), shown];
   });
 }
 """
@@ -48,13 +48,13 @@ def options() -> dict[str, Any]:
 
 @pytest.fixture
 def browser_of_support(log_in: LogIn, hub: Hub) -> Browser:
-    failed(hub, ANNA)
-    tell(hub, ANNA)
+    fail_events(hub, ANNA)
+    send_webhook(hub, ANNA)
     refresh_failure_groups()
     return log_in("support")
 
 
-def test_a_state_is_a_word_with_a_shape_and_an_edge(browser_of_support: Browser, hub: Hub) -> None:
+def test_a_state_has_a_word_a_shape_and_a_border(browser_of_support: Browser, hub: Hub) -> None:
     browser = browser_of_support
     pages = (
         "/admin/",
@@ -73,7 +73,7 @@ def test_a_state_is_a_word_with_a_shape_and_an_edge(browser_of_support: Browser,
     assert browser.run(_WITHOUT_EDGE, EDGED) == []
 
 
-def test_only_what_is_current_is_marked_so(browser_of_support: Browser) -> None:
+def test_only_current_items_are_marked(browser_of_support: Browser) -> None:
     browser = browser_of_support
     browser.open(f"{EVENTS}?state=retrying")
     for css, side in ((".tabs a", "Bottom"), ("#console-nav li a", "Left")):
@@ -86,15 +86,13 @@ def test_a_filter_that_is_set_differs_from_one_that_is_not(browser_of_support: B
     browser = browser_of_support
     browser.open(f"{EVENTS}?state=dead")
     edges = browser.run(
-        "[...document.querySelectorAll('.chip > summary')].map(each => [each.parentElement.classList"
-        ".contains('is-set'), getComputedStyle(each).borderTopStyle])"
+        "[...document.querySelectorAll('.chip > summary')].map(element => [element.parentElement.classList"
+        ".contains('is-set'), getComputedStyle(element).borderTopStyle])"
     )
     assert {tuple(edge) for edge in edges} == {(True, "solid"), (False, "dashed")}
 
 
-def test_what_was_added_and_what_was_taken_away_differ_by_a_line(
-    browser_of_support: Browser, hub: Hub
-) -> None:
+def test_added_and_removed_values_differ_by_a_line(browser_of_support: Browser, hub: Hub) -> None:
     browser = browser_of_support
     hub.change_email("anna.free@example.com")
     browser.open(f"{EVENTS}?state=dead")
@@ -106,7 +104,7 @@ def test_what_was_added_and_what_was_taken_away_differ_by_a_line(
     assert lines == ["line-through", "underline"]
 
 
-def test_whatever_has_the_focus_is_seen_to_have_it(browser_of_support: Browser) -> None:
+def test_every_focused_element_has_a_visible_focus(browser_of_support: Browser) -> None:
     browser = browser_of_support
     browser.open(EVENTS)
     stops = 0

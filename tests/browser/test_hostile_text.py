@@ -1,4 +1,4 @@
-"""Text that strangers chose is text on every page: it makes no element, runs nothing and turns nothing around."""
+"""Hostile text is shown as text on every page: it creates no element, runs nothing and reverses nothing."""
 
 from integration_hub.devtools.sandbox_setup import UNSIGNED
 from sync.models import Connection
@@ -25,14 +25,14 @@ _SHOWN = """
 
 
 def assert_harmless(browser: Browser, text: str) -> None:
-    """The page shows the text to the letter, and nothing of it became markup."""
+    """Assert that the page shows the text literally, and that none of it became markup."""
     shown = browser.run(_SHOWN)
     assert text in shown
     assert not browser.has("[data-hostile], [onfocus], [onerror]")
     assert browser.run("window.hostile === undefined")
 
 
-def test_a_hostile_name_is_shown_as_it_was_typed(log_in: LogIn, hub: Hub) -> None:
+def test_a_hostile_name_is_shown_as_text(log_in: LogIn, hub: Hub) -> None:
     browser = log_in("")
     browser.open(f"{hub.identity.url}/users/{ANNA}")
     browser.type("#family_name", HOSTILE)
@@ -49,7 +49,7 @@ def test_a_hostile_name_is_shown_as_it_was_typed(log_in: LogIn, hub: Hub) -> Non
     assert HOSTILE in browser.find("table.change").inner_text().replace("\n", "")
 
 
-def test_a_hostile_sentence_of_the_shop_is_shown_as_it_was_said(log_in: LogIn, hub: Hub) -> None:
+def test_a_hostile_message_of_the_shop_is_shown_as_text(log_in: LogIn, hub: Hub) -> None:
     Connection.objects.filter(slug="shop").update(relays_sentences=True)
     hub.shop.faults.add("refuse", sentence=f"No: {HOSTILE}", field="email")
     browser = log_in("")
@@ -62,7 +62,7 @@ def test_a_hostile_sentence_of_the_shop_is_shown_as_it_was_said(log_in: LogIn, h
     assert_harmless(browser, relayed)
 
 
-def test_every_allowed_character_of_an_id_leads_to_its_own_events(log_in: LogIn, hub: Hub) -> None:
+def test_every_allowed_character_of_an_id_works_in_links(log_in: LogIn, hub: Hub) -> None:
     Source.objects.filter(slug=UNSIGNED).update(extra_id_characters=":@|+=")
     name = "A.b_c~d-e:f@g|h+i=j" + "k" * 100
     hub.post({"id": name, "entityType": "USER", "eventType": "UPDATE"})

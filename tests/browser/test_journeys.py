@@ -1,4 +1,4 @@
-"""What people come to the console for, from the first page to the last."""
+"""Complete tasks in the console, from the first page to the last."""
 
 import http.client
 import itertools
@@ -31,7 +31,7 @@ class Sender:
     told: list[tuple[str, int]] = field(default_factory=list)
 
     def send(self, number: int) -> None:
-        """One webhook; which secret it was signed with, and what it was answered, goes on the list."""
+        """Post one webhook and record the secret that signed it and its answer."""
         secret, name, now = self.secret, f"rotation-{number}", int(time.time())
         body = json.dumps({"id": "GROUPREGULARS", "entityType": "GROUP", "eventType": "UPDATE"}).encode()
         headers = {
@@ -51,7 +51,7 @@ class Sender:
         return Counter(status for signed_with, status in self.told if signed_with == secret)
 
     def wait_for(self, secret: str, status: int) -> None:
-        """Until a webhook signed so was answered so."""
+        """Wait until a webhook that this secret signed got this answer."""
         until = time.monotonic() + 20
         while not self.answers(secret)[status]:
             assert time.monotonic() < until, self.told[-5:]
@@ -80,7 +80,7 @@ def sending(sender: Sender) -> Iterator[None]:
 
 
 def give_reason(browser: Browser) -> None:
-    """Where the page asks for one."""
+    """Fill in the reason, if the page asks for one."""
     if browser.has("#content [name=reason]"):
         browser.type("#content [name=reason]", REASON)
 
@@ -96,7 +96,7 @@ def test_a_secret_is_rotated_while_webhooks_come_in_and_none_is_lost(log_in: Log
         browser.press("#content form [type=submit]")
         new = browser.read("#new-secret")
         given = len(sender.told)
-        while len(sender.told) < given + 2:  # the old one is good for a while
+        while len(sender.told) < given + 2:  # the old secret is valid for a while
             time.sleep(0.02)
         sender.secret = new
         sender.wait_for(new, 200)
@@ -149,7 +149,7 @@ def test_each_role_sees_only_its_own(log_in: LogIn, hub: Hub, role: str) -> None
     hub.post_signed({"id": "IDNUMBER1234", "entityType": "USER", "eventType": "UPDATE"})
     browser = log_in(role)
     browser.open("/admin/")
-    shown = {each.strip() for each in browser.page.locator("#console-nav a").all_inner_texts()}
+    shown = {label.strip() for label in browser.page.locator("#console-nav a").all_inner_texts()}
     assert shown >= MENUS[role]
     assert not shown & ABSENT[role]
     addresses = browser.run(
@@ -163,7 +163,7 @@ def test_each_role_sees_only_its_own(log_in: LogIn, hub: Hub, role: str) -> None
         answer = browser.page.goto(f"{browser.site}/admin/{page}")
         assert answer.status == 403, page
         assert "permission" in browser.text
-        assert [each for each in browser.complaints() if "403" not in each] == []
+        assert [complaint for complaint in browser.complaints() if "403" not in complaint] == []
     browser.open(f"/admin/webhooks/event/{Event.objects.get().pk}/change/")
     assert ("taken@example.com" in browser.page.content()) is (role == "support")
     assert browser.has("#content a[href$='/replay/'], #content form[action$='/replay/']") is (

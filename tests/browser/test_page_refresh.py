@@ -1,4 +1,4 @@
-"""A page that refreshes itself tells one story: its heading changes with its body."""
+"""A page that refreshes itself stays consistent: its heading changes with its body."""
 
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,15 @@ from exports.models import Export, ExportState
 from sync.models import Delivery
 from sync.search.event_filter import resolve_filter
 from tests.browser.conftest import LogIn
-from tests.support.builders.bulk_replays import failed
+from tests.support.builders.bulk_replays import fail_events
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event, State
 
 REPLAY, CLOSE = ".tools a[href$='/replay/']", ".tools a[href$='/close/']"
 
 
-def test_the_heading_of_an_event_says_what_its_body_says_after_a_while(log_in: LogIn, hub: Hub) -> None:
-    [event] = failed(hub, ANNA)
+def test_the_heading_of_an_event_is_refreshed_with_its_body(log_in: LogIn, hub: Hub) -> None:
+    [event] = fail_events(hub, ANNA)
     _put(State.PENDING, "")
     browser = log_in("support")
     browser.open(f"/admin/webhooks/event/{event.pk}/change/")
@@ -38,7 +38,7 @@ def _put(state: State, code: str) -> None:
         rows.update(state=state, code=code)
 
 
-def test_the_heading_of_an_export_does_not_wait_beside_what_ended(
+def test_the_heading_of_an_export_is_refreshed_with_its_body(
     log_in: LogIn, settings: Any, tmp_path: Path
 ) -> None:
     settings.EXPORT_FOLDER = str(tmp_path)

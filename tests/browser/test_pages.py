@@ -1,4 +1,4 @@
-"""Every page that a person can reach: nothing that the browser complains of, nothing wider than a phone."""
+"""Every page: without complaints of the browser, and not wider than a phone."""
 
 import re
 from urllib.parse import parse_qsl, urldefrag, urlsplit
@@ -74,7 +74,7 @@ def walk(browser: Browser, start: str) -> tuple[set[str], list[str]]:
         address = ahead.pop()
         browser.narrow(WIDTHS[0])
         browser.open(address)
-        faults += [f"{address}: {each}" for each in browser.complaints()]
+        faults += [f"{address}: {complaint}" for complaint in browser.complaints()]
         wide = [(width, browser.overflow(width)) for width in WIDTHS]
         faults += [f"{address} at {width}: {what}" for width, what in wide if what]
         new = {shape(link): link for link in reversed(links(browser)) if urlsplit(link).netloc == site}
@@ -84,11 +84,15 @@ def walk(browser: Browser, start: str) -> tuple[set[str], list[str]]:
 
 
 def links(browser: Browser) -> list[str]:
-    """Where this page leads; from a filtered list only to what is not filtered further."""
-    found = browser.run("[...document.links].map(link => link.href)")
-    addresses = [urldefrag(KEPT.sub("", link))[0] for link in found]
+    """Return the links of this page; of a filtered list only those without a further filter."""
+    result = browser.run("[...document.links].map(link => link.href)")
+    addresses = [urldefrag(KEPT.sub("", link))[0] for link in result]
     deeper = bool(urlsplit(browser.address).query)
-    return [each for each in addresses if not UNLOOKED.search(each) and not (deeper and urlsplit(each).query)]
+    return [
+        address
+        for address in addresses
+        if not UNLOOKED.search(address) and not (deeper and urlsplit(address).query)
+    ]
 
 
 def test_every_page_of_the_console_is_clean_and_fits_a_phone(log_in: LogIn, hub: Hub) -> None:
@@ -114,17 +118,17 @@ def test_every_page_of_a_stand_in_is_clean_and_fits_a_phone(browser: Browser, hu
 
 
 @pytest.mark.parametrize("address", ["/admin/login/", "/admin/nowhere/", "/problems/target-rejected"])
-def test_pages_before_and_beside_the_console_are_clean_too(browser: Browser, address: str) -> None:
+def test_pages_outside_the_console_are_clean_too(browser: Browser, address: str) -> None:
     browser.narrow(WIDTHS[0])
     browser.open(address)
-    missing = [each for each in browser.complaints() if " 404 " not in each]
+    missing = [complaint for complaint in browser.complaints() if " 404 " not in complaint]
     assert (missing, [browser.overflow(width) for width in WIDTHS]) == ([], [None] * len(WIDTHS))
 
 
-def test_the_browser_tells_of_markup_that_the_policy_forbids(log_in: LogIn) -> None:
-    """Without this, a policy that is not sent would look like one that nothing offends."""
+def test_the_browser_reports_markup_that_the_policy_forbids(log_in: LogIn) -> None:
+    """Without this, a missing policy would look like one without violations."""
     browser = log_in("support")
     script = "document.body.insertAdjacentHTML('beforeend', '<p style=\"color: red\" onclick=\"1\">x</p>')"
     browser.run(script)
-    told = browser.complaints()
-    assert any("style-src 'self'" in each for each in told), told
+    complaints = browser.complaints()
+    assert any("style-src 'self'" in complaint for complaint in complaints), complaints

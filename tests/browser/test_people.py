@@ -1,4 +1,4 @@
-"""What people came for: the person who changes an address, support who look into it, the auditor who checks."""
+"""Tasks of people: a person who changes an address, support who investigate it, the auditor who checks."""
 
 import json
 from urllib.parse import urljoin
@@ -11,7 +11,7 @@ from tests.support.hub import ANNA, Hub
 EVENTS = "/admin/webhooks/event/"
 
 
-def test_a_person_who_saves_a_new_address_is_told_that_the_shop_has_it(browser: Browser, hub: Hub) -> None:
+def test_a_person_who_saves_a_new_address_sees_that_the_shop_has_it(browser: Browser, hub: Hub) -> None:
     save_email(browser, hub, "anna.new@example.com")
     assert "The shop now uses your new e-mail address, too." in browser.read("[role=status]")
     assert not browser.has("[aria-invalid]")
@@ -20,7 +20,7 @@ def test_a_person_who_saves_a_new_address_is_told_that_the_shop_has_it(browser: 
     assert "anna.aalto@example.com" not in browser.text
 
 
-def test_a_person_whose_address_is_taken_reads_why_beside_the_field(browser: Browser, hub: Hub) -> None:
+def test_a_person_whose_address_is_taken_sees_the_reason_at_the_field(browser: Browser, hub: Hub) -> None:
     save_email(browser, hub, TAKEN)
     said_by = browser.find("#email[aria-invalid]").get_attribute("aria-describedby")
     assert "already belongs to another customer" in browser.read(f"#{said_by}")
@@ -54,7 +54,7 @@ def test_support_find_the_event_see_what_changed_and_replay_it_with_a_reason(log
     assert hub.customer()["email"] == "anna.free@example.com"
 
 
-def test_support_are_told_in_words_that_they_may_not_download(log_in: LogIn, hub: Hub) -> None:
+def test_support_see_a_message_that_they_may_not_download(log_in: LogIn, hub: Hub) -> None:
     browser = log_in("support")
     browser.open(EVENTS)
     assert not browser.has("a[download]")
@@ -65,9 +65,7 @@ def test_support_are_told_in_words_that_they_may_not_download(log_in: LogIn, hub
     ]
 
 
-def test_the_auditor_downloads_the_events_finds_that_on_record_and_cannot_replay(
-    log_in: LogIn, hub: Hub
-) -> None:
+def test_the_auditor_downloads_the_events_finds_the_record_and_cannot_replay(log_in: LogIn, hub: Hub) -> None:
     browser = log_in("auditor")
     save_email(browser, hub, "anna.new@example.com")
     browser.open(EVENTS)
@@ -82,7 +80,7 @@ def test_the_auditor_downloads_the_events_finds_that_on_record_and_cannot_replay
 
 
 def fetched(browser: Browser, link: str) -> str:
-    """The body that the browser's session gets at this address."""
+    """Return the body that the browser's session gets from this address."""
     answer = browser.context.request.get(urljoin(browser.address, link))
     assert answer.status == 200
     return answer.text()

@@ -1,4 +1,4 @@
-"""The pictures of screens: small to store, in the colours that the screens have."""
+"""The pictures of screens: small, with the original colours."""
 
 from PIL import Image
 
@@ -8,7 +8,7 @@ GROUND, CARD, WARNING = (245, 246, 248), (255, 255, 255), (214, 69, 56)
 
 
 def a_screen() -> Image.Image:
-    """A ground, a card on it, a warning of few pixels, and the many shades of a smooth edge."""
+    """Return a picture with a ground, a card, a warning of few pixels, and a smooth edge of many shades."""
     picture = Image.new("RGB", (400, 300), GROUND)
     picture.paste(CARD, (50, 50, 350, 200))
     picture.paste(WARNING, (60, 60, 70, 64))

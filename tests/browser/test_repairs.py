@@ -1,4 +1,4 @@
-"""From a failure to its mending, by clicks alone: one event, a whole group, and a mapping that is changed first."""
+"""From a failure to its correction by clicks: one event, a whole group, and a mapping that is changed first."""
 
 import json
 
@@ -6,7 +6,7 @@ from sync.models import Mapping, Replay, ReplayState
 from sync.operations.failure_groups import refresh_failure_groups
 from tests.browser.conftest import LogIn
 from tests.browser.stage.profile_page import TAKEN, save_email
-from tests.support.builders.bulk_replays import failed_people, work
+from tests.support.builders.bulk_replays import fail_customers, work_replay
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event
 
@@ -36,7 +36,7 @@ def test_a_failed_save_is_understood_previewed_replayed_and_ends_well(log_in: Lo
 
 
 def test_a_group_of_failures_is_replayed_with_one_refusal_inside(log_in: LogIn, hub: Hub) -> None:
-    failed_people(hub, 7)
+    fail_customers(hub, 7)
     hub.change_email(TAKEN, "PERSON3")
     refresh_failure_groups()
     browser = log_in("support")
@@ -50,7 +50,7 @@ def test_a_group_of_failures_is_replayed_with_one_refusal_inside(log_in: LogIn, 
     assert browser.read("h1") == "Replay 7 events"
     browser.type("[name=reason]", "the shop refused everybody")
     browser.press("form .primary")
-    work(Replay.objects.get(), ReplayState.FINISHED)
+    work_replay(Replay.objects.get(), ReplayState.FINISHED)
     browser.find("text=Finished").wait_for()
     assert "6 succeeded" in browser.text
     assert "1 failed again" in browser.text
@@ -61,7 +61,7 @@ def test_a_group_of_failures_is_replayed_with_one_refusal_inside(log_in: LogIn, 
     assert Event.objects.get(entity_id="PERSON3").state == "dead"
 
 
-def test_a_mapping_is_changed_after_a_back_test_told_what_differs(log_in: LogIn, hub: Hub) -> None:
+def test_a_mapping_is_changed_after_a_back_test_showed_the_differences(log_in: LogIn, hub: Hub) -> None:
     hub.change_email("anna.new@example.com")
     hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
     mapping = Mapping.objects.get(name="Person to customer")

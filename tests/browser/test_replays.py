@@ -1,4 +1,4 @@
-"""Replays in a real browser: preview, confirmation of many with one refusal inside, progress that goes on by itself."""
+"""Replays in a real browser: preview, confirmation of many with one rejection, progress that refreshes itself."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from sync.models import Replay, ReplayPace, ReplayState
 from sync.replays import batches
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
-from tests.support.builders.bulk_replays import failed, failed_people, work
+from tests.support.builders.bulk_replays import fail_customers, fail_events, work_replay
 from tests.support.hub import ANNA, Hub
 from tests.support.jobs import run_jobs
 from webhooks.models import Event
@@ -18,7 +18,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_failed_save_is_previewed_and_replayed(log_in: LogIn, hub: Hub) -> None:
-    [event] = failed(hub, ANNA)
+    [event] = fail_events(hub, ANNA)
     address = hub.change_email("anna.free@example.com")
     browser = log_in("support")
     browser.open(f"/admin/webhooks/event/{event.pk}/replay/")
@@ -32,7 +32,7 @@ def test_a_failed_save_is_previewed_and_replayed(log_in: LogIn, hub: Hub) -> Non
 
 
 def test_many_with_one_refusal_inside_are_watched_to_their_end(log_in: LogIn, hub: Hub) -> None:
-    failed_people(hub, 7)
+    fail_customers(hub, 7)
     hub.change_email("taken@example.com", "PERSON3")
     browser = log_in("support")
     browser.open("/admin/webhooks/event/replay/new/?state=dead")
@@ -41,7 +41,7 @@ def test_many_with_one_refusal_inside_are_watched_to_their_end(log_in: LogIn, hu
     browser.type("[name=reason]", "the shop refused everybody")
     browser.press("form .primary")
     assert "Running" in browser.text
-    work(Replay.objects.get(), ReplayState.FINISHED)
+    work_replay(Replay.objects.get(), ReplayState.FINISHED)
     browser.find("text=Finished").wait_for()
     assert "6 succeeded" in browser.text
     assert "1 failed again" in browser.text
@@ -51,7 +51,7 @@ def test_many_with_one_refusal_inside_are_watched_to_their_end(log_in: LogIn, hu
 
 @pytest.mark.parametrize("width", [1440, 390, 320])
 def test_no_page_of_replays_scrolls_sideways(log_in: LogIn, hub: Hub, width: int) -> None:
-    failed_people(hub, 6)
+    fail_customers(hub, 6)
     browser = log_in("support")
     event = Event.objects.first()
     for path in pages(browser, event):
@@ -60,7 +60,7 @@ def test_no_page_of_replays_scrolls_sideways(log_in: LogIn, hub: Hub, width: int
 
 
 def pages(browser: Browser, event: Event) -> list[str]:
-    """Every page of replays, with something on each; two replays are made on the way."""
+    """Create two replays. Yields every page of replays, with content."""
     browser.open("/admin/webhooks/event/replay/new/?state=dead")
     browser.press("form .primary")
     confirm = browser.address

@@ -1,4 +1,4 @@
-"""Every screen, in both themes, on a desktop and on phones: accessible, within its window, and without a script too."""
+"""Every screen, in both themes, on a desktop and on phones: accessible, within its window, and without scripts."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,10 +13,10 @@ from tests.browser.driver.chromium import Browser, Chromium
 from tests.browser.driver.live_server import served
 from tests.browser.stage.busy_hub import Stage, folder_for_exports, staged
 from tests.browser.stage.screens import SCREENS, Screen
-from tests.support.wired_hub import joined, wipe
+from tests.support.wired_hub import connected_hub, wipe_database
 
 WIDTHS = (1440, 390, 320)
-every_screen = pytest.mark.parametrize("screen", SCREENS, ids=[each.name for each in SCREENS])
+every_screen = pytest.mark.parametrize("screen", SCREENS, ids=[screen.name for screen in SCREENS])
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,9 @@ def stage(
 ) -> Iterator[Stage]:
     """Set once: screens are looked at, and nothing on them is pressed."""
     with django_db_blocker.unblock():
-        with folder_for_exports(), joined(*_services) as hub, served() as site:
+        with folder_for_exports(), connected_hub(*_services) as hub, served() as site:
             yield staged(hub, site, timezone.now())
-        wipe()
+        wipe_database()
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def looker(_chromium: Chromium, stage: Stage) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def plain(_chromium: Chromium, stage: Stage) -> Iterator[Browser]:
-    """A browser that runs no script."""
+    """Yield a browser without scripts."""
     with _chromium.context(java_script_enabled=False) as context:
         yield Browser(context, stage.site)
 
@@ -53,23 +53,27 @@ def show(browser: Browser, stage: Stage, screen: Screen) -> list[str]:
     answer = browser.page.goto(stage.site + address)
     assert answer is not None
     assert answer.status == screen.status
-    return [each for each in browser.complaints() if f" {screen.status} " not in each or screen.status == 200]
+    return [
+        complaint
+        for complaint in browser.complaints()
+        if f" {screen.status} " not in complaint or screen.status == 200
+    ]
 
 
-def look(browser: Browser, theme: str, width: int) -> list[str]:
-    """What is wrong in this theme and width, of all rules in the light one and of colours alone in the dark one."""
+def find_problems(browser: Browser, theme: str, width: int) -> list[str]:
+    """Return the problems in this theme and width: of all rules in the light theme, of colours in the dark one."""
     browser.page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
     wide = browser.overflow(width)
-    found = violations(browser) if theme == "light" else violations_of_colours(browser)
-    found += [f"overflow: {wide}"] if wide else []
-    return [f"{theme} {width}: {each}" for each in found]
+    problems = violations(browser) if theme == "light" else violations_of_colours(browser)
+    problems += [f"overflow: {wide}"] if wide else []
+    return [f"{theme} {width}: {problem}" for problem in problems]
 
 
 @every_screen
 def test_a_screen_is_accessible_and_fits_a_phone(stage: Stage, looker: Browser, screen: Screen) -> None:
     faults = show(looker, stage, screen)
     prepare(looker)
-    faults += look(looker, "light", 390)
+    faults += find_problems(looker, "light", 390)
     wide = looker.overflow(320)
     faults += [f"320: overflow: {wide}"] if wide else []
     assert not faults, "\n".join(faults)
@@ -84,7 +88,7 @@ def test_a_screen_is_accessible_in_every_theme_and_width(
     prepare(looker)
     for width in WIDTHS:
         for theme in ("light", "dark"):
-            faults += look(looker, theme, width)
+            faults += find_problems(looker, theme, width)
     assert not faults, "\n".join(faults)
 
 
@@ -113,14 +117,16 @@ def test_a_screen_works_without_scripts(stage: Stage, plain: Browser, screen: Sc
     assert plain.run(_MISSING) == []
 
 
-def test_axe_tells_of_what_is_wrong(stage: Stage, looker: Browser) -> None:
-    """Without this, an axe that looks at nothing would find nothing."""
+def test_axe_reports_faults(stage: Stage, looker: Browser) -> None:
+    """Without this, an axe that checks nothing would find nothing."""
     show(looker, stage, SCREENS[0])
     looker.run(
         "() => document.querySelector('main, #content').insertAdjacentHTML('beforeend', '<img src=\"/static/console/icon.svg\">')"
     )
     prepare(looker)
-    assert any(each.startswith("light 390: image-alt: ") for each in look(looker, "light", 390))
+    assert any(
+        problem.startswith("light 390: image-alt: ") for problem in find_problems(looker, "light", 390)
+    )
 
 
 _UNREADABLE = """
@@ -134,9 +140,11 @@ _UNREADABLE = """
 """
 
 
-def test_axe_tells_of_colours_that_only_the_dark_theme_has(stage: Stage, looker: Browser) -> None:
+def test_axe_reports_colours_of_the_dark_theme(stage: Stage, looker: Browser) -> None:
     show(looker, stage, SCREENS[0])
     looker.run(_UNREADABLE)
     prepare(looker)
-    assert look(looker, "light", 1440) == []
-    assert any(each.startswith("dark 1440: color-contrast: ") for each in look(looker, "dark", 1440))
+    assert find_problems(looker, "light", 1440) == []
+    assert any(
+        problem.startswith("dark 1440: color-contrast: ") for problem in find_problems(looker, "dark", 1440)
+    )

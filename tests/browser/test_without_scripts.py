@@ -1,4 +1,4 @@
-"""Everything works without scripts, sending too: each kind of form of the console is filled in and sent once."""
+"""Everything works without scripts: each kind of form of the console is submitted once."""
 
 import json
 from typing import Any
@@ -25,7 +25,7 @@ from sync.operations.failure_groups import refresh_failure_groups
 from sync.replays import batches
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
-from tests.support.builders.bulk_replays import failed, failed_people, tell, work
+from tests.support.builders.bulk_replays import fail_customers, fail_events, send_webhook, work_replay
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event, Source
 
@@ -46,7 +46,7 @@ def send(browser: Browser, form: str = "#content form[method=post]", **values: s
 
 
 def refused_event(hub: Hub) -> Event:
-    (event,) = failed(hub, ANNA)
+    (event,) = fail_events(hub, ANNA)
     return event
 
 
@@ -63,7 +63,7 @@ def test_no_part_of_a_page_that_needs_a_script_is_shown(log_in: LogIn, hub: Hub)
 
 def test_the_list_is_filtered_and_the_view_saved_shared_and_removed(log_in: LogIn, hub: Hub) -> None:
     refused_event(hub)
-    tell(hub, ANNA)
+    send_webhook(hub, ANNA)
     browser = log_in("support")
     browser.open("/admin/preferences/")
     browser.find("[name=time_zone]").select_option("Europe/Helsinki")
@@ -107,7 +107,7 @@ def test_ticked_events_are_frozen_sent_paused_continued_and_stopped(
     log_in: LogIn, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "EVENTS_PER_MINUTE", dict.fromkeys(ReplayPace, 0.001))
-    failed_people(hub, 3)
+    fail_customers(hub, 3)
     browser = log_in("support")
     browser.open(f"{EVENTS}?state=dead")
     for place in range(2):
@@ -125,10 +125,10 @@ def test_ticked_events_are_frozen_sent_paused_continued_and_stopped(
         assert replay.state == state
     browser.find("#stop summary").click()
     browser.press("#stop form button")
-    assert work(replay, ReplayState.STOPPED).reason == WHY
+    assert work_replay(replay, ReplayState.STOPPED).reason == WHY
 
 
-def test_an_event_is_closed_by_hand(log_in: LogIn, hub: Hub) -> None:
+def test_an_event_is_closed_manually(log_in: LogIn, hub: Hub) -> None:
     event = refused_event(hub)
     browser = log_in("support")
     browser.open(f"{EVENTS}{event.pk}/change/")
@@ -139,7 +139,7 @@ def test_an_event_is_closed_by_hand(log_in: LogIn, hub: Hub) -> None:
     assert event.state == "closed"
 
 
-def test_a_group_of_failures_is_noted_looked_after_and_resolved(log_in: LogIn, hub: Hub) -> None:
+def test_a_group_of_failures_gets_notes_and_an_owner_and_is_resolved(log_in: LogIn, hub: Hub) -> None:
     refused_event(hub)
     refresh_failure_groups()
     group = FailureGroup.objects.get()
@@ -206,10 +206,10 @@ def test_a_setting_is_added_changed_and_deleted(log_in: LogIn, hub: Hub) -> None
 
 
 def test_held_deliveries_are_approved(log_in: LogIn, hub: Hub) -> None:
-    tell(hub, ANNA)
+    send_webhook(hub, ANNA)
     Route.objects.update(most_removals=0)
     hub.identity.directory.delete_record("users", ANNA)
-    event = tell(hub, ANNA, "DELETE")
+    event = send_webhook(hub, ANNA, "DELETE")
     assert event.state == "held"
     browser = log_in("support")
     browser.open("/admin/sync/delivery/")
@@ -223,7 +223,7 @@ def test_held_deliveries_are_approved(log_in: LogIn, hub: Hub) -> None:
 
 
 def test_a_mapping_is_drafted_tried_back_tested_activated_and_renamed(log_in: LogIn, hub: Hub) -> None:
-    tell(hub, ANNA)
+    send_webhook(hub, ANNA)
     mapping = Mapping.objects.get(name="Person to customer")
     declaration = json.loads(json.dumps(mapping.current_version().declaration))
     declaration["fields"]["first_name"]["apply"] = ["trim", "upper"]
@@ -245,7 +245,7 @@ def test_a_mapping_is_drafted_tried_back_tested_activated_and_renamed(log_in: Lo
     assert mapping.name == "Person to buyer"
 
 
-def test_an_export_is_asked_for_and_cancelled_and_a_list_downloaded(log_in: LogIn, hub: Hub) -> None:
+def test_an_export_is_requested_and_cancelled_and_a_list_downloaded(log_in: LogIn, hub: Hub) -> None:
     refused_event(hub)
     browser = log_in("auditor")
     browser.open(f"{EVENTS}?state=dead")
@@ -273,8 +273,8 @@ def test_an_alarm_is_snoozed(log_in: LogIn, hub: Hub) -> None:
     assert Snooze.objects.get().alarm == alarm
 
 
-def test_an_erasure_is_previewed_and_asked_for(log_in: LogIn, hub: Hub) -> None:
-    tell(hub, ANNA)
+def test_an_erasure_is_previewed_and_requested(log_in: LogIn, hub: Hub) -> None:
+    send_webhook(hub, ANNA)
     browser = log_in("administrator")
     browser.open("/admin/sync/erasure/look/")
     send(browser, entity_id=ANNA)

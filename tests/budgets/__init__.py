@@ -1,1 +1,1 @@
-"""What one webhook may cost in statements, and whether each statement uses an index."""
+"""Limits on the SQL statements of one webhook, and on statements that use no index."""

@@ -1,4 +1,4 @@
-"""What is asked each second and each minute does not grow with the log: an index bounds it, or ends it at once."""
+"""Queries of each second and each minute do not grow with the log: an index bounds them."""
 
 from random import Random
 
@@ -13,22 +13,26 @@ from audit.sealing.publish_checkpoints import PublishChannel, publish_checkpoint
 from audit.sealing.seal import seal_entries
 from audit.sealing.status import sealing_status
 from console.audit_log.entry_filter import ACTION_GROUPS
-from tests.support.audit.entries import BOX, after, write, write_history
+from tests.support.audit.entries import BOX, after_start, append_test_entries, write_history
 from tests.support.builders.history import logged_in
-from tests.support.database.query_plans import Seen, scans, seeing
+from tests.support.database.query_plans import SeenStatement, find_full_scans, recorded_statements
 
 FEW = ("audit_outlet", "audit_signingkey")  # a handful of rows, whatever is stored
 
 
-def unserved(seen: list[Seen]) -> list[str]:
+def unserved(seen: list[SeenStatement]) -> list[str]:
     """Statements that read more than an index leads them to: neither bounded by it, nor ended by a LIMIT that takes
     rows in its order. What a LIMIT is to end has to be in order even where it is bounded: the bound may be most of it.
     """
     with transaction.atomic():
         if connection.vendor == "postgresql":
             connection.cursor().execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
-        whole = scans(connection, seen)
-        unordered = {each.sql for each in seen if is_cut(each.sql) and not is_in_order(each.plan(connection))}
+        whole = find_full_scans(connection, seen)
+        unordered = {
+            statement.sql
+            for statement in seen
+            if is_cut(statement.sql) and not is_in_order(statement.plan(connection))
+        }
     unbounded = {sql for sql in whole if not is_cut(sql)}
     return [sql for sql in sorted(unordered | unbounded) if not any(table in sql for table in FEW)]
 
@@ -44,20 +48,22 @@ def is_in_order(plan: list[str]) -> bool:
 
 def test_the_sealer_and_the_checkpoints_find_their_rows_by_an_index(database: None) -> None:
     end = write_history(Random(1), segments=9, most=4)
-    write("event:a", "event:new", at=end)
-    with seeing() as seen:
+    append_test_entries("event:a", "event:new", at=end)
+    with recorded_statements() as seen:
         seal_entries(BOX, end)
-        seal_entries(BOX, after(9_000))
-        publish_checkpoint(BOX, end, {"nowhere": PublishChannel(lambda *_: None, after(1) - after(0))})
+        seal_entries(BOX, after_start(9_000))
+        publish_checkpoint(
+            BOX, end, {"nowhere": PublishChannel(lambda *_: None, after_start(1) - after_start(0))}
+        )
         sealing_status()
-    asked = {each.sql.split(" FROM ")[-1].split()[0].strip('"') for each in seen}
+    asked = {statement.sql.split(" FROM ")[-1].split()[0].strip('"') for statement in seen}
     assert {"audit_entry", "audit_segment", "audit_checkpoint", "audit_signingkey"} <= asked
     assert unserved(seen) == []
 
 
-def test_a_statement_that_no_index_serves_is_found(database: None) -> None:
-    write("event:a")
-    with seeing() as seen:
+def test_a_statement_without_an_index_is_found(database: None) -> None:
+    append_test_entries("event:a")
+    with recorded_statements() as seen:
         list(Entry.objects.filter(body="x")[:1])
         list(Entry.objects.order_by("body")[:1])
     assert len(unserved(seen)) == 2
@@ -89,7 +95,7 @@ def test_a_page_of_the_audit_log_takes_rows_in_the_order_of_an_index(
     if connection.vendor == "postgresql":
         connection.cursor().execute("ANALYZE audit_entry")
     client = logged_in("auditor")
-    with seeing() as seen:
+    with recorded_statements() as seen:
         assert client.get("/admin/audit/entry/", asked).status_code == 200
     plan = plan_of_page(seen)
     assert is_in_order(plan)
@@ -97,10 +103,10 @@ def test_a_page_of_the_audit_log_takes_rows_in_the_order_of_an_index(
 
 
 @pytest.mark.parametrize("view", ["exports", "secrets", "replays"])
-def test_a_view_of_several_actions_reads_the_first_rows_of_each(database: None, view: str) -> None:
-    write("event:a")
+def test_a_view_of_several_actions_reads_only_the_first_rows_of_each(database: None, view: str) -> None:
+    append_test_entries("event:a")
     client = logged_in("auditor")
-    with seeing() as seen:
+    with recorded_statements() as seen:
         assert client.get("/admin/audit/entry/", {"action": view}).status_code == 200
     plan = "\n".join(plan_of_page(seen))
     many = len(ACTION_GROUPS[view])
@@ -109,9 +115,9 @@ def test_a_view_of_several_actions_reads_the_first_rows_of_each(database: None, 
     assert plan.count("Limit" if connection.vendor == "postgresql" else "SEARCH") >= many
 
 
-def plan_of_page(seen: list[Seen]) -> list[str]:
-    """Of the one statement that reads rows of the log; PostgreSQL sorts and scans small tables where it may."""
-    (page,) = [each for each in seen if '"audit_entry"."body"' in each.sql]
+def plan_of_page(seen: list[SeenStatement]) -> list[str]:
+    """Return the plan of the one statement that reads rows of the log, with sorting and scans disabled."""
+    (page,) = [statement for statement in seen if '"audit_entry"."body"' in statement.sql]
     with transaction.atomic():
         if connection.vendor == "postgresql":
             connection.cursor().execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
@@ -120,10 +126,12 @@ def plan_of_page(seen: list[Seen]) -> list[str]:
 
 
 @pytest.mark.parametrize("action", [*ROUTINE_ACTIONS, "export.requested"])
-def test_entries_are_found_by_what_was_done_and_by_people(database: None, action: str) -> None:
+def test_entries_are_found_by_action_and_by_people(database: None, action: str) -> None:
     with transaction.atomic():
-        for each in (*ROUTINE_ACTIONS, "export.requested", "export.failed"):
-            append_entries(NewEntry("system", each, "person:1" if each.startswith("export") else "source:a"))
+        for written in (*ROUTINE_ACTIONS, "export.requested", "export.failed"):
+            append_entries(
+                NewEntry("system", written, "person:1" if written.startswith("export") else "source:a")
+            )
     every = Entry.objects.order_by("id")
-    assert [each.action for each in filter_by_action(every, action)] == [action]
-    assert {each.actor for each in filter_by_people(every, connection.vendor)} == {"person:1"}
+    assert [entry.action for entry in filter_by_action(every, action)] == [action]
+    assert {entry.actor for entry in filter_by_people(every, connection.vendor)} == {"person:1"}

@@ -1,4 +1,4 @@
-"""Every statement of a webhook's way finds its rows by an index: its cost does not grow with what is stored."""
+"""Every statement of the hot path finds its rows by an index: its cost does not grow with the stored data."""
 
 import re
 import sys
@@ -26,7 +26,12 @@ from sync.execution.executor import run_due_deliveries
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Connection, Delivery
 from sync.worker.schedule import LONG_PERIODIC, PERIODIC
-from tests.support.database.query_plans import Seen, pretend_that_tables_are_large, seeing, unserved
+from tests.support.database.query_plans import (
+    SeenStatement,
+    find_unindexed_statements,
+    pretend_that_tables_are_large,
+    recorded_statements,
+)
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.jobs import run_jobs
 from webhooks.models import lock_or_create_keys
@@ -51,14 +56,15 @@ ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 
 
 @pytest.fixture
-def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[Seen]:
-    """Two webhooks, one by a worker and under a lease that is too short not to be renewed, under connections that are
-    limited, and one that is tried again; a sweep; a look for a process that died, and one for whose a record is that a
-    search found.
+def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[SeenStatement]:
+    """Yield the statements of the hot path.
+
+    Two webhooks, one delivered by a worker with a lease so short that it is renewed, with limited connections, and one
+    that is retried; a sweep; a check for dead processes, and one for the owner of a record that a search found.
     """
     Connection.objects.update(concurrency=4)
     monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
-    with seeing() as statements:
+    with recorded_statements() as statements:
         for number, (body, lease) in enumerate(((EXAMPLE, 40.0), (ACK, 12.0))):
             settings.LEASE_SECONDS = lease
             hub.change_email(f"anna.plan{number}@example.com")
@@ -70,24 +76,24 @@ def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[Seen]
         run_due_deliveries()
     failed = Delivery.objects.filter(state="retrying")
     assert failed.update(due_at=F("opened_at")) == 1
-    with seeing() as again:
+    with recorded_statements() as again:
         run_due_deliveries()
         find_due_ids()
         find_due_ids(limit=0)
         find_suspects(10)
     settled = Delivery.objects.latest("pk")
-    with seeing() as more:
+    with recorded_statements() as more:
         run_delivery(settled.pk)
         is_linked_to_other_entity(settled, "1")
     return [*statements, *again, *more]
 
 
-def test_no_statement_reads_a_whole_table(seen: list[Seen]) -> None:
-    assert unserved(connection, seen) == {}
+def test_no_statement_reads_a_whole_table(seen: list[SeenStatement]) -> None:
+    assert find_unindexed_statements(connection, seen) == {}
 
 
-def test_every_statement_of_the_way_was_looked_at(seen: list[Seen]) -> None:
-    asked = [re.sub(r"\(SELECT k\[\d+\] FROM k\d+\)", "%s", each.sql) for each in seen]
+def test_every_statement_of_the_hot_path_is_checked(seen: list[SeenStatement]) -> None:
+    asked = [re.sub(r"\(SELECT k\[\d+\] FROM k\d+\)", "%s", statement.sql) for statement in seen]
     finding = {name: text for name, text in _statements().items() if not text.startswith("INSERT")}
     missed = {name for name, text in finding.items() if not any(_begins(text) in sql for sql in asked)}
     assert missed == set()
@@ -97,31 +103,34 @@ def test_every_statement_of_the_way_was_looked_at(seen: list[Seen]) -> None:
 def test_keys_are_found_by_an_index_one_or_several() -> None:
     people = [(1, "USER", f"U{number}") for number in range(8)]
     lock_or_create_keys(people)
-    with seeing() as statements:
+    with recorded_statements() as statements:
         lock_or_create_keys(people)
         lock_or_create_keys(people[:1])
     assert len(statements) == 2
-    assert unserved(connection, statements) == {}
+    assert find_unindexed_statements(connection, statements) == {}
 
 
 @pytest.mark.usefixtures("database")
-def test_a_statement_that_no_index_serves_is_found() -> None:
-    with seeing() as statements:
+def test_a_statement_without_an_index_is_found() -> None:
+    with recorded_statements() as statements:
         Delivery.objects.filter(code="nothing").first()
         Statement("UPDATE sync_delivery SET code = %s WHERE tries = %s").execute("", 999)
-    assert len(unserved(connection, statements)) == 2
+    assert len(find_unindexed_statements(connection, statements)) == 2
 
 
-def test_what_a_long_snapshot_keeps_in_a_partial_index_is_not_read(seen: list[Seen]) -> None:
-    """An export or a backup of minutes keeps there all that was settled meanwhile: ten thousands for each webhook."""
+def test_old_index_entries_of_a_long_snapshot_are_not_read(seen: list[SeenStatement]) -> None:
+    """A long export or backup keeps index entries of all settled deliveries: ten thousands for each webhook."""
     assert _astray(seen) == {}
     if connection.vendor == "postgresql":
-        plain = [replace(each, sql=each.sql.replace("COALESCE(state, '')", "state")) for each in seen]
+        plain = [
+            replace(statement, sql=statement.sql.replace("COALESCE(state, '')", "state"))
+            for statement in seen
+        ]
         assert _astray(plain) != {}, "the variant is caught"
 
 
-def _astray(statements: list[Seen]) -> dict[str, list[str]]:
-    """What is asked for by its key or its subject, and looked for among everything that is open."""
+def _astray(statements: list[SeenStatement]) -> dict[str, list[str]]:
+    """Return statements for a key or a subject whose plan searches all open deliveries."""
     found = {}
     with transaction.atomic():
         pretend_that_tables_are_large(connection)
@@ -132,19 +141,21 @@ def _astray(statements: list[Seen]) -> dict[str, list[str]]:
                 "UPDATE pg_class SET reltuples = 0, relpages = 1"
                 " WHERE relname IN ('one_running_delivery_a_subject', 'delivery_due', 'delivery_open_subject')"
             )
-        for each in statements:
-            if re.search(r"sync_delivery (SET .*)?WHERE (id|entity_id) = ", each.sql):
+        for statement in statements:
+            if re.search(r"sync_delivery (SET .*)?WHERE (id|entity_id) = ", statement.sql):
                 lines = [
-                    line for line in each.plan(connection) if re.search(r"(delivery_due|one_running)", line)
+                    line
+                    for line in statement.plan(connection)
+                    if re.search(r"(delivery_due|one_running)", line)
                 ]
-                if lines and "lease_until <= " not in each.sql:
-                    found[each.sql] = lines
+                if lines and "lease_until <= " not in statement.sql:
+                    found[statement.sql] = lines
         transaction.set_rollback(True)
     return found
 
 
 def _statements() -> dict[str, str]:
-    """The text of every Statement of the modules, of one for each database only ours."""
+    """Return the text of every Statement of the modules; of those for each database only the current one."""
     found = {}
     for module in MODULES:
         for name, value in vars(sys.modules[module.__name__]).items():
@@ -156,27 +167,27 @@ def _statements() -> dict[str, str]:
 
 
 def _begins(sql: str) -> str:
-    """A statement up to the clock, which each database spells in its own way."""
+    """Return a statement up to the clock, which each database spells in its own way."""
     return sql.partition("{")[0].partition("STRFTIME")[0].partition("(STATEMENT_")[0][:200]
 
 
-def test_what_workers_ask_again_and_again_is_found_by_an_index(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_statements_that_workers_repeat_use_an_index(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hub.post(EXAMPLE).status_code == 200
     hub.wait_until_quiet()
-    with seeing() as statements:
+    with recorded_statements() as statements:
         for work in (*PERIODIC, *LONG_PERIODIC):
             if work.name != "audit":  # once a night: everything
                 work.run()
         seal_audit()
         run_jobs()
     assert len(statements) > 20
-    found = unserved(connection, [each for each in statements if _is_about_much(each.sql)])
-    assert {sql: plan for sql, plan in found.items() if not SMALL_INDEX.search("".join(plan))} == {}
+    unindexed = find_unindexed_statements(
+        connection, [statement for statement in statements if _is_about_much(statement.sql)]
+    )
+    assert {sql: plan for sql, plan in unindexed.items() if not SMALL_INDEX.search("".join(plan))} == {}
 
 
 def _is_about_much(sql: str) -> bool:
-    """Not one row at an end of a table."""
+    """Return True unless a statement reads one row at an end of a table."""
     is_one = re.search(r"ORDER BY (1|\S+id\S*)( ASC| DESC)? LIMIT 1$", sql)
-    return is_one is None and any(each in sql for each in GROWING)
+    return is_one is None and any(model in sql for model in GROWING)

@@ -1,4 +1,4 @@
-"""What one webhook costs in statements and commits, listed, so that they cannot creep up."""
+"""The statements and commits of one webhook, listed, so that they cannot grow unnoticed."""
 
 import json
 import re
@@ -12,9 +12,9 @@ from django.db.backends.utils import CursorWrapper
 
 from database import statement
 from sync.execution.executor import run_due_deliveries
-from tests.support.database.write_batches import parts_of
+from tests.support.database.write_batches import split_statement
 from tests.support.hub import EXAMPLE, Hub
-from tests.support.simultaneous_webhooks import Together
+from tests.support.simultaneous_webhooks import SimultaneousWebhooks
 
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
@@ -74,16 +74,16 @@ READ_ONCE_A_SECOND = {
 
 @dataclass
 class Watched:
-    """What all threads did."""
+    """The statements and commits of all threads."""
 
     statements: list[str] = field(default_factory=list)
     commits: int = 0
     trips: int = 0
 
     def note(self, sql: str) -> None:
-        """What travels together to PostgreSQL counts as it runs on SQLite: rows of one table are one statement."""
+        """Record a statement. Parts of a PostgreSQL batch count as on SQLite: rows of one table are one statement."""
         known = len(self.statements)
-        for part in parts_of(sql):
+        for part in split_statement(sql):
             verb = part.split(None, 1)[0]
             table = re.search(r'(?:FROM|INTO|UPDATE)\s+"?(\w+)', part)
             if table and table[1] not in READ_ONCE_A_SECOND and verb in VERBS:
@@ -138,11 +138,11 @@ def test_a_webhook_whose_source_waits_for_the_result(hub: Hub, watched: Watched)
         *LOGGED,
         *RESULT,
     ]
-    assert watched.commits == 3, "stored and claimed; on record before it is sent; settled and told"
+    assert watched.commits == 3, "stored and claimed; recorded before sending; settled and answered"
     assert watched.trips == trips("result", watched)
 
 
-def test_a_webhook_of_somebody_new(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_webhook_of_a_new_person(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     assert hub.post_signed(ACK.replace(b"1234", b"9876")).status_code == 202
     assert watched.statements == [*KEY, "INSERT webhooks_subjectkey", *RECEIVED, *LOGGED]
@@ -177,10 +177,10 @@ def trips(way: str, watched: Watched) -> int:
     return TRIPS[way] if connection.vendor == "postgresql" else len(watched.statements)
 
 
-def test_webhooks_that_are_stored_together(watched: Watched, together: Together) -> None:
-    """One commit, and the statements of one."""
+def test_webhooks_that_are_stored_together(watched: Watched, together: SimultaneousWebhooks) -> None:
+    """They share one commit and the statements of one webhook."""
     sent = [(json.loads(ACK) | {"id": f"U{number}"}, f"msg_{number}") for number in range(9)]
-    assert {each.status_code for each in together.send(*sent)} == {202}
+    assert {answer.status_code for answer in together.send(*sent)} == {202}
     new = ["INSERT webhooks_subjectkey", *RECEIVED, *LOGGED]
     assert together.sizes == [1, 8]
     assert watched.statements == [*KEY, *new, *KEY, *new]

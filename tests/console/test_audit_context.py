@@ -1,4 +1,4 @@
-"""Each entry that staff make tells as whom, in which session and by which request."""
+"""Audit log entries about staff contain their roles, their session and their request."""
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -13,7 +13,7 @@ from tests.support.people import browser, circumstances, person, source
 pytestmark = pytest.mark.django_db
 
 
-def test_roles_session_and_request_stand_in_the_entry_and_the_sessions_key_does_not() -> None:
+def test_an_entry_contains_roles_session_and_request_and_not_the_session_key() -> None:
     client, event = browser("support"), an_event()
     for reason in ("they called", "they called again"):
         client.post(f"/admin/webhooks/event/{event.pk}/reveal/", {"reason": reason})
@@ -37,14 +37,20 @@ def test_all_entries_of_one_request_name_it() -> None:
 def test_the_roles_are_those_from_before_the_request_changed_them() -> None:
     client = browser("administrator", "anna")
     anna = User.objects.get(username="anna")
-    kept = Permission.objects.get(codename="change_user").pk
-    form = {"username": "anna", "is_active": "on", "is_staff": "on", "groups": [], "user_permissions": [kept]}
+    permission = Permission.objects.get(codename="change_user").pk
+    form = {
+        "username": "anna",
+        "is_active": "on",
+        "is_staff": "on",
+        "groups": [],
+        "user_permissions": [permission],
+    }
     client.post(f"/admin/auth/user/{anna.pk}/change/", form)
     assert not anna.groups.exists()
-    assert [each["roles"] for each in circumstances("person.changed")] == [["administrator"]]
+    assert [circumstance["roles"] for circumstance in circumstances("person.changed")] == [["administrator"]]
 
 
-def test_a_login_tells_of_its_new_session_and_a_failed_one_of_none() -> None:
+def test_a_login_records_its_new_session_and_a_failed_one_none() -> None:
     user = person("auditor", "eva")
     user.set_password("correct horse battery")
     user.save()
@@ -58,7 +64,7 @@ def test_a_login_tells_of_its_new_session_and_a_failed_one_of_none() -> None:
     assert circumstances("person.login-failed") == [{}]
 
 
-def test_what_the_hub_does_meanwhile_is_not_said_to_be_of_the_request() -> None:
+def test_work_in_the_background_is_not_attributed_to_the_request() -> None:
     with transaction.atomic(), actor_context(lambda: {"request": "1"}):
         append_entries(NewEntry("system", "moon.was-full"), NewEntry("system", "moon.was-seen", "person:1"))
     with transaction.atomic():

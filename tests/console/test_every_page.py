@@ -1,4 +1,4 @@
-"""Every address of the console, opened by each role: seen, or a plain 403."""
+"""Every address of the console, opened by each role: shown, or a plain 403."""
 
 import contextlib
 import re
@@ -31,15 +31,15 @@ ROLES = (SUPPORT, AUDITOR, ADMINISTRATOR)
 
 
 def addresses(patterns: Any = None) -> Iterator[str]:
-    for each in admin.site.get_urls() if patterns is None else patterns:
-        if isinstance(each, URLResolver):
-            yield from addresses(each.url_patterns)
-        elif isinstance(each, URLPattern) and each.name:
-            yield each.name
+    for pattern in admin.site.get_urls() if patterns is None else patterns:
+        if isinstance(pattern, URLResolver):
+            yield from addresses(pattern.url_patterns)
+        elif isinstance(pattern, URLPattern) and pattern.name:
+            yield pattern.name
 
 
 def rows() -> dict[str, Any]:
-    """One row of each model that has pages, by its label."""
+    """Create one row of each model that has pages. Returns them by label."""
     now = timezone.now()
     root = person("", "someone")
     route = a_route(a_source())
@@ -158,7 +158,7 @@ BUTTONS = (
     "webhooks_event_view_save",
     "webhooks_event_view_remove",
 )
-# To enter and to leave; and what Django answers to nobody here.
+# Login and logout; and addresses of Django that this site does not serve.
 OUTSIDE = {"login", "logout", "autocomplete", "view_on_site"}
 # Their addresses need more than a row of one model: tested beside their own pages.
 OUTSIDE |= {"sync_mapping_backtest_result", "sync_mapping_compare"}
@@ -166,8 +166,8 @@ OPENED = {200, 302, 404, 405}
 
 
 def address_of(name: str, found: dict[str, Any]) -> str:
-    """With the keys of those rows."""
-    label = next((each for each in found if name.startswith(f"{each}_")), "")
+    """Return the address of a page with the keys of these rows."""
+    label = next((label for label in found if name.startswith(f"{label}_")), "")
     key = found[label].pk if label else None
     ways: list[list[Any]] = [[], [key], [key, uuid4()], [uuid4()], [key, found["secret"].pk]]
     ways.append(["sync"])  # an application
@@ -197,11 +197,11 @@ def test_each_role_opens_its_pages_and_gets_a_plain_403_for_the_others(role: str
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("name", BUTTONS)
-def test_the_address_of_a_button_leads_back_to_the_page_of_the_button(name: str) -> None:
+def test_the_address_of_a_button_redirects_to_its_page(name: str) -> None:
     found, client = rows(), Client()
     client.force_login(found["auth_user"])
     row = next(
-        (found[each] for each in ("sync_replay", "exports_export") if name.startswith(f"{each}_")), None
+        (found[label] for label in ("sync_replay", "exports_export") if name.startswith(f"{label}_")), None
     )
     address = reverse(f"admin:{name}", args=[row.uuid]) if row else address_of(name, found)
     answer = client.get(address, follow=True)
@@ -212,10 +212,10 @@ def test_the_address_of_a_button_leads_back_to_the_page_of_the_button(name: str)
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("role", ROLES)
-def test_no_page_shows_a_way_to_what_the_role_may_not_open(role: str) -> None:
+def test_no_page_links_to_a_page_that_the_role_may_not_open(role: str) -> None:
     found, client = rows(), browser(role)
     ways: dict[str, str] = {}
-    for name in (each for each, who in TABLE.items() if role in who):
+    for name in (page_name for page_name, who in TABLE.items() if role in who):
         answer = client.get(address_of(name, found))
         page = answer.content.decode() if answer.status_code == 200 and not answer.streaming else ""
         for way in re.findall(r'(?:href|action|formaction)="(/admin/[^"#]*)"', page):
@@ -227,7 +227,7 @@ def test_no_page_shows_a_way_to_what_the_role_may_not_open(role: str) -> None:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("role", ROLES)
-def test_a_refusal_is_a_page_in_the_dress_with_a_way_out(role: str) -> None:
+def test_a_refusal_is_a_page_of_the_console_with_a_way_out(role: str) -> None:
     client = browser(role)
     for address, status, title in (
         ("/admin/webhooks/event/add/", 403, "Not allowed"),

@@ -1,4 +1,4 @@
-"""The three groups, and what each may open."""
+"""The three groups, and the pages of each."""
 
 import importlib
 
@@ -86,7 +86,7 @@ def test_a_role_holds_what_its_work_needs(role: str, permission: str, holds: boo
         ("administrator", "activate_mapping"),
     ],
 )
-def test_making_the_roles_twice_adds_what_is_missing_and_takes_nothing_away(role: str, taken: str) -> None:
+def test_creating_the_roles_twice_adds_missing_permissions_only(role: str, taken: str) -> None:
     group = Group.objects.get(name=role)
     before = set(group.permissions.values_list("codename", flat=True))
     group.permissions.remove(group.permissions.get(codename=taken))

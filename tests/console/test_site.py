@@ -1,4 +1,4 @@
-"""The site around the pages: one menu, and no second one of Django's."""
+"""The site around the pages: one menu, without that of Django."""
 
 import pytest
 from django.test import Client
@@ -19,5 +19,5 @@ def test_a_stranger_is_asked_to_log_in_at_the_address_of_an_application() -> Non
 
 
 @pytest.mark.parametrize("page", ["", "preferences/", "webhooks/event/", "sync/connection/"])
-def test_no_page_makes_a_list_of_applications(page: str) -> None:
+def test_no_page_lists_django_applications(page: str) -> None:
     assert browser("support").get(f"/admin/{page}").context["available_apps"] == []

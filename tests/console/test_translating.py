@@ -1,4 +1,4 @@
-"""The words of the catalogue in another language: each text is looked up whole, its place-holder in it."""
+"""The texts of the catalogue in another language: each is looked up as a whole with its placeholder."""
 
 import re
 import shutil
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.pure
 
 TEXTS = [
     *(
-        each
+        text
         for entry in catalogue_messages.load("en").values()
-        for each in (entry.title, entry.detail, entry.next_step)
+        for text in (entry.title, entry.detail, entry.next_step)
     ),
     *(catalogue_messages.unnamed("en", side) for side in ("identity", "target")),
 ]
@@ -29,7 +29,7 @@ TEXTS = [
 
 @pytest.fixture
 def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What gettext was asked for; its language puts each text in brackets, and the name at the end."""
+    """Record the texts that gettext is asked for; its language puts each text in brackets, with the name at the end."""
     asked: list[str] = []
 
     def look_up(text: str) -> str:
@@ -46,24 +46,28 @@ def test_every_text_of_every_code_goes_through_gettext_with_its_place_holder(
     code: str, looked_up: list[str]
 ) -> None:
     entry = CATALOGUE[code].texts["en"]
-    found = outcome_texts.describe_code(code, "The shop")
+    description = outcome_texts.describe_code(code, "The shop")
     texts = [entry.title, entry.detail, entry.next_step]
     assert looked_up == texts
-    for text, told in zip(texts, (found.title, found.detail, found.next_step), strict=True):
-        assert told.startswith("[")
-        assert told.endswith("The shop]" if "{connection}" in text else "]")
-        assert "{" not in told
+    for text, translated in zip(
+        texts, (description.title, description.detail, description.next_step), strict=True
+    ):
+        assert translated.startswith("[")
+        assert translated.endswith("The shop]" if "{connection}" in text else "]")
+        assert "{" not in translated
 
 
-def test_the_words_for_what_has_no_name_are_looked_up_too(looked_up: list[str]) -> None:
+def test_the_texts_for_unnamed_objects_are_looked_up_too(looked_up: list[str]) -> None:
     assert "The identity service" in outcome_texts.describe_code("identity-timeout").title
     assert "The identity service" in looked_up
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.RUNNING])
-def test_what_is_under_way_and_what_was_given_up_is_looked_up(state: str, looked_up: list[str]) -> None:
-    told = outcome_texts.explain_outcome(state, "target-timeout", "The shop")
-    assert [told.title, told.detail, told.next_step] == [f"[{each}]" for each in looked_up]
+def test_the_texts_of_open_and_given_up_deliveries_are_looked_up(state: str, looked_up: list[str]) -> None:
+    explanation = outcome_texts.explain_outcome(state, "target-timeout", "The shop")
+    assert [explanation.title, explanation.detail, explanation.next_step] == [
+        f"[{text}]" for text in looked_up
+    ]
     for code in ("target-timeout", "target-credentials"):
         assert outcome_texts.explain_outcome(State.DEAD, code, "The shop").next_step.startswith(
             "[The hub has stopped"
@@ -102,4 +106,4 @@ def test_a_new_language_finds_every_text_of_the_catalogue_among_its_messages(
     joined = re.sub(r'"\n"', "", messages)
     assert [text for text in TEXTS if f'msgid "{text}"' not in joined] == []
     assert "Kaupallinen" not in messages
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["en.toml", "fi.toml", "locale"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["en.toml", "fi.toml", "locale"]

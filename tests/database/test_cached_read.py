@@ -1,4 +1,4 @@
-"""What a process has read is used for a while: never beyond it, read anew by one, and nobody waits for another."""
+"""Cached reads are used for a while: never beyond it, refreshed by one thread, and no other waits."""
 
 import threading
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class Held:
-    """A reading that waits until it may go on. `begun` tells that one is at it."""
+    """A read that waits until it may continue. `begun` is set when it starts."""
 
     def __init__(self) -> None:
         self.reads = 0
@@ -44,7 +44,7 @@ def held() -> Held:
     return Held()
 
 
-def test_it_is_read_again_before_its_time_is_over_and_never_used_beyond(clock: Clock) -> None:
+def test_a_value_is_refreshed_before_it_expires_and_never_used_afterwards(clock: Clock) -> None:
     reads: list[float] = []
     read = cached_read(1.0)(lambda: reads.append(clock.now) or clock.now)  # type: ignore[func-returns-value]
     assert [read(), read()] == [100.0, 100.0]
@@ -57,8 +57,8 @@ def test_it_is_read_again_before_its_time_is_over_and_never_used_beyond(clock: C
     assert reads == [100.0, 100.75, 109.0]
 
 
-def test_its_age_counts_from_before_it_was_read(clock: Clock) -> None:
-    """What was read slowly may have been out of date when it came."""
+def test_the_age_of_a_value_counts_from_the_start_of_its_read(clock: Clock) -> None:
+    """The result of a slow read may be outdated when it arrives."""
 
     def slowly() -> float:
         began = clock.now
@@ -89,14 +89,14 @@ def read_anew(clock: Clock, held: Held) -> Iterator[tuple[CachedRead[[], int], T
         assert first.result(20) == 2
 
 
-def test_one_reads_it_anew_and_the_others_go_on(clock: Clock, held: Held) -> None:
+def test_one_thread_refreshes_a_value_and_the_others_use_the_old_one(clock: Clock, held: Held) -> None:
     with read_anew(clock, held) as (read, threads):
         assert [threads.submit(read).result(20) for _ in range(7)] == [1] * 7
         assert held.reads == 2
     assert read() == 2
 
 
-def test_who_may_not_use_it_any_more_waits_for_nobody(clock: Clock, held: Held) -> None:
+def test_a_thread_with_an_expired_value_reads_it_itself(clock: Clock, held: Held) -> None:
     with read_anew(clock, held) as (read, threads):
         clock.now += 0.2
         second = threads.submit(read)
@@ -104,8 +104,8 @@ def test_who_may_not_use_it_any_more_waits_for_nobody(clock: Clock, held: Held) 
     assert second.result(20) == 3
 
 
-def test_what_was_read_earlier_and_came_later_takes_no_place(clock: Clock, held: Held) -> None:
-    """Otherwise what somebody changed would be seen, and then not."""
+def test_an_older_read_that_ends_later_is_not_cached(clock: Clock, held: Held) -> None:
+    """Otherwise a change would be visible first, and then not."""
     slow = threading.Event()
     reads: list[float] = []
 
@@ -130,18 +130,18 @@ def test_what_was_read_earlier_and_came_later_takes_no_place(clock: Clock, held:
     assert read() == 101.0
 
 
-def test_what_is_read_anew_takes_nobody_elses_place(clock: Clock) -> None:
+def test_a_refreshed_value_evicts_no_other(clock: Clock) -> None:
     reads: list[str] = []
     read = cached_read(1.0, max_entries=2)(lambda name: reads.append(name) or name)  # type: ignore[func-returns-value]
     assert read("a") == "a"
     clock.now = 100.5
     assert read("b") == "b"
     clock.now = 100.8
-    assert [read(each) for each in "ab"] == ["a", "b"]
+    assert [read(key) for key in "ab"] == ["a", "b"]
     assert reads == ["a", "b", "a"], "the other one is known as before"
 
 
-def test_where_reading_fails_the_next_one_tries(clock: Clock) -> None:
+def test_after_a_failed_read_the_next_thread_tries(clock: Clock) -> None:
     fails = False
 
     def reading() -> float:
@@ -159,7 +159,7 @@ def test_where_reading_fails_the_next_one_tries(clock: Clock) -> None:
     assert read() == 100.8
 
 
-def test_what_was_read_before_all_was_forgotten_is_not_kept(clock: Clock, held: Held) -> None:
+def test_a_read_that_began_before_an_invalidation_is_not_cached(clock: Clock, held: Held) -> None:
     read = cached_read(1.0)(held)
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(read)
@@ -170,13 +170,13 @@ def test_what_was_read_before_all_was_forgotten_is_not_kept(clock: Clock, held: 
     assert read() == 2
 
 
-def test_no_more_than_so_many_are_known(clock: Clock) -> None:
+def test_the_number_of_cached_values_is_limited(clock: Clock) -> None:
     read = cached_read(1.0, max_entries=3)(lambda name: name.upper())
-    assert [read(each) for each in "abcd"] == list("ABCD")
+    assert [read(key) for key in "abcd"] == list("ABCD")
     assert len(read._values) <= 3
 
 
-def test_nothing_is_known_for_no_time() -> None:
+def test_a_lifetime_of_zero_disables_the_cache() -> None:
     reads: list[int] = []
     read = cached_read(0.0)(lambda: reads.append(1) or len(reads))  # type: ignore[func-returns-value]
     assert [read(), read(), read()] == [1, 2, 3]

@@ -1,4 +1,4 @@
-"""The database's clock: one time, whether it is read, stored by a queryset or by a statement."""
+"""The database's clock: the same time when read, stored by a queryset or by a statement."""
 
 import time
 from datetime import timedelta

@@ -13,7 +13,7 @@ from tests.support.threads import wait_until
 
 
 class Work:
-    """What a group commit runs. The first is held up until `go`."""
+    """The commits of a group commit. The first one waits until `go`."""
 
     def __init__(self, error: Callable[[Sequence[str]], Exception | None] = lambda _: None) -> None:
         self.runs: list[list[str]] = []
@@ -43,14 +43,14 @@ def gather(work: Work, names: str, most: int = 4) -> dict[str, Future[None]]:
     return ended
 
 
-def test_who_comes_meanwhile_is_done_together_and_in_order() -> None:
+def test_items_that_arrive_meanwhile_are_committed_together_and_in_order() -> None:
     work = Work()
     ended = gather(work, "abcdefg")
     assert work.runs == [["a"], ["b", "c", "d", "e"], ["f", "g"]]
-    assert [each.result() for each in ended.values()] == [None] * 7
+    assert [future.result() for future in ended.values()] == [None] * 7
 
 
-def test_nobody_waits_for_company() -> None:
+def test_a_single_item_is_committed_at_once() -> None:
     work = Work()
     work.go.set()
     group = GroupCommit(work, 4)
@@ -59,7 +59,7 @@ def test_nobody_waits_for_company() -> None:
     assert work.runs == [["a"], ["b"], ["c"]]
 
 
-def test_nobody_goes_on_before_all_of_it_is_done() -> None:
+def test_no_caller_continues_before_its_group_is_committed() -> None:
     ended: list[str] = []
     work = Work()
     group = GroupCommit(work, 4)
@@ -83,7 +83,7 @@ def test_nobody_goes_on_before_all_of_it_is_done() -> None:
     assert sorted(ended) == ["a", "b", "c"]
 
 
-def test_an_error_of_one_alone_is_his() -> None:
+def test_an_error_of_a_single_item_is_raised_to_its_caller() -> None:
     work = Work(lambda items: IntegrityError("known") if items == ["a"] else None)
     ended = gather(work, "ab")
     with pytest.raises(IntegrityError, match="known"):
@@ -91,24 +91,24 @@ def test_an_error_of_one_alone_is_his() -> None:
     assert ended["b"].result() is None
 
 
-def test_an_error_of_several_sends_each_on_his_own_way() -> None:
+def test_after_an_error_of_a_group_each_item_is_committed_alone() -> None:
     work = Work(lambda items: IntegrityError("one of them") if len(items) > 1 else None)
     ended = gather(work, "abcd")
     assert ended.pop("a").result() is None
-    for each in ended.values():
+    for future in ended.values():
         with pytest.raises(GroupFailed):
-            each.result()
+            future.result()
 
 
-def test_a_database_that_is_away_is_away_for_all_of_them() -> None:
+def test_an_unavailable_database_fails_the_whole_group() -> None:
     work = Work(lambda items: OperationalError("away") if len(items) > 1 else None)
     ended = gather(work, "abcd")
     errors = [ended[name].exception() for name in "bcd"]
-    assert [type(each) for each in errors] == [OperationalError] * 3
-    assert len({id(each) for each in errors}) == 3, "each has an error of his own"
+    assert [type(error) for error in errors] == [OperationalError] * 3
+    assert len({id(error) for error in errors}) == 3, "each caller gets its own error"
 
 
-def test_the_line_goes_on_after_an_error_and_after_a_thread_that_was_ended() -> None:
+def test_the_queue_continues_after_an_error_and_after_an_ended_thread() -> None:
     class Ended(BaseException):
         pass
 
@@ -123,7 +123,7 @@ def test_the_line_goes_on_after_an_error_and_after_a_thread_that_was_ended() -> 
     assert ended["d"].result() is None
 
 
-def test_a_line_that_does_not_move_is_left() -> None:
+def test_a_caller_leaves_a_stuck_queue() -> None:
     work = Work()
     group = GroupCommit(work, 4)
     with ThreadPoolExecutor(1) as threads:
@@ -137,8 +137,8 @@ def test_a_line_that_does_not_move_is_left() -> None:
     assert work.runs == [["a"], ["c"]]
 
 
-def test_what_is_being_done_is_waited_for_and_what_was_left_is_never_done() -> None:
-    """Otherwise somebody would be told that nothing was stored, and it were."""
+def test_a_running_commit_is_awaited_and_an_abandoned_item_is_never_committed() -> None:
+    """Otherwise a caller would get an error although its item is stored."""
     work, held = Work(), threading.Event()
     work._error = lambda items: None if items == ["a"] or held.wait(20) else AssertionError("late")
     group = GroupCommit(work, 2)

@@ -1,4 +1,4 @@
-"""What runs for each webhook is parsed and planned by PostgreSQL once a connection, and not each time."""
+"""Statements of each webhook are parsed and planned by PostgreSQL once for each connection."""
 
 import psycopg
 import pytest
@@ -11,7 +11,7 @@ OFTEN = Statement("SELECT COUNT(*) FROM webhooks_event WHERE id = %s")
 
 
 def prepared() -> list[str]:
-    """The statements that this connection has prepared on its server; SQLite has none."""
+    """Return the statements that this connection has prepared on its server; none on SQLite."""
     if connection.vendor == "sqlite":
         return []
     with connection.cursor() as cursor:
@@ -19,20 +19,20 @@ def prepared() -> list[str]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def test_a_statement_that_comes_often_is_prepared_on_the_server(database: None) -> None:
+def test_a_frequent_statement_is_prepared_on_the_server(database: None) -> None:
     with transaction.atomic():
         for number in range(6):
             assert OFTEN.fetch_one(number) == (0,)
-        found = [each for each in prepared() if "webhooks_event WHERE id" in each]
+        found = [statement for statement in prepared() if "webhooks_event WHERE id" in statement]
     assert len(found) == (connection.vendor == "postgresql")
 
 
-def test_what_djangos_own_cursor_runs_is_not(database: None) -> None:
-    """Its values stand in the text: to prepare each would fill the server's memory."""
+def test_statements_of_djangos_own_cursor_are_not_prepared(database: None) -> None:
+    """Their text contains the values: preparing each would fill the server's memory."""
     with transaction.atomic(), connection.cursor() as cursor:
         for number in range(6):
             cursor.execute("SELECT COUNT(*) FROM webhooks_receipt WHERE id = %s", [number])
-        assert [each for each in prepared() if "FROM webhooks_receipt WHERE id" in each] == []
+        assert [statement for statement in prepared() if "FROM webhooks_receipt WHERE id" in statement] == []
 
 
 @pytest.mark.writers_at_once

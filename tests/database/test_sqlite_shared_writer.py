@@ -1,4 +1,4 @@
-"""The connection that all transactions of a process share: what is told is on disk, and nobody shares another's fate.
+"""The connection that all transactions of a process share: reported commits are on disk, and failures are separate.
 
 What reaches the disk is seen where the log is synced: `os.fdatasync`, which each script puts a gate into.
 """
@@ -65,8 +65,8 @@ begun.acquire()
 threads += [in_thread() for _ in range(8)]
 wait_until(lambda: number() == 9)
 gate.set()
-for each in threads:
-    each.join()
+for thread in threads:
+    thread.join()
 print(len(syncs), sorted(told))
 """
 BROKEN = """
@@ -86,8 +86,8 @@ def late():
         connection.cursor().execute("UPDATE counter SET number = number + 1")
         broken.append(errno.EIO)
         gate.set()
-        for each in threads:
-            each.join()
+        for thread in threads:
+            thread.join()
 attempt(late)
 tell()
 print(number(), told)
@@ -129,8 +129,8 @@ def refused():
     except SystemExit as end:
         sys.stdout.write(f"{end}\\n")
 threads = [in_thread(run) for run in [tell, lambda: attempt(orphan), refused] * 4]
-for each in threads:
-    each.join()
+for thread in threads:
+    thread.join()
 print(number(), len(told))
 """
 READING = """
@@ -201,27 +201,27 @@ def file(tmp_path: Path) -> Path:
 
 
 def said(file: Path, script: str, patience: float = 10.0) -> list[str]:
-    """The lines that a process printed that ran this with the gate."""
+    """Run a script with the gate in a process. Returns the lines that it printed."""
     return finished(start(file, GATE + script, patience)).splitlines()
 
 
-def test_nothing_is_told_before_its_commit_is_on_disk(file: Path) -> None:
+def test_a_commit_is_reported_only_after_it_is_on_disk(file: Path) -> None:
     assert said(file, BEFORE_THE_DISK) == ["1 []", "1 [1]"]
 
 
-def test_who_commits_while_the_disk_is_busy_waits_for_the_next_sync_and_shares_it(file: Path) -> None:
+def test_commits_during_a_sync_share_the_next_one(file: Path) -> None:
     assert said(file, TOGETHER) == ["2 [1, 2, 2, 2, 2, 2, 2, 2, 2]"]
 
 
-def test_a_commit_that_did_not_reach_the_disk_is_not_told(file: Path) -> None:
+def test_a_commit_that_did_not_reach_the_disk_is_reported_as_failed(file: Path) -> None:
     assert said(file, BROKEN) == [f"OperationalError {UNABLE}", "2 [1]"]
 
 
-def test_nobody_whose_commit_stands_behind_a_gap_is_told_that_it_is_on_disk(file: Path) -> None:
+def test_a_commit_behind_a_failed_one_is_not_reported_as_durable(file: Path) -> None:
     assert said(file, BEHIND_A_GAP) == [f"OperationalError {UNABLE}"] * 3 + ["4 [1]"]
 
 
-def test_a_disk_that_hangs_is_not_waited_for_without_end(file: Path) -> None:
+def test_a_hanging_disk_times_out(file: Path) -> None:
     script = """
 gate.clear()
 first = in_thread(lambda: attempt(tell))
@@ -251,7 +251,7 @@ def test_after_a_sync_that_failed_the_log_is_moved_into_the_file_before_anything
     assert count(file) == 3
 
 
-def test_while_a_reader_keeps_a_doubtful_log_nothing_is_written_behind_it(file: Path) -> None:
+def test_nothing_is_written_after_a_doubtful_log_that_a_reader_holds(file: Path) -> None:
     process = start(file, GATE + GAP.format(readers=STALE_READER), 0.5)
     try:
         assert process.stdout is not None
@@ -264,7 +264,7 @@ def test_while_a_reader_keeps_a_doubtful_log_nothing_is_written_behind_it(file: 
     assert count(file) == 3
 
 
-def test_what_fails_takes_nobody_else_along(file: Path) -> None:
+def test_a_failing_transaction_does_not_affect_others(file: Path) -> None:
     *failures, last = said(file, APART)
     assert sorted(failures) == ["IntegrityError FOREIGN KEY constraint failed"] * 4 + ["no more"] * 4
     assert last == "4 4"
@@ -282,16 +282,16 @@ def test_closing_inside_a_transaction_undoes_it_while_others_stay_open(file: Pat
     assert said(file, CLOSED_AMONG_OTHERS) == ["1"]
 
 
-def test_a_connection_whose_settings_were_changed_writes_by_itself(file: Path) -> None:
+def test_a_connection_with_changed_settings_is_not_shared(file: Path) -> None:
     assert said(file, PARTICULAR) == ["-777 2", "-2000 1"]
 
 
-def test_a_cursor_of_another_time_reads_but_does_not_write(file: Path) -> None:
+def test_a_cursor_from_before_a_transaction_reads_but_does_not_write(file: Path) -> None:
     refusal = "ProgrammingError this cursor is not of the transaction, or of one that has ended"
     assert said(file, OLD_CURSOR) == ["0", refusal, refusal, "0"]
 
 
-def test_a_process_that_dies_waiting_for_the_disk_leaves_the_file_whole_and_the_line_free(file: Path) -> None:
+def test_a_process_that_dies_during_a_sync_leaves_the_file_intact_and_the_queue_free(file: Path) -> None:
     process = start(file, GATE + KILLED)
     assert process.stdout is not None
     assert process.stdout.readline() == "committed\n"

@@ -1,4 +1,4 @@
-"""The SQLite backend under real processes: writers wait in line, a stuck one does not take the others with it.
+"""The SQLite backend with real processes: writers queue, and a stuck one does not block the others for ever.
 
 Each process is a Python of its own on a database file of the test, so this runs once, whatever the suite's database.
 """
@@ -73,7 +73,7 @@ def file(tmp_path: Path) -> Path:
 
 @contextmanager
 def holder(file: Path, script: str = HOLDING) -> Iterator[subprocess.Popen[str]]:
-    """A process inside a writing transaction."""
+    """Run a process inside a write transaction."""
     process = start(file, script)
     try:
         assert process.stdout is not None
@@ -84,14 +84,14 @@ def holder(file: Path, script: str = HOLDING) -> Iterator[subprocess.Popen[str]]
         process.communicate()
 
 
-def test_processes_that_write_at_once_wait_in_line_and_none_fails(file: Path) -> None:
+def test_simultaneous_writing_processes_queue_and_none_fails(file: Path) -> None:
     for process in [start(file, COUNTING) for _ in range(PROCESSES)]:
         finished(process)
     assert count(file) == PROCESSES * TRANSACTIONS
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_a_stopped_holder_makes_others_fail_in_time_instead_of_hanging(file: Path, write: str) -> None:
+def test_a_stopped_writer_makes_others_time_out(file: Path, write: str) -> None:
     with holder(file) as stopped:
         stopped.send_signal(signal.SIGSTOP)
         seconds, _, error = finished(start(file, IMPATIENT.format(write=write), 0.5)).partition(" ")
@@ -99,7 +99,7 @@ def test_a_stopped_holder_makes_others_fail_in_time_instead_of_hanging(file: Pat
     assert 0.5 <= float(seconds) < 5
 
 
-def test_a_killed_holder_leaves_its_place_and_nothing_of_its_change(file: Path) -> None:
+def test_a_killed_writer_frees_the_queue_and_leaves_no_change(file: Path) -> None:
     with holder(file) as killed:
         waiting = start(file, "add_one()")
         time.sleep(0.5)
@@ -109,12 +109,12 @@ def test_a_killed_holder_leaves_its_place_and_nothing_of_its_change(file: Path) 
     assert count(file) == 1
 
 
-def test_forked_children_wait_in_line_with_a_place_of_their_own(file: Path) -> None:
+def test_forked_children_queue_on_their_own(file: Path) -> None:
     assert finished(start(file, FORKED)) == f"{[0] * PROCESSES}\n"
     assert count(file) == PROCESSES * 20 + 2
 
 
-def test_a_child_does_not_give_away_the_place_that_its_parent_holds(file: Path) -> None:
+def test_a_child_does_not_release_the_lock_of_its_parent(file: Path) -> None:
     with holder(file, FORKED_INSIDE):
         assert "database is locked" in finished(start(file, IMPATIENT.format(write="add_one()"), 0.5))
 
@@ -139,7 +139,7 @@ for name in ("journal_mode", "synchronous", "foreign_keys", "wal_autocheckpoint"
     ]
 
 
-def test_what_a_long_reader_made_of_the_log_is_given_back(file: Path) -> None:
+def test_the_log_shrinks_after_a_long_reader(file: Path) -> None:
     script = """
 import sqlite3
 log = lambda: os.path.getsize(f"{connection.settings_dict['NAME']}-wal") // 2**20

@@ -1,4 +1,4 @@
-"""Write batches: rows with the keys of each other, guards, and all of it or nothing."""
+"""Write batches: rows that refer to each other's keys, guards, and all or nothing."""
 
 import uuid
 from typing import Any
@@ -55,7 +55,7 @@ def write(
     batch.run()
 
 
-def test_rows_and_what_refers_to_them_are_stored_with_each_others_keys(source: Source) -> None:
+def test_rows_and_their_references_are_stored_with_matching_keys(source: Source) -> None:
     bodies = [payload() for _ in range(3)]
     receipts = [receipt(source, body) for body in bodies]
     write(*(row for pair in zip(bodies, receipts, strict=True) for row in pair))
@@ -85,7 +85,7 @@ def test_a_statement_names_a_row_of_its_batch(source: Source) -> None:
     assert (known.code, known.answer) == ("told", answer)
 
 
-def test_all_of_it_or_nothing(source: Source) -> None:
+def test_a_batch_is_stored_completely_or_not_at_all(source: Source) -> None:
     body = payload()
     known = receipt(source, body)
     write(body, known)
@@ -99,7 +99,7 @@ def test_all_of_it_or_nothing(source: Source) -> None:
     assert (other.pk, other._state.adding) == (None, True), "it counts as new again"
 
 
-def test_what_was_rolled_back_is_stored_under_its_new_keys(source: Source) -> None:
+def test_a_batch_is_stored_with_new_keys_after_a_rollback(source: Source) -> None:
     body = payload()
     first = receipt(source, body)
     with transaction.atomic():
@@ -110,7 +110,7 @@ def test_what_was_rolled_back_is_stored_under_its_new_keys(source: Source) -> No
 
 
 @pytest.mark.parametrize("slug", ["directory", "elsewhere"])
-def test_nothing_is_stored_without_the_row_that_is_required(source: Source, slug: str) -> None:
+def test_nothing_is_stored_without_the_required_row(source: Source, slug: str) -> None:
     body = payload()
     first = receipt(source, body)
     if slug == "directory":
@@ -122,7 +122,7 @@ def test_nothing_is_stored_without_the_row_that_is_required(source: Source, slug
     assert Payload.objects.count() == Receipt.objects.count() == 0
 
 
-def test_each_guard_has_to_hold() -> None:
+def test_every_guard_must_hold() -> None:
     first, other = payload(), payload(Payload.Kind.ANSWER)
     write(first, other)
     asked = _KIND.bind("request", first.pk)
@@ -155,7 +155,7 @@ def test_a_guard_that_fails_leaves_the_callers_transaction_usable() -> None:
 
 
 @pytest.mark.writers_at_once  # SQLite compares a number with any text
-def test_text_that_is_no_number_is_no_failed_guard(source: Source) -> None:
+def test_an_invalid_number_is_not_a_failed_guard(source: Source) -> None:
     with pytest.raises(DatabaseError):
         write(payload(), guards=((_SIZE.bind("many", 1),),))
 
@@ -165,11 +165,11 @@ def test_an_empty_batch_writes_nothing() -> None:
     assert connection.get_autocommit()
 
 
-def test_on_postgresql_it_is_one_statement_and_one_commit(source: Source) -> None:
+def test_a_batch_on_postgresql_is_one_statement_and_one_commit(source: Source) -> None:
     seen: list[str] = []
     body = payload()
     with connection.execute_wrapper(lambda run, sql, *rest: (seen.append(sql), run(sql, *rest))[1]):
         write(body, receipt(source, body), writes=(_CODE.bind("nobody", None, uuid.uuid4()),))
-    writes = [each for each in seen if not each.startswith("BEGIN")]
+    writes = [statement for statement in seen if not statement.startswith("BEGIN")]
     assert len(writes) == (1 if connection.vendor == "postgresql" else 3)
     assert connection.get_autocommit()

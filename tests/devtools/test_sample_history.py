@@ -1,4 +1,4 @@
-"""The invented history: it looks as if it had happened, is the same for a seed, and stays away from real events."""
+"""The sample history: realistic, determined by its seed, and separate from real events."""
 
 from collections import Counter
 from typing import Any
@@ -31,12 +31,12 @@ def generated(events: int = 3000, **options: Any) -> float:
     return now
 
 
-def told() -> list[tuple[Any, ...]]:
+def create_history() -> list[tuple[Any, ...]]:
     rows = Event.objects.order_by("id").annotate(tries=Count("deliveries__attempts"))
     return list(rows.values_list("entity_id", "entity_type", "event_type", "state", "code", "tries"))
 
 
-def test_what_came_of_the_events_fits_together(routes: list[Route]) -> None:
+def test_the_results_of_events_are_consistent(routes: list[Route]) -> None:
     now = generated()
     assert Event.objects.count() == Receipt.objects.count() == 3000
     states = Counter(Event.objects.values_list("state", flat=True))
@@ -57,7 +57,8 @@ def test_what_came_of_the_events_fits_together(routes: list[Route]) -> None:
 def test_events_are_in_the_order_of_their_arrival_over_all_the_days(routes: list[Route]) -> None:
     now = generated()
     moments = [
-        each.timestamp() for each in Event.objects.order_by("id").values_list("received_at", flat=True)
+        received_at.timestamp()
+        for received_at in Event.objects.order_by("id").values_list("received_at", flat=True)
     ]
     assert moments == sorted(moments)
     assert now - 90 * 86_400 <= moments[0] < now - 85 * 86_400
@@ -73,11 +74,11 @@ def test_a_seed_makes_the_same_history_and_another_one_another(routes: list[Rout
         Receipt.objects.all().delete()
         Event.objects.all().delete()
         generated(400, now=1_800_000_000.0, seed=seed)
-        seen.append(told())
+        seen.append(create_history())
     assert seen[0] == seen[1] != seen[2]
 
 
-def test_the_newest_carry_contents_and_their_pages_show_them(routes: list[Route]) -> None:
+def test_the_newest_events_have_contents_and_their_pages_show_them(routes: list[Route]) -> None:
     generated(300)
     newest = Event.objects.filter(state=State.SUCCEEDED, entity_type="USER").latest("id")
     assert Event.objects.exclude(payload=None).count() == 20
@@ -87,14 +88,14 @@ def test_the_newest_carry_contents_and_their_pages_show_them(routes: list[Route]
         assert shown in page, shown
 
 
-def test_the_hub_goes_on_after_it(routes: list[Route]) -> None:
-    """Keys that the database gives out come after the invented ones."""
+def test_the_hub_works_after_the_history_was_created(routes: list[Route]) -> None:
+    """The database's next keys come after those of the history."""
     generated(50)
     last = Event.objects.latest("id").pk
     assert an_event(1).pk == last + 1
 
 
-def test_it_stays_away_from_real_events_unless_told(routes: list[Route]) -> None:
+def test_the_history_is_not_added_to_real_events_unless_forced(routes: list[Route]) -> None:
     an_event(1)
     with pytest.raises(CommandError, match="This database has real events"):
         call_command("generate_history", events=10)
@@ -103,12 +104,12 @@ def test_it_stays_away_from_real_events_unless_told(routes: list[Route]) -> None
     assert Event.objects.count() == 11
 
 
-def test_it_can_be_run_again_on_what_it_made(routes: list[Route]) -> None:
+def test_the_history_can_be_created_again(routes: list[Route]) -> None:
     for seed in (1, 1):
         call_command("generate_history", events=20, seed=seed)
     assert Event.objects.count() == 40
 
 
-def test_without_a_route_it_says_what_is_missing(database: None) -> None:
+def test_without_a_route_the_command_names_what_is_missing(database: None) -> None:
     with pytest.raises(CommandError, match="seed_sandbox"):
         call_command("generate_history", events=10)

@@ -10,6 +10,6 @@ __all__ = ["exports", "small_chunks"]
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two events a chunk, each noted at once."""
+    """Configure chunks of two events, each recorded at once."""
     monkeypatch.setattr(builder, "CHUNK_SIZE", 2)
     monkeypatch.setattr(builder, "SAVE_SECONDS", 0.0)

@@ -9,7 +9,7 @@ from django.db import connections
 
 from exports.bundle import builder
 from exports.models import Export
-from tests.support.builders.exports import requested
+from tests.support.builders.exports import a_requested_export
 from tests.support.jobs import end_leases, run_jobs
 
 
@@ -36,7 +36,7 @@ def killed() -> None:
 
 
 def elsewhere(do: Callable[[], object]) -> None:
-    """By another connection, committed when this returns."""
+    """Run a function on another connection; it is committed when this returns."""
 
     def done() -> None:
         do()
@@ -49,8 +49,8 @@ def elsewhere(do: Callable[[], object]) -> None:
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, chunk: int) -> Export:
-    """An export whose worker died before this chunk; its lease has ended."""
-    export = requested()
+    """Create an export whose worker died before this chunk and whose lease has ended."""
+    export = a_requested_export()
     with monkeypatch.context() as patch:
         before_chunk(patch, chunk, killed)
         with pytest.raises(Killed):

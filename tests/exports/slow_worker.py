@@ -1,7 +1,7 @@
-"""Makes exports slowly, to be killed or stopped: `python -m tests.exports.slow_worker <seconds a chunk> [how]`.
+"""A process that makes exports slowly, to be killed or stopped: `python -m tests.exports.slow_worker <seconds> [how]`.
 
-Alone it looks once. `worker`: the hub's worker until SIGTERM, whose exports are made by this module too; `deaf`: they
-go on when they are told to end. That worker puts the claim behind.
+Each chunk takes that many seconds. Without `how` it runs the waiting exports once. `worker`: the hub's worker until
+SIGTERM, whose exports this module makes too; `deaf`: they ignore SIGTERM. The worker appends its claim as arguments.
 """
 
 import sys

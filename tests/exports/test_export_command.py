@@ -1,4 +1,4 @@
-"""`manage.py export_events --evidence`: the same export, with the same words, without a browser."""
+"""`manage.py export_events --evidence`: the same export with the same options, without a browser."""
 
 import hashlib
 import stat
@@ -16,66 +16,81 @@ from exports.management.commands import export_events
 from exports.models import Export, ExportState
 from sync.jobs.claims import claim_job_of
 from sync.management.commands import run_job
-from tests.support.builders.exports import checked, happened, history, kept, lines, requested, unpacked
+from tests.support.builders.exports import (
+    a_recorded_event,
+    a_recorded_history,
+    a_requested_export,
+    read_lines,
+    run_readme_commands,
+    save_checkpoint,
+    unpack_export,
+)
 from tests.support.people import entries
 
 
 @pytest.fixture(autouse=True)
 def is_one_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process of the tests has more to do."""
+    """Do not lower the priority of this process, which runs other tests too."""
     monkeypatch.setattr(export_events, "lower_priority", lambda: None)
 
 
 def export(*words: Any) -> tuple[str, str]:
-    out, said = StringIO(), StringIO()
+    out, errors = StringIO(), StringIO()
     call_command(
-        "export_events", "--evidence", "--reason", "the yearly audit", *words, stdout=out, stderr=said
+        "export_events", "--evidence", "--reason", "the yearly audit", *words, stdout=out, stderr=errors
     )
-    return out.getvalue().strip(), said.getvalue()
+    return out.getvalue().strip(), errors.getvalue()
 
 
 def test_the_command_makes_what_the_console_makes(database: None, tmp_path: Path) -> None:
-    history(3)
-    happened(7, state="dead")
+    a_recorded_history(3)
+    a_recorded_event(7, state="dead")
     copies = tmp_path / "copies"
     copies.mkdir()
-    path, said = export("--state", "dead", "--output", copies / "copy.zip")
-    made = Export.objects.get()
+    path, messages = export("--state", "dead", "--output", copies / "copy.zip")
+    export_row = Export.objects.get()
     assert Path(path) == copies / "copy.zip"
-    assert made.archive.read_bytes() == Path(path).read_bytes()
-    assert [stat.S_IMODE(each.stat().st_mode) for each in (made.archive, Path(path))] == [0o600, 0o600]
-    assert [each.name for each in copies.iterdir()] == ["copy.zip"]
-    assert hashlib.sha256(Path(path).read_bytes()).hexdigest() in said
-    assert (made.requested_by, made.reason, made.filter) == (None, "the yearly audit", {"state": "dead"})
-    folder = unpacked(made, tmp_path)
-    kept(folder)
-    assert checked(folder) == [0, 0, 0]
-    assert [row["entity_id"] for row in lines(folder, "events")] == ["USR-7"]
-    assert entries("export.completed")[0]["stream"] == f"export:{made.uuid}"
+    assert export_row.archive.read_bytes() == Path(path).read_bytes()
+    assert [stat.S_IMODE(archive.stat().st_mode) for archive in (export_row.archive, Path(path))] == [
+        0o600,
+        0o600,
+    ]
+    assert [path.name for path in copies.iterdir()] == ["copy.zip"]
+    assert hashlib.sha256(Path(path).read_bytes()).hexdigest() in messages
+    assert (export_row.requested_by, export_row.reason, export_row.filter) == (
+        None,
+        "the yearly audit",
+        {"state": "dead"},
+    )
+    folder = unpack_export(export_row, tmp_path)
+    save_checkpoint(folder)
+    assert run_readme_commands(folder) == [0, 0, 0]
+    assert [row["entity_id"] for row in read_lines(folder, "events")] == ["USR-7"]
+    assert entries("export.completed")[0]["stream"] == f"export:{export_row.uuid}"
 
 
 @pytest.mark.parametrize("place", ["nowhere/copy.zip", "."])
-def test_where_no_copy_can_be_written_nothing_is_made(database: None, tmp_path: Path, place: str) -> None:
+def test_without_a_writable_target_nothing_is_made(database: None, tmp_path: Path, place: str) -> None:
     with pytest.raises(CommandError, match=r"[Cc]annot write|is a folder"):
         export("--output", tmp_path / place)
     assert not Export.objects.exists()
 
 
-def test_a_copy_that_fails_at_the_end_says_where_the_archive_lies(database: None, tmp_path: Path) -> None:
-    history(1)
+def test_a_failed_copy_reports_the_path_of_the_archive(database: None, tmp_path: Path) -> None:
+    a_recorded_history(1)
     folder = tmp_path / "copies"
     folder.mkdir()
 
     def lose_the_folder() -> None:
-        for each in folder.iterdir():
-            each.unlink()
+        for path in folder.iterdir():
+            path.unlink()
         folder.rmdir()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export_events, "lower_priority", lose_the_folder)
-        with pytest.raises(CommandError) as told:
+        with pytest.raises(CommandError) as error:
             export("--output", folder / "copy.zip")
-    assert str(Export.objects.get().archive) in str(told.value)
+    assert str(Export.objects.get().archive) in str(error.value)
 
 
 def test_a_command_that_fails_says_why(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,11 +103,11 @@ def test_a_command_that_fails_says_why(database: None, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("command", ["export_events", "run_job"])
-def test_both_commands_rest_where_cores_are_short(
+def test_both_commands_pause_on_a_busy_machine(
     database: None, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    """What they ask whether they go on is asked again and again, and rests: see `test_job_process`."""
-    history(3)
+    """The function that they ask to continue also pauses: see `test_job_process`."""
+    a_recorded_history(3)
     module, asked = {"export_events": export_events, "run_job": run_job}[command], list[bool]()
 
     def resting(goes_on: Callable[[], bool]) -> Callable[[], bool]:
@@ -109,7 +124,7 @@ def test_both_commands_rest_where_cores_are_short(
         export()
     else:
         monkeypatch.setattr(run_job, "freeze_loaded_objects", lambda: None)
-        claimed = claim_job_of(EXPORT_JOB, requested().pk)
+        claimed = claim_job_of(EXPORT_JOB, a_requested_export().pk)
         assert claimed is not None
         call_command("run_job", claimed.job_id, claimed.token)
     assert Export.objects.get().state == ExportState.DONE

@@ -1,4 +1,4 @@
-"""The register: which exports contain somebody, told without opening one, and by nobody who has only the database."""
+"""The register: the exports that contain a person, without opening one, and not readable from the database alone."""
 
 import json
 from contextlib import nullcontext
@@ -14,41 +14,55 @@ from exports.bundle import builder
 from exports.models import ExportedPerson
 from exports.subject_register import decrypt_register_key, exports_containing, make_pseudonym
 from tests.exports.interrupted_exports import Killed, elsewhere, killed, killed_at
-from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
+from tests.support.builders.exports import (
+    a_finished_export,
+    a_recorded_event,
+    a_recorded_history,
+    a_requested_export,
+    read_lines,
+    unpack_export,
+)
 from tests.support.jobs import end_leases, run_jobs
 
 
-def test_it_tells_exactly_the_exports_that_contain_somebody(database: None, tmp_path: Path) -> None:
-    history(3)
-    happened(7, state="dead")
-    everything, failed, nobody = exported(), exported({"state": "dead"}), exported({"source": "nowhere"})
+def test_the_register_lists_exactly_the_exports_that_contain_a_person(database: None, tmp_path: Path) -> None:
+    a_recorded_history(3)
+    a_recorded_event(7, state="dead")
+    everything, failed, nobody = (
+        a_finished_export(),
+        a_finished_export({"state": "dead"}),
+        a_finished_export({"source": "nowhere"}),
+    )
     for entity in ("USR-1", "USR-7", "USR-99", ""):
-        found = {export.pk for export in exports_containing(entity)}
+        export_keys = {export.pk for export in exports_containing(entity)}
         holds = {
             export.pk
             for export in (everything, failed, nobody)
-            if any(row["entity_id"] == entity for row in lines(unpacked(export, tmp_path / entity), "events"))
+            if any(
+                row["entity_id"] == entity
+                for row in read_lines(unpack_export(export, tmp_path / entity), "events")
+            )
         }
-        assert found == holds
+        assert export_keys == holds
     assert {export.pk for export in exports_containing("USR-7")} == {everything.pk, failed.pk}
 
 
-def test_it_holds_no_name_and_two_exports_name_somebody_differently(database: None) -> None:
-    history(2)
-    first, second = exported(), exported()
-    stored = {bytes(each) for each in ExportedPerson.objects.values_list("pseudonym", flat=True)}
+def test_the_register_holds_no_name_and_uses_another_pseudonym_for_each_export(database: None) -> None:
+    a_recorded_history(2)
+    first, second = a_finished_export(), a_finished_export()
+    stored = {bytes(pseudonym) for pseudonym in ExportedPerson.objects.values_list("pseudonym", flat=True)}
     assert len(stored) == 4
     assert make_pseudonym(decrypt_register_key(first), "USR-1") in stored
     assert decrypt_register_key(first) != decrypt_register_key(second)
     assert bytes(first.register_key) != decrypt_register_key(first)
 
 
-def test_people_of_a_resumed_export_are_in_it_too(
+def test_the_register_contains_people_of_a_resumed_export(
     database: None,
     monkeypatch: pytest.MonkeyPatch,
     small_chunks: None,
 ) -> None:
-    history(9)
+    a_recorded_history(9)
     export = killed_at(monkeypatch, chunk=3)
     assert export.people.count() == 4
     run_jobs("export")
@@ -56,15 +70,15 @@ def test_people_of_a_resumed_export_are_in_it_too(
 
 
 @pytest.mark.parametrize("is_careless", [False, True])
-def test_nobody_is_in_the_files_of_an_export_who_is_not_in_the_register(
+def test_every_person_in_the_files_of_an_export_is_in_the_register(
     database: None,
     monkeypatch: pytest.MonkeyPatch,
     small_chunks: None,
     is_careless: bool,
 ) -> None:
-    """Killed between the two, a run that notes its files first forgets whom they hold."""
-    history(9)
-    export = requested()
+    """A run that recorded its files first would, if killed in between, miss their people."""
+    a_recorded_history(9)
+    export = a_requested_export()
     register_people, notes = builder.register_entities, builder.ExportRun._save_progress
 
     def note_files_first(run: builder.ExportRun, sizes: dict[str, int], key: bytes = b"") -> None:
@@ -92,12 +106,12 @@ def test_nobody_is_in_the_files_of_an_export_who_is_not_in_the_register(
 
 
 @pytest.mark.parametrize("is_careless", [False, True])
-def test_whom_an_export_contains_is_kept_a_few_at_a_time(
+def test_people_of_an_export_are_registered_in_small_batches(
     database: None, monkeypatch: pytest.MonkeyPatch, is_careless: bool
 ) -> None:
-    """Each few are committed before the next are written, so that nobody who writes waits long."""
+    """Each batch is committed before the next is written, so that no writer waits long."""
     monkeypatch.setattr(subject_register, "_BATCH_SIZE", 2)
-    export, seen = requested(), []
+    export, seen = a_requested_export(), []
 
     def look(execute: Any, sql: str, *more: Any) -> Any:
         if sql.startswith(("INSERT", "DELETE")):
@@ -115,17 +129,17 @@ def test_whom_an_export_contains_is_kept_a_few_at_a_time(
 
 
 def test_the_audit_log_names_a_person_of_a_filter_by_the_registers_pseudonym(database: None) -> None:
-    history(2)
-    export = exported({"entity_id": "USR-1"})
+    a_recorded_history(2)
+    export = a_finished_export({"entity_id": "USR-1"})
     bodies = " ".join(Entry.objects.filter(stream=export.stream).values_list("body", flat=True))
     assert make_pseudonym(decrypt_register_key(export), "USR-1").hex() in bodies
     assert "USR-1" not in bodies
     assert json.loads(bodies.split(" ")[0])["details"]["filter"]
 
 
-def test_one_look_into_an_index_answers_for_an_export(database: None) -> None:
-    history(2)
-    exported()
+def test_one_index_look_up_answers_for_an_export(database: None) -> None:
+    a_recorded_history(2)
+    a_finished_export()
     question = ExportedPerson.objects.filter(export=1, pseudonym=b"0" * 16).explain()
     if connection.vendor == "sqlite":
         assert "SEARCH" in question

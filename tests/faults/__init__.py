@@ -1,3 +1,4 @@
-"""Promises that only show under faults: processes that die at any instruction, storms, and broken variants of the hub
-that each test must catch.
+"""Tests of promises that only show under faults: killed processes, load and failing systems.
+
+Each test must also catch a broken variant of the hub.
 """

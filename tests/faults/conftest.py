@@ -1,4 +1,4 @@
-"""What every fault test needs: the kind of database, the two stand-in services, a mark on each test that starts workers."""
+"""Fixtures of every fault test: the kind of database, the two stand-in services, the check of the `worker_processes` mark."""
 
 import os
 from collections.abc import Iterator
@@ -19,19 +19,19 @@ def is_postgresql() -> bool:
 
 @pytest.fixture(scope="session")
 def is_celery() -> bool:
-    """Celery carries what is left to workers: see `tests.support.environment`."""
+    """Return True if Celery runs the work for workers: see `tests.support.environment`."""
     return workers.is_celery(os.environ)
 
 
 @pytest.fixture(scope="session")
 def is_long() -> bool:
-    """HUB_FAULTS=long: the nightly sizes."""
+    """Return True for the larger sizes of the nightly run (HUB_FAULTS=long)."""
     return os.environ.get("HUB_FAULTS") == "long"
 
 
 @pytest.fixture
 def services() -> Iterator[Services]:
-    """Both stand-in services, without a fault."""
+    """Yield both stand-in services, without a fault."""
     with IdentityService(secret=SIGNING_SECRET) as identity, ShopService() as shop:
         yield identity, shop
 

@@ -1,4 +1,4 @@
-"""Promise I11: a delivery that kills its process is found out by its third death, and takes nobody along."""
+"""Promise I11: a delivery that kills its process is failed after its third death and affects no other delivery."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from tests.faults.variants.process_variants import POISON, environment
 from tests.support.hub import Hub
 from tests.support.processes.hub_processes import ROOT
 from tests.support.processes.workers import WorkerProcess
-from tests.support.unfinished_deliveries import close_what_is_left
+from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import Event, State
 
 pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
@@ -30,7 +30,7 @@ DONE = (State.SUCCEEDED, State.UNCHANGED)
 
 @dataclass
 class Supervisor:
-    """Keeps workers running, as systemd or Kubernetes would. `deaths`: how many it replaced."""
+    """A supervisor that restarts workers as systemd or Kubernetes would. `deaths`: how many it replaced."""
 
     variables: dict[str, str]
     workers: list[WorkerProcess] = field(default_factory=list)
@@ -42,19 +42,19 @@ class Supervisor:
     def until(self, holds: Callable[[], bool], seconds: float) -> None:
         end = time.monotonic() + seconds
         while not holds():
-            assert time.monotonic() < end, "it did not come to that"
+            assert time.monotonic() < end, "the condition did not become true in time"
             time.sleep(0.05)
-            for number, each in enumerate(self.workers):
-                if each.process.poll() is not None:
-                    assert each.process.returncode == -signal.SIGKILL, each.said()
+            for number, worker in enumerate(self.workers):
+                if worker.process.poll() is not None:
+                    assert worker.process.returncode == -signal.SIGKILL, worker.read_errors()
                     self.deaths += 1
                     self.workers[number] = self._worker()
 
     def stop(self) -> None:
-        for each in self.workers:
-            each.process.kill()
-            each.process.wait()
-        close_what_is_left()
+        for worker in self.workers:
+            worker.process.kill()
+            worker.process.wait()
+        close_open_deliveries()
 
     def _worker(self) -> WorkerProcess:
         return WorkerProcess(0.2, **self.variables)
@@ -76,21 +76,21 @@ def supervised(folder: Path, variant: str, count: int = 2) -> Iterator[Superviso
         supervisor.stop()
 
 
-def tell(hub: Hub, user: str) -> None:
-    """A new person, and the webhook that nobody waits for."""
+def create_and_send(hub: Hub, user: str) -> None:
+    """Create a person and post a webhook that does not wait for the outcome."""
     emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
     hub.identity.directory.create_record("users", {"id": user, "username": user.lower(), "emails": emails})
     body = {"id": user, "entityType": "USER", "eventType": "CREATE", "respond": "ack"}
     assert hub.post(body).status_code == 202
 
 
-def tell_all(hub: Hub, settings: Any) -> None:
-    """The poison in the middle of the innocents; none of them runs before there is a worker."""
+def send_poison_among_innocents(hub: Hub, settings: Any) -> None:
+    """Send the poisonous webhook among innocent ones; all of them wait for a worker."""
     settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
     for number in range(INNOCENTS):
-        tell(hub, f"INNOCENT{number}")
+        create_and_send(hub, f"INNOCENT{number}")
         if number == 2:
-            tell(hub, POISON)
+            create_and_send(hub, POISON)
 
 
 def poison() -> Delivery:
@@ -101,10 +101,10 @@ def innocents() -> QuerySet[Delivery]:
     return Delivery.objects.exclude(entity_id=POISON)
 
 
-def test_what_kills_its_process_is_dead_by_its_third_death_and_the_innocent_all_arrive(
+def test_a_delivery_that_kills_its_process_fails_after_three_deaths_and_all_others_arrive(
     hub: Hub, tmp_path: Path, settings: Any
 ) -> None:
-    tell_all(hub, settings)
+    send_poison_among_innocents(hub, settings)
     hub.shop.faults.add("slow", seconds=0.05)
     with supervised(tmp_path, "poison") as supervisor:
         supervisor.until(lambda: not Delivery.objects.filter(state__in=OPEN_STATES).exists(), 120)
@@ -120,21 +120,25 @@ def test_what_kills_its_process_is_dead_by_its_third_death_and_the_innocent_all_
     ]
     assert Event.objects.get(entity_id=POISON).state == State.DEAD
     assert Entry.objects.filter(stream=dead.stream, action="attempt.unknown").count() == 3
-    assert sum("innocent" in each["email"] for each in hub.shop.list_records("customers")) == INNOCENTS
+    assert (
+        sum("innocent" in customer["email"] for customer in hub.shop.list_records("customers")) == INNOCENTS
+    )
     assert not Delivery.objects.filter(state=State.DEAD).exclude(pk=dead.pk).exists()
 
 
-def test_a_hub_that_holds_no_death_against_anybody_is_caught(hub: Hub, tmp_path: Path, settings: Any) -> None:
-    tell_all(hub, settings)
+def test_a_hub_that_does_not_count_deaths_is_caught(hub: Hub, tmp_path: Path, settings: Any) -> None:
+    send_poison_among_innocents(hub, settings)
     with supervised(tmp_path, "poison-never-alone") as supervisor:
         supervisor.until(lambda: poison().deaths >= 3, 60)
         assert poison().state != State.DEAD
         supervisor.until(lambda: supervisor.deaths >= 4, 60)
 
 
-def test_a_process_that_starts_slowly_is_not_blamed_for_it(hub: Hub, tmp_path: Path, settings: Any) -> None:
+def test_a_process_that_starts_slowly_does_not_count_as_a_death(
+    hub: Hub, tmp_path: Path, settings: Any
+) -> None:
     settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
-    tell(hub, "INNOCENT1")
+    create_and_send(hub, "INNOCENT1")
     Delivery.objects.update(deaths=SUSPECT_DEATHS)
     (tmp_path / "sitecustomize.py").write_text(
         "import sys, time\ntime.sleep(5 * ('deliver_alone' in sys.orig_argv))\n"
@@ -148,4 +152,4 @@ def test_a_process_that_starts_slowly_is_not_blamed_for_it(hub: Hub, tmp_path: P
         supervisor.stop()
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.deaths) == (State.SUCCEEDED, 0)
-    assert [each.is_alone for each in delivery.attempts.all()] == [True]
+    assert [attempt.is_alone for attempt in delivery.attempts.all()] == [True]

@@ -1,4 +1,4 @@
-"""Promises I1, I3 and I9 under random kill -9: what the source, the two systems and the database say is compared."""
+"""Promises I1, I3 and I9 under random kill -9: the source, the two systems and the database are compared."""
 
 import itertools
 import json
@@ -25,7 +25,7 @@ KILLS, CLIENTS, PEOPLE = 12, 4, 10
 
 @dataclass
 class Driver:
-    """Sends webhooks from several threads and keeps, outside the hub, what it was answered."""
+    """A source that sends webhooks from several threads and keeps the answers outside the hub."""
 
     hub: RunningHub
     identity: IdentityService
@@ -49,7 +49,7 @@ class Driver:
         try:
             self.answered[name] = self.hub.send_signed(json.dumps(body).encode(), name).status
         except (OSError, EOFError, ValueError, HTTPException):
-            time.sleep(0.02)  # killed under our hands: nothing was promised
+            time.sleep(0.02)  # the hub was killed meanwhile: nothing was acknowledged
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_no_kill_loses_a_webhook_or_leaves_a_request_without_its_row(
         driver = Driver(hub, identity)
         storm(driver)
         shop.faults.clear()
-        for number in range(PEOPLE):  # what was sent into a dead hub, its source sends again
+        for number in range(PEOPLE):  # a source repeats what a dead hub did not answer
             driver.send(f"PERSON{number}", f"msg_last_{number}")
         hub.manage("deliver_due", "--early")
         check(driver, hub, shop)
@@ -110,19 +110,19 @@ def check(driver: Driver, hub: RunningHub, shop: ShopService) -> None:
     assert unknown > 0, "no kill hit an attempt"
     assert promised - stored == set(), "lost"
     assert stored - driver.sent == set(), "phantom"
-    unaccounted = [each for each in journal if str(each["attempt"]).replace("-", "") not in attempts]
+    unaccounted = [request for request in journal if str(request["attempt"]).replace("-", "") not in attempts]
     assert unaccounted == [], "a request that no attempt accounts for"
-    assert [each["n"] for each in journal if each["write"] and each["key"] not in keys] == []
+    assert [request["n"] for request in journal if request["write"] and request["key"] not in keys] == []
     assert set(states) <= {"succeeded", "unchanged"}, "stuck"
     assert stale(driver.identity, shop) == []
 
 
 def stale(identity: IdentityService, shop: ShopService) -> list[str]:
-    """People whose record differs from the identity service at rest."""
+    """Return people whose record differs from the identity service once all is delivered."""
     found = defaultdict(list)
     for record in shop.list_records("customers"):
         found[record.get("external_id")].append(record["email"])
-    wanted = {each["id"]: each["emails"][0]["address"] for each in identity.list_records("users")}
+    wanted = {user["id"]: user["emails"][0]["address"] for user in identity.list_records("users")}
     return [
         person
         for person in found

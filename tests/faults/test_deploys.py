@@ -1,4 +1,4 @@
-"""Promise I22: deploys lose nothing. Web process and worker are replaced one by one under load, and a migration runs."""
+"""Promise I22: deployments lose nothing. Web process and worker are replaced one by one under load, with a migration."""
 
 import os
 import random
@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 
 CLIENTS, PER_SECOND, SLOWNESS = 16, 20, 0.3
 DRAIN_SECONDS = 30.0
-ACCEPTED_SECONDS = 0.2  # between the last connection to a process and its end, as a balancer has it
-UNDER_WAY_SECONDS = 1.5  # after which what is about to end has surely begun something
+ACCEPTED_SECONDS = 0.2  # between the last new connection to a process and its end, as with a load balancer
+UNDER_WAY_SECONDS = 1.5  # after which a process surely has work in progress
 PEOPLE = [f"PERSON{number}" for number in range(60)]
 MIGRATION = """
 from django.db import connection, models
@@ -44,7 +44,7 @@ for model in (Event, Receipt, Delivery, Attempt):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a process that was told to end did so."""
+    """The end of a process after SIGTERM: its exit code, and how long it took."""
 
     kind: str
     code: int
@@ -53,7 +53,7 @@ class Ending:
 
 @dataclass
 class ImpatientWeb(Member):
-    """A web process that is given no time to end: its line of the Procfile is another one."""
+    """A web process without a graceful timeout: its command differs from the Procfile."""
 
     instead: tuple[str, str] = (r"--graceful-timeout \d+", "--graceful-timeout 0")
 
@@ -70,12 +70,12 @@ class ImpatientWeb(Member):
 
 
 Variants = Mapping[str, Callable[[Member], Member]]
-"""Kind of process → what makes the broken one of the one that it replaces."""
+"""Kind of process → function that makes the broken process from the one that it replaces."""
 
 
 @dataclass
 class Deploy:
-    """A fleet behind a balancer, replaced process by process. Where there are `variants`, only they are replaced."""
+    """A fleet behind a load balancer whose processes are replaced one by one. With `variants`, only these kinds are replaced."""
 
     fleet: Fleet
     balancer: Balancer
@@ -83,10 +83,12 @@ class Deploy:
     endings: list[Ending] = field(default_factory=list)
 
     def roll(self) -> None:
-        """A new web process takes over the clients of the old one, then a new worker its work; or one of them only."""
-        rolled = [each for each in self.fleet.members if not self.variants or each.kind in self.variants]
+        """Replace web process and worker, or only the kinds in `variants`: start the new ones, then end the old ones."""
+        rolled = [
+            member for member in self.fleet.members if not self.variants or member.kind in self.variants
+        ]
         ready = self._workers_ready()
-        started = {each.kind: self._start(each) for each in rolled}
+        started = {member.kind: self._start(member) for member in rolled}
         if "worker" in started:
             wait_until(lambda: self._workers_ready() > ready)
         if self.variants:
@@ -95,8 +97,8 @@ class Deploy:
             wait_until(lambda: _is_healthy(started["web"].port))
             self.balancer.backend = started["web"].port
             time.sleep(ACCEPTED_SECONDS)
-        for each in rolled:
-            self._end(each)
+        for member in rolled:
+            self._end(member)
 
     def _start(self, old: Member) -> Member:
         make = self.variants.get(old.kind, same_again)
@@ -106,14 +108,14 @@ class Deploy:
         return new
 
     def _workers_ready(self) -> int:
-        """How many have said so, gone ones too."""
+        """Return how many workers have reported that they are ready, including ended ones."""
         return self.fleet.log.read_text().count("Delivering")
 
     def _members(self, like: Member) -> list[Member]:
         return self.fleet.webs if like.kind == "web" else self.fleet.workers
 
     def _end(self, old: Member) -> None:
-        """SIGTERM for the process alone, as a supervisor sends it."""
+        """Send SIGTERM to the process alone, as a supervisor does, and record how it ends."""
         assert old.process is not None
         began = time.monotonic()
         os.kill(old.process.pid, signal.SIGTERM)
@@ -125,7 +127,7 @@ class Deploy:
 
 @contextmanager
 def load(driver: Driver) -> Iterator[None]:
-    """About `PER_SECOND` webhooks a second, half of them waiting for their outcome, until it is left."""
+    """Send about PER_SECOND webhooks a second within the context, half of which wait for their outcome."""
     stopped, pause = threading.Event(), CLIENTS / PER_SECOND
 
     def keep_sending(client: int) -> None:
@@ -135,20 +137,20 @@ def load(driver: Driver) -> Iterator[None]:
             mode = chance.choice(["ack", "result"])
             driver.deliver(Webhook(f"msg_{client}_{number}", chance.choice(PEOPLE), mode, 0))
 
-    threads = [threading.Thread(target=keep_sending, args=(each,)) for each in range(CLIENTS)]
-    for each in threads:
-        each.start()
+    threads = [threading.Thread(target=keep_sending, args=(client,)) for client in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         stopped.set()
-        for each in threads:
-            each.join()
+        for thread in threads:
+            thread.join()
 
 
 @pytest.fixture(autouse=True)
 def _slow(services: Services) -> None:
-    """Both take their time, so that something is always under way when a process is told to end."""
+    """Slow both systems down, so that work is always in progress when a process ends."""
     for service in services:
         service.faults.add("slow", seconds=SLOWNESS)
 
@@ -156,38 +158,44 @@ def _slow(services: Services) -> None:
 def deploy(
     folder: Path, services: Services, rounds: int, variants: Variants | None = None, **of_the_web: str
 ) -> tuple[Deploy, Report, Counter[str]]:
-    """Roll so many times under load, with a migration in the middle; drain; compare. The answers by status."""
+    """Replace the processes `rounds` times under load with a migration in the middle; drain; compare.
+
+    Returns the deployment, the report, and the number of answers by status.
+    """
     with running_fleet(folder, services, webs=0, workers=1, WEB_THREADS="16") as fleet:
         fleet.add_web(**of_the_web)
         fleet.wait_until_healthy()
         balancer = Balancer(fleet.webs[0].port)
-        found = Deploy(fleet, balancer, variants or {})
+        deployment = Deploy(fleet, balancer, variants or {})
         driver = Driver(services[0], lambda: [balancer.port])
         driver.add_people(PEOPLE)
         with load(driver):
             for number in range(rounds):
-                found.roll()
-                if number == rounds // 2 and not found.variants:
+                deployment.roll()
+                if number == rounds // 2 and not deployment.variants:
                     fleet.hub.manage("shell", "--verbosity", "0", "-c", MIGRATION)
                     fleet.hub.manage("migrate", "--verbosity", "0")
         fleet.wait_until_idle(60)
         balancer.close()
         report = observe(driver.sendings, *services, fleet.hub.rows)
-    return found, report, Counter(str(each.status) for each in driver.sendings)
+    return deployment, report, Counter(str(sending.status) for sending in driver.sendings)
 
 
 def test_five_rolling_restarts_and_a_migration_under_load_lose_and_refuse_nothing(
     tmp_path: Path, services: Services, is_long: bool
 ) -> None:
     rounds = 10 if is_long else 5
-    found, report, statuses = deploy(tmp_path, services, rounds)
-    slowest = max(each.seconds for each in found.endings)
+    deployment, report, statuses = deploy(tmp_path, services, rounds)
+    slowest = max(ending.seconds for ending in deployment.endings)
     print(f"\n{rounds} rounds, slowest end {slowest:.1f} s, answers {dict(statuses)}: {report}")
     report.assert_clean()
     assert set(statuses) == {"200", "202"}
-    assert found.balancer.refused == 0
+    assert deployment.balancer.refused == 0
     assert report.unknown == 0, "an attempt was cut off"
-    assert [(each.kind, each.code) for each in found.endings] == [("web", 0), ("worker", 0)] * rounds
+    assert [(ending.kind, ending.code) for ending in deployment.endings] == [
+        ("web", 0),
+        ("worker", 0),
+    ] * rounds
     assert slowest <= DRAIN_SECONDS
 
 
@@ -198,10 +206,10 @@ def same_again(old: Member) -> Member:
 def caught(
     folder: Path, services: Services, rounds: int, variants: Variants, **of_the_web: str
 ) -> tuple[Report, Counter[str]]:
-    """The first of two that end is whole, the second is the broken one."""
+    """Deploy broken variants. In the first of two rounds an unbroken process ends, in the second a broken one."""
     services[1].faults.add("slow", seconds=0.3)  # so that something is under way whenever a process ends
-    found, report, statuses = deploy(folder, services, rounds, variants, **of_the_web)
-    print(f"\n{found.endings}, answers {dict(statuses)}: {report}")
+    deployment, report, statuses = deploy(folder, services, rounds, variants, **of_the_web)
+    print(f"\n{deployment.endings}, answers {dict(statuses)}: {report}")
     return report, statuses
 
 
@@ -216,7 +224,7 @@ def test_a_web_process_that_ends_without_finishing_its_work_is_caught(
 
 
 def test_a_worker_that_ends_without_finishing_its_work_is_caught(tmp_path: Path, services: Services) -> None:
-    """Its messages, if it has any, Celery itself waits for: they go to a queue that nobody reads, and it polls."""
+    """Celery waits for its messages itself; they go to a queue that no worker reads, so that the worker polls."""
     variables = environment(tmp_path, "no-drain")
 
     def without_drain(old: Member) -> Member:

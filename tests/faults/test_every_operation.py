@@ -30,11 +30,11 @@ def test_killed_before_and_after_every_operation_an_update_is_neither_lost_nor_d
     kill_at_every_operation(lanes, UPDATE, moments=(False, True))
 
 
-@pytest.mark.parametrize("scenario", [CREATE, DEFERRED], ids=lambda each: each.name)
+@pytest.mark.parametrize("scenario", [CREATE, DEFERRED], ids=lambda scenario: scenario.name)
 def test_killed_after_every_operation_other_work_is_neither_lost_nor_done_twice(
     lanes: list[Lane], scenario: Scenario, is_long: bool
 ) -> None:
-    """What is before an operation is what was after the one before it; the longer tier kills at both anyway."""
+    """A kill before an operation is like one after the previous operation; the nightly run does both."""
     kill_at_every_operation(lanes, scenario, moments=(False, True) if is_long else (True,))
 
 
@@ -45,13 +45,13 @@ def kill_at_every_operation(lanes: list[Lane], scenario: Scenario, moments: tupl
     print(f"\n{scenario.name}: K = {total}: {dict(Counter(unhurt.operations))}")
     cases = [Case(scenario, at, after) for at in range(1, total + 1) for after in moments]
     outcomes = run_all(lanes, cases)
-    died = [each for each in outcomes if each.died]
-    unknown = sum(each.drained.unknown for each in died)
+    died = [outcome for outcome in outcomes if outcome.died]
+    unknown = sum(outcome.drained.unknown for outcome in died)
     print(f"{len(died)} of {len(cases)} died, {unknown} attempts unknown; the last: {outcomes[-1].final}")
-    assert [str(each) for each in outcomes if each.complaints] == []
+    assert [str(outcome) for outcome in outcomes if outcome.complaints] == []
     assert len(died) >= 0.9 * len(cases), "too many lived: the operations differ from run to run"
     assert unknown, "no death hit an attempt"
-    is_early = any(not each.drained.stored for each in died)
+    is_early = any(not outcome.drained.stored for outcome in died)
     assert is_early or scenario.is_deferred, "no death came before the webhook was stored"
 
 
@@ -63,6 +63,6 @@ def test_each_broken_variant_is_caught(tmp_path: Path, mutant: str, figure: str)
     with open_lane(tmp_path / "lane", mutant) as lane:
         total = len(lane.run(Case(UPDATE)).operations)
         outcomes = (lane.run(Case(UPDATE, at, after=True)) for at in range(1, total + 1))
-        caught = next((each for each in outcomes if figure in each.drained.complaints), None)
+        caught = next((outcome for outcome in outcomes if figure in outcome.drained.complaints), None)
     assert caught is not None, "the broken variant passes"
     print(f"\n{mutant}: {caught}")

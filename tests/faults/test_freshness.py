@@ -1,7 +1,7 @@
-"""Promises I2, I4, I7 and I8: nothing stale, no change missed, duplicates harmless, replays in line with the rest.
+"""Promises I2, I4, I7 and I8: nothing is stale, no change is missed, duplicates and replays do no harm.
 
-Many people change while both systems are slow, fail and answer too late; a third of the webhooks come more than once,
-some in bursts, and staff replay what is long over. Afterwards the shop must have what the identity service has.
+Many people change while both systems are slow, fail and answer too late; a third of the webhooks are sent more than
+once, some in bursts, and staff replay old events. Afterwards the shop must have what the identity service has.
 """
 
 import threading
@@ -20,14 +20,14 @@ from sandbox.shop import ShopService
 from tests.faults.consistency.checker import Report, observe
 from tests.faults.fleet.hub_fleet import Fleet, Services, running_fleet
 from tests.faults.load.source_driver import Driver, Webhook, plan
-from tests.faults.load.staff import replaying
+from tests.faults.load.staff import replaying_staff
 from tests.support.processes.hub_processes import RunningHub
 
 pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 
 SEED = 20261124
 DEADLINE_SECONDS, TOO_LATE_SECONDS = 2.0, 3.0
-SETTING_UP = f"""
+SETUP_SCRIPT = f"""
 from sync.models import Connection, Route
 Connection.objects.update(deadline_seconds={DEADLINE_SECONDS}, breaker_failures=30_000)
 Route.objects.update(tries=30, retry_base_seconds=0.5, retry_cap_seconds=2)
@@ -36,8 +36,10 @@ Route.objects.update(tries=30, retry_base_seconds=0.5, retry_cap_seconds=2)
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much comes. Each of `bursts` is `burst_size` webhooks for one person, from `burst_clients` at once; of
-    `tenfold` webhooks there are ten copies each, at once; `replays` are asked for in the middle.
+    """The size of a load.
+
+    `bursts`: number of bursts of `burst_size` webhooks for one person, sent by `burst_clients` at once. `tenfold`:
+    number of webhooks that are sent ten times at once. `replays`: number of replays requested during the second half.
     """
 
     webhooks: int
@@ -56,8 +58,9 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class AsTheHubSaw:
-    """A double whose journal ends a request when the hub had given it up. A write that was answered late was made when
-    it came.
+    """A stand-in service whose journal ends a request when the hub gave it up.
+
+    A write that was answered too late ends at its start: it was applied then.
     """
 
     service: IdentityService | ShopService
@@ -66,7 +69,7 @@ class AsTheHubSaw:
         return self.service.list_records(collection)
 
     def journal(self) -> list[dict[str, Any]]:
-        return [_given_up(each) for each in self.service.read_journal()]
+        return [_given_up(request) for request in self.service.read_journal()]
 
 
 def _given_up(entry: dict[str, Any]) -> dict[str, Any]:
@@ -77,12 +80,12 @@ def _given_up(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Aftermath:
-    """What the load left. `replays`: for each that was asked for twice at once, what the two clicks were told."""
+class LoadResult:
+    """The result of a load. `replays`: the results of both clicks of each replay. `final`: sendings with a final answer."""
 
     report: Report
     sent: int
-    taken_in: int
+    final: int
     cut: int
     webhooks: int
     receipts: int
@@ -101,9 +104,9 @@ class Aftermath:
         )
 
 
-def disturb(services: Services) -> None:
-    """Fetches take 0 to 0.2 s after they were read; a tenth of the writes fail, half of those after they were made; a
-    twentieth of all is answered after our patience.
+def add_faults(services: Services) -> None:
+    """Slow fetches down by 0 to 0.2 s, let a tenth of the writes fail (half of them after they were applied), and
+    answer some requests after the hub's deadline.
     """
     identity, shop = services
     for seconds in (0.03, 0.06, 0.11):
@@ -115,23 +118,23 @@ def disturb(services: Services) -> None:
     shop.faults.add("slow", seconds=TOO_LATE_SECONDS, probability=0.025, methods=writes, applied=True)
 
 
-def linger(services: Services) -> None:
-    """Each fetch takes half a second after it was read; nothing fails, for a retry would fetch afresh."""
+def slow_down_fetches(services: Services) -> None:
+    """Slow each fetch down by half a second. Nothing fails, because a retry would fetch again."""
     services[0].faults.add("slow", seconds=0.5, applied=True)
 
 
-def press(fleet: Fleet, services: Services, load: Load) -> Aftermath:
-    """Send it all, replay in the middle, let the systems recover, drain, compare."""
-    driver = Driver(services[0], lambda: [each.port for each in fleet.webs])
+def run_load(fleet: Fleet, services: Services, load: Load) -> LoadResult:
+    """Send all webhooks, with replays and bursts during the second half; drain; compare."""
+    driver = Driver(services[0], lambda: [web.port for web in fleet.webs])
     driver.add_people(load.names)
     alone = load.webhooks - load.bursts * load.burst_size - load.tenfold * 10
-    # Who has a burst has nothing else that would put right what the burst left.
+    # People with a burst get no other webhooks, which would correct what the burst left stale.
     webhooks = plan(alone, int(alone * 0.3), load.names[load.bursts :], SEED)
     half = len(webhooks) // 2
     driver.run(webhooks[:half], 12)
     driver.run(tenfold(load), 8)
     bursting_people = load.names[: load.bursts]
-    with replaying(fleet.hub, load.replays, SEED, bursting_people) as replays, bursting(driver, load):
+    with replaying_staff(fleet.hub, load.replays, SEED, bursting_people) as replays, bursting(driver, load):
         driver.run(webhooks[half:], 12)
     fleet.wait_until_idle(load.drain_seconds)
     identity, shop = AsTheHubSaw(services[0]), AsTheHubSaw(services[1])
@@ -141,18 +144,18 @@ def press(fleet: Fleet, services: Services, load: Load) -> Aftermath:
 
 def _aftermath(
     hub: RunningHub, identity: IdentityService, driver: Driver, report: Report, replays: list[list[str]]
-) -> Aftermath:
+) -> LoadResult:
     replayed = "SELECT r.id, count(a.id), min(r.requested_by_id), min(r.reason) FROM sync_replay r"
     joined = f"{replayed} LEFT JOIN sync_attempt a ON a.replay_id = r.id GROUP BY r.id"
-    return Aftermath(
+    return LoadResult(
         report,
         sent=len(driver.sendings),
-        taken_in=sum(each.is_taken_in for each in driver.sendings),
-        cut=sum(each.status is None for each in driver.sendings),
-        webhooks=len({each.webhook_id for each in driver.sendings}),
+        final=sum(sending.is_final for sending in driver.sendings),
+        cut=sum(sending.status is None for sending in driver.sendings),
+        webhooks=len({sending.webhook_id for sending in driver.sendings}),
         receipts=hub.rows("SELECT count(*) FROM webhooks_receipt")[0][0],
         events=hub.rows("SELECT count(*) FROM webhooks_event")[0][0],
-        fetches=sum(each["method"] == "GET" for each in identity.read_journal()),
+        fetches=sum(request["method"] == "GET" for request in identity.read_journal()),
         causes=dict(hub.rows("SELECT cause, count(*) FROM sync_attempt GROUP BY cause")),
         replays=replays,
         replayed=hub.rows(joined),
@@ -161,7 +164,7 @@ def _aftermath(
 
 
 def tenfold(load: Load) -> list[Webhook]:
-    """The same webhook ten times in a row, for clients that send at once."""
+    """Return ten copies in a row of each webhook, for clients that send at once."""
     return [
         Webhook(f"tenfold_{person}", person, "result", copy)
         for person in load.names[load.bursts : load.bursts + load.tenfold]
@@ -171,12 +174,12 @@ def tenfold(load: Load) -> list[Webhook]:
 
 @contextmanager
 def bursting(driver: Driver, load: Load) -> Iterator[None]:
-    """Meanwhile, one person after the other changes again and again, in less time than a delivery takes."""
+    """Let one person after the other change again and again, faster than a delivery, within the context."""
 
     def burst() -> None:
         for number, person in enumerate(load.names[: load.bursts]):
-            names = [f"burst_{number}_{each}" for each in range(load.burst_size)]
-            driver.run([Webhook(each, person, "ack", 0) for each in names[:-1]], load.burst_clients)
+            names = [f"burst_{number}_{webhook_number}" for webhook_number in range(load.burst_size)]
+            driver.run([Webhook(name, person, "ack", 0) for name in names[:-1]], load.burst_clients)
             wait_for_a_fetch(driver.identity, person)
             driver.deliver(Webhook(names[-1], person, "ack", 0))
             time.sleep(0.5)
@@ -190,7 +193,7 @@ def bursting(driver: Driver, load: Load) -> Iterator[None]:
 
 
 def wait_for_a_fetch(identity: IdentityService, person: str) -> None:
-    """Until one of this person is under way, or for as long as one that was due may take to begin."""
+    """Wait until a fetch of this person is open, at most 2 s."""
     until = time.monotonic() + 2.0
     while time.monotonic() < until:
         for entry in identity.read_journal():
@@ -200,16 +203,16 @@ def wait_for_a_fetch(identity: IdentityService, person: str) -> None:
 
 
 @contextmanager
-def pressed_fleet(
+def fleet_under_load(
     folder: Path,
     services: Services,
     mutant: str | None = None,
-    trouble: Callable[[Services], None] = disturb,
+    trouble: Callable[[Services], None] = add_faults,
 ) -> Iterator[Fleet]:
-    """Two web processes and two workers with eight threads each; patient leases, short deadlines, quick retries."""
+    """Run two web processes and two workers with eight threads each, long leases, short deadlines and quick retries."""
     variables = {"LEASE_SECONDS": "10"}
     with running_fleet(folder, services, webs=2, workers=2, mutant=mutant, **variables) as fleet:
-        fleet.hub.manage("shell", "--verbosity", "0", "-c", SETTING_UP)
+        fleet.hub.manage("shell", "--verbosity", "0", "-c", SETUP_SCRIPT)
         time.sleep(1.0)  # a process looks at its configuration once a second
         trouble(services)
         yield fleet
@@ -220,31 +223,33 @@ def test_under_load_with_failures_duplicates_bursts_and_replays_nothing_is_stale
 ) -> None:
     load = Load(20_000, 200, bursts=40, tenfold=100, replays=1000) if is_long else Load(2000, 200)
     started = time.monotonic()
-    with pressed_fleet(tmp_path, services) as fleet:
-        after = press(fleet, services, load)
+    with fleet_under_load(tmp_path, services) as fleet:
+        after = run_load(fleet, services, load)
     print(f"\n{load}, {time.monotonic() - started:.0f} s: {after}")
     after.report.assert_clean()
     assert set(after.states) <= {"succeeded", "unchanged"}
     assert after.events == after.webhooks
-    assert after.taken_in <= after.receipts <= after.taken_in + after.cut, "of what was cut nobody knows"
+    assert after.final <= after.receipts <= after.final + after.cut, (
+        "a cut request may or may not have a receipt"
+    )
     assert after.fetches <= after.webhooks + len(after.replays) + after.causes["retry"]
     assert after.replays == [["done", "already done"]] * load.replays
-    assert Counter(each[1] for each in after.replayed) == {1: load.replays}, "attempts a replay"
+    assert Counter(attempt[1] for attempt in after.replayed) == {1: load.replays}, "attempts a replay"
     assert all(person and reason for _, _, person, reason in after.replayed)
 
 
 @pytest.mark.parametrize(
     ("mutant", "figure"), [("claim-without-constraint", "overlap"), ("cover-after-fetch", "uncovered")]
 )
-def test_a_load_of_little_catches_each_broken_variant(
+def test_a_small_load_catches_each_broken_variant(
     tmp_path: Path, services: Services, mutant: str, figure: str
 ) -> None:
-    """Each change of a burst is made when the one before it is acknowledged: fetches that are long begin before it ends.
+    """Each change of a burst is made when the one before it is acknowledged, during a slow fetch.
 
-    The last comes while a fetch is under way, and nothing comes after it: no replay, no retry.
+    The last one comes while a fetch is open, and no replay or retry follows it.
     """
     load = Load(240, 12, bursts=4, burst_clients=4, tenfold=0, replays=5, drain_seconds=10)
-    with pressed_fleet(tmp_path, services, mutant, linger) as fleet:
-        after = press(fleet, services, load)
+    with fleet_under_load(tmp_path, services, mutant, slow_down_fetches) as fleet:
+        after = run_load(fleet, services, load)
     print(f"\n{mutant}: {after}")
     assert figure in after.report.complaints, "the variant was not caught"

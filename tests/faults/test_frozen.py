@@ -1,8 +1,8 @@
-"""Promise I9: a process that stood still for longer than its lease sends and settles nothing when it goes on.
+"""Promise I9: a process that was stopped for longer than its lease sends and settles nothing when it continues.
 
-One web process and one worker are stopped together (SIGSTOP), each with several attempts under way: at the fetch, when
-nothing has left, or at the write, when the shop has made the change. Another worker, which is started meanwhile, takes
-over; the people change meanwhile, so that whoever goes on with what it knew brings back the past.
+One web process and one worker are stopped together (SIGSTOP), each with several attempts in progress: at the fetch,
+before anything was sent, or at the write, after the shop made the change. Another worker is started and takes over.
+The people change meanwhile, so that a process that continued its attempt would write old data.
 """
 
 import os
@@ -31,14 +31,17 @@ pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 LEASE_SECONDS = 4
 HELD_SECONDS = 20
 TAKEN_OVER_SECONDS = 20
-WOKEN = ("lost its lease before sending", "was taken over while its attempt ran")
+YIELDED = ("lost its lease before sending", "was taken over while its attempt ran")
 AT_THE_WEB, AT_THE_WORKER = ["PERSON1", "PERSON2", "PERSON3"], ["PERSON4", "PERSON5", "PERSON6"]
 PEOPLE = [*AT_THE_WEB, *AT_THE_WORKER]
 
 
 @dataclass
-class Ice:
-    """The fleet, who is stopped in it, and what the woken ones did that they must not."""
+class FreezingFleet:
+    """A fleet of which two processes (`victims`) are stopped and continued.
+
+    `sent_late` and `settled_late`: what they did after they continued, which must be nothing.
+    """
 
     fleet: Fleet
     services: Services
@@ -49,35 +52,39 @@ class Ice:
     settled_late: list[str] = field(default_factory=list)
 
     def freeze(self, turn: int) -> None:
-        """Stop both for twice the lease in mid-attempt: at the fetch in even turns, at the write in odd ones."""
+        """Stop both processes for twice the lease during an attempt: at the fetch in even turns, at the write in odd ones."""
         identity, shop = self.services
         service, methods = (identity, ["GET"]) if turn % 2 == 0 else (shop, ["POST", "PATCH", "PUT"])
         seen = len(service.read_journal())
         service.faults.add("slow", seconds=HELD_SECONDS, methods=methods, applied=True, times=len(PEOPLE))
-        # The web process begins at once, the worker when it is told or looks: no lease may end before all are held.
+        # The worker may start later than the web process: no lease may end before all requests are held.
         waiting = [self._send_to_the_worker(turn)]
         wait_until(lambda: held(service, seen) == len(AT_THE_WORKER), 15)
         waiting.append(self._send_to_the_web(turn))
         wait_until(lambda: held(service, seen) == len(PEOPLE), 10)
-        before = self._woken()
+        before = self._count_yielded()
         with self._stopped():
             service.faults.clear()
-            self._tell(turn, "again", PEOPLE, "ack", self.fleet.webs[1])
+            self._change_and_send(turn, "again", PEOPLE, "ack", self.fleet.webs[1])
             with self._another_worker():
-                assert self.fleet.wait_until_idle(TAKEN_OVER_SECONDS), "nobody took over"
+                assert self.fleet.wait_until_idle(TAKEN_OVER_SECONDS), "no other worker took over"
             lost, settled = self._unknown() - self.frozen, self._settled()
         self.frozen += lost
-        with suppress(AssertionError):  # who does not look at its claim never says so, and writes instead
-            wait_until(lambda: max(self._woken() - before, len(self._settled() - settled) // 2) >= lost, 15)
-        for each in waiting:
-            each.join()
+        with suppress(
+            AssertionError
+        ):  # the broken variant does not check its claim: it logs nothing and writes
+            wait_until(
+                lambda: max(self._count_yielded() - before, len(self._settled() - settled) // 2) >= lost, 15
+            )
+        for thread in waiting:
+            thread.join()
         self.settled_late += sorted(map(str, self._settled() ^ settled))
         late = shop.read_journal(only_writes=True)[self._sent :]
-        self.sent_late += [f"{each['method']} {each['entity']}" for each in late]
+        self.sent_late += [f"{request['method']} {request['entity']}" for request in late]
 
     @contextmanager
     def _stopped(self) -> Iterator[None]:
-        """Both are stopped inside, at least for twice the lease; what they send afterwards is late."""
+        """Stop both processes within the context, for at least twice the lease; what they send afterwards is late."""
         until = time.monotonic() + 2 * LEASE_SECONDS
         with outside_transactions(self.fleet.hub.database):
             self._stop()
@@ -94,7 +101,7 @@ class Ice:
 
     @contextmanager
     def _another_worker(self) -> Iterator[None]:
-        """One that is there only now, so that the one that is stopped had what came before."""
+        """Run another worker within the context, so that the stopped one had claimed everything sent before."""
         worker = Member("worker", self.fleet.hub.environment, self.victims[1].log)
         worker.start()
         try:
@@ -104,7 +111,7 @@ class Ice:
 
     def _stop(self) -> None:
         self._signal(signal.SIGSTOP)
-        time.sleep(0.1)  # until every thread of theirs stands
+        time.sleep(0.1)  # until all of their threads are stopped
 
     def _signal(self, number: signal.Signals) -> None:
         for member in self.victims:
@@ -112,33 +119,35 @@ class Ice:
             os.killpg(member.process.pid, number)
 
     def end(self) -> Report:
-        """At rest: the comparison."""
+        """Wait until no delivery is open, and compare."""
         assert self.fleet.wait_until_idle(TAKEN_OVER_SECONDS)
         return observe(self.driver.sendings, *self.services, self.fleet.hub.rows)
 
     def _send_to_the_web(self, turn: int) -> threading.Thread:
-        """Who waits for the outcome has it made by the process that was asked."""
-        return begin(self._tell, turn, "first", AT_THE_WEB, "result", self.fleet.webs[0])
+        """Send webhooks that wait for the outcome, which the web process itself delivers."""
+        return begin(self._change_and_send, turn, "first", AT_THE_WEB, "result", self.fleet.webs[0])
 
     def _send_to_the_worker(self, turn: int) -> threading.Thread:
-        return begin(self._tell, turn, "first", AT_THE_WORKER, "ack", self.fleet.webs[1])
+        return begin(self._change_and_send, turn, "first", AT_THE_WORKER, "ack", self.fleet.webs[1])
 
-    def _tell(self, turn: int, word: str, people: list[str], mode: str, web: Member) -> None:
-        """Each changes, and says so to this web process."""
+    def _change_and_send(self, turn: int, word: str, people: list[str], mode: str, web: Member) -> None:
+        """Change each person and send a webhook to this web process."""
         driver = replace(self.driver, ports=lambda: [web.port])
-        driver.run([Webhook(f"msg_{turn}_{word}_{each}", each, mode, 0) for each in people], len(people))
+        driver.run(
+            [Webhook(f"msg_{turn}_{word}_{person}", person, mode, 0) for person in people], len(people)
+        )
 
-    def _woken(self) -> int:
-        """How often a process said that it gave way to another."""
+    def _count_yielded(self) -> int:
+        """Return how often a process logged that it gave up an attempt to another one."""
         log = self.fleet.log.read_text()
-        return sum(log.count(each) for each in WOKEN)
+        return sum(log.count(line) for line in YIELDED)
 
     def _unknown(self) -> int:
         query = "SELECT count(*) FROM sync_attempt WHERE outcome = 'unknown'"
         return int(self.fleet.hub.rows(query)[0][0])
 
     def _settled(self) -> set[tuple[Any, ...]]:
-        """All that a settling writes."""
+        """Return all values that settling an attempt writes."""
         deliveries = "SELECT 'delivery', id, state, code, tries, settled_at FROM sync_delivery"
         attempts = "SELECT 'attempt', id, outcome, code, record_id, ended_at FROM sync_attempt"
         events = "SELECT 'event', id, state, code FROM webhooks_event"
@@ -146,22 +155,22 @@ class Ice:
 
 
 @contextmanager
-def ice(folder: Path, services: Services, mutant: str | None = None) -> Iterator[Ice]:
-    """Two web processes and a worker."""
+def freezing_fleet(folder: Path, services: Services, mutant: str | None = None) -> Iterator[FreezingFleet]:
+    """Run two web processes and a worker."""
     variables = {"LEASE_SECONDS": str(LEASE_SECONDS), "LOG_LEVEL": "WARNING"}
     with running_fleet(folder, services, webs=2, workers=1, mutant=mutant, **variables) as fleet:
-        # What stands still for long on a slow machine is no failure of a system.
+        # A slow machine must not cause timeouts or open a breaker.
         fleet.hub.write("UPDATE sync_connection SET deadline_seconds = 30, breaker_failures = 30000")
         time.sleep(1.5)  # a process looks at its configuration once a second
         web, worker = fleet.webs[0], fleet.workers[0]
         driver = Driver(services[0], lambda: [fleet.webs[1].port])
         driver.add_people(PEOPLE)
-        yield Ice(fleet, services, driver, (web, worker))
+        yield FreezingFleet(fleet, services, driver, (web, worker))
 
 
 @contextmanager
 def outside_transactions(database: str) -> Iterator[None]:
-    """Nobody is writing inside (SQLite): who is stopped there stops every writer, which is another test's matter."""
+    """Keep all processes out of write transactions (SQLite): one that is stopped in a transaction blocks every writer."""
     if database.startswith("postgres"):
         yield
         return
@@ -174,7 +183,7 @@ def outside_transactions(database: str) -> Iterator[None]:
 
 
 def in_transaction(hub: RunningHub) -> bool:
-    """Whether one of the stopped processes stands inside a transaction (PostgreSQL): its locks are another test's matter."""
+    """Return True if a stopped process is inside a transaction (PostgreSQL): its locks would block others."""
     if not hub.database.startswith("postgres"):
         return False
     query = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
@@ -191,34 +200,36 @@ def begin(target: Callable[..., None], *arguments: object) -> threading.Thread:
 
 
 def held(service: IdentityService | ShopService, seen: int) -> int:
-    """Requests that the double has read, and not answered yet."""
-    return sum(each["ended"] is None for each in service.read_journal()[seen:])
+    """Return the number of requests that the service has read and not answered yet."""
+    return sum(request["ended"] is None for request in service.read_journal()[seen:])
 
 
-def test_processes_that_stood_still_past_their_lease_send_and_settle_nothing_more(
+def test_processes_that_were_stopped_past_their_lease_send_and_settle_nothing_afterwards(
     tmp_path: Path, services: Services, is_long: bool
 ) -> None:
     turns = 100 if is_long else 5
-    with ice(tmp_path, services) as found:
+    with freezing_fleet(tmp_path, services) as freezing:
         for turn in range(turns):
-            found.freeze(turn)
-        report = found.end()
-    print(f"\n{2 * turns} processes stopped with {found.frozen} attempts under way: {report}")
+            freezing.freeze(turn)
+        report = freezing.end()
+    print(f"\n{2 * turns} processes stopped with {freezing.frozen} attempts under way: {report}")
     report.assert_clean()
-    assert found.sent_late == []
-    assert found.settled_late == []
-    assert report.unknown == found.frozen
-    assert found.frozen >= turns * (len(PEOPLE) - 1), "too few attempts were under way when they were stopped"
+    assert freezing.sent_late == []
+    assert freezing.settled_late == []
+    assert report.unknown == freezing.frozen
+    assert freezing.frozen >= turns * (len(PEOPLE) - 1), (
+        "too few attempts were under way when they were stopped"
+    )
 
 
-def test_a_hub_that_does_not_look_at_its_claim_is_caught(tmp_path: Path, services: Services) -> None:
-    with ice(tmp_path, services, mutant="settle-without-token") as found:
-        found.freeze(1)
-        settled_late = len(found.settled_late)
+def test_a_hub_that_does_not_check_its_claim_is_caught(tmp_path: Path, services: Services) -> None:
+    with freezing_fleet(tmp_path, services, mutant="settle-without-token") as freezing:
+        freezing.freeze(1)
+        settled_late = len(freezing.settled_late)
         for turn in (2, 4, 6):  # where a process is when it is stopped is for the machine to say
-            if not found.sent_late:
-                found.freeze(turn)
-        report = found.end()
-    print(f"\n{report}, sent late {found.sent_late}, settled late {len(found.settled_late)}")
+            if not freezing.sent_late:
+                freezing.freeze(turn)
+        report = freezing.end()
+    print(f"\n{report}, sent late {freezing.sent_late}, settled late {len(freezing.settled_late)}")
     assert settled_late, "at the write: a woken process settled what was not its own any more"
-    assert found.sent_late, "at the fetch: a woken process sent what it knew"
+    assert freezing.sent_late, "at the fetch: a woken process sent what it knew"

@@ -1,4 +1,4 @@
-"""Promise I1 and I3: kill -9 at the worst moment. Nothing acknowledged is lost, nothing sent is without its row."""
+"""Promises I1 and I3: kill -9 at the worst moment. Nothing acknowledged is lost, no request is without its row."""
 
 import json
 import threading
@@ -37,7 +37,7 @@ def hub(tmp_path: Path, identity: IdentityService, shop: ShopService) -> Iterato
         yield hub
 
 
-def test_killed_between_the_shops_answer_and_ours_the_change_is_made_once_and_known(
+def test_a_kill_after_the_shops_change_and_before_our_answer_makes_the_change_once_and_records_it(
     hub: RunningHub, identity: IdentityService, shop: ShopService
 ) -> None:
     change_email(identity, "anna.killed@example.com")
@@ -64,7 +64,7 @@ def test_killed_between_the_shops_answer_and_ours_the_change_is_made_once_and_kn
     assert hub.rows("SELECT state FROM webhooks_event") == [("unchanged",)]
 
 
-def test_the_source_asks_again_after_the_kill_and_is_told_the_real_outcome(
+def test_a_source_that_repeats_its_webhook_after_a_kill_gets_the_real_outcome(
     hub: RunningHub, identity: IdentityService, shop: ShopService
 ) -> None:
     change_email(identity, "anna.again@example.com")
@@ -75,14 +75,14 @@ def test_the_source_asks_again_after_the_kill_and_is_told_the_real_outcome(
     shop.faults.clear()
     hub.start()
     hub.manage("deliver_due")
-    told = hub.send_signed(EXAMPLE, "msg_again")
-    assert (told.status, json.loads(told.body)["status"]) == (200, "unchanged")
+    answer = hub.send_signed(EXAMPLE, "msg_again")
+    assert (answer.status, json.loads(answer.body)["status"]) == (200, "unchanged")
     assert len(shop.read_journal(only_writes=True)) == 1
     assert hub.rows("SELECT count(*) FROM webhooks_event") == [(1,)]
     assert hub.rows("SELECT count(*) FROM webhooks_receipt") == [(2,)]
 
 
-def test_what_was_acknowledged_before_the_kill_is_delivered_after_it(
+def test_webhooks_acknowledged_before_a_kill_are_delivered_after_it(
     hub: RunningHub, identity: IdentityService, shop: ShopService
 ) -> None:
     people = [f"PERSON{number}" for number in range(12)]
@@ -118,13 +118,20 @@ def emails(person: str) -> list[dict[str, Any]]:
 
 def email(shop: ShopService) -> str | None:
     return next(
-        (each["email"] for each in shop.list_records("customers") if each.get("external_id") == ANNA), None
+        (
+            customer["email"]
+            for customer in shop.list_records("customers")
+            if customer.get("external_id") == ANNA
+        ),
+        None,
     )
 
 
 def customers(shop: ShopService) -> list[dict[str, Any]]:
     return [
-        each for each in shop.list_records("customers") if str(each.get("external_id")).startswith("PERSON")
+        customer
+        for customer in shop.list_records("customers")
+        if str(customer.get("external_id")).startswith("PERSON")
     ]
 
 
@@ -133,7 +140,7 @@ def recorded_keys(hub: RunningHub) -> set[str]:
 
 
 def in_background(send: Callable[[], object]) -> None:
-    """The client that waits for an answer which never comes."""
+    """Send on another thread and ignore that the connection is cut."""
 
     def quietly() -> None:
         try:
@@ -147,5 +154,5 @@ def in_background(send: Callable[[], object]) -> None:
 def wait_until(holds: Callable[[], bool]) -> None:
     until = time.monotonic() + 15
     while not holds():
-        assert time.monotonic() < until, "it did not come to that"
+        assert time.monotonic() < until, "the condition did not become true in time"
         time.sleep(0.02)

@@ -1,6 +1,6 @@
-"""Promise I11: one entity that hangs until the deadline keeps a thread busy, and nobody else waiting.
+"""Promise I11: one entity that hangs until the deadline occupies one thread and delays no other delivery.
 
-How long the others take is not timed. They are shown to have ended while the one that hangs was still running.
+The tests do not measure time: the other deliveries must have ended while the one that hangs is still running.
 """
 
 import threading
@@ -18,8 +18,8 @@ from sync.attempts import breaker_feedback
 from sync.models import Breaker, Connection, Delivery
 from tests.faults.variants.process_variants import environment
 from tests.support.hub import Hub
-from tests.support.processes.workers import wait_until, worker
-from tests.support.unfinished_deliveries import close_what_is_left
+from tests.support.processes.workers import running_workers, wait_until
+from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import State
 
 pytestmark = pytest.mark.faults
@@ -33,15 +33,15 @@ FAILURES = 3
 
 @pytest.fixture
 def hanging(hub: Hub) -> Iterator[Hub]:
-    """The hub, whose identity service never answers when it is asked for one person."""
+    """Yield a hub whose identity service never answers fetches of one person."""
     Connection.objects.update(breaker_failures=FAILURES)
     hub.identity.faults.add("hang", path=f"/api/users/{HANGS}", seconds=60)
     yield hub
     hub.identity.faults.clear()
-    close_what_is_left()
+    close_open_deliveries()
 
 
-def add(hub: Hub, users: Sequence[str]) -> None:
+def create_people(hub: Hub, users: Sequence[str]) -> None:
     for user in users:
         emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
         hub.identity.directory.create_record(
@@ -49,7 +49,7 @@ def add(hub: Hub, users: Sequence[str]) -> None:
         )
 
 
-def tell(hub: Hub, user: str, respond: Any = "ack") -> int:
+def send_webhook(hub: Hub, user: str, respond: Any = "ack") -> int:
     body = {"id": user, "entityType": "USER", "eventType": "CREATE", "respond": respond}
     return int(hub.post(body).status_code)
 
@@ -59,39 +59,42 @@ def others() -> list[str]:
 
 
 def is_asked_for(hub: Hub, times: int = 1) -> bool:
-    """Whether so many requests for the one that hangs are open at the identity service."""
+    """Return True if at least `times` requests for the entity that hangs are open at the identity service."""
     return waiting_requests(hub) >= times
 
 
 def waiting_requests(hub: Hub) -> int:
-    return sum(each["ended"] is None and each["path"].endswith(HANGS) for each in hub.identity.read_journal())
+    return sum(
+        request["ended"] is None and request["path"].endswith(HANGS)
+        for request in hub.identity.read_journal()
+    )
 
 
 def arrived(hub: Hub) -> int:
-    return sum(each["email"].startswith("person") for each in hub.shop.list_records("customers"))
+    return sum(customer["email"].startswith("person") for customer in hub.shop.list_records("customers"))
 
 
 def states() -> set[str]:
-    """Of the others."""
+    """Return the states of the deliveries of all other entities."""
     return set(Delivery.objects.exclude(entity_id=HANGS).values_list("state", flat=True))
 
 
 def send_hanging_then_others(hub: Hub) -> None:
-    """The worker has it in hand before the others come; its source is impatient and says it again and again."""
-    add(hub, [HANGS, *others()])
-    assert tell(hub, HANGS) == 202
+    """Send the entity that hangs, wait until it is fetched, send it COPIES more times, then all others."""
+    create_people(hub, [HANGS, *others()])
+    assert send_webhook(hub, HANGS) == 202
     wait_until(lambda: is_asked_for(hub))
     for _ in range(COPIES):
-        assert tell(hub, HANGS) == 202
+        assert send_webhook(hub, HANGS) == 202
     for user in others():
-        assert tell(hub, user) == 202
+        assert send_webhook(hub, user) == 202
 
 
 @contextmanager
 def small_worker(settings: Any, folder: Path, variant: str | None = None) -> Iterator[None]:
     settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
     variables = environment(folder, variant) | {"DELIVERY_THREADS": str(THREADS)}
-    with worker(0.2, **variables):
+    with running_workers(0.2, **variables):
         yield
 
 
@@ -112,16 +115,18 @@ def test_a_worker_delivers_all_others_while_one_entity_hangs(
 
 @contextmanager
 def without_constraint() -> Iterator[None]:
-    """A database that lets several deliveries of a subject run."""
+    """Remove the constraint that allows only one running delivery of a subject."""
     [constraint] = [
-        each for each in Delivery._meta.constraints if each.name == "one_running_delivery_a_subject"
+        constraint
+        for constraint in Delivery._meta.constraints
+        if constraint.name == "one_running_delivery_a_subject"
     ]
     with connection.schema_editor(atomic=False) as editor:
         editor.remove_constraint(Delivery, constraint)
     try:
         yield
     finally:
-        close_what_is_left()
+        close_open_deliveries()
         with connection.schema_editor(atomic=False) as editor:
             editor.add_constraint(Delivery, constraint)
 
@@ -151,16 +156,16 @@ def at_once(calls: Sequence[Callable[[], Any]], clients: int) -> list[Any]:
 
 
 def test_sources_that_wait_are_answered_while_one_entity_hangs(hanging: Hub) -> None:
-    """In the web process: more webhooks for the one that hangs than its executor has threads, each waited for."""
+    """The web process gets more webhooks for the entity that hangs than its executor has threads; each waits."""
     Connection.objects.update(deadline_seconds=30)
-    add(hanging, [HANGS, *others()])
+    create_people(hanging, [HANGS, *others()])
     patient = {"mode": "result", "wait": 20_000}
     impatient = threading.Thread(
-        target=at_once, args=([lambda: tell(hanging, HANGS, patient) for _ in range(24)], 24)
+        target=at_once, args=([lambda: send_webhook(hanging, HANGS, patient) for _ in range(24)], 24)
     )
     impatient.start()
     wait_until(lambda: is_asked_for(hanging))
-    answers = at_once([lambda user=user: tell(hanging, user, patient) for user in others()], 4)
+    answers = at_once([lambda user=user: send_webhook(hanging, user, patient) for user in others()], 4)
     assert answers == [200] * OTHERS
     assert waiting_requests(hanging) == 1
     assert impatient.is_alive(), "the one that hangs had ended before the others"
@@ -172,13 +177,13 @@ def test_sources_that_wait_are_answered_while_one_entity_hangs(hanging: Hub) -> 
 
 
 def hang_among_others(hub: Hub, count: int) -> None:
-    """So many deadlines that pass for the one entity, others delivered between them."""
+    """Let `count` deliveries of the one entity time out, with a successful delivery of another after each."""
     Connection.objects.update(deadline_seconds=1)  # others end well within, on a slow machine too
     users = others()[:count]
-    add(hub, [HANGS, *users])
+    create_people(hub, [HANGS, *users])
     for user in users:
-        assert tell(hub, HANGS, "result") == 424
-        assert tell(hub, user, "result") == 200
+        assert send_webhook(hub, HANGS, "result") == 424
+        assert send_webhook(hub, user, "result") == 200
 
 
 def test_one_entity_that_hangs_among_others_opens_no_breaker(hanging: Hub) -> None:

@@ -1,7 +1,6 @@
-"""Must-show 3 of background delivery: a shop that is down for ten minutes costs nobody a try, and is not trampled when
-it is back.
+"""An outage of the shop of ten minutes uses up no retries, and the shop is not overloaded when it is back.
 
-The ten minutes are moved and not waited: every time in the tables goes back, so that for the hub they have passed.
+The test does not wait ten minutes: it moves every time in the tables back instead.
 """
 
 import time
@@ -20,8 +19,8 @@ from sync.models import Attempt, Breaker, Connection, Delivery, Route
 from tests.faults.variants.process_variants import environment
 from tests.support.hub import Hub
 from tests.support.people import browser
-from tests.support.processes.workers import wait_until, worker
-from tests.support.unfinished_deliveries import close_what_is_left
+from tests.support.processes.workers import running_workers, wait_until
+from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import Event, State
 from webhooks.models.rate_limit import Pace, forget_shares
 
@@ -29,28 +28,28 @@ pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 
 WAITING = 300
 PER_SECOND = 90.0
-FAILURES, SECONDS = 5, 60  # a pause that outlasts what a slow machine takes to tell of all that waits
+FAILURES, SECONDS = 5, 60  # the pause must last until a slow machine has posted all webhooks
 OUTAGE, STEP = timedelta(minutes=10), timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Tries spent, attempts made, and attempts that reached the shop."""
+    """The number of retries used, of attempts, and of attempts that reached the shop."""
 
     tries: int
     attempts: int
     asked: int
 
     @classmethod
-    def now(cls, hub: Hub) -> "Figures":
+    def read(cls, hub: Hub) -> "Figures":
         tries = Delivery.objects.aggregate(sum=Sum("tries"))["sum"]
-        asked = len({each["attempt"] for each in hub.shop.read_journal()})
-        return cls(tries, Attempt.objects.count(), asked)
+        request_count = len({request["attempt"] for request in hub.shop.read_journal()})
+        return cls(tries, Attempt.objects.count(), request_count)
 
 
 @pytest.fixture
 def protected(hub: Hub, settings: Any) -> Iterator[Hub]:
-    """The hub that leaves deliveries to its workers, and the limits of the shop set."""
+    """Yield a hub that leaves deliveries to workers, with the limits of the shop configured."""
     forget_shares()
     settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
     Connection.objects.filter(slug="shop").update(
@@ -58,18 +57,18 @@ def protected(hub: Hub, settings: Any) -> Iterator[Hub]:
     )
     yield hub
     forget_shares()
-    close_what_is_left()
+    close_open_deliveries()
 
 
 @contextmanager
 def workers(settings: Any, folder: Path, variant: str | None = None) -> Iterator[None]:
     variables = environment(folder, variant) | {"CONFIGURATION_SECONDS": "1", "DELIVERY_THREADS": "8"}
-    with worker(0.2, count=2, **variables):
+    with running_workers(0.2, count=2, **variables):
         yield
 
 
-def tell(hub: Hub, numbers: Sequence[int]) -> None:
-    """New persons, each with a webhook that nobody waits for."""
+def create_and_send(hub: Hub, numbers: Sequence[int]) -> None:
+    """Create people and post a webhook for each that does not wait for the outcome."""
     for number in numbers:
         user = f"PERSON{number}"
         emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
@@ -81,8 +80,8 @@ def tell(hub: Hub, numbers: Sequence[int]) -> None:
 
 
 def pass_time(step: timedelta) -> None:
-    """For everything that waits for a time, this much of it has passed."""
-    # Only of those that wait: who runs holds a slot, and changing its row could block whoever takes that slot next.
+    """Move all times of waiting deliveries, breakers and rate limits back by `step`."""
+    # Not of running deliveries: changing their rows could block a process that claims the same slot.
     waiting = Delivery.objects.filter(state=State.RETRYING)
     waiting.update(due_at=F("due_at") - step, opened_at=F("opened_at") - step)
     Breaker.objects.filter(open_until__isnull=False).update(
@@ -91,8 +90,8 @@ def pass_time(step: timedelta) -> None:
     Pace.objects.update(free_at=F("free_at") - step)
 
 
-def sit_out(step_pause: float = 0.05) -> None:
-    """Ten minutes in steps; each probe that became due in one is made in it."""
+def wait_out_the_outage(step_pause: float = 0.05) -> None:
+    """Let ten minutes pass in steps; wait in each step until its probes are made."""
     for _ in range(OUTAGE // STEP):
         pass_time(STEP)
         time.sleep(step_pause)
@@ -100,11 +99,11 @@ def sit_out(step_pause: float = 0.05) -> None:
 
 
 def _probes_now() -> bool:
-    """Whether something could be sent at this moment, or is being sent."""
+    """Return True if a delivery is running or the breaker allows a probe now."""
     if Delivery.objects.filter(state=State.RUNNING).exists():
         return True
-    found = Breaker.objects.filter(connection__slug="shop", open_until__isnull=False).first()
-    return found is not None and found.open_until.timestamp() <= time.time()
+    open_breaker = Breaker.objects.filter(connection__slug="shop", open_until__isnull=False).first()
+    return open_breaker is not None and open_breaker.open_until.timestamp() <= time.time()
 
 
 def are_all_done() -> bool:
@@ -112,8 +111,8 @@ def are_all_done() -> bool:
 
 
 def busiest_second(hub: Hub) -> int:
-    """The most requests that began in any window of one second, by the shop's journal."""
-    moments = sorted(each["started"] for each in hub.shop.read_journal())
+    """Return the largest number of requests that began within one second, from the shop's journal."""
+    moments = sorted(request["started"] for request in hub.shop.read_journal())
     most = first = 0
     for last, moment in enumerate(moments):
         while moments[first] < moment - 1.0:
@@ -123,24 +122,24 @@ def busiest_second(hub: Hub) -> int:
 
 
 def break_shop(hub: Hub) -> None:
-    """It is down, and the breaker has noticed."""
+    """Let the shop fail until its breaker is open."""
     hub.shop.faults.add("error", status=503)
-    tell(hub, range(FAILURES))
+    create_and_send(hub, range(FAILURES))
     wait_until(lambda: Breaker.objects.filter(open_until__isnull=False).exists())
     wait_until(lambda: not Delivery.objects.filter(state__in=[State.PENDING, State.RUNNING]).exists())
 
 
-def test_ten_minutes_without_a_shop_cost_no_try_and_end_without_a_stampede(
+def test_an_outage_of_ten_minutes_uses_no_retries_and_ends_without_a_burst_of_requests(
     protected: Hub, tmp_path: Path, settings: Any
 ) -> None:
     with workers(settings, tmp_path):
         break_shop(protected)
-        tell(protected, range(FAILURES, WAITING))
+        create_and_send(protected, range(FAILURES, WAITING))
         wait_until(lambda: not Delivery.objects.filter(state=State.PENDING).exists())
-        before, openings = Figures.now(protected), Breaker.objects.get().openings
+        before, openings = Figures.read(protected), Breaker.objects.get().openings
         page = connection_page()
-        sit_out()
-        after, probes = Figures.now(protected), Breaker.objects.get().openings - openings
+        wait_out_the_outage()
+        after, probes = Figures.read(protected), Breaker.objects.get().openings - openings
         assert Delivery.objects.filter(state=State.RETRYING).count() == WAITING
         protected.shop.faults.clear()
         protected.shop.request_journal.clear()
@@ -163,7 +162,7 @@ def test_ten_minutes_without_a_shop_cost_no_try_and_end_without_a_stampede(
 
 
 def drain() -> float:
-    """Seconds until everything is delivered, once the last pause is over."""
+    """End the last pause and wait until everything is delivered. Returns the seconds that it took."""
     began = time.monotonic()
     pass_time(timedelta(minutes=12))
     wait_until(are_all_done, seconds=60)
@@ -171,32 +170,32 @@ def drain() -> float:
 
 
 def connection_page() -> str:
-    """What an administrator reads of the shop meanwhile."""
+    """Return the HTML of the shop's connection page as an administrator sees it."""
     shop = Connection.objects.get(slug="shop")
     answer = browser("administrator").get(f"/admin/sync/connection/{shop.pk}/change/")
     assert answer.status_code == 200
     return str(answer.content.decode())
 
 
-def test_a_hub_without_a_breaker_is_caught_by_its_tries(
+def test_a_hub_without_a_breaker_is_caught_by_its_retries(
     protected: Hub, tmp_path: Path, settings: Any
 ) -> None:
     with workers(settings, tmp_path, "no-breaker"):
         protected.shop.faults.add("error", status=503)
-        tell(protected, range(FAILURES + 3))
+        create_and_send(protected, range(FAILURES + 3))
         wait_until(lambda: not Delivery.objects.filter(state__in=[State.PENDING, State.RUNNING]).exists())
-        before = Figures.now(protected)
+        before = Figures.read(protected)
         pass_time(OUTAGE)
-        wait_until(lambda: Figures.now(protected).tries > before.tries)
+        wait_until(lambda: Figures.read(protected).tries > before.tries)
 
 
-def test_a_hub_that_keeps_no_pace_is_caught_by_its_rate(
+def test_a_hub_without_a_rate_limit_is_caught_by_its_request_rate(
     protected: Hub, tmp_path: Path, settings: Any
 ) -> None:
     Connection.objects.filter(slug="shop").update(requests_per_second=10.0)
     Route.objects.update(retry_base_seconds=0.1)
-    tell(protected, range(30))
+    create_and_send(protected, range(30))
     with workers(settings, tmp_path, "no-pace"):
         wait_until(are_all_done)
     assert busiest_second(protected) > 1.5 * 10.0
-    print(f"\nno pace: {Counter(int(each['started']) for each in protected.shop.read_journal())}")
+    print(f"\nno pace: {Counter(int(request['started']) for request in protected.shop.read_journal())}")

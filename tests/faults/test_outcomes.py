@@ -1,4 +1,4 @@
-"""Promise I10: nothing ends in silence. Seventeen ways to answer, at each of three steps, and a mix of them all."""
+"""Promise I10: every delivery ends with a state and a code, for seventeen kinds of answers at three steps and a mix of all."""
 
 import itertools
 import os
@@ -21,7 +21,7 @@ from integration_hub.devtools.sandbox_setup import SandboxSystems, seed_configur
 from sync.connectors.contracts import errors
 from sync.models import OPEN_STATES, Connection, Delivery, Route
 from sync.worker.celery_tasks import LOOK_SECONDS
-from tests.faults.moods.expected_answers import TABLE, expected
+from tests.faults.moods.expected_answers import TABLE, expected_result
 from tests.faults.moods.moody_systems import (
     CREATE,
     MOODS,
@@ -35,8 +35,8 @@ from tests.faults.moods.moody_systems import (
 from tests.faults.variants import mutants
 from tests.faults.variants.process_variants import environment
 from tests.support.hub import SIGNING_SECRET, Hub
-from tests.support.processes.workers import is_celery, worker
-from tests.support.unfinished_deliveries import close_what_is_left
+from tests.support.processes.workers import is_celery, running_workers
+from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Event, State
 
@@ -44,11 +44,13 @@ pytestmark = pytest.mark.faults
 
 DEADLINE = 1.0
 TRIES = 3
-TICK = LOOK_SECONDS if is_celery(os.environ) else 1.0  # between two looks of a worker for what is due
-# What is due is under way by then, however slow the machine, and mostly after two ticks.
+TICK = LOOK_SECONDS if is_celery(os.environ) else 1.0  # between two polls of a worker
+# The longest wait of a due delivery even on a slow machine; mostly it is under two ticks.
 LATEST = 6.0 + 2 * TICK
 SIZES = {"DELIVERY_THREADS": "16", "CONFIGURATION_SECONDS": "1"}
-CROWD = int(16 * TICK)  # that may be due at once: with more, the test would tell how fast the machine is
+CROWD = int(
+    16 * TICK
+)  # most deliveries due at once: with more, the test would measure the speed of the machine
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def systems() -> Iterator[tuple[MoodyIdentity, MoodyShop]]:
 
 @pytest.fixture
 def moody(database: None, systems: tuple[MoodyIdentity, MoodyShop]) -> Iterator[Hub]:
-    """The hub joined to them, with breakers that stay out of it."""
+    """Yield a hub that is connected to these systems, with breakers that never open."""
     identity, shop = systems
     for service in systems:
         service.reset()
@@ -70,11 +72,11 @@ def moody(database: None, systems: tuple[MoodyIdentity, MoodyShop]) -> Iterator[
     yield Hub(identity, shop, Client(raise_request_exception=False))
     for service in systems:
         service.temper.released.set()
-    close_what_is_left()
+    close_open_deliveries()
 
 
-def add(hub: Hub, user: str) -> None:
-    """The person exists, and for an update the shop knows an older address."""
+def create_person(hub: Hub, user: str) -> None:
+    """Create a person and, for the step of an update, a customer with an older address."""
     address = f"{user.lower()}@example.com"
     emails = [{"address": address, "verified": True}]
     hub.identity.directory.create_record("users", {"id": user, "username": user.lower(), "emails": emails})
@@ -86,21 +88,21 @@ def webhook(user: str, mode: str) -> dict[str, Any]:
     return {"id": user, "entityType": "USER", "eventType": "UPDATE", "respond": mode}
 
 
-def test_the_table_names_seventeen_moods_and_codes_that_there_are() -> None:
+def test_the_table_names_all_seventeen_moods_and_only_existing_codes() -> None:
     assert set(TABLE) == set(MOODS)
     assert len(TABLE) == 17
     for step, mood in itertools.product(STEPS, TABLE):
-        found = expected(step, mood)
-        code = CATALOGUE[found.code]
-        assert (code.owner, code.retryable) == (found.owner, found.goes_on), (step, mood)
+        expected = expected_result(step, mood)
+        code = CATALOGUE[expected.code]
+        assert (code.owner, code.retryable) == (expected.owner, expected.is_retried), (step, mood)
 
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("mood", TABLE)
-def test_every_answer_has_its_state_its_code_and_a_next_try_or_none(moody: Hub, step: str, mood: str) -> None:
-    user, is_expected = person(step, mood), expected(step, mood)
-    add(moody, user)
-    if is_expected.goes_on:
+def test_every_answer_leads_to_the_expected_state_code_and_retry(moody: Hub, step: str, mood: str) -> None:
+    user, is_expected = person(step, mood), expected_result(step, mood)
+    create_person(moody, user)
+    if is_expected.is_retried:
         Route.objects.update(retry_base_seconds=60, retry_cap_seconds=120)
     answer = moody.post(webhook(user, "result"))
     delivery, attempt = Delivery.objects.get(), Delivery.objects.get().attempts.get()
@@ -110,8 +112,11 @@ def test_every_answer_has_its_state_its_code_and_a_next_try_or_none(moody: Hub, 
     if is_expected.owner == "nobody":
         assert answer.json()["status"] == is_expected.code
     else:
-        assert (answer.json()["code"], answer.json()["retrying"]) == (is_expected.code, is_expected.goes_on)
-    if is_expected.goes_on:
+        assert (answer.json()["code"], answer.json()["retrying"]) == (
+            is_expected.code,
+            is_expected.is_retried,
+        )
+    if is_expected.is_retried:
         wait = (delivery.due_at - timezone.now()).total_seconds()
         assert (RETRY_AFTER if mood == "429" else 0) - 0.5 < wait <= 120
         assert delivery.settled_at is None
@@ -121,16 +126,16 @@ def test_every_answer_has_its_state_its_code_and_a_next_try_or_none(moody: Hub, 
 
 
 @pytest.mark.parametrize(("status", "good"), [(503, errors.SystemUnavailable), (400, errors.RequestRejected)])
-def test_a_hub_that_takes_one_status_for_another_is_caught(
+def test_a_hub_that_confuses_two_statuses_is_caught(
     moody: Hub, monkeypatch: pytest.MonkeyPatch, status: int, good: type[errors.ConnectorError]
 ) -> None:
     wrong = errors.RequestRejected if good is errors.SystemUnavailable else errors.SystemUnavailable
     right = errors.error_for_status
     monkeypatch.setattr(errors, "error_for_status", lambda found: wrong if found == status else right(found))
     user = person(CREATE, str(status))
-    add(moody, user)
+    create_person(moody, user)
     moody.post(webhook(user, "result"))
-    delivery, found = Delivery.objects.get(), expected(CREATE, str(status))
+    delivery, found = Delivery.objects.get(), expected_result(CREATE, str(status))
     assert (delivery.state, delivery.code) != (found.first_state, found.code)
 
 
@@ -139,7 +144,7 @@ def test_a_hub_that_takes_one_status_for_another_is_caught(
 
 @dataclass
 class Watch:
-    """Looks how long the oldest due delivery has waited, until it is left: `waits`, in seconds."""
+    """A context manager that records how long the oldest due delivery has waited: `waits`, in seconds."""
 
     waits: list[float] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -166,20 +171,20 @@ class Watch:
 
     @property
     def mostly(self) -> float:
-        """What nine of ten looks found, or less."""
+        """Return the 90th percentile of the waits in seconds."""
         return quantiles(self.waits, n=10)[-1]
 
 
 def people(count: int) -> list[str]:
-    """So many persons, of every mood at every step in turn."""
+    """Return the ids of `count` people, of every mood at every step in turn."""
     kinds = list(itertools.product(STEPS, TABLE))
     return [person(*kinds[number % len(kinds)], number) for number in range(count)]
 
 
 def send(hub: Hub, users: Sequence[str]) -> None:
-    """A webhook for each, one by one, while no more than a crowd is due."""
+    """Create all users and post a webhook for each, waiting while more than CROWD deliveries are due."""
     for user in users:
-        add(hub, user)
+        create_person(hub, user)
     for user in users:
         while due().count() > CROWD:
             time.sleep(0.05)
@@ -191,7 +196,7 @@ def due() -> QuerySet[Delivery]:
 
 
 def drain(seconds: float) -> int:
-    """How many are still open when nothing is left to do, or after that time."""
+    """Wait until no delivery is open, at most `seconds`. Returns the number of open deliveries."""
     until = time.monotonic() + seconds
     while (left := Delivery.objects.filter(state__in=OPEN_STATES).count()) and time.monotonic() < until:
         time.sleep(0.1)
@@ -199,25 +204,25 @@ def drain(seconds: float) -> int:
 
 
 def differences() -> list[str]:
-    """Deliveries that did not end as the table says, or after another number of tries."""
+    """Return deliveries that did not end as the table says, or after another number of attempts."""
     found = []
     rows = Delivery.objects.values_list("entity_id", "state", "code", "tries", "event__state")
     for user, state, code, tries, event_state in rows:
-        is_expected = expected(*user.split(".")[:2])
-        wanted = (is_expected.last_state, is_expected.code, TRIES if is_expected.goes_on else 1)
+        is_expected = expected_result(*user.split(".")[:2])
+        wanted = (is_expected.last_state, is_expected.code, TRIES if is_expected.is_retried else 1)
         if (state, code, tries) != wanted or event_state != state:
             found.append(f"{user}: {(state, code, tries)}, not {wanted}; its event {event_state}")
     return found
 
 
 @pytest.mark.worker_processes
-def test_in_a_mix_of_all_each_ends_as_the_table_says_and_none_is_stuck(
+def test_in_a_mix_of_all_answers_each_delivery_ends_as_expected_and_none_is_stuck(
     moody: Hub, tmp_path: Path, settings: Any, is_long: bool
 ) -> None:
     users = people(10_000 if is_long else 1_000)
     settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
     began = time.monotonic()
-    with worker(TICK, count=2, **SIZES), Watch() as watch:
+    with running_workers(TICK, count=2, **SIZES), Watch() as watch:
         send(moody, users)
         stuck = drain(120)
     seconds = time.monotonic() - began
@@ -237,17 +242,17 @@ def test_a_hub_whose_retries_are_never_due_is_caught_as_stuck(
     moody: Hub, tmp_path: Path, settings: Any
 ) -> None:
     settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
-    with worker(0.2, **SIZES, **mutants.environment("retry-never-due")):
+    with running_workers(0.2, **SIZES, **mutants.environment("retry-never-due")):
         send(moody, people(51))
         assert drain(4) > 0
 
 
 @pytest.mark.worker_processes
-def test_a_hub_that_does_not_look_for_what_is_due_is_caught_by_the_oldest(
+def test_a_hub_that_does_not_poll_for_due_deliveries_is_caught_by_the_longest_wait(
     moody: Hub, tmp_path: Path, settings: Any
 ) -> None:
     settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
-    with worker(**SIZES, **environment(tmp_path, "never-looks")), Watch() as watch:
+    with running_workers(**SIZES, **environment(tmp_path, "never-looks")), Watch() as watch:
         send(moody, [person(CREATE, "503")])
         drain(LATEST + 1.5)
     assert watch.oldest > LATEST

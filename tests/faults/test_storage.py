@@ -1,6 +1,6 @@
-"""Promise I21: storage that is full, locked, read-only or away is told honestly, and comes back by itself.
+"""Promise I21: a full, locked, read-only or stopped storage is reported to the source, and the hub recovers by itself.
 
-While webhooks keep coming, something happens to the database of a running web process and worker, and ends again.
+While webhooks keep coming, the database of a running web process and worker fails for some seconds.
 """
 
 import http.client
@@ -29,7 +29,7 @@ from tests.faults.fleet.storage import (
     small_disk,
 )
 from tests.faults.load.source_driver import Driver, Webhook
-from tests.support.hub import signed
+from tests.support.hub import signature_headers
 from tests.support.processes.hub_processes import JSON
 from tests.support.processes.workers import wait_until
 
@@ -43,7 +43,7 @@ IS_POSTGRESQL = os.environ.get("HUB_TEST_DATABASE", "sqlite") == "postgresql"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An outage that lasts at least `seconds`, and until the source was told of it. `pool`: connections a process."""
+    """An outage that lasts at least `seconds`, and until the source got `status`. `pool`: connections of each process."""
 
     name: str
     seconds: float
@@ -61,7 +61,7 @@ CASES = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the source was told, and when. `status` is None where the connection was cut."""
+    """One answer to the source. `at`: monotonic time. `status` is None if the connection was cut."""
 
     at: float
     seconds: float
@@ -70,8 +70,8 @@ class Answer:
 
 
 @dataclass
-class Witness(Driver):
-    """A source that keeps every answer, and sends from `CLIENTS` threads until it is stopped."""
+class RecordingDriver(Driver):
+    """A source that keeps every answer, and sends from CLIENTS threads until it is stopped."""
 
     answers: list[Answer] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -80,11 +80,11 @@ class Witness(Driver):
         sent_at, status, retry_after = time.monotonic(), None, None
         connection = http.client.HTTPConnection("127.0.0.1", self.ports()[0], timeout=60)
         try:
-            headers = JSON | signed(webhook.body, webhook.webhook_id)
+            headers = JSON | signature_headers(webhook.body, webhook.webhook_id)
             connection.request("POST", "/webhooks/aurora", webhook.body, headers)
-            told = connection.getresponse()
-            status, retry_after = told.status, told.headers["Retry-After"]
-            told.read()
+            response = connection.getresponse()
+            status, retry_after = response.status, response.headers["Retry-After"]
+            response.read()
         except (OSError, http.client.HTTPException):
             pass  # counted as no answer
         finally:
@@ -95,20 +95,20 @@ class Witness(Driver):
         self.answers.append(Answer(now, now - sent_at, status, retry_after))
         return sending
 
-    def told(self, *statuses: int, since: float = 0.0) -> list[Answer]:
-        return [each for each in list(self.answers) if each.status in statuses and each.at >= since]
+    def answers_with(self, *statuses: int, since: float = 0.0) -> list[Answer]:
+        return [answer for answer in list(self.answers) if answer.status in statuses and answer.at >= since]
 
     @contextmanager
     def sending(self) -> Iterator[None]:
-        threads = [threading.Thread(target=self._keep_sending, args=(each,)) for each in range(CLIENTS)]
-        for each in threads:
-            each.start()
+        threads = [threading.Thread(target=self._keep_sending, args=(client,)) for client in range(CLIENTS)]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
             self.stopped.set()
-            for each in threads:
-                each.join()
+            for thread in threads:
+                thread.join()
 
     def _keep_sending(self, client: int) -> None:
         chance, number = random.Random(client), 0
@@ -119,8 +119,8 @@ class Witness(Driver):
 
 
 @dataclass(frozen=True, slots=True)
-class Aftermath:
-    """What the source was told during an outage and after it, and what became of it all."""
+class OutageResult:
+    """The result of an outage: the answers during and after it, and the comparison at the end."""
 
     report: Report
     answers: list[Answer]
@@ -128,8 +128,8 @@ class Aftermath:
     recovered: int
 
     def __str__(self) -> str:
-        statuses = Counter(str(each.status) for each in self.answers)
-        slowest = max(each.seconds for each in self.answers)
+        statuses = Counter(str(answer.status) for answer in self.answers)
+        slowest = max(answer.seconds for answer in self.answers)
         return (
             f"{self.report}\nanswers {dict(statuses)}, slowest {slowest:.1f} s,"
             f" back after {self.recovery_seconds:.2f} s"
@@ -138,32 +138,34 @@ class Aftermath:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster | None]:
-    """A PostgreSQL of its own, where the run is about PostgreSQL."""
+    """Yield a separate PostgreSQL server if the run is about PostgreSQL, otherwise None."""
     if not IS_POSTGRESQL:
         yield None
         return
-    made = Cluster()
-    made.start()
-    yield made
-    made.close()
+    cluster_server = Cluster()
+    cluster_server.start()
+    yield cluster_server
+    cluster_server.close()
 
 
 @contextmanager
-def stricken_fleet(
+def fleet_with_outage(
     folder: Path,
     services: Services,
     case: Case,
     cluster: Cluster | None,
     mutant: str | None = None,
 ) -> Iterator[tuple[Fleet, Outage]]:
-    """A web process and a worker, and what will happen to their database."""
+    """Yield a web process and a worker, and the outage that will affect their database."""
     variables = {
         "DATABASE_POOL": str(case.pool),
         "DATABASE_WAIT_SECONDS": "2",
         "WEB_THREADS": str(CLIENTS),
         "UNAVAILABLE_STATUS": str(case.status),
     }
-    outages = {each.__name__: each for each in (events_locked, file_locked, files_full_grown, disk_full)}
+    outages = {
+        outage.__name__: outage for outage in (events_locked, file_locked, files_full_grown, disk_full)
+    }
     with ExitStack() as stack:
         if cluster is not None:
             patched = stack.enter_context(pytest.MonkeyPatch.context())
@@ -175,58 +177,62 @@ def stricken_fleet(
         yield stack.enter_context(fleet), outages[case.name]
 
 
-def strike(
-    fleet: Fleet, services: Services, case: Case, outage: Outage, felt: Callable[[Witness, float], bool]
-) -> Aftermath:
-    """Send; let it happen until it was `felt`, since it began; undo it; send a while more; come to rest."""
-    witness = Witness(services[0], lambda: [fleet.webs[0].port])
+def run_outage(
+    fleet: Fleet,
+    services: Services,
+    case: Case,
+    outage: Outage,
+    is_noticed: Callable[[RecordingDriver, float], bool],
+) -> OutageResult:
+    """Send webhooks, start the outage, end it once `is_noticed` returns True, send more, and wait until all is delivered."""
+    witness = RecordingDriver(services[0], lambda: [fleet.webs[0].port])
     witness.add_people(PEOPLE)
     with witness.sending():
-        wait_until(lambda: len(witness.told(200, 202)) >= 30, 20)
+        wait_until(lambda: len(witness.answers_with(200, 202)) >= 30, 20)
         with outage(fleet):
             began = time.monotonic()
             wait_until(lambda: time.monotonic() >= began + case.seconds, case.seconds + 1)
-            wait_until(lambda: felt(witness, began), 30)
+            wait_until(lambda: is_noticed(witness, began), 30)
         ended = time.monotonic()
-        wait_until(lambda: bool(witness.told(200, 202, since=ended)), RECOVERY_SECONDS)
-        back = witness.told(200, 202, since=ended)[0].at - ended
-        wait_until(lambda: len(witness.told(200, 202, since=ended)) >= 30, 20)
+        wait_until(lambda: bool(witness.answers_with(200, 202, since=ended)), RECOVERY_SECONDS)
+        back = witness.answers_with(200, 202, since=ended)[0].at - ended
+        wait_until(lambda: len(witness.answers_with(200, 202, since=ended)) >= 30, 20)
     fleet.wait_until_idle(RECOVERY_SECONDS)
     report = observe(witness.sendings, *services, fleet.hub.rows)
-    return Aftermath(report, witness.answers, back, len(witness.told(200, 202, since=ended)))
+    return OutageResult(report, witness.answers, back, len(witness.answers_with(200, 202, since=ended)))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda each: each.name)
-def test_what_cannot_be_stored_is_refused_honestly_and_the_hub_comes_back_by_itself(
+@pytest.mark.parametrize("case", CASES, ids=lambda outage: outage.name)
+def test_webhooks_that_cannot_be_stored_are_refused_and_the_hub_recovers_by_itself(
     tmp_path: Path, services: Services, case: Case, cluster: Cluster | None
 ) -> None:
-    with stricken_fleet(tmp_path, services, case, cluster) as (fleet, outage):
+    with fleet_with_outage(tmp_path, services, case, cluster) as (fleet, outage):
 
-        def is_refused(witness: Witness, began: float) -> bool:
-            return len(witness.told(case.status, since=began)) >= CLIENTS
+        def is_refused(witness: RecordingDriver, began: float) -> bool:
+            return len(witness.answers_with(case.status, since=began)) >= CLIENTS
 
-        after = strike(fleet, services, case, outage, is_refused)
-        ended = [each.kind for each in fleet.members if each.has_ended()]
+        after = run_outage(fleet, services, case, outage, is_refused)
+        ended = [member.kind for member in fleet.members if member.has_ended()]
     print(f"\n{case.name}: {after}")
     after.report.assert_clean()
-    # 424: its attempt was cut off by the outage, and goes on; the webhook itself was stored before.
-    assert {each.status for each in after.answers} - {200, 202, 424} == {case.status}
-    refused = [each for each in after.answers if each.status == case.status]
-    assert all(1 <= int(each.retry_after or 0) <= 10 for each in refused)
+    # 424: the outage interrupted the attempt, which is retried; the webhook itself was stored before.
+    assert {answer.status for answer in after.answers} - {200, 202, 424} == {case.status}
+    refused = [answer for answer in after.answers if answer.status == case.status]
+    assert all(1 <= int(answer.retry_after or 0) <= 10 for answer in refused)
     assert ended == [], "a process had to be started again"
 
 
 def test_a_hub_that_answers_before_it_has_stored_is_caught(
     tmp_path: Path, services: Services, cluster: Cluster | None
 ) -> None:
-    """A file may grow for a while before it is full: the outage lasts until something was told and not stored."""
+    """The outage lasts until webhooks were acknowledged and not stored: a file may still grow for a while."""
     case = CASES[0]
-    with stricken_fleet(tmp_path, services, case, cluster, "answer-before-storing") as (fleet, outage):
+    with fleet_with_outage(tmp_path, services, case, cluster, "answer-before-storing") as (fleet, outage):
 
-        def is_lost(witness: Witness, _: float) -> bool:
+        def is_lost(witness: RecordingDriver, _: float) -> bool:
             [(stored,)] = fleet.hub.rows("SELECT count(*) FROM webhooks_event")
-            return len(witness.told(200, 202)) - stored >= 2 * CLIENTS
+            return len(witness.answers_with(200, 202)) - stored >= 2 * CLIENTS
 
-        after = strike(fleet, services, case, outage, is_lost)
+        after = run_outage(fleet, services, case, outage, is_lost)
     print(f"\n{case.name}: {after}")
     assert after.report.lost

@@ -1,6 +1,6 @@
-"""M9 for the whole hub on SQLite: web processes and workers write one file together, and nobody finds it locked.
+"""Web processes and workers write one SQLite file together, and none of them finds it locked.
 
-A writer of the test stands in the same line and measures how long it waits. Runs once, whatever the suite's database.
+A writer of the test waits in the same queue and measures its waits. Runs once, whatever the database of the run.
 """
 
 import sqlite3
@@ -43,7 +43,7 @@ sys.meta_path.insert(0, _Breaker(Mutant("Writers do not wait in line, and look b
 
 @dataclass
 class Probe:
-    """One more writer in the line. `waits`: seconds until its turn came, each time."""
+    """One more writer in the queue. `waits`: the seconds of each wait for its turn."""
 
     file: str
     waits: list[float] = field(default_factory=list)
@@ -61,10 +61,10 @@ class Probe:
     def _run(self) -> None:
         line = WriterQueue(lambda: self.file, PATIENCE_SECONDS)
         while not self._stopped.wait(PROBE_SECONDS):
-            asked = time.monotonic()
+            began = time.monotonic()
             line.acquire()
             line.release()
-            self.waits.append(time.monotonic() - asked)
+            self.waits.append(time.monotonic() - began)
 
     def __str__(self) -> str:
         waits = sorted(self.waits)
@@ -73,8 +73,8 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """What came of the load. `complaints`: lines of the processes' log that speak of a lock."""
+class WriteResult:
+    """The result of the load. `complaints`: lines of the processes' log that report a lock."""
 
     report: Report
     answers: Counter[str]
@@ -85,19 +85,19 @@ class Written:
 
 @contextmanager
 def fleet_on_sqlite(
-    folder: Path, services: Services, patch: pytest.MonkeyPatch, each: int, **variables: str
+    folder: Path, services: Services, patch: pytest.MonkeyPatch, count: int, **variables: str
 ) -> Iterator[Fleet]:
-    """`each` web processes and as many workers on one file."""
+    """Run `count` web processes and as many workers on one SQLite file."""
     patch.setenv("HUB_TEST_DATABASE", "sqlite")
     chosen = {**WITH_WORKERS, "LOG_LEVEL": "WARNING"} | variables
-    with running_fleet(folder, services, webs=each, workers=each, **chosen) as fleet:
+    with running_fleet(folder, services, webs=count, workers=count, **chosen) as fleet:
         yield fleet
 
 
-def write(fleet: Fleet, services: Services, webhooks: int) -> Written:
-    """Send, while a writer more stands in line; drain; compare."""
+def run_writers(fleet: Fleet, services: Services, webhooks: int) -> WriteResult:
+    """Send webhooks while the test's own writer waits in the queue too; drain; compare."""
     people = [f"PERSON{number}" for number in range(100)]
-    driver = Driver(services[0], lambda: [each.port for each in fleet.webs])
+    driver = Driver(services[0], lambda: [web.port for web in fleet.webs])
     driver.add_people(people)
     started = time.monotonic()
     with Probe(fleet.hub.database) as probe:
@@ -106,27 +106,27 @@ def write(fleet: Fleet, services: Services, webhooks: int) -> Written:
     seconds = time.monotonic() - started
     complaints = complaints_of(fleet)
     report = observe(driver.sendings, *services, fleet.hub.rows)
-    answers = Counter(str(each.status) for each in driver.sendings)
-    return Written(report, answers, probe, complaints, webhooks / seconds)
+    answers = Counter(str(sending.status) for sending in driver.sendings)
+    return WriteResult(report, answers, probe, complaints, webhooks / seconds)
 
 
-def test_web_processes_and_workers_write_together_and_nobody_finds_the_file_locked(
+def test_web_processes_and_workers_write_together_and_none_finds_the_file_locked(
     tmp_path: Path, services: Services, is_long: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with fleet_on_sqlite(tmp_path, services, monkeypatch, 4) as fleet:
-        found = write(fleet, services, 8000 if is_long else 800)
+        written = run_writers(fleet, services, 8000 if is_long else 800)
         with closing(sqlite3.connect(fleet.hub.database)) as file:
             assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     print(
-        f"\n{found.per_second:.0f} webhooks/s delivered, {dict(found.answers)}; {found.probe}; {found.report}"
+        f"\n{written.per_second:.0f} webhooks/s delivered, {dict(written.answers)}; {written.probe}; {written.report}"
     )
-    found.report.assert_clean()
-    assert found.complaints == []
-    assert set(found.answers) == {"200", "202"}
-    assert max(found.probe.waits) < WORST_SECONDS
+    written.report.assert_clean()
+    assert written.complaints == []
+    assert set(written.answers) == {"200", "202"}
+    assert max(written.probe.waits) < WORST_SECONDS
 
 
-def test_writers_that_do_not_wait_in_line_are_caught(
+def test_writers_that_bypass_the_queue_are_caught(
     tmp_path: Path, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     startup = tmp_path / "startup"
@@ -134,13 +134,13 @@ def test_writers_that_do_not_wait_in_line_are_caught(
     (startup / "sitecustomize.py").write_text(BEFORE_THE_LINE)
     path = f"{startup}:{ROOT}"
     with fleet_on_sqlite(tmp_path, services, monkeypatch, 2, PYTHONPATH=path) as fleet:
-        found = first_complaint(fleet, services)
-    print(f"\n{found}")
-    assert found
+        complaint = first_complaint(fleet, services)
+    print(f"\n{complaint}")
+    assert complaint
 
 
 def first_complaint(fleet: Fleet, services: Services, seconds: float = 150.0) -> str:
-    """Send until a process says that it found the file locked; nearly every transaction does. Empty if none does."""
+    """Send webhooks until a process reports a locked file. Returns the report, or an empty string after `seconds`."""
     people, ends = [f"PERSON{number}" for number in range(100)], threading.Event()
     driver = Driver(services[0], lambda: [] if ends.is_set() else [web.port for web in fleet.webs])
     driver.add_people(people)
@@ -153,14 +153,14 @@ def first_complaint(fleet: Fleet, services: Services, seconds: float = 150.0) ->
     sending.start()
     try:
         until = time.monotonic() + seconds
-        while not (found := complaints_of(fleet)) and time.monotonic() < until:
+        while not (complaint := complaints_of(fleet)) and time.monotonic() < until:
             time.sleep(0.2)
     finally:
         ends.set()
         sending.join()
-    return found[0] if found else ""
+    return complaint[0] if complaint else ""
 
 
 def complaints_of(fleet: Fleet) -> list[str]:
-    """Lines of the processes' log that speak of a lock."""
+    """Return the lines of the processes' log that report a lock."""
     return [line for line in fleet.log.read_text().splitlines() if any(word in line for word in LOCKED)]

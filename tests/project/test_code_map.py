@@ -44,12 +44,12 @@ def packages() -> set[str]:
     }
 
 
-def test_the_map_has_every_package_and_no_other() -> None:
+def test_the_map_lists_exactly_the_packages() -> None:
     assert set(ROWS) == packages()
 
 
 @pytest.mark.parametrize("package", ROWS)
-def test_a_row_says_the_question_that_the_package_states(package: str) -> None:
+def test_a_row_repeats_the_question_of_its_package(package: str) -> None:
     text = ROOT.joinpath(*package.split("."), "__init__.py").read_text()
     stated = (ast.get_docstring(ast.parse(text)) or "").partition("\n\n")[0]
     assert ROWS[package][0] == " ".join(stated.split())
@@ -64,7 +64,7 @@ def test_the_entry_points_of_a_row_exist(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", ROWS)
-def test_a_row_says_what_the_contracts_allow_the_package_to_import(package: str) -> None:
+def test_a_row_lists_the_imports_that_the_contracts_allow(package: str) -> None:
     assert ROWS[package][2] == import_rule(package)
 
 

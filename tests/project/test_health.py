@@ -1,4 +1,4 @@
-"""`GET /health` tells everybody little, and a monitor or a member of staff everything."""
+"""`GET /health` shows little to the public, and everything to a monitor or permitted staff."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from database.clock import read_clock
 from sync.models import Breaker
 from sync.monitoring.alarms import evaluate_alarms
-from tests.support.builders.alarms import late_delivery, minutes, paused, watched
+from tests.support.builders.alarms import a_late_delivery, a_paused_connection, a_watched_source, minutes
 from tests.support.builders.history import an_event
 from tests.support.hub import new_sealing_key
 from webhooks.encryption.at_rest import seal
@@ -41,8 +41,8 @@ def staff(*permissions: str, **facts: Any) -> Client:
     return client
 
 
-def test_everybody_learns_that_it_works_and_what_waits() -> None:
-    late_delivery(read_clock() - minutes(1))
+def test_the_public_answer_contains_status_and_queue() -> None:
+    a_late_delivery(read_clock() - minutes(1))
     assert health() == {"status": "ok", "due": 1, "expired": 0}
 
 
@@ -52,23 +52,27 @@ def test_the_public_answer_costs_three_statements() -> None:
     assert len(captured) == 3
 
 
-def test_a_token_opens_every_figure() -> None:
+def test_a_token_shows_every_figure() -> None:
     now = read_clock()
-    late_delivery(now - minutes(10))
+    a_late_delivery(now - minutes(10))
     an_event(1, state="dead")
     an_event(2, state="held")
-    watched("Borealis", heard=now - minutes(31))
-    paused(now - minutes(6), now + minutes(1), slug="other")
+    a_watched_source("Borealis", last_event_at=now - minutes(31))
+    a_paused_connection(now - minutes(6), now + minutes(1), slug="other")
     evaluate_alarms()
-    told = health(authorization=f"Bearer {TOKEN}")
-    assert 600 <= told["oldest_due_seconds"] < 660
-    assert (told["due"], told["dead"], told["held"]) == (1, 1, 1)
-    assert [(each["name"], each["silence_minutes"], each["is_silent"]) for each in told["sources"]] == [
+    figures = health(authorization=f"Bearer {TOKEN}")
+    assert 600 <= figures["oldest_due_seconds"] < 660
+    assert (figures["due"], figures["dead"], figures["held"]) == (1, 1, 1)
+    assert [
+        (source["name"], source["silence_minutes"], source["is_silent"]) for source in figures["sources"]
+    ] == [
         ("Aurora", None, False),
         ("Borealis", 30, True),
     ]
-    assert [(each["name"], each["code"]) for each in told["paused"]] == [("The shop", "target-unavailable")]
-    assert sorted(each["kind"] for each in told["alarms"]) == [
+    assert [(connection["name"], connection["code"]) for connection in figures["paused"]] == [
+        ("The shop", "target-unavailable")
+    ]
+    assert sorted(alarm["kind"] for alarm in figures["alarms"]) == [
         "connection-paused",
         "deliveries-dead",
         "deliveries-held",
@@ -77,7 +81,7 @@ def test_a_token_opens_every_figure() -> None:
     ]
 
 
-def test_a_monitor_learns_that_a_process_does_not_know_the_key_that_seals(settings: Any) -> None:
+def test_a_monitor_sees_that_a_process_lacks_the_current_encryption_key(settings: Any) -> None:
     Pepper.objects.all().delete()
     Pepper.objects.create(sealed=seal(b"pepper"))
     assert health(authorization=f"Bearer {TOKEN}")["opens_sealed"] is True
@@ -88,11 +92,11 @@ def test_a_monitor_learns_that_a_process_does_not_know_the_key_that_seals(settin
 @pytest.mark.parametrize(
     "authorization", [f"Bearer {TOKEN}x", "Bearer ", "Bearer", f"Basic {TOKEN}", TOKEN, "Bearer \xe4"]
 )
-def test_another_token_opens_nothing(authorization: str) -> None:
+def test_a_wrong_token_shows_nothing(authorization: str) -> None:
     assert health(authorization=authorization).keys() == {"status", "due", "expired"}
 
 
-def test_without_a_token_set_none_fits(settings: Any) -> None:
+def test_without_a_configured_token_none_is_valid(settings: Any) -> None:
     settings.HEALTH_TOKEN = ""
     for authorization in ("Bearer ", "Bearer", ""):
         assert health(authorization=authorization).keys() == {"status", "due", "expired"}
@@ -114,6 +118,6 @@ def test_staff_who_may_see_alarms_see_everything(
 
 
 def test_a_closed_breaker_is_not_shown() -> None:
-    paused(read_clock(), None)
+    a_paused_connection(read_clock(), None)
     assert Breaker.objects.exists()
     assert health(authorization=f"Bearer {TOKEN}")["paused"] == []

@@ -1,4 +1,4 @@
-"""Every import that a contract forbids breaks it: each is planted into a copy of the sources."""
+"""Every forbidden import breaks its contract: each is planted into a copy of the sources."""
 
 import re
 import shutil
@@ -23,7 +23,7 @@ Plant = tuple[str, str]  # the module that imports, and what it may not import
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the sources to plant in."""
+    """Copy the sources, to plant imports in."""
     folder = tmp_path_factory.mktemp("tree")
     for package in SETTINGS["root_packages"]:
         shutil.copytree(
@@ -33,7 +33,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_without_a_plant_every_contract_is_kept(tree: Path) -> None:
+def test_the_unchanged_sources_keep_every_contract(tree: Path) -> None:
     assert lint(tree) == {name: set() for name in CONTRACTS}
 
 
@@ -47,7 +47,7 @@ def test_each_forbidden_import_breaks_its_contract(tree: Path, name: str) -> Non
 @pytest.mark.parametrize(
     "plant", [("database.values", "audit.format"), ("sync.connectors.client", "urllib3")], ids=str
 )
-def test_one_plant_is_reported_as_the_import_that_it_is(tree: Path, plant: Plant) -> None:
+def test_a_planted_import_is_reported_by_its_name(tree: Path, plant: Plant) -> None:
     found = {name: imports for name, imports in planted(tree, {plant}).items() if imports}
     assert len(found) == 1
     [imports] = found.values()
@@ -93,7 +93,7 @@ def file_of(tree: Path, module: str) -> Path:
 def lint(tree: Path) -> dict[str, set[Plant]]:
     """Return the forbidden imports that `lint-imports` reports, by the name of the contract."""
     command = [str(LINT), "--config", "pyproject.toml", "--no-logo", "--no-cache"]
-    done = subprocess.run(
+    result = subprocess.run(
         command,
         cwd=tree,
         env={"PYTHONPATH": str(tree), "COLUMNS": "1000"},
@@ -101,10 +101,10 @@ def lint(tree: Path) -> dict[str, set[Plant]]:
         text=True,
         timeout=120,
     )
-    verdicts = dict(re.findall(r"^(.+?) (KEPT|BROKEN)(?: \(.*\))?$", done.stdout, re.MULTILINE))
-    assert verdicts.keys() == CONTRACTS.keys(), done.stdout + done.stderr
-    assert ("BROKEN" in verdicts.values()) == (done.returncode != 0)
-    sections = re.split(r"^(.+)\n-+\n", done.stdout.partition("Broken contracts")[2], flags=re.MULTILINE)
+    verdicts = dict(re.findall(r"^(.+?) (KEPT|BROKEN)(?: \(.*\))?$", result.stdout, re.MULTILINE))
+    assert verdicts.keys() == CONTRACTS.keys(), result.stdout + result.stderr
+    assert ("BROKEN" in verdicts.values()) == (result.returncode != 0)
+    sections = re.split(r"^(.+)\n-+\n", result.stdout.partition("Broken contracts")[2], flags=re.MULTILINE)
     reported = {
         name.strip(): set(re.findall(r"^(\S+) is not allowed to import (\S+):$", text, re.MULTILINE))
         for name, text in zip(sections[1::2], sections[2::2], strict=True)

@@ -31,7 +31,7 @@ LOGIN_PAGE = (
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The contents of the wheel, unpacked as pip would."""
+    """Return the unpacked contents of the wheel."""
     folder = tmp_path_factory.mktemp("build")
     for name in SOURCES:
         source = ROOT / name
@@ -50,8 +50,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "wheels",
         ".",
     ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stdout + result.stderr
     [wheel] = (folder / "wheels").iterdir()
     site = tmp_path_factory.mktemp("site-packages")
     with zipfile.ZipFile(wheel) as archive:
@@ -64,22 +64,26 @@ def metadata(site: Path) -> Message:
     return HeaderParser().parsestr(file.read_text())
 
 
-def test_it_depends_on_what_runs_and_offers_what_checks_as_an_extra(installed: Path) -> None:
-    found = metadata(installed)
-    requirements = found.get_all("Requires-Dist") or []
+def test_the_package_requires_runtime_dependencies_and_offers_checks_as_an_extra(installed: Path) -> None:
+    package_metadata = metadata(installed)
+    requirements = package_metadata.get_all("Requires-Dist") or []
     pinned = [line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
     plain = {line.replace(" ", "").lower() for line in requirements if "extra ==" not in line}
-    assert (found["Name"], found["Version"], found["License-Expression"]) == (
+    assert (
+        package_metadata["Name"],
+        package_metadata["Version"],
+        package_metadata["License-Expression"],
+    ) == (
         "integration-hub",
         "0.1.0",
         "MIT",
     )
     assert {line.lower() for line in pinned if line} == plain
-    assert found.get_all("Provides-Extra") == ["celery", "dev"]
+    assert package_metadata.get_all("Provides-Extra") == ["celery", "dev"]
     assert any(line.startswith("pytest==") and "extra ==" in line for line in requirements)
 
 
-def test_it_runs_where_it_is_started_without_a_checkout(installed: Path, tmp_path: Path) -> None:
+def test_the_package_runs_without_a_checkout(installed: Path, tmp_path: Path) -> None:
     def run(*arguments: str) -> str:
         environment = {
             "PATH": os.environ["PATH"],
@@ -89,18 +93,18 @@ def test_it_runs_where_it_is_started_without_a_checkout(installed: Path, tmp_pat
             "SEALING_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
         }
         command = [sys.executable, "-m", "integration_hub", *arguments]
-        done = subprocess.run(
+        result = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
 
     run("migrate", "--verbosity", "0")
     assert (tmp_path / "var" / "hub.sqlite3").exists()
     assert run("shell", "--no-imports", "--command", LOGIN_PAGE).split()[-1] == "200"
 
 
-def test_every_file_that_the_code_reads_is_in_the_package(installed: Path) -> None:
+def test_every_data_file_is_in_the_package(installed: Path) -> None:
     kinds = {".html", ".css", ".js", ".svg", ".json", ".toml", ".txt"}
     sources = {
         str(file.relative_to(ROOT))

@@ -1,4 +1,4 @@
-"""Log lines: one each, and nothing of a row in them."""
+"""Log lines: one for each message, without values of rows."""
 
 import logging
 import os
@@ -46,5 +46,5 @@ def test_a_line_in_the_format_of_the_web_server_can_be_written() -> None:
     assert line.endswith(f"[{os.getpid()}] [INFO] Handling signal: term")
 
 
-def test_any_other_error_is_told_whole() -> None:
+def test_any_other_error_is_logged_completely() -> None:
     assert "no such mapping" in line_of("failed", ValueError("no such mapping"))

@@ -1,4 +1,4 @@
-"""What a person may do: as Django finds it, in one statement."""
+"""Permissions of a user: the same as Django's, in one statement."""
 
 import pytest
 from django.contrib.auth.backends import ModelBackend
@@ -23,7 +23,7 @@ def test_the_permissions_are_those_that_django_finds(role: str, is_active: bool)
     assert bool(expected) == is_active
 
 
-def test_they_cost_one_statement_and_are_asked_for_once() -> None:
+def test_permissions_cost_one_statement_and_are_cached() -> None:
     user = User.objects.get(pk=person("support").pk)
     with CaptureQueriesContext(connection) as captured:
         assert user.has_perm("webhooks.replay_event")
@@ -31,5 +31,5 @@ def test_they_cost_one_statement_and_are_asked_for_once() -> None:
     assert len(captured) == 1
 
 
-def test_nobody_may_nothing() -> None:
+def test_an_anonymous_user_has_no_permission() -> None:
     assert Backend().get_all_permissions(AnonymousUser()) == set()

@@ -1,4 +1,4 @@
-"""A database that another version made is refused in one sentence, before anything reads or changes it."""
+"""A database of another version is refused with one sentence, before it is read or changed."""
 
 import os
 import re
@@ -60,7 +60,7 @@ def url(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-def test_a_migrated_database_passes_at_the_price_of_one_query(
+def test_a_migrated_database_passes_with_one_query(
     recorder: MigrationRecorder, django_assert_num_queries: Any
 ) -> None:
     with django_assert_num_queries(1):
@@ -116,8 +116,8 @@ def test_a_migration_may_change_until_it_is_applied(
 
 def test_a_database_is_migrated_again_and_served(url: str) -> None:
     for name in ("migrate", "web"):
-        done = run(STARTS[name], url)
-        assert (done.returncode, done.stderr) == (0, "")
+        result = run(STARTS[name], url)
+        assert (result.returncode, result.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("start", STARTS)
@@ -125,10 +125,10 @@ def test_no_process_starts_on_a_database_of_another_version(url: str, start: str
     forget = "from django.db.migrations.recorder import MigrationRecorder as R; R.Migration.objects"
     delete = f"import django; django.setup(); {forget}.filter(app='{LABEL}').delete()"
     assert run(["-c", delete], url).returncode == 0
-    done = run(STARTS[start], url)
-    assert done.returncode != 0
-    assert re.fullmatch(rf"(CommandError: )?{SENTENCE}\n", done.stderr), done.stderr
-    assert done.stdout == ""
+    result = run(STARTS[start], url)
+    assert result.returncode != 0
+    assert re.fullmatch(rf"(CommandError: )?{SENTENCE}\n", result.stderr), result.stderr
+    assert result.stdout == ""
 
 
 @pytest.mark.only_sqlite
@@ -137,6 +137,6 @@ def test_a_database_without_tables_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.only_sqlite
-def test_a_web_process_starts_while_its_database_is_away() -> None:
-    done = run(STARTS["web"], "postgres://hub@127.0.0.1:1/hub", DATABASE_WAIT_SECONDS="0.2")
-    assert done.returncode == 0, done.stderr
+def test_a_web_process_starts_without_its_database() -> None:
+    result = run(STARTS["web"], "postgres://hub@127.0.0.1:1/hub", DATABASE_WAIT_SECONDS="0.2")
+    assert result.returncode == 0, result.stderr

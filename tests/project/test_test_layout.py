@@ -1,4 +1,4 @@
-"""A newcomer finds a test by the name of the module it is about: small packages, and no test module that serves others."""
+"""Tests are found by the name of their module: small packages, and no test module that others import."""
 
 import ast
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def test_no_test_module_is_imported() -> None:
 
 
 @pytest.mark.parametrize("top", TOP_LEVEL)
-def test_a_package_is_small_enough_to_be_read_at_a_glance(top: str) -> None:
+def test_a_package_has_a_limited_number_of_modules(top: str) -> None:
     large = {
         str(package.relative_to(ROOT)): len(modules(package))
         for package in packages(ROOT / top)
@@ -62,7 +62,7 @@ def test_a_package_is_small_enough_to_be_read_at_a_glance(top: str) -> None:
     assert large == {}
 
 
-def test_every_package_of_the_tests_says_what_it_is_for() -> None:
+def test_every_test_package_has_a_docstring() -> None:
     silent = [
         str(package.relative_to(ROOT))
         for package in packages(ROOT / "tests")

@@ -33,9 +33,9 @@ def test_a_service_tells_its_address_takes_secrets_from_the_environment_and_ends
         [*COMMAND, name, "--port", "0"], env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        found = re.search(r"listens on (http://127\.0\.0\.1:\d+)$", process.stdout.readline().strip())
-        assert found
-        assert Client(found[1], "from-the-environment")("GET", path).status_code == 200
+        match = re.search(r"listens on (http://127\.0\.0\.1:\d+)$", process.stdout.readline().strip())
+        assert match
+        assert Client(match[1], "from-the-environment")("GET", path).status_code == 200
         process.send_signal(number)
         assert process.wait(5) == 0
     assert (tmp_path / f"{name}.sqlite3").exists()
@@ -45,18 +45,18 @@ def test_a_service_tells_its_address_takes_secrets_from_the_environment_and_ends
     "arguments", [["shop", "--host", "256.0.0.1"], ["identity", "--webhook-url", "ftp://x"]]
 )
 def test_a_setting_that_makes_no_sense_ends_with_one_sentence(arguments: list[str]) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         [*COMMAND, *arguments, "--port", "0"], capture_output=True, text=True, timeout=10, check=False
     )
-    assert done.returncode == 2
-    assert done.stderr.startswith("sandbox: ")
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 2
+    assert result.stderr.startswith("sandbox: ")
+    assert "Traceback" not in result.stderr
 
 
 def test_an_address_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         command = [*COMMAND, "shop", "--port", port]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"sandbox: 127.0.0.1:{port} is used by another program")
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"sandbox: 127.0.0.1:{port} is used by another program")

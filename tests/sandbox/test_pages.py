@@ -1,4 +1,4 @@
-"""What people see and press, as a browser sends it."""
+"""The pages of the stand-in services, used as a browser does."""
 
 import html
 from typing import Any
@@ -27,7 +27,7 @@ SHOP_PAGES = ("/", "/customers", "/customers/4711", "/segments", "/documents", "
 
 
 def save(browser: Client, path: str = ANNA, **form: str) -> str:
-    """The page that a person sees after Save, with its entities read."""
+    """Press Save on a profile page. Returns the resulting page with its entities decoded."""
     answer = browser("POST", path, data=FORM | form)
     assert answer.status_code == 303
     return html.unescape(browser("GET", answer.headers["Location"]).text)
@@ -113,13 +113,13 @@ def test_wrong_input_is_explained_beside_the_field_and_nothing_is_saved_or_sent(
     field: str,
     kept: str,
 ) -> None:
-    before = [identity.list_records(each) for each in identity.collections]
+    before = [identity.list_records(collection) for collection in identity.collections]
     answer = browser("POST", path, data=FORM | form)
     assert answer.status_code == 400
     assert f'id="{field}_error"' in answer.text
     assert "Not saved" in answer.text
     assert f'value="{kept}"' in answer.text
-    assert [identity.list_records(each) for each in identity.collections] == before
+    assert [identity.list_records(collection) for collection in identity.collections] == before
     assert hub.received == []
 
 
@@ -129,7 +129,7 @@ def test_a_person_can_be_added_and_deleted(hub: Receiver, identity: IdentityServ
     assert identity.list_records("users")[-1]["username"] == "vaino.akero"
     assert browser("POST", f"{path}/delete").status_code == 303
     assert browser("GET", path).status_code == 404
-    assert [each.json()["eventType"] for each in hub.received] == ["CREATE", "DELETE"]
+    assert [webhook.json()["eventType"] for webhook in hub.received] == ["CREATE", "DELETE"]
 
 
 def test_renaming_a_group_tells_the_hub_with_the_old_name_where_that_is_set(

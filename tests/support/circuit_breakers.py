@@ -1,4 +1,4 @@
-"""A hub whose systems fail, and what can be seen of its breakers."""
+"""Helpers for tests of circuit breakers: failing systems, and the state of the breakers."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from django.utils import timezone
 from audit.models import Entry
 from sync.models import Breaker, Connection, Delivery
 from tests.support.hub import Hub, wait_until_quiet
-from tests.support.unfinished_deliveries import close_what_is_left
+from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import State
 from webhooks.models.rate_limit import forget_shares
 
@@ -22,16 +22,16 @@ PAST = "2000-01-01T00:00:00Z"
 
 @contextmanager
 def cautious_breakers() -> Iterator[None]:
-    """Breakers that open after three failures, for a minute."""
+    """Configure all breakers to open for a minute after three failures."""
     forget_shares()
     Connection.objects.update(breaker_failures=ENOUGH_FAILURES, breaker_seconds=SECONDS)
     yield
     forget_shares()
-    close_what_is_left()
+    close_open_deliveries()
 
 
-def people(hub: Hub, count: int) -> list[str]:
-    """New persons of the identity service, whom the shop does not know."""
+def create_people(hub: Hub, count: int) -> list[str]:
+    """Create people in the identity service without customers in the shop. Returns their ids."""
     users = [f"PERSON{number}" for number in range(count)]
     for user in users:
         emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
@@ -49,8 +49,8 @@ def ack(user: str) -> dict[str, Any]:
     return webhook(user, respond="ack")
 
 
-def told(hub: Hub, user: str) -> tuple[int, str]:
-    """A webhook whose source waits: the status and the code, or the status word, of its answer."""
+def send_and_wait(hub: Hub, user: str) -> tuple[int, str]:
+    """Post a webhook that waits for its outcome. Returns the HTTP status, and the code or the status word of the answer."""
     answer = hub.post(webhook(user))
     return answer.status_code, answer.json().get("code") or answer.json()["status"]
 
@@ -60,15 +60,15 @@ def breaker(slug: str = "shop") -> Breaker | None:
 
 
 def is_open(slug: str = "shop") -> bool:
-    found = breaker(slug)
-    return found is not None and found.open_until is not None
+    shop_breaker = breaker(slug)
+    return shop_breaker is not None and shop_breaker.open_until is not None
 
 
-def pause(hub: Hub, user: str, times: int = ENOUGH_FAILURES) -> None:
-    """The shop fails until its breaker is open; it works again afterwards."""
+def open_breaker(hub: Hub, user: str, times: int = ENOUGH_FAILURES) -> None:
+    """Let the shop fail until its breaker is open, then clear the fault."""
     fault = hub.shop.faults.add("error", status=503)
     for _ in range(times):
-        told(hub, user)
+        send_and_wait(hub, user)
     assert is_open()
     hub.shop.faults.clear(fault.id)
 
@@ -86,13 +86,13 @@ def seconds_until(moment: Any) -> float:
     return float((moment - timezone.now()).total_seconds())
 
 
-def happenings(slug: str = "shop") -> list[str]:
+def breaker_entries(slug: str = "shop") -> list[str]:
     pk = Connection.objects.get(slug=slug).pk
-    found = Entry.objects.filter(stream=f"setting:connection:{pk}", action__startswith="connection.")
-    return list(found.order_by("pk").values_list("action", flat=True))
+    stored_entries = Entry.objects.filter(stream=f"setting:connection:{pk}", action__startswith="connection.")
+    return list(stored_entries.order_by("pk").values_list("action", flat=True))
 
 
-def at_once(*calls: Callable[[], Any]) -> list[Any]:
+def run_at_once(*calls: Callable[[], Any]) -> list[Any]:
     def one(call: Callable[[], Any]) -> Any:
         try:
             return call()

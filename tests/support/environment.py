@@ -1,7 +1,7 @@
-"""Loaded before Django's settings (`-p tests.support.environment`): the environment of the tests, and their database.
+"""The environment of the tests and their database, loaded before Django's settings (`-p tests.support.environment`).
 
-HUB_TEST_DATABASE chooses `sqlite` (default) or `postgresql`; HUB_TEST_ENGINE=celery lets Celery carry what is left to
-workers, over a Redis: a database of it for each process of pytest.
+HUB_TEST_DATABASE chooses `sqlite` (default) or `postgresql`. HUB_TEST_ENGINE=celery sends work for workers through
+Celery and Redis, with one Redis database for each pytest process.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The folder for exports, below the test's own folder."""
+"""A fixture that puts exports into the test's own folder."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,6 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def exports(settings: Any, tmp_path: Path) -> Path:
-    """The folder for exports. Used by every test of the folders whose conftest names it."""
+    """Return the folder for exports. Applies to all tests of a folder whose conftest imports it."""
     settings.EXPORT_FOLDER = str(tmp_path / "exports")
     return tmp_path / "exports"

@@ -1,4 +1,4 @@
-"""The hub as a test drives it: webhooks in over Django's client, the two stand-ins at its ends over real HTTP."""
+"""A hub in the test process: webhooks come through Django's client, both stand-in services are called over real HTTP."""
 
 import base64
 import hashlib
@@ -28,8 +28,8 @@ def new_sealing_key() -> str:
     return base64.urlsafe_b64encode(os.urandom(32)).decode()
 
 
-def signed(body: bytes, webhook_id: str, at: float | None = None) -> dict[str, str]:
-    """The three headers of Standard Webhooks for these bytes."""
+def signature_headers(body: bytes, webhook_id: str, at: float | None = None) -> dict[str, str]:
+    """Return the three headers of Standard Webhooks for these bytes."""
     seconds = str(int(at if at is not None else time.time()))
     key = base64.b64decode(SIGNING_SECRET.removeprefix("whsec_"))
     digest = hmac.digest(key, b".".join([webhook_id.encode(), seconds.encode(), body]), hashlib.sha256)
@@ -38,7 +38,7 @@ def signed(body: bytes, webhook_id: str, at: float | None = None) -> dict[str, s
 
 
 def wait_until_quiet(seconds: float = 10.0) -> None:
-    """Until this process's threads have nothing to do: what comes after an answer too, which takes what is due."""
+    """Wait until the threads of this process are idle, also those that go on with due deliveries after an answer."""
     until = time.monotonic() + seconds
     executor = execution_executor._process_executor()
     while executor.used_slots:
@@ -58,38 +58,42 @@ class Hub:
     def post(
         self, body: bytes | dict[str, Any], slug: str = "aurora-unsigned", **headers: str
     ) -> HttpResponse:
-        """A webhook to the unsigned source."""
+        """Post a webhook to the unsigned source."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.client.post(f"/webhooks/{slug}", raw, content_type="application/json", headers=headers)
 
     def post_signed(
         self, body: bytes | dict[str, Any], webhook_id: str | None = None, **headers: str
     ) -> HttpResponse:
-        """A signed webhook; each has an id of its own unless one is given."""
+        """Post a signed webhook, with a new id unless one is given."""
         self.sent += 1
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         name = webhook_id or f"msg_{self.sent}_{time.monotonic_ns()}"
-        return self.post(raw, "aurora", **(signed(raw, name) | headers))
+        return self.post(raw, "aurora", **(signature_headers(raw, name) | headers))
 
     def change_email(self, address: str, user: str = ANNA) -> str:
-        """The person changes the address in the identity service; no webhook is sent."""
+        """Change a user's address in the identity service without a webhook. Returns the address."""
         self.identity.directory.update_record(
             "users", user, {"emails": [{"address": address, "verified": True}]}, replaces=False
         )
         return address
 
     def customer(self, user: str = ANNA) -> dict[str, Any] | None:
-        """The shop's record of a user."""
-        found = [each for each in self.shop.list_records("customers") if each.get("external_id") == user]
-        assert len(found) <= 1, "the shop has two records of one user"
-        return found[0] if found else None
+        """Return the shop's record of a user; None if it has none."""
+        customers = [
+            customer
+            for customer in self.shop.list_records("customers")
+            if customer.get("external_id") == user
+        ]
+        assert len(customers) <= 1, "the shop has two records of one user"
+        return customers[0] if customers else None
 
     def writes(self) -> list[dict[str, Any]]:
-        """What the shop was told to change, in order."""
+        """Return the write requests to the shop, oldest first."""
         return self.shop.read_journal(only_writes=True)
 
     def wait_until_idle(self, seconds: float = 10.0) -> None:
-        """Until no delivery is pending or running in this process."""
+        """Wait until no delivery is pending or running."""
         until = time.monotonic() + seconds
         while Delivery.objects.filter(state__in=[State.PENDING, State.RUNNING]).exists():
             assert time.monotonic() < until, "deliveries did not end"
@@ -98,8 +102,10 @@ class Hub:
     def wait_until_quiet(self, seconds: float = 10.0) -> None:
         wait_until_quiet(seconds)
 
-    def settle_down(self) -> None:
-        """Until the shop has no request open: for variants of the hub that never become idle."""
+    def wait_until_shop_is_idle(self) -> None:
+        """Wait until the shop has no open request, at most 10 s: for broken variants that never become idle."""
         until = time.monotonic() + 10
-        while any(each["ended"] is None for each in self.shop.read_journal()) and time.monotonic() < until:
+        while (
+            any(request["ended"] is None for request in self.shop.read_journal()) and time.monotonic() < until
+        ):
             time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""A kind of job whose row is a source: why that is paused says how its job is. And a second kind, beside it."""
+"""Two kinds of jobs for tests. The row of the first kind is a source, whose pause reason holds the state of its job."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,17 +16,17 @@ from webhooks.models import Source
 
 
 class Recorder:
-    """What a job of the first kind does, which a test may change. `runs`: the subjects of its runs."""
+    """The work of the first kind of job, which a test may replace (`action`). `runs`: the subjects of all runs."""
 
     def __init__(self) -> None:
         self.runs: list[int] = []
-        self.does: Callable[[RunningJob, ShouldContinue], None] = lambda job, _: job.finish()
+        self.action: Callable[[RunningJob, ShouldContinue], None] = lambda job, _: job.finish()
         self.at_once: int | None = None
         self.tidied = 0
 
     def run(self, job: RunningJob, goes_on: ShouldContinue) -> None:
         self.runs.append(job.subject)
-        self.does(job, goes_on)
+        self.action(job, goes_on)
 
     def tidy_up(self) -> None:
         self.tidied += 1
@@ -51,7 +51,7 @@ OTHER = JobKind("other", lambda job, _: job.finish())
 
 @pytest.fixture
 def recorder(database: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
-    """The hub has these two kinds of jobs alone."""
+    """Configure these two kinds as the only kinds of jobs."""
     settings.JOB_KINDS = (f"{__name__}.COUNTING", f"{__name__}.OTHER")
     kinds.job_kinds.cache_clear()
     monkeypatch.setattr(f"{__name__}.RECORDER", Recorder())
@@ -59,32 +59,32 @@ def recorder(database: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> 
     kinds.job_kinds.cache_clear()
 
 
-def submitted(slug: str = "first", kind: str = "counting") -> int:
-    """A source whose job waits; its key."""
+def submit_source_job(slug: str = "first", kind: str = "counting") -> int:
+    """Create a source and submit a job for it. Returns the key of the source."""
     source = a_source(slug)
     submit_job(kind, source.pk)
     return int(source.pk)
 
 
-def claimed(kind: JobKind = COUNTING) -> RunningJob:
-    """The next job, which somebody runs now."""
+def claim_job(kind: JobKind = COUNTING) -> RunningJob:
+    """Claim the next job of a kind."""
     job = claim_next_job(kind)
     assert job is not None
     return job
 
 
 def write_to_row(job: RunningJob, name: str) -> None:
-    """As a kind writes to its row: in a transaction, as long as the job is its own."""
+    """Change the row of a job in a transaction that renews the lease, as a kind of job does."""
     with transaction.atomic():
         Source.objects.filter(pk=job.subject).update(name=name)
         job.renew_lease()
 
 
-def said_of(subject: int) -> str:
-    """What the row of a job says of it."""
+def job_note(subject: int) -> str:
+    """Return the note that the job left in its row."""
     return Source.objects.get(pk=subject).pause_reason
 
 
 def job_of(subject: int) -> Job:
-    """The newest job of a source."""
+    """Return the newest job of a source."""
     return Job.objects.filter(subject=subject).latest("pk")

@@ -12,19 +12,19 @@ from sync.jobs.running_job import ShouldContinue
 from sync.models import Job
 
 
-def run_jobs(*kinds: str, goes_on: ShouldContinue = always_continue) -> int:
-    """Run what waits of these kinds, or of all, however soon it is due. Returns how many jobs were run."""
+def run_jobs(*kinds: str, should_continue: ShouldContinue = always_continue) -> int:
+    """Run all waiting jobs of these kinds (default: all kinds), due or not. Returns how many were run."""
     Job.objects.filter(state="waiting").update(due_at=F("submitted_at"))
-    return run_next_jobs(goes_on, kinds or None)
+    return run_next_jobs(should_continue, kinds or None)
 
 
 def end_leases() -> None:
-    """As if every worker that runs a job had died a minute ago."""
+    """Expire the leases of all running jobs, as if their workers had died."""
     Job.objects.filter(state="running").update(lease_until=timezone.now() - timedelta(seconds=1))
 
 
 def die_three_times(kind: str) -> None:
-    """Three workers claim the next job of a kind, and die in it; a fourth one gives it up."""
+    """Let three workers claim the next job of a kind and die; a fourth claim marks the job as failed."""
     for _ in range(3):
         assert claim_next_job(job_kinds()[kind]) is not None
         end_leases()

@@ -15,7 +15,7 @@ def without_tags(html: str) -> str:
 
 
 def visible_text(answer: Any) -> str:
-    """Return the text of a page without its tags. AssertionError unless it is a page, and one without inline styles."""
+    """Return the text of a page without tags. Asserts status 200 and that the page has no inline styles."""
     html = answer.content.decode()
     assert answer.status_code == 200, html
     assert " style=" not in html

@@ -1,4 +1,4 @@
-"""People who use the console, each in one of the groups that the migration makes; something to look at."""
+"""Users of the console, each in one of the groups that the migration creates, and rows that their pages show."""
 
 import json
 from typing import Any
@@ -12,43 +12,43 @@ from webhooks.models import Event, Source, State
 
 
 def person(role: str = "", name: str = "") -> User:
-    """A staff member of one group; without one, a superuser."""
-    made = User.objects.create_user(
+    """Create a staff member of one group, or a superuser if no role is given."""
+    user = User.objects.create_user(
         name or role or "root", f"{name or role}@example.com", is_staff=True, is_superuser=not role
     )
     if role:
-        made.groups.add(Group.objects.get(name=role))
-    return made
+        user.groups.add(Group.objects.get(name=role))
+    return user
 
 
 def browser(role: str = "", name: str = "") -> Client:
-    """The logged-in browser of a new staff member."""
+    """Return the logged-in client of a new staff member."""
     client = Client(raise_request_exception=False)
     client.force_login(person(role, name))
     return client
 
 
 def entries(action: str) -> list[dict[str, Any]]:
-    """The bodies of the audit entries of one action, oldest first, without the circumstances of their requests."""
-    found = [json.loads(entry.body) for entry in Entry.objects.filter(action=action).order_by("id")]
-    for each in found:
-        each["details"].pop("by", None)
-    return found
+    """Return the bodies of the audit log entries of one action, oldest first, without the details of their requests."""
+    bodies = [json.loads(entry.body) for entry in Entry.objects.filter(action=action).order_by("id")]
+    for body in bodies:
+        body["details"].pop("by", None)
+    return bodies
 
 
 def circumstances(action: str) -> list[dict[str, Any]]:
-    """Of the same entries: of what request each is."""
-    found = Entry.objects.filter(action=action).order_by("id").values_list("body", flat=True)
-    return [json.loads(body)["details"].get("by", {}) for body in found]
+    """Return the request details of the audit log entries of one action, oldest first."""
+    stored_entries = Entry.objects.filter(action=action).order_by("id").values_list("body", flat=True)
+    return [json.loads(body)["details"].get("by", {}) for body in stored_entries]
 
 
 def source(slug: str = "crm", **settings: Any) -> Source:
-    """A source; unsigned unless its scheme is given."""
+    """Create a source, without signatures unless its scheme is given."""
     return Source.objects.create(slug=slug, **({"name": slug.title(), "scheme": "none"} | settings))
 
 
 def event(of: Source, **facts: Any) -> Event:
-    """An event that succeeded just now."""
+    """Create an event that succeeded just now."""
     return Event.objects.create(
         **{
             "source": of,
@@ -65,7 +65,7 @@ def event(of: Source, **facts: Any) -> Event:
 
 
 def save(client: Client, address: str, form: dict[str, Any], reason: str = "asked for by its owner") -> Any:
-    """Send a form of settings, and confirm the change with a reason where it is shown before it is made."""
+    """Submit a settings form and, if a confirmation page follows, confirm the change with a reason."""
     answer = client.post(address, form)
     if answer.status_code != 302 or "/confirm/" not in answer["Location"]:
         return answer

@@ -1,4 +1,4 @@
-"""A Redis for the tests: processes of their own on free ports, which keep nothing on disk."""
+"""Redis servers for the tests, on free ports and without persistence."""
 
 import atexit
 import os
@@ -15,7 +15,7 @@ _VARIABLE = "TEST_REDIS_URL"
 
 
 def url() -> str:
-    """The address of a server that this run of the tests shares, without a database's number."""
+    """Return the URL, without a database number, of the server that this test run shares."""
     if _VARIABLE not in os.environ:
         port, process = _start()
         atexit.register(process.kill)
@@ -25,7 +25,7 @@ def url() -> str:
 
 @contextmanager
 def redis_server() -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """A server of its own; its address and its process."""
+    """Start a separate server. Yields its URL and its process."""
     port, process = _start()
     try:
         yield f"redis://127.0.0.1:{port}/0", process

@@ -1,6 +1,6 @@
-"""The hub's settings for tests without a worker: what is deferred runs in the process that deferred it.
+"""The hub's settings for tests without a worker: deferred work runs in the process that deferred it.
 
-A process of which workers take over has `WITH_WORKERS` of `tests.support.processes.hub_processes` in its environment.
+A process that leaves deferred work to workers has `WITH_WORKERS` of `hub_processes` in its environment.
 """
 
 from integration_hub.settings import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""Webhooks that come at the same time (`database.group_commit`)."""
+"""Webhooks that arrive at the same time and share a commit (`database.group_commit`)."""
 
 import threading
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from webhooks.receiving import store
 Sent = tuple[dict[str, Any], str]  # a body, and the id of its webhook
 
 
-class Together:
-    """Sends webhooks so that the first is stored alone, and all that follow by one commit or a few."""
+class SimultaneousWebhooks:
+    """A sender of webhooks of which the first is stored alone and all others share one commit or a few."""
 
     def __init__(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sizes: list[int] = []
@@ -39,17 +39,17 @@ class Together:
         self._store(news)
 
     def send(self, *sent: Sent) -> list[HttpResponse]:
-        """The answers, in order."""
+        """Send these webhooks. Returns their answers in the same order."""
         self.sizes.clear()
         self._holds = True
         with ThreadPoolExecutor(len(sent)) as threads:
-            told = [threads.submit(self._post, *sent[0])]
+            answers = [threads.submit(self._post, *sent[0])]
             assert self._begun.wait(20)
-            for number, each in enumerate(sent[1:], 1):
-                told.append(threads.submit(self._post, *each))
+            for number, webhook in enumerate(sent[1:], 1):
+                answers.append(threads.submit(self._post, *webhook))
                 wait_until(lambda number=number: len(self.group._queue) == number)
             self._go.set()
-            return [each.result() for each in told]
+            return [answer.result() for answer in answers]
 
     def _post(self, body: dict[str, Any], webhook_id: str) -> HttpResponse:
         try:

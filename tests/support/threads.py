@@ -1,4 +1,4 @@
-"""Threads of a test: work done by several at once, and waiting for what they come to."""
+"""Threads for tests: run work in parallel, and wait for a condition."""
 
 import threading
 from collections.abc import Callable
@@ -25,4 +25,4 @@ def wait_until(holds: Callable[[], bool]) -> None:
         if holds():
             return
         ended.wait(0.001)
-    raise AssertionError("it did not come to that")
+    raise AssertionError("the condition did not become true in time")

@@ -1,11 +1,11 @@
-"""What a test leaves behind when it kills processes or breaks the hub: ended, so that the next test begins at rest."""
+"""Cleanup after tests that kill processes or break the hub."""
 
 from sync.models import OPEN_STATES, Delivery
 from webhooks.models import State
 
 
-def close_what_is_left() -> None:
-    """No delivery is open any more, whoever held it."""
+def close_open_deliveries() -> None:
+    """Close all open deliveries, so that the next test starts without work in progress."""
     Delivery.objects.filter(state__in=OPEN_STATES).update(
         state=State.CLOSED,
         due_at=None,

@@ -1,4 +1,4 @@
-"""A hub that is joined to the stand-in services, and its database, empty again afterwards."""
+"""A hub that is connected to the stand-in services, and the cleanup of its database."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +16,9 @@ from webhooks.models.rate_limit import forget_shares
 
 Rows = dict[str, tuple[list[str], list[tuple[Any, ...]]]]
 _seeded: dict[tuple[SandboxSystems, str], Rows] = {}
-"""What `seed_configuration` wrote, table by table, for these systems and sealing keys: it takes 50 ms, to write it again 5."""
+"""The rows that `seed_configuration` wrote, by table, for these systems and sealing keys: `seed` takes 50 ms, copying its rows 5 ms."""
 
-KEPT = {
+FILLED_BY_MIGRATIONS = {
     "django_migrations",
     "django_content_type",
     "auth_permission",
@@ -29,8 +29,8 @@ KEPT = {
 
 
 @contextmanager
-def joined(identity: IdentityService, shop: ShopService) -> Iterator[Hub]:
-    """The hub joined to the stand-in services, as `make run` joins them."""
+def connected_hub(identity: IdentityService, shop: ShopService) -> Iterator[Hub]:
+    """Yield a hub that is connected to the stand-in services, as `make run` connects them; wait until it is idle."""
     for service in (identity, shop):
         service.faults.clear()
         service.reset()
@@ -44,7 +44,7 @@ def joined(identity: IdentityService, shop: ShopService) -> Iterator[Hub]:
 
 
 def _seed_once(systems: SandboxSystems) -> None:
-    """Configure the hub for these systems: by `seed_configuration` the first time, from then on by the rows that it wrote."""
+    """Configure the hub for these systems: with `seed_configuration` the first time, later by copying the rows that it wrote."""
     key = systems, str(settings.SEALING_KEYS)
     if _filled_tables():
         seed_configuration(systems)
@@ -73,8 +73,8 @@ def _write_rows(tables: Rows) -> None:
             cursor.execute(f"SELECT {', '.join(sequences)}")
 
 
-def wipe() -> None:
-    """Empty every table but those that migrations filled; audit entries too, which only a test may do."""
+def wipe_database() -> None:
+    """Empty every table that migrations do not fill, including the audit log, which only a test may do."""
     forget_shares()
     filled = _filled_tables()
     with connection.cursor() as cursor:
@@ -86,7 +86,7 @@ def wipe() -> None:
 
 def _tables() -> list[str]:
     """Return all tables but those that migrations filled, in order of their names."""
-    return sorted(set(connection.introspection.table_names()) - KEPT)
+    return sorted(set(connection.introspection.table_names()) - FILLED_BY_MIGRATIONS)
 
 
 def _filled_tables() -> dict[str, int]:
@@ -100,11 +100,11 @@ def _filled_tables() -> dict[str, int]:
 
 
 def _wipe_postgresql(cursor: Any, filled: dict[str, int], tables: list[str]) -> None:
-    """Few rows are deleted, which is quicker than to truncate; many would stay as dead rows."""
+    """Delete rows if there are few, which is faster, and truncate otherwise: many deleted rows would stay as dead rows."""
     emptied = [f"DELETE FROM {table}" for table in filled]
     if any(rows >= 500 for rows in filled.values()):
         emptied = [f"TRUNCATE {', '.join(tables)}"]
-    kept = ", ".join(f"'{each}_id_seq'" for each in KEPT)
+    kept = ", ".join(f"'{table}_id_seq'" for table in FILLED_BY_MIGRATIONS)
     begun = (
         f"SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, 1, false) FROM pg_sequences"
         f" WHERE last_value IS NOT NULL AND sequencename NOT IN ({kept})"

@@ -1,4 +1,4 @@
-"""The audit log: written with what it records or not at all, never changed, and free of personal data."""
+"""The audit log: written in the transaction it records, never changed, and free of personal data."""
 
 import json
 from collections.abc import Callable
@@ -77,8 +77,8 @@ def test_entries_keep_the_order_in_which_they_were_given_and_one_moment(database
     with transaction.atomic():
         append_entries(*(NewEntry("system", f"test.{number}") for number in range(20)), at=at)
     rows = Entry.objects.order_by("pk")
-    assert [each.action for each in rows] == [f"test.{number}" for number in range(20)]
-    assert {each.at for each in rows} == {at}
+    assert [row.action for row in rows] == [f"test.{number}" for number in range(20)]
+    assert {row.at for row in rows} == {at}
 
 
 def test_the_body_says_all_that_its_columns_say(database: None) -> None:
@@ -111,14 +111,16 @@ def test_the_database_refuses_to_change_an_entry(database: None, statement: str)
         lambda entry: entry.delete(),
     ],
 )
-def test_so_does_it_what_django_asks_for(database: None, change: Callable[[Entry], object]) -> None:
+def test_the_database_refuses_changes_through_django_too(
+    database: None, change: Callable[[Entry], object]
+) -> None:
     with transaction.atomic():
         append_entries(NewEntry("system", "test.one"))
     assert refused(lambda: change(Entry.objects.get())) == "audit entries are insert-only"
     assert Entry.objects.get().action == "test.one"
 
 
-def test_a_refused_change_takes_its_transaction_with_it(database: None) -> None:
+def test_a_refused_change_fails_its_transaction(database: None) -> None:
     with transaction.atomic():
         append_entries(NewEntry("system", "test.one"))
 
@@ -131,14 +133,14 @@ def test_a_refused_change_takes_its_transaction_with_it(database: None) -> None:
     assert list(Entry.objects.values_list("action", flat=True)) == ["test.one"]
 
 
-def test_a_webhook_leaves_its_story_in_order(hub: Hub) -> None:
+def test_a_webhook_leaves_its_entries_in_order(hub: Hub) -> None:
     hub.change_email("anna.audit@example.com")
     settings = Entry.objects.latest("pk").pk
     hub.post_signed(EXAMPLE)
     event, delivery = Event.objects.get(), Delivery.objects.get()
     story = [
-        (each.stream, each.action, each.actor)
-        for each in Entry.objects.filter(pk__gt=settings).order_by("pk")
+        (entry.stream, entry.action, entry.actor)
+        for entry in Entry.objects.filter(pk__gt=settings).order_by("pk")
     ]
     assert story == [
         (event.stream, "webhook.received", "source:aurora"),
@@ -148,7 +150,7 @@ def test_a_webhook_leaves_its_story_in_order(hub: Hub) -> None:
     ]
 
 
-def test_what_is_answered_as_it_is_stored_leaves_one_entry_with_the_answer(hub: Hub) -> None:
+def test_a_webhook_answered_when_stored_leaves_one_entry_with_the_answer(hub: Hub) -> None:
     assert hub.post_signed(ACK).status_code == 202
     event, receipt = Event.objects.get(), Receipt.objects.get()
     (body,) = Entry.objects.filter(stream=event.stream).values_list("body", flat=True)
@@ -164,7 +166,7 @@ def test_what_is_answered_as_it_is_stored_leaves_one_entry_with_the_answer(hub: 
     }
 
 
-def test_what_an_attempt_changed_is_named_and_its_values_are_not(hub: Hub) -> None:
+def test_changed_fields_of_an_attempt_are_recorded_without_values(hub: Hub) -> None:
     hub.change_email("anna.fields@example.com")
     hub.post_signed(EXAMPLE)
     details = json.loads(Entry.objects.get(action="attempt.succeeded").body)["details"]
@@ -228,17 +230,15 @@ def is_replayed(hub: Hub) -> list[str]:
         is_replayed,
     ],
 )
-def test_no_entry_holds_personal_data_whatever_becomes_of_a_webhook(
-    hub: Hub, flow: Callable[[Hub], list[str]]
-) -> None:
+def test_no_entry_contains_personal_data(hub: Hub, flow: Callable[[Hub], list[str]]) -> None:
     hub.change_email("anna.secret@example.com")
     seeded = Entry.objects.latest("pk").pk
     expected = flow(hub)
     entries = Entry.objects.order_by("pk")
-    assert [each.action for each in entries if each.pk > seeded] == expected
+    assert [entry.action for entry in entries if entry.pk > seeded] == expected
     written = json.dumps(list(entries.values("stream", "action", "actor", "body"))).lower()
     personal = ["secret@", "taken@", "@example.com", "anna", "aalto", "+358", "401234567", ANNA.lower()]
-    assert [each for each in personal if each in written] == []
+    assert [entry for entry in personal if entry in written] == []
 
 
 def run(statement: str) -> None:
@@ -247,7 +247,7 @@ def run(statement: str) -> None:
 
 
 def refused(change: Callable[[], object]) -> str:
-    """The first line of what the database said to it; a failure where it said nothing."""
+    """Return the first line of the database's refusal; fails without one."""
     with pytest.raises(DatabaseError) as caught, transaction.atomic():
         change()
     return str(caught.value).splitlines()[0]

@@ -1,4 +1,4 @@
-"""Somebody else appends to the same streams of the audit log while a webhook is on its way: it costs a look, no more."""
+"""Another process appends to the same streams of the audit log during a webhook: this costs one more read."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from audit.models import Entry, Stub
 from sync.attempts import delivery_run as attempts_run
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Delivery
-from tests.support.audit.chain_faults import faults
+from tests.support.audit.chain_faults import find_chain_faults
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Receipt
 from webhooks.receiving import answer_record
@@ -31,7 +31,9 @@ def actions(stream: str) -> list[str]:
     return list(Entry.objects.filter(stream=stream).order_by("stream_seq").values_list("action", flat=True))
 
 
-def test_an_attempt_ends_though_its_streams_went_on(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_attempt_ends_although_its_streams_have_new_entries(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = attempts_run._run_attempt
 
     def meanwhile(taken: Any, *arguments: Any) -> Any:
@@ -45,12 +47,10 @@ def test_an_attempt_ends_though_its_streams_went_on(hub: Hub, monkeypatch: pytes
     event, attempt = Event.objects.get(), Attempt.objects.get()
     assert actions(event.stream) == ["webhook.received", "test.meddled", "webhook.answered"]
     assert actions(attempt.delivery.stream) == ["attempt.started", "test.meddled", "attempt.succeeded"]
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
-def test_a_first_attempt_begins_though_its_stream_had_begun(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_first_attempt_starts_although_its_stream_exists(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     hub.change_email("anna.begun@example.com")
     assert hub.post_signed(ACK).status_code == 202
@@ -59,13 +59,13 @@ def test_a_first_attempt_begins_though_its_stream_had_begun(
     run_due_deliveries()
     assert hub.customer()["email"] == "anna.begun@example.com"
     assert actions(delivery.stream) == ["test.meddled", "attempt.started", "attempt.succeeded"]
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
-def test_a_first_attempt_goes_on_from_entries_that_are_kept_no_longer(
+def test_a_first_attempt_continues_a_stream_with_pruned_entries(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No constraint refuses a second first entry where the other one was let go."""
+    """No constraint refuses a second first entry if the original one was pruned."""
     monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     hub.change_email("anna.late@example.com")
     assert hub.post_signed(ACK).status_code == 202
@@ -79,7 +79,9 @@ def test_a_first_attempt_goes_on_from_entries_that_are_kept_no_longer(
 
 
 @pytest.mark.writers_at_once
-def test_an_answer_is_kept_though_something_else_was_told(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_is_stored_although_another_entry_was_appended(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prepare_append = answer_record.prepare_append
 
     def other() -> None:
@@ -100,4 +102,4 @@ def test_an_answer_is_kept_though_something_else_was_told(hub: Hub, monkeypatch:
     assert hub.post_signed(EXAMPLE).json()["status"] == "succeeded"
     assert Receipt.objects.get().answer is not None
     assert actions(Event.objects.get().stream) == ["webhook.received", "test.meddled", "webhook.answered"]
-    assert faults() == []
+    assert find_chain_faults() == []

@@ -1,4 +1,4 @@
-"""Each stream is a chain: nothing in it can be left out, whoever appends at the same time."""
+"""Each stream is a chain without gaps, with any number of concurrent appends."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from audit.entries.stream_heads import EMPTY_STREAM, StreamHead
 from audit.format.canonical_json import canonical_json
 from audit.models import Entry
 from database.bulk_insert import insert_rows
-from tests.support.audit.chain_faults import faults
+from tests.support.audit.chain_faults import find_chain_faults
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.threads import in_threads
 
@@ -36,29 +36,29 @@ def test_entries_of_a_stream_follow_each_other(database: None) -> None:
     write("event:a")
     rows = Entry.objects.order_by("id").values_list("stream", "stream_seq")
     assert list(rows) == [("delivery:1", 1), ("event:a", 1), ("event:a", 2), ("event:a", 3)]
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
-def test_a_chain_that_is_broken_is_seen(database: None) -> None:
+def test_a_broken_chain_is_detected(database: None) -> None:
     write("event:a", "event:a", "event:b")
     with transaction.atomic():
         known = Entry.objects.first()
         row = Entry(stream="event:a", at=timezone.now(), body=known.body, stream_seq=4)
         row.prev_leaf, row.leaf = known.leaf, bytes(32)
         insert_rows([row], connection)
-    assert faults() == [
+    assert find_chain_faults() == [
         "event:a 4: does not follow 2",
         "event:a 4: a hash is wrong",
     ]
 
 
-def test_the_webhooks_of_the_hub_leave_whole_chains(hub: Hub) -> None:
+def test_webhooks_leave_complete_chains(hub: Hub) -> None:
     for number in range(3):
         hub.change_email(f"anna.chain{number}@example.com")
         assert hub.post_signed(EXAMPLE).status_code == 200
     hub.wait_until_quiet()
     assert Entry.objects.values("stream").distinct().count() > 6
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
 def test_an_append_is_two_statements_whether_its_streams_are_new_or_old(
@@ -71,7 +71,7 @@ def test_an_append_is_two_statements_whether_its_streams_are_new_or_old(
                 NewEntry("event:a", "test.one"), NewEntry("event:b", "test.two"), NewEntry("event:a", "x")
             )
         write("event:a")
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
 def test_appends_of_one_transaction_follow_each_other(database: None) -> None:
@@ -79,7 +79,7 @@ def test_appends_of_one_transaction_follow_each_other(database: None) -> None:
         append_entries(NewEntry("event:a", "test.one"))
         append_entries(NewEntry("event:a", "test.two"), NewEntry("event:b", "test.one"))
         append_entries(NewEntry("event:b", "test.two"), NewEntry("event:a", "test.three"))
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
 def test_an_append_that_is_rolled_back_leaves_no_gap(database: None) -> None:
@@ -94,7 +94,7 @@ def test_an_append_that_is_rolled_back_leaves_no_gap(database: None) -> None:
         ("event:a", 2),
         ("event:new", 1),
     ]
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
 def test_details_without_a_canonical_form_leave_no_gap_even_where_the_error_is_caught(
@@ -108,7 +108,7 @@ def test_details_without_a_canonical_form_leave_no_gap_even_where_the_error_is_c
             )
         append_entries(NewEntry("event:a", "test.three"))
     assert list(Entry.objects.values_list("stream", "stream_seq")) == [("event:a", 1), ("event:a", 2)]
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
 def test_a_body_is_the_canonical_text_of_what_it_says(database: None) -> None:
@@ -118,7 +118,7 @@ def test_a_body_is_the_canonical_text_of_what_it_says(database: None) -> None:
     assert canonical_json(json.loads(body)) == body
 
 
-def test_an_end_that_somebody_knew_is_continued_while_it_is_the_end(database: None) -> None:
+def test_a_known_stream_head_is_continued_while_it_is_current(database: None) -> None:
     def third(known: Mapping[str, StreamHead]) -> Mapping[str, StreamHead]:
         with transaction.atomic():
             entry = prepare_append(NewEntry("event:a", "test.happened"), heads=known)
@@ -131,7 +131,7 @@ def test_an_end_that_somebody_knew_is_continued_while_it_is_the_end(database: No
     with pytest.raises(IntegrityError):
         third(once)
     assert Entry.objects.count() == 3
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
 def test_more_streams_than_one_statement_takes(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,7 @@ def test_more_streams_than_one_statement_takes(database: None, monkeypatch: pyte
     for _ in range(2):
         write(*(f"event:{number}" for number in range(23)))
     assert Entry.objects.count() == 46
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
 def crowd(number: int) -> int:
@@ -156,19 +156,23 @@ def crowd(number: int) -> int:
 def test_appends_to_the_same_streams_at_once_neither_deadlock_nor_break_a_chain(database: None) -> None:
     print("seed", SEED)
     assert sum(in_threads(crowd)) == Entry.objects.count()
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
-def test_what_follows_is_in_the_order_of_its_streams_too(database: None) -> None:
-    """Whoever waits for one of them has none that another one waits for."""
+def test_appends_after_a_collision_follow_the_order_of_streams_too(database: None) -> None:
+    """A transaction that waits for one stream must hold none that another one waits for."""
     write("event:a", "delivery:b")
     known = stream_heads.load_stream_heads({"event:a", "delivery:b"})
-    said = [NewEntry("event:a", "second"), NewEntry("delivery:b", "second"), NewEntry("event:a", "third")]
+    new_entries = [
+        NewEntry("event:a", "second"),
+        NewEntry("delivery:b", "second"),
+        NewEntry("event:a", "third"),
+    ]
     with transaction.atomic():
-        prepare_append(*said, heads=known).insert_entries()
+        prepare_append(*new_entries, heads=known).insert_entries()
     rows = Entry.objects.order_by("pk").values_list("stream", "action")[2:]
     assert list(rows) == [("delivery:b", "second"), ("event:a", "second"), ("event:a", "third")]
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
 @pytest.mark.writers_at_once
@@ -185,10 +189,10 @@ def test_entries_in_the_order_given_would_deadlock(database: None, monkeypatch: 
 
 
 @pytest.mark.writers_at_once
-def test_who_does_not_look_again_would_meet_the_place_of_another_one(
+def test_an_append_without_a_new_look_would_use_a_taken_place(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The database refuses the second entry of one place."""
+    """The database refuses a second entry at the same position."""
     write("event:a")
     monkeypatch.setattr("audit.entries.append._MAX_COLLISIONS", 1)
     monkeypatch.setattr("audit.entries.append._entry_columns", slowly(entries_append._entry_columns))
@@ -197,7 +201,7 @@ def test_who_does_not_look_again_would_meet_the_place_of_another_one(
 
 
 @pytest.mark.writers_at_once
-def test_a_collision_costs_nothing_of_what_the_transaction_did_before(
+def test_a_collision_keeps_earlier_work_of_the_transaction(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("audit.entries.append._entry_columns", slowly(entries_append._entry_columns))
@@ -210,7 +214,7 @@ def test_a_collision_costs_nothing_of_what_the_transaction_did_before(
     in_threads(twice, 4)
     assert Entry.objects.filter(action="test.first").count() == 4
     assert Entry.objects.filter(action="test.second").count() == 4
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
 def slowly(work: Callable[..., Any]) -> Callable[..., Any]:
@@ -242,7 +246,7 @@ def held(database: None) -> Iterator[None]:
     yield
     over.set()
     thread.join()
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
 @pytest.mark.writers_at_once
@@ -266,7 +270,7 @@ def test_an_entry_is_never_changed(database: None, change: str) -> None:
     write("event:a")
     with pytest.raises(DatabaseError, match="insert-only"), connection.cursor() as cursor:
         cursor.execute(f"UPDATE audit_entry SET {change}")
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
 @pytest.mark.parametrize("column", ["stream_seq", "prev_leaf", "leaf"])
@@ -277,4 +281,4 @@ def test_an_entry_without_its_place_in_the_chain_is_refused(database: None, colu
     setattr(entry, column, None)
     with pytest.raises(IntegrityError), transaction.atomic():
         entry.save(force_insert=True)
-    assert faults() == []
+    assert find_chain_faults() == []

@@ -1,4 +1,4 @@
-"""Exports prove themselves: whole ones pass both verifiers, with outside checkpoints of any age that they cover."""
+"""Exports are verifiable: valid ones pass both verifiers, with outside checkpoints of any age within them."""
 
 import subprocess
 import sys
@@ -18,24 +18,24 @@ from audit.models import Entry, Segment
 from audit.sealing.checkpoints import checkpoint_bytes
 from audit.sealing.record_rows import key_records
 from audit.sealing.seal import rotate_signing_key, seal_entries
-from tests.support.audit.entries import BOX, START, after, write, write_history
+from tests.support.audit.entries import BOX, START, after_start, append_test_entries, write_history
 from tests.support.audit.exports import (
     VERIFIER,
-    begin,
-    both,
-    checkpoint,
+    begin_bundle,
     export_filtered,
     export_whole,
-    finish,
+    finish_bundle,
+    take_checkpoint,
+    verify_with_both,
 )
 
 SEED = 20261127
 
 
 def sealed_again(at: float) -> None:
-    """More history after the first."""
-    write("event:1", "event:2", "event:later")
-    seal_entries(BOX, after(at))
+    """Append and seal more history."""
+    append_test_entries("event:1", "event:2", "event:later")
+    seal_entries(BOX, after_start(at))
 
 
 def test_fifty_clean_exports_raise_no_alarm(database: None, tmp_path: Path) -> None:
@@ -45,26 +45,30 @@ def test_fifty_clean_exports_raise_no_alarm(database: None, tmp_path: Path) -> N
     for number in range(25):
         sealed_again(1000 + number)
         if number % 7 == 3:
-            rotate_signing_key(BOX, after(1000 + number))
-        outside.append(checkpoint())
+            rotate_signing_key(BOX, after_start(1000 + number))
+        outside.append(take_checkpoint())
         newest = outside[-1]["count"]
         first = generator.randint(1, newest)
         export_whole(tmp_path / f"whole{number}", first, generator.randint(first, newest))
-        export_filtered(tmp_path / f"filtered{number}", earlier=[each["count"] for each in outside])
-        assert both(tmp_path / f"whole{number}", checkpoint_bytes(outside[-1])) == ([], [])
-        assert both(tmp_path / f"filtered{number}", checkpoint_bytes(generator.choice(outside))) == ([], [])
+        export_filtered(
+            tmp_path / f"filtered{number}", earlier=[checkpoint["count"] for checkpoint in outside]
+        )
+        assert verify_with_both(tmp_path / f"whole{number}", checkpoint_bytes(outside[-1])) == ([], [])
+        assert verify_with_both(
+            tmp_path / f"filtered{number}", checkpoint_bytes(generator.choice(outside))
+        ) == ([], [])
 
 
 def test_an_outside_checkpoint_of_any_time_within_a_whole_range_fits(database: None, tmp_path: Path) -> None:
     kept = []
     for number in range(9):
         sealed_again(number)
-        kept.append(checkpoint_bytes(checkpoint()))
+        kept.append(checkpoint_bytes(take_checkpoint()))
     export_whole(tmp_path / "all")
     export_whole(tmp_path / "middle", 4, 7)
     for number, file in enumerate(kept, start=1):
-        assert both(tmp_path / "all", file) == ([], [])
-        first, second = both(tmp_path / "middle", file)
+        assert verify_with_both(tmp_path / "all", file) == ([], [])
+        first, second = verify_with_both(tmp_path / "middle", file)
         assert bool(first) == bool(second) == (number not in (3, 4, 5, 6, 7, 9, len(kept)))
 
 
@@ -73,53 +77,53 @@ def test_the_verifier_runs_with_python_alone(database: None, tmp_path: Path, kin
     write_history(Random(SEED))
     (export_whole if kind == "whole" else export_filtered)(tmp_path / "export")
     kept = tmp_path / "kept.json"
-    kept.write_bytes(checkpoint_bytes(checkpoint()))
+    kept.write_bytes(checkpoint_bytes(take_checkpoint()))
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-I", "-S", str(tmp_path / "export" / "verify.py"), *map(str, arguments)]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={}, check=False)
 
-    said = run(tmp_path / "export", "--checkpoint", kept)
-    assert (said.returncode, said.stderr) == (0, "")
-    assert said.stdout.startswith("Verified ")
-    assert f"({kind}, segments 1 to 1" in said.stdout
+    result = run(tmp_path / "export", "--checkpoint", kept)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("Verified ")
+    assert f"({kind}, segments 1 to 1" in result.stdout
     assert "No outside checkpoint" in run(tmp_path / "export").stdout
     (tmp_path / "export" / "entries.jsonl").write_text("{}\n")
-    said = run(tmp_path / "export")
-    assert (said.returncode, said.stderr) == (1, "")
-    assert "FAULT entries.jsonl: differs from the manifest" in said.stdout
+    result = run(tmp_path / "export")
+    assert (result.returncode, result.stderr) == (1, "")
+    assert "FAULT entries.jsonl: differs from the manifest" in result.stdout
 
 
 def test_a_stream_whose_newest_entry_is_not_sealed_is_exported_up_to_it(
     database: None, tmp_path: Path
 ) -> None:
-    write("event:a", "event:b", "event:a")
-    seal_entries(BOX, after(1))
-    write("event:a")
+    append_test_entries("event:a", "event:b", "event:a")
+    seal_entries(BOX, after_start(1))
+    append_test_entries("event:a")
     manifest = export_filtered(tmp_path / "export", ["event:a"])
     assert manifest["entries"] == 2
-    assert both(tmp_path / "export") == ([], [])
+    assert verify_with_both(tmp_path / "export") == ([], [])
 
 
 def test_a_whole_range_without_entries_passes(database: None, tmp_path: Path) -> None:
-    seal_entries(BOX, after(1))
-    seal_entries(BOX, after(2))
-    seal_entries(BOX, after(100))
+    seal_entries(BOX, after_start(1))
+    seal_entries(BOX, after_start(2))
+    seal_entries(BOX, after_start(100))
     assert Segment.objects.get(number=3).count == 0
     manifest = export_whole(tmp_path / "export", 3, 3)
     assert (manifest["entries"], manifest["segments"]) == (0, 1)
-    assert both(tmp_path / "export") == ([], [])
+    assert verify_with_both(tmp_path / "export") == ([], [])
 
 
 def test_entries_out_of_the_order_of_their_stream_pass(database: None, tmp_path: Path) -> None:
     """Segments hold entries in the order of their ids, which need not be that of their stream."""
     store_chain("event:a", ids=[101, 105, 106, 102, 103, 104])
-    seal_entries(BOX, after(1))
+    seal_entries(BOX, after_start(1))
     places = list(Entry.objects.filter(stream="event:a").order_by("id").values_list("stream_seq", flat=True))
     assert places == [1, 4, 5, 6, 2, 3]
     export_whole(tmp_path / "whole")
     export_filtered(tmp_path / "filtered", ["event:a"])
-    assert both(tmp_path / "whole") == both(tmp_path / "filtered") == ([], [])
+    assert verify_with_both(tmp_path / "whole") == verify_with_both(tmp_path / "filtered") == ([], [])
 
 
 def store_chain(stream: str, ids: list[int]) -> None:
@@ -153,7 +157,7 @@ def test_sha256sum_checks_the_files_without_anything_of_ours(database: None, tmp
 
     assert run() == 0
     names = {line.split("  ")[1] for line in (folder / "SHA256SUMS").read_text().splitlines()}
-    assert names == {each.name for each in folder.iterdir()} - {"SHA256SUMS", "manifest.json"}
+    assert names == {path.name for path in folder.iterdir()} - {"SHA256SUMS", "manifest.json"}
     (folder / "entries.jsonl").write_bytes((folder / "entries.jsonl").read_bytes()[:-1])
     assert run() != 0
 
@@ -162,20 +166,20 @@ def test_a_key_that_begins_while_an_export_is_written_is_among_its_keys(
     database: None, tmp_path: Path
 ) -> None:
     write_history(Random(SEED))
-    anchor = load_anchor(checkpoint())
-    bundle = begin(tmp_path / "export", anchor)
-    said = bundle.write_segments(load_segments(1, 12), load_bodies(1, 12))
-    rotate_signing_key(BOX, after(5000))
-    finish(bundle, said, key_records())
-    assert both(tmp_path / "export") == ([], [])
+    anchor = load_anchor(take_checkpoint())
+    bundle = begin_bundle(tmp_path / "export", anchor)
+    contents = bundle.write_segments(load_segments(1, 12), load_bodies(1, 12))
+    rotate_signing_key(BOX, after_start(5000))
+    finish_bundle(bundle, contents, key_records())
+    assert verify_with_both(tmp_path / "export") == ([], [])
 
 
 @pytest.mark.slow
 def test_a_hundred_thousand_entries_are_verified_within_a_minute(database: None, tmp_path: Path) -> None:
     """With a segment for every fifty, as a quiet hub seals them; promise I5."""
     for number in range(2_000):
-        write(*(f"event:{number * 25 + each // 2}" for each in range(50)))
-        seal_entries(BOX, after(number))
+        append_test_entries(*(f"event:{number * 25 + offset // 2}" for offset in range(50)))
+        seal_entries(BOX, after_start(number))
     manifest = export_whole(tmp_path / "export")
     assert (manifest["entries"], manifest["segments"]) == (100_001, 2_000)
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""Whatever is tampered with before or after an export is found by both verifiers, with its place."""
+"""Tampering before or after an export is found by both verifiers, with its place."""
 
 import json
 import shutil
@@ -13,29 +13,35 @@ from audit.export.verify import ExportCheck, PublicKey
 from audit.format.canonical_json import canonical_json
 from audit.format.hashes import node_hash
 from audit.sealing.checkpoints import checkpoint_bytes
-from tests.support.audit.log_state import State, build, facts, write_filtered, write_whole
+from tests.support.audit.log_state import (
+    LogState,
+    build_log,
+    manifest_facts,
+    write_filtered_export,
+    write_whole_export,
+)
 from tests.support.audit.log_tampering import (
     KINDS,
     Tamper,
+    choose_entry,
     deleted,
+    possible_places,
     rewritten,
     rewritten_with_the_newest_key,
-    some_entry,
-    where,
 )
-from tests.support.audit.second_verifier import faults_of
+from tests.support.audit.second_verifier import find_export_faults
 
 pytestmark = pytest.mark.pure
 
 SEED = 20261129
-HONEST = build(Random(SEED))
+HONEST = build_log(Random(SEED))
 OUTSIDE = checkpoint_bytes(HONEST.checkpoint)
-WRITERS = {"whole": write_whole, "filtered": write_filtered}
+WRITERS = {"whole": write_whole_export, "filtered": write_filtered_export}
 PLACES = [pytest.param(2, id="2"), pytest.param(20, id="20", marks=pytest.mark.slow)]
 
 
 def both(folder: Path, outside: bytes | None = OUTSIDE) -> tuple[list[str], list[str]]:
-    return ExportCheck(str(folder)).run_checks(outside), faults_of(folder, outside)
+    return ExportCheck(str(folder)).run_checks(outside), find_export_faults(folder, outside)
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -46,7 +52,7 @@ def test_an_honest_log_passes(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("places", PLACES)
 @pytest.mark.parametrize("kind", WRITERS)
-@pytest.mark.parametrize("tamper", KINDS, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("tamper", KINDS, ids=lambda tamper: tamper.__name__)
 def test_tampering_with_the_log_is_found_in_its_exports(
     tmp_path: Path, kind: str, tamper: Tamper, places: int
 ) -> None:
@@ -65,20 +71,25 @@ def test_tampering_with_the_log_is_found_in_its_exports(
 
 
 def is_the_end(words: set[str]) -> bool:
-    """Whether it is about the last entry of a stream."""
-    said = [HONEST.said(each) for each in HONEST.bodies]
-    ends = {each["stream"]: each["stream_seq"] for each in sorted(said, key=lambda each: each["stream_seq"])}
+    """Return True if these words are about the last entry of a stream."""
+    bodies = [HONEST.read_body(entry) for entry in HONEST.bodies]
+    ends = {
+        entry_body["stream"]: entry_body["stream_seq"]
+        for entry_body in sorted(bodies, key=lambda entry_body: entry_body["stream_seq"])
+    }
     return any(f"{stream} at {seq}" in words for stream, seq in ends.items())
 
 
-def test_that_a_stream_went_on_is_not_known_by_a_filtered_export_but_by_a_whole_one(tmp_path: Path) -> None:
-    """What docs/audit.md says is not proved: the manifest names the end of a stream, and nothing else does."""
+def test_later_entries_of_a_stream_are_missed_by_a_filtered_export_and_not_by_a_whole_one(
+    tmp_path: Path,
+) -> None:
+    """A documented limit (docs/audit.md): only the manifest names the end of a stream."""
     state = HONEST.copy()
-    last = max(entry for entry in state.bodies if state.said(entry)["stream"] == "event:1")
-    words = where(state, last)
+    last = max(entry for entry in state.bodies if state.read_body(entry)["stream"] == "event:1")
+    words = possible_places(state, last)
     del state.bodies[last], state.leaves[last]
-    write_filtered(tmp_path / "filtered", state)
-    write_whole(tmp_path / "whole", state)
+    write_filtered_export(tmp_path / "filtered", state)
+    write_whole_export(tmp_path / "whole", state)
     assert both(tmp_path / "filtered") == ([], [])
     for faults in both(tmp_path / "whole"):
         assert any(word in fault for word in words for fault in faults)
@@ -87,16 +98,18 @@ def test_that_a_stream_went_on_is_not_known_by_a_filtered_export_but_by_a_whole_
 @pytest.mark.parametrize("places", PLACES)
 @pytest.mark.parametrize("kind", WRITERS)
 def test_an_export_with_one_entry_left_out_is_found(tmp_path: Path, kind: str, places: int) -> None:
-    """Kind 14."""
+    """Kind 14 of tampering."""
     generator = Random(f"{SEED} {kind}")
     for number in range(places):
-        entry = some_entry(HONEST, generator)
-        while is_the_end(where(HONEST, entry)):
-            entry = some_entry(HONEST, generator)
+        entry = choose_entry(HONEST, generator)
+        while is_the_end(possible_places(HONEST, entry)):
+            entry = choose_entry(HONEST, generator)
         WRITERS[kind](tmp_path / str(number), HONEST, left_out=entry)
         for faults in both(tmp_path / str(number)):
             assert any(
-                word in fault for word in where(HONEST, entry) | {"entries.jsonl"} for fault in faults
+                word in fault
+                for word in possible_places(HONEST, entry) | {"entries.jsonl"}
+                for fault in faults
             ), faults
 
 
@@ -134,8 +147,8 @@ def test_a_stolen_key_cannot_rewrite_the_time_before_it_even_without_an_outside_
 
 
 def test_an_outside_checkpoint_that_is_no_checkpoint_is_a_fault(tmp_path: Path) -> None:
-    write_whole(tmp_path / "export", HONEST)
-    other = build(Random("another"))
+    write_whole_export(tmp_path / "export", HONEST)
+    other = build_log(Random("another"))
     stripped = checkpoint_bytes({**HONEST.checkpoint, "signature": ""})
     renamed = checkpoint_bytes({**HONEST.checkpoint, "count": 3})
     for content in (
@@ -159,7 +172,7 @@ MUTATIONS = [pytest.param(40, id="40"), pytest.param(500, id="500", marks=pytest
 @pytest.mark.parametrize("mutations", MUTATIONS)
 @pytest.mark.parametrize("kind", WRITERS)
 def test_one_byte_that_is_changed_in_any_file_is_found(tmp_path: Path, kind: str, mutations: int) -> None:
-    """A thousand of them, of both kinds of exports together."""
+    """A thousand changes, in both kinds of exports together."""
     print("seed", SEED)
     folder, generator = tmp_path / "export", Random(f"{SEED} {kind}")
     WRITERS[kind](folder, HONEST)
@@ -168,7 +181,7 @@ def test_one_byte_that_is_changed_in_any_file_is_found(tmp_path: Path, kind: str
         file = files[number % len(files)]
         content = file.read_bytes()
         place = generator.randrange(len(content))
-        other = generator.choice([each for each in range(256) if each != content[place]])
+        other = generator.choice([byte for byte in range(256) if byte != content[place]])
         file.write_bytes(content[:place] + bytes([other]) + content[place + 1 :])
         first, second = both(folder, None)
         assert any(file.name in fault for fault in first), (file.name, place, other, first)
@@ -177,13 +190,13 @@ def test_one_byte_that_is_changed_in_any_file_is_found(tmp_path: Path, kind: str
     assert both(folder) == ([], [])
 
 
-def resigned(folder: Path, state: State) -> None:
-    """The manifest measures and signs whatever stands in the folder now, as who holds the key could."""
+def resigned(folder: Path, state: LogState) -> None:
+    """Write and sign a manifest of the folder's current files, as the holder of the key could."""
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"] = {
-        each.name: measure_file(each) for each in folder.iterdir() if each.name != "manifest.json"
+        path.name: measure_file(path) for path in folder.iterdir() if path.name != "manifest.json"
     }
-    signed = facts(state)[1](
+    signed = manifest_facts(state)[1](
         "manifest", {name: value for name, value in manifest.items() if name != "signature"}
     )
     (folder / "manifest.json").write_bytes(canonical_json(signed).encode() + b"\n")
@@ -221,7 +234,7 @@ PROOFS = {
 @pytest.mark.parametrize("change", PROOFS)
 def test_a_proof_of_an_entry_that_is_none_is_found(tmp_path: Path, change: str) -> None:
     folder = tmp_path / "export"
-    write_filtered(folder, HONEST)
+    write_filtered_export(folder, HONEST)
     edit(folder, "proofs.jsonl", lambda lines: PROOFS[change](longest(lines)))
     resigned(folder, HONEST)
     first, second = both(folder)
@@ -249,7 +262,7 @@ SEGMENTS = {
 @pytest.mark.parametrize("change", SEGMENTS)
 def test_a_segment_that_was_changed_is_found(tmp_path: Path, change: str) -> None:
     folder = tmp_path / "export"
-    write_whole(folder, HONEST)
+    write_whole_export(folder, HONEST)
     edit(folder, "segments.jsonl", lambda lines: SEGMENTS[change](lines[-1]))
     resigned(folder, HONEST)
     for faults in both(folder):
@@ -258,13 +271,13 @@ def test_a_segment_that_was_changed_is_found(tmp_path: Path, change: str) -> Non
 
 def test_a_node_does_not_pass_for_an_entry(tmp_path: Path) -> None:
     """The two hashes under a node, as a body, have the prefix of a leaf: another hash."""
-    segment = next(each for each in HONEST.segments if len(each.leaves) >= 4)
+    segment = next(segment for segment in HONEST.segments if len(segment.leaves) >= 4)
     left, right = segment.leaves[:2]
     text = (left + right).decode("latin-1")
     folder = tmp_path / "export"
-    write_whole(folder, HONEST)
+    write_whole_export(folder, HONEST)
     lines = (folder / "entries.jsonl").read_bytes().split(b"\n")
-    before = sum(len(each.ids) for each in HONEST.segments[: HONEST.segments.index(segment)])
+    before = sum(len(earlier.ids) for earlier in HONEST.segments[: HONEST.segments.index(segment)])
     lines[before : before + 2] = [text.encode("latin-1").replace(b"\n", b"")]
     (folder / "entries.jsonl").write_bytes(b"\n".join(lines))
     resigned(folder, HONEST)
@@ -275,7 +288,7 @@ def test_a_node_does_not_pass_for_an_entry(tmp_path: Path) -> None:
 
 def test_entries_that_are_doubled_are_found(tmp_path: Path) -> None:
     folder = tmp_path / "export"
-    write_whole(folder, HONEST)
+    write_whole_export(folder, HONEST)
     lines = (folder / "entries.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "entries.jsonl").write_bytes(b"".join([*lines[:5], lines[4], *lines[6:]]))
     resigned(folder, HONEST)
@@ -286,12 +299,12 @@ def test_entries_that_are_doubled_are_found(tmp_path: Path) -> None:
 def test_files_that_are_missing_or_too_many_are_found(tmp_path: Path) -> None:
     folder = tmp_path / "export"
     for name in ("keys.json", "checkpoint.json", "segments.jsonl", "entries.jsonl", "manifest.json"):
-        write_whole(folder, HONEST)
+        write_whole_export(folder, HONEST)
         (folder / name).unlink()
         for faults in both(folder):
             assert any(name in fault for fault in faults), faults
         shutil.rmtree(folder)
-    write_whole(folder, HONEST)
+    write_whole_export(folder, HONEST)
     (folder / "deep").mkdir()
     (folder / "deep" / "more.txt").write_text("")
     for faults in both(folder):

@@ -1,4 +1,4 @@
-"""The verifier's own Ed25519: the published vectors, and the same verdicts as a library on good and bad signatures."""
+"""The verifier's own Ed25519: the published vectors, and the same results as a library."""
 
 from random import Random
 
@@ -68,7 +68,7 @@ def test_it_agrees_with_a_library_on_good_and_bad_signatures() -> None:
         parts = [bytearray(public), bytearray(signature), bytearray(message or b"x")]
         place = generator.randrange(len(parts[part]))
         parts[part][place] ^= 1 << generator.randrange(8)
-        changed = [bytes(each) for each in parts]
+        changed = [bytes(part) for part in parts]
         verdict = PublicKey(changed[0], "").has_signed(changed[1], changed[2])
         assert verdict == library(changed[0], changed[1], changed[2])
         good += verdict
@@ -86,7 +86,7 @@ def test_a_signature_that_was_shifted_by_the_order_is_refused() -> None:
 @pytest.mark.parametrize(
     "public", ["ff" * 32, "00" * 31, "02" + "00" * 31, "ee" + "ff" * 30 + "7f", "01" + "00" * 30 + "80", ""]
 )
-def test_what_is_no_point_is_no_key(public: str) -> None:
+def test_an_invalid_point_is_no_key(public: str) -> None:
     signature = bytes.fromhex(VECTORS[0][2])
     assert not PublicKey(bytes.fromhex(public), "").has_signed(signature, b"")
     assert not library(bytes.fromhex(public), signature, b"")

@@ -1,4 +1,4 @@
-"""Canonical JSON: one value, one text; what has no exact text is refused."""
+"""Canonical JSON: one text for each value; values without an exact text are refused."""
 
 import json
 import math
@@ -37,7 +37,7 @@ JSON = st.recursive(
         ({None: "x"}, TypeError),
     ],
 )
-def test_what_has_no_canonical_form_is_refused(value: Any, error: type[Exception]) -> None:
+def test_values_without_a_canonical_form_are_refused(value: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         canonical_json(value)
 

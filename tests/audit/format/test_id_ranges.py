@@ -1,4 +1,4 @@
-"""Packed ids: nothing is lost, and one list of ids has one form. Sets of ids: what is in them and what is not."""
+"""Packed ids: nothing is lost, and a list of ids has one form. Sets of ids: members and gaps."""
 
 import pytest
 from hypothesis import given
@@ -35,7 +35,7 @@ def test_ids_that_do_not_ascend_are_refused(ids: list[int]) -> None:
 @pytest.mark.parametrize(
     "packed", [b"\x00", b"\x80", b"\x80\x00", b"\x81\x00", b"\x01\x80", b"\xff" * 10 + b"\x01"]
 )
-def test_what_pack_would_not_make_is_refused(packed: bytes) -> None:
+def test_non_canonical_packed_ids_are_refused(packed: bytes) -> None:
     with pytest.raises(InvalidPackedIds):
         unpack_ids(packed)
 
@@ -46,11 +46,13 @@ def test_a_set_of_ids_behaves_as_a_set(batches: list[list[int]]) -> None:
     for batch in batches:
         assert sorted(ours.add_ids(batch)) == sorted(plain & set(batch))
         plain |= set(batch)
-    assert {each for each in range(62) if each in ours} == plain
+    assert {entry_id for entry_id in range(62) if entry_id in ours} == plain
     assert ours.largest_id == max(plain, default=0)
     for above in (0, 7, 59):
-        missing = [each for low, high in ours.missing_ranges(above) for each in range(low, high + 1)]
-        assert missing == [each for each in range(above + 1, ours.largest_id) if each not in plain]
+        missing = [entry_id for low, high in ours.missing_ranges(above) for entry_id in range(low, high + 1)]
+        assert missing == [
+            entry_id for entry_id in range(above + 1, ours.largest_id) if entry_id not in plain
+        ]
 
 
 def test_a_set_costs_memory_for_its_gaps_only() -> None:

@@ -1,4 +1,4 @@
-"""Merkle trees: the published roots, every proof of every small tree, and what is no proof."""
+"""Merkle trees: the published roots, every proof of every small tree, and invalid proofs."""
 
 import hashlib
 import random
@@ -52,11 +52,11 @@ def leaves(size: int) -> list[bytes]:
 
 @pytest.mark.parametrize("size", range(9))
 def test_the_published_roots(size: int) -> None:
-    published = [hashlib.sha256(b"\x00" + bytes.fromhex(each)).digest() for each in PUBLISHED]
+    published = [hashlib.sha256(b"\x00" + bytes.fromhex(leaf)).digest() for leaf in PUBLISHED]
     assert merkle_root(published[:size]).hex() == ROOTS[size]
     frontier = TreeFrontier()
-    for each in published[:size]:
-        frontier.add_leaf(each)
+    for leaf in published[:size]:
+        frontier.add_leaf(leaf)
     assert frontier.root_hash().hex() == ROOTS[size]
 
 
@@ -82,7 +82,7 @@ def test_a_proof_that_is_too_short_too_long_or_on_the_wrong_side_proves_nothing(
         wrong = [proof[:-1], proof[1:], [], [*proof, root], [leaf, *proof]] if proof else [[root], [leaf]]
         wrong += [[*proof[:at], generator.randbytes(32), *proof[at + 1 :]] for at in range(len(proof))]
         wrong += [proof[::-1]] if len(proof) > 1 else []
-        assert [each for each in wrong if root_from_inclusion(leaf, index, size, each) == root] == []
+        assert [path for path in wrong if root_from_inclusion(leaf, index, size, path) == root] == []
 
 
 def test_a_node_does_not_pass_for_a_leaf() -> None:
@@ -99,7 +99,7 @@ def test_a_node_does_not_pass_for_a_leaf() -> None:
     assert merkle_root(as_bodies) != merkle_root(rows)
 
 
-def test_equal_leaves_are_told_apart_by_their_places() -> None:
+def test_equal_leaves_are_distinguished_by_their_positions() -> None:
     rows = [leaves(1)[0]] * 5
     perfect = subtree_hash_of(rows)
     assert merkle_root(rows) != merkle_root(rows[:4])
@@ -128,8 +128,8 @@ def test_every_smaller_tree_is_the_beginning_of_a_larger_one_and_no_other_is(new
 def test_the_frontier_gives_the_perfect_subtrees_that_each_leaf_completes() -> None:
     rows, frontier = leaves(70), TreeFrontier()
     perfect = subtree_hash_of(rows)
-    for size, each in enumerate(rows, start=1):
-        completed = frontier.add_leaf(each)
+    for size, leaf in enumerate(rows, start=1):
+        completed = frontier.add_leaf(leaf)
         assert completed == [perfect(height, (size >> height) - 1) for height in range(1, len(completed) + 1)]
         assert size % (1 << len(completed)) == 0
         assert size % (2 << len(completed))

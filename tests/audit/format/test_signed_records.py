@@ -1,4 +1,4 @@
-"""Signed records: a signature is good for its record, its kind and its key, in one spelling only."""
+"""Signed records: a signature is valid for its record, kind and key, and has one spelling."""
 
 from typing import Any
 
@@ -34,18 +34,18 @@ def record() -> dict[str, Any]:
     return sign_record("checkpoint", CHECKPOINT, load_signer(PRIVATE))
 
 
-def test_a_signature_is_good_for_its_record(record: dict[str, Any]) -> None:
+def test_a_signature_is_valid_for_its_record(record: dict[str, Any]) -> None:
     assert has_valid_signature("checkpoint", record, PUBLIC)
 
 
 @pytest.mark.parametrize(
     "change", [{"count": 4}, {"count": True}, {"at": "2026"}, {"root": "00" * 31 + "01"}]
 )
-def test_it_is_not_good_for_another(record: dict[str, Any], change: dict[str, Any]) -> None:
+def test_a_signature_is_not_valid_for_another_record(record: dict[str, Any], change: dict[str, Any]) -> None:
     assert not has_valid_signature("checkpoint", record | change, PUBLIC)
 
 
-def test_nor_for_another_key_or_another_kind(record: dict[str, Any]) -> None:
+def test_a_signature_is_not_valid_for_another_key_or_kind(record: dict[str, Any]) -> None:
     assert not has_valid_signature("checkpoint", record, public_key(new_private_key()))
     everything = {**CHECKPOINT, "number": 1, "public": "", "prev": "", "from": ""}
     signed = sign_record("checkpoint", everything, load_signer(PRIVATE))
@@ -67,7 +67,7 @@ def test_a_signature_has_one_spelling(record: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "text", ["AA" * 32, "a" * 63, "", "0x" + "a" * 62, " " + "a" * 63, "٠" * 64, 7, None]
 )
-def test_only_lower_case_hexadecimal_of_the_right_size_is_taken(text: Any) -> None:
+def test_only_lower_case_hexadecimal_of_the_right_size_is_accepted(text: Any) -> None:
     with pytest.raises(ValueError, match="not"):
         parse_hex(text)
 

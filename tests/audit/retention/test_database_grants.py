@@ -1,4 +1,4 @@
-"""The role that runs the hub on PostgreSQL can do its main job, and can change nothing of the audit log."""
+"""The role that runs the hub on PostgreSQL can do its work, and cannot change the audit log."""
 
 import json
 import os
@@ -91,9 +91,9 @@ def test_the_role_runs_the_hub_and_changes_nothing_of_the_log(
                 as_role.kill()
             assert not allowed(as_role.environment["DATABASE_URL"])
             weaker = [
-                each
-                for each in database_grants.grant_statements(role)
-                if not each.startswith("REVOKE UPDATE")
+                statement
+                for statement in database_grants.grant_statements(role)
+                if not statement.startswith("REVOKE UPDATE")
             ]
             with psycopg.connect(hub.database) as owner:
                 for statement in weaker:
@@ -134,7 +134,7 @@ def wait(hub: RunningHub, question: str) -> None:
 
 
 def allowed(url: str) -> list[str]:
-    """Which of the forbidden statements this role may run; nothing is kept."""
+    """Return the forbidden statements that this role may run; all of them are rolled back."""
     found = []
     with psycopg.connect(url) as link:
         for statement in FORBIDDEN:

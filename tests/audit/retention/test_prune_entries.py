@@ -1,4 +1,4 @@
-"""Entries that are kept no longer: what is deleted by the rule is told and still proved, all else is found."""
+"""Pruned entries: a deletion by the rule is recorded and the log stays verifiable, all others are found."""
 
 import subprocess
 import sys
@@ -26,9 +26,9 @@ from audit.sealing.checkpoints import checkpoint_bytes
 from audit.sealing.seal import seal_entries
 from audit.sealing.segment_index import SegmentIndex, load_segment_leaves
 from audit.verification.check_database import verify_database
-from tests.support.audit.entries import BOX, START, after, write, write_history
-from tests.support.audit.exports import begin, both, checkpoint, finish
-from tests.support.audit.triggers import unguard
+from tests.support.audit.entries import BOX, START, after_start, append_test_entries, write_history
+from tests.support.audit.exports import begin_bundle, finish_bundle, take_checkpoint, verify_with_both
+from tests.support.audit.triggers import disable_triggers
 
 SEED = 20261125
 DAYS = 10
@@ -37,16 +37,16 @@ LATER = START + timedelta(days=30)
 
 def ids_of(*numbers: int) -> set[int]:
     rows = Segment.objects.filter(number__in=numbers).values_list("ids", flat=True)
-    return {each for packed in rows for each in unpack_ids(bytes(packed))}
+    return {entry_id for packed in rows for entry_id in unpack_ids(bytes(packed))}
 
 
-def kept() -> set[int]:
+def remaining_ids() -> set[int]:
     return set(Entry.objects.values_list("id", flat=True))
 
 
 def days_after(segment: int) -> datetime:
-    """When segments up to this one have been sealed for more than ten days, and the next one has not."""
-    return after(61 * segment + 30) + timedelta(days=DAYS)
+    """Return the time at which segments up to this one are older than ten days, and the next one is not."""
+    return after_start(61 * segment + 30) + timedelta(days=DAYS)
 
 
 def cut_at(segment: int) -> None:
@@ -62,57 +62,57 @@ def cut_when(at: datetime) -> None:
 
 
 def faults() -> list[str]:
-    return [str(each) for each in verify_database().faults]
+    return [str(fault) for fault in verify_database().faults]
 
 
 @pytest.fixture
 def log(database: None) -> None:
     """Twelve segments under several keys, and streams that end early."""
     print("seed", SEED)
-    write("event:early", "person:1", "person:1")
+    append_test_entries("event:early", "person:1", "person:1")
     write_history(Random(SEED))
 
 
 @pytest.mark.usefixtures("log")
 @pytest.mark.parametrize("days", [0, -1])
-def test_the_log_never_says_that_nothing_is_kept(days: int) -> None:
+def test_the_newest_segments_are_never_pruned(days: int) -> None:
     with pytest.raises(ValueError, match="keep no entry"):
         announce_pruning(days, LATER)
     assert not Cut.objects.exists()
 
 
 @pytest.mark.usefixtures("log")
-def test_whole_segments_lose_their_entries_and_everything_is_still_proved() -> None:
-    before, segments = kept(), list(Segment.objects.order_by("number").values())
+def test_entries_are_pruned_by_whole_segments_and_the_log_stays_verifiable() -> None:
+    before, segments = remaining_ids(), list(Segment.objects.order_by("number").values())
     cut_at(5)
     declared = Entry.objects.get(stream=PRUNING_STREAM)
-    assert kept() == before - ids_of(1, 2, 3, 4, 5) | {declared.pk}
+    assert remaining_ids() == before - ids_of(1, 2, 3, 4, 5) | {declared.pk}
     assert list(Segment.objects.filter(number__lte=12).order_by("number").values()) == segments
     report = verify_database()
     assert report.faults == ()
     assert report.pruned is not None
     assert (report.pruned.segment, report.pruned.days, report.pruned.announced_in) == (5, DAYS, 13)
-    said = StringIO()
-    call_command("verify_audit", stdout=said)
-    assert "Entries are stored from segment 6 on" in said.getvalue()
-    assert bytes(Segment.objects.get(number=5).hash).hex() in said.getvalue()
+    output = StringIO()
+    call_command("verify_audit", stdout=output)
+    assert "Entries are stored from segment 6 on" in output.getvalue()
+    assert bytes(Segment.objects.get(number=5).hash).hex() in output.getvalue()
 
 
 @pytest.mark.usefixtures("log")
-def test_it_goes_on_where_it_ended_and_the_newest_word_counts() -> None:
+def test_pruning_continues_where_it_ended_and_the_newest_entry_counts() -> None:
     for segment in (2, 5, 9):
         cut_at(segment)
         assert faults() == []
         assert not announce_pruning(DAYS, days_after(segment)), "nothing more is old enough"
-    assert [each.segment for each in Cut.objects.order_by("segment")] == [2, 5, 9]
-    assert not kept() & ids_of(*range(1, 10))
+    assert [cut.segment for cut in Cut.objects.order_by("segment")] == [2, 5, 9]
+    assert not remaining_ids() & ids_of(*range(1, 10))
     cut_when(Segment.objects.get(number=13).sealed_at + timedelta(days=DAYS, seconds=1))
     assert Entry.objects.filter(stream=PRUNING_STREAM).count() == 3, "an older word goes as all others do"
     assert faults() == []
 
 
 @pytest.mark.usefixtures("log")
-def test_every_moment_of_it_is_a_whole_log() -> None:
+def test_the_log_is_complete_at_every_moment_of_pruning() -> None:
     at = days_after(6)
     assert announce_pruning(DAYS, at)
     assert prune_announced_entries() == (0, True), "nothing goes before what says so is sealed"
@@ -125,40 +125,40 @@ def test_every_moment_of_it_is_a_whole_log() -> None:
 
 
 @pytest.mark.usefixtures("log")
-def test_a_stream_goes_on_from_an_entry_that_is_kept_no_longer() -> None:
+def test_a_stream_continues_after_a_pruned_entry() -> None:
     cut_at(12)
     assert not Entry.objects.exclude(stream=PRUNING_STREAM).exists()
-    write("event:early", "person:1", "event:new", at=LATER)
+    append_test_entries("event:early", "person:1", "event:new", at=LATER)
     assert list(Entry.objects.filter(stream="person:1").values_list("stream_seq", flat=True)) == [3]
     seal_entries(BOX, LATER)
     assert faults() == []
 
 
 @pytest.mark.usefixtures("log")
-def test_a_segment_that_is_larger_than_a_batch_goes_by_parts() -> None:
+def test_a_segment_larger_than_a_batch_is_pruned_in_parts() -> None:
     at = days_after(3)
     assert announce_pruning(DAYS, at)
     seal_entries(BOX, at)
-    gone = []
+    pruned = []
     is_last = False
     while not is_last:
         number, is_last = prune_announced_entries(1)
-        gone.append(number)
-    assert set(gone) <= {0, 1}
-    assert sum(gone) == len(ids_of(1, 2, 3))
+        pruned.append(number)
+    assert set(pruned) <= {0, 1}
+    assert sum(pruned) == len(ids_of(1, 2, 3))
     assert faults() == []
 
 
-def test_silence_is_not_worth_a_word(database: None) -> None:
-    write("event:1")
+def test_empty_segments_are_pruned_without_an_entry(database: None) -> None:
+    append_test_entries("event:1")
     for number in range(5):
-        seal_entries(BOX, after(61 * (number + 1)))
+        seal_entries(BOX, after_start(61 * (number + 1)))
     cut_at(2)
     assert not announce_pruning(DAYS, days_after(4))
 
 
 @pytest.mark.usefixtures("log")
-def test_the_database_lets_nothing_else_be_deleted() -> None:
+def test_the_database_refuses_every_other_deletion() -> None:
     cut_at(5)
     for entries in (Entry.objects.filter(id__in=ids_of(6)), Entry.objects.filter(stream=PRUNING_STREAM)):
         with pytest.raises(DatabaseError, match="insert-only"):
@@ -166,7 +166,7 @@ def test_the_database_lets_nothing_else_be_deleted() -> None:
 
 
 def delete(*keys: int) -> None:
-    """As who owns the tables can, with the ends of streams in step."""
+    """Delete entries as the owner of the tables can, with consistent ends of streams."""
     with transaction.atomic():
         unguard_here()
         for pk, stream, seq, leaf in (
@@ -179,7 +179,7 @@ def delete(*keys: int) -> None:
 
 def unguard_here() -> None:
     if connection.vendor == "postgresql":
-        unguard()
+        disable_triggers()
         return
     with connection.cursor() as cursor:
         cursor.execute("DROP TRIGGER IF EXISTS audit_entry_no_DELETE")
@@ -212,13 +212,13 @@ def the_middle() -> None:
 
 def an_unsealed_tail() -> None:
     cut_at(5)
-    write("event:unsealed", at=LATER)
+    append_test_entries("event:unsealed", at=LATER)
     delete(Entry.objects.get(stream="event:unsealed").pk)
 
 
 def an_unsealed_tail_of_a_stream() -> None:
     cut_at(5)
-    write("event:1", at=LATER)
+    append_test_entries("event:1", at=LATER)
     delete(Entry.objects.filter(stream="event:1").latest("stream_seq").pk)
 
 
@@ -231,7 +231,7 @@ def before_the_word_is_sealed() -> None:
     delete(*ids_of(1, 2))
 
 
-def what_says_so() -> None:
+def pruning_records() -> None:
     cut_at(5)
     delete(Entry.objects.get(stream=PRUNING_STREAM).pk)
 
@@ -241,8 +241,8 @@ def with_another_end() -> None:
     Stub.objects.filter(stream="event:early").update(leaf=bytes(32))
 
 
-def lie(segment: int, **details: Any) -> None:
-    """What `announce_pruning` never says, in an entry and in the table that the database goes by."""
+def record_a_false_pruning(segment: int, **details: Any) -> None:
+    """Record a false pruning, in an entry and in the table that the database uses."""
     row, at = Segment.objects.get(number=segment), days_after(5)
     up_to = at - timedelta(days=DAYS)
     told = {
@@ -262,15 +262,15 @@ def lie(segment: int, **details: Any) -> None:
 
 
 def too_young() -> None:
-    lie(8)
+    record_a_false_pruning(8)
 
 
 def of_another_age() -> None:
-    lie(8, up_to="2026-03-05T12:00:00.000000Z")
+    record_a_false_pruning(8, up_to="2026-03-05T12:00:00.000000Z")
 
 
 def another_hash() -> None:
-    lie(5, hash="00" * 32)
+    record_a_false_pruning(5, hash="00" * 32)
 
 
 WRONG: dict[Callable[[], None], str] = {
@@ -280,7 +280,7 @@ WRONG: dict[Callable[[], None], str] = {
     an_unsealed_tail_of_a_stream: "does not follow",
     without_a_word: "is missing",
     before_the_word_is_sealed: "is missing",
-    what_says_so: "is missing",
+    pruning_records: "is missing",
     with_another_end: "its previous entry is not in segment",
     too_young: "includes entries that are not older than 10 days",
     of_another_age: "includes entries that are not older than 10 days",
@@ -289,26 +289,26 @@ WRONG: dict[Callable[[], None], str] = {
 
 
 @pytest.mark.usefixtures("guarded", "log")
-@pytest.mark.parametrize("wrong", WRONG, ids=lambda each: each.__name__)
-def test_whatever_else_is_deleted_is_found(wrong: Callable[[], None]) -> None:
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda change: change.__name__)
+def test_every_other_deletion_is_found(wrong: Callable[[], None]) -> None:
     wrong()
     assert any(WRONG[wrong] in fault for fault in faults()), faults()
 
 
 @pytest.fixture
 def cut(log: None) -> None:
-    """Five of the segments are let go, and some streams go on behind them."""
+    """Prune five segments; some streams continue after them."""
     cut_at(5)
-    write("event:1", "event:early", at=LATER)
+    append_test_entries("event:1", "event:early", at=LATER)
     seal_entries(BOX, LATER)
 
 
 def filtered(folder: Path, streams: Sequence[str] = (), gone: Any = None) -> None:
-    anchor = load_anchor(checkpoint(LATER))
+    anchor = load_anchor(take_checkpoint(LATER))
     places = SegmentIndex(anchor.checkpoint["count"])
-    bundle = begin(folder, anchor)
+    bundle = begin_bundle(folder, anchor)
     names = streams or [*sorted(set(Entry.objects.values_list("stream", flat=True)))]
-    finish(
+    finish_bundle(
         bundle,
         bundle.write_streams(
             places.entries_by_stream(names), load_segment_leaves, 5, gone or places.pruned_head
@@ -316,39 +316,39 @@ def filtered(folder: Path, streams: Sequence[str] = (), gone: Any = None) -> Non
     )
 
 
-def whole(folder: Path, first: int = 6, pruned: int = 5) -> None:
-    anchor = load_anchor(checkpoint(LATER))
+def export_whole_log(folder: Path, first: int = 6, pruned: int = 5) -> None:
+    anchor = load_anchor(take_checkpoint(LATER))
     last = anchor.checkpoint["count"]
-    bundle = begin(folder, anchor)
-    finish(bundle, bundle.write_segments(load_segments(first, last), load_bodies(first, last), pruned))
+    bundle = begin_bundle(folder, anchor)
+    finish_bundle(bundle, bundle.write_segments(load_segments(first, last), load_bodies(first, last), pruned))
 
 
 def outside() -> bytes:
-    """A checkpoint that somebody kept."""
-    return checkpoint_bytes(checkpoint(LATER))
+    """Return a checkpoint that was saved outside."""
+    return checkpoint_bytes(take_checkpoint(LATER))
 
 
 @pytest.mark.usefixtures("cut")
-@pytest.mark.parametrize("write_export", [whole, filtered])
-def test_an_export_of_what_is_kept_passes_with_both_verifiers(
+@pytest.mark.parametrize("write_export", [export_whole_log, filtered])
+def test_an_export_of_the_remaining_entries_passes_both_verifiers(
     write_export: Callable[[Path], None], tmp_path: Path
 ) -> None:
     kept_outside = outside()
     write_export(tmp_path / "export")
-    assert both(tmp_path / "export", kept_outside) == ([], [])
-    said = subprocess.run(
+    assert verify_with_both(tmp_path / "export", kept_outside) == ([], [])
+    result = subprocess.run(
         [sys.executable, "-I", "verify.py", "."],
         cwd=tmp_path / "export",
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "Entries of segments 1 to 5 were deleted, as recorded in the log" in said.stdout
+    assert "Entries of segments 1 to 5 were deleted, as recorded in the log" in result.stdout
 
 
 BROKEN: dict[str, Callable[[Path], None]] = {
-    "a whole export that begins later": lambda folder: whole(folder, first=7),
-    "a whole export of a log that says less": lambda folder: whole(folder, first=7, pruned=6),
+    "a whole export that begins later": lambda folder: export_whole_log(folder, first=7),
+    "a whole export of a log that says less": lambda folder: export_whole_log(folder, first=7, pruned=6),
     "a stream that begins later": lambda folder: filtered(folder, gone=lambda stream: LATE.get(stream)),
     "no word of it": lambda folder: filtered(folder, ["event:1"]),
 }
@@ -359,6 +359,6 @@ LATE = {"event:1": PrunedHead(1, 6, 0)}
 @pytest.mark.parametrize("what", BROKEN)
 def test_an_export_that_leaves_out_more_than_the_log_says_is_found(what: str, tmp_path: Path) -> None:
     BROKEN[what](tmp_path / "export")
-    first, second = both(tmp_path / "export")
+    first, second = verify_with_both(tmp_path / "export")
     assert first
     assert second

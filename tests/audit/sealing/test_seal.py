@@ -1,4 +1,4 @@
-"""The sealer: every entry in one segment, none missed and none twice, whoever writes and seals at the same time."""
+"""The sealer: every entry is in exactly one segment, with any number of writers and sealers."""
 
 import threading
 import time
@@ -22,20 +22,28 @@ from audit.sealing.seal import rotate_signing_key, seal_entries, seal_missed_ent
 from audit.sealing.seal_lock import sealing_lock
 from audit.sealing.stored_tree import stored_tree
 from audit.sealing.unsealed_entries import Rows, find_low_water, last_segment
-from tests.support.audit.entries import BOX, START, after, missed, sealed_ids, write, write_history
+from tests.support.audit.entries import (
+    BOX,
+    START,
+    after_start,
+    append_test_entries,
+    count_unsealed_entries,
+    sealed_ids,
+    write_history,
+)
 from tests.support.threads import in_threads
 
 SEED = 20261125
 
 
-def test_what_is_new_becomes_a_segment_of_its_own(database: None) -> None:
-    write("event:a", "event:b", "event:a")
-    assert seal_entries(BOX, after(1)) == 1
-    assert seal_entries(BOX, after(2)) == 1, "the entry that says that a key began"
-    assert seal_entries(BOX, after(3)) == 0
+def test_new_entries_become_a_segment(database: None) -> None:
+    append_test_entries("event:a", "event:b", "event:a")
+    assert seal_entries(BOX, after_start(1)) == 1
+    assert seal_entries(BOX, after_start(2)) == 1, "the entry that says that a key began"
+    assert seal_entries(BOX, after_start(3)) == 0
     first, second = Segment.objects.order_by("number")
     entries = list(Entry.objects.order_by("id"))
-    assert sealed_ids() == [each.pk for each in entries]
+    assert sealed_ids() == [entry.pk for entry in entries]
     assert (first.number, first.count, second.number, second.count) == (1, 3, 2, 1)
     assert bytes(first.prev_hash) == ZERO_HASH
     assert (
@@ -43,22 +51,22 @@ def test_what_is_new_becomes_a_segment_of_its_own(database: None) -> None:
         == bytes(first.hash)
         == segment_hash(signed_text("segment", segment_record(first)))
     )
-    assert bytes(first.leaves) == b"".join(bytes(each.leaf or b"") for each in entries[:3])
-    assert bytes(first.root) == merkle_root([bytes(each.leaf or b"") for each in entries[:3]])
+    assert bytes(first.leaves) == b"".join(bytes(entry.leaf or b"") for entry in entries[:3])
+    assert bytes(first.root) == merkle_root([bytes(entry.leaf or b"") for entry in entries[:3]])
     key = SigningKey.objects.get()
     assert has_valid_signature("segment", segment_record(first), bytes(key.public))
-    assert (first.sealed_at, first.key_id, first.is_late) == (after(1), key.key, False)
+    assert (first.sealed_at, first.key_id, first.is_late) == (after_start(1), key.key, False)
 
 
-def test_no_segment_has_more_than_its_most_and_the_rest_follows_at_once(
+def test_a_segment_has_a_maximum_size_and_the_rest_follows_at_once(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("unsealed_entries", "seal"):
         monkeypatch.setattr(f"audit.sealing.{module}.MAX_SEGMENT_ENTRIES", 10)
-    write(*["event:a"] * 35)
-    assert seal_entries(BOX, after(1)) == 4
+    append_test_entries(*["event:a"] * 35)
+    assert seal_entries(BOX, after_start(1)) == 4
     assert list(Segment.objects.order_by("number").values_list("count", flat=True)) == [10, 10, 10, 6]
-    assert missed() == 0
+    assert count_unsealed_entries() == 0
 
 
 @pytest.fixture
@@ -66,7 +74,7 @@ def backlog(database: None, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Eighty entries, two a segment. The ids of each segment that is read, as they are read."""
     for module in ("unsealed_entries", "seal"):
         monkeypatch.setattr(f"audit.sealing.{module}.MAX_SEGMENT_ENTRIES", 2)
-    write(*["event:a"] * 80)
+    append_test_entries(*["event:a"] * 80)
     read: list[bytes] = []
     unpack_ids = unsealed_entries.unpack_ids
     monkeypatch.setattr(
@@ -75,25 +83,25 @@ def backlog(database: None, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return read
 
 
-def test_a_long_backlog_costs_what_is_in_it(backlog: list[bytes]) -> None:
-    """Not its square: on SQLite each look holds up every writer."""
-    segments = seal_entries(BOX, after(1))
-    assert (segments, missed()) == (41, 0)
+def test_the_cost_of_a_long_backlog_is_linear(backlog: list[bytes]) -> None:
+    """On SQLite each run of the sealer blocks every writer."""
+    segments = seal_entries(BOX, after_start(1))
+    assert (segments, count_unsealed_entries()) == (41, 0)
     assert len(backlog) <= segments
 
 
-def test_who_forgets_what_was_read_is_caught(backlog: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sealer_that_forgets_read_segments_is_caught(
+    backlog: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(unsealed_entries._segment_cache, "_add_new_segments", lambda: False)
-    assert seal_entries(BOX, after(1)) == 41
+    assert seal_entries(BOX, after_start(1)) == 41
     assert len(backlog) > 10 * 41
 
 
 @pytest.mark.parametrize("last", [(1, b"\x01" * 32), (99, b"\x01" * 32)])
-def test_what_was_read_of_segments_that_are_others_by_now_says_nothing(
-    database: None, last: tuple[int, bytes]
-) -> None:
-    write("event:a")
-    seal_entries(BOX, after(1))
+def test_cached_segments_of_another_log_are_not_used(database: None, last: tuple[int, bytes]) -> None:
+    append_test_entries("event:a")
+    seal_entries(BOX, after_start(1))
     known, newest = unsealed_entries._segment_cache, Segment.objects.latest("number")
     assert known.sealed_after(0).largest_id == newest.highest_id
     known.ids.add_ids([10**6])
@@ -102,11 +110,11 @@ def test_what_was_read_of_segments_that_are_others_by_now_says_nothing(
     assert known.sealed_after(0).largest_id == newest.highest_id
 
 
-def test_who_asks_for_what_is_older_than_all_that_was_read_gets_it_too(database: None) -> None:
-    write("event:a")
-    seal_entries(BOX, after(1))
-    seal_entries(BOX, after(2))
-    first, second = (unpack_ids(bytes(each.ids)) for each in Segment.objects.order_by("number"))
+def test_ids_older_than_the_cached_segments_are_found_too(database: None) -> None:
+    append_test_entries("event:a")
+    seal_entries(BOX, after_start(1))
+    seal_entries(BOX, after_start(2))
+    first, second = (unpack_ids(bytes(segment.ids)) for segment in Segment.objects.order_by("number"))
     known = unsealed_entries._SegmentCache()
     assert (second[0] in known.sealed_after(1), first[0] in known.sealed_after(1)) == (True, False)
     assert (second[0] in known.sealed_after(0), first[0] in known.sealed_after(0)) == (True, True)
@@ -114,8 +122,8 @@ def test_who_asks_for_what_is_older_than_all_that_was_read_gets_it_too(database:
 
 def test_silence_is_sealed_each_minute(database: None) -> None:
     seal_entries(BOX, START)
-    seal_entries(BOX, after(1))
-    assert [seal_entries(BOX, after(1 + seconds)) for seconds in (30, 59, 60, 61, 119, 120)] == [
+    seal_entries(BOX, after_start(1))
+    assert [seal_entries(BOX, after_start(1 + seconds)) for seconds in (30, 59, 60, 61, 119, 120)] == [
         0,
         0,
         1,
@@ -127,14 +135,14 @@ def test_silence_is_sealed_each_minute(database: None) -> None:
     assert bytes(Segment.objects.get(number=3).root) == merkle_root([])
 
 
-def test_times_of_segments_never_go_back(database: None) -> None:
-    seal_entries(BOX, after(100))
+def test_times_of_segments_never_decrease(database: None) -> None:
+    seal_entries(BOX, after_start(100))
     for seconds in (50, 20):
-        write("event:a")
-        seal_entries(BOX, after(seconds))
-        rotate_signing_key(BOX, after(seconds))
-    write("event:a")
-    seal_entries(BOX, after(10))
+        append_test_entries("event:a")
+        seal_entries(BOX, after_start(seconds))
+        rotate_signing_key(BOX, after_start(seconds))
+    append_test_entries("event:a")
+    seal_entries(BOX, after_start(10))
     times = list(Segment.objects.order_by("number").values_list("sealed_at", flat=True))
     assert times == sorted(times)
     for segment in Segment.objects.all():
@@ -145,16 +153,19 @@ def test_times_of_segments_never_go_back(database: None) -> None:
 
 def test_the_stored_nodes_are_those_of_the_tree_over_all_segments(database: None) -> None:
     write_history(Random(SEED), segments=21, most=2)
-    hashes = [bytes(each) for each in Segment.objects.order_by("number").values_list("hash", flat=True)]
+    hashes = [
+        bytes(segment_hash)
+        for segment_hash in Segment.objects.order_by("number").values_list("hash", flat=True)
+    ]
     for size in range(1, len(hashes) + 1):
         assert tree_root(stored_tree(), size) == tree_root(subtree_hash_of(hashes), size)
 
 
-def test_a_new_key_is_signed_by_the_old_one_whose_secret_is_gone(database: None) -> None:
+def test_a_new_key_is_signed_by_the_old_one_whose_secret_is_destroyed(database: None) -> None:
     seal_entries(BOX, START)
-    rotate_signing_key(BOX, after(10))
-    write("event:a")
-    seal_entries(BOX, after(11))
+    rotate_signing_key(BOX, after_start(10))
+    append_test_entries("event:a")
+    seal_entries(BOX, after_start(11))
     first, second = key_records()
     assert has_valid_signature("key", first, bytes.fromhex(first["public"]))
     assert has_valid_signature("key", second, bytes.fromhex(first["public"]))
@@ -162,38 +173,38 @@ def test_a_new_key_is_signed_by_the_old_one_whose_secret_is_gone(database: None)
     assert second["prev"] == first["key"]
     old, new = SigningKey.objects.order_by("number")
     assert old.private is None
-    assert old.valid_until == new.valid_from == after(10)
+    assert old.valid_until == new.valid_from == after_start(10)
     assert BOX.decrypt(bytes(new.private or b"")) not in bytes(new.private or b"")
     assert Segment.objects.latest("number").key_id == new.key
     began = Entry.objects.filter(action="signing-key.begun").order_by("id")
-    assert [each.stream for each in began] == ["setting:signing-key"] * 2
+    assert [entry.stream for entry in began] == ["setting:signing-key"] * 2
     assert second["signature"] in began[1].body
 
 
-def test_a_key_that_is_worn_is_changed_by_the_sealer(database: None) -> None:
+def test_the_sealer_rotates_an_old_key(database: None) -> None:
     for hours in (0, 23, 24, 25, 47, 49):
-        write("event:a")
-        seal_entries(BOX, after(hours * 3600), key_days=1)
+        append_test_entries("event:a")
+        seal_entries(BOX, after_start(hours * 3600), key_days=1)
     begun = SigningKey.objects.order_by("number").values_list("valid_from", flat=True)
-    assert list(begun) == [START, after(24 * 3600), after(49 * 3600)]
-    write("event:a")
-    seal_entries(BOX, after(1000 * 3600), key_days=0)
+    assert list(begun) == [START, after_start(24 * 3600), after_start(49 * 3600)]
+    append_test_entries("event:a")
+    seal_entries(BOX, after_start(1000 * 3600), key_days=0)
     assert SigningKey.objects.count() == 3
 
 
 def test_many_sealers_at_once_seal_everything_once(database: None) -> None:
-    write(*[f"event:{number}" for number in range(200)])
-    in_threads(lambda number: [seal_entries(BOX, after(1)) for _ in range(3)], 4)
-    seal_entries(BOX, after(1))
-    assert missed() == 0
+    append_test_entries(*[f"event:{number}" for number in range(200)])
+    in_threads(lambda number: [seal_entries(BOX, after_start(1)) for _ in range(3)], 4)
+    seal_entries(BOX, after_start(1))
+    assert count_unsealed_entries() == 0
     assert len(sealed_ids()) == len(set(sealed_ids())) == Entry.objects.count()
     numbers = list(Segment.objects.order_by("number").values_list("number", flat=True))
     assert numbers == list(range(1, len(numbers) + 1))
 
 
 @pytest.mark.writers_at_once
-def test_while_one_seals_another_does_not_wait(database: None) -> None:
-    write("event:a")
+def test_a_second_sealer_does_not_wait(database: None) -> None:
+    append_test_entries("event:a")
     with sealing_lock() as is_ours:
         assert is_ours
         assert in_threads(lambda _: seal_entries(BOX, START), 1) == [0]
@@ -208,14 +219,14 @@ class Crowd:
         self.writers = writers
 
     def run(self) -> int:
-        """How many entries were missed, after a last look with nobody writing."""
+        """Return the number of missed entries, after a last run of the sealer without writers."""
         sealer = threading.Thread(target=self._seal)
         sealer.start()
         in_threads(self._write, self.writers)
         sealer.join()
-        seal_entries(BOX, after(1))
-        seal_entries(BOX, after(1))
-        return missed()
+        seal_entries(BOX, after_start(1))
+        seal_entries(BOX, after_start(1))
+        return count_unsealed_entries()
 
     def _write(self, number: int) -> None:
         generator = Random(f"{SEED} {number}")
@@ -243,7 +254,7 @@ def test_no_entry_is_missed_while_many_write(database: None) -> None:
 
 
 def above_all_sealed(last: Any) -> Rows:
-    """The sealer that goes by highest id it has seen: the fault that set difference is there for."""
+    """Seal by the highest id seen: the fault that the set difference prevents."""
     return unsealed_entries._ids_and_leaves(unsealed_entries._ENTRIES_ABOVE.fetch_all(last.highest_id, 5000))
 
 
@@ -258,7 +269,7 @@ def test_a_sealer_that_goes_by_a_watermark_misses_entries(
 
 
 def late_commit(stream: str, between: Callable[[], None]) -> None:
-    """An entry whose transaction commits after whatever happens in between."""
+    """Append an entry whose transaction commits after the body of the context."""
     begun, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -279,58 +290,58 @@ def late_commit(stream: str, between: Callable[[], None]) -> None:
 
 
 @pytest.mark.writers_at_once
-def test_a_late_commit_is_found_after_hours_without_a_look(database: None) -> None:
-    """Low water does not move by the clock: only a look after it can have settled anything."""
+def test_a_late_commit_is_found_after_hours_without_sealing(database: None) -> None:
+    """Low water does not move by the clock, only by a later run of the sealer."""
 
     def others_are_sealed() -> None:
-        write("event:b")
+        append_test_entries("event:b")
         seal_entries(BOX, START)
         seal_entries(BOX, START)
 
     late_commit("event:a", others_are_sealed)
-    assert missed() == 1
+    assert count_unsealed_entries() == 1
     seal_entries(BOX, START + timedelta(hours=5))
-    assert missed() == 0
+    assert count_unsealed_entries() == 0
     assert not Segment.objects.filter(is_late=True).exists()
 
 
 @pytest.mark.writers_at_once
-def test_what_comes_after_low_water_is_found_by_the_nightly_look(database: None) -> None:
+def test_entries_after_low_water_are_found_by_the_nightly_check(database: None) -> None:
     def minutes_pass() -> None:
-        write("event:b")
+        append_test_entries("event:b")
         for seconds in range(0, 400, 60):
-            seal_entries(BOX, after(seconds))
+            seal_entries(BOX, after_start(seconds))
 
     late_commit("event:a", minutes_pass)
-    seal_entries(BOX, after(401))
-    assert missed() == 1, "this commit took more than three minutes"
-    assert seal_missed_entries(BOX, after(402)) == 1
-    assert missed() == 0
+    seal_entries(BOX, after_start(401))
+    assert count_unsealed_entries() == 1, "this commit took more than three minutes"
+    assert seal_missed_entries(BOX, after_start(402)) == 1
+    assert count_unsealed_entries() == 0
     late = Segment.objects.get(is_late=True)
     assert (late.count, late.number) == (1, last_segment().number)
-    assert seal_missed_entries(BOX, after(403)) == 0
+    assert seal_missed_entries(BOX, after_start(403)) == 0
 
 
-def test_the_nightly_look_finds_nothing_where_nothing_was_missed(database: None) -> None:
+def test_the_nightly_check_finds_nothing_in_a_complete_log(database: None) -> None:
     end = write_history(Random(SEED))
     assert seal_missed_entries(BOX, end) == 0
     assert not Segment.objects.filter(is_late=True).exists()
 
 
-def what_the_sealer_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An entry far below low water that no segment holds."""
+def append_below_low_water(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Append an entry far below low water that is in no segment."""
     with monkeypatch.context() as blind:
         blind.setattr(
             "audit.sealing.seal.load_unsealed", lambda last: unsealed_entries.load_unsealed(last)[1:]
         )
-        write("event:a", "event:b")
+        append_test_entries("event:a", "event:b")
         for seconds in range(0, 400, 60):
-            seal_entries(BOX, after(seconds))
-    assert missed() == 1
+            seal_entries(BOX, after_start(seconds))
+    assert count_unsealed_entries() == 1
 
 
-def look_while(happens: Callable[[], Any]) -> int:
-    """How many entries the nightly look seals, where something happens while it reads the log."""
+def check_while(happens: Callable[[], Any]) -> int:
+    """Return the number of entries that the nightly check seals while `happens` runs during its read."""
     waiting = [happens]
 
     def once(execute: Any, sql: str, *rest: Any) -> Any:
@@ -340,44 +351,42 @@ def look_while(happens: Callable[[], Any]) -> int:
         return result
 
     with connection.execute_wrapper(once):
-        found = seal_missed_entries(BOX, after(402))
+        found = seal_missed_entries(BOX, after_start(402))
     assert not waiting
     return found
 
 
-def test_low_water_does_not_move_by_what_the_nightly_look_found(
-    database: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That look read nothing above low water: what was open meanwhile is asked for all the same."""
-    what_the_sealer_missed(monkeypatch)
-    write("event:c")
-    seal_entries(BOX, after(401))
+def test_the_nightly_check_does_not_move_low_water(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It read nothing above low water: entries that were open meanwhile must still be looked for."""
+    append_below_low_water(monkeypatch)
+    append_test_entries("event:c")
+    seal_entries(BOX, after_start(401))
     low = find_low_water()
-    assert seal_missed_entries(BOX, after(800)) == 1
+    assert seal_missed_entries(BOX, after_start(800)) == 1
     assert find_low_water() == low
 
 
-def test_others_write_and_seal_while_the_nightly_look_reads_the_log(
+def test_others_write_and_seal_during_the_nightly_check(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    what_the_sealer_missed(monkeypatch)
+    append_below_low_water(monkeypatch)
     sealed: list[int] = []
 
     def go_on() -> None:
-        write("event:c")
-        sealed.append(seal_entries(BOX, after(401)))
+        append_test_entries("event:c")
+        sealed.append(seal_entries(BOX, after_start(401)))
 
-    assert look_while(go_on) == 1
+    assert check_while(go_on) == 1
     assert sealed == [1]
-    assert missed() == 0
+    assert count_unsealed_entries() == 0
 
 
-def test_what_another_look_has_sealed_meanwhile_is_not_sealed_twice(
+def test_entries_sealed_by_another_check_meanwhile_are_not_sealed_twice(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    what_the_sealer_missed(monkeypatch)
-    assert look_while(lambda: seal_missed_entries(BOX, after(401))) == 0
-    assert missed() == 0
+    append_below_low_water(monkeypatch)
+    assert check_while(lambda: seal_missed_entries(BOX, after_start(401))) == 0
+    assert count_unsealed_entries() == 0
     assert len(sealed_ids()) == len(set(sealed_ids()))
     assert Segment.objects.filter(is_late=True).count() == 1
 
@@ -403,11 +412,11 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_database_refuses_to_change_what_was_sealed(database: None, change: str) -> None:
-    write("event:a")
+def test_the_database_refuses_to_change_segments(database: None, change: str) -> None:
+    append_test_entries("event:a")
     seal_entries(BOX, START)
-    rotate_signing_key(BOX, after(1))
-    seal_entries(BOX, after(2))
+    rotate_signing_key(BOX, after_start(1))
+    seal_entries(BOX, after_start(2))
     before = (list(Segment.objects.values()), list(SigningKey.objects.values()))
     with pytest.raises(DatabaseError, match=r"insert-only|evidence"), connection.cursor() as cursor:
         cursor.execute(change)

@@ -1,4 +1,4 @@
-"""`manage.py verify_audit`: a whole log passes and says up to where; memory does not grow with entries."""
+"""`manage.py verify_audit`: a complete log passes and its extent is reported; memory does not grow with entries."""
 
 import time
 import tracemalloc
@@ -16,7 +16,7 @@ from audit.sealing.record_rows import checkpoint_record
 from audit.sealing.seal import rotate_signing_key, seal_entries
 from audit.verification.check_database import verify_database
 from database.clock import read_clock
-from tests.support.audit.entries import BOX, START, after, write, write_history
+from tests.support.audit.entries import BOX, START, after_start, append_test_entries, write_history
 from tests.support.threads import in_threads
 
 SEED = 20261126
@@ -32,21 +32,21 @@ def test_an_empty_log_is_whole(database: None) -> None:
     assert "segment 0 (0 entries" in verify()
 
 
-def test_a_whole_log_passes_and_says_up_to_where(database: None, tmp_path: Path) -> None:
+def test_a_complete_log_passes_and_reports_how_far(database: None, tmp_path: Path) -> None:
     end = write_history(Random(SEED))
     outside = make_checkpoint(BOX, end)
     assert outside is not None
     file = tmp_path / "checkpoint.json"
     file.write_bytes(checkpoint_bytes(checkpoint_record(outside)))
-    write("event:new", "event:a", at=end)
-    said = verify("--checkpoint", file)
+    append_test_entries("event:new", "event:a", at=end)
+    report = verify("--checkpoint", file)
     sealed = Entry.objects.count() - 2
     assert (
         f"Verified up to segment 12 ({sealed} entries, highest id {sealed}), sealed at 2026-03-04T12:12:12"
-        in said
+        in report
     )
-    assert "2 entries are not sealed yet" in said
-    assert "No outside checkpoint" not in said
+    assert "2 entries are not sealed yet" in report
+    assert "No outside checkpoint" not in report
     assert "No outside checkpoint was compared." in verify()
 
 
@@ -64,7 +64,9 @@ def test_whole_logs_of_any_shape_pass(database: None, seed: int) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"count": 1}', None])
-def test_what_is_no_checkpoint_is_refused(database: None, tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_is_no_checkpoint_is_refused(
+    database: None, tmp_path: Path, content: bytes | None
+) -> None:
     file = tmp_path / "checkpoint.json"
     if content is not None:
         file.write_bytes(content)
@@ -72,7 +74,7 @@ def test_what_is_no_checkpoint_is_refused(database: None, tmp_path: Path, conten
         verify("--checkpoint", file)
 
 
-def test_a_look_while_others_write_seal_and_change_keys_raises_no_alarm(database: None) -> None:
+def test_a_check_while_others_write_seal_and_rotate_keys_finds_no_fault(database: None) -> None:
     print("seed", SEED)
     until = time.monotonic() + 1.2
 
@@ -89,7 +91,7 @@ def test_a_look_while_others_write_seal_and_change_keys_raises_no_alarm(database
                 assert verify_database().faults == ()
                 looks += 1
             else:
-                write(f"event:{number}", f"event:{looks % 7}")
+                append_test_entries(f"event:{number}", f"event:{looks % 7}")
         return looks
 
     assert sum(in_threads(busy, 5)) > 2
@@ -109,9 +111,9 @@ def test_memory_does_not_grow_with_entries(database: None) -> None:
     peaks = []
     for more in (1_000, 9_000):
         for start in range(0, more, 500):
-            write(*(f"event:{start + number}" for number in range(500)))
+            append_test_entries(*(f"event:{start + number}" for number in range(500)))
             seal_entries(BOX, START)
-        seal_entries(BOX, after(1))
+        seal_entries(BOX, after_start(1))
         verify_database()
         peaks.append(peak_of_a_look())
     assert peaks[1] < peaks[0] + 1_000_000, peaks

@@ -1,4 +1,4 @@
-"""Whatever is tampered with in the database is found by `verify_audit`, with its place."""
+"""Tampering with the database is found by `verify_audit`, with its place."""
 
 from io import StringIO
 from random import Random
@@ -13,7 +13,7 @@ from audit.format.id_ranges import pack_ids
 from audit.format.merkle_tree import TreeFrontier
 from audit.models import Checkpoint, Entry, Segment, SigningKey
 from audit.verification.check_database import verify_database
-from tests.support.audit.log_state import State, build
+from tests.support.audit.log_state import LogState, build_log
 from tests.support.audit.log_tampering import (
     KINDS,
     Tamper,
@@ -21,69 +21,69 @@ from tests.support.audit.log_tampering import (
     rewritten,
     rewritten_with_the_newest_key,
 )
-from tests.support.audit.triggers import unguard
+from tests.support.audit.triggers import disable_triggers
 
 SEED = 20261130
-HONEST = build(Random(SEED))
+HONEST = build_log(Random(SEED))
 
 
-def store(state: State) -> None:
+def store(state: LogState) -> None:
     """Put a log into the tables, with all that follows from it in step."""
     _store_entries(state)
     _store_keys(state)
     tree, highest = TreeFrontier(), 0
     rows = []
-    for each in state.segments:
-        record = each.record
-        nodes = b"".join(tree.add_leaf(each.hash))
-        highest = max([highest, *each.ids])
+    for segment in state.segments:
+        record = segment.record
+        nodes = b"".join(tree.add_leaf(segment.hash))
+        highest = max([highest, *segment.ids])
         rows.append(
             Segment(
                 number=record["number"], prev_hash=bytes.fromhex(record["prev"]), count=record["count"],
-                ids=pack_ids(each.ids), leaves=b"".join(each.leaves), root=bytes.fromhex(record["root"]),
+                ids=pack_ids(segment.ids), leaves=b"".join(segment.leaves), root=bytes.fromhex(record["root"]),
                 sealed_at=record["sealed_at"], key_id=record["key"], is_late=record["late"],
-                signature=bytes.fromhex(record["signature"]), hash=each.hash, nodes=nodes, highest_id=highest,
+                signature=bytes.fromhex(record["signature"]), hash=segment.hash, nodes=nodes, highest_id=highest,
             )
         )  # fmt: skip
     Segment.objects.bulk_create(rows)
-    told = state.checkpoint
+    checkpoint = state.checkpoint
     Checkpoint.objects.create(
-        count=told["count"], root=bytes.fromhex(told["root"]), head=bytes.fromhex(told["head"]), at=told["at"],
-        key_id=told["key"], signature=bytes.fromhex(told["signature"]),
+        count=checkpoint["count"], root=bytes.fromhex(checkpoint["root"]), head=bytes.fromhex(checkpoint["head"]), at=checkpoint["at"],
+        key_id=checkpoint["key"], signature=bytes.fromhex(checkpoint["signature"]),
     )  # fmt: skip
 
 
-def _store_entries(state: State) -> None:
+def _store_entries(state: LogState) -> None:
     rows = []
     for entry, text in state.bodies.items():
-        said = state.said(entry)
+        body = state.read_body(entry)
         row = Entry(
-            pk=entry, stream=said["stream"], at=said["at"], action=said["action"], actor=said["actor"], body=text,
-            stream_seq=said["stream_seq"], prev_leaf=bytes.fromhex(said["prev_leaf"]), leaf=state.leaves[entry],
+            pk=entry, stream=body["stream"], at=body["at"], action=body["action"], actor=body["actor"], body=text,
+            stream_seq=body["stream_seq"], prev_leaf=bytes.fromhex(body["prev_leaf"]), leaf=state.leaves[entry],
         )  # fmt: skip
         rows.append(row)
     Entry.objects.bulk_create(rows)
 
 
-def _store_keys(state: State) -> None:
-    untils = [each["from"] for each in state.keys[1:]] + [None]
+def _store_keys(state: LogState) -> None:
+    untils = [key["from"] for key in state.keys[1:]] + [None]
     SigningKey.objects.bulk_create(
         SigningKey(
-            number=each["number"], key=each["key"], public=bytes.fromhex(each["public"]), valid_from=each["from"],
-            valid_until=until, signature=bytes.fromhex(each["signature"]), private=None if until else b"sealed",
+            number=key["number"], key=key["key"], public=bytes.fromhex(key["public"]), valid_from=key["from"],
+            valid_until=until, signature=bytes.fromhex(key["signature"]), private=None if until else b"sealed",
         )
-        for each, until in zip(state.keys, untils, strict=True)
+        for key, until in zip(state.keys, untils, strict=True)
     )  # fmt: skip
 
 
-def faults(state: State, *, outside: bool = True) -> list[str]:
-    """What a look at this log finds; the tables are empty again afterwards."""
+def faults(state: LogState, *, outside: bool = True) -> list[str]:
+    """Return the faults that a check of this log finds; empties the tables afterwards."""
     with transaction.atomic():
-        unguard()
+        disable_triggers()
         store(state)
         report = verify_database(HONEST.checkpoint if outside else None)
         transaction.set_rollback(True)
-    return [str(each) for each in report.faults]
+    return [str(fault) for fault in report.faults]
 
 
 def test_an_honest_log_passes(database: None) -> None:
@@ -93,7 +93,7 @@ def test_an_honest_log_passes(database: None) -> None:
 @pytest.mark.parametrize(
     "places", [pytest.param(3, id="3"), pytest.param(20, id="20", marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("tamper", KINDS, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("tamper", KINDS, ids=lambda tamper: tamper.__name__)
 def test_tampering_with_the_database_is_found(database: None, tamper: Tamper, places: int) -> None:
     print("seed", SEED)
     generator = Random(f"{SEED} {tamper.__name__}")
@@ -101,8 +101,8 @@ def test_tampering_with_the_database_is_found(database: None, tamper: Tamper, pl
         state = HONEST.copy()
         words = tamper(state, generator)
         words |= {word.replace(" at ", " ") for word in words}
-        found = faults(state)
-        assert any(word in fault for word in words for fault in found), (words, found)
+        reported = faults(state)
+        assert any(word in fault for word in words for fault in reported), (words, reported)
 
 
 def test_a_rewriting_with_the_right_keys_is_found_by_an_outside_checkpoint_alone(database: None) -> None:
@@ -139,10 +139,10 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("what", COLUMNS)
-def test_every_column_is_looked_at(database: None, what: str) -> None:
-    entry = next(each for each in HONEST.bodies if HONEST.said(each)["stream"] == "event:1")
+def test_every_column_is_checked(database: None, what: str) -> None:
+    entry = next(entry for entry in HONEST.bodies if HONEST.read_body(entry)["stream"] == "event:1")
     with transaction.atomic():
-        unguard()
+        disable_triggers()
         store(HONEST)
         with connection.cursor() as cursor:
             cursor.execute(COLUMNS[what].format(entry=entry))
@@ -150,26 +150,31 @@ def test_every_column_is_looked_at(database: None, what: str) -> None:
         transaction.set_rollback(True)
 
 
-def test_the_command_names_each_place_and_ends_with_one(database: None) -> None:
-    state, said = HONEST.copy(), StringIO()
+def test_the_command_names_each_fault_and_exits_with_status_one(database: None) -> None:
+    state, output = HONEST.copy(), StringIO()
     words = body_and_leaf(state, Random(SEED))
     with transaction.atomic():
-        unguard()
+        disable_triggers()
         store(state)
         with pytest.raises(CommandError, match="faults") as ended:
-            call_command("verify_audit", stdout=said, stderr=said)
+            call_command("verify_audit", stdout=output, stderr=output)
         transaction.set_rollback(True)
     assert ended.value.returncode == 1
-    assert any(word in said.getvalue() for word in words)
-    assert "Checked everything up to segment 8" in said.getvalue()
+    assert any(word in output.getvalue() for word in words)
+    assert "Checked everything up to segment 8" in output.getvalue()
 
 
-def test_an_entry_that_was_slipped_in_long_ago_stands_in_no_segment(database: None) -> None:
-    """It can only be told from one that waits for the sealer by its id: the highest one is not proof enough."""
-    gap = next(each for each in range(1, max(HONEST.bodies)) if each not in HONEST.bodies)
+def test_an_inserted_old_entry_is_found_because_no_segment_contains_it(database: None) -> None:
+    """Only its id distinguishes it from an entry that waits for the sealer, and the highest id is not enough."""
+    gap = next(number for number in range(1, max(HONEST.bodies)) if number not in HONEST.bodies)
     state = HONEST.copy()
-    said = {**state.said(min(state.bodies)), "stream": "event:new", "stream_seq": 1, "prev_leaf": "00" * 32}
-    state.bodies[gap] = canonical_json(said)
+    body = {
+        **state.read_body(min(state.bodies)),
+        "stream": "event:new",
+        "stream_seq": 1,
+        "prev_leaf": "00" * 32,
+    }
+    state.bodies[gap] = canonical_json(body)
     state.leaves[gap] = leaf_hash(state.bodies[gap])
-    found = faults(state)
-    assert found == [f"entry {gap} (event:new 1): stands in no segment"]
+    reported = faults(state)
+    assert reported == [f"entry {gap} (event:new 1): stands in no segment"]

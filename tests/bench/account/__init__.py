@@ -1,1 +1,1 @@
-"""Where does the CPU time of one webhook go?"""
+"""Accounts of the CPU time of one webhook."""

@@ -1,4 +1,4 @@
-"""Where the CPU of one webhook goes, part by part, and every statement of it (`--account`)."""
+"""The CPU time of one webhook by parts, and all of its SQL statements (`--account`)."""
 
 import json
 import subprocess
@@ -17,9 +17,7 @@ WORTH_A_ROW = 0.01  # milliseconds
 
 
 def account(kind: str, systems: Systems, folder: Path, events: int) -> list[dict[str, Any]]:
-    """The account of a `result` event, of an `ack` event, and of what a worker does for that; each in a process of
-    its own.
-    """
+    """Return the accounts of a `result` event, of an `ack` event and of its delivery, each from a separate process."""
     with fresh_database(kind, folder) as database:
         environment = prepare_hub(database, systems, folder)
         return [
@@ -29,23 +27,23 @@ def account(kind: str, systems: Systems, folder: Path, events: int) -> list[dict
 
 
 def take_account(environment: dict[str, str], folder: Path, mode: str, events: int) -> dict[str, Any]:
-    """The account as `process_account` prints it, from a process of its own with this environment."""
+    """Run `process_account` in a separate process with this environment. Returns its account."""
     command = [sys.executable, "-m", "tests.bench.account.process_account", mode, str(events)]
     with (folder / "account.log").open("ab") as log:
-        done = subprocess.run(
+        result = subprocess.run(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, timeout=600
         )
-    assert done.returncode == 0, (folder / "account.log").read_text()[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    assert result.returncode == 0, (folder / "account.log").read_text()[-3000:]
+    account: dict[str, Any] = json.loads(result.stdout)
+    return account
 
 
 def show(taken: dict[str, Any]) -> str:
-    """The account as text: parts from dear to cheap, then the statements of one event in order."""
+    """Format an account as text: parts by falling cost, then the statements of one event in order."""
     parts = dict(sorted(taken["parts"].items(), key=lambda item: -item[1]["cpu"]))
-    named = sum(each["cpu"] for each in parts.values())
-    rows = [_row(name, each, named) for name, each in parts.items() if each["cpu"] >= WORTH_A_ROW]
-    small = [each for each in parts.values() if each["cpu"] < WORTH_A_ROW]
+    named = sum(part["cpu"] for part in parts.values())
+    rows = [_row(name, part, named) for name, part in parts.items() if part["cpu"] >= WORTH_A_ROW]
+    small = [part for part in parts.values() if part["cpu"] < WORTH_A_ROW]
     rows.append(_row(f"{len(small)} smaller ones", _sum(small), named))
     rows.append(_row("all parts", _sum(parts.values()), named))
     lines = [
@@ -65,7 +63,7 @@ def show(taken: dict[str, Any]) -> str:
 
 def _sum(parts: Iterable[dict[str, float]]) -> dict[str, float]:
     listed = list(parts)
-    return {name: sum(each[name] for each in listed) for name in ("cpu", "wall", "calls")}
+    return {name: sum(row[name] for row in listed) for name in ("cpu", "wall", "calls")}
 
 
 def _row(name: str, part: dict[str, float], total: float) -> list[str]:

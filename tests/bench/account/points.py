@@ -1,8 +1,8 @@
-"""Where the account is taken: the functions of the product, by the part of the work that they are.
+"""The functions of the product whose time is booked, by part of the work.
 
-A name that is not there any more is reported and left out. Time counts for the innermost part that is running, so
-that what surrounds others (Django, DRF, the delivery) stands for what it does itself. Statements and commits are not
-here: `process_account` books them one by one.
+A name that does not exist is reported and left out. Time counts for the innermost running part, so that the parts
+around others (Django, DRF, the delivery) show only their own time. Statements and commits are booked one by one by
+`process_account`.
 """
 
 POINTS: dict[str, tuple[str, ...]] = {

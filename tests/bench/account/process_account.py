@@ -1,4 +1,4 @@
-"""The account, taken inside one process: webhooks go into the hub's WSGI application, one after the other.
+"""An account taken inside one process, which sends webhooks to the hub's WSGI application one after the other.
 
 Run by `cpu_account` with the hub's environment; prints one JSON document.
 """
@@ -15,7 +15,7 @@ from database import statement as sql
 from tests.bench.account.points import POINTS
 from tests.bench.account.stopwatch import Spent, Stopwatch
 from tests.bench.machinery.driver import Load, requests
-from tests.support.database.write_batches import parts_of
+from tests.support.database.write_batches import split_statement
 
 _TABLE = re.compile(r'(?:FROM|INTO|UPDATE)\s+"?(\w+)"?', re.IGNORECASE)
 _LISTS = re.compile(r"\(\s*%s(?:,\s*%s)*\s*\)(?:,\s*\(\s*%s(?:,\s*%s)*\s*\))*")
@@ -24,27 +24,29 @@ _FRAME = "transactions: begin and end"
 
 
 class Statements:
-    """Each statement of every thread, as SQL, in order, and each commit."""
+    """A list of all SQL statements and commits of every thread, in order."""
 
     def __init__(self) -> None:
         self.list: list[str] = []
 
     def through_the_orm(self, _cursor: Any, sql: str, *_: Any) -> str:
-        """The part `SQL SELECT webhooks_source`, and a note of the statement."""
+        """Note a statement of the ORM. Returns its part, such as `SQL SELECT webhooks_source`."""
         verb = sql.split(None, 1)[0].upper()
         if verb not in _VERBS:
             return _FRAME
         if verb == "WITH":
-            parts = parts_of(sql)
-            self.list += [f"({len(parts)} together) {_shortened(each)}" for each in parts]
+            parts = split_statement(sql)
+            self.list += [f"({len(parts)} together) {_shortened(part)}" for part in parts]
             return "SQL: writes that travel together"
         self.list.append(_shortened(sql))
         table = _TABLE.search(sql)
         return f"SQL {verb} {table[1] if table else ''}".strip()
 
     def past_the_orm(self, connection: Any, sql: str, *_: Any) -> str:
-        """The same for `database.statement.execute_sql`, unless that goes through the ORM's cursor after all (a single write on
-        SQLite). What is no part of a transaction commits itself.
+        """Note a statement of `database.statement.execute_sql` and return its part.
+
+        Leaves out one that runs through the ORM's cursor anyway (a single write on SQLite). A statement outside a
+        transaction commits itself.
         """
         is_alone = not (connection.in_atomic_block or sql.startswith("SELECT"))
         if is_alone and connection.vendor == "sqlite":
@@ -67,10 +69,10 @@ def _shortened(sql: str) -> str:
     return re.sub(r"^SELECT .*? FROM ", "SELECT … FROM ", text)[:300]
 
 
-def take(mode: str, events: int) -> dict[str, Any]:
-    """Send events one by one: first plain, then with every point watched.
+def measure_account(mode: str, events: int) -> dict[str, Any]:
+    """Send events one by one: first without, then with the stopwatch on every point.
 
-    `result` and `ack` are what the web process does; `worker` is what a worker does for an `ack` event.
+    `result` and `ack` are the work of the web process; `worker` is the work of a worker for an `ack` event.
     """
     work = Work(mode, events * 4 + 2)
     work.run(events)
@@ -95,7 +97,7 @@ def take(mode: str, events: int) -> dict[str, Any]:
 
 
 class Work:
-    """Does events, one after the other, in this process."""
+    """A runner of events, one after the other, in this process."""
 
     def __init__(self, mode: str, most: int) -> None:
         from integration_hub.wsgi import application
@@ -110,7 +112,7 @@ class Work:
     def run(
         self, events: int, watch: Stopwatch | None = None, statements: Statements | None = None
     ) -> tuple[float, float]:
-        """CPU seconds of the process and seconds, watched where a watch is given."""
+        """Run events, with the stopwatch if given. Returns the CPU seconds of the process and the elapsed seconds."""
         if self._delivers:
             self._send(events)
         due = self._due(events) if self._delivers else []
@@ -143,12 +145,12 @@ class Work:
     def _deliver(self, due: list[int]) -> None:
         from sync.execution.executor import run_with_followers
 
-        for each in due:
-            run_with_followers(each)
+        for delivery_id in due:
+            run_with_followers(delivery_id)
 
 
 def _for_one(spent: Spent, events: int) -> dict[str, float]:
-    """Calls, and milliseconds of CPU and of time, an event."""
+    """Return calls, and milliseconds of CPU and elapsed time, of one event."""
     return {
         "calls": spent.calls / events,
         "cpu": spent.cpu / events * 1000,
@@ -177,7 +179,7 @@ def _watched() -> tuple[Stopwatch, Statements]:
 
 
 def _wait_until_settled(patience: float = 30.0) -> None:
-    """Threads of this process may have work left after the last answer: until it spends no CPU."""
+    """Wait until this process uses no CPU: its threads may still work after the last answer."""
     until, before = time.monotonic() + patience, -1.0
     while (now := time.process_time()) - before > 0.002 and time.monotonic() < until:
         before = now
@@ -216,4 +218,4 @@ def _environ(head: str, body: bytes) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(take(sys.argv[1], int(sys.argv[2]))))
+    print(json.dumps(measure_account(sys.argv[1], int(sys.argv[2]))))

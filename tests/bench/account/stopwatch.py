@@ -1,4 +1,4 @@
-"""CPU and wall time of parts, exclusive of the parts inside them and of what watching them costs, over all threads."""
+"""A stopwatch for CPU and elapsed time of parts over all threads, without inner parts and its own cost."""
 
 import functools
 import importlib
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class Spent:
-    """What one part cost so far, in seconds."""
+    """The cost of one part so far, in seconds."""
 
     calls: int = 0
     cpu: float = 0.0
@@ -23,7 +23,7 @@ _OURS = ("audit", "webhooks", "sync", "integration_hub")
 
 
 class Stopwatch:
-    """Wraps functions so that their time is booked under a part. Nothing is counted until `start`."""
+    """A stopwatch that wraps functions and books their time under a part. It counts from `start` on."""
 
     def __init__(self) -> None:
         self._parts: dict[str, Spent] = {}
@@ -36,7 +36,7 @@ class Stopwatch:
         )
 
     def calibrate(self, calls: int = 20_000) -> None:
-        """Learn what watching costs, to leave it out of the figures."""
+        """Measure the cost of the stopwatch itself, which is left out of the figures."""
         nothing = self.timed(lambda *_: "nothing", lambda: None)
         self.start()
         began = time.thread_time()
@@ -47,19 +47,19 @@ class Stopwatch:
         self._around = total - self._within
 
     def start(self) -> None:
-        """Forget what was counted and count from here on."""
+        """Reset all figures and start counting."""
         with self._lock:
             self._parts = {}
         self._is_counting = True
 
     def stop(self) -> dict[str, Spent]:
-        """Count no more; what each part cost since the start."""
+        """Stop counting. Returns the cost of each part since the start."""
         self._is_counting = False
         with self._lock:
             return dict(self._parts)
 
     def watch(self, part: str, dotted: str) -> None:
-        """Book a function or method under a part, wherever a module of the product has imported it."""
+        """Book a function or method under a part, in every module of the product that has imported it."""
         found = _find(dotted)
         if found is None:
             self.missing.append(dotted)
@@ -74,7 +74,7 @@ class Stopwatch:
                         setattr(module, bound, timed)
 
     def timed(self, part_of: Callable[..., str], function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, booked under what `part_of` says of its arguments."""
+        """Return the function wrapped so that its time is booked under the part that `part_of` returns."""
 
         @functools.wraps(function)
         def run(*arguments: Any, **named: Any) -> Any:
@@ -112,7 +112,7 @@ class Stopwatch:
 
 
 def _find(dotted: str) -> tuple[Any, str, Any] | None:
-    """The owner, the name and the function: the longest importable prefix is the module."""
+    """Return owner, name and function of a dotted name; its longest importable prefix is the module."""
     names = dotted.split(".")
     for split in range(len(names) - 1, 0, -1):
         try:

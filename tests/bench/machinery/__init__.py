@@ -1,1 +1,1 @@
-"""Which processes, databases and stand-in systems run while something is measured?"""
+"""Processes, databases and stand-in systems that run during a measurement."""

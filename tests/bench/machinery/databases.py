@@ -1,4 +1,4 @@
-"""Databases that keep what they commit: SQLite in a file on a disk, PostgreSQL with fsync on."""
+"""Durable databases for measurements: SQLite in a file on a disk, PostgreSQL with fsync on."""
 
 import os
 import secrets
@@ -23,7 +23,7 @@ VARIABLE = "BENCH_POSTGRESQL_URL"
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database of its own: SQLite where `file` is given."""
+    """A separate database, SQLite if `file` is given."""
 
     url: str
     file: Path | None = None
@@ -34,13 +34,13 @@ class Database:
         return "sqlite" if self.file else "postgresql"
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Read past the hub."""
+        """Query the database directly."""
         with self.reading() as read:
             return read(query)
 
     @contextmanager
     def reading(self) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
-        """Give a function that reads past the hub, over one connection: a new one for each query would be CPU of the server."""
+        """Yield a function that queries over one connection: new ones would cost CPU of the server."""
         if self.file is None:
             with psycopg.connect(self.url, autocommit=True) as link:
                 yield lambda query: list(link.execute(query))
@@ -49,7 +49,7 @@ class Database:
             yield lambda query: list(file.execute(query))
 
     def write(self, *statements: str) -> None:
-        """Write past the hub, in one transaction."""
+        """Change the database directly, in one transaction."""
         if self.file is None:
             with psycopg.connect(self.url) as link:
                 for statement in statements:
@@ -62,8 +62,8 @@ class Database:
     def size(self) -> int:
         """Return the bytes of the database: of the file of SQLite once its log is copied back, of PostgreSQL after VACUUM."""
         if self.file is not None:
-            pages, each = self.rows("PRAGMA page_count"), self.rows("PRAGMA page_size")
-            return int(pages[0][0]) * int(each[0][0])
+            pages, page_size = self.rows("PRAGMA page_count"), self.rows("PRAGMA page_size")
+            return int(pages[0][0]) * int(page_size[0][0])
         with psycopg.connect(self.url, autocommit=True) as link:
             link.execute("VACUUM")
             link.execute("CHECKPOINT")
@@ -72,7 +72,7 @@ class Database:
 
 @dataclass(frozen=True, slots=True)
 class PostgresServer:
-    """A PostgreSQL server: its address, and its postmaster with all backends and helpers."""
+    """A PostgreSQL server: its address, and its postmaster with all child processes."""
 
     url: str
     family: Family
@@ -80,10 +80,10 @@ class PostgresServer:
 
 @contextmanager
 def running_postgres() -> Iterator[PostgresServer]:
-    """Start a server that waits for its disk, or use the one named in the environment.
+    """Start a server with fsync, or use the one named in the environment.
 
-    Each project gets a server of its own, so that no helper process works for two: CPU is counted by server. One named in
-    the environment is shared, and must be on this machine.
+    Each project gets its own server, so that no helper process works for two: CPU is counted by server. A server named
+    in the environment is shared, and must be on this machine.
     """
     given = os.environ.get(VARIABLE, "")
     with nullcontext(_given(given)) if given else _own() as server:
@@ -126,7 +126,7 @@ def _own() -> Iterator[PostgresServer]:
 
 @contextmanager
 def fresh_database(kind: str, folder: Path) -> Iterator[Database]:
-    """An empty database that is removed at the end."""
+    """Create an empty database and remove it at the end."""
     name = f"bench_{secrets.token_hex(4)}"
     if kind == "sqlite":
         place = folder / name
@@ -145,7 +145,7 @@ def fresh_database(kind: str, folder: Path) -> Iterator[Database]:
 
 
 def sync_milliseconds(folder: Path, times: int = 50) -> float:
-    """What one fdatasync of a small write costs in this folder: the median."""
+    """Return the median duration of one fdatasync of a small write in this folder."""
     spent = []
     with (folder / "sync").open("wb") as file:
         for _ in range(times):

@@ -1,7 +1,7 @@
-"""The load: a process of its own, N clients in a closed loop over kept connections, one epoll loop, no library.
+"""A load generator in a separate process: N clients in a closed loop over persistent connections, one epoll loop.
 
-It prints `warm` when the steady part begins and one line of JSON when that has ended; whoever reads this measures the
-servers between the two lines. Requests are signed before anything is sent.
+It prints `warm` when the steady part begins and one line of JSON when it has ended; the reader measures the servers
+between the two lines. Requests are signed before anything is sent.
 """
 
 import base64
@@ -24,11 +24,11 @@ SIGNING_SECRET = "whsec_YmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2g="
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to send. Times in seconds; the steady part goes on until `least` answers are there, for at most four times
-    its length.
+    """The load to send. Times in seconds.
 
-    `first` numbers the first event; numbers name the event and, modulo `users`, the person. `most`: so many requests
-    are made ready; they are sent over again where `repeats` says so, and otherwise the load ends with them.
+    The steady part ends once there are `least` answers, after at most four times its length. `first` numbers the first
+    event; numbers name the event and, modulo `users`, the person. `most` requests are prepared; they are sent again if
+    `repeats` is set, and otherwise the load ends with them.
     """
 
     port: int
@@ -46,7 +46,7 @@ class Load:
 
 @dataclass(slots=True)
 class Outcome:
-    """What was seen of the steady part; `sent` counts the warm-up too."""
+    """The result of the steady part; `sent` includes the warm-up."""
 
     completed: int = 0
     seconds: float = 0.0
@@ -58,7 +58,7 @@ class Outcome:
 
 
 def requests(load: Load) -> list[bytes]:
-    """The requests, ready for the wire."""
+    """Return the prepared requests as bytes."""
     key, seconds = base64.b64decode(SIGNING_SECRET.removeprefix("whsec_")), str(int(time.time()))
     return [_request(load, number, key, seconds) for number in range(load.first, load.first + load.most)]
 
@@ -81,7 +81,7 @@ def _request(load: Load, number: int, key: bytes, seconds: str) -> bytes:
 
 
 class Client:
-    """One connection with at most one request under way."""
+    """One connection with at most one open request."""
 
     def __init__(self, port: int) -> None:
         self.link = socket.create_connection(("127.0.0.1", port), timeout=60)
@@ -94,7 +94,7 @@ class Client:
         self.link.sendall(request)
 
     def receive(self) -> bytes | None:
-        """The whole answer, or None while a part of it is missing."""
+        """Return the complete answer, or None while a part of it is missing."""
         data = self.link.recv(65_536)
         if not data:
             raise ConnectionError("the server closed a kept connection")
@@ -110,7 +110,7 @@ class Client:
 
 
 class Driver:
-    """All clients of one load."""
+    """The clients of one load."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
@@ -123,7 +123,7 @@ class Driver:
         self._outcome = Outcome()
 
     def run(self) -> Outcome:
-        """Warm up, say so, measure, and let what is under way end."""
+        """Warm up, print `warm`, measure, and wait for open requests."""
         for _ in range(self._load.clients):
             client = Client(self._load.port)
             self._clients[client.link.fileno()] = client
@@ -148,7 +148,7 @@ class Driver:
             self._send(client)
 
     def _send(self, client: Client) -> None:
-        """The next request; where there is none the client is done: the server may close its connection."""
+        """Send the next request. Without one the client is finished: the server may close its connection."""
         request = next(self._requests, None)
         if request is None:
             self._poll.unregister(client.link)
@@ -158,7 +158,7 @@ class Driver:
         self._outcome.sent += 1
 
     def _turn(self, seconds: float) -> float:
-        """Go round for so long; ends earlier where all requests are sent and answered. How long it was."""
+        """Serve all clients for `seconds`, or until all requests are answered. Returns the elapsed seconds."""
         began = time.perf_counter()
         until = began + seconds
         while (now := time.perf_counter()) < until and self._clients:
@@ -175,7 +175,7 @@ class Driver:
                 yield client, answer
 
     def finish(self) -> None:
-        """Read what is still under way, so that no server works on for a client that has gone."""
+        """Read the answers of open requests, so that no server works for a client that has left."""
         self._requests = iter(())
         self._turn(40)
 

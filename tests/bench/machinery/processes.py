@@ -1,4 +1,4 @@
-"""Processes of the benchmark: started in groups of their own, measured from /proc, ended by their ids."""
+"""Processes of the benchmark: started in their own groups, measured from /proc, ended by their ids."""
 
 import os
 import signal
@@ -16,38 +16,38 @@ _PARENT, _CPU = 1, slice(11, 15)  # fields of /proc/<pid>/stat after the name: u
 
 
 class Family:
-    """A process and all that it started."""
+    """A process and all of its descendants."""
 
     def __init__(self, process: int) -> None:
         self.process = process
 
     def members(self) -> dict[int, list[str]]:
-        """The fields of /proc/<pid>/stat after the name, by process id."""
-        every = {each: fields for each in _ids() if (fields := _fields(each))}
+        """Return process id → the fields of /proc/<pid>/stat after the name."""
+        every = {process_id: fields for process_id in _ids() if (fields := _fields(process_id))}
         found, waiting = {}, [self.process]
         while waiting:
             one = waiting.pop()
             if one in every:
                 found[one] = every[one]
-                waiting += [each for each, fields in every.items() if int(fields[_PARENT]) == one]
+                waiting += [process_id for process_id, fields in every.items() if int(fields[_PARENT]) == one]
         return found
 
     def cpu(self) -> float:
-        """Seconds of CPU so far, user and system, of the living and of those that they waited for."""
+        """Return the CPU seconds, user and system, of living processes and of children that they waited for."""
         return sum(sum(map(int, fields[_CPU])) for fields in self.members().values()) / _TICK
 
     def memory(self) -> int:
         """Return the resident bytes (RSS), added up: pages that processes share count for each of them."""
-        return sum(size_of(each, "status", "VmRSS") for each in self.members())
+        return sum(size_of(process_id, "status", "VmRSS") for process_id in self.members())
 
     def proportional_memory(self) -> int:
         """Return the proportional bytes (PSS), added up: a page that n processes share counts 1/n for each."""
-        return sum(size_of(each, "smaps_rollup", "Pss") for each in self.members())
+        return sum(size_of(process_id, "smaps_rollup", "Pss") for process_id in self.members())
 
     def signal(self, number: int) -> None:
-        """Send a signal to each of them."""
-        for each in self.members():
-            os.kill(each, number)
+        """Send a signal to each process."""
+        for process_id in self.members():
+            os.kill(process_id, number)
 
 
 def _ids() -> Iterator[int]:
@@ -82,7 +82,7 @@ def size_of(process: int, file: str, name: str) -> int:
 def running(
     command: Sequence[str], environment: dict[str, str], output: IO[bytes] | int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a group of its own for as long as the block runs; asked to end, and killed after 5 s."""
+    """Run a process in its own group within the context; at the end it gets SIGTERM, and SIGKILL after 5 s."""
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
     )
@@ -98,7 +98,7 @@ def running(
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
-    """Until something listens; AssertionError where the process ends or the time does."""
+    """Wait until the port accepts connections. Raises AssertionError if the process ends or time runs out."""
     until = time.monotonic() + seconds
     while True:
         assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
@@ -112,7 +112,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """Return a port without a listener."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

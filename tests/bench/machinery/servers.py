@@ -1,4 +1,4 @@
-"""The hub and the naive project, each as processes behind the same server command."""
+"""The hub and the naive project as processes, both started by the same server command."""
 
 import os
 import re
@@ -35,7 +35,7 @@ ON CONFLICT DO NOTHING
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A project that runs: its web processes, its worker where it has one, and its database."""
+    """A running project: its web processes, its worker if it has one, and its database."""
 
     port: int
     web: Family
@@ -46,9 +46,9 @@ class Server:
 def documented_command(beginning: str) -> str:
     """Return the command that docs/operations.md gives for production: a line of code with this beginning."""
     text = (ROOT / "docs" / "operations.md").read_text()
-    found = re.search(rf"^    ({re.escape(beginning)}.*)$", text, re.MULTILINE)
-    assert found, f"docs/operations.md has no command {beginning}"
-    return found[1]
+    match = re.search(rf"^    ({re.escape(beginning)}.*)$", text, re.MULTILINE)
+    assert match, f"docs/operations.md has no command {beginning}"
+    return match[1]
 
 
 def web_command() -> str:
@@ -67,7 +67,7 @@ def running_hub(
     workers: int = 1,
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """The hub as production starts it, migrated and joined to the stand-in systems; `variables` for its processes."""
+    """Run the hub as in production, migrated and connected to the stand-in systems; `variables` for its processes."""
     environment = prepare_hub(database, systems, folder) | dict(variables or {})
     with ExitStack() as stack:
         worker = None
@@ -79,7 +79,7 @@ def running_hub(
 
 
 def prepare_hub(database: Database, systems: Systems, folder: Path) -> dict[str, str]:
-    """Migrate, and join the hub to the stand-in systems. The environment of its processes."""
+    """Migrate a database and connect the hub to the stand-in systems. Returns the environment of its processes."""
     environment = _environment(database) | _hub_environment(database, systems, folder)
     _manage(environment, "migrate", "--verbosity", "0")
     _manage(environment, "seed_sandbox", "--logins", str(folder / "logins.txt"))
@@ -89,7 +89,7 @@ def prepare_hub(database: Database, systems: Systems, folder: Path) -> dict[str,
 
 @contextmanager
 def running_naive(database: Database, systems: Systems, folder: Path, web: str = "") -> Iterator[Server]:
-    """The naive project behind the hub's own server command."""
+    """Run the naive project with the hub's own server command."""
     environment = _environment(database) | {
         "DJANGO_SETTINGS_MODULE": "tests.bench.naive.settings",
         "BENCH_IDENTITY_URL": f"http://127.0.0.1:{systems.identity}",
@@ -119,7 +119,7 @@ def _environment(database: Database) -> dict[str, str]:
 
 
 def _hub_environment(database: Database, systems: Systems, folder: Path) -> dict[str, str]:
-    """As in production: DEBUG off, the log at its default level into a file."""
+    """Return the environment of production: DEBUG off, the log at its default level in a file."""
     return {
         "DJANGO_SETTINGS_MODULE": "integration_hub.settings",
         "HUB_ENV_FILE": os.devnull,
@@ -143,5 +143,5 @@ def _manage(environment: dict[str, str], *arguments: str) -> None:
 
 
 def _run(command: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stdout + result.stderr

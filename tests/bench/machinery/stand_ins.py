@@ -1,7 +1,7 @@
 """An identity service and a shop that cost as little as possible: one process, one loop, raw protocol, no state.
 
-They speak what the seeded connections need. A person's phone number differs at every reading, so that each event has
-something to change. `GET /-/calls?delay=20` answers how many calls were served and sets the delay in milliseconds.
+They answer the requests of the seeded connections. A person's phone number differs at every read, so that each event
+has something to change. `GET /-/calls?delay=20` answers the number of calls and sets the delay in milliseconds.
 """
 
 import asyncio
@@ -17,17 +17,17 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %
 
 
 def user_name(number: int) -> str:
-    """The identity service's id of a person."""
+    """Return the identity service's id of a person."""
     return f"U{number:07d}"
 
 
 def record_number(user: str) -> int:
-    """The shop's id of the same person."""
+    """Return the shop's id of a person."""
     return FIRST_RECORD + int(user[1:])
 
 
 class Systems:
-    """What both services know: how often they were called, how long they take, and the next phone number."""
+    """The state of both services: number of calls, delay, and the next phone number."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
@@ -35,7 +35,7 @@ class Systems:
         self._phones = count(1)
 
     def answer(self, method: str, target: str, body: bytes) -> bytes:
-        """The body of the answer to one request."""
+        """Return the body of the answer to a request."""
         path, _, query = target.partition("?")
         if path == "/-/calls":
             self.delay = float(parse_qs(urlsplit(target).query).get("delay", ["0"])[0]) / 1000
@@ -90,7 +90,7 @@ def _json(value: object) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """One kept connection; requests come one after the other."""
+    """One persistent connection; its requests come one after the other."""
 
     def __init__(self, systems: Systems) -> None:
         self._systems = systems

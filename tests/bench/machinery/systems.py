@@ -1,4 +1,4 @@
-"""The two stand-in systems as the benchmark holds them: a process, two ports, a count of calls."""
+"""The two stand-in systems as one process with two ports and a count of calls."""
 
 import json
 import subprocess
@@ -13,13 +13,13 @@ from tests.bench.machinery.processes import ROOT, free_port
 
 @dataclass(frozen=True, slots=True)
 class Systems:
-    """Where the identity service and the shop listen."""
+    """The ports of the identity service and the shop."""
 
     identity: int
     shop: int
 
     def calls(self, delay: float = 0.0) -> int:
-        """How many calls were served so far; from now on each takes `delay` milliseconds."""
+        """Return the number of calls so far, and delay each later call by `delay` milliseconds."""
         url = f"http://127.0.0.1:{self.shop}/-/calls?delay={delay:g}"
         with urllib.request.urlopen(url, timeout=10) as answer:
             return sum(json.load(answer).values())
@@ -27,7 +27,7 @@ class Systems:
 
 @contextmanager
 def running_systems() -> Iterator[Systems]:
-    """Both systems, ready to be called."""
+    """Run both systems; they are ready within the context."""
     systems = Systems(free_port(), free_port())
     command = [
         sys.executable,

@@ -1,4 +1,4 @@
-"""CPU and memory of a process are those of all that it started, children that have ended included."""
+"""CPU and memory of a process include all of its descendants, even those that have ended."""
 
 import os
 import subprocess
@@ -38,12 +38,12 @@ def _family(code: str) -> Iterator[Family]:
 
 
 @pytest.mark.parametrize("code", [_ENDED, _LIVING], ids=["ended", "living"])
-def test_the_cpu_of_a_child_is_counted(code: str) -> None:
+def test_the_cpu_time_of_a_child_is_counted(code: str) -> None:
     with _family(code) as family:
         assert 0.3 <= family.cpu() < 3.0
 
 
-def test_a_parent_alone_has_spent_next_to_nothing() -> None:
+def test_a_parent_alone_has_used_almost_no_cpu_time() -> None:
     with _family("import sys") as family:
         assert family.cpu() < 0.25
 
@@ -54,7 +54,7 @@ def test_shared_pages_count_once_in_proportional_memory() -> None:
         assert 0 < family.proportional_memory() < family.memory()
 
 
-def test_the_parent_of_a_process_is_found_and_of_none_is_an_error() -> None:
+def test_the_parent_of_a_process_is_found_and_a_missing_process_is_an_error() -> None:
     with _family("import sys") as family:
         assert parent_of(family.process) == os.getpid()
     with pytest.raises(LookupError, match="no process"):

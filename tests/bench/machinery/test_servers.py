@@ -1,4 +1,4 @@
-"""The benchmark starts what docs/operations.md tells operators to start."""
+"""The benchmark starts the commands that docs/operations.md documents."""
 
 import pytest
 
@@ -15,6 +15,6 @@ def test_the_web_processes_are_two_as_documented_on_a_port_of_the_benchmark() ->
     assert words[words.index("--threads") + 1] == "32"
 
 
-def test_a_command_that_operators_are_not_given_is_an_error() -> None:
+def test_an_undocumented_command_is_an_error() -> None:
     with pytest.raises(AssertionError, match="no command uwsgi"):
         documented_command("uwsgi ")

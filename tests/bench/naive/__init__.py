@@ -1,1 +1,1 @@
-"""The yardsticks: a small Django project whose views do what the hub does for a webhook and keep nearly nothing of it."""
+"""A small Django project for comparison: its views deliver a webhook like the hub and store nearly nothing of it."""

@@ -1,10 +1,10 @@
-"""One row for what came, one for what was done about it."""
+"""One row for a webhook, one for its delivery."""
 
 from django.db import models
 
 
 class Event(models.Model):
-    """A webhook as it came."""
+    """A webhook as it was received."""
 
     entity_id = models.CharField(max_length=128)
     body = models.TextField()
@@ -12,7 +12,7 @@ class Event(models.Model):
 
 
 class Attempt(models.Model):
-    """What was sent because of it, and what came back."""
+    """The request that was sent for an event, and its response."""
 
     event = models.ForeignKey(Event, models.CASCADE)
     status = models.PositiveSmallIntegerField()

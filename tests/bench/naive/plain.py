@@ -1,4 +1,4 @@
-"""The delivery as a plain DRF view: a serializer, the ORM, and `requests` without a session."""
+"""A delivery as a plain DRF view: a serializer, the ORM, and `requests` without a session."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ class WebhookSerializer(serializers.Serializer[Any]):
 
 
 class PlainView(APIView):
-    """Store, fetch, look up, change, store: the same three calls as the hub makes."""
+    """A view that stores, fetches, searches, changes and stores: the same three calls as the hub makes."""
 
     def post(self, request: Request) -> Response:
         serializer = WebhookSerializer(data=request.data)
@@ -46,5 +46,5 @@ class PlainView(APIView):
 def _get(url: str, **parameters: str) -> dict[str, Any]:
     answer = requests.get(url, params=parameters, headers=_HEADERS, timeout=10)
     answer.raise_for_status()
-    found: dict[str, Any] = answer.json()
-    return found
+    document: dict[str, Any] = answer.json()
+    return document

@@ -1,4 +1,4 @@
-"""The database settings are the hub's, on Django's own backends; nothing else that costs anything is switched on."""
+"""Settings with the hub's databases on Django's own backends, and nothing else that costs time."""
 
 import os
 

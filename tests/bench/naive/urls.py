@@ -1,4 +1,4 @@
-"""One path a view."""
+"""One path for each view."""
 
 from django.urls import path
 

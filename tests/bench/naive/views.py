@@ -21,14 +21,14 @@ def nothing(request: HttpRequest) -> HttpResponse:
 
 
 def insert(request: HttpRequest) -> HttpResponse:
-    """One row, committed before the answer."""
+    """Insert one row and commit it before the answer."""
     notice = json.loads(request.body)
     event = Event.objects.create(entity_id=notice["id"], body=request.body.decode())
     return JsonResponse({"reference": event.pk}, status=202)
 
 
 def pooled(request: HttpRequest) -> HttpResponse:
-    """Store, fetch, look up, change, store: the same three calls as the hub makes."""
+    """Store, fetch, search, change and store: the same three calls as the hub makes."""
     notice = json.loads(request.body)
     event = Event.objects.create(entity_id=notice["id"], body=request.body.decode())
     person = _call("GET", f"{settings.IDENTITY_URL}/api/users/{notice['id']}")
@@ -55,5 +55,5 @@ def wanted(person: dict[str, Any]) -> dict[str, Any]:
 def _call(method: str, url: str, **arguments: Any) -> dict[str, Any]:
     answer = _session.request(method, url, timeout=10, **arguments)
     answer.raise_for_status()
-    found: dict[str, Any] = answer.json()
-    return found
+    document: dict[str, Any] = answer.json()
+    return document

@@ -1,4 +1,4 @@
-"""The WSGI application, as the hub has one."""
+"""The WSGI application."""
 
 import os
 

@@ -1,1 +1,1 @@
-"""How are figures summed up, printed and judged?"""
+"""Summaries of figures, their tables and targets."""

@@ -1,4 +1,4 @@
-"""What the benchmark says of exports, and which of their targets are kept."""
+"""The report of exports and their targets."""
 
 from collections.abc import Iterator
 from statistics import median
@@ -25,7 +25,7 @@ HEADS = (
 
 
 def show_export(figures: dict[str, Any]) -> str:
-    """One row, a line about what came in meanwhile, and whether each target is kept."""
+    """Format one row, a line about events during the export, and the result of each target."""
     psql = figures["psql"]
     ratios = [f"{ratio:.2f}" if (ratio := _ratio(figures[way], psql)) else "" for way in ("csv", "orm")]
     csv, orm = (f"{median(figures[way]):.2f}" for way in ("csv", "orm"))
@@ -42,49 +42,49 @@ def show_export(figures: dict[str, Any]) -> str:
 
 
 def _targets(figures: dict[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Each target in words with its figure, and whether it is kept."""
-    told = figures["meanwhile"]
+    """Return each target as text with its figure, and True if it is met."""
+    concurrent = figures["meanwhile"]
     for way, most, words in (("csv", MOST_COPIED, "CSV by COPY"), ("orm", MOST_READ, "CSV by the ORM")):
         if found := _ratio(figures[way], figures["psql"]):
             yield f"{words} ÷ psql's COPY: {found:.2f} (at most {most:g})", found <= most
-    for words, taken in (("at rest", figures), ("while events come in", told)):
+    for words, taken in (("at rest", figures), ("while events come in", concurrent)):
         over = _over(taken) / 2**20
         yield f"memory over idle {words}: {over:.1f} MiB (at most 16)", _over(taken) <= MOST_OVER_IDLE
     yield (
-        f"events that came in: {told['a_second']:.1f} a second ({A_SECOND})",
-        told["a_second"] >= A_SECOND - 1,
+        f"events that came in: {concurrent['a_second']:.1f} a second ({A_SECOND})",
+        concurrent["a_second"] >= A_SECOND - 1,
     )
     for other, words in (("at rest", "without one"), ("computing", "beside a process that only computes")):
-        before, meanwhile = told["p95"][other], told["p95"]["meanwhile"]
+        before, meanwhile = concurrent["p95"][other], concurrent["p95"]["meanwhile"]
         yield (
             f"95 % of them were taken in {meanwhile * 1000:.1f} ms during an export, {words} in {before * 1000:.1f} ms:"
             f" {meanwhile / before:.2f} times (at most {MOST_SLOWER:g})",
             meanwhile <= MOST_SLOWER * before,
         )
-    wrong = told["missing"] + told["doubled"]
+    wrong = concurrent["missing"] + concurrent["doubled"]
     yield f"rows missing or doubled: {wrong} (none)", not wrong
-    yield "the event that was deleted beforehand is found, and nothing else", told["checked"]["found"]
-    yield "the entries are verified", told["checked"]["entries"][0] == 0
+    yield "the event that was deleted beforehand is found, and nothing else", concurrent["checked"]["found"]
+    yield "the entries are verified", concurrent["checked"]["entries"][0] == 0
 
 
 def _over(taken: dict[str, Any]) -> int:
-    """Bytes at the peak over those at rest."""
+    """Return the peak bytes above those at rest."""
     return int(taken["peak"] - taken["idle"])
 
 
-def _show(told: dict[str, Any]) -> str:
-    checked = told["checked"]
-    code, said = checked["entries"]
+def _show(meanwhile: dict[str, Any]) -> str:
+    checked = meanwhile["checked"]
+    code, verified = checked["entries"]
     took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in checked["seconds"].items())
     return (
-        f"While {told['came']} events came in ({told['a_second']:.0f} a second): {told['rows']:,} rows in "
-        f"{told['seconds']:.1f} s, {told['missing']} missing, {told['doubled']} doubled.\n"
+        f"While {meanwhile['came']} events came in ({meanwhile['a_second']:.0f} a second): {meanwhile['rows']:,} rows in "
+        f"{meanwhile['seconds']:.1f} s, {meanwhile['missing']} missing, {meanwhile['doubled']} doubled.\n"
         f"The event that was deleted beforehand: {'found' if checked['found'] else 'NOT FOUND'}"
         f"{'' if checked['found'] else f' {checked}'}.\n"
-        f"verify.py ended with {code}: {said.strip().splitlines()[-1]} ({took})"
+        f"verify.py ended with {code}: {verified.strip().splitlines()[-1]} ({took})"
     )
 
 
 def _ratio(way: list[float], psql: list[float]) -> float:
-    """Within each repeat; the median of them. 0 without psql."""
-    return median(each / one for each, one in zip(way, psql, strict=True)) if psql else 0.0
+    """Return the median of the ratios within each repeat; 0 without psql."""
+    return median(seconds / one for seconds, one in zip(way, psql, strict=True)) if psql else 0.0

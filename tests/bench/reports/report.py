@@ -1,4 +1,4 @@
-"""Medians over the rounds, ratios within each round, as a table; everything as JSON."""
+"""A table of medians over the rounds and of ratios within each round; all figures as JSON."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def rate(figures: Figures) -> float:
 
 
 def spread(figures: Figures) -> float:
-    """How much longer the slowest hundredth takes than the median."""
+    """Return the 99th percentile divided by the median."""
     return figures.p99 / max(figures.p50, 0.001)
 
 
@@ -59,31 +59,34 @@ _RATIOS: tuple[tuple[str, Part, tuple[str, ...]], ...] = (
 
 
 def comparison(rounds: Rounds) -> str:
-    """A table for each database and delay."""
-    places = dict.fromkeys((each.database, each.delay) for each in rounds[0])
+    """Format a table for each database and delay."""
+    places = dict.fromkeys((reading.database, reading.delay) for reading in rounds[0])
     return "\n\n".join(_place(rounds, *place) for place in places)
 
 
 def _place(rounds: Rounds, database: str, delay: int) -> str:
-    here = [[each for each in taken if (each.database, each.delay) == (database, delay)] for taken in rounds]
-    rows = [_row(here, each.subject, each.clients) for each in here[0]]
+    here = [
+        [reading for reading in taken if (reading.database, reading.delay) == (database, delay)]
+        for taken in rounds
+    ]
+    rows = [_row(here, reading.subject, reading.clients) for reading in here[0]]
     title = f"## {database}, stand-in systems answer after {delay} ms, medians of {len(rounds)}"
     return f"{title}\n\n{table([*_HEADS, *_MORE_HEADS], rows)}"
 
 
 def _row(here: Rounds, subject: str, clients: int) -> list[str]:
     same = of_subject(here, subject, clients)
-    middle = same[0].drain_rate and f"{median(each.drain_rate for each in same):.0f}"
-    errors = sum(sum(each.bad.values()) for each in same)
+    middle = same[0].drain_rate and f"{median(reading.drain_rate for reading in same):.0f}"
+    errors = sum(sum(reading.bad.values()) for reading in same)
     return [
         str(clients),
         subject,
         *_medians(same, 0, rate),
-        *_medians(same, 1, lambda each: each.p50, lambda each: each.p99, spread),
+        *_medians(same, 1, lambda reading: reading.p50, lambda reading: reading.p99, spread),
         *_medians(same, 2, cpu, *(_attribute(name) for name in ("web_cpu", "worker_cpu", "database_cpu"))),
         f"{stored_a_webhook(same) / 1000:.1f}",
-        *_medians(same, 0, lambda each: each.memory, lambda each: each.proportional_memory),
-        *_medians(same, 2, lambda each: each.calls),
+        *_medians(same, 0, lambda reading: reading.memory, lambda reading: reading.proportional_memory),
+        *_medians(same, 2, lambda reading: reading.calls),
         middle or "",
         *(
             _shown(ratio(here, subject, other, clients, part)) if subject in who else ""
@@ -95,23 +98,28 @@ def _row(here: Rounds, subject: str, clients: int) -> list[str]:
 
 def stored_a_webhook(same: Sequence[Figures]) -> float:
     """Return the bytes by which the database grew for each webhook, over all rounds: it grows by many pages at once."""
-    return sum(each.stored for each in same) / max(sum(each.sent for each in same), 1)
+    return sum(reading.stored for reading in same) / max(sum(reading.sent for reading in same), 1)
 
 
 def of_subject(here: Rounds, subject: str, clients: int) -> list[Figures]:
-    """One subject's figures, one a round."""
-    return [each for taken in here for each in taken if (each.subject, each.clients) == (subject, clients)]
+    """Return the figures of one subject, one for each round."""
+    return [
+        reading
+        for taken in here
+        for reading in taken
+        if (reading.subject, reading.clients) == (subject, clients)
+    ]
 
 
 def ratio(here: Rounds, subject: str, other: str, clients: int, part: Part) -> float | None:
-    """The median of the ratios, each taken within one round; None where the other was not measured."""
+    """Return the median of the ratios within each round; None if the other subject was not measured."""
     pairs = zip(of_subject(here, subject, clients), of_subject(here, other, clients), strict=False)
     ratios = [part(mine) / part(theirs) for mine, theirs in pairs if part(theirs)]
     return median(ratios) if ratios else None
 
 
 def _medians(same: Sequence[Figures], digits: int, *parts: Part) -> list[str]:
-    return [f"{median(part(each) for each in same):.{digits}f}" for part in parts]
+    return [f"{median(part(reading) for reading in same):.{digits}f}" for part in parts]
 
 
 def _attribute(name: str) -> Part:
@@ -123,7 +131,7 @@ def _shown(found: float | None) -> str:
 
 
 def surroundings(sync: float) -> dict[str, Any]:
-    """What the figures depend on, apart from the code. `sync`: milliseconds of one fdatasync."""
+    """Return what the figures depend on apart from the code. `sync`: milliseconds of one fdatasync."""
     names = ("django", "gunicorn", "granian", "requests", "urllib3", "psycopg")
     return {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -136,7 +144,7 @@ def surroundings(sync: float) -> dict[str, Any]:
 
 
 def write(name: str, document: dict[str, Any]) -> Path:
-    """Keep the figures as JSON under var/bench."""
+    """Write the figures as JSON under var/bench."""
     path = ROOT / "var" / "bench" / f"{name}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -144,5 +152,7 @@ def write(name: str, document: dict[str, Any]) -> Path:
 
 
 def as_rows(rounds: Rounds) -> list[dict[str, Any]]:
-    """Every measurement of every round."""
-    return [asdict(each) | {"round": number} for number, taken in enumerate(rounds, 1) for each in taken]
+    """Return every measurement of every round."""
+    return [
+        asdict(reading) | {"round": number} for number, taken in enumerate(rounds, 1) for reading in taken
+    ]

@@ -1,10 +1,10 @@
-"""Tables in plain text that are Markdown too."""
+"""Plain-text tables that are valid Markdown."""
 
 from collections.abc import Sequence
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they must be: the first to the left, the others to the right."""
+    """Format a table with columns of minimal width: the first aligned left, the others right."""
     widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
     lines = ["| " + " | ".join(_cells(row, widths)) + " |" for row in [heads, *rows]]
     rule = (

@@ -1,4 +1,4 @@
-"""What the figures are to be at 16 clients, and whether they are."""
+"""The targets of the figures at 16 clients, and their check."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ MOST_STORED = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure of a subject, over another subject's where one is named, and the bound that it keeps."""
+    """A figure of a subject, divided by another subject's if one is named, and its bound."""
 
     words: str
     subject: str
@@ -41,7 +41,7 @@ TARGETS = (
     Target(
         "CPU of the database server, ms an event in `result`",
         "result",
-        lambda each: each.database_cpu,
+        lambda reading: reading.database_cpu,
         "",
         1.5,
         is_of_server=True,
@@ -53,15 +53,18 @@ TARGETS = (
 
 
 def verdicts(rounds: Rounds) -> str:
-    """One line a target, database and delay."""
-    places = dict.fromkeys((each.database, each.delay) for each in rounds[0])
+    """Return one line for each target, database and delay."""
+    places = dict.fromkeys((reading.database, reading.delay) for reading in rounds[0])
     return "\n".join(line for place in places for line in _lines(rounds, *place))
 
 
 def _lines(rounds: Rounds, database: str, delay: int) -> Iterator[str]:
-    here = [[each for each in taken if (each.database, each.delay) == (database, delay)] for taken in rounds]
+    here = [
+        [reading for reading in taken if (reading.database, reading.delay) == (database, delay)]
+        for taken in rounds
+    ]
     for target in TARGETS:
-        found = None if target.is_of_server and database == "sqlite" else _found(here, target)
+        found = None if target.is_of_server and database == "sqlite" else _figure_of(here, target)
         if found is not None:
             sign = "at most" if target.is_upper else "at least"
             kept = "kept" if target.keeps(found) else "NOT KEPT"
@@ -73,17 +76,20 @@ def _lines(rounds: Rounds, database: str, delay: int) -> Iterator[str]:
     yield from _disagreements(here)
 
 
-def _found(here: Rounds, target: Target) -> float | None:
+def _figure_of(here: Rounds, target: Target) -> float | None:
     if target.other:
         return ratio(here, target.subject, target.other, CLIENTS, target.part)
     same = of_subject(here, target.subject, CLIENTS)
-    return median(target.part(each) for each in same) if same else None
+    return median(target.part(reading) for reading in same) if same else None
 
 
 def _disagreements(here: Rounds) -> Iterator[str]:
-    """Errors, and calls that make the comparison unfair."""
-    for each in (each for taken in here for each in taken):
-        if each.bad:
-            yield f"ERRORS    {each.database} {each.subject}, {each.clients} clients: {each.bad} {each.first_bad}"
-        if each.subject in ("plain", "pooled", "result", "ack", "ingest") and abs(each.calls - 3) > 0.02:
-            yield f"UNEQUAL   {each.database} {each.subject}, {each.clients} clients: {each.calls:.2f} calls an event"
+    """Yield errors, and numbers of calls that make the comparison unfair."""
+    for reading in (reading for taken in here for reading in taken):
+        if reading.bad:
+            yield f"ERRORS    {reading.database} {reading.subject}, {reading.clients} clients: {reading.bad} {reading.first_bad}"
+        if (
+            reading.subject in ("plain", "pooled", "result", "ack", "ingest")
+            and abs(reading.calls - 3) > 0.02
+        ):
+            yield f"UNEQUAL   {reading.database} {reading.subject}, {reading.clients} clients: {reading.calls:.2f} calls an event"

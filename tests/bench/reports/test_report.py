@@ -35,7 +35,7 @@ def test_the_ratio_is_of_the_sums(other: str, expected: float) -> None:
     assert ratio(ROUNDS, "result", other, 16, cpu) == expected
 
 
-def test_the_table_shows_each_part_and_the_sum_beside_the_storage() -> None:
+def test_the_table_shows_each_part_the_sum_and_the_storage() -> None:
     heads, _, *rows = comparison(ROUNDS).splitlines()[2:]
     shown = dict(
         zip(*([cell.strip() for cell in line.split("|")] for line in (heads, rows[-1])), strict=True)

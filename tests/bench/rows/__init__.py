@@ -1,1 +1,1 @@
-"""How is a database filled before it is measured?"""
+"""Rows that fill a database before a measurement."""

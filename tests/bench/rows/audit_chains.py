@@ -17,8 +17,10 @@ _ENTRY = ("id", "stream", "at", "action", "actor", "body", "stream_seq", "prev_l
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A copy's rows as entries name them: for each text that stood in the original's entries, what stands there now.
-    `received_at`: when the copy arrived."""
+    """The rows of a copy as its audit log entries name them: text of the original → text of the copy.
+
+    `received_at`: when the copy arrived.
+    """
 
     names: Mapping[str, str]
     received_at: Any
@@ -48,10 +50,10 @@ class Chains:
     ) -> None:
         self._connection = connection
         self._last = last
-        self._forms = [_form(each, own, received_at) for each in entries]
+        self._forms = [_form(entry, own, received_at) for entry in entries]
 
     def write(self, first: int, copies: Sequence[Copied]) -> None:
-        """Of consecutive copies, of which the first has this number."""
+        """Write the audit log entries of consecutive copies, of which the first has this number."""
         self._store(list(self._rows(first, copies)))
 
     def _rows(self, first: int, copies: Sequence[Copied]) -> Iterator[tuple[Any, ...]]:
@@ -77,14 +79,14 @@ class Chains:
                 return
             marks = ", ".join(["%s"] * len(_ENTRY))
             sql = f"INSERT INTO audit_entry ({names}) VALUES ({marks})"
-            cursor.executemany(sql, [[_as_text(each) for each in row] for row in rows])
+            cursor.executemany(sql, [[_as_text(value) for value in row] for row in rows])
 
 
 def _form(entry: Any, own: Mapping[str, str], received_at: datetime) -> _Form:
     marks = {f"{member}": f"<{member}>" for member in ("at", "prev_leaf")}
     text = canonical_json(json.loads(entry.body) | marks)
     words = {**own, **{mark: member for member, mark in marks.items()}}
-    stream, body = (_cut(each, words) for each in (entry.stream, text))
+    stream, body = (_cut(value, words) for value in (entry.stream, text))
     return _Form(stream, body, entry.action, entry.actor, entry.stream_seq, entry.at - received_at)
 
 
@@ -96,5 +98,5 @@ def _cut(text: str, words: Mapping[str, str]) -> str:
 
 
 def _as_text(value: Any) -> Any:
-    """As Django keeps times in SQLite."""
+    """Return a time as Django stores it in SQLite."""
     return value.replace(tzinfo=None).isoformat(" ") if isinstance(value, datetime) else value

@@ -29,14 +29,14 @@ _DEEDS = (
 
 
 def fill(entries: int) -> None:
-    """So many entries, eight seconds apart, up to now."""
+    """Append `count` entries, eight seconds apart, up to now."""
     from django.db import transaction
     from django.utils import timezone
 
     from audit.entries.append import append_entries
 
     at = timezone.now() - APART * entries
-    happenings = _happenings(Random(7), entries)
+    happenings = _random_entries(Random(7), entries)
     while some := list(islice(happenings, BATCH)):
         with transaction.atomic():
             for start in range(0, len(some), 20):
@@ -44,7 +44,7 @@ def fill(entries: int) -> None:
                 at += APART * 20
 
 
-def _happenings(chance: Random, count: int) -> Iterator[Any]:
+def _random_entries(chance: Random, count: int) -> Iterator[Any]:
     from audit.entries.append import NewEntry
 
     yield NewEntry("setting:route:1", "route.deleted", "person:1", {"reason": "nobody used it"})

@@ -20,7 +20,7 @@ _FIRST_MOMENT = 1_600_000_000_000  # milliseconds: where the names of the copies
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What the two databases say differently. `n` is the number of a copy."""
+    """The SQL that differs between the two databases. `n` is the number of a copy."""
 
     numbers: str
     uuid: str
@@ -57,12 +57,12 @@ class Originals:
     last: int = 0
 
     def copied_key(self, key: int) -> str:
-        """The key of this row's copy number n, as SQL."""
+        """Return SQL for the key of this row in copy number n."""
         return f"({self.last} + (n - 1) * {len(self.keys)} + {self.keys.index(key) + 1})"
 
 
 def newest() -> tuple[Any, Any, Any, Any]:
-    """The newest event that succeeded, its receipt, its delivery and its attempt: one of each."""
+    """Return the newest event that succeeded, its receipt, its delivery and its attempt."""
     from sync.models import Attempt, Delivery
     from webhooks.models import Event, Receipt
 
@@ -72,8 +72,10 @@ def newest() -> tuple[Any, Any, Any, Any]:
 
 
 def originals(*, is_bare: bool) -> list[Originals]:
-    """Every row of the newest event that succeeded, tables in an order that foreign keys allow; without the audit
-    entries, which `Chains` writes."""
+    """Return every row of the newest event that succeeded, tables in an order that foreign keys allow.
+
+    Leaves out the audit log entries, which `Chains` writes.
+    """
     from sync.models import Attempt, Call, Delivery
     from webhooks.models import Event, Payload, Receipt
 
@@ -89,11 +91,11 @@ def originals(*, is_bare: bool) -> list[Originals]:
     payloads = sorted(
         {key for model, rows in chosen for row in rows for key in _payloads(model, row, Payload)}
     )
-    found = [] if is_bare else [Originals(Payload, payloads)]
-    found += [Originals(model, sorted(row.pk for row in rows)) for model, rows in chosen]
-    for each in found:
-        each.last = last_key(each.model)
-    return found
+    tables = [] if is_bare else [Originals(Payload, payloads)]
+    tables += [Originals(model, sorted(row.pk for row in rows)) for model, rows in chosen]
+    for table in tables:
+        table.last = last_key(table.model)
+    return tables
 
 
 def last_key(model: Any) -> int:
@@ -123,7 +125,7 @@ class Filler:
         )
 
     def _own_names(self) -> dict[str, str]:
-        """What stands in the audit entries of the original and not in those of a copy, longest first."""
+        """Return the texts of the original's audit log entries that differ in a copy, longest first."""
         event, receipt, _, attempt = self._newest
         return {
             str(attempt.key): "attempt",
@@ -132,7 +134,7 @@ class Filler:
         }
 
     def fill(self, events: int) -> None:
-        """So many copies, a chunk in a transaction."""
+        """Insert copies, one chunk in each transaction."""
         from django.db import transaction
 
         for setting in _FASTER[self._connection.vendor]:
@@ -147,9 +149,9 @@ class Filler:
         self._finish()
 
     def _copied(self, first: int, last: int) -> Iterator[Copied]:
-        """How the audit entries of these copies name their rows."""
+        """Return the names of the rows of these copies in their audit log entries."""
         event, receipt, _, attempt = self._newest
-        tables = {each.model: each for each in self._tables}
+        tables = {table.model: table for table in self._tables}
 
         def keys(row: Any) -> range:
             before = tables[type(row)].last
@@ -205,7 +207,7 @@ class Filler:
         return "NULL" if is_content else f'"{column.column}"'
 
     def _named(self, table: Originals, column: Any, value: Any) -> str:
-        """What names a copy in words: the event's id at its source, the person, the stream of the audit log."""
+        """Return the texts that identify a copy: its event id, its person and its audit log stream."""
         if column.name == "event_id":
             return f"'filled-' || ({table.last} + n)"
         if column.name == "entity_id":
@@ -213,12 +215,12 @@ class Filler:
         return ""
 
     def _finish(self) -> None:
-        """What a database that grew row by row has: sequences at their end, statistics."""
+        """Advance sequences and update statistics, as in a database that grew row by row."""
         with self._connection.cursor() as cursor:
             if self._connection.vendor == "postgresql":
                 from audit.models import Entry
 
-                for model in (*(each.model for each in self._tables), Entry):
+                for model in (*(table.model for table in self._tables), Entry):
                     name, key = model._meta.db_table, model._meta.pk.column
                     cursor.execute(
                         f"SELECT setval(pg_get_serial_sequence('{name}', '{key}'), (SELECT max({key}) FROM {name}))"

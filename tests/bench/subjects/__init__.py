@@ -1,1 +1,1 @@
-"""What is measured?"""
+"""The subjects of the measurements."""

@@ -1,8 +1,8 @@
-"""What the audit log costs (`--audit`): the hub beside the same hub whose appends do nothing, both at once.
+"""The cost of the audit log (`--audit`): the hub compared with a hub whose appends do nothing, both at once.
 
-In turn they would differ by a tenth either way, for what else the machine does: so both get half the senders at the same
-time, and whatever slows one down slows the other. Of two that are the same, the one that was started first took 3 % more
-CPU (16 rounds, twice): so each is started first for half the rounds.
+Measured in turn they would differ by a tenth, because of other load on the machine: so both get half of the senders at
+the same time. Of two identical hubs, the one started first used 3 % more CPU (16 rounds, twice): so each is started
+first in half of the rounds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ Taken = dict[str, list[list[Figures]]]
 
 
 def measure_audit(kind: str, systems: Systems, folder: Path, rounds: int, seconds: float) -> Taken:
-    """The rounds of both variants; within a round at the same time."""
+    """Return the rounds of both variants; within a round both run at the same time."""
     taken: Taken = {name: [] for name in VARIANTS}
     halves = (rounds - rounds // 2, rounds // 2)
     for first, some in zip(VARIANTS, halves, strict=True):
@@ -45,7 +45,7 @@ def measure_audit(kind: str, systems: Systems, folder: Path, rounds: int, second
 
 @contextmanager
 def _running(order: Sequence[str], kind: str, systems: Systems, folder: Path) -> Iterator[dict[str, Server]]:
-    """A hub of each variant, started in this order and warmed up."""
+    """Run a hub of each variant, started in this order and warmed up."""
     with ExitStack() as stack:
         serving: dict[str, Server] = {}
         for name in order:
@@ -67,21 +67,21 @@ def _measure_round(serving: Mapping[str, Server], systems: Systems, seconds: flo
                 name: threads.submit(measure, server, subject, systems, CLIENTS, 0, seconds)
                 for name, server in serving.items()
             }
-        for name, each in measured.items():
-            found[name].append(each.result())
+        for name, measurement in measured.items():
+            found[name].append(measurement.result())
     for name, figures in found.items():
         taken[name].append(figures)
 
 
 def _say_round(taken: Taken, rounds: int) -> None:
-    """What the last round gave."""
-    for name, each in taken.items():
-        for figures in each[-1]:
-            say(figures, f"{len(each)}/{rounds} {name}")
+    """Print the figures of the last round."""
+    for name, measurement in taken.items():
+        for figures in measurement[-1]:
+            say(figures, f"{len(measurement)}/{rounds} {name}")
 
 
 def _check(serving: dict[str, Server]) -> None:
-    """The variants are what they are called."""
+    """Assert that each variant does what its name says."""
     for name, server in serving.items():
         rows = server.database.rows("SELECT count(*) FROM audit_entry WHERE action = 'webhook.received'")
         assert bool(rows[0][0]) == (name == "with"), f"{rows[0][0]} entries {name} the audit log"

@@ -25,7 +25,7 @@ from tests.bench.subjects.measurement import (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure. `delays`: milliseconds that the stand-in systems take; `seconds`: of a steady part."""
+    """The measurements to make. `delays`: milliseconds of the stand-in systems; `seconds`: of a steady part."""
 
     clients: tuple[int, ...] = (1, 16, 64)
     delays: tuple[int, ...] = (0, 20)
@@ -34,7 +34,7 @@ class Plan:
     subjects: tuple[Subject, ...] = (NOTHING, INSERT, PLAIN, POOLED, RESULT, ACK, INGEST)
 
     def steps(self) -> Iterator[tuple[Subject, int, int]]:
-        """One round: subject, clients, delay. What makes no calls, or answers before them, knows no delay."""
+        """Yield subject, clients and delay of one round. Subjects that wait for no calls are measured without delay."""
         for clients in self.clients:
             for delay in self.delays:
                 for subject in self.subjects:
@@ -47,7 +47,7 @@ QUICK = Plan(clients=(16,), delays=(0,), rounds=1, seconds=1.0)
 
 @contextmanager
 def both(kind: str, systems: Systems, folder: Path, web: str = "") -> Iterator[Callable[[Subject], Server]]:
-    """The hub and the naive project, each on a database of its own: which of them serves a subject."""
+    """Yield the hub and the naive project, each on its own database, and which of them serves a subject."""
     with (
         fresh_database(kind, folder) as small,
         fresh_database(kind, folder) as large,
@@ -62,7 +62,7 @@ def both(kind: str, systems: Systems, folder: Path, web: str = "") -> Iterator[C
 
 
 def compare(plan: Plan, kinds: Sequence[str], systems: Systems, folder: Path) -> list[list[Figures]]:
-    """All rounds, each a list of figures; databases one after the other."""
+    """Run all rounds, one database after the other. Returns a list of figures for each round."""
     rounds: list[list[Figures]] = [[] for _ in range(plan.rounds)]
     for kind in kinds:
         with both(kind, systems, folder) as serving:

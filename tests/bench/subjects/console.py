@@ -1,7 +1,7 @@
-"""What the pages of the console cost on a large history (`--console --events 1000000`), and whether that is kept.
+"""The cost of the console's pages on a large history (`--console --events 1000000`), and their budgets.
 
-The budgets are those of the console's specification: sums of SQL by the yardstick of the same run, the rest in
-milliseconds and bytes.
+The budgets are those of the console's specification: sums of SQL relative to a reference query of the same run, the
+rest in milliseconds and bytes.
 """
 
 import json
@@ -79,7 +79,7 @@ def _most_sql(yardstick: float) -> float:
 
 
 def budget_of(name: str) -> Budget:
-    """By the first word of a page's name."""
+    """Return the budget of a page by the first word of its name."""
     return BUDGETS[name.replace(",", " ").split()[0]]
 
 
@@ -100,13 +100,13 @@ def measure_console(kind: str, systems: Systems, folder: Path, events: int, repe
 
 def _run(environment: dict[str, str], *arguments: str) -> str:
     command = [sys.executable, "-m", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=7200)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=7200)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
 
 
 def show_console(taken: Mapping[str, Any]) -> str:
-    """A row a page, then the weight of the list."""
+    """Format a row for each page, then the weight of the list."""
     yardstick, events = taken["yardstick"], taken["events"]
     rows = [_row(page, yardstick) for page in taken["pages"]]
     kept = [f"  {'kept' if holds else 'MISSED'}: {said}" for said, holds in _weight(taken["weight"])]

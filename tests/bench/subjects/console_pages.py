@@ -1,7 +1,7 @@
-"""What each page of the console costs, measured in one process with the hub's environment.
+"""The cost of each page of the console, measured in one process with the hub's environment.
 
-Run by `console`: `python -m tests.bench.subjects.console_pages <repeats>` prints one JSON document. The yardstick is
-taken in turn with the pages: what the machine does meanwhile falls on both.
+Run by `console`: `python -m tests.bench.subjects.console_pages <repeats>` prints one JSON document. The reference
+query is measured in turn with the pages, so that other load on the machine affects both.
 """
 
 import gzip
@@ -22,9 +22,10 @@ BULK = 10_000
 
 @dataclass(slots=True)
 class Cost:
-    """Of one page, medians of the repeats; in milliseconds and bytes. `slowest`: of its statements, in any repeat.
+    """The cost of one page: medians of the repeats, in milliseconds and bytes.
 
-    `cpu` is of this process: far below `server` where others took the machine meanwhile, or the database worked.
+    `slowest`: its slowest statement in any repeat. `cpu` is of this process: far below `server` if other processes used
+    the machine, or if the database worked.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Cost:
 
 @dataclass(slots=True)
 class Taken:
-    """The yardstick, the pages, and the weight of the list with what it loads: files, their bytes, scripts alone."""
+    """The reference query, the pages, and the weight of the list with its files: their number, bytes and scripts."""
 
     yardstick: float
     pages: list[Cost]
@@ -49,7 +50,7 @@ class Taken:
 
 
 def addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
-    """Each page, and how its address is found."""
+    """Return each page with a function that finds its address."""
     from django.db.models import Count
 
     from console.ui.keyset import BY_RECEIVED_TIME
@@ -79,7 +80,7 @@ def addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
 
 
 def log_addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
-    """The pages of the audit log."""
+    """Return the pages of the audit log."""
     from audit.models import Entry
     from console.audit_log.list_page import BY_TIME
 
@@ -100,7 +101,7 @@ def log_addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
 
 
 def _confirm(client: Any) -> str:
-    """The page that asks before so many events are sent again. A worker would go on with a set that is not complete."""
+    """Return the address of the confirmation of a bulk replay. A worker would complete a set that is not complete."""
     from django.urls import reverse
 
     from sync.jobs.job_execution import run_next_jobs
@@ -116,7 +117,7 @@ def _confirm(client: Any) -> str:
 
 
 def cost_of(client: Any, name: str, address: str, repeats: int, aside: Callable[[], None]) -> Cost:
-    """The page so many times, after once that does not count; `aside` is called between."""
+    """Measure a page, after one request that does not count; `aside` is called between the repeats."""
     from django.db import connection
 
     client.get(address, follow=True)
@@ -132,7 +133,7 @@ def cost_of(client: Any, name: str, address: str, repeats: int, aside: Callable[
         taken.append((sum(seconds for seconds, _ in spent), len(spent), server, cpu))
         statements += spent
         aside()
-    sql, number, server, cpu = (median(each) for each in zip(*taken, strict=True))
+    sql, number, server, cpu = (median(values) for values in zip(*taken, strict=True))
     slowest, statement = max(statements, default=(0.0, ""))
     return Cost(
         name,
@@ -148,7 +149,7 @@ def cost_of(client: Any, name: str, address: str, repeats: int, aside: Callable[
 
 
 def timed(spent: list[tuple[float, str]]) -> Callable[..., Any]:
-    """An execute wrapper that keeps each statement with its seconds."""
+    """Return an execute wrapper that records each statement with its seconds."""
 
     def wrapper(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
         began = time.perf_counter()
@@ -162,7 +163,7 @@ def timed(spent: list[tuple[float, str]]) -> Callable[..., Any]:
 
 @contextmanager
 def person() -> Iterator[Any]:
-    """The session of somebody who may do everything, for as long as this runs."""
+    """Yield the session of a superuser."""
     from django.contrib.auth.models import User
     from django.test import Client
 
@@ -174,17 +175,17 @@ def person() -> Iterator[Any]:
 
 
 def weight(client: Any, address: str) -> dict[str, int]:
-    """The page with every file that it names: how many requests, and what they weigh zipped."""
+    """Return the number of requests of a page with all of its files, and their compressed bytes."""
     from django.contrib.staticfiles import finders
 
     html = client.get(address).content
     named = re.findall(rb'(?:href|src)="/static/([^"?#]+\.(?:css|js|svg|png|woff2?))', html)
-    files = {name: gzip.compress(_read(finders.find(name)), 6) for name in {each.decode() for each in named}}
+    files = {name: gzip.compress(_read(finders.find(name)), 6) for name in {path.decode() for path in named}}
     page = len(gzip.compress(html, 6))
     return {
         "requests": 1 + len(files),
         "zipped": page + sum(map(len, files.values())),
-        "scripts": sum(len(each) for name, each in files.items() if name.endswith(".js")),
+        "scripts": sum(len(content) for name, content in files.items() if name.endswith(".js")),
         "html": len(html),
         "elsewhere": len(re.findall(rb'(?:href|src)="(?:https?:)?//', html)),
     }

@@ -1,10 +1,9 @@
-"""What an export costs, and whether one is whole while events come in (`--export --events 100000`).
+"""The cost of an export, and its completeness while events come in (`--export --events 100000`).
 
-Before events come in, the row of one is deleted past the hub, with everything under it: whoever checks the export as
-its README says has to miss it, and nothing else.
+Before events come in, an event and all of its rows are deleted from the database: the check of the export by its
+README must report it as missing, and nothing else.
 
-Run by itself with the hub's environment it measures, in a process of its own: `python -m tests.bench.subjects.exports
-<folder>`.
+Run with the hub's environment it measures in a separate process: `python -m tests.bench.subjects.exports <folder>`.
 """
 
 import gc
@@ -42,7 +41,7 @@ _SAME_ROWS = """SELECT e.uuid, s.slug, e.event_id, e.entity_type, e.entity_id, e
 
 
 def measure_export(kind: str, systems: Systems, folder: Path, events: int) -> dict[str, Any]:
-    """Fill a hub, export it at rest, then while fifty events a second come in."""
+    """Fill a hub, then export it at rest and while fifty events a second come in."""
     with fresh_database(kind, folder) as database:
         environment = prepare_hub(database, systems, folder)
         say_filled(kind, events, _fill(environment, folder, events, "bare"))
@@ -50,11 +49,11 @@ def measure_export(kind: str, systems: Systems, folder: Path, events: int) -> di
         at_rest = json.loads(
             _python(environment, folder, "tests.bench.subjects.exports", str(folder), _psql(database))
         )
-        return {"database": kind, **at_rest, "meanwhile": _meanwhile(database, systems, folder)}
+        return {"database": kind, **at_rest, "meanwhile": _export_during_load(database, systems, folder)}
 
 
 def _delete_one(database: Database) -> str:
-    """Delete an event from the middle, as somebody with the database does; its reference."""
+    """Delete an event from the middle, as a user of the database could. Returns its reference."""
     ((key, uuid),) = database.rows(
         "SELECT id, uuid FROM webhooks_event WHERE id = (SELECT max(id) / 2 FROM webhooks_event)"
     )
@@ -71,18 +70,18 @@ def _delete_one(database: Database) -> str:
 
 
 def _python(environment: dict[str, str], folder: Path, *arguments: str) -> str:
-    """What it prints; in a session of its own, as a worker runs an export."""
+    """Run Python in a separate session, as a worker runs an export. Returns its output."""
     surroundings = environment | {"EXPORT_FOLDER": str(folder / "exports")}
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=7200, start_new_session=True,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
 
 
 def _psql(database: Database) -> str:
-    """psql's own COPY of the same rows, as a command; nothing on SQLite."""
+    """Return the command of psql's own COPY of the same rows; an empty one on SQLite."""
     programs = postgresql.server_programs()
     if database.file is not None or programs is None:
         return ""
@@ -90,12 +89,12 @@ def _psql(database: Database) -> str:
     return json.dumps([str(programs / "psql"), database.url, "-q", "-c", copy])
 
 
-def _meanwhile(database: Database, systems: Systems, folder: Path) -> dict[str, Any]:
-    """An export while events come in: what is missing, what is doubled, and what its own checkers say."""
+def _export_during_load(database: Database, systems: Systems, folder: Path) -> dict[str, Any]:
+    """Export while events come in. Returns missing and doubled events, and the results of its checkers."""
     environment = _environment(database) | _hub_environment(database, systems, folder)
     deleted = _delete_one(database)
     uuids = database.rows("SELECT uuid FROM webhooks_event")
-    there = {to_reference(UUID(str(each))) for (each,) in uuids}
+    there = {to_reference(UUID(str(uuid))) for (uuid,) in uuids}
     with running_hub(database, systems, folder) as hub, _coming_in(hub.port) as coming:
         time.sleep(2)
         at_rest, computing = [], []
@@ -113,7 +112,9 @@ def _meanwhile(database: Database, systems: Systems, folder: Path) -> dict[str, 
     archive = Path(made["archive"])
     with zipfile.ZipFile(archive) as packed:
         written = [json.loads(line)["reference"] for line in packed.open("export/events.jsonl")]
-        sealed = {stream for line in packed.open("export/entries.jsonl") if (stream := _begun(line))}
+        sealed = {
+            stream for line in packed.open("export/entries.jsonl") if (stream := _first_entry_reference(line))
+        }
         packed.extractall(folder / "unpacked")
     archive.unlink()
     known = set(written)
@@ -130,13 +131,13 @@ def _meanwhile(database: Database, systems: Systems, folder: Path) -> dict[str, 
 
 
 def _check(folder: Path, deleted: str) -> dict[str, Any]:
-    """How the two checkers end, each with nothing but Python; and whether all that they find is the deleted event."""
+    """Run both checkers with plain Python. Returns their results, and True if they report only the deleted event."""
     took, said = {}, {}
     for name in ("verify.py", "check_rows.py"):
         command = ["env", "-i", sys.executable, "-I", name, "."]
         began = time.monotonic()
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        took[name], said[name] = time.monotonic() - began, (done.returncode, done.stdout + done.stderr)
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        took[name], said[name] = time.monotonic() - began, (result.returncode, result.stdout + result.stderr)
     shutil.rmtree(folder)
     faults = [line for line in said["check_rows.py"][1].splitlines() if line.startswith("FAULT")]
     return {
@@ -147,8 +148,8 @@ def _check(folder: Path, deleted: str) -> dict[str, Any]:
     }
 
 
-def _begun(line: bytes) -> str:
-    """The reference of an event whose first entry this is; of copies, which have other streams, nothing."""
+def _first_entry_reference(line: bytes) -> str:
+    """Return the reference of an event if this is its first entry; an empty string for all other entries."""
     entry = json.loads(line)
     kind, _, reference = entry["stream"].partition(":")
     return (
@@ -159,7 +160,7 @@ def _begun(line: bytes) -> str:
 
 
 class _Coming:
-    """What the senders were answered."""
+    """The answers to the senders."""
 
     def __init__(self) -> None:
         self._seconds: list[float] = []
@@ -170,7 +171,7 @@ class _Coming:
             self._seconds.append(seconds)
 
     def take(self) -> list[float]:
-        """The seconds that each answer took that came since this was asked last."""
+        """Return the seconds of the answers since the last call."""
         with self._lock:
             found, self._seconds = self._seconds, []
         return found
@@ -182,7 +183,7 @@ def _p95(seconds: list[float]) -> float:
 
 @contextmanager
 def _coming_in(port: int) -> Iterator[_Coming]:
-    """Fifty webhooks a second, by so many senders that none is late while an answer takes a sixth of a second."""
+    """Send fifty webhooks a second, from enough senders for answers of a sixth of a second."""
     stop, coming = threading.Event(), _Coming()
 
     def send(sender: int) -> None:
@@ -225,7 +226,7 @@ def _timed(do: Callable[[], object]) -> float:
 
 
 def _settle() -> None:
-    """Seal and count what was filled in, so that no worker is busy with it later."""
+    """Seal and count the filled rows, so that no worker does it during the measurement."""
     from sync.housekeeping.audit_upkeep import seal_audit
     from sync.statistics.periodic_recount import recount_stale_hours
 
@@ -236,14 +237,14 @@ def _settle() -> None:
 
 
 def _compute() -> None:
-    """What any work in the background does to those who share its cores: no database, no file, nothing of the hub."""
+    """Use CPU without a database, a file or the hub, as any background work on the same cores would."""
     noise, end = os.urandom(100_000), time.monotonic() + TURN_SECONDS
     while time.monotonic() < end:
         zlib.compress(noise)
 
 
 def _measure(folder: Path, psql: list[str]) -> dict[str, Any]:
-    """At rest, in this process: the CSV by its two ways beside psql, then a whole export."""
+    """Measure at rest, in this process: both ways to write the CSV, psql, then a whole export."""
     from database.connection import streaming_transaction
     from exports.tables import csv_writer
     from webhooks.models import Event
@@ -270,7 +271,7 @@ def _measure(folder: Path, psql: list[str]) -> dict[str, Any]:
 
 
 def _warm_up() -> int:
-    """Resident bytes at rest, of a process that has made an export of nothing."""
+    """Return the resident bytes at rest of a process that has made an empty export."""
     from django.utils import timezone
 
     from exports.jobs import lifecycle
@@ -285,19 +286,24 @@ def _warm_up() -> int:
 
 
 def _make(idle: int, goes_on: Callable[[], bool] = lambda: True) -> dict[str, Any]:
-    """A whole export by this process: how long, how large, and the most memory that the process ever had."""
+    """Make a whole export in this process. Returns its duration, its size and the peak memory of the process."""
     from django.utils import timezone
 
     from exports.jobs import lifecycle
     from sync.search.event_filter import resolve_filter
 
     began = time.monotonic()
-    made = lifecycle.make_export_in_process(
+    export = lifecycle.make_export_in_process(
         resolve_filter({}, timezone.now()), reason="benchmark", should_continue=goes_on
     )
-    assert made.state == "done", made.failure
+    assert export.state == "done", export.failure
     memory = {"idle": idle, "peak": size_of(os.getpid(), "status", "VmHWM")}
-    facts = {"events": made.total, "size": made.size, "counts": made.counts, "archive": str(made.archive)}
+    facts = {
+        "events": export.total,
+        "size": export.size,
+        "counts": export.counts,
+        "archive": str(export.archive),
+    }
     return {"seconds": time.monotonic() - began, **memory, **facts}
 
 

@@ -1,7 +1,7 @@
-"""How the cost of an event grows with what is stored (`--growth`).
+"""The growth of the cost of an event with the stored history (`--growth`).
 
-A second hub, which stays at the first size, is measured in turn with the one that grows: what the machine does
-meanwhile falls on both.
+A second hub, which keeps the first size, is measured in turn with the growing one, so that other load on the machine
+affects both.
 """
 
 import json
@@ -35,7 +35,7 @@ HEADS = (
 
 @dataclass(slots=True)
 class Stage:
-    """What was measured with so many events stored."""
+    """The measurements with a certain number of stored events."""
 
     database: str
     events: int
@@ -48,7 +48,7 @@ class Stage:
 
 
 def grow(kind: str, systems: Systems, folder: Path, sizes: Sequence[int], rounds: int) -> list[Stage]:
-    """Fill up to each size, and measure there."""
+    """Fill a hub to each size and measure there."""
     with (
         fresh_database(kind, folder) as for_naive,
         fresh_database(kind, folder) as small,
@@ -72,7 +72,7 @@ def grow(kind: str, systems: Systems, folder: Path, sizes: Sequence[int], rounds
 
 
 def _fill(environment: dict[str, str], folder: Path, events: int, *words: str) -> float:
-    """Copy a real event so many times; the seconds that it took. `words`: see `event_copies`."""
+    """Copy a real event `events` times. Returns the seconds that it took. `words`: see `event_copies`."""
     take_account(environment, folder, "result", 5)
     began = time.monotonic()
     _module(environment, "tests.bench.rows.event_copies", str(events), str(USERS), *words)
@@ -80,8 +80,9 @@ def _fill(environment: dict[str, str], folder: Path, events: int, *words: str) -
 
 
 def _wait_until_sealed(database: Database) -> float:
-    """What was filled in comes before the audit log's sealer all at once, as after days without a worker; the seconds
-    that it took. A worker that is stopped in the middle of that, for `ingest`, might hold the lock of SQLite.
+    """Wait until the audit log of the filled rows is sealed. Returns the seconds that it took.
+
+    A worker that is stopped during that, for `ingest`, might hold the lock of SQLite.
     """
     began = time.monotonic()
     while database.rows(
@@ -93,16 +94,16 @@ def _wait_until_sealed(database: Database) -> float:
 
 
 def say_filled(kind: str, size: int, seconds: float) -> None:
-    """Progress: one line to standard error."""
+    """Print the progress as one line to standard error."""
     print(f"growth: {kind} filled to {size:,} in {seconds:.0f} s", file=sys.stderr, flush=True)
 
 
 def _module(environment: dict[str, str], name: str, *arguments: str) -> str:
-    """Run a module of the benchmark in a process with the hub's environment; what it printed."""
+    """Run a module of the benchmark in a process with the hub's environment. Returns its output."""
     command = [sys.executable, "-m", name, *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=7200)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=7200)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
 
 
 def _round(naive: Server, reference: Server, hub: Server, systems: Systems) -> list[Figures]:
@@ -121,7 +122,7 @@ def _megabytes(database: Database) -> float:
 
 
 def show_growth(stages: Sequence[Stage]) -> str:
-    """A row a stage; the last line says how the last compares with the first."""
+    """Format a row for each stage; the last line compares the last stage with the first."""
     rows = [_row(stage) for stage in stages]
     first, last = (stage.account for stage in (stages[0], stages[-1]))
     plans = stages[-1].plans
@@ -149,7 +150,7 @@ def _row(stage: Stage) -> list[str]:
         _ratio(stage.rounds, "reference", database_cpu),
         _ratio(stage.rounds, "pooled", cpu),
         f"{median(map(rate, result)):.0f}",
-        f"{median(each.p99 for each in result):.1f}",
+        f"{median(reading.p99 for reading in result):.1f}",
         f"{median(map(rate, of_subject(stage.rounds, 'ingest', CLIENTS))):.0f}",
         f"{stage.fill_seconds:.0f}",
         f"{stage.seal_seconds:.0f}",
@@ -162,5 +163,5 @@ def _ratio(rounds: Sequence[Sequence[Figures]], other: str, part: Part) -> str:
 
 
 def database_cpu(figures: Figures) -> float:
-    """Of the database's own processes, where it has some."""
+    """Return the CPU of the database's own processes."""
     return figures.database_cpu

@@ -1,4 +1,4 @@
-"""One measurement: a load on one subject, and what the servers spent meanwhile."""
+"""One measurement: a load on one subject, and the resources that the servers used."""
 
 import json
 import os
@@ -22,8 +22,10 @@ _numbers = count(1_000_000, 1_000_000)  # each load has a million numbers of its
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is compared. `drains`: deliveries go on after the answer, and are waited for. `holds`: the worker is stopped
-    while requests come in, so that taking in is measured alone. `most`: requests made ready for one load.
+    """One subject of the comparison.
+
+    `drains`: deliveries continue after the answer and are waited for. `holds`: the worker is stopped while requests
+    come in, so that receiving is measured alone. `most`: requests prepared for one load.
     """
 
     name: str
@@ -51,11 +53,12 @@ SUBJECTS = (NOTHING, INSERT, PLAIN, POOLED, RESULT, ACK, INGEST)
 
 @dataclass(slots=True)
 class Figures:
-    """What one measurement gave. Times in milliseconds; CPU in milliseconds an event of the steady part; memory in MB, of
-    the web processes and the worker, once the load has ended; `stored`: bytes by which `sent` events made the database
-    grow.
+    """The figures of one measurement.
 
-    Of a subject that drains, CPU is counted until the last delivery has settled, over all events; `drain_rate` is
+    Times in milliseconds; CPU in milliseconds for each event of the steady part; memory in MB, of the web processes and
+    the worker, once the load has ended; `stored`: bytes by which `sent` events made the database grow.
+
+    For a subject that drains, CPU is counted until the last delivery has settled, over all events; `drain_rate` is
     deliveries a second from the end of the load on.
     """
 
@@ -87,7 +90,7 @@ class Figures:
 
 @dataclass(slots=True)
 class _Spent:
-    """CPU seconds of the three families at one moment."""
+    """CPU seconds of the three process families at one moment."""
 
     web: float
     worker: float
@@ -105,7 +108,7 @@ def _cpu(family: Family | None) -> float:
 def measure(
     server: Server, subject: Subject, systems: Systems, clients: int, delay: int, seconds: float
 ) -> Figures:
-    """Put the load on, and take the figures of its steady part."""
+    """Run the load and return the figures of its steady part."""
     figures = Figures(subject.name, server.database.kind, clients, delay, load_average=os.getloadavg()[0])
     load = Load(
         port=server.port,
@@ -125,7 +128,7 @@ def measure(
     figures.rate = outcome["completed"] / outcome["seconds"]
     figures.p50, figures.p99 = outcome["p50"] * 1000, outcome["p99"] * 1000
     figures.web_cpu, figures.worker_cpu, figures.database_cpu = (
-        each / max(events, 1) * 1000 for each in (spent.web, spent.worker, spent.database)
+        seconds / max(events, 1) * 1000 for seconds in (spent.web, spent.worker, spent.database)
     )
     figures.calls = (systems.calls() - calls) / outcome["sent"]
     figures.bad = {status: number for status, number in outcome["statuses"].items() if status[0] != "2"}
@@ -166,7 +169,7 @@ def _drive(server: Server, load: Load, figures: Figures, subject: Subject) -> tu
 
 
 def _drain(server: Server, patience: float = 120) -> float:
-    """Wait until nothing is open. Deliveries a second while waiting."""
+    """Wait until no delivery is open. Returns the deliveries a second during the wait."""
     with server.database.reading() as read:
         began, open_then = time.perf_counter(), int(read(OPEN)[0][0])
         while read(OPEN)[0][0]:

@@ -1,4 +1,4 @@
-"""Memory of the worker and of the web process over many events (`--memory 100000`)."""
+"""The memory of the worker and of the web process over many events (`--memory 100000`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ _LOAD = replace(ACK, most=2_500)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Resident bytes after so many events."""
+    """Resident bytes after a number of events."""
 
     events: int
     worker: int
@@ -26,7 +26,7 @@ class Reading:
 
 
 def watch_memory(kind: str, systems: Systems, folder: Path, events: int) -> list[Reading]:
-    """Send `ack` events in portions, let one worker deliver each portion, and read every ten thousand."""
+    """Send `ack` events in portions, let one worker deliver each, and read the memory every ten thousand events."""
     readings, done = [], 0
     with fresh_database(kind, folder) as database, running_hub(database, systems, folder) as hub:
         while done < events:
@@ -40,15 +40,15 @@ def watch_memory(kind: str, systems: Systems, folder: Path, events: int) -> list
 
 
 def show_memory(kind: str, readings: Sequence[Reading]) -> str:
-    """A row a reading; the last line compares the last with the second, when caches are full."""
+    """Format a row for each reading; the last line compares the last with the second, when caches are full."""
     rows = [
         [
-            f"{each.events:,}",
-            f"{each.worker / 2**20:.1f}",
-            f"{each.web / 2**20:.1f}",
-            f"{each.drain_rate:.0f}",
+            f"{reading.events:,}",
+            f"{reading.worker / 2**20:.1f}",
+            f"{reading.web / 2**20:.1f}",
+            f"{reading.drain_rate:.0f}",
         ]
-        for each in readings
+        for reading in readings
     ]
     warm, last = readings[min(1, len(readings) - 1)], readings[-1]
     return (

@@ -1,4 +1,4 @@
-"""Which server command is cheaper (`--servers`): gunicorn as in docs/operations.md, or granian."""
+"""A comparison of server commands (`--servers`): gunicorn as in docs/operations.md, or granian."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +19,7 @@ CLIENTS = 16
 def measure_servers(
     kind: str, systems: Systems, folder: Path, rounds: int, seconds: float
 ) -> dict[str, list[list[Figures]]]:
-    """The rounds of each command; both commands in turn, within each round."""
+    """Return the rounds of each command; both commands run in turn within each round."""
     taken: dict[str, list[list[Figures]]] = {name: [[] for _ in range(rounds)] for name in COMMANDS}
     with ExitStack() as stack:
         serving = {
@@ -36,7 +36,7 @@ def measure_servers(
 
 
 def show_servers(taken: dict[str, list[list[Figures]]]) -> str:
-    """Each subject under each command, medians; the ratios are to the first command, within each round."""
+    """Format medians of each subject under each command; ratios are to the first command, within each round."""
     names = list(taken)
     heads = (
         f"{CLIENTS} clients",
@@ -58,10 +58,10 @@ def _row(subject: str, name: str, first: Rounds, mine: Rounds) -> list[str]:
     return [
         subject,
         name,
-        f"{median(each.rate for each in same):.0f}",
-        f"{median(each.p99 for each in same):.1f}",
-        f"{median(each.cpu for each in same):.2f}",
-        f"{median(each.proportional_memory for each in same):.0f}",
+        f"{median(reading.rate for reading in same):.0f}",
+        f"{median(reading.p99 for reading in same):.1f}",
+        f"{median(reading.cpu for reading in same):.2f}",
+        f"{median(reading.proportional_memory for reading in same):.0f}",
         f"{median(mine.cpu / theirs.cpu for mine, theirs in pairs):.2f}",
         f"{median(mine.rate / theirs.rate for mine, theirs in pairs):.2f}",
     ]

@@ -1,1 +1,1 @@
-"""A real browser, and a hub that it can look at."""
+"""A real browser, and a hub that it can open."""

@@ -1,4 +1,4 @@
-"""A real browser, driven the way a person drives it, and what it complains of."""
+"""A real browser, controlled like a person would, and the complaints that it reports."""
 
 import shutil
 from collections.abc import Iterator
@@ -27,15 +27,15 @@ width => {
 
 
 def program() -> str | None:
-    """Where Chromium is, if it is here."""
+    """Return the path of Chromium; None if it is not installed."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 class Chromium:
-    """A headless browser, the system's own: Playwright downloads none.
+    """A headless browser that the system provides: Playwright downloads none.
 
-    Playwright waits in an event loop, and Django keeps other connections to the database where one runs, or refuses
-    to ask it: so Playwright has a thread of its own, and what it makes is used from here.
+    Playwright runs an event loop, in which Django uses other database connections or refuses to query: so Playwright
+    has its own thread, and its objects are used from here through proxies.
     """
 
     def __init__(self, executable: str) -> None:
@@ -46,7 +46,7 @@ class Chromium:
 
     @contextmanager
     def context(self, **options: Any) -> Iterator[BrowserContext]:
-        """Somebody's browser with nothing of the others in it."""
+        """Return a new browser context without cookies."""
         made: Any = Apart(self._thread, self._thread.run(self._browser.new_context, **options))
         made.set_default_timeout(PATIENCE)
         yield made
@@ -60,7 +60,7 @@ class Chromium:
 
 @dataclass
 class Browser:
-    """One person's browser. Paths are those of `site`; what is elsewhere is named in full."""
+    """The browser of one person. Paths are those of `site`; other addresses are given completely."""
 
     context: BrowserContext
     site: str
@@ -83,26 +83,26 @@ class Browser:
 
     @property
     def text(self) -> str:
-        """What a person reads: hidden parts are not in it."""
+        """Return the visible text of the page."""
         return self.page.locator("body").inner_text()
 
     def find(self, css: str) -> Locator:
-        """The first of these, waited for when it is used."""
+        """Return the first matching element, which is waited for when it is used."""
         return self.page.locator(css).first
 
     def read(self, css: str) -> str:
-        """What a person reads of this element, each run of spaces as one."""
+        """Return the visible text of an element, each run of spaces as one."""
         return " ".join(self.find(css).inner_text().split())
 
     def has(self, css: str) -> bool:
-        """Whether such an element is there now, shown or not."""
+        """Return True if such an element exists now, visible or not."""
         return self.page.locator(css).count() > 0
 
     def type(self, css: str, text: str) -> None:
         self.find(css).fill(text)
 
     def press(self, css: str) -> None:
-        """Click, and wait until the page that it leads to is there."""
+        """Click, and wait until the page that follows is loaded."""
         self.context.thread.run(_press, self.page.held, css)  # type: ignore[attr-defined]
 
     def log_in(self, name: str, password: str) -> None:
@@ -113,25 +113,25 @@ class Browser:
         self.press("[type=submit]")
 
     def narrow(self, width: int, height: int = 900) -> None:
-        """The window, this many CSS pixels wide and high."""
+        """Resize the window to this many CSS pixels."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < PHONES}
         self._metrics.send("Emulation.setDeviceMetricsOverride", metrics)
 
     def overflow(self, width: int) -> str | None:
-        """What is wider than the window and makes the whole page scroll sideways; None where nothing is."""
+        """Return the elements that make the page scroll sideways; None if there are none."""
         self.narrow(width)
         found = self.run(_OVERFLOW, width)
         return None if found is None else str(found)
 
     def run(self, script: str, argument: Any = None) -> Any:
-        """The value of a script: an expression, or a function of one argument."""
+        """Return the value of a script: an expression, or a function of one argument."""
         return self.page.evaluate(script, argument)
 
     def complaints(self) -> list[str]:
-        """Errors and violations of the page's policy since the last call. Advice to authors is left out."""
+        """Return errors and policy violations since the last call, without advice to authors."""
         self.run("0")  # what the browser said before this answer has arrived by now
-        said, self._said[:] = list(self._said), []
-        return said
+        complaints, self._said[:] = list(self._said), []
+        return complaints
 
 
 def _press(page: Page, css: str) -> None:

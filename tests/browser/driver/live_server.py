@@ -1,4 +1,4 @@
-"""The hub on a port of its own inside the test's process, static files included."""
+"""The hub on its own port inside the test's process, with static files."""
 
 import threading
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from django.core.wsgi import get_wsgi_application
 
 
 class Quiet(WSGIRequestHandler):
-    """Tests read the browser's log, not the server's."""
+    """A request handler without log output."""
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -18,7 +18,7 @@ class Quiet(WSGIRequestHandler):
 
 @contextmanager
 def served() -> Iterator[str]:
-    """The origin of a running hub; each request has a thread, and its database connection ends with it."""
+    """Yield the origin of a running hub; each request has a thread and closes its database connection."""
     with ThreadedWSGIServer(("127.0.0.1", 0), Quiet) as server:
         server.set_app(get_wsgi_application())
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)

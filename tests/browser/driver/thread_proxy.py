@@ -1,4 +1,4 @@
-"""Objects that live in a thread of their own, used from another as if they were here."""
+"""Proxies of objects that live in another thread."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ _PLAIN = (str, bytes, int, float, bool, list, tuple, dict, type(None))
 
 
 class Thread:
-    """Runs what it is given, one thing after the other, and waits for each."""
+    """A thread that runs functions one after the other; the caller waits for each."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1)
@@ -22,7 +22,7 @@ class Thread:
 
 
 class Apart:
-    """Stands for an object of that thread: attributes and calls are those of the object, there."""
+    """A proxy of an object in that thread: attributes and calls run there."""
 
     def __init__(self, thread: Thread, held: Any) -> None:
         self.__dict__.update(thread=thread, held=held)

@@ -1,1 +1,1 @@
-"""Which screens there are, and the busy hub that they show."""
+"""The screens of the console, and the busy hub that they show."""

@@ -1,4 +1,4 @@
-"""A hub in which a lot has happened: what every screen is looked at with. The same every time but for the moment."""
+"""A hub with a rich history for screenshots: the same each time except for the current time."""
 
 import json
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ from sync.replays.requests import request_replay
 from sync.search.event_filter import resolve_filter
 from sync.statistics.full_recount import recount_all_hours
 from tests.browser.driver.chromium import Browser
-from tests.support.hub import ANNA, Hub, signed
+from tests.support.hub import ANNA, Hub, signature_headers
 from webhooks.models import Event, Receipt, Refusal, Source, State
 
 PEOPLE = {
@@ -49,7 +49,7 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass
 class Stage:
-    """The hub, the moment it is looked at, its address, and the people who look."""
+    """The hub, its current time, its address, and its users."""
 
     hub: Hub
     site: str
@@ -59,7 +59,7 @@ class Stage:
     backtest: str = ""
 
     def client(self, role: str) -> Client:
-        """This person's session, which the browser shares; without a role, nobody's."""
+        """Return the session of a person, which the browser shares; an anonymous one without a role."""
         if role not in self.clients:
             self.clients[role] = Client(raise_request_exception=False)
             if role:
@@ -67,35 +67,35 @@ class Stage:
         return self.clients[role]
 
     def enter(self, browser: Browser, role: str) -> None:
-        """Let the browser be this person's, with what the person was told just now."""
+        """Log the browser in as this person, including pending messages."""
         browser.context.clear_cookies()
         cookies = self.client(role).cookies
         browser.context.add_cookies(
-            [{"name": name, "value": each.value, "url": self.site} for name, each in cookies.items()]
+            [{"name": name, "value": cookie.value, "url": self.site} for name, cookie in cookies.items()]
         )
         cookies.pop("messages", None)
 
     def posted(self, role: str, address: str, **values: object) -> str:
-        """Where a form of this person leads."""
+        """Return the address that a form of this person leads to."""
         answer = self.client(role).post(address, values)
         assert answer.status_code == 302, f"{address}: {answer.status_code}"
         return str(answer["Location"])
 
     def event(self, state: str, code: str = "", **values: object) -> Event:
-        """The newest one in this state, with its contents where there is one."""
+        """Return the newest event in this state, preferably with contents."""
         found = Event.objects.filter(state=state, **({"code": code} if code else {}), **values)
         return found.exclude(payload=None).order_by("-id").first() or found.latest("id")
 
 
 @contextmanager
 def folder_for_exports() -> Iterator[None]:
-    """Where the stage's files are, for as long as it stands."""
+    """Yield the folder for export files."""
     with TemporaryDirectory() as folder, override_settings(EXPORT_FOLDER=folder):
         yield
 
 
 def staged(hub: Hub, site: str, now: datetime, events: int = 3000) -> Stage:
-    """Three people; ten days of history; and of the last hour one of everything that can happen."""
+    """Create three people, ten days of history, and one example of everything within the last hour."""
     stage = Stage(hub, site, now)
     for role, (name, first, last) in PEOPLE.items():
         stage.people[role] = User.objects.create_user(
@@ -106,13 +106,22 @@ def staged(hub: Hub, site: str, now: datetime, events: int = 3000) -> Stage:
         stage.people[role].groups.add(Group.objects.get(name=role))
     for _ in generate_history(events, now=(now - 40 * MINUTE).timestamp(), days=10, seed=4, bodies=120):
         pass
-    for make in (_refused, _recent, _retrying, _held, _alarming, _asked, _drafted, _counted):
+    for make in (
+        _send_refused_requests,
+        _change_address,
+        _fail_temporarily,
+        _hold_removals,
+        _alarming,
+        _request_export_and_erasure,
+        _draft_mapping,
+        _run_counts,
+    ):
         make(stage)
     return stage
 
 
 def _at(event: Event, at: datetime) -> None:
-    """Let what really happened just now have happened at this moment."""
+    """Move a real event to this time."""
     moved = at - event.received_at
     Event.objects.filter(pk=event.pk).update(received_at=at)
     for receipt in Receipt.objects.filter(event=event):
@@ -136,30 +145,30 @@ def _at(event: Event, at: datetime) -> None:
     Link.objects.filter(entity_id=event.entity_id, applied_at__gt=ended).update(applied_at=ended)
 
 
-def _came(stage: Stage, entity_id: str, entity_type: str = "USER") -> None:
-    """A signed webhook of this moment, and what came of it."""
+def _post_webhook(stage: Stage, entity_id: str, entity_type: str = "USER") -> None:
+    """Post a signed webhook with the current time. Returns its event."""
     stage.hub.sent += 1
     body = json.dumps({"id": entity_id, "entityType": entity_type, "eventType": "UPDATE"}).encode()
-    headers = signed(body, f"msg_{stage.hub.sent}", stage.now.timestamp())
+    headers = signature_headers(body, f"msg_{stage.hub.sent}", stage.now.timestamp())
     answer = stage.hub.post(body, "aurora", **headers)
     assert answer.status_code in {200, 202, 422, 424}, answer.content
     stage.hub.wait_until_quiet()
 
 
-def _refused(stage: Stage) -> None:
-    """Requests that did not pass the gate."""
+def _send_refused_requests(stage: Stage) -> None:
+    """Send requests that are refused."""
     stage.hub.client.post("/webhooks/aurora", b"{}", content_type="application/json")
     stage.hub.post(b"not json")
     Refusal.objects.update(first_at=stage.now - 31 * MINUTE, last_at=stage.now - 30 * MINUTE, times=4)
 
 
-def _recent(stage: Stage) -> None:
-    """Anna's address: changed, then one that is taken, and free again, replayed by Saara."""
+def _change_address(stage: Stage) -> None:
+    """Change Anna's address, then to one that is taken, free it, and let Saara replay the event."""
     for address, minutes in (("anna.new@example.com", 34), ("taken@example.com", 26)):
         stage.hub.change_email(address)
-        _came(stage, ANNA, "USER")
+        _post_webhook(stage, ANNA, "USER")
         _at(Event.objects.latest("id"), stage.now - minutes * MINUTE)
-    _came(stage, "GROUPREGULARS", "GROUP")
+    _post_webhook(stage, "GROUPREGULARS", "GROUP")
     request_replay(
         [Event.objects.filter(entity_id="GROUPREGULARS").latest("id")],
         by=stage.people["support"],
@@ -169,12 +178,12 @@ def _recent(stage: Stage) -> None:
     _at(Event.objects.latest("id"), stage.now - 18 * MINUTE)
 
 
-def _retrying(stage: Stage) -> None:
-    """The shop is down for a while: what came meanwhile waits for its next try."""
+def _fail_temporarily(stage: Stage) -> None:
+    """Let the shop fail, so that some events wait for a retry."""
     stage.hub.shop.faults.add("error", status=503)
     for user, minutes in (("5f2a9c0e7b1d4e8890aa0001", 12), ("5f2a9c0e7b1d4e8890aa0002", 11)):
         stage.hub.change_email(f"{user[-4:]}@example.org", user)
-        _came(stage, user, "USER")
+        _post_webhook(stage, user, "USER")
         event = Event.objects.latest("id")
         _at(event, stage.now - minutes * MINUTE)
         # Django's clock and the database's may differ here: as far away as no test lasts.
@@ -183,8 +192,8 @@ def _retrying(stage: Stage) -> None:
     Breaker.objects.all().delete()
 
 
-def _held(stage: Stage) -> None:
-    """Three people left at once on a route that lets no removal pass by itself."""
+def _hold_removals(stage: Stage) -> None:
+    """Delete three people at once on a route that holds all removals."""
     for user in LEAVERS:
         emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
         stage.hub.identity.directory.create_record(
@@ -216,8 +225,8 @@ def _alarming(stage: Stage) -> None:
     )
 
 
-def _made(stage: Stage) -> None:
-    """An export that somebody took twice."""
+def _make_export(stage: Stage) -> None:
+    """Make an export and download it twice."""
     auditor = stage.people["auditor"]
     made = request_export(
         resolve_filter({}, stage.now), by=auditor, reason="Yearly audit", table=TableFormat.XLSX
@@ -240,9 +249,9 @@ def _made(stage: Stage) -> None:
     )
 
 
-def _asked(stage: Stage) -> None:
-    """An export that was made and one that waits, and an erasure that waits."""
-    _made(stage)
+def _request_export_and_erasure(stage: Stage) -> None:
+    """Create a finished and a waiting export, and a waiting erasure."""
+    _make_export(stage)
     meant = resolve_filter({"state": "dead"}, stage.now)
     request_export(meant, by=stage.people["auditor"], reason="Quarterly review of what failed")
     request_erasure(
@@ -255,8 +264,8 @@ def _asked(stage: Stage) -> None:
     Erasure.objects.update(asked_at=stage.now - 50 * MINUTE)
 
 
-def _drafted(stage: Stage) -> None:
-    """A mapping that somebody is about to change, and what that would have changed."""
+def _draft_mapping(stage: Stage) -> None:
+    """Create a draft of a mapping and its back-test."""
     mapping = Mapping.objects.get(name="Person to customer")
     declaration = mapping.current_version().declaration
     declaration["fields"]["first_name"]["apply"] = ["trim", "upper"]
@@ -274,8 +283,8 @@ def _drafted(stage: Stage) -> None:
     stage.clients["administrator"].get(stage.backtest)  # reads what was said of the draft
 
 
-def _counted(stage: Stage) -> None:
-    """What the worker keeps of all this."""
+def _run_counts(stage: Stage) -> None:
+    """Run the counts of the worker."""
     for _ in recount_all_hours(stage.now):
         pass
     refresh_failure_groups()

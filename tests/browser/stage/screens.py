@@ -1,4 +1,4 @@
-"""Every screen of the console: its name, whose it is, and where it is once the stage is set."""
+"""All screens of the console: name, role and address on the stage."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ STAFF = ("support", "auditor", "administrator")
 
 @dataclass(frozen=True)
 class Screen:
-    """`title` says what a picture of it shows. `status` is what it is answered with."""
+    """One screen. `title` describes its picture. `status` is the expected HTTP status."""
 
     name: str
     title: str
@@ -122,7 +122,7 @@ def _mapping(_: Stage) -> int:
 
 
 def _counted(then: Address) -> Address:
-    """As a worker's look leaves it."""
+    """Return a function that runs the worker's counts first."""
 
     def address(stage: Stage) -> str:
         recount_stale_hours(seconds=30.0)

@@ -1,6 +1,7 @@
-"""`make screenshots`: a picture of every screen for the documentation, on a desktop, on a phone and in the dark.
+"""The command of `make screenshots`: a picture of every screen for the documentation, on a desktop, on a phone and in
+the dark theme.
 
-Chance is seeded; times are those of the run, for the pages go by the clock of the database too.
+Randomness is seeded; times are those of the run, because pages use the clock of the database too.
 """
 
 import io
@@ -21,7 +22,7 @@ from tests.browser.driver.live_server import served
 from tests.browser.stage.busy_hub import Stage, folder_for_exports, staged
 from tests.browser.stage.screens import SCREENS, Screen
 from tests.support.hub import SIGNING_SECRET
-from tests.support.wired_hub import joined
+from tests.support.wired_hub import connected_hub
 
 FOLDER = Path(__file__).parents[3] / "docs" / "screens"
 KINDS = {"desktop": ("light", 1440, 900), "phone": ("light", 390, 844), "dark": ("dark", 1440, 900)}
@@ -36,14 +37,14 @@ def main(names: list[str]) -> None:
     executable = program()
     if executable is None:
         sys.exit("Chromium is not on the PATH")
-    chosen = [each for each in SCREENS if not names or each.name in names]
+    chosen = [screen for screen in SCREENS if not names or screen.name in names]
     FOLDER.mkdir(parents=True, exist_ok=True)
     chromium = Chromium(executable)
     try:
         with set_stage() as stage, chromium.context(bypass_csp=True, reduced_motion="reduce") as context:
             browser = Browser(context, stage.site)
             for screen in chosen:
-                take(browser, stage, screen)
+                take_pictures(browser, stage, screen)
                 print(screen.name, flush=True)
     finally:
         chromium.quit()
@@ -52,14 +53,14 @@ def main(names: list[str]) -> None:
 
 @contextmanager
 def set_stage() -> Iterator[Stage]:
-    """In a database of its own."""
+    """Set up the stage in a separate database."""
     setup_test_environment()
     made = setup_databases(verbosity=0, interactive=False)
     try:
         with (
             IdentityService(secret=SIGNING_SECRET) as identity,
             ShopService() as shop,
-            joined(identity, shop) as hub,
+            connected_hub(identity, shop) as hub,
             served() as site,
             folder_for_exports(),
         ):
@@ -68,8 +69,8 @@ def set_stage() -> Iterator[Stage]:
         teardown_databases(made, verbosity=0)
 
 
-def take(browser: Browser, stage: Stage, screen: Screen) -> None:
-    """The pictures of one screen. It is opened once, so that all of them show the same."""
+def take_pictures(browser: Browser, stage: Stage, screen: Screen) -> None:
+    """Take the pictures of one screen. It is opened once, so that all of them show the same."""
     address = screen.address(stage)
     stage.enter(browser, screen.role)
     browser.open(address)
@@ -84,7 +85,7 @@ def take(browser: Browser, stage: Stage, screen: Screen) -> None:
 
 
 def in_few_colours(picture: Image.Image) -> Image.Image:
-    """Small to store. Each colour left is one of the picture's own, that of most of the pixels which share it."""
+    """Reduce the colours of a picture to shrink its file. Each remaining colour is one that most of its pixels had."""
     # The colours that are far from others, not those of the most area: a warning is small, and is no error.
     few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     palette: dict[int, tuple[int, int, int]] = {}
@@ -117,7 +118,7 @@ def write_index() -> None:
         ]
         lines.append(f"| {screen.title} | {screen.role or 'everyone'} | {' | '.join(cells)} |")
     (FOLDER / "README.md").write_text("\n".join(lines) + "\n")
-    size = sum(each.stat().st_size for each in FOLDER.glob("*.png"))
+    size = sum(picture.stat().st_size for picture in FOLDER.glob("*.png"))
     print(f"{len(list(FOLDER.glob('*.png')))} pictures, {size / 1e6:.1f} MB")
     if size > MOST_BYTES:
         sys.exit(f"That is more than {MOST_BYTES / 1e6:.0f} MB.")

@@ -1,4 +1,4 @@
-"""The alarm pages: what is wrong stands first, the figures above it, and quiet takes a permission and a reason."""
+"""The alarm pages: active alarms first, the figures above them, and snoozing with permission and reason."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,13 @@ from django.utils import timezone
 from console.alarms.snooze import next_monday
 from database.clock import read_clock
 from sync.models import Alarm, AlarmKind, Connection, Snooze, Telling
-from tests.support.builders.alarms import deeds, late_delivery, minutes, paused, watched
+from tests.support.builders.alarms import (
+    a_late_delivery,
+    a_paused_connection,
+    a_watched_source,
+    alarm_entries,
+    minutes,
+)
 from tests.support.builders.history import NOON, an_event
 from tests.support.pages import visible_text
 
@@ -25,7 +31,7 @@ WHY = {"length": "shift", "reason": "  planned   work "}
 
 
 def browser(*permissions: str) -> Client:
-    """Of a member of staff who has these permissions."""
+    """Return the client of a staff member with these permissions."""
     user = User.objects.create_user(f"someone-{User.objects.count()}", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     client = Client()
@@ -44,10 +50,10 @@ def alarm(**values: Any) -> Alarm:
 
 
 def listed(client: Client, query: str = "") -> list[Alarm]:
-    return [each.alarm for each in client.get(LIST + query).context["cl"].result_list]
+    return [row.alarm for row in client.get(LIST + query).context["cl"].result_list]
 
 
-def test_what_is_wrong_now_stands_before_what_was() -> None:
+def test_active_alarms_are_listed_before_ended_ones() -> None:
     over = alarm(ended_at=NOON + minutes(9))
     longer_over = alarm(ended_at=NOON + minutes(5))
     first = alarm(raised_at=NOON - minutes(60))
@@ -57,7 +63,7 @@ def test_what_is_wrong_now_stands_before_what_was() -> None:
     assert listed(support(), "?kind=deliveries-dead&when=over") == [over, longer_over]
 
 
-def test_the_filters_are_chips_that_say_what_is_chosen_and_lead_on() -> None:
+def test_the_filters_are_chips_that_show_the_choice() -> None:
     alarm()
     client = support()
     chips = client.get(f"{LIST}?when=over").context["cl"].chips
@@ -76,11 +82,11 @@ def test_the_filters_are_chips_that_say_what_is_chosen_and_lead_on() -> None:
 
 def test_the_list_shows_the_figures_that_alarms_are_judged_by() -> None:
     now = read_clock()
-    late_delivery(now - minutes(10))
+    a_late_delivery(now - minutes(10))
     for number in range(1, 4):
         an_event(number, state="dead")
-    watched("Borealis", heard=now - minutes(31))
-    paused(now - minutes(6), now + minutes(1), slug="other")
+    a_watched_source("Borealis", last_event_at=now - minutes(31))
+    a_paused_connection(now - minutes(6), now + minutes(1), slug="other")
     text = visible_text(support().get(LIST))
     for shown in (
         "Oldest queued delivery since",
@@ -95,7 +101,7 @@ def test_the_list_shows_the_figures_that_alarms_are_judged_by() -> None:
         assert shown in text, text
 
 
-def test_a_hub_at_rest_says_so() -> None:
+def test_a_hub_without_alarms_says_so() -> None:
     text = visible_text(support().get(LIST))
     for shown in (
         "queued delivery none",
@@ -106,18 +112,23 @@ def test_a_hub_at_rest_says_so() -> None:
         assert shown in text
 
 
-def test_an_alarm_says_what_is_so_what_to_do_and_who_was_told() -> None:
-    source = watched()
-    made = alarm(
+def test_an_alarm_shows_the_problem_the_next_step_and_the_recipients() -> None:
+    source = a_watched_source()
+    open_alarm = alarm(
         kind=AlarmKind.SOURCE_SILENT, subject=f"source:{source.pk}", name="Aurora", limit_seconds=1800
     )
     Telling.objects.create(
-        alarm=made, channel="email", news="raised", state="told", due_at=NOON, told_at=NOON
+        alarm=open_alarm, channel="email", news="raised", state="told", due_at=NOON, told_at=NOON
     )
     Telling.objects.create(
-        alarm=made, channel="webhook", news="raised", tries=4, due_at=NOON, failure="answered <b>500</b>"
+        alarm=open_alarm,
+        channel="webhook",
+        news="raised",
+        tries=4,
+        due_at=NOON,
+        failure="answered <b>500</b>",
     )
-    answer = support().get(f"{LIST}{made.pk}/change/")
+    answer = support().get(f"{LIST}{open_alarm.pk}/change/")
     text = visible_text(answer)
     for shown in (
         "Aurora is silent",
@@ -128,34 +139,34 @@ def test_an_alarm_says_what_is_so_what_to_do_and_who_was_told() -> None:
         "Snooze…",
     ):
         assert shown in text, text
-    may_see = browser("view_alarm", "view_source").get(f"{LIST}{made.pk}/change/").content.decode()
+    may_see = browser("view_alarm", "view_source").get(f"{LIST}{open_alarm.pk}/change/").content.decode()
     assert f'href="/admin/webhooks/source/{source.pk}/change/">Open the source' in may_see
 
 
-def test_nobody_changes_an_alarm_and_a_stranger_does_not_see_it() -> None:
-    made = alarm()
+def test_an_alarm_is_read_only_and_hidden_without_permission() -> None:
+    open_alarm = alarm()
     superuser = Client()
     superuser.force_login(User.objects.create_superuser("root"))
-    for address in (f"{LIST}{made.pk}/delete/", f"{LIST}add/"):
+    for address in (f"{LIST}{open_alarm.pk}/delete/", f"{LIST}add/"):
         assert superuser.post(address, {"count": 9}).status_code == 403
-    assert superuser.post(f"{LIST}{made.pk}/change/", {"count": 9}).status_code == 405
+    assert superuser.post(f"{LIST}{open_alarm.pk}/change/", {"count": 9}).status_code == 405
     stranger = browser("view_event")
     assert [stranger.get(address).status_code for address in (LIST, SNOOZE)] == [403, 403]
 
 
-def test_an_alarm_is_snoozed_with_a_reason_who_and_for_how_long() -> None:
-    made, client = alarm(), support()
-    assert "Snooze 1 alarm?" in visible_text(client.get(f"{SNOOZE}?alarm={made.pk}"))
+def test_an_alarm_is_snoozed_with_person_reason_and_duration() -> None:
+    open_alarm, client = alarm(), support()
+    assert "Snooze 1 alarm?" in visible_text(client.get(f"{SNOOZE}?alarm={open_alarm.pk}"))
     before = timezone.now()
-    done = client.post(f"{SNOOZE}?alarm={made.pk}", WHY, follow=True, REMOTE_ADDR="192.0.2.9")
-    assert done.request["PATH_INFO"] == f"{LIST}{made.pk}/change/"
+    answer = client.post(f"{SNOOZE}?alarm={open_alarm.pk}", WHY, follow=True, REMOTE_ADDR="192.0.2.9")
+    assert answer.request["PATH_INFO"] == f"{LIST}{open_alarm.pk}/change/"
     snooze = Snooze.objects.get()
     assert timedelta(0) <= snooze.until - (before + timedelta(hours=8)) < minutes(1)
     assert (snooze.reason, snooze.requested_by) == ("planned work", User.objects.get())
-    made.refresh_from_db()
-    assert made.snoozed_until == snooze.until
-    assert "planned work" in visible_text(done)
-    ((action, body),) = deeds()
+    open_alarm.refresh_from_db()
+    assert open_alarm.snoozed_until == snooze.until
+    assert "planned work" in visible_text(answer)
+    ((action, body),) = alarm_entries()
     assert (action, body["actor"]) == ("alarm.snoozed", f"person:{snooze.requested_by_id}")
     assert (body["details"]["snooze"], body["details"]["address"]) == (snooze.pk, "192.0.2.9")
 
@@ -165,11 +176,11 @@ def test_several_are_snoozed_at_once_from_the_list() -> None:
     over = alarm(ended_at=NOON)
     client = support()
     offered = re.findall(r'name="alarm" value="(\d+)"', client.get(LIST).content.decode())
-    assert sorted(map(int, offered)) == [each.pk for each in open_ones], "one that is over has no box"
-    asked = f"{SNOOZE}?" + "&".join(f"alarm={each.pk}" for each in (*open_ones, over))
+    assert sorted(map(int, offered)) == [alarm.pk for alarm in open_ones], "an ended alarm has no checkbox"
+    asked = f"{SNOOZE}?" + "&".join(f"alarm={alarm.pk}" for alarm in (*open_ones, over))
     assert "Snooze 2 alarms?" in visible_text(client.get(asked))
-    told = visible_text(client.post(asked, WHY | {"length": "hour"}, follow=True))
-    assert "2 alarms snoozed until" in told
+    text = visible_text(client.post(asked, WHY | {"length": "hour"}, follow=True))
+    assert "2 alarms snoozed until" in text
     assert Snooze.objects.count() == 2
     over.refresh_from_db()
     assert over.snoozed_until is None
@@ -178,38 +189,38 @@ def test_several_are_snoozed_at_once_from_the_list() -> None:
 @pytest.mark.parametrize(
     "form", [{}, {"length": "hour", "reason": "  "}, {"length": "year", "reason": "x"}, {"reason": "x"}]
 )
-def test_without_a_length_and_a_reason_nothing_is_snoozed(form: dict[str, str]) -> None:
-    made = alarm()
-    answer = support().post(f"{SNOOZE}?alarm={made.pk}", form)
+def test_a_snooze_needs_a_duration_and_a_reason(form: dict[str, str]) -> None:
+    open_alarm = alarm()
+    answer = support().post(f"{SNOOZE}?alarm={open_alarm.pk}", form)
     assert "errorlist" in answer.content.decode()
     assert not Snooze.objects.exists()
 
 
-def test_looking_at_the_page_snoozes_nothing() -> None:
-    made = alarm()
-    support().get(f"{SNOOZE}?alarm={made.pk}&length=hour&reason=x")
+def test_opening_the_page_snoozes_nothing() -> None:
+    open_alarm = alarm()
+    support().get(f"{SNOOZE}?alarm={open_alarm.pk}&length=hour&reason=x")
     assert not Snooze.objects.exists()
 
 
-def test_who_only_sees_alarms_can_snooze_none() -> None:
-    made, auditor = alarm(), browser("view_alarm")
-    assert auditor.post(f"{SNOOZE}?alarm={made.pk}", WHY).status_code == 403
-    assert "Snooze…" not in visible_text(auditor.get(f"{LIST}{made.pk}/change/"))
+def test_a_reader_of_alarms_cannot_snooze_them() -> None:
+    open_alarm, auditor = alarm(), browser("view_alarm")
+    assert auditor.post(f"{SNOOZE}?alarm={open_alarm.pk}", WHY).status_code == 403
+    assert "Snooze…" not in visible_text(auditor.get(f"{LIST}{open_alarm.pk}/change/"))
     assert "Snooze selected…" not in visible_text(auditor.get(LIST))
     assert not Snooze.objects.exists()
 
 
-def test_an_alarm_leads_to_where_somebody_can_act_if_one_may_go_there() -> None:
-    made = alarm(kind=AlarmKind.DELIVERIES_HELD)
+def test_an_alarm_links_to_the_page_to_act_on_if_permitted() -> None:
+    open_alarm = alarm(kind=AlarmKind.DELIVERIES_HELD)
     leads = '<a data-open href="{}">3 events are held for approval</a>'
-    there, here = "/admin/sync/delivery/", f"{LIST}{made.pk}/change/"
+    there, here = "/admin/sync/delivery/", f"{LIST}{open_alarm.pk}/change/"
     may_act = browser("view_alarm", "view_delivery").get(LIST).content.decode()
     assert leads.format(there) in may_act
-    assert f'href="{here}"' in may_act, "who was told stands on its own page"
+    assert f'href="{here}"' in may_act, "the recipients are on the alarm's own page"
     assert leads.format(here) in support().get(LIST).content.decode()
 
 
-def test_what_is_over_is_told_in_the_past_and_asks_for_nothing() -> None:
+def test_an_ended_alarm_is_described_in_the_past_without_a_next_step() -> None:
     alarm(kind=AlarmKind.DELIVERIES_HELD, ended_at=NOON + minutes(5))
     text = visible_text(browser("view_alarm", "view_delivery").get(LIST))
     assert "3 events held for approval Details" in text
@@ -217,12 +228,12 @@ def test_what_is_over_is_told_in_the_past_and_asks_for_nothing() -> None:
 
 
 @pytest.mark.parametrize("asked", ["?alarm=99", "?alarm=x", "?alarm=²", f"?alarm={'9' * 40}"])
-def test_an_alarm_that_is_not_open_is_said_to_be_over(asked: str) -> None:
+def test_an_ended_alarm_cannot_be_snoozed_and_the_page_says_so(asked: str) -> None:
     answer = support().post(SNOOZE + asked, WHY, follow=True)
     assert "None of these alarms is active anymore." in visible_text(answer)
 
 
-def test_without_a_choice_nothing_is_snoozed() -> None:
+def test_without_a_selection_nothing_is_snoozed() -> None:
     alarm()
     assert "Select at least one active alarm." in visible_text(support().get(SNOOZE, follow=True))
 
@@ -253,11 +264,11 @@ def test_the_list_costs_the_same_for_one_row_and_for_forty() -> None:
     assert len(forty) == len(one) <= 19
 
 
-def test_a_name_that_is_markup_stays_text() -> None:
+def test_a_name_with_markup_is_shown_as_text() -> None:
     shop = Connection.objects.create(
         slug="x", name="<script>alert(1)</script>", side="commercial", connector="rest-commercial"
     )
-    made = alarm(kind=AlarmKind.CONNECTION_PAUSED, subject=f"connection:{shop.pk}", name=shop.name)
+    open_alarm = alarm(kind=AlarmKind.CONNECTION_PAUSED, subject=f"connection:{shop.pk}", name=shop.name)
     client = support()
-    for address in (LIST, f"{LIST}{made.pk}/change/", f"{SNOOZE}?alarm={made.pk}"):
+    for address in (LIST, f"{LIST}{open_alarm.pk}/change/", f"{SNOOZE}?alarm={open_alarm.pk}"):
         assert "<script>alert" not in client.get(address).content.decode()

@@ -1,4 +1,4 @@
-"""The audit log's pages, and what staff leave on it."""
+"""The pages of the audit log, and the entries about the actions of staff."""
 
 import ast
 import json
@@ -34,20 +34,22 @@ LIST = "/admin/audit/entry/"
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def happened(*happenings: NewEntry) -> None:
+def append_now(*happenings: NewEntry) -> None:
     with transaction.atomic():
         append_entries(*happenings)
 
 
-def test_the_list_says_in_words_who_did_what_about_what() -> None:
+def test_the_list_shows_actor_action_and_object() -> None:
     anna = person("support", "anna")
-    found = event(source())
-    happened(NewEntry(found.stream, "event.replayed", f"person:{anna.pk}", {"code": "target-rejected"}))
+    audited_event = event(source())
+    append_now(
+        NewEntry(audited_event.stream, "event.replayed", f"person:{anna.pk}", {"code": "target-rejected"})
+    )
     page = browser("auditor").get(LIST).content.decode()
     assert "anna" in page
     assert "replayed an event" in page
     assert "· result: The target system rejected the change (target-rejected)" in page
-    assert f'href="/admin/webhooks/event/{found.pk}/change/"' in page
+    assert f'href="/admin/webhooks/event/{audited_event.pk}/change/"' in page
 
 
 @pytest.mark.one_database
@@ -69,14 +71,14 @@ def test_the_list_says_in_words_who_did_what_about_what() -> None:
         ("alarm.ended", "", "ended an alarm"),
     ],
 )
-def test_what_protects_the_hub_has_words_of_its_own(action: str, code: str, said: str) -> None:
+def test_entries_about_protection_have_their_own_texts(action: str, code: str, said: str) -> None:
     with transaction.atomic():
         append_entries(NewEntry("system", action, details={"code": code} if code else {}))
     page = browser("auditor").get(LIST).context["page"]
     assert said in [row.action_text for row in page.rows]
 
 
-def test_an_entry_about_an_alarm_leads_to_its_page() -> None:
+def test_an_entry_about_an_alarm_links_to_its_page() -> None:
     now = timezone.now()
     alarm = Alarm.objects.create(kind="deliveries-dead", began_at=now, raised_at=now)
     with transaction.atomic():
@@ -89,8 +91,8 @@ def test_an_entry_about_an_alarm_leads_to_its_page() -> None:
     assert client.get(f"/admin/sync/alarm/{alarm.pk}/change/").status_code == 200
 
 
-def test_an_action_without_words_is_shown_as_it_is() -> None:
-    happened(NewEntry("system", "moon.was-full"))
+def test_an_action_without_a_text_is_shown_by_its_code() -> None:
+    append_now(NewEntry("system", "moon.was-full"))
     assert "moon was full" in browser("auditor").get(LIST).content.decode()
 
 
@@ -99,10 +101,10 @@ def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows(row
     of = source()
     people = [User.objects.create_user(f"user{number}") for number in range(rows)]
     kept = str(a_replay(people[0]).uuid)
-    happened(
+    append_now(
         *(
-            NewEntry(event(of).stream, "event.replayed", f"person:{each.pk}", {"replay": kept})
-            for each in people
+            NewEntry(event(of).stream, "event.replayed", f"person:{person.pk}", {"replay": kept})
+            for person in people
         ),
         NewEntry(f"setting:source:{of.pk}", "source.changed", f"person:{people[0].pk}"),
     )
@@ -131,30 +133,30 @@ def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows(row
         ("action=replays&q=entity:USER:NOBODY", []),
     ],
 )
-def test_a_filter_or_a_search_shows_exactly_what_fits(query: str, shown: list[str]) -> None:
+def test_a_filter_or_a_search_shows_exactly_the_matching_entries(query: str, shown: list[str]) -> None:
     client = browser("auditor")
-    happened(
+    append_now(
         NewEntry("event:x", "event.replayed", "person:999999"),
         NewEntry("event:x", "webhook.received", "source:crm"),
         NewEntry("system", "settings.seeded"),
     )
     rows = client.get(f"{LIST}?{query}").context["page"].rows
     actions = [row.entry.action for row in rows]
-    assert [each for each in actions if each != "person.logged-in"] == shown
+    assert [action for action in actions if action != "person.logged-in"] == shown
 
 
 def test_an_events_reference_finds_its_entries_in_any_case() -> None:
-    found = event(source())
-    happened(
-        NewEntry(found.stream, "webhook.received", "source:crm"),
+    audited_event = event(source())
+    append_now(
+        NewEntry(audited_event.stream, "webhook.received", "source:crm"),
         NewEntry("event:other", "webhook.received"),
     )
-    rows = browser("auditor").get(LIST, {"q": found.reference.lower()}).context["page"].rows
-    assert [row.entry.stream for row in rows] == [found.stream]
+    rows = browser("auditor").get(LIST, {"q": audited_event.reference.lower()}).context["page"].rows
+    assert [row.entry.stream for row in rows] == [audited_event.stream]
 
 
-def test_an_entry_is_shown_whole_and_escaped_and_cannot_be_changed() -> None:
-    happened(NewEntry("system", "settings.seeded", details={"note": "<script>alert(1)</script>"}))
+def test_an_entry_is_shown_completely_escaped_and_read_only() -> None:
+    append_now(NewEntry("system", "settings.seeded", details={"note": "<script>alert(1)</script>"}))
     entry = Entry.objects.get(action="settings.seeded")
     client = browser()
     page = client.get(f"{LIST}{entry.pk}/change/").content.decode()
@@ -183,19 +185,19 @@ def test_an_entry_is_shown_whole_and_escaped_and_cannot_be_changed() -> None:
         ({"ground": "in other words", "steps": 3}, "Legal ground in other words Steps 3"),
     ],
 )
-def test_an_entry_tells_its_details_in_words(details: dict[str, Any], said: str) -> None:
-    happened(NewEntry("system", "settings.seeded", details={**details, "attempt": "an-internal-key"}))
+def test_an_entry_shows_its_details_as_text(details: dict[str, Any], said: str) -> None:
+    append_now(NewEntry("system", "settings.seeded", details={**details, "attempt": "an-internal-key"}))
     entry = Entry.objects.get(action="settings.seeded")
     page = browser("auditor").get(f"{LIST}{entry.pk}/change/").content.decode()
-    told, recorded = re.sub(r"<[^>]+>", " ", page).split("As recorded")
-    assert said in " ".join(told.split())
-    assert "an-internal-key" not in told
+    texts, recorded = re.sub(r"<[^>]+>", " ", page).split("As recorded")
+    assert said in " ".join(texts.split())
+    assert "an-internal-key" not in texts
     assert "an-internal-key" in recorded
 
 
-def test_an_entry_says_who_did_what_to_what_and_calls_a_source_by_its_name() -> None:
+def test_an_entry_shows_actor_action_and_object_with_the_name_of_a_source() -> None:
     of = source()
-    happened(NewEntry(f"setting:source:{of.pk}", "webhook.refused", f"source:{of.slug}"))
+    append_now(NewEntry(f"setting:source:{of.pk}", "webhook.refused", f"source:{of.slug}"))
     entry = Entry.objects.get(action="webhook.refused")
     client = browser("auditor")
     assert (
@@ -204,28 +206,28 @@ def test_an_entry_says_who_did_what_to_what_and_calls_a_source_by_its_name() -> 
     row = next(row for row in client.get(LIST).context["page"].rows if row.entry == entry)
     assert row.actor == f"source {of.name}"
     anna = person("support", "anna")
-    happened(NewEntry(f"setting:source:{of.pk}", "source.paused", f"person:{anna.pk}"))
+    append_now(NewEntry(f"setting:source:{of.pk}", "source.paused", f"person:{anna.pk}"))
     paused = Entry.objects.get(action="source.paused")
     title = client.get(f"{LIST}{paused.pk}/change/").context["title"]
     assert title == f"anna paused a source: {of.name}"
 
 
-def test_an_entry_says_in_which_segment_it_is_sealed() -> None:
+def test_an_entry_shows_its_segment() -> None:
     client = browser("auditor")
-    happened(NewEntry("system", "settings.seeded"))
+    append_now(NewEntry("system", "settings.seeded"))
     entry = Entry.objects.get(action="settings.seeded")
     page = f"{LIST}{entry.pk}/change/"
     assert client.get(page).context["sealed"] is None
     seal_audit()
     segment = Segment.objects.latest("number")
     assert client.get(page).context["sealed"] == (segment.number, segment.sealed_at)
-    happened(NewEntry("system", "signing-key.begun"))
+    append_now(NewEntry("system", "signing-key.begun"))
     assert client.get(page.replace(str(entry.pk), str(entry.pk + 1))).context["sealed"] is None
 
 
-def test_what_was_sealed_before_a_long_silence_is_found() -> None:
-    """Each minute of silence is a segment with the same highest id, here stored before the one that is looked for."""
-    happened(NewEntry("system", "settings.seeded"))
+def test_the_segment_of_an_entry_before_a_long_silence_is_found() -> None:
+    """Each minute of silence is a segment with the same highest id, stored before the one to find."""
+    append_now(NewEntry("system", "settings.seeded"))
     entry = Entry.objects.latest("pk")
 
     def segment(number: int, *ids: int) -> Segment:
@@ -240,16 +242,16 @@ def test_what_was_sealed_before_a_long_silence_is_found() -> None:
     assert found.number == 1000
 
 
-def test_the_page_of_the_seals_says_when_the_log_begins() -> None:
+def test_the_integrity_page_shows_the_oldest_entry() -> None:
     client = browser("auditor")
     first = Entry.objects.earliest("pk")
     assert client.get(f"{LIST}standing/").context["begins_at"] == first.at
 
 
-def test_why_is_the_reason_in_the_entry_or_the_one_that_is_kept_with_what_was_asked_for() -> None:
+def test_the_reason_comes_from_the_entry_or_from_the_object_of_the_request() -> None:
     anna = person("support", "anna")
     replay, of = a_replay(anna), source()
-    happened(
+    append_now(
         NewEntry("event:x", "event.replayed", f"person:{anna.pk}", {"replay": str(replay.uuid)}),
         NewEntry(f"setting:source:{of.pk}", "source.paused", f"person:{anna.pk}", {"reason": "<b>noise</b>"}),
         NewEntry("replay:nonsense", "replay.started", f"person:{anna.pk}"),
@@ -265,7 +267,7 @@ def test_why_is_the_reason_in_the_entry_or_the_one_that_is_kept_with_what_was_as
     assert {row.reason for row in client.get(LIST).context["page"].rows} == {"", "<b>noise</b>"}
 
 
-def test_a_row_tells_as_whom_and_from_which_session_it_was_done() -> None:
+def test_a_row_shows_role_and_session() -> None:
     client = browser("auditor", "eva")
     client.get("/admin/audit/entry/download/csv").getvalue()
     row = client.get(LIST).context["page"].rows[0]
@@ -283,11 +285,11 @@ def test_a_row_tells_as_whom_and_from_which_session_it_was_done() -> None:
         ("Replays", {"event.replayed", "replay.stopped"}),
     ],
 )
-def test_the_views_find_their_actions_newest_first_and_turn_their_pages(view: str, found: set[str]) -> None:
+def test_the_views_list_their_actions_newest_first_page_by_page(view: str, found: set[str]) -> None:
     client = browser("auditor")
-    happened(NewEntry("system", "settings.seeded"))
+    append_now(NewEntry("system", "settings.seeded"))
     for number in range(30):
-        happened(*(NewEntry(f"export:{number}", action, "person:1") for action in sorted(found)))
+        append_now(*(NewEntry(f"export:{number}", action, "person:1") for action in sorted(found)))
     page = client.get(LIST).context["page"]
     (tab,) = [tab for tab in page.tabs if tab.name == view]
     seen, address = [], tab.query
@@ -296,16 +298,16 @@ def test_the_views_find_their_actions_newest_first_and_turn_their_pages(view: st
         assert next(tab.name for tab in page.tabs if tab.is_current) == view
         seen += [row.entry for row in page.rows]
         address = page.turning.older_url
-    assert {each.action for each in seen} == found
+    assert {entry.action for entry in seen} == found
     assert len(seen) == 30 * len(found)
-    assert seen == sorted(seen, key=lambda each: (each.at, each.pk), reverse=True)
+    assert seen == sorted(seen, key=lambda entry: (entry.at, entry.pk), reverse=True)
 
 
-def test_the_page_of_an_entry_has_before_and_after_its_request_and_its_neighbours() -> None:
+def test_the_page_of_an_entry_shows_values_request_and_related_entries() -> None:
     client = browser("administrator", "anna")
     of = connection_of_shop()
     save(client, f"/admin/sync/connection/{of.pk}/change/", connection_form(of, name="Other"), "it moved")
-    happened(
+    append_now(
         NewEntry(of_stream := f"setting:connection:{of.pk}", "connection.paused", details={"failures": 5})
     )
     entry = Entry.objects.get(action="connection.changed")
@@ -319,35 +321,35 @@ def test_the_page_of_an_entry_has_before_and_after_its_request_and_its_neighbour
         "connection Other",
     )
     assert len(page.row.request) == 36
-    assert [each.entry.action for each in page.of_object] == ["connection.paused"]
+    assert [row.entry.action for row in page.of_object] == ["connection.paused"]
     assert page.of_request == []
     paused = client.get(f"{LIST}{Entry.objects.get(stream=of_stream, action='connection.paused').pk}/change/")
     assert paused.context["page"].facts == [("Consecutive failures", "5")]
-    assert [each.entry.action for each in paused.context["page"].of_object] == ["connection.changed"]
+    assert [row.entry.action for row in paused.context["page"].of_object] == ["connection.changed"]
 
 
-def test_what_the_same_request_did_besides_is_on_the_page_of_an_entry() -> None:
+def test_the_page_of_an_entry_lists_other_entries_of_its_request() -> None:
     client = browser("auditor", "eva")
     for _ in range(2):
         client.get("/admin/audit/entry/download/csv").getvalue()
     first = Entry.objects.filter(action="download.started").earliest("id")
     page = client.get(f"{LIST}{first.pk}/change/").context["page"]
-    assert [each.entry.action for each in page.of_request] == ["download.finished"]
+    assert [row.entry.action for row in page.of_request] == ["download.finished"]
     assert page.of_request[0].request == page.row.request
 
 
-def test_whoever_guesses_passwords_does_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_failed_logins_do_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth_events, "_MAX_ENTRIES_PER_MINUTE", 5)
     began = timezone.now()
     monkeypatch.setattr(auth_events, "timezone", SimpleNamespace(now=lambda: began))
     guess = {"username": "root", "password": "wrong"}
     for number in (1, 1, 2, 1, *range(3, 8)):
         assert Client().post("/admin/login/", guess, REMOTE_ADDR=f"192.0.2.{number}").status_code == 200
-    told = [each["details"]["address"] for each in entries("person.login-failed")]
-    assert told == [f"192.0.2.{number}" for number in range(1, 6)]
+    addresses = [entry["details"]["address"] for entry in entries("person.login-failed")]
+    assert addresses == [f"192.0.2.{number}" for number in range(1, 6)]
 
 
-def test_login_failed_login_and_logout_are_recorded_without_the_name_that_was_typed() -> None:
+def test_login_failed_login_and_logout_are_recorded_without_the_typed_name() -> None:
     User.objects.create_user("anna", password="correct horse battery", is_staff=True)
     client = Client()
     client.post(
@@ -355,14 +357,14 @@ def test_login_failed_login_and_logout_are_recorded_without_the_name_that_was_ty
     )
     client.post("/admin/login/", {"username": "anna", "password": "correct horse battery"})
     client.post("/admin/logout/")
-    assert [each["details"] for each in entries("person.login-failed")] == [{"address": "192.0.2.7"}]
+    assert [entry["details"] for entry in entries("person.login-failed")] == [{"address": "192.0.2.7"}]
     anna = User.objects.get()
-    assert [each["actor"] for each in entries("person.logged-in")] == [f"person:{anna.pk}"]
-    assert [each["actor"] for each in entries("person.logged-out")] == [f"person:{anna.pk}"]
+    assert [entry["actor"] for entry in entries("person.logged-in")] == [f"person:{anna.pk}"]
+    assert [entry["actor"] for entry in entries("person.logged-out")] == [f"person:{anna.pk}"]
     assert not Entry.objects.filter(body__contains="hunter2").exists()
 
 
-def test_an_own_new_password_is_recorded_and_a_refused_one_is_not() -> None:
+def test_a_change_of_ones_own_password_is_recorded_and_a_refused_one_is_not() -> None:
     anna = User.objects.create_user("anna", password="correct horse battery", is_staff=True)
     client = Client()
     client.force_login(anna)
@@ -374,10 +376,10 @@ def test_an_own_new_password_is_recorded_and_a_refused_one_is_not() -> None:
     client.post("/admin/password_change/", new)
     assert not entries("person.password-changed")
     client.post("/admin/password_change/", new | {"old_password": "correct horse battery"})
-    assert [each["stream"] for each in entries("person.password-changed")] == [f"person:{anna.pk}"]
+    assert [entry["stream"] for entry in entries("person.password-changed")] == [f"person:{anna.pk}"]
 
 
-def test_another_persons_new_password_is_recorded_with_who_set_it() -> None:
+def test_a_new_password_of_another_person_is_recorded_with_the_person_who_set_it() -> None:
     anna = person("support", "anna")
     client = browser()
     new = {
@@ -422,14 +424,14 @@ def test_a_new_right_of_a_role_is_recorded_with_before_and_after() -> None:
 
 
 @pytest.mark.one_database
-def test_every_action_of_the_source_has_its_words_and_can_be_filtered_for() -> None:
+def test_every_action_in_the_code_has_a_text_and_a_filter() -> None:
     found = set()
     for folder in ("audit", "webhooks", "sync", "integration_hub"):
         for file in (ROOT / folder).rglob("*.py"):
-            calls = (each for each in ast.walk(ast.parse(file.read_text())) if isinstance(each, ast.Call))
+            calls = (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call))
             for call in calls:
                 if getattr(call.func, "id", getattr(call.func, "attr", "")) in ("NewEntry", "record"):
-                    texts = [each.value for each in call.args if isinstance(each, ast.Constant)]
+                    texts = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
                     found |= {
                         text
                         for text in texts

@@ -1,4 +1,4 @@
-"""One log of what staff do: the audit log, and nothing beside it."""
+"""The actions of staff are recorded in the audit log and nowhere else."""
 
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -21,12 +21,16 @@ PASSWORD = {"password1": "a staple that is new", "password2": "a staple that is 
 
 
 def test_every_page_that_changes_rows_is_audited() -> None:
-    """Erasing a person looks at what people wrote; Django's own log is not read, because nothing writes to it."""
-    other = [each for each in admin.site._registry.values() if not isinstance(each, ReadOnlyAdmin)]
-    assert [each for each in other if not isinstance(each, AuditedAdmin)] == []
+    """Erasing a person checks texts of staff; Django's own log is not checked, because nothing writes to it."""
+    other = [
+        model_admin
+        for model_admin in admin.site._registry.values()
+        if not isinstance(model_admin, ReadOnlyAdmin)
+    ]
+    assert [model_admin for model_admin in other if not isinstance(model_admin, AuditedAdmin)] == []
 
 
-def test_adding_changing_and_deleting_is_on_the_audit_log_alone() -> None:
+def test_adding_changing_and_deleting_is_recorded_in_the_audit_log_only() -> None:
     client, groups = browser("administrator"), "/admin/auth/group/"
     assert client.post(f"{groups}add/", {"name": "watch"}).status_code == 302
     role = Group.objects.get(name="watch")
@@ -54,7 +58,7 @@ def test_adding_changing_and_deleting_is_on_the_audit_log_alone() -> None:
     "label",
     ["webhooks_source", "sync_route", "sync_connection", "sync_mapping", "sync_delivery", "webhooks_event"],
 )
-def test_the_history_of_a_row_is_what_the_audit_log_has_about_it(label: str) -> None:
+def test_the_history_of_a_row_shows_its_audit_log_entries(label: str) -> None:
     route = a_route(a_source())
     event = an_event(source=route.source)
     found: dict[str, tuple[Any, str]] = {
@@ -74,7 +78,7 @@ def test_the_history_of_a_row_is_what_the_audit_log_has_about_it(label: str) -> 
 
 def test_the_history_finds_the_change_of_a_setting() -> None:
     client, role = browser("administrator"), Group.objects.get(name="support")
-    form = {"name": "first line", "permissions": [each.pk for each in role.permissions.all()]}
+    form = {"name": "first line", "permissions": [permission.pk for permission in role.permissions.all()]}
     assert client.post(f"/admin/auth/group/{role.pk}/change/", form).status_code == 302
     (entry,) = Entry.objects.filter(action="group.changed")
     page = client.get(f"/admin/auth/group/{role.pk}/history/", follow=True).content.decode()
@@ -82,7 +86,7 @@ def test_the_history_finds_the_change_of_a_setting() -> None:
 
 
 @pytest.mark.parametrize("page", ["webhooks/source", "sync/route", "sync/connection"])
-def test_only_who_may_read_the_audit_log_is_shown_the_way_there(page: str) -> None:
+def test_only_readers_of_the_audit_log_get_a_link_to_it(page: str) -> None:
     route = a_route(a_source())
     pk = {"webhooks/source": route.source_id, "sync/route": route.pk, "sync/connection": route.commercial_id}[
         page
@@ -95,7 +99,7 @@ def test_only_who_may_read_the_audit_log_is_shown_the_way_there(page: str) -> No
     assert shown == {"support": False, "auditor": True, "administrator": True}
 
 
-def test_a_row_that_is_not_there_has_no_history() -> None:
+def test_a_missing_row_has_no_history() -> None:
     client = browser("administrator")
     for page in ("webhooks/source", "webhooks/event", "auth/group"):
         assert client.get(f"/admin/{page}/{'9' * 20}/history/").status_code == 404

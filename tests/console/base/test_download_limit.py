@@ -1,4 +1,4 @@
-"""Long answers hold a connection as long as their reader likes: few at once. All others hold none while they are sent."""
+"""Downloads hold a database connection while they are read, so few run at once. Other answers hold none."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -24,8 +24,8 @@ def auditor(db: None) -> Client:
     return browser("auditor")
 
 
-def leave(answer: Any) -> None:
-    """As a server does when the reader has gone; `close()` would end the connection too."""
+def disconnect(answer: Any) -> None:
+    """Close the answer as a server does when the reader disconnects; `close()` would end the connection too."""
     for close in answer._resource_closers:
         close()
 
@@ -38,21 +38,21 @@ def begin(auditor: Client) -> Iterator[Begin]:
         def begun(address: str = EVENTS) -> Any:
             answer = auditor.get(address)
             assert answer.streaming
-            stack.callback(leave, answer)
+            stack.callback(disconnect, answer)
             return answer
 
         yield begun
 
 
 def members() -> str:
-    """The address of the events of a replay, as a file."""
+    """Return the address of the downloadable events of a replay."""
     asked, now = User.objects.get(), timezone.now()
     replay = Replay.objects.create(requested_by=asked, created_at=now, filter={}, frozen_at=now)
     return f"/admin/sync/replay/{replay.uuid}/events/?format=csv&member=failed"
 
 
 @pytest.mark.parametrize("of", ["events", "members"])
-def test_one_more_download_than_may_be_sent_waits_and_is_not_on_record(
+def test_a_download_beyond_the_limit_waits_and_is_not_recorded(
     auditor: Client, begin: Begin, of: str
 ) -> None:
     address = EVENTS if of == "events" else members()
@@ -67,7 +67,7 @@ def test_one_more_download_than_may_be_sent_waits_and_is_not_on_record(
 
 
 @pytest.mark.pure
-def test_half_of_the_connections_are_left_for_webhooks() -> None:
+def test_half_of_the_connections_are_reserved_for_webhooks() -> None:
     assert [stream_limit(pool) for pool in (1, 2, 5, 8, 100)] == [1, 1, 2, 4, 4]
 
 
@@ -77,18 +77,18 @@ def is_read(answer: Any) -> None:
 
 def is_left(answer: Any) -> None:
     next(iter(answer.streaming_content))
-    leave(answer)
+    disconnect(answer)
 
 
-@pytest.mark.parametrize("ends", [is_read, is_left, leave])
-def test_the_next_may_begin_when_one_has_ended(auditor: Client, begin: Begin, ends: Any) -> None:
+@pytest.mark.parametrize("ends", [is_read, is_left, disconnect])
+def test_the_next_download_may_start_when_one_has_ended(auditor: Client, begin: Begin, ends: Any) -> None:
     first, *_ = [begin(EVENTS) for _ in range(MAX_STREAMS)]
     ends(first)
     begin(EVENTS)
     assert not auditor.get(EVENTS).streaming
 
 
-def test_what_cannot_be_put_on_record_takes_no_place(
+def test_a_download_that_cannot_be_recorded_takes_no_slot(
     auditor: Client, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(MAX_STREAMS - 1):
@@ -100,7 +100,7 @@ def test_what_cannot_be_put_on_record_takes_no_place(
 
 
 @pytest.mark.writers_at_once
-def test_an_answer_holds_no_connection_once_it_is_made(database: None) -> None:
+def test_a_finished_answer_holds_no_connection(database: None) -> None:
     client = browser("auditor")
     assert connection.connection is not None
     assert client.get("/admin/webhooks/event/").status_code == 200

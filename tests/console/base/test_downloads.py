@@ -1,4 +1,4 @@
-"""Downloads: what is on the screen, safe in a spreadsheet, on the audit log with its hash."""
+"""Downloads: the content of the list, safe in a spreadsheet, recorded in the audit log with its hash."""
 
 import csv
 import hashlib
@@ -24,18 +24,18 @@ FORMULAS = [
 
 
 @pytest.mark.parametrize("text", FORMULAS)
-def test_no_cell_of_a_csv_can_be_taken_for_a_formula(text: str) -> None:
+def test_no_cell_of_a_csv_is_a_formula(text: str) -> None:
     lines = "".join(csv_lines(["a"], [[text]]))
     _header, (cell,) = csv.reader(io.StringIO(lines, newline=""))
     assert cell == f"'{text}"
 
 
 @pytest.mark.parametrize("text", ["", "plain", "a=b", "anna@example.com", "1-2", "O'Neill", "ä"])
-def test_a_harmless_text_stays_as_it_is(text: str) -> None:
+def test_a_harmless_text_is_unchanged(text: str) -> None:
     assert neutralize_formula(text) == text
 
 
-def test_a_csv_is_read_back_as_rfc_4180_says() -> None:
+def test_a_csv_can_be_read_back_by_rfc_4180() -> None:
     row = ['say "hi", now', "two\r\nlines", None, True, 7, [{"a": 1}]]
     lines = "".join(csv_lines(list("abcdef"), [row]))
     assert list(csv.reader(io.StringIO(lines, newline="")))[1] == [
@@ -106,7 +106,7 @@ def test_a_download_is_recorded_at_its_start_and_with_rows_and_hash_at_its_end()
 
 
 @pytest.mark.django_db
-def test_a_download_that_the_reader_leaves_is_recorded_as_interrupted() -> None:
+def test_an_aborted_download_is_recorded_as_interrupted() -> None:
     of = source()
     for _ in range(600):
         event(of)
@@ -131,7 +131,7 @@ def test_the_number_of_statements_does_not_grow_with_the_rows() -> None:
 
 
 @pytest.mark.django_db
-def test_a_searched_text_that_can_be_an_address_is_not_kept_in_the_log() -> None:
+def test_a_searched_text_that_may_be_an_address_is_not_logged() -> None:
     downloaded(browser("auditor"), "/admin/webhooks/event/download/csv?q=anna@example.com")
     assert entries("download.started")[0]["details"]["filters"] == {"q": "withheld"}
 
@@ -161,7 +161,7 @@ def test_an_unknown_format_is_not_found_and_a_wrong_filter_is_refused() -> None:
 
 
 @pytest.mark.django_db
-def test_the_command_writes_the_filtered_history_to_a_file_that_appears_whole(tmp_path: Path) -> None:
+def test_the_command_writes_the_filtered_history_to_a_file_atomically(tmp_path: Path) -> None:
     of = source()
     event(of, entity_id="U7")
     event(of)
@@ -194,13 +194,13 @@ def test_the_audit_command_writes_to_standard_output(capfdbinary: pytest.Capture
         (["--since=2026-02-01", "--until=2026-01-01"], "is empty"),
     ],
 )
-def test_the_audit_command_refuses_a_slip(words: list[str], told: str) -> None:
+def test_the_audit_command_refuses_an_invalid_filter(words: list[str], told: str) -> None:
     with pytest.raises(CommandError, match=told):
         call_command("export_audit", *words)
     assert entries("download.started") == []
 
 
-def test_a_download_holds_up_no_writer_and_does_not_show_what_came_after_it_began(database: None) -> None:
+def test_a_download_blocks_no_writer_and_shows_no_later_rows(database: None) -> None:
     of = source()
     for _ in range(600):
         event(of)
@@ -208,13 +208,13 @@ def test_a_download_holds_up_no_writer_and_does_not_show_what_came_after_it_bega
     pieces = iter(answer.streaming_content)
     first = next(pieces)
     with ThreadPoolExecutor(1) as other:
-        other.submit(written_elsewhere, of.pk).result(timeout=5)
+        other.submit(write_on_another_connection, of.pk).result(timeout=5)
     assert len((first + b"".join(pieces)).splitlines()) == 600
     assert Event.objects.count() == 601
     assert entries("download.finished")[0]["details"]["rows"] == 600
 
 
-def written_elsewhere(source_pk: int) -> None:
-    """An event that another connection commits."""
+def write_on_another_connection(source_pk: int) -> None:
+    """Create an event that another connection commits."""
     event(Source.objects.get(pk=source_pk))
     connection.close()

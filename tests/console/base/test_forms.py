@@ -1,4 +1,4 @@
-"""What comes from a form or an address: a reason as one line, the key of a row or none."""
+"""Values from forms and addresses: a reason as one line, the key of a row or none."""
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -27,7 +27,7 @@ def test_digits_are_read_as_a_key(text: str, pk: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "x", "-1", "+1", " 1", "1.0", "1_0", "²", "١", str(2**63), TWENTY_DIGITS, "9" * 5_000]
 )
-def test_what_no_row_can_have_as_its_key_is_none(text: str) -> None:
+def test_impossible_keys_are_none(text: str) -> None:
     assert parse_pk(text) is None
 
 
@@ -46,7 +46,7 @@ def test_what_no_row_can_have_as_its_key_is_none(text: str) -> None:
     ],
 )
 @pytest.mark.parametrize("key", [TWENTY_DIGITS, "9" * 4_500])
-def test_a_page_of_a_row_that_cannot_be_is_not_found(page: str, key: str) -> None:
+def test_a_page_with_an_impossible_key_is_not_found(page: str, key: str) -> None:
     mapping = a_route(a_source()).mapping
     answer = browser().get("/admin/" + page.format(key=key, mapping=mapping.pk), follow=True)
     assert answer.status_code == 404
@@ -54,7 +54,7 @@ def test_a_page_of_a_row_that_cannot_be_is_not_found(page: str, key: str) -> Non
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("key", [TWENTY_DIGITS, "9" * 4_500])
-def test_a_parameter_that_can_be_no_key_names_nothing(key: str) -> None:
+def test_a_parameter_with_an_impossible_key_selects_nothing(key: str) -> None:
     event = an_event(source=a_source())
     route = a_route(event.source)
     a_delivery(event, route)
@@ -75,7 +75,7 @@ def test_a_parameter_that_can_be_no_key_names_nothing(key: str) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("key", [TWENTY_DIGITS, "9" * 4_500])
-def test_an_action_on_rows_that_cannot_be_is_not_done_and_says_so(key: str) -> None:
+def test_an_action_on_impossible_keys_is_refused(key: str) -> None:
     mapping = a_route(a_source()).mapping
     client, page = browser(), f"/admin/sync/mapping/{mapping.pk}/"
     ticked = {"action": "replay_selected", "_selected_action": [key]}
@@ -101,11 +101,11 @@ def test_an_action_on_rows_that_cannot_be_is_not_done_and_says_so(key: str) -> N
         erasure_forms.ErasureRequestForm,
     ],
 )
-def test_a_reason_is_one_line_wherever_it_is_asked_for(form: type[Form]) -> None:
+def test_a_reason_is_one_line_in_every_form(form: type[Form]) -> None:
     assert form.base_fields["reason"].clean("  the  letter\r\n\tof the 3rd\xa0") == "the letter of the 3rd"
 
 
-def test_the_limits_of_a_reason_count_what_is_left_of_it() -> None:
+def test_the_limits_of_a_reason_apply_to_its_cleaned_text() -> None:
     field = ReasonField(min_length=3, max_length=5)
     assert field.clean("a  \n  b  \n  c") == "a b c"
     for wrong in ("", " \n ", "a     ", "a b c d"):

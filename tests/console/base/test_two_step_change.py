@@ -1,4 +1,4 @@
-"""Settings change in two steps: what changes is shown first, and made only with a reason."""
+"""Settings change in two steps: the changes are shown first, and made only with a reason."""
 
 import json
 import re
@@ -43,8 +43,8 @@ def confirm(client: Client, page: str, **changed: str) -> Any:
 
 
 def cells(client: Client, page: str) -> list[str]:
-    found = client.get(page).content.decode()
-    return re.findall(r"<(?:del|ins) class=\"(?:was|now)\">([^<]*)<", found)
+    document = client.get(page).content.decode()
+    return re.findall(r"<(?:del|ins) class=\"(?:was|now)\">([^<]*)<", document)
 
 
 def test_nothing_is_changed_before_it_is_confirmed() -> None:
@@ -56,7 +56,7 @@ def test_nothing_is_changed_before_it_is_confirmed() -> None:
     assert not entries("connection.changed")
 
 
-def test_a_confirmed_change_is_made_with_its_reason_on_the_audit_log() -> None:
+def test_a_confirmed_change_is_recorded_with_its_reason() -> None:
     of, client = connection(), browser("administrator")
     assert "changed successfully" in confirm(client, ask(client, of, name="Other")).content.decode()
     of.refresh_from_db()
@@ -81,7 +81,7 @@ def test_without_a_reason_nothing_is_changed(reason: str) -> None:
     assert of.name == "Aurora ID"
 
 
-def test_a_member_of_settings_is_shown_and_not_the_whole_document() -> None:
+def test_a_changed_field_of_settings_is_shown_and_not_the_whole_document() -> None:
     of, client = connection(), browser("administrator")
     changed = {**of.settings, "headers": {"X-Tenant": "b"}}
     page = ask(client, of, settings=json.dumps(changed))
@@ -89,30 +89,30 @@ def test_a_member_of_settings_is_shown_and_not_the_whole_document() -> None:
     assert "Settings / headers / X-Tenant" in client.get(page).content.decode()
 
 
-def test_a_typed_secret_goes_through_both_steps_and_stands_in_no_page_and_no_session() -> None:
+def test_a_typed_secret_passes_both_steps_and_is_in_no_page_or_session() -> None:
     of, client = connection(), browser("administrator")
     page = ask(client, of, password=NEW)
     shown = client.get(page).content.decode()
     assert "Password: new value" in shown
     assert NEW not in shown
-    kept = [each.get_decoded() for each in Session.objects.all()]
-    assert kept
-    assert NEW not in str(kept)
+    sessions = [session.get_decoded() for session in Session.objects.all()]
+    assert sessions
+    assert NEW not in str(sessions)
     confirm(client, page)
     of.refresh_from_db()
     assert of.credentials == STORED | {"password": NEW}
-    assert [each["details"]["reason"] for each in entries("secret.changed")] == [WHY]
+    assert [entry["details"]["reason"] for entry in entries("secret.changed")] == [WHY]
     assert not Entry.objects.filter(body__contains=NEW).exists()
 
 
-def test_nothing_changed_is_nothing_to_confirm() -> None:
+def test_an_unchanged_form_needs_no_confirmation() -> None:
     of, client = connection(), browser("administrator")
     answer = client.post(address(of), connection_form(of), follow=True)
     assert "Nothing was changed." in answer.content.decode()
     assert not entries("connection.changed")
 
 
-def test_what_was_changed_meanwhile_is_shown_again() -> None:
+def test_a_change_is_shown_again_if_the_row_changed_meanwhile() -> None:
     of, client = connection(), browser("administrator")
     page = ask(client, of, name="Other")
     seen = client.get(page).context["seen"]
@@ -136,7 +136,7 @@ def test_a_change_is_made_once_however_often_it_is_sent() -> None:
     assert len(entries("connection.changed")) == 1
 
 
-def test_a_change_is_kept_for_a_quarter_of_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pending_change_expires_after_a_quarter_of_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     of, client = connection(), browser("administrator")
     page = ask(client, of, name="Other")
     late = pending_store.time.time() + timedelta(minutes=16).total_seconds()
@@ -144,7 +144,7 @@ def test_a_change_is_kept_for_a_quarter_of_an_hour(monkeypatch: pytest.MonkeyPat
     assert "Your change has expired" in client.get(page, follow=True).content.decode()
 
 
-def test_nobody_confirms_what_somebody_else_typed_or_for_another_row() -> None:
+def test_a_pending_change_belongs_to_its_person_and_row() -> None:
     of, other, client = connection(), connection(slug="other", name="Second"), browser("administrator")
     page = ask(client, of, name="Other")
     assert "Your change has expired" in browser("", "root").get(page, follow=True).content.decode()
@@ -155,14 +155,14 @@ def test_nobody_confirms_what_somebody_else_typed_or_for_another_row() -> None:
 
 
 @pytest.mark.parametrize("role", ["support", "auditor"])
-def test_others_change_nothing_and_confirm_nothing(role: str) -> None:
+def test_roles_without_permission_cannot_change_or_confirm(role: str) -> None:
     of, client = connection(), browser("administrator")
     page = ask(client, of, name="Other")
     assert browser(role).post(page, {"reason": WHY}).status_code == 403
     assert browser(f"{role}", "second").post(address(of), connection_form(of, name="x")).status_code == 403
 
 
-def test_switching_a_connection_off_says_how_much_waits_for_it() -> None:
+def test_disabling_a_connection_shows_how_many_deliveries_wait_for_it() -> None:
     route = a_route(a_source())
     for number in range(3):
         event = an_event(number, state="retrying", source=route.source)
@@ -175,9 +175,9 @@ def test_switching_a_connection_off_says_how_much_waits_for_it() -> None:
     of.refresh_from_db()
     form = connection_form(of)
     form.pop("is_enabled")
-    asked = client.post(address(of), form)
-    assert asked.status_code == 302, asked.context["errors"]
-    page = client.get(asked["Location"]).content.decode()
+    answer = client.post(address(of), form)
+    assert answer.status_code == 302, answer.context["errors"]
+    page = client.get(answer["Location"]).content.decode()
     assert "Currently waiting for this connection: 3 deliveries." in page
     save(client, address(of), form)
     of.refresh_from_db()
@@ -193,7 +193,7 @@ def test_switching_a_connection_off_says_how_much_waits_for_it() -> None:
         ({"name": "a"}, {"name": ""}, FieldChange("Fields / name", "a", '""')),
     ],
 )
-def test_a_change_of_json_is_a_change_where_python_sees_none(
+def test_a_change_of_json_is_detected_although_python_values_are_equal(
     before: Any, after: Any, told: FieldChange
 ) -> None:
     assert diff_fields({"fields": before}, {"fields": after}, {"fields": "Fields"}) == [told]

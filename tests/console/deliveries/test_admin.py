@@ -1,4 +1,4 @@
-"""What the guard holds: seen by route, approved or closed once, with who and why on record."""
+"""Held deliveries: listed by route, approved or rejected once, recorded with person and reason."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -42,7 +42,7 @@ WHY = {"reason": "  they   really left "}
 
 
 def approver(*roles: str) -> Client:
-    """A member of these groups who may also decide."""
+    """Return the client of a member of these groups who may also decide."""
     client = logged_in(*roles)
     decides, _ = Permission.objects.get_or_create(
         codename="approve_delivery",
@@ -58,7 +58,7 @@ def of_route(**values: Any) -> Route:
 
 
 def a_held(route: Route, number: int = 0, **facts: Any) -> Delivery:
-    """A held removal of `USR-<number>`, with the attempt that planned it."""
+    """Create a held removal of `USR-<number>` with the attempt that planned it."""
     event = an_event(number, source=route.source, state=State.HELD, code="held", **facts)
     delivery = a_delivery(event, route, last_number=1)
     fields = [{"name": "active", "before": True, "after": f"gone-{number}"}]
@@ -67,9 +67,9 @@ def a_held(route: Route, number: int = 0, **facts: Any) -> Delivery:
     return delivery
 
 
-def choose(client: Client, decision: str, *deliveries: Delivery, **more: Any) -> str:
-    """The address of the page that confirms."""
-    values = {"decision": decision, "chosen": [each.pk for each in deliveries], **more}
+def select_deliveries(client: Client, decision: str, *deliveries: Delivery, **more: Any) -> str:
+    """Select deliveries. Returns the address of the confirmation page."""
+    values = {"decision": decision, "chosen": [delivery.pk for delivery in deliveries], **more}
     answer = client.post(f"{LIST}route/{Route.objects.get().pk}/", values)
     assert answer.status_code == 302
     return str(answer["Location"])
@@ -77,7 +77,7 @@ def choose(client: Client, decision: str, *deliveries: Delivery, **more: Any) ->
 
 @pytest.fixture
 def two_left(hub: Hub) -> tuple[Hub, list[Delivery]]:
-    """Two persons who left, on a route that lets no removal pass by itself."""
+    """Create two deleted people on a route that holds all removals."""
     users = ["LEAVER1", "LEAVER2"]
     for user in users:
         emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
@@ -93,7 +93,9 @@ def two_left(hub: Hub) -> tuple[Hub, list[Delivery]]:
     return hub, list(held_deliveries())
 
 
-def test_what_is_approved_is_sent_and_who_and_why_is_on_record(two_left: tuple[Hub, list[Delivery]]) -> None:
+def test_approved_deliveries_are_sent_and_recorded_with_person_and_reason(
+    two_left: tuple[Hub, list[Delivery]],
+) -> None:
     hub, (first, second) = two_left
     staff = approver("support")
     assert "</span> 2 deliveries</span>" in text_of(staff.get(LIST))
@@ -105,12 +107,12 @@ def test_what_is_approved_is_sent_and_who_and_why_is_on_record(two_left: tuple[H
     values = {"decision": "approve", "chosen": [first.pk]}
     confirm = staff.post(f"{LIST}route/{first.route_id}/", values, follow=True)
     assert ">Approve 1 delivery</button>" in text_of(confirm)
-    done = staff.post(confirm.request["PATH_INFO"], WHY, follow=True, REMOTE_ADDR="192.0.2.9")
-    assert "1 delivery approved." in text_of(done)
+    answer = staff.post(confirm.request["PATH_INFO"], WHY, follow=True, REMOTE_ADDR="192.0.2.9")
+    assert "1 delivery approved." in text_of(answer)
     hub.wait_until_idle()
     assert hub.customer("LEAVER1")["active"] is False
     assert hub.customer("LEAVER2")["active"] is True
-    assert [each.pk for each in held_deliveries()] == [second.pk]
+    assert [delivery.pk for delivery in held_deliveries()] == [second.pk]
     assert Event.objects.get(pk=first.event_id).state == State.SUCCEEDED
     request, staff_member = Replay.objects.get(), User.objects.get()
     assert (request.requested_by, request.reason, request.deliveries) == (staff_member, "they really left", 1)
@@ -121,7 +123,7 @@ def test_what_is_approved_is_sent_and_who_and_why_is_on_record(two_left: tuple[H
     assert entry["details"] == {"request": str(request.uuid), "of": 1, "address": "192.0.2.9"}
 
 
-def test_what_is_closed_is_never_sent_and_says_why(two_left: tuple[Hub, list[Delivery]]) -> None:
+def test_rejected_deliveries_are_never_sent_and_show_the_reason(two_left: tuple[Hub, list[Delivery]]) -> None:
     hub, deliveries = two_left
     staff = approver("support")
     writes = len(hub.writes())
@@ -144,14 +146,14 @@ def test_what_is_closed_is_never_sent_and_says_why(two_left: tuple[Hub, list[Del
 
 
 @pytest.mark.django_db
-def test_a_second_click_or_a_reload_decides_nothing_twice() -> None:
+def test_a_second_click_or_a_reload_does_not_decide_twice() -> None:
     first, second = (a_held(of_route() if not number else Route.objects.get(), number) for number in (0, 1))
     staff = approver("support")
-    path = choose(staff, "close", first)
+    path = select_deliveries(staff, "close", first)
     assert staff.post(path, WHY).status_code == 302
     assert "already decided" in text_of(staff.post(path, WHY, follow=True))
     assert Replay.objects.count() == 1
-    assert [each.pk for each in held_deliveries()] == [second.pk]
+    assert [delivery.pk for delivery in held_deliveries()] == [second.pk]
 
 
 def test_two_clicks_at_the_same_moment_are_one_decision(hub: Hub) -> None:
@@ -159,7 +161,7 @@ def test_two_clicks_at_the_same_moment_are_one_decision(hub: Hub) -> None:
     route = of_route()
     deliveries = [a_held(route, number) for number in range(3)]
     staff = approver("support")
-    path = choose(staff, "close", *deliveries)
+    path = select_deliveries(staff, "close", *deliveries)
 
     def click(_: int) -> int:
         browser = Client()
@@ -176,14 +178,14 @@ def test_two_clicks_at_the_same_moment_are_one_decision(hub: Hub) -> None:
 
 
 @pytest.mark.django_db
-def test_what_somebody_else_decided_meanwhile_is_left_alone() -> None:
+def test_deliveries_decided_by_another_person_meanwhile_are_skipped() -> None:
     route = of_route()
     first, second = a_held(route, 1), a_held(route, 2)
     staff, colleague = approver("support"), approver("support")
-    path = choose(staff, "close", first, second)
-    colleague.post(choose(colleague, "close", first), {"reason": "the colleague"})
-    done = staff.post(path, WHY, follow=True)
-    assert "1 delivery rejected. No longer held: 1." in text_of(done)
+    path = select_deliveries(staff, "close", first, second)
+    colleague.post(select_deliveries(colleague, "close", first), {"reason": "the colleague"})
+    answer = staff.post(path, WHY, follow=True)
+    assert "1 delivery rejected. No longer held: 1." in text_of(answer)
     first.refresh_from_db()
     assert first.replay.reason == "the colleague"
     with pytest.raises(DecisionRefused, match="None of these deliveries is held"):
@@ -191,34 +193,36 @@ def test_what_somebody_else_decided_meanwhile_is_left_alone() -> None:
 
 
 @pytest.mark.django_db
-def test_approved_deliveries_are_spread_so_that_no_herd_arrives() -> None:
+def test_approved_deliveries_are_spread_over_time() -> None:
     route = of_route()
     deliveries = [a_held(route, number) for number in range(2 * APPROVALS_A_SECOND + 5)]
-    keys = [each.pk for each in deliveries]
+    keys = [delivery.pk for delivery in deliveries]
     decided = decide_held(
         keys, HeldDecision.APPROVE, by=User.objects.create_user("boss"), reason="all", key=uuid4()
     )
     assert len(decided.deliveries) == len(keys)
     rows = Delivery.objects.order_by("due_at")
-    assert {(each.state, each.is_approved, each.tries) for each in rows} == {("pending", True, 0)}
+    assert {(delivery.state, delivery.is_approved, delivery.tries) for delivery in rows} == {
+        ("pending", True, 0)
+    }
     begin = rows[0].due_at
-    seconds = [round((each.due_at - begin).total_seconds()) for each in rows]
+    seconds = [round((delivery.due_at - begin).total_seconds()) for delivery in rows]
     assert [seconds.count(second) for second in range(3)] == [APPROVALS_A_SECOND, APPROVALS_A_SECOND, 5]
-    assert all(each.opened_at == each.due_at for each in rows)
+    assert all(delivery.opened_at == delivery.due_at for delivery in rows)
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("reason", ["", "   ", "x" * 501])
-def test_without_a_good_reason_nothing_is_decided(reason: str) -> None:
+def test_a_decision_needs_a_valid_reason(reason: str) -> None:
     delivery = a_held(of_route())
     staff = approver("support")
-    answer = staff.post(choose(staff, "approve", delivery), {"reason": reason})
+    answer = staff.post(select_deliveries(staff, "approve", delivery), {"reason": reason})
     assert "errorlist" in text_of(answer)
     assert held_deliveries().count() == 1
 
 
 @pytest.mark.django_db
-def test_bounds_and_keys_are_those_of_the_service_too() -> None:
+def test_the_service_enforces_limits_and_keys_too() -> None:
     delivery, boss, key = a_held(of_route()), User.objects.create_user("boss"), uuid4()
     for keys, reason in ([], "why"), (range(1_001), "why"), ([delivery.pk], " "):
         with pytest.raises(DecisionRefused):
@@ -229,7 +233,7 @@ def test_bounds_and_keys_are_those_of_the_service_too() -> None:
 
 
 @pytest.mark.django_db
-def test_only_what_is_held_of_this_route_can_be_chosen() -> None:
+def test_only_held_deliveries_of_this_route_can_be_selected() -> None:
     route = of_route()
     done = a_delivery(an_event(9, source=route.source), route)
     staff = approver("support")
@@ -246,11 +250,11 @@ def test_only_what_is_held_of_this_route_can_be_chosen() -> None:
 
 
 @pytest.mark.django_db
-def test_who_may_not_decide_looks_and_who_may_not_look_is_refused() -> None:
+def test_readers_see_held_deliveries_and_others_are_refused() -> None:
     delivery = a_held(of_route())
     path = f"{LIST}route/{delivery.route_id}/"
     staff, auditor = approver("support"), logged_in("auditor")
-    confirm = choose(staff, "approve", delivery)
+    confirm = select_deliveries(staff, "approve", delivery)
     seen = text_of(auditor.get(path))
     assert "Approve…" not in seen
     assert "USR-0" in seen
@@ -266,7 +270,7 @@ def test_who_may_not_decide_looks_and_who_may_not_look_is_refused() -> None:
 
 
 @pytest.mark.django_db
-def test_before_and_after_are_for_those_who_may_see_contents() -> None:
+def test_values_are_shown_only_with_the_permission_to_see_contents() -> None:
     delivery = a_held(of_route())
     for path in (LIST, f"{LIST}route/{delivery.route_id}/"):
         assert "gone-0" in text_of(logged_in("support").get(path))
@@ -274,13 +278,13 @@ def test_before_and_after_are_for_those_who_may_see_contents() -> None:
 
 
 @pytest.mark.django_db
-def test_a_choice_is_its_persons_own_and_not_kept_for_ever() -> None:
+def test_a_selection_belongs_to_its_person_and_expires() -> None:
     delivery = a_held(of_route())
     staff = approver("support")
-    first = choose(staff, "approve", delivery)
+    first = select_deliveries(staff, "approve", delivery)
     assert "selection has expired" in text_of(approver("support").get(first, follow=True))
     for _ in range(PENDING_DECISIONS.max_values):
-        choose(staff, "approve", delivery)
+        select_deliveries(staff, "approve", delivery)
     assert "selection has expired" in text_of(staff.get(first, follow=True))
 
 
@@ -294,10 +298,10 @@ def test_nothing_can_be_decided_from_another_site() -> None:
 
 
 @pytest.mark.django_db
-def test_looking_changes_nothing_and_a_delivery_leads_to_its_event() -> None:
+def test_the_list_changes_nothing_and_a_delivery_links_to_its_event() -> None:
     delivery = a_held(of_route())
     staff = approver("support")
-    confirm = choose(staff, "approve", delivery)
+    confirm = select_deliveries(staff, "approve", delivery)
     for path in (LIST, f"{LIST}route/{delivery.route_id}/", confirm):
         assert staff.get(path).status_code == 200
     delivery.refresh_from_db()
@@ -308,7 +312,7 @@ def test_looking_changes_nothing_and_a_delivery_leads_to_its_event() -> None:
 
 
 @pytest.mark.django_db
-def test_what_a_stranger_wrote_stays_text() -> None:
+def test_external_text_is_shown_as_text() -> None:
     a_held(of_route(), entity_id="<script>alert(1)</script>")
     for path in (LIST, f"{LIST}route/{Route.objects.get().pk}/"):
         page = logged_in("support").get(path).content.decode()
@@ -324,16 +328,16 @@ def test_the_pages_cost_the_same_for_two_deliveries_and_for_forty() -> None:
     for number in range(40):
         a_held(route, number)
         if number in (2, 39):
-            with CaptureQueriesContext(connection) as asked:
+            with CaptureQueriesContext(connection) as queries:
                 for path in (LIST, f"{LIST}route/{route.pk}/"):
                     page = text_of(support.get(path))
-            counts.append(len(asked))
+            counts.append(len(queries))
     assert counts[0] == counts[1]
     assert "40 held" in page
     assert ANNA not in page
 
 
-def test_what_is_held_is_found_by_an_index(database: None) -> None:
+def test_held_deliveries_are_found_by_an_index(database: None) -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SET enable_seqscan = off")
@@ -351,15 +355,15 @@ def test_the_list_says_how_many_more_a_route_holds_than_it_shows() -> None:
 
 
 @pytest.mark.django_db
-def test_what_would_be_sent_lies_open_and_a_line_without_it_has_nothing_to_unfold() -> None:
+def test_the_intended_change_is_shown_and_a_row_without_one_has_no_details() -> None:
     route, support = of_route(), logged_in("support")
-    kept, gone = a_held(route, 1), a_held(route, 2)
-    gone.attempts.update(change=None)
+    complete, pruned = a_held(route, 1), a_held(route, 2)
+    pruned.attempts.update(change=None)
     page = text_of(support.get(f"{LIST}route/{route.pk}/"))
     assert page.count('<details class="attempt" open>') == page.count("</details>") - 1 == 1
     assert "Planned change: update" in page
     assert "no longer stored" in page
-    for delivery in (kept, gone):
+    for delivery in (complete, pruned):
         assert f'href="/admin/webhooks/entity/?type=USER&amp;id={delivery.entity_id}"' in page
 
 
@@ -377,13 +381,13 @@ def test_what_would_be_sent_lies_open_and_a_line_without_it_has_nothing_to_unfol
         ({"most_removals": None}, "This route no longer has a limit"),
     ],
 )
-def test_the_page_of_a_route_says_what_passes_by_itself(bounds: dict[str, Any], told: str) -> None:
+def test_the_page_of_a_route_shows_its_limits(bounds: dict[str, Any], told: str) -> None:
     route = of_route(guard_minutes=10, **({"most_changed_percent": None} | bounds))
     assert told in text_of(logged_in("support").get(f"{LIST}route/{route.pk}/"))
 
 
 @pytest.mark.django_db
-def test_what_is_held_has_one_name_in_menu_filter_pill_and_list() -> None:
+def test_held_deliveries_have_one_name_in_menu_filter_pill_and_list() -> None:
     delivery = a_held(of_route())
     support = logged_in("support")
     events = text_of(support.get("/admin/webhooks/event/?state=held"))

@@ -1,4 +1,4 @@
-"""Where a delivery stands, as its event's page tells it: who holds it, what it waits for, what it may still do."""
+"""The state of a delivery on the page of its event: its process, what it waits for, and its remaining retries."""
 
 import re
 from datetime import timedelta
@@ -33,7 +33,7 @@ def text_of(client: Client, event: Event) -> str:
 def waiting(
     number: int = 0, state: str = "retrying", code: str = "target-unavailable", **values: Any
 ) -> Delivery:
-    """A delivery that is due now and has failed twice."""
+    """Create a delivery that is due now and has failed twice."""
     event = an_event(number, state=state, code=code, entity_id=values.pop("entity_id", f"USR-{number}"))
     route = _route()
     now = read_clock()
@@ -54,9 +54,9 @@ def running(number: int = 0, lease: timedelta = MINUTE, **values: Any) -> Delive
         "tries": 3,
         "last_number": 3,
     }
-    made = waiting(number, "running", **claimed | values)
-    an_attempt(made, 3, outcome="started", ended_at=None, code="", is_alone=values.get("deaths", 0) >= 2)
-    return made
+    delivery = waiting(number, "running", **claimed | values)
+    an_attempt(delivery, 3, outcome="started", ended_at=None, code="", is_alone=values.get("deaths", 0) >= 2)
+    return delivery
 
 
 def paused(until: timedelta, **values: Any) -> Breaker:
@@ -74,7 +74,7 @@ def paused(until: timedelta, **values: Any) -> Breaker:
     )
 
 
-def test_a_delivery_that_runs_says_since_when_until_when_and_hides_the_code_of_an_earlier_try(
+def test_a_running_delivery_shows_its_start_and_lease_and_hides_an_earlier_code(
     support: Client,
 ) -> None:
     text = text_of(support, running().event)
@@ -86,24 +86,24 @@ def test_a_delivery_that_runs_says_since_when_until_when_and_hides_the_code_of_a
     assert "in a process of its own" not in text
 
 
-def test_a_suspect_runs_alone_and_the_page_says_so(support: Client) -> None:
+def test_the_page_of_a_suspect_says_that_it_runs_in_isolation(support: Client) -> None:
     assert "UTC , in a process of its own; its lease lasts until" in text_of(support, running(deaths=2).event)
 
 
-def test_a_claim_that_ended_says_that_its_process_may_be_gone(support: Client) -> None:
+def test_an_expired_lease_says_that_the_process_may_have_died(support: Client) -> None:
     text = text_of(support, running(lease=-MINUTE).event)
     assert re.search(r"its lease expired [\d-]+ [\d:]+ UTC , so it may have stopped", text)
     assert text.count("The worker may have stopped") == 1, "in the diagnosis"
     assert "An attempt is in progress" not in text
 
 
-def test_a_paused_connection_is_why_it_waits_and_until_when(support: Client) -> None:
-    made = waiting()
-    text = text_of(support, made.event)
+def test_a_paused_connection_is_shown_as_the_reason_with_its_end(support: Client) -> None:
+    delivery = waiting()
+    text = text_of(support, delivery.event)
     assert "Waiting for" not in text
     assert "Next attempt now" in text
     paused(2 * MINUTE)
-    text = text_of(support, made.event)
+    text = text_of(support, delivery.event)
     assert re.search(
         r"Waiting for The shop is paused until [\d-]+ [\d:]+ UTC \(in (2 min|1 min \d+ s)\) after 5 failures: "
         r"The shop is unavailable\. No retries are used in the meantime\.",
@@ -113,43 +113,43 @@ def test_a_paused_connection_is_why_it_waits_and_until_when(support: Client) -> 
     assert "2 of 8 automatic attempts used; 6 attempts left" in text
 
 
-def test_a_connection_that_is_tried_again_lets_few_pass(support: Client) -> None:
-    made = waiting()
+def test_a_recovering_connection_shows_its_limit_of_probes(support: Client) -> None:
+    delivery = waiting()
     paused(-MINUTE, successes=1)
-    assert "Waiting for" not in text_of(support, made.event)
+    assert "Waiting for" not in text_of(support, delivery.event)
     for number in (1, 2):
         running(number, commercial_slot=number)
     assert (
         "The shop is recovering (1 of 8 test deliveries succeeded) and has reached its concurrency limit: "
-        "2 of 2 deliveries running." in text_of(support, made.event)
+        "2 of 2 deliveries running." in text_of(support, delivery.event)
     )
 
 
-def test_a_full_connection_is_why_it_waits(support: Client) -> None:
-    made = waiting()
+def test_a_connection_at_its_limit_is_shown_as_the_reason(support: Client) -> None:
+    delivery = waiting()
     Connection.objects.filter(slug="aurora-id").update(concurrency=2)
     running(1, identity_slot=1)
-    assert "Waiting for" not in text_of(support, made.event)
+    assert "Waiting for" not in text_of(support, delivery.event)
     running(2, identity_slot=2)
-    text = text_of(support, made.event)
+    text = text_of(support, delivery.event)
     assert "Waiting for Aurora ID has reached its concurrency limit: 2 of 2 deliveries running." in text
 
 
-def test_another_of_its_subject_that_runs_is_named_and_one_of_another_subject_is_not(support: Client) -> None:
-    made = waiting()
+def test_a_running_delivery_of_the_same_subject_is_named_and_others_are_not(support: Client) -> None:
+    delivery = waiting()
     running(1)
-    assert "Waiting for" not in text_of(support, made.event)
+    assert "Waiting for" not in text_of(support, delivery.event)
     rival = running(2, entity_id="USR-0")
-    text = text_of(support, made.event)
+    text = text_of(support, delivery.event)
     assert f"Queued behind {rival.event.reference} for the same entity, which is being delivered." in text
     Delivery.objects.filter(pk=rival.pk).update(lease_until=read_clock() - MINUTE)
-    assert "for the same entity, whose worker may have stopped." in text_of(support, made.event)
+    assert "for the same entity, whose worker may have stopped." in text_of(support, delivery.event)
 
 
-def test_what_is_relayed_waits_for_an_older_one(support: Client) -> None:
+def test_a_relayed_delivery_names_the_older_one_it_waits_for(support: Client) -> None:
     older = waiting(1, entity_id="USR-0", is_relayed=True)
-    made = waiting(0, is_relayed=True)
-    text = text_of(support, made.event)
+    delivery = waiting(0, is_relayed=True)
+    text = text_of(support, delivery.event)
     assert (
         f"Queued behind {older.event.reference} , which is older: relayed webhooks are delivered in order."
         in text
@@ -157,27 +157,27 @@ def test_what_is_relayed_waits_for_an_older_one(support: Client) -> None:
     assert "Waiting for" not in text_of(support, older.event)
 
 
-def test_a_suspect_waits_for_a_process_of_its_own(support: Client) -> None:
+def test_a_suspect_waits_for_its_own_process(support: Client) -> None:
     text = text_of(support, waiting(deaths=2, code="interrupted").event)
     assert "2 workers crashed while they ran this delivery. It runs next in a process of its own" in text
 
 
 def test_a_connection_that_is_switched_off_is_named(support: Client) -> None:
-    made = waiting(code="connection-disabled")
+    delivery = waiting(code="connection-disabled")
     Connection.objects.filter(slug="shop").update(is_enabled=False)
-    assert "The shop is disabled: attempts fail until" in text_of(support, made.event)
+    assert "The shop is disabled: attempts fail until" in text_of(support, delivery.event)
 
 
-def test_what_nothing_holds_back_and_nobody_takes_asks_for_a_worker(support: Client) -> None:
+def test_an_unblocked_delivery_that_is_not_claimed_asks_for_a_worker(support: Client) -> None:
     text = text_of(support, waiting(due_at=read_clock() - MINUTE).event)
     assert "Nothing blocks this delivery, but it has been due since" in text
     assert "Check that a worker is running" in text
 
 
 def test_a_held_delivery_links_to_where_it_is_decided(support: Client) -> None:
-    made = waiting(0, "held", "held", due_at=None)
-    page = support.get(f"{LIST}{made.event_id}/change/").content.decode()
-    assert f'<a href="/admin/sync/delivery/route/{made.route_id}/">Review held deliveries</a>' in page
+    delivery = waiting(0, "held", "held", due_at=None)
+    page = support.get(f"{LIST}{delivery.event_id}/change/").content.decode()
+    assert f'<a href="/admin/sync/delivery/route/{delivery.route_id}/">Review held deliveries</a>' in page
     assert "attempts left" not in page
 
 
@@ -209,7 +209,7 @@ def test_a_held_delivery_links_to_where_it_is_decided(support: Client) -> None:
         ("dead", "crashes-hub", "the hub", "An administrator must check the log"),
     ],
 )
-def test_a_failure_says_whose_it_is_and_the_next_step_that_is_true_now(
+def test_a_failure_names_its_owner_and_the_current_next_step(
     support: Client, state: str, code: str, fault: str, next_step: str
 ) -> None:
     text = text_of(support, waiting(0, state, code).event)
@@ -218,7 +218,7 @@ def test_a_failure_says_whose_it_is_and_the_next_step_that_is_true_now(
     assert ("retries automatically" in text) == (state == "retrying")
 
 
-def test_nobody_is_at_fault_where_nothing_failed(support: Client) -> None:
+def test_without_a_failure_no_owner_is_named(support: Client) -> None:
     for number, (state, code) in enumerate(
         [("succeeded", "succeeded"), ("pending", ""), ("running", "held")]
     ):
@@ -226,14 +226,14 @@ def test_nobody_is_at_fault_where_nothing_failed(support: Client) -> None:
         assert "Needs action from" not in text_of(support, made.event)
 
 
-def test_the_page_of_what_waits_costs_the_same_however_many_wait(support: Client) -> None:
-    made = waiting()
+def test_the_page_of_a_waiting_delivery_costs_the_same_for_any_queue(support: Client) -> None:
+    delivery = waiting()
     paused(MINUTE)
     with CaptureQueriesContext(connection) as alone:
-        text_of(support, made.event)
+        text_of(support, delivery.event)
     for number in range(1, 10):
         waiting(number, entity_id="USR-0")
         running(number + 20, commercial_slot=number)
     with CaptureQueriesContext(connection) as among_many:
-        text_of(support, made.event)
+        text_of(support, delivery.event)
     assert len(among_many) == len(alone) <= 18

@@ -1,4 +1,4 @@
-"""The page of one entity: everything that happened to it, by index, whatever its id looks like."""
+"""The page of one entity: all of its events, found by index, for any id."""
 
 import re
 from datetime import timedelta
@@ -15,9 +15,9 @@ from console.ui.links import entity_url
 from sync.erasure.erase import run_erasure
 from sync.models import Connection, Erasure, Link
 from sync.replays.requests import request_replay
-from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
+from tests.support.builders.erasure import confirmed_erasure, invented_person, receive_people
 from tests.support.builders.history import NOON, a_delivery, a_replay, a_route, a_source, an_attempt, an_event
-from tests.support.database.query_plans import OPEN_ONLY, scans, seeing
+from tests.support.database.query_plans import OPEN_ONLY, find_full_scans, recorded_statements
 from tests.support.hub import Hub
 from tests.support.pages import text_of
 from tests.support.people import browser, person
@@ -41,13 +41,13 @@ def read(client: Client, entity_id: str, **more: str) -> Any:
     return answer
 
 
-def pages(client: Client, entity_id: str) -> list[int]:
-    """The events of every page, by following its link to older ones."""
+def events_of_all_pages(client: Client, entity_id: str) -> list[int]:
+    """Return the events of all pages, by following the link to older ones."""
     found: list[int] = []
     address = entity_url("USER", entity_id)
     while address:
         answer = client.get(address)
-        found += [each.row.pk for each in answer.context["page"].timeline]
+        found += [item.row.pk for item in answer.context["page"].timeline]
         link = re.search(r'href="([^"]+)" rel="next"', answer.content.decode())
         address = unescape(link[1]) if link else ""
     return found
@@ -55,12 +55,14 @@ def pages(client: Client, entity_id: str) -> list[int]:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("entity_id", ODD)
-def test_an_entity_is_found_by_its_id_whatever_that_looks_like(entity_id: str) -> None:
+def test_an_entity_is_found_by_any_valid_id(entity_id: str) -> None:
     for number in range(60):
         an_event(number, entity_id=entity_id)
     an_event(61, entity_id=entity_id[:-1] + "!")
     client = browser("support")
-    assert len(pages(client, entity_id)) == len(set(pages(client, entity_id))) == 60
+    assert (
+        len(events_of_all_pages(client, entity_id)) == len(set(events_of_all_pages(client, entity_id))) == 60
+    )
     text = read(client, entity_id).content.decode()
     assert "<script>alert" not in text
     link = re.search(r'href="([^"]+)">Show in the event list', text)
@@ -71,15 +73,17 @@ def test_an_entity_is_found_by_its_id_whatever_that_looks_like(entity_id: str) -
 
 @pytest.mark.django_db
 def test_the_timeline_is_newest_first_and_pages_give_every_event_once_also_within_one_moment() -> None:
-    made = [an_event(number // 40, entity_id="U", state="ignored", code="ignored") for number in range(130)]
+    events = [an_event(number // 40, entity_id="U", state="ignored", code="ignored") for number in range(130)]
     an_event(1, entity_id="U", entity_type="GROUP")
     an_event(1, entity_id="V")
-    expected = [each.pk for each in sorted(made, key=lambda each: (each.received_at, each.pk), reverse=True)]
-    assert pages(browser("auditor"), "U") == expected
+    expected = [
+        event.pk for event in sorted(events, key=lambda event: (event.received_at, event.pk), reverse=True)
+    ]
+    assert events_of_all_pages(browser("auditor"), "U") == expected
 
 
 @pytest.mark.django_db
-def test_a_row_tells_state_reason_source_and_that_it_was_replayed() -> None:
+def test_a_row_shows_state_reason_source_and_replays() -> None:
     event = an_event(0, entity_id="U", state="dead", code="target-rejected")
     again = a_delivery(event, a_route(event.source))
     an_attempt(again, 1)
@@ -94,7 +98,7 @@ def test_a_row_tells_state_reason_source_and_that_it_was_replayed() -> None:
 
 
 @pytest.mark.django_db
-def test_what_is_under_way_says_why_it_waits() -> None:
+def test_an_open_event_shows_why_it_waits() -> None:
     first, second = an_event(3, entity_id="U", state="running"), an_event(2, entity_id="U", state="pending")
     route = a_route(first.source)
     lease = timezone.now() + timedelta(minutes=1)
@@ -130,30 +134,30 @@ def test_two_identity_services_with_the_same_id_are_two_subjects() -> None:
     ours, theirs = an_event(0, entity_id="U", source=one), an_event(1, entity_id="U", source=two)
     client = browser("support")
     page = read(client, "U").context["page"]
-    assert {each.identity.name: len(each.links) for each in page.identity_services} == {
+    assert {service.identity.name: len(service.links) for service in page.identity_services} == {
         "Aurora ID": 0,
         "Other ID": 1,
     }
-    assert [each.row.pk for each in page.timeline] == [ours.pk, theirs.pk]
+    assert [item.row.pk for item in page.timeline] == [ours.pk, theirs.pk]
     narrowed = read(client, "U", identity=str(other.pk))
-    assert [each.row.pk for each in narrowed.context["page"].timeline] == [theirs.pk]
+    assert [item.row.pk for item in narrowed.context["page"].timeline] == [theirs.pk]
     assert "R-4711" in narrowed.content.decode()
-    assert "version v9" not in narrowed.content.decode(), "what nobody reads"
+    assert "version v9" not in narrowed.content.decode(), "a detail that no one reads"
 
 
-def test_who_was_erased_is_shown_by_pseudonym_only_and_nothing_can_be_replayed(hub: Hub) -> None:
-    (gone,) = come_by_webhook(hub, [somebody(1)])
-    assert run_erasure(confirmed(gone))
+def test_an_erased_person_is_shown_by_pseudonym_and_cannot_be_replayed(hub: Hub) -> None:
+    (erased_person,) = receive_people(hub, [invented_person(1)])
+    assert run_erasure(confirmed_erasure(erased_person))
     source = Event.objects.latest("pk").source_id
-    name = erased_id(pseudonym(source, "USER", gone.entity_id))
+    name = erased_id(pseudonym(source, "USER", erased_person.entity_id))
     text = read(browser("support"), name).content.decode()
     assert "This person was erased" in text
     assert "Replay newest" not in text
-    assert gone.entity_id not in text
-    plain = read(browser("support", "second"), gone.entity_id).content.decode()
+    assert erased_person.entity_id not in text
+    plain = read(browser("support", "second"), erased_person.entity_id).content.decode()
     assert "No data found for" in plain
     assert name not in plain
-    known = read(browser("administrator"), gone.entity_id).content.decode()
+    known = read(browser("administrator"), erased_person.entity_id).content.decode()
     assert "with this id was erased" in known
     assert name in unescape(re.search(r'href="([^"]*id=(?:~|%7E)[^"]*)"', known)[1]).replace("%7E", "~")  # type: ignore[index]
     ended = read(browser("administrator", "other"), Erasure.objects.get().entity_id).content.decode()
@@ -162,7 +166,7 @@ def test_who_was_erased_is_shown_by_pseudonym_only_and_nothing_can_be_replayed(h
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("place", ["x", "1-x", "-", "1", "9" * 40 + "-1", "1-1-1"])
-def test_a_place_that_is_none_leads_to_the_newest_events(place: str) -> None:
+def test_an_invalid_cursor_leads_to_the_newest_events(place: str) -> None:
     an_event(0, entity_id="U")
     answer = browser("support").get(entity_url("USER", "U", before=place), follow=True)
     assert "The position in this address is invalid" in answer.content.decode()
@@ -173,14 +177,14 @@ def test_a_place_that_is_none_leads_to_the_newest_events(place: str) -> None:
 @pytest.mark.parametrize(
     "query", ["", "?id=", "?type=USER", "?id=nobody", "?id=a%00b&type=USER", "?type=USER&id=" + "x" * 200]
 )
-def test_without_an_entity_there_is_a_form(query: str) -> None:
+def test_without_an_entity_a_form_is_shown(query: str) -> None:
     answer = browser("support").get(f"/admin/webhooks/entity/{query}")
     assert answer.status_code == 200
     assert 'name="id"' in answer.content.decode()
 
 
 @pytest.mark.django_db
-def test_an_id_without_its_type_leads_to_the_one_that_is_known_or_to_a_choice() -> None:
+def test_an_id_without_a_type_leads_to_the_only_entity_or_to_a_choice() -> None:
     an_event(0, entity_id="U")
     client = browser("support")
     assert client.get("/admin/webhooks/entity/?id=U")["Location"] == entity_url("USER", "U")
@@ -218,16 +222,16 @@ def test_each_role_sees_what_it_may_do() -> None:
 def test_the_audit_log_is_narrowed_to_the_events_of_the_entity() -> None:
     client = browser("administrator", "auditing")
     event, other = an_event(0, entity_id="a/ü&b"), an_event(1, entity_id="V")
-    for each in (event, other):
-        a_delivery(each, a_route(each.source, entity_type=f"USER{each.pk}"))
-        request_replay([each], by=person("support", f"p{each.pk}"), reason="again")
+    for replayed in (event, other):
+        a_delivery(replayed, a_route(replayed.source, entity_type=f"USER{replayed.pk}"))
+        request_replay([replayed], by=person("support", f"p{replayed.pk}"), reason="again")
     link = re.search(
         r'href="([^"]+)">Audit log</a>',
         re.sub(r"(?s)<nav.*?</nav>", "", read(client, "a/ü&b").content.decode()),
     )
     assert link
-    found = client.get(unescape(link[1])).context["page"].rows
-    assert {each.entry.stream for each in found} == {event.stream}
+    rows = client.get(unescape(link[1])).context["page"].rows
+    assert {row.entry.stream for row in rows} == {event.stream}
 
 
 @pytest.mark.django_db
@@ -243,18 +247,20 @@ def test_statements_are_bounded_and_none_reads_a_whole_table() -> None:
             costs.append(len(seen))
     assert costs[0] == costs[1]
     assert costs[0] <= 20, costs
-    with seeing() as statements:
+    with recorded_statements() as statements:
         read(client, "U")
-    mine = [each for each in statements if re.search(r"webhooks_event|sync_(?!route)", each.sql)]
+    mine = [
+        statement for statement in statements if re.search(r"webhooks_event|sync_(?!route)", statement.sql)
+    ]
     assert len(mine) >= 7
     if connection.vendor == "postgresql":  # a small table is read whole because that is cheaper
         connection.cursor().execute("SET LOCAL enable_seqscan = off")
-    whole = scans(connection, mine).items()
+    whole = find_full_scans(connection, mine).items()
     assert [sql for sql, plan in whole if not any(name in "".join(plan) for name in OPEN_ONLY)] == []
 
 
 @pytest.mark.django_db
-def test_the_page_begins_with_whether_anybody_is_needed() -> None:
+def test_the_page_begins_with_the_required_action() -> None:
     client = browser("support")
     well = an_event(0, entity_id="U")
     assert "Everything is up to date." in read(client, "U").content.decode()
@@ -277,7 +283,7 @@ def test_the_page_begins_with_whether_anybody_is_needed() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("code", "is_primary"), [("target-unavailable", True), ("target-rejected", False)])
-def test_replaying_the_newest_is_the_next_step_only_where_it_can_help(code: str, is_primary: bool) -> None:
+def test_a_replay_is_the_next_step_only_if_it_can_help(code: str, is_primary: bool) -> None:
     an_event(0, entity_id="U", state="dead", code=code)
     (classes,) = re.findall(
         r'class="(button[^"]*)" href="[^"]+/replay/"', read(browser("support"), "U").content.decode()

@@ -1,4 +1,4 @@
-"""Erasing in the console: looked at, asked for by one administrator, confirmed by another."""
+"""Erasures in the console: previewed, requested by one administrator, confirmed by another."""
 
 import re
 
@@ -20,19 +20,19 @@ WHY = {"ground": "consent-withdrawn", "reason": "a letter of the 3rd"}
 
 @pytest.fixture
 def event() -> Event:
-    made = an_event(0)
-    a_delivery(made, a_route(a_source()))
-    return made
+    event = an_event(0)
+    a_delivery(event, a_route(a_source()))
+    return event
 
 
-def asked(client: Client) -> Erasure:
+def request_from(client: Client) -> Erasure:
     answer = client.post("/admin/sync/erasure/ask/", WHOM | WHY)
-    made = Erasure.objects.get()
-    assert answer["Location"] == f"/admin/sync/erasure/{made.pk}/change/"
-    return made
+    erasure = Erasure.objects.get()
+    assert answer["Location"] == f"/admin/sync/erasure/{erasure.pk}/change/"
+    return erasure
 
 
-def test_it_begins_at_the_page_of_an_event_and_shows_what_is_kept(event: Event) -> None:
+def test_an_erasure_starts_at_the_page_of_an_event_and_shows_the_stored_data(event: Event) -> None:
     client = browser("administrator")
     link = re.search(r'href="(/admin/sync/erasure/look/\?event=\d+)"', _text(client, event))
     assert link
@@ -44,10 +44,10 @@ def test_it_begins_at_the_page_of_an_event_and_shows_what_is_kept(event: Event) 
     assert not Erasure.objects.exists()
 
 
-def test_one_asks_and_another_confirms(event: Event) -> None:
+def test_one_person_requests_and_another_confirms(event: Event) -> None:
     first, second = browser("administrator", "first"), browser("administrator", "second")
-    made = asked(first)
-    address = f"/admin/sync/erasure/{made.pk}/change/"
+    erasure = request_from(first)
+    address = f"/admin/sync/erasure/{erasure.pk}/change/"
     waiting = first.get(address).content.decode()
     assert "Waiting for a second administrator" in waiting
     assert '<a class="mono" href="/admin/webhooks/entity/?type=USER&amp;id=USR-0">USR-0</a>' in waiting
@@ -61,23 +61,23 @@ def test_one_asks_and_another_confirms(event: Event) -> None:
     assert len(entries("erasure.asked")) == len(entries("erasure.confirmed")) == 1
 
 
-def test_who_asked_may_withdraw(event: Event) -> None:
+def test_the_requester_may_withdraw(event: Event) -> None:
     client = browser("administrator")
-    made = asked(client)
-    client.post(f"/admin/sync/erasure/{made.pk}/change/", {"refuse": "yes"})
+    erasure = request_from(client)
+    client.post(f"/admin/sync/erasure/{erasure.pk}/change/", {"refuse": "yes"})
     assert Erasure.objects.get().state == "refused"
 
 
-def test_without_a_reason_nothing_is_asked_for(event: Event) -> None:
+def test_an_erasure_request_needs_a_reason(event: Event) -> None:
     page = browser("administrator").post("/admin/sync/erasure/ask/", WHOM | WHY | {"reason": ""})
     assert "This field is required" in page.content.decode()
     assert not Erasure.objects.exists()
 
 
 @pytest.mark.parametrize("role", ["support", "auditor"])
-def test_others_neither_see_nor_ask_nor_decide(role: str, event: Event) -> None:
-    made, client = asked(browser("administrator")), browser(role)
-    for address in ("look/", "ask/", f"{made.pk}/change/"):
+def test_roles_without_permission_cannot_see_request_or_decide_erasures(role: str, event: Event) -> None:
+    erasure, client = request_from(browser("administrator")), browser(role)
+    for address in ("look/", "ask/", f"{erasure.pk}/change/"):
         assert (
             client.post(f"/admin/sync/erasure/{address}", WHOM | WHY | {"confirm": "yes"}).status_code == 403
         )
@@ -89,9 +89,9 @@ def _text(client: Client, event: Event) -> str:
     return client.get(f"/admin/webhooks/event/{event.pk}/change/").content.decode()
 
 
-def test_one_that_workers_gave_up_says_so_and_can_be_resumed(event: Event) -> None:
+def test_a_failed_erasure_says_so_and_can_be_resumed(event: Event) -> None:
     first, second = browser("administrator", "first"), browser("administrator", "second")
-    address = f"/admin/sync/erasure/{asked(first).pk}/change/"
+    address = f"/admin/sync/erasure/{request_from(first).pk}/change/"
     second.post(address, {"confirm": "yes"})
     assert "is not finished" not in second.get(address).content.decode()
     assert "Nothing was resumed" in second.post(address, {"resume": "yes"}, follow=True).content.decode()

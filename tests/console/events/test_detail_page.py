@@ -1,4 +1,4 @@
-"""The page of one event: what it shows, to whom, and what it costs."""
+"""The page of one event: its contents, its permissions, and its cost."""
 
 import html
 import json
@@ -36,8 +36,8 @@ def support() -> Client:
     return logged_in("support")
 
 
-def revealed(client: Client, event: Event) -> str:
-    """The page after somebody said why its contents must be read."""
+def revealed_page(client: Client, event: Event) -> str:
+    """Return the page after its contents were revealed with a reason."""
     assert client.post(f"{LIST}{event.pk}/reveal/", {"reason": "she asked why"}).status_code == 302
     return page_of(client, event)
 
@@ -48,9 +48,9 @@ def page_of(client: Client, event: Event) -> str:
     return text_of(answer)
 
 
-def test_the_page_tells_everything_of_a_failure(support: Client) -> None:
+def test_the_page_shows_all_details_of_a_failure(support: Client) -> None:
     event = a_failed_event(event_id="msg_1")
-    text = revealed(support, event)
+    text = revealed_page(support, event)
     for shown in (
         event.reference,
         "The shop rejected the change",
@@ -73,14 +73,14 @@ def test_the_page_tells_everything_of_a_failure(support: Client) -> None:
 
 def test_contents_are_shown_only_with_the_permission_and_the_page_says_which(support: Client) -> None:
     event = a_failed_event()
-    assert revealed(support, event).count(SECRET) == 4
+    assert revealed_page(support, event).count(SECRET) == 4
     with CaptureQueriesContext(connection) as captured:
         without = page_of(logged_in("auditor"), event)
     assert SECRET not in without
     assert "old@example.com" not in without
     assert without.count("Your role can't see payload contents.") == 1
     assert "Taken." not in without
-    assert not any("sealed" in each["sql"] for each in captured.captured_queries)
+    assert not any("sealed" in query["sql"] for query in captured.captured_queries)
 
 
 def test_a_stranger_is_refused(support: Client) -> None:
@@ -119,20 +119,20 @@ def test_hostile_contents_are_text_and_break_nothing(support: Client, hostile: b
     call.response = sealed("response", {"headers": {}, "body": hostile.decode("utf-8", "replace")})
     call.request = sealed("request", hostile)
     call.save()
-    text = page_of(support, event) + revealed(support, event)
+    text = page_of(support, event) + revealed_page(support, event)
     assert "<script>alert" not in text
     assert "\x00<script>" not in text
 
 
 def test_a_large_payload_is_cut_at_64_kilobytes(support: Client) -> None:
     event = an_event(payload=sealed("webhook", b"x" * 70_000))
-    text = revealed(support, event)
+    text = revealed_page(support, event)
     assert "x" * 65_536 in text
     assert "x" * 65_537 not in text
     assert "the full size is 70000 bytes" in text
 
 
-def test_a_payload_that_is_gone_or_sealed_with_a_lost_key_is_said_so(support: Client) -> None:
+def test_a_deleted_or_undecryptable_payload_is_reported(support: Client) -> None:
     assert "Not stored, or deleted in the meantime." in page_of(support, an_event(1))
     lost = sealed("webhook", b"{}")
     lost.sealed = b"x" * 80
@@ -155,7 +155,7 @@ def test_the_page_costs_the_same_for_ten_attempts_and_for_sixty_and_shows_the_ne
     with CaptureQueriesContext(connection) as sixty:
         text = page_of(support, event)
     assert len(sixty) == len(ten)
-    numbers = [int(each) for each in re.findall(r'"try-number">#(\d+)<', text)]
+    numbers = [int(number) for number in re.findall(r'"try-number">#(\d+)<', text)]
     assert numbers == list(range(60, 10, -1))
     assert text.count("<code>PATCH /customers/{id}</code>") == 20
 
@@ -170,7 +170,7 @@ def test_a_covered_delivery_links_to_what_covered_it(support: Client) -> None:
     )
 
 
-def test_a_replay_names_its_person_and_reason(support: Client) -> None:
+def test_a_replay_shows_its_person_and_reason(support: Client) -> None:
     event = a_failed_event()
     person = User.objects.create_user("maija")
     replay = a_replay(person, reason="<i>the shop</i> is up")
@@ -188,7 +188,7 @@ def test_a_replay_names_its_person_and_reason(support: Client) -> None:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("state", State.values)
-def test_every_state_has_a_word_a_shape_and_a_page(support: Client, state: str) -> None:
+def test_every_state_has_a_label_a_shape_and_a_page(support: Client, state: str) -> None:
     event = an_event(
         state=state, code="" if state in ("pending", "running") else state if state != "dead" else "no-match"
     )
@@ -199,7 +199,7 @@ def test_every_state_has_a_word_a_shape_and_a_page(support: Client, state: str) 
     assert 'aria-hidden="true">?' not in text
 
 
-def test_the_pages_obey_the_strict_policy(support: Client) -> None:
+def test_the_pages_comply_with_the_strict_content_security_policy(support: Client) -> None:
     event = a_failed_event()
     for path in ("", f"{event.pk}/change/", "?state=dead"):
         answer = support.get(LIST + path)
@@ -208,14 +208,14 @@ def test_the_pages_obey_the_strict_policy(support: Client) -> None:
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", text)
 
 
-def test_contents_are_covered_until_somebody_says_why_and_again_after_a_minute(
+def test_contents_are_masked_until_a_reason_is_given_and_again_after_a_minute(
     support: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event = a_failed_event()
     covered = page_of(support, event)
     assert covered.count(SECRET) == 1  # before and after, which is what support is for
     assert "•••" in covered
-    assert "Visible for 60 s" in revealed(support, event)
+    assert "Visible for 60 s" in revealed_page(support, event)
     (entry,) = entries("event.revealed")
     assert entry["details"]["reason"] == "she asked why"
     assert page_of(support, an_event(1)).count("Visible for") == 0
@@ -224,7 +224,7 @@ def test_contents_are_covered_until_somebody_says_why_and_again_after_a_minute(
     assert page_of(support, event).count(SECRET) == 1
 
 
-def test_nobody_reveals_without_the_permission_or_a_reason(support: Client) -> None:
+def test_revealing_needs_the_permission_and_a_reason(support: Client) -> None:
     event = a_failed_event()
     address = f"{LIST}{event.pk}/reveal/"
     assert logged_in("auditor").post(address, {"reason": "curious"}).status_code == 403
@@ -248,7 +248,7 @@ def test_a_copied_command_holds_no_secret_and_no_value_even_while_revealed(suppo
     }
     call.request = sealed("request", sent)
     call.save()
-    commands = re.findall(r'data-copy="(curl [^"]*)"', revealed(support, event))
+    commands = re.findall(r'data-copy="(curl [^"]*)"', revealed_page(support, event))
     assert len(commands) == 1
     assert SECRET not in commands[0]
     assert "$TOKEN" in commands[0]
@@ -267,7 +267,7 @@ def test_the_page_leads_back_to_the_list_it_was_opened_from(support: Client) -> 
     )
 
 
-def test_gaps_between_attempts_and_other_events_of_the_entity_are_told(support: Client) -> None:
+def test_gaps_between_attempts_and_other_events_of_the_entity_are_shown(support: Client) -> None:
     event = a_failed_event()
     an_attempt(event.deliveries.get(), 4)
     other = an_event(5, entity_id=event.entity_id)
@@ -278,8 +278,8 @@ def test_gaps_between_attempts_and_other_events_of_the_entity_are_told(support: 
     assert "Never replayed." in text
 
 
-def unfolded(text: str) -> list[int]:
-    """The calls whose request and answer are shown at once."""
+def unfolded_calls(text: str) -> list[int]:
+    """Return the calls whose request and response are shown at once."""
     return [int(key) for key in re.findall(r'<details id="call-(\d+)" open', text)]
 
 
@@ -290,7 +290,7 @@ def test_only_the_failing_call_of_the_newest_attempt_is_unfolded(support: Client
     good = a_call(newest, status=200, is_write=False)
     bad = a_call(newest, status=422)
     text = page_of(support, event)
-    assert unfolded(text) == [bad.pk]
+    assert unfolded_calls(text) == [bad.pk]
     assert f'id="call-{good.pk}"' in text
 
 
@@ -307,7 +307,7 @@ NO_CHANGE = "there was nothing to change, so nothing was sent."
         ("delete", "~erased", "", NO_CHANGE),
     ],
 )
-def test_where_there_was_no_record_nothing_is_called_equal(
+def test_without_a_record_no_field_is_called_equal(
     support: Client, when_gone: str, entity_id: str, record_id: str, told: str
 ) -> None:
     event = an_event(state="unchanged", code="unchanged", entity_id=entity_id)
@@ -329,7 +329,7 @@ def test_where_there_was_no_record_nothing_is_called_equal(
         ("unchanged", "none", ""),
     ],
 )
-def test_an_attempt_tells_what_it_did_or_was_to_do(
+def test_an_attempt_shows_its_actual_or_intended_change(
     support: Client, outcome: str, action: str, told: str
 ) -> None:
     event = an_event(state="dead", code="target-rejected")
@@ -349,7 +349,7 @@ def test_an_attempt_tells_what_it_did_or_was_to_do(
         ("succeeded", "succeeded", False),
     ],
 )
-def test_replay_is_the_next_step_only_of_what_failed_and_can_succeed(
+def test_replay_is_the_next_step_only_of_failures_that_can_succeed(
     support: Client, state: str, code: str, is_primary: bool
 ) -> None:
     event = an_event(state=state, code=code)
@@ -357,23 +357,23 @@ def test_replay_is_the_next_step_only_of_what_failed_and_can_succeed(
     assert ("primary" in classes) is is_primary
 
 
-def test_what_the_other_system_said_is_told_once_and_not_again_beside_its_code(support: Client) -> None:
+def test_the_message_of_a_system_is_shown_once(support: Client) -> None:
     event = a_failed_event()
-    said = {
+    response = {
         "sentence": "This address is taken.",
         "errors": [
             {"field": "email", "code": "duplicate", "detail": "This address is taken."},
             {"field": "mobile", "code": "invalid", "detail": "Too short."},
         ],
     }
-    event.deliveries.get().attempts.update(answer=sealed("response", said))
+    event.deliveries.get().attempts.update(answer=sealed("response", response))
     text = page_of(support, event)
     assert "<q>This address is taken.</q> <q>email: duplicate</q> <q>mobile: Too short.</q>" in text
     assert text.count("This address is taken.") == 1
     assert text.count("Too short.") == 1
 
 
-def test_what_the_hub_found_itself_is_not_put_into_the_mouth_of_a_system(support: Client) -> None:
+def test_a_fault_found_by_the_hub_is_not_attributed_to_a_system(support: Client) -> None:
     event = an_event(state="dead", code="unmappable")
     found = sealed("response", {"errors": [{"field": "age", "code": "unmappable", "detail": "no number"}]})
     an_attempt(a_delivery(event, a_route(event.source)), 1, code="unmappable", answer=found)
@@ -382,7 +382,7 @@ def test_what_the_hub_found_itself_is_not_put_into_the_mouth_of_a_system(support
     assert "answered:" not in text
 
 
-def test_a_time_of_the_same_day_is_shown_short_and_told_whole(support: Client) -> None:
+def test_a_time_of_the_same_day_is_shown_short_with_the_full_time_as_tooltip(support: Client) -> None:
     event = a_failed_event()
     an_attempt(event.deliveries.get(), 1500)
     text = page_of(support, event)
@@ -390,6 +390,6 @@ def test_a_time_of_the_same_day_is_shown_short_and_told_whole(support: Client) -
     assert ">2026-03-05 13:00:00 UTC</time>" in text
 
 
-def test_what_changes_comes_before_the_attempts(support: Client) -> None:
+def test_changes_are_shown_before_the_attempts(support: Client) -> None:
     text = page_of(support, a_failed_event())
     assert text.index("Intended change") < text.index(">Attempts ")

@@ -1,4 +1,4 @@
-"""The event list: what it shows, what its filters and its search find, and what that costs."""
+"""The event list: its columns, the results of its filters and its search, and its cost."""
 
 import re
 from datetime import timedelta
@@ -32,11 +32,11 @@ def support() -> Client:
 
 
 def entities(page: Any) -> list[str]:
-    """The entity ids of a list, in its order."""
+    """Return the entity ids of a list in its order."""
     return [row.event.entity_id for row in page.context["page"].rows]
 
 
-def test_the_list_is_newest_first_and_tells_state_event_entity_reason_source_and_time(
+def test_the_list_is_newest_first_and_shows_state_event_entity_reason_source_and_time(
     support: Client,
 ) -> None:
     an_event(1, code="succeeded")
@@ -58,7 +58,7 @@ def test_a_page_of_fifty_costs_at_most_eight_statements_and_none_is_unbounded(su
     ) as few:
         page = support.get(LIST)
     assert len(page.context["page"].rows) == 50
-    statements = [each["sql"] for each in few.captured_queries]
+    statements = [query["sql"] for query in few.captured_queries]
     assert len(statements) <= 8
     about_events = [sql for sql in statements if 'FROM "webhooks_event"' in sql]
     assert about_events
@@ -82,7 +82,7 @@ def test_a_page_of_fifty_costs_at_most_eight_statements_and_none_is_unbounded(su
         ("state=dead&event_type=CREATE", []),
     ],
 )
-def test_each_filter_leaves_what_it_says(support: Client, query: str, expected: list[str]) -> None:
+def test_each_filter_selects_the_described_events(support: Client, query: str, expected: list[str]) -> None:
     an_event(1, received_at=timezone.now() - timedelta(minutes=5))
     an_event(2, state="dead")
     an_event(3, event_type="CREATE")
@@ -104,7 +104,7 @@ def test_each_filter_leaves_what_it_says(support: Client, query: str, expected: 
         "after=1-" + "9" * 40,
     ],
 )
-def test_a_filter_that_makes_no_sense_is_said_so(support: Client, query: str) -> None:
+def test_an_invalid_filter_is_reported(support: Client, query: str) -> None:
     answer = support.get(f"{LIST}?{query}")
     assert "The filters in this address are invalid" in answer.content.decode()
 
@@ -112,7 +112,7 @@ def test_a_filter_that_makes_no_sense_is_said_so(support: Client, query: str) ->
 @pytest.mark.parametrize(
     "query", ["entity_id__icontains=a", "payload__sealed__startswith=a", "source__secrets__hint=a"]
 )
-def test_no_look_up_but_those_of_the_filters_is_taken(support: Client, query: str) -> None:
+def test_only_the_look_ups_of_the_filters_are_accepted(support: Client, query: str) -> None:
     answer = support.get(f"{LIST}?{query}")
     assert (answer.status_code, answer["Location"]) == (302, LIST)
 
@@ -126,7 +126,7 @@ def test_no_look_up_but_those_of_the_filters_is_taken(support: Client, query: st
         ("%3Cb%3E=1&foo=", "", "This list has no filters “&lt;b&gt;”, “foo”. They were removed."),
     ],
 )
-def test_a_word_that_is_no_filter_is_left_out_and_named(path: str, query: str, left: str, told: str) -> None:
+def test_an_unknown_filter_is_ignored_and_named(path: str, query: str, left: str, told: str) -> None:
     client = browser("auditor")
     answer = client.get(f"{path}?{query}")
     assert (answer.status_code, answer["Location"]) == (302, path + left)
@@ -144,7 +144,7 @@ def test_the_search_recognises_a_reference_an_event_id_and_an_entity_id(support:
     assert "All events of the entity USR-1." in page.content.decode()
 
 
-def test_the_search_recognises_the_key_of_an_attempt_also_as_the_systems_got_it(support: Client) -> None:
+def test_the_search_recognises_the_key_of_an_attempt_also_as_an_idempotency_key(support: Client) -> None:
     source = a_source()
     event = an_event(1, source=source)
     attempt = an_attempt(a_delivery(event, a_route(source)), 1)
@@ -158,7 +158,7 @@ def test_the_search_recognises_the_key_of_an_attempt_also_as_the_systems_got_it(
 
 
 @pytest.mark.parametrize("term", ["USR", "usr-1", "msg", "0" * 26, "<b>"])
-def test_what_is_not_there_is_not_found_and_said_so(support: Client, term: str) -> None:
+def test_a_search_without_a_result_says_so(support: Client, term: str) -> None:
     an_event(1, event_id="msg_1")
     page = support.get(LIST, {"q": term})
     assert entities(page) == []
@@ -172,16 +172,18 @@ def test_an_event_id_is_found_at_every_source(support: Client) -> None:
     assert entities(support.get(LIST, {"q": "msg_1"})) == ["USR-1", "USR-2"]
 
 
-def test_a_request_that_was_no_webhook_is_found_by_its_reference(support: Client) -> None:
+def test_an_invalid_request_is_found_by_its_reference(support: Client) -> None:
     receipt = a_receipt(None, status=400, code="not-json")
     page = support.get(LIST, {"q": receipt.reference})
     assert "Invalid request from Aurora at" in page.content.decode()
     assert "The request is not JSON" in page.content.decode()
 
 
-def test_a_search_looks_only_through_indexes(support: Client) -> None:
+def test_a_search_uses_indexes_only(support: Client) -> None:
     an_event(1)
     with CaptureQueriesContext(connection) as captured:
         support.get(LIST, {"q": "nowhere"})
-    for sql in (each["sql"] for each in captured.captured_queries if 'FROM "webhooks_event"' in each["sql"]):
+    for sql in (
+        query["sql"] for query in captured.captured_queries if 'FROM "webhooks_event"' in query["sql"]
+    ):
         assert not re.search(r"LIKE|UPPER|REGEXP", sql), sql

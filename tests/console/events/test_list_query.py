@@ -49,8 +49,8 @@ def many(count: int, seed: int = 7) -> None:
         )
 
 
-def turned(meant: EventFilter, *, oldest_first: bool) -> list[int]:
-    """All pages from the first to the last by their links, and back again."""
+def events_of_all_pages(meant: EventFilter, *, oldest_first: bool) -> list[int]:
+    """Return all pages from the first to the last by their links, and back again."""
     place, seen, back = PageRequest(oldest_first=oldest_first), [], []
     rows = fetch_events(meant, place)
     while True:
@@ -88,7 +88,7 @@ def test_turning_all_pages_shows_every_event_once_in_order(
     order = ("received_at", "pk") if oldest_first else ("-received_at", "-pk")
     expected = list(meant.apply_to(Event.objects.order_by(*order)).values_list("pk", flat=True))
     assert len(expected) > 14
-    assert turned(meant, oldest_first=oldest_first) == expected
+    assert events_of_all_pages(meant, oldest_first=oldest_first) == expected
 
 
 def test_a_page_far_down_is_the_same_when_newer_events_arrive(support: Client) -> None:
@@ -101,7 +101,7 @@ def test_a_page_far_down_is_the_same_when_newer_events_arrive(support: Client) -
     assert [row.event.pk for row in support.get(LIST + second).context["page"].rows] == before
 
 
-def test_needs_attention_is_what_failed_and_what_is_held_and_the_tab_counts_them(support: Client) -> None:
+def test_needs_attention_counts_failed_and_held_events(support: Client) -> None:
     for number, state in enumerate(("dead", "held", "retrying", "succeeded")):
         an_event(number, state=state)
     page = support.get(LIST, {"state": "dead,held"}).context["page"]
@@ -113,7 +113,7 @@ def test_needs_attention_is_what_failed_and_what_is_held_and_the_tab_counts_them
     ]
 
 
-def test_a_row_tells_tries_the_next_try_and_that_somebody_replayed(support: Client) -> None:
+def test_a_row_shows_attempts_the_next_retry_and_replays(support: Client) -> None:
     event = an_event(state="retrying", code="target-unavailable")
     delivery = a_delivery(
         event,
@@ -136,9 +136,7 @@ def test_a_row_tells_tries_the_next_try_and_that_somebody_replayed(support: Clie
 @pytest.mark.parametrize(
     "query", ["", "state=dead", "state=dead,held", "received=24&state=dead", "entity_id=USR-1"]
 )
-def test_a_list_costs_at_most_eight_statements_and_as_many_with_more_rows(
-    support: Client, query: str
-) -> None:
+def test_a_list_costs_at_most_eight_statements_for_any_number_of_rows(support: Client, query: str) -> None:
     first = an_event(0, state="dead", received_at=timezone.now())
     route = a_route(first.source)
 
@@ -154,16 +152,16 @@ def test_a_list_costs_at_most_eight_statements_and_as_many_with_more_rows(
     assert cost() == few <= (9 if "," in query else 8)
 
 
-def test_what_came_since_is_told_without_moving_a_row(support: Client) -> None:
+def test_new_events_are_announced_without_moving_a_row(support: Client) -> None:
     an_event(5)
     page = support.get(LIST).context["page"]
     assert "newer event" not in support.get(LIST + page.newest).content.decode()
     an_event(1)
     an_event(2)
-    told = support.get(LIST + page.newest).content.decode()
-    assert "Show 2 newer events" in told
-    assert 'id="newer"' in told
-    assert "<table" not in told
+    notice = support.get(LIST + page.newest).content.decode()
+    assert "Show 2 newer events" in notice
+    assert 'id="newer"' in notice
+    assert "<table" not in notice
     assert "0 newer" not in support.get(f"{LIST}?newer=nonsense").content.decode()
 
 
@@ -175,13 +173,13 @@ def test_a_view_is_saved_under_a_name_and_is_a_tab_of_its_owner_only() -> None:
     assert answer["Location"] == f"{LIST}?state=dead&code=target-rejected"
     tab = maija.get(answer["Location"]).context["page"].own_view
     assert tab.name == "Refused"
-    assert not any(each.key for each in other.get(LIST).context["page"].tabs)
+    assert not any(tab.key for tab in other.get(LIST).context["page"].tabs)
     assert other.post(f"{LIST}views/{tab.key}/remove/").status_code == 404
     assert maija.post(f"{LIST}views/{tab.key}/remove/").status_code == 302
     assert not SavedView.objects.exists()
 
 
-def test_a_shared_view_is_a_tab_of_everybody_and_auditors_share_none() -> None:
+def test_a_shared_view_is_a_tab_of_all_users_and_auditors_share_none() -> None:
     maija, auditor = browser("support", "maija"), browser("auditor")
     asked = {"name": "Held", "query": "state=held", "is_shared": "on"}
     assert auditor.post(f"{LIST}views/save/", asked).status_code == 403
@@ -192,7 +190,9 @@ def test_a_shared_view_is_a_tab_of_everybody_and_auditors_share_none() -> None:
 @pytest.mark.parametrize(
     ("name", "query"), [("", "state=dead"), ("x", ""), ("x", "nothing=known"), ("x", "q=" + "a" * 2000)]
 )
-def test_a_view_without_name_or_filter_is_refused_in_words(support: Client, name: str, query: str) -> None:
+def test_a_view_without_name_or_filter_is_refused_with_a_message(
+    support: Client, name: str, query: str
+) -> None:
     answer = support.post(f"{LIST}views/save/", {"name": name, "query": query}, follow=True)
     assert "Nothing was saved" in answer.content.decode()
     assert not SavedView.objects.exists()
@@ -213,7 +213,7 @@ def test_the_address_of_an_event_and_the_key_of_an_attempt_find_it(support: Clie
     assert [row.event.entity_id for row in numeric.rows] == [str(event.pk)]
 
 
-def test_ticked_events_are_replayed_and_none_is_said_so(support: Client) -> None:
+def test_selected_events_are_replayed_and_an_empty_selection_is_refused(support: Client) -> None:
     event = an_event(state="dead", code="target-rejected")
     a_delivery(event, a_route(event.source))
     nothing = support.post(f"{LIST}?state=dead", {"action": "replay_selected"}, follow=True)
@@ -230,12 +230,10 @@ def test_no_statement_of_a_deep_page_skips_rows(support: Client) -> None:
         an_event(number)
     with CaptureQueriesContext(connection) as captured:
         support.get(LIST + support.get(LIST).context["page"].turning.older_url)
-    assert not any("OFFSET" in each["sql"] for each in captured.captured_queries)
+    assert not any("OFFSET" in query["sql"] for query in captured.captured_queries)
 
 
-def test_a_count_ends_at_its_bound_and_is_exact_below_it(
-    support: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_count_is_exact_up_to_its_limit(support: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(list_query, "COUNT_LIMIT", 55)
     for number in range(55):
         an_event(number, state="dead")
@@ -246,7 +244,7 @@ def test_a_count_ends_at_its_bound_and_is_exact_below_it(
     with CaptureQueriesContext(connection) as captured:
         page = support.get(LIST, {"state": "dead"}).context["page"]
     assert page.count == "more than 55 events"
-    counts = [each["sql"] for each in captured.captured_queries if "COUNT(*)" in each["sql"]]
+    counts = [query["sql"] for query in captured.captured_queries if "COUNT(*)" in query["sql"]]
     assert counts
     assert all("LIMIT 56" in sql for sql in counts)
 
@@ -260,7 +258,7 @@ def test_a_count_ends_at_its_bound_and_is_exact_below_it(
         ("q=USR-1", "51 events"),
     ],
 )
-def test_what_no_single_index_counts_is_not_counted(support: Client, query: str, count: str) -> None:
+def test_filters_without_a_single_index_are_not_counted(support: Client, query: str, count: str) -> None:
     for number in range(51):
         an_event(number, state="dead", entity_id="USR-1")
     assert support.get(f"{LIST}?{query}").context["page"].count == count
@@ -284,7 +282,7 @@ def test_a_reason_names_the_system_as_the_page_of_the_event_does(
     assert told in support.get(f"{LIST}{event.pk}/change/").content.decode()
 
 
-def test_all_that_match_are_offered_for_a_replay_only_where_something_was_asked_for(support: Client) -> None:
+def test_a_replay_of_all_matches_is_offered_only_with_a_filter(support: Client) -> None:
     an_event(state="dead", code="target-rejected")
     assert "Replay all that match" not in support.get(LIST).content.decode()
     assert "Replay all that match" in support.get(LIST, {"state": "dead"}).content.decode()
@@ -308,7 +306,7 @@ def test_a_large_estimate_does_not_look_exact(count: int, told: int) -> None:
         ({"state": "dead"}, []),
     ],
 )
-def test_a_list_without_a_match_names_the_filter_that_leaves_nothing(
+def test_an_empty_list_names_the_filter_without_matches(
     support: Client, query: dict[str, str], excluding: list[str]
 ) -> None:
     an_event(1)

@@ -1,4 +1,4 @@
-"""The pages of exports: asked for from the list, watched, downloaded; and who may do what."""
+"""The pages of exports: requested from the list, watched, downloaded, by permitted roles."""
 
 import hashlib
 import re
@@ -12,7 +12,14 @@ from django.utils import timezone
 
 from exports.jobs import lifecycle
 from exports.models import Export, ExportState
-from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
+from tests.support.builders.exports import (
+    a_finished_export,
+    a_recorded_event,
+    a_recorded_history,
+    a_requested_export,
+    read_lines,
+    unpack_export,
+)
 from tests.support.jobs import run_jobs
 from tests.support.pages import text_of
 from tests.support.people import browser, entries, person
@@ -21,9 +28,9 @@ LIST = "/admin/exports/export/"
 NEW = f"{LIST}new/"
 
 
-def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Path) -> None:
-    history(3)
-    happened(7, state="dead")
+def test_an_export_leads_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Path) -> None:
+    a_recorded_history(3)
+    a_recorded_event(7, state="dead")
     client = browser("auditor")
     page = text_of(client.get("/admin/webhooks/event/?state=dead"))
     assert f'<a class="button" href="{NEW}?state=dead">Export…</a>' in page
@@ -37,7 +44,7 @@ def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Pa
     assert asked.status_code == 302
     waiting = text_of(client.get(asked["Location"]))
     assert "Waiting for a worker" in waiting
-    assert "<progress" not in waiting, "nobody knows yet how much it is"
+    assert "<progress" not in waiting, "the size is not known yet"
     assert 'id="export" data-poll="3"' in waiting
     run_jobs("export")
     done = text_of(client.get(asked["Location"]))
@@ -52,7 +59,7 @@ def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Pa
     content = b"".join(answer.streaming_content)
     assert hashlib.sha256(content).hexdigest() == export.sha256
     assert "no-store" in answer["Cache-Control"]
-    assert [row["entity_id"] for row in lines(unpacked(export, tmp_path), "events")] == ["USR-7"]
+    assert [row["entity_id"] for row in read_lines(unpack_export(export, tmp_path), "events")] == ["USR-7"]
     assert "No downloads yet." in done
     again = text_of(client.get(asked["Location"]))
     assert f"<li>{export.requested_by.get_username()}, <time" in again
@@ -61,14 +68,14 @@ def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Pa
     assert downloaded["actor"] == f"person:{export.requested_by.pk}"
 
 
-def test_a_period_that_was_chosen_is_frozen_on_the_page_that_asks(database: None) -> None:
+def test_a_relative_period_is_fixed_on_the_request_page(database: None) -> None:
     page = text_of(browser("auditor").get(f"{NEW}?received=24"))
     assert re.search(r'name="received_from" value="\d{4}-\d\d-\d\dT', page)
     assert 'name="received"' not in page
 
 
 def test_the_page_says_how_quickly_rows_are_written_and_how_long_it_will_take(database: None) -> None:
-    export = requested()
+    export = a_requested_export()
     begun = timezone.now() - timedelta(seconds=10)
     Export.objects.update(state="running", snapshot_at=begun, total=9_000, position=3_000)
     page = text_of(browser("auditor").get(f"{LIST}{export.uuid}/change/"))
@@ -80,7 +87,7 @@ def test_the_page_says_how_quickly_rows_are_written_and_how_long_it_will_take(da
 @pytest.mark.parametrize(
     "given", [{}, {"reason": ""}, {"reason": "x" * 501}, {"reason": "y", "table": "pdf"}]
 )
-def test_a_reason_and_a_known_form_are_required(database: None, given: dict[str, str]) -> None:
+def test_a_reason_and_a_known_format_are_required(database: None, given: dict[str, str]) -> None:
     answer = browser("auditor").post(NEW, {"table": "csv"} | given)
     assert answer.status_code == 200
     assert "errorlist" in text_of(answer)
@@ -93,22 +100,22 @@ def test_filters_that_cannot_be_used_lead_back_to_the_list(database: None) -> No
 
 
 def test_the_register_answers_on_the_page_of_exports(database: None) -> None:
-    history(2)
-    happened(7, state="dead")
-    exported({"state": "dead"}, reason="only what failed")
-    exported({"state": "succeeded"}, reason="only what went well")
+    a_recorded_history(2)
+    a_recorded_event(7, state="dead")
+    a_finished_export({"state": "dead"}, reason="only what failed")
+    a_finished_export({"state": "succeeded"}, reason="only what went well")
     page = text_of(browser("auditor").get(LIST, {"q": "USR-7"}))
     assert "only what failed" in page
     assert "only what went well" not in page
     assert "1 result " in page
     everything = text_of(browser("administrator").get(LIST))
     assert "only what went well" in everything
-    assert "result" not in re.sub(r'(class|id)="[^"]*"', "", everything), "nobody searched"
+    assert "result" not in re.sub(r'(class|id)="[^"]*"', "", everything), "no search was made"
     assert "Status: Failed" in everything
 
 
 def test_an_export_is_cancelled_by_its_button(database: None, exports: Path) -> None:
-    export = requested()
+    export = a_requested_export()
     client = browser("auditor")
     page = text_of(client.get(f"{LIST}{export.pk}/change/"))
     assert "Cancel this export" in page
@@ -123,9 +130,9 @@ def test_an_export_is_cancelled_by_its_button(database: None, exports: Path) -> 
     assert "had already finished" in text_of(client.post(f"{LIST}{export.uuid}/cancel/", follow=True))
 
 
-def test_what_is_gone_or_not_made_yet_cannot_be_downloaded_and_is_said_so(database: None) -> None:
-    history(1)
-    export, client = exported(), browser("auditor")
+def test_a_deleted_or_unfinished_export_cannot_be_downloaded(database: None) -> None:
+    a_recorded_history(1)
+    export, client = a_finished_export(), browser("auditor")
     Export.objects.update(expires_at=timezone.now())
     lifecycle.delete_expired_files()
     answer = client.get(f"{LIST}{export.uuid}/download/", follow=True)
@@ -134,31 +141,31 @@ def test_what_is_gone_or_not_made_yet_cannot_be_downloaded_and_is_said_so(databa
     assert not entries("export.downloaded")
 
 
-def test_the_page_says_why_a_file_that_was_made_cannot_be_downloaded(database: None) -> None:
-    history(1)
-    export = exported()
+def test_the_page_explains_why_a_finished_file_cannot_be_downloaded(database: None) -> None:
+    a_recorded_history(1)
+    export = a_finished_export()
     page = f"{LIST}{export.uuid}/change/"
     client = browser("auditor")
     assert "Download the archive" in text_of(client.get(page))
     export.archive.unlink()
-    gone = text_of(client.get(page))
-    assert "Download the archive" not in gone
-    assert "missing from the export folder" in gone
+    text = text_of(client.get(page))
+    assert "Download the archive" not in text
+    assert "missing from the export folder" in text
     assert "this requires the permission" in text_of(browser("administrator").get(page))
 
 
-def test_an_export_that_failed_says_why(database: None, settings: Any, tmp_path: Path) -> None:
+def test_a_failed_export_shows_the_reason(database: None, settings: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     settings.EXPORT_FOLDER = str(tmp_path / "file")
-    export = requested()
+    export = a_requested_export()
     run_jobs("export")
     assert "export folder cannot be written" in text_of(
         browser("auditor").get(f"{LIST}{export.uuid}/change/")
     )
 
 
-def test_the_audit_log_leads_to_the_export(database: None) -> None:
-    export = requested()
+def test_the_audit_log_links_to_the_export(database: None) -> None:
+    export = a_requested_export()
     page = text_of(browser("auditor").get("/admin/audit/entry/?action=export.requested"))
     assert f'href="{LIST}{export.uuid}/change/"' in page
     assert "requested an export" in page
@@ -172,9 +179,9 @@ MATRIX = {
 
 
 @pytest.mark.parametrize("role", MATRIX)
-def test_each_role_does_what_is_its_own_and_a_refusal_is_on_record(database: None, role: str) -> None:
-    history(1)
-    export = exported()
+def test_each_role_has_its_own_actions_and_a_refusal_is_recorded(database: None, role: str) -> None:
+    a_recorded_history(1)
+    export = a_finished_export()
     client = browser(role)
     found = {
         "list": client.get(LIST),
@@ -194,13 +201,13 @@ def test_each_role_does_what_is_its_own_and_a_refusal_is_on_record(database: Non
 
 
 def test_a_stranger_is_sent_to_the_login(database: None) -> None:
-    export = requested()
+    export = a_requested_export()
     for page in (LIST, NEW, f"{LIST}{export.uuid}/change/", f"{LIST}{export.uuid}/download/"):
         assert "/admin/login/" in Client().get(page)["Location"]
 
 
-def test_nobody_adds_changes_or_deletes_an_export_by_hand(database: None) -> None:
-    export = requested()
+def test_exports_cannot_be_added_changed_or_deleted_manually(database: None) -> None:
+    export = a_requested_export()
     client = Client()
     client.force_login(person(""))
     assert client.get(f"{LIST}add/").status_code == 403

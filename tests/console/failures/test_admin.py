@@ -1,4 +1,4 @@
-"""Failure groups and closing by hand in the console: each role its own, reasons required, nothing done twice."""
+"""Failure groups and manual closing in the console: by role, with a reason, never twice."""
 
 import re
 from datetime import timedelta
@@ -15,7 +15,7 @@ from console.ui.outcome_texts import describe_code
 from sync.models import Delivery, FailureCount, FailureGroup, FailureGroupState, Replay
 from sync.operations.failure_groups import refresh_failure_groups
 from tests.support.builders.history import logged_in
-from tests.support.builders.overviews import dead
+from tests.support.builders.overviews import a_failed_delivery
 from webhooks.models import State
 
 pytestmark = pytest.mark.django_db
@@ -25,8 +25,8 @@ LIST = "/admin/sync/failuregroup/"
 @pytest.fixture
 def group() -> FailureGroup:
     for number in range(3):
-        dead(number + 1, "target-unavailable")
-    dead(9, "target-rejected")
+        a_failed_delivery(number + 1, "target-unavailable")
+    a_failed_delivery(9, "target-rejected")
     refresh_failure_groups()
     return FailureGroup.objects.get(code="target-unavailable")
 
@@ -37,7 +37,7 @@ def page(group: FailureGroup, client: Client | None = None) -> str:
     return str(answer.content.decode())
 
 
-def test_the_list_has_the_worst_first_and_tabs_for_what_is_decided(group: FailureGroup) -> None:
+def test_the_list_shows_the_largest_group_first_and_tabs_by_decision(group: FailureGroup) -> None:
     support = logged_in("support")
     listed = support.get(LIST).content.decode()
     assert describe_code("target-unavailable", "The shop").title in listed
@@ -64,15 +64,15 @@ def test_the_number_of_statements_is_constant(group: FailureGroup) -> None:
 
     few = statements()
     for number in range(12):
-        dead(20 + number, f"target-{number}")
-        dead(40 + number, "target-unavailable")
+        a_failed_delivery(20 + number, f"target-{number}")
+        a_failed_delivery(40 + number, "target-unavailable")
     refresh_failure_groups()
     assert statements() == few
     assert few[0] <= 6
     assert few[1] <= 11
 
 
-def test_a_person_takes_it_on_with_a_reason(group: FailureGroup) -> None:
+def test_a_person_takes_ownership_of_a_group_with_a_reason(group: FailureGroup) -> None:
     support = logged_in("support")
     path = f"{LIST}{group.pk}/decide/"
     assert support.post(path, {"decision": "acknowledged", "reason": "I call them"}).status_code == 302
@@ -87,14 +87,14 @@ def test_a_person_takes_it_on_with_a_reason(group: FailureGroup) -> None:
     ("decision", "state"),
     [("acknowledged", "acknowledged"), ("resolved", "open"), ("ignored", "open"), ("open", "open")],
 )
-def test_only_taking_a_group_on_needs_no_reason(group: FailureGroup, decision: str, state: str) -> None:
+def test_only_taking_ownership_needs_no_reason(group: FailureGroup, decision: str, state: str) -> None:
     answer = logged_in("support").post(f"{LIST}{group.pk}/decide/", {"decision": decision, "reason": " "})
     assert ("This field is required." in answer.content.decode()) is (decision != "acknowledged")
     group.refresh_from_db()
     assert group.state == state
 
 
-def test_taking_on_and_replaying_leads_to_the_replay_of_exactly_this_filter(group: FailureGroup) -> None:
+def test_taking_ownership_and_replaying_leads_to_the_replay_of_this_group(group: FailureGroup) -> None:
     support = logged_in("support")
     shown = page(group, support)
     (decision,) = re.findall(
@@ -113,7 +113,7 @@ def test_taking_on_and_replaying_leads_to_the_replay_of_exactly_this_filter(grou
     )
 
 
-def test_notes_owner_and_known_fix_are_kept(group: FailureGroup) -> None:
+def test_notes_owner_and_known_fix_are_stored(group: FailureGroup) -> None:
     support = logged_in("support")
     shown = page(group, support)
     owner = re.findall(r'<option value="(\d+)"', shown.split('name="owner"')[1])[0]
@@ -127,7 +127,7 @@ def test_notes_owner_and_known_fix_are_kept(group: FailureGroup) -> None:
     assert str(group.owner_id) == owner
 
 
-def test_an_auditor_reads_and_decides_nothing(group: FailureGroup) -> None:
+def test_an_auditor_reads_and_cannot_decide(group: FailureGroup) -> None:
     auditor = logged_in("auditor")
     shown = page(group, auditor)
     for word in ("Mark as resolved", "Close all", "Save", "Assign to me"):
@@ -138,18 +138,18 @@ def test_an_auditor_reads_and_decides_nothing(group: FailureGroup) -> None:
     assert [nobody.get(path).status_code for path in (LIST, f"{LIST}{group.pk}/change/")] == [403, 403]
 
 
-def test_all_of_a_group_are_closed_by_hand_and_what_came_later_is_not(group: FailureGroup) -> None:
+def test_all_failures_of_a_group_are_closed_and_later_ones_are_not(group: FailureGroup) -> None:
     support = logged_in("support")
     assert "Close all 3…" in page(group, support)
     confirm = support.post(f"{LIST}{group.pk}/close/")["Location"]
-    later = dead(60, "target-unavailable")
+    later = a_failed_delivery(60, "target-unavailable")
     shown = support.get(confirm).content.decode()
     assert "Close 3 failed deliveries?" in shown
     assert ">Close 3 deliveries</button>" in shown
     key = re.findall(r'name="key" value="([^"]+)"', shown)[0]
     assert confirm.endswith(f"/close/{key}/")
-    done = support.post(confirm, {"reason": "typed in by hand", "key": key}, follow=True)
-    assert "3 deliveries closed." in done.content.decode()
+    answer = support.post(confirm, {"reason": "typed in by hand", "key": key}, follow=True)
+    assert "3 deliveries closed." in answer.content.decode()
     assert Delivery.objects.filter(state=State.CLOSED).count() == 3
     later.refresh_from_db()
     assert later.state == State.DEAD
@@ -158,7 +158,7 @@ def test_all_of_a_group_are_closed_by_hand_and_what_came_later_is_not(group: Fai
     assert Entry.objects.filter(action="delivery.done-by-hand").count() == 3
 
 
-def test_one_event_is_closed_by_hand(group: FailureGroup) -> None:
+def test_one_event_is_closed_manually(group: FailureGroup) -> None:
     support = logged_in("support")
     delivery = Delivery.objects.filter(code="target-rejected").get()
     path = f"/admin/webhooks/event/{delivery.event_id}/close/"
@@ -167,15 +167,15 @@ def test_one_event_is_closed_by_hand(group: FailureGroup) -> None:
     assert describe_code("target-rejected", "The shop").title in shown
     missing = support.post(path, {"reason": "", "key": str(uuid4())})
     assert "This field is required." in missing.content.decode()
-    done = support.post(path, {"reason": "done in the shop", "key": str(uuid4())})
-    assert done["Location"] == f"/admin/webhooks/event/{delivery.event_id}/change/"
+    answer = support.post(path, {"reason": "done in the shop", "key": str(uuid4())})
+    assert answer["Location"] == f"/admin/webhooks/event/{delivery.event_id}/change/"
     delivery.refresh_from_db()
     assert delivery.state == State.CLOSED
-    assert "done in the shop" in support.get(done["Location"]).content.decode()
+    assert "done in the shop" in support.get(answer["Location"]).content.decode()
     assert "There is nothing left to close" in support.get(path).content.decode()
 
 
-def test_whoever_may_not_close_gets_a_403_and_changes_nothing(group: FailureGroup) -> None:
+def test_closing_without_permission_is_a_403_and_changes_nothing(group: FailureGroup) -> None:
     delivery = Delivery.objects.filter(code="target-rejected").get()
     path = f"/admin/webhooks/event/{delivery.event_id}/close/"
     for client in (logged_in("auditor"), logged_in()):
@@ -185,17 +185,17 @@ def test_whoever_may_not_close_gets_a_403_and_changes_nothing(group: FailureGrou
     assert not Replay.objects.exists()
 
 
-def test_a_choice_of_somebody_else_is_not_shown(group: FailureGroup) -> None:
+def test_a_selection_of_another_person_is_not_shown(group: FailureGroup) -> None:
     confirm = logged_in("support").post(f"{LIST}{group.pk}/close/")["Location"]
     other = logged_in("support").get(confirm, follow=True).content.decode()
     assert "selection has expired" in other
 
 
-def test_closing_a_group_asks_first_folds_a_long_list_and_leads_back_to_the_group(
+def test_closing_a_group_asks_for_confirmation_folds_a_long_list_and_returns_to_the_group(
     group: FailureGroup,
 ) -> None:
     for number in range(10, 16):
-        dead(number, "target-unavailable")
+        a_failed_delivery(number, "target-unavailable")
     support = logged_in("support")
     confirm = support.post(f"{LIST}{group.pk}/close/")["Location"]
     shown = support.get(confirm).content.decode()
@@ -212,17 +212,17 @@ def test_closing_a_group_asks_first_folds_a_long_list_and_leads_back_to_the_grou
     ("code", "is_offered"),
     [("target-unavailable", True), ("target-rejected", False), ("target-credentials", False)],
 )
-def test_the_list_offers_a_replay_only_where_nobody_must_mend_something_before(
+def test_the_list_offers_a_replay_only_if_nothing_must_be_fixed_first(
     group: FailureGroup, code: str, is_offered: bool
 ) -> None:
-    dead(30, "target-credentials")
+    a_failed_delivery(30, "target-credentials")
     refresh_failure_groups()
     listed = logged_in("support").get(LIST).content.decode()
     assert (f"replay/new/?state=dead&amp;code={code}&amp;" in listed) is is_offered
     assert "replay/new/" not in logged_in("auditor").get(LIST).content.decode()
 
 
-def test_the_tabs_count_their_groups_and_a_pill_says_only_what_was_decided(group: FailureGroup) -> None:
+def test_the_tabs_count_their_groups_and_a_pill_shows_only_a_decision(group: FailureGroup) -> None:
     support = logged_in("support")
     assert 'Open<span class="count">2</span>' in support.get(LIST).content.decode()
     assert "pill-bad" not in support.get(LIST).content.decode()
@@ -233,7 +233,7 @@ def test_the_tabs_count_their_groups_and_a_pill_says_only_what_was_decided(group
     assert "pill-quiet" in listed
 
 
-def test_the_page_says_how_many_of_the_overview_are_in_it(group: FailureGroup) -> None:
+def test_the_page_says_how_many_failures_of_the_overview_it_contains(group: FailureGroup) -> None:
     hour = timezone.now() - timedelta(hours=3)
     for ago, code, number in ((0, group.code, 2), (8 * 24, group.code, 9), (0, "target-rejected", 1)):
         FailureCount.objects.create(
@@ -242,7 +242,7 @@ def test_the_page_says_how_many_of_the_overview_are_in_it(group: FailureGroup) -
     assert "<dd>3 (2 in the last 7 days)</dd>" in page(group)
 
 
-def test_a_known_fix_stands_in_place_of_the_general_advice(group: FailureGroup) -> None:
+def test_a_known_fix_replaces_the_general_advice(group: FailureGroup) -> None:
     advice = page(group).split('class="notice')[1].split("</div>")[0]
     assert "Contact the owner of The shop" in advice
     FailureGroup.objects.filter(pk=group.pk).update(known_fix="Restart it.")
@@ -251,7 +251,7 @@ def test_a_known_fix_stands_in_place_of_the_general_advice(group: FailureGroup) 
     assert "Contact the owner of The shop" not in advice
 
 
-def test_the_page_counts_what_is_failed_now_before_the_worker_looks_again(group: FailureGroup) -> None:
+def test_the_page_counts_current_failures_before_the_next_recount(group: FailureGroup) -> None:
     counted = {"connection": group.connection, "code": group.code, "number": 3}
     FailureCount.objects.create(hour=timezone.now().replace(minute=0, second=0, microsecond=0), **counted)
     Delivery.objects.filter(code="target-unavailable").order_by("pk")[:1].get().delete()
@@ -267,7 +267,7 @@ def test_the_page_counts_what_is_failed_now_before_the_worker_looks_again(group:
 
 
 @pytest.mark.parametrize(("state", "waits"), [("open", True), ("acknowledged", True), ("ignored", False)])
-def test_an_ignored_group_waits_for_nobody(group: FailureGroup, state: str, waits: bool) -> None:
+def test_an_ignored_group_needs_no_action(group: FailureGroup, state: str, waits: bool) -> None:
     FailureGroup.objects.filter(pk=group.pk).update(state=state)
     shown = page(group)
     assert ("3 failed deliveries need attention." in shown) is waits

@@ -1,4 +1,4 @@
-"""From the webhook to the overview: what really failed is counted, looked after, replayed, and gone again."""
+"""From the webhook to the overview: real failures are counted, owned, replayed, and disappear."""
 
 import json
 from datetime import timedelta
@@ -15,28 +15,28 @@ from sync.statistics.event_counts import count_events
 from sync.statistics.periodic_recount import recount_stale_hours
 from sync.worker.schedule import PERIODIC
 from tests.support.builders.history import logged_in
-from tests.support.database.query_plans import seeing, unserved
+from tests.support.database.query_plans import find_unindexed_statements, recorded_statements
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event
 
 
-def look(hub: Hub, minutes: int = 0) -> None:
+def recount(hub: Hub, minutes: int = 0) -> None:
     hub.wait_until_quiet()
     last = Event.objects.latest("pk").received_at + timedelta(minutes=minutes, seconds=1)
     recount_stale_hours(last, seconds=60.0)
     refresh_failure_groups(last)
 
 
-def test_a_failure_is_counted_and_after_its_replay_it_is_not(hub: Hub) -> None:
+def test_a_failure_is_counted_until_its_replay_succeeds(hub: Hub) -> None:
     hub.change_email("taken@example.com")
     assert hub.post(EXAMPLE).status_code == 422
     assert hub.client.post("/webhooks/aurora", EXAMPLE, content_type="application/json").status_code == 401
-    look(hub)
+    recount(hub)
     group = FailureGroup.objects.get()
     assert (group.code, group.number, group.state) == ("target-rejected", 1, "open")
     assert dict(EventCount.objects.values_list("state", "number")) == {"dead": 1}
     assert RefusalCount.objects.get().number == 1
-    assert all(each.number >= sum(each.durations) > 0 for each in CallCount.objects.all())
+    assert all(count.number >= sum(count.durations) > 0 for count in CallCount.objects.all())
     support = logged_in("support")
     page = support.get("/admin/").content.decode()
     assert '<strong class="bad">1</strong>' in page
@@ -51,15 +51,15 @@ def test_a_failure_is_counted_and_after_its_replay_it_is_not(hub: Hub) -> None:
     anna = type(group)._meta.get_field("owner").related_model.objects.latest("pk")
     request_replay([event], by=anna, reason="renamed")
     run_due_deliveries()
-    look(hub, minutes=1)
+    recount(hub, minutes=1)
     group.refresh_from_db()
     assert (group.number, group.state) == (0, FailureGroupState.RESOLVED)
     assert dict(EventCount.objects.values_list("state", "number")) == {"succeeded": 1}
     assert "No failures in the last 7 days." in support.get("/admin/").content.decode()
 
 
-def test_the_worker_counts_by_itself() -> None:
-    assert {"counts", "failures"} <= {each.name for each in PERIODIC}
+def test_the_worker_counts_periodically() -> None:
+    assert {"counts", "failures"} <= {periodic.name for periodic in PERIODIC}
 
 
 def test_an_hour_is_found_by_indexes(hub: Hub) -> None:
@@ -67,15 +67,15 @@ def test_an_hour_is_found_by_indexes(hub: Hub) -> None:
     hub.wait_until_idle()
     at = Event.objects.get().received_at
     recount_stale_hours(at)
-    with seeing() as seen:
+    with recorded_statements() as seen:
         count_events(start_of_hour(at))
         recount_stale_hours(at + timedelta(minutes=2))
-    found = unserved(connection, seen)
+    unindexed = find_unindexed_statements(connection, seen)
     big = ("webhooks_event", "sync_delivery", "sync_call", "webhooks_refusal", "eventcount", "callcount")
     wrong = {
         sql
-        for sql, lines in found.items()
-        if any(f'FROM "{each}' in sql for each in big)
+        for sql, lines in unindexed.items()
+        if any(f'FROM "{table}' in sql for table in big)
         and "LIMIT 1" not in sql
         and not any("delivery_dead" in line for line in lines)  # whole, it is as large as what is dead
     }
@@ -83,6 +83,6 @@ def test_an_hour_is_found_by_indexes(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("role", ["support", "administrator"])
-def test_the_menu_leads_to_the_failure_groups(hub: Hub, role: str) -> None:
+def test_the_menu_links_to_the_failure_groups(hub: Hub, role: str) -> None:
     assert "/admin/sync/failuregroup/" in logged_in(role).get("/admin/").content.decode()
     assert "/admin/sync/failuregroup/" not in logged_in().get("/admin/").content.decode()

@@ -24,8 +24,15 @@ from sync.models import (
 )
 from sync.operations.pauses import pause_flow
 from tests.support.builders.history import a_route, a_source, an_event, logged_in
-from tests.support.builders.overviews import called, counted, dead, failing, now_hour, refused
-from tests.support.database.query_plans import scans, seeing
+from tests.support.builders.overviews import (
+    a_failed_delivery,
+    a_failure_group,
+    count_events,
+    count_refusals,
+    count_requests,
+    now_hour,
+)
+from tests.support.database.query_plans import find_full_scans, recorded_statements
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/"
@@ -34,10 +41,10 @@ ROLES = ("support", "auditor", "administrator")
 
 @pytest.fixture
 def hub() -> Route:
-    """One route, one event that came now."""
+    """Create a route and one event of now."""
     source = a_source()
     an_event(received_at=timezone.now(), source=source)
-    counted(0, number=1)
+    count_events(0, number=1)
     return a_route(source)
 
 
@@ -47,15 +54,15 @@ def shown(*roles: str) -> str:
     return answer.content.decode()
 
 
-def test_the_figures_are_of_the_last_day_and_compare_with_the_one_before(hub: Route) -> None:
-    counted(3, number=90)
-    counted(5, "unchanged", 8)
-    counted(6, "dead", 2)
-    counted(7, "ignored", 9)
-    counted(23, "retrying", 4)
-    counted(24, "dead", 3)
-    counted(47, number=97)
-    counted(48, number=1000)
+def test_the_figures_cover_the_last_day_and_are_compared_with_the_day_before(hub: Route) -> None:
+    count_events(3, number=90)
+    count_events(5, "unchanged", 8)
+    count_events(6, "dead", 2)
+    count_events(7, "ignored", 9)
+    count_events(23, "retrying", 4)
+    count_events(24, "dead", 3)
+    count_events(47, number=97)
+    count_events(48, number=1000)
     CountedHour.objects.filter(begins_at=now_hour() - timedelta(hours=23)).update(open=4)
     figures = load_figures(timezone.now())
     assert figures.today.received == 1 + 90 + 8 + 2 + 9 + 4
@@ -70,14 +77,14 @@ def test_the_figures_are_of_the_last_day_and_compare_with_the_one_before(hub: Ro
 
 
 def test_one_failure_among_many_is_not_rounded_away(hub: Route) -> None:
-    counted(1, number=999_999)
-    counted(2, "dead", 1)
+    count_events(1, number=999_999)
+    count_events(2, "dead", 1)
     assert load_figures(timezone.now()).today.succeeded_percent == "99.99"
 
 
-def test_the_page_says_what_the_counts_say(hub: Route) -> None:
-    counted(3, number=1233)
-    counted(4, "dead", 7)
+def test_the_page_shows_the_counts(hub: Route) -> None:
+    count_events(3, number=1233)
+    count_events(4, "dead", 7)
     page = shown()
     assert "<strong>1,241</strong>" in page
     assert '<strong class="bad">7</strong>' in page
@@ -90,17 +97,17 @@ def test_the_page_says_what_the_counts_say(hub: Route) -> None:
     assert "<style" not in page
 
 
-def test_each_hour_of_the_chart_stands_in_the_table_too(hub: Route) -> None:
-    counted(95, "dead", 41)
+def test_each_hour_of_the_chart_is_in_the_table_too(hub: Route) -> None:
+    count_events(95, "dead", 41)
     page = shown()
     assert "41 received, 41 failed, 0 in flight" in page
     assert page.count('<th scope="row">') >= CHARTED_HOURS
 
 
-def test_what_failed_is_listed_worst_first_with_what_to_do(hub: Route) -> None:
-    failing("target-unavailable", 740)
-    failing("target-rejected", 12)
-    failing("unmappable", 5000).__class__.objects.filter(code="unmappable").update(
+def test_failures_are_listed_worst_first_with_the_next_step(hub: Route) -> None:
+    a_failure_group("target-unavailable", 740)
+    a_failure_group("target-rejected", 12)
+    a_failure_group("unmappable", 5000).__class__.objects.filter(code="unmappable").update(
         state=FailureGroupState.IGNORED
     )
     page = shown()
@@ -110,7 +117,7 @@ def test_what_failed_is_listed_worst_first_with_what_to_do(hub: Route) -> None:
     assert (
         "/admin/webhooks/event/replay/new/?state=dead&amp;code=target-unavailable&amp;commercial=shop" in page
     )
-    assert page.count('<th scope="row" class="name">') == 2, "somebody decided to ignore the third"
+    assert page.count('<th scope="row" class="name">') == 2, "the third is ignored by a decision"
     assert "Replay 740" not in shown("auditor")
 
 
@@ -121,14 +128,14 @@ def test_what_failed_is_listed_worst_first_with_what_to_do(hub: Route) -> None:
         (1, "1 more failed delivery is in an ignored group."),
     ],
 )
-def test_what_is_ignored_has_failed_all_the_same(hub: Route, number: int, told: str) -> None:
+def test_ignored_failures_still_count_as_failed(hub: Route, number: int, told: str) -> None:
     nothing, link = (
         "No failures in the last 7 days.",
         "/admin/sync/failuregroup/?shown=ignored",
     )
     assert nothing in shown()
     assert link not in shown()
-    failing("unmappable", number)
+    a_failure_group("unmappable", number)
     FailureGroup.objects.update(state=FailureGroupState.IGNORED)
     page = shown()
     assert told in page
@@ -136,25 +143,25 @@ def test_what_is_ignored_has_failed_all_the_same(hub: Route, number: int, told: 
     assert nothing not in page
 
 
-def test_a_known_fix_stands_in_place_of_the_general_advice(hub: Route) -> None:
-    group = failing("target-rejected", 12)
+def test_a_known_fix_replaces_the_general_advice(hub: Route) -> None:
+    group = a_failure_group("target-rejected", 12)
     group.known_fix = "Ask Berit for the new price list."
     group.save()
     assert "Ask Berit for the new price list." in shown()
 
 
 def test_nothing_wrong_shows_no_alert(hub: Route) -> None:
-    called(hub.commercial, 0, 0.2)
-    called(hub.identity, 0, 0.1)
+    count_requests(hub.commercial, 0, 0.2)
+    count_requests(hub.identity, 0, 0.1)
     page = shown()
     assert "notice" not in page.split("overview-head")[1]
     assert page.count("Healthy") == 2
 
 
-def test_a_slow_connection_is_told_with_since_when(hub: Route) -> None:
+def test_a_slow_connection_is_shown_with_its_start(hub: Route) -> None:
     for ago in range(3):
-        called(hub.commercial, ago, 4.1)
-    called(hub.commercial, 3, 0.2)
+        count_requests(hub.commercial, ago, 4.1)
+    count_requests(hub.commercial, 3, 0.2)
     page = shown()
     since = timezone.localtime(now_hour() - timedelta(hours=2))
     assert f"The shop has been slow since {since:%H:%M}." in page
@@ -163,15 +170,15 @@ def test_a_slow_connection_is_told_with_since_when(hub: Route) -> None:
     assert f"/admin/sync/connection/{hub.commercial_id}/change/" in page
 
 
-def test_a_paused_and_a_failing_connection_are_told(hub: Route) -> None:
-    called(hub.commercial, 0, 0.2, failed=40)
+def test_a_paused_and_a_failing_connection_are_shown(hub: Route) -> None:
+    count_requests(hub.commercial, 0, 0.2, failed=40)
     Breaker.objects.create(connection=hub.identity, open_until=timezone.now() + timedelta(seconds=90))
     page = shown()
     assert "Aurora ID is paused." in page
     assert "The shop is failing." in page
 
 
-def test_what_somebody_paused_is_told_with_who_and_why(hub: Route) -> None:
+def test_a_manual_pause_is_shown_with_person_and_reason(hub: Route) -> None:
     by = User.objects.create(username="berit")
     pause_flow(hub, "the shop moves", by)
     pause_flow(a_source("borealis"), "it floods us", by)
@@ -182,7 +189,7 @@ def test_what_somebody_paused_is_told_with_who_and_why(hub: Route) -> None:
     assert "Borealis is paused." in page
 
 
-def test_an_open_alarm_is_told_and_a_snoozed_one_is_not(hub: Route) -> None:
+def test_an_open_alarm_is_shown_and_a_snoozed_one_is_not(hub: Route) -> None:
     now = timezone.now()
     alarm = Alarm.objects.create(
         kind="source-silent",
@@ -198,26 +205,26 @@ def test_an_open_alarm_is_told_and_a_snoozed_one_is_not(hub: Route) -> None:
     assert "Borealis is silent" not in shown()
 
 
-def test_figures_that_nobody_counts_say_so(hub: Route) -> None:
+def test_outdated_figures_are_marked(hub: Route) -> None:
     assert "These figures are out of date:" not in shown()
     CountedHour.objects.update(counted_at=timezone.now() - timedelta(minutes=3))
     assert "These figures are out of date:" in shown()
 
 
-def test_sources_that_are_silent_and_wrong_signatures_are_told(hub: Route) -> None:
+def test_silent_sources_and_wrong_signatures_are_shown(hub: Route) -> None:
     a_source("borealis", silence_minutes=5)
     hub.source.__class__.objects.filter(slug="borealis").update(
         created_at=timezone.now() - timedelta(minutes=9)
     )
-    refused(3)
-    refused(4, "too-large")
+    count_refusals(3)
+    count_refusals(4, "too-large")
     page = shown()
     assert "1 of 2 sending" in page
     assert "Borealis is silent" in page
     assert "3 bad signatures today" in page
 
 
-def test_an_empty_hub_says_what_to_do_first() -> None:
+def test_an_empty_hub_shows_the_first_steps() -> None:
     page = shown("administrator")
     assert "No events yet. Get started" in page
     assert page.count("Add…") == 5
@@ -229,26 +236,26 @@ def test_an_empty_hub_says_what_to_do_first() -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_each_role_sees_what_it_may(hub: Route, role: str) -> None:
-    failing("target-unavailable", 740)
+def test_each_role_sees_its_parts_of_the_overview(hub: Route, role: str) -> None:
+    a_failure_group("target-unavailable", 740)
     page = shown(role)
     assert ("Replay 740…" in page) == (role != "auditor")
     assert "Connections" in page
 
 
-def test_whoever_may_see_nothing_is_told_so_and_costs_nothing(hub: Route) -> None:
-    failing("target-unavailable", 740)
-    called(hub.commercial, 0, 4.1)
+def test_a_person_without_a_role_gets_a_message_and_costs_no_statement(hub: Route) -> None:
+    a_failure_group("target-unavailable", 740)
+    count_requests(hub.commercial, 0, 4.1)
     client = logged_in()
     with CaptureQueriesContext(connection) as seen:
         page = client.get(PAGE).content.decode()
     assert "You have no role yet." in page
     assert "target-unavailable" not in page
-    assert not [each for each in seen if "count" in each["sql"].split("FROM")[-1][:30]]
+    assert not [query for query in seen if "count" in query["sql"].split("FROM")[-1][:30]]
 
 
 def test_the_number_of_statements_is_constant_and_no_event_is_read(hub: Route) -> None:
-    failing("target-rejected", 1)
+    a_failure_group("target-rejected", 1)
     CountedHour.objects.update(open=1)
     client = logged_in("administrator")
     client.get(PAGE)
@@ -256,7 +263,7 @@ def test_the_number_of_statements_is_constant_and_no_event_is_read(hub: Route) -
     def statements() -> list[str]:
         with CaptureQueriesContext(connection) as seen:
             assert client.get(PAGE).status_code == 200
-        return [each["sql"] for each in seen]
+        return [query["sql"] for query in seen]
 
     few = statements()
     _much()
@@ -270,13 +277,13 @@ def test_the_number_of_statements_is_constant_and_no_event_is_read(hub: Route) -
 def test_no_statement_of_it_reads_a_whole_table_of_counts_or_events(hub: Route) -> None:
     _much()
     client = logged_in("administrator")
-    with seeing() as seen:
+    with recorded_statements() as seen:
         client.get(PAGE)
     if connection.vendor == "postgresql":
         connection.cursor().execute("SET LOCAL enable_seqscan = off")
     tables = ("eventcount", "failurecount", "callcount", "refusalcount", "webhooks_event", "sync_delivery")
-    found = {sql for sql in scans(connection, seen) if any(each in sql for each in tables)}
-    assert found == {'SELECT %s AS "a" FROM "webhooks_event" LIMIT 1'}, "one row, whichever"
+    unindexed = {sql for sql in find_full_scans(connection, seen) if any(table in sql for table in tables)}
+    assert unindexed == {'SELECT %s AS "a" FROM "webhooks_event" LIMIT 1'}, "one row, whichever"
 
 
 def _much() -> None:
@@ -285,14 +292,14 @@ def _much() -> None:
             slug=f"crm{number}", name=f"CRM {number}", side="commercial", connector="rest-commercial"
         )
         a_source(f"source{number}", silence_minutes=1)
-        failing("target-timeout", number + 1, connection=other)
+        a_failure_group("target-timeout", number + 1, connection=other)
         for ago in range(24):
-            called(other, ago, 3.0)
+            count_requests(other, ago, 3.0)
     for ago in range(96):
         for state in ("dead", "retrying", "succeeded"):
-            counted(ago, state, 5) if not _is_counted(ago, state) else None
+            count_events(ago, state, 5) if not _is_counted(ago, state) else None
     for number in range(20):
-        dead(number + 1)
+        a_failed_delivery(number + 1)
 
 
 def _is_counted(ago: int, state: str) -> Any:
@@ -300,24 +307,24 @@ def _is_counted(ago: int, state: str) -> Any:
 
 
 def test_a_share_under_its_target_is_marked(hub: Route) -> None:
-    counted(3, number=97)
-    counted(4, "dead", 2)
+    count_events(3, number=97)
+    count_events(4, "dead", 2)
     assert '<strong class="bad">98<small>' in shown()
 
 
-def test_failed_of_today_and_all_that_need_somebody_are_two_numbers(hub: Route) -> None:
-    counted(4, "dead", 7)
+def test_failures_of_today_and_all_open_failures_are_two_numbers(hub: Route) -> None:
+    count_events(4, "dead", 7)
     for number, state in enumerate(FailureGroupState):
-        group = failing(f"target-{number}", 10**number)
+        group = a_failure_group(f"target-{number}", 10**number)
         FailureGroup.objects.filter(pk=group.pk).update(state=state)
     page = shown()
     assert '<strong class="bad">7</strong>' in page
     assert "0 the day before · 11 open in total" in page
 
 
-def test_a_replay_is_not_offered_before_the_hub_itself_is_mended(hub: Route) -> None:
-    failing("target-credentials", 16)
-    failing("target-timeout", 4)
+def test_a_replay_is_not_offered_before_the_hub_is_fixed(hub: Route) -> None:
+    a_failure_group("target-credentials", 16)
+    a_failure_group("target-timeout", 4)
     page = shown()
     assert "Replay 4…" in page
     assert "Replay 16…" not in page
@@ -333,20 +340,20 @@ def test_a_replay_is_not_offered_before_the_hub_itself_is_mended(hub: Route) -> 
         (0, 32, [("0.00", "37.50", "middle"), ("75.00", "100.00", "end")]),
     ],
 )
-def test_no_name_of_a_day_is_cut_at_the_edge(
+def test_no_label_of_a_day_is_cut_at_the_edge(
     first: int, hours: int, names: list[tuple[str, str, str]]
 ) -> None:
     midnight = timezone.localtime(timezone.now()).replace(hour=0, minute=0, second=0, microsecond=0)
     chart = build_hour_chart(
-        [HourCounts(midnight + timedelta(hours=first + each), 1, 0, 0) for each in range(hours)]
+        [HourCounts(midnight + timedelta(hours=first + hour), 1, 0, 0) for hour in range(hours)]
     )
     assert [(day.boundary_x, day.label_x, day.anchor) for day in day_labels(chart, hours)] == names
     assert len(day_labels(chart, 20)) <= 2, "of its last hours only"
 
 
-def test_the_oldest_in_flight_is_told_by_the_hour_that_it_came_in(hub: Route) -> None:
-    counted(5, "retrying", 4)
+def test_the_oldest_open_event_is_shown_by_its_hour(hub: Route) -> None:
+    count_events(5, "retrying", 4)
     begins = now_hour() - timedelta(hours=5)
     CountedHour.objects.filter(begins_at=begins).update(open=4)
-    first, last = (recent_hour(each, timezone.now()) for each in (begins, begins + timedelta(hours=1)))
+    first, last = (recent_hour(time, timezone.now()) for time in (begins, begins + timedelta(hours=1)))
     assert f"oldest from {first}–{last}" in shown()

@@ -1,4 +1,4 @@
-"""Covered contents, commands to copy and bars: pure, and safe whatever was sent."""
+"""Masked contents, copied commands and bars: pure functions, safe for any input."""
 
 import shlex
 from datetime import UTC, datetime, timedelta
@@ -22,19 +22,19 @@ JSON = st.recursive(
 
 def leaves(value: object) -> list[object]:
     if isinstance(value, dict):
-        return [leaf for each in value.values() for leaf in leaves(each)]
+        return [leaf for item in value.values() for leaf in leaves(item)]
     if isinstance(value, list):
-        return [leaf for each in value for leaf in leaves(each)]
+        return [leaf for item in value for leaf in leaves(item)]
     return [value]
 
 
 @given(JSON)
-def test_every_value_is_covered_and_the_shape_stays(document: object) -> None:
-    found = mask_value({"x": document})["x"]
+def test_every_value_is_masked_and_the_structure_stays(document: object) -> None:
+    masked = mask_value({"x": document})["x"]
     assert all(
-        leaf is None or isinstance(leaf, bool) or leaf == MASK for leaf in leaves(found)
+        leaf is None or isinstance(leaf, bool) or leaf == MASK for leaf in leaves(masked)
     ) or _has_plain(document)
-    assert len(leaves(found)) == len(leaves(document))
+    assert len(leaves(masked)) == len(leaves(document))
 
 
 def _has_plain(document: object) -> bool:
@@ -42,11 +42,11 @@ def _has_plain(document: object) -> bool:
         return any(
             name in {"entityType", "eventType", "timestamp", "status", "type", "code", "schemas"}
             for name in document
-        ) or any(_has_plain(each) for each in document.values())
-    return isinstance(document, list) and any(_has_plain(each) for each in document)
+        ) or any(_has_plain(item) for item in document.values())
+    return isinstance(document, list) and any(_has_plain(item) for item in document)
 
 
-def test_the_words_of_the_protocol_stay() -> None:
+def test_protocol_keywords_are_not_masked() -> None:
     assert mask_value({"id": "A", "eventType": "UPDATE", "emails": [{"value": "a@b.c"}]}) == {
         "id": MASK,
         "eventType": "UPDATE",
@@ -54,13 +54,13 @@ def test_the_words_of_the_protocol_stay() -> None:
     }
 
 
-def test_what_is_no_json_keeps_its_length_only() -> None:
+def test_text_that_is_no_json_keeps_only_its_length() -> None:
     assert mask_text("anna@example.com") == "••• (16 characters)"
     assert mask_text("") == ""
     assert "[[" not in mask_text("[" * 60_000)
 
 
-def test_an_address_keeps_names_and_loses_values() -> None:
+def test_a_url_keeps_parameter_names_and_loses_values() -> None:
     covered = mask_url(
         "https://x.test/customers/anna@example.com?email=anna@example.com&page=2", "/customers/{id}"
     )
@@ -69,7 +69,7 @@ def test_an_address_keeps_names_and_loses_values() -> None:
 
 
 @given(st.text(), st.text(min_size=1, max_size=20), st.text(max_size=50))
-def test_a_command_is_read_by_a_shell_as_it_was_meant(body: str, name: str, value: str) -> None:
+def test_a_copied_command_is_quoted_for_the_shell(body: str, name: str, value: str) -> None:
     sent = {"url": "https://x.test/a", "headers": {name: value}, "body": body}
     words = shlex.split(build_curl_command("PATCH", "/a", sent).replace("\\\n", ""))
     assert words[:4] == ["curl", "-X", "PATCH", "https://x.test/a"]
@@ -85,6 +85,6 @@ def test_bars_share_a_scale_and_stay_within_it() -> None:
     assert bar_segments(NOON, 1.0, [], full, "good")[0].width == WIDTH // 2
 
 
-def test_a_gap_below_a_second_is_not_told() -> None:
+def test_a_gap_below_a_second_is_not_shown() -> None:
     assert waiting_text(NOON, NOON + timedelta(milliseconds=900)) == ""
     assert waiting_text(None, NOON) == ""

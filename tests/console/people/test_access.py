@@ -1,4 +1,4 @@
-"""Two people who take from each other, at the same moment, what lets them change people: one of them keeps it."""
+"""Two people who remove each other's permission to change people at the same moment: one of them keeps it."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ Request = tuple[str, dict[str, Any]]
 
 @pytest.fixture
 def roles(database: None) -> Iterator[None]:
-    """Those that this test makes go again: others stay over all tests."""
+    """Delete the roles that this test creates: all others stay over all tests."""
     yield
     Group.objects.filter(name__in=ROLES).delete()
 
@@ -50,7 +50,7 @@ def with_every_right(name: str) -> Client:
 
 
 def at_once(posts: Sequence[Callable[[], Any]]) -> list[int]:
-    """Their statuses. All have begun, and wait, before the first of them may look at what there is."""
+    """Send these requests at the same moment. Returns their statuses."""
 
     def one(post: Callable[[], Any]) -> int:
         try:
@@ -76,7 +76,7 @@ def at_once(posts: Sequence[Callable[[], Any]]) -> list[int]:
         (with_every_right, deleting),
     ],
 )
-def test_of_two_who_take_it_from_each_other_one_keeps_the_right_to_change_people(
+def test_of_two_people_who_remove_each_others_permission_one_keeps_it(
     roles: None, made: Callable[[str], Client], taking: Callable[[User], Request]
 ) -> None:
     anna, eva = made("anna"), made("eva")

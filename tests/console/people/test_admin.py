@@ -1,4 +1,4 @@
-"""Logins and roles in the console's words: who is there, a new one, passwords, and the way back."""
+"""Logins and roles in the console: the list, new people, passwords, and links back."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ def rows(page: str) -> list[str]:
     return page.partition("<tbody>")[2].split("<tr>")[1:]
 
 
-def test_the_list_tells_roles_and_who_may_not_log_in_any_more() -> None:
+def test_the_list_shows_roles_and_disabled_logins() -> None:
     person("support", "anna")
     eva = person("auditor", "eva")
     User.objects.filter(pk=eva.pk).update(
@@ -43,9 +43,9 @@ def test_the_list_costs_the_same_statements_for_two_people_and_for_twenty() -> N
     for number in range(20):
         person("support", f"p{number}")
         if number in (1, 19):
-            with CaptureQueriesContext(connection) as asked:
+            with CaptureQueriesContext(connection) as queries:
                 client.get(PEOPLE)
-            costs.append(len(asked))
+            costs.append(len(queries))
     assert costs[0] == costs[1]
 
 
@@ -60,7 +60,7 @@ def test_a_new_person_may_open_the_console_and_has_the_chosen_roles() -> None:
     assert len(entries("person.created")) == 1
 
 
-def test_a_change_leaves_the_password_which_has_a_page_of_its_own() -> None:
+def test_a_change_leaves_the_password_which_has_its_own_page() -> None:
     anna, client = person("support", "anna"), browser()
     anna.set_password("correct horse battery")
     anna.save()
@@ -91,7 +91,7 @@ def test_permissions_of_tables_without_a_page_are_not_offered(path: str) -> None
 
 
 @pytest.mark.parametrize("path", [PEOPLE, "/admin/auth/group/"])
-def test_what_a_form_does_not_offer_it_leaves_as_it_is(path: str) -> None:
+def test_a_form_leaves_permissions_that_it_does_not_offer(path: str) -> None:
     anna = person("support", "anna")
     hidden = Permission.objects.get(codename="view_session")
     row, form = (anna, {"username": "anna", "is_active": "on", "is_staff": "on"})
@@ -114,7 +114,7 @@ def test_what_a_form_does_not_offer_it_leaves_as_it_is(path: str) -> None:
         ("password_change/", "/admin/"),
     ],
 )
-def test_each_page_of_djangos_has_the_menu_and_a_way_back(page: str, back: str) -> None:
+def test_each_page_of_django_has_the_menu_and_a_way_back(page: str, back: str) -> None:
     anna, client = person("support", "anna"), browser()
     shown = client.get(f"/admin/{page.format(pk=anna.pk)}").content.decode()
     assert 'id="console-nav"' in shown
@@ -122,7 +122,7 @@ def test_each_page_of_djangos_has_the_menu_and_a_way_back(page: str, back: str) 
     assert "Authentication and Authorization" not in shown
 
 
-def test_a_login_is_deleted_after_a_question_with_a_way_back() -> None:
+def test_a_login_is_deleted_after_a_confirmation() -> None:
     anna, client = person("support", "anna"), browser()
     page = client.get(f"{PEOPLE}{anna.pk}/delete/").content.decode()
     assert "Delete anna</button>" in page
@@ -133,7 +133,7 @@ def test_a_login_is_deleted_after_a_question_with_a_way_back() -> None:
 
 
 def administrator(name: str) -> tuple[User, Client, dict[str, Any]]:
-    """One with the role alone; their browser, and the form of their own login as it stands."""
+    """Return a person with this role alone, their client, and the form of their own login."""
     client = browser("administrator", name)
     own = User.objects.get(username=name)
     form = {"username": name, "is_active": "on", "is_staff": "on", "groups": [own.groups.get().pk]}
@@ -141,7 +141,7 @@ def administrator(name: str) -> tuple[User, Client, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("field", ["is_active", "is_staff", "groups"])
-def test_nobody_takes_the_own_access_away_not_even_beside_others(field: str) -> None:
+def test_no_person_removes_their_own_access_even_together_with_others(field: str) -> None:
     administrator("eva")
     anna, client, form = administrator("anna")
     del form[field]
@@ -154,7 +154,7 @@ def test_nobody_takes_the_own_access_away_not_even_beside_others(field: str) -> 
 
 
 @pytest.mark.parametrize("kept", ["is_superuser", "user_permissions", "groups"])
-def test_any_one_way_to_change_people_is_enough_to_keep(kept: str) -> None:
+def test_any_one_permission_to_change_people_is_enough(kept: str) -> None:
     anna, client, form = administrator("anna")
     permission = Permission.objects.get(codename="change_user")
     anna.is_superuser = True
@@ -167,7 +167,7 @@ def test_any_one_way_to_change_people_is_enough_to_keep(kept: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["is_active", "is_staff", "is_superuser"])
-def test_the_last_who_may_change_people_keeps_the_access(field: str) -> None:
+def test_the_last_person_who_may_change_people_keeps_the_access(field: str) -> None:
     root = person()
     eva = person("administrator", "eva")
     values = {"username": "root", "is_active": True, "is_staff": True, "is_superuser": True}
@@ -182,11 +182,11 @@ def test_the_last_who_may_change_people_keeps_the_access(field: str) -> None:
     request.user = User.objects.create_user("whoever", is_superuser=True)
     assert errors() == {}, "Eva may change people too"
     User.objects.filter(pk=eva.pk).update(is_active=False)
-    (told,) = errors().values()
-    assert "This would leave no one who can manage users" in str(told)
+    (message,) = errors().values()
+    assert "This would leave no one who can manage users" in str(message)
 
 
-def test_of_others_access_is_taken_and_given() -> None:
+def test_access_of_other_people_is_removed_and_given() -> None:
     anna, _, form = administrator("anna")
     client = browser()
     for values, active in (({"username": "anna"}, False), (form, True)):
@@ -195,14 +195,14 @@ def test_of_others_access_is_taken_and_given() -> None:
         assert anna.is_active is active
 
 
-def test_the_own_login_is_not_deleted() -> None:
+def test_ones_own_login_cannot_be_deleted() -> None:
     anna, client, _ = administrator("anna")
     assert f"{PEOPLE}{anna.pk}/delete/" not in client.get(f"{PEOPLE}{anna.pk}/change/").content.decode()
     assert client.post(f"{PEOPLE}{anna.pk}/delete/", {"post": "yes"}).status_code == 403
     assert User.objects.filter(pk=anna.pk).exists()
 
 
-def test_the_role_through_which_somebody_changes_people_is_not_taken_from_oneself() -> None:
+def test_ones_own_role_with_the_permission_to_change_people_cannot_be_removed() -> None:
     anna, client, _ = administrator("anna")
     role = anna.groups.get()
     address = f"/admin/auth/group/{role.pk}/"
@@ -212,12 +212,14 @@ def test_the_role_through_which_somebody_changes_people_is_not_taken_from_onesel
     assert client.post(f"{address}delete/", {"post": "yes"}).status_code == 403
     assert role.permissions.filter(codename="change_user").exists()
     anna.user_permissions.add(Permission.objects.get(codename="change_user"))
-    kept = [Permission.objects.get(codename="change_group").pk]
-    assert client.post(f"{address}change/", {"name": role.name, "permissions": kept}).status_code == 302
+    permissions = [Permission.objects.get(codename="change_group").pk]
+    assert (
+        client.post(f"{address}change/", {"name": role.name, "permissions": permissions}).status_code == 302
+    )
     assert browser().post(f"{address}delete/", {"post": "yes"}).status_code == 302
 
 
-def test_who_may_change_roles_alone_takes_it_from_nobody_who_is_the_last() -> None:
+def test_a_person_who_may_change_roles_cannot_remove_it_from_the_last_one() -> None:
     anna, _, _ = administrator("anna")
     role = anna.groups.get()
     client = browser("support", "eva")

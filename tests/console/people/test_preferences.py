@@ -1,4 +1,4 @@
-"""What each person sees around the pages: the menu of the role, the zone of the times, the keys."""
+"""Personal preferences: the menu of the role, the time zone, the keyboard shortcuts."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -15,23 +15,23 @@ pytestmark = pytest.mark.django_db
 PAGE = "/admin/preferences/"
 
 
-def menu(client: Client) -> list[str]:
-    """The lines of the menu, in order."""
+def menu_lines(client: Client) -> list[str]:
+    """Return the lines of the menu in order."""
     text = client.get(PAGE).content.decode()
     nav = text[text.index('<nav id="console-nav"') : text.index("</nav>")]
     return re.findall(r"<li><a [^>]*>([^<]+)</a>", nav)
 
 
-def test_the_menu_has_what_the_role_may_open_and_nothing_else() -> None:
+def test_the_menu_contains_exactly_the_pages_of_the_role() -> None:
     support, auditor, administrator = (
-        menu(logged_in(role)) for role in ("support", "auditor", "administrator")
+        menu_lines(logged_in(role)) for role in ("support", "auditor", "administrator")
     )
     assert "Events" in support
     assert "Audit log" not in support
     assert "Exports" in auditor
     assert "People" not in auditor
     assert {"Sources", "Connections", "People", "Audit log"} <= set(administrator)
-    assert menu(logged_in()) == ["Overview"]
+    assert menu_lines(logged_in()) == ["Overview"]
 
 
 def test_every_line_of_the_menu_opens(client: Client) -> None:
@@ -42,7 +42,7 @@ def test_every_line_of_the_menu_opens(client: Client) -> None:
     assert {link: administrator.get(link).status_code for link in links} == dict.fromkeys(links, 200)
 
 
-def test_times_are_told_in_the_zone_of_the_person_from_the_next_page_on_and_after_the_next_login() -> None:
+def test_times_are_shown_in_the_persons_zone_from_the_next_page_on() -> None:
     event = an_event()
     client = logged_in("support")
     assert client.post(PAGE, {"time_zone": "Europe/Helsinki", "has_shortcuts": "on"}).status_code == 302
@@ -58,7 +58,7 @@ def test_times_are_told_in_the_zone_of_the_person_from_the_next_page_on_and_afte
     assert "2026-03-04 12:00:00 UTC" in somebody
 
 
-def test_a_zone_that_there_is_not_is_refused_and_nothing_is_kept() -> None:
+def test_an_unknown_zone_is_refused_and_not_stored() -> None:
     answer = logged_in("support").post(PAGE, {"time_zone": "../../etc/passwd"})
     assert "Select a valid choice" in answer.content.decode()
     assert not Preference.objects.exists()
@@ -92,8 +92,8 @@ def test_a_page_costs_no_statement_for_preferences(django_assert_num_queries) ->
         (172_800, "2 days ago"),
     ],
 )
-def test_how_long_ago_is_told_in_one_unit(seconds: int, text: str) -> None:
+def test_relative_times_use_one_unit(seconds: int, text: str) -> None:
     now = datetime(2026, 3, 4, 12, tzinfo=UTC)
-    told = render_age(now - timedelta(seconds=seconds), now)
-    assert f">{text}</time>" in told
-    assert 'datetime="2026-03-0' in told
+    age = render_age(now - timedelta(seconds=seconds), now)
+    assert f">{text}</time>" in age
+    assert 'datetime="2026-03-0' in age

@@ -1,4 +1,4 @@
-"""Refusals: who was turned away, why, how often."""
+"""Refused requests: their sender, reason and number."""
 
 import re
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 LIST = "/admin/webhooks/refusal/"
 
 
-def refused(code: str = "bad-signature", slug: str | None = "aurora", times: int = 1) -> Refusal:
+def a_refusal(code: str = "bad-signature", slug: str | None = "aurora", times: int = 1) -> Refusal:
     return Refusal.objects.create(
         source=a_source(slug) if slug else None,
         code=code,
@@ -32,11 +32,11 @@ def refused(code: str = "bad-signature", slug: str | None = "aurora", times: int
 
 
 def codes(client: Client, query: str = "") -> list[str]:
-    return [each.code for each in client.get(LIST + query).context["cl"].result_list]
+    return [refusal.code for refusal in client.get(LIST + query).context["cl"].result_list]
 
 
 def test_a_refusal_is_listed_with_source_words_address_size_and_times() -> None:
-    refused(times=37)
+    a_refusal(times=37)
     text = logged_in("support").get(LIST).content.decode()
     for shown in ("Aurora", "The sender could not be verified", "192.0.2.7", "96 bytes", "37"):
         assert shown in text
@@ -52,9 +52,9 @@ def test_a_refusal_is_listed_with_source_words_address_size_and_times() -> None:
     ],
 )
 def test_refusals_are_filtered_by_source_and_code(query: str, expected: list[str]) -> None:
-    refused("bad-signature")
-    refused("not-json", "other")
-    refused("unknown-source", None)
+    a_refusal("bad-signature")
+    a_refusal("not-json", "other")
+    a_refusal("unknown-source", None)
     assert codes(logged_in("auditor"), query) == expected
 
 
@@ -64,8 +64,8 @@ def test_every_code_of_a_refused_request_can_be_chosen() -> None:
     assert "target-rejected" not in REFUSAL_CODES
 
 
-def test_nobody_changes_a_refusal_and_a_stranger_does_not_see_it() -> None:
-    row = refused()
+def test_a_refusal_is_read_only_and_hidden_without_permission() -> None:
+    row = a_refusal()
     support = logged_in("support")
     assert support.get(f"{LIST}{row.pk}/change/").status_code == 200
     assert "must compare the secrets" in support.get(f"{LIST}{row.pk}/change/").content.decode()
@@ -76,9 +76,9 @@ def test_nobody_changes_a_refusal_and_a_stranger_does_not_see_it() -> None:
     assert logged_in().get(LIST).status_code == 403
 
 
-def test_the_bad_signatures_of_a_source_lead_to_its_refusals_and_no_others() -> None:
-    row = refused()
-    refused("bad-signature", "other")
+def test_the_bad_signatures_of_a_source_link_to_exactly_its_refusals() -> None:
+    row = a_refusal()
+    a_refusal("bad-signature", "other")
     now = timezone.now()
     Refusal.objects.update(first_at=now, last_at=now)
     recount_stale_hours(seconds=60.0)
@@ -88,18 +88,18 @@ def test_the_bad_signatures_of_a_source_lead_to_its_refusals_and_no_others() -> 
     for page in ("/admin/webhooks/source/", f"/admin/webhooks/source/{of.pk}/change/"):
         [link] = re.findall(rf'href="{LIST}([^"]*source={of.slug})"', support.get(page).content.decode())
         rows = support.get(LIST + link.replace("&amp;", "&")).context["cl"].result_list
-        assert [each.source for each in rows] == [of]
+        assert [refusal.source for refusal in rows] == [of]
 
 
 @pytest.mark.parametrize(("query", "told"), [("", "No refused requests."), ("?code=not-json", "match these")])
-def test_an_empty_list_says_why(query: str, told: str) -> None:
+def test_an_empty_list_explains_itself(query: str, told: str) -> None:
     page = logged_in("support").get(LIST + query).content.decode()
     assert told in page
     assert ("Show all" in page) is bool(query)
 
 
-def test_a_filter_says_its_value_and_leads_back_to_everything() -> None:
-    refused()
+def test_a_filter_shows_its_value_and_can_be_cleared() -> None:
+    a_refusal()
     page = logged_in("support").get(f"{LIST}?code=bad-signature").content.decode()
     assert "Reason: <strong>The sender could not be verified</strong>" in page
     assert '<a href="?">Clear “Reason”</a>' in page
@@ -107,11 +107,11 @@ def test_a_filter_says_its_value_and_leads_back_to_everything() -> None:
 
 def test_the_list_costs_the_same_for_one_row_and_for_forty() -> None:
     client = logged_in("support")
-    refused("code-0")
+    a_refusal("code-0")
     with CaptureQueriesContext(connection) as one:
         codes(client)
     for number in range(1, 40):
-        refused(f"code-{number}", f"source-{number}")
+        a_refusal(f"code-{number}", f"source-{number}")
     with CaptureQueriesContext(connection) as forty:
         codes(client)
     assert len(forty) == len(one) <= 8

@@ -1,4 +1,4 @@
-"""Replay of many: from a filter to a frozen set, to the page that confirms, to the page that tells how far it is."""
+"""A bulk replay: from a filter to a frozen set, its confirmation page and its progress page."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from django.utils import timezone
 from console.models import Preference
 from sync.models import Attempt, Connection, Member, Replay, ReplayPace, ReplayState
 from sync.replays import batches, event_selection
-from tests.support.builders.bulk_replays import failed_people, states, work
+from tests.support.builders.bulk_replays import fail_customers, member_states, work_replay
 from tests.support.builders.history import NOON, a_delivery, a_replay, a_route, a_source, an_event, logged_in
 from tests.support.hub import Hub
 from tests.support.jobs import run_jobs
@@ -33,8 +33,8 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "EVENTS_PER_MINUTE", dict.fromkeys(ReplayPace, 60_000))
 
 
-def frozen_by(client: Client, **words: str) -> str:
-    """The address of the page that confirms."""
+def freeze_set(client: Client, **words: str) -> str:
+    """Freeze the set of a filter. Returns the address of the confirmation page."""
     answer = client.post(NEW, words or {"state": "dead"})
     assert answer.status_code == 302
     assert "/confirm/" in answer["Location"]
@@ -47,24 +47,24 @@ def dead(count: int, **values: Any) -> None:
         a_delivery(an_event(number, state="dead", code="target-rejected", **values), route)
 
 
-def test_many_are_replayed_from_the_filter_to_the_end(hub: Hub, hurry: None) -> None:
-    failed_people(hub, 6)
+def test_many_events_are_replayed_from_the_filter_to_the_end(hub: Hub, hurry: None) -> None:
+    fail_customers(hub, 6)
     hub.change_email("taken@example.com", "PERSON5")
     support = logged_in("support")
     page = text_of(support.get(f"{NEW}?state=dead"))
     assert "6 events match now." in page
-    path = frozen_by(support)
+    path = freeze_set(support)
     page = text_of(support.get(path))
     assert "<h1>Replay 6 events</h1>" in page
     assert '<button class="button primary" type="submit">Replay 6 events</button>' in page
     assert "Events that fail later are not included." in page
     assert "5 examples" in page
-    done = support.post(path, TERMS, follow=True)
+    answer = support.post(path, TERMS, follow=True)
     replay = Replay.objects.get()
-    assert done.request["PATH_INFO"] == f"/admin/sync/replay/{replay.pk}/change/"
-    assert "Running" in text_of(done)
-    work(replay, ReplayState.FINISHED)
-    page = support.get(done.request["PATH_INFO"])
+    assert answer.request["PATH_INFO"] == f"/admin/sync/replay/{replay.pk}/change/"
+    assert "Running" in text_of(answer)
+    work_replay(replay, ReplayState.FINISHED)
+    page = support.get(answer.request["PATH_INFO"])
     assert "5 succeeded" in text_of(page)
     assert "1 failed again" in text_of(page)
     assert "data-poll=" not in text_of(page)
@@ -74,22 +74,22 @@ def test_many_are_replayed_from_the_filter_to_the_end(hub: Hub, hurry: None) -> 
     assert "PERSON1" not in failed
 
 
-def test_what_failed_again_is_replayed_from_there(hub: Hub, hurry: None) -> None:
-    failed_people(hub, 5)
+def test_events_that_failed_again_are_replayed_from_the_page_of_the_replay(hub: Hub, hurry: None) -> None:
+    fail_customers(hub, 5)
     hub.change_email("taken@example.com", "PERSON4")
     support = logged_in("support")
-    support.post(frozen_by(support), TERMS)
-    first = work(Replay.objects.get())
+    support.post(freeze_set(support), TERMS)
+    first = work_replay(Replay.objects.get())
     page = support.get(f"/admin/sync/replay/{first.pk}/change/")
     assert "Replay 1 failed event…" in text_of(page)
     hub.change_email("free@example.com", "PERSON4")
     answer = support.post(f"/admin/sync/replay/{first.uuid}/again/")
     support.post(answer["Location"], TERMS)
-    second = work(Replay.objects.latest("pk"))
-    assert states(second) == {"PERSON4": "succeeded"}
+    second = work_replay(Replay.objects.latest("pk"))
+    assert member_states(second) == {"PERSON4": "succeeded"}
 
 
-def test_ticked_events_and_all_that_match_lead_to_the_same_page(db: None) -> None:
+def test_selected_events_and_all_matches_lead_to_the_same_page(db: None) -> None:
     dead(3)
     an_event(9)
     support = logged_in("support")
@@ -104,11 +104,11 @@ def test_ticked_events_and_all_that_match_lead_to_the_same_page(db: None) -> Non
     assert '<a class="button" href="/admin/webhooks/event/?state=dead">Cancel</a>' in page
 
 
-def test_what_is_skipped_is_said_with_its_reason_and_shown(db: None) -> None:
+def test_skipped_events_are_shown_with_their_reason(db: None) -> None:
     dead(3)
     an_event(9, state="dead", entity_type="DEVICE", entity_id="X1")
     support = logged_in("support")
-    page = text_of(support.get(frozen_by(support)))
+    page = text_of(support.get(freeze_set(support)))
     assert "Replay 3 events" in page
     assert "no route for this event" in page
     [address] = re.findall(r'href="([^"]+why=unrouted)"', page)
@@ -117,13 +117,13 @@ def test_what_is_skipped_is_said_with_its_reason_and_shown(db: None) -> None:
     assert "USR-1" not in shown
 
 
-def test_a_filter_that_matches_nothing_says_so_and_offers_nothing(db: None) -> None:
+def test_a_filter_without_matches_says_so_and_offers_no_replay(db: None) -> None:
     page = text_of(logged_in("support").get(f"{NEW}?state=dead"))
     assert "There is nothing to replay." in page
     assert "See what will happen" not in page
 
 
-def test_a_filter_that_means_nothing_freezes_nothing(db: None) -> None:
+def test_an_invalid_filter_freezes_no_set(db: None) -> None:
     support = logged_in("support")
     for answer in (support.get(f"{NEW}?received=0"), support.post(NEW, {"received": "0"})):
         assert answer["Location"] == LIST
@@ -137,52 +137,50 @@ def test_a_filter_that_means_nothing_freezes_nothing(db: None) -> None:
         ("America/New_York", "received_from", "0001-01-01T00:00:00Z"),
     ],
 )
-def test_a_time_that_no_clock_of_the_persons_zone_shows_is_told_as_it_stands(
-    db: None, zone: str, word: str, at: str
-) -> None:
+def test_a_time_outside_the_persons_zone_is_shown_unchanged(db: None, zone: str, word: str, at: str) -> None:
     dead(1)
     liisa, support = person("support"), Client()
     Preference.objects.create(person=liisa, time_zone=zone)
     support.force_login(liisa)
     assert at.removesuffix("Z") in text_of(support.get(f"{NEW}?{word}={at}"))
-    support.post(frozen_by(support, **{word: at}), TERMS)
+    support.post(freeze_set(support, **{word: at}), TERMS)
     assert at.removesuffix("Z") in text_of(support.get("/admin/sync/replay/"))
 
 
 def test_a_relative_time_is_resolved_when_the_set_is_frozen(db: None) -> None:
     dead(1, received_at=timezone.now())
     support = logged_in("support")
-    frozen_by(support, received="24")
+    freeze_set(support, received="24")
     words = Replay.objects.get().filter
     assert set(words) == {"received_from"}
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
-def test_without_a_reason_nothing_begins(db: None, reason: str) -> None:
+def test_a_bulk_replay_needs_a_reason(db: None, reason: str) -> None:
     dead(2)
     support = logged_in("support")
-    answer = support.post(frozen_by(support), TERMS | {"reason": reason})
+    answer = support.post(freeze_set(support), TERMS | {"reason": reason})
     assert answer.status_code == 200
     assert "errorlist" in text_of(answer)
     assert Replay.objects.get().state == ReplayState.CHOSEN
 
 
 def test_a_reload_starts_nothing_twice(hub: Hub, hurry: None) -> None:
-    failed_people(hub, 2)
+    fail_customers(hub, 2)
     support = logged_in("support")
-    path = frozen_by(support)
+    path = freeze_set(support)
     support.post(path, TERMS)
     again = support.post(path, TERMS, follow=True)
     assert "Nothing was started twice" in text_of(again)
     assert "Nothing was started twice" in text_of(support.get(path, follow=True))
-    work(Replay.objects.get())
+    work_replay(Replay.objects.get())
     assert Attempt.objects.filter(cause="replay").count() == 2
 
 
-def test_a_set_is_its_persons_own_until_it_is_started(db: None) -> None:
+def test_a_set_belongs_to_its_person_until_it_is_started(db: None) -> None:
     dead(2)
     liisa, antti = logged_in("support"), logged_in("support")
-    path = frozen_by(liisa)
+    path = freeze_set(liisa)
     assert "selection has expired" in text_of(antti.get(path, follow=True))
     assert antti.get(path.replace("confirm", "events")).status_code == 404
     assert "sync/replay/1/" not in text_of(liisa.get("/admin/sync/replay/"))
@@ -194,10 +192,10 @@ def test_above_the_limit_a_second_person_approves_on_the_page(db: None, settings
     settings.REPLAY_LIMIT = 2
     dead(3)
     liisa, antti, auditor = logged_in("support"), logged_in("support"), logged_in("auditor")
-    path = frozen_by(liisa)
-    asked = text_of(liisa.get(path))
-    assert "A second person must approve this." in asked
-    assert '<button class="button primary" type="submit">Request approval for 3 events</button>' in asked
+    path = freeze_set(liisa)
+    text = text_of(liisa.get(path))
+    assert "A second person must approve this." in text
+    assert '<button class="button primary" type="submit">Request approval for 3 events</button>' in text
     page = liisa.post(path, TERMS, follow=True)
     assert "Waiting for approval" in text_of(page)
     replay = Replay.objects.get()
@@ -220,14 +218,14 @@ def test_an_administrator_has_a_limit_of_their_own(db: None, settings: Any) -> N
     settings.REPLAY_LIMIT, settings.REPLAY_LIMIT_ADMIN = 1, 3
     dead(3)
     administrator = logged_in("administrator")
-    administrator.post(frozen_by(administrator), TERMS)
+    administrator.post(freeze_set(administrator), TERMS)
     assert Replay.objects.get().state == ReplayState.RUNNING
 
 
 def test_pause_continue_and_stop_on_the_page(db: None) -> None:
     dead(3)
     support = logged_in("support")
-    page = support.post(frozen_by(support), TERMS, follow=True)
+    page = support.post(freeze_set(support), TERMS, follow=True)
     address = f"/admin/sync/replay/{Replay.objects.get().uuid}"
     assert "Pause" in text_of(page)
     assert 'data-poll="2"' in text_of(page)
@@ -245,10 +243,10 @@ def test_pause_continue_and_stop_on_the_page(db: None) -> None:
     assert "This action needs the button. Nothing was changed; press it again." in opened
 
 
-def test_an_auditor_sees_replays_and_does_nothing_to_them(db: None) -> None:
+def test_an_auditor_sees_replays_and_cannot_change_them(db: None) -> None:
     dead(2)
     support, auditor = logged_in("support"), logged_in("auditor")
-    support.post(frozen_by(support), TERMS)
+    support.post(freeze_set(support), TERMS)
     replay = Replay.objects.get()
     page = text_of(auditor.get(f"/admin/sync/replay/{replay.pk}/change/"))
     assert "Running" in page
@@ -261,10 +259,10 @@ def test_an_auditor_sees_replays_and_does_nothing_to_them(db: None) -> None:
     assert replay.state == ReplayState.RUNNING
 
 
-def test_the_list_says_who_why_what_and_how_far(db: None) -> None:
+def test_the_list_shows_person_reason_selection_and_progress(db: None) -> None:
     dead(2)
     support = logged_in("support")
-    support.post(frozen_by(support), TERMS)
+    support.post(freeze_set(support), TERMS)
     page = text_of(support.get("/admin/sync/replay/"))
     assert "the shop refused everybody" in page
     assert "Status: Failed" in page
@@ -273,11 +271,11 @@ def test_the_list_says_who_why_what_and_how_far(db: None) -> None:
     assert "Running" in page
 
 
-def test_the_list_of_members_is_downloaded_by_who_may_and_that_is_on_record(db: None) -> None:
+def test_the_list_of_results_is_downloaded_with_permission_and_recorded(db: None) -> None:
     dead(3)
     Event.objects.filter(entity_id="USR-1").update(entity_id="=1+1")
     support, auditor = logged_in("support"), logged_in("auditor")
-    support.post(frozen_by(support), TERMS)
+    support.post(freeze_set(support), TERMS)
     address = f"/admin/sync/replay/{Replay.objects.get().uuid}/events/?format=csv"
     assert support.get(address).status_code == 403
     lines = b"".join(auditor.get(address).streaming_content).decode().splitlines()
@@ -285,54 +283,54 @@ def test_the_list_of_members_is_downloaded_by_who_may_and_that_is_on_record(db: 
     assert len(lines) == 4
     assert any(""","'=1+1","waiting",""" in line for line in lines)
     assert b"".join(auditor.get(address + "&member=skipped").streaming_content).count(b"\n") == 1
-    told = [each["details"] for each in entries("replay.downloaded")]
-    assert [(each["count"], each["of"]) for each in told] == [(3, 3), (0, 3)]
+    downloads = [entry["details"] for entry in entries("replay.downloaded")]
+    assert [(details["count"], details["of"]) for details in downloads] == [(3, 3), (0, 3)]
 
 
 @pytest.mark.parametrize("entity_id", ["＝1+1", " =1+1", "\n=1+1", '"=1+1', ";=1+1", "\ufeff=1+1", "−1"])
-def test_no_member_in_the_table_can_be_taken_for_a_formula(db: None, entity_id: str) -> None:
+def test_no_cell_of_the_downloaded_results_is_a_formula(db: None, entity_id: str) -> None:
     dead(1)
     Event.objects.update(entity_id=entity_id)
     support, auditor = logged_in("support"), logged_in("auditor")
-    support.post(frozen_by(support), TERMS)
+    support.post(freeze_set(support), TERMS)
     answer = auditor.get(f"/admin/sync/replay/{Replay.objects.get().uuid}/events/?format=csv")
     table = b"".join(answer.streaming_content).decode()
     (member,) = csv.DictReader(io.StringIO(table, newline=""))
     assert member["entity_id"] == f"'{entity_id}"
 
 
-def test_a_reason_that_no_database_takes_leaves_everything_in(db: None) -> None:
+def test_an_unstorable_reason_keeps_the_form(db: None) -> None:
     dead(1)
     support = logged_in("support")
-    support.post(frozen_by(support), TERMS)
+    support.post(freeze_set(support), TERMS)
     page = text_of(
         support.get(f"/admin/sync/replay/{Replay.objects.get().uuid}/events/?member=waiting&why=%00")
     )
     assert "USR-0" in page
 
 
-def test_members_are_paged_by_a_cursor(db: None) -> None:
+def test_results_are_paged_by_a_cursor(db: None) -> None:
     dead(120)
     support = logged_in("support")
-    path = frozen_by(support).replace("confirm", "events")
+    path = freeze_set(support).replace("confirm", "events")
     seen, address = [], path
     while True:
         page = support.get(address)
-        seen += [each.event_id for each, _ in page.context["rows"]]
+        seen += [row.event_id for row, _ in page.context["rows"]]
         if not page.context["next"]:
             break
         address = path + page.context["next"]
     assert seen == sorted(Event.objects.values_list("pk", flat=True))
 
 
-def test_a_set_that_is_still_counted_says_so_and_begins_nothing(
+def test_a_set_that_is_still_counted_says_so_and_cannot_be_started(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_selection, "BATCH_SIZE", 2)
     monkeypatch.setattr("sync.replays.filter_selection._REQUEST_SECONDS", 0.0)
     dead(5)
     support = logged_in("support")
-    path = frozen_by(support)
+    path = freeze_set(support)
     page = text_of(support.get(path))
     assert "2 events so far" in page
     assert 'data-poll="2"' in page
@@ -341,28 +339,26 @@ def test_a_set_that_is_still_counted_says_so_and_begins_nothing(
     assert "Replay 5 events" in text_of(support.get(path))
 
 
-def test_a_set_that_a_worker_finds_too_large_says_so_and_keeps_nothing(
-    db: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_set_that_is_too_large_says_so_and_is_deleted(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_selection, "BATCH_SIZE", 2)
     monkeypatch.setattr(event_selection, "MAX_EVENTS", 3)
     monkeypatch.setattr("sync.replays.filter_selection._REQUEST_SECONDS", 0.0)
     dead(5)
     support = logged_in("support")
-    path = frozen_by(support)
+    path = freeze_set(support)
     run_jobs("event-set")
     for page in (support.get(path), support.post(path, TERMS, follow=True)):
         assert "More than 3 events match. Narrow the filters and replay in parts." in text_of(page)
         assert "data-poll=" not in text_of(page)
     assert not Member.objects.exists()
-    assert "Replay 1 event" in text_of(support.get(frozen_by(support, entity_id="USR-1")))
+    assert "Replay 1 event" in text_of(support.get(freeze_set(support, entity_id="USR-1")))
 
 
 def test_pages_cost_the_same_for_few_and_for_many(db: None) -> None:
-    """Statements, whatever the size; rendering is bounded by the sample and the page."""
+    """This counts statements; rendering is bounded by the sample and the page."""
     dead(120)
     support = logged_in("support")
-    few, many = frozen_by(support, entity_id="USR-1"), frozen_by(support)
+    few, many = freeze_set(support, entity_id="USR-1"), freeze_set(support)
     costs = [cost(support, path) for path in (few, many)]
     assert costs[0] == costs[1]
     assert costs[0] <= 12
@@ -400,7 +396,7 @@ def test_the_page_and_the_list_count_every_event_of_the_set(db: None) -> None:
 
 
 @pytest.mark.parametrize("is_chosen", [True, False])
-def test_a_replay_names_the_one_system_that_is_meant(db: None, is_chosen: bool) -> None:
+def test_a_replay_names_its_only_system(db: None, is_chosen: bool) -> None:
     dead(1)
     meant = {"commercial": "shop"} if is_chosen else {}
     if is_chosen:
@@ -417,20 +413,20 @@ def test_a_replay_names_the_one_system_that_is_meant(db: None, is_chosen: bool) 
         shown = text_of(support.get(address))
         assert "The shop did not respond in time" in shown, address
         assert "The target system" not in shown
-    asked = text_of(support.get(NEW, words))
-    assert "Reason: The shop did not respond in time" in asked
-    assert ("Connection: The shop" in asked) is is_chosen
+    text = text_of(support.get(NEW, words))
+    assert "Reason: The shop did not respond in time" in text
+    assert ("Connection: The shop" in text) is is_chosen
 
 
-def test_where_several_systems_can_be_meant_none_is_named(db: None) -> None:
+def test_a_replay_of_several_systems_names_none(db: None) -> None:
     dead(1)
     a_route(a_source("other"), commercial=a_connection("crm", "The CRM"))
     words = {"state": "dead", "code": "target-timeout"}
     assert "Reason: The target system did not" in text_of(logged_in("support").get(NEW, words))
     words = {"state": "dead", "code": "identity-timeout", "commercial": "crm"}
-    asked = text_of(logged_in("support").get(NEW, words))
-    assert "Reason: Aurora ID did not respond in time" in asked
-    assert "Connection: The CRM" in asked
+    text = text_of(logged_in("support").get(NEW, words))
+    assert "Reason: Aurora ID did not respond in time" in text
+    assert "Connection: The CRM" in text
 
 
 def a_connection(slug: str, name: str) -> Connection:

@@ -1,4 +1,4 @@
-"""What the list and the page of a replay say of one that was not worked off over time."""
+"""The list and the page of replays that did not run as a bulk replay."""
 
 from typing import Any
 from uuid import uuid4
@@ -60,7 +60,7 @@ def tried(event: Event, by: User, outcome: str, code: str = "") -> Replay:
         ("succeeded", "", "Succeeded"),
     ],
 )
-def test_a_replay_of_one_event_says_which_and_what_came_of_it(
+def test_a_replay_of_one_event_shows_the_event_and_the_result(
     support: Client, maija: User, outcome: str, code: str, said: str
 ) -> None:
     event = a_failed_event()
@@ -73,9 +73,7 @@ def test_a_replay_of_one_event_says_which_and_what_came_of_it(
         assert ("The shop rejected the change" in text) is (outcome == "failed")
 
 
-def test_one_that_was_asked_for_just_now_waits_and_is_not_called_finished(
-    support: Client, maija: User
-) -> None:
+def test_a_new_replay_waits_and_is_not_called_finished(support: Client, maija: User) -> None:
     event = a_failed_event()
     replay = request_replay([event], by=maija, reason="the shop was down").replay
     for page in (LIST, f"{LIST}{replay.pk}/change/"):
@@ -83,7 +81,7 @@ def test_one_that_was_asked_for_just_now_waits_and_is_not_called_finished(
     assert "Queued; it will be sent shortly." in text_of(support.get(f"{LIST}{replay.pk}/change/"))
 
 
-def test_those_that_wait_are_found_among_many_that_wait_for_others(support: Client, maija: User) -> None:
+def test_waiting_replays_are_found_among_many_others(support: Client, maija: User) -> None:
     route = a_route(a_source())
     failed = [an_event(number, state="dead", code="target-rejected") for number in (1, 2)]
     for event in failed:
@@ -97,33 +95,33 @@ def test_those_that_wait_are_found_among_many_that_wait_for_others(support: Clie
     assert text_of(support.get(LIST)).count("Queued") == 2
 
 
-def test_one_that_no_route_took_says_that_nothing_was_sent(support: Client, maija: User) -> None:
+def test_a_replay_without_a_route_says_that_nothing_was_sent(support: Client, maija: User) -> None:
     replay = request_replay([an_event(entity_type="DEVICE")], by=maija, reason="why").replay
     assert "Nothing was sent" in text_of(support.get(LIST))
     assert "no route for this event" in text_of(support.get(f"{LIST}{replay.pk}/change/"))
 
 
-def test_a_decision_says_how_many_it_was_about(support: Client, maija: User) -> None:
-    for kind, told in (("approval", "7 events approved"), ("closing", "7 events closed")):
+def test_a_decision_shows_its_number_of_deliveries(support: Client, maija: User) -> None:
+    for kind, text in (("approval", "7 events approved"), ("closing", "7 events closed")):
         replay = a_replay(maija, kind=kind, events=7, deliveries=7)
-        assert told in text_of(support.get(f"{LIST}?kind={kind}"))
-        assert told in text_of(support.get(f"{LIST}{replay.pk}/change/"))
+        assert text in text_of(support.get(f"{LIST}?kind={kind}"))
+        assert text in text_of(support.get(f"{LIST}{replay.pk}/change/"))
 
 
-def test_what_was_marked_as_done_is_listed_until_it_is_replayed(support: Client, maija: User) -> None:
+def test_closed_events_are_listed_until_they_are_replayed(support: Client, maija: User) -> None:
     route = a_route(a_source())
     failed = [an_event(number, state="dead", code="target-rejected") for number in (1, 2)]
     chosen = [a_delivery(event, route).pk for event in failed]
     close_manually(chosen, by=maija, reason="put right in the shop", key=uuid4())
     page = f"{LIST}{Replay.objects.get().pk}/change/"
-    told = support.get(page)
-    assert {each.event for each in told.context["rows"]} == set(failed)
-    assert text_of(told).count("Closed") == 2
-    assert "Deliveries that were replayed later" not in text_of(told)
+    answer = support.get(page)
+    assert {row.event for row in answer.context["rows"]} == set(failed)
+    assert text_of(answer).count("Closed") == 2
+    assert "Deliveries that were replayed later" not in text_of(answer)
     request_replay(failed[:1], by=maija, reason="after all")
-    told = support.get(page)
-    assert [each.event for each in told.context["rows"]] == failed[1:]
-    assert "Deliveries that were replayed later are not listed." in text_of(told)
+    answer = support.get(page)
+    assert [row.event for row in answer.context["rows"]] == failed[1:]
+    assert "Deliveries that were replayed later are not listed." in text_of(answer)
 
 
 def test_the_list_costs_the_same_for_one_and_for_thirty(support: Client, maija: User) -> None:
@@ -147,7 +145,7 @@ def a_bulk(by: User, **values: Any) -> Replay:
     return Replay.objects.get(pk=replay.pk)
 
 
-def test_who_stopped_or_declined_it_is_said(support: Client, maija: User) -> None:
+def test_the_person_who_stopped_or_declined_is_shown(support: Client, maija: User) -> None:
     stopped = a_bulk(maija, state=ReplayState.STOPPED, paused_by=maija, events=2, succeeded=2)
     assert "Stopped by maija. Not sent: 3 events." in text_of(support.get(f"{LIST}{stopped.pk}/change/"))
     stopping = a_bulk(maija, state=ReplayState.STOPPING, paused_by=maija, events=2, succeeded=1)

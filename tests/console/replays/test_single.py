@@ -1,4 +1,4 @@
-"""Replay of one event: what it would do is asked of the live systems and shown; then it is done once, on record."""
+"""A replay of one event: previewed with the live systems, then done once and recorded."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -31,8 +31,8 @@ def page_of(event: Event, query: str = "") -> str:
     return f"{LIST}{event.pk}/replay/{query}"
 
 
-def confirmed(client: Client, event: Event, query: str = "", **values: str) -> dict[str, str]:
-    """What the page's form sends."""
+def confirmation_fields(client: Client, event: Event, query: str = "", **values: str) -> dict[str, str]:
+    """Return the fields of the page's form."""
     page = client.get(page_of(event, query))
     choice = page.context["choice"]
     then = "then" if choice.maps_as_then else ""
@@ -40,7 +40,7 @@ def confirmed(client: Client, event: Event, query: str = "", **values: str) -> d
 
 
 def refused(hub: Hub, address: str = "taken@example.com", **carried: Any) -> Event:
-    """An event that the shop refused."""
+    """Create an event that the shop rejected."""
     hub.change_email(address)
     fault = hub.shop.faults.add("refuse")
     body = {"id": ANNA, "entityType": "USER", "eventType": "UPDATE", **carried}
@@ -55,8 +55,8 @@ def test_the_preview_shows_before_and_after_and_sends_nothing(hub: Hub) -> None:
     hub.change_email("anna.free@example.com")
     writes = len(hub.writes())
     page = logged_in("support").get(page_of(event))
-    [told] = page.context["told"]
-    assert [(row.name, row.before, row.sent) for row in told.change.fields] == [
+    [preview] = page.context["told"]
+    assert [(row.name, row.before, row.sent) for row in preview.change.fields] == [
         ("email", before, "anna.free@example.com")
     ]
     assert "The record will be updated." in text_of(page)
@@ -68,7 +68,7 @@ def test_the_preview_shows_before_and_after_and_sends_nothing(hub: Hub) -> None:
     assert Attempt.objects.count() == 1
 
 
-def test_who_looked_and_which_calls_that_made_is_on_the_audit_log_without_a_value(hub: Hub) -> None:
+def test_a_preview_is_recorded_with_person_and_calls_without_values(hub: Hub) -> None:
     event = refused(hub)
     support = logged_in("support")
     support.get(page_of(event), REMOTE_ADDR="192.0.2.9")
@@ -81,12 +81,14 @@ def test_who_looked_and_which_calls_that_made_is_on_the_audit_log_without_a_valu
     assert ANNA not in json.dumps(ended)
 
 
-def test_a_failed_event_is_replayed_with_who_and_why_on_record(hub: Hub) -> None:
+def test_a_failed_event_is_replayed_and_recorded_with_person_and_reason(hub: Hub) -> None:
     event = refused(hub)
     address = hub.change_email("anna.free@example.com")
     support = logged_in("support")
-    done = support.post(page_of(event), confirmed(support, event), follow=True, REMOTE_ADDR="192.0.2.9")
-    assert done.request["PATH_INFO"] == f"{LIST}{event.pk}/change/"
+    answer = support.post(
+        page_of(event), confirmation_fields(support, event), follow=True, REMOTE_ADDR="192.0.2.9"
+    )
+    assert answer.request["PATH_INFO"] == f"{LIST}{event.pk}/change/"
     hub.wait_until_idle()
     assert hub.customer()["email"] == address
     event.refresh_from_db()
@@ -100,7 +102,7 @@ def test_a_failed_event_is_replayed_with_who_and_why_on_record(hub: Hub) -> None
     assert "shop was down" not in Entry.objects.get(action="event.replayed").body
 
 
-def test_a_system_that_cannot_be_reached_is_told_in_words_and_the_replay_is_possible_all_the_same(
+def test_an_unreachable_system_is_reported_and_the_replay_is_still_possible(
     hub: Hub,
 ) -> None:
     event = refused(hub, "anna.later@example.com")
@@ -125,13 +127,13 @@ def test_a_preview_has_a_deadline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> 
     hub.shop.faults.clear()
     assert "No preview is available" in text_of(page)
     monkeypatch.setattr("sync.replays.replay_preview.DEADLINE_SECONDS", -1.0)
-    asked = len(hub.identity.read_journal())
+    request_count = len(hub.identity.read_journal())
     page = browser("support").get(page_of(event))
     assert "The systems took too long to respond" in text_of(page)
-    assert len(hub.identity.read_journal()) == asked
+    assert len(hub.identity.read_journal()) == request_count
 
 
-def test_a_paused_connection_is_left_alone_by_previews_too(hub: Hub) -> None:
+def test_previews_send_nothing_to_a_paused_connection(hub: Hub) -> None:
     event = refused(hub)
     shop = Connection.objects.get(slug="shop")
     until = timezone.now() + timedelta(minutes=5)
@@ -139,10 +141,10 @@ def test_a_paused_connection_is_left_alone_by_previews_too(hub: Hub) -> None:
         connection=shop, defaults={"open_until": until, "code": "target-timeout"}
     )
     invalidate_breakers()
-    asked = len(hub.shop.read_journal())
+    request_count = len(hub.shop.read_journal())
     page = logged_in("support").get(page_of(event))
     assert "The connection is paused" in text_of(page)
-    assert len(hub.shop.read_journal()) == asked
+    assert len(hub.shop.read_journal()) == request_count
 
 
 def test_a_preview_that_would_write_is_stopped_before_the_first_byte(
@@ -169,7 +171,7 @@ def test_values_are_shown_to_those_who_may_see_contents(hub: Hub) -> None:
     assert "anna.secret@example.com" not in page
 
 
-def test_fetching_afresh_after_a_newer_event_is_said_to_do_no_harm(hub: Hub) -> None:
+def test_fetching_again_after_a_newer_event_is_described_as_harmless(hub: Hub) -> None:
     event = refused(hub)
     hub.change_email("anna.newer@example.com")
     hub.post(EXAMPLE)
@@ -180,7 +182,7 @@ def test_fetching_afresh_after_a_newer_event_is_said_to_do_no_harm(hub: Hub) -> 
 
 
 def carrying(hub: Hub) -> Event:
-    """A refused event that carries old data, and a newer one that was applied."""
+    """Create a rejected event that carries old data, and a newer one that was applied."""
     data = {"id": ANNA, "emails": [{"address": "old@example.com", "verified": True}]}
     event = refused(hub, "old@example.com", data=data)
     hub.change_email("new@example.com")
@@ -194,22 +196,22 @@ def test_the_payload_as_received_after_a_newer_event_does_nothing(hub: Hub) -> N
     page = support.get(page_of(event, "?takes=received"))
     assert "would overwrite newer data, so nothing will be sent" in text_of(page)
     assert "Replay without sending" in text_of(page)
-    support.post(page_of(event), confirmed(support, event, "?takes=received"))
+    support.post(page_of(event), confirmation_fields(support, event, "?takes=received"))
     hub.wait_until_idle()
     assert hub.customer()["email"] == "new@example.com"
     assert Attempt.objects.latest("pk").outcome == "superseded"
 
 
-def test_over_newer_data_takes_a_permission_of_its_own(hub: Hub) -> None:
+def test_overwriting_newer_data_needs_its_own_permission(hub: Hub) -> None:
     event = carrying(hub)
     support, administrator = logged_in("support"), logged_in("administrator")
     assert "overwriting newer data" not in text_of(support.get(page_of(event)))
     assert support.get(page_of(event, "?takes=anyway")).status_code == 403
-    form = confirmed(support, event)
+    form = confirmation_fields(support, event)
     assert support.post(page_of(event), form | {"takes": "anyway"}).status_code == 403
     page = administrator.get(page_of(event, "?takes=anyway"))
     assert "As you chose" in text_of(page)
-    administrator.post(page_of(event), confirmed(administrator, event, "?takes=anyway"))
+    administrator.post(page_of(event), confirmation_fields(administrator, event, "?takes=anyway"))
     hub.wait_until_idle()
     assert hub.customer()["email"] == "old@example.com"
 
@@ -219,7 +221,7 @@ def test_a_payload_without_data_offers_no_choice(hub: Hub) -> None:
     assert "Payload as received" not in text_of(logged_in("support").get(page_of(event)))
 
 
-def test_a_payload_that_nobody_can_open_any_more_offers_no_choice(hub: Hub) -> None:
+def test_an_undecryptable_payload_offers_no_choice(hub: Hub) -> None:
     event = carrying(hub)
     SubjectKey.objects.update(wrapped=None, destroyed_at=timezone.now())
     administrator = logged_in("administrator")
@@ -227,11 +229,11 @@ def test_a_payload_that_nobody_can_open_any_more_offers_no_choice(hub: Hub) -> N
     assert page.status_code == 200
     assert "Payload as received" not in text_of(page)
     assert administrator.get(page_of(event, "?takes=anyway")).status_code == 403
-    administrator.post(page_of(event), confirmed(administrator, event, "?takes=received"))
+    administrator.post(page_of(event), confirmation_fields(administrator, event, "?takes=received"))
     assert not Replay.objects.exists()
 
 
-def test_the_mapping_of_then_is_offered_where_it_is_another_and_previewed(hub: Hub) -> None:
+def test_the_original_mapping_is_offered_if_it_differs_and_previewed(hub: Hub) -> None:
     event = refused(hub)
     hub.change_email("anna.then@example.com")
     support = logged_in("support")
@@ -245,13 +247,13 @@ def test_the_mapping_of_then_is_offered_where_it_is_another_and_previewed(hub: H
     assert sent(page) == {"email": "now@example.com"}
     page = support.get(page_of(event, "?mapping=then"))
     assert sent(page) == {"email": "anna.then@example.com"}
-    support.post(page_of(event), confirmed(support, event, "?mapping=then"))
+    support.post(page_of(event), confirmation_fields(support, event, "?mapping=then"))
     hub.wait_until_idle()
     assert Attempt.objects.latest("pk").mapping_version == first
 
 
 def sent(page: Any) -> dict[str, str]:
-    return {row.name: row.sent for told in page.context["told"] for row in told.change.fields}
+    return {row.name: row.sent for preview in page.context["told"] for row in preview.change.fields}
 
 
 def test_an_event_without_a_route_says_so_and_cannot_be_replayed(hub: Hub) -> None:
@@ -261,7 +263,7 @@ def test_an_event_without_a_route_says_so_and_cannot_be_replayed(hub: Hub) -> No
     assert "Replay 1 event" not in page
 
 
-def test_an_event_that_had_no_route_is_previewed_on_the_route_of_now(hub: Hub) -> None:
+def test_an_event_that_had_no_route_is_previewed_on_the_current_route(hub: Hub) -> None:
     Route.objects.update(is_enabled=False)
     hub.change_email("anna.routed@example.com")
     hub.post(EXAMPLE)
@@ -276,7 +278,7 @@ def test_an_event_that_had_no_route_is_previewed_on_the_route_of_now(hub: Hub) -
 def test_a_second_click_or_a_reload_starts_nothing_twice(hub: Hub) -> None:
     event = refused(hub)
     support = logged_in("support")
-    form = confirmed(support, event)
+    form = confirmation_fields(support, event)
     assert support.post(page_of(event), form).status_code == 302
     hub.wait_until_idle()
     again = support.post(page_of(event), form, follow=True)
@@ -289,7 +291,7 @@ def test_a_second_click_or_a_reload_starts_nothing_twice(hub: Hub) -> None:
 def test_two_clicks_at_the_same_moment_start_one_replay(hub: Hub) -> None:
     event = refused(hub)
     support = logged_in("support")
-    form = confirmed(support, event)
+    form = confirmation_fields(support, event)
 
     def click(_: int) -> int:
         one = Client()
@@ -311,7 +313,7 @@ def test_a_page_of_another_event_confirms_nothing(hub: Hub) -> None:
     hub.post(EXAMPLE)
     other = Event.objects.latest("pk")
     support = logged_in("support")
-    form = confirmed(support, other)
+    form = confirmation_fields(support, other)
     assert "has expired" in text_of(support.post(page_of(event), form, follow=True))
     assert not Replay.objects.exists()
 
@@ -320,24 +322,24 @@ def test_a_page_of_another_event_confirms_nothing(hub: Hub) -> None:
 def test_without_a_good_reason_nothing_is_replayed(hub: Hub, reason: str) -> None:
     event = refused(hub)
     support = logged_in("support")
-    answer = support.post(page_of(event), confirmed(support, event, reason=reason))
+    answer = support.post(page_of(event), confirmation_fields(support, event, reason=reason))
     assert answer.status_code == 200
     assert "errorlist" in text_of(answer)
     assert not Replay.objects.exists()
 
 
-def test_what_neither_system_has_is_not_called_right_already(hub: Hub) -> None:
+def test_an_entity_that_neither_system_has_is_not_called_up_to_date(hub: Hub) -> None:
     hub.post_signed({"id": "NEVERSEEN", "entityType": "USER", "eventType": "DELETE"})
     event = Event.objects.latest("pk")
     assert event.state == "unchanged"
-    told = text_of(browser("support").get(page_of(event)))
+    text = text_of(browser("support").get(page_of(event)))
     route = event.deliveries.get().route
     sentence = f"{route.identity} does not have this entity, and {route.commercial} has no record of it."
-    assert f"{sentence} Nothing will be sent." in told
+    assert f"{sentence} Nothing will be sent." in text
 
 
 @pytest.mark.django_db
-def test_what_is_held_is_decided_and_not_replayed() -> None:
+def test_a_held_delivery_is_decided_and_not_replayed() -> None:
     event = an_event(state="held", code="held")
     delivery = a_delivery(event, a_route(event.source))
     support = logged_in("support")
@@ -358,7 +360,7 @@ def test_what_is_held_is_decided_and_not_replayed() -> None:
 
 
 @pytest.mark.django_db
-def test_who_may_not_replay_gets_no_button_and_a_403() -> None:
+def test_without_permission_there_is_no_replay_button_and_a_403() -> None:
     event = an_event()
     auditor = logged_in("auditor")
     assert "replay_selected" not in text_of(auditor.get(LIST))
@@ -390,7 +392,7 @@ def test_the_list_is_of_replays_and_decisions_have_lists_of_their_own() -> None:
         ("?kind=closing", "closing"),
     ):
         page = text_of(support.get(f"/admin/sync/replay/{query}"))
-        shown = [each for each in ReplayKind.values if f"because of a {each}" in page]
+        shown = [kind for kind in ReplayKind.values if f"because of a {kind}" in page]
         assert shown == [kind], query
     decided = Replay.objects.get(kind="approval")
     assert "because of a approval" in text_of(support.get(f"/admin/sync/replay/{decided.pk}/change/"))

@@ -21,13 +21,13 @@ from webhooks.models import Event, Source, State
 @pytest.fixture
 def aurora(hub: Hub) -> Iterator[Source]:
     yield Source.objects.get(slug="aurora")
-    for each in (Source, Route):
-        each.objects.update(paused_at=None, resumed_at=timezone.now())
+    for model in (Source, Route):
+        model.objects.update(paused_at=None, resumed_at=timezone.now())
     enforce_pauses()
     call_command("deliver_due")
 
 
-def test_a_source_is_paused_and_let_go_on_each_with_a_reason(hub: Hub, aurora: Source) -> None:
+def test_a_source_is_paused_and_resumed_each_with_a_reason(hub: Hub, aurora: Source) -> None:
     client = browser("administrator")
     pausing, resuming = (f"/admin/webhooks/source/{aurora.pk}/{way}/" for way in ("pause", "resume"))
     assert client.post(pausing).status_code == 200, "it needs a reason"
@@ -52,7 +52,7 @@ def test_a_source_is_paused_and_let_go_on_each_with_a_reason(hub: Hub, aurora: S
     assert entries("source.resumed")[0]["details"]["reason"] == "done"
 
 
-def test_what_waits_for_another_pause_too_is_said_before_it_goes_on(hub: Hub, aurora: Source) -> None:
+def test_resuming_names_deliveries_that_wait_for_another_pause(hub: Hub, aurora: Source) -> None:
     client, route = browser("administrator"), Route.objects.get(source=aurora, entity_type="USER")
     pages = [f"/admin/webhooks/source/{aurora.pk}/", f"/admin/sync/route/{route.pk}/"]
     for page in pages:
@@ -65,7 +65,7 @@ def test_what_waits_for_another_pause_too_is_said_before_it_goes_on(hub: Hub, au
     assert "is also paused" not in visible_text(client.get(f"{pages[0]}resume/"))
 
 
-def test_an_event_of_a_paused_source_says_what_it_waits_for(hub: Hub, aurora: Source) -> None:
+def test_an_event_of_a_paused_source_shows_the_pause(hub: Hub, aurora: Source) -> None:
     client = browser("administrator")
     client.post(f"/admin/webhooks/source/{aurora.pk}/pause/", WHY)
     hub.post_signed(EXAMPLE)
@@ -79,7 +79,7 @@ def test_an_event_of_a_paused_source_says_what_it_waits_for(hub: Hub, aurora: So
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", [State.PENDING, State.RETRYING])
 @pytest.mark.parametrize("of", [Source, Route])
-def test_what_waits_because_of_a_pause_does_not_promise_to_be_next(of: Any, state: str) -> None:
+def test_a_delivery_on_hold_is_not_described_as_next(of: Any, state: str) -> None:
     event = an_event(state=state, code="target-timeout")
     a_delivery(event, a_route(event.source), due_at=None)
     client = browser("support")
@@ -90,7 +90,7 @@ def test_what_waits_because_of_a_pause_does_not_promise_to_be_next(of: Any, stat
     assert "will be delivered shortly" not in visible_text(client.get(pages[1]))
 
 
-def test_a_route_is_paused_and_let_go_on_as_a_source_is(hub: Hub, aurora: Source) -> None:
+def test_a_route_is_paused_and_resumed_like_a_source(hub: Hub, aurora: Source) -> None:
     client, route = browser("administrator"), Route.objects.get(source=aurora, entity_type="USER")
     page = f"/admin/sync/route/{route.pk}/"
     assert "Other routes of the same source are not affected" in visible_text(client.get(f"{page}pause/"))
@@ -112,13 +112,13 @@ def test_a_route_is_paused_and_let_go_on_as_a_source_is(hub: Hub, aurora: Source
     call_command("deliver_due")
     assert hub.customer()["email"] == address
     stream = f"setting:route:{route.pk}"
-    told = [(each["stream"], each["details"]["reason"]) for each in entries("route.paused")]
-    assert told == [(stream, "the shop moves")]
+    pauses = [(entry["stream"], entry["details"]["reason"]) for entry in entries("route.paused")]
+    assert pauses == [(stream, "the shop moves")]
     assert entries("route.resumed")[0]["details"]["reason"] == "done"
 
 
 @pytest.mark.parametrize("role", ["support", "auditor"])
-def test_others_cannot_pause_a_route(hub: Hub, role: str) -> None:
+def test_roles_without_permission_cannot_pause_a_route(hub: Hub, role: str) -> None:
     client, route = browser(role), Route.objects.filter(source__slug="aurora").first()
     assert route is not None
     page = f"/admin/sync/route/{route.pk}/"
@@ -127,7 +127,7 @@ def test_others_cannot_pause_a_route(hub: Hub, role: str) -> None:
     assert "Pause…" not in visible_text(client.get(f"{page}change/"))
 
 
-def test_a_test_event_reaches_no_system_whatever_the_routes_say(hub: Hub) -> None:
+def test_a_test_event_reaches_no_system(hub: Hub) -> None:
     of = Source.objects.get(slug="aurora")
     Route.objects.filter(source=of, entity_type="USER").update(entity_type="HUB-TEST")
     assert "As intended, it was not delivered" in sent(browser("administrator"), of)

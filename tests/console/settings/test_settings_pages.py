@@ -1,4 +1,4 @@
-"""Sources and routes: what can be changed, what is recorded, who may look."""
+"""Sources and routes: editable fields, recorded changes, permissions."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from django.utils import timezone
 from sync.connectors.presets import load_preset
 from sync.models import Route
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
-from tests.support.builders.settings_rows import TYPED, connection, mapping, signed
+from tests.support.builders.settings_rows import TYPED, a_signed_source, connection, mapping
 from tests.support.people import browser, entries, event, save, source
 from webhooks.models import Source, SourceSecret
 
@@ -42,9 +42,9 @@ def test_a_new_signed_source_says_that_it_lacks_a_secret() -> None:
         .content.decode()
     )
     assert "has no active secret yet" in page
-    made = Source.objects.get()
+    source = Source.objects.get()
     (entry,) = entries("source.created")
-    assert (entry["stream"], entry["details"]["reason"]) == (f"setting:source:{made.pk}", WHY)
+    assert (entry["stream"], entry["details"]["reason"]) == (f"setting:source:{source.pk}", WHY)
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
@@ -93,8 +93,8 @@ def test_only_a_source_that_may_see_the_entity_can_be_answered_with_it(
 def test_empty_json_fields_mean_their_defaults() -> None:
     empty = {"scheme_settings": "", "event_words": "", "entity_fields": ""}
     browser("administrator").post("/admin/webhooks/source/add/", source_form(**empty))
-    made = Source.objects.get()
-    assert (made.scheme_settings, made.event_words, made.entity_fields) == ({}, {}, [])
+    source = Source.objects.get()
+    assert (source.scheme_settings, source.event_words, source.entity_fields) == ({}, {}, [])
 
 
 def test_an_unverified_source_is_marked_in_the_list_and_on_its_page() -> None:
@@ -105,7 +105,7 @@ def test_an_unverified_source_is_marked_in_the_list_and_on_its_page() -> None:
     assert "http://testserver/webhooks/crm" in page
 
 
-def test_a_change_is_recorded_with_before_and_after_and_where_it_came_from() -> None:
+def test_a_change_is_recorded_with_values_and_ip_address() -> None:
     of, client = source("aurora", name="Old", wait_seconds=2.5), browser("administrator")
     form = source_form(scheme="none", name="New", wait_seconds="2.5")
     save(client, f"/admin/webhooks/source/{of.pk}/change/", form, "it has a new name")
@@ -120,7 +120,7 @@ def test_a_change_is_recorded_with_before_and_after_and_where_it_came_from() -> 
     assert len(entries("source.changed")) == 1
 
 
-def test_a_deletion_is_recorded_with_what_was_there_and_why() -> None:
+def test_a_deletion_is_recorded_with_the_deleted_values_and_the_reason() -> None:
     of, client = source(), browser("administrator")
     client.post(f"/admin/webhooks/source/{of.pk}/delete/", {"post": "yes", "reason": "it is\n gone"})
     assert not Source.objects.exists()
@@ -150,7 +150,9 @@ def test_nothing_is_deleted_without_a_reason(reason: str | None) -> None:
         ({"name": "Other"}, ""),
     ],
 )
-def test_what_a_change_of_a_source_does_is_said_before_it_is_made(changed: dict[str, str], told: str) -> None:
+def test_the_effect_of_a_change_of_a_source_is_shown_before_it_is_made(
+    changed: dict[str, str], told: str
+) -> None:
     of, client = source("aurora", name="Aurora", scheme="standard-webhooks"), browser("administrator")
     form = source_form(**changed)
     if not form["is_enabled"]:
@@ -160,7 +162,7 @@ def test_what_a_change_of_a_source_does_is_said_before_it_is_made(changed: dict[
     assert told in page.content.decode()
 
 
-def test_a_setting_is_called_the_same_where_it_is_typed_read_and_confirmed() -> None:
+def test_a_setting_has_the_same_label_on_all_pages() -> None:
     of = source("aurora", name="Aurora", scheme="standard-webhooks")
     address = f"/admin/webhooks/source/{of.pk}/change/"
     administrator = browser("administrator")
@@ -173,13 +175,13 @@ def test_a_setting_is_called_the_same_where_it_is_typed_read_and_confirmed() -> 
         assert "Wait seconds" not in page.content.decode()
 
 
-def test_what_keeps_a_setting_is_named_and_not_read() -> None:
+def test_objects_that_prevent_a_deletion_are_named_without_reading_all() -> None:
     of, client = source(), browser("administrator")
     address = f"/admin/webhooks/source/{of.pk}/delete/"
     event(of)
     with CaptureQueriesContext(database) as seen:
         page = client.get(address).content.decode()
-    assert not [each["sql"] for each in seen if each["sql"].startswith('SELECT "webhooks_event"')]
+    assert not [query["sql"] for query in seen if query["sql"].startswith('SELECT "webhooks_event"')]
     assert "This cannot be deleted" in page
     assert "<li>Events</li>" in page
     assert "disable it" in page
@@ -189,7 +191,7 @@ def test_what_keeps_a_setting_is_named_and_not_read() -> None:
     assert not entries("source.deleted")
 
 
-def test_what_keeps_a_route_and_its_connections_is_named_and_not_read() -> None:
+def test_objects_that_prevent_the_deletion_of_a_route_are_named_without_reading_all() -> None:
     route, client = a_route(a_source()), browser("administrator")
     a_delivery(an_event(1, source=route.source, state="dead"), route)
     kept = {f"route/{route.pk}": "Deliveries", f"connection/{route.commercial_id}": "Routes"}
@@ -197,14 +199,14 @@ def test_what_keeps_a_route_and_its_connections_is_named_and_not_read() -> None:
         with CaptureQueriesContext(database) as seen:
             page = client.get(f"/admin/sync/{address}/delete/").content.decode()
         assert f"<li>{kind}</li>" in page
-        assert not [each["sql"] for each in seen if each["sql"].startswith('SELECT "sync_delivery"')]
+        assert not [query["sql"] for query in seen if query["sql"].startswith('SELECT "sync_delivery"')]
 
 
 @pytest.mark.parametrize(
     ("field", "beyond"),
     [("gives_up_after_hours", 10**8), ("guard_minutes", 10**9), ("retry_cap_seconds", 10**9)],
 )
-def test_a_route_takes_no_time_that_no_clock_has(field: str, beyond: int) -> None:
+def test_a_route_refuses_impossible_durations(field: str, beyond: int) -> None:
     route = a_route(a_source())
     setattr(route, field, beyond)
     with pytest.raises(ValidationError) as refused:
@@ -237,7 +239,7 @@ def test_a_pause_that_comes_while_a_change_is_stored_stays(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("kind", ["webhooks/source", "sync/connection", "sync/route", "sync/mapping"])
-def test_settings_are_not_deleted_by_the_dozen(kind: str) -> None:
+def test_settings_cannot_be_deleted_in_bulk(kind: str) -> None:
     of, client = source(), browser("administrator")
     mapping()
     chosen = {"action": "delete_selected", "_selected_action": [of.pk], "post": "yes"}
@@ -251,7 +253,7 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
     kind = {name: shop[name] for name in ("connector", "settings")}
     commercial = connection(slug="shop", side="commercial", **kind)
     form = {
-        "source": signed().pk,
+        "source": a_signed_source().pk,
         "entity_type": "user",
         "is_enabled": "on",
         "identity": connection().pk,
@@ -271,18 +273,21 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
     }
     answer = client.post("/admin/sync/route/add/", form)
     assert answer.status_code == 302, answer.context["errors"]
-    made = Route.objects.get()
-    assert (made.entity_type, made.deactivation) == ("USER", {})
-    save(client, f"/admin/sync/route/{made.pk}/change/", form | {"tries": "3"})
+    route = Route.objects.get()
+    assert (route.entity_type, route.deactivation) == ("USER", {})
+    save(client, f"/admin/sync/route/{route.pk}/change/", form | {"tries": "3"})
     assert entries("route.changed")[0]["details"]["after"] == {"tries": 3}
-    client.post(f"/admin/sync/route/{made.pk}/delete/", {"post": "yes", "reason": "it was wrong"})
+    client.post(f"/admin/sync/route/{route.pk}/delete/", {"post": "yes", "reason": "it was wrong"})
     assert entries("route.created")[0]["details"]["reason"] == WHY
-    assert entries("route.deleted")[0]["stream"] == f"setting:route:{made.pk}"
+    assert entries("route.deleted")[0]["stream"] == f"setting:route:{route.pk}"
 
 
 @pytest.mark.parametrize("role", ["support", "auditor", "administrator"])
 def test_readers_open_every_settings_page_and_see_no_secret(role: str) -> None:
-    secret, client = SourceSecret.objects.create(source=signed(), value=TYPED, hint="GKYq"), browser(role)
+    secret, client = (
+        SourceSecret.objects.create(source=a_signed_source(), value=TYPED, hint="GKYq"),
+        browser(role),
+    )
     pages = {
         f"/admin/webhooks/source/{secret.source_id}/change/": "whsec_",
         f"/admin/sync/connection/{connection().pk}/change/": "hub-password",

@@ -1,4 +1,4 @@
-"""Charts as numbers: what stands where, in per cent of the picture."""
+"""Charts as numbers: positions in per cent of the picture."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -33,7 +33,7 @@ def test_the_axis_ends_at_a_simple_even_figure(highest: int, top: int) -> None:
     assert (chart.axis_max, chart.axis_middle * 2) == (top, top)
 
 
-def test_the_pieces_of_a_bar_stand_on_each_other() -> None:
+def test_the_segments_of_a_bar_are_stacked() -> None:
     chart = build_hour_chart(
         [HourCounts(NOON, good=50, open=20, failed=30), HourCounts(NOON + timedelta(hours=1))]
     )
@@ -59,7 +59,7 @@ def test_a_line_bridges_gaps_and_needs_two_points() -> None:
     assert polyline_points([0.0, 0.0]) == "0,96 100,96"
 
 
-def test_a_bar_beside_a_figure_is_never_nothing_where_there_is_something() -> None:
+def test_a_bar_of_a_positive_figure_is_never_empty() -> None:
     assert [
         percent_of_max(50, 100),
         percent_of_max(1, 10_000),

@@ -1,4 +1,4 @@
-"""Durations: in one unit where they were measured, in two where somebody waits."""
+"""Durations: in one unit if they were measured, in two for waits."""
 
 import pytest
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.pure
         (200_000, "56 h"),
     ],
 )
-def test_what_was_measured_is_told_in_one_unit(seconds: float | None, words: str) -> None:
+def test_measured_durations_use_one_unit(seconds: float | None, words: str) -> None:
     assert short_duration(seconds) == words
 
 
@@ -42,5 +42,5 @@ def test_what_was_measured_is_told_in_one_unit(seconds: float | None, words: str
         (90 * 86_400 + 10_800, "90 days"),
     ],
 )
-def test_what_is_waited_for_is_told_in_its_two_largest_units(seconds: float, words: str) -> None:
+def test_waiting_times_use_two_units(seconds: float, words: str) -> None:
     assert long_duration(seconds) == words

@@ -1,4 +1,4 @@
-"""Promise I18: an export has what the list has, proves it with nothing of ours, and shows what was tampered with."""
+"""Promise I18: an export contains what the list shows, can be verified without the hub, and reveals tampering."""
 
 import csv
 import io
@@ -27,21 +27,21 @@ from exports.models import Export, ExportState
 from exports.tables.csv_writer import COLUMNS, copy_csv_blocks, neutralize_formulas, read_csv_blocks
 from sync.housekeeping.audit_upkeep import BOX, seal_audit
 from sync.models import Attempt, Call
-from tests.support.audit.log_state import State, build, write_filtered, write_whole
+from tests.support.audit.log_state import LogState, build_log, write_filtered_export, write_whole_export
 from tests.support.audit.log_tampering import KINDS, Tamper
 from tests.support.builders.exports import (
     FORMULAS,
-    checked,
-    commands,
-    cut,
-    exported,
-    happened,
-    history,
-    kept,
-    lines,
-    requested,
-    run,
-    unpacked,
+    a_finished_export,
+    a_recorded_event,
+    a_recorded_history,
+    a_requested_export,
+    delete_event_rows,
+    read_lines,
+    readme_commands,
+    run_command,
+    run_readme_commands,
+    save_checkpoint,
+    unpack_export,
 )
 from tests.support.builders.history import (
     NOON,
@@ -72,98 +72,96 @@ VERIFIER = Path(verify.__file__)
         {"source": "nowhere"},
     ],
 )
-def test_whoever_follows_the_readme_alone_finds_a_good_export_good(
+def test_the_readme_commands_accept_a_valid_export(
     database: None, tmp_path: Path, words: dict[str, str]
 ) -> None:
-    history(5)
-    happened(9, state="dead")
+    a_recorded_history(5)
+    a_recorded_event(9, state="dead")
     seal_audit()
     outside = make_checkpoint(BOX, read_clock())
     assert outside is not None
-    happened(10, received_at=datetime(2026, 5, 1, tzinfo=UTC))
-    folder = unpacked(exported(words), tmp_path)
-    kept(folder)
-    for command in commands(folder):
-        code, said = run(command, folder)
-        assert code == 0, said
-    assert len(commands(folder)) == 3
+    a_recorded_event(10, received_at=datetime(2026, 5, 1, tzinfo=UTC))
+    folder = unpack_export(a_finished_export(words), tmp_path)
+    save_checkpoint(folder)
+    for command in readme_commands(folder):
+        code, result = run_command(command, folder)
+        assert code == 0, result
+    assert len(readme_commands(folder)) == 3
     rows = logged_in("auditor").get("/admin/webhooks/event/", words).context["page"].rows
     listed = [row.event for row in rows]
-    assert {row["reference"] for row in lines(folder, "events")} == {event.reference for event in listed}
+    assert {row["reference"] for row in read_lines(folder, "events")} == {event.reference for event in listed}
 
 
 @pytest.mark.parametrize("words", [{}, {"state": "succeeded"}])
-def test_a_checkpoint_that_was_kept_long_before_is_compared(
-    database: None, tmp_path: Path, words: dict[str, str]
-) -> None:
-    history(2)
+def test_an_old_saved_checkpoint_is_compared(database: None, tmp_path: Path, words: dict[str, str]) -> None:
+    a_recorded_history(2)
     seal_audit()
     publish_checkpoint(BOX, read_clock(), {})
     history_before = newest_checkpoint()
     assert history_before is not None
-    happened(7)
-    folder = unpacked(exported(words), tmp_path)
+    a_recorded_event(7)
+    folder = unpack_export(a_finished_export(words), tmp_path)
     (folder.parent / "kept.json").write_bytes(checkpoint_bytes(history_before))
-    assert checked(folder) == [0, 0, 0]
+    assert run_readme_commands(folder) == [0, 0, 0]
     forged = checkpoint_bytes({**history_before, "root": "00" * 32})
     (folder.parent / "kept.json").write_bytes(forged)
-    assert checked(folder) == [0, 1, 0]
+    assert run_readme_commands(folder) == [0, 1, 0]
 
 
 def test_every_file_has_the_rows_and_columns_that_the_dictionary_says(database: None, tmp_path: Path) -> None:
-    history(3)
-    export = exported()
-    folder = unpacked(export, tmp_path)
-    told = json.loads((folder / "columns.json").read_text())
+    a_recorded_history(3)
+    export = a_finished_export()
+    folder = unpack_export(export, tmp_path)
+    dictionary = json.loads((folder / "columns.json").read_text())
     for table in TABLES:
-        rows = lines(folder, table.name)
+        rows = read_lines(folder, table.name)
         assert len(rows) == export.counts[table.name] == 3
         assert [list(row) for row in rows] == [
-            [each["name"] for each in told[f"{table.name}.jsonl"]["columns"]]
+            [column["name"] for column in dictionary[f"{table.name}.jsonl"]["columns"]]
         ] * 3
         nulls = {name for row in rows for name, value in row.items() if value is None}
-        assert nulls <= {each.name for each in table.columns if each.nullable}
+        assert nulls <= {column.name for column in table.columns if column.nullable}
     manifest = json.loads((folder / "manifest.json").read_text())
     assert (manifest["kind"], manifest["filter"], manifest["by"]) == ("whole", {}, "system")
-    assert {each.name for each in folder.iterdir()} == {*manifest["files"], "manifest.json"}
+    assert {path.name for path in folder.iterdir()} == {*manifest["files"], "manifest.json"}
     listed = list(csv.DictReader((folder / "events.csv").open(newline="", encoding="utf-8")))
-    assert [row["uuid"] for row in listed] == [row["uuid"] for row in lines(folder, "events")]
+    assert [row["uuid"] for row in listed] == [row["uuid"] for row in read_lines(folder, "events")]
     assert listed[0]["received"] == "2026-03-04T12:00:00.000000Z"
 
 
-def test_no_content_of_a_webhook_a_record_or_a_call_is_in_an_export(database: None, tmp_path: Path) -> None:
-    event = happened(1)
+def test_an_export_contains_no_content_of_webhooks_records_or_calls(database: None, tmp_path: Path) -> None:
+    event = a_recorded_event(1)
     attempt = Attempt.objects.get()
     Attempt.objects.update(change=sealed("change", {"email": "anna.secret@example.com"}))
     Event.objects.filter(pk=event.pk).update(payload=sealed("webhook", {"email": "anna.secret@example.com"}))
     a_call(attempt, request=sealed("request", {"email": "anna.secret@example.com"}))
     assert Call.objects.filter(request__isnull=False).count() == 1
-    folder = unpacked(exported(), tmp_path)
-    assert not any(b"anna.secret" in each.read_bytes() for each in folder.iterdir())
+    folder = unpack_export(a_finished_export(), tmp_path)
+    assert not any(b"anna.secret" in path.read_bytes() for path in folder.iterdir())
 
 
-def test_no_cell_of_the_csv_can_be_taken_for_a_formula_and_every_text_is_kept(
-    database: None, tmp_path: Path
-) -> None:
+def test_no_cell_of_the_csv_is_a_formula_and_every_text_is_preserved(database: None, tmp_path: Path) -> None:
     source = a_source()
     for number, text in enumerate(FORMULAS):
-        happened(number, source=source, entity_id=text, event_type="plain", event_id=f"{number}{text}")
-    folder = unpacked(exported(), tmp_path)
+        a_recorded_event(
+            number, source=source, entity_id=text, event_type="plain", event_id=f"{number}{text}"
+        )
+    folder = unpack_export(a_finished_export(), tmp_path)
     rows = list(csv.DictReader((folder / "events.csv").open(newline="", encoding="utf-8")))
     triggers = [text for text in FORMULAS if text not in ("a\n=1", 'x,"=1')]
     assert [row["entity_id"] for row in rows] == [
         f"'{text}" if text in triggers else text for text in FORMULAS
     ]
     assert [row["event_id"] for row in rows] == [f"{number}{text}" for number, text in enumerate(FORMULAS)]
-    assert [row["entity_id"] for row in lines(folder, "events")] == FORMULAS
+    assert [row["entity_id"] for row in read_lines(folder, "events")] == FORMULAS
 
 
 def test_the_csv_has_the_same_rows_by_whichever_way_it_was_written(database: None, tmp_path: Path) -> None:
-    """COPY on PostgreSQL, the rows of the ORM on SQLite: what a reader of CSV finds is the evidence made neutral."""
+    """COPY on PostgreSQL, rows of the ORM on SQLite: both equal the evidence with neutralized formulas."""
     source = a_source()
     for number, text in enumerate([*FORMULAS, "plain", "ä"]):
         at = NOON.replace(microsecond=(0, 5, 120_000)[number % 3]) if number % 4 else None
-        happened(
+        a_recorded_event(
             number,
             source=source,
             entity_id=text,
@@ -171,9 +169,9 @@ def test_the_csv_has_the_same_rows_by_whichever_way_it_was_written(database: Non
             occurred_at=at,
             is_signed=bool(number % 3),
         )
-    folder = unpacked(exported(), tmp_path)
+    folder = unpack_export(a_finished_export(), tmp_path)
     listed = list(csv.DictReader((folder / "events.csv").open(newline="", encoding="utf-8")))
-    rows = lines(folder, "events")
+    rows = read_lines(folder, "events")
     assert [list(row) for row in listed] == [list(COLUMNS)] * len(rows)
     for row, cells in zip(rows, listed, strict=True):
         texts = {name: json.dumps(row[name]) if name == "signed" else row[name] or "" for name in COLUMNS}
@@ -189,20 +187,20 @@ def test_the_csv_has_the_same_rows_by_whichever_way_it_was_written(database: Non
 @pytest.mark.pure
 @pytest.mark.parametrize("text", [*FORMULAS, "plain", "ä", "", '""', "1-2", ' "=1'])
 @pytest.mark.parametrize("place", [1, 2, 3])
-def test_a_block_of_copied_rows_is_made_harmless_wherever_the_formula_stands(text: str, place: int) -> None:
-    """The quick look over a block may suspect too much, never too little."""
+def test_a_block_of_copied_rows_is_neutralized_wherever_the_formula_is(text: str, place: int) -> None:
+    """The quick check of a block may suspect too much, never too little."""
     cells = ["uuid", "a", "", "z", "end"]
     cells[place] = text
-    quoted = [f'"{each}"' for each in (cell.replace('"', '""') for cell in cells[1:4])]
+    quoted = [f'"{escaped}"' for escaped in (cell.replace('"', '""') for cell in cells[1:4])]
     plain = b'uuid,"a","","z",end\n'
     block = neutralize_formulas([plain, f"uuid,{','.join(quoted)},end\n".encode(), plain])
     rows = list(csv.reader(io.StringIO(block.decode(), newline="")))
-    assert rows[1] == [neutralize_formula(each) for each in cells]
+    assert rows[1] == [neutralize_formula(cell) for cell in cells]
     assert rows[0] == rows[2] == ["uuid", "a", "", "z", "end"]
 
 
 ROWS: dict[str, Any] = {
-    "an event is gone": (lambda event: cut(event), "has no row in events.jsonl"),
+    "an event is gone": (lambda event: delete_event_rows(event), "has no row in events.jsonl"),
     "an event that never was": (lambda event: an_event(77), "is not in the audit log"),
     "an event that arrived at another time": (
         lambda event: Event.objects.filter(pk=event.pk).update(received_at=NOON),
@@ -220,26 +218,24 @@ def move_to_another_route(event: Event) -> None:
 
 
 @pytest.mark.parametrize("change", ROWS)
-def test_rows_that_were_tampered_with_in_the_database_do_not_fit_the_entries(
+def test_rows_tampered_with_in_the_database_do_not_match_the_entries(
     database: None, tmp_path: Path, change: str
 ) -> None:
-    events = history(4)
+    events = a_recorded_history(4)
     seal_audit()
     tamper, words = ROWS[change]
     tamper(events[2])
-    folder = unpacked(exported(), tmp_path)
-    kept(folder)
+    folder = unpack_export(a_finished_export(), tmp_path)
+    save_checkpoint(folder)
     faults = check_rows.RowChecker(str(folder)).check_export()
     assert any(words in fault for fault in faults), faults
-    assert checked(folder) == [0, 0, 1]
+    assert run_readme_commands(folder) == [0, 0, 1]
 
 
 @pytest.mark.parametrize("name", [table.name for table in TABLES])
-def test_rows_that_are_missing_doubled_or_strange_do_not_fit(
-    database: None, tmp_path: Path, name: str
-) -> None:
-    history(4)
-    folder = unpacked(exported(), tmp_path)
+def test_missing_doubled_or_unknown_rows_are_found(database: None, tmp_path: Path, name: str) -> None:
+    a_recorded_history(4)
+    folder = unpack_export(a_finished_export(), tmp_path)
     file = folder / f"{name}.jsonl"
     good = file.read_bytes().splitlines(keepends=True)
     assert check_rows.RowChecker(str(folder)).check_export() == []
@@ -256,12 +252,12 @@ def test_rows_that_are_missing_doubled_or_strange_do_not_fit(
 def test_an_entry_that_was_deleted_beforehand_is_found_by_the_verifier(
     database: None, tmp_path: Path
 ) -> None:
-    history(4)
+    a_recorded_history(4)
     seal_audit()
     delete_one_entry()
-    folder = unpacked(exported(), tmp_path)
-    kept(folder)
-    assert checked(folder)[1] == 1
+    folder = unpack_export(a_finished_export(), tmp_path)
+    save_checkpoint(folder)
+    assert run_readme_commands(folder)[1] == 1
 
 
 def delete_one_entry() -> None:
@@ -286,8 +282,8 @@ def delete_one_entry() -> None:
 def test_the_same_rows_in_another_order_of_time_are_packed_into_the_same_bytes(
     database: None, tmp_path: Path
 ) -> None:
-    history(2)
-    folder = unpacked(exported(), tmp_path)
+    a_recorded_history(2)
+    folder = unpack_export(a_finished_export(), tmp_path)
     other = shutil.copytree(folder, tmp_path / "other" / "export", copy_function=shutil.copyfile)
     first = pack_archive(folder, tmp_path / "first.zip", lambda: None)
     second = pack_archive(other, tmp_path / "second.zip", lambda: None)
@@ -295,19 +291,19 @@ def test_the_same_rows_in_another_order_of_time_are_packed_into_the_same_bytes(
     assert (tmp_path / "first.zip").read_bytes() == (tmp_path / "second.zip").read_bytes()
 
 
-def test_an_event_that_is_not_sealed_yet_is_left_to_the_next_export(
+def test_an_unsealed_event_is_left_to_the_next_export(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It came after the checkpoint, in the last second: nothing would prove it."""
-    history(3)
+    """It came after the checkpoint, which therefore does not prove it."""
+    a_recorded_history(3)
     seal_audit()
-    happened(8)
+    a_recorded_event(8)
     monkeypatch.setattr(event_selection, "seal_audit", lambda: 0)
-    folder = unpacked(exported(), tmp_path)
-    assert [row["entity_id"] for row in lines(folder, "events")] == ["USR-0", "USR-1", "USR-2"]
+    folder = unpack_export(a_finished_export(), tmp_path)
+    assert [row["entity_id"] for row in read_lines(folder, "events")] == ["USR-0", "USR-1", "USR-2"]
     assert check_rows.RowChecker(str(folder)).check_export() == []
     monkeypatch.setattr(event_selection, "_unsealed_events", lambda count: [])
-    careless = unpacked(exported(), tmp_path)
+    careless = unpack_export(a_finished_export(), tmp_path)
     assert "is not in the audit log" in check_rows.RowChecker(str(careless)).check_export()[0]
 
 
@@ -315,8 +311,8 @@ def test_an_event_that_is_not_sealed_yet_is_left_to_the_next_export(
 def test_an_attempt_that_began_after_the_checkpoint_is_no_fault_and_an_older_one_without_entry_is(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ago: int
 ) -> None:
-    """Its event was taken before, so that its row is there; its entry is sealed with the next checkpoint."""
-    event = history(3)[0]
+    """Its event is older, so its row is exported; its entry is sealed with the next checkpoint."""
+    event = a_recorded_history(3)[0]
     checkpoint = builder.make_fresh_checkpoint
 
     def and_then_an_attempt() -> Any:
@@ -327,17 +323,15 @@ def test_an_attempt_that_began_after_the_checkpoint_is_no_fault_and_an_older_one
         return made
 
     monkeypatch.setattr(builder, "make_fresh_checkpoint", and_then_an_attempt)
-    folder = unpacked(exported(), tmp_path)
-    kept(folder)
-    assert len(lines(folder, "attempts")) == 4
-    assert checked(folder) == [0, 0, 1 if ago else 0]
+    folder = unpack_export(a_finished_export(), tmp_path)
+    save_checkpoint(folder)
+    assert len(read_lines(folder, "attempts")) == 4
+    assert run_readme_commands(folder) == [0, 0, 1 if ago else 0]
 
 
-def test_an_export_and_what_becomes_of_it_are_on_the_audit_log_without_the_names_of_people(
-    database: None, tmp_path: Path
-) -> None:
-    history(2)
-    export = exported({"entity_id": "USR-1", "state": "succeeded"})
+def test_an_export_and_its_states_are_in_the_audit_log_without_names(database: None, tmp_path: Path) -> None:
+    a_recorded_history(2)
+    export = a_finished_export({"entity_id": "USR-1", "state": "succeeded"})
     (asked,), (done,) = entries("export.requested"), entries("export.completed")
     assert asked["stream"] == done["stream"] == f"export:{export.uuid}"
     assert done["details"]["sha256"] == export.sha256
@@ -350,10 +344,10 @@ def test_an_export_and_what_becomes_of_it_are_on_the_audit_log_without_the_names
 def test_an_export_that_cannot_be_written_says_so_and_leaves_nothing(
     database: None, settings: Any, tmp_path: Path
 ) -> None:
-    history(1)
+    a_recorded_history(1)
     (tmp_path / "file").write_text("")
     settings.EXPORT_FOLDER = str(tmp_path / "file")
-    export = requested()
+    export = a_requested_export()
     run_jobs("export")
     export.refresh_from_db()
     assert export.state == ExportState.FAILED
@@ -364,40 +358,42 @@ def test_an_export_that_cannot_be_written_says_so_and_leaves_nothing(
 def test_exports_of_a_hub_whose_log_is_not_sealed_say_so(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    history(3)
+    a_recorded_history(3)
     monkeypatch.setattr(event_selection, "seal_audit", lambda: 0)
-    export = requested()
+    export = a_requested_export()
     run_jobs("export")
     assert "No audit entries are sealed yet" in Export.objects.get(pk=export.pk).failure
 
 
 @pytest.mark.pure
-@pytest.mark.parametrize("writer", [write_whole, write_filtered])
-@pytest.mark.parametrize("tamper", [*KINDS, None], ids=lambda each: each.__name__ if each else "left_out")
-def test_each_kind_of_tampering_fails_for_whoever_follows_the_readme(
+@pytest.mark.parametrize("writer", [write_whole_export, write_filtered_export])
+@pytest.mark.parametrize(
+    "tamper", [*KINDS, None], ids=lambda tamper: tamper.__name__ if tamper else "left_out"
+)
+def test_each_kind_of_tampering_is_found_by_the_readme_commands(
     tmp_path: Path, tamper: Tamper | None, writer: Any
 ) -> None:
-    honest, folder, left_out = build(Random("readme")), tmp_path / "export", 0
+    honest, folder, left_out = build_log(Random("readme")), tmp_path / "export", 0
     if tamper is None:
         state = honest
-        left_out = next(each for each in honest.bodies if honest.said(each)["stream"] == "event:1")
+        left_out = next(entry for entry in honest.bodies if honest.read_body(entry)["stream"] == "event:1")
     else:
         state = tampered(honest, tamper)
     writer(folder, state, left_out)
     (tmp_path / "kept.json").write_bytes(checkpoint_bytes(honest.checkpoint))
     outside = shutil.copy(VERIFIER, tmp_path / "verify.py")
-    assert run(["sha256sum", "-c", "SHA256SUMS"], folder)[0] == 0
-    code, said = run(["python3", "-I", str(outside), ".", "--checkpoint", "../kept.json"], folder)
-    assert code == 1, said
-    assert "Traceback" not in said
+    assert run_command(["sha256sum", "-c", "SHA256SUMS"], folder)[0] == 0
+    code, result = run_command(["python3", "-I", str(outside), ".", "--checkpoint", "../kept.json"], folder)
+    assert code == 1, result
+    assert "Traceback" not in result
 
 
-def tampered(honest: State, tamper: Tamper) -> State:
-    """Not at the end of a stream: a filtered export does not know that it went on (docs/audit.md)."""
+def tampered(honest: LogState, tamper: Tamper) -> LogState:
+    """Tamper with a copy of the log, but not at the end of a stream, which a filtered export cannot check."""
     ends: dict[str, int] = {}
-    for each in honest.bodies:
-        said = honest.said(each)
-        ends[said["stream"]] = max(ends.get(said["stream"], 0), said["stream_seq"])
+    for entry in honest.bodies:
+        body = honest.read_body(entry)
+        ends[body["stream"]] = max(ends.get(body["stream"], 0), body["stream_seq"])
     for number in range(100):
         state = honest.copy()
         words = tamper(state, Random(f"readme {number}"))

@@ -1,4 +1,4 @@
-"""An export on SQLite: the write-ahead log can be copied back while it is made, and stays small."""
+"""An export on SQLite: the write-ahead log can be checkpointed meanwhile, and stays small."""
 
 import sqlite3
 from collections.abc import Callable
@@ -13,7 +13,14 @@ from exports.bundle import snapshot as taking
 from exports.bundle.snapshot import read_snapshot
 from exports.models import Export, ExportState
 from tests.exports.interrupted_exports import before_chunk, elsewhere
-from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
+from tests.support.builders.exports import (
+    a_finished_export,
+    a_recorded_event,
+    a_recorded_history,
+    a_requested_export,
+    read_lines,
+    unpack_export,
+)
 from tests.support.jobs import run_jobs
 from webhooks.models import Event
 
@@ -23,7 +30,7 @@ ALL, AS_FAR_AS_POSSIBLE = "TRUNCATE", "PASSIVE"
 
 
 def copy_back(how: str) -> tuple[bool, int]:
-    """Whether somebody was in the way, and how many pages of the log have been copied back."""
+    """Checkpoint the log. Returns if it was blocked, and the number of pages copied back."""
     with closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=0)) as link:
         busy, _pages, copied = link.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
     return bool(busy), copied
@@ -38,28 +45,28 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_log_is_free_while_rows_are_written(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None, is_careless: bool
 ) -> None:
-    """Read in the snapshot itself, they hold it until the last of them is written."""
-    events, was_busy = history(6), list[bool]()
+    """Rows read within the snapshot would hold the log until the last of them is written."""
+    events, was_busy = a_recorded_history(6), list[bool]()
 
     def write() -> None:
         elsewhere(lambda: Event.objects.filter(pk=events[5].pk).update(state="dead"))
-        elsewhere(lambda: happened(30))
+        elsewhere(lambda: a_recorded_event(30))
         was_busy.append(copy_back(ALL)[0])
 
     before_chunk(monkeypatch, 2, write)
     if is_careless:
         monkeypatch.setattr(sqlite_copy, "_copy_tables", lambda *_: None)
-    folder = unpacked(exported(), tmp_path)
+    folder = unpack_export(a_finished_export(), tmp_path)
     assert was_busy == [is_careless]
-    assert {row["state"] for row in lines(folder, "events")} == {"succeeded"}
+    assert {row["state"] for row in read_lines(folder, "events")} == {"succeeded"}
     assert Event.objects.count() == 7, "the copies went with the export"
     assert Event.objects.get(pk=events[5].pk).state == "dead"
 
 
 @pytest.mark.parametrize("is_careless", [False, True])
 def test_a_snapshot_lets_the_log_be_copied_back_up_to_it(database: None, is_careless: bool) -> None:
-    """Where it does not, each commit tries, and sorts all of the log for it."""
-    export = requested()
+    """Otherwise each commit would try to checkpoint, and sort the whole log for it."""
+    export = a_requested_export()
 
     def write(reason: str) -> None:
         elsewhere(lambda: Export.objects.update(reason=reason))
@@ -77,7 +84,7 @@ def test_a_snapshot_lets_the_log_be_copied_back_up_to_it(database: None, is_care
 def test_each_snapshot_of_an_export_begins_inside_the_log(
     database: None, monkeypatch: pytest.MonkeyPatch, place: str, is_careless: bool
 ) -> None:
-    history(3)
+    a_recorded_history(3)
     copied, module = list[int](), {"rows": sqlite_copy, "evidence": taking}[place]
     begin_reading = taking.pin_wal_snapshot
 
@@ -88,15 +95,15 @@ def test_each_snapshot_of_an_export_begins_inside_the_log(
         copied.append(copy_back(AS_FAR_AS_POSSIBLE)[1])
 
     monkeypatch.setattr(module, "pin_wal_snapshot", begin_behind_all_of_it)
-    exported()
-    assert [each == 0 for each in copied] == [is_careless]
+    a_finished_export()
+    assert [size == 0 for size in copied] == [is_careless]
 
 
-def test_a_database_that_is_away_when_an_export_begins_to_read_is_not_its_fault(
+def test_an_unavailable_database_does_not_count_as_a_failure_of_the_export(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    history(3)
-    export = requested()
+    a_recorded_history(3)
+    export = a_requested_export()
 
     def broken(_link: sqlite3.Connection) -> None:
         raise sqlite3.OperationalError("disk I/O error")
@@ -109,21 +116,21 @@ def test_a_database_that_is_away_when_an_export_begins_to_read_is_not_its_fault(
     assert export.state == ExportState.RUNNING, "the next worker goes on with it"
 
 
-def test_without_room_for_the_copies_an_export_fails_with_a_sentence(
+def test_without_disk_space_for_the_copies_an_export_fails_with_a_message(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    history(60)
+    a_recorded_history(60)
     begin_reading = taking.pin_wal_snapshot
 
     def begin_in_a_corner(link: sqlite3.Connection, write: Callable[[], None]) -> None:
         begin_reading(link, write)
         link.execute("PRAGMA temp.max_page_count = 3")
 
-    export = requested()
+    export = a_requested_export()
     with monkeypatch.context() as patch:
         patch.setattr(sqlite_copy, "pin_wal_snapshot", begin_in_a_corner)
         run_jobs("export")
     export.refresh_from_db()
     assert (export.state, export.folder.exists()) == (ExportState.FAILED, False)
     assert export.failure == "There is no space left for temporary files (SQLITE_TMPDIR or /var/tmp)."
-    assert exported().total == 60
+    assert a_finished_export().total == 60

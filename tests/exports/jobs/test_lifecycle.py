@@ -1,4 +1,4 @@
-"""An export is of one state of the database, whatever is written meanwhile; one that is killed is gone on with."""
+"""An export shows one state of the database despite concurrent writes; a killed one is resumed."""
 
 import os
 import shutil
@@ -32,15 +32,15 @@ from sync.models import Attempt, Call, Connection, Delivery, Job
 from sync.worker import job_process
 from tests.exports.interrupted_exports import Killed, before_chunk, elsewhere, killed, killed_at
 from tests.support.builders.exports import (
-    checked,
-    cut,
-    exported,
-    happened,
-    history,
-    kept,
-    lines,
-    requested,
-    unpacked,
+    a_finished_export,
+    a_recorded_event,
+    a_recorded_history,
+    a_requested_export,
+    delete_event_rows,
+    read_lines,
+    run_readme_commands,
+    save_checkpoint,
+    unpack_export,
 )
 from tests.support.builders.history import a_source, an_event
 from tests.support.jobs import end_leases, run_jobs
@@ -49,24 +49,24 @@ from tests.support.processes.hub_processes import ROOT
 from webhooks.models import Event, Receipt, Source
 
 
-def test_an_export_that_was_killed_half_way_goes_on_and_has_every_row_once(
+def test_an_export_killed_half_way_is_resumed_and_has_every_row_once(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None
 ) -> None:
-    events = history(9)
+    events = a_recorded_history(9)
     export = killed_at(monkeypatch, chunk=3)
     assert (export.state, export.position, export.total) == (ExportState.RUNNING, 4, 9)
     with (export.folder / "events.jsonl").open("ab") as file:
         file.write(b'{"reference":"half a li')
-    happened(20)
+    a_recorded_event(20)
     run_jobs("export")
     export.refresh_from_db()
     assert export.state == ExportState.DONE
-    folder = unpacked(export, tmp_path)
-    assert [row["reference"] for row in lines(folder, "events")] == [event.reference for event in events]
-    assert export.counts["attempts"] == len(lines(folder, "attempts")) == 9
+    folder = unpack_export(export, tmp_path)
+    assert [row["reference"] for row in read_lines(folder, "events")] == [event.reference for event in events]
+    assert export.counts["attempts"] == len(read_lines(folder, "attempts")) == 9
     assert [part["first_event"] for part in check_json(folder)["parts"]] == [1, 5]
-    kept(folder)
-    assert checked(folder) == [0, 0, 0]
+    save_checkpoint(folder)
+    assert run_readme_commands(folder) == [0, 0, 0]
     assert not key_file_path(export).exists()
     assert not export.folder.exists()
 
@@ -77,24 +77,24 @@ def check_json(folder: Path) -> dict[str, Any]:
     return rows.metadata
 
 
-def test_without_cutting_off_what_was_not_noted_a_resumed_export_is_found_broken(
+def test_a_resumed_export_without_truncation_of_unrecorded_rows_is_caught(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None
 ) -> None:
-    history(9)
+    a_recorded_history(9)
     export = killed_at(monkeypatch, chunk=3)
     with (export.folder / "events.jsonl").open("ab") as file:
         file.write(b'{"reference":"half a li')
     monkeypatch.setattr(resumable_files, "_open_truncated", lambda path, size: path.open("ab"))
     run_jobs("export")
     export.refresh_from_db()
-    assert check_rows.RowChecker(str(unpacked(export, tmp_path))).check_export()
+    assert check_rows.RowChecker(str(unpack_export(export, tmp_path))).check_export()
 
 
 @pytest.mark.parametrize("lost", ["events.jsonl", "keys", "some keys", "folder"])
 def test_an_export_whose_files_are_lost_begins_again(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None, lost: str
 ) -> None:
-    history(6)
+    a_recorded_history(6)
     export = killed_at(monkeypatch, chunk=3)
     {
         "events.jsonl": lambda: (export.folder / "events.jsonl").write_bytes(b""),
@@ -102,20 +102,20 @@ def test_an_export_whose_files_are_lost_begins_again(
         "some keys": lambda: key_file_path(export).write_bytes(key_file_path(export).read_bytes()[:-8]),
         "folder": lambda: shutil.rmtree(export.folder),
     }[lost]()
-    happened(20)
+    a_recorded_event(20)
     run_jobs("export")
     export.refresh_from_db()
-    folder = unpacked(export, tmp_path)
-    assert export.total == len(lines(folder, "events")) == 7
+    folder = unpack_export(export, tmp_path)
+    assert export.total == len(read_lines(folder, "events")) == 7
     assert [part["first_event"] for part in check_json(folder)["parts"]] == [1]
 
 
 @pytest.mark.parametrize("step", ["write_table", "write_evidence", "sign_manifest", "pack_archive"])
-def test_an_export_that_was_killed_in_another_step_is_made_all_the_same(
+def test_an_export_killed_in_another_step_is_completed(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    history(4)
-    export = requested()
+    a_recorded_history(4)
+    export = a_requested_export()
     with monkeypatch.context() as patch:
         patch.setattr(builder, step, lambda *_: killed())
         with pytest.raises(Killed):
@@ -123,33 +123,34 @@ def test_an_export_that_was_killed_in_another_step_is_made_all_the_same(
     end_leases()
     run_jobs("export")
     export.refresh_from_db()
-    folder = unpacked(export, tmp_path)
-    kept(folder)
-    assert checked(folder) == [0, 0, 0]
-    assert len(lines(folder, "events")) == 4
+    folder = unpack_export(export, tmp_path)
+    save_checkpoint(folder)
+    assert run_readme_commands(folder) == [0, 0, 0]
+    assert len(read_lines(folder, "events")) == 4
 
 
 @pytest.mark.parametrize("is_careless", [False, True])
-def test_what_is_written_while_an_export_runs_is_not_seen_and_holds_up_nobody(
+def test_concurrent_writes_are_not_in_an_export_and_are_not_blocked(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None, is_careless: bool
 ) -> None:
-    """Without the snapshot, what changed meanwhile is seen in the rows that come after it: in every table, and in what
-    they are joined with."""
-    events = history(6)
+    """Without the snapshot, later rows and joined rows would contain concurrent changes."""
+    events = a_recorded_history(6)
 
     def write() -> None:
         elsewhere(lambda: Event.objects.filter(pk__in=[events[0].pk, events[5].pk]).update(state="dead"))
-        elsewhere(lambda: [each.update(code="meanwhile") for each in (Receipt.objects, Delivery.objects)])
+        elsewhere(
+            lambda: [manager.update(code="meanwhile") for manager in (Receipt.objects, Delivery.objects)]
+        )
         elsewhere(lambda: [Attempt.objects.update(outcome="meanwhile"), Call.objects.update(status=299)])
-        elsewhere(lambda: happened(30))
+        elsewhere(lambda: a_recorded_event(30))
         elsewhere(seal_audit)
-        elsewhere(lambda: [each.update(slug=F("id")) for each in (Source.objects, Connection.objects)])
+        elsewhere(lambda: [manager.update(slug=F("id")) for manager in (Source.objects, Connection.objects)])
 
     before_chunk(monkeypatch, 2, write)
     if is_careless:
         monkeypatch.setattr(builder, "snapshot_with_copy", without_a_snapshot)
-    folder = unpacked(exported(), tmp_path)
-    assert [row["reference"] for row in lines(folder, "events")] == [event.reference for event in events]
+    folder = unpack_export(a_finished_export(), tmp_path)
+    assert [row["reference"] for row in read_lines(folder, "events")] == [event.reference for event in events]
     columns = [("events", "state"), ("events", "source"), ("receipts", "code"), ("deliveries", "code")]
     columns += [
         ("deliveries", "commercial"),
@@ -158,7 +159,7 @@ def test_what_is_written_while_an_export_runs_is_not_seen_and_holds_up_nobody(
         ("calls", "connection"),
     ]
     for table, column in columns:
-        seen = {row[column] for row in lines(folder, table)}
+        seen = {row[column] for row in read_lines(folder, table)}
         assert len(seen) == (2 if is_careless else 1), f"{column} of {table}: {seen}"
     if not is_careless:
         assert check_rows.RowChecker(str(folder)).check_export() == []
@@ -173,42 +174,42 @@ def without_a_snapshot(_write: Callable[[], None]) -> Iterator[Any]:
 def test_nothing_is_missing_or_doubled_while_others_write_without_pause(
     database: None, tmp_path: Path
 ) -> None:
-    history(30)
+    a_recorded_history(30)
     stop = threading.Event()
 
     def write() -> None:
         number = 1000
         while not stop.is_set():
-            happened(number)
+            a_recorded_event(number)
             number += 1
         connections.close_all()
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        folders = [unpacked(exported(), tmp_path) for _ in range(3)]
+        folders = [unpack_export(a_finished_export(), tmp_path) for _ in range(3)]
     finally:
         stop.set()
         writer.join()
-    counts = [len(lines(folder, "events")) for folder in folders]
+    counts = [len(read_lines(folder, "events")) for folder in folders]
     assert 30 <= counts[0] < counts[1] < counts[2] < Event.objects.count() + 1
     for folder in folders:
         kept_count = check_json(folder)["segments"]
         assert kept_count
-        references = [row["reference"] for row in lines(folder, "events")]
+        references = [row["reference"] for row in read_lines(folder, "events")]
         assert len(references) == len(set(references))
 
 
-def test_an_event_that_is_deleted_while_an_export_is_interrupted_is_counted_as_gone(
+def test_an_event_deleted_during_an_interruption_is_counted_as_deleted(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None
 ) -> None:
-    events = history(6)
+    events = a_recorded_history(6)
     export = killed_at(monkeypatch, chunk=2)
-    cut(events[4])
+    delete_event_rows(events[4])
     run_jobs("export")
     export.refresh_from_db()
-    folder = unpacked(export, tmp_path)
-    assert len(lines(folder, "events")) == export.counts["events"] == 5
+    folder = unpack_export(export, tmp_path)
+    assert len(read_lines(folder, "events")) == export.counts["events"] == 5
     faults = check_rows.RowChecker(str(folder)).check_export()
     assert [fault for fault in faults if "has no row" in fault] == faults
     assert len(faults) == 1
@@ -217,8 +218,8 @@ def test_an_event_that_is_deleted_while_an_export_is_interrupted_is_counted_as_g
 def test_a_cancelled_export_ends_within_a_moment_and_leaves_no_files(
     database: None, monkeypatch: pytest.MonkeyPatch, small_chunks: None, exports: Path
 ) -> None:
-    history(9)
-    export = requested()
+    a_recorded_history(9)
+    export = a_requested_export()
     before_chunk(
         monkeypatch,
         2,
@@ -244,7 +245,7 @@ def test_memory_does_not_grow_with_the_events(database: None, monkeypatch: pytes
         many = 1_000 if not peaks else 10_000
         Event.objects.bulk_create(copied(first, number) for number in range(many))
         tracemalloc.start()
-        exported({"source": "aurora"})
+        a_finished_export({"source": "aurora"})
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     print(peaks)
@@ -263,19 +264,19 @@ def copied(event: Event, number: int) -> Event:
     )
 
 
-def test_no_more_are_made_at_once_than_the_setting_says(database: None, settings: Any) -> None:
+def test_no_more_exports_run_at_once_than_configured(database: None, settings: Any) -> None:
     settings.EXPORTS_AT_ONCE = 2
     for _ in range(3):
-        requested()
+        a_requested_export()
     claims = [claim_next_job(EXPORT_JOB) for _ in range(3)]
-    assert [bool(each) for each in claims] == [True, True, False]
+    assert [bool(claim) for claim in claims] == [True, True, False]
     assert isinstance(claims[0], RunningJob)
     claims[0].finish()
     assert claim_next_job(EXPORT_JOB) is not None
 
 
-def test_workers_that_look_at_the_same_moment_make_an_export_once(database: None) -> None:
-    requested()
+def test_simultaneous_workers_make_an_export_once(database: None) -> None:
+    a_requested_export()
     barrier, claims = threading.Barrier(6), []
 
     def look() -> None:
@@ -284,15 +285,15 @@ def test_workers_that_look_at_the_same_moment_make_an_export_once(database: None
         connections.close_all()
 
     threads = [threading.Thread(target=look) for _ in range(6)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
-    assert sum(each is not None for each in claims) == 1
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(claim is not None for claim in claims) == 1
 
 
-def test_a_worker_whose_lease_ended_writes_no_more(database: None) -> None:
-    requested()
+def test_a_worker_with_an_expired_lease_writes_nothing(database: None) -> None:
+    a_requested_export()
     first = claim_next_job(EXPORT_JOB)
     end_leases()
     second = claim_next_job(EXPORT_JOB)
@@ -303,18 +304,18 @@ def test_a_worker_whose_lease_ended_writes_no_more(database: None) -> None:
     second.renew_lease()
 
 
-def test_no_more_may_wait_than_somebody_can_want(database: None) -> None:
+def test_the_number_of_waiting_exports_is_limited(database: None) -> None:
     for _ in range(lifecycle.MAX_WAITING):
-        requested()
+        a_requested_export()
     with pytest.raises(lifecycle.TooManyExports):
-        requested()
+        a_requested_export()
 
 
-def test_files_are_deleted_when_their_days_are_over_and_the_register_stays(
+def test_files_are_deleted_after_their_retention_and_the_register_stays(
     database: None, exports: Path
 ) -> None:
-    history(2)
-    export = exported()
+    a_recorded_history(2)
+    export = a_finished_export()
     assert lifecycle.delete_expired_files() == 0
     assert export.archive.exists()
     Export.objects.update(expires_at=timezone.now())
@@ -327,7 +328,7 @@ def test_files_are_deleted_when_their_days_are_over_and_the_register_stays(
 
 
 def half_way(export: Export, exports: Path, *how: str) -> subprocess.Popen[bytes]:
-    """A process that makes this export, slowly, and has come half way."""
+    """Start a process that makes this export slowly, and wait until it is half way."""
     environment = os.environ | {"DATABASE_URL": address(), "EXPORT_FOLDER": str(exports)}
     environment["DJANGO_SETTINGS_MODULE"] = "integration_hub.settings"
     command = [sys.executable, "-m", "tests.exports.slow_worker", *how]
@@ -341,20 +342,20 @@ def half_way(export: Export, exports: Path, *how: str) -> subprocess.Popen[bytes
 
 
 def is_whole(export: Export, tmp_path: Path) -> None:
-    """In the end it has every event once, in two parts."""
-    folder = unpacked(export, tmp_path)
-    kept(folder)
-    assert checked(folder) == [0, 0, 0]
-    references = [row["reference"] for row in lines(folder, "events")]
+    """Assert that an export has every event once, in two parts."""
+    folder = unpack_export(export, tmp_path)
+    save_checkpoint(folder)
+    assert run_readme_commands(folder) == [0, 0, 0]
+    references = [row["reference"] for row in read_lines(folder, "events")]
     assert references == [event.reference for event in Event.objects.order_by("id")]
     assert len(check_json(folder)["parts"]) == 2
 
 
-def test_an_export_whose_process_gets_sigkill_half_way_is_whole_in_the_end(
+def test_an_export_whose_process_is_killed_half_way_is_complete_in_the_end(
     database: None, tmp_path: Path, exports: Path
 ) -> None:
-    history(60)
-    export = requested()
+    a_recorded_history(60)
+    export = a_requested_export()
     process = half_way(export, exports, "0.1")
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -368,12 +369,12 @@ def test_an_export_whose_process_gets_sigkill_half_way_is_whole_in_the_end(
 
 
 @pytest.mark.parametrize("how", ["worker", pytest.param("deaf", marks=pytest.mark.slow)])
-def test_a_worker_that_is_told_to_end_hands_its_export_back(
+def test_a_stopping_worker_hands_its_export_back(
     database: None, tmp_path: Path, exports: Path, how: str
 ) -> None:
-    """Another one takes it at once; from a worker that does not listen, only when its lease has ended."""
-    history(80)
-    export = requested()
+    """Another one claims it at once; from a worker that does not react, only when its lease has ended."""
+    a_recorded_history(80)
+    export = a_requested_export()
     process = half_way(export, exports, "0.3" if how == "worker" else "5", how)
     process.terminate()
     assert process.wait(timeout=30) == 0
@@ -394,28 +395,28 @@ def test_a_worker_that_is_told_to_end_hands_its_export_back(
 
 def end_everything(process: subprocess.Popen[bytes]) -> None:
     """And whatever it started."""
-    for each in [*children(process), process.pid]:
+    for process_id in [*children(process), process.pid]:
         with suppress(ProcessLookupError):
-            os.killpg(each, signal.SIGKILL)
+            os.killpg(process_id, signal.SIGKILL)
 
 
 def children(process: subprocess.Popen[bytes]) -> list[int]:
     paths = Path(f"/proc/{process.pid}/task").glob("*/children")
-    return [int(each) for path in paths for each in path.read_text().split()]
+    return [int(process_id) for path in paths for process_id in path.read_text().split()]
 
 
 def niceness(pid: int) -> tuple[int, str]:
-    """Of a process, and of its session where the kernel shares by sessions."""
+    """Return the niceness of a process, and of its session if the kernel schedules by sessions."""
     path = Path(f"/proc/{pid}/autogroup")
     shared = path.read_text().split()[-1] if path.exists() else "no"
     return os.getpriority(os.PRIO_PROCESS, pid), shared
 
 
-def test_a_worker_outlives_its_export_which_stands_back_behind_it(
+def test_a_worker_survives_its_export_process_which_has_lower_priority(
     database: None, tmp_path: Path, exports: Path
 ) -> None:
-    history(60)
-    export = requested()
+    a_recorded_history(60)
+    export = a_requested_export()
     process = half_way(export, exports, "0.3", "worker")
     try:
         (child,) = children(process)
@@ -430,7 +431,7 @@ def test_a_worker_outlives_its_export_which_stands_back_behind_it(
         end_leases()
         until = time.monotonic() + 60
         while not Export.objects.filter(pk=export.pk, state=ExportState.DONE).exists():
-            assert time.monotonic() < until, "nobody went on with it"
+            assert time.monotonic() < until, "no worker resumed it"
             assert process.poll() is None, "it died with its export"
             time.sleep(0.05)
     finally:
@@ -442,18 +443,18 @@ def test_a_worker_outlives_its_export_which_stands_back_behind_it(
 
 
 def address() -> str:
-    """The DATABASE_URL of this test's database."""
+    """Return the DATABASE_URL of this test's database."""
     name = connection.settings_dict["NAME"]
     if connection.vendor == "sqlite":
         return f"sqlite:///{name}"
     return f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{name}"
 
 
-def test_an_export_that_kills_its_process_three_times_has_failed_and_says_so(
+def test_an_export_that_kills_its_process_three_times_fails_with_a_message(
     database: None, exports: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    history(4)
-    export = requested()
+    a_recorded_history(4)
+    export = a_requested_export()
     monkeypatch.setattr(builder, "write_evidence", lambda *_: killed())
     assert [run_and_die() for _ in range(4)] == [True, True, True, False]
     export.refresh_from_db()
@@ -465,11 +466,11 @@ def test_an_export_that_kills_its_process_three_times_has_failed_and_says_so(
 
 
 @pytest.mark.parametrize("is_careless", [False, True])
-def test_an_export_that_comes_further_each_time_is_made_in_the_end_and_one_that_does_not_is_given_up(
+def test_an_export_with_progress_in_each_run_is_completed_and_one_without_fails(
     database: None, monkeypatch: pytest.MonkeyPatch, small_chunks: None, is_careless: bool
 ) -> None:
-    """A process that dies in the last step has come further only once; careless, it would be begun for ever."""
-    history(12)
+    """A process that dies in the last step has progress only once; otherwise it would be repeated for ever."""
+    a_recorded_history(12)
     export = killed_at(monkeypatch, chunk=2)
     for _ in range(3):
         with monkeypatch.context() as patch:
@@ -492,7 +493,7 @@ def test_an_export_that_comes_further_each_time_is_made_in_the_end_and_one_that_
 
 
 def run_and_die() -> bool:
-    """Whether a worker begins it, and dies in it."""
+    """Let a worker start the export and die in it. Returns True if it started."""
     with suppress(Killed):
         return bool(run_jobs("export"))
     end_leases()

@@ -1,4 +1,4 @@
-"""The table for reading: raw, safe, or a sheet; the same events in each, and nothing that a spreadsheet would run."""
+"""The readable copy: raw, safe, or a sheet; the same events in each, and nothing that a spreadsheet runs."""
 
 import csv
 import json
@@ -17,13 +17,13 @@ from exports.tables import xlsx_writer
 from exports.tables.csv_writer import COLUMNS
 from tests.support.builders.exports import (
     FORMULAS,
-    cut,
-    exported,
-    happened,
-    history,
-    lines,
-    requested,
-    unpacked,
+    a_finished_export,
+    a_recorded_event,
+    a_recorded_history,
+    a_requested_export,
+    delete_event_rows,
+    read_lines,
+    unpack_export,
 )
 from tests.support.builders.history import NOON, a_source
 from tests.support.jobs import run_jobs
@@ -34,7 +34,7 @@ _CELLS = ".//{http://schemas.openxmlformats.org/spreadsheetml/2006/main}c"
 
 
 def sheet(path: Path) -> list[list[str]]:
-    """The cells of each row as a spreadsheet shows them."""
+    """Return the cells of each row as a spreadsheet shows them."""
     with zipfile.ZipFile(path) as packed:
         assert packed.testzip() is None
         root = ElementTree.fromstring(packed.read("xl/worksheets/sheet1.xml"))
@@ -49,19 +49,19 @@ def sheet(path: Path) -> list[list[str]]:
 
 def shown(text: str) -> str:
     """ECMA-376, part 1, 22.9.2.19."""
-    return _ESCAPED.sub(lambda each: chr(int(each[1], 16)), text)
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
 
 
 def test_a_sheet_has_every_event_as_text_and_no_formula(database: None, tmp_path: Path) -> None:
     source = a_source()
     for number, text in enumerate([*FORMULAS, *STRANGE]):
-        happened(
+        a_recorded_event(
             number, source=source, entity_id=text, event_id=None if number % 2 else text, occurred_at=NOON
         )
-    folder = unpacked(exported(table=TableFormat.XLSX), tmp_path)
+    folder = unpack_export(a_finished_export(table=TableFormat.XLSX), tmp_path)
     head, *rows = sheet(folder / "events.xlsx")
     assert tuple(head) == COLUMNS
-    evidence = lines(folder, "events")
+    evidence = read_lines(folder, "events")
     assert rows == [
         [json.dumps(row[name]) if name == "signed" else row[name] or "" for name in COLUMNS]
         for row in evidence
@@ -77,30 +77,30 @@ def test_the_same_rows_make_the_same_file(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_raw_csv_is_as_it_is(database: None, tmp_path: Path) -> None:
+def test_raw_csv_is_unchanged(database: None, tmp_path: Path) -> None:
     source = a_source()
     for number, text in enumerate([*FORMULAS, *STRANGE]):
-        happened(number, source=source, entity_id=text)
-    folder = unpacked(exported(table=TableFormat.RAW), tmp_path)
+        a_recorded_event(number, source=source, entity_id=text)
+    folder = unpack_export(a_finished_export(table=TableFormat.RAW), tmp_path)
     rows = list(csv.DictReader((folder / "events.csv").open(newline="", encoding="utf-8")))
     assert [row["entity_id"] for row in rows] == [*FORMULAS, *STRANGE]
     assert "a spreadsheet may read some of them as formulas" in (folder / "README.txt").read_text()
 
 
-def test_without_a_table_there_is_none(database: None, tmp_path: Path) -> None:
-    history(1)
-    folder = unpacked(exported(table=TableFormat.NONE), tmp_path)
+def test_an_export_without_a_table_contains_none(database: None, tmp_path: Path) -> None:
+    a_recorded_history(1)
+    folder = unpack_export(a_finished_export(table=TableFormat.NONE), tmp_path)
     assert not list(folder.glob("events.[cx]*"))
     assert check_rows.RowChecker(str(folder)).check_export() == []
 
 
 @pytest.mark.parametrize("table", [TableFormat.CSV, TableFormat.RAW, TableFormat.XLSX])
 def test_a_table_with_other_events_is_found(database: None, tmp_path: Path, table: str) -> None:
-    events = history(3)
-    export = exported(table=table)
-    folder = unpacked(export, tmp_path)
-    cut(events[1])
-    other = unpacked(exported(table=table), tmp_path)
+    events = a_recorded_history(3)
+    export = a_finished_export(table=table)
+    folder = unpack_export(export, tmp_path)
+    delete_event_rows(events[1])
+    other = unpack_export(a_finished_export(table=table), tmp_path)
     (folder / export.table_name).write_bytes((other / export.table_name).read_bytes())
     assert (
         f"{export.table_name}: does not have the same events as events.jsonl"
@@ -108,17 +108,17 @@ def test_a_table_with_other_events_is_found(database: None, tmp_path: Path, tabl
     )
 
 
-def test_more_events_than_a_sheet_holds_are_refused_at_once_and_in_words(
+def test_more_events_than_a_sheet_holds_are_refused_at_once_with_a_message(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(xlsx_writer, "MAX_ROWS", 2)
-    history(3)
-    export = requested(table=TableFormat.XLSX)
+    a_recorded_history(3)
+    export = a_requested_export(table=TableFormat.XLSX)
     run_jobs("export")
     export.refresh_from_db()
     assert export.state == ExportState.FAILED
     assert export.failure == "An Excel sheet can contain 2 events, but 3 were selected. Choose CSV instead."
-    assert exported(table=TableFormat.CSV).total == 3
+    assert a_finished_export(table=TableFormat.CSV).total == 3
 
 
 def test_a_sheet_takes_no_more_memory_for_more_rows(tmp_path: Path) -> None:
@@ -127,8 +127,8 @@ def test_a_sheet_takes_no_more_memory_for_more_rows(tmp_path: Path) -> None:
         row: list[Any] = ["x" * 40] * 12
         for _ in xlsx_writer.write_xlsx(COLUMNS, (row for _ in range(rows)), tmp_path / "sheet"):
             pass
-        found = tracemalloc.get_traced_memory()[1]
+        peak_bytes = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        return found
+        return peak_bytes
 
     assert peak(20_000) < peak(2_000) + 200_000

@@ -1,1 +1,1 @@
-"""Do the source, the two systems and the hub's tables agree?"""
+"""Comparison of the source, the two systems and the hub's tables."""

@@ -1,4 +1,4 @@
-"""The doubles' journals, read as what happened to each person: spans, versions, effects."""
+"""Requests from the journals of the stand-in services, and what they changed for each person."""
 
 import itertools
 import re
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 Attempts = Mapping[str, tuple[int, str, str]]
-"""Key without hyphens → number in order of their start, subject, outcome."""
+"""Key without hyphens → number in order of start, subject, outcome."""
 
 _OPEN = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as a double kept it. `ended` is infinite while it is under way."""
+    """One request in the journal of a stand-in service. `ended` is infinite while it is open."""
 
     number: int
     attempt: str
@@ -35,13 +35,13 @@ class Request:
 
     @property
     def version(self) -> int | None:
-        """What the driver wrote into the address: `anna.v17@example.com` is 17."""
-        found = re.search(r"\.v(\d+)@", str(self.body.get("email", "")))
-        return int(found[1]) if found else None
+        """Return the version that the driver wrote into the address: 17 for `anna.v17@example.com`."""
+        match = re.search(r"\.v(\d+)@", str(self.body.get("email", "")))
+        return int(match[1]) if match else None
 
 
 def read_requests(entries: Iterable[Mapping[str, Any]], attempts: Attempts) -> list[Request]:
-    """The journal's requests; a write had an effect where it was applied, and not for a key that was known."""
+    """Read the requests of a journal. A write has an effect if it was applied and its key was not used before."""
     keys: set[str] = set()
     found = []
     for entry in entries:
@@ -75,59 +75,59 @@ def _request(
 
 
 def _is_applied(entry: Mapping[str, Any]) -> bool:
-    """Answered well, or by the fault that makes the change and then says that it failed."""
-    is_well = entry["status"] is not None and 200 <= entry["status"] < 300
-    return is_well or "after" in str(entry["fault"] or "")
+    """Return True if the answer was a success, or the fault `after`, which makes the change and then reports a failure."""
+    is_success = entry["status"] is not None and 200 <= entry["status"] < 300
+    return is_success or "after" in str(entry["fault"] or "")
 
 
-def effects(requests: Iterable[Request]) -> dict[str, list[Request]]:
-    """Subject → its effects in the order in which they were applied."""
+def effects_by_subject(requests: Iterable[Request]) -> dict[str, list[Request]]:
+    """Return subject → its effects in the order in which they were applied."""
     found: defaultdict[str, list[Request]] = defaultdict(list)
-    for each in sorted(requests, key=lambda request: request.ended):
-        if each.is_effect:
-            found[each.subject].append(each)
+    for request in sorted(requests, key=lambda request: request.ended):
+        if request.is_effect:
+            found[request.subject].append(request)
     return found
 
 
-def falls(requests: Iterable[Request]) -> Iterable[str]:
-    """Places where the version that was applied to a person went down."""
-    for subject, applied in effects(requests).items():
-        versions = [each.version for each in applied if each.version is not None]
+def find_version_drops(requests: Iterable[Request]) -> Iterable[str]:
+    """Yield each write that replaced a newer version of a person by an older one."""
+    for subject, applied in effects_by_subject(requests).items():
+        versions = [request.version for request in applied if request.version is not None]
         for before, after in itertools.pairwise(versions):
             if after < before:
                 yield f"{subject} went from version {before} to {after}"
 
 
-def doubled(requests: Iterable[Request]) -> Iterable[str]:
-    """Effects that changed nothing more: the change was made already, or the person has a record already."""
-    for applied in effects(requests).values():
+def find_repeated_effects(requests: Iterable[Request]) -> Iterable[str]:
+    """Yield effects that were redundant: a change that had been made already, or a second record of a person."""
+    for applied in effects_by_subject(requests).values():
         known: dict[str, Any] = {}
         live: set[str] = set()
-        for each in applied:
-            if each.method == "POST" and live:
-                yield f"{each} made a second record"
-            elif each.method == "DELETE":
-                known, live = {}, live - {each.record}
+        for request in applied:
+            if request.method == "POST" and live:
+                yield f"{request} made a second record"
+            elif request.method == "DELETE":
+                known, live = {}, live - {request.record}
                 continue
-            elif each.body and all(
-                name in known and known[name] == value for name, value in each.body.items()
+            elif request.body and all(
+                name in known and known[name] == value for name, value in request.body.items()
             ):
-                yield f"{each} changed nothing"
-            live.add(each.record)
-            known.update(each.body)
+                yield f"{request} changed nothing"
+            live.add(request.record)
+            known.update(request.body)
 
 
-def overlaps(requests: Sequence[Request], attempts: Attempts) -> Iterable[str]:
-    """Writes that began while another attempt was at work on the same person.
+def find_overlaps(requests: Sequence[Request], attempts: Attempts) -> Iterable[str]:
+    """Yield writes that began while another attempt worked on the same person.
 
-    What an attempt of a process that died had sent already is no overlap with the newer attempt after it.
+    Requests of an attempt whose process died do not overlap with those of a newer attempt.
     """
     work: defaultdict[str, dict[str, list[Request]]] = defaultdict(dict)
-    for each in requests:
-        work[each.subject].setdefault(each.attempt, []).append(each)
+    for request in requests:
+        work[request.subject].setdefault(request.attempt, []).append(request)
     for by_attempt in work.values():
         spans = {key: _span(found) for key, found in by_attempt.items()}
-        for write in (each for found in by_attempt.values() for each in found if each.is_write):
+        for write in (request for found in by_attempt.values() for request in found if request.is_write):
             for other, (first, last) in spans.items():
                 if other == write.attempt or _is_left_behind(other, write.attempt, attempts):
                     continue
@@ -136,11 +136,11 @@ def overlaps(requests: Sequence[Request], attempts: Attempts) -> Iterable[str]:
 
 
 def _span(requests: Sequence[Request]) -> tuple[float, float]:
-    return min(each.started for each in requests), max(each.ended for each in requests)
+    return min(request.started for request in requests), max(request.ended for request in requests)
 
 
 def _is_left_behind(other: str, attempt: str, attempts: Attempts) -> bool:
-    """Whether `other` is older than `attempt` and ended with its process."""
+    """Return True if `other` is older than `attempt` and ended because its process died."""
     if other not in attempts or attempt not in attempts:
         return False
     return attempts[other][2] == "unknown" and attempts[other][0] < attempts[attempt][0]

@@ -1,1 +1,1 @@
-"""Does another engine keep the same promises?"""
+"""Fault tests of Celery as the engine of background work."""

@@ -1,7 +1,7 @@
-"""Celery in place of `run_worker`: whatever becomes of its messages, its broker, its beat and its workers, all is as ever.
+"""Celery in place of `run_worker`: lost messages, a missing broker and killed workers lose no webhook.
 
-A real Redis. A courier stands between the web process and the workers: it takes each message from the list that the
-web process sends to, and drops it, doubles it, holds it up, or passes it on to the list that the workers read.
+Uses a real Redis. A courier between the web process and the workers takes each message from the list that the web
+process sends to, and drops, doubles, delays or passes it on to the list that the workers read.
 """
 
 import json
@@ -33,12 +33,12 @@ pytestmark = pytest.mark.faults
 SENT, READ = "sent-by-the-web-process", "read-by-workers"
 PEOPLE = [f"PERSON{number}" for number in range(40)]
 LATE_SECONDS = 2.0
-FOUND_SECONDS = 5.0  # in which a worker finds by itself what a broker lost
+FOUND_SECONDS = 5.0  # within which a worker finds work whose message the broker lost
 
 
 @dataclass
 class Courier:
-    """Carries messages, badly. `fates`: what may become of one, in equal shares. `counted`: what did."""
+    """An unreliable carrier of messages. `fates`: what may happen to one, in equal shares. `counted`: what did happen."""
 
     redis: "Redis"
     fates: Sequence[str]
@@ -61,22 +61,22 @@ class Courier:
         while not self._ends.is_set():
             while held and held[0][0] <= time.monotonic():
                 self.redis.lpush(READ, held.pop(0)[1])
-            taken = self.redis.brpop([SENT], timeout=0.05)
-            if taken is None:
+            message = self.redis.brpop([SENT], timeout=0.05)
+            if message is None:
                 continue
             fate = chance.choice(self.fates)
             self.counted[fate] += 1
             if fate == "late":
-                held.append((time.monotonic() + LATE_SECONDS, taken[1]))
+                held.append((time.monotonic() + LATE_SECONDS, message[1]))
             elif fate != "dropped":
-                self.redis.lpush(READ, *[taken[1]] * (2 if fate == "doubled" else 1))
+                self.redis.lpush(READ, *[message[1]] * (2 if fate == "doubled" else 1))
 
 
 @contextmanager
 def celery_fleet(
     folder: Path, services: Services, broker: str, *, workers: int = 2, sends_to: str = READ, **variables: str
 ) -> Iterator[Fleet]:
-    """One web process and Celery workers without beat."""
+    """Run one web process and Celery workers without beat."""
     chosen = {"CELERY_BROKER_URL": broker, "CELERY_QUEUE": READ, "LOG_LEVEL": "WARNING"} | variables
     with running_fleet(folder, services, webs=0, workers=workers, **chosen) as fleet:
         fleet.add_web(CELERY_QUEUE=sends_to)
@@ -85,7 +85,7 @@ def celery_fleet(
 
 
 def driver_of(fleet: Fleet, services: Services) -> Driver:
-    driver = Driver(services[0], lambda: [each.port for each in fleet.webs])
+    driver = Driver(services[0], lambda: [web.port for web in fleet.webs])
     driver.add_people(PEOPLE)
     return driver
 
@@ -100,7 +100,7 @@ def assert_clean(fleet: Fleet, services: Services, driver: Driver) -> None:
     report.assert_clean()
 
 
-def test_messages_that_are_dropped_doubled_and_late_and_workers_that_are_killed_cost_nothing(
+def test_dropped_doubled_and_late_messages_and_killed_workers_lose_nothing(
     tmp_path: Path, services: Services
 ) -> None:
     with redis_server() as (broker, _), Redis.from_url(broker) as redis:
@@ -123,7 +123,7 @@ def test_messages_that_are_dropped_doubled_and_late_and_workers_that_are_killed_
     assert all(courier.counted[fate] > 5 for fate in courier.fates)
 
 
-def test_messages_arrive_long_before_a_worker_looks_by_itself(tmp_path: Path, services: Services) -> None:
+def test_a_message_starts_a_delivery_before_the_worker_polls(tmp_path: Path, services: Services) -> None:
     with redis_server() as (broker, _):
         variables = environment(tmp_path, "never-looks")
         with celery_fleet(tmp_path, services, broker, workers=1, **variables) as fleet:
@@ -134,9 +134,7 @@ def test_messages_arrive_long_before_a_worker_looks_by_itself(tmp_path: Path, se
             assert_clean(fleet, services, driver)
 
 
-def test_a_hub_whose_workers_do_not_look_by_themselves_is_caught_as_stuck(
-    tmp_path: Path, services: Services
-) -> None:
+def test_a_hub_whose_workers_do_not_poll_is_caught_as_stuck(tmp_path: Path, services: Services) -> None:
     with redis_server() as (broker, _), Redis.from_url(broker) as redis:
         courier = Courier(redis, ["dropped"])
         variables = environment(tmp_path, "never-looks")
@@ -150,7 +148,7 @@ def test_a_hub_whose_workers_do_not_look_by_themselves_is_caught_as_stuck(
 
 
 @pytest.mark.parametrize("how", ["gone", "hangs"])
-def test_while_the_broker_is_away_webhooks_are_answered_and_delivered(
+def test_webhooks_are_answered_and_delivered_while_the_broker_is_down(
     tmp_path: Path, services: Services, how: str
 ) -> None:
     with redis_server() as (broker, process), celery_fleet(tmp_path, services, broker, workers=1) as fleet:
@@ -160,7 +158,7 @@ def test_while_the_broker_is_away_webhooks_are_answered_and_delivered(
         began = time.monotonic()
         driver.run(webhooks(40, "away"), 4)
         answered = time.monotonic() - began
-        assert fleet.wait_until_idle(30), "nobody looked for what the broker did not carry"
+        assert fleet.wait_until_idle(30), "no worker looked for work without a message"
         assert_clean(fleet, services, driver)
     assert answered < 15, "requests waited for the broker"
     assert len(driver.sendings) == 40, "one was not answered at once"
@@ -176,8 +174,8 @@ def test_a_worker_that_starts_without_its_broker_delivers(tmp_path: Path, servic
             assert_clean(fleet, services, driver)
 
 
-def test_beat_sends_what_workers_run(tmp_path: Path, services: Services) -> None:
-    """Its messages are looked at in a list that no worker reads, then given to one."""
+def test_beat_sends_the_tasks_that_workers_run(tmp_path: Path, services: Services) -> None:
+    """The messages are inspected in a list that no worker reads, then moved to the list of a worker."""
     with (
         redis_server() as (broker, _),
         Redis.from_url(broker) as redis,
@@ -191,20 +189,20 @@ def test_beat_sends_what_workers_run(tmp_path: Path, services: Services) -> None
         finally:
             beat.terminate()
             assert beat.wait(20) == 0
-        messages = [json.loads(each) for each in redis.lrange("unread", 0, -1)]
+        messages = [json.loads(message) for message in redis.lrange("unread", 0, -1)]
         redis.rename("unread", READ)
         wait_until(lambda: int(redis.llen(READ)) == 0)
         log = fleet.log.read_text()
-    assert {each["headers"]["task"] for each in messages} == {
+    assert {message["headers"]["task"] for message in messages} == {
         "hub.dispatch_due",
         "hub.run_periodic_work",
         "hub.run_jobs",
     }
-    assert all(each["headers"]["expires"] for each in messages)
+    assert all(message["headers"]["expires"] for message in messages)
     assert "Traceback" not in log
 
 
 def wait_until_consumed(broker: str) -> None:
-    """A worker reads the list."""
+    """Wait until a worker reads the list."""
     with Redis.from_url(broker) as redis:
-        wait_until(lambda: any(each["cmd"] == "brpop" for each in redis.client_list()))
+        wait_until(lambda: any(client["cmd"] == "brpop" for client in redis.client_list()))

@@ -1,4 +1,4 @@
-"""What is enumerated: a webhook of some kind, the place where its process dies, and what became of it."""
+"""The cases of the enumeration: a kind of webhook, the operation at which its process dies, and the outcome."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,10 @@ from tests.faults.consistency.checker import Report
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`exists`: the shop has a record of the person, so that the webhook updates it; otherwise it creates one.
+    """One kind of webhook.
 
-    With `is_deferred` the web process only stores, and it is the worker that dies.
+    `exists`: the shop has a record of the person and the webhook updates it; otherwise it creates one.
+    With `is_deferred` the web process only stores the webhook, and the worker dies.
     """
 
     name: str
@@ -19,7 +20,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Where the process dies: at operation `at`, before or after it; `at` None: it lives."""
+    """The operation at which the process dies: `at`, before or after it. With `at` None it is not killed."""
 
     scenario: Scenario
     at: int | None = None
@@ -32,8 +33,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a case: `died` at which operation, where it came to that; the figures once everything that was
-    stored is delivered, and once the source has sent the same webhook again and was told `again`.
+    """The outcome of a case.
+
+    `died`: the operation at which the process was killed, None if it was not. `drained`: the report once everything
+    that was stored is delivered. `final`: the report after the source sent the same webhook once more and got the
+    answer `again`.
     """
 
     case: Case
@@ -46,7 +50,7 @@ class Outcome:
 
     @property
     def complaints(self) -> list[str]:
-        """Everything that must not be, in words. A webhook that was never stored nor acknowledged changes nothing."""
+        """Return a sentence for each fault. A webhook that was neither stored nor acknowledged may leave the shop stale."""
         faults = dict(self.drained.complaints)
         if not self.drained.stored and not self.drained.acknowledged:
             faults.pop("stale", None)

@@ -1,4 +1,4 @@
-"""One webhook, killed at one operation: fresh database, send, die, start again, drain, compare, send again."""
+"""Lanes that run one case: new database, send a webhook, kill at an operation, restart, drain, compare, send again."""
 
 import http.client
 import json
@@ -27,7 +27,7 @@ from tests.faults.consistency.checker import Report, Sending, observe
 from tests.faults.enumeration.cases import Case, Outcome, Scenario
 from tests.faults.variants import mutants
 from tests.support.database import postgresql
-from tests.support.hub import SIGNING_SECRET, signed
+from tests.support.hub import SIGNING_SECRET, signature_headers
 from tests.support.processes.hub_processes import JSON, ROOT, RunningHub, joined_hub
 
 LEASE_SECONDS = "0.4"
@@ -36,7 +36,7 @@ NAME, PERSON = "msg_enumerated", "ENUMERATED"
 
 
 class Child:
-    """One forked process of the server, until it dies or has served."""
+    """One forked process of the server, which dies or serves one webhook."""
 
     def __init__(self, path: Path, task: Mapping[str, Any]) -> None:
         self._control = socket.socket(socket.AF_UNIX)
@@ -46,27 +46,27 @@ class Child:
         self._lines = self._control.makefile("rb")
 
     def port(self) -> int:
-        """Where it listens, once it does."""
+        """Return the port of the process; waits until it listens."""
         return int(self._next()["port"])
 
-    def end(self) -> dict[str, Any]:
-        """What it said last, once it is gone: `died`, or its `operations`."""
-        said: dict[str, Any] = {}
+    def read_result(self) -> dict[str, Any]:
+        """Wait for the end of the process and return its report: `died`, or its `operations`."""
+        report: dict[str, Any] = {}
         with self._control, self._lines:
             for line in self._lines:
-                said |= json.loads(line)
-        return said
+                report |= json.loads(line)
+        return report
 
     def _next(self) -> dict[str, Any]:
         line = self._lines.readline()
-        said: dict[str, Any] = json.loads(line) if line else {"failed": "it died before it served"}
-        assert "failed" not in said, said["failed"]
-        return said
+        report: dict[str, Any] = json.loads(line) if line else {"failed": "it died before it served"}
+        assert "failed" not in report, report["failed"]
+        return report
 
 
 @dataclass
 class Lane:
-    """Cases one after the other: a server, two doubles and a prepared database of its own."""
+    """A runner of cases, one after the other, with its own server, stand-in services and prepared database."""
 
     hub: RunningHub
     identity: IdentityService
@@ -78,27 +78,27 @@ class Lane:
     def run(self, case: Case) -> Outcome:
         self._set_up(case.scenario)
         with self._copy() as (hub, name):
-            said = self._die(name, case)
+            report = self._run_first_process(name, case)
             second = Child(self.server, {"database": name, "drains": True})
             port = second.port()
             drained = self._observe(hub)
             again = self._send(port, case.scenario)
-            second.end()
+            second.read_result()
             final, integrity = self._observe(hub), _integrity(hub)
-            operations = tuple(said.get("operations", ()))
-            return Outcome(case, said.get("died"), operations, drained, final, again, integrity)
+            operations = tuple(report.get("operations", ()))
+            return Outcome(case, report.get("died"), operations, drained, final, again, integrity)
 
-    def _die(self, name: str, case: Case) -> dict[str, Any]:
-        """The first life: what the process that was to die said last."""
+    def _run_first_process(self, name: str, case: Case) -> dict[str, Any]:
+        """Run the process that is to be killed. Returns its last report."""
         kill = {"database": name, "at": case.at, "after": case.after}
         if not case.scenario.is_deferred:
             web = Child(self.server, kill)
             self._send(web.port(), case.scenario)
-            return web.end()
+            return web.read_result()
         web = Child(self.server, {"database": name, "leaves_to_workers": True})
         self._send(web.port(), case.scenario)
-        web.end()
-        return Child(self.server, kill | {"drains": True, "serves": False}).end()
+        web.read_result()
+        return Child(self.server, kill | {"drains": True, "serves": False}).read_result()
 
     def _observe(self, hub: RunningHub) -> Report:
         return observe(self.sendings, self.identity, self.shop, hub.rows)
@@ -116,7 +116,7 @@ class Lane:
             self.shop.catalogue.create_record("customers", old)
 
     def _send(self, port: int, scenario: Scenario) -> tuple[int | None, str]:
-        """The webhook, signed: status and the word of the outcome, as far as the answer came."""
+        """Send the signed webhook. Returns the HTTP status and the status word of the answer, as far as it was received."""
         kind = "UPDATE" if scenario.exists else "CREATE"
         respond = {"mode": "ack" if scenario.is_deferred else "result", "wait": 3_000}
         body = json.dumps(
@@ -125,7 +125,7 @@ class Lane:
         sent_at, status, word = time.monotonic(), None, ""
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
         with suppress(OSError, http.client.HTTPException, ValueError):
-            connection.request("POST", "/webhooks/aurora", body, JSON | signed(body, NAME))
+            connection.request("POST", "/webhooks/aurora", body, JSON | signature_headers(body, NAME))
             answer = connection.getresponse()
             status = answer.status
             word = str(json.loads(answer.read()).get("status"))
@@ -135,13 +135,13 @@ class Lane:
 
     @contextmanager
     def _copy(self) -> Iterator[tuple[RunningHub, str]]:
-        """The prepared database once more, and what is its NAME for Django."""
+        """Copy the prepared database. Yields the hub on the copy and the NAME of the copy for Django."""
         if not self.hub.database.startswith("postgres"):
             path = self.folder / f"case_{secrets.token_hex(4)}.sqlite3"
             shutil.copy(self.hub.database, path)
             yield RunningHub(str(path), self.hub.environment), str(path)
-            for each in self.folder.glob(f"{path.name}*"):
-                each.unlink()
+            for file in self.folder.glob(f"{path.name}*"):
+                file.unlink()
             return
         server, _, template = self.hub.database.rpartition("/")
         name = f"case_{secrets.token_hex(6)}"
@@ -154,7 +154,7 @@ class Lane:
 
 
 def _integrity(hub: RunningHub) -> str:
-    """SQLite checks every page; of PostgreSQL every index entry would need an extension that not all have."""
+    """Return "ok" or the fault that SQLite's integrity check finds. PostgreSQL would need an extension for this check."""
     if hub.database.startswith("postgres"):
         return "ok"
     link = sqlite3.connect(hub.database)
@@ -166,7 +166,7 @@ def _integrity(hub: RunningHub) -> str:
 
 @contextmanager
 def open_lane(folder: Path, mutant: str | None = None) -> Iterator[Lane]:
-    """A lane that is ready; `mutant` names the broken variant of the hub that it runs."""
+    """Yield a lane that is ready; `mutant` names the broken variant of the hub that it runs."""
     folder.mkdir()
     variables = {"LEASE_SECONDS": LEASE_SECONDS, "LOG_LEVEL": "INFO"}
     with (
@@ -182,7 +182,7 @@ def open_lane(folder: Path, mutant: str | None = None) -> Iterator[Lane]:
 
 
 def _close_journal(hub: RunningHub) -> None:
-    """A copy of one file must be the whole database."""
+    """Write SQLite's log into the database file, so that a copy of this file is the whole database."""
     if not hub.database.startswith("postgres"):
         link = sqlite3.connect(hub.database)
         link.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -213,7 +213,7 @@ def _wait_for(holds: Callable[[], bool], process: subprocess.Popen[bytes], log: 
 
 
 def run_all(lanes: Sequence[Lane], cases: Iterable[Case]) -> list[Outcome]:
-    """Every case on whichever lane is free; in the order of the cases."""
+    """Run each case on a free lane. Returns the outcomes in the order of the cases."""
     free: queue.SimpleQueue[Lane] = queue.SimpleQueue()
     for lane in lanes:
         free.put(lane)

@@ -1,8 +1,7 @@
-"""Every step of this process that the world can see, counted; at a chosen one, before or after it, the process kills
-itself.
+"""A counter of all operations of this process that are visible from outside; it kills the process at a chosen one.
 
-Counted are statements, commits and connections of the database (at the driver, below Django), what sockets send and
-receive, and what happens to files. Sockets of PostgreSQL's library are beyond Python: its statements stand for them.
+Counted are statements, commits and connections of the database (in the driver, below Django), sockets and files. Python
+does not see the sockets of PostgreSQL's library: its statements are counted instead.
 """
 
 import builtins
@@ -22,7 +21,10 @@ Tell = Callable[[str], None]
 
 
 class Operations:
-    """Counts from `begin` on. `at` is 1 for the first; None kills never. `tell` is called right before the kill."""
+    """A counter of operations that starts with `begin`. `at` is 1 for the first operation; None kills never.
+
+    `tell` is called right before the kill.
+    """
 
     def __init__(self, at: int | None, *, after: bool, tell: Tell) -> None:
         self.labels: list[str] = []
@@ -36,8 +38,8 @@ class Operations:
     def end(self) -> None:
         self._is_on = False
 
-    def counted(self, label: str, operation: Callable[..., Any]) -> Callable[..., Any]:
-        """The same operation, counted."""
+    def count_calls(self, label: str, operation: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the operation wrapped so that each call is counted."""
 
         def run(*arguments: Any, **named: Any) -> Any:
             if not self._is_on:
@@ -64,7 +66,7 @@ class Operations:
 
 
 def watch(operations: Operations) -> None:
-    """Put the counter in front of every operation of this process, for good."""
+    """Wrap every operation of this process in the counter, for the rest of its life."""
     _watch_sockets(operations)
     _watch_files(operations)
     _watch_sqlite(operations)
@@ -93,26 +95,26 @@ def _watch_postgresql(operations: Operations) -> None:
 
 
 def _replace(operations: Operations, owner: Any, name: str, label: str) -> None:
-    setattr(owner, name, operations.counted(label, getattr(owner, name)))
+    setattr(owner, name, operations.count_calls(label, getattr(owner, name)))
 
 
 def _watch_sqlite(operations: Operations) -> None:
-    """Its types cannot be changed: each connection and each cursor is made as one of a counted subclass."""
+    """Count the operations of sqlite3. Its types cannot be patched: connections and cursors are of a counted subclass."""
 
     class Cursor(sqlite3.Cursor):
-        execute = operations.counted("database execute", sqlite3.Cursor.execute)
-        executemany = operations.counted("database executemany", sqlite3.Cursor.executemany)
+        execute = operations.count_calls("database execute", sqlite3.Cursor.execute)
+        executemany = operations.count_calls("database executemany", sqlite3.Cursor.executemany)
 
     class Connection(sqlite3.Connection):
-        execute = operations.counted("database execute", sqlite3.Connection.execute)
-        commit = operations.counted("database commit", sqlite3.Connection.commit)
-        rollback = operations.counted("database rollback", sqlite3.Connection.rollback)
+        execute = operations.count_calls("database execute", sqlite3.Connection.execute)
+        commit = operations.count_calls("database commit", sqlite3.Connection.commit)
+        rollback = operations.count_calls("database rollback", sqlite3.Connection.rollback)
 
         def cursor(self, factory: type[sqlite3.Cursor] = sqlite3.Cursor) -> Any:
             mixed = Cursor if factory is sqlite3.Cursor else type(factory.__name__, (factory, Cursor), {})
             return super().cursor(mixed)
 
-    connect = operations.counted("database connect", sqlite3.connect)
+    connect = operations.count_calls("database connect", sqlite3.connect)
 
     def connect_counted(*arguments: Any, **named: Any) -> Any:
         return connect(*arguments, **{"factory": Connection, **named})

@@ -1,8 +1,8 @@
 """`python -m tests.faults.enumeration.server SOCKET`: the hub's web process, loaded once and forked for each webhook.
 
-A cold start costs a second, a fork a few milliseconds. Nothing is open before the fork but the socket: each child
-has its own database and serves exactly one webhook through the WSGI application, over a real connection.
-Over SOCKET it is told its task as one line of JSON and answers with lines of JSON; when it dies, the line ends.
+A cold start takes a second, a fork a few milliseconds. Only the socket is open before the fork: each child has its own
+database and serves exactly one webhook through the WSGI application, over a real connection.
+A child reads its task as one line of JSON from SOCKET and answers with lines of JSON; when it dies, they end.
 """
 
 import io
@@ -29,15 +29,16 @@ from tests.faults.enumeration.operations import Operations, watch
 
 LINGER_SECONDS = 0.08
 DRAIN_SECONDS = 3.0
-"""How long a drain waits for claims of processes that are gone; a lease is much shorter."""
+"""Longest wait of a drain for claims of dead processes; a lease is much shorter."""
 
 _write = os.write  # the counted one is for the hub
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`database` is what stands in DATABASES as NAME. A child drains, serves one webhook, or both in this order; what
-    it does last is counted. What is deferred is left to workers, or runs here. `at`, `after`: see Operations.
+    """The task of a child: it drains, serves one webhook, or both in this order; the last of them is counted.
+
+    `database` is the NAME in DATABASES. `leaves_to_workers`: deferred work is not run here. `at`, `after`: see Operations.
     """
 
     database: str
@@ -49,7 +50,7 @@ class Task:
 
 
 class Server(WSGIServer):
-    """Does not ask DNS for its own name."""
+    """A WSGI server that does not look up its own name in DNS."""
 
     def server_bind(self) -> None:
         TCPServer.server_bind(self)
@@ -78,7 +79,7 @@ def main(path: str) -> None:
 
 
 def serve(control: socket.socket) -> None:
-    """One child's life."""
+    """Run the task that a child reads from `control`, report to it, and exit."""
     descriptor = control.fileno()
     task = Task(**json.loads(control.makefile("rb").readline()))
 

@@ -1,1 +1,1 @@
-"""The hub of a fault test: many processes, a balancer before them, a storage that fails."""
+"""The hub of a fault test: many processes, a load balancer in front of them, a failing storage."""

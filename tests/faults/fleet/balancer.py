@@ -1,4 +1,4 @@
-"""A TCP proxy in front of one web process at a time, as small as can be."""
+"""A minimal TCP proxy in front of one web process at a time."""
 
 import selectors
 import socket
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 
 class Balancer:
-    """Gives each new connection to `backend`, a port. `refused`: connections that it did not take."""
+    """A proxy that passes each new connection to the port `backend`. `refused`: number of connections that failed."""
 
     def __init__(self, backend: int) -> None:
         self.backend = backend
@@ -37,7 +37,7 @@ class Balancer:
 
 
 def relay(client: socket.socket, backend: socket.socket) -> None:
-    """Bytes in both directions, until one side has no more."""
+    """Copy bytes in both directions until one side closes."""
     with selectors.DefaultSelector() as selector:
         selector.register(client, selectors.EVENT_READ, backend)
         selector.register(backend, selectors.EVENT_READ, client)

@@ -1,4 +1,4 @@
-"""Many processes of one hub, as the Procfile starts them, each killed and started again on its own."""
+"""Many processes of one hub, as the Procfile starts them, which can be killed and restarted one by one."""
 
 import http.client
 import os
@@ -32,7 +32,7 @@ VARIABLES = {
 
 @dataclass
 class Member:
-    """One process in a group of its own. `kind` is its name in the Procfile."""
+    """One process in its own process group. `kind` is its name in the Procfile."""
 
     kind: str
     environment: dict[str, str]
@@ -41,7 +41,7 @@ class Member:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it; it is ready some time later."""
+        """Start the process without waiting until it is ready."""
         line = re.search(rf"^{self.kind}: (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
         assert line, f"the Procfile has no {self.kind} process"
         command = ["sh", "-c", f"exec {line[1]}"]
@@ -55,20 +55,20 @@ class Member:
         )
 
     def kill(self) -> None:
-        """SIGKILL for the whole group."""
+        """Send SIGKILL to the whole process group and wait for its end."""
         process, self.process = self.process, None
         if process is not None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     def has_ended(self) -> bool:
-        """Whether it ended by itself."""
+        """Return True if the process ended without `kill`."""
         return self.process is not None and self.process.poll() is not None
 
 
 @dataclass
 class Fleet:
-    """The members of one hub on one database."""
+    """All processes of one hub on one database."""
 
     hub: RunningHub
     webs: list[Member]
@@ -80,7 +80,7 @@ class Fleet:
         return [*self.webs, *self.workers]
 
     def add_web(self, **variables: str) -> None:
-        """Start one more web process, with settings of its own."""
+        """Start one more web process with these additional variables."""
         log = self.log.open("ab")
         self.webs.append(Member("web", self.hub.environment | variables, log))
         self.webs[-1].start()
@@ -94,7 +94,7 @@ class Fleet:
                 time.sleep(0.05)
 
     def wait_until_idle(self, seconds: float) -> bool:
-        """Until no delivery is open, by the workers alone; whether it came to that."""
+        """Wait until no delivery is open. Returns False if some still are after `seconds`."""
         until = time.monotonic() + seconds
         query = "SELECT count(*) FROM sync_delivery WHERE state IN ('pending', 'retrying', 'running')"
         while self.hub.rows(query)[0][0]:
@@ -114,15 +114,15 @@ def running_fleet(
     mutant: str | None = None,
     **variables: str,
 ) -> Iterator[Fleet]:
-    """A fleet on a fresh database, healthy; killed at the end. `mutant` names the broken variant that it runs."""
+    """Run a healthy fleet on a new database; kill it at the end. `mutant` names the broken variant that it runs."""
     with (
         joined_hub(folder, *services, **VARIABLES | variables) as hub,
         (folder / "fleet.log").open("ab") as log,
     ):
         mutants.alter(hub.database, mutant)
         hub.environment |= mutants.environment(mutant)
-        made = [Member(kind, hub.environment, log) for kind in ["web"] * webs + ["worker"] * workers]
-        fleet = Fleet(hub, made[:webs], made[webs:], folder / "fleet.log")
+        members = [Member(kind, hub.environment, log) for kind in ["web"] * webs + ["worker"] * workers]
+        fleet = Fleet(hub, members[:webs], members[webs:], folder / "fleet.log")
         try:
             for member in fleet.members:
                 member.start()

@@ -1,4 +1,4 @@
-"""What can happen to the place where a hub stores, made to happen to a running one from outside, and undone."""
+"""Outages of the storage of a running hub, caused from outside and undone."""
 
 import os
 import resource
@@ -17,13 +17,13 @@ from tests.support.database import postgresql
 from tests.support.processes.hub_processes import free_port
 
 Outage = Callable[[Fleet], AbstractContextManager[None]]
-"""The fleet's storage fails inside of it."""
+"""A context manager within which the storage of the fleet fails."""
 
 DISK_MIB = 48
 
 
 class Cluster:
-    """A PostgreSQL of this test alone, to be stopped in the middle. Commits wait for their log, as a server's do."""
+    """A PostgreSQL for one test, which may be stopped. Unlike the shared one it waits for the log at each commit."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="hub-storage-"))
@@ -40,7 +40,7 @@ class Cluster:
         self._run("pg_ctl", "-w", "-t", "30", "-l", str(self.folder / "log"), "-o", options, "start")
 
     def stop(self) -> None:
-        """At once: every connection is cut, and the start that follows recovers from the log."""
+        """Stop immediately: all connections are cut, and the next start recovers from the log."""
         self._run("pg_ctl", "-m", "immediate", "stop")
 
     def close(self) -> None:
@@ -57,7 +57,7 @@ class Cluster:
 
     @contextmanager
     def read_only(self, _: Fleet) -> Iterator[None]:
-        """As a server is that was made a standby: reads go on, every write is refused."""
+        """Refuse every write and allow reads, as a server does that became a standby."""
         with psycopg.connect(self.url, autocommit=True) as link:
             link.execute("ALTER SYSTEM SET default_transaction_read_only = on")
             link.execute("SELECT pg_reload_conf()")
@@ -82,7 +82,7 @@ def _programs_of_the_wheel() -> Path:
 
 @contextmanager
 def events_locked(fleet: Fleet) -> Iterator[None]:
-    """Somebody holds the table of events (PostgreSQL): who writes there waits, and with a pool of one so does everybody."""
+    """Lock the table of events (PostgreSQL): writers of it wait, and with a pool of one connection so does every request."""
     with psycopg.connect(fleet.hub.database) as link:
         link.execute("LOCK TABLE webhooks_event IN ACCESS EXCLUSIVE MODE")
         yield
@@ -90,7 +90,7 @@ def events_locked(fleet: Fleet) -> Iterator[None]:
 
 @contextmanager
 def file_locked(fleet: Fleet) -> Iterator[None]:
-    """Somebody who does not know the line of writers holds the write lock of the file (SQLite)."""
+    """Hold the write lock of the database file (SQLite) without entering the hub's writer queue."""
     with closing(sqlite3.connect(fleet.hub.database, isolation_level=None)) as link:
         link.execute("BEGIN IMMEDIATE")
         yield
@@ -98,9 +98,7 @@ def file_locked(fleet: Fleet) -> Iterator[None]:
 
 @contextmanager
 def files_full_grown(fleet: Fleet) -> Iterator[None]:
-    """No file of the hub may grow beyond what its log has now (SQLite): a write there fails, as
-    on a disk that is broken or out of quota.
-    """
+    """Limit the size of files to that of the log now (SQLite): writes fail as on a broken disk or without quota."""
     size = Path(f"{fleet.hub.database}-wal").stat().st_size
     processes = [number for member in fleet.members for number in _family(member.process)]
     for number in processes:
@@ -113,7 +111,7 @@ def files_full_grown(fleet: Fleet) -> Iterator[None]:
 
 
 def _family(process: "subprocess.Popen[bytes] | None") -> list[int]:
-    """A process and its children."""
+    """Return the ids of a process and its children."""
     assert process is not None
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [process.pid, *map(int, children)]
@@ -121,7 +119,7 @@ def _family(process: "subprocess.Popen[bytes] | None") -> list[int]:
 
 @contextmanager
 def disk_full(fleet: Fleet) -> Iterator[None]:
-    """Not a byte is left on the file system of the hub's file (SQLite)."""
+    """Fill the file system of the database file (SQLite) to the last byte."""
     filler = Path(fleet.hub.database).with_name("filler")
     try:
         with filler.open("wb", buffering=0) as file:
@@ -142,7 +140,7 @@ def _fill(write: Callable[[bytes], object], block: bytes) -> None:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of its own with `DISK_MIB`. `subprocess.CalledProcessError` where mounting is not allowed."""
+    """Mount a file system of DISK_MIB in a new folder. Raises CalledProcessError if mounting is not allowed."""
     folder.mkdir()
     options = ["-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(folder)]
     subprocess.run(["mount", *options], check=True, capture_output=True)
@@ -153,7 +151,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 def may_mount() -> bool:
-    """Whether this machine lets a test have a disk of its own."""
+    """Return True if a test may mount a file system on this machine."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         return False
     with tempfile.TemporaryDirectory() as folder:

@@ -1,1 +1,1 @@
-"""Who uses the hub while it is broken: a source, staff, a storm of both."""
+"""Load during faults: a source that sends webhooks, and staff who replay events."""

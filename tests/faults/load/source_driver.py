@@ -1,4 +1,4 @@
-"""The source in a storm: many people change, their webhooks come in part more than once, and it asks until it is told."""
+"""A source under load: many people change, some webhooks are sent more than once, each until it is answered."""
 
 import http.client
 import json
@@ -12,7 +12,7 @@ from itertools import count
 
 from sandbox.identity import IdentityService
 from tests.faults.consistency.checker import Sending
-from tests.support.hub import signed
+from tests.support.hub import signature_headers
 from tests.support.processes.hub_processes import JSON
 
 MOST_TRIES = 300
@@ -20,7 +20,7 @@ MOST_TRIES = 300
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """`copy` 0 is the first of its id."""
+    """One webhook to send. `copy` is 0 for the first of its id."""
 
     webhook_id: str
     person: str
@@ -36,24 +36,24 @@ class Webhook:
 
 
 def plan(size: int, copies: int, people: Sequence[str], seed: int) -> list[Webhook]:
-    """`size` webhooks in the order of their sending; `copies` of them repeat earlier ones."""
+    """Return `size` webhooks in the order of their sending; `copies` of them repeat earlier ones."""
     chance = random.Random(seed)
     first = [
         Webhook(f"msg_{number}", chance.choice(people), chance.choice(["ack", "result"]), 0)
         for number in range(size - copies)
     ]
-    placed: list[tuple[float, Webhook]] = [(float(place), each) for place, each in enumerate(first)]
+    placed: list[tuple[float, Webhook]] = [(float(place), webhook) for place, webhook in enumerate(first)]
     for number in range(copies):
         place = chance.randrange(len(first))
         original = first[place]
         later = place + chance.choice([0.5, chance.uniform(1, 20), chance.uniform(1, size)])
         placed.append((later, Webhook(original.webhook_id, original.person, original.mode, number + 1)))
-    return [each for _, each in sorted(placed, key=lambda pair: pair[0])]
+    return [webhook for _, webhook in sorted(placed, key=lambda pair: pair[0])]
 
 
 @dataclass
 class Driver:
-    """Sends from several threads, each webhook until it has an answer. `ports`: where the hub may be reached now."""
+    """A sender that repeats each webhook until it has a final answer. `ports` returns the current ports of the hub."""
 
     identity: IdentityService
     ports: Callable[[], Sequence[int]]
@@ -73,16 +73,16 @@ class Driver:
             list(threads.map(self.deliver, webhooks))
 
     def deliver(self, webhook: Webhook) -> None:
-        """Make its change, unless a copy was faster, and send until there is an answer."""
+        """Change the person unless a copy did so before, then send the webhook until it has a final answer."""
         self._change(webhook)
         for _ in range(MOST_TRIES):
-            if self._send(webhook).is_taken_in:
+            if self._send(webhook).is_final:
                 return
             time.sleep(random.uniform(0.02, 0.2))
         raise AssertionError(f"{webhook.webhook_id} was never answered")
 
     def _change(self, webhook: Webhook) -> None:
-        """The person's address, with a version that only grows."""
+        """Set the person's address to one with the next version, once for each webhook id."""
         with self._people[webhook.person]:
             if webhook.webhook_id not in self._changed:
                 emails = [_email(webhook.person, next(self._numbers))]
@@ -95,13 +95,13 @@ class Driver:
         body, sent_at, status = webhook.body, time.monotonic(), None
         connection = http.client.HTTPConnection("127.0.0.1", random.choice(self.ports()), timeout=20)
         try:
-            headers = JSON | signed(body, webhook.webhook_id)
+            headers = JSON | signature_headers(body, webhook.webhook_id)
             connection.request("POST", "/webhooks/aurora", body, headers)
             answer = connection.getresponse()
             status = answer.status
             answer.read()
         except (OSError, http.client.HTTPException):
-            pass  # killed under our hands: what was promised was promised
+            pass  # the process was killed meanwhile: the status, if it was read, counts
         finally:
             connection.close()
         sending = Sending(webhook.webhook_id, webhook.person, sent_at, status)

@@ -1,4 +1,4 @@
-"""A storm: webhooks for many people on many processes, which are killed at random and started again."""
+"""A storm: webhooks for many people to many processes, which are killed at random and restarted."""
 
 import random
 import threading
@@ -15,9 +15,11 @@ from tests.faults.load.source_driver import Driver, Webhook, plan
 
 
 @dataclass(frozen=True, slots=True)
-class Weather:
-    """How hard it blows. `gap`: sendings between two kills, at least and at most; None kills nobody. `clients` send
-    at once; one in `share` is a copy, none where it is 0. What is open after `drain_seconds` at rest is stuck.
+class StormSize:
+    """The size of a storm.
+
+    `gap`: least and most sendings between two kills, None for no kills. `clients` send at once. One webhook in `share`
+    is a copy, none if it is 0. A delivery that is still open `drain_seconds` after the storm counts as stuck.
     """
 
     seed: int
@@ -34,8 +36,8 @@ class Weather:
 
 
 @dataclass
-class Killer:
-    """Kills a random one of `victims` every so many sendings, and starts it at once, until it is left."""
+class ProcessKiller:
+    """A context manager that kills a random process of `victims` after each `gap` sendings and restarts it."""
 
     victims: Sequence[Member]
     gap: tuple[int, int] | None
@@ -44,7 +46,7 @@ class Killer:
     killed: Counter[str] = field(default_factory=Counter)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> "Killer":
+    def __enter__(self) -> "ProcessKiller":
         self._thread = threading.Thread(target=self._run, name="killer")
         if self.gap is not None:
             self._thread.start()
@@ -56,7 +58,7 @@ class Killer:
             self._thread.join()
 
     def _run(self) -> None:
-        assert self.gap is not None, "nobody is killed without a gap"
+        assert self.gap is not None, "no process is killed without a gap"
         due = self.sent() + self.chance.randint(*self.gap)
         while not self._stopped.wait(0.02):
             if self.sent() >= due:
@@ -68,8 +70,8 @@ class Killer:
 
 
 @dataclass(frozen=True, slots=True)
-class Aftermath:
-    """What a storm left: the comparison, and how the deliveries ended."""
+class StormResult:
+    """The result of a storm: the comparison, and the states of the deliveries."""
 
     report: Report
     states: dict[str, int]
@@ -84,11 +86,11 @@ class Aftermath:
         )
 
 
-def storm(fleet: Fleet, identity: IdentityService, shop: ShopService, weather: Weather) -> Aftermath:
-    """Send it all, first with workers killed, then with web processes too; drain; compare."""
+def run_storm(fleet: Fleet, identity: IdentityService, shop: ShopService, weather: StormSize) -> StormResult:
+    """Send all webhooks, first killing workers, then also web processes; drain; compare."""
     chance = random.Random(weather.seed)
     people = [f"PERSON{number}" for number in range(weather.people)]
-    driver = Driver(identity, lambda: [each.port for each in fleet.webs])
+    driver = Driver(identity, lambda: [web.port for web in fleet.webs])
     driver.add_people(people)
     webhooks = plan(weather.webhooks, weather.copies, people, weather.seed)
     half, killed = len(webhooks) // 2, Counter[str]()
@@ -99,19 +101,19 @@ def storm(fleet: Fleet, identity: IdentityService, shop: ShopService, weather: W
     states = fleet.hub.rows("SELECT state, count(*) FROM sync_delivery GROUP BY state")
     receipts = fleet.hub.rows("SELECT count(*) FROM webhooks_receipt")[0][0]
     ends = {str(state): int(number) for state, number in states}
-    answers = Counter(str(each.status or "cut") for each in driver.sendings)
-    return Aftermath(report, ends, dict(killed), receipts, dict(answers))
+    answers = Counter(str(sending.status or "cut") for sending in driver.sendings)
+    return StormResult(report, ends, dict(killed), receipts, dict(answers))
 
 
 def _send_under_fire(
     driver: Driver,
     webhooks: Sequence[Webhook],
     victims: Sequence[Member],
-    weather: Weather,
+    weather: StormSize,
     chance: random.Random,
 ) -> Counter[str]:
     started = time.monotonic()
-    with Killer(victims, weather.gap, lambda: len(driver.sendings), chance) as killer:
+    with ProcessKiller(victims, weather.gap, lambda: len(driver.sendings), chance) as killer:
         driver.run(webhooks, weather.clients)
     seconds = time.monotonic() - started
     print(

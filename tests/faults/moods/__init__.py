@@ -1,1 +1,1 @@
-"""Systems that answer in seventeen ways, and what must become of each answer."""
+"""Systems that answer in seventeen ways (moods), and the expected outcome of each."""

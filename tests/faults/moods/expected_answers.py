@@ -1,16 +1,16 @@
-"""The table of promise I10: what becomes of a webhook for each of seventeen answers at each of three steps."""
+"""The table of promise I10: the outcome of a webhook for each of seventeen answers at each of three steps."""
 
 from dataclasses import dataclass
 
 from tests.faults.moods.moody_systems import FETCH, STEPS
 from webhooks.models import State
 
-# Mood → what becomes of a fetch, a creation and an update. A word that is no state is the code of a failure.
+# Mood → outcome of a fetch, a creation and an update: a state, or the last part of the code of a failure.
 TABLE = {
     "2xx": ("succeeded", "succeeded", "succeeded"),
     "400": ("rejected", "rejected", "rejected"),
     "401": ("credentials", "credentials", "credentials"),
-    "404": ("unchanged", "rejected", "rejected"),  # who is gone has no record to deactivate
+    "404": ("unchanged", "rejected", "rejected"),  # a deleted person without a record needs no change
     "409": ("rejected", "rejected", "rejected"),
     "410": ("unchanged", "rejected", "rejected"),
     "429": ("throttled", "throttled", "throttled"),
@@ -21,11 +21,11 @@ TABLE = {
     "reset": ("unavailable", "unavailable", "unavailable"),
     "timeout": ("timeout", "timeout", "timeout"),
     "HTML": ("garbled", "garbled", "garbled"),
-    "empty": ("garbled", "garbled", "succeeded"),  # a creation must tell the record's id, an update need not
+    "empty": ("garbled", "garbled", "succeeded"),  # the answer to a creation must contain the record's id
     "204": ("garbled", "garbled", "succeeded"),
     "wrong-JSON": ("garbled", "garbled", "garbled"),
 }
-# Word → whose it is at the identity service and at the shop, and whether there is a next try.
+# Failure → owner if it is the identity service's, owner if it is the shop's, and True if it is retried.
 FAILURES = {
     "rejected": ("identity", "identity", False),
     "credentials": ("hub", "hub", True),
@@ -37,32 +37,32 @@ FAILURES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """What the table says of one mood at one step."""
+class ExpectedResult:
+    """The expected outcome of one mood at one step."""
 
     code: str
     owner: str
-    goes_on: bool
+    is_retried: bool
 
     @property
     def first_state(self) -> str:
-        """After the first try."""
+        """Return the state after the first attempt."""
         if self.owner == "nobody":
             return self.code
-        return State.RETRYING if self.goes_on else State.DEAD
+        return State.RETRYING if self.is_retried else State.DEAD
 
     @property
     def last_state(self) -> str:
-        """After the last one, where nothing gets better."""
+        """Return the state after the last attempt, if the mood does not change."""
         return self.code if self.owner == "nobody" else State.DEAD
 
 
-def expected(step: str, mood: str) -> Expected:
+def expected_result(step: str, mood: str) -> ExpectedResult:
     word = TABLE[mood][STEPS.index(step)]
     if word not in FAILURES:
-        return Expected(word, "nobody", goes_on=False)
+        return ExpectedResult(word, "nobody", is_retried=False)
     at_identity, at_shop, goes_on = FAILURES[word]
     is_fetch = step == FETCH
-    return Expected(
+    return ExpectedResult(
         f"{'identity' if is_fetch else 'target'}-{word}", at_identity if is_fetch else at_shop, goes_on
     )

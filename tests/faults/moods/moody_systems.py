@@ -1,5 +1,7 @@
-"""The two systems in seventeen moods. Whom it concerns says which: `C.503.7` is the seventh person whose creation the
-shop answers 503, for ever; F is the fetch from the identity service, U an update at the shop.
+"""The two systems with seventeen kinds of answers (moods), chosen by the id of the person.
+
+`C.503.7` is the seventh person whose creation the shop always answers with 503; F is the fetch from the identity
+service, U an update in the shop.
 """
 
 import threading
@@ -31,51 +33,51 @@ MOODS = ("2xx", *_ANSWERS, "reset", "timeout")
 
 
 def person(step: str, mood: str, number: int = 0) -> str:
-    """The id of somebody about whom a system is in this mood at this step."""
+    """Return the id of a person for whom a system answers in this mood at this step."""
     return f"{step}.{mood}.{number}"
 
 
 @dataclass(slots=True)
-class Temper:
-    """How one system answers. `released` ends what hangs."""
+class SystemMoods:
+    """The moods of one system. `steps`: HTTP method → step. Setting `released` ends all requests that hang."""
 
     steps: Mapping[str, str]
     released: threading.Event = field(default_factory=threading.Event)
 
-    def strikes(self, method: str, subject: object) -> str:
-        """The mood that this request meets; empty for an honest answer."""
+    def mood_for(self, method: str, subject: object) -> str:
+        """Return the mood for this request; an empty string for a normal answer."""
         step, _, rest = str(subject).partition(".")
         mood = rest.partition(".")[0]
         return mood if self.steps.get(method) == step and mood != "2xx" else ""
 
     def answer(self, mood: str) -> Response | None:
-        """None cuts the connection."""
+        """Return the answer of a mood; None cuts the connection."""
         if mood == "timeout":
             self.released.wait(LATE_SECONDS)
         return _ANSWERS.get(mood)
 
 
 class MoodyIdentity(IdentityService):
-    """Is in a mood when it is asked for certain people."""
+    """An identity service that answers fetches of certain people in a mood."""
 
     def __init__(self, secret: str) -> None:
-        self.temper = Temper({"GET": FETCH})
+        self.temper = SystemMoods({"GET": FETCH})
         super().__init__(secret=secret)
 
     def respond(self, request: Request) -> Response | None:
         entity = self.find_entity(request) or {}
-        mood = self.temper.strikes(request.method, entity.get("id"))
+        mood = self.temper.mood_for(request.method, entity.get("id"))
         return self.temper.answer(mood) if mood else super().respond(request)
 
 
 class MoodyShop(ShopService):
-    """Is in a mood when it is told to write certain people."""
+    """A shop that answers writes for certain people in a mood."""
 
     def __init__(self) -> None:
-        self.temper = Temper({"POST": CREATE, "PATCH": UPDATE})
+        self.temper = SystemMoods({"POST": CREATE, "PATCH": UPDATE})
         super().__init__()
 
     def respond(self, request: Request) -> Response | None:
         entity = self.find_entity(request) or {}
-        mood = self.temper.strikes(request.method, entity.get("external_id"))
+        mood = self.temper.mood_for(request.method, entity.get("external_id"))
         return self.temper.answer(mood) if mood else super().respond(request)

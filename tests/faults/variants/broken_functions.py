@@ -1,6 +1,6 @@
-"""How each broken variant breaks the good function. Runs inside the hub's processes.
+"""Replacements of functions of the hub in broken variants; they run inside the hub's processes.
 
-Django and the hub are imported late: this module is loaded before either may be.
+Django and the hub are imported within functions: this module is loaded before they may be.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ TEN_YEARS = 315_360_000.0
 
 
 def answer_first(receive: Callable[..., Any]) -> Callable[..., Any]:
-    """Say 202 at once; store a moment later, in a thread."""
+    """Answer 202 at once and store the webhook a moment later, on a thread."""
 
     def receive_later(*arguments: Any) -> Any:
         from webhooks.receiving.answers import Answer
@@ -25,7 +25,7 @@ def answer_first(receive: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def record_no_write_before(record_request: Callable[..., None]) -> Callable[..., None]:
-    """A write is announced as if it were a read: its row comes with the attempt's end."""
+    """Record a write as if it were a read, so that its row is written at the end of the attempt."""
 
     def record_read(self: Any, request: Any) -> None:
         record_request(self, request._replace(is_write=False))
@@ -34,7 +34,7 @@ def record_no_write_before(record_request: Callable[..., None]) -> Callable[...,
 
 
 def believe_every_token(statement: Any) -> Any:
-    """The same statement, whoever holds the delivery and whether or not it runs. ValueError where it asks for neither."""
+    """Return the statement without the check of the lease token. Raises ValueError if it has none."""
     from database.statement import Statement
 
     sql, fence = statement.sql, "token = %s AND COALESCE(state, '') = 'running'"
@@ -44,12 +44,12 @@ def believe_every_token(statement: Any) -> Any:
 
 
 def believe_every_token_of(statements: Any) -> Any:
-    """The same for the statement of each database."""
-    return {vendor: believe_every_token(each) for vendor, each in statements.items()}
+    """Return the statements of both databases without the check of the lease token."""
+    return {vendor: believe_every_token(statement) for vendor, statement in statements.items()}
 
 
 def let_them_all_run(goes_first: Callable[..., bool]) -> Callable[..., bool]:
-    """A sibling that runs is no reason to wait."""
+    """Do not wait for a running delivery of the same subject."""
 
     def goes_first_unless_running(other: Any, delivery: Any) -> bool:
         return other.state != "running" and goes_first(other, delivery)
@@ -58,7 +58,7 @@ def let_them_all_run(goes_first: Callable[..., bool]) -> Callable[..., bool]:
 
 
 def settle_what_came_later(settle: Callable[..., Any]) -> Callable[..., Any]:
-    """Every delivery of the subject that is open when an attempt ends takes over its outcome."""
+    """Settle every open delivery of the subject with the outcome of an attempt that ends."""
 
     def settle_all(claim: Any, *arguments: Any) -> Any:
         settled = settle(claim, *arguments)
@@ -87,7 +87,7 @@ def _take_along(claim: Any) -> tuple[int, ...]:
 
 
 def wait_for_ever(next_try: Callable[..., float | None]) -> Callable[..., float | None]:
-    """Ten years until the next try, where there is one."""
+    """Delay every retry by ten years."""
 
     def never(*arguments: Any, **named: Any) -> float | None:
         return None if next_try(*arguments, **named) is None else TEN_YEARS

@@ -1,8 +1,8 @@
 """Broken variants of the hub, each against one promise, which the fault suite must catch.
 
-A variant is chosen by the variable HUB_MUTANT of a hub process; `startup/sitecustomize.py` installs it before anything
-of the hub is imported. What it patches is replaced as soon as its module is loaded, so that everyone who imports it
-gets the broken one. A target that is gone fails at once: in the test by `environment`, in the process at its import.
+The variable HUB_MUTANT of a hub process chooses a variant; `startup/sitecustomize.py` installs it before any module of
+the hub is imported. A target is replaced as soon as its module is loaded, so that every importer gets the broken one. A
+target that does not exist fails at once: in the test in `environment`, in the process at the import.
 """
 
 import importlib
@@ -31,9 +31,10 @@ Break = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`breaks`: `module:attribute[.attribute]` → what makes the broken one of the good one.
+    """A broken variant.
 
-    `variables` go into the environment, `statements` to the prepared database; a variant may be these alone.
+    `breaks`: `module:attribute[.attribute]` → function that makes the broken value from the good one. `variables` go
+    into the environment, `statements` are run on the prepared database; a variant may consist of these alone.
     """
 
     sentence: str
@@ -46,7 +47,7 @@ class Mutant:
         return {target.partition(":")[0] for target in self.breaks}
 
     def apply(self, module: ModuleType) -> None:
-        """Replace the targets in this module. AttributeError or ValueError where one is gone."""
+        """Replace the targets in this module. Raises AttributeError or ValueError if one does not exist."""
         for target, make in self.breaks.items():
             if target.startswith(f"{module.__name__}:"):
                 owner, name, good = _find(module, target)
@@ -54,25 +55,25 @@ class Mutant:
 
 
 def _find(module: ModuleType, target: str) -> tuple[Any, str, Any]:
-    """The owner of a target, its name there, and the target as it is."""
+    """Return the owner of a target, its name there, and its current value."""
     *path, name = target.partition(":")[2].split(".")
     owner: Any = module
-    for each in path:
-        owner = getattr(owner, each)
+    for attribute in path:
+        owner = getattr(owner, attribute)
     return owner, name, getattr(owner, name)
 
 
 MUTANTS: Mapping[str, Mutant] = {
     "answer-before-storing": Mutant(
-        "The source is told 202, then its webhook is stored.",
+        "A webhook is answered with 202 before it is stored.",
         {"webhooks.views:receive_webhook": broken_functions.answer_first},
     ),
     "row-after-response": Mutant(
-        "The row of a write is written when its answer is there.",
+        "The row of a write is written after its response.",
         {"sync.attempts.call_log:AttemptRecorder.record_request": broken_functions.record_no_write_before},
     ),
     "settle-without-token": Mutant(
-        "Whoever ends an attempt settles, whether or not the delivery is still its own; nor is that asked before a write.",
+        "The lease token is checked neither before a write nor when an attempt is settled.",
         {
             "sync.deliveries.claims:_RENEW_LEASE": broken_functions.believe_every_token,
             "sync.deliveries.claims:_CHECK_LEASE": broken_functions.believe_every_token_of,
@@ -89,18 +90,18 @@ MUTANTS: Mapping[str, Mutant] = {
         {"sync.attempts.settle:settle_attempt": broken_functions.settle_what_came_later},
     ),
     "lease-for-ever": Mutant(
-        "A delivery whose process died is never taken from it.",
+        "A delivery whose process died is never released.",
         variables={"LEASE_SECONDS": "864000"},
     ),
     "retry-never-due": Mutant(
-        "What failed for a moment waits for ever.",
+        "A temporary failure is never retried.",
         {"sync.planning.retry_policy:next_retry_delay": broken_functions.wait_for_ever},
     ),
 }
 
 
 def environment(name: str | None) -> dict[str, str]:
-    """The variables that make a hub process the variant; none for None. Fails where the variant has no target."""
+    """Return the variables that turn a hub process into the variant; none for None. Fails if a target does not exist."""
     if name is None:
         return {}
     mutant = MUTANTS[name]
@@ -112,7 +113,7 @@ def environment(name: str | None) -> dict[str, str]:
 
 
 def alter(database: str, name: str | None) -> None:
-    """Run the variant's statements on a prepared database, a file or a URL. Fails where there is nothing to alter."""
+    """Run the variant's statements on a prepared database, a file or a URL."""
     statements = MUTANTS[name].statements if name else ()
     if database.startswith("postgres"):
         with psycopg.connect(database, autocommit=True) as link:
@@ -126,20 +127,20 @@ def alter(database: str, name: str | None) -> None:
 
 
 def _require(mutant: Mutant) -> None:
-    """Break the targets as they are now, for nothing: this process stays whole."""
+    """Check that every target exists and can be broken, without replacing it in this process."""
     for target, make in mutant.breaks.items():
         make(_find(importlib.import_module(target.partition(":")[0]), target)[2])
 
 
 def install() -> None:
-    """In a hub process: break what HUB_MUTANT names when its module is loaded. KeyError for an unknown name."""
+    """Install the variant that HUB_MUTANT names in this hub process. Raises KeyError for an unknown name."""
     name = os.environ.get(VARIABLE)
     if name:
         sys.meta_path.insert(0, _Breaker(MUTANTS[name]))
 
 
 class _Breaker(importlib.abc.MetaPathFinder):
-    """Finds the modules concerned as Python would, and breaks each once it is executed."""
+    """A finder that loads the modules of a variant as Python would and breaks each after it is executed."""
 
     def __init__(self, mutant: Mutant) -> None:
         self._mutant = mutant

@@ -1,6 +1,6 @@
-"""Hub processes with something in them that breaks on purpose: what one test is about, or a variant it must catch.
+"""Variants of single hub processes that break on purpose.
 
-A process gets it by a `sitecustomize` of its own, which `environment` writes into a folder of the test.
+A process gets its variant from a `sitecustomize` module, which `environment` writes into a folder of the test.
 """
 
 import os
@@ -17,7 +17,7 @@ POISON = "POISON"
 
 
 def die_of_poison(fetch: Callable[..., Any]) -> Callable[..., Any]:
-    """Whoever fetches this one entity is gone, as by the kernel when memory ends."""
+    """Kill the process that fetches this one entity, as the kernel does when memory runs out."""
 
     def fetch_or_die(claim: Any, *arguments: Any) -> Any:
         if claim.delivery.entity_id == POISON:
@@ -28,7 +28,7 @@ def die_of_poison(fetch: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def blame_nobody(_: bool) -> bool:
-    """No failure speaks of the whole system."""
+    """Return False: no failure counts as a failure of the whole system."""
     return False
 
 
@@ -37,7 +37,7 @@ _POISON = {"sync.attempts.plan:_fetch_current_entity": die_of_poison}
 VARIANTS: Mapping[str, Mutant] = {
     "poison": Mutant("One entity kills the process that fetches it.", _POISON),
     "poison-never-alone": Mutant(
-        "The same, and deaths are never held against a delivery.",
+        "One entity kills the process that fetches it, and deaths of its delivery are not counted.",
         _POISON | {"sync.deliveries.predicates:SUSPECT_DEATHS": lambda _: 30_000},
     ),
     "no-breaker": Mutant(
@@ -45,15 +45,15 @@ VARIANTS: Mapping[str, Mutant] = {
         {"sync.limits.circuit_breaker:is_system_failure": lambda _: blame_nobody},
     ),
     "no-pace": Mutant(
-        "A limit of requests a second is not kept.",
+        "The rate limit has no effect.",
         {"sync.limits.rate_limit:wait_for_turn": lambda _: lambda *_: None},
     ),
     "never-looks": Mutant(
-        "Workers do not look for what is due.",
+        "Workers do not look for due deliveries.",
         {"sync.deliveries.due_deliveries:find_due_ids": lambda _: lambda *_: []},
     ),
     "no-drain": Mutant(
-        "A worker ends without waiting for what it runs.",
+        "A worker ends without waiting for its running deliveries.",
         {"sync.worker.worker:Worker.drain": lambda _: lambda *_: 0},
     ),
     "all-at-once": Mutant(
@@ -64,7 +64,7 @@ VARIANTS: Mapping[str, Mutant] = {
 
 
 def environment(folder: Path, name: str | None) -> dict[str, str]:
-    """The variables that make a hub process the variant; none for None. Fails where the variant has no target."""
+    """Return the variables that turn a hub process into the variant; none for None. Fails if a target does not exist."""
     if name is None:
         return {}
     _require(VARIANTS[name])
@@ -77,5 +77,5 @@ def environment(folder: Path, name: str | None) -> dict[str, str]:
 
 
 def install(name: str) -> None:
-    """In a hub process, before anything of the hub is imported: break what the variant breaks."""
+    """Install the variant in this hub process, before any module of the hub is imported."""
     sys.meta_path.insert(0, _Breaker(VARIANTS[name]))

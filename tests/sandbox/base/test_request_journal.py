@@ -56,12 +56,12 @@ def test_it_can_be_read_from_a_number_on_and_for_writes_only(shop: ShopService, 
     call_shop("GET", "/api/customers")
     control = Client(shop.url)
     later = control("GET", "/_sandbox/journal?since=1").json()
-    assert ([each["n"] for each in later["entries"]], later["last"]) == ([2, 3], 3)
+    assert ([entry["n"] for entry in later["entries"]], later["last"]) == ([2, 3], 3)
     writes = control("GET", "/_sandbox/journal?writes=1").json()["entries"]
-    assert [each["n"] for each in writes] == [2]
+    assert [write["n"] for write in writes] == [2]
     assert control("DELETE", "/_sandbox/journal").status_code == 204
     call_shop("GET", "/api/customers")
-    assert [each["n"] for each in shop.read_journal()] == [4]
+    assert [request["n"] for request in shop.read_journal()] == [4]
 
 
 def test_an_entry_is_there_before_a_fault_delays_it(shop: ShopService, call_shop: Client) -> None:
@@ -79,7 +79,7 @@ def test_an_entry_is_there_before_a_fault_delays_it(shop: ShopService, call_shop
 
 
 def test_overlaps_can_be_computed(shop: ShopService, call_shop: Client) -> None:
-    """Requests in turn never overlap, requests at once do."""
+    """Consecutive requests never overlap, simultaneous ones do."""
     for _ in range(20):
         call_shop("GET", "/api/customers/4711")
     entries = shop.read_journal()
@@ -88,7 +88,7 @@ def test_overlaps_can_be_computed(shop: ShopService, call_shop: Client) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: Client(shop.url, shop.token)("GET", "/api/customers"), range(4)))
     together = shop.read_journal(since=20)
-    assert max(each["started"] for each in together) < min(each["ended"] for each in together)
+    assert max(request["started"] for request in together) < min(request["ended"] for request in together)
 
 
 def test_it_is_bounded(shop: ShopService) -> None:
@@ -96,4 +96,4 @@ def test_it_is_bounded(shop: ShopService) -> None:
     shop.request_journal = journal
     for _ in range(5):
         Client(shop.url)("GET", "/api/customers")
-    assert [each["n"] for each in journal.list_entries()] == [3, 4, 5]
+    assert [entry["n"] for entry in journal.list_entries()] == [3, 4, 5]

@@ -1,4 +1,4 @@
-"""The demonstration: every hop is told, and success is only what the shop itself says."""
+"""The demonstration: every step is shown, and success is only what the shop itself reports."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def demo(hub: Receiver, identity: IdentityService, shop: ShopService, tmp_path: 
 
 
 def carry(demo: DemoSystems, webhook: Received) -> str:
-    """What the hub does: fetch the person, search the record, change it. The shop's status."""
+    """Deliver as the hub does: fetch the person, search the record, change it. Returns the shop's status."""
     key = webhook.json()["id"]
     user = demo.identity.call_api("GET", f"/api/users/{key}")
     record = demo.shop.call_api("GET", f"/api/customers?external_id={key}")["items"][0]

@@ -1,4 +1,4 @@
-"""Both services misbehave on demand, and only as told."""
+"""Faults of both services, which occur only as configured."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Webhooks to the hub: their bytes, their signature, and what is told of the answer."""
+"""Webhooks to the hub: their bytes, their signature, and the report of the answer."""
 
 import json
 import re
@@ -111,7 +111,7 @@ def test_a_write_by_api_sends_only_where_it_is_wanted(
     call_identity("POST", f"/api/groups{query}", {"id": "G", "name": "New"})
     call_identity("PATCH", f"/api/groups/G{query}", {"name": "Newer"})
     answer = call_identity("DELETE", f"/api/groups/G{query}")
-    assert [each.json()["eventType"] for each in hub.received] == ["CREATE", "UPDATE", "DELETE"] * sent
+    assert [webhook.json()["eventType"] for webhook in hub.received] == ["CREATE", "UPDATE", "DELETE"] * sent
     assert answer.headers.get("X-Webhook-Status") == ("422" if sent else None)
 
 

@@ -1,4 +1,4 @@
-"""Who may call the APIs."""
+"""Authentication of the stand-in APIs."""
 
 import pytest
 import requests

@@ -1,4 +1,4 @@
-"""The same change sent twice is done once."""
+"""A change that is sent twice with the same key is made once."""
 
 from concurrent.futures import ThreadPoolExecutor
 

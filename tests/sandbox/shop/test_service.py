@@ -42,7 +42,7 @@ def test_the_first_day_has_annas_record_under_her_identity(call_shop: Client) ->
 def test_a_created_customer_gets_the_next_number_and_can_be_found_by_every_scalar_field(
     call_shop: Client, shop: ShopService
 ) -> None:
-    highest = max(each["id"] for each in shop.list_records("customers"))
+    highest = max(customer["id"] for customer in shop.list_records("customers"))
     record = new_customer(call_shop, external_id="X1", first_name="Outi", active=False)
     assert record["id"] == highest + 1
     for query in (
@@ -60,7 +60,7 @@ def test_pages_of_a_list_do_not_overlap_and_hold_at_most_100(call_shop: Client) 
     first = call_shop("GET", "/api/customers?limit=500").json()
     rest = call_shop("GET", "/api/customers?limit=500&offset=100").json()
     assert (len(first["items"]), first["total"]) == (100, 106)
-    assert len({each["id"] for each in first["items"] + rest["items"]}) == 106
+    assert len({item["id"] for item in first["items"] + rest["items"]}) == 106
 
 
 def test_patch_keeps_what_it_does_not_name_and_put_blanks_it(call_shop: Client) -> None:
@@ -99,13 +99,13 @@ def test_a_deleted_record_is_gone_and_its_number_is_never_used_again(call_shop: 
 def test_a_wrong_field_is_refused_by_name_and_nothing_changes(
     shop: ShopService, call_shop: Client, method: str, path: str, body: Any, field: str, code: str
 ) -> None:
-    before = [shop.list_records(each) for each in shop.collections]
+    before = [shop.list_records(collection) for collection in shop.collections]
     answer = call_shop(method, f"/api/{path}", body)
     assert answer.status_code == 422
     (error,) = answer.json()["errors"]
     assert (error["field"], error["code"]) == (field, code)
     assert answer.json()["message"] == error["message"]
-    assert [shop.list_records(each) for each in shop.collections] == before
+    assert [shop.list_records(collection) for collection in shop.collections] == before
 
 
 def test_a_customer_may_keep_the_own_address_in_another_case(call_shop: Client) -> None:

@@ -1,1 +1,1 @@
-"""Entries, logs and exports of the audit log, for tests to build, change and check."""
+"""Audit log entries, whole logs and exports that tests build, tamper with and verify."""

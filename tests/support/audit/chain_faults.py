@@ -1,4 +1,4 @@
-"""What must be true of every stream: no gap, and every hash right."""
+"""A check of the hash chains of all audit log streams."""
 
 import json
 from itertools import groupby
@@ -7,16 +7,16 @@ from audit.format.hashes import ZERO_HASH, leaf_hash
 from audit.models import Entry
 
 
-def faults() -> list[str]:
-    """What is wrong with the chains; nothing where all is well."""
+def find_chain_faults() -> list[str]:
+    """Return a sentence for each gap and each wrong hash; an empty list if all chains are intact."""
     rows = Entry.objects.order_by("stream", "stream_seq", "id")
     found = []
-    for stream, entries in groupby(rows, key=lambda each: each.stream):
+    for stream, entries in groupby(rows, key=lambda entry: entry.stream):
         seq, leaf = 0, ZERO_HASH
         for entry in entries:
             body = json.loads(entry.body)
-            said = (body["stream"], body["stream_seq"], body["prev_leaf"])
-            if said != (stream, entry.stream_seq, leaf.hex()) or entry.stream_seq != seq + 1:
+            position = (body["stream"], body["stream_seq"], body["prev_leaf"])
+            if position != (stream, entry.stream_seq, leaf.hex()) or entry.stream_seq != seq + 1:
                 found.append(f"{stream} {entry.stream_seq}: does not follow {seq}")
             if bytes(entry.prev_leaf) != leaf or bytes(entry.leaf) != leaf_hash(entry.body):
                 found.append(f"{stream} {entry.stream_seq}: a hash is wrong")

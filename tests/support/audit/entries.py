@@ -1,4 +1,4 @@
-"""A history for tests: entries of a few streams, sealed at moments that the test gives."""
+"""Audit log entries of a few streams, sealed into segments at times that the test chooses."""
 
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -17,38 +17,39 @@ BOX = SecretBox(_FERNET.encrypt, _FERNET.decrypt)
 START = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
 
-def after(seconds: float) -> datetime:
-    """So long after the history began."""
+def after_start(seconds: float) -> datetime:
+    """Return the time this many seconds after START."""
     return START + timedelta(seconds=seconds)
 
 
-def write(*streams: str, at: datetime = START) -> None:
-    """One entry for each of these streams, in one commit."""
+def append_test_entries(*streams: str, at: datetime = START) -> None:
+    """Append one entry to each of these streams in one transaction."""
     with transaction.atomic():
         append_entries(
-            *(NewEntry(each, "test.happened", "system", {"n": n}) for n, each in enumerate(streams)), at=at
+            *(NewEntry(stream, "test.happened", "system", {"n": n}) for n, stream in enumerate(streams)),
+            at=at,
         )
 
 
 def write_history(generator: Random, segments: int = 12, most: int = 20, keys: int = 3) -> datetime:
-    """So many segments of at most so many entries under several keys, one of them empty; when it ended."""
+    """Seal `segments` segments of at most `most` entries under `keys` keys; one segment is empty. Returns the end time."""
     now = START
     for number in range(segments):
         if number and number % (segments // keys) == 0:
             rotate_signing_key(BOX, now)
         for _ in range(0 if number == segments // 2 else generator.randint(1, most)):
-            write(f"event:{generator.randrange(9)}", at=now)
+            append_test_entries(f"event:{generator.randrange(9)}", at=now)
         now += timedelta(seconds=61)
         seal_entries(BOX, now)
     return now
 
 
 def sealed_ids() -> list[int]:
-    """The ids that stand in segments, in the order of segments."""
+    """Return the ids of all sealed entries in the order of segments."""
     rows = Segment.objects.order_by("number").values_list("ids", flat=True)
-    return [each for packed in rows for each in unpack_ids(bytes(packed))]
+    return [entry_id for packed in rows for entry_id in unpack_ids(bytes(packed))]
 
 
-def missed() -> int:
-    """How many entries no segment holds."""
+def count_unsealed_entries() -> int:
+    """Return the number of entries that are in no segment."""
     return len(set(Entry.objects.values_list("id", flat=True)) - set(sealed_ids()))

@@ -1,4 +1,4 @@
-"""Exports of what stands in the test's database, and what both verifiers say of one."""
+"""Audit log exports of the test's database, and their verification by both verifiers."""
 
 import shutil
 from collections.abc import Sequence
@@ -16,54 +16,55 @@ from audit.sealing.record_rows import checkpoint_record
 from audit.sealing.segment_index import SegmentIndex, load_segment_leaves
 from audit.sealing.signing_keys import load_current_key
 from tests.support.audit.entries import BOX, START
-from tests.support.audit.second_verifier import faults_of
+from tests.support.audit.second_verifier import find_export_faults
 
 VERIFIER = Path(verify.__file__)
 
 
-def checkpoint(at: datetime = START) -> Record:
-    """A checkpoint of everything that is sealed now."""
-    made = make_checkpoint(BOX, at)
-    assert made is not None
-    return checkpoint_record(made)
+def take_checkpoint(at: datetime = START) -> Record:
+    """Return a new checkpoint of all sealed segments."""
+    checkpoint = make_checkpoint(BOX, at)
+    assert checkpoint is not None
+    return checkpoint_record(checkpoint)
 
 
 def export_whole(folder: Path, first: int = 1, last: int = 0, earlier: Sequence[int] = ()) -> Record:
-    """An export of these segments, to the newest one unless said; its manifest."""
-    anchor = load_anchor(checkpoint(), earlier)
+    """Export the segments from `first` to `last` (0: to the newest one). Returns the manifest."""
+    anchor = load_anchor(take_checkpoint(), earlier)
     last = last or anchor.checkpoint["count"]
-    bundle = begin(folder, anchor)
-    return finish(bundle, bundle.write_segments(load_segments(first, last), load_bodies(first, last)))
+    bundle = begin_bundle(folder, anchor)
+    return finish_bundle(bundle, bundle.write_segments(load_segments(first, last), load_bodies(first, last)))
 
 
 def export_filtered(folder: Path, streams: Sequence[str] = (), earlier: Sequence[int] = ()) -> Record:
-    """An export of these streams, of every second one unless said; its manifest."""
-    anchor = load_anchor(checkpoint(), earlier)
+    """Export these streams, or every second stream if none is given. Returns the manifest."""
+    anchor = load_anchor(take_checkpoint(), earlier)
     places = SegmentIndex(anchor.checkpoint["count"])
-    known = sorted(set(Entry.objects.values_list("stream", flat=True)))
-    bundle = begin(folder, anchor)
-    return finish(
+    all_streams = sorted(set(Entry.objects.values_list("stream", flat=True)))
+    bundle = begin_bundle(folder, anchor)
+    return finish_bundle(
         bundle,
         bundle.write_streams(
-            ((each, places.stream_entries(each)) for each in streams or known[::2]), load_segment_leaves
+            ((stream, places.stream_entries(stream)) for stream in streams or all_streams[::2]),
+            load_segment_leaves,
         ),
     )
 
 
-def begin(folder: Path, anchor: CheckpointAnchor) -> ExportBundle:
+def begin_bundle(folder: Path, anchor: CheckpointAnchor) -> ExportBundle:
     folder.mkdir(parents=True)
     shutil.copy(VERIFIER, folder / "verify.py")
     (folder / "README.txt").write_text("Run verify.py.\n")
     return ExportBundle(folder, anchor)
 
 
-def finish(bundle: ExportBundle, said: Record, keys: Sequence[Record] = ()) -> Record:
+def finish_bundle(bundle: ExportBundle, contents: Record, keys: Sequence[Record] = ()) -> Record:
     signing = load_current_key(BOX, START)
     facts = ManifestFacts({"words": "a test"}, "person:1", format_time(signing.valid_from), {"at": "now"})
     more = {name: measure_file(bundle.folder / name) for name in ("verify.py", "README.txt")}
-    return bundle.write_manifest(said, facts, signing.sign_record, more, keys)
+    return bundle.write_manifest(contents, facts, signing.sign_record, more, keys)
 
 
-def both(folder: Path, outside: bytes | None = None) -> tuple[list[str], list[str]]:
-    """The faults that the two verifiers find."""
-    return ExportCheck(str(folder)).run_checks(outside), faults_of(folder, outside)
+def verify_with_both(folder: Path, outside: bytes | None = None) -> tuple[list[str], list[str]]:
+    """Return the faults that the shipped verifier and the second one find in an export."""
+    return ExportCheck(str(folder)).run_checks(outside), find_export_faults(folder, outside)

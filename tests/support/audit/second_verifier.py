@@ -1,7 +1,6 @@
 """A second verifier of exports, written from docs/audit.md alone: other code, other order, signatures by a library.
 
-It reads everything into memory and answers with every fault that it finds. Where the first verifier walks, this one
-states what must be true and looks for what is not.
+It reads everything into memory and reports every fault that it finds.
 """
 
 import hashlib
@@ -23,35 +22,35 @@ SIGNED = {
 }
 
 
-class Wrong(Exception):
-    """A rule of the format does not hold."""
+class RuleViolation(Exception):
+    """A rule of the export format that does not hold."""
 
 
 def require(is_so: object, what: str) -> None:
     if not is_so:
-        raise Wrong(what)
+        raise RuleViolation(what)
 
 
-def h(content: bytes) -> bytes:
+def sha256(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
 def canonical_text(value: Any) -> str:
-    """Written out by hand: what the specification calls canonical."""
+    """Serialize a JSON value canonically as the specification says, without the hub's own code."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int):
         require(abs(value) < 2**53, "a number is too large")
         return str(value)
     if isinstance(value, str):
-        return '"' + "".join(map(escaped, value)) + '"'
+        return '"' + "".join(map(escape_character, value)) + '"'
     if isinstance(value, list):
         return "[" + ",".join(map(canonical_text, value)) + "]"
     require(isinstance(value, dict), "a number is not whole")
     return "{" + ",".join(f"{canonical_text(k)}:{canonical_text(value[k])}" for k in sorted(value)) + "}"
 
 
-def escaped(sign: str) -> str:
+def escape_character(sign: str) -> str:
     short = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
     if sign in short:
         return short[sign]
@@ -65,7 +64,7 @@ def parse(content: bytes) -> dict[str, Any]:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise Wrong("not JSON") from error
+        raise RuleViolation("not JSON") from error
     require(isinstance(value, dict), "not an object")
     require(canonical_text(value).encode() == content, "not canonical")
     return value
@@ -77,12 +76,12 @@ def unhex(text: Any, size: int | None = 32) -> bytes:
     return bytes.fromhex(text)
 
 
-def number(value: Any, least: int = 0) -> int:
+def parse_number(value: Any, least: int = 0) -> int:
     require(isinstance(value, int) and not isinstance(value, bool) and value >= least, "not such a number")
     return int(value)
 
 
-def moment(text: Any) -> str:
+def parse_time(text: Any) -> str:
     require(
         isinstance(text, str)
         and len(text) == 27
@@ -92,19 +91,19 @@ def moment(text: Any) -> str:
     return str(text)
 
 
-def mth(leaves: list[bytes]) -> bytes:
+def merkle_tree_hash(leaves: list[bytes]) -> bytes:
     if not leaves:
-        return h(b"")
+        return sha256(b"")
     if len(leaves) == 1:
         return leaves[0]
     k = 1
     while k * 2 < len(leaves):
         k *= 2
-    return h(b"\x01" + mth(leaves[:k]) + mth(leaves[k:]))
+    return sha256(b"\x01" + merkle_tree_hash(leaves[:k]) + merkle_tree_hash(leaves[k:]))
 
 
 def root_by_path(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
-    """The definition of the path, turned round: recursion from the root's split downwards."""
+    """Compute the root that an inclusion path leads to, by recursion from the root downwards. Raises RuleViolation."""
     require(0 <= index < size, "no such leaf")
     if size == 1:
         require(not path, "a proof is too long")
@@ -114,14 +113,14 @@ def root_by_path(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes
     while k * 2 < size:
         k *= 2
     if index < k:
-        return h(b"\x01" + root_by_path(leaf, index, k, path[:-1]) + path[-1])
-    return h(b"\x01" + path[-1] + root_by_path(leaf, index - k, size - k, path[:-1]))
+        return sha256(b"\x01" + root_by_path(leaf, index, k, path[:-1]) + path[-1])
+    return sha256(b"\x01" + path[-1] + root_by_path(leaf, index - k, size - k, path[:-1]))
 
 
 def roots_by_proof(
     m: int, n: int, proof: list[bytes], old_root: bytes, is_whole: bool = True
 ) -> tuple[bytes, bytes]:
-    """Old and new root that a consistency proof leads to, by SUBPROOF's recursion (RFC 9162, section 2.1.4.1)."""
+    """Compute the old and new root that a consistency proof leads to, as SUBPROOF of RFC 9162, section 2.1.4.1."""
     require(0 < m <= n, "no such trees")
     if m == n:
         if is_whole:
@@ -135,9 +134,9 @@ def roots_by_proof(
         k *= 2
     if m <= k:
         old, new = roots_by_proof(m, k, proof[:-1], old_root, is_whole)
-        return old, h(b"\x01" + new + proof[-1])
+        return old, sha256(b"\x01" + new + proof[-1])
     old, new = roots_by_proof(m - k, n - k, proof[:-1], old_root, False)
-    return h(b"\x01" + proof[-1] + old), h(b"\x01" + proof[-1] + new)
+    return sha256(b"\x01" + proof[-1] + old), sha256(b"\x01" + proof[-1] + new)
 
 
 def read_ids(packed: bytes) -> list[int]:
@@ -155,19 +154,19 @@ def read_ids(packed: bytes) -> list[int]:
     return ids
 
 
-class Second:
+class SecondVerifier:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.found: list[str] = []
+        self.faults: list[str] = []
         self.keys: dict[str, tuple[bytes, str, str | None]] = {}
         self.roots: dict[int, bytes] = {}
 
-    def rule(self, place: str, check: Any, *arguments: Any) -> Any:
-        """The result of a check; a fault with this place where it does not hold."""
+    def apply_rule(self, place: str, check: Any, *arguments: Any) -> Any:
+        """Return the result of a check; record a fault at this place and return None if it does not hold."""
         try:
             return check(*arguments)
-        except Wrong as wrong:
-            self.found.append(f"{place}: {wrong}")
+        except RuleViolation as wrong:
+            self.faults.append(f"{place}: {wrong}")
         except (
             KeyError,
             TypeError,
@@ -177,31 +176,35 @@ class Second:
             ValueError,
             IndexError,
         ) as error:
-            self.found.append(f"{place}: {error!r}")
+            self.faults.append(f"{place}: {error!r}")
         return None
 
     def run(self, outside: bytes | None) -> list[str]:
-        self.manifest = self.rule("manifest.json", self.read_manifest)
+        self.manifest = self.apply_rule("manifest.json", self.read_manifest)
         if self.manifest is None:
-            return self.found
-        self.rule("the folder", self.check_files)
-        self.rule("keys.json", self.read_keys)
-        self.rule("manifest.json", self.check_signature, "manifest", self.manifest, self.manifest.get("at"))
-        self.checkpoint = self.rule("checkpoint.json", self.read_checkpoint, self.file("checkpoint.json"))
+            return self.faults
+        self.apply_rule("the folder", self.check_files)
+        self.apply_rule("keys.json", self.read_keys)
+        self.apply_rule(
+            "manifest.json", self.check_signature, "manifest", self.manifest, self.manifest.get("at")
+        )
+        self.checkpoint = self.apply_rule(
+            "checkpoint.json", self.read_checkpoint, self.file("checkpoint.json")
+        )
         if self.checkpoint is None:
-            return self.found
-        self.rule("segments.jsonl", self.read_segments)
+            return self.faults
+        self.apply_rule("segments.jsonl", self.read_segments)
         if self.manifest["kind"] == "whole":
-            self.rule("entries.jsonl", self.check_whole)
+            self.apply_rule("entries.jsonl", self.check_whole)
         else:
-            self.rule("streams.jsonl", self.check_filtered)
-        self.rule("manifest.json", self.check_pruned)
+            self.apply_rule("streams.jsonl", self.check_filtered)
+        self.apply_rule("manifest.json", self.check_pruned)
         if (self.folder / "consistency.jsonl").exists():
             for place, line in self.lines("consistency.jsonl"):
-                self.rule(place, self.check_consistency, line)
+                self.apply_rule(place, self.check_consistency, line)
         if outside is not None:
-            self.rule("the outside checkpoint", self.compare, outside)
-        return self.found
+            self.apply_rule("the outside checkpoint", self.compare_checkpoints, outside)
+        return self.faults
 
     def file(self, name: str) -> bytes:
         return (self.folder / name).read_bytes() if (self.folder / name).exists() else b""
@@ -209,7 +212,7 @@ class Second:
     def lines(self, name: str) -> list[tuple[str, bytes]]:
         content = self.file(name)
         if content and not content.endswith(b"\n"):
-            self.found.append(f"{name}: does not end with a line feed")
+            self.faults.append(f"{name}: does not end with a line feed")
         return [(f"{name} line {n}", line) for n, line in enumerate(content.split(b"\n")[:-1], start=1)]
 
     def one_object(self, content: bytes) -> dict[str, Any]:
@@ -219,7 +222,7 @@ class Second:
     def read_manifest(self) -> dict[str, Any]:
         found = self.one_object(self.file("manifest.json"))
         require(set(found) - {"pruned"} == {*SIGNED["manifest"].split(), "signature"}, "has other members")
-        require("pruned" not in found or number(found["pruned"], 1), "nothing is kept no longer")
+        require("pruned" not in found or parse_number(found["pruned"], 1), "nothing is kept no longer")
         require(found["v"] == 1 and found["kind"] in ("whole", "filtered"), "is of another version")
         return found
 
@@ -228,17 +231,17 @@ class Second:
             path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()
         } - {"manifest.json"}
         for name in here ^ set(self.manifest["files"]):
-            self.found.append(f"{name}: stands in the folder or in the manifest, and not in both")
+            self.faults.append(f"{name}: stands in the folder or in the manifest, and not in both")
         for name in here & set(self.manifest["files"]):
             content = self.file(name)
-            said = {"bytes": len(content), "sha256": h(content).hex()}
-            if said != self.manifest["files"][name]:
-                self.found.append(f"{name}: its size or hash is not that of the manifest")
+            measured = {"bytes": len(content), "sha256": sha256(content).hex()}
+            if measured != self.manifest["files"][name]:
+                self.faults.append(f"{name}: its size or hash is not that of the manifest")
 
     def check_signature(self, kind: str, record: dict[str, Any], at: Any) -> None:
         require(record["key"] in self.keys, "its key is not there")
         public, begins, ends = self.keys[record["key"]]
-        require(begins <= moment(at) and (ends is None or at < ends), "its key was not valid then")
+        require(begins <= parse_time(at) and (ends is None or at < ends), "its key was not valid then")
         self.check_bytes(kind, record, public)
 
     def check_bytes(self, kind: str, record: dict[str, Any], public: bytes) -> None:
@@ -250,7 +253,7 @@ class Second:
         try:
             Ed25519PublicKey.from_public_bytes(public).verify(unhex(record["signature"], 64), message)
         except InvalidSignature:
-            raise Wrong("its signature is invalid") from None
+            raise RuleViolation("its signature is invalid") from None
 
     def read_keys(self) -> None:
         document = self.one_object(self.file("keys.json"))
@@ -262,20 +265,20 @@ class Second:
             )
             public = unhex(record["public"])
             before = records[place - 1] if place else None
-            require(number(record["number"]) == place + 1, f"key {place + 1} has another number")
-            require(record["key"] == h(public).hex()[:32], f"key {place + 1} has another id")
+            require(parse_number(record["number"]) == place + 1, f"key {place + 1} has another number")
+            require(record["key"] == sha256(public).hex()[:32], f"key {place + 1} has another id")
             require(record["prev"] == (before["key"] if before else ""), f"key {place + 1} follows another")
             require(
-                not before or before["from"] < moment(record["from"]), f"key {place + 1} begins too early"
+                not before or before["from"] < parse_time(record["from"]), f"key {place + 1} begins too early"
             )
             self.check_bytes("key", record, unhex(before["public"]) if before else public)
-            ends = moment(records[place + 1]["from"]) if place + 1 < len(records) else None
-            self.keys[record["key"]] = (public, moment(record["from"]), ends)
+            ends = parse_time(records[place + 1]["from"]) if place + 1 < len(records) else None
+            self.keys[record["key"]] = (public, parse_time(record["from"]), ends)
 
     def read_checkpoint(self, content: bytes) -> dict[str, Any]:
         record = self.one_object(content)
         require(set(record) == {*SIGNED["checkpoint"].split(), "signature"}, "has other members")
-        require(record["v"] == 1 and number(record["count"], 1), "is of another version")
+        require(record["v"] == 1 and parse_number(record["count"], 1), "is of another version")
         unhex(record["root"]), unhex(record["head"])
         self.check_signature("checkpoint", record, record["at"])
         return record
@@ -284,13 +287,13 @@ class Second:
         is_whole = self.manifest["kind"] == "whole"
         self.segments: list[dict[str, Any]] = []
         for place, line in self.lines("segments.jsonl"):
-            segment = self.rule(place, parse, line)
+            segment = self.apply_rule(place, parse, line)
             if segment is not None:
                 self.segments.append(segment)
-                self.rule(f"segment {segment.get('number')}", self.check_segment, segment, is_whole)
+                self.apply_rule(f"segment {segment.get('number')}", self.check_segment, segment, is_whole)
         for this, following in zip(self.segments, [*self.segments[1:], None], strict=True):
-            self.rule(f"segment {this['number']}", self.check_neighbour, this, following)
-        numbers = [each["number"] for each in self.segments]
+            self.apply_rule(f"segment {this['number']}", self.check_neighbour, this, following)
+        numbers = [segment["number"] for segment in self.segments]
         require(len(numbers) == self.manifest["segments"], "not as many as the manifest says")
         require(
             (min(numbers, default=0), max(numbers, default=0))
@@ -301,8 +304,8 @@ class Second:
     def check_segment(self, segment: dict[str, Any], is_whole: bool) -> None:
         allowed = {*SIGNED["segment"].split(), "signature", *(["packed"] if is_whole else [])}
         require(set(segment) - {"path"} == allowed, "has other members")
-        require(segment["v"] == 1 and number(segment["number"], 1), "is of another version")
-        segment["hash"] = h(
+        require(segment["v"] == 1 and parse_number(segment["number"], 1), "is of another version")
+        segment["hash"] = sha256(
             b"\0hub-segment-1"
             + canonical_text({name: segment[name] for name in SIGNED["segment"].split()}).encode()
         )
@@ -310,10 +313,10 @@ class Second:
             require(segment["prev"] == "0" * 64, "the first continues nothing")
         if is_whole:
             packed = unhex(segment["packed"], None)
-            require(h(packed).hex() == segment["ids"], "its ids are others")
-            require(len(read_ids(packed)) == number(segment["count"]), "has another number of ids")
+            require(sha256(packed).hex() == segment["ids"], "its ids are others")
+            require(len(read_ids(packed)) == parse_number(segment["count"]), "has another number of ids")
         if "path" in segment:
-            path = [unhex(each) for each in segment["path"]]
+            path = [unhex(hash_text) for hash_text in segment["path"]]
             root = root_by_path(segment["hash"], segment["number"] - 1, self.checkpoint["count"], path)
             require(root.hex() == self.checkpoint["root"], "is not in the checkpoint")
         self.check_signature("segment", segment, segment["sealed_at"])
@@ -326,24 +329,24 @@ class Second:
             require(following["sealed_at"] >= this["sealed_at"], "the next one is older")
             require(not is_next or following["prev"] == this["hash"].hex(), "the next one continues another")
 
-    def entry(self, body: bytes) -> dict[str, Any]:
-        said = parse(body)
+    def parse_entry(self, body: bytes) -> dict[str, Any]:
+        entry = parse(body)
         require(
-            set(said) == {"v", "stream", "stream_seq", "prev_leaf", "at", "action", "actor", "details"},
+            set(entry) == {"v", "stream", "stream_seq", "prev_leaf", "at", "action", "actor", "details"},
             "has other members",
         )
         require(
-            said["v"] == 1 and moment(said["at"]) and number(said["stream_seq"], 1),
+            entry["v"] == 1 and parse_time(entry["at"]) and parse_number(entry["stream_seq"], 1),
             "is of another version",
         )
-        return said
+        return entry
 
     def check_whole(self) -> None:
         manifest, entries = self.manifest, self.lines("entries.jsonl")
         require(manifest["streams"] == 0, "a whole range has no streams")
-        if not len(entries) == manifest["entries"] == sum(each["count"] for each in self.segments):
-            self.found.append(f"entries.jsonl: has {len(entries)} entries")
-        numbers = [each["number"] for each in self.segments]
+        if not len(entries) == manifest["entries"] == sum(segment["count"] for segment in self.segments):
+            self.faults.append(f"entries.jsonl: has {len(entries)} entries")
+        numbers = [segment["number"] for segment in self.segments]
         require(
             numbers == list(range(manifest["first"], manifest["first"] + len(numbers))),
             "segments are missing",
@@ -353,17 +356,17 @@ class Second:
         for segment in self.segments:
             leaves = []
             for place, body in entries[at : at + segment["count"]]:
-                leaves.append(h(b"\0hub-audit-1" + body))
-                said = self.rule(place, self.entry, body)
-                if said is not None:
-                    if said["stream_seq"] in streams[said["stream"]]:
-                        self.found.append(f"{place}: this place of its stream is taken")
-                    streams[said["stream"]][said["stream_seq"]] = (said["prev_leaf"], leaves[-1].hex())
+                leaves.append(sha256(b"\0hub-audit-1" + body))
+                entry = self.apply_rule(place, self.parse_entry, body)
+                if entry is not None:
+                    if entry["stream_seq"] in streams[entry["stream"]]:
+                        self.faults.append(f"{place}: this place of its stream is taken")
+                    streams[entry["stream"]][entry["stream_seq"]] = (entry["prev_leaf"], leaves[-1].hex())
             at += segment["count"]
-            if mth(leaves).hex() != segment["root"]:
-                self.found.append(f"segment {segment['number']}: its entries are others")
+            if merkle_tree_hash(leaves).hex() != segment["root"]:
+                self.faults.append(f"segment {segment['number']}: its entries are others")
         for stream, places in streams.items():
-            self.rule(f"stream {stream}", self.check_places, places, manifest["first"] == 1)
+            self.apply_rule(f"stream {stream}", self.check_places, places, manifest["first"] == 1)
         self.check_frontier()
 
     def check_places(self, places: dict[int, tuple[str, str]], is_from_the_start: bool) -> None:
@@ -375,17 +378,18 @@ class Second:
             require(places[seq][0] == places[seq - 1][1], f"{seq} does not continue {seq - 1}")
 
     def check_pruned(self) -> None:
-        """An entry of the stream for it says of which segments entries are kept no longer."""
+        """Compare `pruned` of the manifest with the audit log entries about pruned segments."""
         if "pruned" not in self.manifest:
             return
-        said = [parse(body) for _, body in self.lines("entries.jsonl")]
-        told = {
-            each["details"]["segment"]
-            for each in said
-            if (each["action"], each["stream"]) == ("audit.pruned", "retention:audit")
+        entries = [parse(body) for _, body in self.lines("entries.jsonl")]
+        pruned_segments = {
+            entry["details"]["segment"]
+            for entry in entries
+            if (entry["action"], entry["stream"]) == ("audit.pruned", "retention:audit")
         }
         require(
-            max(told, default=0) == self.manifest["pruned"], "the log says something else of what is kept"
+            max(pruned_segments, default=0) == self.manifest["pruned"],
+            "the log says something else of what is kept",
         )
         require(
             self.manifest["kind"] == "filtered" or self.manifest["first"] == self.manifest["pruned"] + 1,
@@ -395,17 +399,17 @@ class Second:
     def check_frontier(self) -> None:
         size = max(self.manifest["first"] - 1, 0)
         parts = [(bit, 1 << bit) for bit in reversed(range(size.bit_length())) if size >> bit & 1]
-        peaks = [unhex(each) for each in self.manifest["frontier"]]
+        peaks = [unhex(hash_text) for hash_text in self.manifest["frontier"]]
         require(len(parts) == len(peaks), "the frontier has another number of hashes")
         # Every perfect subtree as one opaque leaf of its own height: joined only with its like.
         stack = [(height, peak) for (height, _), peak in zip(parts, peaks, strict=True)]
-        self.roots[size] = fold(stack)
+        self.roots[size] = root_of_stack(stack)
         for segment in self.segments:
             stack.append((0, segment["hash"]))
             while len(stack) > 1 and stack[-1][0] == stack[-2][0]:
                 (height, right), (_, left) = stack.pop(), stack.pop()
-                stack.append((height + 1, h(b"\x01" + left + right)))
-            self.roots[segment["number"]] = fold(stack)
+                stack.append((height + 1, sha256(b"\x01" + left + right)))
+            self.roots[segment["number"]] = root_of_stack(stack)
         if self.manifest["last"] == self.checkpoint["count"]:
             require(
                 self.roots[self.manifest["last"]].hex() == self.checkpoint["root"],
@@ -416,70 +420,78 @@ class Second:
         entries, proofs = self.lines("entries.jsonl"), self.lines("proofs.jsonl")
         streams = [(place, parse(line)) for place, line in self.lines("streams.jsonl")]
         wanted = [
-            (place, said, seq)
-            for place, said in streams
-            for seq in range(self.beginning(said), min(number(said["seq"], self.beginning(said)), 10**6) + 1)
+            (place, head, seq)
+            for place, head in streams
+            for seq in range(
+                self.first_sequence_number(head),
+                min(parse_number(head["seq"], self.first_sequence_number(head)), 10**6) + 1,
+            )
         ]
         require(self.manifest["frontier"] == [], "a filtered export has no frontier")
         require(
-            len({said["stream"] for _, said in streams}) == len(streams) == self.manifest["streams"],
+            len({head["stream"] for _, head in streams}) == len(streams) == self.manifest["streams"],
             "streams are missing or doubled",
         )
         require(
             len(entries) == len(proofs) == len(wanted) == self.manifest["entries"],
             f"{len(entries)} entries, {len(proofs)} proofs, {len(wanted)} wanted",
         )
-        segments, used, before = {each["number"]: each for each in self.segments}, set(), "0" * 64
-        for (place, body), (proof_place, proof), (stream_place, said, seq) in zip(
+        segments, used, before = {segment["number"]: segment for segment in self.segments}, set(), "0" * 64
+        for (place, body), (proof_place, proof), (stream_place, head, seq) in zip(
             entries, proofs, wanted, strict=True
         ):
-            is_cut, begin = "from" in said, self.beginning(said)
+            is_cut, begin = "from" in head, self.first_sequence_number(head)
             extra = {"before", "from"} if is_cut else set()
-            require(set(said) == {"leaf", "seq", "stream"} | extra, f"{stream_place} has other members")
-            leaf = h(b"\0hub-audit-1" + body)
-            where = f"stream {said['stream']} at {seq}"
-            document = self.rule(f"{place} ({where})", self.entry, body) or {}
+            require(set(head) == {"leaf", "seq", "stream"} | extra, f"{stream_place} has other members")
+            leaf = sha256(b"\0hub-audit-1" + body)
+            where = f"stream {head['stream']} at {seq}"
+            document = self.apply_rule(f"{place} ({where})", self.parse_entry, body) or {}
             if is_cut and seq == begin:
                 require(
-                    said["before"]["segment"] <= self.manifest.get("pruned", 0), f"{where} begins too late"
+                    head["before"]["segment"] <= self.manifest.get("pruned", 0), f"{where} begins too late"
                 )
                 before = document.get("prev_leaf", "")
-                kept = canonical_text(said["before"]).encode()
+                kept = canonical_text(head["before"]).encode()
                 used.add(
-                    self.rule(f"{stream_place} ({where})", self.check_proof, kept, unhex(before), segments)
+                    self.apply_rule(
+                        f"{stream_place} ({where})", self.check_proof, kept, unhex(before), segments
+                    )
                 )
-            expected = (said["stream"], seq, before if seq > 1 else "0" * 64)
+            expected = (head["stream"], seq, before if seq > 1 else "0" * 64)
             if (document.get("stream"), document.get("stream_seq"), document.get("prev_leaf")) != expected:
-                self.found.append(f"{place} ({where}): does not continue its stream")
-            if seq == said["seq"] and leaf.hex() != said["leaf"]:
-                self.found.append(f"{stream_place} ({where}): ends with another entry")
-            used.add(self.rule(f"{proof_place} ({where})", self.check_proof, proof, leaf, segments))
+                self.faults.append(f"{place} ({where}): does not continue its stream")
+            if seq == head["seq"] and leaf.hex() != head["leaf"]:
+                self.faults.append(f"{stream_place} ({where}): ends with another entry")
+            used.add(self.apply_rule(f"{proof_place} ({where})", self.check_proof, proof, leaf, segments))
             before = leaf.hex()
         require(used == set(segments), "segments are there that nothing names, or the other way round")
 
-    def beginning(self, said: dict[str, Any]) -> int:
-        """From which place on a stream is there."""
-        return number(said["from"], 2) if "from" in said else 1
+    def first_sequence_number(self, head: dict[str, Any]) -> int:
+        """Return the sequence number with which a stream begins in this export."""
+        return parse_number(head["from"], 2) if "from" in head else 1
 
     def check_proof(self, line: bytes, leaf: bytes, segments: dict[int, dict[str, Any]]) -> int:
-        said = parse(line)
-        require(set(said) == {"index", "path", "segment"}, "has other members")
-        segment = segments[said["segment"]]
+        proof = parse(line)
+        require(set(proof) == {"index", "path", "segment"}, "has other members")
+        segment = segments[proof["segment"]]
         root = root_by_path(
-            leaf, number(said["index"]), segment["count"], [unhex(each) for each in said["path"]]
+            leaf,
+            parse_number(proof["index"]),
+            segment["count"],
+            [unhex(hash_text) for hash_text in proof["path"]],
         )
         require(root.hex() == segment["root"], "the entry is not in its segment")
-        return int(said["segment"])
+        return int(proof["segment"])
 
     def check_consistency(self, line: bytes) -> None:
-        said = parse(line)
-        require(set(said) == {"count", "proof", "root"}, "has other members")
-        old_root, proof = unhex(said["root"]), [unhex(each) for each in said["proof"]]
-        old, new = roots_by_proof(number(said["count"]), self.checkpoint["count"], proof, old_root)
+        record = parse(line)
+        require(set(record) == {"count", "proof", "root"}, "has other members")
+        old_root, proof = unhex(record["root"]), [unhex(hash_text) for hash_text in record["proof"]]
+        old, new = roots_by_proof(parse_number(record["count"]), self.checkpoint["count"], proof, old_root)
         require(old == old_root and new.hex() == self.checkpoint["root"], "does not lead to the checkpoint")
-        self.roots.setdefault(said["count"], old_root)
+        self.roots.setdefault(record["count"], old_root)
 
-    def compare(self, content: bytes) -> None:
+    def compare_checkpoints(self, content: bytes) -> None:
         record = self.read_checkpoint(content)
         if record["count"] == self.checkpoint["count"]:
             require(record["root"] == self.checkpoint["root"], "is of other segments")
@@ -488,15 +500,15 @@ class Second:
             require(self.roots[record["count"]].hex() == record["root"], "is of other segments")
 
 
-def fold(stack: list[tuple[int, bytes]]) -> bytes:
+def root_of_stack(stack: list[tuple[int, bytes]]) -> bytes:
     if not stack:
-        return h(b"")
+        return sha256(b"")
     found = stack[-1][1]
     for _, left in reversed(stack[:-1]):
-        found = h(b"\x01" + left + found)
+        found = sha256(b"\x01" + left + found)
     return found
 
 
-def faults_of(folder: Path, outside: bytes | None = None) -> list[str]:
-    """Every fault of an export; none where it is whole and unchanged."""
-    return Second(folder).run(outside)
+def find_export_faults(folder: Path, outside: bytes | None = None) -> list[str]:
+    """Return every fault of an export; an empty list if it is complete and unchanged."""
+    return SecondVerifier(folder).run(outside)

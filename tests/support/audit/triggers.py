@@ -1,10 +1,10 @@
-"""The triggers that refuse changes of the audit log, switched off."""
+"""A way past the triggers that refuse changes of the audit log."""
 
 from django.db import connection
 
 
-def unguard() -> None:
-    """As who owns the database can: no trigger fires any more in this transaction."""
+def disable_triggers() -> None:
+    """Disable all triggers for this transaction, as the owner of the database can."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SET LOCAL session_replication_role = replica")

@@ -1,1 +1,1 @@
-"""Rows that tests start from: plain functions, of which a test overrides what it is about."""
+"""Functions that create the rows that tests start from; a test overrides the values it is about."""

@@ -1,4 +1,4 @@
-"""Drafts and past events that back-tests start from: plain functions."""
+"""Rows for tests of back-tests: mappings, drafts and past events."""
 
 import itertools
 import json
@@ -21,14 +21,14 @@ from webhooks.models import Event
 _numbers = itertools.count(1)
 
 
-def author(name: str = "anna") -> MappingAuthor:
+def mapping_author(name: str = "anna") -> MappingAuthor:
     return MappingAuthor(
         User.objects.get_or_create(username=name, defaults={"is_staff": True})[0], "192.0.2.1"
     )
 
 
-def used_mapping(declaration: Any) -> tuple[Mapping, Route]:
-    """A mapping in force on one route of Aurora's users."""
+def a_mapping_in_use(declaration: Any) -> tuple[Mapping, Route]:
+    """Create a mapping with one active version, and a route for users that uses it."""
     mapping = Mapping.objects.create(name=f"Person {next(_numbers)}")
     MappingVersion.objects.create(mapping=mapping, number=1, declaration=declaration)
     source = a_source(f"aurora-{mapping.pk}")
@@ -37,18 +37,22 @@ def used_mapping(declaration: Any) -> tuple[Mapping, Route]:
 
 def a_draft(mapping: Mapping, declaration: Any, note: str = "a note", by: str = "anna") -> MappingDraft:
     seen = seen_versions(current_version(mapping), open_draft(mapping))
-    return save_draft(mapping, DeclarationText(declaration, json.dumps(declaration)), note, seen, author(by))
+    return save_draft(
+        mapping, DeclarationText(declaration, json.dumps(declaration)), note, seen, mapping_author(by)
+    )
 
 
 def a_mapped_event(
-    route: Route, entity: Any, number: int = 0, *, kept: str = "entity", **facts: Any
+    route: Route, entity: Any, number: int = 0, *, stored_in: str = "entity", **facts: Any
 ) -> Event:
-    """An event whose entity is kept: with its attempt (`entity`), in the fetch's answer (`call`), or not at all."""
+    """Create an event whose entity is stored with its attempt (`entity`), in the response of the fetch (`call`), or not
+    at all (any other value of `stored_in`).
+    """
     defaults = {"source": route.source, "payload": sealed("webhook", facts.pop("webhook", {}))}
     event = an_event(number, **defaults | facts)
-    known = sealed("entity", entity) if kept == "entity" else None
+    known = sealed("entity", entity) if stored_in == "entity" else None
     attempt: Attempt = an_attempt(a_delivery(event, route), 1, entity=known, action="updated")
-    if kept == "call":
+    if stored_in == "call":
         response = sealed("response", {"headers": {}, "body": json.dumps(entity)})
         a_call(attempt, connection=route.identity, purpose="fetch", status=200, response=response)
     return event

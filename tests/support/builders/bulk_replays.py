@@ -1,4 +1,4 @@
-"""Events that failed, and bulk replays of them, worked off as a worker would."""
+"""Failed events and bulk replays of them, run in this process as a worker would run them."""
 
 import json
 import time
@@ -19,28 +19,28 @@ from tests.support.hub import Hub
 from tests.support.jobs import run_jobs
 from webhooks.models import Event, State
 
-WHY = "the shop refused everybody on Tuesday"
+REASON = "the shop refused everybody on Tuesday"
 
 
-def staff(name: str = "") -> User:
+def staff_user(name: str = "") -> User:
     return User.objects.create_user(name or f"staff-{uuid4().hex[:8]}")
 
 
-def a_user(hub: Hub, name: str) -> str:
+def create_person(hub: Hub, name: str) -> str:
     emails = [{"address": f"{name.lower()}@example.com", "verified": True}]
     hub.identity.directory.create_record("users", {"id": name, "username": name.lower(), "emails": emails})
     return name
 
 
-def tell(hub: Hub, user: str, event_type: str = "UPDATE") -> Event:
-    """A webhook about somebody; its event."""
+def send_webhook(hub: Hub, user: str, event_type: str = "UPDATE") -> Event:
+    """Post a webhook about a user. Returns its event."""
     before = set(Event.objects.values_list("pk", flat=True))
     hub.post(json.dumps({"id": user, "entityType": "USER", "eventType": event_type}).encode())
     return Event.objects.exclude(pk__in=before).get()
 
 
-def failed(hub: Hub, *users: str) -> list[Event]:
-    """An event of each that the shop refused; it refuses nothing any more."""
+def fail_events(hub: Hub, *users: str) -> list[Event]:
+    """Create an event for each user that the shop refuses, then clear the fault. Returns the failed events."""
     fault = hub.shop.faults.add("refuse")
     events = [_tell_of_a_new_address(hub, user) for user in users]
     hub.shop.faults.clear(fault.id)
@@ -50,31 +50,33 @@ def failed(hub: Hub, *users: str) -> list[Event]:
 
 def _tell_of_a_new_address(hub: Hub, user: str) -> Event:
     hub.change_email(f"{user.lower()}.{uuid4().hex[:8]}@example.com", user)
-    return tell(hub, user)
+    return send_webhook(hub, user)
 
 
-def failed_people(hub: Hub, count: int) -> list[Event]:
-    """Customers of the shop, each of whom changed the address, and was refused."""
-    names = [a_user(hub, f"PERSON{number}") for number in range(count)]
+def fail_customers(hub: Hub, count: int) -> list[Event]:
+    """Create customers of the shop and a refused change of address for each. Returns the failed events."""
+    names = [create_person(hub, f"PERSON{number}") for number in range(count)]
     for name in names:
         hub.shop.catalogue.create_record(
             "customers", {"external_id": name, "email": f"{name.lower()}@old.example.com"}
         )
-    return failed(hub, *names)
+    return fail_events(hub, *names)
 
 
-def frozen(by: User, **words: str) -> Replay:
-    """What failed, frozen, unless other words say what."""
+def freeze_event_set(by: User, **words: str) -> Replay:
+    """Freeze the set of all failed events, or of those that the filter `words` selects."""
     return select_by_filter(by, words or {"state": "dead"})
 
 
-def started(by: User, replay: Replay | None = None, **terms: object) -> Replay:
-    values = {"reason": WHY, "pace": ReplayPace.NORMAL, "approval_limit": 500} | terms
-    return start_replay(replay or frozen(by), DecidingPerson(by, "192.0.2.5"), ReplayTerms(**values))
+def start_bulk_replay(by: User, replay: Replay | None = None, **terms: object) -> Replay:
+    values = {"reason": REASON, "pace": ReplayPace.NORMAL, "approval_limit": 500} | terms
+    return start_replay(
+        replay or freeze_event_set(by), DecidingPerson(by, "192.0.2.5"), ReplayTerms(**values)
+    )
 
 
-def work(replay: Replay, *until: ReplayState, seconds: float = 20.0) -> Replay:
-    """Look as often as it takes until it stands there; finished, where nothing else is said."""
+def work_replay(replay: Replay, *until: ReplayState, seconds: float = 20.0) -> Replay:
+    """Run its jobs until the replay has one of these states (finished, if none is given). Fails after `seconds`."""
     wanted = until or (ReplayState.FINISHED,)
     end = time.monotonic() + seconds
     while True:
@@ -82,22 +84,22 @@ def work(replay: Replay, *until: ReplayState, seconds: float = 20.0) -> Replay:
         replay.refresh_from_db()
         if replay.state in wanted:
             return replay
-        assert time.monotonic() < end, f"it is {replay.state}: {states(replay)}"
+        assert time.monotonic() < end, f"it is {replay.state}: {member_states(replay)}"
         time.sleep(0.02)
 
 
-def send_due() -> int:
-    """Send what is due of the replays that run. Returns how many deliveries that are."""
+def send_all_due() -> int:
+    """Send the due deliveries of all running replays. Returns their number."""
     return sum(_with_each_job(send_due_events))
 
 
-def note_all_ends() -> int:
-    """Note what became of what was sent. Returns how many members have ended."""
+def record_all_results() -> int:
+    """Record the results of all running replays. Returns the number of members that have ended."""
     return sum(_with_each_job(record_results))
 
 
 def _with_each_job(do: Callable[[RunningJob], int]) -> Iterator[int]:
-    """As one worker: a replay whose job another one runs is left out."""
+    """Claim the job of each replay and yield what `do` returns for it; skip jobs that are claimed already."""
     for key in Job.objects.filter(kind="replay").order_by("pk").values_list("subject", flat=True):
         job = claim_job_of(REPLAY, key)
         if job is None:
@@ -108,7 +110,7 @@ def _with_each_job(do: Callable[[RunningJob], int]) -> Iterator[int]:
             job.hand_back()
 
 
-def states(replay: Replay) -> dict[str, str]:
-    """By entity, what became of its member; `state: why` where there is a why."""
+def member_states(replay: Replay) -> dict[str, str]:
+    """Return the state of each member by entity id, as `state: why` if there is a `why`."""
     rows = Member.objects.filter(replay=replay).values_list("event__entity_id", "state", "why")
     return {entity: f"{state}: {why}" if why else state for entity, state, why in rows}

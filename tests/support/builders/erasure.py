@@ -1,4 +1,4 @@
-"""People of whom something is kept, and where to look for what is left of them."""
+"""Invented people with stored data, and searches for what is left of them after an erasure."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -20,8 +20,8 @@ from webhooks.models import Event, Payload, Receipt, subject_key
 
 
 @dataclass(frozen=True, slots=True)
-class Somebody:
-    """Invented, so that no word of theirs can be found by chance."""
+class InventedPerson:
+    """A person whose id, name and address are invented, so that none of them occurs by chance."""
 
     entity_id: str
     name: str
@@ -39,46 +39,46 @@ class Somebody:
         return self.entity_id.encode(), self.name.encode(), self.email.encode()
 
 
-def somebody(number: int) -> Somebody:
+def invented_person(number: int) -> InventedPerson:
     mark = hashlib.sha256(b"person %d" % number).hexdigest()[:10]
-    return Somebody(f"PX{mark}{number}", f"Qvist{mark}", f"zx{mark}@example.com")
+    return InventedPerson(f"PX{mark}{number}", f"Qvist{mark}", f"zx{mark}@example.com")
 
 
-def come_by_webhook(hub: Hub, people: Iterable[Somebody]) -> list[Somebody]:
-    """By the real path: users of the identity service whose webhooks are received and delivered."""
+def receive_people(hub: Hub, people: Iterable[InventedPerson]) -> list[InventedPerson]:
+    """Create these users in the identity service, then post and deliver a webhook for each. Returns them with their ids."""
     found = []
-    for each in people:
+    for person in people:
         body = {
-            "username": each.email.partition("@")[0],
-            "name": {"givenName": "Qq", "familyName": each.name},
-            "emails": [{"address": each.email, "verified": True}],
+            "username": person.email.partition("@")[0],
+            "name": {"givenName": "Qq", "familyName": person.name},
+            "emails": [{"address": person.email, "verified": True}],
         }
-        made = hub.identity.directory.create_record("users", body)
-        known = Somebody(str(made["id"]), each.name, each.email)
-        answer = hub.post_signed(known.body, f"msg-{known.entity_id}")
+        identity_user = hub.identity.directory.create_record("users", body)
+        created = InventedPerson(str(identity_user["id"]), person.name, person.email)
+        answer = hub.post_signed(created.body, f"msg-{created.entity_id}")
         assert answer.status_code == 200, answer.content
-        found.append(known)
+        found.append(created)
     hub.wait_until_quiet()
     return found
 
 
-def fill(people: Iterable[Somebody]) -> None:
-    """The same rows, written at once."""
+def store_people(people: Iterable[InventedPerson]) -> None:
+    """Write the rows of a delivered webhook for each person directly, which is faster than a delivery."""
     route = Route.objects.filter(entity_type="USER", source__slug="aurora").get()
-    for each in people:
-        key = subject_key(route.source_id, "USER", each.entity_id)
-        plain = b"|".join(each.words)
+    for person in people:
+        key = subject_key(route.source_id, "USER", person.entity_id)
+        plain = b"|".join(person.words)
         kinds = ("webhook", "answer", "change", "request", "response")
-        made = [Payload.of(kind, plain, key) for kind in kinds]
-        webhook, answer, change, request, response = Payload.objects.bulk_create(made)
+        payloads = [Payload.of(kind, plain, key) for kind in kinds]
+        webhook, answer, change, request, response = Payload.objects.bulk_create(payloads)
         now = timezone.now() - timedelta(minutes=5)
-        facts = {"entity_type": "USER", "entity_id": each.entity_id}
+        facts = {"entity_type": "USER", "entity_id": person.entity_id}
         event = Event.objects.create(
             source=route.source,
-            event_id=f"msg-{each.entity_id}",
+            event_id=f"msg-{person.entity_id}",
             event_type="UPDATE",
             is_signed=True,
-            digest=hashlib.sha256(each.body).digest(),
+            digest=hashlib.sha256(person.body).digest(),
             payload=webhook,
             received_at=now,
             state="succeeded",
@@ -121,45 +121,47 @@ def fill(people: Iterable[Somebody]) -> None:
         Link.objects.create(record_id="4711", applied_at=now, **ends, **facts)
 
 
-def confirmed(each: Somebody, source: int | None = None) -> Erasure:
-    """Asked for by one person and confirmed by another."""
+def confirmed_erasure(person: InventedPerson, source: int | None = None) -> Erasure:
+    """Create an erasure that one staff member requests and another confirms."""
     asker, other = (
         User.objects.get_or_create(username=name, defaults={"is_staff": True})[0]
         for name in ("asks", "confirms")
     )
-    whose = find_subject("USER", each.entity_id, source)
-    asked = request_erasure(whose, ground="consent-withdrawn", reason=f"{each.name} wrote to us", by=asker)
-    decide_erasure(asked, confirms=True, by=other)
-    return asked
+    whose = find_subject("USER", person.entity_id, source)
+    erasure = request_erasure(
+        whose, ground="consent-withdrawn", reason=f"{person.name} wrote to us", by=asker
+    )
+    decide_erasure(erasure, confirms=True, by=other)
+    return erasure
 
 
 def erase_confirmed() -> int:
-    """Do what workers do for erasures. Returns how many ended."""
-    done = Erasure.objects.filter(state="done")
-    before = done.count()
+    """Run the erasure jobs as a worker would. Returns the number of erasures that ended."""
+    finished = Erasure.objects.filter(state="done")
+    before = finished.count()
     delete_late_payloads()
     run_jobs("erasure")
-    return done.count() - before
+    return finished.count() - before
 
 
 _meanwhile: list[Callable[[], Any]] = []
 
 
-def in_the_middle_of_an_erasure(settings: Any, happens: Callable[[], Any]) -> None:
-    """Let something happen once, on a thread of its own, between the commit that destroys the key and the rows."""
-    settings.ERASES_TOO = settings.ERASES_TOO | {"meanwhile": f"{__name__}.let_happen"}
+def during_next_erasure(settings: Any, happens: Callable[[], Any]) -> None:
+    """Call `happens` once, on another thread, after the erasure's commit that destroys the key and before it erases rows."""
+    settings.ERASES_TOO = settings.ERASES_TOO | {"meanwhile": f"{__name__}.run_meanwhile"}
     _meanwhile[:] = [happens]
 
 
-def let_happen(_: str, __: str) -> int:
-    """As ERASES_TOO names it."""
+def run_meanwhile(_: str, __: str) -> int:
+    """Call the function given to `during_next_erasure`. Has the signature of an eraser in ERASES_TOO."""
     if _meanwhile:
         in_threads(lambda _: _meanwhile.pop()(), 1)
     return 0
 
 
-def cells() -> Iterator[tuple[str, bytes]]:
-    """Every value of every row of every table, as bytes."""
+def read_all_cells() -> Iterator[tuple[str, bytes]]:
+    """Yield every value of every row of every table as bytes, with `table.column`."""
     with connection.cursor() as cursor:
         for table in sorted(connection.introspection.table_names(cursor)):
             cursor.execute(f'SELECT * FROM "{table}"')
@@ -173,36 +175,36 @@ def _as_bytes(value: Any) -> bytes:
     return bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
 
 
-def found_in_tables(people: Iterable[Somebody]) -> set[str]:
-    """The columns in which a word of theirs stands."""
-    words = [word.lower() for each in people for word in each.words]
+def find_in_tables(people: Iterable[InventedPerson]) -> set[str]:
+    """Return the columns, as `table.column`, that contain a word of these people."""
+    words = [word.lower() for person in people for word in person.words]
     by_column: dict[str, list[bytes]] = {}
-    for name, value in cells():
+    for name, value in read_all_cells():
         by_column.setdefault(name, []).append(value.lower())
     whole = {name: b"\x00".join(values) for name, values in by_column.items()}
     return {name for name, text in whole.items() if any(word in text for word in words)}
 
 
 def readable_payloads() -> bytes:
-    """What every payload says to those who hold the keys that are left."""
+    """Return the text of all payloads that can be decrypted with the remaining keys."""
     from webhooks.encryption.at_rest import CannotOpen
 
-    said = []
+    texts = []
     for payload in Payload.objects.select_related("subject"):
         try:
-            said.append(payload.open())
+            texts.append(payload.open())
         except CannotOpen:
             continue
-    return b"\x00".join(said)
+    return b"\x00".join(texts)
 
 
-def guessed(likely: Iterable[Somebody]) -> int:
-    """How many of these guesses match a hash that stands anywhere: of an id, a name, an address, a webhook's body."""
-    kept = {value for _, value in cells()}
+def count_guessed_hashes(likely: Iterable[InventedPerson]) -> int:
+    """Return how many hashes of these guesses (of id, name, address, webhook body) occur in any table."""
+    kept = {value for _, value in read_all_cells()}
     kept |= {value[-16:] for value in kept if len(value) == 53}  # what an idempotency key has of a hash
     hits = 0
-    for each in likely:
-        for text in (*each.words, each.body, b"|".join(each.words)):
+    for person in likely:
+        for text in (*person.words, person.body, b"|".join(person.words)):
             digest = hashlib.sha256(text)
             hits += digest.digest() in kept or digest.hexdigest().encode() in kept
             hits += digest.hexdigest()[:16].encode() in kept

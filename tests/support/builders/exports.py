@@ -1,4 +1,4 @@
-"""A history with its audit entries, exports of it, and what stands in them."""
+"""Events with their audit log entries, exports of them, and the contents of those exports."""
 
 import json
 import subprocess
@@ -36,8 +36,8 @@ PYTHON = str(getattr(sys, "_base_executable", sys.executable))  # not of the env
 FORMULAS = ["=1+1", "@SUM(A1)", "-1", '"=1', " +1", "＝1", '",=1', "a\n=1", "\t=1", 'x,"=1']
 
 
-def happened(number: int = 0, **values: Any) -> Event:
-    """Event `count` of Aurora with receipt, delivery, attempt, call, and the entries that the hub writes with them."""
+def a_recorded_event(number: int = 0, **values: Any) -> Event:
+    """Create event `number` with receipt, delivery, attempt, call and the audit log entries that the hub writes for them."""
     with transaction.atomic():
         event = an_event(
             **{"entity_id": f"USR-{number}", "received_at": NOON + timedelta(seconds=number)} | values
@@ -60,82 +60,84 @@ def happened(number: int = 0, **values: Any) -> Event:
     return event
 
 
-def history(events: int = 5) -> list[Event]:
+def a_recorded_history(events: int = 5) -> list[Event]:
     a_source()
-    return [happened(number) for number in range(events)]
+    return [a_recorded_event(number) for number in range(events)]
 
 
-def requested(words: dict[str, str] | None = None, **values: Any) -> Export:
+def a_requested_export(words: dict[str, str] | None = None, **values: Any) -> Export:
     return lifecycle.request_export(
         resolve_filter(words or {}, timezone.now()), **{"by": None, "reason": "the yearly audit"} | values
     )
 
 
-def exported(words: dict[str, str] | None = None, **values: Any) -> Export:
-    """An export that a worker has made."""
-    export = requested(words, **values)
+def a_finished_export(words: dict[str, str] | None = None, **values: Any) -> Export:
+    """Request an export and make it as a worker would."""
+    export = a_requested_export(words, **values)
     run_jobs("export")
     export.refresh_from_db()
     assert export.state == ExportState.DONE, export.failure
     return export
 
 
-def unpacked(export: Export, into: Path) -> Path:
+def unpack_export(export: Export, into: Path) -> Path:
     with zipfile.ZipFile(export.archive) as archive:
         archive.extractall(into / str(export.pk))
     return into / str(export.pk) / "export"
 
 
-def lines(folder: Path, name: str) -> list[dict[str, Any]]:
+def read_lines(folder: Path, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
 
 
-def commands(folder: Path) -> list[list[str]]:
-    """What the README of an export tells people to run."""
-    told = (folder / "README.txt").read_text().splitlines()
-    return [line.split() for line in told if line.strip().startswith(("sha256sum -c", "python3 -I"))]
+def readme_commands(folder: Path) -> list[list[str]]:
+    """Return the commands that the README of an export names."""
+    lines = (folder / "README.txt").read_text().splitlines()
+    return [line.split() for line in lines if line.strip().startswith(("sha256sum -c", "python3 -I"))]
 
 
 @lru_cache(maxsize=1)
 def without_network() -> tuple[str, ...]:
-    """What runs a command where there is no network, if this machine lets us."""
+    """Return the prefix that runs a command without network; empty if this machine does not allow it."""
     alone = ("unshare", "--map-root-user", "--net")
     try:
-        done = subprocess.run([*alone, "true"], capture_output=True, check=False, timeout=10)
+        result = subprocess.run([*alone, "true"], capture_output=True, check=False, timeout=10)
     except OSError:
         return ()
-    return alone if done.returncode == 0 else ()
+    return alone if result.returncode == 0 else ()
 
 
-def run(command: Sequence[str], folder: Path) -> tuple[int, str]:
-    """One of them, in the folder, with nothing in the environment, a Python outside of the hub's own, and no network: how
-    it ended and what it said."""
+def run_command(command: Sequence[str], folder: Path) -> tuple[int, str]:
+    """Run a README command in the folder with an empty environment, the system's Python and no network.
+
+    Returns its exit status and its output.
+    """
     python = {"python3": PYTHON, "sha256sum": "/usr/bin/sha256sum"}
-    done = subprocess.run(
+    result = subprocess.run(
         [*without_network(), "/usr/bin/env", "-i", python[command[0]], *command[1:]],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
-    return done.returncode, done.stdout + done.stderr
+    return result.returncode, result.stdout + result.stderr
 
 
-def checked(folder: Path) -> list[int]:
-    """How each of the README's commands ends."""
-    return [run(command, folder)[0] for command in commands(folder)]
+def run_readme_commands(folder: Path) -> list[int]:
+    """Run each command of the README. Returns their exit statuses."""
+    return [run_command(command, folder)[0] for command in readme_commands(folder)]
 
 
-def kept(folder: Path) -> bytes:
-    """The newest checkpoint, kept where the README says."""
+def save_checkpoint(folder: Path) -> bytes:
+    """Save the newest checkpoint as the file that the README names. Returns its bytes."""
     record = newest_checkpoint()
     assert record is not None
     (folder.parent / "kept.json").write_bytes(checkpoint_bytes(record))
     return checkpoint_bytes(record)
 
 
-def cut(event: Event) -> None:
-    """What somebody with the database deletes: an event and everything under it."""
+def delete_event_rows(event: Event) -> None:
+    """Delete an event and all rows that belong to it, as an attacker with database access could."""
     Call.objects.filter(attempt__delivery__event=event).delete()
     Attempt.objects.filter(delivery__event=event).delete()
     event.deliveries.all().delete()

@@ -1,4 +1,4 @@
-"""An event that the shop refused, with everything that is kept of it."""
+"""An event that the shop rejected, with all its stored data."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ SECRET = "anna.private@example.com"
 
 
 def a_failed_event(**values: Any) -> Event:
-    """An event of the shop's refusal, with one attempt of everything."""
+    """Create an event that the shop rejected, with one receipt, delivery, attempt and call."""
     payload = sealed("webhook", {"id": "USR-0", "previous": {"email": SECRET}})
     event = an_event(**{"state": "dead", "code": "target-rejected", "payload": payload} | values)
     a_receipt(event, status=422, code="target-rejected", answer=sealed("answer", {"detail": SECRET}))

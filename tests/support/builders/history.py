@@ -1,4 +1,4 @@
-"""Rows that stand for things that happened: plain functions, of which a test overrides what it is about."""
+"""Functions that create events, deliveries, attempts and other rows; a test overrides the values it is about."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
 
 def logged_in(*roles: str) -> Client:
-    """A browser of a member of these groups, who may enter the console."""
+    """Return the client of a new staff member of these groups who is logged in."""
     user = User.objects.create_user(f"someone-{uuid4().hex[:8]}", is_staff=True)
     user.groups.set(Group.objects.filter(name__in=roles))
     client = Client()
@@ -25,12 +25,12 @@ def logged_in(*roles: str) -> Client:
 
 
 def a_source(slug: str = "aurora", **values: Any) -> Source:
-    found = Source.objects.filter(slug=slug).first()
-    return found or Source.objects.create(**{"slug": slug, "name": slug.title(), "scheme": "none"} | values)
+    source = Source.objects.filter(slug=slug).first()
+    return source or Source.objects.create(**{"slug": slug, "name": slug.title(), "scheme": "none"} | values)
 
 
 def an_event(number: int = 0, **values: Any) -> Event:
-    """Event `number` of Aurora: one second older than the one before."""
+    """Create event `number` of Aurora, received `number` seconds before NOON."""
     defaults = {
         "entity_type": "USER",
         "entity_id": f"USR-{number}",
@@ -46,7 +46,7 @@ def an_event(number: int = 0, **values: Any) -> Event:
 
 
 def a_route(source: Source, **values: Any) -> Route:
-    """A route of USER from a source to the shop."""
+    """Create a route for users from a source to the shop."""
     ends = {
         side: Connection.objects.get_or_create(
             slug=slug,
@@ -125,7 +125,7 @@ def a_replay(by: User, **values: Any) -> Replay:
 
 
 def sealed(kind: str, document: Any) -> Payload:
-    """A stored payload; bytes are kept as they are, anything else as JSON."""
+    """Store a payload: bytes unchanged, anything else as JSON."""
     payload = Payload.of(
         kind, document if isinstance(document, bytes) else json.dumps(document).encode(), None
     )

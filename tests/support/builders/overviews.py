@@ -1,4 +1,4 @@
-"""Hubs to look at: counts of some days, connections that do well and badly, groups of failures."""
+"""Rows for tests of the overview: hourly counts, failed deliveries and groups of failures."""
 
 from datetime import datetime, timedelta
 
@@ -25,8 +25,8 @@ def now_hour() -> datetime:
     return start_of_hour(timezone.now())
 
 
-def counted(ago: int, state: str = "succeeded", number: int = 1, source: Source | None = None) -> None:
-    """So many events came so many hours ago."""
+def count_events(ago: int, state: str = "succeeded", number: int = 1, source: Source | None = None) -> None:
+    """Count `number` events that came `ago` hours ago."""
     hour = now_hour() - ago * HOUR
     CountedHour.objects.update_or_create(begins_at=hour, defaults={"counted_at": timezone.now()})
     EventCount.objects.create(
@@ -39,10 +39,10 @@ def counted(ago: int, state: str = "succeeded", number: int = 1, source: Source 
     )
 
 
-def called(
+def count_requests(
     connection: Connection, ago: int, seconds: float, *, number: int = 50, failed: int = 0, usual: float = 0.2
 ) -> None:
-    """So many requests went out so many hours ago, each of which took so long."""
+    """Count `number` requests that were sent `ago` hours ago and took `seconds` each."""
     durations = [0] * BUCKET_COUNT
     durations[bucket_of(seconds)] = number
     CallCount.objects.create(
@@ -55,16 +55,18 @@ def called(
     )
 
 
-def failing(code: str, number: int, *, ago: int = 2, connection: Connection | None = None) -> FailureGroup:
-    """A group of failures with its counts."""
+def a_failure_group(
+    code: str, number: int, *, ago: int = 2, connection: Connection | None = None
+) -> FailureGroup:
+    """Create a group of failures with its counts."""
     there = connection or Connection.objects.get(slug="shop")
     FailureCount.objects.create(hour=now_hour() - ago * HOUR, connection=there, code=code, number=number)
     at = timezone.now() - timedelta(hours=ago)
     return FailureGroup.objects.create(connection=there, code=code, number=number, first_at=at, last_at=at)
 
 
-def dead(number: int, code: str = "target-rejected") -> Delivery:
-    """An event that failed at the shop."""
+def a_failed_delivery(number: int, code: str = "target-rejected") -> Delivery:
+    """Create a delivery that failed at the shop `number` minutes ago."""
     source = a_source()
     route = Route.objects.filter(source=source).first() or a_route(source)
     at = timezone.now() - timedelta(minutes=number)
@@ -72,5 +74,5 @@ def dead(number: int, code: str = "target-rejected") -> Delivery:
     return a_delivery(event, route, settled_at=at)
 
 
-def refused(number: int, code: str = "bad-signature") -> None:
+def count_refusals(number: int, code: str = "bad-signature") -> None:
     RefusalCount.objects.create(hour=now_hour(), source=a_source(), code=code, number=number)

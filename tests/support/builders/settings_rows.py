@@ -13,7 +13,7 @@ DECLARATION = {"fields": {"email": {"path": "entity.email", "apply": ["lower"], 
 STORED = {"username": "hub-user", "password": "hub-password"}
 
 
-def signed() -> Source:
+def a_signed_source() -> Source:
     return source("signed", scheme="standard-webhooks")
 
 
@@ -35,9 +35,9 @@ def connection(**changed: Any) -> Connection:
 
 
 def mapping() -> Mapping:
-    made = Mapping.objects.create(name="Person")
-    MappingVersion.objects.create(mapping=made, number=1, declaration=DECLARATION)
-    return made
+    mapping = Mapping.objects.create(name="Person")
+    MappingVersion.objects.create(mapping=mapping, number=1, declaration=DECLARATION)
+    return mapping
 
 
 def connection_form(of: Connection, **changed: Any) -> dict[str, Any]:

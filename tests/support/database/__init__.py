@@ -1,1 +1,1 @@
-"""The tests' databases, and what is asked of them."""
+"""The databases of the tests, and checks of rows and query plans."""

@@ -21,7 +21,7 @@ _OPTIONS = (
 
 
 def url() -> str:
-    """The address of a server that answers; a plain reason to skip where there is none."""
+    """Return the URL of a running server. Exits pytest with status 77 if this machine has none."""
     given = os.environ.get(_VARIABLE)
     if given:
         return given
@@ -38,11 +38,12 @@ def url() -> str:
 
 
 def server_programs() -> Path | None:
-    """The folder with `initdb` and `postgres`, where this machine has them."""
+    """Return the folder with `initdb` and `postgres`; None if they are not installed."""
     folders = [Path(found).resolve().parent for name in ("initdb",) if (found := shutil.which(name))]
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next(
-        (each for each in folders if (each / "initdb").exists() and (each / "postgres").exists()), None
+        (folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()),
+        None,
     )
 
 
@@ -65,7 +66,7 @@ def _own_cluster(programs: Path) -> str:
 
 
 def unprivileged_user(folder: Path) -> str | None:
-    """PostgreSQL refuses to run as root: take `postgres`, or whoever else is there."""
+    """Return a user other than root and give it the folder: PostgreSQL refuses to run as root. None if not root."""
     if os.geteuid() != 0:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
@@ -75,7 +76,7 @@ def unprivileged_user(folder: Path) -> str | None:
 
 
 def run_as(command: list[object], user: str | None, folder: Path) -> None:
-    """Run a command in this folder, as another user where one is given. CalledProcessError where it fails."""
+    """Run a command in this folder, as `user` if given. Raises CalledProcessError if it fails."""
     subprocess.run(
         [str(part) for part in command],
         user=user,

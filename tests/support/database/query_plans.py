@@ -1,4 +1,4 @@
-"""How the database finds the rows of each statement: by an index, or by reading a whole table."""
+"""Query plans: find the statements that read a whole table instead of using an index."""
 
 import re
 from collections.abc import Iterator
@@ -31,17 +31,17 @@ _INNER = re.compile(r"\) (\w+)")  # what a SELECT within another one is called
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A statement as it went to the database, past the ORM or through it."""
+class SeenStatement:
+    """A statement that was sent to the database, either by the ORM or past it (`bypasses_orm`)."""
 
     sql: str
     values: tuple[Any, ...]
-    is_past: bool
+    bypasses_orm: bool
 
     def plan(self, connection: Any) -> list[str]:
-        """The lines of its plan, with these values."""
+        """Return the lines of its query plan with these values."""
         sql = _EXPLAIN[connection.vendor] + self.sql
-        if self.is_past:
+        if self.bypasses_orm:
             rows = statement.execute_sql(
                 connection, sql, self.values, lambda cursor: cursor.fetchall(), is_read=True
             )
@@ -53,16 +53,16 @@ class Seen:
 
 
 @contextmanager
-def seeing() -> Iterator[list[Seen]]:
-    """Every statement of every thread that finds rows, in order."""
+def recorded_statements() -> Iterator[list[SeenStatement]]:
+    """Yield a list to which every statement of every thread that looks for rows is added."""
     from django.db.backends.utils import CursorWrapper
 
-    seen: list[Seen] = []
+    seen: list[SeenStatement] = []
     past, through = statement.execute_sql, CursorWrapper.execute
 
     def note(sql: str, values: Any, *, is_past: bool) -> None:
         if sql.startswith(_FINDING):
-            seen.append(Seen(sql, tuple(values or ()), is_past))
+            seen.append(SeenStatement(sql, tuple(values or ()), is_past))
 
     def noted_past(connection: Any, sql: str, values: Any, *args: Any, **kwargs: Any) -> Any:
         note(sql, values, is_past=True)
@@ -81,31 +81,32 @@ def seeing() -> Iterator[list[Seen]]:
         CursorWrapper.execute = through  # type: ignore[method-assign]
 
 
-def scans(connection: Any, seen: list[Seen]) -> dict[str, list[str]]:
-    """The plan of each statement that reads a whole table, or a whole index of it, by its text."""
+def find_full_scans(connection: Any, seen: list[SeenStatement]) -> dict[str, list[str]]:
+    """Return text → plan of each statement that reads a whole table or a whole index."""
     found = {}
-    for each in {one.sql: one for one in seen}.values():
-        plan = each.plan(connection)
-        if set(_read_whole(connection.vendor, plan)) - SMALL - set(_INNER.findall(each.sql)):
-            found[each.sql] = plan
+    for distinct in {query.sql: query for query in seen}.values():
+        plan = distinct.plan(connection)
+        if set(_read_whole(connection.vendor, plan)) - SMALL - set(_INNER.findall(distinct.sql)):
+            found[distinct.sql] = plan
     return found
 
 
-def unserved(connection: Any, seen: list[Seen]) -> dict[str, list[str]]:
-    """The same in a database that holds next to nothing. PostgreSQL reads a small table whole because that is cheaper:
-    here it is told that each has a million rows.
+def find_unindexed_statements(connection: Any, seen: list[SeenStatement]) -> dict[str, list[str]]:
+    """Return text → plan of each statement that would read a whole table if all tables were large.
+
+    PostgreSQL reads a small table whole because that is cheaper; here its statistics claim a million rows each.
     """
     from django.db import transaction
 
     with transaction.atomic():
         pretend_that_tables_are_large(connection)
-        found = scans(connection, seen)
+        unindexed = find_full_scans(connection, seen)
         transaction.set_rollback(True)
-    return found
+    return unindexed
 
 
 def pretend_that_tables_are_large(connection: Any) -> None:
-    """Until the transaction is rolled back."""
+    """Set PostgreSQL's statistics to a million rows a table, until the transaction is rolled back."""
     if connection.vendor == "postgresql":
         connection.cursor().execute(
             "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;"
@@ -115,7 +116,7 @@ def pretend_that_tables_are_large(connection: Any) -> None:
 
 
 def _read_whole(vendor: str, plan: list[str]) -> Iterator[str]:
-    """The tables of the steps that no condition of an index bounds. A step of PostgreSQL's begins with an arrow."""
+    """Yield the tables of plan steps without an index condition. A step of a PostgreSQL plan begins with an arrow."""
     for step in "\n".join(plan).split("->") if vendor == "postgresql" else plan:
         match = _WHOLE[vendor].search(step)
         if match and "Index Cond" not in step and not OPEN_ONLY & set(match.groups()):

@@ -32,7 +32,7 @@ def is_postgresql() -> bool:
 
 
 def share_templates() -> None:
-    """Let the processes that this one starts use its templates. They are deleted when it ends."""
+    """Share the templates of this process with its children. They are deleted when it ends."""
     if _FOLDER not in os.environ:
         os.environ[_FOLDER] = tempfile.mkdtemp(prefix="hub-templates-")
         atexit.register(_delete_templates, os.getpid(), Path(os.environ[_FOLDER]))
@@ -40,7 +40,7 @@ def share_templates() -> None:
 
 @contextmanager
 def copied_database(folder: Path, seed: Seed = NO_SEED) -> Iterator[str]:
-    """Yield a migrated database of the kind that this run is about: a file in this folder, or a name on the server."""
+    """Yield a migrated database of the kind that this run uses: the path of a file, or a name on the server."""
     template = _template(seed)
     if not is_postgresql():
         file = folder / "hub.sqlite3"
@@ -57,16 +57,16 @@ def copied_database(folder: Path, seed: Seed = NO_SEED) -> Iterator[str]:
 
 @contextmanager
 def migrated_database(folder: Path, seed: Seed = NO_SEED) -> Iterator[tuple[str, str]]:
-    """Yield where such a database is, the file or the URL, and its DATABASE_URL.
+    """Yield the file or URL of a migrated database, and its DATABASE_URL.
 
-    `seed`: the variables with which `seed_sandbox` fills it; the addresses in them are those of whoever came first.
+    `seed`: the variables with which `seed_sandbox` fills it. The template keeps the addresses of the first caller.
     """
     with copied_database(folder, seed) as name:
         yield (_url(name), _url(name)) if is_postgresql() else (name, f"sqlite:///{name}")
 
 
 def _template(seed: Seed = NO_SEED) -> str:
-    """Return the template, the path of a file or a name on the server; make it if it is the first time."""
+    """Return the path or the name of the template. Creates it on the first call."""
     server = postgresql.url() if is_postgresql() else ""  # some tests have their own, which they stop
     key = f"{server} {'seeded' if seed else 'migrated'}"
     kind = ".name" if server else ".sqlite3"
@@ -109,7 +109,7 @@ def _fill(url: str, seed: Seed) -> None:
 
 
 def _delete_templates(pid: int, folder: Path) -> None:
-    """Delete the templates of the process of this number, if this is the one."""
+    """Delete the templates if this process, not a fork of it, has this id."""
     if pid != os.getpid():
         return
     for made in folder.glob("*.name"):  # a run on PostgreSQL has SQLite templates too: of hubs that need them

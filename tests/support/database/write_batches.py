@@ -1,4 +1,4 @@
-"""The one statement of a write batch on PostgreSQL (`database.write_batch`), taken apart again."""
+"""The single statement of a write batch on PostgreSQL (`database.write_batch`), split into its parts."""
 
 import re
 
@@ -8,8 +8,8 @@ _RETURNED = re.compile(r"\) SELECT (?:1|CAST\().*$", re.DOTALL)
 _KEYS = "SELECT array_agg(k ORDER BY k)"
 
 
-def parts_of(statement: str) -> list[str]:
-    """Its writes and guards, each as it would be alone; the statement itself where it is one."""
+def split_statement(statement: str) -> list[str]:
+    """Return the writes and guards of a batch as separate statements; the statement itself if it is no batch."""
     if _BEGINS.match(statement) is None:
         return [statement]
     parts = _BEGINS.split(_RETURNED.sub(")", statement))[1:]

@@ -1,1 +1,1 @@
-"""HTTP as tests need it: servers to call, certificates, connectors, answers of the hub."""
+"""HTTP servers, certificates, connectors and checks of the hub's answers for tests."""

@@ -1,4 +1,4 @@
-"""Certificates of the loopback, signed by themselves."""
+"""Self-signed certificates for the loopback address."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 ISSUER = "Loopback Authority"
 
 
-def certify(
+def issue_certificate(
     folder: Path, *, begins: timedelta, ends: timedelta, address: str = "127.0.0.1"
 ) -> tuple[ssl.SSLContext, str]:
-    """A server's context, and its certificate in PEM; good from and to, counted from now."""
+    """Return a TLS context for a server and its certificate in PEM, valid from now + `begins` to now + `ends`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ISSUER)])
     now = datetime.now(UTC)

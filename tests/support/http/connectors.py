@@ -1,4 +1,4 @@
-"""Connectors for tests, each with a recorder that keeps what it is told."""
+"""Connectors to test servers, each with a recorder in memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,8 +13,8 @@ DEADLINE = 0.5
 
 
 @dataclass
-class Notebook:
-    """A recorder."""
+class MemoryRecorder:
+    """A recorder that keeps requests and exchanges in memory."""
 
     sent: list[OutgoingRequest] = field(default_factory=list)
     exchanges: list[RecordedExchange] = field(default_factory=list)
@@ -26,24 +26,26 @@ class Notebook:
         self.exchanges.append(exchange)
 
 
-def identity(url: str, notebook: Notebook | None = None, **over: Any) -> IdentityConnector:
-    """An identity connector to a test server."""
+def identity(url: str, notebook: MemoryRecorder | None = None, **over: Any) -> IdentityConnector:
+    """Return an identity connector to a test server."""
     return make_connector("identity", "rest-identity", **_arguments(url, notebook, "sandbox-identity", over))
 
 
-def shop(url: str, notebook: Notebook | None = None, **over: Any) -> TargetConnector:
-    """A commercial connector to a test server."""
+def shop(url: str, notebook: MemoryRecorder | None = None, **over: Any) -> TargetConnector:
+    """Return a target connector to a test server."""
     return make_connector("target", "rest-commercial", **_arguments(url, notebook, "sandbox-shop", over))
 
 
 def shop_settings(**user: Any) -> dict[str, Any]:
-    """The shop's settings with members of the USER entity replaced."""
+    """Return the shop's settings with fields of the USER entity replaced."""
     settings: dict[str, Any] = load_preset("sandbox-shop")["settings"]
     settings["entities"]["USER"].update(user)
     return settings
 
 
-def _arguments(url: str, notebook: Notebook | None, name: str, over: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(
+    url: str, notebook: MemoryRecorder | None, name: str, over: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
         "base_url": url,
         "authentication": {"scheme": "bearer"},
@@ -51,6 +53,6 @@ def _arguments(url: str, notebook: Notebook | None, name: str, over: Mapping[str
         "settings": load_preset(name)["settings"],
         "deadline": DEADLINE,
         "request_id": "attempt-1",
-        "recorder": notebook or Notebook(),
+        "recorder": notebook or MemoryRecorder(),
         **over,
     }

@@ -1,4 +1,4 @@
-"""What holds of every answer of the hub to a machine."""
+"""Rules that hold for every answer of the hub's API."""
 
 import json
 from typing import Any
@@ -11,8 +11,8 @@ LARGEST_ANSWER = 8_192
 CANARY = "Canary1234"
 
 
-def sound(answer: HttpResponse) -> dict[str, Any]:
-    """The document of an answer that keeps the contract's rules for all of them."""
+def assert_sound_answer(answer: HttpResponse) -> dict[str, Any]:
+    """Assert that an answer follows the rules of the contract. Returns its JSON document."""
     document: dict[str, Any] = json.loads(answer.content)
     is_problem = answer.status_code >= 400
     assert answer["Content-Type"] == f"application/{'problem+json' if is_problem else 'json'}"

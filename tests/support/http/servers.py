@@ -1,4 +1,4 @@
-"""Servers to test against: one that answers as told, and raw ones that misbehave below HTTP."""
+"""HTTP servers for tests: one with configurable answers, and raw ones that misbehave below HTTP."""
 
 import contextlib
 import json
@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 
 @dataclass
-class Seen:
-    """One request as the server got it."""
+class SeenRequest:
+    """One request as the server received it."""
 
     method: str
     target: str
@@ -37,7 +37,7 @@ class Seen:
 
 @dataclass
 class Reply:
-    """What to answer: JSON unless `raw` is given."""
+    """An answer: JSON unless `raw` is given."""
 
     status: int = 200
     value: Any = None
@@ -50,16 +50,16 @@ class Reply:
         return b"" if self.status == 204 else json.dumps(self.value).encode()
 
 
-Answering = Callable[[Seen], Reply]
+Answering = Callable[[SeenRequest], Reply]
 
 
 @dataclass
 class Service:
-    """A running server, what it saw, and how it answers."""
+    """A running server, the requests it received (`seen`), and its answering function."""
 
     url: str
     answer: Answering
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[SeenRequest] = field(default_factory=list)
     server: Any = None
 
 
@@ -72,7 +72,7 @@ def _handler(service: Service) -> type[BaseHTTPRequestHandler]:
         def serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            seen = Seen(self.command, self.path, headers, body, id(self.connection))
+            seen = SeenRequest(self.command, self.path, headers, body, id(self.connection))
             service.seen.append(seen)
             reply = service.answer(seen)
             payload = reply.body()
@@ -94,7 +94,7 @@ def _handler(service: Service) -> type[BaseHTTPRequestHandler]:
 
 @contextlib.contextmanager
 def serving(answer: Answering, tls: ssl.SSLContext | None = None) -> Iterator[Service]:
-    """A server that answers by a function of the request."""
+    """Run a server that answers each request with what `answer` returns."""
     service = Service("", answer)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(service))
     server.daemon_threads = True
@@ -114,7 +114,7 @@ def serving(answer: Answering, tls: ssl.SSLContext | None = None) -> Iterator[Se
 
 @contextlib.contextmanager
 def raw_serving(behave: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """A server that does with each accepted connection whatever `behave` does, then closes it."""
+    """Run a server that passes each accepted connection to `behave`, then closes it. Yields its URL."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
 
     def serve(connection: socket.socket) -> None:
@@ -153,7 +153,7 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 def dripping(data: bytes, first: bytes = b"") -> Callable[[socket.socket], None]:
-    """Answer with `first` at once, then with the data over and over, a byte every 50 ms."""
+    """Return a behaviour that sends `first` at once, then the data over and over, one byte every 50 ms."""
 
     def behave(connection: socket.socket) -> None:
         read_request(connection)

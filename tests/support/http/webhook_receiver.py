@@ -1,4 +1,4 @@
-"""A tiny hub: answers webhooks as a test tells it to, and remembers them."""
+"""A webhook receiver with configurable answers that keeps all webhooks."""
 
 import json
 import threading
@@ -34,7 +34,7 @@ class Received:
 
 @dataclass
 class Receiver:
-    """``answer`` gives the status and the JSON value (or raw bytes) for a webhook."""
+    """A receiver of webhooks. `answer` returns the status and the JSON value or raw bytes for a webhook."""
 
     url: str = ""
     received: list[Received] = field(default_factory=list)

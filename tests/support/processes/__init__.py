@@ -1,1 +1,1 @@
-"""The hub and its workers as processes of their own."""
+"""The hub and its workers as separate processes."""

@@ -1,4 +1,4 @@
-"""The hub as real processes: gunicorn as the Procfile starts it, with a database of its own, and killed at will."""
+"""The hub as real processes: gunicorn as the Procfile starts it, with its own database, which a test can kill."""
 
 import http.client
 import os
@@ -24,7 +24,7 @@ from sync.deliveries.expired_leases import release_delivery
 from sync.deliveries.predicates import SUSPECT_DEATHS
 from sync.models import Delivery
 from tests.support.database.template_database import migrated_database
-from tests.support.hub import SIGNING_SECRET, signed, wait_until_quiet
+from tests.support.hub import SIGNING_SECRET, signature_headers, wait_until_quiet
 from webhooks.models import State
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -41,7 +41,7 @@ SANDBOX = {
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer as it came over the wire."""
+    """An HTTP answer as it was received."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -50,7 +50,7 @@ class Reply:
 
 @dataclass
 class RunningHub:
-    """One hub in a process group of its own. `database` is a file or the URL of a PostgreSQL database."""
+    """One hub in its own process group. `database` is a file or the URL of a PostgreSQL database."""
 
     database: str
     environment: dict[str, str]
@@ -72,25 +72,25 @@ class RunningHub:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """SIGKILL for the whole process group: nothing of the hub runs a single instruction more."""
+        """Send SIGKILL to the whole process group and wait for its end."""
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
 
     def manage(self, *arguments: str) -> str:
-        """Run `manage.py` to its end against the same database; what it printed."""
+        """Run `manage.py` against the same database. Returns what it printed; fails unless it exits with 0."""
         command = [sys.executable, "manage.py", *arguments]
-        done = subprocess.run(
+        result = subprocess.run(
             command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
 
     def send(
         self, body: bytes | Iterator[bytes], path: str = "/webhooks/aurora-unsigned", **headers: str
     ) -> Reply:
-        """POST over a connection of its own. An iterator is sent in chunks, without a length."""
+        """Send a POST request over a new connection. An iterator is sent in chunks, without a length."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=40)
         try:
             connection.request("POST", path, body, JSON | headers, encode_chunked=not isinstance(body, bytes))
@@ -100,10 +100,10 @@ class RunningHub:
             connection.close()
 
     def send_signed(self, body: bytes, webhook_id: str) -> Reply:
-        return self.send(body, "/webhooks/aurora", **signed(body, webhook_id))
+        return self.send(body, "/webhooks/aurora", **signature_headers(body, webhook_id))
 
     def raw(self, request: bytes) -> Reply:
-        """Exactly these bytes on a socket, for what no client library would send."""
+        """Send exactly these bytes over a socket, for requests that no client library would send."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as link:
             link.sendall(request)
             answer = http.client.HTTPResponse(link, method=request.split(b" ", 1)[0].decode())
@@ -111,7 +111,7 @@ class RunningHub:
             return Reply(answer.status, answer.headers, answer.read())
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Read the hub's tables past the hub."""
+        """Query the hub's database directly."""
         if self.database.startswith("postgres"):
             with psycopg.connect(self.database) as link:
                 return list(link.execute(query))
@@ -122,7 +122,7 @@ class RunningHub:
             link.close()
 
     def write(self, statement: str) -> None:
-        """Change the hub's tables past the hub."""
+        """Change the hub's database directly."""
         if self.database.startswith("postgres"):
             with psycopg.connect(self.database) as link:
                 link.execute(statement)
@@ -151,7 +151,7 @@ def free_port() -> int:
 def joined_hub(
     folder: Path, identity: IdentityService, shop: ShopService, **variables: str
 ) -> Iterator[RunningHub]:
-    """Yield a hub on a fresh database, joined to the two services and not started."""
+    """Yield a hub on a new database that is connected to the two services and not started."""
     with migrated_database(folder, SANDBOX) as (database, url):
         environment = os.environ | {
             "DATABASE_URL": url,
@@ -169,7 +169,7 @@ def joined_hub(
 def running_hub(
     folder: Path, identity: IdentityService, shop: ShopService, **variables: str
 ) -> Iterator[RunningHub]:
-    """Yield such a hub that is started; kill it at the end."""
+    """Yield a started hub on a new database, connected to the two services; kill it at the end."""
     with joined_hub(folder, identity, shop, **variables) as hub:
         try:
             hub.start()
@@ -178,16 +178,16 @@ def running_hub(
             hub.kill()
 
 
-def attempt_that_dies_alone(delivery: Delivery) -> None:
-    """Two processes died under it before; this one has it for itself."""
+def claim_last_isolated_attempt(delivery: Delivery) -> None:
+    """Claim a delivery whose processes died twice, in its own process: one more death fails it."""
     Delivery.objects.filter(pk=delivery.pk).update(
         state=State.RETRYING, deaths=SUSPECT_DEATHS, due_at=LONG_AGO, settled_at=None
     )
     assert claim_delivery(delivery.pk, in_own_process=True)
 
 
-def lease_ends(pk: int) -> None:
-    """The process is found to be gone: by whoever calls, not by a thread that still looks for what is due."""
+def expire_lease(pk: int) -> None:
+    """Expire the lease of a delivery and release it in this thread, as if its process had died."""
     wait_until_quiet()
     Delivery.objects.filter(pk=pk).update(lease_until=LONG_AGO)
     assert release_delivery(Delivery.objects.get(pk=pk))

@@ -1,4 +1,4 @@
-"""Processes that start with nothing but chosen settings."""
+"""Processes that start with chosen settings only."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-SOUND = {
+VALID_SETTINGS = {
     "HUB_ENV_FILE": os.devnull,
     "SECRET_KEY": "only-for-tests-0123456789abcdefghijklmnopqrstuvwxyz",
     "SEALING_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
@@ -24,8 +24,8 @@ def serve(**variables: str | None) -> "subprocess.CompletedProcess[str]":
 
 
 def run(*arguments: str, **variables: str | None) -> "subprocess.CompletedProcess[str]":
-    """Python with nothing of this process's environment but what is said; None takes a variable away."""
-    chosen = {name: value for name, value in (SOUND | variables).items() if value is not None}
+    """Run Python with valid settings and these variables only; None removes a variable."""
+    chosen = {name: value for name, value in (VALID_SETTINGS | variables).items() if value is not None}
     return subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env=chosen, capture_output=True, text=True, timeout=120
     )

@@ -1,4 +1,4 @@
-"""A database file with a counter, and processes of their own that run a script on it with the hub's settings."""
+"""A database file with a counter, and processes that run a script on it with the hub's settings."""
 
 import os
 import sqlite3
@@ -20,7 +20,7 @@ def add_one():
 
 
 def make_counter(folder: Path) -> Path:
-    """A database with a counter at 0."""
+    """Create a database with a counter at 0. Returns its path."""
     path = folder / "counter.sqlite3"
     with sqlite3.connect(path) as link:
         link.execute("CREATE TABLE counter (number INTEGER NOT NULL)")
@@ -46,7 +46,7 @@ def start(file: Path, script: str, patience: float = 10.0) -> subprocess.Popen[s
 
 
 def finished(process: subprocess.Popen[str]) -> str:
-    """What a process printed; it must have ended well."""
+    """Wait for a process and return what it printed. Fails unless it exits with 0."""
     printed, complaints = process.communicate(timeout=30)
     assert process.returncode == 0, complaints
     return printed

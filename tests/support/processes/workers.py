@@ -17,13 +17,13 @@ from tests.support.processes.hub_processes import ROOT, WITH_WORKERS
 
 
 def database_url(name: str) -> str:
-    """The tests' PostgreSQL server, another database."""
+    """Return the URL of another database on the tests' PostgreSQL server."""
     server, _, query = postgresql.url().partition("?")
     return f"{server.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
 
 
 def own_database() -> str:
-    """DATABASE_URL of the database that the tests of this process use."""
+    """Return the DATABASE_URL of the database that the tests of this process use."""
     name = str(connection.settings_dict["NAME"])
     return f"sqlite:///{name}" if connection.vendor == "sqlite" else database_url(name)
 
@@ -37,7 +37,7 @@ def is_celery(environment: Mapping[str, str]) -> bool:
 
 
 def worker_command(environment: Mapping[str, str], poll: float = 2.0) -> list[str]:
-    """A worker of the engine that this environment chooses. A Celery worker looks as often as it does in production."""
+    """Return the command of a worker for the engine that this environment chooses. `poll`, in seconds, is not for Celery."""
     run_worker = [sys.executable, "manage.py", "run_worker", "--poll", str(poll)]
     COMMANDS.append(_celery_command() if is_celery(environment) else run_worker)
     return COMMANDS[-1]
@@ -50,7 +50,7 @@ def _celery_command() -> list[str]:
 
 
 class WorkerProcess:
-    """A worker on the tests' database. `poll`: so often it looks by itself."""
+    """A worker process on the tests' database. `poll`: seconds between two looks for due work."""
 
     def __init__(self, poll: float = 2.0, **variables: str) -> None:
         environment = os.environ | {
@@ -69,37 +69,37 @@ class WorkerProcess:
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], 30)
         assert ready, "the worker does not say that it delivers"
-        said = b""
-        while b"Delivering" not in said:  # Celery shows its configuration before
-            said = self.process.stdout.readline()
-            assert said, self.said()
+        line = b""
+        while b"Delivering" not in line:  # Celery shows its configuration before
+            line = self.process.stdout.readline()
+            assert line, self.read_errors()
 
-    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Its exit code after that signal; at most 30 s are waited for it."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code. Raises TimeoutExpired after 30 s."""
         self.process.send_signal(number)
         return self.process.wait(30)
 
-    def said(self) -> str:
-        """What it wrote; only after its end."""
+    def read_errors(self) -> str:
+        """Return the process's error output. Blocks until it has ended."""
         assert self.process.stderr is not None
         return self.process.stderr.read().decode()
 
 
 @contextmanager
-def worker(poll: float = 2.0, count: int = 1, **variables: str) -> Iterator[list[WorkerProcess]]:
-    """That many workers, up and running, gone at the end."""
+def running_workers(poll: float = 2.0, count: int = 1, **variables: str) -> Iterator[list[WorkerProcess]]:
+    """Yield `count` workers that are ready; kill them at the end."""
     with ExitStack() as stack:
         workers = [WorkerProcess(poll, **variables) for _ in range(count)]
-        for each in workers:
-            stack.callback(each.process.wait)
-            stack.callback(each.process.kill)
-        for each in workers:
-            each.wait_until_ready()
+        for started in workers:
+            stack.callback(started.process.wait)
+            stack.callback(started.process.kill)
+        for started in workers:
+            started.wait_until_ready()
         yield workers
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
     until = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < until, "it did not come to that"
+        assert time.monotonic() < until, "the condition did not become true in time"
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The answer is kept by the commit that settles: never told where that did not hold, never kept twice."""
+"""The answer is stored in the transaction that settles: never sent if that fails, never stored twice."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from webhooks.models import Receipt
 
 
 def fail_first(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The first settling batch is lost with its connection, after all its statements."""
+    """Cut the connection of the first settlement batch after all of its statements."""
     prepare_append, calls = settle.prepare_append, []
 
     def counted(*happenings: Any, **at: Any) -> Any:
@@ -37,7 +37,7 @@ def fail_first(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
-def test_a_settling_that_was_rolled_back_told_nothing_and_its_repetition_tells_once(
+def test_a_settlement_that_is_rolled_back_stores_no_answer_and_its_retry_stores_one(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = fail_first(monkeypatch)
@@ -54,7 +54,7 @@ def test_a_settling_that_was_rolled_back_told_nothing_and_its_repetition_tells_o
     assert len(hub.writes()) == 1
 
 
-def test_an_answer_that_is_told_before_the_commit_is_caught(
+def test_an_answer_that_is_sent_before_the_commit_is_caught(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = OutcomeWaiter.claim_answer
@@ -73,11 +73,11 @@ def test_an_answer_that_is_told_before_the_commit_is_caught(
     hub.change_email("anna.told@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 200
     hub.wait_until_quiet()
-    assert Receipt.objects.get().answer is None, "told, and nothing of it is on record"
+    assert Receipt.objects.get().answer is None, "an answer was sent that is not stored"
     Delivery.objects.update(state="dead", token=None, identity_slot=None, commercial_slot=None)
 
 
-def test_an_answer_that_cannot_be_put_into_words_does_not_keep_the_delivery_from_ending(
+def test_an_answer_that_cannot_be_rendered_does_not_keep_the_delivery_from_ending(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("webhooks.receiving.receive.outcome_answer", lambda *_, **__: 1 / 0)

@@ -1,4 +1,4 @@
-"""What a source is told is kept as the last word only where nothing of it can change by itself."""
+"""An answer to a source is stored as final only if the outcome cannot change without a person."""
 
 import json
 from uuid import uuid4
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
         (("closed", "unchanged"), True),
     ],
 )
-def test_a_failure_in_one_system_is_not_the_last_word_while_another_goes_on(
+def test_a_failure_in_one_system_is_not_final_while_another_delivery_is_open(
     states: tuple[str, ...], is_final: bool
 ) -> None:
     source = a_source()
@@ -44,38 +44,38 @@ def test_a_failure_in_one_system_is_not_the_last_word_while_another_goes_on(
 
 
 @pytest.mark.parametrize("code", sorted(code for code in CATALOGUE if is_about_identity(code)))
-def test_what_the_identity_service_is_at_fault_for_names_the_identity_service(code: str) -> None:
+def test_a_failure_of_the_identity_service_names_the_identity_service(code: str) -> None:
     source = a_source()
     event = an_event(1, source=source, state="dead", code=code)
     a_delivery(event, a_route(source))
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         outcome = load_event_outcome(event)
-    assert len(asked) == 2, "deliveries with their connections, and attempts"
+    assert len(queries) == 2, "deliveries with their connections, and attempts"
     (result,) = outcome.results
     assert (result.connection, result.connection_name) == ("shop", "Aurora ID")
     answer = outcome_answer(outcome, "en", reference="R", location="", is_signed=True)
-    told = json.loads(answer.body)
-    assert "shop" not in f"{told['title']} {told['detail']}"
-    assert told["title"] == CATALOGUE[code].texts["en"].title.replace("{connection}", "Aurora ID")
-    assert [each["connection"] for each in told["results"]] == ["shop"]
+    document = json.loads(answer.body)
+    assert "shop" not in f"{document['title']} {document['detail']}"
+    assert document["title"] == CATALOGUE[code].texts["en"].title.replace("{connection}", "Aurora ID")
+    assert [result["connection"] for result in document["results"]] == ["shop"]
 
 
 @pytest.mark.parametrize("speaks", ["identity", "commercial"])
-def test_a_sentence_is_told_where_the_connection_of_who_spoke_it_relays_it(speaks: str) -> None:
+def test_an_error_message_is_passed_on_if_its_connection_allows_it(speaks: str) -> None:
     source = a_source()
     event = an_event(1, source=source, state="dead", code="identity-rejected")
     delivery = a_delivery(event, a_route(source), state="dead", code="identity-rejected")
-    said = Payload.of(Payload.Kind.ANSWER, b'{"sentence":"Ask the registry."}', None)
-    said.save()
-    an_attempt(delivery, 1, code="identity-rejected", answer=said)
+    payload = Payload.of(Payload.Kind.ANSWER, b'{"sentence":"Ask the registry."}', None)
+    payload.save()
+    an_attempt(delivery, 1, code="identity-rejected", answer=payload)
     Connection.objects.update(relays_sentences=False)
     Connection.objects.filter(side=speaks).update(relays_sentences=True)
     (result,) = load_event_outcome(Event.objects.get()).results
     assert result.sentence == ("Ask the registry." if speaks == "identity" else None)
 
 
-def test_what_the_shop_is_at_fault_for_names_the_shop() -> None:
+def test_a_failure_of_the_shop_names_the_shop() -> None:
     source = a_source()
     event = an_event(1, source=source, state="dead", code="target-timeout")
     a_delivery(event, a_route(source))
-    assert [each.connection_name for each in load_event_outcome(event).results] == ["The shop"]
+    assert [result.connection_name for result in load_event_outcome(event).results] == ["The shop"]

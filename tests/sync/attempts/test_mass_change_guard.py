@@ -1,4 +1,4 @@
-"""The mass-change guard: what goes beyond a route's bound waits for a person, exactly, and nothing of it is sent."""
+"""The mass-change guard: changes beyond the limits of a route are held for a person and not sent."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -35,7 +35,7 @@ SLUG = "aurora-unsigned"
 
 
 def person(hub: Hub, number: int) -> str:
-    """A new person of the identity service."""
+    """Create a person in the identity service."""
     user, address = f"GUARDED{number}", f"guarded.{number}@example.com"
     emails = [{"address": address, "verified": True}]
     hub.identity.directory.create_record("users", {"id": user, "username": user.lower(), "emails": emails})
@@ -46,19 +46,19 @@ def customers(hub: Hub, count: int) -> list[str]:
     """New persons whom the shop knows."""
     users = [person(hub, number) for number in range(count)]
     for user in users:
-        assert tell(user) == 200
+        assert post_webhook(user) == 200
     return users
 
 
-def tell(user: str, event_type: str = "UPDATE") -> int:
+def post_webhook(user: str, event_type: str = "UPDATE") -> int:
     body = {"id": user, "entityType": "USER", "eventType": event_type}
     return Client().post(f"/webhooks/{SLUG}", body, content_type="application/json").status_code
 
 
-def leave(hub: Hub, user: str) -> int:
-    """The person is deleted in the identity service, which says so."""
+def delete_person(hub: Hub, user: str) -> int:
+    """Delete the person in the identity service and post the webhook about it."""
     hub.identity.directory.delete_record("users", user)
-    return tell(user, "DELETE")
+    return post_webhook(user, "DELETE")
 
 
 def bound(**values: Any) -> None:
@@ -77,11 +77,11 @@ def at_once(run: Any, arguments: list[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("when_gone", [Route.DeletionPolicy.DELETE, Route.DeletionPolicy.DEACTIVATE])
-def test_removals_beyond_the_bound_are_held_and_nothing_of_them_is_sent(hub: Hub, when_gone: str) -> None:
+def test_removals_beyond_the_limit_are_held_and_not_sent(hub: Hub, when_gone: str) -> None:
     users = customers(hub, 5)
     bound(most_removals=3, when_gone=when_gone)
     writes = len(hub.writes())
-    assert [leave(hub, user) for user in users] == [200, 200, 200, 202, 202]
+    assert [delete_person(hub, user) for user in users] == [200, 200, 200, 202, 202]
     assert len(hub.writes()) == writes + 3
     held = Delivery.objects.filter(state=State.HELD)
     assert set(held.values_list("entity_id", "code")) == {(users[3], "held"), (users[4], "held")}
@@ -92,52 +92,52 @@ def test_removals_beyond_the_bound_are_held_and_nothing_of_them_is_sent(hub: Hub
     assert hub.customer(users[4])["active"] is True
 
 
-def test_of_removals_at_once_exactly_the_bound_passes(hub: Hub) -> None:
+def test_of_simultaneous_removals_exactly_the_limit_passes(hub: Hub) -> None:
     users = customers(hub, 12)
     bound(most_removals=4)
     writes = len(hub.writes())
-    at_once(lambda user: leave(hub, user), users)
+    at_once(lambda user: delete_person(hub, user), users)
     hub.wait_until_idle()
     while Delivery.objects.filter(state=State.RETRYING).exists():  # a busy machine answers too late
         make_due()
         run_due_deliveries()
     assert Delivery.objects.filter(state=State.HELD).count() == 8
     assert Attempt.objects.filter(weighed=ChangeCategory.REMOVAL).values("delivery").distinct().count() == 4
-    assert len({each["path"] for each in hub.writes()[writes:]}) == 4
+    assert len({write["path"] for write in hub.writes()[writes:]}) == 4
 
 
-def test_a_bound_of_nothing_holds_the_first(hub: Hub) -> None:
+def test_a_limit_of_zero_holds_the_first_removal(hub: Hub) -> None:
     (user,) = customers(hub, 1)
     bound(most_removals=0)
-    assert leave(hub, user) == 202
+    assert delete_person(hub, user) == 202
     assert Delivery.objects.filter(state=State.HELD).count() == 1
 
 
-def test_trying_again_does_not_count_twice(hub: Hub) -> None:
+def test_a_retry_does_not_count_twice(hub: Hub) -> None:
     first, second, third = customers(hub, 3)
     bound(most_removals=2)
     hub.shop.faults.add("error", times=1, methods=["PATCH"])
-    assert leave(hub, first) == 424
+    assert delete_person(hub, first) == 424
     assert Attempt.objects.latest("pk").weighed == ChangeCategory.REMOVAL
-    assert tell(first, "DELETE") == 200
-    assert leave(hub, second) == 200
-    assert leave(hub, third) == 202
+    assert post_webhook(first, "DELETE") == 200
+    assert delete_person(hub, second) == 200
+    assert delete_person(hub, third) == 202
     assert Delivery.objects.filter(state=State.HELD).get().entity_id == third
 
 
-def test_when_the_window_has_passed_there_is_room_again(hub: Hub) -> None:
+def test_removals_pass_again_after_the_window(hub: Hub) -> None:
     users = customers(hub, 3)
     bound(most_removals=1, guard_minutes=10)
-    assert [leave(hub, user) for user in users[:2]] == [200, 202]
+    assert [delete_person(hub, user) for user in users[:2]] == [200, 202]
     Attempt.objects.update(started_at=F("started_at") - timedelta(minutes=9))
     hub.identity.directory.delete_record("users", users[2])
-    assert tell(users[2], "DELETE") == 202
+    assert post_webhook(users[2], "DELETE") == 202
     Attempt.objects.update(started_at=F("started_at") - timedelta(minutes=3))
-    assert tell(users[2], "DELETE") == 200
+    assert post_webhook(users[2], "DELETE") == 200
 
 
 def approve(*held: Delivery) -> None:
-    keys = [each.pk for each in held]
+    keys = [delivery.pk for delivery in held]
     decide_held(
         keys,
         HeldDecision.APPROVE,
@@ -150,23 +150,23 @@ def approve(*held: Delivery) -> None:
 def test_an_approved_removal_passes_and_does_not_count(hub: Hub) -> None:
     first, second = customers(hub, 2)
     bound(most_removals=0)
-    assert leave(hub, first) == 202
+    assert delete_person(hub, first) == 202
     approve(Delivery.objects.get(state=State.HELD))
     hub.wait_until_idle()
     assert hub.customer(first)["active"] is False
     assert not Attempt.objects.filter(weighed=ChangeCategory.REMOVAL).exists()
-    assert leave(hub, second) == 202
+    assert delete_person(hub, second) == 202
 
 
 def test_an_approved_removal_passes_with_the_attempt_that_covers_it(hub: Hub) -> None:
     (user,) = customers(hub, 1)
     bound(most_removals=0)
-    assert leave(hub, user) == 202
+    assert delete_person(hub, user) == 202
     hub.shop.faults.add("error", times=1, methods=["PATCH"])
     approve(Delivery.objects.get(state=State.HELD))
     hub.wait_until_idle()
     assert Delivery.objects.filter(state=State.RETRYING, is_approved=True).count() == 1
-    assert tell(user, "DELETE") == 200
+    assert post_webhook(user, "DELETE") == 200
     assert not Delivery.objects.filter(state__in=[State.HELD, State.RETRYING]).exists()
 
 
@@ -193,42 +193,42 @@ def test_records_changed_beyond_their_share_are_held(
     Link.objects.bulk_create([a_link(number, route) for number in range(known)])
     bound(most_changed_percent=percent)
     users = [person(hub, number) for number in range(changed)]
-    answers = [tell(user) for user in users]
+    answers = [post_webhook(user) for user in users]
     assert answers == [200] * (changed - held) + [202] * held
     assert Delivery.objects.filter(state=State.HELD).count() == held
 
 
-def test_somebody_who_changes_all_the_time_counts_once(hub: Hub) -> None:
+def test_a_person_who_changes_repeatedly_counts_once(hub: Hub) -> None:
     users = customers(hub, 2)
     route = Route.objects.get(source__slug=SLUG, entity_type="USER")
     Link.objects.bulk_create([a_link(number, route) for number in range(MIN_KNOWN_RECORDS - 2)])
     bound(most_changed_percent=5.0)
     for number in range(4):
         hub.change_email(f"again.{number}@example.com", users[0])
-        assert tell(users[0]) == 200
+        assert post_webhook(users[0]) == 200
     assert Attempt.objects.filter(weighed=ChangeCategory.CHANGE).count() == 1
     hub.change_email("one.more@example.com", users[1])
-    assert tell(users[1]) == 202
+    assert post_webhook(users[1]) == 202
 
 
 def guarded(source: Source, **bounds: Any) -> Route:
-    """A route with these bounds, whose mapping can be read."""
+    """Set these limits on a route with a readable mapping."""
     route = a_route(source, **bounds)
     MappingVersion.objects.update(declaration={"fields": {"email": {"path": "entity.email"}}})
     return route
 
 
 def a_claim(route: Route, number: int, **values: Any) -> Claim:
-    """A delivery about `USR-<number>` whose attempt has begun."""
+    """Create a delivery about `USR-<number>` whose attempt has begun."""
     event = an_event(number, source=route.source, entity_id=f"USR-{number}")
     waiting = {"state": State.PENDING, "due_at": timezone.now() - timedelta(minutes=1)}
-    taken = claim_delivery(a_delivery(event, route, **waiting | values).pk)
-    assert taken is not None
-    return taken
+    claim = claim_delivery(a_delivery(event, route, **waiting | values).pk)
+    assert claim is not None
+    return claim
 
 
-def weighed(taken: Claim) -> str:
-    """As what the attempt was counted; it is over then."""
+def weigh_attempt(taken: Claim) -> str:
+    """Return the category in which the attempt was counted, and end it."""
     Delivery.objects.filter(pk=taken.delivery.pk).update(
         state=State.SUCCEEDED, token=None, lease_until=None, due_at=None
     )
@@ -251,9 +251,7 @@ NOTHING = Change(ChangeAction.NOTHING, "R1")
         (Change(ChangeAction.CREATE, None, UPDATE.fields), False, ChangeCategory.CHANGE),
     ],
 )
-def test_a_change_counts_for_what_it_does(
-    change: Change, is_gone: bool, weight: ChangeCategory | None
-) -> None:
+def test_a_change_counts_by_its_kind(change: Change, is_gone: bool, weight: ChangeCategory | None) -> None:
     assert categorize_change(change, is_deleted=is_gone) == weight
 
 
@@ -262,36 +260,36 @@ def test_a_change_counts_for_what_it_does(
     [(NOTHING, True, False), (UPDATE, False, False), (DELETE, True, True)],
     ids=["nothing to do", "no guard of this kind", "approved"],
 )
-def test_what_is_not_guarded_costs_no_statement(
+def test_a_route_without_limits_costs_no_statement(
     database: None, change: Change, is_gone: bool, is_approved: bool
 ) -> None:
-    taken = a_claim(guarded(an_event().source, most_removals=0), 1, is_approved=is_approved)
-    with CaptureQueriesContext(connection) as asked:
-        check_mass_change(taken, change, is_deleted=is_gone)
-    assert len(asked) == 0
+    claim = a_claim(guarded(an_event().source, most_removals=0), 1, is_approved=is_approved)
+    with CaptureQueriesContext(connection) as queries:
+        check_mass_change(claim, change, is_deleted=is_gone)
+    assert len(queries) == 0
 
 
-def test_a_mark_is_renewed_before_it_leaves_the_window_and_not_each_time(database: None) -> None:
+def test_a_mark_is_renewed_only_shortly_before_it_leaves_the_window(database: None) -> None:
     route = guarded(an_event().source, most_removals=1, guard_minutes=60)
     first = a_claim(route, 1)
     check_mass_change(first, DELETE, is_deleted=True)
-    assert weighed(first) == ChangeCategory.REMOVAL
+    assert weigh_attempt(first) == ChangeCategory.REMOVAL
     soon = a_claim(route, 1)
     check_mass_change(soon, DELETE, is_deleted=True)
-    assert weighed(soon) == ""
+    assert weigh_attempt(soon) == ""
     Attempt.objects.filter(pk=first.attempt.pk).update(started_at=F("started_at") - timedelta(minutes=7))
     later = a_claim(route, 1)
     check_mass_change(later, DELETE, is_deleted=True)
-    assert weighed(later) == ChangeCategory.REMOVAL
+    assert weigh_attempt(later) == ChangeCategory.REMOVAL
     with pytest.raises(HeldForApproval, match="deletions in 60 minutes are limited to 1"):
         check_mass_change(a_claim(route, 4), DELETE, is_deleted=True)
 
 
 def test_the_attempts_of_one_delivery_count_once(database: None) -> None:
-    taken = a_claim(guarded(an_event().source, most_removals=1), 1)
-    check_mass_change(taken, DELETE, is_deleted=True)
-    retry = an_attempt(taken.delivery, 2, started_at=timezone.now())
-    check_mass_change(replace(taken, attempt=retry), DELETE, is_deleted=True)
+    claim = a_claim(guarded(an_event().source, most_removals=1), 1)
+    check_mass_change(claim, DELETE, is_deleted=True)
+    retry = an_attempt(claim.delivery, 2, started_at=timezone.now())
+    check_mass_change(replace(claim, attempt=retry), DELETE, is_deleted=True)
 
 
 def test_routes_do_not_count_for_each_other(database: None) -> None:
@@ -313,15 +311,15 @@ def test_changes_and_removals_do_not_count_for_each_other(database: None) -> Non
         check_mass_change(a_claim(route, 3), UPDATE, is_deleted=False)
 
 
-def test_an_approval_that_came_after_the_delivery_was_read_counts(database: None) -> None:
-    taken = a_claim(guarded(an_event().source, most_removals=0), 1)
-    Delivery.objects.filter(pk=taken.delivery.pk).update(is_approved=True)
-    check_mass_change(taken, DELETE, is_deleted=True)
-    assert weighed(taken) == ""
+def test_an_approval_after_the_delivery_was_read_counts(database: None) -> None:
+    claim = a_claim(guarded(an_event().source, most_removals=0), 1)
+    Delivery.objects.filter(pk=claim.delivery.pk).update(is_approved=True)
+    check_mass_change(claim, DELETE, is_deleted=True)
+    assert weigh_attempt(claim) == ""
 
 
 def test_the_count_reads_marked_attempts_only(database: None) -> None:
-    """Of many attempts; a planner that knows their number takes the index of the few that are marked."""
+    """With statistics of many attempts the planner uses the index of the few marked ones."""
     route = guarded(an_event().source)
     delivery = a_delivery(an_event(1, source=route.source), route)
     many = [

@@ -1,4 +1,4 @@
-"""Relayed deliveries: what a signed webhook carries is applied as it came, in order, and never over something newer."""
+"""Relayed deliveries: the data of a signed webhook are applied in order, and never over newer data."""
 
 import itertools
 import time
@@ -28,13 +28,13 @@ from webhooks.models import Event, State, subject_key
 
 @pytest.fixture
 def relay(hub: Hub) -> Hub:
-    """The hub, whose routes of people relay, wherever a source is believed."""
+    """Yield a hub whose routes of people relay the data of verified sources."""
     Route.objects.filter(entity_type="USER").update(relays=True)
     return hub
 
 
 def person(email: str, event_type: str = "UPDATE", user: str = ANNA, **members: Any) -> dict[str, Any]:
-    """A webhook that carries Anna with this address."""
+    """Return a webhook that carries Anna with this address."""
     entity = {
         "id": user,
         "emails": [{"address": email, "verified": True}],
@@ -49,7 +49,7 @@ def in_background(body: dict[str, Any]) -> dict[str, Any]:
     return body | {"respond": {"mode": "ack"}}
 
 
-def test_what_the_webhook_carries_is_applied_and_nothing_is_fetched(relay: Hub) -> None:
+def test_the_data_of_the_webhook_are_applied_and_nothing_is_fetched(relay: Hub) -> None:
     relay.change_email("newer.at.the.source@example.com")
     answer = relay.post_signed(person("carried@example.com"))
     assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
@@ -57,12 +57,12 @@ def test_what_the_webhook_carries_is_applied_and_nothing_is_fetched(relay: Hub) 
     assert relay.identity.read_journal() == []
 
 
-def test_an_unsigned_webhook_is_fetched_whatever_it_carries(relay: Hub) -> None:
+def test_the_entity_of_an_unsigned_webhook_is_always_fetched(relay: Hub) -> None:
     address = relay.change_email("truth@example.com")
     answer = relay.post(person("invented@example.com"))
     assert answer.json()["status"] == "succeeded"
     assert relay.customer()["email"] == address
-    assert [each["method"] for each in relay.identity.read_journal()] == ["GET"]
+    assert [request["method"] for request in relay.identity.read_journal()] == ["GET"]
     assert Delivery.objects.get().is_relayed is False
 
 
@@ -74,7 +74,7 @@ def test_a_relayed_webhook_without_its_entity_is_refused_for_good(relay: Hub) ->
     assert relay.identity.read_journal() == []
 
 
-def test_a_part_of_an_entity_changes_only_what_it_tells(relay: Hub) -> None:
+def test_a_part_of_an_entity_changes_only_its_own_fields(relay: Hub) -> None:
     before = relay.customer()
     part = {"emails": [{"address": "part@example.com", "verified": True}]}
     answer = relay.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "data": part})
@@ -85,7 +85,7 @@ def test_a_part_of_an_entity_changes_only_what_it_tells(relay: Hub) -> None:
     assert relay.customer()["external_id"] == before["external_id"]
 
 
-def test_a_part_too_small_to_make_a_record_of_is_refused(relay: Hub) -> None:
+def test_a_part_without_the_required_fields_of_a_new_record_is_refused(relay: Hub) -> None:
     part = {"name": {"givenName": "Nobody"}}
     answer = relay.post_signed({"id": "NOBODY1", "entityType": "USER", "eventType": "CREATE", "data": part})
     assert (answer.status_code, answer.json()["code"]) == (422, "unmappable")
@@ -104,7 +104,7 @@ def test_a_part_too_small_to_make_a_record_of_is_refused(relay: Hub) -> None:
         (None, "1999-01-01T00:00:00Z", "succeeded", "second@example.com"),
     ],
 )
-def test_an_older_timestamp_never_goes_over_a_newer_one(
+def test_an_older_timestamp_never_overwrites_a_newer_one(
     relay: Hub, applied: str | None, late: str | None, status: str, email: str
 ) -> None:
     for address, timestamp in (("first@example.com", applied), ("second@example.com", late)):
@@ -115,7 +115,7 @@ def test_an_older_timestamp_never_goes_over_a_newer_one(
     assert Event.objects.latest("pk").state == status
 
 
-def test_what_another_process_applied_before_the_claim_was_stored_counts(
+def test_a_change_that_another_process_applied_before_the_claim_counts(
     relay: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     relay.post_signed(person("new@example.com", timestamp="2026-01-01T00:00:01Z"))
@@ -132,9 +132,9 @@ def test_what_another_process_applied_before_the_claim_was_stored_counts(
 
 def test_an_older_webhook_sends_nothing_to_the_shop(relay: Hub) -> None:
     relay.post_signed(person("new@example.com", timestamp="2026-01-01T00:00:01Z"))
-    asked = len(relay.shop.read_journal())
+    request_count = len(relay.shop.read_journal())
     relay.post_signed(person("old@example.com", timestamp="2026-01-01T00:00:00Z"))
-    assert len(relay.shop.read_journal()) == asked
+    assert len(relay.shop.read_journal()) == request_count
 
 
 def test_a_replay_of_an_older_webhook_does_not_undo_a_newer_one(relay: Hub) -> None:
@@ -147,19 +147,19 @@ def test_a_replay_of_an_older_webhook_does_not_undo_a_newer_one(relay: Hub) -> N
     assert Event.objects.earliest("pk").state == State.SUPERSEDED
 
 
-def test_relayed_webhooks_of_a_person_run_one_by_one_in_the_order_they_came(relay: Hub) -> None:
+def test_relayed_webhooks_of_a_person_run_one_by_one_in_order_of_arrival(relay: Hub) -> None:
     relay.shop.faults.add("slow", seconds=0.05)
     sent = [f"address.{number}@example.com" for number in range(5)]
     for address in sent:
         assert relay.post_signed(in_background(person(address))).status_code == 202
     relay.wait_until_idle()
     writes = relay.writes()
-    assert [each["body"]["email"] for each in writes] == sent
+    assert [write["body"]["email"] for write in writes] == sent
     assert all(one["ended"] <= following["started"] for one, following in itertools.pairwise(writes))
     assert list(Delivery.objects.values_list("state", "covered_by")) == [(State.SUCCEEDED, None)] * 5
 
 
-def test_a_relayed_webhook_waits_for_an_older_one_that_is_tried_again(relay: Hub) -> None:
+def test_a_relayed_webhook_waits_for_an_older_one_that_is_retried(relay: Hub) -> None:
     relay.shop.faults.add("error", status=503)
     relay.post_signed(in_background(person("first@example.com")))
     relay.wait_until_idle()
@@ -169,10 +169,10 @@ def test_a_relayed_webhook_waits_for_an_older_one_that_is_tried_again(relay: Hub
     assert relay.writes() == []
     make_due()
     run_due_deliveries()
-    assert [each["body"]["email"] for each in relay.writes()] == ["first@example.com", "second@example.com"]
+    assert [write["body"]["email"] for write in relay.writes()] == ["first@example.com", "second@example.com"]
 
 
-def test_no_process_is_begun_for_a_relayed_webhook_behind_an_older_one(relay: Hub) -> None:
+def test_no_process_is_started_for_a_relayed_webhook_behind_an_older_one(relay: Hub) -> None:
     relay.shop.faults.add("error", status=503)
     for address in ("first@example.com", "second@example.com"):
         relay.post_signed(in_background(person(address)))
@@ -185,7 +185,7 @@ def test_no_process_is_begun_for_a_relayed_webhook_behind_an_older_one(relay: Hu
     ("goes_on", "state", "retrying"),
     [(None, State.DEAD, False), (False, State.DEAD, False), (True, State.RETRYING, True)],
 )
-def test_a_failure_that_the_source_was_told_of_ends_there_unless_the_route_goes_on(
+def test_a_failure_reported_to_the_source_is_final_unless_the_route_keeps_retrying(
     relay: Hub, goes_on: bool | None, state: State, retrying: bool
 ) -> None:
     Route.objects.update(continues_after_failure=goes_on)
@@ -200,50 +200,50 @@ def test_a_failure_that_the_source_was_told_of_ends_there_unless_the_route_goes_
     assert (relay.customer()["email"] == "later@example.com") is retrying
 
 
-def sent_again(relay: Hub, event_id: str, body: dict[str, Any]) -> tuple[int, bool, str]:
-    """The status, whether the answer is an old one, and Anna's address in the shop after that."""
+def send_again(relay: Hub, event_id: str, body: dict[str, Any]) -> tuple[int, bool, str]:
+    """Send the webhook again. Returns the status, True for a stored answer, and Anna's address in the shop."""
     answer = relay.post_signed(body, event_id)
     return answer.status_code, "Webhook-Replayed" in answer, relay.customer()["email"]
 
 
-def test_what_ended_for_a_reason_that_has_passed_is_tried_when_its_webhook_comes_again(relay: Hub) -> None:
+def test_a_delivery_that_failed_temporarily_is_retried_when_its_webhook_is_repeated(relay: Hub) -> None:
     relay.shop.faults.add("error", status=503)
     assert relay.post_signed(person("later@example.com"), "msg_1").json()["retrying"] is False
-    assert sent_again(relay, "msg_1", person("later@example.com"))[:2] == (424, False)
+    assert send_again(relay, "msg_1", person("later@example.com"))[:2] == (424, False)
     relay.shop.faults.clear()
-    assert sent_again(relay, "msg_1", person("later@example.com")) == (200, False, "later@example.com")
+    assert send_again(relay, "msg_1", person("later@example.com")) == (200, False, "later@example.com")
     assert (Delivery.objects.get().state, Event.objects.get().state) == (State.SUCCEEDED, State.SUCCEEDED)
-    assert sent_again(relay, "msg_1", person("later@example.com"))[:2] == (200, True)
+    assert send_again(relay, "msg_1", person("later@example.com"))[:2] == (200, True)
 
 
-def test_what_was_refused_for_good_or_closed_by_hand_is_told_again(relay: Hub) -> None:
+def test_a_repeated_webhook_gets_the_answer_of_its_rejected_or_closed_delivery(relay: Hub) -> None:
     relay.shop.faults.add("refuse", times=1)
     assert relay.post_signed(person("later@example.com"), "msg_1").status_code == 422
-    assert sent_again(relay, "msg_1", person("later@example.com"))[:2] == (422, True)
+    assert send_again(relay, "msg_1", person("later@example.com"))[:2] == (422, True)
     relay.shop.faults.add("error", status=503, times=1)
     relay.post_signed(person("other@example.com"), "msg_2")
     Delivery.objects.filter(event__event_id="msg_2").update(state=State.CLOSED, code="closed")
     Event.objects.filter(event_id="msg_2").update(state=State.CLOSED, code="closed")
-    status, _, address = sent_again(relay, "msg_2", person("other@example.com"))
+    status, _, address = send_again(relay, "msg_2", person("other@example.com"))
     assert status == 422
     assert address != "other@example.com"
 
 
 @pytest.mark.parametrize("is_careless", [False, True])
-def test_what_comes_again_never_goes_over_what_followed_it(
+def test_a_repeated_webhook_never_overwrites_a_later_one(
     relay: Hub, monkeypatch: pytest.MonkeyPatch, is_careless: bool
 ) -> None:
     relay.shop.faults.add("error", status=503, times=1)
     assert relay.post_signed(person("older@example.com"), "msg_1").status_code == 424
-    assert sent_again(relay, "msg_2", person("newer@example.com"))[::2] == (200, "newer@example.com")
+    assert send_again(relay, "msg_2", person("newer@example.com"))[::2] == (200, "newer@example.com")
     if is_careless:
         monkeypatch.setattr(redelivery, "Exists", lambda _: Q(pk=None))
-    status, _, address = sent_again(relay, "msg_1", person("older@example.com"))
+    status, _, address = send_again(relay, "msg_1", person("older@example.com"))
     assert (status, address) == ((200, "older@example.com") if is_careless else (424, "newer@example.com"))
 
 
-def test_a_webhook_that_comes_again_as_a_newer_one_is_stored_waits_for_it(relay: Hub) -> None:
-    """Whoever stores holds the key of the person until the commit; on SQLite the writers' line does the same."""
+def test_a_repeated_webhook_waits_for_a_newer_one_that_is_being_stored(relay: Hub) -> None:
+    """Storing locks the key of the person until the commit; on SQLite the writer queue does."""
     relay.shop.faults.add("error", status=503, times=1)
     relay.post_signed(person("older@example.com"), "msg_1")
     event = Event.objects.get()
@@ -271,17 +271,17 @@ def test_a_replay_that_waits_for_its_turn_is_not_given_up(relay: Hub) -> None:
     relay.shop.faults.add("error", status=503)
     relay.post_signed(in_background(person("later@example.com")))
     relay.wait_until_idle()
-    asked = a_replay(User.objects.create_user("staff"))
-    Delivery.objects.update(replay=asked)  # while the attempt ran
+    replay = a_replay(User.objects.create_user("staff"))
+    Delivery.objects.update(replay=replay)  # while the attempt ran
     with transaction.atomic():
         assert give_up_what_must_not_go_on(Event.objects.get()) == []
     relay.shop.faults.clear()
     make_due()
     assert run_due_deliveries() == 1
-    assert Attempt.objects.latest("number").replay == asked
+    assert Attempt.objects.latest("number").replay == replay
 
 
-def test_giving_up_is_on_the_audit_log_and_has_its_moment(relay: Hub) -> None:
+def test_giving_up_is_recorded_in_the_audit_log_with_its_time(relay: Hub) -> None:
     relay.shop.faults.add("error", status=503)
     relay.post_signed(person("later@example.com"))
     delivery = Delivery.objects.get()
@@ -291,7 +291,7 @@ def test_giving_up_is_on_the_audit_log_and_has_its_moment(relay: Hub) -> None:
     assert delivery.due_at is None
 
 
-def test_a_failure_that_nobody_was_told_of_goes_on(relay: Hub) -> None:
+def test_a_failure_that_was_not_reported_to_the_source_is_retried(relay: Hub) -> None:
     relay.shop.faults.add("error", status=503)
     relay.post_signed(in_background(person("later@example.com")))
     relay.wait_until_idle()
@@ -302,11 +302,11 @@ def test_a_failure_that_nobody_was_told_of_goes_on(relay: Hub) -> None:
     assert relay.customer()["email"] == "later@example.com"
 
 
-def test_what_waited_behind_a_delivery_that_was_given_up_runs_at_once(relay: Hub) -> None:
+def test_a_delivery_behind_one_that_was_given_up_runs_at_once(relay: Hub) -> None:
     relay.shop.faults.add("slow", seconds=0.3, times=1)
     relay.shop.faults.add("error", status=503, times=1, methods=("PATCH",))
     with ThreadPoolExecutor(1) as client:
-        first = client.submit(told, relay, person("first@example.com"))
+        first = client.submit(send_on_another_thread, relay, person("first@example.com"))
         while not relay.shop.read_journal():
             time.sleep(0.01)
         relay.post_signed(in_background(person("second@example.com")))
@@ -316,7 +316,7 @@ def test_what_waited_behind_a_delivery_that_was_given_up_runs_at_once(relay: Hub
     assert list(Event.objects.order_by("pk").values_list("state", flat=True)) == [State.DEAD, State.SUCCEEDED]
 
 
-def test_a_relayed_deletion_asks_nobody_and_follows_the_policy(relay: Hub) -> None:
+def test_a_relayed_deletion_fetches_nothing_and_follows_the_policy(relay: Hub) -> None:
     answer = relay.post_signed({"id": ANNA, "entityType": "USER", "eventType": "DELETE"})
     assert answer.json()["results"][0]["action"] == "updated"
     assert relay.customer()["active"] is False
@@ -325,7 +325,7 @@ def test_a_relayed_deletion_asks_nobody_and_follows_the_policy(relay: Hub) -> No
 
 @pytest.mark.parametrize("is_known", [True, False])
 @pytest.mark.parametrize("when_gone", Route.DeletionPolicy.values)
-def test_an_older_update_does_not_bring_back_what_was_deleted(
+def test_an_older_update_does_not_restore_a_deleted_record(
     relay: Hub, when_gone: str, is_known: bool
 ) -> None:
     Route.objects.filter(entity_type="USER").update(when_gone=when_gone)
@@ -356,8 +356,8 @@ def make_due() -> None:
     Delivery.objects.filter(state=State.RETRYING).update(due_at="2000-01-01T00:00:00Z")
 
 
-def told(hub: Hub, body: dict[str, Any]) -> tuple[int, str]:
-    """A signed webhook from another thread: the status of its answer and of its event."""
+def send_on_another_thread(hub: Hub, body: dict[str, Any]) -> tuple[int, str]:
+    """Send a signed webhook on another thread. Returns the status of its answer and the state of its event."""
     try:
         answer = hub.post_signed(body)
         return answer.status_code, Event.objects.earliest("pk").state

@@ -1,4 +1,4 @@
-"""The identity service that answers may lag behind the one that sent the webhook: wait a little, ask again."""
+"""A read replica of the identity service may lag behind the webhook: the hub waits a little and fetches again."""
 
 import json
 import threading
@@ -15,8 +15,8 @@ from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import State
 
 
-def told(hub: Hub, seconds: float) -> dict[str, str]:
-    """A webhook that says that the person changed so many seconds from now; its answer."""
+def post_event(hub: Hub, seconds: float) -> dict[str, str]:
+    """Post a webhook about a change `seconds` from now. Returns the answer."""
     at = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
     answer = hub.post_signed(json.loads(EXAMPLE) | {"timestamp": at.replace("+00:00", "Z")})
     assert answer.status_code == 200
@@ -24,17 +24,19 @@ def told(hub: Hub, seconds: float) -> dict[str, str]:
 
 
 def fetches(hub: Hub) -> int:
-    return sum(each["method"] == "GET" for each in hub.identity.read_journal())
+    return sum(request["method"] == "GET" for request in hub.identity.read_journal())
 
 
 @contextmanager
 def catching_up(hub: Hub) -> Iterator[None]:
-    """The change that was told of arrives where it is read, right after it was read for the first time."""
+    """Let the announced change appear right after the first fetch."""
 
     def change() -> None:
         until = time.monotonic() + 20
-        while not any(each["ended"] for each in hub.identity.read_journal() if each["method"] == "GET"):
-            assert time.monotonic() < until, "nobody asked"
+        while not any(
+            request["ended"] for request in hub.identity.read_journal() if request["method"] == "GET"
+        ):
+            assert time.monotonic() < until, "nothing was fetched"
             time.sleep(0.005)
         hub.change_email("anna.caught.up@example.com")
 
@@ -44,16 +46,18 @@ def catching_up(hub: Hub) -> Iterator[None]:
     changing.join()
 
 
-def test_an_entity_older_than_its_event_is_asked_for_three_times_more_and_then_taken(hub: Hub) -> None:
+def test_an_entity_older_than_its_event_is_fetched_three_more_times_and_then_used(hub: Hub) -> None:
     address = hub.change_email("anna.lag@example.com")
-    assert told(hub, 60)["status"] == "succeeded"
+    assert post_event(hub, 60)["status"] == "succeeded"
     assert fetches(hub) == 1 + len(plan.FETCH_RETRY_PAUSES) == 4
     assert hub.customer()["email"] == address
 
 
 @pytest.mark.parametrize("when_gone", Route.DeletionPolicy)
-def test_a_creation_of_what_is_not_there_yet_is_tried_again_and_arrives(hub: Hub, when_gone: str) -> None:
-    """Whoever tells of it before the commit, and waits for the answer, has it only afterwards."""
+def test_a_creation_whose_entity_does_not_exist_yet_is_retried_and_delivered(
+    hub: Hub, when_gone: str
+) -> None:
+    """A source that sends before its own commit and waits for the answer has the entity only later."""
     Route.objects.update(when_gone=when_gone)
     created = {"id": "LATE1", "entityType": "USER", "eventType": "CREATE"}
     answer = hub.post_signed(created, "msg_late")
@@ -66,34 +70,34 @@ def test_a_creation_of_what_is_not_there_yet_is_tried_again_and_arrives(hub: Hub
     assert hub.customer("LATE1")["email"] == "late.one@example.com"
 
 
-def test_a_creation_of_what_never_comes_is_dead_in_the_end_and_of_what_is_gone_again_done(hub: Hub) -> None:
+def test_a_creation_fails_if_its_entity_never_appears_and_succeeds_if_it_was_deleted_again(hub: Hub) -> None:
     Route.objects.update(tries=1)
     created = {"id": "NEVER1", "entityType": "USER", "eventType": "CREATE"}
     assert hub.post_signed(created).json()["code"] == "identity-missing"
     assert Delivery.objects.get().state == State.DEAD
-    gone = hub.post_signed(created | {"eventType": "DELETE"})
-    assert (gone.status_code, gone.json()["status"]) == (200, "unchanged")
+    deletion = hub.post_signed(created | {"eventType": "DELETE"})
+    assert (deletion.status_code, deletion.json()["status"]) == (200, "unchanged")
 
 
-def test_what_arrives_while_it_waits_is_what_is_applied(hub: Hub) -> None:
+def test_the_entity_that_appears_during_the_wait_is_applied(hub: Hub) -> None:
     hub.change_email("anna.behind@example.com")
     with catching_up(hub):
-        told(hub, 1.05)
+        post_event(hub, 1.05)
     assert fetches(hub) > 1
     assert hub.customer()["email"] == "anna.caught.up@example.com"
 
 
 @pytest.mark.parametrize("seconds", [-3600.0, -1.0, 0.0])
-def test_an_entity_as_new_as_its_event_is_asked_for_once(hub: Hub, seconds: float) -> None:
+def test_an_entity_as_new_as_its_event_is_fetched_once(hub: Hub, seconds: float) -> None:
     hub.change_email("anna.fresh@example.com")
-    told(hub, seconds)
+    post_event(hub, seconds)
     assert fetches(hub) == 1
 
 
-def test_a_wait_that_is_left_out_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_does_not_wait_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "_is_older_than_event", lambda *_: False)
     hub.change_email("anna.behind@example.com")
     with catching_up(hub):
-        told(hub, 1.05)
+        post_event(hub, 1.05)
     assert fetches(hub) == 1
     assert hub.customer()["email"] == "anna.behind@example.com"

@@ -1,4 +1,4 @@
-"""Most attempts end by one batch; what came in between makes it fail, and the attempt is settled with locks."""
+"""Most attempts are settled by one batch; after a conflict the batch fails, and the attempt is settled with locks."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +20,7 @@ from sync.deliveries.claims import claim_delivery
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Breaker, Call, Delivery, Link, Route
 from sync.replays.requests import request_replay
-from tests.support.audit.chain_faults import faults
+from tests.support.audit.chain_faults import find_chain_faults
 from tests.support.builders.history import a_replay
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Payload, Receipt
@@ -30,7 +30,7 @@ SHORT = EXAMPLE[:-1] + b',"respond":{"mode":"result","wait":1000}}'
 
 
 class Ways:
-    """How attempts ended: `tried` by one batch, `long` with locks. `meanwhile` happens once, right before the batch."""
+    """The ways in which attempts ended: `tried` by one batch, `long` with locks. `meanwhile` runs before the batch."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.tried = self.long = 0
@@ -66,26 +66,30 @@ def last(model: Any) -> Any:
     return model.objects.order_by("pk").last()
 
 
-def test_all_that_belongs_to_the_end_is_written(hub: Hub, ways: Ways) -> None:
+def test_all_rows_of_the_end_of_an_attempt_are_written(hub: Hub, ways: Ways) -> None:
     hub.change_email("anna.second@example.com")
-    told = hub.post_signed(EXAMPLE)
+    answer = hub.post_signed(EXAMPLE)
     hub.wait_until_quiet()
     assert (ways.tried, ways.long) == (1, 0)
-    attempt, delivery, event, receipt = (last(each) for each in (Attempt, Delivery, Event, Receipt))
+    attempt, delivery, event, receipt = (last(model) for model in (Attempt, Delivery, Event, Receipt))
     assert (attempt.outcome, delivery.state, event.state) == ("succeeded",) * 3
     assert (delivery.token, delivery.commercial_slot, delivery.settled_at is None) == (None, None, False)
-    assert (receipt.status, receipt.answer.open()) == (told.status_code, told.content) == (200, told.content)
+    assert (
+        (receipt.status, receipt.answer.open())
+        == (answer.status_code, answer.content)
+        == (200, answer.content)
+    )
     assert attempt.change.open()
     assert Link.objects.get().applied_at == attempt.ended_at
-    assert [each.status for each in Call.objects.filter(attempt=attempt).order_by("started_at")] == [200] * 3
+    assert [call.status for call in Call.objects.filter(attempt=attempt).order_by("started_at")] == [200] * 3
     about = Entry.objects.filter(stream__in=[event.stream, delivery.stream]).order_by("pk")
     assert sorted(about.values_list("action", flat=True)) == [
         *("attempt.started", "attempt.succeeded", "webhook.answered", "webhook.received")
     ]
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
-def test_what_is_refused_ends_so_too(hub: Hub, ways: Ways) -> None:
+def test_a_rejected_attempt_ends_by_one_batch_too(hub: Hub, ways: Ways) -> None:
     hub.change_email("taken@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 422
     hub.wait_until_quiet()
@@ -94,11 +98,11 @@ def test_what_is_refused_ends_so_too(hub: Hub, ways: Ways) -> None:
     assert last(Attempt).answer.open()
 
 
-def test_nothing_is_written_of_a_delivery_that_is_not_ours_any_more(hub: Hub, ways: Ways) -> None:
+def test_nothing_is_written_for_a_delivery_whose_lease_was_lost(hub: Hub, ways: Ways) -> None:
     ways.meanwhile = lambda: Delivery.objects.filter(state="running").update(token="0" * 32)
     hub.change_email("anna.lost@example.com")
-    told = hub.post_signed(SHORT)
-    assert told.status_code == 202
+    answer = hub.post_signed(SHORT)
+    assert answer.status_code == 202
     assert (ways.tried, ways.long) == (1, 1)
     attempt = last(Attempt)
     assert (attempt.outcome, attempt.ended_at, attempt.change) == ("started", None, None)
@@ -111,7 +115,7 @@ def test_nothing_is_written_of_a_delivery_that_is_not_ours_any_more(hub: Hub, wa
     )
 
 
-def test_a_replay_that_was_asked_for_at_this_moment_runs(hub: Hub, ways: Ways) -> None:
+def test_a_replay_requested_at_this_moment_runs(hub: Hub, ways: Ways) -> None:
     staff = User.objects.create_user("liisa")
     ways.meanwhile = lambda: request_replay([last(Event)], by=staff, reason="the shop was down")
     hub.change_email("anna.replayed@example.com")
@@ -120,30 +124,30 @@ def test_a_replay_that_was_asked_for_at_this_moment_runs(hub: Hub, ways: Ways) -
     hub.wait_until_quiet()
     assert ways.long >= 1
     attempts = Attempt.objects.filter(delivery=last(Delivery)).order_by("number")
-    assert [(each.cause, each.outcome) for each in attempts] == [
+    assert [(attempt.cause, attempt.outcome) for attempt in attempts] == [
         ("webhook", "succeeded"),
         ("replay", "unchanged"),
     ]
     assert last(Delivery).state == "unchanged"
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
 def test_a_batch_is_not_written_over_a_replay_that_only_the_delivery_names(hub: Hub, ways: Ways) -> None:
-    """Without an entry in the event's stream, which would make the batch fail too."""
-    asked = a_replay(User.objects.create_user("liisa"))
-    ways.meanwhile = lambda: Delivery.objects.filter(state="running").update(replay=asked)
+    """The event's stream has no entry of the replay, which would make the batch fail too."""
+    replay = a_replay(User.objects.create_user("liisa"))
+    ways.meanwhile = lambda: Delivery.objects.filter(state="running").update(replay=replay)
     hub.change_email("anna.again@example.com")
     hub.post_signed(EXAMPLE)
     hub.wait_until_idle()
     hub.wait_until_quiet()
     assert ways.long >= 1
     attempts = Attempt.objects.filter(delivery=last(Delivery)).order_by("number")
-    assert [each.cause for each in attempts] == ["webhook", "replay"]
+    assert [attempt.cause for attempt in attempts] == ["webhook", "replay"]
     assert last(Event).state == last(Delivery).state == "unchanged"
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
-def test_a_link_that_was_taken_away_is_made_again(hub: Hub, ways: Ways) -> None:
+def test_a_link_that_was_deleted_is_created_again(hub: Hub, ways: Ways) -> None:
     ways.meanwhile = lambda: Link.objects.all().delete()
     hub.change_email("anna.linked@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 200
@@ -151,10 +155,10 @@ def test_a_link_that_was_taken_away_is_made_again(hub: Hub, ways: Ways) -> None:
     assert (ways.tried, ways.long) == (1, 1)
     assert Link.objects.get().applied_at == last(Attempt).ended_at
     assert Receipt.objects.filter(answer=None).count() == 0
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
-def test_the_first_of_a_person_makes_the_link(hub: Hub, ways: Ways) -> None:
+def test_the_first_delivery_of_a_person_creates_the_link(hub: Hub, ways: Ways) -> None:
     Link.objects.all().delete()
     hub.change_email("anna.anew@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 200
@@ -163,23 +167,23 @@ def test_the_first_of_a_person_makes_the_link(hub: Hub, ways: Ways) -> None:
     assert Link.objects.get().applied_at == last(Attempt).ended_at
 
 
-def test_within_a_transaction_it_leaves_that_whole(
+def test_a_failed_batch_leaves_the_transaction_usable(
     hub: Hub, ways: Ways, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     assert hub.post_signed(ACK).status_code == 202
-    taken = claim_delivery(last(Delivery).pk)
-    assert taken is not None
+    claim = claim_delivery(last(Delivery).pk)
+    assert claim is not None
     with transaction.atomic():
         assert (
-            settle_attempt(replace(taken, token=uuid4()), superseded_result(), AttemptFindings(), []) is None
+            settle_attempt(replace(claim, token=uuid4()), superseded_result(), AttemptFindings(), []) is None
         )
-        assert settle_attempt(taken, superseded_result(), AttemptFindings(), []) is not None
+        assert settle_attempt(claim, superseded_result(), AttemptFindings(), []) is not None
     assert last(Attempt).outcome == "superseded"
     assert (ways.tried, ways.long) == (2, 1)
 
 
-def test_what_was_appended_to_its_stream_at_this_moment_stays_before_it(hub: Hub, ways: Ways) -> None:
+def test_an_entry_appended_at_this_moment_precedes_the_settlement(hub: Hub, ways: Ways) -> None:
     def appended() -> None:
         with transaction.atomic():
             append_entries(NewEntry(last(Delivery).stream, "delivery.seen", "liisa"))
@@ -190,11 +194,11 @@ def test_what_was_appended_to_its_stream_at_this_moment_stays_before_it(hub: Hub
     hub.wait_until_quiet()
     assert (ways.tried, ways.long) == (1, 1)
     about = Entry.objects.filter(stream=last(Delivery).stream).order_by("stream_seq")
-    assert [each.action for each in about] == ["attempt.started", "delivery.seen", "attempt.succeeded"]
-    assert faults() == []
+    assert [entry.action for entry in about] == ["attempt.started", "delivery.seen", "attempt.succeeded"]
+    assert find_chain_faults() == []
 
 
-def test_a_breaker_is_told_on_the_long_way(hub: Hub, ways: Ways) -> None:
+def test_the_path_with_locks_updates_the_breaker(hub: Hub, ways: Ways) -> None:
     hub.shop.faults.add("error", times=1)
     hub.change_email("anna.ill@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 424
@@ -207,7 +211,7 @@ def test_a_breaker_is_told_on_the_long_way(hub: Hub, ways: Ways) -> None:
     assert Breaker.objects.get().failures == 0
 
 
-def test_siblings_that_are_covered_end_with_it_on_the_long_way(
+def test_the_path_with_locks_settles_covered_siblings(
     hub: Hub, ways: Ways, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
@@ -216,10 +220,10 @@ def test_siblings_that_are_covered_end_with_it_on_the_long_way(
     assert run_due_deliveries() == 1
     hub.wait_until_quiet()
     assert (ways.tried, ways.long) == (0, 1)
-    assert [each.state for each in Event.objects.order_by("pk")] == ["succeeded", "unchanged", "unchanged"]
+    assert [event.state for event in Event.objects.order_by("pk")] == ["succeeded", "unchanged", "unchanged"]
 
 
-def test_an_event_with_another_delivery_ends_as_the_worst_of_them(hub: Hub, ways: Ways) -> None:
+def test_an_event_with_two_deliveries_ends_with_the_worse_state(hub: Hub, ways: Ways) -> None:
     other = Route.objects.get(source__slug="aurora", entity_type="USER")
     crm = other.commercial
     crm.pk, crm.slug, crm.base_url = None, "crm", "http://127.0.0.1:1"
@@ -230,6 +234,8 @@ def test_an_event_with_another_delivery_ends_as_the_worst_of_them(hub: Hub, ways
     hub.post_signed(EXAMPLE)
     hub.wait_until_quiet()
     assert (ways.tried, ways.long) == (0, 2)
-    states = {each.commercial.slug: each.state for each in Delivery.objects.filter(event=last(Event))}
+    states = {
+        delivery.commercial.slug: delivery.state for delivery in Delivery.objects.filter(event=last(Event))
+    }
     assert states.pop("crm") == last(Event).state != "succeeded"
     assert set(states.values()) == {"succeeded"}

@@ -1,4 +1,4 @@
-"""What is stored of a connection may be past use: changed past the console, or after its credentials went."""
+"""A stored connection may be unusable: changed in the database, or without its credentials."""
 
 from typing import Any
 
@@ -27,9 +27,7 @@ def without_credentials(_: Connection) -> dict[str, Any]:
         ("commercial", without_credentials, "target-credentials"),
     ],
 )
-def test_what_cannot_be_used_as_it_is_stored_is_a_failure_of_its_own_connection(
-    hub: Hub, side: str, spoilt: Any, code: str
-) -> None:
+def test_an_unusable_connection_fails_with_its_own_code(hub: Hub, side: str, spoilt: Any, code: str) -> None:
     sound = Connection.objects.get(side=side)
     for name, value in spoilt(sound).items():
         setattr(sound, name, value)

@@ -1,4 +1,4 @@
-"""Testing a connection: four steps, in words of ours, within a deadline, against real servers."""
+"""The test of a connection: four steps, with the hub's own texts, within a deadline, against real servers."""
 
 import json
 import socket
@@ -13,8 +13,8 @@ from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from sync.connectors.connection_check import CheckedConnection, CheckStep, check_connection
 from sync.connectors.presets import load_preset
-from tests.support.http.certificates import ISSUER, certify
-from tests.support.http.servers import Reply, Seen, dripping, raw_serving, serving
+from tests.support.http.certificates import ISSUER, issue_certificate
+from tests.support.http.servers import Reply, SeenRequest, dripping, raw_serving, serving
 
 pytestmark = pytest.mark.pure
 
@@ -45,14 +45,14 @@ def settings(**over: Any) -> dict[str, Any]:
     return {**load_preset("sandbox-shop")["settings"], **over}
 
 
-def shop(seen: Seen) -> Reply:
+def shop(seen: SeenRequest) -> Reply:
     if seen.headers.get("authorization") != f"Bearer {TOKEN}":
         return Reply(401, {"message": "who are you?"})
     return Reply(200, {"items": []})
 
 
 def codes(steps: tuple[CheckStep, ...]) -> list[str]:
-    return [each.code for each in steps]
+    return [step.code for step in steps]
 
 
 NOT_REACHED = "not-reached"
@@ -61,13 +61,13 @@ NOT_REACHED = "not-reached"
 def test_all_four_steps_of_a_plain_system_with_a_token() -> None:
     with serving(shop) as service:
         steps = check_connection(subject(service.url))
-    assert [each.name for each in steps] == ["name", "way", "credentials", "read"]
+    assert [step.name for step in steps] == ["name", "way", "credentials", "read"]
     assert codes(steps) == ["name-known", "way-plain", "shown-by-read", "read"]
-    assert all(each.is_good for each in steps)
+    assert all(step.is_good for step in steps)
     assert steps[0].facts == {"addresses": ["127.0.0.1"], "more": 0}
     assert steps[3].facts == {"call": "GET /api/customers", "status": 200, "found": 0}
-    assert [each.seconds is None for each in steps] == [False, False, True, False]
-    assert [each.method for each in service.seen] == ["GET"], "only reads"
+    assert [step.seconds is None for step in steps] == [False, False, True, False]
+    assert [request.method for request in service.seen] == ["GET"], "only reads"
 
 
 def test_an_identity_service_is_asked_for_one_of_a_list() -> None:
@@ -81,7 +81,7 @@ def test_an_identity_service_is_asked_for_one_of_a_list() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 422])
-def test_without_a_list_an_id_that_is_not_there_is_asked_for(status: int) -> None:
+def test_without_a_list_an_unknown_id_is_fetched(status: int) -> None:
     plain = {"entities": {"USER": {"path": "/users/{id}"}}}
     with serving(lambda _: Reply(status, {})) as service:
         steps = check_connection(
@@ -100,8 +100,8 @@ def test_refused_credentials_fail_the_credentials_and_not_the_read(status: int) 
     assert steps[2].is_good is False
 
 
-def test_a_token_is_fetched_anew_and_its_life_is_told() -> None:
-    def answer(seen: Seen) -> Reply:
+def test_a_new_token_is_fetched_and_its_lifetime_is_shown() -> None:
+    def answer(seen: SeenRequest) -> Reply:
         if seen.path == "/oauth/token":
             return Reply(200, {"access_token": f"t{len(service.seen)}", "expires_in": 900})
         return Reply(200, {"items": [{"id": 1}]})
@@ -111,17 +111,19 @@ def test_a_token_is_fetched_anew_and_its_life_is_told() -> None:
             steps = check_connection(subject(service.url, authentication=OAUTH, credentials=CLIENT))
     assert codes(steps) == ["name-known", "way-plain", "token-given", "read"]
     assert steps[2].facts["good_for"] == 900
-    assert [each.path for each in service.seen].count("/oauth/token") == 2, "a kept token proves nothing"
+    assert [request.path for request in service.seen].count("/oauth/token") == 2, (
+        "a kept token proves nothing"
+    )
 
 
-def test_a_token_endpoint_that_refuses_is_said() -> None:
+def test_a_token_endpoint_that_refuses_is_reported() -> None:
     with serving(lambda _: Reply(400, {"error": "invalid_client"})) as service:
         steps = check_connection(subject(service.url, authentication=OAUTH, credentials=CLIENT))
     assert codes(steps) == ["name-known", "way-plain", "target-credentials", NOT_REACHED]
 
 
-def test_a_good_certificate_is_told_with_its_issuer_and_end(tmp_path: Path) -> None:
-    context, pem = certify(tmp_path, begins=-HOUR, ends=timedelta(days=12, hours=1))
+def test_a_valid_certificate_is_shown_with_issuer_and_expiry(tmp_path: Path) -> None:
+    context, pem = issue_certificate(tmp_path, begins=-HOUR, ends=timedelta(days=12, hours=1))
     with serving(shop, context) as service:
         steps = check_connection(subject(service.url, settings=settings(ca=pem)))
     assert codes(steps) == ["name-known", "way-encrypted", "shown-by-read", "read"]
@@ -138,10 +140,10 @@ def test_a_good_certificate_is_told_with_its_issuer_and_end(tmp_path: Path) -> N
         (-HOUR, HOUR, "127.0.0.1", False, "certificate-untrusted"),
     ],
 )
-def test_a_bad_certificate_is_told_and_nothing_is_sent_to_who_shows_it(
+def test_an_invalid_certificate_is_reported_and_nothing_is_sent(
     tmp_path: Path, begins: timedelta, ends: timedelta, address: str, trusted: bool, code: str
 ) -> None:
-    context, pem = certify(tmp_path, begins=begins, ends=ends, address=address)
+    context, pem = issue_certificate(tmp_path, begins=begins, ends=ends, address=address)
     with serving(shop, context) as service:
         steps = check_connection(subject(service.url, settings=settings(**({"ca": pem} if trusted else {}))))
         assert not service.seen
@@ -149,10 +151,10 @@ def test_a_bad_certificate_is_told_and_nothing_is_sent_to_who_shows_it(
     assert steps[1].facts["issuer"] == ISSUER
 
 
-def test_a_name_that_nobody_knows_ends_it() -> None:
+def test_an_unknown_host_name_ends_the_check() -> None:
     steps = check_connection(subject("https://hub-test.invalid"))
     assert codes(steps) == ["name-unknown", NOT_REACHED, NOT_REACHED, NOT_REACHED]
-    assert [each.is_good for each in steps] == [False, None, None, None]
+    assert [step.is_good for step in steps] == [False, None, None, None]
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "100.100.100.200"])
@@ -167,13 +169,13 @@ def test_an_address_outside_the_networks_of_the_connection_is_not_connected_to()
     assert codes(steps)[0] == "address-forbidden"
 
 
-def test_a_port_where_nobody_listens_is_said() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_a_closed_port_is_reported() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
     assert codes(check_connection(subject(f"http://127.0.0.1:{port}")))[1] == "connection-refused"
 
 
-def test_a_server_without_tls_is_said() -> None:
+def test_a_server_without_tls_is_reported() -> None:
     with serving(shop) as service:
         steps = check_connection(subject(service.url.replace("http:", "https:")))
     assert codes(steps)[1] == "no-tls"
@@ -187,7 +189,7 @@ def test_a_handshake_that_stalls_ends_at_the_deadline() -> None:
     assert codes(steps)[1] == "no-answer"
 
 
-def test_a_server_that_drips_ends_at_the_deadline_of_all_steps_together() -> None:
+def test_a_server_that_sends_slowly_ends_at_the_deadline_of_all_steps() -> None:
     head = b"HTTP/1.1 200 OK\r\n\r\n"
     with raw_serving(dripping(b" ", head)) as url:
         started = time.monotonic()
@@ -196,8 +198,8 @@ def test_a_server_that_drips_ends_at_the_deadline_of_all_steps_together() -> Non
     assert codes(steps) == ["name-known", "way-plain", "not-known", "target-timeout"]
 
 
-def test_a_token_endpoint_that_hangs_leaves_the_read_out() -> None:
-    def answer(seen: Seen) -> Reply:
+def test_a_hanging_token_endpoint_skips_the_read_step() -> None:
+    def answer(seen: SeenRequest) -> Reply:
         time.sleep(2)
         return Reply()
 
@@ -211,7 +213,7 @@ def test_a_redirect_is_not_followed() -> None:
         assert codes(check_connection(subject(service.url)))[3] == "target-garbled"
 
 
-def test_a_credential_that_is_missing_is_said() -> None:
+def test_a_missing_credential_is_reported() -> None:
     steps = check_connection(subject("http://127.0.0.1:9", credentials={}))
     assert codes(steps)[1] == "connection-refused"
     with serving(shop) as service:
@@ -220,7 +222,7 @@ def test_a_credential_that_is_missing_is_said() -> None:
     assert "token" in steps[2].facts["sentence"]
 
 
-def test_certificates_that_cannot_be_read_are_said() -> None:
+def test_unreadable_certificates_are_reported() -> None:
     unreadable = "-----BEGIN CERTIFICATE----- MIIBszCCAVmg -----END CERTIFICATE-----"
     steps = check_connection(subject("https://127.0.0.1:9", settings=settings(ca=unreadable)))
     assert codes(steps) == ["settings-invalid", NOT_REACHED, NOT_REACHED, NOT_REACHED]
@@ -230,13 +232,13 @@ def test_certificates_that_cannot_be_read_are_said() -> None:
 @pytest.mark.parametrize(
     "reply", [Reply(200, {"items": "no list"}), Reply(500, {"message": TOKEN}), Reply(200, raw=b"<p>")]
 )
-def test_nothing_secret_and_nothing_of_an_answer_is_in_what_is_told(reply: Reply) -> None:
+def test_the_result_contains_no_secret_and_no_part_of_an_answer(reply: Reply) -> None:
     with serving(lambda _: reply) as service:
         steps = check_connection(subject(service.url))
-        told = json.dumps(steps) + repr(subject(service.url))
+        shown = json.dumps(steps) + repr(subject(service.url))
     assert steps[3].is_good is False
-    assert TOKEN not in told
-    assert "no list" not in told
+    assert TOKEN not in shown
+    assert "no list" not in shown
 
 
 def test_both_stand_in_services_pass_the_test_and_are_not_changed() -> None:

@@ -1,4 +1,4 @@
-"""A connector is made of what its connection says now, however often it was made before."""
+"""A connector is built from the current connection, however often it was built before."""
 
 import contextlib
 import os
@@ -11,16 +11,16 @@ from sync.connectors.presets import load_preset
 from sync.connectors.settings.settings_reader import SettingsInvalid
 from sync.connectors.values.fingerprint import fingerprint_json
 from tests.support.http.connectors import identity, shop, shop_settings
-from tests.support.http.servers import Reply, Seen, serving
+from tests.support.http.servers import Reply, SeenRequest, serving
 
 pytestmark = pytest.mark.pure
 
 
-def _entity(_: Seen) -> Reply:
+def _entity(_: SeenRequest) -> Reply:
     return Reply(200, {"id": "a1"})
 
 
-def test_what_is_changed_in_a_connection_counts_at_once() -> None:
+def test_a_change_of_a_connection_takes_effect_at_once() -> None:
     settings: dict[str, Any] = load_preset("sandbox-identity")["settings"]
     with serving(_entity) as service:
         for path, token, header in (
@@ -58,7 +58,7 @@ def test_a_header_of_the_settings_replaces_ours_whatever_its_case() -> None:
     assert [headers[name] for name in ("accept", "content-type", "x-api-key")] == ["text/x", "text/y", "k3y"]
 
 
-def test_values_that_python_calls_equal_are_told_apart() -> None:
+def test_values_that_are_equal_in_python_are_distinguished() -> None:
     settings: dict[str, Any] = load_preset("sandbox-identity")["settings"]
     listing = settings["entities"]["USER"]["list"]
     listing["first"] = 1
@@ -73,7 +73,7 @@ def test_values_that_python_calls_equal_are_told_apart() -> None:
     [(1, True), (1, 1.0), (0, False), ("1", 1), (["a", "b"], ["ab"]), ({"a": "b"}, {"b": "a"}), ({"a": {}}, {"a": []}),
      ((["a"], []), ([], ["a"])), ("", None)],
 )  # fmt: skip
-def test_a_fingerprint_tells_contents_apart(one: Any, other: Any) -> None:
+def test_a_fingerprint_differs_for_different_contents(one: Any, other: Any) -> None:
     assert fingerprint_json(one) != fingerprint_json(other)
 
 
@@ -87,13 +87,13 @@ def test_a_fingerprint_is_the_same_for_the_same_content_and_keeps_no_secret() ->
     assert fingerprint_json(Own(a=1)) == fingerprint_json(Own(a=1)) != fingerprint_json(Own(a=2))
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_the_cache_is_bounded() -> None:
     for number in range(registry.MAX_CACHED + 10):
         identity("http://a.test", credentials={"token": f"t{number}"})
     assert 0 < len(registry._cache) <= registry.MAX_CACHED
 
 
-def test_a_forked_child_remembers_nothing_that_may_be_locked() -> None:
+def test_a_forked_child_starts_with_an_empty_cache() -> None:
     identity("http://a.test")
     child = os.fork()
     if child == 0:

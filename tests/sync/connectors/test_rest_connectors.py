@@ -1,4 +1,4 @@
-"""What a REST connector asks for, and what it makes of the answers."""
+"""Requests of REST connectors, and their reading of the answers."""
 
 from contextlib import nullcontext
 from itertools import count
@@ -11,27 +11,27 @@ from sync.connectors.contracts.types import FieldError, Record
 from sync.connectors.presets import PRESETS, load_preset
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.settings_reader import SettingsInvalid
-from tests.support.http.connectors import Notebook, identity, shop, shop_settings
-from tests.support.http.servers import Reply, Seen, serving
+from tests.support.http.connectors import MemoryRecorder, identity, shop, shop_settings
+from tests.support.http.servers import Reply, SeenRequest, serving
 
 pytestmark = pytest.mark.pure
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_valid(name: str) -> None:
-    found = load_preset(name)
-    validate_connection(found["connector"], found["settings"], found["authentication"], "https://a.test")
+    preset = load_preset(name)
+    validate_connection(preset["connector"], preset["settings"], preset["authentication"], "https://a.test")
 
 
 def test_a_refused_token_is_renewed_once_and_shows_in_no_record() -> None:
     numbers = count(1)
 
-    def answer(seen: Seen) -> Reply:
+    def answer(seen: SeenRequest) -> Reply:
         if seen.path == "/oauth/token":
             return Reply(200, {"access_token": f"token{next(numbers)}", "expires_in": 3600})
         return Reply(401 if seen.headers["authorization"] == "Bearer token1" else 200, {"id": "a1"})
 
-    notebook = Notebook()
+    notebook = MemoryRecorder()
     with serving(answer) as service:
         connector = identity(
             service.url,
@@ -63,7 +63,7 @@ def test_a_filter_value_is_escaped() -> None:
 @pytest.mark.parametrize(
     ("method", "body"), [("PATCH", {"email": "new"}), ("PUT", {"email": "new", "phone": "1"})]
 )
-def test_patch_sends_the_change_and_put_the_whole(method: str, body: dict[str, Any]) -> None:
+def test_patch_sends_the_change_and_put_the_whole_record(method: str, body: dict[str, Any]) -> None:
     settings = shop_settings(update={"method": method, "omit": ["id"]})
     with serving(lambda _: Reply(204)) as service:
         current = {"id": 1, "email": "old", "phone": "1"}
@@ -75,7 +75,7 @@ def test_patch_sends_the_change_and_put_the_whole(method: str, body: dict[str, A
     assert record == Record("1", body)
 
 
-def test_a_refusal_carries_the_cleaned_words_of_the_other_side() -> None:
+def test_a_rejection_contains_the_sanitized_error_message_of_the_system() -> None:
     errors = [{"field": "email", "code": "duplicate", "message": "m"}]
     with serving(lambda _: Reply(422, {"message": "No\x00  way", "errors": errors})) as service:  # noqa: SIM117
         with pytest.raises(RequestRejected) as caught:
@@ -96,7 +96,7 @@ def test_a_refusal_carries_the_cleaned_words_of_the_other_side() -> None:
     ],
 )  # fmt: skip
 def test_a_status_becomes_an_error(status: int, code: str, retryable: bool, applied: bool) -> None:
-    notebook = Notebook()
+    notebook = MemoryRecorder()
     with serving(lambda _: Reply(status, {}, {"Retry-After": "9999"})) as service:  # noqa: SIM117
         with pytest.raises(ConnectorError) as caught:
             shop(service.url, notebook).create_record("USER", {}, "k")
@@ -106,7 +106,7 @@ def test_a_status_becomes_an_error(status: int, code: str, retryable: bool, appl
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_what_is_gone_is_none_and_deleting_it_is_done(status: int) -> None:
+def test_a_deleted_record_is_none_and_deleting_it_succeeds(status: int) -> None:
     with serving(lambda _: Reply(status, {})) as service:
         assert identity(service.url).fetch_entity("USER", "a1") is None
         assert shop(service.url).get_record("USER", "1") is None
@@ -127,16 +127,16 @@ REFUSED = {"customer": None, "userErrors": [{"field": "email", "message": "Email
     ],
 )
 @pytest.mark.parametrize("write", ["update", "delete"])
-def test_a_refusal_that_is_answered_with_200_is_one_where_the_settings_say_how_it_looks(
+def test_a_rejection_answered_with_200_is_recognized_by_the_settings(
     answer: dict[str, Any] | None, is_refused: bool, write: str
 ) -> None:
-    told = {
+    error_settings = {
         "when": "userErrors",
         "sentence": "userErrors[0].message",
         "fields": "userErrors[].{field: field, detail: message}",
     }
     with serving(lambda _: Reply(200 if answer else 204, answer)) as service:
-        connector = shop(service.url, settings=shop_settings() | {"error": told})
+        connector = shop(service.url, settings=shop_settings() | {"error": error_settings})
         values = ({"email": "a@x"}, "key") if write == "update" else ("key",)
         more = {"current": None} if write == "update" else {}
         with pytest.raises(RequestRejected) if is_refused else nullcontext() as caught:
@@ -144,7 +144,7 @@ def test_a_refusal_that_is_answered_with_200_is_one_where_the_settings_say_how_i
     if is_refused:
         assert caught is not None
         assert caught.value.sentence == "Email has been taken"
-        assert [(each.field, each.detail) for each in caught.value.fields] == [
+        assert [(error.field, error.detail) for error in caught.value.fields] == [
             ("email", "Email has been taken")
         ]
 
@@ -152,7 +152,7 @@ def test_a_refusal_that_is_answered_with_200_is_one_where_the_settings_say_how_i
 @pytest.mark.parametrize(
     "record_id", ["gid://shop/Customer/7", "Customer 7", "-7", "7.", "käyttäjä", "a" * 129]
 )
-def test_a_new_record_whose_id_can_never_be_asked_for_is_no_success(record_id: str) -> None:
+def test_a_new_record_with_an_unusable_id_is_no_success(record_id: str) -> None:
     with serving(lambda _: Reply(201, {"id": record_id})) as service:
         with pytest.raises(UnsafeRequest) as caught:
             shop(service.url).create_record("USER", {"email": "a@x"}, "key")
@@ -162,7 +162,7 @@ def test_a_new_record_whose_id_can_never_be_asked_for_is_no_success(record_id: s
 
 
 def test_a_recorder_can_stop_a_request() -> None:
-    class Refusing(Notebook):
+    class Refusing(MemoryRecorder):
         def record_request(self, request: Any) -> None:
             raise LookupError
 

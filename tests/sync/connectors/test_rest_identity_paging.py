@@ -1,4 +1,4 @@
-"""A list ends, whatever the service makes of paging."""
+"""Lists end, however the service implements paging."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from sync.connectors.contracts.types import IdentityConnector
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.settings_reader import SettingsInvalid
 from tests.support.http.connectors import identity
-from tests.support.http.servers import Reply, Seen, serving
+from tests.support.http.servers import Reply, SeenRequest, serving
 
 pytestmark = pytest.mark.pure
 
@@ -26,7 +26,7 @@ def _connector(url: str, **over: Any) -> IdentityConnector:
     return identity(url, settings=_settings(**over))
 
 
-def _slice(seen: Seen, first: int = 0, largest: int = 100) -> list[dict[str, str]]:
+def _slice(seen: SeenRequest, first: int = 0, largest: int = 100) -> list[dict[str, str]]:
     start = int(seen.query["startIndex"]) - first
     return FIVE[start : start + min(int(seen.query["count"]), largest)]
 
@@ -49,17 +49,17 @@ def _slice(seen: Seen, first: int = 0, largest: int = 100) -> list[dict[str, str
         "start-ignored", "bare-list", "doubled-within-a-page",
     ],
 )  # fmt: skip
-def test_a_list_brings_each_entity_once_and_ends(
-    page: Callable[[Seen], Any], over: dict[str, Any], requests: int
+def test_a_list_yields_each_entity_once_and_ends(
+    page: Callable[[SeenRequest], Any], over: dict[str, Any], requests: int
 ) -> None:
     with serving(lambda seen: Reply(200, page(seen))) as service:
-        found = [entity.id for entity in _connector(service.url, **over).list_entities("user")]
-    assert found == ["u0", "u1", "u2", "u3", "u4"]
+        ids = [entity.id for entity in _connector(service.url, **over).list_entities("user")]
+    assert ids == ["u0", "u1", "u2", "u3", "u4"]
     assert len(service.seen) == requests
 
 
 def test_an_endless_list_ends_after_the_pages_allowed() -> None:
-    def endless(seen: Seen) -> Reply:
+    def endless(seen: SeenRequest) -> Reply:
         start = int(seen.query["startIndex"])
         return Reply(200, {"resources": [{"id": f"u{start}"}, {"id": f"u{start + 1}"}], "total": 10**9})
 
@@ -68,7 +68,7 @@ def test_an_endless_list_ends_after_the_pages_allowed() -> None:
     assert len(service.seen) == 7
 
 
-def test_a_page_is_asked_for_only_when_it_is_wanted() -> None:
+def test_a_page_is_fetched_only_when_it_is_needed() -> None:
     with serving(lambda seen: Reply(200, {"resources": _slice(seen), "total": 5})) as service:
         entities = _connector(service.url, query={"filter": "active eq true"}).list_entities("USER")
         assert service.seen == []
@@ -86,13 +86,13 @@ def test_a_page_that_is_no_list_of_entities_is_garbled(body: Any) -> None:
         list(_connector(service.url).list_entities("USER"))
 
 
-def test_a_list_that_is_not_there_is_an_error_and_not_an_empty_list() -> None:
+def test_a_missing_list_is_an_error_and_not_an_empty_list() -> None:
     with serving(lambda _: Reply(404, {})) as service, pytest.raises(RequestRejected):
         list(_connector(service.url).list_entities("USER"))
 
 
 @pytest.mark.parametrize("entity_type", ["USER", "GROUP"])
-def test_what_is_not_configured_is_refused_before_any_request(entity_type: str) -> None:
+def test_a_list_without_configuration_is_refused_before_any_request(entity_type: str) -> None:
     with serving(lambda _: Reply(200, {})) as service:
         connector = identity(service.url, settings={"entities": {"USER": {"path": "/users/{id}"}}})
         with pytest.raises(UnsafeRequest):

@@ -17,7 +17,7 @@ from sync.connectors.contracts.errors import (
     UnreadableResponse,
 )
 from sync.connectors.contracts.types import FieldError, IdentityConnector, TargetConnector
-from tests.support.http.connectors import DEADLINE, Notebook, identity, shop, shop_settings
+from tests.support.http.connectors import DEADLINE, MemoryRecorder, identity, shop, shop_settings
 
 pytestmark = pytest.mark.pure
 
@@ -42,7 +42,7 @@ def _identity(service: IdentityService, **over: Any) -> IdentityConnector:
     return identity(service.url, credentials={"token": service.token}, **over)
 
 
-def _shop(service: ShopService, notebook: Notebook | None = None, **over: Any) -> TargetConnector:
+def _shop(service: ShopService, notebook: MemoryRecorder | None = None, **over: Any) -> TargetConnector:
     return shop(service.url, notebook, **{"credentials": {"token": service.token}} | over)
 
 
@@ -67,7 +67,7 @@ def test_each_kind_of_entity_is_fetched(
     assert entity.version == entity.attributes["meta"]["lastModified"]
 
 
-def test_an_entity_that_is_not_there_is_none(aurora: IdentityService) -> None:
+def test_a_missing_entity_is_none(aurora: IdentityService) -> None:
     assert _identity(aurora).fetch_entity("USER", "NOBODY") is None
 
 
@@ -104,7 +104,7 @@ def test_a_customer_is_created_read_and_deleted(kauppa: ShopService) -> None:
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
-def test_an_update_changes_what_is_meant_and_keeps_the_rest(kauppa: ShopService, method: str) -> None:
+def test_an_update_changes_the_given_fields_only(kauppa: ShopService, method: str) -> None:
     settings = shop_settings(update={"method": method, "omit": ["id", "created_at", "updated_at", "version"]})
     before = _customer(kauppa)
     connector = _shop(kauppa, settings=settings)
@@ -125,8 +125,8 @@ def test_a_taken_email_is_refused_in_the_words_of_the_shop(kauppa: ShopService) 
     assert _customer(kauppa)["email"] == "anna.aalto@example.com"
 
 
-def test_a_key_that_is_used_again_makes_one_customer(kauppa: ShopService) -> None:
-    notebook = Notebook()
+def test_a_repeated_idempotency_key_creates_one_customer(kauppa: ShopService) -> None:
+    notebook = MemoryRecorder()
     connector = _shop(kauppa, notebook)
     first, again = connector.create_record("USER", NEW, "k1"), connector.create_record("USER", NEW, "k1")
     assert first == again
@@ -169,7 +169,7 @@ def test_a_fault_of_the_shop_becomes_one_of_our_errors(
     assert any(one["external_id"] == "NEW1" for one in kauppa.list_records("customers")) is applied
 
 
-def test_what_a_drop_left_open_the_same_key_settles(kauppa: ShopService) -> None:
+def test_a_repetition_with_the_same_key_resolves_a_dropped_request(kauppa: ShopService) -> None:
     kauppa.faults.add(kind="drop", applied=True, times=1)
     connector = _shop(kauppa)
     with pytest.raises(SystemUnavailable) as caught:
@@ -194,7 +194,7 @@ def test_what_a_drop_left_open_the_same_key_settles(kauppa: ShopService) -> None
     ],
     ids=["basic", "header", "oauth-basic", "oauth-body"],
 )
-def test_the_shop_is_opened_in_each_of_its_ways(
+def test_the_shop_accepts_each_authentication_scheme(
     kauppa: ShopService, authentication: dict[str, str], credentials: dict[str, str]
 ) -> None:
     connector = _shop(kauppa, authentication=authentication, credentials=credentials)
@@ -209,7 +209,7 @@ def test_a_token_that_the_shop_revoked_is_replaced(kauppa: ShopService) -> None:
     assert connector.get_record("USER", "4711")
 
 
-def test_every_request_tells_the_attempt_that_it_belongs_to(kauppa: ShopService) -> None:
+def test_every_request_names_its_attempt(kauppa: ShopService) -> None:
     _shop(kauppa, request_id="attempt-9").update_record(
         "USER", "4711", {"phone": "+358401"}, "k9", current=None
     )

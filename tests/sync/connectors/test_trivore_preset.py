@@ -11,7 +11,7 @@ from trivoreid.utils.criteria import Filter
 from sync.connectors.contracts.errors import CredentialsRefused
 from sync.connectors.contracts.types import IdentityConnector
 from sync.connectors.presets import load_preset
-from tests.support.http.connectors import Notebook, identity
+from tests.support.http.connectors import MemoryRecorder, identity
 from tests.support.http.servers import Service, serving
 from tests.sync.connectors.trivore_server import CLIENT, SECRET, Trivore
 
@@ -36,17 +36,17 @@ def _sdk(service: Service) -> Any:
 
 
 def _connector(
-    service: Service, size: int = 100, secret: str = SECRET, notebook: Notebook | None = None
+    service: Service, size: int = 100, secret: str = SECRET, notebook: MemoryRecorder | None = None
 ) -> IdentityConnector:
-    found = load_preset("trivore")
-    for entity in found["settings"]["entities"].values():
+    preset = load_preset("trivore")
+    for entity in preset["settings"]["entities"].values():
         entity["list"]["size"] = size
     return identity(
         service.url,
         notebook,
-        authentication=found["authentication"],
+        authentication=preset["authentication"],
         credentials={"username": CLIENT, "password": secret},
-        settings=found["settings"],
+        settings=preset["settings"],
     )
 
 
@@ -100,12 +100,12 @@ def test_a_wrong_secret_is_told_too(service: Service) -> None:
 
 
 def test_a_list_counts_from_nought_and_stops_at_the_total(service: Service) -> None:
-    notebook = Notebook()
-    found = [
+    notebook = MemoryRecorder()
+    ids = [
         entity.attributes["username"]
         for entity in _connector(service, 2, SECRET, notebook).list_entities("USER")
     ]
-    assert found == ["anna", "bertil", "cecilia", "daavid", "eeva"]
+    assert ids == ["anna", "bertil", "cecilia", "daavid", "eeva"]
     assert [seen.query for seen in service.seen] == [
         {"startIndex": "0", "count": "2"},
         {"startIndex": "2", "count": "2"},

@@ -5,14 +5,14 @@ from base64 import b64encode
 from typing import Any
 from urllib.parse import unquote
 
-from tests.support.http.servers import Reply, Seen
+from tests.support.http.servers import Reply, SeenRequest
 
 CLIENT, SECRET = "mgmt-client", "mgmt-secret"
 _PATH = re.compile(r"/api/rest/v1/(user|group|datastorage)(?:/([^/]+))?")
 
 
 def user(entity_id: str, username: str) -> dict[str, Any]:
-    """A user in the management view."""
+    """Return a user as in the management view."""
     return {
         "id": entity_id,
         "username": username,
@@ -44,8 +44,8 @@ class Trivore:
         }
         self.denied: str | None = None
 
-    def answer(self, seen: Seen) -> Reply:
-        """What the real one would say."""
+    def answer(self, seen: SeenRequest) -> Reply:
+        """Return the answer of the real service."""
         expected = "Basic " + b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
         if seen.headers.get("authorization") != expected:
             return _refusal(401, "Bad credentials.")
@@ -57,7 +57,7 @@ class Trivore:
         entities = self.entities[path[1]]
         return self._one(seen, entities, path[2]) if path[2] else self._page(seen, list(entities.values()))
 
-    def _one(self, seen: Seen, entities: dict[str, Any], entity_id: str) -> Reply:
+    def _one(self, seen: SeenRequest, entities: dict[str, Any], entity_id: str) -> Reply:
         if entity_id not in entities:
             return _refusal(404, "Object not found.")
         if seen.method == "PUT":
@@ -68,7 +68,7 @@ class Trivore:
             return Reply(204)
         return Reply(200, entities[entity_id])
 
-    def _page(self, seen: Seen, entities: list[dict[str, Any]]) -> Reply:
+    def _page(self, seen: SeenRequest, entities: list[dict[str, Any]]) -> Reply:
         start, count = int(seen.query.get("startIndex", 0)), int(seen.query.get("count", 100))
         if count > 500:
             return _refusal(400, "count may be 500 at most.")

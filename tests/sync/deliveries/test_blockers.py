@@ -1,4 +1,4 @@
-"""What keeps a delivery from being claimed, as values: no sentence, whatever shows it."""
+"""Reasons why a delivery cannot be claimed, as values without texts."""
 
 from datetime import timedelta
 from typing import Any
@@ -33,13 +33,13 @@ MINUTE = timedelta(minutes=1)
 
 
 def waiting(number: int = 0, state: str = "retrying", **values: Any) -> Delivery:
-    """A delivery that is due now and failed twice because of the shop."""
+    """Create a delivery that is due now and failed twice because of the shop."""
     event = an_event(number, state=state, code="target-unavailable", entity_id="USR-1")
     route = Route.objects.first() or a_route(a_source())
     now = read_clock()
-    made = a_delivery(event, route, **{"due_at": now, "opened_at": now, "tries": 2} | values)
+    delivery = a_delivery(event, route, **{"due_at": now, "opened_at": now, "tries": 2} | values)
     related = ("event__source", "route", "identity__breaker", "commercial__breaker")
-    return Delivery.objects.select_related(*related).get(pk=made.pk)
+    return Delivery.objects.select_related(*related).get(pk=delivery.pk)
 
 
 def blockers_of(delivery: Delivery) -> tuple[Blocker, ...]:
@@ -51,7 +51,7 @@ def shop() -> Connection:
     return Connection.objects.get(slug="shop")
 
 
-def test_nothing_blocks_what_is_due_and_what_nobody_takes_is_overdue() -> None:
+def test_nothing_blocks_a_due_delivery_and_an_unclaimed_one_is_overdue() -> None:
     delivery = waiting()
     assert blockers_of(delivery) == ()
     since = read_clock() - MINUTE
@@ -59,7 +59,7 @@ def test_nothing_blocks_what_is_due_and_what_nobody_takes_is_overdue() -> None:
     assert blockers_of(delivery) == (OverdueDelivery(since),)
 
 
-def test_a_settled_delivery_has_no_blocker_and_no_try_ahead() -> None:
+def test_a_settled_delivery_has_no_blocker_and_no_retries_left() -> None:
     delivery = waiting(state="dead")
     Connection.objects.update(is_enabled=False)
     assert blockers_of(delivery) == ()
@@ -76,7 +76,7 @@ def test_a_pause_by_a_person_and_dead_processes_come_before_what_connections_say
     assert blockers_of(delivery) == (PausedByPerson(route), KilledProcesses(2), SwitchedOff(shop()))
 
 
-def test_a_delivery_of_the_same_subject_goes_first_and_says_whether_its_process_may_be_gone() -> None:
+def test_a_running_delivery_of_the_subject_blocks_and_shows_if_its_lease_has_ended() -> None:
     other = waiting(1, "running", due_at=None, token=uuid4(), lease_until=read_clock() + MINUTE)
     delivery = waiting()
     assert blockers_of(delivery) == (BehindDelivery(other, OrderReason.RUNS),)
@@ -84,7 +84,7 @@ def test_a_delivery_of_the_same_subject_goes_first_and_says_whether_its_process_
     assert blockers_of(delivery) == (BehindDelivery(other, OrderReason.CLAIM_EXPIRED),)
 
 
-def test_only_what_is_relayed_waits_for_older_ones() -> None:
+def test_only_relayed_deliveries_wait_for_older_ones() -> None:
     older, newer = waiting(1, is_relayed=True), waiting(2, is_relayed=True)
     assert blockers_of(newer) == (BehindDelivery(older, OrderReason.IS_OLDER),)
     assert blockers_of(older) == ()
@@ -92,7 +92,7 @@ def test_only_what_is_relayed_waits_for_older_ones() -> None:
     assert blockers_of(newer) == ()
 
 
-def test_an_open_breaker_blocks_and_moves_the_next_try_and_probes_take_slots() -> None:
+def test_an_open_breaker_blocks_and_delays_the_retry_and_probes_take_slots() -> None:
     delivery = waiting()
     until = read_clock() + MINUTE
     Breaker.objects.create(connection=shop(), failures=5, openings=1, open_until=until)
@@ -107,7 +107,7 @@ def test_an_open_breaker_blocks_and_moves_the_next_try_and_probes_take_slots() -
     assert blockers_of(delivery) == (AllSlotsTaken(shop(), used=1, limit=1, breaker=half_open),)
 
 
-def test_the_tries_left_end_with_their_number_or_their_age() -> None:
+def test_the_remaining_retries_are_limited_by_number_and_age() -> None:
     delivery = waiting()
     assert delivery.opened_at is not None
     until = delivery.opened_at + timedelta(hours=delivery.route.gives_up_after_hours)

@@ -1,4 +1,4 @@
-"""The sweep looks at a bounded number of deliveries, and no backlog keeps it from finding what else is due."""
+"""The sweep reads a bounded number of deliveries, and no backlog hides other due deliveries."""
 
 from datetime import timedelta
 
@@ -20,13 +20,13 @@ def route() -> Route:
 
 
 def waits(route: Route, number: int, minutes: float, user: str = "", **facts: object) -> Delivery:
-    """A delivery that has been due for so long (negative: is not yet)."""
+    """Create a delivery that has been due for this long (negative: is not due yet)."""
     event = an_event(number, source=route.source, state="pending", entity_id=user or f"USR-{number}")
     due_at = timezone.now() - timedelta(minutes=minutes)
     return a_delivery(event, route, **{"state": "pending", "due_at": due_at} | facts)
 
 
-def test_the_backlog_of_one_system_hides_no_other(route: Route) -> None:
+def test_the_backlog_of_one_system_does_not_hide_deliveries_to_another(route: Route) -> None:
     crm = Connection.objects.create(
         slug="crm", side="commercial", connector="rest-commercial", base_url="https://crm.test"
     )
@@ -35,14 +35,14 @@ def test_the_backlog_of_one_system_hides_no_other(route: Route) -> None:
     assert find_due_ids(limit=6) == [
         backlog[0], others[0].pk, backlog[1], others[1].pk, backlog[2], backlog[3]
     ]  # fmt: skip
-    assert set(find_due_ids(limit=100)) == {*backlog, *(each.pk for each in others)}
+    assert set(find_due_ids(limit=100)) == {*backlog, *(delivery.pk for delivery in others)}
 
 
 def waits_again(crm: Connection) -> Delivery:
     return waits(Route.objects.get(commercial=crm), 91, minutes=2, state="retrying")
 
 
-def test_what_cannot_be_claimed_yet_takes_no_ones_place(route: Route) -> None:
+def test_deliveries_that_cannot_be_claimed_do_not_displace_others(route: Route) -> None:
     waits(route, 0, minutes=-40, user="GROUP", state="retrying", is_relayed=True)
     for number in range(1, 15):
         waits(route, number, minutes=90 - number, user="GROUP", is_relayed=True)
@@ -50,14 +50,14 @@ def test_what_cannot_be_claimed_yet_takes_no_ones_place(route: Route) -> None:
     assert find_due_ids(limit=10) == [fetched.pk]
 
 
-def test_what_waits_behind_one_that_is_held_is_found(route: Route) -> None:
+def test_a_delivery_behind_a_held_one_is_found(route: Route) -> None:
     waits(route, 0, minutes=9, user="GROUP", state="held", is_relayed=True)
     behind = waits(route, 1, minutes=1, user="GROUP", is_relayed=True)
     assert find_due_ids() == [behind.pk]
 
 
-def test_behind_an_open_breaker_only_what_is_fresh_is_found(route: Route) -> None:
-    """Whoever claims it notes that it waits for its connection; it is left alone from then on."""
+def test_behind_an_open_breaker_only_new_deliveries_are_found(route: Route) -> None:
+    """A claim notes that the delivery waits for its connection; from then on the sweep skips it."""
     fresh = waits(route, 0, minutes=2)
     waits(route, 1, minutes=3, state="retrying")
     hour = timezone.now() + timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""The sweep for deliveries whose process is gone: one that stands still inside a transaction holds up no other."""
+"""The sweep for deliveries of dead processes: one frozen inside a transaction delays no other."""
 
 import time
 from datetime import timedelta
@@ -29,7 +29,7 @@ def expired_deliveries(count: int) -> list[int]:
     return keys
 
 
-def test_all_whose_lease_ended_are_freed_at_once(database: None) -> None:
+def test_all_deliveries_with_expired_leases_are_released_at_once(database: None) -> None:
     keys = expired_deliveries(3)
     assert release_expired_leases(10) == 3
     assert set(Delivery.objects.filter(pk__in=keys).values_list("state", "deaths")) == {(State.RETRYING, 1)}
@@ -37,7 +37,7 @@ def test_all_whose_lease_ended_are_freed_at_once(database: None) -> None:
 
 
 @pytest.mark.writers_at_once
-def test_a_delivery_that_a_frozen_process_has_locked_holds_up_no_other(database: None) -> None:
+def test_a_delivery_locked_by_a_frozen_process_delays_no_other(database: None) -> None:
     locked, *others = expired_deliveries(3)
     with psycopg.connect(own_database()) as frozen:
         frozen.execute("SELECT 1 FROM sync_delivery WHERE id = %s FOR UPDATE", [locked])

@@ -21,13 +21,13 @@ ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 
 def wait_for_shop(hub: Hub, method: str) -> None:
     until = time.monotonic() + 10
-    while not any(each["method"] == method for each in hub.shop.read_journal()):
+    while not any(request["method"] == method for request in hub.shop.read_journal()):
         assert time.monotonic() < until, "the attempt did not come so far"
         time.sleep(0.01)
 
 
-def take_over() -> None:
-    """The lease of the running delivery ends while its process is held up; another one does the work."""
+def expire_and_redeliver() -> None:
+    """Let the lease of the running delivery expire while its process is blocked, and deliver it again."""
     delivery = Delivery.objects.get()
     Delivery.objects.filter(pk=delivery.pk).update(lease_until=timezone.now() - timedelta(seconds=60))
     assert release_delivery(Delivery.objects.get())
@@ -41,10 +41,10 @@ def test_a_process_that_lost_its_lease_sends_and_settles_nothing_more(hub: Hub, 
     assert hub.post_signed(ACK).status_code == 202
     wait_for_shop(hub, held_up_at)
     time.sleep(0.1)  # the shop has read, or written, by now
-    take_over()
+    expire_and_redeliver()
     settled = Delivery.objects.values().get()
-    hub.settle_down()
-    time.sleep(0.3)  # the first process goes on with what it was told
+    hub.wait_until_shop_is_idle()
+    time.sleep(0.3)  # the first process continues with its response
 
     assert Delivery.objects.values().get() == settled
     outcomes = list(Attempt.objects.order_by("pk").values_list("outcome", flat=True))
@@ -64,9 +64,9 @@ def claimed(db: None) -> Claim:
     event = an_event(1, source=a_source(), state=State.PENDING)
     pk = a_delivery(event, a_route(event.source), state=State.PENDING, due_at=timezone.now()).pk
     MappingVersion.objects.update(declaration={"fields": {"email": {"path": "entity.email"}}})
-    taken = claim_delivery(pk)
-    assert taken is not None
-    return taken
+    claim = claim_delivery(pk)
+    assert claim is not None
+    return claim
 
 
 def test_a_system_that_is_slow_but_answers_does_not_end_the_lease(
@@ -83,7 +83,7 @@ def test_a_system_that_is_slow_but_answers_does_not_end_the_lease(
         assert Delivery.objects.get().lease_until > soon + timedelta(seconds=15)
 
 
-def test_no_read_is_begun_for_a_claim_that_somebody_else_has(
+def test_no_read_is_started_for_a_claim_of_another_process(
     claimed: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = AttemptRecorder(claimed, claimed.delivery.identity)

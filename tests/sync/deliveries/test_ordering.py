@@ -1,4 +1,4 @@
-"""Promise I9: one writer a subject, many subjects at once; shown to fail without the database's constraint."""
+"""Promise I9: one writer for each subject, many subjects at once; fails without the database's constraint."""
 
 import itertools
 from collections import defaultdict
@@ -46,12 +46,12 @@ def test_without_the_constraint_the_same_storm_overlaps(hub: Hub, monkeypatch: p
     )
     with without_constraint():
         storm(hub)
-        hub.settle_down()
+        hub.wait_until_shop_is_idle()
         assert overlaps(shop_intervals(hub)) > 0
 
 
 def open_but_running(delivery: Delivery) -> list[ordering.OpenSibling]:
-    return [each for each in ordering.lock_open_siblings(delivery) if each.state != "running"]
+    return [sibling for sibling in ordering.lock_open_siblings(delivery) if sibling.state != "running"]
 
 
 def storm(hub: Hub) -> tuple[list[str], list[int]]:
@@ -90,7 +90,7 @@ def change_and_tell(change: tuple[Hub, str, int]) -> int:
 
 
 def shop_intervals(hub: Hub) -> dict[str, list[tuple[float, float]]]:
-    """For each user, when the shop worked on a write."""
+    """Return for each user the intervals in which the shop worked on a write."""
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for entry in hub.shop.read_journal(only_writes=True):
         found[subject(entry)].append((entry["started"], entry["ended"]))
@@ -115,7 +115,9 @@ def most_at_a_time(intervals: dict[str, list[tuple[float, float]]]) -> int:
 
 @contextmanager
 def without_constraint() -> Iterator[None]:
-    constraint = next(each for each in Delivery._meta.constraints if each.name == CONSTRAINT)
+    constraint = next(
+        constraint for constraint in Delivery._meta.constraints if constraint.name == CONSTRAINT
+    )
     with connection.schema_editor() as editor:
         editor.remove_constraint(Delivery, constraint)
     try:

@@ -1,4 +1,4 @@
-"""Workers that erase at the same time: whoever comes to a row that somebody else has ended leaves it alone."""
+"""Workers that erase at the same time: rows of an erasure that another worker has ended are not touched."""
 
 from datetime import timedelta
 from typing import Any
@@ -12,12 +12,12 @@ from sync.erasure.erase import run_erasure
 from sync.jobs.running_job import RunningJob
 from sync.models import Erasure, Link
 from tests.support.builders.erasure import (
-    Somebody,
-    come_by_webhook,
-    confirmed,
+    InventedPerson,
+    confirmed_erasure,
+    during_next_erasure,
     erase_confirmed,
-    in_the_middle_of_an_erasure,
-    somebody,
+    invented_person,
+    receive_people,
 )
 from tests.support.hub import Hub
 from tests.support.jobs import end_leases
@@ -25,42 +25,44 @@ from tests.support.people import entries
 from webhooks.models import Event, Payload, SubjectKey
 
 
-def come_again(hub: Hub, people: list[Somebody]) -> None:
-    for each in people:
-        assert hub.post_signed(each.body, f"again-{each.entity_id}").status_code == 200
+def post_again(hub: Hub, people: list[InventedPerson]) -> None:
+    for person in people:
+        assert hub.post_signed(person.body, f"again-{person.entity_id}").status_code == 200
     hub.wait_until_quiet()
 
 
-def test_who_came_again_is_not_erased_by_a_worker_that_read_the_list_before(hub: Hub, settings: Any) -> None:
-    people = come_by_webhook(hub, [somebody(1), somebody(2)])
-    for each in people:
-        confirmed(each)
-    told: dict[int, Any] = {}
+def test_a_person_who_returned_is_not_erased_by_a_worker_with_an_old_list(hub: Hub, settings: Any) -> None:
+    people = receive_people(hub, [invented_person(1), invented_person(2)])
+    for person in people:
+        confirmed_erasure(person)
+    erased_counts: dict[int, Any] = {}
 
     def erase_all() -> None:
         assert erase_confirmed() == 2
-        told.update(Erasure.objects.order_by("pk").values_list("pk", "counts"))
+        erased_counts.update(Erasure.objects.order_by("pk").values_list("pk", "counts"))
 
     def another_worker() -> None:
         end_leases()
         erase_all()
-        come_again(hub, people)
+        post_again(hub, people)
 
-    in_the_middle_of_an_erasure(settings, another_worker)
+    during_next_erasure(settings, another_worker)
     erase_confirmed()
-    assert [counts["events"] for counts in told.values()] == [1, 1]
-    assert all(counts["payloads"] for counts in told.values()), "the other's sweep left them to be counted"
-    assert dict(Erasure.objects.values_list("pk", "counts")) == told
-    assert [each["details"]["counts"] for each in entries("subject.erased")] == list(told.values())
+    assert [counts["events"] for counts in erased_counts.values()] == [1, 1]
+    assert all(counts["payloads"] for counts in erased_counts.values()), (
+        "the other's sweep left them to be counted"
+    )
+    assert dict(Erasure.objects.values_list("pk", "counts")) == erased_counts
+    assert [entry["details"]["counts"] for entry in entries("subject.erased")] == list(erased_counts.values())
     assert SubjectKey.objects.filter(destroyed_at=None).count() == Link.objects.count() == 2
-    assert {each.entity_id for each in people} <= set(Event.objects.values_list("entity_id", flat=True))
+    assert {person.entity_id for person in people} <= set(Event.objects.values_list("entity_id", flat=True))
 
 
-def test_what_an_attempt_stored_after_the_key_was_gone_is_swept_up_for_two_days(hub: Hub) -> None:
-    people = come_by_webhook(hub, [somebody(1), somebody(2)])
+def test_data_stored_after_the_key_was_destroyed_are_deleted_for_two_days(hub: Hub) -> None:
+    people = receive_people(hub, [invented_person(1), invented_person(2)])
     long_ago, lately = SubjectKey.objects.order_by("pk")
-    for each in people:
-        assert run_erasure(confirmed(each))
+    for person in people:
+        assert run_erasure(confirmed_erasure(person))
     for key, hours in ((long_ago, 49), (lately, 47)):
         Payload.of("answer", b"said too late", key).save()
         SubjectKey.objects.filter(pk=key.pk).update(destroyed_at=timezone.now() - timedelta(hours=hours))
@@ -69,26 +71,26 @@ def test_what_an_attempt_stored_after_the_key_was_gone_is_swept_up_for_two_days(
 
 
 def test_a_stale_row_of_an_erasure_erases_nothing(hub: Hub) -> None:
-    people = come_by_webhook(hub, [somebody(1)])
-    asked = confirmed(people[0])
-    stale = Erasure.objects.get(pk=asked.pk)
-    assert run_erasure(asked)
-    come_again(hub, people)
+    people = receive_people(hub, [invented_person(1)])
+    erasure = confirmed_erasure(people[0])
+    stale = Erasure.objects.get(pk=erasure.pk)
+    assert run_erasure(erasure)
+    post_again(hub, people)
     assert run_erasure(stale)
-    assert stale.counts == asked.counts
+    assert stale.counts == erasure.counts
     assert SubjectKey.objects.filter(destroyed_at=None).count() == Link.objects.count() == 1
     assert Event.objects.filter(entity_id=people[0].entity_id).count() == 1
 
 
-def test_what_two_workers_erase_together_is_counted_once_and_whole(
+def test_an_erasure_by_two_workers_is_counted_once_and_completely(
     hub: Hub, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people = come_by_webhook(hub, [somebody(1)])
+    people = receive_people(hub, [invented_person(1)])
     for _ in range(3):
         hub.post_signed(people[0].body)
     hub.wait_until_quiet()
     monkeypatch.setattr(erasure_erase, "EVENT_BATCH_SIZE", 1)
-    asked = confirmed(people[0])
+    erasure = confirmed_erasure(people[0])
 
     def another_worker() -> None:
         end_leases()
@@ -96,21 +98,21 @@ def test_what_two_workers_erase_together_is_counted_once_and_whole(
             dying.setattr(erasure_erase, "PAUSE_SECONDS", "an error")
             assert erase_confirmed() == 0
 
-    in_the_middle_of_an_erasure(settings, another_worker)
-    assert not run_erasure(asked), "the other one took it over"
+    during_next_erasure(settings, another_worker)
+    assert not run_erasure(erasure), "the other one took it over"
     assert erase_confirmed() == 1
-    [told] = entries("subject.erased")
-    assert told["details"]["counts"] == Erasure.objects.get().counts
-    assert told["details"]["counts"]["events"] == 4
+    [record] = entries("subject.erased")
+    assert record["details"]["counts"] == Erasure.objects.get().counts
+    assert record["details"]["counts"]["events"] == 4
 
 
 @pytest.mark.parametrize("is_careless", [False, True])
-def test_who_came_again_is_forgotten_nowhere_else_once_another_worker_has_ended_it(
+def test_a_person_who_returned_stays_in_exports_and_views_once_the_erasure_has_ended(
     hub: Hub, settings: Any, monkeypatch: pytest.MonkeyPatch, is_careless: bool
 ) -> None:
-    """Exports and saved views of the person who came again are not of the one who was erased."""
-    people = come_by_webhook(hub, [somebody(1)])
-    asked = confirmed(people[0])
+    """Exports and saved views of the returned person do not belong to the erased one."""
+    people = receive_people(hub, [invented_person(1)])
+    erasure = confirmed_erasure(people[0])
     forgotten: list[str] = []
     monkeypatch.setattr(
         saved_views, "erase_from_saved_views", lambda entity_id, _: forgotten.append(entity_id) or 0
@@ -121,8 +123,8 @@ def test_who_came_again_is_forgotten_nowhere_else_once_another_worker_has_ended_
         assert erase_confirmed() == 1
         forgotten.clear()
 
-    in_the_middle_of_an_erasure(settings, another_worker)
+    during_next_erasure(settings, another_worker)
     if is_careless:
         monkeypatch.setattr(RunningJob, "renew_lease", lambda *_, **__: None)
-    assert run_erasure(asked)
+    assert run_erasure(erasure)
     assert bool(forgotten) == is_careless

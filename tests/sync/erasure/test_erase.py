@@ -23,15 +23,15 @@ from sync.models import Attempt, Call, Delivery, Erasure, Link
 from sync.replays.requests import request_replay
 from sync.search.event_filter import resolve_filter
 from tests.support.builders.erasure import (
-    Somebody,
-    come_by_webhook,
-    confirmed,
+    InventedPerson,
+    confirmed_erasure,
+    count_guessed_hashes,
     erase_confirmed,
-    fill,
-    found_in_tables,
-    guessed,
+    find_in_tables,
+    invented_person,
     readable_payloads,
-    somebody,
+    receive_people,
+    store_people,
 )
 from tests.support.hub import Hub
 from tests.support.people import entries
@@ -39,51 +39,51 @@ from tests.support.people import person as staff
 from webhooks.models import Event, Payload, SubjectKey, is_erased
 
 
-def erase_all(people: list[Somebody]) -> None:
-    for each in people:
-        assert run_erasure(confirmed(each))
+def erase_all(people: list[InventedPerson]) -> None:
+    for person in people:
+        assert run_erasure(confirmed_erasure(person))
 
 
 @pytest.mark.parametrize(
     ("real", "everybody", "erased"),
     [(6, 60, 6), pytest.param(40, 1000, 100, marks=pytest.mark.slow)],
 )
-def test_nothing_is_left_of_those_who_were_erased(hub: Hub, real: int, everybody: int, erased: int) -> None:
-    people = come_by_webhook(hub, map(somebody, range(real)))
-    people += [somebody(number) for number in range(real, everybody)]
-    fill(people[real:])
-    gone = people[:: everybody // erased][:erased]
-    kept = [each for each in people if each not in gone]
-    assert found_in_tables(gone[:1]), "the search finds somebody who is there"
-    assert guessed(gone) >= erased, "a guess finds somebody who is there"
-    erase_all(gone)
-    assert found_in_tables(gone) == set()
-    assert guessed(gone) == 0
-    assert not any(word in readable_payloads() for each in gone for word in each.words)
-    assert guessed(kept) >= len(kept)
-    assert len({payload.subject_id for payload in Payload.objects.all()}) == len(kept)
-    assert Link.objects.count() == len(kept)
+def test_nothing_is_left_of_erased_people(hub: Hub, real: int, everybody: int, erased: int) -> None:
+    people = receive_people(hub, map(invented_person, range(real)))
+    people += [invented_person(number) for number in range(real, everybody)]
+    store_people(people[real:])
+    erased_people = people[:: everybody // erased][:erased]
+    remaining_people = [person for person in people if person not in erased_people]
+    assert find_in_tables(erased_people[:1]), "the search finds a person with data"
+    assert count_guessed_hashes(erased_people) >= erased, "a guess finds a person with data"
+    erase_all(erased_people)
+    assert find_in_tables(erased_people) == set()
+    assert count_guessed_hashes(erased_people) == 0
+    assert not any(word in readable_payloads() for person in erased_people for word in person.words)
+    assert count_guessed_hashes(remaining_people) >= len(remaining_people)
+    assert len({payload.subject_id for payload in Payload.objects.all()}) == len(remaining_people)
+    assert Link.objects.count() == len(remaining_people)
     assert Event.objects.filter(entity_id__startswith="~").count() >= erased
     assert not Attempt.objects.filter(~Q(record_id=""), delivery__entity_id__startswith="~").exists()
     assert len(entries("subject.erased")) == erased
     seal_audit()
     call_command("verify_audit")
-    assert in_the_files(gone) == []
+    assert in_the_files(erased_people) == []
 
 
-def in_the_files(people: list[Somebody]) -> list[str]:
+def in_the_files(people: list[InventedPerson]) -> list[str]:
     """Words of theirs in the bytes of the database's files (of PostgreSQL: after VACUUM FULL), to be looked for."""
     if connection.vendor == "postgresql":
         return _in_relations(people)
     connection.close()
     name = str(connection.settings_dict["NAME"])
-    files = [each for each in (name, f"{name}-wal") if Path(each).exists()]
+    files = [file for file in (name, f"{name}-wal") if Path(file).exists()]
     # By another process: who closes a file gives up all locks of its process on it, and SQLite's would be among them.
     text = subprocess.run(["cat", *files], check=True, capture_output=True).stdout
-    return [word.decode() for each in people for word in each.words if word in text]
+    return [word.decode() for person in people for word in person.words if word in text]
 
 
-def _in_relations(people: list[Somebody]) -> list[str]:
+def _in_relations(people: list[InventedPerson]) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute("VACUUM FULL")
         cursor.execute("CHECKPOINT")
@@ -101,21 +101,21 @@ def _in_relations(people: list[Somebody]) -> list[str]:
             )
             places += [folder / path for (path,) in cursor.fetchall() if path]
     text = b"".join(place.read_bytes() for place in places)
-    return [word.decode() for each in people for word in each.words if word in text]
+    return [word.decode() for person in people for word in person.words if word in text]
 
 
-def test_whatever_erasing_changed_is_swept(hub: Hub, tmp_path: Path, settings: Any) -> None:
+def test_every_table_that_an_erasure_changed_is_vacuumed(hub: Hub, tmp_path: Path, settings: Any) -> None:
     """PostgreSQL keeps dead rows until VACUUM: every table that lost or changed a row gets one."""
     settings.EXPORT_FOLDER = str(tmp_path)
-    (gone,) = come_by_webhook(hub, [somebody(1)])
+    (erased_person,) = receive_people(hub, [invented_person(1)])
     asker = staff("administrator")
-    request_replay(list(Event.objects.all()), by=asker, reason=f"{gone.entity_id} asked")
+    request_replay(list(Event.objects.all()), by=asker, reason=f"{erased_person.entity_id} asked")
     hub.wait_until_idle()
     hub.wait_until_quiet()
     request_export(
-        resolve_filter({"entity_id": gone.entity_id}, timezone.now()),
+        resolve_filter({"entity_id": erased_person.entity_id}, timezone.now()),
         by=asker,
-        reason=f"{gone.entity_id} asked",
+        reason=f"{erased_person.entity_id} asked",
     )
     seen: list[str] = []
 
@@ -123,9 +123,9 @@ def test_whatever_erasing_changed_is_swept(hub: Hub, tmp_path: Path, settings: A
         seen.append(sql)
         return execute(sql, *rest)
 
-    asked = confirmed(gone)
+    erasure = confirmed_erasure(erased_person)
     with connection.execute_wrapper(note):
-        assert run_erasure(asked)
+        assert run_erasure(erasure)
     changed = set(re.findall(r'(?:^|\()(?:UPDATE|DELETE FROM) "?(\w+)', "\n".join(seen), re.MULTILINE))
     assert {"webhooks_event", "exports_export", "sync_replay", "sync_erasure"} <= changed
     assert changed <= set(secure_delete.erasable_tables())
@@ -137,7 +137,7 @@ def test_whatever_erasing_changed_is_swept(hub: Hub, tmp_path: Path, settings: A
 def test_a_variant_that_forgets_a_table_is_caught(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
-    (gone,) = come_by_webhook(hub, [somebody(1)])
+    (erased_person,) = receive_people(hub, [invented_person(1)])
     if table == "payloads":
         monkeypatch.setattr(erasure_erase, "delete_payloads", lambda _: None)
         monkeypatch.setattr(erasure_erase, "_erase_next_rows", only_once(erasure_erase._erase_next_rows))
@@ -147,8 +147,8 @@ def test_a_variant_that_forgets_a_table_is_caught(
         model = Event if table == "events" else Delivery
         forget(monkeypatch, model)
         monkeypatch.setattr(erasure_erase, "_erase_next_rows", only_once(erasure_erase._erase_next_rows))
-    erase_all([gone])
-    left = found_in_tables([gone])
+    erase_all([erased_person])
+    left = find_in_tables([erased_person])
     expected = {"events": "webhooks_event.entity_id", "deliveries": "sync_delivery.entity_id"}
     if table == "payloads":
         assert Payload.objects.exists()
@@ -159,20 +159,20 @@ def test_a_variant_that_forgets_a_table_is_caught(
 def test_a_variant_that_forgets_the_keys_of_calls_is_caught(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An idempotency key has a hash of what was sent, which can be guessed."""
-    gone, other = somebody(1), somebody(2)
-    fill([gone, other])
-    assert guessed([gone])
+    """An idempotency key contains a hash of the request, which can be guessed."""
+    erased_person, other = invented_person(1), invented_person(2)
+    store_people([erased_person, other])
+    assert count_guessed_hashes([erased_person])
     with monkeypatch.context() as variant:
         forget(variant, Call, "key")
-        erase_all([gone])
-    assert guessed([gone]), "the variant is caught"
+        erase_all([erased_person])
+    assert count_guessed_hashes([erased_person]), "the variant is caught"
     erase_all([other])
-    assert not guessed([other])
+    assert not count_guessed_hashes([other])
 
 
 def only_once(batch: Any) -> Any:
-    """A variant that forgets something would go on for ever."""
+    """Limit the sweeps to one, because a variant that forgets rows would repeat them for ever."""
     done: list[bool] = []
 
     def once(whose: Any) -> Any:
@@ -197,16 +197,16 @@ def forget(monkeypatch: pytest.MonkeyPatch, model: Any, column: str = "entity_id
 
 
 def test_a_variant_that_keeps_the_key_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy of the payloads from before the erasure opens as long as the key is there."""
-    (gone,) = come_by_webhook(hub, [somebody(1)])
-    copies = [(each.subject_id, bytes(each.sealed)) for each in Payload.objects.all()]
+    """A copy of the payloads from before the erasure can be decrypted as long as the key exists."""
+    (erased_person,) = receive_people(hub, [invented_person(1)])
+    copies = [(payload.subject_id, bytes(payload.sealed)) for payload in Payload.objects.all()]
 
     def opens() -> bool:
         keys = SubjectKey.objects.in_bulk()
-        said = b"".join(
+        text = b"".join(
             keys[subject].open(sealed) for subject, sealed in copies if subject and keys[subject].wrapped
         )
-        return gone.email.encode() in said
+        return erased_person.email.encode() in text
 
     assert opens()
     destroy = erasure_erase._destroy_keys
@@ -219,135 +219,144 @@ def test_a_variant_that_keeps_the_key_is_caught(hub: Hub, monkeypatch: pytest.Mo
 
     with monkeypatch.context() as variant:
         variant.setattr(erasure_erase, "_destroy_keys", keeping)
-        erase_all([gone])
+        erase_all([erased_person])
     assert opens(), "the variant is caught: what was sealed still opens"
-    (other,) = come_by_webhook(hub, [somebody(2)])
-    copies = [(each.subject_id, bytes(each.sealed)) for each in Payload.objects.filter(kind="request")]
+    (other,) = receive_people(hub, [invented_person(2)])
+    copies = [
+        (payload.subject_id, bytes(payload.sealed)) for payload in Payload.objects.filter(kind="request")
+    ]
     erase_all([other])
     assert not opens()
 
 
-def test_who_comes_again_begins_anew_and_the_old_link_stays_gone(hub: Hub) -> None:
-    (gone,) = come_by_webhook(hub, [somebody(1)])
+def test_a_person_who_returns_starts_anew_and_the_old_link_stays_deleted(hub: Hub) -> None:
+    (erased_person,) = receive_people(hub, [invented_person(1)])
     old = Link.objects.get()
-    erase_all([gone])
+    erase_all([erased_person])
     assert not Link.objects.exists()
-    assert hub.post_signed(gone.body, f"msg-{gone.entity_id}").status_code == 200
+    assert hub.post_signed(erased_person.body, f"msg-{erased_person.entity_id}").status_code == 200
     hub.wait_until_quiet()
     assert Link.objects.get().pk != old.pk
     assert SubjectKey.objects.count() == 2
-    assert {is_erased(each) for each in Event.objects.values_list("entity_id", flat=True)} == {True, False}
+    assert {is_erased(entity_id) for entity_id in Event.objects.values_list("entity_id", flat=True)} == {
+        True,
+        False,
+    }
 
 
-def test_what_waits_is_closed_and_what_runs_is_waited_for(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    (gone,) = come_by_webhook(hub, [somebody(1)])
-    hub.post_signed(gone.body)
+def test_waiting_deliveries_are_closed_and_running_ones_are_awaited(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (erased_person,) = receive_people(hub, [invented_person(1)])
+    hub.post_signed(erased_person.body)
     hub.wait_until_quiet()
     first, second = Delivery.objects.order_by("pk")
     Delivery.objects.filter(pk=first.pk).update(state="held")
     token = Event.objects.latest("pk").uuid
     Delivery.objects.filter(pk=second.pk).update(state="running", token=token, lease_until=second.opened_at)
-    asked = confirmed(gone)
-    assert not run_erasure(asked)
+    erasure = confirmed_erasure(erased_person)
+    assert not run_erasure(erasure)
     assert SubjectKey.objects.get().wrapped is not None
     assert Delivery.objects.get(pk=first.pk).state == "held"
     Delivery.objects.filter(pk=second.pk).update(state="succeeded", token=None, lease_until=None)
     assert erase_confirmed() == 1
     assert Delivery.objects.get(pk=first.pk).state == "closed"
-    assert found_in_tables([gone]) == set()
+    assert find_in_tables([erased_person]) == set()
 
 
-def test_an_erasure_that_was_cut_off_goes_on(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    (gone,) = come_by_webhook(hub, [somebody(1)])
+def test_an_interrupted_erasure_is_resumed(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    (erased_person,) = receive_people(hub, [invented_person(1)])
     for _ in range(3):
-        hub.post_signed(gone.body)
+        hub.post_signed(erased_person.body)
     hub.wait_until_quiet()
     monkeypatch.setattr(erasure_erase, "EVENT_BATCH_SIZE", 1)
-    asked = confirmed(gone)
+    erasure = confirmed_erasure(erased_person)
     with monkeypatch.context() as dying:
         dying.setattr(erasure_erase, "PAUSE_SECONDS", "the process dies")
         with pytest.raises(TypeError):
-            run_erasure(asked)
+            run_erasure(erasure)
     assert Erasure.objects.get().state == "confirmed"
-    assert Event.objects.filter(entity_id=gone.entity_id).count() == 3
-    hub.post_signed(gone.body)
+    assert Event.objects.filter(entity_id=erased_person.entity_id).count() == 3
+    hub.post_signed(erased_person.body)
     hub.wait_until_quiet()
     assert erase_confirmed() == 1
-    assert Event.objects.filter(entity_id=gone.entity_id).count() == 1, "what came meanwhile is somebody new"
+    assert Event.objects.filter(entity_id=erased_person.entity_id).count() == 1, (
+        "what came meanwhile is somebody new"
+    )
     assert Erasure.objects.get().counts["events"] == 4
 
 
-def test_two_people_erase_and_it_is_on_record(hub: Hub) -> None:
-    (gone,) = come_by_webhook(hub, [somebody(1)])
+def test_an_erasure_needs_two_people_and_is_recorded(hub: Hub) -> None:
+    (erased_person,) = receive_people(hub, [invented_person(1)])
     asker, other = staff("administrator", "first"), staff("administrator", "second")
-    whose = find_subject("USER", gone.entity_id)
+    whose = find_subject("USER", erased_person.entity_id)
     for wrong in ({"ground": "because", "reason": "x"}, {"ground": "consent-withdrawn", "reason": " "}):
         with pytest.raises(ErasureRefused):
             request_erasure(whose, by=asker, **wrong)
-    asked = request_erasure(whose, ground="consent-withdrawn", reason="a letter", by=asker)
+    erasure = request_erasure(whose, ground="consent-withdrawn", reason="a letter", by=asker)
     with pytest.raises(ErasureRefused):
         request_erasure(whose, ground="objection", reason="again", by=other)
     with pytest.raises(ErasureRefused):
-        decide_erasure(asked, confirms=True, by=asker)
+        decide_erasure(erasure, confirms=True, by=asker)
     assert erase_confirmed() == 0
-    decide_erasure(asked, confirms=True, by=other)
+    decide_erasure(erasure, confirms=True, by=other)
     payloads = Payload.objects.count()
     with pytest.raises(ErasureRefused):
-        decide_erasure(asked, confirms=False, by=other)
+        decide_erasure(erasure, confirms=False, by=other)
     assert erase_confirmed() == 1
-    (told,) = entries("subject.erased")
-    details = told["details"]
+    (record,) = entries("subject.erased")
+    details = record["details"]
     assert (details["asked_by"], details["confirmed_by"]) == (f"person:{asker.pk}", f"person:{other.pk}")
     assert details["ground"] == "consent-withdrawn"
     assert (details["counts"]["events"], details["counts"]["payloads"]) == (1, payloads)
     assert SubjectKey.objects.get().pseudonym in details["pseudonyms"]
-    assert gone.entity_id not in "".join(Entry.objects.values_list("body", flat=True))
+    assert erased_person.entity_id not in "".join(Entry.objects.values_list("body", flat=True))
 
 
-def test_a_request_that_was_refused_before_says_nothing_of_the_person_either(hub: Hub) -> None:
-    (gone,) = come_by_webhook(hub, [somebody(1)])
+def test_an_earlier_refused_request_contains_nothing_about_the_person(hub: Hub) -> None:
+    (erased_person,) = receive_people(hub, [invented_person(1)])
     asker = staff("administrator")
     refused = request_erasure(
-        find_subject("USER", gone.entity_id), ground="objection", reason=gone.name, by=asker
+        find_subject("USER", erased_person.entity_id), ground="objection", reason=erased_person.name, by=asker
     )
     decide_erasure(refused, confirms=False, by=asker)
-    assert "sync_erasure.entity_id" in found_in_tables([gone])
-    erase_all([gone])
-    assert found_in_tables([gone]) == set()
+    assert "sync_erasure.entity_id" in find_in_tables([erased_person])
+    erase_all([erased_person])
+    assert find_in_tables([erased_person]) == set()
 
 
-def test_nobody_is_erased_of_whom_nothing_is_kept(hub: Hub) -> None:
+def test_an_erasure_of_a_person_without_data_is_refused(hub: Hub) -> None:
     with pytest.raises(ErasureRefused):
         request_erasure(
             find_subject("USER", "nobody"), ground="objection", reason="x", by=staff("administrator")
         )
 
 
-def test_the_same_id_at_a_source_of_another_identity_service_is_somebody_else(hub: Hub) -> None:
+def test_the_same_id_at_another_identity_service_is_another_person(hub: Hub) -> None:
     from sync.models import Connection, Route
 
-    (gone,) = come_by_webhook(hub, [somebody(1)])
-    hub.post(gone.body)
+    (erased_person,) = receive_people(hub, [invented_person(1)])
+    hub.post(erased_person.body)
     hub.wait_until_quiet()
     elsewhere = Route.objects.get(source__slug="aurora-unsigned", entity_type="USER")
     source = Event.objects.get(is_signed=True).source_id
-    assert set(find_subject("USER", gone.entity_id, source).sources) == {source, elsewhere.source_id}
+    assert set(find_subject("USER", erased_person.entity_id, source).sources) == {source, elsewhere.source_id}
     other = Connection.objects.get(pk=elsewhere.identity_id)
     other.pk, other.slug = None, "elsewhere"
     other.save()
     Route.objects.filter(pk=elsewhere.pk).update(identity=other)
     Delivery.objects.filter(route=elsewhere).update(identity=other)
-    assert run_erasure(confirmed(gone, source))
-    assert Event.objects.get(is_signed=False).entity_id == gone.entity_id
+    assert run_erasure(confirmed_erasure(erased_person, source))
+    assert Event.objects.get(is_signed=False).entity_id == erased_person.entity_id
 
 
-def test_what_was_erased_cannot_be_replayed(hub: Hub) -> None:
-    (gone,) = come_by_webhook(hub, [somebody(1)])
+def test_events_of_an_erased_person_cannot_be_replayed(hub: Hub) -> None:
+    (erased_person,) = receive_people(hub, [invented_person(1)])
     stale = list(Event.objects.all())
-    replay = request_replay(stale, by=staff("support"), reason=f"{gone.name} asked").replay
+    replay = request_replay(stale, by=staff("support"), reason=f"{erased_person.name} asked").replay
     hub.wait_until_idle()
     hub.wait_until_quiet()
-    erase_all([gone])
+    erase_all([erased_person])
     replay.refresh_from_db()
     assert replay.reason == erasure_erase.REDACTED_TEXT
     tried = Call.objects.count()
@@ -357,7 +366,7 @@ def test_what_was_erased_cannot_be_replayed(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("names", [{}, {"asked_by": "first", "confirmed_by": "second"}])
-def test_the_command_says_that_nothing_is_kept(
+def test_the_command_reports_that_no_data_are_stored(
     hub: Hub, capsys: pytest.CaptureFixture[str], names: dict[str, str]
 ) -> None:
     for name in ("first", "second"):
@@ -367,23 +376,27 @@ def test_the_command_says_that_nothing_is_kept(
     assert capsys.readouterr().out == ""
 
 
-def test_the_command_shows_first_and_erases_only_with_two_people_who_may(
+def test_the_command_previews_and_erases_only_with_two_permitted_people(
     hub: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (gone,) = come_by_webhook(hub, [somebody(1)])
+    (erased_person,) = receive_people(hub, [invented_person(1)])
     for name in ("first", "second"):
         staff("administrator", name)
     staff("support", "third")
-    call_command("erase_subject", "USER", gone.entity_id)
+    call_command("erase_subject", "USER", erased_person.entity_id)
     assert "1 events" in capsys.readouterr().out
     why = {"ground": "objection", "reason": "a call"}
     for one, other in (("first", "first"), ("first", "third"), ("nobody", "second")):
         with pytest.raises(CommandError):
-            call_command("erase_subject", "USER", gone.entity_id, asked_by=one, confirmed_by=other, **why)
+            call_command(
+                "erase_subject", "USER", erased_person.entity_id, asked_by=one, confirmed_by=other, **why
+            )
         assert not Erasure.objects.exists(), "nothing stays asked for"
     for alone in ("asked_by", "confirmed_by"):
         with pytest.raises(CommandError, match="name both people"):
-            call_command("erase_subject", "USER", gone.entity_id, **{alone: "first"}, **why)
-    assert found_in_tables([gone])
-    call_command("erase_subject", "USER", gone.entity_id, asked_by="first", confirmed_by="second", **why)
-    assert found_in_tables([gone]) == set()
+            call_command("erase_subject", "USER", erased_person.entity_id, **{alone: "first"}, **why)
+    assert find_in_tables([erased_person])
+    call_command(
+        "erase_subject", "USER", erased_person.entity_id, asked_by="first", confirmed_by="second", **why
+    )
+    assert find_in_tables([erased_person]) == set()

@@ -1,4 +1,4 @@
-"""Who was erased cannot be found by guessing (promise I19): not from the database, without the keys outside of it.
+"""Erased people cannot be found by guessing (promise I19): not from the database without the external keys.
 
 The guesser knows the whole space of ids, everything that the database still holds, and how the hub makes pseudonyms.
 """
@@ -12,7 +12,7 @@ import pytest
 
 from sync.erasure.erase import run_erasure
 from sync.models import Route
-from tests.support.builders.erasure import Somebody, cells, confirmed, fill
+from tests.support.builders.erasure import InventedPerson, confirmed_erasure, read_all_cells, store_people
 from tests.support.hub import Hub
 from webhooks.encryption.at_rest import unseal
 from webhooks.models import Pepper
@@ -28,14 +28,14 @@ def named(number: int) -> str:
     return f"U{number:06}"
 
 
-def person(number: int) -> Somebody:
-    return Somebody(named(number), f"Qvist{number}", f"zx{number}@example.com")
+def person(number: int) -> InventedPerson:
+    return InventedPerson(named(number), f"Qvist{number}", f"zx{number}@example.com")
 
 
 def kept() -> set[bytes]:
     """Everything that may be a hash of something: values of every table, words in texts, all of them also from hexadecimal."""
     found: set[bytes] = set()
-    for _, value in cells():
+    for _, value in read_all_cells():
         found.add(value)
         for word in re.findall(rb"[0-9a-f]{16,}", value):
             found |= {word, bytes.fromhex(word[: len(word) // 2 * 2].decode())}
@@ -46,9 +46,9 @@ def kept() -> set[bytes]:
 
 
 def keys() -> list[bytes]:
-    """What stands outside the audit log and could be a key: whoever guesses tries them all."""
+    """Return all values outside the audit log that could be a key, as an attacker would try them."""
     found: set[bytes] = {b""}
-    for name, value in cells():
+    for name, value in read_all_cells():
         if name.startswith(("audit_", "django_", "auth_")) or len(value) not in _LIKE_A_SECRET:
             continue
         match = _HEX.match(value)
@@ -58,15 +58,15 @@ def keys() -> list[bytes]:
 
 
 def texts(source: int, entity_id: str) -> Iterator[bytes]:
-    """What the hub hashes of an id, and what somebody who does not know it would try."""
+    """Return what the hub hashes of an id, and similar texts that an attacker would try."""
     plain = entity_id.encode()
     parts = [str(source).encode(), b"USER", plain]
     framed = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
     yield from (b"hub-pseudonym-1" + framed, plain, b"|".join(parts))
 
 
-def matches(ids: Iterable[str], source: int, secrets: list[bytes], remains: set[bytes]) -> set[str]:
-    """The ids of which a hash, plain or under one of these keys, whole or cut to 16 bytes, is among what remains."""
+def find_matches(ids: Iterable[str], source: int, secrets: list[bytes], remains: set[bytes]) -> set[str]:
+    """Return the ids with a hash, plain or keyed, whole or cut to 16 bytes, among the remaining values."""
     hits = set()
     for entity_id in ids:
         for text in texts(source, entity_id):
@@ -77,23 +77,30 @@ def matches(ids: Iterable[str], source: int, secrets: list[bytes], remains: set[
 
 
 @pytest.mark.parametrize("space", [FEW, pytest.param(SPACE, marks=pytest.mark.slow)])
-def test_a_million_guesses_find_nobody_who_was_erased(hub: Hub, space: int) -> None:
-    gone, stays = person(space // 3), person(space // 2)
-    fill([gone, stays])
+def test_a_million_guesses_find_no_erased_person(hub: Hub, space: int) -> None:
+    erased_person, stays = person(space // 3), person(space // 2)
+    store_people([erased_person, stays])
     source = Route.objects.get(entity_type="USER", source__slug="aurora").source_id
     pepper = unseal(bytes(Pepper.objects.get().sealed))
-    name = pseudonym(source, "USER", gone.entity_id)
-    assert run_erasure(confirmed(gone))
+    name = pseudonym(source, "USER", erased_person.entity_id)
+    assert run_erasure(confirmed_erasure(erased_person))
     remains = kept()
     assert bytes.fromhex(name) in remains, "the erasure is on record by the pseudonym"
     assert pepper not in remains, "what is not sealed is not in the database"
     secrets = keys()
     assert len(secrets) > 3
     everybody = [named(number) for number in range(space)]
-    assert matches(everybody[:FEW], source, [pepper], remains) <= {gone.entity_id, stays.entity_id}
-    around = [gone.entity_id, stays.entity_id]
-    assert set(around) == matches(around, source, [pepper], remains), "with the pepper one guess is enough"
-    assert matches(around, source, sorted(remains), remains) == set(), "no value that remains is the key"
-    assert matches(everybody, source, secrets[:4], remains) == set()
-    bare = hashlib.sha256(next(texts(source, gone.entity_id))).digest()
-    assert matches(around, source, [], remains | {bare}) == {gone.entity_id}, "a bare hash would be found"
+    assert find_matches(everybody[:FEW], source, [pepper], remains) <= {
+        erased_person.entity_id,
+        stays.entity_id,
+    }
+    around = [erased_person.entity_id, stays.entity_id]
+    assert set(around) == find_matches(around, source, [pepper], remains), (
+        "with the pepper one guess is enough"
+    )
+    assert find_matches(around, source, sorted(remains), remains) == set(), "no value that remains is the key"
+    assert find_matches(everybody, source, secrets[:4], remains) == set()
+    bare = hashlib.sha256(next(texts(source, erased_person.entity_id))).digest()
+    assert find_matches(around, source, [], remains | {bare}) == {erased_person.entity_id}, (
+        "a bare hash would be found"
+    )

@@ -1,4 +1,4 @@
-"""What people wrote about somebody says it no more once they are erased."""
+"""Texts that staff wrote about a person do not name them after an erasure."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,20 +17,20 @@ from sync.operations.manual_closing import close_manually
 from sync.operations.pauses import pause_flow
 from sync.replays.event_selection import select_events
 from sync.replays.requests import request_replay
-from tests.support.builders.bulk_replays import started, states, work
+from tests.support.builders.bulk_replays import member_states, start_bulk_replay, work_replay
 from tests.support.builders.erasure import (
-    Somebody,
-    come_by_webhook,
-    confirmed,
-    fill,
-    found_in_tables,
-    somebody,
+    InventedPerson,
+    confirmed_erasure,
+    find_in_tables,
+    invented_person,
+    receive_people,
+    store_people,
 )
 from tests.support.hub import Hub
 from tests.support.people import person as staff
 from webhooks.models import Event, Source, is_erased
 
-GONE = somebody(1)
+GONE = invented_person(1)
 SAID = f"{GONE.name} called"
 
 
@@ -41,17 +41,17 @@ def by(hub: Hub) -> User:
 
 @pytest.fixture
 def event(hub: Hub) -> Event:
-    fill([GONE])
+    store_people([GONE])
     return Event.objects.get()
 
 
 def erased() -> None:
-    assert run_erasure(confirmed(GONE))
-    assert found_in_tables([GONE]) == set()
+    assert run_erasure(confirmed_erasure(GONE))
+    assert find_in_tables([GONE]) == set()
 
 
 def closed_by_hand(by: User, *events: Event) -> Replay:
-    """The note of the person who did it; afterwards all of it is replayed for another reason."""
+    """Close deliveries with a note, then replay them for another reason."""
     deliveries = Delivery.objects.filter(event__in=events)
     deliveries.update(state="dead")
     key = uuid4()
@@ -77,9 +77,7 @@ def test_the_reason_of_a_replay_that_has_not_begun_is_withheld(by: User, event: 
 
 
 @pytest.mark.usefixtures("nobody_delivers")
-def test_the_note_of_a_closing_is_withheld_though_a_later_replay_took_its_place(
-    by: User, event: Event
-) -> None:
+def test_the_note_of_a_closed_delivery_is_withheld_even_after_a_later_replay(by: User, event: Event) -> None:
     closing = closed_by_hand(by, event)
     erased()
     closing.refresh_from_db()
@@ -87,26 +85,26 @@ def test_the_note_of_a_closing_is_withheld_though_a_later_replay_took_its_place(
 
 
 @pytest.mark.usefixtures("nobody_delivers")
-def test_a_note_about_somebody_else_too_is_kept(by: User, event: Event) -> None:
-    fill([somebody(2)])
+def test_a_note_that_is_also_about_another_person_is_kept(by: User, event: Event) -> None:
+    store_people([invented_person(2)])
     closing = closed_by_hand(by, *Event.objects.all())
-    assert run_erasure(confirmed(GONE))
+    assert run_erasure(confirmed_erasure(GONE))
     closing.refresh_from_db()
     assert closing.reason == SAID
 
 
 def test_the_reason_of_a_bulk_replay_that_skipped_the_event_is_withheld(hub: Hub, by: User) -> None:
-    [gone] = come_by_webhook(hub, [GONE])
+    [erased_person] = receive_people(hub, [GONE])
     event = Event.objects.get()
-    replay = started(by, select_events(by, [event.pk]), reason=f"{gone.name} called")
+    replay = start_bulk_replay(by, select_events(by, [event.pk]), reason=f"{erased_person.name} called")
     request_replay([event], by=by, reason="somebody was faster")
     hub.wait_until_idle()
     hub.wait_until_quiet()
-    work(replay)
-    assert states(replay) == {gone.entity_id: "skipped: meanwhile"}
-    assert run_erasure(confirmed(gone))
+    work_replay(replay)
+    assert member_states(replay) == {erased_person.entity_id: "skipped: meanwhile"}
+    assert run_erasure(confirmed_erasure(erased_person))
     replay.refresh_from_db()
-    assert (replay.reason, found_in_tables([gone])) == (REDACTED_TEXT, set())
+    assert (replay.reason, find_in_tables([erased_person])) == (REDACTED_TEXT, set())
 
 
 def test_ids_are_replaced_wherever_people_write(by: User, event: Event) -> None:
@@ -118,8 +116,8 @@ def test_ids_are_replaced_wherever_people_write(by: User, event: Event) -> None:
     FailureDecision.objects.create(
         group=group, made_by=by, state="resolved", reason=words, made_at=timezone.now()
     )
-    assert all(pause_flow(each, words, by) for each in (Source.objects.first(), Route.objects.first()))
-    left = found_in_tables([GONE])
+    assert all(pause_flow(flow, words, by) for flow in (Source.objects.first(), Route.objects.first()))
+    left = find_in_tables([GONE])
     columns = {"sync_failuregroup.note", "sync_failuregroup.known_fix", "sync_failuredecision.reason"}
     assert columns | {"webhooks_source.pause_reason", "sync_route.pause_reason"} <= left
     erased()
@@ -128,9 +126,9 @@ def test_ids_are_replaced_wherever_people_write(by: User, event: Event) -> None:
 
 
 @pytest.mark.parametrize("entity_id", ["42", "px:9@x"])
-def test_no_saved_view_names_somebody_who_was_erased(by: User, entity_id: str) -> None:
-    gone = Somebody(entity_id, "Qvist", "zx@example.com")
-    fill([gone])
+def test_no_saved_view_names_an_erased_person(by: User, entity_id: str) -> None:
+    erased_person = InventedPerson(entity_id, "Qvist", "zx@example.com")
+    store_people([erased_person])
     kept = urlencode({"entity_id": f"10{entity_id}", "q": f"{entity_id}7"})
     queries = {
         entity_id: urlencode({"entity_id": entity_id, "state": "dead"}),
@@ -138,11 +136,11 @@ def test_no_saved_view_names_somebody_who_was_erased(by: User, entity_id: str) -
         f"10{entity_id}": kept,
     }
     views = [SavedView.objects.create(person=by, name=name, query=query) for name, query in queries.items()]
-    asked = confirmed(gone)
-    assert run_erasure(asked)
-    assert asked.counts["views"] == 2
-    for each in views:
-        each.refresh_from_db()
+    erasure = confirmed_erasure(erased_person)
+    assert run_erasure(erasure)
+    assert erasure.counts["views"] == 2
+    for view in views:
+        view.refresh_from_db()
     [first, second, other] = views
     filtered = dict(parse_qsl(first.query))
     assert (filtered["state"], is_erased(filtered["entity_id"])) == ("dead", True)

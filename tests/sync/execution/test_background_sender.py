@@ -1,4 +1,4 @@
-"""Messages about deliveries: sent by a thread, dropped where the receiver is away, never waited for."""
+"""Messages about deliveries: sent by a thread, dropped if the receiver is unavailable, never waited for."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def never_answers(ends: threading.Event) -> Callable[[list[int]], object]:
     return lambda _: ends.wait(30)
 
 
-def test_what_is_submitted_is_sent_in_order_a_few_together() -> None:
+def test_submitted_messages_are_sent_in_order_in_small_groups() -> None:
     sent: list[list[int]] = []
     goes_on = threading.Event()
 
@@ -43,7 +43,7 @@ def test_what_is_submitted_is_sent_in_order_a_few_together() -> None:
     assert sent == [[0], list(range(1, TOGETHER + 1)), list(range(TOGETHER + 1, 12))]
 
 
-def test_what_comes_in_the_pause_after_a_message_is_sent_as_one() -> None:
+def test_messages_in_the_pause_after_a_message_are_sent_together() -> None:
     sent: list[list[int]] = []
     sender = BackgroundSender("the broker", sent.append, MAX_WAITING, pause_seconds=0.5)
     sender.submit([0])
@@ -54,7 +54,7 @@ def test_what_comes_in_the_pause_after_a_message_is_sent_as_one() -> None:
     assert sent == [[0], list(range(1, 100))]
 
 
-def test_a_receiver_that_hangs_holds_nobody_up_and_what_exceeds_the_queue_is_dropped() -> None:
+def test_a_hanging_receiver_delays_no_caller_and_excess_messages_are_dropped() -> None:
     ends = threading.Event()
     sender = sender_with(never_answers(ends))
     began = time.perf_counter()
@@ -66,7 +66,7 @@ def test_a_receiver_that_hangs_holds_nobody_up_and_what_exceeds_the_queue_is_dro
     ends.set()
 
 
-def test_a_receiver_that_is_away_is_left_alone_and_used_again_when_it_is_back(
+def test_an_unavailable_receiver_is_skipped_and_used_again_later(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(background_sender, "_PAUSE_SECONDS", 0.2)
@@ -90,14 +90,14 @@ def test_a_receiver_that_is_away_is_left_alone_and_used_again_when_it_is_back(
         sender.submit([3])
         assert sender.flush(5)
     assert sent == [3]
-    said = [each.getMessage() for each in caplog.records if each.name == "hub.wakeups"]
-    assert said == [
+    messages = [record.getMessage() for record in caplog.records if record.name == "hub.wakeups"]
+    assert messages == [
         "the broker is unavailable (ConnectionRefusedError); workers poll",
         "the broker is available again",
     ]
 
 
-def test_a_process_that_was_forked_has_a_sender_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forked_process_has_its_own_sender(monkeypatch: pytest.MonkeyPatch) -> None:
     of_process = ProcessSender(lambda: sender_with(lambda _: None))
     first = of_process.get_sender()
     assert of_process.get_sender() is first
@@ -105,12 +105,12 @@ def test_a_process_that_was_forked_has_a_sender_of_its_own(monkeypatch: pytest.M
     assert of_process.get_sender() is not first
 
 
-def test_a_process_that_ends_right_after_it_submitted_still_sends() -> None:
+def test_a_process_that_ends_right_after_submitting_still_sends() -> None:
     script = """
 from sync.execution.background_sender import BackgroundSender, ProcessSender
 ProcessSender(lambda: BackgroundSender("the broker", lambda ids: print(ids, flush=True), 8)).get_sender().submit([1])
 """
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout == "[1]\n"
+    assert result.stdout == "[1]\n"

@@ -1,4 +1,4 @@
-"""The web process's executor is bounded: what does not fit is answered 202 at once and delivered by a worker."""
+"""The web process's executor is bounded: excess webhooks are answered 202 at once and delivered by a worker."""
 
 import socket
 import time
@@ -22,7 +22,7 @@ MIKKO = "5f2a9c0e7b1d4e8890aa0001"
 
 @pytest.fixture
 def one_place() -> Iterator[None]:
-    """This process delivers one at a time and lets none wait."""
+    """Configure this process to run one delivery at a time without a queue."""
     before, execution_executor._executor = (
         execution_executor._executor,
         execution_executor.BoundedExecutor(threads=1, slots=1),
@@ -51,7 +51,7 @@ def test_a_full_executor_answers_202_at_once_and_a_worker_delivers(hub: Hub, one
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """This process delivers one at a time and lets others wait."""
+    """Configure this process to run one delivery at a time with a queue."""
     before, execution_executor._executor = (
         execution_executor._executor,
         execution_executor.BoundedExecutor(threads=1, slots=5),
@@ -60,7 +60,7 @@ def one_thread() -> Iterator[None]:
     execution_executor._executor = before
 
 
-def test_what_waits_for_a_thread_is_not_claimed_before_there_is_one(hub: Hub, one_thread: None) -> None:
+def test_a_delivery_is_claimed_only_when_a_thread_is_free(hub: Hub, one_thread: None) -> None:
     hub.change_email("anna.first@example.com")
     second = hub.change_email("mikko.second@example.com", MIKKO)
     hub.shop.faults.add("hang", methods=["PATCH"], times=1)
@@ -75,7 +75,7 @@ def test_what_waits_for_a_thread_is_not_claimed_before_there_is_one(hub: Hub, on
     wait_until(lambda: hub.customer(MIKKO)["email"] == second)
 
 
-def test_a_system_that_hangs_does_not_hold_up_another_one_of_the_same_event(hub: Hub) -> None:
+def test_a_hanging_system_does_not_delay_another_one_of_the_same_event(hub: Hub) -> None:
     route = Route.objects.get(source__slug="aurora-unsigned", entity_type="USER")
     crm = Connection.objects.get(pk=route.commercial_id)
     crm.pk, crm.slug, crm.name = None, "crm", "CRM"
@@ -100,7 +100,7 @@ def test_a_system_that_hangs_does_not_hold_up_another_one_of_the_same_event(hub:
         assert answer.result(timeout=30).status_code in (202, 424)
 
 
-def test_what_follows_for_long_is_left_to_a_worker(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_series_of_followers_is_left_to_a_worker(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []
     monkeypatch.setattr(execution_executor, "_FOLLOWERS_SECONDS", 0.0)
     monkeypatch.setattr(execution_executor, "defer_to_workers", left.extend)
@@ -117,8 +117,10 @@ def test_what_follows_for_long_is_left_to_a_worker(hub: Hub, monkeypatch: pytest
 
 
 @pytest.mark.writers_at_once
-def test_who_waits_for_its_threads_holds_no_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a pool of one, none of them would get any."""
+def test_a_request_that_waits_for_its_threads_holds_no_connection(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a pool of one connection its threads would get none."""
     monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     hub.post(EXAMPLE[:-1] + b',"respond":"ack"}')
     mine, held, run = connections["default"], [], execution_executor.run_with_followers
@@ -134,7 +136,7 @@ def test_who_waits_for_its_threads_holds_no_connection(hub: Hub, monkeypatch: py
 
 @pytest.mark.pure
 @pytest.mark.parametrize("breaking", ["run", "release_connection"])
-def test_a_place_is_free_again_whatever_fails(monkeypatch: pytest.MonkeyPatch, breaking: str) -> None:
+def test_a_slot_is_free_again_after_any_failure(monkeypatch: pytest.MonkeyPatch, breaking: str) -> None:
     def fails() -> None:
         raise OSError("the connection cannot be closed")
 

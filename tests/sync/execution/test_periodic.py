@@ -1,4 +1,4 @@
-"""Work of the clock: begun once, by whichever worker looks first."""
+"""Periodic work: started once, by the first worker that finds it due."""
 
 import threading
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def make_due(name: str) -> None:
     Periodic.objects.filter(name=name).update(due_at=timezone.now() - timedelta(days=3))
 
 
-def test_work_runs_when_it_is_due_and_once_for_all_the_times_that_were_missed(counted: Counted) -> None:
+def test_periodic_work_runs_when_due_and_once_for_all_missed_times(counted: Counted) -> None:
     works = (ScheduledWork("counted", EverySeconds(3600), counted),)
     assert run_due_work(works) == []
     assert run_due_work(works) == [], "it is due in an hour"
@@ -45,7 +45,7 @@ def test_work_runs_when_it_is_due_and_once_for_all_the_times_that_were_missed(co
 
 
 @pytest.mark.parametrize("schedule", [EverySeconds(3600), NIGHTLY], ids=["hourly", "nightly"])
-def test_a_clock_that_was_a_day_ahead_holds_nothing_up_once_it_is_set_right(
+def test_a_clock_that_was_a_day_ahead_delays_nothing_after_its_correction(
     counted: Counted, schedule: EverySeconds | DailyAt
 ) -> None:
     works = (ScheduledWork("counted", schedule, counted),)
@@ -56,7 +56,7 @@ def test_a_clock_that_was_a_day_ahead_holds_nothing_up_once_it_is_set_right(
     assert Periodic.objects.get().due_at < ahead
 
 
-def test_many_workers_that_look_at_the_same_moment_begin_it_once(counted: Counted) -> None:
+def test_many_workers_at_the_same_moment_start_periodic_work_once(counted: Counted) -> None:
     works = (ScheduledWork("counted", NIGHTLY, counted),)
     run_due_work(works)
     make_due("counted")
@@ -70,14 +70,14 @@ def test_many_workers_that_look_at_the_same_moment_begin_it_once(counted: Counte
             connections.close_all()
 
     threads = [threading.Thread(target=look) for _ in range(6)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert len(counted.ran) == 1
 
 
-def test_work_that_fails_keeps_nothing_else_from_running(counted: Counted) -> None:
+def test_failing_work_does_not_prevent_other_work(counted: Counted) -> None:
     works = (
         ScheduledWork("broken", EverySeconds(1), lambda: 1 / 0),
         ScheduledWork("counted", EverySeconds(1), counted),
@@ -98,9 +98,9 @@ def test_work_that_fails_keeps_nothing_else_from_running(counted: Counted) -> No
         (datetime(2026, 12, 31, 23, 0, tzinfo=UTC), datetime(2027, 1, 1, 3, tzinfo=UTC)),
     ],
 )
-def test_the_next_time_of_daily_work_lies_ahead(moment: datetime, following: datetime) -> None:
+def test_the_next_time_of_daily_work_is_in_the_future(moment: datetime, following: datetime) -> None:
     assert NIGHTLY.next_after(moment) == following
 
 
-def test_each_periodic_work_has_a_name_of_its_own() -> None:
-    assert len({each.name for each in PERIODIC}) == len(PERIODIC)
+def test_all_periodic_work_has_distinct_names() -> None:
+    assert len({periodic.name for periodic in PERIODIC}) == len(PERIODIC)

@@ -1,4 +1,4 @@
-"""Deferring: after the commit, at once, and harmless whatever state the database's notifications are in."""
+"""Deferring: after the commit, at once, and harmless in any state of the database's notifications."""
 
 import os
 import socket
@@ -27,7 +27,7 @@ told: list[list[int]] = []
 
 
 def tell(delivery_ids: list[int]) -> None:
-    """In place of an engine: note what it is told."""
+    """Record the calls to the engine."""
     told.append(delivery_ids)
 
 
@@ -44,14 +44,14 @@ def engine(settings: Any, database: None) -> list[list[int]]:
 
 @pytest.fixture
 def fresh(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process has not notified anybody yet, and what fails rests for a tenth of a second."""
+    """Reset the notifications of this process; after a failure they pause for a tenth of a second."""
     monkeypatch.setattr(wakeups, "_sender", ProcessSender(wakeups._make_sender))
     monkeypatch.setattr(background_sender, "_PAUSE_SECONDS", 0.1)
 
 
 @contextmanager
 def hearing() -> Iterator[list[str]]:
-    """What is notified, as another connection hears it."""
+    """Yield the notifications that another connection receives."""
     heard: list[str] = []
     ends = threading.Event()
     with psycopg.connect(own_database(), autocommit=True) as link:
@@ -59,7 +59,7 @@ def hearing() -> Iterator[list[str]]:
 
         def hear() -> None:
             while not ends.is_set():
-                heard.extend(each.channel for each in link.notifies(timeout=0.1))
+                heard.extend(notification.channel for notification in link.notifies(timeout=0.1))
 
         thread = threading.Thread(target=hear)
         thread.start()
@@ -70,7 +70,7 @@ def hearing() -> Iterator[list[str]]:
             thread.join()
 
 
-def test_deferring_waits_for_the_commit_and_a_rollback_forgets_it(engine: list[list[int]]) -> None:
+def test_deferring_waits_for_the_commit_and_a_rollback_discards_it(engine: list[list[int]]) -> None:
     with transaction.atomic():
         defer_to_workers([1])
         transaction.set_rollback(True)
@@ -79,7 +79,7 @@ def test_deferring_waits_for_the_commit_and_a_rollback_forgets_it(engine: list[l
         assert engine == []
     assert engine == [[2, 3]]
     defer_to_workers([])
-    assert engine == [[2, 3]], "nobody is told of nothing"
+    assert engine == [[2, 3]], "nothing is notified for an empty list"
 
 
 @pytest.mark.parametrize("is_in_transaction", [True, False])
@@ -95,7 +95,7 @@ def test_an_engine_that_fails_does_not_fail_the_webhook(
 
 
 @only_postgresql
-def test_many_that_are_deferred_at_once_are_notified_of_together(fresh: None) -> None:
+def test_deliveries_deferred_at_once_share_one_notification(fresh: None) -> None:
     with hearing() as heard:
         for number in range(500):
             notify_workers([number])
@@ -107,7 +107,7 @@ def test_many_that_are_deferred_at_once_are_notified_of_together(fresh: None) ->
 
 
 @only_postgresql
-def test_a_listener_wakes_long_before_its_time(fresh: None) -> None:
+def test_a_listener_wakes_long_before_its_timeout(fresh: None) -> None:
     listener = WakeupListener()
     listener.wait(30)  # a new connection: at once
     threading.Timer(0.2, notify_workers, [[1]]).start()
@@ -117,7 +117,7 @@ def test_a_listener_wakes_long_before_its_time(fresh: None) -> None:
 
 
 @only_postgresql
-def test_what_is_notified_while_nobody_waits_is_heard_afterwards(fresh: None) -> None:
+def test_a_notification_between_two_waits_is_received(fresh: None) -> None:
     listener = WakeupListener()
     listener.wait(30)
     notify_workers([1])
@@ -128,7 +128,7 @@ def test_what_is_notified_while_nobody_waits_is_heard_afterwards(fresh: None) ->
 
 
 @only_postgresql
-def test_a_command_that_ends_right_after_it_deferred_is_heard(database: None) -> None:
+def test_a_notification_of_a_command_that_ends_right_away_is_received(database: None) -> None:
     script = "import django; django.setup(); from sync.execution.executor import defer_to_workers; defer_to_workers([1])"
     with hearing() as heard:
         subprocess.run(
@@ -155,7 +155,7 @@ def stalling() -> Iterator[int]:
 
 @only_postgresql
 @pytest.mark.parametrize("server", [refusing, stalling])
-def test_a_server_that_is_away_holds_nobody_up_and_is_heard_of_once_it_is_back(
+def test_an_unavailable_server_delays_no_caller_and_notifications_resume_later(
     fresh: None, monkeypatch: pytest.MonkeyPatch, server: Callable[[], Any]
 ) -> None:
     monkeypatch.setitem(wakeups._CONNECTION_LIMITS, "connect_timeout", 2)
@@ -191,8 +191,8 @@ def connect_to(port: int) -> Any:
 
 
 @only_postgresql
-def test_a_notification_waits_for_no_transaction_that_is_open(fresh: None) -> None:
-    """It goes out over a connection of its own: the transaction of whoever notifies is neither used nor waited for."""
+def test_a_notification_does_not_wait_for_open_transactions(fresh: None) -> None:
+    """It is sent over a separate connection: the caller's transaction is neither used nor waited for."""
     with hearing() as heard, transaction.atomic():
         notify_workers([1])
         wait_until(lambda: bool(heard), 5)
@@ -200,7 +200,7 @@ def test_a_notification_waits_for_no_transaction_that_is_open(fresh: None) -> No
 
 
 @pytest.mark.only_sqlite
-def test_on_sqlite_nobody_is_told_and_nothing_is_opened(fresh: None) -> None:
+def test_on_sqlite_nothing_is_notified_or_opened(fresh: None) -> None:
     before = threading.active_count()
     notify_workers([1])
     assert threading.active_count() == before

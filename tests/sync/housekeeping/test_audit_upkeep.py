@@ -1,4 +1,4 @@
-"""The hub keeps its audit log provable by itself, and says where that fails: health, alarms and a line in the console."""
+"""The upkeep of the audit log, and its failures: health, alarms and a line in the console."""
 
 import re
 from datetime import timedelta
@@ -17,16 +17,16 @@ from sync.housekeeping.audit_upkeep import BOX, seal_audit, send_checkpoint, ver
 from sync.models import Alarm, Periodic
 from sync.monitoring.alarms import evaluate_alarms
 from sync.worker.schedule import LONG_PERIODIC, PERIODIC
-from tests.support.audit.entries import write
+from tests.support.audit.entries import append_test_entries
 from tests.support.hub import Hub
 from tests.support.people import browser
-from tests.support.processes.workers import wait_until, worker
+from tests.support.processes.workers import running_workers, wait_until
 
 TOKEN = "monitor-0123456789"
 
 
 def kinds() -> list[str]:
-    """The alarms that are open about the audit log."""
+    """Return the kinds of the open alarms about the audit log."""
     evaluate_alarms()
     return sorted(
         Alarm.objects.filter(ended_at=None, kind__startswith="audit").values_list("kind", flat=True)
@@ -45,13 +45,13 @@ def _set_up(settings: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_an_entry_that_waits_for_longer_than_ten_seconds_alarms_until_it_is_sealed() -> None:
+def test_an_entry_unsealed_for_more_than_ten_seconds_raises_an_alarm() -> None:
     now = read_clock()
-    write("event:a", at=now - timedelta(seconds=5))
+    append_test_entries("event:a", at=now - timedelta(seconds=5))
     assert kinds() == []
-    write("event:b", at=now - timedelta(seconds=12))
+    append_test_entries("event:b", at=now - timedelta(seconds=12))
     assert kinds() == [], "the oldest is the first that was written"
-    write("event:c", at=now)
+    append_test_entries("event:c", at=now)
     evaluate_alarms(now + timedelta(seconds=6))
     assert Alarm.objects.get(ended_at=None).kind == "audit-unsealed"
     seal_audit()
@@ -60,14 +60,14 @@ def test_an_entry_that_waits_for_longer_than_ten_seconds_alarms_until_it_is_seal
 
 
 @pytest.mark.django_db
-def test_an_alarm_is_not_raised_where_any_age_will_do(settings: Any) -> None:
+def test_no_alarm_is_raised_without_a_limit(settings: Any) -> None:
     settings.ALARM_UNSEALED_SECONDS = 0
-    write("event:a")
+    append_test_entries("event:a")
     assert kinds() == []
 
 
 @pytest.mark.django_db
-def test_health_says_how_far_the_log_is_sealed_verified_and_told(settings: Any, tmp_path: Path) -> None:
+def test_health_reports_how_far_the_log_is_sealed_verified_and_sent(settings: Any, tmp_path: Path) -> None:
     settings.AUDIT_CHECKPOINT_FOLDER = str(tmp_path)
     assert health() == {
         "segments": 0,
@@ -77,21 +77,22 @@ def test_health_says_how_far_the_log_is_sealed_verified_and_told(settings: Any, 
         "verified": None,
         "checkpoints": [],
     }
-    write("event:a")
+    append_test_entries("event:a")
     seal_audit()
     send_checkpoint()
     verify_audit_log_nightly()
-    write("event:b")
-    told = health()
-    assert (told["segments"], told["verified"]["segments"], told["verified"]["faults"]) == (1, 1, 0)
-    assert told["unsealed_since"] is not None
-    assert [(each["way"], each["segments"], each["failing_since"]) for each in told["checkpoints"]] == [
-        ("folder", 1, None)
-    ]
+    append_test_entries("event:b")
+    figures = health()
+    assert (figures["segments"], figures["verified"]["segments"], figures["verified"]["faults"]) == (1, 1, 0)
+    assert figures["unsealed_since"] is not None
+    assert [
+        (checkpoint["way"], checkpoint["segments"], checkpoint["failing_since"])
+        for checkpoint in figures["checkpoints"]
+    ] == [("folder", 1, None)]
 
 
 @pytest.mark.django_db
-def test_a_way_out_that_fails_for_ten_minutes_alarms() -> None:
+def test_a_checkpoint_channel_that_fails_for_ten_minutes_raises_an_alarm() -> None:
     now = read_clock()
     outlet = Outlet.objects.create(
         name="email", due_at=now, failing_since=now - timedelta(minutes=9), failures=4
@@ -107,7 +108,7 @@ def test_a_way_out_that_fails_for_ten_minutes_alarms() -> None:
 
 
 @pytest.mark.django_db
-def test_a_fault_that_the_nightly_look_found_alarms_until_a_look_finds_none() -> None:
+def test_a_fault_found_by_the_nightly_check_raises_an_alarm_until_a_check_is_clean() -> None:
     now = read_clock()
     Verification.objects.create(
         at=now, segments=3, entries=9, seconds=0.1, faults=2, first_fault="segment 2: …"
@@ -117,8 +118,8 @@ def test_a_fault_that_the_nightly_look_found_alarms_until_a_look_finds_none() ->
     assert kinds() == []
 
 
-def test_the_nightly_look_finds_what_was_changed_in_the_database(database: None) -> None:
-    write("event:a", "event:b")
+def test_the_nightly_check_finds_changes_in_the_database(database: None) -> None:
+    append_test_entries("event:a", "event:b")
     seal_audit()
     entry = Entry.objects.earliest("id").pk
     with connection.cursor() as cursor:
@@ -133,16 +134,16 @@ def test_the_nightly_look_finds_what_was_changed_in_the_database(database: None)
             for statement in ("DROP TRIGGER audit_entry_no_UPDATE", change, trigger):
                 cursor.execute(statement)
     verify_audit_log_nightly()
-    kept = Verification.objects.get()
-    assert (kept.faults, kept.first_fault) == (
+    verification = Verification.objects.get()
+    assert (verification.faults, verification.first_fault) == (
         1,
         f"entry {entry} (event:a 1): its column action does not match its body",
     )
 
 
 @pytest.mark.django_db
-def test_entries_that_were_sealed_late_alarm_for_a_day() -> None:
-    write("event:a")
+def test_entries_sealed_late_raise_an_alarm_for_a_day() -> None:
+    append_test_entries("event:a")
     seal_audit()
     Segment.objects.create(
         **{
@@ -157,12 +158,12 @@ def test_entries_that_were_sealed_late_alarm_for_a_day() -> None:
 
 
 @pytest.mark.django_db
-def test_the_console_says_up_to_where_the_log_is_verified(settings: Any) -> None:
+def test_the_console_shows_how_far_the_log_is_verified(settings: Any) -> None:
     client = browser("auditor")
 
     def text(page: str = "standing/") -> str:
-        found = client.get(f"/admin/audit/entry/{page}").content.decode()
-        return " ".join(re.sub(r"<[^>]+>", "", found).split())
+        page_text = client.get(f"/admin/audit/entry/{page}").content.decode()
+        return " ".join(re.sub(r"<[^>]+>", "", page_text).split())
 
     assert "Not verified yet." in text("")
     assert "Not verified yet. SealedNothing is sealed yet." in text()
@@ -190,13 +191,13 @@ def test_a_new_signing_key_begins_by_command() -> None:
     call_command("rotate_signing_key")
     old, new = SigningKey.objects.order_by("number")
     assert (old.private, old.valid_until) == (None, new.valid_from)
-    write("event:a")
+    append_test_entries("event:a")
     seal_audit()
     call_command("verify_audit")
 
 
-def test_the_clock_starts_checkpoints_and_the_nightly_look() -> None:
-    names = [each.name for each in (*PERIODIC, *LONG_PERIODIC)]
+def test_periodic_work_starts_checkpoints_and_the_nightly_check() -> None:
+    names = [periodic.name for periodic in (*PERIODIC, *LONG_PERIODIC)]
     assert len(names) == len(set(names))
     assert {"alarms", "checkpoints", "cleanup", "audit", "late-payloads", "jobs"} <= set(names)
 
@@ -207,7 +208,7 @@ def test_a_worker_seals_within_seconds_and_sends_checkpoints(
 ) -> None:
     monkeypatch.setenv("AUDIT_CHECKPOINT_FOLDER", str(tmp_path))
     hub.change_email("anna.sealed@example.com")
-    with worker():
+    with running_workers():
         wait_until(lambda: Segment.objects.filter(count__gt=0).exists())
         wait_until(lambda: Periodic.objects.filter(name="checkpoints").exists())
         Periodic.objects.update(due_at=read_clock())

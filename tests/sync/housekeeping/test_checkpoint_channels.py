@@ -1,4 +1,4 @@
-"""Checkpoints leave by a folder, by mail and by POST: the newest one, each way for itself, again after a failure."""
+"""Checkpoints are sent to a folder, by mail and by POST: the newest one, each channel on its own, with retries."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from audit.models import Anchoring, Checkpoint, Outlet
 from audit.sealing.publish_checkpoints import MAX_BACKOFF, PublishChannel, publish_checkpoint
 from sync.housekeeping.audit_upkeep import BOX, seal_audit
 from sync.housekeeping.checkpoint_channels import checkpoint_file_name, configured_channels, write_to_folder
-from tests.support.audit.entries import write
+from tests.support.audit.entries import append_test_entries
 from tests.support.builders.alarms import SECRET
 from tests.support.http.webhook_receiver import Receiver, receiving
 from tests.support.processes.hub_processes import free_port
@@ -28,7 +28,7 @@ MINUTE = timedelta(minutes=1)
 
 def send(at: datetime = NOON) -> int:
     """Something new is sealed and sent, so many minutes from noon."""
-    write("event:a")
+    append_test_entries("event:a")
     seal_audit()
     return publish_checkpoint(BOX, at, configured_channels())
 
@@ -41,13 +41,13 @@ def folder(settings: Any, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def receiver(settings: Any) -> Iterator[Receiver]:
-    with receiving() as made:
-        made.always(204, b"")
-        settings.AUDIT_CHECKPOINT_URL = f"{made.url}/checkpoints"
-        yield made
+    with receiving() as receiver:
+        receiver.always(204, b"")
+        settings.AUDIT_CHECKPOINT_URL = f"{receiver.url}/checkpoints"
+        yield receiver
 
 
-def test_nothing_is_sent_where_nothing_is_sealed_or_no_way_is_set_up(folder: Path) -> None:
+def test_nothing_is_sent_without_segments_or_channels(folder: Path) -> None:
     assert publish_checkpoint(BOX, NOON, configured_channels()) == 0
     seal_audit()
     assert publish_checkpoint(BOX, NOON, {}) == 0
@@ -57,7 +57,7 @@ def test_nothing_is_sent_where_nothing_is_sealed_or_no_way_is_set_up(folder: Pat
 def test_a_folder_gets_a_file_for_each_checkpoint_that_verifies_the_log(folder: Path) -> None:
     assert [send(NOON), send(NOON + MINUTE)] == [1, 1]
     assert publish_checkpoint(BOX, NOON + 2 * MINUTE, configured_channels()) == 0, "nothing new was sealed"
-    names = sorted(each.name for each in folder.iterdir())
+    names = sorted(path.name for path in folder.iterdir())
     assert names == [
         checkpoint_file_name(count)
         for count in Checkpoint.objects.order_by("count").values_list("count", flat=True)
@@ -73,10 +73,10 @@ def test_a_file_is_written_once(folder: Path) -> None:
     write_to_folder(7, b"first\n")
     with pytest.raises(Exception, match="already exists"):
         write_to_folder(7, b"second\n")
-    assert [each.read_bytes() for each in folder.iterdir()] == [b"first\n"]
+    assert [path.read_bytes() for path in folder.iterdir()] == [b"first\n"]
 
 
-def test_a_file_and_its_name_are_on_the_disk_before_it_counts(
+def test_a_file_and_its_directory_are_synced_before_it_counts(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced = []
@@ -91,24 +91,26 @@ def test_a_file_and_its_name_are_on_the_disk_before_it_counts(
     assert synced == [False, True]
 
 
-def test_a_mail_has_the_checkpoint_in_its_text_and_as_a_file(settings: Any, mailoutbox: list[Any]) -> None:
+def test_a_mail_contains_the_checkpoint_as_text_and_as_attachment(
+    settings: Any, mailoutbox: list[Any]
+) -> None:
     settings.AUDIT_CHECKPOINT_EMAILS = ["auditor@example.com"]
     assert send() == 1
     (mail,) = mailoutbox
-    made = Checkpoint.objects.get()
+    checkpoint = Checkpoint.objects.get()
     (name, content, kind) = mail.attachments[0]
     assert (mail.to, name, kind) == (
         ["auditor@example.com"],
-        checkpoint_file_name(made.count),
+        checkpoint_file_name(checkpoint.count),
         "application/json",
     )
-    assert json.loads(content)["root"] == bytes(made.root).hex()
+    assert json.loads(content)["root"] == bytes(checkpoint.root).hex()
     assert mail.body.endswith(f"\n\n{content}")
     assert [send(NOON + timedelta(hours=hours)) for hours in (1, 23, 24, 25)] == [0, 0, 1, 0]
     assert len(mailoutbox) == 2
 
 
-def test_a_post_carries_the_file_and_is_signed_where_there_is_a_secret(
+def test_a_post_contains_the_checkpoint_and_is_signed_if_a_secret_is_set(
     receiver: Receiver, settings: Any
 ) -> None:
     assert send() == 1
@@ -123,13 +125,13 @@ def test_a_post_carries_the_file_and_is_signed_where_there_is_a_secret(
     )
 
 
-def test_a_clock_that_was_a_day_ahead_holds_nothing_up_once_it_is_set_right(folder: Path) -> None:
+def test_a_clock_that_was_a_day_ahead_delays_nothing_after_its_correction(folder: Path) -> None:
     assert [send(NOON + timedelta(days=1)), send(NOON)] == [1, 1]
     outlet = Outlet.objects.get()
     assert (outlet.told_at, outlet.failures) == (NOON, 0)
 
 
-def test_a_way_that_fails_holds_up_no_other_and_gets_the_newest_later(
+def test_a_failing_channel_delays_no_other_and_gets_the_newest_checkpoint_later(
     folder: Path, receiver: Receiver
 ) -> None:
     receiver.always(500, b"")
@@ -150,7 +152,7 @@ def test_a_way_that_fails_holds_up_no_other_and_gets_the_newest_later(
     )
 
 
-def test_pauses_grow_to_a_quarter_of_an_hour_and_no_further(settings: Any) -> None:
+def test_pauses_between_retries_grow_up_to_a_quarter_of_an_hour(settings: Any) -> None:
     settings.AUDIT_CHECKPOINT_URL = f"http://127.0.0.1:{free_port()}/"
     at, pauses = NOON, []
     for _ in range(7):
@@ -167,7 +169,7 @@ def test_an_error_of_our_own_counts_as_a_failure(folder: Path) -> None:
     def broken(count: int, content: bytes) -> None:
         raise ZeroDivisionError
 
-    write("event:a")
+    append_test_entries("event:a")
     seal_audit()
     assert (
         publish_checkpoint(BOX, NOON, {"broken": PublishChannel(broken, MINUTE), **configured_channels()})
@@ -176,13 +178,13 @@ def test_an_error_of_our_own_counts_as_a_failure(folder: Path) -> None:
     assert Outlet.objects.get(name="broken").failure == "internal error; see the log"
 
 
-def test_a_folder_that_is_not_there_is_a_failure(settings: Any, tmp_path: Path) -> None:
+def test_a_missing_folder_is_a_failure(settings: Any, tmp_path: Path) -> None:
     settings.AUDIT_CHECKPOINT_FOLDER = str(tmp_path / "none")
     assert send() == 0
     assert Outlet.objects.get().failure == "the file could not be written: FileNotFoundError"
 
 
-def test_a_way_that_is_not_set_up_any_more_is_forgotten(folder: Path, settings: Any) -> None:
+def test_a_channel_that_is_no_longer_configured_is_forgotten(folder: Path, settings: Any) -> None:
     send()
     settings.AUDIT_CHECKPOINT_FOLDER = ""
     publish_checkpoint(BOX, NOON + MINUTE, configured_channels())

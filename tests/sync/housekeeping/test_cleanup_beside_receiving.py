@@ -1,4 +1,4 @@
-"""Retention never stands in the way of receiving."""
+"""Retention never blocks the receiving of webhooks."""
 
 import threading
 from datetime import timedelta
@@ -13,10 +13,10 @@ from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Payload
 
 
-def test_a_webhook_that_comes_meanwhile_waits_for_one_batch_at_most(
+def test_a_webhook_during_the_cleanup_waits_for_one_batch_at_most(
     hub: Hub, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The request begins while the second batch holds the database; when the fourth begins, it is stored."""
+    """The request starts while the second batch locks the database; when the fourth starts, it is stored."""
     settings.KEEP_PAYLOADS_DAYS = 10
     monkeypatch.setattr(housekeeping_prune, "BATCH_SIZE", 4)
     Payload.objects.bulk_create(Payload.of(Payload.Kind.WEBHOOK, b"old", None) for _ in range(24))

@@ -1,4 +1,4 @@
-"""What the night takes away, and what it leaves."""
+"""The nightly retention: what it deletes, and what it keeps."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,7 +28,7 @@ from tests.support.builders.history import (
     an_event,
     sealed,
 )
-from tests.support.database.query_plans import Seen, scans, seeing
+from tests.support.database.query_plans import SeenStatement, find_full_scans, recorded_statements
 from tests.support.people import browser, entries
 from webhooks.models import Event, Payload, Receipt, Refusal
 from webhooks.models.rate_limit import Pace
@@ -46,33 +46,33 @@ def sessions(**ages: timedelta) -> None:
 
 def refusals(number: int, age: timedelta) -> list[int]:
     at = read_clock() - age
-    made = [
-        Refusal.objects.create(bucket=f"{age}-{each}", code="not-json", first_at=at, last_at=at)
-        for each in range(number)
+    refusals = [
+        Refusal.objects.create(bucket=f"{age}-{position}", code="not-json", first_at=at, last_at=at)
+        for position in range(number)
     ]
-    return [each.pk for each in made]
+    return [refusal.pk for refusal in refusals]
 
 
 def alarm(subject: str, ended: timedelta | None) -> Alarm:
     now = read_clock()
-    made = Alarm.objects.create(
+    alarm = Alarm.objects.create(
         kind="source-silent",
         subject=subject,
         began_at=now - 400 * DAY,
         raised_at=now - 400 * DAY,
         ended_at=None if ended is None else now - ended,
     )
-    Telling.objects.create(alarm=made, channel="email", news="raised", due_at=now)
-    return made
+    Telling.objects.create(alarm=alarm, channel="email", news="raised", due_at=now)
+    return alarm
 
 
-def test_sessions_go_when_they_have_expired() -> None:
+def test_expired_sessions_are_deleted() -> None:
     sessions(expired=timedelta(seconds=1), live=-DAY)
     assert prune_expired() == 1
-    assert [each.session_key for each in Session.objects.all()] == ["live"]
+    assert [session.session_key for session in Session.objects.all()] == ["live"]
 
 
-def test_refusals_go_beyond_their_number_and_their_age(settings: Any) -> None:
+def test_refusals_beyond_their_number_or_age_are_deleted(settings: Any) -> None:
     settings.REFUSALS_KEPT = 4
     refusals(2, 91 * DAY)
     recent = refusals(3, 89 * DAY)
@@ -83,7 +83,7 @@ def test_refusals_go_beyond_their_number_and_their_age(settings: Any) -> None:
     assert set(Refusal.objects.values_list("pk", flat=True)) == {recent[-1], *newest}
 
 
-def test_alarms_go_with_what_was_told_of_them_ninety_days_after_they_ended() -> None:
+def test_alarms_and_their_messages_are_deleted_ninety_days_after_their_end() -> None:
     alarm("source:1", 91 * DAY)
     kept = [alarm("source:2", 89 * DAY), alarm("source:3", None)]
     assert prune_expired() == 1
@@ -91,7 +91,7 @@ def test_alarms_go_with_what_was_told_of_them_ninety_days_after_they_ended() -> 
     assert Telling.objects.count() == 2
 
 
-def test_paces_go_when_nobody_went_for_a_day() -> None:
+def test_rate_limit_rows_are_deleted_after_a_day_without_use() -> None:
     now = read_clock()
     for key, age in (("source:1", 2 * DAY), ("source:2", DAY / 2), ("connection:1", -timedelta(seconds=4))):
         Pace.objects.create(key=key, free_at=now - age)
@@ -107,7 +107,7 @@ def years(settings: Any) -> datetime:
 
 
 def a_story(days: int, **values: Any) -> Event:
-    """An event of so many days ago with all that hangs on it: eight rows of history, seven payloads."""
+    """Create an event of this many days ago with eight rows of history and seven payloads."""
     at = read_clock() - timedelta(days=days)
     event = an_event(received_at=at, payload=sealed("webhook", {"days": days}), **values)
     route = event.source.routes.first() or a_route(event.source)
@@ -124,7 +124,7 @@ def a_story(days: int, **values: Any) -> Event:
 
 
 def left() -> tuple[int, ...]:
-    return tuple(each.objects.count() for each in (Event, Receipt, Delivery, Attempt, Call, Payload))
+    return tuple(model.objects.count() for model in (Event, Receipt, Delivery, Attempt, Call, Payload))
 
 
 WHOLE = (1, 1, 1, 1, 2, 8)
@@ -140,7 +140,7 @@ WHOLE = (1, 1, 1, 1, 2, 8)
     ],
 )
 @pytest.mark.usefixtures("years")
-def test_each_kind_goes_at_its_own_age(days: int, remains: tuple[int, ...]) -> None:
+def test_each_kind_of_row_is_deleted_at_its_own_age(days: int, remains: tuple[int, ...]) -> None:
     a_story(days)
     prune_expired()
     assert left() == remains
@@ -148,7 +148,7 @@ def test_each_kind_goes_at_its_own_age(days: int, remains: tuple[int, ...]) -> N
 
 @pytest.mark.parametrize("state", ["pending", "retrying", "running", "held"])
 @pytest.mark.usefixtures("years")
-def test_what_is_open_is_never_pruned_even_behind_something_worse(state: str) -> None:
+def test_open_events_are_never_pruned_even_behind_a_worse_delivery(state: str) -> None:
     event = a_story(400)
     claimed = {"token": event.uuid, "lease_until": read_clock()} if state == "running" else {}
     a_delivery(event, a_route(event.source, entity_type="OTHER"), state=state, **claimed)
@@ -158,7 +158,7 @@ def test_what_is_open_is_never_pruned_even_behind_something_worse(state: str) ->
 
 
 @pytest.mark.parametrize("days", [0, -1])
-def test_nought_keeps_for_ever_and_so_does_less(settings: Any, days: int) -> None:
+def test_zero_or_a_negative_number_of_days_keeps_forever(settings: Any, days: int) -> None:
     for name in ("PAYLOADS", "CALLS", "EVENTS", "REFUSALS", "ALARMS", "AUDIT"):
         setattr(settings, f"KEEP_{name}_DAYS", days)
     append_one(read_clock() - 9_000 * DAY)
@@ -171,7 +171,7 @@ def test_nought_keeps_for_ever_and_so_does_less(settings: Any, days: int) -> Non
 
 
 @pytest.mark.usefixtures("years")
-def test_an_attempt_that_settled_a_younger_event_goes_with_its_own() -> None:
+def test_an_attempt_that_settled_a_younger_event_is_deleted_with_its_own_event() -> None:
     old, young = a_story(31), a_story(5)
     Delivery.objects.filter(event=young).update(covered_by=Attempt.objects.get(delivery__event=old))
     prune_expired()
@@ -180,7 +180,7 @@ def test_an_attempt_that_settled_a_younger_event_goes_with_its_own() -> None:
 
 
 @pytest.mark.usefixtures("years")
-def test_requests_that_were_no_webhooks_go_as_events_do() -> None:
+def test_invalid_requests_are_deleted_at_the_age_of_events() -> None:
     now = read_clock()
     for days in (29, 31):
         a_receipt(None, payload=sealed("webhook", b"{"), received_at=now - timedelta(days=days))
@@ -190,21 +190,27 @@ def test_requests_that_were_no_webhooks_go_as_events_do() -> None:
 
 
 @pytest.mark.usefixtures("years")
-def test_the_audit_log_says_what_went_and_loses_nothing() -> None:
+def test_the_audit_log_records_what_was_deleted_and_loses_nothing() -> None:
     a_story(31)
     before = Entry.objects.count()
     prune_expired()
-    told = [each["details"] for each in entries("retention.pruned")]
-    assert [(each["kind"], each["rows"]) for each in told] == [("payloads", 8), ("calls", 2), ("events", 1)]
-    begun = [each["details"] for each in entries("retention.begun")]
-    assert begun == [{"kind": each["kind"], "up_to": each["up_to"]} for each in told]
+    pruned = [entry["details"] for entry in entries("retention.pruned")]
+    assert [(details["kind"], details["rows"]) for details in pruned] == [
+        ("payloads", 8),
+        ("calls", 2),
+        ("events", 1),
+    ]
+    begun = [entry["details"] for entry in entries("retention.begun")]
+    assert begun == [{"kind": details["kind"], "up_to": details["up_to"]} for details in pruned]
     assert Entry.objects.count() == before + 6
     assert prune_expired() == 0
     assert Entry.objects.count() == before + 6, "nothing went, nothing is said"
 
 
 @pytest.mark.usefixtures("years")
-def test_a_run_that_was_cut_off_is_put_on_the_audit_log_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_is_recorded_in_the_audit_log_by_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(housekeeping_prune, "BATCH_SIZE", 5)
     monkeypatch.setattr(retention_rules, "PAUSE_SECONDS", "not a number of seconds")
     a_story(11)
@@ -214,22 +220,24 @@ def test_a_run_that_was_cut_off_is_put_on_the_audit_log_by_the_next(monkeypatch:
     assert len(entries("retention.begun")) == 1
     monkeypatch.setattr(retention_rules, "PAUSE_SECONDS", 0)
     prune_expired()
-    assert [each["details"]["rows"] for each in entries("retention.pruned")] == [5, 3]
+    assert [entry["details"]["rows"] for entry in entries("retention.pruned")] == [5, 3]
     assert not Pruning.objects.filter(ended_at=None).exists()
 
 
 @pytest.mark.usefixtures("years")
-def test_the_page_of_an_event_says_when_its_payloads_were_deleted() -> None:
+def test_the_page_of_an_event_shows_when_its_payloads_were_deleted() -> None:
     kept, pruned = a_story(9), a_story(11)
     prune_expired()
     client = browser()
-    told = f"Deleted after its retention period, on {read_clock():%Y-%m-%d}."
-    assert told not in page(client, kept)
-    assert page(client, pruned).count(told) == 7, "received, told, before and after, two calls to and fro"
+    sentence = f"Deleted after its retention period, on {read_clock():%Y-%m-%d}."
+    assert sentence not in page(client, kept)
+    assert page(client, pruned).count(sentence) == 7, (
+        "webhook, answer, before and after, two requests and responses"
+    )
 
 
 @pytest.mark.usefixtures("years")
-def test_why_a_payload_is_missing_is_told_by_the_first_run_that_reached_it() -> None:
+def test_the_reason_of_a_missing_payload_is_the_first_run_that_reached_it() -> None:
     now = read_clock()
     for days in (3, 2, 1):
         at = now - timedelta(days=days)
@@ -245,7 +253,7 @@ def page(client: Client, event: Event) -> str:
 
 
 @pytest.mark.usefixtures("years")
-def test_it_goes_in_small_transactions_until_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_deleted_in_small_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping_prune, "BATCH_SIZE", 5)
     for _ in range(6):
         a_story(11)
@@ -267,7 +275,7 @@ def test_it_goes_in_small_transactions_until_it_is_done(monkeypatch: pytest.Monk
 def test_every_statement_finds_its_rows_by_an_index() -> None:
     for days in (9, 11, 21, 31):
         a_story(days)
-    with seeing() as statements:
+    with recorded_statements() as statements:
         prune_expired()
     small = (
         "django_session",
@@ -275,24 +283,27 @@ def test_every_statement_finds_its_rows_by_an_index() -> None:
         "sync_pruning",
         "webhooks_refusal",
     )  # bounded in number, read whole
-    ours = [each for each in statements if not any(name in each.sql for name in small)]
+    ours = [statement for statement in statements if not any(name in statement.sql for name in small)]
     assert {
-        verb for each in ours for verb in ("SELECT", "UPDATE", "DELETE") if each.sql.startswith(verb)
+        verb
+        for statement in ours
+        for verb in ("SELECT", "UPDATE", "DELETE")
+        if statement.sql.startswith(verb)
     } == {*("SELECT", "UPDATE", "DELETE")}
     assert _unserved(ours) == {}
 
 
-def _unserved(seen: list[Seen]) -> dict[str, list[str]]:
+def _unserved(seen: list[SeenStatement]) -> dict[str, list[str]]:
     with transaction.atomic():
         if connection.vendor == "postgresql":
             connection.cursor().execute(
                 "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL "
                 "enable_mergejoin = off"
             )
-        return scans(connection, seen)
+        return find_full_scans(connection, seen)
 
 
-def test_audit_entries_go_at_their_own_age_by_whole_segments_and_the_log_says_so(settings: Any) -> None:
+def test_audit_log_entries_are_deleted_by_whole_segments_and_the_log_records_it(settings: Any) -> None:
     now = read_clock()
     for days in (40, 20):
         append_one(now - timedelta(days=days))
@@ -300,15 +311,15 @@ def test_audit_entries_go_at_their_own_age_by_whole_segments_and_the_log_says_so
     before = Entry.objects.count()
     assert prune_expired() == 0, "for ever, unless set otherwise"
     settings.KEEP_AUDIT_DAYS = 30
-    gone = prune_expired()
-    assert 0 < gone < before
+    deleted = prune_expired()
+    assert 0 < deleted < before
     assert prune_expired() == 0
-    (told,) = entries("audit.pruned")
-    assert (told["details"]["days"], told["details"]["entries"]) == (30, gone)
+    (record,) = entries("audit.pruned")
+    assert (record["details"]["days"], record["details"]["entries"]) == (30, deleted)
     call_command("verify_audit")
 
 
-def test_the_command_says_why_it_deletes_nothing(settings: Any) -> None:
+def test_the_command_explains_why_it_deletes_nothing(settings: Any) -> None:
     for days in (0, -1):
         settings.KEEP_AUDIT_DAYS = days
         with pytest.raises(CommandError, match=f"is {days}: audit entries are never deleted"):
@@ -318,7 +329,7 @@ def test_the_command_says_why_it_deletes_nothing(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(("audit", "events", "warns"), [(0, 0, 0), (30, 30, 0), (30, 31, 1), (30, 0, 1)])
-def test_events_that_outlive_their_proof_are_warned_of(
+def test_a_warning_is_given_if_events_outlive_their_audit_log_entries(
     settings: Any, audit: int, events: int, warns: int
 ) -> None:
     settings.KEEP_AUDIT_DAYS, settings.KEEP_EVENTS_DAYS = audit, events

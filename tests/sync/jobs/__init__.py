@@ -1,1 +1,1 @@
-"""What is proved of long work: one worker at a time, resumed, handed back, cancelled, given up."""
+"""Tests of long-running jobs: one worker at a time, resumed, handed back, cancelled, failed."""

@@ -1,4 +1,4 @@
-"""A job is run by one worker at a time, and by another one where that is gone; the database decides."""
+"""A job is run by one worker at a time, and by another one if that dies; the database decides."""
 
 import threading
 from contextlib import nullcontext
@@ -18,10 +18,10 @@ from tests.support.job_kinds import (
     COUNTING,
     OTHER,
     Recorder,
-    claimed,
+    claim_job,
+    job_note,
     job_of,
-    said_of,
-    submitted,
+    submit_source_job,
     write_to_row,
 )
 from tests.support.jobs import end_leases
@@ -31,11 +31,11 @@ pytestmark = pytest.mark.usefixtures("recorder")
 
 
 @pytest.mark.parametrize("is_careless", [False, True])
-def test_workers_that_want_a_job_at_the_same_moment_claim_it_once(
+def test_workers_at_the_same_moment_claim_a_job_once(
     monkeypatch: pytest.MonkeyPatch, is_careless: bool
 ) -> None:
-    """Each has seen it waiting before the first one claims it. Without comparing, all of them have it."""
-    submitted()
+    """Each has read the waiting job before the first one claims it. Without compare-and-set all of them get it."""
+    submit_source_job()
     claim_it = claim_without_comparing if is_careless else claims._claim_job
     barrier, found = threading.Barrier(5), []
 
@@ -59,42 +59,42 @@ def test_workers_that_want_a_job_at_the_same_moment_claim_it_once(
 
 
 def claim_without_comparing(key: int, kind: JobKind, subject: int, _slot: int | None) -> RunningJob:
-    """The broken variant: whoever comes last has it, and the others believe so too."""
+    """Claim a job in the broken variant: the last worker gets it, and the others believe that they have it too."""
     job = Job.objects.get(pk=key)
     token = uuid4()
     Job.objects.filter(pk=key).update(state="running", token=token, lease_until=job.submitted_at)
     return RunningJob(key, kind, subject, token)
 
 
-def test_a_claim_says_so_of_the_job_and_of_its_row() -> None:
-    key = submitted()
-    job = claimed()
+def test_a_claim_is_recorded_in_the_job_and_in_its_row() -> None:
+    key = submit_source_job()
+    job = claim_job()
     row = job_of(key)
     assert (row.state, row.token, row.due_at) == ("running", job.token, None)
     assert row.lease_until is not None
-    assert said_of(key) == "running"
+    assert job_note(key) == "running"
     assert claimed_before(job.job_id, job.token) == job
     job.finish()
     assert claimed_before(job.job_id, job.token) is None, "the claim has ended"
 
 
 def test_the_job_that_waited_longest_comes_first_and_each_kind_for_itself() -> None:
-    first, second = submitted("first"), submitted("second")
-    other = submitted("third", "other")
+    first, second = submit_source_job("first"), submit_source_job("second")
+    other = submit_source_job("third", "other")
     assert sorted(find_due_kinds()) == ["counting", "other"]
-    assert [claimed().subject, claimed().subject, claim_next_job(COUNTING)] == [first, second, None]
-    assert claimed(OTHER).subject == other
+    assert [claim_job().subject, claim_job().subject, claim_next_job(COUNTING)] == [first, second, None]
+    assert claim_job(OTHER).subject == other
     assert find_due_kinds() == []
 
 
-def test_no_more_run_at_once_than_the_kind_says_over_all_workers(recorder: Recorder) -> None:
+def test_no_more_jobs_run_at_once_than_the_limit_of_their_kind(recorder: Recorder) -> None:
     recorder.at_once = 2
     for slug in ("first", "second", "third"):
-        submitted(slug)
-    first, second = claimed(), claimed()
+        submit_source_job(slug)
+    first, second = claim_job(), claim_job()
     assert claim_next_job(COUNTING) is None
     second.hand_back(after=60)
-    assert claimed().subject not in (first.subject, second.subject)
+    assert claim_job().subject not in (first.subject, second.subject)
     assert claim_next_job(COUNTING) is None
     with pytest.raises(IntegrityError), transaction.atomic():
         Job.objects.filter(pk=second.job_id).update(
@@ -102,10 +102,10 @@ def test_no_more_run_at_once_than_the_kind_says_over_all_workers(recorder: Recor
         )
 
 
-def test_a_job_that_is_run_at_once_takes_no_slot_and_is_taken_by_nobody_else(recorder: Recorder) -> None:
+def test_a_job_run_at_once_takes_no_slot_and_is_claimed_by_no_other_worker(recorder: Recorder) -> None:
     recorder.at_once = 1
-    first, second = submitted("first"), submitted("second")
-    assert claimed().subject == first
+    first, second = submit_source_job("first"), submit_source_job("second")
+    assert claim_job().subject == first
     job = claim_job_of(COUNTING, second)
     assert job is not None
     assert job_of(second).slot is None
@@ -114,14 +114,14 @@ def test_a_job_that_is_run_at_once_takes_no_slot_and_is_taken_by_nobody_else(rec
 
 
 @pytest.mark.parametrize("is_careless", [False, True])
-def test_a_job_whose_lease_ended_is_taken_over_and_the_one_that_slept_writes_nothing(
+def test_a_job_with_an_expired_lease_is_taken_over_and_its_old_worker_writes_nothing(
     monkeypatch: pytest.MonkeyPatch, is_careless: bool
 ) -> None:
-    key = submitted()
-    slept = claimed()
+    key = submit_source_job()
+    slept = claim_job()
     end_leases()
     assert find_due_kinds() == ["counting"]
-    second = claimed()
+    second = claim_job()
     assert (second.subject, second.token != slept.token) == (key, True)
     if is_careless:
         monkeypatch.setattr(RunningJob, "_write", write_without_comparing)
@@ -139,27 +139,27 @@ def test_a_job_whose_lease_ended_is_taken_over_and_the_one_that_slept_writes_not
 
 
 def write_without_comparing(self: RunningJob, using: str = "default", **values: Any) -> None:
-    """The broken variant: whoever once had the job writes."""
+    """Write in the broken variant: every worker that ever had the job writes."""
     Job.objects.using(using).filter(pk=self.job_id).update(**values)
 
 
-def test_who_was_left_by_its_worker_comes_before_those_who_wait() -> None:
-    first = submitted("first")
-    claimed()
-    submitted("second")
+def test_an_abandoned_job_is_claimed_before_waiting_ones() -> None:
+    first = submit_source_job("first")
+    claim_job()
+    submit_source_job("second")
     end_leases()
-    assert claimed().subject == first
+    assert claim_job().subject == first
 
 
 @pytest.mark.parametrize("most", [3, 1_000])
-def test_a_job_that_kills_its_process_three_times_has_failed_with_a_sentence(
+def test_a_job_that_kills_its_process_three_times_fails_with_a_message(
     monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    """Where nobody counts, it kills one process after the other."""
+    """Without a count it would kill one process after the other."""
     monkeypatch.setattr(claims, "MAX_DEATHS", most)
-    key = submitted()
+    key = submit_source_job()
     for _ in range(3):
-        assert claimed().subject == key
+        assert claim_job().subject == key
         end_leases()
     is_given_up = claim_next_job(COUNTING) is None
     assert is_given_up == (most == 3)
@@ -167,24 +167,24 @@ def test_a_job_that_kills_its_process_three_times_has_failed_with_a_sentence(
         job = job_of(key)
         assert (job.state, job.token, job.due_at) == ("failed", None, None)
         assert job.failure == claims.DIED_MESSAGE
-        assert said_of(key) == f"failed {claims.DIED_MESSAGE}"
+        assert job_note(key) == f"failed {claims.DIED_MESSAGE}"
         assert find_due_kinds() == []
         submit_job("counting", key)
-        assert claimed().subject == key, "who mended the cause submits it again"
+        assert claim_job().subject == key, "who mended the cause submits it again"
 
 
-def test_a_job_that_came_further_each_time_is_not_given_up() -> None:
-    key = submitted()
+def test_a_job_with_progress_in_each_run_is_not_failed() -> None:
+    key = submit_source_job()
     for _ in range(6):
-        job = claimed()
+        job = claim_job()
         job.renew_lease(made_progress=True)
         end_leases()
-    assert claimed().subject == key
+    assert claim_job().subject == key
     assert job_of(key).deaths == 1
 
 
 def test_there_is_one_open_job_of_a_subject() -> None:
-    key = submitted()
+    key = submit_source_job()
     now = job_of(key).submitted_at
     with pytest.raises(IntegrityError), transaction.atomic():
         Job.objects.create(kind="counting", subject=key, submitted_at=now, due_at=now)

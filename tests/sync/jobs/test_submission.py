@@ -1,4 +1,4 @@
-"""Who wants work done submits it, and may cancel it; neither is lost, whatever a worker does at that moment."""
+"""Work is submitted as a job and may be cancelled; neither request is lost, whatever a worker does meanwhile."""
 
 import pytest
 
@@ -6,53 +6,53 @@ from sync.jobs.claims import claim_next_job, find_due_kinds
 from sync.jobs.running_job import JobCancelled
 from sync.jobs.submission import cancel_job, submit_job
 from sync.models import Job
-from tests.support.job_kinds import COUNTING, claimed, job_of, submitted, write_to_row
+from tests.support.job_kinds import COUNTING, claim_job, job_of, submit_source_job, write_to_row
 from tests.support.jobs import end_leases
 from webhooks.models import Source
 
 pytestmark = pytest.mark.usefixtures("recorder")
 
 
-def test_a_job_that_was_handed_back_for_later_is_due_when_it_is_submitted_again() -> None:
-    key = submitted()
-    claimed().hand_back(after=3600)
+def test_a_delayed_job_is_due_when_it_is_submitted_again() -> None:
+    key = submit_source_job()
+    claim_job().hand_back(after=3600)
     assert claim_next_job(COUNTING) is None
     submit_job("counting", key)
-    assert claimed().subject == key
+    assert claim_job().subject == key
     assert Job.objects.count() == 1
 
 
 def test_a_job_that_is_submitted_while_it_runs_runs_once_more() -> None:
-    key = submitted()
-    job = claimed()
+    key = submit_source_job()
+    job = claim_job()
     submit_job("counting", key)
     assert claim_next_job(COUNTING) is None, "it runs already"
     job.hand_back(after=3600)
-    assert claimed().subject == key
+    assert claim_job().subject == key
 
 
-def test_what_is_handed_back_is_due_at_once_or_after_so_many_seconds() -> None:
-    key = submitted()
-    claimed().hand_back()
-    job = claimed()
+def test_a_job_handed_back_is_due_at_once_or_after_the_given_seconds() -> None:
+    key = submit_source_job()
+    claim_job().hand_back()
+    job = claim_job()
     assert job.subject == key
     job.hand_back(after=0.2)
     assert (claim_next_job(COUNTING), job_of(key).state) == (None, "waiting")
     while not find_due_kinds():
         pass
-    assert claimed().subject == key
+    assert claim_job().subject == key
 
 
-def test_a_job_that_waits_is_cancelled_at_once() -> None:
-    key = submitted()
+def test_a_waiting_job_is_cancelled_at_once() -> None:
+    key = submit_source_job()
     assert cancel_job("counting", key)
     assert (job_of(key).state, claim_next_job(COUNTING)) == ("cancelled", None)
     assert not cancel_job("counting", key), "it has ended"
 
 
-def test_whoever_runs_a_job_that_is_cancelled_hears_of_it_and_writes_nothing() -> None:
-    key = submitted()
-    job = claimed()
+def test_the_worker_of_a_cancelled_job_is_stopped_and_writes_nothing() -> None:
+    key = submit_source_job()
+    job = claim_job()
     assert cancel_job("counting", key)
     with pytest.raises(JobCancelled):
         write_to_row(job, "written after it was cancelled")
@@ -64,8 +64,8 @@ def test_whoever_runs_a_job_that_is_cancelled_hears_of_it_and_writes_nothing() -
     assert job_of(key).state == "cancelled"
 
 
-def test_what_ended_can_be_submitted_anew() -> None:
-    key = submitted()
-    claimed().finish()
+def test_an_ended_job_can_be_submitted_again() -> None:
+    key = submit_source_job()
+    claim_job().finish()
     submit_job("counting", key)
     assert [job.state for job in Job.objects.order_by("pk")] == ["done", "waiting"]

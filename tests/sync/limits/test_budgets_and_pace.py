@@ -1,4 +1,4 @@
-"""When a delivery is given up, and when none is begun: the budgets of a route and the pace of a connection."""
+"""The end of retries, and refused starts of attempts: the budgets of a route, the rate limit of a connection."""
 
 import json
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ from sync.execution.executor import run_due_deliveries
 from sync.limits import concurrency_slots
 from sync.models import Attempt, Connection, Delivery, Route
 from tests.support.hub import EXAMPLE, Hub, wait_until_quiet
-from tests.support.unfinished_deliveries import close_what_is_left
+from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import Event, Pace, State
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left(hub: Hub) -> Iterator[None]:
-    """What a test left waiting is over; breakers stay out of the way."""
+    """Keep breakers closed, and close deliveries that a test leaves open."""
     Connection.objects.update(breaker_failures=1000)
     yield
-    close_what_is_left()
+    close_open_deliveries()
 
 
 def try_again(**changes: object) -> Delivery:
@@ -30,7 +30,7 @@ def try_again(**changes: object) -> Delivery:
     return Delivery.objects.get()
 
 
-def test_a_webhook_that_comes_again_is_tried_though_its_tries_are_spent(hub: Hub) -> None:
+def test_a_repeated_webhook_is_tried_although_its_retries_are_used_up(hub: Hub) -> None:
     Route.objects.update(tries=1)
     hub.change_email("anna.again@example.com")
     hub.shop.faults.add("error", status=503, times=2)
@@ -42,7 +42,7 @@ def test_a_webhook_that_comes_again_is_tried_though_its_tries_are_spent(hub: Hub
     assert hub.customer()["email"] == "anna.again@example.com"
 
 
-def test_a_delivery_that_is_too_old_is_given_up_though_it_has_tries_left(hub: Hub) -> None:
+def test_a_delivery_that_is_too_old_fails_although_it_has_retries_left(hub: Hub) -> None:
     Route.objects.update(gives_up_after_hours=1)
     hub.shop.faults.add("error", status=503)
     answer = hub.post_signed(EXAMPLE)
@@ -54,7 +54,7 @@ def test_a_delivery_that_is_too_old_is_given_up_though_it_has_tries_left(hub: Hu
     assert Event.objects.get().state == State.DEAD
 
 
-def test_a_delivery_out_of_tries_is_given_up_though_it_is_young(hub: Hub) -> None:
+def test_a_delivery_without_retries_left_fails_although_it_is_young(hub: Hub) -> None:
     Route.objects.update(tries=2)
     hub.shop.faults.add("error", status=503)
     hub.post_signed(EXAMPLE)
@@ -63,7 +63,7 @@ def test_a_delivery_out_of_tries_is_given_up_though_it_is_young(hub: Hub) -> Non
 
 
 @pytest.mark.parametrize("looks", [True, False], ids=["as it is", "broken: it does not look ahead"])
-def test_no_attempt_is_begun_whose_turn_would_not_come(
+def test_no_attempt_is_started_whose_turn_would_come_too_late(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, looks: bool
 ) -> None:
     if not looks:

@@ -1,4 +1,4 @@
-"""The circuit breaker: a system that does not work is left alone, and those who wait for it lose no try."""
+"""The circuit breaker: nothing is sent to a failing system, and waiting deliveries use no retries."""
 
 import time
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ from tests.support.circuit_breakers import (
     ack,
     breaker,
     cautious_breakers,
+    create_people,
     end_pause,
     is_open,
     make_due,
-    pause,
-    people,
+    open_breaker,
     seconds_until,
-    told,
+    send_and_wait,
     webhook,
 )
 from tests.support.hub import Hub
@@ -39,9 +39,9 @@ def cautious(hub: Hub) -> Iterator[Hub]:
         yield hub
 
 
-def test_no_process_is_begun_for_what_cannot_run(cautious: Hub) -> None:
-    [user] = people(cautious, 1)
-    pause(cautious, user)
+def test_no_process_is_started_for_a_blocked_delivery(cautious: Hub) -> None:
+    [user] = create_people(cautious, 1)
+    open_breaker(cautious, user)
     cautious.wait_until_quiet()
     Delivery.objects.update(state=State.RETRYING, deaths=SUSPECT_DEATHS, due_at=PAST, settled_at=None)
     assert find_suspects(10) == []
@@ -61,18 +61,18 @@ FAILURES_OF_THE_SYSTEM = [
 
 
 @pytest.mark.parametrize("side", ["identity", "shop"])
-@pytest.mark.parametrize(("fault", "word"), FAILURES_OF_THE_SYSTEM, ids=lambda each: str(each))
-def test_it_opens_after_so_many_failures_of_the_system_in_a_row(
+@pytest.mark.parametrize(("fault", "word"), FAILURES_OF_THE_SYSTEM, ids=lambda error: str(error))
+def test_a_breaker_opens_after_consecutive_failures_of_the_system(
     cautious: Hub, side: str, fault: dict[str, Any], word: str
 ) -> None:
     Connection.objects.update(deadline_seconds=0.3)
     getattr(cautious, side).faults.add_from_json(fault)
     slug, code = ("aurora", f"identity-{word}") if side == "identity" else ("shop", f"target-{word}")
-    users = people(cautious, ENOUGH_FAILURES)
+    users = create_people(cautious, ENOUGH_FAILURES)
     answers = []
     for user in users:
         assert not is_open(slug)
-        answers.append(told(cautious, user))
+        answers.append(send_and_wait(cautious, user))
     assert answers == [(424, code)] * ENOUGH_FAILURES
     opened = breaker(slug)
     assert opened is not None
@@ -82,9 +82,9 @@ def test_it_opens_after_so_many_failures_of_the_system_in_a_row(
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 410, 422])
-def test_it_never_opens_for_what_the_shop_says_of_one_record(cautious: Hub, status: int) -> None:
+def test_a_breaker_never_opens_for_failures_of_one_record(cautious: Hub, status: int) -> None:
     cautious.shop.faults.add("refuse", status=status)
-    codes = {told(cautious, user)[1] for user in people(cautious, ENOUGH_FAILURES + 2)}
+    codes = {send_and_wait(cautious, user)[1] for user in create_people(cautious, ENOUGH_FAILURES + 2)}
     assert codes == {"target-rejected"}
     assert not is_open()
 
@@ -94,14 +94,16 @@ def test_a_breaker_that_opens_for_one_record_is_caught(
 ) -> None:
     monkeypatch.setattr(breaker_feedback, "is_system_failure", lambda code: code.startswith("target-"))
     cautious.shop.faults.add("refuse")
-    for user in people(cautious, ENOUGH_FAILURES):
-        told(cautious, user)
+    for user in create_people(cautious, ENOUGH_FAILURES):
+        send_and_wait(cautious, user)
     assert is_open()
 
 
 @pytest.mark.parametrize("fault", [{"kind": "refuse"}, None], ids=["a refusal", "a success"])
-def test_an_answer_in_between_begins_the_count_anew(cautious: Hub, fault: dict[str, Any] | None) -> None:
-    users = people(cautious, 2 * ENOUGH_FAILURES)
+def test_a_successful_answer_resets_the_count_of_failures(
+    cautious: Hub, fault: dict[str, Any] | None
+) -> None:
+    users = create_people(cautious, 2 * ENOUGH_FAILURES)
     for number, user in enumerate(users):
         cautious.shop.faults.clear()
         if number != ENOUGH_FAILURES - 1:
@@ -109,15 +111,17 @@ def test_an_answer_in_between_begins_the_count_anew(cautious: Hub, fault: dict[s
         elif fault is not None:
             cautious.shop.faults.add_from_json(fault)
         assert not is_open(), f"after {number}"
-        told(cautious, user)
+        send_and_wait(cautious, user)
     assert is_open()
 
 
-def test_our_own_pace_is_no_failure_of_the_system(cautious: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them begin at one moment, when there still is room."""
+def test_our_own_rate_limit_is_no_failure_of_the_system(
+    cautious: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them start at one moment, while the rate limit still allows it."""
     monkeypatch.setattr(concurrency_slots, "is_queue_full", lambda _: False)
     Connection.objects.filter(slug="shop").update(requests_per_second=0.01)
-    for user in people(cautious, ENOUGH_FAILURES + 2):
+    for user in create_people(cautious, ENOUGH_FAILURES + 2):
         cautious.post(ack(user))
     cautious.wait_until_quiet()
     make_due()
@@ -130,9 +134,9 @@ def test_our_own_pace_is_no_failure_of_the_system(cautious: Hub, monkeypatch: py
     assert set(Delivery.objects.values_list("state", flat=True)) <= {State.SUCCEEDED, State.UNCHANGED}
 
 
-def test_while_it_is_open_nothing_is_sent_and_the_source_is_told_the_truth_at_once(cautious: Hub) -> None:
-    first, second = people(cautious, 2)
-    pause(cautious, first)
+def test_an_open_breaker_sends_nothing_and_answers_the_source_at_once(cautious: Hub) -> None:
+    first, second = create_people(cautious, 2)
+    open_breaker(cautious, first)
     before = len(cautious.shop.read_journal()), len(cautious.identity.read_journal()), Attempt.objects.count()
     began = time.monotonic()
     answer = cautious.post(webhook(second, respond={"mode": "result", "wait": 10_000}))
@@ -149,28 +153,28 @@ def test_while_it_is_open_nothing_is_sent_and_the_source_is_told_the_truth_at_on
     assert Entry.objects.filter(stream=waiting.stream, action="delivery.postponed").count() == 1
 
 
-def test_what_waits_is_delivered_when_the_pause_is_over(cautious: Hub) -> None:
-    first, second = people(cautious, 2)
-    pause(cautious, first)
-    told(cautious, second)
+def test_waiting_deliveries_are_sent_when_the_pause_is_over(cautious: Hub) -> None:
+    first, second = create_people(cautious, 2)
+    open_breaker(cautious, first)
+    send_and_wait(cautious, second)
     end_pause()
     assert run_due_deliveries() >= 1
     assert cautious.customer(second) is not None
     assert Delivery.objects.get(entity_id=second).tries == 1
 
 
-def test_a_webhook_that_comes_again_does_not_go_past_an_open_breaker(cautious: Hub) -> None:
-    first, second = people(cautious, 2)
-    pause(cautious, first)
+def test_a_repeated_webhook_does_not_bypass_an_open_breaker(cautious: Hub) -> None:
+    first, second = create_people(cautious, 2)
+    open_breaker(cautious, first)
     sent = [cautious.post_signed(webhook(second), "msg_again") for _ in range(2)]
-    assert [each.status_code for each in sent] == [424, 424]
+    assert [answer.status_code for answer in sent] == [424, 424]
     assert sent[1].json()["retrying"] is True
     assert not Attempt.objects.filter(delivery__entity_id=second).exists()
 
 
-def test_an_attempt_that_was_under_way_when_it_opened_costs_no_try(cautious: Hub) -> None:
+def test_an_attempt_in_progress_when_the_breaker_opened_uses_no_retry(cautious: Hub) -> None:
     Connection.objects.update(breaker_failures=1)
-    users = people(cautious, 4)
+    users = create_people(cautious, 4)
     cautious.shop.faults.add("slow", seconds=0.4)
     cautious.shop.faults.add("error", status=503)
     for user in users:
@@ -189,11 +193,11 @@ def relayed(user: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("goes_on", "state", "retrying"), [(None, State.DEAD, False), (True, State.RETRYING, True)]
 )
-def test_a_relayed_webhook_for_a_paused_shop_is_told_whether_it_goes_on(
+def test_the_answer_to_a_relayed_webhook_for_a_paused_shop_says_if_it_is_retried(
     cautious: Hub, goes_on: bool | None, state: State, retrying: bool
 ) -> None:
-    first, second = people(cautious, 2)
-    pause(cautious, first)
+    first, second = create_people(cautious, 2)
+    open_breaker(cautious, first)
     Route.objects.update(relays=True, continues_after_failure=goes_on)
     answer = cautious.post_signed(relayed(second))
     assert (answer.status_code, answer.json()["retrying"]) == (424, retrying)
@@ -201,11 +205,11 @@ def test_a_relayed_webhook_for_a_paused_shop_is_told_whether_it_goes_on(
     assert (delivery.state, delivery.attempts.count()) == (state, 0)
 
 
-def test_a_relayed_webhook_does_not_wait_for_an_identity_service_that_it_does_not_ask(cautious: Hub) -> None:
-    users = people(cautious, ENOUGH_FAILURES + 1)
+def test_a_relayed_webhook_does_not_wait_for_the_identity_service(cautious: Hub) -> None:
+    users = create_people(cautious, ENOUGH_FAILURES + 1)
     fault = cautious.identity.faults.add("error", status=503)
     for user in users[:-1]:
-        told(cautious, user)
+        send_and_wait(cautious, user)
     cautious.identity.faults.clear(fault.id)
     assert is_open("aurora")
     Route.objects.update(relays=True)
@@ -213,11 +217,11 @@ def test_a_relayed_webhook_does_not_wait_for_an_identity_service_that_it_does_no
     assert (answer.status_code, answer.json().get("status")) == (200, "succeeded")
 
 
-def test_a_relayed_success_says_nothing_of_an_identity_service_that_it_did_not_ask(cautious: Hub) -> None:
-    users = people(cautious, ENOUGH_FAILURES + 1)
+def test_a_relayed_success_does_not_affect_the_breaker_of_the_identity_service(cautious: Hub) -> None:
+    users = create_people(cautious, ENOUGH_FAILURES + 1)
     cautious.identity.faults.add("error", status=503)
     for user in users[1:]:
         Route.objects.filter(source__slug="aurora").update(relays=True)
         assert cautious.post_signed(relayed(users[0])).status_code == 200
-        assert told(cautious, user) == (424, "identity-unavailable")
+        assert send_and_wait(cautious, user) == (424, "identity-unavailable")
     assert is_open("aurora")

@@ -1,4 +1,4 @@
-"""How many deliveries of a connection run at once is what the database allows, over all threads and processes."""
+"""The database limits the running deliveries of a connection over all threads and processes."""
 
 import threading
 import time
@@ -18,8 +18,8 @@ from sync.execution.executor import run_due_deliveries
 from sync.limits import concurrency_slots
 from sync.models import Connection, Delivery
 from tests.support.hub import Hub
-from tests.support.processes.workers import wait_until, worker
-from tests.support.unfinished_deliveries import close_what_is_left
+from tests.support.processes.workers import running_workers, wait_until
+from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import State
 
 SLOTS = ("one_delivery_a_slot_of_commercial", "one_delivery_a_slot_of_identity")
@@ -27,9 +27,9 @@ SLOTS = ("one_delivery_a_slot_of_commercial", "one_delivery_a_slot_of_identity")
 
 @pytest.fixture(autouse=True)
 def _nothing_left(hub: Hub) -> Iterator[None]:
-    """What a test left waiting is over."""
+    """Close deliveries that a test leaves open."""
     yield
-    close_what_is_left()
+    close_open_deliveries()
 
 
 def limit(at_once: int | None, slug: str = "shop") -> None:
@@ -37,7 +37,7 @@ def limit(at_once: int | None, slug: str = "shop") -> None:
 
 
 def open_deliveries(hub: Hub, count: int) -> list[Delivery]:
-    """Deliveries of so many people that wait and are due, of which nobody was told."""
+    """Create due deliveries of this many people without a wake-up."""
     for number in range(count):
         person(hub, number)
     hub.wait_until_idle()
@@ -49,7 +49,7 @@ def open_deliveries(hub: Hub, count: int) -> list[Delivery]:
 
 
 def person(hub: Hub, number: int) -> None:
-    """A new person, and the webhook that tells of it."""
+    """Create a person and post the webhook about them."""
     user = f"PERSON{number}"
     emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
     hub.identity.directory.create_record("users", {"id": user, "username": user.lower(), "emails": emails})
@@ -58,7 +58,7 @@ def person(hub: Hub, number: int) -> None:
 
 
 def claim_all_at_once(deliveries: list[Delivery]) -> list[Claim]:
-    """Each by a thread of its own, all at one moment, twice."""
+    """Claim each delivery on its own thread at the same moment, twice."""
     ready = threading.Barrier(len(deliveries))
 
     def one(delivery: Delivery) -> Claim | None:
@@ -69,30 +69,30 @@ def claim_all_at_once(deliveries: list[Delivery]) -> list[Claim]:
             connections.close_all()
 
     with ThreadPoolExecutor(len(deliveries)) as threads:
-        return [each for each in threads.map(one, deliveries) if each is not None]
+        return [claim for claim in threads.map(one, deliveries) if claim is not None]
 
 
 def release(claims: list[Claim]) -> None:
-    """What they hold is given back as if their processes had died."""
-    for each in claims:
-        Delivery.objects.filter(pk=each.delivery.pk).update(lease_until=timezone.now() - timedelta(hours=1))
-        assert release_delivery(Delivery.objects.get(pk=each.delivery.pk))
+    """Release claims as if their processes had died."""
+    for claim in claims:
+        Delivery.objects.filter(pk=claim.delivery.pk).update(lease_until=timezone.now() - timedelta(hours=1))
+        assert release_delivery(Delivery.objects.get(pk=claim.delivery.pk))
 
 
 @contextmanager
 def without_constraints() -> Iterator[None]:
-    """A hub whose database allows two deliveries in one slot."""
-    constraints = [each for each in Delivery._meta.constraints if each.name in SLOTS]
+    """Remove the constraints that allow one delivery in a slot."""
+    constraints = [constraint for constraint in Delivery._meta.constraints if constraint.name in SLOTS]
     with connection.schema_editor(atomic=False) as editor:
-        for each in constraints:
-            editor.remove_constraint(Delivery, each)
+        for constraint in constraints:
+            editor.remove_constraint(Delivery, constraint)
     try:
         yield
     finally:
         Delivery.objects.update(identity_slot=None, commercial_slot=None)
         with connection.schema_editor(atomic=False) as editor:
-            for each in constraints:
-                editor.add_constraint(Delivery, each)
+            for constraint in constraints:
+                editor.add_constraint(Delivery, constraint)
 
 
 def most_at_once(hub: Hub) -> int:
@@ -100,22 +100,20 @@ def most_at_once(hub: Hub) -> int:
     seen: dict[str, list[float]] = {}
     for entry in hub.shop.read_journal():
         seen.setdefault(entry["attempt"], []).extend((entry["started"], entry["ended"]))
-    spans = [(min(each), max(each)) for each in seen.values()]
+    spans = [(min(times), max(times)) for times in seen.values()]
     return max(sum(start <= began < end for start, end in spans) for began, _ in spans)
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
 @pytest.mark.parametrize("slug", ["shop", "aurora"])
-def test_of_many_that_claim_at_one_moment_exactly_the_limit_succeed(
-    hub: Hub, slug: str, at_once: int
-) -> None:
+def test_of_many_simultaneous_claims_exactly_the_limit_succeeds(hub: Hub, slug: str, at_once: int) -> None:
     deliveries = open_deliveries(hub, 12)
     limit(at_once, slug)
     claims = claim_all_at_once(deliveries)
     assert len(claims) == at_once
     column = "commercial_slot" if slug == "shop" else "identity_slot"
-    taken = Delivery.objects.filter(state=State.RUNNING).values_list(column, flat=True)
-    assert sorted(taken) == list(range(1, at_once + 1))
+    used_slots = Delivery.objects.filter(state=State.RUNNING).values_list(column, flat=True)
+    assert sorted(used_slots) == list(range(1, at_once + 1))
     release(claims)
 
 
@@ -129,7 +127,7 @@ def test_the_smaller_of_two_limits_counts(hub: Hub) -> None:
 
 
 def count_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every process believes that it is alone."""
+    """Let every process believe that it is alone."""
 
     class Nobody:
         def fetch_all(self, *_: Any) -> list[Any]:
@@ -140,7 +138,7 @@ def count_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_the_database_holds_the_limit_where_nobody_counts(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_database_enforces_the_limit_without_a_count(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     deliveries = open_deliveries(hub, 12)
     limit(2)
     count_nothing(monkeypatch)
@@ -159,8 +157,8 @@ def test_a_hub_without_that_constraint_is_caught(hub: Hub, monkeypatch: pytest.M
         release(claims)
 
 
-def test_what_waits_for_a_slot_is_woken_by_whoever_leaves_it(hub: Hub) -> None:
-    """Nothing sweeps here."""
+def test_a_delivery_that_waits_for_a_slot_is_woken_when_one_is_freed(hub: Hub) -> None:
+    """No sweep runs in this test."""
     limit(2)
     hub.shop.faults.add("slow", seconds=0.1)
     for number in range(6):
@@ -213,12 +211,12 @@ def test_the_limit_holds_over_processes(hub: Hub) -> None:
         hub.change_email(f"moved.{number}@example.com", f"PERSON{number}")
     hub.shop.request_journal.clear()
     hub.shop.faults.add("slow", seconds=0.1)
-    with worker(0.1, count=2):
+    with running_workers(0.1, count=2):
         wait_until(lambda: not _open())
     assert most_at_once(hub) == 3
-    assert {each["email"] for each in hub.shop.list_records("customers") if "moved" in each["email"]} == {
-        f"moved.{number}@example.com" for number in range(12)
-    }
+    assert {
+        customer["email"] for customer in hub.shop.list_records("customers") if "moved" in customer["email"]
+    } == {f"moved.{number}@example.com" for number in range(12)}
 
 
 def _open() -> bool:

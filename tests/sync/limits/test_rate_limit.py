@@ -33,7 +33,7 @@ def _nothing_held() -> Iterator[None]:
 
 
 def at_once(run: Any, threads: int) -> list[Any]:
-    """What `run` returns in so many threads, each with a database connection of its own."""
+    """Return the results of `run` on this many threads, each with its own database connection."""
 
     def one(number: int) -> Any:
         try:
@@ -46,7 +46,7 @@ def at_once(run: Any, threads: int) -> list[Any]:
 
 
 def assert_within(rate: Rate, moments: list[float], slack: float = 0.0) -> None:
-    """In every window between two moments no more than the rate allows; `slack` seconds for slow threads."""
+    """Assert that no interval has more than the rate allows; `slack` seconds for slow threads."""
     moments = sorted(moments)
     for first, last in itertools.combinations(range(len(moments)), 2):
         seconds = moments[last] - moments[first] + slack
@@ -66,13 +66,13 @@ def test_a_burst_is_granted_at_once_and_then_only_the_rate(units: int, granted: 
     assert refused.value.seconds == pytest.approx(missing * 10, abs=0.5)
 
 
-def test_who_may_wait_is_told_how_long_and_keeps_the_place() -> None:
+def test_a_caller_that_may_wait_gets_the_time_and_keeps_its_place() -> None:
     rate = Rate(1.0, 1)
     waits = [Pace.take(KEY, 1, rate, 5.0) for _ in range(4)]
     assert waits == pytest.approx([0, 1, 2, 3], abs=0.1)
 
 
-def test_a_refusal_takes_nothing() -> None:
+def test_a_refused_request_uses_no_share() -> None:
     rate = Rate(1.0, 1)
     Pace.take(KEY, 1, rate, 0.0)
     before = Pace.objects.get().free_at
@@ -91,7 +91,7 @@ def test_a_higher_limit_counts_from_now_and_not_after_the_old_one_is_paid_off() 
     assert refused.value.seconds <= rate_limit.LONGEST_WAIT + 0.1
 
 
-def test_threads_that_ask_at_once_never_get_more_than_the_burst() -> None:
+def test_simultaneous_threads_never_get_more_than_the_burst() -> None:
     rate = Rate(0.01, 7)
 
     def ask(_: int) -> int:
@@ -104,7 +104,7 @@ def test_threads_that_ask_at_once_never_get_more_than_the_burst() -> None:
     assert sum(at_once(ask, 24)) == 7
 
 
-def test_places_in_the_line_are_given_once_each() -> None:
+def test_each_place_in_the_queue_is_given_once() -> None:
     rate = Rate(10.0, 1)
     base = time.monotonic()
 
@@ -126,7 +126,7 @@ def _now() -> datetime:
     ("per_second", "burst"), [(60.0, 12), (200.0, 40), (400.0, 80)], ids=["60/s", "200/s", "400/s"]
 )
 def test_shares_of_several_processes_stay_within_one_rate(per_second: float, burst: int) -> None:
-    """Each thread stands for a process: it has a share of its own."""
+    """Each thread represents a process with its own share."""
     rate = Rate(per_second, burst)
     shares = [Share(KEY, rate) for _ in range(4)]
     until = time.monotonic() + 1.0
@@ -148,7 +148,7 @@ def test_shares_of_several_processes_stay_within_one_rate(per_second: float, bur
     assert len(moments) >= per_second * 0.4, "most of the rate can be used"
 
 
-def test_what_is_spent_late_does_not_come_on_top_of_the_burst() -> None:
+def test_late_requests_do_not_add_to_the_burst() -> None:
     rate = Rate(50.0, 10)
     patient = Share(KEY, rate)
     patient._size = 5
@@ -165,7 +165,7 @@ def test_what_is_spent_late_does_not_come_on_top_of_the_burst() -> None:
     assert spent <= rate.burst + rate.per_second * (time.monotonic() - began) + 1e-6
 
 
-def test_a_share_that_is_not_spent_in_its_time_is_lost() -> None:
+def test_an_unused_share_expires() -> None:
     share = Share(KEY, Rate(100.0, 20))
     while share._left == 0:
         share.turn(1.0)
@@ -177,22 +177,22 @@ def test_a_share_that_is_not_spent_in_its_time_is_lost() -> None:
 
 def test_a_high_rate_costs_few_statements() -> None:
     rate = Rate(2_000.0, 400)
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         for _ in range(300):
             take_turn(KEY, rate, 1.0)
-    assert len(asked) < 100
+    assert len(queries) < 100
 
 
-def test_a_flood_that_is_refused_costs_no_statement() -> None:
+def test_refused_requests_cost_no_statement() -> None:
     rate = Rate(0.1, 1)
     take_turn(KEY, rate, 0.0)
     with pytest.raises(TooSoon):
         take_turn(KEY, rate, 0.0)
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         for _ in range(100):
             with pytest.raises(TooSoon) as refused:
                 take_turn(KEY, rate, 0.0)
-    assert len(asked) == 0
+    assert len(queries) == 0
     assert 9 < refused.value.seconds <= 10
 
 
@@ -204,7 +204,7 @@ def test_a_changed_rate_counts_at_once() -> None:
     assert take_turn(KEY, Rate(50.0, 10), 0.0) == 0.0
 
 
-def test_a_forked_child_does_not_spend_what_its_parent_holds() -> None:
+def test_a_forked_child_does_not_use_the_share_of_its_parent() -> None:
     rate = Rate(100.0, 20)
     while not (KEY in rate_limit._shares and rate_limit._shares[KEY]._left):
         take_turn(KEY, rate, 1.0)
@@ -215,7 +215,7 @@ def test_a_forked_child_does_not_spend_what_its_parent_holds() -> None:
     assert rate_limit._shares
 
 
-def test_a_grant_is_not_part_of_somebody_elses_transaction() -> None:
+def test_a_grant_is_not_part_of_the_callers_transaction() -> None:
     with transaction.atomic(), pytest.raises(RuntimeError):
         Pace.take(KEY, 1, Rate(1.0, 1), 0.0)
 
@@ -234,7 +234,7 @@ def test_requests_to_a_limited_system_wait_for_their_turn() -> None:
 
 
 @pytest.mark.parametrize("still_seconds", [0.5, 0.0, -3.0])
-def test_a_turn_that_comes_too_late_is_refused_with_the_time_until_then(still_seconds: float) -> None:
+def test_a_turn_that_comes_too_late_is_refused_with_its_time(still_seconds: float) -> None:
     system = Connection(pk=8, requests_per_second=0.5)
     wait_for_turn(system, still_seconds)
     began = time.monotonic()
@@ -245,6 +245,6 @@ def test_a_turn_that_comes_too_late_is_refused_with_the_time_until_then(still_se
 
 
 def test_no_limit_costs_nothing() -> None:
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         wait_for_turn(Connection(pk=9), 5.0)
-    assert len(asked) == 0
+    assert len(queries) == 0

@@ -1,4 +1,4 @@
-"""A draft over past events says what it would have made of them: exactly, without asking anybody."""
+"""A back-test computes what a draft would have made of past events, without any request."""
 
 import json
 from collections import Counter
@@ -18,8 +18,8 @@ from sync.jobs.running_job import JobLost
 from sync.mappings.backtests import BACK_TEST, BackTestRefused, request_backtest, run_in_request
 from sync.models import Attempt, BackTest, Call, Delivery, Job, Mapping, Route
 from sync.planning.mapping import EntityNotMappable, parse_mapping
-from tests.support.builders.backtests import a_draft, a_mapped_event, author, used_mapping
-from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
+from tests.support.builders.backtests import a_draft, a_mapped_event, a_mapping_in_use, mapping_author
+from tests.support.builders.erasure import confirmed_erasure, invented_person, receive_people
 from tests.support.builders.history import NOON, a_delivery, a_source, an_attempt, an_event
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.jobs import die_three_times, end_leases, run_jobs
@@ -54,14 +54,14 @@ ENTITIES = st.fixed_dictionaries(
 
 
 def back_test(mapping: Mapping, declaration: Any, wanted: int = 10) -> BackTest:
-    made = request_backtest(a_draft(mapping, declaration), wanted, author())
-    assert run_in_request(made)
-    made.refresh_from_db()
-    return made
+    backtest = request_backtest(a_draft(mapping, declaration), wanted, mapping_author())
+    assert run_in_request(backtest)
+    backtest.refresh_from_db()
+    return backtest
 
 
-def by_hand(declaration: Any, entity: Any, webhook: Any) -> Any:
-    """What the declaration makes of one entity, as texts that tell `1` from `true`; the field where it cannot."""
+def map_directly(declaration: Any, entity: Any, webhook: Any) -> Any:
+    """Map an entity directly. Returns values as texts that distinguish `1` from `true`, or the failed field."""
     try:
         fields = parse_mapping(declaration).map_entity(entity, webhook)
     except EntityNotMappable as error:
@@ -71,7 +71,7 @@ def by_hand(declaration: Any, entity: Any, webhook: Any) -> Any:
 
 
 def outcome(before: Any, after: Any) -> tuple[str, list[str]]:
-    """What becomes of it, and the fields that are concerned."""
+    """Return the kind of difference, and the fields concerned."""
     failing = isinstance(before, str), isinstance(after, str)
     if failing == (False, False):
         names = [name for name in {**before, **after} if before.get(name, "-") != after.get(name, "-")]
@@ -91,35 +91,35 @@ def test_a_back_test_is_what_mapping_each_entity_by_hand_gives(
 ) -> None:
     if current == draft:
         return
-    mapping, route = used_mapping(current)
+    mapping, route = a_mapping_in_use(current)
     for number, entity in enumerate(entities):
         a_mapped_event(route, entity, number, webhook={"eventType": "UPDATE"})
-    found = back_test(mapping, draft)
+    result = back_test(mapping, draft)
     webhook = {"eventType": "UPDATE"}
     kept = [
         mapping.versions.get().declaration,
         mapping.drafts.get().declaration,
     ]  # PostgreSQL sorts the fields
     assert kept == [current, draft]
-    expected = [outcome(*(by_hand(each, entity, webhook) for each in kept)) for entity in entities]
-    assert found.counts == Counter(what for what, _ in expected)
-    assert found.fields == Counter(name for _, names in expected for name in names)
-    assert (found.tested_count, found.untestable, found.ended_by) == (len(entities), {}, "no-more")
+    expected = [outcome(*(map_directly(version, entity, webhook) for version in kept)) for entity in entities]
+    assert result.counts == Counter(what for what, _ in expected)
+    assert result.fields == Counter(name for _, names in expected for name in names)
+    assert (result.tested_count, result.untestable, result.ended_by) == (len(entities), {}, "no-more")
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("kept", ["entity", "call"])
-def test_the_entity_is_read_where_it_is_kept(kept: str) -> None:
-    mapping, route = used_mapping(MAIL)
+def test_the_entity_is_read_from_the_attempt_or_the_call(kept: str) -> None:
+    mapping, route = a_mapping_in_use(MAIL)
     route.identity.settings = {"entities": {"USER": {"path": "/users/{id}"}}}
     route.identity.save()
-    a_mapped_event(route, {"id": "USR-0", "mail": "A@x"}, kept=kept)
-    found = back_test(mapping, {"fields": {"mail": {"path": "entity.mail", "apply": ["lower"]}}})
-    assert (found.counts, found.fields) == ({"different": 1}, {"mail": 1})
-    assert found.examples == [{"event": Event.objects.get().pk, "outcome": "different", "fields": ["mail"]}]
+    a_mapped_event(route, {"id": "USR-0", "mail": "A@x"}, stored_in=kept)
+    result = back_test(mapping, {"fields": {"mail": {"path": "entity.mail", "apply": ["lower"]}}})
+    assert (result.counts, result.fields) == ({"different": 1}, {"mail": 1})
+    assert result.examples == [{"event": Event.objects.get().pk, "outcome": "different", "fields": ["mail"]}]
 
 
-def test_real_webhooks_are_tested_and_nobody_is_called(hub: Hub) -> None:
+def test_real_webhooks_are_tested_without_requests(hub: Hub) -> None:
     hub.change_email("Anna.Back@example.com")
     hub.post(EXAMPLE)
     hub.post_signed(EXAMPLE)
@@ -128,149 +128,155 @@ def test_real_webhooks_are_tested_and_nobody_is_called(hub: Hub) -> None:
     declaration = json.loads(json.dumps(mapping.current_version().declaration))
     declaration["fields"]["email"]["apply"] = ["first_verified_email"]
     calls = len(hub.shop.read_journal()), len(hub.identity.read_journal())
-    found = back_test(mapping, declaration)
-    assert (found.counts, found.fields) == ({"different": 2}, {"email": 2})
+    result = back_test(mapping, declaration)
+    assert (result.counts, result.fields) == ({"different": 2}, {"email": 2})
     assert (len(hub.shop.read_journal()), len(hub.identity.read_journal())) == calls
     assert Attempt.objects.count() == Delivery.objects.count() == 2
     assert mapping.current_version().number == 1
     (entry,) = entries("mapping.backtested")
-    assert entry["details"]["backtest"] == str(found.uuid)
+    assert entry["details"]["backtest"] == str(result.uuid)
 
 
-def test_who_is_erased_is_left_out_and_counted(hub: Hub) -> None:
-    gone, _ = come_by_webhook(hub, [somebody(1), somebody(2)])
+def test_erased_people_are_left_out_and_counted(hub: Hub) -> None:
+    erased_person, _ = receive_people(hub, [invented_person(1), invented_person(2)])
     mapping = Route.objects.filter(entity_type="USER").first().mapping  # type: ignore[union-attr]
-    noted = a_draft(mapping, {"fields": {"x": {"constant": 1}}}, note=f"as {gone.entity_id} asked")
-    assert run_erasure(confirmed(gone))
-    found = back_test(mapping, MAIL)
-    assert (found.tested_count, found.untestable) == (1, {"erased": 1})
+    noted = a_draft(mapping, {"fields": {"x": {"constant": 1}}}, note=f"as {erased_person.entity_id} asked")
+    assert run_erasure(confirmed_erasure(erased_person))
+    result = back_test(mapping, MAIL)
+    assert (result.tested_count, result.untestable) == (1, {"erased": 1})
     noted.refresh_from_db()
-    assert gone.entity_id not in noted.note
+    assert erased_person.entity_id not in noted.note
 
 
 @pytest.mark.django_db
-def test_what_cannot_be_tested_is_counted_by_its_reason() -> None:
-    mapping, route = used_mapping(MAIL)
+def test_untestable_events_are_counted_by_reason() -> None:
+    mapping, route = a_mapping_in_use(MAIL)
     a_mapped_event(route, {"mail": "a"}, 1)
-    a_mapped_event(route, None, 2, kept="none")
-    a_mapped_event(route, {"id": "somebody else"}, 3, kept="call")
+    a_mapped_event(route, None, 2, stored_in="none")
+    a_mapped_event(route, {"id": "somebody else"}, 3, stored_in="call")
     never = an_attempt(a_delivery(an_event(4, source=route.source), route), 1)
     covered = a_delivery(an_event(5, source=route.source), route, covered_by=never)
     a_delivery(an_event(6, source=route.source), route)
-    gone = a_mapped_event(route, None, 7, kept="call")
-    Call.objects.filter(attempt__delivery__event=gone).update(status=404)
+    deleted = a_mapped_event(route, None, 7, stored_in="call")
+    Call.objects.filter(attempt__delivery__event=deleted).update(status=404)
     an_event(8, source=route.source, entity_type="GROUP")
-    found = back_test(mapping, {"fields": {"mail": {"path": "entity.email"}}})
+    result = back_test(mapping, {"fields": {"mail": {"path": "entity.email"}}})
     assert covered.covered_by_id == never.pk
-    assert found.counts == {"different": 1}
-    assert found.untestable == {"not-kept": 2, "not-fetched": 2, "covered": 1, "gone": 1}
-    assert (found.newest_at, found.oldest_at) == (NOON - timedelta(seconds=1), NOON - timedelta(seconds=7))
+    assert result.counts == {"different": 1}
+    assert result.untestable == {"not-kept": 2, "not-fetched": 2, "covered": 1, "gone": 1}
+    assert (result.newest_at, result.oldest_at) == (NOON - timedelta(seconds=1), NOON - timedelta(seconds=7))
 
 
 @pytest.mark.django_db
-def test_the_newest_events_of_all_sources_count_and_no_more_than_were_asked_for() -> None:
-    mapping, route = used_mapping(MAIL)
+def test_the_newest_events_of_all_sources_are_tested_up_to_the_requested_number() -> None:
+    mapping, route = a_mapping_in_use(MAIL)
     other = Route.objects.get(pk=route.pk)
     other.pk, other.source = None, a_source("second")
     other.save()
     for number in range(12):
         a_mapped_event(other if number % 2 else route, {"mail": number}, number)
-    found = back_test(mapping, {"fields": {"mail": {"path": "entity.mail", "apply": ["text"]}}})
-    assert (found.tested_count, found.ended_by, found.looked_at) == (10, "enough", 10)
-    assert found.oldest_at == NOON - timedelta(seconds=9)
+    result = back_test(mapping, {"fields": {"mail": {"path": "entity.mail", "apply": ["text"]}}})
+    assert (result.tested_count, result.ended_by, result.looked_at) == (10, "enough", 10)
+    assert result.oldest_at == NOON - timedelta(seconds=9)
 
 
 @pytest.mark.django_db
 def test_statements_do_not_grow_with_the_events_of_a_chunk() -> None:
-    mapping, route = used_mapping(MAIL)
+    mapping, route = a_mapping_in_use(MAIL)
     costs = []
     for number in range(40):
         a_mapped_event(route, {"mail": number}, number)
         if number in (9, 39):
-            made = request_backtest(
-                a_draft(mapping, {"fields": {"mail": {"constant": number}}}), 50, author()
+            backtest = request_backtest(
+                a_draft(mapping, {"fields": {"mail": {"constant": number}}}), 50, mapping_author()
             )
             with CaptureQueriesContext(connection) as seen:
-                run_in_request(made)
+                run_in_request(backtest)
             # Savepoints are there because the test itself is a transaction.
-            asked = [each["sql"] for each in seen.captured_queries]
+            asked = [query["sql"] for query in seen.captured_queries]
             costs.append(sum(not sql.startswith(("SAVEPOINT", "RELEASE")) for sql in asked))
     assert costs[0] == costs[1] <= 12
 
 
 @pytest.mark.django_db
-def test_time_ends_it_and_what_was_found_until_then_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_limit_ends_a_back_test_and_keeps_its_results(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.mappings.past_entities.CHUNK_SIZE", 5)
-    mapping, route = used_mapping(MAIL)
+    mapping, route = a_mapping_in_use(MAIL)
     for number in range(12):
         a_mapped_event(route, {"mail": number}, number)
-    made = request_backtest(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 100, author())
-    assert run_in_request(made, 0.0)
-    made.refresh_from_db()
-    assert (made.state, made.ended_by, made.tested_count) == ("done", "time", 5)
+    backtest = request_backtest(
+        a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 100, mapping_author()
+    )
+    assert run_in_request(backtest, 0.0)
+    backtest.refresh_from_db()
+    assert (backtest.state, backtest.ended_by, backtest.tested_count) == ("done", "time", 5)
 
 
 @pytest.mark.django_db
-def test_a_run_that_was_cut_off_is_begun_anew_by_a_worker_and_the_first_one_writes_no_more() -> None:
-    mapping, route = used_mapping(MAIL)
+def test_an_interrupted_back_test_is_restarted_and_its_old_worker_writes_nothing() -> None:
+    mapping, route = a_mapping_in_use(MAIL)
     a_mapped_event(route, {"mail": 1})
-    made = request_backtest(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, author())
-    first = claim_job_of(BACK_TEST, made.pk)
+    backtest = request_backtest(
+        a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, mapping_author()
+    )
+    first = claim_job_of(BACK_TEST, backtest.pk)
     assert first is not None
     end_leases()
     run_jobs("backtest")
-    made.refresh_from_db()
-    assert (made.state, made.tested_count) == ("done", 1)
+    backtest.refresh_from_db()
+    assert (backtest.state, backtest.tested_count) == ("done", 1)
     with pytest.raises(JobLost):
         BACK_TEST.run(first, lambda: True)
-    made.refresh_from_db()
-    assert (made.state, made.tested_count) == ("done", 1)
+    backtest.refresh_from_db()
+    assert (backtest.state, backtest.tested_count) == ("done", 1)
     run_jobs("backtest")
-    assert not run_in_request(made)
+    assert not run_in_request(backtest)
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("wanted", [0, 9, 1001])
 def test_between_10_and_1000_events_are_tested(wanted: int) -> None:
-    mapping, _ = used_mapping(MAIL)
+    mapping, _ = a_mapping_in_use(MAIL)
     with pytest.raises(BackTestRefused):
-        request_backtest(a_draft(mapping, {"fields": {"x": {"constant": 1}}}), wanted, author())
+        request_backtest(a_draft(mapping, {"fields": {"x": {"constant": 1}}}), wanted, mapping_author())
     assert not BackTest.objects.exists()
 
 
 @pytest.mark.django_db
 def test_one_back_test_of_a_draft_at_a_time() -> None:
-    mapping, _ = used_mapping(MAIL)
+    mapping, _ = a_mapping_in_use(MAIL)
     draft = a_draft(mapping, {"fields": {"x": {"constant": 1}}})
-    request_backtest(draft, 10, author())
+    request_backtest(draft, 10, mapping_author())
     with pytest.raises(BackTestRefused, match="already running"):
-        request_backtest(draft, 10, author())
+        request_backtest(draft, 10, mapping_author())
     a_draft(mapping, {"fields": {"x": {"constant": 2}}})
     with pytest.raises(BackTestRefused, match="no longer exists"):
-        request_backtest(draft, 10, author())
+        request_backtest(draft, 10, mapping_author())
 
 
 @pytest.mark.django_db
-def test_a_worker_that_is_told_to_end_leaves_its_run_to_the_next() -> None:
-    mapping, route = used_mapping(MAIL)
+def test_a_stopping_worker_leaves_its_back_test_to_the_next() -> None:
+    mapping, route = a_mapping_in_use(MAIL)
     a_mapped_event(route, {"mail": 1})
-    made = request_backtest(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, author())
-    job = claim_job_of(BACK_TEST, made.pk)
+    backtest = request_backtest(
+        a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, mapping_author()
+    )
+    job = claim_job_of(BACK_TEST, backtest.pk)
     assert job is not None
     run_job(job, lambda: False)
-    made.refresh_from_db()
-    assert (made.state, Job.objects.get().state) == ("waiting", "waiting")
+    backtest.refresh_from_db()
+    assert (backtest.state, Job.objects.get().state) == ("waiting", "waiting")
     run_jobs("backtest")
-    made.refresh_from_db()
-    assert (made.state, made.tested_count) == ("done", 1)
+    backtest.refresh_from_db()
+    assert (backtest.state, backtest.tested_count) == ("done", 1)
 
 
 @pytest.mark.django_db
-def test_a_back_test_that_kills_its_workers_has_failed_and_another_one_can_be_asked_for() -> None:
-    mapping, _ = used_mapping(MAIL)
+def test_a_back_test_that_kills_its_workers_fails_and_another_can_be_requested() -> None:
+    mapping, _ = a_mapping_in_use(MAIL)
     draft = a_draft(mapping, {"fields": {"mail": {"constant": 1}}})
-    made = request_backtest(draft, 500, author())
+    backtest = request_backtest(draft, 500, mapping_author())
     die_three_times("backtest")
-    made.refresh_from_db()
-    assert (made.state, made.ended_at is not None) == ("failed", True)
-    request_backtest(draft, 500, author())
+    backtest.refresh_from_db()
+    assert (backtest.state, backtest.ended_at is not None) == ("failed", True)
+    request_backtest(draft, 500, mapping_author())

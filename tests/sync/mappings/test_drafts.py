@@ -1,4 +1,4 @@
-"""Drafts of mappings: nobody's work is lost, and no delivery uses one before it is put in force."""
+"""Drafts of mappings: no one's work is lost, and no delivery uses a draft before its activation."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ from sync.mappings.drafts import (
     seen_versions,
 )
 from sync.models import Mapping, MappingDraft
-from tests.support.builders.backtests import a_draft, author, used_mapping
+from tests.support.builders.backtests import a_draft, a_mapping_in_use, mapping_author
 from tests.support.people import entries
 
 pytestmark = pytest.mark.django_db
@@ -44,97 +44,97 @@ def in_use(route: Any) -> Any:
     return version and version.declaration
 
 
-def test_no_delivery_uses_a_draft_before_it_is_put_in_force() -> None:
-    mapping, route = used_mapping(FIRST)
+def test_no_delivery_uses_a_draft_before_its_activation() -> None:
+    mapping, route = a_mapping_in_use(FIRST)
     draft = a_draft(mapping, SECOND)
     assert (in_use(route), mapping.current_version().number) == (FIRST, 1)
-    made = activate_version(draft, standing(mapping), "the field was renamed", author())
-    assert (in_use(route), mapping.current_version()) == (SECOND, made)
-    assert (made.number, made.note, made.reason, made.made_by) == (
+    version = activate_version(draft, standing(mapping), "the field was renamed", mapping_author())
+    assert (in_use(route), mapping.current_version()) == (SECOND, version)
+    assert (version.number, version.note, version.reason, version.made_by) == (
         2,
         "a note",
         "the field was renamed",
-        author().user,
+        mapping_author().user,
     )
     draft.refresh_from_db()
-    assert (draft.state, draft.version, open_draft(mapping)) == ("activated", made, None)
+    assert (draft.state, draft.version, open_draft(mapping)) == ("activated", version, None)
     (entry,) = entries("mapping.activated")
     assert (entry["details"]["before"]["version"], entry["details"]["after"]["version"]) == (1, 2)
     assert entry["details"]["after"]["declaration"] == SECOND
 
 
-def test_going_back_is_a_new_version_that_says_what_the_old_one_said() -> None:
-    mapping, route = used_mapping(FIRST)
+def test_restoring_a_version_creates_a_new_version_with_its_rules() -> None:
+    mapping, route = a_mapping_in_use(FIRST)
     first = mapping.current_version()
-    activate_version(a_draft(mapping, SECOND), standing(mapping), "try it", author())
-    made = activate_version(first, standing(mapping), "it was wrong", author())
-    assert (made.number, made.restores, in_use(route)) == (3, first, FIRST)
+    activate_version(a_draft(mapping, SECOND), standing(mapping), "try it", mapping_author())
+    version = activate_version(first, standing(mapping), "it was wrong", mapping_author())
+    assert (version.number, version.restores, in_use(route)) == (3, first, FIRST)
     with pytest.raises(MappingChangeRefused, match="has the same rules"):
-        activate_version(first, standing(mapping), "again", author())
+        activate_version(first, standing(mapping), "again", mapping_author())
 
 
-def test_whoever_saves_second_is_told_what_the_first_one_saved() -> None:
-    mapping, _ = used_mapping(FIRST)
+def test_the_second_of_two_saves_gets_the_text_of_the_first() -> None:
+    mapping, _ = a_mapping_in_use(FIRST)
     seen = standing(mapping)
-    first = save_draft(mapping, written(SECOND), "", seen, author("anna"))
-    with pytest.raises(MappingChangedMeanwhile) as told:
-        save_draft(mapping, written(THIRD), "", seen, author("ben"))
-    assert (told.value.draft, told.value.draft.made_by.username) == (first, "anna")  # type: ignore[union-attr]
+    first = save_draft(mapping, written(SECOND), "", seen, mapping_author("anna"))
+    with pytest.raises(MappingChangedMeanwhile) as error:
+        save_draft(mapping, written(THIRD), "", seen, mapping_author("ben"))
+    assert (error.value.draft, error.value.draft.made_by.username) == (first, "anna")  # type: ignore[union-attr]
     assert open_draft(mapping) == first
     assert len(entries("mapping.drafted")) == 1
 
 
-def test_whoever_puts_in_force_what_was_overtaken_is_refused() -> None:
-    mapping, route = used_mapping(FIRST)
+def test_activating_an_outdated_draft_is_refused() -> None:
+    mapping, route = a_mapping_in_use(FIRST)
     draft = a_draft(mapping, SECOND)
     seen = standing(mapping)
     newer = a_draft(mapping, THIRD)
     with pytest.raises(MappingChangedMeanwhile):
-        activate_version(draft, seen, "as reviewed", author())
-    activate_version(newer, standing(mapping), "as reviewed", author())
+        activate_version(draft, seen, "as reviewed", mapping_author())
+    activate_version(newer, standing(mapping), "as reviewed", mapping_author())
     with pytest.raises(MappingChangeRefused, match="no longer exists"):
-        activate_version(draft, standing(mapping), "as reviewed", author())
+        activate_version(draft, standing(mapping), "as reviewed", mapping_author())
     assert in_use(route) == THIRD
     assert mapping.versions.count() == 2
 
 
 def test_a_draft_that_is_saved_again_is_replaced_and_one_that_is_discarded_is_kept_as_history() -> None:
-    mapping, _ = used_mapping(FIRST)
+    mapping, _ = a_mapping_in_use(FIRST)
     first, second = a_draft(mapping, SECOND), a_draft(mapping, THIRD)
-    discard_draft(second, author())
+    discard_draft(second, mapping_author())
     assert dict(MappingDraft.objects.values_list("pk", "state")) == {
         first.pk: "replaced",
         second.pk: "discarded",
     }
     with pytest.raises(MappingChangeRefused):
-        discard_draft(second, author())
+        discard_draft(second, mapping_author())
     assert len(entries("mapping.discarded")) == 1
 
 
 @pytest.mark.parametrize("reason", ["", "  \n "])
-def test_putting_in_force_needs_a_reason(reason: str) -> None:
-    mapping, _ = used_mapping(FIRST)
+def test_activation_needs_a_reason(reason: str) -> None:
+    mapping, _ = a_mapping_in_use(FIRST)
     draft = a_draft(mapping, SECOND)
     with pytest.raises(MappingChangeRefused, match="Enter a reason"):
-        activate_version(draft, standing(mapping), reason, author())
+        activate_version(draft, standing(mapping), reason, mapping_author())
     assert mapping.versions.count() == 1
 
 
-def test_what_was_not_changed_is_not_saved() -> None:
-    mapping, _ = used_mapping(FIRST)
+def test_an_unchanged_draft_is_not_saved() -> None:
+    mapping, _ = a_mapping_in_use(FIRST)
     with pytest.raises(MappingChangeRefused):
         save_draft(
             mapping,
             DeclarationText(FIRST, mapping.current_version().declaration_text),
             "",
             standing(mapping),
-            author(),
+            mapping_author(),
         )
     assert not MappingDraft.objects.exists()
 
 
-def test_a_mapping_has_one_open_draft_whoever_writes_it() -> None:
-    mapping, _ = used_mapping(FIRST)
+def test_a_mapping_has_one_open_draft() -> None:
+    mapping, _ = a_mapping_in_use(FIRST)
     draft = a_draft(mapping, SECOND)
     draft.pk = None
     with pytest.raises(IntegrityError):

@@ -1,1 +1,1 @@
-"""Tests of whether the hub is well, and who is told."""
+"""Tests of the health of the hub, and of its alarms."""

@@ -1,4 +1,4 @@
-"""Silence and lag raise alarms: on transitions only, once, with quiet for whoever asks, and on record."""
+"""Silence and lag raise alarms: on transitions only, once, unless snoozed, and recorded."""
 
 import threading
 from collections.abc import Callable
@@ -15,16 +15,16 @@ from sync.monitoring.alarms import evaluate_alarms, raise_alarm, snooze_alarm
 from sync.monitoring.conditions import AlarmCondition
 from tests.support.builders.alarms import (
     PEOPLE,
-    deeds,
-    heard,
-    in_line,
-    late_and_paused,
-    late_delivery,
+    a_late_delivery,
+    a_late_delivery_with_breaker,
+    a_paused_connection,
+    a_silence_alarm,
+    a_watched_source,
+    alarm_entries,
     minutes,
     open_kinds,
-    paused,
-    silent_alarm,
-    watched,
+    receive_event,
+    two_deliveries_of_one_subject,
 )
 from tests.support.builders.history import NOON, an_event
 from webhooks.models import Event, Source
@@ -43,14 +43,14 @@ def subjects(mailoutbox: list[Any]) -> list[str]:
 
 
 @pytest.mark.django_db
-def test_a_silent_source_is_told_once_and_its_return_once(mailoutbox: list[Any]) -> None:
-    aurora = watched()
+def test_a_silent_source_and_its_return_are_notified_once(mailoutbox: list[Any]) -> None:
+    aurora = a_watched_source()
     evaluate_alarms(HALF_PAST)
     assert not Alarm.objects.exists()
     for second in (1, 2, 300):
         evaluate_alarms(HALF_PAST + second * SECOND)
     assert subjects(mailoutbox) == ["Aurora is silent"]
-    heard(aurora, NOON + minutes(40))
+    receive_event(aurora, NOON + minutes(40))
     for second in (1, 2):
         evaluate_alarms(NOON + minutes(41) + second * SECOND)
     assert subjects(mailoutbox) == ["Aurora is silent", "Ended: Aurora is silent"]
@@ -60,24 +60,26 @@ def test_a_silent_source_is_told_once_and_its_return_once(mailoutbox: list[Any])
 
 
 @pytest.mark.django_db
-def test_the_mail_says_what_since_when_what_to_do_and_where(mailoutbox: list[Any], settings: Any) -> None:
+def test_the_mail_states_the_problem_its_start_the_next_step_and_the_page(
+    mailoutbox: list[Any], settings: Any
+) -> None:
     settings.ALARM_LINK_BASE = "https://hub.example.com"
-    alarm = silent_alarm()
+    alarm = a_silence_alarm()
     (mail,) = mailoutbox
     assert mail.to == PEOPLE
-    for said in (
+    for sentence in (
         "No webhook from Aurora since 2026-03-04 12:00 UTC. Its silence limit is 30 minutes",
         "What to do: Ask its owner",
         f"https://hub.example.com/admin/sync/alarm/{alarm.pk}/change/",
     ):
-        assert said in mail.body
+        assert sentence in mail.body
 
 
 @pytest.mark.django_db
-def test_a_source_that_alarms_again_later_is_told_again(mailoutbox: list[Any]) -> None:
-    aurora = watched()
+def test_a_later_alarm_of_the_same_source_is_notified_again(mailoutbox: list[Any]) -> None:
+    aurora = a_watched_source()
     evaluate_alarms(NOON + minutes(31))
-    heard(aurora, NOON + minutes(40))
+    receive_event(aurora, NOON + minutes(40))
     evaluate_alarms(NOON + minutes(41))
     evaluate_alarms(NOON + minutes(71))
     assert subjects(mailoutbox) == ["Aurora is silent", "Ended: Aurora is silent", "Aurora is silent"]
@@ -85,52 +87,67 @@ def test_a_source_that_alarms_again_later_is_told_again(mailoutbox: list[Any]) -
 
 
 SITUATIONS: dict[str, tuple[Callable[[], Any], list[str]]] = {
-    "heard_just_now": (lambda: watched(heard=NOON - minutes(30)), []),
-    "silent": (lambda: watched(heard=NOON - minutes(30) - SECOND), ["source-silent"]),
-    "silent_but_disabled": (lambda: watched(heard=NOON - minutes(60), is_enabled=False), []),
-    "silent_without_threshold": (lambda: watched(heard=NOON - minutes(9999), silence_minutes=None), []),
+    "heard_just_now": (lambda: a_watched_source(last_event_at=NOON - minutes(30)), []),
+    "silent": (lambda: a_watched_source(last_event_at=NOON - minutes(30) - SECOND), ["source-silent"]),
+    "silent_but_disabled": (lambda: a_watched_source(last_event_at=NOON - minutes(60), is_enabled=False), []),
+    "silent_without_threshold": (
+        lambda: a_watched_source(last_event_at=NOON - minutes(9999), silence_minutes=None),
+        [],
+    ),
     "never_sent_and_new": (lambda: never_sent(NOON - minutes(30)), []),
     "never_sent_and_old": (lambda: never_sent(NOON - minutes(31)), ["source-silent"]),
-    "due_for_five_minutes": (lambda: late_delivery(NOON - minutes(5)), []),
-    "due_for_longer": (lambda: late_delivery(NOON - minutes(5) - SECOND), ["deliveries-late"]),
-    "retry_due_for_longer": (lambda: late_delivery(NOON - minutes(6), "retrying"), ["deliveries-late"]),
-    "due_in_the_future": (lambda: late_delivery(NOON + minutes(60), "retrying"), []),
-    "due_once_and_settled": (lambda: late_delivery(NOON - minutes(60), "succeeded"), []),
-    "due_but_the_shop_is_paused": (lambda: late_and_paused("commercial"), []),
-    "due_but_the_identity_service_is_paused": (lambda: late_and_paused("identity"), []),
+    "due_for_five_minutes": (lambda: a_late_delivery(NOON - minutes(5)), []),
+    "due_for_longer": (lambda: a_late_delivery(NOON - minutes(5) - SECOND), ["deliveries-late"]),
+    "retry_due_for_longer": (lambda: a_late_delivery(NOON - minutes(6), "retrying"), ["deliveries-late"]),
+    "due_in_the_future": (lambda: a_late_delivery(NOON + minutes(60), "retrying"), []),
+    "due_once_and_settled": (lambda: a_late_delivery(NOON - minutes(60), "succeeded"), []),
+    "due_but_the_shop_is_paused": (lambda: a_late_delivery_with_breaker("commercial"), []),
+    "due_but_the_identity_service_is_paused": (lambda: a_late_delivery_with_breaker("identity"), []),
     "due_and_the_paused_shop_is_switched_off": (
-        lambda: late_and_paused("commercial", is_enabled=False),
+        lambda: a_late_delivery_with_breaker("commercial", is_enabled=False),
         ["deliveries-late"],
     ),
     "due_and_the_shop_was_reached_again": (
-        lambda: late_and_paused("commercial", successes=1),
+        lambda: a_late_delivery_with_breaker("commercial", successes=1),
         ["deliveries-late"],
     ),
     "relayed_behind_one_that_is_fetched": (
-        lambda: in_line(NOON + minutes(9), older_is_relayed=False),
+        lambda: two_deliveries_of_one_subject(NOON + minutes(9), older_is_relayed=False),
         ["deliveries-late"],
     ),
     "fetched_behind_one_that_is_relayed": (
-        lambda: in_line(NOON + minutes(9), younger_is_relayed=False),
+        lambda: two_deliveries_of_one_subject(NOON + minutes(9), younger_is_relayed=False),
         ["deliveries-late"],
     ),
-    "behind_a_relayed_one_that_is_tried_again": (lambda: in_line(NOON + minutes(9)), []),
-    "behind_a_relayed_one_that_is_late": (lambda: in_line(NOON - minutes(9)), ["deliveries-late"]),
+    "behind_a_relayed_one_that_is_tried_again": (
+        lambda: two_deliveries_of_one_subject(NOON + minutes(9)),
+        [],
+    ),
+    "behind_a_relayed_one_that_is_late": (
+        lambda: two_deliveries_of_one_subject(NOON - minutes(9)),
+        ["deliveries-late"],
+    ),
     "failed": (lambda: an_event(state="dead"), ["deliveries-dead"]),
     "closed": (lambda: an_event(state="closed"), []),
     "held": (lambda: an_event(state="held"), ["deliveries-held"]),
-    "paused_for_five_minutes": (lambda: paused(NOON - minutes(5), NOON + SECOND), []),
-    "paused_for_longer": (lambda: paused(NOON - minutes(6), NOON + SECOND), ["connection-paused"]),
-    "paused_and_half_open": (lambda: paused(NOON - minutes(6), NOON - SECOND), ["connection-paused"]),
-    "paused_but_switched_off": (lambda: paused(NOON - minutes(6), NOON, is_enabled=False), []),
-    "closed_again": (lambda: paused(NOON - minutes(6), None), []),
+    "paused_for_five_minutes": (lambda: a_paused_connection(NOON - minutes(5), NOON + SECOND), []),
+    "paused_for_longer": (
+        lambda: a_paused_connection(NOON - minutes(6), NOON + SECOND),
+        ["connection-paused"],
+    ),
+    "paused_and_half_open": (
+        lambda: a_paused_connection(NOON - minutes(6), NOON - SECOND),
+        ["connection-paused"],
+    ),
+    "paused_but_switched_off": (lambda: a_paused_connection(NOON - minutes(6), NOON, is_enabled=False), []),
+    "closed_again": (lambda: a_paused_connection(NOON - minutes(6), None), []),
     "nothing": (lambda: None, []),
 }
 
 
 def never_sent(made_at: datetime) -> None:
-    made = Source.objects.create(slug="new", name="New", scheme="none", silence_minutes=30)
-    Source.objects.filter(pk=made.pk).update(created_at=made_at)
+    source = Source.objects.create(slug="new", name="New", scheme="none", silence_minutes=30)
+    Source.objects.filter(pk=source.pk).update(created_at=made_at)
 
 
 @pytest.mark.django_db
@@ -145,7 +162,7 @@ def test_a_situation_raises_exactly_its_alarms(situation: str, mailoutbox: list[
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("limit", "failed", "is_raised"), [(3, 2, False), (3, 3, True), (0, 5, False)])
-def test_failed_events_alarm_from_the_number_that_is_set(
+def test_failed_events_raise_an_alarm_from_the_configured_number(
     limit: int, failed: int, is_raised: bool, settings: Any
 ) -> None:
     settings.ALARM_DEAD = limit
@@ -156,7 +173,7 @@ def test_failed_events_alarm_from_the_number_that_is_set(
 
 
 @pytest.mark.django_db
-def test_more_failures_change_the_count_and_tell_nobody_again(mailoutbox: list[Any]) -> None:
+def test_more_failures_change_the_count_without_a_new_message(mailoutbox: list[Any]) -> None:
     an_event(1, state="dead")
     evaluate_alarms(NOON)
     an_event(2, state="dead")
@@ -170,17 +187,19 @@ def test_more_failures_change_the_count_and_tell_nobody_again(mailoutbox: list[A
 @pytest.mark.django_db
 def test_each_source_has_an_alarm_of_its_own() -> None:
     for name in ("Aurora", "Borealis"):
-        watched(name)
+        a_watched_source(name)
     evaluate_alarms(NOON + minutes(31))
     assert sorted(Alarm.objects.values_list("name", flat=True)) == ["Aurora", "Borealis"]
 
 
 @pytest.mark.parametrize("ends", [False, True])
-def test_eight_looks_at_once_tell_once(database: None, ends: bool, mailoutbox: list[Any]) -> None:
-    aurora = watched()
+def test_eight_simultaneous_evaluations_notify_once(
+    database: None, ends: bool, mailoutbox: list[Any]
+) -> None:
+    aurora = a_watched_source()
     if ends:
         evaluate_alarms(NOON + minutes(31))
-        heard(aurora, NOON + minutes(32))
+        receive_event(aurora, NOON + minutes(32))
     at_once = threading.Barrier(8)
     connection.close()  # a process has eight
 
@@ -195,12 +214,12 @@ def test_eight_looks_at_once_tell_once(database: None, ends: bool, mailoutbox: l
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(one_look, range(8)))
     assert subjects(mailoutbox) == ["Aurora is silent", *(["Ended: Aurora is silent"] if ends else [])]
-    assert [action for action, _ in deeds()] == ["alarm.raised", *(["alarm.ended"] if ends else [])]
+    assert [action for action, _ in alarm_entries()] == ["alarm.raised", *(["alarm.ended"] if ends else [])]
 
 
 @pytest.mark.django_db
-def test_a_look_that_is_out_of_date_changes_nothing() -> None:
-    alarm = silent_alarm()
+def test_an_outdated_evaluation_changes_nothing() -> None:
+    alarm = a_silence_alarm()
     Alarm.objects.filter(pk=alarm.pk).update(ended_at=NOON + minutes(40))
     stale = AlarmCondition(AlarmKind.SOURCE_SILENT, NOON, alarm.subject, alarm.name)
     assert raise_alarm(stale, NOON + minutes(40)) is None
@@ -211,8 +230,8 @@ def test_a_look_that_is_out_of_date_changes_nothing() -> None:
 
 
 @pytest.mark.django_db
-def test_every_transition_is_on_the_audit_log() -> None:
-    alarm = silent_alarm()
+def test_every_transition_is_recorded_in_the_audit_log() -> None:
+    alarm = a_silence_alarm()
     person = User.objects.create_user("anna")
     snooze_alarm(
         alarm, NOON + minutes(60), by=person, reason="known", at=NOON + minutes(32), address="192.0.2.9"
@@ -220,15 +239,15 @@ def test_every_transition_is_on_the_audit_log() -> None:
     evaluate_alarms(NOON + minutes(60))
     Source.objects.update(silence_minutes=None)
     evaluate_alarms(NOON + minutes(61))
-    found = deeds()
-    assert [action for action, _ in found] == [
+    alarm_log = alarm_entries()
+    assert [action for action, _ in alarm_log] == [
         "alarm.raised",
         "alarm.snoozed",
         "alarm.woken",
         "alarm.ended",
     ]
-    assert {body["stream"] for _, body in found} == {alarm.stream}
-    assert {body["details"]["subject"] for _, body in found} == {alarm.subject}
-    snoozed = found[1][1]
+    assert {body["stream"] for _, body in alarm_log} == {alarm.stream}
+    assert {body["details"]["subject"] for _, body in alarm_log} == {alarm.subject}
+    snoozed = alarm_log[1][1]
     assert (snoozed["actor"], snoozed["details"]["address"]) == (f"person:{person.pk}", "192.0.2.9")
-    assert "known" not in str(found)
+    assert "known" not in str(alarm_log)

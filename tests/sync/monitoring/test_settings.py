@@ -1,4 +1,4 @@
-"""The settings of alarms: what is unsafe stops the start, and one address sets up the mail server."""
+"""The settings of alarms: unsafe ones stop the start, and one URL configures the mail server."""
 
 import pytest
 
@@ -9,9 +9,9 @@ pytestmark = pytest.mark.pure
 
 
 def test_an_unsigned_webhook_cannot_be_set_up() -> None:
-    done = check(ALARM_WEBHOOK_URL="https://alarms.example.com/hub")
-    assert done.returncode != 0
-    assert "Set ALARM_WEBHOOK_SECRET in the environment" in done.stderr
+    result = check(ALARM_WEBHOOK_URL="https://alarms.example.com/hub")
+    assert result.returncode != 0
+    assert "Set ALARM_WEBHOOK_SECRET in the environment" in result.stderr
     assert (
         check(ALARM_WEBHOOK_URL="https://alarms.example.com/hub", ALARM_WEBHOOK_SECRET=SECRET).returncode == 0
     )
@@ -29,5 +29,5 @@ def test_an_unsigned_webhook_cannot_be_set_up() -> None:
 def test_the_mail_server_is_set_up_by_one_address(url: str | None, expected: str) -> None:
     names = ("HOST", "PORT", "HOST_USER", "HOST_PASSWORD", "USE_TLS", "USE_SSL")
     wanted = ", ".join(f"found.EMAIL_{name}" for name in names)
-    done = run("-c", f"from integration_hub import settings as found; print({wanted})", EMAIL_URL=url)
-    assert done.stdout.strip() == expected, done.stderr
+    result = run("-c", f"from integration_hub import settings as found; print({wanted})", EMAIL_URL=url)
+    assert result.stdout.strip() == expected, result.stderr

@@ -1,4 +1,4 @@
-"""Quiet about an alarm: nobody is told anything before it ends, and nothing is lost by it."""
+"""Snoozed alarms: no message is sent before the snooze ends, and none is lost."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 
 from sync.models import Alarm, Snooze, Telling
 from sync.monitoring.alarms import evaluate_alarms, snooze_alarm
-from tests.support.builders.alarms import PEOPLE, deeds, heard, minutes, silent_alarm
+from tests.support.builders.alarms import PEOPLE, a_silence_alarm, alarm_entries, minutes, receive_event
 from tests.support.builders.history import NOON
 from webhooks.models import Source
 
@@ -31,8 +31,8 @@ def snooze(alarm: Alarm) -> bool:
     return snooze_alarm(alarm, QUIET_UNTIL, by=person, reason="planned work", at=NOON + minutes(32))
 
 
-def test_what_is_still_so_after_the_snooze_is_told_once_more(mailoutbox: list[Any]) -> None:
-    snooze(silent_alarm())
+def test_an_alarm_that_is_still_active_after_the_snooze_is_sent_once_more(mailoutbox: list[Any]) -> None:
+    snooze(a_silence_alarm())
     for at in (QUIET_UNTIL - SECOND, QUIET_UNTIL, QUIET_UNTIL + SECOND):
         evaluate_alarms(at)
         expected = [] if at < QUIET_UNTIL else ["Still: Aurora is silent"]
@@ -40,20 +40,20 @@ def test_what_is_still_so_after_the_snooze_is_told_once_more(mailoutbox: list[An
     assert Alarm.objects.get().snoozed_until is None
 
 
-def test_what_ends_during_the_snooze_is_told_after_it(mailoutbox: list[Any]) -> None:
-    snooze(silent_alarm())
-    heard(Source.objects.get(), NOON + minutes(60))
+def test_an_end_during_the_snooze_is_sent_after_it(mailoutbox: list[Any]) -> None:
+    snooze(a_silence_alarm())
+    receive_event(Source.objects.get(), NOON + minutes(60))
     evaluate_alarms(NOON + minutes(61))
     assert Alarm.objects.get().ended_at == NOON + minutes(61)
     assert titles(mailoutbox) == ["Aurora is silent"]
-    heard(Source.objects.get(), QUIET_UNTIL)
+    receive_event(Source.objects.get(), QUIET_UNTIL)
     evaluate_alarms(QUIET_UNTIL)
     assert titles(mailoutbox) == ["Aurora is silent", "Ended: Aurora is silent"]
 
 
-def test_what_comes_back_during_the_snooze_is_raised_and_told_after_it(mailoutbox: list[Any]) -> None:
-    snooze(silent_alarm())
-    heard(Source.objects.get(), NOON + minutes(60))
+def test_an_alarm_that_returns_during_the_snooze_is_raised_and_sent_after_it(mailoutbox: list[Any]) -> None:
+    snooze(a_silence_alarm())
+    receive_event(Source.objects.get(), NOON + minutes(60))
     for number in (61, 95):
         evaluate_alarms(NOON + minutes(number))
     again = Alarm.objects.get(ended_at=None)
@@ -63,12 +63,12 @@ def test_what_comes_back_during_the_snooze_is_raised_and_told_after_it(mailoutbo
     assert titles(mailoutbox)[1:] == ["Ended: Aurora is silent", "Aurora is silent"]
 
 
-def test_nobody_hears_of_what_came_and_went_during_a_snooze(mailoutbox: list[Any]) -> None:
-    snooze(silent_alarm())
-    heard(Source.objects.get(), NOON + minutes(60))
+def test_an_alarm_that_begins_and_ends_during_a_snooze_is_not_sent(mailoutbox: list[Any]) -> None:
+    snooze(a_silence_alarm())
+    receive_event(Source.objects.get(), NOON + minutes(60))
     evaluate_alarms(NOON + minutes(61))
     evaluate_alarms(NOON + minutes(95))
-    heard(Source.objects.get(), NOON + minutes(100))
+    receive_event(Source.objects.get(), NOON + minutes(100))
     evaluate_alarms(NOON + minutes(101))
     assert Alarm.objects.filter(ended_at__isnull=False).count() == 2
     evaluate_alarms(QUIET_UNTIL)
@@ -77,15 +77,15 @@ def test_nobody_hears_of_what_came_and_went_during_a_snooze(mailoutbox: list[Any
 
 
 def test_only_an_open_alarm_can_be_snoozed() -> None:
-    alarm = silent_alarm()
+    alarm = a_silence_alarm()
     Alarm.objects.update(ended_at=NOON + minutes(31))
     assert snooze(alarm) is False
     assert not Snooze.objects.exists()
-    assert [action for action, _ in deeds()] == ["alarm.raised"]
+    assert [action for action, _ in alarm_entries()] == ["alarm.raised"]
 
 
-def test_another_subject_is_told_meanwhile(mailoutbox: list[Any]) -> None:
-    snooze(silent_alarm())
+def test_alarms_of_other_subjects_are_sent_during_a_snooze(mailoutbox: list[Any]) -> None:
+    snooze(a_silence_alarm())
     Source.objects.create(slug="other", name="Other", scheme="none", silence_minutes=1)
     Source.objects.filter(slug="other").update(created_at=NOON)
     evaluate_alarms(NOON + minutes(40))

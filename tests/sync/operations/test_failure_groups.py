@@ -1,4 +1,4 @@
-"""One row for what failed for one reason at one system: counted, looked after, and open again when it fails again."""
+"""Groups of failures with the same reason at the same system: counted, owned, and reopened by a new failure."""
 
 from datetime import timedelta
 from typing import Any
@@ -17,8 +17,8 @@ from sync.operations.failure_groups import GroupCount, must_reopen, refresh_fail
 from sync.operations.held_deliveries import DecisionRefused
 from sync.operations.manual_closing import close_manually
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
-from tests.support.builders.overviews import dead
-from tests.support.database.query_plans import seeing
+from tests.support.builders.overviews import a_failed_delivery
+from tests.support.database.query_plans import recorded_statements
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -39,24 +39,32 @@ def fails_again(delivery: Delivery, seconds: float = 0.0) -> None:
     )
 
 
-def test_what_failed_is_counted_by_reason_and_system() -> None:
-    first, last = dead(30), dead(3)
-    dead(1, "target-timeout")
+def test_failures_are_counted_by_reason_and_system() -> None:
+    first, last = a_failed_delivery(30), a_failed_delivery(3)
+    a_failed_delivery(1, "target-timeout")
     refresh_failure_groups()
-    found = FailureGroup.objects.get(code="target-rejected")
-    assert (found.number, found.state, found.connection) == (2, "open", first.commercial)
-    assert (found.first_at, found.last_at) == (first.settled_at, last.settled_at)
+    failure_group = FailureGroup.objects.get(code="target-rejected")
+    assert (failure_group.number, failure_group.state, failure_group.connection) == (
+        2,
+        "open",
+        first.commercial,
+    )
+    assert (failure_group.first_at, failure_group.last_at) == (first.settled_at, last.settled_at)
     assert FailureGroup.objects.count() == 2
     close_manually([last.pk], by=User.objects.create(username="bo"), reason="done", key=uuid4())
     refresh_failure_groups()
-    found.refresh_from_db()
-    assert (found.number, found.first_at, found.last_at) == (1, first.settled_at, last.settled_at)
+    failure_group.refresh_from_db()
+    assert (failure_group.number, failure_group.first_at, failure_group.last_at) == (
+        1,
+        first.settled_at,
+        last.settled_at,
+    )
 
 
-def test_a_look_that_began_earlier_overwrites_nothing() -> None:
-    dead(30)
+def test_a_count_that_began_earlier_overwrites_nothing() -> None:
+    a_failed_delivery(30)
     refresh_failure_groups()
-    dead(20)
+    a_failed_delivery(20)
     now = timezone.now()
     refresh_failure_groups(now)
     Delivery.objects.filter(state="dead").update(state="closed")
@@ -64,8 +72,8 @@ def test_a_look_that_began_earlier_overwrites_nothing() -> None:
     assert FailureGroup.objects.get().number == 2
 
 
-def test_a_resolved_group_opens_by_itself_with_the_next_failure_only(anna: DecisionMaker) -> None:
-    delivery = dead(30)
+def test_a_resolved_group_reopens_only_with_the_next_failure(anna: DecisionMaker) -> None:
+    delivery = a_failed_delivery(30)
     decide_group(group(), FailureGroupState.RESOLVED, by=anna, reason="the price list is right now")
     refresh_failure_groups()
     assert FailureGroup.objects.get().state == FailureGroupState.RESOLVED, "what was seen then is not news"
@@ -76,21 +84,23 @@ def test_a_resolved_group_opens_by_itself_with_the_next_failure_only(anna: Decis
     assert entry.actor == "system"
 
 
-def test_a_failure_that_was_committed_unseen_opens_it_however_early_its_time_is(anna: DecisionMaker) -> None:
-    """It ended a second before the decision, by the clock, and was not to be seen yet."""
-    delivery = dead(30)
-    found = group()
-    decide_group(found, FailureGroupState.RESOLVED, by=anna, reason="mended")
+def test_a_failure_committed_after_the_decision_reopens_the_group_despite_its_earlier_time(
+    anna: DecisionMaker,
+) -> None:
+    """It ended a second before the decision, but was not committed yet."""
+    delivery = a_failed_delivery(30)
+    failure_group = group()
+    decide_group(failure_group, FailureGroupState.RESOLVED, by=anna, reason="mended")
     fails_again(delivery, seconds=-1)
     refresh_failure_groups()
     assert FailureGroup.objects.get().state == FailureGroupState.OPEN
 
 
 @pytest.mark.parametrize(("days", "opens"), [(1, True), (None, False)])
-def test_an_ignored_group_opens_when_its_time_is_over_or_never(
+def test_an_ignored_group_reopens_when_its_time_is_over_or_never(
     anna: DecisionMaker, days: int | None, opens: bool
 ) -> None:
-    delivery = dead(30)
+    delivery = a_failed_delivery(30)
     until = timezone.now() + timedelta(days=days) if days else None
     decide_group(group(), FailureGroupState.IGNORED, by=anna, reason="known", until=until)
     fails_again(delivery)
@@ -100,20 +110,20 @@ def test_an_ignored_group_opens_when_its_time_is_over_or_never(
     assert (FailureGroup.objects.get().state == FailureGroupState.OPEN) is opens
 
 
-def test_a_decision_names_who_and_why_and_is_audited_without_the_words(anna: DecisionMaker) -> None:
-    dead(30)
+def test_a_decision_names_person_and_reason_and_is_audited_without_the_reason(anna: DecisionMaker) -> None:
+    a_failed_delivery(30)
     decision = decide_group(group(), FailureGroupState.ACKNOWLEDGED, by=anna, reason="  I ask   Berit ")
-    found = FailureGroup.objects.get()
-    assert (found.state, found.owner) == ("acknowledged", anna.user)
+    failure_group = FailureGroup.objects.get()
+    assert (failure_group.state, failure_group.owner) == ("acknowledged", anna.user)
     assert (decision.made_by, decision.reason) == (anna.user, "I ask Berit")
     entry = Entry.objects.get(action="failures.acknowledged")
-    assert (entry.actor, entry.stream) == (f"person:{anna.user.pk}", found.stream)
+    assert (entry.actor, entry.stream) == (f"person:{anna.user.pk}", failure_group.stream)
     assert "Berit" not in entry.body
     assert "192.0.2.1" in entry.body
 
 
-def test_of_two_who_decide_at_once_the_second_is_told(anna: DecisionMaker) -> None:
-    dead(30)
+def test_the_second_of_two_simultaneous_decisions_is_refused(anna: DecisionMaker) -> None:
+    a_failed_delivery(30)
     seen = group()
     decide_group(FailureGroup.objects.get(), FailureGroupState.RESOLVED, by=anna, reason="first")
     with pytest.raises(DecisionRefused, match="Someone else"):
@@ -122,8 +132,8 @@ def test_of_two_who_decide_at_once_the_second_is_told(anna: DecisionMaker) -> No
     assert Entry.objects.filter(action__startswith="failures.").count() == 1
 
 
-def test_a_decision_asks_for_a_reason_and_a_time_to_come(anna: DecisionMaker) -> None:
-    dead(30)
+def test_a_decision_needs_a_reason_and_a_future_time(anna: DecisionMaker) -> None:
+    a_failed_delivery(30)
     with pytest.raises(DecisionRefused):
         decide_group(group(), FailureGroupState.RESOLVED, by=anna, reason=" ")
     with pytest.raises(DecisionRefused):
@@ -136,29 +146,33 @@ def test_a_decision_asks_for_a_reason_and_a_time_to_come(anna: DecisionMaker) ->
         )
 
 
-def test_notes_are_kept_and_the_audit_log_says_that_they_changed(anna: DecisionMaker) -> None:
-    dead(30)
+def test_notes_are_stored_and_their_change_is_in_the_audit_log(anna: DecisionMaker) -> None:
+    a_failed_delivery(30)
     noted = {"owner_id": anna.user.pk, "note": "seen since Monday", "known_fix": "Ask Berit."}
     assert update_notes(group(), noted, by=anna)
     assert not update_notes(group(), noted, by=anna), "nothing changed, nothing on record"
-    found = FailureGroup.objects.get()
-    assert (found.owner, found.note, found.known_fix) == (anna.user, "seen since Monday", "Ask Berit.")
+    failure_group = FailureGroup.objects.get()
+    assert (failure_group.owner, failure_group.note, failure_group.known_fix) == (
+        anna.user,
+        "seen since Monday",
+        "Ask Berit.",
+    )
     entry = Entry.objects.get(action="failures.changed")
     assert '"changed":["owner","note","known_fix"]' in entry.body
     assert "Berit" not in entry.body
 
 
-def test_a_hub_that_took_the_clock_for_what_was_seen_would_be_found_out(
+def test_a_hub_that_compares_times_instead_of_seen_failures_is_caught(
     anna: DecisionMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The broken variant: everything before the decision counts as seen."""
+    """In the broken variant every failure before the decision counts as seen."""
 
     def by_the_clock(found: FailureGroup, now_found: GroupCount, now: Any) -> bool:
         decided = found.decisions.latest("pk").made_at
         return bool(now_found.last_at and now_found.last_at > decided)
 
     monkeypatch.setattr(sync.operations.failure_groups, "must_reopen", by_the_clock)
-    delivery = dead(30)
+    delivery = a_failed_delivery(30)
     decide_group(group(), FailureGroupState.RESOLVED, by=anna, reason="mended")
     fails_again(delivery, seconds=-1)
     refresh_failure_groups()
@@ -166,18 +180,18 @@ def test_a_hub_that_took_the_clock_for_what_was_seen_would_be_found_out(
     assert must_reopen is not by_the_clock
 
 
-def test_the_look_reads_the_index_on_what_is_dead_and_no_more() -> None:
-    dead(30)
+def test_the_count_reads_only_the_index_of_failed_deliveries() -> None:
+    a_failed_delivery(30)
     for number in range(200):
         source = a_source()
         route = Delivery.objects.get(state="dead").route if number else a_route(a_source("x"))
         a_delivery(an_event(1000 + number, source=source), route)
-    with seeing() as seen:
+    with recorded_statements() as seen:
         refresh_failure_groups()
-    asked = [each for each in seen if '"sync_delivery"' in each.sql]
+    asked = [statement for statement in seen if '"sync_delivery"' in statement.sql]
     assert len(asked) == 2, "one for each side"
     with transaction.atomic():
         if connection.vendor == "postgresql":  # of a table as small as this it would read all
             connection.cursor().execute("SET LOCAL enable_seqscan = off")
-        for each in asked:
-            assert any("delivery_dead" in line for line in each.plan(connection))
+        for statement in asked:
+            assert any("delivery_dead" in line for line in statement.plan(connection))

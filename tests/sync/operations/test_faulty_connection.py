@@ -1,4 +1,4 @@
-"""What the identity service did is grouped under its connection, whatever it was fetched for."""
+"""Failures of the identity service are grouped under its connection, whatever the entity was fetched for."""
 
 import re
 from datetime import timedelta
@@ -23,7 +23,7 @@ LIST = "/admin/sync/failuregroup/"
 
 
 def a_crm() -> Route:
-    """A second system that is fed from the same identity service."""
+    """Create a second target that is fed from the same identity service."""
     shop = a_route(a_source())
     crm = Connection.objects.create(slug="crm", name="CRM", side="commercial", connector="rest-commercial")
     return a_route(shop.source, commercial=crm)
@@ -38,7 +38,7 @@ def failed(number: int, route: Route, code: str) -> Event:
 
 @pytest.fixture
 def failures() -> list[Event]:
-    """Two of the identity service, for two systems; one of each system."""
+    """Create two failures of the identity service, for two targets, and one of each target."""
     crm = a_crm()
     shop = Route.objects.get(commercial__slug="shop")
     of_identity = [failed(1, shop, "identity-unavailable"), failed(2, crm, "identity-unavailable")]
@@ -51,7 +51,7 @@ def grouped() -> set[tuple[str, str, int]]:
     return set(FailureGroup.objects.values_list("connection__slug", "code", "number"))
 
 
-def test_what_failed_at_the_identity_service_is_one_group_at_its_connection(failures: list[Event]) -> None:
+def test_failures_of_the_identity_service_are_one_group_of_its_connection(failures: list[Event]) -> None:
     refresh_failure_groups()
     recount_stale_hours(seconds=60.0)
     expected = {
@@ -65,10 +65,10 @@ def test_what_failed_at_the_identity_service_is_one_group_at_its_connection(fail
     assert sum(number for *_, number in counts) == 4
 
 
-def test_a_hub_that_groups_by_where_it_was_for_would_be_found_out(
+def test_a_hub_that_groups_by_target_is_caught(
     failures: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The broken variant: one outage of the identity service is a group at each commercial system."""
+    """In the broken variant one outage of the identity service is a group at each target."""
 
     def by_commercial(dead: Any) -> Any:
         return (dead.annotate(at_fault=F("commercial_id")),)
@@ -78,7 +78,7 @@ def test_a_hub_that_groups_by_where_it_was_for_would_be_found_out(
     assert ("aurora-id", "identity-unavailable", 2) not in grouped()
 
 
-def test_its_page_names_the_service_and_its_replay_means_exactly_what_failed_there(
+def test_the_page_of_the_group_names_the_service_and_replays_exactly_its_failures(
     failures: list[Event],
 ) -> None:
     refresh_failure_groups()
@@ -92,7 +92,7 @@ def test_its_page_names_the_service_and_its_replay_means_exactly_what_failed_the
     )
     query = answer["Location"].partition("?")[2]
     assert query == "state=dead&code=identity-unavailable&commercial=aurora-id"
-    words = dict(each.split("=") for each in query.split("&"))
+    words = dict(part.split("=") for part in query.split("&"))
     assert set(resolve_filter(words, timezone.now()).apply_to(Event.objects.all())) == set(failures)
     group.refresh_from_db()
     assert (group.state, group.seen_until) == ("resolved", group.last_at)

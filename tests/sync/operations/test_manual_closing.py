@@ -1,4 +1,4 @@
-"""What failed is closed by hand: by whom, why, once, and never for good."""
+"""Failures are closed manually: with person and reason, once, and not for ever."""
 
 import threading
 from uuid import uuid4
@@ -30,7 +30,7 @@ def failed(state: str = "dead", number: int = 0) -> Delivery:
 
 
 @pytest.mark.parametrize("state", ["dead", "held", "retrying"])
-def test_what_did_not_get_through_is_closed_with_who_and_why(anna: User, state: str) -> None:
+def test_failed_deliveries_are_closed_with_person_and_reason(anna: User, state: str) -> None:
     delivery, key = failed(state), uuid4()
     done = close_manually(
         [delivery.pk], by=anna, reason="  put right  in the shop ", key=key, address="192.0.2.1"
@@ -54,7 +54,7 @@ def test_what_did_not_get_through_is_closed_with_who_and_why(anna: User, state: 
 
 
 @pytest.mark.parametrize("state", ["running", "pending", "succeeded", "closed", "unchanged"])
-def test_what_is_under_way_or_has_ended_is_not_closed(anna: User, state: str) -> None:
+def test_running_or_ended_deliveries_are_not_closed(anna: User, state: str) -> None:
     delivery = failed("dead")
     token = {"token": uuid4(), "lease_until": delivery.event.received_at} if state == "running" else {}
     Delivery.objects.update(state=state, **token)
@@ -64,7 +64,7 @@ def test_what_is_under_way_or_has_ended_is_not_closed(anna: User, state: str) ->
     assert Delivery.objects.get().state == state
 
 
-def test_it_asks_for_a_reason_and_for_a_bounded_number(anna: User) -> None:
+def test_closing_needs_a_reason_and_a_bounded_number(anna: User) -> None:
     delivery = failed()
     for keys, reason in (([delivery.pk], "  "), ([], "why"), (range(1, 1002), "why")):
         with pytest.raises(DecisionRefused):
@@ -72,7 +72,7 @@ def test_it_asks_for_a_reason_and_for_a_bounded_number(anna: User) -> None:
     assert Delivery.objects.get().state == State.DEAD
 
 
-def test_an_event_with_another_delivery_shows_the_worst_that_is_left(anna: User) -> None:
+def test_an_event_with_another_delivery_shows_the_worst_remaining_state(anna: User) -> None:
     delivery = failed()
     other = a_route(a_source("borealis"))
     a_delivery(delivery.event, other, state="retrying", code="target-timeout")
@@ -81,30 +81,30 @@ def test_an_event_with_another_delivery_shows_the_worst_that_is_left(anna: User)
     assert (event.state, event.code) == ("retrying", "target-timeout")
 
 
-def test_two_clicks_at_once_close_it_once(anna: User) -> None:
-    keys = [failed(number=each).pk for each in range(3)]
-    key, barrier, told = uuid4(), threading.Barrier(4), []
+def test_two_simultaneous_clicks_close_a_delivery_once(anna: User) -> None:
+    keys = [failed(number=position).pk for position in range(3)]
+    key, barrier, results = uuid4(), threading.Barrier(4), []
 
     def click() -> None:
         barrier.wait()
         try:
-            told.append(len(close_manually(keys, by=anna, reason="why", key=key).deliveries))
+            results.append(len(close_manually(keys, by=anna, reason="why", key=key).deliveries))
         except DecisionRefused as error:
-            told.append(isinstance(error, AlreadyDecided))
+            results.append(isinstance(error, AlreadyDecided))
         finally:
             connections.close_all()
 
     threads = [threading.Thread(target=click) for _ in range(4)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
-    assert sorted(told) == [True, True, True, 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [True, True, True, 3]
     assert Entry.objects.filter(action="delivery.done-by-hand").count() == 3
 
 
 @pytest.mark.parametrize("way", ["by hand", "held"])
-def test_what_was_closed_can_be_replayed(anna: User, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_deliveries_can_be_replayed(anna: User, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
     delivery = failed("held")
     if way == "held":

@@ -1,4 +1,4 @@
-"""A paused source or route: what comes that way is kept and answered 202, nothing goes out, and it goes on at a pace."""
+"""A paused source or route: its webhooks are stored and answered 202, nothing is sent, and resuming is gradual."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ from sync.operations.pauses import (
     resume_forgotten,
 )
 from sync.replays.requests import request_replay
-from tests.support.builders.bulk_replays import staff
+from tests.support.builders.bulk_replays import staff_user
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.processes.workers import wait_until
 from webhooks.models import Event, Source, State
@@ -35,17 +35,17 @@ Pausable = Source | Route
 
 @pytest.fixture(params=[Source, Route], ids=["source", "route"])
 def way(request: pytest.FixtureRequest, hub: Hub) -> Iterator[Pausable]:
-    """A source, or the only route of what it sends."""
+    """Return a source, or its only route."""
     names = {Source: {"slug": "aurora"}, Route: {"source__slug": "aurora", "entity_type": "USER"}}
     yield request.param.objects.get(**names[request.param])
     end_pauses(hub)
 
 
 def end_pauses(hub: Hub) -> None:
-    """All that waits goes out."""
+    """Resume everything and send all held deliveries."""
     hub.shop.faults.clear()
-    for each in (Source, Route):
-        each.objects.update(paused_at=None, resumed_at=timezone.now())
+    for model in (Source, Route):
+        model.objects.update(paused_at=None, resumed_at=timezone.now())
     while enforce_pauses() or Delivery.objects.filter(due_at=None, state=State.PENDING).exists():
         pass
     call_command("deliver_due")
@@ -56,14 +56,14 @@ def go_on() -> None:
     call_command("deliver_due")
 
 
-def test_what_comes_a_paused_way_is_kept_answered_202_at_once_and_not_delivered(
+def test_webhooks_of_a_paused_source_or_route_are_stored_answered_202_and_not_delivered(
     hub: Hub, way: Pausable
 ) -> None:
     pause_flow(way, "the shop moves", None)
     hub.change_email("anna.paused@example.com")
     started = time.monotonic()
     answer = hub.post_signed(EXAMPLE)
-    assert time.monotonic() - started < 5, "nobody waits for what is kept"
+    assert time.monotonic() - started < 5, "the source does not wait for a delivery on hold"
     assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
     go_on()
     assert not hub.shop.read_journal()
@@ -72,7 +72,7 @@ def test_what_comes_a_paused_way_is_kept_answered_202_at_once_and_not_delivered(
     assert count_on_hold(way, 100) == 1
 
 
-def test_after_resuming_it_is_delivered_and_its_age_counts_from_then(hub: Hub, way: Pausable) -> None:
+def test_after_resuming_deliveries_run_and_their_age_counts_from_then(hub: Hub, way: Pausable) -> None:
     pause_flow(way, "the shop moves", None)
     address = hub.change_email("anna.later@example.com")
     hub.post_signed(EXAMPLE)
@@ -89,14 +89,14 @@ def test_after_resuming_it_is_delivered_and_its_age_counts_from_then(hub: Hub, w
     assert hub.customer()["email"] == address
 
 
-def test_another_source_goes_on_meanwhile(hub: Hub, way: Pausable) -> None:
+def test_another_source_is_delivered_during_a_pause(hub: Hub, way: Pausable) -> None:
     pause_flow(way, "the shop moves", None)
     address = hub.change_email("anna.other@example.com")
     assert hub.post(EXAMPLE).json()["status"] == "succeeded"
     assert hub.customer()["email"] == address
 
 
-def test_what_waited_for_its_next_try_is_held_too(hub: Hub, way: Pausable) -> None:
+def test_deliveries_that_wait_for_a_retry_are_held_too(hub: Hub, way: Pausable) -> None:
     hub.shop.faults.add("error", status=503)
     hub.change_email("anna.retry@example.com")
     hub.post_signed(EXAMPLE)
@@ -109,9 +109,7 @@ def test_what_waited_for_its_next_try_is_held_too(hub: Hub, way: Pausable) -> No
     assert Delivery.objects.get().due_at is None
 
 
-def test_what_a_process_opened_that_did_not_know_of_the_pause_is_held_before_it_is_due(
-    hub: Hub, way: Pausable
-) -> None:
+def test_a_delivery_opened_by_a_process_with_an_old_cache_is_held(hub: Hub, way: Pausable) -> None:
     hub.shop.faults.add("error", status=503)
     hub.change_email("anna.race@example.com")
     hub.post_signed(EXAMPLE)
@@ -122,7 +120,7 @@ def test_what_a_process_opened_that_did_not_know_of_the_pause_is_held_before_it_
     assert Delivery.objects.get().due_at is None
 
 
-def test_a_repeated_webhook_of_a_paused_way_does_not_go_out(hub: Hub, way: Pausable) -> None:
+def test_a_repeated_webhook_of_a_paused_source_or_route_is_not_delivered(hub: Hub, way: Pausable) -> None:
     pause_flow(way, "the shop moves", None)
     hub.change_email("anna.twice@example.com")
     started = time.monotonic()
@@ -134,7 +132,7 @@ def test_a_repeated_webhook_of_a_paused_way_does_not_go_out(hub: Hub, way: Pausa
     assert Event.objects.count() == 1
 
 
-def test_what_waits_is_released_bit_by_bit_oldest_first(
+def test_held_deliveries_are_released_in_small_numbers_oldest_first(
     hub: Hub, way: Pausable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pauses, "RELEASED_AT_ONCE", 2)
@@ -151,9 +149,7 @@ def test_what_waits_is_released_bit_by_bit_oldest_first(
     assert left == [["GONE2", "GONE3", "GONE4"], ["GONE4"], []]
 
 
-def test_one_that_was_stored_just_after_the_end_of_a_pause_is_released_as_well(
-    hub: Hub, way: Pausable
-) -> None:
+def test_a_delivery_held_just_after_the_end_of_a_pause_is_released_too(hub: Hub, way: Pausable) -> None:
     pause_flow(way, "the shop moves", None)
     resume_flow(way)
     enforce_pauses()
@@ -169,9 +165,7 @@ def test_one_that_was_stored_just_after_the_end_of_a_pause_is_released_as_well(
     assert type(way).objects.get(pk=way.pk).resumed_at is None
 
 
-def test_a_pause_is_over_by_the_databases_clock_whatever_the_clocks_of_the_hosts_say(
-    way: Pausable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pause_ends_by_the_database_clock(way: Pausable, monkeypatch: pytest.MonkeyPatch) -> None:
     pause_flow(way, "the shop moves", None)
     with monkeypatch.context() as late:
         late.setattr("sync.operations.pauses.timezone.now", lambda: datetime(2020, 1, 1, tzinfo=UTC))
@@ -180,7 +174,7 @@ def test_a_pause_is_over_by_the_databases_clock_whatever_the_clocks_of_the_hosts
     assert type(way).objects.get(pk=way.pk).resumed_at is not None
 
 
-def test_a_pause_is_over_when_every_process_knows_that_it_goes_on(way: Pausable, settings: Any) -> None:
+def test_a_pause_ends_when_every_process_knows_that_it_was_resumed(way: Pausable, settings: Any) -> None:
     settings.CONFIGURATION_SECONDS = 60
     resumed = type(way).objects.filter(pk=way.pk)
     for seconds, is_over in ((90, False), (150, True)):
@@ -189,9 +183,7 @@ def test_a_pause_is_over_when_every_process_knows_that_it_goes_on(way: Pausable,
         assert (resumed.get().resumed_at is None) is is_over, seconds
 
 
-def test_what_was_stored_as_paused_long_after_the_pause_goes_out_all_the_same(
-    hub: Hub, way: Pausable
-) -> None:
+def test_a_delivery_held_long_after_the_pause_is_released(hub: Hub, way: Pausable) -> None:
     pause_flow(way, "the shop moves", None)
     address = hub.change_email("anna.forgotten@example.com")
     hub.post_signed(EXAMPLE)
@@ -203,7 +195,7 @@ def test_what_was_stored_as_paused_long_after_the_pause_goes_out_all_the_same(
     assert hub.customer()["email"] == address
 
 
-def test_what_is_paused_is_not_forgotten(hub: Hub, way: Pausable) -> None:
+def test_pauses_are_shown_until_they_are_resumed(hub: Hub, way: Pausable) -> None:
     pause_flow(way, "the shop moves", None)
     hub.post_signed(EXAMPLE)
     resume_forgotten()
@@ -220,7 +212,7 @@ def test_pausing_twice_keeps_the_first_reason_and_resuming_twice_does_nothing(wa
     assert not resume_flow(way)
 
 
-def test_without_pauses_looking_costs_one_small_statement(
+def test_without_pauses_the_check_costs_one_small_statement(
     hub: Hub, way: Pausable, django_assert_num_queries: object
 ) -> None:
     with django_assert_num_queries(1):  # type: ignore[operator]
@@ -229,7 +221,7 @@ def test_without_pauses_looking_costs_one_small_statement(
 
 @pytest.fixture
 def other(hub: Hub) -> Iterator[Route]:
-    """A second route of what the source sends, to a system of its own."""
+    """Create a second route of the source, to another system."""
     first = Route.objects.get(source__slug="aurora", entity_type="USER")
     crm = Connection.objects.get(pk=first.commercial_id)
     crm.pk, crm.slug, crm.name = None, "crm", "CRM"
@@ -239,7 +231,7 @@ def other(hub: Hub) -> Iterator[Route]:
     end_pauses(hub)
 
 
-def test_of_two_routes_of_an_event_the_one_that_is_not_paused_goes_on(hub: Hub, other: Route) -> None:
+def test_of_two_routes_of_an_event_only_the_paused_one_waits(hub: Hub, other: Route) -> None:
     address = hub.change_email("anna.half@example.com")
     pause_flow(other, "the CRM moves", None)
     answer = hub.post_signed(EXAMPLE)
@@ -254,7 +246,7 @@ def test_of_two_routes_of_an_event_the_one_that_is_not_paused_goes_on(hub: Hub, 
     assert not Delivery.objects.filter(state=State.PENDING).exists()
 
 
-def test_what_is_paused_twice_waits_for_both(hub: Hub, other: Route) -> None:
+def test_a_delivery_under_two_pauses_waits_for_both(hub: Hub, other: Route) -> None:
     source = Source.objects.get(slug="aurora")
     pause_flow(source, "the identity service moves", None)
     hub.post_signed(EXAMPLE)
@@ -296,7 +288,7 @@ def somebody_waits_for_a_lock() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def test_what_a_person_asks_for_at_that_moment_is_not_held(
+def test_a_replay_requested_at_that_moment_is_not_held(
     hub: Hub, way: Pausable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.shop.faults.add("error", status=503)
@@ -305,11 +297,11 @@ def test_what_a_person_asks_for_at_that_moment_is_not_held(
     pause_flow(way, "the shop moves", None)
     monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
     event = Event.objects.get()
-    while_locked(lambda: request_replay([event], by=staff(), reason="now"), hold_waiting)
+    while_locked(lambda: request_replay([event], by=staff_user(), reason="now"), hold_waiting)
     assert Delivery.objects.get().due_at is not None
 
 
-def test_what_backs_off_at_that_moment_is_not_released(hub: Hub, way: Pausable) -> None:
+def test_a_delivery_in_back_off_at_that_moment_is_not_released(hub: Hub, way: Pausable) -> None:
     pause_flow(way, "the shop moves", None)
     hub.post_signed(EXAMPLE)
     resume_flow(way)
@@ -318,8 +310,8 @@ def test_what_backs_off_at_that_moment_is_not_released(hub: Hub, way: Pausable) 
     assert Delivery.objects.get().due_at == later
 
 
-def gone_out(hub: Hub, other: Route) -> int:
-    """How many attempts a route made after it was paused: of what waited, of what came, with a source that resumed."""
+def count_attempts_while_paused(hub: Hub, other: Route) -> int:
+    """Return the number of attempts of a paused route: of waiting, new and resumed deliveries."""
     hub.shop.faults.add("error", status=503)
     hub.post_signed(EXAMPLE)
     pause_flow(other, "the CRM moves", None)
@@ -335,16 +327,16 @@ def gone_out(hub: Hub, other: Route) -> int:
     return Attempt.objects.filter(delivery__route=other).count() - before
 
 
-def test_nothing_goes_out_by_a_paused_route(hub: Hub, other: Route) -> None:
-    assert gone_out(hub, other) == 0
+def test_nothing_is_sent_over_a_paused_route(hub: Hub, other: Route) -> None:
+    assert count_attempts_while_paused(hub, other) == 0
     assert count_on_hold(other, 10) == 2
 
 
 @pytest.mark.parametrize("broken", ["opening", "_HOLD", "_RELEASE"])
-def test_a_hub_that_did_not_look_at_routes_would_be_found_out(
+def test_a_hub_that_ignores_pauses_of_routes_is_caught(
     hub: Hub, other: Route, broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The broken variants: what is new is opened, what waits is left, what is held is released as if it went on."""
+    """In the broken variants new deliveries are opened, waiting ones are not held, held ones are released."""
     if broken == "opening":
         monkeypatch.setattr(
             ResolvedRoute, "is_paused", property(lambda way: way.route.source.paused_at is not None)
@@ -354,4 +346,4 @@ def test_a_hub_that_did_not_look_at_routes_would_be_found_out(
         wrong = sound.replace(" OR r.paused_at IS NOT NULL", "").replace(" AND r.paused_at IS NULL", "")
         assert wrong != sound
         monkeypatch.setattr(pauses, broken, Statement(wrong))
-    assert gone_out(hub, other) > 0
+    assert count_attempts_while_paused(hub, other) > 0

@@ -1,4 +1,4 @@
-"""The plan: from what should be and what is to what must change."""
+"""The plan: the changes that lead from the current record to the mapped one."""
 
 import json
 from typing import Any
@@ -80,7 +80,7 @@ def test_an_entity_without_a_record_has_one_created_with_every_field() -> None:
     change = plan_existing_entity({"email": "a@example.com", "phone": None}, None, NONE)
     assert (change.action, change.record_id) == (ChangeAction.CREATE, None)
     assert change.values_to_send == {"email": "a@example.com", "phone": None}
-    assert all(each.before is None for each in change.fields)
+    assert all(field.before is None for field in change.fields)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_an_entity_without_a_record_has_one_created_with_every_field() -> None:
         ({"active": True}, {"active": False}, True, ChangeAction.DELETE, {"active": None}),
     ],
 )
-def test_the_record_of_a_gone_entity_follows_the_policy(
+def test_the_record_of_a_deleted_entity_follows_the_policy(
     record: dict[str, Any] | None,
     deactivation: dict[str, Any] | None,
     deletes: bool,
@@ -120,25 +120,25 @@ def test_a_change_that_was_applied_leaves_nothing_to_do(
 
 
 @given(FIELDS, FIELDS, CASELESS)
-def test_every_wanted_field_is_either_changed_or_the_same(
+def test_every_mapped_field_is_either_changed_or_unchanged(
     wanted: dict[str, Any], held: dict[str, Any], caseless: frozenset[str]
 ) -> None:
     change = plan_existing_entity(wanted, Record("7", held), caseless)
     assert sorted(
-        [each.name for each in change.fields] + [name for name, _ in change.unchanged_fields]
+        [field.name for field in change.fields] + [name for name, _ in change.unchanged_fields]
     ) == sorted(wanted)
     assert (change.action is ChangeAction.NOTHING) == (not change.fields)
-    assert not {each.name for each in change.fields} & {name for name, _ in change.unchanged_fields}
+    assert not {field.name for field in change.fields} & {name for name, _ in change.unchanged_fields}
 
 
 @given(FIELDS, FIELDS)
-def test_a_plan_can_be_kept_as_json(wanted: dict[str, Any], held: dict[str, Any]) -> None:
+def test_a_plan_can_be_stored_as_json(wanted: dict[str, Any], held: dict[str, Any]) -> None:
     document = plan_existing_entity(wanted, Record("7", held), NONE).to_document()
     assert json.loads(json.dumps(document)) == document
 
 
 @given(FIELDS, FIELDS, CASELESS)
-def test_a_plan_touches_neither_side(
+def test_a_plan_changes_neither_entity_nor_record(
     wanted: dict[str, Any], held: dict[str, Any], caseless: frozenset[str]
 ) -> None:
     before = json.dumps([wanted, held])

@@ -1,4 +1,4 @@
-"""Mappings: a declaration is checked when it is saved, and makes a record of an entity or says which field it cannot."""
+"""Mappings: a declaration is checked when saved, and makes a record of an entity or names the field that fails."""
 
 import json
 import math
@@ -52,8 +52,8 @@ def field(**rule: Any) -> Any:
     return parse_mapping({"fields": {"x": rule}})
 
 
-def made(entity: dict[str, Any], webhook: dict[str, Any] | None = None, **rule: Any) -> Any:
-    """The value that a rule makes of an entity."""
+def mapped_value(entity: dict[str, Any], webhook: dict[str, Any] | None = None, **rule: Any) -> Any:
+    """Return the value that a rule makes of an entity."""
     return field(**rule).map_entity(entity, webhook or {})["x"]
 
 
@@ -82,8 +82,8 @@ def made(entity: dict[str, Any], webhook: dict[str, Any] | None = None, **rule: 
         ({"a": None}, {"path": "entity.a", "apply": ["text"]}, None),
     ],
 )
-def test_a_rule_makes_its_value(entity: dict[str, Any], rule: dict[str, Any], value: Any) -> None:
-    assert made(entity, {"id": "W1"}, **rule) == value
+def test_a_rule_produces_its_value(entity: dict[str, Any], rule: dict[str, Any], value: Any) -> None:
+    assert mapped_value(entity, {"id": "W1"}, **rule) == value
 
 
 @pytest.mark.parametrize(
@@ -105,21 +105,21 @@ def test_a_rule_makes_its_value(entity: dict[str, Any], rule: dict[str, Any], va
         ({"address": "a@x"}, None),
     ],
 )
-def test_the_first_verified_address_is_taken_and_else_the_first(emails: Any, address: str | None) -> None:
-    assert made({"emails": emails}, path="entity.emails", apply=["first_verified_email"]) == address
+def test_the_first_verified_address_is_used_or_else_the_first(emails: Any, address: str | None) -> None:
+    assert mapped_value({"emails": emails}, path="entity.emails", apply=["first_verified_email"]) == address
 
 
 @pytest.mark.parametrize("value", [None, "", [], "  "])
 def test_a_required_field_without_a_value_is_named(value: Any) -> None:
     with pytest.raises(EntityNotMappable) as caught:
-        made({"a": value}, path="entity.a", apply=["trim"], required=True)
+        mapped_value({"a": value}, path="entity.a", apply=["trim"], required=True)
     assert caught.value.field == "x"
-    assert made({"a": value}, path="entity.a") == value
+    assert mapped_value({"a": value}, path="entity.a") == value
 
 
 @pytest.mark.parametrize("value", [0, False, {}, "0"])
-def test_a_value_that_is_only_small_is_a_value(value: Any) -> None:
-    assert made({"a": value}, path="entity.a", required=True) == value
+def test_zero_and_false_are_values(value: Any) -> None:
+    assert mapped_value({"a": value}, path="entity.a", required=True) == value
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_value_that_is_only_small_is_a_value(value: Any) -> None:
 )
 def test_an_expression_that_does_not_fit_the_entity_names_its_field(path: str) -> None:
     with pytest.raises(EntityNotMappable) as caught:
-        made({"number": 1, "mixed": [1, "a"]}, path=path)
+        mapped_value({"number": 1, "mixed": [1, "a"]}, path=path)
     assert caught.value.field == "x"
     assert str(caught.value) == "x: the expression does not fit this entity"
 
@@ -182,9 +182,7 @@ def test_an_expression_that_does_not_fit_the_entity_names_its_field(path: str) -
         ({"fields": {"x": {"path": "a"}}, "match": {"previous": {"x": "a["}}}, "match.previous.x"),
     ],
 )
-def test_a_declaration_that_cannot_be_used_is_refused_and_the_place_is_named(
-    declaration: Any, place: str
-) -> None:
+def test_an_invalid_declaration_is_refused_with_the_place_of_the_error(declaration: Any, place: str) -> None:
     with pytest.raises(InvalidMapping) as caught:
         parse_mapping(declaration)
     assert str(caught.value).startswith(place)
@@ -201,7 +199,7 @@ def test_a_declaration_that_cannot_be_used_is_refused_and_the_place_is_named(
         ({"no": 0}, [("number", 0)]),
     ],
 )
-def test_previous_values_are_those_that_a_record_can_be_searched_by(
+def test_previous_values_are_those_of_searchable_fields(
     previous: dict[str, Any], found: list[tuple[str, Any]]
 ) -> None:
     match = {"previous": {"email": "email", "number": "no", "broken": "ceil(to_number('1e999'))"}}
@@ -226,7 +224,7 @@ def test_previous_values_are_those_that_a_record_can_be_searched_by(
         ("entity | a", {"a": 1}, 1),
     ],
 )
-def test_a_part_has_no_value_for_what_it_does_not_tell(path: str, part: dict[str, Any], value: Any) -> None:
+def test_a_part_has_no_value_for_missing_fields(path: str, part: dict[str, Any], value: Any) -> None:
     mapping = parse_mapping({"fields": {"x": {"path": path}, "source": {"constant": "identity"}}})
     made = mapping.map_partial_entity(part, {"eventType": "UPDATE"})
     assert made == {"source": "identity"} | ({} if value is None else {"x": value})
@@ -240,13 +238,13 @@ def test_a_required_field_may_be_left_out_of_a_part_and_not_be_emptied_by_it() -
             mapping.map_partial_entity({"email": empty}, {})
 
 
-def test_a_mapping_says_which_fields_are_caseless_and_how_a_record_is_found() -> None:
+def test_a_mapping_names_caseless_fields_and_match_fields() -> None:
     mapping = parse_mapping(MAPPINGS["USER"][1])
     assert mapping.caseless_fields == {"email"}
     assert (mapping.match.external_id, mapping.match.new) == ("external_id", ("email",))
 
 
-def test_a_mapping_that_was_changed_is_not_taken_for_what_it_was() -> None:
+def test_a_changed_mapping_is_not_read_from_the_cache() -> None:
     declaration: dict[str, Any] = {"fields": {"x": {"path": "entity.a"}, "y": {"constant": 1}}}
     entity = {"a": "one", "b": "two"}
     assert parse_mapping(declaration) is parse_mapping(json.loads(json.dumps(declaration)))
@@ -258,7 +256,7 @@ def test_a_mapping_that_was_changed_is_not_taken_for_what_it_was() -> None:
         parse_mapping({"fields": {"x": {"path": "entity.n"}}}).map_entity({"n": 10**5000}, {})
 
 
-def test_the_mapping_that_comes_with_the_sandbox_makes_its_customer() -> None:
+def test_the_sandbox_mapping_produces_a_customer() -> None:
     anna = {"id": "IDNUMBER1234", **USERS["IDNUMBER1234"]}
     assert parse_mapping(MAPPINGS["USER"][1]).map_entity(anna, {}) == {
         "external_id": "IDNUMBER1234",
@@ -273,15 +271,15 @@ def test_the_mapping_that_comes_with_the_sandbox_makes_its_customer() -> None:
 
 @given(DECLARATIONS)
 @settings(max_examples=300, deadline=None)
-def test_any_declaration_is_taken_or_refused_in_words(declaration: Any) -> None:
+def test_any_declaration_is_accepted_or_refused_with_a_message(declaration: Any) -> None:
     with suppress(InvalidMapping):  # nothing else may come out
         parse_mapping(declaration)
 
 
 @given(JSON, st.lists(st.sampled_from(sorted(FUNCTIONS)), max_size=3))
 @settings(max_examples=200, deadline=None)
-def test_the_functions_take_whatever_an_entity_holds(value: Any, functions: list[str]) -> None:
-    json.dumps(made({"a": value}, path="entity.a", apply=functions), allow_nan=False)
+def test_the_functions_accept_any_value(value: Any, functions: list[str]) -> None:
+    json.dumps(mapped_value({"a": value}, path="entity.a", apply=functions), allow_nan=False)
 
 
 @given(PATHS, st.dictionaries(st.sampled_from("aben"), JSON))
@@ -290,7 +288,7 @@ def test_the_functions_take_whatever_an_entity_holds(value: Any, functions: list
 @example("to_number('-inf')", {"a": math.pi})
 def test_any_expression_gives_json_or_names_its_field(path: str, entity: dict[str, Any]) -> None:
     try:
-        value = made(entity, {"b": 1}, path=path)
+        value = mapped_value(entity, {"b": 1}, path=path)
     except (InvalidMapping, EntityNotMappable):
         return
     json.dumps(value, allow_nan=False)

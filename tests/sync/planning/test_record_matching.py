@@ -1,4 +1,4 @@
-"""Which record belongs to a person: by link, external id, the value before; by the new value only to create."""
+"""The record of a person: by link, external id, previous value; by the new value only before a creation."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def webhook(user: str, event_type: str = "UPDATE", **members: Any) -> dict[str, 
 
 
 def a_user(hub: Hub, user: str = GRACE, email: str = NEW) -> None:
-    """A person that the hub has never heard of."""
+    """Return a person that the hub does not know."""
     emails = [{"address": email, "verified": True}]
     hub.identity.directory.create_record("users", {"id": user, "username": user.lower(), "emails": emails})
 
@@ -32,16 +32,20 @@ def a_customer(hub: Hub, email: str, external_id: str | None = None) -> str:
 
 
 def with_email(hub: Hub, email: str) -> list[dict[str, Any]]:
-    return [each for each in hub.shop.list_records("customers") if each["email"] == email]
+    return [customer for customer in hub.shop.list_records("customers") if customer["email"] == email]
 
 
 def lookups(hub: Hub) -> list[tuple[str, dict[str, str]]]:
-    """What the shop was asked, in order."""
-    return [(each["path"], each["query"]) for each in hub.shop.read_journal() if each["method"] == "GET"]
+    """Return the searches in the shop, in order."""
+    return [
+        (request["path"], request["query"])
+        for request in hub.shop.read_journal()
+        if request["method"] == "GET"
+    ]
 
 
 def outcome(answer: Any) -> tuple[int, str]:
-    """The status, and what was done or the code of why not."""
+    """Return the HTTP status, and the action or the code of the failure."""
     document = answer.json()
     return answer.status_code, document.get("code") or document["results"][0]["action"]
 
@@ -52,13 +56,13 @@ def test_a_linked_record_is_found_though_the_shop_changed_every_key(hub: Hub) ->
     hub.shop.catalogue.update_record(
         "customers", linked, {"external_id": "X", "email": "x@example.com"}, replaces=False
     )
-    asked = len(lookups(hub))
+    request_count = len(lookups(hub))
     assert outcome(hub.post(webhook(ANNA))) == (200, "updated")
-    assert lookups(hub)[asked:] == [(f"/api/customers/{linked}", {})]
+    assert lookups(hub)[request_count:] == [(f"/api/customers/{linked}", {})]
     assert str(hub.customer()["id"]) == linked
 
 
-def test_a_link_whose_record_is_gone_gives_way_to_the_external_id(hub: Hub) -> None:
+def test_a_link_to_a_deleted_record_is_replaced_by_the_external_id(hub: Hub) -> None:
     hub.post(webhook(ANNA))
     hub.shop.catalogue.delete_record("customers", Link.objects.get().record_id)
     moved = a_customer(hub, "moved@example.com", ANNA)
@@ -67,12 +71,12 @@ def test_a_link_whose_record_is_gone_gives_way_to_the_external_id(hub: Hub) -> N
     assert hub.customer()["email"] == "anna.aalto@example.com"
 
 
-def test_the_external_id_goes_before_any_address(hub: Hub) -> None:
+def test_the_external_id_has_priority_over_addresses(hub: Hub) -> None:
     a_user(hub)
     own = a_customer(hub, "other@example.com", GRACE)
     assert outcome(hub.post_signed(webhook(GRACE, previous={"email": OLD}))) == (200, "updated")
     assert Link.objects.get().record_id == own
-    assert [each["external_id"] for each in with_email(hub, OLD)] == [None]
+    assert [customer["external_id"] for customer in with_email(hub, OLD)] == [None]
 
 
 def test_the_address_before_the_change_finds_a_record_without_external_id(hub: Hub) -> None:
@@ -82,7 +86,7 @@ def test_the_address_before_the_change_finds_a_record_without_external_id(hub: H
     assert (hub.customer(GRACE)["id"], hub.customer(GRACE)["email"]) == (before["id"], NEW)
 
 
-def test_what_an_unsigned_webhook_calls_the_previous_address_is_not_used(hub: Hub) -> None:
+def test_the_previous_address_of_an_unsigned_webhook_is_not_used(hub: Hub) -> None:
     a_user(hub)
     before = with_email(hub, OLD)
     assert outcome(hub.post(webhook(GRACE, previous={"email": OLD}))) == (200, "created")
@@ -90,7 +94,7 @@ def test_what_an_unsigned_webhook_calls_the_previous_address_is_not_used(hub: Hu
     assert {"email": OLD} not in [query for _, query in lookups(hub)]
 
 
-def test_the_new_address_is_asked_for_last_and_only_when_about_to_create(hub: Hub) -> None:
+def test_the_new_address_is_searched_last_and_only_before_a_creation(hub: Hub) -> None:
     a_user(hub, email=OLD)
     [before] = with_email(hub, OLD)
     assert outcome(hub.post(webhook(GRACE, "CREATE"))) == (200, "updated")
@@ -98,7 +102,7 @@ def test_the_new_address_is_asked_for_last_and_only_when_about_to_create(hub: Hu
     assert [query for _, query in lookups(hub)] == [{"external_id": GRACE}, {"email": OLD}]
 
 
-def test_who_has_a_record_never_takes_over_another_with_the_new_address(hub: Hub) -> None:
+def test_a_person_with_a_record_never_takes_over_another_with_the_new_address(hub: Hub) -> None:
     hub.change_email("taken@example.com")
     owner = with_email(hub, "taken@example.com")
     assert outcome(hub.post(webhook(ANNA))) == (422, "target-rejected")
@@ -118,10 +122,10 @@ SHARED = "info@firma.example"
     ],
     ids=["created", "updated", "only-updated"],
 )
-def test_a_record_that_bears_the_external_id_of_another_person_is_not_taken_over(
+def test_a_record_with_the_external_id_of_another_person_is_not_taken_over(
     hub: Hub, sent: dict[str, Any], policy: str, expected: tuple[int, str]
 ) -> None:
-    """Two people may share an address; the shop itself says that it is taken."""
+    """Two people may share an address; the shop itself reports that it is taken."""
     Route.objects.update(without_match=policy)
     hub.change_email(SHARED)
     assert outcome(hub.post(webhook(ANNA))) == (200, "updated")
@@ -129,7 +133,7 @@ def test_a_record_that_bears_the_external_id_of_another_person_is_not_taken_over
     a_user(hub, email=SHARED)
     assert outcome(hub.post_signed(sent)) == expected
     assert hub.customer() == hers
-    assert [each.entity_id for each in Link.objects.exclude(record_id="")] == [ANNA]
+    assert [link.entity_id for link in Link.objects.exclude(record_id="")] == [ANNA]
 
 
 def test_without_an_external_id_a_record_that_is_linked_to_another_person_is_not_taken_over(hub: Hub) -> None:
@@ -145,30 +149,30 @@ def test_without_an_external_id_a_record_that_is_linked_to_another_person_is_not
     a_user(hub, email=address)
     assert outcome(hub.post_signed(webhook(GRACE, "CREATE"))) == (422, "target-rejected")
     assert hub.customer() == hers
-    assert [each.entity_id for each in Link.objects.exclude(record_id="")] == [ANNA]
+    assert [link.entity_id for link in Link.objects.exclude(record_id="")] == [ANNA]
     Link.objects.all().delete()
     assert outcome(hub.post_signed(webhook(GRACE, "CREATE"))) == (200, "updated"), (
         "nobody's record is adopted"
     )
 
 
-def test_an_entity_that_is_gone_takes_no_record_of_another_along(hub: Hub) -> None:
+def test_a_deleted_entity_deletes_no_record_of_another(hub: Hub) -> None:
     Route.objects.update(when_gone=Route.DeletionPolicy.DELETE)
     other = a_customer(hub, SHARED, "SOMEBODY")
-    gone = webhook(GRACE, "DELETE", previous={"email": SHARED})
-    assert outcome(hub.post_signed(gone)) == (200, "none")
-    assert other in [str(each["id"]) for each in hub.shop.list_records("customers")]
+    deletion = webhook(GRACE, "DELETE", previous={"email": SHARED})
+    assert outcome(hub.post_signed(deletion)) == (200, "none")
+    assert other in [str(customer["id"]) for customer in hub.shop.list_records("customers")]
 
 
-def test_a_previous_value_that_several_webhooks_tell_is_asked_for_once(
+def test_a_previous_value_of_several_webhooks_is_searched_once(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that wait are covered by one attempt, and each may tell the same."""
+    """Waiting deliveries are covered by one attempt, and each may carry the same previous value."""
     monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     a_user(hub, "GRACE2", "grace.second@example.com")
     for _ in range(3):
-        told = webhook("GRACE2", previous={"email": "unknown@example.com"}, respond="ack")
-        assert hub.post_signed(told).status_code == 202
+        body = webhook("GRACE2", previous={"email": "unknown@example.com"}, respond="ack")
+        assert hub.post_signed(body).status_code == 202
     run_due_deliveries()
     assert [query for _, query in lookups(hub)] == [
         {"external_id": "GRACE2"},
@@ -178,7 +182,7 @@ def test_a_previous_value_that_several_webhooks_tell_is_asked_for_once(
 
 
 @pytest.mark.parametrize("event_type", ["CREATE", "UPDATE"])
-def test_two_records_that_match_are_for_a_person_to_decide(hub: Hub, event_type: str) -> None:
+def test_two_matching_records_are_a_failure_for_a_person_to_resolve(hub: Hub, event_type: str) -> None:
     a_user(hub)
     for number in range(2):
         a_customer(hub, f"twin.{number}@example.com", GRACE)
@@ -189,7 +193,7 @@ def test_two_records_that_match_are_for_a_person_to_decide(hub: Hub, event_type:
     assert not Link.objects.exists()
 
 
-def test_a_shop_that_answers_another_question_does_not_give_us_the_wrong_person(hub: Hub) -> None:
+def test_a_shop_that_ignores_the_filter_does_not_lead_to_the_wrong_person(hub: Hub) -> None:
     a_user(hub, "fi", "nobody@example.com")
     before = hub.shop.list_records("customers")
     shop = Connection.objects.get(slug="shop")
@@ -197,7 +201,7 @@ def test_a_shop_that_answers_another_question_does_not_give_us_the_wrong_person(
     shop.save()
     assert outcome(hub.post(webhook("fi"))) == (200, "created")
     assert lookups(hub)[0] == ("/api/customers", {"language": "fi"})
-    assert sum(each["language"] == "fi" for each in before) > 1
+    assert sum(customer["language"] == "fi" for customer in before) > 1
     assert hub.shop.list_records("customers")[: len(before)] == before
 
 

@@ -1,4 +1,4 @@
-"""When a failed delivery is tried again: later each time, spread, bounded, never before it was asked to, or never."""
+"""The time of a retry: later each time, random, bounded, never before Retry-After, or never."""
 
 import math
 
@@ -24,9 +24,9 @@ POLICIES = st.builds(
 
 
 def delay(tries: int, jitter: float, retry_after: float | None = None) -> float:
-    found = next_retry_delay(PATIENT, tries, 0.0, jitter, retry_after)
-    assert found is not None
-    return found
+    delay = next_retry_delay(PATIENT, tries, 0.0, jitter, retry_after)
+    assert delay is not None
+    return delay
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,9 @@ def delay(tries: int, jitter: float, retry_after: float | None = None) -> float:
         (40_000, 1, 3600),
     ],
 )
-def test_the_spread_doubles_with_each_try_up_to_the_cap(tries: int, earliest: float, latest: float) -> None:
+def test_the_random_delay_doubles_with_each_retry_up_to_its_cap(
+    tries: int, earliest: float, latest: float
+) -> None:
     assert delay(tries, 0.0) == earliest
     assert delay(tries, math.nextafter(1, 0)) == pytest.approx(latest)
 
@@ -61,9 +63,7 @@ def test_the_spread_doubles_with_each_try_up_to_the_cap(tries: int, earliest: fl
         (math.inf, 3600.0),
     ],
 )
-def test_what_the_other_side_asks_for_is_a_floor_and_has_a_cap(
-    retry_after: float | None, expected: float
-) -> None:
+def test_retry_after_is_a_lower_bound_with_a_cap(retry_after: float | None, expected: float) -> None:
     assert delay(1, 0.5, retry_after) == expected
 
 
@@ -79,7 +79,7 @@ def test_what_the_other_side_asks_for_is_a_floor_and_has_a_cap(
         (1, 90_000.0, None, False),
     ],
 )
-def test_out_of_tries_or_too_old_by_then_is_never(
+def test_no_retry_without_retries_left_or_beyond_the_maximum_age(
     tries: int, age: float, retry_after: float | None, is_tried: bool
 ) -> None:
     policy = RetryPolicy(max_tries=8, max_age_seconds=86_400.0, base_seconds=2.0, cap_seconds=3600.0)
@@ -87,35 +87,35 @@ def test_out_of_tries_or_too_old_by_then_is_never(
 
 
 @given(POLICIES, st.integers(1, 200), st.floats(0, 1e6), JITTER, RETRY_AFTER)
-def test_whatever_the_policy_a_try_is_within_its_budgets_and_never_at_once(
+def test_a_retry_is_always_within_its_budgets_and_never_immediate(
     policy: RetryPolicy, tries: int, age: float, jitter: float, retry_after: float | None
 ) -> None:
-    found = next_retry_delay(policy, tries, age, jitter, retry_after)
-    if found is None:
+    delay = next_retry_delay(policy, tries, age, jitter, retry_after)
+    if delay is None:
         assert (
             tries >= policy.max_tries
             or age + max(policy.base_seconds, policy.cap_seconds) > policy.max_age_seconds
         )
     else:
         assert tries < policy.max_tries
-        assert age + found <= policy.max_age_seconds
-        assert policy.base_seconds / 2 <= found <= max(policy.cap_seconds, policy.base_seconds / 2)
+        assert age + delay <= policy.max_age_seconds
+        assert policy.base_seconds / 2 <= delay <= max(policy.cap_seconds, policy.base_seconds / 2)
 
 
 @given(TRIES, JITTER, RETRY_AFTER)
-def test_a_try_is_never_earlier_than_it_was_asked_to_be(
+def test_a_retry_is_never_earlier_than_retry_after(
     tries: int, jitter: float, retry_after: float | None
 ) -> None:
     assert delay(tries, jitter, retry_after) >= min(retry_after or 0, PATIENT.cap_seconds)
 
 
 @given(TRIES, JITTER)
-def test_with_the_same_luck_a_later_try_never_waits_less(tries: int, jitter: float) -> None:
+def test_with_the_same_random_value_a_later_retry_never_waits_less(tries: int, jitter: float) -> None:
     assert delay(tries + 1, jitter) >= delay(tries, jitter)
 
 
 @given(TRIES, JITTER, JITTER)
-def test_two_deliveries_with_different_luck_are_spread(tries: int, one: float, other: float) -> None:
+def test_two_deliveries_with_different_random_values_are_spread(tries: int, one: float, other: float) -> None:
     low, high = sorted((one, other))
     apart = delay(tries, high) - delay(tries, low)
     assert apart == pytest.approx((high - low) * (delay(tries, math.nextafter(1, 0)) - 1), abs=1e-6)

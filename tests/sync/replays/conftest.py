@@ -6,5 +6,5 @@ from sync.replays import batches
 
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every pace is fast."""
+    """Make every pace of replays fast."""
     monkeypatch.setattr(batches, "EVENTS_PER_MINUTE", dict.fromkeys(ReplayPace, 60000))

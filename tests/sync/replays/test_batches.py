@@ -1,4 +1,4 @@
-"""What a bulk replay makes way for, and what it waits for nobody's sake."""
+"""Bulk replays make way for other work, and do not wait for blocked events."""
 
 from datetime import timedelta
 
@@ -9,14 +9,14 @@ from sync.models import Breaker, Delivery, ReplayState
 from sync.replays.decisions import DecidingPerson, pause_replay
 from sync.replays.event_selection import select_events
 from tests.support.builders.bulk_replays import (
-    a_user,
-    failed_people,
-    note_all_ends,
-    send_due,
-    staff,
-    started,
-    tell,
-    work,
+    create_person,
+    fail_customers,
+    record_all_results,
+    send_all_due,
+    send_webhook,
+    staff_user,
+    start_bulk_replay,
+    work_replay,
 )
 from tests.support.hub import Hub
 from webhooks.models import State
@@ -24,48 +24,48 @@ from webhooks.models import State
 pytestmark = pytest.mark.usefixtures("hurry")
 
 
-def due_since(seconds: int, delivery: Delivery, **values: object) -> None:
-    """It waits for its next try; fewer than no seconds: that is still to come."""
+def wait_for_retry(seconds: int, delivery: Delivery, **values: object) -> None:
+    """Let a delivery wait for a retry that is due since then; a negative time is still to come."""
     at = timezone.now() - timedelta(seconds=seconds)
     Delivery.objects.filter(pk=delivery.pk).update(state=State.RETRYING, settled_at=None, due_at=at, **values)
 
 
-def told_of(hub: Hub, user: str) -> Delivery:
-    """The delivery of a webhook about somebody; settled, so that nothing runs."""
-    delivery = tell(hub, user).deliveries.get()
+def settled_delivery(hub: Hub, user: str) -> Delivery:
+    """Return the settled delivery of a webhook about a user."""
+    delivery = send_webhook(hub, user).deliveries.get()
     hub.wait_until_quiet()  # a thread that has just answered looks for what is next
     return delivery
 
 
-def test_a_replay_that_was_left_paused_keeps_no_later_one_from_its_end(hub: Hub) -> None:
-    first, second = failed_people(hub, 2)
-    by = staff()
-    left = started(by, select_events(by, [first.pk]))
+def test_a_paused_replay_does_not_block_a_later_one(hub: Hub) -> None:
+    first, second = fail_customers(hub, 2)
+    by = staff_user()
+    left = start_bulk_replay(by, select_events(by, [first.pk]))
     assert pause_replay(left, DecidingPerson(by))
-    later = started(by, select_events(by, [second.pk]))
-    assert send_due() == 1
+    later = start_bulk_replay(by, select_events(by, [second.pk]))
+    assert send_all_due() == 1
     hub.wait_until_idle()
-    assert note_all_ends() == 1
+    assert record_all_results() == 1
     later.refresh_from_db()
     assert (later.state, later.succeeded) == (ReplayState.FINISHED, 1)
 
 
-def test_what_is_relayed_behind_an_older_one_that_is_tried_later_holds_no_replay_up(hub: Hub) -> None:
-    events = failed_people(hub, 2)
-    user = a_user(hub, "FRESH")
-    older, newer = told_of(hub, user), told_of(hub, user)
-    due_since(-2400, older, is_relayed=True)
-    due_since(5, newer, is_relayed=True)
-    replay = started(staff())
-    assert send_due() == len(events)
-    assert work(replay).succeeded == 2
+def test_a_relayed_event_behind_a_retried_one_does_not_block_a_replay(hub: Hub) -> None:
+    events = fail_customers(hub, 2)
+    user = create_person(hub, "FRESH")
+    older, newer = settled_delivery(hub, user), settled_delivery(hub, user)
+    wait_for_retry(-2400, older, is_relayed=True)
+    wait_for_retry(5, newer, is_relayed=True)
+    replay = start_bulk_replay(staff_user())
+    assert send_all_due() == len(events)
+    assert work_replay(replay).succeeded == 2
 
 
-def test_what_waits_for_a_system_that_is_left_alone_holds_no_replay_up(hub: Hub) -> None:
-    failed_people(hub, 1)
-    fresh = told_of(hub, a_user(hub, "FRESH"))
-    due_since(5, fresh)
+def test_events_for_a_paused_system_do_not_block_a_replay(hub: Hub) -> None:
+    fail_customers(hub, 1)
+    fresh = settled_delivery(hub, create_person(hub, "FRESH"))
+    wait_for_retry(5, fresh)
     Breaker.objects.create(connection=fresh.identity, open_until=timezone.now() + timedelta(minutes=10))
-    started(staff())
-    assert send_due() == 1
+    start_bulk_replay(staff_user())
+    assert send_all_due() == 1
     hub.wait_until_quiet()

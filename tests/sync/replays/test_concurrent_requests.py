@@ -1,4 +1,4 @@
-"""Promise I4: two people who ask for the same replay get one attempt, with one name and one reason."""
+"""Promise I4: two people who request the same replay get one attempt, with one name and one reason."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,7 +15,7 @@ LIISA, ANTTI = "liisa", "antti"
 
 @pytest.fixture
 def event(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Event:
-    """One that was delivered; what is asked for from now on waits for the sweep."""
+    """Return a delivered event; later replays of it wait for the sweep."""
     hub.change_email("anna.meet@example.com")
     assert hub.post(EXAMPLE).status_code == 200
     monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
@@ -27,7 +27,7 @@ def ask(name: str, *events: Event) -> Replay:
     return request_replay(list(events), by=by, reason=f"{name} wants it").replay
 
 
-def test_the_second_person_is_told_that_it_was_asked_for_and_changes_nothing(event: Event) -> None:
+def test_the_second_request_for_a_replay_is_refused_and_changes_nothing(event: Event) -> None:
     first = ask(LIISA, event)
     with pytest.raises(ReplayAlreadyRequested, match="has not started"):
         ask(ANTTI, event)
@@ -37,15 +37,15 @@ def test_the_second_person_is_told_that_it_was_asked_for_and_changes_nothing(eve
     assert Replay.objects.count() == Entry.objects.filter(action="event.replayed").count() == 1
 
 
-def test_once_it_has_begun_it_may_be_asked_for_again(event: Event) -> None:
+def test_a_started_replay_may_be_requested_again(event: Event) -> None:
     asked = []
     for name in (LIISA, ANTTI):
         asked.append(ask(name, event))
         assert run_due_deliveries() == 1
-    assert [each.replay for each in Attempt.objects.filter(cause="replay").order_by("pk")] == asked
+    assert [attempt.replay for attempt in Attempt.objects.filter(cause="replay").order_by("pk")] == asked
 
 
-def test_of_several_events_those_that_wait_are_left_to_the_earlier_replay(hub: Hub, event: Event) -> None:
+def test_events_with_a_waiting_replay_are_left_to_that_replay(hub: Hub, event: Event) -> None:
     ask(LIISA, event)
     somebody_else = EXAMPLE.replace(ANNA.encode(), b"5f2a9c0e7b1d4e8890aa0001")
     assert hub.post(somebody_else).status_code == 200  # of Anna, it would wake what waits

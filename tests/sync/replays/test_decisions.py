@@ -1,4 +1,4 @@
-"""What people decide about a bulk replay: once each, by whom it may be, and on the audit log."""
+"""Decisions about a bulk replay: once each, by permitted people, and recorded."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,7 +18,13 @@ from sync.replays.decisions import (
 )
 from sync.replays.event_selection import begin_selection, select_events
 from sync.replays.requests import ReplayAlreadyRequested, ReplayRefused
-from tests.support.builders.bulk_replays import failed_people, frozen, staff, started, work
+from tests.support.builders.bulk_replays import (
+    fail_customers,
+    freeze_event_set,
+    staff_user,
+    start_bulk_replay,
+    work_replay,
+)
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.hub import Hub
 from tests.support.jobs import run_jobs
@@ -30,52 +36,52 @@ def by(db: None) -> User:
     route = a_route(a_source())
     for number in range(3):
         a_delivery(an_event(number, state="dead", code="target-rejected"), route)
-    return staff("liisa")
+    return staff_user("liisa")
 
 
 @pytest.mark.parametrize("reason", ["", " \n\t"])
-def test_without_a_reason_nothing_begins(by: User, reason: str) -> None:
-    replay = frozen(by)
+def test_a_bulk_replay_needs_a_reason(by: User, reason: str) -> None:
+    replay = freeze_event_set(by)
     with pytest.raises(ReplayRefused, match="Enter a reason"):
-        started(by, replay, reason=reason)
+        start_bulk_replay(by, replay, reason=reason)
     replay.refresh_from_db()
     assert replay.state == ReplayState.CHOSEN
 
 
-def test_a_second_start_of_the_same_set_starts_nothing(by: User) -> None:
-    replay = frozen(by)
-    started(by, Replay.objects.get(pk=replay.pk))
+def test_a_second_start_of_the_same_set_does_nothing(by: User) -> None:
+    replay = freeze_event_set(by)
+    start_bulk_replay(by, Replay.objects.get(pk=replay.pk))
     stale = replay  # as another tab knows it
     with pytest.raises(ReplayAlreadyRequested, match="Nothing was started twice"):
-        started(by, stale)
+        start_bulk_replay(by, stale)
     assert Entry.objects.filter(action="replay.started").count() == 1
 
 
-def test_somebody_elses_set_cannot_be_started(by: User) -> None:
+def test_a_set_of_another_person_cannot_be_started(by: User) -> None:
     with pytest.raises(ReplayRefused, match="another user"):
-        started(staff("antti"), frozen(by))
+        start_bulk_replay(staff_user("antti"), freeze_event_set(by))
 
 
-def test_a_set_of_which_nothing_can_be_sent_is_refused(by: User) -> None:
+def test_a_set_without_sendable_events_is_refused(by: User) -> None:
     device = an_event(9, entity_type="DEVICE")
     with pytest.raises(ReplayRefused, match="None of these events"):
-        started(by, select_events(by, [device.pk]))
+        start_bulk_replay(by, select_events(by, [device.pk]))
 
 
 def test_a_set_that_is_still_counted_is_refused(by: User) -> None:
     with pytest.raises(ReplayRefused, match="still being counted"):
-        started(by, begin_selection(by, {"state": "dead"}))
+        start_bulk_replay(by, begin_selection(by, {"state": "dead"}))
 
 
-def test_above_the_limit_a_second_person_lets_it_begin(by: User) -> None:
-    replay = started(by, approval_limit=2)
+def test_above_the_limit_a_second_person_must_approve(by: User) -> None:
+    replay = start_bulk_replay(by, approval_limit=2)
     assert replay.state == ReplayState.AWAITING
     run_jobs("replay")
     replay.refresh_from_db()
     assert (replay.state, replay.events) == (ReplayState.AWAITING, 0)
     with pytest.raises(ReplayRefused, match="second person"):
         approve_replay(replay, DecidingPerson(by))
-    antti = staff("antti")
+    antti = staff_user("antti")
     assert approve_replay(replay, DecidingPerson(antti, "192.0.2.9"))
     assert (replay.state, replay.decided_by, replay.decided_by == by) == (ReplayState.RUNNING, antti, False)
     assert not approve_replay(replay, DecidingPerson(antti))
@@ -88,54 +94,56 @@ def test_above_the_limit_a_second_person_lets_it_begin(by: User) -> None:
 
 
 def test_the_database_itself_refuses_an_approval_by_the_one_who_asked(by: User) -> None:
-    replay = started(by, approval_limit=2)
+    replay = start_bulk_replay(by, approval_limit=2)
     with pytest.raises(IntegrityError), transaction.atomic():
         Replay.objects.filter(pk=replay.pk).update(decided_by=by)
 
 
-def test_at_the_limit_nobody_else_is_asked(by: User) -> None:
-    assert started(by, approval_limit=3).state == ReplayState.RUNNING
+def test_at_the_limit_no_approval_is_needed(by: User) -> None:
+    assert start_bulk_replay(by, approval_limit=3).state == ReplayState.RUNNING
 
 
 @pytest.mark.parametrize("name", ["antti", "liisa"])
-def test_what_awaits_approval_is_declined_by_the_second_person_or_withdrawn(by: User, name: str) -> None:
-    replay = started(by, approval_limit=1)
-    person = by if name == "liisa" else staff(name)
+def test_a_replay_awaiting_approval_is_declined_by_the_second_person_or_withdrawn(
+    by: User, name: str
+) -> None:
+    replay = start_bulk_replay(by, approval_limit=1)
+    person = by if name == "liisa" else staff_user(name)
     assert decline_replay(replay, DecidingPerson(person))
     assert (replay.state, replay.paused_by) == (ReplayState.STOPPED, person)
     assert replay.decided_by == (None if person == by else person)
-    assert not approve_replay(replay, DecidingPerson(staff("third")))
+    assert not approve_replay(replay, DecidingPerson(staff_user("third")))
 
 
-def test_what_is_over_cannot_be_taken_up_again(by: User) -> None:
-    replay, person = started(by), DecidingPerson(by)
+def test_an_ended_replay_cannot_be_resumed(by: User) -> None:
+    replay, person = start_bulk_replay(by), DecidingPerson(by)
     assert pause_replay(replay, person)
     assert stop_replay(replay, person)
     assert not resume_replay(replay, person, ReplayPace.NORMAL)
     assert not pause_replay(replay, person)
-    work(replay, ReplayState.STOPPED)
-    assert [each.action for each in Entry.objects.filter(stream=replay.stream).order_by("id")] == [
+    work_replay(replay, ReplayState.STOPPED)
+    assert [entry.action for entry in Entry.objects.filter(stream=replay.stream).order_by("id")] == [
         "replay.started",
         "replay.paused",
         "replay.stopped",
     ]
 
 
-def test_whom_a_filter_names_does_not_stand_on_the_audit_log(by: User) -> None:
-    started(by, frozen(by, entity_id="USR-1"))
+def test_the_audit_log_does_not_contain_the_person_named_in_a_filter(by: User) -> None:
+    start_bulk_replay(by, freeze_event_set(by, entity_id="USR-1"))
     [begun] = entries("replay.started")
     assert begun["details"]["filter"] == {"entity_id": True}
     assert "USR-1" not in Entry.objects.get(action="replay.started").body
 
 
-def test_of_eight_clicks_at_once_one_counts(hub: Hub, hurry: None) -> None:
-    failed_people(hub, 3)
-    by = staff()
-    replay = frozen(by)
+def test_of_eight_simultaneous_clicks_one_counts(hub: Hub, hurry: None) -> None:
+    fail_customers(hub, 3)
+    by = staff_user()
+    replay = freeze_event_set(by)
 
     def click(_: int) -> bool:
         try:
-            return bool(started(by, Replay.objects.get(pk=replay.pk)))
+            return bool(start_bulk_replay(by, Replay.objects.get(pk=replay.pk)))
         except ReplayAlreadyRequested:
             return False
         finally:
@@ -143,6 +151,6 @@ def test_of_eight_clicks_at_once_one_counts(hub: Hub, hurry: None) -> None:
 
     with ThreadPoolExecutor(8) as people:
         assert list(people.map(click, range(8))).count(True) == 1
-    work(replay)
+    work_replay(replay)
     assert Attempt.objects.filter(cause="replay").count() == 3
     assert len(entries("replay.started")) == 1

@@ -1,4 +1,4 @@
-"""The frozen set of a bulk replay: exactly what matched, with what will not be sent and why, told beforehand."""
+"""The frozen set of a bulk replay: exactly the matching events, with the reasons for those that will be skipped."""
 
 from datetime import timedelta
 
@@ -22,68 +22,68 @@ from sync.replays.event_selection import (
 from sync.replays.filter_selection import EVENT_SET, select_by_filter
 from sync.replays.requests import ReplayRefused, request_replay
 from tests.support.builders.bulk_replays import (
-    a_user,
-    failed,
-    failed_people,
-    frozen,
-    staff,
-    started,
-    states,
-    tell,
+    create_person,
+    fail_customers,
+    fail_events,
+    freeze_event_set,
+    member_states,
+    send_webhook,
+    staff_user,
+    start_bulk_replay,
 )
-from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
+from tests.support.builders.erasure import confirmed_erasure, invented_person, receive_people
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.hub import ANNA, Hub
 from tests.support.jobs import die_three_times, run_jobs
 from webhooks.models import Event
 
 
-def test_what_fails_after_the_set_was_frozen_is_not_in_it(hub: Hub) -> None:
-    events = failed_people(hub, 3)
-    replay = frozen(staff())
-    failed(hub, ANNA)
+def test_events_that_fail_later_are_not_in_a_frozen_set(hub: Hub) -> None:
+    events = fail_customers(hub, 3)
+    replay = freeze_event_set(staff_user())
+    fail_events(hub, ANNA)
     run_jobs("event-set")
     replay.refresh_from_db()
     assert (replay.state, replay.total, replay.waiting_count) == (ReplayState.CHOSEN, 3, 3)
     assert set(replay.members.values_list("event", flat=True)) == {event.pk for event in events}
 
 
-def test_an_older_event_is_skipped_where_a_newer_one_of_its_entity_was_applied(hub: Hub) -> None:
-    failed(hub, ANNA, a_user(hub, "OTHER"))
+def test_an_older_event_is_skipped_if_a_newer_one_of_its_entity_was_applied(hub: Hub) -> None:
+    fail_events(hub, ANNA, create_person(hub, "OTHER"))
     hub.change_email("anna.newer@example.com")
-    tell(hub, ANNA)
-    replay = frozen(staff())
-    assert states(replay) == {ANNA: "skipped: newer", "OTHER": "waiting"}
+    send_webhook(hub, ANNA)
+    replay = freeze_event_set(staff_user())
+    assert member_states(replay) == {ANNA: "skipped: newer", "OTHER": "waiting"}
     assert (replay.total, replay.skipped, replay.waiting_count) == (2, 1, 1)
 
 
-def test_clocks_of_hosts_that_are_hours_apart_hide_no_newer_event(hub: Hub) -> None:
-    [event] = failed(hub, ANNA)
+def test_a_newer_event_is_found_although_clocks_of_hosts_differ_by_hours(hub: Hub) -> None:
+    [event] = fail_events(hub, ANNA)
     hub.change_email("anna.newer@example.com")
-    newer = tell(hub, ANNA)
+    newer = send_webhook(hub, ANNA)
     Event.objects.filter(pk=newer.pk).update(received_at=event.received_at - timedelta(hours=12))
-    assert states(frozen(staff())) == {ANNA: "skipped: newer"}
+    assert member_states(freeze_event_set(staff_user())) == {ANNA: "skipped: newer"}
 
 
-def test_a_newer_event_that_failed_too_takes_nothing_away(hub: Hub) -> None:
-    failed(hub, ANNA, ANNA)
-    replay = frozen(staff())
+def test_an_older_event_is_not_skipped_for_a_newer_one_that_failed(hub: Hub) -> None:
+    fail_events(hub, ANNA, ANNA)
+    replay = freeze_event_set(staff_user())
     assert (replay.total, replay.waiting_count) == (2, 2)
 
 
-def test_an_event_of_an_entity_whose_record_was_deleted_since_is_skipped_as_gone(hub: Hub) -> None:
+def test_an_event_of_an_entity_whose_record_was_deleted_is_skipped_as_gone(hub: Hub) -> None:
     Route.objects.update(when_gone="delete", most_removals=None)
-    user = a_user(hub, "LEAVER")
-    tell(hub, user)
-    failed(hub, user)
+    user = create_person(hub, "LEAVER")
+    send_webhook(hub, user)
+    fail_events(hub, user)
     hub.identity.directory.delete_record("users", user)
-    assert tell(hub, user, "DELETE").state == "succeeded"
-    assert states(frozen(staff())) == {user: "skipped: gone"}
+    assert send_webhook(hub, user, "DELETE").state == "succeeded"
+    assert member_states(freeze_event_set(staff_user())) == {user: "skipped: gone"}
 
 
-def test_what_has_no_route_is_erased_or_waits_elsewhere_is_skipped_and_says_so(hub: Hub) -> None:
-    people = failed_people(hub, 4)
-    by = staff()
+def test_events_without_a_route_erased_or_waiting_elsewhere_are_skipped_with_a_reason(hub: Hub) -> None:
+    people = fail_customers(hub, 4)
+    by = staff_user()
     Event.objects.filter(pk=people[0].pk).update(entity_id="~" + "0" * 64)
     Erasure.objects.create(
         entity_type="USER",
@@ -95,10 +95,10 @@ def test_what_has_no_route_is_erased_or_waits_elsewhere_is_skipped_and_says_so(h
         asked_at=timezone.now(),
         state="confirmed",
     )
-    started(by, select_events(by, [people[2].pk]))
+    start_bulk_replay(by, select_events(by, [people[2].pk]))
     hub.post({"id": "X1", "entityType": "DEVICE", "eventType": "UPDATE"})
     replay = select_events(by, [event.pk for event in Event.objects.all()])
-    assert states(replay) == {
+    assert member_states(replay) == {
         "~" + "0" * 64: "skipped: erased",
         "PERSON1": "skipped: erased",
         "PERSON2": "skipped: elsewhere",
@@ -107,28 +107,28 @@ def test_what_has_no_route_is_erased_or_waits_elsewhere_is_skipped_and_says_so(h
     }
 
 
-def test_what_one_person_asked_for_a_moment_ago_is_left_to_that(
+def test_an_event_with_a_waiting_replay_is_left_to_that_replay(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
-    event, other = failed_people(hub, 2)
-    request_replay([event], by=staff(), reason="only this one")
-    replay = select_events(staff(), [event.pk, other.pk])
-    assert states(replay) == {"PERSON0": "skipped: elsewhere", "PERSON1": "waiting"}
+    event, other = fail_customers(hub, 2)
+    request_replay([event], by=staff_user(), reason="only this one")
+    replay = select_events(staff_user(), [event.pk, other.pk])
+    assert member_states(replay) == {"PERSON0": "skipped: elsewhere", "PERSON1": "waiting"}
     assert run_due_deliveries() == 1
 
 
-def test_whom_a_set_was_chosen_by_is_forgotten_with_them(hub: Hub) -> None:
-    [each] = come_by_webhook(hub, [somebody(1)])
-    replay = frozen(staff(), entity_id=each.entity_id)
-    assert run_erasure(confirmed(each))
+def test_an_erased_person_is_removed_from_the_filter_of_a_set(hub: Hub) -> None:
+    [person] = receive_people(hub, [invented_person(1)])
+    replay = freeze_event_set(staff_user(), entity_id=person.entity_id)
+    assert run_erasure(confirmed_erasure(person))
     replay.refresh_from_db()
     assert set(replay.filter) == {"entity_id"}
     assert replay.filter["entity_id"].startswith("~")
 
 
 @pytest.mark.django_db
-def test_a_set_is_made_in_batches_that_cost_the_same_and_can_be_gone_on_with(
+def test_a_set_is_made_in_batches_of_constant_cost_and_can_be_resumed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(event_selection, "BATCH_SIZE", 10)
@@ -136,7 +136,7 @@ def test_a_set_is_made_in_batches_that_cost_the_same_and_can_be_gone_on_with(
     for number in range(35):
         a_delivery(an_event(number, state="dead", code="target-rejected"), route)
     an_event(99, state="succeeded")
-    replay = begin_selection(staff(), {"state": "dead"})
+    replay = begin_selection(staff_user(), {"state": "dead"})
     job = claim_job_of(EVENT_SET, replay.pk)
     assert job is not None
     matching = Event.objects.filter(state="dead")
@@ -155,23 +155,23 @@ def test_a_set_is_made_in_batches_that_cost_the_same_and_can_be_gone_on_with(
 
 
 @pytest.mark.django_db
-def test_events_of_one_moment_are_neither_left_out_nor_doubled_between_batches(
+def test_events_of_the_same_time_are_neither_left_out_nor_doubled_between_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(event_selection, "BATCH_SIZE", 3)
     at = timezone.now()
     for number in range(10):
         an_event(number, state="dead", received_at=at)
-    assert frozen(staff()).total == 10
+    assert freeze_event_set(staff_user()).total == 10
 
 
 @pytest.mark.django_db
-def test_a_worker_goes_on_with_a_set_that_its_request_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_completes_a_set_that_its_request_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_selection, "BATCH_SIZE", 2)
     monkeypatch.setattr("sync.replays.filter_selection._REQUEST_SECONDS", 0.0)
     for number in range(7):
         an_event(number, state="dead")
-    replay = select_by_filter(staff(), {"state": "dead"})
+    replay = select_by_filter(staff_user(), {"state": "dead"})
     assert (replay.state, replay.total) == (ReplayState.CHOOSING, 2)
     run_jobs("event-set")
     replay.refresh_from_db()
@@ -179,30 +179,30 @@ def test_a_worker_goes_on_with_a_set_that_its_request_left(monkeypatch: pytest.M
 
 
 @pytest.mark.django_db
-def test_more_than_one_replay_takes_is_refused_and_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_that_is_too_large_is_refused_and_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_selection, "MAX_EVENTS", 3)
     for number in range(4):
         an_event(number, state="dead")
     with pytest.raises(TooManyEvents, match="More than 3 events match"):
-        frozen(staff())
+        freeze_event_set(staff_user())
     with pytest.raises(TooManyEvents):
-        select_events(staff(), list(Event.objects.values_list("pk", flat=True)))
+        select_events(staff_user(), list(Event.objects.values_list("pk", flat=True)))
     with pytest.raises(ReplayRefused, match="at least one"):
-        select_events(staff(), [])
+        select_events(staff_user(), [])
     assert (Replay.objects.count(), Member.objects.count()) == (0, 0)
 
 
 @pytest.mark.django_db
-def test_a_set_that_nobody_confirms_is_gone_after_a_day_and_one_that_was_started_never() -> None:
+def test_an_unconfirmed_set_is_deleted_after_a_day_and_a_started_one_never() -> None:
     route = a_route(a_source())
     events = [an_event(number, state="dead") for number in range(2)]
     for event in events:
         a_delivery(event, route)
-    kept, left = (select_events(staff(), [event.pk]) for event in events)
-    started(kept.requested_by, kept)
+    kept, left = (select_events(staff_user(), [event.pk]) for event in events)
+    start_bulk_replay(kept.requested_by, kept)
     Replay.objects.update(created_at=timezone.now() - timedelta(days=2))
     assert discard_old_selections() == 1
-    assert [each.pk for each in Replay.objects.all()] == [kept.pk]
+    assert [replay.pk for replay in Replay.objects.all()] == [kept.pk]
     assert not Member.objects.filter(replay=left).exists()
 
 
@@ -212,7 +212,7 @@ def test_a_set_that_kills_its_workers_is_deleted(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("sync.replays.filter_selection._REQUEST_SECONDS", 0.0)
     for number in range(5):
         an_event(number, state="dead")
-    assert select_by_filter(staff(), {"state": "dead"}).total == 2
+    assert select_by_filter(staff_user(), {"state": "dead"}).total == 2
     die_three_times("event-set")
     assert not Replay.objects.exists()
     assert not Member.objects.exists()

@@ -1,4 +1,4 @@
-"""What a person chooses for a replay is what its attempts do, retries too, and stands on record with them."""
+"""The choices for a replay apply to its attempts and their retries, and are recorded with them."""
 
 import json
 from datetime import timedelta
@@ -12,7 +12,7 @@ from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Delivery, MappingVersion, PayloadChoice, Replay, Route
 from sync.operations.held_deliveries import HeldDecision, decide_held
 from sync.replays.requests import ReplayOptions, ReplayRefused, request_replay
-from tests.support.builders.bulk_replays import staff
+from tests.support.builders.bulk_replays import staff_user
 from tests.support.hub import ANNA, Hub, wait_until_quiet
 from tests.support.people import entries
 from webhooks.models import Event, State
@@ -21,7 +21,7 @@ RECEIVED, ANYWAY = ReplayOptions(takes=PayloadChoice.RECEIVED), ReplayOptions(ta
 
 
 def carrying(hub: Hub, address: str, user: str = ANNA) -> Event:
-    """A webhook that carries the entity with this address; the identity service has it at that moment."""
+    """Return a webhook that carries the entity with this address, which the identity service has too."""
     hub.change_email(address, user)
     data = {"id": user, "emails": [{"address": address, "verified": True}]}
     hub.post_signed({"id": user, "entityType": "USER", "eventType": "UPDATE", "data": data})
@@ -29,7 +29,7 @@ def carrying(hub: Hub, address: str, user: str = ANNA) -> Event:
 
 
 def again(hub: Hub, event: Event, choice: ReplayOptions) -> Attempt:
-    request_replay([event], by=staff(), reason="to see", options=choice)
+    request_replay([event], by=staff_user(), reason="to see", options=choice)
     hub.wait_until_idle()
     return Attempt.objects.filter(delivery__event=event).latest("number")
 
@@ -43,7 +43,7 @@ def refused(hub: Hub, address: str) -> Event:
 
 
 def newer_mapping() -> MappingVersion:
-    """Gives everybody the same address."""
+    """Activate a mapping that gives everyone the same address."""
     first = Attempt.objects.earliest("pk").mapping_version
     declaration = json.loads(json.dumps(first.declaration))
     declaration["fields"]["email"] = {"constant": "mapped@example.com"}
@@ -53,7 +53,7 @@ def newer_mapping() -> MappingVersion:
 
 
 def waiting_for_its_next_try(hub: Hub, address: str) -> Event:
-    """An event that the shop could not take; it is not due before `make_due`."""
+    """Create an event that waits for a retry, which is not due before `make_due`."""
     hub.shop.faults.add("error", status=503, times=1)
     event = carrying(hub, address)
     put_off(event)
@@ -71,26 +71,26 @@ def make_due(event: Event) -> None:
     Delivery.objects.filter(event=event).update(due_at="2020-01-01T00:00:00Z")
 
 
-def test_fetched_afresh_the_entity_of_now_is_delivered(hub: Hub) -> None:
+def test_a_replay_that_fetches_again_delivers_the_current_entity(hub: Hub) -> None:
     event = refused(hub, "then@example.com")
     hub.change_email("now@example.com")
     assert again(hub, event, ReplayOptions()).takes == ""
     assert hub.customer()["email"] == "now@example.com"
 
 
-def test_the_payload_as_received_is_delivered_without_asking_the_identity_service(hub: Hub) -> None:
+def test_a_replay_of_the_received_payload_does_not_fetch(hub: Hub) -> None:
     event = refused(hub, "then@example.com")
     hub.change_email("now@example.com")
-    asked = len(hub.identity.read_journal())
+    request_count = len(hub.identity.read_journal())
     attempt = again(hub, event, RECEIVED)
     assert hub.customer()["email"] == "then@example.com"
     assert (attempt.outcome, attempt.takes) == ("succeeded", "received")
-    assert len(hub.identity.read_journal()) == asked
+    assert len(hub.identity.read_journal()) == request_count
     [entry] = entries("event.replayed")
     assert entry["details"]["takes"] == "received"
 
 
-def test_the_payload_as_received_undoes_nothing_newer_unless_that_was_chosen(hub: Hub) -> None:
+def test_the_received_payload_overwrites_newer_data_only_if_chosen(hub: Hub) -> None:
     event = refused(hub, "old@example.com")
     carrying(hub, "new@example.com")
     attempt = again(hub, event, RECEIVED)
@@ -100,7 +100,7 @@ def test_the_payload_as_received_undoes_nothing_newer_unless_that_was_chosen(hub
     assert hub.customer()["email"] == "old@example.com"
 
 
-def test_what_came_later_is_newer_whatever_the_clocks_of_the_hosts_say(hub: Hub) -> None:
+def test_the_order_of_events_does_not_depend_on_the_clocks_of_hosts(hub: Hub) -> None:
     event = refused(hub, "old@example.com")
     newer = carrying(hub, "new@example.com")
     Event.objects.filter(pk=newer.pk).update(received_at=event.received_at - timedelta(days=3))
@@ -108,7 +108,7 @@ def test_what_came_later_is_newer_whatever_the_clocks_of_the_hosts_say(hub: Hub)
     assert hub.customer()["email"] == "new@example.com"
 
 
-def test_what_was_applied_counts_though_its_own_replay_failed_since(hub: Hub) -> None:
+def test_an_applied_event_counts_although_its_own_replay_failed_later(hub: Hub) -> None:
     event = refused(hub, "old@example.com")
     newer = carrying(hub, "new@example.com")
     Route.objects.update(tries=1)
@@ -120,13 +120,13 @@ def test_what_was_applied_counts_though_its_own_replay_failed_since(hub: Hub) ->
     assert hub.customer()["email"] == "new@example.com"
 
 
-def test_what_was_applied_between_the_question_and_the_attempt_counts(
+def test_an_event_applied_between_preview_and_attempt_counts(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event = refused(hub, "old@example.com")
     with monkeypatch.context() as slow:
         slow.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
-        request_replay([event], by=staff(), reason="to see", options=RECEIVED)
+        request_replay([event], by=staff_user(), reason="to see", options=RECEIVED)
     Delivery.objects.update(due_at=None)
     carrying(hub, "new@example.com")
     hub.wait_until_quiet()  # what comes after the answer looks for what else is due
@@ -148,7 +148,7 @@ def test_a_choice_made_after_a_worker_had_read_the_delivery_counts(
     def read_then_chosen(pk: int, read: Any = claims._load_delivery) -> Any:
         found = read(pk)
         if not Replay.objects.exists():
-            request_replay([event], by=staff(), reason="to see", options=RECEIVED)
+            request_replay([event], by=staff_user(), reason="to see", options=RECEIVED)
         return found
 
     monkeypatch.setattr(claims, "_load_delivery", read_then_chosen)
@@ -157,7 +157,7 @@ def test_a_choice_made_after_a_worker_had_read_the_delivery_counts(
     assert hub.customer()["email"] == "then@example.com"
 
 
-def test_relayed_data_goes_over_newer_only_where_that_was_chosen(hub: Hub) -> None:
+def test_relayed_data_overwrites_newer_data_only_if_chosen(hub: Hub) -> None:
     Route.objects.update(relays=True)
     old, new = (
         {
@@ -182,7 +182,7 @@ def test_relayed_data_goes_over_newer_only_where_that_was_chosen(hub: Hub) -> No
     assert Event.objects.latest("pk").state == State.SUPERSEDED
 
 
-def test_a_retry_keeps_to_the_choice_and_the_next_replay_begins_with_none(hub: Hub) -> None:
+def test_a_retry_keeps_the_choice_and_the_next_replay_starts_without_one(hub: Hub) -> None:
     event = refused(hub, "then@example.com")
     hub.change_email("now@example.com")
     hub.shop.faults.add("error", status=503, times=1, methods=["PATCH", "PUT", "POST"])
@@ -206,7 +206,7 @@ def test_a_retry_keeps_to_the_choice_and_the_next_replay_begins_with_none(hub: H
     ],
     ids=["received", "anyway", "mapping of then"],
 )
-def test_a_retry_keeps_to_the_choice_whatever_comes_meanwhile(
+def test_a_retry_keeps_the_choice_despite_new_webhooks(
     hub: Hub, choice: ReplayOptions, outcome: str, email: str
 ) -> None:
     event = refused(hub, "then@example.com")
@@ -222,24 +222,24 @@ def test_a_retry_keeps_to_the_choice_whatever_comes_meanwhile(
     assert hub.customer()["email"] == email
 
 
-def test_the_mapping_of_then_is_the_version_of_the_first_attempt(hub: Hub) -> None:
+def test_the_original_mapping_is_the_version_of_the_first_attempt(hub: Hub) -> None:
     event = refused(hub, "anna.mapped@example.com")
     first, newer = Attempt.objects.get().mapping_version, newer_mapping()
     then = again(hub, event, ReplayOptions(maps_as_then=True))
     assert (then.mapping_version, hub.customer()["email"]) == (first, "anna.mapped@example.com")
     now = again(hub, event, ReplayOptions())
     assert (now.mapping_version, hub.customer()["email"]) == (newer, "mapped@example.com")
-    assert [each["details"].get("mapping") for each in entries("event.replayed")] == ["then", None]
+    assert [entry["details"].get("mapping") for entry in entries("event.replayed")] == ["then", None]
 
 
 def test_a_payload_that_carries_no_data_cannot_be_sent_as_received(hub: Hub) -> None:
     hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
     with pytest.raises(ReplayRefused, match="contained no data"):
-        request_replay([Event.objects.get()], by=staff(), reason="to see", options=RECEIVED)
+        request_replay([Event.objects.get()], by=staff_user(), reason="to see", options=RECEIVED)
 
 
-def test_as_received_it_settles_no_sibling(hub: Hub) -> None:
-    """A fetch sees what every open sibling wanted to tell; what one webhook carried does not."""
+def test_a_replay_of_the_received_payload_settles_no_sibling(hub: Hub) -> None:
+    """A fetch includes the changes of every open sibling; the payload of one webhook does not."""
     event = refused(hub, "then@example.com")
     waiting = waiting_for_its_next_try(hub, "later@example.com")
     again(hub, event, RECEIVED)
@@ -247,8 +247,8 @@ def test_as_received_it_settles_no_sibling(hub: Hub) -> None:
     assert (waiting.state, waiting.deliveries.get().covered_by) == (State.RETRYING, None)
 
 
-def test_with_the_mapping_of_then_it_settles_no_sibling(hub: Hub) -> None:
-    """What another webhook wanted to tell goes out as the newest mapping says."""
+def test_a_replay_with_the_original_mapping_settles_no_sibling(hub: Hub) -> None:
+    """Siblings are delivered with the newest mapping."""
     event = refused(hub, "then@example.com")
     version = newer_mapping()
     waiting = waiting_for_its_next_try(hub, "later@example.com")
@@ -262,7 +262,7 @@ def test_with_the_mapping_of_then_it_settles_no_sibling(hub: Hub) -> None:
     assert hub.customer()["email"] == "mapped@example.com"
 
 
-def test_with_the_newest_version_chosen_it_settles_siblings_as_any_fetch_does(hub: Hub) -> None:
+def test_a_replay_with_the_newest_mapping_settles_siblings(hub: Hub) -> None:
     event = refused(hub, "then@example.com")
     waiting = waiting_for_its_next_try(hub, "later@example.com")
     again(hub, event, ReplayOptions(maps_as_then=True))
@@ -270,9 +270,11 @@ def test_with_the_newest_version_chosen_it_settles_siblings_as_any_fetch_does(hu
     assert waiting.state in (State.SUCCEEDED, State.UNCHANGED)
 
 
-def test_what_was_closed_by_hand_can_be_replayed(hub: Hub) -> None:
+def test_a_delivery_closed_manually_can_be_replayed(hub: Hub) -> None:
     event = refused(hub, "closed@example.com")
     Delivery.objects.update(state=State.HELD, code="held")
-    decide_held([Delivery.objects.get().pk], HeldDecision.CLOSE, by=staff(), reason="by hand", key=uuid4())
+    decide_held(
+        [Delivery.objects.get().pk], HeldDecision.CLOSE, by=staff_user(), reason="by hand", key=uuid4()
+    )
     assert Event.objects.get().state == State.CLOSED
     assert again(hub, event, ReplayOptions()).outcome == "succeeded"

@@ -1,4 +1,4 @@
-"""Replay: a person asks again, says why, and stands in line like everybody else."""
+"""A replay: a person requests it with a reason, and it runs in order like all deliveries."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ from sync.replays.requests import (
     request_replay,
 )
 from tests.support.hub import ANNA, EXAMPLE, Hub
-from tests.support.processes.hub_processes import attempt_that_dies_alone, lease_ends
+from tests.support.processes.hub_processes import claim_last_isolated_attempt, expire_lease
 from webhooks.models import Event, State
 
 REASON = "the shop was down on Tuesday"
@@ -37,7 +37,7 @@ def replay(staff: User, *events: Event, **values: object) -> ReplayResult:
 
 
 def a_dead_event(hub: Hub) -> Event:
-    """An event that was refused for good: its address belongs to somebody else in the shop."""
+    """Create an event that was rejected: its address belongs to another customer of the shop."""
     hub.change_email("taken@example.com")
     assert hub.post(EXAMPLE).status_code == 422
     event = Event.objects.get()
@@ -45,7 +45,9 @@ def a_dead_event(hub: Hub) -> Event:
     return event
 
 
-def test_a_dead_delivery_is_tried_again_and_the_attempt_says_who_and_why(hub: Hub, staff: User) -> None:
+def test_a_failed_delivery_is_replayed_and_the_attempt_records_person_and_reason(
+    hub: Hub, staff: User
+) -> None:
     event = a_dead_event(hub)
     address = hub.change_email("free@example.com")
     requested = replay(staff, event)
@@ -62,7 +64,7 @@ def test_a_dead_delivery_is_tried_again_and_the_attempt_says_who_and_why(hub: Hu
     assert (requested.replay.events, requested.replay.deliveries, requested.skipped) == (1, 1, 0)
 
 
-def test_a_replay_fetches_afresh_and_plans_anew(hub: Hub, staff: User) -> None:
+def test_a_replay_fetches_and_plans_again(hub: Hub, staff: User) -> None:
     hub.change_email("first@example.com")
     hub.post(EXAMPLE)
     fetched = len(hub.identity.read_journal())
@@ -92,7 +94,7 @@ def test_a_replay_of_a_running_delivery_runs_once_more_afterwards(hub: Hub, staf
     assert len(hub.writes()) == 1
 
 
-def test_a_replay_that_waits_behind_a_running_attempt_has_all_its_tries(hub: Hub, staff: User) -> None:
+def test_a_replay_behind_a_running_attempt_has_all_its_retries(hub: Hub, staff: User) -> None:
     Route.objects.update(tries=1)
     hub.shop.faults.add("slow", seconds=0.4, times=1)
     hub.shop.faults.add("error", status=503)
@@ -107,23 +109,23 @@ def test_a_replay_that_waits_behind_a_running_attempt_has_all_its_tries(hub: Hub
     assert delivery.settled_at is None
 
 
-def test_a_replay_that_was_asked_for_while_an_attempt_killed_its_process_runs_afterwards(
+def test_a_replay_requested_during_an_attempt_that_kills_its_process_runs_afterwards(
     hub: Hub, staff: User
 ) -> None:
     event = a_dead_event(hub)
     address = hub.change_email("survived@example.com")
     hub.wait_until_quiet()
-    attempt_that_dies_alone(event.deliveries.get())
+    claim_last_isolated_attempt(event.deliveries.get())
     requested = replay(staff, event)
     [pk] = requested.deliveries
-    lease_ends(pk)
+    expire_lease(pk)
     assert run_delivery(pk, in_own_process=True).is_settled
     again = Attempt.objects.latest("number")
     assert (again.cause, again.outcome, again.replay) == ("replay", "succeeded", requested.replay)
     assert hub.customer()["email"] == address
 
 
-def test_a_delivery_that_waits_for_its_next_try_is_taken_up_now_as_the_replay(hub: Hub, staff: User) -> None:
+def test_a_replay_of_a_delivery_that_waits_for_a_retry_runs_at_once(hub: Hub, staff: User) -> None:
     address = hub.change_email("waiting@example.com")
     hub.shop.faults.add("error", status=503)
     hub.post(EXAMPLE)
@@ -139,7 +141,7 @@ def test_a_delivery_that_waits_for_its_next_try_is_taken_up_now_as_the_replay(hu
     assert run_due_deliveries() == 0
 
 
-def test_an_event_that_had_no_route_takes_the_route_there_is_now(hub: Hub, staff: User) -> None:
+def test_an_event_that_had_no_route_uses_the_current_route(hub: Hub, staff: User) -> None:
     address = hub.change_email("routed@example.com")
     Route.objects.update(is_enabled=False)
     assert hub.post(EXAMPLE).json()["status"] == "ignored"
@@ -162,7 +164,7 @@ def test_replaying_one_of_many_leaves_its_settled_siblings_alone(hub: Hub, staff
     middle = Event.objects.order_by("pk")[1]
     replay(staff, middle)
     hub.wait_until_idle()
-    causes = {event.pk: [each.cause for each in attempts_of(event)] for event in Event.objects.all()}
+    causes = {event.pk: [attempt.cause for attempt in attempts_of(event)] for event in Event.objects.all()}
     assert causes[middle.pk] == ["webhook", "replay"]
     assert sorted(map(len, causes.values())) == [1, 1, 2]
 
@@ -184,9 +186,7 @@ def test_a_replay_covers_its_waiting_siblings_and_they_end_as_it_does(hub: Hub, 
     assert not attempts_of(sibling).filter(cause="replay").exists()
 
 
-def test_siblings_that_are_replayed_themselves_each_get_an_attempt_of_their_own(
-    hub: Hub, staff: User
-) -> None:
+def test_siblings_that_are_replayed_too_get_their_own_attempts(hub: Hub, staff: User) -> None:
     hub.change_email("each@example.com")
     hub.shop.faults.add("error", status=503)
     for _ in range(3):
@@ -195,13 +195,13 @@ def test_siblings_that_are_replayed_themselves_each_get_an_attempt_of_their_own(
     requested = replay(staff)
     hub.wait_until_idle()
     replayed = Attempt.objects.filter(replay=requested.replay).order_by("pk")
-    assert [each.outcome for each in replayed] == ["succeeded", "unchanged", "unchanged"]
-    assert sorted(each.delivery_id for each in replayed) == sorted(requested.deliveries)
+    assert [attempt.outcome for attempt in replayed] == ["succeeded", "unchanged", "unchanged"]
+    assert sorted(attempt.delivery_id for attempt in replayed) == sorted(requested.deliveries)
     assert not Event.objects.exclude(state__in=[State.SUCCEEDED, State.UNCHANGED]).exists()
 
 
 @pytest.mark.parametrize("reason", ["", " ", "\t\n "])
-def test_without_a_reason_nothing_is_replayed(hub: Hub, staff: User, reason: str) -> None:
+def test_a_replay_needs_a_reason(hub: Hub, staff: User, reason: str) -> None:
     event = a_dead_event(hub)
     with pytest.raises(ReplayRefused, match="Enter a reason"):
         replay(staff, event, reason=reason)
@@ -209,7 +209,7 @@ def test_without_a_reason_nothing_is_replayed(hub: Hub, staff: User, reason: str
 
 
 @pytest.mark.parametrize("number", [0, MAX_EVENTS + 1])
-def test_nothing_and_too_much_is_refused(hub: Hub, staff: User, number: int) -> None:
+def test_a_replay_of_no_events_or_too_many_is_refused(hub: Hub, staff: User, number: int) -> None:
     event = a_dead_event(hub)
     with pytest.raises(ReplayRefused, match="between 1 and 1,000"):
         request_replay([event] * number, by=staff, reason=REASON)
@@ -227,7 +227,7 @@ def test_a_second_click_starts_nothing(hub: Hub, staff: User) -> None:
     assert Entry.objects.filter(action="event.replayed").count() == 1
 
 
-def test_of_two_clicks_at_once_one_counts(hub: Hub, staff: User) -> None:
+def test_of_two_simultaneous_clicks_one_counts(hub: Hub, staff: User) -> None:
     event, key = a_dead_event(hub), uuid4()
     with ThreadPoolExecutor(8) as people:
         carried_out = list(people.map(lambda _: click(staff, event, key), range(8)))
@@ -236,7 +236,7 @@ def test_of_two_clicks_at_once_one_counts(hub: Hub, staff: User) -> None:
     assert (Replay.objects.count(), Attempt.objects.filter(cause="replay").count()) == (1, 1)
 
 
-def test_a_replay_is_on_the_audit_log_of_its_event_under_the_persons_name(hub: Hub, staff: User) -> None:
+def test_a_replay_is_in_the_audit_log_of_its_event_with_the_person(hub: Hub, staff: User) -> None:
     event = a_dead_event(hub)
     requested = replay(staff, event, address="192.0.2.7")
     entry = Entry.objects.get(action="event.replayed")
@@ -245,7 +245,7 @@ def test_a_replay_is_on_the_audit_log_of_its_event_under_the_persons_name(hub: H
     assert REASON not in entry.body
 
 
-def test_reasons_are_kept_on_one_line_and_cut(hub: Hub, staff: User) -> None:
+def test_reasons_are_stored_as_one_line_and_truncated(hub: Hub, staff: User) -> None:
     requested = replay(staff, a_dead_event(hub), reason="  two\nlines " + "x" * 600)
     assert requested.replay.reason.startswith("two lines xxx")
     assert len(requested.replay.reason) == 500
@@ -256,7 +256,7 @@ def attempts_of(event: Event) -> QuerySet[Attempt]:
 
 
 def wait_for_state(state: State) -> bool:
-    """Whether the only delivery came to this state within two seconds."""
+    """Return True if the only delivery reached this state within two seconds."""
     until = time.monotonic() + 2
     while time.monotonic() < until:
         if Delivery.objects.filter(state=state).exists():

@@ -1,4 +1,4 @@
-"""Promise I4 for many: however many workers look, and wherever they are killed, each event is sent once."""
+"""Promise I4 for bulk replays: with any number of workers, killed anywhere, each event is sent once."""
 
 import signal
 from collections import Counter
@@ -22,82 +22,89 @@ from sync.replays.batches import send_due_events
 from sync.replays.decisions import DecidingPerson, pause_replay, resume_replay, stop_replay
 from sync.replays.event_selection import select_events
 from sync.replays.replay_job import REPLAY
-from tests.support.builders.bulk_replays import failed_people, send_due, staff, started, states, work
+from tests.support.builders.bulk_replays import (
+    fail_customers,
+    member_states,
+    send_all_due,
+    staff_user,
+    start_bulk_replay,
+    work_replay,
+)
 from tests.support.hub import Hub
 from tests.support.jobs import die_three_times, end_leases, run_jobs
 from tests.support.people import entries
-from tests.support.processes.hub_processes import attempt_that_dies_alone, lease_ends
-from tests.support.processes.workers import wait_until, worker
+from tests.support.processes.hub_processes import claim_last_isolated_attempt, expire_lease
+from tests.support.processes.workers import running_workers, wait_until
 
 
 def attempts_of(replay: Replay) -> Counter[int]:
-    """How many attempts it caused of each delivery."""
+    """Return the number of attempts of the replay for each delivery."""
     return Counter(Attempt.objects.filter(replay=replay).values_list("delivery", flat=True))
 
 
-def test_workers_that_look_at_once_send_no_event_twice(hub: Hub, hurry: None) -> None:
-    failed_people(hub, 24)
-    replay = started(staff())
+def test_simultaneous_workers_send_no_event_twice(hub: Hub, hurry: None) -> None:
+    fail_customers(hub, 24)
+    replay = start_bulk_replay(staff_user())
 
     def looks(_: int) -> int:
         try:
-            return sum(send_due() for _ in range(8))
+            return sum(send_all_due() for _ in range(8))
         finally:
             connections.close_all()
 
     with ThreadPoolExecutor(6) as workers:
         sent = sum(workers.map(looks, range(6)))
-    work(replay)
+    work_replay(replay)
     assert sent == replay.events == 24
     assert set(attempts_of(replay).values()) == {1}
     assert len(attempts_of(replay)) == 24
 
 
-def test_killed_before_its_commit_a_look_has_sent_nothing(
+def test_a_worker_killed_before_its_commit_has_sent_nothing(
     hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failed_people(hub, 2)
-    replay = started(staff())
+    fail_customers(hub, 2)
+    replay = start_bulk_replay(staff_user())
     with monkeypatch.context() as broken:
         broken.setattr(batches, "_update_counts", killed)
         with pytest.raises(Killed):
-            send_due()
-    assert set(states(replay).values()) == {"waiting"}
+            send_all_due()
+    assert set(member_states(replay).values()) == {"waiting"}
     assert run_due_deliveries() == 0
-    assert work(replay).succeeded == 2
+    assert work_replay(replay).succeeded == 2
     assert set(attempts_of(replay).values()) == {1}
 
 
-def test_killed_between_its_commit_and_the_wake_up_the_sweep_delivers_once(
+def test_events_of_a_worker_killed_after_its_commit_are_delivered_once(
     hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failed_people(hub, 2)
-    replay = started(staff())
+    fail_customers(hub, 2)
+    replay = start_bulk_replay(staff_user())
     with monkeypatch.context() as broken:
         broken.setattr(batches, "defer_to_workers", killed)
         with pytest.raises(Killed):
-            send_due()
-    assert set(states(replay).values()) == {"sent"}
+            send_all_due()
+    assert set(member_states(replay).values()) == {"sent"}
     assert run_due_deliveries() == 2
-    assert work(replay).succeeded == 2
+    assert work_replay(replay).succeeded == 2
     assert set(attempts_of(replay).values()) == {1}
 
 
-def test_two_replays_of_the_same_events_send_each_once_and_the_later_says_so(hub: Hub, hurry: None) -> None:
-    events = [event.pk for event in failed_people(hub, 4)]
-    first, second = (select_events(staff(), events) for _ in range(2))
-    for each in (first, second):
-        started(each.requested_by, each)
-    work(second)
-    work(first)
+def test_two_replays_of_the_same_events_send_each_once(hub: Hub, hurry: None) -> None:
+    events = [event.pk for event in fail_customers(hub, 4)]
+    first, second = (select_events(staff_user(), events) for _ in range(2))
+    for replay in (first, second):
+        start_bulk_replay(replay.requested_by, replay)
+    work_replay(second)
+    work_replay(first)
     assert first.succeeded == 4
-    assert set(states(second).values()) <= {"skipped: elsewhere", "skipped: meanwhile"}
+    assert set(member_states(second).values()) <= {"skipped: elsewhere", "skipped: meanwhile"}
     assert Attempt.objects.filter(cause="replay").count() == 4
 
 
-def test_an_attempt_whose_process_died_is_told_by_the_one_that_follows(hub: Hub, hurry: None) -> None:
-    [event] = failed_people(hub, 1)
-    replay = work(started(staff()))
+def test_the_result_of_a_dead_attempt_is_that_of_the_next_one(hub: Hub, hurry: None) -> None:
+    [event] = fail_customers(hub, 1)
+    replay = work_replay(start_bulk_replay(staff_user()))
     Attempt.objects.filter(replay=replay).update(outcome="unknown", code="interrupted")
     Member.objects.filter(replay=replay).update(state="sent")
     Replay.objects.filter(pk=replay.pk).update(state="running", succeeded=0)
@@ -108,45 +115,45 @@ def test_an_attempt_whose_process_died_is_told_by_the_one_that_follows(hub: Hub,
     replay.refresh_from_db()
     assert (replay.state, replay.under_way_count) == (ReplayState.RUNNING, 1)
     assert run_due_deliveries() == 1
-    assert work(replay).succeeded == 1
+    assert work_replay(replay).succeeded == 1
 
 
-def test_a_replay_that_is_sent_while_an_attempt_kills_its_process_goes_out_afterwards(
+def test_a_replay_sent_during_an_attempt_that_kills_its_process_runs_afterwards(
     hub: Hub, hurry: None
 ) -> None:
-    [event] = failed_people(hub, 1)
-    replay = started(staff())
+    [event] = fail_customers(hub, 1)
+    replay = start_bulk_replay(staff_user())
     hub.wait_until_quiet()
     delivery = event.deliveries.get()
-    attempt_that_dies_alone(delivery)
+    claim_last_isolated_attempt(delivery)
     run_jobs("replay")
-    assert states(replay) == {"PERSON0": "sent"}
-    lease_ends(delivery.pk)
+    assert member_states(replay) == {"PERSON0": "sent"}
+    expire_lease(delivery.pk)
     assert run_delivery(delivery.pk, in_own_process=True).is_settled
-    assert work(replay).succeeded == 1
+    assert work_replay(replay).succeeded == 1
 
 
-def test_what_ended_without_an_attempt_of_the_replay_has_failed(hub: Hub, hurry: None) -> None:
-    [event] = failed_people(hub, 1)
-    replay = started(staff(), pace=ReplayPace.NORMAL)
+def test_a_member_that_ended_without_an_attempt_of_the_replay_has_failed(hub: Hub, hurry: None) -> None:
+    [event] = fail_customers(hub, 1)
+    replay = start_bulk_replay(staff_user(), pace=ReplayPace.NORMAL)
     with_no_attempt = {"state": "dead", "code": "crashes-hub", "due_at": None, "replay": replay}
     Member.objects.filter(replay=replay).update(state="sent")
     Replay.objects.filter(pk=replay.pk).update(events=1)
     event.deliveries.update(**with_no_attempt)
-    work(replay)
-    assert states(replay) == {"PERSON0": "failed: crashes-hub"}
+    work_replay(replay)
+    assert member_states(replay) == {"PERSON0": "failed: crashes-hub"}
 
 
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_leaves_the_rest_to_another(hub: Hub) -> None:
-    failed_people(hub, 30)
-    replay = started(staff(), pace=ReplayPace.NORMAL)
+    fail_customers(hub, 30)
+    replay = start_bulk_replay(staff_user(), pace=ReplayPace.NORMAL)
     writes = len(hub.writes())
-    with worker(0.2, LEASE_SECONDS="3") as [first]:
+    with running_workers(0.2, LEASE_SECONDS="3") as [first]:
         wait_until(lambda: Attempt.objects.filter(replay=replay).count() >= 5)
-        assert first.end(signal.SIGKILL) == -signal.SIGKILL
+        assert first.stop(signal.SIGKILL) == -signal.SIGKILL
     assert Replay.objects.get(pk=replay.pk).state == ReplayState.RUNNING
-    with worker(0.2, count=2, LEASE_SECONDS="3"):
+    with running_workers(0.2, count=2, LEASE_SECONDS="3"):
         wait_until(lambda: Replay.objects.get(pk=replay.pk).state == ReplayState.FINISHED)
     replay.refresh_from_db()
     assert (replay.events, replay.succeeded) == (30, 30)
@@ -154,30 +161,28 @@ def test_a_worker_killed_in_the_middle_leaves_the_rest_to_another(hub: Hub) -> N
     assert len(hub.writes()) - writes == 30
 
 
-def test_a_replay_that_kills_its_workers_is_paused_until_somebody_lets_it_go_on(
-    hub: Hub, hurry: None
-) -> None:
-    failed_people(hub, 2)
-    by = staff()
-    replay = started(by)
+def test_a_replay_that_kills_its_workers_is_paused_until_it_is_resumed(hub: Hub, hurry: None) -> None:
+    fail_customers(hub, 2)
+    by = staff_user()
+    replay = start_bulk_replay(by)
     die_three_times("replay")
     replay.refresh_from_db()
     assert (replay.state, replay.paused, replay.events) == (ReplayState.PAUSED, ReplayPauseReason.CRASHING, 0)
-    [told] = entries("replay.paused")
-    assert (told["actor"], told["details"]["why"]) == ("system", "crashing")
+    [pause] = entries("replay.paused")
+    assert (pause["actor"], pause["details"]["why"]) == ("system", "crashing")
     assert run_jobs() == 0
     assert resume_replay(replay, DecidingPerson(by), ReplayPace.NORMAL)
-    assert work(replay).succeeded == 2
+    assert work_replay(replay).succeeded == 2
 
 
 def test_a_replay_that_was_stopped_and_kills_its_workers_ends(
     hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failed_people(hub, 1)
-    by = staff()
-    replay = started(by)
+    fail_customers(hub, 1)
+    by = staff_user()
+    replay = start_bulk_replay(by)
     monkeypatch.setattr("sync.replays.batches.defer_to_workers", lambda _: None)
-    assert send_due() == 1
+    assert send_all_due() == 1
     assert stop_replay(replay, DecidingPerson(by))
     die_three_times("replay")
     replay.refresh_from_db()
@@ -185,12 +190,10 @@ def test_a_replay_that_was_stopped_and_kills_its_workers_ends(
     assert run_due_deliveries() == 1
 
 
-def test_a_replay_that_is_left_paused_is_looked_at_once_an_hour_and_goes_on_at_once(
-    hub: Hub, hurry: None
-) -> None:
-    failed_people(hub, 1)
-    by = staff()
-    replay = started(by)
+def test_a_paused_replay_is_checked_once_an_hour_and_resumes_at_once(hub: Hub, hurry: None) -> None:
+    fail_customers(hub, 1)
+    by = staff_user()
+    replay = start_bulk_replay(by)
     assert pause_replay(replay, DecidingPerson(by))
     assert run_jobs("replay") == 1
     assert run_next_jobs() == 0
@@ -198,15 +201,15 @@ def test_a_replay_that_is_left_paused_is_looked_at_once_an_hour_and_goes_on_at_o
     assert job.due_at - job.submitted_at > timedelta(minutes=55)
     assert resume_replay(replay, DecidingPerson(by), ReplayPace.NORMAL)
     assert run_next_jobs() == 1
-    assert work(replay).succeeded == 1
+    assert work_replay(replay).succeeded == 1
 
 
 @pytest.mark.parametrize("is_careless", [False, True])
-def test_a_worker_that_slept_past_its_lease_sends_nothing(
+def test_a_worker_whose_lease_expired_sends_nothing(
     hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch, is_careless: bool
 ) -> None:
-    failed_people(hub, 3)
-    replay = started(staff())
+    fail_customers(hub, 3)
+    replay = start_bulk_replay(staff_user())
     slept = claim_next_job(REPLAY)
     assert slept is not None
     end_leases()

@@ -1,4 +1,4 @@
-"""One parser for the list, the downloads and the command: what is shown is what is exported."""
+"""One parser for the list, the downloads and the command: they select the same events."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -71,9 +71,9 @@ def history() -> Event:
     an_event(6, received_at="2026-01-01T12:00:00Z")
     two = failed_at_two_systems()
     one = an_event(9, state="dead", code="target-timeout")
-    for each in two.deliveries.select_related("commercial", "route"):
-        is_shop = each.commercial.slug == "shop"
-        a_delivery(one, each.route, **({"state": "succeeded", "code": ""} if is_shop else {}))
+    for delivery in two.deliveries.select_related("commercial", "route"):
+        is_shop = delivery.commercial.slug == "shop"
+        a_delivery(one, delivery.route, **({"state": "succeeded", "code": ""} if is_shop else {}))
     return found
 
 
@@ -142,7 +142,7 @@ def test_for_every_filter_the_exported_rows_are_those_of_the_list(
     ],
 )
 @pytest.mark.parametrize("more", [{}, {"evidence": True, "reason": "the audit"}])
-def test_the_command_refuses_a_slip_that_the_list_passes_over(
+def test_the_command_refuses_an_unknown_filter_that_the_list_ignores(
     words: dict[str, str], told: str, more: dict[str, object]
 ) -> None:
     history()
@@ -162,7 +162,7 @@ def test_a_resolved_filter_means_the_same_whenever_it_is_read(query: str) -> Non
     assert set(again.apply_to(Event.objects.all())) == set(resolved.apply_to(Event.objects.all()))
 
 
-def test_a_searched_text_keeps_what_it_was_first_taken_for() -> None:
+def test_a_searched_text_keeps_its_first_interpretation() -> None:
     an_event(1, entity_id="msg_7")
     resolved = resolve_filter({"q": "msg_7"}, NOW)
     an_event(2, event_id="msg_7")
@@ -174,7 +174,7 @@ def test_a_searched_text_keeps_what_it_was_first_taken_for() -> None:
     ] == ["USR-2"]
 
 
-def test_a_period_becomes_a_moment_and_the_later_beginning_counts() -> None:
+def test_a_period_becomes_a_time_and_the_later_start_counts() -> None:
     assert resolve_filter({"received": "1"}, NOW).to_params() == {
         "received_from": "2026-03-04T12:00:00.000000Z"
     }
@@ -185,14 +185,14 @@ def test_a_period_becomes_a_moment_and_the_later_beginning_counts() -> None:
 @pytest.mark.parametrize(
     "words", [{"received": "2"}, {"received_from": "soon"}, {"received_to": "99999"}, {"entity_id": "\0"}]
 )
-def test_words_that_mean_nothing_are_refused_everywhere(words: dict[str, str]) -> None:
+def test_invalid_filters_are_refused_everywhere(words: dict[str, str]) -> None:
     with pytest.raises(InvalidFilter):
         resolve_filter(words, NOW)
     with pytest.raises(CommandError, match="Invalid filters"):
         call_command("export_events", **words)
 
 
-def test_a_filter_is_told_in_words_one_for_each_condition() -> None:
+def test_a_filter_is_described_with_one_phrase_for_each_condition() -> None:
     words = {
         "state": "dead,held",
         "code": "target-rejected",
@@ -208,7 +208,7 @@ def test_a_filter_is_told_in_words_one_for_each_condition() -> None:
     assert describe_filter(resolve_filter({}, NOW).to_params()) == []
 
 
-def test_the_list_knows_no_filter_that_the_parser_does_not() -> None:
+def test_the_list_offers_only_filters_of_the_parser() -> None:
     page = logged_in("auditor").get(LIST, {"entity_id": "USR-1", "entity_type": "USER"}).context["page"]
     queries = [choice.query for chip in page.chips for choice in chip.choices] + [
         tab.query for tab in page.tabs

@@ -1,4 +1,4 @@
-"""Times typed into a list's filter are of the person's zone; its address holds moments, the same for everybody."""
+"""Times typed into a filter are in the person's zone; its address holds times that are the same for everyone."""
 
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
@@ -16,8 +16,8 @@ HELSINKI = ZoneInfo("Europe/Helsinki")
 LIST = "/admin/webhooks/event/"
 
 
-def moments(begin: str, end: str, **stood: str) -> tuple[str, str]:
-    """What the address says after these times were typed in Helsinki."""
+def filter_times(begin: str, end: str, **stood: str) -> tuple[str, str]:
+    """Return the times in the address after these times were typed in Helsinki."""
     words = to_absolute_params({"at_from_local": begin, "at_to_local": end, **stood}, "at", HELSINKI)
     return words.get("at_from", ""), words.get("at_to", "")
 
@@ -42,26 +42,26 @@ def moments(begin: str, end: str, **stood: str) -> tuple[str, str]:
         ("0001-01-01T00:00", "0001-01-01T00:00", "0001-01-01T00:00"),
     ],
 )
-def test_a_typed_time_is_of_the_zone_and_both_its_readings_are_within(
+def test_a_typed_time_is_local_and_includes_both_readings_of_an_ambiguous_hour(
     typed: str, begin: str, end: str
 ) -> None:
-    assert moments(typed, typed) == (begin, end)
+    assert filter_times(typed, typed) == (begin, end)
 
 
 @pytest.mark.parametrize(
     "stood",
     ["2026-10-25T01:30:00Z", "2026-10-25T00:30:00Z", "2026-03-04T12:00:00.123456Z", "2026-03-04T12:00"],
 )
-def test_a_bound_that_nobody_touched_stays_exactly_what_it_was(stood: str) -> None:
+def test_an_unchanged_bound_stays_exactly_the_same(stood: str) -> None:
     shown = to_input_value(stood, HELSINKI)
-    assert moments(shown, "2027-01-01T00:00", at_from=stood) == (stood, "2026-12-31T22:00:00Z")
+    assert filter_times(shown, "2027-01-01T00:00", at_from=stood) == (stood, "2026-12-31T22:00:00Z")
 
 
-def test_a_bound_that_is_emptied_is_gone() -> None:
-    assert moments("", "", at_from="2026-01-01T00:00:00Z", at_to="2026-01-02T00:00:00Z") == ("", "")
+def test_an_emptied_bound_is_removed() -> None:
+    assert filter_times("", "", at_from="2026-01-01T00:00:00Z", at_to="2026-01-02T00:00:00Z") == ("", "")
 
 
-def test_moments_are_shown_with_the_name_of_their_zone() -> None:
+def test_times_are_shown_with_the_name_of_their_zone() -> None:
     assert format_moment("2026-10-25T00:30:00Z", HELSINKI) == "2026-10-25 03:30 EEST"
     assert format_moment("2026-10-25T01:30:00Z", HELSINKI) == "2026-10-25 03:30 EET"
     assert format_moment("soon", HELSINKI) == "soon"
@@ -69,7 +69,7 @@ def test_moments_are_shown_with_the_name_of_their_zone() -> None:
 
 @pytest.fixture
 def maija() -> Client:
-    """Somebody in Helsinki."""
+    """Return a person in Helsinki."""
     user = person("support", "maija")
     Preference.objects.create(person=user, time_zone="Europe/Helsinki")
     client = Client()
@@ -78,7 +78,7 @@ def maija() -> Client:
 
 
 @pytest.mark.django_db
-def test_what_is_typed_becomes_an_address_that_means_the_same_to_everybody(maija: Client) -> None:
+def test_typed_times_become_an_address_that_is_valid_in_every_time_zone(maija: Client) -> None:
     for hour in (7, 8, 9):
         an_event(hour, received_at=datetime(2026, 1, 15, hour, 30, tzinfo=UTC))
     typed = {
@@ -104,7 +104,7 @@ def test_what_is_typed_becomes_an_address_that_means_the_same_to_everybody(maija
 
 
 @pytest.mark.django_db
-def test_an_address_from_before_that_names_no_zone_means_utc_as_ever(maija: Client) -> None:
+def test_an_old_address_without_a_zone_means_utc(maija: Client) -> None:
     for hour in (8, 10):
         an_event(hour, received_at=datetime(2026, 1, 15, hour, tzinfo=UTC))
     page = maija.get(LIST, {"received_from": "2026-01-15T10:00", "received_to": "2026-01-15T10:01"}).context[
@@ -114,6 +114,6 @@ def test_an_address_from_before_that_names_no_zone_means_utc_as_ever(maija: Clie
 
 
 @pytest.mark.django_db
-def test_a_typed_text_that_is_no_time_is_said_to_be_none(maija: Client) -> None:
+def test_a_typed_text_that_is_no_time_is_reported(maija: Client) -> None:
     page = maija.get(LIST, {"received_from_local": "soon"}, follow=True)
     assert "cannot be used" in page.content.decode()

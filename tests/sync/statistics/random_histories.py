@@ -38,7 +38,7 @@ ENDS = (State.SUCCEEDED, State.UNCHANGED, State.SUPERSEDED, State.DEAD, State.RE
 
 @dataclass
 class History:
-    """A hub in which things happen at random, in the order that a seed says. `now` goes on with it."""
+    """A hub with a random history that a seed determines. `now` advances with it."""
 
     dice: random.Random
     by: User
@@ -53,13 +53,13 @@ class History:
         resolved_routes.invalidate()
 
     def step(self) -> None:
-        """One thing more happens."""
+        """Add one random occurrence."""
         deeds: list[Callable[[], Any]] = [self.arrive, self.arrive, self.settle, self.settle, self.settle]
         deeds += [self.replay, self.decide, self.pass_time, self.look]
         self.dice.choice(deeds)()
 
     def arrive(self) -> None:
-        """An event, most of them now, some of them stored minutes after their moment."""
+        """Add an event, mostly of now, sometimes stored minutes after its time."""
         route = self.dice.choice(self.routes)
         at = self.now - timedelta(seconds=self.dice.choice([0, 0, 1, 600]))
         known = self.dice.random() < 0.8
@@ -75,11 +75,11 @@ class History:
         if known:
             a_delivery(event, route)
             if self.dice.random() < 0.3:
-                other = next(each for each in self.routes if each != route)
+                other = next(candidate for candidate in self.routes if candidate != route)
                 a_delivery(event, other)
 
     def settle(self) -> None:
-        """A delivery that is open ends somehow, in the two ways in which the hub writes that."""
+        """End an open delivery at random, in one of the two ways of the hub."""
         delivery = self._one(Delivery.objects.filter(state__in=[State.PENDING, State.RETRYING]))
         if delivery is None:
             return
@@ -126,7 +126,7 @@ class History:
 
 
 def counted() -> dict[str, Any]:
-    """What the counts say."""
+    """Return the stored counts."""
     events = EventCount.objects.values_list(
         "hour", "source_id", "entity_type", "event_type", "state", "number"
     )
@@ -135,34 +135,40 @@ def counted() -> dict[str, Any]:
     return {
         "events": {tuple(key): number for *key, number in events},
         "failures": {tuple(key): number for *key, number in failures},
-        "calls": {(each.hour, each.connection_id): (each.number, each.failed) for each in calls},
-        "timed": sum(sum(each.durations) for each in calls),
+        "calls": {(count.hour, count.connection_id): (count.number, count.failed) for count in calls},
+        "timed": sum(sum(count.durations) for count in calls),
         "successes": {
-            (each.hour, each.connection_id): each.last_success_at for each in calls if each.last_success_at
+            (count.hour, count.connection_id): count.last_success_at
+            for count in calls
+            if count.last_success_at
         },
         "groups": {
-            (each.connection_id, each.code): each.number for each in FailureGroup.objects.exclude(number=0)
+            (group.connection_id, group.code): group.number
+            for group in FailureGroup.objects.exclude(number=0)
         },
     }
 
 
 def plain() -> dict[str, Any]:
-    """The same from everything that is stored."""
+    """Return the counts computed from all stored rows."""
     events = Counter(
         (
-            start_of_hour(each.received_at),
-            each.source_id,
-            each.entity_type if each.entity_type == "USER" else "other",
-            each.event_type if each.event_type in ("CREATE", "UPDATE", "DELETE") else "other",
-            str(each.state),
+            start_of_hour(event.received_at),
+            event.source_id,
+            event.entity_type if event.entity_type == "USER" else "other",
+            event.event_type if event.event_type in ("CREATE", "UPDATE", "DELETE") else "other",
+            str(event.state),
         )
-        for each in Event.objects.all()
+        for event in Event.objects.all()
     )
     dead = list(Delivery.objects.filter(state=State.DEAD).select_related("event"))
     found: dict[tuple[datetime, int], tuple[int, int]] = {}
     successes: dict[tuple[datetime, int], datetime] = {}
     calls = [
-        call for each in Delivery.objects.all() for own in each.attempts.all() for call in own.calls.all()
+        call
+        for delivery in Delivery.objects.all()
+        for own in delivery.attempts.all()
+        for call in own.calls.all()
     ]
     for call in calls:
         key = (start_of_hour(call.started_at), call.connection_id)
@@ -173,12 +179,15 @@ def plain() -> dict[str, Any]:
     return {
         "events": dict(events),
         "failures": dict(
-            Counter((start_of_hour(each.event.received_at), _blamed(each), each.code) for each in dead)
+            Counter(
+                (start_of_hour(delivery.event.received_at), _blamed(delivery), delivery.code)
+                for delivery in dead
+            )
         ),
         "calls": found,
         "timed": sum(call.seconds is not None for call in calls),
         "successes": successes,
-        "groups": dict(Counter((_blamed(each), each.code) for each in dead)),
+        "groups": dict(Counter((_blamed(delivery), delivery.code) for delivery in dead)),
     }
 
 

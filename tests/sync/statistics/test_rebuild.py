@@ -1,4 +1,4 @@
-"""A database whose counts are wrong, or that has none, is counted anew; whoever stops loses nothing."""
+"""A database with wrong or missing counts is counted again; a stopped run loses nothing."""
 
 from datetime import timedelta
 from io import StringIO
@@ -15,7 +15,7 @@ from tests.support.builders.history import a_route, a_source, an_event
 
 @pytest.fixture
 def events(database: None) -> None:
-    """One in each of six hours, the oldest a month ago."""
+    """Create one event in each of six hours, the oldest a month ago."""
     a_route(a_source())
     now = start_of_hour(timezone.now())
     for number, ago in enumerate((0, 1, 2, 3, 5, 60)):
@@ -27,7 +27,7 @@ def counts() -> list[int]:
 
 
 @pytest.mark.usefixtures("events")
-def test_the_command_counts_everything_and_puts_right_what_was_wrong() -> None:
+def test_the_command_counts_everything_and_corrects_wrong_counts() -> None:
     out = StringIO()
     call_command("count_again", stdout=out)
     assert counts() == [1] * 6
@@ -40,7 +40,7 @@ def test_the_command_counts_everything_and_puts_right_what_was_wrong() -> None:
 
 
 @pytest.mark.usefixtures("events")
-def test_a_run_that_was_stopped_is_gone_on_with() -> None:
+def test_a_stopped_run_is_resumed() -> None:
     now = timezone.now()
     stopped = recount_all_hours(now)
     assert [next(stopped), next(stopped)] == [start_of_hour(now), start_of_hour(now) - HOUR]

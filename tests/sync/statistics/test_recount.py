@@ -1,4 +1,4 @@
-"""The counts of each hour are those of a plain GROUP BY, whatever happened, in whatever order, and whoever counted."""
+"""The counts of each hour equal a plain GROUP BY after any history and any number of counting workers."""
 
 import random
 from collections.abc import Callable
@@ -27,53 +27,53 @@ pytestmark = pytest.mark.usefixtures("database")
 
 @pytest.fixture
 def history(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], History]:
-    """What happened by a seed. Nothing is delivered for real."""
+    """Yield a random history by a seed. Nothing is delivered."""
     monkeypatch.setattr("sync.replays.requests.defer_to_workers", lambda _: None)
     monkeypatch.setattr("sync.operations.held_deliveries.defer_to_workers", lambda _: None)
 
     def tell(seed: int, steps: int = 120) -> History:
-        made = History(random.Random(seed), User.objects.create(username=f"anna{seed}"))
-        made.begin()
+        random_history = History(random.Random(seed), User.objects.create(username=f"anna{seed}"))
+        random_history.begin()
         for _ in range(steps):
-            made.step()
-        return made
+            random_history.step()
+        return random_history
 
     return tell
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_after_any_history_one_look_makes_every_hour_right(history: Any, seed: int) -> None:
-    told = history(seed)
+def test_after_any_history_one_recount_makes_every_hour_right(history: Any, seed: int) -> None:
+    random_history = history(seed)
     assert Event.objects.count() > 10
-    told.now += timedelta(minutes=1)
-    told.look()
+    random_history.now += timedelta(minutes=1)
+    random_history.look()
     assert counted() == plain()
     assert not CountMark.objects.exists()
 
 
-def test_a_hub_that_marked_nothing_would_be_found_out(history: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The broken variant: what ended and was taken up again by a person stays counted as it was."""
+def test_a_hub_that_marks_no_hours_is_caught(history: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the broken variant a delivery that a person reopened stays counted as before."""
     monkeypatch.setattr(sync.deliveries.event_state, "mark_hours_for_recount", lambda _: None)
 
     def is_wrong_after(seed: int) -> bool:
-        told = history(seed)
-        told.now += timedelta(minutes=1)
-        told.look()
+        random_history = history(seed)
+        random_history.now += timedelta(minutes=1)
+        random_history.look()
         return counted() != plain()
 
     assert any(is_wrong_after(seed) for seed in range(3))
 
 
 def test_an_event_that_succeeds_by_replay_hours_later_moves_within_its_own_hour(history: Any) -> None:
-    told = history(0, steps=0)
-    route = told.routes[0]
+    random_history = history(0, steps=0)
+    route = random_history.routes[0]
     event = an_event(source=route.source, state="dead", code="target-rejected", received_at=NOON)
     a_delivery(event, route, settled_at=NOON)
     count(NOON + timedelta(minutes=30))
     assert _states(NOON) == {"dead": 1}
     later = NOON + timedelta(hours=4)
     count(later)
-    request_replay([event], by=told.by, reason="mended")
+    request_replay([event], by=random_history.by, reason="mended")
     count(later + timedelta(minutes=1))
     assert _states(NOON) == {"pending": 1}
     event.deliveries.update(state="succeeded", code="succeeded", settled_at=later, replay=None)
@@ -83,7 +83,7 @@ def test_an_event_that_succeeds_by_replay_hours_later_moves_within_its_own_hour(
     assert counted() == plain() | {"groups": {}}
 
 
-def test_a_worker_that_dies_in_the_middle_leaves_its_mark_to_the_next_look(
+def test_a_worker_that_dies_during_a_recount_leaves_its_mark_to_the_next_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     a_route(a_source())
@@ -109,7 +109,7 @@ def test_a_worker_that_dies_in_the_middle_leaves_its_mark_to_the_next_look(
     assert not CountMark.objects.exists()
 
 
-def test_of_two_that_count_an_hour_at_once_the_one_that_read_too_early_reads_again(
+def test_of_two_simultaneous_recounts_the_one_with_old_rows_reads_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     a_route(a_source())
@@ -129,7 +129,7 @@ def test_of_two_that_count_an_hour_at_once_the_one_that_read_too_early_reads_aga
     assert _states(NOON) == {"succeeded": 2}
 
 
-def test_a_flood_that_pushes_old_refusals_out_takes_none_away_that_was_counted() -> None:
+def test_counted_refusals_stay_counted_although_a_flood_deletes_their_rows() -> None:
     def refused(minute: int, times: int) -> None:
         at = NOON + timedelta(minutes=minute)
         Refusal.objects.create(code="bad-signature", bucket=str(minute), first_at=at, last_at=at, times=times)
@@ -142,7 +142,7 @@ def test_a_flood_that_pushes_old_refusals_out_takes_none_away_that_was_counted()
     assert list(RefusalCount.objects.values_list("code", "number")) == [("bad-signature", 42)]
 
 
-def test_what_retention_deleted_stays_counted() -> None:
+def test_deleted_events_stay_counted() -> None:
     a_route(a_source())
     old = NOON - timedelta(days=2)
     an_event(received_at=old)
@@ -156,7 +156,7 @@ def test_what_retention_deleted_stays_counted() -> None:
     assert not CountMark.objects.exists()
 
 
-def test_a_look_ends_after_its_time_and_the_next_goes_on() -> None:
+def test_a_recount_ends_after_its_time_limit_and_the_next_one_continues() -> None:
     a_route(a_source())
     an_event(received_at=NOON - timedelta(hours=3))
     assert look_and_count(NOON, seconds=0.0) == [], "no time, no hour"
@@ -164,7 +164,7 @@ def test_a_look_ends_after_its_time_and_the_next_goes_on() -> None:
     assert _states(NOON - 3 * HOUR) == {"succeeded": 1}
 
 
-def test_an_hour_that_takes_long_to_count_is_left_alone_for_twenty_times_as_long() -> None:
+def test_an_hour_that_takes_long_to_count_is_skipped_for_twenty_times_as_long() -> None:
     now = NOON + timedelta(minutes=10)
     at = now - timedelta(seconds=30)
     assert list(choose_stale_hours([HourStatus(NOON, at, seconds=1.4)], {}, now)) == [NOON]
@@ -181,7 +181,7 @@ def test_marked_hours_come_first_then_open_ones_then_one_of_the_others() -> None
     assert list(choose_stale_hours(known, {hours[2]}, now)) == [hours[2], hours[3], hours[1], hours[4]]
 
 
-def test_counts_that_are_older_than_anybody_looks_are_deleted() -> None:
+def test_counts_that_are_too_old_to_be_shown_are_deleted() -> None:
     a_source()
     long_ago = start_of_hour(timezone.now() - timedelta(days=500))
     an_event(received_at=long_ago)
@@ -193,7 +193,7 @@ def test_counts_that_are_older_than_anybody_looks_are_deleted() -> None:
 
 
 def count(now: Any = None) -> Any:
-    """A look with more time than it needs."""
+    """Recount with more time than needed."""
     return look_and_count(now, seconds=60.0)
 
 

@@ -1,4 +1,4 @@
-"""Celery's tasks: they share the threads of the process with its worker, and begin nothing once it is stopping."""
+"""Celery tasks share the threads of the process with its worker, and start nothing once it is stopping."""
 
 import threading
 import time
@@ -43,10 +43,10 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
 
 @pytest.fixture
 def process_worker(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """The worker of a Celery process, whose own threads are not started."""
-    made = Worker(THREADS, is_notified=False)
-    monkeypatch.setattr(celery_tasks, "_worker", made)
-    return made
+    """Return the worker of a Celery process whose own threads are not started."""
+    started = Worker(THREADS, is_notified=False)
+    monkeypatch.setattr(celery_tasks, "_worker", started)
+    return started
 
 
 def test_tasks_run_no_more_deliveries_at_once_than_the_worker_has_threads(
@@ -61,7 +61,7 @@ def test_tasks_run_no_more_deliveries_at_once_than_the_worker_has_threads(
     assert runs.most_at_once == THREADS
 
 
-def test_of_a_message_no_further_delivery_begins_once_the_process_is_told_to_stop(
+def test_a_stopping_process_starts_no_further_delivery_of_a_message(
     runs: Runs, process_worker: Worker
 ) -> None:
     task = threading.Thread(target=celery_tasks.deliver, args=(list(range(20)),))

@@ -1,4 +1,4 @@
-"""Dispatch: what is due reaches a free thread, and what cannot run is not asked for again and again."""
+"""Dispatch: a due delivery reaches a free thread, and a blocked one is not tried in a loop."""
 
 import threading
 import time
@@ -56,14 +56,14 @@ def dispatcher(threads: int, progress: WorkInProgress | None = None) -> Delivery
     return made
 
 
-def test_all_that_is_due_runs_once_each(stage: Stage) -> None:
+def test_each_due_delivery_runs_once(stage: Stage) -> None:
     stage.due = list(range(100))
     made = dispatcher(4)
     wait_until(lambda: made.dispatch_due() > 0 and not stage.due, 10)
     assert sorted(stage.ran) == list(range(100))
 
 
-def test_what_is_in_hand_is_not_handed_out_again(stage: Stage) -> None:
+def test_a_delivery_in_progress_is_not_dispatched_again(stage: Stage) -> None:
     stage.due = [1, 2]
     stage.may_end.clear()
     made = dispatcher(8)
@@ -73,7 +73,7 @@ def test_what_is_in_hand_is_not_handed_out_again(stage: Stage) -> None:
     assert sorted(stage.ran) == [1, 2]
 
 
-def test_what_could_not_be_claimed_rests_and_is_tried_again(stage: Stage) -> None:
+def test_a_delivery_that_could_not_be_claimed_is_retried_later(stage: Stage) -> None:
     stage.due, stage.blocked = [1], {1}
     made = dispatcher(1)
     until = time.monotonic() + 1.5
@@ -83,7 +83,7 @@ def test_what_could_not_be_claimed_rests_and_is_tried_again(stage: Stage) -> Non
     assert 2 <= len(stage.ran) <= 5
 
 
-def test_a_look_that_takes_long_and_finds_nothing_is_repeated_less_often(
+def test_a_slow_poll_that_finds_nothing_is_repeated_less_often(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = dispatcher(1)
@@ -92,7 +92,7 @@ def test_a_look_that_takes_long_and_finds_nothing_is_repeated_less_often(
     assert made.dispatch_due() == pytest.approx(TIMES.sweep)
 
 
-def test_several_workers_seldom_take_the_same_rows(stage: Stage) -> None:
+def test_several_workers_rarely_select_the_same_rows(stage: Stage) -> None:
     stage.due = list(range(1000))
     stage.may_end.clear()
     taken = []
@@ -104,7 +104,7 @@ def test_several_workers_seldom_take_the_same_rows(stage: Stage) -> None:
     assert len(taken[0] & taken[1]) < 8
 
 
-def test_a_worker_that_ends_hands_out_nothing_and_waits_for_what_runs(stage: Stage) -> None:
+def test_a_stopping_worker_dispatches_nothing_and_waits_for_running_deliveries(stage: Stage) -> None:
     progress = WorkInProgress()
     stage.due = [1]
     stage.may_end.clear()
@@ -119,7 +119,7 @@ def test_a_worker_that_ends_hands_out_nothing_and_waits_for_what_runs(stage: Sta
     assert stage.ran == [1]
 
 
-def test_while_another_thread_delivers_one_thread_less_does(stage: Stage) -> None:
+def test_a_delivery_on_another_thread_uses_one_thread_of_the_worker(stage: Stage) -> None:
     stage.due = [1, 2, 3]
     stage.may_end.clear()
     progress = WorkInProgress()
@@ -133,7 +133,7 @@ def test_while_another_thread_delivers_one_thread_less_does(stage: Stage) -> Non
     progress.stopping.set()
 
 
-def test_a_worker_that_is_stopping_lets_nobody_wait_for_a_thread(stage: Stage) -> None:
+def test_a_stopping_worker_makes_no_caller_wait_for_a_thread(stage: Stage) -> None:
     progress = WorkInProgress()
     made = dispatcher(1, progress)
     with made.reserved_thread():
@@ -143,9 +143,7 @@ def test_a_worker_that_is_stopping_lets_nobody_wait_for_a_thread(stage: Stage) -
             assert time.monotonic() - began < 5
 
 
-def test_a_sweep_that_fails_does_not_fail_the_looks_after_it(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_sweep_does_not_affect_later_polls(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: int) -> int:
         raise OperationalError("somebody holds a lock")
 

@@ -1,4 +1,4 @@
-"""An export rests where cores are short, and nowhere else."""
+"""An export pauses on a busy machine, and nowhere else."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ from sync.worker import job_process
 
 
 class Machine:
-    """A clock that moves when somebody works or rests, and the kernel's count of how long we waited for a core."""
+    """A clock that advances with work and pauses, and the kernel's figure of waits for a core."""
 
     def __init__(self, told: Path) -> None:
         self.now, self.rests = 100.0, list[float]()
@@ -42,7 +42,7 @@ def goes_on(machine: Machine) -> Callable[[], bool]:
     return job_process.yield_cpu_when_busy(lambda: machine.now < 1_000)
 
 
-def test_it_rests_half_as_long_as_it_worked_while_cores_were_short(
+def test_a_job_pauses_half_as_long_as_it_worked_on_a_busy_machine(
     machine: Machine, goes_on: Callable[[], bool]
 ) -> None:
     for waited in (0.03, 0.0, 0.001, 0.05, 0.0):
@@ -53,7 +53,7 @@ def test_it_rests_half_as_long_as_it_worked_while_cores_were_short(
     )
 
 
-def test_no_rest_is_longer_than_a_second_and_the_answer_is_the_one_after_it(
+def test_no_pause_is_longer_than_a_second_and_the_check_after_it_counts(
     machine: Machine, goes_on: Callable[[], bool]
 ) -> None:
     machine.work(899.5, 100.0)
@@ -62,7 +62,7 @@ def test_no_rest_is_longer_than_a_second_and_the_answer_is_the_one_after_it(
 
 
 @pytest.mark.parametrize("text", ["", "1", "a b c"])
-def test_a_kernel_that_does_not_tell_makes_nobody_rest(
+def test_a_kernel_without_pressure_figures_causes_no_pause(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     (tmp_path / "other").write_text(text)

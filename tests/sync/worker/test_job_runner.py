@@ -1,4 +1,4 @@
-"""A worker runs a job of each kind at a time, so that no long one holds up another kind."""
+"""A worker runs one job of each kind at a time, so that a long one delays no other kind."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from sync.models import Job
 from sync.worker import job_runner
 from sync.worker.job_runner import JobRunner
 from sync.worker.worker import Worker
-from tests.support.job_kinds import COUNTING, OTHER, Recorder, claimed, job_of, recorder, submitted
+from tests.support.job_kinds import COUNTING, OTHER, Recorder, claim_job, job_of, recorder, submit_source_job
 
 __all__ = ["recorder"]
 
@@ -23,7 +23,7 @@ SECONDS = 20.0
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
-    """A worker, and nothing of it is left for the next test."""
+    """Yield a worker and stop it completely."""
     before = set(threading.enumerate())
     started = Worker(threads=1)
     started.start()
@@ -46,7 +46,7 @@ def is_so(holds: Callable[[], bool], seconds: float = SECONDS) -> bool:
 
 
 @pytest.mark.parametrize("is_in_line", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_a_long_job_holds_up_no_job_of_another_kind(
+def test_a_long_job_delays_no_job_of_another_kind(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, is_in_line: bool
 ) -> None:
     """With one thread for all kinds the other one would have to wait."""
@@ -61,12 +61,12 @@ def test_a_long_job_holds_up_no_job_of_another_kind(
         may_end.wait(60)
         job.finish()
 
-    recorder.does = take_long
-    long, next_long = submitted("first"), submitted("second")
+    recorder.action = take_long
+    long, next_long = submit_source_job("first"), submit_source_job("second")
     request.getfixturevalue("worker")
     try:
         assert begun.wait(SECONDS)
-        other = submitted("third", "other")
+        other = submit_source_job("third", "other")
         assert is_so(lambda: job_of(other).state == "done", 4.0 if is_in_line else SECONDS) is not is_in_line
         assert (job_of(long).state, job_of(next_long).state) == ("running", "waiting"), (
             "one of a kind at a time"
@@ -76,16 +76,14 @@ def test_a_long_job_holds_up_no_job_of_another_kind(
     assert is_so(lambda: job_of(next_long).state == "done")
 
 
-def test_a_worker_that_is_told_to_end_waits_until_its_job_is_handed_back(
-    recorder: Recorder, worker: Worker
-) -> None:
+def test_a_stopping_worker_waits_until_its_job_is_handed_back(recorder: Recorder, worker: Worker) -> None:
     def go_on_until_told(job: Any, goes_on: Callable[[], bool]) -> None:
         while goes_on():
             time.sleep(0.02)
         raise JobStopped
 
-    recorder.does = go_on_until_told
-    key = submitted()
+    recorder.action = go_on_until_told
+    key = submit_source_job()
     assert is_so(lambda: job_of(key).state == "running")
     assert worker.drain(SECONDS) == 0
     assert job_of(key).state == "waiting"
@@ -99,14 +97,14 @@ def test_an_error_in_one_job_ends_neither_its_worker_nor_the_next_job(
             raise SystemError
         job.finish()
 
-    recorder.does = fail_first
-    first = submitted("first")
-    second = submitted("second")
+    recorder.action = fail_first
+    first = submit_source_job("first")
+    second = submit_source_job("second")
     assert is_so(lambda: job_of(second).state == "done")
     assert (job_of(first).state, job_of(first).errors) == ("waiting", 1)
 
 
-def test_a_kind_that_asks_for_a_process_of_its_own_gets_one(
+def test_a_kind_that_requires_its_own_process_gets_one(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dataclasses import replace
@@ -114,8 +112,8 @@ def test_a_kind_that_asks_for_a_process_of_its_own_gets_one(
     apart, here = [], []
     monkeypatch.setattr(job_runner, "run_in_subprocess", lambda job, _: apart.append(job.subject))
     monkeypatch.setattr(job_runner, "run_job", lambda job, _: here.append(job.subject))
-    keys = submitted("first"), submitted("second", "other")
-    for job in (replace(claimed(), kind=replace(COUNTING, runs_in_subprocess=True)), claimed(OTHER)):
+    keys = submit_source_job("first"), submit_source_job("second", "other")
+    for job in (replace(claim_job(), kind=replace(COUNTING, runs_in_subprocess=True)), claim_job(OTHER)):
         job_runner.run_here_or_in_subprocess(job, lambda: True)
     assert (apart, here) == ([keys[0]], [keys[1]])
     assert Job.objects.filter(state="running").count() == 2

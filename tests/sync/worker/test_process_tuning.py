@@ -1,4 +1,4 @@
-"""A process is pinned to one core, its children are not, and the garbage collector leaves alone what was loaded."""
+"""A process is pinned to one core, its children are not, and the garbage collector skips loaded modules."""
 
 import json
 import os
@@ -27,7 +27,7 @@ thread = threading.Thread(target=stop.wait, daemon=True)
 thread.start()
 child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
 process_tuning.unpin_process(child.pid)
-cores = [sorted(os.sched_getaffinity(each)) for each in (0, thread.native_id, child.pid)]
+cores = [sorted(os.sched_getaffinity(process_id)) for process_id in (0, thread.native_id, child.pid)]
 print(json.dumps(cores), flush=True)
 child.communicate(b"\\n")
 stop.set()
@@ -39,7 +39,7 @@ needs_cores = pytest.mark.skipif(len(allowed_cores()) < 2, reason="this machine 
 def begin(
     folder: Path, *, keeps: str = "on", limited: bool = False
 ) -> tuple[subprocess.Popen[str], list[list[int]]]:
-    """A process that lives until it is told to end, and the cores of itself, its thread and its child."""
+    """Start a process that runs until it is stopped. Returns it and the cores of itself, its thread and its child."""
     process = subprocess.Popen(
         [sys.executable, "-c", PINNED.format(folder=str(folder), limited=limited)],
         env=os.environ | {"DJANGO_SETTINGS_MODULE": "integration_hub.settings", "KEEP_TO_ONE_CORE": keeps},
@@ -73,14 +73,14 @@ def test_processes_are_spread_over_the_cores_and_their_children_use_all(tmp_path
 @pytest.mark.parametrize(
     "without", [{"keeps": "off"}, {"limited": True}], ids=["switched off", "limited by a container"]
 )
-def test_it_is_not_pinned_where_it_is(tmp_path: Path, without: dict[str, object]) -> None:
+def test_a_process_is_not_pinned_if(tmp_path: Path, without: dict[str, object]) -> None:
     process, found = begin(tmp_path, **without)  # type: ignore[arg-type]
     assert found == [list(allowed_cores())] * 3
     end(process)
 
 
 @needs_cores
-def test_without_a_folder_for_its_number_it_is_not_pinned(tmp_path: Path) -> None:
+def test_a_process_without_a_folder_for_its_number_is_not_pinned(tmp_path: Path) -> None:
     (tmp_path / "var").write_text("a file")
     process, found = begin(tmp_path)
     assert found == [list(allowed_cores())] * 3
@@ -103,7 +103,7 @@ def test_a_quota_of_cpu_time_is_seen(
 ) -> None:
     (tmp_path / name).write_text(text)
     monkeypatch.setattr(
-        process_tuning, "_CGROUP_LIMITS", [tmp_path / each for each in ("cpu.max", "cpu.cfs_quota_us")]
+        process_tuning, "_CGROUP_LIMITS", [tmp_path / name for name in ("cpu.max", "cpu.cfs_quota_us")]
     )
     assert is_cpu_limited() is expected
 
@@ -123,17 +123,17 @@ call_command("run_worker", "--threads", "1", "--grace", "0")
 @pytest.mark.skipif(is_cpu_limited(), reason="this machine limits CPU time")
 @pytest.mark.parametrize("process", [WEB, WORKER], ids=["web process", "worker"])
 @pytest.mark.parametrize("keeps", ["on", "off"])
-def test_at_its_start_it_is_pinned(process: str, keeps: str) -> None:
+def test_a_process_is_pinned_at_its_start(process: str, keeps: str) -> None:
     surroundings = os.environ | {
         "DJANGO_SETTINGS_MODULE": "integration_hub.settings",
         "KEEP_TO_ONE_CORE": keeps,
     }
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", f"{process}\nimport os; print(len(os.sched_getaffinity(0)))"],
         env=surroundings, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[-1]) == (1 if keeps == "on" else len(allowed_cores()))
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout.split()[-1]) == (1 if keeps == "on" else len(allowed_cores()))
 
 
 LOOK = """
@@ -144,12 +144,12 @@ class Node:
     def __init__(self):
         self.itself = self
 made = [weakref.ref(Node()) for _ in range(50_000)]
-print(sum(each() is not None for each in made) < 25_000)
+print(sum(reference() is not None for reference in made) < 25_000)
 """
 
 
 @pytest.mark.pure
-def test_a_web_process_keeps_what_it_loaded_and_still_collects_what_comes_later(
+def test_a_web_process_freezes_loaded_objects_and_still_collects_later_ones(
     tmp_path: Path,
 ) -> None:
     assert finished(start(make_counter(tmp_path), LOOK)).split() == ["True", "True"]

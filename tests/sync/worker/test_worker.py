@@ -1,4 +1,4 @@
-"""The worker as a real process: what is deferred is delivered, whatever becomes of wake-ups and workers."""
+"""The worker as a real process: deferred work is delivered despite lost wake-ups and killed workers."""
 
 import os
 import signal
@@ -14,8 +14,8 @@ from django.utils import timezone
 from sync.execution.wakeups import notify_workers
 from sync.models import Connection, Delivery
 from tests.support.hub import ANNA, EXAMPLE, Hub
-from tests.support.processes.workers import WorkerProcess, wait_until, worker
-from tests.support.unfinished_deliveries import close_what_is_left
+from tests.support.processes.workers import WorkerProcess, running_workers, wait_until
+from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import State
 
 pytestmark = pytest.mark.slow  # processes that start, wait for leases and end
@@ -26,7 +26,7 @@ LISTENING = """FROM pg_stat_activity
 
 
 def open_delivery(hub: Hub, address: str, user: str = ANNA, *, due: bool = True) -> Delivery:
-    """A delivery that waits and of which nobody was told; it will bring that address to the shop."""
+    """Create a waiting delivery without a wake-up that will bring that address to the shop."""
     before = set(Delivery.objects.values_list("pk", flat=True))
     assert hub.post(EXAMPLE.replace(ANNA.encode(), user.encode())).status_code == 200
     [delivery] = Delivery.objects.exclude(pk__in=before)
@@ -42,7 +42,7 @@ def open_delivery(hub: Hub, address: str, user: str = ANNA, *, due: bool = True)
 
 
 def outcomes(delivery: Delivery) -> list[str]:
-    """Of the attempts of the worker; the first was made to have a delivery at all."""
+    """Return the outcomes of the worker's attempts, without the first one, which created the delivery."""
     return list(delivery.attempts.filter(number__gt=1).order_by("number").values_list("outcome", flat=True))
 
 
@@ -50,17 +50,17 @@ def is_delivered(delivery: Delivery) -> bool:
     return Delivery.objects.filter(pk=delivery.pk, state=State.SUCCEEDED).exists()
 
 
-def test_a_worker_delivers_what_is_deferred_long_before_its_poll(hub: Hub) -> None:
+def test_a_worker_delivers_deferred_work_long_before_its_poll(hub: Hub) -> None:
     delivery = open_delivery(hub, "anna.told@example.com", due=False)
-    with worker(POLLS_NEVER):
+    with running_workers(POLLS_NEVER):
         make_due(delivery)
         wait_until(lambda: is_delivered(delivery), 10)
     assert hub.customer()["email"] == "anna.told@example.com"
 
 
-def test_a_doubled_wake_up_makes_one_attempt_and_a_late_one_none(hub: Hub) -> None:
+def test_a_doubled_wake_up_causes_one_attempt_and_a_late_one_none(hub: Hub) -> None:
     delivery = open_delivery(hub, "anna.twice@example.com", due=False)
-    with worker(count=2) as both:
+    with running_workers(count=2) as both:
         make_due(delivery)
         for _ in range(5):
             notify_workers([delivery.pk])
@@ -68,11 +68,11 @@ def test_a_doubled_wake_up_makes_one_attempt_and_a_late_one_none(hub: Hub) -> No
         wait_until(lambda: is_delivered(delivery))
         notify_workers([delivery.pk])
         time.sleep(0.3)
-        assert [each.end() for each in both] == [0, 0]
+        assert [worker.stop() for worker in both] == [0, 0]
     assert outcomes(delivery) == ["succeeded"]
 
 
-def test_several_workers_share_what_is_due_and_each_delivery_is_made_once(hub: Hub) -> None:
+def test_several_workers_share_due_deliveries_and_run_each_once(hub: Hub) -> None:
     users = [f"PERSON{number}" for number in range(5)]
     for user in users:
         emails = [{"address": f"{user.lower()}@old.example.com", "verified": True}]
@@ -80,101 +80,101 @@ def test_several_workers_share_what_is_due_and_each_delivery_is_made_once(hub: H
             "users", {"id": user, "username": user.lower(), "emails": emails}
         )
     deliveries = [open_delivery(hub, f"{user.lower()}@example.com", user) for user in users]
-    with worker(count=2) as both:
+    with running_workers(count=2) as both:
         wait_until(lambda: all(map(is_delivered, deliveries)))
-        assert [each.end() for each in both] == [0, 0]
-    assert [outcomes(each) for each in deliveries] == [["succeeded"]] * len(users)
+        assert [worker.stop() for worker in both] == [0, 0]
+    assert [outcomes(delivery) for delivery in deliveries] == [["succeeded"]] * len(users)
     assert {hub.customer(user)["email"] for user in users} == {
-        f"{each.lower()}@example.com" for each in users
+        f"{user.lower()}@example.com" for user in users
     }
 
 
-def test_a_wake_up_that_was_lost_costs_a_poll(hub: Hub) -> None:
+def test_a_lost_wake_up_delays_a_delivery_until_the_next_poll(hub: Hub) -> None:
     delivery = open_delivery(hub, "anna.lost@example.com", due=False)
-    with worker(0.5):
+    with running_workers(0.5):
         time.sleep(0.5)
         make_due(delivery, tells=False)
         wait_until(lambda: is_delivered(delivery), 5)
 
 
 @pytest.mark.writers_at_once
-def test_a_worker_whose_connection_for_notifications_is_cut_polls_and_hears_again(hub: Hub) -> None:
-    """On PostgreSQL; the connection rests for some seconds before it is opened anew."""
+def test_a_worker_without_its_notification_connection_polls_and_reconnects(hub: Hub) -> None:
+    """PostgreSQL only; the connection pauses for some seconds before it is reopened."""
     delivery = open_delivery(hub, "anna.cut@example.com", due=False)
-    with worker(0.5) as [process]:
+    with running_workers(0.5) as [process]:
         wait_until(lambda: listeners() == 1)
         cut_listeners()
         make_due(delivery)
         wait_until(lambda: is_delivered(delivery), 5)
         wait_until(lambda: listeners() == 1, 15)
-        assert process.end() == 0
-        said = process.said()
-    assert said.count("the connection for notifications is unavailable") == 1
-    assert said.count("the connection for notifications is available again") == 1
+        assert process.stop() == 0
+        errors = process.read_errors()
+    assert errors.count("the connection for notifications is unavailable") == 1
+    assert errors.count("the connection for notifications is available again") == 1
 
 
-def test_a_delivery_that_cannot_be_claimed_is_not_tried_again_and_again(hub: Hub) -> None:
-    """Its entity's only other delivery runs, held by a process that is gone for a minute."""
+def test_a_delivery_that_cannot_be_claimed_is_not_retried_in_a_loop(hub: Hub) -> None:
+    """The only other delivery of its entity is running, in a process that died; its lease lasts a minute."""
     first, second = both(hub)
     Delivery.objects.filter(pk=second.pk).update(entity_id=first.entity_id)
     Delivery.objects.filter(pk=first.pk).update(
         state=State.RUNNING, token=uuid.uuid4(), lease_until=timezone.now() + timedelta(minutes=1)
     )
-    with worker() as [process]:
+    with running_workers() as [process]:
         time.sleep(1)
         before = cpu_seconds(process)
         time.sleep(3)
         assert cpu_seconds(process) - before < 1.0
     assert Delivery.objects.get(pk=second.pk).state == State.PENDING
-    close_what_is_left()
+    close_open_deliveries()
 
 
-def test_a_worker_that_is_told_to_end_finishes_what_it_delivers_and_leaves_the_rest_to_others(
+def test_a_stopping_worker_finishes_its_deliveries_and_leaves_the_rest_to_others(
     hub: Hub,
 ) -> None:
     delivery, other = both(hub)
     Delivery.objects.filter(pk=other.pk).update(due_at=timezone.now() + timedelta(hours=1))
     Connection.objects.update(deadline_seconds=30)  # a busy machine is no slow shop
     hub.shop.faults.add("slow", seconds=2, methods=["PATCH", "PUT"], times=1)
-    with worker(DELIVERY_THREADS="2") as [process]:
+    with running_workers(DELIVERY_THREADS="2") as [process]:
         wait_until(lambda: is_in_the_shop(hub))
         process.process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
         make_due(other)
         assert process.process.wait(30) == 0
-    assert is_delivered(delivery), process.said()
+    assert is_delivered(delivery), process.read_errors()
     assert Delivery.objects.get(pk=other.pk).state == State.PENDING
-    with worker():
+    with running_workers():
         wait_until(lambda: is_delivered(other))
 
 
 def test_ctrl_c_and_the_supervisors_signal_together_end_a_worker_as_gently_as_one(hub: Hub) -> None:
     delivery = open_delivery(hub, "anna.gently@example.com")
     hub.shop.faults.add("slow", seconds=1, methods=["PATCH", "PUT"], times=1)
-    with worker(0.2) as [process]:
+    with running_workers(0.2) as [process]:
         wait_until(lambda: is_in_the_shop(hub))
         process.process.send_signal(signal.SIGINT)
-        assert process.end(signal.SIGTERM) == 0
+        assert process.stop(signal.SIGTERM) == 0
     assert is_delivered(delivery)
 
 
-def test_what_a_killed_worker_held_is_delivered_by_another_when_the_lease_ends(hub: Hub) -> None:
+def test_deliveries_of_a_killed_worker_run_on_another_one_after_their_lease(hub: Hub) -> None:
     delivery = open_delivery(hub, "anna.killed@example.com")
     hub.shop.faults.add("slow", seconds=20, methods=["PATCH", "PUT"], times=1)
-    with worker(0.2, LEASE_SECONDS="2") as [first]:
+    with running_workers(0.2, LEASE_SECONDS="2") as [first]:
         wait_until(lambda: is_in_the_shop(hub))
-        assert first.end(signal.SIGKILL) == -signal.SIGKILL
-    with worker(0.2, LEASE_SECONDS="2"):
+        assert first.stop(signal.SIGKILL) == -signal.SIGKILL
+    with running_workers(0.2, LEASE_SECONDS="2"):
         wait_until(lambda: is_delivered(delivery))
     assert outcomes(delivery) == ["unknown", "succeeded"]
 
 
-def test_a_delivery_under_which_processes_died_twice_runs_alone(hub: Hub) -> None:
+def test_a_delivery_whose_processes_died_twice_runs_in_isolation(hub: Hub) -> None:
     suspect = open_delivery(hub, "anna.suspect@example.com")
     Delivery.objects.filter(pk=suspect.pk).update(deaths=2)
-    with worker(0.2) as [process]:
+    with running_workers(0.2) as [process]:
         wait_until(lambda: is_delivered(suspect))
-        assert process.end() == 0
+        assert process.stop() == 0
     assert list(suspect.attempts.filter(number__gt=1).values_list("is_alone", flat=True)) == [True]
 
 
@@ -186,11 +186,11 @@ def both(hub: Hub) -> tuple[Delivery, Delivery]:
 
 
 def is_in_the_shop(hub: Hub) -> bool:
-    return any(each["ended"] is None for each in hub.shop.read_journal(only_writes=True))
+    return any(write["ended"] is None for write in hub.shop.read_journal(only_writes=True))
 
 
 def make_due(delivery: Delivery, *, tells: bool = True) -> None:
-    """It may run now, and workers are told of it unless that is lost."""
+    """Make the delivery due and wake workers, unless the wake-up is to be lost."""
     Delivery.objects.filter(pk=delivery.pk).update(due_at=timezone.now() - timedelta(seconds=1))
     if tells:
         notify_workers([delivery.pk])
@@ -208,6 +208,6 @@ def cut_listeners() -> None:
 
 
 def cpu_seconds(process: WorkerProcess) -> float:
-    """Of the worker, so far."""
+    """Return the CPU seconds of the worker so far."""
     fields = Path(f"/proc/{process.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

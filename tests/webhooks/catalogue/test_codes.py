@@ -1,4 +1,4 @@
-"""The catalogue: complete in both languages, and in the voice of the house."""
+"""The catalogue of codes: complete in both languages, in a consistent style."""
 
 import ast
 import re
@@ -16,12 +16,12 @@ ENTRIES = [(code, language) for code in sorted(CATALOGUE) for language in LANGUA
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_each_language_has_words_for_exactly_the_codes_of_the_catalogue(language):
+def test_each_language_has_texts_for_exactly_the_codes_of_the_catalogue(language):
     assert set(load(language)) == set(CATALOGUE)
 
 
 @pytest.mark.parametrize(("code", "language"), ENTRIES)
-def test_words_are_plain_sentences_without_place_holders(code, language):
+def test_texts_are_plain_sentences_without_place_holders(code, language):
     found = words(code, language)
     for text in (found.title, found.detail, found.next_step):
         assert text
@@ -41,19 +41,19 @@ def test_a_connection_is_named_only_at_the_start_of_a_sentence(code, language):
         assert all(found.start() == 0 for found in re.finditer(r"\{", text))
 
 
-def test_a_failure_says_in_both_languages_whether_a_replay_helps_or_the_hub_goes_on():
-    said = {"en": r"[Rr]eplay|hub retries|sen[dt]", "fi": r"[Uu]usi|[Kk]eskitin yrittää|lähet"}
+def test_a_failure_says_in_both_languages_if_a_replay_helps_or_the_hub_retries():
+    patterns = {"en": r"[Rr]eplay|hub retries|sen[dt]", "fi": r"[Uu]usi|[Kk]eskitin yrittää|lähet"}
     failures = [code for code, entry in CATALOGUE.items() if entry.status >= 400]
     silent = [
         (code, language)
         for code in failures
-        for language, pattern in said.items()
+        for language, pattern in patterns.items()
         if not re.search(pattern, words(code, language).next_step)
     ]
     assert silent == []
 
 
-def test_the_name_of_the_connection_is_filled_in_as_it_is():
+def test_the_name_of_the_connection_is_inserted_unchanged():
     assert words("target-rejected", "en", connection="The {shop}").title == "The {shop} rejected the change"
     assert words("target-rejected", "en").title == "The target system rejected the change"
     assert words("identity-timeout", "fi").title.startswith("Identiteettipalvelu ")
@@ -121,11 +121,11 @@ def test_the_gate_uses_only_codes_of_the_catalogue(module):
         ("x" * 100_000 + ",fi", "en"),
     ],
 )
-def test_the_best_language_that_we_have_is_chosen(header, language):
+def test_the_best_available_language_is_chosen(header, language):
     assert choose_language(header) == language
 
 
-def test_a_replay_helps_where_trying_again_can_succeed_and_is_offered_where_nobody_must_act_before():
+def test_a_replay_is_offered_if_it_can_succeed_without_action():
     offered = {code: (CATALOGUE[code].replay_helps, CATALOGUE[code].is_worth_a_replay) for code in CATALOGUE}
     assert offered["target-unavailable"] == (True, True)
     assert offered["target-credentials"] == (True, False)

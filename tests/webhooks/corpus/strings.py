@@ -11,7 +11,7 @@ def _quoted(*contents: bytes) -> tuple[bytes, ...]:
 
 
 def _in_all_places(*contents: bytes) -> tuple[bytes, ...]:
-    """As a string, in an array, as a value and as a name."""
+    """Return documents with the text as a string, in an array, as a value and as a name."""
     forms = (b'"%s"', b'["%s"]', b'{"a":"%s"}', b'{"%s":1}')
     return tuple(form % content for content in contents for form in forms)
 

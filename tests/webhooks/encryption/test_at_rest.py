@@ -1,4 +1,4 @@
-"""Sealing: what is sealed opens with its key only, unchanged only, and no nonce comes twice."""
+"""Encryption at rest: values open with their key only, unchanged only, and no nonce repeats."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +18,12 @@ HEAD = slice(0, 33)  # version, name of the key, salt and nonce
 
 
 @given(st.binary(max_size=2000))
-def test_what_is_sealed_opens(plain: bytes) -> None:
+def test_encrypted_values_can_be_decrypted(plain: bytes) -> None:
     assert unseal(seal(plain)) == plain
 
 
 @given(st.binary(max_size=50), st.data())
-def test_a_changed_bit_does_not_open(plain: bytes, data: st.DataObject) -> None:
+def test_a_changed_bit_is_rejected(plain: bytes, data: st.DataObject) -> None:
     sealed = bytearray(seal(plain))
     place = data.draw(st.integers(0, 8 * len(sealed) - 1))
     sealed[place // 8] ^= 1 << place % 8
@@ -32,12 +32,12 @@ def test_a_changed_bit_does_not_open(plain: bytes, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 4, 5, 32, 33, 48])
-def test_what_was_cut_off_does_not_open(length: int) -> None:
+def test_a_truncated_value_is_rejected(length: int) -> None:
     with pytest.raises(CannotOpen):
         unseal(seal(b"")[:length])
 
 
-def test_the_first_key_seals_and_each_opens() -> None:
+def test_the_first_key_encrypts_and_every_key_decrypts() -> None:
     with override_settings(SEALING_KEYS=[OLD]):
         sealed = seal(b"personal")
     with override_settings(SEALING_KEYS=[NEW]), pytest.raises(CannotOpen):
@@ -50,7 +50,7 @@ def test_the_first_key_seals_and_each_opens() -> None:
 
 
 @pytest.mark.parametrize("version", [0, 1, 3, 0x80, 0xFF])
-def test_a_value_of_another_version_does_not_open(version: int) -> None:
+def test_a_value_of_another_version_is_rejected(version: int) -> None:
     with pytest.raises(CannotOpen):
         unseal(bytes([version]) + seal(b"personal")[1:])
 
@@ -58,10 +58,10 @@ def test_a_value_of_another_version_does_not_open(version: int) -> None:
 def test_no_two_values_have_the_same_nonce_under_one_salt() -> None:
     with ThreadPoolExecutor(8) as threads:
         sealed = list(threads.map(lambda _: seal(b"same"), range(5_000)))
-    assert len({each[HEAD] for each in sealed}) == 5_000
+    assert len({ciphertext[HEAD] for ciphertext in sealed}) == 5_000
 
 
-def test_a_forked_process_seals_under_a_salt_of_its_own() -> None:
+def test_a_forked_process_encrypts_with_its_own_salt() -> None:
     seal(b"parent")
     reading, writing = os.pipe()
     child = os.fork()

@@ -1,4 +1,4 @@
-"""What is compressed comes back as it was, and never grows beyond the length that it says."""
+"""Compressed data are restored exactly, and never exceed their stated length."""
 
 import hashlib
 import zlib
@@ -16,7 +16,7 @@ STORED = bytes.fromhex("0000003a835630a106206064023416e21758498fb3f0af0500")
 
 
 @given(st.binary(max_size=3000) | st.text(max_size=1000).map(str.encode))
-def test_what_is_compressed_comes_back(plain: bytes) -> None:
+def test_compressed_data_are_restored(plain: bytes) -> None:
     packed = compress(plain)
     assert packed is None or (len(packed) < len(plain) and decompress(packed) == plain)
 
@@ -30,14 +30,14 @@ def test_the_dictionary_is_part_of_the_format() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 999, 1001, 10**6])
-def test_another_length_than_it_says_is_refused(length: int) -> None:
+def test_a_wrong_length_is_refused(length: int) -> None:
     packed = compress(b"a" * 1000)
     assert packed is not None
     with pytest.raises(ValueError, match="not the declared one"):
         decompress(length.to_bytes(4, "big") + packed[4:])
 
 
-def test_no_more_is_unpacked_than_the_length_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decompression_stops_at_the_stated_length(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     real = zlib.decompressobj
 
@@ -65,6 +65,6 @@ def test_no_more_is_unpacked_than_the_length_says(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("packed", [b"", b"abc", b"\x00\x00\x00\x09", b"\x00\x00\x00\x09\xff\xff\xff\xff"])
-def test_what_is_not_compressed_is_refused(packed: bytes) -> None:
+def test_uncompressed_data_are_refused(packed: bytes) -> None:
     with pytest.raises(ValueError, match=r"compressed|not the declared one"):
         decompress(packed)

@@ -1,4 +1,4 @@
-"""Sealing for one subject: its key opens what it sealed, no other one does, and no nonce comes twice."""
+"""Encryption for one subject: values open with its key only, and no nonce repeats."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +18,12 @@ HEAD = slice(0, 29)  # version, salt and nonce
 
 
 @given(st.binary(max_size=2000))
-def test_what_is_sealed_opens(plain: bytes) -> None:
+def test_encrypted_values_can_be_decrypted(plain: bytes) -> None:
     assert unseal(KEY, SubjectSealer(KEY).seal(plain)) == plain
 
 
 @given(st.text(max_size=300))
-def test_a_document_that_is_compressed_opens(text: str) -> None:
+def test_a_compressed_document_can_be_decrypted(text: str) -> None:
     plain = b'{"headers":{"content-type":"application/json"},"body":"' + text.encode() + b'"}'
     sealed = SubjectSealer(KEY).seal(plain)
     assert sealed.startswith(COMPRESSED)
@@ -31,21 +31,21 @@ def test_a_document_that_is_compressed_opens(text: str) -> None:
     assert unseal(KEY, sealed) == plain
 
 
-def test_a_value_that_compression_would_not_shrink_is_sealed_as_it_is() -> None:
+def test_an_incompressible_value_is_encrypted_unchanged() -> None:
     plain = os.urandom(1000)
     sealed = SubjectSealer(KEY).seal(plain)
     assert sealed.startswith(VERSION)
     assert len(sealed) == len(plain) + 45
 
 
-def test_the_version_is_under_the_seal() -> None:
+def test_the_version_is_authenticated() -> None:
     sealed = SubjectSealer(KEY).seal(b"a" * 1000)
     with pytest.raises(CannotOpen):
         unseal(KEY, VERSION + sealed[1:])
 
 
 @given(st.binary(max_size=60) | st.just(b'{"respond":"result"}' * 9), st.data())
-def test_a_changed_bit_does_not_open(plain: bytes, data: st.DataObject) -> None:
+def test_a_changed_bit_is_rejected(plain: bytes, data: st.DataObject) -> None:
     sealed = bytearray(SubjectSealer(KEY).seal(plain))
     place = data.draw(st.integers(0, 8 * len(sealed) - 1))
     sealed[place // 8] ^= 1 << place % 8
@@ -54,17 +54,17 @@ def test_a_changed_bit_does_not_open(plain: bytes, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 16, 17, 29, 44])
-def test_what_was_cut_off_does_not_open(length: int) -> None:
+def test_a_truncated_value_is_rejected(length: int) -> None:
     with pytest.raises(CannotOpen):
         unseal(KEY, SubjectSealer(KEY).seal(b"")[:length])
 
 
-def test_the_key_of_another_does_not_open() -> None:
+def test_the_key_of_another_subject_is_rejected() -> None:
     with pytest.raises(CannotOpen):
         unseal(OTHER, SubjectSealer(KEY).seal(b"personal"))
 
 
-def test_what_the_hub_sealed_is_not_taken_for_a_subjects() -> None:
+def test_a_value_encrypted_with_the_hubs_key_is_not_accepted_as_a_subjects() -> None:
     with pytest.raises(CannotOpen):
         unseal(KEY, seal_of_hub(b"of nobody"))
 
@@ -73,4 +73,4 @@ def test_no_two_values_have_the_same_salt_and_nonce() -> None:
     sealers = [SubjectSealer(KEY) for _ in range(8)]
     with ThreadPoolExecutor(8) as threads:
         sealed = list(threads.map(lambda number: sealers[number % 8].seal(b"same"), range(5_000)))
-    assert len({each[HEAD] for each in sealed}) == 5_000
+    assert len({ciphertext[HEAD] for ciphertext in sealed}) == 5_000

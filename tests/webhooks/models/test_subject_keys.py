@@ -1,4 +1,4 @@
-"""Whose payloads are whose: one key for each subject, named by everything that is kept of it."""
+"""Keys of subjects: one for each, which encrypts all stored data of the subject."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from webhooks.encryption.at_rest import CannotOpen
 from webhooks.models import Event, Payload, Receipt, SubjectKey, pseudonym, subject_key
 
 
-def test_everything_that_is_kept_of_a_webhook_is_sealed_under_the_key_of_its_subject(hub: Hub) -> None:
+def test_all_stored_data_of_a_webhook_are_encrypted_with_the_key_of_its_subject(hub: Hub) -> None:
     hub.change_email("anna.sealed@example.com")
     hub.post_signed(EXAMPLE)
     hub.wait_until_quiet()
@@ -27,10 +27,10 @@ def test_everything_that_is_kept_of_a_webhook_is_sealed_under_the_key_of_its_sub
     kinds = Counter(Payload.objects.filter(subject=key).values_list("kind", flat=True))
     assert kinds == {"webhook": 1, "answer": 1, "change": 1, "request": 1, "response": 3}
     assert not Payload.objects.filter(subject=None).exists()
-    assert any(b"anna.sealed@example.com" in each.open() for each in Payload.objects.all())
+    assert any(b"anna.sealed@example.com" in payload.open() for payload in Payload.objects.all())
 
 
-def test_nothing_of_it_opens_once_the_key_is_destroyed(hub: Hub) -> None:
+def test_no_data_can_be_decrypted_once_the_key_is_destroyed(hub: Hub) -> None:
     hub.post_signed(EXAMPLE)
     hub.wait_until_quiet()
     SubjectKey.objects.update(wrapped=None, destroyed_at=timezone.now())
@@ -39,7 +39,7 @@ def test_nothing_of_it_opens_once_the_key_is_destroyed(hub: Hub) -> None:
             payload.open()
 
 
-def test_a_verified_request_that_names_nobody_is_sealed_under_the_keys_of_the_hub(hub: Hub) -> None:
+def test_a_verified_request_without_a_subject_is_encrypted_with_the_keys_of_the_hub(hub: Hub) -> None:
     hub.post_signed(b"{}")
     receipt = Receipt.objects.select_related("payload", "answer").get()
     assert receipt.payload is not None
@@ -61,7 +61,7 @@ def test_the_same_entity_has_one_key_at_a_source_and_another_at_another(hub: Hub
         assert event.payload.subject.pseudonym == pseudonym(event.source_id, "USER", ANNA)
 
 
-def test_an_event_of_an_earlier_version_is_delivered_and_sealed_for_its_subject_from_now_on(
+def test_an_event_of_an_earlier_version_is_delivered_and_later_data_use_the_subjects_key(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
@@ -78,7 +78,7 @@ def test_an_event_of_an_earlier_version_is_delivered_and_sealed_for_its_subject_
 
 
 @pytest.mark.usefixtures("database")
-def test_two_that_meet_a_new_subject_at_once_get_one_key() -> None:
+def test_two_simultaneous_webhooks_of_a_new_subject_share_one_key() -> None:
     together, people = Barrier(4), [f"USR-{number}" for number in range(20)]
 
     def meet(_: int) -> list[Any]:
@@ -96,12 +96,12 @@ def test_two_that_meet_a_new_subject_at_once_get_one_key() -> None:
     with ThreadPoolExecutor(4) as threads:
         first, *others = threads.map(meet, range(4))
     assert len(first) == len({pk for pk, _ in first}) == 20
-    assert all(each == first for each in others)
+    assert all(keys == first for keys in others)
     assert SubjectKey.objects.count() == 20
 
 
 @pytest.mark.django_db
-def test_a_pseudonym_survives_a_change_of_keys_and_so_does_what_is_sealed() -> None:
+def test_pseudonyms_and_encrypted_data_survive_a_key_rotation() -> None:
     key = subject_key(1, "USER", ANNA)
     sealed, name = key.seal(b"personal"), key.pseudonym
     fresh = new_sealing_key()
@@ -114,13 +114,13 @@ def test_a_pseudonym_survives_a_change_of_keys_and_so_does_what_is_sealed() -> N
 
 
 @pytest.mark.django_db
-def test_pseudonyms_tell_sources_types_and_ids_apart() -> None:
+def test_pseudonyms_differ_for_sources_types_and_ids() -> None:
     named = [(1, "USER", "23"), (1, "USER2", "3"), (12, "USER", "3"), (2, "USER", "23"), (1, "GROUP", "23")]
-    assert len({pseudonym(*each) for each in named}) == len(named)
+    assert len({pseudonym(*subject) for subject in named}) == len(named)
 
 
 @pytest.mark.django_db
-def test_an_entity_that_comes_again_after_its_key_was_destroyed_gets_a_new_one() -> None:
+def test_an_entity_that_returns_after_its_key_was_destroyed_gets_a_new_one() -> None:
     first = subject_key(1, "USER", ANNA)
     SubjectKey.objects.update(wrapped=None, destroyed_at=timezone.now())
     second = subject_key(1, "USER", ANNA)

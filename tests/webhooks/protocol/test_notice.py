@@ -1,4 +1,4 @@
-"""What is a webhook: the example as it stands, each member at the edges of what is taken, the defaults."""
+"""The document of a webhook: the example, each field at the limits of its values, the defaults."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ def notice_of(*, extra="", **changed):
     return parse_notice(json.dumps({**json.loads(SEED), **changed}).encode(), extra_id_characters=extra)
 
 
-def test_the_example_is_accepted_as_it_stands():
+def test_the_example_is_accepted_unchanged():
     assert parse_notice(SEED) == Notice(
         entity_id="IDNUMBER1234",
         entity_type="USER",
@@ -32,7 +32,7 @@ def test_the_example_is_accepted_as_it_stands():
     )
 
 
-def test_the_three_required_members_are_enough_in_any_order_and_spacing():
+def test_the_three_required_fields_are_enough_in_any_order_and_spacing():
     notice = parse_notice(b'\r\n{\t"eventType" : "delete",\n"id" : 7 , "entityType":"File" } ')
     assert (notice.entity_id, notice.entity_type, notice.event_word) == ("7", "FILE", "DELETE")
     assert (notice.occurred_at, notice.occurred_text) == (None, "")
@@ -74,12 +74,12 @@ def test_a_notice_cannot_be_changed():
         ),
     ],
 )
-def test_an_id_is_kept_letter_by_letter(value):
+def test_an_id_is_stored_unchanged(value):
     assert notice_of(id=value).entity_id == value
 
 
 @pytest.mark.parametrize("number", [0, 1, 42, 2**31, 2**53 + 1, 2**63 - 1])
-def test_a_whole_number_is_an_id_and_is_kept_as_text(number):
+def test_an_integer_is_an_id_and_is_stored_as_text(number):
     notice = notice_of(id=number)
     assert notice.entity_id == str(number)
     assert notice.members["id"] == number
@@ -88,7 +88,7 @@ def test_a_whole_number_is_an_id_and_is_kept_as_text(number):
 @pytest.mark.parametrize(
     "extra", [*EXTRA_ID_CHARACTERS, EXTRA_ID_CHARACTERS, EXTRA_ID_CHARACTERS[::-1], "::"]
 )
-def test_a_source_can_widen_the_ids(extra):
+def test_a_source_can_allow_more_characters_in_ids(extra):
     for character in extra:
         for value in (f"a{character}", f"a{character}b", f"a{character}.-{character}", "a" * 127 + character):
             assert notice_of(id=value, extra=extra).entity_id == value
@@ -107,7 +107,7 @@ def test_a_source_can_widen_the_ids(extra):
         ("A--", "A--"),
     ],
 )
-def test_types_and_words_are_compared_without_case(word, kept):
+def test_types_and_keywords_are_compared_without_case(word, kept):
     notice = notice_of(entityType=word, eventType=word)
     assert (notice.entity_type, notice.event_word) == (kept, kept)
     assert notice.members["entityType"] == word
@@ -163,11 +163,11 @@ def test_previous_and_data_are_carried_as_they_are(part):
         ({"fields": ["a", "a", ""]}, Respond(fields=("a", "a", ""))),
     ],
 )
-def test_respond_takes_what_is_known_and_ignores_other_words(sent, respond):
+def test_respond_accepts_known_fields_and_ignores_others(sent, respond):
     assert notice_of(respond=sent).respond == respond
 
 
-def test_other_members_are_kept_and_change_nothing():
+def test_other_fields_are_stored_and_have_no_effect():
     more = {
         "Id": 1,
         "entity_type": "x",

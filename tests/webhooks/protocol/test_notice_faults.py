@@ -1,4 +1,4 @@
-"""Every way in which one member of a webhook can be wrong, with its code and pointer."""
+"""Every fault of a field of a webhook, with its code and pointer."""
 
 import json
 
@@ -42,18 +42,18 @@ MEMBER_FAULTS = [
 
 
 @pytest.mark.parametrize(("name", "code", "value"), MEMBER_FAULTS)
-def test_a_wrong_member_is_refused_and_named_by_its_pointer(name, code, value):
+def test_a_wrong_field_is_refused_and_named_by_its_pointer(name, code, value):
     assert refusal({**SEED, name: value}) == (code, f"/{name}")
 
 
 @pytest.mark.parametrize("kind", sorted({case.kind for case in CASES}))
-def test_no_document_of_the_corpus_is_a_webhook_and_each_has_its_one_refusal(kind):
+def test_each_document_of_the_corpus_has_exactly_one_refusal(kind):
     cases = [case for case in CASES if case.kind == kind]
     assert {case: refusal(case.body) for case in cases} == {case: case.as_a_webhook() for case in cases}
 
 
 @pytest.mark.parametrize("value", FIELDS)
-def test_fields_of_another_shape_are_refused_and_not_answered_whole(value):
+def test_fields_of_a_wrong_type_are_refused_and_not_repeated_completely(value):
     assert refusal({**SEED, "respond": {"mode": "entity", "fields": value}}) == (
         "wrong-respond",
         "/respond/fields",
@@ -61,7 +61,7 @@ def test_fields_of_another_shape_are_refused_and_not_answered_whole(value):
 
 
 @pytest.mark.parametrize("name", ["id", "entityType", "eventType"])
-def test_a_required_member_must_be_there_in_its_own_spelling(name):
+def test_a_required_field_must_be_present_with_its_exact_name(name):
     without = {key: value for key, value in SEED.items() if key != name}
     assert refusal(without) == ("missing-member", f"/{name}")
     for misspelt in (
@@ -82,14 +82,14 @@ def test_a_document_that_is_no_object_is_refused(document):
     assert refusal(document) == ("not-an-object", "")
 
 
-def test_an_empty_object_misses_the_first_member():
+def test_an_empty_object_lacks_the_first_field():
     assert refusal({}) == ("missing-member", "/id")
 
 
 @pytest.mark.parametrize(
     "number", ["1.0", "1e3", "1E0", "0.0", "-0.0", "12.5e1", "9223372036854775808", "-1"]
 )
-def test_an_id_written_as_anything_but_a_whole_number_in_range_is_refused(number):
+def test_an_id_that_is_a_number_must_be_an_integer_in_range(number):
     assert refusal(f'{{"id":{number},"entityType":"USER","eventType":"UPDATE"}}'.encode()) == (
         "wrong-id",
         "/id",
@@ -115,12 +115,12 @@ def test_an_id_written_as_anything_but_a_whole_number_in_range_is_refused(number
         ("", "a:b"),
     ],
 )
-def test_a_widened_id_takes_only_what_was_named_and_never_in_front(extra, value):
+def test_additional_id_characters_are_accepted_except_at_the_start(extra, value):
     assert refusal({**SEED, "id": value}, extra_id_characters=extra) == ("wrong-id", "/id")
 
 
 @pytest.mark.parametrize("extra", ["/", "?", "#", "%", "\\", " ", ":/", "a/", "]", "^", "ä", "\n", "*"])
-def test_the_characters_of_a_path_cannot_be_let_in_by_a_setting(extra):
+def test_path_characters_cannot_be_allowed_by_a_setting(extra):
     with pytest.raises(ValueError, match="widened"):
         parse_notice(json.dumps(SEED).encode(), extra_id_characters=extra)
 
@@ -160,7 +160,7 @@ def test_of_several_faults_the_first_of_the_contract_is_named_whatever_the_order
         (b"[" * 31 + b"]" * 31, ("not-an-object", "")),
     ],
 )
-def test_faults_of_the_document_come_first_and_name_no_member_made_up_by_the_sender(body, expected):
+def test_faults_of_the_document_come_first_and_name_no_unknown_field(body, expected):
     assert refusal(body) == expected
 
 
@@ -185,7 +185,7 @@ ANYTHING = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from(NAMES), ANYTHING), st.booleans(), st.sampled_from(["", ":", ":@|+="]))
-def test_whatever_the_members_the_answer_is_a_notice_or_one_known_refusal(members, whole, extra):
+def test_any_document_is_a_notice_or_has_one_known_refusal(members, whole, extra):
     body = json.dumps({**SEED, **members} if whole else members).encode()
     try:
         notice = parse_notice(body, extra_id_characters=extra)

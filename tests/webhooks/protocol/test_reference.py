@@ -1,4 +1,4 @@
-"""Names: UUIDv7 and the 26 characters that people quote."""
+"""References: UUIDv7 and the 26 characters that people quote."""
 
 import threading
 import uuid
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.pure
 NOW = datetime(2022, 2, 22, 19, 22, 22, tzinfo=UTC)
 
 
-def test_the_time_version_and_variant_stand_where_rfc_9562_puts_them():
+def test_the_time_version_and_variant_follow_rfc_9562():
     made = new_uuid(NOW)
     assert made.int >> 80 == 0x017F22E279B0
     assert (made.version, made.variant) == (7, uuid.RFC_4122)
@@ -37,7 +37,7 @@ def test_values_of_one_millisecond_grow_from_any_thread():
 
 
 @given(st.uuids())
-def test_a_reference_leads_back_in_any_case_and_with_the_usual_misreadings(value):
+def test_a_reference_is_read_in_any_case_and_with_the_usual_misreadings(value):
     reference = to_reference(value)
     misread = reference.lower().replace("1", "l").replace("0", "o")
     assert len(reference) == 26
@@ -70,7 +70,7 @@ def test_known_references():
         "٠" * 26,
     ],
 )
-def test_what_is_no_reference_is_refused_and_not_repeated(text):
+def test_an_invalid_reference_is_refused_and_not_repeated(text):
     with pytest.raises(ValueError, match="a reference") as caught:
         from_reference(text)
     assert not text or text not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Signatures: published vectors, the library of Standard Webhooks as an oracle, the edges of each rule."""
+"""Signatures: published vectors, the library of Standard Webhooks for comparison, the limits of each rule."""
 
 import base64
 import hmac
@@ -119,7 +119,7 @@ def test_anything_but_the_right_signature_is_refused(changes):
 
 
 @pytest.mark.parametrize("seconds", [-300, 0, 300])
-def test_a_clock_within_five_minutes_is_taken(seconds):
+def test_a_timestamp_within_five_minutes_is_accepted_by_the_scheme(seconds):
     assert standard(now=PUBLISHED_TIME + timedelta(seconds=seconds)).secret_id == 0
 
 
@@ -133,7 +133,7 @@ def test_the_right_one_of_several_signatures_is_found():
     assert standard(f"{OTHER} v2,Ceo5 {GOOD} {OTHER}").secret_id == 0
 
 
-def test_both_secrets_of_a_rotation_are_taken_and_named():
+def test_both_secrets_of_a_rotation_are_accepted_and_named():
     other = "whsec_" + base64.b64encode(b"x" * 32).decode()
     assert standard(secrets=(PUBLISHED_SECRET, other)).secret_id == 0
     assert standard(secrets=(other, PUBLISHED_SECRET)).secret_id == 1
@@ -210,7 +210,7 @@ def test_the_vectors_of_github_keycloak_logto_and_shopify_pass(body, secret, hea
         ("é☃\udc80", "hubsecret", {}),
     ],
 )
-def test_a_body_signature_that_does_not_fit_is_refused(header, secret, settings):
+def test_a_wrong_body_signature_is_refused(header, secret, settings):
     with pytest.raises(BadSignature):
         hmac_of(SEED, header, secret, **settings)
 
@@ -229,7 +229,7 @@ def as_wsgi(text):
         ("header", "ääkköset", as_wsgi("ääkköset"), {"name": "x-token", "settings": {"header": "X-Token"}}),
     ],
 )
-def test_a_static_secret_is_taken_and_a_longer_or_shorter_one_is_not(scheme, secret, header, more):
+def test_a_static_secret_is_accepted_and_a_longer_or_shorter_one_is_not(scheme, secret, header, more):
     assert static(scheme, secret, header, **more) == Verdict(7)
     for wrong in (header + "x", header[:-1], "", header.split(" ")[-1] + " "):
         with pytest.raises(BadSignature):
@@ -237,12 +237,12 @@ def test_a_static_secret_is_taken_and_a_longer_or_shorter_one_is_not(scheme, sec
 
 
 @pytest.mark.parametrize(("scheme", "header"), [("bearer", "Bearer "), ("basic", "Basic "), ("header", "")])
-def test_an_empty_secret_fits_nothing(scheme, header):
+def test_an_empty_secret_matches_nothing(scheme, header):
     with pytest.raises(BadSignature):
         static(scheme, "", header, settings={"header": "authorization"})
 
 
-def test_without_verification_nobody_is_named():
+def test_without_verification_no_secret_is_named():
     assert verify("none", settings={}, secrets=[], headers={}, body=b"", now=SEED_TIME) == Verdict()
 
 
@@ -251,12 +251,12 @@ def test_an_unknown_scheme_is_refused():
         static("plain", "a-long-enough-token", "a-long-enough-token")
 
 
-def test_a_secret_never_shows():
+def test_a_secret_is_never_shown():
     assert "hubsecret" not in repr(Secret(1, "hubsecret")) + str(Secret(1, "hubsecret"))
 
 
 @pytest.mark.parametrize("scheme", sorted(set(SCHEMES) - {"none"}))
-def test_a_new_secret_is_good_enough_and_never_the_same(scheme):
+def test_a_new_secret_is_strong_and_unique(scheme):
     check_secret(scheme, new_secret(scheme))
     assert new_secret(scheme) != new_secret(scheme)
 
@@ -283,7 +283,7 @@ def test_a_new_secret_is_good_enough_and_never_the_same(scheme):
         ("basic", "hub:" + "x" * 15),
     ],
 )
-def test_a_weak_secret_is_not_kept_and_not_repeated(scheme, value):
+def test_a_weak_secret_is_not_stored_and_not_repeated(scheme, value):
     with pytest.raises(ValueError, match=r"\.\Z") as caught:
         check_secret(scheme, value)
     assert value in ("", "whsec_") or value not in str(caught.value)
@@ -308,12 +308,12 @@ def test_a_weak_secret_is_not_kept_and_not_repeated(scheme, value):
         ("body-hmac", {"header": "X-Signature", "prefix": "a b"}),
     ],
 )
-def test_settings_that_cannot_work_are_refused(scheme, settings):
+def test_invalid_settings_are_refused(scheme, settings):
     with pytest.raises(ValueError, match=r"\.\Z"):
         check_settings(scheme, settings)
 
 
-def test_settings_that_work_are_taken():
+def test_valid_settings_are_accepted():
     check_settings("standard-webhooks", {})
     check_settings("body-hmac", {"header": "X-Hub-Signature-256", "prefix": "sha256=", "algorithm": "sha512"})
 
@@ -346,7 +346,7 @@ def timestamped(header, *, secret=KEY, now=SEED_TIME, **settings):
     ],
     ids=["Stripe and Zitadel", "several", "the other way round", "WorkOS", "Ory"],
 )
-def test_a_signature_of_time_and_body_is_taken_as_each_vendor_sends_it(header, settings):
+def test_a_signature_of_time_and_body_is_accepted_in_the_format_of_each_vendor(header, settings):
     assert timestamped(header, **settings).secret_id == 1
 
 
@@ -377,14 +377,14 @@ def test_any_other_signature_of_time_and_body_is_refused(header, settings):
 
 
 @pytest.mark.parametrize(("seconds", "is_taken"), [(-301, False), (-300, True), (300, True), (301, False)])
-def test_a_signature_of_time_and_body_holds_for_five_minutes(seconds, is_taken):
+def test_a_signature_of_time_and_body_is_valid_for_five_minutes(seconds, is_taken):
     now = SEED_TIME + timedelta(seconds=seconds)
     with nullcontext() if is_taken else pytest.raises(BadSignature):
         timestamped(f"t=1546300800,v1={AT_SECONDS}", now=now)
 
 
 def by_own_key(**changed):
-    """The published message, signed by a key of the sender, of which the hub has the public half."""
+    """Return the published message, signed by a key of the sender, of which the hub has the public half."""
     key = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
     content = b"msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330." + PUBLISHED_BODY
     signature = base64.b64encode(key.sign(content)).decode()
@@ -420,7 +420,7 @@ def test_another_key_or_another_message_is_refused(changed):
 
 
 def test_a_public_key_is_no_secret_for_an_hmac():
-    """Who knows it, as everybody may, could sign by it."""
+    """Otherwise anyone who knows the public key could sign."""
     public = "whpk_" + base64.b64encode(b"p" * 32).decode()
     content = b"msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330." + PUBLISHED_BODY
     for key in (b"p" * 32, b"", public.encode()):

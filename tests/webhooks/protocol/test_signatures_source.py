@@ -1,4 +1,4 @@
-"""The text of the module that verifies: what it compares, and that no answer comes early."""
+"""The source text of the verification: what it compares, and that it never returns early."""
 
 import ast
 import inspect
@@ -64,7 +64,7 @@ def sources(tree, kind):
     return [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, kind)]
 
 
-def test_compare_digest_is_the_only_comparison_of_what_was_sent_with_what_is_right():
+def test_compare_digest_is_the_only_comparison_of_signatures():
     tree = ast.parse(inspect.getsource(signatures))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     by_method = [
@@ -78,7 +78,7 @@ def test_compare_digest_is_the_only_comparison_of_what_was_sent_with_what_is_rig
     ]
 
 
-def test_every_secret_is_tried_with_every_signature_whatever_the_first_ones_gave():
+def test_every_secret_is_compared_with_every_signature_without_an_early_exit():
     (matching,) = (
         node
         for node in ast.walk(ast.parse(inspect.getsource(signatures)))
@@ -87,5 +87,5 @@ def test_every_secret_is_tried_with_every_signature_whatever_the_first_ones_gave
     loops = [node for node in ast.walk(matching) if isinstance(node, (ast.For, ast.While, ast.comprehension))]
     (compared,) = (node for node in ast.walk(matching) if isinstance(node, ast.ListComp))
     assert loops == compared.generators
-    assert [ast.unparse(each.iter) for each in loops] == ["expected", "given"]
-    assert [ast.unparse(each) for each in loops[-1].ifs] == ["hmac.compare_digest(right, text)"]
+    assert [ast.unparse(loop.iter) for loop in loops] == ["expected", "given"]
+    assert [ast.unparse(condition) for condition in loops[-1].ifs] == ["hmac.compare_digest(right, text)"]

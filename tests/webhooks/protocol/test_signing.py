@@ -1,4 +1,4 @@
-"""What the hub signs for a test, the gate accepts: for every scheme, and with that secret only."""
+"""Requests that the hub signs for a test are accepted for every scheme, and with that secret only."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -30,13 +30,15 @@ WAYS: list[tuple[str, dict[str, str]]] = [
 ]
 
 
-def test_every_scheme_is_here() -> None:
+def test_every_scheme_is_tested() -> None:
     assert {scheme for scheme, _ in WAYS} | {"none"} == set(SCHEMES)
     assert prove("none", {}, "", BODY, "test-1", NOW) == {}
 
 
 @pytest.mark.parametrize(("scheme", "settings"), WAYS)
-def test_the_gate_accepts_it_and_knows_by_which_secret(scheme: str, settings: dict[str, Any]) -> None:
+def test_the_gate_accepts_the_signed_request_and_names_the_secret(
+    scheme: str, settings: dict[str, Any]
+) -> None:
     right, other = new_secret(scheme), new_secret(scheme)
     headers = prove(scheme, settings, right, BODY, "test-1", NOW)
     asked = {"settings": settings, "headers": headers, "body": BODY, "now": NOW}

@@ -1,4 +1,4 @@
-"""Strict JSON: the corpus as a body and as the value of a member, and what must hold of any bytes at all."""
+"""Strict JSON: the corpus as a body and as the value of a field, and properties of any bytes."""
 
 import json
 import re
@@ -34,12 +34,12 @@ def kinds_of(whole):
 
 
 def of_kind(kind, whole=None):
-    """The documents of one kind; with `whole`, those that have this answer as a body."""
+    """Return the documents of one kind; with `whole`, those with this answer as a body."""
     return [case for case in CASES if case.kind == kind and whole in (None, case.whole)]
 
 
 def answer(read, body):
-    """The code of the refusal, or ACCEPTED."""
+    """Return the code of the refusal, or ACCEPTED."""
     try:
         read(body)
     except Malformed as error:
@@ -68,20 +68,20 @@ def test_the_corpus_is_large_has_every_code_and_no_document_twice():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_body_has_the_one_answer_of_its_class(kind):
+def test_a_body_has_the_answer_of_its_class(kind):
     cases = of_kind(kind)
     assert {case: answer(parse, case.body) for case in cases} == {case: case.whole for case in cases}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_document_in_a_member_nobody_asked_for_has_the_one_answer_of_its_class(kind):
+def test_a_document_in_an_unknown_field_has_the_answer_of_its_class(kind):
     cases = of_kind(kind)
     answers = {case: answer(parse_notice, notice_with(case.body)) for case in cases}
     assert answers == {case: case.inside for case in cases}
 
 
 @pytest.mark.parametrize("kind", kinds_of(ACCEPTED))
-def test_what_is_accepted_reads_as_everybody_reads_it(kind):
+def test_accepted_documents_read_like_in_the_standard_library(kind):
     cases = of_kind(kind, ACCEPTED)
     assert cases
     assert {case: typed(parse(case.body)) for case in cases} == {
@@ -90,8 +90,8 @@ def test_what_is_accepted_reads_as_everybody_reads_it(kind):
 
 
 @pytest.mark.parametrize("kind", kinds_of("not-json"))
-def test_the_corpus_calls_no_document_wrong_that_the_usual_reader_takes(kind):
-    """Guards the corpus itself. The constants are taken by Python's reader alone."""
+def test_the_corpus_rejects_no_document_that_the_standard_reader_accepts(kind):
+    """A check of the corpus itself. Only Python's reader accepts the constants."""
 
     def refuse(name):
         raise json.JSONDecodeError("a constant", name, 0)
@@ -126,13 +126,13 @@ def test_the_corpus_calls_no_document_wrong_that_the_usual_reader_takes(kind):
         (b'{"a":{"b":1,"b":2},"c":1,"c":2}', "duplicate-member", "/c", None),
     ],
 )
-def test_a_refusal_says_where_in_bytes_or_by_pointer(body, code, pointer, offset):
+def test_a_refusal_gives_the_place_in_bytes_or_by_pointer(body, code, pointer, offset):
     with pytest.raises(Malformed) as caught:
         parse(body)
     assert (caught.value.code, caught.value.pointer, caught.value.offset) == (code, pointer, offset)
 
 
-def test_a_refusal_never_repeats_what_stood_there():
+def test_a_refusal_never_repeats_the_input():
     for body in (b'{"secret":secret}', b'{"secret":1,"secret":2}', b'{"secret":"\\ud800"}', b'"secret'):
         with pytest.raises(Malformed) as caught:
             parse(body)
@@ -145,7 +145,7 @@ def test_of_a_name_repeated_deeper_down_the_last_counts():
     assert parse(b'{"a":{"b":1,"b":2},"c":[{"d":1,"d":2}]}') == {"a": {"b": 2}, "c": [{"d": 2}]}
 
 
-def test_whole_numbers_keep_every_digit():
+def test_integers_keep_every_digit():
     assert parse(b"9" * 1_000) == 10**1_000 - 1
     assert typed(parse(b"[9007199254740993,1.0,-0,-0.0]")) == "[9007199254740993, 1.0, 0, -0.0]"
 
@@ -210,7 +210,7 @@ FRAGMENTS = [
 
 @st.composite
 def broken_documents(draw):
-    """A document of the corpus with a piece cut out and something else put in."""
+    """Return documents of the corpus with a piece replaced."""
     body = draw(st.sampled_from(CASES)).body[:4_000]
     start = draw(st.integers(0, len(body)))
     return body[:start] + draw(st.sampled_from(FRAGMENTS)) + body[start + draw(st.integers(0, 3)) :]
@@ -221,7 +221,7 @@ SOUP = st.lists(st.sampled_from(FRAGMENTS), max_size=30).map(b"".join)
 
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(st.binary(max_size=200), SOUP, broken_documents()))
-def test_any_bytes_are_accepted_as_everybody_reads_them_or_malformed(body):
+def test_any_bytes_read_like_in_the_standard_library_or_are_malformed(body):
     answered = answer(parse, body)
     assert answered in CODES | {ACCEPTED}
     assert answer(parse, body) == answered
@@ -254,7 +254,7 @@ def test_strict_values_written_as_json_read_back_as_they_were(value, ascii_only,
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.characters(categories=["Cs", "Lu"])), st.booleans())
 def test_text_is_bad_exactly_when_it_cannot_be_written_as_utf8(text, as_name):
-    """`json.dumps` escapes a lone surrogate; a high one before a low one becomes a pair, which is good."""
+    """`json.dumps` escapes a lone surrogate; a high one before a low one becomes a valid pair."""
     written = json.dumps({text: 1} if as_name else [text])
     try:
         json.dumps(json.loads(written), ensure_ascii=False).encode()

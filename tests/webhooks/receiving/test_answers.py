@@ -13,16 +13,16 @@ pytestmark = pytest.mark.pure
 
 
 @pytest.mark.parametrize("many", [1, 20])
-def test_an_answer_has_as_many_errors_as_there_is_room_for(many: int) -> None:
+def test_an_answer_contains_as_many_errors_as_fit(many: int) -> None:
     errors = tuple(FieldProblem(f"{number}{'f' * 290}", "c" * 300, "ä" * 300) for number in range(many))
     result = Result("shop", "The shop", "dead", "target-rejected", "", "", False, "No.", errors)
     outcome = EventOutcome("dead", "target-rejected", (result,), None)
     answer = outcome_answer(outcome, "en", reference="r", location="", is_signed=True)
     document = json.loads(answer.body)
-    told = [each["field"] for each in document["errors"]]
+    fields = [error["field"] for error in document["errors"]]
     assert len(answer.body) <= LARGEST_ANSWER
-    assert told == [each.field for each in errors[: len(told)]]
-    assert len(told) == min(many, 5)
+    assert fields == [error.field for error in errors[: len(fields)]]
+    assert len(fields) == min(many, 5)
     assert document["code"] == "target-rejected"
 
 

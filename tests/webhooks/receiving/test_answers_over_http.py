@@ -1,4 +1,4 @@
-"""Every row of the contract's table of statuses, over HTTP, and what a hub that cannot store says."""
+"""Every row of the contract's table of statuses over HTTP, and the answers of a hub that cannot store."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from django.urls import re_path
 
 from integration_hub import urls
 from sync.models import Delivery, Route
-from tests.support.http.machine_answers import CANARY, sound
+from tests.support.http.machine_answers import CANARY, assert_sound_answer
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Receipt, Source
 from webhooks.views import Inbox
@@ -28,7 +28,7 @@ def seed(**changed: Any) -> bytes:
 
 
 def changed_then(post: Send, **fault: Any) -> Send:
-    """A new address, a fault of the shop, then the webhook."""
+    """Change the address, add a fault of the shop, then send the webhook."""
 
     def send(hub: Hub) -> HttpResponse:
         hub.change_email("anna.answered@example.com")
@@ -146,7 +146,7 @@ def test_a_row_of_the_contract_has_its_status_its_word_and_its_headers(
     hub: Hub, send: Send, status: int, word: str
 ) -> None:
     answer = send(hub)
-    document = sound(answer)
+    document = assert_sound_answer(answer)
     assert (answer.status_code, document["code" if status >= 400 else "status"]) == (status, word)
     assert ("Location" in answer) == (status == 202)
     assert status != 405 or answer["Allow"] == "POST"
@@ -154,30 +154,30 @@ def test_a_row_of_the_contract_has_its_status_its_word_and_its_headers(
         state = Delivery.objects.latest("pk").state
         assert document["retrying"] is (state == "retrying")
     if Receipt.objects.exists() and "reference" in document:
-        told = Receipt.objects.latest("pk")
-        assert (told.status, told.answer.open(), told.reference) == (
+        receipt = Receipt.objects.latest("pk")
+        assert (receipt.status, receipt.answer.open(), receipt.reference) == (
             status,
             answer.content,
             document["reference"],
         )
 
 
-def test_an_acknowledgement_says_where_the_outcome_will_stand(hub: Hub) -> None:
+def test_an_acknowledgement_contains_the_url_of_the_outcome(hub: Hub) -> None:
     answer = hub.post_signed(seed(respond="ack"))
     hub.wait_until_idle()
     later = hub.client.get(answer["Location"])
-    assert (later.status_code, sound(later)["reference"]) == (200, answer.json()["reference"])
+    assert (later.status_code, assert_sound_answer(later)["reference"]) == (200, answer.json()["reference"])
 
 
 @pytest.mark.parametrize("table", ["webhooks_source", "webhooks_payload", "webhooks_event", "sync_route"])
 @pytest.mark.parametrize("status", [503, 429])
-def test_a_hub_that_cannot_store_says_so_and_comes_back_by_itself(
+def test_a_hub_that_cannot_store_says_so_and_recovers_by_itself(
     hub: Hub, settings: Any, table: str, status: int
 ) -> None:
     settings.UNAVAILABLE_STATUS = status
     with away(table):
         answer = hub.post(seed(id="X1", entityType="DEVICE", extra=CANARY))
-        assert (answer.status_code, sound(answer)["code"]) == (status, "storage-unavailable")
+        assert (answer.status_code, assert_sound_answer(answer)["code"]) == (status, "storage-unavailable")
         assert 0 < int(answer["Retry-After"]) <= 10
         assert table not in answer.content.decode()
     assert Event.objects.count() == 0
@@ -187,7 +187,7 @@ def test_a_hub_that_cannot_store_says_so_and_comes_back_by_itself(
 
 @contextmanager
 def away(table: str) -> Iterator[None]:
-    """The table is not there: the database refuses every statement that needs it."""
+    """Rename the table, so that the database refuses every statement that needs it."""
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {table} RENAME TO {table}_away")
     try:
@@ -198,14 +198,14 @@ def away(table: str) -> Iterator[None]:
 
 
 class Broken:
-    """A delivering half with a fault that nobody foresaw."""
+    """A delivery that raises an unexpected error."""
 
     def open(self, event: Event) -> None:
         raise RuntimeError(CANARY)
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_what_nobody_foresaw_is_500_in_json_and_stores_nothing(
+def test_an_unexpected_error_is_500_in_json_and_stores_nothing(
     database: None, settings: Any, debug: bool
 ) -> None:
     Source.objects.create(slug="sender", name="Sender", scheme="none")
@@ -217,6 +217,6 @@ def test_what_nobody_foresaw_is_500_in_json_and_stores_nothing(
     settings.ROOT_URLCONF, settings.DEBUG = broken, debug
     client = Client(raise_request_exception=False)
     answer = client.post("/webhooks/sender", EXAMPLE, content_type="application/json")
-    assert (answer.status_code, sound(answer)["code"]) == (500, "internal-error")
+    assert (answer.status_code, assert_sound_answer(answer)["code"]) == (500, "internal-error")
     assert b"Traceback" not in answer.content
     assert Event.objects.count() == 0

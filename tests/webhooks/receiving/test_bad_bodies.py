@@ -13,7 +13,7 @@ from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 
-from tests.support.http.machine_answers import CANARY, sound
+from tests.support.http.machine_answers import CANARY, assert_sound_answer
 from tests.webhooks.corpus import ACCEPTED, CASES, Case
 from tests.webhooks.corpus.case import REQUIRED
 from tests.webhooks.corpus.members import EVENT_IDS, FIELDS, IDS, NO_OBJECT, RESPONDS, TIMESTAMPS, WORDS
@@ -39,7 +39,7 @@ def post(body: bytes) -> HttpResponse:
 
 
 def post_all(bodies: list[bytes]) -> list[tuple[int, str, str]]:
-    """Send them; status, code and pointer of each. Every one must have its receipt: the bytes and what was told."""
+    """Send bodies. Returns status, code and pointer of each. Asserts that each has its receipt with its answer."""
     answers = [post(body) for body in bodies]
     receipts = Receipt.objects.select_related("payload", "answer", "event").order_by("pk")
     assert [receipt.payload.open() for receipt in receipts] == bodies
@@ -54,7 +54,7 @@ def post_all(bodies: list[bytes]) -> list[tuple[int, str, str]]:
 
 
 def told(answer: HttpResponse) -> tuple[int, str, str]:
-    document = sound(answer)
+    document = assert_sound_answer(answer)
     if answer.status_code < 400:
         return answer.status_code, document["status"], ""
     [error] = document.get("errors", [{"pointer": "", "code": document["code"]}])
@@ -63,7 +63,7 @@ def told(answer: HttpResponse) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_document_of_the_corpus_as_the_whole_body_has_its_one_answer(kind: str) -> None:
+def test_a_document_of_the_corpus_as_the_body_has_one_answer(kind: str) -> None:
     chosen = representatives(kind)
     answers = post_all([case.body for case in chosen])
     assert dict(zip(chosen, answers, strict=True)) == {case: (400, *case.as_a_webhook()) for case in chosen}
@@ -71,7 +71,7 @@ def test_a_document_of_the_corpus_as_the_whole_body_has_its_one_answer(kind: str
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_document_of_the_corpus_as_a_member_has_its_one_answer(kind: str) -> None:
+def test_a_document_of_the_corpus_as_a_field_has_one_answer(kind: str) -> None:
     chosen = representatives(kind)
     answers = post_all([json.dumps(GOOD).encode()[:-1] + b',"extra":' + case.body + b"}" for case in chosen])
     assert dict(zip(chosen, answers, strict=True)) == {
@@ -81,7 +81,7 @@ def test_a_document_of_the_corpus_as_a_member_has_its_one_answer(kind: str) -> N
 
 
 def representatives(kind: str) -> list[Case]:
-    """The first and the last document of this kind for each pair of answers."""
+    """Return the first and the last document of this kind for each pair of answers."""
     chosen: dict[tuple[str, ...], list[Case]] = {}
     for case in CASES:
         if case.kind == kind:
@@ -103,7 +103,7 @@ def representatives(kind: str) -> list[Case]:
         ("respond", [{"fields": value} for value in FIELDS], "wrong-respond", "/respond/fields"),
     ],
 )
-def test_a_member_that_is_wrong_is_named_and_never_repeated(
+def test_a_wrong_field_is_named_and_its_value_never_repeated(
     member: str, values: list[Any], code: str, pointer: str
 ) -> None:
     chosen = [*{type(value): value for value in values}.values(), values[len(values) // 2]]
@@ -112,8 +112,8 @@ def test_a_member_that_is_wrong_is_named_and_never_repeated(
 
 
 @pytest.mark.parametrize("name", REQUIRED)
-def test_a_member_that_is_missing_or_misspelt_is_named(name: str) -> None:
-    others = {each: value for each, value in GOOD.items() if each != name}
+def test_a_missing_or_misspelt_field_is_named(name: str) -> None:
+    others = {field: value for field, value in GOOD.items() if field != name}
     bodies = [
         others,
         others | {name.upper(): GOOD[name]},
@@ -124,13 +124,13 @@ def test_a_member_that_is_missing_or_misspelt_is_named(name: str) -> None:
     assert answers == [(400, "missing-member", f"/{name}")] * len(bodies)
 
 
-def test_a_name_that_comes_twice_is_refused_and_only_a_known_one_is_pointed_to() -> None:
+def test_a_duplicate_name_is_refused_and_only_a_known_one_is_named() -> None:
     known = json.dumps(GOOD).encode()[:-1] + b',"id":"other"}'
     made_up = json.dumps(GOOD).encode()[:-1] + f',"{CANARY}":1,"{CANARY}":2}}'.encode()
     assert post_all([known, made_up]) == [(400, "duplicate-member", "/id"), (400, "duplicate-member", "")]
 
 
-def test_sixty_four_kilobytes_are_taken_and_one_byte_more_is_not() -> None:
+def test_sixty_four_kilobytes_are_accepted_and_one_byte_more_is_not() -> None:
     body = json.dumps(GOOD | {"extra": ""}).encode()
     largest = body.replace(b'"extra": ""', b'"extra": "' + b"a" * (65_536 - len(body)) + b'"')
     assert len(largest) == 65_536
@@ -141,7 +141,7 @@ def test_sixty_four_kilobytes_are_taken_and_one_byte_more_is_not() -> None:
     assert Receipt.objects.count() == 1
 
 
-def test_texts_that_trouble_others_are_kept_to_the_byte() -> None:
+def test_unusual_texts_are_stored_unchanged() -> None:
     troublesome = [
         "\u0000",
         "\u202e",

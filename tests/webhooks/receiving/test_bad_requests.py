@@ -1,4 +1,4 @@
-"""Requests that are wrong before their body counts: path, method, size, type, headers. In process and on the wire."""
+"""Requests that are refused before their body: path, method, size, type, headers; in process and over a socket."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from django.test import Client
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.support.http.machine_answers import CANARY, sound
+from tests.support.http.machine_answers import CANARY, assert_sound_answer
 from tests.support.hub import EXAMPLE, SIGNING_SECRET
 from tests.support.processes.hub_processes import Reply, RunningHub, running_hub
 from webhooks.models import Receipt, Refusal, Source
@@ -66,24 +66,24 @@ def test_an_unknown_path_is_404_in_json(
     settings.DEBUG = debug
     for accept in ("application/json", "text/html"):
         answer = send(path=path, Accept=accept)
-        assert (answer.status_code, sound(answer)["code"]) == (404, code)
+        assert (answer.status_code, assert_sound_answer(answer)["code"]) == (404, code)
     assert Receipt.objects.count() == 0
 
 
 @pytest.mark.parametrize("path", ["/webhooks/sender", "/webhooks/sender/"])
 def test_a_slash_at_the_end_makes_no_difference(source: Source, path: str) -> None:
     answer = send(path=path)
-    assert (answer.status_code, sound(answer)["status"]) == (200, "ignored")
+    assert (answer.status_code, assert_sound_answer(answer)["status"]) == (200, "ignored")
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("path", ["/webhooks/sender", "/webhooks/sender/", "/webhooks/nobody"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "QUERY"])
-def test_any_other_method_is_405_and_told_which_one_is_right(source: Source, method: str, path: str) -> None:
+def test_any_other_method_is_405_with_the_allowed_one(source: Source, method: str, path: str) -> None:
     answer = send(method, path)
     assert (answer.status_code, answer["Allow"]) == (405, "POST")
     if method != "HEAD":
-        assert sound(answer)["code"] == "wrong-method"
+        assert assert_sound_answer(answer)["code"] == "wrong-method"
     assert Receipt.objects.count() == 0
 
 
@@ -98,7 +98,7 @@ def test_any_other_method_is_405_and_told_which_one_is_right(source: Source, met
         "application/json; charset=utf8",
     ],
 )
-def test_json_is_taken_with_no_charset_or_with_utf8(source: Source, content_type: str) -> None:
+def test_json_is_accepted_without_charset_or_with_utf8(source: Source, content_type: str) -> None:
     assert send(**{"Content-Type": content_type}).status_code == 200
 
 
@@ -137,20 +137,20 @@ def test_any_other_type_is_415_and_leaves_a_row_without_a_body(
     source: Source, headers: dict[str, str]
 ) -> None:
     answer = send(**headers)
-    assert (answer.status_code, sound(answer)["code"]) == (415, "wrong-content-type")
+    assert (answer.status_code, assert_sound_answer(answer)["code"]) == (415, "wrong-content-type")
     [row] = Refusal.objects.all()
     assert (row.code, row.source, row.size, row.times) == ("wrong-content-type", source, len(IGNORED), 1)
     assert Receipt.objects.count() == 0
 
 
 @pytest.mark.one_database
-def test_a_disabled_source_is_gone_and_learns_nothing_else(source: Source) -> None:
+def test_a_disabled_source_gets_410_and_no_other_information(source: Source) -> None:
     Source.objects.update(is_enabled=False)
     for answer in (send(), send(body=b"{"), send(**{"Content-Type": "text/plain"})):
-        assert (answer.status_code, sound(answer)["code"]) == (410, "source-disabled")
+        assert (answer.status_code, assert_sound_answer(answer)["code"]) == (410, "source-disabled")
 
 
-def test_size_comes_before_type_and_type_before_signature(source: Source) -> None:
+def test_size_is_checked_before_type_and_type_before_signature(source: Source) -> None:
     Source.objects.update(scheme="bearer")
     assert send(body=b"a" * 65_537, **{"Content-Type": "text/plain"}).status_code == 413
     assert send(**{"Content-Type": "text/plain"}).status_code == 415
@@ -178,14 +178,14 @@ def test_size_comes_before_type_and_type_before_signature(source: Source) -> Non
         *(("X-Forwarded-Port", "1"), ("Range", "bytes=0-1"), ("If-None-Match", "*"), ("Expect", CANARY)),
     ],
 )
-def test_headers_that_would_override_change_nothing(source: Source, name: str, value: str) -> None:
+def test_override_headers_have_no_effect(source: Source, name: str, value: str) -> None:
     plain, changed = send(), send(**{name: value})
-    assert (changed.status_code, sound(changed)["status"]) == (200, "ignored")
+    assert (changed.status_code, assert_sound_answer(changed)["status"]) == (200, "ignored")
     assert set(changed.headers) == set(plain.headers)
     assert set(Receipt.objects.values_list("address", flat=True)) == {"127.0.0.1"}
 
 
-def test_our_own_proxies_are_believed_as_far_as_they_go(source: Source, settings: Any) -> None:
+def test_only_the_configured_number_of_proxies_is_trusted(source: Source, settings: Any) -> None:
     settings.TRUSTED_PROXIES = 1
     send(**{"X-Forwarded-For": f"{CANARY}, 203.0.113.7, 198.51.100.9"})
     send(**{"X-Forwarded-For": CANARY})
@@ -193,10 +193,10 @@ def test_our_own_proxies_are_believed_as_far_as_they_go(source: Source, settings
 
 
 @pytest.mark.one_database
-def test_a_host_that_is_not_ours_is_refused_in_json(source: Source) -> None:
+def test_an_unknown_host_is_refused_in_json(source: Source) -> None:
     answer = send(Host=f"{CANARY}.example")
     assert answer.status_code == 400
-    sound(answer)
+    assert_sound_answer(answer)
 
 
 @pytest.mark.one_database
@@ -204,30 +204,30 @@ def test_a_host_that_is_not_ours_is_refused_in_json(source: Source) -> None:
 def test_on_the_wire_the_limit_holds_with_a_length_and_in_chunks(running: RunningHub, extra: int) -> None:
     body = EXAMPLE[:-1] + b" " * (65_536 - len(EXAMPLE) + extra) + b"}"
     chunks = (body[start : start + 4_096] for start in range(0, len(body), 4_096))
-    for told in (running.send(body), running.send(chunks)):
-        document = on_the_wire(told)
-        assert (told.status, document.get("code")) == ((413, "too-large") if extra else (200, None))
+    for reply in (running.send(body), running.send(chunks)):
+        document = on_the_wire(reply)
+        assert (reply.status, document.get("code")) == ((413, "too-large") if extra else (200, None))
 
 
 @pytest.mark.one_database
 def test_on_the_wire_a_huge_length_is_refused_before_the_body_comes(running: RunningHub) -> None:
-    told = running.raw(head("POST /webhooks/aurora-unsigned", "Content-Length: 10000000000"))
-    assert (told.status, on_the_wire(told)["code"]) == (413, "too-large")
+    reply = running.raw(head("POST /webhooks/aurora-unsigned", "Content-Length: 10000000000"))
+    assert (reply.status, on_the_wire(reply)["code"]) == (413, "too-large")
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(
     "path", ["//", "//webhooks/aurora-unsigned", "/webhooks//aurora-unsigned", "/webhooks/%2e%2e", "/%2e"]
 )
-def test_on_the_wire_a_path_of_odd_form_is_404_in_json(running: RunningHub, path: str) -> None:
-    told = running.raw(head(f"POST {path}", f"Content-Length: {len(EXAMPLE)}") + EXAMPLE)
-    assert (told.status, on_the_wire(told)["status"]) == (404, 404)
+def test_on_the_wire_a_path_of_unusual_form_is_404_in_json(running: RunningHub, path: str) -> None:
+    reply = running.raw(head(f"POST {path}", f"Content-Length: {len(EXAMPLE)}") + EXAMPLE)
+    assert (reply.status, on_the_wire(reply)["status"]) == (404, 404)
 
 
 @pytest.mark.one_database
 def test_on_the_wire_an_empty_body_is_no_json(running: RunningHub) -> None:
-    told = running.raw(head("POST /webhooks/aurora-unsigned", "Content-Length: 0"))
-    assert (told.status, on_the_wire(told)["code"]) == (400, "not-json")
+    reply = running.raw(head("POST /webhooks/aurora-unsigned", "Content-Length: 0"))
+    assert (reply.status, on_the_wire(reply)["code"]) == (400, "not-json")
 
 
 @pytest.mark.one_database
@@ -238,8 +238,8 @@ def test_on_the_wire_a_header_spelt_with_an_underscore_is_not_the_signature(runn
         "webhook_signature: v1,a",
         f"Content-Length: {len(EXAMPLE)}",
     ]
-    told = running.raw(head("POST /webhooks/aurora", *headers) + EXAMPLE)
-    assert (told.status, on_the_wire(told)["code"]) == (401, "bad-signature")
+    reply = running.raw(head("POST /webhooks/aurora", *headers) + EXAMPLE)
+    assert (reply.status, on_the_wire(reply)["code"]) == (401, "bad-signature")
 
 
 def head(line: str, *headers: str) -> bytes:
@@ -253,8 +253,11 @@ def head(line: str, *headers: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def on_the_wire(told: Reply) -> dict[str, Any]:
-    assert told.headers["Content-Type"] in ("application/json", "application/problem+json")
-    assert (told.headers["Cache-Control"], told.headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
-    document: dict[str, Any] = json.loads(told.body)
+def on_the_wire(reply: Reply) -> dict[str, Any]:
+    assert reply.headers["Content-Type"] in ("application/json", "application/problem+json")
+    assert (reply.headers["Cache-Control"], reply.headers["X-Content-Type-Options"]) == (
+        "no-store",
+        "nosniff",
+    )
+    document: dict[str, Any] = json.loads(reply.body)
     return document

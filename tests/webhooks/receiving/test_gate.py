@@ -1,4 +1,4 @@
-"""Who is believed, over HTTP: published vectors, the Standard Webhooks package as a client, secrets in rotation.
+"""Verification over HTTP: published vectors, the Standard Webhooks package as a client, secrets in rotation.
 
 No source here has a route, so a webhook that is believed ends as `ignored`.
 """
@@ -17,7 +17,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 from standardwebhooks.webhooks import Webhook
 
-from tests.support.hub import EXAMPLE, SIGNING_SECRET, new_sealing_key, signed
+from tests.support.hub import EXAMPLE, SIGNING_SECRET, new_sealing_key, signature_headers
 from webhooks.models import Receipt, Refusal, Source, SourceSecret
 from webhooks.receiving.refusals import write_down
 
@@ -57,7 +57,7 @@ def assert_refused(answer: HttpResponse) -> None:
 def package(
     body: bytes, *, name: str = "msg_1", at: datetime | None = None, secret: str = SIGNING_SECRET
 ) -> dict[str, str]:
-    """The headers that the reference package makes."""
+    """Return the headers of the reference package."""
     moment = at or datetime.now(UTC)
     signature = Webhook(secret).sign(name, moment, body.decode())
     seconds = str(int(moment.timestamp()))
@@ -94,7 +94,7 @@ def test_a_clock_beyond_five_minutes_is_refused(seconds: int) -> None:
     assert_refused(post(package(EXAMPLE, at=datetime.now(UTC) + timedelta(seconds=seconds))))
 
 
-def test_a_body_that_says_the_same_in_other_bytes_is_refused() -> None:
+def test_an_equivalent_body_with_other_bytes_is_refused() -> None:
     a_source("standard-webhooks", SIGNING_SECRET)
     assert_refused(post(package(EXAMPLE), json.dumps(json.loads(EXAMPLE)).encode()))
     assert_refused(post(package(EXAMPLE), EXAMPLE + b"\n"))
@@ -109,11 +109,11 @@ def test_one_good_signature_among_several_is_enough() -> None:
 
 
 @pytest.mark.parametrize("secret", [SIGNING_SECRET, OTHER_SECRET])
-def test_in_a_rotation_both_secrets_are_good_and_the_receipt_says_which(secret: str) -> None:
+def test_in_a_rotation_both_secrets_are_valid_and_the_receipt_names_one(secret: str) -> None:
     source = a_source("standard-webhooks", SIGNING_SECRET, OTHER_SECRET)
     source.secrets.filter(hint=SIGNING_SECRET[-4:]).update(ends_at=timezone.now() + timedelta(hours=1))
     assert_believed(post(package(EXAMPLE, secret=secret)))
-    used = next(each for each in source.secrets.all() if each.value == secret)
+    used = next(stored for stored in source.secrets.all() if stored.value == secret)
     assert Receipt.objects.get().verified_by == f"standard-webhooks:{used.pk}"
 
 
@@ -146,14 +146,14 @@ def test_a_secret_whose_time_has_ended_is_refused() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["standard-webhooks", "body-hmac", "bearer", "basic", "header"])
-def test_a_source_without_a_secret_believes_nobody(scheme: str) -> None:
+def test_a_source_without_a_secret_accepts_no_request(scheme: str) -> None:
     a_source(scheme, **({"header": "X-Proof"} if scheme in ("body-hmac", "header") else {}))
     for value in ("", "Bearer ", "Basic ", "Basic Og==", "v1,"):
-        assert_refused(post(signed(EXAMPLE, "msg_1") | {"Authorization": value, "X-Proof": value}))
+        assert_refused(post(signature_headers(EXAMPLE, "msg_1") | {"Authorization": value, "X-Proof": value}))
 
 
 def test_a_secret_of_another_scheme_proves_nothing() -> None:
-    """The public half of a sender's key, which anybody may know, is no token once the source is verified by one."""
+    """The public half of a sender's key is not accepted as a token once the source is verified by one."""
     public = "whpk_" + base64.b64encode(bytes(range(32))).decode()
     source = a_source("standard-webhooks", public)
     Source.objects.filter(pk=source.pk).update(scheme="bearer")
@@ -172,7 +172,7 @@ def test_a_secret_of_another_scheme_proves_nothing() -> None:
         ({"algorithm": "sha1"}, SHA1),
     ],
 )
-def test_an_hmac_of_the_body_is_accepted_as_each_vendor_sends_it(
+def test_an_hmac_of_the_body_is_accepted_in_the_format_of_each_vendor(
     settings: dict[str, str], signature: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -185,7 +185,7 @@ def test_an_hmac_of_the_body_is_accepted_as_each_vendor_sends_it(
     assert_refused(post({"X-Other": signature}))
 
 
-def test_the_published_vector_of_github_is_verified_and_then_told_that_it_is_no_json() -> None:
+def test_the_published_vector_of_github_is_verified_and_refused_as_no_json() -> None:
     a_source("body-hmac", GITHUB_SECRET, header="X-Hub-Signature-256", prefix="sha256=")
     answer = post({"X-Hub-Signature-256": GITHUB_SIGNATURE}, b"Hello, World!")
     assert (answer.status_code, answer.json()["code"]) == (400, "not-json")
@@ -215,7 +215,7 @@ BASIC = base64.b64encode(f"hub:{TOKEN}".encode()).decode()
         ("header", TOKEN, {"header": "Authorization"}, ["{}"], ["Bearer {}", "{}x", "x{}", "{0}, {0}"]),
     ],
 )
-def test_a_static_secret_is_accepted_in_its_place_only(
+def test_a_static_secret_is_accepted_in_its_header_only(
     scheme: str, secret: str, settings: dict[str, str], good: list[str], bad: list[str]
 ) -> None:
     a_source(scheme, secret, **settings)
@@ -226,7 +226,7 @@ def test_a_static_secret_is_accepted_in_its_place_only(
         assert_refused(post({"Authorization": form.format(shown)}))
 
 
-def test_a_sender_comes_again_where_this_process_does_not_know_the_key_that_seals_its_secret() -> None:
+def test_a_process_without_the_encryption_key_of_a_secret_asks_the_sender_to_retry() -> None:
     a_source("standard-webhooks", SIGNING_SECRET)
     with override_settings(SEALING_KEYS=[new_sealing_key()]):
         answer = post(package(EXAMPLE))
@@ -256,7 +256,7 @@ def test_every_refusal_is_the_same_answer_whatever_the_reason() -> None:
     ]:
         Source.objects.filter(pk=source.pk).update(scheme=scheme, scheme_settings=settings)
         answers += [post({}), post({"X-A": "wrong", "Authorization": "Bearer wrong"})]
-    assert {(each.status_code, each.content, str(each.headers)) for each in answers} == {
+    assert {(answer.status_code, answer.content, str(answer.headers)) for answer in answers} == {
         (401, answers[0].content, str(answers[0].headers))
     }
     assert Receipt.objects.count() == 0
@@ -287,7 +287,7 @@ def test_a_captured_request_sent_a_hundred_times_makes_one_event() -> None:
 
 
 @pytest.mark.parametrize("given", ["a b", "ä", "x" * 256])
-def test_an_id_in_the_header_that_is_none_has_its_receipt(given: str) -> None:
+def test_an_invalid_id_in_the_header_has_its_receipt(given: str) -> None:
     a_source("header", TOKEN, header="X-Token")
     answer = post({"X-Token": TOKEN, "webhook-id": given})
     assert (answer.status_code, answer.json()["code"]) == (400, "wrong-event-id")

@@ -1,4 +1,4 @@
-"""Webhooks that come at the same time and for whose outcome nobody waits are stored by one commit (`database.group_commit`)."""
+"""Simultaneous webhooks that do not wait for their outcome share one commit (`database.group_commit`)."""
 
 import json
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from django.db import OperationalError, connection
 
 from audit.models import Entry
 from sync.models import Delivery
-from tests.support.audit.chain_faults import faults
+from tests.support.audit.chain_faults import find_chain_faults
 from tests.support.hub import EXAMPLE, Hub
-from tests.support.simultaneous_webhooks import Sent, Together
+from tests.support.simultaneous_webhooks import Sent, SimultaneousWebhooks
 from webhooks.models import Event, Receipt, SubjectKey
 from webhooks.receiving import store
 
@@ -22,13 +22,17 @@ def of(person: str, **members: Any) -> Sent:
     return ACK | {"id": person} | members, f"msg_{person}"
 
 
-def test_each_has_all_that_is_its_own(together: Together) -> None:
+def test_each_webhook_of_a_group_has_its_own_rows(together: SimultaneousWebhooks) -> None:
     people = [f"U{number}" for number in range(6)]
-    sent = [*(of(each) for each in people), (ACK | {"id": "U1"}, "msg_again"), of("U7", eventType="RENAMED")]
-    told = together.send(*sent)
+    sent = [
+        *(of(person) for person in people),
+        (ACK | {"id": "U1"}, "msg_again"),
+        of("U7", eventType="RENAMED"),
+    ]
+    answers = together.send(*sent)
     assert together.sizes == [1, 7]
-    assert [each.status_code for each in told] == [202] * 7 + [200]
-    for (body, webhook_id), answer in zip(sent, told, strict=True):
+    assert [answer.status_code for answer in answers] == [202] * 7 + [200]
+    for (body, webhook_id), answer in zip(sent, answers, strict=True):
         event = Event.objects.get(event_id=webhook_id)
         (receipt,) = Receipt.objects.filter(event=event)
         assert (event.entity_id, json.loads(event.payload.open())) == (body["id"], body)
@@ -37,16 +41,18 @@ def test_each_has_all_that_is_its_own(together: Together) -> None:
         assert receipt.answer is not None
         assert receipt.answer.open() == answer.content
         deliveries = Delivery.objects.filter(event=event)
-        assert [each.entity_id for each in deliveries] == [body["id"]] * (body["eventType"] == "UPDATE")
+        assert [delivery.entity_id for delivery in deliveries] == [body["id"]] * (
+            body["eventType"] == "UPDATE"
+        )
         (entry,) = Entry.objects.filter(stream=event.stream).values_list("body", flat=True)
         assert json.loads(entry)["details"]["receipt"] == receipt.own_reference
         assert json.loads(entry)["details"]["status"] == answer.status_code
     assert SubjectKey.objects.filter(pk__in=Event.objects.values("payload__subject")).count() == 7
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
-def test_they_are_stored_in_the_order_in_which_they_came(together: Together) -> None:
-    """What is relayed is delivered by the numbers of its deliveries."""
+def test_a_group_is_stored_in_order_of_arrival(together: SimultaneousWebhooks) -> None:
+    """Relayed webhooks are delivered in the order of their delivery numbers."""
     sent = [of("U1") if number % 2 else of("U2") for number in range(8)]
     sent = [(body, f"msg_{number}") for number, (body, _) in enumerate(sent)]
     together.send(*sent)
@@ -56,30 +62,34 @@ def test_they_are_stored_in_the_order_in_which_they_came(together: Together) -> 
     assert list(Delivery.objects.order_by("pk").values_list("event__event_id", flat=True)) == came
 
 
-def test_one_that_is_known_does_not_stop_the_others(together: Together, hub: Hub) -> None:
+def test_a_duplicate_in_a_group_does_not_affect_the_others(together: SimultaneousWebhooks, hub: Hub) -> None:
     known, other = of("U1"), of("U2")
-    for each in (known, other):
-        assert hub.post_signed(*each).status_code == 202
-    told = together.send(of("U0"), known, of("U3"), (other[0] | {"eventType": "DELETE"}, other[1]), of("U4"))
-    assert [each.status_code for each in told] == [202, 202, 202, 409, 202]
-    assert told[1].json()["reference"] == Event.objects.get(entity_id="U1").reference
-    assert told[3].json()["code"] == "event-id-conflict"
+    for webhook in (known, other):
+        assert hub.post_signed(*webhook).status_code == 202
+    answers = together.send(
+        of("U0"), known, of("U3"), (other[0] | {"eventType": "DELETE"}, other[1]), of("U4")
+    )
+    assert [answer.status_code for answer in answers] == [202, 202, 202, 409, 202]
+    assert answers[1].json()["reference"] == Event.objects.get(entity_id="U1").reference
+    assert answers[3].json()["code"] == "event-id-conflict"
     assert sorted(Event.objects.values_list("entity_id", flat=True)) == ["U0", "U1", "U2", "U3", "U4"]
     assert Receipt.objects.filter(event__entity_id="U1").count() == 2
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
-def test_all_of_them_or_none(together: Together, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the database fails, each is told so, and comes again."""
+def test_a_group_is_stored_completely_or_not_at_all(
+    together: SimultaneousWebhooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the database fails, each sender gets an error and repeats its webhook."""
 
     def fails(*_: Any, **__: Any) -> None:
         raise OperationalError("disk full")
 
     monkeypatch.setattr(store, "prepare_append", late(fails, store.prepare_append))
-    told = together.send(*(of(f"U{number}") for number in range(5)))
+    answers = together.send(*(of(f"U{number}") for number in range(5)))
     assert together.sizes == [1, 4]
-    assert [each.status_code for each in told] == [202, 503, 503, 503, 503]
-    assert all(each["Retry-After"] for each in told[1:])
+    assert [answer.status_code for answer in answers] == [202, 503, 503, 503, 503]
+    assert all(answer["Retry-After"] for answer in answers[1:])
     assert list(Event.objects.values_list("entity_id", flat=True)) == ["U0"]
     assert Receipt.objects.count() == Delivery.objects.count() == 1
 
@@ -91,8 +101,8 @@ def late(fails: Callable[..., Any], works: Callable[..., Any]) -> Callable[..., 
 
 
 @pytest.mark.writers_at_once
-def test_nobody_stands_in_line_with_a_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where as many wait as there are in the pool, the one for whom they wait would get none."""
+def test_no_waiting_webhook_holds_a_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If all connections of the pool waited, the one they wait for would get none."""
     held: list[object] = []
     submit = store._group_commit.submit
     monkeypatch.setattr(

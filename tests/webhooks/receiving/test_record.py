@@ -1,4 +1,4 @@
-"""No foreign key of the database holds rows of the hot path together: the hub's own locks do."""
+"""Rows of the hot path have no foreign key constraints: the hub's own locks keep them consistent."""
 
 import threading
 from typing import Any
@@ -28,7 +28,7 @@ def _orphans() -> list[str]:
 
 @pytest.fixture
 def stored(hub: Hub) -> Event:
-    """An event whose webhook has an id, delivered and at rest."""
+    """Create an event with a webhook id that is delivered."""
     assert hub.post_signed(EXAMPLE, "msg_again").status_code == 200
     hub.wait_until_quiet()
     assert _orphans() == []
@@ -52,7 +52,7 @@ def _prune_before_repeat(monkeypatch: pytest.MonkeyPatch, *, whole: bool) -> Non
 
 
 def _record_without_locks(source: Any, arrival: Any, verified: Any, event: Event) -> record.Recorded:
-    """The broken variant: what was read before is named as it was."""
+    """Record in the broken variant: the rows read before are used without a lock."""
     receipt = receipt_of(source, arrival, verified, event, event.payload, is_repeat=True)
     batch = WriteBatch()
     batch.insert(receipt)
@@ -76,7 +76,7 @@ def test_a_repeat_names_no_payload_that_is_just_deleted(
 ) -> None:
     _prune_before_repeat(monkeypatch, whole=False)
     assert hub.post_signed(EXAMPLE, "msg_again").status_code == 200
-    assert [each.payload_id for each in Receipt.objects.all()] == [None, None]
+    assert [receipt.payload_id for receipt in Receipt.objects.all()] == [None, None]
     assert _orphans() == []
 
 
@@ -163,7 +163,7 @@ def test_an_unusable_request_of_a_deleted_source_is_not_stored(
 
 
 def test_an_orphan_is_found(hub: Hub, stored: Event) -> None:
-    assert {each.name for each in unconstrained() if each.model is Receipt} == {
+    assert {field.name for field in unconstrained() if field.model is Receipt} == {
         "source",
         "event",
         "payload",

@@ -1,4 +1,4 @@
-"""A flood of what is refused costs one row and one write a second, and every one of it counts."""
+"""A flood of refused requests costs one row and one write a second, and all of it is counted."""
 
 import os
 import signal
@@ -40,11 +40,11 @@ def counted() -> int:
     return sum(Refusal.objects.values_list("times", flat=True))
 
 
-def test_what_is_refused_after_the_first_touches_no_table(hub: Hub) -> None:
+def test_refusals_after_the_first_write_no_table(hub: Hub) -> None:
     refuse(hub, 1)
     with CaptureQueriesContext(connection) as queries:
         refuse(hub, 50)
-    assert [each["sql"] for each in queries if "webhooks_refusal" in each["sql"]] == []
+    assert [query["sql"] for query in queries if "webhooks_refusal" in query["sql"]] == []
     assert counted() == 1
     refusals.write_down()
     assert counted() == 51
@@ -52,7 +52,7 @@ def test_what_is_refused_after_the_first_touches_no_table(hub: Hub) -> None:
     assert counted() == 51
 
 
-def test_a_flood_from_many_addresses_touches_no_table_either_once_their_rows_are_many(
+def test_a_flood_from_many_addresses_writes_no_table_beyond_the_limit_of_rows(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("webhooks.receiving.refusals.NEW_ROWS_A_MINUTE", 3)
@@ -65,12 +65,12 @@ def test_a_flood_from_many_addresses_touches_no_table_either_once_their_rows_are
     from_addresses(0, 4)
     with CaptureQueriesContext(connection) as queries:
         from_addresses(4, 50)
-    assert [each["sql"] for each in queries if "webhooks_refusal" in each["sql"]] == []
+    assert [query["sql"] for query in queries if "webhooks_refusal" in query["sql"]] == []
     refusals.write_down()
     assert sorted(Refusal.objects.values_list("times", flat=True)) == [1, 1, 1, 47]
 
 
-def test_of_many_threads_none_is_forgotten(hub: Hub) -> None:
+def test_refusals_of_many_threads_are_all_counted(hub: Hub) -> None:
     refuse(hub, 1)
 
     def some(_: int) -> None:
@@ -86,7 +86,7 @@ def test_of_many_threads_none_is_forgotten(hub: Hub) -> None:
     assert counted() == 321
 
 
-def test_what_cannot_be_written_down_is_kept(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_that_cannot_be_written_are_kept_in_memory(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(hub, 3)
     with monkeypatch.context() as patch:
         patch.setattr(refusals, "Refusal", SimpleNamespace(objects=SimpleNamespace(filter=_away)))
@@ -101,7 +101,7 @@ def _away(**_: str) -> None:
     raise OperationalError("the database is away")
 
 
-def test_nothing_is_known_of_a_database_that_was_emptied(hub: Hub) -> None:
+def test_an_emptied_database_resets_the_known_rows(hub: Hub) -> None:
     refuse(hub, 3)
     refusals.forget()
     Refusal.objects.all().delete()
@@ -110,9 +110,7 @@ def test_nothing_is_known_of_a_database_that_was_emptied(hub: Hub) -> None:
     assert counted() == 2
 
 
-def test_it_is_written_down_within_a_second_without_anybody_asking(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counts_are_written_within_a_second(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "SECONDS", 0.05)
     refuse(hub, 4)
     (timer,) = refusals._timers
@@ -120,7 +118,7 @@ def test_it_is_written_down_within_a_second_without_anybody_asking(
     assert counted() == 4
 
 
-def test_a_process_that_is_told_to_end_writes_down_what_it_added_up(hub: Hub, tmp_path: Path) -> None:
+def test_a_stopping_process_writes_its_counts(hub: Hub, tmp_path: Path) -> None:
     with running_hub(tmp_path, hub.identity, hub.shop) as running:
         for _ in range(30):
             assert running.send(EXAMPLE, "/webhooks/aurora", Authorization="Bearer wrong").status == 401

@@ -1,4 +1,4 @@
-"""A body that was read and refused all the same says whom it is about: it is kept, and erased, with that entity."""
+"""A refused body that names a subject is stored, and erased, with that subject."""
 
 import json
 from collections.abc import Callable
@@ -10,17 +10,22 @@ from django.http import HttpResponse
 from sync.erasure.erase import run_erasure
 from sync.erasure.requests import find_subject
 from sync.erasure.subject_data import count_rows
-from tests.support.builders.erasure import confirmed, found_in_tables, readable_payloads, somebody
+from tests.support.builders.erasure import (
+    confirmed_erasure,
+    find_in_tables,
+    invented_person,
+    readable_payloads,
+)
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Payload, Receipt, SubjectKey
 
-GRACE = somebody(1)
+GRACE = invented_person(1)
 
 
 def corrected(**members: Any) -> bytes:
     data = {"name": GRACE.name, "email": GRACE.email}
-    told = {"id": GRACE.entity_id, "entityType": "user", "eventType": "UPDATE", "data": data}
-    return json.dumps(told | members).encode()
+    body = {"id": GRACE.entity_id, "entityType": "user", "eventType": "UPDATE", "data": data}
+    return json.dumps(body | members).encode()
 
 
 def sent_again_with_another_body(hub: Hub) -> HttpResponse:
@@ -30,7 +35,7 @@ def sent_again_with_another_body(hub: Hub) -> HttpResponse:
 
 
 def sent_with_the_id_of_another_event(hub: Hub) -> HttpResponse:
-    """Of her there is nothing but this body."""
+    """Send a body with the event id of another event: all that is stored about its person."""
     hub.post_signed(EXAMPLE, "msg-1")
     hub.wait_until_quiet()
     return hub.post_signed(corrected(), "msg-1")
@@ -48,7 +53,7 @@ def asking_for_more_than_it_may_have(hub: Hub) -> HttpResponse:
         (asking_for_more_than_it_may_have, "not-allowed"),
     ],
 )
-def test_a_refused_body_and_its_answer_go_with_the_person_whom_it_names(
+def test_a_refused_body_and_its_answer_are_erased_with_the_person_they_name(
     hub: Hub, refused: Callable[[Hub], HttpResponse], code: str
 ) -> None:
     assert refused(hub).json()["code"] == code
@@ -59,16 +64,16 @@ def test_a_refused_body_and_its_answer_go_with_the_person_whom_it_names(
     assert receipt.answer.subject == receipt.payload.subject is not None
     kept = Payload.objects.count()
     hers = count_rows(find_subject("USER", GRACE.entity_id))["payloads"]
-    erasure = confirmed(GRACE)
+    erasure = confirmed_erasure(GRACE)
     assert run_erasure(erasure)
     assert erasure.counts["payloads"] == hers == kept - Payload.objects.count() > 1
     assert not any(word in readable_payloads() for word in GRACE.words)
-    assert found_in_tables([GRACE]) == set()
+    assert find_in_tables([GRACE]) == set()
     receipt.refresh_from_db()
     assert (receipt.code, receipt.payload, receipt.answer) == (code, None, None)
 
 
-def test_a_body_that_cannot_be_read_is_kept_under_the_keys_of_the_hub(hub: Hub) -> None:
+def test_an_unreadable_body_is_encrypted_with_the_keys_of_the_hub(hub: Hub) -> None:
     assert hub.post_signed(corrected(timestamp="yesterday")).status_code == 400
     assert not SubjectKey.objects.exists()
     assert {payload.subject for payload in Payload.objects.all()} == {None}

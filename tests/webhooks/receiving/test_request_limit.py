@@ -1,4 +1,4 @@
-"""A source that sends too much is told when to come back, and leaves one bounded row."""
+"""A source that sends too many requests gets Retry-After, and leaves one row."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def limit(per_minute: int | None) -> Source:
     return Source.objects.get(slug="aurora-unsigned")
 
 
-def test_what_goes_beyond_the_limit_is_told_when_to_come_back_and_nothing_of_it_is_kept(hub: Hub) -> None:
+def test_requests_beyond_the_limit_get_retry_after_and_are_not_stored(hub: Hub) -> None:
     limit(1)
     assert [hub.post(EXAMPLE).status_code for _ in range(10)] == [202] * 10
     hub.wait_until_idle()
@@ -49,7 +49,7 @@ def test_what_goes_beyond_the_limit_is_told_when_to_come_back_and_nothing_of_it_
     assert sum(Refusal.objects.values_list("times", flat=True)) == 5
 
 
-def test_after_the_time_that_was_told_it_is_taken_in(hub: Hub) -> None:
+def test_a_request_after_retry_after_is_accepted(hub: Hub) -> None:
     limit(12)
     assert [hub.post(EXAMPLE).status_code for _ in range(10)] == [202] * 10
     while (refused := hub.post(EXAMPLE)).status_code == 202:
@@ -62,7 +62,7 @@ def test_after_the_time_that_was_told_it_is_taken_in(hub: Hub) -> None:
     assert hub.post(EXAMPLE).status_code == 202
 
 
-def test_a_request_that_is_not_the_sources_does_not_count(hub: Hub) -> None:
+def test_an_unverified_request_does_not_count(hub: Hub) -> None:
     Source.objects.filter(slug="aurora").update(requests_per_minute=1)
     for _ in range(30):
         assert hub.post(EXAMPLE, "aurora").status_code == 401
@@ -76,7 +76,7 @@ def test_one_source_above_its_limit_does_not_slow_another(hub: Hub) -> None:
     assert hub.post_signed(EXAMPLE).status_code == 200
 
 
-def test_clients_at_once_are_admitted_up_to_the_burst_and_no_further(hub: Hub) -> None:
+def test_simultaneous_clients_are_admitted_up_to_the_burst(hub: Hub) -> None:
     limit(1)
 
     def send(_: int) -> int:
@@ -95,13 +95,13 @@ def test_clients_at_once_are_admitted_up_to_the_burst_and_no_further(hub: Hub) -
 @pytest.mark.parametrize(
     ("seconds", "told"), [(0.001, "1"), (1.0, "1"), (1.2, "2"), (59.4, "60"), (3_600.0, "60")]
 )
-def test_the_time_to_come_back_is_whole_seconds_from_one_to_sixty(seconds: float, told: str) -> None:
+def test_retry_after_is_an_integer_from_one_to_sixty(seconds: float, told: str) -> None:
     assert retry_headers(TooManyRequests(seconds)) == {"Retry-After": told}
     assert retry_headers(Refused("bad-signature")) == {}
 
 
 def test_no_limit_costs_no_statement(hub: Hub) -> None:
     source = limit(None)
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         admit(source)
-    assert len(asked) == 0
+    assert len(queries) == 0

@@ -1,4 +1,4 @@
-"""A webhook that is stored by one batch (`webhooks.receiving.store`), whose key is destroyed or inserted meanwhile."""
+"""A webhook that is stored by one batch (`webhooks.receiving.store`) while its key is destroyed or inserted."""
 
 import json
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from django.utils import timezone
 from audit.models import Entry
 from database.write_batch import WriteBatch
 from sync.models import Attempt, Delivery
-from tests.support.audit.chain_faults import faults
+from tests.support.audit.chain_faults import find_chain_faults
 from tests.support.hub import ANNA, EXAMPLE, Hub
-from tests.support.simultaneous_webhooks import Sent, Together
+from tests.support.simultaneous_webhooks import Sent, SimultaneousWebhooks
 from tests.support.threads import in_threads
 from webhooks.models import Event, Payload, Receipt, SubjectKey, find_or_create_keys, subject_key
 from webhooks.receiving import store
@@ -43,17 +43,18 @@ def test_the_audit_log_names_the_receipt_and_the_delivery_as_they_are_stored(hub
     hub.wait_until_quiet()
     event, delivery = Event.objects.get(), Delivery.objects.get()
     entries = {
-        each.action: each for each in Entry.objects.filter(action__in=["webhook.received", "attempt.started"])
+        entry.action: entry
+        for entry in Entry.objects.filter(action__in=["webhook.received", "attempt.started"])
     }
     came, began = entries["webhook.received"], entries["attempt.started"]
     assert came.stream == event.stream
     assert json.loads(came.body)["details"]["receipt"] == Receipt.objects.get().own_reference
     assert began.stream == delivery.stream
     assert json.loads(began.body)["details"]["attempt"] == str(Attempt.objects.get().key)
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
-def test_where_its_key_is_destroyed_meanwhile_it_is_sealed_under_a_new_one(
+def test_a_webhook_whose_key_is_destroyed_meanwhile_uses_a_new_one(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.post_signed(EXAMPLE)
@@ -68,16 +69,16 @@ def test_where_its_key_is_destroyed_meanwhile_it_is_sealed_under_a_new_one(
     assert event.payload.subject not in (None, old)
     assert event.payload.open() == EXAMPLE
     assert Payload.objects.filter(subject=old).count() == before
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
-def test_several_of_which_one_has_lost_its_key_meanwhile_are_all_stored(
-    together: Together, hub: Hub, monkeypatch: pytest.MonkeyPatch
+def test_a_group_with_one_destroyed_key_is_stored_completely(
+    together: SimultaneousWebhooks, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     people = ["U1", "U2", "U3"]
     for person in people:
         assert hub.post_signed(*ack(person, "before")).status_code == 202
-    keys = {each: key_of(each) for each in people}
+    keys = {person: key_of(person) for person in people}
 
     def and_then(subjects: Any, batch: Any) -> Any:
         found = find_or_create_keys(subjects, batch)
@@ -86,14 +87,18 @@ def test_several_of_which_one_has_lost_its_key_meanwhile_are_all_stored(
         return found
 
     monkeypatch.setattr(store, "find_or_create_keys", and_then)
-    told = together.send(ack("U0", "first"), *(ack(each, "again") for each in [*people, "U4"]))
-    assert [each.status_code for each in told] == [202] * 5
+    answers = together.send(ack("U0", "first"), *(ack(person, "again") for person in [*people, "U4"]))
+    assert [answer.status_code for answer in answers] == [202] * 5
     assert together.sizes == [1, 4]
-    assert {each: key_of(each) == key for each, key in keys.items()} == {"U1": True, "U2": False, "U3": True}
+    assert {person: key_of(person) == key for person, key in keys.items()} == {
+        "U1": True,
+        "U2": False,
+        "U3": True,
+    }
     again = Event.objects.filter(event_id__endswith="again")
-    assert all(each.payload.open() for each in again)
+    assert all(event.payload.open() for event in again)
     assert len(again) == 4
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
 def ack(person: str, when: str) -> Sent:
@@ -107,7 +112,7 @@ def key_of(person: str) -> SubjectKey:
     return payload.subject
 
 
-def test_two_of_a_new_subject_that_come_at_the_same_moment_are_both_stored_under_one_key(
+def test_two_simultaneous_webhooks_of_a_new_subject_are_stored_with_one_key(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def another_comes() -> None:
@@ -116,16 +121,14 @@ def test_two_of_a_new_subject_that_come_at_the_same_moment_are_both_stored_under
     found = once_looked_up(monkeypatch, another_comes)
     assert hub.post_signed(EXAMPLE).status_code == 200
     hub.wait_until_quiet()
-    assert [each._state.adding for each in found] == [True], (
-        "it was new when it was looked up, and not stored"
-    )
-    assert [each.entity_id for each in Event.objects.all()] == [ANNA, ANNA]
+    assert [key._state.adding for key in found] == [True], "it was new when it was looked up, and not stored"
+    assert [event.entity_id for event in Event.objects.all()] == [ANNA, ANNA]
     assert set(Payload.objects.values_list("subject", flat=True)) == {SubjectKey.objects.get().pk}
-    assert faults() == []
+    assert find_chain_faults() == []
 
 
 @pytest.mark.writers_at_once
-def test_nobody_destroys_a_key_before_what_is_sealed_under_it_is_stored(database: None) -> None:
+def test_a_key_is_not_destroyed_while_data_encrypted_with_it_are_stored(database: None) -> None:
     key = subject_key(1, "USER", ANNA)
 
     def destroys(_: int) -> None:

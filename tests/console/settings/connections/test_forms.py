@@ -1,4 +1,4 @@
-"""Connections: credentials go in and never come out."""
+"""Connections: credentials are stored and never shown."""
 
 import json
 from typing import Any
@@ -50,7 +50,7 @@ def test_credentials_stay_until_they_are_replaced_or_the_origin_changes(
         assert entries("connection.changed")[0]["details"]["changed"] == ["credentials"]
 
 
-def test_another_token_address_lets_go_of_the_credentials_too() -> None:
+def test_another_token_url_removes_the_credentials_too() -> None:
     of = connection(
         authentication={"scheme": "oauth2-client-credentials"},
         credentials={"client_id": "hub", "client_secret": "s3cret-s3cret"},
@@ -80,7 +80,7 @@ def test_stored_credentials_are_never_rendered() -> None:
         ({"byte_cap": "16777217"}, "less than or equal to 16777216."),
     ],
 )
-def test_a_limit_out_of_its_bounds_is_refused_in_words(typed: dict[str, str], told: str) -> None:
+def test_a_limit_out_of_range_is_refused_with_a_message(typed: dict[str, str], told: str) -> None:
     of = connection()
     form = connection_form(of, **typed)
     page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form).content.decode()
@@ -98,7 +98,7 @@ def test_a_limit_out_of_its_bounds_is_refused_in_words(typed: dict[str, str], to
         ("none", {}, None),
     ],
 )
-def test_credentials_that_are_missing_are_told_when_it_is_saved(
+def test_missing_credentials_are_reported_when_saving(
     scheme: str, typed: dict[str, str], told: str | None
 ) -> None:
     of = connection(credentials=None)
@@ -124,9 +124,11 @@ def test_a_preset_fills_the_form_and_can_be_saved() -> None:
     assert "Not stored" not in text, "there is nothing yet that could be stored"
     initial = page.context["adminform"].form.initial
     assert initial["settings"] == load_preset("sandbox-shop")["settings"]
-    made = Connection(**{name: initial[name] for name in ("side", "connector", "authentication", "settings")})
-    made.slug, made.name, made.base_url = "shop", "The shop", "http://127.0.0.1:8102"
-    form = connection_form(made, token="shop-token")
+    connection = Connection(
+        **{name: initial[name] for name in ("side", "connector", "authentication", "settings")}
+    )
+    connection.slug, connection.name, connection.base_url = "shop", "The shop", "http://127.0.0.1:8102"
+    form = connection_form(connection, token="shop-token")
     answer = client.post("/admin/sync/connection/add/", form)
     assert answer.status_code == 302, answer.context["errors"]
     assert Connection.objects.get().credentials == {"token": "shop-token"}

@@ -1,4 +1,4 @@
-"""The words for how a connection does, by its figures."""
+"""The health of a connection in words, from its figures."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -85,10 +85,10 @@ def test_the_figures_decide_the_word_and_the_sentence(
 
 
 def test_every_word_has_a_label_and_a_style_of_the_pills() -> None:
-    labels = [health_label(each) for each in ConnectionHealth]
+    labels = [health_label(health) for health in ConnectionHealth]
     assert len(set(labels)) == len(labels) == 7
     assert {health_style(health) for health in ConnectionHealth} == {"good", "warn", "bad", "quiet"}
-    assert [each for each in ConnectionHealth if each.needs_attention] == [
+    assert [health for health in ConnectionHealth if health.needs_attention] == [
         ConnectionHealth.SLOW,
         ConnectionHealth.FAILING,
         ConnectionHealth.PAUSED,

@@ -1,4 +1,4 @@
-"""What the pages of connections tell of their protection, and how a person ends a pause."""
+"""The protection of connections on their pages, and the manual end of a pause."""
 
 import re
 from datetime import timedelta
@@ -48,9 +48,11 @@ def paused(of: Connection, until: timedelta = MINUTE, **values: Any) -> Breaker:
 
 def run_some(of: Connection, number: int) -> None:
     route = of_route(of)
-    for each in range(number):
-        event = an_event(each, state="running", source=route.source)
-        a_delivery(event, route, token=uuid4(), lease_until=read_clock() + MINUTE, commercial_slot=each + 1)
+    for position in range(number):
+        event = an_event(position, state="running", source=route.source)
+        a_delivery(
+            event, route, token=uuid4(), lease_until=read_clock() + MINUTE, commercial_slot=position + 1
+        )
 
 
 def of_route(of: Connection) -> Route:
@@ -80,7 +82,7 @@ def of_route(of: Connection) -> Route:
         ),
     ],
 )
-def test_the_list_and_the_page_say_how_the_breaker_stands(
+def test_the_list_and_the_page_show_the_state_of_the_breaker(
     shop: Connection, breaker: dict[str, Any] | None, said: str, on_page: str
 ) -> None:
     if breaker is not None:
@@ -89,7 +91,7 @@ def test_the_list_and_the_page_say_how_the_breaker_stands(
     assert re.search(on_page, text_of(logged_in("support"), f"{LIST}{shop.pk}/change/"))
 
 
-def test_one_that_is_switched_off_says_so(shop: Connection) -> None:
+def test_a_disabled_connection_says_so(shop: Connection) -> None:
     Connection.objects.filter(pk=shop.pk).update(is_enabled=False)
     assert "⊘ Disabled" in text_of(logged_in("support"), LIST)
 
@@ -108,7 +110,7 @@ def test_one_that_is_switched_off_says_so(shop: Connection) -> None:
         ({"concurrency": 4}, {}, "Concurrency 3 running; none are started while it is paused Rate"),
     ],
 )
-def test_the_page_says_what_is_used_of_the_limits_that_count_now(
+def test_the_page_shows_the_use_of_the_current_limits(
     shop: Connection, limits: dict[str, Any], breaker: dict[str, Any] | None, said: str
 ) -> None:
     Connection.objects.filter(pk=shop.pk).update(**limits)
@@ -136,7 +138,7 @@ def test_the_list_costs_the_same_for_two_connections_and_for_twenty(shop: Connec
     assert len(twenty) == len(two)
 
 
-def test_try_now_ends_the_pause_lets_one_pass_and_is_on_record(shop: Connection) -> None:
+def test_try_now_ends_the_pause_allows_one_delivery_and_is_recorded(shop: Connection) -> None:
     for _ in range(5):
         record_failure(shop, SystemFailure("target-unavailable"))
     assert allowed_deliveries(shop) == 0
@@ -173,7 +175,7 @@ def test_only_who_may_change_connections_ends_a_pause_and_only_with_a_post(shop:
     assert breaker.open_until == until
 
 
-def test_who_may_not_see_breakers_sees_none(shop: Connection) -> None:
+def test_breakers_are_hidden_without_permission(shop: Connection) -> None:
     paused(shop)
     client = logged_in()
     user = User.objects.get()
@@ -183,12 +185,12 @@ def test_who_may_not_see_breakers_sees_none(shop: Connection) -> None:
         assert "Paused after" not in text_of(client, address)
 
 
-def test_the_menu_calls_the_list_of_what_is_held_by_its_name(shop: Connection) -> None:
+def test_the_menu_names_the_list_of_held_deliveries(shop: Connection) -> None:
     page = logged_in("support").get("/admin/").content.decode()
     assert '<a href="/admin/sync/delivery/">Held for approval</a>' in page
 
 
-def test_the_pages_tell_the_truth_while_a_shop_is_down_and_when_it_is_back(hub: Hub) -> None:
+def test_the_pages_are_correct_during_and_after_an_outage_of_the_shop(hub: Hub) -> None:
     shop = Connection.objects.get(side="commercial")
     page, staff = f"{LIST}{shop.pk}/change/", logged_in("administrator")
     Connection.objects.filter(pk=shop.pk).update(breaker_failures=2, breaker_seconds=600)

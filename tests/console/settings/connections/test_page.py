@@ -1,4 +1,4 @@
-"""The page of a connection: how it does, what waits for it, and the test in four lines."""
+"""The page of a connection: its health, its waiting deliveries, and its test in four steps."""
 
 import json
 import re
@@ -63,7 +63,7 @@ def after_testing(client: Client, of: Connection) -> str:
 
 
 @pytest.mark.parametrize("role", ["support", "administrator"])
-def test_a_good_connection_is_tested_in_four_lines_and_on_record(role: str) -> None:
+def test_a_working_connection_is_tested_in_four_steps_and_recorded(role: str) -> None:
     with serving(lambda _: Reply(200, {"items": []})) as service:
         of = a_connection(service.url)
         text = after_testing(browser(role), of)
@@ -80,7 +80,7 @@ def test_a_good_connection_is_tested_in_four_lines_and_on_record(role: str) -> N
     assert entry["details"] == {"is_good": True, "steps": steps, "address": "127.0.0.1"}
 
 
-def test_refused_credentials_are_said_in_words_and_no_secret_shows() -> None:
+def test_refused_credentials_are_reported_without_a_secret() -> None:
     with serving(lambda _: Reply(401, {"message": f"{SECRET} is wrong"})) as service:
         of = a_connection(service.url)
         text = after_testing(browser("administrator"), of)
@@ -92,7 +92,7 @@ def test_refused_credentials_are_said_in_words_and_no_secret_shows() -> None:
     assert not Entry.objects.filter(body__contains=SECRET).exists()
 
 
-def test_a_name_that_nobody_knows_is_said_with_what_to_do() -> None:
+def test_an_unknown_host_name_is_reported_with_the_next_step() -> None:
     text = after_testing(browser("administrator"), a_connection("https://hub-test.invalid"))
     assert "Name (DNS) ✕ Failed Host name not found. Check the base URL" in text
     assert text.count("Skipped") == 3
@@ -118,7 +118,7 @@ def test_two_tests_of_one_connection_do_not_run_at_once() -> None:
     assert "The test failed" in after_testing(browser("", "root"), of), "a process died: the next one may"
 
 
-def test_only_a_post_of_who_may_tests() -> None:
+def test_a_test_needs_a_post_and_the_permission() -> None:
     of = a_connection()
     address = f"/admin/sync/connection/{of.pk}/test/"
     opened = visible_text(browser("administrator").get(address, follow=True))
@@ -129,21 +129,21 @@ def test_only_a_post_of_who_may_tests() -> None:
 
 
 def some_calls(number: int, **values: Any) -> Connection:
-    """So many calls to the shop, of 0.01 s, 0.02 s and so on, just now."""
+    """Create this many calls to the shop just now, of 0.01 s, 0.02 s and so on."""
     route = a_route(a_source())
     attempt = an_attempt(a_delivery(an_event(source=route.source), route), 1)
-    for each in range(number):
-        facts = {"status": 200, "seconds": (each + 1) / 100, "started_at": timezone.now()}
+    for position in range(number):
+        facts = {"status": 200, "seconds": (position + 1) / 100, "started_at": timezone.now()}
         a_call(attempt, **facts | values)
     return route.commercial
 
 
-def test_the_page_says_how_long_requests_took_and_how_many_failed() -> None:
+def test_the_page_shows_durations_and_failures_of_requests() -> None:
     of = some_calls(19)
     some_calls_of(of, 1, status=503, error="target-unavailable", seconds=2.0)
-    text = counted_page(of)
+    text = page_after_recount(of)
     assert re.search(r"Requests since \d\d:00 20 ", text)
-    p50, p95 = (int(re.search(rf"\({each}\) (\d+) ms", text)[1]) for each in ("p50", "p95"))  # type: ignore[index]
+    p50, p95 = (int(re.search(rf"\({percentile}\) (\d+) ms", text)[1]) for percentile in ("p50", "p95"))  # type: ignore[index]
     assert p50 == pytest.approx(100, rel=0.33)
     assert p95 == pytest.approx(190, rel=0.33)
     assert "Failed 5 %" in text
@@ -152,23 +152,23 @@ def test_the_page_says_how_long_requests_took_and_how_many_failed() -> None:
     assert "1 of the last 20 requests failed (5 %)." in text
 
 
-def test_every_page_tells_the_same_of_a_connection_and_reads_no_request() -> None:
+def test_every_page_shows_the_same_health_and_reads_no_requests() -> None:
     of, client = some_calls(6), logged_in("administrator")
     some_calls_of(of, 4, status=503, error="target-unavailable", seconds=2.0)
-    told = "4 of the last 10 requests failed (40 %)."
+    sentence = "4 of the last 10 requests failed (40 %)."
     with CaptureQueriesContext(database) as early:
-        assert "No traffic" in visible_text(client.get(page_of(of))), "nobody counted yet"
-    page = counted_page(of)
+        assert "No traffic" in visible_text(client.get(page_of(of))), "no recount has run yet"
+    page = page_after_recount(of)
     with CaptureQueriesContext(database) as late:
         pages = page, visible_text(client.get("/admin/sync/connection/")), visible_text(client.get("/admin/"))
-    assert all("✕ Failing" in each for each in pages)
-    assert told in pages[0]
-    assert told in pages[2]
-    assert not [each for each in (*early, *late) if 'FROM "sync_call"' in each["sql"]]
+    assert all("✕ Failing" in page for page in pages)
+    assert sentence in pages[0]
+    assert sentence in pages[2]
+    assert not [query for query in (*early, *late) if 'FROM "sync_call"' in query["sql"]]
 
 
-def counted_page(of: Connection) -> str:
-    """What support reads after the worker looked."""
+def page_after_recount(of: Connection) -> str:
+    """Return the page as support sees it after the worker's recount."""
     CountedHour.objects.update(counted_at=None)
     recount_stale_hours(seconds=60.0)
     return visible_text(logged_in("support").get(page_of(of)))
@@ -184,22 +184,22 @@ def route_of(of: Connection) -> Route:
     return Route.objects.get(commercial=of)
 
 
-def test_a_system_that_fails_is_called_failing_and_what_was_refused_is_not_its_fault() -> None:
+def test_a_failing_system_is_marked_and_rejections_do_not_count() -> None:
     of = some_calls(6, status=422, error="target-rejected")
-    assert "✓ Healthy" in counted_page(of)
+    assert "✓ Healthy" in page_after_recount(of)
     some_calls_of(of, 4, status=503, error="target-unavailable")
-    assert "✕ Failing" in counted_page(of)
+    assert "✕ Failing" in page_after_recount(of)
 
 
-def test_what_is_older_than_the_hour_before_does_not_count_but_as_the_last_success() -> None:
+def test_older_requests_count_only_as_the_last_success() -> None:
     of = some_calls(5, started_at=timezone.now() - timedelta(hours=2))
-    text = counted_page(of)
+    text = page_after_recount(of)
     assert re.search(r"Requests since \d\d:00 0 ", text)
     assert "Last success 2 h ago" in text
     assert "No traffic" in text
 
 
-def test_what_waits_is_counted_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_deliveries_are_counted_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     route = a_route(a_source())
     for number in range(4):
         event = an_event(number, state="retrying", source=route.source)
@@ -217,7 +217,7 @@ def test_what_waits_is_counted_within_bounds(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(("days", "said"), [(12, "Token expires in 12 days"), (-1, "Token expired 2")])
-def test_a_token_that_says_when_it_ends_is_read(days: int, said: str) -> None:
+def test_the_expiry_of_a_token_is_shown(days: int, said: str) -> None:
     end = int((timezone.now() + timedelta(days=days, hours=1)).timestamp())
     body = urlsafe_b64encode(json.dumps({"exp": end}).encode()).decode().rstrip("=")
     of = a_connection(credentials={"token": f"x.{body}.y"})
@@ -233,12 +233,12 @@ def test_a_token_that_says_when_it_ends_is_read(days: int, said: str) -> None:
         "x.eyJleHAiOiAyNTM0MDIzMDA3OTl9.y",  # the last second that there is: never
     ],
 )
-def test_a_token_that_says_nothing_is_no_matter(token: str) -> None:
+def test_a_token_without_expiry_is_accepted(token: str) -> None:
     of = a_connection(credentials={"token": token})
     assert "Token e" not in visible_text(logged_in("support").get(page_of(of)))
 
 
-def test_the_page_costs_the_same_whatever_happened() -> None:
+def test_the_page_costs_the_same_for_any_history() -> None:
     of, client = some_calls(1), logged_in("administrator")
     client.get(page_of(of))
     with CaptureQueriesContext(database) as few:

@@ -1,4 +1,4 @@
-"""Mappings in the console: written, tried out, compared, back-tested, put in force; each by those who may."""
+"""Mappings in the console: edited, tried out, compared, back-tested, activated, by permitted roles."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from console.settings.mappings.words import FUNCTION_LABELS, describe_rules
 from sync.models import BackTest, Mapping, MappingDraft
 from sync.planning.mapping import FUNCTIONS
-from tests.support.builders.backtests import a_draft, a_mapped_event, author, used_mapping
+from tests.support.builders.backtests import a_draft, a_mapped_event, a_mapping_in_use, mapping_author
 from tests.support.builders.history import sealed
 from tests.support.builders.settings_rows import DECLARATION, mapping
 from tests.support.jobs import run_jobs
@@ -42,7 +42,7 @@ def form(declaration: Any, version: int = 1, draft: int = 0, **more: str) -> dic
 
 
 def seeing_contents() -> Client:
-    """An administrator who is in support too."""
+    """Return the client of an administrator who is in support too."""
     user = person("administrator", "both")
     user.groups.add(Group.objects.get(name="support"))
     client = Client()
@@ -50,7 +50,7 @@ def seeing_contents() -> Client:
     return client
 
 
-def test_a_declaration_is_saved_as_a_draft_and_the_version_in_force_stays() -> None:
+def test_a_declaration_is_saved_as_a_draft_and_the_active_version_stays() -> None:
     of, client = mapping(), browser("administrator")
     page = client.get(address(of, "edit")).content.decode()
     assert "entity.email" in page
@@ -85,7 +85,7 @@ def test_a_declaration_is_saved_as_a_draft_and_the_version_in_force_stays() -> N
         ("", "Line 1"),
     ],
 )
-def test_what_is_no_declaration_is_refused_with_its_line_and_stays_in_the_form(text: str, told: str) -> None:
+def test_an_invalid_declaration_is_refused_with_its_line_and_stays_in_the_form(text: str, told: str) -> None:
     of = mapping()
     answer = browser("administrator").post(address(of, "edit"), form(text))
     page = answer.content.decode()
@@ -94,7 +94,7 @@ def test_what_is_no_declaration_is_refused_with_its_line_and_stays_in_the_form(t
     assert not MappingDraft.objects.exists()
 
 
-def test_the_second_of_two_who_edit_is_told_what_the_first_saved_and_loses_nothing() -> None:
+def test_the_second_of_two_editors_sees_the_text_of_the_first_and_loses_nothing() -> None:
     of, anna, ben = mapping(), browser("administrator", "anna"), browser("administrator", "ben")
     anna.post(address(of, "edit"), form(LOWER | {"match": {"new": ["email"]}}))
     mine = {"fields": {"email": {"path": "entity.mine"}}}
@@ -125,7 +125,7 @@ def test_the_second_of_two_who_edit_is_told_what_the_first_saved_and_loses_nothi
     ],
 )
 @pytest.mark.parametrize("page", ["edit", "try"])
-def test_a_declaration_is_tried_out_with_script_and_without_and_nothing_is_saved(
+def test_a_declaration_is_tried_out_with_and_without_script_and_not_saved(
     given: dict[str, str], shown: str, page: str
 ) -> None:
     of = mapping()
@@ -137,8 +137,8 @@ def test_a_declaration_is_tried_out_with_script_and_without_and_nothing_is_saved
     assert not entries("mapping.drafted")
 
 
-def test_a_trial_on_an_event_shows_what_would_change_beside_the_last_known_record() -> None:
-    of, route = used_mapping(LOWER)
+def test_a_trial_on_an_event_shows_changes_to_the_last_known_record() -> None:
+    of, route = a_mapping_in_use(LOWER)
     event = a_mapped_event(route, {"email": SECRET})
     document = {
         "action": "update",
@@ -151,7 +151,7 @@ def test_a_trial_on_an_event_shows_what_would_change_beside_the_last_known_recor
     attempt.save()
     given = {"declaration": json.dumps(UPPER | {"match": {}}), "event": str(event.pk)}
     page = seeing_contents().post(address(of, "try"), given)
-    fields = {each.name: each for each in page.context["trial"].fields}
+    fields = {field.name: field for field in page.context["trial"].fields}
     assert (fields["email"].before, fields["email"].value) == (SECRET.lower(), SECRET.upper())
     assert fields["active"].kind == "same"
     assert SECRET.upper() in page.content.decode()
@@ -161,7 +161,7 @@ def test_a_trial_on_an_event_shows_what_would_change_beside_the_last_known_recor
 
 
 def test_a_draft_is_back_tested_then_activated_with_a_reason() -> None:
-    of, route = used_mapping(LOWER)
+    of, route = a_mapping_in_use(LOWER)
     for number in range(3):
         a_mapped_event(route, {"email": SECRET if number else "x@example.com"}, number)
     client = seeing_contents()
@@ -195,9 +195,9 @@ def test_a_draft_is_back_tested_then_activated_with_a_reason() -> None:
     )
 
 
-def test_what_fails_with_and_without_the_draft_is_no_difference_and_named_apart() -> None:
+def test_failures_with_both_versions_are_listed_separately_from_differences() -> None:
     field = {"path": "entity.email", "required": True}
-    of, route = used_mapping({"fields": {"email": field}})
+    of, route = a_mapping_in_use({"fields": {"email": field}})
     for number in range(5):
         a_mapped_event(route, {"email": "anna@example.com"} if number < 3 else {}, number)
     client = browser("administrator")
@@ -213,8 +213,8 @@ def test_what_fails_with_and_without_the_draft_is_no_difference_and_named_apart(
     assert "3 of 5 tested events give a different result. 2 fail with and without the draft." in page
 
 
-def test_values_of_examples_are_withheld_from_whoever_may_not_see_contents() -> None:
-    of, route = used_mapping(LOWER)
+def test_values_of_examples_need_the_permission_to_see_contents() -> None:
+    of, route = a_mapping_in_use(LOWER)
     event = a_mapped_event(route, {"email": SECRET})
     a_draft(of, UPPER)
     client = browser("administrator")
@@ -227,8 +227,8 @@ def test_values_of_examples_are_withheld_from_whoever_may_not_see_contents() -> 
     assert "<table" not in page.partition('id="examples"')[2].partition("</section>")[0]
 
 
-def test_the_editor_opens_with_what_comes_of_the_newest_event() -> None:
-    of, route = used_mapping(LOWER)
+def test_the_editor_opens_with_the_result_for_the_newest_event() -> None:
+    of, route = a_mapping_in_use(LOWER)
     a_mapped_event(route, {"email": "older@example.com"}, 2)
     newest = a_mapped_event(route, {"email": SECRET}, 1)
     page = seeing_contents().get(address(of, "edit"))
@@ -239,7 +239,7 @@ def test_the_editor_opens_with_what_comes_of_the_newest_event() -> None:
     assert "•••" in withheld
 
 
-def test_a_draft_is_discarded_after_a_question_that_says_what_it_would_have_changed() -> None:
+def test_a_draft_is_discarded_after_a_confirmation_with_its_changes() -> None:
     of, client = mapping(), browser("administrator")
     draft = a_draft(of, UPPER)
     page = client.get(address(of, "discard")).content.decode()
@@ -250,12 +250,17 @@ def test_a_draft_is_discarded_after_a_question_that_says_what_it_would_have_chan
     assert "no longer exists" in client.get(address(of, "discard"), follow=True).content.decode()
 
 
-def test_the_list_says_since_when_what_uses_it_and_whether_a_draft_waits() -> None:
-    drafted, route = used_mapping(LOWER)
+def test_the_list_shows_activation_use_and_drafts() -> None:
+    drafted, route = a_mapping_in_use(LOWER)
     unused = mapping()
     a_draft(drafted, UPPER)
     page = browser("support").get("/admin/sync/mapping/").content.decode()
-    found = {each.name: row for each in (drafted, unused) for row in page.split("<tr>") if f">{each}<" in row}
+    found = {
+        mapping_row.name: row
+        for mapping_row in (drafted, unused)
+        for row in page.split("<tr>")
+        if f">{mapping_row}<" in row
+    }
     assert f'<a href="/admin/sync/route/{route.pk}/change/">' in found[drafted.name]
     assert "Draft</span>" in found[drafted.name]
     assert f"{drafted.current_version().created_at:%Y-%m-%d %H:%M:%S}" in found[drafted.name]
@@ -266,15 +271,15 @@ def test_the_list_says_since_when_what_uses_it_and_whether_a_draft_waits() -> No
 def test_the_list_costs_the_same_statements_for_two_mappings_and_for_ten() -> None:
     client, costs = browser("support"), []
     for number in range(10):
-        used_mapping(LOWER)
+        a_mapping_in_use(LOWER)
         if number in (1, 9):
-            with CaptureQueriesContext(connection) as asked:
+            with CaptureQueriesContext(connection) as queries:
                 assert client.get("/admin/sync/mapping/").status_code == 200
-            costs.append(len(asked))
+            costs.append(len(queries))
     assert costs[0] == costs[1]
 
 
-def test_each_function_has_words() -> None:
+def test_each_function_has_a_description() -> None:
     assert FUNCTION_LABELS.keys() == FUNCTIONS.keys()
     (email,) = describe_rules({"fields": {"email": {"path": "entity.emails", "apply": ["first", "trim"]}}})
     assert (
@@ -283,7 +288,7 @@ def test_each_function_has_words() -> None:
     )
 
 
-def test_going_back_needs_no_draft_but_a_reason() -> None:
+def test_restoring_a_version_needs_a_reason_and_no_draft() -> None:
     of, client = mapping(), browser("administrator")
     a_draft(of, UPPER)
     question = client.get(address(of, "activate"))
@@ -307,7 +312,7 @@ def test_going_back_needs_no_draft_but_a_reason() -> None:
     assert of.versions.count() == 3
 
 
-def test_what_no_database_takes_is_left_out_of_the_words_about_a_change() -> None:
+def test_unstorable_characters_are_removed_from_the_note_of_a_change() -> None:
     of, client = mapping(), browser("administrator")
     client.post(address(of, "edit"), form(UPPER, note="new\0 rules"))
     draft = of.drafts.get()
@@ -317,17 +322,17 @@ def test_what_no_database_takes_is_left_out_of_the_words_about_a_change() -> Non
     assert of.current_version().reason == "asked for"
 
 
-def test_two_versions_are_told_apart_field_by_field_in_words() -> None:
+def test_differences_of_two_versions_are_described_field_by_field() -> None:
     of = mapping()
     a_draft(of, UPPER)
     page = browser("support").get(f"{address(of, 'compare')}?from=1&to=draft").content.decode()
-    for told in (
+    for phrase in (
         "now upper-cased instead of lower-cased",
         "no longer required",
         "always true",
         "added",
     ):
-        assert told in page
+        assert phrase in page
     assert browser("support", "other").get(f"{address(of, 'compare')}?from=1&to=9").status_code == 404
 
 
@@ -338,12 +343,12 @@ POSTS = ["edit", "try", "discard", "backtest", "activate"]
 
 @pytest.mark.parametrize("role", ["support", "auditor", "administrator"])
 def test_each_role_reads_and_only_administrators_write(role: str) -> None:
-    of, _ = used_mapping(LOWER)
+    of, _ = a_mapping_in_use(LOWER)
     a_draft(of, UPPER)
     row = BackTest.objects.create(
         draft=MappingDraft.objects.get(),
         wanted=10,
-        asked_by=author().user,
+        asked_by=mapping_author().user,
         asked_at=of.created_at,
         state="done",
     )
@@ -363,7 +368,7 @@ def test_each_role_reads_and_only_administrators_write(role: str) -> None:
         assert (MappingDraft.objects.count(), of.versions.count()) == (1, 1)
 
 
-def test_whoever_may_edit_but_not_activate_is_not_shown_how() -> None:
+def test_activation_is_hidden_without_its_permission() -> None:
     of, user = mapping(), person("support", "editor")
     user.user_permissions.add(Permission.objects.get(codename="change_mapping"))
     client = Client()
@@ -392,8 +397,8 @@ def test_a_new_mapping_begins_with_version_1_and_another_name_is_recorded() -> N
     assert "Line 2: a: enter a JSON object" in wrong.content.decode()
 
 
-def test_pages_cost_the_same_statements_whatever_there_is_of_versions_and_events() -> None:
-    of, route = used_mapping(LOWER)
+def test_pages_cost_the_same_statements_for_any_number_of_versions_and_events() -> None:
+    of, route = a_mapping_in_use(LOWER)
     client = browser("administrator")
     a_draft(of, UPPER)
     costs = []
@@ -412,7 +417,7 @@ def test_pages_cost_the_same_statements_whatever_there_is_of_versions_and_events
 
 
 def test_a_large_back_test_waits_for_a_worker_and_its_page_follows_it() -> None:
-    of, route = used_mapping(LOWER)
+    of, route = a_mapping_in_use(LOWER)
     a_mapped_event(route, {"email": SECRET})
     a_draft(of, UPPER)
     client = browser("administrator")
@@ -424,5 +429,5 @@ def test_a_large_back_test_waits_for_a_worker_and_its_page_follows_it() -> None:
     page = client.get(path).content.decode()
     assert "data-poll=" not in page
     assert "1 of 1 tested events give a different result" in page
-    told = client.post(address(of, "backtest"), {"events": "7"}, follow=True).content.decode()
-    assert "Choose between 10 and 1,000 events" in told
+    text = client.post(address(of, "backtest"), {"events": "7"}, follow=True).content.decode()
+    assert "Choose between 10 and 1,000 events" in text

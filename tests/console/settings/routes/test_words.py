@@ -1,4 +1,4 @@
-"""Routes in the console say what they do, and by which version."""
+"""Routes in the console describe their steps and the version of their mapping."""
 
 import json
 
@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sync.mappings.drafts import activate_version, current_version, open_draft, seen_versions
 from sync.models import Mapping, Route
-from tests.support.builders.backtests import a_draft, author, used_mapping
+from tests.support.builders.backtests import a_draft, a_mapping_in_use, mapping_author
 from tests.support.people import browser
 
 pytestmark = pytest.mark.django_db
@@ -22,14 +22,17 @@ def page(route: Route) -> str:
     return browser("support", f"reader-{route.pk}").get(f"{LIST}{route.pk}/change/").content.decode()
 
 
-def test_a_route_says_what_it_does_and_which_version_is_in_force() -> None:
-    mapping, route = used_mapping(FIRST)
+def test_a_route_describes_its_steps_and_the_active_version() -> None:
+    mapping, route = a_mapping_in_use(FIRST)
     a_draft(mapping, SECOND)
-    told = f"fetched from Aurora ID → mapped by {mapping}, version 1 → written to The shop."
-    assert told in browser("support").get(LIST).content.decode()
-    assert told in page(route)
+    description = f"fetched from Aurora ID → mapped by {mapping}, version 1 → written to The shop."
+    assert description in browser("support").get(LIST).content.decode()
+    assert description in page(route)
     activate_version(
-        open_draft(mapping), seen_versions(current_version(mapping), open_draft(mapping)), "why", author()
+        open_draft(mapping),
+        seen_versions(current_version(mapping), open_draft(mapping)),
+        "why",
+        mapping_author(),
     )  # type: ignore[arg-type]
     assert f"{mapping}, version 2" in browser("auditor").get(LIST).content.decode()
 
@@ -44,14 +47,14 @@ def test_a_route_says_what_it_does_and_which_version_is_in_force() -> None:
         ({"when_gone": "ignore"}, "its record is not changed"),
     ],
 )
-def test_its_policy_is_in_the_words(values: dict[str, object], told: str) -> None:
-    _, route = used_mapping(FIRST)
+def test_the_description_of_a_route_contains_its_policy(values: dict[str, object], told: str) -> None:
+    _, route = a_mapping_in_use(FIRST)
     Route.objects.update(**values)
     assert told in page(route)
 
 
-def test_a_mapping_without_a_version_is_a_fault_in_words() -> None:
-    _, route = used_mapping(FIRST)
+def test_a_route_with_a_mapping_without_a_version_says_so() -> None:
+    _, route = a_mapping_in_use(FIRST)
     Route.objects.update(mapping=Mapping.objects.create(name="Empty"))
     assert "no version yet: deliveries fail" in page(route)
     assert "No mapping" in browser("support").get(LIST).content.decode()
@@ -60,7 +63,7 @@ def test_a_mapping_without_a_version_is_a_fault_in_words() -> None:
 def test_the_list_costs_the_same_however_many_routes_there_are() -> None:
     client, costs = browser("support"), []
     for number in range(8):
-        used_mapping(FIRST)
+        a_mapping_in_use(FIRST)
         if number in (0, 7):
             with CaptureQueriesContext(connection) as seen:
                 client.get(LIST)
@@ -70,15 +73,15 @@ def test_the_list_costs_the_same_however_many_routes_there_are() -> None:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("entity_type", ["bad type", "1USER", "ÄITI", "USER/1"])
-def test_an_entity_type_that_no_webhook_can_have_is_refused(entity_type: str) -> None:
-    _, route = used_mapping(FIRST)
+def test_an_impossible_entity_type_is_refused(entity_type: str) -> None:
+    _, route = a_mapping_in_use(FIRST)
     typed = {"entity_type": entity_type}
     text = browser("administrator").post(f"{LIST}{route.pk}/change/", typed).content.decode()
     assert "Start with a letter, followed by letters, digits" in text
 
 
-def test_what_is_refused_says_what_is_stored_not_what_was_typed() -> None:
-    _, route = used_mapping(FIRST)
+def test_a_refused_form_describes_the_stored_route() -> None:
+    _, route = a_mapping_in_use(FIRST)
     typed = {"entity_type": "GROUP", "deactivation": json.dumps([])}
     text = browser("administrator").post(f"{LIST}{route.pk}/change/", typed).content.decode()
     assert "USER events of" in text

@@ -1,4 +1,4 @@
-"""The page of a source: who signs with which secret, a test event by the real gate, a pause with a reason."""
+"""The page of a source: the use of its secrets, a test event through the real checks, a pause with a reason."""
 
 import re
 from datetime import timedelta
@@ -16,8 +16,8 @@ from sync.monitoring.health_figures import measure_health
 from sync.statistics.periodic_recount import recount_stale_hours
 from tests.console.settings.source_pages import WHY, page_of, sent
 from tests.support.builders.history import a_receipt, a_route, an_event, logged_in
-from tests.support.builders.overviews import counted
-from tests.support.builders.settings_rows import TYPED, signed
+from tests.support.builders.overviews import count_events
+from tests.support.builders.settings_rows import TYPED, a_signed_source
 from tests.support.pages import visible_text
 from tests.support.people import browser, entries, source
 from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret, State
@@ -30,8 +30,8 @@ def a_secret(of: Source, value: str = TYPED, **values: Any) -> SourceSecret:
     return SourceSecret.objects.create(source=of, value=value, hint=value[-4:], **values)
 
 
-def test_a_secret_that_does_not_fit_how_the_source_is_verified_is_shown_as_such() -> None:
-    of, client = signed(), browser("administrator")
+def test_a_secret_of_another_scheme_is_marked() -> None:
+    of, client = a_signed_source(), browser("administrator")
     a_secret(of)
     assert "does not fit" not in visible_text(client.get(page_of(of)))
     Source.objects.filter(pk=of.pk).update(scheme="basic")
@@ -41,8 +41,8 @@ def test_a_secret_that_does_not_fit_how_the_source_is_verified_is_shown_as_such(
     assert "Expire now…" in text
 
 
-def test_during_a_rotation_the_page_counts_down_and_says_who_still_signs_with_the_old_one() -> None:
-    of, client = signed(), browser("administrator")
+def test_during_a_rotation_the_page_counts_down_and_shows_the_use_of_the_old_secret() -> None:
+    of, client = a_signed_source(), browser("administrator")
     old = a_secret(of, ends_at=timezone.now() + timedelta(hours=23, minutes=12, seconds=30))
     SourceSecret.objects.update(created_at=timezone.now() - timedelta(days=400))
     new = a_secret(of, new_secret("standard-webhooks"))
@@ -61,15 +61,15 @@ def test_during_a_rotation_the_page_counts_down_and_says_who_still_signs_with_th
     assert TYPED not in text
 
 
-def test_an_old_secret_that_nobody_uses_any_more_is_not_called_used() -> None:
-    of = signed()
+def test_an_unused_old_secret_is_not_called_used() -> None:
+    of = a_signed_source()
     a_secret(of, ends_at=timezone.now() + timedelta(hours=1))
     a_secret(of, new_secret("standard-webhooks"))
     assert "still used" not in visible_text(logged_in("administrator").get(page_of(of)))
 
 
-def test_before_a_secret_ends_it_is_said_how_far_back_was_looked(monkeypatch: pytest.MonkeyPatch) -> None:
-    of, client = signed(), browser("administrator")
+def test_the_confirmation_to_end_a_secret_names_the_checked_period(monkeypatch: pytest.MonkeyPatch) -> None:
+    of, client = a_signed_source(), browser("administrator")
     secret = a_secret(of)
     SourceSecret.objects.update(created_at=timezone.now() - timedelta(days=3, hours=1))
     page = f"/admin/webhooks/source/{of.pk}/secrets/{secret.pk}/end/"
@@ -82,19 +82,19 @@ def test_before_a_secret_ends_it_is_said_how_far_back_was_looked(monkeypatch: py
     assert "No webhook of the last 1 h was signed with it." in visible_text(client.get(page))
 
 
-def test_ending_the_only_live_secret_says_that_everything_is_refused_then() -> None:
-    of, client = signed(), browser("administrator")
+def test_ending_the_only_live_secret_warns_that_all_webhooks_will_be_refused() -> None:
+    of, client = a_signed_source(), browser("administrator")
     old, new = a_secret(of), a_secret(of, new_secret("standard-webhooks"))
-    pages = [f"/admin/webhooks/source/{of.pk}/secrets/{each.pk}/end/" for each in (old, new)]
-    told = "It is the only active secret: all webhooks of Signed will be refused"
-    assert told not in visible_text(client.get(pages[0]))
+    pages = [f"/admin/webhooks/source/{of.pk}/secrets/{secret.pk}/end/" for secret in (old, new)]
+    warning = "It is the only active secret: all webhooks of Signed will be refused"
+    assert warning not in visible_text(client.get(pages[0]))
     assert "has expired." in visible_text(client.post(pages[0], WHY, follow=True))
-    assert told in visible_text(client.get(pages[1]))
+    assert warning in visible_text(client.get(pages[1]))
     assert "has already expired." in visible_text(client.get(pages[0], follow=True))
 
 
 def test_a_source_without_a_secret_is_offered_its_first_one() -> None:
-    of, client = signed(), browser("administrator")
+    of, client = a_signed_source(), browser("administrator")
     rotating = f"/admin/webhooks/source/{of.pk}/rotate/"
     assert "Add a secret… History" in visible_text(client.get(page_of(of)))
     text = visible_text(client.get(rotating))
@@ -121,9 +121,7 @@ def test_a_source_without_a_secret_is_offered_its_first_one() -> None:
         ("none", {}),
     ],
 )
-def test_a_test_event_goes_through_the_real_gate_and_means_nothing(
-    scheme: str, settings: dict[str, str]
-) -> None:
+def test_a_test_event_passes_the_real_checks_and_has_no_effect(scheme: str, settings: dict[str, str]) -> None:
     of = source("tried", scheme=scheme, scheme_settings=settings)
     if scheme != "none":
         a_secret(of, new_secret(scheme), ends_at=timezone.now() + timedelta(hours=1))
@@ -135,11 +133,11 @@ def test_a_test_event_goes_through_the_real_gate_and_means_nothing(
     receipt = Receipt.objects.get()
     assert receipt.verified_by == (scheme if scheme == "none" else f"{scheme}:{newest.pk}")
     (entry,) = entries("source.tested")
-    told = {"status": 200, "code": "ignored", "event": event.reference, "address": "127.0.0.1"}
-    assert entry["details"] == told
+    result = {"status": 200, "code": "ignored", "event": event.reference, "address": "127.0.0.1"}
+    assert entry["details"] == result
 
 
-def test_a_test_event_of_a_source_that_is_switched_off_is_refused_and_said() -> None:
+def test_a_test_event_of_a_disabled_source_is_refused_and_reported() -> None:
     of = source("off", is_enabled=False)
     text = sent(browser("administrator"), of)
     assert f"was not accepted: {describe_code('source-disabled').title}." in text
@@ -147,9 +145,9 @@ def test_a_test_event_of_a_source_that_is_switched_off_is_refused_and_said() -> 
     assert not Event.objects.exists()
 
 
-def test_nothing_is_sent_without_a_secret_or_where_the_word_means_something() -> None:
+def test_no_test_event_without_a_secret_or_with_a_mapped_event_type() -> None:
     client = browser("administrator")
-    of = signed()
+    of = a_signed_source()
     assert "no active secret. Add one first." in sent(client, of)
     a_secret(of, "whpk_" + "A" * 43)
     assert "signs with its own private key" in sent(client, of)
@@ -168,15 +166,15 @@ def test_a_test_event_does_not_hide_that_a_source_is_silent() -> None:
 
 @pytest.mark.parametrize("role", ["support", "auditor"])
 @pytest.mark.parametrize("way", ["pause", "resume", "test", "rotate"])
-def test_others_only_look(role: str, way: str) -> None:
-    of, client = signed(), browser(role)
+def test_roles_without_permission_only_read(role: str, way: str) -> None:
+    of, client = a_signed_source(), browser(role)
     assert client.post(f"/admin/webhooks/source/{of.pk}/{way}/", WHY).status_code == 403
     text = visible_text(client.get(page_of(of)))
     for word in ("Send a test event", "Pause…", "Rotate secret…"):
         assert f" {word} " not in text.replace("“Rotate secret…”", "")
 
 
-def test_the_list_tells_the_last_event_and_bad_signatures_of_today_and_costs_the_same_for_twenty() -> None:
+def test_the_list_shows_the_last_event_and_bad_signatures_at_constant_cost() -> None:
     of, client = source("busy"), logged_in("support")
     an_event(source=of, received_at=timezone.now() - timedelta(minutes=5, seconds=1))
     now = timezone.now()
@@ -194,15 +192,15 @@ def test_the_list_tells_the_last_event_and_bad_signatures_of_today_and_costs_the
     assert len(twenty) == len(one)
 
 
-def test_the_list_and_the_page_tell_what_came_in_a_day_by_the_counts_alone() -> None:
+def test_the_list_and_the_page_show_events_of_a_day_from_counts() -> None:
     of, client = source("busy"), logged_in("administrator")
     for ago, number in ((0, 200), (1, 900), (5, 134), (23, 0), (24, 7000)):
-        counted(ago, number=number, source=of)
-    counted(5, "dead", 100, source=of)
-    counted(2, source=source("other"))
+        count_events(ago, number=number, source=of)
+    count_events(5, "dead", 100, source=of)
+    count_events(2, source=source("other"))
     pages = [client.get(page) for page in ("/admin/webhooks/source/", page_of(of))]
-    (points,) = {re.search(r'points="([^"]+)"', each.content.decode())[1] for each in pages}  # type: ignore[index]
-    heights = [float(each.partition(",")[2]) for each in points.split()]
+    (points,) = {re.search(r'points="([^"]+)"', page.content.decode())[1] for page in pages}  # type: ignore[index]
+    heights = [float(point.partition(",")[2]) for point in points.split()]
     assert len(heights) == 23, "the hour that has begun is no low one"
     assert heights[-1] == 4.0, "the highest hour"
     assert heights.count(96.0) == 21, "hours in which nothing came are as low as can be"
@@ -210,8 +208,8 @@ def test_the_list_and_the_page_tell_what_came_in_a_day_by_the_counts_alone() -> 
     assert "Events, 24 h 1,334 " in visible_text(pages[1])
 
 
-def test_the_page_costs_the_same_whatever_happened() -> None:
-    of, client = signed(), logged_in("administrator")
+def test_the_page_costs_the_same_for_any_history() -> None:
+    of, client = a_signed_source(), logged_in("administrator")
     a_secret(of)
     a_route(of)
     client.get(page_of(of))
@@ -227,7 +225,7 @@ def test_the_page_costs_the_same_whatever_happened() -> None:
     assert len(many) <= 10
 
 
-def test_each_cell_of_the_list_says_what_it_is_on_a_phone() -> None:
+def test_each_cell_of_the_list_has_a_label_on_a_phone() -> None:
     source("busy", name="<b>Busy</b>")
     page = logged_in("support").get("/admin/webhooks/source/").content.decode()
     for label in ("Status", "Events, 24 h", "Last event", "Bad signatures today"):

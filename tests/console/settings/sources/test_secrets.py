@@ -1,4 +1,4 @@
-"""Secrets of sources: shown once, ended in time, never more than three; sealed anew."""
+"""Secrets of sources: shown once, ended in time, never more than three, encrypted anew."""
 
 import re
 from datetime import timedelta
@@ -20,7 +20,7 @@ from exports.subject_register import decrypt_register_key
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Connection
 from sync.search.event_filter import resolve_filter
-from tests.support.builders.settings_rows import STORED, TYPED, connection, signed
+from tests.support.builders.settings_rows import STORED, TYPED, a_signed_source, connection
 from tests.support.hub import new_sealing_key
 from tests.support.people import browser, entries
 from webhooks.encryption.at_rest import unseal
@@ -30,15 +30,15 @@ pytestmark = pytest.mark.django_db
 
 
 def rotated(client: Client, of: Source, **form: Any) -> str:
-    """The page after rotating."""
+    """Rotate a secret. Returns the page that follows."""
     address = reverse("admin:webhooks_source_rotate", args=[of.pk])
     newest = client.get(address).context["form"].initial["newest"]
     typed = {"typed": "", "hours": "24", "newest": newest, "reason": "once a year"}
     return client.post(address, typed | form).content.decode()
 
 
-def test_a_secret_that_the_hub_made_is_shown_once_and_never_again() -> None:
-    of, client = signed(), browser("administrator")
+def test_a_generated_secret_is_shown_once() -> None:
+    of, client = a_signed_source(), browser("administrator")
     shown = re.search(r'id="new-secret">(whsec_[^<]+)<', rotated(client, of))
     assert shown
     secret = SourceSecret.objects.get()
@@ -52,21 +52,21 @@ def test_a_secret_that_the_hub_made_is_shown_once_and_never_again() -> None:
 
 
 def test_a_typed_secret_is_stored_and_not_shown() -> None:
-    of = signed()
+    of = a_signed_source()
     assert TYPED not in rotated(browser("administrator"), of, typed=TYPED)
     assert SourceSecret.objects.get().value == TYPED
 
 
 def test_a_weak_secret_is_refused_without_repeating_it() -> None:
-    page = rotated(browser("administrator"), signed(), typed="c2hvcnQtc2VjcmV0")
+    page = rotated(browser("administrator"), a_signed_source(), typed="c2hvcnQtc2VjcmV0")
     assert "at least 24 bytes" in page
     assert "c2hvcnQtc2VjcmV0" not in page
     assert not SourceSecret.objects.exists()
 
 
 @pytest.mark.parametrize("hours", [0, 24, 72])
-def test_the_old_secret_ends_when_it_was_told_to(hours: int) -> None:
-    of = signed()
+def test_the_old_secret_ends_at_the_chosen_time(hours: int) -> None:
+    of = a_signed_source()
     old = SourceSecret.objects.create(source=of, value=TYPED, hint="GKYq")
     rotated(browser("administrator"), of, hours=hours)
     old.refresh_from_db()
@@ -76,7 +76,7 @@ def test_the_old_secret_ends_when_it_was_told_to(hours: int) -> None:
 
 
 def test_a_fourth_live_secret_is_refused_and_nothing_is_changed() -> None:
-    of, client = signed(), browser("administrator")
+    of, client = a_signed_source(), browser("administrator")
     for _ in range(3):
         rotated(client, of, hours=72)
     before = list(SourceSecret.objects.values_list("pk", "ends_at"))
@@ -86,14 +86,14 @@ def test_a_fourth_live_secret_is_refused_and_nothing_is_changed() -> None:
 
 
 def test_the_same_rotation_sent_twice_makes_one_secret() -> None:
-    of, client = signed(), browser("administrator")
+    of, client = a_signed_source(), browser("administrator")
     rotated(client, of, newest=0)
     assert "Nothing was changed" in rotated(client, of, newest=0)
     assert SourceSecret.objects.count() == 1
 
 
-def test_a_secret_can_be_ended_at_once_after_a_question() -> None:
-    of, client = signed(), browser("administrator")
+def test_a_secret_can_be_ended_at_once_after_a_confirmation() -> None:
+    of, client = a_signed_source(), browser("administrator")
     secret = SourceSecret.objects.create(source=of, value=TYPED, hint="GKYq")
     address = reverse("admin:webhooks_source_end_secret", args=[of.pk, secret.pk])
     assert client.get(address).status_code == 200
@@ -108,15 +108,15 @@ def test_a_secret_can_be_ended_at_once_after_a_question() -> None:
 
 
 @pytest.mark.parametrize("role", ["support", "auditor"])
-def test_others_cannot_touch_secrets(role: str) -> None:
-    of, client = signed(), browser(role)
+def test_roles_without_permission_cannot_change_secrets(role: str) -> None:
+    of, client = a_signed_source(), browser(role)
     secret = SourceSecret.objects.create(source=of, value=TYPED, hint="GKYq")
     for name, keys in (("rotate", [of.pk]), ("end_secret", [of.pk, secret.pk])):
         assert client.post(reverse(f"admin:webhooks_source_{name}", args=keys)).status_code == 403
 
 
-def test_key_rotation_encrypts_everything_with_the_first_key_and_says_how_many() -> None:
-    secret = SourceSecret.objects.create(source=signed(), value=TYPED, hint="GKYq")
+def test_reencryption_uses_the_first_key_and_reports_the_number_of_values() -> None:
+    secret = SourceSecret.objects.create(source=a_signed_source(), value=TYPED, hint="GKYq")
     of = connection()
     payload = Payload.of(Payload.Kind.WEBHOOK, b"personal", None)
     payload.save()
@@ -130,8 +130,8 @@ def test_key_rotation_encrypts_everything_with_the_first_key_and_says_how_many()
     seal_audit()
     fresh = new_sealing_key()
     with override_settings(SEALING_KEYS=[fresh, *settings.SEALING_KEYS]):
-        call_command("reseal", stdout=(told := StringIO()))
-    assert "restart all processes" in told.getvalue()
+        call_command("reseal", stdout=(output := StringIO()))
+    assert "restart all processes" in output.getvalue()
     with override_settings(SEALING_KEYS=[fresh]):
         assert SourceSecret.objects.get(pk=secret.pk).value == TYPED
         assert Connection.objects.get(pk=of.pk).credentials == STORED

@@ -1,4 +1,4 @@
-"""What proves who we are: sent as configured, kept out of every record, renewed once."""
+"""Authentication: sent as configured, absent from every record, renewed once."""
 
 import threading
 from base64 import b64decode
@@ -11,8 +11,8 @@ import pytest
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused, RequestThrottled
 from sync.connectors.contracts.types import IdentityConnector
 from sync.connectors.settings.settings_reader import SettingsInvalid
-from tests.support.http.connectors import Notebook, identity, shop
-from tests.support.http.servers import Answering, Reply, Seen, Service, serving
+from tests.support.http.connectors import MemoryRecorder, identity, shop
+from tests.support.http.servers import Answering, Reply, SeenRequest, Service, serving
 
 pytestmark = pytest.mark.pure
 
@@ -20,19 +20,19 @@ OAUTH = {"scheme": "oauth2-client-credentials"}
 _clients = count(1)
 
 
-def _entity(_: Seen) -> Reply:
+def _entity(_: SeenRequest) -> Reply:
     return Reply(200, {"id": "a1"})
 
 
 def _client() -> dict[str, str]:
-    """Credentials that no other test has: tokens are kept in the process."""
+    """Return credentials that no other test uses: tokens are cached in the process."""
     return {"client_id": f"client {next(_clients)}", "client_secret": "hush: ä"}
 
 
 def _issuing(tokens: Any, answer: Answering = _entity, **members: Any) -> Answering:
-    """A service with a token endpoint that issues the tokens in turn."""
+    """Run a service with a token endpoint that issues these tokens in turn."""
 
-    def answering(seen: Seen) -> Reply:
+    def answering(seen: SeenRequest) -> Reply:
         if seen.path == "/oauth/token":
             return Reply(
                 200, {"access_token": next(tokens), "token_type": "Bearer", "expires_in": 3600, **members}
@@ -43,7 +43,7 @@ def _issuing(tokens: Any, answer: Answering = _entity, **members: Any) -> Answer
 
 
 def _oauth(
-    url: str, credentials: dict[str, str], notebook: Notebook | None = None, **over: Any
+    url: str, credentials: dict[str, str], notebook: MemoryRecorder | None = None, **over: Any
 ) -> IdentityConnector:
     return identity(url, notebook, authentication={**OAUTH, **over}, credentials=credentials)
 
@@ -73,10 +73,10 @@ def _paths(service: Service) -> list[str]:
     ],
     ids=["none", "basic", "bearer", "header", "a word of its own"],
 )
-def test_a_fixed_secret_is_sent_as_configured_and_masked_on_record(
+def test_a_fixed_secret_is_sent_as_configured_and_masked_in_the_recorded_call(
     authentication: dict[str, str], credentials: dict[str, str], header: str, value: str | None
 ) -> None:
-    notebook = Notebook()
+    notebook = MemoryRecorder()
     with serving(_entity) as service:
         connector = identity(service.url, notebook, authentication=authentication, credentials=credentials)
         assert connector.fetch_entity("USER", "a1")
@@ -100,7 +100,7 @@ def test_a_fixed_secret_is_sent_as_configured_and_masked_on_record(
         (OAUTH, {"client_id": "me"}, "/credentials/client_secret"),
     ],
 )  # fmt: skip
-def test_a_secret_that_cannot_be_used_is_named_by_its_place(
+def test_an_unusable_secret_is_reported_by_the_name_of_its_setting(
     authentication: dict[str, str], credentials: dict[str, str], pointer: str
 ) -> None:
     with pytest.raises(SettingsInvalid) as caught:
@@ -109,8 +109,8 @@ def test_a_secret_that_cannot_be_used_is_named_by_its_place(
 
 
 @pytest.mark.parametrize("way", ["basic", "body"])
-def test_a_client_shows_its_secret_to_the_token_endpoint_in_either_way(way: str) -> None:
-    credentials, notebook = _client(), Notebook()
+def test_a_client_authenticates_to_the_token_endpoint_in_both_ways(way: str) -> None:
+    credentials, notebook = _client(), MemoryRecorder()
     with serving(_issuing(iter(["t1"]))) as service:
         assert _oauth(
             service.url, credentials, notebook, client_authentication=way, scope="read"
@@ -134,7 +134,7 @@ def test_a_client_shows_its_secret_to_the_token_endpoint_in_either_way(way: str)
     )
 
 
-def test_a_token_is_fetched_once_for_all_who_need_it() -> None:
+def test_a_token_is_fetched_once_for_all_threads() -> None:
     patient = {"authentication": OAUTH, "credentials": _client(), "deadline": 20}
     with serving(_issuing(iter(["t1"]))) as service:
         threads = [
@@ -157,8 +157,8 @@ def test_a_token_is_renewed_half_a_minute_before_its_end(lifetime: Any, fetched:
         assert _paths(service).count("/oauth/token") == fetched
 
 
-def test_a_write_that_is_refused_with_401_is_sent_once_more_with_the_same_key() -> None:
-    def answer(seen: Seen) -> Reply:
+def test_a_write_rejected_with_401_is_repeated_once_with_the_same_key() -> None:
+    def answer(seen: SeenRequest) -> Reply:
         return Reply(401 if seen.headers["authorization"] == "Bearer t1" else 201, {"id": 7})
 
     with serving(_issuing(iter(["t1", "t2"]), answer)) as service:
@@ -170,7 +170,7 @@ def test_a_write_that_is_refused_with_401_is_sent_once_more_with_the_same_key() 
     assert [(seen.headers["idempotency-key"], seen.json()) for seen in writes] == [("k1", {"email": "a"})] * 2
 
 
-def test_a_second_401_ends_the_renewing() -> None:
+def test_a_second_401_is_an_error() -> None:
     with serving(_issuing(iter(["t1", "t2", "t3"]), lambda _: Reply(401, {}))) as service:
         with pytest.raises(CredentialsRefused):
             _oauth(service.url, _client()).fetch_entity("USER", "a1")
@@ -194,8 +194,8 @@ def test_a_second_401_ends_the_renewing() -> None:
         (Reply(200, {"access_token": 7}), "identity-garbled"),
     ],
 )  # fmt: skip
-def test_without_a_token_nothing_is_asked(reply: Reply, code: str) -> None:
-    credentials, notebook = _client(), Notebook()
+def test_without_a_token_no_request_is_sent(reply: Reply, code: str) -> None:
+    credentials, notebook = _client(), MemoryRecorder()
     with serving(lambda _: reply) as service:
         with pytest.raises(ConnectorError) as caught:
             _oauth(service.url, credentials, notebook).fetch_entity("USER", "a1")
@@ -204,7 +204,7 @@ def test_without_a_token_nothing_is_asked(reply: Reply, code: str) -> None:
     assert credentials["client_secret"] not in f"{caught.value} {notebook!r}"
 
 
-def test_a_token_endpoint_that_asks_for_patience_is_listened_to() -> None:
+def test_the_retry_after_of_a_token_endpoint_is_respected() -> None:
     with (
         serving(lambda _: Reply(429, {}, {"Retry-After": "7"})) as service,
         pytest.raises(RequestThrottled) as caught,
@@ -213,7 +213,7 @@ def test_a_token_endpoint_that_asks_for_patience_is_listened_to() -> None:
     assert caught.value.retry_after == 7
 
 
-def test_the_client_secret_goes_to_the_token_url_and_nowhere_else() -> None:
+def test_the_client_secret_is_sent_to_the_token_url_only() -> None:
     with serving(_issuing(iter(["t1"]))) as issuer, serving(_entity) as service:
         assert _oauth(service.url, _client(), token_url=f"{issuer.url}/oauth/token").fetch_entity(
             "USER", "a1"

@@ -1,4 +1,4 @@
-"""Threads that need a token while another one fetches it: all of them share what becomes of that one request."""
+"""Threads that need a token while another one fetches it: all of them share the result of that request."""
 
 import sys
 import threading
@@ -11,8 +11,8 @@ import pytest
 from sync.connectors.client.exchange import OutgoingRequest
 from sync.connectors.contracts.errors import ConnectorError, RequestThrottled, RequestTimedOut
 from sync.connectors.contracts.types import Entity, IdentityConnector, TargetConnector
-from tests.support.http.connectors import Notebook, identity, shop
-from tests.support.http.servers import Reply, Seen, Service, serving
+from tests.support.http.connectors import MemoryRecorder, identity, shop
+from tests.support.http.servers import Reply, SeenRequest, Service, serving
 from tests.support.processes.workers import wait_until
 
 pytestmark = pytest.mark.pure
@@ -21,12 +21,12 @@ _clients = count(1)
 
 
 def _client() -> dict[str, str]:
-    """Credentials that no other test has: tokens are kept in the process."""
+    """Return credentials that no other test uses: tokens are cached in the process."""
     return {"client_id": f"waiting client {next(_clients)}", "client_secret": "hush"}
 
 
 def _identity(
-    url: str, credentials: dict[str, str], notebook: Notebook | None = None, deadline: float = 60.0
+    url: str, credentials: dict[str, str], notebook: MemoryRecorder | None = None, deadline: float = 60.0
 ) -> IdentityConnector:
     return identity(url, notebook, **_oauth(credentials) | {"deadline": deadline})
 
@@ -45,17 +45,19 @@ def _paths(service: Service) -> list[str]:
 
 
 def _waits(thread: threading.Thread) -> bool:
-    """Whether the thread stands still where a token is fetched, behind another one that fetches it."""
+    """Return True if the thread waits for a token that another one fetches."""
     frame = sys._current_frames().get(thread.ident or 0)
-    files = [Path(each.f_code.co_filename).name for each, _ in traceback.walk_stack(frame)] if frame else []
+    files = (
+        [Path(caller.f_code.co_filename).name for caller, _ in traceback.walk_stack(frame)] if frame else []
+    )
     return files[:1] == ["threading.py"] and "oauth_tokens.py" in files
 
 
-def test_all_who_wait_for_a_token_that_does_not_come_are_free_after_one_request() -> None:
+def test_all_threads_that_wait_for_a_token_fail_after_one_request_that_times_out() -> None:
     credentials, asked, answers = _client(), threading.Event(), threading.Event()
     caught: list[ConnectorError] = []
 
-    def hang(_: Seen) -> Reply:
+    def hang(_: SeenRequest) -> Reply:
         asked.set()
         assert answers.wait(30)
         return Reply(429, {}, {"Retry-After": "7"})
@@ -67,7 +69,7 @@ def test_all_who_wait_for_a_token_that_does_not_come_are_free_after_one_request(
 
     with serving(hang) as service:
         many = [_identity(service.url, credentials) for _ in range(7)]
-        threads = [threading.Thread(target=need, args=(each,)) for each in many]
+        threads = [threading.Thread(target=need, args=(connector,)) for connector in many]
         threads.append(threading.Thread(target=need, args=(_shop(service.url, credentials),)))
         threads[0].start()
         assert asked.wait(30)
@@ -78,19 +80,19 @@ def test_all_who_wait_for_a_token_that_does_not_come_are_free_after_one_request(
         for thread in threads:
             thread.join()
         assert _paths(service) == ["/oauth/token"]
-        assert sorted(each.side for each in caught) == ["identity"] * 7 + ["target"], "each its own"
-        assert {(str(each), each.retry_after) for each in caught} == {
+        assert sorted(error.side for error in caught) == ["identity"] * 7 + ["target"], "each its own"
+        assert {(str(error), error.retry_after) for error in caught} == {
             ("POST /oauth/token: the token endpoint responded with 429", 7.0)
         }
         need(many[0])
         assert _paths(service) == ["/oauth/token"] * 2, "who comes later asks anew"
 
 
-def test_who_waits_for_a_token_waits_no_longer_than_its_own_deadline() -> None:
+def test_a_thread_waits_for_a_token_no_longer_than_its_own_deadline() -> None:
     """Connections with the same credentials share a token, and may have deadlines that differ."""
     credentials, asked, answers = _client(), threading.Event(), threading.Event()
 
-    def hang(_: Seen) -> Reply:
+    def hang(_: SeenRequest) -> Reply:
         asked.set()
         assert answers.wait(30)
         return Reply(200, {"access_token": "t1"})
@@ -107,21 +109,21 @@ def test_who_waits_for_a_token_waits_no_longer_than_its_own_deadline() -> None:
         assert _paths(service) == ["/oauth/token"]
 
 
-def test_who_waited_behind_an_attempt_that_was_stopped_before_it_asked_asks_in_its_place() -> None:
-    """A recorder may stop its own attempt; that says nothing of the token endpoint."""
+def test_the_next_thread_requests_the_token_if_the_first_attempt_was_stopped() -> None:
+    """A recorder may stop its own attempt; this is no failure of the token endpoint."""
     credentials, stopping, stops = _client(), threading.Event(), threading.Event()
     found: list[Entity | None] = []
 
     class Stopped(Exception):
         pass
 
-    class Stopping(Notebook):
+    class Stopping(MemoryRecorder):
         def record_request(self, request: OutgoingRequest) -> None:
             stopping.set()
             assert stops.wait(30)
             raise Stopped
 
-    def answer(seen: Seen) -> Reply:
+    def answer(seen: SeenRequest) -> Reply:
         return Reply(200, {"access_token": "t1"} if seen.path == "/oauth/token" else {"id": "a1"})
 
     def stop() -> None:

@@ -1,4 +1,4 @@
-"""Connections are kept between exchanges, but none that cannot be trusted with another one."""
+"""Connections are reused between exchanges, except those in a doubtful state."""
 
 import socket
 import threading
@@ -20,7 +20,7 @@ OK = b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"id":"a1"}'
 WRONG = b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"id":"no"}'
 
 
-def test_exchanges_in_turn_use_one_connection() -> None:
+def test_consecutive_exchanges_use_one_connection() -> None:
     with serving(lambda _: Reply(200, {"id": "a1"})) as service:
         for _ in range(5):
             assert identity(service.url).fetch_entity("USER", "a1")
@@ -37,28 +37,28 @@ def test_exchanges_in_turn_use_one_connection() -> None:
     ],
     ids=["more-at-once", "more-afterwards", "close", "http-1.0"],
 )
-def test_a_connection_with_more_on_it_than_was_asked_for_answers_nobody(answers: list[bytes]) -> None:
-    """An answer that nobody asked for must never become the answer to the next request."""
-    told = threading.Event()
+def test_a_connection_with_unexpected_data_is_not_reused(answers: list[bytes]) -> None:
+    """An unexpected answer must never become the answer to the next request."""
+    signalled = threading.Event()
 
     def behave(connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while read_request(connection):
             for answer in answers:
                 connection.sendall(answer)
-            told.set()
+            signalled.set()
 
     with raw_serving(behave) as url:
         for _ in range(3):
-            told.clear()
+            signalled.clear()
             assert identity(url).fetch_entity("USER", "a1")
-            assert told.wait(1)
+            assert signalled.wait(1)
 
 
 @pytest.mark.parametrize(
     "first", [b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK, b"HTTP/1.1 101 Switching Protocols\r\n\r\n"]
 )
-def test_an_interim_answer_is_not_believed_and_its_connection_not_kept(first: bytes) -> None:
+def test_an_interim_answer_is_rejected_and_its_connection_closed(first: bytes) -> None:
     served: list[bytes] = []
 
     def behave(connection: socket.socket) -> None:
@@ -75,7 +75,7 @@ def test_an_interim_answer_is_not_believed_and_its_connection_not_kept(first: by
 @pytest.mark.parametrize(
     "lengths", [b"11\r\nContent-Length: 12", b"11, 12", b"+11", b"1_1", b"-1", b"eleven", b"11, 11"]
 )
-def test_an_answer_of_uncertain_length_is_not_believed(lengths: bytes) -> None:
+def test_an_answer_of_ambiguous_length_is_rejected(lengths: bytes) -> None:
     def behave(connection: socket.socket) -> None:
         read_request(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: " + lengths + b'\r\n\r\n{"id":"a1"} ')

@@ -16,7 +16,7 @@ from sync.connectors.contracts.errors import (
     SystemUnavailable,
     UnreadableResponse,
 )
-from tests.support.http.connectors import DEADLINE, Notebook, identity, shop
+from tests.support.http.connectors import DEADLINE, MemoryRecorder, identity, shop
 from tests.support.http.servers import Reply, dripping, raw_serving, read_request, serving
 
 pytestmark = pytest.mark.pure
@@ -60,7 +60,7 @@ def _hang(connection: socket.socket) -> None:
     ids=["body", "body-without-length", "chunks", "headers", "status-line", "hang"],
 )
 def test_a_slow_answer_ends_with_the_deadline(behave: Callable[[socket.socket], None]) -> None:
-    notebook = Notebook()
+    notebook = MemoryRecorder()
     with raw_serving(behave) as url:
         started = time.monotonic()
         with pytest.raises(RequestTimedOut) as caught:
@@ -93,7 +93,7 @@ def test_a_slow_answer_ends_with_the_deadline(behave: Callable[[socket.socket], 
         _send(b"nonsense\r\n\r\n"),
     ],
 )
-def test_an_answer_that_cannot_be_believed_is_garbled(behave: Callable[[socket.socket], None]) -> None:
+def test_an_invalid_answer_is_garbled(behave: Callable[[socket.socket], None]) -> None:
     with raw_serving(behave) as url, pytest.raises(UnreadableResponse):
         identity(url, deadline=5.0).fetch_entity("USER", "a1")
 
@@ -107,14 +107,14 @@ def test_an_answer_that_is_cut_off_is_unavailable() -> None:
 
 
 def test_a_refused_connection_says_that_a_write_was_not_applied() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
     with pytest.raises(SystemUnavailable) as caught:
         shop(f"http://127.0.0.1:{port}").create_record("USER", {"email": "a@b.test"}, "k")
     assert not caught.value.maybe_applied
 
 
-def test_a_connection_closed_in_the_pool_fails_no_read() -> None:
+def test_a_read_over_a_closed_pooled_connection_is_repeated() -> None:
     served: list[bytes] = []
 
     def one_each(connection: socket.socket) -> None:
@@ -123,7 +123,7 @@ def test_a_connection_closed_in_the_pool_fails_no_read() -> None:
         if len(served) == 1:
             read_request(connection)
 
-    notebook = Notebook()
+    notebook = MemoryRecorder()
     with raw_serving(one_each) as url:
         connector = identity(url, notebook)
         assert connector.fetch_entity("USER", "a1")
@@ -148,8 +148,8 @@ def test_a_write_over_a_closed_connection_is_not_repeated() -> None:
     assert len(served) == 2
 
 
-def test_a_late_watchdog_never_hurts_the_next_exchange() -> None:
-    """Deadlines come due right where exchanges end, on connections that go straight to the next one."""
+def test_a_late_watchdog_never_interrupts_the_next_exchange() -> None:
+    """Deadlines expire exactly when exchanges end, on connections that are reused at once."""
     with serving(lambda _: (time.sleep(0.004), Reply(200, {"id": "a1"}))[1]) as service:
         wrong: list[str] = []
 

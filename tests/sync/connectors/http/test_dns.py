@@ -1,4 +1,4 @@
-"""Which addresses a connection may use, and how long it may look for them."""
+"""The addresses that a connection may use, and the time limit of their lookup."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from sync.connectors.http.dns import MAX_THREADS, is_address_allowed, resolve_ad
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.settings_reader import SettingsInvalid
 from tests.support.http.connectors import DEADLINE, identity, shop, shop_settings
-from tests.support.http.servers import Reply, Seen, Service, serving
+from tests.support.http.servers import Reply, SeenRequest, Service, serving
 
 pytestmark = pytest.mark.pure
 
@@ -30,7 +30,7 @@ METADATA_SPELLINGS = [
 ]  # fmt: skip
 
 
-def _user(_: Seen) -> Reply:
+def _user(_: SeenRequest) -> Reply:
     return Reply(200, {"id": 1})
 
 
@@ -45,9 +45,9 @@ def _port(service: Service) -> int:
 
 @pytest.mark.parametrize("spelling", METADATA_SPELLINGS)
 def test_no_spelling_of_a_forbidden_address_is_permitted(spelling: str) -> None:
-    found = resolve_addresses(spelling, 80, 1.0)
-    assert found
-    assert not any(is_address_allowed(str(one[4][0]), ()) for one in found)
+    addresses = resolve_addresses(spelling, 80, 1.0)
+    assert addresses
+    assert not any(is_address_allowed(str(one[4][0]), ()) for one in addresses)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,9 @@ def test_no_spelling_of_a_forbidden_address_is_permitted(spelling: str) -> None:
         ("169.254.169.254", "169.254.0.0/16", False),
     ],
 )  # fmt: skip
-def test_networks_narrow_what_is_permitted(address: str, network: str | None, permitted: bool) -> None:
+def test_configured_networks_restrict_the_permitted_addresses(
+    address: str, network: str | None, permitted: bool
+) -> None:
     assert is_address_allowed(address, [ip_network(network)] if network else []) is permitted
 
 
@@ -76,7 +78,7 @@ def test_a_connection_keeps_to_its_networks(networks: list[str], reached: int) -
         assert len(service.seen) == reached
 
 
-def test_a_connection_keeps_to_its_networks_where_another_one_is_connected_already() -> None:
+def test_a_connection_respects_its_networks_although_another_one_is_connected() -> None:
     with serving(_user) as service:
         assert shop(service.url).get_record("USER", "1")
         with pytest.raises(SystemUnavailable):
@@ -84,7 +86,7 @@ def test_a_connection_keeps_to_its_networks_where_another_one_is_connected_alrea
 
 
 def test_of_several_addresses_only_a_permitted_one_is_contacted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that is bound anew to the address of another service reaches only what the settings allow."""
+    """A name that is rebound to the address of another service reaches only permitted addresses."""
     with serving(_user) as service, socket.create_server(("127.0.0.2", _port(service))) as trap:
         _resolving_to(monkeypatch, _port(service), "127.0.0.2", "127.0.0.1")
         url = f"http://rebound.test:{_port(service)}"
@@ -95,7 +97,7 @@ def test_of_several_addresses_only_a_permitted_one_is_contacted(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("networks", [["10.0.0.0/33"], ["10.0.0.1/8"], ["shop.test"]])
-def test_a_network_that_is_none_is_refused(networks: list[str]) -> None:
+def test_an_invalid_network_is_refused(networks: list[str]) -> None:
     settings = shop_settings() | {"networks": networks}
     with pytest.raises(SettingsInvalid) as caught:
         validate_connection("rest-commercial", settings, {"scheme": "none"}, "https://a.test")
@@ -114,7 +116,7 @@ def test_a_host_without_an_address_is_unavailable(monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def hung_lookups(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """A name server that answers for one name only, and for the others when the event is set."""
+    """Simulate a name server that answers one name at once and all others when the event is set."""
     released = threading.Event()
     real = socket.getaddrinfo
 
@@ -132,7 +134,7 @@ def _lookup_threads() -> int:
     return sum(thread.name == "name-lookup" for thread in threading.enumerate())
 
 
-def test_a_name_server_that_hangs_costs_the_deadline_and_one_thread(hung_lookups: threading.Event) -> None:
+def test_a_hanging_name_server_blocks_one_thread_until_the_deadline(hung_lookups: threading.Event) -> None:
     before, late = _lookup_threads(), []
 
     def ask(port: int) -> None:
@@ -158,7 +160,7 @@ def test_a_name_server_that_hangs_costs_the_deadline_and_one_thread(hung_lookups
         assert shop(f"http://hung.test:{_port(service)}").get_record("USER", "1")
 
 
-def test_many_names_that_hang_take_no_more_than_the_threads_there_are(hung_lookups: threading.Event) -> None:
+def test_many_hanging_lookups_use_a_bounded_number_of_threads(hung_lookups: threading.Event) -> None:
     names = [f"hung{number}.test" for number in range(MAX_THREADS + 4)]
     for name in names:
         with pytest.raises(TimeoutError):
@@ -169,7 +171,7 @@ def test_many_names_that_hang_take_no_more_than_the_threads_there_are(hung_looku
     assert all(resolve_addresses(name, 80, 1.0) for name in names)
 
 
-def test_a_forked_child_looks_names_up_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forked_child_resolves_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(lambda _: Reply(200, {"id": "a1"})) as service:
         _resolving_to(monkeypatch, _port(service), "127.0.0.1")
         url = f"http://name.test:{_port(service)}"

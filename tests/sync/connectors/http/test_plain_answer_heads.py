@@ -1,4 +1,4 @@
-"""What one look reads of an answer is what `http.client` reads, whatever comes and however it is cut."""
+"""The fast parser reads of every answer what `http.client` reads, however it is split."""
 
 import http.client
 import itertools
@@ -73,7 +73,7 @@ body = st.sampled_from([b"", b"1234567", b"12345", b"123456789", b"3\r\nabc\r\n0
 
 
 def outcome(data: bytes, cuts: Sequence[int], method: str, *, plainly: bool) -> object:
-    """What reading gives: status, headers, body and whether the connection stays; or the kind of error."""
+    """Return status, headers, body and whether the connection stays open; or the type of the error."""
     ours, theirs = socket.socketpair()
     places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
 
@@ -108,21 +108,21 @@ def outcome(data: bytes, cuts: Sequence[int], method: str, *, plainly: bool) -> 
     st.lists(st.integers(0, 200), max_size=2),
     st.sampled_from(["GET", "PATCH", "HEAD"]),
 )
-def test_one_look_reads_what_the_library_reads(
+def test_the_fast_parser_reads_what_the_library_reads(
     first: str, lines: list[str], rest: bytes, cuts: list[int], method: str
 ) -> None:
     data = "\r\n".join([first, *lines, "", ""]).encode("latin-1") + rest
     slowly = outcome(data, cuts, method, plainly=False)
     quickly = outcome(data, cuts, method, plainly=True)
     if isinstance(slowly, tuple) and isinstance(quickly, tuple) and slowly[3] != quickly[3]:
-        # More than the answer came with it: the library leaves it for nobody, we give the connection up.
+        # Extra bytes follow the answer: the library ignores them, we close the connection.
         assert not quickly[3]
         slowly = (*slowly[:3], False)
     assert quickly == slowly
 
 
-def test_what_systems_send_is_read_by_one_look() -> None:
-    """Otherwise the test above compares a way with itself."""
+def test_usual_answers_are_read_by_the_fast_parser() -> None:
+    """Without this, the test above could compare the library with itself."""
     data = (
         b"HTTP/1.1 200 OK\r\nServer: shop\r\nDate: Tue, 24 Nov 2026 20:00:00 GMT\r\n"
         b"Content-Type: application/json; charset=utf-8\r\nContent-Length: 2\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n\r\n{}"
@@ -147,5 +147,5 @@ def test_what_systems_send_is_read_by_one_look() -> None:
         b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 100 + b"Content-Length: 2\r\n\r\n",
     ],
 )
-def test_what_could_be_read_in_two_ways_is_left_to_the_library(head: bytes) -> None:
+def test_ambiguous_answers_are_left_to_the_library(head: bytes) -> None:
     assert parse_response_head(head) is None

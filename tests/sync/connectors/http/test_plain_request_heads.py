@@ -1,4 +1,4 @@
-"""What is sent without asking `requests` is what `requests` would send."""
+"""The plain path, without `requests`, sends what `requests` would send."""
 
 import socket
 from contextlib import suppress
@@ -49,7 +49,7 @@ VALUES = st.text("aZ9 \t\r\n\x00\x7f:;,=\"'äß€", max_size=6)
 @example("GET", "http://a.test", "/a", {"a": "b", "A": "c"})
 @example("GET", "http://a.test", "/a", {"a": "b\r\nc: d"})
 @example("GET", "http://a.test", "/a", {"a: b": "c"})
-def test_what_is_plain_is_what_requests_makes_of_it(
+def test_the_plain_path_builds_the_request_that_the_library_builds(
     method: str, host: str, tail: str, headers: dict[str, str]
 ) -> None:
     lines = format_header_lines(headers.items())
@@ -67,7 +67,9 @@ def test_what_is_plain_is_what_requests_makes_of_it(
     st.dictionaries(st.text(max_size=4), st.text(max_size=8), max_size=2),
 )
 @settings(max_examples=150, deadline=None)
-def test_what_connectors_build_is_plain_and_caged(entity_id: str, query: dict[str, str]) -> None:
+def test_requests_of_connectors_use_the_plain_path_and_stay_within_the_base_url(
+    entity_id: str, query: dict[str, str]
+) -> None:
     base = parse_base_url("https://a.test:8443/p")
     with suppress(UnsafeValueError):
         url = build_url(base, "/u/{id}", {"id": entity_id}, query)
@@ -76,7 +78,7 @@ def test_what_connectors_build_is_plain_and_caged(entity_id: str, query: dict[st
 
 
 def _sent(method: str, target: str, body: bytes | None) -> bytes:
-    """What the library's own connection would send."""
+    """Return the bytes that the library's own connection would send."""
     seen: list[bytes] = []
 
     def keep(connection: socket.socket) -> None:
@@ -113,7 +115,9 @@ def test_a_request_has_the_lines_that_the_library_would_send(method: str, body: 
         ("/u/1", {"X": "a\r\nHost: evil"}), ("/u/1", {"X": "€"}), ("/u/1", {"X: y\r\nZ": "a"}), ("/u/1", {"": "a"}),
     ],
 )  # fmt: skip
-def test_what_is_not_plain_is_sent_in_its_cage_or_not_at_all(path: str, headers: dict[str, str]) -> None:
+def test_other_requests_are_sent_within_the_base_url_or_not_at_all(
+    path: str, headers: dict[str, str]
+) -> None:
     seen: list[bytes] = []
     with raw_serving(lambda connection: seen.append(read_request(connection))) as url:
         base = parse_base_url(url)
@@ -125,7 +129,7 @@ def test_what_is_not_plain_is_sent_in_its_cage_or_not_at_all(path: str, headers:
     assert seen == []
 
 
-def test_a_value_that_is_not_plain_goes_out_as_requests_prepares_it() -> None:
+def test_other_values_are_encoded_by_the_library() -> None:
     seen: list[bytes] = []
 
     def answer(connection: socket.socket) -> None:

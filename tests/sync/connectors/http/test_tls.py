@@ -1,4 +1,4 @@
-"""The same bounds over TLS, and certificates verified."""
+"""Deadlines over TLS, and the verification of certificates."""
 
 import socket
 import ssl
@@ -11,7 +11,7 @@ import pytest
 from sync.connectors.contracts.errors import RequestTimedOut, SystemUnavailable
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.settings_reader import SettingsInvalid
-from tests.support.http.certificates import certify
+from tests.support.http.certificates import issue_certificate
 from tests.support.http.connectors import DEADLINE, shop, shop_settings
 from tests.support.http.servers import Reply, dripping, raw_serving, serving
 
@@ -23,7 +23,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
     hour = timedelta(hours=1)
-    return certify(tmp_path_factory.mktemp("tls"), begins=-hour, ends=hour)
+    return issue_certificate(tmp_path_factory.mktemp("tls"), begins=-hour, ends=hour)
 
 
 def test_the_deadline_holds_over_tls(certificate: tuple[ssl.SSLContext, str]) -> None:
@@ -57,7 +57,9 @@ def test_a_certificate_is_verified(certificate: tuple[ssl.SSLContext, str]) -> N
             shop(service.url).get_record("USER", "1")
 
 
-def test_two_authorities_and_words_around_them_are_a_ca(certificate: tuple[ssl.SSLContext, str]) -> None:
+def test_two_certificates_with_text_around_them_are_accepted_as_a_ca(
+    certificate: tuple[ssl.SSLContext, str],
+) -> None:
     _, pem = certificate
     _validate(f"# the old one\n{pem}\n# the new one\n{pem}".replace("\n", "\r\n"))
 

@@ -9,8 +9,8 @@ import pytest
 
 from sync.connectors.contracts.errors import SystemUnavailable, UnreadableResponse, UnsafeRequest
 from sync.connectors.http.urls import build_url, is_allowed_url, parse_base_url
-from tests.support.http.connectors import Notebook, identity, shop
-from tests.support.http.servers import Reply, Seen, serving
+from tests.support.http.connectors import MemoryRecorder, identity, shop
+from tests.support.http.servers import Reply, SeenRequest, serving
 
 pytestmark = pytest.mark.pure
 
@@ -21,13 +21,13 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def _user(seen: Seen) -> Reply:
+def _user(seen: SeenRequest) -> Reply:
     return Reply(200, {"id": seen.path.rpartition("/")[2]})
 
 
 @pytest.mark.parametrize("entity_id", HOSTILE)
 def test_a_hostile_id_makes_no_request(entity_id: str) -> None:
-    notebook = Notebook()
+    notebook = MemoryRecorder()
     with serving(_user) as service, pytest.raises(UnsafeRequest) as caught:
         identity(service.url, notebook).fetch_entity("USER", entity_id)
     assert (service.seen, notebook.sent) == ([], [])
@@ -85,7 +85,7 @@ def test_a_name_that_resolves_to_a_metadata_address_is_not_connected_to(
     ["", "ftp://a", "http://", "http://u:p@a", "http://a?x", "http://a#x", "http://a/../b", "http://a/%2e", "http://ä",
      "http://a\\b", "http://a b", "http://a:99999"],
 )  # fmt: skip
-def test_an_address_that_is_no_base_url_is_refused(text: str) -> None:
+def test_an_invalid_base_url_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="address"):
         parse_base_url(text)
 
@@ -95,7 +95,7 @@ def test_an_address_that_is_no_base_url_is_refused(text: str) -> None:
     ["http://b.test/p/u/1", "https://a.test/p/u/1", "http://a.test:81/p/u/1", "http://a.test/u/1", "http://a.test/p/u/",
      "http://a.test/p/u/..", "http://a.test/p/u/1/2", "http://a.test/p/u/%2E%2e", "http://x@a.test/p/u/1"],
 )  # fmt: skip
-def test_a_finished_url_outside_the_cage_is_noticed(url: str) -> None:
+def test_a_url_outside_the_base_url_is_refused(url: str) -> None:
     base = parse_base_url("http://a.test/p")
     assert is_allowed_url(base, "/u/{id}", build_url(base, "/u/{id}", {"id": "1"}, {}))
     assert not is_allowed_url(base, "/u/{id}", url)

@@ -31,8 +31,8 @@ def _same(text: str, document: Any) -> None:
         with pytest.raises(type(error)):
             compile_expression(text)(document)
         return
-    found = compile_expression(text)(document)
-    assert repr(found) == repr(expected)
+    value = compile_expression(text)(document)
+    assert repr(value) == repr(expected)
 
 
 @given(PATHS, DOCUMENTS)

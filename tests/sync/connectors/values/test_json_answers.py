@@ -1,4 +1,4 @@
-"""What is sent in a body, and how much of an answer's body is ever held."""
+"""The JSON of request bodies, and the limits on the size of a response that is read."""
 
 import gzip
 import json
@@ -79,7 +79,7 @@ NUMBERS = [
 
 
 def test_a_replacing_update_writes_back_each_digit_of_what_is_not_its_business() -> None:
-    limits = ",".join(f'{{"limit":{each}}}' for each in NUMBERS)
+    limits = ",".join(f'{{"limit":{number}}}' for number in NUMBERS)
     stored = f'{{"id":7,"email":"old","limits":[{limits}],"price":12.5,"rate":1e2}}'.encode()
     settings = shop_settings(update={"method": "PUT", "omit": ["id"]})
     with serving(lambda _: Reply(200, raw=stored)) as service:
@@ -89,10 +89,10 @@ def test_a_replacing_update_writes_back_each_digit_of_what_is_not_its_business()
 
 
 def test_a_number_of_many_digits_is_a_float_in_all_else() -> None:
-    found = parse_json(b'{"limit":1234567890123456.78}')
-    assert found == {"limit": 1234567890123456.78}
-    assert json.dumps(found) == '{"limit": 1234567890123456.8}'
-    assert json_equal(found, {"limit": 1234567890123456.78})
+    document = parse_json(b'{"limit":1234567890123456.78}')
+    assert document == {"limit": 1234567890123456.78}
+    assert json.dumps(document) == '{"limit": 1234567890123456.8}'
+    assert json_equal(document, {"limit": 1234567890123456.78})
 
 
 def test_a_replacing_update_of_a_record_that_is_gone_is_the_systems_to_refuse() -> None:

@@ -1,4 +1,4 @@
-"""When an entity was changed last, in whatever way its service writes it."""
+"""The time of the last change of an entity, in any format of its service."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -33,12 +33,12 @@ MOMENT = datetime(2026, 11, 24, 10, 0, 0, tzinfo=UTC)
         (float("inf"), None), (float("nan"), None), (None, None), ([], None), ({}, None),
     ],
 )  # fmt: skip
-def test_a_moment_is_read_where_it_is_one(value: Any, moment: datetime | None) -> None:
+def test_valid_timestamps_are_read(value: Any, moment: datetime | None) -> None:
     assert parse_timestamp(value) == moment
 
 
 @given(st.text() | st.integers() | st.floats())
-def test_whatever_a_service_writes_gives_a_moment_in_utc_or_none(value: Any) -> None:
+def test_any_value_gives_a_time_in_utc_or_none(value: Any) -> None:
     moment = parse_timestamp(value)
     assert moment is None or moment.tzinfo is UTC
 
@@ -61,7 +61,7 @@ def _settings(**user: Any) -> dict[str, Any]:
         ({"meta": {"lastModified": "2026-11-24T10:00:00Z"}}, {"modified": None}, None),
     ],
 )
-def test_an_entity_tells_when_it_was_changed_where_its_service_does(
+def test_the_time_of_change_is_read_from_the_configured_field(
     body: dict[str, Any], over: dict[str, Any], moment: datetime | None
 ) -> None:
     with serving(lambda _: Reply(200, {"id": "a1", **body})) as service:
@@ -71,7 +71,7 @@ def test_an_entity_tells_when_it_was_changed_where_its_service_does(
 
 
 @pytest.mark.parametrize("modified", ["a[", 1, ""])
-def test_a_place_of_change_that_is_no_expression_is_refused(modified: Any) -> None:
+def test_an_invalid_expression_for_the_time_of_change_is_refused(modified: Any) -> None:
     with pytest.raises(SettingsInvalid) as caught:
         validate_connection(
             "rest-identity", _settings(modified=modified), {"scheme": "none"}, "https://a.test"
