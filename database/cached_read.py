@@ -42,32 +42,32 @@ class CachedRead(Generic[P, T]):
 
     def __call__(self, *key: P.args, **none: P.kwargs) -> T:
         """Return the result for these arguments, from the cache if it is recent. Accepts positional arguments only."""
-        found = self._values.get(key)
+        cached = self._values.get(key)
         now = monotonic()
-        if found is None or now >= found.expires_at:
-            return self._read_and_store(found, *key, **none)
-        if now >= found.refresh_at and self._claims_refresh(found):
-            return self._read_and_store(found, *key, **none)
-        return found.value
+        if cached is None or now >= cached.expires_at:
+            return self._read_and_store(cached, *key, **none)
+        if now >= cached.refresh_at and self._claims_refresh(cached):
+            return self._read_and_store(cached, *key, **none)
+        return cached.value
 
     def invalidate(self) -> None:
         """Drop all cached results. A read that has already begun, in any thread, is not stored afterwards."""
         self._values = {}
 
-    def _claims_refresh(self, found: _CachedValue[T]) -> bool:
+    def _claims_refresh(self, cached: _CachedValue[T]) -> bool:
         with self._lock:
-            is_first = not found.is_being_refreshed
-            found.is_being_refreshed = True
+            is_first = not cached.is_being_refreshed
+            cached.is_being_refreshed = True
         return is_first
 
-    def _read_and_store(self, found: _CachedValue[T] | None, *key: P.args, **none: P.kwargs) -> T:
+    def _read_and_store(self, cached: _CachedValue[T] | None, *key: P.args, **none: P.kwargs) -> T:
         # The dictionary of this moment: a result that was read before an invalidation goes into the discarded one.
         values, began = self._values, monotonic()
         try:
             value = self._read(*key, **none)
         except BaseException:
-            if found is not None:
-                found.is_being_refreshed = False
+            if cached is not None:
+                cached.is_being_refreshed = False
             raise
         self._store_if_newer(values, key, _CachedValue(value, began, self._seconds))
         return value

@@ -11,10 +11,10 @@ _threads = threading.local()
 
 def thread_connection() -> Any:
     """Return this thread's connection. Faster than `connections[…]`, which takes as long as a small statement."""
-    found = getattr(_threads, "connection", None)
-    if found is None:
-        found = _threads.connection = connections[DEFAULT_DB_ALIAS]
-    return found
+    connection = getattr(_threads, "connection", None)
+    if connection is None:
+        connection = _threads.connection = connections[DEFAULT_DB_ALIAS]
+    return connection
 
 
 def streaming_transaction() -> AbstractContextManager[None]:

@@ -44,8 +44,8 @@ class Statement:
 
     def fetch_one(self, *values: Any) -> tuple[Any, ...] | None:
         """Return the first row, or None."""
-        found = self._execute_and_fetch(values, all_rows)
-        return found[0] if found else None
+        row = self._execute_and_fetch(values, all_rows)
+        return row[0] if row else None
 
     def _execute_and_fetch(self, values: Sequence[Any], fetch: Callable[[Any], Any]) -> Any:
         connection = thread_connection()

@@ -22,8 +22,8 @@ CLOCK_SQL = {
 
 def parse_timestamp(value: Any) -> datetime:
     """Return the driver's value of a timestamp as an aware datetime. SQLite returns text, or no zone, and means UTC."""
-    found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def parse_optional_timestamp(value: Any) -> datetime | None:

@@ -104,8 +104,8 @@ class WriteBatch:
             guards.append((guard.texts["postgresql"], equals is not ANY_ROW))
         inserts = []
         for rows in self._rows.values():
-            sql, given = make_insert(rows, connection)
-            inserts.append((sql, _split_parameters(given, places, values)))
+            sql, parameters = make_insert(rows, connection)
+            inserts.append((sql, _split_parameters(parameters, places, values)))
         writes = [
             (write.texts["postgresql"], _split_parameters(write.values, places, values))
             for write in self._writes
@@ -128,10 +128,10 @@ _Keys = tuple[
 _Part = tuple[str, _Keys]
 
 
-def _split_parameters(given: Sequence[Any], places: dict[int, str], values: list[Any]) -> _Keys:
+def _split_parameters(parameters: Sequence[Any], places: dict[int, str], values: list[Any]) -> _Keys:
     """Return which parameters of a statement are keys of rows of the batch; add the others to `values`."""
     keys = []
-    for position, value in enumerate(given):
+    for position, value in enumerate(parameters):
         place = places.get(id(value))
         if place is None:
             values.append(value)

@@ -30,10 +30,10 @@ def parse_day_or_time(text: str) -> datetime:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
-def require_known_values(option: str, given: str, possible: Iterable[str]) -> None:
+def require_known_values(option: str, typed: str, possible: Iterable[str]) -> None:
     """Raise CommandError if one of the comma-separated values is not possible: such a filter would export nothing."""
     known = sorted(possible)
-    unknown = [value for value in given.split(",") if given and value not in known]
+    unknown = [value for value in typed.split(",") if typed and value not in known]
     if unknown:
         raise CommandError(f"Unknown {option} {unknown[0]!r}. Available: {', '.join(known) or 'none'}.")
 

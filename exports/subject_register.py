@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from exports.list_export import split_into_batches
 from exports.models import Export, ExportedPerson
 from sync.search.event_filter import PERSONAL_PARAMS
-from webhooks.encryption.at_rest import seal, unseal
+from webhooks.encryption.at_rest import decrypt, encrypt
 
 _PSEUDONYM_BYTES = 16
 _BATCH_SIZE = 200
@@ -23,14 +23,14 @@ _BATCH_SIZE = 200
 
 def create_register_key() -> bytes:
     """Return a new random register key, encrypted."""
-    return seal(secrets.token_bytes(32))
+    return encrypt(secrets.token_bytes(32))
 
 
 def decrypt_register_key(export: Export) -> bytes:
-    """Return the register key of an export, decrypted. Raises CannotOpen if SEALING_KEYS has no key for it any
+    """Return the register key of an export, decrypted. Raises CannotDecrypt if SEALING_KEYS has no key for it any
     more.
     """
-    return unseal(bytes(export.register_key))
+    return decrypt(bytes(export.register_key))
 
 
 def make_pseudonym(key: bytes, entity_id: str) -> bytes:

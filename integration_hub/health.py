@@ -12,7 +12,7 @@ from audit.sealing.status import SealingStatus
 from database.clock import read_clock
 from sync.models import Alarm
 from sync.monitoring.health_figures import HealthFigures, count_due_and_expired, measure_health
-from webhooks.encryption.at_rest import CannotOpen, unseal
+from webhooks.encryption.at_rest import CannotDecrypt, decrypt
 from webhooks.models import Pepper
 
 MAX_ALARMS = 100
@@ -86,8 +86,8 @@ def _can_decrypt() -> bool:
     """Return True if this process can decrypt stored data. Tried with the pepper, which every hub has encrypted."""
     try:
         for sealed in Pepper.objects.values_list("sealed", flat=True):
-            unseal(bytes(sealed))
-    except CannotOpen:
+            decrypt(bytes(sealed))
+    except CannotDecrypt:
         return False
     return True
 

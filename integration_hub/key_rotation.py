@@ -12,7 +12,7 @@ from django.db import models, transaction
 from audit.models import SigningKey
 from exports.models import Export
 from sync.models import Connection
-from webhooks.encryption.at_rest import reseal
+from webhooks.encryption.at_rest import encrypt_again
 from webhooks.models import Payload, Pepper, SourceSecret, SubjectKey
 
 BATCH_SIZE = 500
@@ -48,7 +48,7 @@ def reencrypt_column(column: EncryptedColumn, after: int = 0) -> Iterator[tuple[
 
     Yields the last primary key and the number of rows after each batch. Pass the last primary key as `after` to
     continue an interrupted run; encrypting a row twice does no harm. A row that changes meanwhile is skipped, as
-    its writer used the current key. Raises `CannotOpen` if a value cannot be decrypted.
+    its writer used the current key. Raises `CannotDecrypt` if a value cannot be decrypted.
     """
     while keys := _list_next_keys(column, after):
         with transaction.atomic():
@@ -67,7 +67,7 @@ def _reencrypt_row(column: EncryptedColumn, key: int) -> int:
     encrypted = stored_row.values_list("stored_bytes", flat=True).first()
     if encrypted is None:
         return 0
-    reencrypted = models.Value(reseal(bytes(encrypted)), output_field=models.BinaryField())
+    reencrypted = models.Value(encrypt_again(bytes(encrypted)), output_field=models.BinaryField())
     return stored_row.filter(stored_bytes=encrypted).update(**{column.field: reencrypted})
 
 

@@ -7,8 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from console.middleware import FOR_PEOPLE
 from database.connection import release_connection
 from webhooks.catalogue.codes import choose_language
-from webhooks.receiving.answers import problem
-from webhooks.views import respond
+from webhooks.receiving.answers import problem_answer
+from webhooks.views import to_http_response
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -48,4 +48,4 @@ class ProblemJsonMiddleware:
         fallback = "internal-error" if response.status_code >= 500 else "unknown-path"
         code = _CODES.get(response.status_code, fallback)
         language = choose_language(request.headers.get("Accept-Language"))
-        return respond(problem(code, language, status=response.status_code))
+        return to_http_response(problem_answer(code, language, status=response.status_code))

@@ -5,15 +5,17 @@ from django.urls import path, re_path
 from django.views.generic import RedirectView
 
 from integration_hub.health import show_health
-from sync.delivery_service import Deliveries
-from webhooks.delivery_port import Delivering
-from webhooks.views import Inbox, OutcomeView, problem_page
+from sync.delivery_service import DeliveryService
+from webhooks.delivery_port import DeliveryPort
+from webhooks.views import OutcomeView, WebhookView, problem_page
 
-delivering: Delivering = Deliveries()
+delivery_port: DeliveryPort = DeliveryService()
 
 urlpatterns = [
-    re_path(r"^webhooks/(?P<slug>[^/]+)/?\Z", Inbox.as_view(delivering=delivering), name="inbox"),
-    re_path(r"^outcomes/(?P<token>[^/]+)/?\Z", OutcomeView.as_view(delivering=delivering), name="outcome"),
+    re_path(r"^webhooks/(?P<slug>[^/]+)/?\Z", WebhookView.as_view(delivery_port=delivery_port), name="inbox"),
+    re_path(
+        r"^outcomes/(?P<token>[^/]+)/?\Z", OutcomeView.as_view(delivery_port=delivery_port), name="outcome"
+    ),
     re_path(r"^problems/(?P<code>[^/]+)/?\Z", problem_page, name="problem"),
     path("health", show_health, name="health"),
     path("admin", RedirectView.as_view(url="/admin/")),

@@ -1,4 +1,4 @@
-"""The delivery port's implementation: opens an event's deliveries, waits for them, says what became of it."""
+"""Implement the delivery port: create an event's deliveries, wait for them, and return the event's outcome."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -25,109 +25,121 @@ from webhooks.delivery_port import PendingAnswer
 from webhooks.models import Event, State
 
 
-def give_up_what_must_not_go_on(event: Event) -> list[Delivery]:
-    """A relayed delivery ends where its source is about to be told of its failure, unless its route goes on, or a
-    person asked for a replay that has not begun.
+def end_relayed_retries(event: Event) -> list[Delivery]:
+    """End the event's deliveries that wait for a retry, since their source is about to be answered that they failed.
 
-    Inside a transaction. Returns the deliveries that ended: the next of their subjects may run now.
+    A delivery is not ended if its route retries after the answer, or if a person requested a replay of it that has not
+    begun. Call this in a transaction. Returns the ended deliveries: the next ones of their subjects can run now.
     """
     retrying = (
         event.deliveries.filter(state=State.RETRYING, replay=None)
         .select_related("route", "event")
         .order_by("pk")
     )
-    stopped = [
-        each for each in retrying.select_for_update(of=("self",)) if not each.route.retries_after_answer
+    ended = [
+        delivery
+        for delivery in retrying.select_for_update(of=("self",))
+        if not delivery.route.retries_after_answer
     ]
     now = timezone.now()
-    Delivery.objects.filter(pk__in=[each.pk for each in stopped]).update(
+    Delivery.objects.filter(pk__in=[delivery.pk for delivery in ended]).update(
         state=State.DEAD, due_at=None, settled_at=now
     )
     details = {"event": event.reference}
-    append_entries(*(NewEntry(each.stream, "delivery.given_up", details=details) for each in stopped), at=now)
-    return stopped
+    entries = [NewEntry(delivery.stream, "delivery.given_up", details=details) for delivery in ended]
+    append_entries(*entries, at=now)
+    return ended
 
 
 T = TypeVar("T", bound=PendingAnswer)
 
 
-class Begun:
-    """An event on its way. Made before it is stored; keeps places for its deliveries where somebody waits for them."""
+class EventSession:
+    """The delivery of one new event. Created before the event is stored; reserves slots in this process for its
+    deliveries if the answer waits for them.
+    """
 
-    def __init__(self, seconds: float, *, at_once: bool) -> None:
-        self._at_once = at_once
-        self._until = time.monotonic() + seconds
-        self._places: list[ReservedSlot] = reserve_slots() if seconds > 0 else []
-        self._ways: list[ResolvedRoute] = []
-        self._opening = OpenedDeliveries()
+    def __init__(self, seconds: float, *, may_claim: bool) -> None:
+        self._may_claim = may_claim
+        self._deadline = time.monotonic() + seconds
+        self._slots: list[ReservedSlot] = reserve_slots() if seconds > 0 else []
+        self._routes: list[ResolvedRoute] = []
+        self._opened = OpenedDeliveries()
 
-    def plan(self, event: Event) -> EventOutcome | None:
-        """Before the event is stored: where it goes, and its outcome where nobody will wait for it.
+    def plan_deliveries(self, event: Event) -> EventOutcome | None:
+        """Resolve the event's routes before it is stored. Returns its outcome so far if the answer will not wait.
 
-        Without a place nobody waits: a worker will find it. Nor where a way is paused: what goes there is kept.
+        The answer does not wait if no slot is free, because a worker will run the deliveries, or if a route is paused,
+        because they are on hold.
         """
-        self._ways = resolve_routes(event)
-        if self._places and self._ways and not any(each.is_paused for each in self._ways):
-            self._places += reserve_slots(len(self._ways) - 1)
+        self._routes = resolve_routes(event)
+        if self._slots and self._routes and not any(route.is_paused for route in self._routes):
+            self._slots += reserve_slots(len(self._routes) - 1)
             return None
-        self._at_once = False
-        return initial_outcome(event, [each.route.commercial for each in self._ways])
+        self._may_claim = False
+        return initial_outcome(event, [resolved.route.commercial for resolved in self._routes])
 
-    def open(self, event: Event, batch: WriteBatch) -> list[NewEntry]:
-        """Add the event's deliveries to the batch that stores it; returns their audit entries. May be asked again."""
-        ready = len(self._ready()) if self._at_once else 0
-        self._opening = open_deliveries(event, self._ways, max_claims=ready)
-        batch.insert(*self._opening.rows)
-        return self._opening.audit_entries
+    def open_deliveries(self, event: Event, batch: WriteBatch) -> list[NewEntry]:
+        """Add the event's deliveries to the batch that stores it. Returns their audit entries. Can be called again."""
+        max_claims = len(self._startable_slots()) if self._may_claim else 0
+        self._opened = open_deliveries(event, self._routes, max_claims=max_claims)
+        batch.insert(*self._opened.rows)
+        return self._opened.audit_entries
 
-    def committed(self, heads: Mapping[str, StreamHead]) -> None:
-        """Remember where the streams end, for whoever settles."""
-        claims = [replace(claim, stream_heads=heads) for claim in self._opening.claims]
-        self._opening = replace(self._opening, claims=claims)
+    def record_commit(self, heads: Mapping[str, StreamHead]) -> None:
+        """Keep the heads of the audit streams, so that settling a claim need not read them."""
+        claims = [replace(claim, stream_heads=heads) for claim in self._opened.claims]
+        self._opened = replace(self._opened, claims=claims)
 
-    def start(self) -> None:
-        """After that commit, where nobody waits: a worker delivers."""
-        defer_to_workers(self._opening.unclaimed_ids)
+    def start_without_waiting(self) -> None:
+        """Leave the deliveries to the workers."""
+        defer_to_workers(self._opened.unclaimed_ids)
 
-    def wait(self, event: Event, say: Callable[[EventOutcome], T], *, with_entity: bool = False) -> T:
-        """After that commit: deliver, wait for the end, and keep what `say` makes of it."""
-        with waiting_for(event.pk, say) as waiter:
-            self._start()
-            is_done = wait_for_outcome(event.pk, waiter, self._until)
+    def wait_for_answer(
+        self, event: Event, build_answer: Callable[[EventOutcome], T], *, with_entity: bool = False
+    ) -> T:
+        """Run the deliveries, wait for the outcome, and return the stored answer that `build_answer` makes of it."""
+        with waiting_for(event.pk, build_answer) as waiter:
+            self._start_deliveries()
+            is_done = wait_for_outcome(event.pk, waiter, self._deadline)
             if waiter.stored_answer is not None:
                 return cast(T, waiter.stored_answer)
-        return _kept(say(waiter.outcome or _outcome(event, is_done=is_done, with_entity=with_entity)))
+        return _store_answer(
+            build_answer(
+                waiter.outcome or _load_outcome_after_wait(event, is_done=is_done, with_entity=with_entity)
+            )
+        )
 
-    def _ready(self) -> list[ReservedSlot]:
-        return [each for each in self._places if each.starts_at_once]
+    def _startable_slots(self) -> list[ReservedSlot]:
+        return [slot for slot in self._slots if slot.starts_at_once]
 
-    def _start(self) -> None:
-        """Each in a place of its own: what was claimed runs while its lease does, whatever becomes of the others."""
-        for place, claim in zip(self._ready(), self._opening.claims, strict=False):
-            place.start_claim(claim)
+    def _start_deliveries(self) -> None:
+        """Start each claim in a slot of its own, so that none waits for another while its lease runs."""
+        for slot, claim in zip(self._startable_slots(), self._opened.claims, strict=False):
+            slot.start_claim(claim)
         self.close()
-        if not run_in_this_process(self._opening.unclaimed_ids):
-            defer_to_workers(self._opening.unclaimed_ids)
+        if not run_in_this_process(self._opened.unclaimed_ids):
+            defer_to_workers(self._opened.unclaimed_ids)
 
     def close(self) -> None:
-        """Give back the places that were not used."""
-        for each in self._places:
-            each.release_slot()
+        """Release the slots that were not used."""
+        for slot in self._slots:
+            slot.release_slot()
 
 
-class Deliveries:
-    """Opens the deliveries of an event, waits for them, and says what became of it."""
+class DeliveryService:
+    """The implementation of `webhooks.delivery_port.DeliveryPort`."""
 
-    def begin(self, seconds: float, *, at_once: bool) -> Begun:
-        """A new event, whose source waits so long for its outcome."""
-        return Begun(seconds, at_once=at_once)
+    def begin_session(self, seconds: float, *, may_claim: bool) -> EventSession:
+        """Begin the delivery of a new event whose source waits `seconds` for the outcome."""
+        return EventSession(seconds, may_claim=may_claim)
 
-    def deliver_again(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
-        """For a webhook that came again: what becomes due by that, and whatever is open, is waited for."""
+    def redeliver(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
+        """Retry the deliveries of an event whose webhook was sent again, and wait for those that are pending."""
         retry_event(event)
         pending = list(event.deliveries.filter(state=State.PENDING).values_list("pk", "due_at"))
         waiting = tuple(pk for pk, due_at in pending if due_at is not None)
-        if len(waiting) < len(pending):  # its source or a route is paused: nobody waits for that
+        if len(waiting) < len(pending):  # the source or a route is paused: the answer does not wait for that
             defer_to_workers(waiting)
             return load_event_outcome(event, with_entity=with_entity)
         until = time.monotonic() + seconds
@@ -136,31 +148,31 @@ class Deliveries:
                 defer_to_workers(waiting)
                 return load_event_outcome(event, with_entity=with_entity)
             is_done = wait_for_outcome(event.pk, waiter, until)
-        return _outcome(event, is_done=is_done, with_entity=with_entity)
+        return _load_outcome_after_wait(event, is_done=is_done, with_entity=with_entity)
 
-    def outcome(self, event: Event) -> EventOutcome:
-        """What became of the event so far."""
+    def load_outcome(self, event: Event) -> EventOutcome:
+        """Return the outcome of the event so far."""
         return load_event_outcome(event)
 
 
-def _kept(pending_answer: T) -> T:
-    pending_answer.keep()
+def _store_answer(pending_answer: T) -> T:
+    pending_answer.store()
     return pending_answer
 
 
-def _outcome(event: Event, *, is_done: bool, with_entity: bool) -> EventOutcome:
+def _load_outcome_after_wait(event: Event, *, is_done: bool, with_entity: bool) -> EventOutcome:
     if is_done:
-        _give_up(event)
+        _end_retries_and_wake_followers(event)
     return load_event_outcome(event, with_entity=with_entity)
 
 
-def _give_up(event: Event) -> None:
-    """End what must not go on, then wake what waited behind it."""
+def _end_retries_and_wake_followers(event: Event) -> None:
+    """End the retries that must not run after the answer, then start the next deliveries of their subjects."""
     if not event.deliveries.filter(state=State.RETRYING).exists():
         return
     with transaction.atomic():
-        stopped = give_up_what_must_not_go_on(event)
-        if stopped:
+        ended = end_relayed_retries(event)
+        if ended:
             refresh_event_states([event.pk])
-    followers = [find_next_of_subject(each) for each in stopped]
-    run_in_this_process(each for each in followers if each is not None)
+    followers = [find_next_of_subject(delivery) for delivery in ended]
+    run_in_this_process(follower for follower in followers if follower is not None)

@@ -55,7 +55,7 @@ def _close_wake_ups() -> None:
 def _nothing_refused() -> Iterator[None]:
     """Reset the counts of refusals that are kept in this process: each test has a database of its own."""
     yield
-    refusals.forget()
+    refusals.reset_counts()
 
 
 @pytest.fixture

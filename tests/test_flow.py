@@ -147,7 +147,7 @@ def test_a_disabled_connection_is_reported_and_nothing_is_sent(hub: Hub) -> None
 def test_the_stored_answer_is_the_one_that_was_sent(hub: Hub) -> None:
     answers = [hub.post_signed(EXAMPLE), hub.post_signed(b"{"), hub.post(EXAMPLE)]
     receipts = list(Receipt.objects.order_by("pk"))
-    assert [(receipt.status, receipt.answer.open()) for receipt in receipts] == [
+    assert [(receipt.status, receipt.answer.decrypt()) for receipt in receipts] == [
         (answer.status_code, answer.content) for answer in answers
     ]
 

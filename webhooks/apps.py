@@ -2,7 +2,7 @@ from django.apps import AppConfig
 
 
 class WebhooksConfig(AppConfig):
-    """Receive: verify, parse, store, answer."""
+    """The app that receives webhooks: verify, parse, store and answer."""
 
     name = "webhooks"
     verbose_name = "Webhooks"

@@ -1,6 +1,6 @@
-"""The port between receiving and delivering: what each needs of the other, so that receiving imports nothing of `sync`.
+"""Protocols between receiving and delivering: through them receiving works without an import of `sync`.
 
-`integration_hub.urls` hands the implementation of `Delivering` in (`sync.delivery_service`).
+`integration_hub.urls` passes the implementation of `DeliveryPort` in (`sync.delivery_service`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,61 +15,62 @@ from webhooks.models import Event
 
 class PendingAnswer(Protocol):
     """An answer that must be stored before it is sent. Whoever stores it adds it to a write batch and appends
-    `happening`, both in one transaction, or calls `keep`.
+    `audit_entry`, both in one transaction, or calls `store`.
     """
 
     @property
-    def happening(self) -> NewEntry: ...
+    def audit_entry(self) -> NewEntry: ...
     def add_to(self, batch: WriteBatch) -> None:
         """Add the rows that store the answer, without the audit entry."""
 
-    def keep(self) -> None:
+    def store(self) -> None:
         """Store the answer and append the audit entry in a transaction of its own."""
 
 
 _Answer = TypeVar("_Answer", bound=PendingAnswer)
 
 
-class Begun(Protocol):
-    """A new webhook on its way through the other half: opened in the commit that stores it, then waited for."""
+class DeliverySession(Protocol):
+    """The delivery of one new webhook: created in the commit that stores the event, then run and waited for."""
 
-    def plan(self, event: Event) -> EventOutcome | None:
-        """Before the event is stored: its outcome where nobody will wait for it. May set its state to `ignored`."""
-
-    def open(self, event: Event, batch: WriteBatch) -> Sequence[NewEntry]:
-        """Add the event's deliveries to the batch that stores it; returns their audit entries, the first of their
-        streams. May be asked again, after a batch that failed.
+    def plan_deliveries(self, event: Event) -> EventOutcome | None:
+        """Resolve the event's routes before it is stored. Returns its outcome so far if the answer will not wait for
+        the deliveries, otherwise None. Sets the event's state to `ignored` if no route takes it.
         """
 
-    def committed(self, heads: Mapping[str, StreamHead]) -> None:
-        """The batch is committed, and streams of the audit log end here."""
+    def open_deliveries(self, event: Event, batch: WriteBatch) -> Sequence[NewEntry]:
+        """Add the event's deliveries to the batch that stores it. Returns their audit entries, the first ones of their
+        streams. Can be called again after a batch that failed.
+        """
 
-    def start(self) -> None:
-        """After that commit, where nobody waits: let the work begin."""
+    def record_commit(self, heads: Mapping[str, StreamHead]) -> None:
+        """Take note that the batch is committed, and of the new heads of its audit streams."""
 
-    def wait(
-        self, event: Event, say: Callable[[EventOutcome], _Answer], *, with_entity: bool = False
+    def start_without_waiting(self) -> None:
+        """Start the deliveries after the commit without waiting for them."""
+
+    def wait_for_answer(
+        self, event: Event, build_answer: Callable[[EventOutcome], _Answer], *, with_entity: bool = False
     ) -> _Answer:
-        """After that commit, where somebody waits: begin the work, wait for it, and let `say` put its end into words.
-
-        What it returns has been kept: in the commit that settled the event, where that is this process's.
+        """Start the deliveries after the commit, wait for the outcome, and return the answer that `build_answer` makes
+        of it. The answer is stored by then: in the commit that settled the event, if this process settled it.
         """
 
     def close(self) -> None:
-        """Nothing more will be asked of it, whatever happened in between."""
+        """Release what the session still holds. Called at the end, also after an error."""
 
 
-class Delivering(Protocol):
-    """The other half of the hub, as this half sees it. `seconds` bound every wait."""
+class DeliveryPort(Protocol):
+    """The delivering half of the hub, as receiving uses it. `seconds` limits every wait."""
 
-    def begin(self, seconds: float, *, at_once: bool) -> Begun:
-        """A new webhook whose sender waits so long for the outcome; called outside a transaction.
-
-        `at_once`: its work may be begun by the commit that stores it, which can then meet an IntegrityError.
+    def begin_session(self, seconds: float, *, may_claim: bool) -> DeliverySession:
+        """Begin the delivery of a new webhook whose sender waits `seconds` for the outcome. Call it outside a
+        transaction. With `may_claim` the commit that stores the event can also claim its deliveries, and then raises
+        IntegrityError if another delivery of the subject is stored at the same moment.
         """
 
-    def deliver_again(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
-        """For an event that came again: what is open or waits for a later try is tried now, and waited for."""
+    def redeliver(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
+        """Retry the open deliveries of an event whose webhook was sent again, wait for them, and return the outcome."""
 
-    def outcome(self, event: Event) -> EventOutcome:
-        """What became of the event so far."""
+    def load_outcome(self, event: Event) -> EventOutcome:
+        """Return the outcome of the event so far."""

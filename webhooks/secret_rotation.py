@@ -1,4 +1,4 @@
-"""The life of a source's secrets: a new one comes, the old ones end, at most three are live."""
+"""Rotate the secrets of a source: add a new one, end the others. At most three are live at a time."""
 
 from datetime import datetime, timedelta
 
@@ -10,78 +10,81 @@ from audit.entries.append import NewEntry, append_entries
 from webhooks.models import Source, SourceSecret
 from webhooks.protocol.signatures import check_secret, new_secret
 
-MOST_LIVE = 3
-HINT = 4
+MAX_LIVE_SECRETS = 3
+HINT_LENGTH = 4
 
 
-class NotRotated(ValueError):
-    """Why nothing was changed, in a sentence; it never repeats a secret."""
+class RotationRefused(ValueError):
+    """A rotation that changed nothing. Its text is a sentence for the person, which never repeats a secret."""
 
 
 def live_secrets(source: Source) -> list[SourceSecret]:
-    """The secrets that are good now for how the source is verified, oldest first."""
+    """Return the secrets that are live now and fit the source's verification scheme, oldest first."""
     now = timezone.now()
-    return [secret for secret in source.secrets.all() if secret.is_live(now) and secret.fits]
+    return [secret for secret in source.secrets.all() if secret.is_live(now) and secret.fits_scheme]
 
 
-def rotate(
+def rotate_secret(
     source: Source, *, typed: str, hours: int, newest: int, reason: str, actor: str, address: str
 ) -> str:
-    """Add the typed secret, or a fresh one, and let the others end in `hours`, on the audit log.
+    """Add the typed secret, or a generated one if nothing was typed, and end the others in `hours`. Appends an audit
+    entry.
 
-    `newest` is the key of the newest secret that the person saw (0: none): a page that was sent twice changes
-    nothing the second time. `actor` is the person (`person:<id>`), `address` where the request came from, or "".
-    Returns the new secret. Raises `NotRotated`.
+    `newest` is the id of the newest secret that the person saw, 0 for none, so that a form sent twice changes nothing
+    the second time. `actor` is the person (`person:<id>`), `address` the client's IP address or "". Returns the new
+    secret. Raises RotationRefused.
     """
-    value = typed or _fresh(source)
+    value = typed or _generate_secret(source)
     try:
         check_secret(source.scheme, value)
     except ValueError as error:
-        raise NotRotated(str(error)) from error
+        raise RotationRefused(str(error)) from error
     with transaction.atomic():
         Source.objects.select_for_update().get(pk=source.pk)
-        if newest_key(source) != newest:
-            raise NotRotated("Nothing was changed: a secret was added after you opened this page.")
-        ended = _end_others(source, hours)
-        added = SourceSecret.objects.create(source=source, value=value, hint=value[-HINT:])
-        if len(live_secrets(source)) > MOST_LIVE:
-            raise NotRotated(f"A source can have at most {MOST_LIVE} active secrets. Expire one first.")
+        if newest_secret_id(source) != newest:
+            raise RotationRefused("Nothing was changed: a secret was added after you opened this page.")
+        ended = _end_other_secrets(source, hours)
+        added = SourceSecret.objects.create(source=source, value=value, hint=value[-HINT_LENGTH:])
+        if len(live_secrets(source)) > MAX_LIVE_SECRETS:
+            raise RotationRefused(
+                f"A source can have at most {MAX_LIVE_SECRETS} active secrets. Expire one first."
+            )
         details = {"secret": added.pk, "made": not typed, "others": ended, "end_in_hours": hours}
         details |= {"reason": reason, "address": address}
         append_entries(NewEntry(f"setting:source:{source.pk}", "secret.added", actor, details))
     return value
 
 
-def newest_key(source: Source) -> int:
-    """The key of its newest secret, live or not; 0 where it never had one."""
+def newest_secret_id(source: Source) -> int:
+    """Return the id of the source's newest secret, live or not, or 0 if it never had one."""
     return int(source.secrets.order_by("-pk").values_list("pk", flat=True).first() or 0)
 
 
-def end_now(secret: SourceSecret, *, reason: str, actor: str, address: str) -> None:
-    """End a secret at this moment, on the audit log. One that has ended already stays as it is."""
+def end_secret(secret: SourceSecret, *, reason: str, actor: str, address: str) -> None:
+    """End a secret now and append an audit entry. Does nothing if it has ended already."""
     now = timezone.now()
     with transaction.atomic():
-        ended = _still_live(SourceSecret.objects.filter(pk=secret.pk), now).update(ends_at=now)
+        ended = _live_after(SourceSecret.objects.filter(pk=secret.pk), now).update(ends_at=now)
         if ended:
             details = {"secret": secret.pk, "reason": reason, "address": address}
             append_entries(NewEntry(f"setting:source:{secret.source_id}", "secret.ended", actor, details))
 
 
-def _fresh(source: Source) -> str:
+def _generate_secret(source: Source) -> str:
     try:
         return new_secret(source.scheme)
     except ValueError as error:
-        raise NotRotated(str(error)) from error
+        raise RotationRefused(str(error)) from error
 
 
-def _end_others(source: Source, hours: int) -> list[int]:
-    """Those that would be good for longer end then; their keys."""
+def _end_other_secrets(source: Source, hours: int) -> list[int]:
+    """End the secrets that would be live longer than `hours`. Returns their ids."""
     end = timezone.now() + timedelta(hours=hours)
-    others = _still_live(source.secrets.all(), end)
+    others = _live_after(source.secrets.all(), end)
     keys = list(others.values_list("pk", flat=True))
     SourceSecret.objects.filter(pk__in=keys).update(ends_at=end)
     return keys
 
 
-def _still_live(secrets: QuerySet[SourceSecret], at: datetime) -> QuerySet[SourceSecret]:
+def _live_after(secrets: QuerySet[SourceSecret], at: datetime) -> QuerySet[SourceSecret]:
     return secrets.filter(Q(ends_at=None) | Q(ends_at__gt=at))

@@ -1,4 +1,4 @@
-"""HTTP in and out: bytes to one service, its verdict back to HTTP."""
+"""HTTP views of receiving: each passes the request to one service and turns its answer into an HTTP response."""
 
 import logging
 from typing import Any
@@ -10,21 +10,21 @@ from django.shortcuts import render
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from webhooks.catalogue.codes import CATALOGUE, Language, choose_language, words
-from webhooks.delivery_port import Delivering
-from webhooks.encryption.at_rest import CannotOpen
-from webhooks.receiving.answers import Answer, problem
-from webhooks.receiving.incoming_request import read_arrival
-from webhooks.receiving.outcome_links import event_of
-from webhooks.receiving.receive import receive_webhook, tell_outcome
+from webhooks.catalogue.codes import CATALOGUE, Language, choose_language, code_texts
+from webhooks.delivery_port import DeliveryPort
+from webhooks.encryption.at_rest import CannotDecrypt
+from webhooks.receiving.answers import Answer, problem_answer
+from webhooks.receiving.incoming_request import read_incoming_request
+from webhooks.receiving.outcome_links import find_event_by_token
+from webhooks.receiving.receive import answer_current_outcome, receive_webhook
 
 logger = logging.getLogger("hub.receive")
 
 RETRY_SECONDS = 5
 
 
-def respond(answer: Answer) -> HttpResponse:
-    """An answer as an HTTP response. `no-store`: outcomes change and may hold personal data."""
+def to_http_response(answer: Answer) -> HttpResponse:
+    """Return an answer as an HTTP response. It must not be cached: outcomes change and may contain personal data."""
     response = HttpResponse(answer.body, status=answer.status, content_type=answer.content_type)
     for name, value in answer.headers.items():
         response[name] = value
@@ -34,74 +34,78 @@ def respond(answer: Answer) -> HttpResponse:
 
 
 def storage_unavailable(language: Language) -> Answer:
-    """Nothing could be stored: said honestly, with a time to come back."""
+    """Return the answer for a request that could not be stored, with `Retry-After`."""
     headers = {"Retry-After": str(RETRY_SECONDS)}
-    return problem("storage-unavailable", language, status=settings.UNAVAILABLE_STATUS, headers=headers)
+    return problem_answer(
+        "storage-unavailable", language, status=settings.UNAVAILABLE_STATUS, headers=headers
+    )
 
 
 class MachineView(APIView):
-    """A view for machines: no session, no content negotiation, JSON for every outcome."""
+    """Base of the views that machines call: no session, no content negotiation, JSON for every answer."""
 
-    delivering: Delivering | None = None
+    delivery_port: DeliveryPort | None = None
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         return self.get_renderers()[0], "application/json"
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Nothing to negotiate, nobody to authenticate: the gate decides."""
+        """Skip DRF's authentication, permissions and throttling: the gate verifies the sender."""
 
     def handle_exception(self, exc: Exception) -> Any:
-        """The boundary: a database that is away is 503, anything else unforeseen 500; nothing of it is repeated.
+        """Answer 503 if the database is unavailable and 500 for any other unexpected error, without its details.
 
-        What cannot be opened is 503 too: while SEALING_KEYS change, the next process may know the key.
+        A value that cannot be decrypted is 503 too: while SEALING_KEYS change, another process may have the key.
         """
-        language = language_of(self.request)
+        language = request_language(self.request)
         if isinstance(exc, DatabaseError):
             logger.error("the database raised %s", type(exc).__name__)  # its text holds values of rows
-            return respond(storage_unavailable(language))
-        if isinstance(exc, CannotOpen):
+            return to_http_response(storage_unavailable(language))
+        if isinstance(exc, CannotDecrypt):
             logger.error("%s: check that SEALING_KEYS still contains every key in use", exc)
-            return respond(storage_unavailable(language))
+            return to_http_response(storage_unavailable(language))
         logger.error("unexpected %s", type(exc).__name__, exc_info=exc)
-        return respond(problem("internal-error", language))
+        return to_http_response(problem_answer("internal-error", language))
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         allowed = {"Allow": ", ".join(self.allowed_methods)}
-        return respond(problem("wrong-method", language_of(request), headers=allowed))
+        return to_http_response(problem_answer("wrong-method", request_language(request), headers=allowed))
 
     options = http_method_not_allowed  # no CORS here: browsers have no business with this path
 
 
-class Inbox(MachineView):
+class WebhookView(MachineView):
     """`POST /webhooks/{source}`."""
 
     http_method_names = ["post"]
 
     def post(self, request: Request, slug: str) -> HttpResponse:
-        assert self.delivering is not None, "urls.py hands it in"
-        arrival = read_arrival(request._request, slug)
-        return respond(receive_webhook(arrival, language_of(request), self.delivering))
+        assert self.delivery_port is not None, "urls.py passes it"
+        incoming = read_incoming_request(request._request, slug)
+        return to_http_response(receive_webhook(incoming, request_language(request), self.delivery_port))
 
 
 class OutcomeView(MachineView):
-    """`GET /outcomes/{signed}`: what became of a webhook that was answered 202."""
+    """`GET /outcomes/{token}`: the outcome of a webhook that was answered 202."""
 
     http_method_names = ["get", "head"]
 
     def get(self, request: Request, token: str) -> HttpResponse:
-        assert self.delivering is not None, "urls.py hands it in"
-        event = event_of(token)
+        assert self.delivery_port is not None, "urls.py passes it"
+        event = find_event_by_token(token)
         if event is None:
-            return respond(problem("unknown-outcome", language_of(request)))
-        return respond(tell_outcome(event, language_of(request), self.delivering.outcome(event)))
+            return to_http_response(problem_answer("unknown-outcome", request_language(request)))
+        return to_http_response(
+            answer_current_outcome(event, request_language(request), self.delivery_port.load_outcome(event))
+        )
 
 
 def problem_page(request: HttpRequest, code: str) -> HttpResponse:
-    """`GET /problems/{code}`: the page that a problem's `type` points to, from the same catalogue."""
-    language = language_of(request)
+    """Serve `GET /problems/{code}`, the page that the `type` of a problem document points to."""
+    language = request_language(request)
     if code not in CATALOGUE:
-        return respond(problem("unknown-path", language))
-    text = words(code, language)
+        return to_http_response(problem_answer("unknown-path", language))
+    text = code_texts(code, language)
     context = {"code": CATALOGUE[code], "words": text, "language": language}
     if "text/html" in request.headers.get("Accept", ""):
         return render(request, "webhooks/problem.html", context)
@@ -109,5 +113,5 @@ def problem_page(request: HttpRequest, code: str) -> HttpResponse:
     return JsonResponse(document | {"next_step": text.next_step}, json_dumps_params={"ensure_ascii": False})
 
 
-def language_of(request: HttpRequest | Request) -> Language:
+def request_language(request: HttpRequest | Request) -> Language:
     return choose_language(request.headers.get("Accept-Language"))

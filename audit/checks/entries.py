@@ -22,7 +22,7 @@ def check_entry(row: EntryRow, sealed_leaf: bytes | None = None) -> Faults:
         yield IntegrityFault(row.location, "its body differs from the sealed one")
     if leaf != row.leaf:
         yield IntegrityFault(row.location, "its hash does not match its body")
-    if (said := _parse_body(row.body)) is None:
+    if (body := _parse_body(row.body)) is None:
         yield IntegrityFault(row.location, "its body is not canonical JSON with the fields of an entry")
         return
     columns = {
@@ -34,7 +34,7 @@ def check_entry(row: EntryRow, sealed_leaf: bytes | None = None) -> Faults:
         "prev_leaf": row.prev_leaf.hex(),
     }
     for name, value in columns.items():
-        if said[name] != value:
+        if body[name] != value:
             yield IntegrityFault(row.location, f"its column {name} does not match its body")
 
 

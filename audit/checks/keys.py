@@ -66,7 +66,7 @@ def check_keys(rows: Iterable[KeyRow], keys: KeyChain) -> Faults:
 
 def check_key_entries(records: Iterable[Record], bodies: Iterable[str]) -> Faults:
     """Yield a fault for each key without an audit entry. `bodies` are the entries about signing keys."""
-    told = " ".join(bodies)
+    entry_bodies = " ".join(bodies)
     for record in records:
-        if f'"details":{canonical_json(record)},' not in told:
+        if f'"details":{canonical_json(record)},' not in entry_bodies:
             yield IntegrityFault(f"key {record['number']}", "its creation is not in the log")

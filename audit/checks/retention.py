@@ -34,11 +34,13 @@ class PruningAnnouncement:
 def parse_announcement(body: str, announced_in: int) -> PruningAnnouncement | None:
     """Return the announcement in an entry's body, or None if it is no such entry."""
     try:
-        said = json.loads(body)
-        told = {name: said["details"][name] for name in ("segment", "hash", "sealed_at", "up_to", "days")}
+        document = json.loads(body)
+        details = {
+            name: document["details"][name] for name in ("segment", "hash", "sealed_at", "up_to", "days")
+        }
         return (
-            PruningAnnouncement(**told, at=said["at"], announced_in=announced_in)
-            if said["action"] == PRUNING_ACTION
+            PruningAnnouncement(**details, at=document["at"], announced_in=announced_in)
+            if document["action"] == PRUNING_ACTION
             else None
         )
     except (KeyError, TypeError, ValueError):

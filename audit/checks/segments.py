@@ -97,10 +97,10 @@ def _check_contents(
         yield IntegrityFault(
             row.location, f"its highest id is {progress.highest_id}, but its column says {row.highest_id}"
         )
-    found = load_entries(ids)
+    entries = load_entries(ids)
     for entry_id, leaf in zip(ids, leaves, strict=False):
-        if entry_id in found:
-            yield from check_entry(found[entry_id], leaf)
+        if entry_id in entries:
+            yield from check_entry(entries[entry_id], leaf)
         # Hash and signature of a pruned entry stay in its segment; only its row may be missing.
         elif not is_pruned(record["number"]):
             yield IntegrityFault(f"entry {entry_id} in {row.location}", "is missing")

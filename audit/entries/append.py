@@ -107,8 +107,8 @@ def prepare_append(
     known = {} if heads is None else heads
     streams = {happening.stream for happening in entries}
     unknown = [stream for stream in streams if stream not in known]
-    found = load_stream_heads(unknown) if unknown else {}
-    ends = {stream: found[stream] if stream in found else known[stream] for stream in streams}
+    stored_heads = load_stream_heads(unknown) if unknown else {}
+    ends = {stream: stored_heads[stream] if stream in stored_heads else known[stream] for stream in streams}
     ordered = (
         entries if heads is NEW_STREAMS else _sorted_by_stream(entries)
     )  # no other transaction has a new stream

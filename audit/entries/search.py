@@ -32,8 +32,8 @@ _IS_OF_KIND = {
 
 def filter_by_action(entries: QuerySet[Entry], action: str) -> QuerySet[Entry]:
     """Return the entries of one action."""
-    found = entries.filter(action=action)
-    return found if action in ROUTINE_ACTIONS else found.filter(_sql_condition(_IS_NOT_ROUTINE))
+    matching = entries.filter(action=action)
+    return matching if action in ROUTINE_ACTIONS else matching.filter(_sql_condition(_IS_NOT_ROUTINE))
 
 
 def filter_by_people(entries: QuerySet[Entry], vendor: str) -> QuerySet[Entry]:
@@ -43,8 +43,8 @@ def filter_by_people(entries: QuerySet[Entry], vendor: str) -> QuerySet[Entry]:
 
 def filter_by_actor(entries: QuerySet[Entry], actor: str, vendor: str) -> QuerySet[Entry]:
     """Return the entries that one person, one source or the hub caused."""
-    found = entries.filter(actor=actor)
-    return filter_by_people(found, vendor) if actor.startswith("person:") else found
+    matching = entries.filter(actor=actor)
+    return filter_by_people(matching, vendor) if actor.startswith("person:") else matching
 
 
 def filter_by_stream_kind(entries: QuerySet[Entry], kind: str, vendor: str) -> QuerySet[Entry]:

@@ -50,19 +50,19 @@ def root_from_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[byte
     """Return the root to which an inclusion proof leads, or None if the proof has the wrong length."""
     if not 0 <= index < size:
         return None
-    found, place, last = leaf, index, size - 1
+    node, place, last = leaf, index, size - 1
     for sibling in proof:
         if last == 0:
             return None
         # A right child, or the last node of an odd level: its sibling is on the left.
         if place & 1 or place == last:
-            found = node_hash(sibling, found)
+            node = node_hash(sibling, node)
             while not place & 1 and place:
                 place, last = place >> 1, last >> 1
         else:
-            found = node_hash(found, sibling)
+            node = node_hash(node, sibling)
         place, last = place >> 1, last >> 1
-    return found if last == 0 else None
+    return node if last == 0 else None
 
 
 def is_consistent(old: int, old_root: bytes, new: int, new_root: bytes, proof: Sequence[bytes]) -> bool:
@@ -103,11 +103,11 @@ class TreeFrontier:
         """Add a leaf. Returns the hashes of the perfect subtrees of two leaves and more that it completes, smallest
         first.
         """
-        completed, found = [], leaf
+        completed, node = [], leaf
         for _ in range(_trailing_ones(self.size)):
-            found = node_hash(self.peaks.pop(), found)
-            completed.append(found)
-        self.peaks.append(found)
+            node = node_hash(self.peaks.pop(), node)
+            completed.append(node)
+        self.peaks.append(node)
         self.size += 1
         return completed
 
@@ -115,10 +115,10 @@ class TreeFrontier:
         """Return the root hash of the whole tree."""
         if not self.peaks:
             return sha256_digest(b"")
-        found = self.peaks[-1]
+        node = self.peaks[-1]
         for peak in reversed(self.peaks[:-1]):
-            found = node_hash(peak, found)
-        return found
+            node = node_hash(peak, node)
+        return node
 
 
 def frontier_at(subtree_hash: SubtreeHash, size: int) -> TreeFrontier:

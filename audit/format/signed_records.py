@@ -86,10 +86,10 @@ def parse_hex(text: JSONValue, size: int | None = 32) -> bytes:
     """Return the bytes of lower-case hexadecimal text. Raises ValueError for other text or another size."""
     if not isinstance(text, str) or not _HEX.fullmatch(text):
         raise ValueError("not lower-case hexadecimal")
-    found = bytes.fromhex(text)
-    if size is not None and len(found) != size:
+    value = bytes.fromhex(text)
+    if size is not None and len(value) != size:
         raise ValueError(f"not {size} bytes")
-    return found
+    return value
 
 
 def format_time(at: datetime) -> str:

@@ -49,13 +49,13 @@ def announce_pruning(days: int, at: datetime) -> bool:
             "entries": entries,
         }
         append_entries(NewEntry(PRUNING_STREAM, PRUNING_ACTION, details=details), at=at)
-        said = (
+        body = (
             Entry.objects.filter(stream=PRUNING_STREAM)
             .order_by("-stream_seq")
             .values_list("pk", flat=True)[0]
         )
         Cut.objects.create(
-            segment=old.number, highest_id=old.highest_id, entry_id=said, emptied=before["emptied"] or 0
+            segment=old.number, highest_id=old.highest_id, entry_id=body, emptied=before["emptied"] or 0
         )
     return True
 
@@ -72,12 +72,12 @@ def prune_announced_entries(max_entries: int = DELETE_BATCH) -> tuple[int, bool]
             return 0, True
         number, segments = _next_segments(cut, max_entries)
         rows = Entry.objects.filter(id__in=list(segments)).order_by("id")
-        found = list(rows.values_list("id", "stream", "stream_seq", "leaf")[: max_entries + 1])
-        _delete_entries(found[:max_entries], segments)
-        if len(found) <= max_entries:
+        entries = list(rows.values_list("id", "stream", "stream_seq", "leaf")[: max_entries + 1])
+        _delete_entries(entries[:max_entries], segments)
+        if len(entries) <= max_entries:
             cut.emptied = number
             cut.save(update_fields=["emptied"])
-    return len(found[:max_entries]), cut.emptied == cut.segment
+    return len(entries[:max_entries]), cut.emptied == cut.segment
 
 
 def _newest_sealed_cut() -> Cut | None:
@@ -95,15 +95,15 @@ def _next_segments(cut: Cut, max_entries: int) -> tuple[int, dict[int, int]]:
 
     Returns the number of the last one, and the segment number of each id.
     """
-    reached, found = cut.emptied, dict[int, int]()
+    reached, segment_of_entry = cut.emptied, dict[int, int]()
     rows = Segment.objects.filter(number__gt=cut.emptied, number__lte=cut.segment).order_by("number")
     for number, packed in rows.values_list("number", "ids")[:max_entries]:
         ids = unpack_ids(bytes(packed))
-        if found and len(found) + len(ids) > max_entries:
+        if segment_of_entry and len(segment_of_entry) + len(ids) > max_entries:
             break
         reached = number
-        found |= dict.fromkeys(ids, number)
-    return reached, found
+        segment_of_entry |= dict.fromkeys(ids, number)
+    return reached, segment_of_entry
 
 
 def _delete_entries(rows: list[tuple[Any, ...]], segments: dict[int, int]) -> None:
@@ -126,8 +126,8 @@ def _delete_entries(rows: list[tuple[Any, ...]], segments: dict[int, int]) -> No
 def newest_announcement(last_segment_number: int) -> PruningAnnouncement | None:
     """Return the newest announcement in the segments up to this number, or None if there is none."""
     places = SegmentIndex(last_segment_number)
-    said = Entry.objects.filter(stream=PRUNING_STREAM).order_by("-stream_seq")
-    for pk, body in said.values_list("pk", "body").iterator():
+    announcements = Entry.objects.filter(stream=PRUNING_STREAM).order_by("-stream_seq")
+    for pk, body in announcements.values_list("pk", "body").iterator():
         if (number := places.segment_of(pk)) is not None:
             return parse_announcement(body, number)
     return None

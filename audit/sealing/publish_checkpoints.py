@@ -45,7 +45,7 @@ def publish_checkpoint(box: SecretBox, at: datetime, channels: Mapping[str, Publ
     Outlet.objects.exclude(name__in=channels).delete()
     if made is None:
         return 0
-    return sum(_publish_to(made, name, way, at) for name, way in channels.items())
+    return sum(_publish_to(made, name, channel, at) for name, channel in channels.items())
 
 
 def _publish_to(checkpoint: Checkpoint, name: str, channel: PublishChannel, at: datetime) -> bool:

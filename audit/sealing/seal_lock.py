@@ -25,5 +25,5 @@ def sealing_lock(*, waits: bool = False) -> Iterator[bool]:
             _WAIT.fetch_all(_LOCK)
             yield True
         else:
-            found = _TRY.fetch_one(_LOCK)
-            yield bool(found and found[0])
+            row = _TRY.fetch_one(_LOCK)
+            yield bool(row and row[0])

@@ -38,23 +38,23 @@ class SegmentIndex:
         stored = Entry.objects.filter(stream__in=names).order_by("stream_seq")
         for stream, pk, body in stored.values_list("stream", "id", "body").iterator(CHUNK):
             rows[stream].append((pk, body))
-        found = self._find_positions({pk for some in rows.values() for pk, _ in some})
+        positions = self._find_positions({pk for some in rows.values() for pk, _ in some})
         self._pruned_heads = {
             stub.stream: _load_pruned_head(stub) for stub in Stub.objects.filter(stream__in=rows)
         }
         for name in names:
-            known = takewhile(lambda row: row[0] in found, rows.get(name, ()))
-            if placed := [PlacedEntry(body, *found[pk]) for pk, body in known]:
+            known = takewhile(lambda row: row[0] in positions, rows.get(name, ()))
+            if placed := [PlacedEntry(body, *positions[pk]) for pk, body in known]:
                 yield name, placed
 
     def _find_positions(self, waiting: set[int]) -> dict[int, tuple[int, int]]:
         """Return segment and index of those of these entries that the segments hold, by id."""
-        found: dict[int, tuple[int, int]] = {}
+        positions: dict[int, tuple[int, int]] = {}
         for pk in sorted(waiting):
-            if pk not in found and (number := self.segment_of(pk)) is not None:
+            if pk not in positions and (number := self.segment_of(pk)) is not None:
                 indexes = self._indexes(number)
-                found |= {entry_id: (number, indexes[entry_id]) for entry_id in waiting & indexes.keys()}
-        return found
+                positions |= {entry_id: (number, indexes[entry_id]) for entry_id in waiting & indexes.keys()}
+        return positions
 
     def segment_of(self, pk: int) -> int | None:
         """Return the number of the segment that holds an entry, or None.

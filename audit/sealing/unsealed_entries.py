@@ -60,8 +60,8 @@ def find_low_water() -> tuple[int, int]:
     """Return the id up to which no unsealed entry can appear, and the number of the segment up to which that was
     reached.
     """
-    seen = _LAST_UNFILLED_SEGMENT.fetch_one(MAX_SEGMENT_ENTRIES)
-    seen_at = parse_optional_timestamp(seen[0]) if seen else None
+    row = _LAST_UNFILLED_SEGMENT.fetch_one(MAX_SEGMENT_ENTRIES)
+    seen_at = parse_optional_timestamp(row[0]) if row else None
     if seen_at is None:
         return 0, 0
     return segments_sealed_until(seen_at - SETTLE_TIME).values_list("highest_id", "number").first() or (0, 0)
@@ -78,14 +78,14 @@ def segments_sealed_until(moment: datetime) -> QuerySet[Segment]:
 
 def _find_missing(low: tuple[int, int]) -> Rows:
     """Return entries between low water and the highest sealed id that no segment holds."""
-    found: Rows = []
+    missing: Rows = []
     for ranges in _in_groups(list(_segment_cache.sealed_after(low[1]).missing_ranges(low[0]))):
         # Padded to one length, so that there is one text of the statement for the server to prepare.
         padded = [*ranges, *[ranges[-1]] * (_RANGES - len(ranges))]
-        found += _ids_and_leaves(
+        missing += _ids_and_leaves(
             _ENTRIES_IN_RANGES.fetch_all(*(end for bounds in padded for end in bounds), MAX_SEGMENT_ENTRIES)
         )
-    return found
+    return missing
 
 
 def _sealed_after(number: int = 0) -> IdSet:
@@ -98,8 +98,8 @@ def _sealed_after(number: int = 0) -> IdSet:
 
 def _segments_from(number: int) -> Iterator[tuple[int, Any, Any]]:
     """Yield number, hash and packed ids of each segment from this number on."""
-    found = Segment.objects.filter(number__gte=number).order_by("number")
-    return found.values_list("number", "hash", "ids").iterator(200)
+    segments = Segment.objects.filter(number__gte=number).order_by("number")
+    return segments.values_list("number", "hash", "ids").iterator(200)
 
 
 class _SegmentCache(threading.local):
@@ -162,7 +162,7 @@ def find_unsealed_below(low: int) -> list[int]:
 def still_unsealed(number: int, ids: Sequence[int]) -> Rows:
     """Return those of these entries that no segment after this number holds, in ascending order."""
     sealed = _sealed_after(number)
-    found = Entry.objects.filter(id__in=[entry_id for entry_id in ids if entry_id not in sealed]).order_by(
+    entries = Entry.objects.filter(id__in=[entry_id for entry_id in ids if entry_id not in sealed]).order_by(
         "id"
     )
-    return _ids_and_leaves(found.values_list("id", "leaf"))
+    return _ids_and_leaves(entries.values_list("id", "leaf"))

@@ -74,13 +74,13 @@ class PrunedSegments:
 def verify_database(outside: Record | None = None) -> VerificationReport:
     """Check the whole log and report up to `MAX_FAULTS` faults. `outside` is a checkpoint that was stored elsewhere."""
     with read_snapshot():
-        told = Checkpoint.objects.order_by("-count").values_list("count", flat=True).first() or 0
+        published_count = Checkpoint.objects.order_by("-count").values_list("count", flat=True).first() or 0
         progress, unsealed_entries, pruned = (
             CheckProgress(KeyChain()),
             UnsealedEntries(),
             PrunedSegments(last_segment().number),
         )
-        checkpoints = _merge_checkpoints(told, outside)
+        checkpoints = _merge_checkpoints(published_count, outside)
         faults = tuple(islice(_find_faults(progress, checkpoints, unsealed_entries, pruned), MAX_FAULTS))
     return VerificationReport(
         segments=progress.number,
@@ -112,8 +112,8 @@ def _find_faults(
     )
     yield from _check_pruned(pruned)
     since = pruned.announcement.sealed_at if pruned.announcement else ""
-    begun = [record for record in key_records() if record["from"] > since]
-    yield from check_key_entries(begun, Entry.objects.filter(stream=KEYS).values_list("body", flat=True))
+    new_keys = [record for record in key_records() if record["from"] > since]
+    yield from check_key_entries(new_keys, Entry.objects.filter(stream=KEYS).values_list("body", flat=True))
     yield from _check_unsealed(progress, unsealed_entries)
     yield from check_streams(_stream_rows())
 
@@ -134,16 +134,16 @@ def _merge_checkpoints(newest: int, outside: Record | None) -> Iterator[tuple[st
     """Yield the checkpoints up to this count, and the one from outside, in the order of their counts."""
     rows = Checkpoint.objects.filter(count__lte=newest).order_by("count").iterator(500)
     known = ((f"checkpoint {row.count}", checkpoint_record(row)) for row in rows)
-    given = [] if outside is None else [("the outside checkpoint", outside)]
-    return merge(known, given, key=lambda pair: pair[1]["count"])
+    outside_checkpoints = [] if outside is None else [("the outside checkpoint", outside)]
+    return merge(known, outside_checkpoints, key=lambda pair: pair[1]["count"])
 
 
 def _load_entries(ids: Sequence[int]) -> Mapping[int, EntryRow]:
-    found = {}
+    entries = {}
     for start in range(0, len(ids), CHUNK):
         for row in Entry.objects.filter(id__in=ids[start : start + CHUNK]):
-            found[row.pk] = entry_row(row)
-    return found
+            entries[row.pk] = entry_row(row)
+    return entries
 
 
 def _check_unsealed(progress: CheckProgress, unsealed_entries: UnsealedEntries) -> Faults:

@@ -12,7 +12,7 @@ logger = logging.getLogger("hub.audit")
 
 def verify_and_record(at: datetime) -> Verification:
     """Check the whole log, write each fault to the process log, and store the result."""
-    begun = time.monotonic()
+    started = time.monotonic()
     report = verify_database()
     for fault in report.faults:
         logger.error("the audit log is not as it was written: %s", fault)
@@ -20,7 +20,7 @@ def verify_and_record(at: datetime) -> Verification:
         at=at,
         segments=report.segments,
         entries=report.entries,
-        seconds=time.monotonic() - begun,
+        seconds=time.monotonic() - started,
         faults=len(report.faults),
         first_fault=str(report.faults[0])[:300] if report.faults else "",
     )

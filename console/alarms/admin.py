@@ -76,10 +76,10 @@ class AlarmAdmin(DetailPageMixin, FilteredListAdmin):
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
     def render_detail(self, request: HttpRequest, row: Alarm) -> HttpResponse:
-        shown = build_alarm_row(row, request.user)
+        alarm_row = build_alarm_row(row, request.user)
         context = {
-            "title": shown.words.title,
-            "shown": shown,
+            "title": alarm_row.words.title,
+            "shown": alarm_row,
             "told": notification_lines(row),
             "snoozes": snooze_lines(row),
             "may_snooze": may_snooze(request) and row.ended_at is None,

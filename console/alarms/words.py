@@ -102,14 +102,14 @@ def notification_lines(alarm: Alarm) -> list[SafeString]:
             "{}: {} {} {} {}",
             notification,
             NotificationState(notification.state).label,
-            render_time(notification.told_at, ""),
+            render_time(notification.sent_at, ""),
             ngettext("after %(count)d attempt", "after %(count)d attempts", notification.tries)
             % {"count": notification.tries}
             if notification.tries > 1
             else "",
             notification.failure,
         )
-        for notification in alarm.tellings.order_by("id")
+        for notification in alarm.notifications.order_by("id")
     ]
 
 

@@ -63,14 +63,14 @@ _LOOKUP_TABLES: Mapping[str, _LookupTable] = {
 }
 
 
-def resolve_names(wanted: Iterable[ObjectKey]) -> dict[ObjectKey, str]:
+def resolve_names(object_keys: Iterable[ObjectKey]) -> dict[ObjectKey, str]:
     """Return a text for each key: the name of a person, setting or role; the key of an event; the reason of
     anything else.
 
     Objects that do not exist, or no longer, are left out.
     """
     keys: dict[str, set[str]] = defaultdict(set)
-    for kind, text in wanted:
+    for kind, text in object_keys:
         try:
             keys[kind].add(_LOOKUP_TABLES[kind].read(text))
         # This kind has no names, or the text is no key of it.

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponseRedirect
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from console.ui.links import audit_log_url
-from webhooks.receiving.incoming_request import address_of
+from webhooks.receiving.incoming_request import read_client_address
 
 FieldValues = dict[str, JSONValue]
 
@@ -31,7 +31,7 @@ def require_staff_user(request: HttpRequest) -> User:
 
 def client_address(request: HttpRequest) -> str:
     """Return the client's IP address, or "". Reads X-Forwarded-For only as far as trusted proxies wrote it."""
-    return address_of(request) or ""
+    return read_client_address(request) or ""
 
 
 def record_action(

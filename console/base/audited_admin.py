@@ -17,7 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from audit.format.canonical_json import JSONValue
 from console.base.audit_trail import FieldValues, reason_details, record_action, redirect_to_audit_log
 from sync.planning.change import json_equal
-from webhooks.encryption.at_rest import SealedJSONField
+from webhooks.encryption.at_rest import EncryptedJSONField
 
 _MAX_JSON_INTEGER = 2**53  # beyond it, readers that parse numbers as doubles lose digits
 
@@ -58,12 +58,12 @@ def diff_values(before: FieldValues, after: FieldValues, redacted_fields: frozen
     """
     # Not `!=`: in Python 1 == True, in JSON that is a change.
     names = [name for name in {**before, **after} if not json_equal(before.get(name), after.get(name))]
-    shown = [name for name in names if name not in redacted_fields]
+    readable = [name for name in names if name not in redacted_fields]
     differences: FieldValues = {}
-    if shown:
+    if readable:
         differences = {
-            "before": {name: before[name] for name in shown if name in before},
-            "after": {name: after[name] for name in shown if name in after},
+            "before": {name: before[name] for name in readable if name in before},
+            "after": {name: after[name] for name in readable if name in after},
         }
     hidden = sorted(set(names) & redacted_fields)
     return differences | ({"changed": hidden} if hidden else {})
@@ -162,4 +162,4 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def _encrypted_fields(self) -> frozenset[str]:
         fields = self.model._meta.concrete_fields
-        return frozenset(field.name for field in fields if isinstance(field, SealedJSONField))
+        return frozenset(field.name for field in fields if isinstance(field, EncryptedJSONField))

@@ -32,8 +32,8 @@ class FilteredListAdmin(ReadOnlyAdmin):
         return changelist
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        said = {"empty_text": self.empty_text, "no_match_text": self.no_match_text}
-        return super().changelist_view(request, {**said, **(extra_context or {})})
+        texts = {"empty_text": self.empty_text, "no_match_text": self.no_match_text}
+        return super().changelist_view(request, {**texts, **(extra_context or {})})
 
 
 def _build_chips(changelist: Any) -> Iterator[FilterChip]:

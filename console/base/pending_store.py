@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from django.http import HttpRequest, QueryDict
 
-from webhooks.encryption.at_rest import CannotOpen, seal, unseal
+from webhooks.encryption.at_rest import CannotDecrypt, decrypt, encrypt
 
 
 class PendingStore:
@@ -49,15 +49,15 @@ class PendingChangeStore(PendingStore):
 
     def put_change(self, request: HttpRequest, row_label: str, typed: QueryDict) -> UUID:
         """Store the form data of a change of one row; returns its key."""
-        sealed = b64encode(seal(typed.urlencode().encode())).decode("ascii")
+        sealed = b64encode(encrypt(typed.urlencode().encode())).decode("ascii")
         return self.add(request, [row_label, time.time(), sealed])
 
     def get_change(self, request: HttpRequest, row_label: str, key: UUID) -> QueryDict | None:
         """Return the form data, or None if this session has no such change of this row or it has expired."""
-        found = self.get(request, key)
-        if found is None or found[0] != row_label or time.time() - found[1] > self.lifetime_seconds:
+        change = self.get(request, key)
+        if change is None or change[0] != row_label or time.time() - change[1] > self.lifetime_seconds:
             return None
         try:
-            return QueryDict(unseal(b64decode(found[2])).decode())
-        except CannotOpen:  # the encryption key was removed since
+            return QueryDict(decrypt(b64decode(change[2])).decode())
+        except CannotDecrypt:  # the encryption key was removed since
             return None

@@ -126,8 +126,8 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
     ) -> Any:
         # `confirm_view` comes back here with a reason on the request, and then the change is saved.
         is_new = request.method == "POST" and object_id is not None and not hasattr(request, "reason")
-        asked = self._redirect_to_confirmation(request, str(object_id)) if is_new else None
-        return asked or super().changeform_view(request, object_id, form_url, extra_context)
+        confirmation = self._redirect_to_confirmation(request, str(object_id)) if is_new else None
+        return confirmation or super().changeform_view(request, object_id, form_url, extra_context)
 
     def _redirect_to_confirmation(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
         """Store the typed change and redirect to its confirmation. Returns None if Django's form must show errors."""
@@ -154,11 +154,11 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         form = self._bind_form(request, row, typed) if typed is not None else None
         if form is None or not form.is_valid():
             return self._redirect_expired(request, pk, key, form)
-        shown = self._field_changes(form)
-        seen = _digest_changes(shown)
+        changes = self._field_changes(form)
+        digest = _digest_changes(changes)
         reason = ReasonForm(request.POST or None)
         # The person must confirm the differences that will be saved, not those of a moment ago.
-        if request.method == "POST" and request.POST.get("seen") != seen:
+        if request.method == "POST" and request.POST.get("seen") != digest:
             reason.add_error(None, _("It was changed in the meantime. Review the changes again."))
         elif request.method == "POST" and reason.is_valid():
             _PENDING_CHANGES.remove(request, key)
@@ -172,11 +172,11 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
             "title": _("Change %(name)s?") % {"name": name},
             "name": name,
             "back": self._change_url(pk),
-            "shown": shown,
+            "shown": changes,
             "hidden": self.secret_changes(form),
             "consequences": self.change_warnings(form),
             "reason_form": reason,
-            "seen": seen,
+            "seen": digest,
         }
         return TemplateResponse(request, "console/base/confirm_change.html", context)
 
@@ -213,6 +213,6 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         return reverse(f"admin:{self._url_name('change')}", args=[pk])
 
 
-def _digest_changes(shown: list[FieldChange]) -> str:
-    text = json.dumps([asdict(change) for change in shown], ensure_ascii=False)
+def _digest_changes(changes: list[FieldChange]) -> str:
+    text = json.dumps([asdict(change) for change in changes], ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -31,15 +31,15 @@ from sync.deliveries.blockers import (
 from sync.limits.breaker_status import BreakerMode
 from sync.limits.circuit_breaker import SUCCESSES_TO_CLOSE
 from sync.models import Delivery
-from webhooks.catalogue.codes import Words
+from webhooks.catalogue.codes import CodeTexts
 from webhooks.models import Source
 
 Sentence = str | SafeString
 
 
-def expired_claim_words() -> Words:
+def expired_claim_words() -> CodeTexts:
     """Return the words for a delivery whose claim has expired."""
-    return Words(
+    return CodeTexts(
         _("The worker may have stopped"),
         _("The worker that ran this delivery did not renew its lease."),
         _(

@@ -12,8 +12,8 @@ from console.ui.keyset import BY_RECEIVED_TIME, Cursor
 from console.ui.outcome_texts import explain_outcome, is_replayable
 from sync.deliveries.blockers import load_contention_with
 from sync.models import Attempt, AttemptCause, Connection, Delivery, Erasure, Link, Route
-from webhooks.catalogue.codes import Words, is_about_identity
-from webhooks.models import Event, Source, State, erased_id, is_erased, pseudonym
+from webhooks.catalogue.codes import CodeTexts, is_about_identity
+from webhooks.models import Event, Source, State, erased_entity_id, is_erased, pseudonym
 
 PAGE_SIZE = 50
 MAX_OPEN = 50
@@ -52,7 +52,7 @@ class TimelineRow:
     """One event of the timeline."""
 
     row: Event
-    words: Words
+    words: CodeTexts
     is_replayed: bool
 
 
@@ -61,7 +61,7 @@ class OpenDeliveryRow:
     """One open delivery, and its status."""
 
     row: Delivery
-    words: Words
+    words: CodeTexts
     status: DeliveryStatus
 
 
@@ -215,7 +215,7 @@ def _open_deliveries(query: EntityQuery) -> tuple[OpenDeliveryRow, ...]:
     same = Delivery.objects.open().filter(entity_id=query.entity_id, entity_type=query.entity_type)
     rows = list(same.select_related(*_RELATED).order_by("pk")[:MAX_OPEN])
     around = load_contention_with(rows, rows)
-    shown = []
+    open_rows = []
     for row in rows:
         status = describe_status(row, around)
         words = (
@@ -223,8 +223,8 @@ def _open_deliveries(query: EntityQuery) -> tuple[OpenDeliveryRow, ...]:
             if status.is_claim_expired
             else explain_outcome(row.state, row.code, row.connection_of_code(row.code).name)
         )
-        shown.append(OpenDeliveryRow(row, words, status))
-    return tuple(shown)
+        open_rows.append(OpenDeliveryRow(row, words, status))
+    return tuple(open_rows)
 
 
 def _recent_erasures(query: EntityQuery) -> tuple[Erasure, ...]:
@@ -238,7 +238,7 @@ def _earlier_pseudonyms(query: EntityQuery) -> tuple[str, ...]:
     if is_erased(query.entity_id):
         return ()
     sources = Source.objects.order_by("pk").values_list("pk", flat=True)[:MAX_ROUTES]
-    names = [erased_id(pseudonym(source, query.entity_type, query.entity_id)) for source in sources]
+    names = [erased_entity_id(pseudonym(source, query.entity_type, query.entity_id)) for source in sources]
     remaining = (
         Event.objects.filter(entity_id__in=names).order_by("entity_id").values_list("entity_id", flat=True)
     )

@@ -38,25 +38,21 @@ def entity_view(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     if request.method not in ("GET", "HEAD"):
         return HttpResponseNotAllowed(["GET", "HEAD"])
-    wanted = _parse_query(request)
+    query = _parse_query(request)
     types = (
-        [wanted.entity_type]
-        if wanted.entity_type
-        else known_types(wanted.entity_id)
-        if wanted.entity_id
-        else []
+        [query.entity_type] if query.entity_type else known_types(query.entity_id) if query.entity_id else []
     )
-    if len(types) != 1 or not wanted.entity_id:
-        return _render_page(request, _("Find an entity"), wanted=wanted, types=types)
-    if not wanted.entity_type:
-        return redirect(entity_url(types[0], wanted.entity_id))
+    if len(types) != 1 or not query.entity_id:
+        return _render_page(request, _("Find an entity"), wanted=query, types=types)
+    if not query.entity_type:
+        return redirect(entity_url(types[0], query.entity_id))
     may = {part: request.user.has_perm(permission) for part, permission in _PART_PERMISSIONS.items()}
     try:
-        page = build_entity_page(wanted, may)
+        page = build_entity_page(query, may)
     except InvalidFilter:
         messages.warning(request, _("The position in this address is invalid. Showing the newest events."))
-        return redirect(entity_url(wanted.entity_type, wanted.entity_id))
-    return _render_page(request, _page_title(page), **_page_urls(page), page=page, wanted=wanted, types=types)
+        return redirect(entity_url(query.entity_type, query.entity_id))
+    return _render_page(request, _page_title(page), **_page_urls(page), page=page, wanted=query, types=types)
 
 
 def _parse_query(request: HttpRequest) -> EntityQuery:
@@ -69,10 +65,10 @@ def _parse_query(request: HttpRequest) -> EntityQuery:
 
 
 def _page_title(page: EntityPage) -> str:
-    wanted = page.query
-    if is_erased(wanted.entity_id):
-        return _("%(type)s, erased") % {"type": wanted.entity_type}
-    return f"{wanted.entity_type} {wanted.entity_id}"
+    query = page.query
+    if is_erased(query.entity_id):
+        return _("%(type)s, erased") % {"type": query.entity_type}
+    return f"{query.entity_type} {query.entity_id}"
 
 
 def _page_urls(page: EntityPage) -> dict[str, Any]:

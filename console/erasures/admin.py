@@ -76,7 +76,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
             return self._show_preview(request, form, form)
         answer = form.cleaned_data
         try:
-            asked = request_erasure(
+            erasure = request_erasure(
                 form.to_person(),
                 ground=answer["ground"],
                 reason=answer["reason"],
@@ -88,7 +88,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
             return redirect("admin:sync_erasure_look")
         text = gettext("Requested. Nothing is erased until another administrator approves it.")
         messages.success(request, text)
-        return redirect("admin:sync_erasure_change", asked.pk)
+        return redirect("admin:sync_erasure_change", erasure.pk)
 
     def render_detail(self, request: HttpRequest, row: Erasure) -> HttpResponse:
         """Show the request with the amount of data. A POST decides on it."""
@@ -138,15 +138,15 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
         return redirect("admin:sync_erasure_change", erasure.pk)
 
     def _show_preview(self, request: HttpRequest, form: PersonForm, ask: ErasureRequestForm) -> HttpResponse:
-        whose = form.to_person()
+        subject = form.to_person()
         context = {
             "title": gettext("Stored data"),
-            "whose": whose,
-            "sources": Source.objects.filter(pk__in=whose.sources),
-            "entity": _entity_link(whose),
-            "counts": counted_rows(count_rows(whose)),
-            "records": whose.links.select_related("commercial").exclude(record_id="")[:20],
-            "waiting": whose.open_deliveries.count(),
+            "whose": subject,
+            "sources": Source.objects.filter(pk__in=subject.sources),
+            "entity": _entity_link(subject),
+            "counts": counted_rows(count_rows(subject)),
+            "records": subject.links.select_related("commercial").exclude(record_id="")[:20],
+            "waiting": subject.open_deliveries.count(),
             "form": ask,
         }
         return self.render_page(request, "console/erasures/preview.html", context)
@@ -171,10 +171,10 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
         return ground_text(erasure.ground)
 
 
-def _entity_link(whose: Erasure | ErasureSubject) -> SafeString:
+def _entity_link(subject: Erasure | ErasureSubject) -> SafeString:
     """Return the entity's type, and its id as a link to its page. After the erasure the id is the pseudonym."""
-    url = entity_url(whose.entity_type, whose.entity_id)
-    return format_html('{} <a class="mono" href="{}">{}</a>', whose.entity_type, url, whose.entity_id)
+    url = entity_url(subject.entity_type, subject.entity_id)
+    return format_html('{} <a class="mono" href="{}">{}</a>', subject.entity_type, url, subject.entity_id)
 
 
 def _initial_from_event(request: HttpRequest) -> dict[str, Any]:

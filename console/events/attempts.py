@@ -25,7 +25,7 @@ from console.payloads.curl_command import build_curl_command
 from console.ui.formatting import short_duration
 from console.ui.outcome_texts import describe_code
 from sync.models import Attempt, AttemptOutcome, Call, Delivery
-from webhooks.catalogue.codes import Words
+from webhooks.catalogue.codes import CodeTexts
 
 MAX_ATTEMPTS = 50
 MAX_WITH_CALLS = 20
@@ -69,7 +69,7 @@ class AttemptRow:
     """
 
     row: Attempt
-    words: Words
+    words: CodeTexts
     system: str
     took: str
     change: ChangeTable | None
@@ -111,13 +111,13 @@ def attempts_by_delivery(
     rows = _newest_attempts(deliveries, may["contents"])
     calls = _calls_by_attempt([row.pk for row in rows[:MAX_WITH_CALLS]], may, missing) if may["calls"] else {}
     owners = {delivery.pk: delivery for delivery in deliveries}
-    shown: dict[int, list[AttemptRow]] = defaultdict(list)
+    rows_by_delivery: dict[int, list[AttemptRow]] = defaultdict(list)
     for place, row in enumerate(rows):
         # Reading calls is what costs: only the newest attempts get them.
         attempt = _attempt_row(row, owners[row.delivery_id], may, now, missing)
         known = tuple(calls.get(row.pk, ())) if place < MAX_WITH_CALLS else None
-        shown[row.delivery_id].append(replace(attempt, calls=known))
-    return {key: _add_bars(attempts) for key, attempts in shown.items()}
+        rows_by_delivery[row.delivery_id].append(replace(attempt, calls=known))
+    return {key: _add_bars(attempts) for key, attempts in rows_by_delivery.items()}
 
 
 def _add_bars(attempts: list[AttemptRow]) -> list[AttemptRow]:
@@ -161,19 +161,21 @@ def _calls_by_attempt(
         .select_related(*related)
         .order_by("-attempt", "started_at", "id")
     )
-    shown: dict[int, list[CallRow]] = defaultdict(list)
+    rows_by_attempt: dict[int, list[CallRow]] = defaultdict(list)
     for row in rows[:MAX_CALLS]:
-        gone = missing.reason_text(row.started_at) if with_contents and not row.response else ""
-        sent = request_content(row, gone, is_masked=covered) if with_contents else None
+        missing_text = missing.reason_text(row.started_at) if with_contents and not row.response else ""
+        sent = request_content(row, missing_text, is_masked=covered) if with_contents else None
         has_answer = with_contents and row.status is not None
-        answered = response_content(row, gone, is_masked=covered) if has_answer else None
+        answered = response_content(row, missing_text, is_masked=covered) if has_answer else None
         command = (
             build_curl_command(row.method, row.path, document)
             if (document := _request_document(row, with_contents))
             else ""
         )
-        shown[row.attempt_id].append(CallRow(row, short_duration(row.seconds), sent, answered, command))
-    return shown
+        rows_by_attempt[row.attempt_id].append(
+            CallRow(row, short_duration(row.seconds), sent, answered, command)
+        )
+    return rows_by_attempt
 
 
 def _request_document(row: Call, with_contents: bool) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from console.ui.outcome_texts import (
 )
 from sync.deliveries.blockers import is_paused_by_person, load_contention
 from sync.models import Attempt, Delivery, FailureGroup, Replay
-from webhooks.catalogue.codes import Words
+from webhooks.catalogue.codes import CodeTexts
 from webhooks.models import Event, Receipt, State, is_erased
 
 MAX_RECEIPTS = 50
@@ -57,7 +57,7 @@ class DeliveryRow:
     """One delivery with its newest attempts."""
 
     row: Delivery
-    words: Words
+    words: CodeTexts
     status: DeliveryStatus
     attempts: tuple[AttemptRow, ...]
 
@@ -95,7 +95,7 @@ class EventPage:
     revealed_for: int
 
     @property
-    def words(self) -> Words:
+    def words(self) -> CodeTexts:
         """Return the diagnosis: the words of the deciding delivery, which name the system that they are about."""
         return (
             self.deciding_delivery.words
@@ -189,8 +189,8 @@ def _part_permissions(request: HttpRequest) -> dict[str, bool]:
 
 
 def _received_content(event: Event, missing: PayloadAbsence, *, covered: bool) -> PayloadContent:
-    gone = "" if event.payload else missing.reason_text(event.received_at)
-    return raw_content(event.payload, gone, is_masked=covered)
+    missing_text = "" if event.payload else missing.reason_text(event.received_at)
+    return raw_content(event.payload, missing_text, is_masked=covered)
 
 
 def _receipt_rows(
@@ -215,8 +215,8 @@ def _system_of_code(code: str, deliveries: Sequence[DeliveryRow]) -> str:
 
 
 def _answer_content(row: Receipt, missing: PayloadAbsence, *, covered: bool) -> PayloadContent:
-    gone = "" if row.answer else missing.reason_text(row.answered_at or row.received_at)
-    return raw_content(row.answer, gone, is_masked=covered)
+    missing_text = "" if row.answer else missing.reason_text(row.answered_at or row.received_at)
+    return raw_content(row.answer, missing_text, is_masked=covered)
 
 
 def _delivery_rows(
@@ -231,7 +231,7 @@ def _delivery_rows(
     )
 
 
-def _delivery_words(row: Delivery, status: DeliveryStatus, tries: Sequence[AttemptRow]) -> Words:
+def _delivery_words(row: Delivery, status: DeliveryStatus, tries: Sequence[AttemptRow]) -> CodeTexts:
     if status.is_claim_expired:
         return expired_claim_words()
     if row.state == State.UNCHANGED and tries and tries[0].found_nothing and not is_erased(row.entity_id):

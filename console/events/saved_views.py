@@ -69,12 +69,12 @@ def erase_from_saved_views(entity_id: str, name: str) -> int:
     """
     changed = 0
     for view in SavedView.objects.all():
-        given = dict(parse_qsl(view.query))
-        fresh = replace_id_in_filter(given, entity_id, name)
+        params = dict(parse_qsl(view.query))
+        fresh = replace_id_in_filter(params, entity_id, name)
         is_named = replace_id_in_text(view.name, entity_id, name) != view.name
-        if fresh == given and not is_named:
+        if fresh == params and not is_named:
             continue
-        query = urlencode(fresh) if fresh != given else view.query
+        query = urlencode(fresh) if fresh != params else view.query
         called = f"erased {view.pk}" if is_named else view.name  # a pseudonym is longer than a name may be
         changed += SavedView.objects.filter(pk=view.pk).update(name=called, query=query[:1000])
     return changed
@@ -82,6 +82,6 @@ def erase_from_saved_views(entity_id: str, name: str) -> int:
 
 def _normalize_query(query: str) -> str:
     """Return only the filters of a query, in one order, so that the same filters are the same view."""
-    given = dict(parse_qsl(query.lstrip("?")))
-    kept = urlencode({name: given[name] for name in FILTER_PARAMS if given.get(name)})
+    params = dict(parse_qsl(query.lstrip("?")))
+    kept = urlencode({name: params[name] for name in FILTER_PARAMS if params.get(name)})
     return kept if len(kept) <= 1000 else ""

@@ -11,7 +11,7 @@ from console.ui.charts import percent_of_max
 from console.ui.links import failed_events_query, replay_form_url
 from console.ui.outcome_texts import describe_failure, is_worth_a_replay
 from sync.models import FailureGroup, FailureGroupState
-from webhooks.catalogue.codes import Words
+from webhooks.catalogue.codes import CodeTexts
 
 MAX_LISTED = 200
 _TABS = (
@@ -29,7 +29,7 @@ class FailureRow:
     most: int
 
     @property
-    def words(self) -> Words:
+    def words(self) -> CodeTexts:
         return describe_failure(self.group.code, self.group.connection)
 
     @property
@@ -53,9 +53,9 @@ class FailureTab:
     groups: Sequence[FailureGroup]
 
     def to_rows(self) -> list[FailureRow]:
-        shown = self.groups[:MAX_LISTED]
-        most = max((group.number for group in shown), default=0)
-        return [FailureRow(group, most) for group in shown]
+        groups = self.groups[:MAX_LISTED]
+        most = max((group.number for group in groups), default=0)
+        return [FailureRow(group, most) for group in groups]
 
 
 def failure_tabs() -> list[FailureTab]:

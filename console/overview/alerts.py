@@ -59,13 +59,13 @@ def _alarm_alerts(alarms: Iterable[Alarm]) -> Iterator[OverviewAlert]:
 
 
 def _connection_alerts(connections: Iterable[ConnectionStatus]) -> Iterator[OverviewAlert]:
-    for shown in connections:
-        if not shown.health.needs_attention:
+    for status in connections:
+        if not status.health.needs_attention:
             continue
-        link = reverse("admin:sync_connection_change", args=[shown.connection.pk])
-        style = "warn" if shown.health is ConnectionHealth.SLOW else "bad"
+        link = reverse("admin:sync_connection_change", args=[status.connection.pk])
+        style = "warn" if status.health is ConnectionHealth.SLOW else "bad"
         yield OverviewAlert(
-            style, _connection_title(shown), _connection_text(shown), link, _("Open connection")
+            style, _connection_title(status), _connection_text(status), link, _("Open connection")
         )
 
 
@@ -87,26 +87,26 @@ def _pause_alert(what: Source | Route, page: str, link_text: str) -> OverviewAle
     return OverviewAlert("warn", title, text, reverse(page, args=[what.pk]), link_text)
 
 
-def _connection_title(shown: ConnectionStatus) -> str:
-    name, since = shown.connection.name, shown.figures.slow_since
-    if shown.health is ConnectionHealth.SLOW:
+def _connection_title(status: ConnectionStatus) -> str:
+    name, since = status.connection.name, status.figures.slow_since
+    if status.health is ConnectionHealth.SLOW:
         if since is None:
             return _("%(name)s is slow.") % {"name": name}
         local = timezone.localtime(since)
         return _("%(name)s has been slow since %(time)s.") % {"name": name, "time": f"{local:%H:%M}"}
-    if shown.health is ConnectionHealth.FAILING:
+    if status.health is ConnectionHealth.FAILING:
         return _("%(name)s is failing.") % {"name": name}
     return _("%(name)s is paused.") % {"name": name}
 
 
-def _connection_text(shown: ConnectionStatus) -> str:
-    if shown.health is ConnectionHealth.SLOW:
-        p95, usual = shown.figures.p95 or 0.0, shown.figures.usual_p95
+def _connection_text(status: ConnectionStatus) -> str:
+    if status.health is ConnectionHealth.SLOW:
+        p95, usual = status.figures.p95 or 0.0, status.figures.usual_p95
         normally = "" if usual is None else _(" (normally %(usual)s)") % {"usual": short_duration(usual)}
         took = _("Requests take up to %(p95)s%(normally)s.") % {
             "p95": short_duration(p95),
             "normally": normally,
         }
     else:
-        took = shown.sentence
+        took = status.sentence
     return _("%(what)s Events are retried automatically; nothing is lost.") % {"what": took}

@@ -141,8 +141,8 @@ def _sum_states(hours: Mapping[datetime, Counter[str]], since: datetime, before:
 
 def _hour_counts(at: datetime, hours: Mapping[datetime, Counter[str]]) -> HourCounts:
     states = hours.get(at, Counter())
-    going, failed = _count_states(states, OPEN_STATES), states[State.DEAD]
-    return HourCounts(at, states.total() - going - failed, going, failed)
+    open_count, failed = _count_states(states, OPEN_STATES), states[State.DEAD]
+    return HourCounts(at, states.total() - open_count - failed, open_count, failed)
 
 
 def _count_states(states: Counter[str], names: Iterable[str]) -> int:

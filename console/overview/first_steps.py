@@ -72,6 +72,6 @@ def list_setup_steps(user: Any) -> list[SetupStep]:
 
 
 def _setup_step(user: Any, name: str, text: str, is_done: bool, model: str) -> SetupStep:
-    label, _underscore, thing = model.partition("_")
-    may = user.has_perm(f"{label}.add_{thing}")
+    label, _underscore, model_name = model.partition("_")
+    may = user.has_perm(f"{label}.add_{model_name}")
     return SetupStep(name, text, is_done, reverse(f"admin:{model}_add") if may else "")

@@ -57,12 +57,12 @@ def render_overview(request: HttpRequest, context: dict[str, Any]) -> TemplateRe
         context |= {"steps": list_setup_steps(request.user)}
         return TemplateResponse(request, "console/overview/page.html", context)
     now = read_clock()
-    shown = load_all_statuses() if may["connections"] else []
+    statuses = load_all_statuses() if may["connections"] else []
     context |= {
-        "alerts": collect_alerts(request.user, shown),
+        "alerts": collect_alerts(request.user, statuses),
         "figures": load_figures(now) if may["events"] else None,
         "needing_somebody": count_unresolved_failures() if may["events"] and may["groups"] else 0,
-        "connections": shown,
+        "connections": statuses,
         "sources": _source_summary(now, with_refusals=may["refusals"]) if may["sources"] else None,
         **(_failure_context(now) if may["events"] else {}),
     }

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from console.payloads.masking import mask_text, mask_url
-from sync.models import Call, Pruning, RetentionCategory
-from webhooks.encryption.at_rest import CannotOpen
+from sync.models import Call, PruningRun, RetentionCategory
+from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Payload, is_erased
 
 MAX_SHOWN_BYTES = 65_536
@@ -143,8 +143,8 @@ def _decrypt_payload(payload: Payload | None, absence_text: str) -> bytes | Payl
     if payload is None:
         return PayloadContent(problem=absence_text)
     try:
-        return payload.open()
-    except CannotOpen:
+        return payload.decrypt()
+    except CannotDecrypt:
         return PayloadContent(size=payload.size, problem="Encrypted with a key that the hub no longer has.")
 
 
@@ -197,7 +197,7 @@ class PayloadAbsence:
     @cached_property
     def _pruning_runs(self) -> list[tuple[datetime, datetime]]:
         """Load the pruning runs that deleted payloads of this event's time or later, as (deleted up to, begun at)."""
-        runs = Pruning.objects.filter(
+        runs = PruningRun.objects.filter(
             kind=RetentionCategory.PAYLOADS, up_to__gt=self._event.received_at
         ).order_by("up_to")
         return list(runs.values_list("up_to", "began_at")[:_MAX_RUNS])

@@ -55,14 +55,14 @@ class PersonForm(UserChangeForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         # A field with an error is missing from the cleaned data.
-        taken = [] if self.errors else _removed_access_fields(cleaned)
-        if taken and self.instance.pk == self.editor_pk:
-            self.add_error(taken[0], _NOT_FROM_YOURSELF)
-        elif taken and list(users_who_can_change_users()[:2]) == [self.instance]:
+        removed = [] if self.errors else _removed_access_fields(cleaned)
+        if removed and self.instance.pk == self.editor_pk:
+            self.add_error(removed[0], _NOT_FROM_YOURSELF)
+        elif removed and list(users_who_can_change_users()[:2]) == [self.instance]:
             text = _(
                 "This would leave no one who can manage users. Give that permission to another user first."
             )
-            self.add_error(taken[0], text)
+            self.add_error(removed[0], text)
         return cleaned
 
 

@@ -28,7 +28,7 @@ from console.replays.members import csv_rows, filter_members, members_context, p
 from console.replays.progress import progress_context
 from console.replays.results import attach_results, is_single, result_rows
 from console.ui.filter_text import load_system_names
-from sync.models import Member, MemberState, Replay, ReplayPace, ReplayState
+from sync.models import MemberState, Replay, ReplayMember, ReplayPace, ReplayState
 from sync.replays.decisions import (
     DecidingPerson,
     approve_replay,
@@ -219,7 +219,7 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
         return _ACTIONS[action](replay, person)
 
     def _select_failed(self, request: HttpRequest, replay: Replay) -> HttpResponseRedirect:
-        failed = Member.objects.filter(replay=replay, state=MemberState.FAILED)
+        failed = ReplayMember.objects.filter(replay=replay, state=MemberState.FAILED)
         try:
             chosen = select_events(
                 require_staff_user(request), list(failed.values_list("event_id", flat=True))

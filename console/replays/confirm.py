@@ -17,7 +17,7 @@ from console.base.forms import ReasonField
 from console.permissions import MAY_REPLAY_MANY
 from console.replays.words import PACE_LABELS, REASON_MISSING, filter_sentences, reason_text, remaining_time
 from console.ui.filter_text import NO_SYSTEMS, count_events_text, load_system_names
-from sync.models import Member, MemberState, Replay, ReplayPace, ReplayState
+from sync.models import MemberState, Replay, ReplayMember, ReplayPace, ReplayState
 from sync.replays.decisions import DecidingPerson, ReplayTerms, start_replay
 from sync.replays.event_selection import TooManyEvents, is_too_large
 
@@ -97,7 +97,7 @@ def _selected_pace(form: TermsForm) -> str:
 
 
 def _skipped_rows(replay: Replay) -> list[SkippedRow]:
-    skipped = Member.objects.filter(replay=replay, state=MemberState.SKIPPED)
+    skipped = ReplayMember.objects.filter(replay=replay, state=MemberState.SKIPPED)
     counted = skipped.order_by().values_list("why").annotate(Count("pk")).order_by("why")
     address_of_list = reverse("admin:sync_replay_members", args=[replay.uuid])
     return [
@@ -110,8 +110,8 @@ def _skipped_rows(replay: Replay) -> list[SkippedRow]:
     ]
 
 
-def _sample_members(replay: Replay) -> list[Member]:
-    waiting = Member.objects.filter(replay=replay, state=MemberState.WAITING)
+def _sample_members(replay: Replay) -> list[ReplayMember]:
+    waiting = ReplayMember.objects.filter(replay=replay, state=MemberState.WAITING)
     return list(waiting.select_related("event__source").order_by("-event")[:SAMPLE_SIZE])
 
 

@@ -11,7 +11,7 @@ from audit.export.line_formats import Row, csv_lines
 from console.base.forms import parse_pk
 from console.replays.words import counts_by_state, member_label, member_text, reason_text
 from console.ui.filter_text import SystemNames, count_events_text, load_system_names
-from sync.models import Member, MemberState, Replay
+from sync.models import MemberState, Replay, ReplayMember
 
 PAGE_SIZE = 50
 CSV_COLUMNS = ("reference", "source", "event_type", "entity_type", "entity_id", "became", "why", "at")
@@ -61,7 +61,7 @@ def _state_tabs(replay: Replay, state: str) -> list[tuple[str, str, int, bool]]:
 
 def filter_members(replay: Replay, state: str = "", why: str = "") -> Any:
     """Return the members of a replay in the order in which they are sent."""
-    rows = Member.objects.filter(replay=replay).order_by("event")
+    rows = ReplayMember.objects.filter(replay=replay).order_by("event")
     rows = rows.filter(state=state) if state else rows
     return rows.filter(why=why) if why else rows
 
@@ -78,7 +78,7 @@ def csv_rows(rows: Any) -> Iterator[str]:
     )
 
 
-def _member_cells(member: Member) -> Row:
+def _member_cells(member: ReplayMember) -> Row:
     event = member.event
     facts = (event.reference, event.source.slug, event.event_type, event.entity_type, event.entity_id)
     return [*facts, member.state, member.why, member.at.isoformat()]

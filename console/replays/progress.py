@@ -25,7 +25,7 @@ from console.replays.words import (
 )
 from console.ui.filter_text import SystemNames, count_events_text, load_system_names
 from console.ui.formatting import render_time
-from sync.models import Member, MemberState, Replay, ReplayPace, ReplayState
+from sync.models import MemberState, Replay, ReplayMember, ReplayPace, ReplayState
 
 MAX_LAST = 20
 MAX_REASONS = 20
@@ -150,7 +150,7 @@ def _progress_text(replay: Replay) -> str:
 def _failure_reasons(replay: Replay, systems: SystemNames) -> list[FailedAgainReason]:
     if not replay.failed:
         return []
-    failed = Member.objects.filter(replay=replay, state=MemberState.FAILED).order_by()
+    failed = ReplayMember.objects.filter(replay=replay, state=MemberState.FAILED).order_by()
     counted = failed.values_list("why").annotate(number=Count("pk")).order_by("-number", "why")[:MAX_REASONS]
     address = reverse("admin:sync_replay_members", args=[replay.uuid])
     return [
@@ -161,9 +161,9 @@ def _failure_reasons(replay: Replay, systems: SystemNames) -> list[FailedAgainRe
     ]
 
 
-def _last_ended(replay: Replay, systems: SystemNames) -> list[tuple[Member, str, object]]:
+def _last_ended(replay: Replay, systems: SystemNames) -> list[tuple[ReplayMember, str, object]]:
     """Return the events that ended last, newest first."""
-    ended = Member.objects.filter(replay=replay, state__in=_ENDED_STATES).select_related("event")
+    ended = ReplayMember.objects.filter(replay=replay, state__in=_ENDED_STATES).select_related("event")
     rows = ended.order_by("-at", "-id")[:MAX_LAST]
     return [
         (member, member_text(member.state, member.why, replay, systems), render_time(member.at))

@@ -22,7 +22,7 @@ from sync.models import Delivery, MappingVersion, PayloadChoice
 from sync.planning.change import Change, ChangeAction
 from sync.replays.replay_preview import PlannedDelivery, first_mapping_version, preview_replay
 from sync.replays.requests import ReplayOptions
-from webhooks.catalogue.codes import Words
+from webhooks.catalogue.codes import CodeTexts
 from webhooks.models import Event, State
 
 _SALT = "replay-of-one"
@@ -46,8 +46,8 @@ class ReplayChoiceForm(forms.Form):
 
     def to_choice(self) -> ReplayOptions:
         """Return the choice; unknown values mean the default."""
-        given = self.cleaned_data if self.is_valid() else {}
-        return ReplayOptions(PayloadChoice(given.get("takes", "")), given.get("mapping") == "then")
+        cleaned = self.cleaned_data if self.is_valid() else {}
+        return ReplayOptions(PayloadChoice(cleaned.get("takes", "")), cleaned.get("mapping") == "then")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class DeliveryPreview:
     fields: tuple[str, ...]
     change: ChangeTable | None
     version: MappingVersion | None
-    problem: Words | None
+    problem: CodeTexts | None
     messages: tuple[str, ...]
     is_superseded: bool
 
@@ -85,9 +85,9 @@ def single_replay_context(
     deliveries = list(
         annotate_newer(event.deliveries.select_related("identity", "commercial", "route")).order_by("pk")
     )
-    foreseen = preview_replay(event, choice, request_actor(request), client_address(request))
+    planned = preview_replay(event, choice, request_actor(request), client_address(request))
     with_contents = request.user.has_perm(CONTENTS)
-    previews = [_delivery_preview(delivery, with_contents=with_contents) for delivery in foreseen]
+    previews = [_delivery_preview(delivery, with_contents=with_contents) for delivery in planned]
     return {
         "title": _("Replay %(kind)s for %(entity)s?")
         % {"kind": f"{event.event_type} {event.entity_type}", "entity": event.entity_id},
@@ -99,9 +99,9 @@ def single_replay_context(
         else None,
         "choice": choice,
         "takes": _payload_options(event, deliveries, may_undo=request.user.has_perm(MAY_UNDO)),
-        "then": _original_mapping_version(deliveries, foreseen)
+        "then": _original_mapping_version(deliveries, planned)
         if not choice.maps_as_then
-        else _preview_version(foreseen),
+        else _preview_version(planned),
         "may_see": with_contents,
         "would_do_nothing": bool(previews)
         and all(preview_replay.is_superseded for preview_replay in previews),
@@ -149,32 +149,32 @@ def _newer_applied_event(deliveries: Sequence[Any]) -> Event | None:
 
 
 def _original_mapping_version(
-    deliveries: Sequence[Delivery], foreseen: Sequence[PlannedDelivery]
+    deliveries: Sequence[Delivery], planned: Sequence[PlannedDelivery]
 ) -> MappingVersion | None:
     """Return the mapping version of the first attempt, if it is not the newest version."""
     # Versions that the preview uses anyway are no alternative.
-    now = {preview_replay.version.pk for preview_replay in foreseen if preview_replay.version}
+    now = {preview_replay.version.pk for preview_replay in planned if preview_replay.version}
     versions = {
         version for delivery in deliveries if (version := first_mapping_version(delivery)) is not None
     } - now
     return MappingVersion.objects.select_related("mapping").filter(pk__in=versions).first()
 
 
-def _preview_version(foreseen: Sequence[PlannedDelivery]) -> MappingVersion | None:
-    return next((preview_replay.version for preview_replay in foreseen if preview_replay.version), None)
+def _preview_version(planned: Sequence[PlannedDelivery]) -> MappingVersion | None:
+    return next((preview_replay.version for preview_replay in planned if preview_replay.version), None)
 
 
-def _delivery_preview(foreseen: PlannedDelivery, *, with_contents: bool) -> DeliveryPreview:
-    change, system = foreseen.change, foreseen.delivery.commercial.name
+def _delivery_preview(planned: PlannedDelivery, *, with_contents: bool) -> DeliveryPreview:
+    change, system = planned.change, planned.delivery.commercial.name
     return DeliveryPreview(
         system=system,
-        change_sentence=_change_sentence(change, foreseen.delivery) if change else "",
+        change_sentence=_change_sentence(change, planned.delivery) if change else "",
         fields=tuple(field.name for field in change.fields) if change else (),
         change=_change_table(change) if change and with_contents else None,
-        version=foreseen.version,
-        problem=_preview_problem(foreseen) if change is None and not foreseen.is_superseded else None,
-        messages=_answer_messages(foreseen) if with_contents else (),
-        is_superseded=foreseen.is_superseded,
+        version=planned.version,
+        problem=_preview_problem(planned) if change is None and not planned.is_superseded else None,
+        messages=_answer_messages(planned) if with_contents else (),
+        is_superseded=planned.is_superseded,
     )
 
 
@@ -195,12 +195,12 @@ def _change_table(change: Change) -> ChangeTable:
     return ChangeTable(str(change.action), tuple(rows), tuple(same))
 
 
-def _preview_problem(foreseen: PlannedDelivery) -> Words:
+def _preview_problem(planned: PlannedDelivery) -> CodeTexts:
     """Return why there is no preview, in the words of the catalogue or of this page."""
-    if foreseen.code == "preview-late":
-        return Words(_("The systems took too long to respond"), _("The preview timed out."), "")
-    if foreseen.code == "preview-paused":
-        return Words(
+    if planned.code == "preview-late":
+        return CodeTexts(_("The systems took too long to respond"), _("The preview timed out."), "")
+    if planned.code == "preview-paused":
+        return CodeTexts(
             _("The connection is paused"),
             _(
                 "It failed repeatedly, so the hub does not call it, not even for previews. A replay "
@@ -208,18 +208,18 @@ def _preview_problem(foreseen: PlannedDelivery) -> Words:
             ),
             "",
         )
-    return describe_code(foreseen.code, foreseen.delivery.connection_of_code(foreseen.code).name)
+    return describe_code(planned.code, planned.delivery.connection_of_code(planned.code).name)
 
 
-def _answer_messages(foreseen: PlannedDelivery) -> tuple[str, ...]:
-    verdict = foreseen.verdict
-    if verdict is None:
+def _answer_messages(planned: PlannedDelivery) -> tuple[str, ...]:
+    result = planned.result
+    if result is None:
         return ()
     return tuple(
         text
         for text in (
-            verdict.sentence,
-            *(f"{error.field}: {error.detail and _(error.detail)}" for error in verdict.errors),
+            result.sentence,
+            *(f"{error.field}: {error.detail and _(error.detail)}" for error in result.errors),
         )
         if text
     )

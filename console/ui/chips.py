@@ -87,8 +87,8 @@ class FilterBar:
         if not any(name in query for name in self._local_time_params()):
             return ""
         # Links must mean the same for everybody, so local times become UTC instants.
-        said = {name: query.get(name, "") for name in query}
-        return self.build_query(to_absolute_params(said, self.time_param, timezone.get_current_timezone()))
+        params = {name: query.get(name, "") for name in query}
+        return self.build_query(to_absolute_params(params, self.time_param, timezone.get_current_timezone()))
 
     def _local_time_params(self) -> tuple[str, str]:
         return f"{self.time_param}_from_local", f"{self.time_param}_to_local"
@@ -103,11 +103,11 @@ class FilterBar:
             FilterOption(text, self.build_query({**params, name: value}), value == chosen)
             for value, text in values
         ]
-        shown = next((option.text for option in choices if option.is_chosen), "")
+        chosen_text = next((option.text for option in choices if option.is_chosen), "")
         return FilterChip(
             name,
             label,
-            shown or _label_values(chosen, values),
+            chosen_text or _label_values(chosen, values),
             choices,
             self.build_query({**params, name: ""}),
         )
@@ -129,12 +129,12 @@ class FilterBar:
             for hours, text in PERIOD_LABELS.items()
         ]
         begin, end = params.get(first, ""), params.get(last, "")
-        shown = next((option.text for option in choices if option.is_chosen), "")
+        chosen_text = next((option.text for option in choices if option.is_chosen), "")
         stood = {name: params[name] for name in (first, last) if params.get(name)}
         return FilterChip(
             self.time_param,
             label,
-            shown or _label_range(format_moment(begin, zone), format_moment(end, zone)),
+            chosen_text or _label_range(format_moment(begin, zone), format_moment(end, zone)),
             choices,
             self.build_query(plain),
             DateTimeRange(to_input_value(begin, zone), to_input_value(end, zone), str(zone), plain | stood),

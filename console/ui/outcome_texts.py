@@ -9,7 +9,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from sync.models import Connection
-from webhooks.catalogue.codes import CATALOGUE, LANGUAGES, Words, words
+from webhooks.catalogue.codes import CATALOGUE, LANGUAGES, CodeTexts, code_texts
 from webhooks.models import State
 
 _STATE_SYMBOLS: Mapping[str, str] = {
@@ -26,11 +26,11 @@ _STATE_SYMBOLS: Mapping[str, str] = {
 }
 
 # A delivery that was taken up again still carries its last attempt's code, which tells nothing of this one.
-_IN_PROGRESS_TEXTS: Mapping[str, Callable[[], Words]] = {
-    State.PENDING: lambda: Words(
+_IN_PROGRESS_TEXTS: Mapping[str, Callable[[], CodeTexts]] = {
+    State.PENDING: lambda: CodeTexts(
         _("Queued"), _("Stored; it will be delivered shortly."), _("Nothing to do.")
     ),
-    State.RUNNING: lambda: Words(
+    State.RUNNING: lambda: CodeTexts(
         _("Delivering"), _("An attempt is in progress."), _("Reload to see the result.")
     ),
 }
@@ -55,7 +55,7 @@ def render_pill(style: str, symbol: str, label: str) -> SafeString:
     )
 
 
-def explain_outcome(state: str, code: str, connection: str = "") -> Words:
+def explain_outcome(state: str, code: str, connection: str = "") -> CodeTexts:
     """Return title, detail and next step for an event or a delivery in this state with this code."""
     if state in _IN_PROGRESS_TEXTS:
         return _IN_PROGRESS_TEXTS[state]()
@@ -67,22 +67,22 @@ def explain_outcome(state: str, code: str, connection: str = "") -> Words:
     return texts
 
 
-def explain_pause() -> Words:
+def explain_pause() -> CodeTexts:
     """Return the texts of a delivery that is on hold because its source or its route is paused."""
-    return Words(
+    return CodeTexts(
         _("On hold: source or route is paused"),
         _("The event is stored; nothing is lost."),
         _("It will be delivered when someone resumes the source or route."),
     )
 
 
-def explain_absent_entity(identity: str, connection: str, *, is_left_alone: bool) -> Words:
+def explain_absent_entity(identity: str, connection: str, *, is_left_alone: bool) -> CodeTexts:
     """Return the texts of a deleted entity without a record. `is_left_alone`: the route never looks for a record."""
     text = _("%(identity)s does not have this entity, and %(connection)s has no record of it.")
     if is_left_alone:
         text = _("%(identity)s does not have this entity, and the route does not change the record.")
     names = {"identity": identity, "connection": connection}
-    return Words(_("Nothing to do"), text % names, _("Nothing was sent."))
+    return CodeTexts(_("Nothing to do"), text % names, _("Nothing was sent."))
 
 
 def _next_step_after_retries(owner: str, connection: str) -> str:
@@ -93,16 +93,18 @@ def _next_step_after_retries(owner: str, connection: str) -> str:
     return text % {"system": connection or _("the system")}
 
 
-def describe_code(code: str, connection: str = "") -> Words:
+def describe_code(code: str, connection: str = "") -> CodeTexts:
     """Return the catalogue's texts of a code in the person's language; an unknown code is its own title."""
     if code not in CATALOGUE:
-        return Words(code, _("The code of this outcome is %(code)s.") % {"code": code} if code else "", "")
-    asked = (get_language() or "").partition("-")[0]
-    language = next((code_language for code_language in LANGUAGES if code_language == asked), LANGUAGES[0])
-    return words(code, language, connection=connection, translate=_)
+        return CodeTexts(
+            code, _("The code of this outcome is %(code)s.") % {"code": code} if code else "", ""
+        )
+    primary = (get_language() or "").partition("-")[0]
+    language = next((code_language for code_language in LANGUAGES if code_language == primary), LANGUAGES[0])
+    return code_texts(code, language, connection=connection, translate=_)
 
 
-def describe_failure(code: str, connection: Connection) -> Words:
+def describe_failure(code: str, connection: Connection) -> CodeTexts:
     """Return the texts of deliveries that failed with this code at this connection."""
     return (
         explain_outcome(State.DEAD, code, connection.name) if code else describe_code("dead", connection.name)

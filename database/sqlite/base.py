@@ -80,8 +80,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return link
 
     def _open_connection(self, conn_params: Any) -> sqlite3.Connection:
-        found: sqlite3.Connection = super().get_new_connection(conn_params)
-        return found
+        connection: sqlite3.Connection = super().get_new_connection(conn_params)
+        return connection
 
     def create_cursor(self, name: str | None = None) -> QueuedCursor:
         cursor: QueuedCursor = self.connection.cursor(factory=QueuedCursor)

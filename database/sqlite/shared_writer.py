@@ -158,8 +158,8 @@ _writers_lock = threading.Lock()
 def shared_writer_for(path: str) -> SharedWriter:
     """Return this process's writer for a file. A forked child gets its own and never touches that of its parent."""
     key = (os.getpid(), path)
-    found = _writers.get(key)
-    if found is None:
+    writer = _writers.get(key)
+    if writer is None:
         with _writers_lock:
-            found = _writers.setdefault(key, SharedWriter(path))
-    return found
+            writer = _writers.setdefault(key, SharedWriter(path))
+    return writer

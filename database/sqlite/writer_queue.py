@@ -60,10 +60,12 @@ _files_lock = threading.Lock()
 
 def _lock_file_for(path: str) -> _LockFile:
     with _files_lock:
-        found = _files.get(path)
-        if found is None or found.pid != os.getpid():  # a forked child must not share its parent's descriptor
-            found = _files[path] = _LockFile(path)
-        return found
+        lock_file = _files.get(path)
+        if (
+            lock_file is None or lock_file.pid != os.getpid()
+        ):  # a forked child must not share its parent's descriptor
+            lock_file = _files[path] = _LockFile(path)
+        return lock_file
 
 
 class WriterQueue:

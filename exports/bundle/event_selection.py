@@ -68,9 +68,9 @@ def _unsealed_events(count: int) -> Iterator[UUID]:
     newer = Segment.objects.filter(number__gt=number, number__lte=count).order_by("number")
     for packed in newer.values_list("ids", flat=True).iterator(200):
         sealed.add_ids(unpack_ids(bytes(packed)))
-    begun = Entry.objects.filter(id__gt=low, stream_seq=1, stream__startswith=_STREAM).order_by("id")
+    first_entries = Entry.objects.filter(id__gt=low, stream_seq=1, stream__startswith=_STREAM).order_by("id")
     unsealed = 0
-    for key, stream in begun.values_list("id", "stream").iterator(10_000):
+    for key, stream in first_entries.values_list("id", "stream").iterator(10_000):
         if key in sealed:
             continue
         unsealed += 1

@@ -103,8 +103,8 @@ def _parent_condition(table: SourceTable) -> str:
 
 def _column_list(table: SourceTable) -> str:
     fields = table.model._meta.concrete_fields
-    wanted = {"id", *(name.partition("__")[0] for name in table.columns)}
-    return ", ".join(str(field.column) for field in fields if {field.name, field.attname} & wanted)
+    names = {"id", *(name.partition("__")[0] for name in table.columns)}
+    return ", ".join(str(field.column) for field in fields if {field.name, field.attname} & names)
 
 
 def _table_name(table: SourceTable) -> str:

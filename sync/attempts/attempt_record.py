@@ -53,21 +53,21 @@ class FinishedAttempt:
 
     def audit_entries(self, pending_answer: PendingAnswer | None, covered: int = 0) -> list[NewEntry]:
         """Return the audit entries of this end. `covered`: number of other events that end with it."""
-        claim, verdict, change = self.claim, self.result, self.findings.change
+        claim, result, change = self.claim, self.result, self.findings.change
         ended = NewEntry(
             claim.delivery.stream,
-            f"attempt.{verdict.outcome}",
+            f"attempt.{result.outcome}",
             details={
                 "attempt": str(claim.attempt.key),
                 "event": claim.delivery.event.reference,
-                "state": str(verdict.state),
-                "code": verdict.code,
+                "state": str(result.state),
+                "code": result.code,
                 "action": claim.attempt.action,
                 "fields": [field.name for field in change.fields] if change else [],
                 "covered": covered,
             },
         )
-        return [ended] if pending_answer is None else [ended, pending_answer.happening]
+        return [ended] if pending_answer is None else [ended, pending_answer.audit_entry]
 
     @property
     def updates_link(self) -> bool:
@@ -92,20 +92,22 @@ class FinishedAttempt:
 
     def _complete_attempt(self) -> list[Payload]:
         """Set the attempt's final values. Returns its payloads, which are to be inserted first."""
-        attempt, verdict, findings = self.claim.attempt, self.result, self.findings
+        attempt, result, findings = self.claim.attempt, self.result, self.findings
         change = findings.change
         attempt.ended_at = timezone.now()
-        attempt.outcome = verdict.outcome
-        attempt.code = verdict.code
-        attempt.is_retryable = verdict.is_retryable
+        attempt.outcome = result.outcome
+        attempt.code = result.code
+        attempt.is_retryable = result.is_retryable
         attempt.action = ACTION_CODES[change.action] if change else ""
         attempt.record_id = findings.record_id
-        shown = findings.entity is not None and any(wants_entity(event) for event in self.claim.events)
-        entity = findings.entity.attributes if shown and findings.entity else None
+        stores_entity = findings.entity is not None and any(
+            wants_entity(event) for event in self.claim.events
+        )
+        entity = findings.entity.attributes if stores_entity and findings.entity else None
         key = self.claim.delivery.event.key
         attempt.entity = _encrypt_document(Payload.Kind.ENTITY, entity, key)
         attempt.change = _encrypt_document(Payload.Kind.CHANGE, change.to_document() if change else None, key)
-        attempt.answer = _encrypt_document(Payload.Kind.RESPONSE, _answer_document(verdict), key)
+        attempt.answer = _encrypt_document(Payload.Kind.RESPONSE, _answer_document(result), key)
         return [
             payload for payload in (attempt.entity, attempt.change, attempt.answer) if payload is not None
         ]
@@ -137,17 +139,17 @@ def _relayed_timestamp(delivery: Delivery) -> datetime | None:
     return delivery.event.occurred_at if is_in_order else None
 
 
-def _answer_document(verdict: AttemptResult) -> dict[str, Any] | None:
+def _answer_document(result: AttemptResult) -> dict[str, Any] | None:
     """Return the remote system's sentence and field errors, for the source's answer and for support; None if it gave
     none.
     """
-    if verdict.sentence is None and not verdict.errors:
+    if result.sentence is None and not result.errors:
         return None
-    errors = [{"field": error.field, "code": error.code, "detail": error.detail} for error in verdict.errors]
-    return {"sentence": verdict.sentence, "errors": errors}
+    errors = [{"field": error.field, "code": error.code, "detail": error.detail} for error in result.errors]
+    return {"sentence": result.sentence, "errors": errors}
 
 
 def _encrypt_document(kind: str, document: Any, key: SubjectKey) -> Payload | None:
     if document is None:
         return None
-    return Payload.of(kind, _ENCODER.encode(document).encode(), key)
+    return Payload.new(kind, _ENCODER.encode(document).encode(), key)

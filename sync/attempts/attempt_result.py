@@ -127,15 +127,15 @@ def _retry_delay(claim: Claim, retry_after: float | None) -> float | None:
     return next_retry_delay(policy, claim.delivery.tries, age, random.random(), retry_after)  # noqa: S311
 
 
-def without_spending_try(verdict: AttemptResult, claim: Claim) -> AttemptResult:
+def without_spending_try(result: AttemptResult, claim: Claim) -> AttemptResult:
     """Return the result of a failure behind a breaker that is open or half-open: a retry that spends no try.
 
     A delivery that is older than its route allows stays dead.
     """
-    if verdict.state == State.DEAD and claim.delivery.tries < claim.delivery.route.tries:
-        return verdict
+    if result.state == State.DEAD and claim.delivery.tries < claim.delivery.route.tries:
+        return result
     delay = claim.delivery.route.retry_base_seconds
-    return replace(verdict, state=State.RETRYING, retry_delay=delay, spends_try=False)
+    return replace(result, state=State.RETRYING, retry_delay=delay, spends_try=False)
 
 
 def _rate_limited_result(error: RateLimited, claim: Claim) -> AttemptResult:

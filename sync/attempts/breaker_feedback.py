@@ -17,42 +17,42 @@ _IDENTITY_REFUSALS = ("identity-rejected", "identity-missing")  # before the com
 _REFUSALS = ("target-rejected", *_IDENTITY_REFUSALS, "ambiguous-match", "no-match")
 
 
-def leaves_breakers_unchanged(claim: Claim, verdict: AttemptResult) -> bool:
+def leaves_breakers_unchanged(claim: Claim, result: AttemptResult) -> bool:
     """True if `update_breakers` would write nothing.
 
     That is so if both breakers are closed without failures, and the result is not a failure of either system.
     """
-    if not verdict.spends_try:
+    if not result.spends_try:
         return True
-    asked = (claim.delivery.identity_id, claim.delivery.commercial_id)
+    connection_ids = (claim.delivery.identity_id, claim.delivery.commercial_id)
     return not (
-        is_system_failure(verdict.code)
-        or any(connection_id in unhealthy_breakers() for connection_id in asked)
+        is_system_failure(result.code)
+        or any(connection_id in unhealthy_breakers() for connection_id in connection_ids)
     )
 
 
-def update_breakers(claim: Claim, verdict: AttemptResult) -> AttemptResult:
+def update_breakers(claim: Claim, result: AttemptResult) -> AttemptResult:
     """Record success or failure with the breakers of the connections that the attempt called.
 
     Returns the result, changed to spend no try if the system failed behind a breaker that was not closed.
     """
-    if not verdict.spends_try:  # our own pace, not theirs
-        return verdict
+    if not result.spends_try:  # our own pace, not theirs
+        return result
     delivery = claim.delivery
-    asked = [delivery.identity] if delivery.is_fetched else []
-    if not is_system_failure(verdict.code):
-        if verdict.code not in _IDENTITY_REFUSALS:
-            asked.append(delivery.commercial)
+    connections = [delivery.identity] if delivery.is_fetched else []
+    if not is_system_failure(result.code):
+        if result.code not in _IDENTITY_REFUSALS:
+            connections.append(delivery.commercial)
         for connection in (
-            asked if verdict.outcome in _SUCCESSFUL_OUTCOMES or verdict.code in _REFUSALS else ()
+            connections if result.outcome in _SUCCESSFUL_OUTCOMES or result.code in _REFUSALS else ()
         ):
             record_success(connection)
-        return verdict
-    failing = SystemFailure(verdict.code, verdict.retry_after)
-    if is_about_identity(verdict.code):
+        return result
+    failing = SystemFailure(result.code, result.retry_after)
+    if is_about_identity(result.code):
         was_open = record_failure(delivery.identity, failing)
     else:
-        for connection in asked:
+        for connection in connections:
             record_success(connection)
         was_open = record_failure(delivery.commercial, failing)
-    return without_spending_try(verdict, claim) if was_open else verdict
+    return without_spending_try(result, claim) if was_open else result

@@ -141,7 +141,7 @@ def _response_payload(exchange: RecordedExchange, key: SubjectKey, *, with_reque
 
 
 def _encrypt_document(kind: str, document: dict[str, Any], key: SubjectKey) -> Payload:
-    return Payload.of(kind, _ENCODER.encode(document).encode(), key)
+    return Payload.new(kind, _ENCODER.encode(document).encode(), key)
 
 
 def _body_text(body: bytes | None) -> str | None:

@@ -65,12 +65,12 @@ class RunResult:
 def run_delivery(delivery_id: int, *, in_own_process: bool = False) -> RunResult:
     """Run a delivery if it can be claimed. `in_own_process`: this process runs nothing else."""
     try:
-        taken = claim_delivery(delivery_id, in_own_process=in_own_process) or _claim_after_release(
+        claim = claim_delivery(delivery_id, in_own_process=in_own_process) or _claim_after_release(
             delivery_id, in_own_process
         )
     except ConnectionPaused as paused:
         return RunResult(dict.fromkeys(postpone_delivery(delivery_id, paused.connection)))
-    return RunResult() if taken is None else run_claim(taken)
+    return RunResult() if claim is None else run_claim(claim)
 
 
 def _claim_after_release(delivery_id: int, in_own_process: bool) -> Claim | None:
@@ -81,28 +81,28 @@ def _claim_after_release(delivery_id: int, in_own_process: bool) -> Claim | None
     return claim_delivery(delivery_id, in_own_process=in_own_process)
 
 
-def run_claim(taken: Claim) -> RunResult:
+def run_claim(claim: Claim) -> RunResult:
     """Run the attempt of a claimed delivery and settle it."""
     findings = AttemptFindings()
     recorders = [
-        AttemptRecorder(taken, connection)
-        for connection in (taken.delivery.identity, taken.delivery.commercial)
+        AttemptRecorder(claim, connection)
+        for connection in (claim.delivery.identity, claim.delivery.commercial)
     ]
     try:
-        verdict = _run_attempt(taken, findings, recorders)
+        result = _run_attempt(claim, findings, recorders)
     except ClaimLost:
-        logger.warning("%s lost its lease before sending; nothing was sent", taken.delivery)
+        logger.warning("%s lost its lease before sending; nothing was sent", claim.delivery)
         return RunResult()
-    settled = _settle_with_retries(taken, verdict, findings, recorders)
+    settled = _settle_with_retries(claim, result, findings, recorders)
     if settled is None:
-        logger.warning("%s was taken over while its attempt ran", taken.delivery)
+        logger.warning("%s was taken over while its attempt ran", claim.delivery)
         return RunResult()
-    follower = taken.delivery.pk if settled.is_due_again else _find_follower(taken.delivery)
+    follower = claim.delivery.pk if settled.is_due_again else _find_follower(claim.delivery)
     release_connection()
-    _log_result(taken, settled.result, findings)
+    _log_result(claim, settled.result, findings)
     outcomes: dict[int, EventOutcome | None] = dict.fromkeys(settled.events)
-    if taken.is_only and not settled.is_due_again:
-        outcomes[taken.delivery.event_id] = outcome_of_attempt(taken, settled.result, findings)
+    if claim.is_only and not settled.is_due_again:
+        outcomes[claim.delivery.event_id] = outcome_of_attempt(claim, settled.result, findings)
     return RunResult(outcomes, follower, is_settled=True)
 
 
@@ -117,77 +117,77 @@ def _find_follower(delivery: Delivery) -> int | None:
 
 
 def _first_id(statement: Statement, connection_id: int) -> int | None:
-    found = statement.fetch_one(connection_id)
-    return int(found[0]) if found else None
+    row = statement.fetch_one(connection_id)
+    return int(row[0]) if row else None
 
 
 def _settle_with_retries(
-    taken: Claim, verdict: AttemptResult, findings: AttemptFindings, recorders: list[AttemptRecorder]
+    claim: Claim, result: AttemptResult, findings: AttemptFindings, recorders: list[AttemptRecorder]
 ) -> SettledAttempt | None:
     """Settle, and retry while the database is unavailable: the change was sent, and must be recorded."""
     for pause in SETTLE_PAUSES:
         try:
-            return settle_attempt(taken, verdict, findings, recorders)
+            return settle_attempt(claim, result, findings, recorders)
         except OperationalError as error:
-            logger.warning("%s could not be finished (%s); retrying", taken.delivery, type(error).__name__)
+            logger.warning("%s could not be finished (%s); retrying", claim.delivery, type(error).__name__)
             release_connection()
             time.sleep(pause)
-    return settle_attempt(taken, verdict, findings, recorders)
+    return settle_attempt(claim, result, findings, recorders)
 
 
-def _run_attempt(taken: Claim, findings: AttemptFindings, recorders: list[AttemptRecorder]) -> AttemptResult:
+def _run_attempt(claim: Claim, findings: AttemptFindings, recorders: list[AttemptRecorder]) -> AttemptResult:
     try:
-        taken = _with_current_link(taken)
-        if is_older_than_applied(taken):
+        claim = _with_current_link(claim)
+        if is_older_than_applied(claim):
             return superseded_result()
-        plan_and_apply(taken, _open_connectors(taken, recorders), findings)
+        plan_and_apply(claim, _open_connectors(claim, recorders), findings)
     except ClaimLost:
         raise
     except Exception as error:  # noqa: BLE001 - the delivery boundary: recorded, logged, never raised
-        return _result_of_error(error, taken)
+        return _result_of_error(error, claim)
     return success_result(findings)
 
 
-def _with_current_link(taken: Claim) -> Claim:
+def _with_current_link(claim: Claim) -> Claim:
     """Read the link again for a relayed delivery.
 
     A claim stored together with its delivery has the link from before, and another process may have applied a newer
     event since. A fetched delivery needs no check: a fetch returns the newest data.
     """
-    return replace(taken, link=read_link(taken.delivery)) if taken.delivery.is_relayed else taken
+    return replace(claim, link=read_link(claim.delivery)) if claim.delivery.is_relayed else claim
 
 
-def is_older_than_applied(taken: Claim) -> bool:
+def is_older_than_applied(claim: Claim) -> bool:
     """True if the webhook's data are older than those applied already. Never true for fetched deliveries."""
-    if taken.delivery.takes == PayloadChoice.ANYWAY:
+    if claim.delivery.takes == PayloadChoice.ANYWAY:
         return False
-    if not taken.delivery.is_relayed:
-        return taken.delivery.takes == PayloadChoice.RECEIVED and was_superseded(taken.delivery)
-    link, occurred_at = taken.link, taken.delivery.event.occurred_at
+    if not claim.delivery.is_relayed:
+        return claim.delivery.takes == PayloadChoice.RECEIVED and was_superseded(claim.delivery)
+    link, occurred_at = claim.link, claim.delivery.event.occurred_at
     if link is None or link.occurred_at is None or occurred_at is None:
         return False
     return occurred_at < link.occurred_at
 
 
-def _result_of_error(error: Exception, taken: Claim) -> AttemptResult:
-    verdict = failure_result(error, taken)
-    if verdict.code == "internal-failure":
-        logger.error("%s: unexpected %s", taken.delivery, type(error).__name__, exc_info=error)
+def _result_of_error(error: Exception, claim: Claim) -> AttemptResult:
+    result = failure_result(error, claim)
+    if result.code == "internal-failure":
+        logger.error("%s: unexpected %s", claim.delivery, type(error).__name__, exc_info=error)
     else:
-        logger.info("%s %s: %s", taken.delivery.event.reference, verdict.code, _error_text(error))
-    return verdict
+        logger.info("%s %s: %s", claim.delivery.event.reference, result.code, _error_text(error))
+    return result
 
 
 def _error_text(error: Exception) -> str:
     return str(error) if isinstance(error, ConnectorError | EntityNotMappable) else type(error).__name__
 
 
-def _open_connectors(taken: Claim, recorders: list[AttemptRecorder]) -> Connectors:
+def _open_connectors(claim: Claim, recorders: list[AttemptRecorder]) -> Connectors:
     """Open both connectors, each with its own recorder. The attempt's key goes out with every request."""
-    identity, commercial = (taken.delivery.identity, taken.delivery.commercial)
+    identity, commercial = (claim.delivery.identity, claim.delivery.commercial)
     return Connectors(
-        open_connector(identity, str(taken.attempt.key), recorders[0]),  # type: ignore[arg-type]
-        open_connector(commercial, str(taken.attempt.key), recorders[1]),  # type: ignore[arg-type]
+        open_connector(identity, str(claim.attempt.key), recorders[0]),  # type: ignore[arg-type]
+        open_connector(commercial, str(claim.attempt.key), recorders[1]),  # type: ignore[arg-type]
     )
 
 
@@ -212,14 +212,14 @@ def open_connector(connection: Connection, request_id: str, recorder: Recorder) 
         raise kind(str(invalid), side=side) from None
 
 
-def _log_result(taken: Claim, verdict: AttemptResult, findings: AttemptFindings) -> None:
+def _log_result(claim: Claim, result: AttemptResult, findings: AttemptFindings) -> None:
     fields = ", ".join(field.name for field in findings.change.fields) if findings.change else ""
     action = ACTION_CODES[findings.change.action] if findings.change else "no plan"
     logger.info(
         "%s %s at %s: %s%s%s",
-        taken.delivery.event.reference,
-        verdict.state,
-        taken.delivery.commercial.slug,
+        claim.delivery.event.reference,
+        result.state,
+        claim.delivery.commercial.slug,
         action,
         f" {findings.record_id}" if findings.record_id else "",
         f" ({fields})" if fields else "",

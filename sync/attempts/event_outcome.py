@@ -8,8 +8,8 @@ from sync.attempts.attempt_result import ACTION_CODES, AttemptResult
 from sync.attempts.plan import AttemptFindings
 from sync.deliveries.claims import Claim
 from sync.models import Attempt, Connection, Delivery
-from webhooks.catalogue.outcome import EventOutcome, FieldProblem, Result
-from webhooks.models import Event, State, worst
+from webhooks.catalogue.outcome import EventOutcome, FieldProblem, TargetResult
+from webhooks.models import Event, State, worst_state
 
 _FAILED = (State.DEAD, State.RETRYING, State.CLOSED)
 _DONE = (State.SUCCEEDED, State.UNCHANGED)
@@ -21,27 +21,27 @@ def load_event_outcome(event: Event, *, with_entity: bool = False) -> EventOutco
     deliveries = list(event.deliveries.select_related(*related).order_by("pk"))
     latest = _latest_attempts(deliveries)
     results = tuple(_delivery_result(delivery, latest.get(delivery.pk)) for delivery in deliveries)
-    state = worst([result.state for result in results])
+    state = worst_state([result.state for result in results])
     code = next((result.code for result in results if result.state == state), "ignored")
     entity = _fetched_entity(latest.values()) if with_entity else None
     return EventOutcome(state, code or str(state), results, entity)
 
 
 def outcome_of_attempt(
-    claim: Claim, verdict: AttemptResult, findings: AttemptFindings
+    claim: Claim, attempt_result: AttemptResult, findings: AttemptFindings
 ) -> EventOutcome | None:
     """Return the outcome of an event whose only delivery has just succeeded, without reading the database.
 
     Returns None for a failure: its answer needs the stored response.
     """
-    if verdict.state not in _DONE:
+    if attempt_result.state not in _DONE:
         return None  # of a failure, more is told: read what was kept
     delivery = claim.delivery
-    result = Result(
+    result = TargetResult(
         connection=delivery.commercial.slug,
-        connection_name=delivery.connection_of_code(verdict.code).name,
-        state=verdict.state,
-        code=verdict.code,
+        connection_name=delivery.connection_of_code(attempt_result.code).name,
+        state=attempt_result.state,
+        code=attempt_result.code,
         action=ACTION_CODES[findings.change.action] if findings.change else "",
         record_id=findings.record_id,
         is_retrying=False,
@@ -49,13 +49,13 @@ def outcome_of_attempt(
         errors=(),
     )
     entity = findings.entity.attributes if findings.entity else None
-    return EventOutcome(verdict.state, verdict.code, (result,), entity)
+    return EventOutcome(attempt_result.state, attempt_result.code, (result,), entity)
 
 
 def initial_outcome(event: Event, targets: Sequence[Connection]) -> EventOutcome:
     """Return the outcome of an event that was just stored: all its deliveries are pending, or it is ignored."""
     results = tuple(
-        Result(target.slug, target.name, State.PENDING, State.PENDING, "", "", False, None, ())
+        TargetResult(target.slug, target.name, State.PENDING, State.PENDING, "", "", False, None, ())
         for target in targets
     )
     return EventOutcome(event.state, event.code or event.state, results, None)
@@ -72,11 +72,11 @@ def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:
     return latest
 
 
-def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> Result:
-    said = _remote_answer(attempt) if attempt and delivery.state in _FAILED else {}
+def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> TargetResult:
+    remote_answer = _remote_answer(attempt) if attempt and delivery.state in _FAILED else {}
     spoke = delivery.connection_of_code(delivery.code)
     relays = spoke.relays_sentences
-    return Result(
+    return TargetResult(
         connection=delivery.commercial.slug,
         connection_name=spoke.name,
         state=delivery.state,
@@ -84,24 +84,24 @@ def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> Result:
         action=attempt.action if attempt and delivery.state in _DONE else "",
         record_id=attempt.record_id if attempt else "",
         is_retrying=delivery.state == State.RETRYING,
-        sentence=said.get("sentence") if relays else None,
+        sentence=remote_answer.get("sentence") if relays else None,
         errors=tuple(
             FieldProblem(error["field"], error["code"], error["detail"] if relays else "")
-            for error in said.get("errors", [])
+            for error in remote_answer.get("errors", [])
         ),
     )
 
 
 def _remote_answer(attempt: Attempt) -> dict[str, Any]:
     """Return the remote system's sentence and field errors; empty if it gave none."""
-    said: dict[str, Any] = json.loads(attempt.answer.open()) if attempt.answer else {}
-    return said
+    document: dict[str, Any] = json.loads(attempt.answer.decrypt()) if attempt.answer else {}
+    return document
 
 
 def _fetched_entity(attempts: Any) -> Mapping[str, Any] | None:
     """Return the entity as fetched, of the first attempt that has one."""
-    found = next((attempt.entity for attempt in attempts if attempt.entity), None)
-    if found is None:
+    entity_payload = next((attempt.entity for attempt in attempts if attempt.entity), None)
+    if entity_payload is None:
         return None
-    entity: Mapping[str, Any] = json.loads(found.open())
+    entity: Mapping[str, Any] = json.loads(entity_payload.open())
     return entity

@@ -117,12 +117,12 @@ def _is_older_than_event(entity: Entity | None, claim: Claim) -> bool:
     if entity.modified_at is None:
         return False
     fresh = timezone.now() - MAX_LAG
-    told = [
+    timestamps = [
         event.occurred_at
         for event in claim.events
         if event.occurred_at and event.received_at > fresh and event.event_type != "DELETE"
     ]
-    return any(entity.modified_at < occurred_at - TIMESTAMP_RESOLUTION for occurred_at in told)
+    return any(entity.modified_at < occurred_at - TIMESTAMP_RESOLUTION for occurred_at in timestamps)
 
 
 def _find_record_and_plan(
@@ -134,29 +134,31 @@ def _find_record_and_plan(
     route = claim.delivery.route
     if entity is None and route.when_gone == Route.DeletionPolicy.IGNORE:
         return None, Change(ChangeAction.NOTHING)
-    wanted = None if entity is None else _map_entity(claim, mapping, entity)
+    target_fields = None if entity is None else _map_entity(claim, mapping, entity)
     sought = _build_record_search(claim, mapping)
     record = find_record(target, mapping, sought)
-    if wanted is None:
+    if target_fields is None:
         return record, plan_deleted_entity(
             record, route.deactivation, deletes=route.when_gone == Route.DeletionPolicy.DELETE
         )
     if record is None:
-        record = _find_before_creating(claim, target, mapping, sought, wanted)
+        record = _find_before_creating(claim, target, mapping, sought, target_fields)
     if record is None and entity is not None:  # a part of an entity may be too little to create its record
-        wanted = mapping.map_entity(entity.attributes, webhook_fields(claim.delivery.event))
-    return record, plan_existing_entity(wanted, record, mapping.caseless_fields)
+        target_fields = mapping.map_entity(entity.attributes, webhook_fields(claim.delivery.event))
+    return record, plan_existing_entity(target_fields, record, mapping.caseless_fields)
 
 
 def _build_record_search(claim: Claim, mapping: ParsedMapping) -> RecordQuery:
     """Collect what the record can be found by: link, ids, and each previous value once, however many events name it."""
-    told = (pair for previous in previous_values(claim.events) for pair in mapping.previous_values(previous))
+    previous_pairs = (
+        pair for previous in previous_values(claim.events) for pair in mapping.previous_values(previous)
+    )
     delivery = claim.delivery
     return RecordQuery(
         entity_type=delivery.entity_type,
         entity_id=delivery.entity_id,
         linked_record_id=claim.link.record_id if claim.link else None,
-        previous_values=tuple(dict.fromkeys(told)),
+        previous_values=tuple(dict.fromkeys(previous_pairs)),
         is_linked_to_other=partial(is_linked_to_other_entity, delivery),
     )
 

@@ -49,7 +49,7 @@ class SettledAttempt:
 
 
 def settle_attempt(
-    claim: Claim, verdict: AttemptResult, findings: AttemptFindings, recorders: list[AttemptRecorder]
+    claim: Claim, result: AttemptResult, findings: AttemptFindings, recorders: list[AttemptRecorder]
 ) -> SettledAttempt | None:
     """Finish an attempt if its delivery is still ours; returns None, having written nothing, if it is not.
 
@@ -59,7 +59,7 @@ def settle_attempt(
     3. Otherwise, or if that failed, lock what changes, and decide and write in a transaction.
     4. Once it is committed, let the request answer.
     """
-    ending = FinishedAttempt(claim, verdict, findings, recorders)
+    ending = FinishedAttempt(claim, result, findings, recorders)
     answer = _WaitingAnswer(claim)
     try:
         settled = _settle_in_one_batch(ending, answer)
@@ -105,8 +105,8 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
 
     Returns None, having written nothing, if that does not hold.
     """
-    claim, verdict = ending.claim, ending.result
-    if not (claim.is_only and not claim.covered and leaves_breakers_unchanged(claim, verdict)):
+    claim, result = ending.claim, ending.result
+    if not (claim.is_only and not claim.covered and leaves_breakers_unchanged(claim, result)):
         return None
     if (
         claim.link is None and ending.updates_link and claim.delivery.is_relayed
@@ -114,9 +114,9 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
         return None
     answer.claim_answer(ending)
     batch = WriteBatch()
-    batch.require(_END_DELIVERY.bind(*_delivery_values(ending)), str(verdict.state))
+    batch.require(_END_DELIVERY.bind(*_delivery_values(ending)), str(result.state))
     ending.add_to(batch, answer.pending_answer)
-    batch.execute(_END_EVENT.bind(str(verdict.state), verdict.code, claim.delivery.event_id))
+    batch.execute(_END_EVENT.bind(str(result.state), result.code, claim.delivery.event_id))
     if ending.updates_link and claim.link is None:
         batch.insert(new_link(claim.delivery, ending.applied_record()))
     elif ending.updates_link:
@@ -129,7 +129,7 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
         batch.run()
     except (GuardFailed, IntegrityError):
         return None
-    return SettledAttempt((claim.delivery.event_id,), verdict)
+    return SettledAttempt((claim.delivery.event_id,), result)
 
 
 def _settle_with_locks(ending: FinishedAttempt, answer: _WaitingAnswer) -> SettledAttempt | None:
@@ -161,28 +161,28 @@ def _insert_link(ending: FinishedAttempt) -> None:
 
 
 def _end_delivery(ending: FinishedAttempt) -> str | None:
-    found = _END_DELIVERY.fetch_one(*_delivery_values(ending))
-    return None if found is None else str(found[0])
+    row = _END_DELIVERY.fetch_one(*_delivery_values(ending))
+    return None if row is None else str(row[0])
 
 
 def _delivery_values(ending: FinishedAttempt) -> tuple[Any, ...]:
     """Return the parameters of `_END_DELIVERY`."""
-    verdict, delivery = ending.result, ending.claim.delivery
+    result, delivery = ending.result, ending.claim.delivery
     return (
-        verdict.code,
-        str(verdict.state),
-        verdict.retry_delay is not None,
-        verdict.retry_delay or 0.0,
-        verdict.requested_delay > 0,
-        verdict.requested_delay,
-        verdict.state in _SETTLED,
-        delivery.tries if verdict.spends_try else delivery.tries - 1,
+        result.code,
+        str(result.state),
+        result.retry_delay is not None,
+        result.retry_delay or 0.0,
+        result.requested_delay > 0,
+        result.requested_delay,
+        result.state in _SETTLED,
+        delivery.tries if result.spends_try else delivery.tries - 1,
         delivery.pk,
         ending.claim.token,
     )
 
 
-def _end_siblings_and_events(claim: Claim, verdict: AttemptResult) -> tuple[int, ...]:
+def _end_siblings_and_events(claim: Claim, result: AttemptResult) -> tuple[int, ...]:
     """Give covered siblings the attempt's result, failures included. Returns the keys of all events concerned."""
     events = {claim.delivery.event_id}
     if claim.covered:
@@ -191,13 +191,11 @@ def _end_siblings_and_events(claim: Claim, verdict: AttemptResult) -> tuple[int,
         )
         events.update(covered.values_list("event_id", flat=True))
         covered.update(
-            state=verdict.state,
-            code=verdict.code,
-            settled_at=claim.attempt.ended_at if verdict.state in _SETTLED else None,
-            due_at=None if verdict.retry_delay is None else database_now(plus_seconds=verdict.retry_delay),
-            not_before=database_now(plus_seconds=verdict.requested_delay)
-            if verdict.requested_delay
-            else None,
+            state=result.state,
+            code=result.code,
+            settled_at=claim.attempt.ended_at if result.state in _SETTLED else None,
+            due_at=None if result.retry_delay is None else database_now(plus_seconds=result.retry_delay),
+            not_before=database_now(plus_seconds=result.requested_delay) if result.requested_delay else None,
         )
     refresh_event_states(events)
     return tuple(sorted(events))

@@ -86,8 +86,8 @@ _waiters: defaultdict[int, set[OutcomeWaiter]] = defaultdict(set)
 def find_only_waiter(event_id: int) -> OutcomeWaiter | None:
     """Return the one request of this process that waits for an event; None if there is none, or more than one."""
     with _lock:
-        found = _waiters.get(event_id, ())
-        return next(iter(found)) if len(found) == 1 else None
+        waiters = _waiters.get(event_id, ())
+        return next(iter(waiters)) if len(waiters) == 1 else None
 
 
 def notify_waiters(outcomes: Mapping[int, EventOutcome | None]) -> None:

@@ -123,13 +123,13 @@ class _ConnectionCheck:
         return CheckStep(name, True, code, _UNTIMED_CODES.get(code, time.monotonic() - started), facts)
 
     def _check_name(self) -> tuple[str, Mapping[str, Any]]:
-        found = _probe_endpoint(lambda: resolve_endpoint(self._endpoint()))
-        more = len(found) - _MAX_ADDRESSES
-        return "name-known", {"addresses": found[:_MAX_ADDRESSES], "more": max(0, more)}
+        addresses = _probe_endpoint(lambda: resolve_endpoint(self._endpoint()))
+        more = len(addresses) - _MAX_ADDRESSES
+        return "name-known", {"addresses": addresses[:_MAX_ADDRESSES], "more": max(0, more)}
 
     def _check_way(self) -> tuple[str, Mapping[str, Any]]:
-        found = _probe_endpoint(lambda: fetch_certificate(self._endpoint()))
-        return ("way-encrypted", _certificate_facts(found)) if found else ("way-plain", {})
+        certificate = _probe_endpoint(lambda: fetch_certificate(self._endpoint()))
+        return ("way-encrypted", _certificate_facts(certificate)) if certificate else ("way-plain", {})
 
     def _check_credentials(self) -> tuple[str, Mapping[str, Any]]:
         scheme = str(self._subject.authentication.get("scheme", "none"))
@@ -139,8 +139,12 @@ class _ConnectionCheck:
         return ("none-needed" if scheme == "none" else "shown-by-read"), {"scheme": scheme}
 
     def _check_read(self) -> tuple[str, Mapping[str, Any]]:
-        found = self._call_connector(lambda: self._make_connector().read_sample())
-        return "read", {"call": found.request_label, "status": self._notes.status, "found": found.item_count}
+        sample = self._call_connector(lambda: self._make_connector().read_sample())
+        return "read", {
+            "call": sample.request_label,
+            "status": self._notes.status,
+            "found": sample.item_count,
+        }
 
     def _seconds_left(self) -> float:
         return max(0.05, self._ends_at - time.monotonic())
@@ -155,7 +159,7 @@ class _ConnectionCheck:
     def _make_connector(self) -> TestableConnector:
         subject = self._subject
         parse_authentication(subject.authentication, _parse_base(subject.base_url))
-        found: TestableConnector = make_connector(
+        connector: TestableConnector = make_connector(
             CONNECTOR_SIDES[subject.connector],
             subject.connector,
             base_url=subject.base_url,
@@ -167,7 +171,7 @@ class _ConnectionCheck:
             request_id=subject.request_id,
             recorder=self._notes,
         )
-        return found
+        return connector
 
     def _call_connector(self, ask: Callable[[], T]) -> T:
         try:

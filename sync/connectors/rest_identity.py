@@ -29,7 +29,7 @@ class RestIdentityConnector:
         entity.
         """
         known = self._entity_settings(entity_type)
-        asked = ConnectorRequest(
+        request = ConnectorRequest(
             "fetch",
             "GET",
             known.path,
@@ -37,13 +37,13 @@ class RestIdentityConnector:
             query=known.query,
             accepted_statuses=NOT_FOUND_STATUSES,
         )
-        answer = self._client.send_request(asked)
+        answer = self._client.send_request(request)
         if answer.status in NOT_FOUND_STATUSES:
             return None
-        found = known.record_expression.evaluate(self._client.read_object(asked, answer))
-        entity = self._parse_entity(asked, entity_type, known, found)
+        record = known.record_expression.evaluate(self._client.read_object(request, answer))
+        entity = self._parse_entity(request, entity_type, known, record)
         if entity.id != entity_id:
-            raise self._client.unreadable_error(asked, "the response is about another entity")
+            raise self._client.unreadable_error(request, "the response is about another entity")
         return entity
 
     def list_entities(self, entity_type: str, *, skip: int = 0, max_pages: int = 100) -> Iterator[Entity]:
@@ -72,11 +72,11 @@ class RestIdentityConnector:
                 page, _ = self._fetch_page(entity_type, known, replace(known.list_settings, page_size=1), 0)
                 return SampleResult(f"GET {known.list_settings.path}", len(page))
         known = entities[0][1]
-        asked = ConnectorRequest(
+        request = ConnectorRequest(
             "fetch", "GET", known.path, {"id": ABSENT_ID}, known.query, accepted_statuses=ABSENT_ID_STATUSES
         )
-        self._client.send_request(asked)
-        return SampleResult(asked.label)
+        self._client.send_request(request)
+        return SampleResult(request.label)
 
     def _iterate_pages(
         self, entity_type: str, known: EntitySettings, listing: ListSettings, position: int, max_pages: int
@@ -102,14 +102,14 @@ class RestIdentityConnector:
             listing.offset_parameter: str(listing.first_offset + position),
             listing.count_parameter: str(listing.page_size),
         }
-        asked = ConnectorRequest("list", "GET", listing.path, query={**listing.query, **place})
-        body = self._client.read_json(asked, self._client.send_request(asked))
-        found = listing.results_expression.evaluate(body)
-        if not isinstance(found, list):
-            raise self._client.unreadable_error(asked, "the response is not a list")
+        request = ConnectorRequest("list", "GET", listing.path, query={**listing.query, **place})
+        body = self._client.read_json(request, self._client.send_request(request))
+        results = listing.results_expression.evaluate(body)
+        if not isinstance(results, list):
+            raise self._client.unreadable_error(request, "the response is not a list")
         total = listing.total_expression.evaluate(body) if listing.total_expression else None
         known_total = total if isinstance(total, int) and not isinstance(total, bool) else None
-        return [self._parse_entity(asked, entity_type, known, one) for one in found], known_total
+        return [self._parse_entity(request, entity_type, known, one) for one in results], known_total
 
     def _entity_settings(self, entity_type: str) -> EntitySettings:
         known = self._settings.entities.get(entity_type.upper())
@@ -118,13 +118,13 @@ class RestIdentityConnector:
         return known
 
     def _parse_entity(
-        self, asked: ConnectorRequest, entity_type: str, known: EntitySettings, value: Any
+        self, request: ConnectorRequest, entity_type: str, known: EntitySettings, value: Any
     ) -> Entity:
         try:
             attributes = as_object(value)
-            found = as_id(known.id_expression.evaluate(attributes))
+            entity_id = as_id(known.id_expression.evaluate(attributes))
         except UnreadableError as unreadable:
-            raise self._client.unreadable_error(asked, str(unreadable)) from None
+            raise self._client.unreadable_error(request, str(unreadable)) from None
         version = as_text(known.version_expression.evaluate(attributes)) if known.version_expression else None
         version = version and version.replace("\0", "")
         modified_at = (
@@ -132,4 +132,4 @@ class RestIdentityConnector:
             if known.modified_expression
             else None
         )
-        return Entity(entity_type.upper(), found, attributes, version, modified_at)
+        return Entity(entity_type.upper(), entity_id, attributes, version, modified_at)

@@ -31,13 +31,13 @@ class RestTargetConnector:
         record.
         """
         known = self._collection_settings(entity_type)
-        asked = ConnectorRequest(
+        request = ConnectorRequest(
             "get", "GET", known.item_path, path_values={"id": record_id}, accepted_statuses=NOT_FOUND_STATUSES
         )
-        answer = self._client.send_request(asked)
+        answer = self._client.send_request(request)
         if answer.status in NOT_FOUND_STATUSES:
             return None
-        return self._require_same_record(asked, record_id, self._read_record(asked, known, answer))
+        return self._require_same_record(request, record_id, self._read_record(request, known, answer))
 
     def search_records(self, entity_type: str, field: str, value: str) -> tuple[Record, ...]:
         """Return at most ten records that have the value. Each is verified, as some systems ignore a filter
@@ -46,17 +46,17 @@ class RestTargetConnector:
         known = self._collection_settings(entity_type)
         if known.search is None or field not in known.search.fields:
             raise self._client.unsafe_error("no search is configured for this field")
-        asked = ConnectorRequest(
+        request = ConnectorRequest(
             "search",
             "GET",
             known.search.path,
             query=_search_query(known.search, field, value),
             accepted_statuses=NOT_FOUND_STATUSES,
         )
-        answer = self._client.send_request(asked)
+        answer = self._client.send_request(request)
         if answer.status in NOT_FOUND_STATUSES:
-            raise self._client.unreadable_error(asked, f"a search returned {answer.status}")
-        hits = self._read_search_results(asked, known, known.search, answer)
+            raise self._client.unreadable_error(request, f"a search returned {answer.status}")
+        hits = self._read_search_results(request, known, known.search, answer)
         return tuple(hit for hit in hits if self._has_value(hit, field, value))[:MAX_SEARCH_RESULTS]
 
     def create_record(self, entity_type: str, fields: Mapping[str, Any], idempotency_key: str) -> Record:
@@ -67,7 +67,7 @@ class RestTargetConnector:
         """
         known = self._collection_settings(entity_type)
         body = _wrap_fields(known, fields)
-        asked = ConnectorRequest(
+        request = ConnectorRequest(
             "create",
             known.create_method,
             known.collection_path,
@@ -75,11 +75,11 @@ class RestTargetConnector:
             idempotency_key=idempotency_key,
             is_write=True,
         )
-        record = self._read_record(asked, known, self._client.send_request(asked))
+        record = self._read_record(request, known, self._client.send_request(request))
         try:
             check_id(record.id)
         except UnsafeValueError as error:
-            raise self._client.unsafe_error(f"{asked.label}: {error}", maybe_applied=True) from None
+            raise self._client.unsafe_error(f"{request.label}: {error}", maybe_applied=True) from None
         return record
 
     def update_record(
@@ -102,7 +102,7 @@ class RestTargetConnector:
             if known.update_method != "PUT"
             else self._replacement_fields(entity_type, record_id, fields, current)
         )
-        asked = ConnectorRequest(
+        request = ConnectorRequest(
             "update",
             known.update_method,
             known.item_path,
@@ -111,8 +111,8 @@ class RestTargetConnector:
             idempotency_key=idempotency_key,
             is_write=True,
         )
-        answer = self._client.send_request(asked)
-        return self._record_after_update(asked, known, Record(record_id, sent), answer)
+        answer = self._client.send_request(request)
+        return self._record_after_update(request, known, Record(record_id, sent), answer)
 
     def delete_record(self, entity_type: str, record_id: str, idempotency_key: str) -> None:
         """Delete the record. A record that was deleted before counts as success."""
@@ -144,22 +144,22 @@ class RestTargetConnector:
             if known.search is not None and known.search.fields:
                 return self._sample_search(known, known.search)
         known = entities[0][1]
-        asked = ConnectorRequest(
+        request = ConnectorRequest(
             "get", "GET", known.item_path, {"id": ABSENT_ID}, accepted_statuses=ABSENT_ID_STATUSES
         )
-        self._client.send_request(asked)
-        return SampleResult(asked.label)
+        self._client.send_request(request)
+        return SampleResult(request.label)
 
     def _sample_search(self, known: CollectionSettings, search: SearchSettings) -> SampleResult:
         field = "external_id" if "external_id" in search.fields else min(search.fields)
         query = _search_query(search, field, ABSENT_ID)
-        asked = ConnectorRequest(
+        request = ConnectorRequest(
             "search", "GET", search.path, query=query, accepted_statuses=frozenset({400, 422})
         )
-        answer = self._client.send_request(asked)
-        if answer.status in asked.accepted_statuses:
-            return SampleResult(asked.label)
-        return SampleResult(asked.label, len(self._read_search_results(asked, known, search, answer)))
+        answer = self._client.send_request(request)
+        if answer.status in request.accepted_statuses:
+            return SampleResult(request.label)
+        return SampleResult(request.label, len(self._read_search_results(request, known, search, answer)))
 
     def _collection_settings(self, entity_type: str) -> CollectionSettings:
         known = self._settings.entities.get(entity_type.upper())
@@ -180,42 +180,46 @@ class RestTargetConnector:
         return {name: value for name, value in current.items() if name not in omit} | dict(fields)
 
     def _record_after_update(
-        self, asked: ConnectorRequest, known: CollectionSettings, sent: Record, answer: HttpResponse
+        self, request: ConnectorRequest, known: CollectionSettings, sent: Record, answer: HttpResponse
     ) -> Record:
         """Return the record in the response; the record as sent if the response holds none."""
         if not answer.body.strip():
             return sent
-        fields = known.record_expression.evaluate(self._client.read_object(asked, answer))
+        fields = known.record_expression.evaluate(self._client.read_object(request, answer))
         if not isinstance(fields, dict) or known.id_expression.evaluate(fields) is None:
             return sent
-        return self._require_same_record(asked, sent.id, self._parse_record(asked, known, fields))
+        return self._require_same_record(request, sent.id, self._parse_record(request, known, fields))
 
     def _read_record(
-        self, asked: ConnectorRequest, known: CollectionSettings, answer: HttpResponse
+        self, request: ConnectorRequest, known: CollectionSettings, answer: HttpResponse
     ) -> Record:
         return self._parse_record(
-            asked, known, known.record_expression.evaluate(self._client.read_object(asked, answer))
+            request, known, known.record_expression.evaluate(self._client.read_object(request, answer))
         )
 
-    def _parse_record(self, asked: ConnectorRequest, known: CollectionSettings, value: Any) -> Record:
+    def _parse_record(self, request: ConnectorRequest, known: CollectionSettings, value: Any) -> Record:
         try:
             fields = as_object(value)
             return Record(as_id(known.id_expression.evaluate(fields)), fields)
         except UnreadableError as unreadable:
-            raise self._client.unreadable_error(asked, str(unreadable)) from None
+            raise self._client.unreadable_error(request, str(unreadable)) from None
 
-    def _require_same_record(self, asked: ConnectorRequest, record_id: str, record: Record) -> Record:
+    def _require_same_record(self, request: ConnectorRequest, record_id: str, record: Record) -> Record:
         if record.id != record_id:
-            raise self._client.unreadable_error(asked, "the response is about another record")
+            raise self._client.unreadable_error(request, "the response is about another record")
         return record
 
     def _read_search_results(
-        self, asked: ConnectorRequest, known: CollectionSettings, search: SearchSettings, answer: HttpResponse
+        self,
+        request: ConnectorRequest,
+        known: CollectionSettings,
+        search: SearchSettings,
+        answer: HttpResponse,
     ) -> list[Record]:
-        found = search.results_expression.evaluate(self._client.read_json(asked, answer))
-        if not isinstance(found, list):
-            raise self._client.unreadable_error(asked, "the response is not a list")
-        return [self._parse_record(asked, known, one) for one in found]
+        results = search.results_expression.evaluate(self._client.read_json(request, answer))
+        if not isinstance(results, list):
+            raise self._client.unreadable_error(request, "the response is not a list")
+        return [self._parse_record(request, known, one) for one in results]
 
     def _has_value(self, record: Record, field: str, value: str) -> bool:
         own = as_text(record.fields.get(field))

@@ -156,12 +156,12 @@ def find_blockers(delivery: Delivery, contention: DeliveryContention) -> tuple[B
     """
     if delivery.state not in WAITING_STATES:
         return ()
-    found: list[Blocker] = [*_own_blockers(delivery), *_order_blockers(delivery, contention)]
+    blockers: list[Blocker] = [*_own_blockers(delivery), *_order_blockers(delivery, contention)]
     for connection in (delivery.identity, delivery.commercial):
-        found += _connection_blockers(connection, contention)
-    if not found and delivery.due_at is not None and delivery.due_at < contention.clock - OVERDUE_AFTER:
+        blockers += _connection_blockers(connection, contention)
+    if not blockers and delivery.due_at is not None and delivery.due_at < contention.clock - OVERDUE_AFTER:
         return (OverdueDelivery(delivery.due_at),)
-    return tuple(found)
+    return tuple(blockers)
 
 
 def _own_blockers(delivery: Delivery) -> Iterator[Blocker]:

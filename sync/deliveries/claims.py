@@ -146,10 +146,10 @@ def claim_delivery(delivery_id: int, *, in_own_process: bool = False) -> Claim |
 
 def _load_delivery(delivery_id: int) -> LoadedDelivery | None:
     """Read a delivery with its event, payload and subject key; None if it does not exist."""
-    found = _LOAD.fetch_one(delivery_id)
-    if found is None:
+    row = _LOAD.fetch_one(delivery_id)
+    if row is None:
         return None
-    has_others, *values = found
+    has_others, *values = row
     delivery, event, payload, key = rows_from_columns((Delivery, Event, Payload, SubjectKey), values)
     if payload is not None:
         event.payload = payload
@@ -182,9 +182,9 @@ def _claim_first_attempt(loaded: LoadedDelivery, in_own_process: bool) -> Claim 
     delivery = loaded.delivery
     if in_own_process or delivery.last_number > 0:
         return None
-    token, way = uuid.uuid4(), get_resolved_route(delivery.route_id)
+    token, resolved = uuid.uuid4(), get_resolved_route(delivery.route_id)
     delivery.tries = delivery.last_number = 1
-    attempt = new_attempt(delivery, way)
+    attempt = new_attempt(delivery, resolved)
     if not _seems_first_attempt(delivery, attempt):
         return None
     batch = WriteBatch()
@@ -197,7 +197,7 @@ def _claim_first_attempt(loaded: LoadedDelivery, in_own_process: bool) -> Claim 
         batch.run()
     except (ConnectionPaused, GuardFailed, IntegrityError):  # the general path finds out which it is
         return None
-    claimed = Claim(delivery, attempt, token, way, is_only=loaded.is_only, stream_heads=entry.heads)
+    claimed = Claim(delivery, attempt, token, resolved, is_only=loaded.is_only, stream_heads=entry.heads)
     # No other process applies anything from now on; a link that was read before may be older than what was applied.
     return claimed if delivery.is_relayed else replace(claimed, link=read_link(delivery))
 
@@ -235,8 +235,8 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     # What a replay chose may have been changed since the delivery was read.
     delivery.tries, delivery.last_number, delivery.takes, delivery.mapping_version_id = claimed_columns
     newest = get_resolved_route(delivery.route_id)
-    way = with_mapping_version(newest, delivery.mapping_version_id)
-    attempt = new_attempt(delivery, way, own.replay_id)
+    resolved = with_mapping_version(newest, delivery.mapping_version_id)
+    attempt = new_attempt(delivery, resolved, own.replay_id)
     attempt.is_alone = in_own_process
     begins = _seems_first_attempt(delivery, attempt) and not reads_head
     entry = prepare_append(attempt_started_entry(attempt), heads=NEW_STREAMS if begins else None)
@@ -245,8 +245,10 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     batch.execute(*entry.writes)
     batch.run()
     link = None if delivery.is_relayed else read_link(delivery)
-    claimed = Claim(delivery, attempt, token, way, link, is_only=loaded.is_only, stream_heads=entry.heads)
-    covers = delivery.is_fetched and way is newest  # what siblings tell, no older mapping may settle
+    claimed = Claim(
+        delivery, attempt, token, resolved, link, is_only=loaded.is_only, stream_heads=entry.heads
+    )
+    covers = delivery.is_fetched and resolved is newest  # what siblings tell, no older mapping may settle
     return replace(claimed, covered=_cover_siblings(others, claimed)) if covers else claimed
 
 
@@ -315,15 +317,15 @@ def _cover_siblings(others: list[OpenSibling], claim: Claim) -> tuple[Event, ...
     Returns the events of the siblings.
     """
     route_id = claim.delivery.route_id
-    seen = [
+    covered = [
         sibling.pk
         for sibling in others
         if sibling.route_id == route_id and not (sibling.is_relayed or sibling.replay_id or sibling.is_chosen)
     ]
-    if not seen:
+    if not covered:
         return ()
-    Delivery.objects.filter(pk__in=seen).update(covered_by=claim.attempt)
-    return tuple(Event.objects.filter(deliveries__in=seen).select_related("payload__subject", "source"))
+    Delivery.objects.filter(pk__in=covered).update(covered_by=claim.attempt)
+    return tuple(Event.objects.filter(deliveries__in=covered).select_related("payload__subject", "source"))
 
 
 __all__ = [

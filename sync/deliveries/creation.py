@@ -58,11 +58,13 @@ class OpenedDeliveries:
 
 def resolve_routes(event: Event) -> list[ResolvedRoute]:
     """Return the routes of an event. An event of an unknown type, or without a route, becomes `ignored`."""
-    ways = routes_for(event.source_id, event.entity_type) if event.event_type in EVENT_TYPES else []
-    if not ways:
+    resolved_routes = (
+        routes_for(event.source_id, event.entity_type) if event.event_type in EVENT_TYPES else []
+    )
+    if not resolved_routes:
         event.state = State.IGNORED
         event.code = "ignored"
-    return ways
+    return resolved_routes
 
 
 def open_deliveries(
@@ -73,12 +75,12 @@ def open_deliveries(
     `max_claims`: this process will run so many of them at once. Then a second process that opens deliveries of the same
     subject may get an IntegrityError.
     """
-    deliveries = [_new_delivery(event, way) for way in routes]
-    taken = [
-        _claim_unstored(delivery, way, is_only=len(routes) == 1)
-        for delivery, way in zip(deliveries[:max_claims], routes[:max_claims], strict=True)
+    deliveries = [_new_delivery(event, resolved) for resolved in routes]
+    claims = [
+        _claim_unstored(delivery, resolved, is_only=len(routes) == 1)
+        for delivery, resolved in zip(deliveries[:max_claims], routes[:max_claims], strict=True)
     ]
-    return OpenedDeliveries(deliveries, [claim for claim in taken if claim is not None])
+    return OpenedDeliveries(deliveries, [claim for claim in claims if claim is not None])
 
 
 def _claim_unstored(delivery: Delivery, route: ResolvedRoute, *, is_only: bool) -> Claim | None:

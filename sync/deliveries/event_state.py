@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from database.statement import Statement
 from sync.models import SETTLED_STATES, Delivery
 from sync.models.counts import mark_hours_for_recount
-from webhooks.models import Event, worst
+from webhooks.models import Event, worst_state
 
 _SETTLED = frozenset(str(state) for state in SETTLED_STATES)
 _END_EVENT = Statement("UPDATE webhooks_event SET state = %s, code = %s WHERE id = %s")
@@ -20,11 +20,11 @@ def refresh_event_states(event_ids: Iterable[int]) -> None:
     events = list(rows.only("pk", "state", "received_at"))
     # What still goes on is counted again anyway: no statement more for a webhook.
     mark_hours_for_recount(event.received_at for event in events if event.state in _SETTLED)
-    found: dict[int, list[tuple[str, str]]] = {event.pk: [] for event in events}
-    kept = Delivery.objects.filter(event_id__in=found).values_list("event_id", "state", "code")
+    states_by_event: dict[int, list[tuple[str, str]]] = {event.pk: [] for event in events}
+    kept = Delivery.objects.filter(event_id__in=states_by_event).values_list("event_id", "state", "code")
     for event_id, state, code in kept:
-        found[event_id].append((state, code))
-    for event_id, states in found.items():
-        state = worst([state for state, _ in states])
+        states_by_event[event_id].append((state, code))
+    for event_id, states in states_by_event.items():
+        state = worst_state([state for state, _ in states])
         code = next((code for other, code in states if other == state), "")
         _END_EVENT.execute(state, code, event_id)

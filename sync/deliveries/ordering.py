@@ -83,8 +83,8 @@ def lock_open_siblings(delivery: Delivery) -> list[OpenSibling]:
 
 def find_next_of_subject(delivery: Delivery) -> int | None:
     """Return the delivery of its subject that is due first (after a replay, perhaps itself); None if none is."""
-    found = _FOLLOWER.fetch_one(*subject_of(delivery))
-    return int(found[0]) if found else None
+    row = _FOLLOWER.fetch_one(*subject_of(delivery))
+    return int(row[0]) if row else None
 
 
 def find_expired_of_subject(delivery: Delivery) -> list[int]:

@@ -32,8 +32,8 @@ class RecordLink:
 
 def read_link(delivery: Delivery) -> RecordLink | None:
     """Read the link of a delivery's subject; None if there is none."""
-    found = _READ_LINK.fetch_one(*subject_of(delivery))
-    return None if found is None else RecordLink.from_columns(*found)
+    row = _READ_LINK.fetch_one(*subject_of(delivery))
+    return None if row is None else RecordLink.from_columns(*row)
 
 
 def is_linked_to_other_entity(delivery: Delivery, record_id: str) -> bool:

@@ -46,7 +46,7 @@ _ROUTES = Statement(
 @cached_read(settings.CONFIGURATION_SECONDS)
 def resolved_routes() -> dict[int, ResolvedRoute]:
     """Return every route by its key. Disabled routes are included: their open deliveries continue."""
-    return {way.route.pk: way for way in map(_route_from_row, _ROUTES.fetch_all())}
+    return {resolved.route.pk: resolved for resolved in map(_route_from_row, _ROUTES.fetch_all())}
 
 
 def _route_from_row(values: Sequence[Any]) -> ResolvedRoute:
@@ -85,8 +85,8 @@ def with_mapping_version(resolved: ResolvedRoute, version_id: int | None) -> Res
 
 def get_resolved_route(route_id: int) -> ResolvedRoute:
     """Return the route of a stored delivery; reads all routes again if this process does not know it yet."""
-    found = resolved_routes().get(route_id)
-    if found is None:
+    resolved = resolved_routes().get(route_id)
+    if resolved is None:
         resolved_routes.invalidate()
-        found = resolved_routes()[route_id]
-    return found
+        resolved = resolved_routes()[route_id]
+    return resolved

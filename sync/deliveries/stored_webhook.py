@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from webhooks.encryption.at_rest import CannotOpen
-from webhooks.models import Event, Mode
+from webhooks.encryption.at_rest import CannotDecrypt
+from webhooks.models import AnswerMode, Event
 
 _UNSIGNED_FIELDS = ("id", "entityType", "eventType", "timestamp")
 
@@ -21,7 +21,7 @@ def webhook_fields(event: Event) -> dict[str, Any]:
 def _read_fields(event: Event) -> dict[str, Any]:
     if event.payload is None:
         return {"id": event.entity_id, "entityType": event.entity_type, "eventType": event.event_type}
-    document = json.loads(event.payload.open())
+    document = json.loads(event.payload.decrypt())
     return (
         document
         if event.is_signed
@@ -32,8 +32,8 @@ def _read_fields(event: Event) -> dict[str, Any]:
 def previous_values(events: Iterable[Event]) -> list[dict[str, Any]]:
     """Return the `previous` field of each event that has one, newest event first."""
     ordered = sorted(events, key=lambda event: event.pk, reverse=True)
-    found = [webhook_fields(event).get("previous") for event in ordered]
-    return [previous for previous in found if isinstance(previous, dict)]
+    candidates = [webhook_fields(event).get("previous") for event in ordered]
+    return [previous for previous in candidates if isinstance(previous, dict)]
 
 
 def carried_data(event: Event) -> dict[str, Any] | None:
@@ -46,14 +46,14 @@ def has_carried_data(event: Event) -> bool:
     """True if the webhook carries an entity. False if its key was destroyed."""
     try:
         return carried_data(event) is not None
-    except CannotOpen:
+    except CannotDecrypt:
         return False
 
 
 def wants_entity(event: Event) -> bool:
     """True if the source asked for the entity in the answer, or gets it by default; then the entity is stored."""
-    asked = webhook_fields(event).get("respond")
-    mode = asked.get("mode") if isinstance(asked, dict) else asked
-    if event.source.mode_is_fixed or mode not in list(Mode):
+    respond = webhook_fields(event).get("respond")
+    mode = respond.get("mode") if isinstance(respond, dict) else respond
+    if event.source.mode_is_fixed or mode not in list(AnswerMode):
         mode = event.source.default_mode
-    return event.is_signed and mode == Mode.ENTITY
+    return event.is_signed and mode == AnswerMode.ENTITY

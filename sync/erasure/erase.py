@@ -35,7 +35,7 @@ from sync.jobs.claims import claim_job_of
 from sync.jobs.job_execution import always_continue
 from sync.jobs.running_job import JobKind, JobLost, JobStopped, RunningJob, ShouldContinue
 from sync.models import Attempt, Call, Delivery, Erasure, ErasureState
-from webhooks.models import Event, Payload, State, SubjectKey, erased_id, subject_key
+from webhooks.models import Event, Payload, State, SubjectKey, erased_entity_id, subject_key
 
 logger = logging.getLogger("hub.erasing")
 
@@ -83,22 +83,22 @@ def _run_job(job: RunningJob, goes_on: ShouldContinue) -> None:
 
 def _erase_after_keys(erasure: Erasure, job: RunningJob, goes_on: ShouldContinue) -> None:
     """Erase everything else after the commit that destroyed the keys."""
-    whose = _subject_of(erasure)
-    redact_free_text(whose)
-    _run_other_erasers(erasure, job, whose)
-    while _erase_batch(erasure, job, whose):
+    subject = _subject_of(erasure)
+    redact_free_text(subject)
+    _run_other_erasers(erasure, job, subject)
+    while _erase_batch(erasure, job, subject):
         if not goes_on():
             raise JobStopped
         time.sleep(PAUSE_SECONDS)
     # Once more: what was asked for meanwhile may have read rows that were not rewritten yet.
-    _run_other_erasers(erasure, job, whose)
-    _finish_erasure(erasure, job, whose)
+    _run_other_erasers(erasure, job, subject)
+    _finish_erasure(erasure, job, subject)
 
 
-def _erase_batch(erasure: Erasure, job: RunningJob, whose: ErasureSubject) -> bool:
+def _erase_batch(erasure: Erasure, job: RunningJob, subject: ErasureSubject) -> bool:
     """Delete or rewrite the next batch of rows. Returns False if none was left."""
     with _locked_erasure(erasure, job):
-        done = +_erase_next_rows(whose)
+        done = +_erase_next_rows(subject)
         if done:
             _add_counts(erasure, done)
             job.renew_lease(made_progress=True)
@@ -122,27 +122,27 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
     """Destroy the keys and close open deliveries, in one commit. Raises AttemptStillRunning, having written
     nothing, if an attempt for the entity is running.
     """
-    whose = _subject_of(erasure)
+    subject = _subject_of(erasure)
     with transaction.atomic():
         # What came before there were keys has none: its row says that it was erased.
-        for source in set(whose.events.values_list("source", flat=True)):
-            subject_key(source, whose.entity_type, whose.entity_id)
+        for source in set(subject.events.values_list("source", flat=True)):
+            subject_key(source, subject.entity_type, subject.entity_id)
     now = timezone.now()
     with _locked_erasure(erasure, job):
-        keys = [key.pk for key in whose.keys.select_for_update().order_by("pk")]
-        redact_replay_reasons(whose)
-        closed = _close_open_deliveries(whose, erasure, now)
+        keys = [key.pk for key in subject.keys.select_for_update().order_by("pk")]
+        redact_replay_reasons(subject)
+        closed = _close_open_deliveries(subject, erasure, now)
         destroyed = SubjectKey.objects.filter(pk__in=keys).update(wrapped=None, destroyed_at=now)
-        newest = whose.events.order_by("-pk").values_list("pk", flat=True).first()
-        links = whose.links.delete()[0]
+        newest = subject.events.order_by("-pk").values_list("pk", flat=True).first()
+        links = subject.links.delete()[0]
         done = {"keys": destroyed, "links": links, "closed": closed}
         erasure.last_event, erasure.counts = newest or 0, done
         erasure.save(update_fields=["last_event", "counts"])
 
 
-def _close_open_deliveries(whose: ErasureSubject, erasure: Erasure, now: datetime) -> int:
+def _close_open_deliveries(subject: ErasureSubject, erasure: Erasure, now: datetime) -> int:
     """Close the open deliveries of the entity, which cannot be fetched without its id. Returns their number."""
-    locked = whose.deliveries.select_related("event").select_for_update(of=("self",), nowait=True)
+    locked = subject.deliveries.select_related("event").select_for_update(of=("self",), nowait=True)
     locked = locked.order_by("event_id", "pk")
     try:
         rows = list(locked.only("pk", "event__uuid", "route_id", "state"))
@@ -160,15 +160,15 @@ def _close_open_deliveries(whose: ErasureSubject, erasure: Erasure, now: datetim
     return len(waiting)
 
 
-def _erase_next_rows(whose: ErasureSubject) -> Counter[str]:
+def _erase_next_rows(subject: ErasureSubject) -> Counter[str]:
     """Delete or rewrite the next batch of rows. Returns the number of rows by table, empty if none was left."""
-    for source, name in whose.pseudonyms.items():
-        own = ErasureSubject(whose.entity_type, whose.entity_id, (source,), whose.last_event_id)
+    for source, name in subject.pseudonyms.items():
+        own = ErasureSubject(subject.entity_type, subject.entity_id, (source,), subject.last_event_id)
         keys = list(own.events.order_by("pk").values_list("pk", flat=True)[:EVENT_BATCH_SIZE])
         if keys:
-            return _pseudonymize_events(keys, erased_id(name))
+            return _pseudonymize_events(keys, erased_entity_id(name))
     sealed = Payload.objects.filter(
-        subject__pseudonym__in=whose.pseudonyms.values(), subject__destroyed_at__isnull=False
+        subject__pseudonym__in=subject.pseudonyms.values(), subject__destroyed_at__isnull=False
     )
     left = list(sealed.order_by("pk").values_list("pk", flat=True)[:PAYLOAD_BATCH_SIZE])
     delete_payloads(left)
@@ -194,18 +194,18 @@ def _pseudonymize_events(events: list[int], name: str) -> Counter[str]:
     )
 
 
-def _run_other_erasers(erasure: Erasure, job: RunningJob, whose: ErasureSubject) -> None:
+def _run_other_erasers(erasure: Erasure, job: RunningJob, subject: ErasureSubject) -> None:
     """Run the erasers that the setting ERASES_TOO names, and add up their counts.
 
     Raises JobLost if another worker finished the erasure: data that arrived since then belongs to a new
     subject.
     """
-    name, found = erased_id(next(iter(whose.pseudonyms.values()), "")), Counter[str]()
+    name, counts = erased_entity_id(next(iter(subject.pseudonyms.values()), "")), Counter[str]()
     for kind, dotted in settings.ERASES_TOO.items():
         job.renew_lease()
-        found[kind] = import_string(dotted)(whose.entity_id, name)
+        counts[kind] = import_string(dotted)(subject.entity_id, name)
     with _locked_erasure(erasure, job):
-        _add_counts(erasure, +found)
+        _add_counts(erasure, +counts)
 
 
 def _add_counts(erasure: Erasure, done: Counter[str]) -> None:
@@ -214,18 +214,18 @@ def _add_counts(erasure: Erasure, done: Counter[str]) -> None:
         erasure.save(update_fields=["counts"])
 
 
-def _finish_erasure(erasure: Erasure, job: RunningJob, whose: ErasureSubject) -> None:
+def _finish_erasure(erasure: Erasure, job: RunningJob, subject: ErasureSubject) -> None:
     """Finish the erasure: remove the id from the request too, and append the audit entry."""
-    names = sorted(whose.pseudonyms.values())
+    names = sorted(subject.pseudonyms.values())
     with _locked_erasure(erasure, job):
         erasure.state, erasure.ended_at = ErasureState.DONE, timezone.now()
-        erasure.entity_id, erasure.reason = erased_id(names[0]), REDACTED_TEXT
+        erasure.entity_id, erasure.reason = erased_entity_id(names[0]), REDACTED_TEXT
         erasure.save(update_fields=["state", "ended_at", "entity_id", "reason"])
-        redact_refused_erasures(whose, erased_id(names[0]))
+        redact_refused_erasures(subject, erased_entity_id(names[0]))
         details = {
             "erasure": str(erasure.uuid),
             "pseudonyms": names,
-            "entity_type": whose.entity_type,
+            "entity_type": subject.entity_type,
             "counts": erasure.counts,
             "ground": erasure.ground,
             "asked_by": f"person:{erasure.asked_by_id}",

@@ -17,13 +17,13 @@ from sync.models import (
     FailureGroup,
     MappingDraft,
     MappingVersion,
-    Member,
     Replay,
+    ReplayMember,
     Route,
     Snooze,
 )
 from sync.search.event_filter import PERSONAL_PARAMS
-from webhooks.models import Source, erased_id
+from webhooks.models import Source, erased_entity_id
 
 # Free text of people; small tables, which are read whole.
 FREE_TEXT_COLUMNS: tuple[tuple[Any, str], ...] = (
@@ -42,21 +42,21 @@ FREE_TEXT_COLUMNS: tuple[tuple[Any, str], ...] = (
 REDACTED_TEXT = "erased together with the person's data"
 
 
-def redact_replay_reasons(whose: ErasureSubject) -> None:
+def redact_replay_reasons(subject: ErasureSubject) -> None:
     """Redact the reasons of replays of this entity alone, while their rows still show that."""
-    requests = replays_by_event(whose)
-    asked = Replay.objects.filter(pk__in=requests)
-    alone = [replay.pk for replay in asked if _concerns_only(replay, requests[replay.pk])]
-    asked.filter(pk__in=alone).update(reason=REDACTED_TEXT)
+    requests = replays_by_event(subject)
+    replays = Replay.objects.filter(pk__in=requests)
+    alone = [replay.pk for replay in replays if _concerns_only(replay, requests[replay.pk])]
+    replays.filter(pk__in=alone).update(reason=REDACTED_TEXT)
 
 
-def redact_free_text(whose: ErasureSubject) -> None:
+def redact_free_text(subject: ErasureSubject) -> None:
     """Replace the entity's id in all other free text."""
-    name = erased_id(next(iter(whose.pseudonyms.values()), ""))
+    name = erased_entity_id(next(iter(subject.pseudonyms.values()), ""))
     with transaction.atomic():
         for model, column in FREE_TEXT_COLUMNS:
-            _redact_column(model, column, whose.entity_id, name)
-        _redact_filters(whose.entity_id, name)
+            _redact_column(model, column, subject.entity_id, name)
+        _redact_filters(subject.entity_id, name)
 
 
 def _concerns_only(request: Replay, own: set[int]) -> bool:
@@ -65,13 +65,13 @@ def _concerns_only(request: Replay, own: set[int]) -> bool:
     """
     tried = Attempt.objects.filter(replay=request).exclude(delivery__event__in=own)
     others = Delivery.objects.filter(replay=request).exclude(event__in=own)
-    members = Member.objects.filter(replay=request).exclude(event__in=own)
+    members = ReplayMember.objects.filter(replay=request).exclude(event__in=own)
     return request.events <= len(own) and not any(rows.exists() for rows in (tried, others, members))
 
 
 def _redact_column(model: Any, column: str, entity_id: str, name: str) -> None:
-    found = model.objects.filter(**{f"{column}__icontains": entity_id})
-    for key, text in found.values_list("pk", column):
+    matching = model.objects.filter(**{f"{column}__icontains": entity_id})
+    for key, text in matching.values_list("pk", column):
         fresh = replace_id_in_text(text, entity_id, name)[: model._meta.get_field(column).max_length]
         if fresh != text:
             model.objects.filter(pk=key).update(**{column: fresh})
@@ -100,9 +100,9 @@ def replace_id_in_filter(words: Mapping[str, str], entity_id: str, name: str) ->
     }
 
 
-def redact_refused_erasures(whose: ErasureSubject, name: str) -> None:
+def redact_refused_erasures(subject: ErasureSubject, name: str) -> None:
     """Remove the id from refused erasure requests of the same entity."""
-    earlier = Erasure.objects.filter(entity_type=whose.entity_type, entity_id=whose.entity_id)
+    earlier = Erasure.objects.filter(entity_type=subject.entity_type, entity_id=subject.entity_id)
     for pk, sources in earlier.filter(state=ErasureState.REFUSED).values_list("pk", "sources"):
-        if set(sources) & set(whose.sources):
+        if set(sources) & set(subject.sources):
             Erasure.objects.filter(pk=pk).update(entity_id=name, reason=REDACTED_TEXT)

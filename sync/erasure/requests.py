@@ -20,7 +20,7 @@ class ErasureRefused(ValueError):
 
 
 def request_erasure(
-    whose: ErasureSubject, *, ground: str, reason: str, by: AbstractBaseUser, address: str = ""
+    subject: ErasureSubject, *, ground: str, reason: str, by: AbstractBaseUser, address: str = ""
 ) -> Erasure:
     """Request an erasure; nothing is erased yet.
 
@@ -30,10 +30,12 @@ def request_erasure(
     reason = " ".join(reason.split())
     if not reason or ground not in LegalGround.values:
         raise ErasureRefused("Enter a reason and a legal ground. Both are stored with the erasure.")
-    if is_erased(whose.entity_id) or not any(count_rows(whose).values()):
+    if is_erased(subject.entity_id) or not any(count_rows(subject).values()):
         raise ErasureRefused("No data is stored for this entity type and id.")
-    asked = Erasure(entity_type=whose.entity_type, entity_id=whose.entity_id, sources=list(whose.sources))
-    asked.ground, asked.reason, asked.asked_by_id, asked.asked_at = (
+    erasure = Erasure(
+        entity_type=subject.entity_type, entity_id=subject.entity_id, sources=list(subject.sources)
+    )
+    erasure.ground, erasure.reason, erasure.asked_by_id, erasure.asked_at = (
         ground,
         reason[:500],
         by.pk,
@@ -41,11 +43,11 @@ def request_erasure(
     )
     try:
         with transaction.atomic():
-            asked.save(force_insert=True)
-            _append_entry(asked, whose, "erasure.asked", by, address)
+            erasure.save(force_insert=True)
+            _append_entry(erasure, subject, "erasure.asked", by, address)
     except IntegrityError as error:
         raise ErasureRefused("The erasure of this entity has already been requested.") from error
-    return asked
+    return erasure
 
 
 def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, address: str = "") -> None:
@@ -57,7 +59,7 @@ def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, ad
     if confirms and by.pk == erasure.asked_by_id:
         raise ErasureRefused("Another person must approve an erasure that you requested.")
     state = ErasureState.CONFIRMED if confirms else ErasureState.REFUSED
-    whose = subject_of(erasure)
+    subject = subject_of(erasure)
     with transaction.atomic():
         decided = Erasure.objects.filter(pk=erasure.pk, state=ErasureState.ASKED).update(
             state=state, decided_by=by.pk, decided_at=timezone.now()
@@ -66,7 +68,7 @@ def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, ad
             raise ErasureRefused("This was already decided.")
         if confirms:
             submission.submit_job(JOB_KIND, erasure.pk)
-        _append_entry(erasure, whose, "erasure.confirmed" if confirms else "erasure.refused", by, address)
+        _append_entry(erasure, subject, "erasure.confirmed" if confirms else "erasure.refused", by, address)
     erasure.refresh_from_db()
 
 
@@ -77,14 +79,14 @@ def failure_text(erasure: Erasure) -> str:
 
 def resume_erasure(erasure: Erasure, *, by: AbstractBaseUser, address: str = "") -> None:
     """Resume a confirmed erasure that workers gave up. Raises ErasureRefused if they did not give it up."""
-    whose = subject_of(erasure)
+    subject = subject_of(erasure)
     with transaction.atomic():
         Erasure.objects.select_for_update().filter(pk=erasure.pk).exists()  # one after the other
         erasure.refresh_from_db()
         if not failure_text(erasure):
             raise ErasureRefused("Nothing was resumed: the erasure is in progress or has finished.")
         submission.submit_job(JOB_KIND, erasure.pk)
-        _append_entry(erasure, whose, "erasure.resumed", by, address)
+        _append_entry(erasure, subject, "erasure.resumed", by, address)
 
 
 def subject_of(erasure: Erasure) -> ErasureSubject:
@@ -93,11 +95,11 @@ def subject_of(erasure: Erasure) -> ErasureSubject:
 
 
 def _append_entry(
-    erasure: Erasure, whose: ErasureSubject, action: str, by: AbstractBaseUser, address: str
+    erasure: Erasure, subject: ErasureSubject, action: str, by: AbstractBaseUser, address: str
 ) -> None:
     details = {
         "erasure": str(erasure.uuid),
-        "pseudonyms": sorted(whose.pseudonyms.values()),
+        "pseudonyms": sorted(subject.pseudonyms.values()),
         "ground": erasure.ground,
         "address": address,
     }

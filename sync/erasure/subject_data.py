@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from audit.models import Entry
-from sync.models import OPEN_STATES, Attempt, Call, Delivery, Link, Member, Replay, Route
+from sync.models import OPEN_STATES, Attempt, Call, Delivery, Link, Replay, ReplayMember, Route
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, pseudonym
 
 _STREAM_BATCH_SIZE = 500
@@ -30,10 +30,10 @@ class ErasureSubject:
 
     @property
     def events(self) -> QuerySet[Event]:
-        found = Event.objects.filter(
+        events = Event.objects.filter(
             entity_id=self.entity_id, entity_type=self.entity_type, source__in=self.sources
         )
-        return found if self.last_event_id is None else found.filter(pk__lte=self.last_event_id)
+        return events if self.last_event_id is None else events.filter(pk__lte=self.last_event_id)
 
     @property
     def deliveries(self) -> QuerySet[Delivery]:
@@ -81,61 +81,61 @@ def find_subject(entity_type: str, entity_id: str, source: int | None = None) ->
     same = Route.objects.filter(entity_type=everywhere.entity_type, identity__in=own).values_list(
         "source", flat=True
     )
-    went = everywhere.deliveries.filter(identity__in=own).values_list("event__source", flat=True)
-    return ErasureSubject(everywhere.entity_type, entity_id, tuple(sorted({source, *same, *went})))
+    sources = everywhere.deliveries.filter(identity__in=own).values_list("event__source", flat=True)
+    return ErasureSubject(everywhere.entity_type, entity_id, tuple(sorted({source, *same, *sources})))
 
 
-def count_rows(whose: ErasureSubject) -> Mapping[str, int]:
+def count_rows(subject: ErasureSubject) -> Mapping[str, int]:
     """Count the rows of the subject in each table."""
-    events, deliveries = whose.events.values("pk"), whose.deliveries.values("pk")
+    events, deliveries = subject.events.values("pk"), subject.deliveries.values("pk")
     attempts = Attempt.objects.filter(delivery__in=deliveries)
     return {
-        "events": whose.events.count(),
+        "events": subject.events.count(),
         "receipts": Receipt.objects.filter(event__in=events).count(),
-        "deliveries": whose.deliveries.count(),
+        "deliveries": subject.deliveries.count(),
         "attempts": attempts.count(),
         "calls": Call.objects.filter(attempt__in=attempts.values("pk")).count(),
-        "payloads": len(_payload_ids(whose)),
-        "links": whose.links.count(),
-        "keys": whose.keys.count(),
-        "reasons": len(replays_by_event(whose)),
+        "payloads": len(_payload_ids(subject)),
+        "links": subject.links.count(),
+        "keys": subject.keys.count(),
+        "reasons": len(replays_by_event(subject)),
     }
 
 
-def replays_by_event(whose: ErasureSubject) -> dict[int, set[int]]:
+def replays_by_event(subject: ErasureSubject) -> dict[int, set[int]]:
     """Return the subject's events in each replay, approval or closing, by the key of the request.
 
     A delivery names only its last request, so the audit entries are read too.
     """
-    found: dict[int, set[int]] = defaultdict(set)
-    deliveries = whose.deliveries
+    replays: dict[int, set[int]] = defaultdict(set)
+    deliveries = subject.deliveries
     tried = Attempt.objects.filter(delivery__in=deliveries.values("pk"), replay__isnull=False)
     every: tuple[Iterable[tuple[Any, Any]], ...] = (
         tried.values_list("replay", "delivery__event"),
         deliveries.filter(replay__isnull=False).values_list("replay", "event"),
-        Member.objects.filter(event__in=whose.events.values("pk")).values_list("replay", "event"),
-        _replays_in_audit_log(whose),
+        ReplayMember.objects.filter(event__in=subject.events.values("pk")).values_list("replay", "event"),
+        _replays_in_audit_log(subject),
     )
     for request, event in chain.from_iterable(every):
-        found[request].add(event)
-    return found
+        replays[request].add(event)
+    return replays
 
 
-def _replays_in_audit_log(whose: ErasureSubject) -> Iterator[tuple[int, int]]:
+def _replays_in_audit_log(subject: ErasureSubject) -> Iterator[tuple[int, int]]:
     """Return (request, event) for each request that an audit entry of the subject's events and deliveries
     names.
     """
-    streams = {event.stream: event.pk for event in whose.events.only("pk", "uuid")}
+    streams = {event.stream: event.pk for event in subject.events.only("pk", "uuid")}
     streams |= {
         delivery.stream: delivery.event_id
-        for delivery in whose.deliveries.select_related("event").only("event__uuid", "route_id")
+        for delivery in subject.deliveries.select_related("event").only("event__uuid", "route_id")
     }
     names, named = list(streams), []
     for start in range(0, len(names), _STREAM_BATCH_SIZE):
-        asked = Entry.objects.filter(
+        entries = Entry.objects.filter(
             stream__in=names[start : start + _STREAM_BATCH_SIZE], action__in=_REQUEST_ACTIONS
         )
-        for stream, body in asked.values_list("stream", "body"):
+        for stream, body in entries.values_list("stream", "body"):
             details = json.loads(body)["details"]
             named.append((details.get("replay") or details.get("request"), streams[stream]))
     known = Replay.objects.filter(uuid__in={uuid for uuid, _ in named if uuid})
@@ -143,9 +143,9 @@ def _replays_in_audit_log(whose: ErasureSubject) -> Iterator[tuple[int, int]]:
     return ((keys[uuid], event) for uuid, event in named if uuid in keys)
 
 
-def _payload_ids(whose: ErasureSubject) -> set[int]:
-    keys = set(Payload.objects.filter(subject__in=whose.keys.values("pk")).values_list("pk", flat=True))
-    return keys | payload_ids_of_events(list(whose.events.values_list("pk", flat=True)))
+def _payload_ids(subject: ErasureSubject) -> set[int]:
+    keys = set(Payload.objects.filter(subject__in=subject.keys.values("pk")).values_list("pk", flat=True))
+    return keys | payload_ids_of_events(list(subject.events.values_list("pk", flat=True)))
 
 
 def payload_ids_of_events(events: list[int]) -> set[int]:
@@ -158,5 +158,9 @@ def payload_ids_of_events(events: list[int]) -> set[int]:
         (Call.objects.filter(attempt__in=tried.values("pk")), ("request", "response")),
     )
     return {
-        key for found, names in rows for row in found.values_list(*names) for key in row if key is not None
+        key
+        for queryset, names in rows
+        for row in queryset.values_list(*names)
+        for key in row
+        if key is not None
     }

@@ -9,14 +9,14 @@ from django.utils import timezone
 
 from database.statement import Statement
 from database.values import parse_optional_timestamp
-from sync.models import Periodic
+from sync.models import PeriodicTask
 
 logger = logging.getLogger("hub.periodic")
 
 # Asked by every worker each second.
-_READ_SCHEDULE = Statement("SELECT name, due_at, {now} FROM sync_periodic")
-_CLAIM_WORK = Statement("UPDATE sync_periodic SET due_at = %s WHERE name = %s AND due_at = %s")
-_RECORD_END = Statement("UPDATE sync_periodic SET ended_at = %s WHERE name = %s")
+_READ_SCHEDULE = Statement("SELECT name, due_at, {now} FROM sync_periodictask")
+_CLAIM_WORK = Statement("UPDATE sync_periodictask SET due_at = %s WHERE name = %s AND due_at = %s")
+_RECORD_END = Statement("UPDATE sync_periodictask SET ended_at = %s WHERE name = %s")
 _TOLERANCE = timedelta(
     minutes=1
 )  # looks that overlap, and a new work's first time, which a host's clock says
@@ -74,7 +74,7 @@ def _claim_work(work: ScheduledWork, due_at: datetime | None, now: datetime | No
     A due time later than one interval from now was set by a clock that ran ahead: the work is due.
     """
     if due_at is None or now is None:
-        Periodic.objects.get_or_create(
+        PeriodicTask.objects.get_or_create(
             name=work.name, defaults={"due_at": work.schedule.next_after(timezone.now())}
         )
         return False

@@ -10,7 +10,7 @@ from database.clock import read_clock
 from sync.housekeeping.checkpoint_channels import configured_channels
 from webhooks.encryption import at_rest
 
-BOX = SecretBox(at_rest.seal, at_rest.unseal)
+BOX = SecretBox(at_rest.encrypt, at_rest.decrypt)
 
 
 def seal_audit() -> int:

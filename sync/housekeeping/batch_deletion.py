@@ -102,9 +102,9 @@ class _KeyWindow:
 
 def _read_window(rows: QuerySet[Any], moment: str, up_to: datetime, after: int, most: int) -> _KeyWindow:
     """Read the next rows. The walk ends at a window without old rows; a few rows with a wrong clock do not stop it."""
-    found = list(rows.filter(pk__gt=after).order_by("pk").values_list("pk", moment)[:most])
-    old = [key for key, at in found if at < up_to]
-    return _KeyWindow(old, found[-1][0] if found else after, is_last=not old or len(found) < most)
+    window = list(rows.filter(pk__gt=after).order_by("pk").values_list("pk", moment)[:most])
+    old = [key for key, at in window if at < up_to]
+    return _KeyWindow(old, window[-1][0] if window else after, is_last=not old or len(window) < most)
 
 
 def _events_of_payloads(model: Any, name: str, keys: Collection[int]) -> Iterable[tuple[int, int]]:
@@ -118,8 +118,8 @@ def _events_of_payloads(model: Any, name: str, keys: Collection[int]) -> Iterabl
 def find_open_events(keys: Iterable[int | None]) -> set[int | None]:
     """Return events that have an open delivery. (The event's state may hide it behind a worse one.)"""
     opened = Delivery.objects.filter(event__in={key for key in keys if key}, state__in=OPEN_STATES)
-    found: Iterable[Any] = opened.values_list("event", flat=True)
-    return set(found)
+    event_ids: Iterable[Any] = opened.values_list("event", flat=True)
+    return set(event_ids)
 
 
 def delete_payloads(keys: Collection[int]) -> None:

@@ -16,14 +16,16 @@ NO_INTERVAL = timedelta(0)
 
 def configured_channels() -> Mapping[str, PublishChannel]:
     """Return the channels that are configured, by name."""
-    found: dict[str, PublishChannel] = {}
+    channels: dict[str, PublishChannel] = {}
     if settings.AUDIT_CHECKPOINT_FOLDER:
-        found["folder"] = PublishChannel(write_to_folder, NO_INTERVAL)
+        channels["folder"] = PublishChannel(write_to_folder, NO_INTERVAL)
     if settings.AUDIT_CHECKPOINT_EMAILS:
-        found["email"] = PublishChannel(send_by_mail, timedelta(hours=settings.AUDIT_CHECKPOINT_EMAIL_HOURS))
+        channels["email"] = PublishChannel(
+            send_by_mail, timedelta(hours=settings.AUDIT_CHECKPOINT_EMAIL_HOURS)
+        )
     if settings.AUDIT_CHECKPOINT_URL:
-        found["post"] = PublishChannel(send_by_post, NO_INTERVAL)
-    return found
+        channels["post"] = PublishChannel(send_by_post, NO_INTERVAL)
+    return channels
 
 
 def checkpoint_file_name(count: int) -> str:

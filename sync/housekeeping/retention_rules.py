@@ -25,9 +25,9 @@ from database.clock import read_clock
 from sync.housekeeping import batch_deletion as housekeeping_prune
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.housekeeping.batch_deletion import PrunedBatch
-from sync.models import Alarm, Pruning, RetentionCategory
+from sync.models import Alarm, PruningRun, RetentionCategory
 from webhooks.models import Refusal
-from webhooks.models.rate_limit import Pace
+from webhooks.models.rate_limit import RateLimitState
 
 logger = logging.getLogger("hub.audit")
 
@@ -96,7 +96,7 @@ def prune_expired() -> int:
     _end_interrupted_runs()
     useless = (
         _prune_rows(lambda _: Session.objects.filter(expire_date__lt=now)),
-        _prune_rows(lambda _: Pace.objects.filter(free_at__lt=now - IDLE_PACE_RETENTION)),
+        _prune_rows(lambda _: RateLimitState.objects.filter(free_at__lt=now - IDLE_PACE_RETENTION)),
     )
     deleted = sum(number for walk in useless for number in _run_batches(walk, now))
     return deleted + sum(_prune_kind(rule, now) for rule in RETENTION_RULES) + prune_audit_entries()
@@ -126,7 +126,7 @@ def _prune_kind(rule: RetentionRule, now: datetime) -> int:
     days = getattr(settings, rule.setting)
     if days <= 0:
         return 0
-    run = Pruning(kind=rule.kind, up_to=now - timedelta(days=days), began_at=now)
+    run = PruningRun(kind=rule.kind, up_to=now - timedelta(days=days), began_at=now)
     deleted = sum(number for walk in rule.prune_steps for number in _run_batches(walk, run.up_to, run))
     if deleted:
         _end_run(run)
@@ -134,7 +134,7 @@ def _prune_kind(rule: RetentionRule, now: datetime) -> int:
 
 
 def _run_batches(
-    walk: Callable[[datetime, int], PrunedBatch], up_to: datetime, run: Pruning | None = None
+    walk: Callable[[datetime, int], PrunedBatch], up_to: datetime, run: PruningRun | None = None
 ) -> Iterator[int]:
     """Yield the number of rows that each batch deleted. Each is a transaction of its own, and is counted in `run`."""
     after = 0
@@ -150,26 +150,26 @@ def _run_batches(
         time.sleep(PAUSE_SECONDS)
 
 
-def _count_deleted(run: Pruning, deleted: int) -> None:
+def _count_deleted(run: PruningRun, deleted: int) -> None:
     if run._state.adding:
         run.save(force_insert=True)
         append_entries(NewEntry("system", "retention.begun", details=_run_details(run)))
-    Pruning.objects.filter(pk=run.pk).update(rows=F("rows") + deleted)
+    PruningRun.objects.filter(pk=run.pk).update(rows=F("rows") + deleted)
 
 
-def _run_details(run: Pruning) -> dict[str, JSONValue]:
+def _run_details(run: PruningRun) -> dict[str, JSONValue]:
     return {"kind": str(run.kind), "up_to": format_time(run.up_to)}
 
 
 def _end_interrupted_runs() -> None:
-    for run in Pruning.objects.filter(ended_at=None):
+    for run in PruningRun.objects.filter(ended_at=None):
         _end_run(run)
 
 
-def _end_run(run: Pruning) -> None:
+def _end_run(run: PruningRun) -> None:
     """Record the end of a run on the audit log, once."""
     with transaction.atomic():
-        if not Pruning.objects.filter(pk=run.pk, ended_at=None).update(ended_at=read_clock()):
+        if not PruningRun.objects.filter(pk=run.pk, ended_at=None).update(ended_at=read_clock()):
             return
         run.refresh_from_db()
         append_entries(
@@ -179,5 +179,5 @@ def _end_run(run: Pruning) -> None:
 
 def pruned_at(kind: RetentionCategory, moment: datetime) -> datetime | None:
     """Return when retention deleted the rows of a category from `moment`; None if it did not."""
-    runs = Pruning.objects.filter(kind=kind, up_to__gt=moment).order_by("up_to")
+    runs = PruningRun.objects.filter(kind=kind, up_to__gt=moment).order_by("up_to")
     return runs.values_list("began_at", flat=True).first()

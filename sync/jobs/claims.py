@@ -86,8 +86,8 @@ def _free_slots(kind: JobKind) -> list[int | None]:
     most = kind.concurrency_limit()
     if most is None:
         return [None]
-    taken = Job.objects.filter(kind=kind.name, slot__isnull=False).values_list("slot", flat=True)
-    return [slot for slot in range(most) if slot not in set(taken)]
+    used_slots = Job.objects.filter(kind=kind.name, slot__isnull=False).values_list("slot", flat=True)
+    return [slot for slot in range(most) if slot not in set(used_slots)]
 
 
 def _release_expired(kind: JobKind) -> None:

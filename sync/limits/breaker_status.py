@@ -40,8 +40,8 @@ class BreakerStatus:
 
 def breaker_of(connection: Connection) -> Breaker | None:
     """Return the breaker's row, None if there is none. Select `breaker` with the connections if there are many."""
-    found: Breaker | None = getattr(connection, "breaker", None)
-    return found
+    breaker: Breaker | None = getattr(connection, "breaker", None)
+    return breaker
 
 
 def breaker_status(connection: Connection, clock: datetime) -> BreakerStatus:

@@ -43,8 +43,8 @@ def choose_free_slot(connection: Connection) -> int | None:
         raise NoFreeSlot
     if limit is None:
         return None
-    taken = {row[0] for row in _TAKEN_SLOTS[ConnectionSide(connection.side)].fetch_all(connection.pk)}
-    free = [number for number in range(1, limit + 1) if number not in taken]
+    used_slots = {row[0] for row in _TAKEN_SLOTS[ConnectionSide(connection.side)].fetch_all(connection.pk)}
+    free = [number for number in range(1, limit + 1) if number not in used_slots]
     if not free:
         raise NoFreeSlot
     return random.choice(free)  # noqa: S311

@@ -5,12 +5,12 @@ import time
 from database.connection import release_connection
 from database.statement import Statement
 from sync.models import Connection
-from webhooks.models.rate_limit import LONGEST_WAIT, Rate, TooSoon, take_turn
+from webhooks.models.rate_limit import LONGEST_WAIT, RateLimit, RateLimitExceeded, reserve_turn
 
 _BURST_SECONDS = 0.2
 
 
-_QUEUE_IS_FULL = Statement('SELECT 1 FROM webhooks_pace WHERE "key" = %s AND free_at > {clock}')
+_QUEUE_IS_FULL = Statement('SELECT 1 FROM webhooks_ratelimitstate WHERE "key" = %s AND free_at > {clock}')
 
 
 class RateLimited(Exception):
@@ -31,10 +31,10 @@ def wait_for_turn(connection: Connection, still_seconds: float) -> None:
     limit = connection.requests_per_second
     if limit is None:
         return
-    rate = Rate(limit, max(1, int(limit * _BURST_SECONDS)))
+    rate = RateLimit(limit, max(1, int(limit * _BURST_SECONDS)))
     try:
-        wait = take_turn(f"connection:{connection.pk}", rate, max(0.0, still_seconds))
-    except TooSoon as refusal:
+        wait = reserve_turn(f"connection:{connection.pk}", rate, max(0.0, still_seconds))
+    except RateLimitExceeded as refusal:
         raise RateLimited(connection, refusal.seconds) from refusal
     if wait:
         release_connection()

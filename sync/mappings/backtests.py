@@ -128,9 +128,9 @@ class BackTestResult:
         is_new = any(name not in self.fields for name in comparison.affected_fields)
         self.counts[str(comparison.outcome)] += 1
         self.fields.update(comparison.affected_fields)
-        shown = comparison.outcome not in (ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH)
+        is_example = comparison.outcome not in (ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH)
         few = self.counts[str(comparison.outcome)] <= EXAMPLES_PER_OUTCOME
-        if shown and (few or is_new) and len(self.examples) < MAX_EXAMPLES:
+        if is_example and (few or is_new) and len(self.examples) < MAX_EXAMPLES:
             self.examples.append(
                 {
                     "event": past_event.event.pk,

@@ -179,5 +179,5 @@ def _to_canonical_value(value: Any) -> JSONValue:
 def _append_entry(
     mapping: Mapping, action: str, author: MappingAuthor, details: Members[str, JSONValue]
 ) -> None:
-    told = {**details, "address": author.address}
-    append_entries(NewEntry(mapping.stream, action, f"person:{author.user.pk}", told))
+    entry_details = {**details, "address": author.address}
+    append_entries(NewEntry(mapping.stream, action, f"person:{author.user.pk}", entry_details))

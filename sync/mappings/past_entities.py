@@ -19,7 +19,7 @@ from sync.connectors.stored_responses import read_stored_entity
 from sync.deliveries.stored_webhook import carried_data, webhook_fields
 from sync.models import Attempt, Call, Delivery, Route
 from sync.planning.mapping_comparison import MappingInput
-from webhooks.encryption.at_rest import CannotOpen
+from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Payload, is_erased
 
 MAX_EVENTS_READ = 20_000
@@ -64,12 +64,14 @@ def past_event_chunks(
     """Iterate over the events of these routes, newest first, in chunks of 50. Reads at most `max_events`
     events.
     """
-    wanted = {(route.source_id, route.entity_type) for route in routes}
-    sources = sorted({source for source, _ in wanted})
+    sources_and_types = {(route.source_id, route.entity_type) for route in routes}
+    sources = sorted({source for source, _ in sources_and_types})
     walks = [_iterate_source(source) for source in sources]
     merged = heapq.merge(*walks, key=lambda item: (item[1].received_at, item[1].pk), reverse=True)
     places = (
-        place.pk for source, place in islice(merged, max_events) if (source, place.entity_type) in wanted
+        place.pk
+        for source, place in islice(merged, max_events)
+        if (source, place.entity_type) in sources_and_types
     )
     while keys := list(islice(places, CHUNK_SIZE)):
         yield read_past_events(keys, routes)
@@ -112,19 +114,19 @@ def read_past_events(events: Sequence[int], routes: Sequence[Route]) -> list[Pas
 def _one_delivery_per_event(events: Iterable[int], routes: Sequence[Route]) -> dict[int, Delivery]:
     """Return one delivery of each event: all routes of a mapping give it the same input."""
     rows = Delivery.objects.filter(event__in=list(events), route__in=[route.pk for route in routes])
-    found: dict[int, Delivery] = {}
+    delivery_by_event: dict[int, Delivery] = {}
     for row in rows.select_related("identity").order_by("pk"):
-        found.setdefault(row.event_id, row)
-    return found
+        delivery_by_event.setdefault(row.event_id, row)
+    return delivery_by_event
 
 
 def _attempts_by_delivery(deliveries: Iterable[Delivery]) -> dict[int, list[Attempt]]:
     """Return the attempts of each delivery, newest first."""
     rows = Attempt.objects.filter(delivery__in=[delivery.pk for delivery in deliveries])
-    found: dict[int, list[Attempt]] = {}
+    attempts: dict[int, list[Attempt]] = {}
     for row in rows.select_related("entity__subject").order_by("-id")[:_MAX_ATTEMPTS]:
-        found.setdefault(row.delivery_id, []).append(row)
-    return found
+        attempts.setdefault(row.delivery_id, []).append(row)
+    return attempts
 
 
 def _last_fetch_by_attempt(attempts: Iterable[int]) -> dict[int, Call]:
@@ -142,7 +144,7 @@ def _read_past_event(
         if delivery.is_relayed:
             return _read_relayed(event, tried)
         return _read_fetched(event, delivery, tried, calls)
-    except CannotOpen:
+    except CannotDecrypt:
         return PastEvent(event, reason=_unreadable_reason(event, tried, calls))
 
 
@@ -163,7 +165,7 @@ def _read_fetched(
     for attempt in tried:
         if attempt.entity is not None:
             return PastEvent(
-                event, attempt, MappingInput(json.loads(attempt.entity.open()), webhook_fields(event))
+                event, attempt, MappingInput(json.loads(attempt.entity.decrypt()), webhook_fields(event))
             )
         call = calls.get(attempt.pk)
         if call is not None and call.status in _NOT_FOUND_STATUSES:
@@ -183,7 +185,7 @@ def _parse_stored_response(delivery: Delivery, response: Payload | None) -> Mapp
     """Parse the entity from a stored response. Returns None if it is absent or cut, or if the settings no
     longer find it.
     """
-    body = None if response is None else json.loads(response.open()).get("body")
+    body = None if response is None else json.loads(response.decrypt()).get("body")
     if not isinstance(body, str):
         return None
     try:

@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 ('base_url', models.URLField(help_text='scheme, host, port and path that every request begins with', max_length=300)),
                 ('authentication', models.JSONField(default=dict, help_text='{"scheme": "bearer"}')),
                 ('settings', models.JSONField(default=dict)),
-                ('credentials', webhooks.encryption.at_rest.SealedJSONField(null=True)),
+                ('credentials', webhooks.encryption.at_rest.EncryptedJSONField(null=True)),
                 ('deadline_seconds', models.FloatField(default=10.0, help_text='for one exchange from connect to the last byte', validators=[django.core.validators.MinValueValidator(0.1), django.core.validators.MaxValueValidator(30)])),
                 ('byte_cap', models.PositiveIntegerField(default=1048576, help_text='bytes read of one answer', validators=[django.core.validators.MinValueValidator(1024), django.core.validators.MaxValueValidator(16777216)])),
                 ('relays_sentences', models.BooleanField(default=False, help_text="The remote system's own sentence is shown to the person who pressed Save")),
@@ -293,7 +293,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Member',
+            name='ReplayMember',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('state', models.CharField(choices=[('waiting', 'waiting'), ('skipped', 'skipped'), ('sent', 'in progress'), ('succeeded', 'succeeded'), ('failed', 'failed again'), ('held', 'held for approval')], default='waiting', max_length=10)),
@@ -305,7 +305,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Periodic',
+            name='PeriodicTask',
             fields=[
                 ('name', models.CharField(max_length=50, primary_key=True, serialize=False)),
                 ('due_at', models.DateTimeField()),
@@ -317,7 +317,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Pruning',
+            name='PruningRun',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(choices=[('payloads', 'payloads'), ('calls', 'calls'), ('events', 'events'), ('refusals', 'refusals'), ('alarms', 'alarms')], max_length=12)),
@@ -384,7 +384,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('paused_at', models.DateTimeField(editable=False, help_text='events are stored and not delivered', null=True)),
                 ('pause_reason', models.CharField(blank=True, default='', editable=False, max_length=500)),
-                ('resumed_at', models.DateTimeField(editable=False, help_text='until all that waited has been released', null=True)),
+                ('resumed_at', models.DateTimeField(editable=False, help_text='until all waiting deliveries are released', null=True)),
                 ('entity_type', models.CharField(help_text="USER, GROUP, FILE, or another type that the source uses", max_length=64, validators=[django.core.validators.RegexValidator('\\A[A-Za-z][A-Za-z0-9_.:-]*\\Z', 'Start with a letter, followed by letters, digits and _ . : - as in the webhooks.')])),
                 ('is_enabled', models.BooleanField(default=True)),
                 ('without_match', models.CharField(choices=[('create', 'create the record'), ('refuse', 'refuse the change')], default='create', max_length=12, verbose_name='if no record matches')),
@@ -417,16 +417,16 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Telling',
+            name='Notification',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('key', models.UUIDField(default=uuid.uuid4, unique=True)),
                 ('channel', models.CharField(choices=[('email', 'e-mail'), ('webhook', 'webhook')], max_length=8)),
-                ('news', models.CharField(choices=[('raised', 'raised'), ('reminded', 'still active after the snooze'), ('ended', 'over')], max_length=8)),
-                ('state', models.CharField(choices=[('waiting', 'waits'), ('told', 'told'), ('given-up', 'given up')], default='waiting', max_length=8)),
+                ('kind', models.CharField(choices=[('raised', 'raised'), ('reminded', 'still active after the snooze'), ('ended', 'over')], max_length=8)),
+                ('state', models.CharField(choices=[('waiting', 'waits'), ('sent', 'sent'), ('given-up', 'given up')], default='waiting', max_length=8)),
                 ('tries', models.PositiveSmallIntegerField(default=0)),
                 ('due_at', models.DateTimeField()),
-                ('told_at', models.DateTimeField(null=True)),
+                ('sent_at', models.DateTimeField(null=True)),
                 ('failure', models.CharField(blank=True, help_text='of the last try', max_length=200)),
             ],
             options={
@@ -723,12 +723,12 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.mappingversion'),
         ),
         migrations.AddField(
-            model_name='member',
+            model_name='replaymember',
             name='event',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='webhooks.event'),
         ),
         migrations.AddIndex(
-            model_name='pruning',
+            model_name='pruningrun',
             index=models.Index(fields=['kind', 'up_to'], name='pruning_up_to'),
         ),
         migrations.AddField(
@@ -752,7 +752,7 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddField(
-            model_name='member',
+            model_name='replaymember',
             name='replay',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='members', to='sync.replay'),
         ),
@@ -807,9 +807,9 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddField(
-            model_name='telling',
+            model_name='notification',
             name='alarm',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tellings', to='sync.alarm'),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='notifications', to='sync.alarm'),
         ),
         migrations.AddIndex(
             model_name='call',
@@ -880,19 +880,19 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(condition=models.Q(('decided_by', None), models.Q(('decided_by', models.F('requested_by')), _negated=True), _connector='OR'), name='a_second_person_approves'),
         ),
         migrations.AddIndex(
-            model_name='member',
+            model_name='replaymember',
             index=models.Index(fields=['replay', 'state', 'event'], name='member_state'),
         ),
         migrations.AddIndex(
-            model_name='member',
+            model_name='replaymember',
             index=models.Index(fields=['event', 'state'], name='member_event'),
         ),
         migrations.AddIndex(
-            model_name='member',
+            model_name='replaymember',
             index=models.Index(fields=['replay', 'at', 'id'], name='member_at'),
         ),
         migrations.AddConstraint(
-            model_name='member',
+            model_name='replaymember',
             constraint=models.UniqueConstraint(fields=('replay', 'event'), name='once_a_replay'),
         ),
         migrations.AddIndex(
@@ -976,7 +976,7 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('lease_until__isnull', False), ('state', 'running'), ('token__isnull', False)), models.Q(models.Q(('state', 'running'), _negated=True), ('token__isnull', True)), _connector='OR'), name='running_means_claimed'),
         ),
         migrations.AddIndex(
-            model_name='telling',
-            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['channel', 'id'], name='telling_waiting'),
+            model_name='notification',
+            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['channel', 'id'], name='notification_waiting'),
         ),
     ]

@@ -3,11 +3,11 @@
 from sync.models.alarm import (
     Alarm,
     AlarmKind,
+    Notification,
     NotificationChannel,
     NotificationKind,
     NotificationState,
     Snooze,
-    Telling,
 )
 from sync.models.attempt import Attempt, AttemptCause, AttemptOutcome, Call, ChangeCategory
 from sync.models.backtest import BackTest, BackTestState
@@ -23,14 +23,14 @@ from sync.models.counts import (
 from sync.models.delivery import OPEN_STATES, SETTLED_STATES, WAITING_STATES, Delivery, Link, PayloadChoice
 from sync.models.erasure import Erasure, ErasureState, LegalGround
 from sync.models.failure import FailureDecision, FailureGroup, FailureGroupState
-from sync.models.housekeeping import Periodic, Pruning, RetentionCategory
+from sync.models.housekeeping import PeriodicTask, PruningRun, RetentionCategory
 from sync.models.job import OPEN_JOB_STATES, Job, JobState
 from sync.models.mapping import DraftState, Mapping, MappingDraft, MappingVersion
 from sync.models.replay import (
-    Member,
     MemberState,
     Replay,
     ReplayKind,
+    ReplayMember,
     ReplayPace,
     ReplayPauseReason,
     ReplayState,
@@ -75,17 +75,18 @@ __all__ = [
     "Mapping",
     "MappingDraft",
     "MappingVersion",
-    "Member",
     "MemberState",
+    "Notification",
     "NotificationChannel",
     "NotificationKind",
     "NotificationState",
     "PayloadChoice",
-    "Periodic",
-    "Pruning",
+    "PeriodicTask",
+    "PruningRun",
     "RefusalCount",
     "Replay",
     "ReplayKind",
+    "ReplayMember",
     "ReplayPace",
     "ReplayPauseReason",
     "ReplayState",
@@ -93,5 +94,4 @@ __all__ = [
     "Route",
     "SkipReason",
     "Snooze",
-    "Telling",
 ]

@@ -97,25 +97,25 @@ class NotificationState(models.TextChoices):
     """The delivery state of a notification."""
 
     WAITING = "waiting", "waits"
-    TOLD = "told", "told"
+    SENT = "sent", "sent"
     GIVEN_UP = "given-up", "given up"
 
 
-class Telling(models.Model):
+class Notification(models.Model):
     """One message about one alarm on one channel, written in the commit that changes the alarm.
 
     It is claimed by counting a try and moving `due_at` on, so that a process that dies delays it by minutes only. It
     may be sent twice then; `key` goes out with it, so that a receiver can recognise the repeat.
     """
 
-    alarm = models.ForeignKey(Alarm, models.CASCADE, related_name="tellings")
+    alarm = models.ForeignKey(Alarm, models.CASCADE, related_name="notifications")
     key = models.UUIDField(unique=True, default=uuid.uuid4)
     channel = models.CharField(max_length=8, choices=NotificationChannel)
-    news = models.CharField(max_length=8, choices=NotificationKind)
+    kind = models.CharField(max_length=8, choices=NotificationKind)
     state = models.CharField(max_length=8, choices=NotificationState, default=NotificationState.WAITING)
     tries = models.PositiveSmallIntegerField(default=0)
     due_at = models.DateTimeField()
-    told_at = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
     failure = models.CharField(max_length=200, blank=True, help_text="of the last try")
 
     class Meta:
@@ -124,9 +124,9 @@ class Telling(models.Model):
             models.Index(
                 fields=["channel", "id"],
                 condition=models.Q(state=NotificationState.WAITING),
-                name="telling_waiting",
+                name="notification_waiting",
             ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_news_display()} by {self.get_channel_display()}"
+        return f"{self.get_kind_display()} by {self.get_channel_display()}"

@@ -8,7 +8,7 @@ from sync.models.delivery import Delivery, PayloadChoice
 from sync.models.mapping import MappingVersion
 from sync.models.replay import Replay
 from webhooks.catalogue.reference import new_uuid
-from webhooks.models import indexes_where_set, payload_key
+from webhooks.models import indexes_where_set, payload_foreign_key
 
 
 class AttemptCause(models.TextChoices):
@@ -79,9 +79,9 @@ class Attempt(models.Model):
         default="",
         help_text="as what the mass-change guard counted it",
     )
-    change = payload_key("before and after")
-    entity = payload_key("as fetched")
-    answer = payload_key("the remote system's sentence and fields")
+    change = payload_foreign_key("before and after")
+    entity = payload_foreign_key("as fetched")
+    answer = payload_foreign_key("the remote system's sentence and fields")
 
     class Meta:
         default_permissions = ("view",)
@@ -113,8 +113,8 @@ class Call(models.Model):
     error = models.CharField(max_length=48, blank=True, help_text="code, where there was no good answer")
     sent_bytes = models.PositiveIntegerField(default=0)
     received_bytes = models.PositiveIntegerField(default=0)
-    request = payload_key()
-    response = payload_key()
+    request = payload_foreign_key()
+    response = payload_foreign_key()
 
     class Meta:
         default_permissions = ("view",)

@@ -6,7 +6,7 @@ from django.db import models
 
 from sync.connectors.registry import CONNECTORS, validate_connection
 from sync.connectors.settings.settings_reader import SettingsInvalid
-from webhooks.encryption.at_rest import SealedJSONField
+from webhooks.encryption.at_rest import EncryptedJSONField
 
 
 class ConnectionSide(models.TextChoices):
@@ -31,7 +31,7 @@ class Connection(models.Model):
     )
     authentication = models.JSONField(default=dict, help_text='{"scheme": "bearer"}')
     settings = models.JSONField(default=dict)
-    credentials = SealedJSONField(null=True)
+    credentials = EncryptedJSONField(null=True)
     deadline_seconds = models.FloatField(
         default=10.0,
         validators=[MinValueValidator(0.1), MaxValueValidator(30)],

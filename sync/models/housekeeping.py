@@ -13,7 +13,7 @@ class RetentionCategory(models.TextChoices):
     ALARMS = "alarms", "alarms"
 
 
-class Pruning(models.Model):
+class PruningRun(models.Model):
     """One retention run over one category: rows older than `up_to` were deleted, except those of open events.
 
     It is written in the commits that delete. `ended_at` is set with the audit entry; an interrupted run gets both from
@@ -34,7 +34,7 @@ class Pruning(models.Model):
         return f"{self.kind} up to {self.up_to:%Y-%m-%d %H:%M} UTC"
 
 
-class Periodic(models.Model):
+class PeriodicTask(models.Model):
     """The schedule of one piece of periodic work. A process claims it by moving `due_at` on, by compare-and-set."""
 
     name = models.CharField(max_length=50, primary_key=True)

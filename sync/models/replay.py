@@ -52,9 +52,9 @@ class ReplayPauseReason(models.TextChoices):
 class Replay(models.Model):
     """A person's request to deliver again, with a reason; one event or thousands.
 
-    The events of a bulk replay are `Member` rows: a frozen set, made from a resolved `filter` up to the event `bound`,
-    or from selected events. The commits that change members update the counts. `due_at` is a time of the database's
-    clock.
+    The events of a bulk replay are `ReplayMember` rows: a frozen set, made from a resolved `filter` up to the event
+    `bound`, or from selected events. The commits that change members update the counts. `due_at` is a time of the
+    database's clock.
 
     A decision about held deliveries is such a request too: an approval sends them, a closing ends them.
     """
@@ -174,7 +174,7 @@ class SkipReason(models.TextChoices):
     MEANWHILE = "meanwhile", "it succeeded in the meantime"
 
 
-class Member(models.Model):
+class ReplayMember(models.Model):
     """One event of a bulk replay. `why`: the reason it was skipped, or the code with which it failed again."""
 
     replay = models.ForeignKey(Replay, models.CASCADE, related_name="members", db_index=False)

@@ -116,16 +116,16 @@ _COUNTED_VERBS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def notification_text(alarm: Alarm, news: str = NotificationKind.RAISED) -> AlarmText:
+def notification_text(alarm: Alarm, kind: str = NotificationKind.RAISED) -> AlarmText:
     """Return the text of a notification; `News.ENDED` needs `ended_at`.
 
     All notifications of one alarm have the same title after the first word, so that mail programs group them.
     """
     now = _fill_placeholders(alarm, _RAISED_TEXTS[alarm.kind])
-    if news == NotificationKind.ENDED:
+    if kind == NotificationKind.ENDED:
         over = _ended_text(alarm)
         return AlarmText(f"Ended: {now.title}", over.detail, over.next_step)
-    if news == NotificationKind.REMINDED:
+    if kind == NotificationKind.REMINDED:
         return AlarmText(f"Still: {now.title}", now.detail, now.next_step)
     return now
 

@@ -13,7 +13,7 @@ from django.db.models import Max, QuerySet
 from audit.entries.append import SYSTEM, NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.clock import read_clock
-from sync.models import Alarm, NotificationKind, NotificationState, Snooze, Telling
+from sync.models import Alarm, Notification, NotificationKind, NotificationState, Snooze
 from sync.monitoring.channels import configured_channels
 from sync.monitoring.conditions import AlarmCondition, AlarmLimits, find_conditions
 from sync.monitoring.health_figures import measure_health
@@ -90,7 +90,7 @@ def end_alarm(alarm: Alarm, at: datetime) -> bool:
         if not ended:
             return False
         _waiting_notifications(alarm).filter(tries=0).delete()
-        heard = set(alarm.tellings.values_list("channel", flat=True))
+        heard = set(alarm.notifications.values_list("channel", flat=True))
         _queue_notifications(alarm, NotificationKind.ENDED, heard & set(configured_channels()), at)
         _append_entry(alarm, "ended", at, {})
     return True
@@ -130,13 +130,13 @@ def snooze_alarm(
     return True
 
 
-def _waiting_notifications(alarm: Alarm) -> QuerySet[Telling]:
-    return Telling.objects.filter(alarm=alarm, state=NotificationState.WAITING)
+def _waiting_notifications(alarm: Alarm) -> QuerySet[Notification]:
+    return Notification.objects.filter(alarm=alarm, state=NotificationState.WAITING)
 
 
-def _queue_notifications(alarm: Alarm, news: NotificationKind, names: Iterable[str], at: datetime) -> None:
-    Telling.objects.bulk_create(
-        [Telling(alarm=alarm, channel=name, news=news, due_at=at) for name in sorted(names)]
+def _queue_notifications(alarm: Alarm, kind: NotificationKind, names: Iterable[str], at: datetime) -> None:
+    Notification.objects.bulk_create(
+        [Notification(alarm=alarm, channel=name, kind=kind, due_at=at) for name in sorted(names)]
     )
 
 

@@ -10,7 +10,7 @@ from django.core.mail import EmailMessage
 from django.urls import reverse
 
 from sync.connectors.signed_post import PostFailed, post_signed
-from sync.models import Alarm, NotificationChannel, Telling
+from sync.models import Alarm, Notification, NotificationChannel
 from sync.monitoring.alarm_texts import AlarmText, format_time, notification_text
 
 
@@ -23,18 +23,18 @@ class AlarmMessage:
     """A notification, ready for any channel. `key` is equal for each try."""
 
     key: str
-    news: str
+    kind: str
     alarm: Alarm
     text: AlarmText
     url: str
 
     @classmethod
-    def from_notification(cls, telling: Telling) -> "AlarmMessage":
+    def from_notification(cls, notification: Notification) -> "AlarmMessage":
         """Build the message from its row and the present state of the alarm."""
-        alarm = telling.alarm
+        alarm = notification.alarm
         page = reverse("admin:sync_alarm_change", args=[alarm.pk])
-        words = notification_text(alarm, telling.news)
-        return cls(str(telling.key), telling.news, alarm, words, settings.ALARM_LINK_BASE + page)
+        words = notification_text(alarm, notification.kind)
+        return cls(str(notification.key), notification.kind, alarm, words, settings.ALARM_LINK_BASE + page)
 
 
 Send = Callable[[AlarmMessage], None]
@@ -45,12 +45,12 @@ def configured_channels() -> Mapping[str, Send]:
 
     A send function waits about ten seconds at most for each response and raises NotificationFailed.
     """
-    ways: dict[str, Send] = {}
+    channels: dict[str, Send] = {}
     if settings.ALARM_EMAILS:
-        ways[NotificationChannel.EMAIL] = send_mail
+        channels[NotificationChannel.EMAIL] = send_mail
     if settings.ALARM_WEBHOOK_URL:
-        ways[NotificationChannel.WEBHOOK] = send_webhook
-    return ways
+        channels[NotificationChannel.WEBHOOK] = send_webhook
+    return channels
 
 
 def send_mail(message: AlarmMessage) -> None:
@@ -93,7 +93,7 @@ def _webhook_document(message: AlarmMessage) -> dict[str, Any]:
     alarm, words = message.alarm, message.text
     at = alarm.ended_at or alarm.raised_at
     return {
-        "type": f"alarm.{message.news}",
+        "type": f"alarm.{message.kind}",
         "timestamp": at.isoformat(),
         "data": {
             "alarm": str(alarm.key),

@@ -49,20 +49,20 @@ class AlarmLimits:
 
 def find_conditions(figures: HealthFigures, limits: AlarmLimits) -> list[AlarmCondition]:
     """Return the conditions that these figures meet. A function of its arguments."""
-    found = [*_delivery_conditions(figures, limits)]
-    found += (
+    conditions = [*_delivery_conditions(figures, limits)]
+    conditions += (
         AlarmCondition(
             AlarmKind.SOURCE_SILENT, each.heard_at, f"source:{each.id}", each.name, limit=each.silence
         )
         for each in figures.sources
         if each.is_silent(figures.at)
     )
-    found += (
+    conditions += (
         AlarmCondition(AlarmKind.CONNECTION_PAUSED, paused.paused_at, f"connection:{paused.id}", paused.name)
         for paused in figures.paused
         if figures.at - paused.paused_at > limits.max_pause
     )
-    return [*found, *_audit_conditions(figures, limits)]
+    return [*conditions, *_audit_conditions(figures, limits)]
 
 
 def _audit_conditions(figures: HealthFigures, limits: AlarmLimits) -> Iterator[AlarmCondition]:

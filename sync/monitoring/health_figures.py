@@ -121,8 +121,8 @@ def _oldest_due_at(at: datetime) -> datetime | None:
     """Return the due time of the oldest delivery that could run. Reads the whole backlog of paused
     connections if there is nothing else.
     """
-    found = _OLDEST_DUE.fetch_one(at)
-    return parse_optional_timestamp(found[0]) if found else None
+    row = _OLDEST_DUE.fetch_one(at)
+    return parse_optional_timestamp(row[0]) if row else None
 
 
 def _count_up_to_limit(rows: QuerySet[Event]) -> int:

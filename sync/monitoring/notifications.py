@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from django.db.models import F, Q, QuerySet
 
 from database.connection import release_connection
-from sync.models import NotificationState, Telling
+from sync.models import Notification, NotificationState
 from sync.monitoring.channels import AlarmMessage, NotificationFailed, Send, configured_channels
 
 logger = logging.getLogger("hub.alarms")
@@ -30,69 +30,79 @@ def send_due_notifications(now: datetime) -> int:
     After a failure the rest of that channel waits for the next run. A failing channel raises nothing.
     """
     working = configured_channels()
-    gone = Telling.objects.filter(state=NotificationState.WAITING).exclude(channel__in=working)
-    gone.update(state=NotificationState.GIVEN_UP, failure="this channel is no longer configured")
+    without_channel = Notification.objects.filter(state=NotificationState.WAITING).exclude(
+        channel__in=working
+    )
+    without_channel.update(state=NotificationState.GIVEN_UP, failure="this channel is no longer configured")
     return sum(_send_channel(name, send, now) for name, send in working.items())
 
 
 def _send_channel(channel: str, send: Send, now: datetime) -> int:
-    told = 0
-    for telling in _due_notifications(channel, now):
-        if not _claim_notification(telling, now):
+    sent = 0
+    for notification in _due_notifications(channel, now):
+        if not _claim_notification(notification, now):
             continue
-        if not _send_claimed(telling, send, now):
+        if not _send_claimed(notification, send, now):
             break
-        told += 1
-    return told
+        sent += 1
+    return sent
 
 
-def _due_notifications(channel: str, now: datetime) -> Iterator[Telling]:
+def _due_notifications(channel: str, now: datetime) -> Iterator[Notification]:
     """Iterate over due notifications, oldest first, and only the oldest of each alarm: its end must not
     overtake it.
     """
     begun: set[int] = set()
-    for telling in list(_waiting_notifications(now).filter(channel=channel)[: 10 * MAX_PER_CHANNEL]):
-        is_first = telling.alarm_id not in begun
-        begun.add(telling.alarm_id)
-        if is_first and telling.due_at <= now and len(begun) <= MAX_PER_CHANNEL:
-            yield telling
+    for notification in list(_waiting_notifications(now).filter(channel=channel)[: 10 * MAX_PER_CHANNEL]):
+        is_first = notification.alarm_id not in begun
+        begun.add(notification.alarm_id)
+        if is_first and notification.due_at <= now and len(begun) <= MAX_PER_CHANNEL:
+            yield notification
 
 
-def _waiting_notifications(now: datetime) -> QuerySet[Telling]:
+def _waiting_notifications(now: datetime) -> QuerySet[Notification]:
     quiet = Q(alarm__snoozed_until=None) | Q(alarm__snoozed_until__lte=now)
     return (
-        Telling.objects.filter(quiet, state=NotificationState.WAITING).select_related("alarm").order_by("id")
+        Notification.objects.filter(quiet, state=NotificationState.WAITING)
+        .select_related("alarm")
+        .order_by("id")
     )
 
 
-def _claim_notification(telling: Telling, now: datetime) -> bool:
+def _claim_notification(notification: Notification, now: datetime) -> bool:
     """Claim one try by compare-and-set. Returns False if another process was first."""
-    mine = Telling.objects.filter(pk=telling.pk, state=NotificationState.WAITING, tries=telling.tries)
-    return bool(mine.update(tries=F("tries") + 1, due_at=now + CLAIM_DURATION))
+    unclaimed = Notification.objects.filter(
+        pk=notification.pk, state=NotificationState.WAITING, tries=notification.tries
+    )
+    return bool(unclaimed.update(tries=F("tries") + 1, due_at=now + CLAIM_DURATION))
 
 
-def _send_claimed(telling: Telling, send: Send, now: datetime) -> bool:
+def _send_claimed(notification: Notification, send: Send, now: datetime) -> bool:
     """Send a claimed notification, outside any transaction. Returns True on success."""
-    message = AlarmMessage.from_notification(telling)
+    message = AlarmMessage.from_notification(notification)
     release_connection()
     try:
         send(message)
     except NotificationFailed as failure:
-        _schedule_retry(telling, str(failure), now)
+        _schedule_retry(notification, str(failure), now)
         return False
     except Exception:
-        logger.exception("alarm message %s could not be sent", telling.key)
-        _schedule_retry(telling, "internal error; see the log", now)
+        logger.exception("alarm message %s could not be sent", notification.key)
+        _schedule_retry(notification, "internal error; see the log", now)
         return False
-    Telling.objects.filter(pk=telling.pk).update(state=NotificationState.TOLD, told_at=now, failure="")
+    Notification.objects.filter(pk=notification.pk).update(
+        state=NotificationState.SENT, sent_at=now, failure=""
+    )
     return True
 
 
-def _schedule_retry(telling: Telling, failure: str, now: datetime) -> None:
-    tries = telling.tries + 1
+def _schedule_retry(notification: Notification, failure: str, now: datetime) -> None:
+    tries = notification.tries + 1
     pause = min(FIRST_RETRY_DELAY * 2 ** min(tries, 10), MAX_RETRY_DELAY)
     state = NotificationState.WAITING if tries < MAX_TRIES else NotificationState.GIVEN_UP
-    logger.warning("alarm message %s was not delivered by %s: %s", telling.key, telling.channel, failure)
-    Telling.objects.filter(pk=telling.pk, tries=tries).update(
+    logger.warning(
+        "alarm message %s was not delivered by %s: %s", notification.key, notification.channel, failure
+    )
+    Notification.objects.filter(pk=notification.pk, tries=tries).update(
         state=state, due_at=now + pause, failure=failure[:200]
     )

@@ -33,8 +33,8 @@ def run_test_steps(connection: Connection) -> tuple[CheckStep, ...]:
 def store_steps(connection: Connection, steps: Sequence[CheckStep]) -> bool:
     """Store the results of a test. Returns False if a step failed."""
     is_good = all(step.is_good for step in steps)
-    told = [step._asdict() | {"facts": dict(step.facts)} for step in steps]
-    ended = {"ended_at": timezone.now(), "is_good": is_good, "steps": told}
+    step_documents = [step._asdict() | {"facts": dict(step.facts)} for step in steps]
+    ended = {"ended_at": timezone.now(), "is_good": is_good, "steps": step_documents}
     ConnectionTest.objects.filter(pk=connection.pk).update(**ended)
     return is_good
 

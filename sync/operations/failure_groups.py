@@ -32,7 +32,7 @@ def refresh_failure_groups(now: datetime | None = None) -> None:
     Safe at any time: a later count is not overwritten by an earlier one.
     """
     now = now or read_clock()
-    found = _count_dead()
+    counts = _count_dead()
     known = {(group.connection_id, group.code): group for group in FailureGroup.objects.all()}
     new = [
         FailureGroup(
@@ -43,41 +43,41 @@ def refresh_failure_groups(now: datetime | None = None) -> None:
             last_at=count.last_at or now,
             counted_at=now,
         )
-        for (connection, code), count in found.items()
+        for (connection, code), count in counts.items()
         if (connection, code) not in known
     ]
     FailureGroup.objects.bulk_create(new, ignore_conflicts=True)
     for key, group in known.items():
-        _update_group(group, found.get(key, _NO_FAILURES), now)
+        _update_group(group, counts.get(key, _NO_FAILURES), now)
 
 
 def _count_dead() -> dict[tuple[int, str], GroupCount]:
-    found = {}
+    counts = {}
     for dead in split_by_side(Delivery.objects.filter(state=State.DEAD)):
         rows = dead.order_by().values_list("at_fault", "code")
         for connection, code, *figures in rows.annotate(Count("pk"), Min("settled_at"), Max("settled_at")):
-            found[connection, code] = GroupCount(*figures)
-    return found
+            counts[connection, code] = GroupCount(*figures)
+    return counts
 
 
-def _update_group(group: FailureGroup, found: GroupCount, now: datetime) -> None:
-    first = min(group.first_at, found.first_at or group.first_at)
-    last = max(group.last_at, found.last_at or group.last_at)
-    if (found.number, first, last) != (group.number, group.first_at, group.last_at):
+def _update_group(group: FailureGroup, count: GroupCount, now: datetime) -> None:
+    first = min(group.first_at, count.first_at or group.first_at)
+    last = max(group.last_at, count.last_at or group.last_at)
+    if (count.number, first, last) != (group.number, group.first_at, group.last_at):
         is_newer = Q(counted_at=None) | Q(counted_at__lt=now)
         FailureGroup.objects.filter(is_newer, pk=group.pk).update(
-            number=found.number, first_at=first, last_at=last, counted_at=now
+            number=count.number, first_at=first, last_at=last, counted_at=now
         )
-    if must_reopen(group, found, now):
+    if must_reopen(group, count, now):
         _reopen_group(group, now)
 
 
-def must_reopen(group: FailureGroup, found: GroupCount, now: datetime) -> bool:
+def must_reopen(group: FailureGroup, count: GroupCount, now: datetime) -> bool:
     """True if a resolved or ignored group needs attention again."""
-    if not found.number or found.last_at is None:
+    if not count.number or count.last_at is None:
         return False
     if group.state == FailureGroupState.RESOLVED:
-        return group.seen_until is None or found.last_at > group.seen_until
+        return group.seen_until is None or count.last_at > group.seen_until
     return (
         group.state == FailureGroupState.IGNORED
         and group.ignored_until is not None

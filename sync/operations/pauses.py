@@ -59,14 +59,14 @@ _COUNT_ON_HOLD = {
 
 def pause_flow(what: Source | Route, reason: str, by: Any) -> bool:
     """Pause a source or route: hold new and waiting deliveries. Returns False if it was paused already."""
-    told = {"paused_at": timezone.now(), "paused_by": by, "pause_reason": reason, "resumed_at": None}
-    return bool(type(what).objects.filter(pk=what.pk, paused_at=None).update(**told))
+    values = {"paused_at": timezone.now(), "paused_by": by, "pause_reason": reason, "resumed_at": None}
+    return bool(type(what).objects.filter(pk=what.pk, paused_at=None).update(**values))
 
 
 def resume_flow(what: Source | Route) -> bool:
     """Resume a source or route. Returns False if it was not paused. Workers release its deliveries in batches."""
-    told = {"paused_at": None, "paused_by": None, "pause_reason": "", "resumed_at": database_now()}
-    return bool(type(what).objects.filter(pk=what.pk, paused_at__isnull=False).update(**told))
+    values = {"paused_at": None, "paused_by": None, "pause_reason": "", "resumed_at": database_now()}
+    return bool(type(what).objects.filter(pk=what.pk, paused_at__isnull=False).update(**values))
 
 
 def hold_waiting() -> int:
@@ -96,8 +96,8 @@ def resume_forgotten() -> int:
 
 def count_on_hold(what: Source | Route, limit: int) -> int:
     """Return how many deliveries wait for a source or route to be resumed, counted up to `limit`."""
-    found = _COUNT_ON_HOLD[type(what)].fetch_one(what.pk, limit)
-    return int(found[0]) if found else 0
+    row = _COUNT_ON_HOLD[type(what)].fetch_one(what.pk, limit)
+    return int(row[0]) if row else 0
 
 
 def _hold_due(seconds: float) -> int:

@@ -75,8 +75,8 @@ def plan_deleted_entity(
     if record is None:
         return Change(ChangeAction.NOTHING)
     if deletes:
-        gone = tuple(FieldChange(name, value, None) for name, value in record.fields.items())
-        return Change(ChangeAction.DELETE, record.id, gone)
+        removed_fields = tuple(FieldChange(name, value, None) for name, value in record.fields.items())
+        return Change(ChangeAction.DELETE, record.id, removed_fields)
     changes, same = _compare_fields(deactivation or {}, record, frozenset())
     return Change(ChangeAction.UPDATE if changes else ChangeAction.NOTHING, record.id, changes, same)
 

@@ -140,8 +140,8 @@ class ParsedMapping:
         """Map the attributes of a partial entity to record fields. Rules whose input is absent are left out, and null
         values too. Raises EntityNotMappable as `map_entity` does, and if a required field would become empty.
         """
-        told = {name: rule for name, rule in self.fields.items() if rule.has_input_in(part)}
-        made = self._map_fields(told, part, webhook, without=("", []))
+        rules = {name: rule for name, rule in self.fields.items() if rule.has_input_in(part)}
+        made = self._map_fields(rules, part, webhook, without=("", []))
         return {name: value for name, value in made.items() if value is not None}
 
     def _map_fields(
@@ -162,8 +162,8 @@ class ParsedMapping:
 
     def previous_values(self, previous: Mapping[str, Any]) -> list[tuple[str, Any]]:
         """Return (record field, previous value) for each value that the change overwrote."""
-        found = [(name, _evaluate_or_none(path, previous)) for name, path in self.match.previous.items()]
-        return [(name, value) for name, value in found if isinstance(value, str | int) and value != ""]
+        evaluated = [(name, _evaluate_or_none(path, previous)) for name, path in self.match.previous.items()]
+        return [(name, value) for name, value in evaluated if isinstance(value, str | int) and value != ""]
 
     @property
     def caseless_fields(self) -> frozenset[str]:

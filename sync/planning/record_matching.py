@@ -65,15 +65,15 @@ def _search_one_record(
         if value in (None, ""):
             continue
         hits = target.search_records(query.entity_type, name, str(value))
-        found = {
+        records_by_id = {
             hit.id: hit
             for hit in hits
             if name == external_id or not _belongs_to_other(hit, external_id, query)
         }
-        if len(found) > 1:
+        if len(records_by_id) > 1:
             raise AmbiguousMatch(name)
-        if found:
-            return next(iter(found.values()))
+        if records_by_id:
+            return next(iter(records_by_id.values()))
     return None
 
 

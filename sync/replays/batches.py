@@ -24,7 +24,7 @@ from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.predicates import can_run, is_not_suspect
 from sync.execution.executor import defer_to_workers
 from sync.jobs.running_job import RunningJob
-from sync.models import Delivery, Member, MemberState, Replay, ReplayPace, ReplayState, SkipReason
+from sync.models import Delivery, MemberState, Replay, ReplayMember, ReplayPace, ReplayState, SkipReason
 from sync.replays.requests import mark_for_replay
 from sync.replays.skip_rules import find_skipped
 from webhooks.models import Event
@@ -85,38 +85,38 @@ def _count_sendable(replay: Replay, now: datetime) -> int:
     return max(0, min(int(late * per_second) + 1, window))
 
 
-def _select_members(replay: Replay, limit: int) -> list[Member]:
+def _select_members(replay: Replay, limit: int) -> list[ReplayMember]:
     """Select the oldest waiting members, one of each entity, without entities that are under way: this keeps
     their order.
     """
-    members = Member.objects.filter(replay=replay)
+    members = ReplayMember.objects.filter(replay=replay)
     busy = list(members.filter(state=MemberState.SENT).values_list("event__entity_id", flat=True))
     waiting = members.filter(state=MemberState.WAITING).exclude(event__entity_id__in=busy)
-    oldest: dict[tuple[str, str], Member] = {}
+    oldest: dict[tuple[str, str], ReplayMember] = {}
     for member in waiting.select_related("event__source").order_by("event")[:limit]:
         oldest.setdefault((member.event.entity_type, member.event.entity_id), member)
     return list(oldest.values())
 
 
-def _yields_to_fresh(members: Sequence[Member], busy_targets: set[int]) -> bool:
+def _yields_to_fresh(members: Sequence[ReplayMember], busy_targets: set[int]) -> bool:
     if not busy_targets:
         return False
     concerned = Delivery.objects.filter(event__in=[member.event_id for member in members])
     return concerned.filter(commercial__in=busy_targets).exists()
 
 
-def _send_members(replay: Replay, members: Sequence[Member], limit: int, now: datetime) -> list[int]:
+def _send_members(replay: Replay, members: Sequence[ReplayMember], limit: int, now: datetime) -> list[int]:
     events = [member.event for member in members]
     list(Delivery.objects.select_for_update().filter(event__in=events).order_by("event_id", "pk").only("pk"))
     skipped = find_skipped(events, replay)
     sent: list[Event] = []
-    seen: list[Event] = []
+    checked: list[Event] = []
     for event in events:
         if event.pk not in skipped:
             if len(sent) == limit:
                 break
             sent.append(event)
-        seen.append(event)
+        checked.append(event)
     batch = WriteBatch()
     for event in _without_deliveries(sent):
         batch.insert(*open_deliveries(event, resolve_routes(event)).rows)
@@ -125,8 +125,8 @@ def _send_members(replay: Replay, members: Sequence[Member], limit: int, now: da
     mark_for_replay(again, replay)
     deliveries = list(again.order_by("event_id", "pk").values_list("pk", flat=True))
     refresh_event_states(event.pk for event in sent)
-    _mark_members(replay, sent, {event.pk: skipped[event.pk] for event in seen if event.pk in skipped})
-    _update_counts(replay, len(sent), len(seen) - len(sent), len(deliveries), now)
+    _mark_members(replay, sent, {event.pk: skipped[event.pk] for event in checked if event.pk in skipped})
+    _update_counts(replay, len(sent), len(checked) - len(sent), len(deliveries), now)
     details = {"replay": str(replay.uuid), "of": replay.total}
     actor = f"person:{replay.requested_by_id}"
     append_entries(*(NewEntry(event.stream, "event.replayed", actor, details) for event in sent))
@@ -139,7 +139,7 @@ def _without_deliveries(events: Sequence[Event]) -> list[Event]:
 
 
 def _mark_members(replay: Replay, sent: Sequence[Event], skipped: dict[int, SkipReason]) -> None:
-    now, members = timezone.now(), Member.objects.filter(replay=replay, state=MemberState.WAITING)
+    now, members = timezone.now(), ReplayMember.objects.filter(replay=replay, state=MemberState.WAITING)
     members.filter(event__in=sent).update(state=MemberState.SENT, at=now)
     for why in set(skipped.values()):
         events = [event for event, reason in skipped.items() if reason == why]

@@ -178,5 +178,5 @@ def _loggable_filter(words: Mapping[str, str] | None) -> dict[str, JSONValue] | 
     """Return a filter for the audit log. Parameters that may identify a person are reduced to true."""
     if words is None:
         return None
-    said: dict[str, JSONValue] = {name: value for name, value in words.items() if name in _LOGGED_PARAMS}
-    return said | {name: True for name in words if name not in _LOGGED_PARAMS}
+    params: dict[str, JSONValue] = {name: value for name, value in words.items() if name in _LOGGED_PARAMS}
+    return params | {name: True for name in words if name not in _LOGGED_PARAMS}

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from sync.jobs import submission
 from sync.jobs.running_job import JobLost, RunningJob
-from sync.models import Member, MemberState, Replay, ReplayState
+from sync.models import MemberState, Replay, ReplayMember, ReplayState
 from sync.replays.requests import ReplayRefused
 from sync.replays.skip_rules import find_skipped
 from webhooks.models import Event
@@ -107,18 +107,18 @@ def _add_next_batch(replay: Replay, matching: QuerySet[Event]) -> bool:
     if replay.cursor_at is not None:
         at, key = replay.cursor_at, replay.cursor_id
         events = events.filter(Q(received_at__lt=at) | Q(received_at=at, pk__lt=key), received_at__lte=at)
-    found = list(events.only(*_LOADED_FIELDS)[:BATCH_SIZE])
-    if found:
-        replay.cursor_at, replay.cursor_id = found[-1].received_at, found[-1].pk
+    events_found = list(events.only(*_LOADED_FIELDS)[:BATCH_SIZE])
+    if events_found:
+        replay.cursor_at, replay.cursor_id = events_found[-1].received_at, events_found[-1].pk
         replay.save(update_fields=["cursor_at", "cursor_id"])
-        _add_members(replay, found)
-    return len(found) < BATCH_SIZE
+        _add_members(replay, events_found)
+    return len(events_found) < BATCH_SIZE
 
 
 def _add_members(replay: Replay, events: Sequence[Event]) -> None:
     now, skipped = timezone.now(), find_skipped(events, replay)
-    Member.objects.bulk_create(
-        Member(
+    ReplayMember.objects.bulk_create(
+        ReplayMember(
             replay=replay,
             event=event,
             state=MemberState.SKIPPED if event.pk in skipped else MemberState.WAITING,
@@ -153,9 +153,9 @@ def _mark_all_skipped(replay: Replay) -> None:
 
 
 def _delete_members(replay: Replay) -> None:
-    members = Member.objects.filter(replay=replay)
+    members = ReplayMember.objects.filter(replay=replay)
     while keys := list(members.values_list("pk", flat=True)[:BATCH_SIZE]):
-        Member.objects.filter(pk__in=keys).delete()
+        ReplayMember.objects.filter(pk__in=keys).delete()
 
 
 def discard_selection(replay: Replay) -> None:

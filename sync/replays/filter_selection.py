@@ -33,14 +33,14 @@ def select_by_filter(by: AbstractBaseUser, params: Mapping[str, str]) -> Replay:
 
     Raises InvalidFilter, TooManyEvents.
     """
-    meant = resolve_filter(params, timezone.now())
-    replay = begin_selection(by, meant.to_params())
+    resolved = resolve_filter(params, timezone.now())
+    replay = begin_selection(by, resolved.to_params())
     job = claim_job_of(EVENT_SET, replay.pk)
     if job is None:  # a worker was faster
         return replay
     try:
         with suppress(JobLost):
-            if not fill_selection(replay, meant.apply_to(Event.objects.all()), _REQUEST_SECONDS, job):
+            if not fill_selection(replay, resolved.apply_to(Event.objects.all()), _REQUEST_SECONDS, job):
                 job.hand_back()
     except TooManyEvents:
         discard_selection(replay)

@@ -59,7 +59,7 @@ class PlannedDelivery:
     version: MappingVersion | None
     change: Change | None = None
     code: str = ""
-    verdict: AttemptResult | None = None
+    result: AttemptResult | None = None
 
     @property
     def is_superseded(self) -> bool:
@@ -108,19 +108,19 @@ def preview_replay(
         return []
     stand = {"systems": [delivery.commercial.slug for delivery in deliveries], "address": address}
     _append_entry(event, "preview.begun", actor, {**stand, **choice.to_details()})
-    until, recorders, found = time.monotonic() + DEADLINE_SECONDS, [], []
+    until, recorders, previews = time.monotonic() + DEADLINE_SECONDS, [], []
     for delivery in deliveries:
         delivery.takes = choice.takes
         both = [PreviewRecorder(connection, until) for connection in (delivery.identity, delivery.commercial)]
         recorders += both
-        found.append(_preview_delivery(delivery, _route_for_choice(delivery, choice), both))
+        previews.append(_preview_delivery(delivery, _route_for_choice(delivery, choice), both))
     calls = sorted(
         (call for recorder in recorders for call in recorder.calls), key=lambda call: call.started_at
     )
     _append_entry(
         event, "preview.ended", actor, {"calls": [_call_summary(call) for call in calls], "address": address}
     )
-    return found
+    return previews
 
 
 def _deliveries_to_preview(event: Event) -> list[Delivery]:
@@ -129,18 +129,18 @@ def _deliveries_to_preview(event: Event) -> list[Delivery]:
     for delivery in known:
         delivery.event = event
         attach_route(delivery, get_resolved_route(delivery.route_id))
-    return known or [_unsaved_delivery(event, way) for way in _plan_routes(event)]
+    return known or [_unsaved_delivery(event, resolved) for resolved in _plan_routes(event)]
 
 
 def _plan_routes(event: Event) -> list[ResolvedRoute]:
     state, code = event.state, event.code
-    ways = resolve_routes(event)[:MAX_DELIVERIES]
+    resolved_routes = resolve_routes(event)[:MAX_DELIVERIES]
     event.state, event.code = state, code  # only looked at
-    return ways
+    return resolved_routes
 
 
-def _unsaved_delivery(event: Event, way: ResolvedRoute) -> Delivery:
-    route = way.route
+def _unsaved_delivery(event: Event, resolved: ResolvedRoute) -> Delivery:
+    route = resolved.route
     delivery = Delivery(
         event=event,
         route_id=route.pk,
@@ -150,13 +150,15 @@ def _unsaved_delivery(event: Event, way: ResolvedRoute) -> Delivery:
         entity_id=event.entity_id,
         is_relayed=route.relays and event.is_signed,
     )
-    attach_route(delivery, way)
+    attach_route(delivery, resolved)
     return delivery
 
 
 def _route_for_choice(delivery: Delivery, choice: ReplayOptions) -> ResolvedRoute:
-    way = get_resolved_route(delivery.route_id)
-    return with_mapping_version(way, first_mapping_version(delivery)) if choice.maps_as_then else way
+    resolved = get_resolved_route(delivery.route_id)
+    return (
+        with_mapping_version(resolved, first_mapping_version(delivery)) if choice.maps_as_then else resolved
+    )
 
 
 def first_mapping_version(delivery: Delivery) -> int | None:
@@ -166,25 +168,27 @@ def first_mapping_version(delivery: Delivery) -> int | None:
 
 
 def _preview_delivery(
-    delivery: Delivery, way: ResolvedRoute, recorders: list[PreviewRecorder]
+    delivery: Delivery, resolved: ResolvedRoute, recorders: list[PreviewRecorder]
 ) -> PlannedDelivery:
     attempt = Attempt(delivery=delivery, key=uuid.uuid4())
-    claim = Claim(delivery, attempt, uuid.uuid4(), way, read_link(delivery))
+    claim = Claim(delivery, attempt, uuid.uuid4(), resolved, read_link(delivery))
     if is_older_than_applied(claim):
-        return PlannedDelivery(delivery, way.mapping_version, code="superseded", verdict=superseded_result())
+        return PlannedDelivery(
+            delivery, resolved.mapping_version, code="superseded", result=superseded_result()
+        )
     release_connection()
     try:
         identity, commercial = (_make_connector(recorder, str(attempt.key)) for recorder in recorders)
         ends = Connectors(identity, commercial)  # type: ignore[arg-type]
         return PlannedDelivery(
-            delivery, way.mapping_version, change=plan_change(claim, ends, AttemptFindings())
+            delivery, resolved.mapping_version, change=plan_change(claim, ends, AttemptFindings())
         )
     except PreviewTimedOut:
-        return PlannedDelivery(delivery, way.mapping_version, code="preview-late")
+        return PlannedDelivery(delivery, resolved.mapping_version, code="preview-late")
     except ConnectionPaused:
-        return PlannedDelivery(delivery, way.mapping_version, code="preview-paused")
+        return PlannedDelivery(delivery, resolved.mapping_version, code="preview-paused")
     except Exception as error:  # noqa: BLE001 - as at the delivery boundary: told, never raised
-        return _preview_of_error(delivery, way, claim, error)
+        return _preview_of_error(delivery, resolved, claim, error)
 
 
 def _make_connector(recorder: PreviewRecorder, request_id: str) -> object:
@@ -194,12 +198,12 @@ def _make_connector(recorder: PreviewRecorder, request_id: str) -> object:
 
 
 def _preview_of_error(
-    delivery: Delivery, way: ResolvedRoute, claim: Claim, error: Exception
+    delivery: Delivery, resolved: ResolvedRoute, claim: Claim, error: Exception
 ) -> PlannedDelivery:
-    verdict = failure_result(error, claim)
-    if verdict.code == "internal-failure":
+    result = failure_result(error, claim)
+    if result.code == "internal-failure":
         logger.error("preview of %s: unexpected %s", delivery.event, type(error).__name__, exc_info=error)
-    return PlannedDelivery(delivery, way.mapping_version, code=verdict.code, verdict=verdict)
+    return PlannedDelivery(delivery, resolved.mapping_version, code=result.code, result=result)
 
 
 def _append_entry(event: Event, action: str, actor: str, details: Mapping[str, JSONValue]) -> None:

@@ -19,9 +19,9 @@ from sync.models import (
     Attempt,
     AttemptOutcome,
     Delivery,
-    Member,
     MemberState,
     Replay,
+    ReplayMember,
     ReplayPace,
     ReplayPauseReason,
     ReplayState,
@@ -61,7 +61,7 @@ def _ended_members(replay: Replay) -> dict[int, MemberResult]:
     """Return the results of the members that have ended, by event."""
     if not replay.under_way_count:
         return {}
-    sent = Member.objects.filter(replay=replay, state=MemberState.SENT).order_by("event")[:_MAX_MEMBERS]
+    sent = ReplayMember.objects.filter(replay=replay, state=MemberState.SENT).order_by("event")[:_MAX_MEMBERS]
     events = list(sent.values_list("event_id", flat=True))
     rows: dict[int, list[Delivery]] = defaultdict(list)
     for delivery in Delivery.objects.filter(event__in=events):
@@ -70,10 +70,10 @@ def _ended_members(replay: Replay) -> dict[int, MemberResult]:
         attempt.delivery_id: attempt
         for attempt in Attempt.objects.filter(replay=replay, delivery__event__in=events)
     }
-    found = {
+    counts = {
         event: [_delivery_result(delivery, replay, attempts) for delivery in rows[event]] for event in events
     }
-    return {event: _worst_result(filter(None, ends)) for event, ends in found.items() if all(ends)}
+    return {event: _worst_result(filter(None, ends)) for event, ends in counts.items() if all(ends)}
 
 
 def _delivery_result(
@@ -119,7 +119,7 @@ def _worst_result(ends: Iterable[MemberResult]) -> MemberResult:
 
 
 def _store_results(replay: Replay, ended: Mapping[int, MemberResult]) -> None:
-    now, members = timezone.now(), Member.objects.filter(replay=replay, state=MemberState.SENT)
+    now, members = timezone.now(), ReplayMember.objects.filter(replay=replay, state=MemberState.SENT)
     for end in set(ended.values()):
         events = [event for event, result in ended.items() if result == end]
         members.filter(event__in=events).update(state=end.state, why=end.code, at=now)
@@ -146,7 +146,7 @@ def _pause_or_finish(replay: Replay) -> None:
 
 def _has_waiting(replay: Replay) -> bool:
     """Return True if rows still wait. Counts do not show it, as retention may have deleted rows."""
-    return Member.objects.filter(replay=replay, state=MemberState.WAITING).exists()
+    return ReplayMember.objects.filter(replay=replay, state=MemberState.WAITING).exists()
 
 
 def _pause_reason(replay: Replay) -> ReplayPauseReason | None:

@@ -48,8 +48,8 @@ class ReplayOptions:
 
     def to_details(self) -> dict[str, str]:
         """Return the options for the audit log, empty for the defaults."""
-        taken = {"takes": str(self.takes)} if self.takes else {}
-        return taken | ({"mapping": "then"} if self.maps_as_then else {})
+        payload_choice = {"takes": str(self.takes)} if self.takes else {}
+        return payload_choice | ({"mapping": "then"} if self.maps_as_then else {})
 
 
 AS_ROUTED = ReplayOptions()
@@ -119,10 +119,10 @@ def _request_in_transaction(
 ) -> ReplayResult:
     replay.save(force_insert=True)
     details = {"replay": str(replay.uuid), "of": len(events), "address": address, **choice.to_details()}
-    asked = {
+    replay_values = {
         event.pk: _replay_event(event, replay, choice) for event in sorted(events, key=lambda event: event.pk)
     }
-    opened = {pk: pks for pk, pks in asked.items() if pks is not None}
+    opened = {pk: pks for pk, pks in replay_values.items() if pks is not None}
     if not opened:
         raise ReplayAlreadyRequested("This replay has already been requested and has not started yet.")
     deliveries = tuple(pk for pks in opened.values() for pk in pks)
@@ -139,7 +139,7 @@ def _request_in_transaction(
         at=replay.created_at,
     )
     return ReplayResult(
-        replay, deliveries, skipped=len(opened) - replay.events, waiting=len(asked) - len(opened)
+        replay, deliveries, skipped=len(opened) - replay.events, waiting=len(replay_values) - len(opened)
     )
 
 
@@ -170,10 +170,10 @@ def mark_for_replay(
     """Mark locked deliveries for a replay: running ones run once more afterwards, others are due now."""
     first = Attempt.objects.filter(delivery=OuterRef("pk"), mapping_version__isnull=False).order_by("number")
     version = Subquery(first.values("mapping_version")[:1]) if choice.maps_as_then else None
-    told = {"replay": replay, "takes": choice.takes, "mapping_version": version}
-    deliveries.filter(state=State.RUNNING).update(**told)
+    values = {"replay": replay, "takes": choice.takes, "mapping_version": version}
+    deliveries.filter(state=State.RUNNING).update(**values)
     deliveries.exclude(state=State.RUNNING).update(
-        **told,
+        **values,
         state=State.PENDING,
         tries=0,
         deaths=0,
@@ -186,6 +186,6 @@ def mark_for_replay(
 
 
 def _has_confirmed_erasure(event: Event) -> bool:
-    asked = Erasure.objects.filter(entity_id=event.entity_id, entity_type=event.entity_type)
-    confirmed = asked.filter(state=ErasureState.CONFIRMED).values_list("sources", flat=True)
+    erasures = Erasure.objects.filter(entity_id=event.entity_id, entity_type=event.entity_type)
+    confirmed = erasures.filter(state=ErasureState.CONFIRMED).values_list("sources", flat=True)
     return any(event.source_id in sources for sources in confirmed)

@@ -16,9 +16,9 @@ from sync.models import (
     Delivery,
     Erasure,
     ErasureState,
-    Member,
     MemberState,
     Replay,
+    ReplayMember,
     ReplayState,
     SkipReason,
 )
@@ -47,7 +47,7 @@ def find_skipped(events: Collection[Event], replay: Replay) -> dict[int, SkipRea
         _confirmed_erasures(events),
         _taken_by_other_replays(keys, replay),
     )
-    found = {
+    reasons = {
         event.pk: SkipReason.ERASED
         if _is_erased(event, erased)
         else SkipReason.ELSEWHERE
@@ -57,7 +57,7 @@ def find_skipped(events: Collection[Event], replay: Replay) -> dict[int, SkipRea
         )
         for event in events
     }
-    return {key: why for key, why in found.items() if why is not None}
+    return {key: why for key, why in reasons.items() if why is not None}
 
 
 def _skip_reason(event: Event, rows: list[Any], replay: Replay, *, is_routed: bool) -> SkipReason | None:
@@ -97,10 +97,10 @@ def _confirmed_erasures(events: Collection[Event]) -> Mapping[tuple[str, str], s
     confirmed = Erasure.objects.filter(
         state=ErasureState.CONFIRMED, entity_id__in={event.entity_id for event in events}
     )
-    found: dict[tuple[str, str], set[int]] = defaultdict(set)
+    sources_by_entity: dict[tuple[str, str], set[int]] = defaultdict(set)
     for entity_type, entity_id, sources in confirmed.values_list("entity_type", "entity_id", "sources"):
-        found[entity_type, entity_id] |= set(sources)
-    return found
+        sources_by_entity[entity_type, entity_id] |= set(sources)
+    return sources_by_entity
 
 
 def _is_erased(event: Event, erased: Mapping[tuple[str, str], set[int]]) -> bool:
@@ -113,7 +113,7 @@ def _taken_by_other_replays(keys: list[int], replay: Replay) -> set[int]:
     """Return the events that another replay has sent or will send. Of two started replays, the older keeps an
     event.
     """
-    others = Member.objects.filter(event__in=keys).exclude(replay=replay)
+    others = ReplayMember.objects.filter(event__in=keys).exclude(replay=replay)
     if replay.started_at is not None:
         others = others.filter(replay__lt=replay.pk)
     is_taken = Q(state=MemberState.SENT) | Q(state=MemberState.WAITING, replay__state__in=_STARTED)

@@ -129,28 +129,28 @@ class EventFilter:
 
     def to_params(self) -> dict[str, str]:
         """Return the parameters from which `resolve_filter` builds an equal filter at any time."""
-        said = {name: getattr(self, name) for name in _PLAIN_PARAMS}
+        params = {name: getattr(self, name) for name in _PLAIN_PARAMS}
         times = {name: getattr(self, name) for name in ("received_from", "received_to")}
-        said |= {name: format_time(at) for name, at in times.items() if at}
-        said |= {"q": self.q, _SEARCH_KIND: self.search_match.kind} if self.q else {}
-        return {name: value for name, value in said.items() if value}
+        params |= {name: format_time(at) for name, at in times.items() if at}
+        params |= {"q": self.q, _SEARCH_KIND: self.search_match.kind} if self.q else {}
+        return {name: value for name, value in params.items() if value}
 
 
 def resolve_filter(params: Mapping[str, str], now: datetime) -> EventFilter:
     """Resolve query parameters to a filter at this moment; unknown parameters are ignored. Raises
     InvalidFilter.
     """
-    given = {name: value for name in (*FILTER_PARAMS, _SEARCH_KIND) if (value := params.get(name, ""))}
-    if any("\0" in value for value in given.values()):
+    values = {name: value for name in (*FILTER_PARAMS, _SEARCH_KIND) if (value := params.get(name, ""))}
+    if any("\0" in value for value in values.values()):
         raise InvalidFilter("no text that a database takes")
-    begin, end = parse_range(given, "received", now)
-    term = given.get("q", "").strip()
+    begin, end = parse_range(values, "received", now)
+    term = values.get("q", "").strip()
     return EventFilter(
-        **{name: given.get(name, "") for name in _PLAIN_PARAMS},
+        **{name: values.get(name, "") for name in _PLAIN_PARAMS},
         received_from=begin,
         received_to=end,
         q=term,
-        search_match=_match_search(term, given.get(_SEARCH_KIND, "")),
+        search_match=_match_search(term, values.get(_SEARCH_KIND, "")),
     )
 
 

@@ -63,8 +63,8 @@ def _widest_reading(text: str, edge: str, zone: tzinfo) -> str:
         readings = [at.replace(tzinfo=at.tzinfo or zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
     except (ValueError, OverflowError):
         return text
-    meant = min(readings) if edge == "from" else max(readings)
-    return meant.isoformat().replace("+00:00", "Z")
+    reading = min(readings) if edge == "from" else max(readings)
+    return reading.isoformat().replace("+00:00", "Z")
 
 
 def to_input_value(text: str, zone: tzinfo) -> str:

@@ -36,20 +36,20 @@ def count_calls(hour: datetime) -> dict[int, HourlyCalls]:
     first, beyond = _first_key_since(hour - MAX_STORE_DELAY), _first_key_since(hour + HOUR + MAX_STORE_DELAY)
     if first is None:
         return {}
-    found: dict[int, HourlyCalls] = defaultdict(HourlyCalls)
+    counts: dict[int, HourlyCalls] = defaultdict(HourlyCalls)
     rows = Call.objects.filter(pk__gte=first, started_at__gte=hour, started_at__lt=hour + HOUR)
     if beyond is not None:
         rows = rows.filter(pk__lt=beyond)
     counted = rows.order_by().values_list("connection_id", "error", _bucket_expression())
     for connection, error, place, number, newest_at in counted.annotate(Count("pk"), Max("started_at")):
-        calls = found[connection]
+        calls = counts[connection]
         calls.count += number
         calls.failed_count += number if error in FAILURE_CODES else 0
         if place >= 0:
             calls.durations[place] += number
             if not error:
                 calls.last_success_at = max(calls.last_success_at or newest_at, newest_at)
-    return dict(found)
+    return dict(counts)
 
 
 def _bucket_expression() -> Case:

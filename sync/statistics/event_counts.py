@@ -34,8 +34,8 @@ class HourlyEvents:
 
 def count_events(hour: datetime) -> HourlyEvents:
     """Count the events of an hour: five statements, and one for the known entity types."""
-    found = _within_hour(Event.objects.all(), hour, "received_at").order_by()
-    counted = found.values_list("source_id", "entity_type", "event_type", "state").annotate(Count("pk"))
+    matching = _within_hour(Event.objects.all(), hour, "received_at").order_by()
+    counted = matching.values_list("source_id", "entity_type", "event_type", "state").annotate(Count("pk"))
     known = set(Route.objects.values_list("entity_type", flat=True).distinct())
     events: Counter[tuple[Any, ...]] = Counter()
     for source, entity_type, event_type, state, number in counted:

@@ -82,9 +82,9 @@ def _store_call_counts(
     known = {row.connection_id: row for row in CallCount.objects.filter(hour=hour)}
     obsolete = [row.pk for key, row in known.items() if key not in calls]
     CallCount.objects.filter(pk__in=obsolete).delete()
-    for key, found in calls.items():
+    for key, counts in calls.items():
         row = known.get(key) or CallCount(hour=hour, connection_id=key)
-        values = (found.count, found.failed_count, found.durations, usual.get(key), found.last_success_at)
+        values = (counts.count, counts.failed_count, counts.durations, usual.get(key), counts.last_success_at)
         if values != (row.number, row.failed, row.durations, row.usual_p95, row.last_success_at):
             row.number, row.failed, row.durations, row.usual_p95, row.last_success_at = values
             row.save()

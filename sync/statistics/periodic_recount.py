@@ -15,7 +15,7 @@ from sync.models import (
     CountMark,
     EventCount,
     FailureCount,
-    Pruning,
+    PruningRun,
     RefusalCount,
     RetentionCategory,
 )
@@ -56,7 +56,7 @@ def recount_stale_hours(now: datetime | None = None, seconds: float = TIME_LIMIT
 
 def first_complete_hour(now: datetime) -> datetime:
     """Return the first hour of which retention deleted no event. Earlier hours keep their counts."""
-    pruned = Pruning.objects.filter(kind=RetentionCategory.EVENTS).aggregate(at=Max("up_to"))["at"]
+    pruned = PruningRun.objects.filter(kind=RetentionCategory.EVENTS).aggregate(at=Max("up_to"))["at"]
     oldest = start_of_hour(now - COUNT_RETENTION)
     return oldest if pruned is None else max(oldest, start_of_hour(pruned) + HOUR)
 

@@ -61,12 +61,12 @@ class DeliveryDispatcher:
     def dispatch_due(self) -> float:
         """Hand out deliveries that are due. Returns the seconds after which to look again: 0 if there may be more."""
         began = time.monotonic()
-        found = self._find_untried()
-        if not found:
+        untried = self._find_untried()
+        if not untried:
             return self._next_pause(time.monotonic() - began)
         self._found_at = time.monotonic()
         release_connection()  # the threads may need it
-        for delivery_id in found[: self._most]:
+        for delivery_id in untried[: self._most]:
             if not self._has_free_thread() or not self._hand_over(delivery_id):
                 break
         return 0.0
@@ -94,9 +94,9 @@ class DeliveryDispatcher:
         with self._lock:
             self._resting = {pk: until for pk, until in self._resting.items() if until > now}
             passed_over = self._in_hand | self._resting.keys()
-        found = [pk for pk in find_due_ids(_WINDOW) if pk not in passed_over]
-        random.shuffle(found)
-        return found
+        untried = [pk for pk in find_due_ids(_WINDOW) if pk not in passed_over]
+        random.shuffle(untried)
+        return untried
 
     def _next_pause(self, look_seconds: float) -> float:
         """Return the seconds until the next poll; more if polls take long, so that a blocked backlog keeps no core

@@ -95,8 +95,8 @@ def until_signal() -> Callable[[], bool]:
 
     Unblocks both signals: a worker, which waits for them, blocks them in its subprocesses too.
     """
-    told: list[int] = []
+    signals: list[int] = []
     for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, lambda number, _: told.append(number))
+        signal.signal(signal_number, lambda number, _: signals.append(number))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
-    return lambda: not told
+    return lambda: not signals

@@ -12,7 +12,7 @@ from django.utils import translation
 from console.deliveries import delivery_status
 from console.ui import outcome_texts
 from webhooks.catalogue import messages as catalogue_messages
-from webhooks.catalogue.codes import CATALOGUE, words
+from webhooks.catalogue.codes import CATALOGUE, code_texts
 from webhooks.models import State
 
 pytestmark = pytest.mark.pure
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.pure
 TEXTS = [
     *(
         text
-        for entry in catalogue_messages.load("en").values()
+        for entry in catalogue_messages.load_texts("en").values()
         for text in (entry.title, entry.detail, entry.next_step)
     ),
-    *(catalogue_messages.unnamed("en", side) for side in ("identity", "target")),
+    *(catalogue_messages.default_connection_name("en", side) for side in ("identity", "target")),
 ]
 
 
@@ -81,11 +81,11 @@ def test_the_texts_of_open_and_given_up_deliveries_are_looked_up(state: str, loo
 
 def test_a_reader_of_finnish_reads_the_catalogue_in_finnish() -> None:
     with translation.override("fi"):
-        assert outcome_texts.describe_code("target-timeout", "Kauppa") == words(
+        assert outcome_texts.describe_code("target-timeout", "Kauppa") == code_texts(
             "target-timeout", "fi", connection="Kauppa"
         )
     with translation.override("sv"):
-        assert outcome_texts.describe_code("target-timeout", "Butik") == words(
+        assert outcome_texts.describe_code("target-timeout", "Butik") == code_texts(
             "target-timeout", "en", connection="Butik"
         )
 

@@ -37,7 +37,7 @@ def receipt(source: Source, payload: Payload) -> Receipt:
 
 
 def payload(kind: str = Payload.Kind.WEBHOOK) -> Payload:
-    return Payload.of(kind, b"{}", None)
+    return Payload.new(kind, b"{}", None)
 
 
 def code_of(one: Receipt, code: str, answer: Payload) -> BoundStatement:

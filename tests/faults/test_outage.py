@@ -22,7 +22,7 @@ from tests.support.people import browser
 from tests.support.processes.workers import running_workers, wait_until
 from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import Event, State
-from webhooks.models.rate_limit import Pace, forget_shares
+from webhooks.models.rate_limit import RateLimitState, forget_quotas
 
 pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 
@@ -50,13 +50,13 @@ class Figures:
 @pytest.fixture
 def protected(hub: Hub, settings: Any) -> Iterator[Hub]:
     """Yield a hub that leaves deliveries to workers, with the limits of the shop configured."""
-    forget_shares()
+    forget_quotas()
     settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
     Connection.objects.filter(slug="shop").update(
         requests_per_second=PER_SECOND, breaker_failures=FAILURES, breaker_seconds=SECONDS
     )
     yield hub
-    forget_shares()
+    forget_quotas()
     close_open_deliveries()
 
 
@@ -87,7 +87,7 @@ def pass_time(step: timedelta) -> None:
     Breaker.objects.filter(open_until__isnull=False).update(
         open_until=F("open_until") - step, opened_at=F("opened_at") - step
     )
-    Pace.objects.update(free_at=F("free_at") - step)
+    RateLimitState.objects.update(free_at=F("free_at") - step)
 
 
 def wait_out_the_outage(step_pause: float = 0.05) -> None:

@@ -14,7 +14,7 @@ from sync.monitoring.alarms import evaluate_alarms
 from tests.support.builders.alarms import a_late_delivery, a_paused_connection, a_watched_source, minutes
 from tests.support.builders.history import an_event
 from tests.support.hub import new_sealing_key
-from webhooks.encryption.at_rest import seal
+from webhooks.encryption.at_rest import encrypt
 from webhooks.models import Pepper
 
 pytestmark = pytest.mark.django_db
@@ -83,7 +83,7 @@ def test_a_token_shows_every_figure() -> None:
 
 def test_a_monitor_sees_that_a_process_lacks_the_current_encryption_key(settings: Any) -> None:
     Pepper.objects.all().delete()
-    Pepper.objects.create(sealed=seal(b"pepper"))
+    Pepper.objects.create(sealed=encrypt(b"pepper"))
     assert health(authorization=f"Bearer {TOKEN}")["opens_sealed"] is True
     settings.SEALING_KEYS = [new_sealing_key()]
     assert health(authorization=f"Bearer {TOKEN}")["opens_sealed"] is False

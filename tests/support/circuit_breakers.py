@@ -13,7 +13,7 @@ from sync.models import Breaker, Connection, Delivery
 from tests.support.hub import Hub, wait_until_quiet
 from tests.support.unfinished_deliveries import close_open_deliveries
 from webhooks.models import State
-from webhooks.models.rate_limit import forget_shares
+from webhooks.models.rate_limit import forget_quotas
 
 ENOUGH_FAILURES = 3
 SECONDS = 60  # of the first pause
@@ -23,10 +23,10 @@ PAST = "2000-01-01T00:00:00Z"
 @contextmanager
 def cautious_breakers() -> Iterator[None]:
     """Configure all breakers to open for a minute after three failures."""
-    forget_shares()
+    forget_quotas()
     Connection.objects.update(breaker_failures=ENOUGH_FAILURES, breaker_seconds=SECONDS)
     yield
-    forget_shares()
+    forget_quotas()
     close_open_deliveries()
 
 

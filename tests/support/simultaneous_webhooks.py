@@ -24,7 +24,7 @@ class SimultaneousWebhooks:
 
     def __init__(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sizes: list[int] = []
-        self._hub, self._store = hub, store._store
+        self._hub, self._store = hub, store._store_together
         self._begun, self._go = threading.Event(), threading.Event()
         self._holds = False
         self.group: GroupCommit[Any] = GroupCommit(self._run)

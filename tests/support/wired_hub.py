@@ -12,7 +12,7 @@ from integration_hub.devtools.sandbox_setup import SandboxSystems, seed_configur
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.support.hub import SIGNING_SECRET, Hub
-from webhooks.models.rate_limit import forget_shares
+from webhooks.models.rate_limit import forget_quotas
 
 Rows = dict[str, tuple[list[str], list[tuple[Any, ...]]]]
 _seeded: dict[tuple[SandboxSystems, str], Rows] = {}
@@ -75,7 +75,7 @@ def _write_rows(tables: Rows) -> None:
 
 def wipe_database() -> None:
     """Empty every table that migrations do not fill, including the audit log, which only a test may do."""
-    forget_shares()
+    forget_quotas()
     filled = _filled_tables()
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

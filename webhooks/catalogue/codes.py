@@ -1,7 +1,7 @@
-"""The one catalogue of outcomes: the stable word, the HTTP status, whose it is, whether trying again helps.
+"""The catalogue of outcome codes: HTTP status, owner, and whether a retry can help.
 
-A code is prefixed by whose fault it is where that is a remote system's. The words that people read stand in
-`sentences`, one file a language.
+A code about a remote system begins with `identity-` or `target-`. The texts that people read are in one TOML file for
+each language (`messages`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -9,51 +9,49 @@ from dataclasses import dataclass
 from typing import Literal
 
 from webhooks.catalogue import messages
-from webhooks.catalogue.messages import LANGUAGES, Language, Words
+from webhooks.catalogue.messages import LANGUAGES, CodeTexts, Language
 
 __all__ = [
     "CATALOGUE",
     "LANGUAGES",
     "RETRYABLE_CODES",
-    "Code",
+    "CodeTexts",
     "Language",
+    "OutcomeCode",
     "Owner",
-    "Words",
     "choose_language",
+    "code_texts",
     "is_about_identity",
-    "words",
 ]
 
 Owner = Literal["sender", "identity", "target", "hub", "nobody"]
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
-    """`status` answers the sender; `owner` must act where anybody must; `retryable`: the same try later can
-    succeed.
-
-    `texts` may hold the place-holder `{connection}`: read them through `words`.
+class OutcomeCode:
+    """One code of the catalogue. `status` is the HTTP status of the answer, `owner` who must act, and `retryable` tells
+    whether the same attempt can succeed later. `texts` may contain `{connection}`: read them with `code_texts`.
     """
 
     code: str
     status: int
     owner: Owner
     retryable: bool
-    texts: Mapping[Language, Words]
+    texts: Mapping[Language, CodeTexts]
 
     @property
     def type(self) -> str:
-        """The problem type of RFC 9457: a page that the hub itself serves."""
+        """The problem type of RFC 9457: the path of a page that the hub serves."""
         return f"/problems/{self.code}"
 
     @property
     def replay_helps(self) -> bool:
-        """Return whether a replay can succeed without anybody changing the data first."""
+        """True if a replay can succeed without a change of the data first."""
         return self.retryable
 
     @property
     def is_worth_a_replay(self) -> bool:
-        """Return whether a list may offer a replay at once: not if an administrator must act before."""
+        """True if a list may offer a replay: it can succeed, and no administrator has to act first."""
         return self.replay_helps and self.owner != "hub"
 
 
@@ -126,37 +124,37 @@ _OUTCOME: Mapping[str, _Row] = {
     "closed": (422, "hub", False),
 }
 
-CATALOGUE: Mapping[str, Code] = {
-    code: Code(code, *row, {language: messages.load(language)[code] for language in LANGUAGES})
+CATALOGUE: Mapping[str, OutcomeCode] = {
+    code: OutcomeCode(code, *row, {language: messages.load_texts(language)[code] for language in LANGUAGES})
     for code, row in {**_REQUEST, **_OUTCOME}.items()
 }
 RETRYABLE_CODES = frozenset(code for code, entry in CATALOGUE.items() if entry.retryable)
 
 
 def is_about_identity(code: str) -> bool:
-    """Whether it is about the identity service; what is not is about the commercial system, or nobody."""
+    """True if the code is about the identity service. Other codes are about the target, the hub or the sender."""
     return code.startswith("identity-")
 
 
-def words(
+def code_texts(
     code: str, language: Language, *, connection: str = "", translate: Callable[[str], str] = str
-) -> Words:
-    """What people read for `code`: the name of the connection filled in, a plain word where there is none.
+) -> CodeTexts:
+    """Return the texts of a code with the connection's name filled in, or a general name if none is given.
 
-    `translate` is given each text before that, its `{connection}` in place. Raises `KeyError` for a code that is not in
-    the catalogue.
+    `translate` is applied to each text before the name is filled in. Raises KeyError for a code that is not in the
+    catalogue.
     """
     texts = CATALOGUE[code].texts[language]
     side: messages.Side = "identity" if is_about_identity(code) else "target"
-    name = connection or translate(messages.unnamed(language, side))
+    name = connection or translate(messages.default_connection_name(language, side))
     read = (translate(text) for text in (texts.title, texts.detail, texts.next_step))
-    return Words(*(text.replace("{connection}", name) for text in read))
+    return CodeTexts(*(text.replace("{connection}", name) for text in read))
 
 
 def choose_language(accept_language: str | None) -> Language:
-    """The reader's best language that we have, by RFC 9110, section 12.5.4; English where nothing fits.
+    """Return the available language that an `Accept-Language` header prefers (RFC 9110, section 12.5.4), or English.
 
-    `fi-FI` asks for Finnish; of equal weights the first counts; what is malformed is skipped.
+    `fi-FI` asks for Finnish. The first of equal weights wins. Malformed entries are skipped.
     """
     weights: dict[Language, float] = {}
     for tag, weight in _language_ranges(accept_language or ""):

@@ -1,8 +1,7 @@
-"""The words of the catalogue of codes, one file a language, for translators to read and correct.
+"""Load the texts of the catalogue of codes, one TOML file for each language, which translators edit.
 
-`detail` is one sentence for the person who pressed *Save*; `next_step` is for support staff: whether a
-replay helps and who must act. `{connection}` begins a sentence wherever it stands, as a name cannot be
-inflected.
+`detail` is one sentence for the person who pressed *Save*. `next_step` is for support staff: whether a replay helps and
+who has to act. `{connection}` may only begin a sentence, since a name cannot be inflected.
 """
 
 import tomllib
@@ -24,8 +23,8 @@ _UNNAMED: Mapping[Language, Mapping[Side, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """What people read for one code in one language."""
+class CodeTexts:
+    """The texts of one code in one language."""
 
     title: str
     detail: str
@@ -33,12 +32,12 @@ class Words:
 
 
 @cache
-def load(language: Language) -> Mapping[str, Words]:
-    """Words by code, `{connection}` not yet filled in."""
+def load_texts(language: Language) -> Mapping[str, CodeTexts]:
+    """Return the texts of each code, `{connection}` not yet filled in."""
     text = resources.files(__package__).joinpath(f"{language}.toml").read_text("utf-8")
-    return {code: Words(**entry) for code, entry in tomllib.loads(text).items()}
+    return {code: CodeTexts(**entry) for code, entry in tomllib.loads(text).items()}
 
 
-def unnamed(language: Language, side: Side) -> str:
-    """What stands for the name of a connection where none is known, fit to begin a sentence."""
+def default_connection_name(language: Language, side: Side) -> str:
+    """Return the name to use for a connection if its own is not known, fit to begin a sentence."""
     return _UNNAMED[language][side]

@@ -1,4 +1,4 @@
-"""Result types of the delivery port: what became of an event, for the answer to its source. Pure."""
+"""Result types of the delivery port: the outcome of an event, for the answer to its source. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _FAILED = frozenset({"dead", "retrying", "closed"})
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """One field of the record that the commercial system refused."""
+    """One field of the record that the target rejected."""
 
     field: str
     code: str
@@ -21,10 +21,10 @@ class FieldProblem:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What became of an event in one commercial system.
+class TargetResult:
+    """The result of an event on one target connection.
 
-    `action` is created, updated, deleted, none or empty. `connection_name`: of the system that `code` is about.
+    `action` is created, updated, deleted, none or empty. `connection_name` is the system that `code` is about.
     """
 
     connection: str
@@ -38,23 +38,23 @@ class Result:
     errors: tuple[FieldProblem, ...]
 
     @property
-    def may_pass(self) -> bool:
-        """It failed, for a reason that may have passed when somebody asks again."""
+    def may_succeed_later(self) -> bool:
+        """True if the delivery failed for a reason that a repeat of the webhook may no longer meet."""
         return self.state == "dead" and self.code in RETRYABLE_CODES
 
 
 @dataclass(frozen=True, slots=True)
 class EventOutcome:
-    """What became of an event; of several systems the worst decides `state` and `code`."""
+    """The outcome of an event. The worst result of its targets decides `state` and `code`."""
 
     state: str
     code: str
-    results: tuple[Result, ...]
+    results: tuple[TargetResult, ...]
     entity: Mapping[str, Any] | None
 
     @property
     def is_open(self) -> bool:
-        """Work goes on, and nothing can be told of its end yet."""
+        """True if deliveries are still pending, running or on hold, so there is no outcome yet."""
         return self.state in _OPEN
 
     @property
@@ -67,7 +67,7 @@ class EventOutcome:
 
     @property
     def is_final(self) -> bool:
-        """What is told now stays true: nothing goes on by itself, by an approval, or as its webhook comes again."""
+        """True if no retry, approval or repeat of the webhook will change the outcome."""
         return not any(
-            result.is_retrying or result.state in _OPEN or result.may_pass for result in self.results
+            result.is_retrying or result.state in _OPEN or result.may_succeed_later for result in self.results
         )

@@ -1,7 +1,7 @@
-"""Names for rows: UUIDv7 inside and in the database, 26 characters outside.
+"""Identifiers of rows: UUIDv7 in the database, a reference of 26 characters for people.
 
-A reference is read out over the telephone and typed from a picture, hence Crockford's base 32: no case, no
-I, L, O or U (https://www.crockford.com/base32.html). Its order as text is the order of the UUID.
+People read references out over the telephone and copy them from screenshots, hence Crockford's base 32, which has no
+case and no I, L, O or U (https://www.crockford.com/base32.html). References sort as their UUIDs do.
 """
 
 import base64
@@ -21,15 +21,15 @@ _RANDOM_BITS = 74
 _STEP_BITS = 32
 
 
-class _Ticks:
-    """Random tails, growing within one millisecond (RFC 9562, section 6.2, method 2)."""
+class _RandomTails:
+    """Random lower bits of a UUIDv7, increasing within one millisecond (RFC 9562, section 6.2, method 2)."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._millisecond = -1
         self._tail = 0
 
-    def tail(self, millisecond: int) -> int:
+    def next_tail(self, millisecond: int) -> int:
         with self._lock:
             if millisecond == self._millisecond:
                 self._tail += 1 + secrets.randbits(_STEP_BITS)
@@ -39,38 +39,41 @@ class _Ticks:
             return self._tail
 
 
-_ticks = _Ticks()
+_ticks = _RandomTails()
 
 
-def _start_afresh() -> None:
-    """A forked child would repeat its parent's tails, or find the lock taken by a thread that it lacks."""
+def _reset_after_fork() -> None:
+    """Start again in a forked child. It would repeat its parent's values, or find the lock held by a thread that it
+    does not have.
+    """
     global _ticks  # noqa: PLW0603 - one per process is the point
-    _ticks = _Ticks()
+    _ticks = _RandomTails()
 
 
-os.register_at_fork(after_in_child=_start_afresh)
+os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def new_uuid(now: datetime | None = None) -> uuid.UUID:
-    """A UUIDv7 (RFC 9562, section 5.7) of `now`, an aware time. Later calls in the same millisecond of this
-    process give larger values, from any thread. Between milliseconds the clock decides; nothing may rely on
-    it for order.
+    """Return a UUIDv7 (RFC 9562, section 5.7) for `now`, an aware time.
+
+    Later calls of this process in the same millisecond return larger values, in any thread. Otherwise the order follows
+    the clock, so nothing may rely on it.
     """
     millisecond = ((now or datetime.now(UTC)) - _EPOCH) // timedelta(milliseconds=1)
-    tail = _ticks.tail(millisecond)
+    tail = _ticks.next_tail(millisecond)
     high, low = tail >> 62, tail & (1 << 62) - 1
     return uuid.UUID(int=millisecond << 80 | 7 << 76 | high << 64 | 2 << 62 | low)
 
 
 @lru_cache(maxsize=1024)
 def to_reference(value: uuid.UUID) -> str:
-    """The 26 characters that people and machines quote."""
+    """Return the reference of a UUID: 26 characters."""
     return base64.b32encode(value.int.to_bytes(20, "big"))[-_LENGTH:].translate(_FROM_BASE32).decode()
 
 
 def from_reference(text: str) -> uuid.UUID:
-    """The UUID of a reference, in any case, with I and L read as 1 and O as 0. Raises `ValueError` for
-    anything else, without repeating it.
+    """Return the UUID of a reference, in either case, reading I and L as 1 and O as 0. Raises ValueError for any
+    other text, without repeating it.
     """
     if len(text) != _LENGTH or not text.isascii():
         raise ValueError("a reference has 26 ASCII characters")

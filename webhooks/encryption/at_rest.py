@@ -1,12 +1,10 @@
-"""Values sealed at rest: authenticated encryption under keys from the environment.
+"""Encrypt values at rest with the keys of the setting SEALING_KEYS: AES-256-GCM of the `cryptography` package.
 
-AES-256-GCM of the `cryptography` package. Under one key a random nonce must not be used for ever, so each process draws
-a salt, derives a key of its own from it (HKDF-SHA256, RFC 5869), and counts its nonces. The first of SEALING_KEYS
-seals, every one of them opens, so a new key is put in front, in every process, and the old one stays until
-`manage.py reseal` has run.
+One key may use only a limited number of random nonces, so each process draws a salt, derives its own key from
+it (HKDF-SHA256, RFC 5869) and counts its nonces. The first of SEALING_KEYS encrypts, any of them decrypts. To rotate,
+put a new key first in every process and remove the old one after `manage.py reseal` has run.
 
-A sealed value: 1 byte version, 4 bytes naming the key, 16 bytes salt, 12 bytes nonce, the cipher text with its 16-byte
-tag.
+Format: 1 byte version, 4 bytes naming the key, 16 bytes salt, 12 bytes nonce, the ciphertext with its 16-byte tag.
 """
 
 import base64
@@ -31,71 +29,71 @@ _HEAD = 21
 _SMALLEST = 49
 
 
-class CannotOpen(Exception):
-    """The value was sealed with a key that is not among SEALING_KEYS, or was changed."""
+class CannotDecrypt(Exception):
+    """A value that none of SEALING_KEYS decrypts: its key is missing, or the value was changed."""
 
 
-class _Sealer:
-    """One process's key under one of SEALING_KEYS; no nonce of it is ever used twice."""
+class _ProcessCipher:
+    """This process's key, derived from one of SEALING_KEYS. It never uses a nonce twice."""
 
     def __init__(self, key: str) -> None:
         salt = os.urandom(16)
-        self._head = _VERSION + _name_of(key) + salt
-        self._cipher = _derived(key, salt)
+        self._head = _VERSION + _key_name(key) + salt
+        self._cipher = _derive_cipher(key, salt)
         self._numbers = itertools.count()
 
-    def seal(self, plain: bytes) -> bytes:
+    def encrypt(self, plain: bytes) -> bytes:
         nonce = next(self._numbers).to_bytes(12, "big")
         return self._head + nonce + self._cipher.encrypt(nonce, plain, self._head)
 
 
 @lru_cache(maxsize=4)
-def _sealer(key: str) -> _Sealer:
-    return _Sealer(key)
+def _process_cipher(key: str) -> _ProcessCipher:
+    return _ProcessCipher(key)
 
 
-os.register_at_fork(after_in_child=_sealer.cache_clear)
+os.register_at_fork(after_in_child=_process_cipher.cache_clear)
 
 
 @lru_cache(maxsize=1024)
-def _derived(key: str, salt: bytes) -> AESGCM:
+def _derive_cipher(key: str, salt: bytes) -> AESGCM:
     derive = HKDF(algorithm=SHA256(), length=32, salt=salt, info=b"hub-sealing-2")
     return AESGCM(derive.derive(base64.urlsafe_b64decode(key)))
 
 
 @lru_cache(maxsize=16)
-def _name_of(key: str) -> bytes:
+def _key_name(key: str) -> bytes:
     return hashlib.sha256(b"hub-sealing-2" + base64.urlsafe_b64decode(key)).digest()[:4]
 
 
-def seal(plain: bytes) -> bytes:
-    """Sealed bytes that only a holder of the key can open; 49 bytes longer than `plain`."""
-    return _sealer(settings.SEALING_KEYS[0]).seal(plain)
+def encrypt(plain: bytes) -> bytes:
+    """Encrypt bytes with the first of SEALING_KEYS. The result is 49 bytes longer than `plain`."""
+    return _process_cipher(settings.SEALING_KEYS[0]).encrypt(plain)
 
 
-def unseal(sealed: bytes) -> bytes:
-    """What was sealed. `CannotOpen` when no key fits or a bit was changed."""
+def decrypt(sealed: bytes) -> bytes:
+    """Decrypt a value. Raises CannotDecrypt if no key matches or a bit was changed."""
     sealed = bytes(sealed)
     is_sealed = sealed.startswith(_VERSION) and len(sealed) >= _SMALLEST
     head, salt, nonce = sealed[:_HEAD], sealed[_SALT], sealed[_NONCE]
     for key in settings.SEALING_KEYS if is_sealed else ():
-        if _name_of(key) == sealed[1:5]:
+        if _key_name(key) == sealed[1:5]:
             try:
-                return _derived(key, salt).decrypt(nonce, sealed[_NONCE.stop :], head)
+                return _derive_cipher(key, salt).decrypt(nonce, sealed[_NONCE.stop :], head)
             except InvalidTag:
                 continue
-    raise CannotOpen("none of SEALING_KEYS can decrypt this value")
+    raise CannotDecrypt("none of SEALING_KEYS can decrypt this value")
 
 
-def reseal(sealed: bytes) -> bytes:
-    """The same value under the first key."""
-    return seal(unseal(sealed))
+def encrypt_again(sealed: bytes) -> bytes:
+    """Return the value encrypted with the first of SEALING_KEYS. Raises CannotDecrypt."""
+    return encrypt(decrypt(sealed))
 
 
-class SealedJSONField(models.BinaryField):  # type: ignore[type-arg]
-    """A JSON value that is sealed on its way into the database and opened on its way out."""
+class EncryptedJSONField(models.BinaryField):  # type: ignore[type-arg]
+    """A JSON value that is stored encrypted."""
 
-    description = "sealed JSON"
+    description = "encrypted JSON"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("editable", False)
@@ -104,14 +102,14 @@ class SealedJSONField(models.BinaryField):  # type: ignore[type-arg]
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
         if value is None:
             return None
-        sealed = seal(json.dumps(value, separators=(",", ":")).encode())
+        sealed = encrypt(json.dumps(value, separators=(",", ":")).encode())
         return super().get_db_prep_value(sealed, connection, prepared)
 
     def from_db_value(self, value: Any, *_: Any) -> Any:
-        return None if value is None else json.loads(unseal(value))
+        return None if value is None else json.loads(decrypt(value))
 
     def value_to_string(self, obj: models.Model) -> str:
-        """Never into a serialised dump."""
+        """Return "" so that `dumpdata` never contains the value."""
         return ""
 
     def to_python(self, value: Any) -> Any:

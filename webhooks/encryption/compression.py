@@ -1,16 +1,16 @@
-"""Compression of JSON documents before they are sealed: raw DEFLATE with a dictionary of what most of them contain.
+"""Compress JSON documents before they are encrypted: raw DEFLATE with a dictionary of frequent content.
 
-The dictionary is part of the format: changing a byte of it makes unreadable what is stored. A new one needs a new
-version of the sealed value (`subject_cipher`).
+The dictionary is part of the format: a change of one byte makes stored values unreadable. A new dictionary needs a new
+version of the encrypted value (`subject_cipher`).
 """
 
 import zlib
 
 _LEVEL, _WINDOW, _MEMORY = 1, -13, 6  # 12 µs for a payload; the default memory would take 14 to 80
 _LENGTH = 4  # bytes in front: how long the plain value is
-_SMALLEST = 48  # below this nothing is gained
+_SMALLEST = 48  # shorter values do not become smaller
 
-# From rare to frequent: what is near the end costs the fewest bits.
+# From rare to frequent: references to the end of the dictionary take the fewest bits.
 DICTIONARY = b"".join(
     (
         b'{"type":"","title":"","status":422,"detail":"","code":"","retrying":false,"errors":[{"field":"","pointer":"",',
@@ -37,7 +37,7 @@ DICTIONARY = b"".join(
 
 
 def compress(plain: bytes) -> bytes | None:
-    """Return the value with its length in front, or None if it would not be smaller."""
+    """Return the compressed value with its plain length in front, or None if it would not be smaller."""
     if len(plain) < _SMALLEST:
         return None
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY, zlib.Z_DEFAULT_STRATEGY, DICTIONARY)
@@ -46,7 +46,7 @@ def compress(plain: bytes) -> bytes | None:
 
 
 def decompress(packed: bytes) -> bytes:
-    """Return the value, never more bytes than the length in front says. Raises ValueError if it is another length."""
+    """Return the plain value. Reads no more than the declared length, and raises ValueError if the length differs."""
     length = int.from_bytes(packed[:_LENGTH], "big")
     unpacker = zlib.decompressobj(_WINDOW, DICTIONARY)
     try:

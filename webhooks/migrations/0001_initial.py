@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Pace',
+            name='RateLimitState',
             fields=[
                 ('key', models.CharField(help_text='source:… or connection:…', max_length=80, primary_key=True, serialize=False)),
                 ('free_at', models.DateTimeField()),
@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(choices=[('webhook', 'webhook as received'), ('answer', 'response as sent'), ('entity', 'entity as fetched'), ('change', 'before and after'), ('request', 'outgoing request'), ('response', 'response to an outgoing request')], max_length=16)),
                 ('sealed', models.BinaryField()),
-                ('size', models.PositiveIntegerField(help_text='bytes before sealing')),
+                ('size', models.PositiveIntegerField(help_text='bytes before encryption')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
             options={
@@ -61,11 +61,11 @@ class Migration(migrations.Migration):
                 ('event_type', models.CharField(help_text="CREATE, UPDATE, DELETE, or the source's unmapped word", max_length=64)),
                 ('occurred_at', models.DateTimeField(null=True)),
                 ('occurred_text', models.CharField(blank=True, help_text='the timestamp as it was sent', max_length=40)),
-                ('is_signed', models.BooleanField(help_text='verified when it came; otherwise it is only a hint')),
+                ('is_signed', models.BooleanField(help_text='verified when received; otherwise it is only a hint')),
                 ('digest', models.BinaryField(help_text='SHA-256 of the raw body', max_length=32)),
                 ('received_at', models.DateTimeField()),
                 ('state', models.CharField(choices=[('dead', 'failed'), ('held', 'held'), ('retrying', 'retrying'), ('running', 'running'), ('pending', 'pending'), ('closed', 'closed'), ('superseded', 'superseded'), ('ignored', 'ignored'), ('unchanged', 'unchanged'), ('succeeded', 'succeeded')], default='pending', max_length=12)),
-                ('code', models.CharField(blank=True, help_text='why, in the words of the catalogue', max_length=48)),
+                ('code', models.CharField(blank=True, help_text='the reason, a code of the catalogue', max_length=48)),
                 ('payload', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
             ],
             options={
@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('paused_at', models.DateTimeField(editable=False, help_text='events are stored and not delivered', null=True)),
                 ('pause_reason', models.CharField(blank=True, default='', editable=False, max_length=500)),
-                ('resumed_at', models.DateTimeField(editable=False, help_text='until all that waited has been released', null=True)),
+                ('resumed_at', models.DateTimeField(editable=False, help_text='until all waiting deliveries are released', null=True)),
                 ('slug', models.SlugField(max_length=64, unique=True)),
                 ('name', models.CharField(max_length=120)),
                 ('is_enabled', models.BooleanField(default=True)),
@@ -128,10 +128,10 @@ class Migration(migrations.Migration):
                 ('size', models.PositiveIntegerField()),
                 ('received_at', models.DateTimeField()),
                 ('answered_at', models.DateTimeField(null=True)),
-                ('status', models.PositiveSmallIntegerField(help_text='the HTTP status that was told', null=True)),
+                ('status', models.PositiveSmallIntegerField(help_text='the HTTP status of the answer', null=True)),
                 ('code', models.CharField(blank=True, max_length=48)),
-                ('is_final', models.BooleanField(default=False, help_text='the answer told an outcome that will not change')),
-                ('is_repeat', models.BooleanField(default=False, help_text='the event was known already')),
+                ('is_final', models.BooleanField(default=False, help_text='the outcome in the answer will not change')),
+                ('is_repeat', models.BooleanField(default=False, help_text='the event was stored already')),
                 ('answer', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
                 ('event', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='receipts', to='webhooks.event')),
                 ('payload', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
@@ -150,7 +150,7 @@ class Migration(migrations.Migration):
             name='SourceSecret',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('value', webhooks.encryption.at_rest.SealedJSONField()),
+                ('value', webhooks.encryption.at_rest.EncryptedJSONField()),
                 ('hint', models.CharField(help_text='the last characters, to tell two secrets apart', max_length=8)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('ends_at', models.DateTimeField(blank=True, null=True)),
@@ -165,7 +165,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('pseudonym', models.CharField(max_length=64)),
-                ('wrapped', models.BinaryField(help_text='the key, sealed under SEALING_KEYS', null=True)),
+                ('wrapped', models.BinaryField(help_text='the key, encrypted with SEALING_KEYS', null=True)),
                 ('made_at', models.DateTimeField()),
                 ('destroyed_at', models.DateTimeField(null=True)),
             ],
@@ -178,7 +178,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='payload',
             name='subject',
-            field=models.ForeignKey(db_constraint=False, db_index=False, help_text='whose key seals it; without one, SEALING_KEYS do', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='webhooks.subjectkey'),
+            field=models.ForeignKey(db_constraint=False, db_index=False, help_text='the key that encrypts it; without one, SEALING_KEYS do', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='webhooks.subjectkey'),
         ),
         migrations.AddConstraint(
             model_name='source',

@@ -4,13 +4,13 @@ import os
 
 from django.db import migrations
 
-from webhooks.encryption.at_rest import seal
+from webhooks.encryption.at_rest import encrypt
 
 
 def create_pepper(apps, schema_editor):
     peppers = apps.get_model("webhooks", "Pepper").objects.using(schema_editor.connection.alias)
     if not peppers.exists():
-        peppers.create(sealed=seal(os.urandom(32)))
+        peppers.create(sealed=encrypt(os.urandom(32)))
 
 
 class Migration(migrations.Migration):

@@ -1,14 +1,14 @@
 """Which tables hold what came in?"""
 
-from webhooks.models.event import Event, State, worst
+from webhooks.models.event import Event, State, worst_state
 from webhooks.models.pausable import Pausable
-from webhooks.models.payload import Payload, indexes_where_set, payload_key
-from webhooks.models.rate_limit import Pace
+from webhooks.models.payload import Payload, indexes_where_set, payload_foreign_key
+from webhooks.models.rate_limit import RateLimitState
 from webhooks.models.receipt import Receipt, Refusal
-from webhooks.models.source import Mode, Source, SourceSecret
+from webhooks.models.source import AnswerMode, Source, SourceSecret
 from webhooks.models.subject_key import Pepper, SubjectKey, is_erased
 from webhooks.models.subject_key_store import (
-    erased_id,
+    erased_entity_id,
     find_or_create_keys,
     lock_or_create_keys,
     pseudonym,
@@ -16,25 +16,25 @@ from webhooks.models.subject_key_store import (
 )
 
 __all__ = [
+    "AnswerMode",
     "Event",
-    "Mode",
-    "Pace",
     "Pausable",
     "Payload",
     "Pepper",
+    "RateLimitState",
     "Receipt",
     "Refusal",
     "Source",
     "SourceSecret",
     "State",
     "SubjectKey",
-    "erased_id",
+    "erased_entity_id",
     "find_or_create_keys",
     "indexes_where_set",
     "is_erased",
     "lock_or_create_keys",
-    "payload_key",
+    "payload_foreign_key",
     "pseudonym",
     "subject_key",
-    "worst",
+    "worst_state",
 ]

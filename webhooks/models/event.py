@@ -1,17 +1,17 @@
-"""The stored fact that something changed at a source."""
+"""Events: a source's stored reports that an entity has changed."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from webhooks.catalogue.reference import new_uuid, to_reference
-from webhooks.models.payload import indexes_where_set, payload_key
+from webhooks.models.payload import indexes_where_set, payload_foreign_key
 from webhooks.models.source import Source
 from webhooks.models.subject_key import SubjectKey
 from webhooks.models.subject_key_store import subject_key
 
 
 class State(models.TextChoices):
-    """Where a delivery stands; of an event, the worst of its deliveries (the order here, from bad to good)."""
+    """The state of a delivery. An event has the worst state of its deliveries, in the order below from bad to good."""
 
     DEAD = "dead", _("failed")
     HELD = "held", _("held")
@@ -25,14 +25,14 @@ class State(models.TextChoices):
     SUCCEEDED = "succeeded", _("succeeded")
 
 
-def worst(states: list[str]) -> str:
-    """The state that an event shows for the states of its deliveries; `ignored` where it has none."""
+def worst_state(states: list[str]) -> str:
+    """Return the state of an event from the states of its deliveries: the worst, or `ignored` if it has none."""
     order: list[str] = list(State.values)
     return min(states, key=order.index, default=State.IGNORED)
 
 
 class Event(models.Model):
-    """Immutable but for `state` and `code`, which the commit that settles a delivery keeps."""
+    """A stored webhook. Only `state` and `code` ever change: the commit that settles a delivery updates them."""
 
     uuid = models.UUIDField(unique=True, default=new_uuid)
     source = models.ForeignKey(Source, models.PROTECT, related_name="events", db_index=False)
@@ -44,12 +44,12 @@ class Event(models.Model):
     )
     occurred_at = models.DateTimeField(null=True)
     occurred_text = models.CharField(max_length=40, blank=True, help_text="the timestamp as it was sent")
-    is_signed = models.BooleanField(help_text="verified when it came; otherwise it is only a hint")
+    is_signed = models.BooleanField(help_text="verified when received; otherwise it is only a hint")
     digest = models.BinaryField(max_length=32, help_text="SHA-256 of the raw body")
-    payload = payload_key()
+    payload = payload_foreign_key()
     received_at = models.DateTimeField()
     state = models.CharField(max_length=12, choices=State, default=State.PENDING)
-    code = models.CharField(max_length=48, blank=True, help_text="why, in the words of the catalogue")
+    code = models.CharField(max_length=48, blank=True, help_text="the reason, a code of the catalogue")
 
     class Meta:
         default_permissions = ("view",)
@@ -62,8 +62,8 @@ class Event(models.Model):
             models.UniqueConstraint("source", "event_id", name="event_id_once_a_source"),
         ]
         indexes = [
-            # Ascending, and read backwards: new rows go to the end, and fill the pages. They serve the list of events:
-            # unfiltered, by state, of one entity (erasure and search too), of one source.
+            # Ascending although the list reads backwards: new rows go to the end and fill the pages of the index. They
+            # serve the list of events: unfiltered, by state, by entity (erasure and search too), by source.
             models.Index(fields=["received_at", "id"], name="event_received"),
             models.Index(fields=["state", "received_at", "id"], name="event_state"),
             models.Index(fields=["entity_id", "received_at", "id"], name="event_entity"),
@@ -78,7 +78,7 @@ class Event(models.Model):
 
     @property
     def key(self) -> SubjectKey:
-        """What seals everything that is kept of this event. Looked up where whoever loaded the event did not set it."""
+        """The key that encrypts all payloads of this event. Looked up unless it was set."""
         if self._key is None:
             self._key = subject_key(self.source_id, self.entity_type, self.entity_id)
         return self._key
@@ -89,10 +89,10 @@ class Event(models.Model):
 
     @property
     def reference(self) -> str:
-        """What people and machines quote: the UUID in 26 Crockford base-32 characters."""
+        """The identifier that people and machines use: the UUID as 26 characters of Crockford's base 32."""
         return to_reference(self.uuid)
 
     @property
     def stream(self) -> str:
-        """Its stream of the audit log."""
+        """The name of the event's stream in the audit log."""
         return f"event:{self.reference}"

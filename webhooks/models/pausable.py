@@ -1,11 +1,11 @@
-"""What a person can pause."""
+"""Base of the models that a person can pause."""
 
 from django.conf import settings
 from django.db import models
 
 
 class Pausable(models.Model):
-    """What comes this way is kept and not delivered while it is paused; who paused it, and why."""
+    """A source or route. While it is paused, events are stored but not delivered."""
 
     paused_at = models.DateTimeField(
         null=True, editable=False, help_text="events are stored and not delivered"
@@ -20,7 +20,7 @@ class Pausable(models.Model):
     )
     pause_reason = models.CharField(max_length=500, blank=True, default="", editable=False)
     resumed_at = models.DateTimeField(
-        null=True, editable=False, help_text="until all that waited has been released"
+        null=True, editable=False, help_text="until all waiting deliveries are released"
     )
 
     class Meta:

@@ -1,9 +1,10 @@
-"""The only place of personal bytes: sealed, and deletable without touching the history that points here.
+"""Payloads: the only table of personal data. They are encrypted, and can be deleted without touching the rows that
+refer to them.
 
-Foreign keys of the hot path have no constraint in the database (`db_constraint=False`) where something else proves
-them: parent and child are stored by one statement, or the parent is never deleted, or a lock keeps it. Each constraint
-would lock a row for each webhook. The constraints that stay guard settings: a process may go on for a second with a
-source, a route or a connection that has just been deleted, and then storing fails.
+On the path of a webhook a foreign key has no constraint in the database (`db_constraint=False`) if something else
+proves it: parent and child are stored by one statement, the parent is never deleted, or it is locked. Each constraint
+would lock a row for each webhook. The constraints that remain guard settings: a process may have a source, a route or a
+connection cached that has just been deleted, and then storing must fail.
 """
 
 from typing import Self
@@ -11,14 +12,12 @@ from typing import Self
 from django.db import models
 
 from database.model_rows import new_row
-from webhooks.encryption.at_rest import seal, unseal
+from webhooks.encryption.at_rest import decrypt, encrypt
 from webhooks.models.subject_key import SubjectKey
 
 
 def indexes_where_set(prefix: str, *names: str) -> list[models.Index]:
-    """An index of each of these foreign keys, of rows that have one: most have none, and an index of nothing is written
-    with each of them.
-    """
+    """Return a partial index for each of these foreign keys. Most rows have none, and cost no index entry then."""
     return [
         models.Index(fields=[name], condition=models.Q(**{f"{name}__isnull": False}), name=f"{prefix}_{name}")
         for name in names
@@ -26,7 +25,7 @@ def indexes_where_set(prefix: str, *names: str) -> list[models.Index]:
 
 
 class Payload(models.Model):
-    """A sealed blob: a raw body, a fetched entity, before and after, what a call sent and was answered."""
+    """Encrypted bytes: a body, an entity, a change, or the request or response of a call."""
 
     class Kind(models.TextChoices):
         WEBHOOK = "webhook", "webhook as received"
@@ -38,7 +37,7 @@ class Payload(models.Model):
 
     kind = models.CharField(max_length=16, choices=Kind)
     sealed = models.BinaryField()
-    size = models.PositiveIntegerField(help_text="bytes before sealing")
+    size = models.PositiveIntegerField(help_text="bytes before encryption")
     created_at = models.DateTimeField(auto_now_add=True)
     subject = models.ForeignKey(
         SubjectKey,
@@ -47,7 +46,7 @@ class Payload(models.Model):
         related_name="+",
         db_index=False,
         db_constraint=False,
-        help_text="whose key seals it; without one, SEALING_KEYS do",
+        help_text="the key that encrypts it; without one, SEALING_KEYS do",
     )
 
     class Meta:
@@ -60,26 +59,26 @@ class Payload(models.Model):
         return f"{self.get_kind_display()}, {self.size} bytes"
 
     @classmethod
-    def of(cls, kind: str, plain: bytes, key: SubjectKey | None) -> Self:
-        """A payload that is not saved yet, sealed under the key of whom it is about, of nobody's under the hub's.
+    def new(cls, kind: str, plain: bytes, key: SubjectKey | None) -> Self:
+        """Return a payload that is not saved yet, encrypted with the subject's key, or with SEALING_KEYS without one.
 
-        It opens without its key: who made it knew its bytes.
+        `decrypt` of this object needs no key: it still has the plain bytes.
         """
-        sealed = seal(plain) if key is None else key.seal(plain)
-        made = new_row(cls, kind=kind, sealed=sealed, size=len(plain), subject=key)
-        made._plain = plain
-        return made
+        sealed = encrypt(plain) if key is None else key.encrypt(plain)
+        payload = new_row(cls, kind=kind, sealed=sealed, size=len(plain), subject=key)
+        payload._plain = plain
+        return payload
 
-    def open(self) -> bytes:
-        """The bytes that were sealed; `CannotOpen` when the key is gone."""
+    def decrypt(self) -> bytes:
+        """Return the plain bytes. Raises CannotDecrypt if the key is destroyed or missing."""
         if self._plain is not None:
             return self._plain
         sealed = bytes(self.sealed)
-        return unseal(sealed) if self.subject is None else self.subject.open(sealed)
+        return decrypt(sealed) if self.subject is None else self.subject.decrypt(sealed)
 
 
-def payload_key(help_text: str = "") -> "models.ForeignKey[Payload | None, Payload | None]":
-    """Return a foreign key to a payload, which may be deleted: a row of the hot path names it (see above)."""
+def payload_foreign_key(help_text: str = "") -> "models.ForeignKey[Payload | None, Payload | None]":
+    """Return a foreign key to a payload, set to NULL when that is deleted, without a constraint in the database."""
     return models.ForeignKey(
         Payload,
         models.SET_NULL,

@@ -1,6 +1,6 @@
-"""How fast somebody may go, over all processes.
+"""Rate limits over all processes.
 
-The generic cell rate algorithm of ITU-T I.371 (a leaky bucket kept in one moment of time), by the database's clock.
+The generic cell rate algorithm of ITU-T I.371 (a leaky bucket stored as one point in time), by the database's clock.
 """
 
 import math
@@ -15,11 +15,11 @@ from django.db import models, transaction
 from database.clock import database_now
 
 LONGEST_WAIT = 5.0
-_SHARE_SECONDS = 0.1
+_QUOTA_SECONDS = 0.1
 
 
-class TooSoon(Exception):
-    """Nothing was taken. `seconds`: until the same is worth asking for again."""
+class RateLimitExceeded(Exception):
+    """The rate limit is exceeded and nothing was granted. `seconds`: the wait until a new try can succeed."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"{seconds:.3f} s too soon")
@@ -27,19 +27,19 @@ class TooSoon(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class RateLimit:
     """At most t times `per_second` plus `burst` units in any t seconds. A `burst` is at least 1."""
 
     per_second: float
     burst: int
 
-    def time_of(self, units: int) -> timedelta:
-        """How long so many units take, rounded up to what the database can keep."""
+    def duration_of(self, units: int) -> timedelta:
+        """Return the time that `units` take at this rate, rounded up to the database's precision, a microsecond."""
         return timedelta(microseconds=math.ceil(units * 1_000_000 / self.per_second))
 
 
-class Pace(models.Model):
-    """What is spent of a rate: `free_at` is the moment at which everything granted so far would be used up."""
+class RateLimitState(models.Model):
+    """The use of one rate limit. `free_at` is the time at which everything granted so far will be used up."""
 
     key = models.CharField(max_length=80, primary_key=True, help_text="source:… or connection:…")
     free_at = models.DateTimeField()
@@ -51,105 +51,109 @@ class Pace(models.Model):
         return self.key
 
     @staticmethod
-    def take(key: str, units: int, rate: Rate, most_wait: float) -> float:
-        """Grant `units`, at most a burst, and return the seconds after which they may be spent.
+    def spend(key: str, units: int, rate: RateLimit, max_wait: float) -> float:
+        """Grant `units`, at most a burst, and return the seconds to wait before they are used.
 
-        In a short transaction of its own, one after the other over all processes. `TooSoon` where it would be more
-        than `most_wait` seconds, which are at most `LONGEST_WAIT`.
+        Runs in a short transaction of its own that locks the row. Raises RateLimitExceeded, having granted nothing, if
+        the wait would be longer than `max_wait` seconds, at most `LONGEST_WAIT`.
         """
-        burst = rate.time_of(rate.burst)
+        burst = rate.duration_of(rate.burst)
         with transaction.atomic(durable=True):
-            free_at, now = Pace._locked(key)
-            # Never further ahead than this rate can be: after a higher limit, or a step of the clock.
+            free_at, now = RateLimitState._lock_row(key)
+            # A lower limit before, or a step of the clock, may have put the stored time too far ahead.
             begins = min(max(free_at, now), now + burst + timedelta(seconds=LONGEST_WAIT))
-            ends = begins + rate.time_of(units)
+            ends = begins + rate.duration_of(units)
             wait = max(0.0, (ends - burst - now).total_seconds())
-            if wait > most_wait:
-                raise TooSoon(wait)
-            Pace.objects.filter(pk=key).update(free_at=ends)
+            if wait > max_wait:
+                raise RateLimitExceeded(wait)
+            RateLimitState.objects.filter(pk=key).update(free_at=ends)
         return wait
 
     @staticmethod
-    def _locked(key: str) -> tuple[datetime, datetime]:
-        """The row, locked, and the moment: read after the lock, so that no wait for it makes the moment old."""
-        row = Pace.objects.filter(pk=key)
+    def _lock_row(key: str) -> tuple[datetime, datetime]:
+        """Lock the row and return its `free_at` and the database's time, read after the wait for the lock."""
+        row = RateLimitState.objects.filter(pk=key)
         if not row.select_for_update().values_list("key").first():
-            Pace.objects.bulk_create([Pace(key=key, free_at=database_now())], ignore_conflicts=True)
+            RateLimitState.objects.bulk_create(
+                [RateLimitState(key=key, free_at=database_now())], ignore_conflicts=True
+            )
             row.select_for_update().values_list("key").first()
         free_at, now = row.values_list("free_at", database_now()).get()
         return free_at, now
 
 
-class Share:
-    """What this process took of a rate and has not spent yet: about 100 ms worth at once, so that a high rate costs
-    few statements.
+class LocalQuota:
+    """Units of a rate limit that this process has fetched but not spent: about 100 ms worth at a time, so that a high
+    rate needs few statements.
 
-    It takes as much as it lately spent in that time, and what is not spent by then is lost. The database grants a
-    burst that is smaller by the largest share: units that are spent late never add up to more than the whole burst.
+    It fetches as many units as it spent in the last such period, and units that are not spent in time expire. The
+    database grants a burst that is smaller by the largest quota, so units spent late never exceed the whole burst.
     """
 
-    def __init__(self, key: str, rate: Rate) -> None:
+    def __init__(self, key: str, rate: RateLimit) -> None:
         self.rate = rate
         self._key = key
         self._lock = threading.Lock()
-        self._most = max(1, min(int(rate.per_second * _SHARE_SECONDS), rate.burst // 2))
-        self._granted_rate = replace(rate, burst=rate.burst - self._most) if self._most > 1 else rate
-        self._lifetime = self._most / rate.per_second if self._most > 1 else 0.0
+        self._max_size = max(1, min(int(rate.per_second * _QUOTA_SECONDS), rate.burst // 2))
+        self._granted_rate = replace(rate, burst=rate.burst - self._max_size) if self._max_size > 1 else rate
+        self._lifetime = self._max_size / rate.per_second if self._max_size > 1 else 0.0
         self._size, self._left = 1, 0
         self._begins = self._ends = self._opens = 0.0  # by this process's monotonic clock
 
-    def turn(self, most_wait: float) -> float:
-        """Spend one unit after the seconds that are returned; `TooSoon` where they would be more than `most_wait`."""
+    def spend_one(self, max_wait: float) -> float:
+        """Spend one unit and return the seconds to wait before it is used. Raises RateLimitExceeded, having spent
+        nothing, if the wait would be longer than `max_wait` seconds.
+        """
         with self._lock:
             if not self._left or time.monotonic() >= self._ends:
-                self._take(most_wait)
+                self._fetch_quota(max_wait)
             wait = max(0.0, self._begins - time.monotonic())
-            if wait > most_wait:
-                raise TooSoon(wait)
+            if wait > max_wait:
+                raise RateLimitExceeded(wait)
             self._left -= 1
             return wait
 
-    def _take(self, most_wait: float) -> None:
-        asked = time.monotonic()
-        if self._opens - asked > most_wait:  # refused before, and time only moves on: no statement
-            raise TooSoon(self._opens - asked)
-        size = self._wanted(asked)
+    def _fetch_quota(self, max_wait: float) -> None:
+        now = time.monotonic()
+        if self._opens - now > max_wait:  # refused before, and time only moves on: no statement
+            raise RateLimitExceeded(self._opens - now)
+        size = self._next_size(now)
         try:
-            wait = Pace.take(self._key, size, self._granted_rate, most_wait)
-        except TooSoon as refusal:
-            # Asking for less next time, lest those who ask for one unit are always first.
+            wait = RateLimitState.spend(self._key, size, self._granted_rate, max_wait)
+        except RateLimitExceeded as refusal:
+            # Ask for fewer next time: otherwise processes that ask for one unit would always be served first.
             self._size, self._left = max(1, size // 2), 0
             sooner = (size - self._size) / self.rate.per_second
-            self._opens = asked + refusal.seconds - sooner
-            raise TooSoon(max(0.0, refusal.seconds - sooner)) from None
+            self._opens = now + refusal.seconds - sooner
+            raise RateLimitExceeded(max(0.0, refusal.seconds - sooner)) from None
         self._size = self._left = size
         self._begins = time.monotonic() + wait
-        self._ends = asked + wait + self._lifetime
+        self._ends = now + wait + self._lifetime
 
-    def _wanted(self, now: float) -> int:
-        """Twice as much where the last share was not enough for its time, what was spent where it was too much."""
+    def _next_size(self, now: float) -> int:
+        """Return the units to fetch: twice the last quota if it was used up in time, otherwise what was spent of it."""
         if self._left:
             return max(1, self._size - self._left)
-        return min(2 * self._size, self._most) if now < self._ends else self._size
+        return min(2 * self._size, self._max_size) if now < self._ends else self._size
 
 
-_shares: dict[str, Share] = {}
+_quotas: dict[str, LocalQuota] = {}
 
 
-def take_turn(key: str, rate: Rate, most_wait: float) -> float:
-    """One unit of a rate: the seconds after which it may be spent, 0 for now.
+def reserve_turn(key: str, rate: RateLimit, max_wait: float) -> float:
+    """Reserve one unit and return the seconds to wait before it is used, 0 for none.
 
-    `TooSoon` where that would be more than `most_wait`; nothing is taken then.
+    Raises RateLimitExceeded, having reserved nothing, if the wait would be longer than `max_wait` seconds.
     """
-    share = _shares.get(key)
+    share = _quotas.get(key)
     if share is None or share.rate != rate:
-        share = _shares[key] = Share(key, rate)
-    return share.turn(min(most_wait, LONGEST_WAIT))
+        share = _quotas[key] = LocalQuota(key, rate)
+    return share.spend_one(min(max_wait, LONGEST_WAIT))
 
 
-def forget_shares() -> None:
-    """Give up what this process holds: a forked child must not spend what its parent spends."""
-    _shares.clear()
+def forget_quotas() -> None:
+    """Drop the units that this process has fetched. A forked child must not spend what its parent spends."""
+    _quotas.clear()
 
 
-os.register_at_fork(after_in_child=forget_shares)
+os.register_at_fork(after_in_child=forget_quotas)

@@ -1,33 +1,33 @@
-"""Requests: those that passed the gate, with what they were told, and those that did not."""
+"""Requests of sources: accepted ones with their answers, and refused ones."""
 
 from django.db import models
 
 from webhooks.catalogue.reference import new_uuid, to_reference
 from webhooks.models.event import Event
-from webhooks.models.payload import indexes_where_set, payload_key
+from webhooks.models.payload import indexes_where_set, payload_foreign_key
 from webhooks.models.source import Source
 
 
 class Receipt(models.Model):
-    """One HTTP request that passed the signature, and what we answered, byte for byte.
+    """One verified HTTP request and its answer, byte for byte.
 
-    Ten copies of one webhook are ten receipts of one event; a verified request that is no webhook has no event.
+    Ten copies of one webhook are ten receipts of one event. A verified request that is no usable webhook has no event.
     """
 
     uuid = models.UUIDField(unique=True, default=new_uuid)
     source = models.ForeignKey(Source, models.PROTECT, related_name="+", db_index=False, db_constraint=False)
     event = models.ForeignKey(Event, models.PROTECT, null=True, related_name="receipts", db_constraint=False)
-    payload = payload_key()
+    payload = payload_foreign_key()
     verified_by = models.CharField(max_length=48, help_text="the scheme, and the secret's number")
     address = models.GenericIPAddressField(null=True)
     size = models.PositiveIntegerField()
     received_at = models.DateTimeField()
     answered_at = models.DateTimeField(null=True)
-    status = models.PositiveSmallIntegerField(null=True, help_text="the HTTP status that was told")
+    status = models.PositiveSmallIntegerField(null=True, help_text="the HTTP status of the answer")
     code = models.CharField(max_length=48, blank=True)
-    is_final = models.BooleanField(default=False, help_text="the answer told an outcome that will not change")
-    is_repeat = models.BooleanField(default=False, help_text="the event was known already")
-    answer = payload_key()
+    is_final = models.BooleanField(default=False, help_text="the outcome in the answer will not change")
+    is_repeat = models.BooleanField(default=False, help_text="the event was stored already")
+    answer = payload_foreign_key()
 
     class Meta:
         default_permissions = ("view",)
@@ -41,17 +41,17 @@ class Receipt(models.Model):
 
     @property
     def reference(self) -> str:
-        """The event's reference, or its own where there is no event."""
+        """The event's reference, or the receipt's own if it has no event."""
         return to_reference(self.event.uuid) if self.event else self.own_reference
 
     @property
     def own_reference(self) -> str:
-        """The reference of this one request, which audit entries name."""
+        """The reference of this request, which audit entries name."""
         return to_reference(self.uuid)
 
 
 class Refusal(models.Model):
-    """Requests that did not pass: what, when, from where; no body. Equal ones of one minute share a row."""
+    """Refused requests with time and address, without a body. Requests of the same kind and minute share a row."""
 
     source = models.ForeignKey(Source, models.SET_NULL, null=True, related_name="refusals", db_index=False)
     code = models.CharField(max_length=48)

@@ -1,4 +1,4 @@
-"""Who may send webhooks, how we know them, and how they want to be answered."""
+"""Sources: senders of webhooks, how they are verified and how they are answered."""
 
 from datetime import datetime
 from functools import cached_property
@@ -8,13 +8,13 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
-from webhooks.encryption.at_rest import SealedJSONField
+from webhooks.encryption.at_rest import EncryptedJSONField
 from webhooks.models.pausable import Pausable
 from webhooks.protocol.signatures import SCHEMES, check_secret, check_settings
 
 
-class Mode(models.TextChoices):
-    """How much of the outcome the sender waits for."""
+class AnswerMode(models.TextChoices):
+    """The content of an answer to a source."""
 
     ACK = "ack", "an immediate acknowledgement"
     RESULT = "result", "the outcome"
@@ -22,7 +22,7 @@ class Mode(models.TextChoices):
 
 
 class Source(Pausable):
-    """A configured sender. Its slug stands in the address that it posts to."""
+    """A configured sender of webhooks. Its slug is part of the URL that it posts to."""
 
     slug = models.SlugField(max_length=64, unique=True)
     name = models.CharField(max_length=120)
@@ -39,7 +39,7 @@ class Source(Pausable):
     event_words = models.JSONField(
         default=dict, blank=True, help_text='The source\'s own words, for example {"MODIFIED": "UPDATE"}'
     )
-    default_mode = models.CharField(max_length=8, choices=Mode, default=Mode.RESULT)
+    default_mode = models.CharField(max_length=8, choices=AnswerMode, default=AnswerMode.RESULT)
     mode_is_fixed = models.BooleanField(default=False, help_text="The webhook's own `respond` is not asked")
     wait_seconds = models.FloatField(
         default=10.0,
@@ -80,17 +80,17 @@ class Source(Pausable):
         return self.name
 
     def clean(self) -> None:
-        """Settings that would fail at the first webhook are refused when they are saved."""
+        """Raise ValidationError for settings that would fail at the first webhook."""
         errors: dict[str, Any] = {}
         try:
             check_settings(self.scheme, self.scheme_settings)
         except ValueError as error:
             errors["scheme_settings"] = str(error)
-        if not _maps_words(self.event_words):
+        if not _is_event_type_mapping(self.event_words):
             errors["event_words"] = "Map each event name of the source to CREATE, UPDATE or DELETE."
         if not _is_list_of_text(self.entity_fields):
             errors["entity_fields"] = "Enter a JSON list of field names."
-        elif self.default_mode == Mode.ENTITY and not (self.is_signed and self.entity_fields):
+        elif self.default_mode == AnswerMode.ENTITY and not (self.is_signed and self.entity_fields):
             errors["default_mode"] = (
                 "Only a signed source with entity fields in responses can receive the entity."
             )
@@ -99,11 +99,11 @@ class Source(Pausable):
 
     @property
     def is_signed(self) -> bool:
-        """Whether what it sends can be believed, or is only a hint."""
+        """True if webhooks of this source are verified. Data of an unsigned webhook is only a hint."""
         return self.scheme != "none"
 
 
-def _maps_words(value: Any) -> bool:
+def _is_event_type_mapping(value: Any) -> bool:
     return isinstance(value, dict) and all(word in ("CREATE", "UPDATE", "DELETE") for word in value.values())
 
 
@@ -115,7 +115,7 @@ class SourceSecret(models.Model):
     """One live or former secret of a source. Write-only: the console shows its age and last four characters."""
 
     source = models.ForeignKey(Source, models.CASCADE, related_name="secrets")
-    value = SealedJSONField()
+    value = EncryptedJSONField()
     hint = models.CharField(max_length=8, help_text="the last characters, to tell two secrets apart")
     created_at = models.DateTimeField(auto_now_add=True)
     ends_at = models.DateTimeField(null=True, blank=True)
@@ -130,8 +130,8 @@ class SourceSecret(models.Model):
         return self.ends_at is None or self.ends_at > at
 
     @cached_property
-    def fits(self) -> bool:
-        """Whether the scheme that its source has now could have been given it: a public key is no password."""
+    def fits_scheme(self) -> bool:
+        """True if the secret is valid for its source's current scheme: a public key, for example, is no password."""
         try:
             check_secret(self.source.scheme, self.value)
         except ValueError:

@@ -1,4 +1,4 @@
-"""Whose payloads are whose: a key for each subject, found by its pseudonym."""
+"""Subject keys: an encryption key for each entity of a source, found by the entity's pseudonym."""
 
 import os
 from datetime import datetime
@@ -7,21 +7,21 @@ from typing import Self
 from django.db import models
 
 from database.model_rows import new_row
-from webhooks.encryption.at_rest import CannotOpen, seal, unseal
-from webhooks.encryption.subject_cipher import KEY_BYTES, SubjectSealer
-from webhooks.encryption.subject_cipher import unseal as unseal_of_subject
+from webhooks.encryption.at_rest import CannotDecrypt, decrypt, encrypt
+from webhooks.encryption.subject_cipher import KEY_BYTES, SubjectEncryptor
+from webhooks.encryption.subject_cipher import decrypt as unseal_of_subject
 
 PSEUDONYM_MARK = "~"  # no id that a source can send begins with it
 
 
 def is_erased(entity_id: str) -> bool:
-    """Whether a pseudonym stands where the id of an entity was."""
+    """True if an entity's id has been replaced by a pseudonym."""
     return entity_id.startswith(PSEUDONYM_MARK)
 
 
 class Pepper(models.Model):
-    """The one secret under which pseudonyms are made; sealed under SEALING_KEYS, and the same for as long as the hub
-    lives: `manage.py reseal` seals it anew, and pseudonyms stay what they are.
+    """The secret with which pseudonyms are computed, encrypted with SEALING_KEYS. It never changes: `manage.py reseal`
+    only encrypts it again, and pseudonyms stay the same.
     """
 
     sealed = models.BinaryField()
@@ -34,14 +34,14 @@ class Pepper(models.Model):
 
 
 class SubjectKey(models.Model):
-    """The key that seals what is known of one entity of one source. Without `wrapped` it is destroyed.
+    """The key that encrypts the payloads of one entity of one source. Without `wrapped` it is destroyed.
 
-    `pseudonym` says whose it is to those who know the pepper and the entity's id, and to nobody else. An entity that
-    comes again after its erasure gets a new key.
+    `pseudonym` identifies the entity only to a reader who has the pepper and the entity's id. An entity that appears
+    again after its erasure gets a new key.
     """
 
     pseudonym = models.CharField(max_length=64)
-    wrapped = models.BinaryField(null=True, help_text="the key, sealed under SEALING_KEYS")
+    wrapped = models.BinaryField(null=True, help_text="the key, encrypted with SEALING_KEYS")
     made_at = models.DateTimeField()
     destroyed_at = models.DateTimeField(null=True)
 
@@ -66,32 +66,32 @@ class SubjectKey(models.Model):
         ]
 
     _plain: bytes | None = None
-    _sealer: SubjectSealer | None = None
+    _encryptor: SubjectEncryptor | None = None
 
     def __str__(self) -> str:
         return f"key {self.pk}"
 
     @classmethod
     def new(cls, pseudonym: str, at: datetime) -> Self:
-        """A key that is not stored yet."""
+        """Return a new random key that is not stored yet."""
         plain = os.urandom(KEY_BYTES)
-        made = new_row(cls, pseudonym=pseudonym, wrapped=seal(plain), made_at=at)
-        made._plain = plain
-        return made
+        key = new_row(cls, pseudonym=pseudonym, wrapped=encrypt(plain), made_at=at)
+        key._plain = plain
+        return key
 
-    def seal(self, plain: bytes) -> bytes:
-        """Sealed so that only this key opens it. `CannotOpen` where it is destroyed."""
-        if self._sealer is None:
-            self._sealer = SubjectSealer(self._key())
-        return self._sealer.seal(plain)
+    def encrypt(self, plain: bytes) -> bytes:
+        """Encrypt bytes with this key. Raises CannotDecrypt if it is destroyed."""
+        if self._encryptor is None:
+            self._encryptor = SubjectEncryptor(self._plain_key())
+        return self._encryptor.encrypt(plain)
 
-    def open(self, sealed: bytes) -> bytes:
-        """What was sealed. `CannotOpen` where the key is destroyed or another one."""
-        return unseal_of_subject(self._key(), sealed)
+    def decrypt(self, sealed: bytes) -> bytes:
+        """Decrypt a value. Raises CannotDecrypt if this key is destroyed or is not the one that encrypted it."""
+        return unseal_of_subject(self._plain_key(), sealed)
 
-    def _key(self) -> bytes:
+    def _plain_key(self) -> bytes:
         if self._plain is None:
             if self.wrapped is None:
-                raise CannotOpen("the key of this subject is destroyed")
-            self._plain = unseal(bytes(self.wrapped))
+                raise CannotDecrypt("the key of this subject is destroyed")
+            self._plain = decrypt(bytes(self.wrapped))
         return self._plain

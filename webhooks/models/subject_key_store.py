@@ -1,8 +1,8 @@
-"""The key of a subject: found when a webhook is stored, made with the first one.
+"""Find the key of a subject when a webhook is stored, or create it with the first one.
 
-A key belongs to a source, an entity type and an id: that much is known of every event when it is stored, also of one
-that no route leads on, and routes may change. The person behind it may be known to several sources: erasing takes
-the keys of all of them (`sync.erasure.erase`).
+A key belongs to a source, an entity type and an entity id. These are known of every event when it is stored, whether or
+not a route takes it. A person may be known to several sources: an erasure destroys the keys of all of them
+(`sync.erasure.erase`).
 """
 
 import hmac
@@ -16,20 +16,20 @@ from django.utils import timezone
 from database.model_rows import row_from_columns, select_list
 from database.statement import Statement
 from database.write_batch import WriteBatch
-from webhooks.encryption.at_rest import unseal
+from webhooks.encryption.at_rest import decrypt
 from webhooks.models.subject_key import PSEUDONYM_MARK, Pepper, SubjectKey
 
 Subject = tuple[int, str, str]  # source, entity type, entity id
 
 
 def find_or_create_keys(subjects: Collection[Subject], batch: WriteBatch) -> dict[Subject, SubjectKey]:
-    """Return the key of each subject, for what the batch stores under it.
+    """Return the key of each subject, for a batch that stores payloads encrypted with them.
 
-    The batch inserts the keys that are missing, and fails if another process has inserted one meanwhile
-    (IntegrityError) or destroyed one that was found (GuardFailed). Until it is committed nobody can destroy them.
+    The batch inserts the missing keys. It fails with IntegrityError if another process has inserted one meanwhile, and
+    with GuardFailed if one that was found is destroyed. From the batch to its commit the keys cannot be destroyed.
     """
     names = {subject: pseudonym(*subject) for subject in subjects}
-    known = {key.pseudonym: key for key in _find(sorted(set(names.values())), locks=False)}
+    known = {key.pseudonym: key for key in _find_keys(sorted(set(names.values())), locks=False)}
     if known:
         batch.require(_count_live(len(known)).bind(*sorted(key.pk for key in known.values())), len(known))
     at = timezone.now()
@@ -39,59 +39,56 @@ def find_or_create_keys(subjects: Collection[Subject], batch: WriteBatch) -> dic
 
 
 def lock_or_create_keys(subjects: Collection[Subject]) -> dict[Subject, SubjectKey]:
-    """Return the key of each subject, in the transaction that stores what is encrypted under it.
-
-    Until that transaction ends nobody can destroy them.
-    """
+    """Return the key of each subject, created if missing and locked until the transaction ends."""
     names = {subject: pseudonym(*subject) for subject in subjects}
     keys: dict[str, SubjectKey] = {}
     while missing := sorted(set(names.values()) - keys.keys()):
-        keys |= {key.pseudonym: key for key in _find(missing, locks=True)}
+        keys |= {key.pseudonym: key for key in _find_keys(missing, locks=True)}
         if new := [name for name in missing if name not in keys]:
-            keys |= _add(new)
+            keys |= _insert_missing_keys(new)
         # What is still missing was inserted by another process at this moment: find it in the next round.
     return {subject: keys[name] for subject, name in names.items()}
 
 
 def subject_key(source_id: int, entity_type: str, entity_id: str) -> SubjectKey:
-    """Return the key of one subject, as `lock_or_create_keys` does."""
+    """Return the key of one subject, created if missing and locked until the transaction ends."""
     subject = source_id, entity_type, entity_id
     return lock_or_create_keys([subject])[subject]
 
 
-def _find(names: Sequence[str], *, locks: bool) -> list[SubjectKey]:
-    """Return the keys that are not destroyed; locked in the order in which erasures lock them."""
-    finding = _finding(len(names), locks and connection.vendor == "postgresql")
+def _find_keys(names: Sequence[str], *, locks: bool) -> list[SubjectKey]:
+    """Return the keys that are not destroyed. `locks` takes them in the order in which erasures lock them."""
+    finding = _find_statement(len(names), locks and connection.vendor == "postgresql")
     return [row_from_columns(SubjectKey, columns) for columns in finding.fetch_all(*names)]
 
 
-def _add(names: Sequence[str]) -> dict[str, SubjectKey]:
-    """Insert keys, but those that another process has inserted meanwhile."""
+def _insert_missing_keys(names: Sequence[str]) -> dict[str, SubjectKey]:
+    """Insert a key for each pseudonym and return those inserted: without those that another process has inserted."""
     at = timezone.now()
     made = {name: SubjectKey.new(name, at) for name in names}
     values = [value for key in made.values() for value in (key.pseudonym, key.wrapped, key.made_at)]
     added = {}
-    for pk, name in _adding(len(names)).fetch_all(*values):
+    for pk, name in _insert_statement(len(names)).fetch_all(*values):
         key = added[name] = made[name]
         key.pk, key._state.adding = pk, False
     return added
 
 
 @lru_cache(maxsize=64)
-def _finding(names: int, locks: bool) -> Statement:
+def _find_statement(names: int, locks: bool) -> Statement:
     marks = ", ".join(["%s"] * names)
-    found = f"""SELECT {select_list(SubjectKey, "k")} FROM webhooks_subjectkey k
+    select = f"""SELECT {select_list(SubjectKey, "k")} FROM webhooks_subjectkey k
         WHERE k.pseudonym IN ({marks}) AND k.destroyed_at IS NULL"""  # noqa: S608
-    return Statement(f"{found} ORDER BY k.id FOR KEY SHARE" if locks else found)
+    return Statement(f"{select} ORDER BY k.id FOR KEY SHARE" if locks else select)
 
 
 def _count_live(keys: int) -> Statement:
     """Count the keys that are not destroyed, and lock them on PostgreSQL; SQLite has one writer anyway."""
-    return _counting(keys, locks=connection.vendor == "postgresql")
+    return _count_statement(keys, locks=connection.vendor == "postgresql")
 
 
 @lru_cache(maxsize=64)
-def _counting(keys: int, *, locks: bool) -> Statement:
+def _count_statement(keys: int, *, locks: bool) -> Statement:
     marks = ", ".join(["%s"] * keys)
     lock = "FOR KEY SHARE" if locks else ""
     return Statement(
@@ -101,7 +98,7 @@ def _counting(keys: int, *, locks: bool) -> Statement:
 
 
 @lru_cache(maxsize=64)
-def _adding(names: int) -> Statement:
+def _insert_statement(names: int) -> Statement:
     rows = ", ".join(["(%s, %s, %s)"] * names)
     return Statement(
         f"""INSERT INTO webhooks_subjectkey (pseudonym, wrapped, made_at) VALUES {rows}
@@ -110,18 +107,18 @@ def _adding(names: int) -> Statement:
 
 
 def pseudonym(source_id: int, entity_type: str, entity_id: str) -> str:
-    """What stands for an entity where its id must not: 64 hexadecimal digits, HMAC-SHA256 under the pepper."""
+    """Return the pseudonym of an entity: HMAC-SHA256 with the pepper, 64 hexadecimal digits."""
     named = [part.encode() for part in (str(source_id), entity_type, entity_id)]
     text = b"".join(struct.pack(">I", len(part)) + part for part in named)
-    return hmac.digest(_pepper(), b"hub-pseudonym-1" + text, "sha256").hex()
+    return hmac.digest(_load_pepper(), b"hub-pseudonym-1" + text, "sha256").hex()
 
 
-def erased_id(name: str) -> str:
-    """A pseudonym as it stands in place of an id."""
+def erased_entity_id(name: str) -> str:
+    """Return a pseudonym in the form in which it replaces an entity's id."""
     return f"{PSEUDONYM_MARK}{name}"
 
 
 @lru_cache(maxsize=1)
-def _pepper() -> bytes:
-    """The migration made it, and it never changes."""
-    return unseal(bytes(Pepper.objects.get().sealed))
+def _load_pepper() -> bytes:
+    """Return the pepper. A migration creates it and it never changes, so it is cached for good."""
+    return decrypt(bytes(Pepper.objects.get().sealed))

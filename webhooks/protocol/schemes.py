@@ -1,7 +1,6 @@
-"""How a source can prove itself: the schemes, what each must be told, and which secrets are good enough to
-keep.
+"""Schemes of verification: the settings of each, and the rules for its secrets.
 
-Checked when settings are saved; `signatures` then only verifies.
+Settings and secrets are checked when they are saved; `signatures` then only verifies.
 """
 
 import base64
@@ -24,8 +23,8 @@ _PART_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting of a scheme. With `choices`, no other value is taken."""
+class SchemeSetting:
+    """One setting of a scheme. If it has `choices`, no other value is valid."""
 
     label: str
     required: bool = False
@@ -35,48 +34,49 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Scheme:
+class VerificationScheme:
     label: str
-    settings: Mapping[str, Setting] = field(default_factory=dict)
+    settings: Mapping[str, SchemeSetting] = field(default_factory=dict)
 
 
-_HEADER = Setting("Header name", required=True, pattern=_HEADER_NAME)
+_HEADER = SchemeSetting("Header name", required=True, pattern=_HEADER_NAME)
 
-SCHEMES: Mapping[str, Scheme] = {
-    "standard-webhooks": Scheme("Standard Webhooks (also Svix)"),
-    "body-hmac": Scheme(
+SCHEMES: Mapping[str, VerificationScheme] = {
+    "standard-webhooks": VerificationScheme("Standard Webhooks (also Svix)"),
+    "body-hmac": VerificationScheme(
         "HMAC of the body in one header",
         {
             "header": _HEADER,
-            "encoding": Setting("Encoding", default="hex", choices=("hex", "base64")),
-            "prefix": Setting("Text before the signature"),
-            "algorithm": Setting("Hash", default="sha256", choices=("sha256", "sha512", "sha1")),
+            "encoding": SchemeSetting("Encoding", default="hex", choices=("hex", "base64")),
+            "prefix": SchemeSetting("Text before the signature"),
+            "algorithm": SchemeSetting("Hash", default="sha256", choices=("sha256", "sha512", "sha1")),
         },
     ),
-    "timestamped-hmac": Scheme(
+    "timestamped-hmac": VerificationScheme(
         "HMAC of time and body in one header (Stripe, WorkOS, Zitadel)",
         {
             "header": _HEADER,
-            "unit": Setting("Unit of the time", default="seconds", choices=("seconds", "milliseconds")),
-            "time": Setting("Name of the time field", default="t", pattern=_PART_NAME),
-            "signature": Setting("Name of the signature field", default="v1", pattern=_PART_NAME),
+            "unit": SchemeSetting("Unit of the time", default="seconds", choices=("seconds", "milliseconds")),
+            "time": SchemeSetting("Name of the time field", default="t", pattern=_PART_NAME),
+            "signature": SchemeSetting("Name of the signature field", default="v1", pattern=_PART_NAME),
         },
     ),
-    "bearer": Scheme("Bearer token"),
-    "basic": Scheme("Username and password (Basic)"),
-    "header": Scheme("Secret value in a header", {"header": _HEADER}),
-    "none": Scheme("No verification"),
+    "bearer": VerificationScheme("Bearer token"),
+    "basic": VerificationScheme("Username and password (Basic)"),
+    "header": VerificationScheme("Secret value in a header", {"header": _HEADER}),
+    "none": VerificationScheme("No verification"),
 }
 
 
-def chosen(scheme: str, settings: Mapping[str, Any]) -> dict[str, str]:
-    """Every setting of a scheme: as it was set, or its default."""
-    return {name: settings.get(name) or each.default for name, each in SCHEMES[scheme].settings.items()}
+def resolve_settings(scheme: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return every setting of a scheme: the given value, or its default."""
+    known = SCHEMES[scheme].settings
+    return {name: settings.get(name) or setting.default for name, setting in known.items()}
 
 
 def check_settings(scheme: str, settings: Mapping[str, Any]) -> None:
-    """Raises `ValueError` with one sentence for the first setting that `scheme` cannot use."""
-    known = _scheme(scheme).settings
+    """Raise ValueError with a sentence for the first setting that is invalid for `scheme`."""
+    known = _require_scheme(scheme).settings
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ValueError(f"This verification has no option {unknown[0]!r}.")
@@ -85,36 +85,34 @@ def check_settings(scheme: str, settings: Mapping[str, Any]) -> None:
 
 
 def check_secret(scheme: str, value: str) -> None:
-    """Raises `ValueError` with one sentence, which never repeats the value, for a secret that must not be
-    kept.
+    """Raise ValueError with a sentence, which never repeats the value, if a secret is invalid for `scheme`.
 
-    Keys of an HMAC have at least 24 bytes, secrets that are sent as they are at least 16 printable
-    characters.
+    An HMAC key needs at least 24 bytes, a secret that is sent as it is at least 16 printable characters.
     """
-    _scheme(scheme)
+    _require_scheme(scheme)
     if scheme == "none":
         raise ValueError("A source without verification has no secret.")
-    if is_public(value):
+    if is_public_key(value):
         if scheme != "standard-webhooks":
             raise ValueError("A public key is not a secret.")
-        if not public_key(value):
+        if not decode_public_key(value):
             raise ValueError("The public key must be whpk_ followed by 32 bytes in base64.")
     elif scheme == "standard-webhooks":
-        _check_key(standard_key(value), "The secret must be base64, optionally after whsec_.")
+        _check_hmac_key(decode_standard_key(value), "The secret must be base64, optionally after whsec_.")
     elif scheme in ("body-hmac", "timestamped-hmac"):
-        _check_key(value.encode(), "The secret is empty.")
+        _check_hmac_key(value.encode(), "The secret is empty.")
     elif scheme == "basic":
         user, colon, password = value.partition(":")
         if not (user and colon):
             raise ValueError("The secret must be a username, a colon and a password.")
-        _check_static(password)
+        _check_static_secret(password)
     else:
-        _check_static(value)
+        _check_static_secret(value)
 
 
 def new_secret(scheme: str) -> str:
-    """A fresh secret of 32 random bytes in the form that `scheme` wants. Raises `ValueError` for `none`."""
-    _scheme(scheme)
+    """Return a new secret of 32 random bytes in the form that `scheme` requires. Raises ValueError for `none`."""
+    _require_scheme(scheme)
     match scheme:
         case "none":
             raise ValueError("A source without verification has no secret.")
@@ -125,23 +123,25 @@ def new_secret(scheme: str) -> str:
     return secrets.token_urlsafe(32)
 
 
-def standard_key(value: str) -> bytes:
-    """The bytes of `whsec_…`, prefix and padding optional; b"" where it is not base64, which fits nothing."""
-    return _decoded(value.removeprefix(_STANDARD_PREFIX))
+def decode_standard_key(value: str) -> bytes:
+    """Return the bytes of a secret `whsec_…`, prefix and padding optional, or b"", which matches nothing, if it is not
+    base64.
+    """
+    return _decode_base64(value.removeprefix(_STANDARD_PREFIX))
 
 
-def is_public(value: str) -> bool:
-    """Whether a secret of Standard Webhooks is none, but the public half of the sender's own key."""
+def is_public_key(value: str) -> bool:
+    """True if a secret of Standard Webhooks is the public half of the sender's key pair."""
     return value.startswith(_PUBLIC_PREFIX)
 
 
-def public_key(value: str) -> bytes:
-    """The 32 bytes of `whpk_…`; b"" where it is not such a key, which fits nothing."""
-    key = _decoded(value.removeprefix(_PUBLIC_PREFIX)) if is_public(value) else b""
+def decode_public_key(value: str) -> bytes:
+    """Return the 32 bytes of a public key `whpk_…`, or b"", which matches nothing, if it is not one."""
+    key = _decode_base64(value.removeprefix(_PUBLIC_PREFIX)) if is_public_key(value) else b""
     return key if len(key) == _PUBLIC_SIZE else b""
 
 
-def _decoded(text: str) -> bytes:
+def _decode_base64(text: str) -> bytes:
     bare = text.rstrip("=")
     try:
         return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
@@ -149,13 +149,13 @@ def _decoded(text: str) -> bytes:
         return b""
 
 
-def _scheme(name: str) -> Scheme:
+def _require_scheme(name: str) -> VerificationScheme:
     if name not in SCHEMES:
         raise ValueError("There is no such verification.")
     return SCHEMES[name]
 
 
-def _check_setting(setting: Setting, value: Any) -> None:
+def _check_setting(setting: SchemeSetting, value: Any) -> None:
     if not isinstance(value, str):
         raise ValueError(f"{setting.label} must be text.")
     if not value and setting.required:
@@ -166,14 +166,14 @@ def _check_setting(setting: Setting, value: Any) -> None:
         raise ValueError(f"{setting.label} contains invalid characters or is too long.")
 
 
-def _check_key(key: bytes, sentence_if_empty: str) -> None:
+def _check_hmac_key(key: bytes, sentence_if_empty: str) -> None:
     if not key:
         raise ValueError(sentence_if_empty)
     if len(key) < SHORTEST_KEY:
         raise ValueError(f"The secret must have at least {SHORTEST_KEY} bytes.")
 
 
-def _check_static(value: str) -> None:
+def _check_static_secret(value: str) -> None:
     if not value.isprintable() or value != value.strip():
         raise ValueError("The secret must not contain control characters, or start or end with a space.")
     if len(value) < SHORTEST_STATIC:

@@ -1,7 +1,7 @@
-"""Is this request from the source? Over the raw bytes, by an algorithm fixed on our side.
+"""Verify the signature of a request over its raw bytes, by the algorithm that the source's settings fix.
 
-`hmac.compare_digest` is the only comparison of anything secret, and every secret is tried whatever the
-first ones gave, so that the time of an answer says nothing.
+Secrets are compared only with `hmac.compare_digest`, and every secret is tried even after one has matched, so that the
+time of an answer reveals nothing.
 """
 
 import base64
@@ -21,25 +21,25 @@ from webhooks.protocol.schemes import (
     SCHEMES,
     check_secret,
     check_settings,
-    chosen,
+    decode_public_key,
+    decode_standard_key,
     new_secret,
-    public_key,
-    standard_key,
+    resolve_settings,
 )
 
 __all__ = [
     "SCHEMES",
     "BadSignature",
-    "Secret",
-    "Verdict",
+    "LiveSecret",
+    "VerifiedSignature",
     "check_secret",
     "check_settings",
     "new_secret",
-    "verify",
+    "verify_signature",
 ]
 
-TOLERANCE = timedelta(seconds=300)
-MOST_SIGNATURES = 16
+TIMESTAMP_TOLERANCE = timedelta(seconds=300)
+MAX_SIGNATURES = 16
 
 _STANDARD_SPELLINGS = ("webhook", "svix")
 # Standard Webhooks 1.0.0: the id is a part of the signed text and must not contain its separator.
@@ -51,7 +51,7 @@ _UNITS: Mapping[str, tuple[re.Pattern[str], timedelta]] = {
 
 
 class BadSignature(Exception):
-    """The request is not verified. `reason` is for the log; every answer to the sender is the same."""
+    """A request that cannot be verified. `reason` is for the log only: the sender always gets the same answer."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -59,17 +59,18 @@ class BadSignature(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
-    """One live secret of a source. Its value never shows in a traceback or a log."""
+class LiveSecret:
+    """One live secret of a source. Its value is left out of its `repr`, and so of tracebacks and logs."""
 
     id: int | str
     value: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Which secret fitted (None for scheme `none`), and the sender's id and time where the signature covers
-    them."""
+class VerifiedSignature:
+    """A valid signature: the secret that matched (None for scheme `none`), and the sender's id and time if the
+    signature covers them.
+    """
 
     secret_id: int | str | None = None
     webhook_id: str | None = None
@@ -78,80 +79,91 @@ class Verdict:
 
 _ALGORITHMS = SCHEMES["body-hmac"].settings["algorithm"].choices
 _ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {"hex": binascii.hexlify, "base64": base64.b64encode}
-_Candidates = tuple[list[tuple[Secret, bytes]], list[bytes]]
+_Candidates = tuple[list[tuple[LiveSecret, bytes]], list[bytes]]
 
 
-def verify(
+def verify_signature(
     scheme: str,
     *,
     settings: Mapping[str, Any],
-    secrets: Sequence[Secret],
+    secrets: Sequence[LiveSecret],
     headers: Mapping[str, str],
     body: bytes,
     now: datetime,
-) -> Verdict:
-    """Who signed `body`. `headers` have lower-case names, `now` is aware. Raises `BadSignature` and nothing
-    else, also where the settings or the stored secrets are no good.
+) -> VerifiedSignature:
+    """Verify the signature of `body`. `headers` have lower-case names, `now` is aware.
+
+    Raises BadSignature and nothing else, also if the settings or the stored secrets are invalid.
     """
     if scheme == "none":
-        return Verdict()
+        return VerifiedSignature()
     if scheme == "standard-webhooks":
         return _verify_standard(secrets, headers, body, now)
     if scheme == "body-hmac":
-        return Verdict(_matching(*_body_hmac(settings, secrets, headers, body)))
+        return VerifiedSignature(
+            _find_matching_secret(*_body_hmac_candidates(settings, secrets, headers, body))
+        )
     if scheme == "timestamped-hmac":
         return _verify_timestamped(settings, secrets, headers, body, now)
-    if scheme in _STATIC:
-        return Verdict(_matching(*_STATIC[scheme](settings, secrets, headers)))
+    if scheme in _STATIC_SCHEMES:
+        return VerifiedSignature(_find_matching_secret(*_STATIC_SCHEMES[scheme](settings, secrets, headers)))
     raise BadSignature("the source has no known scheme")
 
 
-def _matching(expected: list[tuple[Secret, bytes]], given: list[bytes]) -> int | str:
+def _find_matching_secret(expected: list[tuple[LiveSecret, bytes]], offered: list[bytes]) -> int | str:
     if not expected:
         raise BadSignature("the source has no usable secret")
-    fitting = [secret.id for secret, right in expected for text in given if hmac.compare_digest(right, text)]
+    fitting = [
+        secret.id for secret, right in expected for text in offered if hmac.compare_digest(right, text)
+    ]
     if not fitting:
         raise BadSignature("the signature fits no secret of the source")
     return fitting[0]
 
 
 def _verify_standard(
-    secrets: Sequence[Secret], headers: Mapping[str, str], body: bytes, now: datetime
-) -> Verdict:
-    """Standard Webhooks 1.0.0, symmetric (`v1`) or by the sender's own key (`v1a`).
+    secrets: Sequence[LiveSecret], headers: Mapping[str, str], body: bytes, now: datetime
+) -> VerifiedSignature:
+    """Verify a signature of Standard Webhooks 1.0.0: HMAC (`v1`) or the sender's Ed25519 key (`v1a`).
 
-    One spelling of the headers is used, never a mixture.
+    All three headers are read with one prefix, `webhook-` or `svix-`, never a mixture.
     """
     spelling = next((name for name in _STANDARD_SPELLINGS if f"{name}-signature" in headers), "webhook")
-    webhook_id = _header(headers, f"{spelling}-id")
-    seconds = _header(headers, f"{spelling}-timestamp")
-    given = _header(headers, f"{spelling}-signature").split(" ", MOST_SIGNATURES)[:MOST_SIGNATURES]
+    webhook_id = _require_header(headers, f"{spelling}-id")
+    seconds = _require_header(headers, f"{spelling}-timestamp")
+    signatures = _require_header(headers, f"{spelling}-signature").split(" ", MAX_SIGNATURES)[:MAX_SIGNATURES]
     if not _WEBHOOK_ID.fullmatch(webhook_id):
         raise BadSignature("the webhook id is not 1 to 255 printable characters without a full stop")
-    signed_at = _recent(seconds, now)
+    signed_at = _parse_recent_time(seconds, now)
     content = b".".join((webhook_id.encode("ascii"), seconds.encode("ascii"), body))
-    signers = _signers(secrets, [entry[4:] for entry in given if entry.startswith("v1a,")], content)
+    signers = _find_signers(secrets, [entry[4:] for entry in signatures if entry.startswith("v1a,")], content)
     if signers:
-        return Verdict(signers[0], webhook_id, signed_at)
-    keys = [(secret, standard_key(secret.value)) for secret in secrets]
-    expected = [(secret, base64.b64encode(_mac(key, content, "sha256"))) for secret, key in keys if key]
-    offered = [_wire(entry[3:]) for entry in given if entry.startswith("v1,")]
-    return Verdict(_matching(expected, offered), webhook_id, signed_at)
+        return VerifiedSignature(signers[0], webhook_id, signed_at)
+    keys = [(secret, decode_standard_key(secret.value)) for secret in secrets]
+    expected = [
+        (secret, base64.b64encode(_compute_hmac(key, content, "sha256"))) for secret, key in keys if key
+    ]
+    offered = [_header_bytes(entry[3:]) for entry in signatures if entry.startswith("v1,")]
+    return VerifiedSignature(_find_matching_secret(expected, offered), webhook_id, signed_at)
 
 
-def _signers(secrets: Sequence[Secret], given: Sequence[str], content: bytes) -> list[int | str]:
-    """Whose keys (Ed25519, RFC 8032) signed this."""
-    keys = [(secret, _public(key)) for secret in secrets if (key := public_key(secret.value))]
-    offered = [_signature(text) for text in given]
-    return [secret.id for secret, key in keys for each in offered if _has_signed(key, each, content)]
+def _find_signers(
+    secrets: Sequence[LiveSecret], signatures: Sequence[str], content: bytes
+) -> list[int | str]:
+    """Return the ids of the public keys (Ed25519, RFC 8032) that signed the content."""
+    keys = [(secret, _load_public_key(key)) for secret in secrets if (key := decode_public_key(secret.value))]
+    offered = [_decode_signature(text) for text in signatures]
+    return [
+        secret.id for secret, key in keys for signature in offered if _has_signed(key, signature, content)
+    ]
 
 
 @lru_cache(maxsize=256)
-def _public(key: bytes) -> Ed25519PublicKey:
+def _load_public_key(key: bytes) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(key)
 
 
-def _signature(text: str) -> bytes:
+def _decode_signature(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:
@@ -168,113 +180,120 @@ def _has_signed(key: Ed25519PublicKey, signature: bytes, content: bytes) -> bool
 
 def _verify_timestamped(
     settings: Mapping[str, Any],
-    secrets: Sequence[Secret],
+    secrets: Sequence[LiveSecret],
     headers: Mapping[str, str],
     body: bytes,
     now: datetime,
-) -> Verdict:
-    """`t=…,v1=…`: HMAC-SHA256 of the time, a full stop and the body, in hexadecimal; several signatures may stand
-    there."""
-    said = chosen("timestamped-hmac", settings)
-    if said["unit"] not in _UNITS:
+) -> VerifiedSignature:
+    """Verify a header like `t=…,v1=…`: hexadecimal HMAC-SHA256 of the time, a full stop and the body. The header may
+    hold several signatures.
+    """
+    options = resolve_settings("timestamped-hmac", settings)
+    if options["unit"] not in _UNITS:
         raise BadSignature("the source's settings contain an unknown unit")
-    given = _header(headers, said["header"]).split(",", MOST_SIGNATURES)[:MOST_SIGNATURES]
-    parts = [each.strip(" ").partition("=") for each in given]
-    times = [text for name, _, text in parts if name == said["time"]]
+    fields = _require_header(headers, options["header"]).split(",", MAX_SIGNATURES)[:MAX_SIGNATURES]
+    parts = [part.strip(" ").partition("=") for part in fields]
+    times = [text for name, _, text in parts if name == options["time"]]
     if len(times) != 1:
         raise BadSignature("the header has no time, or more than one")
-    signed_at = _recent(times[0], now, said["unit"])
+    signed_at = _parse_recent_time(times[0], now, options["unit"])
     content = b".".join((times[0].encode("ascii"), body))
-    expected = [(secret, binascii.hexlify(_mac(key, content, "sha256"))) for secret, key in _static(secrets)]
-    offered = [_wire(text.lower()) for name, _, text in parts if name == said["signature"]]
-    return Verdict(_matching(expected, offered), None, signed_at)
+    expected = [
+        (secret, binascii.hexlify(_compute_hmac(key, content, "sha256")))
+        for secret, key in _secret_bytes(secrets)
+    ]
+    offered = [_header_bytes(text.lower()) for name, _, text in parts if name == options["signature"]]
+    return VerifiedSignature(_find_matching_secret(expected, offered), None, signed_at)
 
 
-def _mac(key: bytes, content: bytes, algorithm: str) -> bytes:
-    """HMAC (RFC 2104). The key's half of the work is done once: the library looks for its algorithm each time."""
-    mac = _keyed(key, algorithm).copy()
+def _compute_hmac(key: bytes, content: bytes, algorithm: str) -> bytes:
+    """Return the HMAC (RFC 2104) of the content."""
+    # Copying a keyed object is cheaper than `hmac.new`, which looks up the algorithm and hashes the key each time.
+    mac = _keyed_hmac(key, algorithm).copy()
     mac.update(content)
     return mac.digest()
 
 
 @lru_cache(maxsize=256)
-def _keyed(key: bytes, algorithm: str) -> hmac.HMAC:
+def _keyed_hmac(key: bytes, algorithm: str) -> hmac.HMAC:
     return hmac.new(key, digestmod=algorithm)
 
 
-def _recent(number: str, now: datetime, unit: str = "seconds") -> datetime:
+def _parse_recent_time(number: str, now: datetime, unit: str = "seconds") -> datetime:
     pattern, step = _UNITS[unit]
     if not pattern.fullmatch(number):
         raise BadSignature(f"the timestamp is not a whole number of {unit}")
     signed_at = datetime(1970, 1, 1, tzinfo=UTC) + step * int(number)
-    if abs(now - signed_at) > TOLERANCE:
+    if abs(now - signed_at) > TIMESTAMP_TOLERANCE:
         raise BadSignature("the timestamp is too far from the hub's clock")
     return signed_at
 
 
-def _body_hmac(
-    settings: Mapping[str, Any], secrets: Sequence[Secret], headers: Mapping[str, str], body: bytes
+def _body_hmac_candidates(
+    settings: Mapping[str, Any], secrets: Sequence[LiveSecret], headers: Mapping[str, str], body: bytes
 ) -> _Candidates:
-    said = chosen("body-hmac", settings)
-    given = _header(headers, said["header"])
-    if not given.startswith(said["prefix"]):
+    options = resolve_settings("body-hmac", settings)
+    signature = _require_header(headers, options["header"])
+    if not signature.startswith(options["prefix"]):
         raise BadSignature("the signature does not start with the configured prefix")
-    given = given.removeprefix(said["prefix"])
-    algorithm, encode = said["algorithm"], _ENCODINGS.get(said["encoding"])
+    signature = signature.removeprefix(options["prefix"])
+    algorithm, encode = options["algorithm"], _ENCODINGS.get(options["encoding"])
     if algorithm not in _ALGORITHMS or encode is None:
         raise BadSignature("the source's settings contain an unknown encoding or hash")
-    offered = given.lower() if said["encoding"] == "hex" else given
-    expected = [(secret, encode(_mac(key, body, algorithm))) for secret, key in _static(secrets)]
-    return expected, [_wire(offered)]
+    offered = signature.lower() if options["encoding"] == "hex" else signature
+    expected = [
+        (secret, encode(_compute_hmac(key, body, algorithm))) for secret, key in _secret_bytes(secrets)
+    ]
+    return expected, [_header_bytes(offered)]
 
 
-def _bearer(
-    _settings: Mapping[str, Any], secrets: Sequence[Secret], headers: Mapping[str, str]
+def _bearer_candidates(
+    _settings: Mapping[str, Any], secrets: Sequence[LiveSecret], headers: Mapping[str, str]
 ) -> _Candidates:
-    return _static(secrets), [_wire(_credentials(headers, "bearer"))]
+    return _secret_bytes(secrets), [_header_bytes(_authorization_credentials(headers, "bearer"))]
 
 
-def _basic(
-    _settings: Mapping[str, Any], secrets: Sequence[Secret], headers: Mapping[str, str]
+def _basic_candidates(
+    _settings: Mapping[str, Any], secrets: Sequence[LiveSecret], headers: Mapping[str, str]
 ) -> _Candidates:
-    encoded = [(secret, base64.b64encode(value)) for secret, value in _static(secrets)]
-    return encoded, [_wire(_credentials(headers, "basic"))]
+    encoded = [(secret, base64.b64encode(value)) for secret, value in _secret_bytes(secrets)]
+    return encoded, [_header_bytes(_authorization_credentials(headers, "basic"))]
 
 
-def _one_header(
-    settings: Mapping[str, Any], secrets: Sequence[Secret], headers: Mapping[str, str]
+def _header_candidates(
+    settings: Mapping[str, Any], secrets: Sequence[LiveSecret], headers: Mapping[str, str]
 ) -> _Candidates:
-    return _static(secrets), [_wire(_header(headers, str(settings.get("header", ""))))]
+    return _secret_bytes(secrets), [_header_bytes(_require_header(headers, str(settings.get("header", ""))))]
 
 
-_STATIC: Mapping[str, Callable[..., _Candidates]] = {
-    "bearer": _bearer,
-    "basic": _basic,
-    "header": _one_header,
+_STATIC_SCHEMES: Mapping[str, Callable[..., _Candidates]] = {
+    "bearer": _bearer_candidates,
+    "basic": _basic_candidates,
+    "header": _header_candidates,
 }
 
 
-def _static(secrets: Sequence[Secret]) -> list[tuple[Secret, bytes]]:
-    """The secrets as bytes; an empty one is left out, so that it fits nothing."""
+def _secret_bytes(secrets: Sequence[LiveSecret]) -> list[tuple[LiveSecret, bytes]]:
+    """Return the secrets as bytes, without empty ones, which must match nothing."""
     return [(secret, secret.value.encode()) for secret in secrets if secret.value]
 
 
-def _credentials(headers: Mapping[str, str], scheme: str) -> str:
-    word, _space, credentials = _header(headers, "authorization").partition(" ")
+def _authorization_credentials(headers: Mapping[str, str], scheme: str) -> str:
+    word, _space, credentials = _require_header(headers, "authorization").partition(" ")
     if word.lower() != scheme:
         raise BadSignature("the Authorization header has another scheme")
     return credentials.lstrip(" ")
 
 
-def _header(headers: Mapping[str, str], name: str) -> str:
+def _require_header(headers: Mapping[str, str], name: str) -> str:
     value = headers.get(name.lower(), "")
     if not value:
         raise BadSignature("a header is missing or empty")
     return value
 
 
-def _wire(value: str) -> bytes:
-    """The bytes of a header as they came: WSGI hands them over as Latin-1 text (PEP 3333)."""
+def _header_bytes(value: str) -> bytes:
+    """Return a header's bytes as they were received: WSGI decodes them as Latin-1 (PEP 3333)."""
     try:
         return value.encode("latin-1")
     except UnicodeEncodeError:

@@ -1,4 +1,7 @@
-"""How a sender proves itself: the headers that `signatures.verify` accepts. Pure; for what the hub sends itself."""
+"""Sign a request as a sender does, with the headers that `signatures.verify_signature` accepts. Pure.
+
+The console signs the test of a source with it.
+"""
 
 import base64
 import hashlib
@@ -7,66 +10,68 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from webhooks.protocol.schemes import chosen, standard_key
+from webhooks.protocol.schemes import decode_standard_key, resolve_settings
 
-Prover = Callable[[Mapping[str, Any], str, bytes, str, datetime], dict[str, str]]
+RequestSigner = Callable[[Mapping[str, Any], str, bytes, str, datetime], dict[str, str]]
 
 
-def prove(
+def sign_request(
     scheme: str, settings: Mapping[str, Any], secret: str, body: bytes, webhook_id: str, at: datetime
 ) -> dict[str, str]:
-    """Headers by lower-case name. KeyError for a scheme that nobody knows."""
-    return _PROVERS[scheme](settings, secret, body, webhook_id, at)
+    """Return the headers that sign `body`, by lower-case name. Raises KeyError for an unknown scheme."""
+    return _SIGNERS[scheme](settings, secret, body, webhook_id, at)
 
 
-def _standard(
+def _sign_standard_webhooks(
     _: Mapping[str, Any], secret: str, body: bytes, webhook_id: str, at: datetime
 ) -> dict[str, str]:
     seconds = str(int(at.timestamp()))
     content = b".".join((webhook_id.encode("ascii"), seconds.encode("ascii"), body))
-    digest = hmac.digest(standard_key(secret), content, hashlib.sha256)
+    digest = hmac.digest(decode_standard_key(secret), content, hashlib.sha256)
     signature = f"v1,{base64.b64encode(digest).decode('ascii')}"
     return {"webhook-id": webhook_id, "webhook-timestamp": seconds, "webhook-signature": signature}
 
 
-def _hmac(settings: Mapping[str, Any], secret: str, body: bytes, _: str, __: datetime) -> dict[str, str]:
-    said = chosen("body-hmac", settings)
-    digest = hmac.digest(secret.encode(), body, said["algorithm"])
-    text = digest.hex() if said["encoding"] == "hex" else base64.b64encode(digest).decode("ascii")
-    return {said["header"].lower(): f"{said['prefix']}{text}"}
+def _sign_body_hmac(
+    settings: Mapping[str, Any], secret: str, body: bytes, _: str, __: datetime
+) -> dict[str, str]:
+    options = resolve_settings("body-hmac", settings)
+    digest = hmac.digest(secret.encode(), body, options["algorithm"])
+    text = digest.hex() if options["encoding"] == "hex" else base64.b64encode(digest).decode("ascii")
+    return {options["header"].lower(): f"{options['prefix']}{text}"}
 
 
-def _timestamped(
+def _sign_timestamped_hmac(
     settings: Mapping[str, Any], secret: str, body: bytes, _: str, at: datetime
 ) -> dict[str, str]:
-    said = chosen("timestamped-hmac", settings)
-    number = str(int(at.timestamp() * (1000 if said["unit"] == "milliseconds" else 1)))
+    options = resolve_settings("timestamped-hmac", settings)
+    number = str(int(at.timestamp() * (1000 if options["unit"] == "milliseconds" else 1)))
     text = hmac.digest(secret.encode(), b".".join((number.encode("ascii"), body)), hashlib.sha256).hex()
-    return {said["header"].lower(): f"{said['time']}={number},{said['signature']}={text}"}
+    return {options["header"].lower(): f"{options['time']}={number},{options['signature']}={text}"}
 
 
-def _bearer(_: Mapping[str, Any], secret: str, *__: Any) -> dict[str, str]:
+def _bearer_header(_: Mapping[str, Any], secret: str, *__: Any) -> dict[str, str]:
     return {"authorization": f"Bearer {secret}"}
 
 
-def _basic(_: Mapping[str, Any], secret: str, *__: Any) -> dict[str, str]:
+def _basic_header(_: Mapping[str, Any], secret: str, *__: Any) -> dict[str, str]:
     return {"authorization": f"Basic {base64.b64encode(secret.encode()).decode('ascii')}"}
 
 
-def _header(settings: Mapping[str, Any], secret: str, *_: Any) -> dict[str, str]:
+def _secret_header(settings: Mapping[str, Any], secret: str, *_: Any) -> dict[str, str]:
     return {str(settings.get("header", "")).lower(): secret}
 
 
-def _none(*_: Any) -> dict[str, str]:
+def _no_headers(*_: Any) -> dict[str, str]:
     return {}
 
 
-_PROVERS: Mapping[str, Prover] = {
-    "standard-webhooks": _standard,
-    "body-hmac": _hmac,
-    "timestamped-hmac": _timestamped,
-    "bearer": _bearer,
-    "basic": _basic,
-    "header": _header,
-    "none": _none,
+_SIGNERS: Mapping[str, RequestSigner] = {
+    "standard-webhooks": _sign_standard_webhooks,
+    "body-hmac": _sign_body_hmac,
+    "timestamped-hmac": _sign_timestamped_hmac,
+    "bearer": _bearer_header,
+    "basic": _basic_header,
+    "header": _secret_header,
+    "none": _no_headers,
 }

@@ -1,8 +1,7 @@
-"""JSON as RFC 8259 has it, and narrower: what every reader downstream understands in the same way.
+"""Parse JSON (RFC 8259) strictly, so that every later reader understands a stored document the same way.
 
-Python's own parser takes NaN, numbers that become infinite, lone surrogates and repeated names, and can be
-driven into its recursion limit. Each of these is a stored document that a database or another reader
-refuses later.
+Python's parser accepts NaN, numbers that overflow to infinity, lone surrogates and repeated names, and deep nesting
+reaches its recursion limit. A database or another reader would refuse such a document later.
 """
 
 import json
@@ -10,8 +9,8 @@ import math
 import re
 from typing import Any, Never
 
-DEEPEST = 32
-MOST_DIGITS = 1_000
+MAX_DEPTH = 32
+MAX_DIGITS = 1_000
 
 _STRINGS_AND_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)
 # In a valid document a backslash stands only in a string, where each escape begins after the one before it.
@@ -19,11 +18,11 @@ _ESCAPES = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F])|
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-class Malformed(Exception):
-    """The body is not what it must be. Says `code` of the catalogue and where, never what stood there.
+class MalformedBody(Exception):
+    """A body that is not valid. It carries a code of the catalogue and a position, never a part of the body.
 
-    `pointer` is the JSON pointer (RFC 6901) of the member, "" for the whole body; `offset` counts bytes of
-    the body and is for the log.
+    `pointer` is the JSON pointer (RFC 6901) of the field, "" for the whole body; `offset` counts bytes of the body and
+    is for the log.
     """
 
     def __init__(self, code: str, pointer: str = "", offset: int | None = None) -> None:
@@ -37,110 +36,109 @@ class Malformed(Exception):
         return f"{self.code}{place}"
 
 
-class _Objects:
-    """Builds objects, and remembers the repeated name of the newest: the outermost object is built last."""
+class _ObjectBuilder:
+    """Builds objects and remembers a repeated name of the last one built, which in the end is the outermost object."""
 
     repeated: str | None = None
 
-    def build(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def build_object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         built = dict(pairs)
         self.repeated = None if len(built) == len(pairs) else _first_repeated(pairs)
         return built
 
 
-def parse(body: bytes) -> Any:
-    """The document, or `Malformed` with one of: byte-order-mark, wrong-encoding, too-deep, not-json,
-    number-too-large, bad-text, duplicate-member.
+def parse_json(body: bytes) -> Any:
+    """Return the document in `body`. Raises MalformedBody with one of the codes byte-order-mark, wrong-encoding,
+    too-deep, not-json, number-too-large, bad-text and duplicate-member.
 
-    A name repeated in the outermost object is refused; deeper down, where the hub only carries members
-    along, the last one counts, as in most readers. Checked in the order of the contract, so one body always
-    gets one code.
+    A repeated name is refused in the outermost object. Deeper down, in values that the hub only passes on, the last one
+    counts, as in most parsers. The checks have a fixed order, so one body always gets the same code.
     """
-    text = _decode(body)
+    text = _decode_utf8(body)
     _refuse_deep_nesting(text)
-    objects = _Objects()
-    document = _load(text, objects)
+    objects = _ObjectBuilder()
+    document = _load_json(text, objects)
     _refuse_lone_surrogates(text)
     if isinstance(document, dict) and objects.repeated is not None:
-        raise Malformed("duplicate-member", pointer=pointer_to(objects.repeated))
+        raise MalformedBody("duplicate-member", pointer=pointer_to(objects.repeated))
     return document
 
 
 def pointer_to(name: str) -> str:
-    """The JSON pointer of a member of the outermost object (RFC 6901, section 3)."""
+    """Return the JSON pointer of a field of the outermost object (RFC 6901, section 3)."""
     return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
-def _decode(body: bytes) -> str:
-    # The contract reads "strict UTF-8, no BOM": a mark is told by its own code, so it is looked for first.
+def _decode_utf8(body: bytes) -> str:
+    # A byte order mark is valid UTF-8 but has a code of its own, so it is looked for first.
     if body.startswith(_BYTE_ORDER_MARK):
-        raise Malformed("byte-order-mark", offset=0)
+        raise MalformedBody("byte-order-mark", offset=0)
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Malformed("wrong-encoding", offset=error.start) from None
+        raise MalformedBody("wrong-encoding", offset=error.start) from None
 
 
 def _refuse_deep_nesting(text: str) -> None:
-    """Counts brackets outside strings before the recursive parser sees them."""
+    """Raise MalformedBody for nesting deeper than `MAX_DEPTH`, before the recursive parser runs."""
     depth = 0
     for token in _STRINGS_AND_BRACKETS.finditer(text):
         if token[1]:
             depth += 1
-            if depth > DEEPEST:
-                raise Malformed("too-deep", offset=_bytes_before(text, token.start()))
+            if depth > MAX_DEPTH:
+                raise MalformedBody("too-deep", offset=_bytes_before(text, token.start()))
         elif token[2]:
             depth -= 1
 
 
-def _load(text: str, objects: _Objects) -> Any:
+def _load_json(text: str, objects: _ObjectBuilder) -> Any:
     try:
         return json.loads(
             text,
-            object_pairs_hook=objects.build,
-            parse_int=_whole_number,
-            parse_float=_fraction,
+            object_pairs_hook=objects.build_object,
+            parse_int=_parse_integer,
+            parse_float=_parse_fraction,
             parse_constant=_refuse_constant,
         )
     except json.JSONDecodeError as error:
-        raise Malformed("not-json", offset=_bytes_before(text, _place(text, error))) from None
-    except (RecursionError, ValueError):  # out of reach behind the checks above, and no reason to fall over
-        raise Malformed("not-json") from None
+        raise MalformedBody("not-json", offset=_bytes_before(text, _error_position(text, error))) from None
+    except (RecursionError, ValueError):  # the checks above should exclude these; still an error of the body
+        raise MalformedBody("not-json") from None
 
 
-def _place(text: str, error: json.JSONDecodeError) -> int:
+def _error_position(text: str, error: json.JSONDecodeError) -> int:
     """Of what could not be read. Python 3.13 names a trailing comma itself, older ones what stands behind it."""
     if not error.msg.startswith("Illegal trailing comma"):
         return error.pos
     return len(text) - len(text[error.pos + 1 :].lstrip(" \t\n\r"))
 
 
-def _whole_number(digits: str) -> int:
+def _parse_integer(digits: str) -> int:
     _refuse_many_digits(digits)
     return int(digits)
 
 
-def _fraction(digits: str) -> float:
+def _parse_fraction(digits: str) -> float:
     _refuse_many_digits(digits)
     number = float(digits)
     if math.isinf(number):
-        raise Malformed("number-too-large")
+        raise MalformedBody("number-too-large")
     return number
 
 
 def _refuse_many_digits(digits: str) -> None:
-    if len(digits) > MOST_DIGITS and sum(map(str.isdigit, digits)) > MOST_DIGITS:
-        raise Malformed("number-too-large")
+    if len(digits) > MAX_DIGITS and sum(map(str.isdigit, digits)) > MAX_DIGITS:
+        raise MalformedBody("number-too-large")
 
 
 def _refuse_constant(_name: str) -> Never:
-    raise Malformed("not-json")
+    raise MalformedBody("not-json")
 
 
 def _refuse_lone_surrogates(text: str) -> None:
     for escape in _ESCAPES.finditer(text):
         if escape[1]:
-            raise Malformed("bad-text", offset=_bytes_before(text, escape.start()))
+            raise MalformedBody("bad-text", offset=_bytes_before(text, escape.start()))
 
 
 def _first_repeated(pairs: list[tuple[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""What a source is told is kept, byte for byte, before it is told (promise I23)."""
+"""Store the answer to a source, byte for byte, before it is sent (promise I23)."""
 
 import logging
 
@@ -10,49 +10,51 @@ from database.statement import BoundStatement, Statement
 from database.write_batch import WriteBatch
 from webhooks.models import Payload
 from webhooks.receiving.answers import Answer
-from webhooks.receiving.record import Recorded, answered
+from webhooks.receiving.record import StoredWebhook, answered_entry
 
 logger = logging.getLogger("hub.receive")
 
-_TOLD = Statement(
+_UPDATE_RECEIPT = Statement(
     """UPDATE webhooks_receipt SET answer_id = %s, answered_at = %s, status = %s, code = %s, is_final = %s
     WHERE id = %s"""
 )
 
 
 class ReceiptAnswer:
-    """The answer to one request, stored with its receipt: a `webhooks.delivery_port.PendingAnswer`."""
+    """The answer to one request, stored with its receipt. Implements `webhooks.delivery_port.PendingAnswer`."""
 
-    def __init__(self, recorded: Recorded, answer: Answer) -> None:
+    def __init__(self, recorded: StoredWebhook, answer: Answer) -> None:
         self.answer = answer
-        self.payload = Payload.of(Payload.Kind.ANSWER, answer.body, recorded.key)
-        self.happening = answered(recorded.receipt, recorded.event, answer)
+        self.payload = Payload.new(Payload.Kind.ANSWER, answer.body, recorded.key)
+        self.audit_entry = answered_entry(recorded.receipt, recorded.event, answer)
         self._receipt = recorded.receipt
         self._at = timezone.now()
 
     def add_to(self, batch: WriteBatch) -> None:
-        """Add the answer's payload, and its columns of the receipt."""
+        """Add the answer's payload and the update of its receipt to a batch."""
         batch.insert(self.payload)
         batch.execute(self._receipt_update())
 
     def _receipt_update(self) -> BoundStatement:
         answer = self.answer
-        return _TOLD.bind(
+        return _UPDATE_RECEIPT.bind(
             self.payload, self._at, answer.status, answer.code, answer.is_final, self._receipt.pk
         )
 
-    def keep(self) -> None:
-        """Store it in a transaction of its own: by one batch, or, if another process appends to the event's stream at
-        this moment, after that.
+    def store(self) -> None:
+        """Store the answer in a transaction of its own.
+
+        1. Write it with its audit entry in one batch.
+        2. If another process appended to the event's stream at the same moment, append with the stream locked.
         """
         batch = self._batch()
-        batch.execute(*prepare_append(self.happening, at=self._at).writes)
+        batch.execute(*prepare_append(self.audit_entry, at=self._at).writes)
         try:
             batch.run()
         except IntegrityError:
             with transaction.atomic():
                 self._batch().run()
-                append_entries(self.happening, at=self._at)
+                append_entries(self.audit_entry, at=self._at)
 
     def _batch(self) -> WriteBatch:
         batch = WriteBatch()

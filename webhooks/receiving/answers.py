@@ -1,7 +1,8 @@
-"""Hop 7: the outcome as status, body and words.
+"""Step 7 of a webhook: build the HTTP answer from the outcome.
 
-Success is `application/json`, everything else `application/problem+json` (RFC 9457). Nothing from the request is
-ever repeated; a remote system's sentence only where its connection relays it and the source is signed.
+Success is `application/json`, everything else `application/problem+json` (RFC 9457). An answer never repeats
+anything of the request. It contains a remote system's own sentence only if its connection relays messages and the
+source is signed.
 """
 
 import json
@@ -9,18 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from webhooks.catalogue.codes import CATALOGUE, Language, words
-from webhooks.catalogue.outcome import EventOutcome, FieldProblem, Result
+from webhooks.catalogue.codes import CATALOGUE, Language, code_texts
+from webhooks.catalogue.outcome import EventOutcome, FieldProblem, TargetResult
 
 LARGEST_ENTITY = 262_144
-LARGEST = 8_192  # of anything else
+LARGEST_DOCUMENT = 8_192  # of anything else
 _MOST_ERRORS = 20
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP answer, byte for byte. `is_final`: the outcome that it tells will not change."""
+    """One HTTP answer to a source, byte for byte. `is_final`: the outcome in it will not change."""
 
     status: int
     body: bytes
@@ -33,7 +34,7 @@ class Answer:
         return "application/problem+json" if self.status >= 400 else "application/json"
 
 
-def problem(
+def problem_answer(
     code: str,
     language: Language,
     *,
@@ -46,8 +47,8 @@ def problem(
     is_final: bool = False,
     **members: Any,
 ) -> Answer:
-    """A failure in the words of the catalogue."""
-    entry, text = CATALOGUE[code], words(code, language, connection=connection)
+    """Return the answer for a failure, with the catalogue's texts. `members` are added to the problem document."""
+    entry, text = CATALOGUE[code], code_texts(code, language, connection=connection)
     status = status or entry.status
     document: dict[str, Any] = {
         "type": entry.type,
@@ -58,7 +59,7 @@ def problem(
     }
     document |= {"reference": reference} if reference else {}
     document |= members | ({"errors": errors} if errors else {})
-    return Answer(status, _fitting(document), code, headers or {}, is_final)
+    return Answer(status, _encode_within_limit(document), code, headers or {}, is_final)
 
 
 def outcome_answer(
@@ -71,40 +72,44 @@ def outcome_answer(
     fields: tuple[str, ...] | None = None,
     allowed: list[str] | None = None,
 ) -> Answer:
-    """What became of an event, for its source. `allowed` is given when the entity was asked for."""
+    """Return the answer for an event's outcome. `allowed` names the fields of the entity that the source may see; None
+    if the entity was not asked for.
+    """
     if outcome.is_open:
-        document = _document("accepted", reference, outcome, is_signed)
-        return Answer(202, _bytes(document), "accepted", {"Location": location})
+        document = _outcome_document("accepted", reference, outcome, is_signed)
+        return Answer(202, _encode_json(document), "accepted", {"Location": location})
     if outcome.has_failed:
-        return _failure(outcome, language, reference, is_signed)
-    document = _document(outcome.state, reference, outcome, is_signed)
+        return _failure_answer(outcome, language, reference, is_signed)
+    document = _outcome_document(outcome.state, reference, outcome, is_signed)
     if allowed is not None and outcome.entity is not None:
-        document["entity"] = _cut(outcome.entity, allowed, fields)
-        if len(_bytes(document["entity"])) > LARGEST_ENTITY:
-            return problem("entity-too-large", language, reference=reference, is_final=True)
-    return Answer(200, _bytes(document), outcome.code, is_final=True)
+        document["entity"] = _visible_fields(outcome.entity, allowed, fields)
+        if len(_encode_json(document["entity"])) > LARGEST_ENTITY:
+            return problem_answer("entity-too-large", language, reference=reference, is_final=True)
+    return Answer(200, _encode_json(document), outcome.code, is_final=True)
 
 
-def _document(status: str, reference: str, outcome: EventOutcome, is_signed: bool) -> dict[str, Any]:
-    results = [_result(each, is_signed) for each in outcome.results]
+def _outcome_document(status: str, reference: str, outcome: EventOutcome, is_signed: bool) -> dict[str, Any]:
+    results = [_result_document(result, is_signed) for result in outcome.results]
     return {"status": status, "reference": reference} | ({"results": results} if results else {})
 
 
-def _result(result: Result, is_signed: bool) -> dict[str, Any]:
-    shown: dict[str, Any] = {"connection": result.connection, "status": result.state}
+def _result_document(result: TargetResult, is_signed: bool) -> dict[str, Any]:
+    document: dict[str, Any] = {"connection": result.connection, "status": result.state}
     if result.action:
-        shown["action"] = result.action
+        document["action"] = result.action
     if is_signed and result.record_id:
-        shown["id"] = result.record_id
+        document["id"] = result.record_id
     if result.code != result.state:
-        shown["code"] = result.code
-    return shown
+        document["code"] = result.code
+    return document
 
 
-def _failure(outcome: EventOutcome, language: Language, reference: str, is_signed: bool) -> Answer:
-    failed = next((each for each in outcome.results if each.code == outcome.code), None)
-    errors = [_error(each) for each in failed.errors[:_MOST_ERRORS]] if failed and is_signed else []
-    return problem(
+def _failure_answer(outcome: EventOutcome, language: Language, reference: str, is_signed: bool) -> Answer:
+    failed = next((result for result in outcome.results if result.code == outcome.code), None)
+    errors = (
+        [_field_error(problem) for problem in failed.errors[:_MOST_ERRORS]] if failed and is_signed else []
+    )
+    return problem_answer(
         outcome.code,
         language,
         reference=reference,
@@ -113,19 +118,21 @@ def _failure(outcome: EventOutcome, language: Language, reference: str, is_signe
         errors=errors,
         is_final=outcome.is_final,
         retrying=outcome.is_retrying,
-        results=[_result(each, is_signed) for each in outcome.results],
+        results=[_result_document(result, is_signed) for result in outcome.results],
     )
 
 
-def _error(found: FieldProblem) -> dict[str, str]:
-    """Where the commercial system's field stands in the record; its sentence only where it is relayed."""
-    pointer = "/data/" + found.field.replace("~", "~0").replace("/", "~1")
-    error = {"pointer": pointer, "field": found.field, "code": found.code}
-    return error | ({"detail": found.detail} if found.detail else {})
+def _field_error(problem: FieldProblem) -> dict[str, str]:
+    """Return an entry of `errors`: the record's field as a JSON pointer, and the target's sentence if it is relayed."""
+    pointer = "/data/" + problem.field.replace("~", "~0").replace("/", "~1")
+    error = {"pointer": pointer, "field": problem.field, "code": problem.code}
+    return error | ({"detail": problem.detail} if problem.detail else {})
 
 
-def _cut(entity: Mapping[str, Any], allowed: list[str], fields: tuple[str, ...] | None) -> dict[str, Any]:
-    """Only members that the source may see, and of those only the ones that it asked for."""
+def _visible_fields(
+    entity: Mapping[str, Any], allowed: list[str], fields: tuple[str, ...] | None
+) -> dict[str, Any]:
+    """Return the entity with only the fields that the source may see and, if it named some, asked for."""
     return {
         name: value
         for name, value in entity.items()
@@ -133,14 +140,14 @@ def _cut(entity: Mapping[str, Any], allowed: list[str], fields: tuple[str, ...] 
     }
 
 
-def _fitting(document: dict[str, Any]) -> bytes:
-    """With so many of its errors, from the first on, as there is room for."""
-    body, errors = _bytes(document), document.get("errors")
-    while len(body) > LARGEST and errors:
+def _encode_within_limit(document: dict[str, Any]) -> bytes:
+    """Encode a problem document. Drops errors from the end until it is at most 8,192 bytes long."""
+    body, errors = _encode_json(document), document.get("errors")
+    while len(body) > LARGEST_DOCUMENT and errors:
         errors = errors[:-1]
-        body = _bytes({**document, "errors": errors})
+        body = _encode_json({**document, "errors": errors})
     return body
 
 
-def _bytes(document: Any) -> bytes:
+def _encode_json(document: Any) -> bytes:
     return _ENCODER.encode(document).encode()

@@ -1,20 +1,22 @@
-"""Hop 2: size, content type, signature over the raw bytes, strict parse; a typed `Notice` or a refusal with a code."""
+"""Step 2 of a webhook: check size, content type and signature, then parse. Returns a `ParsedWebhook` or raises
+`RequestRefused` with a code of the catalogue.
+"""
 
 import re
 from dataclasses import dataclass
 
-from webhooks.models import Mode, Source
-from webhooks.protocol.notice import Notice, parse_notice
-from webhooks.protocol.signatures import BadSignature, Secret, verify
-from webhooks.protocol.strict_json import Malformed
-from webhooks.receiving.incoming_request import Arrival
+from webhooks.models import AnswerMode, Source
+from webhooks.protocol.signatures import BadSignature, LiveSecret, verify_signature
+from webhooks.protocol.strict_json import MalformedBody
+from webhooks.protocol.webhook_parser import ParsedWebhook, parse_webhook
+from webhooks.receiving.incoming_request import IncomingRequest
 
 _JSON_TYPE = re.compile(r'\s*application/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?', re.ASCII | re.IGNORECASE)
 _WEBHOOK_ID = re.compile(r"[!-~]{1,255}")
 
 
-class Refused(Exception):
-    """The request goes no further. `pointer` names the member, where one is at fault."""
+class RequestRefused(Exception):
+    """A request that is not accepted. `pointer` is the JSON pointer of the field at fault, "" if no single one is."""
 
     def __init__(self, code: str, pointer: str = "", reason: str = "") -> None:
         super().__init__(code, pointer)
@@ -24,81 +26,83 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """The request is the source's. `event_id` is the one in its header, where it has one."""
+class VerifiedRequest:
+    """The result of a successful verification. `event_id` comes from the request's header, None if it has none."""
 
     verified_by: str
     event_id: str | None
 
 
-def verify_sender(source: Source, arrival: Arrival) -> Verified:
-    """Everything that comes before the parse, in the contract's order. `Refused` at the first that does not hold."""
+def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest:
+    """Check everything that does not need the parsed body. Raises RequestRefused at the first check that fails."""
     if not source.is_enabled:
-        raise Refused("source-disabled")
-    if arrival.body is None:
-        raise Refused("too-large")
-    if not _JSON_TYPE.fullmatch(arrival.headers.get("content-type", "")) or _is_encoded(arrival):
-        raise Refused("wrong-content-type")
+        raise RequestRefused("source-disabled")
+    if incoming.body is None:
+        raise RequestRefused("too-large")
+    if not _JSON_TYPE.fullmatch(incoming.headers.get("content-type", "")) or _is_encoded(incoming):
+        raise RequestRefused("wrong-content-type")
     try:
-        verdict = verify(
+        signature = verify_signature(
             source.scheme,
             settings=source.scheme_settings,
-            secrets=_live_secrets(source, arrival),
-            headers=arrival.headers,
-            body=arrival.body,
-            now=arrival.received_at,
+            secrets=_live_secrets(source, incoming),
+            headers=incoming.headers,
+            body=incoming.body,
+            now=incoming.received_at,
         )
     except BadSignature as error:
-        raise Refused("bad-signature", reason=error.reason) from error
-    by = source.scheme if verdict.secret_id is None else f"{source.scheme}:{verdict.secret_id}"
-    return Verified(by, verdict.webhook_id or arrival.headers.get("webhook-id"))
+        raise RequestRefused("bad-signature", reason=error.reason) from error
+    verified_by = source.scheme if signature.secret_id is None else f"{source.scheme}:{signature.secret_id}"
+    return VerifiedRequest(verified_by, signature.webhook_id or incoming.headers.get("webhook-id"))
 
 
-def _is_encoded(arrival: Arrival) -> bool:
-    return bool(arrival.headers.get("content-encoding"))
+def _is_encoded(incoming: IncomingRequest) -> bool:
+    return bool(incoming.headers.get("content-encoding"))
 
 
-def _live_secrets(source: Source, arrival: Arrival) -> list[Secret]:
+def _live_secrets(source: Source, incoming: IncomingRequest) -> list[LiveSecret]:
     if not source.is_signed:
         return []
-    live = (each for each in source.secrets.all() if each.is_live(arrival.received_at))
-    return [Secret(each.pk, each.value) for each in live if each.fits]
+    live = (secret for secret in source.secrets.all() if secret.is_live(incoming.received_at))
+    return [LiveSecret(secret.pk, secret.value) for secret in live if secret.fits_scheme]
 
 
-def read_notice(source: Source, arrival: Arrival, verified: Verified) -> Notice:
-    """The parse. `Refused` with the code and the member."""
+def parse_request(source: Source, incoming: IncomingRequest, verified: VerifiedRequest) -> ParsedWebhook:
+    """Parse a verified request's body. Raises RequestRefused with the code and the pointer of the first fault."""
     if verified.event_id is not None and not _WEBHOOK_ID.fullmatch(verified.event_id):
-        raise Refused("wrong-event-id")
+        raise RequestRefused("wrong-event-id")
     try:
-        return parse_notice(arrival.body or b"", extra_id_characters=source.extra_id_characters)
-    except Malformed as error:
-        raise Refused(error.code, error.pointer) from error
+        return parse_webhook(incoming.body or b"", extra_id_characters=source.extra_id_characters)
+    except MalformedBody as error:
+        raise RequestRefused(error.code, error.pointer) from error
 
 
-def refuse_more_than_allowed(source: Source, notice: Notice) -> None:
-    """`Refused` where the sender asks for more than it may have; what its settings say too much is left out."""
-    if wanted_mode(source, notice) == Mode.ENTITY and not may_see_entity(source):
-        raise Refused("not-allowed")
+def check_requested_mode(source: Source, parsed: ParsedWebhook) -> None:
+    """Raise RequestRefused if the webhook asks for the entity and its source may not see it."""
+    if answer_mode(source, parsed) == AnswerMode.ENTITY and not may_see_entity(source):
+        raise RequestRefused("not-allowed")
 
 
-def wanted_mode(source: Source, notice: Notice) -> Mode:
-    """How the sender is answered: as it asks, unless the source's settings fix it. They give no entity that the source
-    may not see."""
-    if notice.respond.mode is not None and not source.mode_is_fixed:
-        return Mode(notice.respond.mode)
-    mode = Mode(source.default_mode)
-    return Mode.RESULT if mode == Mode.ENTITY and not may_see_entity(source) else mode
+def answer_mode(source: Source, parsed: ParsedWebhook) -> AnswerMode:
+    """Return the mode of the answer: the one that the webhook asks for, unless the source's settings fix it.
+
+    Settings that ask for the entity give `result` to a source that may not see the entity.
+    """
+    if parsed.respond.mode is not None and not source.mode_is_fixed:
+        return AnswerMode(parsed.respond.mode)
+    mode = AnswerMode(source.default_mode)
+    return AnswerMode.RESULT if mode == AnswerMode.ENTITY and not may_see_entity(source) else mode
 
 
-def wanted_wait(source: Source, notice: Notice) -> float:
-    """Seconds that the answer may wait for the outcome."""
-    if wanted_mode(source, notice) == Mode.ACK:
+def answer_wait_seconds(source: Source, parsed: ParsedWebhook) -> float:
+    """Return the seconds that the answer may wait for the outcome: 0 to 30."""
+    if answer_mode(source, parsed) == AnswerMode.ACK:
         return 0.0
-    if source.mode_is_fixed or notice.respond.wait is None:
+    if source.mode_is_fixed or parsed.respond.wait_seconds is None:
         return source.wait_seconds
-    return notice.respond.wait
+    return parsed.respond.wait_seconds
 
 
 def may_see_entity(source: Source) -> bool:
-    """Only a signed source that is allowed some members is ever told an entity."""
+    """True if answers to this source may contain the entity: it is signed and some fields are allowed."""
     return source.is_signed and bool(source.entity_fields)

@@ -1,4 +1,4 @@
-"""Hop 1: a request as it came, nothing parsed: method, headers, address, raw bytes."""
+"""Step 1 of a webhook: read the request's headers, client address and raw body. Nothing is parsed."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ _LARGEST_SIZE = 2**31 - 1  # what the column for it holds; a header can claim mo
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """`headers` have lower-case names. `body` is None where the request is larger than 65,536 bytes."""
+class IncomingRequest:
+    """A request to a source's address. `headers` have lower-case names. `body` is None if it exceeds 65,536 bytes."""
 
     slug: str
     headers: Mapping[str, str]
@@ -28,24 +28,24 @@ class Arrival:
     received_at: datetime
 
 
-def read_arrival(request: HttpRequest, slug: str) -> Arrival:
-    """Read the request, at most one byte more than is allowed, whatever its headers claim."""
+def read_incoming_request(request: HttpRequest, slug: str) -> IncomingRequest:
+    """Read a request. Reads at most one byte more of the body than is allowed, whatever its headers claim."""
     declared = _declared_size(request)
-    body = None if declared is not None and declared > LARGEST_BODY else _read(request)
+    body = None if declared is not None and declared > LARGEST_BODY else _read_body(request)
     if body is not None and len(body) > LARGEST_BODY:
         body = None
-    return Arrival(
+    return IncomingRequest(
         slug=slug,
-        headers=_headers(request.META),
+        headers=_lower_case_headers(request.META),
         body=body,
         size=declared if body is None else len(body),
-        address=address_of(request),
+        address=read_client_address(request),
         received_at=timezone.now(),
     )
 
 
-def _headers(meta: Mapping[str, Any]) -> dict[str, str]:
-    """By lower-case name: what `request.headers` has, which spells each name anew for each request."""
+def _lower_case_headers(meta: Mapping[str, Any]) -> dict[str, str]:
+    """Return the request's headers by lower-case name. `request.headers` would convert each name for each request."""
     return {name: value for key, value in meta.items() if (name := _header_name(key)) is not None}
 
 
@@ -62,8 +62,8 @@ def _declared_size(request: HttpRequest) -> int | None:
     return _LARGEST_SIZE if len(text) > len(str(_LARGEST_SIZE)) else min(int(text), _LARGEST_SIZE)
 
 
-def _read(request: HttpRequest) -> bytes:
-    """The body. A chunked one has no length: it is read from the server's stream, which knows its end."""
+def _read_body(request: HttpRequest) -> bytes:
+    """Return the body. A chunked body has no declared length, so it is read from the server's stream up to its end."""
     is_chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
     stream: Any = (
         request.META["wsgi.input"] if is_chunked and request.META.get("wsgi.input_terminated") else request
@@ -74,14 +74,16 @@ def _read(request: HttpRequest) -> bytes:
         return b""
 
 
-def address_of(request: HttpRequest) -> str | None:
-    """Who asked. X-Forwarded-For counts only as far as our own proxies wrote it."""
-    found = request.META.get("REMOTE_ADDR", "")
+def read_client_address(request: HttpRequest) -> str | None:
+    """Return the client's IP address, or None if it is not valid. X-Forwarded-For counts only as far as trusted proxies
+    wrote it.
+    """
+    address = request.META.get("REMOTE_ADDR", "")
     if settings.TRUSTED_PROXIES:
         hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
         if len(hops) >= settings.TRUSTED_PROXIES:
-            found = hops[-settings.TRUSTED_PROXIES]
+            address = hops[-settings.TRUSTED_PROXIES]
     try:
-        return str(ipaddress.ip_address(found))
+        return str(ipaddress.ip_address(address))
     except ValueError:
         return None

@@ -1,4 +1,7 @@
-"""One webhook, from its bytes to its answer: stored first, then worked on, then told. That order is the promise."""
+"""Receive one webhook, from its bytes to its answer.
+
+It is stored before work on it begins, and its answer is stored before it is sent (promises I1 and I23).
+"""
 
 import logging
 from contextlib import closing
@@ -6,126 +9,145 @@ from functools import partial
 
 from webhooks.catalogue.codes import Language
 from webhooks.catalogue.outcome import EventOutcome
-from webhooks.delivery_port import Begun, Delivering
-from webhooks.models import Event, Mode, Source
-from webhooks.protocol.notice import Notice
+from webhooks.delivery_port import DeliveryPort, DeliverySession
+from webhooks.models import AnswerMode, Event, Source
+from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answer_record import ReceiptAnswer
-from webhooks.receiving.answers import Answer, outcome_answer, problem
+from webhooks.receiving.answers import Answer, outcome_answer, problem_answer
 from webhooks.receiving.gate import (
-    Refused,
-    Verified,
+    RequestRefused,
+    VerifiedRequest,
+    answer_mode,
+    answer_wait_seconds,
+    check_requested_mode,
     may_see_entity,
-    read_notice,
-    refuse_more_than_allowed,
-    verify_sender,
-    wanted_mode,
-    wanted_wait,
+    parse_request,
+    verify_request,
 )
-from webhooks.receiving.incoming_request import Arrival
+from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.outcome_links import outcome_path
-from webhooks.receiving.record import Recorded, Say, record_unusable, record_webhook
+from webhooks.receiving.record import BuildAnswer, StoredWebhook, record_unusable_request, record_webhook
 from webhooks.receiving.refusals import record_refusal
-from webhooks.receiving.request_limit import admit, retry_headers
-from webhooks.receiving.source_cache import source_of
+from webhooks.receiving.request_limit import check_request_limit, retry_headers
+from webhooks.receiving.source_cache import find_source
 
 logger = logging.getLogger("hub.receive")
 
-_REPEATED = {"Webhook-Replayed": "true"}
+_REPLAYED_HEADER = {"Webhook-Replayed": "true"}
 
 
-def receive_webhook(arrival: Arrival, language: Language, delivering: Delivering) -> Answer:
-    """Verify, store, deliver, answer.
+def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port: DeliveryPort) -> Answer:
+    """Receive one request and return its answer.
 
-    Raises the database's own errors when nothing could be stored; the caller answers `storage-unavailable`.
+    1. Find the source, verify the request and count it against the source's request limit. A refusal is counted.
+    2. Parse the body. Store the webhook, a repeat of one, or a request that is no webhook.
+    3. Deliver the event and wait as long as the source wants, then store the answer.
+
+    Raises DatabaseError if nothing could be stored; the caller answers `storage-unavailable`.
     """
-    source = source_of(arrival.slug)
+    source = find_source(incoming.slug)
     try:
         if source is None:
-            raise Refused("unknown-source")
-        verified = verify_sender(source, arrival)
-        admit(source)
-    except Refused as refused:
+            raise RequestRefused("unknown-source")
+        verified = verify_request(source, incoming)
+        check_request_limit(source)
+    except RequestRefused as refusal:
         logger.info(
-            "refused %s from %s: %s %s", arrival.slug[:64], arrival.address, refused.code, refused.reason
+            "refused %s from %s: %s %s", incoming.slug[:64], incoming.address, refusal.code, refusal.reason
         )
-        record_refusal(refused.code, arrival, source)
-        return problem(refused.code, language, headers=retry_headers(refused))
-    return _answer_verified(source, arrival, verified, language, delivering)
+        record_refusal(refusal.code, incoming, source)
+        return problem_answer(refusal.code, language, headers=retry_headers(refusal))
+    return _answer_verified(source, incoming, verified, language, delivery_port)
 
 
 def _answer_verified(
-    source: Source, arrival: Arrival, verified: Verified, language: Language, delivering: Delivering
+    source: Source,
+    incoming: IncomingRequest,
+    verified: VerifiedRequest,
+    language: Language,
+    delivery_port: DeliveryPort,
 ) -> Answer:
-    notice = None
+    parsed = None
     try:
-        notice = read_notice(source, arrival, verified)
-        refuse_more_than_allowed(source, notice)
-        say = partial(_outcome_answer, source, notice, language)
-        recorded = record_webhook(source, arrival, verified, notice, delivering, say)
-    except Refused as refused:
-        recorded = record_unusable(source, arrival, verified, notice)
-        logger.info("%s unusable: %s", recorded.receipt.reference, refused.code)
-        errors = [{"pointer": refused.pointer, "code": refused.code}] if refused.pointer else None
-        answer = problem(refused.code, language, reference=recorded.receipt.reference, errors=errors)
-        return _told(recorded, answer)
-    event = recorded.event
+        parsed = parse_request(source, incoming, verified)
+        check_requested_mode(source, parsed)
+        build_answer = partial(_outcome_answer, source, parsed, language)
+        stored = record_webhook(source, incoming, verified, parsed, delivery_port, build_answer)
+    except RequestRefused as refusal:
+        stored = record_unusable_request(source, incoming, verified, parsed)
+        logger.info("%s unusable: %s", stored.receipt.reference, refusal.code)
+        errors = [{"pointer": refusal.pointer, "code": refusal.code}] if refusal.pointer else None
+        answer = problem_answer(refusal.code, language, reference=stored.receipt.reference, errors=errors)
+        return _store_answer(stored, answer)
+    event = stored.event
     assert event is not None, "a usable webhook has an event"
-    with_entity = wanted_mode(source, notice) == Mode.ENTITY
-    if recorded.begun is not None:
-        return _answer_new(recorded, event, recorded.begun, say, with_entity=with_entity)
+    with_entity = answer_mode(source, parsed) == AnswerMode.ENTITY
+    if stored.session is not None:
+        return _answer_new(stored, event, stored.session, build_answer, with_entity=with_entity)
     first = _first_final_answer(event)
     if first is not None:
-        return _told(recorded, first)
-    seconds = wanted_wait(source, notice)
-    return _told(recorded, say(event, delivering.deliver_again(event, seconds, with_entity=with_entity)))
+        return _store_answer(stored, first)
+    seconds = answer_wait_seconds(source, parsed)
+    return _store_answer(
+        stored, build_answer(event, delivery_port.redeliver(event, seconds, with_entity=with_entity))
+    )
 
 
-def _answer_new(recorded: Recorded, event: Event, begun: Begun, say: Say, *, with_entity: bool) -> Answer:
-    with closing(begun):
-        if recorded.answer is not None:
-            begun.start()
-            return _logged(recorded, recorded.answer)
-        pending_answer = begun.wait(
-            event, lambda outcome: ReceiptAnswer(recorded, say(event, outcome)), with_entity=with_entity
+def _answer_new(
+    stored: StoredWebhook,
+    event: Event,
+    session: DeliverySession,
+    build_answer: BuildAnswer,
+    *,
+    with_entity: bool,
+) -> Answer:
+    with closing(session):
+        if stored.answer is not None:
+            session.start_without_waiting()
+            return _log_answer(stored, stored.answer)
+        pending_answer = session.wait_for_answer(
+            event,
+            lambda outcome: ReceiptAnswer(stored, build_answer(event, outcome)),
+            with_entity=with_entity,
         )
-    return _logged(recorded, pending_answer.answer)
+    return _log_answer(stored, pending_answer.answer)
 
 
 def _outcome_answer(
-    source: Source, notice: Notice, language: Language, event: Event, outcome: EventOutcome
+    source: Source, parsed: ParsedWebhook, language: Language, event: Event, outcome: EventOutcome
 ) -> Answer:
-    shows_entity = wanted_mode(source, notice) == Mode.ENTITY and may_see_entity(source)
+    shows_entity = answer_mode(source, parsed) == AnswerMode.ENTITY and may_see_entity(source)
     return outcome_answer(
         outcome,
         language,
         reference=event.reference,
         location=outcome_path(event) if outcome.is_open else "",
         is_signed=event.is_signed,
-        fields=notice.respond.fields,
+        fields=parsed.respond.fields,
         allowed=source.entity_fields if shows_entity else None,
     )
 
 
 def _first_final_answer(event: Event) -> Answer | None:
-    """The answer that an earlier copy of this webhook was told, if that was final: the same bytes again."""
-    told = (
+    """Return the first final answer to this event's webhook, byte for byte, or None if there is none yet."""
+    receipt = (
         event.receipts.filter(is_final=True, answer__isnull=False)
         .select_related("answer__subject")
         .order_by("pk")
         .first()
     )
-    if told is None or told.answer is None or told.status is None:
+    if receipt is None or receipt.answer is None or receipt.status is None:
         return None
-    return Answer(told.status, told.answer.open(), told.code, _REPEATED, is_final=True)
+    return Answer(receipt.status, receipt.answer.decrypt(), receipt.code, _REPLAYED_HEADER, is_final=True)
 
 
-def _told(recorded: Recorded, answer: Answer) -> Answer:
-    ReceiptAnswer(recorded, answer).keep()
-    return _logged(recorded, answer)
+def _store_answer(stored: StoredWebhook, answer: Answer) -> Answer:
+    ReceiptAnswer(stored, answer).store()
+    return _log_answer(stored, answer)
 
 
-def _logged(recorded: Recorded, answer: Answer) -> Answer:
-    event, receipt = recorded.event, recorded.receipt
+def _log_answer(stored: StoredWebhook, answer: Answer) -> Answer:
+    event, receipt = stored.event, stored.receipt
     what = f"{event.entity_type} {event.event_type}" if event is not None else "an unusable webhook"
     logger.info(
         "%s %s from %s: response %s %s",
@@ -138,8 +160,8 @@ def _logged(recorded: Recorded, answer: Answer) -> Answer:
     return answer
 
 
-def tell_outcome(event: Event, language: Language, outcome: EventOutcome) -> Answer:
-    """What `result` would answer now, for the signed address. Never the entity."""
+def answer_current_outcome(event: Event, language: Language, outcome: EventOutcome) -> Answer:
+    """Return the answer that mode `result` would give now, without the entity. Serves the signed outcome link."""
     return outcome_answer(
         outcome,
         language,

@@ -1,4 +1,4 @@
-"""Store a verified request: as a new event, as a repeat of one that is known, or as unusable."""
+"""Store a verified request as a new event, as a repeat of a stored event, or as an unusable request."""
 
 import hashlib
 from collections.abc import Callable
@@ -13,87 +13,102 @@ from database.group_commit import GroupFailed
 from database.model_rows import new_row
 from database.write_batch import WriteBatch
 from webhooks.catalogue.outcome import EventOutcome
-from webhooks.delivery_port import Begun, Delivering
+from webhooks.delivery_port import DeliveryPort, DeliverySession
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, subject_key
-from webhooks.protocol.notice import Notice
+from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer
-from webhooks.receiving.gate import Refused, Verified, wanted_wait
-from webhooks.receiving.incoming_request import Arrival
-from webhooks.receiving.store import NewWebhook, receipt_of, received, store_webhook
+from webhooks.receiving.gate import RequestRefused, VerifiedRequest, answer_wait_seconds
+from webhooks.receiving.incoming_request import IncomingRequest
+from webhooks.receiving.store import NewWebhook, build_receipt, received_entry, store_webhook
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """What is stored now. `event` is None for a verified request that is no webhook; `begun`: it is a new one.
+class StoredWebhook:
+    """A stored request. `event` is None if the request is no usable webhook. `session` is set for a new event.
 
-    `answer` was stored too, where it was known by then: nobody waits for this event.
+    `answer` is set if it was stored in the same commit because it does not wait for the outcome.
     """
 
     receipt: Receipt
     event: Event | None
-    begun: Begun | None = None
+    session: DeliverySession | None = None
     answer: Answer | None = None
 
     @property
     def key(self) -> SubjectKey | None:
-        """What seals the answer; None where the request names nobody."""
+        """The key that encrypts the answer; None if the request names no entity."""
         if self.event is not None:
             return self.event.key
         payload = self.receipt.payload
         return None if payload is None else payload.subject
 
 
-M = TypeVar("M", bound=Model)
-Say = Callable[[Event, EventOutcome], Answer]
+RowModel = TypeVar("RowModel", bound=Model)
+BuildAnswer = Callable[[Event, EventOutcome], Answer]
 
 
 def record_webhook(
-    source: Source, arrival: Arrival, verified: Verified, notice: Notice, delivering: Delivering, say: Say
-) -> Recorded:
-    """Store the webhook, or add a receipt to the event that it repeats. `say` puts an outcome into words.
+    source: Source,
+    incoming: IncomingRequest,
+    verified: VerifiedRequest,
+    parsed: ParsedWebhook,
+    delivery_port: DeliveryPort,
+    build_answer: BuildAnswer,
+) -> StoredWebhook:
+    """Store the webhook, or add a receipt to the event that it repeats.
 
-    `Refused("event-id-conflict")` where its event id is known with another body.
+    1. Store it as a new event; its deliveries are claimed in the same commit if slots are free.
+    2. If its event id is stored already, store a repeat of that event.
+    3. If something else of its subject was stored at the same moment, try once more with the subject's key locked.
+
+    Raises RequestRefused with `event-id-conflict` if its event id is stored with another body.
     """
-    event_id = verified.event_id or notice.event_id
-    seconds = wanted_wait(source, notice)
+    event_id = verified.event_id or parsed.event_id
+    seconds = answer_wait_seconds(source, parsed)
     for is_retry in (False, True):
-        begun = delivering.begin(seconds, at_once=not is_retry)
+        session = delivery_port.begin_session(seconds, may_claim=not is_retry)
         try:
-            return _record_new(source, arrival, verified, notice, event_id, begun, say, is_retry=is_retry)
+            return _record_new(
+                source, incoming, verified, parsed, event_id, session, build_answer, is_retry=is_retry
+            )
         except (IntegrityError, GroupFailed):
-            # The event is known, or something of its subject was stored at this moment; or that happened to a webhook
-            # that shared its commit.
-            begun.close()
-            known = _known(source, event_id)
-            repeat = _record_repeat(source, arrival, verified, known) if known is not None else None
+            # The event is stored already, or something of its subject was stored at this moment, or one of these
+            # happened to another webhook of the same group commit.
+            session.close()
+            stored_event = _find_event(source, event_id)
+            repeat = (
+                _record_repeat(source, incoming, verified, stored_event) if stored_event is not None else None
+            )
             if repeat is not None:
                 return repeat
             if is_retry:
                 raise
         except BaseException:
-            begun.close()
+            session.close()
             raise
-    raise AssertionError("the second try ended or raised")
+    raise AssertionError("the second round returns or raises")
 
 
-def record_unusable(source: Source, arrival: Arrival, verified: Verified, notice: Notice | None) -> Recorded:
-    """A receipt for a verified request that is no webhook; its bytes are kept, for whom they name where they could be
-    read.
+def record_unusable_request(
+    source: Source, incoming: IncomingRequest, verified: VerifiedRequest, parsed: ParsedWebhook | None
+) -> StoredWebhook:
+    """Store a receipt and the body of a verified request that is no usable webhook. The body is encrypted with the key
+    of the entity that it names, if it could be parsed that far.
     """
     with transaction.atomic():
-        # No foreign key says so: a process may go on for a moment with a source that has just been deleted.
+        # The foreign key has no constraint, and a process may still have a source cached that has just been deleted.
         if not Source.objects.select_for_update(no_key=True).filter(pk=source.pk).exists():
             raise IntegrityError("the source is deleted")
-        key = None if notice is None else subject_key(source.pk, notice.entity_type, notice.entity_id)
-        payload = Payload.of(Payload.Kind.WEBHOOK, arrival.body or b"", key)
-        receipt = receipt_of(source, arrival, verified, None, payload)
+        key = None if parsed is None else subject_key(source.pk, parsed.entity_type, parsed.entity_id)
+        payload = Payload.new(Payload.Kind.WEBHOOK, incoming.body or b"", key)
+        receipt = build_receipt(source, incoming, verified, None, payload)
         batch = WriteBatch()
         batch.insert(payload, receipt)
         batch.run()
-    return Recorded(receipt, None)
+    return StoredWebhook(receipt, None)
 
 
-def _known(source: Source, event_id: str | None) -> Event | None:
+def _find_event(source: Source, event_id: str | None) -> Event | None:
     if event_id is None:
         return None
     return Event.objects.filter(source=source, event_id=event_id).first()
@@ -101,38 +116,38 @@ def _known(source: Source, event_id: str | None) -> Event | None:
 
 def _record_new(
     source: Source,
-    arrival: Arrival,
-    verified: Verified,
-    notice: Notice,
+    incoming: IncomingRequest,
+    verified: VerifiedRequest,
+    parsed: ParsedWebhook,
     event_id: str | None,
-    begun: Begun,
-    say: Say,
+    session: DeliverySession,
+    build_answer: BuildAnswer,
     *,
     is_retry: bool,
-) -> Recorded:
-    body = arrival.body or b""
+) -> StoredWebhook:
+    body = incoming.body or b""
     event = new_row(
         Event,
         source=source,
         event_id=event_id,
-        entity_type=notice.entity_type,
-        entity_id=notice.entity_id,
-        event_type=_event_type(source, notice),
-        occurred_at=notice.occurred_at,
-        occurred_text=notice.occurred_text,
+        entity_type=parsed.entity_type,
+        entity_id=parsed.entity_id,
+        event_type=_map_event_type(source, parsed),
+        occurred_at=parsed.occurred_at,
+        occurred_text=parsed.occurred_text,
         is_signed=source.is_signed,
         digest=hashlib.sha256(body).digest(),
-        received_at=arrival.received_at,
+        received_at=incoming.received_at,
     )
-    outcome = begun.plan(event)
-    answer = say(event, outcome) if outcome is not None else None
-    webhook = NewWebhook(arrival, verified, event, begun, answer)
+    outcome = session.plan_deliveries(event)
+    answer = build_answer(event, outcome) if outcome is not None else None
+    webhook = NewWebhook(incoming, verified, event, session, answer)
     store_webhook(webhook, is_retry=is_retry)
-    return Recorded(webhook.receipt, event, begun, answer)
+    return StoredWebhook(webhook.receipt, event, session, answer)
 
 
-def answered(receipt: Receipt, event: Event | None, answer: Answer) -> NewEntry:
-    """The audit entry of what a source was told later than its webhook was stored."""
+def answered_entry(receipt: Receipt, event: Event | None, answer: Answer) -> NewEntry:
+    """Return the audit entry of an answer that is stored later than its webhook."""
     details = {"receipt": receipt.own_reference, "status": answer.status, "code": answer.code}
     if event is not None:
         return NewEntry(event.stream, "webhook.answered", details=details)
@@ -140,34 +155,36 @@ def answered(receipt: Receipt, event: Event | None, answer: Answer) -> NewEntry:
     return NewEntry(f"setting:source:{source.pk}", "webhook.unusable", f"source:{source.slug}", details)
 
 
-def _record_repeat(source: Source, arrival: Arrival, verified: Verified, known: Event) -> Recorded | None:
+def _record_repeat(
+    source: Source, incoming: IncomingRequest, verified: VerifiedRequest, stored_event: Event
+) -> StoredWebhook | None:
     """Store a receipt of an event that is stored already. None if the nightly cleanup has just deleted that event.
 
     The payload and the event stay locked until the commit: no foreign key keeps the cleanup from deleting them.
     """
-    body = arrival.body or b""
-    if hashlib.sha256(body).digest() != bytes(known.digest):
-        raise Refused("event-id-conflict")
+    body = incoming.body or b""
+    if hashlib.sha256(body).digest() != bytes(stored_event.digest):
+        raise RequestRefused("event-id-conflict")
     with transaction.atomic():
         # In the order of the cleanup, payloads before events: otherwise the two could wait for each other.
-        payload = _locked(Payload.objects.all(), known.payload_id)
-        event = _locked(Event.objects.all(), known.pk)
+        payload = _lock_row(Payload.objects.all(), stored_event.payload_id)
+        event = _lock_row(Event.objects.all(), stored_event.pk)
         if event is None:
             return None
-        receipt = receipt_of(source, arrival, verified, event, payload, is_repeat=True)
+        receipt = build_receipt(source, incoming, verified, event, payload, is_repeat=True)
         batch = WriteBatch()
         batch.insert(receipt)
         batch.run()
-        append_entries(received(event, receipt))
-    return Recorded(receipt, event)
+        append_entries(received_entry(event, receipt))
+    return StoredWebhook(receipt, event)
 
 
-def _locked(rows: QuerySet[M], key: int | None) -> M | None:
+def _lock_row(rows: QuerySet[RowModel], key: int | None) -> RowModel | None:
     """Lock the row with this key until the commit; None if there is none any more."""
     return None if key is None else rows.select_for_update(no_key=True).filter(pk=key).first()
 
 
-def _event_type(source: Source, notice: Notice) -> str:
-    """CREATE, UPDATE or DELETE by the source's own words; an unmapped word stays as it is."""
-    mapped = {str(word).upper(): kind for word, kind in source.event_words.items()}
-    return str(mapped.get(notice.event_word, notice.event_word))
+def _map_event_type(source: Source, parsed: ParsedWebhook) -> str:
+    """Return CREATE, UPDATE or DELETE for the source's own event name, or the name itself if it is not mapped."""
+    event_types = {str(word).upper(): event_type for word, event_type in source.event_words.items()}
+    return str(event_types.get(parsed.event_word, parsed.event_word))

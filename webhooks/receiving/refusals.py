@@ -1,8 +1,8 @@
-"""Requests that did not pass the gate: one bounded row, no body, and an entry of the audit log.
+"""Record refused requests: one bounded row without a body for each kind and minute, and an audit entry for each row.
 
-Refusals of one kind and minute beyond the first are added up in this process and written once a second, so that a flood
-costs accepted webhooks nothing. A process that is killed loses the count of its last second; the first refusal of each
-kind is stored already.
+Further refusals of the same kind and minute are counted in memory and written once a second, so that a flood does not
+slow down accepted webhooks. A process that is killed loses the count of its last second, but not the first refusal of
+each kind.
 """
 
 import atexit
@@ -17,51 +17,53 @@ from django.db.models import F
 
 from audit.entries.append import NewEntry, append_entries
 from webhooks.models import Refusal, Source
-from webhooks.receiving.incoming_request import Arrival
+from webhooks.receiving.incoming_request import IncomingRequest
 
 logger = logging.getLogger("hub.receive")
 
-SECONDS = 1.0
-_MOST_KNOWN = 1_000
+FLUSH_SECONDS = 1.0
+_MAX_EXISTING_ROWS = 1_000
 
 
 @dataclass(slots=True)
-class _More:
+class _PendingCount:
     times: int
     last_at: datetime
     size: int | None
 
 
 _lock = threading.Lock()
-_known: set[str] = set()
-_more: dict[str, _More] = {}
+_existing_rows: set[str] = set()
+_pending: dict[str, _PendingCount] = {}
 _timers: list[threading.Timer] = []
 
 
-def know(bucket: str) -> None:
-    """This row stands: what else belongs to it can be added up."""
+def mark_row_exists(bucket: str) -> None:
+    """Remember that the row of this bucket exists, so that further refusals can be counted in memory."""
     with _lock:
-        if len(_known) >= _MOST_KNOWN:  # those of other minutes among them; what is not known is asked for
-            _known.clear()
-        _known.add(bucket)
+        if (
+            len(_existing_rows) >= _MAX_EXISTING_ROWS
+        ):  # those of other minutes among them; what is not known is asked for
+            _existing_rows.clear()
+        _existing_rows.add(bucket)
 
 
-def add(bucket: str, at: datetime, size: int | None) -> bool:
-    """Count one more; False where the row is not known to stand."""
+def count_in_memory(bucket: str, at: datetime, size: int | None) -> bool:
+    """Count one refusal in memory. Returns False, having counted nothing, if no row of the bucket is known."""
     with _lock:
-        if bucket not in _known:
+        if bucket not in _existing_rows:
             return False
-        _put(bucket, _More(1, at, size))
-        _soon()
+        _add_pending(bucket, _PendingCount(1, at, size))
+        _schedule_flush()
     return True
 
 
-def write_down() -> None:
-    """What was added up. Where the database is away it is kept for the next time."""
+def flush_counts() -> None:
+    """Write this process's counts to the database. If the database is unavailable, they wait for the next flush."""
     with _lock:
         _timers.clear()
-        due = dict(_more)
-        _more.clear()
+        due = dict(_pending)
+        _pending.clear()
     try:
         while due:
             bucket, more = due.popitem()
@@ -77,105 +79,107 @@ def write_down() -> None:
     finally:
         with _lock:
             for bucket, more in due.items():
-                _put(bucket, more)
+                _add_pending(bucket, more)
             if due:
-                _soon()
+                _schedule_flush()
 
 
-def forget() -> None:
-    """Everything: the database is another one now."""
+def reset_counts() -> None:
+    """Drop all counts and known rows of this process, for a test whose database is another one."""
     with _lock:
         for timer in _timers:
             timer.cancel()
-        for each in (_timers, _known, _more):
-            each.clear()
+        for counts in (_timers, _existing_rows, _pending):
+            counts.clear()
 
 
-def _put(bucket: str, more: _More) -> None:
-    before = _more.get(bucket)
+def _add_pending(bucket: str, more: _PendingCount) -> None:
+    before = _pending.get(bucket)
     if before is None:
-        _more[bucket] = more
+        _pending[bucket] = more
         return
     before.times += more.times
     if more.last_at >= before.last_at:
         before.last_at, before.size = more.last_at, more.size
 
 
-def _soon() -> None:
+def _schedule_flush() -> None:
     if not _timers:
-        timer = threading.Timer(SECONDS, _write_down_apart)
+        timer = threading.Timer(FLUSH_SECONDS, _flush_in_thread)
         timer.daemon = True
         _timers.append(timer)
         timer.start()
 
 
-def _write_down_apart() -> None:
-    """In a thread of its own, whose connection ends with it."""
+def _flush_in_thread() -> None:
+    """Flush the counts in the timer's thread and close its database connection."""
     try:
-        write_down()
+        flush_counts()
     finally:
         connections.close_all()
 
 
-atexit.register(write_down)
+atexit.register(flush_counts)
 
 
 NEW_ROWS_A_MINUTE = 60
 _PRUNE_EVERY = 100
 
 
-def record_refusal(code: str, arrival: Arrival, source: Source | None) -> None:
-    """Count the refusal with equal ones of its minute (`webhooks.receiving.refusals`), or begin a row for it.
+def record_refusal(code: str, incoming: IncomingRequest, source: Source | None) -> None:
+    """Count a refusal with others of its source, code, address and minute, or create a row for it.
 
-    A flood from many addresses shares one row a source and code once 60 rows of that minute stand.
+    Once a minute has 60 rows of a source and code, refusals from further addresses share one row.
     """
-    minute = arrival.received_at.replace(second=0, microsecond=0)
+    minute = incoming.received_at.replace(second=0, microsecond=0)
     key = f"{source.pk if source else 0}|{code}"
-    own, shared = (f"{key}|{each}|{minute:%Y%m%d%H%M}" for each in (arrival.address, ""))
-    if any(add(each, arrival.received_at, arrival.size) for each in (own, shared)):
+    own, shared = (f"{key}|{address}|{minute:%Y%m%d%H%M}" for address in (incoming.address, ""))
+    if any(count_in_memory(bucket, incoming.received_at, incoming.size) for bucket in (own, shared)):
         return
-    if _count(own, arrival):
+    if _count_in_row(own, incoming):
         return
     crowded = (
         Refusal.objects.filter(first_at__gte=minute, source=source, code=code).count() >= NEW_ROWS_A_MINUTE
     )
     bucket = shared if crowded else own
-    if crowded and _count(bucket, arrival):
+    if crowded and _count_in_row(bucket, incoming):
         return
     try:
         with transaction.atomic():
-            row = _begin(bucket, code, arrival, source, None if crowded else arrival.address)
+            row = _create_row(bucket, code, incoming, source, None if crowded else incoming.address)
     except IntegrityError:  # another request of this minute was first
-        _count(bucket, arrival)
+        _count_in_row(bucket, incoming)
         return
-    know(bucket)
+    mark_row_exists(bucket)
     if row.pk % _PRUNE_EVERY == 0:
         Refusal.objects.filter(pk__lte=row.pk - settings.REFUSALS_KEPT).delete()
 
 
-def _count(bucket: str, arrival: Arrival) -> int:
-    """How many rows there are of it."""
+def _count_in_row(bucket: str, incoming: IncomingRequest) -> int:
+    """Add one refusal to the bucket's row. Returns 1, or 0 if there is no such row."""
     rows = Refusal.objects.filter(bucket=bucket).update(
-        times=F("times") + 1, last_at=arrival.received_at, size=arrival.size
+        times=F("times") + 1, last_at=incoming.received_at, size=incoming.size
     )
     if rows:
-        know(bucket)
+        mark_row_exists(bucket)
     return rows
 
 
-def _begin(bucket: str, code: str, arrival: Arrival, source: Source | None, address: str | None) -> Refusal:
+def _create_row(
+    bucket: str, code: str, incoming: IncomingRequest, source: Source | None, address: str | None
+) -> Refusal:
     row = Refusal.objects.create(
         bucket=bucket,
         source=source,
         code=code,
         address=address,
-        size=arrival.size,
-        first_at=arrival.received_at,
-        last_at=arrival.received_at,
+        size=incoming.size,
+        first_at=incoming.received_at,
+        last_at=incoming.received_at,
     )
     stream = f"setting:source:{source.pk}" if source else "system"
     actor = f"source:{source.slug}" if source else "system"
     append_entries(
-        NewEntry(stream, "webhook.refused", actor, {"code": code, "size": arrival.size}), at=row.first_at
+        NewEntry(stream, "webhook.refused", actor, {"code": code, "size": incoming.size}), at=row.first_at
     )
     return row

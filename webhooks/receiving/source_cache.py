@@ -1,4 +1,4 @@
-"""Sources as this process knows them: for a second at most, shared by all threads, not to be changed."""
+"""Cache sources for `CONFIGURATION_SECONDS`. All threads share the cached objects: do not change them."""
 
 from django.conf import settings
 
@@ -7,8 +7,10 @@ from webhooks.models import Source
 
 
 @cached_read(settings.CONFIGURATION_SECONDS, max_entries=1000)
-def source_of(slug: str) -> Source | None:
-    """The source with this slug and its secrets. What changes in the console counts here within that second."""
-    if "\0" in slug:  # PostgreSQL would refuse the question itself
+def find_source(slug: str) -> Source | None:
+    """Return the source with this slug, secrets included, or None. A change in the console takes effect when the cache
+    expires.
+    """
+    if "\0" in slug:  # PostgreSQL refuses a parameter with a NUL character
         return None
     return Source.objects.prefetch_related("secrets").filter(slug=slug).first()

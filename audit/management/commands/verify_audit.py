@@ -58,13 +58,13 @@ def report_text(report: VerificationReport, *, is_compared: bool) -> str:
         f"{verb} segment {report.segments} ({report.entries} entries, highest id {report.highest_id}), "
         f"sealed at {report.sealed_at or 'no time yet'}.",
     ]
-    if (gone := report.pruned) is not None:
+    if (pruned := report.pruned) is not None:
         lines.append(
-            f"Entries are stored from segment {gone.segment + 1} on. Entries of segments 1 to "
-            f"{gone.segment}, sealed up to {gone.sealed_at}, were deleted after {gone.days} days, as "
-            f"recorded in segment {gone.announced_in}; the hash of segment {gone.segment} proves "
+            f"Entries are stored from segment {pruned.segment + 1} on. Entries of segments 1 to "
+            f"{pruned.segment}, sealed up to {pruned.sealed_at}, were deleted after {pruned.days} days, as "
+            f"recorded in segment {pruned.announced_in}; the hash of segment {pruned.segment} proves "
             f"their content: "
-            f"{gone.hash}."
+            f"{pruned.hash}."
         )
     if report.unsealed:
         lines.append(

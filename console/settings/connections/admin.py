@@ -99,10 +99,10 @@ class ConnectionAdmin(TwoStepChangeAdmin):
     @admin.display(description=gettext_lazy("health"))
     def health(self, connection: Any) -> SafeString:
         """Render the health pill, with a sentence unless the connection is healthy or idle."""
-        shown: ConnectionStatus = connection.shown
-        if shown.health in (ConnectionHealth.HEALTHY, ConnectionHealth.IDLE):
-            return shown.health_pill
-        return format_html('{} <span class="quiet">{}</span>', shown.health_pill, shown.sentence)
+        status: ConnectionStatus = connection.shown
+        if status.health in (ConnectionHealth.HEALTHY, ConnectionHealth.IDLE):
+            return status.health_pill
+        return format_html('{} <span class="quiet">{}</span>', status.health_pill, status.sentence)
 
     @admin.display(description=gettext_lazy("95 % within"))
     def p95_latency(self, connection: Any) -> SafeString:

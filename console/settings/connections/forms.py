@@ -139,10 +139,10 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def secret_changes(self) -> list[str]:
         """Return a sentence for each new or removed credential, without its value. Needs a validated form."""
-        stored, coming = self.instance.credentials or {}, self._merge_credentials()
-        changed = [name for name in CREDENTIALS if stored.get(name) != coming.get(name)]
+        stored, merged = self.instance.credentials or {}, self._merge_credentials()
+        changed = [name for name in CREDENTIALS if stored.get(name) != merged.get(name)]
         new, removed = _("%(name)s: new value"), _("%(name)s: removed")
-        return [(new if name in coming else removed) % {"name": _LABELS[name]} for name in changed]
+        return [(new if name in merged else removed) % {"name": _LABELS[name]} for name in changed]
 
     def _merge_credentials(self) -> dict[str, str]:
         """Return the credentials to store: typed ones over stored ones, and no stored ones if the origin changed."""

@@ -40,8 +40,8 @@ def attach_status(connections: Iterable[Any]) -> list[Any]:
     rows = list(connections)
     if rows:
         waits = count_waiting()
-        for connection, shown in zip(rows, load_statuses(rows), strict=True):
-            connection.shown, connection.waiting = shown, waits[connection.pk]
+        for connection, status in zip(rows, load_statuses(rows), strict=True):
+            connection.shown, connection.waiting = status, waits[connection.pk]
     return rows
 
 
@@ -60,16 +60,16 @@ def page_context(request: HttpRequest, connection: Any, *, may_change: bool) -> 
 
 
 def _list_facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
-    shown: ConnectionStatus = connection.shown
-    requests = _("Requests since %(time)s") % {"time": f"{timezone.localtime(shown.since):%H:%M}"}
+    status: ConnectionStatus = connection.shown
+    requests = _("Requests since %(time)s") % {"time": f"{timezone.localtime(status.since):%H:%M}"}
     facts = [
         (_("Sending"), breaker_text(connection, now)),
         (_("Waiting"), render_waiting_link(connection)),
-        (requests, f"{shown.figures.calls:,}"),
-        (_("Median (p50)"), short_duration(shown.p50)),
-        (_("95th percentile (p95)"), join_sparkline(short_duration(shown.figures.p95), shown.sparkline)),
-        (_("Failed"), failure_share_text(shown.figures)),
-        (_("Last success"), render_age(shown.last_success_at, absent=_("none in the last 24 hours"))),
+        (requests, f"{status.figures.calls:,}"),
+        (_("Median (p50)"), short_duration(status.p50)),
+        (_("95th percentile (p95)"), join_sparkline(short_duration(status.figures.p95), status.sparkline)),
+        (_("Failed"), failure_share_text(status.figures)),
+        (_("Last success"), render_age(status.last_success_at, absent=_("none in the last 24 hours"))),
         (_("Timeout"), short_duration(connection.deadline_seconds)),
         (_("Concurrency"), concurrency_text(connection)),
         (_("Rate limit (per second)"), rate_text(connection)),

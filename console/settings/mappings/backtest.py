@@ -121,27 +121,31 @@ def load_examples(row: BackTest, *, may_see: bool) -> list[BacktestExample]:
     """Compare the examples of a back-test again, from what is still stored. Four queries. Without `may_see`, values are
     hidden.
     """
-    wanted = {example["event"]: example for example in row.examples[:MAX_EXAMPLES]}
-    kept = read_past_events(list(wanted), routes_using_mapping(row.draft.mapping_id)) if wanted else []
+    results_by_event = {example["event"]: example for example in row.examples[:MAX_EXAMPLES]}
+    kept = (
+        read_past_events(list(results_by_event), routes_using_mapping(row.draft.mapping_id))
+        if results_by_event
+        else []
+    )
     current, draft = parse_both_mappings(row)
-    shown = []
+    examples = []
     for example in kept:
-        outcome = wanted[example.event.pk]["outcome"]
+        outcome = results_by_event[example.event.pk]["outcome"]
         facts: dict[str, Any] = {
             "event": example.event,
             "outcome": outcome,
             "label": str(OUTCOMES.get(outcome, outcome)),
         }
         if example.mapping_input is None:
-            shown.append(BacktestExample(**facts, missing=untestable_text(str(example.reason))))
+            examples.append(BacktestExample(**facts, missing=untestable_text(str(example.reason))))
             continue
         compared = compare_mappings(current, draft, example.mapping_input)
         # The example shows the failure of the version that fails.
         failing = compared.before if outcome == ComparisonOutcome.WORKS_NOW else compared.after
         problem = _problem_text(failing) if failing.fields is None else ""
         fields = tuple(_build_example_field(field, may_see=may_see) for field in compared.fields)
-        shown.append(BacktestExample(**facts, fields=fields, problem=problem))
-    return shown
+        examples.append(BacktestExample(**facts, fields=fields, problem=problem))
+    return examples
 
 
 def _problem_text(made: MappingResult) -> str:

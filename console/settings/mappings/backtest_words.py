@@ -116,8 +116,8 @@ def _result_sentence(row: BackTest) -> str:
         if other
         else _("None of %(tested)s tested events gives a different result.")
     )
-    told = text % {"other": f"{other:,}", "tested": f"{tested:,}"}
-    return f"{told} {_failing_both_sentence(failing)}" if failing else told
+    sentence = text % {"other": f"{other:,}", "tested": f"{tested:,}"}
+    return f"{sentence} {_failing_both_sentence(failing)}" if failing else sentence
 
 
 def _failing_both_sentence(count: int) -> str:

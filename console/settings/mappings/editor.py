@@ -63,12 +63,12 @@ class MappingEditorMixin(MappingViewMixin):
         mapping = self.get_mapping(request, pk, MAY_EDIT)
         if request.method != "POST":
             return self._open_editor(request, mapping)
-        given = _posted_input(request)
+        trial_input = _posted_input(request)
         if "save" not in request.POST:
             return self._render_editor(
-                request, mapping, given, trial=self._run_trial(request, mapping, given)
+                request, mapping, trial_input, trial=self._run_trial(request, mapping, trial_input)
             )
-        return self._save_draft(request, mapping, given)
+        return self._save_draft(request, mapping, trial_input)
 
     def try_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Render the trial of the posted form as a fragment, which a script inserts while the person types."""
@@ -119,13 +119,13 @@ class MappingEditorMixin(MappingViewMixin):
             note = _("same as version %(number)s") % {"number": chosen.number}
         recent = list_sample_events(routes_using_mapping(mapping.pk))
         newest = str(recent[0].event.pk) if recent else ""
-        given = TrialInput(standing.declaration_text if standing else EMPTY_DECLARATION, event=newest)
-        trial = self._run_trial(request, mapping, given, recent) if recent else None
-        return self._render_editor(request, mapping, given, note=note, trial=trial, choices=recent)
+        trial_input = TrialInput(standing.declaration_text if standing else EMPTY_DECLARATION, event=newest)
+        trial = self._run_trial(request, mapping, trial_input, recent) if recent else None
+        return self._render_editor(request, mapping, trial_input, note=note, trial=trial, choices=recent)
 
-    def _save_draft(self, request: HttpRequest, mapping: Mapping, given: TrialInput) -> HttpResponse:
+    def _save_draft(self, request: HttpRequest, mapping: Mapping, trial_input: TrialInput) -> HttpResponse:
         try:
-            written = DeclarationText(parse_declaration(given.declaration), given.declaration)
+            written = DeclarationText(parse_declaration(trial_input.declaration), trial_input.declaration)
             save_draft(
                 mapping,
                 written,
@@ -135,48 +135,53 @@ class MappingEditorMixin(MappingViewMixin):
             )
         except DeclarationError as error:
             return self._render_editor(
-                request, mapping, given, problem=TrialProblem(error.sentence, error.line)
+                request, mapping, trial_input, problem=TrialProblem(error.sentence, error.line)
             )
         except MappingChangeRefused as error:
-            return self._render_editor(request, mapping, given, problem=TrialProblem(str(error)))
+            return self._render_editor(request, mapping, trial_input, problem=TrialProblem(str(error)))
         except MappingChangedMeanwhile as error:
             return self._render_editor(
                 request,
                 mapping,
-                given,
+                trial_input,
                 overtaken=_conflict_context(mapping, posted_base_version(request), error),
             )
         messages.success(request, _("Saved as a draft. Deliveries use it only after you activate it."))
         return redirect("admin:sync_mapping_change", mapping.pk)
 
     def _run_trial(
-        self, request: HttpRequest, mapping: Mapping, given: TrialInput, known: Sequence[PastEvent] = ()
+        self, request: HttpRequest, mapping: Mapping, trial_input: TrialInput, known: Sequence[PastEvent] = ()
     ) -> MappingTrial:
         may_see = request.user.has_perm(CONTENTS)
-        return run_trial(given, routes_using_mapping(mapping.pk), may_see=may_see, recent=known)
+        return run_trial(trial_input, routes_using_mapping(mapping.pk), may_see=may_see, recent=known)
 
     def _render_editor(
-        self, request: HttpRequest, mapping: Mapping, given: TrialInput, note: str | None = None, **shown: Any
+        self,
+        request: HttpRequest,
+        mapping: Mapping,
+        trial_input: TrialInput,
+        note: str | None = None,
+        **context: Any,
     ) -> HttpResponse:
         """Render the form. After a conflict it is based on the current draft, so that saving again is a decision."""
         current, draft = current_version(mapping), open_draft(mapping)
         kept = seen_versions(current, draft)
-        if "choices" not in shown:
-            shown["choices"] = list_sample_events(routes_using_mapping(mapping.pk))
-        is_bound = request.method == "POST" and "overtaken" not in shown
+        if "choices" not in context:
+            context["choices"] = list_sample_events(routes_using_mapping(mapping.pk))
+        is_bound = request.method == "POST" and "overtaken" not in context
         return self.render_mapping_page(
             request,
             "console/settings/mappings/edit.html",
             mapping,
             title=_("Edit %(mapping)s") % {"mapping": mapping},
-            given=given,
+            given=trial_input,
             note=request.POST.get("note", "") if note is None else note,
             seen=posted_base_version(request) if is_bound else kept,
             draft=draft,
             current=current,
             longest=MAX_LENGTH,
             functions=FUNCTION_LABELS,
-            **shown,
+            **context,
         )
 
 

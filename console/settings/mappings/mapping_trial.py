@@ -79,21 +79,21 @@ def parse_declaration(text: str) -> Any:
 
 
 def run_trial(
-    given: TrialInput, routes: Sequence[Route], *, may_see: bool, recent: Sequence[PastEvent] = ()
+    trial_input: TrialInput, routes: Sequence[Route], *, may_see: bool, recent: Sequence[PastEvent] = ()
 ) -> MappingTrial:
     """Map the selected event or the pasted entity with the declaration.
 
     Without `may_see`, values of an event are hidden. An event in `recent` is not read again.
     """
     try:
-        mapping = parse_mapping(parse_declaration(given.declaration))
+        mapping = parse_mapping(parse_declaration(trial_input.declaration))
     except DeclarationError as error:
         return MappingTrial(TrialProblem(error.sentence, error.line))
     try:
-        if not given.event:
-            return _map_pasted(mapping, _parse_pasted(given))
-        sample = next((event for event in recent if str(event.event.pk) == given.event), None)
-        kept = sample or _find_event(given.event, routes)
+        if not trial_input.event:
+            return _map_pasted(mapping, _parse_pasted(trial_input))
+        sample = next((event for event in recent if str(event.event.pk) == trial_input.event), None)
+        kept = sample or _find_event(trial_input.event, routes)
         return _compare_with_last_known(mapping, kept, may_see=may_see)
     except DeclarationError as error:
         return MappingTrial(TrialProblem(error.sentence))
@@ -119,10 +119,10 @@ def _find_event(key: str, routes: Sequence[Route]) -> PastEvent:
     return events[0]
 
 
-def _parse_pasted(given: TrialInput) -> MappingInput:
+def _parse_pasted(trial_input: TrialInput) -> MappingInput:
     return MappingInput(
-        _parse_object(_("The entity"), given.entity),
-        _parse_object(_("The webhook"), given.webhook) if given.webhook else {},
+        _parse_object(_("The entity"), trial_input.entity),
+        _parse_object(_("The webhook"), trial_input.webhook) if trial_input.webhook else {},
     )
 
 
@@ -137,8 +137,8 @@ def _parse_object(what: str, text: str) -> dict[str, Any]:
     return value
 
 
-def _map_pasted(mapping: ParsedMapping, given: MappingInput) -> MappingTrial:
-    made = mapping.map_entity(given.entity, given.webhook)
+def _map_pasted(mapping: ParsedMapping, mapping_input: MappingInput) -> MappingTrial:
+    made = mapping.map_entity(mapping_input.entity, mapping_input.webhook)
     return MappingTrial(
         fields=tuple(TrialField(name, format_value(value), "", "plain") for name, value in made.items())
     )

@@ -31,7 +31,7 @@ def route_sentence(route: Route, version: int | None) -> str:
 
 def policy_sentences(route: Route) -> list[str]:
     """Describe what happens if no record matches and if the entity is deleted."""
-    gone = {
+    deletion_texts = {
         Route.DeletionPolicy.DELETE: _("When the entity is deleted, its record is deleted."),
         Route.DeletionPolicy.DEACTIVATE: _(
             "When the entity is deleted, its record stays, and the fields below are set."
@@ -41,7 +41,7 @@ def policy_sentences(route: Route) -> list[str]:
     creates = _("A missing record is created.")
     if route.without_match == Route.NoMatchPolicy.REFUSE:
         creates = _("A missing record is created only for a CREATE event; an UPDATE event fails.")
-    return [creates, gone[Route.DeletionPolicy(route.when_gone)]]
+    return [creates, deletion_texts[Route.DeletionPolicy(route.when_gone)]]
 
 
 def _mapping_text(route: Route, version: int | None) -> str:

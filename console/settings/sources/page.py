@@ -66,7 +66,7 @@ def load_secret_rows(source: Source) -> list[SecretRow]:
         return []
     since, used = _usage_by_secret(source, secrets[0].created_at)
     span = long_duration((now - since).total_seconds())
-    live = [secret.pk for secret in secrets if secret.is_live(now) and secret.fits]
+    live = [secret.pk for secret in secrets if secret.is_live(now) and secret.fits_scheme]
     lines = []
     for secret in secrets:
         signed, last_at = used.get(str(secret.pk), (0, None))
@@ -74,7 +74,7 @@ def load_secret_rows(source: Source) -> list[SecretRow]:
             SecretRow(
                 secret,
                 is_live=secret.is_live(now),
-                fits=secret.fits,
+                fits=secret.fits_scheme,
                 is_old=secret.pk != secrets[0].pk,
                 age=long_duration((now - secret.created_at).total_seconds()),
                 time_left=_time_left(secret, now),

@@ -19,7 +19,13 @@ from console.base.forms import ReasonForm
 from console.base.two_step_change import TwoStepChangeAdmin
 from console.settings.sources.page import load_secret_rows
 from webhooks.models import Source, SourceSecret
-from webhooks.secret_rotation import NotRotated, end_now, live_secrets, newest_key, rotate
+from webhooks.secret_rotation import (
+    RotationRefused,
+    end_secret,
+    live_secrets,
+    newest_secret_id,
+    rotate_secret,
+)
 
 _EXPIRY_CHOICES = [
     (24, gettext_lazy("in 24 hours")),
@@ -62,7 +68,7 @@ class SecretRotationMixin(TwoStepChangeAdmin):
         """Show the form; on POST, rotate the secret and show the generated value once."""
         source = self.get_changeable_source(request, pk)
         # `newest` is posted back, so that two people cannot rotate at the same time without noticing.
-        form = RotationForm(request.POST or None, initial={"newest": newest_key(source)})
+        form = RotationForm(request.POST or None, initial={"newest": newest_secret_id(source)})
         others = live_secrets(source)
         title = _("Rotate the secret of %(source)s") if others else _("Add a secret to %(source)s")
         context = self.page_context(
@@ -70,10 +76,10 @@ class SecretRotationMixin(TwoStepChangeAdmin):
         )
         if request.method == "POST" and form.is_valid():
             try:
-                value = rotate(
+                value = rotate_secret(
                     source, **form.cleaned_data, actor=request_actor(request), address=client_address(request)
                 )
-            except NotRotated as refusal:
+            except RotationRefused as refusal:
                 form.add_error(None, str(refusal))
             else:
                 context["made"] = "" if form.cleaned_data["typed"] else value
@@ -99,7 +105,7 @@ class SecretRotationMixin(TwoStepChangeAdmin):
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             reason = form.cleaned_data["reason"]
-            end_now(
+            end_secret(
                 secret_to_end, reason=reason, actor=request_actor(request), address=client_address(request)
             )
             messages.success(request, _("The secret %(secret)s has expired.") % {"secret": secret_to_end})

@@ -14,13 +14,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.base.audit_trail import client_address, record_action
-from sync.delivery_service import Deliveries
+from sync.delivery_service import DeliveryService
 from sync.monitoring.health_figures import TEST_EVENT_TYPE
 from webhooks.models import Event, Source
-from webhooks.protocol.schemes import is_public
-from webhooks.protocol.signing import prove
+from webhooks.protocol.schemes import is_public_key
+from webhooks.protocol.signing import sign_request
 from webhooks.receiving.answers import Answer
-from webhooks.receiving.incoming_request import Arrival
+from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.receive import receive_webhook
 from webhooks.secret_rotation import live_secrets
 
@@ -56,7 +56,7 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
     if source.is_signed and not secrets:
         raise CannotSendTestEvent(_("The source has no active secret. Add one first."))
     # With a public key the hub can verify signatures and cannot make them.
-    ours = [secret.value for secret in secrets if not is_public(secret.value)]
+    ours = [secret.value for secret in secrets if not is_public_key(secret.value)]
     if secrets and not ours:
         raise CannotSendTestEvent(
             "The source signs with its own private key, which the hub does not have. Send a test "
@@ -64,7 +64,7 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
         )
     name = f"hub-test-{uuid.uuid4()}"
     arrival = _build_request(request, source, ours[-1] if ours else "", name)
-    answer = receive_webhook(arrival, "en", Deliveries())
+    answer = receive_webhook(arrival, "en", DeliveryService())
     event = Event.objects.filter(source=source, event_id=name).first()
     details = {"status": answer.status, "code": answer.code, "event": event.reference if event else ""}
     with transaction.atomic():
@@ -72,16 +72,16 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
     return SentTestEvent(answer, event)
 
 
-def _build_request(request: HttpRequest, source: Source, secret: str, name: str) -> Arrival:
+def _build_request(request: HttpRequest, source: Source, secret: str, name: str) -> IncomingRequest:
     """Build a signed webhook as the source would send it now, from this person's address."""
     now = timezone.now()
-    said: dict[str, Any] = {
+    document: dict[str, Any] = {
         "id": TEST_EVENT_TYPE,
         "entityType": TEST_EVENT_TYPE,
         "eventType": TEST_EVENT_TYPE,
         "eventId": name,
     }
-    body = json.dumps(said, separators=(",", ":")).encode()
+    body = json.dumps(document, separators=(",", ":")).encode()
     headers = {"content-type": "application/json", "webhook-id": name}
-    headers |= prove(source.scheme, source.scheme_settings, secret, body, name, now)
-    return Arrival(source.slug, headers, body, len(body), client_address(request) or None, now)
+    headers |= sign_request(source.scheme, source.scheme_settings, secret, body, name, now)
+    return IncomingRequest(source.slug, headers, body, len(body), client_address(request) or None, now)

@@ -11,7 +11,7 @@ from integration_hub.devtools.sample_history.call_rows import AttemptContents, C
 from integration_hub.devtools.sample_history.scenarios import EventScenario, ScenarioTry, draw_scenario
 from sync.models import Attempt, Call, Delivery, MappingVersion, Route
 from webhooks.catalogue.codes import CATALOGUE
-from webhooks.encryption.at_rest import seal
+from webhooks.encryption.at_rest import encrypt
 from webhooks.models import Event, Payload, Receipt
 
 EVENT_ID_PREFIX = "generated-"  # of the source's own id of each generated event
@@ -196,5 +196,5 @@ class HistoryRows:
         return self._add_payload(kind, json.dumps(document).encode(), at)
 
     def _add_payload(self, kind: str, plain: bytes, at: float) -> int:
-        values: dict[str, Any] = {"kind": kind, "sealed": seal(plain), "size": len(plain)}
+        values: dict[str, Any] = {"kind": kind, "sealed": encrypt(plain), "size": len(plain)}
         return self._payloads.add_row(**values, created_at=format_time(at))

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.commands import makemessages
 
-from webhooks.catalogue.messages import unnamed
+from webhooks.catalogue.messages import default_connection_name
 
 
 class CatalogueFile(makemessages.BuildFile):
@@ -18,7 +18,7 @@ class CatalogueFile(makemessages.BuildFile):
             return
         entries = tomllib.loads(Path(self.path).read_text("utf-8")).values()
         texts = [text for entry in entries for text in entry.values()]
-        texts += [unnamed("en", "identity"), unnamed("en", "target")]
+        texts += [default_connection_name("en", "identity"), default_connection_name("en", "target")]
         Path(self.work_path).write_text("\n".join(f"gettext({text!r})" for text in texts), "utf-8")
 
 

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from audit.entries.append import NewEntry, append_entries
 from integration_hub.key_rotation import ENCRYPTED_COLUMNS, reencrypt_column
-from webhooks.encryption.at_rest import CannotOpen
+from webhooks.encryption.at_rest import CannotDecrypt
 
 
 class Command(BaseCommand):
@@ -31,7 +31,7 @@ class Command(BaseCommand):
                 for key, count in reencrypt_column(column, after if column.name == "payloads" else 0):
                     counts[column.name] += count
                     self.stdout.write(f"{column.name} up to {key}: {counts[column.name]} encrypted again")
-        except CannotOpen as error:
+        except CannotDecrypt as error:
             raise CommandError(f"{column.name}: {error}; nothing more was changed.") from error
         with transaction.atomic():
             append_entries(NewEntry("system", "sealing.renewed", details=counts))

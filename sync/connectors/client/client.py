@@ -218,9 +218,9 @@ class HttpClient:
     ) -> HttpResponse:
         """Run one exchange and record it before and after. Raises ExchangeFailure."""
         headers = merge_headers(call.headers, secret_headers)
-        shown = mask_secrets(call, headers, secret_headers)
-        self._recorder.record_request(shown)
-        stopwatch = ExchangeTimer(shown, call, headers)
+        masked_headers = mask_secrets(call, headers, secret_headers)
+        self._recorder.record_request(masked_headers)
+        stopwatch = ExchangeTimer(masked_headers, call, headers)
         request = HttpRequest(call.method, call.url, headers, call.body, call.is_allowed_url)
         try:
             answer = transmit_request(request, self._endpoint_for(call))

@@ -159,13 +159,13 @@ def mask_secrets(
 ) -> OutgoingRequest:
     """Return the request to record: the secret headers masked, and the body too if it requests a token."""
     masked = MASK.encode() if call.purpose == "token" else call.body
-    shown = {**headers, **dict.fromkeys(secret_headers, MASK)}
+    masked_headers = {**headers, **dict.fromkeys(secret_headers, MASK)}
     return OutgoingRequest(
         call.purpose,
         call.method,
         call.url,
         call.path_template,
-        shown,
+        masked_headers,
         masked,
         call.idempotency_key,
         call.is_write,

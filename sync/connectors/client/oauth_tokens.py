@@ -108,9 +108,9 @@ class ClientCredentialsAuthenticator:
             live = slot.usable_token()
             if live is not None and live != refused:
                 return live
-            asked = slot.pending
-            question = slot.pending = asked or _TokenRequest()
-        if asked is None:
+            pending = slot.pending
+            question = slot.pending = pending or _TokenRequest()
+        if pending is None:
             return self._request_token(sender, question)
         if not question.is_finished.wait(sender.timeout_seconds):
             seconds = f"{sender.timeout_seconds:g} s"

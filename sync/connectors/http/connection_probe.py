@@ -60,12 +60,12 @@ def resolve_endpoint(wire: HttpEndpoint) -> list[str]:
     """Return the addresses of the host that may be connected to. Raises ProbeFailed."""
     host, port = host_and_port(wire)
     try:
-        found = resolve_addresses(host, port, wire.deadline_seconds)
+        addresses = resolve_addresses(host, port, wire.deadline_seconds)
     except TimeoutError:
         raise ProbeFailed("name-late") from None
     except OSError:
         raise ProbeFailed("name-unknown") from None
-    texts = list(dict.fromkeys(str(each[4][0]) for each in found))
+    texts = list(dict.fromkeys(str(each[4][0]) for each in addresses))
     permitted = [text for text in texts if is_address_allowed(text, wire.allowed_networks)]
     if not permitted:
         raise ProbeFailed("address-forbidden")
@@ -133,8 +133,8 @@ def _failure_code(error: OSError, passage: ExchangeState) -> str:
 def _peer_certificate(sock: socket.socket) -> ServerCertificate | None:
     assert isinstance(sock, ssl.SSLSocket), "it was wrapped"
     try:
-        found = x509.load_der_x509_certificate(sock.getpeercert(binary_form=True) or b"")
-        return ServerCertificate(_issuer_name(found.issuer), found.not_valid_after_utc)
+        certificate = x509.load_der_x509_certificate(sock.getpeercert(binary_form=True) or b"")
+        return ServerCertificate(_issuer_name(certificate.issuer), certificate.not_valid_after_utc)
     except ValueError:
         return None
 

@@ -99,16 +99,16 @@ class HostResolver:
             self._run_lookup(self._queue.get())
 
     def _run_lookup(self, name: HostAndPort) -> None:
-        found: AddressInfo = []
+        addresses: AddressInfo = []
         problem: OSError | None = None
         try:
-            found = _query_system(name)
+            addresses = _query_system(name)
         except OSError as error:
             problem = error
         with self._lock:
             lookup = self._lookups.pop(name)
         if problem is None:
-            lookup.set_result(found)
+            lookup.set_result(addresses)
         else:
             lookup.set_exception(problem)
 

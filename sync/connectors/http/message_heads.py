@@ -75,11 +75,11 @@ def parse_response_head(data: bytes) -> ResponseHead | None:
     """Parse the head at the start of `data`, which must not answer HEAD. Returns None if it is incomplete or
     not plain.
     """
-    found = _HEAD.match(data)
-    if found is None:
+    match = _HEAD.match(data)
+    if match is None:
         return None
     headers: dict[str, str] = {}
-    for line in found[2].decode("ascii").split("\r\n")[:-1]:
+    for line in match[2].decode("ascii").split("\r\n")[:-1]:
         name, _, value = line.partition(":")
         name = name.lower()
         if name in headers:
@@ -93,4 +93,4 @@ def parse_response_head(data: bytes) -> ResponseHead | None:
         or headers.get("connection", "keep-alive").lower() != "keep-alive"
     ):
         return None
-    return ResponseHead(int(found[1]), headers, int(length), found.end())
+    return ResponseHead(int(match[1]), headers, int(length), match.end())

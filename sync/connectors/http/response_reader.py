@@ -163,11 +163,11 @@ def _reject_encoded_body(headers: Mapping[str, str], state: ExchangeState) -> No
 
 def _merge_headers(headers: http.client.HTTPMessage) -> Mapping[str, str]:
     """Return the headers by lower-case name; repeated ones are joined as one list (RFC 9110, 5.3)."""
-    found: dict[str, str] = {}
+    merged: dict[str, str] = {}
     for name, value in headers.items():
         known = name.lower()
-        found[known] = f"{found[known]}, {value}" if known in found else value
-    return found
+        merged[known] = f"{merged[known]}, {value}" if known in merged else value
+    return merged
 
 
 def _is_decimal(text: str) -> bool:
@@ -177,8 +177,8 @@ def _is_decimal(text: str) -> bool:
 def open_socket(host: str, port: int, state: ExchangeState) -> socket.socket:
     """Connect to the first permitted address that answers, within the one deadline of the exchange."""
     problem = OSError("no allowed address")
-    found = resolve_addresses(host, port, state.deadline.remaining_seconds())
-    for family, kind, protocol, _, address in found:
+    addresses = resolve_addresses(host, port, state.deadline.remaining_seconds())
+    for family, kind, protocol, _, address in addresses:
         if not is_address_allowed(str(address[0]), state.endpoint.allowed_networks):
             continue
         sock = socket.socket(family, kind, protocol)

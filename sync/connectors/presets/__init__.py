@@ -19,5 +19,5 @@ def load_preset(name: str) -> dict[str, Any]:
     if name not in PRESETS:
         raise KeyError(name)
     text = (Path(__file__).parent / f"{name}.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return {"label": PRESETS[name], **found}
+    preset: dict[str, Any] = json.loads(text)
+    return {"label": PRESETS[name], **preset}

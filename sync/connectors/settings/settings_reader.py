@@ -107,8 +107,10 @@ class SettingsReader:
                 name, "This must be a path that starts with a slash and has only plain segments."
             )
         if find_placeholders(value) != required_placeholders:
-            wanted = " and ".join(f"{{{one}}}" for one in sorted(required_placeholders)) or "no placeholder"
-            self.reject_field(name, f"This path must contain {wanted}, and no other placeholder.")
+            placeholders = (
+                " and ".join(f"{{{one}}}" for one in sorted(required_placeholders)) or "no placeholder"
+            )
+            self.reject_field(name, f"This path must contain {placeholders}, and no other placeholder.")
         return value
 
     def read_expression(self, name: str, default: str | None = None) -> JmesPathExpression:
@@ -144,14 +146,14 @@ class SettingsReader:
     def read_per_entity_type(self, name: str, parse: Callable[["SettingsReader"], T]) -> dict[str, T]:
         """Read an object with one object for each entity type, keyed by its upper-case name."""
         pointer = self._pointer_to(name)
-        found = SettingsReader(self._unread.pop(name, None), pointer)
-        if not found._unread:
+        reader = SettingsReader(self._unread.pop(name, None), pointer)
+        if not reader._unread:
             self.reject_field(name, "At least one entity type is required.")
         parsed: dict[str, T] = {}
-        for entity_type in list(found._unread):
+        for entity_type in list(reader._unread):
             if not _ENTITY_TYPE.fullmatch(entity_type):
-                found.reject_field(entity_type, "This is not the name of an entity type.")
-            parsed[entity_type.upper()] = parse(found.read_object(entity_type))
+                reader.reject_field(entity_type, "This is not the name of an entity type.")
+            parsed[entity_type.upper()] = parse(reader.read_object(entity_type))
         return parsed
 
     def reject_unknown_fields(self) -> None:

@@ -27,9 +27,9 @@ def parse_number(text: str) -> float:
     number = float(text)
     if repr(number) == text or _is_exact(text, number):
         return number
-    found = ExactFloat(number)
-    found.text = text
-    return found
+    parsed = ExactFloat(number)
+    parsed.text = text
+    return parsed
 
 
 def dump_json(value: Any) -> str:

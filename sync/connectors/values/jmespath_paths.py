@@ -39,11 +39,11 @@ def fields_read(text: str, name: str) -> frozenset[str] | None:
 
     Raises JMESPathError, and RecursionError if the expression is nested too deeply.
     """
-    found: set[str] = set()
-    return frozenset(found) if _collect_fields(jmespath.compile(text).parsed, name, found) else None
+    names: set[str] = set()
+    return frozenset(names) if _collect_fields(jmespath.compile(text).parsed, name, names) else None
 
 
-def _collect_fields(node: Any, name: str, found: set[str]) -> bool:
+def _collect_fields(node: Any, name: str, names: set[str]) -> bool:
     kind = node["type"]
     children = [child for child in node["children"] if isinstance(child, dict)]  # a slice has numbers
     if kind == "subexpression" and _is_field_node(children[0], name):
@@ -52,9 +52,9 @@ def _collect_fields(node: Any, name: str, found: set[str]) -> bool:
             member = member["children"][0]
         if member["type"] != "field":
             return False
-        found.add(member["value"])
+        names.add(member["value"])
         return True
-    return not _is_field_node(node, name) and all(_collect_fields(child, name, found) for child in children)
+    return not _is_field_node(node, name) and all(_collect_fields(child, name, names) for child in children)
 
 
 def _is_field_node(node: Any, name: str) -> bool:

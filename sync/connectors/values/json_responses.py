@@ -115,10 +115,10 @@ class ErrorExtractor:
         if self.when is None or not body.strip():
             return False
         try:
-            found = self.when.evaluate(parse_json(body))
+            matches = self.when.evaluate(parse_json(body))
         except UnreadableError:
             return False
-        return found is not None and found is not False and found not in ("", [], {})
+        return matches is not None and matches is not False and matches not in ("", [], {})
 
     def extract_error(self, body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
         """Return the error text and the field errors of a body. Never raises, as an error's body may be
@@ -128,13 +128,13 @@ class ErrorExtractor:
             value = parse_json(body)
         except UnreadableError:
             return None, ()
-        found = self.sentence.evaluate(value) if self.sentence else None
-        sentence = clean_text(found) if isinstance(found, str) else ""
+        message = self.sentence.evaluate(value) if self.sentence else None
+        sentence = clean_text(message) if isinstance(message, str) else ""
         return sentence or None, tuple(self._field_errors(value))
 
     def _field_errors(self, value: Any) -> Iterator[FieldError]:
-        found = self.fields.evaluate(value) if self.fields else None
-        for one in found[:MAX_FIELD_ERRORS] if isinstance(found, list) else ():
+        errors = self.fields.evaluate(value) if self.fields else None
+        for one in errors[:MAX_FIELD_ERRORS] if isinstance(errors, list) else ():
             if isinstance(one, Mapping):
                 field, code, detail = (
                     clean_text(as_text(one.get(part)) or "") for part in ("field", "code", "detail")

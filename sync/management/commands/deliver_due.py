@@ -30,12 +30,12 @@ class Command(BaseCommand):
     def _run_until_done(self, wait: float) -> None:
         until, ran = time.monotonic() + wait, 0
         while True:
-            found = run_due_deliveries()
-            ran += found
+            count = run_due_deliveries()
+            ran += count
             held = Delivery.objects.filter(state=State.RUNNING).count()
-            if not found and (not held or time.monotonic() >= until):
+            if not count and (not held or time.monotonic() >= until):
                 break
-            if not found:
+            if not count:
                 time.sleep(0.25)
         later = Delivery.objects.filter(state__in=WAITING_STATES).count()
         self.stdout.write(f"{ran} delivered, {later} waiting for a retry, {held} still leased.")

@@ -35,10 +35,10 @@ class Command(BaseCommand):
         if any(names) and not all(names):
             raise CommandError("Nothing was erased: name both people with --asked-by and --confirmed-by.")
         key = None if source is None else _find_source(source)
-        whose = find_subject(entity_type, entity_id, key)
-        kept = count_rows(whose)
+        subject = find_subject(entity_type, entity_id, key)
+        kept = count_rows(subject)
         if not any(kept.values()):
-            raise CommandError(f"No data is stored for {whose.entity_type} {entity_id}.")
+            raise CommandError(f"No data is stored for {subject.entity_type} {entity_id}.")
         for name, number in kept.items():
             self.stdout.write(f"{number:>8,} {name}")
         if not all(names):
@@ -47,33 +47,33 @@ class Command(BaseCommand):
         asker, other = (_find_eraser(name) for name in names)
         try:
             with transaction.atomic():  # nothing stays asked for that cannot be confirmed
-                asked = request_erasure(
-                    whose, ground=options["ground"] or "", reason=options["reason"], by=asker
+                erasure = request_erasure(
+                    subject, ground=options["ground"] or "", reason=options["reason"], by=asker
                 )
-                decide_erasure(asked, confirms=True, by=other)
+                decide_erasure(erasure, confirms=True, by=other)
         except ErasureRefused as error:
             raise CommandError(str(error)) from error
-        if not run_erasure(asked):
+        if not run_erasure(erasure):
             self.stdout.write(
                 "Not erased yet: a delivery of this entity is running, or a worker is already erasing "
                 "it. Workers will finish the erasure."
             )
             return
         self.stdout.write(
-            ", ".join(f"{number} {name}" for name, number in asked.counts.items()) + ": erased."
+            ", ".join(f"{number} {name}" for name, number in erasure.counts.items()) + ": erased."
         )
 
 
 def _find_source(slug: str) -> int:
-    found = Source.objects.filter(slug=slug).values_list("pk", flat=True).first()
-    if found is None:
+    source_id = Source.objects.filter(slug=slug).values_list("pk", flat=True).first()
+    if source_id is None:
         raise CommandError(f"There is no source {slug}.")
-    return found
+    return source_id
 
 
 def _find_eraser(username: str) -> Any:
     """Return an active user who may erase. Raises CommandError."""
-    found = get_user_model()._default_manager.filter(username=username, is_active=True).first()
-    if found is None or not found.has_perm("sync.erase_subject"):
+    user = get_user_model()._default_manager.filter(username=username, is_active=True).first()
+    if user is None or not user.has_perm("sync.erase_subject"):
         raise CommandError(f"{username} does not have the permission to erase.")
-    return found
+    return user

@@ -118,7 +118,7 @@ def main_job(hub: RunningHub) -> None:
     try:
         wait(hub, "SELECT count(*) = 2 FROM webhooks_event WHERE state IN ('succeeded', 'unchanged')")
         wait(hub, "SELECT coalesce(sum(count), 0) >= 6 FROM audit_segment")
-        wait(hub, "SELECT count(*) >= 2 FROM sync_periodic")
+        wait(hub, "SELECT count(*) >= 2 FROM sync_periodictask")
     finally:
         worker.terminate()
         assert worker.wait(timeout=30) == 0

@@ -9,10 +9,10 @@ POINTS: dict[str, tuple[str, ...]] = {
     "Django: request, middleware, response": ("django.core.handlers.wsgi.WSGIHandler.__call__",),
     "DRF: the view": ("rest_framework.views.APIView.dispatch",),
     "gate: verify and parse": (
-        "webhooks.receiving.incoming_request.read_arrival",
-        "webhooks.receiving.source_cache.source_of",
-        "webhooks.receiving.gate.verify_sender",
-        "webhooks.receiving.gate.read_notice",
+        "webhooks.receiving.incoming_request.read_incoming_request",
+        "webhooks.receiving.source_cache.find_source",
+        "webhooks.receiving.gate.verify_request",
+        "webhooks.receiving.gate.parse_request",
     ),
     "receive and record": (
         "webhooks.receiving.receive.receive_webhook",
@@ -29,7 +29,7 @@ POINTS: dict[str, tuple[str, ...]] = {
         "sync.deliveries.ordering.find_next_of_subject",
     ),
     "protection of neighbours": (
-        "webhooks.receiving.request_limit.admit",
+        "webhooks.receiving.request_limit.check_request_limit",
         "sync.limits.circuit_breaker.record_success",
         "sync.attempts.mass_change_guard.check_mass_change",
         "sync.limits.rate_limit.wait_for_turn",
@@ -66,7 +66,7 @@ POINTS: dict[str, tuple[str, ...]] = {
         "webhooks.receiving.outcome_links.outcome_path",
         "webhooks.receiving.answer_record.ReceiptAnswer.__init__",
         "webhooks.receiving.answer_record.ReceiptAnswer.add_to",
-        "webhooks.views.respond",
+        "webhooks.views.to_http_response",
     ),
     "threads: hand over, wait, tell": (
         "sync.execution.executor.reserve_slots",
@@ -83,7 +83,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     ),
     "wake-ups": ("sync.execution.executor.defer_to_workers", "sync.execution.wakeups.notify_workers"),
     "audit: append": ("audit.entries.append.append_entries", "audit.entries.append.prepare_append"),
-    "sealing": ("webhooks.encryption.at_rest.seal", "webhooks.encryption.at_rest.unseal"),
+    "sealing": ("webhooks.encryption.at_rest.encrypt", "webhooks.encryption.at_rest.decrypt"),
     "JSON": ("json.dumps", "json.loads", "sync.connectors.values.json_responses.parse_json"),
     "logging": ("logging.Logger._log",),
     "statements: values put together": (

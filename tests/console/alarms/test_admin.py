@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from console.alarms.snooze import next_monday
 from database.clock import read_clock
-from sync.models import Alarm, AlarmKind, Connection, Snooze, Telling
+from sync.models import Alarm, AlarmKind, Connection, Notification, Snooze
 from tests.support.builders.alarms import (
     a_late_delivery,
     a_paused_connection,
@@ -117,13 +117,13 @@ def test_an_alarm_shows_the_problem_the_next_step_and_the_recipients() -> None:
     open_alarm = alarm(
         kind=AlarmKind.SOURCE_SILENT, subject=f"source:{source.pk}", name="Aurora", limit_seconds=1800
     )
-    Telling.objects.create(
-        alarm=open_alarm, channel="email", news="raised", state="told", due_at=NOON, told_at=NOON
+    Notification.objects.create(
+        alarm=open_alarm, channel="email", kind="raised", state="sent", due_at=NOON, sent_at=NOON
     )
-    Telling.objects.create(
+    Notification.objects.create(
         alarm=open_alarm,
         channel="webhook",
-        news="raised",
+        kind="raised",
         tries=4,
         due_at=NOON,
         failure="answered <b>500</b>",

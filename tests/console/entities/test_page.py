@@ -21,7 +21,7 @@ from tests.support.database.query_plans import OPEN_ONLY, find_full_scans, recor
 from tests.support.hub import Hub
 from tests.support.pages import text_of
 from tests.support.people import browser, person
-from webhooks.models import Event, erased_id, pseudonym
+from webhooks.models import Event, erased_entity_id, pseudonym
 
 ODD = [
     "plain",
@@ -149,7 +149,7 @@ def test_an_erased_person_is_shown_by_pseudonym_and_cannot_be_replayed(hub: Hub)
     (erased_person,) = receive_people(hub, [invented_person(1)])
     assert run_erasure(confirmed_erasure(erased_person))
     source = Event.objects.latest("pk").source_id
-    name = erased_id(pseudonym(source, "USER", erased_person.entity_id))
+    name = erased_entity_id(pseudonym(source, "USER", erased_person.entity_id))
     text = read(browser("support"), name).content.decode()
     assert "This person was erased" in text
     assert "Replay newest" not in text

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.models import Preference
-from sync.models import Attempt, Connection, Member, Replay, ReplayPace, ReplayState
+from sync.models import Attempt, Connection, Replay, ReplayMember, ReplayPace, ReplayState
 from sync.replays import batches, event_selection
 from tests.support.builders.bulk_replays import fail_customers, member_states, work_replay
 from tests.support.builders.history import NOON, a_delivery, a_replay, a_route, a_source, an_event, logged_in
@@ -350,7 +350,7 @@ def test_a_set_that_is_too_large_says_so_and_is_deleted(db: None, monkeypatch: p
     for page in (support.get(path), support.post(path, TERMS, follow=True)):
         assert "More than 3 events match. Narrow the filters and replay in parts." in text_of(page)
         assert "data-poll=" not in text_of(page)
-    assert not Member.objects.exists()
+    assert not ReplayMember.objects.exists()
     assert "Replay 1 event" in text_of(support.get(freeze_set(support, entity_id="USR-1")))
 
 
@@ -366,7 +366,7 @@ def test_pages_cost_the_same_for_few_and_for_many(db: None) -> None:
     replay = Replay.objects.latest("pk")
     page = f"/admin/sync/replay/{replay.pk}/change/"
     before = cost(support, page)
-    Member.objects.filter(replay=replay).update(state="failed", why="target-rejected")
+    ReplayMember.objects.filter(replay=replay).update(state="failed", why="target-rejected")
     Replay.objects.filter(pk=replay.pk).update(events=120, failed=120)
     assert cost(support, page) == before + 1
     assert before <= 12
@@ -404,7 +404,7 @@ def test_a_replay_names_its_only_system(db: None, is_chosen: bool) -> None:
     words = {"state": "dead", "code": "target-timeout", **meant}
     counts = {"total": 1, "events": 1, "failed": 1, "frozen_at": NOON}
     replay = a_replay(User.objects.create_user("maija"), filter=words, **counts)
-    Member.objects.create(
+    ReplayMember.objects.create(
         replay=replay, event=Event.objects.get(), state="failed", why="target-timeout", at=NOON
     )
     support = logged_in("support")

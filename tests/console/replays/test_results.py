@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from sync.models import Member, Replay, ReplayState
+from sync.models import Replay, ReplayMember, ReplayState
 from sync.operations.manual_closing import close_manually
 from sync.replays.requests import request_replay
 from tests.support.builders.failed_events import a_failed_event
@@ -172,7 +172,7 @@ def test_a_replay_whose_events_were_all_sent_offers_no_stop(support: Client, mai
 def test_the_events_of_a_replay_are_counted_in_their_tabs(support: Client, maija: User) -> None:
     stopped = a_bulk(maija, state=ReplayState.STOPPED, paused_by=maija, events=2, succeeded=2)
     event = an_event(1)
-    Member.objects.create(replay=stopped, event=event, at=event.received_at)
+    ReplayMember.objects.create(replay=stopped, event=event, at=event.received_at)
     text = text_of(support.get(f"{LIST}{stopped.uuid}/events/"))
     assert "All 5 Succeeded 2 Not sent 3 " in text
     assert "Waiting" not in text

@@ -117,7 +117,7 @@ def test_dropped_doubled_and_late_messages_and_killed_workers_lose_nothing(
             sending.join()
             assert fleet.wait_until_idle(90), "something is stuck"
             assert_clean(fleet, services, driver)
-            ended = "SELECT count(*) FROM sync_periodic WHERE ended_at IS NOT NULL"
+            ended = "SELECT count(*) FROM sync_periodictask WHERE ended_at IS NOT NULL"
             wait_until(lambda: fleet.hub.rows(ended)[0][0] >= 1)  # without beat, workers do the periodic work
     print(dict(courier.counted))
     assert all(courier.counted[fate] > 5 for fate in courier.fates)

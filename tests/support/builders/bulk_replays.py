@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 
 from sync.jobs.claims import claim_job_of
 from sync.jobs.running_job import RunningJob
-from sync.models import Job, Member, Replay, ReplayPace, ReplayState
+from sync.models import Job, Replay, ReplayMember, ReplayPace, ReplayState
 from sync.replays.batches import send_due_events
 from sync.replays.decisions import DecidingPerson, ReplayTerms, start_replay
 from sync.replays.filter_selection import select_by_filter
@@ -112,5 +112,5 @@ def _with_each_job(do: Callable[[RunningJob], int]) -> Iterator[int]:
 
 def member_states(replay: Replay) -> dict[str, str]:
     """Return the state of each member by entity id, as `state: why` if there is a `why`."""
-    rows = Member.objects.filter(replay=replay).values_list("event__entity_id", "state", "why")
+    rows = ReplayMember.objects.filter(replay=replay).values_list("event__entity_id", "state", "why")
     return {entity: f"{state}: {why}" if why else state for entity, state, why in rows}

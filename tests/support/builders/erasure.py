@@ -69,7 +69,7 @@ def store_people(people: Iterable[InventedPerson]) -> None:
         key = subject_key(route.source_id, "USER", person.entity_id)
         plain = b"|".join(person.words)
         kinds = ("webhook", "answer", "change", "request", "response")
-        payloads = [Payload.of(kind, plain, key) for kind in kinds]
+        payloads = [Payload.new(kind, plain, key) for kind in kinds]
         webhook, answer, change, request, response = Payload.objects.bulk_create(payloads)
         now = timezone.now() - timedelta(minutes=5)
         facts = {"entity_type": "USER", "entity_id": person.entity_id}
@@ -187,13 +187,13 @@ def find_in_tables(people: Iterable[InventedPerson]) -> set[str]:
 
 def readable_payloads() -> bytes:
     """Return the text of all payloads that can be decrypted with the remaining keys."""
-    from webhooks.encryption.at_rest import CannotOpen
+    from webhooks.encryption.at_rest import CannotDecrypt
 
     texts = []
     for payload in Payload.objects.select_related("subject"):
         try:
-            texts.append(payload.open())
-        except CannotOpen:
+            texts.append(payload.decrypt())
+        except CannotDecrypt:
             continue
     return b"\x00".join(texts)
 

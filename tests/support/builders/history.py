@@ -126,7 +126,7 @@ def a_replay(by: User, **values: Any) -> Replay:
 
 def sealed(kind: str, document: Any) -> Payload:
     """Store a payload: bytes unchanged, anything else as JSON."""
-    payload = Payload.of(
+    payload = Payload.new(
         kind, document if isinstance(document, bytes) else json.dumps(document).encode(), None
     )
     payload.save()

@@ -22,7 +22,7 @@ OPEN_ONLY = frozenset(
 # `wanted` the streams whose ends are asked for.
 SMALL = frozenset(
     {
-        "b", "routes", "sync_breaker", "sync_connection", "sync_mapping", "sync_mappingversion", "sync_route", "webhooks_pace", "webhooks_pepper",
+        "b", "routes", "sync_breaker", "sync_connection", "sync_mapping", "sync_mappingversion", "sync_route", "webhooks_ratelimitstate", "webhooks_pepper",
         "webhooks_source", "webhooks_sourcesecret", "wanted", "CONSTANT",
     }
 )  # fmt: skip

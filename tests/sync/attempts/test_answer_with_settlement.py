@@ -48,7 +48,7 @@ def test_a_settlement_that_is_rolled_back_stores_no_answer_and_its_retry_stores_
     assert calls == [2, 2], "the attempt's end and the answer, in one commit, twice"
     receipt = Receipt.objects.get()
     assert receipt.answer is not None
-    assert (receipt.status, receipt.answer.open()) == (200, answer.content)
+    assert (receipt.status, receipt.answer.decrypt()) == (200, answer.content)
     assert Entry.objects.filter(action="webhook.answered").count() == 1
     assert Attempt.objects.get().outcome == Delivery.objects.get().state == "succeeded"
     assert len(hub.writes()) == 1

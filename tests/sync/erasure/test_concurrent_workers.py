@@ -64,7 +64,7 @@ def test_data_stored_after_the_key_was_destroyed_are_deleted_for_two_days(hub: H
     for person in people:
         assert run_erasure(confirmed_erasure(person))
     for key, hours in ((long_ago, 49), (lately, 47)):
-        Payload.of("answer", b"said too late", key).save()
+        Payload.new("answer", b"said too late", key).save()
         SubjectKey.objects.filter(pk=key.pk).update(destroyed_at=timezone.now() - timedelta(hours=hours))
     assert erase_confirmed() == 0
     assert list(Payload.objects.values_list("subject", flat=True)) == [long_ago.pk]

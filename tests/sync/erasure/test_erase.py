@@ -204,7 +204,7 @@ def test_a_variant_that_keeps_the_key_is_caught(hub: Hub, monkeypatch: pytest.Mo
     def opens() -> bool:
         keys = SubjectKey.objects.in_bulk()
         text = b"".join(
-            keys[subject].open(sealed) for subject, sealed in copies if subject and keys[subject].wrapped
+            keys[subject].decrypt(sealed) for subject, sealed in copies if subject and keys[subject].wrapped
         )
         return erased_person.email.encode() in text
 

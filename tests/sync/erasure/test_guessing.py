@@ -14,7 +14,7 @@ from sync.erasure.erase import run_erasure
 from sync.models import Route
 from tests.support.builders.erasure import InventedPerson, confirmed_erasure, read_all_cells, store_people
 from tests.support.hub import Hub
-from webhooks.encryption.at_rest import unseal
+from webhooks.encryption.at_rest import decrypt
 from webhooks.models import Pepper
 from webhooks.models.subject_key_store import pseudonym
 
@@ -81,7 +81,7 @@ def test_a_million_guesses_find_no_erased_person(hub: Hub, space: int) -> None:
     erased_person, stays = person(space // 3), person(space // 2)
     store_people([erased_person, stays])
     source = Route.objects.get(entity_type="USER", source__slug="aurora").source_id
-    pepper = unseal(bytes(Pepper.objects.get().sealed))
+    pepper = decrypt(bytes(Pepper.objects.get().sealed))
     name = pseudonym(source, "USER", erased_person.entity_id)
     assert run_erasure(confirmed_erasure(erased_person))
     remains = kept()

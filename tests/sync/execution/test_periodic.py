@@ -9,7 +9,7 @@ from django.db import connections
 from django.utils import timezone
 
 from sync.execution.periodic import DailyAt, EverySeconds, ScheduledWork, run_due_work
-from sync.models import Periodic
+from sync.models import PeriodicTask
 from sync.worker.schedule import PERIODIC
 
 NIGHTLY = DailyAt(time(3, 0))
@@ -31,7 +31,7 @@ def counted(database: None) -> Iterator[Counted]:
 
 
 def make_due(name: str) -> None:
-    Periodic.objects.filter(name=name).update(due_at=timezone.now() - timedelta(days=3))
+    PeriodicTask.objects.filter(name=name).update(due_at=timezone.now() - timedelta(days=3))
 
 
 def test_periodic_work_runs_when_due_and_once_for_all_missed_times(counted: Counted) -> None:
@@ -41,7 +41,7 @@ def test_periodic_work_runs_when_due_and_once_for_all_missed_times(counted: Coun
     make_due("counted")
     assert [run_due_work(works), run_due_work(works)] == [["counted"], []]
     assert len(counted.ran) == 1
-    assert Periodic.objects.get().ended_at is not None
+    assert PeriodicTask.objects.get().ended_at is not None
 
 
 @pytest.mark.parametrize("schedule", [EverySeconds(3600), NIGHTLY], ids=["hourly", "nightly"])
@@ -51,9 +51,9 @@ def test_a_clock_that_was_a_day_ahead_delays_nothing_after_its_correction(
     works = (ScheduledWork("counted", schedule, counted),)
     run_due_work(works)
     ahead = schedule.next_after(timezone.now() + timedelta(days=1))
-    Periodic.objects.update(due_at=ahead)
+    PeriodicTask.objects.update(due_at=ahead)
     assert [run_due_work(works), run_due_work(works)] == [["counted"], []]
-    assert Periodic.objects.get().due_at < ahead
+    assert PeriodicTask.objects.get().due_at < ahead
 
 
 def test_many_workers_at_the_same_moment_start_periodic_work_once(counted: Counted) -> None:
@@ -86,8 +86,8 @@ def test_failing_work_does_not_prevent_other_work(counted: Counted) -> None:
     make_due("broken")
     make_due("counted")
     assert run_due_work(works) == ["counted"]
-    assert Periodic.objects.get(name="broken").ended_at is None
-    assert Periodic.objects.get(name="broken").due_at > timezone.now() - timedelta(days=1)
+    assert PeriodicTask.objects.get(name="broken").ended_at is None
+    assert PeriodicTask.objects.get(name="broken").due_at > timezone.now() - timedelta(days=1)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from audit.models import Entry, Outlet, Segment, SigningKey, Verification
 from audit.sealing.seal import seal_missed_entries
 from database.clock import read_clock
 from sync.housekeeping.audit_upkeep import BOX, seal_audit, send_checkpoint, verify_audit_log_nightly
-from sync.models import Alarm, Periodic
+from sync.models import Alarm, PeriodicTask
 from sync.monitoring.alarms import evaluate_alarms
 from sync.worker.schedule import LONG_PERIODIC, PERIODIC
 from tests.support.audit.entries import append_test_entries
@@ -210,8 +210,8 @@ def test_a_worker_seals_within_seconds_and_sends_checkpoints(
     hub.change_email("anna.sealed@example.com")
     with running_workers():
         wait_until(lambda: Segment.objects.filter(count__gt=0).exists())
-        wait_until(lambda: Periodic.objects.filter(name="checkpoints").exists())
-        Periodic.objects.update(due_at=read_clock())
+        wait_until(lambda: PeriodicTask.objects.filter(name="checkpoints").exists())
+        PeriodicTask.objects.update(due_at=read_clock())
         wait_until(lambda: any(tmp_path.iterdir()))
     assert seal_missed_entries(BOX, read_clock()) == 0
     call_command("verify_audit", "--checkpoint", str(next(tmp_path.iterdir())))

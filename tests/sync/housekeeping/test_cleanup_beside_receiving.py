@@ -19,7 +19,7 @@ def test_a_webhook_during_the_cleanup_waits_for_one_batch_at_most(
     """The request starts while the second batch locks the database; when the fourth starts, it is stored."""
     settings.KEEP_PAYLOADS_DAYS = 10
     monkeypatch.setattr(housekeeping_prune, "BATCH_SIZE", 4)
-    Payload.objects.bulk_create(Payload.of(Payload.Kind.WEBHOOK, b"old", None) for _ in range(24))
+    Payload.objects.bulk_create(Payload.new(Payload.Kind.WEBHOOK, b"old", None) for _ in range(24))
     Payload.objects.update(created_at=read_clock() - timedelta(days=400))
     answers: list[int] = []
     posted = threading.Thread(target=lambda: answers.append(hub.post_signed(EXAMPLE).status_code))

@@ -18,7 +18,7 @@ from sync.housekeeping import batch_deletion as housekeeping_prune
 from sync.housekeeping import retention_rules
 from sync.housekeeping.audit_upkeep import BOX
 from sync.housekeeping.retention_rules import prune_expired, pruned_at
-from sync.models import Alarm, Attempt, Call, Delivery, Pruning, RetentionCategory, Telling
+from sync.models import Alarm, Attempt, Call, Delivery, Notification, PruningRun, RetentionCategory
 from tests.support.builders.history import (
     a_call,
     a_delivery,
@@ -31,7 +31,7 @@ from tests.support.builders.history import (
 from tests.support.database.query_plans import SeenStatement, find_full_scans, recorded_statements
 from tests.support.people import browser, entries
 from webhooks.models import Event, Payload, Receipt, Refusal
-from webhooks.models.rate_limit import Pace
+from webhooks.models.rate_limit import RateLimitState
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -62,7 +62,7 @@ def alarm(subject: str, ended: timedelta | None) -> Alarm:
         raised_at=now - 400 * DAY,
         ended_at=None if ended is None else now - ended,
     )
-    Telling.objects.create(alarm=alarm, channel="email", news="raised", due_at=now)
+    Notification.objects.create(alarm=alarm, channel="email", kind="raised", due_at=now)
     return alarm
 
 
@@ -88,15 +88,15 @@ def test_alarms_and_their_messages_are_deleted_ninety_days_after_their_end() -> 
     kept = [alarm("source:2", 89 * DAY), alarm("source:3", None)]
     assert prune_expired() == 1
     assert list(Alarm.objects.order_by("pk")) == kept
-    assert Telling.objects.count() == 2
+    assert Notification.objects.count() == 2
 
 
 def test_rate_limit_rows_are_deleted_after_a_day_without_use() -> None:
     now = read_clock()
     for key, age in (("source:1", 2 * DAY), ("source:2", DAY / 2), ("connection:1", -timedelta(seconds=4))):
-        Pace.objects.create(key=key, free_at=now - age)
+        RateLimitState.objects.create(key=key, free_at=now - age)
     assert prune_expired() == 1
-    assert set(Pace.objects.values_list("key", flat=True)) == {"source:2", "connection:1"}
+    assert set(RateLimitState.objects.values_list("key", flat=True)) == {"source:2", "connection:1"}
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_an_interrupted_run_is_recorded_in_the_audit_log_by_the_next_one(
     monkeypatch.setattr(retention_rules, "PAUSE_SECONDS", 0)
     prune_expired()
     assert [entry["details"]["rows"] for entry in entries("retention.pruned")] == [5, 3]
-    assert not Pruning.objects.filter(ended_at=None).exists()
+    assert not PruningRun.objects.filter(ended_at=None).exists()
 
 
 @pytest.mark.usefixtures("years")
@@ -241,7 +241,7 @@ def test_the_reason_of_a_missing_payload_is_the_first_run_that_reached_it() -> N
     now = read_clock()
     for days in (3, 2, 1):
         at = now - timedelta(days=days)
-        Pruning.objects.create(
+        PruningRun.objects.create(
             kind=RetentionCategory.PAYLOADS, up_to=at - 10 * DAY, began_at=at, ended_at=at, rows=1
         )
     assert pruned_at(RetentionCategory.PAYLOADS, now - 12 * DAY - timedelta(hours=1)) == now - 2 * DAY
@@ -280,7 +280,7 @@ def test_every_statement_finds_its_rows_by_an_index() -> None:
     small = (
         "django_session",
         "sync_alarm",
-        "sync_pruning",
+        "sync_pruningrun",
         "webhooks_refusal",
     )  # bounded in number, read whole
     ours = [statement for statement in statements if not any(name in statement.sql for name in small)]

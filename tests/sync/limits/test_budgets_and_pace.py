@@ -12,7 +12,7 @@ from sync.limits import concurrency_slots
 from sync.models import Attempt, Connection, Delivery, Route
 from tests.support.hub import EXAMPLE, Hub, wait_until_quiet
 from tests.support.unfinished_deliveries import close_open_deliveries
-from webhooks.models import Event, Pace, State
+from webhooks.models import Event, RateLimitState, State
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def test_no_attempt_is_started_whose_turn_would_come_too_late(
         monkeypatch.setattr(concurrency_slots, "is_queue_full", lambda _: False)
     shop = Connection.objects.get(slug="shop")
     Connection.objects.filter(pk=shop.pk).update(requests_per_second=0.5)
-    Pace.objects.create(key=f"connection:{shop.pk}", free_at=timezone.now() + timedelta(minutes=10))
+    RateLimitState.objects.create(key=f"connection:{shop.pk}", free_at=timezone.now() + timedelta(minutes=10))
     body = json.loads(EXAMPLE) | {"respond": "ack"}
     assert hub.post_signed(body).status_code == 202
     hub.wait_until_quiet()

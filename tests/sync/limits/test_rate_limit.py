@@ -18,7 +18,14 @@ from database.clock import database_now
 from sync.limits.rate_limit import RateLimited, wait_for_turn
 from sync.models import Connection
 from webhooks.models import rate_limit
-from webhooks.models.rate_limit import Pace, Rate, Share, TooSoon, forget_shares, take_turn
+from webhooks.models.rate_limit import (
+    LocalQuota,
+    RateLimit,
+    RateLimitExceeded,
+    RateLimitState,
+    forget_quotas,
+    reserve_turn,
+)
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -27,9 +34,9 @@ KEY = "connection:1"
 
 @pytest.fixture(autouse=True)
 def _nothing_held() -> Iterator[None]:
-    forget_shares()
+    forget_quotas()
     yield
-    forget_shares()
+    forget_quotas()
 
 
 def at_once(run: Any, threads: int) -> list[Any]:
@@ -45,7 +52,7 @@ def at_once(run: Any, threads: int) -> list[Any]:
         return list(pool.map(one, range(threads)))
 
 
-def assert_within(rate: Rate, moments: list[float], slack: float = 0.0) -> None:
+def assert_within(rate: RateLimit, moments: list[float], slack: float = 0.0) -> None:
     """Assert that no interval has more than the rate allows; `slack` seconds for slow threads."""
     moments = sorted(moments)
     for first, last in itertools.combinations(range(len(moments)), 2):
@@ -57,47 +64,47 @@ def assert_within(rate: Rate, moments: list[float], slack: float = 0.0) -> None:
     ("units", "granted"), [(1, 5), (2, 2), (5, 1)], ids=["one by one", "in pairs", "all at once"]
 )
 def test_a_burst_is_granted_at_once_and_then_only_the_rate(units: int, granted: int) -> None:
-    rate = Rate(0.1, 5)
+    rate = RateLimit(0.1, 5)
     for _ in range(granted):
-        assert Pace.take(KEY, units, rate, 0.0) == 0.0
-    with pytest.raises(TooSoon) as refused:
-        Pace.take(KEY, units, rate, 0.0)
+        assert RateLimitState.spend(KEY, units, rate, 0.0) == 0.0
+    with pytest.raises(RateLimitExceeded) as refused:
+        RateLimitState.spend(KEY, units, rate, 0.0)
     missing = granted * units + units - rate.burst
     assert refused.value.seconds == pytest.approx(missing * 10, abs=0.5)
 
 
 def test_a_caller_that_may_wait_gets_the_time_and_keeps_its_place() -> None:
-    rate = Rate(1.0, 1)
-    waits = [Pace.take(KEY, 1, rate, 5.0) for _ in range(4)]
+    rate = RateLimit(1.0, 1)
+    waits = [RateLimitState.spend(KEY, 1, rate, 5.0) for _ in range(4)]
     assert waits == pytest.approx([0, 1, 2, 3], abs=0.1)
 
 
 def test_a_refused_request_uses_no_share() -> None:
-    rate = Rate(1.0, 1)
-    Pace.take(KEY, 1, rate, 0.0)
-    before = Pace.objects.get().free_at
+    rate = RateLimit(1.0, 1)
+    RateLimitState.spend(KEY, 1, rate, 0.0)
+    before = RateLimitState.objects.get().free_at
     for _ in range(5):
-        with pytest.raises(TooSoon):
-            Pace.take(KEY, 1, rate, 0.5)
-    assert Pace.objects.get().free_at == before
+        with pytest.raises(RateLimitExceeded):
+            RateLimitState.spend(KEY, 1, rate, 0.5)
+    assert RateLimitState.objects.get().free_at == before
 
 
 def test_a_higher_limit_counts_from_now_and_not_after_the_old_one_is_paid_off() -> None:
-    slow, fast = Rate(0.01, 10), Rate(100.0, 10)
+    slow, fast = RateLimit(0.01, 10), RateLimit(100.0, 10)
     for _ in range(10):
-        Pace.take(KEY, 1, slow, 0.0)
-    with pytest.raises(TooSoon) as refused:
-        Pace.take(KEY, 1, fast, 0.0)
+        RateLimitState.spend(KEY, 1, slow, 0.0)
+    with pytest.raises(RateLimitExceeded) as refused:
+        RateLimitState.spend(KEY, 1, fast, 0.0)
     assert refused.value.seconds <= rate_limit.LONGEST_WAIT + 0.1
 
 
 def test_simultaneous_threads_never_get_more_than_the_burst() -> None:
-    rate = Rate(0.01, 7)
+    rate = RateLimit(0.01, 7)
 
     def ask(_: int) -> int:
         try:
-            Pace.take(KEY, 1, rate, 0.0)
-        except TooSoon:
+            RateLimitState.spend(KEY, 1, rate, 0.0)
+        except RateLimitExceeded:
             return 0
         return 1
 
@@ -105,21 +112,21 @@ def test_simultaneous_threads_never_get_more_than_the_burst() -> None:
 
 
 def test_each_place_in_the_queue_is_given_once() -> None:
-    rate = Rate(10.0, 1)
+    rate = RateLimit(10.0, 1)
     base = time.monotonic()
 
     def ask(_: int) -> float:
-        wait = Pace.take(KEY, 1, rate, 5.0)
+        wait = RateLimitState.spend(KEY, 1, rate, 5.0)
         return time.monotonic() - base + wait
 
     moments = sorted(at_once(ask, 16))
     assert_within(rate, moments, slack=0.3)
     assert moments[-1] >= 1.4
-    assert (Pace.objects.get().free_at - _now()).total_seconds() <= 1.6
+    assert (RateLimitState.objects.get().free_at - _now()).total_seconds() <= 1.6
 
 
 def _now() -> datetime:
-    return Pace.objects.values_list(database_now()).get()[0]
+    return RateLimitState.objects.values_list(database_now()).get()[0]
 
 
 @pytest.mark.parametrize(
@@ -127,16 +134,16 @@ def _now() -> datetime:
 )
 def test_shares_of_several_processes_stay_within_one_rate(per_second: float, burst: int) -> None:
     """Each thread represents a process with its own share."""
-    rate = Rate(per_second, burst)
-    shares = [Share(KEY, rate) for _ in range(4)]
+    rate = RateLimit(per_second, burst)
+    shares = [LocalQuota(KEY, rate) for _ in range(4)]
     until = time.monotonic() + 1.0
 
     def spend(number: int) -> list[float]:
         moments = []
         while time.monotonic() < until:
             try:
-                wait = shares[number].turn(0.0)
-            except TooSoon as refusal:
+                wait = shares[number].spend_one(0.0)
+            except RateLimitExceeded as refusal:
                 time.sleep(min(refusal.seconds, 0.02))
             else:
                 assert wait == 0.0
@@ -149,75 +156,75 @@ def test_shares_of_several_processes_stay_within_one_rate(per_second: float, bur
 
 
 def test_late_requests_do_not_add_to_the_burst() -> None:
-    rate = Rate(50.0, 10)
-    patient = Share(KEY, rate)
+    rate = RateLimit(50.0, 10)
+    patient = LocalQuota(KEY, rate)
     patient._size = 5
-    patient.turn(0.0)
-    Pace.objects.update(free_at=_now() - timedelta(seconds=1))  # as if its time had almost passed
+    patient.spend_one(0.0)
+    RateLimitState.objects.update(free_at=_now() - timedelta(seconds=1))  # as if its time had almost passed
     began, spent = time.monotonic(), 0
-    for share in (patient, *(Share(KEY, rate) for _ in range(20))):
-        with contextlib.suppress(TooSoon):
-            share.turn(0.0)
+    for share in (patient, *(LocalQuota(KEY, rate) for _ in range(20))):
+        with contextlib.suppress(RateLimitExceeded):
+            share.spend_one(0.0)
             spent += 1
             while share._left:
-                share.turn(0.0)
+                share.spend_one(0.0)
                 spent += 1
     assert spent <= rate.burst + rate.per_second * (time.monotonic() - began) + 1e-6
 
 
 def test_an_unused_share_expires() -> None:
-    share = Share(KEY, Rate(100.0, 20))
+    share = LocalQuota(KEY, RateLimit(100.0, 20))
     while share._left == 0:
-        share.turn(1.0)
-    free_at = Pace.objects.get().free_at
+        share.spend_one(1.0)
+    free_at = RateLimitState.objects.get().free_at
     share._ends = time.monotonic()
-    share.turn(1.0)
-    assert Pace.objects.get().free_at > free_at
+    share.spend_one(1.0)
+    assert RateLimitState.objects.get().free_at > free_at
 
 
 def test_a_high_rate_costs_few_statements() -> None:
-    rate = Rate(2_000.0, 400)
+    rate = RateLimit(2_000.0, 400)
     with CaptureQueriesContext(connection) as queries:
         for _ in range(300):
-            take_turn(KEY, rate, 1.0)
+            reserve_turn(KEY, rate, 1.0)
     assert len(queries) < 100
 
 
 def test_refused_requests_cost_no_statement() -> None:
-    rate = Rate(0.1, 1)
-    take_turn(KEY, rate, 0.0)
-    with pytest.raises(TooSoon):
-        take_turn(KEY, rate, 0.0)
+    rate = RateLimit(0.1, 1)
+    reserve_turn(KEY, rate, 0.0)
+    with pytest.raises(RateLimitExceeded):
+        reserve_turn(KEY, rate, 0.0)
     with CaptureQueriesContext(connection) as queries:
         for _ in range(100):
-            with pytest.raises(TooSoon) as refused:
-                take_turn(KEY, rate, 0.0)
+            with pytest.raises(RateLimitExceeded) as refused:
+                reserve_turn(KEY, rate, 0.0)
     assert len(queries) == 0
     assert 9 < refused.value.seconds <= 10
 
 
 def test_a_changed_rate_counts_at_once() -> None:
-    take_turn(KEY, Rate(0.01, 1), 0.0)
-    with pytest.raises(TooSoon):
-        take_turn(KEY, Rate(0.01, 1), 0.0)
-    Pace.objects.update(free_at=_now() - timedelta(seconds=1))
-    assert take_turn(KEY, Rate(50.0, 10), 0.0) == 0.0
+    reserve_turn(KEY, RateLimit(0.01, 1), 0.0)
+    with pytest.raises(RateLimitExceeded):
+        reserve_turn(KEY, RateLimit(0.01, 1), 0.0)
+    RateLimitState.objects.update(free_at=_now() - timedelta(seconds=1))
+    assert reserve_turn(KEY, RateLimit(50.0, 10), 0.0) == 0.0
 
 
 def test_a_forked_child_does_not_use_the_share_of_its_parent() -> None:
-    rate = Rate(100.0, 20)
-    while not (KEY in rate_limit._shares and rate_limit._shares[KEY]._left):
-        take_turn(KEY, rate, 1.0)
+    rate = RateLimit(100.0, 20)
+    while not (KEY in rate_limit._quotas and rate_limit._quotas[KEY]._left):
+        reserve_turn(KEY, rate, 1.0)
     child = os.fork()
     if not child:
-        os._exit(len(rate_limit._shares))
+        os._exit(len(rate_limit._quotas))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert rate_limit._shares
+    assert rate_limit._quotas
 
 
 def test_a_grant_is_not_part_of_the_callers_transaction() -> None:
     with transaction.atomic(), pytest.raises(RuntimeError):
-        Pace.take(KEY, 1, Rate(1.0, 1), 0.0)
+        RateLimitState.spend(KEY, 1, RateLimit(1.0, 1), 0.0)
 
 
 def test_requests_to_a_limited_system_wait_for_their_turn() -> None:
@@ -229,7 +236,7 @@ def test_requests_to_a_limited_system_wait_for_their_turn() -> None:
         return time.monotonic() - base
 
     moments = at_once(ask, 16)
-    assert_within(Rate(20.0, 4), moments, slack=0.25)
+    assert_within(RateLimit(20.0, 4), moments, slack=0.25)
     assert max(moments) < 4.0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from sync.models import Alarm, AlarmKind, Telling
+from sync.models import Alarm, AlarmKind, Notification
 from sync.monitoring.alarms import evaluate_alarms
 from sync.monitoring.notifications import CLAIM_DURATION, MAX_RETRY_DELAY, MAX_TRIES, send_due_notifications
 from tests.support.builders.alarms import (
@@ -90,8 +90,8 @@ def test_a_refused_webhook_is_retried_with_the_same_id_until_it_is_accepted(
         evaluate_alarms(AT + minutes(number))
     assert len(receiver.received) == 3
     assert len({webhook.headers["webhook-id"] for webhook in receiver.received}) == 1
-    telling = Telling.objects.get()
-    assert (telling.state, telling.tries, telling.told_at) == ("told", 3, AT + minutes(2))
+    telling = Notification.objects.get()
+    assert (telling.state, telling.tries, telling.sent_at) == ("sent", 3, AT + minutes(2))
 
 
 def test_a_failing_channel_delays_no_other_and_tries_one_message_each_time(
@@ -113,7 +113,7 @@ def test_an_unavailable_mail_server_delays_no_webhook_and_is_retried(
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
     a_silence_alarm()
     assert len(receiver.received) == 1
-    failed = Telling.objects.get(channel="email")
+    failed = Notification.objects.get(channel="email")
     assert (failed.state, failed.failure) == (
         "waiting",
         "the mail server did not accept it: ConnectionRefusedError",
@@ -133,7 +133,7 @@ def test_a_mail_server_that_never_answers_times_out(settings: Any) -> None:
         began = time.monotonic()
         a_silence_alarm()
     assert time.monotonic() - began < 2
-    assert Telling.objects.get().failure == "the mail server did not accept it: SMTPServerDisconnected"
+    assert Notification.objects.get().failure == "the mail server did not accept it: SMTPServerDisconnected"
 
 
 def test_an_end_is_never_sent_before_its_beginning(receiver: Receiver) -> None:
@@ -155,10 +155,10 @@ def test_an_end_is_never_sent_before_its_beginning(receiver: Receiver) -> None:
 def test_a_message_is_given_up_after_a_day_of_retries(receiver: Receiver) -> None:
     receiver.always(500, b"")
     a_silence_alarm()
-    Telling.objects.update(tries=MAX_TRIES - 1)
+    Notification.objects.update(tries=MAX_TRIES - 1)
     evaluate_alarms(AT + minutes(10))
     evaluate_alarms(AT + minutes(20))
-    assert Telling.objects.get().state == "given-up"
+    assert Notification.objects.get().state == "given-up"
     assert len(receiver.received) == 2
     assert timedelta(hours=24) <= MAX_TRIES * MAX_RETRY_DELAY
 
@@ -166,7 +166,7 @@ def test_a_message_is_given_up_after_a_day_of_retries(receiver: Receiver) -> Non
 def test_a_claimed_message_without_a_result_is_sent_again_when_the_claim_ends(receiver: Receiver) -> None:
     a_silence_alarm()
     (first,) = receiver.received
-    Telling.objects.update(state="waiting", tries=1, due_at=AT + CLAIM_DURATION)
+    Notification.objects.update(state="waiting", tries=1, due_at=AT + CLAIM_DURATION)
     evaluate_alarms(AT + CLAIM_DURATION - SECOND)
     assert len(receiver.received) == 1
     evaluate_alarms(AT + CLAIM_DURATION)
@@ -178,13 +178,13 @@ def test_a_removed_channel_leaves_no_waiting_messages(receiver: Receiver, settin
     a_silence_alarm()
     settings.ALARM_WEBHOOK_URL = ""
     send_due_notifications(AT + minutes(5))
-    telling = Telling.objects.get()
+    telling = Notification.objects.get()
     assert (telling.state, telling.failure) == ("given-up", "this channel is no longer configured")
 
 
 def test_without_channels_an_alarm_is_still_raised(mailoutbox: list[Any]) -> None:
     a_silence_alarm()
-    assert (Alarm.objects.count(), Telling.objects.count(), mailoutbox) == (1, 0, [])
+    assert (Alarm.objects.count(), Notification.objects.count(), mailoutbox) == (1, 0, [])
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_an_invalid_setting_is_named_without_its_secret_and_nothing_is_sent(
     for name, value in changed.items():
         setattr(settings, name, value)
     a_silence_alarm()
-    telling = Telling.objects.get()
+    telling = Notification.objects.get()
     assert failure in telling.failure
     assert not [word for word in ("canary", "pw@") if word in telling.failure]
     assert receiver.received == []
@@ -237,7 +237,7 @@ def test_every_kind_has_texts_for_beginning_and_end(
         kind=kind, name="Aurora", count=count, limit_seconds=60, began_at=NOON, raised_at=AT, ended_at=AT
     )
     for news in ("raised", "reminded", "ended"):
-        Telling.objects.create(alarm=alarm, channel="email", news=news, due_at=AT)
+        Notification.objects.create(alarm=alarm, channel="email", kind=news, due_at=AT)
         send_due_notifications(AT)
     assert len(mailoutbox) == 3
     for mail in mailoutbox:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from sync.models import Alarm, Snooze, Telling
+from sync.models import Alarm, Notification, Snooze
 from sync.monitoring.alarms import evaluate_alarms, snooze_alarm
 from tests.support.builders.alarms import PEOPLE, a_silence_alarm, alarm_entries, minutes, receive_event
 from tests.support.builders.history import NOON
@@ -73,7 +73,7 @@ def test_an_alarm_that_begins_and_ends_during_a_snooze_is_not_sent(mailoutbox: l
     assert Alarm.objects.filter(ended_at__isnull=False).count() == 2
     evaluate_alarms(QUIET_UNTIL)
     assert titles(mailoutbox) == ["Aurora is silent", "Ended: Aurora is silent"]
-    assert not Telling.objects.filter(state="waiting").exists()
+    assert not Notification.objects.filter(state="waiting").exists()
 
 
 def test_only_an_open_alarm_can_be_snoozed() -> None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from sync.erasure.erase import run_erasure
 from sync.execution.executor import run_due_deliveries
 from sync.jobs.claims import claim_job_of
-from sync.models import Erasure, Job, Member, Replay, ReplayState, Route
+from sync.models import Erasure, Job, Replay, ReplayMember, ReplayState, Route
 from sync.replays import event_selection
 from sync.replays.event_selection import (
     TooManyEvents,
@@ -151,7 +151,7 @@ def test_a_set_is_made_in_batches_of_constant_cost_and_can_be_resumed(
     assert fill_selection(Replay.objects.get(pk=replay.pk), matching, 5.0, job)
     replay.refresh_from_db()
     assert (replay.state, replay.total, replay.waiting_count) == (ReplayState.CHOSEN, 35, 35)
-    assert Member.objects.filter(replay=replay, state="waiting").count() == 35
+    assert ReplayMember.objects.filter(replay=replay, state="waiting").count() == 35
 
 
 @pytest.mark.django_db
@@ -189,7 +189,7 @@ def test_a_set_that_is_too_large_is_refused_and_deleted(monkeypatch: pytest.Monk
         select_events(staff_user(), list(Event.objects.values_list("pk", flat=True)))
     with pytest.raises(ReplayRefused, match="at least one"):
         select_events(staff_user(), [])
-    assert (Replay.objects.count(), Member.objects.count()) == (0, 0)
+    assert (Replay.objects.count(), ReplayMember.objects.count()) == (0, 0)
 
 
 @pytest.mark.django_db
@@ -203,7 +203,7 @@ def test_an_unconfirmed_set_is_deleted_after_a_day_and_a_started_one_never() -> 
     Replay.objects.update(created_at=timezone.now() - timedelta(days=2))
     assert discard_old_selections() == 1
     assert [replay.pk for replay in Replay.objects.all()] == [kept.pk]
-    assert not Member.objects.filter(replay=left).exists()
+    assert not ReplayMember.objects.filter(replay=left).exists()
 
 
 @pytest.mark.django_db
@@ -215,5 +215,5 @@ def test_a_set_that_kills_its_workers_is_deleted(monkeypatch: pytest.MonkeyPatch
     assert select_by_filter(staff_user(), {"state": "dead"}).total == 2
     die_three_times("event-set")
     assert not Replay.objects.exists()
-    assert not Member.objects.exists()
+    assert not ReplayMember.objects.exists()
     assert Job.objects.get().state == "failed"

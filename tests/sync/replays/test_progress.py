@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from sync.execution.executor import run_due_deliveries
 from sync.housekeeping.retention_rules import prune_expired
-from sync.models import Attempt, Delivery, Member, ReplayPace, ReplayPauseReason, ReplayState, Route
+from sync.models import Attempt, Delivery, ReplayMember, ReplayPace, ReplayPauseReason, ReplayState, Route
 from sync.replays import batches
 from sync.replays.decisions import DecidingPerson, pause_replay, resume_replay, stop_replay
 from sync.replays.event_selection import select_events
@@ -85,7 +85,7 @@ def test_skip_rules_are_checked_again_before_sending(hub: Hub, hurry: None) -> N
         (replay.skipped, replay.events)
         == (2, 1)
         == (
-            Member.objects.filter(replay=replay, state="skipped").count(),
+            ReplayMember.objects.filter(replay=replay, state="skipped").count(),
             Attempt.objects.filter(replay=replay).count(),
         )
     )

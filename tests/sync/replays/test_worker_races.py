@@ -16,7 +16,7 @@ from sync.jobs.claims import claim_next_job
 from sync.jobs.job_execution import run_next_jobs
 from sync.jobs.running_job import JobLost
 from sync.jobs.submission import submit_job
-from sync.models import Attempt, Job, Member, Replay, ReplayPace, ReplayPauseReason, ReplayState
+from sync.models import Attempt, Job, Replay, ReplayMember, ReplayPace, ReplayPauseReason, ReplayState
 from sync.replays import batches
 from sync.replays.batches import send_due_events
 from sync.replays.decisions import DecidingPerson, pause_replay, resume_replay, stop_replay
@@ -106,7 +106,7 @@ def test_the_result_of_a_dead_attempt_is_that_of_the_next_one(hub: Hub, hurry: N
     [event] = fail_customers(hub, 1)
     replay = work_replay(start_bulk_replay(staff_user()))
     Attempt.objects.filter(replay=replay).update(outcome="unknown", code="interrupted")
-    Member.objects.filter(replay=replay).update(state="sent")
+    ReplayMember.objects.filter(replay=replay).update(state="sent")
     Replay.objects.filter(pk=replay.pk).update(state="running", succeeded=0)
     submit_job("replay", replay.pk)
     hub.wait_until_quiet()
@@ -137,7 +137,7 @@ def test_a_member_that_ended_without_an_attempt_of_the_replay_has_failed(hub: Hu
     [event] = fail_customers(hub, 1)
     replay = start_bulk_replay(staff_user(), pace=ReplayPace.NORMAL)
     with_no_attempt = {"state": "dead", "code": "crashes-hub", "due_at": None, "replay": replay}
-    Member.objects.filter(replay=replay).update(state="sent")
+    ReplayMember.objects.filter(replay=replay).update(state="sent")
     Replay.objects.filter(pk=replay.pk).update(events=1)
     event.deliveries.update(**with_no_attempt)
     work_replay(replay)

@@ -12,7 +12,7 @@ from django.utils import timezone
 import sync.deliveries.event_state
 import sync.statistics.hour_recount
 import sync.statistics.periodic_recount
-from sync.models import CountedHour, CountMark, EventCount, Pruning, RefusalCount, RetentionCategory
+from sync.models import CountedHour, CountMark, EventCount, PruningRun, RefusalCount, RetentionCategory
 from sync.models.counts import HOUR, start_of_hour
 from sync.replays.requests import request_replay
 from sync.statistics.hour_recount import recount_hour
@@ -147,7 +147,7 @@ def test_deleted_events_stay_counted() -> None:
     old = NOON - timedelta(days=2)
     an_event(received_at=old)
     count(NOON)
-    Pruning.objects.create(kind=RetentionCategory.EVENTS, up_to=NOON - timedelta(days=1), began_at=NOON)
+    PruningRun.objects.create(kind=RetentionCategory.EVENTS, up_to=NOON - timedelta(days=1), began_at=NOON)
     Event.objects.all().delete()
     CountMark.objects.create(hour=start_of_hour(old))
     CountedHour.objects.update(counted_at=None)

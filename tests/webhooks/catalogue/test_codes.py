@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from webhooks.catalogue.codes import CATALOGUE, LANGUAGES, choose_language, words
-from webhooks.catalogue.messages import load
-from webhooks.protocol import notice, strict_json
+from webhooks.catalogue.codes import CATALOGUE, LANGUAGES, choose_language, code_texts
+from webhooks.catalogue.messages import load_texts
+from webhooks.protocol import strict_json, webhook_parser
 
 pytestmark = pytest.mark.pure
 
@@ -17,12 +17,12 @@ ENTRIES = [(code, language) for code in sorted(CATALOGUE) for language in LANGUA
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_language_has_texts_for_exactly_the_codes_of_the_catalogue(language):
-    assert set(load(language)) == set(CATALOGUE)
+    assert set(load_texts(language)) == set(CATALOGUE)
 
 
 @pytest.mark.parametrize(("code", "language"), ENTRIES)
 def test_texts_are_plain_sentences_without_place_holders(code, language):
-    found = words(code, language)
+    found = code_texts(code, language)
     for text in (found.title, found.detail, found.next_step):
         assert text
         assert text == text.strip()
@@ -48,20 +48,22 @@ def test_a_failure_says_in_both_languages_if_a_replay_helps_or_the_hub_retries()
         (code, language)
         for code in failures
         for language, pattern in patterns.items()
-        if not re.search(pattern, words(code, language).next_step)
+        if not re.search(pattern, code_texts(code, language).next_step)
     ]
     assert silent == []
 
 
 def test_the_name_of_the_connection_is_inserted_unchanged():
-    assert words("target-rejected", "en", connection="The {shop}").title == "The {shop} rejected the change"
-    assert words("target-rejected", "en").title == "The target system rejected the change"
-    assert words("identity-timeout", "fi").title.startswith("Identiteettipalvelu ")
+    assert (
+        code_texts("target-rejected", "en", connection="The {shop}").title == "The {shop} rejected the change"
+    )
+    assert code_texts("target-rejected", "en").title == "The target system rejected the change"
+    assert code_texts("identity-timeout", "fi").title.startswith("Identiteettipalvelu ")
 
 
 def test_a_code_that_is_not_in_the_catalogue_is_an_error():
     with pytest.raises(KeyError):
-        words("made-up", "en")
+        code_texts("made-up", "en")
 
 
 def test_retryable_failures_are_never_the_fault_of_the_data():
@@ -80,14 +82,14 @@ def test_each_side_has_each_kind_of_failure(kind):
         assert CATALOGUE[f"{side}-unsafe-id"].status == 422
 
 
-@pytest.mark.parametrize("module", [notice, strict_json])
+@pytest.mark.parametrize("module", [webhook_parser, strict_json])
 def test_the_gate_uses_only_codes_of_the_catalogue(module):
     tree = ast.parse(Path(module.__file__).read_text("utf-8"))
     raised = {
         call.args[0].value
         for call in ast.walk(tree)
         if isinstance(call, ast.Call)
-        and ast.unparse(call.func) == "Malformed"
+        and ast.unparse(call.func) == "MalformedBody"
         and isinstance(call.args[0], ast.Constant)
     }
     assert raised

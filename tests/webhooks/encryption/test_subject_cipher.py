@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhooks.encryption.at_rest import CannotOpen
-from webhooks.encryption.at_rest import seal as seal_of_hub
-from webhooks.encryption.subject_cipher import COMPRESSED, VERSION, SubjectSealer, unseal
+from webhooks.encryption.at_rest import CannotDecrypt
+from webhooks.encryption.at_rest import encrypt as seal_of_hub
+from webhooks.encryption.subject_cipher import COMPRESSED, VERSION, SubjectEncryptor, decrypt
 
 pytestmark = pytest.mark.pure
 
@@ -19,58 +19,58 @@ HEAD = slice(0, 29)  # version, salt and nonce
 
 @given(st.binary(max_size=2000))
 def test_encrypted_values_can_be_decrypted(plain: bytes) -> None:
-    assert unseal(KEY, SubjectSealer(KEY).seal(plain)) == plain
+    assert decrypt(KEY, SubjectEncryptor(KEY).encrypt(plain)) == plain
 
 
 @given(st.text(max_size=300))
 def test_a_compressed_document_can_be_decrypted(text: str) -> None:
     plain = b'{"headers":{"content-type":"application/json"},"body":"' + text.encode() + b'"}'
-    sealed = SubjectSealer(KEY).seal(plain)
+    sealed = SubjectEncryptor(KEY).encrypt(plain)
     assert sealed.startswith(COMPRESSED)
     assert len(sealed) < len(plain) + 45
-    assert unseal(KEY, sealed) == plain
+    assert decrypt(KEY, sealed) == plain
 
 
 def test_an_incompressible_value_is_encrypted_unchanged() -> None:
     plain = os.urandom(1000)
-    sealed = SubjectSealer(KEY).seal(plain)
+    sealed = SubjectEncryptor(KEY).encrypt(plain)
     assert sealed.startswith(VERSION)
     assert len(sealed) == len(plain) + 45
 
 
 def test_the_version_is_authenticated() -> None:
-    sealed = SubjectSealer(KEY).seal(b"a" * 1000)
-    with pytest.raises(CannotOpen):
-        unseal(KEY, VERSION + sealed[1:])
+    sealed = SubjectEncryptor(KEY).encrypt(b"a" * 1000)
+    with pytest.raises(CannotDecrypt):
+        decrypt(KEY, VERSION + sealed[1:])
 
 
 @given(st.binary(max_size=60) | st.just(b'{"respond":"result"}' * 9), st.data())
 def test_a_changed_bit_is_rejected(plain: bytes, data: st.DataObject) -> None:
-    sealed = bytearray(SubjectSealer(KEY).seal(plain))
+    sealed = bytearray(SubjectEncryptor(KEY).encrypt(plain))
     place = data.draw(st.integers(0, 8 * len(sealed) - 1))
     sealed[place // 8] ^= 1 << place % 8
-    with pytest.raises(CannotOpen):
-        unseal(KEY, bytes(sealed))
+    with pytest.raises(CannotDecrypt):
+        decrypt(KEY, bytes(sealed))
 
 
 @pytest.mark.parametrize("length", [0, 1, 16, 17, 29, 44])
 def test_a_truncated_value_is_rejected(length: int) -> None:
-    with pytest.raises(CannotOpen):
-        unseal(KEY, SubjectSealer(KEY).seal(b"")[:length])
+    with pytest.raises(CannotDecrypt):
+        decrypt(KEY, SubjectEncryptor(KEY).encrypt(b"")[:length])
 
 
 def test_the_key_of_another_subject_is_rejected() -> None:
-    with pytest.raises(CannotOpen):
-        unseal(OTHER, SubjectSealer(KEY).seal(b"personal"))
+    with pytest.raises(CannotDecrypt):
+        decrypt(OTHER, SubjectEncryptor(KEY).encrypt(b"personal"))
 
 
 def test_a_value_encrypted_with_the_hubs_key_is_not_accepted_as_a_subjects() -> None:
-    with pytest.raises(CannotOpen):
-        unseal(KEY, seal_of_hub(b"of nobody"))
+    with pytest.raises(CannotDecrypt):
+        decrypt(KEY, seal_of_hub(b"of nobody"))
 
 
 def test_no_two_values_have_the_same_salt_and_nonce() -> None:
-    sealers = [SubjectSealer(KEY) for _ in range(8)]
+    sealers = [SubjectEncryptor(KEY) for _ in range(8)]
     with ThreadPoolExecutor(8) as threads:
         sealed = list(threads.map(lambda number: sealers[number % 8].seal(b"same"), range(5_000)))
     assert len({ciphertext[HEAD] for ciphertext in sealed}) == 5_000

@@ -13,7 +13,7 @@ from django.test.utils import override_settings
 from django.utils import timezone
 
 from tests.support.hub import ANNA, EXAMPLE, Hub, new_sealing_key
-from webhooks.encryption.at_rest import CannotOpen
+from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Payload, Receipt, SubjectKey, pseudonym, subject_key
 
 
@@ -27,7 +27,7 @@ def test_all_stored_data_of_a_webhook_are_encrypted_with_the_key_of_its_subject(
     kinds = Counter(Payload.objects.filter(subject=key).values_list("kind", flat=True))
     assert kinds == {"webhook": 1, "answer": 1, "change": 1, "request": 1, "response": 3}
     assert not Payload.objects.filter(subject=None).exists()
-    assert any(b"anna.sealed@example.com" in payload.open() for payload in Payload.objects.all())
+    assert any(b"anna.sealed@example.com" in payload.decrypt() for payload in Payload.objects.all())
 
 
 def test_no_data_can_be_decrypted_once_the_key_is_destroyed(hub: Hub) -> None:
@@ -35,8 +35,8 @@ def test_no_data_can_be_decrypted_once_the_key_is_destroyed(hub: Hub) -> None:
     hub.wait_until_quiet()
     SubjectKey.objects.update(wrapped=None, destroyed_at=timezone.now())
     for payload in Payload.objects.all():
-        with pytest.raises(CannotOpen):
-            payload.open()
+        with pytest.raises(CannotDecrypt):
+            payload.decrypt()
 
 
 def test_a_verified_request_without_a_subject_is_encrypted_with_the_keys_of_the_hub(hub: Hub) -> None:
@@ -45,7 +45,7 @@ def test_a_verified_request_without_a_subject_is_encrypted_with_the_keys_of_the_
     assert receipt.payload is not None
     assert receipt.answer is not None
     assert (receipt.payload.subject, receipt.answer.subject) == (None, None)
-    assert receipt.payload.open() == b"{}"
+    assert receipt.payload.decrypt() == b"{}"
     assert not SubjectKey.objects.exists()
 
 
@@ -66,7 +66,7 @@ def test_an_event_of_an_earlier_version_is_delivered_and_later_data_use_the_subj
 ) -> None:
     monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     hub.post_signed(EXAMPLE[:-1] + b',"respond":"ack"}')
-    old = Payload.of(Payload.Kind.WEBHOOK, Event.objects.get().payload.open(), None)  # type: ignore[union-attr]
+    old = Payload.new(Payload.Kind.WEBHOOK, Event.objects.get().payload.decrypt(), None)  # type: ignore[union-attr]
     old.save()
     Event.objects.update(payload=old)
     Receipt.objects.update(payload=None, answer=None)
@@ -88,7 +88,7 @@ def test_two_simultaneous_webhooks_of_a_new_subject_share_one_key() -> None:
                 together.wait(10)
                 with transaction.atomic():
                     key = subject_key(1, "USER", person)
-                    found.append((key.pk, key.open(key.seal(b"x"))))
+                    found.append((key.pk, key.decrypt(key.encrypt(b"x"))))
         finally:
             connection.close()
         return found
@@ -103,14 +103,14 @@ def test_two_simultaneous_webhooks_of_a_new_subject_share_one_key() -> None:
 @pytest.mark.django_db
 def test_pseudonyms_and_encrypted_data_survive_a_key_rotation() -> None:
     key = subject_key(1, "USER", ANNA)
-    sealed, name = key.seal(b"personal"), key.pseudonym
+    sealed, name = key.encrypt(b"personal"), key.pseudonym
     fresh = new_sealing_key()
     with override_settings(SEALING_KEYS=[fresh, *settings.SEALING_KEYS]):
         call_command("reseal")
     with override_settings(SEALING_KEYS=[fresh]):
         again = subject_key(1, "USER", ANNA)
         assert (again.pk, again.pseudonym) == (key.pk, name)
-        assert again.open(sealed) == b"personal"
+        assert again.decrypt(sealed) == b"personal"
 
 
 @pytest.mark.django_db
@@ -125,5 +125,5 @@ def test_an_entity_that_returns_after_its_key_was_destroyed_gets_a_new_one() -> 
     SubjectKey.objects.update(wrapped=None, destroyed_at=timezone.now())
     second = subject_key(1, "USER", ANNA)
     assert second.pk != first.pk
-    with pytest.raises(CannotOpen):
-        second.open(first.seal(b"personal"))
+    with pytest.raises(CannotDecrypt):
+        second.decrypt(first.encrypt(b"personal"))

@@ -6,7 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from webhooks.protocol.notice import EXTRA_ID_CHARACTERS, Notice, Respond, parse_notice
+from webhooks.protocol.webhook_parser import (
+    EXTRA_ID_CHARACTERS,
+    ParsedWebhook,
+    ResponsePreferences,
+    parse_webhook,
+)
 
 pytestmark = pytest.mark.pure
 
@@ -14,11 +19,11 @@ SEED = b'{"id":"IDNUMBER1234","entityType":"USER","eventType":"UPDATE","timestam
 
 
 def notice_of(*, extra="", **changed):
-    return parse_notice(json.dumps({**json.loads(SEED), **changed}).encode(), extra_id_characters=extra)
+    return parse_webhook(json.dumps({**json.loads(SEED), **changed}).encode(), extra_id_characters=extra)
 
 
 def test_the_example_is_accepted_unchanged():
-    assert parse_notice(SEED) == Notice(
+    assert parse_webhook(SEED) == ParsedWebhook(
         entity_id="IDNUMBER1234",
         entity_type="USER",
         event_word="UPDATE",
@@ -27,20 +32,20 @@ def test_the_example_is_accepted_unchanged():
         event_id=None,
         previous=None,
         data=None,
-        respond=Respond(None, None, None),
-        members=json.loads(SEED),
+        respond=ResponsePreferences(None, None, None),
+        document=json.loads(SEED),
     )
 
 
 def test_the_three_required_fields_are_enough_in_any_order_and_spacing():
-    notice = parse_notice(b'\r\n{\t"eventType" : "delete",\n"id" : 7 , "entityType":"File" } ')
+    notice = parse_webhook(b'\r\n{\t"eventType" : "delete",\n"id" : 7 , "entityType":"File" } ')
     assert (notice.entity_id, notice.entity_type, notice.event_word) == ("7", "FILE", "DELETE")
     assert (notice.occurred_at, notice.occurred_text) == (None, "")
 
 
 def test_a_notice_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        parse_notice(SEED).entity_id = "other"
+        parse_webhook(SEED).entity_id = "other"
 
 
 @pytest.mark.parametrize(
@@ -131,36 +136,36 @@ def test_previous_and_data_are_carried_as_they_are(part):
 @pytest.mark.parametrize(
     ("sent", "respond"),
     [
-        ("ack", Respond("ack")),
-        ("result", Respond("result")),
-        ("entity", Respond("entity")),
-        ("", Respond()),
-        ("ACK", Respond()),
-        ("later", Respond()),
-        ({}, Respond()),
-        ({"mode": "ack"}, Respond("ack")),
-        ({"mode": "later", "wait": 5, "fields": ["a"]}, Respond(None, 0.005, ("a",))),
-        ({"mode": None, "wait": None, "fields": None}, Respond()),
-        ({"mode": ["ack"]}, Respond()),
-        ({"mode": {}, "colour": "red"}, Respond()),
+        ("ack", ResponsePreferences("ack")),
+        ("result", ResponsePreferences("result")),
+        ("entity", ResponsePreferences("entity")),
+        ("", ResponsePreferences()),
+        ("ACK", ResponsePreferences()),
+        ("later", ResponsePreferences()),
+        ({}, ResponsePreferences()),
+        ({"mode": "ack"}, ResponsePreferences("ack")),
+        ({"mode": "later", "wait": 5, "fields": ["a"]}, ResponsePreferences(None, 0.005, ("a",))),
+        ({"mode": None, "wait": None, "fields": None}, ResponsePreferences()),
+        ({"mode": ["ack"]}, ResponsePreferences()),
+        ({"mode": {}, "colour": "red"}, ResponsePreferences()),
         (
             {"mode": "entity", "wait": 2500, "fields": ["id", "email"]},
-            Respond("entity", 2.5, ("id", "email")),
+            ResponsePreferences("entity", 2.5, ("id", "email")),
         ),
-        ({"wait": 0}, Respond(wait=0.0)),
-        ({"wait": 1}, Respond(wait=0.001)),
-        ({"wait": 29_999}, Respond(wait=29.999)),
-        ({"wait": 30_000}, Respond(wait=30.0)),
-        ({"wait": 30_001}, Respond(wait=30.0)),
-        ({"wait": 10**999}, Respond(wait=30.0)),
-        ({"wait": -1}, Respond()),
-        ({"wait": 1.0}, Respond()),
-        ({"wait": 1e3}, Respond()),
-        ({"wait": True}, Respond()),
-        ({"wait": "5"}, Respond()),
-        ({"wait": [5]}, Respond()),
-        ({"fields": []}, Respond(fields=())),
-        ({"fields": ["a", "a", ""]}, Respond(fields=("a", "a", ""))),
+        ({"wait": 0}, ResponsePreferences(wait_seconds=0.0)),
+        ({"wait": 1}, ResponsePreferences(wait_seconds=0.001)),
+        ({"wait": 29_999}, ResponsePreferences(wait_seconds=29.999)),
+        ({"wait": 30_000}, ResponsePreferences(wait_seconds=30.0)),
+        ({"wait": 30_001}, ResponsePreferences(wait_seconds=30.0)),
+        ({"wait": 10**999}, ResponsePreferences(wait_seconds=30.0)),
+        ({"wait": -1}, ResponsePreferences()),
+        ({"wait": 1.0}, ResponsePreferences()),
+        ({"wait": 1e3}, ResponsePreferences()),
+        ({"wait": True}, ResponsePreferences()),
+        ({"wait": "5"}, ResponsePreferences()),
+        ({"wait": [5]}, ResponsePreferences()),
+        ({"fields": []}, ResponsePreferences(fields=())),
+        ({"fields": ["a", "a", ""]}, ResponsePreferences(fields=("a", "a", ""))),
     ],
 )
 def test_respond_accepts_known_fields_and_ignores_others(sent, respond):
@@ -178,4 +183,4 @@ def test_other_fields_are_stored_and_have_no_effect():
     }
     notice = notice_of(**more)
     assert notice.members == {**json.loads(SEED), **more}
-    assert dataclasses.replace(notice, members={}) == dataclasses.replace(parse_notice(SEED), members={})
+    assert dataclasses.replace(notice, members={}) == dataclasses.replace(parse_webhook(SEED), document={})

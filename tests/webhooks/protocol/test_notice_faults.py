@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.webhooks.corpus import CASES
 from tests.webhooks.corpus.members import EVENT_IDS, FIELDS, IDS, NO_OBJECT, RESPONDS, WORDS
 from webhooks.catalogue.codes import CATALOGUE
-from webhooks.protocol.notice import Malformed, parse_notice
+from webhooks.protocol.webhook_parser import MalformedBody, parse_webhook
 
 pytestmark = pytest.mark.pure
 
@@ -22,10 +22,10 @@ SEED = {
 
 
 def refusal(members, **arguments):
-    """Code and pointer of the refusal; `members` as they are, or a body in bytes."""
+    """Code and pointer of the refusal; `document` as they are, or a body in bytes."""
     body = members if isinstance(members, bytes) else json.dumps(members).encode()
-    with pytest.raises(Malformed) as caught:
-        parse_notice(body, **arguments)
+    with pytest.raises(MalformedBody) as caught:
+        parse_webhook(body, **arguments)
     assert CATALOGUE[caught.value.code].status == 400
     return caught.value.code, caught.value.pointer
 
@@ -122,7 +122,7 @@ def test_additional_id_characters_are_accepted_except_at_the_start(extra, value)
 @pytest.mark.parametrize("extra", ["/", "?", "#", "%", "\\", " ", ":/", "a/", "]", "^", "ä", "\n", "*"])
 def test_path_characters_cannot_be_allowed_by_a_setting(extra):
     with pytest.raises(ValueError, match="widened"):
-        parse_notice(json.dumps(SEED).encode(), extra_id_characters=extra)
+        parse_webhook(json.dumps(SEED).encode(), extra_id_characters=extra)
 
 
 @pytest.mark.parametrize(
@@ -188,14 +188,14 @@ ANYTHING = st.recursive(
 def test_any_document_is_a_notice_or_has_one_known_refusal(members, whole, extra):
     body = json.dumps({**SEED, **members} if whole else members).encode()
     try:
-        notice = parse_notice(body, extra_id_characters=extra)
-    except Malformed as error:
+        notice = parse_webhook(body, extra_id_characters=extra)
+    except MalformedBody as error:
         refused = error
     else:
-        assert notice.members == json.loads(body)
+        assert notice.document == json.loads(body)
         assert 0 < len(notice.entity_id) <= 128
         assert notice.entity_id.isascii()
-        assert notice.respond.wait is None or 0 <= notice.respond.wait <= 30
+        assert notice.respond.wait_seconds is None or 0 <= notice.respond.wait_seconds <= 30
         return
     assert CATALOGUE[refused.code].status == 400
     assert refused.pointer.split("/")[1:2] in ([], *([name] for name in NAMES[:8]))

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.webhooks.corpus.members import TIMESTAMPS
-from webhooks.protocol.notice import Malformed, parse_notice
+from webhooks.protocol.webhook_parser import MalformedBody, parse_webhook
 
 pytestmark = pytest.mark.pure
 
 
 def notice_of(timestamp):
     members = {"id": "1", "entityType": "USER", "eventType": "UPDATE", "timestamp": timestamp}
-    return parse_notice(json.dumps(members).encode())
+    return parse_webhook(json.dumps(members).encode())
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_timestamp_is_read_in_utc_and_stored_as_written(written, instant):
     TIMESTAMPS,
 )
 def test_an_invalid_timestamp_is_refused_and_named(written):
-    with pytest.raises(Malformed) as caught:
+    with pytest.raises(MalformedBody) as caught:
         notice_of(written)
     assert (caught.value.code, caught.value.pointer) == ("wrong-timestamp", "/timestamp")
 

@@ -13,12 +13,12 @@ from standardwebhooks.webhooks import Webhook
 from webhooks.protocol.signatures import (
     SCHEMES,
     BadSignature,
-    Secret,
-    Verdict,
+    LiveSecret,
+    VerifiedSignature,
     check_secret,
     check_settings,
     new_secret,
-    verify,
+    verify_signature,
 )
 
 pytestmark = pytest.mark.pure
@@ -41,10 +41,10 @@ def standard(
         "signature": signature,
         **changed,
     }
-    return verify(
+    return verify_signature(
         "standard-webhooks",
         settings={},
-        secrets=[Secret(number, value) for number, value in enumerate(secrets)],
+        secrets=[LiveSecret(number, value) for number, value in enumerate(secrets)],
         headers={f"{spelling}-{name}": value for name, value in headers.items() if value is not None},
         body=PUBLISHED_BODY,
         now=now,
@@ -52,10 +52,10 @@ def standard(
 
 
 def hmac_of(body, signature, secret="hubsecret", **settings):
-    return verify(
+    return verify_signature(
         "body-hmac",
         settings={"header": "X-Signature", **settings},
-        secrets=[Secret(1, secret)],
+        secrets=[LiveSecret(1, secret)],
         headers={"x-signature": signature},
         body=body,
         now=SEED_TIME,
@@ -63,10 +63,10 @@ def hmac_of(body, signature, secret="hubsecret", **settings):
 
 
 def static(scheme, secret, header, *, name="authorization", settings=None):
-    return verify(
+    return verify_signature(
         scheme,
         settings=settings or {},
-        secrets=[Secret(7, secret)],
+        secrets=[LiveSecret(7, secret)],
         headers={name: header},
         body=b"",
         now=SEED_TIME,
@@ -75,7 +75,7 @@ def static(scheme, secret, header, *, name="authorization", settings=None):
 
 @pytest.mark.parametrize("spelling", ["webhook", "svix"])
 def test_the_published_vector_passes_in_both_spellings(spelling):
-    assert standard(spelling=spelling) == Verdict(0, "msg_p5jXN8AQM9LWM0D4loKWxJek", PUBLISHED_TIME)
+    assert standard(spelling=spelling) == VerifiedSignature(0, "msg_p5jXN8AQM9LWM0D4loKWxJek", PUBLISHED_TIME)
 
 
 @pytest.mark.parametrize(
@@ -145,10 +145,10 @@ def test_secrets_without_padding_agree_with_the_library(secret, prefix):
     body = '{"name":"Ääkkönen"}'
     signature = Webhook(secret).sign("msg_1", SEED_TIME, body)
     headers = {"webhook-id": "msg_1", "webhook-timestamp": "1546300800", "webhook-signature": signature}
-    found = verify(
+    found = verify_signature(
         "standard-webhooks",
         settings={},
-        secrets=[Secret("new", prefix + secret)],
+        secrets=[LiveSecret("new", prefix + secret)],
         headers=headers,
         body=body.encode(),
         now=SEED_TIME,
@@ -164,11 +164,11 @@ def test_the_seed_message_has_the_signature_that_the_library_gives():
         "webhook-timestamp": "1546300800",
         "webhook-signature": signature,
     }
-    secrets = [Secret(1, PUBLISHED_SECRET)]
+    secrets = [LiveSecret(1, PUBLISHED_SECRET)]
     arguments = {"settings": {}, "secrets": secrets, "headers": headers, "now": SEED_TIME}
-    assert verify("standard-webhooks", body=SEED, **arguments).webhook_id == "msg_IDNUMBER1234"
+    assert verify_signature("standard-webhooks", body=SEED, **arguments).webhook_id == "msg_IDNUMBER1234"
     with pytest.raises(BadSignature):
-        verify("standard-webhooks", body=json.dumps(json.loads(SEED)).encode(), **arguments)
+        verify_signature("standard-webhooks", body=json.dumps(json.loads(SEED)).encode(), **arguments)
 
 
 HEX = "00b7ab9ce5930d4262701bd5793f9902305e1f411b27f11fc512248313c07af2"
@@ -191,7 +191,7 @@ HEX = "00b7ab9ce5930d4262701bd5793f9902305e1f411b27f11fc512248313c07af2"
     ],
 )
 def test_the_vectors_of_github_keycloak_logto_and_shopify_pass(body, secret, header, settings):
-    assert hmac_of(body, header, secret, **settings) == Verdict(1)
+    assert hmac_of(body, header, secret, **settings) == VerifiedSignature(1)
     with pytest.raises(BadSignature):
         hmac_of(body + b" ", header, secret, **settings)
 
@@ -230,7 +230,7 @@ def as_wsgi(text):
     ],
 )
 def test_a_static_secret_is_accepted_and_a_longer_or_shorter_one_is_not(scheme, secret, header, more):
-    assert static(scheme, secret, header, **more) == Verdict(7)
+    assert static(scheme, secret, header, **more) == VerifiedSignature(7)
     for wrong in (header + "x", header[:-1], "", header.split(" ")[-1] + " "):
         with pytest.raises(BadSignature):
             static(scheme, secret, wrong, **more)
@@ -243,7 +243,10 @@ def test_an_empty_secret_matches_nothing(scheme, header):
 
 
 def test_without_verification_no_secret_is_named():
-    assert verify("none", settings={}, secrets=[], headers={}, body=b"", now=SEED_TIME) == Verdict()
+    assert (
+        verify_signature("none", settings={}, secrets=[], headers={}, body=b"", now=SEED_TIME)
+        == VerifiedSignature()
+    )
 
 
 def test_an_unknown_scheme_is_refused():
@@ -252,7 +255,7 @@ def test_an_unknown_scheme_is_refused():
 
 
 def test_a_secret_is_never_shown():
-    assert "hubsecret" not in repr(Secret(1, "hubsecret")) + str(Secret(1, "hubsecret"))
+    assert "hubsecret" not in repr(LiveSecret(1, "hubsecret")) + str(LiveSecret(1, "hubsecret"))
 
 
 @pytest.mark.parametrize("scheme", sorted(set(SCHEMES) - {"none"}))
@@ -325,10 +328,10 @@ KEY = "a-secret-of-twenty-four-b"
 
 
 def timestamped(header, *, secret=KEY, now=SEED_TIME, **settings):
-    return verify(
+    return verify_signature(
         "timestamped-hmac",
         settings={"header": "Stripe-Signature", **settings},
-        secrets=[Secret(0, "another-secret-of-24-bytes"), Secret(1, secret)],
+        secrets=[LiveSecret(0, "another-secret-of-24-bytes"), LiveSecret(1, secret)],
         headers={"stripe-signature": header},
         body=SEED,
         now=now,
@@ -394,7 +397,7 @@ def by_own_key(**changed):
 
 
 def test_a_webhook_may_be_signed_by_a_key_of_the_sender():
-    found = Verdict(1, "msg_p5jXN8AQM9LWM0D4loKWxJek", PUBLISHED_TIME)
+    found = VerifiedSignature(1, "msg_p5jXN8AQM9LWM0D4loKWxJek", PUBLISHED_TIME)
     assert by_own_key() == found
     assert by_own_key(spelling="svix") == found
     assert by_own_key(signature=GOOD).secret_id == 0

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from webhooks.protocol.schemes import SCHEMES, new_secret
-from webhooks.protocol.signatures import BadSignature, Secret, verify
-from webhooks.protocol.signing import prove
+from webhooks.protocol.signatures import BadSignature, LiveSecret, verify_signature
+from webhooks.protocol.signing import sign_request
 
 pytestmark = pytest.mark.pure
 
@@ -32,7 +32,7 @@ WAYS: list[tuple[str, dict[str, str]]] = [
 
 def test_every_scheme_is_tested() -> None:
     assert {scheme for scheme, _ in WAYS} | {"none"} == set(SCHEMES)
-    assert prove("none", {}, "", BODY, "test-1", NOW) == {}
+    assert sign_request("none", {}, "", BODY, "test-1", NOW) == {}
 
 
 @pytest.mark.parametrize(("scheme", "settings"), WAYS)
@@ -40,8 +40,10 @@ def test_the_gate_accepts_the_signed_request_and_names_the_secret(
     scheme: str, settings: dict[str, Any]
 ) -> None:
     right, other = new_secret(scheme), new_secret(scheme)
-    headers = prove(scheme, settings, right, BODY, "test-1", NOW)
+    headers = sign_request(scheme, settings, right, BODY, "test-1", NOW)
     asked = {"settings": settings, "headers": headers, "body": BODY, "now": NOW}
-    assert verify(scheme, secrets=[Secret(1, other), Secret(2, right)], **asked).secret_id == 2
+    assert (
+        verify_signature(scheme, secrets=[LiveSecret(1, other), LiveSecret(2, right)], **asked).secret_id == 2
+    )
     with pytest.raises(BadSignature):
-        verify(scheme, secrets=[Secret(1, other)], **asked)
+        verify_signature(scheme, secrets=[LiveSecret(1, other)], **asked)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.webhooks.corpus import ACCEPTED, CASES
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.protocol import strict_json
-from webhooks.protocol.notice import parse_notice
-from webhooks.protocol.strict_json import Malformed, parse, pointer_to
+from webhooks.protocol.strict_json import MalformedBody, parse_json, pointer_to
+from webhooks.protocol.webhook_parser import parse_webhook
 
 pytestmark = pytest.mark.pure
 
@@ -42,7 +42,7 @@ def answer(read, body):
     """Return the code of the refusal, or ACCEPTED."""
     try:
         read(body)
-    except Malformed as error:
+    except MalformedBody as error:
         return error.code
     return ACCEPTED
 
@@ -70,13 +70,13 @@ def test_the_corpus_is_large_has_every_code_and_no_document_twice():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_body_has_the_answer_of_its_class(kind):
     cases = of_kind(kind)
-    assert {case: answer(parse, case.body) for case in cases} == {case: case.whole for case in cases}
+    assert {case: answer(parse_json, case.body) for case in cases} == {case: case.whole for case in cases}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_document_in_an_unknown_field_has_the_answer_of_its_class(kind):
     cases = of_kind(kind)
-    answers = {case: answer(parse_notice, notice_with(case.body)) for case in cases}
+    answers = {case: answer(parse_webhook, notice_with(case.body)) for case in cases}
     assert answers == {case: case.inside for case in cases}
 
 
@@ -84,7 +84,7 @@ def test_a_document_in_an_unknown_field_has_the_answer_of_its_class(kind):
 def test_accepted_documents_read_like_in_the_standard_library(kind):
     cases = of_kind(kind, ACCEPTED)
     assert cases
-    assert {case: typed(parse(case.body)) for case in cases} == {
+    assert {case: typed(parse_json(case.body)) for case in cases} == {
         case: typed(json.loads(case.body)) for case in cases
     }
 
@@ -127,27 +127,27 @@ def test_the_corpus_rejects_no_document_that_the_standard_reader_accepts(kind):
     ],
 )
 def test_a_refusal_gives_the_place_in_bytes_or_by_pointer(body, code, pointer, offset):
-    with pytest.raises(Malformed) as caught:
-        parse(body)
+    with pytest.raises(MalformedBody) as caught:
+        parse_json(body)
     assert (caught.value.code, caught.value.pointer, caught.value.offset) == (code, pointer, offset)
 
 
 def test_a_refusal_never_repeats_the_input():
     for body in (b'{"secret":secret}', b'{"secret":1,"secret":2}', b'{"secret":"\\ud800"}', b'"secret'):
-        with pytest.raises(Malformed) as caught:
-            parse(body)
+        with pytest.raises(MalformedBody) as caught:
+            parse_json(body)
         assert "secret" not in str(caught.value)
         assert caught.value.__cause__ is None
         assert re.fullmatch(r"[a-z-]+( at byte [0-9]+)?", str(caught.value))
 
 
 def test_of_a_name_repeated_deeper_down_the_last_counts():
-    assert parse(b'{"a":{"b":1,"b":2},"c":[{"d":1,"d":2}]}') == {"a": {"b": 2}, "c": [{"d": 2}]}
+    assert parse_json(b'{"a":{"b":1,"b":2},"c":[{"d":1,"d":2}]}') == {"a": {"b": 2}, "c": [{"d": 2}]}
 
 
 def test_integers_keep_every_digit():
-    assert parse(b"9" * 1_000) == 10**1_000 - 1
-    assert typed(parse(b"[9007199254740993,1.0,-0,-0.0]")) == "[9007199254740993, 1.0, 0, -0.0]"
+    assert parse_json(b"9" * 1_000) == 10**1_000 - 1
+    assert typed(parse_json(b"[9007199254740993,1.0,-0,-0.0]")) == "[9007199254740993, 1.0, 0, -0.0]"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_pointers_are_escaped_as_rfc_6901_has_it(name, pointer):
 
 
 def test_the_limits_are_those_of_the_contract():
-    assert (strict_json.DEEPEST, strict_json.MOST_DIGITS) == (32, 1_000)
+    assert (strict_json.MAX_DEPTH, strict_json.MAX_DIGITS) == (32, 1_000)
 
 
 FRAGMENTS = [
@@ -222,12 +222,12 @@ SOUP = st.lists(st.sampled_from(FRAGMENTS), max_size=30).map(b"".join)
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(st.binary(max_size=200), SOUP, broken_documents()))
 def test_any_bytes_read_like_in_the_standard_library_or_are_malformed(body):
-    answered = answer(parse, body)
+    answered = answer(parse_json, body)
     assert answered in CODES | {ACCEPTED}
-    assert answer(parse, body) == answered
+    assert answer(parse_json, body) == answered
     if answered == ACCEPTED:
-        assert typed(parse(body)) == typed(json.loads(body))
-        json.dumps(parse(body), ensure_ascii=False, allow_nan=False).encode()
+        assert typed(parse_json(body)) == typed(json.loads(body))
+        json.dumps(parse_json(body), ensure_ascii=False, allow_nan=False).encode()
 
 
 STRICT_VALUES = st.recursive(
@@ -248,7 +248,7 @@ STRICT_VALUES = st.recursive(
 @given(STRICT_VALUES, st.booleans(), st.sampled_from([None, 0, 3]))
 def test_strict_values_written_as_json_read_back_as_they_were(value, ascii_only, indent):
     written = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
-    assert typed(parse(written.encode())) == typed(value)
+    assert typed(parse_json(written.encode())) == typed(value)
 
 
 @settings(max_examples=100, deadline=None)
@@ -262,4 +262,4 @@ def test_text_is_bad_exactly_when_it_cannot_be_written_as_utf8(text, as_name):
         expected = "bad-text"
     else:
         expected = ACCEPTED
-    assert answer(parse, written.encode()) == expected
+    assert answer(parse_json, written.encode()) == expected

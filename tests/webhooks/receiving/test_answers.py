@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.support.http.machine_answers import LARGEST_ANSWER
-from webhooks.catalogue.outcome import EventOutcome, FieldProblem, Result
+from webhooks.catalogue.outcome import EventOutcome, FieldProblem, TargetResult
 from webhooks.models import State
 from webhooks.receiving.answers import outcome_answer
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.pure
 @pytest.mark.parametrize("many", [1, 20])
 def test_an_answer_contains_as_many_errors_as_fit(many: int) -> None:
     errors = tuple(FieldProblem(f"{number}{'f' * 290}", "c" * 300, "ä" * 300) for number in range(many))
-    result = Result("shop", "The shop", "dead", "target-rejected", "", "", False, "No.", errors)
+    result = TargetResult("shop", "The shop", "dead", "target-rejected", "", "", False, "No.", errors)
     outcome = EventOutcome("dead", "target-rejected", (result,), None)
     answer = outcome_answer(outcome, "en", reference="r", location="", is_signed=True)
     document = json.loads(answer.body)

@@ -17,7 +17,7 @@ from sync.models import Delivery, Route
 from tests.support.http.machine_answers import CANARY, assert_sound_answer
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Receipt, Source
-from webhooks.views import Inbox
+from webhooks.views import WebhookView
 
 SEED = json.loads(EXAMPLE)
 Send = Callable[[Hub], HttpResponse]
@@ -155,7 +155,7 @@ def test_a_row_of_the_contract_has_its_status_its_word_and_its_headers(
         assert document["retrying"] is (state == "retrying")
     if Receipt.objects.exists() and "reference" in document:
         receipt = Receipt.objects.latest("pk")
-        assert (receipt.status, receipt.answer.open(), receipt.reference) == (
+        assert (receipt.status, receipt.answer.decrypt(), receipt.reference) == (
             status,
             answer.content,
             document["reference"],
@@ -211,7 +211,7 @@ def test_an_unexpected_error_is_500_in_json_and_stores_nothing(
     Source.objects.create(slug="sender", name="Sender", scheme="none")
     broken = ModuleType("broken_urls")
     broken.urlpatterns = [  # type: ignore[attr-defined]
-        re_path(r"^webhooks/(?P<slug>[^/]+)/?\Z", Inbox.as_view(delivering=Broken())),
+        re_path(r"^webhooks/(?P<slug>[^/]+)/?\Z", WebhookView.as_view(delivery_port=Broken())),
         *urls.urlpatterns,
     ]
     settings.ROOT_URLCONF, settings.DEBUG = broken, debug

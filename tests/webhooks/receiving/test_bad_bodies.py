@@ -42,8 +42,8 @@ def post_all(bodies: list[bytes]) -> list[tuple[int, str, str]]:
     """Send bodies. Returns status, code and pointer of each. Asserts that each has its receipt with its answer."""
     answers = [post(body) for body in bodies]
     receipts = Receipt.objects.select_related("payload", "answer", "event").order_by("pk")
-    assert [receipt.payload.open() for receipt in receipts] == bodies
-    assert [(receipt.status, receipt.answer.open()) for receipt in receipts] == [
+    assert [receipt.payload.decrypt() for receipt in receipts] == bodies
+    assert [(receipt.status, receipt.answer.decrypt()) for receipt in receipts] == [
         (answer.status_code, answer.content) for answer in answers
     ]
     assert [receipt.reference for receipt in receipts] == [

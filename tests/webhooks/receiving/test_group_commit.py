@@ -35,11 +35,11 @@ def test_each_webhook_of_a_group_has_its_own_rows(together: SimultaneousWebhooks
     for (body, webhook_id), answer in zip(sent, answers, strict=True):
         event = Event.objects.get(event_id=webhook_id)
         (receipt,) = Receipt.objects.filter(event=event)
-        assert (event.entity_id, json.loads(event.payload.open())) == (body["id"], body)
+        assert (event.entity_id, json.loads(event.payload.decrypt())) == (body["id"], body)
         assert answer.json()["reference"] == event.reference
         assert (receipt.payload, receipt.status) == (event.payload, answer.status_code)
         assert receipt.answer is not None
-        assert receipt.answer.open() == answer.content
+        assert receipt.answer.decrypt() == answer.content
         deliveries = Delivery.objects.filter(event=event)
         assert [delivery.entity_id for delivery in deliveries] == [body["id"]] * (
             body["eventType"] == "UPDATE"

@@ -14,7 +14,7 @@ from tests.support.hub import EXAMPLE, Hub
 from tests.support.threads import in_threads
 from webhooks.models import Event, Receipt, Source
 from webhooks.receiving import receive, record
-from webhooks.receiving.store import receipt_of
+from webhooks.receiving.store import build_receipt
 
 
 def _orphans() -> list[str]:
@@ -37,27 +37,27 @@ def stored(hub: Hub) -> Event:
 
 def _prune_before_repeat(monkeypatch: pytest.MonkeyPatch, *, whole: bool) -> None:
     """Let the cleanup delete the event, or its payload alone, between the look for it and the receipt of its repeat."""
-    find = record._known
+    find = record._find_event
 
     def find_and_prune(source: Source, event_id: str | None) -> Event | None:
         known = find(source, event_id)
         if known is not None:
-            monkeypatch.setattr(record, "_known", find)
+            monkeypatch.setattr(record, "_find_event", find)
             assert known.payload is not None  # read before it is deleted
             with transaction.atomic():
                 delete_events([known.pk]) if whole else delete_payloads([known.payload_id])
         return known
 
-    monkeypatch.setattr(record, "_known", find_and_prune)
+    monkeypatch.setattr(record, "_find_event", find_and_prune)
 
 
-def _record_without_locks(source: Any, arrival: Any, verified: Any, event: Event) -> record.Recorded:
+def _record_without_locks(source: Any, arrival: Any, verified: Any, event: Event) -> record.StoredWebhook:
     """Record in the broken variant: the rows read before are used without a lock."""
-    receipt = receipt_of(source, arrival, verified, event, event.payload, is_repeat=True)
+    receipt = build_receipt(source, arrival, verified, event, event.payload, is_repeat=True)
     batch = WriteBatch()
     batch.insert(receipt)
     batch.run()
-    return record.Recorded(receipt, event)
+    return record.StoredWebhook(receipt, event)
 
 
 def test_a_repeat_of_an_event_that_is_just_deleted_is_stored_as_a_new_event(
@@ -127,7 +127,7 @@ def test_a_repeat_and_the_cleanup_never_wait_for_each_other(
     hub: Hub, stored: Event, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
     """The cleanup begins while the repeat has locked the first of two rows."""
-    has_begun, may_go_on, lock = threading.Event(), threading.Event(), record._locked
+    has_begun, may_go_on, lock = threading.Event(), threading.Event(), record._lock_row
 
     def lock_and_wait(rows: Any, key: int | None) -> Any:
         found = lock(rows, key)
@@ -136,7 +136,7 @@ def test_a_repeat_and_the_cleanup_never_wait_for_each_other(
             may_go_on.wait(0.7)
         return found
 
-    monkeypatch.setattr(record, "_locked", lock_and_wait)
+    monkeypatch.setattr(record, "_lock_row", lock_and_wait)
 
     def one(number: int) -> Any:
         if number == 0:
@@ -155,7 +155,7 @@ def test_an_unusable_request_of_a_deleted_source_is_not_stored(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cached = Source.objects.get(slug="aurora-unsigned")
-    monkeypatch.setattr(receive, "source_of", lambda _: cached)
+    monkeypatch.setattr(receive, "find_source", lambda _: cached)
     Route.objects.filter(source__slug="aurora-unsigned").delete()
     Source.objects.filter(slug="aurora-unsigned").delete()
     assert hub.post(b"{").status_code == 503

@@ -28,7 +28,7 @@ def _one_minute(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("webhooks.receiving.incoming_request.timezone", SimpleNamespace(now=lambda: now))
     monkeypatch.setattr(refusals, "SECONDS", 3600.0)
     yield
-    refusals.forget()
+    refusals.reset_counts()
 
 
 def refuse(hub: Hub, times: int) -> None:
@@ -46,9 +46,9 @@ def test_refusals_after_the_first_write_no_table(hub: Hub) -> None:
         refuse(hub, 50)
     assert [query["sql"] for query in queries if "webhooks_refusal" in query["sql"]] == []
     assert counted() == 1
-    refusals.write_down()
+    refusals.flush_counts()
     assert counted() == 51
-    refusals.write_down()
+    refusals.flush_counts()
     assert counted() == 51
 
 
@@ -66,7 +66,7 @@ def test_a_flood_from_many_addresses_writes_no_table_beyond_the_limit_of_rows(
     with CaptureQueriesContext(connection) as queries:
         from_addresses(4, 50)
     assert [query["sql"] for query in queries if "webhooks_refusal" in query["sql"]] == []
-    refusals.write_down()
+    refusals.flush_counts()
     assert sorted(Refusal.objects.values_list("times", flat=True)) == [1, 1, 1, 47]
 
 
@@ -76,13 +76,13 @@ def test_refusals_of_many_threads_are_all_counted(hub: Hub) -> None:
     def some(_: int) -> None:
         try:
             refuse(hub, 40)
-            refusals.write_down()
+            refusals.flush_counts()
         finally:
             connections.close_all()
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(some, range(8)))
-    refusals.write_down()
+    refusals.flush_counts()
     assert counted() == 321
 
 
@@ -90,10 +90,10 @@ def test_counts_that_cannot_be_written_are_kept_in_memory(hub: Hub, monkeypatch:
     refuse(hub, 3)
     with monkeypatch.context() as patch:
         patch.setattr(refusals, "Refusal", SimpleNamespace(objects=SimpleNamespace(filter=_away)))
-        refusals.write_down()
+        refusals.flush_counts()
         refuse(hub, 2)
-        refusals.write_down()
-    refusals.write_down()
+        refusals.flush_counts()
+    refusals.flush_counts()
     assert counted() == 5
 
 
@@ -103,10 +103,10 @@ def _away(**_: str) -> None:
 
 def test_an_emptied_database_resets_the_known_rows(hub: Hub) -> None:
     refuse(hub, 3)
-    refusals.forget()
+    refusals.reset_counts()
     Refusal.objects.all().delete()
     refuse(hub, 2)
-    refusals.write_down()
+    refusals.flush_counts()
     assert counted() == 2
 
 

@@ -60,7 +60,7 @@ def test_a_refused_body_and_its_answer_are_erased_with_the_person_they_name(
     receipt = Receipt.objects.select_related("payload__subject", "answer__subject").get(code=code)
     assert receipt.payload is not None
     assert receipt.answer is not None
-    assert GRACE.name.encode() in receipt.payload.open()
+    assert GRACE.name.encode() in receipt.payload.decrypt()
     assert receipt.answer.subject == receipt.payload.subject is not None
     kept = Payload.objects.count()
     hers = count_rows(find_subject("USER", GRACE.entity_id))["payloads"]

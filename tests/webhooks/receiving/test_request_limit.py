@@ -11,18 +11,18 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from tests.support.hub import EXAMPLE, Hub
-from webhooks.models import Event, Pace, Payload, Receipt, Refusal, Source
-from webhooks.models.rate_limit import forget_shares
-from webhooks.receiving.gate import Refused
-from webhooks.receiving.refusals import write_down
-from webhooks.receiving.request_limit import TooManyRequests, admit, retry_headers
+from webhooks.models import Event, Payload, RateLimitState, Receipt, Refusal, Source
+from webhooks.models.rate_limit import forget_quotas
+from webhooks.receiving.gate import RequestRefused
+from webhooks.receiving.refusals import flush_counts
+from webhooks.receiving.request_limit import TooManyRequests, check_request_limit, retry_headers
 
 
 @pytest.fixture(autouse=True)
 def _nothing_held() -> Iterator[None]:
-    forget_shares()
+    forget_quotas()
     yield
-    forget_shares()
+    forget_quotas()
 
 
 def limit(per_minute: int | None) -> Source:
@@ -45,7 +45,7 @@ def test_requests_beyond_the_limit_get_retry_after_and_are_not_stored(hub: Hub) 
     refusals = list(Refusal.objects.values_list("code", "source__slug"))
     assert refusals == [("too-many-requests", "aurora-unsigned")] * len(refusals)
     assert 1 <= len(refusals) <= 2, "one row a minute"
-    write_down()
+    flush_counts()
     assert sum(Refusal.objects.values_list("times", flat=True)) == 5
 
 
@@ -55,8 +55,8 @@ def test_a_request_after_retry_after_is_accepted(hub: Hub) -> None:
     while (refused := hub.post(EXAMPLE)).status_code == 202:
         pass
     assert 1 <= int(refused["Retry-After"]) <= 5
-    forget_shares()
-    row = Pace.objects.get()
+    forget_quotas()
+    row = RateLimitState.objects.get()
     row.free_at -= timedelta(seconds=int(refused["Retry-After"]))
     row.save()
     assert hub.post(EXAMPLE).status_code == 202
@@ -66,7 +66,7 @@ def test_an_unverified_request_does_not_count(hub: Hub) -> None:
     Source.objects.filter(slug="aurora").update(requests_per_minute=1)
     for _ in range(30):
         assert hub.post(EXAMPLE, "aurora").status_code == 401
-    assert not Pace.objects.exists()
+    assert not RateLimitState.objects.exists()
     assert hub.post_signed(EXAMPLE).status_code == 200
 
 
@@ -97,11 +97,11 @@ def test_simultaneous_clients_are_admitted_up_to_the_burst(hub: Hub) -> None:
 )
 def test_retry_after_is_an_integer_from_one_to_sixty(seconds: float, told: str) -> None:
     assert retry_headers(TooManyRequests(seconds)) == {"Retry-After": told}
-    assert retry_headers(Refused("bad-signature")) == {}
+    assert retry_headers(RequestRefused("bad-signature")) == {}
 
 
 def test_no_limit_costs_no_statement(hub: Hub) -> None:
     source = limit(None)
     with CaptureQueriesContext(connection) as queries:
-        admit(source)
+        check_request_limit(source)
     assert len(queries) == 0

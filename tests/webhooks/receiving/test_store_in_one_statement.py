@@ -67,7 +67,7 @@ def test_a_webhook_whose_key_is_destroyed_meanwhile_uses_a_new_one(
     event = Event.objects.latest("pk")
     assert event.payload is not None
     assert event.payload.subject not in (None, old)
-    assert event.payload.open() == EXAMPLE
+    assert event.payload.decrypt() == EXAMPLE
     assert Payload.objects.filter(subject=old).count() == before
     assert find_chain_faults() == []
 
@@ -96,7 +96,7 @@ def test_a_group_with_one_destroyed_key_is_stored_completely(
         "U3": True,
     }
     again = Event.objects.filter(event_id__endswith="again")
-    assert all(event.payload.open() for event in again)
+    assert all(event.payload.decrypt() for event in again)
     assert len(again) == 4
     assert find_chain_faults() == []
 
@@ -138,6 +138,6 @@ def test_a_key_is_not_destroyed_while_data_encrypted_with_it_are_stored(database
     with transaction.atomic():
         batch = WriteBatch()
         assert list(find_or_create_keys([(1, "USER", ANNA)], batch).values()) == [key]
-        batch.insert(Payload.of(Payload.Kind.WEBHOOK, b"{}", key))
+        batch.insert(Payload.new(Payload.Kind.WEBHOOK, b"{}", key))
         batch.run()
         in_threads(destroys, 1)

@@ -23,7 +23,7 @@ from sync.search.event_filter import resolve_filter
 from tests.support.builders.settings_rows import STORED, TYPED, a_signed_source, connection
 from tests.support.hub import new_sealing_key
 from tests.support.people import browser, entries
-from webhooks.encryption.at_rest import unseal
+from webhooks.encryption.at_rest import decrypt
 from webhooks.models import Payload, Pepper, Source, SourceSecret, subject_key
 
 pytestmark = pytest.mark.django_db
@@ -118,14 +118,14 @@ def test_roles_without_permission_cannot_change_secrets(role: str) -> None:
 def test_reencryption_uses_the_first_key_and_reports_the_number_of_values() -> None:
     secret = SourceSecret.objects.create(source=a_signed_source(), value=TYPED, hint="GKYq")
     of = connection()
-    payload = Payload.of(Payload.Kind.WEBHOOK, b"personal", None)
+    payload = Payload.new(Payload.Kind.WEBHOOK, b"personal", None)
     payload.save()
     export = request_export(
         resolve_filter({}, timezone.now()), by=None, reason="a key of an export is sealed too"
     )
     of_export = decrypt_register_key(export)
     key = subject_key(of.pk, "USER", "U1")
-    theirs = Payload.of(Payload.Kind.WEBHOOK, b"theirs", key)
+    theirs = Payload.new(Payload.Kind.WEBHOOK, b"theirs", key)
     theirs.save()
     seal_audit()
     fresh = new_sealing_key()
@@ -135,11 +135,11 @@ def test_reencryption_uses_the_first_key_and_reports_the_number_of_values() -> N
     with override_settings(SEALING_KEYS=[fresh]):
         assert SourceSecret.objects.get(pk=secret.pk).value == TYPED
         assert Connection.objects.get(pk=of.pk).credentials == STORED
-        assert unseal(bytes(Payload.objects.get(pk=payload.pk).sealed)) == b"personal"
+        assert decrypt(bytes(Payload.objects.get(pk=payload.pk).sealed)) == b"personal"
         assert decrypt_register_key(Export.objects.get()) == of_export
         assert seal_audit() == 1, "the signing key is under it too"
-        assert Payload.objects.get(pk=theirs.pk).open() == b"theirs"
-        assert unseal(bytes(Pepper.objects.get().sealed))
+        assert Payload.objects.get(pk=theirs.pk).decrypt() == b"theirs"
+        assert decrypt(bytes(Pepper.objects.get().sealed))
     (entry,) = entries("sealing.renewed")
     done = {"payloads": 1, "subject keys": 1, "pepper": 1, "secrets": 1, "credentials": 1, "signing keys": 1}
     assert entry["details"] == done | {"keys of exports": 1}
