@@ -99,7 +99,7 @@ class DownloadableListAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         try:
             queryset = self.filtered_rows(request)
         except InvalidFilter:
-            return HttpResponseBadRequest("These filters cannot be used.", content_type="text/plain")
+            return HttpResponseBadRequest(_("These filters cannot be used."), content_type="text/plain")
         return stream_download(request, self.list_export, queryset, FORMATS[form], details)
 
     def filtered_rows(self, request: HttpRequest) -> QuerySet[Any]:

@@ -132,7 +132,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         """Cancel an export that is not finished."""
         export = self._get_export(request, key)
         if lifecycle.cancel_export(export, by=request_actor(request), address=client_address(request)):
-            messages.success(request, "The export was cancelled. Its partial files were deleted.")
+            messages.success(request, _("The export was cancelled. Its partial files were deleted."))
         else:
             messages.warning(request, _("The export had already finished."))
         return redirect("admin:exports_export_change", export.uuid)

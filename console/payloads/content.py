@@ -145,7 +145,9 @@ def _decrypt_payload(payload: Payload | None, absence_text: str) -> bytes | Payl
     try:
         return payload.decrypt()
     except CannotDecrypt:
-        return PayloadContent(size=payload.size, problem="Encrypted with a key that the hub no longer has.")
+        return PayloadContent(
+            size=payload.size, problem=_("Encrypted with a key that the hub no longer has.")
+        )
 
 
 def _truncate_content(text: str, size: int) -> PayloadContent:
@@ -174,7 +176,7 @@ def _escape_surrogates(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-ERASED_TEXT = "Erased together with all other data about the person."
+ERASED_TEXT = gettext_lazy("Erased together with all other data about the person.")
 _MAX_RUNS = 2_000
 
 
@@ -187,12 +189,13 @@ class PayloadAbsence:
     def reason_text(self, stored_at: datetime) -> str:
         """Return the reason for a missing payload that was stored at about this time."""
         if is_erased(self._event.entity_id):
-            return ERASED_TEXT
+            return str(ERASED_TEXT)
         # The first run that reached past this time deleted the payload.
         place = bisect_right([up_to for up_to, _ in self._pruning_runs], stored_at)
         if place == len(self._pruning_runs):
-            return "Not stored, or deleted in the meantime."
-        return f"Deleted after its retention period, on {self._pruning_runs[place][1]:%Y-%m-%d}."
+            return _("Not stored, or deleted in the meantime.")
+        deleted_at = self._pruning_runs[place][1]
+        return _("Deleted after its retention period, on %(date)s.") % {"date": f"{deleted_at:%Y-%m-%d}"}
 
     @cached_property
     def _pruning_runs(self) -> list[tuple[datetime, datetime]]:

@@ -251,7 +251,7 @@ class RoleAdmin(AccountAdmin, GroupAdmin):
 
 def _require_remaining_admin() -> None:
     if not users_who_can_change_users().exists():
-        raise PermissionDenied("This would leave no one who can manage users.")
+        raise PermissionDenied(_("This would leave no one who can manage users."))
 
 
 def _assignable_permissions() -> QuerySet[Permission]:

@@ -59,8 +59,10 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
     ours = [secret.value for secret in secrets if not is_public_key(secret.value)]
     if secrets and not ours:
         raise CannotSendTestEvent(
-            "The source signs with its own private key, which the hub does not have. Send a test "
-            "event from the source instead."
+            _(
+                "The source signs with its own private key, which the hub does not have. Send a test "
+                "event from the source instead."
+            )
         )
     name = f"hub-test-{uuid.uuid4()}"
     arrival = _build_request(request, source, ours[-1] if ours else "", name)
