@@ -8,6 +8,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from console.payloads.masking import mask_text, mask_url
 from sync.models import Call, PruningRun, RetentionCategory
 from webhooks.encryption.at_rest import CannotDecrypt
