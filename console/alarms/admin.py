@@ -19,7 +19,7 @@ from sync.monitoring.health_figures import HealthFigures, measure_health
 
 
 class OpenFilter(admin.SimpleListFilter):
-    """Filter alarms by active or ended."""
+    """List filter of alarms by active or ended."""
 
     title = gettext_lazy("status")
     parameter_name = "when"
@@ -32,7 +32,7 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 class KindFilter(admin.SimpleListFilter):
-    """Filter alarms by kind."""
+    """List filter of alarms by kind."""
 
     title = gettext_lazy("about")
     parameter_name = "kind"
@@ -46,7 +46,7 @@ class KindFilter(admin.SimpleListFilter):
 
 @admin.register(Alarm)
 class AlarmAdmin(DetailPageMixin, FilteredListAdmin):
-    """List alarms read-only, active ones first. People with the permission can snooze one for a time, with a reason."""
+    """Read-only list of alarms, active ones first. A person with the permission can snooze one, with a reason."""
 
     change_list_template = "console/alarms/list.html"
     list_filter = (OpenFilter, KindFilter)

@@ -25,7 +25,7 @@ _ALARM_LIST = "admin:sync_alarm_changelist"
 
 
 class SnoozeForm(forms.Form):
-    """Ask how long and why to snooze. `end_times` maps each choice to its end, counted from `now`."""
+    """Form for the duration and reason of a snooze. `end_times` maps each choice to its end, counted from `now`."""
 
     length = forms.ChoiceField(label=gettext_lazy("Snooze"))
     reason = ReasonField(label=gettext_lazy("Reason (stored with the alarm)"))

@@ -50,7 +50,7 @@ _AUDIT_LINK = (
 
 @dataclass(frozen=True, slots=True)
 class AlarmRow:
-    """Show an alarm to one person. `action_url` and `action_label` link to the page where to act; both are empty if
+    """An alarm as shown to one person. `action_url` and `action_label` link to the page where to act; both are empty if
     there is none.
     """
 

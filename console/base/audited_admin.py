@@ -70,7 +70,7 @@ def diff_values(before: FieldValues, after: FieldValues, redacted_fields: frozen
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Record every addition, change and deletion in the transaction that makes it.
+    """Base admin that records every addition, change and deletion in the transaction that makes it.
 
     `audit_kind` is part of the stream and of the actions (`setting:<kind>:<id>`, `<kind>.changed`). Fields in
     `redacted_fields`, and encrypted ones, are recorded without values; a changed encrypted field adds `secret.changed`.

@@ -78,7 +78,7 @@ _PAGING_PARAMS = ("p", "e", "o", "all")
 
 
 class DownloadableListAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Add downloads to a list. `list_export` says which columns and which permission; the list shows
+    """Admin of a list that can be downloaded. `list_export` says which columns and which permission; the list shows
     `download_buttons`.
     """
 

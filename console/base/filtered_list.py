@@ -12,8 +12,8 @@ from console.ui.chips import FilterChip, FilterOption
 
 
 class FilteredListAdmin(ReadOnlyAdmin):
-    """Show Django's filters as chips. `empty_text` is shown if the table is empty, `no_match_text` if no row matches
-    the filters.
+    """Admin that shows Django's filters as chips. `empty_text` is shown for an empty table, `no_match_text` if no row
+    matches the filters.
     """
 
     change_list_template = "console/base/filtered_list.html"

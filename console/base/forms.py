@@ -21,8 +21,8 @@ def parse_pk(text: str) -> int | None:
 
 
 class JSONTextField(forms.JSONField):
-    """Edit JSON as indented text. An empty text means the default; if that is an object or a list, so must the value
-    be.
+    """Form field for JSON as indented text. An empty text means the default. If that is an object or a list, the value
+    must be one too.
     """
 
     widget = forms.Textarea(attrs={"rows": 12, "cols": 90, "spellcheck": "false"})
@@ -47,7 +47,7 @@ JSON_AS_TEXT: dict[type[Any], dict[str, Any]] = {models.JSONField: {"form_class"
 
 
 class ReasonField(forms.CharField):
-    """Ask for a reason on one line. Runs of white space become one space before the length limits apply."""
+    """Form field for a reason on one line. Runs of white space become one space before the length limits apply."""
 
     def __init__(self, *, max_length: int = 500, rows: int = 2, **options: Any) -> None:
         options.setdefault("label", gettext_lazy("Reason (recorded in the audit log)"))
@@ -59,7 +59,7 @@ class ReasonField(forms.CharField):
 
 
 class ReasonForm(forms.Form):
-    """Ask for a reason, which the audit log stores. `field` replaces the label or the limits."""
+    """Form for a reason, which the audit log stores. `field` replaces the label or the limits."""
 
     reason = ReasonField()
 

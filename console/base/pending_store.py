@@ -14,7 +14,7 @@ from webhooks.encryption.at_rest import CannotDecrypt, decrypt, encrypt
 
 
 class PendingStore:
-    """Store up to `max_values` values of one kind in a person's session."""
+    """Values of one kind in a person's session, at most `max_values`."""
 
     def __init__(self, name: str, max_values: int) -> None:
         self._name = name
@@ -40,7 +40,7 @@ class PendingStore:
 
 
 class PendingChangeStore(PendingStore):
-    """Store typed changes of settings for 15 minutes, encrypted because they may hold secrets.
+    """Typed changes of settings, stored for 15 minutes, encrypted because they may hold secrets.
 
     No page carries the values from one step to the next.
     """

@@ -25,7 +25,7 @@ COUNT_LIMIT = 10_000
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Count at most `COUNT_LIMIT` + 1 rows; that many is shown as "more than 10,000".
+    """Paginator that counts at most `COUNT_LIMIT` + 1 rows; that many is shown as "more than 10,000".
 
     Never an estimate: an estimate of 0 makes Django's ChangeList load the whole table.
     """
@@ -117,7 +117,7 @@ def redirect_without_params(request: HttpRequest, unknown: Sequence[str]) -> Htt
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """List a growing table read-only: newest first, bounded count, not sortable. Filters may use `allowed_lookups`."""
+    """Read-only list of a growing table: newest first, bounded count, no sorting. Filters may use `allowed_lookups`."""
 
     list_per_page = 50
     list_max_show_all = 0

@@ -47,7 +47,7 @@ _PENDING_CHANGES = PendingChangeStore("held_changes", max_values=3)
 
 
 class ReasonRequiredAdmin(AuditedAdmin):
-    """Require a reason for each addition and deletion, and offer no bulk actions."""
+    """Base admin that requires a reason for each addition and deletion, and offer no bulk actions."""
 
     actions = None  # a bulk action would skip the reason and the confirmation
     delete_confirmation_template = "console/base/confirm_delete.html"
@@ -96,7 +96,7 @@ def _attach_reason(request: HttpRequest, form: forms.BaseForm) -> None:
 
 
 class TwoStepChangeAdmin(ReasonRequiredAdmin):
-    """Show a change and ask for a reason before it is saved."""
+    """Base admin that shows a change and asks for a reason before it saves it."""
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.confirm_view)

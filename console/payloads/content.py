@@ -22,7 +22,7 @@ _MAX_VALUE_LENGTH = 2_000
 
 @dataclass(frozen=True, slots=True)
 class PayloadContent:
-    """Hold the text of a payload, or in `problem` the reason why there is none. `size` is that of the whole payload, in
+    """The text of a payload, or in `problem` the reason why there is none. `size` is that of the whole payload, in
     bytes.
     """
 
@@ -34,7 +34,7 @@ class PayloadContent:
 
 @dataclass(frozen=True, slots=True)
 class FieldRow:
-    """Show one changed field with its values as text."""
+    """One changed field with its values as text."""
 
     name: str
     before: str
@@ -43,7 +43,7 @@ class FieldRow:
 
 @dataclass(frozen=True, slots=True)
 class ChangeTable:
-    """List the fields that an attempt sent, before and after, and those that had their value already (`unchanged`)."""
+    """The fields that an attempt sent, before and after, and those that had their value already (`unchanged`)."""
 
     action: str
     fields: tuple[FieldRow, ...]
@@ -184,7 +184,7 @@ _MAX_RUNS = 2_000
 
 
 class PayloadAbsence:
-    """Explain why payloads of one event are missing. Queries the database once, and only if one is missing."""
+    """Reasons for missing payloads of one event. Queries the database once, and only if one is missing."""
 
     def __init__(self, event: Event) -> None:
         self._event = event

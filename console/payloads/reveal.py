@@ -23,7 +23,7 @@ _MAX_REVEALS = 20
 
 
 class RevealMixin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Add the address that the Reveal button of an event's page posts to."""
+    """Mixin with the URL that the Reveal button of an event's page posts to."""
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.reveal_view)

@@ -30,7 +30,7 @@ _APPS_WITHOUT_PAGES = ("admin", "contenttypes", "sessions")
 
 
 class RoleFilter(admin.RelatedFieldListFilter):
-    """Filter people by role. Django calls a role a group."""
+    """List filter of people by role. Django calls a role a group."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

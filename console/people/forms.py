@@ -30,7 +30,7 @@ _HELP_TEXTS = {
 
 
 class PermissionField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
-    """Choose permissions by their names."""
+    """Form field that offers permissions by name."""
 
     def label_from_instance(self, obj: Permission) -> str:
         return obj.name
@@ -40,7 +40,7 @@ _NOT_FROM_YOURSELF = _("You cannot remove this from yourself. Ask another admini
 
 
 class PersonForm(UserChangeForm):  # type: ignore[type-arg]
-    """Edit a login. Its password has a page of its own.
+    """Form for a login. Its password has a page of its own.
 
     Refuses to remove access that could not be restored: one's own, and that of the last person who may change people.
     """
@@ -67,7 +67,7 @@ class PersonForm(UserChangeForm):  # type: ignore[type-arg]
 
 
 class RoleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Edit a role. Refuses to remove the permission to change people if the editor has it through this role alone."""
+    """Form for a role. Editors cannot remove the permission to change people if only this role gives it to them."""
 
     editor: Any = None
 
@@ -84,7 +84,7 @@ class RoleForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class NewPersonForm(UserCreationForm):  # type: ignore[type-arg]
-    """Add a login that may open the console. Without a role the person sees nothing there."""
+    """Form for a new login that may open the console. Without a role the person sees nothing there."""
 
     class Meta(UserCreationForm.Meta):
         labels = _LABELS

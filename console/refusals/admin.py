@@ -26,7 +26,7 @@ REFUSAL_CODES = tuple(
 
 
 class CodeFilter(admin.SimpleListFilter):
-    """Filter refusals by code, with the titles of the catalogue."""
+    """List filter of refusals by code, with the titles of the catalogue."""
 
     title = gettext_lazy("reason")
     parameter_name = "code"
@@ -41,7 +41,7 @@ class CodeFilter(admin.SimpleListFilter):
 
 
 class SourceFilter(admin.SimpleListFilter):
-    """Filter refusals by the slug of the source that was addressed."""
+    """List filter of refusals by the slug of the source that was addressed."""
 
     title = gettext_lazy("source")
     parameter_name = "source"
@@ -62,7 +62,7 @@ class SourceFilter(admin.SimpleListFilter):
 
 @admin.register(Refusal)
 class RefusalAdmin(DetailPageMixin, FilteredListAdmin):
-    """List refusals read-only. Equal refusals of one minute share a row, and the oldest rows are pruned."""
+    """Read-only list of refusals. Those of one kind and minute share a row, and the oldest rows are pruned."""
 
     list_display = (
         "reason_title",

@@ -52,7 +52,7 @@ def count_waiting(flow: Source | Route) -> int:
 
 
 class PauseMixin(TwoStepChangeAdmin):
-    """Add the pages for pause and resume, for people who may change the source or route."""
+    """Mixin with the pages for pause and resume, for people who may change the source or route."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

@@ -21,7 +21,7 @@ class BarSegment:
 
 @dataclass(frozen=True, slots=True)
 class HourCounts:
-    """Count the events of an hour: ended well (`good`), in progress (`open`) and failed."""
+    """The number of events of an hour: ended well (`good`), in progress (`open`) and failed."""
 
     at: datetime
     good: int = 0
@@ -47,7 +47,7 @@ class HourBar:
 
 @dataclass(frozen=True, slots=True)
 class HourChart:
-    """Hold the bars of a chart and the highest value of its axis."""
+    """The bars of a chart and the highest value of its axis."""
 
     bars: tuple[HourBar, ...]
     axis_max: int

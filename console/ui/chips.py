@@ -32,7 +32,7 @@ class FilterOption:
 
 @dataclass(frozen=True, slots=True)
 class DateTimeRange:
-    """Hold both ends of a time range as typed in `zone`. `other_params` are the filters that the form keeps."""
+    """Both ends of a time range as typed in `zone`. `other_params` are the filters that the form keeps."""
 
     begin: str
     end: str
@@ -42,7 +42,7 @@ class DateTimeRange:
 
 @dataclass(frozen=True, slots=True)
 class FilterChip:
-    """Show one filter. `value` is empty if it is not set; `clear_query` is the list without it."""
+    """One filter as shown. `value` is empty if it is not set; `clear_query` is the list without it."""
 
     name: str
     label: str
@@ -65,7 +65,7 @@ class ViewTab:
 
 @dataclass(frozen=True, slots=True)
 class FilterBar:
-    """Describe the filters of one list: parameter names in the order of the address, and that of the time filter."""
+    """The filters of one list: parameter names in the order of the address, and that of the time filter."""
 
     param_names: Sequence[str]
     time_param: str

@@ -16,7 +16,7 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """Show one difference: label, and the value before and after as text. None means no value."""
+    """One difference of settings: label, and the value before and after as text. None means no value."""
 
     label: str
     before: str | None

@@ -26,7 +26,7 @@ _PARAM_LABELS: Mapping[str, object] = {
 
 @dataclass(frozen=True, slots=True)
 class SystemNames:
-    """Map slugs to side and name of each system. Without an entry, the slug is shown and a code names no system."""
+    """Side and name of each system by slug. Without an entry, the slug is shown and a code names no system."""
 
     by_slug: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 

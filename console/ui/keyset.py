@@ -18,7 +18,7 @@ FetchRows = Callable[[Q, Sequence[str], int], list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Mark a position between two rows of a list."""
+    """A position between two rows of a list."""
 
     at: datetime
     pk: int
@@ -41,7 +41,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Ask for a page: rows older than `before`, newer than `after`, or with neither the first page."""
+    """The requested page of a list: rows older than `before`, newer than `after`, or with neither the first page."""
 
     before: Cursor | None = None
     after: Cursor | None = None
@@ -58,7 +58,7 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class KeysetPage:
-    """Hold the rows of one page, and the cursors of its older and newer neighbours; None where there is none."""
+    """The rows of one page, and the cursors of its older and newer neighbours; None where there is none."""
 
     rows: Sequence[Any]
     older_cursor: Cursor | None
@@ -67,7 +67,7 @@ class KeysetPage:
 
 @dataclass(frozen=True, slots=True)
 class PageLinks:
-    """Hold the addresses of the neighbouring pages and of the list in reverse order."""
+    """The URLs of the neighbouring pages and of the list in reverse order."""
 
     older_url: str
     newer_url: str

@@ -31,7 +31,7 @@ MAX_CONNECTIONS = 50
 
 @dataclass(frozen=True, slots=True)
 class ConnectionStatus:
-    """Hold the figures of a connection and derive its health from them.
+    """The figures of a connection and the health that follows from them.
 
     `since`: start of the period of the figures. `last_success_at`: within the last day, else None. `p95_points`: p95 of
     each hour of a day as SVG points.
@@ -138,7 +138,7 @@ _COUNT_WAITING = Statement(
 
 @dataclass(frozen=True, slots=True)
 class WaitingCount:
-    """Count waiting deliveries. `is_lower_bound`: counting stopped at its limit."""
+    """The number of waiting deliveries. `is_lower_bound`: counting stopped at its limit."""
 
     number: int = 0
     is_lower_bound: bool = False

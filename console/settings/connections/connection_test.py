@@ -15,7 +15,7 @@ from sync.operations.connection_tests import load_steps, run_test_steps, store_s
 
 @dataclass(frozen=True, slots=True)
 class LastConnectionTest:
-    """Hold the last test of a connection for its page."""
+    """The last test of a connection for its page."""
 
     at: datetime | None
     is_good: bool

@@ -16,8 +16,8 @@ from webhooks.catalogue.codes import CATALOGUE
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """Show one step. `style`, `symbol` and `label` are those of its pill; `note` is technical detail for whoever fixes
-    it.
+    """One step as shown on the page. `style`, `symbol` and `label` are those of its pill; `note` is a
+    technical detail for the person who fixes it.
     """
 
     title: str

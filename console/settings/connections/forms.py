@@ -47,7 +47,7 @@ def _json_textarea() -> forms.Textarea:
 
 
 class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Edit a connection. `has_dropped_credentials`: stored credentials were removed because the origin changed."""
+    """Form for a connection. `has_dropped_credentials`: stored credentials were removed because the origin changed."""
 
     base_url = forms.URLField(
         label=gettext_lazy("Base URL"),

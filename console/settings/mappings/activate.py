@@ -32,7 +32,7 @@ DraftOrVersion = MappingDraft | MappingVersion
 
 
 class MappingActivationMixin(MappingViewMixin):
-    """Add the pages that compare and activate versions."""
+    """Mixin with the pages that compare and activate versions."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

@@ -36,7 +36,7 @@ MAX_BACKTESTS = 5
 
 
 class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Add a mapping: its name and the declaration of its first version."""
+    """Form for a new mapping: its name and the declaration of its first version."""
 
     declaration = forms.CharField(
         widget=forms.Textarea(attrs={"rows": 20, "cols": 100, "spellcheck": "false", "class": "mono"}),

@@ -42,7 +42,7 @@ MAX_EXAMPLES = 20
 
 @dataclass(frozen=True, slots=True)
 class ExampleField:
-    """Show one field of an example. `is_sent_before` and `is_sent_after`: the active version or the draft sends it."""
+    """One field of an example. `is_sent_before` and `is_sent_after`: the active version or the draft sends it."""
 
     name: str
     before: str
@@ -53,7 +53,7 @@ class ExampleField:
 
 @dataclass(frozen=True, slots=True)
 class BacktestExample:
-    """Show one event that comes out differently. `problem`: the failure of the version that fails; `missing`: why there
+    """One event that comes out differently. `problem`: the failure of the version that fails; `missing`: why there
     are no values.
     """
 
@@ -66,7 +66,7 @@ class BacktestExample:
 
 
 class BacktestMixin(MappingViewMixin):
-    """Add the pages of back-tests."""
+    """Mixin with the pages of back-tests."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

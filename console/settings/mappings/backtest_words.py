@@ -45,7 +45,7 @@ _END_TEXTS: Mapping[str, Promise] = {
 
 @dataclass(frozen=True, slots=True)
 class LabelledCount:
-    """Show a count with its label and, optionally, its share in per cent."""
+    """A count with its label and, optionally, its share in per cent."""
 
     key: str
     label: str

@@ -30,7 +30,7 @@ _SENTENCES = {
 
 
 class DeclarationError(ValueError):
-    """Report an invalid declaration: a sentence for people, and its line from 1, or 0 if no line is meant."""
+    """An invalid declaration: a sentence for people, and its line from 1, or 0 if no line is meant."""
 
     def __init__(self, sentence: str, line: int = 0) -> None:
         super().__init__(sentence)
@@ -85,7 +85,7 @@ def _parse_finite_float(digits: str) -> float:
 
 @dataclass
 class _TokenScanner:
-    """Find the offset of each value in a valid JSON text, in one pass over its tokens."""
+    """Scanner for the offset of each value in a valid JSON text, in one pass over its tokens."""
 
     text: str
     offsets: dict[FieldPath, int] = field(default_factory=dict)

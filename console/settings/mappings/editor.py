@@ -47,7 +47,7 @@ EMPTY_DECLARATION = '{\n  "fields": {\n    "email": {"path": "entity.email"}\n  
 
 
 class MappingEditorMixin(MappingViewMixin):
-    """Add the pages that edit, try out and discard a draft."""
+    """Mixin with the pages that edit, try out and discard a draft."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

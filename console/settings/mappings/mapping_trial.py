@@ -29,7 +29,7 @@ _APPLIED_OUTCOMES = (AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED)
 
 @dataclass(frozen=True, slots=True)
 class TrialProblem:
-    """Explain why there is no record. `line` is that of the declaration, 0 if the problem is not in it."""
+    """The reason why there is no record. `line` is that of the declaration, 0 if the problem is not in it."""
 
     sentence: str
     line: int = 0
@@ -37,7 +37,7 @@ class TrialProblem:
 
 @dataclass(frozen=True, slots=True)
 class TrialField:
-    """Show one field of the record. `kind`: same, changed, unknown (its current value is not known) or plain (nothing
+    """One field of the record. `kind`: same, changed, unknown (its current value is not known) or plain (nothing
     to compare).
     """
 
@@ -49,7 +49,7 @@ class TrialField:
 
 @dataclass(frozen=True, slots=True)
 class MappingTrial:
-    """Hold the resulting record. `action`: what the planner would do to the last known record; `unknown` if that
+    """The resulting record of a trial. `action`: what the planner would do to the last known record; `unknown` if that
     depends on fields with unknown values; empty for a pasted entity.
     """
 
@@ -60,7 +60,7 @@ class MappingTrial:
 
 @dataclass(frozen=True, slots=True)
 class TrialInput:
-    """Hold the posted form: texts, and the key of the selected event."""
+    """The posted form of the editor: texts, and the key of the selected event."""
 
     declaration: str
     event: str = ""

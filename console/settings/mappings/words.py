@@ -31,7 +31,7 @@ _MAX_LINES = 2_000
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """Show one field, or one way to look up a record (`is_field` False), as a sentence."""
+    """A sentence about one field or, with `is_field` False, one way to look up a record."""
 
     name: str
     sentence: str
@@ -40,7 +40,7 @@ class RuleRow:
 
 @dataclass(frozen=True, slots=True)
 class RuleDifference:
-    """Show the difference of one field or lookup. `kind`: added, removed or changed."""
+    """The difference of one field or lookup. `kind`: added, removed or changed."""
 
     kind: str
     name: str
@@ -49,7 +49,7 @@ class RuleDifference:
 
 @dataclass(frozen=True, slots=True)
 class DiffLine:
-    """Show one line of a text diff. `kind`: added, removed, same or place."""
+    """One line of a text diff. `kind`: added, removed, same or place."""
 
     kind: str
     text: str

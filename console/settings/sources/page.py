@@ -39,7 +39,7 @@ def annotate_activity(sources: QuerySet[Source]) -> QuerySet[Any]:
 
 @dataclass(frozen=True, slots=True)
 class SecretRow:
-    """Show one secret without its value.
+    """One secret as shown, without its value.
 
     `signed_count`: webhooks that it signed in the last `period`, which begins when the newest secret was added, or
     later if the newest receipts do not reach back that far. `fits`: it suits the source's verification scheme.
@@ -123,7 +123,7 @@ SHOWN_HOURS = 24
 
 @dataclass(frozen=True, slots=True)
 class DailyEventCount:
-    """Count the events of this hour and the 23 before. `points` draws the complete hours as a line."""
+    """The number of events of this hour and the 23 before. `points` draws the complete hours as a line."""
 
     number: int
     points: str

@@ -35,7 +35,7 @@ _EXPIRY_CHOICES = [
 
 
 class RotationForm(ReasonForm):
-    """Ask for the new secret, and when the others end."""
+    """Form for the new secret and the end of the others."""
 
     typed = forms.CharField(
         label=gettext_lazy("New secret"),
@@ -52,7 +52,7 @@ class RotationForm(ReasonForm):
 
 
 class SecretRotationMixin(TwoStepChangeAdmin):
-    """Add the pages that rotate and end secrets, for people who may change the source and add secrets."""
+    """Mixin with the pages that rotate and end secrets, for people who may change the source and add secrets."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

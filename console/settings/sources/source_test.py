@@ -26,12 +26,12 @@ from webhooks.secret_rotation import live_secrets
 
 
 class CannotSendTestEvent(ValueError):
-    """Report in a sentence why no test event can be sent."""
+    """No test event can be sent. The text is a sentence that says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class SentTestEvent:
-    """Hold the response that the source would get. `event` is None if the webhook was refused."""
+    """The response that the source would get. `event` is None if the webhook was refused."""
 
     answer: Answer
     event: Event | None
