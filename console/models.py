@@ -5,7 +5,7 @@ from django.db import models
 
 
 class Preference(models.Model):
-    """How one person wants the console. No row: times in the hub's zone, shortcuts on."""
+    """The preferences of one person. Without a row: times in the hub's zone, shortcuts on."""
 
     person = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="preference"

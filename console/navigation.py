@@ -78,7 +78,7 @@ MENU: Sequence[tuple[Text, Sequence[Entry]]] = (
 
 
 def groups(user: Any, path: str) -> Iterator[Group]:
-    """What this person's menu shows on the page at `path`; groups without a page are left out."""
+    """Return the groups of this person's menu on the page at `path`, without groups that have no page."""
     for name, entries in MENU:
         pages = [
             Page(entry.name, url := reverse(entry.url_name), _is_current(url, path))
@@ -90,7 +90,7 @@ def groups(user: Any, path: str) -> Iterator[Group]:
 
 
 def name_of(url_name: str) -> Text:
-    """What the menu calls a page; empty where it does not have it."""
+    """Return the menu's name of a page, or "" if the menu does not have the page."""
     entries = (entry for _name, entries in MENU for entry in entries)
     return next((entry.name for entry in entries if entry.url_name == url_name), "")
 

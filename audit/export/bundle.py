@@ -146,15 +146,16 @@ class ExportBundle:
                 entries.write_line(placed.body)
                 proofs.write_line(canonical_json(proof(placed.segment, placed.index)))
             ends.write_line(canonical_json({"stream": stream, "seq": seq, "leaf": leaf.hex(), **begin}))
-        lines = self._open_file("segments.jsonl")
-        for number in sorted(used):
-            lines.write_line(
-                canonical_json(
-                    {**load_segment(number)[0], "path": _hex_texts(self.anchor.inclusion_path(number))}
-                )
-            )
+        self._write_segments({number: load_segment(number)[0] for number in sorted(used)})
         bounds = {"first": min(used, default=0), "last": max(used, default=0)}
         return {"kind": "filtered", "frontier": []} | bounds | _pruned_field(pruned)
+
+    def _write_segments(self, records: Mapping[int, Record]) -> None:
+        """Write the segments that entries of the bundle are in, each with its path to the anchor's checkpoint."""
+        lines = self._open_file("segments.jsonl")
+        for number, record in records.items():
+            path = self.anchor.inclusion_path(number)
+            lines.write_line(canonical_json({**record, "path": _hex_texts(path)}))
 
     def write_manifest(
         self,

@@ -65,9 +65,6 @@ class FailedAgainReason:
 def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
     """Return the context of the page, by two statements on the replay's own rows and one for the names of systems."""
     systems = load_system_names()
-    is_second = replay.requested_by_id != request.user.pk
-    may_replay = request.user.has_perm("webhooks.replay_event")
-    is_sending = replay.state in (ReplayState.RUNNING, ReplayState.PAUSED) and replay.waiting_count > 0
     return {
         "title": _("Replay of %(events)s") % {"events": count_events_text(replay.total)},
         "replay": replay,
@@ -82,24 +79,34 @@ def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
         "is_over": _is_over(replay),
         "reasons": _failure_reasons(replay, systems),
         "last": _last_ended(replay, systems),
-        "poll": 2
-        if replay.state in _MOVING_STATES or replay.under_way_count
-        else 10
-        if _awaits_approval(replay)
-        else 0,
-        "may": {
-            "pause": may_replay and is_sending and replay.state == ReplayState.RUNNING,
-            "go_on": may_replay and replay.state == ReplayState.PAUSED,
-            "stop": may_replay and is_sending,
-            "approve": _awaits_approval(replay)
-            and is_second
-            and request.user.has_perm("sync.approve_replay"),
-            "withdraw": _awaits_approval(replay) and not is_second,
-            "again": may_replay and replay.failed and _is_over(replay),
-        },
+        "poll": _poll_seconds(replay),
+        "may": _allowed_actions(request, replay),
         "paces": [(value, PACE_LABELS[value]) for value in (ReplayPace.GENTLE, ReplayPace.NORMAL)],
         "again": _replay_failed(replay.failed),
         "left": count_events_text(replay.waiting_count),
+    }
+
+
+def _poll_seconds(replay: Replay) -> int:
+    """Return the seconds after which the page reloads its figures: 0 for never."""
+    if replay.state in _MOVING_STATES or replay.under_way_count:
+        return 2
+    return 10 if _awaits_approval(replay) else 0
+
+
+def _allowed_actions(request: HttpRequest, replay: Replay) -> dict[str, Any]:
+    """Return which actions the page offers to this person in the replay's state."""
+    user, awaits_approval = request.user, _awaits_approval(replay)
+    is_requester = replay.requested_by_id == user.pk
+    may_replay = user.has_perm("webhooks.replay_event")
+    is_sending = replay.state in (ReplayState.RUNNING, ReplayState.PAUSED) and replay.waiting_count > 0
+    return {
+        "pause": may_replay and is_sending and replay.state == ReplayState.RUNNING,
+        "resume": may_replay and replay.state == ReplayState.PAUSED,
+        "stop": may_replay and is_sending,
+        "approve": awaits_approval and not is_requester and user.has_perm("sync.approve_replay"),
+        "withdraw": awaits_approval and is_requester,
+        "again": may_replay and replay.failed and _is_over(replay),
     }
 
 

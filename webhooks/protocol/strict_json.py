@@ -107,7 +107,8 @@ def _load_json(text: str, objects: _ObjectBuilder) -> Any:
 
 
 def _error_position(text: str, error: json.JSONDecodeError) -> int:
-    """Of what could not be read. Python 3.13 names a trailing comma itself, older ones what stands behind it."""
+    """Return the position of a syntax error, the same in every Python version."""
+    # For a trailing comma, Python 3.13 reports the comma, older versions what comes after it.
     if not error.msg.startswith("Illegal trailing comma"):
         return error.pos
     return len(text) - len(text[error.pos + 1 :].lstrip(" \t\n\r"))
