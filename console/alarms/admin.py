@@ -79,8 +79,8 @@ class AlarmAdmin(DetailPageMixin, FilteredListAdmin):
         alarm_row = build_alarm_row(row, request.user)
         context = {
             "title": alarm_row.words.title,
-            "shown": alarm_row,
-            "told": notification_lines(row),
+            "alarm_row": alarm_row,
+            "notifications": notification_lines(row),
             "snoozes": snooze_lines(row),
             "may_snooze": may_snooze(request) and row.ended_at is None,
         }

@@ -41,7 +41,7 @@ _KIND_LINKS = {
     ),
 }
 _AUDIT_LINK = (
-    "admin:audit_entry_standing",
+    "admin:audit_entry_sealing",
     "",
     "audit.view_entry",
     gettext_lazy("Show the audit log integrity"),

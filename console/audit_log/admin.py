@@ -25,7 +25,7 @@ class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.standing_view)
-        return [path("standing/", page, name="audit_entry_standing"), *super().get_urls()]
+        return [path("standing/", page, name="audit_entry_sealing"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         self.require_permissions(request)
@@ -52,5 +52,5 @@ class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
         """Show how far the log is sealed, published and verified."""
         self.require_permissions(request)
         first = Entry.objects.order_by("pk").values_list("at", flat=True).first()
-        context = {"title": _("Audit log integrity"), "standing": sealing_status(), "begins_at": first}
+        context = {"title": _("Audit log integrity"), "sealing": sealing_status(), "begins_at": first}
         return self.render_page(request, "console/audit_log/seals.html", context)

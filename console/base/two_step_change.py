@@ -172,9 +172,9 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
             "title": _("Change %(name)s?") % {"name": name},
             "name": name,
             "back": self._change_url(pk),
-            "shown": changes,
+            "changes": changes,
             "hidden": self.secret_changes(form),
-            "consequences": self.change_warnings(form),
+            "warnings": self.change_warnings(form),
             "reason_form": reason,
             "seen": digest,
         }

@@ -102,7 +102,7 @@ def _closing_page(
         "others_count": count - len(rows[:_MAX_SHOWN]),
         "count": count,
         "more": count - len(rows),
-        "gone": len(deliveries) - count,
+        "no_longer_failed": len(deliveries) - count,
         "note_form": form,
         "back": back,
     }

@@ -43,7 +43,7 @@ def entity_view(request: HttpRequest) -> HttpResponse:
         [query.entity_type] if query.entity_type else known_types(query.entity_id) if query.entity_id else []
     )
     if len(types) != 1 or not query.entity_id:
-        return _render_page(request, _("Find an entity"), wanted=query, types=types)
+        return _render_page(request, _("Find an entity"), query=query, types=types)
     if not query.entity_type:
         return redirect(entity_url(types[0], query.entity_id))
     may = {part: request.user.has_perm(permission) for part, permission in _PART_PERMISSIONS.items()}
@@ -52,7 +52,7 @@ def entity_view(request: HttpRequest) -> HttpResponse:
     except InvalidFilter:
         messages.warning(request, _("The position in this address is invalid. Showing the newest events."))
         return redirect(entity_url(query.entity_type, query.entity_id))
-    return _render_page(request, _page_title(page), **_page_urls(page), page=page, wanted=query, types=types)
+    return _render_page(request, _page_title(page), **_page_urls(page), page=page, query=query, types=types)
 
 
 def _parse_query(request: HttpRequest) -> EntityQuery:

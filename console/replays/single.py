@@ -92,7 +92,7 @@ def single_replay_context(
         "title": _("Replay %(kind)s for %(entity)s?")
         % {"kind": f"{event.event_type} {event.entity_type}", "entity": event.entity_id},
         "event": event,
-        "told": previews,
+        "previews": previews,
         "newer": _newer_applied_event(deliveries),
         "last_time": explain_outcome(event.state, event.code, _failed_system(deliveries))
         if event.state in _FAILED_STATES

@@ -78,7 +78,7 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
             "title": _("Replay all matching events?"),
             "words": words,
             "conditions": describe_filter(event_filter.to_params(), load_system_names()),
-            "found": count,
+            "event_count": count,
             "is_more": count > COUNT_LIMIT,
             "counted": COUNT_LIMIT,
         }

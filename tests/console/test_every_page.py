@@ -125,7 +125,7 @@ TABLE = {
     },
     "webhooks_event_download": AUDITING,
     "audit_entry_download": AUDITING,
-    "audit_entry_standing": AUDITING,
+    "audit_entry_sealing": AUDITING,
     "exports_export_new": {AUDITOR},
     "exports_export_cancel": {AUDITOR},
     "exports_export_download": {AUDITOR},

@@ -51,7 +51,7 @@ def page_context(request: HttpRequest, connection: Any, *, may_change: bool) -> 
     attach_status([connection])
     is_paused = connection.is_enabled and breaker_status(connection, now).mode is BreakerMode.NOTHING
     return {
-        "shown": connection.shown,
+        "status": connection.shown,
         "facts": _list_facts(connection, now),
         "may_try": is_paused and may_change,
         "may_test": request.user.has_perm(MAY_TEST),

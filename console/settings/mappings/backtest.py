@@ -108,7 +108,7 @@ class BacktestMixin(MappingViewMixin):
             "console/settings/mappings/backtest.html",
             mapping,
             title=_("Back-test of %(mapping)s") % {"mapping": mapping},
-            shown=summarize_backtest(row),
+            summary=summarize_backtest(row),
             draft=row.draft,
             examples=load_examples(row, may_see=request.user.has_perm(CONTENTS)),
             is_open_draft=row.draft.state == "open",

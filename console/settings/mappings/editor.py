@@ -174,7 +174,7 @@ class MappingEditorMixin(MappingViewMixin):
             "console/settings/mappings/edit.html",
             mapping,
             title=_("Edit %(mapping)s") % {"mapping": mapping},
-            given=trial_input,
+            trial_input=trial_input,
             note=request.POST.get("note", "") if note is None else note,
             seen=posted_base_version(request) if is_bound else kept,
             draft=draft,
@@ -198,7 +198,7 @@ def _conflict_context(mapping: Mapping, seen: SeenVersions, error: MappingChange
     base: MappingDraft | MappingVersion | None = mapping.drafts.filter(pk=seen.draft_id).first()
     base = base or mapping.versions.filter(number=seen.version_number).first()
     return {
-        "standing": standing,
+        "latest": standing,
         "is_draft": error.draft is not None,
         "at": error.draft.made_at if error.draft else error.current and error.current.created_at,
         "differences": diff_declarations(base.declaration if base else None, standing.declaration)

@@ -55,7 +55,7 @@ def test_the_preview_shows_before_and_after_and_sends_nothing(hub: Hub) -> None:
     hub.change_email("anna.free@example.com")
     writes = len(hub.writes())
     page = logged_in("support").get(page_of(event))
-    [preview] = page.context["told"]
+    [preview] = page.context["previews"]
     assert [(row.name, row.before, row.sent) for row in preview.change.fields] == [
         ("email", before, "anna.free@example.com")
     ]
@@ -253,7 +253,7 @@ def test_the_original_mapping_is_offered_if_it_differs_and_previewed(hub: Hub) -
 
 
 def sent(page: Any) -> dict[str, str]:
-    return {row.name: row.sent for preview in page.context["told"] for row in preview.change.fields}
+    return {row.name: row.sent for preview in page.context["previews"] for row in preview.change.fields}
 
 
 def test_an_event_without_a_route_says_so_and_cannot_be_replayed(hub: Hub) -> None:

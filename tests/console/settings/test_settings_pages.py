@@ -158,7 +158,7 @@ def test_the_effect_of_a_change_of_a_source_is_shown_before_it_is_made(
     if not form["is_enabled"]:
         del form["is_enabled"]
     page = client.post(f"/admin/webhooks/source/{of.pk}/change/", form, follow=True)
-    assert len(page.context["consequences"]) == bool(told)
+    assert len(page.context["warnings"]) == bool(told)
     assert told in page.content.decode()
 
 

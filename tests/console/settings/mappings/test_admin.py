@@ -61,7 +61,7 @@ def test_a_declaration_is_saved_as_a_draft_and_the_active_version_stays() -> Non
     page = client.get(address(of)).content.decode()
     assert "upper-cased" in page
     assert "Changes" in page
-    assert "lower" not in client.get(address(of, "edit")).context["given"].declaration
+    assert "lower" not in client.get(address(of, "edit")).context["trial_input"].declaration
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_an_invalid_declaration_is_refused_with_its_line_and_stays_in_the_form(t
     answer = browser("administrator").post(address(of, "edit"), form(text))
     page = answer.content.decode()
     assert re.search(told if "|" in told else re.escape(told), page)
-    assert answer.context["given"].declaration == text
+    assert answer.context["trial_input"].declaration == text
     assert not MappingDraft.objects.exists()
 
 
@@ -232,7 +232,7 @@ def test_the_editor_opens_with_the_result_for_the_newest_event() -> None:
     a_mapped_event(route, {"email": "older@example.com"}, 2)
     newest = a_mapped_event(route, {"email": SECRET}, 1)
     page = seeing_contents().get(address(of, "edit"))
-    assert page.context["given"].event == str(newest.pk)
+    assert page.context["trial_input"].event == str(newest.pk)
     assert SECRET.lower() in page.content.decode()
     withheld = browser("administrator").get(address(of, "edit")).content.decode()
     assert SECRET.lower() not in withheld.lower()
