@@ -82,7 +82,11 @@ def snooze_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         # A single alarm was probably snoozed from its own page.
         return redirect(_ALARM_LIST) if len(alarms) > 1 else redirect("admin:sync_alarm_change", alarms[0].pk)
     alarm_texts = [(alarm, alarm_text(alarm)) for alarm in alarms]
-    more = {"title": f"Snooze {_count_alarms_text(len(alarms))}?", "alarm_texts": alarm_texts, "snooze_form": form}
+    more = {
+        "title": f"Snooze {_count_alarms_text(len(alarms))}?",
+        "alarm_texts": alarm_texts,
+        "snooze_form": form,
+    }
     return TemplateResponse(request, "console/alarms/snooze.html", {**context, **more})
 
 

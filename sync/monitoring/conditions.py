@@ -52,10 +52,10 @@ def find_conditions(figures: HealthFigures, limits: AlarmLimits) -> list[AlarmCo
     conditions = [*_delivery_conditions(figures, limits)]
     conditions += (
         AlarmCondition(
-            AlarmKind.SOURCE_SILENT, each.heard_at, f"source:{each.id}", each.name, limit=each.silence
+            AlarmKind.SOURCE_SILENT, source.heard_at, f"source:{source.id}", source.name, limit=source.silence
         )
-        for each in figures.sources
-        if each.is_silent(figures.at)
+        for source in figures.sources
+        if source.is_silent(figures.at)
     )
     conditions += (
         AlarmCondition(AlarmKind.CONNECTION_PAUSED, paused.paused_at, f"connection:{paused.id}", paused.name)

@@ -65,7 +65,7 @@ def resolve_endpoint(wire: HttpEndpoint) -> list[str]:
         raise ProbeFailed("name-late") from None
     except OSError:
         raise ProbeFailed("name-unknown") from None
-    texts = list(dict.fromkeys(str(each[4][0]) for each in addresses))
+    texts = list(dict.fromkeys(str(address[4][0]) for address in addresses))
     permitted = [text for text in texts if is_address_allowed(text, wire.allowed_networks)]
     if not permitted:
         raise ProbeFailed("address-forbidden")
