@@ -40,11 +40,13 @@ def rotate_secret(
     except ValueError as error:
         raise RotationRefused(str(error)) from error
     with transaction.atomic():
+        # Locked, because two rotations at the same moment would both find the same newest secret.
         Source.objects.select_for_update().get(pk=source.pk)
         if newest_secret_id(source) != newest:
             raise RotationRefused("Nothing was changed: a secret was added after you opened this page.")
         ended = _end_other_secrets(source, hours)
         added = SourceSecret.objects.create(source=source, value=value, hint=value[-HINT_LENGTH:])
+        # Counted after the others have got their end. Raising rolls the new secret back.
         if len(live_secrets(source)) > MAX_LIVE_SECRETS:
             raise RotationRefused(
                 f"A source can have at most {MAX_LIVE_SECRETS} active secrets. Expire one first."

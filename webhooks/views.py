@@ -29,6 +29,7 @@ def to_http_response(answer: Answer) -> HttpResponse:
     for name, value in answer.headers.items():
         response[name] = value
     response["Cache-Control"] = "no-store"
+    # An answer may repeat texts of other systems, which no browser may guess to be HTML.
     response["X-Content-Type-Options"] = "nosniff"
     return response
 
@@ -59,7 +60,8 @@ class MachineView(APIView):
         """
         language = request_language(self.request)
         if isinstance(exc, DatabaseError):
-            logger.error("the database raised %s", type(exc).__name__)  # its text holds values of rows
+            # Not the error's text, which contains values of rows.
+            logger.error("the database raised %s", type(exc).__name__)
             return to_http_response(storage_unavailable(language))
         if isinstance(exc, CannotDecrypt):
             logger.error("%s: check that SEALING_KEYS still contains every key in use", exc)
@@ -71,7 +73,8 @@ class MachineView(APIView):
         allowed = {"Allow": ", ".join(self.allowed_methods)}
         return to_http_response(problem_answer("wrong-method", request_language(request), headers=allowed))
 
-    options = http_method_not_allowed  # no CORS here: browsers have no business with this path
+    # No CORS: browsers have no business with these paths.
+    options = http_method_not_allowed
 
 
 class WebhookView(MachineView):

@@ -18,6 +18,7 @@ def check_entry(row: EntryRow, sealed_leaf: bytes | None = None) -> Faults:
     except UnicodeEncodeError:
         # Bodies are ASCII. A body that is not gets the fault below instead of an exception.
         leaf = b""
+    # The leaf in the row proves nothing alone: whoever changes the body can change it too. The sealed one is signed.
     if sealed_leaf is not None and leaf != sealed_leaf:
         yield IntegrityFault(row.location, "its body differs from the sealed one")
     if leaf != row.leaf:
@@ -42,6 +43,7 @@ def _parse_body(body: str) -> dict[str, Any] | None:
     try:
         document = json.loads(body)
         is_good = (
+            # One value has one canonical text. Any other spelling of it is a fault.
             isinstance(document, dict) and set(document) == ENTRY_FIELDS and canonical_json(document) == body
         )
     # A forged body can be nested deeply enough to exhaust the parser.
@@ -55,6 +57,7 @@ def check_streams(rows: Iterable[StreamRow]) -> Faults:
     stream, seq, leaf = "", 0, ZERO_HASH
     for row in rows:
         if row.stream != stream:
+            # A stream whose first entries were pruned continues from its stub.
             stream, seq, leaf = row.stream, row.stub_seq or 0, row.stub_leaf or ZERO_HASH
         if row.seq != seq + 1:
             yield IntegrityFault(f"stream {stream} at {row.seq}", f"does not follow {seq}")

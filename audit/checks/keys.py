@@ -58,8 +58,10 @@ def check_keys(rows: Iterable[KeyRow], keys: KeyChain) -> Faults:
         valid = ValidKey(public, record["from"])
         keys.by_id[record["key"]] = before = valid
         before_id, stated = record["key"], row.valid_until
+        # The private half of an ended key could still sign records for the past.
         if row.valid_until is not None and row.has_private_half:
             yield IntegrityFault(place, "its private key was not destroyed")
+    # The transaction that ends a key creates its successor, so the newest key has no end.
     if stated is not None:
         yield IntegrityFault(f"key {len(keys.by_id)}", "has ended, and no key follows it")
 
@@ -68,5 +70,6 @@ def check_key_entries(records: Iterable[Record], bodies: Iterable[str]) -> Fault
     """Yield a fault for each key without an audit entry. `bodies` are the entries about signing keys."""
     entry_bodies = " ".join(bodies)
     for record in records:
+        # Bodies are canonical, so a comparison of texts finds the record without parsing the entries.
         if f'"details":{canonical_json(record)},' not in entry_bodies:
             yield IntegrityFault(f"key {record['number']}", "its creation is not in the log")

@@ -52,6 +52,7 @@ def check_announcement(announcement: PruningAnnouncement, segment_hash: str, sea
     if (announcement.hash, announcement.sealed_at) != (segment_hash, sealed_at):
         yield IntegrityFault(announcement.location, f"does not match segment {announcement.segment}")
     if (
+        # Recomputed from the entry's own time: an announcement must not delete more than its rule allows.
         announcement.up_to != _days_before(announcement.at, announcement.days)
         or announcement.sealed_at >= announcement.up_to
         or announcement.segment >= announcement.announced_in

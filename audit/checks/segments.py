@@ -51,9 +51,11 @@ def check_segments(
         yield from progress.keys.check_signature("segment", row.location, row.record, row.record["sealed_at"])
         yield from _check_contents(row, load_entries, progress, is_pruned)
         yield from _check_tree(row, progress)
+        # The tree keeps only its present frontier, so a checkpoint is compared as soon as the tree has its size.
         while following is not None and following[1]["count"] <= progress.tree.size:
             yield from _check_checkpoint(*following, progress)
             following = next(ahead, None)
+    # The remaining checkpoints cover more segments than the database has: the last segments were deleted.
     while following is not None:
         yield from _check_checkpoint(*following, progress)
         following = next(ahead, None)
@@ -107,6 +109,7 @@ def _check_contents(
 
 
 def _check_tree(row: SegmentRow, progress: CheckProgress) -> Faults:
+    # Recomputed from the signed fields: the stored hash and nodes are columns that a tamperer can change.
     progress.hash = segment_hash(signed_text("segment", row.record))
     nodes = b"".join(progress.tree.add_leaf(progress.hash))
     if (row.hash, row.nodes) != (progress.hash, nodes):

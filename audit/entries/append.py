@@ -21,7 +21,9 @@ from database.write_batch import WriteBatch
 
 SYSTEM = "system"
 VERSION = 1
+# A thousand rows of eight values stay below the limits of parameters: 32,766 in SQLite, 65,535 in PostgreSQL.
 MAX_INSERT_ROWS = 1000
+# Each collision is with a transaction that has committed. Only another violated constraint reaches this limit.
 _MAX_COLLISIONS = 100
 _COLUMNS = ("stream", "at", "action", "actor", "body", "stream_seq", "prev_leaf", "leaf")
 
@@ -75,7 +77,8 @@ def append_entries(*entries: NewEntry, at: datetime | None = None) -> None:
                 # Heads are read inside the savepoint, so a retry reads them again.
                 prepare_append(*entries, at=moment).insert_entries()
             return
-        except IntegrityError:  # another transaction appended after the heads were read
+        # Another transaction appended after the heads were read.
+        except IntegrityError:
             if not tries_left:
                 raise
 
@@ -109,9 +112,8 @@ def prepare_append(
     unknown = [stream for stream in streams if stream not in known]
     stored_heads = load_stream_heads(unknown) if unknown else {}
     ends = {stream: stored_heads[stream] if stream in stored_heads else known[stream] for stream in streams}
-    ordered = (
-        entries if heads is NEW_STREAMS else _sorted_by_stream(entries)
-    )  # no other transaction has a new stream
+    # No other transaction can append to a stream that is created here, so no order prevents a deadlock.
+    ordered = entries if heads is NEW_STREAMS else _sorted_by_stream(entries)
     rows = [_entry_columns(happening, happening.at or moment, ends) for happening in ordered]
     writes = [
         _bind_insert(rows[start : start + MAX_INSERT_ROWS]) for start in range(0, len(rows), MAX_INSERT_ROWS)
@@ -153,6 +155,7 @@ def _entry_columns(entry: NewEntry, at: datetime, heads: dict[str, StreamHead]) 
     before = heads[stream]
     seq = before.seq + 1
     place = f'"stream":{quoted(stream)},"stream_seq":{seq},"v":{VERSION}'
+    # Stored as it is hashed: no later change of the encoder can make an old hash invalid.
     body = f'{text},"prev_leaf":"{before.leaf.hex()}",{place}}}'
     leaf = leaf_hash(body)
     heads[stream] = StreamHead(seq, leaf)

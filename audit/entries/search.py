@@ -12,6 +12,8 @@ from django.db.models.expressions import RawSQL
 from audit.models import Entry
 from audit.models.entry import ROUTINE_ACTIONS, ROUTINE_STREAM_KINDS
 
+# These conditions repeat those of the partial indexes of `Entry` word for word, and with literals: a planner cannot
+# match a condition with parameters to an index.
 _quoted_actions = ", ".join(f"'{action}'" for action in ROUTINE_ACTIONS)
 _IS_NOT_ROUTINE = f'NOT ("audit_entry"."action" IN ({_quoted_actions}))'
 _IS_BY_PEOPLE = {
@@ -33,6 +35,7 @@ _IS_OF_KIND = {
 def filter_by_action(entries: QuerySet[Entry], action: str) -> QuerySet[Entry]:
     """Return the entries of one action."""
     matching = entries.filter(action=action)
+    # Redundant for the result: it lets the database use the partial index.
     return matching if action in ROUTINE_ACTIONS else matching.filter(_sql_condition(_IS_NOT_ROUTINE))
 
 
@@ -44,6 +47,7 @@ def filter_by_people(entries: QuerySet[Entry], vendor: str) -> QuerySet[Entry]:
 def filter_by_actor(entries: QuerySet[Entry], actor: str, vendor: str) -> QuerySet[Entry]:
     """Return the entries that one person, one source or the hub caused."""
     matching = entries.filter(actor=actor)
+    # Redundant for the result: it lets the database use the partial index of people.
     return filter_by_people(matching, vendor) if actor.startswith("person:") else matching
 
 

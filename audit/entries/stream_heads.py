@@ -38,12 +38,14 @@ def load_stream_heads(streams: Collection[str]) -> dict[str, StreamHead]:
     return ends
 
 
+# One lookup in the unique index of stream and place, however long the stream is.
 _LAST_ENTRY = "(SELECT {} FROM audit_entry WHERE stream = wanted.stream ORDER BY stream_seq DESC LIMIT 1)"
 _STUB = "(SELECT {} FROM audit_stub WHERE stream = wanted.stream)"
 
 
 @lru_cache(maxsize=128)
 def _heads_statement(stream_count: int) -> Statement:
+    # A stub counts only where no entry is stored: pruning deletes the oldest entries of a stream first.
     seq = f"COALESCE({_LAST_ENTRY.format('stream_seq')}, {_STUB.format('seq')}, 0)"
     leaf = f"COALESCE({_LAST_ENTRY.format('leaf')}, {_STUB.format('leaf')})"
     wanted = f"WITH wanted (stream) AS (VALUES {', '.join(['(%s)'] * stream_count)})"

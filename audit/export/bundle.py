@@ -18,9 +18,8 @@ from audit.format.placement import PlacedEntry, PrunedHead
 from audit.format.signed_records import Record
 
 CHECKSUM_FILE = "SHA256SUMS"
-SignRecord = Callable[
-    [str, Record], Record
-]  # kind and record: the record with the id of the key and the signature
+# Takes kind and record; returns the record with the id of the key and the signature.
+SignRecord = Callable[[str, Record], Record]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,7 @@ class LineFile:
         self._file = path.open("wb")
 
     def write_line(self, line: str) -> None:
+        # Canonical JSON is ASCII. Any other character is a defect, which must raise instead of reaching the evidence.
         content = line.encode("ascii") + b"\n"
         self._file.write(content)
         self._digest.update(content)
@@ -99,6 +99,8 @@ class ExportBundle:
         held: dict[str, Any] | None = None
         entries, lines = self._open_file("entries.jsonl"), self._open_file("segments.jsonl")
         for record, packed in segments:
+            # Only the last segment has a path: each other one is anchored by the `prev` of the next. Which one is the
+            # last is known only when the next one is missing, so each line is written one segment late.
             if held is not None:
                 lines.write_line(canonical_json(held))
             held, last = {**record, "packed": packed.hex()}, record["number"]
@@ -123,6 +125,7 @@ class ExportBundle:
         entries were deleted, or 0; `pruned_head` returns the last deleted entry of a stream, or None.
         """
         used: dict[int, int] = {}
+        # The proofs of all entries of a segment need the same tree, and a segment has up to 5,000 leaves.
         tree = lru_cache(maxsize=64)(lambda number: subtree_hash_of(load_segment(number)[1]))
 
         def proof(number: int, index: int) -> dict[str, Any]:
@@ -146,6 +149,7 @@ class ExportBundle:
                 entries.write_line(placed.body)
                 proofs.write_line(canonical_json(proof(placed.segment, placed.index)))
             ends.write_line(canonical_json({"stream": stream, "seq": seq, "leaf": leaf.hex(), **begin}))
+        # After the streams, because their proofs decide which segments are needed.
         self._write_segments({number: load_segment(number)[0] for number in sorted(used)})
         bounds = {"first": min(used, default=0), "last": max(used, default=0)}
         return {"kind": "filtered", "frontier": []} | bounds | _pruned_field(pruned)

@@ -33,6 +33,7 @@ def load_anchor(checkpoint: Record, earlier_counts: Sequence[int] = ()) -> Check
 
 def load_segments(first: int, last: int) -> Iterator[tuple[Record, bytes]]:
     """Yield the segments of these numbers, both ends included, with their packed ids."""
+    # A whole export has the entries themselves. Their leaves take 32 bytes each and would be read for nothing.
     rows = Segment.objects.filter(number__range=(first, last)).order_by("number").defer("leaves", "nodes")
     for row in rows.iterator(50):
         yield segment_record(row), bytes(row.ids)

@@ -17,6 +17,7 @@ from typing import Any
 
 Record = dict[str, Any]
 Point = tuple[int, int, int, int]
+# Everything that a damaged or forged file can raise while it is parsed. It is reported as a fault of that file.
 PARSE_ERRORS = (
     KeyError,
     TypeError,
@@ -103,6 +104,7 @@ class PublicKey:
 
     def has_signed(self, signature: bytes, message: bytes) -> bool:
         scalar = int.from_bytes(signature[32:], "little")
+        # A scalar of ORDER or more would be a second spelling of the same signature (RFC 8032, section 5.1.7).
         if self.negative_multiples is None or len(signature) != 64 or scalar >= ORDER:
             return False
         challenge = hashlib.sha512(signature[:32] + self.public + message).digest()
@@ -123,6 +125,7 @@ def refuse_number(text: str) -> Any:
 
 
 def parse_integer(text: str) -> int:
+    # The length is checked first, because converting a very long number takes quadratic time.
     return int(text) if len(text) < 18 and abs(int(text)) < 2**53 else refuse_number(text)
 
 
@@ -269,9 +272,8 @@ class StreamChains:
     """Checks that the entries of each stream follow each other, in whatever order they are added."""
 
     def __init__(self) -> None:
-        self.ends: dict[
-            str, tuple[int, str, int, str]
-        ] = {}  # first place, what it continues, last place, its leaf
+        # For each stream: its first place, the leaf that this one continues, its last place, and the leaf there.
+        self.ends: dict[str, tuple[int, str, int, str]] = {}
         self.unattached: list[tuple[str, int, str, str]] = []
 
     def add_entry(self, stream: str, seq: int, prev: str, leaf: str) -> None:
@@ -306,14 +308,19 @@ class ExportCheck:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.faults: list[str] = []
-        self.last_read = ""  # what was read last
+        # The line that was read last, as the location of a parse error.
+        self.last_read = ""
         self.keys: dict[str, PublicKey] = {}
         self.manifest: Record = {}
         self.checkpoint: Record = {}
-        self.pruned = 0  # entries of the segments up to this one are kept no longer
-        self.announced_pruned = 0  # up to which one the entries say so
-        self.roots: dict[int, bytes] = {}  # of the tree over so many segments
-        self.segments: dict[int, tuple[int, bytes]] = {}  # filtered: number, to count and root
+        # Entries of the segments up to this one were deleted, according to the manifest.
+        self.pruned = 0
+        # The highest such segment that an entry announces.
+        self.announced_pruned = 0
+        # Roots of the trees that were verified, by number of segments: an outside checkpoint is compared with one.
+        self.roots: dict[int, bytes] = {}
+        # Count and root of each segment of a filtered export, by its number.
+        self.segments: dict[int, tuple[int, bytes]] = {}
 
     def add_fault(self, place: str, problem: object) -> None:
         self.faults.append(f"{place}: {problem}")
@@ -323,6 +330,7 @@ class ExportCheck:
         steps = [
             ("manifest.json", self.check_manifest),
             ("keys.json", self.check_keys),
+            # Only now are the keys known. They are checked themselves before any signature is.
             ("manifest.json", self.check_manifest_signature),
             ("checkpoint.json", self.check_checkpoint),
         ]
@@ -581,6 +589,8 @@ class ExportCheck:
                 count += 1
                 entry_place = f"{entry_place} (stream {said['stream']} at {seq})"
                 leaf = self.check_entry(entry_place, body, None)
+                # The entry before it is pruned: its leaf comes from this entry, and a proof shows that its segment
+                # contains it.
                 if seq == begin and begins_later:
                     before = parse_canonical_json(body)["prev_leaf"]
                     used.add(self.check_stream_start(place, before, said["before"]))
@@ -602,7 +612,8 @@ class ExportCheck:
             if (said["stream"], said["stream_seq"], said["prev_leaf"]) != expected:
                 self.add_fault(place, "does not continue the entry before it")
         except PARSE_ERRORS:
-            return  # told already
+            # Reported by `check_entry` already.
+            return
 
     def check_stream_start(self, place: str, leaf: str, proof: Record) -> int:
         """Check the deleted entry that a stream continues. Returns the number of its segment."""

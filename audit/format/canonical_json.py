@@ -21,6 +21,7 @@ def canonical_json(value: Mapping[str, JSONValue]) -> str:
 
 
 def _check_value(value: JSONValue) -> None:
+    # Before int, because bool is a subclass of it.
     if value is None or isinstance(value, bool | str):
         return
     if isinstance(value, int):
@@ -29,6 +30,7 @@ def _check_value(value: JSONValue) -> None:
             raise ValueError("a whole number of 2**53 or more has no canonical form")
     elif isinstance(value, Mapping):
         for name, member in value.items():
+            # The encoder writes the names 1 and None as "1" and "null", so different objects would have the same text.
             if not isinstance(name, str):
                 raise TypeError("a member's name must be text")
             _check_value(member)

@@ -8,6 +8,7 @@ from hashlib import sha256
 HASH_SIZE = 32
 ZERO_HASH = bytes(HASH_SIZE)
 
+# Leaves begin with 0x00 and nodes of a tree with 0x01, so that no node passes for an entry (RFC 9162, section 2.1.1).
 _LEAF = b"\x00hub-audit-1"
 _SEGMENT = b"\x00hub-segment-1"
 

@@ -82,6 +82,7 @@ class IdSet:
         return self._ends[-1] if self._ends else 0
 
     def _add_range(self, start: int, end: int) -> list[int]:
+        # Ranges that only touch are merged too: consecutive ids stay one range.
         first = bisect_left(self._ends, start - 1)
         last = bisect_right(self._starts, end + 1)
         known: list[int] = []

@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 
 from audit.format.hashes import node_hash, sha256_digest
 
-SubtreeHash = Callable[
-    [int, int], bytes
-]  # (height, index): over the leaves index·2^height to (index + 1)·2^height
+# (height, index): the hash over the leaves index·2^height to (index + 1)·2^height - 1.
+SubtreeHash = Callable[[int, int], bytes]
 
 
 def subtree_hash_of(leaves: Sequence[bytes]) -> SubtreeHash:
@@ -71,6 +70,7 @@ def is_consistent(old: int, old_root: bytes, new: int, new_root: bytes, proof: S
         return False
     if old == new:
         return old_root == new_root
+    # An old tree of 2^n leaves is a perfect subtree of the new one, so the proof leaves out its root.
     steps = [old_root, *proof] if old & (old - 1) == 0 else list(proof)
     place, last = old - 1, new - 1
     while place & 1:
@@ -104,6 +104,8 @@ class TreeFrontier:
         first.
         """
         completed, node = [], leaf
+        # As in binary counting: each trailing 1 of the size is a perfect subtree that this leaf completes to a larger
+        # one.
         for _ in range(_trailing_ones(self.size)):
             node = node_hash(self.peaks.pop(), node)
             completed.append(node)
@@ -141,6 +143,7 @@ def _left_size(size: int) -> int:
 
 
 def _range_hash(subtree_hash: SubtreeHash, start: int, size: int) -> bytes:
+    # A perfect subtree is looked up, so only the right edge of the tree is computed again.
     if size & (size - 1) == 0:
         height = size.bit_length() - 1
         return subtree_hash(height, start >> height)

@@ -35,6 +35,7 @@ def unsigned_segment(
         "count": len(entries),
         "ids": sha256_digest(pack_ids(entry_id for entry_id, _ in entries)).hex(),
         "root": merkle_root([leaf for _, leaf in entries]).hex(),
+        # The clock may have been set back, and `segments_sealed_until` relies on times that never decrease.
         "sealed_at": format_time(at if last.sealed_at is None else max(at, last.sealed_at)),
         "key": key,
         "late": is_late,
@@ -55,5 +56,7 @@ def segment_columns(last: SegmentHead, entries: EntryLeaves, record: Record) -> 
         "signature": bytes.fromhex(record["signature"]),
         "is_late": record["late"],
         "hash": segment_hash(signed_text("segment", record)),
+        # A late segment holds lower ids than the one before, and a search by id relies on a column that never
+        # decreases.
         "highest_id": max(last.highest_id, entries[-1][0] if entries else 0),
     }

@@ -27,9 +27,11 @@ SIGNED_FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
-OPTIONAL_FIELDS: Mapping[str, tuple[str, ...]] = {"manifest": ("pruned",)}  # signed where it is there
+# Fields that only some records of a kind have. They are signed too, so nobody can remove them.
+OPTIONAL_FIELDS: Mapping[str, tuple[str, ...]] = {"manifest": ("pruned",)}
 
 _DOMAIN = b"hub-signature-1"
+# Stricter than `bytes.fromhex`, which also takes capital letters and blanks: a signature has one spelling.
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
@@ -94,6 +96,7 @@ def parse_hex(text: JSONValue, size: int | None = 32) -> bytes:
 
 def format_time(at: datetime) -> str:
     """Return a time as text for records and bodies. The texts sort as the times do."""
+    # Always six decimals: `isoformat` alone omits them if they are zero, and such a text sorts differently.
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 

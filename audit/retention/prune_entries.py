@@ -33,11 +33,13 @@ def announce_pruning(days: int, at: datetime) -> bool:
     # The announcement and the row that permits deletion are committed together.
     with transaction.atomic():
         before = Cut.objects.aggregate(segment=Max("segment"), emptied=Max("emptied"))
+        # A microsecond less, because a segment of exactly this age is not older than the rule says.
         old = segments_sealed_until(up_to - timedelta(microseconds=1)).first()
         if old is None or old.number <= (before["segment"] or 0):
             return False
         fresh = Segment.objects.filter(number__gt=before["segment"] or 0, number__lte=old.number)
         entries = fresh.aggregate(found=Sum("count"))["found"]
+        # Empty segments have nothing to delete: no announcement.
         if not entries:
             return False
         details = {
@@ -72,6 +74,7 @@ def prune_announced_entries(max_entries: int = DELETE_BATCH) -> tuple[int, bool]
             return 0, True
         number, segments = _next_segments(cut, max_entries)
         rows = Entry.objects.filter(id__in=list(segments)).order_by("id")
+        # One more than may be deleted: it shows whether these segments still have entries afterwards.
         entries = list(rows.values_list("id", "stream", "stream_seq", "leaf")[: max_entries + 1])
         _delete_entries(entries[:max_entries], segments)
         if len(entries) <= max_entries:
@@ -83,6 +86,7 @@ def prune_announced_entries(max_entries: int = DELETE_BATCH) -> tuple[int, bool]
 def _newest_sealed_cut() -> Cut | None:
     places = SegmentIndex(last_segment().number)
     emptied = Cut.objects.aggregate(found=Max("emptied"))["found"]
+    # The newest announcement may not be sealed yet; then an older one still counts.
     for cut in Cut.objects.order_by("-segment"):
         if places.segment_of(cut.entry_id) is not None:
             cut.emptied = emptied
@@ -128,6 +132,7 @@ def newest_announcement(last_segment_number: int) -> PruningAnnouncement | None:
     places = SegmentIndex(last_segment_number)
     announcements = Entry.objects.filter(stream=PRUNING_STREAM).order_by("-stream_seq")
     for pk, body in announcements.values_list("pk", "body").iterator():
+        # An announcement in no segment is not sealed and permits nothing yet.
         if (number := places.segment_of(pk)) is not None:
             return parse_announcement(body, number)
     return None

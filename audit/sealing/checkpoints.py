@@ -15,6 +15,7 @@ from audit.sealing.unsealed_entries import last_segment
 
 def make_checkpoint(box: SecretBox, at: datetime) -> Checkpoint | None:
     """Return the checkpoint of all segments, made now unless it exists. None if nothing is sealed."""
+    # No segment and no key may begin between reading the tree and signing its root.
     with sealing_lock(waits=True):
         last = last_segment()
         if last.number == 0:

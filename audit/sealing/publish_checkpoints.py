@@ -51,7 +51,8 @@ def publish_checkpoint(box: SecretBox, at: datetime, channels: Mapping[str, Publ
 def _publish_to(checkpoint: Checkpoint, name: str, channel: PublishChannel, at: datetime) -> bool:
     outlet, _ = Outlet.objects.get_or_create(name=name, defaults={"due_at": at})
     longest = max(channel.min_interval, MAX_BACKOFF)
-    waits = at < outlet.due_at <= at + longest  # later than that is due: a clock was ahead
+    # A later time than any back-off sets comes from a clock that was ahead: the channel counts as due.
+    waits = at < outlet.due_at <= at + longest
     if waits or outlet.count == checkpoint.count:
         return False
     try:
@@ -64,6 +65,7 @@ def _publish_to(checkpoint: Checkpoint, name: str, channel: PublishChannel, at: 
         logger.exception("a checkpoint could not be sent by %s", name)
         _postpone_outlet(outlet, "internal error; see the log", at)
         return False
+    # After the sending: a process that is killed in between sends the checkpoint once more.
     with transaction.atomic():
         Anchoring.objects.create(checkpoint=checkpoint, outlet=name, at=at)
         Outlet.objects.filter(name=name).update(
@@ -78,6 +80,7 @@ def _publish_to(checkpoint: Checkpoint, name: str, channel: PublishChannel, at: 
 
 
 def _postpone_outlet(outlet: Outlet, failure: str, at: datetime) -> None:
+    # The exponent is limited too, because a large power of two overflows a timedelta.
     pause = min(FIRST_BACKOFF * 2 ** min(outlet.failures, 10), MAX_BACKOFF)
     logger.warning("checkpoint was not sent by %s: %s", outlet.name, failure)
     Outlet.objects.filter(pk=outlet.pk).update(

@@ -55,6 +55,7 @@ def seal_missed_entries(box: SecretBox, at: datetime) -> int:
 
     Returns their number, which should be 0: each late segment raises an alarm. Only the sealing itself takes the lock.
     """
+    # Read before the comparison, which holds no lock: whatever is sealed meanwhile is excluded under the lock.
     newest = last_segment().number
     late = find_unsealed_below(find_low_water()[0])
     return sum(
@@ -92,6 +93,7 @@ def _has_been_silent(last: SegmentHead, at: datetime) -> bool:
 
 def _seal_next_segment(box: SecretBox, at: datetime, key_days: float) -> int | None:
     """Seal one segment and return its number of entries. None if another process seals or nothing is unsealed."""
+    # Does not wait: whoever holds the lock seals these entries.
     with sealing_lock() as is_ours:
         if not is_ours:
             return None
@@ -117,6 +119,7 @@ def _store_segment(
     box: SecretBox, last: SegmentHead, entries: EntryLeaves, at: datetime, *, is_late: bool = False
 ) -> None:
     signing = load_current_key(box, at)
+    # The clock may have been set back since the key began: a segment must not be older than its key.
     moment = max(at, signing.valid_from)
     unsigned = unsigned_segment(last, entries, moment, signing.key, is_late=is_late)
     record = signing.sign_record("segment", unsigned)

@@ -19,6 +19,7 @@ def sealing_lock(*, waits: bool = False) -> Iterator[bool]:
     The lock is an advisory lock on PostgreSQL and the queue of writers on SQLite.
     """
     with transaction.atomic():
+        # A transaction on SQLite is the only writer from its beginning (BEGIN IMMEDIATE).
         if connection.vendor == "sqlite":
             yield True
         elif waits:

@@ -43,6 +43,7 @@ class SegmentIndex:
             stub.stream: _load_pruned_head(stub) for stub in Stub.objects.filter(stream__in=rows)
         }
         for name in names:
+            # Up to the first entry that is not sealed: an exported stream has no gap.
             known = takewhile(lambda row: row[0] in positions, rows.get(name, ()))
             if placed := [PlacedEntry(body, *positions[pk]) for pk, body in known]:
                 yield name, placed
@@ -64,6 +65,7 @@ class SegmentIndex:
         """
         later = Segment.objects.filter(highest_id__gte=pk, number__lte=self.last)
         numbers = later.order_by("highest_id", "number").values_list("number", flat=True)
+        # The first candidate holds the entry unless it was committed late, so the others are not fetched in advance.
         for number in chain(numbers[:1], numbers[1:].iterator(50)):
             if pk in self._indexes(number):
                 return number

@@ -76,6 +76,7 @@ def create_next_key(box: SecretBox, at: datetime) -> SigningKey:
         "prev": "" if before is None else before.key,
         "from": format_time(begins),
     }
+    # The first key signs itself.
     by = private if before is None else box.decrypt(bytes(before.private or b""))
     signed = sign_record("key", record, load_signer(by))
     # Destroyed in the transaction that creates the successor: no time has two keys that can sign.

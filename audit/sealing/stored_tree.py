@@ -20,6 +20,7 @@ def stored_tree() -> SubtreeHash:
         return bytes(found), bytes(nodes)
 
     def perfect(height: int, index: int) -> bytes:
+        # A subtree's hash is stored with the last segment in it.
         found, nodes = row((index + 1) << height)
         return nodes[(height - 1) * HASH_SIZE : height * HASH_SIZE] if height else found
 

@@ -20,6 +20,7 @@ from database.snapshot import read_snapshot
 from database.statement import Statement
 from database.values import parse_optional_timestamp
 
+# Twice the minute after which the database ends a transaction that idles.
 SETTLE_TIME = timedelta(seconds=120)
 Rows = list[tuple[int, bytes]]
 
@@ -27,6 +28,7 @@ _RANGES = 50
 _LAST_SEGMENT = Statement(
     "SELECT number, hash, sealed_at, highest_id FROM audit_segment ORDER BY number DESC LIMIT 1"
 )
+# A full segment may have left entries for the next one, and a late segment did not look at new entries at all.
 _LAST_UNFILLED_SEGMENT = Statement(
     "SELECT sealed_at FROM audit_segment WHERE count < %s AND NOT is_late ORDER BY number DESC LIMIT 1"
 )
@@ -122,6 +124,7 @@ class _SegmentCache(threading.local):
     def _add_new_segments(self) -> bool:
         """Add the segments that are new since the last call. False if the cached ones are no longer in the database."""
         number, hash_ = self.last
+        # The newest cached segment is read again: only if its hash is the same does the cache belong to this log.
         newer = _segments_from(number)
         if (
             number == 0

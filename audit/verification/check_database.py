@@ -74,6 +74,8 @@ class PrunedSegments:
 def verify_database(outside: Record | None = None) -> VerificationReport:
     """Check the whole log and report up to `MAX_FAULTS` faults. `outside` is a checkpoint that was stored elsewhere."""
     with read_snapshot():
+        # Before the newest segment is read: a checkpoint that is made in between could cover a segment that is not
+        # checked.
         published_count = Checkpoint.objects.order_by("-count").values_list("count", flat=True).first() or 0
         progress, unsealed_entries, pruned = (
             CheckProgress(KeyChain()),
@@ -111,6 +113,7 @@ def _find_faults(
         (segment_row(row) for row in segments), _load_entries, checkpoints, progress, pruned.contains_segment
     )
     yield from _check_pruned(pruned)
+    # The entries about older keys may be pruned, so those keys cannot be required to have one.
     since = pruned.announcement.sealed_at if pruned.announcement else ""
     new_keys = [record for record in key_records() if record["from"] > since]
     yield from check_key_entries(new_keys, Entry.objects.filter(stream=KEYS).values_list("body", flat=True))

@@ -43,6 +43,7 @@ class _ProcessCipher:
         self._numbers = itertools.count()
 
     def encrypt(self, plain: bytes) -> bytes:
+        # `next` of this counter is atomic under the interpreter's lock, so no two threads get the same nonce.
         nonce = next(self._numbers).to_bytes(12, "big")
         return self._head + nonce + self._cipher.encrypt(nonce, plain, self._head)
 
@@ -52,6 +53,7 @@ def _process_cipher(key: str) -> _ProcessCipher:
     return _ProcessCipher(key)
 
 
+# A forked child has its parent's salt and counter, and would use the same nonces.
 os.register_at_fork(after_in_child=_process_cipher.cache_clear)
 
 
@@ -77,6 +79,7 @@ def decrypt(sealed: bytes) -> bytes:
     is_sealed = sealed.startswith(_VERSION) and len(sealed) >= _SMALLEST
     head, salt, nonce = sealed[:_HEAD], sealed[_SALT], sealed[_NONCE]
     for key in settings.SEALING_KEYS if is_sealed else ():
+        # Four bytes are a hint that saves needless tries. Two keys may share them, so the loop goes on after a failure.
         if _key_name(key) == sealed[1:5]:
             try:
                 return _derive_cipher(key, salt).decrypt(nonce, sealed[_NONCE.stop :], head)

@@ -6,9 +6,12 @@ version of the encrypted value (`subject_cipher`).
 
 import zlib
 
-_LEVEL, _WINDOW, _MEMORY = 1, -13, 6  # 12 µs for a payload; the default memory would take 14 to 80
-_LENGTH = 4  # bytes in front: how long the plain value is
-_SMALLEST = 48  # shorter values do not become smaller
+# Measured: 12 µs for a payload; the default memory would take 14 to 80.
+_LEVEL, _WINDOW, _MEMORY = 1, -13, 6
+# The plain length, in so many bytes in front of the compressed value.
+_LENGTH = 4
+# Shorter values do not become smaller.
+_SMALLEST = 48
 
 # From rare to frequent: references to the end of the dictionary take the fewest bits.
 DICTIONARY = b"".join(
@@ -50,7 +53,8 @@ def decompress(packed: bytes) -> bytes:
     length = int.from_bytes(packed[:_LENGTH], "big")
     unpacker = zlib.decompressobj(_WINDOW, DICTIONARY)
     try:
-        plain = unpacker.decompress(packed[_LENGTH:], length + 1)  # one more, to see that the stream ends
+        # One byte more than declared, to see that the stream ends there.
+        plain = unpacker.decompress(packed[_LENGTH:], length + 1)
     except zlib.error as error:
         raise ValueError("this is not compressed") from error
     if len(plain) != length or not unpacker.eof:

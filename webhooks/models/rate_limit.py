@@ -58,6 +58,7 @@ class RateLimitState(models.Model):
         the wait would be longer than `max_wait` seconds, at most `LONGEST_WAIT`.
         """
         burst = rate.duration_of(rate.burst)
+        # Durable, because inside another transaction the row would stay locked until that one ends.
         with transaction.atomic(durable=True):
             free_at, now = RateLimitState._lock_row(key)
             # A lower limit before, or a step of the clock, may have put the stored time too far ahead.
@@ -74,6 +75,7 @@ class RateLimitState(models.Model):
         """Lock the row and return its `free_at` and the database's time, read after the wait for the lock."""
         row = RateLimitState.objects.filter(pk=key)
         if not row.select_for_update().values_list("key").first():
+            # Another process may insert the row at the same moment; both lock the one that exists then.
             RateLimitState.objects.bulk_create(
                 [RateLimitState(key=key, free_at=database_now())], ignore_conflicts=True
             )
@@ -94,11 +96,13 @@ class LocalQuota:
         self.rate = rate
         self._key = key
         self._lock = threading.Lock()
+        # At most half a burst, because the database grants the burst less one quota.
         self._max_size = max(1, min(int(rate.per_second * _QUOTA_SECONDS), rate.burst // 2))
         self._granted_rate = replace(rate, burst=rate.burst - self._max_size) if self._max_size > 1 else rate
         self._lifetime = self._max_size / rate.per_second if self._max_size > 1 else 0.0
         self._size, self._left = 1, 0
-        self._begins = self._ends = self._opens = 0.0  # by this process's monotonic clock
+        # These three are times of this process's monotonic clock.
+        self._begins = self._ends = self._opens = 0.0
 
     def spend_one(self, max_wait: float) -> float:
         """Spend one unit and return the seconds to wait before it is used. Raises RateLimitExceeded, having spent
@@ -115,7 +119,8 @@ class LocalQuota:
 
     def _fetch_quota(self, max_wait: float) -> None:
         now = time.monotonic()
-        if self._opens - now > max_wait:  # refused before, and time only moves on: no statement
+        # Refused a moment ago, and it is still too soon: no statement is needed to refuse again.
+        if self._opens - now > max_wait:
             raise RateLimitExceeded(self._opens - now)
         size = self._next_size(now)
         try:

@@ -11,7 +11,8 @@ from webhooks.encryption.at_rest import CannotDecrypt, decrypt, encrypt
 from webhooks.encryption.subject_cipher import KEY_BYTES, SubjectEncryptor
 from webhooks.encryption.subject_cipher import decrypt as unseal_of_subject
 
-PSEUDONYM_MARK = "~"  # no id that a source can send begins with it
+# No id that a source can send begins with it.
+PSEUDONYM_MARK = "~"
 
 
 def is_erased(entity_id: str) -> bool:
@@ -48,6 +49,7 @@ class SubjectKey(models.Model):
     class Meta:
         default_permissions = ()
         constraints = [
+            # Only for live keys: the row of a destroyed key stays when the entity gets a new one.
             models.UniqueConstraint(
                 fields=["pseudonym"], condition=models.Q(destroyed_at=None), name="one_key_a_subject"
             ),

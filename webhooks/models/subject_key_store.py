@@ -31,6 +31,8 @@ def find_or_create_keys(subjects: Collection[Subject], batch: WriteBatch) -> dic
     names = {subject: pseudonym(*subject) for subject in subjects}
     known = {key.pseudonym: key for key in _find_keys(sorted(set(names.values())), locks=False)}
     if known:
+        # The keys were read without a lock. The batch locks and counts them, because an erasure may destroy one in
+        # between.
         batch.require(_count_live(len(known)).bind(*sorted(key.pk for key in known.values())), len(known))
     at = timezone.now()
     new = {name: SubjectKey.new(name, at) for name in names.values() if name not in known}
@@ -109,6 +111,7 @@ def _insert_statement(names: int) -> Statement:
 def pseudonym(source_id: int, entity_type: str, entity_id: str) -> str:
     """Return the pseudonym of an entity: HMAC-SHA256 with the pepper, 64 hexadecimal digits."""
     named = [part.encode() for part in (str(source_id), entity_type, entity_id)]
+    # Each part follows its length: otherwise "ab" with "c" and "a" with "bc" would give the same pseudonym.
     text = b"".join(struct.pack(">I", len(part)) + part for part in named)
     return hmac.digest(_load_pepper(), b"hub-pseudonym-1" + text, "sha256").hex()
 

@@ -92,6 +92,7 @@ def check_secret(scheme: str, value: str) -> None:
     _require_scheme(scheme)
     if scheme == "none":
         raise ValueError("A source without verification has no secret.")
+    # Checked first: a public key is long enough to pass as a key or a password, and anybody may know it.
     if is_public_key(value):
         if scheme != "standard-webhooks":
             raise ValueError("A public key is not a secret.")
@@ -145,7 +146,8 @@ def _decode_base64(text: str) -> bytes:
     bare = text.rstrip("=")
     try:
         return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
-    except ValueError:  # binascii.Error is one, and text that is not ASCII raises the plain one
+    # `binascii.Error` is a ValueError; text that is not ASCII raises a plain one.
+    except ValueError:
         return b""
 
 

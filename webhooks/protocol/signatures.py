@@ -113,6 +113,7 @@ def verify_signature(
 def _find_matching_secret(expected: list[tuple[LiveSecret, bytes]], offered: list[bytes]) -> int | str:
     if not expected:
         raise BadSignature("the source has no usable secret")
+    # All pairs are compared, also after a match: the time must not reveal which secret matched.
     fitting = [
         secret.id for secret, right in expected for text in offered if hmac.compare_digest(right, text)
     ]
@@ -131,6 +132,7 @@ def _verify_standard(
     spelling = next((name for name in _STANDARD_SPELLINGS if f"{name}-signature" in headers), "webhook")
     webhook_id = _require_header(headers, f"{spelling}-id")
     seconds = _require_header(headers, f"{spelling}-timestamp")
+    # Bounded, because the sender is not verified yet and each signature costs comparisons.
     signatures = _require_header(headers, f"{spelling}-signature").split(" ", MAX_SIGNATURES)[:MAX_SIGNATURES]
     if not _WEBHOOK_ID.fullmatch(webhook_id):
         raise BadSignature("the webhook id is not 1 to 255 printable characters without a full stop")
@@ -240,6 +242,7 @@ def _body_hmac_candidates(
     algorithm, encode = options["algorithm"], _ENCODINGS.get(options["encoding"])
     if algorithm not in _ALGORITHMS or encode is None:
         raise BadSignature("the source's settings contain an unknown encoding or hash")
+    # Senders may write hexadecimal digits as capitals. In base64 case has a meaning.
     offered = signature.lower() if options["encoding"] == "hex" else signature
     expected = [
         (secret, encode(_compute_hmac(key, body, algorithm))) for secret, key in _secret_bytes(secrets)

@@ -102,7 +102,8 @@ def _load_json(text: str, objects: _ObjectBuilder) -> Any:
         )
     except json.JSONDecodeError as error:
         raise MalformedBody("not-json", offset=_bytes_before(text, _error_position(text, error))) from None
-    except (RecursionError, ValueError):  # the checks above should exclude these; still an error of the body
+    # The checks above should exclude these; if not, it is still an error of the body.
+    except (RecursionError, ValueError):
         raise MalformedBody("not-json") from None
 
 

@@ -89,6 +89,7 @@ def _parse_object(body: bytes) -> dict[str, Any]:
     try:
         document = strict_json.parse_json(body)
     except MalformedBody as error:
+        # Any other pointer would repeat a name that the sender made up.
         if error.pointer.removeprefix("/") in _FIELDS:
             raise
         raise MalformedBody(error.code, offset=error.offset) from None
@@ -112,11 +113,13 @@ def _id_pattern(extra: str) -> re.Pattern[str]:
     if not set(extra) <= set(EXTRA_ID_CHARACTERS):
         raise ValueError(f"An id can be widened only by characters of {EXTRA_ID_CHARACTERS}")
     last = rf"A-Za-z0-9_~\-{re.escape(extra)}"
+    # Begins with a letter or digit: an id that becomes part of a path is never a relative segment such as `..`.
     return re.compile(rf"[A-Za-z0-9](?:[{last}.]{{0,126}}[{last}])?")
 
 
 def _parse_entity_id(value: Any, pattern: re.Pattern[str]) -> str:
     match value:
+        # Before int, because bool is a subclass of it.
         case bool():
             pass
         case int() if 0 <= value <= _LARGEST_ID:
@@ -163,6 +166,7 @@ def _parse_timestamp(value: Any) -> datetime:
 
 
 def _parse_microseconds(fraction: str | None) -> int:
+    # Nine digits are valid, but the database stores microseconds.
     return int((fraction or "").ljust(6, "0")[:6])
 
 

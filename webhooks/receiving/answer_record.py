@@ -51,6 +51,7 @@ class ReceiptAnswer:
         batch.execute(*prepare_append(self.audit_entry, at=self._at).writes)
         try:
             batch.run()
+        # Nothing of the batch was written, so the answer is written again with its entry.
         except IntegrityError:
             with transaction.atomic():
                 self._batch().run()

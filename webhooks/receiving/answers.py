@@ -14,7 +14,8 @@ from webhooks.catalogue.codes import CATALOGUE, Language, code_texts
 from webhooks.catalogue.outcome import EventOutcome, FieldProblem, TargetResult
 
 LARGEST_ENTITY = 262_144
-LARGEST_DOCUMENT = 8_192  # of anything else
+# The limit of every other document.
+LARGEST_DOCUMENT = 8_192
 _MOST_ERRORS = 20
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -97,6 +98,7 @@ def _result_document(result: TargetResult, is_signed: bool) -> dict[str, Any]:
     document: dict[str, Any] = {"connection": result.connection, "status": result.state}
     if result.action:
         document["action"] = result.action
+    # Anyone can send to a source that is not signed, so its answers name no record of the target.
     if is_signed and result.record_id:
         document["id"] = result.record_id
     if result.code != result.state:

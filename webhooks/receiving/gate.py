@@ -37,6 +37,7 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
     """Check everything that does not need the parsed body. Raises RequestRefused at the first check that fails."""
     if not source.is_enabled:
         raise RequestRefused("source-disabled")
+    # Size before type, and type before signature: the cheap checks come first.
     if incoming.body is None:
         raise RequestRefused("too-large")
     if not _JSON_TYPE.fullmatch(incoming.headers.get("content-type", "")) or _is_encoded(incoming):
@@ -64,6 +65,7 @@ def _live_secrets(source: Source, incoming: IncomingRequest) -> list[LiveSecret]
     if not source.is_signed:
         return []
     live = (secret for secret in source.secrets.all() if secret.is_live(incoming.received_at))
+    # A secret of an earlier scheme proves nothing: a public key must not count as a password.
     return [LiveSecret(secret.pk, secret.value) for secret in live if secret.fits_scheme]
 
 

@@ -13,7 +13,8 @@ from django.http.request import HttpHeaders, UnreadablePostError
 from django.utils import timezone
 
 LARGEST_BODY = 65_536
-_LARGEST_SIZE = 2**31 - 1  # what the column for it holds; a header can claim more
+# The largest value of the column. A header can claim more.
+_LARGEST_SIZE = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ def read_incoming_request(request: HttpRequest, slug: str) -> IncomingRequest:
     """Read a request. Reads at most one byte more of the body than is allowed, whatever its headers claim."""
     declared = _declared_size(request)
     body = None if declared is not None and declared > LARGEST_BODY else _read_body(request)
+    # A chunked body declares no length.
     if body is not None and len(body) > LARGEST_BODY:
         body = None
     return IncomingRequest(
@@ -57,6 +59,7 @@ def _header_name(key: str) -> str | None:
 
 def _declared_size(request: HttpRequest) -> int | None:
     text = str(request.META.get("CONTENT_LENGTH") or "")
+    # `isdigit` alone is true for characters such as ², which `int` refuses.
     if not (text.isascii() and text.isdigit()):
         return None
     return _LARGEST_SIZE if len(text) > len(str(_LARGEST_SIZE)) else min(int(text), _LARGEST_SIZE)
@@ -82,6 +85,7 @@ def read_client_address(request: HttpRequest) -> str | None:
     if settings.TRUSTED_PROXIES:
         hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
         if len(hops) >= settings.TRUSTED_PROXIES:
+            # Counted from the end: the client can write anything in front of what the trusted proxies append.
             address = hops[-settings.TRUSTED_PROXIES]
     try:
         return str(ipaddress.ip_address(address))

@@ -50,6 +50,7 @@ def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port
         if source is None:
             raise RequestRefused("unknown-source")
         verified = verify_request(source, incoming)
+        # After the verification: requests of others must not use up the source's limit.
         check_request_limit(source)
     except RequestRefused as refusal:
         logger.info(

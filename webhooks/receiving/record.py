@@ -163,6 +163,7 @@ def _record_repeat(
     The payload and the event stay locked until the commit: no foreign key keeps the cleanup from deleting them.
     """
     body = incoming.body or b""
+    # The same event id with another body is no repeat, and the stored answer would be wrong for it.
     if hashlib.sha256(body).digest() != bytes(stored_event.digest):
         raise RequestRefused("event-id-conflict")
     with transaction.atomic():

@@ -41,9 +41,8 @@ _timers: list[threading.Timer] = []
 def mark_row_exists(bucket: str) -> None:
     """Remember that the row of this bucket exists, so that further refusals can be counted in memory."""
     with _lock:
-        if (
-            len(_existing_rows) >= _MAX_EXISTING_ROWS
-        ):  # those of other minutes among them; what is not known is asked for
+        # Most of them are of past minutes. A row that is not remembered is looked up in the database.
+        if len(_existing_rows) >= _MAX_EXISTING_ROWS:
             _existing_rows.clear()
         _existing_rows.add(bucket)
 
@@ -62,6 +61,7 @@ def flush_counts() -> None:
     """Write this process's counts to the database. If the database is unavailable, they wait for the next flush."""
     with _lock:
         _timers.clear()
+        # Copied under the lock and written after it: requests that are refused meanwhile do not wait for the database.
         due = dict(_pending)
         _pending.clear()
     try:
@@ -106,6 +106,7 @@ def _add_pending(bucket: str, more: _PendingCount) -> None:
 def _schedule_flush() -> None:
     if not _timers:
         timer = threading.Timer(FLUSH_SECONDS, _flush_in_thread)
+        # The timer must not delay the end of the process; `atexit` writes what it would have written.
         timer.daemon = True
         _timers.append(timer)
         timer.start()
@@ -147,10 +148,12 @@ def record_refusal(code: str, incoming: IncomingRequest, source: Source | None) 
     try:
         with transaction.atomic():
             row = _create_row(bucket, code, incoming, source, None if crowded else incoming.address)
-    except IntegrityError:  # another request of this minute was first
+    # Another request of this minute was first.
+    except IntegrityError:
         _count_in_row(bucket, incoming)
         return
     mark_row_exists(bucket)
+    # Not after each row: a flood would otherwise cause one deletion for each of its rows.
     if row.pk % _PRUNE_EVERY == 0:
         Refusal.objects.filter(pk__lte=row.pk - settings.REFUSALS_KEPT).delete()
 

@@ -11,6 +11,7 @@ def find_source(slug: str) -> Source | None:
     """Return the source with this slug, secrets included, or None. A change in the console takes effect when the cache
     expires.
     """
-    if "\0" in slug:  # PostgreSQL refuses a parameter with a NUL character
+    # PostgreSQL refuses a parameter with a NUL character.
+    if "\0" in slug:
         return None
     return Source.objects.prefetch_related("secrets").filter(slug=slug).first()

@@ -81,7 +81,8 @@ def store_webhook(webhook: NewWebhook, *, is_retry: bool = False) -> None:
     if is_retry:
         _store_with_locks([webhook])
     elif webhook.answer is not None:
-        release_connection()  # whoever leads the group may need it while this thread waits
+        # The thread that leads the group may need this connection while this thread waits.
+        release_connection()
         _group_commit.submit(webhook)
     else:
         _store_together([webhook])
@@ -94,7 +95,8 @@ def _store_together(webhooks: Sequence[NewWebhook]) -> None:
         _write_webhooks(
             webhooks, batch, find_or_create_keys({webhook.subject for webhook in webhooks}, batch)
         )
-    except GuardFailed:  # an erasure destroyed a key after it was read
+    # An erasure destroyed a key after it was read.
+    except GuardFailed:
         _store_with_locks(webhooks)
 
 
@@ -109,6 +111,7 @@ def _write_webhooks(
     webhooks: Sequence[NewWebhook], batch: WriteBatch, keys: dict[Subject, SubjectKey]
 ) -> None:
     entries = [entry for webhook in webhooks for entry in webhook.add_to(batch, keys[webhook.subject])]
+    # The streams belong to events that this batch inserts, so they have no heads to read.
     prepared = prepare_append(*entries, heads=NEW_STREAMS)
     batch.execute(*prepared.writes)
     batch.run()
