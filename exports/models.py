@@ -125,6 +125,7 @@ class Export(models.Model):
 class ExportedPerson(models.Model):
     """One entity that an export contains, as a pseudonym that only the export's own key can make."""
 
+    # The unique constraint begins with this column and serves as its index.
     export = models.ForeignKey(Export, models.CASCADE, related_name="people", db_index=False)
     pseudonym = models.BinaryField(max_length=16)
 

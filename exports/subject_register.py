@@ -59,6 +59,7 @@ def clear_register(export: Export, alias: str = DEFAULT_DB_ALIAS) -> None:
 
 def exports_containing(entity_id: str) -> QuerySet[Export]:
     """Return the exports that contain an entity, expired ones too. Takes one index lookup for each export."""
+    # An entity has another pseudonym in each export, so no single query can ask all of them.
     containing = [
         export.pk
         for export in Export.objects.only("id", "register_key").iterator()

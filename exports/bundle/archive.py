@@ -23,6 +23,7 @@ def pack_archive(folder: Path, archive: Path, heartbeat: Callable[[], None]) -> 
         for path in sorted(folder.iterdir()):
             entry = zipfile.ZipInfo(f"export/{path.name}", _ZIP_EPOCH)
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            # zipfile decides by the size whether the entry needs ZIP64.
             entry.file_size = path.stat().st_size
             with path.open("rb") as file, packed.open(entry, "w") as target:
                 while block := file.read(_BLOCK_BYTES):

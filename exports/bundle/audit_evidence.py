@@ -31,9 +31,8 @@ from sync.housekeeping.audit_upkeep import BOX
 
 Heartbeat = Callable[[], None]
 _STREAM_BATCH = 500  # streams
-_MAX_RECENT_CHECKPOINTS = (
-    200  # checkpoints; of the time before, the last of each day and those that went out by mail
-)
+# Of older checkpoints, only the last of each day and those that were sent by mail are proved.
+_MAX_RECENT_CHECKPOINTS = 200
 
 
 def write_evidence(
@@ -47,6 +46,7 @@ def write_evidence(
     checkpoint = checkpoint_record(Checkpoint.objects.get(count=count))
     with read_snapshot(commit_elsewhere):
         pruned = find_last_pruned_segment(count)
+        # The entries of pruned segments no longer exist.
         first = None if export.first_segment is None else max(export.first_segment, pruned + 1)
         bundle = ExportBundle(export.folder, load_anchor(checkpoint, earlier_checkpoints(first, count)))
         if first is not None:
@@ -124,4 +124,5 @@ def sign_manifest(
         signing = load_current_key(BOX, at)
         # The clocks of two machines differ: a signature must not be dated before its key.
         facts = ManifestFacts(export.filter, export.actor, format_time(max(at, signing.valid_from)), snapshot)
+        # The keys are read again: one may have begun since the anchor was loaded, and it signs the manifest.
         return bundle.write_manifest(evidence_facts, facts, signing.sign_record, own_files, key_records())

@@ -113,11 +113,13 @@ class ExportRun:
         """Write all remaining rows, as of the snapshot taken at that time."""
         export, key = self.export, decrypt_register_key(self.export)
         files = ResumableFiles(export.folder, _ROW_FILES, export.progress["sizes"])
+        # A run that resumes after the last row takes no row from its snapshot, so it adds no part.
         if export.position < (export.total or 0) or not export.progress["parts"]:
             part = {"first_event": export.position + 1, "snapshot": format_time(at)}
             export.progress["parts"].append(part)
         try:
             for keys in read_keys(key_file_path(self.export), export.position, CHUNK_SIZE):
+                # The heartbeat below raises JobStopped, after the progress is saved.
                 if not self.should_continue():
                     break
                 self._write_events(files, keys)
@@ -152,6 +154,7 @@ class ExportRun:
         """Write the evidence, the manifest and the archive. Returns the values that the finished export gets."""
         export = self.export
         bundle, said = write_evidence(export, self.heartbeat, self.renew_lease)
+        # The arguments are evaluated in order: the documentation is written before it is measured.
         manifest = sign_manifest(
             bundle,
             said,

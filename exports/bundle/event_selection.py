@@ -23,7 +23,8 @@ from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event
 
 MAX_UNSEALED = 50_000
-_CLOCKS_APART = timedelta(minutes=10)  # of the hub's machines, at most
+# The largest difference that is assumed between the clocks of the hub's machines.
+_CLOCKS_APART = timedelta(minutes=10)
 _STREAM = "event:"
 
 
@@ -50,6 +51,7 @@ def find_first_segment(event_filter: EventFilter, count: int) -> int | None:
         return None
     if event_filter.received_from is None:
         return 1
+    # Times of arrival are of the clock of a web process, times of segments of the database's clock.
     later = Segment.objects.filter(
         number__lte=count, sealed_at__gte=event_filter.received_from - _CLOCKS_APART
     )
@@ -68,6 +70,7 @@ def _unsealed_events(count: int) -> Iterator[UUID]:
     newer = Segment.objects.filter(number__gt=number, number__lte=count).order_by("number")
     for packed in newer.values_list("ids", flat=True).iterator(200):
         sealed.add_ids(unpack_ids(bytes(packed)))
+    # An event's first entry is written in the commit that stores it.
     first_entries = Entry.objects.filter(id__gt=low, stream_seq=1, stream__startswith=_STREAM).order_by("id")
     unsealed = 0
     for key, stream in first_entries.values_list("id", "stream").iterator(10_000):

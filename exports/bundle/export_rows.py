@@ -14,7 +14,8 @@ from sync.models import Attempt, Call, Connection, Delivery
 from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, Receipt, Source
 
-CHUNK_SIZE = 500  # more cost memory, and were no faster
+# Larger batches take more memory and were not faster.
+CHUNK_SIZE = 500
 _EVENT = (
     *("id", "uuid", "source__slug", "event_id", "entity_type", "entity_id", "event_type"),
     *("occurred_at", "received_at", "is_signed", "state", "code", "digest"),
@@ -35,7 +36,8 @@ _CALL = (
     *("attempt_id", "id", "connection__slug", "purpose", "is_write", "method", "path", "started_at"),
     *("seconds", "status", "error", "sent_bytes", "received_bytes"),
 )
-_SECONDS = _CALL.index("seconds") - 1  # in what follows the attempt
+# The position among the values of a call without the first one, the id of its attempt.
+_SECONDS = _CALL.index("seconds") - 1
 RowsByTable = Mapping[str, Sequence[Row]]
 
 

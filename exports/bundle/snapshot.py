@@ -60,6 +60,7 @@ def _start_reading(link: sqlite3.Connection) -> None:
 def progress_connection() -> Iterator[str]:
     """Open a second connection for this thread, and yield its alias."""
     read = connections[DEFAULT_DB_ALIAS]
+    # A pool belongs to an alias, and this one needs a single connection.
     options = {name: value for name, value in read.settings_dict["OPTIONS"].items() if name != "pool"}
     connections[PROGRESS_ALIAS] = type(read)({**read.settings_dict, "OPTIONS": options}, PROGRESS_ALIAS)
     try:

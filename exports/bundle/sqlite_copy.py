@@ -22,6 +22,7 @@ from exports.bundle.export_rows import EVENT_TABLES, LOOKUP_TABLES, SourceTable
 from exports.bundle.snapshot import pin_wal_snapshot, read_snapshot
 
 COPY_BATCH = 2_000  # events
+# All keys of a batch are one JSON parameter: SQLite limits the number of parameters.
 _EVENT_KEYS = "(SELECT value FROM json_each(?1))"
 
 CopyRows = Callable[[Iterable[Sequence[int]]], None]
@@ -49,7 +50,8 @@ def snapshot_with_copy(commit_elsewhere: Callable[[], None]) -> Iterator[CopyRow
         pin_wal_snapshot(link, commit_elsewhere)
         yield partial(_copy_or_raise, link)
     finally:
-        connection.close()  # with it go its transaction and the copies
+        # Closing the connection ends its transaction and deletes the copies.
+        connection.close()
 
 
 def _copy_or_raise(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
@@ -78,6 +80,8 @@ def _copy_tables(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> Non
             link.execute(f"{_insert_sql(table)} WHERE {_parent_condition(table)}", [json.dumps(batch)])
     for table in (*LOOKUP_TABLES, *EVENT_TABLES):
         name = _table_name(table)
+        # Indexed after all rows are copied, because each insertion into an index costs more than building it at the
+        # end.
         link.execute(f"CREATE INDEX temp.{name}_{table.parent_column} ON {name} ({table.parent_column})")
     link.execute("COMMIT")
 

@@ -32,6 +32,7 @@ def erase_from_exports(entity_id: str, name: str) -> int:
             expire_export(export)
             concerned.add(export.pk)
         if is_named:
+            # What replaces the id may be longer than the id.
             Export.objects.filter(pk=export.pk).update(filter=params, reason=reason[:500])
             concerned.add(export.pk)
     return len(concerned)
@@ -40,7 +41,7 @@ def erase_from_exports(entity_id: str, name: str) -> int:
 def _redacted_request(export: Export, entity_id: str, name: str) -> tuple[dict[str, str], str]:
     """Return the filter and the reason without the entity's id."""
     # The filter gets the pseudonym that the audit log has in its place.
-    alias = make_pseudonym(decrypt_register_key(export), entity_id).hex()  # as the audit log has it
+    alias = make_pseudonym(decrypt_register_key(export), entity_id).hex()
     return (
         replace_id_in_filter(export.filter, entity_id, alias),
         replace_id_in_text(export.reason, entity_id, name),

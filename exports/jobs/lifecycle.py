@@ -186,6 +186,7 @@ def delete_expired_files() -> int:
 
 def expire_export(export: Export) -> None:
     """Delete the files of a finished export, whatever its expiry date."""
+    # The files first: if the process ends in between, the export still counts as finished and is tried again.
     delete_files(export)
     with transaction.atomic():
         if Export.objects.filter(pk=export.pk, state=ExportState.DONE).update(state=ExportState.EXPIRED):
@@ -197,7 +198,8 @@ def delete_files(export: Export) -> None:
 
     The register stays for an export that was finished, and is cleared for one that was cancelled or failed.
     """
-    with suppress(OSError):  # a folder that is not mounted cannot be cleaned; the next call tries again
+    # A folder that is not mounted cannot be cleaned; the next call tries again.
+    with suppress(OSError):
         delete_working_files(export)
         for name in (".zip", ".part"):
             export.folder.with_suffix(name).unlink(missing_ok=True)

@@ -23,12 +23,13 @@ COLUMNS = (
 )
 CHUNK_SIZE = 500  # events fetched at a time
 _LINES_PER_BLOCK = 500
+# Columns that a source may fill with any text.
 _QUOTED_COLUMNS = (
     "event_id",
     "entity_type",
     "entity_id",
     "event_type",
-)  # what a source may fill with anything; always quoted
+)
 _SAFE_FIRST_CHARACTERS = frozenset(ascii_letters + digits)
 # A quoted cell that begins with anything but a letter or a digit. It need be no formula: `neutralize_formula` decides.
 _SUSPICIOUS = re.compile(rb',"(?![0-9A-Za-z]|",)')
@@ -88,6 +89,7 @@ def _quote_cell(text: str | None) -> str:
 
 def _quote_safe_cell(text: str | None) -> str:
     return _quote_cell(
+        # Most texts begin with a letter or a digit. Asking that first saves a regular expression for each cell.
         text if text is None or text[:1] in _SAFE_FIRST_CHARACTERS else neutralize_formula(text)
     )
 
@@ -96,7 +98,8 @@ def copy_csv_blocks(events: QuerySet[Any], *, is_safe: bool = True) -> Iterator[
     """Yield blocks of lines by COPY, each with its number of rows."""
     try:
         sql, values = events.values_list(*_COLUMN_EXPRESSIONS).query.sql_with_params()
-    except EmptyResultSet:  # the filter can mean nothing
+    # The filter can match no event, and Django makes no SQL for it.
+    except EmptyResultSet:
         return
     # A quoted cell is what `neutralize_formulas` looks at, so texts of sources are quoted even if they need not be.
     quoted = ", ".join(f'"{name}"' for name in _QUOTED_COLUMNS)
@@ -104,7 +107,8 @@ def copy_csv_blocks(events: QuerySet[Any], *, is_safe: bool = True) -> Iterator[
     to_lines = neutralize_formulas if is_safe else _crlf_lines
     rows: list[bytes] = []
     with connection.cursor() as cursor, cursor.copy(copy, values) as messages:
-        for row in messages:  # the server sends one row a message
+        # The server sends one row a message.
+        for row in messages:
             rows.append(row)
             if len(rows) == _LINES_PER_BLOCK:
                 yield len(rows), to_lines(rows)
@@ -120,6 +124,7 @@ def _crlf_lines(copies: Sequence[bytes]) -> bytes:
 def neutralize_formulas(copies: Sequence[bytes]) -> bytes:
     """Join the rows as lines, with an apostrophe before each cell that a spreadsheet could take for a formula."""
     block = _crlf_lines(copies)
+    # One search over the whole block: in most blocks no cell needs a change.
     if not _SUSPICIOUS.search(block):
         return block
     cells = (next(csv.reader(io.StringIO(bytes(row).decode(), newline=""))) for row in copies)

@@ -22,6 +22,7 @@ def write_table(export: Export, events: QuerySet[Any]) -> Iterator[int]:
     if export.table == TableFormat.XLSX:
         check_row_count(export.total or 0)
         yield from write_xlsx(COLUMNS, read_cells(events), path)
+        # `ZipFile` has closed the file, so it is opened again to be flushed to disk.
         with path.open("rb+") as file:
             flush_to_disk(file)
         return

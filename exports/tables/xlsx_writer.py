@@ -11,10 +11,12 @@ from pathlib import Path
 from string import ascii_uppercase
 from xml.sax.saxutils import escape
 
-MAX_ROWS = 1_048_575  # and the names of the columns
+# A sheet has one row more, for the names of the columns.
+MAX_ROWS = 1_048_575
 _ROWS_PER_WRITE = 500
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _SHEET = "xl/worksheets/sheet1.xml"
+# An underscore is included where a text already looks like an escape (`_x0041_`), which would otherwise be decoded.
 _INVALID_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
 _NEEDS_NO_ESCAPING = re.compile(r"[^\s\x00-\x1f\x7f&<>_\ufffe\uffff]*")
 _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
@@ -60,6 +62,7 @@ def write_xlsx(names: Sequence[str], rows: Iterable[Sequence[str | None]], path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
         for name, text in _PARTS.items():
             packed.writestr(_zip_entry(name), f"{_HEAD}{text}", compresslevel=1)
+        # The size is not known in advance, so room for ZIP64 sizes is always reserved.
         with packed.open(_zip_entry(_SHEET), "w", force_zip64=True) as sheet:
             templates = _row_templates(len(names))
             lines = [f"{_HEAD}{_BEGIN}{_format_row(1, names, *templates)}"]

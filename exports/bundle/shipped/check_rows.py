@@ -17,15 +17,18 @@ from xml.etree.ElementTree import ParseError, iterparse
 
 MAX_FAULTS = 100
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
-SETTLED = timedelta(minutes=2)  # an entry older than that is sealed under the checkpoint
-CLOCKS_APART = timedelta(minutes=10)  # of the hub's machines, at most
+# Entries that are older than that are sealed under the checkpoint.
+SETTLED = timedelta(minutes=2)
+# The largest difference that is assumed between the clocks of the hub's machines.
+CLOCKS_APART = timedelta(minutes=10)
 PARENTS = {
     "receipts": ("event", "events"),
     "deliveries": ("event", "events"),
     "attempts": ("delivery", "deliveries"),
     "calls": ("attempt", "attempts"),
 }
-DELETED = ("retention.begun", "retention.pruned")  # said with the first that went, and when it was done
+# The first action is recorded with the first deletion, the second at the end: a night may be cut off in between.
+DELETED = ("retention.begun", "retention.pruned")
 KEYS = {"receipts": "receipt", "deliveries": "delivery", "attempts": "attempt", "calls": "call"}
 READ_ERRORS = (
     KeyError,
@@ -40,6 +43,7 @@ READ_ERRORS = (
 
 
 def parse_time(at: str) -> datetime:
+    # `datetime.UTC` needs Python 3.11, and this script runs on 3.9.
     return datetime.strptime(at, TIME_FORMAT).replace(tzinfo=timezone.utc)  # noqa: UP017
 
 
@@ -49,11 +53,16 @@ class RowChecker:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.faults: list[str] = []
-        self.stream_starts: dict[str, str] = {}  # stream: when its first entry was written
-        self.sealed_before = ""  # what began before that is on the log
-        self.unproved = 0  # events that are older than the entries that are kept
-        self.pruned_before = ""  # entries of that time may be kept no longer
-        self.events_pruned_up_to = ""  # up to when retention deleted events, as the log says
+        # The time of the first entry of each stream; empty if it was pruned.
+        self.stream_starts: dict[str, str] = {}
+        # Attempts that began before this time must be in the audit log.
+        self.sealed_before = ""
+        # The number of events that are older than the stored audit entries.
+        self.unproved = 0
+        # Audit entries up to this time may have been deleted.
+        self.pruned_before = ""
+        # The time up to which retention deleted events, according to the audit log.
+        self.events_pruned_up_to = ""
         self.uuids: set[Any] = set()
         # By table and key: when an event arrived, the stream of a delivery.
         self.known: dict[str, dict[Any, str]] = {"events": {}, "deliveries": {}, "attempts": {}}
@@ -121,6 +130,7 @@ class RowChecker:
                 self.unproved += 1
             elif at is None:
                 self.add_fault(place, f"event {reference} is not in the audit log")
+            # An empty time: the first entries of the stream were pruned, and its beginning is not known.
             elif at and at != row.get("received"):
                 self.add_fault(
                     place, f"event {reference} was received at {at}, but its row says {row.get('received')}"
@@ -181,6 +191,7 @@ class RowChecker:
         if len(listed) != len(set(listed)):
             self.add_fault(name, "has the same event twice")
         extra = set(listed) - self.uuids
+        # The table is of the first snapshot. Rows of events that were deleted before a later one are missing.
         if self.uuids - set(listed) or len(extra) > self.metadata["gone"]:
             self.add_fault(name, "does not have the same events as events.jsonl")
 
@@ -192,6 +203,7 @@ class RowChecker:
             for _, part in iterparse(sheet):  # noqa: S314 - verify.py has checked whose it is
                 if part.tag.endswith("}row"):
                     uuids.append("".join(part[0].itertext()))
+                    # Frees the row: a sheet can have a million.
                     part.clear()
         return uuids[1:]
 

@@ -79,6 +79,7 @@ def _reserve_output(output: Path) -> Iterator[Path]:
     part = output.with_name(f"{output.name}.part")
     try:
         part.unlink(missing_ok=True)
+        # A new file: one that exists would keep its own permissions.
         part.touch(mode=0o600, exist_ok=False)
     except OSError as error:
         raise CommandError(f"cannot write {part}: {error.strerror}") from error
@@ -119,7 +120,7 @@ def _resolve_filter(options: Mapping[str, Any]) -> EventFilter:
         event_filter = resolve_filter(params, timezone.now())
     except InvalidFilter as error:
         raise CommandError(f"Invalid filters: {error}") from error
-    # Nobody sees an empty list here: a value that matches nothing can only be a slip.
+    # Nothing shows why a file is empty, unlike in the console, so a value that matches nothing is an error.
     require_known_values("state", event_filter.state, State.values)
     require_known_values("source", event_filter.source, Source.objects.values_list("slug", flat=True))
     require_known_values(
