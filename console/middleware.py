@@ -24,7 +24,7 @@ _POLICY = (
 
 
 class Circumstances:
-    """Middleware: what is appended to the audit log while a page of the console is made tells of its request."""
+    """Middleware that adds request, session and roles to the audit entries that people cause in the console."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
@@ -34,17 +34,19 @@ class Circumstances:
             return self._get_response(request)
         tell = circumstances_of(request)
         if request.method not in _READING:
-            tell()  # the roles before the request, which may take some away
+            # Reads the roles before the request, which may take some away.
+            tell()
         with actor_context(tell):
             return self._get_response(request)
 
 
 def circumstances_of(request: HttpRequest) -> ReadContext:
-    """`request`: a name of its own; `roles`: the groups at this time; `session`: a name that opens none."""
+    """Return the function that reads the context: the request's id, the person's roles, a hash of the session."""
     number, kept = str(uuid4()), dict[Any, dict[str, JSONValue]]()
 
     def tell() -> dict[str, JSONValue]:
         user: Any = request.user
+        # By user, because a login or a logout changes the user within the request.
         if user.pk not in kept:
             kept[user.pk] = {"request": number, "roles": _roles(user), "session": _session(request)}
         return kept[user.pk]
@@ -58,21 +60,20 @@ def _roles(user: Any) -> list[JSONValue]:
 
 
 def _session(request: HttpRequest) -> str:
-    """The session's key opens it, so the log has a hash of it: the same for all that was done in it."""
+    """Return a short hash of the session's key, the same for all requests of the session."""
+    # Whoever knows the key itself can use the session, so the audit log must not contain it.
     key = request.session.session_key or ""
     return hashlib.sha256(key.encode()).hexdigest()[:12] if key else ""
 
 
 class PersonalConsole:
-    """Middleware: a person's pages tell times in the person's zone.
-
-    What was chosen stands in the session, so that a page costs no statement for it.
-    """
+    """Middleware that shows all times of a page in the time zone that the person chose."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        # The choice is in the session, so that no page needs a statement for it.
         zone = session_time_zone(request) if request.path.startswith("/admin/") else None
         if zone is None:
             return self._get_response(request)
@@ -81,7 +82,7 @@ class PersonalConsole:
 
 
 class ConsoleMessages(MessageMiddleware):
-    """Messages are for people: no webhook pays for a place to keep them."""
+    """Middleware for Django's messages that does nothing for requests of machines."""
 
     def __call__(self, request: HttpRequest) -> Any:
         return (
@@ -90,7 +91,7 @@ class ConsoleMessages(MessageMiddleware):
 
 
 class ConsolePolicy:
-    """The Content-Security-Policy of every page: no inline script, no inline style, no other host."""
+    """Middleware that sets the Content-Security-Policy: no inline script, no inline style, no other host."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response

@@ -78,7 +78,7 @@ MENU: Sequence[tuple[Text, Sequence[Entry]]] = (
 
 
 def groups(user: Any, path: str) -> Iterator[Group]:
-    """Return the groups of this person's menu on the page at `path`, without groups that have no page."""
+    """Yield the groups of this person's menu on the page at `path`, without groups that have no page."""
     for name, entries in MENU:
         pages = [
             Page(entry.name, url := reverse(entry.url_name), _is_current(url, path))
@@ -90,10 +90,11 @@ def groups(user: Any, path: str) -> Iterator[Group]:
 
 
 def name_of(url_name: str) -> Text:
-    """Return the menu's name of a page, or "" if the menu does not have the page."""
+    """Return the name of a page in the menu, or an empty text if the menu does not have it."""
     entries = (entry for _name, entries in MENU for entry in entries)
     return next((entry.name for entry in entries if entry.url_name == url_name), "")
 
 
 def _is_current(url: str, path: str) -> bool:
+    # The address of the overview is the beginning of all others.
     return path == url if url == reverse("admin:index") else path.startswith(url)

@@ -17,13 +17,14 @@ class ConsoleAdminConfig(AdminConfig):
 
 
 class ConsoleSite(AdminSite):
-    """Django's admin under our name."""
+    """Django's admin site, with the overview, the preferences and the pages of entities added."""
 
     site_header = "Integration Hub"
     site_title = "Integration Hub"
     index_title = "Overview"
     site_url = None
-    enable_nav_sidebar = False  # our own menu stands in its place
+    # The console has its own menu (`console.navigation`).
+    enable_nav_sidebar = False
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Return no application: the menu is in `console.navigation`. Django would ask for each page which permissions
@@ -43,7 +44,7 @@ class ConsoleSite(AdminSite):
         ]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        # As above.
+        # Imported here for the same reason.
         from console.overview.page import render_overview
 
         return render_overview(request, {**self.each_context(request), **(extra_context or {})})
@@ -51,7 +52,7 @@ class ConsoleSite(AdminSite):
     def app_index(  # type: ignore[override]
         self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponseRedirect:
-        """Lead to the overview, which has the menu of all pages."""
+        """Redirect to the overview, which has the menu of all pages."""
         return HttpResponseRedirect(reverse("admin:index", current_app=self.name))
 
     def password_change(

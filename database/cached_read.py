@@ -9,7 +9,8 @@ from typing import Generic, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_REFRESH_SHARE = 0.75  # of its time: afterwards it is read anew
+# After this share of its lifetime a result is read again.
+_REFRESH_SHARE = 0.75
 
 
 class _CachedValue(Generic[T]):

@@ -13,8 +13,10 @@ from django.db import InterfaceError, OperationalError
 T = TypeVar("T")
 
 MAX_BATCH = 8
-WAIT_SECONDS = 30.0  # longer than any transaction is left waiting for its database
-_DATABASE_ERRORS = (OperationalError, InterfaceError)  # whatever the items were
+# Longer than any transaction is left waiting for its database.
+WAIT_SECONDS = 30.0
+# Errors of the database itself, whatever the items are.
+_DATABASE_ERRORS = (OperationalError, InterfaceError)
 
 
 class GroupFailed(Exception):
@@ -28,7 +30,8 @@ class _QueuedThread(Generic[T]):
         self.item = item
         self.is_leader = False
         self.failure: Exception | None = None
-        self._turn = threading.Lock()  # held until it is called; an Event takes five times as long
+        # Held until the thread is woken. A threading.Event takes five times as long.
+        self._turn = threading.Lock()
         self._turn.acquire()
 
     def wait_for_turn(self, seconds: float = -1) -> bool:

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-MAX_LOG_BYTES = (
-    32 * 2**20
-)  # bytes of the write-ahead log that stay when an export or a backup has made it grow
+# The size that the write-ahead log keeps after an export or a backup has made it grow.
+MAX_LOG_BYTES = 32 * 2**20
 # A webhook writes some seventy pages, most of them the same again: a log that is copied back every 4,000 pages (16 MB)
 # writes each of them a quarter as often into the file as one that is every 1,000. One block of its index holds as many.
 CHECKPOINT_PAGES = 4_000

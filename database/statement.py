@@ -169,7 +169,8 @@ def _raw_cursor(link: Any) -> Any:
     known = link.__dict__
     cursor = known.get(_CURSOR_ATTRIBUTE)
     if cursor is None:
-        from psycopg import RawCursor  # only where there is a PostgreSQL
+        # Imported here, so that a process on SQLite does not load psycopg.
+        from psycopg import RawCursor
 
         cursor = known[_CURSOR_ATTRIBUTE] = RawCursor(link)
     return cursor

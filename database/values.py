@@ -14,6 +14,7 @@ class DatabaseTime:
 
 NOW = DatabaseTime()
 
+# Percent signs are doubled, because the texts take parameters.
 CLOCK_SQL = {
     "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')",
     "postgresql": "(STATEMENT_TIMESTAMP() + %s * INTERVAL '1 second')",

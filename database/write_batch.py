@@ -19,6 +19,7 @@ from database.statement import BoundStatement, first_row, first_value, row_count
 
 ANY_ROW = object()
 _GUARD_FAILED = "a guard failed"
+# Plain SQL cannot raise an error. A text that cannot be cast fails the whole statement, and undoes its writes.
 _CHECK = f"CAST(CASE WHEN {{}} THEN '1' ELSE '{_GUARD_FAILED}' END AS integer)"
 
 
@@ -75,7 +76,8 @@ class WriteBatch:
         return len(self._guards) + len(self._rows) + len(self._writes)
 
     def _atomic_if_needed(self, connection: Any, is_one_statement: bool) -> AbstractContextManager[Any]:
-        if connection.in_atomic_block:  # only a failed guard leaves the caller's transaction usable
+        # A savepoint only if there is a guard: when it fails, the caller's transaction must stay usable.
+        if connection.in_atomic_block:
             return transaction.atomic() if self._guards else nullcontext()
         return nullcontext() if is_one_statement or self._part_count() == 1 else transaction.atomic()
 
@@ -115,16 +117,16 @@ class WriteBatch:
         try:
             found = statement.execute_sql(connection, text, values, first_row, is_read=False)
         except DataError as error:
-            if _GUARD_FAILED in str(error):  # the cast of _CHECK quotes what it cannot read
+            # The cast of _CHECK quotes what it cannot read.
+            if _GUARD_FAILED in str(error):
                 raise GuardFailed from None
             raise
         for rows, keys in zip(self._rows.values(), found[1:], strict=True):
             mark_as_stored(rows, keys)
 
 
-_Keys = tuple[
-    tuple[int, str], ...
-]  # the parameters that are keys of rows of the batch, and where those are found
+# The parameters that are keys of rows of the batch, and where those are found.
+_Keys = tuple[tuple[int, str], ...]
 _Part = tuple[str, _Keys]
 
 

@@ -89,7 +89,8 @@ def _detail_text(name: str, value: Any) -> str | SafeString:
         formatter = _FORMATTERS.get(name)
         return formatter(value) if formatter else _plain_text(value)
     except (AttributeError, KeyError, TypeError, ValueError):
-        return _plain_text(value)  # an older version recorded this value in another form
+        # An older version recorded this value in another form.
+        return _plain_text(value)
 
 
 def _plain_text(value: Any) -> str | SafeString:

@@ -124,7 +124,7 @@ class EntryFilter:
 
 
 def parse_entry_filter(params: Mapping[str, str], now: datetime) -> EntryFilter:
-    """Resolve filter parameters at this moment. Raises NoSuchFilter for values that cannot be used."""
+    """Resolve filter parameters at this moment. Raises InvalidFilter for values that cannot be used."""
     # PostgreSQL refuses a text with a NUL character.
     if any("\0" in value for value in params.values()):
         raise InvalidFilter("no text that a database takes")

@@ -18,7 +18,8 @@ from console.audit_log.entry_words import EntryRow, describe_entries
 from console.ui.field_diff import FieldChange, diff_fields
 
 _SHOWN_ELSEWHERE = ("before", "after", "changed", "reason", "address", CONTEXT_FIELD)
-_REQUEST_WINDOW = timedelta(minutes=10)  # a request, with the download that it began, is over by then
+# A request, with the download that it began, is over by then.
+_REQUEST_WINDOW = timedelta(minutes=10)
 _MAX_READ = 500
 _MAX_SHOWN = 20
 _MAX_NEIGHBOURS = 5
@@ -107,7 +108,8 @@ def find_sealing_segment(entry: Entry) -> SealingSegment | None:
     most.
     """
     reaching = Segment.objects.filter(highest_id__gte=entry.pk)
-    after = reaching.order_by("highest_id", "number")  # segments without new entries repeat the highest id
+    # Segments without new entries repeat the highest id.
+    after = reaching.order_by("highest_id", "number")
     late = reaching.filter(is_late=True).order_by("-number")
     for segments in (after[:1], after[1:_MAX_SEGMENTS], late[:_MAX_SEGMENTS]):
         for number, at, ids in segments.values_list("number", "sealed_at", "ids"):

@@ -203,6 +203,7 @@ def _object_url(kind: str, key: str, names: Mapping[ObjectKey, str], user: Any) 
         return ""
     if kind in ("event", "delivery"):
         key = names.get((kind, key), "")
+    # An object without a name was deleted and has no page any more.
     elif kind in ("person", *_SETTING_LABELS) and (kind, key) not in names:
         key = ""
     return reverse(f"admin:{page}_change", args=[key]) if key else ""

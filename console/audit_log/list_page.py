@@ -71,7 +71,7 @@ def build_entry_list(request: HttpRequest) -> EntryList:
 
 
 def listed_entries(request: HttpRequest) -> QuerySet[Entry]:
-    """Return all entries that match the address, in the order of the list. Raises NoSuchFilter."""
+    """Return all entries that match the address, in the order of the list. Raises InvalidFilter."""
     if unknown := unknown_params(request.GET):
         raise InvalidFilter(f"{unknown[0][:40]} is no filter of the audit log")
     entry_filter = parse_entry_filter(FILTER_BAR.read_params(request.GET), timezone.now())

@@ -77,6 +77,7 @@ def resolve_names(object_keys: Iterable[ObjectKey]) -> dict[ObjectKey, str]:
         except (KeyError, ValueError):
             continue
     queries = [_lookup_query(kind, texts) for kind, texts in keys.items() if texts]
+    # UNION ALL: the kind is a column, so no two rows are equal and none has to be compared.
     rows = queries[0].union(*queries[1:], all=True) if queries else ()
     return {(kind, _LOOKUP_TABLES[kind].read(key)): value for kind, key, value in rows}
 
@@ -84,5 +85,6 @@ def resolve_names(object_keys: Iterable[ObjectKey]) -> dict[ObjectKey, str]:
 def _lookup_query(kind: str, keys: set[str]) -> QuerySet[Any, Any]:
     table = _LOOKUP_TABLES[kind]
     rows = table.model._base_manager.filter((f"{table.key}__in", keys)).order_by()
+    # All parts of a UNION need columns of the same types.
     columns = (Cast(name, TextField()) for name in (table.key, table.value))
     return rows.values_list(Value(kind, TextField()), *columns)

@@ -19,7 +19,8 @@ from console.base.audit_trail import FieldValues, reason_details, record_action,
 from sync.planning.change import json_equal
 from webhooks.encryption.at_rest import EncryptedJSONField
 
-_MAX_JSON_INTEGER = 2**53  # beyond it, readers that parse numbers as doubles lose digits
+# Beyond it, readers that parse numbers as doubles lose digits.
+_MAX_JSON_INTEGER = 2**53
 
 
 def to_json_value(value: Any) -> JSONValue:
@@ -32,6 +33,7 @@ def to_json_value(value: Any) -> JSONValue:
         return {str(name): to_json_value(member) for name, member in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [to_json_value(member) for member in value]
+    # Floats become text here too, because canonical JSON has none.
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
@@ -42,7 +44,9 @@ def field_values(instance: models.Model, m2m_fields: Iterable[str] = ()) -> Fiel
     fields = [field for field in instance._meta.concrete_fields if not _is_set_automatically(field)]
     values = {field.name: to_json_value(field.value_from_object(instance)) for field in fields}
     return values | {
-        name: sorted(getattr(instance, name).values_list("pk", flat=True)) for name in m2m_fields
+        # Sorted, so that the same rows in another order are no difference.
+        name: sorted(getattr(instance, name).values_list("pk", flat=True))
+        for name in m2m_fields
     }
 
 
@@ -149,6 +153,7 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             super().delete_queryset(request, queryset)
 
     def _record_deletion(self, request: HttpRequest, pk: Any) -> None:
+        # Called before the deletion, because the values are read from the row.
         differences = diff_values(self.stored_values(pk), {}, self._unrecorded_fields())
         details = {"before": differences.get("before", {})} | reason_details(request)
         record_action(request, self.audit_stream(pk), f"{self.audit_kind}.deleted", details)

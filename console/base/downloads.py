@@ -52,7 +52,8 @@ def open_stream_slot(chunks: Iterator[T], empty_chunk: T, begin: Callable[[], No
     if not _stream_slots.acquire(blocking=False):
         return None
     chunks_in_slot = _release_slot_at_end(chunks, empty_chunk, begin)
-    next(chunks_in_slot)  # the `finally` of a generator that never started does not run
+    # Started here, because the `finally` of a generator that never started does not run.
+    next(chunks_in_slot)
     return chunks_in_slot
 
 
@@ -99,11 +100,12 @@ class DownloadableListAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         try:
             queryset = self.filtered_rows(request)
         except InvalidFilter:
+            # The page shows everything instead and says so; a file could not say that its filters were ignored.
             return HttpResponseBadRequest(_("These filters cannot be used."), content_type="text/plain")
         return stream_download(request, self.list_export, queryset, FORMATS[form], details)
 
     def filtered_rows(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the rows of the list at this address, of all its pages. Raises NoSuchFilter."""
+        """Return the rows of the list at this address, of all its pages. Raises InvalidFilter."""
         raise NotImplementedError
 
 

@@ -14,6 +14,7 @@ _MAX_BIGINT = 2**63 - 1
 
 def parse_pk(text: str) -> int | None:
     """Parse the primary key in an address or a form. Returns None unless it is ASCII digits that fit a BIGINT."""
+    # `int` alone also takes signs, spaces and digits of other scripts, and a key beyond a BIGINT is a database error.
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(_MAX_BIGINT))):
         return None
     number = int(text)
@@ -28,7 +29,8 @@ class JSONTextField(forms.JSONField):
     widget = forms.Textarea(attrs={"rows": 12, "cols": 90, "spellcheck": "false"})
 
     def prepare_value(self, value: Any) -> Any:
-        is_text = isinstance(value, str)  # invalid input is shown again unchanged
+        # Invalid input is shown again unchanged.
+        is_text = isinstance(value, str)
         return value if is_text else json.dumps(value, indent=2, ensure_ascii=False)
 
     def to_python(self, value: Any) -> Any:

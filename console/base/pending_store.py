@@ -55,9 +55,11 @@ class PendingChangeStore(PendingStore):
     def get_change(self, request: HttpRequest, row_label: str, key: UUID) -> QueryDict | None:
         """Return the form data, or None if this session has no such change of this row or it has expired."""
         change = self.get(request, key)
+        # The label ties the change to its row: the key of one row's change must not work for another row.
         if change is None or change[0] != row_label or time.time() - change[1] > self.lifetime_seconds:
             return None
         try:
             return QueryDict(decrypt(b64decode(change[2])).decode())
-        except CannotDecrypt:  # the encryption key was removed since
+        # The encryption key was removed since.
+        except CannotDecrypt:
             return None

@@ -120,6 +120,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Read-only list of a growing table: newest first, bounded count, no sorting. Filters may use `allowed_lookups`."""
 
     list_per_page = 50
+    # No page of all rows and no count of the unfiltered list: both would read the whole table.
     list_max_show_all = 0
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -146,6 +147,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return lookup in self.allowed_lookups
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        # Django redirects with this flag from filters that it cannot use.
         if ERROR_FLAG in request.GET:
             warning(request, _("The filters in this address are invalid. Showing everything."))
         title = {"title": str(self.opts.verbose_name_plural).capitalize()}

@@ -49,7 +49,8 @@ _PENDING_CHANGES = PendingChangeStore("held_changes", max_values=3)
 class ReasonRequiredAdmin(AuditedAdmin):
     """Base admin that requires a reason for each addition and deletion, and offer no bulk actions."""
 
-    actions = None  # a bulk action would skip the reason and the confirmation
+    # A bulk action would skip the reason and the confirmation.
+    actions = None
     delete_confirmation_template = "console/base/confirm_delete.html"
 
     def get_form(
@@ -78,7 +79,8 @@ class ReasonRequiredAdmin(AuditedAdmin):
         if reason.is_valid():
             _attach_reason(request, reason)
         elif request.method == "POST":
-            request.POST = QueryDict()  # makes Django show its page again instead of deleting
+            # Makes Django show its page again instead of deleting.
+            request.POST = QueryDict()
         row = self.get_object(request, unquote(object_id))
         title = _("Delete %(name)s?") % {"name": row}
         shown = {"reason_form": reason, "title": title, "is_switched": getattr(row, "is_enabled", False)}
@@ -161,6 +163,7 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         if request.method == "POST" and request.POST.get("seen") != digest:
             reason.add_error(None, _("It was changed in the meantime. Review the changes again."))
         elif request.method == "POST" and reason.is_valid():
+            # Removed before it is saved: a second click finds nothing to save.
             _PENDING_CHANGES.remove(request, key)
             _attach_reason(request, reason)
             # Django saves what was typed in the first step; the second step posted only the reason.

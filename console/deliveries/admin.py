@@ -144,6 +144,7 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
             messages.warning(request, str(error))
         except DecisionRefused as error:
             messages.error(request, str(error))
+            # The selection stays, so that the person can decide again.
             return redirect("admin:sync_delivery_decide", key)
         else:
             messages.success(request, _result_message(choice.decision, decided))

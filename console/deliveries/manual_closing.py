@@ -67,6 +67,7 @@ class ClosingPages(admin.ModelAdmin):  # type: ignore[type-arg]
         event = get_object_or_404(Event, pk=pk)
         back = BackLink(reverse("admin:webhooks_event_change", args=[event.pk]), _("Event"))
         rows = filter_closable(Delivery.objects.filter(event=event)).values_list("pk", flat=True)
+        # The key of a new page. A POST brings back the key of the page that it was sent from.
         return _closing_page(self.admin_site, request, tuple(rows), uuid4(), back)
 
 

@@ -103,11 +103,12 @@ class EntityPage:
 
 
 def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage:
-    """Load the page, by fifteen statements at most. Raises NoSuchFilter for an invalid cursor."""
+    """Load the page, by fifteen statements at most. Raises InvalidFilter for an invalid cursor."""
     subjects = _identity_services(query, with_links=may["links"])
     events = _entity_events(query, subjects)
     # One event more than a page holds tells whether there are older ones.
     rows = list(_events_before(events, query.before).select_related("source")[: PAGE_SIZE + 1])
+    # On a later page the newest event is not among the rows.
     newest = events.first() if query.before else next(iter(rows), None)
     more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
     return EntityPage(

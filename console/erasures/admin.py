@@ -70,6 +70,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
         """Request the erasure that the preview showed. POST only."""
         self.require_permissions(request)
         form = ErasureRequestForm(request.POST)
+        # Browsers open this address with GET after a login in between.
         if request.method != "POST" or "entity_id" not in request.POST:
             return redirect("admin:sync_erasure_look")
         if not form.is_valid():

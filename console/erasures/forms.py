@@ -56,7 +56,6 @@ class ErasureRequestForm(PersonForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for (
-            name
-        ) in PersonForm.base_fields:  # hidden, so that the request is for the person that was looked for
+        # Hidden, so that the request is for the person that was looked for.
+        for name in PersonForm.base_fields:
             self.fields[name].widget = forms.HiddenInput()

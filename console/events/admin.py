@@ -63,6 +63,7 @@ class EventAdmin(
             return self._replay_ticked(request)
         if absolute_query := FILTER_BAR.absolute_url(request.GET):
             return HttpResponseRedirect(f"{request.path}{absolute_query}")
+        # An open page asks how many events have arrived since it was loaded.
         if "newer" in request.GET:
             context = {
                 "count": count_newer_events(request),
@@ -84,6 +85,7 @@ class EventAdmin(
     def _replay_ticked(self, request: HttpRequest) -> HttpResponse:
         if request.POST.get("action") != "replay_selected" or not self.has_replay_permission(request):
             raise PermissionDenied
+        # A page has no more rows, so a longer list was not sent by the page.
         ticked = map(parse_pk, request.POST.getlist("_selected_action")[:PAGE_SIZE])
         keys = [pk for pk in ticked if pk is not None]
         events = Event.objects.filter(pk__in=keys)

@@ -75,7 +75,8 @@ def erase_from_saved_views(entity_id: str, name: str) -> int:
         if fresh == params and not is_named:
             continue
         query = urlencode(fresh) if fresh != params else view.query
-        called = f"erased {view.pk}" if is_named else view.name  # a pseudonym is longer than a name may be
+        # The pseudonym itself is longer than a name may be.
+        called = f"erased {view.pk}" if is_named else view.name
         changed += SavedView.objects.filter(pk=view.pk).update(name=called, query=query[:1000])
     return changed
 

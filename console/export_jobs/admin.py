@@ -52,6 +52,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
     list_select_related = ("requested_by",)
     ordering = ("-id",)
     actions = None
+    # Django shows a search box only if there are search fields. `get_search_results` asks the register instead.
     search_fields = ("uuid",)
     search_help_text = _("Enter a complete entity id to find the exports that contain it.")
 
@@ -101,6 +102,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         form = ExportRequestForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             return self._request_export(request, event_filter, form)
+        # A form that is shown again after a POST has its filters in the POST, not in the address.
         words = FILTER_BAR.read_params(request.GET) or event_filter.to_params()
         return self.render_page(
             request, "console/export_jobs/new.html", request_context(words, event_filter, form)

@@ -154,6 +154,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
             "helps": is_replayable(group.code),
             "failed": failed,
             "is_waiting": group.state in (FailureGroupState.OPEN, FailureGroupState.ACKNOWLEDGED),
+            # The hourly counts may be older than the count of this moment.
             "lately": min(count_last_seven_days(group, timezone.now()), failed) if failed else 0,
             "sample": list(sample),
             "query": failed_events_query(group.code, group.connection),

@@ -67,7 +67,8 @@ def failure_tabs() -> list[FailureTab]:
         FailureTab(
             name, label, [group for group in groups if group.state in states and (group.number or name)]
         )
-        for name, label, states in _TABS  # an open group without failures needs no attention: it is left out
+        # An open group without failures needs no attention, so it is left out.
+        for name, label, states in _TABS
     ]
 
 

@@ -36,6 +36,7 @@ def collect_alerts(user: Any, connections: Iterable[ConnectionStatus]) -> list[O
     """Return the alerts, worst first, without snoozed alarms. Three statements for a person who may see everything."""
     alarms = _open_alarms() if user.has_perm("sync.view_alarm") else []
     alarmed = {alarm.subject for alarm in alarms}
+    # A connection with an open alarm has its line already.
     others = (status for status in connections if f"connection:{status.connection.pk}" not in alarmed)
     alerts = [*_alarm_alerts(alarms), *_connection_alerts(others), *_pause_alerts(user)]
     # "bad" sorts before "warn".

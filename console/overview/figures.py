@@ -15,7 +15,8 @@ from webhooks.models import State
 
 CHARTED_HOURS = 96
 DAY_HOURS = 24
-TARGET_PERCENT = 99  # per cent of finished events
+# The share of finished events that should succeed, in per cent.
+TARGET_PERCENT = 99
 _SUCCEEDED_STATES = (State.SUCCEEDED, State.UNCHANGED, State.SUPERSEDED)
 _FAILED_STATES = (State.DEAD, State.CLOSED)
 _RETRYING = (State.RETRYING,)
@@ -107,6 +108,7 @@ def load_figures(now: datetime) -> OverviewFigures:
     """Load the figures by four statements, all of them on counts."""
     current = start_of_hour(now)
     hours = _states_by_hour(current - (CHARTED_HOURS - 1) * HOUR)
+    # The present hour counts as one of the 24, although it is not over. `elapsed_hours` of today allows for that.
     today, yesterday = current - (DAY_HOURS - 1) * HOUR, current - (2 * DAY_HOURS - 1) * HOUR
     counted = CountedHour.objects.filter(counted_at__isnull=False, begins_at__gte=current - DAY_HOURS * HOUR)
     return OverviewFigures(

@@ -81,6 +81,7 @@ def _source_summary(now: datetime, *, with_refusals: bool) -> SourceSummary:
     heard = [source.heard_at for source in sources if source.has_sent]
     refused = None
     if with_refusals:
+        # Today is the person's day, not that of UTC.
         midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
         today = RefusalCount.objects.filter(hour__gte=midnight, code="bad-signature")
         refused = today.aggregate(number=Sum("number"))["number"] or 0

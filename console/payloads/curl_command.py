@@ -24,6 +24,7 @@ def build_curl_command(method: str, path: str, request_document: Mapping[str, An
         # Stored headers have their secrets redacted; known names are hidden in any case.
         is_secret = name.lower() in _SECRET_HEADERS or "redacted" in str(value).lower()
         parts.append(
+            # Double quotes, so that the shell replaces $TOKEN. Nothing else in them may have a meaning for a shell.
             "-H " + (f'"{_safe_header_name(name)}: $TOKEN"' if is_secret else shlex.quote(f"{name}: {value}"))
         )
     if request_document.get("body"):

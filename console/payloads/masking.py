@@ -17,6 +17,7 @@ def mask_text(text: str) -> str:
         return f"{MASK} ({len(text):,} characters)" if text else ""
     try:
         return json.dumps(mask_value(document), indent=2, ensure_ascii=False)
+    # A document that the parser takes may still be nested too deeply for the masking.
     except RecursionError:
         return f"{MASK} ({len(text):,} characters)"
 

@@ -47,6 +47,7 @@ class AccountAdmin(AuditedAdmin):
     each other at the same moment do not both succeed.
     """
 
+    # Django deletes selected rows by `delete_queryset`, without the check that `delete_model` makes below.
     actions = None
     sortable_by = ()
     show_facets = admin.ShowFacets.NEVER
@@ -85,6 +86,7 @@ class AccountAdmin(AuditedAdmin):
             )
             form.cleaned_data[self.permission_field] = [*chosen, *held]
         super().save_related(request, form, formsets, change)
+        # Checked after the change, in its transaction: raising rolls the change back.
         if change:
             _require_remaining_admin()
 

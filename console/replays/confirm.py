@@ -116,7 +116,7 @@ def _sample_members(replay: Replay) -> list[ReplayMember]:
 
 
 def begin_replay(request: HttpRequest, replay: Replay, form: TermsForm) -> Replay:
-    """Start the confirmed replay. Raises AlreadyRequested and NotReplayable."""
+    """Start the confirmed replay. Raises ReplayAlreadyRequested and ReplayRefused."""
     answer = form.cleaned_data
     terms = ReplayTerms(
         answer["reason"], ReplayPace(answer["pace"]), answer["pauses"], replay_limit(request.user)

@@ -124,6 +124,7 @@ def progress_segments(replay: Replay) -> list[ProgressSegment]:
                     f"{address}?member={state}",
                     _COLOURS.get(state, ""),
                     x,
+                    # Rounded widths may add up to more than the bar.
                     min(width, BAR_WIDTH - x),
                 )
             )

@@ -110,6 +110,7 @@ class PauseMixin(TwoStepChangeAdmin):
                 )
         routes.resolved_routes.invalidate()
         if is_new:
+            # Workers release them in rounds of two seconds.
             text = _("Resumed. Waiting deliveries are released at %(pace)s per minute.")
             messages.success(request, text % {"pace": f"{RELEASED_AT_ONCE * 30:,}"})
         else:

@@ -12,7 +12,8 @@ from console.ui.charts import HourChart, HourCounts
 
 register = template.Library()
 HOURS_PER_DAY = 24
-MIN_LABELLED_HOURS = 6  # hours of a day that are too few for its name
+# A day with fewer hours in the chart has no room for its name.
+MIN_LABELLED_HOURS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ def recent_hour(at: datetime, now: datetime) -> str:
     local, today = timezone.localtime(at), timezone.localtime(now)
     if local.date() == today.date():
         return f"{local:%H:%M}"
+    # After six days the name of a day could mean the day of last week.
     return f"{local:%a %H:%M}" if today - local < timedelta(days=6) else f"{local.day} {local:%b %H:%M}"
 
 

@@ -41,7 +41,7 @@ def failure_group_pill(group: FailureGroup) -> SafeString:
 
 @register.filter
 def utc_time(at: datetime) -> str:
-    """LineFormat a time for a query parameter, in UTC."""
+    """Format a time for a query parameter, in UTC."""
     return format_time(at)
 
 

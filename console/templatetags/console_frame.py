@@ -23,6 +23,7 @@ def label_cells(cells: Iterable[SafeString], headers: Iterable[Mapping[str, Any]
     """Add the column header to each cell of a row as `data-label`, for the card layout."""
     for cell, header in zip(cells, headers, strict=True):
         label = format_html('<td data-label="{}" class="field-', capfirst(header["text"]))
+        # The cell is Django's own markup, and `format_html` has escaped the label.
         yield mark_safe(cell.replace('<td class="field-', label, 1))  # noqa: S308
 
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 
-BAR_GAP = 0.18  # share of the slot of an hour that stays empty
+# The share of an hour's slot that stays empty.
+BAR_GAP = 0.18
 
 
 @dataclass(frozen=True, slots=True)

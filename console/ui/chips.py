@@ -79,7 +79,7 @@ class FilterBar:
         return {name: value for name in self.param_names if (value := query.get(name, "").strip())}
 
     def unknown_params(self, query: QueryDict, *known: str) -> list[str]:
-        """Return the parameters that neither this list nor `known` has. An address with any is not half obeyed."""
+        """Return the parameters that neither this list nor `known` has. Pages remove and name them."""
         return [name for name in query if name not in (*self.param_names, *self._local_time_params(), *known)]
 
     def absolute_url(self, query: QueryDict) -> str:

@@ -28,7 +28,7 @@ class Cursor:
 
     @classmethod
     def parse_cursor(cls, text: str) -> "Cursor":
-        """Parse the cursor of an address. Raises NoSuchFilter for text that no page links to."""
+        """Parse the cursor of an address. Raises InvalidFilter for text that no page links to."""
         moment, _dash, key = text.partition("-")
         if not (moment.isdecimal() and key.isdecimal() and text.isascii() and len(text) < 38):
             raise InvalidFilter("no place in the list")
@@ -49,7 +49,7 @@ class PageRequest:
 
     @classmethod
     def from_query(cls, query: QueryDict) -> "PageRequest":
-        """Read the requested page from an address. Raises NoSuchFilter."""
+        """Read the requested page from an address. Raises InvalidFilter."""
         given = {
             name: Cursor.parse_cursor(query.get(name, "")) for name in ("before", "after") if query.get(name)
         }

@@ -67,7 +67,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._timeout = float(self.settings_dict.get("OPTIONS", {}).get("timeout", 5.0))
         self.writers = WriterQueue(lambda: str(self.settings_dict["NAME"]), self._timeout)
         self.uses_own_transactions = False
-        self._own_connection: sqlite3.Connection | None = None  # while the writer's stands in its place
+        # This thread's own connection, while the shared one is in its place.
+        self._own_connection: sqlite3.Connection | None = None
 
     @property
     def _shared_writer(self) -> SharedWriter:

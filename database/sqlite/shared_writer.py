@@ -114,7 +114,8 @@ class SharedWriter:
         if self._waits_for_disk:
             # `wait_for_disk` takes over the sync, outside the writer queue.
             link.execute(f"PRAGMA synchronous={_NORMAL}")
-        link.isolation_level = None  # the driver begins nothing by itself
+        # The driver must not begin transactions itself.
+        link.isolation_level = None
         self._link = link
         return link
 

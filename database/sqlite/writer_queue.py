@@ -61,9 +61,8 @@ _files_lock = threading.Lock()
 def _lock_file_for(path: str) -> _LockFile:
     with _files_lock:
         lock_file = _files.get(path)
-        if (
-            lock_file is None or lock_file.pid != os.getpid()
-        ):  # a forked child must not share its parent's descriptor
+        # A forked child must not share its parent's descriptor.
+        if lock_file is None or lock_file.pid != os.getpid():
             lock_file = _files[path] = _LockFile(path)
         return lock_file
 

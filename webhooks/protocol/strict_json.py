@@ -108,8 +108,8 @@ def _load_json(text: str, objects: _ObjectBuilder) -> Any:
 
 
 def _error_position(text: str, error: json.JSONDecodeError) -> int:
-    """Return the position of a syntax error, the same in every Python version."""
-    # For a trailing comma, Python 3.13 reports the comma, older versions what comes after it.
+    """Return the position of what could not be parsed, the same for every version of Python."""
+    # Python 3.13 reports a trailing comma itself, older versions what follows it.
     if not error.msg.startswith("Illegal trailing comma"):
         return error.pos
     return len(text) - len(text[error.pos + 1 :].lstrip(" \t\n\r"))

@@ -25,7 +25,8 @@ from sync.monitoring.connection_health import ConnectionFigures, ConnectionHealt
 from sync.statistics.latency_histogram import add_histograms, estimate_quantile
 
 SHOWN_PERIOD = timedelta(hours=24)
-MIN_REQUESTS = 20  # with fewer in the current hour, the previous hour counts too
+# With fewer in the current hour, the previous hour counts too.
+MIN_REQUESTS = 20
 MAX_CONNECTIONS = 50
 
 
@@ -78,6 +79,7 @@ def load_statuses(connections: Iterable[Any]) -> list[ConnectionStatus]:
     rows = list(connections)
     if not rows:
         return []
+    # The database's clock, which the pauses of circuit breakers are set by.
     now = rows[0].clock
     since = start_of_hour(now) - SHOWN_PERIOD
     counted: dict[int, list[CallCount]] = {connection.pk: [] for connection in rows}
@@ -150,6 +152,7 @@ def count_waiting() -> Mapping[int, WaitingCount]:
     is_least = sum(number for _, _, number in rows) > MAX_WAITING
     numbers: defaultdict[int, int] = defaultdict(int)
     for identity, commercial, number in rows:
+        # A set, so that a delivery between two ends of one connection counts once.
         for connection in {identity, commercial}:
             numbers[connection] += number
     return defaultdict(

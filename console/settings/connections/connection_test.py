@@ -26,6 +26,7 @@ def run_connection_test(request: HttpRequest, connection: Connection) -> bool:
     """Test the connection and record the result. Returns True if all steps passed. Raises AlreadyTesting if a test is
     running.
     """
+    # Outside the transaction, which must not stay open while a system is slow to respond.
     steps = run_test_steps(connection)
     with transaction.atomic():
         is_good = store_steps(connection, steps)

@@ -27,6 +27,7 @@ _LABELS = {
 
 def _secret_field(name: str) -> forms.CharField:
     widget = forms.PasswordInput(attrs={"autocomplete": "new-password", "size": 60})
+    # White space can be part of a password, so it is not stripped.
     return forms.CharField(label=_LABELS[name], required=False, strip=False, max_length=4096, widget=widget)
 
 

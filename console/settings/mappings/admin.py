@@ -163,6 +163,7 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
     def _rename_mapping(self, request: HttpRequest, mapping: Mapping) -> HttpResponse:
         form = MappingNameForm(request.POST, instance=mapping)
         if not form.is_valid():
+            # Read again, because the form has put the refused name on the instance.
             return self._render_mapping(request, Mapping.objects.get(pk=mapping.pk), form)
         with transaction.atomic():
             before = self.stored_values(mapping.pk)

@@ -80,8 +80,9 @@ class BacktestMixin(MappingViewMixin):
 
     @post_only(back_to="admin:sync_mapping_change", key="pk")
     def begin_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Test the open draft on the newest events. POST only. Up to `AT_ONCE` events run in this request, more in a
-        worker.
+        """Test the open draft on the newest events. POST only.
+
+        Up to `MAX_IN_REQUEST` events run in this request, more in a worker.
         """
         mapping = self.get_mapping(request, pk, MAY_EDIT)
         draft, text = open_draft(mapping), request.POST.get("events", "")
@@ -153,6 +154,7 @@ def _problem_text(made: MappingResult) -> str:
 
 
 def _build_example_field(field: FieldDifference, *, may_see: bool) -> ExampleField:
+    # These two hold names of record fields, which are no personal data.
     is_open = may_see or field.name in ("match.external_id", "match.new")
     before, after = (
         format_value(value) if is_open or value is None else HIDDEN_VALUE

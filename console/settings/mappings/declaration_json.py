@@ -54,8 +54,10 @@ def parse_json_text(text: str) -> Any:
         raise DeclarationError(str(known), error.lineno) from error
     except RecursionError as error:
         raise DeclarationError(_("This is nested too deeply.")) from error
+    # DeclarationError is a ValueError too, and must not become the sentence below.
     except DeclarationError:
         raise
+    # Python does not convert numbers of more than 4,300 digits.
     except ValueError as error:
         raise DeclarationError(_("A number is too long.")) from error
     _TokenScanner(text).scan_tokens()
@@ -63,7 +65,7 @@ def parse_json_text(text: str) -> Any:
 
 
 def line_number_of(text: str, place: FieldPath) -> int:
-    """The line of this place in a text that was read, or of the nearest one around it."""
+    """Return the line of a place in a text that was parsed, or of the nearest place around it."""
     scan = _TokenScanner(text)
     scan.scan_tokens()
     while place and place not in scan.offsets:
@@ -90,7 +92,8 @@ class _TokenScanner:
     text: str
     offsets: dict[FieldPath, int] = field(default_factory=dict)
     _path: list[str | int] = field(default_factory=list)
-    _expects_name: list[bool | None] = field(default_factory=list)  # None: a list is open
+    # For each open bracket: True if a name follows, False if a value does, None in a list.
+    _expects_name: list[bool | None] = field(default_factory=list)
 
     def scan_tokens(self) -> None:
         for token in _TOKEN.finditer(self.text):

@@ -65,6 +65,7 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
             )
         )
     name = f"hub-test-{uuid.uuid4()}"
+    # The newest secret: `live_secrets` returns the oldest first.
     arrival = _build_request(request, source, ours[-1] if ours else "", name)
     answer = receive_webhook(arrival, "en", DeliveryService())
     event = Event.objects.filter(source=source, event_id=name).first()
