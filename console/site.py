@@ -11,7 +11,7 @@ from django.urls import path, reverse
 
 
 class ConsoleAdminConfig(AdminConfig):
-    """Replaces Django's default admin site by ours."""
+    """Replaces Django's default admin site by `ConsoleSite`."""
 
     default_site = "console.site.ConsoleSite"
 

@@ -36,7 +36,7 @@ def make_insert(rows: Sequence[Model], connection: Any) -> tuple[str, list[Any]]
         _set_auto_now(rows, shape.auto_now_attributes)
     for row in rows:
         values += shape.read_columns(row.__dict__)
-        # A row of the same batch has no key yet: the instance stands for it, and the batch fills it in.
+        # A row of the same batch has no key yet: the instance takes its place until the batch fills it in.
         for name, related in row._state.fields_cache.items():
             if related is not None and name in shape.relation_positions:
                 values[shape.relation_positions[name] - shape.column_count] = related

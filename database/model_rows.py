@@ -66,6 +66,7 @@ def rows_from_columns(models: Sequence[type[Model]], values: Sequence[Any]) -> l
     for model in models:
         end = start + len(_column_readers(model))
         own, start = values[start:end], end
+        # A stored row always has a primary key, so NULLs alone mean that the join found none.
         rows.append(None if all(value is None for value in own) else row_from_columns(model, own))
     return rows
 
@@ -83,6 +84,7 @@ def _column_reader(field: Any) -> Callable[[Any], Any] | None:
     return lambda value: read(value, None, thread_connection())
 
 
+# For columns that a driver returns as another type: SQLite has none for times, booleans and UUIDs.
 _READERS_BY_FIELD_TYPE: Mapping[str, Callable[[Any], Any]] = {
     "BinaryField": bytes,
     "BooleanField": bool,

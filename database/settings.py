@@ -37,7 +37,7 @@ def postgresql_settings(
 
     A connection is held for a transaction, not while waiting for other systems. Durability is asked for, whatever the
     server or the role says. A statement that a connection runs more than `prepare_threshold` times is prepared on the
-    server, which Django switches off: it spares 40 % of the server's CPU.
+    server, which Django switches off: it saves 40 % of the server's CPU.
     """
     pool = {"min_size": 1, "max_size": pool_size, "timeout": wait_seconds}
     options = {

@@ -30,8 +30,8 @@ class GuardFailed(Exception):
 class WriteBatch:
     """Rows to insert, statements to execute, and conditions without which nothing is written.
 
-    A model instance stands for its primary key wherever a value may stand, also if the batch itself inserts it: in
-    foreign keys of other rows and among the parameters of `execute`, not of `require`.
+    A model instance takes the place of its primary key wherever a value is allowed, also if the batch inserts it:
+    in foreign keys of other rows and among the parameters of `execute`, not of `require`.
     """
 
     def __init__(self) -> None:

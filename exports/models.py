@@ -21,7 +21,7 @@ class ExportState(models.TextChoices):
 
 
 class TableFormat(models.TextChoices):
-    """The format of the readable table beside the evidence."""
+    """The format of the readable table that an export contains in addition to the evidence."""
 
     NONE = "none", "JSON Lines only: complete, for programs"
     CSV = (

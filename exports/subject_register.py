@@ -1,7 +1,7 @@
 """Answer which exports contain a person, from pseudonyms, without opening an export.
 
 Each export has a key of its own, encrypted, that makes a pseudonym of an entity's id. The audit log has the same
-pseudonyms where a filter names an entity. Without the keys nobody can tell whom they stand for.
+pseudonyms where a filter names an entity. Without the keys they identify no one.
 """
 
 import hashlib

@@ -23,7 +23,7 @@ SYSTEM = "system"
 VERSION = 1
 # A thousand rows of eight values stay below the limits of parameters: 32,766 in SQLite, 65,535 in PostgreSQL.
 MAX_INSERT_ROWS = 1000
-# Each collision is with a transaction that has committed. Only another violated constraint reaches this limit.
+# Each collision means that another append has committed. The limit ends the loop if another constraint is violated.
 _MAX_COLLISIONS = 100
 _COLUMNS = ("stream", "at", "action", "actor", "body", "stream_seq", "prev_leaf", "leaf")
 
@@ -112,7 +112,7 @@ def prepare_append(
     unknown = [stream for stream in streams if stream not in known]
     stored_heads = load_stream_heads(unknown) if unknown else {}
     ends = {stream: stored_heads[stream] if stream in stored_heads else known[stream] for stream in streams}
-    # No other transaction can append to a stream that is created here, so no order prevents a deadlock.
+    # No other transaction can append to a stream that is created here, so appends in any order cannot deadlock.
     ordered = entries if heads is NEW_STREAMS else _sorted_by_stream(entries)
     rows = [_entry_columns(happening, happening.at or moment, ends) for happening in ordered]
     writes = [

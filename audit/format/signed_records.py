@@ -27,7 +27,7 @@ SIGNED_FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
-# Fields that only some records of a kind have. They are signed too, so nobody can remove them.
+# Fields that only some records of a kind have. They are signed too, so their removal is found.
 OPTIONAL_FIELDS: Mapping[str, tuple[str, ...]] = {"manifest": ("pruned",)}
 
 _DOMAIN = b"hub-signature-1"

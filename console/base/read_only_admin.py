@@ -38,7 +38,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 
 
 class DetailPageMixin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Replace Django's change form by a page of our own. `render_detail` makes it; it accepts POST only if
+    """Replace Django's change form by another page. `render_detail` makes it; it accepts POST only if
     `allows_post` is set.
     """
 

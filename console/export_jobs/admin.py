@@ -37,7 +37,7 @@ from sync.search.time_ranges import InvalidFilter
 
 
 class ExportRequestForm(forms.Form):
-    """The reason, and the format of the readable table beside the evidence."""
+    """The reason, and the format of the readable table."""
 
     reason = ReasonField(label=_("Reason (stored with the export)"), rows=4)
     table = forms.ChoiceField(choices=TableFormat, initial=TableFormat.CSV, widget=forms.RadioSelect)

@@ -8,7 +8,7 @@ own: none shares the fate of another, unless several threads put their work into
 A COMMIT writes to the write-ahead log without waiting for the disk (`synchronous=NORMAL`). Whoever committed then waits
 until the log is on disk, and no longer holds up the next writer meanwhile; one sync serves all who committed before it
 began. `atomic` ends after that, so what it promises is what `synchronous=FULL` promises. Others may see a change before
-it is on disk, and whatever they write because of it stands behind it in the same log.
+it is on disk, and whatever they write because of it follows it in the same log.
 """
 
 import os

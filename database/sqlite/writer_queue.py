@@ -1,7 +1,7 @@
 """Queue of the writers of one SQLite file, across threads and processes.
 
 SQLite lets one connection write at a time and makes the others poll; under load some of them poll until they time out.
-A lock on a file beside the database queues them instead: measured with eight writing processes, no error and a longest
+A lock on a file next to the database queues them instead: measured with eight writing processes, no error and a longest
 wait of 0.2 s, where the busy handler alone gave waits of 5 s.
 """
 

@@ -31,7 +31,7 @@ _SCOPE_TEXTS = {
 
 
 def write_documentation(export: Export, evidence_facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the explanations and the verification scripts beside the rows.
+    """Write the explanations and the verification scripts into the export's folder.
 
     `evidence_facts` are the manifest's fields about the evidence. Returns the manifest's fields about the snapshot.
     """
@@ -118,6 +118,7 @@ def measure_own_files(folder: Path, heartbeat: Callable[[], None]) -> dict[str, 
     ]
     measured = {}
     for name in names:
+        # Of the two tables at most one was requested.
         if (folder / name).exists():
             measured[name] = measure_file(folder / name)
             heartbeat()

@@ -1,4 +1,4 @@
-"""Write the readable table beside the evidence, in the requested format."""
+"""Write the readable table of an export in the requested format."""
 
 from collections.abc import Iterator
 from typing import Any

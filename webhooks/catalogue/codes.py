@@ -148,6 +148,7 @@ def code_texts(
     side: messages.Side = "identity" if is_about_identity(code) else "target"
     name = connection or translate(messages.default_connection_name(language, side))
     read = (translate(text) for text in (texts.title, texts.detail, texts.next_step))
+    # Not `str.format`: a name may contain braces.
     return CodeTexts(*(text.replace("{connection}", name) for text in read))
 
 

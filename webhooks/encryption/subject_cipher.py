@@ -39,7 +39,7 @@ class SubjectEncryptor:
     def encrypt(self, plain: bytes) -> bytes:
         """Encrypt bytes. The result is at most 45 bytes longer than `plain`."""
         packed = compress(plain)
-        # The version is authenticated too: nobody can change whether a value counts as compressed.
+        # The version is authenticated too: a plain value cannot be passed off as a compressed one.
         head = self._heads[packed is not None]
         nonce = next(self._numbers).to_bytes(12, "big")
         return head + nonce + self._cipher.encrypt(nonce, plain if packed is None else packed, head)

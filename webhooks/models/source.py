@@ -90,6 +90,7 @@ class Source(Pausable):
             errors["event_words"] = "Map each event name of the source to CREATE, UPDATE or DELETE."
         if not _is_list_of_text(self.entity_fields):
             errors["entity_fields"] = "Enter a JSON list of field names."
+        # Anyone can send to a source that is not signed, and would get the entity as the answer.
         elif self.default_mode == AnswerMode.ENTITY and not (self.is_signed and self.entity_fields):
             errors["default_mode"] = (
                 "Only a signed source with entity fields in responses can receive the entity."

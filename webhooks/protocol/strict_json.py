@@ -13,7 +13,7 @@ MAX_DEPTH = 32
 MAX_DIGITS = 1_000
 
 _STRINGS_AND_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)
-# In a valid document a backslash stands only in a string, where each escape begins after the one before it.
+# In a valid document a backslash occurs only in a string, where each escape begins after the one before it.
 _ESCAPES = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F])|.)")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

@@ -1,6 +1,7 @@
 """Store new webhooks: event, receipt, deliveries, payloads and audit entries of each in one commit.
 
-Webhooks for which nobody waits share the commit with others that arrive at the same moment (group commit).
+Webhooks whose senders do not wait for the outcome share the commit with others that arrive at the same moment (group
+commit).
 """
 
 from collections.abc import Sequence

@@ -52,7 +52,7 @@ class RouteAdmin(PauseMixin):
         return super().changelist_view(request, {"title": _("Routes"), **(extra_context or {})})
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Remove Django's add, change, delete and view icons beside each choice; the related rows have pages of their
+        """Remove Django's add, change, delete and view icons next to each choice; the related rows have pages of their
         own.
         """
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)

@@ -73,7 +73,7 @@ class Command(ExportCommand):
 
 @contextmanager
 def _reserve_output(output: Path) -> Iterator[Path]:
-    """Create a private file beside the output, to be renamed to it. Raises CommandError if it cannot be created."""
+    """Create a private file in the output's folder, to be renamed to it. Raises CommandError if that fails."""
     if output.is_dir():
         raise CommandError(f"{output} is a folder.")
     part = output.with_name(f"{output.name}.part")
