@@ -74,8 +74,10 @@ class EventSession:
         """
         self._routes = resolve_routes(event)
         if self._slots and self._routes and not any(route.is_paused for route in self._routes):
+            # `__init__` has reserved one slot already.
             self._slots += reserve_slots(len(self._routes) - 1)
             return None
+        # Nothing of this event starts at once in this process, and the lease of a claim would run down meanwhile.
         self._may_claim = False
         return initial_outcome(event, [resolved.route.commercial for resolved in self._routes])
 
@@ -102,6 +104,7 @@ class EventSession:
         with waiting_for(event.pk, build_answer) as waiter:
             self._start_deliveries()
             is_done = wait_for_outcome(event.pk, waiter, self._deadline)
+            # The thread that settled the event has stored this answer in its own commit.
             if waiter.stored_answer is not None:
                 return cast(T, waiter.stored_answer)
         return _store_answer(
@@ -115,6 +118,7 @@ class EventSession:
 
     def _start_deliveries(self) -> None:
         """Start each claim in a slot of its own, so that none waits for another while its lease runs."""
+        # Fewer claims than slots are normal: a subject may be busy or a connection at its limit.
         for slot, claim in zip(self._startable_slots(), self._opened.claims, strict=False):
             slot.start_claim(claim)
         self.close()
@@ -139,7 +143,8 @@ class DeliveryService:
         retry_event(event)
         pending = list(event.deliveries.filter(state=State.PENDING).values_list("pk", "due_at"))
         waiting = tuple(pk for pk, due_at in pending if due_at is not None)
-        if len(waiting) < len(pending):  # the source or a route is paused: the answer does not wait for that
+        # The source or a route is paused: the answer does not wait for that.
+        if len(waiting) < len(pending):
             defer_to_workers(waiting)
             return load_event_outcome(event, with_entity=with_entity)
         until = time.monotonic() + seconds
@@ -161,6 +166,7 @@ def _store_answer(pending_answer: T) -> T:
 
 
 def _load_outcome_after_wait(event: Event, *, is_done: bool, with_entity: bool) -> EventOutcome:
+    # After a timeout the answer reports no failure, so the retries continue.
     if is_done:
         _end_retries_and_wake_followers(event)
     return load_event_outcome(event, with_entity=with_entity)
@@ -174,5 +180,6 @@ def _end_retries_and_wake_followers(event: Event) -> None:
         ended = end_relayed_retries(event)
         if ended:
             refresh_event_states([event.pk])
+    # After the commit: only then can a follower be claimed.
     followers = [find_next_of_subject(delivery) for delivery in ended]
     run_in_this_process(follower for follower in followers if follower is not None)

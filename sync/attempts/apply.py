@@ -40,5 +40,6 @@ def apply_change(target: TargetConnector, claim: Claim, change: Change, record: 
 def idempotency_key(claim: Claim, change: Change) -> str:
     """Return the key of an attempt and a change: the target applies a request that is sent twice only once."""
     document: Mapping[str, JSONValue] = change.to_document()
+    # Sorted, so that the same change gives the same key whatever the order of its fields.
     digest = hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
     return f"{claim.attempt.key}-{digest[:16]}"

@@ -45,6 +45,7 @@ class FinishedAttempt:
 
     def add_to(self, batch: WriteBatch, pending_answer: PendingAnswer | None) -> None:
         """Add the end of the attempt, its calls, and the pending answer if there is one."""
+        # The update below refers to the keys of these payloads.
         batch.insert(*self._complete_attempt())
         batch.execute(self._attempt_update())
         add_calls(calls_in_order(self.recorders), batch)
@@ -73,6 +74,7 @@ class FinishedAttempt:
     def updates_link(self) -> bool:
         """True if the subject's link must be written."""
         is_well = self.result.state in (State.SUCCEEDED, State.UNCHANGED)
+        # A relayed delivery writes its timestamp even without a record: an older one must not undo a deletion.
         return is_well and bool(self.findings.record_id or self.claim.delivery.is_relayed)
 
     def applied_record(self) -> AppliedRecord:
@@ -85,6 +87,7 @@ class FinishedAttempt:
         is_deleted = findings.change is not None and findings.change.action is ChangeAction.DELETE
         return AppliedRecord(
             applied_at=self.ended_at,
+            # Empty marks the record as deleted; None leaves the stored id unchanged.
             record_id="" if is_deleted else findings.record_id or None,
             version=None if findings.entity is None else (findings.entity.version or "")[:128],
             occurred_at=_relayed_timestamp(self.claim.delivery),
@@ -100,6 +103,7 @@ class FinishedAttempt:
         attempt.is_retryable = result.is_retryable
         attempt.action = ACTION_CODES[change.action] if change else ""
         attempt.record_id = findings.record_id
+        # Fetched entities are personal data: stored only if an answer may contain them.
         stores_entity = findings.entity is not None and any(
             wants_entity(event) for event in self.claim.events
         )
@@ -132,9 +136,9 @@ class FinishedAttempt:
 def _relayed_timestamp(delivery: Delivery) -> datetime | None:
     """Return the event's time if it may raise the link's `occurred_at`; None for fetched deliveries.
 
-    None also if a person delivered the payload over newer data: later events are still compared with the newest time
-    known.
+    None also if a person delivered the payload over newer data.
     """
+    # A person may deliver a payload over newer data; later events are still compared with the newest time known.
     is_in_order = delivery.is_relayed and delivery.takes != PayloadChoice.ANYWAY
     return delivery.event.occurred_at if is_in_order else None
 

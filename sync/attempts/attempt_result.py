@@ -54,6 +54,7 @@ class AttemptResult:
     @property
     def requested_delay(self) -> float:
         """Return the part of the delay that the remote system asked for, in seconds (Retry-After)."""
+        # The retry policy may have shortened what the system asked for.
         return min(self.retry_delay or 0.0, self.retry_after or 0.0)
 
 
@@ -120,10 +121,12 @@ def _failed_result(
 
 def _retry_delay(claim: Claim, retry_after: float | None) -> float | None:
     route, opened_at = claim.delivery.route, claim.delivery.opened_at
+    # A delivery that was stored as claimed still has the expression NOW here: its age is zero.
     age = (read_clock() - opened_at).total_seconds() if isinstance(opened_at, datetime) else 0.0
     policy = RetryPolicy(
         route.tries, route.gives_up_after_hours * 3600, route.retry_base_seconds, route.retry_cap_seconds
     )
+    # The random number spreads the retries of deliveries that failed together.
     return next_retry_delay(policy, claim.delivery.tries, age, random.random(), retry_after)  # noqa: S311
 
 
@@ -132,6 +135,7 @@ def without_spending_try(result: AttemptResult, claim: Claim) -> AttemptResult:
 
     A delivery that is older than its route allows stays dead.
     """
+    # Dead with tries left means too old.
     if result.state == State.DEAD and claim.delivery.tries < claim.delivery.route.tries:
         return result
     delay = claim.delivery.route.retry_base_seconds
@@ -141,6 +145,7 @@ def without_spending_try(result: AttemptResult, claim: Claim) -> AttemptResult:
 def _rate_limited_result(error: RateLimited, claim: Claim) -> AttemptResult:
     """Return a retry for a request that the connection's own rate limit stopped. It spends no try."""
     side = "identity" if error.connection == claim.delivery.identity else "target"
+    # Spread, so that the deliveries that wait do not all come back at the same moment.
     delay = error.seconds * random.uniform(1.0, 2.0)  # noqa: S311
     return AttemptResult(
         AttemptOutcome.FAILED,

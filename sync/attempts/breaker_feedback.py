@@ -13,7 +13,8 @@ from sync.models import AttemptOutcome
 from webhooks.catalogue.codes import is_about_identity
 
 _SUCCESSFUL_OUTCOMES = (AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED)
-_IDENTITY_REFUSALS = ("identity-rejected", "identity-missing")  # before the commercial system was needed
+# Refused before the target was called: they say nothing about the target.
+_IDENTITY_REFUSALS = ("identity-rejected", "identity-missing")
 _REFUSALS = ("target-rejected", *_IDENTITY_REFUSALS, "ambiguous-match", "no-match")
 
 
@@ -36,9 +37,11 @@ def update_breakers(claim: Claim, result: AttemptResult) -> AttemptResult:
 
     Returns the result, changed to spend no try if the system failed behind a breaker that was not closed.
     """
-    if not result.spends_try:  # our own pace, not theirs
+    # The hub's own rate limit stopped the request: that says nothing about the remote system.
+    if not result.spends_try:
         return result
     delivery = claim.delivery
+    # A relayed delivery does not call the identity service.
     connections = [delivery.identity] if delivery.is_fetched else []
     if not is_system_failure(result.code):
         if result.code not in _IDENTITY_REFUSALS:
@@ -52,6 +55,7 @@ def update_breakers(claim: Claim, result: AttemptResult) -> AttemptResult:
     if is_about_identity(result.code):
         was_open = record_failure(delivery.identity, failing)
     else:
+        # The identity service answered properly before the target failed.
         for connection in connections:
             record_success(connection)
         was_open = record_failure(delivery.commercial, failing)

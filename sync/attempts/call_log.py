@@ -27,7 +27,8 @@ from webhooks.models import Payload, SubjectKey
 
 MAX_BODY_BYTES = 65_536
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-LEASE_MARGIN_SECONDS = 5.0  # that a lease lasts beyond the deadline of the request that is about to be sent
+# Seconds that a lease must last beyond the deadline of the request that is about to be sent.
+LEASE_MARGIN_SECONDS = 5.0
 _COMPLETE_CALL = Statement(
     """UPDATE sync_call SET started_at = %s, seconds = %s, status = %s, error = %s, sent_bytes = %s,
     received_bytes = %s, response_id = %s WHERE id = %s"""
@@ -65,12 +66,14 @@ class AttemptRecorder:
 
         Raises ClaimLost if the claim is not ours any more, and RateLimited if the request would have to wait too long.
         """
+        # The lease must outlast the wait and the request after it.
         wait_for_turn(self._connection, settings.LEASE_SECONDS - self._connection.deadline_seconds)
         needed = self._connection.deadline_seconds + LEASE_MARGIN_SECONDS
         if request.is_write:
             self._written = self._commit_write(request, needed)
         elif not self._claim.ensure_lease(needed):
             raise ClaimLost
+        # The remote system may take long: the connection goes back to the pool meanwhile.
         release_connection()
 
     def record_exchange(self, exchange: RecordedExchange) -> None:
@@ -100,11 +103,14 @@ class AttemptRecorder:
         try:
             batch.run()
         except GuardFailed:
+            # Either the lease ends too soon, or the claim is lost: the renewal finds out.
             self._renew_lease_and_store(payload, call)
         return call
 
     def _renew_lease_and_store(self, payload: Payload, call: Call) -> None:
         """Store a write whose claim does not last long enough. Raises ClaimLost if it is not ours any more."""
+        # In one transaction, because the renewal locks the delivery: nobody takes it over before the row is
+        # committed.
         with transaction.atomic():
             if not self._claim.renew_lease():
                 raise ClaimLost
@@ -122,6 +128,7 @@ class AttemptRecorder:
             method=request.method,
             path=request.path_template[:300],
             key=request.idempotency_key or "",
+            # Replaced by the true time when the response is recorded.
             started_at=self._claim.attempt.started_at,
         )
 

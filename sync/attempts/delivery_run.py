@@ -38,6 +38,7 @@ from webhooks.catalogue.outcome import EventOutcome
 
 logger = logging.getLogger("hub.deliver")
 
+# Seconds. Together they stay far below a lease, which must still hold when the database is back.
 SETTLE_PAUSES = (0.1, 0.5, 2.0)
 
 _NEXT_OF_IDENTITY, _NEXT_OF_TARGET = (
@@ -132,6 +133,7 @@ def _settle_with_retries(
             logger.warning("%s could not be finished (%s); retrying", claim.delivery, type(error).__name__)
             release_connection()
             time.sleep(pause)
+    # If this raises too, the lease ends and the attempt is recorded as unknown.
     return settle_attempt(claim, result, findings, recorders)
 
 
@@ -142,6 +144,7 @@ def _run_attempt(claim: Claim, findings: AttemptFindings, recorders: list[Attemp
             return superseded_result()
         plan_and_apply(claim, _open_connectors(claim, recorders), findings)
     except ClaimLost:
+        # No result of the attempt: another process may have the delivery, so nothing may be written.
         raise
     except Exception as error:  # noqa: BLE001 - the delivery boundary: recorded, logged, never raised
         return _result_of_error(error, claim)
@@ -161,6 +164,7 @@ def is_older_than_applied(claim: Claim) -> bool:
     """True if the webhook's data are older than those applied already. Never true for fetched deliveries."""
     if claim.delivery.takes == PayloadChoice.ANYWAY:
         return False
+    # A payload that a person chose to send as received must not overwrite newer data; a fetch cannot be outdated.
     if not claim.delivery.is_relayed:
         return claim.delivery.takes == PayloadChoice.RECEIVED and was_superseded(claim.delivery)
     link, occurred_at = claim.link, claim.delivery.event.occurred_at

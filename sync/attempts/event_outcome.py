@@ -32,10 +32,11 @@ def outcome_of_attempt(
 ) -> EventOutcome | None:
     """Return the outcome of an event whose only delivery has just succeeded, without reading the database.
 
-    Returns None for a failure: its answer needs the stored response.
+    Returns None for a failure.
     """
     if attempt_result.state not in _DONE:
-        return None  # of a failure, more is told: read what was kept
+        # The answer to a failure needs the stored response.
+        return None
     delivery = claim.delivery
     result = TargetResult(
         connection=delivery.commercial.slug,

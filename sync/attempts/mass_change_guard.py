@@ -16,10 +16,12 @@ from sync.deliveries.claims import Claim
 from sync.models import Attempt, ChangeCategory, Delivery, Link, Route
 from sync.planning.change import Change, ChangeAction
 
+# With fewer records a percentage is hardly one record, and would hold normal changes.
 MIN_KNOWN_RECORDS = 20
-_RECOUNT_SHARE = (
-    0.1  # of the window: a subject that changes all the time is marked ten times in it, not thousands
-)
+# Share of the window after which a subject is marked again: one that changes all the time is marked ten times in a
+# window, not thousands of times.
+_RECOUNT_SHARE = 0.1
+# Counting many links for each change would be slow, and in a minute such a number hardly changes.
 _CACHED_FROM = 1_000
 _CACHE_SECONDS = 60.0
 
@@ -47,6 +49,7 @@ def check_mass_change(claim: Claim, change: Change, *, is_deleted: bool) -> None
     limit = _window_limit(claim.delivery, weight)
     if limit is None:
         return
+    # The lock of the route lasts until the mark is committed: its attempts are counted one after the other.
     with transaction.atomic():
         is_marked = _count_subject(claim, weight, limit)
         if is_marked:
@@ -82,14 +85,15 @@ def _window_limit(delivery: Delivery, weight: ChangeCategory) -> int | None:
 def _count_subject(claim: Claim, weight: ChangeCategory, limit: int) -> bool:
     """True if this attempt must be marked. Raises HeldForApproval if its subject would exceed the limit."""
     route, now = claim.delivery.route, timezone.now()
-    # No key is touched: whoever opens deliveries of the route need not wait.
+    # FOR NO KEY UPDATE: transactions that insert deliveries of the route need not wait.
     Route.objects.select_for_update(no_key=True).values_list("pk").get(pk=route.pk)
     window = timedelta(minutes=route.guard_minutes)
-    # Marks may be older than the change that they stand for by as much as a subject is not marked again.
+    # A subject is not marked again for `_RECOUNT_SHARE` of the window, so marks count for that much longer.
     marks = _counted_attempts(route, weight).filter(started_at__gte=now - window * (1 + _RECOUNT_SHARE))
     own = marks.filter(delivery__entity_id=claim.delivery.entity_id).aggregate(at=Max("started_at"))["at"]
     if own is not None:
         return bool(own < now - window * _RECOUNT_SHARE)
+    # Counting stops at the limit: a larger number makes no difference.
     others = marks.values("delivery__entity_id").distinct()[:limit].count()
     if others < limit:
         return True
@@ -106,6 +110,7 @@ def _is_approved(claim: Claim) -> bool:
 
 def _counted_attempts(route: Route, weight: ChangeCategory) -> QuerySet[Attempt]:
     """Select the attempts of a route that count in a category."""
+    # Redundant, but the condition of the partial index `attempt_weighed`.
     return Attempt.objects.exclude(weighed="").filter(weighed=weight, delivery__route=route)
 
 
@@ -119,7 +124,7 @@ _record_counts: dict[tuple[int, int, str], _RecordCount] = {}
 
 
 def _count_known_records(identity_id: int, commercial_id: int, entity_type: str) -> int:
-    """Return the number of linked records. From 1,000 on, a count is cached for a minute."""
+    """Return the number of linked records. A count of 1,000 or more is cached for a minute."""
     key, now = (identity_id, commercial_id, entity_type), time.monotonic()
     counted = _record_counts.get(key)
     if counted is None or counted.number < _CACHED_FROM or counted.until < now:

@@ -21,9 +21,12 @@ from sync.planning.record_matching import RecordQuery, find_record, find_record_
 
 logger = logging.getLogger("hub.deliver")
 
+# Seconds, while a replica of the identity service may lag. Short, because a source may wait for the answer.
 FETCH_RETRY_PAUSES = (0.2, 0.5, 1.0)
-MAX_LAG = timedelta(seconds=60)  # an event that came longer ago is no sign of a lag
-TIMESTAMP_RESOLUTION = timedelta(seconds=1)  # services cut their times to whole seconds
+# An event that arrived longer ago is no sign of a lag.
+MAX_LAG = timedelta(seconds=60)
+# Services cut their times to whole seconds.
+TIMESTAMP_RESOLUTION = timedelta(seconds=1)
 
 
 class NoMatchingRecord(Exception):
@@ -105,6 +108,7 @@ def _fetch_current_entity(claim: Claim, identity: IdentityConnector) -> Entity |
         if not _is_older_than_event(entity, claim):
             return entity
         time.sleep(pause)
+    # After the last pause the answer is used, however old it is.
     return identity.fetch_entity(delivery.entity_type, delivery.entity_id)
 
 
@@ -113,6 +117,7 @@ def _is_older_than_event(entity: Entity | None, claim: Claim) -> bool:
     it.
     """
     if entity is None:
+        # With an update or a deletion among the events, the entity may have been deleted since.
         return {event.event_type for event in claim.events} == {"CREATE"}
     if entity.modified_at is None:
         return False
@@ -132,6 +137,7 @@ def _find_record_and_plan(
     entity: Entity | None,
 ) -> tuple[Record | None, Change]:
     route = claim.delivery.route
+    # Decided before any request to the target.
     if entity is None and route.when_gone == Route.DeletionPolicy.IGNORE:
         return None, Change(ChangeAction.NOTHING)
     target_fields = None if entity is None else _map_entity(claim, mapping, entity)
@@ -143,7 +149,9 @@ def _find_record_and_plan(
         )
     if record is None:
         record = _find_before_creating(claim, target, mapping, sought, target_fields)
-    if record is None and entity is not None:  # a part of an entity may be too little to create its record
+    # Partial data may have too few fields for a new record: mapped as a whole, they raise if a required one is
+    # missing.
+    if record is None and entity is not None:
         target_fields = mapping.map_entity(entity.attributes, webhook_fields(claim.delivery.event))
     return record, plan_existing_entity(target_fields, record, mapping.caseless_fields)
 
@@ -158,6 +166,7 @@ def _build_record_search(claim: Claim, mapping: ParsedMapping) -> RecordQuery:
         entity_type=delivery.entity_type,
         entity_id=delivery.entity_id,
         linked_record_id=claim.link.record_id if claim.link else None,
+        # Without duplicates, in order: the newest event's values come first.
         previous_values=tuple(dict.fromkeys(previous_pairs)),
         is_linked_to_other=partial(is_linked_to_other_entity, delivery),
     )

@@ -25,7 +25,8 @@ from sync.models import WAITING_STATES, Delivery
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import State
 
-# A replay that was asked for while the attempt ran begins afterwards: back to pending, due at once.
+# A replay that was requested while the attempt ran begins afterwards: back to pending, due at once. No deaths are
+# left, because this process survived the attempt.
 _END_DELIVERY = Statement(
     f"""UPDATE sync_delivery SET token = NULL, lease_until = NULL, identity_slot = NULL, commercial_slot = NULL,
     deaths = 0, code = %s,
@@ -53,7 +54,7 @@ def settle_attempt(
 ) -> SettledAttempt | None:
     """Finish an attempt if its delivery is still ours; returns None, having written nothing, if it is not.
 
-    1. If the request that waits for this event is one of this process, put its answer into words.
+    1. If a request of this process waits for the event, prepare its answer.
     2. If nothing but this delivery changes, write everything by one batch, which fails if the delivery is not ours any
        more, a replay was asked for, or its link or a stream of the audit log was changed meanwhile.
     3. Otherwise, or if that failed, lock what changes, and decide and write in a transaction.
@@ -67,6 +68,7 @@ def settle_attempt(
             with transaction.atomic():
                 settled = _settle_with_locks(ending, answer)
     except BaseException:
+        # BaseException, because the request must not wait for an answer that never comes.
         answer.release_answer()
         raise
     answer.confirm_answer()
@@ -77,6 +79,7 @@ class _WaitingAnswer:
     """The answer to the one request of this process that waits for the event, stored in the settling commit."""
 
     def __init__(self, claim: Claim) -> None:
+        # With other deliveries the outcome of the event is not known here.
         self._waiter = find_only_waiter(claim.delivery.event_id) if claim.is_only else None
         self.pending_answer: PendingAnswer | None = None
 
@@ -108,18 +111,19 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
     claim, result = ending.claim, ending.result
     if not (claim.is_only and not claim.covered and leaves_breakers_unchanged(claim, result)):
         return None
-    if (
-        claim.link is None and ending.updates_link and claim.delivery.is_relayed
-    ):  # it was not read when it was claimed
+    # The link of a relayed delivery was not read at the claim, so None does not mean that there is none.
+    if claim.link is None and ending.updates_link and claim.delivery.is_relayed:
         return None
     answer.claim_answer(ending)
     batch = WriteBatch()
+    # Any other state means that a replay was requested meanwhile: then the locked path decides.
     batch.require(_END_DELIVERY.bind(*_delivery_values(ending)), str(result.state))
     ending.add_to(batch, answer.pending_answer)
     batch.execute(_END_EVENT.bind(str(result.state), result.code, claim.delivery.event_id))
     if ending.updates_link and claim.link is None:
         batch.insert(new_link(claim.delivery, ending.applied_record()))
     elif ending.updates_link:
+        # Fails if the link was deleted since the claim; the locked path makes it again.
         batch.require(link_update(claim.delivery, ending.applied_record()))
     entries = prepare_append(
         *ending.audit_entries(answer.pending_answer), at=ending.ended_at, heads=claim.stream_heads
@@ -134,14 +138,17 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
 
 def _settle_with_locks(ending: FinishedAttempt, answer: _WaitingAnswer) -> SettledAttempt | None:
     """Settle a delivery with its covered siblings and breakers, in a transaction."""
-    answer.release_answer()  # the answer of the batch that failed may not be true any more
+    # The answer of the batch that failed may not be true any more.
+    answer.release_answer()
     claim = ending.claim
     if claim.covered:
+        # Before any row of the subject changes, since two transactions could deadlock otherwise.
         lock_open_siblings(claim.delivery)
     ending = replace(ending, result=update_breakers(claim, ending.result))
     state = _end_delivery(ending)
     if state is None:
         return None
+    # The states differ if a replay was requested meanwhile: the event has not ended, and its request waits on.
     if state == ending.result.state:
         answer.claim_answer(ending)
     batch = WriteBatch()
@@ -176,6 +183,7 @@ def _delivery_values(ending: FinishedAttempt) -> tuple[Any, ...]:
         result.requested_delay > 0,
         result.requested_delay,
         result.state in _SETTLED,
+        # The claim has counted this try already.
         delivery.tries if result.spends_try else delivery.tries - 1,
         delivery.pk,
         ending.claim.token,
@@ -186,6 +194,7 @@ def _end_siblings_and_events(claim: Claim, result: AttemptResult) -> tuple[int, 
     """Give covered siblings the attempt's result, failures included. Returns the keys of all events concerned."""
     events = {claim.delivery.event_id}
     if claim.covered:
+        # A sibling that a person replayed meanwhile gets an attempt of its own.
         covered = Delivery.objects.filter(
             covered_by=claim.attempt, state__in=WAITING_STATES, replay__isnull=True
         )

@@ -16,6 +16,7 @@ from webhooks.models import State
 
 logger = logging.getLogger("hub.deliver")
 
+# Another process may settle the event, and cannot wake this one.
 _POLL_SECONDS = 0.5
 _ACTIVE_STATES = (State.PENDING, State.RUNNING)
 
@@ -56,7 +57,8 @@ class OutcomeWaiter:
             self._is_answer_claimed = True
         try:
             return self._say(outcome)
-        except Exception:  # the delivery is settled all the same; the request meets the error itself
+        except Exception:
+            # The delivery is settled all the same; the request meets the error itself.
             logger.exception("a response could not be built")
             self.release_answer()
             return None
@@ -114,6 +116,7 @@ class waiting_for:  # noqa: N801 - it reads as what it does: `with waiting_for(e
     def __exit__(self, *_: object) -> None:
         with _lock:
             _waiters[self._event_id].discard(self._waiter)
+            # Otherwise the dictionary would grow with every event.
             if not _waiters[self._event_id]:
                 del _waiters[self._event_id]
 
@@ -123,6 +126,7 @@ def wait_for_outcome(event_id: int, waiter: OutcomeWaiter, until: float) -> bool
 
     Returns False if deliveries are still pending or running.
     """
+    # A request that waits holds no connection of the pool.
     release_connection()
     while True:
         waiter.wait(max(0.0, min(_POLL_SECONDS, until - time.monotonic())))
@@ -133,4 +137,5 @@ def wait_for_outcome(event_id: int, waiter: OutcomeWaiter, until: float) -> bool
         if not is_active or time.monotonic() >= until:
             if waiter.close():
                 return not is_active
+            # The settling thread stores the answer at this moment: its commit or rollback ends the wait.
             waiter.wait(_POLL_SECONDS)

@@ -18,7 +18,9 @@ from sync.models import OPEN_STATES, WAITING_STATES, Connection, Delivery, Route
 from webhooks.catalogue.codes import CATALOGUE, Owner
 from webhooks.models import Source, State
 
+# Bounds a page about an entity with a large backlog.
 MAX_RIVALS = 200
+# Longer than the polls and sweeps of a healthy worker, so that a normal wait is not reported.
 OVERDUE_AFTER = timedelta(seconds=30)
 
 
@@ -27,7 +29,8 @@ class OrderReason(Enum):
 
     RUNS = "runs"
     CLAIM_EXPIRED = "claim expired"
-    IS_OLDER = "is older"  # both are relayed, and relayed events go in order
+    # Both are relayed, and relayed events run in order.
+    IS_OLDER = "is older"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,7 @@ def _waiting_deliveries(deliveries: Iterable[Delivery]) -> list[Delivery]:
 
 def _count_used_slots(side: str, connections: set[int]) -> dict[int, int]:
     running = Delivery.objects.running().filter(**{f"{side}__in": connections})
+    # Count skips NULL: a delivery that took no slot does not count towards the limit.
     return dict(running.order_by().values_list(side).annotate(Count(f"{side}_slot")))
 
 
@@ -216,6 +220,7 @@ def next_try_at(delivery: Delivery, clock: datetime) -> datetime | None:
         return None
     breakers = [breaker_status(connection, clock) for connection in (delivery.identity, delivery.commercial)]
     pauses = [breaker.until for breaker in breakers if breaker.mode is BreakerMode.NOTHING]
+    # `due_at` twice, because max() of a single argument would iterate over it.
     return max(delivery.due_at, *(until for until in pauses if until is not None), delivery.due_at)
 
 

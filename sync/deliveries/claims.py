@@ -36,9 +36,14 @@ from sync.limits.concurrency_slots import ConnectionPaused, NoFreeSlot, choose_f
 from sync.models import Attempt, AttemptCause, Delivery
 from webhooks.models import Event, Payload, State, SubjectKey
 
+# Each collision means that another process got further. After three the delivery stays due, and polling finds it
+# again.
 _MAX_COLLISIONS = 3
-_MIN_AUDIT_RETENTION = timedelta(hours=12)  # less than the shortest retention of the audit log
+# Less than the shortest retention of the audit log.
+_MIN_AUDIT_RETENTION = timedelta(hours=12)
 
+# Clearing `replay_id` lets the settling commit notice a replay that is requested while the attempt runs. The state is
+# hidden because the row is found by its key: see `_state_sql`.
 _CLAIM = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = tries + 1,
     last_number = last_number + 1, replay_id = NULL, identity_slot = %s, commercial_slot = %s
@@ -57,6 +62,7 @@ _CLAIM_FIRST = Statement(
         AND {waits_or_runs("o")} AND o.id <> sync_delivery.id)
     RETURNING id"""  # noqa: S608
 )
+# LEFT JOIN: a person may replay an event whose payload retention has deleted; a fetch can still deliver it.
 _LOAD = Statement(
     f"""SELECT EXISTS (SELECT 1 FROM sync_delivery o WHERE o.event_id = d.event_id AND o.id <> d.id),
     {select_list(Delivery, "d")}, {select_list(Event, "e")}, {select_list(Payload, "p")},
@@ -65,6 +71,7 @@ _LOAD = Statement(
     LEFT JOIN webhooks_subjectkey k ON k.id = p.subject_id WHERE d.id = %s"""  # noqa: S608
 )
 _LEASE_SQL = f"SELECT id FROM sync_delivery WHERE {STILL_CLAIMED} AND lease_until > {{clock}}"  # noqa: S608
+# SQLite knows no FOR UPDATE and needs none: it has one writer at a time.
 _CHECK_LEASE = {"sqlite": Statement(_LEASE_SQL), "postgresql": Statement(f"{_LEASE_SQL} FOR UPDATE")}
 _RENEW_LEASE = Statement(f"UPDATE sync_delivery SET lease_until = {{clock}} WHERE {STILL_CLAIMED}")  # noqa: S608
 
@@ -116,6 +123,7 @@ class Claim:
 
     def renew_lease(self) -> bool:
         """Renew the lease. Returns False if the delivery is not ours any more."""
+        # Set before the statement, so that this process never assumes a longer lease than the database holds.
         self.lease.ends_at = monotonic() + settings.LEASE_SECONDS
         return bool(_RENEW_LEASE.execute(settings.LEASE_SECONDS, self.delivery.pk, self.token))
 
@@ -152,6 +160,7 @@ def _load_delivery(delivery_id: int) -> LoadedDelivery | None:
     has_others, *values = row
     delivery, event, payload, key = rows_from_columns((Delivery, Event, Payload, SubjectKey), values)
     if payload is not None:
+        # The relations are set from the joined row, so that no later step reads them again.
         event.payload = payload
         if key is not None:
             payload.subject = event.key = key
@@ -161,13 +170,12 @@ def _load_delivery(delivery_id: int) -> LoadedDelivery | None:
 
 
 def attach_route(delivery: Delivery, resolved: ResolvedRoute) -> None:
-    """Set a delivery's route, source and connections from this process's cache.
-
-    Leaves out connections that the route has changed since the delivery was opened.
-    """
+    """Set a delivery's route, source and connections from this process's cache."""
     route = resolved.route
     delivery.route = route
     delivery.event.source = route.source
+    # A delivery stays with the connections it was opened with. If the route has others by now, Django reads the old
+    # ones.
     if delivery.identity_id == route.identity_id:
         delivery.identity = route.identity
     if delivery.commercial_id == route.commercial_id:
@@ -180,9 +188,11 @@ def _claim_first_attempt(loaded: LoadedDelivery, in_own_process: bool) -> Claim 
     Returns None, having written nothing, if that does not hold. Raises NoFreeSlot.
     """
     delivery = loaded.delivery
+    # The batch claims only what has no attempt and killed no process; a process of its own exists for the others.
     if in_own_process or delivery.last_number > 0:
         return None
     token, resolved = uuid.uuid4(), get_resolved_route(delivery.route_id)
+    # Provisional, to build the attempt that the batch inserts. `_claim_locked` overwrites both if the batch fails.
     delivery.tries = delivery.last_number = 1
     attempt = new_attempt(delivery, resolved)
     if not _seems_first_attempt(delivery, attempt):
@@ -195,7 +205,8 @@ def _claim_first_attempt(loaded: LoadedDelivery, in_own_process: bool) -> Claim 
         entry = prepare_append(attempt_started_entry(attempt), heads=NEW_STREAMS)
         batch.execute(*entry.writes)
         batch.run()
-    except (ConnectionPaused, GuardFailed, IntegrityError):  # the general path finds out which it is
+    except (ConnectionPaused, GuardFailed, IntegrityError):
+        # The locked path finds out which of these it is.
         return None
     claimed = Claim(delivery, attempt, token, resolved, is_only=loaded.is_only, stream_heads=entry.heads)
     # No other process applies anything from now on; a link that was read before may be older than what was applied.
@@ -207,8 +218,10 @@ def _claim_with_locks(loaded: LoadedDelivery, in_own_process: bool) -> Claim | N
     for collisions in range(_MAX_COLLISIONS):
         try:
             with transaction.atomic():
+                # After a collision the stream may have begun: its head must be read.
                 return _claim_locked(loaded, in_own_process, reads_head=collisions > 0)
-        except IntegrityError:  # the subject or a slot was taken at this moment, or its stream has begun
+        except IntegrityError:
+            # Another process took the subject or a slot at this moment, or the audit log stream has begun.
             continue
     return None
 
@@ -219,16 +232,19 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     `reads_head`: look up the head of its audit log stream, even if the stream seems to have no entry yet.
     """
     delivery = loaded.delivery
+    # With the siblings locked, no other process can claim, cover or settle one of them before the commit.
     siblings = lock_open_siblings(delivery)
     own = next((sibling for sibling in siblings if sibling.pk == delivery.pk), None)
     others = [sibling for sibling in siblings if sibling.pk != delivery.pk]
+    # No longer among the open ones: it was settled or put on hold since it was read.
     if own is None or any(_goes_first(other, delivery) for other in others):
         return None
     token = uuid.uuid4()
     slots = _choose_slots(delivery)
     claimed_columns = _CLAIM.fetch_one(token, settings.LEASE_SECONDS, *slots, delivery.pk, in_own_process)
     if claimed_columns is None:
-        invalidate_breakers()  # a breaker may have opened at this moment: look afresh, and say so
+        # A breaker may have opened since it was cached. Choosing again then raises ConnectionPaused.
+        invalidate_breakers()
         _choose_slots(delivery)
         return None
     delivery.identity_slot, delivery.commercial_slot = slots
@@ -236,6 +252,7 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     delivery.tries, delivery.last_number, delivery.takes, delivery.mapping_version_id = claimed_columns
     newest = get_resolved_route(delivery.route_id)
     resolved = with_mapping_version(newest, delivery.mapping_version_id)
+    # The claim has cleared `replay_id` in the row; the locked copy still has it.
     attempt = new_attempt(delivery, resolved, own.replay_id)
     attempt.is_alone = in_own_process
     begins = _seems_first_attempt(delivery, attempt) and not reads_head
@@ -244,19 +261,19 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     batch.insert(attempt)
     batch.execute(*entry.writes)
     batch.run()
+    # A relayed delivery reads its link when its attempt begins (`_with_current_link`).
     link = None if delivery.is_relayed else read_link(delivery)
     claimed = Claim(
         delivery, attempt, token, resolved, link, is_only=loaded.is_only, stream_heads=entry.heads
     )
-    covers = delivery.is_fetched and resolved is newest  # what siblings tell, no older mapping may settle
+    # Relayed data settle only their own event, and an older mapping version must not settle what siblings report.
+    covers = delivery.is_fetched and resolved is newest
     return replace(claimed, covered=_cover_siblings(others, claimed)) if covers else claimed
 
 
 def _seems_first_attempt(delivery: Delivery, attempt: Attempt) -> bool:
-    """True if the delivery seems to have no audit entry yet. A constraint refuses the insert if it does have one.
-
-    Only an entry that retention has deleted escapes the constraint, and that one is at least a day old.
-    """
+    """True if the delivery seems to have no audit entry yet. A constraint refuses the insert if it does have one."""
+    # The constraint misses only a first entry that retention has deleted, and such an entry is older than this.
     is_new = attempt.started_at - delivery.event.received_at < _MIN_AUDIT_RETENTION
     return is_new and delivery.last_number == 1 and delivery.state == State.PENDING
 
@@ -269,16 +286,18 @@ def _choose_slots(delivery: Delivery) -> tuple[int | None, int | None]:
 
 def _goes_first(other: OpenSibling, delivery: Delivery) -> bool:
     """True if the other delivery must end first: it runs, or both are relayed and it is older."""
+    # A relayed delivery carries its data, so the order decides which data are final. A fetch reads the newest anyway.
     return other.state == State.RUNNING or (
         other.is_relayed and delivery.is_relayed and other.pk < delivery.pk
     )
 
 
 def mark_claimed(delivery: Delivery, token: uuid.UUID) -> None:
-    """Set a delivery that is not stored yet up as claimed. Raises NoFreeSlot or ConnectionPaused."""
+    """Set the columns of a claim in a delivery that is not stored yet. Raises NoFreeSlot or ConnectionPaused."""
     delivery.identity_slot, delivery.commercial_slot = _choose_slots(delivery)
     delivery.state = State.RUNNING
     delivery.token = token
+    # The database's clock: hosts need no common time.
     delivery.lease_until = DatabaseTime(settings.LEASE_SECONDS)  # type: ignore[assignment]
     delivery.tries = delivery.last_number = 1
 
@@ -313,10 +332,10 @@ def attempt_started_entry(attempt: Attempt) -> NewEntry:
 def _cover_siblings(others: list[OpenSibling], claim: Claim) -> tuple[Event, ...]:
     """Mark the siblings that this attempt settles too: its fetch begins after this commit, and sees all their changes.
 
-    Leaves out siblings of other routes, which may map differently, relayed ones, and those that a person replayed.
     Returns the events of the siblings.
     """
     route_id = claim.delivery.route_id
+    # Other routes may map differently, relayed siblings have their own data, and a replay gets an attempt of its own.
     covered = [
         sibling.pk
         for sibling in others

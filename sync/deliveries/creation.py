@@ -85,8 +85,11 @@ def open_deliveries(
 
 def _claim_unstored(delivery: Delivery, route: ResolvedRoute, *, is_only: bool) -> Claim | None:
     """Claim a delivery before it is stored. Returns None if its subject is not free, or there is no slot."""
+    # On hold: a person must resume the source or the route first.
     if delivery.due_at is None:
         return None
+    # Read without a lock: the constraint `one_running_delivery_a_subject` refuses the insert if another process is
+    # faster.
     subject = read_subject_state(delivery)
     if not subject.is_free:
         return None
@@ -99,7 +102,7 @@ def _claim_unstored(delivery: Delivery, route: ResolvedRoute, *, is_only: bool) 
 
 
 def enabled_routes() -> QuerySet[Route]:
-    """Select routes that new events take. A disabled connection does not end a route: its deliveries wait."""
+    """Select routes that new events take. A disabled connection does not end a route: its deliveries are retried."""
     return Route.objects.filter(is_enabled=True)
 
 
@@ -108,12 +111,15 @@ def _new_delivery(event: Event, resolved: ResolvedRoute) -> Delivery:
     delivery = new_row(
         Delivery,
         event=event,
+        # Copied from the route: an open delivery keeps its connections when the route changes.
         route_id=route.pk,
         identity_id=route.identity_id,
         commercial_id=route.commercial_id,
         entity_type=event.entity_type,
         entity_id=event.entity_id,
+        # Anyone may have sent an unsigned webhook, so its data are only a hint and the entity is fetched.
         is_relayed=route.relays and event.is_signed,
+        # Without a due time it waits until a person resumes the source or the route.
         due_at=None if resolved.is_paused else NOW,
         opened_at=NOW,
     )

@@ -13,7 +13,8 @@ from sync.deliveries.predicates import (
     is_suspect,
 )
 
-# A fresh one behind an open breaker is taken once: whoever claims it notes that it waits for its connection.
+# A pending delivery behind an open breaker is found once: its claim fails, and `postpone_delivery` records the
+# reason.
 _IS_READY = f"""{is_due("d")} AND (d.state = 'pending' OR {has_no_open_breaker("d")})
     AND NOT {is_behind_older("d")} AND {is_not_suspect("d")}"""
 _SUBJECT = ", ".join(SUBJECT_COLUMNS)
@@ -22,12 +23,14 @@ _DUE = Statement(
     f"""SELECT d.id, {_SUBJECT_OF_D} FROM sync_delivery d WHERE {_IS_READY}
     ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
 )
+# `place` numbers the deliveries of each target: the first of every target come before the second of any.
 _DUE_BY_TURNS = Statement(
     f"""SELECT id, {_SUBJECT} FROM (SELECT d.id, {_SUBJECT_OF_D}, d.due_at,
         ROW_NUMBER() OVER (PARTITION BY d.commercial_id ORDER BY d.due_at, d.id) AS place
         FROM sync_delivery d WHERE {_IS_READY}) found
     ORDER BY place, due_at, id LIMIT %s"""  # noqa: S608
 )
+# `can_run` is stricter than `_IS_READY`: no process is started for a delivery that cannot be claimed.
 _SUSPECTS = Statement(
     f"""SELECT d.id FROM sync_delivery d WHERE {can_run("d")} AND {is_suspect("d")}
     ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
@@ -48,6 +51,7 @@ def read_due_deliveries(limit: int) -> list[DueDelivery]:
     If there are more than `limit`, target connections take turns, so that the backlog of one does not hide the others.
     """
     rows = _DUE.fetch_all(limit)
+    # The window function sorts all that is due; most polls find less than `limit` and do without it.
     if len(rows) >= limit:
         rows = _DUE_BY_TURNS.fetch_all(limit)
     return [DueDelivery(pk, tuple(subject)) for pk, *subject in rows]

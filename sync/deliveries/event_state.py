@@ -12,13 +12,15 @@ _END_EVENT = Statement("UPDATE webhooks_event SET state = %s, code = %s WHERE id
 
 
 def refresh_event_states(event_ids: Iterable[int]) -> None:
-    """Set each event's state to the worst of its deliveries' states. The lock makes concurrent settlers take turns.
+    """Set each event's state to the worst of its deliveries' states.
 
     Every change to deliveries of a settled event calls this, and marks the event's hour to be counted again.
     """
+    # Concurrent settlers of an event take turns, so the second one sees the states of the first. Key order prevents
+    # deadlocks.
     rows = Event.objects.select_for_update(of=("self",)).filter(pk__in=list(event_ids)).order_by("pk")
     events = list(rows.only("pk", "state", "received_at"))
-    # What still goes on is counted again anyway: no statement more for a webhook.
+    # Hours of events that were not settled are counted again anyway: a webhook costs no extra statement.
     mark_hours_for_recount(event.received_at for event in events if event.state in _SETTLED)
     states_by_event: dict[int, list[tuple[str, str]]] = {event.pk: [] for event in events}
     kept = Delivery.objects.filter(event_id__in=states_by_event).values_list("event_id", "state", "code")

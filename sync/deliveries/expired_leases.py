@@ -22,8 +22,7 @@ _EXPIRED = Statement(
 def release_expired_leases(limit: int) -> int:
     """Free deliveries whose process held them longer than its lease. Returns how many.
 
-    Leaves out those that another transaction has locked: of a process that stands still inside one, it may hold for a
-    minute, and the others must not wait for that.
+    Leaves out those that another transaction has locked.
     """
     return _release_deliveries([row[0] for row in _EXPIRED.fetch_all(limit)], skips_locked=True)
 
@@ -47,9 +46,11 @@ def release_delivery(delivery: Delivery, *, skips_locked: bool = False) -> bool:
     False if the lease had not ended.
     """
     with transaction.atomic():
+        # A frozen process may hold its row lock for a minute; the other deliveries of a sweep must not wait for it.
         if skips_locked and _is_locked(delivery):
             return False
-        # No covered sibling may be claimed between this and its own settling: deliveries first, events after.
+        # Compare-and-set, because the process may have renewed its lease since. Deliveries are written before events,
+        # so that no covered sibling is claimed in between.
         freed = Delivery.objects.filter(
             pk=delivery.pk, state=State.RUNNING, token=delivery.token, lease_until__lte=database_now()
         ).update(
@@ -78,9 +79,11 @@ def _end_attempts(delivery: Delivery) -> list[NewEntry]:
     """End the started attempts of a delivery as `unknown`. Returns their audit entries."""
     now, lost = timezone.now(), Attempt.objects.filter(delivery=delivery, outcome=AttemptOutcome.STARTED)
     ended = list(lost.values_list("key", "is_alone"))
+    # A process of its own ran nothing else: only this delivery can have killed it.
     code = CRASH_CODE if any(is_alone for _, is_alone in ended) else "interrupted"
     lost.update(outcome=AttemptOutcome.UNKNOWN, ended_at=now, code=code, is_retryable=code != CRASH_CODE)
     if code == CRASH_CODE:
+        # A replay that was requested meanwhile still gets its attempt.
         Delivery.objects.filter(pk=delivery.pk, replay=None).update(
             state=State.DEAD, code=CRASH_CODE, due_at=None, settled_at=now
         )

@@ -20,12 +20,15 @@ from sync.models import Delivery
 _SIBLINGS = f"""SELECT id, route_id, state, is_relayed, replay_id,
     takes <> '' OR mapping_version_id IS NOT NULL
     FROM sync_delivery WHERE {MATCHES_SUBJECT} AND {waits_or_runs()} ORDER BY id"""  # noqa: S608
+# SQLite knows no FOR UPDATE and needs none: it has one writer at a time.
 _OPEN_SIBLINGS = {"sqlite": Statement(_SIBLINGS), "postgresql": Statement(f"{_SIBLINGS} FOR UPDATE")}
-# It says "open" for the index on subjects, and "due" with the state hidden: the index on due times is the wrong one.
+# The condition on open states selects the index on subjects. The state of `is_due` is hidden, because the index on
+# due times would be the wrong one.
 _FOLLOWER = Statement(
     f"""SELECT id FROM sync_delivery WHERE {MATCHES_SUBJECT} AND {is_open()} AND {is_due(hides_state=True)}
     AND {is_not_suspect()} ORDER BY due_at, id LIMIT 1"""  # noqa: S608
 )
+# One statement for all three facts: it runs for each webhook.
 _SUBJECT_STATE = Statement(
     f"""SELECT EXISTS (SELECT 1 FROM sync_delivery WHERE {MATCHES_SUBJECT} AND {waits_or_runs()}),
     (SELECT record_id FROM sync_link WHERE {MATCHES_SUBJECT}),

@@ -16,6 +16,7 @@ def postpone_delivery(delivery_id: int, connection: Connection) -> tuple[int, ..
     """
     with transaction.atomic():
         breaker = Breaker.objects.filter(pk=connection.pk).first()
+        # A breaker that has closed since has no code any more.
         code = breaker.code if breaker and breaker.code else "interrupted"
         deliveries = Delivery.objects.filter(pk=delivery_id, state=State.PENDING).select_related("event")
         delivery = deliveries.select_for_update(of=("self",)).first()

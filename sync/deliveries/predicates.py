@@ -10,7 +10,9 @@ from django.db.models import OuterRef
 from sync.models import OPEN_STATES, WAITING_STATES, Delivery
 from sync.models.delivery import sql_list
 
-SUSPECT_DEATHS = 2  # deaths after which a delivery runs in a process of its own
+# Deaths after which a delivery runs in a process of its own. A single death may be the fault of another delivery that
+# ran in the same process.
+SUSPECT_DEATHS = 2
 
 # What deliveries of one subject have in common, and their link: they are run in order.
 SUBJECT_COLUMNS = ("entity_id", "entity_type", "identity_id", "commercial_id")
@@ -48,7 +50,8 @@ def is_open(alias: str = "") -> str:
 
 
 def waits_or_runs(alias: str = "") -> str:
-    """Match open deliveries that are not held; a held one lets others pass. Keeps the index's condition."""
+    """Match open deliveries that are not held; a held one lets others pass."""
+    # Lists 'held' and excludes it again: the partial index serves only a statement that holds its whole condition.
     return f"{is_open(alias)} AND {_column_sql(alias, 'state')} <> 'held'"
 
 
@@ -96,10 +99,8 @@ def _column_sql(alias: str, name: str) -> str:
 
 
 def _state_sql(alias: str, hides_state: bool) -> str:
-    """Return the column, hidden from the planner in a statement that finds its row by key or subject.
-
-    A snapshot that is held for minutes (an export, a backup) keeps all that left a partial index since. PostgreSQL
-    thinks such an index small and would look there for a row whose key it is given: COALESCE hides the state from it.
-    """
+    """Return the column, hidden from the planner in a statement that finds its row by key or subject."""
+    # A snapshot that is held for minutes (an export, a backup) keeps all rows that left a partial index since.
+    # PostgreSQL takes such an index for small and would search it for a row whose key is given; COALESCE prevents that.
     column = _column_sql(alias, "state")
     return f"COALESCE({column}, '')" if hides_state else column

@@ -11,6 +11,7 @@ from sync.deliveries.predicates import MATCHES_SUBJECT, SUBJECT_COLUMNS, subject
 from sync.models import Delivery, Link
 
 _READ_LINK = Statement(f"SELECT record_id, occurred_at FROM sync_link WHERE {MATCHES_SUBJECT}")  # noqa: S608
+# COALESCE: an attempt that does not know a value must not erase the stored one.
 _UPDATE_LINK = Statement(
     f"""UPDATE sync_link SET applied_at = %s, record_id = COALESCE(%s, record_id),
     version = COALESCE(%s, version), occurred_at = COALESCE(%s, occurred_at) WHERE {MATCHES_SUBJECT}"""  # noqa: S608
@@ -27,6 +28,7 @@ class RecordLink:
     @classmethod
     def from_columns(cls, record_id: str, occurred_at: Any) -> Self:
         """Make a link of two columns of `sync_link`."""
+        # An empty id marks a record that was deleted.
         return cls(record_id or None, parse_optional_timestamp(occurred_at))
 
 

@@ -19,12 +19,13 @@ def retry_event(event: Event) -> None:
     """
     now = database_now()
     free = event.deliveries.exclude(not_before__gt=now)
+    # Without a due time a delivery is on hold: only a person can resume it.
     free.filter(state=State.RETRYING).exclude(due_at=None).update(state=State.PENDING, due_at=now)
     if not _retryable_failures(free).exists():
         return
     key = event.key.pk
     with transaction.atomic():
-        # Whoever stores a webhook of this entity holds its key: none comes between the look and what follows from it.
+        # Whoever stores a webhook of this entity locks its key: none can arrive between this check and the update.
         SubjectKey.objects.select_for_update().get(pk=key)
         newer = Delivery.objects.filter(**SUBJECT_OF_OUTER_ROW, event__gt=OuterRef("event"))
         failed = _retryable_failures(free).filter(Q(is_relayed=False) | ~Exists(newer))

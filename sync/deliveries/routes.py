@@ -32,6 +32,8 @@ class ResolvedRoute:
         return self.route.paused_at is not None or self.route.source.paused_at is not None
 
 
+# Reads the whole configuration at once: the tables are small, and the cache runs this at most once a second. LEFT
+# JOIN, because a mapping may have no version yet.
 _ROUTES = Statement(
     f"""SELECT {select_list(Route, "routes")}, {select_list(Connection, "i")}, {select_list(Connection, "c")},
     {select_list(Mapping, "m")}, {select_list(Source, "s")}, {select_list(MappingVersion, "v")} FROM sync_route routes
@@ -86,6 +88,7 @@ def with_mapping_version(resolved: ResolvedRoute, version_id: int | None) -> Res
 def get_resolved_route(route_id: int) -> ResolvedRoute:
     """Return the route of a stored delivery; reads all routes again if this process does not know it yet."""
     resolved = resolved_routes().get(route_id)
+    # Not cached: the route was created since the cache was filled.
     if resolved is None:
         resolved_routes.invalidate()
         resolved = resolved_routes()[route_id]

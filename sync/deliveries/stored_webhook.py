@@ -7,11 +7,13 @@ from typing import Any
 from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import AnswerMode, Event
 
+# Anyone may have sent an unsigned webhook: nothing else in it may influence a delivery.
 _UNSIGNED_FIELDS = ("id", "entityType", "eventType", "timestamp")
 
 
 def webhook_fields(event: Event) -> dict[str, Any]:
     """Return the webhook's fields; of an unsigned webhook only those that identify the entity and the event."""
+    # Decrypted once for each event object: several steps of an attempt read the fields.
     known = getattr(event, "_members", None)
     if known is None:
         known = event._members = _read_fields(event)  # type: ignore[attr-defined]
@@ -19,6 +21,7 @@ def webhook_fields(event: Event) -> dict[str, Any]:
 
 
 def _read_fields(event: Event) -> dict[str, Any]:
+    # Retention has deleted the payload; the columns of the event remain.
     if event.payload is None:
         return {"id": event.entity_id, "entityType": event.entity_type, "eventType": event.event_type}
     document = json.loads(event.payload.decrypt())
@@ -47,6 +50,7 @@ def has_carried_data(event: Event) -> bool:
     try:
         return carried_data(event) is not None
     except CannotDecrypt:
+        # An erasure has destroyed the key.
         return False
 
 
@@ -54,6 +58,7 @@ def wants_entity(event: Event) -> bool:
     """True if the source asked for the entity in the answer, or gets it by default; then the entity is stored."""
     respond = webhook_fields(event).get("respond")
     mode = respond.get("mode") if isinstance(respond, dict) else respond
+    # A source with a fixed mode ignores the webhook's `respond`.
     if event.source.mode_is_fixed or mode not in list(AnswerMode):
         mode = event.source.default_mode
     return event.is_signed and mode == AnswerMode.ENTITY

@@ -10,6 +10,7 @@ from sync.models import Attempt, AttemptOutcome, Delivery, Link
 from webhooks.models import State
 
 APPLIED_STATES = (State.SUCCEEDED, State.UNCHANGED)
+# Largest difference between the clocks of receiving hosts.
 _MAX_CLOCK_SKEW = timedelta(days=1)
 
 
@@ -18,22 +19,24 @@ def annotate_newer(
 ) -> QuerySet[Any]:
     """Annotate deliveries with the newest later event of their subject that was applied, and with their link.
 
-    Annotations: `newer` and `newer_type`, the later event and its type, whatever a replay of it led to since;
+    Annotations: `newer` and `newer_type`, the later event and its type;
     `linked_record`, empty if the record was deleted; `applied_until`, the newest relayed timestamp.
 
-    The order of events is that of their keys. `max_clock_skew`: the largest difference between clocks of receiving
-    hosts, which lets the index narrow the search; None, for a single delivery, searches all events of the entity.
+    `max_clock_skew`: the largest difference between clocks of receiving hosts; None, for a single delivery, searches
+    all events of the entity.
     """
     was_applied = Attempt.objects.filter(
         delivery=OuterRef("pk"), outcome__in=[AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED]
     )
     later = Delivery.objects.filter(
+        # Attempts count too: a replay may have changed the delivery's state after it was applied.
         Q(state__in=APPLIED_STATES) | Exists(was_applied),
         **SUBJECT_OF_OUTER_ROW,
         event__gt=OuterRef("event"),
         event__entity_id=OuterRef("entity_id"),
     ).order_by("-event")
     if max_clock_skew is not None:
+        # Events are ordered by key. The bound on their time only lets the index narrow the search.
         later = later.filter(event__received_at__gte=OuterRef("event__received_at") - max_clock_skew)
     links = Link.objects.filter(**SUBJECT_OF_OUTER_ROW)
     return deliveries.annotate(
