@@ -15,8 +15,10 @@ from functools import partial
 
 logger = logging.getLogger("hub.wakeups")
 
+# Bounds the memory while the receiver is away. Polling finds the deliveries that are dropped.
 MAX_WAITING = 10_000
-_PAUSE_SECONDS = 5.0  # after a failure
+# After a failure: each call to a receiver that is away may last until its timeout.
+_PAUSE_SECONDS = 5.0
 
 
 class PauseAfterFailure:
@@ -62,6 +64,7 @@ class BackgroundSender:
         self._send, self._max_together, self._pause_seconds = send, max_together, pause_seconds
         self._receiver = PauseAfterFailure(name)
         self._queue: queue.Queue[int] = queue.Queue(MAX_WAITING)
+        # A daemon thread, so that a receiver that hangs does not keep the process from ending.
         threading.Thread(target=self._send_forever, name="background-sender", daemon=True).start()
 
     def submit(self, delivery_ids: Iterable[int]) -> None:
@@ -92,6 +95,7 @@ class BackgroundSender:
             self._receiver.call(partial(self._send, delivery_ids))
             for _ in delivery_ids:
                 self._queue.task_done()
+            # What arrives during this pause goes out together in the next message.
             if self._pause_seconds:
                 time.sleep(self._pause_seconds)
 
@@ -118,6 +122,8 @@ class ProcessSender:
     def get_sender(self) -> BackgroundSender:
         """Return this process's sender."""
         sender = self._sender
+        # Checked without the lock first: this runs for each webhook. A forked process has no thread of its parent's
+        # sender.
         if sender is not None and sender.pid == os.getpid():
             return sender
         with self._lock:
@@ -126,5 +132,6 @@ class ProcessSender:
             return self._sender
 
     def _flush_at_exit(self) -> None:
+        # A forked process inherits this handler, but no thread that would empty the queue.
         if self._sender is not None and self._sender.pid == os.getpid():
             self._sender.flush(1.0)

@@ -59,7 +59,8 @@ class BoundedExecutor:
         """Run a function in the reserved slot. Returns False, and releases the slot, at shutdown."""
         try:
             self._threads.submit(self._run_in_slot, run)
-        except RuntimeError:  # the process is shutting down
+        except RuntimeError:
+            # The process is shutting down.
             self.release_slot()
             return False
         return True
@@ -84,6 +85,7 @@ def _process_executor() -> BoundedExecutor:
     global _executor  # noqa: PLW0603 - one pool a process, made after a fork
     with _lock:
         if _executor is None or _executor.pid != os.getpid():
+            # Slots beyond the threads are the queue.
             _executor = BoundedExecutor(
                 settings.DELIVERY_THREADS, settings.DELIVERY_THREADS + settings.DELIVERY_QUEUE
             )
@@ -122,6 +124,7 @@ def reserve_slots(number: int = 1) -> list[ReservedSlot]:
 def run_in_this_process(delivery_ids: Iterable[int]) -> bool:
     """Run deliveries in threads of this process. Returns False if some found no slot."""
     executor = _process_executor()
+    # A list, because `all` stops a generator at the first delivery that finds no slot.
     placed = [
         executor.reserve_slot()
         and executor.submit(partial(_run_with_followers_briefly, partial(run_delivery, delivery_id)))
@@ -146,7 +149,8 @@ def defer_to_workers(delivery_ids: Iterable[int]) -> None:
     """Let workers run deliveries after the open transaction commits. Never waits, never raises."""
     waiting = list(delivery_ids)
     if waiting:
-        # No `partial`: Django asks for the name of what failed.
+        # A lambda, not a `partial`: if it fails, Django logs the function's `__qualname__`. `robust`, because the
+        # webhook is committed and must not fail with its wake-up.
         transaction.on_commit(lambda: _wake_workers(waiting), robust=True)
 
 
@@ -181,7 +185,8 @@ def run_due_deliveries(limit: int = 500) -> int:
     waiting = [delivery.pk for delivery in read_due_deliveries(limit)]
     if not waiting:
         return 0
-    release_connection()  # the threads may need it
+    # The threads below may need it.
+    release_connection()
     with ThreadPoolExecutor(
         min(settings.DELIVERY_THREADS, len(waiting)), thread_name_prefix="due"
     ) as threads:

@@ -13,13 +13,12 @@ from sync.models import PeriodicTask
 
 logger = logging.getLogger("hub.periodic")
 
-# Asked by every worker each second.
+# Every worker runs it each second.
 _READ_SCHEDULE = Statement("SELECT name, due_at, {now} FROM sync_periodictask")
 _CLAIM_WORK = Statement("UPDATE sync_periodictask SET due_at = %s WHERE name = %s AND due_at = %s")
 _RECORD_END = Statement("UPDATE sync_periodictask SET ended_at = %s WHERE name = %s")
-_TOLERANCE = timedelta(
-    minutes=1
-)  # looks that overlap, and a new work's first time, which a host's clock says
+# Polls may overlap, and the first due time of new work comes from a host's clock.
+_TOLERANCE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +73,14 @@ def _claim_work(work: ScheduledWork, due_at: datetime | None, now: datetime | No
     A due time later than one interval from now was set by a clock that ran ahead: the work is due.
     """
     if due_at is None or now is None:
+        # New work does not begin at once: its first due time is the next one of its schedule.
         PeriodicTask.objects.get_or_create(
             name=work.name, defaults={"due_at": work.schedule.next_after(timezone.now())}
         )
         return False
     if now < due_at <= work.schedule.next_after(now + _TOLERANCE):
         return False
+    # Counted from now: for due times that were missed, it runs once.
     return bool(_CLAIM_WORK.execute(work.schedule.next_after(now), work.name, due_at))
 
 

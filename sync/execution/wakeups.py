@@ -16,11 +16,12 @@ from sync.execution.background_sender import MAX_WAITING, BackgroundSender, Paus
 
 CHANNEL = "hub_deliveries"
 _SERVER_NAME = "the connection for notifications"
-_MIN_INTERVAL_SECONDS = (
-    0.02  # between two notifications of a process: one is enough for all that came meanwhile
-)
-_SPREAD_SECONDS = 0.03  # of workers that hear the same notification: the first mostly claims what is there
-# The server ends what takes longer; the network, what nobody answers. A firewall may drop what is quiet for long.
+# Between two notifications of a process: one is enough for all deliveries that came meanwhile.
+_MIN_INTERVAL_SECONDS = 0.02
+# Spreads the workers that hear the same notification: mostly the first one claims what is there.
+_SPREAD_SECONDS = 0.03
+# A server that does not respond is noticed within seconds; keepalives keep a firewall from dropping an idle
+# connection.
 _CONNECTION_LIMITS = {
     "connect_timeout": 5,
     "tcp_user_timeout": 5000,
@@ -64,6 +65,7 @@ class _LazyConnection:
         try:
             run(self._connection or self._open_connection())
         except (psycopg.Error, OSError):
+            # A broken connection is replaced at the next call.
             broken, self._connection = self._connection, None
             if broken is not None:
                 broken.close()
@@ -90,7 +92,8 @@ class WakeupListener:
         until = time.monotonic() + seconds
         if not self._link.is_open:
             if self._server.call(lambda: self._link.run_with_connection(lambda _: None)):
-                return  # what was notified before was not heard: look
+                # Notifications before LISTEN were not heard: the caller must poll now.
+                return
         elif self._server.call(
             lambda: self._link.run_with_connection(
                 lambda connection: self._await_notification(connection, seconds)
@@ -107,6 +110,7 @@ class WakeupListener:
 def _make_sender() -> BackgroundSender:
     link = _LazyConnection()
 
+    # The keys are dropped: one notification serves all, since workers read the database.
     def notify(_: list[int]) -> None:
         link.run_with_connection(lambda connection: connection.execute(f"NOTIFY {CHANNEL}"))
 

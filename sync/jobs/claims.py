@@ -11,11 +11,12 @@ from sync.jobs.kinds import job_kinds
 from sync.jobs.running_job import LEASE_SECONDS, UNCLAIMED_COLUMNS, JobKind, JobLost, RunningJob
 from sync.models import Job, JobState
 
+# A crash may have another cause; three in a row without progress point to the job.
 MAX_DEATHS = 3
 DIED_MESSAGE = (
     f"Its process crashed {MAX_DEATHS} times without making progress. It is not retried automatically."
 )
-# Asked by each worker every second: one statement for all kinds, past the ORM.
+# Each worker runs it every second: one statement for all kinds, without the ORM.
 _DUE_KINDS = Statement(
     "SELECT DISTINCT kind FROM sync_job WHERE state IN ('waiting', 'running')"
     " AND (state = 'waiting' AND due_at <= {now} OR state = 'running' AND lease_until <= {now})"
@@ -38,6 +39,7 @@ def claim_next_job(kind: JobKind) -> RunningJob | None:
     """
     _release_expired(kind)
     waiting = Job.objects.filter(kind=kind.name, state=JobState.WAITING, due_at__lte=database_now())
+    # Several, because other workers may claim the first ones at this moment.
     for key, subject in waiting.order_by("due_at", "pk").values_list("pk", "subject")[:20]:
         for slot in _free_slots(kind):
             running = _claim_job(key, kind, subject, slot)
@@ -47,7 +49,7 @@ def claim_next_job(kind: JobKind) -> RunningJob | None:
 
 
 def claim_job_of(kind: JobKind, subject: int) -> RunningJob | None:
-    """Claim the job of this subject now, whenever it is due. It takes no slot: who asks is no worker.
+    """Claim the job of this subject now, whenever it is due. It takes no slot, because the caller is not a worker.
 
     Returns None if there is none, or another process has it.
     """
@@ -74,10 +76,12 @@ def _claim_job(key: int, kind: JobKind, subject: int, slot: int | None) -> Runni
     }
     try:
         with transaction.atomic():
+            # The row of the subject before the job: all transactions lock in that order.
             kind.update_subject(subject, JobState.RUNNING, "")
             if not Job.objects.filter(pk=key, state=JobState.WAITING).update(**ours):
                 raise JobLost
-    except (JobLost, IntegrityError):  # another worker was faster: with the job, or with the slot
+    except (JobLost, IntegrityError):
+        # Another worker was faster: with the job, or with the slot.
         return None
     return running
 
@@ -95,6 +99,7 @@ def _release_expired(kind: JobKind) -> None:
     for job in Job.objects.filter(running).order_by("pk")[:100]:
         has_failed = job.deaths + 1 >= MAX_DEATHS
         state, failure = (JobState.FAILED, DIED_MESSAGE) if has_failed else (JobState.WAITING, "")
+        # The time of submission puts it in front of jobs that have not begun.
         due_at, ended_at = (None, database_now()) if has_failed else (F("submitted_at"), None)
         with transaction.atomic():
             kind.update_subject(job.subject, state, failure)
@@ -106,5 +111,6 @@ def _release_expired(kind: JobKind) -> None:
                 deaths=F("deaths") + 1,
                 **UNCLAIMED_COLUMNS,
             )
-            if not released:  # another worker was faster
+            # Another worker was faster.
+            if not released:
                 transaction.set_rollback(True)

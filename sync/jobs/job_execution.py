@@ -27,12 +27,13 @@ def always_continue() -> bool:
 
 
 def run_job(job: RunningJob, should_continue: ShouldContinue = always_continue) -> None:
-    """Run a job that is ours, whatever comes of it.
+    """Run a job that this process has claimed.
 
-    1. Told to end, its run is handed back to the next worker.
-    2. If the claim was lost, whoever has it goes on.
-    3. After an error the job is tried again after ten seconds, and twice as many each time, ten minutes at most. A
-       database that is away is not its fault: DatabaseError; the lease ends, and another worker takes it over.
+    1. If the process is stopping, the job is handed back to the next worker.
+    2. If the claim was lost, the worker that has the job continues it.
+    3. After an error the job is retried after ten seconds, then after twice as long each time, ten minutes at most.
+
+    Raises DatabaseError if the database is unavailable.
     """
     try:
         job.kind.run(job, should_continue)
@@ -40,6 +41,7 @@ def run_job(job: RunningJob, should_continue: ShouldContinue = always_continue) 
         logger.info(
             "%s %s is handed to the next worker, because this worker is stopping", job.kind.name, job.subject
         )
+        # Lost meanwhile: then another worker has it already.
         with suppress(JobLost):
             job.hand_back()
     except JobLost as lost:
@@ -47,6 +49,7 @@ def run_job(job: RunningJob, should_continue: ShouldContinue = always_continue) 
             "%s %s was taken over by another worker: %s", job.kind.name, job.subject, type(lost).__name__
         )
     except DatabaseError:
+        # Not the fault of the job. Its lease ends, and another worker resumes it.
         raise
     except Exception:
         logger.exception("%s %s failed; it will be retried", job.kind.name, job.subject)
@@ -81,8 +84,10 @@ def tidy_up_jobs() -> None:
         if kind.tidy_up is not None:
             try:
                 kind.tidy_up()
-            except Exception:  # the other kinds are not to suffer
+            except Exception:
+                # The clean-up of the other kinds must not suffer.
                 logger.exception("could not clean up after old jobs of the kind %s", kind.name)
     old = Job.objects.filter(ended_at__lt=database_now(plus_seconds=-_RETENTION.total_seconds()))
+    # In batches, so that each transaction is short.
     while keys := list(old.values_list("pk", flat=True)[:_DELETE_BATCH]):
         Job.objects.filter(pk__in=keys).delete()

@@ -16,9 +16,11 @@ from django.db.models.functions import Coalesce
 from database.clock import database_now
 from sync.models import Job, JobState
 
+# Twice the half minute within which each kind renews it.
 LEASE_SECONDS = 60.0
 UNCLAIMED_COLUMNS: dict[str, Any] = {"token": None, "lease_until": None, "slot": None}
-ShouldContinue = Callable[[], bool]  # false once the process is told to end
+# False once the process is told to stop.
+ShouldContinue = Callable[[], bool]
 
 
 def _leave_subject(_subject: int, _state: JobState, _failure: str) -> None:
@@ -99,8 +101,10 @@ class RunningJob:
         self._release(after, errors=F("errors") + 1)
 
     def _release(self, after: float, **counts: Any) -> None:
+        # A running job has a due time only if it was submitted again meanwhile.
         due_at = Coalesce("due_at", database_now(plus_seconds=after)) if after else F("submitted_at")
         with transaction.atomic():
+            # The row of the subject before the job: all transactions lock in that order.
             self.kind.update_subject(self.subject, JobState.WAITING, "")
             self._write(state=JobState.WAITING, due_at=due_at, **UNCLAIMED_COLUMNS, **counts)
 

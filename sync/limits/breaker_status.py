@@ -35,6 +35,7 @@ class BreakerStatus:
         if self.mode is BreakerMode.EVERYTHING:
             return concurrency
         probes = probe_limit(is_open=self.mode is BreakerMode.NOTHING, successes=self.successes)
+        # Half-open, the smaller of both limits counts.
         return probes if concurrency is None else min(concurrency, probes)
 
 

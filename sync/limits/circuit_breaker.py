@@ -57,6 +57,8 @@ def allowed_deliveries(connection: Connection) -> int | None:
     known = unhealthy_breakers().get(connection.pk)
     if known is None or known.open_until is None:
         return None
+    # Read again, because the database's clock decides if it is open. Only breakers that are not closed cost a
+    # statement.
     breaker = _with_is_open(Breaker.objects.filter(pk=connection.pk)).first()
     if breaker is None or breaker.open_until is None:
         return None
@@ -99,6 +101,7 @@ def record_success(connection: Connection) -> None:
     if breaker.open_until is None:
         breaker.failures = 0
     elif not breaker.is_open:
+        # A success while it is open belongs to an attempt that began before: it does not count.
         breaker.successes += 1
         if breaker.successes >= SUCCESSES_TO_CLOSE:
             _close_breaker(breaker)
@@ -119,6 +122,7 @@ def record_failure(connection: Connection, failure: SystemFailure) -> bool:
     was_closed = breaker.open_until is None
     if was_closed:
         breaker.failures += 1
+    # Half-open, a single failure opens it again.
     if not breaker.is_open and (not was_closed or breaker.failures >= connection.breaker_failures):
         _open_breaker(breaker, connection, failure)
     breaker.save()
@@ -128,11 +132,13 @@ def record_failure(connection: Connection, failure: SystemFailure) -> bool:
 
 def _open_breaker(breaker: Breaker, connection: Connection, failure: SystemFailure) -> None:
     now = read_clock()
+    # The exponent is limited, since 2.0 to a large power overflows.
     pause = min(MAX_PAUSE_SECONDS, connection.breaker_seconds * 2.0 ** min(breaker.openings, 10))
     pause = max(pause * random.uniform(0.8, 1.2), min(failure.retry_after or 0.0, MAX_PAUSE_SECONDS))  # noqa: S311
     breaker.openings += 1
     breaker.successes = 0
     breaker.code = failure.code
+    # The time of the first opening stays: it is when the outage began.
     breaker.opened_at = breaker.opened_at or now
     breaker.open_until = now + timedelta(seconds=pause)
     details = {"code": failure.code, "seconds": round(pause), "pause": breaker.openings}
@@ -140,5 +146,6 @@ def _open_breaker(breaker: Breaker, connection: Connection, failure: SystemFailu
 
 
 def _lock_breaker(connection: Connection) -> Any:
+    # The row must exist to be locked.
     Breaker.objects.get_or_create(connection=connection)
     return _with_is_open(Breaker.objects.select_for_update()).get(pk=connection.pk)

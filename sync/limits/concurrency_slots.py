@@ -47,6 +47,7 @@ def choose_free_slot(connection: Connection) -> int | None:
     free = [number for number in range(1, limit + 1) if number not in used_slots]
     if not free:
         raise NoFreeSlot
+    # At random, so that processes that choose at the same moment seldom take the same slot.
     return random.choice(free)  # noqa: S311
 
 

@@ -31,12 +31,14 @@ def wait_for_turn(connection: Connection, still_seconds: float) -> None:
     limit = connection.requests_per_second
     if limit is None:
         return
+    # At least one, or a slow limit would allow no request at all.
     rate = RateLimit(limit, max(1, int(limit * _BURST_SECONDS)))
     try:
         wait = reserve_turn(f"connection:{connection.pk}", rate, max(0.0, still_seconds))
     except RateLimitExceeded as refusal:
         raise RateLimited(connection, refusal.seconds) from refusal
     if wait:
+        # A thread that waits holds no connection of the pool.
         release_connection()
         time.sleep(wait)
 

@@ -1,8 +1,8 @@
 """The tasks of a Celery worker, and what else runs in its process. Loaded by Celery: see `integration_hub.celery`.
 
 Messages carry keys of deliveries, or nothing. Each may be lost, doubled or late: the claim decides about a delivery,
-and a row of the database about periodic work. Beside its tasks the process runs a `Worker`, which looks by itself
-every few seconds: for what a broker lost, and for everything while the broker or beat is away. Tasks and that worker
+and a row of the database about periodic work. In addition to its tasks the process runs a `Worker`, which polls every
+few seconds: for what a broker lost, and for everything while the broker or beat is unavailable. Tasks and that worker
 share DELIVERY_THREADS: so many deliveries run at once in the process.
 """
 
@@ -30,7 +30,8 @@ from sync.worker.schedule import LONG_PERIODIC, PERIODIC
 from sync.worker.work_in_progress import WorkInProgress
 from sync.worker.worker import Worker
 
-LOOK_SECONDS = 3.0  # with what is added so that workers are not in step, a lost message costs less than 5 s
+# With the random part that keeps workers out of step, a lost message costs less than 5 s.
+LOOK_SECONDS = 3.0
 GRACE_SECONDS = 30.0
 _lock = threading.Lock()
 _worker: Worker | None = None
@@ -48,7 +49,8 @@ def deliver(delivery_ids: Sequence[int]) -> None:
 def dispatch_due() -> None:
     """Look for deliveries that are due, on the threads of this process's worker."""
     if _worker is None:
-        run_due_deliveries()  # a pool of processes: its children have no worker
+        # In a pool of processes the children have no worker.
+        run_due_deliveries()
     else:
         _worker.request_look()
 
@@ -82,6 +84,7 @@ def start_worker(**_: Any) -> None:
     with _lock:
         if _worker is None:
             _worker = Worker(settings.DELIVERY_THREADS, LOOK_SECONDS, LOOK_SECONDS, is_notified=False)
+            # Before the threads start, because they inherit the core.
             pin_to_one_core()
             _worker.start()
             freeze_loaded_objects()
@@ -104,6 +107,7 @@ def report_ready(**_: Any) -> None:
 def stop_new_work(**_: Any) -> None:
     """Begin no more work, at SIGTERM. Takes no lock, since the interrupted thread may hold it."""
     if _worker is not None:
+        # `WorkInProgress.stop` takes the lock that the interrupted thread may hold.
         _worker.progress.stopping.set()
 
 

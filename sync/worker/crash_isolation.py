@@ -13,7 +13,8 @@ from django.conf import settings
 from database.connection import release_connection
 from sync.deliveries.due_deliveries import find_suspects
 
-START_SECONDS = 30.0  # what a process may need on a busy machine before it claims anything
+# The time that a process may need on a busy machine before it claims anything.
+START_SECONDS = 30.0
 
 logger = logging.getLogger("hub.worker")
 
@@ -24,6 +25,7 @@ def run_suspects(should_continue: Callable[[], bool], limit: int = 100) -> int:
     `should_continue` is asked before each.
     """
     waiting = find_suspects(limit)
+    # The subprocesses run for long; this thread needs no connection meanwhile.
     release_connection()
     return sum(_run_in_own_process(delivery_id) for delivery_id in waiting if should_continue())
 
@@ -31,7 +33,7 @@ def run_suspects(should_continue: Callable[[], bool], limit: int = 100) -> int:
 def _run_in_own_process(delivery_id: int) -> bool:
     """Run a delivery in a subprocess. Returns False if the process died, or hung past its lease and was killed."""
     command = [*settings.COMMAND_LINE, "deliver_alone", str(delivery_id)]
-    # A process killed within its lease would be blamed for a slow start: the lease begins only at the claim.
+    # The lease begins only at the claim. A process killed within its lease would be blamed for a slow start.
     seconds = START_SECONDS + settings.LEASE_SECONDS
     try:
         ended = subprocess.run(command, timeout=seconds, check=False)  # noqa: S603

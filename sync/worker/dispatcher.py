@@ -22,10 +22,13 @@ from sync.worker.work_in_progress import WorkInProgress
 
 logger = logging.getLogger("hub.worker")
 
-_WINDOW = 1000  # rows of one look
+# Rows of one poll.
+_WINDOW = 1000
+# How soon a dispatcher that waits for a thread notices that the worker is stopping.
 _FREE_THREAD_SECONDS = 0.2
 _QUIET_AFTER_SECONDS = 5.0
-_LARGEST_SHARE = 0.05  # of the time that looks may take which find nothing to run
+# Share of the time that polls may take which find nothing to run.
+_LARGEST_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,9 @@ class DeliveryDispatcher:
         if not untried:
             return self._next_pause(time.monotonic() - began)
         self._found_at = time.monotonic()
-        release_connection()  # the threads may need it
+        # The threads may need it.
+        release_connection()
+        # No more than there are threads: by the time one is free, other workers have claimed from the rest.
         for delivery_id in untried[: self._most]:
             if not self._has_free_thread() or not self._hand_over(delivery_id):
                 break
@@ -88,13 +93,14 @@ class DeliveryDispatcher:
         """Return due deliveries that this worker has not just tried, in random order."""
         now = time.monotonic()
         if now >= self._sweeps_at:
-            # Before the sweep: one that fails is not tried again in each look.
+            # Set before the sweep, so that a sweep that fails is not repeated by each poll.
             self._sweeps_at = now + self._times.sweep * random.uniform(0.75, 1.25)  # noqa: S311 - spreads
             release_expired_leases(_WINDOW)
         with self._lock:
             self._resting = {pk: until for pk, until in self._resting.items() if until > now}
             passed_over = self._in_hand | self._resting.keys()
         untried = [pk for pk in find_due_ids(_WINDOW) if pk not in passed_over]
+        # Several workers read the same rows: in random order they seldom try the same delivery.
         random.shuffle(untried)
         return untried
 
@@ -104,6 +110,7 @@ class DeliveryDispatcher:
         """
         is_quiet = time.monotonic() - self._found_at > _QUIET_AFTER_SECONDS
         usual = self._times.quiet if is_quiet else self._times.busy
+        # A poll that takes long and finds nothing is repeated less often.
         return max(usual * random.uniform(0.75, 1.25), min(look_seconds / _LARGEST_SHARE, self._times.sweep))  # noqa: S311
 
     def _has_free_thread(self) -> bool:
@@ -118,6 +125,7 @@ class DeliveryDispatcher:
         if not self._progress.begin_work():
             return False
         with self._lock:
+            # Before the hand-over, so that no poll hands it out again.
             self._in_hand.add(delivery_id)
         self._handed.put(delivery_id)
         return True
@@ -136,6 +144,8 @@ class DeliveryDispatcher:
     def _finish_delivery(self, delivery_id: int, *, rests: bool) -> None:
         with self._lock:
             self._in_hand.discard(delivery_id)
+            # Not claimed: whoever blocks this delivery wakes the next one, so a retry at once would only repeat the
+            # failure.
             if rests:
                 self._resting[delivery_id] = time.monotonic() + self._times.sweep
         self._free.release()

@@ -24,19 +24,24 @@ COMMAND = [*settings.COMMAND_LINE, "run_job"]
 NICENESS = 10
 _AUTOGROUP = Path("/proc/self/autogroup")
 _SCHEDULER_STATISTICS = Path("/proc/self/schedstat")
-_BUSY_SHARE = 0.02  # of the time that a piece of work took
-_REST_SHARE = 0.5  # of that time
-_MAX_REST_SECONDS = 1.0  # seconds
+# Share of the time of a piece of work that it may wait for a core before it rests.
+_BUSY_SHARE = 0.02
+# Rest as a share of that time.
+_REST_SHARE = 0.5
+# A longer rest would delay the reaction to a stop.
+_MAX_REST_SECONDS = 1.0
 _POLL_SECONDS = 0.2
 
 
 def run_in_subprocess(job: RunningJob, should_continue: ShouldContinue) -> None:
-    """Run a job in another process, which is told to stop when this one is. If it dies, the lease of the job ends.
+    """Run a job in another process, which is stopped when this one is. If it dies, the lease of the job ends.
 
     The process leads a session of its own: see `lower_priority`.
     """
+    # The subprocess opens a connection of its own, and this thread only waits.
     release_connection()
     process = subprocess.Popen([*COMMAND, str(job.job_id), str(job.token)], start_new_session=True)  # noqa: S603
+    # The child inherits the one core of the worker and would compete with it there.
     unpin_process(process.pid)
     while process.poll() is None:
         if not should_continue():
@@ -57,7 +62,8 @@ def lower_priority() -> None:
     """
     os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     if os.getsid(0) == os.getpid():
-        with suppress(OSError):  # a kernel without it
+        # Some kernels have no autogroups.
+        with suppress(OSError):
             _AUTOGROUP.write_text(str(NICENESS))
 
 
@@ -85,6 +91,7 @@ def yield_cpu_when_busy(should_continue: Callable[[], bool]) -> Callable[[], boo
 def _seconds_waited() -> float:
     """Return the seconds for which this process was ready to run and had no core; 0 if the kernel does not tell."""
     try:
+        # The second figure of `schedstat` is the time on a run queue, in nanoseconds.
         return int(_SCHEDULER_STATISTICS.read_text().split()[1]) / 1e9
     except (OSError, ValueError, IndexError):
         return 0.0

@@ -36,6 +36,7 @@ class JobRunner:
 
     def start_due_kinds(self) -> None:
         """Start a thread for each kind with a due job and no job running here. Call it about once a second."""
+        # A worker leaves kinds of another version of the hub alone.
         for name in job_kinds().keys() & set(find_due_kinds()):
             with self._lock:
                 is_free = name not in self._busy and self._should_continue()

@@ -19,11 +19,15 @@ from django.conf import settings
 logger = logging.getLogger("hub.cores")
 
 _CGROUP_LIMITS = (
-    Path("/sys/fs/cgroup/cpu.max"),  # version 2: "quota period", or "max period"
-    Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),  # version 1: microseconds, or -1
+    # Version 2: "quota period", or "max period".
+    Path("/sys/fs/cgroup/cpu.max"),
+    # Version 1: microseconds, or -1.
+    Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
 )
-_allowed: Sequence[int] = ()  # the cores that this process might use, once it is pinned to one
-_lock_file: int | None = None  # held for as long as the process lives
+# The cores that this process might use, once it is pinned to one.
+_allowed: Sequence[int] = ()
+# Held for as long as the process lives.
+_lock_file: int | None = None
 
 
 def pin_to_one_core() -> None:
@@ -75,12 +79,14 @@ def _process_number(folder: Path, most: int) -> int | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(most):
+            # O_CLOEXEC: a subprocess that outlives this process must not keep the lock.
             file = os.open(folder / f"{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(file)
                 continue
+            # Closing the file would release the lock.
             _lock_file = file
             return number
     except OSError as error:
@@ -91,15 +97,18 @@ def _process_number(folder: Path, most: int) -> int | None:
 def unpin_process(pid: int) -> None:
     """Let a child process that has just begun run on any core that this process might use at its start."""
     if _allowed:
-        with suppress(OSError):  # it has ended already
+        # The child may have ended already.
+        with suppress(OSError):
             os.sched_setaffinity(pid, _allowed)
 
 
-_YOUNG_OBJECTS = 10_000  # new objects between two collections of them; Python's 700 are made by every webhook
+# New objects between two collections of them; each webhook alone makes the 700 of Python's default.
+_YOUNG_OBJECTS = 10_000
 
 
 def freeze_loaded_objects() -> None:
     """Exclude loaded objects from garbage collection, which took a tenth of the CPU of a webhook."""
+    # Collected first, so that no garbage is frozen.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS)

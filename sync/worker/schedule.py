@@ -20,7 +20,7 @@ PERIODIC = (
     ScheduledWork("counts", EverySeconds(15.0), recount_stale_hours),
     ScheduledWork("failures", EverySeconds(15.0), refresh_failure_groups),
 )
-# What may take long where there is much, on a thread of its own each.
+# Work that takes long where much is stored: each runs on a thread of its own.
 LONG_PERIODIC = (
     ScheduledWork("audit", DailyAt(time(2, 47)), verify_audit_log_nightly),
     ScheduledWork("cleanup", DailyAt(time(3, 17)), prune_expired),

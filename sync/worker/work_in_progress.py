@@ -29,6 +29,7 @@ class WorkInProgress:
 
     def begin_work(self) -> bool:
         """Count one more. Returns False, and counts nothing, once the worker is stopping."""
+        # `stop` counts under the same lock: nothing begins after it has looked.
         with self._change:
             if self.stopping.is_set():
                 return False

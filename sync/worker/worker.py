@@ -26,7 +26,7 @@ from sync.worker.work_in_progress import WorkInProgress
 logger = logging.getLogger("hub.worker")
 
 POLL_SECONDS, LOOK_SECONDS = 2.0, 1.0
-# On SQLite nobody tells workers anything: a look is a read of an index, and costs a tenth of a millisecond.
+# On SQLite nothing wakes workers: a poll reads an index and costs a tenth of a millisecond.
 _SQLITE_BUSY_SECONDS, _SQLITE_QUIET_SECONDS = 0.1, 0.2
 
 
@@ -85,11 +85,14 @@ class Worker:
 
     def _seal_audit_log(self) -> float:
         """Seal the audit log; less often while nothing happens, since each look is a transaction."""
+        # Each check is a transaction, so an idle log is checked half as often.
         return self._look_seconds * (1.0 if seal_audit() else 2.0) * random.uniform(0.75, 1.25)  # noqa: S311
 
     def _run_periodic(self) -> None:
         """Run due periodic work, long work on a thread of its own: an erasure must not wait for a verification."""
+        # Work that still runs in this process is not begun a second time.
         long = tuple(work for work in LONG_PERIODIC if work.name not in self._long_running)
+        # Long work first: it only starts threads here, while PERIODIC runs in this thread.
         for work in begin_due_work((*long, *PERIODIC)):
             if work in long:
                 self._long_running.add(work.name)
@@ -113,6 +116,7 @@ class Worker:
             look()
             return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - spreads, hides nothing
 
+        # The first pause is random too, so that workers started together do not stay in step.
         first = seconds * random.uniform(0.5, 1.0)  # noqa: S311
         _start_thread(name, partial(self._repeat, look_and_rest, self.progress.stopping.wait, first))
 
@@ -126,6 +130,7 @@ class Worker:
                 pause = look() if self.progress.should_continue() else 0.0
                 is_away = False
             except DatabaseError as error:
+                # One log line for each outage, not one for each second.
                 if not is_away:
                     logger.warning("the database is unavailable (%s); retrying", type(error).__name__)
                 is_away, pause = True, 1.0
