@@ -39,8 +39,10 @@ from webhooks.models import Event, Payload, State, SubjectKey, erased_entity_id,
 
 logger = logging.getLogger("hub.erasing")
 
-RUNNING_RETRY_SECONDS = 10.0  # for an attempt that runs
-EVENT_BATCH_SIZE = 50  # with all that hangs on them
+# Until the next try while an attempt runs.
+RUNNING_RETRY_SECONDS = 10.0
+# Smaller, because each event takes its receipts, deliveries, attempts, calls and payloads along.
+EVENT_BATCH_SIZE = 50
 PAYLOAD_BATCH_SIZE = 500
 
 
@@ -61,6 +63,7 @@ def run_erasure(erasure: Erasure) -> bool:
         except JobLost:
             logger.info("%s was taken over by another worker", erasure)
         except Exception:
+            # Handed back, so that a worker resumes it.
             with suppress(JobLost):
                 job.hand_back()
             raise
@@ -73,6 +76,7 @@ def _run_job(job: RunningJob, goes_on: ShouldContinue) -> None:
     erasure = Erasure.objects.get(pk=job.subject)
     with overwriting_deleted_rows():
         try:
+            # Set by the commit that destroys the keys: a resumed erasure does not repeat that step.
             if erasure.last_event is None:
                 _destroy_keys(erasure, job)
         except AttemptStillRunning:
@@ -90,7 +94,7 @@ def _erase_after_keys(erasure: Erasure, job: RunningJob, goes_on: ShouldContinue
         if not goes_on():
             raise JobStopped
         time.sleep(PAUSE_SECONDS)
-    # Once more: what was asked for meanwhile may have read rows that were not rewritten yet.
+    # Again, because exports and other data that were made meanwhile may have read rows before they were rewritten.
     _run_other_erasers(erasure, job, subject)
     _finish_erasure(erasure, job, subject)
 
@@ -110,6 +114,7 @@ def _locked_erasure(erasure: Erasure, job: RunningJob) -> Iterator[None]:
     """Open a transaction that holds the lock of this erasure, reloaded. Raises JobLost."""
     with transaction.atomic():
         erasure.refresh_from_db(from_queryset=Erasure.objects.select_for_update())
+        # Locks the job until the commit: a worker that lost it writes nothing.
         job.renew_lease()
         yield
 
@@ -124,15 +129,18 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
     """
     subject = _subject_of(erasure)
     with transaction.atomic():
-        # What came before there were keys has none: its row says that it was erased.
+        # Events from before there were keys have none: a key is made, so that its row records the erasure.
         for source in set(subject.events.values_list("source", flat=True)):
             subject_key(source, subject.entity_type, subject.entity_id)
     now = timezone.now()
     with _locked_erasure(erasure, job):
+        # Waits for every commit that encrypts with one of these keys: it locks the same rows.
         keys = [key.pk for key in subject.keys.select_for_update().order_by("pk")]
+        # Before the rows change that show which replays concern this entity alone.
         redact_replay_reasons(subject)
         closed = _close_open_deliveries(subject, erasure, now)
         destroyed = SubjectKey.objects.filter(pk__in=keys).update(wrapped=None, destroyed_at=now)
+        # Read under the locks: a later event finds no key, and begins a new subject.
         newest = subject.events.order_by("-pk").values_list("pk", flat=True).first()
         links = subject.links.delete()[0]
         done = {"keys": destroyed, "links": links, "closed": closed}
@@ -146,7 +154,8 @@ def _close_open_deliveries(subject: ErasureSubject, erasure: Erasure, now: datet
     locked = locked.order_by("event_id", "pk")
     try:
         rows = list(locked.only("pk", "event__uuid", "route_id", "state"))
-    except OperationalError as error:  # waiting for it, with the keys locked, two could wait for each other
+    except OperationalError as error:
+        # Not waited for: with the keys locked, two transactions could wait for each other.
         raise AttemptStillRunning from error
     if any(row.state == State.RUNNING for row in rows):
         raise AttemptStillRunning

@@ -26,7 +26,8 @@ def delete_late_payloads() -> None:
     ]
     destroyed = SubjectKey.objects.filter(destroyed_at__gt=timezone.now() - _LOOK_BACK)
     lately = destroyed.exclude(pseudonym__in=counted)
-    subjects = list(lately.values_list("pk", flat=True))  # first: as one question it would read all payloads
+    # Read first: as one query it would read all payloads.
+    subjects = list(lately.values_list("pk", flat=True))
     for start in range(0, len(subjects), _BATCH_SIZE):
         late = Payload.objects.filter(subject__in=subjects[start : start + _BATCH_SIZE])
         while keys := list(late.values_list("pk", flat=True)[:_BATCH_SIZE]):

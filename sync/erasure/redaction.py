@@ -72,6 +72,7 @@ def _concerns_only(request: Replay, own: set[int]) -> bool:
 def _redact_column(model: Any, column: str, entity_id: str, name: str) -> None:
     matching = model.objects.filter(**{f"{column}__icontains": entity_id})
     for key, text in matching.values_list("pk", column):
+        # The pseudonym may be longer than the id.
         fresh = replace_id_in_text(text, entity_id, name)[: model._meta.get_field(column).max_length]
         if fresh != text:
             model.objects.filter(pk=key).update(**{column: fresh})
@@ -79,6 +80,7 @@ def _redact_column(model: Any, column: str, entity_id: str, name: str) -> None:
 
 def replace_id_in_text(text: str, entity_id: str, name: str) -> str:
     """Replace the id in a text where it stands as a separate word, in any case."""
+    # Not `\b`, which would match inside an id with a hyphen.
     word = rf"(?<![A-Za-z0-9_-]){re.escape(entity_id)}(?![A-Za-z0-9_-])"
     return re.sub(word, name, text, flags=re.IGNORECASE)
 

@@ -12,7 +12,8 @@ from sync.jobs import submission
 from sync.models import Erasure, ErasureState, LegalGround
 from webhooks.models import is_erased
 
-JOB_KIND = "erasure"  # of the job that erases
+# Kind of the job that erases.
+JOB_KIND = "erasure"
 
 
 class ErasureRefused(ValueError):
@@ -81,7 +82,8 @@ def resume_erasure(erasure: Erasure, *, by: AbstractBaseUser, address: str = "")
     """Resume a confirmed erasure that workers gave up. Raises ErasureRefused if they did not give it up."""
     subject = subject_of(erasure)
     with transaction.atomic():
-        Erasure.objects.select_for_update().filter(pk=erasure.pk).exists()  # one after the other
+        # Two people who resume it at the same time take turns.
+        Erasure.objects.select_for_update().filter(pk=erasure.pk).exists()
         erasure.refresh_from_db()
         if not failure_text(erasure):
             raise ErasureRefused("Nothing was resumed: the erasure is in progress or has finished.")

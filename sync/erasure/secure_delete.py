@@ -9,7 +9,8 @@ from django.db import DatabaseError, connection
 
 logger = logging.getLogger("hub.erasing")
 
-_INSERT_ONLY_APP = "audit"  # the app in whose tables erasing changes nothing
+# The app in whose tables erasing changes nothing.
+_INSERT_ONLY_APP = "audit"
 
 
 def erasable_tables() -> list[str]:

@@ -52,6 +52,7 @@ class ErasureSubject:
 
     @property
     def identities(self) -> set[int]:
+        # Routes may have changed: past deliveries name the identity services of their time.
         routes = Route.objects.filter(source__in=self.sources, entity_type=self.entity_type)
         tried = self.deliveries.values_list("identity", flat=True).distinct()
         return set(routes.values_list("identity", flat=True)) | set(tried)

@@ -15,7 +15,8 @@ from sync.models import OPEN_STATES, Attempt, Call, Delivery
 from webhooks.models import Event, Payload, Receipt
 
 BATCH_SIZE = 500
-EVENT_BATCH_SIZE = 100  # with all that hangs on them
+# Smaller, because each event takes its receipts, deliveries, attempts, calls and payloads along.
+EVENT_BATCH_SIZE = 100
 PAYLOAD_REFERENCES: tuple[tuple[Any, str], ...] = (
     (Event, "payload"),
     (Receipt, "payload"),
@@ -67,6 +68,7 @@ def prune_calls(up_to: datetime, after: int) -> PrunedBatch:
 def prune_events(up_to: datetime, after: int) -> PrunedBatch:
     """Delete events received before `up_to` with all dependent rows, except open events."""
     walked = _read_window(Event.objects.all(), "received_at", up_to, after, EVENT_BATCH_SIZE)
+    # Locked before the check, so that no replay reopens an event between the check and its deletion.
     list(
         Delivery.objects.select_for_update()
         .filter(event__in=walked.old_keys)
@@ -161,7 +163,9 @@ def delete_events(keys: Collection[int]) -> None:
     payloads = _payload_keys(events, "payload") + _payload_keys(receipts, "payload", "answer")
     payloads += _payload_keys(attempts, "change", "entity", "answer")
     delete_calls(Call.objects.filter(attempt__in=tried))
+    # These attempts may have settled younger events, which stay.
     Delivery.objects.filter(covered_by__in=tried).update(covered_by=None)
+    # Rows before the rows that they refer to, payloads last.
     for rows in (Attempt.objects.filter(pk__in=tried), deliveries, receipts, events):
         rows.delete()
     delete_payloads(payloads)

@@ -43,11 +43,14 @@ def write_to_folder(count: int, content: bytes) -> None:
     try:
         _write_through(draft, content)
         try:
+            # A hard link fails if the name exists, so nothing is overwritten, and the file appears only when it is
+            # complete.
             os.link(draft, target)
         finally:
             draft.unlink()
         _flush_folder(folder)
     except FileExistsError:
+        # An earlier try may have written the same content.
         if target.read_bytes() != content:
             raise PublishFailed(f"{target.name} already exists with other content") from None
     except OSError as error:
@@ -58,6 +61,7 @@ def _write_through(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
         file.flush()
+        # A checkpoint counts as sent only once it is on disk.
         os.fsync(file.fileno())
     path.chmod(0o444)
 
@@ -85,7 +89,8 @@ def send_by_mail(count: int, content: bytes) -> None:
     mail.attach(checkpoint_file_name(count), content.decode("ascii"), "application/json")
     try:
         mail.send()
-    except OSError as error:  # smtplib's own errors are of this kind, too
+    except OSError as error:
+        # The errors of smtplib are OSErrors too.
         raise PublishFailed(f"the mail server did not accept it: {type(error).__name__}") from error
 
 

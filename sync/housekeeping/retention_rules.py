@@ -31,8 +31,10 @@ from webhooks.models.rate_limit import RateLimitState
 
 logger = logging.getLogger("hub.audit")
 
-PAUSE_SECONDS = 0.02  # between two batches: whoever waits to write goes first
-IDLE_PACE_RETENTION = timedelta(days=1)  # what a rate was slowed down for is long over by then
+# Between two batches, so that whoever waits to write goes first.
+PAUSE_SECONDS = 0.02
+# After a day without requests a rate limit has nothing left to remember.
+IDLE_PACE_RETENTION = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ def _prune_rows(find: Callable[[datetime], QuerySet[Any]]) -> Callable[[datetime
 
 def _surplus_refusals(_: datetime) -> QuerySet[Any]:
     newest = Refusal.objects.aggregate(pk=Max("pk"))["pk"] or 0
+    # Keys only grow, so the newest rows are found without counting.
     return Refusal.objects.filter(pk__lte=newest - settings.REFUSALS_KEPT)
 
 
@@ -114,6 +117,7 @@ def prune_audit_entries() -> int:
         return 0
     now = read_clock()
     if announce_pruning(settings.KEEP_AUDIT_DAYS, now):
+        # Nothing is deleted before the announcement is sealed.
         seal_audit()
 
     def walk(_: datetime, after: int) -> PrunedBatch:
@@ -151,6 +155,7 @@ def _run_batches(
 
 
 def _count_deleted(run: PruningRun, deleted: int) -> None:
+    # Stored with the first deleted batch: a run that finds nothing leaves no audit entry.
     if run._state.adding:
         run.save(force_insert=True)
         append_entries(NewEntry("system", "retention.begun", details=_run_details(run)))

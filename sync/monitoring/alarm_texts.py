@@ -79,7 +79,7 @@ _RAISED_TEXTS: Mapping[str, AlarmText] = {
     ),
 }
 
-# Of what is over: the title in the past, and why it is over.
+# For ended alarms: the title in the past tense, and the reason why it ended.
 _ENDED_TEXTS: Mapping[str, tuple[str, str]] = {
     AlarmKind.SOURCE_SILENT: ("{name} was silent", "It is sending again or no longer monitored."),
     AlarmKind.DELIVERIES_LATE: ("Deliveries were late", "The late deliveries have started."),
@@ -117,7 +117,7 @@ _COUNTED_VERBS: Mapping[str, tuple[str, str]] = {
 
 
 def notification_text(alarm: Alarm, kind: str = NotificationKind.RAISED) -> AlarmText:
-    """Return the text of a notification; `News.ENDED` needs `ended_at`.
+    """Return the text of a notification; `NotificationKind.ENDED` needs `ended_at`.
 
     All notifications of one alarm have the same title after the first word, so that mail programs group them.
     """

@@ -75,6 +75,7 @@ def raise_alarm(condition: AlarmCondition, at: datetime) -> Alarm | None:
             _queue_notifications(alarm, NotificationKind.RAISED, configured_channels(), at)
             _append_entry(alarm, "raised", at, {"count": alarm.count, "began": _iso_time(alarm.began_at)})
     except IntegrityError:
+        # Another process raised it first.
         return None
     return alarm
 
@@ -86,6 +87,7 @@ def end_alarm(alarm: Alarm, at: datetime) -> bool:
     A notification that was never tried, because the alarm was snoozed, is deleted.
     """
     with transaction.atomic():
+        # An alarm that was raised after `at` is newer than the figures of this evaluation.
         ended = Alarm.objects.filter(pk=alarm.pk, ended_at=None, raised_at__lt=at).update(ended_at=at)
         if not ended:
             return False
@@ -106,6 +108,7 @@ def wake_alarm(alarm: Alarm, at: datetime) -> bool:
         )
         if not woken:
             return False
+        # Channels that still have a notification to send need no reminder.
         untold = set(_waiting_notifications(alarm).values_list("channel", flat=True))
         _queue_notifications(alarm, NotificationKind.REMINDED, set(configured_channels()) - untold, at)
         _append_entry(alarm, "woken", at, {})

@@ -68,7 +68,8 @@ def send_mail(message: AlarmMessage) -> None:
     mail = EmailMessage(subject, _mail_body(message), to=settings.ALARM_EMAILS, headers=headers)
     try:
         mail.send()
-    except OSError as error:  # smtplib's own errors are of this kind, too
+    except OSError as error:
+        # The errors of smtplib are OSErrors too.
         raise NotificationFailed(f"the mail server did not accept it: {type(error).__name__}") from error
 
 

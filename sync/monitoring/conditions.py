@@ -9,7 +9,8 @@ from django.conf import settings
 from sync.models import AlarmKind
 from sync.monitoring.health_figures import HealthFigures
 
-LATE_SEGMENT_ALARM_PERIOD = timedelta(days=1)  # a late segment stays one for ever: told for a day
+# A late segment stays one for ever, so its alarm ends after a day.
+LATE_SEGMENT_ALARM_PERIOD = timedelta(days=1)
 MAX_CHECKPOINT_DELAY = timedelta(minutes=10)
 
 

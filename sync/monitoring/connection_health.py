@@ -4,12 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-MIN_FAILURES = 3  # so many failures are bad luck, however few requests there were
+# Fewer failures are bad luck, however few requests there were.
+MIN_FAILURES = 3
 FAILING_SHARE = 0.2
-DEGRADED_SHARE = 0.05  # less than that happens to every system
+# Less than that happens to every system.
+DEGRADED_SHARE = 0.05
 SLOW_FACTOR = 2.0
-SLOW_SECONDS = 0.25  # what nobody would notice is not called slow
-SLOW_WITHOUT_BASELINE = 5.0  # where it is not known what is usual
+# A delay that no one notices is not called slow.
+SLOW_SECONDS = 0.25
+# Limit where the usual duration is unknown.
+SLOW_WITHOUT_BASELINE = 5.0
+# With fewer calls the p95 is only the slowest call.
 MIN_CALLS_FOR_SLOW = 5
 
 

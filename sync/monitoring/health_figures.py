@@ -15,8 +15,10 @@ from database.values import parse_optional_timestamp, parse_timestamp
 from sync.deliveries.predicates import has_expired_lease, is_behind_older, is_due
 from webhooks.models import Event, Source, State
 
+# Bounds the cost of counting a large backlog.
 COUNT_LIMIT = 10_000
-TEST_EVENT_TYPE = "HUB-TEST"  # the entity and event type of what the hub sends itself for a test
+# The entity and event type of the hub's own test events.
+TEST_EVENT_TYPE = "HUB-TEST"
 
 _DUE = Statement(
     f"SELECT COUNT(*) FROM (SELECT id FROM sync_delivery WHERE {is_due(at='%s')} LIMIT %s) waiting"  # noqa: S608
@@ -126,6 +128,7 @@ def _oldest_due_at(at: datetime) -> datetime | None:
 
 
 def _count_up_to_limit(rows: QuerySet[Event]) -> int:
+    # One more than the limit shows that there are more.
     return rows.order_by().values("pk")[: COUNT_LIMIT + 1].count()
 
 

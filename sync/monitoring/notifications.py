@@ -16,8 +16,10 @@ from sync.monitoring.channels import AlarmMessage, NotificationFailed, Send, con
 
 logger = logging.getLogger("hub.alarms")
 
-MAX_TRIES = 300  # with the pauses below, a day
+# With the pauses below, a day of tries.
+MAX_TRIES = 300
 MAX_PER_CHANNEL = 50
+# Longer than a channel takes to send. A notification whose process died is sent again after it.
 CLAIM_DURATION = timedelta(minutes=2)
 FIRST_RETRY_DELAY = timedelta(seconds=15)
 MAX_RETRY_DELAY = timedelta(minutes=5)
@@ -43,6 +45,7 @@ def _send_channel(channel: str, send: Send, now: datetime) -> int:
         if not _claim_notification(notification, now):
             continue
         if not _send_claimed(notification, send, now):
+            # The next notifications would fail too, each after a timeout.
             break
         sent += 1
     return sent
@@ -98,11 +101,13 @@ def _send_claimed(notification: Notification, send: Send, now: datetime) -> bool
 
 def _schedule_retry(notification: Notification, failure: str, now: datetime) -> None:
     tries = notification.tries + 1
+    # The exponent is limited, since a timedelta would overflow.
     pause = min(FIRST_RETRY_DELAY * 2 ** min(tries, 10), MAX_RETRY_DELAY)
     state = NotificationState.WAITING if tries < MAX_TRIES else NotificationState.GIVEN_UP
     logger.warning(
         "alarm message %s was not delivered by %s: %s", notification.key, notification.channel, failure
     )
+    # Compare-and-set: the claim may have expired, and another process may be sending.
     Notification.objects.filter(pk=notification.pk, tries=tries).update(
         state=state, due_at=now + pause, failure=failure[:200]
     )

@@ -10,6 +10,7 @@ from django.utils import timezone
 from sync.connectors.connection_check import MAX_SECONDS, CheckedConnection, CheckStep, check_connection
 from sync.models import Connection, ConnectionTest
 
+# A test whose process died blocks the next one no longer than this.
 _LONGEST = timedelta(seconds=MAX_SECONDS + 10)
 
 
@@ -18,7 +19,7 @@ class AlreadyTesting(Exception):
 
 
 def run_test_steps(connection: Connection) -> tuple[CheckStep, ...]:
-    """Run the four steps now, in at most `MOST_SECONDS`. Raises AlreadyTesting if another test is running.
+    """Run the four steps now, in at most `MAX_SECONDS`. Raises AlreadyTesting if another test is running.
 
     Ignores the breaker and the limits of the connection, and changes nothing in the other system.
     """

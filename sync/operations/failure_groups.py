@@ -46,6 +46,7 @@ def refresh_failure_groups(now: datetime | None = None) -> None:
         for (connection, code), count in counts.items()
         if (connection, code) not in known
     ]
+    # Another worker may create the same groups.
     FailureGroup.objects.bulk_create(new, ignore_conflicts=True)
     for key, group in known.items():
         _update_group(group, counts.get(key, _NO_FAILURES), now)

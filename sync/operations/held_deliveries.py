@@ -17,6 +17,7 @@ from sync.models import Delivery, Replay, ReplayKind
 from webhooks.models import State
 
 MAX_DELIVERIES = 1_000
+# Spread over time, so that approved deliveries do not reach the target all at once.
 APPROVALS_A_SECOND = 20
 
 
@@ -77,6 +78,7 @@ def decide_held(
             raise AlreadyDecided("This was already decided. Nothing was done twice.") from error
         raise
     if decision is HeldDecision.APPROVE:
+        # The others become due second by second.
         defer_to_workers(held[:APPROVALS_A_SECOND])
     return DecisionResult(held, skipped_count=len(deliveries) - len(held))
 
@@ -85,7 +87,7 @@ def _decide_locked(
     deliveries: Sequence[int], decision: HeldDecision, request: Replay, address: str
 ) -> tuple[int, ...]:
     request.save(force_insert=True)
-    # In the order in which a replay locks them.
+    # In the order in which a replay locks them, which prevents deadlocks.
     locked = Delivery.objects.select_for_update(of=("self",)).filter(pk__in=deliveries, state=State.HELD)
     locked = locked.select_related("event").order_by("event_id", "pk")
     rows = list(locked.only("event__uuid", "route_id"))

@@ -50,7 +50,7 @@ def close_manually(
 
 def _close_locked(deliveries: Sequence[int], request: Replay, address: str) -> tuple[int, ...]:
     request.save(force_insert=True)
-    # In the order in which a replay locks them.
+    # In the order in which a replay locks them, which prevents deadlocks.
     locked = filter_closable(Delivery.objects.select_for_update(of=("self",)).filter(pk__in=deliveries))
     locked = locked.select_related("event").order_by("event_id", "pk")
     rows = list(locked.only("event__uuid", "route_id", "state", "code"))

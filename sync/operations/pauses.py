@@ -16,10 +16,14 @@ from sync.deliveries.predicates import is_due, waits_for_resume
 from sync.models import Route
 from webhooks.models import Source
 
-RELEASED_AT_ONCE = 40  # released in a round of two seconds: 1,200 a minute
+# Released in a round of two seconds: 1,200 a minute.
+RELEASED_AT_ONCE = 40
 _BATCH = 500
-_RELEASE_SECONDS = 30.0  # seconds at least until every process knows that it goes on
+# Seconds at least until every process knows that the flow was resumed.
+_RELEASE_SECONDS = 30.0
+# Deliveries are put on hold before they are due, because this runs only every two seconds.
 _HOLD_AHEAD_SECONDS = 10.0
+# Ten years: later than any due time.
 _ANY_TIME_SECONDS = 10 * 365 * 86_400.0
 
 _JOINED = """sync_delivery d JOIN sync_route r ON r.id = d.route_id
@@ -30,7 +34,8 @@ _IS_PAUSED, _GOES_ON = (
     for column in ("paused_at", "resumed_at")
 )
 _READ_PAUSES = Statement(f"SELECT {_IS_PAUSED}, {_GOES_ON}")
-# Both say twice what they want of a row: whoever had to wait for one asks the outer conditions again, no others.
+# Both state their conditions twice: a statement that waited for the lock of a row checks only the outer conditions
+# again.
 _HOLD = Statement(
     f"""UPDATE sync_delivery SET due_at = NULL WHERE id IN (SELECT d.id FROM {_JOINED}
     WHERE {is_due("d", at="{clock}")} AND d.replay_id IS NULL
@@ -43,7 +48,7 @@ _RELEASE = Statement(
     AND (s.resumed_at IS NOT NULL OR r.resumed_at IS NOT NULL)
     ORDER BY d.id LIMIT %s) AND {waits_for_resume()}"""  # noqa: S608
 )
-# What a process stored as paused after all that waited had been released: its source goes on once more.
+# Some process may store a delivery as on hold after the release has ended: its source is resumed once more.
 _RESUME_FORGOTTEN = Statement(
     f"""UPDATE webhooks_source SET resumed_at = {{now}} WHERE resumed_at IS NULL AND id IN (SELECT s.id FROM {_JOINED}
     WHERE {waits_for_resume("d")} AND s.paused_at IS NULL AND r.paused_at IS NULL)"""  # noqa: S608
@@ -80,6 +85,7 @@ def enforce_pauses() -> None:
     if is_paused:
         _hold_due(_HOLD_AHEAD_SECONDS)
     if goes_on:
+        # The cached settings of every process must have expired.
         settled = database_now(plus_seconds=-max(_RELEASE_SECONDS, 2 * settings.CONFIGURATION_SECONDS))
         if not _RELEASE.execute(RELEASED_AT_ONCE):
             for model in (Source, Route):

@@ -30,9 +30,12 @@ from sync.replays.skip_rules import find_skipped
 from webhooks.models import Event
 
 EVENTS_PER_MINUTE = {ReplayPace.GENTLE: 300, ReplayPace.NORMAL: 1_200, ReplayPace.FIRST: 300}
-WINDOW_SECONDS = 5.0  # of its pace, under way at once
-_MAX_CATCH_UP = timedelta(seconds=2)  # after looks that came late
-_EXTRA_MEMBERS = 40  # members at once besides those that are sent: many may be skipped
+# Seconds of its pace that may be under way at once, so that new webhooks find the targets free.
+WINDOW_SECONDS = 5.0
+# Bounds the burst after steps that came late.
+_MAX_CATCH_UP = timedelta(seconds=2)
+# Members read beyond those that are sent, because many may be skipped.
+_EXTRA_MEMBERS = 40
 _MAX_FRESH_ROWS = 200
 
 _FRESH_DELIVERIES = Statement(
@@ -40,11 +43,13 @@ _FRESH_DELIVERIES = Statement(
     WHERE {can_run("d", at="{clock}")} AND {is_not_suspect("d")} AND d.replay_id IS NULL
     ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
 )
+# A new delivery that starts within this time does not hold up a replay.
 FRESH_WAIT_SECONDS = 1.0
 
 
 def send_due_events(job: RunningJob) -> int:
     """Send the due events of a running replay. Returns the number of deliveries. Raises JobLost."""
+    # Checked without a lock first: most steps find nothing due.
     if not Replay.objects.filter(
         pk=job.subject, state=ReplayState.RUNNING, due_at__lte=database_now()
     ).exists():
@@ -71,6 +76,7 @@ def _send_batch(job: RunningJob, busy_targets: set[int]) -> list[int]:
         members = _select_members(replay, 2 * room + _EXTRA_MEMBERS) if room else []
         if not members or _yields_to_fresh(members[:room], busy_targets):
             return []
+        # Locks the job until the commit: a worker that slept past its lease fails here and sends nothing.
         job.renew_lease()
         return _send_members(replay, members, room, now)
 
@@ -107,7 +113,10 @@ def _yields_to_fresh(members: Sequence[ReplayMember], busy_targets: set[int]) ->
 
 def _send_members(replay: Replay, members: Sequence[ReplayMember], limit: int, now: datetime) -> list[int]:
     events = [member.event for member in members]
+    # Locked in the same order as by other requests, which prevents deadlocks. No delivery changes between the check
+    # and the marking.
     list(Delivery.objects.select_for_update().filter(event__in=events).order_by("event_id", "pk").only("pk"))
+    # Checked again: since the selection an event may have succeeded, or been superseded, erased or replayed.
     skipped = find_skipped(events, replay)
     sent: list[Event] = []
     checked: list[Event] = []
@@ -118,6 +127,7 @@ def _send_members(replay: Replay, members: Sequence[ReplayMember], limit: int, n
             sent.append(event)
         checked.append(event)
     batch = WriteBatch()
+    # An event without a delivery takes the present routes.
     for event in _without_deliveries(sent):
         batch.insert(*open_deliveries(event, resolve_routes(event)).rows)
     batch.run()
@@ -155,5 +165,6 @@ def _update_counts(replay: Replay, sent: int, skipped: int, deliveries: int, now
         events=F("events") + sent,
         skipped=F("skipped") + skipped,
         deliveries=F("deliveries") + deliveries,
+        # Counted from the due time, so that late steps do not slow the pace, but with a bounded burst.
         due_at=max(replay.due_at or now, now - _MAX_CATCH_UP) + pause,
     )

@@ -19,9 +19,11 @@ from sync.jobs import submission
 from sync.models import Replay, ReplayPace, ReplayPauseReason, ReplayState
 from sync.replays.requests import ReplayAlreadyRequested, ReplayRefused, normalize_reason
 
-KIND = "replay"  # of the job that works a replay off
+# Kind of the job that sends a bulk replay.
+KIND = "replay"
 _UNDER_WAY = (ReplayState.RUNNING, ReplayState.PAUSED)
 _HAS_WORK = (ReplayState.RUNNING, ReplayState.STOPPING)
+# The other parameters may identify a person.
 _LOGGED_PARAMS = frozenset(
     {"state", "event_type", "entity_type", "source", "received_from", "received_to", "code"}
 )
@@ -104,6 +106,7 @@ def decline_replay(replay: Replay, person: DecidingPerson) -> bool:
     """
     now = timezone.now()
     changes: dict[str, object] = {"ended_at": now, "paused_by_id": person.user.pk}
+    # A withdrawal is no decision of a second person; `a_second_person_approves` would refuse it.
     if replay.requested_by_id != person.user.pk:
         changes |= {"decided_by_id": person.user.pk, "decided_at": now}
     done = NewEntry(replay.stream, "replay.declined", person.actor, _with_address(person, {}))

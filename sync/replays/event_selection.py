@@ -24,7 +24,8 @@ from webhooks.models import Event
 MAX_EVENTS = 50_000
 BATCH_SIZE = 1_000
 KIND = "event-set"
-DRAFT_RETENTION = timedelta(days=1)  # a set that nobody confirmed
+# For a selection that nobody confirmed.
+DRAFT_RETENTION = timedelta(days=1)
 _LOADED_FIELDS = ("source_id", "entity_type", "entity_id", "event_type", "received_at")
 _DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
 
@@ -40,6 +41,7 @@ def begin_selection(by: AbstractBaseUser, filter_params: Mapping[str, str]) -> R
     """Create an empty selection for the parameters of a resolved filter, up to the newest event, and submit
     its job.
     """
+    # Events that arrive after this are left out.
     bound = Event.objects.aggregate(newest=Max("pk"))["newest"] or 0
     with transaction.atomic():
         replay = Replay.objects.create(
@@ -82,6 +84,7 @@ def fill_selection(replay: Replay, matching: QuerySet[Event], seconds: float, jo
             is_whole = _add_next_batch(replay, matching)
             job.renew_lease(made_progress=True)
         if is_too_large(replay):
+            # The job ends first, so that no worker resumes a selection whose members are being deleted.
             with transaction.atomic():
                 _mark_all_skipped(replay)
                 job.finish()
@@ -106,6 +109,7 @@ def _add_next_batch(replay: Replay, matching: QuerySet[Event]) -> bool:
     events = matching.filter(pk__lte=replay.bound).order_by("-received_at", "-id")
     if replay.cursor_at is not None:
         at, key = replay.cursor_at, replay.cursor_id
+        # The last condition is implied by the others, but only with it does the index find the start of the batch.
         events = events.filter(Q(received_at__lt=at) | Q(received_at=at, pk__lt=key), received_at__lte=at)
     events_found = list(events.only(*_LOADED_FIELDS)[:BATCH_SIZE])
     if events_found:
@@ -162,6 +166,7 @@ def discard_selection(replay: Replay) -> None:
     """Delete an unconfirmed selection and cancel its job, by batches of rows."""
     if not Replay.objects.filter(pk=replay.pk, state__in=_DRAFTS).exists():
         return
+    # First the job, so that no worker adds members meanwhile.
     submission.cancel_job(KIND, replay.pk)
     delete_selection(replay)
 

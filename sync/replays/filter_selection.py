@@ -36,13 +36,15 @@ def select_by_filter(by: AbstractBaseUser, params: Mapping[str, str]) -> Replay:
     resolved = resolve_filter(params, timezone.now())
     replay = begin_selection(by, resolved.to_params())
     job = claim_job_of(EVENT_SET, replay.pk)
-    if job is None:  # a worker was faster
+    # A worker was faster.
+    if job is None:
         return replay
     try:
         with suppress(JobLost):
             if not fill_selection(replay, resolved.apply_to(Event.objects.all()), _REQUEST_SECONDS, job):
                 job.hand_back()
     except TooManyEvents:
+        # The person sees the error at once, so no empty selection has to explain it.
         discard_selection(replay)
         raise
     return replay

@@ -12,6 +12,7 @@ from sync.replays.decisions import KIND
 from sync.replays.replay_progress import end_replay, pause_automatically, record_results
 
 STEP_SECONDS = 1.0
+# Resuming and stopping submit the job again, so a paused replay needs no frequent step.
 PAUSED_STEP_SECONDS = 3600.0
 _UNDER_WAY = (ReplayState.RUNNING, ReplayState.PAUSED, ReplayState.STOPPING)
 

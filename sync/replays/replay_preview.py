@@ -101,7 +101,8 @@ def preview_replay(
     """
     try:
         deliveries = _deliveries_to_preview(event)
-    except InvalidMapping:  # a declaration that was stored past the console: no attempt could be made either
+    except InvalidMapping:
+        # The declaration was stored without the console's validation: no attempt could be made either.
         known = event.deliveries.select_related("identity", "commercial").order_by("pk")[:MAX_DELIVERIES]
         return [PlannedDelivery(delivery, None, code="unmappable") for delivery in known]
     if not deliveries:
@@ -135,7 +136,8 @@ def _deliveries_to_preview(event: Event) -> list[Delivery]:
 def _plan_routes(event: Event) -> list[ResolvedRoute]:
     state, code = event.state, event.code
     resolved_routes = resolve_routes(event)[:MAX_DELIVERIES]
-    event.state, event.code = state, code  # only looked at
+    # `resolve_routes` changes an event without a route, which a preview must not do.
+    event.state, event.code = state, code
     return resolved_routes
 
 
@@ -192,7 +194,8 @@ def _preview_delivery(
 
 
 def _make_connector(recorder: PreviewRecorder, request_id: str) -> object:
-    hurried = copy.copy(recorder.connection)  # the cached object is shared by threads
+    # The cached connection is shared by threads.
+    hurried = copy.copy(recorder.connection)
     hurried.deadline_seconds = min(hurried.deadline_seconds, CALL_SECONDS)
     return open_connector(hurried, request_id, recorder)
 

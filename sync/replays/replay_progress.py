@@ -28,7 +28,8 @@ from sync.models import (
 )
 from webhooks.models import State
 
-MIN_ENDED = 5  # before a share of them means anything
+# With fewer ended events a share of failures means nothing.
+MIN_ENDED = 5
 _MAX_MEMBERS = 500
 _GOOD_OUTCOMES = (AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED, AttemptOutcome.SUPERSEDED)
 _GOOD_STATES = (State.SUCCEEDED, State.UNCHANGED, State.SUPERSEDED)
@@ -49,6 +50,7 @@ def record_results(job: RunningJob) -> int:
         replay = locked.filter(pk=job.subject, state__in=("running", "paused", "stopping")).first()
         if replay is None:
             return 0
+        # Locks the job until the commit: a worker that slept past its lease writes no results.
         job.renew_lease()
         ended = _ended_members(replay)
         if ended:
@@ -85,6 +87,7 @@ def _delivery_result(
     attempt = attempts.get(delivery.pk)
     if attempt is None and delivery.replay_id == replay.pk and delivery.state in OPEN_STATES:
         return None
+    # The process of the attempt died: the attempt that follows decides.
     if attempt is None or attempt.outcome == AttemptOutcome.UNKNOWN:
         return _result_by_state(delivery)
     if attempt.outcome == AttemptOutcome.STARTED:
@@ -104,6 +107,7 @@ def _result_by_state(delivery: Delivery) -> MemberResult | None:
         return MemberResult(MemberState.SUCCEEDED)
     if delivery.state == State.HELD:
         return MemberResult(MemberState.HELD, "held")
+    # After a crash the delivery is retried without having failed.
     is_tried_again = delivery.state == State.RETRYING and delivery.code != "interrupted"
     if delivery.state in (State.DEAD, State.CLOSED) or is_tried_again:
         return MemberResult(MemberState.FAILED, delivery.code)
@@ -168,6 +172,7 @@ def pause_automatically(replay: Replay, why: ReplayPauseReason) -> None:
 def end_replay(replay: Replay, state: ReplayState) -> None:
     """End a locked replay, finished or stopped."""
     now = timezone.now()
+    # A replay that was stopped has its time already.
     ended_at = replay.ended_at or now
     Replay.objects.filter(pk=replay.pk).update(state=state, ended_at=ended_at, due_at=None)
     if state == ReplayState.FINISHED:

@@ -117,8 +117,10 @@ def normalize_reason(reason: str) -> str:
 def _request_in_transaction(
     events: Sequence[Event], replay: Replay, address: str, choice: ReplayOptions
 ) -> ReplayResult:
+    # Inserted first: the unique key makes a second click fail before it changes anything.
     replay.save(force_insert=True)
     details = {"replay": str(replay.uuid), "of": len(events), "address": address, **choice.to_details()}
+    # In key order, so that two requests lock the same deliveries in the same order.
     replay_values = {
         event.pk: _replay_event(event, replay, choice) for event in sorted(events, key=lambda event: event.pk)
     }
@@ -157,7 +159,7 @@ def _replay_event(event: Event, replay: Replay, choice: ReplayOptions) -> list[i
     locked = list(rows.values_list("replay", "entity_id", "state"))
     if any(is_erased(entity_id) for _, entity_id, _ in locked) or _has_confirmed_erasure(event):
         return []
-    # One that was closed names the request that closed it, and waits for nothing.
+    # A closed delivery names the request that closed it, and waits for nothing.
     if any(replay and state in OPEN_STATES for replay, _, state in locked):
         return None
     mark_for_replay(Delivery.objects.filter(event=event), replay, choice)
@@ -171,6 +173,7 @@ def mark_for_replay(
     first = Attempt.objects.filter(delivery=OuterRef("pk"), mapping_version__isnull=False).order_by("number")
     version = Subquery(first.values("mapping_version")[:1]) if choice.maps_as_then else None
     values = {"replay": replay, "takes": choice.takes, "mapping_version": version}
+    # A running delivery keeps its claim; the commit that settles it makes it pending again.
     deliveries.filter(state=State.RUNNING).update(**values)
     deliveries.exclude(state=State.RUNNING).update(
         **values,

@@ -80,6 +80,7 @@ def _first_key_since(moment: datetime) -> int | None:
     low, high, found = 0, newest[0], None
     while low <= high:
         middle = (low + high) // 2
+        # Keys have gaps, so the next row from the middle decides.
         row = stored.filter(pk__gte=middle, pk__lte=high).first()
         if row is None or row[1] >= moment:
             found = row[0] if row is not None else found

@@ -36,13 +36,14 @@ def count_events(hour: datetime) -> HourlyEvents:
     """Count the events of an hour: five statements, and one for the known entity types."""
     matching = _within_hour(Event.objects.all(), hour, "received_at").order_by()
     counted = matching.values_list("source_id", "entity_type", "event_type", "state").annotate(Count("pk"))
+    # Types come from the senders: unknown ones are counted together, which bounds the number of rows.
     known = set(Route.objects.values_list("entity_type", flat=True).distinct())
     events: Counter[tuple[Any, ...]] = Counter()
     for source, entity_type, event_type, state, number in counted:
         entity = entity_type if entity_type in known else OTHER_TYPE
         event = event_type if event_type in EVENT_TYPES else OTHER_TYPE
         events[source, entity, event, state] += number
-    # An event shows the worst of its deliveries: where one is dead, another may go on.
+    # An event shows the worst of its deliveries: behind a failed one, another may still be open.
     dead = _within_hour(Delivery.objects.filter(event__state=State.DEAD), hour, "event__received_at")
     hidden = dead.filter(state__in=OPEN_STATES).count()
     failures: Counter[tuple[Any, ...]] = Counter()

@@ -20,6 +20,7 @@ def recount_all_hours(now: datetime, *, resumes: bool = False) -> Iterator[datet
     if not resumes:
         hours.update(counted_at=None)
     while (hour := _next_hour(now)) is not None:
+        # Read before the count: a mark that is set during it must stay.
         marks = list(CountMark.objects.filter(hour=hour).values_list("pk", flat=True))
         if recount_hour(hour, now):
             CountMark.objects.filter(pk__in=marks).delete()

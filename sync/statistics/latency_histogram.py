@@ -33,6 +33,7 @@ def estimate_quantile(histogram: Sequence[int], share: float) -> float | None:
     for place, number in enumerate(histogram):
         if number and below + number >= rank:
             low = BUCKET_BOUNDS[place - 1] if place else 0.0
+            # The last bucket has no upper bound: twice its lower one is used.
             high = BUCKET_BOUNDS[place] if place < len(BUCKET_BOUNDS) else BUCKET_BOUNDS[-1] * 2
             return low + (high - low) * (rank - below) / number
         below += number

@@ -24,7 +24,8 @@ from sync.statistics.hour_recount import recount_hour
 from sync.statistics.stale_hours import HourStatus, choose_stale_hours
 from webhooks.models import Event, Refusal
 
-RECOUNTED_PERIOD = timedelta(days=8)  # what pages show, and the week that they compare with
+# The hours that pages show, and the week that they compare with.
+RECOUNTED_PERIOD = timedelta(days=8)
 COUNT_RETENTION = timedelta(days=400)
 TIME_LIMIT_SECONDS = 3.0
 MAX_MARKS = 20_000
@@ -68,6 +69,7 @@ def create_missing_hours(first: datetime, now: datetime) -> None:
     known = set(CountedHour.objects.filter(begins_at__gte=first).values_list("begins_at", flat=True))
     number = int((start_of_hour(now) - first) / HOUR) + 1
     new = [hour for hour in (first + HOUR * step for step in range(number)) if hour not in known]
+    # Another process may create the same rows.
     CountedHour.objects.bulk_create([CountedHour(begins_at=hour) for hour in new], ignore_conflicts=True)
 
 
@@ -77,6 +79,7 @@ def _oldest_times(first: datetime) -> Iterator[datetime | None]:
     """
     yield Event.objects.filter(received_at__gte=first).aggregate(at=Min("received_at"))["at"]
     yield Refusal.objects.filter(last_at__gte=first).aggregate(at=Min("last_at"))["at"]
+    # Calls have no index on their time: the lowest key is the oldest.
     yield Call.objects.order_by("pk").values_list("started_at", flat=True).first()
 
 

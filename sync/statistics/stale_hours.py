@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 
 from sync.models.counts import HOUR, start_of_hour
 
-SETTLING_TIME = timedelta(minutes=15)  # an event may be stored so long after the moment that stands in it
+# How long after the time that stands in it an event may be stored.
+SETTLING_TIME = timedelta(minutes=15)
 MARKED_INTERVAL, SETTLING_INTERVAL, OPEN_INTERVAL = timedelta(0), timedelta(seconds=10), timedelta(seconds=30)
 SWEEP_INTERVAL = timedelta(hours=1)
-DURATION_FACTOR = 20  # an hour that takes a second is counted every twenty seconds at most
+# An hour that takes a second to count is counted every twenty seconds at most.
+DURATION_FACTOR = 20
 
 
 @dataclass(frozen=True, slots=True)
