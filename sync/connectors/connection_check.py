@@ -30,6 +30,7 @@ StepName = Literal["name", "way", "credentials", "read"]
 STEP_NAMES: tuple[StepName, ...] = ("name", "way", "credentials", "read")
 MAX_SECONDS = 20.0
 _MAX_ADDRESSES = 3
+# These steps make no request, so they have no duration.
 _UNTIMED_CODES: Mapping[str, None] = {"shown-by-read": None, "none-needed": None}
 
 
@@ -153,6 +154,7 @@ class _ConnectionCheck:
         subject = self._subject
         base = _parse_base(subject.base_url)
         own = read_connection_options(subject.connector, subject.settings)
+        # Half of the time left, since a certificate that is not trusted takes a second connection.
         seconds = min(subject.deadline, self._seconds_left() / 2)
         return HttpEndpoint(base.origin, seconds, subject.byte_cap, own.ca_certificates, own.allowed_networks)
 
@@ -166,6 +168,7 @@ class _ConnectionCheck:
             authentication=subject.authentication,
             credentials=subject.credentials,
             settings=subject.settings,
+            # Half of the time left, since a token request may precede the read.
             deadline=min(subject.deadline, self._seconds_left() / 2),
             byte_cap=subject.byte_cap,
             request_id=subject.request_id,

@@ -131,6 +131,7 @@ _cache: dict[bytes, tuple[ClientConfig, _ConnectorSettings]] = {}
 
 def _cache_parsed(key: bytes, known: tuple[ClientConfig, _ConnectorSettings]) -> None:
     if len(_cache) >= MAX_CACHED:
+        # Seldom reached, and entries are cheap to make again.
         _cache.clear()
     _cache[key] = known
 

@@ -108,6 +108,7 @@ class RestIdentityConnector:
         if not isinstance(results, list):
             raise self._client.unreadable_error(request, "the response is not a list")
         total = listing.total_expression.evaluate(body) if listing.total_expression else None
+        # In Python a boolean is an int too.
         known_total = total if isinstance(total, int) and not isinstance(total, bool) else None
         return [self._parse_entity(request, entity_type, known, one) for one in results], known_total
 
@@ -126,6 +127,7 @@ class RestIdentityConnector:
         except UnreadableError as unreadable:
             raise self._client.unreadable_error(request, str(unreadable)) from None
         version = as_text(known.version_expression.evaluate(attributes)) if known.version_expression else None
+        # PostgreSQL cannot store U+0000.
         version = version and version.replace("\0", "")
         modified_at = (
             parse_timestamp(known.modified_expression.evaluate(attributes))

@@ -54,6 +54,7 @@ class RestTargetConnector:
             accepted_statuses=NOT_FOUND_STATUSES,
         )
         answer = self._client.send_request(request)
+        # A 404 for a search does not prove that the record is missing: the path may be wrong.
         if answer.status in NOT_FOUND_STATUSES:
             raise self._client.unreadable_error(request, f"a search returned {answer.status}")
         hits = self._read_search_results(request, known, known.search, answer)
@@ -97,6 +98,7 @@ class RestTargetConnector:
         merged with `fields`.
         """
         known = self._collection_settings(entity_type)
+        # PUT replaces the record: fields that are not sent would be lost.
         sent = (
             fields
             if known.update_method != "PUT"
@@ -153,6 +155,7 @@ class RestTargetConnector:
     def _sample_search(self, known: CollectionSettings, search: SearchSettings) -> SampleResult:
         field = "external_id" if "external_id" in search.fields else min(search.fields)
         query = _search_query(search, field, ABSENT_ID)
+        # A refusal of the value still shows that the system accepts the credentials.
         request = ConnectorRequest(
             "search", "GET", search.path, query=query, accepted_statuses=frozenset({400, 422})
         )

@@ -19,6 +19,7 @@ def read_stored_entity(
     if known is None:
         return None
     try:
+        # `surrogatepass`: a lone surrogate must end as UnreadableError, not as UnicodeEncodeError.
         attributes = as_object(
             known.record_expression.evaluate(parse_json(body.encode("utf-8", "surrogatepass")))
         )

@@ -30,7 +30,8 @@ from sync.planning.mapping_comparison import ComparisonOutcome, MappingCompariso
 logger = logging.getLogger("hub.backtests")
 
 MIN_EVENTS, MAX_EVENTS = 10, 1_000
-MAX_IN_REQUEST = 200  # more than these are for a worker
+# More events than these are for a worker.
+MAX_IN_REQUEST = 200
 REQUEST_SECONDS, WORKER_SECONDS = 20.0, 600.0
 EXAMPLES_PER_OUTCOME, MAX_EXAMPLES = 5, 40
 OPEN_STATES = (BackTestState.WAITING, BackTestState.RUNNING)

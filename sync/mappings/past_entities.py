@@ -67,6 +67,7 @@ def past_event_chunks(
     sources_and_types = {(route.source_id, route.entity_type) for route in routes}
     sources = sorted({source for source, _ in sources_and_types})
     walks = [_iterate_source(source) for source in sources]
+    # Merged lazily: no source is read further than needed.
     merged = heapq.merge(*walks, key=lambda item: (item[1].received_at, item[1].pk), reverse=True)
     places = (
         place.pk
@@ -84,6 +85,8 @@ def _iterate_source(source: int) -> Iterator[tuple[int, _EventPosition]]:
     while True:
         further = rows
         if after is not None:
+            # The condition on the time alone lets the index find the start of the page; the other one leaves out what
+            # was read of that moment.
             earlier = Q(received_at__lt=after.received_at) | Q(id__lt=after.pk)
             further = rows.filter(earlier, received_at__lte=after.received_at)
         found = [
@@ -154,6 +157,7 @@ def _read_relayed(event: Event, tried: list[Attempt]) -> PastEvent:
     data = carried_data(event) if event.payload else None
     if data is None or not tried:
         return PastEvent(event, reason=UntestableReason.NOT_KEPT)
+    # Only for a new record is relayed data mapped as a whole.
     is_part = tried[0].action != "created"
     return PastEvent(event, tried[0], MappingInput(data, webhook_fields(event), is_part))
 
@@ -175,7 +179,8 @@ def _read_fetched(
             if entity is None:
                 return PastEvent(event, attempt, reason=UntestableReason.NOT_KEPT)
             return PastEvent(event, attempt, MappingInput(entity, webhook_fields(event)))
-        if attempt.action:  # it knew the entity, and its calls are not kept any more
+        # The attempt knew the entity, but its calls are not stored any more.
+        if attempt.action:
             return PastEvent(event, attempt, reason=UntestableReason.NOT_KEPT)
     covered = not tried and delivery.covered_by_id is not None
     return PastEvent(event, reason=UntestableReason.COVERED if covered else UntestableReason.NOT_FETCHED)

@@ -48,6 +48,7 @@ class EntityNotMappable(Exception):
         self.reason = reason
 
 
+# Not Django's function, since this package does not import Django.
 def gettext_noop(text: str) -> str:
     """Return the text, marked for translation; the console translates it."""
     return text
@@ -96,9 +97,7 @@ class FieldRule:
     apply: tuple[Callable[[Any], Any], ...] = ()
     is_required: bool = False
     is_caseless: bool = False
-    entity_fields: frozenset[str] | None = (
-        None  # of the entity that it looks at, where it does not look at all of it
-    )
+    entity_fields: frozenset[str] | None = None
 
     def has_input_in(self, part: Mapping[str, Any]) -> bool:
         """Return True if a partial entity has a field that this rule reads. Needed because `entity.locked !=
@@ -197,6 +196,7 @@ def parse_mapping(declaration: Any) -> ParsedMapping:
     try:
         key = fingerprint_json(declaration)
     except (TypeError, ValueError, RecursionError):
+        # Not JSON: parsing raises an error that names the place.
         return _parse_declaration(declaration)
     known = _cache.get(key)
     if known is None:

@@ -37,6 +37,7 @@ def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQu
         linked = target.get_record(query.entity_type, query.linked_record_id)
         if linked is not None:
             return linked
+    # Without a link, or if the linked record was deleted.
     return _search_one_record(target, mapping, query, _search_keys(mapping, query))
 
 
@@ -62,6 +63,7 @@ def _search_one_record(
 ) -> Record | None:
     external_id = mapping.match.external_id
     for name, value in keys:
+        # An empty value would match records that have none.
         if value in (None, ""):
             continue
         hits = target.search_records(query.entity_type, name, str(value))

@@ -30,9 +30,11 @@ def next_retry_delay(
     """
     if failed_tries >= policy.max_tries:
         return None
+    # The exponent is limited, since 2.0 to a large power overflows.
     ceiling = max(
         policy.base_seconds / 2, min(policy.cap_seconds, policy.base_seconds * 2.0 ** min(failed_tries, 40))
     )
+    # At least half the base, so that no retry follows at once.
     spread = policy.base_seconds / 2 + jitter * (ceiling - policy.base_seconds / 2)
     delay = max(spread, min(retry_after or 0.0, policy.cap_seconds))
     return None if age_seconds + delay > policy.max_age_seconds else delay

@@ -23,7 +23,8 @@ EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 OTHER_TYPE = "other"
 
 _PLAIN_PARAMS = ("state", "code", "commercial", "entity_type", "event_type", "source", "entity_id")
-PERSONAL_PARAMS = ("entity_id", "q")  # what they ask for can say who a person is
+# Their values can identify a person.
+PERSONAL_PARAMS = ("entity_id", "q")
 FILTER_PARAMS = (*_PLAIN_PARAMS, "received", "received_from", "received_to", "q")
 NEEDS_ATTENTION = f"{State.DEAD},{State.HELD}"
 _STATES_WITH_CODE = (State.DEAD, State.HELD, State.RETRYING, State.RUNNING, State.PENDING, State.CLOSED)
@@ -115,6 +116,7 @@ class EventFilter:
         deliveries, and dead is the worst: a dead event that matches has failed at this connection.
         """
         there = Connection.objects.filter(slug=self.commercial).values_list("side", "pk").first()
+        # No connection has the key 0: nothing matches.
         side, key = there or (ConnectionSide.TARGET, 0)
         sent = Delivery.objects.filter(**{side: key})
         if self.code:
@@ -141,6 +143,7 @@ def resolve_filter(params: Mapping[str, str], now: datetime) -> EventFilter:
     InvalidFilter.
     """
     values = {name: value for name in (*FILTER_PARAMS, _SEARCH_KIND) if (value := params.get(name, ""))}
+    # PostgreSQL refuses U+0000 in a text.
     if any("\0" in value for value in values.values()):
         raise InvalidFilter("no text that a database takes")
     begin, end = parse_range(values, "received", now)

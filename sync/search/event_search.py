@@ -16,10 +16,10 @@ from sync.models import Attempt
 from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event, Receipt, Source
 
-_MAX_EVENTS = 100  # sources that use the same event id
-_IDEMPOTENCY_KEY = re.compile(
-    r"([0-9a-f-]{36})-[0-9a-f]{16}", re.IGNORECASE
-)  # sync.attempts.apply.idempotency_key
+# Several sources may use the same event id.
+_MAX_EVENTS = 100
+# As `sync.attempts.apply.idempotency_key` makes it.
+_IDEMPOTENCY_KEY = re.compile(r"([0-9a-f-]{36})-[0-9a-f]{16}", re.IGNORECASE)
 _EVENT_PAGE_PATH = re.compile(r"/event/([^/?#]+)/")
 
 
@@ -85,6 +85,7 @@ def _match_reference_or_page(term: str) -> SearchMatch | None:
 
 
 def _match_primary_key(name: str) -> SearchMatch | None:
+    # More digits may not fit into the column.
     is_key = name.isascii() and name.isdecimal() and len(name) < 19
     if not is_key or not Event.objects.filter(pk=int(name)).exists():
         return None

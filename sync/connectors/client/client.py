@@ -163,6 +163,7 @@ class HttpClient:
             url = build_url(self._config.base_url, request.path_template, request.path_values, request.query)
             body = None if request.body is None else _encode_body(request.body)
         except (UnsafeValueError, TypeError, ValueError, RecursionError) as error:
+            # Messages of other errors may quote values of the body.
             reason = (
                 str(error)
                 if isinstance(error, UnsafeValueError)
@@ -206,6 +207,7 @@ class HttpClient:
         try:
             return self._send_once(call, secret_headers, accepted_statuses)
         except ExchangeFailure as failure:
+            # Only reads are repeated: a write over a closed connection may have arrived.
             if not (failure.was_pooled and call.method == "GET"):
                 raise self._connector_error(call, failure) from None
         try:

@@ -122,7 +122,7 @@ class ExchangeTimer:
 
     def record_response(self, answer: HttpResponse, error: str | None) -> RecordedExchange:
         """Return the record of a response with any status."""
-        # A token answer is all secret.
+        # The whole response to a token request is secret.
         body = MASK.encode() if self._outgoing.purpose == "token" else answer.body
         return self._exchange(
             answer.status, keep_safe_headers(answer.headers), body, answer.bytes_received, error
@@ -175,6 +175,8 @@ def mask_secrets(
 def request_size(call: PreparedRequest, headers: Mapping[str, str]) -> int:
     """Count the bytes of the request line, the headers including Host, and the body."""
     target = call.url[len(call.origin) :]
+    # Four more bytes for each header: a colon, a space and the line end.
     lines = sum(len(name) + len(value) + 4 for name, value in headers.items())
     host = len("Host: \r\n") + len(call.origin.partition("://")[2])
+    # Twelve bytes: a space before the target, and the version with its line end after it.
     return len(call.method) + len(target) + 12 + host + lines + 2 + len(call.body or b"")

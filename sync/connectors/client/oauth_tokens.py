@@ -18,6 +18,7 @@ from sync.connectors.settings.settings_reader import SettingsInvalid, is_header_
 from sync.connectors.values.json_responses import UnreadableError, parse_object
 
 RENEW_EARLY_SECONDS = 30.0
+# For responses without `expires_in`, which RFC 6749 only recommends.
 DEFAULT_LIFETIME_SECONDS = 300.0
 MAX_TOKENS = 256
 
@@ -57,6 +58,7 @@ _slots_lock = threading.Lock()
 
 def _slot_for(fingerprint: bytes) -> _TokenSlot:
     with _slots_lock:
+        # Taken out and added again at the end, so that the least recently used slot is dropped.
         slot = _slots.pop(fingerprint, None) or _TokenSlot()
         _slots[fingerprint] = slot
         if len(_slots) > MAX_TOKENS:
@@ -118,6 +120,7 @@ class ClientCredentialsAuthenticator:
             raise errors.RequestTimedOut(message, side=self._side)
         if question.error is not None:
             raise self._copy_error(question.error)
+        # Normally the token is cached now. If the other thread was stopped before its request, this one sends it.
         return self._get_token(sender, refused)
 
     def _request_token(self, sender: TokenSender, question: _TokenRequest) -> str:
@@ -189,6 +192,7 @@ class ClientCredentialsAuthenticator:
             self._credentials["client_id"],
             self._credentials["client_secret"],
         )
+        # Encoded as hex, so that the separator occurs in no part.
         text = "\n".join(part.encode().hex() for part in (*parts, self._scheme.scope or ""))
         return hashlib.sha256(text.encode("ascii")).digest()
 
@@ -205,6 +209,7 @@ def _parse_token_response(body: bytes) -> tuple[str, float]:
         raise UnreadableError("the response contains no token")
     if str(answer.get("token_type", "bearer")).lower() != "bearer":
         raise UnreadableError("the token is not a bearer token")
+    # Some services send the number as text.
     if isinstance(lifetime, str) and lifetime.isascii() and lifetime.isdigit():
         lifetime = int(lifetime[:9])
     known = isinstance(lifetime, int | float) and not isinstance(lifetime, bool)

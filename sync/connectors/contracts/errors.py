@@ -119,5 +119,6 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
         moment = parsedate_to_datetime(value)
     except (ValueError, IndexError, OverflowError):
         return None
+    # Without a usable zone: HTTP dates are in UTC.
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return min(max((aware - now).total_seconds(), 0.0), MAX_RETRY_AFTER_SECONDS)

@@ -40,7 +40,8 @@ class OriginPool(Generic[C]):
         while self._idle:
             try:
                 connection = self._idle.pop()
-            except IndexError:  # another thread was faster
+            except IndexError:
+                # Another thread was faster.
                 break
             if connection.is_connected:
                 return connection
@@ -89,6 +90,7 @@ class ConnectionPool(Generic[C]):
                 kept = self._origins[key] = OriginPool(self._make_connect(endpoint))
             self._origins.move_to_end(key)
             evicted = self._origins.popitem(last=False)[1] if len(self._origins) > MAX_ORIGINS else None
+        # Outside the lock, since closing sockets takes time.
         if evicted is not None:
             evicted.close_all()
         return kept

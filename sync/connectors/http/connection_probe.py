@@ -88,6 +88,7 @@ def fetch_certificate(wire: HttpEndpoint) -> ServerCertificate | None:
 def _fetch_untrusted_certificate(wire: HttpEndpoint) -> ServerCertificate | None:
     """Read the certificate that was refused, to name its issuer and expiry. Nothing is sent to this server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # In this order: `ssl` refuses CERT_NONE while host names are checked.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:

@@ -92,6 +92,7 @@ class DeadlineWatchdog:
     def add_deadline(self, deadline: Deadline) -> None:
         """Shut the socket of this deadline when it passes, unless the exchange has ended."""
         with self._changed:
+            # The counter decides between equal times, since deadlines cannot be compared.
             heapq.heappush(self._heap, (deadline.ends_at, next(self._order), deadline))
             if not self._started:
                 self._started = True

@@ -105,6 +105,7 @@ class HostResolver:
             addresses = _query_system(name)
         except OSError as error:
             problem = error
+        # Removed before the result is set: whoever asks from now on starts a new lookup.
         with self._lock:
             lookup = self._lookups.pop(name)
         if problem is None:
@@ -129,7 +130,8 @@ def _query_system(name: HostAndPort) -> AddressInfo:
     try:
         return list(socket.getaddrinfo(*name, type=socket.SOCK_STREAM))
     except UnicodeError:
-        raise OSError("no such host") from None  # a label too long for IDNA never reaches the system
+        # A label too long for IDNA never reaches the system.
+        raise OSError("no such host") from None
 
 
 def _is_ip_literal(host: str) -> bool:

@@ -22,7 +22,7 @@ _LINES = re.compile(
     r"(?:[A-Za-z0-9!#$%&'*+.^_`|~-]+: (?:[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?\r\n)*", re.ASCII
 )
 
-# By RFC 9110, 8.6, other methods without content say that its length is nought.
+# By RFC 9110, 8.6, other methods without content state a length of 0.
 _WITHOUT_CONTENT = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 
@@ -87,6 +87,7 @@ def parse_response_head(data: bytes) -> ResponseHead | None:
         else:
             headers[name] = value.lstrip(" ")
     length = headers.get("content-length", "")
+    # The library reads bodies without one certain length, and responses that close the connection.
     if (
         "transfer-encoding" in headers
         or not _LENGTH.fullmatch(length)

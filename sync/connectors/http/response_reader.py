@@ -16,6 +16,7 @@ from sync.connectors.http.message_heads import ResponseHead, parse_response_head
 from sync.connectors.http.message_types import HttpEndpoint, HttpResponse, InvalidResponse
 
 HEADER_BYTES = 65_536
+# Room for chunk sizes and trailers in addition to the body.
 FRAMING_BYTES = 65_536
 CHUNK_BYTES = 65_536
 
@@ -94,6 +95,7 @@ class CountedResponse(http.client.HTTPResponse):
         """
         passage = self._state
         self.begin()
+        # The headers have been read: the limit is now that of the body.
         passage.byte_limit = passage.bytes_received + passage.endpoint.byte_cap + FRAMING_BYTES
         headers = _merge_headers(self.headers)
         _reject_encoded_body(headers, passage)
@@ -116,9 +118,11 @@ class CountedResponse(http.client.HTTPResponse):
             raise http.client.HTTPException("no length")
 
     def _read_body(self, cap: int) -> bytes:
+        # One byte more, to notice a body that is too large.
         body = self.read(cap + 1)
         if len(body) > cap:
             raise ResponseTooLarge
+        # With an amount, `read` returns a body that was cut without an error.
         if self.length:
             raise http.client.IncompleteRead(body)
         return body
@@ -151,10 +155,12 @@ def _receive_plain_body(
         parts.append(part)
         missing -= len(part)
     body = b"".join(parts)[: head.content_length]
+    # Bytes beyond the stated length would be read as the next response: such a connection is not reused.
     return HttpResponse(head.status, head.headers, body, state.bytes_received), missing == 0
 
 
 def _reject_encoded_body(headers: Mapping[str, str], state: ExchangeState) -> None:
+    # `identity` was requested, and a compressed body could exceed the byte cap once it is decoded.
     if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
         raise InvalidResponse(
             "the response is compressed", may_have_arrived=True, bytes_received=state.bytes_received
@@ -183,6 +189,7 @@ def open_socket(host: str, port: int, state: ExchangeState) -> socket.socket:
             continue
         sock = socket.socket(family, kind, protocol)
         try:
+            # Small requests leave at once and do not wait for an acknowledgement.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(state.deadline.remaining_seconds())
             sock.connect(address)

@@ -55,6 +55,7 @@ class _WatchedConnection(HTTPConnection):
             self.connect()
         else:
             state.deadline.watch_socket(self.sock)
+        # Set before the first byte leaves: a later failure cannot tell whether the request arrived.
         state.may_have_arrived = True
         sock: socket.socket = self.sock
         sock.settimeout(state.endpoint.deadline_seconds)
@@ -157,6 +158,7 @@ def prepare_with_requests(request: HttpRequest) -> tuple[str, str, str]:
 
 def _encode_head(request: HttpRequest, endpoint: HttpEndpoint, method: str, url: str, lines: str) -> bytes:
     scheme, _, host = endpoint.origin.partition("://")
+    # Libraries leave the default port out of the Host header too.
     host = host.removesuffix(":443" if scheme == "https" else ":80")
     try:
         return encode_request_head(method, url[len(endpoint.origin) :], host, lines, request.body)
@@ -169,7 +171,7 @@ def _run_exchange(
 ) -> tuple[HttpResponse, bool]:
     """Send a request over an open connection. Returns the response, and True if the connection can be reused."""
     sock = connection.prepare_socket(state)
-    # One that answers before it has read everything, and closes, has answered all the same.
+    # A server that responds and closes before it has read the whole request has responded all the same.
     with contextlib.suppress(BrokenPipeError):
         sock.sendall(request)
     answer, leaves_open = receive_response(sock, state, method)
@@ -203,6 +205,7 @@ def _translate_exception(error: Exception, state: ExchangeState) -> ExchangeFail
 
 
 def _is_malformed(cause: BaseException) -> bool:
+    # A response that was cut is a connection failure, not a malformed response.
     cut = isinstance(cause, http.client.IncompleteRead | ConnectionError)
     return isinstance(cause, http.client.HTTPException) and not cut
 

@@ -19,6 +19,7 @@ T = TypeVar("T")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,16384}[\x21-\x7e])?", re.ASCII)
 _ENTITY_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}", re.ASCII)
+# The hub or the HTTP library sets these headers.
 _RESERVED_HEADERS = frozenset(
     {"accept-encoding", "authorization", "connection", "content-length", "cookie", "expect", "host"}
     | {"proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "x-request-id"}

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-_MARK = uuid.uuid4().hex  # stands for such a number for a moment; it leaves the process in no other way
+# Stands for such a number within `dump_json`; it never leaves the process.
+_MARK = uuid.uuid4().hex
 _MARKS = re.compile(f'"{_MARK}"')
 
 
@@ -62,5 +63,6 @@ def _is_exact(text: str, number: float) -> bool:
     """
     try:
         return math.isinf(number) or Decimal(text) == Decimal(repr(number))
-    except InvalidOperation:  # an exponent beyond all measure: a float has nothing for it but zero
+    except InvalidOperation:
+        # The exponent exceeds the limits of Decimal: as a float the number is only zero.
         return False

@@ -14,7 +14,9 @@ def fingerprint_json(*values: Any) -> bytes:
     for values that are not JSON.
     """
     try:
+        # Version 2 writes no references, by which equal values could differ.
         text = marshal.dumps(values, 2)
-    except ValueError:  # a subclass of a plain type
+    except ValueError:
+        # A subclass of a plain type.
         text = json.dumps(values, sort_keys=True).encode()
     return blake2b(text, digest_size=16).digest()

@@ -24,6 +24,7 @@ def compile_expression(text: str) -> Evaluator:
     The function may raise if the document does not fit the expression. Raises JMESPathError, and
     RecursionError if the expression is nested too deeply.
     """
+    # Compiled in any case, so that invalid expressions are refused.
     parsed = jmespath.compile(text)
     if text == "@":
         return _return_document
@@ -45,7 +46,8 @@ def fields_read(text: str, name: str) -> frozenset[str] | None:
 
 def _collect_fields(node: Any, name: str, names: set[str]) -> bool:
     kind = node["type"]
-    children = [child for child in node["children"] if isinstance(child, dict)]  # a slice has numbers
+    # A slice has numbers as children.
+    children = [child for child in node["children"] if isinstance(child, dict)]
     if kind == "subexpression" and _is_field_node(children[0], name):
         member = children[1]
         while member["type"] == "index_expression":

@@ -34,6 +34,7 @@ def parse_json(body: bytes) -> Any:
 
     Numbers keep their digits (`exact_numbers`). Raises UnreadableError.
     """
+    # Each level needs a bracket: with so few of them the depth needs no check.
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
         return _require_max_depth(_decode_json(body))
     return _decode_json(body)
@@ -154,6 +155,7 @@ def _decode_json(body: bytes) -> Any:
     try:
         value = _DECODER.decode(body.decode("utf-8"))
         if _NEEDS_CHECK.search(body):
+            # Writing the value fails for a lone surrogate and for an infinite number.
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise UnreadableError("the response is not JSON") from None

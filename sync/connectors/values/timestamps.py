@@ -7,7 +7,8 @@ from typing import Any
 # RFC 3339, 5.6. Digits beyond microseconds are cut, and a leap second is no moment that we know.
 _TEXT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_MILLISECONDS = 1e11  # as seconds the year 5138, as milliseconds 1973
+# As seconds the year 5138, as milliseconds 1973: from here on numbers are milliseconds.
+_FIRST_MILLISECONDS = 1e11
 
 
 def parse_timestamp(value: Any) -> datetime | None:

@@ -17,6 +17,7 @@ class Command(BaseCommand):
     help = "Run all due deliveries, wait until the leases of stopped processes expire, and exit."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        # Longer than a lease, so that deliveries of a stopped process are released and run.
         parser.add_argument("--wait", type=float, default=settings.LEASE_SECONDS + 5, metavar="SECONDS")
         parser.add_argument(
             "--early", action="store_true", help="run waiting retries now, before they are due"

@@ -46,7 +46,8 @@ class Command(BaseCommand):
             return
         asker, other = (_find_eraser(name) for name in names)
         try:
-            with transaction.atomic():  # nothing stays asked for that cannot be confirmed
+            # If the confirmation is refused, the request is rolled back too.
+            with transaction.atomic():
                 erasure = request_erasure(
                     subject, ground=options["ground"] or "", reason=options["reason"], by=asker
                 )

@@ -46,7 +46,8 @@ class Command(BaseCommand):
         worker.start()
         freeze_loaded_objects()
         self.stdout.write(f"Delivering with {threads} threads.")
-        self.stdout.flush()  # a pipe is not read line by line by itself
+        # A pipe is buffered: the line would appear only at the end.
+        self.stdout.flush()
         signal.sigwait(_ENDING)
         left = worker.drain(grace)
         if left:
