@@ -26,7 +26,7 @@ from webhooks.models import Event, State
 
 
 def end_relayed_retries(event: Event) -> list[Delivery]:
-    """End the event's deliveries that wait for a retry, since their source is about to be answered that they failed.
+    """End the event's deliveries that wait for a retry, since the answer to their source reports that they failed.
 
     A delivery is not ended if its route retries after the answer, or if a person requested a replay of it that has not
     begun. Call this in a transaction. Returns the ended deliveries: the next ones of their subjects can run now.

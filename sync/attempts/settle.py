@@ -56,7 +56,7 @@ def settle_attempt(
 
     1. If a request of this process waits for the event, prepare its answer.
     2. If nothing but this delivery changes, write everything by one batch, which fails if the delivery is not ours any
-       more, a replay was asked for, or its link or a stream of the audit log was changed meanwhile.
+       more, a replay was requested, or its link or a stream of the audit log was changed meanwhile.
     3. Otherwise, or if that failed, lock what changes, and decide and write in a transaction.
     4. Once it is committed, let the request answer.
     """

@@ -1,8 +1,8 @@
 """Conditions on deliveries that several statements share, as SQL: this module is the only one that writes them.
 
-A function takes the `alias` of `sync_delivery` in the statement, empty where its columns stand without one. `at` is how
-the statement says the time: `{now}`, `{clock}`, or `%s`. States and numbers are literals: a partial index serves only a
-statement that holds its condition.
+A function takes the `alias` of `sync_delivery` in the statement, empty if its columns have no prefix. `at` is the time
+in the statement: `{now}`, `{clock}`, or `%s`. States and numbers are literals: a partial index serves only a statement
+that holds its condition.
 """
 
 from django.db.models import OuterRef

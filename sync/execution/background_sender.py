@@ -22,9 +22,9 @@ _PAUSE_SECONDS = 5.0
 
 
 class PauseAfterFailure:
-    """Makes calls to something that may be away; after a failed call it makes none for some seconds.
+    """Calls a service that may be unavailable; after a failed call it makes none for some seconds.
 
-    `name`: what is called, for the log, which has one line when it goes away and one when it is back.
+    `name`: the service, for the log, which has one line when it becomes unavailable and one when it is back.
     """
 
     def __init__(self, name: str) -> None:
@@ -33,7 +33,7 @@ class PauseAfterFailure:
         self._is_away = False
 
     def call(self, run: Callable[[], object]) -> bool:
-        """Make a call. Returns False if it failed, or was not made during a rest."""
+        """Make a call. Returns False if it failed, or was not made because an earlier one has just failed."""
         if time.monotonic() < self._paused_until:
             return False
         try:
@@ -108,9 +108,9 @@ class BackgroundSender:
 
 
 class ProcessSender:
-    """The one sender of this process: made when it is first asked for, and again after a fork.
+    """The one sender of this process: created on first use, and again after a fork.
 
-    Flushed when the process ends: a command that ends right after it deferred still gets its messages out.
+    Flushed when the process ends: a command that ends right after it deferred still sends its messages.
     """
 
     def __init__(self, make: Callable[[], BackgroundSender]) -> None:

@@ -31,9 +31,9 @@ _CONNECTION_LIMITS = {
 
 
 def notify_workers(delivery_ids: Iterable[int]) -> None:
-    """Tell the workers of all processes that deliveries may run. Never waits and never raises.
+    """Notify the workers of all processes that deliveries may run. Never waits and never raises.
 
-    Which ones they are is not passed on: workers read that from the database.
+    The keys of the deliveries are not passed on: workers read them from the database.
     """
     if thread_connection().vendor == "postgresql":
         _sender.get_sender().submit(delivery_ids)

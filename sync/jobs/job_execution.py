@@ -22,7 +22,7 @@ _DELETE_BATCH = 500
 
 
 def always_continue() -> bool:
-    """Return True: this process is never told to stop."""
+    """Return True: for a caller that is never asked to stop."""
     return True
 
 

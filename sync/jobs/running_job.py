@@ -19,7 +19,7 @@ from sync.models import Job, JobState
 # Twice the half minute within which each kind renews it.
 LEASE_SECONDS = 60.0
 UNCLAIMED_COLUMNS: dict[str, Any] = {"token": None, "lease_until": None, "slot": None}
-# False once the process is told to stop.
+# False once the process is stopping.
 ShouldContinue = Callable[[], bool]
 
 
@@ -59,7 +59,7 @@ class JobCancelled(JobLost):
 
 
 class JobStopped(Exception):
-    """This process is told to stop: the job must be handed back."""
+    """This process is stopping: the job must be handed back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,7 @@ def _lock_unchanged(
     """Lock the mapping and return its version in force and its open draft. Raises MappingChangedMeanwhile if
     they are not the ones that were `seen`.
     """
+    # Two people who save at the same moment take turns, so the second one sees what the first one saved.
     Mapping.objects.select_for_update().get(pk=mapping.pk)
     current, draft = current_version(mapping), open_draft(mapping)
     if seen_versions(current, draft) != seen:
@@ -172,6 +173,7 @@ def _to_canonical_value(value: Any) -> JSONValue:
         return {name: _to_canonical_value(member) for name, member in value.items()}
     if isinstance(value, list):
         return [_to_canonical_value(member) for member in value]
+    # Canonical JSON has no fractions, and no integers that a float cannot hold exactly.
     is_odd = isinstance(value, float) or (isinstance(value, int) and abs(value) >= 2**53)
     return str(value) if is_odd else value
 

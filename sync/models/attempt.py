@@ -41,9 +41,11 @@ class ChangeCategory(models.TextChoices):
 class Attempt(models.Model):
     """One try of a delivery. Written when it starts and when it ends, and never again.
 
-    `key` goes out with each of its requests; the idempotency key of a write is made of it and of the change.
+    `key` goes out with each of its requests; the idempotency key of a write is built from it and the change.
     """
 
+    # No constraint in the database: see `webhooks.models.payload`. The index of `attempt_once` begins with the
+    # delivery.
     delivery = models.ForeignKey(
         Delivery, models.PROTECT, related_name="attempts", db_index=False, db_constraint=False
     )
@@ -87,6 +89,7 @@ class Attempt(models.Model):
         default_permissions = ("view",)
         constraints = [models.UniqueConstraint("delivery", "number", name="attempt_once")]
         indexes = [
+            # Holds the few attempts that the mass-change guard counts.
             models.Index(fields=["started_at"], condition=~models.Q(weighed=""), name="attempt_weighed"),
             *indexes_where_set("attempt", "replay", "change", "entity", "answer"),
         ]

@@ -89,6 +89,7 @@ class Connection(models.Model):
 
     def clean(self) -> None:
         """Refuse settings that would fail at the first delivery."""
+        # The name of a connector ends with its role: `rest-identity`, `rest-commercial`.
         if not self.connector.endswith(self.side):
             raise ValidationError(
                 {"connector": f"The connector does not fit the role: {self.get_side_display()}."}

@@ -63,6 +63,8 @@ class Delivery(models.Model):
     are times of the database's clock.
     """
 
+    # No constraint in the database: see `webhooks.models.payload`. The index of `delivery_once` begins with the
+    # event.
     event = models.ForeignKey(
         Event, models.PROTECT, related_name="deliveries", db_index=False, db_constraint=False
     )

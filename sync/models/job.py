@@ -19,9 +19,9 @@ OPEN_JOB_STATES = (JobState.WAITING, JobState.RUNNING)
 class Job(models.Model):
     """One job for one row of its kind: an export, a back-test, a bulk replay, an erasure.
 
-    The row says what is to be done, how far it is and what came of it; the job says only who may write that. `token`
-    is the claim of the worker that runs it. All times are of the database's clock. `due_at` is empty while it runs,
-    unless somebody asked meanwhile that it run again at once.
+    That row holds the work, its progress and its result; the job says only who may write them. `token` is the claim of
+    the worker that runs it. All times are of the database's clock. `due_at` is empty while it runs, unless it was
+    submitted again meanwhile.
     """
 
     kind = models.CharField(max_length=16, help_text="one of JOB_KINDS")
@@ -49,6 +49,7 @@ class Job(models.Model):
                 condition=models.Q(state__in=["waiting", "running"]),
                 name="one_open_job_a_subject",
             ),
+            # NULL equals nothing, so jobs without a slot are not limited.
             models.UniqueConstraint(fields=["kind", "slot"], name="one_running_job_a_slot"),
             models.CheckConstraint(
                 condition=models.Q(state="running", token__isnull=False, lease_until__isnull=False)

@@ -65,7 +65,7 @@ class MappingVersion(models.Model):
 
     @property
     def declaration_text(self) -> str:
-        """Return the declaration as it was typed, or formatted if nobody typed it."""
+        """Return the declaration as it was typed, or formatted if no typed text is stored."""
         return self.text or format_declaration(self.declaration)
 
 
@@ -129,7 +129,7 @@ class MappingDraft(models.Model):
 
     @property
     def declaration_text(self) -> str:
-        """Return the declaration as it was typed, or formatted if nobody typed it."""
+        """Return the declaration as it was typed, or formatted if no typed text is stored."""
         return self.text or format_declaration(self.declaration)
 
 

@@ -61,6 +61,7 @@ def decide_group(
         changes["seen_until"] = _newest_failure(group) if state == FailureGroupState.RESOLVED else None
         if state == FailureGroupState.ACKNOWLEDGED:
             changes["owner"] = by.user.pk
+        # Compare-and-set on the state that the person saw.
         same = FailureGroup.objects.filter(pk=group.pk, state=group.state, ignored_until=group.ignored_until)
         if not same.update(**changes):
             raise DecisionRefused("Someone else has just changed this. Check the current status.")

@@ -4,7 +4,7 @@ The replay's row and its job are locked for the commit, so no member is sent twi
 its lease has lost the job and sends nothing. After a crash before the commit nothing was sent; after it, the
 workers find the deliveries.
 
-New webhooks have priority: while an older delivery that is no replay could run for the same target, nothing
+New webhooks have priority: while an older delivery that is not a replay could run for the same target, nothing
 is sent, and only a few seconds of the pace are under way at once.
 """
 

@@ -63,6 +63,7 @@ def find_skipped(events: Collection[Event], replay: Replay) -> dict[int, SkipRea
 def _skip_reason(event: Event, rows: list[Any], replay: Replay, *, is_routed: bool) -> SkipReason | None:
     if not rows:
         return None if is_routed and event.event_type in EVENT_TYPES else SkipReason.UNROUTED
+    # Only an open delivery waits for its replay: a closed one names the request that closed it.
     if any(row.replay_id and row.state in OPEN_STATES for row in rows):
         return SkipReason.ELSEWHERE
     if _succeeded_since_frozen(rows, replay):

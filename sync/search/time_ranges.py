@@ -60,6 +60,7 @@ def _widest_reading(text: str, edge: str, zone: tzinfo) -> str:
     """
     try:
         at = datetime.fromisoformat(text)
+        # At the end of summer time a local time occurs twice; `fold` selects one of the two.
         readings = [at.replace(tzinfo=at.tzinfo or zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
     except (ValueError, OverflowError):
         return text

@@ -27,6 +27,7 @@ def recount_hour(hour: datetime, now: datetime) -> bool:
     """
     row, _ = CountedHour.objects.get_or_create(begins_at=hour)
     for _again in range(MAX_TRIES):
+        # The duration is stored: an hour that takes long to count is counted less often.
         began = time.monotonic()
         events, calls = count_events(hour), count_calls(hour)
         usual = _usual_p95(hour, calls)

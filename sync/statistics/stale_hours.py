@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sync.models.counts import HOUR, start_of_hour
 
-# How long after the time that stands in it an event may be stored.
+# How long after its `received_at` an event may be stored.
 SETTLING_TIME = timedelta(minutes=15)
 MARKED_INTERVAL, SETTLING_INTERVAL, OPEN_INTERVAL = timedelta(0), timedelta(seconds=10), timedelta(seconds=30)
 SWEEP_INTERVAL = timedelta(hours=1)

@@ -1,6 +1,6 @@
 """Run each delivery under which processes died twice alone, in a process that does nothing else.
 
-Nobody can see from outside which of several running deliveries killed a process. If the process runs only one, its
+From outside it cannot be seen which of several running deliveries killed a process. If the process runs only one, its
 death identifies the delivery (see `sync.deliveries.expired_leases`), and no other delivery is affected.
 """
 

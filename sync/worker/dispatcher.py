@@ -78,7 +78,7 @@ class DeliveryDispatcher:
 
     @contextmanager
     def reserved_thread(self) -> Iterator[None]:
-        """Keep one delivery thread idle while the calling thread delivers, so that no more run at once than there are.
+        """Keep one delivery thread idle while the calling thread delivers, so that DELIVERY_THREADS is not exceeded.
 
         Waits for an idle one, but not once the worker is stopping: nothing may begin then.
         """

@@ -71,8 +71,8 @@ def yield_cpu_when_busy(should_continue: Callable[[], bool]) -> Callable[[], boo
     """Wrap `should_continue` so that it rests before it answers, if cores were short since the last call.
 
     It rests half as long as the work between two calls took. Niceness decides which of two processes gets a core, but a
-    process that has just woken up still finds the core taken for a moment. Measured on two cores: beside a process that
-    only computes, the 95th percentile of fifty webhooks a second took 1.4 times as long, and 1.2 times with these
+    process that has just woken up still finds the core taken for a moment. Measured on two cores, next to a process
+    that only computes: the 95th percentile of fifty webhooks a second took 1.4 times as long, and 1.2 times with these
     rests. With idle cores it never rests.
     """
     ended, waited = time.monotonic(), _seconds_waited()
@@ -89,7 +89,7 @@ def yield_cpu_when_busy(should_continue: Callable[[], bool]) -> Callable[[], boo
 
 
 def _seconds_waited() -> float:
-    """Return the seconds for which this process was ready to run and had no core; 0 if the kernel does not tell."""
+    """Return the seconds for which this process was ready to run and had no core; 0 if the kernel reports none."""
     try:
         # The second figure of `schedstat` is the time on a run queue, in nanoseconds.
         return int(_SCHEDULER_STATISTICS.read_text().split()[1]) / 1e9

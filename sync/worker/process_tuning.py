@@ -52,7 +52,7 @@ def pin_to_one_core() -> None:
 
 
 def allowed_cores() -> Sequence[int]:
-    """Return the cores on which this thread may run; none where the system does not tell."""
+    """Return the cores on which this thread may run; none if the system does not report them."""
     try:
         return sorted(os.sched_getaffinity(0))
     except (AttributeError, OSError):

@@ -121,7 +121,7 @@ class Worker:
         _start_thread(name, partial(self._repeat, look_and_rest, self.progress.stopping.wait, first))
 
     def _repeat(self, look: Callable[[], float], wait: Callable[[float], object], pause: float = 0.0) -> None:
-        """Call `look` again and again, after as many seconds as it returned. Waits while the database is away."""
+        """Call `look` again and again, after as many seconds as it returned. An unavailable database delays it."""
         is_away = False
         while self.progress.should_continue():
             if pause:

@@ -70,7 +70,7 @@ class CredentialsRefused(ConnectorError):
 
 
 class RequestRejected(ConnectorError):
-    """Any other 4xx: the other side refuses the data, and will refuse it again."""
+    """Any other 4xx: the remote system rejects the data, and will reject it again."""
 
     code_suffix = "rejected"
     retryable = False

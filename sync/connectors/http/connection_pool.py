@@ -73,8 +73,8 @@ class ConnectionPool(Generic[C]):
         os.register_at_fork(after_in_child=self._reset_after_fork)
 
     def _reset_after_fork(self) -> None:
-        """Start empty in a forked child: it must not use its parent's connections, and a thread that is gone
-        may hold the lock.
+        """Start empty in a forked child: it must not use its parent's connections, and a thread that did not survive
+        the fork may hold the lock.
         """
         self._lock = threading.Lock()
         self._origins: OrderedDict[tuple[object, ...], OriginPool[C]] = OrderedDict()

@@ -1,4 +1,4 @@
-"""`manage.py deliver_due`: run what is due, and what a process that is gone left behind, then end."""
+"""`manage.py deliver_due`: run due deliveries, and those of stopped processes, then exit."""
 
 import time
 from argparse import ArgumentParser
