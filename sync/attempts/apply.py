@@ -17,6 +17,7 @@ def plan_and_apply(claim: Claim, connectors: Connectors, findings: AttemptFindin
     it.
     """
     change = plan_change(claim, connectors, findings)
+    # Before the first write, because the guard may hold the change.
     check_mass_change(claim, change, is_deleted=findings.entity is None)
     findings.record_id = apply_change(connectors.target, claim, change, findings.record)
 

@@ -41,7 +41,7 @@ def update_breakers(claim: Claim, result: AttemptResult) -> AttemptResult:
     if not result.spends_try:
         return result
     delivery = claim.delivery
-    # A relayed delivery does not call the identity service.
+    # Only a delivery that fetches its entity calls the identity service.
     connections = [delivery.identity] if delivery.is_fetched else []
     if not is_system_failure(result.code):
         if result.code not in _IDENTITY_REFUSALS:

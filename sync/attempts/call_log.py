@@ -109,8 +109,8 @@ class AttemptRecorder:
 
     def _renew_lease_and_store(self, payload: Payload, call: Call) -> None:
         """Store a write whose claim does not last long enough. Raises ClaimLost if it is not ours any more."""
-        # In one transaction, because the renewal locks the delivery: nobody takes it over before the row is
-        # committed.
+        # In one transaction, because the renewal locks the delivery: no other process takes it over before
+        # the row is committed.
         with transaction.atomic():
             if not self._claim.renew_lease():
                 raise ClaimLost
@@ -167,6 +167,7 @@ def add_calls(kept: list[RecordedCall], batch: WriteBatch) -> None:
     """Insert calls that are not on record yet, and complete those that are, with their payloads."""
     for recorded in kept:
         recorded.call.response = recorded.payload
+        # The row of the call refers to the payload, so the payload goes first.
         if recorded.payload is not None:
             batch.insert(recorded.payload)
         if recorded.is_on_record:

@@ -183,6 +183,7 @@ def _result_of_error(error: Exception, claim: Claim) -> AttemptResult:
 
 
 def _error_text(error: Exception) -> str:
+    # Only these messages are known to hold no personal data.
     return str(error) if isinstance(error, ConnectorError | EntityNotMappable) else type(error).__name__
 
 
@@ -212,6 +213,7 @@ def open_connector(connection: Connection, request_id: str, recorder: Recorder) 
             recorder=recorder,
         )
     except SettingsInvalid as invalid:
+        # Both errors are retried, since an administrator may correct the settings.
         kind = CredentialsRefused if invalid.pointer.startswith("/credentials") else SystemUnavailable
         raise kind(str(invalid), side=side) from None
 

@@ -75,6 +75,7 @@ def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:
 
 def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> TargetResult:
     remote_answer = _remote_answer(attempt) if attempt and delivery.state in _FAILED else {}
+    # A failure of the identity service is named as such, although each result is that of a target.
     spoke = delivery.connection_of_code(delivery.code)
     relays = spoke.relays_sentences
     return TargetResult(

@@ -56,6 +56,7 @@ class OutcomeWaiter:
                 return None
             self._is_answer_claimed = True
         try:
+            # Not under the lock, which `close` takes: building an answer may take time.
             return self._say(outcome)
         except Exception:
             # The delivery is settled all the same; the request meets the error itself.

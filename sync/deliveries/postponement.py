@@ -18,6 +18,7 @@ def postpone_delivery(delivery_id: int, connection: Connection) -> tuple[int, ..
         breaker = Breaker.objects.filter(pk=connection.pk).first()
         # A breaker that has closed since has no code any more.
         code = breaker.code if breaker and breaker.code else "interrupted"
+        # A retrying delivery has its reason already.
         deliveries = Delivery.objects.filter(pk=delivery_id, state=State.PENDING).select_related("event")
         delivery = deliveries.select_for_update(of=("self",)).first()
         if delivery is None:

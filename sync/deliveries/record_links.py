@@ -70,6 +70,7 @@ def link_update(delivery: Delivery, applied: AppliedRecord) -> BoundStatement:
 def new_link(delivery: Delivery, applied: AppliedRecord) -> Link:
     """Return the subject's first link, to be inserted."""
     names = ("applied_at", "record_id", "version", "occurred_at")
+    # `record_id` and `version` are not nullable: unknown values are left to their defaults.
     known = {
         name: value for name, value in zip(names, _link_values(applied), strict=True) if value is not None
     }

@@ -21,11 +21,12 @@ def retry_event(event: Event) -> None:
     free = event.deliveries.exclude(not_before__gt=now)
     # Without a due time a delivery is on hold: only a person can resume it.
     free.filter(state=State.RETRYING).exclude(due_at=None).update(state=State.PENDING, due_at=now)
+    # Most repeats find no failed delivery and take no lock.
     if not _retryable_failures(free).exists():
         return
     key = event.key.pk
     with transaction.atomic():
-        # Whoever stores a webhook of this entity locks its key: none can arrive between this check and the update.
+        # Each commit that stores a webhook of this entity locks its key: none comes between this check and the update.
         SubjectKey.objects.select_for_update().get(pk=key)
         newer = Delivery.objects.filter(**SUBJECT_OF_OUTER_ROW, event__gt=OuterRef("event"))
         failed = _retryable_failures(free).filter(Q(is_relayed=False) | ~Exists(newer))

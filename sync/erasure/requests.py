@@ -47,6 +47,7 @@ def request_erasure(
             erasure.save(force_insert=True)
             _append_entry(erasure, subject, "erasure.asked", by, address)
     except IntegrityError as error:
+        # `one_open_erasure` allows one open request for an entity.
         raise ErasureRefused("The erasure of this entity has already been requested.") from error
     return erasure
 

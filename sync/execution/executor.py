@@ -25,6 +25,7 @@ from sync.deliveries.expired_leases import release_expired_leases
 
 logger = logging.getLogger("hub.deliver")
 
+# Keeps the threads free for new requests, and lets the process stop.
 _FOLLOWERS_SECONDS = 5.0
 
 
@@ -134,10 +135,7 @@ def run_in_this_process(delivery_ids: Iterable[int]) -> bool:
 
 
 def _run_with_followers_briefly(run: Callable[[], RunResult]) -> None:
-    """Run a delivery, then its followers for a few seconds; workers run the rest.
-
-    The limit keeps the thread free for new requests, and lets the process stop.
-    """
+    """Run a delivery, then its followers for a few seconds; workers run the rest."""
     ran = run()
     until = time.monotonic() + _FOLLOWERS_SECONDS
     _, left = _run_followers(ran, lambda: time.monotonic() < until)

@@ -31,7 +31,7 @@ from webhooks.models.rate_limit import RateLimitState
 
 logger = logging.getLogger("hub.audit")
 
-# Between two batches, so that whoever waits to write goes first.
+# Between two batches, so that other writers go first.
 PAUSE_SECONDS = 0.02
 # After a day without requests a rate limit has nothing left to remember.
 IDLE_PACE_RETENTION = timedelta(days=1)
@@ -174,6 +174,7 @@ def _end_interrupted_runs() -> None:
 def _end_run(run: PruningRun) -> None:
     """Record the end of a run on the audit log, once."""
     with transaction.atomic():
+        # Compare-and-set: another process may end the same run.
         if not PruningRun.objects.filter(pk=run.pk, ended_at=None).update(ended_at=read_clock()):
             return
         run.refresh_from_db()

@@ -134,6 +134,7 @@ def _open_breaker(breaker: Breaker, connection: Connection, failure: SystemFailu
     now = read_clock()
     # The exponent is limited, since 2.0 to a large power overflows.
     pause = min(MAX_PAUSE_SECONDS, connection.breaker_seconds * 2.0 ** min(breaker.openings, 10))
+    # Spread by chance; a system may ask for a longer pause (Retry-After), up to the maximum.
     pause = max(pause * random.uniform(0.8, 1.2), min(failure.retry_after or 0.0, MAX_PAUSE_SECONDS))  # noqa: S311
     breaker.openings += 1
     breaker.successes = 0

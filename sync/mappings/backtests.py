@@ -181,6 +181,7 @@ def _run_backtest(backtest: BackTest, job: RunningJob, until: float, goes_on: Sh
             ended_by = "time"
         if not ended_by and (chunk := next(chunks, None)) is None:
             ended_by = "no-more"
+        # Result and job in one transaction, so that a worker that lost the job writes nothing.
         with transaction.atomic():
             ended = _end_columns(ended_by) if ended_by else {}
             BackTest.objects.filter(pk=backtest.pk).update(**tally.to_columns(), **ended)

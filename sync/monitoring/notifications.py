@@ -56,6 +56,7 @@ def _due_notifications(channel: str, now: datetime) -> Iterator[Notification]:
     overtake it.
     """
     begun: set[int] = set()
+    # More rows than are sent: several notifications of one alarm may wait.
     for notification in list(_waiting_notifications(now).filter(channel=channel)[: 10 * MAX_PER_CHANNEL]):
         is_first = notification.alarm_id not in begun
         begun.add(notification.alarm_id)

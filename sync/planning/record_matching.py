@@ -67,6 +67,7 @@ def _search_one_record(
         if value in (None, ""):
             continue
         hits = target.search_records(query.entity_type, name, str(value))
+        # A hit by external id belongs to this entity; any other hit may belong to another one.
         records_by_id = {
             hit.id: hit
             for hit in hits

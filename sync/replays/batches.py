@@ -66,6 +66,7 @@ def _targets_with_fresh_backlog() -> set[int]:
 
 def _send_batch(job: RunningJob, busy_targets: set[int]) -> list[int]:
     with transaction.atomic():
+        # FOR NO KEY UPDATE: attempts that refer to the replay can be inserted meanwhile.
         running = Replay.objects.select_for_update(no_key=True).filter(
             pk=job.subject, state=ReplayState.RUNNING
         )

@@ -24,7 +24,7 @@ from webhooks.models import Event
 MAX_EVENTS = 50_000
 BATCH_SIZE = 1_000
 KIND = "event-set"
-# For a selection that nobody confirmed.
+# For a selection that was never confirmed.
 DRAFT_RETENTION = timedelta(days=1)
 _LOADED_FIELDS = ("source_id", "entity_type", "entity_id", "event_type", "received_at")
 _DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)

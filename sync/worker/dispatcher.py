@@ -144,8 +144,7 @@ class DeliveryDispatcher:
     def _finish_delivery(self, delivery_id: int, *, rests: bool) -> None:
         with self._lock:
             self._in_hand.discard(delivery_id)
-            # Not claimed: whoever blocks this delivery wakes the next one, so a retry at once would only repeat the
-            # failure.
+            # Not claimed: the delivery that blocks this one wakes the next, so a retry at once would only fail again.
             if rests:
                 self._resting[delivery_id] = time.monotonic() + self._times.sweep
         self._free.release()

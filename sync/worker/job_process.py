@@ -45,6 +45,7 @@ def run_in_subprocess(job: RunningJob, should_continue: ShouldContinue) -> None:
     unpin_process(process.pid)
     while process.poll() is None:
         if not should_continue():
+            # SIGTERM lets the job hand itself back: see `until_signal`.
             process.terminate()
         try:
             process.wait(_POLL_SECONDS)
@@ -104,6 +105,7 @@ def until_signal() -> Callable[[], bool]:
     """
     signals: list[int] = []
     for signal_number in (signal.SIGTERM, signal.SIGINT):
+        # The handler only records the signal; the job checks for it between two pieces of work.
         signal.signal(signal_number, lambda number, _: signals.append(number))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     return lambda: not signals

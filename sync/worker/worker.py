@@ -25,6 +25,7 @@ from sync.worker.work_in_progress import WorkInProgress
 
 logger = logging.getLogger("hub.worker")
 
+# A wake-up may be lost, so each worker polls too.
 POLL_SECONDS, LOOK_SECONDS = 2.0, 1.0
 # On SQLite nothing wakes workers: a poll reads an index and costs a tenth of a millisecond.
 _SQLITE_BUSY_SECONDS, _SQLITE_QUIET_SECONDS = 0.1, 0.2

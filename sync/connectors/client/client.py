@@ -121,6 +121,7 @@ class HttpClient:
         held = self._config.authenticator.get_headers(self._token_sender())
         answer = self._send_with_retry(call, held, request.accepted_statuses)
         if answer.status == 401:
+            # A token may have been revoked before its end.
             renewed = self._config.authenticator.renew_headers(self._token_sender(), held)
             if renewed is not None:
                 answer = self._send_with_retry(call, renewed, request.accepted_statuses)

@@ -105,7 +105,7 @@ class HostResolver:
             addresses = _query_system(name)
         except OSError as error:
             problem = error
-        # Removed before the result is set: whoever asks from now on starts a new lookup.
+        # Removed before the result is set, so that later callers start a new lookup.
         with self._lock:
             lookup = self._lookups.pop(name)
         if problem is None:

@@ -107,6 +107,7 @@ def transmit_request(request: HttpRequest, endpoint: HttpEndpoint) -> HttpRespon
     only.
     """
     method, url, lines = _prepare_request(request)
+    # Checked as it will be sent, since `requests` may have rewritten it.
     if not (request.is_allowed_url(url) and url.startswith(f"{endpoint.origin}/")):
         raise UrlNotAllowed("the final URL differs from the intended one")
     start = _encode_head(request, endpoint, method, url, lines)
