@@ -161,7 +161,7 @@ def find_blockers(delivery: Delivery, contention: DeliveryContention) -> tuple[B
     if delivery.state not in WAITING_STATES:
         return ()
     blockers: list[Blocker] = [*_own_blockers(delivery), *_order_blockers(delivery, contention)]
-    for connection in (delivery.identity, delivery.commercial):
+    for connection in _called_connections(delivery):
         blockers += _connection_blockers(connection, contention)
     if not blockers and delivery.due_at is not None and delivery.due_at < contention.clock - OVERDUE_AFTER:
         return (OverdueDelivery(delivery.due_at),)
@@ -191,6 +191,11 @@ def _order_blockers(delivery: Delivery, contention: DeliveryContention) -> Itera
             return
 
 
+def _called_connections(delivery: Delivery) -> tuple[Connection, ...]:
+    """Return the connections that an attempt calls. A relayed delivery does not call the identity service."""
+    return (delivery.commercial,) if delivery.is_relayed else (delivery.identity, delivery.commercial)
+
+
 def _connection_blockers(connection: Connection, contention: DeliveryContention) -> Iterator[Blocker]:
     breaker, used = breaker_status(connection, contention.clock), contention.used_slots.get(connection.pk, 0)
     limit = breaker.delivery_limit(connection.concurrency)
@@ -215,10 +220,10 @@ def is_paused_by_person(delivery: Delivery) -> bool:
 
 
 def next_try_at(delivery: Delivery, clock: datetime) -> datetime | None:
-    """Return the time from which the delivery is due and neither breaker is open; None if no try is scheduled."""
+    """Return the time from which the delivery is due and no breaker blocks it; None if no try is scheduled."""
     if delivery.state not in WAITING_STATES or delivery.due_at is None:
         return None
-    breakers = [breaker_status(connection, clock) for connection in (delivery.identity, delivery.commercial)]
+    breakers = [breaker_status(connection, clock) for connection in _called_connections(delivery)]
     pauses = [breaker.until for breaker in breakers if breaker.mode is BreakerMode.NOTHING]
     # `due_at` twice, because max() of a single argument would iterate over it.
     return max(delivery.due_at, *(until for until in pauses if until is not None), delivery.due_at)

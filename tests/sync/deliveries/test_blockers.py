@@ -107,6 +107,19 @@ def test_an_open_breaker_blocks_and_delays_the_retry_and_probes_take_slots() -> 
     assert blockers_of(delivery) == (AllSlotsTaken(shop(), used=1, limit=1, breaker=half_open),)
 
 
+def test_a_relayed_delivery_does_not_wait_for_the_identity_service() -> None:
+    delivery, until = waiting(is_relayed=True), read_clock() + MINUTE
+    identity = Connection.objects.get(side="identity")
+    Breaker.objects.create(connection=identity, failures=5, open_until=until, opened_at=read_clock())
+    Connection.objects.filter(pk=identity.pk).update(is_enabled=False)
+    assert blockers_of(delivery) == ()
+    assert next_try_at(Delivery.objects.get(pk=delivery.pk), read_clock()) == delivery.due_at
+    Delivery.objects.update(is_relayed=False)
+    identity.refresh_from_db()
+    assert blockers_of(delivery) == (BreakerOpen(identity), SwitchedOff(identity))
+    assert next_try_at(Delivery.objects.get(pk=delivery.pk), read_clock()) == until
+
+
 def test_the_remaining_retries_are_limited_by_number_and_age() -> None:
     delivery = waiting()
     assert delivery.opened_at is not None
