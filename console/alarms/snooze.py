@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField, parse_pk
@@ -83,7 +83,8 @@ def snooze_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         return redirect(_ALARM_LIST) if len(alarms) > 1 else redirect("admin:sync_alarm_change", alarms[0].pk)
     alarm_texts = [(alarm, alarm_text(alarm)) for alarm in alarms]
     more = {
-        "title": f"Snooze {_count_alarms_text(len(alarms))}?",
+        "title": ngettext("Snooze %(count)d alarm?", "Snooze %(count)d alarms?", len(alarms))
+        % {"count": len(alarms)},
         "alarm_texts": alarm_texts,
         "snooze_form": form,
     }
@@ -105,8 +106,7 @@ def _snooze_alarms(request: HttpRequest, alarms: list[Alarm], form: SnoozeForm, 
         "address": client_address(request),
     }
     done = sum(snooze_alarm(alarm, until, **audit_details) for alarm in alarms)
-    messages.success(request, f"{_count_alarms_text(done)} snoozed until {format_time(until)}.")
-
-
-def _count_alarms_text(number: int) -> str:
-    return f"{number} alarm{'' if number == 1 else 's'}"
+    text = ngettext(
+        "%(count)d alarm snoozed until %(time)s.", "%(count)d alarms snoozed until %(time)s.", done
+    )
+    messages.success(request, text % {"count": done, "time": format_time(until)})

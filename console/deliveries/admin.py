@@ -154,7 +154,7 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
     def _redirect_used_up(self, request: HttpRequest, key: UUID) -> HttpResponseRedirect:
         # The key is the UUID of the decision: if the decision exists, this is a second click.
         if Replay.objects.filter(uuid=key, requested_by=require_staff_user(request).pk).exists():
-            messages.warning(request, "This was already decided. Nothing was done twice.")
+            messages.warning(request, _("This was already decided. Nothing was done twice."))
         else:
             messages.error(request, _("Your selection has expired. Select the deliveries again."))
         return redirect(_LIST)

@@ -192,7 +192,7 @@ def _attempt_row(
         seconds=seconds,
         words=describe_code(row.code, system),
         system=system,
-        took=took if row.ended_at else f"{took} so far",
+        took=took if row.ended_at else _("%(duration)s so far") % {"duration": took},
         change=change_table(row.change) if may["contents"] and row.change_id else None,
         messages=_answer_messages(json_document(row.answer)) if may["contents"] and row.answer_id else (),
         missing=missing.reason_text(row.started_at)

@@ -97,7 +97,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
                 (request.POST if request.method == "POST" else request.GET).dict(), timezone.now()
             )
         except InvalidFilter:
-            messages.error(request, "The filters in this address are invalid. Choose them again.")
+            messages.error(request, _("The filters in this address are invalid. Choose them again."))
             return redirect("admin:webhooks_event_changelist")
         form = ExportRequestForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
@@ -164,19 +164,19 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         if not (self.has_view_permission(request) and _may_export(request)):
             refuse_download(request, {"what": "evidence"})
 
-    @admin.display(description="requested")
+    @admin.display(description=_("requested"))
     def requested(self, export: Export) -> str | SafeString:
         return render_time(export.created_at)
 
-    @admin.display(description="by")
+    @admin.display(description=_("by"))
     def who(self, export: Export) -> str:
         return requester_name(export)
 
-    @admin.display(description="filters")
+    @admin.display(description=_("filters"))
     def what(self, export: Export) -> str:
         return "; ".join(describe_filter(export.filter)) or gettext("all events")
 
-    @admin.display(description="status")
+    @admin.display(description=_("status"))
     def status(self, export: Export) -> SafeString:
         return export_mark(export.state)
 

@@ -1,8 +1,10 @@
-"""Mask the values of a payload and leave its structure readable. Pure."""
+"""Mask the values of a payload and leave its structure readable."""
 
 import json
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
+
+from django.utils.translation import ngettext
 
 MASK = "•••"
 # Values of these fields come from protocols, never from people.
@@ -14,12 +16,17 @@ def mask_text(text: str) -> str:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
-        return f"{MASK} ({len(text):,} characters)" if text else ""
+        return _mask_length(text) if text else ""
     try:
         return json.dumps(mask_value(document), indent=2, ensure_ascii=False)
     # A document that the parser takes may still be nested too deeply for the masking.
     except RecursionError:
-        return f"{MASK} ({len(text):,} characters)"
+        return _mask_length(text)
+
+
+def _mask_length(text: str) -> str:
+    length = ngettext("%(count)s character", "%(count)s characters", len(text)) % {"count": f"{len(text):,}"}
+    return f"{MASK} ({length})"
 
 
 def mask_value(value: Any, field_name: str = "") -> Any:

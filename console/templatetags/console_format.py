@@ -51,7 +51,9 @@ register.filter("replay_mark", words.replay_mark)
 @register.filter
 def bounded_count(number: int) -> str:
     """Format a count that stops at a bound: beyond it, `more than …`."""
-    return f"more than {COUNT_LIMIT:,}" if number > COUNT_LIMIT else f"{number:,}"
+    if number > COUNT_LIMIT:
+        return _("more than %(limit)s") % {"limit": f"{COUNT_LIMIT:,}"}
+    return f"{number:,}"
 
 
 @register.filter

@@ -42,9 +42,16 @@ def render_age(at: datetime | None, now: datetime | None = None, absent: str = "
 
 
 def _age_text(seconds: int) -> str:
-    for name, length, most in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 172_800)):
-        if seconds < most:
-            return f"{seconds // length} {name} ago" if seconds >= length else _("now")
+    if seconds < 1:
+        return _("now")
+    texts = (
+        (_("%(count)d s ago"), 1, 60),
+        (_("%(count)d min ago"), 60, 3600),
+        (_("%(count)d h ago"), 3600, 172_800),
+    )
+    for text, length, limit in texts:
+        if seconds < limit:
+            return text % {"count": seconds // length}
     return ngettext("%(count)d day ago", "%(count)d days ago", seconds // 86_400) % {
         "count": seconds // 86_400
     }

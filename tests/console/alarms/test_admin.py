@@ -134,7 +134,7 @@ def test_an_alarm_shows_the_problem_the_next_step_and_the_recipients() -> None:
         "Aurora is silent",
         "Its silence limit is 30 minutes.",
         "Ask its owner",
-        "raised by e-mail: told",
+        "raised by e-mail: sent",
         "raised by webhook: waits after 4 attempts answered &lt;b&gt;500&lt;/b&gt;",
         "Snooze…",
     ):
