@@ -22,7 +22,8 @@ from sync.search.event_filter import EventFilter
 from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event
 
-MAX_UNSEALED = 50_000
+# All of them become parameters of one statement, and SQLite allows 32,766 by default.
+MAX_UNSEALED = 30_000
 # The largest difference that is assumed between the clocks of the hub's machines.
 _CLOCKS_APART = timedelta(minutes=10)
 _STREAM = "event:"
