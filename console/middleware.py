@@ -23,7 +23,7 @@ _POLICY = (
 )
 
 
-class Circumstances:
+class ActorContextMiddleware:
     """Middleware that adds request, session and roles to the audit entries that people cause in the console."""
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -32,26 +32,26 @@ class Circumstances:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not request.path.startswith("/admin/"):
             return self._get_response(request)
-        tell = circumstances_of(request)
+        read_context = actor_context_reader(request)
         if request.method not in _READING:
             # Reads the roles before the request, which may take some away.
-            tell()
-        with actor_context(tell):
+            read_context()
+        with actor_context(read_context):
             return self._get_response(request)
 
 
-def circumstances_of(request: HttpRequest) -> ReadContext:
+def actor_context_reader(request: HttpRequest) -> ReadContext:
     """Return the function that reads the context: the request's id, the person's roles, a hash of the session."""
-    number, kept = str(uuid4()), dict[Any, dict[str, JSONValue]]()
+    request_id, contexts = str(uuid4()), dict[Any, dict[str, JSONValue]]()
 
-    def tell() -> dict[str, JSONValue]:
+    def read_context() -> dict[str, JSONValue]:
         user: Any = request.user
         # By user, because a login or a logout changes the user within the request.
-        if user.pk not in kept:
-            kept[user.pk] = {"request": number, "roles": _roles(user), "session": _session(request)}
-        return kept[user.pk]
+        if user.pk not in contexts:
+            contexts[user.pk] = {"request": request_id, "roles": _roles(user), "session": _session(request)}
+        return contexts[user.pk]
 
-    return tell
+    return read_context
 
 
 def _roles(user: Any) -> list[JSONValue]:

@@ -75,7 +75,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "console.middleware.Circumstances",
+    "console.middleware.ActorContextMiddleware",
     "console.middleware.ConsoleMessages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "console.middleware.ConsolePolicy",

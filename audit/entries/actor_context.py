@@ -13,7 +13,7 @@ from audit.format.canonical_json import JSONValue
 ReadContext = Callable[[], Mapping[str, JSONValue]]
 
 CONTEXT_FIELD = "by"
-_context_reader: ContextVar[ReadContext | None] = ContextVar("circumstances", default=None)
+_context_reader: ContextVar[ReadContext | None] = ContextVar("actor_context", default=None)
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def actor_context(read_context: ReadContext) -> Iterator[None]:
 
 def add_actor_context(actor: str, details: Mapping[str, JSONValue]) -> Mapping[str, JSONValue]:
     """Return the details of an entry, with the context added if the actor is a person and a context is set."""
-    tell = _context_reader.get()
-    if tell is None or not actor.startswith("person:"):
+    read_context = _context_reader.get()
+    if read_context is None or not actor.startswith("person:"):
         return details
-    return {**details, CONTEXT_FIELD: dict(tell())}
+    return {**details, CONTEXT_FIELD: dict(read_context())}

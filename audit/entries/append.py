@@ -108,13 +108,13 @@ def prepare_append(
     """
     moment = at or timezone.now()
     known = {} if heads is None else heads
-    streams = {happening.stream for happening in entries}
+    streams = {entry.stream for entry in entries}
     unknown = [stream for stream in streams if stream not in known]
     stored_heads = load_stream_heads(unknown) if unknown else {}
     ends = {stream: stored_heads[stream] if stream in stored_heads else known[stream] for stream in streams}
     # No other transaction can append to a stream that is created here, so appends in any order cannot deadlock.
     ordered = entries if heads is NEW_STREAMS else _sorted_by_stream(entries)
-    rows = [_entry_columns(happening, happening.at or moment, ends) for happening in ordered]
+    rows = [_entry_columns(entry, entry.at or moment, ends) for entry in ordered]
     writes = [
         _bind_insert(rows[start : start + MAX_INSERT_ROWS]) for start in range(0, len(rows), MAX_INSERT_ROWS)
     ]

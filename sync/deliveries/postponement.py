@@ -26,6 +26,6 @@ def postpone_delivery(delivery_id: int, connection: Connection) -> tuple[int, ..
         Delivery.objects.filter(pk=delivery_id).update(state=State.RETRYING, code=code)
         refresh_event_states([delivery.event_id])
         details = {"connection": connection.slug, "code": code}
-        happening = NewEntry(delivery.stream, "delivery.postponed", details=details)
-        append_entries(happening, at=timezone.now())
+        entry = NewEntry(delivery.stream, "delivery.postponed", details=details)
+        append_entries(entry, at=timezone.now())
     return (delivery.event_id,)

@@ -160,7 +160,7 @@ def _change_state(
     before: tuple[ReplayState, ...],
     after: ReplayState,
     changes: Mapping[str, object],
-    happening: NewEntry,
+    entry: NewEntry,
 ) -> bool:
     """Change the state by compare-and-set and append the audit entry. Returns False if the state was another."""
     with transaction.atomic():
@@ -168,7 +168,7 @@ def _change_state(
         if moved and after in _HAS_WORK:
             submission.submit_job(KIND, replay.pk)
         if moved:
-            append_entries(happening)
+            append_entries(entry)
     replay.refresh_from_db()
     return bool(moved)
 
