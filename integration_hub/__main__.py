@@ -7,7 +7,7 @@ from django.core.management import execute_from_command_line
 
 
 def main() -> None:
-    """Run the command of the command line."""
+    """Run the management command that the command line names."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
     execute_from_command_line(sys.argv)
 

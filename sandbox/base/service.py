@@ -129,7 +129,10 @@ class SandboxService(ABC):
 
     @abstractmethod
     def find_entity(self, request: Request) -> dict[str, Any] | None:
-        """Return the collection, id and external_id that an API request concerns; each is None if unknown."""
+        """Return the collection, id and external_id that an API request concerns, the ids None if unknown.
+
+        None if it concerns no record.
+        """
 
     def respond(self, request: Request) -> Response | None:
         """Return the response to a request, or None to close the connection without a response."""
