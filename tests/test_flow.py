@@ -85,6 +85,17 @@ def test_the_entity_is_given_to_a_signed_source_and_to_no_other(hub: Hub) -> Non
     assert only["entity"] == {"id": ANNA}
 
 
+def test_a_repeat_after_the_delivery_is_answered_with_the_stored_entity(hub: Hub) -> None:
+    address = hub.change_email("anna.repeat@example.com")
+    hub.shop.faults.add("slow", seconds=0.5)
+    body = json.loads(EXAMPLE) | {"respond": {"mode": "entity", "wait": 100}}
+    assert hub.post_signed(body, "msg_entity").status_code == 202
+    hub.wait_until_idle()
+    repeated = hub.post_signed(body, "msg_entity")
+    assert (repeated.status_code, repeated.json()["status"]) == (200, "succeeded")
+    assert address in json.dumps(repeated.json()["entity"])
+
+
 def test_a_source_configured_to_respond_gives_the_outcome_to_a_sender_that_did_not_ask(hub: Hub) -> None:
     unsigned = Source.objects.filter(slug="aurora-unsigned")
     for fixed in (False, True):

@@ -1,7 +1,7 @@
 """The outcome of an event, for the answer to its source."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sync.attempts.attempt_result import ACTION_CODES, AttemptResult
@@ -100,10 +100,10 @@ def _remote_answer(attempt: Attempt) -> dict[str, Any]:
     return document
 
 
-def _fetched_entity(attempts: Any) -> Mapping[str, Any] | None:
+def _fetched_entity(attempts: Iterable[Attempt]) -> Mapping[str, Any] | None:
     """Return the entity as fetched, of the first attempt that has one."""
     entity_payload = next((attempt.entity for attempt in attempts if attempt.entity), None)
     if entity_payload is None:
         return None
-    entity: Mapping[str, Any] = json.loads(entity_payload.open())
+    entity: Mapping[str, Any] = json.loads(entity_payload.decrypt())
     return entity

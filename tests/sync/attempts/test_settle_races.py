@@ -75,11 +75,11 @@ def test_all_rows_of_the_end_of_an_attempt_are_written(hub: Hub, ways: Ways) -> 
     assert (attempt.outcome, delivery.state, event.state) == ("succeeded",) * 3
     assert (delivery.token, delivery.commercial_slot, delivery.settled_at is None) == (None, None, False)
     assert (
-        (receipt.status, receipt.answer.open())
+        (receipt.status, receipt.answer.decrypt())
         == (answer.status_code, answer.content)
         == (200, answer.content)
     )
-    assert attempt.change.open()
+    assert attempt.change.decrypt()
     assert Link.objects.get().applied_at == attempt.ended_at
     assert [call.status for call in Call.objects.filter(attempt=attempt).order_by("started_at")] == [200] * 3
     about = Entry.objects.filter(stream__in=[event.stream, delivery.stream]).order_by("pk")
@@ -95,7 +95,7 @@ def test_a_rejected_attempt_ends_by_one_batch_too(hub: Hub, ways: Ways) -> None:
     hub.wait_until_quiet()
     assert (ways.tried, ways.long) == (1, 0)
     assert last(Delivery).state == last(Event).state == "dead"
-    assert last(Attempt).answer.open()
+    assert last(Attempt).answer.decrypt()
 
 
 def test_nothing_is_written_for_a_delivery_whose_lease_was_lost(hub: Hub, ways: Ways) -> None:

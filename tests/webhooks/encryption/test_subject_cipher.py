@@ -72,5 +72,5 @@ def test_a_value_encrypted_with_the_hubs_key_is_not_accepted_as_a_subjects() -> 
 def test_no_two_values_have_the_same_salt_and_nonce() -> None:
     sealers = [SubjectEncryptor(KEY) for _ in range(8)]
     with ThreadPoolExecutor(8) as threads:
-        sealed = list(threads.map(lambda number: sealers[number % 8].seal(b"same"), range(5_000)))
+        sealed = list(threads.map(lambda number: sealers[number % 8].encrypt(b"same"), range(5_000)))
     assert len({ciphertext[HEAD] for ciphertext in sealed}) == 5_000

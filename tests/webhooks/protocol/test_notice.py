@@ -87,7 +87,7 @@ def test_an_id_is_stored_unchanged(value):
 def test_an_integer_is_an_id_and_is_stored_as_text(number):
     notice = notice_of(id=number)
     assert notice.entity_id == str(number)
-    assert notice.members["id"] == number
+    assert notice.document["id"] == number
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_source_can_allow_more_characters_in_ids(extra):
 def test_types_and_keywords_are_compared_without_case(word, kept):
     notice = notice_of(entityType=word, eventType=word)
     assert (notice.entity_type, notice.event_word) == (kept, kept)
-    assert notice.members["entityType"] == word
+    assert notice.document["entityType"] == word
 
 
 @pytest.mark.parametrize(
@@ -182,5 +182,5 @@ def test_other_fields_are_stored_and_have_no_effect():
         "__class__": "x",
     }
     notice = notice_of(**more)
-    assert notice.members == {**json.loads(SEED), **more}
-    assert dataclasses.replace(notice, members={}) == dataclasses.replace(parse_webhook(SEED), document={})
+    assert notice.document == {**json.loads(SEED), **more}
+    assert dataclasses.replace(notice, document={}) == dataclasses.replace(parse_webhook(SEED), document={})

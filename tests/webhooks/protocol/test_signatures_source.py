@@ -16,30 +16,30 @@ COMPARISONS = {
     "scheme == 'standard-webhooks'",
     "scheme == 'body-hmac'",
     "scheme == 'timestamped-hmac'",
-    "scheme in _STATIC",
-    "said['unit'] not in _UNITS",
-    "name == said['time']",
-    "name == said['signature']",
+    "scheme in _STATIC_SCHEMES",
+    "options['unit'] not in _UNITS",
+    "name == options['time']",
+    "name == options['signature']",
     "len(times) != 1",
     "f'{name}-signature' in headers",
-    "abs(now - signed_at) > TOLERANCE",
+    "abs(now - signed_at) > TIMESTAMP_TOLERANCE",
     "algorithm not in _ALGORITHMS",
     "encode is None",
-    "said['encoding'] == 'hex'",
+    "options['encoding'] == 'hex'",
     "word.lower() != scheme",
 }
 # Methods that compare in other words: only with text that we or the settings of the source fix.
 TEXT_COMPARISONS = {
     "_WEBHOOK_ID.fullmatch(webhook_id)",
     "pattern.fullmatch(number)",
-    "_header(headers, said['header']).split(',', MOST_SIGNATURES)",
-    "each.strip(' ').partition('=')",
+    "_require_header(headers, options['header']).split(',', MAX_SIGNATURES)",
+    "part.strip(' ').partition('=')",
     "entry.startswith('v1a,')",
     "entry.startswith('v1,')",
-    "given.startswith(said['prefix'])",
-    "given.removeprefix(said['prefix'])",
-    "_header(headers, 'authorization').partition(' ')",
-    "_header(headers, f'{spelling}-signature').split(' ', MOST_SIGNATURES)",
+    "signature.startswith(options['prefix'])",
+    "signature.removeprefix(options['prefix'])",
+    "_require_header(headers, 'authorization').partition(' ')",
+    "_require_header(headers, f'{spelling}-signature').split(' ', MAX_SIGNATURES)",
 }
 COMPARING = {
     *("startswith", "endswith", "removeprefix", "removesuffix", "partition", "rpartition", "split", "rsplit"),
@@ -87,5 +87,5 @@ def test_every_secret_is_compared_with_every_signature_without_an_early_exit():
     loops = [node for node in ast.walk(matching) if isinstance(node, (ast.For, ast.While, ast.comprehension))]
     (compared,) = (node for node in ast.walk(matching) if isinstance(node, ast.ListComp))
     assert loops == compared.generators
-    assert [ast.unparse(loop.iter) for loop in loops] == ["expected", "given"]
+    assert [ast.unparse(loop.iter) for loop in loops] == ["expected", "offered"]
     assert [ast.unparse(condition) for condition in loops[-1].ifs] == ["hmac.compare_digest(right, text)"]

@@ -26,7 +26,7 @@ WRONG = {"authorization": "Bearer wrong"}
 def _one_minute(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     now = datetime.now(UTC)
     monkeypatch.setattr("webhooks.receiving.incoming_request.timezone", SimpleNamespace(now=lambda: now))
-    monkeypatch.setattr(refusals, "SECONDS", 3600.0)
+    monkeypatch.setattr(refusals, "FLUSH_SECONDS", 3600.0)
     yield
     refusals.reset_counts()
 
@@ -111,7 +111,7 @@ def test_an_emptied_database_resets_the_known_rows(hub: Hub) -> None:
 
 
 def test_counts_are_written_within_a_second(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "SECONDS", 0.05)
+    monkeypatch.setattr(refusals, "FLUSH_SECONDS", 0.05)
     refuse(hub, 4)
     (timer,) = refusals._timers
     timer.join(10)
