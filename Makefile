@@ -48,8 +48,8 @@ slow: $(CHECKS)  ## crash loops and load, on both databases
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not pure" $(ARGS)
 
 faults: $(CHECKS)  ## the fault suite, on both databases and with Celery; HUB_FAULTS=long for the longer tier
-	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadscope -m faults -rfEP $(ARGS)
-	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadscope -m "faults and not pure" -rfEP $(ARGS)
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 3 --dist loadscope -m faults -rfEP $(ARGS)
+	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 3 --dist loadscope -m "faults and not pure" -rfEP $(ARGS)
 	HUB_TEST_DATABASE=postgresql HUB_TEST_ENGINE=celery $(BIN)/python -m pytest -n 2 --dist loadscope \
 		-m "faults and worker_processes" -rfEP $(ARGS)
 
