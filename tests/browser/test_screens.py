@@ -69,16 +69,6 @@ def find_problems(browser: Browser, theme: str, width: int) -> list[str]:
     return [f"{theme} {width}: {problem}" for problem in problems]
 
 
-@every_screen
-def test_a_screen_is_accessible_and_fits_a_phone(stage: Stage, looker: Browser, screen: Screen) -> None:
-    faults = show(looker, stage, screen)
-    prepare(looker)
-    faults += find_problems(looker, "light", 390)
-    wide = looker.overflow(320)
-    faults += [f"320: overflow: {wide}"] if wide else []
-    assert not faults, "\n".join(faults)
-
-
 @pytest.mark.slow
 @every_screen
 def test_a_screen_is_accessible_in_every_theme_and_width(

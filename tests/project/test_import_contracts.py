@@ -37,6 +37,7 @@ def test_the_unchanged_sources_keep_every_contract(tree: Path) -> None:
     assert lint(tree) == {name: set() for name in CONTRACTS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_each_forbidden_import_breaks_its_contract(tree: Path, name: str) -> None:
     plants = set(forbidden_imports(CONTRACTS[name]))

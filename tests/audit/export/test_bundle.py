@@ -38,6 +38,7 @@ def sealed_again(at: float) -> None:
     seal_entries(BOX, after_start(at))
 
 
+@pytest.mark.slow
 def test_fifty_clean_exports_raise_no_alarm(database: None, tmp_path: Path) -> None:
     print("seed", SEED)
     generator, outside = Random(SEED), []

@@ -56,6 +56,7 @@ def end(*processes: subprocess.Popen[str]) -> None:
 
 
 @needs_cores
+@pytest.mark.slow
 def test_processes_are_spread_over_the_cores_and_their_children_use_all(tmp_path: Path) -> None:
     allowed = list(allowed_cores())
     begun = [begin(tmp_path) for _ in range(3)]
@@ -120,6 +121,7 @@ call_command("run_worker", "--threads", "1", "--grace", "0")
 
 
 @needs_cores
+@pytest.mark.slow
 @pytest.mark.skipif(is_cpu_limited(), reason="this machine limits CPU time")
 @pytest.mark.parametrize("process", [WEB, WORKER], ids=["web process", "worker"])
 @pytest.mark.parametrize("keeps", ["on", "off"])

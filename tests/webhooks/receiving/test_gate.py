@@ -262,6 +262,7 @@ def test_every_refusal_is_the_same_answer_whatever_the_reason() -> None:
     assert Receipt.objects.count() == 0
 
 
+@pytest.mark.slow
 def test_a_thousand_bad_signatures_from_one_address_make_one_row_of_their_minute(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
