@@ -11,6 +11,9 @@ from tests.browser.driver.chromium import Browser
 from tests.support.builders.bulk_replays import fail_events, send_webhook
 from tests.support.hub import ANNA, Hub
 
+# With the browser's start it costs more than `make test` has; people, pages, repairs and refreshes stay in it.
+pytestmark = pytest.mark.slow
+
 EVENTS = "/admin/webhooks/event/"
 EDGED = ".pill, .notice, .button:not(.plain, .menu-items *), .card, .figure"
 # Elements of the page that have no edge which differs from what is behind them.

@@ -19,6 +19,9 @@ from tests.browser.driver.chromium import Browser
 from tests.support.hub import SIGNING_SECRET, Hub
 from webhooks.models import Event, Receipt, Source
 
+# With the browser's start it costs more than `make test` has; people, pages, repairs and refreshes stay in it.
+pytestmark = pytest.mark.slow
+
 REASON = "The yearly rotation"
 
 

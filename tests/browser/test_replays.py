@@ -11,6 +11,9 @@ from tests.support.hub import ANNA, Hub
 from tests.support.jobs import run_jobs
 from webhooks.models import Event
 
+# With the browser's start it costs more than `make test` has; people, pages, repairs and refreshes stay in it.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,9 @@ from tests.browser.stage.busy_hub import Stage, folder_for_exports, staged
 from tests.browser.stage.screens import SCREENS, Screen
 from tests.support.wired_hub import connected_hub, wipe_database
 
+# With the browser's start it costs more than `make test` has; people, pages, repairs and refreshes stay in it.
+pytestmark = pytest.mark.slow
+
 WIDTHS = (1440, 390, 320)
 every_screen = pytest.mark.parametrize("screen", SCREENS, ids=[screen.name for screen in SCREENS])
 
@@ -69,7 +72,6 @@ def find_problems(browser: Browser, theme: str, width: int) -> list[str]:
     return [f"{theme} {width}: {problem}" for problem in problems]
 
 
-@pytest.mark.slow
 @every_screen
 def test_a_screen_is_accessible_in_every_theme_and_width(
     stage: Stage, looker: Browser, screen: Screen

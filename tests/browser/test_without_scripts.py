@@ -29,6 +29,9 @@ from tests.support.builders.bulk_replays import fail_customers, fail_events, sen
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event, Source
 
+# With the browser's start it costs more than `make test` has; people, pages, repairs and refreshes stay in it.
+pytestmark = pytest.mark.slow
+
 EVENTS = "/admin/webhooks/event/"
 WHY = "they called about it"
 
