@@ -36,16 +36,19 @@ test-sqlite: $(CHECKS)
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not faults" $(ARGS)
 
 test-postgresql: $(CHECKS)
-	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not faults and not pure" $(ARGS) \
+	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not faults and not pure" \
+		--ignore tests/console $(ARGS) \
 		|| { status=$$?; [ $$status = 77 ] && [ -z "$(CI)" ] && echo "PostgreSQL half skipped: see above."; }
 
 quick: $(CHECKS)  ## within a minute: the pure rules, and the way of a webhook on SQLite
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n auto --dist worksteal -m "(pure or flow) and not slow and not faults" \
 		--ignore tests/project --ignore tests/sandbox $(ARGS)
 
-slow: $(CHECKS)  ## crash loops and load, on both databases
+slow: $(CHECKS)  ## most browser tests, crash loops and load, on both databases; the console's pages on PostgreSQL
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not pure" $(ARGS)
+	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal tests/console \
+		-m "not slow and not faults and not pure" $(ARGS)
 
 faults: $(CHECKS)  ## the fault suite, on both databases and with Celery; HUB_FAULTS=long for the longer tier
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 3 --dist loadscope -m faults -rfEP $(ARGS)
