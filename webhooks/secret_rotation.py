@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
 from webhooks.models import Source, SourceSecret
@@ -43,13 +44,14 @@ def rotate_secret(
         # Locked, because two rotations at the same moment would both find the same newest secret.
         Source.objects.select_for_update().get(pk=source.pk)
         if newest_secret_id(source) != newest:
-            raise RotationRefused("Nothing was changed: a secret was added after you opened this page.")
+            raise RotationRefused(_("Nothing was changed: a secret was added after you opened this page."))
         ended = _end_other_secrets(source, hours)
         added = SourceSecret.objects.create(source=source, value=value, hint=value[-HINT_LENGTH:])
         # Counted after the others have got their end. Raising rolls the new secret back.
         if len(live_secrets(source)) > MAX_LIVE_SECRETS:
             raise RotationRefused(
-                f"A source can have at most {MAX_LIVE_SECRETS} active secrets. Expire one first."
+                _("A source can have at most %(limit)s active secrets. Expire one first.")
+                % {"limit": MAX_LIVE_SECRETS}
             )
         details = {"secret": added.pk, "made": not typed, "others": ended, "end_in_hours": hours}
         details |= {"reason": reason, "address": address}

@@ -5,6 +5,7 @@ refuses.
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
 from sync.erasure.subject_data import ErasureSubject, count_rows, find_subject
@@ -30,9 +31,9 @@ def request_erasure(
     """
     reason = " ".join(reason.split())
     if not reason or ground not in LegalGround.values:
-        raise ErasureRefused("Enter a reason and a legal ground. Both are stored with the erasure.")
+        raise ErasureRefused(_("Enter a reason and a legal ground. Both are stored with the erasure."))
     if is_erased(subject.entity_id) or not any(count_rows(subject).values()):
-        raise ErasureRefused("No data is stored for this entity type and id.")
+        raise ErasureRefused(_("No data is stored for this entity type and id."))
     erasure = Erasure(
         entity_type=subject.entity_type, entity_id=subject.entity_id, sources=list(subject.sources)
     )
@@ -48,7 +49,7 @@ def request_erasure(
             _append_entry(erasure, subject, "erasure.asked", by, address)
     except IntegrityError as error:
         # `one_open_erasure` allows one open request for an entity.
-        raise ErasureRefused("The erasure of this entity has already been requested.") from error
+        raise ErasureRefused(_("The erasure of this entity has already been requested.")) from error
     return erasure
 
 
@@ -59,7 +60,7 @@ def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, ad
     Raises ErasureRefused if it was decided before. Workers erase what is confirmed.
     """
     if confirms and by.pk == erasure.asked_by_id:
-        raise ErasureRefused("Another person must approve an erasure that you requested.")
+        raise ErasureRefused(_("Another person must approve an erasure that you requested."))
     state = ErasureState.CONFIRMED if confirms else ErasureState.REFUSED
     subject = subject_of(erasure)
     with transaction.atomic():
@@ -67,7 +68,7 @@ def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, ad
             state=state, decided_by=by.pk, decided_at=timezone.now()
         )
         if not decided:
-            raise ErasureRefused("This was already decided.")
+            raise ErasureRefused(_("This was already decided."))
         if confirms:
             submission.submit_job(JOB_KIND, erasure.pk)
         _append_entry(erasure, subject, "erasure.confirmed" if confirms else "erasure.refused", by, address)
@@ -87,7 +88,7 @@ def resume_erasure(erasure: Erasure, *, by: AbstractBaseUser, address: str = "")
         Erasure.objects.select_for_update().filter(pk=erasure.pk).exists()
         erasure.refresh_from_db()
         if not failure_text(erasure):
-            raise ErasureRefused("Nothing was resumed: the erasure is in progress or has finished.")
+            raise ErasureRefused(_("Nothing was resumed: the erasure is in progress or has finished."))
         submission.submit_job(JOB_KIND, erasure.pk)
         _append_entry(erasure, subject, "erasure.resumed", by, address)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db import DatabaseError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
 from sync.jobs import submission
@@ -45,13 +46,16 @@ class BackTestRefused(ValueError):
 def request_backtest(draft: MappingDraft, event_count: int, author: MappingAuthor) -> BackTest:
     """Create a back-test of 10 to 1,000 events and submit its job. Raises BackTestRefused."""
     if not MIN_EVENTS <= event_count <= MAX_EVENTS:
-        raise BackTestRefused(f"Choose between {MIN_EVENTS} and {MAX_EVENTS:,} events.")
+        raise BackTestRefused(
+            _("Choose between %(least)s and %(limit)s events.")
+            % {"least": MIN_EVENTS, "limit": f"{MAX_EVENTS:,}"}
+        )
     with transaction.atomic():
         draft = MappingDraft.objects.select_for_update().get(pk=draft.pk)
         if draft.state != DraftState.OPEN:
-            raise BackTestRefused("This draft no longer exists.")
+            raise BackTestRefused(_("This draft no longer exists."))
         if draft.backtests.filter(state__in=OPEN_STATES).exists():
-            raise BackTestRefused("A back-test of this draft is already running.")
+            raise BackTestRefused(_("A back-test of this draft is already running."))
         made = BackTest(draft=draft, base=current_version(draft.mapping), wanted=event_count)
         made.asked_by_id, made.asked_at = author.user.pk, timezone.now()
         made.save(force_insert=True)

@@ -12,6 +12,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
@@ -86,7 +87,7 @@ def save_draft(
         declaration_text.text,
         note.strip()[:500],
     ):
-        raise MappingChangeRefused("Nothing was changed: the rules are the same as before.")
+        raise MappingChangeRefused(_("Nothing was changed: the rules are the same as before."))
     if replaced is not None:
         _close_draft(replaced, DraftState.REPLACED)
     made = MappingDraft(mapping=mapping, note=note.strip()[:500], base=current)
@@ -116,11 +117,13 @@ def activate_version(
     """
     reason = " ".join(reason.split())[:500]
     if not reason:
-        raise MappingChangeRefused("Enter a reason. It is stored with the version.")
+        raise MappingChangeRefused(_("Enter a reason. It is stored with the version."))
     mapping = target.mapping
-    current, _ = _lock_unchanged(mapping, seen)
+    current, _draft = _lock_unchanged(mapping, seen)
     if current is not None and target.declaration == current.declaration:
-        raise MappingChangeRefused(f"The active version {current.number} has the same rules.")
+        raise MappingChangeRefused(
+            _("The active version %(number)s has the same rules.") % {"number": current.number}
+        )
     made = MappingVersion(mapping=mapping, number=seen.version_number + 1, declaration=target.declaration)
     made.made_by_id, made.reason = author.user.pk, reason
     made.note, made.text = target.note, target.text
@@ -156,7 +159,7 @@ def _note_of(draft: MappingDraft | None) -> str:
 def _close_draft(draft: MappingDraft, state: DraftState, version: MappingVersion | None = None) -> None:
     ended = MappingDraft.objects.filter(pk=draft.pk, state=DraftState.OPEN)
     if not ended.update(state=state, version=version):
-        raise MappingChangeRefused("This draft no longer exists.")
+        raise MappingChangeRefused(_("This draft no longer exists."))
 
 
 def _version_details(version: MappingVersion | None) -> JSONValue:

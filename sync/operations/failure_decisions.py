@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
@@ -49,10 +50,10 @@ def decide_group(
     """
     reason = " ".join(reason.split())
     if not reason and state != FailureGroupState.ACKNOWLEDGED:
-        raise DecisionRefused("Enter a reason. It is stored with the decision.")
+        raise DecisionRefused(_("Enter a reason. It is stored with the decision."))
     now = read_clock()
     if until is not None and until <= now:
-        raise DecisionRefused("That time is in the past.")
+        raise DecisionRefused(_("That time is in the past."))
     with transaction.atomic():
         changes: dict[str, Any] = {
             "state": state,
@@ -64,7 +65,7 @@ def decide_group(
         # Compare-and-set on the state that the person saw.
         same = FailureGroup.objects.filter(pk=group.pk, state=group.state, ignored_until=group.ignored_until)
         if not same.update(**changes):
-            raise DecisionRefused("Someone else has just changed this. Check the current status.")
+            raise DecisionRefused(_("Someone else has just changed this. Check the current status."))
         decision = FailureDecision.objects.create(
             group=group, made_by_id=by.user.pk, state=state, reason=reason[:500], made_at=now, until=until
         )

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
 from database.clock import database_now
@@ -65,9 +66,11 @@ def decide_held(
     """
     reason = " ".join(reason.split())
     if not reason:
-        raise DecisionRefused("Enter a reason. It is stored with the decision.")
+        raise DecisionRefused(_("Enter a reason. It is stored with the decision."))
     if not 0 < len(deliveries) <= MAX_DELIVERIES:
-        raise DecisionRefused(f"Select between 1 and {MAX_DELIVERIES:,} deliveries.")
+        raise DecisionRefused(
+            _("Select between 1 and %(limit)s deliveries.") % {"limit": f"{MAX_DELIVERIES:,}"}
+        )
     request = Replay(uuid=key, kind=_KINDS[decision], requested_by_id=by.pk, reason=reason[:500])
     request.created_at = timezone.now()
     try:
@@ -75,7 +78,7 @@ def decide_held(
             held = _decide_locked(deliveries, decision, request, address)
     except IntegrityError as error:
         if Replay.objects.filter(uuid=key).exists():
-            raise AlreadyDecided("This was already decided. Nothing was done twice.") from error
+            raise AlreadyDecided(_("This was already decided. Nothing was done twice.")) from error
         raise
     if decision is HeldDecision.APPROVE:
         # The others become due second by second.
@@ -92,7 +95,7 @@ def _decide_locked(
     locked = locked.select_related("event").order_by("event_id", "pk")
     rows = list(locked.only("event__uuid", "route_id"))
     if not rows:
-        raise DecisionRefused("None of these deliveries is held anymore.")
+        raise DecisionRefused(_("None of these deliveries is held anymore."))
     held = tuple(row.pk for row in rows)
     if decision is HeldDecision.APPROVE:
         _approve_held(held, request)

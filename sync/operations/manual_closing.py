@@ -7,6 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
 from sync.deliveries.event_state import refresh_event_states
@@ -33,9 +34,11 @@ def close_manually(
     """
     reason = " ".join(reason.split())
     if not reason:
-        raise DecisionRefused("Enter what was done. The note is stored with the event.")
+        raise DecisionRefused(_("Enter what was done. The note is stored with the event."))
     if not 0 < len(deliveries) <= MAX_DELIVERIES:
-        raise DecisionRefused(f"Select between 1 and {MAX_DELIVERIES:,} deliveries.")
+        raise DecisionRefused(
+            _("Select between 1 and %(limit)s deliveries.") % {"limit": f"{MAX_DELIVERIES:,}"}
+        )
     request = Replay(uuid=key, kind=ReplayKind.CLOSING, requested_by_id=by.pk, reason=reason[:500])
     request.created_at = timezone.now()
     try:
@@ -43,7 +46,7 @@ def close_manually(
             closed = _close_locked(deliveries, request, address)
     except IntegrityError as error:
         if Replay.objects.filter(uuid=key).exists():
-            raise AlreadyDecided("This was already done. Nothing was done twice.") from error
+            raise AlreadyDecided(_("This was already done. Nothing was done twice.")) from error
         raise
     return DecisionResult(closed, skipped_count=len(deliveries) - len(closed))
 
@@ -55,7 +58,7 @@ def _close_locked(deliveries: Sequence[int], request: Replay, address: str) -> t
     locked = locked.select_related("event").order_by("event_id", "pk")
     rows = list(locked.only("event__uuid", "route_id", "state", "code"))
     if not rows:
-        raise DecisionRefused("None of these deliveries is waiting or failed anymore.")
+        raise DecisionRefused(_("None of these deliveries is waiting or failed anymore."))
     events = {row.event_id for row in rows}
     Delivery.objects.filter(pk__in=[row.pk for row in rows]).update(
         state=State.CLOSED,

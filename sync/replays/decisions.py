@@ -11,6 +11,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
@@ -60,11 +61,11 @@ def start_replay(replay: Replay, person: DecidingPerson, terms: ReplayTerms) -> 
     """
     reason = normalize_reason(terms.reason)
     if replay.requested_by_id != person.user.pk:
-        raise ReplayRefused("This selection belongs to another user.")
+        raise ReplayRefused(_("This selection belongs to another user."))
     if replay.state == ReplayState.CHOOSING:
-        raise ReplayRefused("The events are still being counted.")
+        raise ReplayRefused(_("The events are still being counted."))
     if replay.state == ReplayState.CHOSEN and not replay.waiting_count:
-        raise ReplayRefused("None of these events can be sent again.")
+        raise ReplayRefused(_("None of these events can be sent again."))
     needs_second = replay.waiting_count > terms.approval_limit
     state = ReplayState.AWAITING if needs_second else ReplayState.RUNNING
     changes = {
@@ -84,7 +85,7 @@ def start_replay(replay: Replay, person: DecidingPerson, terms: ReplayTerms) -> 
     action = "replay.awaits-approval" if needs_second else "replay.started"
     done = NewEntry(replay.stream, action, person.actor, _with_address(person, details))
     if not _change_state(replay, (ReplayState.CHOSEN,), state, changes, done):
-        raise ReplayAlreadyRequested("This replay was already started. Nothing was started twice.")
+        raise ReplayAlreadyRequested(_("This replay was already started. Nothing was started twice."))
     return replay
 
 
@@ -152,7 +153,7 @@ def stop_replay(replay: Replay, person: DecidingPerson) -> bool:
 
 def _require_second_person(replay: Replay, person: DecidingPerson) -> None:
     if replay.requested_by_id == person.user.pk:
-        raise ReplayRefused("You requested this replay, so a second person must approve it.")
+        raise ReplayRefused(_("You requested this replay, so a second person must approve it."))
 
 
 def _change_state(

@@ -13,6 +13,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from sync.jobs import submission
 from sync.jobs.running_job import JobLost, RunningJob
@@ -34,7 +35,10 @@ class TooManyEvents(ReplayRefused):
     """More events match than one replay takes; none was selected."""
 
     def __init__(self) -> None:
-        super().__init__(f"More than {MAX_EVENTS:,} events match. Narrow the filters and replay in parts.")
+        super().__init__(
+            _("More than %(limit)s events match. Narrow the filters and replay in parts.")
+            % {"limit": f"{MAX_EVENTS:,}"}
+        )
 
 
 def begin_selection(by: AbstractBaseUser, filter_params: Mapping[str, str]) -> Replay:
@@ -58,7 +62,7 @@ def begin_selection(by: AbstractBaseUser, filter_params: Mapping[str, str]) -> R
 def select_events(by: AbstractBaseUser, events: Collection[int], key: UUID | None = None) -> Replay:
     """Create a frozen selection of these events. Raises ReplayRefused for none or too many."""
     if not 0 < len(events) <= MAX_EVENTS:
-        raise TooManyEvents if events else ReplayRefused("Select at least one event.")
+        raise TooManyEvents if events else ReplayRefused(_("Select at least one event."))
     now = timezone.now()
     replay = Replay(requested_by_id=by.pk, created_at=now, state=ReplayState.CHOOSING)
     replay.uuid = key or replay.uuid

@@ -13,6 +13,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
 from database.clock import database_now
@@ -88,9 +89,9 @@ def request_replay(
     """
     reason = normalize_reason(reason)
     if not 0 < len(events) <= MAX_EVENTS:
-        raise ReplayRefused(f"Select between 1 and {MAX_EVENTS:,} events.")
+        raise ReplayRefused(_("Select between 1 and %(limit)s events.") % {"limit": f"{MAX_EVENTS:,}"})
     if options.takes and not all(map(has_carried_data, events)):
-        raise ReplayRefused("The webhook contained no data that can be sent as received.")
+        raise ReplayRefused(_("The webhook contained no data that can be sent as received."))
     replay = Replay(requested_by_id=by.pk, reason=reason, created_at=timezone.now())
     replay.uuid = key or replay.uuid
     try:
@@ -99,7 +100,7 @@ def request_replay(
     except IntegrityError as error:
         if Replay.objects.filter(uuid=replay.uuid).exists():
             raise ReplayAlreadyRequested(
-                "This replay was already started. Nothing was started twice."
+                _("This replay was already started. Nothing was started twice.")
             ) from error
         raise
     defer_to_workers(requested.deliveries)
@@ -110,7 +111,7 @@ def normalize_reason(reason: str) -> str:
     """Return the reason in the form that is stored. Raises ReplayRefused if it is empty."""
     reason = " ".join(reason.split())
     if not reason:
-        raise ReplayRefused("Enter a reason. It is stored with the replay.")
+        raise ReplayRefused(_("Enter a reason. It is stored with the replay."))
     return reason[:500]
 
 
@@ -126,7 +127,7 @@ def _request_in_transaction(
     }
     opened = {pk: pks for pk, pks in replay_values.items() if pks is not None}
     if not opened:
-        raise ReplayAlreadyRequested("This replay has already been requested and has not started yet.")
+        raise ReplayAlreadyRequested(_("This replay has already been requested and has not started yet."))
     deliveries = tuple(pk for pks in opened.values() for pk in pks)
     replay.events = sum(bool(pks) for pks in opened.values())
     replay.deliveries = len(deliveries)
