@@ -11,18 +11,18 @@ from sync.statistics.full_recount import count_remaining_hours, recount_all_hour
 
 
 class Command(BaseCommand):
-    """Recount all hours. If it is stopped, a worker, or this command with --go-on, does the rest."""
+    """Recount all hours. If it is stopped, a worker, or this command with --resume, does the rest."""
 
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--go-on", action="store_true", help="only the hours that an earlier run did not reach"
+            "--resume", action="store_true", help="only the hours that an earlier run did not reach"
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
         now = read_clock()
-        for done in recount_all_hours(now, resumes=options["go_on"]):
+        for done in recount_all_hours(now, resumes=options["resume"]):
             self.stdout.write(
                 f"{done:%Y-%m-%d %H}:00 UTC counted, {count_remaining_hours(now):,} hours to go"
             )

@@ -25,33 +25,33 @@ class Command(BaseCommand):
         )
         parser.add_argument("--ground", choices=LegalGround.values)
         parser.add_argument("--reason", default="")
-        parser.add_argument("--asked-by", metavar="USERNAME")
+        parser.add_argument("--requested-by", metavar="USERNAME", help="the person who requests the erasure")
         parser.add_argument(
-            "--confirmed-by", metavar="USERNAME", help="a second person; without one, nothing is erased"
+            "--approved-by", metavar="USERNAME", help="a second person; without one, nothing is erased"
         )
 
     def handle(self, *, entity_type: str, entity_id: str, source: str | None, **options: Any) -> None:
-        names = [options["asked_by"], options["confirmed_by"]]
+        names = [options["requested_by"], options["approved_by"]]
         if any(names) and not all(names):
-            raise CommandError("Nothing was erased: name both people with --asked-by and --confirmed-by.")
+            raise CommandError("Nothing was erased: name both people with --requested-by and --approved-by.")
         key = None if source is None else _find_source(source)
         subject = find_subject(entity_type, entity_id, key)
-        kept = count_rows(subject)
-        if not any(kept.values()):
+        counts = count_rows(subject)
+        if not any(counts.values()):
             raise CommandError(f"No data is stored for {subject.entity_type} {entity_id}.")
-        for name, number in kept.items():
+        for name, number in counts.items():
             self.stdout.write(f"{number:>8,} {name}")
         if not all(names):
-            self.stdout.write("Nothing was erased: name two people with --asked-by and --confirmed-by.")
+            self.stdout.write("Nothing was erased: name two people with --requested-by and --approved-by.")
             return
-        asker, other = (_find_eraser(name) for name in names)
+        requester, approver = (_find_eraser(name) for name in names)
         try:
             # If the confirmation is refused, the request is rolled back too.
             with transaction.atomic():
                 erasure = request_erasure(
-                    subject, ground=options["ground"] or "", reason=options["reason"], by=asker
+                    subject, ground=options["ground"] or "", reason=options["reason"], by=requester
                 )
-                decide_erasure(erasure, confirms=True, by=other)
+                decide_erasure(erasure, confirms=True, by=approver)
         except ErasureRefused as error:
             raise CommandError(str(error)) from error
         if not run_erasure(erasure):

@@ -365,7 +365,7 @@ def test_events_of_an_erased_person_cannot_be_replayed(hub: Hub) -> None:
     assert Call.objects.count() == tried
 
 
-@pytest.mark.parametrize("names", [{}, {"asked_by": "first", "confirmed_by": "second"}])
+@pytest.mark.parametrize("names", [{}, {"requested_by": "first", "approved_by": "second"}])
 def test_the_command_reports_that_no_data_are_stored(
     hub: Hub, capsys: pytest.CaptureFixture[str], names: dict[str, str]
 ) -> None:
@@ -389,14 +389,14 @@ def test_the_command_previews_and_erases_only_with_two_permitted_people(
     for one, other in (("first", "first"), ("first", "third"), ("nobody", "second")):
         with pytest.raises(CommandError):
             call_command(
-                "erase_subject", "USER", erased_person.entity_id, asked_by=one, confirmed_by=other, **why
+                "erase_subject", "USER", erased_person.entity_id, requested_by=one, approved_by=other, **why
             )
         assert not Erasure.objects.exists(), "nothing stays asked for"
-    for alone in ("asked_by", "confirmed_by"):
+    for alone in ("requested_by", "approved_by"):
         with pytest.raises(CommandError, match="name both people"):
             call_command("erase_subject", "USER", erased_person.entity_id, **{alone: "first"}, **why)
     assert find_in_tables([erased_person])
     call_command(
-        "erase_subject", "USER", erased_person.entity_id, asked_by="first", confirmed_by="second", **why
+        "erase_subject", "USER", erased_person.entity_id, requested_by="first", approved_by="second", **why
     )
     assert find_in_tables([erased_person]) == set()

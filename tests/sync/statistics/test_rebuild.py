@@ -33,7 +33,7 @@ def test_the_command_counts_everything_and_corrects_wrong_counts() -> None:
     assert counts() == [1] * 6
     assert "All hours have been counted." in out.getvalue()
     EventCount.objects.update(number=99)
-    call_command("count_again", "--go-on", stdout=out)
+    call_command("count_again", "--resume", stdout=out)
     assert counts() == [99] * 6, "everything was counted already"
     call_command("count_again", stdout=out)
     assert counts() == [1] * 6
