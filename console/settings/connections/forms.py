@@ -39,7 +39,7 @@ def _credential_help(name: str, stored: Any) -> str:
     text = _("Used by authentication: %(schemes)s.") % {"schemes": schemes}
     if stored is None:
         return text
-    state = _("Stored. Leave empty to keep it.") if name in stored else _("Not stored.")
+    state = _("Stored. Leave empty to keep it.") if name in stored else _("Not set.")
     return f"{text} {state}"
 
 
@@ -79,7 +79,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
             "slug": gettext_lazy("Slug"),
             "side": gettext_lazy("Role"),
             "connector": gettext_lazy("Connector"),
-            "is_enabled": gettext_lazy("In use"),
+            "is_enabled": gettext_lazy("Enabled"),
             "deadline_seconds": gettext_lazy("Timeout (seconds)"),
             "byte_cap": gettext_lazy("Maximum response size (bytes)"),
             "relays_sentences": gettext_lazy("Pass on the system’s error messages"),
