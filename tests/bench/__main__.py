@@ -13,7 +13,7 @@ from tests.bench.machinery.systems import Systems, running_systems
 from tests.bench.reports.export_report import show_export
 from tests.bench.reports.report import as_rows, comparison, surroundings, write
 from tests.bench.reports.targets import verdicts
-from tests.bench.subjects.audit_log import ROUNDS, SECONDS, measure_audit, show_audit
+from tests.bench.subjects.ablation import PARTS, ROUNDS, SECONDS, measure_part, show_parts
 from tests.bench.subjects.comparison import QUICK, Plan, compare
 from tests.bench.subjects.console import REPEATS, measure_console, show_console
 from tests.bench.subjects.exports import measure_export
@@ -44,7 +44,9 @@ def arguments() -> argparse.Namespace:
         "--events", type=int, help="for the account (300), the export and the console (100,000)"
     )
     parser.add_argument("--servers", action="store_true", help="gunicorn against granian")
-    parser.add_argument("--audit", action="store_true", help="what the audit log costs")
+    parser.add_argument(
+        "--without", help="what parts cost or save, one by one: all, or some of " + ",".join(PARTS)
+    )
     parser.add_argument("--growth", action="store_true", help="cost by what is stored")
     parser.add_argument("--sizes", type=numbers, default=(10_000, 100_000, 1_000_000), help="for the growth")
     parser.add_argument(
@@ -94,8 +96,8 @@ class Bench:
             return "account", self._account()
         if self.given.servers:
             return "servers", self._servers()
-        if self.given.audit:
-            return "audit", self._audit()
+        if self.given.without:
+            return "parts", self._parts()
         if self.given.growth:
             return "growth", self._growth()
         if self.given.export:
@@ -126,13 +128,19 @@ class Bench:
             found[kind] = {name: as_rows(rounds) for name, rounds in taken.items()}
         return found
 
-    def _audit(self) -> object:
+    def _parts(self) -> object:
         found, given = {}, self.given
+        rounds, seconds = given.rounds or ROUNDS, given.seconds or SECONDS
+        parts = PARTS if given.without == "all" else given.without.split(",")
         for kind in self.kinds:
-            rounds, seconds = given.rounds or ROUNDS, given.seconds or SECONDS
-            taken = measure_audit(kind, self.systems, self.folder, rounds, seconds)
-            print(f"## {kind}\n\n{show_audit(taken)}\n")
-            found[kind] = {name: as_rows(rounds) for name, rounds in taken.items()}
+            taken = {
+                part: measure_part(part, kind, self.systems, self.folder, rounds, seconds) for part in parts
+            }
+            print(f"## {kind}\n\n{show_parts(taken)}\n")
+            found[kind] = {
+                part: {name: as_rows(variant) for name, variant in variants.items()}
+                for part, variants in taken.items()
+            }
         return found
 
     def _growth(self) -> object:
