@@ -24,15 +24,16 @@ _ACTIVE_STATES = (State.PENDING, State.RUNNING)
 class OutcomeWaiter:
     """One request that waits for an event. `outcome` is set if this process settles the event.
 
-    `say` turns an outcome into an answer. The thread that settles the event may claim that answer and store it in its
-    own commit. Until it calls `confirm_answer` or `release_answer`, the request waits and makes no answer itself.
+    `build_answer` turns an outcome into an answer. The thread that settles the event may claim that answer and store it
+    in its own commit. Until it calls `confirm_answer` or `release_answer`, the request waits and builds no answer
+    itself.
     """
 
-    def __init__(self, say: Callable[[EventOutcome], PendingAnswer] | None = None) -> None:
+    def __init__(self, build_answer: Callable[[EventOutcome], PendingAnswer] | None = None) -> None:
         self._signals: SimpleQueue[None] = SimpleQueue()
         self.outcome: EventOutcome | None = None
         self.stored_answer: PendingAnswer | None = None
-        self._say = say
+        self._build_answer = build_answer
         self._lock = threading.Lock()
         self._is_answer_claimed = self._is_closed = False
 
@@ -49,7 +50,7 @@ class OutcomeWaiter:
         """Return the answer for the settling thread to store; None if the request has stopped waiting or takes no
         answer.
         """
-        if self._say is None:
+        if self._build_answer is None:
             return None
         with self._lock:
             if self._is_answer_claimed or self._is_closed:
@@ -57,7 +58,7 @@ class OutcomeWaiter:
             self._is_answer_claimed = True
         try:
             # Not under the lock, which `close` takes: building an answer may take time.
-            return self._say(outcome)
+            return self._build_answer(outcome)
         except Exception:
             # The delivery is settled all the same; the request meets the error itself.
             logger.exception("a response could not be built")
@@ -105,9 +106,11 @@ def notify_waiters(outcomes: Mapping[int, EventOutcome | None]) -> None:
 class waiting_for:  # noqa: N801 - it reads as what it does: `with waiting_for(event.pk) as waiter`
     """Register a waiter that `notify_waiters` wakes. Enter it before the work begins, so that no end is missed."""
 
-    def __init__(self, event_id: int, say: Callable[[EventOutcome], PendingAnswer] | None = None) -> None:
+    def __init__(
+        self, event_id: int, build_answer: Callable[[EventOutcome], PendingAnswer] | None = None
+    ) -> None:
         self._event_id = event_id
-        self._waiter = OutcomeWaiter(say)
+        self._waiter = OutcomeWaiter(build_answer)
 
     def __enter__(self) -> OutcomeWaiter:
         with _lock:
