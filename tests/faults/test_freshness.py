@@ -65,10 +65,10 @@ class AsTheHubSaw:
 
     service: IdentityService | ShopService
 
-    def records(self, collection: str) -> list[dict[str, Any]]:
+    def list_records(self, collection: str) -> list[dict[str, Any]]:
         return self.service.list_records(collection)
 
-    def journal(self) -> list[dict[str, Any]]:
+    def read_journal(self) -> list[dict[str, Any]]:
         return [_given_up(request) for request in self.service.read_journal()]
 
 
