@@ -51,8 +51,8 @@ slow: $(CHECKS)  ## most browser tests, crash loops and load, on both databases;
 		-m "not slow and not faults and not pure" $(ARGS)
 
 faults: $(CHECKS)  ## the fault suite, on both databases and with Celery; HUB_FAULTS=long for the longer tier
-	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 3 --dist loadscope -m faults -rfEP $(ARGS)
-	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 3 --dist loadscope -m "faults and not pure" -rfEP $(ARGS)
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadscope -m faults -rfEP $(ARGS)
+	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadscope -m "faults and not pure" -rfEP $(ARGS)
 	HUB_TEST_DATABASE=postgresql HUB_TEST_ENGINE=celery $(BIN)/python -m pytest -n 2 --dist loadscope \
 		-m "faults and worker_processes" -rfEP $(ARGS)
 
