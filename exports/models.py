@@ -134,4 +134,4 @@ class ExportedPerson(models.Model):
         constraints = [models.UniqueConstraint(fields=["export", "pseudonym"], name="once_an_export")]
 
     def __str__(self) -> str:
-        return f"somebody in {self.export_id}"
+        return f"a person in export {self.export_id}"

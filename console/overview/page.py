@@ -61,7 +61,7 @@ def render_overview(request: HttpRequest, context: dict[str, Any]) -> TemplateRe
     context |= {
         "alerts": collect_alerts(request.user, statuses),
         "figures": load_figures(now) if may["events"] else None,
-        "needing_somebody": count_unresolved_failures() if may["events"] and may["groups"] else 0,
+        "needing_attention": count_unresolved_failures() if may["events"] and may["groups"] else 0,
         "connections": statuses,
         "sources": _source_summary(now, with_refusals=may["refusals"]) if may["sources"] else None,
         **(_failure_context(now) if may["events"] else {}),

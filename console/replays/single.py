@@ -103,8 +103,7 @@ def single_replay_context(
         if not choice.maps_as_then
         else _preview_version(planned),
         "may_see": with_contents,
-        "would_do_nothing": bool(previews)
-        and all(preview_replay.is_superseded for preview_replay in previews),
+        "would_do_nothing": bool(previews) and all(preview.is_superseded for preview in previews),
         "reason_form": form,
         "token": make_token(event),
     }
@@ -153,7 +152,7 @@ def _original_mapping_version(
 ) -> MappingVersion | None:
     """Return the mapping version of the first attempt, if it is not the newest version."""
     # Versions that the preview uses anyway are no alternative.
-    now = {preview_replay.version.pk for preview_replay in planned if preview_replay.version}
+    now = {delivery.version.pk for delivery in planned if delivery.version}
     versions = {
         version for delivery in deliveries if (version := first_mapping_version(delivery)) is not None
     } - now
@@ -161,7 +160,7 @@ def _original_mapping_version(
 
 
 def _preview_version(planned: Sequence[PlannedDelivery]) -> MappingVersion | None:
-    return next((preview_replay.version for preview_replay in planned if preview_replay.version), None)
+    return next((delivery.version for delivery in planned if delivery.version), None)
 
 
 def _delivery_preview(planned: PlannedDelivery, *, with_contents: bool) -> DeliveryPreview:

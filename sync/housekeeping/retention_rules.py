@@ -34,7 +34,7 @@ logger = logging.getLogger("hub.audit")
 # Between two batches, so that other writers go first.
 PAUSE_SECONDS = 0.02
 # After a day without requests a rate limit has nothing left to remember.
-IDLE_PACE_RETENTION = timedelta(days=1)
+IDLE_RATE_LIMIT_RETENTION = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def prune_expired() -> int:
     _end_interrupted_runs()
     useless = (
         _prune_rows(lambda _: Session.objects.filter(expire_date__lt=now)),
-        _prune_rows(lambda _: RateLimitState.objects.filter(free_at__lt=now - IDLE_PACE_RETENTION)),
+        _prune_rows(lambda _: RateLimitState.objects.filter(free_at__lt=now - IDLE_RATE_LIMIT_RETENTION)),
     )
     deleted = sum(number for walk in useless for number in _run_batches(walk, now))
     return deleted + sum(_prune_kind(rule, now) for rule in RETENTION_RULES) + prune_audit_entries()

@@ -365,7 +365,7 @@ class Migration(migrations.Migration):
                 ('held', models.PositiveIntegerField(default=0)),
                 ('pace', models.CharField(blank=True, choices=[('gentle', 'gentle'), ('normal', 'normal'), ('first', 'send one first, then pause')], default='', max_length=8)),
                 ('pauses_above', models.PositiveSmallIntegerField(help_text='percent of those that ended and failed again; empty: it never pauses by itself', null=True)),
-                ('seen_ended', models.PositiveIntegerField(default=0, help_text='when somebody last let it go on: counted from there')),
+                ('seen_ended', models.PositiveIntegerField(default=0, help_text='ended events when a person last resumed it: counted from there')),
                 ('seen_failed', models.PositiveIntegerField(default=0)),
                 ('due_at', models.DateTimeField(help_text='when the next is sent', null=True)),
                 ('started_at', models.DateTimeField(null=True)),

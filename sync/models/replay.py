@@ -86,7 +86,7 @@ class Replay(models.Model):
         null=True, help_text="percent of those that ended and failed again; empty: it never pauses by itself"
     )
     seen_ended = models.PositiveIntegerField(
-        default=0, help_text="when somebody last let it go on: counted from there"
+        default=0, help_text="ended events when a person last resumed it: counted from there"
     )
     seen_failed = models.PositiveIntegerField(default=0)
     due_at = models.DateTimeField(null=True, help_text="when the next is sent")

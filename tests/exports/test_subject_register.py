@@ -28,7 +28,7 @@ from tests.support.jobs import end_leases, run_jobs
 def test_the_register_lists_exactly_the_exports_that_contain_a_person(database: None, tmp_path: Path) -> None:
     a_recorded_history(3)
     a_recorded_event(7, state="dead")
-    everything, failed, nobody = (
+    everything, failed, empty = (
         a_finished_export(),
         a_finished_export({"state": "dead"}),
         a_finished_export({"source": "nowhere"}),
@@ -37,7 +37,7 @@ def test_the_register_lists_exactly_the_exports_that_contain_a_person(database: 
         export_keys = {export.pk for export in exports_containing(entity)}
         holds = {
             export.pk
-            for export in (everything, failed, nobody)
+            for export in (everything, failed, empty)
             if any(
                 row["entity_id"] == entity
                 for row in read_lines(unpack_export(export, tmp_path / entity), "events")

@@ -35,7 +35,7 @@ def asked(database: None) -> dict[str, Export]:
         "everything": a_finished_export(),
         "by id": a_finished_export({"entity_id": ERASED.entity_id}, reason=f"{ERASED.entity_id} asked"),
         "by a word": a_finished_export({"q": ERASED.entity_id}),
-        "somebody else": a_finished_export({"state": "dead"}),
+        "other person": a_finished_export({"state": "dead"}),
         "waiting": a_requested_export({"entity_id": ERASED.entity_id}),
     }
 
@@ -54,10 +54,10 @@ def test_nothing_of_an_erased_person_is_left_in_exports(asked: dict[str, Export]
         "everything": ExportState.EXPIRED,
         "by id": ExportState.EXPIRED,
         "by a word": ExportState.EXPIRED,
-        "somebody else": ExportState.DONE,
+        "other person": ExportState.DONE,
         "waiting": ExportState.CANCELLED,
     }
-    assert {name for name, export in asked.items() if export.archive.exists()} == {"somebody else"}
+    assert {name for name, export in asked.items() if export.archive.exists()} == {"other person"}
     made = {asked[name].pk for name in ("everything", "by id", "by a word")}
     assert {export.pk for export in exports_containing(ERASED.entity_id)} == made, (
         "who may have downloaded whom"

@@ -281,7 +281,7 @@ def test_an_interrupted_erasure_is_resumed(hub: Hub, monkeypatch: pytest.MonkeyP
     hub.wait_until_quiet()
     assert erase_confirmed() == 1
     assert Event.objects.filter(entity_id=erased_person.entity_id).count() == 1, (
-        "what came meanwhile is somebody new"
+        "what came meanwhile is a new person"
     )
     assert Erasure.objects.get().counts["events"] == 4
 

@@ -153,7 +153,7 @@ def test_untestable_events_are_counted_by_reason() -> None:
     mapping, route = a_mapping_in_use(MAIL)
     a_mapped_event(route, {"mail": "a"}, 1)
     a_mapped_event(route, None, 2, stored_in="none")
-    a_mapped_event(route, {"id": "somebody else"}, 3, stored_in="call")
+    a_mapped_event(route, {"id": "another-person"}, 3, stored_in="call")
     never = an_attempt(a_delivery(an_event(4, source=route.source), route), 1)
     covered = a_delivery(an_event(5, source=route.source), route, covered_by=never)
     a_delivery(an_event(6, source=route.source), route)

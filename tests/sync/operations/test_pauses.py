@@ -278,11 +278,11 @@ def while_locked(change: Callable[[], object], look: Callable[[], object]) -> No
         with transaction.atomic():
             change()
             looked = thread.submit(look_and_close)
-            wait_until(lambda: connection.vendor == "sqlite" or somebody_waits_for_a_lock())
+            wait_until(lambda: connection.vendor == "sqlite" or a_statement_waits_for_a_lock())
         looked.result(20)
 
 
-def somebody_waits_for_a_lock() -> bool:
+def a_statement_waits_for_a_lock() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
         return bool(cursor.fetchone()[0])

@@ -47,8 +47,8 @@ def test_a_started_replay_may_be_requested_again(event: Event) -> None:
 
 def test_events_with_a_waiting_replay_are_left_to_that_replay(hub: Hub, event: Event) -> None:
     ask(LIISA, event)
-    somebody_else = EXAMPLE.replace(ANNA.encode(), b"5f2a9c0e7b1d4e8890aa0001")
-    assert hub.post(somebody_else).status_code == 200  # of Anna, it would wake what waits
+    other_person = EXAMPLE.replace(ANNA.encode(), b"5f2a9c0e7b1d4e8890aa0001")
+    assert hub.post(other_person).status_code == 200  # of Anna, it would wake what waits
     other = Event.objects.latest("pk")
     antti, _ = User.objects.get_or_create(username=ANTTI)
     requested = request_replay([event, other], by=antti, reason="both")

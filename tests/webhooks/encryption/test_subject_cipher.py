@@ -66,7 +66,7 @@ def test_the_key_of_another_subject_is_rejected() -> None:
 
 def test_a_value_encrypted_with_the_hubs_key_is_not_accepted_as_a_subjects() -> None:
     with pytest.raises(CannotDecrypt):
-        decrypt(KEY, seal_of_hub(b"of nobody"))
+        decrypt(KEY, seal_of_hub(b"of no subject"))
 
 
 def test_no_two_values_have_the_same_salt_and_nonce() -> None:

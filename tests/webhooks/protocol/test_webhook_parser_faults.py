@@ -188,14 +188,14 @@ ANYTHING = st.recursive(
 def test_any_document_is_a_notice_or_has_one_known_refusal(members, whole, extra):
     body = json.dumps({**SEED, **members} if whole else members).encode()
     try:
-        notice = parse_webhook(body, extra_id_characters=extra)
+        parsed = parse_webhook(body, extra_id_characters=extra)
     except MalformedBody as error:
         refused = error
     else:
-        assert notice.document == json.loads(body)
-        assert 0 < len(notice.entity_id) <= 128
-        assert notice.entity_id.isascii()
-        assert notice.respond.wait_seconds is None or 0 <= notice.respond.wait_seconds <= 30
+        assert parsed.document == json.loads(body)
+        assert 0 < len(parsed.entity_id) <= 128
+        assert parsed.entity_id.isascii()
+        assert parsed.respond.wait_seconds is None or 0 <= parsed.respond.wait_seconds <= 30
         return
     assert CATALOGUE[refused.code].status == 400
     assert refused.pointer.split("/")[1:2] in ([], *([name] for name in NAMES[:8]))

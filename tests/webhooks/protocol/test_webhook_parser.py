@@ -18,7 +18,7 @@ pytestmark = pytest.mark.pure
 SEED = b'{"id":"IDNUMBER1234","entityType":"USER","eventType":"UPDATE","timestamp":"2019-01-01T00:00:00Z"}'
 
 
-def notice_of(*, extra="", **changed):
+def parsed_webhook(*, extra="", **changed):
     return parse_webhook(json.dumps({**json.loads(SEED), **changed}).encode(), extra_id_characters=extra)
 
 
@@ -38,9 +38,9 @@ def test_the_example_is_accepted_unchanged():
 
 
 def test_the_three_required_fields_are_enough_in_any_order_and_spacing():
-    notice = parse_webhook(b'\r\n{\t"eventType" : "delete",\n"id" : 7 , "entityType":"File" } ')
-    assert (notice.entity_id, notice.entity_type, notice.event_word) == ("7", "FILE", "DELETE")
-    assert (notice.occurred_at, notice.occurred_text) == (None, "")
+    parsed = parse_webhook(b'\r\n{\t"eventType" : "delete",\n"id" : 7 , "entityType":"File" } ')
+    assert (parsed.entity_id, parsed.entity_type, parsed.event_word) == ("7", "FILE", "DELETE")
+    assert (parsed.occurred_at, parsed.occurred_text) == (None, "")
 
 
 def test_a_notice_cannot_be_changed():
@@ -80,14 +80,14 @@ def test_a_notice_cannot_be_changed():
     ],
 )
 def test_an_id_is_stored_unchanged(value):
-    assert notice_of(id=value).entity_id == value
+    assert parsed_webhook(id=value).entity_id == value
 
 
 @pytest.mark.parametrize("number", [0, 1, 42, 2**31, 2**53 + 1, 2**63 - 1])
 def test_an_integer_is_an_id_and_is_stored_as_text(number):
-    notice = notice_of(id=number)
-    assert notice.entity_id == str(number)
-    assert notice.document["id"] == number
+    parsed = parsed_webhook(id=number)
+    assert parsed.entity_id == str(number)
+    assert parsed.document["id"] == number
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_an_integer_is_an_id_and_is_stored_as_text(number):
 def test_a_source_can_allow_more_characters_in_ids(extra):
     for character in extra:
         for value in (f"a{character}", f"a{character}b", f"a{character}.-{character}", "a" * 127 + character):
-            assert notice_of(id=value, extra=extra).entity_id == value
+            assert parsed_webhook(id=value, extra=extra).entity_id == value
 
 
 @pytest.mark.parametrize(
@@ -113,24 +113,24 @@ def test_a_source_can_allow_more_characters_in_ids(extra):
     ],
 )
 def test_types_and_keywords_are_compared_without_case(word, kept):
-    notice = notice_of(entityType=word, eventType=word)
-    assert (notice.entity_type, notice.event_word) == (kept, kept)
-    assert notice.document["entityType"] == word
+    parsed = parsed_webhook(entityType=word, eventType=word)
+    assert (parsed.entity_type, parsed.event_word) == (kept, kept)
+    assert parsed.document["entityType"] == word
 
 
 @pytest.mark.parametrize(
     "event_id", ["a", " ", "1", "a" * 255, "ä" * 255, "a.b/c?d", "evt_1 of 2", "\U0001f600", '"', "日本"]
 )
 def test_an_event_id_is_any_printable_text(event_id):
-    assert notice_of(eventId=event_id).event_id == event_id
+    assert parsed_webhook(eventId=event_id).event_id == event_id
 
 
 @pytest.mark.parametrize(
     "part", [{}, {"email": "old@example.org"}, {"a": {"b": [None, 1.5, "\u0000"]}}, {"": ""}]
 )
 def test_previous_and_data_are_carried_as_they_are(part):
-    notice = notice_of(previous=part, data={"x": part})
-    assert (notice.previous, notice.data) == (part, {"x": part})
+    parsed = parsed_webhook(previous=part, data={"x": part})
+    assert (parsed.previous, parsed.data) == (part, {"x": part})
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_previous_and_data_are_carried_as_they_are(part):
     ],
 )
 def test_respond_accepts_known_fields_and_ignores_others(sent, respond):
-    assert notice_of(respond=sent).respond == respond
+    assert parsed_webhook(respond=sent).respond == respond
 
 
 def test_other_fields_are_stored_and_have_no_effect():
@@ -181,6 +181,6 @@ def test_other_fields_are_stored_and_have_no_effect():
         "": True,
         "__class__": "x",
     }
-    notice = notice_of(**more)
-    assert notice.document == {**json.loads(SEED), **more}
-    assert dataclasses.replace(notice, document={}) == dataclasses.replace(parse_webhook(SEED), document={})
+    parsed = parsed_webhook(**more)
+    assert parsed.document == {**json.loads(SEED), **more}
+    assert dataclasses.replace(parsed, document={}) == dataclasses.replace(parse_webhook(SEED), document={})

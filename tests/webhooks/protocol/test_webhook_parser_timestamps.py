@@ -13,7 +13,7 @@ from webhooks.protocol.webhook_parser import MalformedBody, parse_webhook
 pytestmark = pytest.mark.pure
 
 
-def notice_of(timestamp):
+def parsed_webhook(timestamp):
     members = {"id": "1", "entityType": "USER", "eventType": "UPDATE", "timestamp": timestamp}
     return parse_webhook(json.dumps(members).encode())
 
@@ -45,10 +45,10 @@ def notice_of(timestamp):
     ],
 )
 def test_a_timestamp_is_read_in_utc_and_stored_as_written(written, instant):
-    notice = notice_of(written)
-    assert notice.occurred_at == instant
-    assert notice.occurred_at.utcoffset() == timedelta(0)
-    assert notice.occurred_text == written
+    parsed = parsed_webhook(written)
+    assert parsed.occurred_at == instant
+    assert parsed.occurred_at.utcoffset() == timedelta(0)
+    assert parsed.occurred_text == written
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_timestamp_is_read_in_utc_and_stored_as_written(written, instant):
 )
 def test_an_invalid_timestamp_is_refused_and_named(written):
     with pytest.raises(MalformedBody) as caught:
-        notice_of(written)
+        parsed_webhook(written)
     assert (caught.value.code, caught.value.pointer) == ("wrong-timestamp", "/timestamp")
 
 
@@ -67,4 +67,4 @@ OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(
 @settings(max_examples=200, deadline=None)
 @given(st.datetimes(datetime(1970, 1, 2), datetime(2100, 12, 30), timezones=OFFSETS))
 def test_every_time_in_range_is_read_back_unchanged(instant):
-    assert notice_of(instant.isoformat()).occurred_at == instant
+    assert parsed_webhook(instant.isoformat()).occurred_at == instant
