@@ -3,14 +3,18 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
+# A hub that runs from this checkout has a database in var/, perhaps of another schema, which would be refused.
+_DATABASE_FOLDER = tempfile.TemporaryDirectory(prefix="hub-settings-")
 VALID_SETTINGS = {
     "HUB_ENV_FILE": os.devnull,
     "SECRET_KEY": "only-for-tests-0123456789abcdefghijklmnopqrstuvwxyz",
     "SEALING_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
     "ALLOWED_HOSTS": "hub.example.com",
+    "DATABASE_URL": f"sqlite:///{_DATABASE_FOLDER.name}/hub.sqlite3",
     "AUDIT_CHECKPOINT_EMAILS": "auditor@example.com",
 }
 
