@@ -22,12 +22,13 @@ os.environ.update(
     ALARM_UNSEALED_SECONDS="0",  # few tests run a sealer
 )
 
+templates = template_database.share_templates()
 if os.environ.get("HUB_TEST_DATABASE", "sqlite") == "postgresql":
     os.environ["DATABASE_URL"] = postgresql.url()
 else:
-    os.environ.pop("DATABASE_URL", None)
-
-template_database.share_templates()
+    # A process that a test starts without a database of its own must not open the one in var/: a hub may run from this
+    # checkout, perhaps with another schema.
+    os.environ["DATABASE_URL"] = f"sqlite:///{templates / 'unused.sqlite3'}"
 if os.environ.get("HUB_TEST_ENGINE") == "celery":
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     os.environ["CELERY_BROKER_URL"] = f"{redis.url()}/{number}"

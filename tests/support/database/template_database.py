@@ -31,11 +31,12 @@ def is_postgresql() -> bool:
     return os.environ.get("HUB_TEST_DATABASE", "sqlite") == "postgresql"
 
 
-def share_templates() -> None:
-    """Share the templates of this process with its children. They are deleted when it ends."""
+def share_templates() -> Path:
+    """Share the templates of this process with its children. Returns their folder, which is deleted when it ends."""
     if _FOLDER not in os.environ:
         os.environ[_FOLDER] = tempfile.mkdtemp(prefix="hub-templates-")
         atexit.register(_delete_templates, os.getpid(), Path(os.environ[_FOLDER]))
+    return Path(os.environ[_FOLDER])
 
 
 @contextmanager
