@@ -1,5 +1,6 @@
 """What Django's admin loads: one line for each topic that registers pages."""
 
+import console.access_requests.admin
 import console.alarms.admin
 import console.audit_log.admin
 import console.deliveries.admin

@@ -16,6 +16,8 @@ from console.people.preferences import session_time_zone
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 FOR_PEOPLE = ("/admin/", "/static/")
+# No name of a header begins like this in META.
+REQUEST_ID_KEY = "hub.request_id"
 _READING = ("GET", "HEAD", "OPTIONS")
 _POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -42,7 +44,9 @@ class ActorContextMiddleware:
 
 def actor_context_reader(request: HttpRequest) -> ReadContext:
     """Return the function that reads the context: the request's id, the person's roles, a hash of the session."""
-    request_id, contexts = str(uuid4()), dict[Any, dict[str, JSONValue]]()
+    # The id in the response and in log lines, if the middleware of the project has set it.
+    request_id = str(request.META.get(REQUEST_ID_KEY) or uuid4())
+    contexts = dict[Any, dict[str, JSONValue]]()
 
     def read_context() -> dict[str, JSONValue]:
         user: Any = request.user

@@ -72,6 +72,7 @@ MENU: Sequence[tuple[Text, Sequence[Entry]]] = (
         (
             Entry(_("People"), "admin:auth_user_changelist", "auth.view_user"),
             Entry(_("Roles"), "admin:auth_group_changelist", "auth.view_group"),
+            Entry(_("Access requests"), "admin:logins_accessrequest_changelist", "auth.change_user"),
         ),
     ),
 )

@@ -1,13 +1,16 @@
 """The admin site of the hub."""
 
 from functools import partial
-from typing import Any
+from math import ceil
+from typing import Any, cast
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template import loader
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.translation import get_language
 
 
 class ConsoleAdminConfig(AdminConfig):
@@ -34,12 +37,14 @@ class ConsoleSite(AdminSite):
 
     def get_urls(self) -> list[Any]:
         # Django reads this module before there are models, which the pages need.
+        from console.entities.record_link import record_link_view
         from console.entities.views import entity_view
         from console.people.preferences import preferences_view
 
         return [
             path("preferences/", self.admin_view(preferences_view), name="preferences"),
             path("webhooks/entity/", self.admin_view(entity_view), name="webhooks_entity"),
+            path("webhooks/entity/link/", self.admin_view(record_link_view), name="webhooks_entity_link"),
             *super().get_urls(),
         ]
 
@@ -55,11 +60,45 @@ class ConsoleSite(AdminSite):
         """Redirect to the overview, which has the menu of all pages."""
         return HttpResponseRedirect(reverse("admin:index", current_app=self.name))
 
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the login page and log in.
+
+        If a limit left the password unchecked, the answer is 429 and a page without a form, which costs a third of the
+        login page: guesses are sent by the hundred.
+        """
+        # Imported here for the same reason.
+        from console.people.login_forms import describe_refusal, refusal_of
+
+        response = super().login(request, extra_context)
+        if refusal := refusal_of(request):
+            context = {
+                "language": get_language(),
+                "sentence": describe_refusal(refusal),
+                "address": request.get_full_path(),
+            }
+            response = HttpResponse(loader.render_to_string("admin/login_refused.html", context), status=429)
+            response["Retry-After"] = str(ceil(refusal.seconds))
+        return response
+
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        # Django reads this module before there are models, which recording needs.
-        from console.people.auth_events import record_password_change
+        # Imported here for the same reason.
+        from django.contrib.auth.views import PasswordChangeView
 
-        page = partial(super().password_change, request, extra_context)
-        return page() if request.user.pk is None else record_password_change(request, request.user.pk, page)
+        from console.people.auth_events import record_password_change
+        from console.people.login_forms import OwnPasswordForm, check_own_password
+
+        if request.user.pk is None:
+            return super().password_change(request, extra_context)
+        # Before the transaction that saves the new password: a check takes long.
+        error = check_own_password(request) if request.method == "POST" else None
+        page = PasswordChangeView.as_view(
+            form_class=partial(OwnPasswordForm, old_password_error=error),
+            template_name="registration/password_change_form.html",
+            success_url=reverse("admin:password_change_done", current_app=self.name),
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )
+        request.current_app = self.name
+        response = record_password_change(request, request.user.pk, partial(page, request))
+        return cast(TemplateResponse, response)

@@ -3,8 +3,11 @@
 It is `database_now` in a queryset, `{now}` and `{clock}` in a `Statement`, `values.NOW` in a row that is inserted. All
 mean the time at which the statement began, not the transaction: a statement after a wait for a lock sees the time after
 the wait. It is precise to the millisecond on SQLite, to the microsecond on PostgreSQL.
+
+On SQLite it is the clock of the machine, which may be set while the hub runs: `ClockWatch` notices that.
 """
 
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +18,8 @@ from database.statement import Statement
 from database.values import parse_timestamp
 
 _CLOCK = Statement("SELECT {now}")
+# Seconds. The two clocks of a machine run at one rate; reading both takes microseconds, or longer in a stopped process.
+_STEP_SECONDS = 1.0
 
 
 def database_now(*, plus_seconds: float = 0.0) -> Any:
@@ -28,3 +33,19 @@ def read_clock() -> datetime:
     """Read the database's clock: one statement."""
     [(now,)] = _CLOCK.fetch_all()
     return parse_timestamp(now)
+
+
+class ClockWatch:
+    """Notices that the machine's clock was set, or the machine suspended, by comparing it with the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._offset = _clock_offset()
+
+    def was_set(self) -> bool:
+        """True if the clock was set by a second or more since the last call, or since the watch began."""
+        before, self._offset = self._offset, _clock_offset()
+        return abs(self._offset - before) >= _STEP_SECONDS
+
+
+def _clock_offset() -> float:
+    return time.time() - time.monotonic()

@@ -21,7 +21,7 @@ def sqlite_settings(address: dict[str, Any], *, wait_seconds: float, test_file: 
     """
     name = str(address["NAME"])
     if name != ":memory:":
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return address | {
         "ENGINE": "database.sqlite",
         "CONN_MAX_AGE": None,

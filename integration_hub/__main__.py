@@ -5,9 +5,12 @@ import sys
 
 from django.core.management import execute_from_command_line
 
+from database.private_files import make_new_files_private
+
 
 def main() -> None:
     """Run the management command that the command line names."""
+    make_new_files_private()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
     execute_from_command_line(sys.argv)
 

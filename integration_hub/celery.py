@@ -12,8 +12,10 @@ from celery import Celery
 from celery.signals import worker_init
 from django.core.management.base import CommandError
 
+from database.private_files import make_new_files_private
 from sync.execution.background_sender import BackgroundSender, ProcessSender
 
+make_new_files_private()
 # Set before the application is created, which reads the settings of the Django project.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
 
@@ -39,10 +41,10 @@ _process_sender = ProcessSender(lambda: BackgroundSender("the broker", _send_tas
 
 @worker_init.connect  # type: ignore[untyped-decorator]
 def _refuse_other_schema(**_: Any) -> None:
-    from integration_hub.schema_version import check_schema_at_start  # Django is set up by now
+    from integration_hub.checks import check_database_at_start  # Django is set up by now
 
     try:
-        check_schema_at_start()
+        check_database_at_start()
     except CommandError as refusal:
         print(refusal, file=sys.stderr)
         os._exit(3)  # Celery only logs an exception of a signal's receiver, and starts the worker

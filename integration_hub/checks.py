@@ -1,46 +1,24 @@
-"""System checks of the settings, each with a hint. A web process refuses to start with an error among them."""
+"""Checks before a process serves: system checks of the settings, each with a hint, and a look at the database.
 
-import base64
+A web process refuses to start with an error among the first. Web processes and workers refuse a database that does not
+fit.
+"""
+
+import shlex
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.management.base import CommandError
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import Error as DatabaseError
 
-
-@register()
-def check_secret_key(**_: Any) -> list[CheckMessage]:
-    """Check the length of SECRET_KEY (hub.E001): with a short key, result addresses and sessions can be forged."""
-    if len(settings.SECRET_KEY) >= 50 and len(set(settings.SECRET_KEY)) >= 5:
-        return []
-    hint = "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(50))'"
-    return [Error("SECRET_KEY is shorter than 50 characters.", hint=hint, id="hub.E001")]
-
-
-@register()
-def check_sealing_keys(**_: Any) -> list[CheckMessage]:
-    """Check that each of SEALING_KEYS is 32 bytes in URL-safe base64 (hub.E002)."""
-    hint = (
-        "Make one with: python -c 'import base64, os; "
-        "print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
-    )
-    return [
-        Error(
-            f"Key number {number} of SEALING_KEYS is invalid: a key must be 32 bytes in URL-safe base64.",
-            hint=hint,
-            id="hub.E002",
-        )
-        for number, key in enumerate(settings.SEALING_KEYS, start=1)
-        if not _is_encryption_key(key)
-    ]
-
-
-def _is_encryption_key(key: str) -> bool:
-    try:
-        return len(base64.urlsafe_b64decode(key)) == 32
-    except ValueError:
-        return False
+from database.private_files import is_open_to_others
+from integration_hub.schema_version import check_schema
 
 
 @register()
@@ -109,3 +87,71 @@ def check_retention(**_: Any) -> list[CheckMessage]:
         return []
     hint = "Set KEEP_AUDIT_DAYS to 0, or to at least KEEP_EVENTS_DAYS."
     return [Warning("Audit entries are deleted before the events that they prove.", hint=hint, id="hub.W008")]
+
+
+@register()
+def check_file_permissions(**_: Any) -> list[CheckMessage]:
+    """Check that other users of the machine cannot open the database file, `var` and exports (hub.E016).
+
+    They hold personal data, and credentials that only a key protects. A warning with DEBUG on (hub.W016).
+    """
+    kind, number = (Warning, "hub.W016") if settings.DEBUG else (Error, "hub.E016")
+    return [
+        kind(
+            f"Every user of this machine can open {path}.",
+            hint=f"Run: chmod {'700' if path.is_dir() else '600'} {shlex.quote(str(path))}",
+            id=number,
+        )
+        for path in _private_paths()
+        if is_open_to_others(path)
+    ]
+
+
+def _private_paths() -> Iterator[Path]:
+    """Yield the files and folders of this hub that only its own user should open."""
+    database = settings.DATABASES[DEFAULT_DB_ALIAS]
+    name = str(database["NAME"])
+    if "sqlite" in database["ENGINE"] and name != ":memory:":
+        yield from (Path(f"{name}{ending}") for ending in ("", "-wal", "-shm"))
+    yield from (settings.WORKING_DIR / "var", Path(settings.EXPORT_FOLDER))
+
+
+def check_lease(alias: str = DEFAULT_DB_ALIAS) -> None:
+    """Raise `CommandError` (hub.E009) if LEASE_SECONDS does not outlast the timeout of an enabled connection.
+
+    Another process would take a delivery over while its request is still on its way. One query; a database that has no
+    tables or cannot be reached passes, as in `check_schema`.
+    """
+    # By name, because this module is imported before the models are.
+    connection_model: Any = apps.get_model("sync", "Connection")
+    longest = connection_model.longest_deadline_seconds()
+    outlasting = connection_model.objects.using(alias).filter(is_enabled=True, deadline_seconds__gt=longest)
+    try:
+        found = outlasting.order_by("-deadline_seconds", "pk").values_list("name", "deadline_seconds").first()
+    except DatabaseError:
+        return
+    if found is None or "hub.E009" in settings.SILENCED_SYSTEM_CHECKS:
+        return
+    name, deadline = found
+    lease = settings.LEASE_SECONDS
+    raise CommandError(
+        f"LEASE_SECONDS is {lease:g}, but requests to “{name}” may take {deadline:g} seconds. Set LEASE_SECONDS to at "
+        f"least {deadline + lease - longest:g}, or shorten the timeout of the connection. (hub.E009)"
+    )
+
+
+def check_database_at_start() -> None:
+    """Check the schema and the lease before a process serves. Raises `CommandError`.
+
+    Leaves no connection open, because the process may fork.
+    """
+    connection = connections[DEFAULT_DB_ALIAS]
+    try:
+        check_schema()
+        # One wait for a database that is away is enough.
+        if connection.connection is not None:
+            check_lease()
+    finally:
+        connection.close()
+        if connection.vendor == "postgresql":
+            connection.close_pool()  # type: ignore[attr-defined]

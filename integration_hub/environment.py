@@ -4,6 +4,7 @@ A message repeats numbers and words, but no address, which may hold a password.
 """
 
 import logging
+from itertools import pairwise
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +43,40 @@ def read_number(
         kind = "whole number" if isinstance(default, int) else "number"
         raise ImproperlyConfigured(f"{name}: must be a {kind} from {least:,} to {most:,}, not {text!r}.")
     return value
+
+
+def read_limit(env: environ.Env, name: str, default: int, *, least: int) -> int:
+    """Return a whole number of at least `least`, or 0 for no limit. An empty value means the default.
+
+    Raises ImproperlyConfigured for anything else.
+    """
+    value = read_number(env, name, default)
+    if 0 < value < least:
+        raise ImproperlyConfigured(
+            f"{name}: must be 0, or a whole number from {least:,}, not {str(value)!r}."
+        )
+    return value
+
+
+def read_delays(env: environ.Env, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
+    """Return delays in seconds, separated by commas. An empty value means the default.
+
+    Raises ImproperlyConfigured unless there are one to ten, from 0.01 to 86,400, in increasing order.
+    """
+    text = env.str(name, default="")
+    if not text:
+        return default
+    try:
+        delays = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        delays = ()
+    is_in_bounds = 0 < len(delays) <= 10 and all(0.01 <= delay <= 86_400 for delay in delays)
+    if not is_in_bounds or any(later <= earlier for earlier, later in pairwise(delays)):
+        raise ImproperlyConfigured(
+            f"{name}: must be one to ten increasing numbers of seconds from 0.01 to 86,400, "
+            f"separated by commas, not {text!r}."
+        )
+    return delays
 
 
 def read_database(env: environ.Env, folder: Path) -> dict[str, Any]:
@@ -102,3 +137,11 @@ def read_log_level(env: environ.Env) -> str:
             f"LOG_LEVEL: must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not {level!r}."
         )
     return level
+
+
+def read_log_format(env: environ.Env) -> str:
+    """Return LOG_FORMAT. Raises ImproperlyConfigured for an unknown one."""
+    log_format: str = env.str("LOG_FORMAT", default="") or "auto"
+    if log_format not in ("auto", "json", "text"):
+        raise ImproperlyConfigured(f"LOG_FORMAT: must be auto, json or text, not {log_format!r}.")
+    return log_format

@@ -16,6 +16,7 @@ from webhooks.encryption.at_rest import CannotDecrypt, decrypt
 from webhooks.models import Pepper
 
 MAX_ALARMS = 100
+_NOT_STORED = {"Cache-Control": "no-store"}
 
 
 def show_health(request: HttpRequest) -> JsonResponse:
@@ -29,10 +30,8 @@ def show_health(request: HttpRequest) -> JsonResponse:
         due, expired = count_due_and_expired(at)
         details = _build_details(measure_health(at)) if _may_see_figures(request) else {}
     except DatabaseError:
-        return JsonResponse({"status": "storage-unavailable"}, status=503)
-    response = JsonResponse({"status": "ok", "due": due, "expired": expired} | details)
-    response["Cache-Control"] = "no-store"
-    return response
+        return JsonResponse({"status": "storage-unavailable"}, status=503, headers=_NOT_STORED)
+    return JsonResponse({"status": "ok", "due": due, "expired": expired} | details, headers=_NOT_STORED)
 
 
 def _may_see_figures(request: HttpRequest) -> bool:

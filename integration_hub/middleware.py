@@ -1,11 +1,12 @@
-"""Middleware for all responses: release the database connection, and send errors to machines as JSON."""
+"""Middleware for all responses: name the request, release the database connection, send errors to machines as JSON."""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-from console.middleware import FOR_PEOPLE
+from console.middleware import FOR_PEOPLE, REQUEST_ID_KEY
 from database.connection import release_connection
+from integration_hub.logs.request_id import REQUEST_ID, new_request_id
 from webhooks.catalogue.codes import choose_language
 from webhooks.receiving.answers import problem_answer
 from webhooks.views import to_http_response
@@ -20,6 +21,32 @@ _CODES = {
     429: "too-many-requests",
     503: "storage-unavailable",
 }
+_ABOUT_THE_BODY = (
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "content-language",
+    "etag",
+    "last-modified",
+)
+
+
+class RequestIdMiddleware:
+    """Gives each request an id of the hub's own: in `X-Request-Id` of its response and in its log lines."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request_id = new_request_id()
+        request.META[REQUEST_ID_KEY] = request_id
+        token = REQUEST_ID.set(request_id)
+        try:
+            response = self._get_response(request)
+        finally:
+            REQUEST_ID.reset(token)
+        response["X-Request-Id"] = request_id
+        return response
 
 
 class ConnectionReleaseMiddleware:
@@ -48,4 +75,9 @@ class ProblemJsonMiddleware:
         fallback = "internal-error" if response.status_code >= 500 else "unknown-path"
         code = _CODES.get(response.status_code, fallback)
         language = choose_language(request.headers.get("Accept-Language"))
-        return to_http_response(problem_answer(code, language, status=response.status_code))
+        problem = to_http_response(problem_answer(code, language, status=response.status_code))
+        # What other middleware and the view have added holds for the new body too: Allow and the security headers.
+        for name, value in response.items():
+            if not name.lower().startswith(_ABOUT_THE_BODY):
+                problem.headers.setdefault(name, value)
+        return problem

@@ -14,8 +14,14 @@ from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
-APPS = ("audit", "webhooks", "sync", "exports", "console")
+APPS = ("audit", "webhooks", "logins", "sync", "exports", "console")
 LABEL = "integration_hub"
+# The table of a database whose restore has not ended: see `integration_hub.backups`.
+RESTORE_MARKER = "hub_restore_unfinished"
+_MARKER_QUERY = {
+    "sqlite": "SELECT %s, %s FROM sqlite_master WHERE type = 'table' AND name = %s",
+    "postgresql": "SELECT %s, %s FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = %s",
+}
 
 _ADVICE = {
     "sqlite": "delete {name}* to start with a new database",
@@ -24,7 +30,8 @@ _ADVICE = {
 
 
 def check_schema(alias: str = DEFAULT_DB_ALIAS) -> None:
-    """Raise `CommandError` if a migration was applied that has no identical file in this version.
+    """Raise `CommandError` if a migration was applied that has no identical file in this version, or a restore has not
+    ended.
 
     One query. A database without tables passes, and so does one that cannot be reached: a web process starts without
     its database and responds with 503 until it can be reached.
@@ -34,10 +41,14 @@ def check_schema(alias: str = DEFAULT_DB_ALIAS) -> None:
     try:
         with connection.cursor() as cursor:
             placeholders = ", ".join(["%s"] * len(labels))
-            cursor.execute(f"SELECT app, name FROM django_migrations WHERE app IN ({placeholders})", labels)  # noqa: S608
+            applied_ones = f"SELECT app, name FROM django_migrations WHERE app IN ({placeholders})"  # noqa: S608
+            marker = [RESTORE_MARKER] * 3
+            cursor.execute(f"{applied_ones} UNION ALL {_MARKER_QUERY[connection.vendor]}", [*labels, *marker])
             rows = cursor.fetchall()
     except Error:
         return
+    if (RESTORE_MARKER, RESTORE_MARKER) in rows:
+        raise CommandError("A restore of this database did not finish. Run manage.py restore again.")
     recorded = {name for app, name in rows if app == LABEL}
     applied = [f"{app}.{name}" for app, name in rows if app != LABEL]
     digests = hash_migrations()
@@ -46,17 +57,6 @@ def check_schema(alias: str = DEFAULT_DB_ALIAS) -> None:
         raise CommandError(
             f"This database was created by another version of Integration Hub. Run that version, or {advice}."
         )
-
-
-def check_schema_at_start() -> None:
-    """Check the schema before a process serves. Leaves no connection open, because the process may fork."""
-    connection = connections[DEFAULT_DB_ALIAS]
-    try:
-        check_schema()
-    finally:
-        connection.close()
-        if connection.vendor == "postgresql":
-            connection.close_pool()  # type: ignore[attr-defined]
 
 
 def record_schema(using: str, **_: Any) -> None:

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
 
+from database.private_files import close_folder
 from integration_hub.environment import (
     build_transport_options,
     read_database,
+    read_delays,
+    read_limit,
+    read_log_format,
     read_log_level,
     read_mail_server,
     read_number,
@@ -61,12 +65,14 @@ INSTALLED_APPS = [
     "rest_framework",
     "audit",
     "webhooks",
+    "logins",
     "sync",
     "exports",
     "console",
 ]
 
 MIDDLEWARE = [
+    "integration_hub.middleware.RequestIdMiddleware",
     "integration_hub.middleware.ConnectionReleaseMiddleware",
     "integration_hub.middleware.ProblemJsonMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -139,6 +145,8 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 AUTHENTICATION_BACKENDS = ["integration_hub.permissions.Backend"]
+# Hashes of passwords are made one at a time in each process, at a low priority: see logins/hashing.py.
+PASSWORD_HASHERS = ["logins.password_hasher.LowPriorityHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
@@ -154,6 +162,7 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = WORKING_DIR / "var" / "static"
 WHITENOISE_USE_FINDERS = True
+close_folder(WORKING_DIR / "var")
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 REST_FRAMEWORK = {
@@ -171,6 +180,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
+SESSION_ENGINE = "logins.sessions"  # the table holds hashes of the keys, not the keys
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=False)
 SECURE_REDIRECT_EXEMPT = [r"^webhooks/", r"^outcomes/", r"^health"]  # machines are never redirected
 SECURE_HSTS_SECONDS = read_number(env, "SECURE_HSTS_SECONDS", 0)
@@ -202,13 +212,25 @@ REFUSALS_KEPT = read_number(env, "REFUSALS_KEPT", 10_000)
 KEEP_TO_ONE_CORE = env.bool("KEEP_TO_ONE_CORE", default=True)
 
 # The lease of a claimed delivery: if its process dies, the subject is blocked for no longer than this.
+ABSENCE_CONFIRM_SECONDS = read_number(env, "ABSENCE_CONFIRM_SECONDS", 30.0, least=0.0)
 LEASE_SECONDS = read_number(env, "LEASE_SECONDS", 40.0, least=0.1)
+
+# Seconds after an attempt whose write may still arrive (a timeout, a process that died) at which the record is checked
+# again, and repaired if it differs.
+RECHECK_SECONDS = read_delays(env, "RECHECK_SECONDS", (60.0, 300.0, 1800.0))
+
+# A field is left out after so many equal writes that the target did not keep (0: never). Not below three: the first may
+# follow a change of the entity, and a target may return the old value for a moment after it.
+UNKEPT_WRITES = read_limit(env, "UNKEPT_WRITES", 5, least=3)
 
 # Alarms are raised if the oldest due delivery waits longer than this, if there are this many failed events (0: never),
 # and if a connection is paused for longer than this.
 ALARM_LATE_SECONDS = read_number(env, "ALARM_LATE_SECONDS", 300.0)
 ALARM_DEAD = read_number(env, "ALARM_DEAD", 1)
 ALARM_PAUSED_SECONDS = read_number(env, "ALARM_PAUSED_SECONDS", 300.0)
+# An alarm is raised if so many logins fail within an hour, and ends when none has failed for a quarter of an hour
+# (0: never).
+ALARM_FAILED_LOGINS = read_number(env, "ALARM_FAILED_LOGINS", 50)
 # An alarm is raised if the oldest unsealed audit entry is older than this (0: never).
 ALARM_UNSEALED_SECONDS = read_number(env, "ALARM_UNSEALED_SECONDS", 10.0)
 
@@ -276,21 +298,33 @@ ERASES_TOO = {
     "views": "console.events.saved_views.erase_from_saved_views",
 }
 
+# The list of erasures, by pseudonyms, for whoever restores a backup. Workers on several machines need one file.
+ERASURE_LIST = env.str("ERASURE_LIST", default="") or str(WORKING_DIR / "var" / "erasures.jsonl")
+
+# What the nightly check and verify_audit compare with the audit log: functions that yield the faults that they find.
+NIGHTLY_CHECKS = ("exports.row_checks.nightly_rows.find_row_faults",)
+
 # Lets a monitor read all figures of /health (`Authorization: Bearer …`); staff may anyway.
 HEALTH_TOKEN = env.str("HEALTH_TOKEN", default="")
 
 # The age at which a process reads its cached sources, routes and connections again.
 CONFIGURATION_SECONDS = read_number(env, "CONFIGURATION_SECONDS", 1.0, most=3600)
 
+DEFAULT_EXCEPTION_REPORTER = "integration_hub.logs.error_reports.ScrubbedReporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "integration_hub.logs.error_reports.ReportFilter"
+
+# LOG_FORMAT: json, text, or auto, which is text if standard error is a terminal.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "integration_hub.logs.LineFormatter"}},
+    "formatters": {"line": {"()": "integration_hub.logs.LineFormatter", "log_format": read_log_format(env)}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": read_log_level(env)},
     "loggers": {
+        # Django's own handlers write other formats, to standard error a second time, and to mails.
+        "django": {"handlers": [], "level": "INFO"},
         "django.request": {"level": "ERROR"},
-        "django.server": {"level": "WARNING"},
+        "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
         "urllib3": {"level": "ERROR"},
     },
 }

@@ -1,7 +1,13 @@
 """All addresses of the hub, and the only place where receiving gets the service that delivers events."""
 
+from collections.abc import Callable
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpResponseBase
 from django.urls import path, re_path
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 
 from integration_hub.health import show_health
@@ -11,14 +17,20 @@ from webhooks.views import OutcomeView, WebhookView, problem_page
 
 delivery_port: DeliveryPort = DeliveryService()
 
+
+def read_only(view: Callable[..., HttpResponseBase]) -> Callable[..., Any]:
+    """Return a view that answers 405 to all methods but GET and HEAD. It changes nothing, so it needs no CSRF token."""
+    return csrf_exempt(require_safe(view))
+
+
 urlpatterns = [
     re_path(r"^webhooks/(?P<slug>[^/]+)/?\Z", WebhookView.as_view(delivery_port=delivery_port), name="inbox"),
     re_path(
         r"^outcomes/(?P<token>[^/]+)/?\Z", OutcomeView.as_view(delivery_port=delivery_port), name="outcome"
     ),
-    re_path(r"^problems/(?P<code>[^/]+)/?\Z", problem_page, name="problem"),
-    path("health", show_health, name="health"),
-    path("admin", RedirectView.as_view(url="/admin/")),
+    re_path(r"^problems/(?P<code>[^/]+)/?\Z", read_only(problem_page), name="problem"),
+    path("health", read_only(show_health), name="health"),
+    path("admin", read_only(RedirectView.as_view(url="/admin/"))),
     path("admin/", admin.site.urls),
-    path("", RedirectView.as_view(url="/admin/")),
+    path("", read_only(RedirectView.as_view(url="/admin/"))),
 ]

@@ -8,9 +8,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.core.wsgi import get_wsgi_application
 
-from integration_hub.schema_version import check_schema_at_start
+from database.private_files import make_new_files_private
+from integration_hub.checks import check_database_at_start
 from sync.worker.process_tuning import freeze_loaded_objects, pin_to_one_core
 
+make_new_files_private()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
 application = get_wsgi_application()
 
@@ -21,7 +23,7 @@ if _serious_messages:
     )
 
 try:
-    check_schema_at_start()
+    check_database_at_start()
 except CommandError as refusal:
     print(refusal, file=sys.stderr)
     sys.exit(3)  # with this exit code, gunicorn does not start another worker

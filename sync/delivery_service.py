@@ -21,7 +21,7 @@ from sync.deliveries.routes import ResolvedRoute
 from sync.execution.executor import ReservedSlot, defer_to_workers, reserve_slots, run_in_this_process
 from sync.models import Delivery
 from webhooks.catalogue.outcome import EventOutcome
-from webhooks.delivery_port import PendingAnswer
+from webhooks.delivery_port import OpenedRows, PendingAnswer
 from webhooks.models import Event, State
 
 
@@ -81,12 +81,12 @@ class EventSession:
         self._may_claim = False
         return initial_outcome(event, [resolved.route.commercial for resolved in self._routes])
 
-    def open_deliveries(self, event: Event, batch: WriteBatch) -> list[NewEntry]:
-        """Add the event's deliveries to the batch that stores it. Returns their audit entries. Can be called again."""
+    def open_deliveries(self, event: Event, batch: WriteBatch) -> OpenedRows:
+        """Add the event's deliveries to the batch that stores it. Can be called again."""
         max_claims = len(self._startable_slots()) if self._may_claim else 0
         self._opened = open_deliveries(event, self._routes, max_claims=max_claims)
         batch.insert(*self._opened.rows)
-        return self._opened.audit_entries
+        return self._opened.opened_rows
 
     def record_commit(self, heads: Mapping[str, StreamHead]) -> None:
         """Keep the heads of the audit streams, so that settling a claim need not read them."""

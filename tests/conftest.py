@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 from django.db import connection, connections
 
+from logins import attempt_counts, guard
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from sync.execution.executor import run_due_deliveries
@@ -56,6 +57,8 @@ def _nothing_refused() -> Iterator[None]:
     """Reset the counts of refusals that are kept in this process: each test has a database of its own."""
     yield
     refusals.reset_counts()
+    attempt_counts.refused_attempts.reset()
+    guard.forget_refusals()
 
 
 @pytest.fixture
@@ -94,10 +97,23 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the skipped tests that fail a run on CI."""
+    if os.environ.get("CI"):
+        for report in terminalreporter.stats.get("skipped", []):
+            terminalreporter.write_line(
+                f"SKIPPED, which fails a run on CI: {report.nodeid}: {report.longrepr}"
+            )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests that this database cannot run, and those that need to run on one database only."""
-    beyond = ("writers_at_once",) if connection.vendor == "sqlite" else ("only_sqlite", "one_database")
+    beyond = (
+        ("writers_at_once", "only_postgresql")
+        if connection.vendor == "sqlite"
+        else ("only_sqlite", "one_database")
+    )
     others = [item for item in items if any(map(item.get_closest_marker, beyond))]
     if others:
         config.hook.pytest_deselected(items=others)

@@ -4,10 +4,12 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from audit.entries.append import NewEntry
 from audit.entries.stream_heads import StreamHead
+from audit.format.canonical_json import JSONValue
 from database.write_batch import WriteBatch
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event
@@ -30,6 +32,14 @@ class PendingAnswer(Protocol):
 _Answer = TypeVar("_Answer", bound=PendingAnswer)
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedRows:
+    """The deliveries that a batch stores with their event, as the event's entry names them, and their own entries."""
+
+    entries: Sequence[NewEntry] = ()
+    deliveries: Sequence[JSONValue] = ()
+
+
 class DeliverySession(Protocol):
     """The delivery of one new webhook: created in the commit that stores the event, then run and waited for."""
 
@@ -38,8 +48,8 @@ class DeliverySession(Protocol):
         the deliveries, otherwise None. Sets the event's state to `ignored` if no route takes it.
         """
 
-    def open_deliveries(self, event: Event, batch: WriteBatch) -> Sequence[NewEntry]:
-        """Add the event's deliveries to the batch that stores it. Returns their audit entries, the first ones of their
+    def open_deliveries(self, event: Event, batch: WriteBatch) -> OpenedRows:
+        """Add the event's deliveries to the batch that stores it. Their audit entries are the first ones of their
         streams. Can be called again after a batch that failed.
         """
 

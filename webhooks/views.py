@@ -113,7 +113,9 @@ def problem_page(request: HttpRequest, code: str) -> HttpResponse:
     if "text/html" in request.headers.get("Accept", ""):
         return render(request, "webhooks/problem.html", context)
     document = {"code": code, "status": CATALOGUE[code].status, "title": text.title, "detail": text.detail}
-    return JsonResponse(document | {"next_step": text.next_step}, json_dumps_params={"ensure_ascii": False})
+    document |= {"next_step": text.next_step}
+    headers = {"Cache-Control": "no-store"}
+    return JsonResponse(document, json_dumps_params={"ensure_ascii": False}, headers=headers)
 
 
 def request_language(request: HttpRequest | Request) -> Language:

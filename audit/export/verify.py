@@ -2,7 +2,7 @@
 """Checks an export of the audit log: python3 verify.py FOLDER [--checkpoint FILE]
 
 Needs Python 3.9 or newer and nothing else. What is checked, and the formats in full, stand in docs/audit.md. Prints
-each fault with its place and ends with 1, or says what was verified and ends with 0.
+each fault with its code and place and ends with 1, or says what was verified and ends with 0; 2: an argument is wrong.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -38,6 +39,10 @@ SIGNED_FIELDS = {
         *["v", "kind", "filter", "by", "at", "snapshot", "entries", "segments", "streams"],
         *["first", "last", "frontier", "files", "key"],
     ],
+}
+NUMBERS = {
+    *("v", "number", "count", "entries", "segments", "streams", "first", "last", "pruned"),
+    *("segment", "index", "seq", "stream_seq"),
 }
 ENTRY_FIELDS = {"v", "stream", "stream_seq", "prev_leaf", "at", "action", "actor", "details"}
 
@@ -152,6 +157,12 @@ def pruned_field(record: Record) -> list[str]:
 def require_fields(record: Record, *names: str) -> Record:
     if set(record) != set(names):
         raise ValueError(f"does not have exactly the fields {', '.join(sorted(names))}")
+    for name in NUMBERS & set(record):
+        # In Python `true` equals 1.
+        if type(record[name]) is not int:
+            raise ValueError(f"its field {name} is not a whole number")
+    if type(record.get("late", False)) is not bool:
+        raise ValueError("its field late is neither true nor false")
     return record
 
 
@@ -290,16 +301,22 @@ class StreamChains:
             return False
         return True
 
-    def find_faults(self, is_from_the_start: bool) -> Iterator[tuple[str, str]]:
+    def find_faults(self, is_from_the_start: bool) -> Iterator[tuple[str, str, str]]:
         for direction in (1, -1):
             for entry in sorted(self.unattached, key=lambda row: row[1] * direction):
                 if self.attach_entry(*entry):
                     self.unattached.remove(entry)
         for stream, seq, _, _ in self.unattached:
-            yield f"stream {stream} at {seq}", "does not continue the entry before it"
+            yield "stream-chain", f"stream {stream} at {seq}", "does not continue the entry before it"
         for stream, (first, continued, _, _) in self.ends.items():
             if (is_from_the_start and first != 1) or (first == 1) != (continued == ZERO.hex()):
-                yield f"stream {stream} at {first}", "is not the beginning of its stream"
+                yield "stream-start", f"stream {stream} at {first}", "is not the beginning of its stream"
+
+
+class SpecialFile(ValueError):
+    """A link, a pipe or another special file in an export."""
+
+    code = "special-file"
 
 
 class ExportCheck:
@@ -308,26 +325,34 @@ class ExportCheck:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.faults: list[str] = []
+        # The code of each fault: docs/audit.md lists them.
+        self.codes: list[str] = []
         # The line that was read last, as the location of a parse error.
         self.last_read = ""
         self.keys: dict[str, PublicKey] = {}
         self.manifest: Record = {}
         self.checkpoint: Record = {}
+        # The outside checkpoint that was compared.
+        self.compared: Record = {}
         # Entries of the segments up to this one were deleted, according to the manifest.
         self.pruned = 0
         # The highest such segment that an entry announces.
         self.announced_pruned = 0
         # Roots of the trees that were verified, by number of segments: an outside checkpoint is compared with one.
         self.roots: dict[int, bytes] = {}
+        # The hash of each segment of the export, by its number: a checkpoint names that of its last segment.
+        self.heads: dict[int, str] = {}
         # Count and root of each segment of a filtered export, by its number.
         self.segments: dict[int, tuple[int, bytes]] = {}
 
-    def add_fault(self, place: str, problem: object) -> None:
+    def add_fault(self, code: str, place: str, problem: object) -> None:
+        self.codes.append(code)
         self.faults.append(f"{place}: {problem}")
 
     def run_checks(self, outside: bytes | None = None) -> list[str]:
         """Run all checks and return the faults; an empty list means that the export is complete and unchanged."""
         steps = [
+            ("the folder", self.check_folder),
             ("manifest.json", self.check_manifest),
             ("keys.json", self.check_keys),
             # Only now are the keys known. They are checked themselves before any signature is.
@@ -344,6 +369,8 @@ class ExportCheck:
             self.run_step("entries.jsonl", self.check_streams)
         self.run_step("manifest.json", self.check_pruned)
         self.run_step("consistency.jsonl", self.check_consistency)
+        self.run_step("checkpoint.json", lambda: self.check_head("checkpoint.json", self.checkpoint))
+        self.run_step("SHA256SUMS", self.check_sums)
         if outside is not None:
             self.run_step("the outside checkpoint", lambda: self.compare_checkpoint(outside))
         return self.faults
@@ -352,7 +379,11 @@ class ExportCheck:
         try:
             step()
         except PARSE_ERRORS as error:
-            self.add_fault(self.last_read or place, f"{type(error).__name__}: {error}")
+            self.add_fault(
+                getattr(error, "code", "unreadable"),
+                self.last_read or place,
+                f"{type(error).__name__}: {error}",
+            )
             return False
         finally:
             self.last_read = ""
@@ -374,13 +405,50 @@ class ExportCheck:
     def check_signature(self, kind: str, place: str, record: Record, at: str) -> None:
         key = self.keys.get(record["key"])
         if key is None:
-            self.add_fault(place, f"is signed by a key that is not in keys.json: {record['key']}")
+            self.add_fault(
+                "key-unknown", place, f"is signed by a key that is not in keys.json: {record['key']}"
+            )
             return
         if not TIMESTAMP.fullmatch(at) or at < key.valid_from or (key.valid_until and at >= key.valid_until):
-            self.add_fault(place, f"its key was not valid at {at}")
+            self.add_fault("key-not-valid", place, f"its key was not valid at {at}")
         message = b"\x00".join((b"hub-signature-1", kind.encode(), signed_text(kind, record)))
         if not key.has_signed(decode_hex(record["signature"], 64), message):
-            self.add_fault(place, "its signature is invalid")
+            self.add_fault("signature-invalid", place, "its signature is invalid")
+
+    def check_folder(self) -> None:
+        """Refuse links and special files: they may lead out of the folder, or never end."""
+        for folder, folders, names in os.walk(self.folder):
+            for name in folders + names:
+                path = os.path.join(folder, name)  # noqa: PTH118
+                mode = os.lstat(path).st_mode
+                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    raise SpecialFile(f"{os.path.relpath(path, self.folder)} is a link or a special file")
+
+    def check_sums(self) -> None:
+        """Check that SHA256SUMS, if there is one, has every file but the manifest and itself."""
+        if "SHA256SUMS" not in self.manifest["files"]:
+            return
+        files = {
+            name: said["sha256"] for name, said in self.manifest["files"].items() if name != "SHA256SUMS"
+        }
+        listed = {}
+        for _, line in self.read_lines("SHA256SUMS"):
+            digest, _, name = line.decode().partition("  ")
+            listed[name] = digest
+        if listed != files:
+            wrong = sorted(name for name in {*listed, *files} if listed.get(name) != files.get(name))
+            self.add_fault(
+                "sums-differ",
+                "SHA256SUMS",
+                f"does not list the files of the manifest: {', '.join(wrong[:5])}",
+            )
+
+    def check_head(self, place: str, checkpoint: Record) -> None:
+        """Check that a checkpoint names the hash of its last segment, if that segment is here."""
+        if self.heads.get(checkpoint["count"], checkpoint["head"]) != checkpoint["head"]:
+            self.add_fault(
+                "checkpoint-head", place, f"its head is not the hash of segment {checkpoint['count']}"
+            )
 
     def check_manifest(self) -> None:
         content = self.read_file("manifest.json")
@@ -398,12 +466,12 @@ class ExportCheck:
                 path = os.path.relpath(os.path.join(folder, name), self.folder)  # noqa: PTH118
                 found.add(path.replace(os.sep, "/"))
         for name in sorted(found - set(record["files"]) - {"manifest.json"}):
-            self.add_fault(name, "is not in the manifest")
+            self.add_fault("file-unlisted", name, "is not in the manifest")
         for name, said in sorted(record["files"].items()):
             if name not in found:
-                self.add_fault(name, "is missing")
-            elif said != self.measure_file(name):
-                self.add_fault(name, "differs from the manifest")
+                self.add_fault("file-missing", name, "is missing")
+            elif said != self.measure_file(name) or type(said["bytes"]) is not int:
+                self.add_fault("file-differs", name, "differs from the manifest")
 
     def measure_file(self, name: str) -> Record:
         size, digest = 0, hashlib.sha256()
@@ -427,15 +495,15 @@ class ExportCheck:
             message = b"\x00".join((b"hub-signature-1", b"key", signed_text("key", record)))
             said = (record["v"], record["number"], record["prev"])
             if said != (1, number, before_id) or not TIMESTAMP.fullmatch(key.valid_from):
-                self.add_fault(place, "does not follow the key before it")
+                self.add_fault("key-order", place, "does not follow the key before it")
             if record["key"] != hash_parts(key.public).hex()[:32]:
-                self.add_fault(place, "its id does not match its public key")
+                self.add_fault("key-id", place, "its id does not match its public key")
             if not (before or key).has_signed(decode_hex(record["signature"], 64), message):
-                self.add_fault(place, "is not signed by the key before it")
+                self.add_fault("key-signature", place, "is not signed by the key before it")
             if before is not None:
                 before.valid_until = key.valid_from
                 if key.valid_from <= before.valid_from:
-                    self.add_fault(place, "does not start after the key before it")
+                    self.add_fault("key-order", place, "does not start after the key before it")
             before, before_id = key, record["key"]
             self.keys[record["key"]] = key
 
@@ -469,12 +537,13 @@ class ExportCheck:
             ]
             require_fields(record, *names)
             found = hash_parts(b"\x00hub-segment-1", signed_text("segment", record))
+            self.heads[record["number"]] = found.hex()
             if record["number"] <= number or record["sealed_at"] < sealed_at or record["v"] != 1:
-                self.add_fault(place, f"does not come after segment {number}")
+                self.add_fault("segment-order", place, f"does not come after segment {number}")
             if record["number"] == number + 1 and record["prev"] != before.hex():
-                self.add_fault(place, "does not continue the segment before it")
+                self.add_fault("segment-chain", place, "does not continue the segment before it")
             if waits and record["number"] != number + 1:
-                self.add_fault(waits, "is not anchored in the checkpoint")
+                self.add_fault("segment-unanchored", waits, "is not anchored in the checkpoint")
             self.check_signature("segment", place, record, record["sealed_at"])
             waits = place if path is None else ""
             if path is not None:
@@ -482,10 +551,12 @@ class ExportCheck:
             yield place, record, found
             number, before, sealed_at = record["number"], found, record["sealed_at"]
         if waits:
-            self.add_fault(waits, "is not anchored in the checkpoint")
+            self.add_fault("segment-unanchored", waits, "is not anchored in the checkpoint")
         if lines != self.manifest["segments"]:
             self.add_fault(
-                "segments.jsonl", f"has {lines} segments, but the manifest says {self.manifest['segments']}"
+                "segment-count",
+                "segments.jsonl",
+                f"has {lines} segments, but the manifest says {self.manifest['segments']}",
             )
 
     def check_anchor(self, place: str, number: int, found: bytes, path: list[str]) -> None:
@@ -494,56 +565,69 @@ class ExportCheck:
                 found, number - 1, self.checkpoint["count"], [decode_hex(text) for text in path]
             )
         except ValueError as error:
-            self.add_fault(place, f"is not anchored in the checkpoint: {error}")
+            self.add_fault("segment-unanchored", place, f"is not anchored in the checkpoint: {error}")
             return
         if root.hex() != self.checkpoint["root"]:
-            self.add_fault(place, "is not anchored in the checkpoint")
+            self.add_fault("segment-unanchored", place, "is not anchored in the checkpoint")
 
     def check_all_segments(self) -> None:
         manifest, count = self.manifest, 0
         first, last = manifest["first"], manifest["last"]
         tree = MerkleTree(max(first - 1, 0), [decode_hex(text) for text in manifest["frontier"]])
         self.roots[tree.size] = tree.root_hash()
-        lines, streams, number = self.read_lines("entries.jsonl"), StreamChains(), first - 1
+        lines, streams, number = self.read_lines("entries.jsonl"), StreamChains(), max(first - 1, 0)
         for place, record, found in self.read_segments("packed"):
             if record["number"] != number + 1:
-                self.add_fault(place, f"comes after segment {number}")
+                self.add_fault("segment-order", place, f"comes after segment {number}")
             number = record["number"]
             tree.add_leaf(found)
             self.roots[tree.size] = tree.root_hash()
             packed = decode_hex(record["packed"], -1)
             if hash_parts(packed).hex() != record["ids"] or count_packed_ids(packed) != record["count"]:
-                self.add_fault(place, "its ids differ from the signed ones")
+                self.add_fault("segment-ids", place, "its ids differ from the signed ones")
             leaves: list[bytes] = []
             for _ in range(record["count"]):
                 entry_place, body = next(lines, ("", b""))
                 if not entry_place:
-                    self.add_fault(place, f"has {record['count']} entries, but only {len(leaves)} are here")
+                    self.add_fault(
+                        "entry-missing",
+                        place,
+                        f"has {record['count']} entries, but only {len(leaves)} are here",
+                    )
                     break
                 count += 1
                 leaves.append(self.check_entry(f"{entry_place} in {place}", body, streams))
             if merkle_root(leaves).hex() != record["root"]:
-                self.add_fault(place, "its entries differ from the signed ones")
+                self.add_fault("segment-root", place, "its entries differ from the signed ones")
         if number != max(last, first - 1) or (manifest["segments"] == 0) != (first == 0):
-            self.add_fault("segments.jsonl", f"ends with segment {number}, but the manifest says {last}")
+            self.add_fault(
+                "segment-range", "segments.jsonl", f"ends with segment {number}, but the manifest says {last}"
+            )
         if count != manifest["entries"] or next(lines, None) is not None or manifest["streams"] != 0:
             self.add_fault(
-                "entries.jsonl", f"does not have the {manifest['entries']} entries given in the manifest"
+                "entry-count",
+                "entries.jsonl",
+                f"does not have the {manifest['entries']} entries given in the manifest",
             )
         if self.checkpoint["count"] == last and tree.root_hash().hex() != self.checkpoint["root"]:
-            self.add_fault("checkpoint.json", f"the first {last} segments differ from those that it covers")
-        for stream_place, what in streams.find_faults(first == 1):
-            self.add_fault(stream_place, what)
+            self.add_fault(
+                "checkpoint-root",
+                "checkpoint.json",
+                f"the first {last} segments differ from those that it covers",
+            )
+        for code, stream_place, what in streams.find_faults(first == 1):
+            self.add_fault(code, stream_place, what)
 
     def check_pruned(self) -> None:
         """Check that entries were deleted if and only if an entry announces it."""
         if self.pruned and self.announced_pruned != self.pruned:
             self.add_fault(
+                "pruning-unannounced",
                 "manifest.json",
                 f"no entry records the deletion of entries up to segment {self.pruned}",
             )
         if self.pruned and self.manifest["kind"] == "whole" and self.manifest["first"] != self.pruned + 1:
-            self.add_fault("manifest.json", f"does not start after segment {self.pruned}")
+            self.add_fault("pruning-start", "manifest.json", f"does not start after segment {self.pruned}")
 
     def check_entry(self, place: str, body: bytes, streams: StreamChains | None) -> bytes:
         """Check an entry and return its leaf hash."""
@@ -557,7 +641,7 @@ class ExportCheck:
             if streams is not None:
                 streams.add_entry(said["stream"], said["stream_seq"], said["prev_leaf"], leaf.hex())
         except PARSE_ERRORS as error:
-            self.add_fault(place, f"{type(error).__name__}: {error}")
+            self.add_fault("unreadable", place, f"{type(error).__name__}: {error}")
         return leaf
 
     def check_filtered_segments(self) -> None:
@@ -565,7 +649,9 @@ class ExportCheck:
             self.segments[record["number"]] = (record["count"], decode_hex(record["root"]))
         bounds = (min(self.segments, default=0), max(self.segments, default=0))
         if bounds != (self.manifest["first"], self.manifest["last"]) or self.manifest["frontier"] != []:
-            self.add_fault("manifest.json", f"the segments here are {bounds[0]} to {bounds[1]}")
+            self.add_fault(
+                "segment-range", "manifest.json", f"the segments here are {bounds[0]} to {bounds[1]}"
+            )
 
     def check_streams(self) -> None:
         bodies, proofs = self.read_lines("entries.jsonl"), self.read_lines("proofs.jsonl")
@@ -578,13 +664,17 @@ class ExportCheck:
             require_fields(said, "leaf", "seq", "stream", *begins_later)
             begin, before = said.get("from", 1), ZERO.hex()
             if said["stream"] in names or said["seq"] < begin or begin < (2 if begins_later else 1):
-                self.add_fault(place, "names no stream, or the same stream again")
+                self.add_fault("stream-line", place, "names no stream, or the same stream again")
             names.add(said["stream"])
             for seq in range(begin, said["seq"] + 1):
                 entry_place, body = next(bodies, ("", b""))
                 proof_place, proof = next(proofs, ("", b""))
                 if not entry_place or not proof_place:
-                    self.add_fault(f"stream {said['stream']} at {seq}", "is missing, or its proof is missing")
+                    self.add_fault(
+                        "entry-missing",
+                        f"stream {said['stream']} at {seq}",
+                        "is missing, or its proof is missing",
+                    )
                     return
                 count += 1
                 entry_place = f"{entry_place} (stream {said['stream']} at {seq})"
@@ -598,19 +688,23 @@ class ExportCheck:
                 used.add(self.check_proof(proof_place, leaf, proof))
                 before = leaf.hex()
             if before != said["leaf"]:
-                self.add_fault(place, "the stream does not end with this entry")
+                self.add_fault("stream-end", place, "the stream does not end with this entry")
         if next(bodies, None) is not None or next(proofs, None) is not None:
-            self.add_fault("entries.jsonl", "or proofs.jsonl has more entries than the streams")
+            self.add_fault(
+                "entry-count", "entries.jsonl", "or proofs.jsonl has more entries than the streams"
+            )
         if (count, len(names)) != (self.manifest["entries"], self.manifest["streams"]):
-            self.add_fault("manifest.json", f"there are {count} entries of {len(names)} streams")
+            self.add_fault(
+                "entry-count", "manifest.json", f"there are {count} entries of {len(names)} streams"
+            )
         for number in sorted(set(self.segments) - used):
-            self.add_fault(f"segment {number}", "appears in no proof")
+            self.add_fault("segment-unused", f"segment {number}", "appears in no proof")
 
     def check_continuation(self, place: str, body: bytes, expected: tuple[str, int, str]) -> None:
         try:
             said = parse_canonical_json(body)
             if (said["stream"], said["stream_seq"], said["prev_leaf"]) != expected:
-                self.add_fault(place, "does not continue the entry before it")
+                self.add_fault("stream-chain", place, "does not continue the entry before it")
         except PARSE_ERRORS:
             # Reported by `check_entry` already.
             return
@@ -618,7 +712,7 @@ class ExportCheck:
     def check_stream_start(self, place: str, leaf: str, proof: Record) -> int:
         """Check the deleted entry that a stream continues. Returns the number of its segment."""
         if not proof["segment"] <= self.pruned:
-            self.add_fault(place, "does not start with the first entry of its stream")
+            self.add_fault("stream-start", place, "does not start with the first entry of its stream")
         return self.check_proof(place, decode_hex(leaf), canonical_json(proof).encode("ascii"))
 
     def check_proof(self, place: str, leaf: bytes, line: bytes) -> int:
@@ -630,10 +724,12 @@ class ExportCheck:
                 inclusion_root(leaf, said["index"], count, [decode_hex(text) for text in said["path"]])
                 != root
             ):
-                self.add_fault(place, f"the entry is not in segment {said['segment']} at {said['index']}")
+                self.add_fault(
+                    "proof-wrong", place, f"the entry is not in segment {said['segment']} at {said['index']}"
+                )
             return int(said["segment"])
         except PARSE_ERRORS as error:
-            self.add_fault(place, f"{type(error).__name__}: {error}")
+            self.add_fault("unreadable", place, f"{type(error).__name__}: {error}")
             return 0
 
     def check_consistency(self) -> None:
@@ -646,7 +742,11 @@ class ExportCheck:
             if is_consistent(said["count"], root, *end, proof):
                 self.roots.setdefault(said["count"], root)
             else:
-                self.add_fault(place, f"does not lead from {said['count']} segments to the checkpoint")
+                self.add_fault(
+                    "consistency-wrong",
+                    place,
+                    f"does not lead from {said['count']} segments to the checkpoint",
+                )
 
     def compare_checkpoint(self, content: bytes) -> None:
         """Check that a checkpoint that was stored elsewhere covers the same history."""
@@ -656,10 +756,27 @@ class ExportCheck:
         known = self.roots.get(count)
         if count == self.checkpoint["count"]:
             known = decode_hex(self.checkpoint["root"])
-        if known is None:
-            self.add_fault(place, f"of {count} segments cannot be compared: use an export without a filter")
+            self.heads.setdefault(count, self.checkpoint["head"])
+        if known is None and count > self.checkpoint["count"]:
+            self.add_fault(
+                "outside-newer",
+                place,
+                f"of {count} segments is newer than this export, whose own covers {self.checkpoint['count']}: "
+                "use one that is no newer, or an export that was made later",
+            )
+        elif known is None:
+            self.add_fault(
+                "outside-incomparable",
+                place,
+                f"of {count} segments cannot be compared: use an export without a filter",
+            )
         elif known.hex() != record["root"]:
-            self.add_fault(place, f"covers other segments than the first {count} of this log")
+            self.add_fault(
+                "outside-differs", place, f"covers other segments than the first {count} of this log"
+            )
+        else:
+            self.check_head(place, record)
+        self.compared = record
 
 
 def main(arguments: list[str]) -> int:
@@ -669,11 +786,15 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     outside = None
     if asked.checkpoint:
-        with open(asked.checkpoint, "rb") as file:  # noqa: PTH123
-            outside = file.read()
+        try:
+            with open(asked.checkpoint, "rb") as file:  # noqa: PTH123
+                outside = file.read()
+        except OSError as error:
+            parser.error(f"the checkpoint cannot be read: {error}")
     export = ExportCheck(asked.folder)
-    for fault in export.run_checks(outside):
-        print("FAULT", fault)
+    export.run_checks(outside)
+    for code, fault in zip(export.codes, export.faults):  # noqa: B905, since Python 3.10
+        print(f"FAULT [{code}] {fault}")
     if export.faults:
         print(f"{len(export.faults)} faults. This export differs from what was sealed.")
         return 1
@@ -688,7 +809,12 @@ def main(arguments: list[str]) -> int:
             f"Entries of segments 1 to {export.pruned} were deleted, as recorded in the log; the hash "
             f"of segment {export.pruned} proves their content."
         )
-    if outside is None:
+    if outside is not None:
+        print(
+            f"The outside checkpoint of {export.compared['count']} segments, made at {export.compared['at']}, "
+            f"agrees."
+        )
+    else:
         print(
             "No outside checkpoint was compared: someone with the database and the signing key could "
             "have rewritten everything."

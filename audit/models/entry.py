@@ -29,7 +29,11 @@ class Entry(models.Model):
         verbose_name_plural = "entries"
         default_permissions = ("view",)
         permissions = [("download_entry", "Can download the audit log")]
-        constraints = [models.UniqueConstraint(fields=["stream", "stream_seq"], name="one_entry_a_place")]
+        constraints = [
+            models.UniqueConstraint(fields=["stream", "stream_seq"], name="one_entry_a_place"),
+            # Packed ids have no form for others, so the sealer could not close a segment.
+            models.CheckConstraint(condition=models.Q(id__gt=0), name="entry_id_positive"),
+        ]
         indexes = [
             # Ascending, and read backwards: new rows go to its end, and fill its pages.
             models.Index(fields=["at", "id"], name="audit_entry_at"),

@@ -12,7 +12,7 @@ class SealingStatus:
     """The status of sealing.
 
     `unsealed_since` is the time of the oldest unsealed entry, `late_at` that of the newest late segment, `verified` the
-    last verification of the whole log.
+    last verification of the whole log, `unverified_since` its time, or that of the first segment if there was none.
     """
 
     segments: int
@@ -22,6 +22,7 @@ class SealingStatus:
     late: int
     outlets: tuple[Outlet, ...]
     verified: Verification | None
+    unverified_since: datetime | None = None
 
 
 def sealing_status() -> SealingStatus:
@@ -29,6 +30,7 @@ def sealing_status() -> SealingStatus:
     last = last_segment()
     unsealed = Entry.objects.filter(id__gt=last.highest_id).order_by("id").values_list("at", flat=True)
     late = Segment.objects.filter(is_late=True).order_by("-number").values_list("sealed_at", "count").first()
+    verified = Verification.objects.order_by("-id").first()
     return SealingStatus(
         segments=last.number,
         sealed_at=last.sealed_at,
@@ -36,5 +38,10 @@ def sealing_status() -> SealingStatus:
         late_at=late[0] if late else None,
         late=late[1] if late else 0,
         outlets=tuple(Outlet.objects.order_by("name")),
-        verified=Verification.objects.order_by("-id").first(),
+        verified=verified,
+        unverified_since=verified.at if verified else _first_sealed_at(),
     )
+
+
+def _first_sealed_at() -> datetime | None:
+    return Segment.objects.order_by("number").values_list("sealed_at", flat=True).first()

@@ -39,6 +39,12 @@ _KIND_LINKS = {
         "sync.view_delivery",
         gettext_lazy("Show what is held for approval"),
     ),
+    AlarmKind.LOGINS_FAILING: (
+        "admin:audit_entry_changelist",
+        "",
+        "audit.view_entry",
+        gettext_lazy("Show the failed logins"),
+    ),
 }
 _AUDIT_LINK = (
     "admin:audit_entry_sealing",

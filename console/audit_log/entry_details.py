@@ -23,7 +23,7 @@ _BREAK = SafeString("<br>")
 _HIDDEN_KEYS = frozenset(
     {
         *("alarm", "attempt", "backtest", "decision", "download", "erasure", "pseudonyms", "receipt"),
-        *("replay", "request", "secret", "snooze"),
+        *("recheck", "replay", "request", "secret", "snooze"),
     }
 )
 _LABELS: Mapping[str, object] = {
@@ -31,10 +31,13 @@ _LABELS: Mapping[str, object] = {
     "base": gettext_lazy("Based on version"),
     "began": gettext_lazy("Since"),
     "bytes": gettext_lazy("Size in bytes"),
+    "case_number": gettext_lazy("Case number"),
     "cause": gettext_lazy("Triggered by"),
     "code": gettext_lazy("Result"),
     "count": gettext_lazy("Count"),
     "covered": gettext_lazy("Other events with the same outcome"),
+    "earlier_hour": gettext_lazy("Last hour with such refusals"),
+    "earlier_times": gettext_lazy("Refused requests in that hour"),
     "end_in_hours": gettext_lazy("Old secrets expire after (hours)"),
     "ended": gettext_lazy("Finished so far"),
     "event": gettext_lazy("Event"),
@@ -42,6 +45,7 @@ _LABELS: Mapping[str, object] = {
     "failure": gettext_lazy("Error"),
     "failures": gettext_lazy("Consecutive failures"),
     "fields": gettext_lazy("Fields"),
+    "left_out": gettext_lazy("Not sent"),
     "filter": gettext_lazy("Which events"),
     "filters": gettext_lazy("Filters"),
     "ground": gettext_lazy("Legal ground"),

@@ -13,6 +13,7 @@ from audit.models import Entry
 from console.audit_log.action_names import ACTION_LABELS
 from sync.models import Delivery
 from sync.models.delivery import delivery_stream
+from sync.search.event_filter import MAX_WORD_LENGTH
 from sync.search.time_ranges import InvalidFilter, parse_range
 from webhooks.catalogue.reference import from_reference, to_reference
 from webhooks.models import Event
@@ -128,6 +129,8 @@ def parse_entry_filter(params: Mapping[str, str], now: datetime) -> EntryFilter:
     # PostgreSQL refuses a text with a NUL character.
     if any("\0" in value for value in params.values()):
         raise InvalidFilter("no text that a database takes")
+    if any(len(value) > MAX_WORD_LENGTH for value in params.values()):
+        raise InvalidFilter("a word that is too long")
     begin, end = parse_range(params, "when", now)
     plain = {name: params.get(name, "") for name in ("action", "who", "object")}
     term = params.get("q", "").strip()

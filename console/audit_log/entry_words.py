@@ -143,11 +143,18 @@ def _entry_row(
         entry=entry,
         details=details,
         actor=actor_name(entry.actor, names),
-        action_text=action_label(entry.action, str(details.get("code", ""))),
+        action_text=_action_text(entry, details),
         object_text=_object_text(entry.stream, names),
         url=_object_url(kind, key, names, user),
         reason=str(details.get("reason") or names.get(_reason_key(entry, details), "")),
     )
+
+
+def _action_text(entry: Entry, details: Mapping[str, Any]) -> str:
+    """Return the action as a verb phrase; an entry that sums several of them up says how many."""
+    label = action_label(entry.action, str(details.get("code", "")))
+    times = details.get("times")
+    return f"{label} ({times})" if entry.action == "person.logins-failed" and times else label
 
 
 def _object_key(name: str) -> ObjectKey:

@@ -15,6 +15,7 @@ from audit.models import Entry, Verification
 from console.audit_log.action_names import ACTION_LABELS
 from console.audit_log.entry_filter import FILTER_PARAMS, EntryFilter, parse_entry_filter
 from console.audit_log.entry_words import OBJECT_LABELS, EntryRow, describe_entries
+from console.audit_log.failed_logins import FailedLoginSummary, summarize_failed_logins
 from console.ui.chips import FilterBar, FilterChip, FilterParams, ViewTab
 from console.ui.keyset import Keyset, KeysetPage, PageLinks, PageRequest
 from sync.search.time_ranges import InvalidFilter
@@ -37,6 +38,7 @@ class EntryList:
     turning: PageLinks
     verified: Verification | None
     problem: str
+    failed_logins: FailedLoginSummary | None = None
 
     @property
     def is_filtered(self) -> bool:
@@ -67,6 +69,8 @@ def build_entry_list(request: HttpRequest) -> EntryList:
         turning=PageLinks.for_page(here, page, place),
         verified=Verification.objects.order_by("-id").first(),
         problem=problem,
+        # Only above the newest entries: a search has its own results.
+        failed_logins=None if words or place != PageRequest() else summarize_failed_logins(),
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -19,6 +20,14 @@ def parse_pk(text: str) -> int | None:
         return None
     number = int(text)
     return number if number <= _MAX_BIGINT else None
+
+
+def parse_uuid_or_none(text: str) -> UUID | None:
+    """Parse a UUID of a form. Returns None if the text is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 class JSONTextField(forms.JSONField):

@@ -1,4 +1,4 @@
-"""Decide on deliveries that are held for approval: preview, approve or close some or all of a route, with a reason."""
+"""Decide on held deliveries: approve or close some or all of a route, or choose the record of one, with a reason."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,17 +8,19 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from console.base.audit_trail import client_address, require_staff_user
-from console.base.forms import ReasonField, ReasonForm
+from console.base.forms import ReasonField, ReasonForm, parse_uuid_or_none
 from console.base.pending_store import PendingStore
 from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
 from console.deliveries.held_groups import describe_held, held_deliveries, list_held_groups
+from console.deliveries.match_decision import is_match_held, render_match_page
+from console.payloads.reveal import revealed_events
 from console.permissions import CONTENTS, MAY_APPROVE
-from sync.models import Delivery, Replay, Route
+from sync.models import MATCH_HELD_CODE, Delivery, Replay, Route
 from sync.operations.held_deliveries import (
     MAX_DELIVERIES,
     AlreadyDecided,
@@ -67,13 +69,16 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
         return [
             path("route/<int:pk>/", wrap(self.route_view), name="sync_delivery_route"),
             path("decide/<uuid:key>/", wrap(self.decide_view), name="sync_delivery_decide"),
+            path("<int:pk>/record/", wrap(self.match_view), name="sync_delivery_match"),
             *super().get_urls(),
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """List the held deliveries by route."""
         self.require_permissions(request)
-        groups = list_held_groups(with_contents=request.user.has_perm(CONTENTS))
+        groups = list_held_groups(
+            with_contents=request.user.has_perm(CONTENTS), revealed=revealed_events(request)
+        )
         context = {"title": _("Held for approval"), "groups": groups}
         return self.render_page(request, "console/deliveries/held_list.html", context)
 
@@ -88,10 +93,18 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
         if request.method == "POST":
             return self._store_selection(request, route)
         waiting = held_deliveries().filter(route=route)
-        count = waiting.count()
-        rows = describe_held(waiting[:MAX_LISTED], with_contents=request.user.has_perm(CONTENTS))
-        title = _("Held for approval: %(route)s") % {"route": route}
-        context = {"title": title, "route": route, "rows": rows, "count": count}
+        matches, waiting = waiting.filter(code=MATCH_HELD_CODE), waiting.exclude(code=MATCH_HELD_CODE)
+        may_see = request.user.has_perm(CONTENTS)
+        context = {
+            "title": _("Held for approval: %(route)s") % {"route": route},
+            "route": route,
+            "rows": describe_held(
+                waiting[:MAX_LISTED], with_contents=may_see, revealed=revealed_events(request)
+            ),
+            "count": waiting.count(),
+            "matches": describe_held(matches[:MAX_LISTED], with_contents=False),
+            "matches_count": matches.count(),
+        }
         return self.render_page(
             request, "console/deliveries/held_route.html", context | {"largest": MAX_DELIVERIES}
         )
@@ -99,7 +112,8 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
     def _store_selection(self, request: HttpRequest, route: Route) -> HttpResponseRedirect:
         self.require_permissions(request, MAY_APPROVE)
         form = HeldDecisionForm(request.POST)
-        waiting = held_deliveries().filter(route=route).values_list("pk", flat=True)
+        of_route = held_deliveries().filter(route=route).exclude(code=MATCH_HELD_CODE)
+        waiting = of_route.values_list("pk", flat=True)
         # Only deliveries that are still held can be chosen.
         form.fields["chosen"].choices = [(key, key) for key in waiting[:MAX_DELIVERIES]]  # type: ignore[attr-defined]
         keys: list[int] = []
@@ -113,6 +127,26 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
             "admin:sync_delivery_decide",
             PENDING_DECISIONS.add(request, [form.cleaned_data["decision"], keys]),
         )
+
+    def match_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show the records found for a held entity. A POST decides which of them belongs to it."""
+        self.require_permissions(request, *([MAY_APPROVE] if request.method == "POST" else []))
+        related = ("event", "commercial", "covered_by__change__subject")
+        delivery = get_object_or_404(Delivery.objects.select_related(*related), pk=pk)
+        if not is_match_held(delivery):
+            # The key is the UUID of the decision: if the decision exists, this is a second click.
+            key = parse_uuid_or_none(request.POST.get("key", ""))
+            is_decided = key is not None and Replay.objects.filter(uuid=key).exists()
+            decided = _("This was already decided. Nothing was done twice.")
+            messages.warning(request, decided if is_decided else _("This delivery is no longer held."))
+            return redirect("admin:webhooks_event_change", delivery.event_id)
+        shared = {
+            **self.admin_site.each_context(request),
+            "media": self.media,
+            "may": self.template_permissions(request),
+        }
+        back_url = reverse("admin:sync_delivery_route", args=[delivery.route_id])
+        return render_match_page(request, delivery, back_url, shared)
 
     def decide_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """Show the effect of the decision. A POST with a reason carries it out."""

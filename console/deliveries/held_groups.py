@@ -1,5 +1,6 @@
-"""Load the deliveries that the mass-change guard holds, by route, with their intended changes."""
+"""Load the held deliveries, by route, with their intended changes."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,8 +8,9 @@ from django.db.models import Count, F, Min, QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from console.payloads.content import ChangeTable, change_table
-from sync.models import Attempt, Delivery, Route
-from webhooks.models import State
+from console.ui.outcome_texts import describe_code
+from sync.attempts.absence import ABSENCE_CODES
+from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Route
 
 MAX_GROUPS = 50
 SAMPLES_PER_GROUP = 3
@@ -22,6 +24,18 @@ class HeldDelivery:
 
     row: Delivery
     change: ChangeTable | None
+
+    @property
+    def needs_record(self) -> bool:
+        """Return True if a person has to choose the record."""
+        return self.row.code == MATCH_HELD_CODE
+
+    @property
+    def absence(self) -> str:
+        """Return why an absence is not proven; an empty text if the delivery is held for another reason."""
+        if self.row.code not in ABSENCE_CODES:
+            return ""
+        return describe_code(self.row.code, self.row.connection_of_code(self.row.code).name).title
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +56,14 @@ class HeldGroup:
 def held_deliveries() -> QuerySet[Delivery]:
     """Return deliveries that wait for approval, oldest first."""
     # Among the open ones, because they have an index.
-    return Delivery.objects.open().filter(state=State.HELD).order_by("pk")
+    return Delivery.objects.held().order_by("pk")
 
 
-def list_held_groups(*, with_contents: bool) -> list[HeldGroup]:
-    """Return the routes with held deliveries, oldest first, with three samples each. Five statements at most."""
+def list_held_groups(*, with_contents: bool, revealed: Container[int]) -> list[HeldGroup]:
+    """Return the routes with held deliveries, oldest first, with three samples each. Five statements at most.
+
+    `revealed`: the events whose values are shown; those of others are masked.
+    """
     counted = (
         held_deliveries()
         .order_by()
@@ -56,7 +73,7 @@ def list_held_groups(*, with_contents: bool) -> list[HeldGroup]:
     rows = list(counted.order_by("since", "route")[:MAX_GROUPS])
     routes = Route.objects.select_related("source", "identity", "commercial")
     known = routes.in_bulk([row["route"] for row in rows])
-    samples = _sample_deliveries(with_contents=with_contents) if rows else []
+    samples = _sample_deliveries(with_contents=with_contents, revealed=revealed) if rows else []
     return [
         HeldGroup(
             known[row["route"]],
@@ -68,7 +85,7 @@ def list_held_groups(*, with_contents: bool) -> list[HeldGroup]:
     ]
 
 
-def _sample_deliveries(*, with_contents: bool) -> list[HeldDelivery]:
+def _sample_deliveries(*, with_contents: bool, revealed: Container[int]) -> list[HeldDelivery]:
     # Numbers the deliveries of each route, so that one statement finds the samples of all routes.
     place = Window(RowNumber(), partition_by="route_id", order_by="pk")
     keys = (
@@ -80,15 +97,26 @@ def _sample_deliveries(*, with_contents: bool) -> list[HeldDelivery]:
     return describe_held(
         held_deliveries().filter(pk__in=list(keys[: MAX_GROUPS * SAMPLES_PER_GROUP])),
         with_contents=with_contents,
+        revealed=revealed,
     )
 
 
-def describe_held(deliveries: QuerySet[Delivery], *, with_contents: bool) -> list[HeldDelivery]:
-    """Return these deliveries with their intended changes, by two statements; by one without contents."""
-    rows = list(deliveries.select_related("event", "commercial", "covered_by__change__subject"))
+def describe_held(
+    deliveries: QuerySet[Delivery], *, with_contents: bool, revealed: Container[int] = ()
+) -> list[HeldDelivery]:
+    """Return these deliveries with their intended changes, by two statements; by one without contents.
+
+    `revealed`: the events whose values are shown; those of others are masked.
+    """
+    rows = list(deliveries.select_related("event", "commercial", "identity", "covered_by__change__subject"))
     planned = _newest_attempts([row.pk for row in rows]) if with_contents else {}
     return [
-        HeldDelivery(row, _intended_change(row, planned.get(row.pk)) if with_contents else None)
+        HeldDelivery(
+            row,
+            _intended_change(row, planned.get(row.pk), is_masked=row.event_id not in revealed)
+            if with_contents
+            else None,
+        )
         for row in rows
     ]
 
@@ -99,8 +127,8 @@ def _newest_attempts(deliveries: list[int]) -> dict[int, Attempt]:
     return {attempt.delivery_id: attempt for attempt in newest.select_related("change__subject")}
 
 
-def _intended_change(row: Delivery, own: Attempt | None) -> ChangeTable | None:
+def _intended_change(row: Delivery, own: Attempt | None, *, is_masked: bool) -> ChangeTable | None:
     """Return the change that was about to be sent: that of the newest attempt, its own or the one that covered it."""
     attempts = [attempt for attempt in (own, row.covered_by) if attempt is not None]
     newest = max(attempts, key=lambda attempt: attempt.pk, default=None)
-    return change_table(newest.change) if newest else None
+    return change_table(newest.change, is_masked=is_masked) if newest else None

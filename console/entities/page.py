@@ -39,12 +39,13 @@ class EntityQuery:
 @dataclass(frozen=True, slots=True)
 class IdentityServiceRow:
     """One identity service that knows the entity: the sources of its events, and the records that the entity is
-    linked to.
+    linked to. `unlinked_targets`: the targets of its routes that have no link yet.
     """
 
     identity: Connection
     sources: tuple[Source, ...]
     links: tuple[Link, ...]
+    unlinked_targets: tuple[Connection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,9 @@ def _identity_services(query: EntityQuery, *, with_links: bool) -> tuple[Identit
     """Return the identity services of the entity, by its routes and its links: routes may have changed since it was
     linked.
     """
-    matching = Route.objects.filter(entity_type=query.entity_type).select_related("identity", "source")
+    matching = Route.objects.filter(entity_type=query.entity_type).select_related(
+        "identity", "source", "commercial"
+    )
     routes = list(matching.order_by("identity__name", "identity", "source__name")[:MAX_ROUTES])
     of_entity = Link.objects.filter(entity_id=query.entity_id, entity_type=query.entity_type)
     with_systems = of_entity.select_related("identity", "commercial")
@@ -150,9 +153,18 @@ def _identity_services(query: EntityQuery, *, with_links: bool) -> tuple[Identit
             identity,
             tuple({route.source_id: route.source for route in routes if route.identity_id == key}.values()),
             tuple(link for link in links if link.identity_id == key),
+            _unlinked_targets(key, routes, links),
         )
         for key, identity in known.items()
     )
+
+
+def _unlinked_targets(
+    identity: int, routes: Iterable[Route], links: Iterable[Link]
+) -> tuple[Connection, ...]:
+    linked = {link.commercial_id for link in links if link.identity_id == identity}
+    targets = {route.commercial_id: route.commercial for route in routes if route.identity_id == identity}
+    return tuple(target for key, target in targets.items() if key not in linked)
 
 
 def _entity_events(query: EntityQuery, services: Iterable[IdentityServiceRow]) -> QuerySet[Event]:

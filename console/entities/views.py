@@ -20,6 +20,7 @@ from webhooks.models import is_erased
 
 _PART_PERMISSIONS = {
     "links": "sync.view_link",
+    "change_links": "sync.approve_delivery",
     "deliveries": "sync.view_delivery",
     "attempts": "sync.view_attempt",
     "erasures": "sync.view_erasure",

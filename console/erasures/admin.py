@@ -19,12 +19,14 @@ from console.erasures.words import counted_rows, erasure_mark, ground_text
 from console.ui.formatting import render_time
 from console.ui.links import entity_url
 from sync.erasure.requests import (
+    CaseNumberRefused,
     ErasureRefused,
     decide_erasure,
     failure_text,
     request_erasure,
     resume_erasure,
     subject_of,
+    why_not_confirm,
 )
 from sync.erasure.subject_data import ErasureSubject, count_rows
 from sync.models import Erasure, ErasureState
@@ -38,7 +40,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
     """Lists the requests and their results. A second administrator decides on the page of a request."""
 
     allows_post = True
-    list_display = ("asked", "entity", "status", "ground_column", "asked_by", "decided_by")
+    list_display = ("asked", "entity", "status", "ground_column", "case_column", "asked_by", "decided_by")
     list_display_links = ("asked",)
     list_select_related = ("asked_by", "decided_by")
     ordering = ("-id",)
@@ -83,7 +85,11 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
                 reason=answer["reason"],
                 by=require_staff_user(request),
                 address=client_address(request),
+                case_number=answer["case_number"],
             )
+        except CaseNumberRefused as error:
+            form.add_error("case_number", str(error))
+            return self._show_preview(request, form, form)
         except ErasureRefused as error:
             messages.error(request, str(error))
             return redirect("admin:sync_erasure_look")
@@ -109,6 +115,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
             "is_open": is_open,
             "failure": failure_text(row),
             "is_mine": row.asked_by_id == request.user.pk,
+            "why_not": why_not_confirm(row, require_staff_user(request)) if is_open else "",
             "counts": counted_rows(count_rows(subject_of(row)) if is_open else row.counts),
         }
         return self.render_page(request, "console/erasures/detail.html", context)
@@ -170,6 +177,10 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
     @admin.display(description=_("legal ground"))
     def ground_column(self, erasure: Erasure) -> str:
         return ground_text(erasure.ground)
+
+    @admin.display(description=_("case number"))
+    def case_column(self, erasure: Erasure) -> str:
+        return erasure.case_number
 
 
 def _entity_link(subject: Erasure | ErasureSubject) -> SafeString:

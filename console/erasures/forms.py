@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.base.forms import ReasonField
 from console.erasures.words import ground_choices
+from sync.erasure.case_number import MAX_LENGTH
 from sync.erasure.requests import find_subject
 from sync.erasure.subject_data import ErasureSubject
 from webhooks.models import Source
@@ -43,9 +44,17 @@ class PersonForm(forms.Form):
 
 
 class ErasureRequestForm(PersonForm):
-    """Legal ground and reason of the erasure of the person that was looked for."""
+    """Legal ground, case number and reason of the erasure of the person that was looked for."""
 
     ground = forms.ChoiceField(choices=ground_choices, label=_("Legal ground"))
+    case_number = forms.CharField(
+        required=False,
+        max_length=MAX_LENGTH,
+        label=_("Case number"),
+        help_text=_(
+            "For example GDPR-2026-117. It stays with the erasure and in the audit log, so it must not name the person."
+        ),
+    )
     reason = ReasonField(
         label=_("Reason (stored with the erasure)"),
         rows=4,

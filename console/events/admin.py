@@ -107,14 +107,15 @@ class EventAdmin(
 
     def render_detail(self, request: HttpRequest, row: Event) -> HttpResponse:
         """Show everything about one event."""
+        page = build_event_page(row, request)
         context = {
             "title": f"{row.event_type} {row.entity_type}",
             "subtitle": row.entity_id,
             "entity_url": entity_url(row.entity_type, row.entity_id),
             "back": FILTER_BAR.build_query(dict(parse_qsl(request.GET.get("list", "")))),
-            "may_close": request.user.has_perm(MAY_CLOSE) and row.state in _CLOSABLE,
+            "may_close": request.user.has_perm(MAY_CLOSE) and page.state in _CLOSABLE,
             "may_download": request.user.has_perm(self.list_export.permission),
-            "page": build_event_page(row, request),
+            "page": page,
             "may_read_audit": request.user.has_perm("audit.view_entry"),
             "may_erase": request.user.has_perm("sync.erase_subject"),
             "is_erased": is_erased(row.entity_id),

@@ -1,5 +1,6 @@
 """Load the newest attempts of an event's deliveries, with their outgoing requests."""
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from audit.models import Entry
 from console.events.waterfall import BarSegment, CallSpan, bar_segments, longest_seconds, waiting_text
 from console.payloads.content import (
     ChangeTable,
@@ -24,7 +26,7 @@ from console.payloads.content import (
 from console.payloads.curl_command import build_curl_command
 from console.ui.formatting import short_duration
 from console.ui.outcome_texts import describe_code
-from sync.models import Attempt, AttemptOutcome, Call, Delivery
+from sync.models import Attempt, AttemptOutcome, Call, Delivery, Recheck
 from webhooks.catalogue.codes import CodeTexts
 
 MAX_ATTEMPTS = 50
@@ -65,7 +67,8 @@ class AttemptRow:
     """One attempt.
 
     `messages`: the reasons given by the `system` that its code is about, or by the hub. `missing`: the reason that
-    its change is no longer stored. `calls`: None if they were not read.
+    its change is no longer stored. `sent_fields`: the names of the fields that were sent, for people who may not see
+    `change`. `calls`: None if they were not read.
     """
 
     row: Attempt
@@ -75,6 +78,7 @@ class AttemptRow:
     change: ChangeTable | None
     messages: tuple[str, ...]
     missing: str = ""
+    sent_fields: tuple[str, ...] = ()
     calls: tuple[CallRow, ...] | None = None
     seconds: float = 0.0
     bar: tuple[BarSegment, ...] = ()
@@ -83,12 +87,31 @@ class AttemptRow:
     @property
     def is_found_by_hub(self) -> bool:
         """Return True if `messages` are the hub's own: no request was sent that a system could have refused."""
-        return self.row.code == "unmappable"
+        return self.row.code == "unmappable" or self.row.code.endswith("-over-budget")
 
     @property
     def found_nothing(self) -> bool:
         """Return True if the entity did not exist and no record of it was found."""
         return self.row.outcome == AttemptOutcome.UNCHANGED and not self.row.record_id
+
+    @property
+    def left_out_fields(self) -> tuple[str, ...]:
+        """Return the fields that were not sent, because the target does not keep them; empty if it is hidden."""
+        return tuple(field.name for field in self.change.left_out) if self.change else ()
+
+    @property
+    def recheck(self) -> Recheck | None:
+        """Return the re-checks of this attempt; None if its write had an answer, or it sent none."""
+        return getattr(self.row, "recheck", None)
+
+    @property
+    def recheck_title(self) -> str:
+        """Return what became of a write that had no answer, in two words; empty while that is not known."""
+        if self.recheck is None:
+            return ""
+        if self.recheck.repaired_by is not None:
+            return _("Repaired")
+        return _("Confirmed later") if self.recheck.confirmed_at is not None else ""
 
     @property
     def action_text(self) -> str:
@@ -107,8 +130,9 @@ def system_name(delivery: Delivery, code: str) -> str:
 def attempts_by_delivery(
     deliveries: Sequence[Delivery], may: Mapping[str, bool], now: datetime, missing: PayloadAbsence
 ) -> dict[int, list[AttemptRow]]:
-    """Return attempts by delivery, newest first, by two statements: 50 in all, the newest 20 with their requests."""
+    """Return attempts by delivery, newest first, by three statements: 50 in all, the newest 20 with their requests."""
     rows = _newest_attempts(deliveries, may["contents"])
+    sent_fields = {} if may["contents"] else _sent_field_names(deliveries)
     calls = _calls_by_attempt([row.pk for row in rows[:MAX_WITH_CALLS]], may, missing) if may["calls"] else {}
     owners = {delivery.pk: delivery for delivery in deliveries}
     rows_by_delivery: dict[int, list[AttemptRow]] = defaultdict(list)
@@ -116,7 +140,9 @@ def attempts_by_delivery(
         # Reading calls is what costs: only the newest attempts get them.
         attempt = _attempt_row(row, owners[row.delivery_id], may, now, missing)
         known = tuple(calls.get(row.pk, ())) if place < MAX_WITH_CALLS else None
-        rows_by_delivery[row.delivery_id].append(replace(attempt, calls=known))
+        rows_by_delivery[row.delivery_id].append(
+            replace(attempt, calls=known, sent_fields=sent_fields.get(str(row.key), ()))
+        )
     return {key: _add_bars(attempts) for key, attempts in rows_by_delivery.items()}
 
 
@@ -143,12 +169,20 @@ def _attempt_bar(attempt: AttemptRow, full: float) -> tuple[BarSegment, ...]:
 
 
 def _newest_attempts(deliveries: Sequence[Delivery], with_contents: bool) -> list[Attempt]:
-    related = ["mapping_version__mapping", "replay__requested_by"]
+    related = ["mapping_version__mapping", "replay__requested_by", "recheck__repaired_by__delivery__event"]
     related += ["change__subject", "answer__subject"] if with_contents else []
     rows = Attempt.objects.filter(delivery__in=[delivery.pk for delivery in deliveries]).select_related(
         *related
     )
     return list(rows.order_by("-id")[:MAX_ATTEMPTS])
+
+
+def _sent_field_names(deliveries: Sequence[Delivery]) -> dict[str, tuple[str, ...]]:
+    """Return the names of the fields that each attempt sent, by its key, from the audit log, which has no values."""
+    streams = [delivery.stream for delivery in deliveries]
+    entries = Entry.objects.filter(stream__in=streams, action__startswith="attempt.").order_by("-id")
+    details = [json.loads(body)["details"] for body in entries.values_list("body", flat=True)[:MAX_ATTEMPTS]]
+    return {str(ended["attempt"]): tuple(ended["fields"]) for ended in details if "fields" in ended}
 
 
 def _calls_by_attempt(
@@ -193,7 +227,9 @@ def _attempt_row(
         words=describe_code(row.code, system),
         system=system,
         took=took if row.ended_at else _("%(duration)s so far") % {"duration": took},
-        change=change_table(row.change) if may["contents"] and row.change_id else None,
+        change=change_table(row.change, is_masked=not may["revealed"])
+        if may["contents"] and row.change_id
+        else None,
         messages=_answer_messages(json_document(row.answer)) if may["contents"] and row.answer_id else (),
         missing=missing.reason_text(row.started_at)
         if may["contents"] and row.action and not row.change_id

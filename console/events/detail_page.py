@@ -10,11 +10,13 @@ from django.utils import timezone
 from console.deliveries.delivery_status import DeliveryStatus, describe_status, expired_claim_words
 from console.events.attempts import AttemptRow, attempts_by_delivery, system_name
 from console.payloads.content import PayloadAbsence, PayloadContent, raw_content
+from console.payloads.masking import ANSWER_KEYWORDS, WEBHOOK_KEYWORDS
 from console.payloads.reveal import seconds_revealed
 from console.permissions import CONTENTS
 from console.ui.outcome_texts import (
     describe_code,
     explain_absent_entity,
+    explain_left_out_fields,
     explain_outcome,
     explain_pause,
     is_replayable,
@@ -22,7 +24,7 @@ from console.ui.outcome_texts import (
 from sync.deliveries.blockers import is_paused_by_person, load_contention
 from sync.models import Attempt, Delivery, FailureGroup, Replay
 from webhooks.catalogue.codes import CodeTexts
-from webhooks.models import Event, Receipt, State, is_erased
+from webhooks.models import Event, Receipt, State, event_state, is_erased
 
 MAX_RECEIPTS = 50
 MAX_SAME_ENTITY = 5
@@ -62,6 +64,11 @@ class DeliveryRow:
     attempts: tuple[AttemptRow, ...]
 
     @property
+    def state(self) -> str:
+        """Return the state; while a re-check waits or runs, the state from before it."""
+        return _shown_state(self.row)
+
+    @property
     def running_attempt(self) -> Attempt | None:
         """Return the attempt that is running, if the person may see attempts."""
         return self.attempts[0].row if self.row.state == State.RUNNING and self.attempts else None
@@ -77,11 +84,14 @@ class DeliveryRow:
 class EventPage:
     """The content of the page. `may` names the parts that this person may see; `received` needs view_contents.
 
+    `state` and `code`: of the event, as the deliveries shown have them; a claim does not update the event's row.
     `deciding_delivery`: the delivery that decides the event's state; None if there is none, or the person may not
     see it.
     """
 
     event: Event
+    state: str
+    code: str
     deciding_delivery: DeliveryRow | None
     digest: str
     now: datetime
@@ -98,28 +108,24 @@ class EventPage:
     def words(self) -> CodeTexts:
         """Return the diagnosis: the words of the deciding delivery, which name the system that they are about."""
         return (
-            self.deciding_delivery.words
-            if self.deciding_delivery
-            else explain_outcome(self.event.state, self.event.code)
+            self.deciding_delivery.words if self.deciding_delivery else explain_outcome(self.state, self.code)
         )
 
     @property
     def last_refusal(self) -> AttemptRow | None:
         """Return the newest attempt of the failed delivery, if it has messages."""
-        attempts = (
-            self.deciding_delivery.attempts if self.deciding_delivery and self.event.state in _FAILED else ()
-        )
+        attempts = self.deciding_delivery.attempts if self.deciding_delivery and self.state in _FAILED else ()
         return attempts[0] if attempts and attempts[0].messages else None
 
     @property
     def replay_is_next(self) -> bool:
         """Return True if the event failed and a replay of it can succeed."""
-        return self.event.state == State.DEAD and is_replayable(self.event.code)
+        return self.state == State.DEAD and is_replayable(self.code)
 
     @property
     def notice_style(self) -> str:
         """Return the style of the diagnosis."""
-        return _NOTICE_STYLES.get(str(self.event.state), "quiet")
+        return _NOTICE_STYLES.get(self.state, "quiet")
 
     @property
     def similar_failures(self) -> int:
@@ -144,9 +150,12 @@ def build_event_page(event: Event, request: HttpRequest) -> EventPage:
     now, missing = timezone.now(), PayloadAbsence(event)
     deliveries = _delivery_rows(event, may, now, missing) if may["deliveries"] else ()
     receipts = _receipt_rows(event, may, missing, deliveries) if may["receipts"] else []
+    deciding = _deciding_delivery(deliveries)
     return EventPage(
         event=event,
-        deciding_delivery=_deciding_delivery(event, deliveries),
+        state=deciding.state if deciding else str(event.state),
+        code=deciding.row.code if deciding else event.code,
+        deciding_delivery=deciding,
         digest=bytes(event.digest).hex(),
         now=now,
         may=may,
@@ -169,7 +178,7 @@ def _events_of_entity(event: Event) -> tuple[Event, ...]:
 
 def _failure_group(event: Event, deliveries: tuple[DeliveryRow, ...]) -> FailureGroup | None:
     """Return the failure group of the event's failed delivery."""
-    dead = next((delivery.row for delivery in deliveries if delivery.row.state == State.DEAD), None)
+    dead = next((delivery.row for delivery in deliveries if delivery.state == State.DEAD), None)
     if dead is None:
         return None
     return FailureGroup.objects.filter(connection=dead.connection_of_code(dead.code), code=dead.code).first()
@@ -190,7 +199,7 @@ def _part_permissions(request: HttpRequest) -> dict[str, bool]:
 
 def _received_content(event: Event, missing: PayloadAbsence, *, covered: bool) -> PayloadContent:
     missing_text = "" if event.payload else missing.reason_text(event.received_at)
-    return raw_content(event.payload, missing_text, is_masked=covered)
+    return raw_content(event.payload, missing_text, is_masked=covered, shown=WEBHOOK_KEYWORDS)
 
 
 def _receipt_rows(
@@ -216,7 +225,7 @@ def _system_of_code(code: str, deliveries: Sequence[DeliveryRow]) -> str:
 
 def _answer_content(row: Receipt, missing: PayloadAbsence, *, covered: bool) -> PayloadContent:
     missing_text = "" if row.answer else missing.reason_text(row.answered_at or row.received_at)
-    return raw_content(row.answer, missing_text, is_masked=covered)
+    return raw_content(row.answer, missing_text, is_masked=covered, shown=ANSWER_KEYWORDS)
 
 
 def _delivery_rows(
@@ -234,23 +243,25 @@ def _delivery_rows(
 def _delivery_words(row: Delivery, status: DeliveryStatus, tries: Sequence[AttemptRow]) -> CodeTexts:
     if status.is_claim_expired:
         return expired_claim_words()
-    if row.state == State.UNCHANGED and tries and tries[0].found_nothing and not is_erased(row.entity_id):
+    state = _shown_state(row)
+    if state == State.UNCHANGED and tries and tries[0].found_nothing and not is_erased(row.entity_id):
         return explain_absent_entity(
             row.identity.name, row.commercial.name, is_left_alone=row.route.ignores_deletion
         )
+    if state == State.UNCHANGED and tries and (fields := tries[0].left_out_fields):
+        return explain_left_out_fields(row.commercial.name, fields)
     return (
         explain_pause()
         if is_paused_by_person(row)
-        else explain_outcome(row.state, row.code, system_name(row, row.code))
+        else explain_outcome(state, row.code, system_name(row, row.code))
     )
 
 
-def _deciding_delivery(event: Event, deliveries: Sequence[DeliveryRow]) -> DeliveryRow | None:
-    return next(
-        (
-            delivery
-            for delivery in deliveries
-            if (delivery.row.state, delivery.row.code) == (event.state, event.code)
-        ),
-        None,
-    )
+def _deciding_delivery(deliveries: Sequence[DeliveryRow]) -> DeliveryRow | None:
+    """Return the first delivery in the state that the event has by the states of all of them."""
+    state = event_state([delivery.state for delivery in deliveries])
+    return next((delivery for delivery in deliveries if delivery.state == state), None)
+
+
+def _shown_state(row: Delivery) -> str:
+    return row.state_before_recheck or str(row.state)

@@ -34,6 +34,7 @@ def filter_chips(params: FilterParams, sources: Iterable[tuple[str, str]]) -> li
     ]
     for name, label in (
         ("commercial", _("Connection")),
+        ("waits_for", _("Waiting for")),
         ("entity_type", _("Entity type")),
         ("entity_id", _("Entity")),
     ):

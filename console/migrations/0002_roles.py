@@ -39,9 +39,11 @@ CONFIGURE = {
     for label, models in {
         "webhooks": ["source", "sourcesecret"],
         "sync": ["connection", "route", "mapping", "mappingversion"],
-        "auth": ["user", "group"],
+        "auth": ["group"],
     }.items()
 }
+# A login is switched off, never deleted.
+PEOPLE = {"auth": ["add_user", "change_user", "view_user"]}
 ROLES = {
     "support": [READ, OPERATE, {"webhooks": ["view_contents"]}],
     "auditor": [READ, AUDIT, {"exports": ["request_export"]}],
@@ -50,6 +52,7 @@ ROLES = {
         OPERATE,
         AUDIT,
         CONFIGURE,
+        PEOPLE,
         {"sync": ["view_erasure", "erase_subject", "activate_mapping", "replay_many", "replay_older"]},
     ],
 }

@@ -2,7 +2,7 @@
 
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -11,7 +11,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.payloads.masking import mask_text, mask_url
+from console.payloads.masking import mask_text, mask_url, mask_value
 from sync.models import Call, PruningRun, RetentionCategory
 from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Payload, is_erased
@@ -43,24 +43,37 @@ class FieldRow:
 
 @dataclass(frozen=True, slots=True)
 class ChangeTable:
-    """The fields that an attempt sent, before and after, and those that had their value already (`unchanged`)."""
+    """The fields that an attempt sent, before and after, and those that had their value already (`unchanged`).
+
+    `left_out`: those that differ and were not sent, because the target does not keep them. `is_masked`: the values
+    are hidden.
+    """
 
     action: str
     fields: tuple[FieldRow, ...]
     unchanged: tuple[tuple[str, str], ...]
+    left_out: tuple[FieldRow, ...] = ()
+    is_masked: bool = False
 
 
-def raw_content(payload: Payload | None, absence_text: str, *, is_masked: bool = False) -> PayloadContent:
+def raw_content(
+    payload: Payload | None,
+    absence_text: str,
+    *,
+    is_masked: bool = False,
+    shown: frozenset[str] = frozenset(),
+) -> PayloadContent:
     """Return the payload decoded as UTF-8, with replacement characters for invalid bytes.
 
-    `absence_text` becomes the problem if there is no payload. `is_masked` hides the values.
+    `absence_text` becomes the problem if there is no payload. `is_masked` hides the values, except those of the
+    top-level fields `shown`.
     """
     opened = _decrypt_payload(payload, absence_text)
     if isinstance(opened, PayloadContent):
         return opened
     # The bytes are whatever the sender chose; they need not be UTF-8.
     text = opened.decode("utf-8", "replace")
-    return _truncate_content(mask_text(text) if is_masked else text, len(opened))
+    return _truncate_content(mask_text(text, shown) if is_masked else text, len(opened))
 
 
 def request_document(call: Call) -> dict[str, Any]:
@@ -112,17 +125,44 @@ def _exchange_content(
     return _truncate_content("\n".join([*lines, "", laid_out(str(body))] if body else lines), len(opened))
 
 
-def change_table(payload: Payload | None) -> ChangeTable | None:
-    """Return the change that an attempt found, or None if there is none or it cannot be decrypted."""
+def change_table(payload: Payload | None, *, is_masked: bool) -> ChangeTable | None:
+    """Return the change that an attempt found, or None if there is none or it cannot be decrypted.
+
+    None too if a person has to choose the record first: nothing is planned until then. `is_masked` hides the values.
+    """
     document = json_document(payload)
-    if not document:
+    if not document or "candidates" in document:
         return None
-    rows = (
-        FieldRow(str(field["name"]), format_value(field["before"]), format_value(field["after"]))
-        for field in document["fields"]
+    left_out = document.get("left_out", ())
+    return build_change_table(
+        str(document["action"]),
+        ((field["name"], field["before"], field["after"]) for field in document["fields"]),
+        document["same"].items(),
+        ((field["name"], field["before"], field["after"]) for field in left_out),
+        is_masked=is_masked,
     )
-    same = ((str(name), format_value(value)) for name, value in document["same"].items())
-    return ChangeTable(str(document["action"]), tuple(rows), tuple(same))
+
+
+def build_change_table(
+    action: str,
+    fields: Iterable[tuple[str, Any, Any]],
+    unchanged: Iterable[tuple[str, Any]],
+    left_out: Iterable[tuple[str, Any, Any]] = (),
+    *,
+    is_masked: bool,
+) -> ChangeTable:
+    """Return the table of a change: of fields (name, before, after), and of those that stay (name, value)."""
+
+    def show(value: Any) -> str:
+        return format_value(value, is_masked=is_masked)
+
+    return ChangeTable(
+        action,
+        tuple(FieldRow(str(name), show(before), show(after)) for name, before, after in fields),
+        tuple((str(name), show(value)) for name, value in unchanged),
+        tuple(FieldRow(str(name), show(before), show(after)) for name, before, after in left_out),
+        is_masked,
+    )
 
 
 def json_document(payload: Payload | None) -> Mapping[str, Any]:
@@ -132,10 +172,11 @@ def json_document(payload: Payload | None) -> Mapping[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def format_value(value: Any) -> str:
+def format_value(value: Any, *, is_masked: bool = False) -> str:
     """Format a field's value for a table: text unchanged, None as a dash, anything else as JSON. At most 2,000
-    characters.
+    characters. `is_masked` hides it.
     """
+    value = mask_value(value) if is_masked else value
     text = (
         "–" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     )

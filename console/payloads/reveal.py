@@ -1,6 +1,8 @@
-"""Reveal masked payloads of one event for a minute, after a reason that the audit log stores."""
+"""Reveal masked payloads of events for a while, after a reason that the audit log stores."""
 
 import time
+from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
 from django.contrib import admin, messages
@@ -8,7 +10,8 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from console.base.audit_trail import record_action
@@ -18,8 +21,18 @@ from console.permissions import CONTENTS
 from webhooks.models import Event
 
 REVEAL_SECONDS = 60
-_SESSION_KEY = "revealed"
-_MAX_REVEALS = 20
+MAX_REVEALS = 20
+
+
+class RevealPurpose(StrEnum):
+    """The purpose of a reveal. Its value is the key of the session that lists the revealed events."""
+
+    READING = "revealed"
+    MAPPING_TRIALS = "revealed_for_mapping_trials"
+
+
+# Somebody who writes a mapping tries it out on the same event again and again.
+_SECONDS = {RevealPurpose.READING: REVEAL_SECONDS, RevealPurpose.MAPPING_TRIALS: 900}
 
 
 class RevealMixin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -31,38 +44,65 @@ class RevealMixin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @post_only(back_to="admin:webhooks_event_change", key="pk")
     def reveal_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the contents of one event to this person for 60 seconds."""
+        """Show the contents of one event to this person for 60 seconds, on the page `next` of the console."""
         if not (self.has_view_permission(request) and request.user.has_perm(CONTENTS)):
             raise PermissionDenied
         event = get_object_or_404(Event, pk=pk)
-        form = ReasonForm(request.POST, field=ReasonField(min_length=3, max_length=200))
-        if form.is_valid():
-            # Recorded before anything is shown: a crash in between reveals nothing.
-            with transaction.atomic():
-                record_action(
-                    request, event.stream, "event.revealed", {"reason": form.cleaned_data["reason"]}
-                )
-            _store_reveal(request, event)
-        else:
-            messages.error(request, _("Nothing was revealed: enter a reason of at most 200 characters."))
-        return redirect("admin:webhooks_event_change", event.pk)
+        reveal_events(request, [event])
+        back = request.POST.get("next", "")
+        is_own = back.startswith("/") and url_has_allowed_host_and_scheme(back, allowed_hosts=None)
+        return redirect(back if is_own else reverse("admin:webhooks_event_change", args=[event.pk]))
+
+
+def reveal_events(
+    request: HttpRequest, events: Sequence[Event], purpose: RevealPurpose = RevealPurpose.READING
+) -> None:
+    """Reveal the contents of at most `MAX_REVEALS` events to this person, for the posted `reason`.
+
+    Shows an error and reveals nothing if the reason is missing. Raises PermissionDenied without the permission.
+    """
+    if not request.user.has_perm(CONTENTS):
+        raise PermissionDenied
+    form = ReasonForm(request.POST, field=ReasonField(min_length=3, max_length=200))
+    if not form.is_valid():
+        messages.error(request, _("Nothing was revealed: enter a reason of at most 200 characters."))
+        return
+    details = {"reason": form.cleaned_data["reason"]}
+    if purpose != RevealPurpose.READING:
+        details["purpose"] = purpose.name.lower()
+    # Recorded before anything is shown: a crash in between reveals nothing.
+    with transaction.atomic():
+        for event in events[:MAX_REVEALS]:
+            record_action(request, event.stream, "event.revealed", details)
+    _store_reveals(request, events[:MAX_REVEALS], purpose)
 
 
 def seconds_revealed(request: HttpRequest, event: Event) -> int:
     """Return for how many more seconds this person sees the contents of the event; 0 if they are masked."""
-    until = float(_load_reveals(request).get(str(event.pk), 0))
+    until = float(_load_reveals(request, RevealPurpose.READING).get(str(event.pk), 0))
     # Rounded up, so that the last fraction of a second still counts as revealed.
     return max(0, min(REVEAL_SECONDS, int(until - time.time() + 0.999)))
 
 
-def _store_reveal(request: HttpRequest, event: Event) -> None:
+def revealed_events(request: HttpRequest, purpose: RevealPurpose = RevealPurpose.READING) -> frozenset[int]:
+    """Return the keys of the events whose contents this person sees now. Everything else is masked, on every page."""
+    if not request.user.has_perm(CONTENTS):
+        return frozenset()
+    now = time.time()
+    reveals = _load_reveals(request, purpose)
+    return frozenset(int(key) for key, until in reveals.items() if float(until) > now)
+
+
+def _store_reveals(request: HttpRequest, events: Sequence[Event], purpose: RevealPurpose) -> None:
     now = time.time()
     # Expired reveals are dropped, so that the session does not grow.
-    kept = {key: until for key, until in _load_reveals(request).items() if float(until) > now}
-    kept[str(event.pk)] = now + REVEAL_SECONDS
-    request.session[_SESSION_KEY] = dict(list(kept.items())[-_MAX_REVEALS:])
+    kept = {key: until for key, until in _load_reveals(request, purpose).items() if float(until) > now}
+    for event in events:
+        kept.pop(str(event.pk), None)
+        kept[str(event.pk)] = now + _SECONDS[purpose]
+    request.session[purpose.value] = dict(list(kept.items())[-MAX_REVEALS:])
 
 
-def _load_reveals(request: HttpRequest) -> dict[str, Any]:
-    reveals: dict[str, Any] = request.session.get(_SESSION_KEY, {})
+def _load_reveals(request: HttpRequest, purpose: RevealPurpose) -> dict[str, Any]:
+    reveals: dict[str, Any] = request.session.get(purpose.value, {})
     return reveals

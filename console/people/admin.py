@@ -1,10 +1,11 @@
 """ModelAdmins of people and roles: Django's pages, with each change on the audit log without names or passwords."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
@@ -12,21 +13,37 @@ from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.base.audit_trail import client_address, require_staff_user
 from console.base.audited_admin import AuditedAdmin
-from console.people.access import depends_on_role, lock_permission_changes, users_who_can_change_users
+from console.people.access import (
+    holds_role,
+    is_oneself,
+    lock_permission_changes,
+    may_set_password,
+    users_who_can_change_users,
+)
 from console.people.auth_events import record_password_change
 from console.people.forms import NewPersonForm, PermissionField, PersonForm, RoleForm
+from console.people.login_unlock import UnlockForm, describe_lock, recent_failures, unlock_person
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
+from logins.access_requests import request_permissions, request_role
 
 # Their permissions open no page of the console, so the forms do not offer them.
 _APPS_WITHOUT_PAGES = ("admin", "contenttypes", "sessions")
+_PASSWORD_RULE = gettext_lazy(
+    "This person has permissions that you lack, and a password opens all of them. Only a superuser can set it."
+)
+_OWN_ACCESS = ("is_active", "is_staff", "groups")
 
 
 class RoleFilter(admin.RelatedFieldListFilter):
@@ -55,7 +72,10 @@ class AccountAdmin(AuditedAdmin):
     delete_confirmation_template = "console/base/confirm_delete.html"
     list_title: Any = ""
     add_title: Any = ""
-    permission_field: ClassVar[str]
+
+    def access_notice(self, request: HttpRequest, row: Any) -> str:
+        """Return a sentence on what this person may not change here; empty if there is nothing to say."""
+        return ""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return super().changelist_view(request, {"title": self.list_title, **(extra_context or {})})
@@ -63,6 +83,7 @@ class AccountAdmin(AuditedAdmin):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         row = context.get("original")
         context |= {"title": self.display_name(row) if row else self.add_title, "subtitle": None}
+        context["access_notice"] = self.access_notice(request, row) if row else ""
         return super().render_change_form(request, context, *args, **kwargs)
 
     def render_delete_form(self, request: HttpRequest, context: Any) -> Any:
@@ -76,16 +97,23 @@ class AccountAdmin(AuditedAdmin):
             lock_permission_changes()
         return super().get_object(request, object_id, from_field)
 
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        # `get_form` returns a new class for each request, so this reaches no other request.
+        form.editor = request.user
+        return form
+
+    def request_access(self, request: HttpRequest, row: Any, awaiting: Sequence[Any]) -> None:
+        """Request what the editor cannot give alone, in the transaction of the change."""
+        raise NotImplementedError
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Keep the permissions that the form does not offer."""
-        chosen = form.cleaned_data.get(self.permission_field)
-        if chosen is not None:
-            # Saving the form replaces all permissions, those that it does not show included.
-            held = getattr(form.instance, self.permission_field).filter(
-                content_type__app_label__in=_APPS_WITHOUT_PAGES
-            )
-            form.cleaned_data[self.permission_field] = [*chosen, *held]
         super().save_related(request, form, formsets, change)
+        if form.awaiting:
+            self.request_access(request, form.instance, form.awaiting)
+            text = _("You lack permissions that you chose, so another administrator must approve them.")
+            url = reverse("admin:logins_accessrequest_changelist")
+            messages.warning(request, format_html('{} <a href="{}">{}</a>', text, url, _("Access requests")))
         # Checked after the change, in its transaction: raising rolls the change back.
         if change:
             _require_remaining_admin()
@@ -122,7 +150,6 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
     audit_kind = "person"
     redacted_fields = frozenset({"username", "first_name", "last_name", "email", "password"})
     m2m_fields = ("groups", "user_permissions")
-    permission_field = "user_permissions"
     list_title = gettext_lazy("People")
     add_title = gettext_lazy("Add a person")
     count_nouns = (gettext_lazy("person"), gettext_lazy("people"))
@@ -132,33 +159,53 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
     add_form_template = "admin/change_form.html"
     list_display = ("login_name", "full_name", "role_names", "login_status", "last_login_at")
     list_filter = ("is_active", ("groups", RoleFilter))
-    readonly_fields = ("password_link", "last_login_at", "added_at")
+    readonly_fields = ("password_link", "extra_permissions", "login_lock", "last_login_at", "added_at")
     add_fieldsets = (
         (None, {"fields": ("username", "first_name", "last_name", "email", "groups")}),
         (gettext_lazy("Password"), {"fields": ("password1", "password2")}),
     )
     fieldsets = (
         (None, {"fields": ("username", "first_name", "last_name", "email", "password_link")}),
-        (gettext_lazy("Access"), {"fields": ("is_active", "is_staff", "groups", "is_superuser")}),
-        (
-            gettext_lazy("Permissions in addition to the roles"),
-            {"fields": ("user_permissions",), "classes": ("collapse",)},
-        ),
-        (gettext_lazy("Logins"), {"fields": ("last_login_at", "added_at")}),
+        (gettext_lazy("Access"), {"fields": ("is_active", "is_staff", "groups")}),
+        (gettext_lazy("Logins"), {"fields": ("login_lock", "last_login_at", "added_at")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        form: Any = super().get_form(request, obj, change=change, **kwargs)
-        # `get_form` returns a new class for each request, so this reaches no other request.
-        form.editor_pk = request.user.pk
-        return form
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Add the permissions that no role gives, if the person has any. They are shown only: roles are the one way."""
+        shown: list[Any] = list(super().get_fieldsets(request, obj))
+        if obj is not None and not (
+            self.has_change_permission(request, obj) and may_set_password(request.user, obj)
+        ):
+            names = tuple(name for name in shown[0][1]["fields"] if name != "password_link")
+            shown[0] = (None, {"fields": names})
+        if obj is not None and obj.user_permissions.exists():
+            extra = {"fields": ("extra_permissions",)}
+            shown.insert(2, (_("Permissions in addition to the roles"), extra))
+        return shown
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show one's own access without a way to change it: fields that are shown only are read from no request."""
+        own = _OWN_ACCESS if is_oneself(request.user, obj) else ()
+        return (*super().get_readonly_fields(request, obj), *own)
+
+    def access_notice(self, request: HttpRequest, row: User) -> str:
+        if is_oneself(request.user, row):
+            return _("You cannot change your own roles or switch yourself off. Ask another administrator.")
+        if row.is_superuser and not self.has_change_permission(request, row):
+            return _("This person is a superuser. Only superusers can change this login.")
+        return "" if may_set_password(request.user, row) else str(_PASSWORD_RULE)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Let only superusers change the login of a superuser, its password and its lock included."""
+        is_above = obj is not None and obj.is_superuser and not getattr(request.user, "is_superuser", False)
+        return super().has_change_permission(request, obj) and not is_above
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Forbid deleting one's own login: it could not be undone from that session."""
-        return super().has_delete_permission(request, obj) and (obj is None or obj.pk != request.user.pk)
+        """Forbid deleting logins, to superusers too: they are switched off, and the audit log keeps their names."""
+        return False
 
     def display_name(self, row: User) -> str:
         full = row.get_full_name()
@@ -200,6 +247,46 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
         words = _("Set a new password…") if person.has_usable_password() else _("Set a password…")
         return format_html('<a class="button" href="../password/">{}</a>', words)
 
+    @admin.display(description=gettext_lazy("permissions"))
+    def extra_permissions(self, person: User) -> str:
+        return ", ".join(person.user_permissions.values_list("name", flat=True))
+
+    @admin.display(description=gettext_lazy("failed logins"))
+    def login_lock(self, person: User) -> SafeString:
+        return format_html(
+            '{} <a class="button" href="../unlock/">{}</a>', describe_lock(person), _("Unlock the login…")
+        )
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.unlock_view)
+        return [path("<int:pk>/unlock/", view, name="auth_user_unlock"), *super().get_urls()]
+
+    def request_access(self, request: HttpRequest, row: User, awaiting: Sequence[Group]) -> None:
+        for role in awaiting:
+            request_role(row, role, by=require_staff_user(request), address=client_address(request))
+
+    def unlock_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show who tried to log in as this person, and unlock the login."""
+        person = self.get_object(request, str(pk))
+        if person is None:
+            raise Http404
+        if not self.has_change_permission(request, person):
+            raise PermissionDenied
+        form = UnlockForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            unlock_person(request, person, form.cleaned_data["address"] or "")
+            messages.success(request, _("The login is unlocked."))
+            return redirect("admin:auth_user_change", pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Unlock the login of %(name)s?") % {"name": self.display_name(person)},
+            "person": person,
+            "lock": describe_lock(person),
+            "failures": recent_failures(person),
+            "form": form,
+        }
+        return TemplateResponse(request, "console/people/unlock.html", context)
+
     def formfield_for_manytomany(
         self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
     ) -> Any:
@@ -213,6 +300,11 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         person = self.get_object(request, unquote(id))
+        if is_oneself(request.user, person):
+            # That page asks for the old password.
+            return redirect("admin:password_change")
+        if person is not None and not may_set_password(request.user, person):
+            raise PermissionDenied(_PASSWORD_RULE)
         page = partial(super().user_change_password, request, id, form_url)
         return page() if person is None else record_password_change(request, person.pk, page)
 
@@ -223,7 +315,6 @@ class RoleAdmin(AccountAdmin, GroupAdmin):
 
     audit_kind = "group"
     m2m_fields = ("permissions",)
-    permission_field = "permissions"
     list_title = gettext_lazy("Roles")
     add_title = gettext_lazy("Add a role")
     count_nouns = (gettext_lazy("role"), gettext_lazy("roles"))
@@ -231,16 +322,30 @@ class RoleAdmin(AccountAdmin, GroupAdmin):
     form = RoleForm
     list_display = ("name", "people_count")
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        form: Any = super().get_form(request, obj, change=change, **kwargs)
-        # `get_form` returns a new class for each request, so this reaches no other request.
-        form.editor = request.user
-        return form
+    def request_access(self, request: HttpRequest, row: Group, awaiting: Sequence[str]) -> None:
+        request_permissions(row, awaiting, by=require_staff_user(request), address=client_address(request))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Forbid changing a role that one holds: it would change one's own permissions."""
+        return super().has_change_permission(request, obj) and not holds_role(request.user, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Forbid deleting the role through which alone this person may change people."""
-        may = super().has_delete_permission(request, obj)
-        return may and (obj is None or not depends_on_role(request.user, obj))
+        """Forbid deleting a role that one holds."""
+        return super().has_delete_permission(request, obj) and not holds_role(request.user, obj)
+
+    def access_notice(self, request: HttpRequest, row: Group) -> str:
+        if holds_role(request.user, row):
+            return _(
+                "You hold this role, so you cannot change it. Ask a person who does not hold it, or a superuser."
+            )
+        return ""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Keep the permissions that the form does not offer."""
+        # Saving the form replaces all permissions, those that it does not show included.
+        hidden = form.instance.permissions.filter(content_type__app_label__in=_APPS_WITHOUT_PAGES)
+        form.cleaned_data["permissions"] = [*form.cleaned_data["permissions"], *hidden]
+        super().save_related(request, form, formsets, change)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         counted: QuerySet[Group] = super().get_queryset(request).annotate(member_count=Count("user"))

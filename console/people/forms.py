@@ -1,14 +1,15 @@
 """Forms of people and roles."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import UserChangeForm, UserCreationForm
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Permission, User
 from django.utils.translation import gettext_lazy as _
 
-from console.people.access import change_user_permission, depends_on_role, users_who_can_change_users
+from console.people.access import change_user_permission, lacks_any, users_who_can_change_users
+from logins.access_requests import MAX_OPEN, names_of, open_requests
 
 _LABELS = {
     "username": _("Username"),
@@ -16,16 +17,15 @@ _LABELS = {
     "groups": _("Roles"),
     "is_active": _("Can log in"),
     "is_staff": _("Can open the console"),
-    "is_superuser": _("Has all permissions"),
-    "user_permissions": _("Permissions"),
 }
 _HELP_TEXTS = {
     "username": _("Letters, digits and @ . + - _ only."),
-    "groups": _("Roles give the person their permissions."),
+    "groups": _(
+        "Roles give the person their permissions. A role with permissions that you lack is given when another "
+        "administrator approves it."
+    ),
     "is_active": _("Clear this instead of deleting the user account: the person's history stays complete."),
     "is_staff": "",
-    "is_superuser": "",
-    "user_permissions": _("Permissions that no role of the person gives."),
 }
 
 
@@ -36,17 +36,36 @@ class PermissionField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
         return obj.name
 
 
-_NOT_FROM_YOURSELF = _("You cannot remove this from yourself. Ask another administrator.")
+class AccessFormMixin(forms.ModelForm):  # type: ignore[type-arg]
+    """Takes what the editor cannot give alone out of the form: it is requested (`awaiting`) and not saved."""
+
+    editor: Any = None
+    awaiting: Sequence[Any] = ()
+
+    def refuse_surplus(self) -> None:
+        """Refuse the form if more requests would be open than anyone reviews."""
+        if self.awaiting and open_requests().count() + len(self.awaiting) > MAX_OPEN:
+            self.add_error(None, _("Too many access requests are open. Decide some of them first."))
+
+    def keep_roles_to_request(self, cleaned: dict[str, Any]) -> None:
+        """Take new roles that give permissions which the editor lacks out of the chosen ones."""
+        chosen = cleaned.get("groups")
+        if chosen is None:
+            return
+        held = self.instance.groups.values_list("pk", flat=True) if self.instance.pk else ()
+        new = chosen.exclude(pk__in=list(held))
+        self.awaiting = [role for role in new if lacks_any(self.editor, role.permissions.all())]
+        cleaned["groups"] = chosen.exclude(pk__in=[role.pk for role in self.awaiting])
+        self.refuse_surplus()
 
 
-class PersonForm(UserChangeForm):  # type: ignore[type-arg]
+class PersonForm(AccessFormMixin, UserChangeForm):  # type: ignore[type-arg]
     """Form for a login. Its password has a page of its own.
 
-    Refuses to remove access that could not be restored: one's own, and that of the last person who may change people.
+    Refuses to remove the access of the last person who may change people.
     """
 
     password = None  # type: ignore[assignment]
-    editor_pk: int | None = None
 
     class Meta(UserChangeForm.Meta):
         labels = _LABELS
@@ -54,11 +73,12 @@ class PersonForm(UserChangeForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        # A field with an error is missing from the cleaned data.
-        removed = [] if self.errors else _removed_access_fields(cleaned)
-        if removed and self.instance.pk == self.editor_pk:
-            self.add_error(removed[0], _NOT_FROM_YOURSELF)
-        elif removed and list(users_who_can_change_users()[:2]) == [self.instance]:
+        self.keep_roles_to_request(cleaned)
+        # A field with an error is missing from the cleaned data, and so is one that is shown only.
+        if self.errors or "groups" not in cleaned:
+            return cleaned
+        removed = _removed_access_fields(self.instance, cleaned)
+        if removed and list(users_who_can_change_users()[:2]) == [self.instance]:
             text = _(
                 "This would leave no one who can manage users. Give that permission to another user first."
             )
@@ -66,29 +86,39 @@ class PersonForm(UserChangeForm):  # type: ignore[type-arg]
         return cleaned
 
 
-class RoleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Form for a role. Editors cannot remove the permission to change people if only this role gives it to them."""
-
-    editor: Any = None
+class RoleForm(AccessFormMixin):
+    """Form for a role. Permissions that the editor lacks are requested, not saved."""
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        kept = cleaned.get("permissions", ())
-        if (
-            self.instance.pk
-            and change_user_permission() not in kept
-            and depends_on_role(self.editor, self.instance)
-        ):
-            self.add_error("permissions", _NOT_FROM_YOURSELF)
+        chosen = cleaned.get("permissions")
+        if chosen is None:
+            return cleaned
+        held = self.instance.permissions.values_list("pk", flat=True) if self.instance.pk else ()
+        lacking = names_of(chosen.exclude(pk__in=list(held))) - self.editor.get_all_permissions()
+        self.awaiting = sorted(lacking)
+        kept = [permission for permission in chosen if permission_name(permission) not in lacking]
+        cleaned["permissions"] = chosen.filter(pk__in=[permission.pk for permission in kept])
+        self.refuse_surplus()
         return cleaned
 
 
-class NewPersonForm(UserCreationForm):  # type: ignore[type-arg]
+def permission_name(permission: Permission) -> str:
+    """Return a permission as `app.codename`."""
+    return f"{permission.content_type.app_label}.{permission.codename}"
+
+
+class NewPersonForm(AccessFormMixin, UserCreationForm):  # type: ignore[type-arg]
     """Form for a new login that may open the console. Without a role the person sees nothing there."""
 
     class Meta(UserCreationForm.Meta):
         labels = _LABELS
         help_texts = _HELP_TEXTS
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        self.keep_roles_to_request(cleaned)
+        return cleaned
 
     def save(self, commit: bool = True) -> Any:
         # Without it the new person could not log in to the console at all.
@@ -96,16 +126,16 @@ class NewPersonForm(UserCreationForm):  # type: ignore[type-arg]
         return super().save(commit)
 
 
-def _removed_access_fields(cleaned: Mapping[str, Any]) -> list[str]:
+def _removed_access_fields(person: User, cleaned: Mapping[str, Any]) -> list[str]:
     """Return the form fields whose values keep the person from changing people; empty if none does."""
     closed = [name for name in ("is_active", "is_staff") if not cleaned[name]]
-    return closed if closed or _keeps_change_user_permission(cleaned) else ["groups"]
+    return closed if closed or _keeps_change_user_permission(person, cleaned) else ["groups"]
 
 
-def _keeps_change_user_permission(cleaned: Mapping[str, Any]) -> bool:
+def _keeps_change_user_permission(person: User, cleaned: Mapping[str, Any]) -> bool:
     permission = change_user_permission()
     return (
-        cleaned["is_superuser"]
-        or permission in cleaned["user_permissions"]
+        person.is_superuser
+        or person.user_permissions.contains(permission)
         or cleaned["groups"].filter(permissions=permission).exists()
     )

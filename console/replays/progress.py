@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from console.base.audit_trail import require_staff_user
 from console.replays.words import (
     ENDED_STATES,
     PACE_LABELS,
@@ -26,6 +27,7 @@ from console.replays.words import (
 from console.ui.filter_text import SystemNames, count_events_text, load_system_names
 from console.ui.formatting import render_time
 from sync.models import MemberState, Replay, ReplayMember, ReplayPace, ReplayState
+from sync.replays.decisions import why_not_approve
 
 MAX_LAST = 20
 MAX_REASONS = 20
@@ -81,6 +83,7 @@ def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
         "last": _last_ended(replay, systems),
         "poll": _poll_seconds(replay),
         "may": _allowed_actions(request, replay),
+        "why_not": why_not_approve(replay, require_staff_user(request)) if _awaits_approval(replay) else "",
         "paces": [(value, PACE_LABELS[value]) for value in (ReplayPace.GENTLE, ReplayPace.NORMAL)],
         "again": _replay_failed(replay.failed),
         "left": count_events_text(replay.waiting_count),
@@ -104,7 +107,7 @@ def _allowed_actions(request: HttpRequest, replay: Replay) -> dict[str, Any]:
         "pause": may_replay and is_sending and replay.state == ReplayState.RUNNING,
         "resume": may_replay and replay.state == ReplayState.PAUSED,
         "stop": may_replay and is_sending,
-        "approve": awaits_approval and not is_requester and user.has_perm("sync.approve_replay"),
+        "decide": awaits_approval and not is_requester and user.has_perm("sync.approve_replay"),
         "withdraw": awaits_approval and is_requester,
         "again": may_replay and replay.failed and _is_over(replay),
     }

@@ -13,7 +13,8 @@ from django.utils.translation import gettext_lazy
 
 from console.base.audit_trail import client_address, request_actor
 from console.base.forms import ReasonForm
-from console.payloads.content import ChangeTable, FieldRow, format_value
+from console.payloads.content import ChangeTable, build_change_table
+from console.payloads.reveal import revealed_events
 from console.permissions import CONTENTS, MAY_UNDO
 from console.ui.outcome_texts import describe_code, explain_absent_entity, explain_outcome
 from sync.deliveries.stored_webhook import has_carried_data
@@ -52,7 +53,9 @@ class ReplayChoiceForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPreview:
-    """The effect on one delivery, in words. `change` and `messages` need view_contents."""
+    """The effect on one delivery, in words. `change` and `messages` need view_contents; the values of `change` are
+    masked until they are revealed.
+    """
 
     system: str
     change_sentence: str
@@ -87,7 +90,10 @@ def single_replay_context(
     )
     planned = preview_replay(event, choice, request_actor(request), client_address(request))
     with_contents = request.user.has_perm(CONTENTS)
-    previews = [_delivery_preview(delivery, with_contents=with_contents) for delivery in planned]
+    is_masked = event.pk not in revealed_events(request)
+    previews = [
+        _delivery_preview(delivery, with_contents=with_contents, is_masked=is_masked) for delivery in planned
+    ]
     return {
         "title": _("Replay %(kind)s for %(entity)s?")
         % {"kind": f"{event.event_type} {event.entity_type}", "entity": event.entity_id},
@@ -102,7 +108,7 @@ def single_replay_context(
         "then": _original_mapping_version(deliveries, planned)
         if not choice.maps_as_then
         else _preview_version(planned),
-        "may_see": with_contents,
+        "may_reveal": with_contents and is_masked and any(preview.fields for preview in previews),
         "would_do_nothing": bool(previews) and all(preview.is_superseded for preview in previews),
         "reason_form": form,
         "token": make_token(event),
@@ -163,13 +169,13 @@ def _preview_version(planned: Sequence[PlannedDelivery]) -> MappingVersion | Non
     return next((delivery.version for delivery in planned if delivery.version), None)
 
 
-def _delivery_preview(planned: PlannedDelivery, *, with_contents: bool) -> DeliveryPreview:
+def _delivery_preview(planned: PlannedDelivery, *, with_contents: bool, is_masked: bool) -> DeliveryPreview:
     change, system = planned.change, planned.delivery.commercial.name
     return DeliveryPreview(
         system=system,
         change_sentence=_change_sentence(change, planned.delivery) if change else "",
         fields=tuple(field.name for field in change.fields) if change else (),
-        change=_change_table(change) if change and with_contents else None,
+        change=_change_table(change, is_masked=is_masked) if change and with_contents else None,
         version=planned.version,
         problem=_preview_problem(planned) if change is None and not planned.is_superseded else None,
         messages=_answer_messages(planned) if with_contents else (),
@@ -186,12 +192,10 @@ def _change_sentence(change: Change, delivery: Delivery) -> str:
     return f"{words.detail} {_('Nothing will be sent.')}"
 
 
-def _change_table(change: Change) -> ChangeTable:
-    rows = (
-        FieldRow(field.name, format_value(field.before), format_value(field.after)) for field in change.fields
-    )
-    same = ((name, format_value(value)) for name, value in change.unchanged_fields)
-    return ChangeTable(str(change.action), tuple(rows), tuple(same))
+def _change_table(change: Change, *, is_masked: bool) -> ChangeTable:
+    # No field is left out: a replay sends those that the target does not keep, too.
+    rows = ((field.name, field.before, field.after) for field in change.fields)
+    return build_change_table(str(change.action), rows, change.unchanged_fields, is_masked=is_masked)
 
 
 def _preview_problem(planned: PlannedDelivery) -> CodeTexts:

@@ -19,6 +19,7 @@ from console.permissions import MAY_REPLAY
 from console.replays.single import ReplayChoiceForm, may_use, read_token, single_replay_context
 from console.replays.words import REASON_MISSING
 from console.ui.filter_text import describe_filter, load_system_names
+from sync.attempts.absence import ABSENCE_CODES
 from sync.replays.event_selection import TooManyEvents, select_events
 from sync.replays.filter_selection import select_by_filter
 from sync.replays.requests import ReplayAlreadyRequested, ReplayOptions, ReplayRefused, request_replay
@@ -100,8 +101,9 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
         event = get_object_or_404(Event.objects.select_related("source", "payload__subject"), pk=pk)
         if request.method == "POST" and "token" not in request.POST:
             return redirect("admin:webhooks_event_replay", pk)  # the button of the event's page
-        # Checked before the choice is read: nothing can be chosen for an event that is held.
-        if event.state == State.HELD:
+        # Checked before the choice is read: nothing can be chosen for an event that is held. After an absence that was
+        # not proven, a replay looks again.
+        if event.state == State.HELD and event.code not in ABSENCE_CODES:
             return self._held_page(request, event)
         choice = ReplayChoiceForm(request.POST if request.method == "POST" else request.GET).to_choice()
         if not may_use(request, event, choice):

@@ -1,6 +1,6 @@
 """Texts and pills of states and codes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from django.utils.html import format_html
@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from sync.attempts.absence import ABSENCE_CODES
 from sync.models import Connection
 from webhooks.catalogue.codes import CATALOGUE, LANGUAGES, CodeTexts, code_texts
 from webhooks.models import State
@@ -62,6 +63,8 @@ def explain_outcome(state: str, code: str, connection: str = "") -> CodeTexts:
     texts = describe_code(code or state, connection)
     # Rows may carry a code that a newer version has dropped.
     entry = CATALOGUE.get(code)
+    if state == State.HELD and code in ABSENCE_CODES:
+        return replace(texts, next_step=_next_step_after_absence())
     if state == State.DEAD and entry is not None and entry.replay_helps:
         return replace(texts, next_step=_next_step_after_retries(entry.owner, connection))
     return texts
@@ -83,6 +86,26 @@ def explain_absent_entity(identity: str, connection: str, *, is_left_alone: bool
         text = _("%(identity)s does not have this entity, and the route does not change the record.")
     names = {"identity": identity, "connection": connection}
     return CodeTexts(_("Nothing to do"), text % names, _("Nothing was sent."))
+
+
+def explain_left_out_fields(connection: str, fields: Sequence[str]) -> CodeTexts:
+    """Return the texts of a delivery that sent nothing, because the target does not keep the fields that differ."""
+    text = _(
+        "These fields differ, but were not sent: %(fields)s. %(connection)s accepts them and does not keep them."
+    )
+    return CodeTexts(
+        _("%(connection)s does not keep some values") % {"connection": connection},
+        text % {"fields": ", ".join(fields), "connection": connection},
+        _("Correct the mapping or the target. A replay sends them again."),
+    )
+
+
+def _next_step_after_absence() -> str:
+    """Return the next step of a held absence, in place of the catalogue's, which says that the hub retries."""
+    return _(
+        "The hub has stopped retrying. Test the connection; then replay, which looks again. If it was deleted, "
+        "approve the delivery."
+    )
 
 
 def _next_step_after_retries(owner: str, connection: str) -> str:

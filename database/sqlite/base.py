@@ -7,9 +7,10 @@ A transaction runs on the one connection through which the process writes (see `
 on the thread's own.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.db import ProgrammingError
@@ -20,6 +21,16 @@ from database.sqlite.shared_writer import SharedWriter, shared_writer_for
 from database.sqlite.writer_queue import WriterQueue
 
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER")
+
+
+def _create_private_file(path: str) -> None:
+    """Create a database file that only its owner can open, unless it exists. SQLite gives its log the same permissions.
+
+    O_EXCL: closing a descriptor of an existing file would drop the locks that SQLite holds on it in this process.
+    """
+    # A file that exists is left as it is; what else is wrong, SQLite reports.
+    with suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 class QueuedCursor(SQLiteCursorWrapper):
@@ -81,6 +92,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return link
 
     def _open_connection(self, conn_params: Any) -> sqlite3.Connection:
+        if not self.is_in_memory_db():
+            _create_private_file(str(conn_params["database"]))
         connection: sqlite3.Connection = super().get_new_connection(conn_params)
         return connection
 

@@ -1,4 +1,4 @@
-"""Read the rows of an export: some events with everything under them, in five statements."""
+"""Read the rows of an export: some events with everything under them, in six statements."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,24 +8,26 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
+from audit.entries.stream_heads import load_stream_heads
 from audit.export.line_formats import Row
 from audit.format.signed_records import format_time
+from exports.bundle.schema import DELIVERIES, EVENTS
 from sync.models import Attempt, Call, Connection, Delivery
 from webhooks.catalogue.reference import to_reference
-from webhooks.models import Event, Receipt, Source
+from webhooks.models import Event, Receipt, Source, is_erased, subject_row_key
 
 # Larger batches take more memory and were not faster.
 CHUNK_SIZE = 500
 _EVENT = (
-    *("id", "uuid", "source__slug", "event_id", "entity_type", "entity_id", "event_type"),
-    *("occurred_at", "received_at", "is_signed", "state", "code", "digest"),
+    *("id", "uuid", "source__slug", "source_id", "event_id", "entity_type", "entity_id", "event_type"),
+    *("occurred_at", "occurred_text", "received_at", "is_signed", "state", "code", "digest"),
 )
 _RECEIPT = (
     *("event_id", "uuid", "verified_by", "size", "received_at"),
     *("answered_at", "status", "code", "is_final", "is_repeat"),
 )
 _DELIVERY = (
-    *("event_id", "id", "route_id", "identity__slug", "commercial__slug"),
+    *("event_id", "id", "route_id", "identity__slug", "identity_id", "commercial__slug", "commercial_id"),
     *("is_relayed", "state", "code", "settled_at"),
 )
 _ATTEMPT = (
@@ -33,11 +35,23 @@ _ATTEMPT = (
     *("outcome", "code", "is_retryable", "action", "record_id"),
 )
 _CALL = (
-    *("attempt_id", "id", "connection__slug", "purpose", "is_write", "method", "path", "started_at"),
+    *(
+        "attempt_id",
+        "id",
+        "connection__slug",
+        "connection_id",
+        "purpose",
+        "is_write",
+        "method",
+        "path",
+        "started_at",
+    ),
     *("seconds", "status", "error", "sent_bytes", "received_bytes"),
 )
 # The position among the values of a call without the first one, the id of its attempt.
 _SECONDS = _CALL.index("seconds") - 1
+_ENTITY_ID = EVENTS.column_names.index("entity_id")
+_ROUTE = DELIVERIES.column_names.index("route")
 RowsByTable = Mapping[str, Sequence[Row]]
 
 
@@ -72,16 +86,20 @@ def read_rows(keys: Sequence[int]) -> RowsByTable:
     attempt_keys = {key: str(name) for _, key, _, name, *_ in attempts}
     calls = _read_children(list(attempt_keys), Call, "attempt_id", _CALL)
     receipts = _read_children(keys, Receipt, "event_id", _RECEIPT)
+    delivery_rows = [
+        [references[key], *_to_json_values(rest)] for key, *rest in deliveries if key in references
+    ]
+    names = {row[0]: f"event:{row[0]}" for row in events.values()}
+    streams = [f"delivery:{row[0]}:{row[_ROUTE]}" for row in delivery_rows]
+    heads = load_stream_heads([*names.values(), *streams])
     return {
-        "events": [events[key] for key in keys if key in events],
+        "events": [[*events[key], heads[names[events[key][0]]].seq] for key in keys if key in events],
         "receipts": [
             [references[key], to_reference(uuid), *_to_json_values(rest)]
             for key, uuid, *rest in receipts
             if key in references
         ],
-        "deliveries": [
-            [references[key], *_to_json_values(rest)] for key, *rest in deliveries if key in references
-        ],
+        "deliveries": [[*row, heads[stream].seq] for row, stream in zip(delivery_rows, streams, strict=True)],
         "attempts": [list(_to_json_values([delivery, *rest])) for delivery, _, *rest in attempts],
         "calls": [[attempt_keys[key], *_to_json_values(_with_milliseconds(rest))] for key, *rest in calls],
     }
@@ -97,7 +115,9 @@ def _with_milliseconds(call: list[Any]) -> list[Any]:
 def read_event_rows(events: QuerySet[Any]) -> Iterator[tuple[int, list[Any]]]:
     """Yield key and row of each event."""
     for key, uuid, *rest, digest in events.values_list(*_EVENT).iterator(chunk_size=CHUNK_SIZE):
-        yield key, [to_reference(uuid), str(uuid), *_to_json_values(rest), bytes(digest).hex()]
+        row = [to_reference(uuid), str(uuid), *_to_json_values(rest), bytes(digest).hex()]
+        # An erased entity gets no key: with it, guesses of the id could be tested.
+        yield key, [*row, None if is_erased(row[_ENTITY_ID]) else subject_row_key(uuid).hex()]
 
 
 def _read_children(

@@ -15,13 +15,27 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from uuid import UUID
 
 from django.db import DatabaseError, connection
 
 from exports.bundle.export_rows import EVENT_TABLES, LOOKUP_TABLES, SourceTable
 from exports.bundle.snapshot import pin_wal_snapshot, read_snapshot
+from sync.models import delivery_stream
+from webhooks.catalogue.reference import to_reference
 
 COPY_BATCH = 2_000  # events
+# Of the audit log, how far each stream goes. A stub counts where no entry is stored any more.
+_CREATE_HEADS = (
+    "CREATE TEMP TABLE audit_entry (stream TEXT PRIMARY KEY, stream_seq INTEGER, leaf BLOB) WITHOUT ROWID",
+    "CREATE TEMP TABLE audit_stub (stream TEXT, seq INTEGER, leaf BLOB)",
+)
+_STREAMS = """SELECT e.uuid, NULL FROM main.webhooks_event e WHERE e.id IN (SELECT value FROM json_each(?1))
+    UNION ALL SELECT e.uuid, d.route_id FROM main.sync_delivery d JOIN main.webhooks_event e ON e.id = d.event_id
+    WHERE d.event_id IN (SELECT value FROM json_each(?1))"""
+_INSERT_HEADS = """INSERT INTO temp.audit_entry SELECT wanted.value, seq, x'' FROM (SELECT value, COALESCE(
+    (SELECT stream_seq FROM main.audit_entry WHERE stream = value ORDER BY stream_seq DESC LIMIT 1),
+    (SELECT seq FROM main.audit_stub WHERE stream = value), 0) AS seq FROM json_each(?)) AS wanted"""
 # All keys of a batch are one JSON parameter: SQLite limits the number of parameters.
 _EVENT_KEYS = "(SELECT value FROM json_each(?1))"
 
@@ -75,15 +89,27 @@ def _copy_tables(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> Non
         link.execute(f"{_insert_sql(table)} ORDER BY id")
     for table in EVENT_TABLES:
         _create_copy_table(link, table)
+    for statement in _CREATE_HEADS:
+        link.execute(statement)
     for batch in keys:
         for table in EVENT_TABLES:
             link.execute(f"{_insert_sql(table)} WHERE {_parent_condition(table)}", [json.dumps(batch)])
+        _copy_stream_heads(link, batch)
     for table in (*LOOKUP_TABLES, *EVENT_TABLES):
         name = _table_name(table)
         # Indexed after all rows are copied, because each insertion into an index costs more than building it at the
         # end.
         link.execute(f"CREATE INDEX temp.{name}_{table.parent_column} ON {name} ({table.parent_column})")
     link.execute("COMMIT")
+
+
+def _copy_stream_heads(link: sqlite3.Connection, events: Sequence[int]) -> None:
+    """Copy how many entries the streams of these events and of their deliveries have."""
+    streams = [
+        f"event:{to_reference(UUID(event))}" if route is None else delivery_stream(UUID(event), route)
+        for event, route in link.execute(_STREAMS, [json.dumps(events)])
+    ]
+    link.execute(_INSERT_HEADS, [json.dumps(streams)])
 
 
 def _create_copy_table(link: sqlite3.Connection, table: SourceTable) -> None:

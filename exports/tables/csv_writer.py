@@ -106,7 +106,8 @@ def copy_csv_blocks(events: QuerySet[Any], *, is_safe: bool = True) -> Iterator[
     copy = f"COPY ({sql}) TO STDOUT (FORMAT csv, FORCE_QUOTE ({quoted}))"
     to_lines = neutralize_formulas if is_safe else _crlf_lines
     rows: list[bytes] = []
-    with connection.cursor() as cursor, cursor.copy(copy, values) as messages:
+    # The driver's own cursor: with DEBUG on, Django's takes no parameters here.
+    with connection.cursor() as cursor, cursor.cursor.copy(copy, values) as messages:
         # The server sends one row a message.
         for row in messages:
             rows.append(row)

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.db import transaction
 
 from audit.entries.append import NewEntry, append_entries
 from sync.connectors.presets import load_preset
+from sync.mappings.configuration_gaps import route_gaps
 from sync.models import Connection, ConnectionSide, Mapping, MappingVersion, Route
 from webhooks.models import Source, SourceSecret
 
@@ -19,8 +21,8 @@ MAPPINGS: dict[str, tuple[str, dict[str, Any]]] = {
             "fields": {
                 "external_id": {"path": "entity.id"},
                 "email": {
-                    "path": "entity.emails",
-                    "apply": ["first_verified_email", "lower"],
+                    "path": "entity.emails[0].address",
+                    "apply": ["lower"],
                     "required": True,
                     "caseless": True,
                 },
@@ -30,7 +32,15 @@ MAPPINGS: dict[str, tuple[str, dict[str, Any]]] = {
                 "language": {"path": "entity.locale"},
                 "active": {"constant": True},
             },
-            "match": {"external_id": "external_id", "previous": {"email": "email"}, "new": ["email"]},
+            "match": {
+                "external_id": "external_id",
+                "previous": {"email": "email"},
+                "new": ["email"],
+                "verified": {
+                    "new": {"email": {"path": "entity.emails", "apply": ["verified_email", "lower"]}},
+                    "previous": {"email": {"path": "emails", "apply": ["verified_email", "lower"]}},
+                },
+            },
         },
     ),
     "GROUP": (
@@ -76,7 +86,8 @@ class SandboxSystems:
 def seed_configuration(systems: SandboxSystems) -> None:
     """Create or correct the sources, connections, mappings and routes.
 
-    Mappings and routes that exist already are not changed.
+    Mappings and routes that exist already are not changed. Raises CommandError, and changes nothing, if a setting is
+    missing that one of these routes needs.
     """
     identity = _save_connection("aurora", "Aurora ID", ConnectionSide.IDENTITY, "sandbox-identity", systems)
     shop = _save_connection("shop", "The shop", ConnectionSide.TARGET, "sandbox-shop", systems)
@@ -133,7 +144,7 @@ def _get_or_create_route(
     source: Source, entity_type: str, identity: Connection, shop: Connection, mapping: Mapping
 ) -> None:
     is_person = entity_type == "USER"
-    Route.objects.get_or_create(
+    route, _ = Route.objects.get_or_create(
         source=source,
         entity_type=entity_type,
         commercial=shop,
@@ -144,3 +155,6 @@ def _get_or_create_route(
             "deactivation": {"active": False} if is_person else {},
         },
     )
+    gaps = [sentence for _field, sentence in route_gaps(route)]
+    if gaps and route.is_enabled:
+        raise CommandError(f"{route}: {' '.join(gaps)}")

@@ -1,7 +1,11 @@
 """The pages that both services have: the journal and the fault switches."""
 
+from typing import Any
+
 from sandbox.base.page_renderer import PageRenderer
 from sandbox.base.request_journal import JournalEntry, RequestJournal
+from sandbox.faults.alterations import STORED_FORMS
+from sandbox.faults.echoes import ENCODINGS
 from sandbox.faults.rules import FAULT_KINDS, FaultSwitches
 from sandbox.http.messages import HttpError, Request, Response, redirect_after_post
 from sandbox.http.router import Router
@@ -10,7 +14,9 @@ MAX_SHOWN = 200
 """The newest journal entries, on their page."""
 
 _NUMBER_FIELDS = {"seconds": float, "status": int, "retry_after": int, "times": int}
-_TEXT_FIELDS = ("kind", "sentence", "field", "path")
+_TEXT_FIELDS = ("kind", "sentence", "field", "stores", "encoding", "path")
+# Their forms have fields of their own, since they need more than a path.
+_KINDS_TO_CHOOSE = [(kind, words) for kind, words in FAULT_KINDS.items() if kind not in ("alter", "echo")]
 
 
 def build_page_router(pages: PageRenderer, faults: FaultSwitches, journal: RequestJournal) -> Router:
@@ -27,7 +33,12 @@ def build_page_router(pages: PageRenderer, faults: FaultSwitches, journal: Reque
         return redirect_after_post("/journal")
 
     def show_faults(request: Request) -> Response:
-        return pages.render_page(request, "faults.html", "Faults", kinds=FAULT_KINDS.items())
+        choices: dict[str, Any] = {
+            "kinds": _KINDS_TO_CHOOSE,
+            "stored_forms": STORED_FORMS.items(),
+            "encodings": list(ENCODINGS),
+        }
+        return pages.render_page(request, "faults.html", "Faults", **choices)
 
     def enable_fault(request: Request) -> Response:
         faults.add_from_json(_parse_fault_form(request.parse_form()))

@@ -166,7 +166,7 @@ class SandboxService(ABC):
         )
         # Only after the entry has begun: its start must not include the delay of a fault.
         faults = self.faults.take_matching(request)
-        response = apply_faults(faults, lambda: self._apply_request(request), self.build_error_response)
+        response = apply_faults(faults, request, self._apply_request, self.build_error_response)
         entity = entity and _add_created_id(entity, response)
         self.request_journal.end_entry(
             entry, response.status if response else None, describe_faults(faults), entity

@@ -1,4 +1,7 @@
-"""Faults on demand: their settings, the requests that they affect, and their descriptions."""
+"""Faults on demand: their settings, the requests that they affect, and their descriptions.
+
+Each kind is one part that a service can play: it responds late, refuses, hides, or stores other values than were sent.
+"""
 
 import dataclasses
 import random
@@ -9,6 +12,8 @@ from dataclasses import dataclass, fields
 from itertools import count
 from typing import Any
 
+from sandbox.faults.alterations import ALTERATIONS, STORED_FORMS
+from sandbox.faults.echoes import ENCODINGS
 from sandbox.http.messages import HttpError, Request
 
 FAULT_KINDS = {
@@ -21,10 +26,28 @@ FAULT_KINDS = {
     "hang": "does not respond at all",
     "after": "applies the change, then responds with a server error",
     "drip": "sends its response one byte at a time",
+    "late": "applies each change late, also if the client has given up",
+    "hide": "responds with 404 to every request",
+    "forbid": "responds with 403 where a record is absent",
+    "alter": "stores another value than it was sent",
+    "numeric": "has numbers as ids",
+    "unfiltered": "ignores search filters and returns all records",
+    "unverified": "gives no address as verified",
+    "echo": "repeats the request, with its credentials, in its response",
 }
-_DEFAULT_SECONDS = {"slow": 5.0, "hang": 60.0, "drip": 0.5}
-_DEFAULT_STATUS = {"error": 500, "after": 500, "throttle": 429, "refuse": 422}
+DELAYS = frozenset({"slow", "late"})
+COMBINED = DELAYS | ALTERATIONS
+"""The kinds of which any number affects one request. Of the others, which replace the response, one does."""
+
+_DEFAULT_SECONDS = {"slow": 5.0, "hang": 60.0, "drip": 0.5, "late": 30.0}
+_DEFAULT_STATUS = {"error": 500, "after": 500, "throttle": 429, "refuse": 422, "hide": 404, "echo": 422}
 _WRITE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
+_DEFAULT_METHODS = {
+    "refuse": _WRITE_METHODS,
+    "late": _WRITE_METHODS,
+    "alter": _WRITE_METHODS,
+    "unfiltered": ("GET",),
+}
 _MAX_SECONDS = 600.0
 
 
@@ -32,11 +55,14 @@ _MAX_SECONDS = 600.0
 class Fault:
     """A fault that a service simulates.
 
-    ``methods``: None for all (of ``refuse``: all write methods). ``path``: a regular expression that the beginning of
-    the path must match; None for all paths but the token endpoint and ``/api/notify``. ``times``: the number of
-    requests that are still to be affected; None until the fault is cleared. ``applied``: the request is executed before
-    the fault; otherwise it is not executed at all (of ``slow`` and ``drip``: executed after the delay). ``cleared`` is
-    set to release the requests that the fault delays.
+    ``methods``: None for all (of ``refuse``, ``late`` and ``alter``: all write methods; of ``unfiltered``: GET).
+    ``stores``: the form in which ``alter`` stores ``field``, one of ``STORED_FORMS``. ``encoding``: the one of
+    ``ENCODINGS`` in which ``echo`` repeats the request: in an error after ``sentence``, or if ``applied`` in the field
+    ``echo`` of the regular response. ``path``: a regular expression that the beginning of the path must match; None
+    for all paths but the token endpoint and ``/api/notify``. ``times``: the number of requests that are still to be
+    affected; None until the fault is cleared. ``applied``: the request is executed before the fault; otherwise it
+    is not executed at all (of ``slow``, ``late`` and ``drip``: executed after the delay; of ``ALTERATIONS``:
+    executed, altered). ``cleared`` is set to release the requests that the fault delays.
     """
 
     id: int
@@ -46,6 +72,8 @@ class Fault:
     retry_after: int | None
     sentence: str | None
     field: str | None
+    stores: str | None
+    encoding: str | None
     methods: tuple[str, ...] | None
     path: str | None
     times: int | None
@@ -69,10 +97,14 @@ class Fault:
     def description(self) -> str:
         """The end of a sentence that begins with the service's name."""
         words = FAULT_KINDS[self.kind]
-        if self.kind in _DEFAULT_SECONDS:
+        if self.stores:
+            words = f"stores {self.field} {STORED_FORMS[self.stores]}"
+        elif self.kind in _DEFAULT_SECONDS:
             words += f" ({self.seconds:g} s)"
         elif self.kind in {"error", "after"}:
             words += f" ({self.status})"
+        elif self.encoding:
+            words += f" ({self.encoding})"
         if self.sentence:
             words += f": “{self.sentence}”"
         if self.times is not None:
@@ -105,6 +137,10 @@ class FaultSwitches:
             self._faults[fault.id] = fault
         return fault
 
+    def has_active(self, kind: str) -> bool:
+        """True if a fault of this kind is active, whichever requests it affects."""
+        return any(fault.kind == kind for fault in self.list_active())
+
     def list_active(self) -> list[Fault]:
         """Return the faults that can affect further requests."""
         with self._lock:
@@ -123,13 +159,13 @@ class FaultSwitches:
         return sum(fault.times != 0 for fault in ended)
 
     def take_matching(self, request: Request) -> list[Fault]:
-        """Return the faults for a request: all slow ones and at most one other. Counts each as used once."""
+        """Return the faults for a request: all of COMBINED kinds, and at most one other. Counts each as used once."""
         matching: list[Fault] = []
         with self._lock:
             for fault in self._faults.values():
                 if fault.times == 0 or not fault.matches_request(request):
                     continue
-                if fault.kind != "slow" and any(taken.kind != "slow" for taken in matching):
+                if fault.kind not in COMBINED and any(taken.kind not in COMBINED for taken in matching):
                     continue
                 if random.random() < fault.probability:
                     matching.append(fault)
@@ -155,7 +191,9 @@ def _parse_fault(number: int, settings: Mapping[str, object]) -> Fault:
         retry_after=None if retry_after is None else int(retry_after),
         sentence=_parse_text(settings, "sentence"),
         field=_parse_text(settings, "field"),
-        methods=_parse_methods(settings, _WRITE_METHODS if kind == "refuse" else None),
+        stores=_parse_stored_form(settings, kind),
+        encoding=_parse_encoding(settings, kind),
+        methods=_parse_methods(settings, _DEFAULT_METHODS.get(kind)),
         path=_parse_path(settings),
         times=None if times is None else int(times),
         probability=float(
@@ -181,6 +219,30 @@ def _parse_text(settings: Mapping[str, object], name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise HttpError(400, f"{name} must be a text.")
     return value or None
+
+
+def _parse_stored_form(settings: Mapping[str, object], kind: str) -> str | None:
+    """Return the form in which `alter` stores its field; None for other kinds."""
+    form = _parse_text(settings, "stores")
+    if kind != "alter":
+        if form is not None:
+            raise HttpError(400, f"{kind} stores no field.")
+        return None
+    if _parse_text(settings, "field") is None or form not in STORED_FORMS:
+        raise HttpError(400, f"alter needs a field, and stores as one of {', '.join(STORED_FORMS)}.")
+    return form
+
+
+def _parse_encoding(settings: Mapping[str, object], kind: str) -> str | None:
+    """Return the encoding of `echo`; None for other kinds."""
+    encoding = _parse_text(settings, "encoding")
+    if kind != "echo":
+        if encoding is not None:
+            raise HttpError(400, f"{kind} has no encoding.")
+        return None
+    if encoding is not None and encoding not in ENCODINGS:
+        raise HttpError(400, f"encoding must be one of {', '.join(ENCODINGS)}.")
+    return encoding or "plain"
 
 
 def _parse_methods(settings: Mapping[str, object], default: tuple[str, ...] | None) -> tuple[str, ...] | None:

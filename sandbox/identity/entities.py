@@ -2,12 +2,12 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sandbox.base.clock import utc_now
 from sandbox.base.collections import RecordCollections
-from sandbox.base.store import Record
+from sandbox.base.store import Record, RecordStore
 from sandbox.http.messages import FieldError, HttpError
 from sandbox.identity.seed import SEEDS
 
@@ -23,7 +23,14 @@ _ID_PATTERN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._~:@|+=-]{0,126}[A-Za-z0-9_~
 
 
 class EntityDirectory(RecordCollections):
-    """The users, groups and files. A write sets ``version`` and ``meta``; a client cannot."""
+    """The users, groups and files. A write sets ``version`` and ``meta``; a client cannot.
+
+    ``has_numeric_ids`` says whether new entities get digits as their id.
+    """
+
+    def __init__(self, store: RecordStore, has_numeric_ids: Callable[[], bool]) -> None:
+        super().__init__(store)
+        self._has_numeric_ids = has_numeric_ids
 
     def seed(self) -> None:
         for collection, entities in SEEDS.items():
@@ -33,7 +40,7 @@ class EntityDirectory(RecordCollections):
     def create_record(self, collection: str, body: Mapping[str, object]) -> Record:
         """Check and store a new entity under the ``id`` of its body, or under a generated id. Returns it."""
         _check_body(collection, body, replaces=True)
-        key = body.get("id") or secrets.token_hex(12)
+        key = body.get("id") or self._generate_id()
         if not isinstance(key, str) or not _ID_PATTERN.fullmatch(key):
             raise HttpError(400, "id must be a text of 1 to 128 characters such as A-Z, 0-9, dot and hyphen.")
         now = utc_now()
@@ -56,6 +63,22 @@ class EntityDirectory(RecordCollections):
             entity = base | _without_read_only(body) | {"meta": meta, "version": before["version"] + 1}
             self._store.put_record(collection, key, entity)
         return entity
+
+    def _generate_id(self) -> str:
+        return str(10**11 + secrets.randbelow(10**11)) if self._has_numeric_ids() else secrets.token_hex(12)
+
+    def verify_email(self, key: str, address: str | None = None) -> Record:
+        """Mark one address of a user as verified, the first one unless another is named. Returns the user.
+
+        Raises HttpError (404) for an unknown user, and 400 for an address that the user does not have.
+        """
+        with self._store.lock:
+            emails = self.get_record("users", key).get("emails") or []
+            wanted = address or (emails[0]["address"] if emails else None)
+            if wanted not in [email["address"] for email in emails]:
+                raise HttpError(400, "The user does not have this address.")
+            marked = [email | ({"verified": True} if email["address"] == wanted else {}) for email in emails]
+            return self.update_record("users", key, {"emails": marked}, replaces=False)
 
 
 def _without_read_only(body: Mapping[str, object]) -> dict[str, object]:

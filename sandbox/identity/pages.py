@@ -76,6 +76,16 @@ class IdentityPages:
         changed = "&changed=email" if is_email_changed else ""
         return redirect_after_post(f"/users/{quote(key, safe='')}?outcome={sent.number}{changed}")
 
+    def verify_email(self, request: Request, key: str) -> Response:
+        """Mark the first address of a user as verified."""
+        before = self._directory.get_record("users", key)
+        try:
+            self._directory.verify_email(key)
+        except HttpError as error:
+            return self._render_profile(request, build_person_row(before), _describe_unsaved(error), 400)
+        sent = self._send_webhook("users", key, "UPDATE", before)
+        return redirect_after_post(f"/users/{quote(key, safe='')}?outcome={sent.number}")
+
     def create_user(self, request: Request) -> Response:
         """Create a user."""
         form = request.parse_form()
@@ -177,8 +187,11 @@ class IdentityPages:
             optional_fields["respond"] = settings.respond
         if settings.previous and before and event_type == "UPDATE":
             emails = before.get("emails") or [{}]
+            # The list says of each address whether it was verified.
             optional_fields["previous"] = (
-                {"email": emails[0].get("address")} if collection == "users" else {"name": before["name"]}
+                {"email": emails[0].get("address"), "emails": emails}
+                if collection == "users"
+                else {"name": before["name"]}
             )
         return self._sender.send_webhook(
             Webhook(ENTITY_TYPES[collection], key, event_type, optional_fields=optional_fields)
@@ -222,6 +235,7 @@ def add_identity_pages(
     routes.add_route("POST", "/users", views.create_user)
     routes.add_route("GET", "/users/{}", views.show_profile)
     routes.add_route("POST", "/users/{}", views.save_profile)
+    routes.add_route("POST", "/users/{}/verify", views.verify_email)
     routes.add_route("POST", "/users/{}/delete", views.build_delete_view("users"))
     for collection in ("groups", "files"):
         routes.add_route("GET", f"/{collection}", views.build_list_view(collection))

@@ -24,13 +24,14 @@ def build_person_row(user: Record) -> dict[str, object]:
         "full_name": f"{given} {family}".strip() or user.get("username"),
         "initials": (given[:1] + family[:1]).upper() or "?",
         "email": emails[0].get("address", ""),
+        "is_verified": emails[0].get("verified") is True,
         "mobile": mobiles[0].get("number", ""),
         "version": user["version"],
     }
 
 
 def parse_profile_form(form: Mapping[str, str], before: Record) -> dict[str, object]:
-    """Return the fields of a user that the form changes. The user's further addresses are not changed.
+    """Return the fields of a user that the form changes. A new address is unverified; further ones are not changed.
 
     Raises HttpError (400) with an error for each required field that is empty, and for each field that is too long.
     """
@@ -38,7 +39,7 @@ def parse_profile_form(form: Mapping[str, str], before: Record) -> dict[str, obj
     email, mobile = form["email"], form.get("mobile", "")
     emails = before.get("emails") or []
     is_unchanged = emails and emails[0].get("address") == email
-    first = emails[0] if is_unchanged else {"address": email, "verified": True}
+    first = emails[0] if is_unchanged else {"address": email, "verified": False}
     name = {"givenName": form["given_name"], "familyName": form["family_name"]}
     return {
         "name": {**(before.get("name") or {}), **name},

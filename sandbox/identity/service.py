@@ -64,7 +64,7 @@ class IdentityService(SandboxService):
             settings["unsigned_url"] = (
                 settings.get("unsigned_url") or f"{hub.rstrip('/')}/webhooks/aurora-unsigned"
             )
-        self.sender = WebhookSender(self.store, settings)
+        self.sender = WebhookSender(self.store, settings, self._has_numeric_ids)
         self._routes = self._build_api_router()
         for method, path, view in (
             ("GET", "/_sandbox/webhooks", self._list_webhooks),
@@ -77,7 +77,10 @@ class IdentityService(SandboxService):
     @property
     def directory(self) -> EntityDirectory:
         """The users, groups and files."""
-        return EntityDirectory(self.store)
+        return EntityDirectory(self.store, self._has_numeric_ids)
+
+    def _has_numeric_ids(self) -> bool:
+        return self.faults.has_active("numeric")
 
     def seed(self) -> None:
         self.directory.seed()
@@ -112,6 +115,8 @@ class IdentityService(SandboxService):
         for collection, bases in _BASE_PATHS.items():
             for base in bases:
                 api.add_routes(routes, collection, base)
+        for base in _BASE_PATHS["users"]:
+            routes.add_route("POST", base + "/{}/verify", api.verify_email)
         return routes
 
     def _handle_notify(self, request: Request) -> Response:
@@ -148,7 +153,7 @@ class IdentityApi(CollectionApi):
 
     def __init__(self, service: IdentityService) -> None:
         super().__init__(service.directory)
-        self._store, self._sender = service.store, service.sender
+        self._store, self._sender, self._directory = service.store, service.sender, service.directory
 
     def list_records(self, collection: str, request: Request) -> Response:
         """Return a page in the format of Trivore's management API: ``startIndex`` counts from 0."""
@@ -163,6 +168,15 @@ class IdentityApi(CollectionApi):
             "itemsPerPage": len(resources),
         }
         return Response.from_json(200, content)
+
+    def verify_email(self, request: Request, key: str) -> Response:
+        """Mark an address as verified: the ``address`` of the body, or the user's first one without a body."""
+        body = request.parse_json_object() if request.body else {}
+        address = body.get("address")
+        if not isinstance(address, str | None):
+            raise HttpError(400, "address must be a text.")
+        user = self._directory.verify_email(key, address)
+        return Response.from_json(200, user, self.finish_write("users", request, "UPDATE", user))
 
     def finish_write(
         self, collection: str, request: Request, event_type: str, record: Record

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.base.clock import utc_now
+from sandbox.faults.alterations import to_numeric_id
 from sandbox.http.messages import HttpError
 
 _OPTIONAL_FIELDS = ("respond", "previous", "data")
@@ -26,10 +27,13 @@ class Webhook:
     optional_fields: Mapping[str, object] = field(default_factory=dict)
     webhook_id: str | None = None
 
-    def encode_body(self) -> bytes:
-        """Return the body as compact JSON, with the fields in the order of the hub's contract."""
+    def encode_body(self, has_numeric_ids: bool = False) -> bytes:
+        """Return the body as compact JSON, with the fields in the order of the hub's contract.
+
+        If ``has_numeric_ids``, an id of digits is a number.
+        """
         content: dict[str, object] = {
-            "id": self.id,
+            "id": to_numeric_id(self.id) if has_numeric_ids else self.id,
             "entityType": self.entity_type,
             "eventType": self.event_type,
             "timestamp": self.timestamp or utc_now("seconds"),

@@ -4,6 +4,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import count
 from typing import Any
@@ -56,11 +57,15 @@ _CHOICES = {
 class WebhookSender:
     """Sends webhooks and logs the responses. Thread-safe.
 
-    Settings given to the constructor override those in the store.
+    Settings given to the constructor override those in the store. ``has_numeric_ids`` says whether an id of digits is
+    sent as a number.
     """
 
-    def __init__(self, store: RecordStore, initial_settings: dict[str, Any]) -> None:
+    def __init__(
+        self, store: RecordStore, initial_settings: dict[str, Any], has_numeric_ids: Callable[[], bool]
+    ) -> None:
         self._store = store
+        self._has_numeric_ids = has_numeric_ids
         self._lock = threading.Lock()
         self._log: deque[SentWebhook] = deque(maxlen=MAX_LOG_ENTRIES)
         self._numbers = count(1)
@@ -104,7 +109,7 @@ class WebhookSender:
         """
         settings = self._settings
         is_signed = (mode or settings.mode) == "signed"
-        body, error = webhook.encode_body(), None
+        body, error = webhook.encode_body(self._has_numeric_ids()), None
         headers = {"Content-Type": "application/json", "Accept-Language": language or settings.language}
         if webhook.webhook_id:
             headers["webhook-id"] = webhook.webhook_id

@@ -1,5 +1,6 @@
 """The records of the shop, with the rules of a real shop."""
 
+import threading
 from collections.abc import Mapping
 
 from sandbox.base.clock import utc_now
@@ -14,6 +15,11 @@ EMAIL_TAKEN = "This e-mail address already belongs to another customer."
 
 class ShopCatalogue(RecordCollections):
     """The customers, segments and documents. Each e-mail address belongs to at most one customer."""
+
+    @property
+    def lock(self) -> threading.RLock:
+        """The lock of the store: hold it while you read and then write what depends on it."""
+        return self._store.lock
 
     def seed(self) -> None:
         for collection, records in SEEDS.items():

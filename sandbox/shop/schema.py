@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sandbox.http.messages import FieldError, HttpError
 
 READ_ONLY = frozenset({"id", "created_at", "updated_at", "version"})
-"""Fields that the shop sets. Clients may send them; they are ignored."""
+"""Fields that the shop sets. Clients may send them; they are ignored, but see `versions` for ``version``."""
 
 _EMAIL_PATTERN = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 _MAX_LENGTH = 500

@@ -14,6 +14,7 @@ from sandbox.shop.idempotency import apply_once
 from sandbox.shop.pages import add_shop_pages
 from sandbox.shop.records import ShopCatalogue
 from sandbox.shop.schema import SCHEMAS
+from sandbox.shop.versions import build_etag, require_current_version
 
 MAX_PAGE_SIZE = 100
 
@@ -117,7 +118,7 @@ def _read_external_id(request: Request) -> object:
 
 
 class ShopApi(CollectionApi):
-    """The API of the customers, segments and documents."""
+    """The API of the customers, segments and documents. A write may name the version that it changes."""
 
     def __init__(self, catalogue: ShopCatalogue) -> None:
         super().__init__(catalogue)
@@ -132,4 +133,19 @@ class ShopApi(CollectionApi):
     def finish_write(
         self, collection: str, request: Request, event_type: str, record: Record
     ) -> dict[str, str]:
-        return {"Location": f"/api/{collection}/{record['id']}"} if event_type == "CREATE" else {}
+        location = {"Location": f"/api/{collection}/{record['id']}"} if event_type == "CREATE" else {}
+        return location if event_type == "DELETE" else location | {"ETag": build_etag(record)}
+
+    def _read_record(self, collection: str, request: Request, key: str) -> Response:
+        record = self._catalogue.get_record(collection, key)
+        return Response.from_json(200, record, {"ETag": build_etag(record)})
+
+    def _update_record(self, collection: str, request: Request, key: str) -> Response:
+        with self._catalogue.lock:  # nobody changes the record between the check and the write
+            require_current_version(request, self._catalogue.get_record(collection, key))
+            return super()._update_record(collection, request, key)
+
+    def _delete_record(self, collection: str, request: Request, key: str) -> Response:
+        with self._catalogue.lock:
+            require_current_version(request, self._catalogue.get_record(collection, key))
+            return super()._delete_record(collection, request, key)

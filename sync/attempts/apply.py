@@ -3,44 +3,85 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from audit.format.canonical_json import JSONValue
 from sync.attempts.mass_change_guard import check_mass_change
 from sync.attempts.plan import AttemptFindings, Connectors, plan_change
-from sync.connectors.contracts.types import Record, TargetConnector
+from sync.connectors.contracts.errors import RecordStale
+from sync.connectors.contracts.types import Record, RecordVersion, TargetConnector
 from sync.deliveries.claims import Claim
+from sync.deliveries.record_links import bind_record, read_link
 from sync.planning.change import Change, ChangeAction
+
+_MAX_BINDINGS = 3
+_MAX_STALE_WRITES = 3
+
+
+class RecordTaken(Exception):
+    """Each record that was found was linked to another subject before it could be bound."""
 
 
 def plan_and_apply(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> None:
     """Plan the change, check it against the mass-change guard, and send it to the target. Raises the error that stopped
     it.
+
+    A record that was changed between our read and our write is refused by a target with versions: then everything is
+    read and planned again, at most until the third refusal.
     """
-    change = plan_change(claim, connectors, findings)
-    # Before the first write, because the guard may hold the change.
-    check_mass_change(claim, change, is_deleted=findings.entity is None)
-    findings.record_id = apply_change(connectors.target, claim, change, findings.record)
+    for refusals_left in reversed(range(_MAX_STALE_WRITES)):
+        change = _plan_and_bind(claim, connectors, findings)
+        # Before the first write, because the guard may hold the change.
+        check_mass_change(claim, change, is_deleted=findings.entity is None)
+        try:
+            findings.record_id = apply_change(connectors.target, claim, change, findings.record)
+        except RecordStale:
+            if not refusals_left:
+                raise
+            # A link may have been stored for this attempt: the record is not searched for again.
+            claim = replace(claim, link=read_link(claim.delivery))
+        else:
+            return
+
+
+def _plan_and_bind(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> Change:
+    """Plan the change; bind the record to the subject if it was found by a value. Raises RecordTaken after three
+    records that other subjects were linked to meanwhile.
+    """
+    for _ in range(_MAX_BINDINGS):
+        change = plan_change(claim, connectors, findings)
+        # Two subjects may find one record at the same time. The link of the first is stored before anything is
+        # written; the other one plans again, and the search then leaves that record out.
+        if not findings.is_matched or bind_record(claim.delivery, findings.record_id):
+            return change
+    raise RecordTaken
 
 
 def apply_change(target: TargetConnector, claim: Claim, change: Change, record: Record | None) -> str:
-    """Send a change to the target; an empty change sends nothing. Returns the record's id, or an empty text."""
-    entity_type, key = claim.delivery.entity_type, idempotency_key(claim, change)
+    """Send a change to the target; an empty change sends nothing. Returns the record's id, or an empty text.
+
+    `record`: the record that the change was planned for. Raises RecordStale if it was changed since it was read.
+    """
+    version = None if record is None else record.version
+    entity_type, key = claim.delivery.entity_type, idempotency_key(claim, change, version)
     if change.action is ChangeAction.NOTHING:
         return change.record_id or ""
     if change.action is ChangeAction.CREATE:
         return target.create_record(entity_type, change.values_to_send, key).id
     assert change.record_id is not None, "only a creation has no record"
     if change.action is ChangeAction.DELETE:
-        target.delete_record(entity_type, change.record_id, key)
+        target.delete_record(entity_type, change.record_id, key, version)
     else:
-        current = record.fields if record else None
-        target.update_record(entity_type, change.record_id, change.values_to_send, key, current=current)
+        target.update_record(entity_type, change.record_id, change.values_to_send, key, version)
     return change.record_id
 
 
-def idempotency_key(claim: Claim, change: Change) -> str:
+def idempotency_key(claim: Claim, change: Change, version: RecordVersion | None = None) -> str:
     """Return the key of an attempt and a change: the target applies a request that is sent twice only once."""
     document: Mapping[str, JSONValue] = change.to_document()
+    if version is not None:
+        # A target may repeat its answer to a key, and it has refused this change of an outdated version.
+        document = {**document, "version": version}
     # Sorted, so that the same change gives the same key whatever the order of its fields.
     digest = hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
     return f"{claim.attempt.key}-{digest[:16]}"

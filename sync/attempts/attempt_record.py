@@ -1,7 +1,7 @@
 """Rows that the end of an attempt writes: attempt, calls, answer, audit entries, link."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,8 @@ from sync.attempts.plan import AttemptFindings
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import AppliedRecord
 from sync.deliveries.stored_webhook import wants_entity
-from sync.models import Delivery, PayloadChoice
+from sync.evidence.row_facts import attempt_facts, call_digests
+from sync.models import Delivery, PayloadChoice, new_recheck
 from sync.planning.change import ChangeAction
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import Payload, State, SubjectKey
@@ -36,25 +37,30 @@ class FinishedAttempt:
     result: AttemptResult
     findings: AttemptFindings
     recorders: list[AttemptRecorder]
-
-    @property
-    def ended_at(self) -> datetime:
-        """Return the end time that `add_to` set. Call it after `add_to` only."""
-        assert self.claim.attempt.ended_at is not None, "it is written first"
-        return self.claim.attempt.ended_at
+    ended_at: datetime = field(default_factory=timezone.now)
 
     def add_to(self, batch: WriteBatch, pending_answer: PendingAnswer | None) -> None:
-        """Add the end of the attempt, its calls, and the pending answer if there is one."""
+        """Add the end of the attempt, its calls, re-checks if a write may still arrive, and the pending answer if there
+        is one.
+        """
         # The update below refers to the keys of these payloads.
         batch.insert(*self._complete_attempt())
         batch.execute(self._attempt_update())
+        if self.result.may_still_arrive and self.claim.delivery.gets_rechecks:
+            batch.insert(new_recheck(self.claim.attempt))
         add_calls(calls_in_order(self.recorders), batch)
         if pending_answer is not None:
             pending_answer.add_to(batch)
 
-    def audit_entries(self, pending_answer: PendingAnswer | None, covered: int = 0) -> list[NewEntry]:
-        """Return the audit entries of this end. `covered`: number of other events that end with it."""
+    def audit_entries(
+        self, pending_answer: PendingAnswer | None, became: str, covered: int = 0
+    ) -> list[NewEntry]:
+        """Return the audit entries of this end. `covered`: number of other events that end with it.
+
+        `became`: the state of the delivery. It differs from that of the result if a replay was requested meanwhile.
+        """
         claim, result, change = self.claim, self.result, self.findings.change
+        left_out = [field.name for field in change.left_out_fields] if change else []
         ended = NewEntry(
             claim.delivery.stream,
             f"attempt.{result.outcome}",
@@ -66,6 +72,10 @@ class FinishedAttempt:
                 "action": claim.attempt.action,
                 "fields": [field.name for field in change.fields] if change else [],
                 "covered": covered,
+                "calls": call_digests(recorded.call for recorded in calls_in_order(self.recorders)),
+                **attempt_facts(claim.attempt, claim.delivery.event),
+                **({"left_out": left_out} if left_out else {}),
+                **({"became": became} if became != result.state else {}),
             },
         )
         return [ended] if pending_answer is None else [ended, pending_answer.audit_entry]
@@ -91,17 +101,19 @@ class FinishedAttempt:
             record_id="" if is_deleted else findings.record_id or None,
             version=None if findings.entity is None else (findings.entity.version or "")[:128],
             occurred_at=_relayed_timestamp(self.claim.delivery),
+            write_counts=findings.write_counts,
         )
 
     def _complete_attempt(self) -> list[Payload]:
         """Set the attempt's final values. Returns its payloads, which are to be inserted first."""
         attempt, result, findings = self.claim.attempt, self.result, self.findings
         change = findings.change
-        attempt.ended_at = timezone.now()
+        attempt.ended_at = self.ended_at
         attempt.outcome = result.outcome
         attempt.code = result.code
         attempt.is_retryable = result.is_retryable
-        attempt.action = ACTION_CODES[change.action] if change else ""
+        # With candidates nothing is planned yet: a person decides what is done.
+        attempt.action = ACTION_CODES[change.action] if change and not change.candidates else ""
         attempt.record_id = findings.record_id
         # Fetched entities are personal data: stored only if an answer may contain them.
         stores_entity = findings.entity is not None and any(
@@ -109,8 +121,10 @@ class FinishedAttempt:
         )
         entity = findings.entity.attributes if stores_entity and findings.entity else None
         key = self.claim.delivery.event.key
-        attempt.entity = _encrypt_document(Payload.Kind.ENTITY, entity, key)
-        attempt.change = _encrypt_document(Payload.Kind.CHANGE, change.to_document() if change else None, key)
+        scrub = findings.scrubber.scrub_document
+        change_document = scrub(change.to_document()) if change else None
+        attempt.entity = _encrypt_document(Payload.Kind.ENTITY, scrub(entity), key)
+        attempt.change = _encrypt_document(Payload.Kind.CHANGE, change_document, key)
         attempt.answer = _encrypt_document(Payload.Kind.RESPONSE, _answer_document(result), key)
         return [
             payload for payload in (attempt.entity, attempt.change, attempt.answer) if payload is not None

@@ -4,9 +4,11 @@ import random
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from django.conf import settings
 from django.utils.translation import gettext_noop
 
 from database.clock import read_clock
+from sync.attempts.absence import ENTITY_UNPROVEN, RECORD_UNPROVEN, EntityAbsenceUnproven
 from sync.attempts.mass_change_guard import HeldForApproval
 from sync.attempts.plan import (
     AttemptFindings,
@@ -19,10 +21,10 @@ from sync.connectors.contracts.errors import ConnectorError
 from sync.connectors.contracts.types import FieldError
 from sync.deliveries.claims import Claim
 from sync.limits.rate_limit import RateLimited
-from sync.models import AttemptOutcome
+from sync.models import MATCH_HELD_CODE, AttemptOutcome
 from sync.planning.change import ChangeAction
-from sync.planning.mapping import EntityNotMappable
-from sync.planning.record_matching import AmbiguousMatch
+from sync.planning.mapping import EntityNotMappable, MappingOverBudget
+from sync.planning.record_matching import AmbiguousMatch, MatchUndecided, RecordAbsenceUnproven
 from sync.planning.retry_policy import RetryPolicy, next_retry_delay
 from webhooks.models import State
 
@@ -39,6 +41,7 @@ class AttemptResult:
     """The result that the settling commit writes. `retry_delay`: seconds until the next try, None if there is none.
 
     `spends_try`: false if the delivery could not influence the result, for example while its connection is paused.
+    `may_still_arrive`: a write was sent, and the target may apply it at any later time.
     """
 
     outcome: AttemptOutcome
@@ -50,6 +53,7 @@ class AttemptResult:
     errors: tuple[FieldError, ...] = ()
     retry_after: float | None = None
     spends_try: bool = True
+    may_still_arrive: bool = False
 
     @property
     def requested_delay(self) -> float:
@@ -87,21 +91,30 @@ NO_RELAYED_DATA = FieldError(
 
 def failure_result(error: Exception, claim: Claim) -> AttemptResult:
     """Return the result for an error: its code, the responsible party by that code, and the time of the next try."""
-    if isinstance(error, HeldForApproval):
-        return AttemptResult(AttemptOutcome.HELD, State.HELD, "held")
+    if isinstance(error, HeldForApproval | MatchUndecided):
+        code = "held" if isinstance(error, HeldForApproval) else MATCH_HELD_CODE
+        return AttemptResult(AttemptOutcome.HELD, State.HELD, code)
+    if isinstance(error, EntityAbsenceUnproven | RecordAbsenceUnproven):
+        is_entity = isinstance(error, EntityAbsenceUnproven)
+        return _unproven_result(claim, ENTITY_UNPROVEN if is_entity else RECORD_UNPROVEN)
     if isinstance(error, RateLimited):
         return _rate_limited_result(error, claim)
     if isinstance(error, ConnectorError):
-        return _failed_result(
+        result = _failed_result(
             claim, error.code, error.retryable, error.retry_after, error.sentence, error.fields
         )
-    if isinstance(error, EntityNotMappable):
-        fields = (FieldError(error.field, "unmappable", error.reason),)
-        return _failed_result(claim, "unmappable", is_retryable=False, errors=fields)
-    if isinstance(error, NoRelayedData):
-        return _failed_result(claim, "unmappable", is_retryable=False, errors=(NO_RELAYED_DATA,))
+        return replace(result, may_still_arrive=error.maybe_applied)
+    if isinstance(error, EntityNotMappable | NoRelayedData):
+        reason = NO_RELAYED_DATA if isinstance(error, NoRelayedData) else _unmappable_field(error)
+        code = "mapping-over-budget" if isinstance(error, MappingOverBudget) else "unmappable"
+        return _failed_result(claim, code, is_retryable=False, errors=(reason,))
     code, is_retryable = FAILURE_CODES.get(type(error), ("internal-failure", True))
     return _failed_result(claim, code, is_retryable)
+
+
+def _unmappable_field(error: EntityNotMappable) -> FieldError:
+    code = "over-budget" if isinstance(error, MappingOverBudget) else "unmappable"
+    return FieldError(error.field, code, error.reason)
 
 
 def _failed_result(
@@ -119,6 +132,14 @@ def _failed_result(
     )
 
 
+def _unproven_result(claim: Claim, code: str) -> AttemptResult:
+    """Return a retry that looks again after a while; without a further try, the delivery is held for a person."""
+    result = _failed_result(claim, code, is_retryable=True)
+    if result.retry_delay is None:
+        return AttemptResult(AttemptOutcome.HELD, State.HELD, code)
+    return replace(result, retry_delay=max(result.retry_delay, settings.ABSENCE_CONFIRM_SECONDS))
+
+
 def _retry_delay(claim: Claim, retry_after: float | None) -> float | None:
     route, opened_at = claim.delivery.route, claim.delivery.opened_at
     # A delivery that was stored as claimed still has the expression NOW here: its age is zero.
@@ -130,15 +151,17 @@ def _retry_delay(claim: Claim, retry_after: float | None) -> float | None:
     return next_retry_delay(policy, claim.delivery.tries, age, random.random(), retry_after)  # noqa: S311
 
 
-def without_spending_try(result: AttemptResult, claim: Claim) -> AttemptResult:
+def without_spending_try(result: AttemptResult, claim: Claim, delay: float) -> AttemptResult:
     """Return the result of a failure behind a breaker that is open or half-open: a retry that spends no try.
+
+    `delay`: seconds until the deliveries that wait for the system have had their turn.
 
     A delivery that is older than its route allows stays dead.
     """
     # Dead with tries left means too old.
     if result.state == State.DEAD and claim.delivery.tries < claim.delivery.route.tries:
         return result
-    delay = claim.delivery.route.retry_base_seconds
+    delay = max(delay, claim.delivery.route.retry_base_seconds)
     return replace(result, state=State.RETRYING, retry_delay=delay, spends_try=False)
 
 

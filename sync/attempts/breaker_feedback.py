@@ -1,8 +1,13 @@
 """Update the circuit breakers of an attempt's connections, in the settling commit."""
 
+from collections.abc import Sequence
+
+from sync.attempts.absence import ENTITY_UNPROVEN
 from sync.attempts.attempt_result import AttemptResult, without_spending_try
+from sync.attempts.call_log import AttemptRecorder
 from sync.deliveries.claims import Claim
 from sync.limits.circuit_breaker import (
+    RequestEvidence,
     SystemFailure,
     is_system_failure,
     record_failure,
@@ -14,8 +19,16 @@ from webhooks.catalogue.codes import is_about_identity
 
 _SUCCESSFUL_OUTCOMES = (AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED)
 # Refused before the target was called: they say nothing about the target.
-_IDENTITY_REFUSALS = ("identity-rejected", "identity-missing")
-_REFUSALS = ("target-rejected", *_IDENTITY_REFUSALS, "ambiguous-match", "no-match")
+_IDENTITY_REFUSALS = ("identity-rejected", "identity-missing", "identity-forbidden", ENTITY_UNPROVEN)
+_REFUSALS = (
+    "target-rejected",
+    "target-missing-value",
+    "target-forbidden",
+    "target-stale",
+    *_IDENTITY_REFUSALS,
+    "ambiguous-match",
+    "no-match",
+)
 
 
 def leaves_breakers_unchanged(claim: Claim, result: AttemptResult) -> bool:
@@ -32,11 +45,15 @@ def leaves_breakers_unchanged(claim: Claim, result: AttemptResult) -> bool:
     )
 
 
-def update_breakers(claim: Claim, result: AttemptResult) -> AttemptResult:
+def update_breakers(
+    claim: Claim, result: AttemptResult, recorders: Sequence[AttemptRecorder]
+) -> AttemptResult:
     """Record success or failure with the breakers of the connections that the attempt called.
 
     Returns the result, changed to spend no try if the system failed behind a breaker that was not closed.
     """
+    is_proven = result.outcome == AttemptOutcome.SUCCEEDED
+    evidence = {recorder.connection: _collect_evidence(recorder, is_proven) for recorder in recorders}
     # The hub's own rate limit stopped the request: that says nothing about the remote system.
     if not result.spends_try:
         return result
@@ -49,14 +66,26 @@ def update_breakers(claim: Claim, result: AttemptResult) -> AttemptResult:
         for connection in (
             connections if result.outcome in _SUCCESSFUL_OUTCOMES or result.code in _REFUSALS else ()
         ):
-            record_success(connection)
+            record_success(connection, evidence[connection])
         return result
     failing = SystemFailure(result.code, result.retry_after)
     if is_about_identity(result.code):
-        was_open = record_failure(delivery.identity, failing)
+        delay = record_failure(delivery.identity, failing, evidence[delivery.identity])
     else:
         # The identity service answered properly before the target failed.
         for connection in connections:
-            record_success(connection)
-        was_open = record_failure(delivery.commercial, failing)
-    return without_spending_try(result, claim) if was_open else result
+            record_success(connection, evidence[connection])
+        delay = record_failure(delivery.commercial, failing, evidence[delivery.commercial])
+    return result if delay is None else without_spending_try(result, claim, delay)
+
+
+def _collect_evidence(recorder: AttemptRecorder, is_proven: bool) -> RequestEvidence:
+    """Return what the requests of an attempt show of one system."""
+    answered, failed = set(), ""
+    for recorded in recorder.calls:
+        call = recorded.call
+        if call.status is None or is_system_failure(call.error):
+            failed = call.purpose
+        else:
+            answered.add(call.purpose)
+    return RequestEvidence(frozenset(answered), failed, is_proven)

@@ -1,20 +1,23 @@
 """Record outgoing requests: a write is on record before it is sent (promise I3).
 
 A write's row, with its encrypted request, is committed together with a check of the lease. The check proves that the
-claim is still ours, and will be when the answer comes. Reads are written at the end of the attempt: the attempt's own
-row, committed before the first of them, accounts for them.
+claim is still ours, and will be when the answer comes. The lease is checked once more when the connection is open,
+right before the first byte of a write leaves. Reads are written at the end of the attempt: the attempt's own row,
+committed before the first of them, accounts for them.
 
 The lease is renewed before each request if it would end first. So a slow system is not mistaken for a dead process,
 however many requests it gets.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
+from database.clock import database_now
 from database.connection import release_connection
 from database.model_rows import new_row
 from database.statement import BoundStatement, Statement
@@ -22,13 +25,12 @@ from database.write_batch import GuardFailed, WriteBatch
 from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
 from sync.deliveries.claims import Claim
 from sync.limits.rate_limit import wait_for_turn
-from sync.models import Call, Connection
+from sync.models import Call, Connection, Recheck, new_recheck
+from sync.models.connection import LEASE_MARGIN_SECONDS
 from webhooks.models import Payload, SubjectKey
 
 MAX_BODY_BYTES = 65_536
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-# Seconds that a lease must last beyond the deadline of the request that is about to be sent.
-LEASE_MARGIN_SECONDS = 5.0
 _COMPLETE_CALL = Statement(
     """UPDATE sync_call SET started_at = %s, seconds = %s, status = %s, error = %s, sent_bytes = %s,
     received_bytes = %s, response_id = %s WHERE id = %s"""
@@ -56,10 +58,15 @@ class AttemptRecorder:
 
     def __init__(self, claim: Claim, connection: Connection) -> None:
         self._claim = claim
-        self._connection = connection
+        self.connection = connection
         self._key = claim.delivery.event.key
         self._written: Call | None = None
         self.calls: list[RecordedCall] = []
+
+    @property
+    def has_sent_write(self) -> bool:
+        """True if a write of this attempt may have reached the target."""
+        return any(call.call.is_write and call.call.sent_bytes for call in self.calls)
 
     def record_request(self, request: OutgoingRequest) -> None:
         """Wait for the connection's rate limit, then commit the row of a write, or renew the lease for a read.
@@ -67,14 +74,23 @@ class AttemptRecorder:
         Raises ClaimLost if the claim is not ours any more, and RateLimited if the request would have to wait too long.
         """
         # The lease must outlast the wait and the request after it.
-        wait_for_turn(self._connection, settings.LEASE_SECONDS - self._connection.deadline_seconds)
-        needed = self._connection.deadline_seconds + LEASE_MARGIN_SECONDS
+        wait_for_turn(self.connection, settings.LEASE_SECONDS - self.connection.deadline_seconds)
+        needed = self.connection.deadline_seconds + LEASE_MARGIN_SECONDS
         if request.is_write:
             self._written = self._commit_write(request, needed)
         elif not self._claim.ensure_lease(needed):
             raise ClaimLost
         # The remote system may take long: the connection goes back to the pool meanwhile.
         release_connection()
+
+    def check_before_sending(self, request: OutgoingRequest) -> None:
+        """Raise ClaimLost if the lease has ended since a write was recorded: another process may have written since.
+
+        Reads this process's clock only. What remains is a process that is stopped between this check and the first
+        byte: it finds out at the end of its attempt.
+        """
+        if request.is_write and not self._claim.lease_lasts:
+            raise ClaimLost
 
     def record_exchange(self, exchange: RecordedExchange) -> None:
         """Store the result of a request for the commit that ends the attempt."""
@@ -122,7 +138,7 @@ class AttemptRecorder:
         return new_row(
             Call,
             attempt=self._claim.attempt,
-            connection=self._connection,
+            connection=self.connection,
             purpose=request.purpose,
             is_write=request.is_write,
             method=request.method,
@@ -187,3 +203,36 @@ def _call_update(call: Call) -> BoundStatement:
         call.response,
         call.pk,
     )
+
+
+def recheck_taken_over(claim: Claim, recorders: Iterable[AttemptRecorder]) -> None:
+    """Begin the re-checks of an attempt anew, from now on, if it sent a write and was taken over.
+
+    The process that took it over ended it as `unknown`, with re-checks that count from then; this write may have been
+    sent much later.
+    """
+    if not (claim.delivery.gets_rechecks and any(recorder.has_sent_write for recorder in recorders)):
+        return
+    with transaction.atomic():
+        # A check that runs goes on, but does not count: it may have read the record before this write.
+        begun_anew = Recheck.objects.filter(attempt=claim.attempt).update(
+            began_at=database_now(),
+            due_at=database_now(plus_seconds=settings.RECHECK_SECONDS[0]),
+            delivery=None,
+            first_number=None,
+            confirmed_at=None,
+            repaired_by=None,
+        )
+        if not begun_anew:
+            _insert_recheck(claim)
+
+
+def _insert_recheck(claim: Claim) -> None:
+    batch = WriteBatch()
+    batch.insert(new_recheck(claim.attempt))
+    try:
+        # A savepoint: the process that took over may insert the row at this moment.
+        with transaction.atomic():
+            batch.run()
+    except IntegrityError:
+        return

@@ -17,14 +17,16 @@ from sync.attempts.attempt_result import (
     success_result,
     superseded_result,
 )
-from sync.attempts.call_log import AttemptRecorder, ClaimLost
+from sync.attempts.call_log import AttemptRecorder, ClaimLost, recheck_taken_over
 from sync.attempts.event_outcome import outcome_of_attempt
 from sync.attempts.plan import AttemptFindings, Connectors
+from sync.attempts.refused_access import correct_refusal
 from sync.attempts.settle import SettledAttempt, settle_attempt
 from sync.connectors.client.exchange import Recorder
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused, Side, SystemUnavailable
 from sync.connectors.registry import make_connector
 from sync.connectors.settings.settings_reader import SettingsInvalid
+from sync.connectors.values.secret_scrubber import SecretScrubber
 from sync.deliveries.claims import Claim, ConnectionPaused, claim_delivery
 from sync.deliveries.expired_leases import release_subject
 from sync.deliveries.ordering import find_next_of_subject
@@ -35,6 +37,7 @@ from sync.deliveries.superseded import was_superseded
 from sync.models import Connection, Delivery, PayloadChoice
 from sync.planning.mapping import EntityNotMappable
 from webhooks.catalogue.outcome import EventOutcome
+from webhooks.models import State
 
 logger = logging.getLogger("hub.deliver")
 
@@ -93,6 +96,8 @@ def run_claim(claim: Claim) -> RunResult:
         result = _run_attempt(claim, findings, recorders)
     except ClaimLost:
         logger.warning("%s lost its lease before sending; nothing was sent", claim.delivery)
+        # A write before this request may have been sent.
+        recheck_taken_over(claim, recorders)
         return RunResult()
     settled = _settle_with_retries(claim, result, findings, recorders)
     if settled is None:
@@ -102,7 +107,7 @@ def run_claim(claim: Claim) -> RunResult:
     release_connection()
     _log_result(claim, settled.result, findings)
     outcomes: dict[int, EventOutcome | None] = dict.fromkeys(settled.events)
-    if claim.is_only and not settled.is_due_again:
+    if claim.is_only and not (settled.is_due_again or claim.delivery.is_rechecked):
         outcomes[claim.delivery.event_id] = outcome_of_attempt(claim, settled.result, findings)
     return RunResult(outcomes, follower, is_settled=True)
 
@@ -142,7 +147,11 @@ def _run_attempt(claim: Claim, findings: AttemptFindings, recorders: list[Attemp
         claim = _with_current_link(claim)
         if is_older_than_applied(claim):
             return superseded_result()
-        plan_and_apply(claim, _open_connectors(claim, recorders), findings)
+        connectors = _open_connectors(claim, recorders, findings.scrubber)
+        try:
+            plan_and_apply(claim, connectors, findings)
+        except ConnectorError as error:
+            raise correct_refusal(error, claim, connectors, findings) from error
     except ClaimLost:
         # No result of the attempt: another process may have the delivery, so nothing may be written.
         raise
@@ -187,17 +196,22 @@ def _error_text(error: Exception) -> str:
     return str(error) if isinstance(error, ConnectorError | EntityNotMappable) else type(error).__name__
 
 
-def _open_connectors(claim: Claim, recorders: list[AttemptRecorder]) -> Connectors:
+def _open_connectors(claim: Claim, recorders: list[AttemptRecorder], scrubber: SecretScrubber) -> Connectors:
     """Open both connectors, each with its own recorder. The attempt's key goes out with every request."""
     identity, commercial = (claim.delivery.identity, claim.delivery.commercial)
     return Connectors(
-        open_connector(identity, str(claim.attempt.key), recorders[0]),  # type: ignore[arg-type]
-        open_connector(commercial, str(claim.attempt.key), recorders[1]),  # type: ignore[arg-type]
+        open_connector(identity, str(claim.attempt.key), recorders[0], scrubber),  # type: ignore[arg-type]
+        open_connector(commercial, str(claim.attempt.key), recorders[1], scrubber),  # type: ignore[arg-type]
     )
 
 
-def open_connector(connection: Connection, request_id: str, recorder: Recorder) -> object:
-    """Return the connector of a configured connection. Raises ConnectorError if its stored settings are invalid."""
+def open_connector(
+    connection: Connection, request_id: str, recorder: Recorder, scrubber: SecretScrubber | None = None
+) -> object:
+    """Return the connector of a configured connection. Raises ConnectorError if its stored settings are invalid.
+
+    `scrubber`: shared by the connectors of a delivery, because one system may repeat what the other one knows.
+    """
     side: Side = "identity" if connection.side == "identity" else "target"
     try:
         return make_connector(
@@ -211,6 +225,7 @@ def open_connector(connection: Connection, request_id: str, recorder: Recorder) 
             byte_cap=connection.byte_cap,
             request_id=request_id,
             recorder=recorder,
+            scrubber=scrubber,
         )
     except SettingsInvalid as invalid:
         # Both errors are retried, since an administrator may correct the settings.
@@ -221,6 +236,8 @@ def open_connector(connection: Connection, request_id: str, recorder: Recorder) 
 def _log_result(claim: Claim, result: AttemptResult, findings: AttemptFindings) -> None:
     fields = ", ".join(field.name for field in findings.change.fields) if findings.change else ""
     action = ACTION_CODES[findings.change.action] if findings.change else "no plan"
+    if result.state in (State.DEAD, State.RETRYING, State.HELD):
+        action = f"{result.code}, planned: {action}"
     logger.info(
         "%s %s at %s: %s%s%s",
         claim.delivery.event.reference,

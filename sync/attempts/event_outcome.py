@@ -7,11 +7,14 @@ from typing import Any
 from sync.attempts.attempt_result import ACTION_CODES, AttemptResult
 from sync.attempts.plan import AttemptFindings
 from sync.deliveries.claims import Claim
+from sync.deliveries.stored_webhook import wants_entity
 from sync.models import Attempt, Connection, Delivery
 from webhooks.catalogue.outcome import EventOutcome, FieldProblem, TargetResult
-from webhooks.models import Event, State, worst_state
+from webhooks.models import Event, State, event_state
 
 _FAILED = (State.DEAD, State.RETRYING, State.CLOSED)
+# What a system says about credentials, or about itself, is not for the person who saved.
+_ABOUT_DATA = ("identity-rejected", "target-rejected", "target-missing-value", "unmappable")
 _DONE = (State.SUCCEEDED, State.UNCHANGED)
 
 
@@ -21,7 +24,7 @@ def load_event_outcome(event: Event, *, with_entity: bool = False) -> EventOutco
     deliveries = list(event.deliveries.select_related(*related).order_by("pk"))
     latest = _latest_attempts(deliveries)
     results = tuple(_delivery_result(delivery, latest.get(delivery.pk)) for delivery in deliveries)
-    state = worst_state([result.state for result in results])
+    state = event_state([result.state for result in results])
     code = next((result.code for result in results if result.state == state), "ignored")
     entity = _fetched_entity(latest.values()) if with_entity else None
     return EventOutcome(state, code or str(state), results, entity)
@@ -49,7 +52,10 @@ def outcome_of_attempt(
         sentence=None,
         errors=(),
     )
-    entity = findings.entity.attributes if findings.entity else None
+    entity = None
+    if findings.entity is not None and wants_entity(delivery.event):
+        # As it is stored: without secrets of ours that the system repeated.
+        entity = findings.scrubber.scrub_document(findings.entity.attributes)
     return EventOutcome(attempt_result.state, attempt_result.code, (result,), entity)
 
 
@@ -65,7 +71,12 @@ def initial_outcome(event: Event, targets: Sequence[Connection]) -> EventOutcome
 def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:
     """Return the attempt that decides each delivery's outcome: its own newest one, or a later one that covered it."""
     own = Attempt.objects.filter(delivery__in=deliveries).select_related("answer__subject", "entity__subject")
-    latest = {attempt.delivery_id: attempt for attempt in own.order_by("pk")}
+    rechecked = {delivery.pk for delivery in deliveries if delivery.is_rechecked}
+    latest = {
+        attempt.delivery_id: attempt
+        for attempt in own.order_by("pk")
+        if attempt.ended_at is not None or attempt.delivery_id not in rechecked
+    }
     for delivery in deliveries:
         covering = delivery.covered_by
         if covering is not None and (delivery.pk not in latest or covering.pk > latest[delivery.pk].pk):
@@ -74,18 +85,20 @@ def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:
 
 
 def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> TargetResult:
-    remote_answer = _remote_answer(attempt) if attempt and delivery.state in _FAILED else {}
+    # A check of the record changes nothing that the source knows, unless it ends otherwise.
+    state = delivery.state_before_recheck or delivery.state
+    remote_answer = _remote_answer(attempt) if attempt and state in _FAILED else {}
     # A failure of the identity service is named as such, although each result is that of a target.
     spoke = delivery.connection_of_code(delivery.code)
-    relays = spoke.relays_sentences
+    relays = spoke.relays_sentences and delivery.code in _ABOUT_DATA
     return TargetResult(
         connection=delivery.commercial.slug,
         connection_name=spoke.name,
-        state=delivery.state,
-        code=delivery.code or delivery.state,
-        action=attempt.action if attempt and delivery.state in _DONE else "",
+        state=state,
+        code=delivery.code or state,
+        action=attempt.action if attempt and state in _DONE else "",
         record_id=attempt.record_id if attempt else "",
-        is_retrying=delivery.state == State.RETRYING,
+        is_retrying=state == State.RETRYING,
         sentence=remote_answer.get("sentence") if relays else None,
         errors=tuple(
             FieldProblem(error["field"], error["code"], error["detail"] if relays else "")

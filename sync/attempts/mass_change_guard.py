@@ -44,7 +44,8 @@ def check_mass_change(claim: Claim, change: Change, *, is_deleted: bool) -> None
     has no guard of this kind.
     """
     weight = categorize_change(change, is_deleted=is_deleted)
-    if weight is None or claim.delivery.is_approved:
+    # An attempt that plans again, because its record was changed meanwhile, is counted once.
+    if weight is None or claim.delivery.is_approved or claim.attempt.weighed == weight:
         return
     limit = _window_limit(claim.delivery, weight)
     if limit is None:

@@ -2,22 +2,36 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
+from sync.attempts.absence import prove_entity_absence, prove_record_absence
+from sync.attempts.unlinked_records import match_unlinked_record
 from sync.connectors.contracts.types import Entity, IdentityConnector, Record, TargetConnector
+from sync.connectors.values.secret_scrubber import SecretScrubber
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import is_linked_to_other_entity
-from sync.deliveries.stored_webhook import carried_data, previous_values, webhook_fields
-from sync.models import Route
-from sync.planning.change import Change, ChangeAction, plan_deleted_entity, plan_existing_entity
+from sync.deliveries.stored_webhook import carried_data, webhook_fields
+from sync.models import Attempt, AttemptCause, Delivery, Route
+from sync.planning.change import (
+    Change,
+    ChangeAction,
+    FieldChange,
+    plan_candidates,
+    plan_deleted_entity,
+    plan_existing_entity,
+)
 from sync.planning.mapping import EntityNotMappable, ParsedMapping
-from sync.planning.record_matching import RecordQuery, find_record, find_record_by_new_value
+from sync.planning.record_matching import MatchUndecided, RecordQuery, find_record
+from sync.planning.unkept_fields import WriteCount, count_writes, leave_out_unkept
+from webhooks.models import keyed_digest
 
 logger = logging.getLogger("hub.deliver")
 
@@ -55,27 +69,73 @@ class Connectors:
 
 @dataclass(slots=True)
 class AttemptFindings:
-    """The findings of an attempt, filled in step by step: those from before a failure are stored too."""
+    """The findings of an attempt, filled in step by step: those from before a failure are stored too.
+
+    `is_matched`: the record was found by a value, and is to be bound to the subject before it is changed.
+    `write_counts`: those of the record after the change is applied. `scrubber` removes the secrets of both connections
+    from what is stored or shown of the findings.
+    """
 
     entity: Entity | None = None
     record: Record | None = None
     change: Change | None = None
     record_id: str = ""
+    is_matched: bool = False
+    write_counts: Mapping[str, WriteCount] = field(default_factory=dict)
+    scrubber: SecretScrubber = field(default_factory=SecretScrubber)
 
 
 def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> Change:
-    """Find out what must change in the target. Sends reads only; a preview runs exactly this."""
+    """Find out what must change in the target. Sends reads only; a preview runs exactly this.
+
+    Raises EntityAbsenceUnproven or RecordAbsenceUnproven if the entity or its record only seems to be gone.
+    """
     mapping = claim.route.mapping
     if mapping is None:
         raise EntityNotMappable("mapping", gettext_noop("it has no version yet"))
     if not (claim.delivery.identity.is_enabled and claim.delivery.commercial.is_enabled):
         raise ConnectionDisabled
-    findings.entity = entity = _load_entity(claim, connectors.identity)
-    findings.record, findings.change = _find_record_and_plan(claim, connectors.target, mapping, entity)
-    findings.record_id = findings.change.record_id or ""
+    findings.entity = _load_entity(claim, connectors.identity)
+    findings.is_matched = False
+    findings.record, change = _find_record_and_plan(claim, connectors.target, mapping, findings)
+    findings.change = change = _leave_out_unkept(claim, change, findings)
+    findings.record_id = change.record_id or ""
     if _is_not_yet_visible(claim, findings):
         raise EntityNotYetVisible
-    return findings.change
+    if findings.entity is None and claim.delivery.is_fetched:
+        prove_entity_absence(claim, connectors.identity)
+    return change
+
+
+def _leave_out_unkept(claim: Claim, change: Change, findings: AttemptFindings) -> Change:
+    """Return the change without the fields that the target has failed to keep too often, and count what is written.
+
+    A person who replays sends them again.
+    """
+    delivery, link = claim.delivery, claim.link
+    # The writes of another record say nothing about this one.
+    counts = link.write_counts if link is not None and link.record_id == change.record_id else {}
+    digest = partial(_digest_difference, delivery)
+    reduced = leave_out_unkept(change, counts, digest, settings.UNKEPT_WRITES)
+    if reduced.left_out_fields and not _is_asked_for(claim):
+        change = reduced
+    is_partial = findings.entity is None or not delivery.is_fetched
+    findings.write_counts = count_writes(change, counts, digest, is_partial=is_partial)
+    return change
+
+
+def _digest_difference(delivery: Delivery, difference: FieldChange) -> str:
+    subject = delivery.entity_type, delivery.entity_id
+    return keyed_digest("unkept", *subject, difference.name, difference.before, difference.after)
+
+
+def _is_asked_for(claim: Claim) -> bool:
+    """True if a person asked for this attempt, or for the one that it retries. Reads earlier attempts for a retry."""
+    cause = claim.attempt.cause
+    if cause == AttemptCause.RETRY:
+        others = Attempt.objects.filter(delivery=claim.delivery.pk).exclude(cause=AttemptCause.RETRY)
+        cause = others.order_by("-number").values_list("cause", flat=True).first() or cause
+    return cause == AttemptCause.REPLAY
 
 
 def _is_not_yet_visible(claim: Claim, findings: AttemptFindings) -> bool:
@@ -131,44 +191,62 @@ def _is_older_than_event(entity: Entity | None, claim: Claim) -> bool:
 
 
 def _find_record_and_plan(
-    claim: Claim,
-    target: TargetConnector,
-    mapping: ParsedMapping,
-    entity: Entity | None,
+    claim: Claim, target: TargetConnector, mapping: ParsedMapping, findings: AttemptFindings
 ) -> tuple[Record | None, Change]:
-    route = claim.delivery.route
+    route, entity = claim.delivery.route, findings.entity
     # Decided before any request to the target.
     if entity is None and route.when_gone == Route.DeletionPolicy.IGNORE:
         return None, Change(ChangeAction.NOTHING)
     target_fields = None if entity is None else _map_entity(claim, mapping, entity)
-    sought = _build_record_search(claim, mapping)
-    record = find_record(target, mapping, sought)
-    if target_fields is None:
-        return record, plan_deleted_entity(
-            record, route.deactivation, deletes=route.when_gone == Route.DeletionPolicy.DELETE
-        )
+    query = _build_record_query(claim, target)
+    record = find_record(target, mapping, query)
     if record is None:
-        record = _find_before_creating(claim, target, mapping, sought, target_fields)
-    # Partial data may have too few fields for a new record: mapped as a whole, they raise if a required one is
-    # missing.
-    if record is None and entity is not None:
-        target_fields = mapping.map_entity(entity.attributes, webhook_fields(claim.delivery.event))
-    return record, plan_existing_entity(target_fields, record, mapping.caseless_fields)
-
-
-def _build_record_search(claim: Claim, mapping: ParsedMapping) -> RecordQuery:
-    """Collect what the record can be found by: link, ids, and each previous value once, however many events name it."""
-    previous_pairs = (
-        pair for previous in previous_values(claim.events) for pair in mapping.previous_values(previous)
+        record = _find_unlinked_record(claim, target, mapping, query, findings, target_fields)
+    if target_fields is None:
+        return _plan_with_version(claim, target, record, partial(_plan_deletion, route))
+    if record is None:
+        _require_creation(claim)
+        # Partial data may have too few fields for a new record: mapped as a whole, they raise if a required one is
+        # missing.
+        if entity is not None:
+            target_fields = mapping.map_entity(entity.attributes, webhook_fields(claim.delivery.event))
+    return _plan_with_version(
+        claim,
+        target,
+        record,
+        partial(plan_existing_entity, target_fields, caseless=mapping.caseless_fields),
     )
+
+
+def _plan_with_version(
+    claim: Claim, target: TargetConnector, record: Record | None, plan: Callable[[Record | None], Change]
+) -> tuple[Record | None, Change]:
+    """Plan the change of a record that has the version which a write must name.
+
+    One request more, and only if there is something to write to a record whose search gave no version.
+    """
+    change = plan(record)
+    if record is None or change.action is ChangeAction.NOTHING:
+        return record, change
+    current = target.load_version(claim.delivery.entity_type, record)
+    # The record may have been changed since the search: the version belongs to what was read with it.
+    return current, change if current is record else plan(current)
+
+
+def _plan_deletion(route: Route, record: Record | None) -> Change:
+    return plan_deleted_entity(
+        record, route.deactivation, deletes=route.when_gone == Route.DeletionPolicy.DELETE
+    )
+
+
+def _build_record_query(claim: Claim, target: TargetConnector) -> RecordQuery:
     delivery = claim.delivery
     return RecordQuery(
         entity_type=delivery.entity_type,
         entity_id=delivery.entity_id,
         linked_record_id=claim.link.record_id if claim.link else None,
-        # Without duplicates, in order: the newest event's values come first.
-        previous_values=tuple(dict.fromkeys(previous_pairs)),
         is_linked_to_other=partial(is_linked_to_other_entity, delivery),
+        prove_absence=partial(prove_record_absence, claim, target),
     )
 
 
@@ -178,19 +256,30 @@ def _map_entity(claim: Claim, mapping: ParsedMapping, entity: Entity) -> dict[st
     return apply_mapping(entity.attributes, webhook_fields(claim.delivery.event))
 
 
-def _find_before_creating(
+def _find_unlinked_record(
     claim: Claim,
     target: TargetConnector,
     mapping: ParsedMapping,
-    sought: RecordQuery,
-    wanted: dict[str, Any],
+    query: RecordQuery,
+    findings: AttemptFindings,
+    wanted: dict[str, Any] | None,
 ) -> Record | None:
-    """Find a record that has the new values already; None if one may be created.
+    """Find the unlinked record that the route's matching policy binds; None if a record may be created.
 
-    Raises NoMatchingRecord if the route does not create records for updates.
+    Raises MatchUndecided, with the candidates among the findings, if a person has to decide.
     """
-    record = find_record_by_new_value(target, mapping, sought, wanted)
-    creates = {"CREATE"} & {event.event_type for event in claim.events}
-    if record is None and not creates and claim.delivery.route.without_match == Route.NoMatchPolicy.REFUSE:
-        raise NoMatchingRecord
+    try:
+        record = match_unlinked_record(claim, target, mapping, query, findings.entity, wanted)
+    except MatchUndecided as undecided:
+        findings.change = plan_candidates(tuple(mapping.fields), wanted, undecided.candidates)
+        raise
+    findings.is_matched = record is not None
     return record
+
+
+def _require_creation(claim: Claim) -> None:
+    """Raise NoMatchingRecord if the route does not create records for updates, and no person decided to create one."""
+    creates = {"CREATE"} & {event.event_type for event in claim.events}
+    is_refused = claim.delivery.route.without_match == Route.NoMatchPolicy.REFUSE
+    if is_refused and not creates and not claim.delivery.creates_record:
+        raise NoMatchingRecord

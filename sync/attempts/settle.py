@@ -5,14 +5,14 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from audit.entries.append import append_entries, prepare_append
+from audit.entries.append import NewEntry, append_entries, prepare_append
 from database.clock import database_now
 from database.statement import Statement
 from database.write_batch import GuardFailed, WriteBatch
 from sync.attempts.attempt_record import FinishedAttempt
 from sync.attempts.attempt_result import AttemptResult
 from sync.attempts.breaker_feedback import leaves_breakers_unchanged, update_breakers
-from sync.attempts.call_log import AttemptRecorder
+from sync.attempts.call_log import AttemptRecorder, recheck_taken_over
 from sync.attempts.event_outcome import outcome_of_attempt
 from sync.attempts.plan import AttemptFindings
 from sync.attempts.waiters import find_only_waiter
@@ -21,7 +21,7 @@ from sync.deliveries.event_state import _END_EVENT, _SETTLED, refresh_event_stat
 from sync.deliveries.ordering import lock_open_siblings
 from sync.deliveries.predicates import STILL_CLAIMED
 from sync.deliveries.record_links import link_update, new_link
-from sync.models import WAITING_STATES, Delivery
+from sync.models import WAITING_STATES, Delivery, delivery_stream
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import State
 
@@ -29,12 +29,12 @@ from webhooks.models import State
 # left, because this process survived the attempt.
 _END_DELIVERY = Statement(
     f"""UPDATE sync_delivery SET token = NULL, lease_until = NULL, identity_slot = NULL, commercial_slot = NULL,
-    deaths = 0, code = %s,
+    deaths = 0, state_before_recheck = '', code = %s,
     state = CASE WHEN replay_id IS NULL THEN %s ELSE 'pending' END,
     due_at = CASE WHEN replay_id IS NOT NULL THEN {{now}} WHEN %s THEN {{clock}} ELSE NULL END,
     not_before = CASE WHEN %s THEN {{clock}} ELSE NULL END,
     opened_at = CASE WHEN replay_id IS NOT NULL THEN {{now}} ELSE opened_at END,
-    settled_at = CASE WHEN replay_id IS NULL AND %s THEN {{now}} ELSE NULL END,
+    settled_at = CASE WHEN replay_id IS NULL AND %s THEN %s ELSE NULL END,
     tries = CASE WHEN replay_id IS NULL THEN %s ELSE 0 END
     WHERE {STILL_CLAIMED} RETURNING state"""  # noqa: S608
 )
@@ -54,6 +54,9 @@ def settle_attempt(
 ) -> SettledAttempt | None:
     """Finish an attempt if its delivery is still ours; returns None, having written nothing, if it is not.
 
+    An attempt that was taken over by another process after it sent a write gets re-checks: its write may have arrived
+    after that of the other process.
+
     1. If a request of this process waits for the event, prepare its answer.
     2. If nothing but this delivery changes, write everything by one batch, which fails if the delivery is not ours any
        more, a replay was requested, or its link or a stream of the audit log was changed meanwhile.
@@ -67,6 +70,8 @@ def settle_attempt(
         if settled is None:
             with transaction.atomic():
                 settled = _settle_with_locks(ending, answer)
+        if settled is None:
+            recheck_taken_over(claim, recorders)
     except BaseException:
         # BaseException, because the request must not wait for an answer that never comes.
         answer.release_answer()
@@ -79,8 +84,9 @@ class _WaitingAnswer:
     """The answer to the one request of this process that waits for the event, stored in the settling commit."""
 
     def __init__(self, claim: Claim) -> None:
-        # With other deliveries the outcome of the event is not known here.
-        self._waiter = find_only_waiter(claim.delivery.event_id) if claim.is_only else None
+        # With other deliveries the outcome of the event is not known here, nor with a re-check, which may leave it.
+        is_known = claim.is_only and not claim.delivery.is_rechecked
+        self._waiter = find_only_waiter(claim.delivery.event_id) if is_known else None
         self.pending_answer: PendingAnswer | None = None
 
     def claim_answer(self, ending: FinishedAttempt) -> None:
@@ -111,8 +117,13 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
     claim, result = ending.claim, ending.result
     if not (claim.is_only and not claim.covered and leaves_breakers_unchanged(claim, result)):
         return None
-    # The link of a relayed delivery was not read at the claim, so None does not mean that there is none.
-    if claim.link is None and ending.updates_link and claim.delivery.is_relayed:
+    # The event has ended already: its hour must be counted again if its state changes.
+    if claim.delivery.is_rechecked:
+        return None
+    # The link of a relayed delivery was not read at the claim, and that of a record which was found by a value was
+    # written since: None does not mean that there is none.
+    is_link_unknown = claim.delivery.is_relayed or ending.findings.is_matched
+    if claim.link is None and ending.updates_link and is_link_unknown:
         return None
     answer.claim_answer(ending)
     batch = WriteBatch()
@@ -126,7 +137,9 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
         # Fails if the link was deleted since the claim; the locked path makes it again.
         batch.require(link_update(claim.delivery, ending.applied_record()))
     entries = prepare_append(
-        *ending.audit_entries(answer.pending_answer), at=ending.ended_at, heads=claim.stream_heads
+        *ending.audit_entries(answer.pending_answer, str(result.state)),
+        at=ending.ended_at,
+        heads=claim.stream_heads,
     )
     batch.execute(*entries.writes)
     try:
@@ -144,7 +157,7 @@ def _settle_with_locks(ending: FinishedAttempt, answer: _WaitingAnswer) -> Settl
     if claim.covered:
         # Before any row of the subject changes, since two transactions could deadlock otherwise.
         lock_open_siblings(claim.delivery)
-    ending = replace(ending, result=update_breakers(claim, ending.result))
+    ending = replace(ending, result=update_breakers(claim, ending.result, ending.recorders))
     state = _end_delivery(ending)
     if state is None:
         return None
@@ -156,8 +169,12 @@ def _settle_with_locks(ending: FinishedAttempt, answer: _WaitingAnswer) -> Settl
     batch.run()
     if ending.updates_link and not link_update(claim.delivery, ending.applied_record()).execute():
         _insert_link(ending)
-    events = _end_siblings_and_events(claim, ending.result)
-    append_entries(*ending.audit_entries(answer.pending_answer, covered=len(events) - 1), at=ending.ended_at)
+    events, covered = _end_siblings_and_events(claim, ending.result)
+    append_entries(
+        *ending.audit_entries(answer.pending_answer, state, covered=len(events) - 1),
+        *covered,
+        at=ending.ended_at,
+    )
     return SettledAttempt(events, ending.result, is_due_again=state == State.PENDING)
 
 
@@ -175,31 +192,49 @@ def _end_delivery(ending: FinishedAttempt) -> str | None:
 def _delivery_values(ending: FinishedAttempt) -> tuple[Any, ...]:
     """Return the parameters of `_END_DELIVERY`."""
     result, delivery = ending.result, ending.claim.delivery
+    state, code = str(result.state), result.code
+    # A re-check that finds nothing to do leaves the success that it confirms.
+    if result.state == State.UNCHANGED and delivery.state_before_recheck == State.SUCCEEDED:
+        state = code = str(State.SUCCEEDED)
+    # A re-check of what failed for good is no automatic attempt of the route.
+    spends_try = result.spends_try and delivery.state_before_recheck != State.DEAD
     return (
-        result.code,
-        str(result.state),
+        code,
+        state,
         result.retry_delay is not None,
         result.retry_delay or 0.0,
         result.requested_delay > 0,
         result.requested_delay,
         result.state in _SETTLED,
+        # The time that the audit entry has too.
+        ending.ended_at,
         # The claim has counted this try already.
-        delivery.tries if result.spends_try else delivery.tries - 1,
+        delivery.tries if spends_try else delivery.tries - 1,
         delivery.pk,
         ending.claim.token,
     )
 
 
-def _end_siblings_and_events(claim: Claim, result: AttemptResult) -> tuple[int, ...]:
-    """Give covered siblings the attempt's result, failures included. Returns the keys of all events concerned."""
+def _end_siblings_and_events(claim: Claim, result: AttemptResult) -> tuple[tuple[int, ...], list[NewEntry]]:
+    """Give covered siblings the attempt's result, failures included.
+
+    Returns the keys of all events concerned, and the audit entries of the siblings.
+    """
     events = {claim.delivery.event_id}
+    entries: list[NewEntry] = []
     if claim.covered:
         # A sibling that a person replayed meanwhile gets an attempt of its own.
         covered = Delivery.objects.filter(
             covered_by=claim.attempt, state__in=WAITING_STATES, replay__isnull=True
         )
-        events.update(covered.values_list("event_id", flat=True))
-        covered.update(
+        rows = list(covered.values_list("pk", "event_id", "event__uuid", "route_id"))
+        events.update(event for _, event, _, _ in rows)
+        details = {"attempt": str(claim.attempt.key), "state": str(result.state), "code": result.code}
+        entries += [
+            NewEntry(delivery_stream(uuid, route), "delivery.covered", details=details)
+            for _, _, uuid, route in rows
+        ]
+        Delivery.objects.filter(pk__in=[key for key, *_ in rows]).update(
             state=result.state,
             code=result.code,
             settled_at=claim.attempt.ended_at if result.state in _SETTLED else None,
@@ -207,4 +242,4 @@ def _end_siblings_and_events(claim: Claim, result: AttemptResult) -> tuple[int, 
             not_before=database_now(plus_seconds=result.requested_delay) if result.requested_delay else None,
         )
     refresh_event_states(events)
-    return tuple(sorted(events))
+    return tuple(sorted(events)), entries

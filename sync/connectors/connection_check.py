@@ -1,16 +1,17 @@
-"""Check a connection in four steps, each with its result and duration.
+"""Check a connection in five steps, each with its result and duration, and change nothing in the remote system.
 
-The check stops at the first failure and has one deadline for all steps. The results hold no secret, no query
-and no part of a response.
+The check stops at the first failure, unless it is about what was read, and has one deadline for all steps. The results
+hold no secret, no query and no part of a response.
 """
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
+from sync.connectors.contracts.permissions import PermissionAnswer, PermissionFinding
 from sync.connectors.contracts.types import TestableConnector
 from sync.connectors.http.connection_probe import (
     ProbeFailed,
@@ -26,17 +27,31 @@ from sync.connectors.settings.settings_reader import SettingsInvalid
 
 T = TypeVar("T")
 
-StepName = Literal["name", "way", "credentials", "read"]
-STEP_NAMES: tuple[StepName, ...] = ("name", "way", "credentials", "read")
+StepName = Literal["name", "way", "credentials", "read", "permissions"]
+STEP_NAMES: tuple[StepName, ...] = ("name", "way", "credentials", "read", "permissions")
 MAX_SECONDS = 20.0
+# Four permissions of ten entity types.
+MAX_PERMISSIONS = 40
+# One permission takes at most so many requests.
+_PERMISSION_REQUESTS = 4
 _MAX_ADDRESSES = 3
+_MAX_SCOPES = 20
 # These steps make no request, so they have no duration.
 _UNTIMED_CODES: Mapping[str, None] = {"shown-by-read": None, "none-needed": None}
+# Results of a step that are not a success.
+_RESULTS: Mapping[str, bool | None] = {
+    "read-unproved": None,
+    "permissions-missing": False,
+    "permissions-incomplete": None,
+}
+_GRANTED = frozenset({PermissionAnswer.GRANTED, PermissionAnswer.PARTLY})
+_LACKING = frozenset({PermissionAnswer.REFUSED, PermissionAnswer.FAILED})
+_LIMITED = frozenset({PermissionAnswer.PARTLY, PermissionAnswer.NOT_ACCEPTED})
 
 
 class CheckStep(NamedTuple):
-    """Result of one step. `code` is the machine word of the result or of the failure; `facts` is
-    JSON-serializable.
+    """Result of one step. `is_good`: None if the step was not reached or shows nothing. `code` is the machine word of
+    the result or of the failure; `facts` is JSON-serializable.
     """
 
     name: StepName
@@ -48,7 +63,9 @@ class CheckStep(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CheckedConnection:
-    """Arguments of `registry.make_connector` for the connection to check."""
+    """Arguments of `registry.make_connector` for the connection to check. `used_types`: entity types of its enabled
+    routes, whose permissions are required.
+    """
 
     connector: str
     base_url: str
@@ -58,6 +75,7 @@ class CheckedConnection:
     deadline: float
     byte_cap: int
     request_id: str
+    used_types: frozenset[str] = frozenset()
 
 
 class _StepFailed(Exception):
@@ -79,16 +97,21 @@ class _CheckRecorder:
         if time.monotonic() >= self._ends_at:
             raise _StepFailed("too-slow", {})
 
+    def check_before_sending(self, _: OutgoingRequest) -> None:
+        """Allow every request: the check sends no write."""
+
     def record_exchange(self, exchange: RecordedExchange) -> None:
         self.status = exchange.status
 
 
 def check_connection(checked: CheckedConnection, max_seconds: float = MAX_SECONDS) -> tuple[CheckStep, ...]:
-    """Run the four steps in order, within `max_seconds`. Steps after a failure have the code `not-reached`."""
+    """Run the steps in order, within `max_seconds`. Steps after a failure have the code `not-reached`, except that the
+    permissions are checked although the sample call was refused or not understood.
+    """
     course = _ConnectionCheck(checked, time.monotonic() + max_seconds)
     steps: list[CheckStep] = []
     for name in STEP_NAMES:
-        is_over = any(step.is_good is False for step in steps)
+        is_over = any(step.is_good is False and not _leaves_permissions_open(step) for step in steps)
         steps.append(CheckStep(name, None, "not-reached") if is_over else course.run_step(name))
     return _infer_credentials_result(steps)
 
@@ -97,14 +120,30 @@ def _infer_credentials_result(steps: list[CheckStep]) -> tuple[CheckStep, ...]:
     """Derive the result of the credentials step from the sample read where the credentials alone show
     nothing.
     """
-    *before, credentials, read = steps
-    if read.is_good is False and read.code.endswith(f"-{CredentialsRefused.code_suffix}"):
+    *before, credentials, read, permissions = steps
+    is_refused = read.is_good is False and read.code.endswith(f"-{CredentialsRefused.code_suffix}")
+    if is_refused and _has_granted(permissions):
+        return (*before, credentials, read._replace(code="read-refused"), permissions)
+    if is_refused:
         facts = {**credentials.facts, **read.facts}
         failed = CheckStep("credentials", False, read.code, read.seconds, facts)
-        return (*before, failed, CheckStep("read", None, "not-reached"))
-    if read.is_good is False and credentials.code == "shown-by-read":
-        return (*before, CheckStep("credentials", None, "not-known", None, credentials.facts), read)
-    return tuple(steps)
+        return (*before, failed, CheckStep("read", None, "not-reached"), permissions)
+    if credentials.code != "shown-by-read" or read.code in ("read", "probe-answered"):
+        return tuple(steps)
+    code = "not-proved" if read.code == "read-unproved" else "not-known"
+    return (*before, CheckStep("credentials", None, code, None, credentials.facts), read, permissions)
+
+
+def _leaves_permissions_open(step: CheckStep) -> bool:
+    """Return True for a failed sample call whose answer is about what was read."""
+    status = step.facts.get("status")
+    # 401 is about the authentication, 429 asks for fewer requests.
+    return step.name == "read" and status is not None and status < 500 and status not in (401, 429)
+
+
+def _has_granted(permissions: CheckStep) -> bool:
+    answers = (finding["answer"] for finding in permissions.facts.get("findings", ()))
+    return any(answer in _GRANTED for answer in answers)
 
 
 class _ConnectionCheck:
@@ -112,16 +151,18 @@ class _ConnectionCheck:
         self._subject = subject
         self._ends_at = ends_at
         self._notes = _CheckRecorder(ends_at)
+        self._scope_findings: tuple[PermissionFinding, ...] = ()
 
     def run_step(self, name: StepName) -> CheckStep:
         started = time.monotonic()
         try:
             code, facts = getattr(self, f"_check_{name}")()
+            is_good = _RESULTS.get(code, True)
         except _StepFailed as failed:
             return CheckStep(name, False, failed.code, time.monotonic() - started, failed.facts)
         except SettingsInvalid as invalid:
             return CheckStep(name, False, "settings-invalid", None, {"sentence": str(invalid)})
-        return CheckStep(name, True, code, _UNTIMED_CODES.get(code, time.monotonic() - started), facts)
+        return CheckStep(name, is_good, code, _UNTIMED_CODES.get(code, time.monotonic() - started), facts)
 
     def _check_name(self) -> tuple[str, Mapping[str, Any]]:
         addresses = _probe_endpoint(lambda: resolve_endpoint(self._endpoint()))
@@ -134,18 +175,57 @@ class _ConnectionCheck:
 
     def _check_credentials(self) -> tuple[str, Mapping[str, Any]]:
         scheme = str(self._subject.authentication.get("scheme", "none"))
-        seconds = self._call_connector(lambda: self._make_connector().renew_credentials())
-        if seconds is not None:
-            return "token-given", {"scheme": scheme, "good_for": round(seconds)}
+        renewed = self._call_connector(lambda: self._make_connector().renew_credentials())
+        if renewed is not None:
+            self._scope_findings = _scope_findings(self._subject.authentication, renewed.missing_scopes)
+            return "token-given", {"scheme": scheme, "good_for": round(renewed.lifetime_seconds)}
         return ("none-needed" if scheme == "none" else "shown-by-read"), {"scheme": scheme}
 
     def _check_read(self) -> tuple[str, Mapping[str, Any]]:
         sample = self._call_connector(lambda: self._make_connector().read_sample())
-        return "read", {
+        facts = {
             "call": sample.request_label,
             "status": self._notes.status,
             "found": sample.item_count,
         }
+        if not sample.is_proof:
+            return "read-unproved", facts
+        return ("probe-answered" if sample.item_count is None else "read"), facts
+
+    def _check_permissions(self) -> tuple[str, Mapping[str, Any]]:
+        wanted = sorted(self._make_connector().list_permissions(), key=lambda one: not self._is_used(one[0]))
+        findings = list(self._scope_findings)
+        for entity_type, permission in wanted[:MAX_PERMISSIONS]:
+            # Each with a new deadline, so that all of them end in time.
+            started, allowed = time.monotonic(), self._seconds_left() / _PERMISSION_REQUESTS
+            connector = self._make_connector(_PERMISSION_REQUESTS)
+            self._notes.status = None
+            try:
+                finding = connector.check_permission(entity_type, permission)
+            except _StepFailed:
+                break
+            status = self._notes.status if finding.status is None else finding.status
+            if status is None and allowed <= time.monotonic() - started < self._subject.deadline:
+                # The system had less time than the connection allows it: this is no finding about it.
+                continue
+            findings.append(replace(finding, status=status))
+        left_out = len(self._scope_findings) + len(wanted) - len(findings)
+        facts = {"findings": [asdict(finding) for finding in findings], "left_out": left_out}
+        return self._summarize_findings(findings, left_out), facts
+
+    def _summarize_findings(self, findings: list[PermissionFinding], left_out: int) -> str:
+        """Return the code of the step. It fails by a missing scope, by what a route uses, and if nothing is granted."""
+        lacking = [finding for finding in findings if finding.answer in _LACKING]
+        is_needed = any(not finding.entity_type or self._is_used(finding.entity_type) for finding in lacking)
+        if is_needed or (lacking and not any(finding.answer in _GRANTED for finding in findings)):
+            return "permissions-missing"
+        if left_out:
+            return "permissions-incomplete"
+        is_limited = any(finding.answer in _LIMITED for finding in findings)
+        return "permissions-limited" if lacking or is_limited else "permissions-given"
+
+    def _is_used(self, entity_type: str) -> bool:
+        return entity_type.upper() in {name.upper() for name in self._subject.used_types}
 
     def _seconds_left(self) -> float:
         return max(0.05, self._ends_at - time.monotonic())
@@ -158,7 +238,8 @@ class _ConnectionCheck:
         seconds = min(subject.deadline, self._seconds_left() / 2)
         return HttpEndpoint(base.origin, seconds, subject.byte_cap, own.ca_certificates, own.allowed_networks)
 
-    def _make_connector(self) -> TestableConnector:
+    def _make_connector(self, requests: int = 2) -> TestableConnector:
+        """Make a connector for so many requests, one after the other, in the time that is left."""
         subject = self._subject
         parse_authentication(subject.authentication, _parse_base(subject.base_url))
         connector: TestableConnector = make_connector(
@@ -168,8 +249,8 @@ class _ConnectionCheck:
             authentication=subject.authentication,
             credentials=subject.credentials,
             settings=subject.settings,
-            # Half of the time left, since a token request may precede the read.
-            deadline=min(subject.deadline, self._seconds_left() / 2),
+            # By default half of the time left, since a token request may precede the read.
+            deadline=min(subject.deadline, self._seconds_left() / requests),
             byte_cap=subject.byte_cap,
             request_id=subject.request_id,
             recorder=self._notes,
@@ -182,6 +263,17 @@ class _ConnectionCheck:
         except ConnectorError as error:
             facts = {"status": self._notes.status, "message": str(error)}
             raise _StepFailed(error.code, facts) from None
+
+
+def _scope_findings(
+    authentication: Mapping[str, Any], missing_scopes: tuple[str, ...]
+) -> tuple[PermissionFinding, ...]:
+    """Return the finding on the scope of a new token; none if no scope was requested."""
+    if not authentication.get("scope"):
+        return ()
+    answer = PermissionAnswer.REFUSED if missing_scopes else PermissionAnswer.GRANTED
+    setting, missing = "/authentication/scope", missing_scopes[:_MAX_SCOPES]
+    return (PermissionFinding("", "scope", answer, setting=setting, missing=missing),)
 
 
 def _probe_endpoint(ask: Callable[[], T]) -> T:

@@ -15,8 +15,11 @@ from sync.connectors.rest_identity import RestIdentityConnector
 from sync.connectors.rest_target import RestTargetConnector
 from sync.connectors.settings import identity, target
 from sync.connectors.settings.authentication import SCHEMES, parse_authentication
+from sync.connectors.settings.secret_values import list_secrets, refuse_plain_secrets
 from sync.connectors.settings.settings_reader import ConnectionOptions, SettingsInvalid
 from sync.connectors.values.fingerprint import fingerprint_json
+from sync.connectors.values.secret_forms import SecretSet, remember_secrets
+from sync.connectors.values.secret_scrubber import SecretScrubber
 
 CONNECTORS: Mapping[str, str] = {
     "rest-identity": "Identity service with a REST API",
@@ -39,6 +42,8 @@ def validate_connection(
         raise SettingsInvalid("/connector", f"This must be one of: {', '.join(CONNECTORS)}.")
     parse_authentication(authentication, _parse_base(base_url))
     try:
+        # First, because the reader refuses some of these headers for another reason.
+        refuse_plain_secrets(settings)
         _SETTINGS_PARSERS[connector](settings)
     except SettingsInvalid as invalid:
         raise SettingsInvalid(f"/settings{invalid.pointer}", invalid.sentence) from None
@@ -71,6 +76,7 @@ def make_connector(
     recorder: Recorder,
     deadline: float = DEFAULT_DEADLINE_SECONDS,
     byte_cap: int = DEFAULT_BYTE_CAP,
+    scrubber: SecretScrubber | None = None,
 ) -> IdentityConnector: ...
 @overload
 def make_connector(
@@ -85,6 +91,7 @@ def make_connector(
     recorder: Recorder,
     deadline: float = DEFAULT_DEADLINE_SECONDS,
     byte_cap: int = DEFAULT_BYTE_CAP,
+    scrubber: SecretScrubber | None = None,
 ) -> TargetConnector: ...
 def make_connector(
     side: Side,
@@ -98,12 +105,14 @@ def make_connector(
     recorder: Recorder,
     deadline: float = DEFAULT_DEADLINE_SECONDS,
     byte_cap: int = DEFAULT_BYTE_CAP,
+    scrubber: SecretScrubber | None = None,
 ) -> IdentityConnector | TargetConnector:
     """Make a connector for one attempt. Cheap: parsed settings, open connections and tokens are cached in the
     process.
 
     `deadline` in seconds for each exchange, `byte_cap` for the body of each response; `request_id` is sent as
-    X-Request-Id. Raises SettingsInvalid.
+    X-Request-Id. `scrubber` removes the secrets of this connection from errors and records, and those of others with
+    which it is shared. Raises SettingsInvalid.
     """
     if CONNECTOR_SIDES.get(connector) != side:
         raise SettingsInvalid("/connector", "This connector does not fit the role of the connection.")
@@ -113,7 +122,8 @@ def make_connector(
         known = _parse_connection(connector, base_url, authentication, credentials, settings)
         _cache_parsed(key, known)
     site, parsed = known
-    client = HttpClient(site, AttemptOptions(request_id, deadline, byte_cap), recorder)
+    options = AttemptOptions(request_id, deadline, byte_cap)
+    client = HttpClient(site, options, recorder, scrubber or SecretScrubber())
     if isinstance(parsed, identity.IdentitySettings):
         return RestIdentityConnector(client, parsed)
     return RestTargetConnector(client, parsed)
@@ -152,9 +162,11 @@ def _parse_connection(
     parse: Any = _SETTINGS_PARSERS[connector]
     parsed: _ConnectorSettings = parse(settings)
     side = CONNECTOR_SIDES[connector]
-    prover = make_authenticator(scheme, credentials, side)
+    secrets = SecretSet(list_secrets(scheme, credentials, settings))
+    remember_secrets(secrets)
+    prover = make_authenticator(scheme, credentials, side, secrets)
     header = getattr(parsed, "idempotency_header", None)
-    return ClientConfig(side, base, prover, parsed.options, parsed.error_extractor, header), parsed
+    return ClientConfig(side, base, prover, parsed.options, parsed.error_extractor, secrets, header), parsed
 
 
 @lru_cache(maxsize=256)

@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from sync.connectors.settings.identity import IdentitySettings, parse_identity_settings
-from sync.connectors.values.json_responses import UnreadableError, as_id, as_object, parse_json
+from sync.connectors.settings.settings_reader import SettingsInvalid
+from sync.connectors.values.json_responses import (
+    ExpressionOverBudget,
+    UnreadableError,
+    as_id,
+    as_object,
+    parse_json,
+)
 
 
 def read_stored_entity(
@@ -26,3 +33,5 @@ def read_stored_entity(
         return attributes if as_id(known.id_expression.evaluate(attributes)) == entity_id else None
     except UnreadableError:
         return None
+    except ExpressionOverBudget as costly:
+        raise SettingsInvalid(costly.field.field, costly.field.detail) from None

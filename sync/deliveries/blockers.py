@@ -193,7 +193,7 @@ def _order_blockers(delivery: Delivery, contention: DeliveryContention) -> Itera
 
 def _called_connections(delivery: Delivery) -> tuple[Connection, ...]:
     """Return the connections that an attempt calls. A relayed delivery does not call the identity service."""
-    return (delivery.commercial,) if delivery.is_relayed else (delivery.identity, delivery.commercial)
+    return (delivery.identity, delivery.commercial) if delivery.is_fetched else (delivery.commercial,)
 
 
 def _connection_blockers(connection: Connection, contention: DeliveryContention) -> Iterator[Blocker]:

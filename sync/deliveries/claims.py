@@ -48,7 +48,8 @@ _CLAIM = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = tries + 1,
     last_number = last_number + 1, replay_id = NULL, identity_slot = %s, commercial_slot = %s
     WHERE id = %s AND {is_due(hides_state=True)} AND ({is_suspect()}) = %s
-    AND {has_no_open_breaker("sync_delivery")} RETURNING tries, last_number, takes, mapping_version_id"""  # noqa: S608
+    AND {has_no_open_breaker("sync_delivery")} RETURNING tries, last_number, takes, mapping_version_id,
+    state_before_recheck"""  # noqa: S608
 )
 # Claims a delivery for its first attempt, if no other one of its subject is open. The condition is narrower than
 # `is_due`, with the state hidden as there. A delivery that another process claims at this moment is not seen: the
@@ -116,6 +117,11 @@ class Claim:
     def events(self) -> tuple[Event, ...]:
         """Return all events of this attempt, its own first."""
         return (self.delivery.event, *self.covered)
+
+    @property
+    def lease_lasts(self) -> bool:
+        """True if the lease has not ended, by this process's clock."""
+        return monotonic() < self.lease.ends_at
 
     def lease_check(self, seconds: float) -> BoundStatement:
         """Return a statement that gives a row if the lease lasts `seconds` more, and locks it until the commit."""
@@ -248,8 +254,11 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
         _choose_slots(delivery)
         return None
     delivery.identity_slot, delivery.commercial_slot = slots
-    # What a replay chose may have been changed since the delivery was read.
-    delivery.tries, delivery.last_number, delivery.takes, delivery.mapping_version_id = claimed_columns
+    # What a replay chose may have been changed since the delivery was read, or a re-check have begun.
+    delivery.tries, delivery.last_number, delivery.takes, delivery.mapping_version_id, before = (
+        claimed_columns
+    )
+    delivery.state_before_recheck = before
     newest = get_resolved_route(delivery.route_id)
     resolved = with_mapping_version(newest, delivery.mapping_version_id)
     # The claim has cleared `replay_id` in the row; the locked copy still has it.
@@ -279,8 +288,8 @@ def _seems_first_attempt(delivery: Delivery, attempt: Attempt) -> bool:
 
 
 def _choose_slots(delivery: Delivery) -> tuple[int | None, int | None]:
-    """Choose a slot of each connection that the delivery calls; a relayed one does not call the identity service."""
-    identity = None if delivery.is_relayed else choose_free_slot(delivery.identity)
+    """Choose a slot of each connection that the delivery calls: only a fetched one calls the identity service."""
+    identity = choose_free_slot(delivery.identity) if delivery.is_fetched else None
     return identity, choose_free_slot(delivery.commercial)
 
 
@@ -303,10 +312,12 @@ def mark_claimed(delivery: Delivery, token: uuid.UUID) -> None:
 
 
 def new_attempt(delivery: Delivery, route: ResolvedRoute, replay_id: int | None = None) -> Attempt:
-    """Return a new attempt in state `started`, to be inserted. A replay that waited becomes its cause."""
+    """Return a new attempt in state `started`, to be inserted. A replay or re-check that waited becomes its cause."""
     cause = (
         AttemptCause.REPLAY
         if replay_id
+        else AttemptCause.RECHECK
+        if delivery.state_before_recheck
         else AttemptCause.RETRY
         if delivery.last_number > 1
         else AttemptCause.WEBHOOK
@@ -325,7 +336,16 @@ def new_attempt(delivery: Delivery, route: ResolvedRoute, replay_id: int | None 
 
 def attempt_started_entry(attempt: Attempt) -> NewEntry:
     """Return the audit entry of an attempt's start."""
-    details = {"attempt": str(attempt.key), "number": attempt.number, "cause": str(attempt.cause)}
+    details = {
+        "attempt": str(attempt.key),
+        "number": attempt.number,
+        "cause": str(attempt.cause),
+        # The last three only where they are not the default.
+        "mapping": attempt.mapping_version_id,
+        **({"replay": attempt.replay_id} if attempt.replay_id else {}),
+        **({"takes": str(attempt.takes)} if attempt.takes else {}),
+        **({"alone": True} if attempt.is_alone else {}),
+    }
     return NewEntry(attempt.delivery.stream, "attempt.started", details=details, at=attempt.started_at)
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from django.db.models import Model, QuerySet
 
-from audit.entries.append import NewEntry
 from database.model_rows import new_row
 from database.values import NOW
 from sync.deliveries.claims import (
@@ -23,7 +22,9 @@ from sync.deliveries.claims import (
 )
 from sync.deliveries.ordering import read_subject_state
 from sync.deliveries.routes import ResolvedRoute, routes_for
+from sync.evidence.row_facts import delivery_facts
 from sync.models import Delivery, Route
+from webhooks.delivery_port import OpenedRows
 from webhooks.models import Event, State
 
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
@@ -51,9 +52,10 @@ class OpenedDeliveries:
         )
 
     @property
-    def audit_entries(self) -> list[NewEntry]:
-        """Return the audit entries of the attempts that were begun."""
-        return [attempt_started_entry(claim.attempt) for claim in self.claims]
+    def opened_rows(self) -> OpenedRows:
+        """Return what the event's entry says of the deliveries, and the entries of the attempts that were begun."""
+        begun = [attempt_started_entry(claim.attempt) for claim in self.claims]
+        return OpenedRows(begun, [delivery_facts(delivery) for delivery in self.deliveries])
 
 
 def resolve_routes(event: Event) -> list[ResolvedRoute]:

@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from database.statement import Statement
 from sync.models import SETTLED_STATES, Delivery
 from sync.models.counts import mark_hours_for_recount
-from webhooks.models import Event, worst_state
+from webhooks.models import Event, event_state
 
 _SETTLED = frozenset(str(state) for state in SETTLED_STATES)
 _END_EVENT = Statement("UPDATE webhooks_event SET state = %s, code = %s WHERE id = %s")
 
 
 def refresh_event_states(event_ids: Iterable[int]) -> None:
-    """Set each event's state to the worst of its deliveries' states.
+    """Set each event's state from those of its deliveries.
 
     Every change to deliveries of a settled event calls this, and marks the event's hour to be counted again.
     """
@@ -23,10 +23,12 @@ def refresh_event_states(event_ids: Iterable[int]) -> None:
     # Hours of events that were not settled are counted again anyway: a webhook costs no extra statement.
     mark_hours_for_recount(event.received_at for event in events if event.state in _SETTLED)
     states_by_event: dict[int, list[tuple[str, str]]] = {event.pk: [] for event in events}
-    kept = Delivery.objects.filter(event_id__in=states_by_event).values_list("event_id", "state", "code")
-    for event_id, state, code in kept:
-        states_by_event[event_id].append((state, code))
+    columns = ("event_id", "state", "state_before_recheck", "code")
+    kept = Delivery.objects.filter(event_id__in=states_by_event).values_list(*columns)
+    for event_id, state, before, code in kept:
+        # A re-check counts once it has ended.
+        states_by_event[event_id].append((before or state, code))
     for event_id, states in states_by_event.items():
-        state = worst_state([state for state, _ in states])
+        state = event_state([state for state, _ in states])
         code = next((code for other, code in states if other == state), "")
         _END_EVENT.execute(state, code, event_id)

@@ -1,19 +1,29 @@
 """Release deliveries whose process died, once their lease has ended; isolate those that keep killing processes."""
 
-from django.db import transaction
-from django.db.models import F
+import logging
+from datetime import datetime
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
-from database.clock import database_now
+from database.clock import ClockWatch, database_now
 from database.statement import Statement
+from database.write_batch import WriteBatch
 from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.ordering import find_expired_of_subject
 from sync.deliveries.predicates import has_expired_lease
-from sync.models import Attempt, AttemptOutcome, Delivery
+from sync.evidence.row_facts import call_digests
+from sync.models import Attempt, AttemptOutcome, Call, Delivery, new_recheck
 from webhooks.models import State
 
+logger = logging.getLogger("hub.deliver")
+
 CRASH_CODE = "crashes-hub"
+# SQLite's clock is the machine's. PostgreSQL has the server's, which is kept by whoever runs that.
+_clock_watch = ClockWatch()
 _EXPIRED = Statement(
     f"SELECT id FROM sync_delivery WHERE {has_expired_lease()} ORDER BY lease_until LIMIT %s"  # noqa: S608
 )
@@ -24,12 +34,29 @@ def release_expired_leases(limit: int) -> int:
 
     Leaves out those that another transaction has locked.
     """
+    if _renew_leases_after_clock_step():
+        return 0
     return _release_deliveries([row[0] for row in _EXPIRED.fetch_all(limit)], skips_locked=True)
 
 
 def release_subject(delivery: Delivery) -> bool:
     """Release the subject of a delivery from a process whose lease has ended. Returns False if there was none."""
+    if _renew_leases_after_clock_step():
+        return False
     return bool(_release_deliveries(find_expired_of_subject(delivery)))
+
+
+def _renew_leases_after_clock_step() -> bool:
+    """Begin all leases anew if the clock that they are measured by was set (SQLite only). Returns True if it was.
+
+    A step forward would expire the leases of processes that live, a step back hold those of dead ones for as long.
+    """
+    if connection.vendor != "sqlite" or not _clock_watch.was_set():
+        return False
+    # Each process does so once for a step. A lease that is renewed too often only lasts longer.
+    renewed = Delivery.objects.running().update(lease_until=database_now(plus_seconds=settings.LEASE_SECONDS))
+    logger.warning("the clock of the machine was set; %s leases began anew", renewed)
+    return True
 
 
 def _release_deliveries(keys: list[int], *, skips_locked: bool = False) -> int:
@@ -64,9 +91,10 @@ def release_delivery(delivery: Delivery, *, skips_locked: bool = False) -> bool:
             deaths=F("deaths") + 1,
         )
         if freed:
-            lost = _end_attempts(delivery)
+            now = timezone.now()
+            lost = _end_attempts(delivery, now)
             refresh_event_states([delivery.event_id])
-            append_entries(*lost)
+            append_entries(*lost, at=now)
     return bool(freed)
 
 
@@ -75,17 +103,37 @@ def _is_locked(delivery: Delivery) -> bool:
     return not Delivery.objects.filter(pk=delivery.pk).select_for_update(skip_locked=True).values_list("pk")
 
 
-def _end_attempts(delivery: Delivery) -> list[NewEntry]:
-    """End the started attempts of a delivery as `unknown`. Returns their audit entries."""
-    now, lost = timezone.now(), Attempt.objects.filter(delivery=delivery, outcome=AttemptOutcome.STARTED)
+def _end_attempts(delivery: Delivery, now: datetime) -> list[NewEntry]:
+    """End the started attempts of a delivery as `unknown`; those that recorded a write get re-checks.
+
+    Returns their audit entries.
+    """
+    lost = Attempt.objects.filter(delivery=delivery, outcome=AttemptOutcome.STARTED)
+    if delivery.gets_rechecks:
+        _add_rechecks(lost)
     ended = list(lost.values_list("key", "is_alone"))
+    # Only writes are on record: reads are written at the end of an attempt.
+    calls = {key: call_digests(Call.objects.filter(attempt__key=key).order_by("pk")) for key, _ in ended}
+    state = State.RETRYING
     # A process of its own ran nothing else: only this delivery can have killed it.
     code = CRASH_CODE if any(is_alone for _, is_alone in ended) else "interrupted"
     lost.update(outcome=AttemptOutcome.UNKNOWN, ended_at=now, code=code, is_retryable=code != CRASH_CODE)
     if code == CRASH_CODE:
         # A replay that was requested meanwhile still gets its attempt.
-        Delivery.objects.filter(pk=delivery.pk, replay=None).update(
-            state=State.DEAD, code=CRASH_CODE, due_at=None, settled_at=now
+        dead = Delivery.objects.filter(pk=delivery.pk, replay=None).update(
+            state=State.DEAD, code=CRASH_CODE, due_at=None, settled_at=now, state_before_recheck=""
         )
-    details = [{"attempt": str(key), "code": code} for key, _ in ended]
+        state = State.DEAD if dead else state
+    details = [
+        {"attempt": str(key), "code": code, "state": str(state), "calls": calls[key]} for key, _ in ended
+    ]
     return [NewEntry(delivery.stream, "attempt.unknown", details=detail) for detail in details]
+
+
+def _add_rechecks(attempts: QuerySet[Attempt]) -> None:
+    """Insert the re-checks of attempts whose process may have sent a write."""
+    # The row of a write is committed before its first byte leaves.
+    wrote = attempts.filter(Exists(Call.objects.filter(attempt=OuterRef("pk"), is_write=True)))
+    batch = WriteBatch()
+    batch.insert(*(new_recheck(attempt) for attempt in wrote))
+    batch.run()

@@ -28,11 +28,12 @@ _FOLLOWER = Statement(
     f"""SELECT id FROM sync_delivery WHERE {MATCHES_SUBJECT} AND {is_open()} AND {is_due(hides_state=True)}
     AND {is_not_suspect()} ORDER BY due_at, id LIMIT 1"""  # noqa: S608
 )
-# One statement for all three facts: it runs for each webhook.
+# One statement for all facts: it runs for each webhook.
 _SUBJECT_STATE = Statement(
     f"""SELECT EXISTS (SELECT 1 FROM sync_delivery WHERE {MATCHES_SUBJECT} AND {waits_or_runs()}),
     (SELECT record_id FROM sync_link WHERE {MATCHES_SUBJECT}),
-    (SELECT occurred_at FROM sync_link WHERE {MATCHES_SUBJECT})"""  # noqa: S608
+    (SELECT occurred_at FROM sync_link WHERE {MATCHES_SUBJECT}),
+    (SELECT write_counts FROM sync_link WHERE {MATCHES_SUBJECT})"""  # noqa: S608
 )
 _EXPIRED = Statement(
     f"SELECT id FROM sync_delivery WHERE {MATCHES_SUBJECT} AND {is_open()} AND {has_expired_lease()}"  # noqa: S608
@@ -66,10 +67,9 @@ class SubjectState:
 def read_subject_state(delivery: Delivery) -> SubjectState:
     """Read the state of a delivery's subject. Takes no lock: only the constraint stops others from now on."""
     subject = subject_of(delivery)
-    is_open, record_id, occurred_at = _SUBJECT_STATE.fetch_all(*subject * 3)[0]
-    return SubjectState(
-        not is_open, None if record_id is None else RecordLink.from_columns(record_id, occurred_at)
-    )
+    is_open, *link_columns = _SUBJECT_STATE.fetch_all(*subject * 4)[0]
+    has_link = link_columns[0] is not None
+    return SubjectState(not is_open, RecordLink.from_columns(*link_columns) if has_link else None)
 
 
 def lock_open_siblings(delivery: Delivery) -> list[OpenSibling]:

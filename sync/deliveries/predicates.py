@@ -5,6 +5,8 @@ in the statement: `{now}`, `{clock}`, or `%s`. States and numbers are literals: 
 that holds its condition.
 """
 
+from typing import Any
+
 from django.db.models import OuterRef
 
 from sync.models import OPEN_STATES, WAITING_STATES, Delivery
@@ -27,6 +29,11 @@ STILL_CLAIMED = "id = %s AND token = %s AND COALESCE(state, '') = 'running'"
 def subject_of(delivery: Delivery) -> tuple[str, str, int, int]:
     """Return the values of the columns of `SUBJECT_COLUMNS`."""
     return delivery.entity_id, delivery.entity_type, delivery.identity_id, delivery.commercial_id
+
+
+def subject_filter(delivery: Delivery) -> dict[str, Any]:
+    """Return the columns of `SUBJECT_COLUMNS` with their values, for a filter or a new row."""
+    return dict(zip(SUBJECT_COLUMNS, subject_of(delivery), strict=True))
 
 
 def is_waiting(alias: str = "", *, hides_state: bool = False) -> str:
@@ -71,10 +78,10 @@ def is_not_suspect(alias: str = "") -> str:
 
 
 def has_no_open_breaker(alias: str) -> str:
-    """Match if neither connection has an open breaker; a relayed delivery does not ask the identity service."""
+    """Match if neither connection has an open breaker; only a fetched delivery asks the identity service."""
     return f"""NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {{now}}
     AND (b.connection_id = {alias}.commercial_id
-        OR (b.connection_id = {alias}.identity_id AND NOT {alias}.is_relayed)))"""  # noqa: S608
+        OR (b.connection_id = {alias}.identity_id AND NOT {alias}.is_relayed AND {alias}.takes = '')))"""  # noqa: S608
 
 
 def is_of_same_subject(alias: str, other: str) -> str:

@@ -1,35 +1,54 @@
 """The link from a subject to its record: read by the commit that claims, written by the one that settles."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
 
 from database.model_rows import new_row
 from database.statement import BoundStatement, Statement
 from database.values import parse_optional_timestamp
-from sync.deliveries.predicates import MATCHES_SUBJECT, SUBJECT_COLUMNS, subject_of
-from sync.models import Delivery, Link
+from sync.deliveries.predicates import MATCHES_SUBJECT, subject_filter, subject_of
+from sync.models import Connection, Delivery, Link
+from sync.planning.unkept_fields import WriteCount, WriteCounts, list_unkept
 
-_READ_LINK = Statement(f"SELECT record_id, occurred_at FROM sync_link WHERE {MATCHES_SUBJECT}")  # noqa: S608
+_READ_LINK = Statement(
+    f"SELECT record_id, occurred_at, write_counts FROM sync_link WHERE {MATCHES_SUBJECT}"  # noqa: S608
+)
 # COALESCE: an attempt that does not know a value must not erase the stored one.
 _UPDATE_LINK = Statement(
     f"""UPDATE sync_link SET applied_at = %s, record_id = COALESCE(%s, record_id),
-    version = COALESCE(%s, version), occurred_at = COALESCE(%s, occurred_at) WHERE {MATCHES_SUBJECT}"""  # noqa: S608
+    version = COALESCE(%s, version), occurred_at = COALESCE(%s, occurred_at), write_counts = %s, unkept_fields = %s
+    WHERE {MATCHES_SUBJECT}"""  # noqa: S608
 )
+_NEWEST_LINKS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class RecordLink:
-    """The record of a subject, None if it was deleted, and the newest relayed timestamp that was applied."""
+    """The record of a subject, None if it was deleted, and the newest relayed timestamp that was applied.
+
+    `write_counts`: of the fields of this record that were written since they last had their value.
+    """
 
     record_id: str | None
     occurred_at: datetime | None
+    write_counts: WriteCounts = field(default_factory=dict)
 
     @classmethod
-    def from_columns(cls, record_id: str, occurred_at: Any) -> Self:
-        """Make a link of two columns of `sync_link`."""
+    def from_columns(cls, record_id: str, occurred_at: Any, write_counts: str | None) -> Self:
+        """Make a link of three columns of `sync_link`."""
+        counts = json.loads(write_counts) if write_counts else {}
         # An empty id marks a record that was deleted.
-        return cls(record_id or None, parse_optional_timestamp(occurred_at))
+        return cls(
+            record_id or None,
+            parse_optional_timestamp(occurred_at),
+            {name: WriteCount(digest, number) for name, (digest, number) in counts.items()},
+        )
 
 
 def read_link(delivery: Delivery) -> RecordLink | None:
@@ -39,14 +58,59 @@ def read_link(delivery: Delivery) -> RecordLink | None:
 
 
 def is_linked_to_other_entity(delivery: Delivery, record_id: str) -> bool:
-    """True if a record belongs to another entity of the same identity service."""
+    """True if a record is linked to another subject, of whichever identity service."""
     links = Link.objects.filter(
-        commercial=delivery.commercial_id,
-        record_id=record_id,
-        entity_type=delivery.entity_type,
-        identity=delivery.identity_id,
+        commercial=delivery.commercial_id, record_id=record_id, entity_type=delivery.entity_type
     )
-    return links.exclude(entity_id=delivery.entity_id).exists()
+    return links.exclude(identity=delivery.identity_id, entity_id=delivery.entity_id).exists()
+
+
+def bind_record(delivery: Delivery, record_id: str) -> bool:
+    """Link a record to the delivery's subject, before anything is written to it. Returns False, having written nothing,
+    if it is linked to another subject.
+
+    1. Lock the target connection: bindings of its records are decided one after the other.
+    2. Check that no other subject is linked to the record.
+    3. Write the link.
+    """
+    with transaction.atomic():
+        # FOR NO KEY UPDATE: transactions that insert rows which refer to the connection need not wait.
+        Connection.objects.select_for_update(no_key=True).values_list("pk").get(pk=delivery.commercial_id)
+        if is_linked_to_other_entity(delivery, record_id):
+            return False
+        # The writes of another record say nothing about this one.
+        values = {
+            "record_id": record_id,
+            "applied_at": timezone.now(),
+            "write_counts": None,
+            "unkept_fields": None,
+        }
+        Link.objects.update_or_create(**subject_filter(delivery), defaults=values)
+    return True
+
+
+def known_entity_ids(delivery: Delivery) -> list[str]:
+    """Return the newest linked entities of the delivery's type and identity service."""
+    return [
+        link.entity_id
+        for link in _newest_links()
+        if (link.identity_id, link.entity_type) == (delivery.identity_id, delivery.entity_type)
+    ]
+
+
+def known_record_ids(delivery: Delivery) -> list[str]:
+    """Return the newest linked records of the delivery's type and target."""
+    return [
+        link.record_id
+        for link in _newest_links()
+        if (link.commercial_id, link.entity_type) == (delivery.commercial_id, delivery.entity_type)
+        and link.record_id
+    ]
+
+
+def _newest_links() -> QuerySet[Link]:
+    # By key, and few: no index leads to the links of one type, and there may be millions.
+    return Link.objects.order_by("-pk")[:_NEWEST_LINKS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +118,14 @@ class AppliedRecord:
     """The values that a settled attempt writes to the link.
 
     `record_id`: empty if the record was deleted, None if it is not known. `occurred_at`: the relayed timestamp.
+    `write_counts`: those after this attempt.
     """
 
     applied_at: datetime
     record_id: str | None
     version: str | None
     occurred_at: datetime | None
+    write_counts: WriteCounts = field(default_factory=dict)
 
 
 def link_update(delivery: Delivery, applied: AppliedRecord) -> BoundStatement:
@@ -69,14 +135,26 @@ def link_update(delivery: Delivery, applied: AppliedRecord) -> BoundStatement:
 
 def new_link(delivery: Delivery, applied: AppliedRecord) -> Link:
     """Return the subject's first link, to be inserted."""
-    names = ("applied_at", "record_id", "version", "occurred_at")
+    names = ("applied_at", "record_id", "version", "occurred_at", "write_counts", "unkept_fields")
     # `record_id` and `version` are not nullable: unknown values are left to their defaults.
     known = {
         name: value for name, value in zip(names, _link_values(applied), strict=True) if value is not None
     }
-    subject: dict[str, Any] = dict(zip(SUBJECT_COLUMNS, subject_of(delivery), strict=True))
-    return new_row(Link, **subject, **known)
+    return new_row(Link, **subject_filter(delivery), **known)
 
 
 def _link_values(applied: AppliedRecord) -> tuple[Any, ...]:
-    return applied.applied_at, applied.record_id, applied.version, applied.occurred_at
+    counts, unkept = applied.write_counts, list_unkept(applied.write_counts)
+    return (
+        applied.applied_at,
+        applied.record_id,
+        applied.version,
+        applied.occurred_at,
+        _encode({name: (count.digest, count.number) for name, count in counts.items()}) if counts else None,
+        _encode(unkept) if unkept else None,
+    )
+
+
+def _encode(document: Any) -> str:
+    # ASCII only: a name may hold what the database's text cannot.
+    return json.dumps(document, separators=(",", ":"))

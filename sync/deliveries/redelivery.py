@@ -1,11 +1,15 @@
 """Retry deliveries of an event whose webhook was sent again."""
 
+from typing import Any
+
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from audit.entries.append import NewEntry, append_entries
 from database.clock import database_now
 from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.predicates import SUBJECT_OF_OUTER_ROW
+from sync.evidence.row_facts import reopened_entries
 from sync.models import Delivery
 from webhooks.catalogue.codes import RETRYABLE_CODES
 from webhooks.models import Event, State, SubjectKey
@@ -20,7 +24,10 @@ def retry_event(event: Event) -> None:
     now = database_now()
     free = event.deliveries.exclude(not_before__gt=now)
     # Without a due time a delivery is on hold: only a person can resume it.
-    free.filter(state=State.RETRYING).exclude(due_at=None).update(state=State.PENDING, due_at=now)
+    retrying = free.filter(state=State.RETRYING).exclude(due_at=None)
+    if retrying.exists():
+        with transaction.atomic():
+            append_entries(*_make_pending(retrying, due_at=now))
     # Most repeats find no failed delivery and take no lock.
     if not _retryable_failures(free).exists():
         return
@@ -30,8 +37,18 @@ def retry_event(event: Event) -> None:
         SubjectKey.objects.select_for_update().get(pk=key)
         newer = Delivery.objects.filter(**SUBJECT_OF_OUTER_ROW, event__gt=OuterRef("event"))
         failed = _retryable_failures(free).filter(Q(is_relayed=False) | ~Exists(newer))
-        if failed.update(state=State.PENDING, due_at=now, settled_at=None, covered_by=None):
+        reopened = _make_pending(failed, due_at=now, settled_at=None, covered_by=None)
+        if reopened:
             refresh_event_states([event.pk])
+            append_entries(*reopened)
+
+
+def _make_pending(deliveries: QuerySet[Delivery], **values: Any) -> list[NewEntry]:
+    """Make these deliveries pending. Returns their audit entries, which the caller appends."""
+    locked = deliveries.select_related("event").select_for_update(of=("self",)).order_by("pk")
+    rows = list(locked.only("event__uuid", "route_id"))
+    Delivery.objects.filter(pk__in=[row.pk for row in rows]).update(state=State.PENDING, **values)
+    return reopened_entries(rows, "repeat")
 
 
 def _retryable_failures(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:

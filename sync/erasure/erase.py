@@ -20,13 +20,14 @@ from django.utils.module_loading import import_string
 
 from audit.entries.append import NewEntry, append_entries
 from sync.deliveries.event_state import refresh_event_states
+from sync.erasure.erasure_list import list_erasure
 from sync.erasure.redaction import (
     REDACTED_TEXT,
     redact_free_text,
     redact_refused_erasures,
     redact_replay_reasons,
 )
-from sync.erasure.requests import JOB_KIND
+from sync.erasure.requests import JOB_KIND, case_details
 from sync.erasure.secure_delete import overwriting_deleted_rows
 from sync.erasure.subject_data import ErasureSubject, payload_ids_of_events
 from sync.housekeeping.batch_deletion import delete_payloads
@@ -34,7 +35,7 @@ from sync.housekeeping.retention_rules import PAUSE_SECONDS
 from sync.jobs.claims import claim_job_of
 from sync.jobs.job_execution import always_continue
 from sync.jobs.running_job import JobKind, JobLost, JobStopped, RunningJob, ShouldContinue
-from sync.models import Attempt, Call, Delivery, Erasure, ErasureState
+from sync.models import Attempt, Call, Delivery, Erasure, ErasureState, Recheck
 from webhooks.models import Event, Payload, State, SubjectKey, erased_entity_id, subject_key
 
 logger = logging.getLogger("hub.erasing")
@@ -44,6 +45,8 @@ RUNNING_RETRY_SECONDS = 10.0
 # Smaller, because each event takes its receipts, deliveries, attempts, calls and payloads along.
 EVENT_BATCH_SIZE = 50
 PAYLOAD_BATCH_SIZE = 500
+# Failed ones too: nobody can act on them once the person is erased.
+_UNFINISHED = (State.PENDING, State.RETRYING, State.HELD, State.DEAD)
 
 
 class AttemptStillRunning(Exception):
@@ -138,7 +141,9 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
         keys = [key.pk for key in subject.keys.select_for_update().order_by("pk")]
         # Before the rows change that show which replays concern this entity alone.
         redact_replay_reasons(subject)
-        closed = _close_open_deliveries(subject, erasure, now)
+        closed = _close_unfinished_deliveries(subject, erasure, now)
+        # No record of this entity is read or written any more.
+        Recheck.objects.filter(attempt__delivery__in=subject.deliveries).delete()
         destroyed = SubjectKey.objects.filter(pk__in=keys).update(wrapped=None, destroyed_at=now)
         # Read under the locks: a later event finds no key, and begins a new subject.
         newest = subject.events.order_by("-pk").values_list("pk", flat=True).first()
@@ -146,10 +151,14 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
         done = {"keys": destroyed, "links": links, "closed": closed}
         erasure.last_event, erasure.counts = newest or 0, done
         erasure.save(update_fields=["last_event", "counts"])
+        list_erasure(erasure, sorted(subject.pseudonyms.values()))
 
 
-def _close_open_deliveries(subject: ErasureSubject, erasure: Erasure, now: datetime) -> int:
-    """Close the open deliveries of the entity, which cannot be fetched without its id. Returns their number."""
+def _close_unfinished_deliveries(subject: ErasureSubject, erasure: Erasure, now: datetime) -> int:
+    """Close the open and failed deliveries of the entity, which cannot be fetched without its id.
+
+    Returns their number.
+    """
     locked = subject.deliveries.select_related("event").select_for_update(of=("self",), nowait=True)
     locked = locked.order_by("event_id", "pk")
     try:
@@ -159,14 +168,14 @@ def _close_open_deliveries(subject: ErasureSubject, erasure: Erasure, now: datet
         raise AttemptStillRunning from error
     if any(row.state == State.RUNNING for row in rows):
         raise AttemptStillRunning
-    waiting = [row for row in rows if row.state in (State.PENDING, State.RETRYING, State.HELD)]
-    Delivery.objects.filter(pk__in=[row.pk for row in waiting]).update(
+    unfinished = [row for row in rows if row.state in _UNFINISHED]
+    Delivery.objects.filter(pk__in=[row.pk for row in unfinished]).update(
         state=State.CLOSED, code=State.CLOSED.value, due_at=None, replay=None, settled_at=now
     )
-    refresh_event_states({row.event_id for row in waiting})
+    refresh_event_states({row.event_id for row in unfinished})
     details = {"erasure": str(erasure.uuid)}
-    append_entries(*(NewEntry(row.stream, "delivery.closed", details=details) for row in waiting), at=now)
-    return len(waiting)
+    append_entries(*(NewEntry(row.stream, "delivery.closed", details=details) for row in unfinished), at=now)
+    return len(unfinished)
 
 
 def _erase_next_rows(subject: ErasureSubject) -> Counter[str]:
@@ -239,6 +248,7 @@ def _finish_erasure(erasure: Erasure, job: RunningJob, subject: ErasureSubject) 
             "ground": erasure.ground,
             "asked_by": f"person:{erasure.asked_by_id}",
             "confirmed_by": f"person:{erasure.decided_by_id}",
+            **case_details(erasure),
         }
         append_entries(NewEntry(erasure.stream, "subject.erased", details=details), at=erasure.ended_at)
         job.finish()

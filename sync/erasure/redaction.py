@@ -30,6 +30,7 @@ FREE_TEXT_COLUMNS: tuple[tuple[Any, str], ...] = (
     (Replay, "reason"),
     (Snooze, "reason"),
     (Erasure, "reason"),
+    (Erasure, "case_number"),
     (MappingDraft, "note"),
     (MappingVersion, "note"),
     (MappingVersion, "reason"),

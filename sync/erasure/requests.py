@@ -8,10 +8,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
+from logins.held_permissions import ERASE
+from logins.second_person import why_not_second
+from sync.erasure.case_number import CaseNumberRefused, check_case_number, clean_case_number
 from sync.erasure.subject_data import ErasureSubject, count_rows, find_subject
 from sync.jobs import submission
 from sync.models import Erasure, ErasureState, LegalGround
-from webhooks.models import is_erased
+from webhooks.models import Event, is_erased
 
 # Kind of the job that erases.
 JOB_KIND = "erasure"
@@ -22,21 +25,30 @@ class ErasureRefused(ValueError):
 
 
 def request_erasure(
-    subject: ErasureSubject, *, ground: str, reason: str, by: AbstractBaseUser, address: str = ""
+    subject: ErasureSubject,
+    *,
+    ground: str,
+    reason: str,
+    by: AbstractBaseUser,
+    address: str = "",
+    case_number: str = "",
 ) -> Erasure:
     """Request an erasure; nothing is erased yet.
 
     Raises ErasureRefused without a reason or a legal ground, for an entity without stored data, or if its
-    erasure was already requested.
+    erasure was already requested; CaseNumberRefused if the case number may name a person.
     """
     reason = " ".join(reason.split())
     if not reason or ground not in LegalGround.values:
         raise ErasureRefused(_("Enter a reason and a legal ground. Both are stored with the erasure."))
     if is_erased(subject.entity_id) or not any(count_rows(subject).values()):
         raise ErasureRefused(_("No data is stored for this entity type and id."))
+    case_number = clean_case_number(case_number)
+    check_case_number(case_number, subject)
     erasure = Erasure(
         entity_type=subject.entity_type, entity_id=subject.entity_id, sources=list(subject.sources)
     )
+    erasure.case_number = case_number
     erasure.ground, erasure.reason, erasure.asked_by_id, erasure.asked_at = (
         ground,
         reason[:500],
@@ -57,10 +69,11 @@ def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, ad
     """Confirm or refuse an erasure. The person who requested it may refuse it, as a withdrawal, but not
     confirm it.
 
-    Raises ErasureRefused if it was decided before. Workers erase what is confirmed.
+    Raises ErasureRefused if it was decided before, or if the person cannot be the second one. Workers erase what is
+    confirmed.
     """
-    if confirms and by.pk == erasure.asked_by_id:
-        raise ErasureRefused(_("Another person must approve an erasure that you requested."))
+    if confirms and (why_not := why_not_confirm(erasure, by)):
+        raise ErasureRefused(why_not)
     state = ErasureState.CONFIRMED if confirms else ErasureState.REFUSED
     subject = subject_of(erasure)
     with transaction.atomic():
@@ -73,6 +86,13 @@ def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, ad
             submission.submit_job(JOB_KIND, erasure.pk)
         _append_entry(erasure, subject, "erasure.confirmed" if confirms else "erasure.refused", by, address)
     erasure.refresh_from_db()
+
+
+def why_not_confirm(erasure: Erasure, by: AbstractBaseUser) -> str:
+    """Return a sentence that says why this person cannot confirm the erasure, or "" if they can."""
+    if by.pk == erasure.asked_by_id:
+        return _("Another person must approve an erasure that you requested.")
+    return why_not_second(by.pk, erasure.asked_by_id, ERASE, erasure.asked_at)
 
 
 def failure_text(erasure: Erasure) -> str:
@@ -107,15 +127,30 @@ def _append_entry(
         "ground": erasure.ground,
         "address": address,
     }
-    append_entries(NewEntry(erasure.stream, action, f"person:{by.pk}", details))
+    append_entries(NewEntry(erasure.stream, action, f"person:{by.pk}", details | case_details(erasure)))
+
+
+def case_details(erasure: Erasure) -> dict[str, str]:
+    """Return the case number as details of an audit entry, empty without one."""
+    return {"case_number": erasure.case_number} if erasure.case_number else {}
 
 
 __all__ = [
+    "CaseNumberRefused",
     "ErasureRefused",
+    "case_details",
     "decide_erasure",
     "failure_text",
     "find_subject",
     "request_erasure",
     "resume_erasure",
     "subject_of",
+    "why_not_confirm",
 ]
+
+
+def has_confirmed_erasure(event: Event) -> bool:
+    """True if the erasure of an event's entity was confirmed and has not finished."""
+    erasures = Erasure.objects.filter(entity_id=event.entity_id, entity_type=event.entity_type)
+    confirmed = erasures.filter(state=ErasureState.CONFIRMED).values_list("sources", flat=True)
+    return any(event.source_id in sources for sources in confirmed)

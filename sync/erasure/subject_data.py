@@ -14,7 +14,10 @@ from sync.models import OPEN_STATES, Attempt, Call, Delivery, Link, Replay, Repl
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, pseudonym
 
 _STREAM_BATCH_SIZE = 500
-_REQUEST_ACTIONS = ("event.replayed", "delivery.approved", "delivery.closed", "delivery.done-by-hand")
+_REQUEST_ACTIONS = (
+    *("event.replayed", "delivery.approved", "delivery.closed", "delivery.done-by-hand"),
+    *("delivery.record-linked", "delivery.record-approved"),
+)
 
 
 @dataclass(frozen=True, slots=True)

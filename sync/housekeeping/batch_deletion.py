@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from sync.models import OPEN_STATES, Attempt, Call, Delivery
+from sync.models import OPEN_STATES, Attempt, Call, Delivery, Recheck
 from webhooks.models import Event, Payload, Receipt
 
 BATCH_SIZE = 500
@@ -165,8 +165,12 @@ def delete_events(keys: Collection[int]) -> None:
     delete_calls(Call.objects.filter(attempt__in=tried))
     # These attempts may have settled younger events, which stay.
     Delivery.objects.filter(covered_by__in=tried).update(covered_by=None)
+    # These attempts may have repaired what younger events sent, and these deliveries may check for them.
+    Recheck.objects.filter(repaired_by__in=tried).update(repaired_by=None)
+    Recheck.objects.filter(delivery__event__in=keys).update(delivery=None)
+    rechecks = Recheck.objects.filter(attempt__in=tried)
     # Rows before the rows that they refer to, payloads last.
-    for rows in (Attempt.objects.filter(pk__in=tried), deliveries, receipts, events):
+    for rows in (rechecks, Attempt.objects.filter(pk__in=tried), deliveries, receipts, events):
         rows.delete()
     delete_payloads(payloads)
 

@@ -22,6 +22,7 @@ from audit.format.signed_records import format_time
 from audit.retention.database_grants import may_delete_entries
 from audit.retention.prune_entries import announce_pruning, prune_announced_entries
 from database.clock import read_clock
+from logins.models import FailedLogins, KnownAddress
 from sync.housekeeping import batch_deletion as housekeeping_prune
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.housekeeping.batch_deletion import PrunedBatch
@@ -35,6 +36,8 @@ logger = logging.getLogger("hub.audit")
 PAUSE_SECONDS = 0.02
 # After a day without requests a rate limit has nothing left to remember.
 IDLE_RATE_LIMIT_RETENTION = timedelta(days=1)
+# An address is known for so long after the last login from it.
+KNOWN_ADDRESS_RETENTION = timedelta(days=180)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ RETENTION_RULES = (
         (
             _prune_rows(lambda up_to: Refusal.objects.filter(last_at__lt=up_to)),
             _prune_rows(_surplus_refusals),
+            _prune_rows(lambda up_to: FailedLogins.objects.filter(is_reported=True, last_at__lt=up_to)),
         ),
     ),
     RetentionRule(
@@ -100,6 +104,7 @@ def prune_expired() -> int:
     useless = (
         _prune_rows(lambda _: Session.objects.filter(expire_date__lt=now)),
         _prune_rows(lambda _: RateLimitState.objects.filter(free_at__lt=now - IDLE_RATE_LIMIT_RETENTION)),
+        _prune_rows(lambda _: KnownAddress.objects.filter(last_at__lt=now - KNOWN_ADDRESS_RETENTION)),
     )
     deleted = sum(number for walk in useless for number in _run_batches(walk, now))
     return deleted + sum(_prune_kind(rule, now) for rule in RETENTION_RULES) + prune_audit_entries()

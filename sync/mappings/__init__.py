@@ -1,1 +1,1 @@
-"""How is a mapping changed and tried on past events?"""
+"""How is a mapping changed, compared with what its routes can do, and tried on past events?"""

@@ -34,6 +34,8 @@ MIN_EVENTS, MAX_EVENTS = 10, 1_000
 # More events than these are for a worker.
 MAX_IN_REQUEST = 200
 REQUEST_SECONDS, WORKER_SECONDS = 20.0, 600.0
+# After so many mappings that cost too much, the next ones would too.
+MAX_OVER_BUDGET = 10
 EXAMPLES_PER_OUTCOME, MAX_EXAMPLES = 5, 40
 OPEN_STATES = (BackTestState.WAITING, BackTestState.RUNNING)
 _KIND = "backtest"
@@ -43,8 +45,11 @@ class BackTestRefused(ValueError):
     """The back-test was refused, with a sentence for the person who requested it."""
 
 
-def request_backtest(draft: MappingDraft, event_count: int, author: MappingAuthor) -> BackTest:
-    """Create a back-test of 10 to 1,000 events and submit its job. Raises BackTestRefused."""
+def request_backtest(draft: MappingDraft, event_count: int, author: MappingAuthor, reason: str) -> BackTest:
+    """Create a back-test of 10 to 1,000 events and submit its job. Raises BackTestRefused.
+
+    The audit log keeps the reason, as the counts of a back-test tell what stored contents are.
+    """
     if not MIN_EVENTS <= event_count <= MAX_EVENTS:
         raise BackTestRefused(
             _("Choose between %(least)s and %(limit)s events.")
@@ -64,6 +69,7 @@ def request_backtest(draft: MappingDraft, event_count: int, author: MappingAutho
             "backtest": str(made.uuid),
             "draft": draft.pk,
             "events": event_count,
+            "reason": reason,
             "address": author.address,
         }
         append_entries(
@@ -117,6 +123,7 @@ class BackTestResult:
     untestable: Counter[str] = field(default_factory=Counter)
     fields: Counter[str] = field(default_factory=Counter)
     examples: list[dict[str, Any]] = field(default_factory=list)
+    over_budget_count: int = 0
 
     @property
     def tested_count(self) -> int:
@@ -133,6 +140,7 @@ class BackTestResult:
         is_new = any(name not in self.fields for name in comparison.affected_fields)
         self.counts[str(comparison.outcome)] += 1
         self.fields.update(comparison.affected_fields)
+        self.over_budget_count += comparison.before.is_over_budget + comparison.after.is_over_budget
         is_example = comparison.outcome not in (ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH)
         few = self.counts[str(comparison.outcome)] <= EXAMPLES_PER_OUTCOME
         if is_example and (few or is_new) and len(self.examples) < MAX_EXAMPLES:
@@ -213,6 +221,8 @@ def _compare_chunk(
         result.add_comparison(kept, compare_mappings(current, draft, kept.mapping_input))
         if result.tested_count >= wanted:
             return "enough"
+        if result.over_budget_count >= MAX_OVER_BUDGET:
+            return "over-budget"
     return ""
 
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
+from sync.mappings.configuration_gaps import mapping_gaps
 from sync.models import DraftState, Mapping, MappingDraft, MappingVersion
 
 
@@ -112,8 +113,8 @@ def activate_version(
 ) -> MappingVersion:
     """Put a draft in force, or restore an earlier version, as the next version.
 
-    Deliveries that begin more than a second from now use it. Raises MappingChangedMeanwhile or
-    MappingChangeRefused.
+    Deliveries that begin more than a second from now use it. Raises MappingChangedMeanwhile, or MappingChangeRefused,
+    also if an enabled route could not find its records any more.
     """
     reason = " ".join(reason.split())[:500]
     if not reason:
@@ -124,6 +125,7 @@ def activate_version(
         raise MappingChangeRefused(
             _("The active version %(number)s has the same rules.") % {"number": current.number}
         )
+    _refuse_gaps(mapping, target.declaration)
     made = MappingVersion(mapping=mapping, number=seen.version_number + 1, declaration=target.declaration)
     made.made_by_id, made.reason = author.user.pk, reason
     made.note, made.text = target.note, target.text
@@ -150,6 +152,17 @@ def _lock_unchanged(
     if seen_versions(current, draft) != seen:
         raise MappingChangedMeanwhile(current, draft)
     return current, draft
+
+
+def _refuse_gaps(mapping: Mapping, declaration: Any) -> None:
+    """Raise MappingChangeRefused, naming the settings, if an enabled route could not work with a declaration."""
+    gaps = mapping_gaps(mapping, declaration).enabled_routes
+    if gaps:
+        sentence = _(
+            "Not activated, because deliveries would fail: %(gaps)s Add the fields to the connection's settings, or "
+            "disable the route."
+        )
+        raise MappingChangeRefused(sentence % {"gaps": " ".join(gaps)})
 
 
 def _note_of(draft: MappingDraft | None) -> str:

@@ -20,12 +20,22 @@ from sync.models.counts import (
     FailureCount,
     RefusalCount,
 )
-from sync.models.delivery import OPEN_STATES, SETTLED_STATES, WAITING_STATES, Delivery, Link, PayloadChoice
+from sync.models.delivery import (
+    MATCH_HELD_CODE,
+    OPEN_STATES,
+    SETTLED_STATES,
+    WAITING_STATES,
+    Delivery,
+    Link,
+    PayloadChoice,
+    delivery_stream,
+)
 from sync.models.erasure import Erasure, ErasureState, LegalGround
 from sync.models.failure import FailureDecision, FailureGroup, FailureGroupState
 from sync.models.housekeeping import PeriodicTask, PruningRun, RetentionCategory
 from sync.models.job import OPEN_JOB_STATES, Job, JobState
 from sync.models.mapping import DraftState, Mapping, MappingDraft, MappingVersion
+from sync.models.recheck import Recheck, new_recheck
 from sync.models.replay import (
     MemberState,
     Replay,
@@ -39,6 +49,7 @@ from sync.models.replay import (
 from sync.models.route import Route
 
 __all__ = [
+    "MATCH_HELD_CODE",
     "OPEN_JOB_STATES",
     "OPEN_STATES",
     "SETTLED_STATES",
@@ -83,6 +94,7 @@ __all__ = [
     "PayloadChoice",
     "PeriodicTask",
     "PruningRun",
+    "Recheck",
     "RefusalCount",
     "Replay",
     "ReplayKind",
@@ -94,4 +106,6 @@ __all__ = [
     "Route",
     "SkipReason",
     "Snooze",
+    "delivery_stream",
+    "new_recheck",
 ]

@@ -18,6 +18,8 @@ class AlarmKind(models.TextChoices):
     AUDIT_LATE = "audit-late", "audit entries sealed late"
     AUDIT_UNANCHORED = "audit-unanchored", "checkpoints not delivered"
     AUDIT_BROKEN = "audit-broken", "audit log changed"
+    AUDIT_UNCHECKED = "audit-unchecked", "audit log not checked"
+    LOGINS_FAILING = "logins-failing", "failed logins"
 
 
 class Alarm(models.Model):

@@ -17,6 +17,7 @@ class AttemptCause(models.TextChoices):
     WEBHOOK = "webhook", "the webhook"
     RETRY = "retry", "a retry"
     REPLAY = "replay", "a replay"
+    RECHECK = "recheck", "a re-check"
 
 
 class AttemptOutcome(models.TextChoices):
@@ -105,7 +106,9 @@ class Call(models.Model):
     connection = models.ForeignKey(
         Connection, models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
-    purpose = models.CharField(max_length=8, help_text="fetch, get, search, create, update, delete or token")
+    purpose = models.CharField(
+        max_length=8, help_text="fetch, list, get, search, create, update, delete, token or probe"
+    )
     is_write = models.BooleanField()
     method = models.CharField(max_length=8)
     path = models.CharField(max_length=300, help_text="the template, without values")

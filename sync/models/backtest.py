@@ -35,7 +35,7 @@ class BackTest(models.Model):
     asked_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     state = models.CharField(max_length=8, choices=BackTestState, default=BackTestState.WAITING)
-    ended_by = models.CharField(max_length=12, blank=True, help_text="enough, no-more or time")
+    ended_by = models.CharField(max_length=12, blank=True, help_text="enough, no-more, time or over-budget")
     looked_at = models.PositiveIntegerField(default=0, help_text="events")
     oldest_at = models.DateTimeField(null=True, help_text="when the oldest of them was received")
     newest_at = models.DateTimeField(null=True)

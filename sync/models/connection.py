@@ -1,12 +1,17 @@
 """Connections to the remote systems at both ends."""
 
+from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.translation import gettext as _
 
 from sync.connectors.registry import CONNECTORS, validate_connection
 from sync.connectors.settings.settings_reader import SettingsInvalid
 from webhooks.encryption.at_rest import EncryptedJSONField
+
+# Seconds that a lease must last beyond the deadline of the request that is about to be sent.
+LEASE_MARGIN_SECONDS = 5.0
 
 
 class ConnectionSide(models.TextChoices):
@@ -60,15 +65,15 @@ class Connection(models.Model):
     )
     breaker_failures = models.PositiveSmallIntegerField(
         "failures before a pause",
-        default=5,
+        default=10,
         validators=[MinValueValidator(1)],
-        help_text="of the system itself, one after the other; never those of one record",
+        help_text="of the system itself, each answer takes two away; never those of one record",
     )
     breaker_seconds = models.PositiveIntegerField(
         "first pause",
         default=15,
         validators=[MinValueValidator(1), MaxValueValidator(600)],
-        help_text="seconds; doubled with each pause that follows at once, up to ten minutes",
+        help_text="seconds; doubled with each pause that follows without a success, up to ten minutes",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -87,6 +92,12 @@ class Connection(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @staticmethod
+    def longest_deadline_seconds() -> float:
+        """Return the longest timeout that a lease outlasts."""
+        # The lease is renewed before each request, so only a single one has to fit, not a whole attempt.
+        return float(django_settings.LEASE_SECONDS - LEASE_MARGIN_SECONDS)
+
     def clean(self) -> None:
         """Refuse settings that would fail at the first delivery."""
         # The name of a connector ends with its role: `rest-identity`, `rest-commercial`.
@@ -94,6 +105,19 @@ class Connection(models.Model):
             raise ValidationError(
                 {"connector": f"The connector does not fit the role: {self.get_side_display()}."}
             )
+        longest = self.longest_deadline_seconds()
+        if self.deadline_seconds is not None and self.deadline_seconds > longest:
+            # Another process would take a delivery over while its request is still on its way.
+            sentence = _(
+                "Enter at most %(longest)g seconds: a lease lasts %(lease)g seconds (set by LEASE_SECONDS), "
+                "and must outlast each request by %(margin)g."
+            )
+            values = {
+                "longest": longest,
+                "lease": django_settings.LEASE_SECONDS,
+                "margin": LEASE_MARGIN_SECONDS,
+            }
+            raise ValidationError({"deadline_seconds": sentence % values})
         try:
             validate_connection(self.connector, self.settings, self.authentication, self.base_url)
         except SettingsInvalid as error:
@@ -105,12 +129,18 @@ class Breaker(models.Model):
 
     Before `open_until` nothing passes; after it the breaker is half-open: one delivery at a time as a probe, one more
     with each success, until `successes` are enough to close it. Times are of the database's clock.
+
+    `failures`, the largest of `purpose_failures`, counts while it is closed, `has_answered`, `successes` and
+    `probe_failures` since the pause ended.
     """
 
     connection = models.OneToOneField(Connection, models.CASCADE, primary_key=True, related_name="breaker")
-    failures = models.PositiveIntegerField(default=0, help_text="one after the other, while closed")
-    openings = models.PositiveSmallIntegerField(default=0, help_text="pauses one after the other")
-    successes = models.PositiveSmallIntegerField(default=0, help_text="since the pause ended")
+    failures = models.PositiveIntegerField(default=0, help_text="less two for each answer")
+    purpose_failures = models.JSONField(default=dict, help_text="the same by purpose of the requests")
+    openings = models.PositiveSmallIntegerField(default=0, help_text="pauses without a success between them")
+    has_answered = models.BooleanField(default=False, help_text="any request since the pause ended")
+    successes = models.PositiveSmallIntegerField(default=0, help_text="deliveries since the pause ended")
+    probe_failures = models.PositiveIntegerField(default=0, help_text="deliveries since the pause ended")
     code = models.CharField(max_length=48, blank=True, help_text="the failure that opened it")
     opened_at = models.DateTimeField(null=True, help_text="the first of these pauses began")
     open_until = models.DateTimeField(null=True)

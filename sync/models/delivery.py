@@ -14,6 +14,8 @@ from webhooks.models import Event, State, indexes_where_set
 
 WAITING_STATES = (State.PENDING, State.RETRYING)
 OPEN_STATES = (State.PENDING, State.RETRYING, State.RUNNING, State.HELD)
+# The code of a held delivery whose record a person has to choose. Others are held by the mass-change guard.
+MATCH_HELD_CODE = "held-match"
 SETTLED_STATES = tuple(state for state in State if state not in OPEN_STATES)
 
 
@@ -24,6 +26,7 @@ def sql_list(states: Iterable[State]) -> str:
 
 _OPEN = f"sync_delivery.state IN {sql_list(OPEN_STATES)}"
 _RUNNING = "sync_delivery.state = 'running'"
+_HELD = "sync_delivery.state = 'held'"
 
 
 def delivery_stream(event_uuid: uuid.UUID, route_id: int) -> str:
@@ -53,6 +56,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def running(self) -> models.QuerySet["Delivery"]:
         """Select deliveries that run."""
         return self.extra(where=[_RUNNING])  # noqa: S610
+
+    def held(self) -> models.QuerySet["Delivery"]:
+        """Select deliveries that are held for a person."""
+        return self.extra(where=[_HELD])  # noqa: S610
 
 
 class Delivery(models.Model):
@@ -91,6 +98,9 @@ class Delivery(models.Model):
         default=0, help_text="processes that died while they ran it, one after the other"
     )
     is_approved = models.BooleanField(default=False, help_text="a person let it pass the mass-change guard")
+    creates_record = models.BooleanField(
+        default=False, help_text="a person decided that none of the records found belongs to the entity"
+    )
     identity_slot = models.PositiveSmallIntegerField(
         null=True, help_text="its place among those that run at once, where that number is limited"
     )
@@ -127,6 +137,13 @@ class Delivery(models.Model):
         related_name="+",
         db_index=False,
         help_text="that the last replay chose; empty: the newest",
+    )
+    state_before_recheck = models.CharField(
+        max_length=12,
+        choices=State,
+        blank=True,
+        default="",
+        help_text="empty unless a re-check waits or runs",
     )
     settled_at = models.DateTimeField(null=True)
 
@@ -181,6 +198,7 @@ class Delivery(models.Model):
                 condition=models.Q(state__in=OPEN_STATES),
                 name="delivery_open_subject",
             ),
+            models.Index(fields=["id"], condition=models.Q(state=State.HELD), name="delivery_held"),
             # Of what failed for good, by reason: the groups of failures.
             models.Index(
                 fields=["commercial", "code", "settled_at", "id"],
@@ -208,6 +226,20 @@ class Delivery(models.Model):
         return self.identity if is_about_identity(code) else self.commercial
 
     @property
+    def is_rechecked(self) -> bool:
+        """True if a re-check made it due, and its attempt has not ended."""
+        return bool(self.state_before_recheck)
+
+    @property
+    def gets_rechecks(self) -> bool:
+        """True if an attempt of it whose write may still arrive is followed by re-checks.
+
+        False for the re-check of a delivery that had failed for good: it stays failed, and a person looks after it.
+        Otherwise a target that never answers would be written to for ever.
+        """
+        return self.state_before_recheck != State.DEAD
+
+    @property
     def is_fetched(self) -> bool:
         """True if attempts fetch the entity, and do not use the data that the webhook carried."""
         return not self.is_relayed and self.takes == PayloadChoice.AS_ROUTED
@@ -224,13 +256,25 @@ class Link(models.Model):
     version = models.CharField(max_length=128, blank=True, help_text="of the entity as last applied")
     applied_at = models.DateTimeField(help_text="when we last applied or confirmed it")
     occurred_at = models.DateTimeField(null=True, help_text="newest relayed timestamp applied")
+    # Both are empty in most rows: null costs no space, and no index entry.
+    write_counts = models.TextField(
+        null=True, help_text="fields written since they last had their value: digest and number of writes"
+    )
+    unkept_fields = models.TextField(
+        null=True, help_text="names of the fields that the target does not keep, as JSON"
+    )
 
     class Meta:
         default_permissions = ("view",)
         constraints = [
             models.UniqueConstraint("entity_id", "entity_type", "identity", "commercial", name="link_once"),
         ]
-        indexes = [models.Index(fields=["record_id", "commercial"], name="link_record")]
+        indexes = [
+            models.Index(fields=["record_id", "commercial"], name="link_record"),
+            models.Index(
+                fields=["commercial"], condition=models.Q(unkept_fields__isnull=False), name="link_unkept"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.entity_type} {self.entity_id} ↔ {self.record_id}"

@@ -38,6 +38,7 @@ class Erasure(models.Model):
     entity_id = models.CharField(max_length=128)
     sources = models.JSONField(help_text="the keys of the sources that know the entity by this id")
     ground = models.CharField("legal ground", max_length=20, choices=LegalGround)
+    case_number = models.CharField(max_length=40, blank=True, help_text="names no person, and stays")
     reason = models.CharField(max_length=500)
     asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     asked_at = models.DateTimeField()

@@ -8,7 +8,15 @@ from django.db import models
 
 from sync.models.connection import Connection, ConnectionSide
 from sync.models.mapping import Mapping
+from sync.planning.record_matching import MatchingPolicy
 from webhooks.models import Pausable, Source
+
+_MATCHING_LABELS = {
+    MatchingPolicy.NEVER: "never link: create a record",
+    MatchingPolicy.HOLD: "always ask a person",
+    MatchingPolicy.VERIFIED: "link by a verified value, else ask a person",
+    MatchingPolicy.TRUSTED: "link by any value (signed sources only)",
+}
 
 
 class Route(Pausable):
@@ -42,6 +50,13 @@ class Route(Pausable):
         Connection, models.PROTECT, related_name="+", limit_choices_to={"side": ConnectionSide.TARGET}
     )
     mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="routes")
+    matching = models.CharField(
+        "if an unlinked record has the same value",
+        max_length=8,
+        choices=[(policy.value, _MATCHING_LABELS[policy]) for policy in MatchingPolicy],
+        default=MatchingPolicy.VERIFIED.value,
+        help_text="for example the same address; a record with the entity's own id is always linked",
+    )
     without_match = models.CharField(
         "if no record matches", max_length=12, choices=NoMatchPolicy, default=NoMatchPolicy.CREATE
     )
@@ -134,6 +149,9 @@ class Route(Pausable):
         errors: dict[str, Any] = {}
         if self.relays and self.source_id and not self.source.is_signed:
             errors["relays"] = "Only webhooks of a signed source can be relayed."
+        is_trusted = self.matching == MatchingPolicy.TRUSTED
+        if is_trusted and self.source_id and not self.source.is_signed:
+            errors["matching"] = "Only a signed source can be trusted."
         if not isinstance(self.deactivation, dict):
             errors["deactivation"] = "Enter a JSON object of field names and values."
         elif self.when_gone == self.DeletionPolicy.DEACTIVATE and not self.deactivation:

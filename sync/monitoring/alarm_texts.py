@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
 from sync.models import Alarm, AlarmKind, NotificationKind
 
@@ -18,101 +22,180 @@ class AlarmText:
     next_step: str
 
 
-_RAISED_TEXTS: Mapping[str, AlarmText] = {
-    AlarmKind.SOURCE_SILENT: AlarmText(
-        "{name} is silent",
-        "No webhook from {name} since {began}. Its silence limit is {limit}.",
-        "Ask its owner whether it is still sending, and to the right endpoint. Also check the "
-        "refused requests: webhooks with a wrong secret are refused.",
+class _Template(NamedTuple):
+    """Text of an alarm with placeholders, translated when they are filled."""
+
+    title: Any
+    detail: Any = ""
+    next_step: Any = ""
+
+
+# `%(count)s` is the number as it is shown; `number` chooses singular or plural.
+_RAISED_TEXTS: Mapping[str, _Template] = {
+    AlarmKind.SOURCE_SILENT: _Template(
+        gettext_lazy("%(name)s is silent"),
+        gettext_lazy("No webhook from %(name)s since %(began)s. Its silence limit is %(limit)s."),
+        gettext_lazy(
+            "Ask its owner whether it is still sending, and to the right endpoint. Also check the "
+            "refused requests: webhooks with a wrong secret are refused."
+        ),
     ),
-    AlarmKind.DELIVERIES_LATE: AlarmText(
-        "Deliveries are late",
-        "{count} due. The oldest has been queued since {began}; the limit is {limit}.",
-        "Check that a worker is running, that its machine and the database are not overloaded, "
-        "and that no connection has too low a limit. Nothing is lost: the deliveries continue "
-        "automatically as soon as a worker is free.",
+    AlarmKind.DELIVERIES_LATE: _Template(
+        gettext_lazy("Deliveries are late"),
+        ngettext_lazy(
+            "%(count)s delivery is due. The oldest has been queued since %(began)s; the limit is %(limit)s.",
+            "%(count)s deliveries are due. The oldest has been queued since %(began)s; the limit is %(limit)s.",
+            "number",
+        ),
+        gettext_lazy(
+            "Check that a worker is running, that its machine and the database are not overloaded, "
+            "and that no connection has too low a limit. Nothing is lost: the deliveries continue "
+            "automatically as soon as a worker is free."
+        ),
     ),
-    AlarmKind.DELIVERIES_DEAD: AlarmText(
-        "{count} failed",
-        "They have no retries left or were rejected, and are not retried automatically.",
-        "Open the failed events, read the reason, fix the cause, and replay them.",
+    AlarmKind.DELIVERIES_DEAD: _Template(
+        ngettext_lazy("%(count)s event has failed", "%(count)s events have failed", "number"),
+        gettext_lazy("They have no retries left or were rejected, and are not retried automatically."),
+        gettext_lazy("Open the failed events, read the reason, fix the cause, and replay them."),
     ),
-    AlarmKind.DELIVERIES_HELD: AlarmText(
-        "{count} held for approval",
-        "They would change or delete more records than their route allows without approval.",
-        "Review the changes. Approve them if they are intended. Otherwise, correct the data in "
-        "the identity service first, then reject them.",
+    AlarmKind.DELIVERIES_HELD: _Template(
+        ngettext_lazy(
+            "%(count)s event is held for approval", "%(count)s events are held for approval", "number"
+        ),
+        gettext_lazy(
+            "They exceed a limit of their route, or it is not certain which record they belong to, or whether "
+            "something was deleted."
+        ),
+        gettext_lazy(
+            "Review the changes. Approve them if they are intended. Otherwise, correct the data in "
+            "the identity service first, then reject them."
+        ),
     ),
-    AlarmKind.CONNECTION_PAUSED: AlarmText(
-        "{name} is paused",
-        "It has been failing since {began}, so the hub has paused it. Its deliveries wait "
-        "without using retries.",
-        "Ask its owner whether it is running, can be reached from the hub, and still accepts the "
-        "hub's credentials. The hub checks it automatically and continues as soon as it responds.",
+    AlarmKind.CONNECTION_PAUSED: _Template(
+        gettext_lazy("%(name)s is paused"),
+        gettext_lazy(
+            "It has been failing since %(began)s, so the hub has paused it. Its deliveries wait "
+            "without using retries."
+        ),
+        gettext_lazy(
+            "Ask its owner whether it is running, can be reached from the hub, and still accepts the "
+            "hub's credentials. The hub checks it automatically and continues as soon as it responds."
+        ),
     ),
-    AlarmKind.AUDIT_UNSEALED: AlarmText(
-        "The audit log is not sealed",
-        "The oldest unsealed entry is from {began}; the limit is {limit}. Until an entry is "
-        "sealed, a change to it could go unnoticed.",
-        "Check that a worker is running and that SEALING_KEYS can decrypt the signing key. The "
-        "worker log shows the error. Entries are sealed automatically once the cause is fixed.",
+    AlarmKind.AUDIT_UNSEALED: _Template(
+        gettext_lazy("The audit log is not sealed"),
+        gettext_lazy(
+            "The oldest unsealed entry is from %(began)s; the limit is %(limit)s. Until an entry is "
+            "sealed, a change to it could go unnoticed."
+        ),
+        gettext_lazy(
+            "Check that a worker is running and that SEALING_KEYS can decrypt the signing key. The "
+            "worker log shows the error. Entries are sealed automatically once the cause is fixed."
+        ),
     ),
-    AlarmKind.AUDIT_LATE: AlarmText(
-        "{count} sealed late",
-        "The nightly check found them outside all segments. They are now in a segment that is "
-        "marked as late.",
-        "Find out which transaction took more than two minutes to commit, or whether the table "
-        "was changed directly.",
+    AlarmKind.AUDIT_LATE: _Template(
+        ngettext_lazy(
+            "%(count)s audit entry was sealed late", "%(count)s audit entries were sealed late", "number"
+        ),
+        gettext_lazy(
+            "The nightly check found them outside all segments. They are now in a segment that is "
+            "marked as late."
+        ),
+        gettext_lazy(
+            "Find out which transaction took more than two minutes to commit, or whether the table "
+            "was changed directly."
+        ),
     ),
-    AlarmKind.AUDIT_UNANCHORED: AlarmText(
-        "Checkpoints are not delivered by {name}",
-        "None has been delivered since {began}. In the meantime, only the hub's own signature "
-        "protects newly sealed entries.",
-        "Read the error on the audit log integrity page, and fix the folder, the mail server or "
-        "the address. The newest checkpoint is retried at least every 15 minutes.",
+    AlarmKind.AUDIT_UNANCHORED: _Template(
+        gettext_lazy("Checkpoints are not delivered by %(name)s"),
+        gettext_lazy(
+            "None has been delivered since %(began)s. In the meantime, only the hub's own signature "
+            "protects newly sealed entries."
+        ),
+        gettext_lazy(
+            "Read the error on the audit log integrity page, and fix the folder, the mail server or "
+            "the address. The newest checkpoint is retried at least every 15 minutes."
+        ),
     ),
-    AlarmKind.AUDIT_BROKEN: AlarmText(
-        "The audit log was changed",
-        "The check of the whole log on {began} found {count}.",
-        "Back up the database before you change anything in it. Then run manage.py verify_audit "
-        "with a checkpoint from outside the hub: it lists each fault and its position.",
+    AlarmKind.AUDIT_BROKEN: _Template(
+        gettext_lazy("The audit log was changed"),
+        ngettext_lazy(
+            "The check of the whole log on %(began)s found %(count)s fault.",
+            "The check of the whole log on %(began)s found %(count)s faults.",
+            "number",
+        ),
+        gettext_lazy(
+            "Back up the database before you change anything in it. Then run manage.py verify_audit "
+            "with a checkpoint from outside the hub: it lists each fault and its position."
+        ),
+    ),
+    AlarmKind.LOGINS_FAILING: _Template(
+        ngettext_lazy("%(count)s failed login", "%(count)s failed logins", "number"),
+        gettext_lazy(
+            "Since %(began)s, many logins to the console have failed. Someone may be guessing passwords. The hub "
+            "limits the attempts; people can log in from addresses that they have used before."
+        ),
+        gettext_lazy(
+            "Open the audit log: it lists the accounts and the addresses. Block the addresses at the proxy or the "
+            "firewall. If a person cannot log in, an administrator can unlock the login on the person's page."
+        ),
+    ),
+    AlarmKind.AUDIT_UNCHECKED: _Template(
+        gettext_lazy("The audit log is not checked"),
+        gettext_lazy("The last nightly check was on %(began)s. Meanwhile a change could go unnoticed."),
+        gettext_lazy(
+            "Check that a worker runs at night, and read its log from 02:47 UTC on. Or run manage.py "
+            "verify_audit."
+        ),
     ),
 }
 
 # For ended alarms: the title in the past tense, and the reason why it ended.
-_ENDED_TEXTS: Mapping[str, tuple[str, str]] = {
-    AlarmKind.SOURCE_SILENT: ("{name} was silent", "It is sending again or no longer monitored."),
-    AlarmKind.DELIVERIES_LATE: ("Deliveries were late", "The late deliveries have started."),
-    AlarmKind.DELIVERIES_DEAD: ("{things} failed", "The failed events were replayed or closed."),
-    AlarmKind.DELIVERIES_HELD: (
-        "{things} held for approval",
-        "The held deliveries were approved or rejected.",
+_ENDED_TEXTS: Mapping[str, tuple[Any, Any]] = {
+    AlarmKind.SOURCE_SILENT: (
+        gettext_lazy("%(name)s was silent"),
+        gettext_lazy("It is sending again or no longer monitored."),
     ),
-    AlarmKind.CONNECTION_PAUSED: ("{name} was paused", "It is used again, or was disabled."),
-    AlarmKind.AUDIT_UNSEALED: ("The audit log was not sealed", "All entries are sealed."),
+    AlarmKind.DELIVERIES_LATE: (
+        gettext_lazy("Deliveries were late"),
+        gettext_lazy("The late deliveries have started."),
+    ),
+    AlarmKind.DELIVERIES_DEAD: (
+        ngettext_lazy("%(count)s event failed", "%(count)s events failed", "number"),
+        gettext_lazy("The failed events were replayed or closed."),
+    ),
+    AlarmKind.DELIVERIES_HELD: (
+        ngettext_lazy("%(count)s event held for approval", "%(count)s events held for approval", "number"),
+        gettext_lazy("The held deliveries were approved or rejected."),
+    ),
+    AlarmKind.CONNECTION_PAUSED: (
+        gettext_lazy("%(name)s was paused"),
+        gettext_lazy("It is used again, or was disabled."),
+    ),
+    AlarmKind.AUDIT_UNSEALED: (
+        gettext_lazy("The audit log was not sealed"),
+        gettext_lazy("All entries are sealed."),
+    ),
     AlarmKind.AUDIT_LATE: (
-        "{things} sealed late",
-        "More than a day has passed. The segment stays marked as late.",
+        ngettext_lazy("%(count)s audit entry sealed late", "%(count)s audit entries sealed late", "number"),
+        gettext_lazy("More than a day has passed. The segment stays marked as late."),
     ),
     AlarmKind.AUDIT_UNANCHORED: (
-        "Checkpoints were not delivered by {name}",
-        "A checkpoint was delivered, or this channel is no longer used.",
+        gettext_lazy("Checkpoints were not delivered by %(name)s"),
+        gettext_lazy("A checkpoint was delivered, or this channel is no longer used."),
     ),
-    AlarmKind.AUDIT_BROKEN: ("The audit log was changed", "A later check of the whole log found no faults."),
-}
-
-_COUNTED_NOUNS: Mapping[str, tuple[str, str]] = {
-    AlarmKind.DELIVERIES_LATE: ("1 delivery", "{} deliveries"),
-    AlarmKind.DELIVERIES_DEAD: ("1 event", "{} events"),
-    AlarmKind.DELIVERIES_HELD: ("1 event", "{} events"),
-    AlarmKind.AUDIT_LATE: ("1 audit entry", "{} audit entries"),
-    AlarmKind.AUDIT_BROKEN: ("1 fault", "{} faults"),
-}
-_COUNTED_VERBS: Mapping[str, tuple[str, str]] = {
-    AlarmKind.DELIVERIES_LATE: (" is", " are"),
-    AlarmKind.DELIVERIES_DEAD: (" has", " have"),
-    AlarmKind.DELIVERIES_HELD: (" is", " are"),
-    AlarmKind.AUDIT_LATE: (" was", " were"),
+    AlarmKind.AUDIT_BROKEN: (
+        gettext_lazy("The audit log was changed"),
+        gettext_lazy("A later check of the whole log found no faults."),
+    ),
+    AlarmKind.LOGINS_FAILING: (
+        ngettext_lazy("%(count)s failed login", "%(count)s failed logins", "number"),
+        gettext_lazy("No login has failed for a while."),
+    ),
+    AlarmKind.AUDIT_UNCHECKED: (
+        gettext_lazy("The audit log was not checked"),
+        gettext_lazy("The nightly check has run again."),
+    ),
 }
 
 
@@ -124,9 +207,9 @@ def notification_text(alarm: Alarm, kind: str = NotificationKind.RAISED) -> Alar
     now = _fill_placeholders(alarm, _RAISED_TEXTS[alarm.kind])
     if kind == NotificationKind.ENDED:
         over = _ended_text(alarm)
-        return AlarmText(f"Ended: {now.title}", over.detail, over.next_step)
+        return AlarmText(_("Ended: %(title)s") % {"title": now.title}, over.detail, over.next_step)
     if kind == NotificationKind.REMINDED:
-        return AlarmText(f"Still: {now.title}", now.detail, now.next_step)
+        return AlarmText(_("Still: %(title)s") % {"title": now.title}, now.detail, now.next_step)
     return now
 
 
@@ -137,48 +220,52 @@ def alarm_text(alarm: Alarm) -> AlarmText:
 
 def _ended_text(alarm: Alarm) -> AlarmText:
     title, why = _ENDED_TEXTS[alarm.kind]
-    lasted = f"From {format_time(alarm.began_at)} to {format_time(alarm.ended_at)}. {why}"
-    return _fill_placeholders(alarm, AlarmText(title, lasted, "Nothing to do."))
+    lasted = _("From %(began)s to %(ended)s. %(reason)s") % {
+        "began": format_time(alarm.began_at),
+        "ended": format_time(alarm.ended_at),
+        "reason": why,
+    }
+    filled = _fill_placeholders(alarm, _Template(title))
+    return AlarmText(filled.title, lasted, _("Nothing to do."))
 
 
 def format_time(at: datetime | None) -> str:
     """Format a time to the minute, in UTC."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if at is not None else "now"
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if at is not None else _("now")
 
 
 def format_duration(seconds: int) -> str:
     """Format a duration in the largest unit that divides it."""
-    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
+    for size in (86_400, 3_600, 60, 1):
         if seconds >= size and seconds % size == 0:
-            return _pluralize(seconds // size, unit)
-    return _pluralize(seconds, "second")
+            return _count_units(seconds // size, size)
+    return _count_units(seconds, 1)
 
 
-def _pluralize(number: int, unit: str) -> str:
-    return f"{number:,} {unit}{'' if number == 1 else 's'}"
+def _count_units(number: int, size: int) -> str:
+    """Return a number of units; `size` is the length of the unit in seconds."""
+    texts = {
+        86_400: ngettext("%(count)s day", "%(count)s days", number),
+        3_600: ngettext("%(count)s hour", "%(count)s hours", number),
+        60: ngettext("%(count)s minute", "%(count)s minutes", number),
+        1: ngettext("%(count)s second", "%(count)s seconds", number),
+    }
+    return texts[size] % {"count": f"{number:,}"}
 
 
-def _fill_placeholders(alarm: Alarm, words: AlarmText) -> AlarmText:
+def _fill_placeholders(alarm: Alarm, template: _Template) -> AlarmText:
     """Fill the placeholders. Line breaks of names become spaces, as a mail subject must not hold one."""
     facts = {
         "name": " ".join(alarm.name.split()),
         "began": format_time(alarm.began_at),
-        "things": _count_with_noun(alarm),
-        "count": _count_with_noun(alarm) + _verb_form(alarm),
+        "number": alarm.count or 0,
+        "count": _format_count(alarm.count or 0),
         "limit": format_duration(alarm.limit_seconds or 0),
     }
-    return AlarmText(
-        words.title.format(**facts), words.detail.format(**facts), words.next_step.format(**facts)
-    )
+    return AlarmText(*(str(text % facts) for text in template))
 
 
-def _count_with_noun(alarm: Alarm) -> str:
-    one, several = _COUNTED_NOUNS.get(alarm.kind, ("", "{}"))
-    if alarm.count == 1:
-        return one
-    return several.format(f"more than {_MAX_COUNT:,}" if alarm.count > _MAX_COUNT else f"{alarm.count:,}")
-
-
-def _verb_form(alarm: Alarm) -> str:
-    one, several = _COUNTED_VERBS.get(alarm.kind, ("", ""))
-    return one if alarm.count == 1 else several
+def _format_count(count: int) -> str:
+    if count > _MAX_COUNT:
+        return _("more than %(limit)s") % {"limit": f"{_MAX_COUNT:,}"}
+    return f"{count:,}"

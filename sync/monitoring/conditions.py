@@ -11,6 +11,8 @@ from sync.monitoring.health_figures import HealthFigures
 
 # A late segment stays one for ever, so its alarm ends after a day.
 LATE_SEGMENT_ALARM_PERIOD = timedelta(days=1)
+# The check runs each night: a day without one may be a restart, two are none.
+MAX_UNVERIFIED_TIME = timedelta(days=2)
 MAX_CHECKPOINT_DELAY = timedelta(minutes=10)
 
 
@@ -28,14 +30,15 @@ class AlarmCondition:
 
 @dataclass(frozen=True, slots=True)
 class AlarmLimits:
-    """Thresholds above which a figure raises an alarm. `min_failed` and `max_unsealed_age` of 0 turn their
-    alarm off.
+    """Thresholds above which a figure raises an alarm. A `min_failed`, `max_unsealed_age` or
+    `min_failed_logins` of 0 turns its alarm off.
     """
 
     max_lateness: timedelta
     min_failed: int
     max_pause: timedelta
     max_unsealed_age: timedelta = timedelta(0)
+    min_failed_logins: int = 0
 
     @classmethod
     def from_settings(cls) -> "AlarmLimits":
@@ -45,6 +48,7 @@ class AlarmLimits:
             settings.ALARM_DEAD,
             timedelta(seconds=settings.ALARM_PAUSED_SECONDS),
             timedelta(seconds=settings.ALARM_UNSEALED_SECONDS),
+            settings.ALARM_FAILED_LOGINS,
         )
 
 
@@ -63,6 +67,9 @@ def find_conditions(figures: HealthFigures, limits: AlarmLimits) -> list[AlarmCo
         for paused in figures.paused
         if figures.at - paused.paused_at > limits.max_pause
     )
+    since = figures.logins_failing_since
+    if since is not None and 0 < limits.min_failed_logins <= figures.failed_logins:
+        conditions.append(AlarmCondition(AlarmKind.LOGINS_FAILING, since, count=figures.failed_logins))
     return [*conditions, *_audit_conditions(figures, limits)]
 
 
@@ -79,6 +86,9 @@ def _audit_conditions(figures: HealthFigures, limits: AlarmLimits) -> Iterator[A
             yield AlarmCondition(AlarmKind.AUDIT_UNANCHORED, outlet.failing_since, subject, outlet.name)
     if audit.verified is not None and audit.verified.faults:
         yield AlarmCondition(AlarmKind.AUDIT_BROKEN, audit.verified.at, count=audit.verified.faults)
+    unverified = audit.unverified_since
+    if unverified is not None and figures.at - unverified > MAX_UNVERIFIED_TIME:
+        yield AlarmCondition(AlarmKind.AUDIT_UNCHECKED, unverified, limit=MAX_UNVERIFIED_TIME)
 
 
 def _delivery_conditions(figures: HealthFigures, limits: AlarmLimits) -> Iterator[AlarmCondition]:

@@ -7,11 +7,12 @@ deliveries, and events are what the person's list shows.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import F, Min, OuterRef, QuerySet, Subquery, Sum
 
 from audit.sealing.status import SealingStatus, sealing_status
 from database.statement import Statement
 from database.values import parse_optional_timestamp, parse_timestamp
+from logins.models import FailedLogins
 from sync.deliveries.predicates import has_expired_lease, is_behind_older, is_due
 from webhooks.models import Event, Source, State
 
@@ -19,6 +20,8 @@ from webhooks.models import Event, Source, State
 COUNT_LIMIT = 10_000
 # The entity and event type of the hub's own test events.
 TEST_EVENT_TYPE = "HUB-TEST"
+# Failed logins count as one attack until none has failed for this long.
+QUIET_LOGINS = timedelta(minutes=15)
 
 _DUE = Statement(
     f"SELECT COUNT(*) FROM (SELECT id FROM sync_delivery WHERE {is_due(at='%s')} LIMIT %s) waiting"  # noqa: S608
@@ -88,6 +91,8 @@ class HealthFigures:
     sources: tuple[SourceActivity, ...]
     paused: tuple[PausedConnection, ...]
     audit: SealingStatus
+    failed_logins: int = 0
+    logins_failing_since: datetime | None = None
 
     @property
     def oldest_due_seconds(self) -> float:
@@ -98,8 +103,9 @@ class HealthFigures:
 
 
 def measure_health(at: datetime) -> HealthFigures:
-    """Measure the figures at a time of the database's clock, in twelve statements."""
+    """Measure the figures at a time of the database's clock, in thirteen statements."""
     due, expired = count_due_and_expired(at)
+    failed_logins, failing_since = _count_failed_logins(at)
     return HealthFigures(
         at=at,
         oldest_due_at=_oldest_due_at(at),
@@ -110,6 +116,8 @@ def measure_health(at: datetime) -> HealthFigures:
         sources=tuple(read_source_activity()),
         paused=tuple(_read_paused_connections()),
         audit=sealing_status(),
+        failed_logins=failed_logins,
+        logins_failing_since=failing_since,
     )
 
 
@@ -117,6 +125,13 @@ def count_due_and_expired(at: datetime) -> tuple[int, int]:
     """Count the due deliveries and the expired leases, in two statements."""
     ((due,),), ((expired,),) = _DUE.fetch_all(at, COUNT_LIMIT + 1), _EXPIRED.fetch_all(at, COUNT_LIMIT + 1)
     return due, expired
+
+
+def _count_failed_logins(at: datetime) -> tuple[int, datetime | None]:
+    """Count the failed logins of this hour and the one before, if the last is recent, and return when they began."""
+    recent = FailedLogins.objects.filter(hour__gt=at - timedelta(hours=2), last_at__gt=at - QUIET_LOGINS)
+    sums = recent.aggregate(times=Sum(F("wrong") + F("refused")), since=Min("first_at"))
+    return min(sums["times"] or 0, COUNT_LIMIT + 1), sums["since"]
 
 
 def _oldest_due_at(at: datetime) -> datetime | None:

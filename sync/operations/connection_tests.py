@@ -3,15 +3,31 @@
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
+from enum import StrEnum
 
 from django.db.models import Q
 from django.utils import timezone
 
-from sync.connectors.connection_check import MAX_SECONDS, CheckedConnection, CheckStep, check_connection
-from sync.models import Connection, ConnectionTest
+from sync.connectors.connection_check import (
+    MAX_PERMISSIONS,
+    MAX_SECONDS,
+    CheckedConnection,
+    CheckStep,
+    check_connection,
+)
+from sync.models import Connection, ConnectionTest, Route
 
 # A test whose process died blocks the next one no longer than this.
 _LONGEST = timedelta(seconds=MAX_SECONDS + 10)
+
+
+class TestResult(StrEnum):
+    """The result of a test: its steps taken together."""
+
+    PASSED = "passed"
+    # No step failed, but one of them shows nothing.
+    UNPROVED = "unproved"
+    FAILED = "failed"
 
 
 class AlreadyTesting(Exception):
@@ -19,7 +35,7 @@ class AlreadyTesting(Exception):
 
 
 def run_test_steps(connection: Connection) -> tuple[CheckStep, ...]:
-    """Run the four steps now, in at most `MAX_SECONDS`. Raises AlreadyTesting if another test is running.
+    """Run the steps now, in at most `MAX_SECONDS`. Raises AlreadyTesting if another test is running.
 
     Ignores the breaker and the limits of the connection, and changes nothing in the other system.
     """
@@ -31,13 +47,15 @@ def run_test_steps(connection: Connection) -> tuple[CheckStep, ...]:
     return check_connection(_test_subject(connection))
 
 
-def store_steps(connection: Connection, steps: Sequence[CheckStep]) -> bool:
-    """Store the results of a test. Returns False if a step failed."""
+def store_steps(connection: Connection, steps: Sequence[CheckStep]) -> TestResult:
+    """Store the results of a test, and return the result of all steps together."""
     is_good = all(step.is_good for step in steps)
     step_documents = [step._asdict() | {"facts": dict(step.facts)} for step in steps]
     ended = {"ended_at": timezone.now(), "is_good": is_good, "steps": step_documents}
     ConnectionTest.objects.filter(pk=connection.pk).update(**ended)
-    return is_good
+    if is_good:
+        return TestResult.PASSED
+    return TestResult.FAILED if any(step.is_good is False for step in steps) else TestResult.UNPROVED
 
 
 def load_steps(test: ConnectionTest) -> tuple[CheckStep, ...]:
@@ -55,4 +73,11 @@ def _test_subject(connection: Connection) -> CheckedConnection:
         deadline=connection.deadline_seconds,
         byte_cap=connection.byte_cap,
         request_id=f"test-{uuid.uuid4()}",
+        used_types=_used_types(connection),
     )
+
+
+def _used_types(connection: Connection) -> frozenset[str]:
+    """Return the entity types of the enabled routes of a connection."""
+    routes = Route.objects.filter(Q(identity=connection) | Q(commercial=connection), is_enabled=True)
+    return frozenset(routes.values_list("entity_type", flat=True).distinct()[:MAX_PERMISSIONS])

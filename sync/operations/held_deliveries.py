@@ -1,12 +1,17 @@
-"""Approve or close deliveries that the mass-change guard holds, on record with person, time and reason."""
+"""Approve or close held deliveries, on record with person, time and reason.
 
-from collections.abc import Sequence
+`match_decisions` decides those whose record a person has to choose; closing them is possible here too.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -14,7 +19,7 @@ from audit.entries.append import NewEntry, append_entries
 from database.clock import database_now
 from sync.deliveries.event_state import refresh_event_states
 from sync.execution.executor import defer_to_workers
-from sync.models import Delivery, Replay, ReplayKind
+from sync.models import MATCH_HELD_CODE, Delivery, Replay, ReplayKind
 from webhooks.models import State
 
 MAX_DELIVERIES = 1_000
@@ -30,6 +35,7 @@ class HeldDecision(StrEnum):
 
 
 _KINDS = {HeldDecision.APPROVE: ReplayKind.APPROVAL, HeldDecision.CLOSE: ReplayKind.CLOSING}
+_ACTIONS = {HeldDecision.APPROVE: "delivery.approved", HeldDecision.CLOSE: "delivery.closed"}
 
 
 class DecisionRefused(ValueError):
@@ -64,48 +70,81 @@ def decide_held(
     once. `address`: where the person decided. Raises DecisionRefused without a reason, for no delivery, or for too
     many.
     """
-    reason = " ".join(reason.split())
-    if not reason:
-        raise DecisionRefused(_("Enter a reason. It is stored with the decision."))
+    request = new_decision_request(_KINDS[decision], by, reason, key)
     if not 0 < len(deliveries) <= MAX_DELIVERIES:
         raise DecisionRefused(
             _("Select between 1 and %(limit)s deliveries.") % {"limit": f"{MAX_DELIVERIES:,}"}
         )
-    request = Replay(uuid=key, kind=_KINDS[decision], requested_by_id=by.pk, reason=reason[:500])
-    request.created_at = timezone.now()
-    try:
-        with transaction.atomic():
-            held = _decide_locked(deliveries, decision, request, address)
-    except IntegrityError as error:
-        if Replay.objects.filter(uuid=key).exists():
-            raise AlreadyDecided(_("This was already decided. Nothing was done twice.")) from error
-        raise
+    with decide_once(request):
+        held = _decide_locked(deliveries, decision, request, address)
     if decision is HeldDecision.APPROVE:
         # The others become due second by second.
         defer_to_workers(held[:APPROVALS_A_SECOND])
     return DecisionResult(held, skipped_count=len(deliveries) - len(held))
 
 
+def new_decision_request(kind: ReplayKind, by: AbstractBaseUser, reason: str, key: UUID) -> Replay:
+    """Return the request of a decision, which `decide_once` stores. Raises DecisionRefused without a reason."""
+    reason = " ".join(reason.split())
+    if not reason:
+        raise DecisionRefused(_("Enter a reason. It is stored with the decision."))
+    request = Replay(uuid=key, kind=kind, requested_by_id=by.pk, reason=reason[:500])
+    request.created_at = timezone.now()
+    return request
+
+
+@contextmanager
+def decide_once(request: Replay) -> Iterator[None]:
+    """Run a decision in one transaction with its request. Raises AlreadyDecided if the request was stored before."""
+    try:
+        with transaction.atomic():
+            request.save(force_insert=True)
+            yield
+    except IntegrityError as error:
+        if Replay.objects.filter(uuid=request.uuid).exists():
+            raise AlreadyDecided(_("This was already decided. Nothing was done twice.")) from error
+        raise
+
+
+def lock_held(deliveries: QuerySet[Delivery]) -> list[Delivery]:
+    """Lock those of the deliveries that are held, in the order in which a replay locks them: it prevents deadlocks."""
+    locked = deliveries.filter(state=State.HELD).select_for_update(of=("self",))
+    ordered = locked.select_related("event").order_by("event_id", "pk")
+    return list(ordered.only("event__uuid", "route_id"))
+
+
+def record_decision(rows: Sequence[Delivery], action: str, request: Replay, address: str) -> None:
+    """Bring the events of decided deliveries up to date, and append one audit entry for each. Call it in the
+    transaction that locked them.
+    """
+    events = {row.event_id for row in rows}
+    refresh_event_states(events)
+    request.events, request.deliveries = len(events), len(rows)
+    request.save(update_fields=["events", "deliveries"])
+    # Without the id of a record: it may identify a person, and the log cannot be erased.
+    details = {"request": str(request.uuid), "of": len(rows), "address": address}
+    append_entries(
+        *(NewEntry(row.stream, action, f"person:{request.requested_by_id}", details) for row in rows),
+        at=request.created_at,
+    )
+
+
 def _decide_locked(
     deliveries: Sequence[int], decision: HeldDecision, request: Replay, address: str
 ) -> tuple[int, ...]:
-    request.save(force_insert=True)
-    # In the order in which a replay locks them, which prevents deadlocks.
-    locked = Delivery.objects.select_for_update(of=("self",)).filter(pk__in=deliveries, state=State.HELD)
-    locked = locked.select_related("event").order_by("event_id", "pk")
-    rows = list(locked.only("event__uuid", "route_id"))
+    chosen = Delivery.objects.filter(pk__in=deliveries)
+    if decision is HeldDecision.APPROVE:
+        # An approval says nothing about whose record it is: such a delivery would only be held again.
+        chosen = chosen.exclude(code=MATCH_HELD_CODE)
+    rows = lock_held(chosen)
     if not rows:
         raise DecisionRefused(_("None of these deliveries is held anymore."))
     held = tuple(row.pk for row in rows)
     if decision is HeldDecision.APPROVE:
         _approve_held(held, request)
     else:
-        _close_held(held, request)
-    events = {row.event_id for row in rows}
-    refresh_event_states(events)
-    request.events, request.deliveries = len(events), len(rows)
-    request.save(update_fields=["events", "deliveries"])
-    _record_decisions(rows, decision, request, address)
+        close_held(held, request)
+    record_decision(rows, _ACTIONS[decision], request, address)
     return held
 
 
@@ -123,22 +162,12 @@ def _approve_held(held: tuple[int, ...], request: Replay) -> None:
         )
 
 
-def _close_held(held: tuple[int, ...], request: Replay) -> None:
+def close_held(held: tuple[int, ...], request: Replay) -> None:
+    """Close held deliveries, which nothing is sent for. Call it in the transaction that locked them."""
     Delivery.objects.filter(pk__in=held).update(
         state=State.CLOSED,
         code=State.CLOSED.value,
         replay=request,
         due_at=None,
         settled_at=request.created_at,
-    )
-
-
-def _record_decisions(
-    rows: Sequence[Delivery], decision: HeldDecision, request: Replay, address: str
-) -> None:
-    action = "delivery.approved" if decision is HeldDecision.APPROVE else "delivery.closed"
-    details = {"request": str(request.uuid), "of": len(rows), "address": address}
-    append_entries(
-        *(NewEntry(row.stream, action, f"person:{request.requested_by_id}", details) for row in rows),
-        at=request.created_at,
     )

@@ -4,8 +4,8 @@ A plan that is not applied is a preview; it also shows support what an event cha
 nothing.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -32,12 +32,18 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Change of a record. `unchanged_fields`: mapped fields that already have their value."""
+    """Change of a record. `unchanged_fields`: mapped fields that already have their value.
+
+    `left_out_fields`: fields that differ and are not sent, because the target does not keep them (`unkept_fields`).
+    `candidates`: records of which a person has to choose one before anything is changed.
+    """
 
     action: ChangeAction
     record_id: str | None = None
     fields: tuple[FieldChange, ...] = ()
     unchanged_fields: tuple[tuple[str, Any], ...] = ()
+    candidates: tuple[Record, ...] = ()
+    left_out_fields: tuple[FieldChange, ...] = ()
 
     @property
     def values_to_send(self) -> dict[str, Any]:
@@ -46,14 +52,37 @@ class Change:
 
     def to_document(self) -> dict[str, Any]:
         """Return the change as the JSON document that is stored and shown to support."""
-        return {
+        document = {
             "action": str(self.action),
             "record": self.record_id,
-            "fields": [
-                {"name": field.name, "before": field.before, "after": field.after} for field in self.fields
-            ],
+            "fields": _to_documents(self.fields),
             "same": dict(self.unchanged_fields),
         }
+        if self.left_out_fields:
+            document["left_out"] = _to_documents(self.left_out_fields)
+        if self.candidates:
+            document["candidates"] = [
+                {"record": candidate.id, "fields": dict(candidate.fields)} for candidate in self.candidates
+            ]
+        return document
+
+
+def redact_change(change: Change, redact: Callable[[Any], Any]) -> Change:
+    """Return the change with every value replaced by what `redact` returns for it, for a page that shows it."""
+
+    def redact_fields(fields: tuple[FieldChange, ...]) -> tuple[FieldChange, ...]:
+        return tuple(FieldChange(one.name, redact(one.before), redact(one.after)) for one in fields)
+
+    return replace(
+        change,
+        fields=redact_fields(change.fields),
+        unchanged_fields=tuple((name, redact(value)) for name, value in change.unchanged_fields),
+        left_out_fields=redact_fields(change.left_out_fields),
+    )
+
+
+def _to_documents(fields: Iterable[FieldChange]) -> list[dict[str, Any]]:
+    return [{"name": field.name, "before": field.before, "after": field.after} for field in fields]
 
 
 def plan_existing_entity(
@@ -79,6 +108,20 @@ def plan_deleted_entity(
         return Change(ChangeAction.DELETE, record.id, removed_fields)
     changes, same = _compare_fields(deactivation or {}, record, frozenset())
     return Change(ChangeAction.UPDATE if changes else ChangeAction.NOTHING, record.id, changes, same)
+
+
+def plan_candidates(
+    names: Iterable[str], wanted: Mapping[str, Any] | None, candidates: Iterable[Record]
+) -> Change:
+    """Describe a change that waits until a person chooses its record. `wanted`: None for a deleted entity.
+
+    The candidates are reduced to the fields of these names: a person compares them, and nothing else is stored.
+    """
+    reduced = tuple(
+        Record(candidate.id, {name: candidate.fields.get(name) for name in names}) for candidate in candidates
+    )
+    fields = tuple(FieldChange(name, None, value) for name, value in (wanted or {}).items())
+    return Change(ChangeAction.NOTHING, None, fields, candidates=reduced)
 
 
 def _compare_fields(

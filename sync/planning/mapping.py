@@ -1,25 +1,48 @@
 """Mappings: a declaration that turns an entity into the fields of a record. Pure.
 
-    {"fields": {"email": {"path": "entity.emails", "apply": ["first_verified_email", "lower"], "required": true},
+    {"fields": {"email": {"path": "entity.emails[0].address", "apply": ["lower"], "required": true},
                 "source": {"constant": "identity"}},
-     "match": {"external_id": "external_id", "previous": {"email": "email"}, "new": ["email"]}}
+     "match": {"external_id": "external_id", "previous": {"email": "email"}, "new": ["email"],
+               "verified": {"new": {"email": {"path": "entity.emails", "apply": ["verified_email", "lower"]}},
+                            "previous": {"email": {"path": "emails", "apply": ["verified_email", "lower"]}}}}}
 
 A path is a JMESPath expression (https://jmespath.org/specification.html) over `{"entity": …, "webhook": …}`; those of
-`match.previous` look into the webhook's `previous` field. A value that is not there becomes null.
+`match.previous` and `match.verified.previous` look into the webhook's `previous` field. A value that is not there
+becomes null.
+
+`match.verified` says by record field which values the identity service marks as verified: each rule gives one value or
+a list of at most 10. Its rules only match. What is written follows `fields`, and may be unverified.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
+from sync.connectors.values.expression_budget import (
+    MAX_BYTES,
+    MAX_STEPS,
+    ExpressionBudget,
+    OverBudget,
+)
 from sync.connectors.values.fingerprint import fingerprint_json
-from sync.connectors.values.jmespath_paths import Evaluator, compile_expression, fields_read
+from sync.connectors.values.jmespath_paths import (
+    Evaluator,
+    ExpressionTooLarge,
+    compile_expression,
+    fields_read,
+)
 
 MAX_FIELDS = 200
 MAX_PATH = 500
+# Of one rule of `match.verified`: each value costs a search in the target.
+MAX_VERIFIED_VALUES = 10
+
+# Of all expressions of a mapping over one entity.
+MAX_MAPPING_STEPS = 10 * MAX_STEPS
+MAX_MAPPING_BYTES = 16 * MAX_BYTES
 
 MAX_CACHED = 256
 
@@ -48,6 +71,15 @@ class EntityNotMappable(Exception):
         self.reason = reason
 
 
+class MappingOverBudget(EntityNotMappable):
+    """An expression, or all of the mapping together, costs more than its budget. `field` names where it stopped."""
+
+    def __init__(self, field_name: str) -> None:
+        super().__init__(
+            field_name, gettext_noop("the expression costs more than 10,000 steps, 256 KiB or 100 ms")
+        )
+
+
 # Not Django's function, since this package does not import Django.
 def gettext_noop(text: str) -> str:
     """Return the text, marked for translation; the console translates it."""
@@ -58,11 +90,12 @@ def _first_item(value: Any) -> Any:
     return value[0] if isinstance(value, list) and value else None if isinstance(value, list) else value
 
 
-def _first_verified_email(emails: Any) -> Any:
-    """Return the first verified address, else the first address (Trivore's list has no primary flag)."""
-    listed = [entry for entry in emails if isinstance(entry, dict)] if isinstance(emails, list) else []
-    verified = [entry for entry in listed if entry.get("verified") is True]
-    return next((entry.get("address") for entry in verified + listed if entry.get("address")), None)
+def _verified_email(emails: Any) -> Any:
+    """Return the first verified address; None if no address is verified."""
+    listed = emails if isinstance(emails, list) else [emails]
+    # `is True`: a text such as "false" verifies nothing.
+    verified = [entry for entry in listed if isinstance(entry, dict) and entry.get("verified") is True]
+    return next((entry.get("address") for entry in verified if entry.get("address")), None)
 
 
 def _apply_to_text(change: Callable[[str], str]) -> Callable[[Any], Any]:
@@ -81,7 +114,7 @@ FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
     "trim": _apply_to_text(str.strip),
     "first": _first_item,
     "text": _to_text,
-    "first_verified_email": _first_verified_email,
+    "verified_email": _verified_email,
 }
 
 
@@ -105,21 +138,35 @@ class FieldRule:
         """
         return not self.entity_fields or not self.entity_fields.isdisjoint(part)
 
-    def compute_value(self, document: Mapping[str, Any]) -> Any:
-        """Compute the value for `{"entity": …, "webhook": …}`. Raises what an expression may raise."""
-        value = self.constant if self.path is None else self.path(document)
+    def compute_value(self, document: Mapping[str, Any], budget: ExpressionBudget) -> Any:
+        """Compute the value for `{"entity": …, "webhook": …}`. Raises what an expression may raise, and OverBudget."""
+        value = self.constant if self.path is None else self.path(document, budget)
         for change in self.apply:
             value = change(value)
         return value
 
 
 @dataclass(frozen=True, slots=True)
+class MatchValue:
+    """A value that a record may be found by. `is_verified`: the identity service marks it as verified."""
+
+    field: str
+    value: Any
+    is_verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MatchRule:
-    """Rule for finding a record that is not linked yet."""
+    """Rule for finding a record that is not linked yet.
+
+    `verified_previous` and `verified_new` give the values that the identity service marks as verified.
+    """
 
     external_id: str | None = None
     previous: Mapping[str, Evaluator] = field(default_factory=dict)
     new: tuple[str, ...] = ()
+    verified_previous: Mapping[str, FieldRule] = field(default_factory=dict)
+    verified_new: Mapping[str, FieldRule] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +198,8 @@ class ParsedMapping:
         without: tuple[Any, ...],
     ) -> dict[str, Any]:
         document = {"entity": entity, "webhook": webhook}
-        made = {name: _compute_field(name, rule, document) for name, rule in rules.items()}
+        budget = _new_budget()
+        made = {name: _compute_field(name, rule, document, budget) for name, rule in rules.items()}
         for name, rule in rules.items():
             if rule.is_required and made[name] in without:
                 raise EntityNotMappable(
@@ -159,10 +207,46 @@ class ParsedMapping:
                 )
         return made
 
-    def previous_values(self, previous: Mapping[str, Any]) -> list[tuple[str, Any]]:
-        """Return (record field, previous value) for each value that the change overwrote."""
-        evaluated = [(name, _evaluate_or_none(path, previous)) for name, path in self.match.previous.items()]
-        return [(name, value) for name, value in evaluated if isinstance(value, str | int) and value != ""]
+    def previous_values(self, documents: Sequence[Mapping[str, Any]]) -> list[MatchValue]:
+        """Return each value that these `previous` fields of webhooks say was overwritten, verified ones first.
+
+        Raises MappingOverBudget.
+        """
+        budget = _new_budget()
+        verified = [
+            value
+            for previous in documents
+            for value in _compute_verified("previous", self.match.verified_previous, previous, budget)
+        ]
+        others = [
+            MatchValue(name, _evaluate_or_none(f"match.previous.{name}", path, previous, budget))
+            for previous in documents
+            for name, path in self.match.previous.items()
+        ]
+        return self._without_duplicates([*verified, *others])
+
+    def new_values(
+        self, entity: Mapping[str, Any], webhook: Mapping[str, Any], wanted: Mapping[str, Any]
+    ) -> list[MatchValue]:
+        """Return each new value that a record may be found by, verified ones first. `wanted`: the mapped fields.
+
+        Raises MappingOverBudget.
+        """
+        document = {"entity": entity, "webhook": webhook}
+        verified = _compute_verified("new", self.match.verified_new, document, _new_budget())
+        return self._without_duplicates(
+            [*verified, *(MatchValue(name, wanted.get(name)) for name in self.match.new)]
+        )
+
+    def _without_duplicates(self, values: Iterable[MatchValue]) -> list[MatchValue]:
+        """Drop empty values, which would match records that have none, and each value that an earlier one equals."""
+        kept: dict[tuple[str, str], MatchValue] = {}
+        for value in values:
+            if isinstance(value.value, str | int) and value.value != "":
+                text = str(value.value)
+                is_caseless = value.field in self.caseless_fields
+                kept.setdefault((value.field, text.casefold() if is_caseless else text), value)
+        return list(kept.values())
 
     @property
     def caseless_fields(self) -> frozenset[str]:
@@ -170,20 +254,44 @@ class ParsedMapping:
         return frozenset(name for name, rule in self.fields.items() if rule.is_caseless)
 
 
-def _compute_field(name: str, rule: FieldRule, document: Mapping[str, Any]) -> Any:
+def _new_budget() -> ExpressionBudget:
+    return ExpressionBudget(MAX_MAPPING_STEPS, MAX_MAPPING_BYTES)
+
+
+def _compute_field(name: str, rule: FieldRule, document: Mapping[str, Any], budget: ExpressionBudget) -> Any:
     try:
-        value = rule.compute_value(document)
+        value = rule.compute_value(document, budget)
         # An expression can also give what JSON cannot hold: `&name`, infinity, a number too long to be written.
         if type(value) not in _ALWAYS_JSON:
             json.dumps(value, allow_nan=False)
+    except OverBudget:
+        raise MappingOverBudget(name) from None
     except _EXPRESSION_ERRORS as error:
         raise EntityNotMappable(name, gettext_noop("the expression does not fit this entity")) from error
     return value
 
 
-def _evaluate_or_none(path: Evaluator, document: Mapping[str, Any]) -> Any:
+def _compute_verified(
+    part: str, rules: Mapping[str, FieldRule], document: Mapping[str, Any], budget: ExpressionBudget
+) -> list[MatchValue]:
+    values = []
+    for name, rule in rules.items():
+        computed = _evaluate_or_none(f"match.verified.{part}.{name}", rule.compute_value, document, budget)
+        listed = computed if isinstance(computed, list) else [computed]
+        values += [MatchValue(name, value, is_verified=True) for value in listed[:MAX_VERIFIED_VALUES]]
+    return values
+
+
+def _evaluate_or_none(
+    name: str,
+    path: Callable[[Any, ExpressionBudget], Any],
+    document: Mapping[str, Any],
+    budget: ExpressionBudget,
+) -> Any:
     try:
-        return path(document)
+        return path(document, budget)
+    except OverBudget:
+        raise MappingOverBudget(name) from None
     except _EXPRESSION_ERRORS:
         return None
 
@@ -241,7 +349,7 @@ def _parse_functions(name: str, listed: Any, place: FieldPath) -> tuple[Callable
 
 
 def _parse_match_rule(declared: Any, rules: Mapping[str, FieldRule]) -> MatchRule:
-    match = _require_object("match", declared, ("match",), {"external_id", "previous", "new"})
+    match = _require_object("match", declared, ("match",), {"external_id", "previous", "new", "verified"})
     previous = _require_object("match.previous", match.get("previous", {}), ("match", "previous"))
     new = match.get("new", [])
     if not isinstance(new, list) or any(not isinstance(name, str) or name not in rules for name in new):
@@ -254,7 +362,31 @@ def _parse_match_rule(declared: Any, rules: Mapping[str, FieldRule]) -> MatchRul
         name: _parse_path(f"match.previous.{name}", path, ("match", "previous", name))
         for name, path in previous.items()
     }
-    return MatchRule(external_id=external_id, previous=paths, new=tuple(new))
+    verified = _require_object(
+        "match.verified", match.get("verified", {}), ("match", "verified"), {"previous", "new"}
+    )
+    return MatchRule(
+        external_id=external_id,
+        previous=paths,
+        new=tuple(new),
+        verified_previous=_parse_verified_rules(verified, "previous"),
+        verified_new=_parse_verified_rules(verified, "new"),
+    )
+
+
+def _parse_verified_rules(verified: Mapping[str, Any], part: str) -> dict[str, FieldRule]:
+    """Parse `match.verified.new` or `match.verified.previous`. A constant is refused: it verifies nothing."""
+    name, place = f"match.verified.{part}", ("match", "verified", part)
+    declared = _require_object(name, verified.get(part, {}), place)
+    if len(declared) > MAX_FIELDS:
+        raise InvalidMapping(f"{name}: enter at most {MAX_FIELDS} fields.", place)
+    rules = {}
+    for field_name, value in declared.items():
+        rule = _require_object(f"{name}.{field_name}", value, (*place, field_name), {"path", "apply"})
+        if "path" not in rule:
+            raise InvalidMapping(f"{name}.{field_name}: enter a path.", (*place, field_name))
+        rules[field_name] = _parse_field_rule(f"{name}.{field_name}", rule, (*place, field_name))
+    return rules
 
 
 def _require_object(
@@ -282,5 +414,7 @@ def _parse_path(name: str, text: Any, place: FieldPath) -> Evaluator:
         raise InvalidMapping(sentence, place)
     try:
         return compile_expression(text)
-    except (JMESPathError, RecursionError) as error:
+    except ExpressionTooLarge as error:
+        raise InvalidMapping(f"{name}: {text!r} {error}", place) from error
+    except JMESPathError as error:
         raise InvalidMapping(f"{name}: {text!r} is not a JMESPath expression.", place) from error

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from sync.planning.change import json_equal
-from sync.planning.mapping import EntityNotMappable, ParsedMapping, gettext_noop
+from sync.planning.mapping import EntityNotMappable, MappingOverBudget, ParsedMapping, gettext_noop
 
 
 class ComparisonOutcome(StrEnum):
@@ -32,12 +32,16 @@ class MappingInput:
 
 @dataclass(frozen=True, slots=True)
 class MappingResult:
-    """Result of a mapping: the record's fields and its match keys, or the field that failed and why."""
+    """Result of a mapping: the record's fields and its match keys, or the field that failed and why.
+
+    `is_over_budget`: it failed because it costs too much.
+    """
 
     fields: Mapping[str, Any] | None
     keys: Mapping[str, Any]
     failing_field: str = ""
     problem: str = ""
+    is_over_budget: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +79,18 @@ def run_mapping(mapping: ParsedMapping | None, mapping_input: MappingInput) -> M
     if mapping is None:
         return MappingResult(None, {}, "mapping", gettext_noop("it has no version yet"))
     apply_mapping = mapping.map_partial_entity if mapping_input.is_partial else mapping.map_entity
+    previous = mapping_input.webhook.get("previous")
     try:
         fields = apply_mapping(mapping_input.entity, mapping_input.webhook)
+        old = mapping.previous_values([previous] if isinstance(previous, dict) else [])
+        new = mapping.new_values(mapping_input.entity, mapping_input.webhook, fields)
     except EntityNotMappable as error:
-        return MappingResult(None, {}, error.field, error.reason)
-    previous = mapping_input.webhook.get("previous")
-    old = mapping.previous_values(previous) if isinstance(previous, dict) else []
+        return MappingResult(None, {}, error.field, error.reason, isinstance(error, MappingOverBudget))
     keys = {
         "match.external_id": mapping.match.external_id,
-        "match.previous": [list(pair) for pair in old],
+        "match.previous": [[value.field, value.value] for value in old],
         "match.new": list(mapping.match.new),
+        "match.verified": [[value.field, value.value] for value in (*old, *new) if value.is_verified],
     }
     return MappingResult(fields, keys)
 

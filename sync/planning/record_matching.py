@@ -1,85 +1,128 @@
 """Find the record of the target that belongs to an entity.
 
 The order is: link, external id, a value that the change overwrote; the new value only before creating a
-record. E-mail addresses change, so they must never be the only key. Two people may share one: a record with
-the external id of another entity, or with none and a link to another entity, never matches.
+record. E-mail addresses change, so they must never be the only key. A link and the entity's own external id bind
+under every policy. A record that is found by another value is bound as the route's matching policy says. Two people
+may share an address: a record with the external id of another entity, or with a link to another entity, never
+matches.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
 
 from sync.connectors.contracts.types import Record, TargetConnector
 from sync.connectors.values.json_responses import as_text
-from sync.planning.mapping import ParsedMapping
+from sync.planning.mapping import MatchValue, ParsedMapping
+
+# Of one delivery. A person chooses among them on one page.
+MAX_CANDIDATES = 10
+
+
+class MatchingPolicy(StrEnum):
+    """Policy by which an unlinked record, found by a value such as an address, is bound to an entity.
+
+    `never`: it is not searched for. `hold`: a person decides. `verified`: the only record found, by a value that the
+    identity service marks as verified; a person decides about any other. `trusted`: the only record found.
+    """
+
+    NEVER = "never"
+    HOLD = "hold"
+    VERIFIED = "verified"
+    TRUSTED = "trusted"
 
 
 class AmbiguousMatch(Exception):
-    """Several records match: a person has to decide."""
+    """Several records have the entity's external id: the target has to be corrected."""
+
+
+class MatchUndecided(Exception):
+    """Records may belong to the entity, and only a person may bind one of them. `candidates`: at most 10."""
+
+    def __init__(self, candidates: Sequence[Record]) -> None:
+        super().__init__(f"{len(candidates)} records may belong to the entity")
+        self.candidates = tuple(candidates[:MAX_CANDIDATES])
+
+
+class RecordAbsenceUnproven(Exception):
+    """The target does not return a linked record, and nothing proves that it was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordQuery:
     """Facts about the record to find. `is_linked_to_other(record_id)` is True if that record is linked to another
-    entity; it is called only if the record itself does not name its entity.
+    entity. `prove_absence(record_id)` raises RecordAbsenceUnproven, unless the linked record is known to be deleted.
     """
 
     entity_type: str
     entity_id: str
     linked_record_id: str | None
-    previous_values: tuple[tuple[str, Any], ...]
     is_linked_to_other: Callable[[str], bool]
+    prove_absence: Callable[[str], None]
 
 
 def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQuery) -> Record | None:
-    """Return the entity's record, or None. Raises AmbiguousMatch if a search finds two, and ConnectorError."""
+    """Return the entity's record by link or external id, or None.
+
+    Raises AmbiguousMatch if two records have its external id, RecordAbsenceUnproven if the linked record seems to be
+    deleted, and ConnectorError.
+    """
     if query.linked_record_id is not None:
         linked = target.get_record(query.entity_type, query.linked_record_id)
         if linked is not None:
             return linked
+        query.prove_absence(query.linked_record_id)
     # Without a link, or if the linked record was deleted.
-    return _search_one_record(target, mapping, query, _search_keys(mapping, query))
+    external_id = mapping.match.external_id
+    if external_id is None:
+        return None
+    found = target.search_records(query.entity_type, external_id, str(query.entity_id))
+    # Two identity services may use one id for two people.
+    hits = {hit.id: hit for hit in found if not query.is_linked_to_other(hit.id)}
+    if len(hits) > 1:
+        raise AmbiguousMatch(external_id)
+    return next(iter(hits.values()), None)
 
 
-def find_record_by_new_value(
-    target: TargetConnector, mapping: ParsedMapping, query: RecordQuery, wanted: dict[str, Any]
-) -> Record | None:
-    """Return a record that already has the new values. Called only before creating a record."""
-    keys = [(name, wanted.get(name)) for name in mapping.match.new]
-    return _search_one_record(target, mapping, query, keys)
-
-
-def _search_keys(mapping: ParsedMapping, query: RecordQuery) -> Iterable[tuple[str, Any]]:
-    if mapping.match.external_id is not None:
-        yield mapping.match.external_id, query.entity_id
-    yield from query.previous_values
-
-
-def _search_one_record(
+def match_record(
     target: TargetConnector,
     mapping: ParsedMapping,
     query: RecordQuery,
-    keys: Iterable[tuple[str, Any]],
+    policy: MatchingPolicy,
+    *,
+    previous: Sequence[MatchValue],
+    new: Sequence[MatchValue],
 ) -> Record | None:
-    external_id = mapping.match.external_id
-    for name, value in keys:
-        # An empty value would match records that have none.
-        if value in (None, ""):
-            continue
-        hits = target.search_records(query.entity_type, name, str(value))
-        # A hit by external id belongs to this entity; any other hit may belong to another one.
-        records_by_id = {
-            hit.id: hit
-            for hit in hits
-            if name == external_id or not _belongs_to_other(hit, external_id, query)
-        }
-        if len(records_by_id) > 1:
-            raise AmbiguousMatch(name)
-        if records_by_id:
-            return next(iter(records_by_id.values()))
+    """Return the unlinked record that the policy binds to the entity; None if no record has one of the values.
+
+    New values are searched only if the previous ones do not decide. Raises MatchUndecided if a person has to decide,
+    and ConnectorError.
+    """
+    if policy is MatchingPolicy.NEVER:
+        return None
+    candidates: dict[str, Record] = {}
+    proven: set[str] = set()
+    for values in (previous, new):
+        for value in values:
+            for hit in _search_unowned(target, mapping, query, value):
+                candidates.setdefault(hit.id, hit)
+                if value.is_verified or policy is MatchingPolicy.TRUSTED:
+                    proven.add(hit.id)
+        if policy is not MatchingPolicy.HOLD and len(candidates) == 1 and proven:
+            return next(iter(candidates.values()))
+    if candidates:
+        raise MatchUndecided(list(candidates.values()))
     return None
+
+
+def _search_unowned(
+    target: TargetConnector, mapping: ParsedMapping, query: RecordQuery, value: MatchValue
+) -> list[Record]:
+    """Return the records that have the value and belong to no other entity."""
+    hits = target.search_records(query.entity_type, value.field, str(value.value))
+    return [hit for hit in hits if not _belongs_to_other(hit, mapping.match.external_id, query)]
 
 
 def _belongs_to_other(record: Record, external_id: str | None, query: RecordQuery) -> bool:
     borne = None if external_id is None else as_text(record.fields.get(external_id))
-    return borne != query.entity_id if borne else query.is_linked_to_other(record.id)
+    return bool(borne and borne != query.entity_id) or query.is_linked_to_other(record.id)

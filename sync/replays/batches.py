@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from audit.entries.append import NewEntry, append_entries
+from audit.entries.append import append_entries
 from database.clock import database_now, read_clock
 from database.statement import Statement
 from database.write_batch import WriteBatch
@@ -25,7 +25,7 @@ from sync.deliveries.predicates import can_run, is_not_suspect
 from sync.execution.executor import defer_to_workers
 from sync.jobs.running_job import RunningJob
 from sync.models import Delivery, MemberState, Replay, ReplayMember, ReplayPace, ReplayState, SkipReason
-from sync.replays.requests import mark_for_replay
+from sync.replays.requests import mark_for_replay, replayed_entry
 from sync.replays.skip_rules import find_skipped
 from webhooks.models import Event
 
@@ -129,18 +129,24 @@ def _send_members(replay: Replay, members: Sequence[ReplayMember], limit: int, n
         checked.append(event)
     batch = WriteBatch()
     # An event without a delivery takes the present routes.
-    for event in _without_deliveries(sent):
-        batch.insert(*open_deliveries(event, resolve_routes(event)).rows)
+    opened = {event.pk: open_deliveries(event, resolve_routes(event)) for event in _without_deliveries(sent)}
+    for new in opened.values():
+        batch.insert(*new.rows)
     batch.run()
     again = Delivery.objects.filter(event__in=sent)
-    mark_for_replay(again, replay)
+    reopened = mark_for_replay(again, replay)
     deliveries = list(again.order_by("event_id", "pk").values_list("pk", flat=True))
     refresh_event_states(event.pk for event in sent)
     _mark_members(replay, sent, {event.pk: skipped[event.pk] for event in checked if event.pk in skipped})
     _update_counts(replay, len(sent), len(checked) - len(sent), len(deliveries), now)
     details = {"replay": str(replay.uuid), "of": replay.total}
-    actor = f"person:{replay.requested_by_id}"
-    append_entries(*(NewEntry(event.stream, "event.replayed", actor, details) for event in sent))
+    replayed = [
+        replayed_entry(
+            event, replay, details, opened[event.pk].opened_rows.deliveries if event.pk in opened else ()
+        )
+        for event in sent
+    ]
+    append_entries(*replayed, *reopened)
     return deliveries
 
 

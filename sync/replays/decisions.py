@@ -16,6 +16,8 @@ from django.utils.translation import gettext as _
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.clock import database_now
+from logins.held_permissions import APPROVE_REPLAYS
+from logins.second_person import why_not_second
 from sync.jobs import submission
 from sync.models import Replay, ReplayPace, ReplayPauseReason, ReplayState
 from sync.replays.requests import ReplayAlreadyRequested, ReplayRefused, normalize_reason
@@ -91,9 +93,10 @@ def start_replay(replay: Replay, person: DecidingPerson, terms: ReplayTerms) -> 
 
 def approve_replay(replay: Replay, person: DecidingPerson) -> bool:
     """Approve a replay as a second person. Returns False if it did not wait for approval. Raises
-    ReplayRefused for the person who requested it.
+    ReplayRefused for a person who cannot be the second one.
     """
-    _require_second_person(replay, person)
+    if why_not := why_not_approve(replay, person.user):
+        raise ReplayRefused(why_not)
     changes = {"decided_by_id": person.user.pk, "decided_at": timezone.now(), "due_at": database_now()}
     done = NewEntry(
         replay.stream, "replay.approved", person.actor, _with_address(person, {"sent": replay.waiting_count})
@@ -151,9 +154,12 @@ def stop_replay(replay: Replay, person: DecidingPerson) -> bool:
     return _change_state(replay, _UNDER_WAY, ReplayState.STOPPING, changes, done)
 
 
-def _require_second_person(replay: Replay, person: DecidingPerson) -> None:
-    if replay.requested_by_id == person.user.pk:
-        raise ReplayRefused(_("You requested this replay, so a second person must approve it."))
+def why_not_approve(replay: Replay, user: AbstractBaseUser) -> str:
+    """Return a sentence that says why this person cannot approve the replay, or "" if they can."""
+    if replay.requested_by_id == user.pk:
+        return _("You requested this replay, so a second person must approve it.")
+    asked_at = replay.started_at or replay.created_at
+    return why_not_second(user.pk, replay.requested_by_id, APPROVE_REPLAYS, asked_at)
 
 
 def _change_state(

@@ -20,14 +20,15 @@ from sync.attempts.attempt_result import AttemptResult, failure_result, supersed
 from sync.attempts.delivery_run import is_older_than_applied, open_connector
 from sync.attempts.plan import AttemptFindings, Connectors, plan_change
 from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
+from sync.connectors.values.secret_scrubber import SecretScrubber
 from sync.deliveries.claims import Claim, attach_route
 from sync.deliveries.creation import resolve_routes
 from sync.deliveries.record_links import read_link
 from sync.deliveries.routes import ResolvedRoute, get_resolved_route, with_mapping_version
 from sync.limits.circuit_breaker import allowed_deliveries
 from sync.limits.rate_limit import wait_for_turn
-from sync.models import Attempt, Connection, Delivery, MappingVersion
-from sync.planning.change import Change
+from sync.models import Attempt, AttemptCause, Connection, Delivery, MappingVersion
+from sync.planning.change import Change, redact_change
 from sync.planning.mapping import InvalidMapping
 from sync.replays.requests import ReplayOptions
 from webhooks.models import Event
@@ -86,6 +87,9 @@ class PreviewRecorder:
             raise ConnectionPaused
         wait_for_turn(self.connection, left)
         release_connection()
+
+    def check_before_sending(self, _: OutgoingRequest) -> None:
+        """Allow every request that was recorded: those are reads."""
 
     def record_exchange(self, exchange: RecordedExchange) -> None:
         """Keep the request for the audit log, but not its response."""
@@ -172,7 +176,8 @@ def first_mapping_version(delivery: Delivery) -> int | None:
 def _preview_delivery(
     delivery: Delivery, resolved: ResolvedRoute, recorders: list[PreviewRecorder]
 ) -> PlannedDelivery:
-    attempt = Attempt(delivery=delivery, key=uuid.uuid4())
+    # The cause decides which fields are sent.
+    attempt = Attempt(delivery=delivery, key=uuid.uuid4(), cause=AttemptCause.REPLAY)
     claim = Claim(delivery, attempt, uuid.uuid4(), resolved, read_link(delivery))
     if is_older_than_applied(claim):
         return PlannedDelivery(
@@ -180,11 +185,13 @@ def _preview_delivery(
         )
     release_connection()
     try:
-        identity, commercial = (_make_connector(recorder, str(attempt.key)) for recorder in recorders)
-        ends = Connectors(identity, commercial)  # type: ignore[arg-type]
-        return PlannedDelivery(
-            delivery, resolved.mapping_version, change=plan_change(claim, ends, AttemptFindings())
+        findings = AttemptFindings()
+        identity, commercial = (
+            _make_connector(recorder, str(attempt.key), findings.scrubber) for recorder in recorders
         )
+        ends = Connectors(identity, commercial)  # type: ignore[arg-type]
+        change = redact_change(plan_change(claim, ends, findings), findings.scrubber.scrub_document)
+        return PlannedDelivery(delivery, resolved.mapping_version, change=change)
     except PreviewTimedOut:
         return PlannedDelivery(delivery, resolved.mapping_version, code="preview-late")
     except ConnectionPaused:
@@ -193,11 +200,11 @@ def _preview_delivery(
         return _preview_of_error(delivery, resolved, claim, error)
 
 
-def _make_connector(recorder: PreviewRecorder, request_id: str) -> object:
+def _make_connector(recorder: PreviewRecorder, request_id: str, scrubber: SecretScrubber) -> object:
     # The cached connection is shared by threads.
     hurried = copy.copy(recorder.connection)
     hurried.deadline_seconds = min(hurried.deadline_seconds, CALL_SECONDS)
-    return open_connector(hurried, request_id, recorder)
+    return open_connector(hurried, request_id, recorder, scrubber)
 
 
 def _preview_of_error(

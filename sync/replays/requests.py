@@ -5,7 +5,7 @@ attempt of its own with person, time and reason. Thousands of events are sent ov
 (`batches`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -16,13 +16,16 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
+from audit.format.canonical_json import JSONValue
 from database.clock import database_now
 from database.write_batch import WriteBatch
 from sync.deliveries.creation import open_deliveries, resolve_routes
 from sync.deliveries.event_state import refresh_event_states
 from sync.deliveries.stored_webhook import has_carried_data
+from sync.erasure.requests import has_confirmed_erasure
+from sync.evidence.row_facts import reopened_entries
 from sync.execution.executor import defer_to_workers
-from sync.models import OPEN_STATES, Attempt, Delivery, Erasure, ErasureState, PayloadChoice, Replay
+from sync.models import OPEN_STATES, Attempt, Delivery, PayloadChoice, Replay
 from webhooks.models import Event, State, is_erased
 
 MAX_EVENTS = 1_000
@@ -125,20 +128,21 @@ def _request_in_transaction(
     replay_values = {
         event.pk: _replay_event(event, replay, choice) for event in sorted(events, key=lambda event: event.pk)
     }
-    opened = {pk: pks for pk, pks in replay_values.items() if pks is not None}
+    opened = {pk: replayed for pk, replayed in replay_values.items() if replayed is not None}
     if not opened:
         raise ReplayAlreadyRequested(_("This replay has already been requested and has not started yet."))
-    deliveries = tuple(pk for pks in opened.values() for pk in pks)
-    replay.events = sum(bool(pks) for pks in opened.values())
+    deliveries = tuple(pk for replayed in opened.values() for pk in replayed.deliveries)
+    replay.events = sum(bool(replayed.deliveries) for replayed in opened.values())
     replay.deliveries = len(deliveries)
     replay.save(update_fields=["events", "deliveries"])
-    refresh_event_states(pk for pk, pks in opened.items() if pks)
+    refresh_event_states(pk for pk, replayed in opened.items() if replayed.deliveries)
     append_entries(
         *(
-            NewEntry(event.stream, "event.replayed", f"person:{replay.requested_by_id}", details)
+            replayed_entry(event, replay, details, opened[event.pk].opened)
             for event in events
-            if opened.get(event.pk)
+            if event.pk in opened and opened[event.pk].deliveries
         ),
+        *(entry for replayed in opened.values() for entry in replayed.entries),
         at=replay.created_at,
     )
     return ReplayResult(
@@ -146,34 +150,64 @@ def _request_in_transaction(
     )
 
 
-def _replay_event(event: Event, replay: Replay, choice: ReplayOptions) -> list[int] | None:
+@dataclass(frozen=True, slots=True)
+class _ReplayedEvent:
+    """The deliveries of an event that a replay sends again: their keys, what its entry says of those that the replay
+    opened, and their own entries.
+    """
+
+    deliveries: Sequence[int] = ()
+    opened: Sequence[JSONValue] = ()
+    entries: Sequence[NewEntry] = ()
+
+
+def _replay_event(event: Event, replay: Replay, choice: ReplayOptions) -> _ReplayedEvent | None:
     """Mark the deliveries of an event for the replay and return them; None if they wait for another replay.
 
     An event without a route gets deliveries for the present routes; one whose entity was erased gets none.
     """
+    opened: Sequence[JSONValue] = ()
+    if has_confirmed_erasure(event):
+        return _ReplayedEvent()
     if not event.deliveries.exists() and not is_erased(event.entity_id):
+        new = open_deliveries(event, resolve_routes(event))
+        opened = new.opened_rows.deliveries
         batch = WriteBatch()
-        batch.insert(*open_deliveries(event, resolve_routes(event)).rows)
+        batch.insert(*new.rows)
         batch.run()
     # Locked, so that none is claimed between the two updates and misses the replay.
     rows = event.deliveries.select_for_update().order_by("pk")
     locked = list(rows.values_list("replay", "entity_id", "state"))
-    if any(is_erased(entity_id) for _, entity_id, _ in locked) or _has_confirmed_erasure(event):
-        return []
+    if any(is_erased(entity_id) for _, entity_id, _ in locked):
+        return _ReplayedEvent()
     # A closed delivery names the request that closed it, and waits for nothing.
     if any(replay and state in OPEN_STATES for replay, _, state in locked):
         return None
-    mark_for_replay(Delivery.objects.filter(event=event), replay, choice)
-    return list(event.deliveries.values_list("pk", flat=True))
+    reopened = mark_for_replay(Delivery.objects.filter(event=event), replay, choice)
+    return _ReplayedEvent(list(event.deliveries.values_list("pk", flat=True)), opened, reopened)
+
+
+def replayed_entry(
+    event: Event, replay: Replay, details: Mapping[str, JSONValue], opened: Sequence[JSONValue]
+) -> NewEntry:
+    """Return the audit entry of a replayed event, with the deliveries that the replay opened."""
+    new_rows = {"deliveries": opened} if opened else {}
+    return NewEntry(
+        event.stream, "event.replayed", f"person:{replay.requested_by_id}", {**details, **new_rows}
+    )
 
 
 def mark_for_replay(
     deliveries: QuerySet[Delivery], replay: Replay, choice: ReplayOptions = AS_ROUTED
-) -> None:
-    """Mark locked deliveries for a replay: running ones run once more afterwards, others are due now."""
+) -> list[NewEntry]:
+    """Mark locked deliveries for a replay: running ones run once more afterwards, others are due now.
+
+    Returns the audit entries of the others, which the caller appends.
+    """
     first = Attempt.objects.filter(delivery=OuterRef("pk"), mapping_version__isnull=False).order_by("number")
     version = Subquery(first.values("mapping_version")[:1]) if choice.maps_as_then else None
     values = {"replay": replay, "takes": choice.takes, "mapping_version": version}
+    reopened = list(deliveries.exclude(state=State.RUNNING).select_related("event").order_by("pk"))
     # A running delivery keeps its claim; the commit that settles it makes it pending again.
     deliveries.filter(state=State.RUNNING).update(**values)
     deliveries.exclude(state=State.RUNNING).update(
@@ -182,14 +216,11 @@ def mark_for_replay(
         tries=0,
         deaths=0,
         is_approved=False,
+        creates_record=False,
+        state_before_recheck="",
         due_at=database_now(),
         opened_at=database_now(),
         settled_at=None,
         covered_by=None,
     )
-
-
-def _has_confirmed_erasure(event: Event) -> bool:
-    erasures = Erasure.objects.filter(entity_id=event.entity_id, entity_type=event.entity_type)
-    confirmed = erasures.filter(state=ErasureState.CONFIRMED).values_list("sources", flat=True)
-    return any(event.source_id in sources for sources in confirmed)
+    return reopened_entries(reopened, "replay")

@@ -16,18 +16,30 @@ from audit.format.signed_records import format_time
 from sync.models import Connection, ConnectionSide, Delivery
 from sync.search.event_search import SearchKind, SearchMatch, repeat_search, search_events
 from sync.search.time_ranges import InvalidFilter, parse_range
+from sync.search.waiting_deliveries import deliveries_waiting_for
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Source, State
 
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 OTHER_TYPE = "other"
 
-_PLAIN_PARAMS = ("state", "code", "commercial", "entity_type", "event_type", "source", "entity_id")
+_PLAIN_PARAMS = (
+    "state",
+    "code",
+    "commercial",
+    "waits_for",
+    "entity_type",
+    "event_type",
+    "source",
+    "entity_id",
+)
 # Their values can identify a person.
 PERSONAL_PARAMS = ("entity_id", "q")
 FILTER_PARAMS = (*_PLAIN_PARAMS, "received", "received_from", "received_to", "q")
 NEEDS_ATTENTION = f"{State.DEAD},{State.HELD}"
 _STATES_WITH_CODE = (State.DEAD, State.HELD, State.RETRYING, State.RUNNING, State.PENDING, State.CLOSED)
+# No word of a filter that the console offers is longer; an id of an entity has at most 255 characters.
+MAX_WORD_LENGTH = 400
 _SEARCH_KIND = "q_taken_for"
 _NO_SEARCH = SearchMatch(Q(), SearchKind.NOT_SEARCHED, "")
 
@@ -38,12 +50,14 @@ class EventFilter:
     `received_from` is inclusive, `received_to` exclusive.
 
     `code` is the reason of the event, or of the delivery by the connection whose slug is in `commercial`
-    (either side). `state` is always that of the event.
+    (either side). `state` is always that of the event. `waits_for` is the slug of a connection for which a delivery
+    waits.
     """
 
     state: str = ""
     code: str = ""
     commercial: str = ""
+    waits_for: str = ""
     entity_type: str = ""
     event_type: str = ""
     source: str = ""
@@ -69,7 +83,7 @@ class EventFilter:
         serves the query.
         """
         if self.state:
-            return tuple(self.state.split(","))
+            return _known_states(self.state)
         entry = None if self.commercial else CATALOGUE.get(self.code)
         return () if entry is None or entry.status < 400 else _STATES_WITH_CODE
 
@@ -90,6 +104,10 @@ class EventFilter:
             yield self._went_through_connection()
         elif self.code:
             yield Q(code=self.code)
+        if self.waits_for:
+            connection = Connection.objects.filter(slug=self.waits_for).first()
+            waiting = deliveries_waiting_for(connection) if connection else Delivery.objects.none()
+            yield Q(pk__in=waiting.values("event_id"))
         if self.entity_type:
             yield Q(entity_type=self.entity_type)
         if self.event_type == OTHER_TYPE:
@@ -140,12 +158,14 @@ class EventFilter:
 
 def resolve_filter(params: Mapping[str, str], now: datetime) -> EventFilter:
     """Resolve query parameters to a filter at this moment; unknown parameters are ignored. Raises
-    InvalidFilter.
+    InvalidFilter, also for words that are too long.
     """
     values = {name: value for name in (*FILTER_PARAMS, _SEARCH_KIND) if (value := params.get(name, ""))}
     # PostgreSQL refuses U+0000 in a text.
     if any("\0" in value for value in values.values()):
         raise InvalidFilter("no text that a database takes")
+    if any(len(value) > MAX_WORD_LENGTH for value in values.values()):
+        raise InvalidFilter("a word that is too long")
     begin, end = parse_range(values, "received", now)
     term = values.get("q", "").strip()
     return EventFilter(
@@ -155,6 +175,14 @@ def resolve_filter(params: Mapping[str, str], now: datetime) -> EventFilter:
         q=term,
         search_match=_match_search(term, values.get(_SEARCH_KIND, "")),
     )
+
+
+def _known_states(listed: str) -> tuple[str, ...]:
+    """Return the known states of a list, each once, since each costs statements of its own. An unknown word matches
+    nothing, if it is the only one.
+    """
+    words = tuple(dict.fromkeys(listed.split(",")))
+    return tuple(word for word in words if word in State.values) or words[:1]
 
 
 def _match_search(term: str, kind: str) -> SearchMatch:

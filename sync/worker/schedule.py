@@ -2,7 +2,9 @@
 
 from datetime import time
 
+from logins.attempt_counts import report_past_hours
 from sync.erasure.late_payloads import delete_late_payloads
+from sync.execution.connection_probes import probe_paused_connections
 from sync.execution.periodic import DailyAt, EverySeconds, ScheduledWork
 from sync.housekeeping.audit_upkeep import send_checkpoint, verify_audit_log_nightly
 from sync.housekeeping.retention_rules import prune_expired
@@ -10,20 +12,26 @@ from sync.jobs.job_execution import tidy_up_jobs
 from sync.monitoring.alarms import evaluate_alarms
 from sync.operations.failure_groups import refresh_failure_groups
 from sync.operations.pauses import enforce_pauses, resume_forgotten
+from sync.operations.superseded_failures import supersede_failures
+from sync.rechecks.due_rechecks import run_rechecks
 from sync.statistics.periodic_recount import recount_stale_hours
 
 PERIODIC = (
     ScheduledWork("alarms", EverySeconds(30.0), evaluate_alarms),
     ScheduledWork("pauses", EverySeconds(2.0), enforce_pauses),
+    ScheduledWork("rechecks", EverySeconds(5.0), run_rechecks),
     ScheduledWork("forgotten", EverySeconds(300.0), resume_forgotten),
     ScheduledWork("checkpoints", EverySeconds(60.0), send_checkpoint),
     ScheduledWork("counts", EverySeconds(15.0), recount_stale_hours),
+    ScheduledWork("superseded", EverySeconds(10.0), supersede_failures),
     ScheduledWork("failures", EverySeconds(15.0), refresh_failure_groups),
+    ScheduledWork("logins", EverySeconds(60.0), report_past_hours),
 )
-# Work that takes long where much is stored: each runs on a thread of its own.
+# Work that takes long where much is stored, or that waits for other systems: each runs on a thread of its own.
 LONG_PERIODIC = (
     ScheduledWork("audit", DailyAt(time(2, 47)), verify_audit_log_nightly),
     ScheduledWork("cleanup", DailyAt(time(3, 17)), prune_expired),
     ScheduledWork("late-payloads", EverySeconds(10.0), delete_late_payloads),
     ScheduledWork("jobs", EverySeconds(600.0), tidy_up_jobs),
+    ScheduledWork("probes", EverySeconds(2.0), probe_paused_connections),
 )

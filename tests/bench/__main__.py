@@ -20,6 +20,9 @@ from tests.bench.subjects.exports import measure_export
 from tests.bench.subjects.growth import grow, show_growth
 from tests.bench.subjects.measurement import SUBJECTS
 from tests.bench.subjects.memory import show_memory, watch_memory
+from tests.bench.subjects.password_guesses import ROUNDS as GUESSING_ROUNDS
+from tests.bench.subjects.password_guesses import SECONDS as GUESSING_SECONDS
+from tests.bench.subjects.password_guesses import measure_guessing, show_guessing
 from tests.bench.subjects.server_commands import measure_servers, show_servers
 
 
@@ -43,10 +46,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--events", type=int, help="for the account (300), the export and the console (100,000)"
     )
-    parser.add_argument("--servers", action="store_true", help="gunicorn against granian")
+    parser.add_argument(
+        "--servers", action="store_true", help="gunicorn with the hub's worker against its own and granian"
+    )
     parser.add_argument(
         "--without", help="what parts cost or save, one by one: all, or some of " + ",".join(PARTS)
     )
+    parser.add_argument("--guessing", action="store_true", help="webhooks while passwords are guessed")
     parser.add_argument("--growth", action="store_true", help="cost by what is stored")
     parser.add_argument("--sizes", type=numbers, default=(10_000, 100_000, 1_000_000), help="for the growth")
     parser.add_argument(
@@ -100,6 +106,8 @@ class Bench:
             return "parts", self._parts()
         if self.given.growth:
             return "growth", self._growth()
+        if self.given.guessing:
+            return "guessing", self._guessing()
         if self.given.export:
             return "export", self._export()
         if self.given.console:
@@ -149,6 +157,20 @@ class Bench:
             stages = grow(kind, self.systems, self.folder, self.given.sizes, rounds)
             print(show_growth(stages), end="\n\n")
             found += [asdict(stage) for stage in stages]
+        return found
+
+    def _guessing(self) -> object:
+        found, given = {}, self.given
+        for kind in self.kinds:
+            times = measure_guessing(
+                kind,
+                self.systems,
+                self.folder,
+                given.rounds or GUESSING_ROUNDS,
+                given.seconds or GUESSING_SECONDS,
+            )
+            print(show_guessing(kind, times), end="\n\n")
+            found[kind] = {way: asdict(taken) for way, taken in times.items()}
         return found
 
     def _export(self) -> object:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
@@ -14,6 +15,8 @@ from tests.browser.conftest import LogIn
 from tests.support.builders.bulk_replays import fail_events
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event, State
+
+pytestmark = pytest.mark.slow
 
 REPLAY, CLOSE = ".tools a[href$='/replay/']", ".tools a[href$='/close/']"
 

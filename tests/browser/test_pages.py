@@ -12,6 +12,8 @@ from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
 from tests.support.hub import EXAMPLE, Hub
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = (390, 320, 1280)
 UNLOOKED = re.compile(r"/download/|/logout/|/jsi18n/|[?&](_popup|_to_field|o|e|all)=")
 KEPT = re.compile(r"\?_changelist_filters=[^&]*\Z")

@@ -3,10 +3,15 @@
 import json
 from urllib.parse import urljoin
 
+import pytest
+
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
+from tests.browser.stage.event_page import reveal_values
 from tests.browser.stage.profile_page import TAKEN, save_email
 from tests.support.hub import ANNA, Hub
+
+pytestmark = pytest.mark.slow
 
 EVENTS = "/admin/webhooks/event/"
 
@@ -34,6 +39,8 @@ def test_support_find_the_event_see_what_changed_and_replay_it_with_a_reason(log
     hub.change_email("anna.free@example.com")
     browser.open(EVENTS)
     browser.press("table.events tbody tr:first-child th a")
+    assert "email ••• •••" in browser.read("table.change")
+    reveal_values(browser)
     change = browser.read("table.change")
     assert f"email anna.aalto@example.com {TAKEN}" in change
     browser.press(".tools a[href$='/replay/']")

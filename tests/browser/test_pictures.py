@@ -1,8 +1,11 @@
 """The pictures of screens: small, with the original colours."""
 
+import pytest
 from PIL import Image
 
 from tests.browser.stage.screenshots import COLOURS, in_few_colours
+
+pytestmark = pytest.mark.slow
 
 GROUND, CARD, WARNING = (245, 246, 248), (255, 255, 255), (214, 69, 56)
 

@@ -2,13 +2,18 @@
 
 import json
 
+import pytest
+
 from sync.models import Mapping, Replay, ReplayState
 from sync.operations.failure_groups import refresh_failure_groups
 from tests.browser.conftest import LogIn
+from tests.browser.stage.event_page import reveal_values
 from tests.browser.stage.profile_page import TAKEN, save_email
 from tests.support.builders.bulk_replays import fail_customers, work_replay
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event
+
+pytestmark = pytest.mark.slow
 
 EVENTS = "/admin/webhooks/event/"
 
@@ -24,6 +29,7 @@ def test_a_failed_save_is_understood_previewed_replayed_and_ends_well(log_in: Lo
     assert "Correct the values in the identity service, then replay." in diagnosis
     hub.change_email("anna.free@example.com")
     browser.press(".tools a[href$='/replay/']")
+    reveal_values(browser)
     assert browser.read("ins.now") == "anna.free@example.com"
     assert hub.customer()["email"] == "anna.aalto@example.com", "a look changes nothing"
     browser.type("[name=reason]", "She chose another address")
@@ -67,15 +73,21 @@ def test_a_mapping_is_changed_after_a_back_test_showed_the_differences(log_in: L
     mapping = Mapping.objects.get(name="Person to customer")
     declaration = json.loads(json.dumps(mapping.current_version().declaration))
     declaration["fields"]["first_name"]["apply"] = ["trim", "upper"]
-    browser = log_in("administrator")
+    browser = log_in("administrator+support")
     browser.open("/admin/sync/mapping/")
     browser.press("#result_list a:has-text('Person to customer')")
     browser.press("a[href$='/edit/']")
+    browser.find("#reveal-reason").fill("Labels are printed from these names")
+    browser.find("#reveal-reason").press("Enter")
+    browser.find("text=Resulting record").wait_for()
     browser.find("#id_declaration").fill(json.dumps(declaration, indent=2))
+    browser.find("#trial ins:has-text('ANNA')").wait_for()
+    assert not mapping.drafts.exists(), "the reason is sent, and nothing is saved"
     browser.find("#id_note").fill("First names in capitals")
     browser.press("[name=save]")
     writes = len(hub.writes())
-    browser.press("#content form.inline button:has-text('Back-test')")
+    browser.find("#backtest-reason").fill("Before it is activated")
+    browser.press("#content button:has-text('Back-test')")
     assert "1 of 1 tested events give a different result" in browser.text
     assert "first_name" in browser.text
     assert len(hub.writes()) == writes, "a back-test sends nothing"

@@ -6,6 +6,7 @@ from sync.models import Replay, ReplayPace, ReplayState
 from sync.replays import batches
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
+from tests.browser.stage.event_page import reveal_values
 from tests.support.builders.bulk_replays import fail_customers, fail_events, work_replay
 from tests.support.hub import ANNA, Hub
 from tests.support.jobs import run_jobs
@@ -25,6 +26,7 @@ def test_a_failed_save_is_previewed_and_replayed(log_in: LogIn, hub: Hub) -> Non
     address = hub.change_email("anna.free@example.com")
     browser = log_in("support")
     browser.open(f"/admin/webhooks/event/{event.pk}/replay/")
+    reveal_values(browser)
     assert browser.read("ins.now") == address
     browser.type("[name=reason]", "the shop was down")
     browser.press("form[method=post] .primary")

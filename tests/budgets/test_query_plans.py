@@ -51,7 +51,9 @@ GROWING = (
     "webhooks_event", "webhooks_receipt", "webhooks_payload", "webhooks_subjectkey", "sync_delivery", "sync_attempt",
     "sync_call", "sync_link", "audit_entry",
 )  # fmt: skip
-SMALL_INDEX = re.compile("delivery_dead")  # of what failed
+SMALL_INDEX = re.compile(
+    "delivery_(dead|held)|recheck_(due|delivery)"
+)  # of what failed or is held; of re-checks that run or are due
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 
 

@@ -1,7 +1,7 @@
 """Audit log entries about staff contain their roles, their session and their request."""
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.test import Client
 
@@ -35,19 +35,13 @@ def test_all_entries_of_one_request_name_it() -> None:
 
 
 def test_the_roles_are_those_from_before_the_request_changed_them() -> None:
-    client = browser("administrator", "anna")
-    anna = User.objects.get(username="anna")
-    permission = Permission.objects.get(codename="change_user").pk
-    form = {
-        "username": "anna",
-        "is_active": "on",
-        "is_staff": "on",
-        "groups": [],
-        "user_permissions": [permission],
-    }
-    client.post(f"/admin/auth/user/{anna.pk}/change/", form)
-    assert not anna.groups.exists()
-    assert [circumstance["roles"] for circumstance in circumstances("person.changed")] == [["administrator"]]
+    client, role = browser(name="root"), Group.objects.get(name="support")
+    User.objects.get(username="root").groups.add(role)
+    client.post(f"/admin/auth/group/{role.pk}/change/", {"name": "helpdesk", "permissions": []})
+    assert Group.objects.filter(name="helpdesk").exists()
+    [circumstance] = circumstances("group.changed")
+    assert "support" in circumstance["roles"]
+    assert "helpdesk" not in circumstance["roles"]
 
 
 def test_a_login_records_its_new_session_and_a_failed_one_none() -> None:

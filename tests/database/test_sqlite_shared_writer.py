@@ -221,6 +221,7 @@ def test_a_commit_behind_a_failed_one_is_not_reported_as_durable(file: Path) -> 
     assert said(file, BEHIND_A_GAP) == [f"OperationalError {UNABLE}"] * 3 + ["4 [1]"]
 
 
+@pytest.mark.slow
 def test_a_hanging_disk_times_out(file: Path) -> None:
     script = """
 gate.clear()

@@ -84,12 +84,14 @@ def holder(file: Path, script: str = HOLDING) -> Iterator[subprocess.Popen[str]]
         process.communicate()
 
 
+@pytest.mark.slow
 def test_simultaneous_writing_processes_queue_and_none_fails(file: Path) -> None:
     for process in [start(file, COUNTING) for _ in range(PROCESSES)]:
         finished(process)
     assert count(file) == PROCESSES * TRANSACTIONS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_a_stopped_writer_makes_others_time_out(file: Path, write: str) -> None:
     with holder(file) as stopped:
@@ -114,11 +116,13 @@ def test_forked_children_queue_on_their_own(file: Path) -> None:
     assert count(file) == PROCESSES * 20 + 2
 
 
+@pytest.mark.slow
 def test_a_child_does_not_release_the_lock_of_its_parent(file: Path) -> None:
     with holder(file, FORKED_INSIDE):
         assert "database is locked" in finished(start(file, IMPATIENT.format(write="add_one()"), 0.5))
 
 
+@pytest.mark.slow
 def test_a_reader_does_not_wait_for_a_writer(file: Path) -> None:
     finished(start(file, "add_one()"))  # the file is in WAL mode from here on
     with holder(file):
@@ -139,6 +143,7 @@ for name in ("journal_mode", "synchronous", "foreign_keys", "wal_autocheckpoint"
     ]
 
 
+@pytest.mark.slow
 def test_the_log_shrinks_after_a_long_reader(file: Path) -> None:
     script = """
 import sqlite3

@@ -25,6 +25,7 @@ from tests.support.builders.exports import (
 from tests.support.jobs import end_leases, run_jobs
 
 
+@pytest.mark.slow
 def test_the_register_lists_exactly_the_exports_that_contain_a_person(database: None, tmp_path: Path) -> None:
     a_recorded_history(3)
     a_recorded_event(7, state="dead")

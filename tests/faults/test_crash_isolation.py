@@ -126,6 +126,7 @@ def test_a_delivery_that_kills_its_process_fails_after_three_deaths_and_all_othe
     assert not Delivery.objects.filter(state=State.DEAD).exclude(pk=dead.pk).exists()
 
 
+@pytest.mark.one_database
 def test_a_hub_that_does_not_count_deaths_is_caught(hub: Hub, tmp_path: Path, settings: Any) -> None:
     send_poison_among_innocents(hub, settings)
     with supervised(tmp_path, "poison-never-alone") as supervisor:

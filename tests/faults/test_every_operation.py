@@ -55,6 +55,7 @@ def kill_at_every_operation(lanes: list[Lane], scenario: Scenario, moments: tupl
     assert is_early or scenario.is_deferred, "no death came before the webhook was stored"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("mutant", "figure"),
     [("answer-before-storing", "lost"), ("row-after-response", "unaccounted"), ("lease-for-ever", "stuck")],

@@ -238,6 +238,7 @@ def test_under_load_with_failures_duplicates_bursts_and_replays_nothing_is_stale
     assert all(person and reason for _, _, person, reason in after.replayed)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("mutant", "figure"), [("claim-without-constraint", "overlap"), ("cover-after-fetch", "uncovered")]
 )

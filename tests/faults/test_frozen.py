@@ -157,7 +157,8 @@ class FreezingFleet:
 @contextmanager
 def freezing_fleet(folder: Path, services: Services, mutant: str | None = None) -> Iterator[FreezingFleet]:
     """Run two web processes and a worker."""
-    variables = {"LEASE_SECONDS": str(LEASE_SECONDS), "LOG_LEVEL": "WARNING"}
+    # Re-checks would change deliveries that have ended.
+    variables = {"LEASE_SECONDS": str(LEASE_SECONDS), "RECHECK_SECONDS": "3600", "LOG_LEVEL": "WARNING"}
     with running_fleet(folder, services, webs=2, workers=1, mutant=mutant, **variables) as fleet:
         # A slow machine must not cause timeouts or open a breaker.
         fleet.hub.write("UPDATE sync_connection SET deadline_seconds = 30, breaker_failures = 30000")
@@ -222,6 +223,7 @@ def test_processes_that_were_stopped_past_their_lease_send_and_settle_nothing_af
     )
 
 
+@pytest.mark.one_database
 def test_a_hub_that_does_not_check_its_claim_is_caught(tmp_path: Path, services: Services) -> None:
     with freezing_fleet(tmp_path, services, mutant="settle-without-token") as freezing:
         freezing.freeze(1)

@@ -37,6 +37,7 @@ def hub(tmp_path: Path, identity: IdentityService, shop: ShopService) -> Iterato
         yield hub
 
 
+@pytest.mark.slow
 def test_a_kill_after_the_shops_change_and_before_our_answer_makes_the_change_once_and_records_it(
     hub: RunningHub, identity: IdentityService, shop: ShopService
 ) -> None:
@@ -64,6 +65,7 @@ def test_a_kill_after_the_shops_change_and_before_our_answer_makes_the_change_on
     assert hub.rows("SELECT state FROM webhooks_event") == [("unchanged",)]
 
 
+@pytest.mark.slow
 def test_a_source_that_repeats_its_webhook_after_a_kill_gets_the_real_outcome(
     hub: RunningHub, identity: IdentityService, shop: ShopService
 ) -> None:
@@ -82,6 +84,7 @@ def test_a_source_that_repeats_its_webhook_after_a_kill_gets_the_real_outcome(
     assert hub.rows("SELECT count(*) FROM webhooks_receipt") == [(2,)]
 
 
+@pytest.mark.slow
 def test_webhooks_acknowledged_before_a_kill_are_delivered_after_it(
     hub: RunningHub, identity: IdentityService, shop: ShopService
 ) -> None:

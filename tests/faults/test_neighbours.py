@@ -131,6 +131,7 @@ def without_constraint() -> Iterator[None]:
             editor.add_constraint(Delivery, constraint)
 
 
+@pytest.mark.one_database
 @pytest.mark.worker_processes
 def test_a_hub_that_runs_a_subject_many_times_is_caught_by_its_neighbours(
     hanging: Hub, tmp_path: Path, settings: Any
@@ -192,7 +193,7 @@ def test_one_entity_that_hangs_among_others_opens_no_breaker(hanging: Hub) -> No
 
 
 def test_a_breaker_that_forgets_successes_is_caught(hanging: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breaker_feedback, "record_success", lambda _: None)
+    monkeypatch.setattr(breaker_feedback, "record_success", lambda *_: None)
     with pytest.raises(AssertionError):
         hang_among_others(hanging, FAILURES + 2)
     assert Breaker.objects.filter(open_until__isnull=False).exists()

@@ -222,6 +222,7 @@ def test_webhooks_that_cannot_be_stored_are_refused_and_the_hub_recovers_by_itse
     assert ended == [], "a process had to be started again"
 
 
+@pytest.mark.one_database
 def test_a_hub_that_answers_before_it_has_stored_is_caught(
     tmp_path: Path, services: Services, cluster: Cluster | None
 ) -> None:

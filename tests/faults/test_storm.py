@@ -42,8 +42,8 @@ BREEZE = StormSize(SEED, webhooks=60, people=4, gap=None, clients=8, drain_secon
     ("mutant", "figure"),
     [
         (None, None),
-        ("claim-without-constraint", "overlap"),
-        ("cover-after-fetch", "uncovered"),
+        pytest.param("claim-without-constraint", "overlap", marks=pytest.mark.one_database),
+        pytest.param("cover-after-fetch", "uncovered", marks=pytest.mark.one_database),
     ],
     ids=str,
 )
@@ -69,7 +69,9 @@ def breeze(folder: Path, mutant: str | None) -> Report:
     return after.report
 
 
-@pytest.mark.parametrize("mutant", [None, "retry-never-due"], ids=str)
+@pytest.mark.parametrize(
+    "mutant", [None, pytest.param("retry-never-due", marks=pytest.mark.one_database)], ids=str
+)
 def test_a_temporary_failure_is_retried_and_a_hub_whose_retries_are_never_due_is_caught(
     tmp_path: Path, services: Services, mutant: str | None
 ) -> None:

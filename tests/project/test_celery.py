@@ -33,11 +33,13 @@ print(time.perf_counter() - began)
 DJANGO = {"DJANGO_SETTINGS_MODULE": "integration_hub.settings"}
 
 
+@pytest.mark.slow
 def test_without_a_broker_nothing_of_celery_is_loaded() -> None:
     result = run("-c", WEB_PROCESS, PATH=os.environ["PATH"])
     assert (result.returncode, result.stdout) == (0, "[]\n"), result.stderr
 
 
+@pytest.mark.slow
 def test_a_broker_without_celery_is_refused_at_the_start_and_not_repeated() -> None:
     result = run("-c", WITHOUT_CELERY, CELERY_BROKER_URL=BROKER, **DJANGO)
     assert result.returncode != 0
@@ -46,6 +48,7 @@ def test_a_broker_without_celery_is_refused_at_the_start_and_not_repeated() -> N
     assert "canary" not in result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_deferring_to_an_unavailable_broker_is_fast() -> None:
     result = run("-c", SENDING, CELERY_BROKER_URL=BROKER, **DJANGO)
     assert result.returncode == 0, result.stderr
@@ -54,6 +57,7 @@ def test_deferring_to_an_unavailable_broker_is_fast() -> None:
     assert "canary" not in result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_workers_accept_json_only() -> None:
     show = "from integration_hub.celery import app; print(app.conf.accept_content, app.conf.task_serializer)"
     result = run("-c", f"import django; django.setup(); {show}", CELERY_BROKER_URL=BROKER, **DJANGO)

@@ -1,26 +1,37 @@
-"""Log lines: one for each message, without values of rows."""
+"""Log lines: one for each message, without values of rows and without secrets; the id of the request that caused them."""
 
+import json
 import logging
 import os
 import sys
+import threading
+from typing import Any
 
 import pytest
 from django.db import IntegrityError
 from gunicorn import glogging
 
-from integration_hub.logs import LineFormatter
+from integration_hub.logs import LineFormatter, line_formatter
+from integration_hub.logs.error_reports import log_uncaught_errors
+from integration_hub.logs.request_id import REQUEST_ID
+from sync.connectors.values.secret_forms import SecretSet, remember_secrets
+from sync.connectors.values.secret_scrubber import SecretScrubber
+from tests.support.leaks.echoed_forms import ECHOED_FORMS, readable_in
 
 pytestmark = pytest.mark.pure
+FORMATS = ["text", "json"]
+REFERENCE = "06DN9ZB3Y0000000000000000G"
 
 
-def line_of(message: str, error: Exception | None = None) -> str:
+def line_of(message: str, error: Exception | None = None, log_format: str = "text", *arguments: Any) -> str:
     info = None
     if error is not None:
         try:
             raise error
         except Exception:
             info = sys.exc_info()
-    return LineFormatter().format(logging.LogRecord("hub", logging.ERROR, "", 1, message, None, info))
+    record = logging.LogRecord("hub", logging.ERROR, "", 1, message, arguments, info)
+    return LineFormatter(log_format).format(record)
 
 
 def test_a_message_cannot_begin_a_line_of_its_own() -> None:
@@ -48,3 +59,131 @@ def test_a_line_in_the_format_of_the_web_server_can_be_written() -> None:
 
 def test_any_other_error_is_logged_completely() -> None:
     assert "no such mapping" in line_of("failed", ValueError("no such mapping"))
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+def test_no_character_begins_a_line_or_turns_it_around(log_format: str) -> None:
+    hostile = "".join(
+        map(chr, [*range(32), *range(127, 160), 0x200E, 0x202E, 0x2028, 0x2066, 0xD800, 0xFEFF, 0xE0001])
+    )
+    line = line_of(hostile, ValueError(f"a{hostile}b"), log_format)
+    assert all(part.isprintable() for part in line.split("\n"))
+    # A traceback has lines of its own in a text; none of them begins where a message does.
+    assert all(part.startswith("    ") for part in line.split("\n")[1:])
+    assert "\n" not in line or log_format == "text"
+
+
+def test_a_line_of_json_has_what_a_collector_searches_for() -> None:
+    token = REQUEST_ID.set("request-1")
+    try:
+        line = json.loads(line_of(f"{REFERENCE} target-rejected: \x1bä", ValueError("wrong"), "json"))
+    finally:
+        REQUEST_ID.reset(token)
+    assert line.pop("time").endswith("Z")
+    assert line.pop("traceback").endswith("ValueError: wrong")
+    assert line == {
+        "level": "error",
+        "logger": "hub",
+        "message": f"{REFERENCE} target-rejected: \x1bä",
+        "reference": REFERENCE,
+        "request_id": "request-1",
+        "error": "ValueError",
+    }
+
+
+def test_the_format_follows_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert line_of("a", None, "auto").startswith("{")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert not line_of("a", None, "auto").startswith("{")
+
+
+def test_arguments_that_do_not_fit_are_not_printed() -> None:
+    assert line_of("%d of", None, "text", "secret").endswith("%d of")
+
+
+PROCESS_SECRETS = {
+    "SECRET_KEY": "process-secret-key",
+    "HEALTH_TOKEN": "process-health-token",
+    "ALARM_WEBHOOK_SECRET": "whsec_process+alarm/secret",
+    "AUDIT_CHECKPOINT_SECRET": "whsec_process+checkpoint/secret",
+    "EMAIL_HOST_PASSWORD": "process mail password",
+}
+
+
+@pytest.fixture
+def secrets(settings: Any) -> list[str]:
+    """Set each secret of the process, and one of a connection. Returns all."""
+    for name, value in PROCESS_SECRETS.items():
+        setattr(settings, name, value)
+    settings.SECRET_KEY_FALLBACKS = ["process-older-key"]
+    settings.SEALING_KEYS = ["process-sealing-key-1", "process-sealing-key-2"]
+    settings.CELERY_BROKER_URL = "redis://user:broker%2Fpassword@broker:6379/0"
+    settings.DATABASES["default"]["PASSWORD"] = "database-password"
+    remember_secrets(SecretSet(["t0ken-of-a-connection"]))
+    known = [*PROCESS_SECRETS.values(), "process-older-key", *settings.SEALING_KEYS]
+    return [*known, "broker/password", "database-password", "t0ken-of-a-connection"]
+
+
+@pytest.fixture(autouse=True)
+def _same_database_password(settings: Any) -> Any:
+    before = settings.DATABASES["default"].get("PASSWORD", "")
+    yield
+    settings.DATABASES["default"]["PASSWORD"] = before
+
+
+def leaks_of(secrets: list[str], log_format: str) -> list[tuple[str, str]]:
+    """Return which secrets a log line shows, and in which form, in messages, arguments and tracebacks."""
+    leaks = []
+    for secret in secrets:
+        for form, encode in ECHOED_FORMS.items():
+            error = RuntimeError(f"GET https://a.test/?k={encode(secret)}")
+            line = line_of("sent %s", error, log_format, {"seen": encode(secret)})
+            # What a reader of JSON sees, rather than its escapes.
+            shown = "\n".join(json.loads(line).values()) if log_format == "json" else line
+            if readable_in(shown, secret):
+                leaks.append((secret, form))
+    return leaks
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+def test_no_line_holds_a_secret_of_the_process_or_of_a_connection(
+    secrets: list[str], log_format: str
+) -> None:
+    assert len(secrets) == 11
+    assert leaks_of(secrets, log_format) == []
+
+
+def test_a_formatter_that_does_not_scrub_is_noticed(
+    secrets: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_formatter, "make_scrubber", SecretScrubber)
+    assert {secret for secret, _ in leaks_of(secrets, "json")} == set(secrets)
+
+
+def test_an_error_that_ends_a_thread_is_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("ERROR")
+    hooks = sys.excepthook, threading.excepthook
+    try:
+        log_uncaught_errors()
+        thread = threading.Thread(target=lambda: 1 / 0, name="counter")
+        thread.start()
+        thread.join()
+    finally:
+        sys.excepthook, threading.excepthook = hooks
+    assert [record.getMessage() for record in caplog.records] == [
+        "unexpected ZeroDivisionError ended counter"
+    ]
+
+
+@pytest.mark.parametrize("log_format", FORMATS)
+def test_a_suspicious_request_is_one_short_line(log_format: str) -> None:
+    try:
+        raise ValueError("a wrong host")
+    except ValueError:
+        info = sys.exc_info()
+    name = "django.security.DisallowedHost"
+    record = logging.LogRecord(name, logging.ERROR, "", 1, "x" * 9_000, None, info)
+    line = LineFormatter(log_format).format(record)
+    assert "\n" not in line
+    assert "traceback" not in line
+    assert len(line) < 450

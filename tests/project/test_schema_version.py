@@ -114,6 +114,7 @@ def test_a_migration_may_change_until_it_is_applied(
     assert recorder.migration_qs.filter(app=LABEL).count() == len(known) + 1
 
 
+@pytest.mark.slow
 def test_a_database_is_migrated_again_and_served(url: str) -> None:
     for name in ("migrate", "web"):
         result = run(STARTS[name], url)
@@ -132,11 +133,13 @@ def test_no_process_starts_on_a_database_of_another_version(url: str, start: str
     assert result.stdout == ""
 
 
+@pytest.mark.slow
 @pytest.mark.only_sqlite
 def test_a_database_without_tables_passes(tmp_path: Path) -> None:
     assert run(STARTS["web"], f"sqlite:///{tmp_path / 'new.sqlite3'}").returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.only_sqlite
 def test_a_web_process_starts_without_its_database() -> None:
     result = run(STARTS["web"], "postgres://hub@127.0.0.1:1/hub", DATABASE_WAIT_SECONDS="0.2")

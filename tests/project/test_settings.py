@@ -9,6 +9,7 @@ from tests.support.processes.settings_check import VALID_SETTINGS, check, run, s
 pytestmark = pytest.mark.pure
 
 
+@pytest.mark.slow
 def test_valid_settings_pass_without_output() -> None:
     result = check()
     assert (result.returncode, "no issues" in result.stdout) == (0, True), result.stderr
@@ -32,6 +33,7 @@ HOSTS = ("hub.E003) ALLOWED_HOSTS", "Set the host names")
 STATUS = ("hub.E004) UNAVAILABLE_STATUS", "Use 503, or 429")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "findings"),
     [
@@ -62,11 +64,13 @@ def test_an_invalid_setting_is_an_error_with_an_id_and_a_hint(
         assert hint in told_hint
 
 
+@pytest.mark.slow
 def test_the_production_server_starts_with_valid_settings() -> None:
     started = serve()
     assert started.returncode == 0, started.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables", [{"ALLOWED_HOSTS": ""}, {"SEALING_KEYS": "not-a-key"}, {"SECRET_KEY": "short"}]
 )
@@ -76,16 +80,19 @@ def test_the_production_server_does_not_start_with_invalid_settings(variables: d
     assert next(iter(variables)) in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_check_never_repeats_a_secret() -> None:
     result = check(SECRET_KEY="canary-secret", SEALING_KEYS="canary-sealing")
     assert "canary" not in result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_insecure_cookies_are_a_warning() -> None:
     assert "hub.W005" in check(SECURE_COOKIES="off").stderr
     assert "hub.W005" not in check(SECURE_COOKIES="off", DEBUG="on").stderr
 
 
+@pytest.mark.slow
 def test_a_hub_without_checkpoint_channels_is_a_warning() -> None:
     assert "hub.W007" in check(AUDIT_CHECKPOINT_EMAILS=None).stderr
     assert "hub.W007" not in check(AUDIT_CHECKPOINT_EMAILS=None, AUDIT_CHECKPOINT_FOLDER="/mnt/worm").stderr
@@ -109,11 +116,24 @@ def test_a_hub_without_checkpoint_channels_is_a_warning() -> None:
         ("REPLAY_LIMIT", "-1"),
         ("KEEP_EVENTS_DAYS", "-1"),
         ("KEEP_AUDIT_DAYS", "-1"),
+        ("UNKEPT_WRITES", "-1"),
+        ("UNKEPT_WRITES", "2"),
         ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
     ],
 )
 def test_an_implausible_value_stops_the_start_and_is_named(name: str, value: str) -> None:
     assert re.search(rf"ImproperlyConfigured: {name}: must be .+, not '{value}'\.", refusal(**{name: value}))
+
+
+@pytest.mark.parametrize(
+    "value", ["60;300", "60,,300", "300,60", "60,60", "0", "nan", "90000", "1,2,3,4,5,6,7,8,9,10,11"]
+)
+def test_invalid_delays_stop_the_start_and_are_named(value: str) -> None:
+    assert (
+        f"RECHECK_SECONDS: must be one to ten increasing numbers of seconds from 0.01 to 86,400, separated by commas, not {value!r}."
+        in refusal(RECHECK_SECONDS=value)
+    )
 
 
 @pytest.mark.parametrize("value", ["canary", "mysql://hub:canary@db/hub", "postgres://hub@db:canary/hub"])
@@ -139,12 +159,14 @@ def test_an_empty_connection_pool_stops_the_start() -> None:
 def test_numbers_are_parsed_and_empty_ones_use_the_default() -> None:
     shown = run(
         "-c",
-        "from integration_hub import settings as s; print(s.ALARM_LATE_SECONDS, s.LEASE_SECONDS, s.DELIVERY_THREADS)",
+        "from integration_hub import settings as s; print(s.ALARM_LATE_SECONDS, s.LEASE_SECONDS, s.DELIVERY_THREADS)\n"
+        "print(s.RECHECK_SECONDS)",
         ALARM_LATE_SECONDS="1e3",
         LEASE_SECONDS="",
         DELIVERY_THREADS="8",
+        RECHECK_SECONDS="1, 5.5",
     )
-    assert shown.stdout.split() == ["1000.0", "40.0", "8"]
+    assert shown.stdout.splitlines() == ["1000.0 40.0 8", "(1.0, 5.5)"]
 
 
 def refusal(**variables: str) -> str:
@@ -154,6 +176,7 @@ def refusal(**variables: str) -> str:
     return result.stderr
 
 
+@pytest.mark.slow
 def test_an_unknown_value_of_debug_means_off() -> None:
     assert "hub.E003" in check(DEBUG="canary", ALLOWED_HOSTS=None).stderr
 

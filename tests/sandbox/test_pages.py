@@ -48,7 +48,32 @@ def test_save_stores_tells_the_hub_and_shows_its_success(
     }
     assert webhook.headers["accept-language"] == "fi"
     user = identity.directory.get_record("users", "IDNUMBER1234")
+    assert user["emails"] == [{"address": "anna@new.example", "verified": False}]
+
+
+def test_a_new_address_is_unverified_until_it_is_verified(
+    hub: Receiver, identity: IdentityService, browser: Client
+) -> None:
+    page = browser("GET", ANNA).text
+    assert "anna.aalto@example.com is verified." in page
+    assert "anna@new.example is not verified." in save(browser)
+    answer = browser("POST", f"{ANNA}/verify")
+    assert answer.status_code == 303
+    assert "anna@new.example is verified." in browser("GET", answer.headers["Location"]).text
+    user = identity.directory.get_record("users", "IDNUMBER1234")
     assert user["emails"] == [{"address": "anna@new.example", "verified": True}]
+    assert [webhook.json()["eventType"] for webhook in hub.received] == ["UPDATE", "UPDATE"]
+    assert browser("POST", "/users/NOBODY/verify").status_code == 404
+
+
+def test_a_previous_address_says_whether_it_was_verified(
+    hub: Receiver, identity: IdentityService, browser: Client
+) -> None:
+    identity.sender.change_settings({"previous": True})
+    save(browser)
+    emails = [{"address": "anna.aalto@example.com", "verified": True}]
+    previous = hub.received[0].json()["previous"]
+    assert previous == {"email": "anna.aalto@example.com", "emails": emails}
 
 
 @pytest.mark.parametrize(

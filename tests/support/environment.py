@@ -23,6 +23,7 @@ os.environ.update(
 )
 
 templates = template_database.share_templates()
+os.environ["ERASURE_LIST"] = str(templates / "erasures.jsonl")
 if os.environ.get("HUB_TEST_DATABASE", "sqlite") == "postgresql":
     os.environ["DATABASE_URL"] = postgresql.url()
 else:

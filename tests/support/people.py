@@ -1,6 +1,7 @@
 """Users of the console, each in one of the groups that the migration creates, and rows that their pages show."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import Group, User
@@ -8,17 +9,27 @@ from django.test import Client
 from django.utils import timezone
 
 from audit.models import Entry
+from logins.models import HeldPermission
 from webhooks.models import Event, Source, State
 
 
 def person(role: str = "", name: str = "") -> User:
-    """Create a staff member of one group, or a superuser if no role is given."""
+    """Create a staff member of one role, or of several (`administrator+support`); a superuser if none is given."""
     user = User.objects.create_user(
         name or role or "root", f"{name or role}@example.com", is_staff=True, is_superuser=not role
     )
     if role:
-        user.groups.add(Group.objects.get(name=role))
+        user.groups.add(*(Group.objects.get(name=group) for group in role.split("+")))
+    hold_permissions_for_days(user)
     return user
+
+
+def hold_permissions_for_days(holder: User, *permissions: str) -> None:
+    """Let a person be the second one, as if they had held their permissions, or these, for two days."""
+    since = timezone.now() - timedelta(days=2)
+    for permission in permissions:
+        HeldPermission.objects.get_or_create(person=holder, permission=permission, defaults={"since": since})
+    HeldPermission.objects.filter(person=holder).update(since=since)
 
 
 def browser(role: str = "", name: str = "") -> Client:
@@ -26,6 +37,12 @@ def browser(role: str = "", name: str = "") -> Client:
     client = Client(raise_request_exception=False)
     client.force_login(person(role, name))
     return client
+
+
+def reveal(client: Client, event_key: int, back: str = "") -> Any:
+    """Reveal the contents of an event for a minute. Returns the page that follows."""
+    path = f"/admin/webhooks/event/{event_key}/reveal/"
+    return client.post(path, {"reason": "she asked why", "next": back}, follow=True)
 
 
 def entries(action: str) -> list[dict[str, Any]]:

@@ -7,3 +7,4 @@ from integration_hub.settings import *  # noqa: F403
 
 LEFT_TO_WORKERS = WAKE_WORKERS  # noqa: F405
 WAKE_WORKERS = "sync.execution.executor.run_in_this_process"
+SILENCED_SYSTEM_CHECKS = ["hub.E009"]  # see `tests.support.processes.worker_settings`

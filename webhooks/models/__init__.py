@@ -1,6 +1,6 @@
 """Which tables hold what came in?"""
 
-from webhooks.models.event import Event, State, worst_state
+from webhooks.models.event import Event, State, event_state
 from webhooks.models.pausable import Pausable
 from webhooks.models.payload import Payload, indexes_where_set, payload_foreign_key
 from webhooks.models.rate_limit import RateLimitState
@@ -10,9 +10,11 @@ from webhooks.models.subject_key import Pepper, SubjectKey, is_erased
 from webhooks.models.subject_key_store import (
     erased_entity_id,
     find_or_create_keys,
+    keyed_digest,
     lock_or_create_keys,
     pseudonym,
     subject_key,
+    subject_row_key,
 )
 
 __all__ = [
@@ -29,12 +31,14 @@ __all__ = [
     "State",
     "SubjectKey",
     "erased_entity_id",
+    "event_state",
     "find_or_create_keys",
     "indexes_where_set",
     "is_erased",
+    "keyed_digest",
     "lock_or_create_keys",
     "payload_foreign_key",
     "pseudonym",
     "subject_key",
-    "worst_state",
+    "subject_row_key",
 ]

@@ -11,7 +11,7 @@ from webhooks.models.subject_key_store import subject_key
 
 
 class State(models.TextChoices):
-    """The state of a delivery. An event has the worst state of its deliveries, in the order below from bad to good."""
+    """The state of a delivery. The state of an event follows from those of its deliveries: see `event_state`."""
 
     DEAD = "dead", _("failed")
     HELD = "held", _("held")
@@ -25,10 +25,20 @@ class State(models.TextChoices):
     SUCCEEDED = "succeeded", _("succeeded")
 
 
-def worst_state(states: list[str]) -> str:
-    """Return the state of an event from the states of its deliveries: the worst, or `ignored` if it has none."""
-    order: list[str] = list(State.values)
-    return min(states, key=order.index, default=State.IGNORED)
+_ORDER: list[str] = [
+    *(State.DEAD, State.HELD, State.RETRYING, State.RUNNING, State.PENDING, State.CLOSED),
+    # A delivery that had nothing to do does not hide that another one changed a record.
+    *(State.SUCCEEDED, State.UNCHANGED, State.IGNORED, State.SUPERSEDED),
+]
+
+
+def event_state(states: list[str]) -> str:
+    """Return the state of an event from the states of its deliveries, `ignored` if it has none.
+
+    The worst failure decides, then what is still open; otherwise `succeeded` comes before `unchanged`, `ignored` and
+    `superseded`.
+    """
+    return min(states, key=_ORDER.index, default=State.IGNORED)
 
 
 class Event(models.Model):

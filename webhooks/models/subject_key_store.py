@@ -5,10 +5,14 @@ not a route takes it. A person may be known to several sources: an erasure destr
 (`sync.erasure.erase`).
 """
 
+import base64
 import hmac
+import json
 import struct
 from collections.abc import Collection, Sequence
 from functools import lru_cache
+from typing import Any
+from uuid import UUID
 
 from django.db import connection
 from django.utils import timezone
@@ -114,6 +118,24 @@ def pseudonym(source_id: int, entity_type: str, entity_id: str) -> str:
     # Each part follows its length: otherwise "ab" with "c" and "a" with "bc" would give the same pseudonym.
     text = b"".join(struct.pack(">I", len(part)) + part for part in named)
     return hmac.digest(_load_pepper(), b"hub-pseudonym-1" + text, "sha256").hex()
+
+
+def keyed_digest(purpose: str, *values: Any) -> str:
+    """Return a digest of JSON values, 24 characters: equal for equal values, and useless without the pepper.
+
+    Digests of different purposes differ.
+    """
+    text = json.dumps([purpose, *values], sort_keys=True, separators=(",", ":"), default=str)
+    digest = hmac.digest(_load_pepper(), b"hub-digest-1" + text.encode(), "sha256")
+    return base64.b64encode(digest[:18]).decode()
+
+
+def subject_row_key(event: UUID) -> bytes:
+    """Return the key of the digests that audit entries have of an event's columns that name a person.
+
+    Exports contain it, except of events whose entity was erased.
+    """
+    return hmac.digest(_load_pepper(), b"hub-subject-row-1" + event.bytes, "sha256")[:16]
 
 
 def erased_entity_id(name: str) -> str:

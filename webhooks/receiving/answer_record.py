@@ -26,9 +26,9 @@ class ReceiptAnswer:
     def __init__(self, recorded: StoredWebhook, answer: Answer) -> None:
         self.answer = answer
         self.payload = Payload.new(Payload.Kind.ANSWER, answer.body, recorded.key)
-        self.audit_entry = answered_entry(recorded.receipt, recorded.event, answer)
         self._receipt = recorded.receipt
         self._at = timezone.now()
+        self.audit_entry = answered_entry(recorded.receipt, recorded.event, answer, self._at)
 
     def add_to(self, batch: WriteBatch) -> None:
         """Add the answer's payload and the update of its receipt to a batch."""

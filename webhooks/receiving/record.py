@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from django.db import IntegrityError, transaction
 from django.db.models import Model, QuerySet
 
 from audit.entries.append import NewEntry, append_entries
+from audit.format.signed_records import format_time
 from database.group_commit import GroupFailed
 from database.model_rows import new_row
 from database.write_batch import WriteBatch
@@ -146,13 +148,24 @@ def _record_new(
     return StoredWebhook(webhook.receipt, event, session, answer)
 
 
-def answered_entry(receipt: Receipt, event: Event | None, answer: Answer) -> NewEntry:
-    """Return the audit entry of an answer that is stored later than its webhook."""
-    details = {"receipt": receipt.own_reference, "status": answer.status, "code": answer.code}
+def answered_entry(receipt: Receipt, event: Event | None, answer: Answer, at: datetime) -> NewEntry:
+    """Return the audit entry of an answer that is stored later than its webhook, at that time."""
+    details = {
+        "receipt": receipt.own_reference,
+        "status": answer.status,
+        "code": answer.code,
+        "final": answer.is_final,
+    }
     if event is not None:
-        return NewEntry(event.stream, "webhook.answered", details=details)
+        return NewEntry(event.stream, "webhook.answered", details=details, at=at)
     source = receipt.source
-    return NewEntry(f"setting:source:{source.pk}", "webhook.unusable", f"source:{source.slug}", details)
+    # The request has no other entry, so this one says what it was.
+    details |= {
+        "verified_by": receipt.verified_by,
+        "size": receipt.size,
+        "received": format_time(receipt.received_at),
+    }
+    return NewEntry(f"setting:source:{source.pk}", "webhook.unusable", f"source:{source.slug}", details, at)
 
 
 def _record_repeat(

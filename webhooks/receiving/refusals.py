@@ -1,153 +1,106 @@
-"""Record refused requests: one bounded row without a body for each kind and minute, and an audit entry for each row.
+"""Record refused requests: bounded rows without a body for each kind and minute, and an audit entry for each source,
+code and hour.
 
 Further refusals of the same kind and minute are counted in memory and written once a second, so that a flood does not
 slow down accepted webhooks. A process that is killed loses the count of its last second, but not the first refusal of
 each kind.
 """
 
-import atexit
-import logging
-import threading
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, connections, transaction
-from django.db.models import F
+from django.db import IntegrityError, transaction
+from django.db.models import F, QuerySet, Sum
 
 from audit.entries.append import NewEntry, append_entries
+from audit.format.signed_records import format_time
+from database.deferred_counts import DeferredCounts
 from webhooks.models import Refusal, Source
 from webhooks.receiving.incoming_request import IncomingRequest
 
-logger = logging.getLogger("hub.receive")
-
-FLUSH_SECONDS = 1.0
+# Of one source and code, and of one source.
+NEW_ROWS_A_MINUTE = 60
+NEW_ROWS_AN_HOUR = 300
+_PRUNE_EVERY = 100
 _MAX_EXISTING_ROWS = 1_000
 
 
-@dataclass(slots=True)
-class _PendingCount:
+@dataclass(frozen=True, slots=True)
+class RefusalCount:
+    """The number of refusals of a bucket that are not written yet; time and size of the last one."""
+
     times: int
     last_at: datetime
     size: int | None
 
 
-_lock = threading.Lock()
+def _write_count(bucket: str, more: RefusalCount) -> None:
+    Refusal.objects.filter(bucket=bucket).update(
+        times=F("times") + more.times, last_at=more.last_at, size=more.size
+    )
+
+
+def _merge_counts(one: RefusalCount, other: RefusalCount) -> RefusalCount:
+    last = other if other.last_at >= one.last_at else one
+    return replace(last, times=one.times + other.times)
+
+
+refusal_counts = DeferredCounts(_write_count, _merge_counts, "refusals")
+"""Refusals by the bucket of their row, until they are written."""
 _existing_rows: set[str] = set()
-_pending: dict[str, _PendingCount] = {}
-_timers: list[threading.Timer] = []
 
 
 def mark_row_exists(bucket: str) -> None:
     """Remember that the row of this bucket exists, so that further refusals can be counted in memory."""
-    with _lock:
-        # Most of them are of past minutes. A row that is not remembered is looked up in the database.
-        if len(_existing_rows) >= _MAX_EXISTING_ROWS:
-            _existing_rows.clear()
-        _existing_rows.add(bucket)
+    # Most of them are of past minutes. A row that is not remembered is looked up in the database.
+    if len(_existing_rows) >= _MAX_EXISTING_ROWS:
+        _existing_rows.clear()
+    _existing_rows.add(bucket)
 
 
 def count_in_memory(bucket: str, at: datetime, size: int | None) -> bool:
     """Count one refusal in memory. Returns False, having counted nothing, if no row of the bucket is known."""
-    with _lock:
-        if bucket not in _existing_rows:
-            return False
-        _add_pending(bucket, _PendingCount(1, at, size))
-        _schedule_flush()
+    if bucket not in _existing_rows:
+        return False
+    refusal_counts.add(bucket, RefusalCount(1, at, size))
     return True
-
-
-def flush_counts() -> None:
-    """Write this process's counts to the database. If the database is unavailable, they wait for the next flush."""
-    with _lock:
-        _timers.clear()
-        # Copied under the lock and written after it: requests that are refused meanwhile do not wait for the database.
-        due = dict(_pending)
-        _pending.clear()
-    try:
-        while due:
-            bucket, more = due.popitem()
-            try:
-                Refusal.objects.filter(bucket=bucket).update(
-                    times=F("times") + more.times, last_at=more.last_at, size=more.size
-                )
-            except BaseException:
-                due[bucket] = more
-                raise
-    except DatabaseError as error:
-        logger.warning("%s kinds of refusals could not be counted yet (%s)", len(due), type(error).__name__)
-    finally:
-        with _lock:
-            for bucket, more in due.items():
-                _add_pending(bucket, more)
-            if due:
-                _schedule_flush()
 
 
 def reset_counts() -> None:
     """Drop all counts and known rows of this process, for a test whose database is another one."""
-    with _lock:
-        for timer in _timers:
-            timer.cancel()
-        for counts in (_timers, _existing_rows, _pending):
-            counts.clear()
-
-
-def _add_pending(bucket: str, more: _PendingCount) -> None:
-    before = _pending.get(bucket)
-    if before is None:
-        _pending[bucket] = more
-        return
-    before.times += more.times
-    if more.last_at >= before.last_at:
-        before.last_at, before.size = more.last_at, more.size
-
-
-def _schedule_flush() -> None:
-    if not _timers:
-        timer = threading.Timer(FLUSH_SECONDS, _flush_in_thread)
-        # The timer must not delay the end of the process; `atexit` writes what it would have written.
-        timer.daemon = True
-        _timers.append(timer)
-        timer.start()
-
-
-def _flush_in_thread() -> None:
-    """Flush the counts in the timer's thread and close its database connection."""
-    try:
-        flush_counts()
-    finally:
-        connections.close_all()
-
-
-atexit.register(flush_counts)
-
-
-NEW_ROWS_A_MINUTE = 60
-_PRUNE_EVERY = 100
+    refusal_counts.reset()
+    _existing_rows.clear()
 
 
 def record_refusal(code: str, incoming: IncomingRequest, source: Source | None) -> None:
     """Count a refusal with others of its source, code, address and minute, or create a row for it.
 
-    Once a minute has 60 rows of a source and code, refusals from further addresses share one row.
+    Once a minute has 60 rows of a source and code, refusals from further addresses share one row. Once an hour has 300
+    rows of a source, all further refusals of a code in this hour share one.
     """
     minute = incoming.received_at.replace(second=0, microsecond=0)
+    hour = minute.replace(minute=0)
     key = f"{source.pk if source else 0}|{code}"
     own, shared = (f"{key}|{address}|{minute:%Y%m%d%H%M}" for address in (incoming.address, ""))
-    if any(count_in_memory(bucket, incoming.received_at, incoming.size) for bucket in (own, shared)):
+    hourly = f"{key}||{hour:%Y%m%d%H}"
+    if any(count_in_memory(bucket, incoming.received_at, incoming.size) for bucket in (own, shared, hourly)):
         return
     if _count_in_row(own, incoming):
         return
-    crowded = (
-        Refusal.objects.filter(first_at__gte=minute, source=source, code=code).count() >= NEW_ROWS_A_MINUTE
-    )
-    bucket = shared if crowded else own
-    if crowded and _count_in_row(bucket, incoming):
+    bucket = own
+    # A row that began since then was also counted since then, and that time has an index.
+    rows = Refusal.objects.filter(source=source, last_at__gte=hour, first_at__gte=hour)
+    if rows.count() >= NEW_ROWS_AN_HOUR:
+        bucket = hourly
+    elif rows.filter(code=code, last_at__gte=minute, first_at__gte=minute).count() >= NEW_ROWS_A_MINUTE:
+        bucket = shared
+    if bucket != own and _count_in_row(bucket, incoming):
         return
     try:
         with transaction.atomic():
-            row = _create_row(bucket, code, incoming, source, None if crowded else incoming.address)
+            row = _create_row(bucket, code, incoming, source, incoming.address if bucket == own else None)
     # Another request of this minute was first.
     except IntegrityError:
         _count_in_row(bucket, incoming)
@@ -171,6 +124,9 @@ def _count_in_row(bucket: str, incoming: IncomingRequest) -> int:
 def _create_row(
     bucket: str, code: str, incoming: IncomingRequest, source: Source | None, address: str | None
 ) -> Refusal:
+    hour = incoming.received_at.replace(minute=0, second=0, microsecond=0)
+    alike = Refusal.objects.filter(source=source, code=code)
+    is_first_of_hour = not alike.filter(last_at__gte=hour, first_at__gte=hour).exists()
     row = Refusal.objects.create(
         bucket=bucket,
         source=source,
@@ -180,9 +136,19 @@ def _create_row(
         first_at=incoming.received_at,
         last_at=incoming.received_at,
     )
-    stream = f"setting:source:{source.pk}" if source else "system"
-    actor = f"source:{source.slug}" if source else "system"
-    append_entries(
-        NewEntry(stream, "webhook.refused", actor, {"code": code, "size": incoming.size}), at=row.first_at
-    )
+    if is_first_of_hour:
+        stream = f"setting:source:{source.pk}" if source else "system"
+        actor = f"source:{source.slug}" if source else "system"
+        details = {"code": code, "size": incoming.size, **_summed_refusals(alike, hour)}
+        append_entries(NewEntry(stream, "webhook.refused", actor, details), at=row.first_at)
     return row
+
+
+def _summed_refusals(alike: QuerySet[Refusal], hour: datetime) -> dict[str, Any]:
+    """Return the number of refusals in the last hour before this one that had any, all of which share one entry."""
+    newest = alike.filter(first_at__lt=hour).order_by("-last_at", "-id").first()
+    if newest is None:
+        return {}
+    begin = newest.first_at.replace(minute=0, second=0, microsecond=0)
+    rows = alike.filter(last_at__gte=begin, first_at__gte=begin, first_at__lt=begin + timedelta(hours=1))
+    return {"earlier_hour": format_time(begin), "earlier_times": rows.aggregate(Sum("times"))["times__sum"]}

@@ -15,7 +15,7 @@ from database.connection import release_connection
 from database.group_commit import GroupCommit
 from database.model_rows import new_row
 from database.write_batch import GuardFailed, WriteBatch
-from webhooks.delivery_port import DeliverySession
+from webhooks.delivery_port import DeliverySession, OpenedRows
 from webhooks.models import (
     Event,
     Payload,
@@ -29,6 +29,7 @@ from webhooks.models.subject_key_store import Subject
 from webhooks.receiving.answers import Answer
 from webhooks.receiving.gate import VerifiedRequest
 from webhooks.receiving.incoming_request import IncomingRequest
+from webhooks.receiving.row_facts import answer_facts, event_facts
 
 
 @dataclass(slots=True)
@@ -65,7 +66,8 @@ class NewWebhook:
             answer_payload=answer_payload,
         )
         batch.insert(payload, *([answer_payload] if answer_payload else []), event, self.receipt)
-        return [received_entry(event, self.receipt), *self.session.open_deliveries(event, batch)]
+        opened = self.session.open_deliveries(event, batch)
+        return [received_entry(event, self.receipt, opened), *opened.entries]
 
 
 def store_webhook(webhook: NewWebhook, *, is_retry: bool = False) -> None:
@@ -154,9 +156,12 @@ def build_receipt(
     return receipt
 
 
-def received_entry(event: Event, receipt: Receipt) -> NewEntry:
-    """Return the audit entry of a received webhook. It includes the answer if that is stored in the same commit."""
-    answer_details = {} if receipt.status is None else {"status": receipt.status, "code": receipt.code}
+def received_entry(event: Event, receipt: Receipt, opened: OpenedRows | None = None) -> NewEntry:
+    """Return the audit entry of a received webhook. It includes the answer if that is stored in the same commit.
+
+    `opened`: the deliveries of a new event. A repeat has none, and the digests of its event are in the first entry.
+    """
+    new_rows = {} if opened is None else {**event_facts(event), "deliveries": opened.deliveries}
     return NewEntry(
         event.stream,
         "webhook.repeated" if receipt.is_repeat else "webhook.received",
@@ -166,7 +171,8 @@ def received_entry(event: Event, receipt: Receipt) -> NewEntry:
             "verified_by": receipt.verified_by,
             "size": receipt.size,
             "state": str(event.state),
-            **answer_details,
+            **new_rows,
+            **answer_facts(receipt),
         },
         at=receipt.received_at,
     )

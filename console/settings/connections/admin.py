@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.audit_trail import client_address, request_actor
+from console.base.audit_trail import FieldValues, client_address, request_actor
 from console.base.forms import JSON_AS_TEXT
 from console.base.post_only import post_only
 from console.base.two_step_change import TwoStepChangeAdmin
@@ -31,11 +31,13 @@ from console.ui.charts import join_sparkline
 from console.ui.formatting import short_duration
 from sync.connectors.presets import PRESETS, load_preset
 from sync.connectors.registry import CONNECTOR_SIDES
+from sync.connectors.settings.secret_values import mask_plain_secrets
 from sync.limits.breaker_status import with_load
 from sync.limits.circuit_breaker import end_pause_now
+from sync.mappings.configuration_gaps import connection_gaps
 from sync.models import Connection, ConnectionSide
 from sync.monitoring.connection_health import ConnectionHealth
-from sync.operations.connection_tests import AlreadyTesting
+from sync.operations.connection_tests import AlreadyTesting, TestResult
 
 _HEALTH_COLUMNS = ("health", "p95_latency", "failure_percentage", "waiting_deliveries")
 _PRESET_FIELDS = ("connector", "authentication", "settings")
@@ -127,16 +129,23 @@ class ConnectionAdmin(TwoStepChangeAdmin):
             context["now"] = page_context(request, stored, may_change=may_change)
         return super().render_change_form(request, context, *args, **kwargs)
 
+    def stored_values(self, pk: Any) -> FieldValues:
+        """Return the stored values for the audit log. Settings that were not checked may hold a secret."""
+        values = super().stored_values(pk)
+        return {**values, "settings": mask_plain_secrets(values["settings"])}
+
     def secret_changes(self, form: Any) -> list[str]:
         changes: list[str] = form.secret_changes()
         return changes
 
     def change_warnings(self, form: Any) -> list[str]:
-        """Warn about the deliveries that wait for a connection that is about to be disabled."""
+        """Warn about routes that lack a setting, and about deliveries that wait for a connection that is disabled."""
+        gaps = connection_gaps(form.instance)
         if form.instance.is_enabled or "is_enabled" not in form.changed_data:
-            return []
+            return gaps
         waits = waiting_text(count_waiting()[form.instance.pk])
         return [
+            *gaps,
             _("Currently waiting for this connection: %(waits)s.") % {"waits": waits},
             _(
                 "While it is disabled, each attempt fails and uses a retry. Enable it before their retries "
@@ -146,19 +155,26 @@ class ConnectionAdmin(TwoStepChangeAdmin):
 
     @post_only(back_to="admin:sync_connection_change", key="pk")
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Test the stored connection in four steps. POST only."""
+        """Test the stored connection. POST only."""
         connection = get_object_or_404(Connection, pk=pk)
         if not (request.user.has_perm(MAY_TEST) and self.has_view_permission(request, connection)):
             raise PermissionDenied
         try:
-            is_good = run_connection_test(request, connection)
+            result = run_connection_test(request, connection)
         except AlreadyTesting:
             messages.warning(
                 request, _("A test of this connection is already running. Try again in a minute.")
             )
         else:
-            text = _("All four steps passed.") if is_good else _("The test failed. See the steps below.")
-            (messages.success if is_good else messages.error)(request, text)
+            add_message, text = {
+                TestResult.PASSED: (messages.success, _("All steps passed.")),
+                TestResult.UNPROVED: (
+                    messages.warning,
+                    _("No step failed, but not everything could be tested. See the steps below."),
+                ),
+                TestResult.FAILED: (messages.error, _("The test failed. See the steps below.")),
+            }[result]
+            add_message(request, text)
         return redirect(f"{reverse('admin:sync_connection_change', args=[pk])}#test")
 
     @post_only(back_to="admin:sync_connection_change", key="pk")

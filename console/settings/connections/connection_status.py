@@ -19,9 +19,10 @@ from database.statement import Statement
 from sync.deliveries.predicates import is_waiting
 from sync.limits.breaker_status import breaker_of
 from sync.limits.circuit_breaker import SUCCESSES_TO_CLOSE
-from sync.models import CallCount, Connection
+from sync.models import CallCount, Connection, ConnectionSide, PayloadChoice
 from sync.models.counts import HOUR, start_of_hour
 from sync.monitoring.connection_health import ConnectionFigures, ConnectionHealth, classify_health, is_slow
+from sync.search.waiting_deliveries import paused_connections, side_of_failure, sides_waited_for
 from sync.statistics.latency_histogram import add_histograms, estimate_quantile
 
 SHOWN_PERIOD = timedelta(hours=24)
@@ -132,9 +133,10 @@ def _hourly_p95_points(hours: Iterable[CallCount], now: datetime) -> str:
 MAX_WAITING = 10_000
 
 # Reads the partial index of waiting deliveries; the limit bounds the cost during an outage.
+_COLUMNS = "identity_id, commercial_id, is_relayed, takes, state, code"
 _COUNT_WAITING = Statement(
-    f"""SELECT identity_id, commercial_id, COUNT(*) FROM (SELECT identity_id, commercial_id FROM sync_delivery
-    WHERE {is_waiting()} ORDER BY due_at, id LIMIT %s) w GROUP BY identity_id, commercial_id"""  # noqa: S608
+    f"""SELECT COUNT(*), {_COLUMNS} FROM (SELECT {_COLUMNS} FROM sync_delivery
+    WHERE {is_waiting()} ORDER BY due_at, id LIMIT %s) w GROUP BY {_COLUMNS}"""  # noqa: S608
 )
 
 
@@ -147,14 +149,19 @@ class WaitingCount:
 
 
 def count_waiting() -> Mapping[int, WaitingCount]:
-    """Count the waiting deliveries of each connection, by its primary key, for either end. One query."""
+    """Count the deliveries that wait for each connection, by its primary key. Two queries."""
     rows = _COUNT_WAITING.fetch_all(MAX_WAITING + 1)
-    is_least = sum(number for _, _, number in rows) > MAX_WAITING
-    numbers: defaultdict[int, int] = defaultdict(int)
-    for identity, commercial, number in rows:
-        # A set, so that a delivery between two ends of one connection counts once.
-        for connection in {identity, commercial}:
-            numbers[connection] += number
+    is_least = sum(row[0] for row in rows) > MAX_WAITING
+    paused, numbers = paused_connections(), defaultdict[int, int](int)
+    for number, identity, commercial, is_relayed, takes, state, code in rows:
+        keys = {ConnectionSide.IDENTITY: identity, ConnectionSide.TARGET: commercial}
+        waited_for = sides_waited_for(
+            open_sides={side for side, key in keys.items() if key in paused},
+            calls_identity=not is_relayed and takes == PayloadChoice.AS_ROUTED,
+            failed_at=side_of_failure(state, code),
+        )
+        for side in waited_for:
+            numbers[keys[side]] += number
     return defaultdict(
         lambda: WaitingCount(0, is_least),
         {key: WaitingCount(count, is_least) for key, count in numbers.items()},

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from console.base.audit_trail import record_action
 from console.settings.connections.connection_test_words import StepRow, build_step_row
 from sync.models import Connection, ConnectionTest
-from sync.operations.connection_tests import load_steps, run_test_steps, store_steps
+from sync.operations.connection_tests import TestResult, load_steps, run_test_steps, store_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +22,15 @@ class LastConnectionTest:
     steps: tuple[StepRow, ...]
 
 
-def run_connection_test(request: HttpRequest, connection: Connection) -> bool:
-    """Test the connection and record the result. Returns True if all steps passed. Raises AlreadyTesting if a test is
-    running.
-    """
+def run_connection_test(request: HttpRequest, connection: Connection) -> TestResult:
+    """Test the connection, record the result and return it. Raises AlreadyTesting if a test is running."""
     # Outside the transaction, which must not stay open while a system is slow to respond.
     steps = run_test_steps(connection)
     with transaction.atomic():
-        is_good = store_steps(connection, steps)
-        details = {"is_good": is_good, "steps": {step.name: step.code for step in steps}}
+        result = store_steps(connection, steps)
+        details = {"is_good": result is TestResult.PASSED, "steps": {step.name: step.code for step in steps}}
         record_action(request, f"setting:connection:{connection.pk}", "connection.tested", details)
-    return is_good
+    return result
 
 
 def load_last_test(connection: Connection, now: datetime) -> LastConnectionTest | None:

@@ -8,6 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from console.settings.connections.permission_words import PermissionRow, build_permission_row
 from console.ui.formatting import long_duration, short_duration
 from console.ui.outcome_texts import describe_code
 from sync.connectors.connection_check import CheckStep
@@ -17,7 +18,8 @@ from webhooks.catalogue.codes import CATALOGUE
 @dataclass(frozen=True, slots=True)
 class StepRow:
     """One step as shown on the page. `style`, `symbol` and `label` are those of its pill; `note` is a
-    technical detail for the person who fixes it.
+    technical detail for the person who fixes it. `problems` are the permissions that are missing or failed,
+    `expected` all other permissions that the step tested.
     """
 
     title: str
@@ -27,6 +29,8 @@ class StepRow:
     sentence: str
     note: str
     duration: str
+    problems: tuple[PermissionRow, ...] = ()
+    expected: tuple[PermissionRow, ...] = ()
 
 
 def build_step_row(step: CheckStep, connection: str, now: datetime) -> StepRow:
@@ -34,8 +38,18 @@ def build_step_row(step: CheckStep, connection: str, now: datetime) -> StepRow:
     style, mark, word = _step_pill(step)
     took = "" if step.seconds is None else short_duration(step.seconds)
     note = str(step.facts.get("message", "")) if step.is_good is False else ""
+    sentence = _step_sentence(step, connection, now)
+    permissions = [build_permission_row(finding) for finding in step.facts.get("findings", ())]
     return StepRow(
-        step_title(step.name), style, mark, word, _step_sentence(step, connection, now), note, took
+        step_title(step.name),
+        style,
+        mark,
+        word,
+        sentence,
+        note,
+        took,
+        problems=tuple(row for row in permissions if not row.is_expected),
+        expected=tuple(row for row in permissions if row.is_expected),
     )
 
 
@@ -46,6 +60,7 @@ def step_title(name: str) -> str:
         "way": _("Connection (TCP and TLS)"),
         "credentials": _("Credentials"),
         "read": _("Sample call"),
+        "permissions": _("Permissions of the credentials"),
     }[name]
 
 
@@ -59,16 +74,19 @@ def step_result(code: str) -> str:
         "way-encrypted": _("connected, encrypted"),
         "token-given": _("token received"),
         "read": _("answered"),
+        "read-unproved": _("answered"),
+        "probe-answered": _("answered"),
     }
     return good.get(code) or _failure_sentences().get(code) or code.replace("-", " ")
 
 
 def _step_pill(step: CheckStep) -> tuple[str, str, str]:
     if step.is_good is None:
-        word = _("Unknown") if step.code == "not-known" else _("Skipped")
+        word = _("Skipped") if step.code == "not-reached" else _("Unknown")
         return "quiet", "–", word
-    if step.code == "way-plain":
-        return "warn", "!", _("Not encrypted")
+    warnings = {"way-plain": _("Not encrypted"), "permissions-limited": _("Limited")}
+    if step.code in warnings:
+        return "warn", "!", warnings[step.code]
     return ("good", "✓", _("OK")) if step.is_good else ("bad", "✕", _("Failed"))
 
 
@@ -79,7 +97,10 @@ def _step_sentence(step: CheckStep, connection: str, now: datetime) -> str:
     if step.code == "settings-invalid":
         return _("The settings are invalid: %(sentence)s") % {"sentence": step.facts.get("sentence", "")}
     text = _SENTENCE_BUILDERS.get(step.code)
-    return text(step.facts, now) if text else _failure_sentences().get(step.code, step.code)
+    sentence = text(step.facts, now) if text else _failure_sentences().get(step.code, step.code)
+    left_out = int(step.facts.get("left_out", 0))
+    untested = ngettext("%d permission was not tested.", "%d permissions were not tested.", left_out)
+    return f"{sentence} {untested % left_out}" if left_out else sentence
 
 
 def _failure_sentences() -> Mapping[str, str]:
@@ -103,6 +124,12 @@ def _failure_sentences() -> Mapping[str, str]:
         "too-slow": _("The test ran out of time."),
         "none-needed": _("Not required."),
         "shown-by-read": _("Accepted in the sample call."),
+        "not-proved": _("Not shown by the sample call."),
+        "read-refused": _("The system refused the sample call, but not all others: see the permissions."),
+        "permissions-given": _("The system refuses nothing that was tested."),
+        "permissions-limited": _("Not everything is allowed."),
+        "permissions-missing": _("These credentials may not do everything that they are needed for."),
+        "permissions-incomplete": _("The test ran out of time before all permissions were tested."),
     }
 
 
@@ -155,14 +182,27 @@ def _token_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
 
 def _sample_call_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
     values = {"call": facts.get("call", ""), "status": facts.get("status"), "found": facts.get("found")}
-    if values["found"] is None:
-        return _("Responded as expected: no such record (%(call)s, %(status)s).") % values
     sentence = ngettext(
         "Responded; %(found)s record found (%(call)s, %(status)s).",
         "Responded; %(found)s records found (%(call)s, %(status)s).",
         int(values["found"]),
     )
     return sentence % values
+
+
+def _absent_id_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
+    text = _(
+        "Responded that there is no such record (%(call)s, %(status)s). A wrong path or refused credentials may get "
+        "the same response: add a list or a probe to the settings."
+    )
+    return text % {"call": facts.get("call", ""), "status": facts.get("status")}
+
+
+def _probe_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
+    return _("Responded (%(call)s, %(status)s).") % {
+        "call": facts.get("call", ""),
+        "status": facts.get("status"),
+    }
 
 
 _SENTENCE_BUILDERS: Mapping[str, Callable[[Mapping[str, Any], datetime], str]] = {
@@ -185,4 +225,6 @@ _SENTENCE_BUILDERS: Mapping[str, Callable[[Mapping[str, Any], datetime], str]] =
     ),
     "token-given": _token_sentence,
     "read": _sample_call_sentence,
+    "read-unproved": _absent_id_sentence,
+    "probe-answered": _probe_sentence,
 }

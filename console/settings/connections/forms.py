@@ -102,9 +102,12 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
             ),
             "requests_per_second": gettext_lazy("Across all workers. Leave empty for no limit."),
             "breaker_failures": gettext_lazy(
-                "Number of consecutive failures. Only system failures count, not those of a single record."
+                "Number of failures; each success cancels two of them. Only system failures count, not those of "
+                "a single record."
             ),
-            "breaker_seconds": gettext_lazy("Each further pause is twice as long, up to ten minutes."),
+            "breaker_seconds": gettext_lazy(
+                "Each further pause is twice as long while no delivery succeeds, up to ten minutes."
+            ),
         }
         widgets: ClassVar = {"authentication": _json_textarea(), "settings": _json_textarea()}
 

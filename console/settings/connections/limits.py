@@ -39,8 +39,11 @@ def breaker_sentence(connection: Connection, clock: datetime) -> str | SafeStrin
 def _working_text(breaker: Breaker | None, connection: Connection) -> str:
     if breaker is None or not breaker.failures:
         return _("working")
-    text = _("working; %(failures)s in a row, pauses after %(limit)d")
-    return text % {"failures": _count_failures_text(breaker.failures), "limit": connection.breaker_failures}
+    text = _("working; %(failures)s recently, pauses after %(limit)d")
+    return text % {
+        "failures": _count_failures_text(breaker.failures),
+        "limit": connection.breaker_failures,
+    }
 
 
 def _count_failures_text(number: int) -> str:

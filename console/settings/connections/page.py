@@ -23,6 +23,7 @@ from console.settings.connections.connection_status import (
 from console.settings.connections.connection_test import load_last_test
 from console.settings.connections.limits import concurrency_text, rate_text
 from console.settings.connections.token_expiry import find_token_expiry
+from console.settings.connections.unkept_fields import count_unkept_fields
 from console.ui.charts import join_sparkline
 from console.ui.formatting import long_duration, percent_text, render_age, render_time, short_duration
 from console.ui.outcome_texts import describe_code
@@ -30,9 +31,6 @@ from sync.limits.breaker_status import BreakerMode, breaker_of, breaker_status
 from sync.limits.circuit_breaker import SUCCESSES_TO_CLOSE
 from sync.models import Breaker, Connection
 from sync.monitoring.connection_health import ConnectionFigures
-from webhooks.models import State
-
-_WAITING_STATES = f"{State.PENDING},{State.RETRYING}"
 
 
 def attach_status(connections: Iterable[Any]) -> list[Any]:
@@ -46,13 +44,14 @@ def attach_status(connections: Iterable[Any]) -> list[Any]:
 
 
 def page_context(request: HttpRequest, connection: Any, *, may_change: bool) -> dict[str, Any]:
-    """Return the context of the page's template. The connection has `clock` and `running`. Three queries."""
+    """Return the context of the page's template. The connection has `clock` and `running`. Four queries."""
     now = connection.clock
     attach_status([connection])
     is_paused = connection.is_enabled and breaker_status(connection, now).mode is BreakerMode.NOTHING
     return {
         "status": connection.shown,
         "facts": _list_facts(connection, now),
+        "unkept": count_unkept_fields(connection),
         "may_try": is_paused and may_change,
         "may_test": request.user.has_perm(MAY_TEST),
         "tested": load_last_test(connection, now),
@@ -88,7 +87,7 @@ def render_waiting_link(connection: Any) -> str | SafeString:
     words = waiting_text(connection.waiting)
     if not connection.waiting.number:
         return words
-    query = urlencode({"state": _WAITING_STATES, "commercial": connection.slug})
+    query = urlencode({"waits_for": connection.slug})
     return format_html('<a href="{}?{}">{}</a>', reverse("admin:webhooks_event_changelist"), query, words)
 
 
@@ -117,8 +116,8 @@ def _sending_text(failures: int, limit: int) -> str:
     if not failures:
         return _("Yes")
     sentence = ngettext(
-        "Yes; %(number)s consecutive failure, pauses after %(limit)s.",
-        "Yes; %(number)s consecutive failures, pauses after %(limit)s.",
+        "Yes; %(number)s recent failure, pauses after %(limit)s.",
+        "Yes; %(number)s recent failures, pauses after %(limit)s.",
         failures,
     )
     return sentence % {"number": f"{failures:,}", "limit": f"{limit:,}"}

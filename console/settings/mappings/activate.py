@@ -18,6 +18,7 @@ from console.settings.mappings.view_mixin import (
     request_author,
 )
 from console.settings.mappings.words import diff_declarations, diff_texts
+from sync.mappings.configuration_gaps import mapping_gaps
 from sync.mappings.drafts import (
     MappingChangedMeanwhile,
     MappingChangeRefused,
@@ -60,7 +61,9 @@ class MappingActivationMixin(MappingViewMixin):
         )
 
     def activate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the changes and the last back-test of the draft, or of `?version=N`; on POST, activate it."""
+        """Show the changes, the routes that could not work and the last back-test of the draft, or of `?version=N`; on
+        POST, activate it.
+        """
         mapping = self.get_mapping(request, pk, MAY_ACTIVATE)
         number = request.GET.get("version", "")
         target = _find_side(mapping, number or "draft")
@@ -111,6 +114,7 @@ class MappingActivationMixin(MappingViewMixin):
             is_based_elsewhere=isinstance(target, MappingDraft)
             and target.base_id != (current.pk if current else None),
             problem=problem,
+            gaps=mapping_gaps(mapping, target.declaration),
             reason=request.POST.get("reason", ""),
             next_number=(current.number if current else 0) + 1,
             **_diff_sides(current, target),

@@ -1,6 +1,6 @@
 """Pages of back-tests: start one, follow it, and see which events would come out differently."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -10,11 +10,12 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from console.base.forms import ReasonField, ReasonForm
 from console.base.post_only import post_only
 from console.payloads.content import format_value
+from console.payloads.reveal import reveal_events, revealed_events
 from console.permissions import CONTENTS, MAY_EDIT
 from console.settings.mappings.backtest_words import OUTCOMES, summarize_backtest, untestable_text
-from console.settings.mappings.mapping_trial import HIDDEN_VALUE
 from console.settings.mappings.view_mixin import MappingViewMixin, request_author
 from sync.mappings.backtests import (
     MAX_EVENTS,
@@ -27,8 +28,9 @@ from sync.mappings.backtests import (
     run_in_request,
 )
 from sync.mappings.drafts import open_draft
-from sync.mappings.past_entities import read_past_events
+from sync.mappings.past_entities import PastEvent, read_past_events
 from sync.models import BackTest
+from sync.planning.mapping import ParsedMapping
 from sync.planning.mapping_comparison import (
     ComparisonOutcome,
     FieldDifference,
@@ -53,13 +55,15 @@ class ExampleField:
 
 @dataclass(frozen=True, slots=True)
 class BacktestExample:
-    """One event that comes out differently. `problem`: the failure of the version that fails; `missing`: why there
-    are no values.
+    """One event that comes out differently. `names`: the fields that differ. Of a revealed event also `fields`, and
+    `problem`, the failure of the version that fails; `missing`: why there are no values.
     """
 
     event: Event
     outcome: str
     label: str
+    names: tuple[str, ...]
+    is_masked: bool = True
     fields: tuple[ExampleField, ...] = ()
     problem: str = ""
     missing: str = ""
@@ -80,18 +84,22 @@ class BacktestMixin(MappingViewMixin):
 
     @post_only(back_to="admin:sync_mapping_change", key="pk")
     def begin_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Test the open draft on the newest events. POST only.
+        """Test the open draft on the newest events, for a reason. POST only.
 
+        It needs the permission to see contents: which events come out differently tells what they contain.
         Up to `MAX_IN_REQUEST` events run in this request, more in a worker.
         """
-        mapping = self.get_mapping(request, pk, MAY_EDIT)
+        mapping = self.get_mapping(request, pk, MAY_EDIT, CONTENTS)
         draft, text = open_draft(mapping), request.POST.get("events", "")
         # Nine digits or more would only be refused later, as more than the maximum.
         wanted = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
+        form = ReasonForm(request.POST, field=ReasonField(min_length=3, max_length=200))
         try:
             if draft is None:
                 raise BackTestRefused(_("This mapping no longer has a draft."))
-            made = request_backtest(draft, wanted, request_author(request))
+            if not form.is_valid():
+                raise BackTestRefused(_("Nothing was tested: enter a reason of 3 to 200 characters."))
+            made = request_backtest(draft, wanted, request_author(request), form.cleaned_data["reason"])
         except BackTestRefused as error:
             messages.error(request, str(error))
             return redirect("admin:sync_mapping_change", pk)
@@ -100,10 +108,14 @@ class BacktestMixin(MappingViewMixin):
         return redirect("admin:sync_mapping_backtest_result", pk, made.uuid)
 
     def result_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
-        """Show progress and result of a back-test."""
+        """Show progress and result of a back-test; on POST, reveal the contents of its examples for a minute."""
         mapping = self.get_mapping(request, pk)
         rows = BackTest.objects.select_related("draft__version", "draft__made_by", "base", "asked_by")
         row = get_object_or_404(rows, uuid=key, draft__mapping=pk)
+        if request.method == "POST":
+            reveal_events(request, list(Event.objects.filter(pk__in=_example_keys(row))))
+            return redirect("admin:sync_mapping_backtest_result", pk, key)
+        examples = load_examples(row, revealed_events(request))
         return self.render_mapping_page(
             request,
             "console/settings/mappings/backtest.html",
@@ -111,53 +123,58 @@ class BacktestMixin(MappingViewMixin):
             title=_("Back-test of %(mapping)s") % {"mapping": mapping},
             summary=summarize_backtest(row),
             draft=row.draft,
-            examples=load_examples(row, may_see=request.user.has_perm(CONTENTS)),
+            examples=examples,
+            is_masked=any(example.is_masked for example in examples),
             is_open_draft=row.draft.state == "open",
             fewest=MIN_EVENTS,
             most=MAX_EVENTS,
         )
 
 
-def load_examples(row: BackTest, *, may_see: bool) -> list[BacktestExample]:
-    """Compare the examples of a back-test again, from what is still stored. Four queries. Without `may_see`, values are
-    hidden.
+def load_examples(row: BackTest, revealed: frozenset[int]) -> list[BacktestExample]:
+    """Return the examples of a back-test. Those of `revealed` events are compared again, from what is still stored.
+
+    Four queries.
     """
-    results_by_event = {example["event"]: example for example in row.examples[:MAX_EXAMPLES]}
-    kept = (
-        read_past_events(list(results_by_event), routes_using_mapping(row.draft.mapping_id))
-        if results_by_event
-        else []
+    stored = {example["event"]: example for example in row.examples[:MAX_EXAMPLES]}
+    kept = read_past_events(list(stored), routes_using_mapping(row.draft.mapping_id)) if stored else []
+    versions = parse_both_mappings(row)
+    return [
+        _build_example(stored[past_event.event.pk], past_event, versions, revealed) for past_event in kept
+    ]
+
+
+def _example_keys(row: BackTest) -> list[int]:
+    return [example["event"] for example in row.examples[:MAX_EXAMPLES]]
+
+
+def _build_example(
+    stored: dict[str, Any],
+    past_event: PastEvent,
+    versions: tuple[ParsedMapping | None, ParsedMapping],
+    revealed: frozenset[int],
+) -> BacktestExample:
+    event, outcome = past_event.event, stored["outcome"]
+    masked = BacktestExample(event, outcome, str(OUTCOMES.get(outcome, outcome)), tuple(stored["fields"]))
+    if event.pk not in revealed:
+        return masked
+    if past_event.mapping_input is None:
+        return replace(masked, is_masked=False, missing=untestable_text(str(past_event.reason)))
+    compared = compare_mappings(*versions, past_event.mapping_input)
+    # The example shows the failure of the version that fails.
+    failing = compared.before if outcome == ComparisonOutcome.WORKS_NOW else compared.after
+    return replace(
+        masked,
+        is_masked=False,
+        fields=tuple(_build_example_field(field) for field in compared.fields),
+        problem=_problem_text(failing) if failing.fields is None else "",
     )
-    current, draft = parse_both_mappings(row)
-    examples = []
-    for example in kept:
-        outcome = results_by_event[example.event.pk]["outcome"]
-        facts: dict[str, Any] = {
-            "event": example.event,
-            "outcome": outcome,
-            "label": str(OUTCOMES.get(outcome, outcome)),
-        }
-        if example.mapping_input is None:
-            examples.append(BacktestExample(**facts, missing=untestable_text(str(example.reason))))
-            continue
-        compared = compare_mappings(current, draft, example.mapping_input)
-        # The example shows the failure of the version that fails.
-        failing = compared.before if outcome == ComparisonOutcome.WORKS_NOW else compared.after
-        problem = _problem_text(failing) if failing.fields is None else ""
-        fields = tuple(_build_example_field(field, may_see=may_see) for field in compared.fields)
-        examples.append(BacktestExample(**facts, fields=fields, problem=problem))
-    return examples
 
 
 def _problem_text(made: MappingResult) -> str:
     return f"{made.failing_field}: {_(made.problem)}."
 
 
-def _build_example_field(field: FieldDifference, *, may_see: bool) -> ExampleField:
-    # These two hold names of record fields, which are no personal data.
-    is_open = may_see or field.name in ("match.external_id", "match.new")
-    before, after = (
-        format_value(value) if is_open or value is None else HIDDEN_VALUE
-        for value in (field.before, field.after)
-    )
+def _build_example_field(field: FieldDifference) -> ExampleField:
+    before, after = format_value(field.before), format_value(field.after)
     return ExampleField(field.name, before, after, field.is_sent_before, field.is_sent_after)

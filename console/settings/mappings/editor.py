@@ -11,6 +11,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from console.base.forms import parse_pk
+from console.payloads.reveal import RevealPurpose, reveal_events, revealed_events
 from console.permissions import CONTENTS, MAY_EDIT
 from console.settings.mappings.declaration_json import MAX_LENGTH, DeclarationError, normalize_newlines
 from console.settings.mappings.mapping_trial import (
@@ -42,6 +43,7 @@ from sync.mappings.drafts import (
 )
 from sync.mappings.past_entities import PastEvent
 from sync.models import Mapping, MappingDraft, MappingVersion
+from webhooks.models import Event
 
 EMPTY_DECLARATION = '{\n  "fields": {\n    "email": {"path": "entity.email"}\n  },\n  "match": {}\n}'
 
@@ -59,11 +61,13 @@ class MappingEditorMixin(MappingViewMixin):
         ]
 
     def edit_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the form; on POST, save it as a draft or try it out on a sample."""
+        """Show the form; on POST, save it as a draft, reveal the selected event, or try it out on a sample."""
         mapping = self.get_mapping(request, pk, MAY_EDIT)
         if request.method != "POST":
             return self._open_editor(request, mapping)
         trial_input = _posted_input(request)
+        if "reveal" in request.POST:
+            _reveal_selected(request, trial_input)
         if "save" not in request.POST:
             return self._render_editor(
                 request, mapping, trial_input, trial=self._run_trial(request, mapping, trial_input)
@@ -75,7 +79,8 @@ class MappingEditorMixin(MappingViewMixin):
         mapping = self.get_mapping(request, pk, MAY_EDIT)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        context = {"trial": self._run_trial(request, mapping, _posted_input(request))}
+        trial = self._run_trial(request, mapping, _posted_input(request))
+        context = {"trial": trial, "may_see": request.user.has_perm(CONTENTS)}
         return TemplateResponse(request, "console/settings/mappings/_try_out.html", context)
 
     def discard_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -117,7 +122,7 @@ class MappingEditorMixin(MappingViewMixin):
         note = draft.note if draft else ""
         if chosen:
             note = _("same as version %(number)s") % {"number": chosen.number}
-        recent = list_sample_events(routes_using_mapping(mapping.pk))
+        recent = _list_choices(request, mapping)
         newest = str(recent[0].event.pk) if recent else ""
         trial_input = TrialInput(standing.declaration_text if standing else EMPTY_DECLARATION, event=newest)
         trial = self._run_trial(request, mapping, trial_input, recent) if recent else None
@@ -152,8 +157,8 @@ class MappingEditorMixin(MappingViewMixin):
     def _run_trial(
         self, request: HttpRequest, mapping: Mapping, trial_input: TrialInput, known: Sequence[PastEvent] = ()
     ) -> MappingTrial:
-        may_see = request.user.has_perm(CONTENTS)
-        return run_trial(trial_input, routes_using_mapping(mapping.pk), may_see=may_see, recent=known)
+        revealed = revealed_events(request, RevealPurpose.MAPPING_TRIALS)
+        return run_trial(trial_input, routes_using_mapping(mapping.pk), revealed=revealed, recent=known)
 
     def _render_editor(
         self,
@@ -167,7 +172,7 @@ class MappingEditorMixin(MappingViewMixin):
         current, draft = current_version(mapping), open_draft(mapping)
         kept = seen_versions(current, draft)
         if "choices" not in context:
-            context["choices"] = list_sample_events(routes_using_mapping(mapping.pk))
+            context["choices"] = _list_choices(request, mapping)
         is_bound = request.method == "POST" and "overtaken" not in context
         return self.render_mapping_page(
             request,
@@ -183,6 +188,19 @@ class MappingEditorMixin(MappingViewMixin):
             functions=FUNCTION_LABELS,
             **context,
         )
+
+
+def _list_choices(request: HttpRequest, mapping: Mapping) -> list[PastEvent]:
+    """Return the events to try out on: none for people who may not see their contents."""
+    if not request.user.has_perm(CONTENTS):
+        return []
+    return list_sample_events(routes_using_mapping(mapping.pk))
+
+
+def _reveal_selected(request: HttpRequest, trial_input: TrialInput) -> None:
+    pk = parse_pk(trial_input.event)
+    events = [] if pk is None else list(Event.objects.filter(pk=pk))
+    reveal_events(request, events, RevealPurpose.MAPPING_TRIALS)
 
 
 def _posted_input(request: HttpRequest) -> TrialInput:

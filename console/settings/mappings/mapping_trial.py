@@ -21,7 +21,6 @@ from sync.planning.change import plan_existing_entity
 from sync.planning.mapping import EntityNotMappable, InvalidMapping, ParsedMapping, parse_mapping
 from sync.planning.mapping_comparison import MappingInput
 
-HIDDEN_VALUE = "•••"
 MAX_SAMPLE_EVENTS = 20
 _SEARCHED_EVENTS = 200
 _APPLIED_OUTCOMES = (AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED)
@@ -50,12 +49,14 @@ class TrialField:
 @dataclass(frozen=True, slots=True)
 class MappingTrial:
     """The resulting record of a trial. `action`: what the planner would do to the last known record; `unknown` if that
-    depends on fields with unknown values; empty for a pasted entity.
+    depends on fields with unknown values; empty for a pasted entity. `is_masked`: nothing was evaluated, as the
+    contents of the event are not revealed.
     """
 
     problem: TrialProblem | None = None
     fields: tuple[TrialField, ...] = ()
     action: str = ""
+    is_masked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,16 @@ def parse_declaration(text: str) -> Any:
 
 
 def run_trial(
-    trial_input: TrialInput, routes: Sequence[Route], *, may_see: bool, recent: Sequence[PastEvent] = ()
+    trial_input: TrialInput,
+    routes: Sequence[Route],
+    *,
+    revealed: frozenset[int],
+    recent: Sequence[PastEvent] = (),
 ) -> MappingTrial:
     """Map the selected event or the pasted entity with the declaration.
 
-    Without `may_see`, values of an event are hidden. An event in `recent` is not read again.
+    Only `revealed` events are evaluated: even a result without values tells what they are, expression by expression.
+    An event in `recent` is not read again.
     """
     try:
         mapping = parse_mapping(parse_declaration(trial_input.declaration))
@@ -92,9 +98,11 @@ def run_trial(
     try:
         if not trial_input.event:
             return _map_pasted(mapping, _parse_pasted(trial_input))
+        if parse_pk(trial_input.event) not in revealed:
+            return MappingTrial(is_masked=True)
         sample = next((event for event in recent if str(event.event.pk) == trial_input.event), None)
         kept = sample or _find_event(trial_input.event, routes)
-        return _compare_with_last_known(mapping, kept, may_see=may_see)
+        return _compare_with_last_known(mapping, kept)
     except DeclarationError as error:
         return MappingTrial(TrialProblem(error.sentence))
     except EntityNotMappable as error:
@@ -144,7 +152,7 @@ def _map_pasted(mapping: ParsedMapping, mapping_input: MappingInput) -> MappingT
     )
 
 
-def _compare_with_last_known(mapping: ParsedMapping, kept: PastEvent, *, may_see: bool) -> MappingTrial:
+def _compare_with_last_known(mapping: ParsedMapping, kept: PastEvent) -> MappingTrial:
     assert kept.mapping_input is not None
     apply_mapping = mapping.map_partial_entity if kept.mapping_input.is_partial else mapping.map_entity
     made = apply_mapping(kept.mapping_input.entity, kept.mapping_input.webhook)
@@ -154,12 +162,10 @@ def _compare_with_last_known(mapping: ParsedMapping, kept: PastEvent, *, may_see
     changing = {field.name for field in change.fields}
     fields = []
     for name, value in made.items():
-        # A constant of the declaration is not personal data.
-        is_open = may_see or mapping.fields[name].path is None
         is_known = known is not None and name in known
         kind = "same" if name not in changing else "changed" if is_known or known is None else "unknown"
         before = known.get(name) if known and kind == "changed" else None
-        fields.append(TrialField(name, _visible_value(value, is_open), _visible_value(before, may_see), kind))
+        fields.append(TrialField(name, format_value(value), format_value(before), kind))
     kinds = {field.kind for field in fields}
     action = "unknown" if "unknown" in kinds and "changed" not in kinds else str(change.action)
     return MappingTrial(fields=tuple(fields), action=action)
@@ -171,7 +177,8 @@ def _last_known_record(kept: PastEvent) -> tuple[Mapping[str, Any] | None, str]:
     """
     attempt = kept.attempt
     document = json_document(attempt.change) if attempt is not None and attempt.change_id else {}
-    if attempt is None or not document:
+    # With candidates it is not known yet which record is the entity's.
+    if attempt is None or not document or "candidates" in document:
         return {}, attempt.record_id if attempt else ""
     is_applied = attempt.outcome in _APPLIED_OUTCOMES
     # Before the attempt there was no record, and the attempt did not create one.
@@ -179,12 +186,8 @@ def _last_known_record(kept: PastEvent) -> tuple[Mapping[str, Any] | None, str]:
         return None, ""
     side = "after" if is_applied else "before"
     changed = {field["name"]: field[side] for field in document["fields"]}
-    return {**document["same"], **changed}, attempt.record_id
-
-
-def _visible_value(value: Any, is_open: bool) -> str:
-    """Format a value; a hidden one shows only that there is one."""
-    return format_value(value) if is_open or value is None else HIDDEN_VALUE
+    left_out = {field["name"]: field["before"] for field in document.get("left_out", ())}
+    return {**document["same"], **changed, **left_out}, attempt.record_id
 
 
 def indent_json(value: Any) -> str:

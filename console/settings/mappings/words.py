@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 FUNCTION_LABELS: Mapping[str, Promise] = {
-    "first_verified_email": gettext_lazy("the first verified address"),
+    "verified_email": gettext_lazy("the first verified address, never an unverified one"),
     "first": gettext_lazy("the first value of the list"),
     "text": gettext_lazy("converted to text"),
     "trim": gettext_lazy("without leading and trailing spaces"),
@@ -149,6 +149,11 @@ def _lookup_texts(declaration: Declaration) -> dict[str, str]:
     if match.get("new"):
         text = _("before a record is created: a record with the same %(fields)s")
         texts[_("Match by new values")] = text % {"fields": ", ".join(match["new"])}
+    verified = match.get("verified", {})
+    for name, rule in verified.get("previous", {}).items():
+        texts[_("Verified previous %(field)s") % {"field": name}] = _rule_text(rule)
+    for name, rule in verified.get("new", {}).items():
+        texts[_("Verified %(field)s") % {"field": name}] = _rule_text(rule)
     return texts
 
 

@@ -35,7 +35,12 @@ class RouteAdmin(PauseMixin):
         ),
         (
             gettext_lazy("Behavior"),
-            {"fields": ("without_match", "when_gone", "deactivation", "relays", "continues_after_failure")},
+            {
+                "fields": (
+                    *("matching", "without_match", "when_gone", "deactivation"),
+                    *("relays", "continues_after_failure"),
+                )
+            },
         ),
         (
             gettext_lazy("Retries"),

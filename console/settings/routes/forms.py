@@ -7,6 +7,10 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from sync.mappings.configuration_gaps import route_gaps
+from sync.models import Route
+from sync.planning.record_matching import MatchingPolicy
+
 
 class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
@@ -23,11 +27,30 @@ class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
             "gives_up_after_hours": gettext_lazy("Hours. Older deliveries are not retried."),
         }
 
+    def clean(self) -> dict[str, Any]:
+        """Refuse an enabled route that its connections cannot carry: each delivery would fail."""
+        values: dict[str, Any] = super().clean() or {}
+        names = ("is_enabled", "identity", "commercial", "mapping", "entity_type")
+        # A route that has become impossible can still be disabled.
+        if all(values.get(name) for name in names):
+            route = Route(**{name: values[name] for name in names})
+            for field, sentence in route_gaps(route):
+                self.add_error(field, sentence)
+        return values
+
 
 def route_change_warnings(form: Any) -> Iterator[str]:
     """Yield a sentence for each immediate consequence of a change of a route."""
+    if "matching" in form.changed_data and form.instance.matching == MatchingPolicy.TRUSTED:
+        yield _(
+            "Anyone who can enter an address in %(identity)s can change the record that has this address, "
+            "verified or not."
+        ) % {"identity": form.instance.identity}
     if "is_enabled" in form.changed_data and not form.instance.is_enabled:
         yield _(
             "New events do not use this route until it is enabled again, and are not delivered "
             "later. To keep them, pause the route instead."
         )
+    if not form.instance.is_enabled:
+        for _field, sentence in route_gaps(form.instance):
+            yield _("The route cannot be enabled yet: %(gap)s") % {"gap": sentence}

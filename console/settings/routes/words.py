@@ -3,6 +3,7 @@
 from django.utils.translation import gettext as _
 
 from sync.models import Route
+from sync.planning.record_matching import MatchingPolicy
 
 
 def route_sentence(route: Route, version: int | None) -> str:
@@ -30,7 +31,20 @@ def route_sentence(route: Route, version: int | None) -> str:
 
 
 def policy_sentences(route: Route) -> list[str]:
-    """Describe what happens if no record matches and if the entity is deleted."""
+    """Describe how an unlinked record is matched, what happens if none is, and if the entity is deleted."""
+    matching_texts = {
+        MatchingPolicy.NEVER: _("A record without a link is never linked by a value such as an address."),
+        MatchingPolicy.HOLD: _(
+            "A person decides whether a record with the same value, such as an address, is linked."
+        ),
+        MatchingPolicy.VERIFIED: _(
+            "A record with a verified value of the entity, such as an address, is linked. Otherwise, a person "
+            "decides."
+        ),
+        MatchingPolicy.TRUSTED: _(
+            "A record with a value that the source names, such as an address, is linked, verified or not."
+        ),
+    }
     deletion_texts = {
         Route.DeletionPolicy.DELETE: _("When the entity is deleted, its record is deleted."),
         Route.DeletionPolicy.DEACTIVATE: _(
@@ -41,7 +55,8 @@ def policy_sentences(route: Route) -> list[str]:
     creates = _("A missing record is created.")
     if route.without_match == Route.NoMatchPolicy.REFUSE:
         creates = _("A missing record is created only for a CREATE event; an UPDATE event fails.")
-    return [creates, deletion_texts[Route.DeletionPolicy(route.when_gone)]]
+    matching = matching_texts[MatchingPolicy(route.matching)]
+    return [matching, creates, deletion_texts[Route.DeletionPolicy(route.when_gone)]]
 
 
 def _mapping_text(route: Route, version: int | None) -> str:

@@ -6,19 +6,21 @@ place and ends with 1, or says what fits and ends with 0.
 """
 
 import csv
+import hashlib
+import hmac
 import json
 import os
+import sqlite3
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple, Optional
 from xml.etree.ElementTree import ParseError, iterparse
 
 MAX_FAULTS = 100
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
-# Entries that are older than that are sealed under the checkpoint.
-SETTLED = timedelta(minutes=2)
 # The largest difference that is assumed between the clocks of the hub's machines.
 CLOCKS_APART = timedelta(minutes=10)
 PARENTS = {
@@ -29,7 +31,13 @@ PARENTS = {
 }
 # The first action is recorded with the first deletion, the second at the end: a night may be cut off in between.
 DELETED = ("retention.begun", "retention.pruned")
-KEYS = {"receipts": "receipt", "deliveries": "delivery", "attempts": "attempt", "calls": "call"}
+KEYS = {
+    "events": "reference",
+    "receipts": "receipt",
+    "deliveries": "delivery",
+    "attempts": "attempt",
+    "calls": "call",
+}
 READ_ERRORS = (
     KeyError,
     TypeError,
@@ -37,14 +45,504 @@ READ_ERRORS = (
     AttributeError,
     OSError,
     csv.Error,
+    sqlite3.Error,
     zipfile.BadZipFile,
     ParseError,
 )
+# The worst state of its deliveries is the state of an event.
+STATES = (
+    *("dead", "held", "retrying", "running", "pending", "closed"),
+    *("succeeded", "unchanged", "ignored", "superseded"),
+)
+OPEN = ("pending", "retrying", "running", "held")
+# The columns of an event that the digest `facts` of its first entry covers, and those of a call, in this order.
+EVENT_FACTS = ("source_id", "entity_type", "event_type", "occurred", "occurred_text", "signed")
+EVENT_SUBJECT = ("event_id", "entity_id", "body_sha256")
+CALL_COLUMNS = (
+    *("connection_id", "purpose", "write", "method", "path", "started"),
+    *("milliseconds", "status", "error", "sent_bytes", "received_bytes"),
+)
+ENDED = ("succeeded", "unchanged", "superseded", "failed", "held")
+# The id of an entity that was erased begins with it.
+PSEUDONYM_MARK = "~"
+
+Row = Mapping[str, Any]
+Entry = Mapping[str, Any]
+
+
+class RowFault(NamedTuple):
+    """A row that does not fit the audit entries. `column` is empty if it concerns the whole row."""
+
+    table: str
+    key: Any
+    column: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.key}{', ' if self.column else ''}{self.column}: {self.what}"
+
+
+Faults = Iterator[RowFault]
+
+
+class EventRows(NamedTuple):
+    """An event with everything under it."""
+
+    event: Row
+    receipts: Sequence[Row]
+    deliveries: Sequence[Row]
+    attempts: Sequence[Row]
+    calls: Sequence[Row]
+
+
+class Deletions:
+    """Holds the deletions (retention, erasure) that the audit log records: such rows may be missing."""
+
+    def __init__(self) -> None:
+        # Events received, calls begun and entries sealed before these times.
+        self.events_before = ""
+        self.calls_before = ""
+        self.entries_before = ""
+        # The pseudonyms of the erased entities; None if they are not known.
+        self.erased: Optional[set[str]] = set()  # noqa: UP045 - Python 3.9
+
+    def add_entry(self, entry: Entry) -> None:
+        details = entry["details"]
+        if entry["action"] in DELETED and details["kind"] == "events":
+            self.events_before = max(self.events_before, details["up_to"])
+        elif entry["action"] in DELETED and details["kind"] == "calls":
+            self.calls_before = max(self.calls_before, details["up_to"])
+        elif entry["action"] == "subject.erased" and self.erased is not None:
+            self.erased.update(details["pseudonyms"])
+
+    def has_no_entries(self, at: str) -> bool:
+        """Return True if the entries of that time may have been deleted."""
+        return at <= self.entries_before
 
 
 def parse_time(at: str) -> datetime:
     # `datetime.UTC` needs Python 3.11, and this script runs on 3.9.
     return datetime.strptime(at, TIME_FORMAT).replace(tzinfo=timezone.utc)  # noqa: UP017
+
+
+def digest_content(values: Sequence[Any]) -> bytes:
+    return b"hub-row-1\0" + json.dumps(values, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+
+
+def row_digest(*values: Any) -> str:
+    return hashlib.sha256(digest_content(values)).hexdigest()[:24]
+
+
+def keyed_row_digest(key: bytes, *values: Any) -> str:
+    return hmac.new(key, digest_content(values), "sha256").hexdigest()[:24]
+
+
+class DeliveryLog:
+    """Reads the expected columns of a delivery and of its attempts from the entries of its stream."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.is_complete = not entries or entries[0]["stream_seq"] == 1
+        self.length = entries[-1]["stream_seq"] if entries else 0
+        self.attempts: dict[str, dict[str, Any]] = {}
+        # By attempt: the digests of its calls.
+        self.calls: dict[str, list[str]] = {}
+        # None: not known, because the first entries were deleted.
+        self.state: Any = "pending" if self.is_complete else None
+        self.code: Any = "" if self.is_complete else None
+        self.settled: Any = None
+        # Its state when a re-check made it due. It still counts for its event.
+        self.before = ""
+        for entry in entries:
+            self.add_entry(entry)
+
+    def add_entry(self, entry: Entry) -> None:
+        kind, _, word = entry["action"].partition(".")
+        if kind == "attempt":
+            self.add_attempt_entry(word, entry["details"], entry["at"])
+        elif kind == "delivery":
+            self.add_delivery_entry(word, entry["details"], entry["at"])
+
+    def add_attempt_entry(self, word: str, details: Row, at: str) -> None:
+        key = details["attempt"]
+        if word == "started":
+            self.attempts[key] = {
+                "number": details["number"],
+                "cause": details["cause"],
+                "started": at,
+                "ended": None,
+                "outcome": "started",
+                "code": "",
+                "retryable": False,
+                "action": "",
+                "record_id": "",
+            }
+            if "mapping" in details:
+                self.attempts[key].update(
+                    mapping=details["mapping"],
+                    replay=details.get("replay"),
+                    takes=details.get("takes", ""),
+                    alone=details.get("alone", False),
+                )
+            self.state = "running"
+        elif word in ENDED or word == "unknown":
+            self.end_attempt(key, word, details, at)
+            if word == "unknown":
+                self.end_unknown(details, at)
+            else:
+                self.end(details["state"], details["code"], at, details.get("became", ""))
+
+    def end_attempt(self, key: str, word: str, details: Row, at: str) -> None:
+        # The entry of its start may have been deleted.
+        row = self.attempts.setdefault(key, {})
+        row.update(ended=at, outcome=word, code=details["code"])
+        if "action" in details:
+            row["action"] = details["action"]
+        if "retryable" in details:
+            row["retryable"] = details["retryable"]
+            row["record"], row["weighed"] = details.get("record", ""), details.get("weighed", "")
+        if word == "unknown":
+            row["retryable"] = details["code"] != "crashes-hub"
+        else:
+            row.pop("record_id", None)
+        if "calls" in details:
+            self.calls[key] = list(details["calls"])
+
+    def end_unknown(self, details: Row, at: str) -> None:
+        """The process died: the delivery waits again, or is dead if it is to blame."""
+        if details.get("state") == "dead":
+            self.before = ""
+            self.set("dead", details["code"], at)
+        else:
+            self.set("retrying", "interrupted", None)
+
+    def end(self, state: str, code: str, at: str, became: str = "") -> None:
+        self.before = ""
+        # A re-check that found nothing to do leaves a success as it was.
+        code = "succeeded" if became == "succeeded" else code
+        state = became or state
+        self.set(state, code, None if state in OPEN else at)
+
+    def set(self, state: str, code: Any, settled: Any) -> None:
+        self.state, self.code, self.settled = state, code, settled
+
+    def add_delivery_entry(self, word: str, details: Row, at: str) -> None:
+        if word == "covered":
+            self.set(details["state"], details["code"], None if details["state"] in OPEN else at)
+        elif word == "reopened":
+            self.before = str(self.state or "") if details["cause"] == "recheck" else ""
+            self.set("pending", self.code, None)
+        elif word in ("approved", "record-linked", "record-approved"):
+            self.set("pending", self.code, None)
+        elif word == "postponed":
+            self.set("retrying", details["code"], self.settled)
+        elif word == "given_up":
+            self.set("dead", self.code, at)
+        elif word == "superseded":
+            self.set("superseded", "superseded", self.settled or at)
+        elif word in ("closed", "done-by-hand"):
+            self.set("closed", "closed", at)
+
+
+class EventLog:
+    """Reads the expected columns of an event, its receipts and its deliveries from the entries of its stream."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.is_complete = bool(entries) and entries[0]["stream_seq"] == 1
+        self.length = entries[-1]["stream_seq"] if entries else 0
+        self.first: Entry = entries[0] if self.is_complete else {}
+        self.receipts: dict[str, dict[str, Any]] = {}
+        # By route: its connections, and whether it is relayed. None: not known.
+        self.deliveries: Any = None
+        for entry in entries:
+            if entry["action"] in ("webhook.received", "webhook.repeated"):
+                self.add_receipt(entry)
+            elif entry["action"] == "webhook.answered":
+                self.add_answer(entry["details"], entry["at"])
+            if "deliveries" in entry["details"]:
+                self.deliveries = self.deliveries or {}
+                for route, *columns in entry["details"]["deliveries"]:
+                    self.deliveries[route] = columns
+
+    def add_receipt(self, entry: Entry) -> None:
+        details = entry["details"]
+        self.receipts[details["receipt"]] = {
+            **{name: details[name] for name in ("verified_by", "size") if name in details},
+            "received": entry["at"],
+            "repeat": entry["action"] == "webhook.repeated",
+            "answered": None,
+            "status": None,
+            "code": "",
+            "final": False,
+        }
+        if "status" in details:
+            self.add_answer(details, details.get("answered"))
+
+    def add_answer(self, details: Row, at: Any) -> None:
+        row = self.receipts.setdefault(details["receipt"], {})
+        row.update(status=details["status"], code=details["code"])
+        for name, value in (("final", details.get("final")), ("answered", at)):
+            # An entry that does not say it leaves it open.
+            row.pop(name, None)
+            if value is not None:
+                row[name] = value
+
+
+def check_event(rows: EventRows, streams: Mapping[str, Sequence[Entry]], deletions: Deletions) -> Faults:
+    """Yield where an event and the rows under it differ from their entries.
+
+    `streams` has the stored entries of the event and of its deliveries, in their order, as far as they are sealed. A
+    row whose stream had more entries when it was read is compared only in what cannot have changed since.
+    """
+    event, reference = rows.event, rows.event["reference"]
+    entries = streams.get(f"event:{reference}", ())
+    if not entries:
+        if not deletions.has_no_entries(event["received"]):
+            yield RowFault("events", reference, "", "is not in the audit log")
+        return
+    log = EventLog(entries)
+    is_ahead = event["entries"] > log.length
+    if event["entries"] < log.length:
+        yield RowFault("events", reference, "entries", f"had {event['entries']} entries of {log.length}")
+    yield from check_event_columns(event, log, deletions)
+    yield from check_receipts(rows, log, is_ahead=is_ahead)
+    yield from check_delivery_list(rows, log, is_ahead=is_ahead)
+    known, is_known = [], not is_ahead and log.is_complete
+    for row in rows.deliveries:
+        stream = streams.get(f"delivery:{reference}:{row['route']}", ())
+        delivery = DeliveryLog(stream)
+        if not stream and not row["entries"] and not log.is_complete:
+            is_known = False
+            continue
+        is_behind = row["entries"] > delivery.length
+        yield from check_delivery(row, delivery, is_behind=is_behind)
+        yield from check_attempts(row, rows, delivery, deletions, is_behind=is_behind)
+        is_known = is_known and not is_behind and delivery.state is not None
+        known.append(delivery)
+    if is_known:
+        yield from check_event_state(event, log, known)
+
+
+def check_event_columns(event: Row, log: EventLog, deletions: Deletions) -> Faults:
+    key, details = event["reference"], log.first.get("details", {})
+    if log.first and log.first["at"] != event["received"]:
+        yield RowFault(
+            "events",
+            key,
+            "received",
+            f"was received at {log.first['at']}, but its row says {event['received']}",
+        )
+    if "facts" in details and details["facts"] != row_digest("event", *(event[name] for name in EVENT_FACTS)):
+        yield RowFault("events", key, " or ".join(EVENT_FACTS), "differs from its entry")
+    if str(event["entity_id"]).startswith(PSEUDONYM_MARK):
+        if deletions.erased is not None and event["entity_id"][1:] not in deletions.erased:
+            yield RowFault("events", key, "entity_id", "is a pseudonym that no erasure in the log names")
+        if event["event_id"] is not None or event["body_sha256"]:
+            yield RowFault("events", key, "event_id or body_sha256", "is set, but the entity was erased")
+    elif "subject" in details:
+        secret = bytes.fromhex(event["subject_key"] or "")
+        if details["subject"] != keyed_row_digest(secret, "event", *(event[name] for name in EVENT_SUBJECT)):
+            yield RowFault("events", key, " or ".join(EVENT_SUBJECT), "differs from its entry")
+
+
+def compare_columns(table: str, key: Any, row: Row, expected: Row) -> Faults:
+    for name, value in expected.items():
+        if name in row and row[name] != value:
+            yield RowFault(table, key, name, f"is {row[name]!r}, but its entries say {value!r}")
+
+
+def check_receipts(rows: EventRows, log: EventLog, *, is_ahead: bool) -> Faults:
+    found = set()
+    for row in rows.receipts:
+        key = row["receipt"]
+        found.add(key)
+        expected = log.receipts.get(key)
+        if expected is None:
+            if log.is_complete and not is_ahead:
+                yield RowFault("receipts", key, "", "is not in the audit log")
+            continue
+        if is_ahead and expected.get("status") is None:
+            expected = {
+                name: value
+                for name, value in expected.items()
+                if name not in ("answered", "status", "code", "final")
+            }
+        yield from compare_columns("receipts", key, row, expected)
+    for key in log.receipts:
+        if key not in found:
+            yield RowFault(
+                "receipts", key, "", f"is in the entries of event {rows.event['reference']}, but has no row"
+            )
+
+
+def check_delivery_list(rows: EventRows, log: EventLog, *, is_ahead: bool) -> Faults:
+    if log.deliveries is None:
+        return
+    found = set()
+    for row in rows.deliveries:
+        found.add(row["route"])
+        columns = log.deliveries.get(row["route"])
+        if columns is not None:
+            yield from compare_columns(
+                "deliveries",
+                row["delivery"],
+                row,
+                dict(zip(("identity_id", "commercial_id", "relayed"), columns)),  # noqa: B905 - Python 3.9
+            )
+        elif log.is_complete and not is_ahead:
+            yield RowFault("deliveries", row["delivery"], "", "is not in the audit log")
+    for route in log.deliveries:
+        if route not in found:
+            yield RowFault(
+                "deliveries", f"of event {rows.event['reference']} on route {route}", "", "has no row"
+            )
+
+
+def check_delivery(row: Row, log: DeliveryLog, *, is_behind: bool) -> Faults:
+    if row["entries"] < log.length:
+        yield RowFault(
+            "deliveries", row["delivery"], "entries", f"had {row['entries']} entries of {log.length}"
+        )
+    if not is_behind and log.state is not None:
+        expected = {"state": log.state, "settled": log.settled}
+        if log.code is not None:
+            expected["code"] = log.code
+        yield from compare_columns("deliveries", row["delivery"], row, expected)
+
+
+def check_attempts(
+    delivery: Row, rows: EventRows, log: DeliveryLog, deletions: Deletions, *, is_behind: bool
+) -> Faults:
+    found = set()
+    for row in rows.attempts:
+        if row["delivery"] != delivery["delivery"]:
+            continue
+        key = row["attempt"]
+        found.add(key)
+        expected = log.attempts.get(key)
+        if expected is None:
+            if log.is_complete and not is_behind:
+                yield RowFault("attempts", key, "", "is not in the audit log")
+            continue
+        has_ended = expected.get("ended") is not None
+        if not has_ended and is_behind:
+            expected = {name: expected[name] for name in ("number", "cause", "started") if name in expected}
+        yield from compare_columns("attempts", key, row, expected)
+        if "record" in expected:
+            yield from check_record(row, rows.event, expected["record"])
+        if key in log.calls:
+            calls = [call for call in rows.calls if call["attempt"] == key]
+            yield from check_calls(row, calls, log.calls[key], deletions)
+    for key in log.attempts:
+        if key not in found:
+            yield RowFault(
+                "attempts", key, "", f"is in the entries of delivery {delivery['delivery']}, but has no row"
+            )
+
+
+def check_record(attempt: Row, event: Row, digest: str) -> Faults:
+    value, is_right = attempt["record_id"], True
+    if str(event["entity_id"]).startswith(PSEUDONYM_MARK):
+        is_right = not value
+    elif value:
+        secret = bytes.fromhex(event["subject_key"] or "")
+        is_right = keyed_row_digest(secret, "record", value) == digest
+    else:
+        is_right = not digest
+    if not is_right:
+        yield RowFault("attempts", attempt["attempt"], "record_id", "differs from its entry")
+
+
+def check_calls(attempt: Row, calls: Sequence[Row], digests: Iterable[str], deletions: Deletions) -> Faults:
+    left, strange = Counter(digests), 0
+    for row in calls:
+        digest = row_digest("call", *(row[name] for name in CALL_COLUMNS))
+        if left[digest]:
+            left[digest] -= 1
+        else:
+            strange += 1
+            yield RowFault(
+                "calls", row["call"], " or ".join(CALL_COLUMNS), "differs from every call in the log"
+            )
+    missing = sum(left.values()) - strange
+    # Calls begin after their attempt. Those of one attempt may be deleted in two batches.
+    if missing > 0 and attempt["started"] >= deletions.calls_before:
+        yield RowFault("calls", f"of attempt {attempt['attempt']}", "", f"{missing} in the log have no row")
+
+
+def check_event_state(event: Row, log: EventLog, deliveries: Sequence[DeliveryLog]) -> Faults:
+    """Compare the state and code of an event with those of its deliveries."""
+    key = event["reference"]
+    if not deliveries:
+        state = log.first["details"].get("state", event["state"])
+        expected = {"state": state, "code": "ignored" if state == "ignored" else ""}
+        yield from compare_columns("events", key, event, expected)
+        return
+    states = [(delivery.before or delivery.state, delivery.code) for delivery in deliveries]
+    state = min((state for state, _ in states), key=STATES.index)
+    codes = {code for other, code in states if other == state}
+    if state in OPEN and any(delivery.state not in ("held", "dead") for delivery in deliveries):
+        # A claim does not touch the event: it may show what the delivery was before.
+        if event["state"] not in OPEN:
+            yield RowFault("events", key, "state", f"is {event['state']!r}, but a delivery is {state}")
+        codes = {"", *(code for _, code in states)}
+    elif event["state"] != state:
+        yield RowFault("events", key, "state", f"is {event['state']!r}, but its deliveries make it {state!r}")
+    if None not in codes and event["code"] not in codes:
+        yield RowFault("events", key, "code", f"is {event['code']!r}, but that of its delivery is {codes}")
+
+
+class EntryIndex:
+    """Where the entries of each stream are in a file: a private file on disk, so that memory stays small."""
+
+    def __init__(self, path: str) -> None:
+        self.file = open(path, "rb")  # noqa: PTH123, SIM115
+        self.table = sqlite3.connect("")
+        self.table.execute(
+            "CREATE TABLE entry (stream, seq, at, position, PRIMARY KEY (stream, seq)) WITHOUT ROWID"
+        )
+        self.table.execute("CREATE TABLE seen (reference PRIMARY KEY) WITHOUT ROWID")
+
+    def fill(self, lines: Iterable[tuple[int, Entry]]) -> None:
+        rows = ((entry["stream"], entry["stream_seq"], entry["at"], position) for position, entry in lines)
+        self.table.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", rows)
+
+    def read_stream(self, stream: str) -> list[Entry]:
+        places = self.table.execute("SELECT position FROM entry WHERE stream = ? ORDER BY seq", [stream])
+        return [self.read_entry(position) for (position,) in places.fetchall()]
+
+    def read_entry(self, position: int) -> Entry:
+        self.file.seek(position)
+        entry: Entry = json.loads(self.file.readline())
+        return entry
+
+    def add_seen(self, reference: Any) -> bool:
+        """Return False if the event was seen already."""
+        done = self.table.execute("INSERT OR IGNORE INTO seen VALUES (?)", [str(reference)])
+        return done.rowcount > 0
+
+    def unseen_events(self) -> Iterator[tuple[str, str]]:
+        """Yield the references of events in the log that were not seen, with their times of arrival."""
+        yield from self.table.execute(
+            "SELECT substr(stream, 7), at FROM entry WHERE seq = 1 AND stream > 'event:' AND stream < 'event;' "
+            "AND substr(stream, 7) NOT IN (SELECT reference FROM seen)"
+        )
+
+
+class RowFile:
+    """The rows of a table, in the order of their parents."""
+
+    def __init__(self, name: str, rows: Iterator[tuple[str, dict[str, Any]]]) -> None:
+        self.name, self.rows, self.count = name, rows, 0
+        self.ahead: Any = next(rows, None)
+
+    def take(self, column: str, parents: Iterable[Any]) -> list[dict[str, Any]]:
+        """Return the next rows, as long as they belong to one of these parents."""
+        wanted, taken = set(parents), []
+        while self.ahead is not None and self.ahead[1].get(column) in wanted:
+            taken.append(self.ahead[1])
+            self.count += 1
+            self.ahead = next(self.rows, None)
+        return taken
 
 
 class RowChecker:
@@ -53,26 +551,24 @@ class RowChecker:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.faults: list[str] = []
-        # The time of the first entry of each stream; empty if it was pruned.
-        self.stream_starts: dict[str, str] = {}
-        # Attempts that began before this time must be in the audit log.
-        self.sealed_before = ""
+        self.deletions = Deletions()
         # The number of events that are older than the stored audit entries.
         self.unproved = 0
-        # Audit entries up to this time may have been deleted.
-        self.pruned_before = ""
-        # The time up to which retention deleted events, according to the audit log.
-        self.events_pruned_up_to = ""
         self.uuids: set[Any] = set()
-        # By table and key: when an event arrived, the stream of a delivery.
-        self.known: dict[str, dict[Any, str]] = {"events": {}, "deliveries": {}, "attempts": {}}
 
     def add_fault(self, place: str, what: object) -> None:
         if len(self.faults) < MAX_FAULTS:
             self.faults.append(f"{place}: {what}")
 
+    def path(self, name: str) -> str:
+        return os.path.join(self.folder, name)  # noqa: PTH118
+
+    def read_json(self, name: str) -> Any:
+        with open(self.path(name), "rb") as file:  # noqa: PTH123
+            return json.load(file)
+
     def read_lines(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        with open(os.path.join(self.folder, f"{name}.jsonl"), "rb") as file:  # noqa: PTH118, PTH123
+        with open(self.path(f"{name}.jsonl"), "rb") as file:  # noqa: PTH123
             for number, line in enumerate(file, start=1):
                 place = f"{name}.jsonl line {number}"
                 try:
@@ -81,84 +577,89 @@ class RowChecker:
                         raise ValueError("not an object")
                 except ValueError as error:
                     self.add_fault(place, error)
-                    row = {}
+                    continue
                 yield place, row
 
     def check_export(self) -> list[str]:
         try:
-            with open(os.path.join(self.folder, "export.json"), "rb") as file:  # noqa: PTH118, PTH123
-                self.metadata = json.load(file)
-            with open(os.path.join(self.folder, "checkpoint.json"), "rb") as file:  # noqa: PTH118, PTH123
-                self.sealed_before = (parse_time(json.load(file)["at"]) - SETTLED).strftime(TIME_FORMAT)
+            self.metadata = self.read_json("export.json")
             if self.metadata["entries_since"]:
-                self.pruned_before = (parse_time(self.metadata["entries_since"]) + CLOCKS_APART).strftime(
-                    TIME_FORMAT
-                )
-            for step in (
-                self.read_entries,
-                self.check_events,
-                self.check_children,
-                self.check_missing,
-                self.check_table,
-            ):
-                step()
+                self.deletions.entries_before = (
+                    parse_time(self.metadata["entries_since"]) + CLOCKS_APART
+                ).strftime(TIME_FORMAT)
+            self.deletions.calls_before = self.metadata.get("calls_deleted_before", "")
+            self.entries = EntryIndex(self.path("entries.jsonl"))
+            self.entries.fill(self.read_entries())
+            # A filtered export has no entry of an erasure; nor has one that begins later.
+            if self.metadata["first_segment"] != 1:
+                self.deletions.erased = None
+            self.check_rows()
+            self.check_missing()
+            self.check_table()
         except READ_ERRORS as error:
             self.add_fault("the export", f"{type(error).__name__}: {error}")
         return self.faults
 
-    def read_entries(self) -> None:
-        for _, entry in self.read_lines("entries"):
-            stream = entry["stream"]
-            if entry["stream_seq"] == 1 and stream.startswith(("event:", "delivery:")):
-                self.stream_starts[stream] = entry["at"]
-            else:
-                self.stream_starts.setdefault(stream, "")
-            if entry["action"] in DELETED and entry["details"]["kind"] == "events":
-                self.events_pruned_up_to = max(self.events_pruned_up_to, entry["details"]["up_to"])
+    def read_entries(self) -> Iterator[tuple[int, Entry]]:
+        """Yield the position and content of each entry."""
+        position, confirmed = 0, 0
+        with open(self.path("entries.jsonl"), "rb") as file:  # noqa: PTH123
+            for number, line in enumerate(file, start=1):
+                try:
+                    entry = json.loads(line)
+                    self.deletions.add_entry(entry)
+                    yield position, entry
+                    confirmed += {"erasure.confirmed": 1, "subject.erased": -1}.get(entry["action"], 0)
+                except (KeyError, TypeError, ValueError, AttributeError) as error:
+                    self.add_fault(f"entries.jsonl line {number}", f"{type(error).__name__}: {error}")
+                position += len(line)
+        # While one goes on, there are pseudonyms that no entry has yet.
+        if confirmed > 0:
+            self.deletions.erased = None
 
-    def check_events(self) -> None:
+    def check_rows(self) -> None:
+        """Compare each event and the rows under it, which follow each other in the order of the events."""
+        files = {name: RowFile(name, self.read_lines(name)) for name in PARENTS}
         count = 0
-        for place, row in self.read_lines("events"):
+        for place, event in self.read_lines("events"):
             count += 1
-            reference = row.get("reference")
-            if reference in self.known["events"]:
+            reference = event.get("reference")
+            if not self.entries.add_seen(reference):
                 self.add_fault(place, f"event {reference} appears twice")
-            self.known["events"][reference] = row.get("received", "")
-            self.uuids.add(row.get("uuid"))
-            at = self.stream_starts.get(f"event:{reference}")
-            if at is None and self.is_pruned(row.get("received", "")):
-                self.unproved += 1
-            elif at is None:
-                self.add_fault(place, f"event {reference} is not in the audit log")
-            # An empty time: the first entries of the stream were pruned, and its beginning is not known.
-            elif at and at != row.get("received"):
-                self.add_fault(
-                    place, f"event {reference} was received at {at}, but its row says {row.get('received')}"
-                )
-            if not self.matches_filter(row.get("received", "")):
+            self.uuids.add(event.get("uuid"))
+            if not self.matches_filter(event.get("received", "")):
                 self.add_fault(place, f"event {reference} was not received within the period of the filter")
+            receipts = files["receipts"].take("event", [reference])
+            deliveries = files["deliveries"].take("event", [reference])
+            attempts = files["attempts"].take("delivery", [row.get("delivery") for row in deliveries])
+            calls = files["calls"].take("attempt", [row.get("attempt") for row in attempts])
+            self.check_one(place, EventRows(event, receipts, deliveries, attempts, calls))
         self.compare_count("events", count)
+        for name, file in files.items():
+            # Rows whose parent is missing, or that are out of order: reading stopped before the first of them.
+            if file.ahead is not None:
+                column = PARENTS[name][0]
+                place, row = file.ahead
+                self.add_fault(place, f"belongs to {column} {row.get(column)}, which is missing")
+                file.count += 1 + sum(1 for _ in file.rows)
+            self.compare_count(name, file.count)
 
-    def check_children(self) -> None:
-        for name, (column, parents) in PARENTS.items():
-            seen, count = set(), 0
-            for place, row in self.read_lines(name):
-                count += 1
-                if row.get(column) not in self.known[parents]:
-                    self.add_fault(place, f"belongs to {column} {row.get(column)}, which is missing")
-                key = row.get(KEYS[name])
-                if key in seen:
-                    self.add_fault(place, f"{key} appears twice")
-                seen.add(key)
-                if name in self.known:
-                    self.known[name][key] = ""
-                if name == "deliveries":
-                    self.known[name][key] = f"delivery:{row.get('event')}:{row.get('route')}"
-                started = row.get("started", "")
-                is_due = name == "attempts" and started < self.sealed_before and not self.is_pruned(started)
-                if is_due and self.known["deliveries"].get(row.get("delivery")) not in self.stream_starts:
-                    self.add_fault(place, f"delivery {row.get('delivery')} is not in the audit log")
-            self.compare_count(name, count)
+    def check_one(self, place: str, rows: EventRows) -> None:
+        for name in ("receipts", "deliveries", "attempts", "calls"):
+            keys = Counter(row.get(KEYS[name]) for row in getattr(rows, name))
+            for key in (key for key, times in keys.items() if times > 1):
+                self.add_fault(place, f"{name[:-1]} {key} appears twice")
+        reference = rows.event.get("reference")
+        streams = [f"event:{reference}"]
+        streams += [f"delivery:{reference}:{row.get('route')}" for row in rows.deliveries]
+        stored = {stream: self.entries.read_stream(stream) for stream in streams}
+        if not stored[streams[0]] and self.deletions.has_no_entries(rows.event.get("received", "")):
+            self.unproved += 1
+        try:
+            for fault in check_event(rows, stored, self.deletions):
+                self.add_fault(place, fault)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self.add_fault(place, f"event {reference} is unreadable: {type(error).__name__}: {error}")
 
     def check_missing(self) -> None:
         """Find webhooks on the log that have no row; only for an export that has the whole log within its times.
@@ -167,15 +668,9 @@ class RowChecker:
         """
         if not self.metadata["whole"]:
             return
-        for stream, at in self.stream_starts.items():
-            kind, _, reference = stream.partition(":")
-            is_due = kind == "event" and at >= self.events_pruned_up_to and at and self.matches_filter(at)
-            if is_due and reference not in self.known["events"]:
-                self.add_fault(stream, f"was received at {at}, but has no row in events.jsonl")
-
-    def is_pruned(self, at: str) -> bool:
-        """Return True if the entries of that time may have been pruned."""
-        return at <= self.pruned_before
+        for reference, at in self.entries.unseen_events():
+            if at >= self.deletions.events_before and self.matches_filter(at):
+                self.add_fault(f"event:{reference}", f"was received at {at}, but has no row in events.jsonl")
 
     def matches_filter(self, at: str) -> bool:
         begin, end = (self.metadata["filter"].get(f"received_{name}", "") for name in ("from", "to"))

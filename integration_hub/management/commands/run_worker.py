@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from integration_hub.schema_version import check_schema_at_start
+from integration_hub.checks import check_database_at_start
 from sync.management.commands import run_worker
 
 
 class Command(run_worker.Command):
     def handle(self, *args: Any, **options: Any) -> None:
-        check_schema_at_start()
+        check_database_at_start()
         super().handle(*args, **options)

@@ -4,10 +4,10 @@ from typing import Any
 
 from whitenoise.runserver_nostatic.management.commands import runserver  # type: ignore[import-untyped]
 
-from integration_hub.schema_version import check_schema_at_start
+from integration_hub.checks import check_database_at_start
 
 
 class Command(runserver.Command):  # type: ignore[misc]
     def handle(self, *args: Any, **options: Any) -> None:
-        check_schema_at_start()
+        check_database_at_start()
         super().handle(*args, **options)

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from audit.entries.append import NewEntry, append_entries
@@ -23,8 +23,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--logins", type=Path, default=settings.WORKING_DIR / "var" / "logins.txt")
+        parser.add_argument(
+            "--allow-demo-logins",
+            action="store_true",
+            help="do it with DEBUG off too: adds an administrator and two more logins whose passwords are printed "
+            "and written to a file, and routes that send real events to the sandbox",
+        )
 
-    def handle(self, *, logins: Path, **_: Any) -> None:
+    def handle(self, *, logins: Path, allow_demo_logins: bool, **_: Any) -> None:
+        if not settings.DEBUG and not allow_demo_logins:
+            raise CommandError(
+                "DEBUG is off, so this may be production: seed_sandbox adds demo logins, an administrator among them, "
+                "and routes to the sandbox. Nothing was changed. If you want that here, add --allow-demo-logins."
+            )
         seed_configuration(
             SandboxSystems(
                 identity_url=f"http://127.0.0.1:{os.environ.get('SANDBOX_IDENTITY_PORT', '8101')}",

@@ -6,6 +6,7 @@ from typing import Protocol
 from sync.connectors.client.exchange import TokenSender
 from sync.connectors.client.oauth_tokens import ClientCredentialsAuthenticator
 from sync.connectors.contracts import errors
+from sync.connectors.contracts.permissions import RenewedCredentials
 from sync.connectors.settings.authentication import (
     SCHEMES,
     AuthenticationScheme,
@@ -13,6 +14,7 @@ from sync.connectors.settings.authentication import (
     basic_authorization,
 )
 from sync.connectors.settings.settings_reader import SettingsInvalid, is_header_value
+from sync.connectors.values.secret_forms import SecretSet
 
 
 class Authenticator(Protocol):
@@ -26,24 +28,22 @@ class Authenticator(Protocol):
     def renew_headers(self, sender: TokenSender, refused: Mapping[str, str]) -> Mapping[str, str] | None:
         """Return new headers after a 401 for `refused`; None if the credentials allow no others."""
 
-    def renew_credentials(self, sender: TokenSender) -> float | None:
-        """Fetch new headers and return their lifetime in seconds; None if only a real request can verify the
-        credentials.
-        """
+    def renew_credentials(self, sender: TokenSender) -> RenewedCredentials | None:
+        """Fetch new headers and describe them; None if only a real request can verify the credentials."""
 
 
 def make_authenticator(
-    scheme: AuthenticationScheme, credentials: Mapping[str, str], side: errors.Side
+    scheme: AuthenticationScheme, credentials: Mapping[str, str], side: errors.Side, secrets: SecretSet
 ) -> Authenticator:
-    """Make the authenticator of a connection. Raises SettingsInvalid if a credential is missing or cannot be
-    sent.
+    """Make the authenticator of a connection. It adds the tokens that it fetches to `secrets`. Raises
+    SettingsInvalid if a credential is missing or cannot be sent.
     """
     held = Credentials(credentials)
     for name in SCHEMES[scheme.name]:
         if name not in held or not held[name]:
             raise SettingsInvalid(f"/credentials/{name}", "This credential is missing.")
     if scheme.name == "oauth2-client-credentials":
-        return ClientCredentialsAuthenticator(scheme, held, side)
+        return ClientCredentialsAuthenticator(scheme, held, side, secrets)
     headers = _fixed_headers(scheme, held)
     if not all(is_header_value(value) for value in headers.values()):
         raise SettingsInvalid("/credentials", "This credential contains characters that cannot be sent.")

@@ -1,7 +1,7 @@
 """HTTP client of the connectors: one configured origin, one recorder, and only our own errors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -17,6 +17,8 @@ from sync.connectors.client.exchange import (
     merge_headers,
 )
 from sync.connectors.contracts import errors
+from sync.connectors.contracts.permissions import RenewedCredentials
+from sync.connectors.contracts.types import ABSENT_ID_STATUSES, ABSENT_IDS, FieldError
 from sync.connectors.http.message_types import (
     ConnectionFailed,
     DeadlineExceeded,
@@ -28,11 +30,31 @@ from sync.connectors.http.message_types import (
 )
 from sync.connectors.http.transport import transmit_request
 from sync.connectors.http.urls import BaseUrl, UnsafeValueError, build_url, is_allowed_url
-from sync.connectors.settings.settings_reader import ConnectionOptions
+from sync.connectors.settings.record_version import StaleRule
+from sync.connectors.settings.settings_reader import ConnectionOptions, ReadRequest
 from sync.connectors.values.exact_numbers import dump_json
-from sync.connectors.values.json_responses import ErrorExtractor, UnreadableError, as_object, parse_json
+from sync.connectors.values.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
+from sync.connectors.values.json_responses import (
+    ErrorExtractor,
+    ExpressionOverBudget,
+    JmesPathExpression,
+    UnreadableError,
+    as_object,
+    parse_json,
+)
+from sync.connectors.values.secret_forms import SecretSet
+from sync.connectors.values.secret_scrubber import SecretScrubber
+
+# Of all expressions over one response.
+MAX_RESPONSE_STEPS = 10 * MAX_STEPS
+MAX_RESPONSE_BYTES = 16 * MAX_BYTES
 
 NOT_FOUND_STATUSES = frozenset({404, 410})
+_ERROR_STATUSES = frozenset(range(300, 600))
+# Names of methods that a response may hold; anything else in it is ignored.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Longer than a list of all methods.
+_MAX_ALLOW_LENGTH = 200
 
 _FIXED_HEADERS = {
     "Accept": "application/json",
@@ -55,6 +77,7 @@ class ClientConfig:
     authenticator: Authenticator
     options: ConnectionOptions
     error_extractor: ErrorExtractor
+    secrets: SecretSet
     idempotency_header: str | None = None
     headers_without_body: Mapping[str, str] = field(init=False)
     headers_with_body: Mapping[str, str] = field(init=False)
@@ -76,7 +99,9 @@ class AttemptOptions:
 
 @dataclass(frozen=True, slots=True)
 class ConnectorRequest:
-    """One request of a connector. `accepted_statuses`: error statuses that this request treats as a result."""
+    """One request of a connector. `accepted_statuses`: error statuses that this request treats as a result.
+    `headers`: those of this request alone. `stale_rules`: responses that refuse the version which it names.
+    """
 
     purpose: Purpose
     method: str
@@ -87,6 +112,8 @@ class ConnectorRequest:
     idempotency_key: str | None = None
     is_write: bool = False
     accepted_statuses: frozenset[int] = frozenset()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    stale_rules: tuple[StaleRule, ...] = ()
 
     @property
     def label(self) -> str:
@@ -100,13 +127,21 @@ class HttpClient:
     A read that fails because a pooled connection was closed is sent once more. A request that is refused with
     401 is sent once more after the authenticator renewed its headers. Each transmission is recorded as an
     exchange of its own. Nothing else is repeated here.
+
+    No record and no error holds a secret of the connection, or another one that `scrubber` looks for.
     """
 
-    def __init__(self, config: ClientConfig, options: AttemptOptions, recorder: Recorder) -> None:
+    def __init__(
+        self, config: ClientConfig, options: AttemptOptions, recorder: Recorder, scrubber: SecretScrubber
+    ) -> None:
         self.side = config.side
+        self._scrubber = scrubber
+        scrubber.include(config.secrets)
         self._config = config
         self._options = options
         self._recorder = recorder
+        # Shared by the expressions that read one response: it may hold thousands of records.
+        self._budget = ExpressionBudget(MAX_RESPONSE_STEPS, MAX_RESPONSE_BYTES)
         self._endpoint = HttpEndpoint(
             config.base_url.origin,
             options.deadline_seconds,
@@ -127,12 +162,45 @@ class HttpClient:
                 answer = self._send_with_retry(call, renewed, request.accepted_statuses)
         self._raise_for_status(call, answer, request.accepted_statuses)
         self._raise_for_error_in_body(call, answer)
+        self._budget = ExpressionBudget(MAX_RESPONSE_STEPS, MAX_RESPONSE_BYTES)
         return answer
 
-    def renew_credentials(self) -> float | None:
-        """Fetch new credentials and return their lifetime in seconds; None if only a real request can verify
-        them.
+    def request_absent_item(self, request: ConnectorRequest) -> None:
+        """Request an item that does not exist, to test the credentials. Raises what `send_request` raises."""
+        for absent_id in ABSENT_IDS:
+            attempt = replace(request, path_values={"id": absent_id}, accepted_statuses=ABSENT_ID_STATUSES)
+            try:
+                self.send_request(attempt)
+            except errors.SystemUnavailable as failure:
+                # Some systems fail on an id of another form than theirs.
+                if failure.status is None or absent_id == ABSENT_IDS[-1]:
+                    raise
+            else:
+                return
+
+    def can_send(self, probe: ReadRequest | None) -> bool:
+        """Return True if the system answers a configured request with a success; False if there is none."""
+        if probe is None:
+            return False
+        self.send_request(ConnectorRequest("probe", "GET", probe.path, query=probe.query))
+        return True
+
+    def read_allowed_methods(self, path_template: str, path_values: Mapping[str, str]) -> frozenset[str]:
+        """Ask by OPTIONS which methods a path accepts; none if the system does not say.
+
+        The answer is about the path (RFC 9110, 10.2.1), not about the credentials.
         """
+        request = ConnectorRequest(
+            "probe", "OPTIONS", path_template, path_values=path_values, accepted_statuses=_ERROR_STATUSES
+        )
+        answer = self.send_request(request)
+        # 405 has the header too; in other errors it is about something else, if it is there at all.
+        says = answer.headers.get("allow", "") if answer.status < 300 or answer.status == 405 else ""
+        names = {name.strip().upper() for name in says[:_MAX_ALLOW_LENGTH].split(",")}
+        return frozenset(names & _METHODS)
+
+    def renew_credentials(self) -> RenewedCredentials | None:
+        """Fetch new credentials and describe them; None if only a real request can verify them."""
         return self._config.authenticator.renew_credentials(self._token_sender())
 
     def read_object(self, request: ConnectorRequest, response: HttpResponse) -> dict[str, Any]:
@@ -149,15 +217,31 @@ class HttpClient:
         except UnreadableError as unreadable:
             raise self.unreadable_error(request, str(unreadable)) from None
 
+    def evaluate(self, expression: JmesPathExpression, request: ConnectorRequest, value: Any) -> Any:
+        """Evaluate an expression of the settings over what a response holds. Raises SettingOverBudget."""
+        try:
+            return expression.evaluate(value, self._budget)
+        except ExpressionOverBudget as costly:
+            raise self._over_budget_error(costly, request.label, request.is_write) from None
+
     def unreadable_error(self, request: ConnectorRequest, reason: str) -> errors.UnreadableResponse:
         """Make the error for a response that cannot be used; `reason` must hold nothing of the response."""
         return errors.UnreadableResponse(
             f"{request.label}: {reason}", side=self.side, maybe_applied=request.is_write
         )
 
+    def stale_error(self, request: ConnectorRequest, reason: str) -> errors.RecordStale:
+        """Make the error for a write that was not sent, because its record was changed since it was read."""
+        return errors.RecordStale(f"{request.label}: {reason}", side=self.side)
+
     def unsafe_error(self, reason: str, *, maybe_applied: bool = False) -> errors.UnsafeRequest:
         """Make the error for a request that must not be sent, or must not be followed by another one."""
         return errors.UnsafeRequest(reason, side=self.side, maybe_applied=maybe_applied)
+
+    def not_configured_error(self, pointer: str, reason: str) -> errors.NotConfigured:
+        """Make the error for a setting that is missing; `pointer` is its JSON pointer in the settings."""
+        field = FieldError(pointer, "not-configured", reason)
+        return errors.NotConfigured(f"{pointer}: {reason}", side=self.side, fields=(field,))
 
     def _prepare_request(self, request: ConnectorRequest) -> PreparedRequest:
         try:
@@ -182,6 +266,7 @@ class HttpClient:
             body=body,
             idempotency_key=request.idempotency_key,
             is_write=request.is_write,
+            stale_rules=request.stale_rules,
         )
 
     def _request_headers(self, request: ConnectorRequest) -> dict[str, str]:
@@ -190,7 +275,7 @@ class HttpClient:
         headers["X-Request-Id"] = self._options.request_id
         if request.is_write and request.idempotency_key is not None and site.idempotency_header is not None:
             headers[site.idempotency_header] = request.idempotency_key
-        return headers
+        return merge_headers(headers, request.headers) if request.headers else headers
 
     def _token_sender(self) -> TokenSender:
         return TokenSender(self._fetch_token, self._options.deadline_seconds)
@@ -209,7 +294,7 @@ class HttpClient:
             return self._send_once(call, secret_headers, accepted_statuses)
         except ExchangeFailure as failure:
             # Only reads are repeated: a write over a closed connection may have arrived.
-            if not (failure.was_pooled and call.method == "GET"):
+            if not (failure.was_pooled and call.method in ("GET", "OPTIONS")):
                 raise self._connector_error(call, failure) from None
         try:
             return self._send_once(call, secret_headers, accepted_statuses)
@@ -221,17 +306,22 @@ class HttpClient:
     ) -> HttpResponse:
         """Run one exchange and record it before and after. Raises ExchangeFailure."""
         headers = merge_headers(call.headers, secret_headers)
-        masked_headers = mask_secrets(call, headers, secret_headers)
+        masked_headers = mask_secrets(call, headers, secret_headers, self._scrubber)
         self._recorder.record_request(masked_headers)
-        stopwatch = ExchangeTimer(masked_headers, call, headers)
-        request = HttpRequest(call.method, call.url, headers, call.body, call.is_allowed_url)
+        stopwatch = ExchangeTimer(masked_headers, call, headers, self._scrubber)
+        check = partial(self._recorder.check_before_sending, masked_headers)
+        request = HttpRequest(call.method, call.url, headers, call.body, call.is_allowed_url, check)
         try:
             answer = transmit_request(request, self._endpoint_for(call))
         except ExchangeFailure as failure:
             error = self._connector_error(call, failure)
             self._recorder.record_exchange(stopwatch.record_failure(error.code, failure.bytes_received))
             raise
-        kind = None if answer.status in accepted_statuses else call.error_for(answer.status)
+        try:
+            kind = None if answer.status in accepted_statuses else call.error_for(answer)
+        except ExpressionOverBudget:
+            # Raised again when the response is read, after it was recorded.
+            kind = errors.SettingOverBudget
         self._recorder.record_exchange(
             stopwatch.record_response(answer, f"{self.side}-{kind.code_suffix}" if kind else None)
         )
@@ -251,10 +341,15 @@ class HttpClient:
     def _raise_for_status(
         self, call: PreparedRequest, response: HttpResponse, accepted_statuses: frozenset[int]
     ) -> None:
-        kind = errors.error_for_status(response.status)
+        try:
+            kind = call.error_for(response)
+        except ExpressionOverBudget as costly:
+            raise self._over_budget_error(costly, call.label, may_have_applied=False) from None
         if kind is None or response.status in accepted_statuses:
             return
-        sentence, fields = self._config.error_extractor.extract_error(response.body)
+        sentence, fields = self._config.error_extractor.extract_error(
+            response.body, self._scrubber.scrub_text
+        )
         raise kind(
             f"{call.label}: responded with {response.status}",
             side=self.side,
@@ -262,16 +357,27 @@ class HttpClient:
             sentence=sentence,
             fields=fields,
             maybe_applied=call.is_write and errors.write_may_have_applied(response.status),
+            status=response.status,
         )
 
     def _raise_for_error_in_body(self, call: PreparedRequest, response: HttpResponse) -> None:
         """Raise RequestRejected for a 2xx response whose body reports an error, as some systems send."""
         words = self._config.error_extractor
-        if response.status >= 300 or not words.is_error(response.body):
-            return
-        sentence, fields = words.extract_error(response.body)
+        try:
+            if response.status >= 300 or not words.is_error(response.body):
+                return
+        except ExpressionOverBudget as costly:
+            raise self._over_budget_error(costly, call.label, call.is_write) from None
+        sentence, fields = words.extract_error(response.body, self._scrubber.scrub_text)
         message = f"{call.label}: responded with {response.status} and an error in its body"
         raise errors.RequestRejected(message, side=self.side, sentence=sentence, fields=fields)
+
+    def _over_budget_error(
+        self, costly: ExpressionOverBudget, label: str, may_have_applied: bool
+    ) -> errors.SettingOverBudget:
+        return errors.SettingOverBudget(
+            f"{label}: {costly}", side=self.side, fields=(costly.field,), maybe_applied=may_have_applied
+        )
 
     def _connector_error(self, call: PreparedRequest, failure: ExchangeFailure) -> errors.ConnectorError:
         kind = _ERRORS_BY_FAILURE.get(type(failure), errors.UnreadableResponse)

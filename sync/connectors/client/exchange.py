@@ -7,10 +7,13 @@ from typing import Literal, NamedTuple, Protocol
 
 from sync.connectors.contracts import errors
 from sync.connectors.http.message_types import HttpResponse
+from sync.connectors.settings.record_version import StaleRule, is_stale
+from sync.connectors.values.secret_scrubber import MASK, SecretScrubber
 
-Purpose = Literal["fetch", "list", "get", "search", "create", "update", "delete", "token"]
+Purpose = Literal["fetch", "list", "get", "search", "create", "update", "delete", "token", "probe"]
 
-MASK = "***"
+# More of a body than any recorder stores, so that no secret is cut by its limit before it is found.
+MAX_RECORDED_BODY = 131_072
 SAFE_HEADERS = frozenset(
     {"content-type", "retry-after", "date", "x-request-id", "idempotent-replayed", "etag", "location"}
 )
@@ -20,7 +23,7 @@ class OutgoingRequest(NamedTuple):
     """A request that is about to be sent, with its secrets masked.
 
     `path_template` holds no values. `url` and `body` hold personal data and belong in encrypted storage.
-    Secrets are replaced by `***` in `headers`, and so is the whole body of a token request.
+    Secrets are replaced by `***` in `url`, `headers` and `body`, and so is the whole body of a token request.
     """
 
     purpose: Purpose
@@ -37,6 +40,7 @@ class RecordedExchange(NamedTuple):
     """A finished exchange. `error_code` is a code of the catalogue; `status` is None if no complete response
     arrived.
 
+    `headers` and `body` are without the connection's secrets, which a system may repeat; `body` is cut at 128 KiB.
     `sent_bytes` counts the request line, headers and body; `received_bytes` counts all bytes read from the
     connection, headers and chunk framing included.
     """
@@ -58,13 +62,26 @@ class Recorder(Protocol):
     def record_request(self, request: OutgoingRequest) -> None:
         """Record a request before it is sent. An exception stops the request and reaches the caller."""
 
+    def check_before_sending(self, request: OutgoingRequest) -> None:
+        """Check a recorded request once more, right before its first byte leaves. An exception stops the request
+        and reaches the caller; nothing was sent.
+        """
+
     def record_exchange(self, exchange: RecordedExchange) -> None:
-        """Record the result, once for each `record_request` that returned, failures included."""
+        """Record the result, failures included, once for each request that was recorded and not stopped."""
 
 
-def keep_safe_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the response headers that help support and cannot hold a secret, cut to 1,000 characters each."""
-    return {name: value[:1000] for name, value in headers.items() if name in SAFE_HEADERS}
+def keep_safe_headers(headers: Mapping[str, str], scrubber: SecretScrubber) -> dict[str, str]:
+    """Return the response headers that help support, without secrets, cut to 1,000 characters each."""
+    kept = {name: value for name, value in headers.items() if name in SAFE_HEADERS}
+    return {name: value[:1000] for name, value in scrub_headers(kept, scrubber).items()}
+
+
+def scrub_headers(headers: Mapping[str, str], scrubber: SecretScrubber) -> Mapping[str, str]:
+    """Return headers without secrets in their values."""
+    if not scrubber.finds_any(*[value.encode("utf-8", "surrogatepass") for value in headers.values()]):
+        return headers
+    return {name: scrubber.scrub_text(value) for name, value in headers.items()}
 
 
 class PreparedRequest(NamedTuple):
@@ -80,6 +97,7 @@ class PreparedRequest(NamedTuple):
     body: bytes | None
     idempotency_key: str | None
     is_write: bool
+    stale_rules: tuple[StaleRule, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Call {self.label}>"
@@ -89,11 +107,13 @@ class PreparedRequest(NamedTuple):
         """Return method and path template, which hold nothing secret or personal."""
         return f"{self.method} {self.path_template}"
 
-    def error_for(self, status: int) -> type[errors.ConnectorError] | None:
-        """Return the error for a status, None for success. A 4xx of a token endpoint means refused
+    def error_for(self, answer: HttpResponse) -> type[errors.ConnectorError] | None:
+        """Return the error for a response, None for success. A 4xx of a token endpoint means refused
         credentials.
         """
-        kind = errors.error_for_status(status)
+        if is_stale(self.stale_rules, answer.status, answer.body):
+            return errors.RecordStale
+        kind = errors.error_for_status(answer.status)
         return (
             errors.CredentialsRefused if kind is errors.RequestRejected and self.purpose == "token" else kind
         )
@@ -113,8 +133,15 @@ class TokenSender(NamedTuple):
 class ExchangeTimer:
     """Times one exchange, from construction on, and builds its record."""
 
-    def __init__(self, outgoing: OutgoingRequest, call: PreparedRequest, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        outgoing: OutgoingRequest,
+        call: PreparedRequest,
+        headers: Mapping[str, str],
+        scrubber: SecretScrubber,
+    ) -> None:
         self._outgoing = outgoing
+        self._scrubber = scrubber
         self._call = call
         self._headers = headers
         self._started_at = datetime.now(UTC)
@@ -123,10 +150,13 @@ class ExchangeTimer:
     def record_response(self, answer: HttpResponse, error: str | None) -> RecordedExchange:
         """Return the record of a response with any status."""
         # The whole response to a token request is secret.
-        body = MASK.encode() if self._outgoing.purpose == "token" else answer.body
-        return self._exchange(
-            answer.status, keep_safe_headers(answer.headers), body, answer.bytes_received, error
+        body = (
+            MASK.encode()
+            if self._outgoing.purpose == "token"
+            else self._scrubber.scrub_bytes(answer.body[:MAX_RECORDED_BODY])
         )
+        headers = keep_safe_headers(answer.headers, self._scrubber)
+        return self._exchange(answer.status, headers, body, answer.bytes_received, error)
 
     def record_failure(self, error: str, received: int) -> RecordedExchange:
         """Return the record of an exchange without a complete response."""
@@ -155,15 +185,20 @@ def merge_headers(headers: Mapping[str, str], overrides: Mapping[str, str]) -> d
 
 
 def mask_secrets(
-    call: PreparedRequest, headers: Mapping[str, str], secret_headers: Mapping[str, str]
+    call: PreparedRequest,
+    headers: Mapping[str, str],
+    secret_headers: Mapping[str, str],
+    scrubber: SecretScrubber,
 ) -> OutgoingRequest:
-    """Return the request to record: the secret headers masked, and the body too if it requests a token."""
-    masked = MASK.encode() if call.purpose == "token" else call.body
-    masked_headers = {**headers, **dict.fromkeys(secret_headers, MASK)}
+    """Return the request to record: the secret headers masked, the body too if it requests a token, and every other
+    secret wherever it is.
+    """
+    masked = MASK.encode() if call.purpose == "token" else call.body and scrubber.scrub_bytes(call.body)
+    masked_headers = scrub_headers({**headers, **dict.fromkeys(secret_headers, MASK)}, scrubber)
     return OutgoingRequest(
         call.purpose,
         call.method,
-        call.url,
+        scrubber.scrub_text(call.url),
         call.path_template,
         masked_headers,
         masked,

@@ -8,14 +8,17 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 from urllib.parse import urlencode
 
 from sync.connectors.client.exchange import PreparedRequest, TokenSender
 from sync.connectors.contracts import errors
+from sync.connectors.contracts.permissions import RenewedCredentials
 from sync.connectors.http.urls import is_allowed_url
 from sync.connectors.settings.authentication import AuthenticationScheme, Credentials, basic_authorization
 from sync.connectors.settings.settings_reader import SettingsInvalid, is_header_value
 from sync.connectors.values.json_responses import UnreadableError, parse_object
+from sync.connectors.values.secret_forms import SecretSet
 
 RENEW_EARLY_SECONDS = 30.0
 # For responses without `expires_in`, which RFC 6749 only recommends.
@@ -41,15 +44,15 @@ class _TokenSlot:
         self.lock = threading.Lock()
         self.pending: _TokenRequest | None = None
         self.token: str | None = None
-        self.lifetime_seconds = 0.0
+        self.granted = RenewedCredentials(0.0)
         self.usable_until = 0.0
 
     def usable_token(self) -> str | None:
         return self.token if time.monotonic() < self.usable_until else None
 
-    def store_token(self, token: str, lifetime: float) -> None:
-        self.token, self.lifetime_seconds = token, lifetime
-        self.usable_until = time.monotonic() + lifetime - RENEW_EARLY_SECONDS
+    def store_token(self, token: str, granted: RenewedCredentials) -> None:
+        self.token, self.granted = token, granted
+        self.usable_until = time.monotonic() + granted.lifetime_seconds - RENEW_EARLY_SECONDS
 
 
 _slots: OrderedDict[bytes, _TokenSlot] = OrderedDict()
@@ -79,27 +82,35 @@ os.register_at_fork(after_in_child=_reset_after_fork)
 class ClientCredentialsAuthenticator:
     """Authenticates by RFC 6749, 4.4. A token is used until 30 seconds before it expires."""
 
-    def __init__(self, scheme: AuthenticationScheme, held: Credentials, side: errors.Side) -> None:
+    def __init__(
+        self, scheme: AuthenticationScheme, held: Credentials, side: errors.Side, secrets: SecretSet
+    ) -> None:
         if scheme.token_url is None:
             raise SettingsInvalid("/authentication/token_url", "This field is required.")
         self._base = scheme.token_url
         self._scheme = scheme
         self._credentials = held
         self._side = side
+        self._secrets = secrets
         self._slot = _slot_for(self._fingerprint())
 
     def get_headers(self, sender: TokenSender) -> Mapping[str, str]:
-        return _bearer_header(self._slot.usable_token() or self._get_token(sender, refused=None))
+        return self._bearer_header(self._slot.usable_token() or self._get_token(sender, refused=None))
 
     def renew_headers(self, sender: TokenSender, refused: Mapping[str, str]) -> Mapping[str, str] | None:
-        return _bearer_header(
+        return self._bearer_header(
             self._get_token(sender, refused=refused["Authorization"].removeprefix("Bearer "))
         )
 
-    def renew_credentials(self, sender: TokenSender) -> float:
-        """Fetch a new token, replace the cached one, and return its lifetime in seconds."""
+    def renew_credentials(self, sender: TokenSender) -> RenewedCredentials:
+        """Fetch a new token, replace the cached one, and describe it."""
         self._get_token(sender, refused=self._slot.token)
-        return self._slot.lifetime_seconds
+        return self._slot.granted
+
+    def _bearer_header(self, token: str) -> dict[str, str]:
+        # Before it is sent: the system may repeat it in its response.
+        self._secrets.add_recent(token)
+        return {"Authorization": f"Bearer {token}"}
 
     def _get_token(self, sender: TokenSender, refused: str | None) -> str:
         """Return a usable token other than `refused`: the cached one, one that another thread is fetching, or
@@ -125,8 +136,8 @@ class ClientCredentialsAuthenticator:
 
     def _request_token(self, sender: TokenSender, question: _TokenRequest) -> str:
         try:
-            token, lifetime = self._fetch_token(sender)
-            self._slot.store_token(token, lifetime)
+            token, granted = self._fetch_token(sender)
+            self._slot.store_token(token, granted)
             return token
         except errors.ConnectorError as error:
             question.error = error
@@ -142,10 +153,10 @@ class ClientCredentialsAuthenticator:
         """
         return type(error)(str(error), side=self._side, retry_after=error.retry_after)
 
-    def _fetch_token(self, sender: TokenSender) -> tuple[str, float]:
+    def _fetch_token(self, sender: TokenSender) -> tuple[str, RenewedCredentials]:
         call, secret_headers = self._prepare_request()
         answer = sender.send(call, secret_headers)
-        kind = call.error_for(answer.status)
+        kind = call.error_for(answer)
         if kind is not None:
             raise kind(
                 f"{call.label}: the token endpoint responded with {answer.status}",
@@ -153,7 +164,7 @@ class ClientCredentialsAuthenticator:
                 retry_after=errors.parse_retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
             )
         try:
-            return _parse_token_response(answer.body)
+            return _parse_token_response(answer.body, self._scheme.scope or "")
         except UnreadableError as error:
             raise errors.UnreadableResponse(f"{call.label}: {error}", side=self._side) from None
 
@@ -197,12 +208,8 @@ class ClientCredentialsAuthenticator:
         return hashlib.sha256(text.encode("ascii")).digest()
 
 
-def _bearer_header(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-def _parse_token_response(body: bytes) -> tuple[str, float]:
-    """Return the token and its lifetime in seconds from a response by RFC 6749, 5.1. Raises UnreadableError."""
+def _parse_token_response(body: bytes, requested_scope: str) -> tuple[str, RenewedCredentials]:
+    """Return the token and what was granted from a response by RFC 6749, 5.1. Raises UnreadableError."""
     answer = parse_object(body)
     token, lifetime = answer.get("access_token"), answer.get("expires_in", DEFAULT_LIFETIME_SECONDS)
     if not isinstance(token, str) or not is_header_value(token):
@@ -213,4 +220,13 @@ def _parse_token_response(body: bytes) -> tuple[str, float]:
     if isinstance(lifetime, str) and lifetime.isascii() and lifetime.isdigit():
         lifetime = int(lifetime[:9])
     known = isinstance(lifetime, int | float) and not isinstance(lifetime, bool)
-    return token, float(lifetime) if known else DEFAULT_LIFETIME_SECONDS
+    seconds = float(lifetime) if known else DEFAULT_LIFETIME_SECONDS
+    return token, RenewedCredentials(seconds, _missing_scopes(requested_scope, answer.get("scope")))
+
+
+def _missing_scopes(requested: str, granted: Any) -> tuple[str, ...]:
+    """Return the requested scopes that a token response does not name. One without a scope grants all of them."""
+    if not isinstance(granted, str) or not granted.strip():
+        return ()
+    names = set(granted.split())
+    return tuple(scope for scope in dict.fromkeys(requested.split()) if scope not in names)

@@ -16,7 +16,7 @@ class ConnectorError(Exception):
 
     The message names the method and the path template, never a value, a secret or text of the remote system.
     `maybe_applied`: a write may have reached the remote system. `retry_after`: seconds that it asked for.
-    `sentence` and `fields`: its own words, cleaned, fit for display but not for logs.
+    `sentence` and `fields`: its own words, cleaned, fit for display but not for logs. `status`: that of the response.
     """
 
     code_suffix: ClassVar[str]
@@ -31,6 +31,7 @@ class ConnectorError(Exception):
         sentence: str | None = None,
         fields: tuple[FieldError, ...] = (),
         maybe_applied: bool = False,
+        status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.side = side
@@ -38,6 +39,7 @@ class ConnectorError(Exception):
         self.sentence = sentence
         self.fields = fields
         self.maybe_applied = maybe_applied
+        self.status = status
 
     @property
     def code(self) -> str:
@@ -69,11 +71,29 @@ class CredentialsRefused(ConnectorError):
     code_suffix = "credentials"
 
 
+class ItemForbidden(ConnectorError):
+    """403 for one entity or record, while others can be read. Retryable: an administrator may grant access."""
+
+    code_suffix = "forbidden"
+
+
 class RequestRejected(ConnectorError):
     """Any other 4xx: the remote system rejects the data, and will reject it again."""
 
     code_suffix = "rejected"
     retryable = False
+
+
+class ValueMissing(RequestRejected):
+    """The target rejects fields for which it was sent no value: the mapping gives none."""
+
+    code_suffix = "missing-value"
+
+
+class RecordStale(ConnectorError):
+    """The record was changed since it was read, and the conditional write was refused. Nothing was written."""
+
+    code_suffix = "stale"
 
 
 class UnreadableResponse(ConnectorError):
@@ -86,6 +106,20 @@ class UnsafeRequest(ConnectorError):
     """An id, value or URL that must not be sent. No request was made."""
 
     code_suffix = "unsafe-id"
+    retryable = False
+
+
+class NotConfigured(ConnectorError):
+    """The settings of the connection do not say how to do this. No request was made. `fields` names the setting."""
+
+    code_suffix = "not-configured"
+    retryable = False
+
+
+class SettingOverBudget(ConnectorError):
+    """An expression in the settings of the connection costs more than its budget. `fields` names the setting."""
+
+    code_suffix = "over-budget"
     retryable = False
 
 

@@ -9,7 +9,7 @@ import os
 import queue
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -25,39 +25,53 @@ METADATA_NETWORKS = tuple(
     )
 )
 
-# Prefixes under which an IPv6 address stands for the IPv4 address in its last 32 bits: RFC 6052, RFC 8215, and the
-# IPv4-compatible form of RFC 4291, which has ::1 and :: for itself.
-TRANSLATION_PREFIXES = tuple(IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96"))
+# Prefixes under which an IPv6 address stands for the IPv4 address in its last 32 bits: RFC 6052, RFC 8215, RFC 2765
+# (SIIT), and the IPv4-compatible form of RFC 4291, which has ::1 and :: for itself.
+TRANSLATION_PREFIXES = tuple(
+    IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")
+)
+# A gateway with a prefix of 48 bits puts the IPv4 address around bits 64 to 71 (RFC 6052, 2.2).
+_SHORT_TRANSLATION_PREFIX = IPv6Network("64:ff9b:1::/48")
+# Interface identifiers that end with an IPv4 address (RFC 5214).
+_ISATAP_IDENTIFIERS = (0x00005EFE, 0x02005EFE)
 _LAST_RESERVED_ADDRESS = 1
+_LAST_32_BITS = 0xFFFFFFFF
 
 
 def is_address_allowed(text: str, networks: Iterable[Network]) -> bool:
     """Return True if an address may be connected to. If `networks` is not empty, only addresses in it are
     allowed.
+
+    An IPv6 address that a gateway or tunnel may turn into IPv4 addresses is judged by all of these.
     """
-    address = _canonical_address(text)
+    address, allowed = ip_address(text), tuple(networks)
+    embedded = _embedded_addresses(address) if isinstance(address, IPv6Address) else []
+    return all(_is_plain_address_allowed(one, allowed) for one in embedded or [address])
+
+
+def _is_plain_address_allowed(address: IPv4Address | IPv6Address, allowed: Sequence[Network]) -> bool:
     if address.is_link_local or address.is_multicast or address.is_unspecified:
         return False
     if any(address in network for network in METADATA_NETWORKS):
         return False
-    allowed = tuple(networks)
     return not allowed or any(address in network for network in allowed)
 
 
-def _canonical_address(text: str) -> IPv4Address | IPv6Address:
-    address = ip_address(text)
-    if isinstance(address, IPv6Address):
-        return address.ipv4_mapped or address.sixtofour or _translated_address(address) or address
-    return address
-
-
-def _translated_address(address: IPv6Address) -> IPv4Address | None:
-    """Return the IPv4 address that a gateway would make of an address under a translation prefix, else None."""
-    if int(address) <= _LAST_RESERVED_ADDRESS or not any(
-        address in prefix for prefix in TRANSLATION_PREFIXES
-    ):
-        return None
-    return IPv4Address(int(address) & 0xFFFFFFFF)
+def _embedded_addresses(address: IPv6Address) -> list[IPv4Address | IPv6Address]:
+    """Return the IPv4 addresses that the address may stand for; empty if it stands for itself alone."""
+    if address.ipv4_mapped or address.sixtofour:
+        return [address.ipv4_mapped or address.sixtofour or address]
+    if address.teredo:
+        return list(address.teredo)
+    bits = int(address)
+    last = IPv4Address(bits & _LAST_32_BITS)
+    if bits >> 32 & _LAST_32_BITS in _ISATAP_IDENTIFIERS:
+        return [address, last]
+    if bits <= _LAST_RESERVED_ADDRESS or not any(address in prefix for prefix in TRANSLATION_PREFIXES):
+        return []
+    if address in _SHORT_TRANSLATION_PREFIX:
+        return [last, IPv4Address((bits >> 64 & 0xFFFF) << 16 | bits >> 40 & 0xFFFF)]
+    return [last]
 
 
 MAX_THREADS = 8

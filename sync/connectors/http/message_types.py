@@ -24,13 +24,17 @@ class HttpEndpoint:
 
 
 class HttpRequest(NamedTuple):
-    """A request to send. `is_allowed_url` judges the URL as the library is going to send it."""
+    """A request to send. `is_allowed_url` judges the URL as the library is going to send it.
+
+    `before_sending` is called once the connection is open, right before the first byte; an exception stops the request.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: bytes | None
     is_allowed_url: Callable[[str], bool]
+    before_sending: Callable[[], None] = lambda: None
 
 
 class HttpResponse(NamedTuple):

@@ -99,6 +99,9 @@ class CountedResponse(http.client.HTTPResponse):
         passage.byte_limit = passage.bytes_received + passage.endpoint.byte_cap + FRAMING_BYTES
         headers = _merge_headers(self.headers)
         _reject_encoded_body(headers, passage)
+        if "transfer-encoding" in headers and (not self.chunked or self.version < 11):
+            # `http.client` reads a body in any coding but `chunked` as if it had none.
+            raise http.client.HTTPException("unknown transfer coding")
         if "content-length" in headers and not self.chunked:
             self._check_content_length(headers["content-length"])
         body = self._read_body(passage.endpoint.byte_cap)

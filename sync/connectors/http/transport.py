@@ -103,8 +103,8 @@ _pool = ConnectionPool(_connection_factory)
 
 
 def transmit_request(request: HttpRequest, endpoint: HttpEndpoint) -> HttpResponse:
-    """Send one request over a pooled or new connection and read the complete response. Raises ExchangeFailure
-    only.
+    """Send one request over a pooled or new connection and read the complete response. Raises ExchangeFailure,
+    and what `before_sending` raises.
     """
     method, url, lines = _prepare_request(request)
     # Checked as it will be sent, since `requests` may have rewritten it.
@@ -117,7 +117,9 @@ def transmit_request(request: HttpRequest, endpoint: HttpEndpoint) -> HttpRespon
     connection = kept.acquire_connection()
     is_reusable = False
     try:
-        answer, is_reusable = _run_exchange(connection, passage, method, start + (request.body or b""))
+        answer, is_reusable = _run_exchange(
+            connection, passage, method, start + (request.body or b""), request.before_sending
+        )
     except (HTTPError, http.client.HTTPException, OSError, ValueError, ResponseTooLarge) as error:
         raise _translate_exception(error, passage) from None
     finally:
@@ -168,10 +170,16 @@ def _encode_head(request: HttpRequest, endpoint: HttpEndpoint, method: str, url:
 
 
 def _run_exchange(
-    connection: _WatchedConnection, state: ExchangeState, method: str, request: bytes
+    connection: _WatchedConnection,
+    state: ExchangeState,
+    method: str,
+    request: bytes,
+    before_sending: Callable[[], None],
 ) -> tuple[HttpResponse, bool]:
     """Send a request over an open connection. Returns the response, and True if the connection can be reused."""
     sock = connection.prepare_socket(state)
+    # After everything that takes time: looking up the name, connecting, TLS.
+    before_sending()
     # A server that responds and closes before it has read the whole request has responded all the same.
     with contextlib.suppress(BrokenPipeError):
         sock.sendall(request)

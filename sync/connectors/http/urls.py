@@ -50,8 +50,10 @@ def parse_base_url(text: str) -> BaseUrl:
         raise ValueError("The address cannot be read as a URL.") from None
     if parts.scheme not in {"http", "https"}:
         raise ValueError("The address must start with http:// or https://.")
-    if "@" in parts.netloc or "?" in text or "#" in text:
-        raise ValueError("The address must not contain a username, query or fragment.")
+    if "@" in parts.netloc:
+        raise ValueError("The address must not contain a username or password. Enter them as credentials.")
+    if "?" in text or "#" in text:
+        raise ValueError("The address must not contain a query or fragment. Enter a key as a credential.")
     host = parts.netloc.lower().removesuffix(f":{port}") if port is not None else parts.netloc.lower()
     if not _HOST.fullmatch(host):
         raise ValueError("The address must contain a host name.")

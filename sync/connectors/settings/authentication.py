@@ -15,6 +15,7 @@ SCHEMES: Mapping[str, tuple[str, ...]] = {
     "header": ("value",),
     "oauth2-client-credentials": ("client_id", "client_secret"),
 }
+_CREDENTIAL_NAMES = tuple(dict.fromkeys(name for names in SCHEMES.values() for name in names))
 
 
 class Credentials:
@@ -61,6 +62,11 @@ def parse_authentication(document: Any, base: BaseUrl) -> AuthenticationScheme:
         scheme = AuthenticationScheme(
             name, "Authorization", token_base, members.read_optional_text("scope"), in_body
         )
+    for credential in _CREDENTIAL_NAMES:
+        if credential in members:
+            members.reject_field(
+                credential, "This is a credential. Enter it in its own field, where it is stored encrypted."
+            )
     members.reject_unknown_fields()
     return scheme
 

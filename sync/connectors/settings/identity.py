@@ -6,6 +6,7 @@ from typing import Any
 
 from sync.connectors.settings.settings_reader import (
     ConnectionOptions,
+    ReadRequest,
     SettingsReader,
     parse_connection_options,
 )
@@ -38,7 +39,7 @@ class EntitySettings:
     """Settings for reading an entity of one type: its path, and expressions over the response.
 
     `modified_expression` selects the time of the entity's last change: an RFC 3339 text, or seconds or
-    milliseconds since 1970.
+    milliseconds since 1970. `probe`: a request that succeeds as long as the credentials are good.
     """
 
     path: str
@@ -48,6 +49,7 @@ class EntitySettings:
     version_expression: JmesPathExpression | None
     modified_expression: JmesPathExpression | None
     list_settings: ListSettings | None
+    probe: ReadRequest | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ def _parse_entity(members: SettingsReader) -> EntitySettings:
         version_expression=members.read_optional_expression("version"),
         modified_expression=members.read_optional_expression("modified"),
         list_settings=_parse_list_settings(listing) if listing else None,
+        probe=members.read_optional_read_request("probe"),
     )
     members.reject_unknown_fields()
     return entity

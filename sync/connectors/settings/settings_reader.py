@@ -11,7 +11,7 @@ from jmespath.exceptions import JMESPathError
 
 from sync.connectors.http.dns import Network
 from sync.connectors.http.urls import find_placeholders, is_plain_path
-from sync.connectors.values.jmespath_paths import compile_expression
+from sync.connectors.values.jmespath_paths import ExpressionTooLarge, compile_expression
 from sync.connectors.values.json_responses import JmesPathExpression
 
 T = TypeVar("T")
@@ -37,6 +37,14 @@ class SettingsInvalid(ValueError):
         self.sentence = sentence
 
 
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """A GET request without placeholders."""
+
+    path: str
+    query: Mapping[str, str]
+
+
 class SettingsReader:
     """Reads the fields of one JSON object; `reject_unknown_fields` refuses the fields that were not read."""
 
@@ -45,6 +53,10 @@ class SettingsReader:
         if not isinstance(value, Mapping):
             raise SettingsInvalid(pointer, "This must be an object.")
         self._unread: dict[str, Any] = dict(value)
+
+    def __contains__(self, name: str) -> bool:
+        """Return True if a field is there and was not read."""
+        return name in self._unread
 
     def reject_field(self, name: str, sentence: str) -> NoReturn:
         """Raise SettingsInvalid for one field."""
@@ -99,6 +111,15 @@ class SettingsReader:
         """Return a reader of a nested object, or None if the field is absent or null."""
         return None if self._pop_null(name) else self.read_object(name)
 
+    def read_optional_objects(self, name: str, most: int) -> "list[SettingsReader]":
+        """Return readers of a list of at most so many objects; absent or null means empty."""
+        value = None if self._pop_null(name) else self._unread.pop(name)
+        if value is None:
+            return []
+        if not isinstance(value, list | tuple) or not 1 <= len(value) <= most:
+            self.reject_field(name, f"This must be a list of 1 to {most} objects.")
+        return [SettingsReader(one, f"{self._pointer_to(name)}/{index}") for index, one in enumerate(value)]
+
     def read_path(self, name: str, *, required_placeholders: frozenset[str] = frozenset()) -> str:
         """Read a path template below the base URL that holds exactly the given placeholders."""
         value = self.read_text(name)
@@ -117,8 +138,12 @@ class SettingsReader:
     def read_expression(self, name: str, default: str | None = None) -> JmesPathExpression:
         """Read and compile a JMESPath expression."""
         try:
-            return JmesPathExpression(compile_expression(self.read_text(name, default)))
-        except (JMESPathError, RecursionError):
+            return JmesPathExpression(
+                compile_expression(self.read_text(name, default)), self._pointer_to(name)
+            )
+        except ExpressionTooLarge as too_large:
+            self.reject_field(name, f"This JMESPath expression {too_large}")
+        except JMESPathError:
             self.reject_field(name, "This must be a JMESPath expression.")
 
     def read_optional_expression(self, name: str) -> JmesPathExpression | None:
@@ -156,6 +181,15 @@ class SettingsReader:
                 reader.reject_field(entity_type, "This is not the name of an entity type.")
             parsed[entity_type.upper()] = parse(reader.read_object(entity_type))
         return parsed
+
+    def read_optional_read_request(self, name: str) -> "ReadRequest | None":
+        """Read an object with the path and the query of a GET request; None if it is absent."""
+        members = self.read_optional_object(name)
+        if members is None:
+            return None
+        request = ReadRequest(members.read_path("path"), members.read_text_map("query"))
+        members.reject_unknown_fields()
+        return request
 
     def reject_unknown_fields(self) -> None:
         """Raise SettingsInvalid for the first field that was not read."""

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sync.connectors.http.urls import find_placeholders
+from sync.connectors.settings.record_version import VersionSettings, parse_version_settings
 from sync.connectors.settings.settings_reader import (
     ConnectionOptions,
+    ReadRequest,
     SettingsReader,
     parse_connection_options,
 )
@@ -30,9 +32,18 @@ class SearchSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordListSettings:
+    """Settings of a request for some records. `results_expression` selects the list of records in a response."""
+
+    request: ReadRequest
+    results_expression: JmesPathExpression
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionSettings:
     """Settings of the records of one entity type. `omitted_fields`: fields that a replacing update must not
-    send.
+    send. `probe`: a request that succeeds as long as the credentials are good. `version`: how updates and deletions
+    are made conditional; None if they are not.
     """
 
     collection_path: str
@@ -41,10 +52,13 @@ class CollectionSettings:
     record_expression: JmesPathExpression
     wrapper_field: str | None
     search: SearchSettings | None
+    list_settings: RecordListSettings | None
+    probe: ReadRequest | None
     create_method: str
     update_method: str
     delete_method: str
     omitted_fields: frozenset[str]
+    version: VersionSettings | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +91,8 @@ def parse_target_settings(data: Any) -> TargetSettings:
 def _parse_collection(members: SettingsReader) -> CollectionSettings:
     update = members.read_object("update")
     search = members.read_optional_object("search")
+    listing = members.read_optional_object("list")
+    version = members.read_optional_object("version")
     collection = CollectionSettings(
         collection_path=members.read_path("collection"),
         item_path=members.read_path("item", required_placeholders=frozenset({"id"})),
@@ -84,10 +100,13 @@ def _parse_collection(members: SettingsReader) -> CollectionSettings:
         record_expression=members.read_expression("record", "@"),
         wrapper_field=members.read_optional_text("wrap"),
         search=_parse_search(search) if search else None,
+        list_settings=_parse_list_settings(listing) if listing else None,
+        probe=members.read_optional_read_request("probe"),
         create_method=_parse_method(members.read_object("create"), ("POST", "PUT")),
         update_method=update.read_choice("method", ("PATCH", "PUT", "POST"), "PATCH"),
         delete_method=_parse_method(members.read_object("delete"), ("DELETE", "POST")),
         omitted_fields=frozenset(update.read_texts("omit")),
+        version=parse_version_settings(version) if version else None,
     )
     update.reject_unknown_fields()
     members.reject_unknown_fields()
@@ -112,6 +131,15 @@ def _parse_search(members: SettingsReader) -> SearchSettings:
         members.reject_field("query", "One of these must contain {value} or {quoted}.")
     members.reject_unknown_fields()
     return search
+
+
+def _parse_list_settings(members: SettingsReader) -> RecordListSettings:
+    listing = RecordListSettings(
+        ReadRequest(members.read_path("path"), members.read_text_map("query")),
+        members.read_expression("results", "@"),
+    )
+    members.reject_unknown_fields()
+    return listing
 
 
 def _parse_method(members: SettingsReader, methods: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -10,12 +10,15 @@ from jmespath.exceptions import JMESPathError
 
 from sync.connectors.contracts.types import FieldError
 from sync.connectors.values.exact_numbers import parse_number
+from sync.connectors.values.expression_budget import OVER_BUDGET_REASON, ExpressionBudget, OverBudget
 from sync.connectors.values.jmespath_paths import Evaluator
 
 MAX_DEPTH = 64
 MAX_SENTENCE_LENGTH = 300
 MAX_ID_LENGTH = 255
 MAX_FIELD_ERRORS = 20
+# Of a text that is cut for display: enough to find a secret whole, however it is escaped, before the cut.
+_MAX_SCRUBBED_LENGTH = 65_536
 
 # C0, DEL and C1 controls, and the marks that turn the direction of text around.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
@@ -84,20 +87,42 @@ def clean_text(text: str, max_length: int = MAX_SENTENCE_LENGTH) -> str:
     return words if len(words) <= max_length else words[: max_length - 1].rstrip() + "…"
 
 
+class ExpressionOverBudget(Exception):
+    """An expression in the settings costs more than its budget. `field` names the setting by its JSON pointer."""
+
+    def __init__(self, pointer: str) -> None:
+        super().__init__(f"{pointer}: {OVER_BUDGET_REASON}")
+        self.field = FieldError(pointer, "over-budget", OVER_BUDGET_REASON)
+
+
 class JmesPathExpression:
-    """A compiled JMESPath expression that gives None for documents that it does not fit."""
+    """A compiled JMESPath expression that gives None for documents that it does not fit. `pointer` is its JSON pointer
+    in the settings.
+    """
 
-    __slots__ = ("_finder",)
+    __slots__ = ("_finder", "_pointer")
 
-    def __init__(self, finder: Evaluator) -> None:
+    def __init__(self, finder: Evaluator, pointer: str) -> None:
         self._finder = finder
+        self._pointer = pointer
 
-    def evaluate(self, value: Any) -> Any:
-        """Evaluate the expression over a document."""
+    def evaluate(self, value: Any, budget: ExpressionBudget | None = None) -> Any:
+        """Evaluate the expression over a document, within its own limits and within `budget`, which others share.
+        Raises ExpressionOverBudget.
+        """
         try:
-            return self._finder(value)
+            return self._finder(value, budget)
         except JMESPathError:
             return None
+        except OverBudget:
+            raise ExpressionOverBudget(self._pointer) from None
+
+    def is_true(self, value: Any) -> bool:
+        """Return True if the expression finds a true value in a document, by the truth rules of JMESPath. Raises
+        ExpressionOverBudget.
+        """
+        found = self.evaluate(value)
+        return found is not None and found is not False and found not in ("", [], {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,36 +137,45 @@ class ErrorExtractor:
     when: JmesPathExpression | None = None
 
     def is_error(self, body: bytes) -> bool:
-        """Return True if the body of a 2xx response reports an error. Never raises."""
+        """Return True if the body of a 2xx response reports an error. Raises ExpressionOverBudget."""
         if self.when is None or not body.strip():
             return False
         try:
-            matches = self.when.evaluate(parse_json(body))
+            return self.when.is_true(parse_json(body))
         except UnreadableError:
             return False
-        return matches is not None and matches is not False and matches not in ("", [], {})
 
-    def extract_error(self, body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
-        """Return the error text and the field errors of a body. Never raises, as an error's body may be
-        anything.
+    def extract_error(
+        self, body: bytes, scrub: Callable[[str], str]
+    ) -> tuple[str | None, tuple[FieldError, ...]]:
+        """Return the error text and the field errors of a body, after `scrub` has removed secrets from each text.
+        Never raises, as an error's body may be anything: an expression that costs too much is the only field error.
         """
         try:
             value = parse_json(body)
+            message = self.sentence.evaluate(value) if self.sentence else None
+            sentence = _clean_scrubbed(message, scrub) if isinstance(message, str) else ""
+            return sentence or None, tuple(self._field_errors(value, scrub))
         except UnreadableError:
             return None, ()
-        message = self.sentence.evaluate(value) if self.sentence else None
-        sentence = clean_text(message) if isinstance(message, str) else ""
-        return sentence or None, tuple(self._field_errors(value))
+        except ExpressionOverBudget as costly:
+            return None, (costly.field,)
 
-    def _field_errors(self, value: Any) -> Iterator[FieldError]:
+    def _field_errors(self, value: Any, scrub: Callable[[str], str]) -> Iterator[FieldError]:
         errors = self.fields.evaluate(value) if self.fields else None
         for one in errors[:MAX_FIELD_ERRORS] if isinstance(errors, list) else ():
             if isinstance(one, Mapping):
                 field, code, detail = (
-                    clean_text(as_text(one.get(part)) or "") for part in ("field", "code", "detail")
+                    _clean_scrubbed(as_text(one.get(part)) or "", scrub)
+                    for part in ("field", "code", "detail")
                 )
                 if field or detail:
                     yield FieldError(field, code, detail)
+
+
+def _clean_scrubbed(text: str, scrub: Callable[[str], str]) -> str:
+    """Clean a text for display, without secrets: they are removed first, because half a secret is not found."""
+    return clean_text(scrub(text[:_MAX_SCRUBBED_LENGTH]))
 
 
 def _refuse_constant(_name: str) -> NoReturn:

@@ -8,7 +8,13 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from sync.erasure.erase import run_erasure
-from sync.erasure.requests import ErasureRefused, decide_erasure, find_subject, request_erasure
+from sync.erasure.requests import (
+    CaseNumberRefused,
+    ErasureRefused,
+    decide_erasure,
+    find_subject,
+    request_erasure,
+)
 from sync.erasure.subject_data import count_rows
 from sync.models import LegalGround
 from webhooks.models import Source
@@ -24,6 +30,9 @@ class Command(BaseCommand):
             "--source", help="slug of a source; limits the erasure to this source and its identity service"
         )
         parser.add_argument("--ground", choices=LegalGround.values)
+        parser.add_argument(
+            "--case-number", default="", help="stays with the erasure, so it must name no person"
+        )
         parser.add_argument("--reason", default="")
         parser.add_argument("--requested-by", metavar="USERNAME", help="the person who requests the erasure")
         parser.add_argument(
@@ -49,10 +58,14 @@ class Command(BaseCommand):
             # If the confirmation is refused, the request is rolled back too.
             with transaction.atomic():
                 erasure = request_erasure(
-                    subject, ground=options["ground"] or "", reason=options["reason"], by=requester
+                    subject,
+                    ground=options["ground"] or "",
+                    reason=options["reason"],
+                    by=requester,
+                    case_number=options["case_number"],
                 )
                 decide_erasure(erasure, confirms=True, by=approver)
-        except ErasureRefused as error:
+        except (CaseNumberRefused, ErasureRefused) as error:
             raise CommandError(str(error)) from error
         if not run_erasure(erasure):
             self.stdout.write(

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 
 from audit.entries.append import NewEntry, NotInTransaction, append_entries
+from audit.format.signed_records import format_time
 from audit.models import Entry
 from sync.models import Delivery
 from sync.replays.requests import request_replay
@@ -156,13 +157,19 @@ def test_a_webhook_answered_when_stored_leaves_one_entry_with_the_answer(hub: Hu
     (body,) = Entry.objects.filter(stream=event.stream).values_list("body", flat=True)
     entry = json.loads(body)
     assert (entry["action"], entry["actor"]) == ("webhook.received", "source:aurora")
+    digests = {name: entry["details"].pop(name) for name in ("facts", "subject")}
+    assert all(len(digest) == 24 for digest in digests.values())
+    delivery = event.deliveries.get()
     assert entry["details"] == {
         "receipt": receipt.own_reference,
         "verified_by": receipt.verified_by,
         "size": receipt.size,
         "state": "pending",
+        "deliveries": [[delivery.route_id, delivery.identity_id, delivery.commercial_id, False]],
         "status": 202,
         "code": receipt.code,
+        "final": False,
+        "answered": format_time(receipt.answered_at),
     }
 
 
@@ -215,7 +222,7 @@ def is_replayed(hub: Hub) -> list[str]:
     request_replay(Event.objects.all(), by=User.objects.create_user("staff"), reason="Anna Aalto called")
     hub.wait_until_idle()
     story = ["webhook.received", "attempt.started", "attempt.succeeded", "webhook.answered"]
-    return [*story, "event.replayed", "attempt.started", "attempt.unchanged"]
+    return [*story, "delivery.reopened", "event.replayed", "attempt.started", "attempt.unchanged"]
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,7 @@ def test_appends_after_a_collision_follow_the_order_of_streams_too(database: Non
     assert find_chain_faults() == []
 
 
+@pytest.mark.slow
 @pytest.mark.writers_at_once
 def test_entries_in_the_order_given_would_deadlock(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entries_append, "sorted", lambda entries, key: list(entries), raising=False)

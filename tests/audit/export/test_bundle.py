@@ -73,6 +73,7 @@ def test_an_outside_checkpoint_of_any_time_within_a_whole_range_fits(database: N
         assert bool(first) == bool(second) == (number not in (3, 4, 5, 6, 7, 9, len(kept)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["whole", "filtered"])
 def test_the_verifier_runs_with_python_alone(database: None, tmp_path: Path, kind: str) -> None:
     write_history(Random(SEED))
@@ -92,7 +93,7 @@ def test_the_verifier_runs_with_python_alone(database: None, tmp_path: Path, kin
     (tmp_path / "export" / "entries.jsonl").write_text("{}\n")
     result = run(tmp_path / "export")
     assert (result.returncode, result.stderr) == (1, "")
-    assert "FAULT entries.jsonl: differs from the manifest" in result.stdout
+    assert "FAULT [file-differs] entries.jsonl: differs from the manifest" in result.stdout
 
 
 def test_a_stream_whose_newest_entry_is_not_sealed_is_exported_up_to_it(
@@ -176,6 +177,7 @@ def test_a_key_that_begins_while_an_export_is_written_is_among_its_keys(
 
 
 @pytest.mark.slow
+@pytest.mark.one_database
 def test_a_hundred_thousand_entries_are_verified_within_a_minute(database: None, tmp_path: Path) -> None:
     """With a segment for every fifty, as a quiet hub seals them; promise I5."""
     for number in range(2_000):

@@ -1,6 +1,7 @@
 """Tampering before or after an export is found by both verifiers, with its place."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from random import Random
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 
 from audit.export.bundle import measure_file
-from audit.export.verify import ExportCheck, PublicKey
+from audit.export.verify import ExportCheck, PublicKey, main
 from audit.format.canonical_json import canonical_json
 from audit.format.hashes import node_hash
+from audit.format.signed_records import load_signer, sign_record
 from audit.sealing.checkpoints import checkpoint_bytes
 from tests.support.audit.log_state import (
     LogState,
@@ -169,6 +171,7 @@ def test_an_outside_checkpoint_that_is_no_checkpoint_is_a_fault(tmp_path: Path) 
 MUTATIONS = [pytest.param(40, id="40"), pytest.param(500, id="500", marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutations", MUTATIONS)
 @pytest.mark.parametrize("kind", WRITERS)
 def test_one_byte_that_is_changed_in_any_file_is_found(tmp_path: Path, kind: str, mutations: int) -> None:
@@ -309,3 +312,81 @@ def test_files_that_are_missing_or_too_many_are_found(tmp_path: Path) -> None:
     (folder / "deep" / "more.txt").write_text("")
     for faults in both(folder):
         assert any("deep/more.txt" in fault for fault in faults), faults
+
+
+def a_signed_checkpoint(**values: Any) -> bytes:
+    """Return the checkpoint of the log with other values, signed by its key."""
+    unsigned = {name: value for name, value in HONEST.checkpoint.items() if name != "signature"} | values
+    return checkpoint_bytes(sign_record("checkpoint", unsigned, load_signer(HONEST.secrets[-1])))
+
+
+def with_true_for_one(folder: Path) -> None:
+    document = json.loads((folder / "keys.json").read_text()) | {"v": True}
+    (folder / "keys.json").write_text(canonical_json(document) + "\n")
+
+
+def with_a_link(folder: Path) -> None:
+    (folder / "keys.json").rename(folder.parent / "keys.json")
+    (folder / "keys.json").symlink_to(folder.parent / "keys.json")
+
+
+def with_a_linked_folder(folder: Path) -> None:
+    (folder.parent / "elsewhere").mkdir()
+    (folder / "more").symlink_to(folder.parent / "elsewhere")
+
+
+def with_a_pipe(folder: Path) -> None:
+    os.mkfifo(folder / "notes.txt")
+
+
+def with_sums_that_leave_a_file_out(folder: Path) -> None:
+    sums = folder / "SHA256SUMS"
+    sums.write_text("".join(sums.read_text().splitlines(keepends=True)[1:]))
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (with_true_for_one, "its field v is not a whole number"),
+        (with_a_link, "keys.json is a link or a special file"),
+        (with_a_linked_folder, "more is a link or a special file"),
+        (with_a_pipe, "notes.txt is a link or a special file"),
+        (with_sums_that_leave_a_file_out, "does not list the files of the manifest: "),
+    ],
+)
+def test_what_a_careless_verifier_overlooks_is_found_although_the_manifest_is_signed(
+    tmp_path: Path, kind: str, change: Any, words: str
+) -> None:
+    folder = tmp_path / "export"
+    WRITERS[kind](folder, HONEST)
+    change(folder)
+    # A link or a pipe is in no manifest.
+    if words.endswith(("number", "manifest: ")):
+        resigned(folder, HONEST)
+    faults = ExportCheck(str(folder)).run_checks()
+    assert any(words in fault for fault in faults), faults
+
+
+def test_a_checkpoint_with_a_wrong_head_is_found_inside_and_outside(tmp_path: Path) -> None:
+    folder, wrong = tmp_path / "export", a_signed_checkpoint(head="0" * 64)
+    write_whole_export(folder, HONEST)
+    [outside] = ExportCheck(str(folder)).run_checks(wrong)
+    (folder / "checkpoint.json").write_bytes(wrong)
+    resigned(folder, HONEST)
+    inside = ExportCheck(str(folder)).run_checks()
+    assert "its head is not the hash of segment" in outside
+    assert any("its head is not the hash of segment" in fault for fault in inside)
+
+
+def test_a_newer_checkpoint_is_named_as_such_and_the_one_that_agrees_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, kept = tmp_path / "export", tmp_path / "kept.json"
+    write_whole_export(folder, HONEST)
+    newer = a_signed_checkpoint(count=HONEST.checkpoint["count"] + 1)
+    [fault] = ExportCheck(str(folder)).run_checks(newer)
+    assert "is newer than this export" in fault
+    kept.write_bytes(OUTSIDE)
+    assert main([str(folder), "--checkpoint", str(kept)]) == 0
+    assert f"The outside checkpoint of {HONEST.checkpoint['count']} segments" in capsys.readouterr().out

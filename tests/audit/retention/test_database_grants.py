@@ -72,6 +72,7 @@ def role(tmp_path: Path) -> Iterator[str]:
         link.execute(f"DROP ROLE IF EXISTS {name}")
 
 
+@pytest.mark.slow
 def test_the_role_runs_the_hub_and_changes_nothing_of_the_log(
     _services: tuple[IdentityService, ShopService],  # noqa: PT019 - its value is what is asked for
     tmp_path: Path,

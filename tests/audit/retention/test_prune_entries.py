@@ -111,6 +111,7 @@ def test_pruning_continues_where_it_ended_and_the_newest_entry_counts() -> None:
     assert faults() == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("log")
 def test_the_log_is_complete_at_every_moment_of_pruning() -> None:
     at = days_after(6)

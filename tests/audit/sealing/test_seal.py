@@ -246,6 +246,7 @@ class Crowd:
             connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.writers_at_once
 def test_no_entry_is_missed_while_many_write(database: None) -> None:
     print("seed", SEED)
@@ -258,6 +259,7 @@ def above_all_sealed(last: Any) -> Rows:
     return unsealed_entries._ids_and_leaves(unsealed_entries._ENTRIES_ABOVE.fetch_all(last.highest_id, 5000))
 
 
+@pytest.mark.slow
 @pytest.mark.writers_at_once
 def test_a_sealer_that_goes_by_a_watermark_misses_entries(
     database: None, monkeypatch: pytest.MonkeyPatch

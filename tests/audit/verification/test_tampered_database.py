@@ -9,9 +9,6 @@ from django.db import connection, transaction
 
 from audit.format.canonical_json import canonical_json
 from audit.format.hashes import leaf_hash
-from audit.format.id_ranges import pack_ids
-from audit.format.merkle_tree import TreeFrontier
-from audit.models import Checkpoint, Entry, Segment, SigningKey
 from audit.verification.check_database import verify_database
 from tests.support.audit.log_state import LogState, build_log
 from tests.support.audit.log_tampering import (
@@ -21,66 +18,18 @@ from tests.support.audit.log_tampering import (
     rewritten,
     rewritten_with_the_newest_key,
 )
+from tests.support.audit.stored_log import store_log
 from tests.support.audit.triggers import disable_triggers
 
 SEED = 20261130
 HONEST = build_log(Random(SEED))
 
 
-def store(state: LogState) -> None:
-    """Put a log into the tables, with all that follows from it in step."""
-    _store_entries(state)
-    _store_keys(state)
-    tree, highest = TreeFrontier(), 0
-    rows = []
-    for segment in state.segments:
-        record = segment.record
-        nodes = b"".join(tree.add_leaf(segment.hash))
-        highest = max([highest, *segment.ids])
-        rows.append(
-            Segment(
-                number=record["number"], prev_hash=bytes.fromhex(record["prev"]), count=record["count"],
-                ids=pack_ids(segment.ids), leaves=b"".join(segment.leaves), root=bytes.fromhex(record["root"]),
-                sealed_at=record["sealed_at"], key_id=record["key"], is_late=record["late"],
-                signature=bytes.fromhex(record["signature"]), hash=segment.hash, nodes=nodes, highest_id=highest,
-            )
-        )  # fmt: skip
-    Segment.objects.bulk_create(rows)
-    checkpoint = state.checkpoint
-    Checkpoint.objects.create(
-        count=checkpoint["count"], root=bytes.fromhex(checkpoint["root"]), head=bytes.fromhex(checkpoint["head"]), at=checkpoint["at"],
-        key_id=checkpoint["key"], signature=bytes.fromhex(checkpoint["signature"]),
-    )  # fmt: skip
-
-
-def _store_entries(state: LogState) -> None:
-    rows = []
-    for entry, text in state.bodies.items():
-        body = state.read_body(entry)
-        row = Entry(
-            pk=entry, stream=body["stream"], at=body["at"], action=body["action"], actor=body["actor"], body=text,
-            stream_seq=body["stream_seq"], prev_leaf=bytes.fromhex(body["prev_leaf"]), leaf=state.leaves[entry],
-        )  # fmt: skip
-        rows.append(row)
-    Entry.objects.bulk_create(rows)
-
-
-def _store_keys(state: LogState) -> None:
-    untils = [key["from"] for key in state.keys[1:]] + [None]
-    SigningKey.objects.bulk_create(
-        SigningKey(
-            number=key["number"], key=key["key"], public=bytes.fromhex(key["public"]), valid_from=key["from"],
-            valid_until=until, signature=bytes.fromhex(key["signature"]), private=None if until else b"sealed",
-        )
-        for key, until in zip(state.keys, untils, strict=True)
-    )  # fmt: skip
-
-
 def faults(state: LogState, *, outside: bool = True) -> list[str]:
     """Return the faults that a check of this log finds; empties the tables afterwards."""
     with transaction.atomic():
         disable_triggers()
-        store(state)
+        store_log(state)
         report = verify_database(HONEST.checkpoint if outside else None)
         transaction.set_rollback(True)
     return [str(fault) for fault in report.faults]
@@ -143,7 +92,7 @@ def test_every_column_is_checked(database: None, what: str) -> None:
     entry = next(entry for entry in HONEST.bodies if HONEST.read_body(entry)["stream"] == "event:1")
     with transaction.atomic():
         disable_triggers()
-        store(HONEST)
+        store_log(HONEST)
         with connection.cursor() as cursor:
             cursor.execute(COLUMNS[what].format(entry=entry))
         assert verify_database().faults != ()
@@ -155,7 +104,7 @@ def test_the_command_names_each_fault_and_exits_with_status_one(database: None) 
     words = body_and_leaf(state, Random(SEED))
     with transaction.atomic():
         disable_triggers()
-        store(state)
+        store_log(state)
         with pytest.raises(CommandError, match="faults") as ended:
             call_command("verify_audit", stdout=output, stderr=output)
         transaction.set_rollback(True)

@@ -82,7 +82,7 @@ def prepare_hub(database: Database, systems: Systems, folder: Path) -> dict[str,
     """Migrate a database and connect the hub to the stand-in systems. Returns the environment of its processes."""
     environment = _environment(database) | _hub_environment(database, systems, folder)
     _manage(environment, "migrate", "--verbosity", "0")
-    _manage(environment, "seed_sandbox", "--logins", str(folder / "logins.txt"))
+    _manage(environment, "seed_sandbox", "--allow-demo-logins", "--logins", str(folder / "logins.txt"))
     database.write(LINKS)
     return environment
 

@@ -1,5 +1,6 @@
-"""A comparison of server commands (`--servers`): gunicorn as in docs/operations.md, or granian."""
+"""A comparison of server commands (`--servers`): gunicorn as in docs/operations.md, with its own worker, or granian."""
 
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -11,7 +12,11 @@ from tests.bench.reports.table import table
 from tests.bench.subjects.comparison import both, say
 from tests.bench.subjects.measurement import NOTHING, POOLED, RESULT, Figures, measure
 
-COMMANDS = {"gunicorn": web_command(), "granian": GRANIAN}
+COMMANDS = {
+    "gunicorn": web_command(),
+    "gthread": re.sub(r"--worker-class \S+", "--worker-class gthread", web_command()),
+    "granian": GRANIAN,
+}
 SUBJECTS = (NOTHING, POOLED, RESULT)
 CLIENTS = 16
 

@@ -35,14 +35,18 @@ from sync.replays.requests import request_replay
 from sync.search.event_filter import resolve_filter
 from sync.statistics.full_recount import recount_all_hours
 from tests.browser.driver.chromium import Browser
+from tests.support.builders.held_matches import STRANGER_EMAIL
 from tests.support.hub import ANNA, Hub, signature_headers
+from tests.support.people import hold_permissions_for_days
 from webhooks.models import Event, Receipt, Refusal, Source, State
 
 PEOPLE = {
     "support": ("saara", "Saara", "Salo"),
     "auditor": ("antti", "Antti", "Heino"),
     "administrator": ("pekka", "Pekka", "Laine"),
+    "administrator+support": ("liisa", "Liisa", "Niemi"),
 }
+CLAIMANT = "MEMBER2101"
 LEAVERS = ("MEMBER2041", "MEMBER2042", "MEMBER2043")
 MINUTE = timedelta(minutes=1)
 
@@ -103,13 +107,15 @@ def staged(hub: Hub, site: str, now: datetime, events: int = 3000) -> Stage:
         )
         stage.people[role].set_password(f"the password of {name}")
         stage.people[role].save()
-        stage.people[role].groups.add(Group.objects.get(name=role))
+        stage.people[role].groups.add(*(Group.objects.get(name=group) for group in role.split("+")))
+        hold_permissions_for_days(stage.people[role])
     for _ in generate_history(events, now=(now - 40 * MINUTE).timestamp(), days=10, seed=4, bodies=120):
         pass
     for make in (
         _send_refused_requests,
         _change_address,
         _fail_temporarily,
+        _hold_match,
         _hold_removals,
         _alarming,
         _request_export_and_erasure,
@@ -192,6 +198,17 @@ def _fail_temporarily(stage: Stage) -> None:
     Breaker.objects.all().delete()
 
 
+def _hold_match(stage: Stage) -> None:
+    """Let a person enter the address of a customer of the shop, unverified."""
+    name = {"givenName": "Grace", "familyName": "Holloway-Lind"}
+    emails = [{"address": STRANGER_EMAIL, "verified": False}]
+    stage.hub.identity.directory.create_record(
+        "users", {"id": CLAIMANT, "username": "grace.lind", "name": name, "emails": emails, "locale": "fi"}
+    )
+    _post_webhook(stage, CLAIMANT, "USER")
+    _at(Event.objects.latest("id"), stage.now - 10 * MINUTE)
+
+
 def _hold_removals(stage: Stage) -> None:
     """Delete three people at once on a route that holds all removals."""
     for user in LEAVERS:
@@ -271,7 +288,7 @@ def _draft_mapping(stage: Stage) -> None:
     declaration["fields"]["first_name"]["apply"] = ["trim", "upper"]
     page = f"/admin/sync/mapping/{mapping.pk}"
     stage.posted(
-        "administrator",
+        "administrator+support",
         f"{page}/edit/",
         declaration=json.dumps(declaration, indent=2),
         note="First names in capitals",
@@ -279,8 +296,13 @@ def _draft_mapping(stage: Stage) -> None:
         seen_draft=0,
         save="1",
     )
-    stage.backtest = stage.posted("administrator", f"{page}/backtest/", events=50)
-    stage.clients["administrator"].get(stage.backtest)  # reads what was said of the draft
+    editor, reason = "administrator+support", "Labels of the shop"
+    stage.backtest = stage.posted(editor, f"{page}/backtest/", events=50, reason=reason)
+    newest = stage.client(editor).get(f"{page}/edit/").context["trial_input"].event
+    revealed = {"declaration": "{}", "event": newest, "reveal": "1", "reason": reason}
+    stage.client(editor).post(f"{page}/edit/", revealed)
+    stage.posted(editor, stage.backtest, reason=reason)
+    stage.client(editor).get(stage.backtest)  # reads what was said of the draft
 
 
 def _run_counts(stage: Stage) -> None:

@@ -4,15 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.contrib.auth.models import Group, User
+from django.utils import timezone
 
 from audit.models import Entry
 from exports.models import Export
+from logins.models import AccessRequest
 from sync.models import (
+    MATCH_HELD_CODE,
     Alarm,
     Connection,
     Delivery,
     Erasure,
     FailureGroup,
+    Link,
     Mapping,
     Replay,
     ReplayState,
@@ -51,13 +55,43 @@ def _event(state: str, code: str = "", then: str = "change/", **values: object) 
     return lambda stage: f"/admin/webhooks/event/{stage.event(state, code, **values).pk}/{then}"
 
 
+def _access_request(stage: Stage) -> AccessRequest:
+    """Return a request that the administrator may approve."""
+    role, root = Group.objects.get(name="support"), User.objects.get_or_create(username="liisa")[0]
+    whom = stage.people["auditor"]
+    values = {"role_name": role.name, "requested_by": root, "requested_at": timezone.now()}
+    return AccessRequest.objects.get_or_create(person=whom, role=role, defaults=values)[0]
+
+
+def _access_requests(stage: Stage) -> str:
+    _access_request(stage)
+    return "/admin/logins/accessrequest/"
+
+
 def _held_route(_: Stage) -> int:
-    return Delivery.objects.filter(state=State.HELD).latest("id").route_id
+    return Delivery.objects.filter(state=State.HELD, code="held").latest("id").route_id
+
+
+def _held_match(stage: Stage) -> str:
+    held = Delivery.objects.filter(state=State.HELD, code=MATCH_HELD_CODE).latest("id")
+    return _revealed(stage, held.event_id, f"/admin/sync/delivery/{held.pk}/record/")
+
+
+def _record_link(_: Stage) -> str:
+    link = Link.objects.get(entity_id=ANNA)
+    keys = f"identity={link.identity_id}&commercial={link.commercial_id}"
+    return f"/admin/webhooks/entity/link/?type=USER&id={ANNA}&{keys}"
 
 
 def _replay(stage: Stage) -> str:
     taken = stage.event(State.DEAD, entity_id=ANNA)
-    return stage.posted("support", f"/admin/webhooks/event/{taken.pk}/replay/")
+    return _revealed(stage, taken.pk, f"/admin/webhooks/event/{taken.pk}/replay/")
+
+
+def _revealed(stage: Stage, event: int, page: str) -> str:
+    """Return the address of a page after support has revealed the contents of this event."""
+    address = f"/admin/webhooks/event/{event}/reveal/"
+    return stage.posted("support", address, reason="She asked why", next=page)
 
 
 def _replay_of_many(stage: Stage) -> str:
@@ -189,6 +223,8 @@ LOOKING = (
         _change("sync/delivery/route", _held_route, ""),
     ),
     Screen("held-decide", "Approve held deliveries", "support", _deciding),
+    Screen("held-match", "Choose the record of a held entity", "support", _held_match),
+    Screen("entity-link", "Unlink the record of an entity", "support", _record_link),
     Screen("refusals", "Refused requests", "support", _page("webhooks/refusal/")),
     Screen(
         "refusal",
@@ -242,7 +278,7 @@ CONFIGURING = (
     Screen(
         "mapping-edit",
         "Edit a mapping and try it out",
-        "administrator",
+        "administrator+support",
         _change("sync/mapping", _mapping, "edit/"),
     ),
     Screen(
@@ -254,7 +290,7 @@ CONFIGURING = (
     Screen(
         "mapping-backtest",
         "Back-test: events with a different result",
-        "administrator",
+        "administrator+support",
         lambda stage: stage.backtest,
     ),
     Screen(
@@ -314,15 +350,7 @@ ENTERING = (
         "person-password",
         "Set another user's password",
         "administrator",
-        _change("auth/user", lambda stage: stage.people["support"].pk, "password/"),
-    ),
-    Screen(
-        "person-delete",
-        "Delete a user account",
-        "administrator",
-        _change(
-            "auth/user", lambda _: User.objects.create_user(f"gone-{User.objects.count()}").pk, "delete/"
-        ),
+        _change("auth/user", lambda _: User.objects.get_or_create(username="newcomer")[0].pk, "password/"),
     ),
     Screen("roles", "Roles", "administrator", _page("auth/group/")),
     Screen(
@@ -330,6 +358,13 @@ ENTERING = (
         "A role",
         "administrator",
         _change("auth/group", lambda _: Group.objects.get(name="support").pk),
+    ),
+    Screen("access-requests", "Access requests", "administrator", _access_requests),
+    Screen(
+        "access-request",
+        "A request for access",
+        "administrator",
+        _change("logins/accessrequest", lambda stage: _access_request(stage).pk),
     ),
     Screen("preferences", "Preferences", "support", _page("preferences/")),
     Screen("password", "Change your password", "support", _page("password_change/")),

@@ -3,8 +3,8 @@
 import ast
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from audit.format.id_ranges import pack_ids
 from audit.models import Entry, Segment
 from console.audit_log.action_names import ACTION_LABELS
 from console.audit_log.entry_page import find_sealing_segment
-from console.people import auth_events
+from logins.attempt_counts import count_failures, report_past_hours
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Alarm, Replay
 from tests.support.builders.history import a_replay
@@ -338,15 +338,25 @@ def test_the_page_of_an_entry_lists_other_entries_of_its_request() -> None:
     assert page.of_request[0].request == page.row.request
 
 
-def test_repeated_failed_logins_do_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth_events, "_MAX_ENTRIES_PER_MINUTE", 5)
-    began = timezone.now()
-    monkeypatch.setattr(auth_events, "timezone", SimpleNamespace(now=lambda: began))
-    guess = {"username": "root", "password": "wrong"}
-    for number in (1, 1, 2, 1, *range(3, 8)):
-        assert Client().post("/admin/login/", guess, REMOTE_ADDR=f"192.0.2.{number}").status_code == 200
-    addresses = [entry["details"]["address"] for entry in entries("person.login-failed")]
-    assert addresses == [f"192.0.2.{number}" for number in range(1, 6)]
+def test_the_list_sums_failed_logins_up_by_account_and_address() -> None:
+    anna = person("support", "anna")
+    count_failures(anna.pk, "192.0.2.7", wrong=10, refused=990)
+    count_failures(0, "192.0.2.8", wrong=1)
+    client = browser("auditor", "eva")
+    page = client.get(LIST).content.decode()
+    assert "1001 failed logins in the last 24 hours" in page
+    table = page.partition('id="failed-logins"')[2].partition("</table>")[0]
+    assert [row.partition("</tr>")[0].count("<td") for row in table.split("<tr>")[2:]] == [6, 6]
+    assert table.index("anna") < table.index("unknown usernames")
+    assert "failed-logins" not in client.get(f"{LIST}?action=exports").content.decode()
+
+
+def test_the_sum_of_an_hour_is_told_with_its_number() -> None:
+    count_failures(0, "192.0.2.7", wrong=10, refused=10)
+    report_past_hours(timezone.now() + timedelta(hours=2))
+    assert (
+        "failed to log in several times within an hour (20)" in browser("auditor").get(LIST).content.decode()
+    )
 
 
 def test_login_failed_login_and_logout_are_recorded_without_the_typed_name() -> None:

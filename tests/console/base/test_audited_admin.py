@@ -36,7 +36,7 @@ def test_adding_changing_and_deleting_is_recorded_in_the_audit_log_only() -> Non
     role = Group.objects.get(name="watch")
     assert client.post(f"{groups}{role.pk}/change/", {"name": "night watch"}).status_code == 302
     assert client.post(f"{groups}{role.pk}/delete/", {"post": "yes"}).status_code == 302
-    member = person("support")
+    member = person("administrator", "member")
     password = {**PASSWORD, "usable_password": "true"}
     assert client.post(f"/admin/auth/user/{member.pk}/password/", password).status_code == 302
     source = a_source()

@@ -200,6 +200,7 @@ def test_the_audit_command_refuses_an_invalid_filter(words: list[str], told: str
     assert entries("download.started") == []
 
 
+@pytest.mark.slow
 def test_a_download_blocks_no_writer_and_shows_no_later_rows(database: None) -> None:
     of = source()
     for _ in range(600):

@@ -32,9 +32,9 @@ from tests.support.builders.history import (
     logged_in,
     sealed,
 )
-from tests.support.hub import ANNA, Hub
+from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.pages import text_of
-from tests.support.people import entries
+from tests.support.people import browser, entries, reveal
 from webhooks.models import Event, State
 
 LIST = "/admin/sync/delivery/"
@@ -270,11 +270,14 @@ def test_readers_see_held_deliveries_and_others_are_refused() -> None:
 
 
 @pytest.mark.django_db
-def test_values_are_shown_only_with_the_permission_to_see_contents() -> None:
+def test_values_are_shown_only_with_the_permission_and_once_they_are_revealed() -> None:
     delivery = a_held(of_route())
     for path in (LIST, f"{LIST}route/{delivery.route_id}/"):
-        assert "gone-0" in text_of(logged_in("support").get(path))
-        assert "gone-0" not in text_of(logged_in("auditor").get(path))
+        support, auditor = logged_in("support"), logged_in("auditor")
+        assert "gone-0" not in text_of(support.get(path))
+        assert "gone-0" in text_of(reveal(support, delivery.event_id, path))
+        assert "gone-0" not in text_of(reveal(auditor, delivery.event_id, path))
+        assert "gone-0" not in text_of(auditor.get(path))
 
 
 @pytest.mark.django_db
@@ -341,7 +344,7 @@ def test_held_deliveries_are_found_by_an_index(database: None) -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SET enable_seqscan = off")
-    assert "delivery_open_subject" in held_deliveries().order_by().explain()
+    assert "delivery_held" in held_deliveries().order_by().explain()
 
 
 @pytest.mark.django_db
@@ -397,3 +400,20 @@ def test_held_deliveries_have_one_name_in_menu_filter_pill_and_list() -> None:
     assert "‖</span> Held for approval</span>" in text_of(
         support.get(f"/admin/webhooks/event/{delivery.event_id}/change/")
     )
+
+
+def test_an_absence_that_nothing_proves_is_explained_and_can_be_looked_at_again(hub: Hub) -> None:
+    Route.objects.update(tries=1)
+    hub.post_signed(EXAMPLE)
+    hub.identity.faults.add("error", status=404)
+    hub.post_signed(EXAMPLE)
+    held = Delivery.objects.get(state=State.HELD)
+    client = browser("administrator")
+    page = client.get(f"/admin/sync/delivery/route/{held.route_id}/").content.decode()
+    assert "find the entity, which does not prove that it was deleted" in page
+    event = client.get(f"/admin/webhooks/event/{held.event_id}/change/").content.decode()
+    assert "The hub has stopped retrying." in event
+    assert "The hub retries automatically" not in event
+    assert {"look-at-held", "replay-this"} <= set(re.findall(r'id="([a-z-]+)"', event))
+    hub.identity.faults.clear()
+    assert client.get(f"/admin/webhooks/event/{held.event_id}/replay/").status_code == 200

@@ -3,18 +3,22 @@
 import re
 
 import pytest
+from django.contrib.auth.models import Group, User
 from django.test import Client
+from django.utils import timezone
 
+from logins.models import HeldPermission
 from sync.jobs.claims import DIED_MESSAGE
 from sync.models import Erasure, Job
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.jobs import die_three_times
-from tests.support.people import browser, entries
+from tests.support.people import browser, entries, hold_permissions_for_days
 from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
 
 WHOM = {"entity_type": "USER", "entity_id": "USR-0", "source": ""}
+PASSWORD = "a staple that is new"
 WHY = {"ground": "consent-withdrawn", "reason": "a letter of the 3rd"}
 
 
@@ -74,6 +78,31 @@ def test_an_erasure_request_needs_a_reason(event: Event) -> None:
     assert not Erasure.objects.exists()
 
 
+def test_a_case_number_is_on_the_page_and_the_list(event: Event) -> None:
+    client = browser("administrator")
+    client.post("/admin/sync/erasure/ask/", WHOM | WHY | {"case_number": " GDPR-2026-117 "})
+    for address in (f"{Erasure.objects.get().pk}/change/", ""):
+        assert "GDPR-2026-117" in client.get(f"/admin/sync/erasure/{address}").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [("T-USR-0", "data that is stored about this person"), ("anna1@example.com", "at most 40 letters")],
+)
+def test_a_refused_case_number_is_an_error_of_its_field_and_loses_no_input(
+    event: Event, number: str, sentence: str
+) -> None:
+    page = (
+        browser("administrator")
+        .post("/admin/sync/erasure/ask/", WHOM | WHY | {"case_number": number})
+        .content.decode()
+    )
+    assert sentence in page
+    assert WHY["reason"] in page
+    assert f'value="{number}"' in page
+    assert not Erasure.objects.exists()
+
+
 @pytest.mark.parametrize("role", ["support", "auditor"])
 def test_roles_without_permission_cannot_see_request_or_decide_erasures(role: str, event: Event) -> None:
     erasure, client = request_from(browser("administrator")), browser(role)
@@ -104,3 +133,52 @@ def test_a_failed_erasure_says_so_and_can_be_resumed(event: Event) -> None:
     assert [job.state for job in Job.objects.order_by("pk")] == ["failed", "waiting"]
     [resumed] = entries("erasure.resumed")
     assert resumed["actor"] == f"person:{Erasure.objects.get().decided_by_id}"
+
+
+def confirm(client: Client, erasure: Erasure) -> str:
+    """Open the page and confirm, whether or not the page offers it. Returns the page before, and what followed."""
+    address = f"/admin/sync/erasure/{erasure.pk}/change/"
+    shown = client.get(address).content.decode()
+    followed = client.post(address, {"confirm": "yes"}, follow=True).content.decode()
+    return shown + followed
+
+
+def test_an_administrator_appoints_no_second_person(event: Event) -> None:
+    first = browser("administrator", "first")
+    role = Group.objects.get(name="administrator")
+    form = {"username": "second", "groups": [role.pk]} | dict.fromkeys(("password1", "password2"), PASSWORD)
+    assert first.post("/admin/auth/user/add/", form).status_code == 302
+    second = Client()
+    assert second.login(username="second", password=PASSWORD)
+    erasure = request_from(first)
+    text = confirm(second, erasure)
+    assert "a second person must have had the permission for 24 hours" in text
+    assert "Approve and erase" not in text
+    hold_permissions_for_days(User.objects.get(username="second"))
+    text = confirm(second, erasure)
+    assert "Another person must approve this." in text
+    assert Erasure.objects.get().state == "asked"
+
+
+@pytest.mark.parametrize("requester", ["first", "second"])
+def test_whoever_sets_the_password_of_the_other_is_not_both_people(event: Event, requester: str) -> None:
+    clients = {name: browser("administrator", name) for name in ("first", "second")}
+    taken = User.objects.get(username="second")
+    form = dict.fromkeys(("password1", "password2"), PASSWORD)
+    assert clients["first"].post(f"/admin/auth/user/{taken.pk}/password/", form).status_code == 302
+    assert clients["second"].login(username="second", password=PASSWORD)
+    erasure = request_from(clients.pop(requester))
+    [(_, other)] = clients.items()
+    assert "Another person must approve this." in confirm(other, erasure)
+    assert Erasure.objects.get().state == "asked"
+    assert "Approved." in confirm(browser("administrator", "third"), erasure)
+
+
+def test_whoever_cannot_confirm_may_still_reject(event: Event) -> None:
+    first, second = browser("administrator", "first"), browser("administrator", "second")
+    erasure = request_from(first)
+    HeldPermission.objects.update(since=timezone.now())
+    address = f"/admin/sync/erasure/{erasure.pk}/change/"
+    assert "Reject</button>" in second.get(address).content.decode()
+    second.post(address, {"refuse": "yes"})
+    assert Erasure.objects.get().state == "refused"

@@ -4,6 +4,8 @@ import html
 import json
 import re
 import time
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,12 +14,15 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from console.events import detail_page
+from sync.models import Recheck
 from tests.support.builders.failed_events import SECRET, a_failed_event
 from tests.support.builders.history import (
     a_call,
     a_delivery,
     a_replay,
     a_route,
+    a_source,
     an_attempt,
     an_event,
     logged_in,
@@ -69,6 +74,32 @@ def test_the_page_shows_all_details_of_a_failure(support: Client) -> None:
         "Replay…",
     ):
         assert shown in text, shown
+
+
+def test_an_attempt_without_an_answer_shows_what_its_rechecks_found(support: Client) -> None:
+    event, later = an_event(2, state="dead", code="target-timeout"), an_event(1)
+    route = a_route(event.source)
+    attempt = an_attempt(a_delivery(event, route), 1, code="target-timeout")
+    repair = an_attempt(a_delivery(later, route), 1, cause="recheck", outcome="succeeded", code="succeeded")
+    now = timezone.now()
+    recheck = Recheck.objects.create(attempt=attempt, began_at=now, due_at=now)
+    waiting = page_of(support, event)
+    assert "This request may still arrive. The hub checks the record again" in waiting
+    assert "Confirmed later" not in waiting
+
+    Recheck.objects.update(confirmed_at=now, due_at=None)
+    confirmed = page_of(support, event)
+    assert "Confirmed later: the target had the newest data" in confirmed
+    assert "may still arrive" not in confirmed
+
+    Recheck.objects.filter(pk=recheck.pk).update(confirmed_at=None, repaired_by=repair)
+    with CaptureQueriesContext(connection) as captured:
+        repaired = page_of(support, event)
+    assert "· Repaired" in repaired
+    link = f'<a href="{LIST}{later.pk}/change/#attempt-{repair.pk}">Attempt 1 of {later.reference}</a>'
+    assert link in repaired
+    assert sum("sync_recheck" in query["sql"] for query in captured.captured_queries) == 1
+    assert "Triggered by a re-check" in page_of(support, later)
 
 
 def test_contents_are_shown_only_with_the_permission_and_the_page_says_which(support: Client) -> None:
@@ -213,15 +244,47 @@ def test_contents_are_masked_until_a_reason_is_given_and_again_after_a_minute(
 ) -> None:
     event = a_failed_event()
     covered = page_of(support, event)
-    assert covered.count(SECRET) == 1  # before and after, which is what support is for
+    assert SECRET not in covered
     assert "•••" in covered
-    assert "Visible for 60 s" in revealed_page(support, event)
+    assert "Values are masked." in covered
+    revealed = revealed_page(support, event)
+    assert "Visible for 60 s" in revealed
+    assert "Values are masked." not in revealed
+    assert f'<ins class="now">{SECRET}</ins>' in revealed
     (entry,) = entries("event.revealed")
     assert entry["details"]["reason"] == "she asked why"
     assert page_of(support, an_event(1)).count("Visible for") == 0
     later = time.time() + 61
     monkeypatch.setattr("console.payloads.reveal.time.time", lambda: later)
-    assert page_of(support, event).count(SECRET) == 1
+    assert SECRET not in page_of(support, event)
+
+
+def test_the_values_of_a_field_are_masked_whatever_its_name(support: Client) -> None:
+    event = an_event(state="succeeded")
+    delivery = a_delivery(event, a_route(a_source()))
+    fields = [
+        {"name": name, "before": SECRET, "after": SECRET + "2"}
+        for name in ("code", "type", "status", "timestamp")
+    ]
+    change = {
+        "action": "update",
+        "record": "1",
+        "fields": fields,
+        "same": {"schemas": [SECRET], "active": True},
+    }
+    an_attempt(delivery, 1, outcome="succeeded", record_id="1", change=sealed("change", change))
+    assert SECRET not in page_of(support, event)
+    assert page_of(support, event).count("•••") >= 9
+    assert revealed_page(support, event).count(SECRET) == 9
+
+
+@pytest.mark.parametrize(
+    "back", ["//evil.test/", "https://evil.test/", "javascript:alert(1)", "/\\evil.test"]
+)
+def test_revealing_never_leads_to_another_site(support: Client, back: str) -> None:
+    event = a_failed_event()
+    answer = support.post(f"{LIST}{event.pk}/reveal/", {"reason": "she asked", "next": back})
+    assert answer["Location"] == f"{LIST}{event.pk}/change/"
 
 
 def test_revealing_needs_the_permission_and_a_reason(support: Client) -> None:
@@ -235,7 +298,7 @@ def test_revealing_needs_the_permission_and_a_reason(support: Client) -> None:
             "Nothing was revealed" in support.post(address, {"reason": reason}, follow=True).content.decode()
         )
     assert not entries("event.revealed")
-    assert page_of(support, event).count(SECRET) == 1
+    assert SECRET not in page_of(support, event)
 
 
 def test_a_copied_command_holds_no_secret_and_no_value_even_while_revealed(support: Client) -> None:
@@ -393,3 +456,61 @@ def test_a_time_of_the_same_day_is_shown_short_with_the_full_time_as_tooltip(sup
 def test_changes_are_shown_before_the_attempts(support: Client) -> None:
     text = page_of(support, a_failed_event())
     assert text.index("Intended change") < text.index(">Attempts ")
+
+
+def claimed_event() -> Event:
+    """Return an event whose delivery a worker has just claimed."""
+    event = a_failed_event()
+    # A claim sets the delivery to running, and leaves the event's row alone.
+    Event.objects.filter(pk=event.pk).update(state="pending", code="pending")
+    claimed = {"token": uuid4(), "lease_until": timezone.now() + timedelta(minutes=1), "due_at": None}
+    event.deliveries.update(state="running", code="", settled_at=None, **claimed)
+    return event
+
+
+def test_the_header_has_the_state_of_the_deliveries_below_it(support: Client) -> None:
+    text = page_of(support, claimed_event())
+    assert text.count("Running") >= 2
+    assert "Pending" not in text
+
+
+def test_a_header_with_the_stored_state_is_caught(support: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detail_page, "_deciding_delivery", lambda _: None)
+    assert "Pending" in page_of(support, claimed_event())
+
+
+def test_during_a_recheck_header_and_delivery_keep_their_state(support: Client) -> None:
+    route = a_route(a_source())
+    event = an_event(1, state="succeeded", source=route.source)
+    a_delivery(event, route, state="pending", state_before_recheck="succeeded", due_at=event.received_at)
+    text = page_of(support, event)
+    assert text.count("Succeeded") >= 2
+    assert "Pending" not in text
+    assert "The record is being checked again, because an earlier request may have arrived late." in text
+
+
+def test_fields_that_were_left_out_are_named_with_the_reason(support: Client) -> None:
+    event = an_event(state="unchanged", code="unchanged")
+    delivery = a_delivery(event, a_route(a_source()))
+    change = {
+        "action": "nothing",
+        "record": "1",
+        "fields": [],
+        "same": {},
+        "left_out": [{"name": "phone", "before": "35840", "after": "+358 40"}],
+    }
+    an_attempt(
+        delivery,
+        1,
+        outcome="unchanged",
+        code="unchanged",
+        action="none",
+        record_id="1",
+        change=sealed("change", change),
+    )
+    text = page_of(support, event)
+    assert "The shop does not keep some values" in text
+    assert "These fields differ, but were not sent: phone." in text
+    assert "not sent: •••" in text
+    assert "not sent: +358 40" in revealed_page(support, event)
+    assert "was already up to date" not in text

@@ -28,6 +28,7 @@ LIST = "/admin/exports/export/"
 NEW = f"{LIST}new/"
 
 
+@pytest.mark.slow
 def test_an_export_leads_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Path) -> None:
     a_recorded_history(3)
     a_recorded_event(7, state="dead")
@@ -178,6 +179,7 @@ MATRIX = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", MATRIX)
 def test_each_role_has_its_own_actions_and_a_refusal_is_recorded(database: None, role: str) -> None:
     a_recorded_history(1)

@@ -28,10 +28,6 @@ def switching_off(other: User) -> Request:
     return f"/admin/auth/user/{other.pk}/change/", {"username": other.username}
 
 
-def deleting(other: User) -> Request:
-    return f"/admin/auth/user/{other.pk}/delete/", {"post": "yes"}
-
-
 def emptying_the_role(other: User) -> Request:
     role = other.groups.get()
     return f"/admin/auth/group/{role.pk}/change/", {"name": role.name, "permissions": []}
@@ -70,10 +66,8 @@ def at_once(posts: Sequence[Callable[[], Any]]) -> list[int]:
     ("made", "taking"),
     [
         (with_a_role_of_ones_own, switching_off),
-        (with_a_role_of_ones_own, deleting),
         (with_a_role_of_ones_own, emptying_the_role),
         (with_every_right, switching_off),
-        (with_every_right, deleting),
     ],
 )
 def test_of_two_people_who_remove_each_others_permission_one_keeps_it(

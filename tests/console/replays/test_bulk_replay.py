@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.models import Preference
+from logins.models import HeldPermission
 from sync.models import Attempt, Connection, Replay, ReplayMember, ReplayPace, ReplayState
 from sync.replays import batches, event_selection
 from tests.support.builders.bulk_replays import fail_customers, member_states, work_replay
@@ -212,6 +213,23 @@ def test_above_the_limit_a_second_person_approves_on_the_page(db: None, settings
     assert replay.state == ReplayState.RUNNING
     assert replay.decided_by != replay.requested_by
     assert len(entries("replay.approved")) == 1
+
+
+def test_a_person_who_got_the_role_a_moment_ago_cannot_approve(db: None, settings: Any) -> None:
+    settings.REPLAY_LIMIT = 2
+    dead(3)
+    liisa, antti = logged_in("support"), logged_in("support")
+    page = liisa.post(freeze_set(liisa), TERMS, follow=True).request["PATH_INFO"]
+    HeldPermission.objects.update(since=timezone.now())
+    address = f"/admin/sync/replay/{Replay.objects.get().uuid}"
+    sentence = "a second person must have had the permission for 24 hours"
+    shown = text_of(antti.get(page))
+    assert sentence in shown
+    assert "Approve: replay" not in shown
+    assert sentence in text_of(antti.post(f"{address}/approve/", follow=True))
+    assert Replay.objects.get().state == ReplayState.AWAITING
+    antti.post(f"{address}/decline/")
+    assert Replay.objects.get().state == ReplayState.STOPPED
 
 
 def test_an_administrator_has_a_limit_of_their_own(db: None, settings: Any) -> None:

@@ -20,7 +20,7 @@ from sync.models import Attempt, Breaker, Connection, MappingVersion, Replay, Re
 from tests.support.builders.history import a_delivery, a_replay, a_route, an_event, logged_in
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.pages import text_of
-from tests.support.people import browser, entries
+from tests.support.people import browser, entries, reveal
 from webhooks.models import Event, State, SubjectKey
 
 LIST = "/admin/webhooks/event/"
@@ -54,7 +54,11 @@ def test_the_preview_shows_before_and_after_and_sends_nothing(hub: Hub) -> None:
     before = hub.customer()["email"]
     hub.change_email("anna.free@example.com")
     writes = len(hub.writes())
-    page = logged_in("support").get(page_of(event))
+    support = logged_in("support")
+    masked = support.get(page_of(event))
+    assert sent(masked) == {"email": "•••"}
+    assert "anna.free@example.com" not in text_of(masked)
+    page = reveal(support, event.pk, page_of(event))
     [preview] = page.context["previews"]
     assert [(row.name, row.before, row.sent) for row in preview.change.fields] == [
         ("email", before, "anna.free@example.com")
@@ -242,7 +246,7 @@ def test_the_original_mapping_is_offered_if_it_differs_and_previewed(hub: Hub) -
     declaration = json.loads(json.dumps(first.declaration))
     declaration["fields"]["email"] = {"constant": "now@example.com"}
     MappingVersion.objects.create(mapping=first.mapping, number=first.number + 1, declaration=declaration)
-    page = support.get(page_of(event))
+    page = reveal(support, event.pk, page_of(event))
     assert f"of then (version {first.number})" in text_of(page)
     assert sent(page) == {"email": "now@example.com"}
     page = support.get(page_of(event, "?mapping=then"))
@@ -269,7 +273,7 @@ def test_an_event_that_had_no_route_is_previewed_on_the_current_route(hub: Hub) 
     hub.post(EXAMPLE)
     Route.objects.update(is_enabled=True)
     event = Event.objects.get()
-    page = logged_in("support").get(page_of(event))
+    page = reveal(logged_in("support"), event.pk, page_of(event))
     assert sent(page) == {"email": "anna.routed@example.com"}
     event.refresh_from_db()
     assert (event.state, event.deliveries.count()) == (State.IGNORED, 0)

@@ -259,6 +259,7 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
         "identity": connection().pk,
         "commercial": commercial.pk,
         "mapping": mapping().pk,
+        "matching": "hold",
         "without_match": "create",
         "when_gone": "delete",
         "deactivation": "",
@@ -275,8 +276,11 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
     assert answer.status_code == 302, answer.context["errors"]
     route = Route.objects.get()
     assert (route.entity_type, route.deactivation) == ("USER", {})
-    save(client, f"/admin/sync/route/{route.pk}/change/", form | {"tries": "3"})
-    assert entries("route.changed")[0]["details"]["after"] == {"tries": 3}
+    trusting = form | {"tries": "3", "matching": "trusted"}
+    shown = client.post(f"/admin/sync/route/{route.pk}/change/", trusting, follow=True)
+    assert "can change the record that has this address" in shown.content.decode()
+    save(client, f"/admin/sync/route/{route.pk}/change/", trusting)
+    assert entries("route.changed")[0]["details"]["after"] == {"tries": 3, "matching": "trusted"}
     client.post(f"/admin/sync/route/{route.pk}/delete/", {"post": "yes", "reason": "it was wrong"})
     assert entries("route.created")[0]["details"]["reason"] == WHY
     assert entries("route.deleted")[0]["stream"] == f"setting:route:{route.pk}"

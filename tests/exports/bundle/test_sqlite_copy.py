@@ -116,6 +116,7 @@ def test_an_unavailable_database_does_not_count_as_a_failure_of_the_export(
     assert export.state == ExportState.RUNNING, "the next worker goes on with it"
 
 
+@pytest.mark.slow
 def test_without_disk_space_for_the_copies_an_export_fails_with_a_message(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def find_remaining() -> set[str]:
     return {name for name, value in read_all_cells() if ERASED.entity_id.lower().encode() in value.lower()}
 
 
+@pytest.mark.slow
 def test_nothing_of_an_erased_person_is_left_in_exports(asked: dict[str, Export]) -> None:
     assert any(name.startswith("exports_export.") for name in find_remaining())
     assert run_erasure(confirmed_erasure(ERASED))
@@ -66,6 +67,7 @@ def test_nothing_of_an_erased_person_is_left_in_exports(asked: dict[str, Export]
     assert '"exports":4' in entry.body
 
 
+@pytest.mark.slow
 def test_a_variant_that_forgets_the_exports_is_caught(
     asked: dict[str, Export], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +77,7 @@ def test_a_variant_that_forgets_the_exports_is_caught(
     assert asked["everything"].archive.exists()
 
 
+@pytest.mark.slow
 def test_an_export_made_during_an_erasure_is_erased_too(asked: dict[str, Export], settings: Any) -> None:
     during_next_erasure(
         settings, lambda: asked.update({"in the middle": a_finished_export(), "next": a_requested_export()})
@@ -115,6 +118,7 @@ def test_an_id_within_another_id_is_another_person(database: None) -> None:
     assert "exports" not in erasure.counts
 
 
+@pytest.mark.slow
 def test_an_id_in_a_reason_is_removed_in_any_case(asked: dict[str, Export]) -> None:
     Export.objects.filter(pk=asked["by id"].pk).update(reason=f"{ERASED.entity_id.upper()} asked")
     assert run_erasure(confirmed_erasure(ERASED))

@@ -351,6 +351,7 @@ def is_whole(export: Export, tmp_path: Path) -> None:
     assert len(check_json(folder)["parts"]) == 2
 
 
+@pytest.mark.slow
 def test_an_export_whose_process_is_killed_half_way_is_complete_in_the_end(
     database: None, tmp_path: Path, exports: Path
 ) -> None:
@@ -368,7 +369,8 @@ def test_an_export_whose_process_is_killed_half_way_is_complete_in_the_end(
     is_whole(export, tmp_path)
 
 
-@pytest.mark.parametrize("how", ["worker", pytest.param("deaf", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["worker", "deaf"])
 def test_a_stopping_worker_hands_its_export_back(
     database: None, tmp_path: Path, exports: Path, how: str
 ) -> None:
@@ -412,6 +414,7 @@ def niceness(pid: int) -> tuple[int, str]:
     return os.getpriority(os.PRIO_PROCESS, pid), shared
 
 
+@pytest.mark.slow
 def test_a_worker_survives_its_export_process_which_has_lower_priority(
     database: None, tmp_path: Path, exports: Path
 ) -> None:
@@ -465,6 +468,7 @@ def test_an_export_that_kills_its_process_three_times_fails_with_a_message(
     assert list(exports.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_careless", [False, True])
 def test_an_export_with_progress_in_each_run_is_completed_and_one_without_fails(
     database: None, monkeypatch: pytest.MonkeyPatch, small_chunks: None, is_careless: bool

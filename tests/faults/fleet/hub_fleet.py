@@ -23,6 +23,7 @@ Services = tuple[IdentityService, ShopService]
 START_SECONDS = 30
 VARIABLES = {
     "LEASE_SECONDS": "3",
+    "RECHECK_SECONDS": "3600",  # a re-check would make a delivery run again while the result is read
     "WEB_THREADS": "8",
     "DELIVERY_THREADS": "8",
     "DATABASE_POOL": "10",

@@ -10,9 +10,10 @@ TABLE = {
     "2xx": ("succeeded", "succeeded", "succeeded"),
     "400": ("rejected", "rejected", "rejected"),
     "401": ("credentials", "credentials", "credentials"),
-    "404": ("unchanged", "rejected", "rejected"),  # a deleted person without a record needs no change
+    # Absent once, a person may exist; absent twice, a person without a record needs no change.
+    "404": ("missing-unproven", "rejected", "rejected"),
     "409": ("rejected", "rejected", "rejected"),
-    "410": ("unchanged", "rejected", "rejected"),
+    "410": ("missing-unproven", "rejected", "rejected"),
     "429": ("throttled", "throttled", "throttled"),
     "500": ("unavailable", "unavailable", "unavailable"),
     "502": ("unavailable", "unavailable", "unavailable"),
@@ -33,6 +34,7 @@ FAILURES = {
     "unavailable": ("identity", "target", True),
     "timeout": ("identity", "target", True),
     "garbled": ("identity", "target", True),
+    "missing-unproven": ("hub", "hub", True),
 }
 
 
@@ -51,10 +53,12 @@ class ExpectedResult:
             return self.code
         return State.RETRYING if self.is_retried else State.DEAD
 
-    @property
-    def last_state(self) -> str:
-        """Return the state after the last attempt, if the mood does not change."""
-        return self.code if self.owner == "nobody" else State.DEAD
+    def last_result(self, most_tries: int) -> tuple[str, str, int]:
+        """Return state, code and number of attempts after the last attempt, if the mood does not change."""
+        if self.code == "identity-missing-unproven":
+            return State.UNCHANGED, State.UNCHANGED, 2
+        state = self.code if self.owner == "nobody" else State.DEAD
+        return state, self.code, most_tries if self.is_retried else 1
 
 
 def expected_result(step: str, mood: str) -> ExpectedResult:

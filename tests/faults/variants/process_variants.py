@@ -6,6 +6,7 @@ A process gets its variant from a `sitecustomize` module, which `environment` wr
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,40 @@ def blame_nobody(_: bool) -> bool:
     return False
 
 
+def count_in_a_row(_: Any) -> Callable[..., dict[str, int]]:
+    """Return a function that counts the attempts that failed one after the other, whatever was answered."""
+
+    def count_failures(counts: Mapping[str, int], _: Any, *, is_failure: bool) -> dict[str, int]:
+        return {"": counts.get("", 0) + 1} if is_failure else {}
+
+    return count_failures
+
+
+def stop_after_first_write(function: Callable[..., None]) -> Callable[..., None]:
+    """Stop the process (SIGSTOP) as soon as the function of its recorder has returned for its first write."""
+    stopped: list[bool] = []
+
+    def run_and_stop(recorder: Any, request: Any) -> None:
+        function(recorder, request)
+        if request.is_write and not stopped:
+            stopped.append(True)
+            os.kill(os.getpid(), signal.SIGSTOP)
+            # Another thread may take the signal: this one must not go on until all are stopped.
+            time.sleep(0.5)
+
+    return run_and_stop
+
+
+def do_nothing(_: Any) -> Callable[..., None]:
+    """Return a function that does nothing."""
+    return lambda *_: None
+
+
+_RECORDED, _CHECKED, _TAKEN_OVER = (
+    "sync.attempts.call_log:AttemptRecorder.record_request",
+    "sync.attempts.call_log:AttemptRecorder.check_before_sending",
+    "sync.attempts.call_log:recheck_taken_over",
+)
 _POISON = {"sync.attempts.plan:_fetch_current_entity": die_of_poison}
 
 VARIANTS: Mapping[str, Mutant] = {
@@ -40,9 +75,36 @@ VARIANTS: Mapping[str, Mutant] = {
         "One entity kills the process that fetches it, and deaths of its delivery are not counted.",
         _POISON | {"sync.deliveries.predicates:SUSPECT_DEATHS": lambda _: 30_000},
     ),
+    "stops-before-check": Mutant(
+        "The process is stopped after its write is on record, before it checks its lease.",
+        {_RECORDED: stop_after_first_write},
+    ),
+    "stops-before-check-and-sends": Mutant(
+        "The process is stopped after its write is on record, and does not check its lease before it sends.",
+        {_RECORDED: stop_after_first_write, _CHECKED: do_nothing},
+    ),
+    "stops-after-check": Mutant(
+        "The process is stopped after it checked its lease, before the first byte of its write.",
+        {_CHECKED: stop_after_first_write},
+    ),
+    "stops-after-check-and-forgets": Mutant(
+        "The process is stopped before the first byte of its write, and does nothing when it finds that it was taken over.",
+        {_CHECKED: stop_after_first_write, _TAKEN_OVER: do_nothing},
+    ),
+    "no-rechecks": Mutant(
+        "An attempt whose write may still arrive gets no re-checks.",
+        {"sync.models.delivery:Delivery.gets_rechecks": lambda _: property(lambda _: False)},
+    ),
     "no-breaker": Mutant(
         "A system that is down is asked again and again.",
         {"sync.limits.circuit_breaker:is_system_failure": lambda _: blame_nobody},
+    ),
+    "failures-in-a-row": Mutant(
+        "A breaker opens after failed attempts in a row, and again at the first failure after its pause.",
+        {
+            "sync.limits.circuit_breaker:count_failures": count_in_a_row,
+            "sync.limits.circuit_breaker:PROBE_FAILURES_PER_SUCCESS": lambda _: 0,
+        },
     ),
     "no-pace": Mutant(
         "The rate limit has no effect.",

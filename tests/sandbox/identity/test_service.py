@@ -48,6 +48,18 @@ def test_every_change_raises_the_version_and_never_turns_the_clock_back(call_ide
     assert put["meta"]["lastModified"] >= patched["meta"]["lastModified"] >= before["meta"]["lastModified"]
 
 
+def test_an_address_is_verified_by_a_request(call_identity: Client) -> None:
+    emails = [{"address": "new@example.com"}, {"address": "old@example.com", "verified": False}]
+    call_identity("PATCH", ANNA, {"emails": emails})
+    first = call_identity("POST", f"{ANNA}/verify")
+    assert first.json()["emails"] == [{"address": "new@example.com", "verified": True}, emails[1]]
+    both = call_identity("POST", "/api/rest/v1/user/IDNUMBER1234/verify", {"address": "old@example.com"})
+    assert [email["verified"] for email in both.json()["emails"]] == [True, True]
+    assert call_identity("POST", f"{ANNA}/verify", {"address": "other@example.com"}).status_code == 400
+    assert call_identity("POST", f"{ANNA}/verify", {"address": 1}).status_code == 400
+    assert call_identity("POST", "/api/users/NOBODY/verify").status_code == 404
+
+
 def test_an_entity_can_be_created_once_and_deleted_once(call_identity: Client) -> None:
     body = {"id": "FILE-1", "name": "Price list", "size": 10}
     assert call_identity("POST", "/api/files", body).status_code == 201

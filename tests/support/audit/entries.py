@@ -1,6 +1,6 @@
 """Audit log entries of a few streams, sealed into segments at times that the test chooses."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 
 from cryptography.fernet import Fernet
@@ -11,15 +11,20 @@ from audit.format.id_ranges import unpack_ids
 from audit.models import Entry, Segment
 from audit.sealing.seal import rotate_signing_key, seal_entries
 from audit.sealing.signing_keys import SecretBox
+from tests.support.audit.times import START, after_start
+
+__all__ = [
+    "BOX",
+    "START",
+    "after_start",
+    "append_test_entries",
+    "count_unsealed_entries",
+    "sealed_ids",
+    "write_history",
+]
 
 _FERNET = Fernet(Fernet.generate_key())
 BOX = SecretBox(_FERNET.encrypt, _FERNET.decrypt)
-START = datetime(2026, 3, 4, 12, tzinfo=UTC)
-
-
-def after_start(seconds: float) -> datetime:
-    """Return the time this many seconds after START."""
-    return START + timedelta(seconds=seconds)
 
 
 def append_test_entries(*streams: str, at: datetime = START) -> None:

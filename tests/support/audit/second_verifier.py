@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ class RuleViolation(Exception):
 def require(is_so: object, what: str) -> None:
     if not is_so:
         raise RuleViolation(what)
+
+
+def is_one(value: Any) -> bool:
+    """True for the number; `true` equals it in Python."""
+    return type(value) is int and value == 1
 
 
 def sha256(content: bytes) -> bytes:
@@ -180,7 +186,8 @@ class SecondVerifier:
         return None
 
     def run(self, outside: bytes | None) -> list[str]:
-        self.manifest = self.apply_rule("manifest.json", self.read_manifest)
+        self.apply_rule("the folder", self.check_kinds)
+        self.manifest = None if self.faults else self.apply_rule("manifest.json", self.read_manifest)
         if self.manifest is None:
             return self.faults
         self.apply_rule("the folder", self.check_files)
@@ -202,6 +209,8 @@ class SecondVerifier:
         if (self.folder / "consistency.jsonl").exists():
             for place, line in self.lines("consistency.jsonl"):
                 self.apply_rule(place, self.check_consistency, line)
+        self.apply_rule("checkpoint.json", self.check_head, self.checkpoint)
+        self.apply_rule("SHA256SUMS", self.check_sums)
         if outside is not None:
             self.apply_rule("the outside checkpoint", self.compare_checkpoints, outside)
         return self.faults
@@ -223,8 +232,29 @@ class SecondVerifier:
         found = self.one_object(self.file("manifest.json"))
         require(set(found) - {"pruned"} == {*SIGNED["manifest"].split(), "signature"}, "has other members")
         require("pruned" not in found or parse_number(found["pruned"], 1), "nothing is kept no longer")
-        require(found["v"] == 1 and found["kind"] in ("whole", "filtered"), "is of another version")
+        require(is_one(found["v"]) and found["kind"] in ("whole", "filtered"), "is of another version")
         return found
+
+    def check_kinds(self) -> None:
+        for path in self.folder.rglob("*"):
+            special = path.is_symlink() or not (path.is_file() or path.is_dir())
+            require(not special, f"{path.name} is a link or a special file")
+
+    def check_sums(self) -> None:
+        """Compare the lines of SHA256SUMS with the files that the manifest lists."""
+        files = dict(self.manifest["files"])
+        if files.pop("SHA256SUMS", None) is None:
+            return
+        listed = {}
+        for _, line in self.lines("SHA256SUMS"):
+            digest, _, name = line.decode("ascii").partition("  ")
+            listed[name] = digest
+        require(listed == {name: said["sha256"] for name, said in files.items()}, "lists other files")
+
+    def check_head(self, checkpoint: dict[str, Any]) -> None:
+        """Compare the head of a checkpoint with the hash of that segment, if it is here."""
+        hashes = {segment["number"]: segment["hash"].hex() for segment in self.segments if "hash" in segment}
+        require(hashes.get(checkpoint["count"], checkpoint["head"]) == checkpoint["head"], "has another head")
 
     def check_files(self) -> None:
         here = {
@@ -257,7 +287,7 @@ class SecondVerifier:
 
     def read_keys(self) -> None:
         document = self.one_object(self.file("keys.json"))
-        require(set(document) == {"keys", "v"} and document["v"] == 1, "has other members")
+        require(set(document) == {"keys", "v"} and is_one(document["v"]), "has other members")
         records = document["keys"]
         for place, record in enumerate(records):
             require(
@@ -278,7 +308,7 @@ class SecondVerifier:
     def read_checkpoint(self, content: bytes) -> dict[str, Any]:
         record = self.one_object(content)
         require(set(record) == {*SIGNED["checkpoint"].split(), "signature"}, "has other members")
-        require(record["v"] == 1 and parse_number(record["count"], 1), "is of another version")
+        require(is_one(record["v"]) and parse_number(record["count"], 1), "is of another version")
         unhex(record["root"]), unhex(record["head"])
         self.check_signature("checkpoint", record, record["at"])
         return record
@@ -291,7 +321,7 @@ class SecondVerifier:
             if segment is not None:
                 self.segments.append(segment)
                 self.apply_rule(f"segment {segment.get('number')}", self.check_segment, segment, is_whole)
-        for this, following in zip(self.segments, [*self.segments[1:], None], strict=True):
+        for this, following in zip_longest(self.segments, self.segments[1:]):
             self.apply_rule(f"segment {this['number']}", self.check_neighbour, this, following)
         numbers = [segment["number"] for segment in self.segments]
         require(len(numbers) == self.manifest["segments"], "not as many as the manifest says")
@@ -304,7 +334,7 @@ class SecondVerifier:
     def check_segment(self, segment: dict[str, Any], is_whole: bool) -> None:
         allowed = {*SIGNED["segment"].split(), "signature", *(["packed"] if is_whole else [])}
         require(set(segment) - {"path"} == allowed, "has other members")
-        require(segment["v"] == 1 and parse_number(segment["number"], 1), "is of another version")
+        require(is_one(segment["v"]) and parse_number(segment["number"], 1), "is of another version")
         segment["hash"] = sha256(
             b"\0hub-segment-1"
             + canonical_text({name: segment[name] for name in SIGNED["segment"].split()}).encode()
@@ -336,7 +366,7 @@ class SecondVerifier:
             "has other members",
         )
         require(
-            entry["v"] == 1 and parse_time(entry["at"]) and parse_number(entry["stream_seq"], 1),
+            is_one(entry["v"]) and parse_time(entry["at"]) and parse_number(entry["stream_seq"], 1),
             "is of another version",
         )
         return entry
@@ -498,6 +528,9 @@ class SecondVerifier:
         else:
             require(record["count"] in self.roots, "cannot be compared")
             require(self.roots[record["count"]].hex() == record["root"], "is of other segments")
+        self.check_head(record)
+        if record["count"] == self.checkpoint["count"]:
+            require(record["head"] == self.checkpoint["head"], "has another head than the export's own")
 
 
 def root_of_stack(stack: list[tuple[int, bytes]]) -> bytes:

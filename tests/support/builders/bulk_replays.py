@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from django.contrib.auth.models import User
 
+from logins.held_permissions import APPROVE_REPLAYS
 from sync.jobs.claims import claim_job_of
 from sync.jobs.running_job import RunningJob
 from sync.models import Job, Replay, ReplayMember, ReplayPace, ReplayState
@@ -17,13 +18,16 @@ from sync.replays.replay_job import REPLAY
 from sync.replays.replay_progress import record_results
 from tests.support.hub import Hub
 from tests.support.jobs import run_jobs
+from tests.support.people import hold_permissions_for_days
 from webhooks.models import Event, State
 
 REASON = "the shop refused everybody on Tuesday"
 
 
 def staff_user(name: str = "") -> User:
-    return User.objects.create_user(name or f"staff-{uuid4().hex[:8]}")
+    user = User.objects.create_user(name or f"staff-{uuid4().hex[:8]}")
+    hold_permissions_for_days(user, APPROVE_REPLAYS)
+    return user
 
 
 def create_person(hub: Hub, name: str) -> str:

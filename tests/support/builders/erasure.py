@@ -10,11 +10,13 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
+from logins.held_permissions import ERASE
 from sync.erasure.late_payloads import delete_late_payloads
 from sync.erasure.requests import decide_erasure, find_subject, request_erasure
 from sync.models import Attempt, Call, Delivery, Erasure, Link, Route
 from tests.support.hub import Hub
 from tests.support.jobs import run_jobs
+from tests.support.people import hold_permissions_for_days
 from tests.support.threads import in_threads
 from webhooks.models import Event, Payload, Receipt, subject_key
 
@@ -127,6 +129,7 @@ def confirmed_erasure(person: InventedPerson, source: int | None = None) -> Eras
         User.objects.get_or_create(username=name, defaults={"is_staff": True})[0]
         for name in ("asks", "confirms")
     )
+    hold_permissions_for_days(other, ERASE)
     whose = find_subject("USER", person.entity_id, source)
     erasure = request_erasure(
         whose, ground="consent-withdrawn", reason=f"{person.name} wrote to us", by=asker

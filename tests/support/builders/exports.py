@@ -17,7 +17,9 @@ from audit.entries.append import NewEntry, append_entries
 from audit.sealing.checkpoints import checkpoint_bytes, newest_checkpoint
 from exports.jobs import lifecycle
 from exports.models import Export, ExportState
-from sync.models import Attempt, Call, Route
+from sync.deliveries.claims import attempt_started_entry
+from sync.evidence.row_facts import attempt_facts, call_digests, delivery_facts
+from sync.models import SETTLED_STATES, Attempt, Call, Route
 from sync.search.event_filter import resolve_filter
 from tests.support.builders.history import (
     NOON,
@@ -30,7 +32,9 @@ from tests.support.builders.history import (
     an_event,
 )
 from tests.support.jobs import run_jobs
+from webhooks.delivery_port import OpenedRows
 from webhooks.models import Event
+from webhooks.receiving.store import received_entry
 
 PYTHON = str(getattr(sys, "_base_executable", sys.executable))  # not of the environment with our libraries
 FORMULAS = ["=1+1", "@SUM(A1)", "-1", '"=1', " +1", "＝1", '",=1', "a\n=1", "\t=1", 'x,"=1']
@@ -42,22 +46,38 @@ def a_recorded_event(number: int = 0, **values: Any) -> Event:
         event = an_event(
             **{"entity_id": f"USR-{number}", "received_at": NOON + timedelta(seconds=number)} | values
         )
-        receipt = a_receipt(event, received_at=event.received_at, answer=None)
+        receipt = a_receipt(event, received_at=event.received_at, answered_at=event.received_at, answer=None)
         route = Route.objects.filter(source=event.source).first() or a_route(event.source)
         delivery = a_delivery(event, route)
-        attempt = an_attempt(delivery, 1)
-        a_call(attempt, request=None, response=None)
-        append_entries(
-            NewEntry(
-                event.stream,
-                "webhook.received",
-                f"source:{event.source.slug}",
-                {"receipt": receipt.own_reference},
-            ),
-            at=event.received_at,
-        )
-        append_entries(NewEntry(delivery.stream, "attempt.started", details={"attempt": str(attempt.key)}))
+        attempt = an_attempt(delivery, 1, code=event.code)
+        delivery.settled_at = attempt.ended_at if event.state in SETTLED_STATES else None
+        delivery.save(update_fields=["settled_at"])
+        call = a_call(attempt, request=None, response=None)
+        opened = OpenedRows(deliveries=[delivery_facts(delivery)])
+        append_entries(received_entry(event, receipt, opened), at=event.received_at)
+        append_entries(attempt_started_entry(attempt), *_ended_entries(attempt, call))
     return event
+
+
+def _ended_entries(attempt: Attempt, call: Call) -> list[NewEntry]:
+    """Return the audit log entry of the attempt's end, in which its delivery gets the state that it has."""
+    event = attempt.delivery.event
+    if event.state not in SETTLED_STATES:
+        return []
+    details = {
+        "attempt": str(attempt.key),
+        "event": event.reference,
+        "action": attempt.action,
+        # The attempt has a code of its own.
+        "state": event.state,
+        "code": attempt.code,
+        "became": event.state,
+        "calls": call_digests([call]),
+        **attempt_facts(attempt, event),
+    }
+    return [
+        NewEntry(attempt.delivery.stream, f"attempt.{attempt.outcome}", details=details, at=attempt.ended_at)
+    ]
 
 
 def a_recorded_history(events: int = 5) -> list[Event]:

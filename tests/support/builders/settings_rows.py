@@ -52,7 +52,7 @@ def connection_form(of: Connection, **changed: Any) -> dict[str, Any]:
         "settings": json.dumps(of.settings),
         "deadline_seconds": "10",
         "byte_cap": "1048576",
-        "breaker_failures": "5",
+        "breaker_failures": "10",
         "breaker_seconds": "15",
         "reason": "it joins",
     } | changed

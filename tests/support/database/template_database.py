@@ -96,7 +96,11 @@ def _make_template(made: Path, server: str, seed: Seed) -> None:
 
 def _fill(url: str, seed: Seed) -> None:
     """Seed a database that is migrated; without a seed, migrate it."""
-    command = ["seed_sandbox", "--logins", os.devnull] if seed else ["migrate", "--verbosity", "0"]
+    command = (
+        ["seed_sandbox", "--allow-demo-logins", "--logins", os.devnull]
+        if seed
+        else ["migrate", "--verbosity", "0"]
+    )
     environment = os.environ | {"AUDIT_CHECKPOINT_EMAILS": "auditor@example.com"} | dict(seed)  # or it warns
     environment["DATABASE_URL"] = url
     subprocess.run(

@@ -22,6 +22,9 @@ class MemoryRecorder:
     def record_request(self, request: OutgoingRequest) -> None:
         self.sent.append(request)
 
+    def check_before_sending(self, request: OutgoingRequest) -> None:
+        """Allow every request."""
+
     def record_exchange(self, exchange: RecordedExchange) -> None:
         self.exchanges.append(exchange)
 

@@ -29,7 +29,7 @@ from webhooks.models import State
 
 ROOT = Path(__file__).resolve().parents[3]
 # In the environment of a process: what it defers is left to workers, as in production (see `tests.support.settings`).
-WITH_WORKERS = {"DJANGO_SETTINGS_MODULE": "integration_hub.settings"}
+WITH_WORKERS = {"DJANGO_SETTINGS_MODULE": "tests.support.processes.worker_settings"}
 LONG_AGO = "2020-01-01T00:00:00Z"
 JSON = {"Content-Type": "application/json"}
 SANDBOX = {
@@ -50,21 +50,32 @@ class Reply:
 
 @dataclass
 class RunningHub:
-    """One hub in its own process group. `database` is a file or the URL of a PostgreSQL database."""
+    """One hub in its own process group. `database` is a file or the URL of a PostgreSQL database.
+
+    `worker_class` replaces the one of the Procfile; `log` is a file that gets what the processes print.
+    """
 
     database: str
     environment: dict[str, str]
     port: int = field(default_factory=lambda: free_port())
     process: subprocess.Popen[bytes] | None = None
+    worker_class: str = ""
+    log: Path | None = None
 
     def start(self) -> None:
         """Start the web process of the Procfile and wait until it answers."""
         line = re.search(r"^web: (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
         assert line, "the Procfile has no web process"
+        command = line[1]
+        if self.worker_class:
+            command = re.sub(r"--worker-class \S+", f"--worker-class {self.worker_class}", command)
         environment = self.environment | {"HUB_PORT": str(self.port)}
-        self.process = subprocess.Popen(
-            ["sh", "-c", f"exec {line[1]}"], cwd=ROOT, env=environment, start_new_session=True
-        )
+        with (self.log or Path(os.devnull)).open("ab") as log:
+            output = log if self.log else None
+            self.process = subprocess.Popen(
+                ["sh", "-c", f"exec {command}"],
+                cwd=ROOT, env=environment, start_new_session=True, stdout=output, stderr=output,
+            )  # fmt: skip
         until = time.monotonic() + 20
         while not self._is_healthy():
             assert self.process.poll() is None, "the hub ended at its start"

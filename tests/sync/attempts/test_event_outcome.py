@@ -11,7 +11,8 @@ from sync.attempts.event_outcome import load_event_outcome
 from sync.models import Connection
 from tests.support.builders.history import a_delivery, a_route, a_source, an_attempt, an_event
 from webhooks.catalogue.codes import CATALOGUE, is_about_identity
-from webhooks.models import Event, Payload
+from webhooks.models import Event, Payload, State, event_state
+from webhooks.models import event as event_module
 from webhooks.receiving.answers import outcome_answer
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +42,28 @@ def test_a_failure_in_one_system_is_not_final_while_another_delivery_is_open(
         claimed = {"token": uuid4(), "lease_until": event.received_at} if state == "running" else {}
         a_delivery(event, a_route(source, commercial=shop), state=state, **claimed)
     assert load_event_outcome(event).is_final is is_final
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        (("unchanged", "succeeded"), "succeeded"),
+        (("ignored", "succeeded", "superseded"), "succeeded"),
+        (("superseded", "ignored", "unchanged"), "unchanged"),
+        (("superseded", "ignored"), "ignored"),
+        (("succeeded", "closed"), "closed"),
+        (("succeeded", "pending"), "pending"),
+        (("retrying", "held", "dead"), "dead"),
+        ((), "ignored"),
+    ],
+)
+def test_a_delivery_without_anything_to_do_hides_no_change(states: tuple[str, ...], expected: str) -> None:
+    assert event_state(list(states)) == expected
+
+
+def test_an_order_in_which_nothing_to_do_comes_first_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_module, "_ORDER", sorted(State.values, key=lambda state: state == "succeeded"))
+    assert event_state(["unchanged", "succeeded"]) == "unchanged"
 
 
 @pytest.mark.parametrize("code", sorted(code for code in CATALOGUE if is_about_identity(code)))

@@ -1,8 +1,9 @@
-"""The test of a connection: four steps, with the hub's own texts, within a deadline, against real servers."""
+"""The test of a connection: its steps, with the hub's own texts, within a deadline, against real servers."""
 
 import json
 import socket
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -56,28 +57,149 @@ def codes(steps: tuple[CheckStep, ...]) -> list[str]:
 
 
 NOT_REACHED = "not-reached"
+NOTHING_MORE = [NOT_REACHED] * 3
+GIVEN = "permissions-given"
 
 
-def test_all_four_steps_of_a_plain_system_with_a_token() -> None:
+def test_all_steps_of_a_plain_system_with_a_token() -> None:
     with serving(shop) as service:
         steps = check_connection(subject(service.url))
-    assert [step.name for step in steps] == ["name", "way", "credentials", "read"]
-    assert codes(steps) == ["name-known", "way-plain", "shown-by-read", "read"]
+    assert [step.name for step in steps] == ["name", "way", "credentials", "read", "permissions"]
+    assert codes(steps) == ["name-known", "way-plain", "shown-by-read", "read", GIVEN]
     assert all(step.is_good for step in steps)
     assert steps[0].facts == {"addresses": ["127.0.0.1"], "more": 0}
     assert steps[3].facts == {"call": "GET /api/customers", "status": 200, "found": 0}
-    assert [step.seconds is None for step in steps] == [False, False, True, False]
-    assert [request.method for request in service.seen] == ["GET"], "only reads"
+    assert [step.seconds is None for step in steps] == [False, False, True, False, False]
+    assert {request.method for request in service.seen} == {"GET", "OPTIONS"}, "nothing is changed"
 
 
 def test_an_identity_service_is_asked_for_one_of_a_list() -> None:
-    with serving(lambda _: Reply(200, {"resources": [{"id": "U1"}], "totalResults": 90})) as service:
+    with serving(identity_service) as service:
         steps = check_connection(
             subject(service.url, "trivore", authentication={"scheme": "none"}, credentials={})
         )
-    assert codes(steps) == ["name-known", "way-plain", "none-needed", "read"]
+    assert codes(steps) == ["name-known", "way-plain", "none-needed", "read", GIVEN]
     assert service.seen[0].query == {"startIndex": "0", "count": "1"}
+    assert service.seen[1].path.endswith("/U1"), "the entity is read by its own path"
     assert steps[3].facts["found"] == 1
+
+
+def identity_service(seen: SeenRequest) -> Reply:
+    """Answer as a service with one listed user of 90, whose own path is that of the preset."""
+    if seen.query:
+        return Reply(200, {"resources": [{"id": "U1"}], "totalResults": 90})
+    return Reply(200, {"id": "U1"}) if seen.path.endswith("/U1") else Reply(404, {})
+
+
+CUSTOMERS = [{"id": 7, "external_id": "U1", "email": "a@x.test"}, {"id": 8, "external_id": "U2"}]
+
+
+def customers(seen: SeenRequest) -> Reply:
+    """Answer as a shop with two customers."""
+    name, _, key = seen.path.removeprefix("/api/").partition("/")
+    if key:
+        found = [customer for customer in CUSTOMERS if str(customer["id"]) == key]
+        return Reply(200, found[0]) if found and name == "customers" else Reply(404, {})
+    wanted = [
+        customer
+        for customer in CUSTOMERS
+        if all(str(customer.get(field)) == value for field, value in seen.query.items())
+    ]
+    return Reply(200, {"items": wanted})
+
+
+def read_step(respond: Callable[[SeenRequest], Reply], **settings_of_users: Any) -> CheckStep:
+    """Check a shop with these settings of users. Returns the step of the sample call."""
+    changed = settings()
+    changed["entities"]["USER"] |= settings_of_users
+    with serving(respond) as service:
+        return check_connection(subject(service.url, settings=changed))[3]
+
+
+def test_a_listed_record_is_read_by_its_own_path_and_searched() -> None:
+    step = read_step(customers)
+    assert (step.is_good, step.facts["call"], step.facts["found"]) == (True, "GET /api/customers/{id}", 2)
+
+
+def test_a_wrong_path_of_items_fails_the_test() -> None:
+    step = read_step(customers, item="/api/customerz/{id}")
+    assert (step.is_good, step.code) == (False, "target-garbled")
+    assert "not found by its own path" in step.facts["message"]
+
+
+@pytest.mark.parametrize(("path", "is_good"), [("meta.version", True), ("version", False)])
+def test_a_record_without_the_version_that_writes_name_fails_the_test(path: str, is_good: bool) -> None:
+    def respond(seen: SeenRequest) -> Reply:
+        reply = customers(seen)
+        return Reply(200, reply.value | {"meta": {"version": 3}}) if "/customers/" in seen.path else reply
+
+    step = read_step(respond, version={"read": {"path": path}, "send": {"header": "If-Match"}})
+    assert (step.is_good, step.code) == (is_good, "read" if is_good else "target-garbled")
+    assert is_good or "the record has no version where the settings say" in step.facts["message"]
+
+
+def test_a_search_that_ignores_its_filter_fails_the_test() -> None:
+    def respond(seen: SeenRequest) -> Reply:
+        return customers(seen) if "/customers/" in seen.path else Reply(200, {"items": CUSTOMERS})
+
+    step = read_step(respond)
+    assert (step.is_good, step.code) == (False, "target-garbled")
+    assert "ignores the filter" in step.facts["message"]
+
+
+def test_a_search_that_finds_nothing_fails_the_test() -> None:
+    def respond(seen: SeenRequest) -> Reply:
+        return Reply(200, {"items": []}) if seen.query else customers(seen)
+
+    step = read_step(respond)
+    assert (step.is_good, step.code) == (False, "target-garbled")
+    assert "does not find a record that has the value" in step.facts["message"]
+
+
+@pytest.mark.parametrize("path", ["/userz/{id}", "/users/{id}/profile"])
+def test_a_wrong_path_of_entities_fails_the_test(path: str) -> None:
+    listing = {"path": "/users", "results": "resources"}
+    changed = {"entities": {"USER": {"path": path, "list": listing}}}
+
+    def respond(seen: SeenRequest) -> Reply:
+        return identity_service(seen) if seen.path in ("/users", "/users/U1") else Reply(404, {})
+
+    with serving(respond) as service:
+        steps = check_connection(
+            subject(service.url, "trivore", settings=changed, authentication={}, credentials={})
+        )
+    assert (steps[3].is_good, steps[3].code) == (False, "identity-garbled")
+
+
+def test_a_system_with_numeric_ids_passes_the_test() -> None:
+    """Its own ids are numbers in JSON too, and it fails on others."""
+
+    def respond(seen: SeenRequest) -> Reply:
+        key = seen.path.rpartition("/")[2]
+        if seen.path == "/users":
+            return Reply(200, {"resources": [{"id": 7}, {"id": 8}]})
+        return Reply(200, {"id": int(key)}) if key.isdigit() else Reply(500, {})
+
+    listing = {"path": "/users", "results": "resources"}
+    numbered = {"entities": {"USER": {"path": "/users/{id}", "list": listing}}}
+    with serving(respond) as service:
+        steps = check_connection(
+            subject(service.url, "trivore", settings=numbered, authentication={}, credentials={})
+        )
+    assert all(step.is_good for step in steps)
+    assert steps[3].facts["call"] == "GET /users/{id}"
+
+
+def test_a_system_that_fails_on_other_ids_than_numbers_does_not_fail_the_test() -> None:
+    def respond(seen: SeenRequest) -> Reply:
+        return Reply(404 if seen.path.rpartition("/")[2].isdigit() else 500, {})
+
+    plain = {"entities": {"USER": {"path": "/users/{id}"}}}
+    with serving(respond) as service:
+        steps = check_connection(
+            subject(service.url, "trivore", settings=plain, authentication={}, credentials={})
+        )
+    assert (steps[3].is_good, steps[3].code) == (None, "read-unproved"), "there is no list to read from"
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 422])
@@ -95,7 +217,8 @@ def test_without_a_list_an_unknown_id_is_fetched(status: int) -> None:
 def test_refused_credentials_fail_the_credentials_and_not_the_read(status: int) -> None:
     with serving(lambda _: Reply(status, {"message": f"your {TOKEN} is bad"})) as service:
         steps = check_connection(subject(service.url))
-    assert codes(steps) == ["name-known", "way-plain", "target-credentials", NOT_REACHED]
+    last = NOT_REACHED if status == 401 else "permissions-missing"
+    assert codes(steps) == ["name-known", "way-plain", "target-credentials", NOT_REACHED, last]
     assert steps[2].facts["status"] == status
     assert steps[2].is_good is False
 
@@ -104,12 +227,12 @@ def test_a_new_token_is_fetched_and_its_lifetime_is_shown() -> None:
     def answer(seen: SeenRequest) -> Reply:
         if seen.path == "/oauth/token":
             return Reply(200, {"access_token": f"t{len(service.seen)}", "expires_in": 900})
-        return Reply(200, {"items": [{"id": 1}]})
+        return Reply(200, {"items": []})
 
     with serving(answer) as service:
         for _ in range(2):
             steps = check_connection(subject(service.url, authentication=OAUTH, credentials=CLIENT))
-    assert codes(steps) == ["name-known", "way-plain", "token-given", "read"]
+    assert codes(steps) == ["name-known", "way-plain", "token-given", "read", GIVEN]
     assert steps[2].facts["good_for"] == 900
     assert [request.path for request in service.seen].count("/oauth/token") == 2, (
         "a kept token proves nothing"
@@ -119,14 +242,14 @@ def test_a_new_token_is_fetched_and_its_lifetime_is_shown() -> None:
 def test_a_token_endpoint_that_refuses_is_reported() -> None:
     with serving(lambda _: Reply(400, {"error": "invalid_client"})) as service:
         steps = check_connection(subject(service.url, authentication=OAUTH, credentials=CLIENT))
-    assert codes(steps) == ["name-known", "way-plain", "target-credentials", NOT_REACHED]
+    assert codes(steps) == ["name-known", "way-plain", "target-credentials", NOT_REACHED, NOT_REACHED]
 
 
 def test_a_valid_certificate_is_shown_with_issuer_and_expiry(tmp_path: Path) -> None:
     context, pem = issue_certificate(tmp_path, begins=-HOUR, ends=timedelta(days=12, hours=1))
     with serving(shop, context) as service:
         steps = check_connection(subject(service.url, settings=settings(ca=pem)))
-    assert codes(steps) == ["name-known", "way-encrypted", "shown-by-read", "read"]
+    assert codes(steps) == ["name-known", "way-encrypted", "shown-by-read", "read", GIVEN]
     assert steps[1].facts["issuer"] == ISSUER
     assert (datetime.fromisoformat(steps[1].facts["ends_at"]) - datetime.now(UTC)).days == 12
 
@@ -147,14 +270,14 @@ def test_an_invalid_certificate_is_reported_and_nothing_is_sent(
     with serving(shop, context) as service:
         steps = check_connection(subject(service.url, settings=settings(**({"ca": pem} if trusted else {}))))
         assert not service.seen
-    assert codes(steps) == ["name-known", code, NOT_REACHED, NOT_REACHED]
+    assert codes(steps) == ["name-known", code, *NOTHING_MORE]
     assert steps[1].facts["issuer"] == ISSUER
 
 
 def test_an_unknown_host_name_ends_the_check() -> None:
     steps = check_connection(subject("https://hub-test.invalid"))
-    assert codes(steps) == ["name-unknown", NOT_REACHED, NOT_REACHED, NOT_REACHED]
-    assert [step.is_good for step in steps] == [False, None, None, None]
+    assert codes(steps) == ["name-unknown", NOT_REACHED, *NOTHING_MORE]
+    assert [step.is_good for step in steps] == [False, None, None, None, None]
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "100.100.100.200"])
@@ -195,7 +318,7 @@ def test_a_server_that_sends_slowly_ends_at_the_deadline_of_all_steps() -> None:
         started = time.monotonic()
         steps = check_connection(subject(url, deadline=30.0), max_seconds=1.0)
         assert time.monotonic() - started < 1.5
-    assert codes(steps) == ["name-known", "way-plain", "not-known", "target-timeout"]
+    assert codes(steps) == ["name-known", "way-plain", "not-known", "target-timeout", NOT_REACHED]
 
 
 def test_a_hanging_token_endpoint_skips_the_read_step() -> None:
@@ -205,7 +328,7 @@ def test_a_hanging_token_endpoint_skips_the_read_step() -> None:
 
     with serving(answer) as service:
         steps = check_connection(subject(service.url, authentication=OAUTH, credentials=CLIENT, deadline=0.3))
-    assert codes(steps)[2:] == ["target-timeout", NOT_REACHED]
+    assert codes(steps)[2:] == ["target-timeout", NOT_REACHED, NOT_REACHED]
 
 
 def test_a_redirect_is_not_followed() -> None:
@@ -225,7 +348,7 @@ def test_a_missing_credential_is_reported() -> None:
 def test_unreadable_certificates_are_reported() -> None:
     unreadable = "-----BEGIN CERTIFICATE----- MIIBszCCAVmg -----END CERTIFICATE-----"
     steps = check_connection(subject("https://127.0.0.1:9", settings=settings(ca=unreadable)))
-    assert codes(steps) == ["settings-invalid", NOT_REACHED, NOT_REACHED, NOT_REACHED]
+    assert codes(steps) == ["settings-invalid", NOT_REACHED, *NOTHING_MORE]
     assert "/ca" in steps[0].facts["sentence"]
 
 
@@ -246,7 +369,7 @@ def test_both_stand_in_services_pass_the_test_and_are_not_changed() -> None:
         before = kauppa.list_records("customers")
         for service, preset_name in ((identity, "sandbox-identity"), (kauppa, "sandbox-shop")):
             steps = check_connection(subject(service.url, preset_name, credentials={"token": service.token}))
-            assert codes(steps) == ["name-known", "way-plain", "shown-by-read", "read"]
+            assert codes(steps) == ["name-known", "way-plain", "shown-by-read", "read", GIVEN]
             refused = check_connection(
                 subject(service.url, preset_name, credentials={"token": "an-older-one"})
             )

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.contracts.errors import ConnectorError, RequestRejected, UnsafeRequest
+from sync.connectors import rest_target
+from sync.connectors.contracts.errors import (
+    ConnectorError,
+    RequestRejected,
+    SystemUnavailable,
+    UnsafeRequest,
+)
 from sync.connectors.contracts.types import FieldError, Record
 from sync.connectors.presets import PRESETS, load_preset
 from sync.connectors.registry import validate_connection
@@ -60,19 +66,43 @@ def test_a_filter_value_is_escaped() -> None:
         assert service.seen[0].query == {"filter": r'email eq "a\" or \"\\"'}
 
 
+STORED = {"id": 1, "email": "old", "phone": "1", "tags": ["vip"]}
+
+
 @pytest.mark.parametrize(
-    ("method", "body"), [("PATCH", {"email": "new"}), ("PUT", {"email": "new", "phone": "1"})]
+    ("method", "record", "answer", "sent"),
+    [
+        ("PATCH", "@", STORED, {"email": "new"}),
+        ("PUT", "@", STORED, {"email": "new", "phone": "1", "tags": ["vip"]}),
+        ("PUT", "data", {"data": STORED, "links": {}}, {"email": "new", "phone": "1", "tags": ["vip"]}),
+        ("PUT", "{id: id, email: email}", STORED, {"email": "new", "phone": "1", "tags": ["vip"]}),
+        ("PUT", "@", None, {"email": "new"}),
+    ],
 )
-def test_patch_sends_the_change_and_put_the_whole_record(method: str, body: dict[str, Any]) -> None:
-    settings = shop_settings(update={"method": method, "omit": ["id"]})
-    with serving(lambda _: Reply(204)) as service:
-        current = {"id": 1, "email": "old", "phone": "1"}
-        record = shop(service.url, settings=settings).update_record(
-            "USER", "1", {"email": "new"}, "k1", current=current
-        )
-        seen = service.seen[0]
-    assert (seen.method, seen.json(), seen.headers["idempotency-key"]) == (method, body, "k1")
-    assert record == Record("1", body)
+def test_patch_sends_the_change_and_put_the_whole_record(
+    method: str, record: str, answer: Any, sent: dict[str, Any]
+) -> None:
+    settings = shop_settings(update={"method": method, "omit": ["id"]}, record=record)
+
+    def respond(seen: SeenRequest) -> Reply:
+        if seen.method != "GET":
+            return Reply(204)
+        return Reply(404) if answer is None else Reply(200, answer)
+
+    with serving(respond) as service:
+        updated = shop(service.url, settings=settings).update_record("USER", "1", {"email": "new"}, "k1")
+        write = service.seen[-1]
+    assert (write.method, write.json(), write.headers["idempotency-key"]) == (method, sent, "k1")
+    assert updated == Record("1", sent)
+
+
+def test_a_put_of_what_the_record_expression_shows_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken variant: the other fields of the record would be lost."""
+    monkeypatch.setattr(
+        rest_target, "_whole_record", lambda known, body: known.record_expression.evaluate(body)
+    )
+    case = ("PUT", "{id: id, email: email}", STORED, {"email": "new"})
+    test_patch_sends_the_change_and_put_the_whole_record(*case)
 
 
 def test_a_rejection_contains_the_sanitized_error_message_of_the_system() -> None:
@@ -138,9 +168,8 @@ def test_a_rejection_answered_with_200_is_recognized_by_the_settings(
     with serving(lambda _: Reply(200 if answer else 204, answer)) as service:
         connector = shop(service.url, settings=shop_settings() | {"error": error_settings})
         values = ({"email": "a@x"}, "key") if write == "update" else ("key",)
-        more = {"current": None} if write == "update" else {}
         with pytest.raises(RequestRejected) if is_refused else nullcontext() as caught:
-            getattr(connector, f"{write}_record")("USER", "7", *values, **more)
+            getattr(connector, f"{write}_record")("USER", "7", *values)
     if is_refused:
         assert caught is not None
         assert caught.value.sentence == "Email has been taken"
@@ -161,11 +190,15 @@ def test_a_new_record_with_an_unusable_id_is_no_success(record_id: str) -> None:
             shop(service.url).get_record("USER", record_id)
 
 
-def test_a_recorder_can_stop_a_request() -> None:
+@pytest.mark.parametrize("step", ["record_request", "check_before_sending"])
+def test_a_recorder_can_stop_a_request(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing(MemoryRecorder):
-        def record_request(self, request: Any) -> None:
-            raise LookupError
+        pass
 
+    def refuse(*_: Any) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(Refusing, step, refuse)
     with serving(lambda _: Reply(200, {})) as service:
         with pytest.raises(LookupError):
             shop(service.url, Refusing()).delete_record("USER", "1", "k")
@@ -177,3 +210,36 @@ def test_an_unknown_setting_is_refused_by_its_place() -> None:
     with pytest.raises(SettingsInvalid) as caught:
         validate_connection("rest-commercial", settings, {"scheme": "none"}, "https://a.test")
     assert caught.value.pointer == "/settings/entities/USER/colour"
+
+
+PROBE = {"path": "/status", "query": {"deep": "1"}}
+LIST = {"path": "/some", "results": "items"}
+SEARCH = {"path": "/s", "query": {"q": "{value}"}, "results": "items", "fields": ["external_id"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "paths"),
+    [
+        ({"probe": PROBE, "list": LIST, "search": SEARCH}, ["/status"]),
+        ({"list": LIST, "search": SEARCH}, ["/some"]),
+        ({"search": SEARCH, "list": None}, ["/s"]),
+        ({"search": None, "list": None}, ["/api/customers/hub-connection-test"]),
+    ],
+)
+def test_a_probe_of_a_target_is_one_read_that_concerns_no_record(
+    settings: dict[str, Any], paths: list[str]
+) -> None:
+    def respond(seen: SeenRequest) -> Reply:
+        return Reply(404) if "hub-connection-test" in seen.path else Reply(200, {"items": []})
+
+    chosen = {name: value for name, value in shop_settings(**settings)["entities"]["USER"].items() if value}
+    with serving(respond) as service:
+        shop(service.url, settings={"entities": {"USER": chosen}}).probe_system()
+        assert [(seen.method, seen.path) for seen in service.seen] == [("GET", path) for path in paths]
+
+
+def test_a_probe_of_a_system_that_is_down_raises_its_failure() -> None:
+    with serving(lambda _: Reply(503)) as service:
+        for connector in (shop(service.url), identity(service.url)):
+            with pytest.raises(SystemUnavailable):
+                connector.probe_system()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.contracts.errors import RequestRejected, UnreadableResponse, UnsafeRequest
+from sync.connectors.contracts.errors import NotConfigured, RequestRejected, UnreadableResponse
 from sync.connectors.contracts.types import IdentityConnector
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.settings_reader import SettingsInvalid
@@ -95,7 +95,7 @@ def test_a_missing_list_is_an_error_and_not_an_empty_list() -> None:
 def test_a_list_without_configuration_is_refused_before_any_request(entity_type: str) -> None:
     with serving(lambda _: Reply(200, {})) as service:
         connector = identity(service.url, settings={"entities": {"USER": {"path": "/users/{id}"}}})
-        with pytest.raises(UnsafeRequest):
+        with pytest.raises(NotConfigured):
             connector.list_entities(entity_type)
         assert service.seen == []
 

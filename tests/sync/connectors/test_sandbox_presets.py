@@ -108,7 +108,7 @@ def test_an_update_changes_the_given_fields_only(kauppa: ShopService, method: st
     settings = shop_settings(update={"method": method, "omit": ["id", "created_at", "updated_at", "version"]})
     before = _customer(kauppa)
     connector = _shop(kauppa, settings=settings)
-    record = connector.update_record("USER", "4711", {"email": "a.a@example.com"}, "k1", current=None)
+    record = connector.update_record("USER", "4711", {"email": "a.a@example.com"}, "k1")
     after = _customer(kauppa)
     assert record.fields == after
     moved = {name for name in before if before[name] != after[name]}
@@ -118,7 +118,7 @@ def test_an_update_changes_the_given_fields_only(kauppa: ShopService, method: st
 
 def test_a_taken_email_is_refused_in_the_words_of_the_shop(kauppa: ShopService) -> None:
     with pytest.raises(RequestRejected) as caught:
-        _shop(kauppa).update_record("USER", "4711", {"email": "taken@example.com"}, "k1", current=None)
+        _shop(kauppa).update_record("USER", "4711", {"email": "taken@example.com"}, "k1")
     assert caught.value.sentence == TAKEN
     assert caught.value.fields == (FieldError("email", "duplicate", TAKEN),)
     assert not caught.value.maybe_applied
@@ -210,8 +210,6 @@ def test_a_token_that_the_shop_revoked_is_replaced(kauppa: ShopService) -> None:
 
 
 def test_every_request_names_its_attempt(kauppa: ShopService) -> None:
-    _shop(kauppa, request_id="attempt-9").update_record(
-        "USER", "4711", {"phone": "+358401"}, "k9", current=None
-    )
+    _shop(kauppa, request_id="attempt-9").update_record("USER", "4711", {"phone": "+358401"}, "k9")
     entry = kauppa.read_journal(only_writes=True)[-1]
     assert (entry["attempt"], entry["key"]) == ("attempt-9", "k9")

@@ -1,12 +1,17 @@
 """The sweep for deliveries of dead processes: one frozen inside a transaction delays no other."""
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 
 import psycopg
 import pytest
+from django.conf import settings
+from django.db.models import F
 from django.utils import timezone
 
+from database.clock import ClockWatch
 from sync.deliveries.claims import claim_delivery
 from sync.deliveries.expired_leases import release_expired_leases
 from sync.models import Delivery, MappingVersion
@@ -45,4 +50,47 @@ def test_a_delivery_locked_by_a_frozen_process_delays_no_other(database: None) -
         assert release_expired_leases(10) == 2
         assert time.monotonic() - began < 2, "it waited for the lock"
     assert set(Delivery.objects.filter(pk__in=others).values_list("state", flat=True)) == {State.RETRYING}
+    assert release_expired_leases(10) == 1
+
+
+@pytest.fixture
+def clock_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
+    """Return a function that sets the clock of the machine: what is stored moves the other way."""
+
+    def step(by: timedelta) -> None:
+        real = time.time
+        monkeypatch.setattr(
+            "database.clock.time",
+            SimpleNamespace(time=lambda: real() + by.total_seconds(), monotonic=time.monotonic),
+        )
+        Delivery.objects.update(lease_until=F("lease_until") - by)
+
+    return step
+
+
+@pytest.mark.only_sqlite
+@pytest.mark.parametrize("days", [1, -1])
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_leases_survive_a_step_of_the_clock(
+    database: None,
+    clock_step: Callable[[timedelta], None],
+    monkeypatch: pytest.MonkeyPatch,
+    days: int,
+    is_broken: bool,
+) -> None:
+    (key,) = expired_deliveries(1)
+    until = timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
+    Delivery.objects.update(lease_until=until)
+    if is_broken:
+        monkeypatch.setattr(ClockWatch, "was_set", lambda _: False)
+    clock_step(timedelta(days=days))
+    assert (release_expired_leases(10) == 0) is not (is_broken and days > 0)
+    delivery = Delivery.objects.get(pk=key)
+    if is_broken:
+        assert delivery.state == State.RETRYING or delivery.lease_until > until + timedelta(hours=1)
+        return
+    assert delivery.state == State.RUNNING
+    assert until - timedelta(seconds=1) < delivery.lease_until < until + timedelta(seconds=10)
+    assert release_expired_leases(10) == 0, "the step is over"
+    Delivery.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert release_expired_leases(10) == 1

@@ -1,7 +1,9 @@
 """Promise I9: a process that lost its lease sends nothing more and settles nothing."""
 
+import threading
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -34,6 +36,7 @@ def expire_and_redeliver() -> None:
     assert run_due_deliveries() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held_up_at", ["GET", "PATCH"])
 def test_a_process_that_lost_its_lease_sends_and_settles_nothing_more(hub: Hub, held_up_at: str) -> None:
     address = hub.change_email("anna.lease@example.com")
@@ -53,6 +56,43 @@ def test_a_process_that_lost_its_lease_sends_and_settles_nothing_more(hub: Hub, 
     assert Call.objects.get(key=write["key"]).attempt.number == (2 if held_up_at == "GET" else 1)
     assert hub.customer()["email"] == address
     assert Event.objects.get().state in (State.SUCCEEDED, State.UNCHANGED)
+
+
+class StoppedProcess:
+    """Stops the first write of this process after its row was committed, and before it is sent."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_stopped, self.continues = threading.Event(), threading.Event()
+        record, process = AttemptRecorder.record_request, self
+
+        def record_and_stop(recorder: AttemptRecorder, request: OutgoingRequest) -> None:
+            record(recorder, request)
+            if request.is_write and not process.is_stopped.is_set():
+                process.is_stopped.set()
+                process.continues.wait(20)
+
+        monkeypatch.setattr(AttemptRecorder, "record_request", record_and_stop)
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_write_that_is_on_record_is_not_sent_if_the_lease_ended_meanwhile(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any, is_broken: bool
+) -> None:
+    lease, settings.LEASE_SECONDS = settings.LEASE_SECONDS, 0.3
+    if is_broken:
+        monkeypatch.setattr(AttemptRecorder, "check_before_sending", lambda *_: None)
+    process = StoppedProcess(monkeypatch)
+    hub.change_email("anna.old@example.com")
+    assert hub.post_signed(ACK).status_code == 202
+    assert process.is_stopped.wait(10)
+    newest = hub.change_email("anna.newest@example.com")
+    time.sleep(0.3)
+    settings.LEASE_SECONDS = lease
+    expire_and_redeliver()
+    process.continues.set()
+    hub.wait_until_quiet()
+    assert len(hub.writes()) == (2 if is_broken else 1)
+    assert (hub.customer()["email"] == newest) is not is_broken
 
 
 def _read() -> OutgoingRequest:

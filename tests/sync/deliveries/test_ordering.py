@@ -20,6 +20,7 @@ USERS, CHANGES, CLIENTS = 14, 5, 16  # without the constraint, tens of writes ov
 CONSTRAINT = "one_running_delivery_a_subject"
 
 
+@pytest.mark.slow
 def test_webhooks_of_many_clients_at_once_never_overlap_for_a_user(hub: Hub) -> None:
     users, statuses = storm(hub)
     assert len(statuses) == USERS * CHANGES
@@ -36,6 +37,7 @@ def test_webhooks_of_many_clients_at_once_never_overlap_for_a_user(hub: Hub) -> 
     assert rows == len(hub.shop.read_journal())
 
 
+@pytest.mark.slow
 def test_without_the_constraint_the_same_storm_overlaps(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     # The look before the claim spares errors; alone it must not be trusted.
     monkeypatch.setattr(claims, "lock_open_siblings", open_but_running)

@@ -76,7 +76,9 @@ def find_matches(ids: Iterable[str], source: int, secrets: list[bytes], remains:
     return hits
 
 
-@pytest.mark.parametrize("space", [FEW, pytest.param(SPACE, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "space", [FEW, pytest.param(SPACE, marks=[pytest.mark.slow, pytest.mark.one_database])]
+)
 def test_a_million_guesses_find_no_erased_person(hub: Hub, space: int) -> None:
     erased_person, stays = person(space // 3), person(space // 2)
     store_people([erased_person, stays])

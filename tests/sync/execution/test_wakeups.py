@@ -127,6 +127,7 @@ def test_a_notification_between_two_waits_is_received(fresh: None) -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 @only_postgresql
 def test_a_notification_of_a_command_that_ends_right_away_is_received(database: None) -> None:
     script = "import django; django.setup(); from sync.execution.executor import defer_to_workers; defer_to_workers([1])"
@@ -153,6 +154,7 @@ def stalling() -> Iterator[int]:
         yield int(server.getsockname()[1])
 
 
+@pytest.mark.slow
 @only_postgresql
 @pytest.mark.parametrize("server", [refusing, stalling])
 def test_an_unavailable_server_delays_no_caller_and_notifications_resume_later(

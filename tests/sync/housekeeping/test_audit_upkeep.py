@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
+from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry, Outlet, Segment, SigningKey, Verification
 from audit.sealing.seal import seal_missed_entries
+from audit.verification import nightly_check
 from database.clock import read_clock
+from sync.housekeeping import audit_upkeep
 from sync.housekeeping.audit_upkeep import BOX, seal_audit, send_checkpoint, verify_audit_log_nightly
 from sync.models import Alarm, PeriodicTask
 from sync.monitoring.alarms import evaluate_alarms
@@ -47,9 +50,9 @@ def _set_up(settings: Any) -> None:
 @pytest.mark.django_db
 def test_an_entry_unsealed_for_more_than_ten_seconds_raises_an_alarm() -> None:
     now = read_clock()
-    append_test_entries("event:a", at=now - timedelta(seconds=5))
+    append_test_entries("setting:a", at=now - timedelta(seconds=5))
     assert kinds() == []
-    append_test_entries("event:b", at=now - timedelta(seconds=12))
+    append_test_entries("setting:b", at=now - timedelta(seconds=12))
     assert kinds() == [], "the oldest is the first that was written"
     append_test_entries("event:c", at=now)
     evaluate_alarms(now + timedelta(seconds=6))
@@ -62,7 +65,7 @@ def test_an_entry_unsealed_for_more_than_ten_seconds_raises_an_alarm() -> None:
 @pytest.mark.django_db
 def test_no_alarm_is_raised_without_a_limit(settings: Any) -> None:
     settings.ALARM_UNSEALED_SECONDS = 0
-    append_test_entries("event:a")
+    append_test_entries("setting:a")
     assert kinds() == []
 
 
@@ -77,11 +80,11 @@ def test_health_reports_how_far_the_log_is_sealed_verified_and_sent(settings: An
         "verified": None,
         "checkpoints": [],
     }
-    append_test_entries("event:a")
+    append_test_entries("setting:a")
     seal_audit()
     send_checkpoint()
     verify_audit_log_nightly()
-    append_test_entries("event:b")
+    append_test_entries("setting:b")
     figures = health()
     assert (figures["segments"], figures["verified"]["segments"], figures["verified"]["faults"]) == (1, 1, 0)
     assert figures["unsealed_since"] is not None
@@ -119,7 +122,7 @@ def test_a_fault_found_by_the_nightly_check_raises_an_alarm_until_a_check_is_cle
 
 
 def test_the_nightly_check_finds_changes_in_the_database(database: None) -> None:
-    append_test_entries("event:a", "event:b")
+    append_test_entries("setting:a", "setting:b")
     seal_audit()
     entry = Entry.objects.earliest("id").pk
     with connection.cursor() as cursor:
@@ -137,13 +140,60 @@ def test_the_nightly_check_finds_changes_in_the_database(database: None) -> None
     verification = Verification.objects.get()
     assert (verification.faults, verification.first_fault) == (
         1,
-        f"entry {entry} (event:a 1): its column action does not match its body",
+        f"entry {entry} (setting:a 1): its column action does not match its body",
     )
 
 
 @pytest.mark.django_db
+def test_two_days_without_a_check_raise_an_alarm_until_one_runs() -> None:
+    append_test_entries("setting:a")
+    seal_audit()
+    now = read_clock()
+    evaluate_alarms(now + timedelta(hours=47))
+    assert not Alarm.objects.filter(kind="audit-unchecked").exists()
+    evaluate_alarms(now + timedelta(hours=49))
+    assert Alarm.objects.get(kind="audit-unchecked").ended_at is None
+    Verification.objects.create(at=now + timedelta(hours=49), segments=1, entries=1, seconds=0.1, faults=0)
+    evaluate_alarms(now + timedelta(hours=50))
+    assert Alarm.objects.get(kind="audit-unchecked").ended_at is not None
+
+
+def test_the_nightly_check_runs_although_sealing_or_another_check_fails(
+    database: None, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("an id has no packed form")
+
+    append_test_entries("setting:a")
+    seal_audit()
+    monkeypatch.setattr(audit_upkeep, "seal_missed_entries", fail)
+    monkeypatch.setattr(nightly_check, "verify_database", fail)
+    settings.NIGHTLY_CHECKS = [f"{__name__}.stopped_check", *settings.NIGHTLY_CHECKS]
+    with transaction.atomic():
+        append_entries(NewEntry("event:strange", "webhook.received", "source:crm", {}))
+    verify_audit_log_nightly()
+    verification = Verification.objects.get()
+    assert verification.faults == 3
+    assert verification.first_fault == "the audit log could not be verified: RuntimeError"
+    assert kinds() == ["audit-broken"]
+
+
+def stopped_check() -> list[str]:
+    raise RuntimeError("it stumbled over a row")
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_the_database_refuses_an_entry_whose_id_has_no_packed_form(database: None, number: int) -> None:
+    append_test_entries("setting:a")
+    entry = Entry.objects.get()
+    entry.pk, entry.stream = number, "setting:b"
+    with pytest.raises(IntegrityError), transaction.atomic():
+        entry.save(force_insert=True)
+
+
+@pytest.mark.django_db
 def test_entries_sealed_late_raise_an_alarm_for_a_day() -> None:
-    append_test_entries("event:a")
+    append_test_entries("setting:a")
     seal_audit()
     Segment.objects.create(
         **{
@@ -191,7 +241,7 @@ def test_a_new_signing_key_begins_by_command() -> None:
     call_command("rotate_signing_key")
     old, new = SigningKey.objects.order_by("number")
     assert (old.private, old.valid_until) == (None, new.valid_from)
-    append_test_entries("event:a")
+    append_test_entries("setting:a")
     seal_audit()
     call_command("verify_audit")
 

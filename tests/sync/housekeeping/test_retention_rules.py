@@ -18,7 +18,7 @@ from sync.housekeeping import batch_deletion as housekeeping_prune
 from sync.housekeeping import retention_rules
 from sync.housekeeping.audit_upkeep import BOX
 from sync.housekeeping.retention_rules import prune_expired, pruned_at
-from sync.models import Alarm, Attempt, Call, Delivery, Notification, PruningRun, RetentionCategory
+from sync.models import Alarm, Attempt, Call, Delivery, Notification, PruningRun, Recheck, RetentionCategory
 from tests.support.builders.history import (
     a_call,
     a_delivery,
@@ -180,6 +180,19 @@ def test_an_attempt_that_settled_a_younger_event_is_deleted_with_its_own_event()
 
 
 @pytest.mark.usefixtures("years")
+def test_the_rechecks_of_an_attempt_are_deleted_with_its_event() -> None:
+    old, young = a_story(31), a_story(5)
+    first, second = (Attempt.objects.get(delivery__event=event) for event in (old, young))
+    times = {"began_at": first.started_at, "due_at": None}
+    Recheck.objects.create(attempt=first, delivery=second.delivery, **times)
+    kept = Recheck.objects.create(attempt=second, delivery=first.delivery, repaired_by=first, **times)
+    prune_expired()
+    assert Recheck.objects.get() == kept
+    kept.refresh_from_db()
+    assert (kept.delivery, kept.repaired_by) == (None, None)
+
+
+@pytest.mark.usefixtures("years")
 def test_invalid_requests_are_deleted_at_the_age_of_events() -> None:
     now = read_clock()
     for days in (29, 31):
@@ -282,6 +295,8 @@ def test_every_statement_finds_its_rows_by_an_index() -> None:
         "sync_alarm",
         "sync_pruningrun",
         "webhooks_refusal",
+        "logins_failedlogins",
+        "logins_knownaddress",
     )  # bounded in number, read whole
     ours = [statement for statement in statements if not any(name in statement.sql for name in small)]
     assert {

@@ -138,6 +138,7 @@ def count_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_database_enforces_the_limit_without_a_count(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     deliveries = open_deliveries(hub, 12)
     limit(2)
@@ -147,6 +148,7 @@ def test_the_database_enforces_the_limit_without_a_count(hub: Hub, monkeypatch: 
     release(claims)
 
 
+@pytest.mark.slow
 def test_a_hub_without_that_constraint_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     deliveries = open_deliveries(hub, 12)
     limit(2)
@@ -157,6 +159,7 @@ def test_a_hub_without_that_constraint_is_caught(hub: Hub, monkeypatch: pytest.M
         release(claims)
 
 
+@pytest.mark.slow
 def test_a_delivery_that_waits_for_a_slot_is_woken_when_one_is_freed(hub: Hub) -> None:
     """No sweep runs in this test."""
     limit(2)
@@ -192,6 +195,7 @@ def test_a_slot_is_free_again_after_a_failure(hub: Hub, fault: dict[str, Any]) -
     assert not Delivery.objects.exclude(commercial_slot=None).exists()
 
 
+@pytest.mark.slow
 def test_a_source_that_waits_is_told_the_outcome_although_its_webhook_waited_for_a_slot(hub: Hub) -> None:
     limit(1)
     hub.shop.faults.add("slow", seconds=0.1)
@@ -204,6 +208,7 @@ def test_a_source_that_waits_is_told_the_outcome_although_its_webhook_waited_for
     assert most_at_once(hub) == 1
 
 
+@pytest.mark.slow
 def test_the_limit_holds_over_processes(hub: Hub) -> None:
     open_deliveries(hub, 12)
     limit(3)

@@ -10,7 +10,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, connections
 
+from logins.attempt_counts import count_failures
 from sync.models import Alarm, AlarmKind
+from sync.monitoring.alarm_texts import alarm_text
 from sync.monitoring.alarms import evaluate_alarms, raise_alarm, snooze_alarm
 from sync.monitoring.conditions import AlarmCondition
 from tests.support.builders.alarms import (
@@ -251,3 +253,28 @@ def test_every_transition_is_recorded_in_the_audit_log() -> None:
     snoozed = alarm_log[1][1]
     assert (snoozed["actor"], snoozed["details"]["address"]) == (f"person:{person.pk}", "192.0.2.9")
     assert "known" not in str(alarm_log)
+
+
+@pytest.mark.django_db
+def test_many_failed_logins_raise_an_alarm_that_ends_when_they_stop(settings: Any) -> None:
+    settings.ALARM_FAILED_LOGINS = 20
+    count_failures(0, "203.0.113.1", wrong=10, at=NOON)
+    count_failures(0, "203.0.113.2", wrong=5, refused=4, at=NOON + minutes(1))
+    evaluate_alarms(NOON + minutes(2))
+    assert not Alarm.objects.exists()
+    count_failures(0, "203.0.113.2", refused=1, at=NOON + minutes(3))
+    evaluate_alarms(NOON + minutes(4))
+    alarm = Alarm.objects.get()
+    assert (alarm.kind, alarm.count, alarm.began_at) == (AlarmKind.LOGINS_FAILING, 20, NOON)
+    assert alarm_text(alarm).title == "20 failed logins"
+    evaluate_alarms(NOON + minutes(19))
+    alarm.refresh_from_db()
+    assert alarm.ended_at is not None
+
+
+@pytest.mark.django_db
+def test_no_number_of_failed_logins_raises_an_alarm_with_a_limit_of_zero(settings: Any) -> None:
+    settings.ALARM_FAILED_LOGINS = 0
+    count_failures(0, "203.0.113.1", wrong=10_000, at=NOON)
+    evaluate_alarms(NOON + minutes(1))
+    assert not Alarm.objects.exists()

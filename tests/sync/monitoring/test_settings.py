@@ -8,6 +8,7 @@ from tests.support.processes.settings_check import check, run
 pytestmark = pytest.mark.pure
 
 
+@pytest.mark.slow
 def test_an_unsigned_webhook_cannot_be_set_up() -> None:
     result = check(ALARM_WEBHOOK_URL="https://alarms.example.com/hub")
     assert result.returncode != 0

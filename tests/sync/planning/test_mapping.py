@@ -15,8 +15,11 @@ from sync.planning.mapping import (
     FUNCTIONS,
     MAX_FIELDS,
     MAX_PATH,
+    MAX_VERIFIED_VALUES,
     EntityNotMappable,
     InvalidMapping,
+    MatchValue,
+    ParsedMapping,
     parse_mapping,
 )
 
@@ -95,18 +98,20 @@ def test_a_rule_produces_its_value(entity: dict[str, Any], rule: dict[str, Any],
             [{"address": "a@x"}, {"address": "b@x", "verified": True}, {"address": "c@x", "verified": True}],
             "b@x",
         ),
-        ([{"address": "a@x", "verified": "true"}, {"address": "b@x"}], "a@x"),
-        ([{"address": "", "verified": True}, {"address": "b@x"}], "b@x"),
+        ([{"address": "a@x", "verified": "true"}, {"address": "b@x"}], None),
+        ([{"address": "a@x", "verified": 1}], None),
+        ([{"address": "", "verified": True}, {"address": "b@x"}], None),
         ([{"verified": True}], None),
-        (["a@x", None, {"address": "b@x"}], "b@x"),
+        (["a@x", None, {"address": "b@x"}], None),
+        ({"address": "a@x", "verified": True}, "a@x"),
+        ({"address": "a@x"}, None),
         ([], None),
         (None, None),
         ("a@x", None),
-        ({"address": "a@x"}, None),
     ],
 )
-def test_the_first_verified_address_is_used_or_else_the_first(emails: Any, address: str | None) -> None:
-    assert mapped_value({"emails": emails}, path="entity.emails", apply=["first_verified_email"]) == address
+def test_an_unverified_address_never_counts_as_verified(emails: Any, address: str | None) -> None:
+    assert mapped_value({"emails": emails}, path="entity.emails", apply=["verified_email"]) == address
 
 
 @pytest.mark.parametrize("value", [None, "", [], "  "])
@@ -180,6 +185,16 @@ def test_an_expression_that_does_not_fit_the_entity_names_its_field(path: str) -
             "match.previous: enter a JSON object",
         ),
         ({"fields": {"x": {"path": "a"}}, "match": {"previous": {"x": "a["}}}, "match.previous.x"),
+        ({"fields": {"x": {"path": "a"}}, "match": {"verified": []}}, "match.verified: enter"),
+        ({"fields": {"x": {"path": "a"}}, "match": {"verified": {"old": {}}}}, "match.verified: unknown"),
+        (
+            {"fields": {"x": {"path": "a"}}, "match": {"verified": {"new": {"x": {"constant": "y"}}}}},
+            "match.verified.new.x: unknown field 'constant'",
+        ),
+        (
+            {"fields": {"x": {"path": "a"}}, "match": {"verified": {"previous": {"x": {}}}}},
+            "match.verified.previous.x: enter a path",
+        ),
     ],
 )
 def test_an_invalid_declaration_is_refused_with_the_place_of_the_error(declaration: Any, place: str) -> None:
@@ -204,7 +219,44 @@ def test_previous_values_are_those_of_searchable_fields(
 ) -> None:
     match = {"previous": {"email": "email", "number": "no", "broken": "ceil(to_number('1e999'))"}}
     mapping = parse_mapping({"fields": {"x": {"constant": 1}}, "match": match})
-    assert mapping.previous_values(previous) == found
+    assert mapping.previous_values([previous]) == [MatchValue(*pair) for pair in found]
+
+
+VERIFIED = {"email": {"path": "emails[?verified].address", "apply": []}}
+
+
+def matching(**verified: Any) -> ParsedMapping:
+    """Return a mapping that writes the first address, and matches by `verified`."""
+    fields = {"email": {"path": "entity.emails[0].address", "caseless": True}}
+    match = {"previous": {"email": "email"}, "new": ["email"], "verified": verified}
+    return parse_mapping({"fields": fields, "match": match})
+
+
+def test_only_values_that_the_mapping_takes_as_verified_are_verified() -> None:
+    entity = {"emails": [{"address": "a@x"}, {"address": "B@x", "verified": True}]}
+    rule = {"email": {"path": "entity.emails", "apply": ["verified_email"]}}
+    mapping = matching(new=rule)
+    wanted = mapping.map_entity(entity, {})
+    assert wanted == {"email": "a@x"}, "what is written may be unverified"
+    found = [MatchValue("email", "B@x", is_verified=True), MatchValue("email", "a@x")]
+    assert mapping.new_values(entity, {}, wanted) == found
+    assert matching().new_values(entity, {}, wanted) == found[1:]
+    same = mapping.new_values(entity, {}, {"email": "b@x"})
+    assert same == found[:1], "a field without case is searched once, as verified"
+
+
+def test_a_previous_value_is_verified_only_by_a_rule_of_its_own() -> None:
+    documents = [{"email": "a@x"}, {"emails": [{"address": "a@x", "verified": True}], "email": "b@x"}]
+    found = [MatchValue("email", "a@x", is_verified=True), MatchValue("email", "b@x")]
+    assert matching(previous=VERIFIED).previous_values(documents) == found
+    assert matching().previous_values(documents) == [MatchValue("email", "a@x"), MatchValue("email", "b@x")]
+
+
+def test_a_list_gives_at_most_ten_verified_values() -> None:
+    entity = {"emails": [{"address": f"{number}@x", "verified": True} for number in range(20)]}
+    mapping = matching(new={"email": {"path": "entity.emails[].address"}})
+    values = mapping.new_values(entity, {}, {})
+    assert [value.value for value in values] == [f"{number}@x" for number in range(MAX_VERIFIED_VALUES)]
 
 
 @pytest.mark.parametrize(

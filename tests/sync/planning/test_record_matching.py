@@ -82,7 +82,8 @@ def test_the_external_id_has_priority_over_addresses(hub: Hub) -> None:
 def test_the_address_before_the_change_finds_a_record_without_external_id(hub: Hub) -> None:
     a_user(hub)
     [before] = with_email(hub, OLD)
-    assert outcome(hub.post_signed(webhook(GRACE, previous={"email": OLD}))) == (200, "updated")
+    previous = {"emails": [{"address": OLD, "verified": True}]}
+    assert outcome(hub.post_signed(webhook(GRACE, previous=previous))) == (200, "updated")
     assert (hub.customer(GRACE)["id"], hub.customer(GRACE)["email"]) == (before["id"], NEW)
 
 
@@ -141,7 +142,8 @@ def test_without_an_external_id_a_record_that_is_linked_to_another_person_is_not
         mapping__routes__entity_type="USER", mapping__routes__source__slug="aurora"
     )
     fields = {name: rule for name, rule in newest.declaration["fields"].items() if name != "external_id"}
-    declaration = {"fields": fields, "match": {"new": ["email"]}}
+    verified = newest.declaration["match"]["verified"]
+    declaration = {"fields": fields, "match": {"new": ["email"], "verified": verified}}
     MappingVersion.objects.create(mapping=newest.mapping, number=newest.number + 1, declaration=declaration)
     address = str(hub.customer()["email"])
     assert outcome(hub.post_signed(webhook(ANNA, "CREATE"))) == (200, "none")

@@ -31,6 +31,7 @@ from tests.support.people import entries
 from webhooks.models import Event, State
 
 
+@pytest.mark.slow
 def test_many_events_are_replayed_once_each_with_person_and_reason(hub: Hub, hurry: None) -> None:
     fail_customers(hub, 8)
     replay = work_replay(start_bulk_replay(staff_user()))
@@ -57,6 +58,7 @@ def test_many_events_are_replayed_once_each_with_person_and_reason(hub: Hub, hur
     assert len(entries("event.replayed")) == 8
 
 
+@pytest.mark.slow
 def test_one_rejection_among_many_is_shown_with_its_reason_and_stops_no_other(hub: Hub, hurry: None) -> None:
     fail_customers(hub, 6)
     hub.change_email("taken@example.com", "PERSON2")
@@ -109,6 +111,7 @@ def test_an_event_without_a_delivery_uses_the_current_route(hub: Hub, hurry: Non
     assert member_states(replay) == {"ROUTED": "succeeded"}
 
 
+@pytest.mark.slow
 def test_the_pace_holds_however_often_workers_poll(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_customers(hub, 12)
     monkeypatch.setattr("sync.replays.batches.defer_to_workers", lambda _: None)
@@ -128,6 +131,7 @@ def test_the_pace_holds_however_often_workers_poll(hub: Hub, monkeypatch: pytest
     assert run_due_deliveries(100) == 12
 
 
+@pytest.mark.slow
 def test_after_a_long_pause_events_are_not_sent_all_at_once(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +198,7 @@ def test_a_replay_pauses_after_the_first_event_if_requested(hub: Hub, hurry: Non
     assert work_replay(replay).succeeded == 4
 
 
+@pytest.mark.slow
 def test_a_replay_pauses_after_too_many_failures_and_counts_from_zero_when_resumed(
     hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +228,7 @@ def test_a_replay_without_a_failure_limit_never_pauses(hub: Hub, hurry: None) ->
     assert work_replay(start_bulk_replay(staff_user(), pauses_automatically=False)).failed == 8
 
 
+@pytest.mark.slow
 def test_a_fifth_of_failures_is_not_too_many(hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_customers(hub, 10)
     monkeypatch.setattr(batches, "WINDOW_SECONDS", 0.001)  # one after the other
@@ -274,6 +280,7 @@ def test_held_deliveries_count_neither_as_success_nor_as_failure(hub: Hub, hurry
     user = create_person(hub, "LEAVER")
     send_webhook(hub, user)
     fail_events(hub, user)
+    Event.objects.update(event_type="DELETE")
     hub.identity.directory.delete_record("users", user)
     replay = work_replay(start_bulk_replay(staff_user()))
     assert member_states(replay) == {"LEAVER": "held: held"}

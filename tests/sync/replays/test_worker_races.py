@@ -42,6 +42,7 @@ def attempts_of(replay: Replay) -> Counter[int]:
     return Counter(Attempt.objects.filter(replay=replay).values_list("delivery", flat=True))
 
 
+@pytest.mark.slow
 def test_simultaneous_workers_send_no_event_twice(hub: Hub, hurry: None) -> None:
     fail_customers(hub, 24)
     replay = start_bulk_replay(staff_user())

@@ -26,6 +26,7 @@ def counts() -> list[int]:
     return list(EventCount.objects.order_by("-hour").values_list("number", flat=True))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("events")
 def test_the_command_counts_everything_and_corrects_wrong_counts() -> None:
     out = StringIO()

@@ -53,6 +53,7 @@ def test_after_any_history_one_recount_makes_every_hour_right(history: Any, seed
     assert not CountMark.objects.exists()
 
 
+@pytest.mark.slow
 def test_a_hub_that_marks_no_hours_is_caught(history: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the broken variant a delivery that a person reopened stays counted as before."""
     monkeypatch.setattr(sync.deliveries.event_state, "mark_hours_for_recount", lambda _: None)
@@ -144,6 +145,7 @@ def test_counted_refusals_stay_counted_although_a_flood_deletes_their_rows() -> 
     assert list(RefusalCount.objects.values_list("code", "number")) == [("bad-signature", 42)]
 
 
+@pytest.mark.slow
 def test_deleted_events_stay_counted() -> None:
     a_route(a_source())
     old = NOON - timedelta(days=2)

@@ -73,6 +73,7 @@ def test_a_delivery_in_progress_is_not_dispatched_again(stage: Stage) -> None:
     assert sorted(stage.ran) == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_delivery_that_could_not_be_claimed_is_retried_later(stage: Stage) -> None:
     stage.due, stage.blocked = [1], {1}
     made = dispatcher(1)

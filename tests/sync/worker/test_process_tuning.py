@@ -57,6 +57,7 @@ def end(*processes: subprocess.Popen[str]) -> None:
 
 @needs_cores
 @pytest.mark.slow
+@pytest.mark.one_database
 def test_processes_are_spread_over_the_cores_and_their_children_use_all(tmp_path: Path) -> None:
     allowed = list(allowed_cores())
     begun = [begin(tmp_path) for _ in range(3)]
@@ -70,6 +71,8 @@ def test_processes_are_spread_over_the_cores_and_their_children_use_all(tmp_path
     end(again, *(process for process, _ in begun[1:]))
 
 
+@pytest.mark.slow
+@pytest.mark.one_database
 @needs_cores
 @pytest.mark.parametrize(
     "without", [{"keeps": "off"}, {"limited": True}], ids=["switched off", "limited by a container"]
@@ -80,6 +83,8 @@ def test_a_process_is_not_pinned_if(tmp_path: Path, without: dict[str, object]) 
     end(process)
 
 
+@pytest.mark.slow
+@pytest.mark.one_database
 @needs_cores
 def test_a_process_without_a_folder_for_its_number_is_not_pinned(tmp_path: Path) -> None:
     (tmp_path / "var").write_text("a file")
@@ -122,6 +127,7 @@ call_command("run_worker", "--threads", "1", "--grace", "0")
 
 @needs_cores
 @pytest.mark.slow
+@pytest.mark.one_database
 @pytest.mark.skipif(is_cpu_limited(), reason="this machine limits CPU time")
 @pytest.mark.parametrize("process", [WEB, WORKER], ids=["web process", "worker"])
 @pytest.mark.parametrize("keeps", ["on", "off"])
@@ -150,6 +156,7 @@ print(sum(reference() is not None for reference in made) < 25_000)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.pure
 def test_a_web_process_freezes_loaded_objects_and_still_collects_later_ones(
     tmp_path: Path,

@@ -219,6 +219,7 @@ def broken_documents(draw):
 SOUP = st.lists(st.sampled_from(FRAGMENTS), max_size=30).map(b"".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(st.binary(max_size=200), SOUP, broken_documents()))
 def test_any_bytes_read_like_in_the_standard_library_or_are_malformed(body):
@@ -244,6 +245,7 @@ STRICT_VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(STRICT_VALUES, st.booleans(), st.sampled_from([None, 0, 3]))
 def test_strict_values_written_as_json_read_back_as_they_were(value, ascii_only, indent):

@@ -183,6 +183,7 @@ ANYTHING = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from(NAMES), ANYTHING), st.booleans(), st.sampled_from(["", ":", ":@|+="]))
 def test_any_document_is_a_notice_or_has_one_known_refusal(members, whole, extra):

@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +13,7 @@ from django.db import OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from tests.support.hub import EXAMPLE, Hub
+from tests.support.people import entries
 from tests.support.processes.hub_processes import running_hub
 from webhooks.models import Refusal
 from webhooks.receiving import refusals
@@ -26,7 +27,7 @@ WRONG = {"authorization": "Bearer wrong"}
 def _one_minute(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     now = datetime.now(UTC)
     monkeypatch.setattr("webhooks.receiving.incoming_request.timezone", SimpleNamespace(now=lambda: now))
-    monkeypatch.setattr(refusals, "FLUSH_SECONDS", 3600.0)
+    monkeypatch.setattr("database.deferred_counts.FLUSH_SECONDS", 3600.0)
     yield
     refusals.reset_counts()
 
@@ -46,9 +47,9 @@ def test_refusals_after_the_first_write_no_table(hub: Hub) -> None:
         refuse(hub, 50)
     assert [query["sql"] for query in queries if "webhooks_refusal" in query["sql"]] == []
     assert counted() == 1
-    refusals.flush_counts()
+    refusals.refusal_counts.flush()
     assert counted() == 51
-    refusals.flush_counts()
+    refusals.refusal_counts.flush()
     assert counted() == 51
 
 
@@ -66,23 +67,24 @@ def test_a_flood_from_many_addresses_writes_no_table_beyond_the_limit_of_rows(
     with CaptureQueriesContext(connection) as queries:
         from_addresses(4, 50)
     assert [query["sql"] for query in queries if "webhooks_refusal" in query["sql"]] == []
-    refusals.flush_counts()
+    refusals.refusal_counts.flush()
     assert sorted(Refusal.objects.values_list("times", flat=True)) == [1, 1, 1, 47]
 
 
+@pytest.mark.slow
 def test_refusals_of_many_threads_are_all_counted(hub: Hub) -> None:
     refuse(hub, 1)
 
     def some(_: int) -> None:
         try:
             refuse(hub, 40)
-            refusals.flush_counts()
+            refusals.refusal_counts.flush()
         finally:
             connections.close_all()
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(some, range(8)))
-    refusals.flush_counts()
+    refusals.refusal_counts.flush()
     assert counted() == 321
 
 
@@ -90,10 +92,10 @@ def test_counts_that_cannot_be_written_are_kept_in_memory(hub: Hub, monkeypatch:
     refuse(hub, 3)
     with monkeypatch.context() as patch:
         patch.setattr(refusals, "Refusal", SimpleNamespace(objects=SimpleNamespace(filter=_away)))
-        refusals.flush_counts()
+        refusals.refusal_counts.flush()
         refuse(hub, 2)
-        refusals.flush_counts()
-    refusals.flush_counts()
+        refusals.refusal_counts.flush()
+    refusals.refusal_counts.flush()
     assert counted() == 5
 
 
@@ -106,18 +108,18 @@ def test_an_emptied_database_resets_the_known_rows(hub: Hub) -> None:
     refusals.reset_counts()
     Refusal.objects.all().delete()
     refuse(hub, 2)
-    refusals.flush_counts()
+    refusals.refusal_counts.flush()
     assert counted() == 2
 
 
 def test_counts_are_written_within_a_second(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "FLUSH_SECONDS", 0.05)
+    monkeypatch.setattr("database.deferred_counts.FLUSH_SECONDS", 0.05)
     refuse(hub, 4)
-    (timer,) = refusals._timers
-    timer.join(10)
+    refusals.refusal_counts.wait_until_flushed(10)
     assert counted() == 4
 
 
+@pytest.mark.slow
 def test_a_stopping_process_writes_its_counts(hub: Hub, tmp_path: Path) -> None:
     with running_hub(tmp_path, hub.identity, hub.shop) as running:
         for _ in range(30):
@@ -127,3 +129,66 @@ def test_a_stopping_process_writes_its_counts(hub: Hub, tmp_path: Path) -> None:
         running.process.wait(20)
         running.process = None
         assert sum(times for (times,) in running.rows("SELECT times FROM webhooks_refusal")) == 30
+
+
+NOON = datetime(2026, 7, 1, 12, 0, 30, tzinfo=UTC)
+
+
+def refuse_at(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, at: datetime, times: int = 1, first: int = 0
+) -> None:
+    """Refuse requests at this time, each from an address of its own."""
+    monkeypatch.setattr("webhooks.receiving.incoming_request.timezone", SimpleNamespace(now=lambda: at))
+    for number in range(first, first + times):
+        hub.client.defaults["REMOTE_ADDR"] = f"10.0.{number // 250}.{number % 250}"
+        refuse(hub, 1)
+
+
+def test_an_hour_of_refusals_has_one_entry_and_the_next_one_has_their_sum(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for minute in range(5):
+        refuse_at(hub, monkeypatch, NOON + timedelta(minutes=minute), times=4)
+    refusals.refusal_counts.flush()
+    assert [entry["details"] for entry in entries("webhook.refused")] == [
+        {"code": "bad-signature", "size": len(EXAMPLE)}
+    ]
+    refuse_at(hub, monkeypatch, NOON + timedelta(hours=3), times=2)
+    refuse_at(hub, monkeypatch, NOON + timedelta(hours=4))
+    sums = [entry["details"] for entry in entries("webhook.refused")][1:]
+    assert [(entry["earlier_hour"][:16], entry["earlier_times"]) for entry in sums] == [
+        ("2026-07-01T12:00", 20),
+        ("2026-07-01T15:00", 2),
+    ]
+
+
+def test_a_code_of_its_own_has_an_entry_of_its_own(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_at(hub, monkeypatch, NOON)
+    assert hub.post(b"{}", "aurora", **{"content-type": "text/plain"}).status_code >= 400
+    assert hub.post(EXAMPLE, "nobody").status_code == 404
+    codes = [entry["details"]["code"] for entry in entries("webhook.refused")]
+    assert len(codes) == len(set(codes)) >= 2
+
+
+def flood_for_an_hour(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Refuse 10 requests a minute from ever new addresses, with low limits. Returns the number of rows."""
+    monkeypatch.setattr(refusals, "NEW_ROWS_A_MINUTE", 5)
+    for minute in range(10):
+        refuse_at(hub, monkeypatch, NOON + timedelta(minutes=minute), times=10, first=10 * minute)
+    refusals.refusal_counts.flush()
+    assert counted() == 100
+    return Refusal.objects.count()
+
+
+def test_an_hour_has_a_limited_number_of_rows_of_one_source(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "NEW_ROWS_AN_HOUR", 12)
+    # The shared rows of a minute count, too; then one for the rest of the hour.
+    assert flood_for_an_hour(hub, monkeypatch) == 13
+
+
+def test_the_limit_of_an_hour_is_what_bounds_the_rows(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken variant: only the limit of a minute."""
+    monkeypatch.setattr(refusals, "NEW_ROWS_AN_HOUR", 10**6)
+    assert flood_for_an_hour(hub, monkeypatch) == 60

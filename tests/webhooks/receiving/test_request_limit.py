@@ -14,7 +14,7 @@ from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Payload, RateLimitState, Receipt, Refusal, Source
 from webhooks.models.rate_limit import forget_quotas
 from webhooks.receiving.gate import RequestRefused
-from webhooks.receiving.refusals import flush_counts
+from webhooks.receiving.refusals import refusal_counts
 from webhooks.receiving.request_limit import TooManyRequests, check_request_limit, retry_headers
 
 
@@ -45,7 +45,7 @@ def test_requests_beyond_the_limit_get_retry_after_and_are_not_stored(hub: Hub) 
     refusals = list(Refusal.objects.values_list("code", "source__slug"))
     assert refusals == [("too-many-requests", "aurora-unsigned")] * len(refusals)
     assert 1 <= len(refusals) <= 2, "one row a minute"
-    flush_counts()
+    refusal_counts.flush()
     assert sum(Refusal.objects.values_list("times", flat=True)) == 5
 
 

@@ -39,6 +39,14 @@
     waiting = setTimeout(tryOut, 500);
   });
 
+  // Enter in the reason of a reveal would press the first button of the form, which saves.
+  form.addEventListener("keydown", (event) => {
+    const reveal = form.querySelector("button[name=reveal]");
+    if (event.key !== "Enter" || event.target.name !== "reason" || !reveal) return;
+    event.preventDefault();
+    form.requestSubmit(reveal);
+  });
+
   // A browser that goes back fills in what was typed; what comes of that is not on the page yet.
   if (form.elements.declaration.value !== form.elements.declaration.defaultValue) tryOut();
 

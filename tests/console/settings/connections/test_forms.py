@@ -76,6 +76,7 @@ def test_stored_credentials_are_never_rendered() -> None:
     [
         ({"deadline_seconds": "0"}, "greater than or equal to 0.1."),
         ({"deadline_seconds": "31"}, "less than or equal to 30."),
+        ({"deadline_seconds": "15.5"}, "Enter at most 15 seconds: a lease lasts 20 seconds"),
         ({"byte_cap": "0"}, "greater than or equal to 1024."),
         ({"byte_cap": "16777217"}, "less than or equal to 16777216."),
     ],
@@ -147,3 +148,38 @@ def test_wrong_settings_are_refused_with_their_place(settings: dict[str, Any], p
     form = connection_form(of, settings=json.dumps(settings))
     page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form).content.decode()
     assert place in page
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("changed", "advice"),
+    [
+        ({"headers": {"Authorization": "Bearer plain-secret-1"}}, "Header value"),
+        ({"headers": {"X-Api-Key": "plain-secret-1"}}, "Header value"),
+        ({"entities": {"USER": {"path": "/u/{id}", "query": {"api_key": "plain-secret-1"}}}}, "Header value"),
+    ],
+)
+def test_a_secret_among_the_settings_is_refused_and_logged_nowhere(
+    changed: dict[str, Any], advice: str
+) -> None:
+    of = connection()
+    form = connection_form(of, settings=json.dumps(of.settings | changed))
+    page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form)
+    assert page.status_code == 200
+    assert advice in page.content.decode()
+    of.refresh_from_db()
+    assert "plain-secret-1" not in json.dumps(of.settings)
+    assert not Entry.objects.filter(body__contains="plain-secret-1").exists()
+
+
+@pytest.mark.one_database
+def test_the_audit_log_has_no_secret_of_settings_that_were_stored_unchecked() -> None:
+    of = connection()
+    Connection.objects.filter(pk=of.pk).update(
+        settings=of.settings | {"headers": {"X-Api-Key": "plain-secret-1"}}
+    )
+    save(browser("administrator"), f"/admin/sync/connection/{of.pk}/change/", connection_form(of))
+    of.refresh_from_db()
+    assert of.settings["headers"] == {}
+    assert '"X-Api-Key":"***"' in Entry.objects.get(body__contains="connection.changed").body
+    assert not Entry.objects.filter(body__contains="plain-secret-1").exists()

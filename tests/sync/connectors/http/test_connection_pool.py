@@ -84,6 +84,22 @@ def test_an_answer_of_ambiguous_length_is_rejected(lengths: bytes) -> None:
         identity(url).fetch_entity("USER", "a1")
 
 
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+@pytest.mark.parametrize(
+    "coding",
+    [b"gzip, chunked", b"gzip\r\nTransfer-Encoding: chunked", b"identity", b"chunked, chunked", b"xchunked"],
+)
+def test_an_answer_in_an_unknown_transfer_coding_is_rejected(coding: bytes, version: bytes) -> None:
+    head = b"HTTP/" + version + b" 200 OK\r\nTransfer-Encoding: " + coding + b"\r\n"
+
+    def behave(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(head + b'Content-Length: 11\r\n\r\n{"id":"a1"}')
+
+    with raw_serving(behave) as url, pytest.raises(UnreadableResponse):
+        identity(url).fetch_entity("USER", "a1")
+
+
 class _Line:
     """A connection that only remembers whether it was closed."""
 

@@ -148,6 +148,7 @@ def test_a_write_over_a_closed_connection_is_not_repeated() -> None:
     assert len(served) == 2
 
 
+@pytest.mark.slow
 def test_a_late_watchdog_never_interrupts_the_next_exchange() -> None:
     """Deadlines expire exactly when exchanges end, on connections that are reused at once."""
     with serving(lambda _: (time.sleep(0.004), Reply(200, {"id": "a1"}))[1]) as service:

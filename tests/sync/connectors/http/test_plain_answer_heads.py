@@ -100,6 +100,7 @@ def outcome(data: bytes, cuts: Sequence[int], method: str, *, plainly: bool) -> 
         return answer.status, dict(answer.headers), answer.body, stays
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(
     status,

@@ -35,6 +35,7 @@ TAILS = st.lists(PIECES, max_size=8).map("".join)
 VALUES = st.text("aZ9 \t\r\n\x00\x7f:;,=\"'äß€", max_size=6)
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(["GET", "PATCH", "get", "A B", ""]),
     HOSTS,

@@ -35,6 +35,7 @@ def _same(text: str, document: Any) -> None:
     assert repr(value) == repr(expected)
 
 
+@pytest.mark.slow
 @given(PATHS, DOCUMENTS)
 @settings(max_examples=300, deadline=None)
 @example("a.b", {"a": {"b": False}})

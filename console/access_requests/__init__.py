@@ -1,0 +1,1 @@
+"""Who approves access that its requester could not give alone?"""

@@ -1,0 +1,116 @@
+"""List the requests for access, and let a second administrator decide on the page of one."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from audit.models import Entry
+from console.base.audit_trail import client_address, require_staff_user
+from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
+from console.ui.formatting import render_time
+from console.ui.outcome_texts import render_pill
+from logins.access_requests import (
+    EXPIRES_AFTER,
+    AccessRefused,
+    decide_request,
+    is_open,
+    requested_permissions,
+    why_not_approve,
+)
+from logins.held_permissions import CHANGE_PEOPLE
+from logins.models import AccessRequest, AccessRequestState
+
+_STATES = {
+    AccessRequestState.OPEN: ("warn", "‖", _("Waiting for a second administrator")),
+    AccessRequestState.APPROVED: ("good", "✓", _("Approved")),
+    AccessRequestState.REFUSED: ("quiet", "⊘", _("Rejected or withdrawn")),
+}
+
+
+@admin.register(AccessRequest)
+class AccessRequestAdmin(DetailPageMixin, ReadOnlyAdmin):
+    """Lists requests for access. Whoever may change people sees them, and decides on those of others."""
+
+    allows_post = True
+    list_display = ("requested", "access", "status", "requested_by", "decided_by")
+    list_display_links = ("requested",)
+    list_select_related = ("person", "role", "requested_by", "decided_by")
+    ordering = ("-id",)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm(CHANGE_PEOPLE)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(CHANGE_PEOPLE)
+
+    def render_detail(self, request: HttpRequest, row: AccessRequest) -> HttpResponse:
+        """Show what would be given. A POST approves or rejects it."""
+        if request.method == "POST":
+            return self._decide(request, row)
+        person = require_staff_user(request)
+        context = {
+            "title": describe_access(row),
+            "access_request": row,
+            "mark": _mark(row),
+            "is_open": is_open(row),
+            "is_mine": row.requested_by_id == person.pk,
+            "why_not": why_not_approve(row, person) if is_open(row) else "",
+            "permissions": requested_permissions(row).order_by("name") if is_open(row) else (),
+            "password_set": _last_password(row),
+            "ends_at": row.requested_at + EXPIRES_AFTER,
+        }
+        return self.render_page(request, "console/access_requests/detail.html", context)
+
+    def _decide(self, request: HttpRequest, row: AccessRequest) -> HttpResponse:
+        approves = "approve" in request.POST
+        try:
+            decide_request(
+                row, approves=approves, by=require_staff_user(request), address=client_address(request)
+            )
+        except AccessRefused as error:
+            messages.error(request, str(error))
+        else:
+            approved, rejected = gettext("Approved."), gettext("Rejected or withdrawn. Nothing was changed.")
+            messages.success(request, approved if approves else rejected)
+        return redirect("admin:logins_accessrequest_change", row.pk)
+
+    @admin.display(description=_("requested"))
+    def requested(self, row: AccessRequest) -> str:
+        return render_time(row.requested_at)
+
+    @admin.display(description=_("access"))
+    def access(self, row: AccessRequest) -> str:
+        return describe_access(row)
+
+    @admin.display(description=_("status"))
+    def status(self, row: AccessRequest) -> SafeString:
+        return _mark(row)
+
+
+def describe_access(row: AccessRequest) -> str:
+    """Return who or what gets which access."""
+    if row.person is not None:
+        return gettext("Role “%(role)s” for %(person)s") % {"role": row.role_name, "person": row.person}
+    return gettext("More permissions for the role “%(role)s”") % {"role": row.role_name}
+
+
+def _mark(row: AccessRequest) -> SafeString:
+    if row.state == AccessRequestState.OPEN and not is_open(row):
+        return render_pill("quiet", "⊘", gettext("Expired"))
+    look, shape, word = _STATES[AccessRequestState(row.state)]
+    return render_pill(look, shape, str(word))
+
+
+def _last_password(row: AccessRequest) -> Entry | None:
+    """Return the latest entry by which another person set the password of the person: they may know it."""
+    if row.person_id is None:
+        return None
+    stream = f"person:{row.person_id}"
+    entries = Entry.objects.filter(stream=stream, action__in=("person.created", "person.password-changed"))
+    latest = entries.order_by("-id").first()
+    return latest if latest is not None and latest.actor != stream else None

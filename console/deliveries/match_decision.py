@@ -1,0 +1,178 @@
+"""Choose the record of a held entity: the entity and the records found side by side, and one decision with a reason."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.base.audit_trail import client_address, require_staff_user
+from console.base.forms import ReasonField
+from console.payloads.content import format_value
+from console.payloads.reveal import revealed_events
+from sync.deliveries.record_links import is_linked_to_other_entity
+from sync.models import MATCH_HELD_CODE, Delivery
+from sync.operations.held_deliveries import AlreadyDecided, DecisionRefused
+from sync.operations.match_decisions import HeldMatch, MatchDecision, decide_match, load_match
+from webhooks.models import State
+
+_BIND = f"{MatchDecision.BIND}:"
+_RESULTS = {
+    MatchDecision.BIND: gettext_lazy("The record was linked. The delivery continues."),
+    MatchDecision.CREATE: gettext_lazy("A new record will be created. The delivery continues."),
+    MatchDecision.REFUSE: gettext_lazy("The change was rejected. Nothing was sent."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateColumn:
+    """One record that was found. `is_taken`: it is linked to another entity by now."""
+
+    record_id: str
+    is_taken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateCell:
+    """A field of one record. `is_equal`: it has the entity's value."""
+
+    record_id: str
+    text: str
+    is_equal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedField:
+    """One field of the entity and of each record found."""
+
+    name: str
+    entity_text: str
+    cells: tuple[CandidateCell, ...]
+
+
+class MatchForm(forms.Form):
+    """A choice and its reason. `key` identifies the request: a second click decides nothing twice."""
+
+    choice = forms.ChoiceField(
+        widget=forms.RadioSelect,
+        label=gettext_lazy("Decision"),
+        error_messages={"required": gettext_lazy("Choose what to do.")},
+    )
+    reason = ReasonField(
+        label=gettext_lazy("Reason"),
+        help_text=gettext_lazy("Stored with the event and your name. Don't include personal data."),
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput)
+
+    def __init__(self, choices: list[tuple[str, str]], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["choice"].choices = choices  # type: ignore[attr-defined]
+
+
+def is_match_held(delivery: Delivery) -> bool:
+    """Return True if a person has to choose the record of this delivery."""
+    return delivery.state == State.HELD and delivery.code == MATCH_HELD_CODE
+
+
+def render_match_page(
+    request: HttpRequest, delivery: Delivery, back_url: str, shared: dict[str, Any]
+) -> HttpResponse:
+    """Show the records found. A POST with a choice and a reason carries it out; the caller checked the permission.
+
+    `shared`: the context of all pages. Values and their comparison are masked until they are revealed.
+    """
+    match = load_match(delivery)
+    taken = {
+        candidate.record_id
+        for candidate in match.candidates
+        if is_linked_to_other_entity(delivery, candidate.record_id)
+    }
+    form = MatchForm(_choices(match, taken), request.POST or None, initial={"key": uuid4()})
+    if request.method == "POST" and form.is_valid():
+        return _carry_out(request, delivery, form, back_url)
+    is_masked = delivery.event_id not in revealed_events(request)
+    context = {
+        "title": _("Choose the record of %(type)s %(id)s")
+        % {"type": delivery.entity_type, "id": delivery.entity_id},
+        "delivery": delivery,
+        "columns": [
+            CandidateColumn(candidate.record_id, candidate.record_id in taken)
+            for candidate in match.candidates
+        ],
+        "rows": _compare_fields(match, is_masked=is_masked),
+        "is_masked": is_masked,
+        "is_deleted": not match.wanted,
+        "match_form": form,
+        "back_url": back_url,
+    }
+    return TemplateResponse(request, "console/deliveries/match.html", {**shared, **context})
+
+
+def _choices(match: HeldMatch, taken: set[str]) -> list[tuple[str, str]]:
+    """Return the decisions that are possible now."""
+    choices = [
+        (f"{_BIND}{candidate.record_id}", _("Link record %(record)s") % {"record": candidate.record_id})
+        for candidate in match.candidates
+        if candidate.record_id not in taken
+    ]
+    if match.wanted:
+        choices.append((MatchDecision.CREATE.value, _("Create a new record")))
+    return [*choices, (MatchDecision.REFUSE.value, _("Reject the change: nothing is sent"))]
+
+
+def _compare_fields(match: HeldMatch, *, is_masked: bool) -> list[ComparedField]:
+    names = list(match.wanted) or list(match.candidates[0].fields if match.candidates else ())
+    return [
+        ComparedField(
+            name,
+            format_value(match.wanted.get(name), is_masked=is_masked),
+            tuple(
+                CandidateCell(
+                    candidate.record_id,
+                    format_value(candidate.fields.get(name), is_masked=is_masked),
+                    not is_masked and _is_equal(match.wanted.get(name), candidate.fields.get(name)),
+                )
+                for candidate in match.candidates
+            ),
+        )
+        for name in names
+    ]
+
+
+def _is_equal(wanted: Any, value: Any) -> bool:
+    if isinstance(wanted, str) and isinstance(value, str):
+        return wanted.casefold() == value.casefold()
+    return wanted is not None and bool(wanted == value)
+
+
+def _carry_out(
+    request: HttpRequest, delivery: Delivery, form: MatchForm, back_url: str
+) -> HttpResponseRedirect:
+    answer = form.cleaned_data
+    is_binding = answer["choice"].startswith(_BIND)
+    decision = MatchDecision.BIND if is_binding else MatchDecision(answer["choice"])
+    try:
+        decide_match(
+            delivery,
+            decision,
+            by=require_staff_user(request),
+            reason=answer["reason"],
+            key=answer["key"],
+            record_id=answer["choice"].removeprefix(_BIND) if is_binding else "",
+            address=client_address(request),
+        )
+    except AlreadyDecided as error:
+        messages.warning(request, str(error))
+    except DecisionRefused as error:
+        messages.error(request, str(error))
+        # The page shows what can be decided now.
+        return redirect("admin:sync_delivery_match", delivery.pk)
+    else:
+        messages.success(request, str(_RESULTS[decision]))
+    return redirect(back_url)

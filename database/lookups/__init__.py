@@ -1,0 +1,1 @@
+"""Which values may a query ask for that no column holds?"""

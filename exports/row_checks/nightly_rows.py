@@ -1,0 +1,210 @@
+"""Compares all rows about events with the audit log, page by page, with the code that checks an export.
+
+Each page is read in a snapshot of its own, with all entries of its streams, so that running deliveries raise no false
+alarm and no snapshot is long. Memory does not grow with the number of events.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from audit.format.signed_records import format_time
+from audit.models import Entry
+from audit.retention.prune_entries import newest_announcement
+from audit.sealing.unsealed_entries import last_segment
+from database.snapshot import read_snapshot
+from exports.bundle.export_rows import read_rows
+from exports.bundle.schema import TABLES
+from exports.bundle.shipped.check_rows import CLOCKS_APART, Deletions, EventRows, RowFault, check_event
+from exports.row_checks.unusable_requests import ReadBody, check_unusable_requests, uuid_of
+from sync.models import Attempt, Delivery, Erasure, ErasureState
+from webhooks.catalogue.reference import to_reference
+from webhooks.models import Event, Receipt, Source
+
+PAGE_SIZE = 500  # events
+_STREAM = "event:"
+_DELETING = ("retention.begun", "retention.pruned")
+Streams = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def find_row_faults() -> Iterator[str]:
+    """Yield each disagreement between the rows and the entries of the audit log, with its place."""
+    checker = _RowCheck(json.loads)
+    for page in (checker.check_events, checker.check_missing_events):
+        after: int | None = 0
+        while after is not None:
+            with page_snapshot():
+                after, faults = page(after)
+            yield from map(str, faults)
+    yield from map(str, check_unusable_requests(json.loads, lambda: checker.load_deletions().events_before))
+
+
+class _RowCheck:
+    """Reads and checks one page after the other."""
+
+    def __init__(self, read_body: ReadBody) -> None:
+        self._read_body = read_body
+        self._deletions: Deletions | None = None
+
+    def load_deletions(self) -> Deletions:
+        """Return what the log says was deleted on purpose, as of this moment."""
+        deletions = Deletions()
+        for body in Entry.objects.filter(action__in=[*_DELETING, "subject.erased"]).values_list(
+            "body", flat=True
+        ):
+            deletions.add_entry(self._read_body(body))
+        # While one goes on, there are pseudonyms that no entry has yet.
+        if Erasure.objects.filter(state=ErasureState.CONFIRMED).exists():
+            deletions.erased = None
+        deletions.entries_before = _deleted_entries_time()
+        self._deletions = deletions
+        return deletions
+
+    def check_events(self, after: int) -> tuple[int | None, list[RowFault]]:
+        """Check the next events with the rows under them. Returns the last key, None at the end, and the faults."""
+        keys = list(
+            Event.objects.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:PAGE_SIZE]
+        )
+        if not keys:
+            return None, []
+        tables = {
+            table.name: [dict(zip(table.column_names, row, strict=True)) for row in rows]
+            for table, rows in zip(TABLES, read_rows(keys).values(), strict=True)
+        }
+        _add_page_columns(tables, keys)
+        streams = self._read_streams(tables)
+        faults = self._check_page(tables, streams, self._deletions or self.load_deletions())
+        # A row that refers to no source is in no page and in no export.
+        if len(tables["events"]) < len(keys):
+            faults += _unread_events(keys)
+            return keys[-1], faults
+        # Something may have been deleted, as the log says, since that was read.
+        if faults:
+            faults = self._check_page(tables, streams, self.load_deletions())
+        return keys[-1], faults
+
+    def _check_page(
+        self, tables: Mapping[str, Sequence[dict[str, Any]]], streams: Streams, deletions: Deletions
+    ) -> list[RowFault]:
+        faults: list[RowFault] = []
+        children = {name: _by_parent(tables[name], "event") for name in ("receipts", "deliveries")}
+        attempts, calls = _by_parent(tables["attempts"], "delivery"), _by_parent(tables["calls"], "attempt")
+        for event in tables["events"]:
+            reference = event["reference"]
+            deliveries = children["deliveries"][reference]
+            tried = [row for delivery in deliveries for row in attempts[delivery["delivery"]]]
+            rows = EventRows(
+                event,
+                children["receipts"][reference],
+                deliveries,
+                tried,
+                [call for attempt in tried for call in calls[attempt["attempt"]]],
+            )
+            faults += check_event(rows, streams, deletions)
+            faults += _check_repeated_columns(event, rows.receipts, deliveries)
+        return faults
+
+    def _read_streams(self, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Streams:
+        names = [f"{_STREAM}{row['reference']}" for row in tables["events"]]
+        names += [f"delivery:{row['event']}:{row['route']}" for row in tables["deliveries"]]
+        streams = defaultdict(list)
+        for start in range(0, len(names), PAGE_SIZE):
+            entries = Entry.objects.filter(stream__in=names[start : start + PAGE_SIZE])
+            rows = entries.order_by("stream", "stream_seq").values_list("stream", "body")
+            for stream, body in rows.iterator(2_000):
+                streams[stream].append(self._read_body(body))
+        return streams
+
+    def check_missing_events(self, after: int) -> tuple[int | None, list[RowFault]]:
+        """Find events of the log that have no row. Returns the id of the last entry, None at the end."""
+        first = Entry.objects.filter(pk__gt=after, stream_seq=1, stream__startswith=_STREAM).order_by("pk")
+        entries = list(first.values_list("pk", "stream", "at")[:PAGE_SIZE])
+        if not entries:
+            return None, []
+        wanted = {stream.removeprefix(_STREAM): at for _, stream, at in entries}
+        uuids = {reference: uuid for reference in wanted if (uuid := uuid_of(reference))}
+        stored = set(Event.objects.filter(uuid__in=uuids.values()).values_list("uuid", flat=True))
+        missing = [reference for reference in wanted if uuids.get(reference) not in stored]
+        before = self.load_deletions().events_before if missing else ""
+        faults = [
+            RowFault(
+                "events", reference, "", f"was received at {format_time(wanted[reference])}, but has no row"
+            )
+            for reference in missing
+            if format_time(wanted[reference]) >= before
+        ]
+        return entries[-1][0], faults
+
+
+@contextmanager
+def page_snapshot() -> Iterator[None]:
+    """Let the statements of a page see one state of the database. On SQLite too, since it is short."""
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        with read_snapshot():
+            yield
+        return
+    connection.ensure_connection()
+    link = connection.connection
+    link.execute("BEGIN DEFERRED")
+    try:
+        yield
+    finally:
+        link.rollback()
+
+
+def _deleted_entries_time() -> str:
+    """Return the time up to which entries may have been deleted, as the log itself announces; empty if none were."""
+    announced = newest_announcement(last_segment().number)
+    if announced is None:
+        return ""
+    return format_time(datetime.fromisoformat(announced.sealed_at) + CLOCKS_APART)
+
+
+def _unread_events(keys: Sequence[int]) -> Iterator[RowFault]:
+    rows = Event.objects.filter(pk__in=keys).exclude(source__in=Source.objects.all())
+    for uuid, source in rows.values_list("uuid", "source_id"):
+        yield RowFault("events", to_reference(uuid), "source_id", f"is {source}, which is no source")
+
+
+def _by_parent(rows: Sequence[dict[str, Any]], column: str) -> Mapping[Any, list[dict[str, Any]]]:
+    children: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        children[row[column]].append(row)
+    return children
+
+
+def _add_page_columns(tables: Mapping[str, Sequence[dict[str, Any]]], events: Sequence[int]) -> None:
+    """Add the columns that pages show and exports do not have."""
+    columns = ("key", "mapping_version", "replay", "takes", "is_alone", "weighed")
+    attempts = Attempt.objects.filter(delivery__event__in=events).values_list(*columns)
+    shown = {str(key): rest for key, *rest in attempts}
+    for row in tables["attempts"]:
+        names = ("mapping", "replay", "takes", "alone", "weighed")
+        row.update(zip(names, shown.get(row["attempt"], ()), strict=False))
+    subjects = Delivery.objects.filter(event__in=events).values_list("pk", "entity_type", "entity_id")
+    of_delivery = {key: subject for key, *subject in subjects}
+    for row in tables["deliveries"]:
+        row["subject"] = of_delivery.get(row["delivery"])
+    sources = dict(Receipt.objects.filter(event__in=events).values_list("uuid", "source_id"))
+    of_receipt = {to_reference(uuid): source for uuid, source in sources.items()}
+    for row in tables["receipts"]:
+        row["source_id"] = of_receipt.get(row["receipt"])
+
+
+def _check_repeated_columns(
+    event: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]], deliveries: Sequence[Mapping[str, Any]]
+) -> Iterator[RowFault]:
+    """A receipt repeats the source of its event, and a delivery its entity."""
+    for row in receipts:
+        if row["source_id"] not in (None, event["source_id"]):
+            yield RowFault("receipts", row["receipt"], "source_id", "differs from its event")
+    for row in deliveries:
+        if row["subject"] not in (None, [event["entity_type"], event["entity_id"]]):
+            yield RowFault(
+                "deliveries", row["delivery"], "entity_type or entity_id", "differs from its event"
+            )

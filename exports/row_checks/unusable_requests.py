@@ -1,0 +1,107 @@
+"""Compares the verified requests that were no usable webhook with their audit entries, in both directions."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from uuid import UUID
+
+from audit.format.signed_records import format_time
+from audit.models import Entry
+from exports.bundle.shipped.check_rows import RowFault, compare_columns
+from webhooks.catalogue.reference import from_reference, to_reference
+from webhooks.models import Receipt
+
+PAGE_SIZE = 500
+_ACTION = "webhook.unusable"
+_COLUMNS = (
+    *("uuid", "source_id", "verified_by", "size", "received_at", "answered_at", "status", "code", "is_final"),
+    "is_repeat",
+)
+ReadBody = Callable[[str], Mapping[str, Any]]
+
+
+def uuid_of(reference: str) -> UUID | None:
+    """Return the UUID of a reference, None for another text: an entry may name what never was."""
+    try:
+        return from_reference(reference)
+    except ValueError:
+        return None
+
+
+def check_unusable_requests(read_body: ReadBody, deleted_before: Callable[[], str]) -> Iterator[RowFault]:
+    """Yield the faults of these requests. `deleted_before` returns the time up to which the log says that they were
+    deleted.
+    """
+    yield from _check_rows(read_body)
+    yield from _check_entries(read_body, deleted_before)
+
+
+def _check_rows(read_body: ReadBody) -> Iterator[RowFault]:
+    """Find answered requests that have no entry. One that is not answered has none yet."""
+    after = 0
+    while True:
+        rows = Receipt.objects.filter(event=None, answered_at__isnull=False, pk__gt=after).order_by("pk")
+        page = list(rows.values_list("pk", "uuid", "answered_at")[:PAGE_SIZE])
+        if not page:
+            return
+        after = page[-1][0]
+        bodies = Entry.objects.filter(action=_ACTION, at__in={at for *_, at in page}).values_list(
+            "body", flat=True
+        )
+        known = {read_body(body)["details"]["receipt"] for body in bodies}
+        for _, uuid, _ in page:
+            if to_reference(uuid) not in known:
+                yield RowFault(
+                    "receipts", to_reference(uuid), "", "is not in the audit log at the time of its answer"
+                )
+
+
+def _check_entries(read_body: ReadBody, deleted_before: Callable[[], str]) -> Iterator[RowFault]:
+    after = 0
+    while True:
+        entries = Entry.objects.filter(action=_ACTION, pk__gt=after).order_by("pk")
+        page = list(entries.values_list("pk", "body")[:PAGE_SIZE])
+        if not page:
+            return
+        after = page[-1][0]
+        expected = dict(_expected_row(read_body(body)) for _, body in page)
+        references = {reference: uuid for reference in expected if (uuid := uuid_of(reference))}
+        stored = {
+            to_reference(row["uuid"]): row
+            for row in Receipt.objects.filter(event=None, uuid__in=references.values()).values(*_COLUMNS)
+        }
+        missing = expected.keys() - stored.keys()
+        before = deleted_before() if missing else ""
+        for reference, columns in expected.items():
+            if reference in stored:
+                yield from compare_columns("receipts", reference, _row(stored[reference]), columns)
+            elif columns.get("received", "") >= before:
+                yield RowFault("receipts", reference, "", "is in the audit log, but has no row")
+
+
+def _expected_row(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    details = entry["details"]
+    columns = {
+        name: details[name] for name in ("verified_by", "size", "received", "final") if name in details
+    }
+    return details["receipt"], {
+        **columns,
+        "source": entry["stream"],
+        "answered": entry["at"],
+        "status": details["status"],
+        "code": details["code"],
+        "repeat": False,
+    }
+
+
+def _row(stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "source": f"setting:source:{stored['source_id']}",
+        "verified_by": stored["verified_by"],
+        "size": stored["size"],
+        "received": format_time(stored["received_at"]),
+        "answered": stored["answered_at"] and format_time(stored["answered_at"]),
+        "status": stored["status"],
+        "code": stored["code"],
+        "final": stored["is_final"],
+        "repeat": stored["is_repeat"],
+    }

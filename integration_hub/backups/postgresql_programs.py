@@ -1,0 +1,72 @@
+"""Run `pg_dump` and `pg_restore` with the settings of the hub's database."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.db import connections
+from psycopg.conninfo import make_conninfo
+
+# Longer than a database of terabytes takes, so that no command waits for ever.
+MOST_SECONDS = 24 * 3600.0
+_LINES_SHOWN = 5
+
+
+def find_program(name: str) -> str:
+    """Return the path of a program of PostgreSQL. Raises CommandError if there is none, or an old one."""
+    path = shutil.which(name)
+    if path is None:
+        raise CommandError(
+            f"{name} was not found. Install PostgreSQL's client programs (on Debian: apt install postgresql-client) "
+            "and see that they are in PATH."
+        )
+    shown = subprocess.run(  # noqa: S603
+        [path, "--version"], capture_output=True, text=True, timeout=60, check=False
+    ).stdout
+    version = re.search(r"\d+", shown)
+    server = int(getattr(connections["default"], "pg_version", 0)) // 10_000
+    if version is None or int(version[0]) < server:
+        found = f"version {version[0]}" if version else "of an unknown version"
+        raise CommandError(
+            f"{path} is {found}, but the server is {server}. Install the programs of version {server}."
+        )
+    return path
+
+
+def run_program(name: str, *arguments: str | Path) -> None:
+    """Run a program of PostgreSQL. Raises CommandError with its last words, in which it names no password."""
+    command = [find_program(name), *map(str, arguments)]
+    try:
+        ended = subprocess.run(  # noqa: S603
+            command, env=_environment(), capture_output=True, text=True, timeout=MOST_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise CommandError(f"{name} did not end within {MOST_SECONDS / 3600:g} hours.") from None
+    if ended.returncode:
+        last = "\n".join(ended.stderr.strip().splitlines()[-_LINES_SHOWN:])
+        raise CommandError(f"{name} failed: {last}")
+
+
+def describe_connection() -> str:
+    """Return where the database is, without the password: other users of the machine can see arguments."""
+    given = _settings()
+    options = {
+        name: value
+        for name, value in given.get("OPTIONS", {}).items()
+        if name == "connect_timeout" or (name.startswith("ssl") and name != "sslpassword")
+    }
+    places = {"dbname": given["NAME"], "user": given["USER"], "host": given["HOST"], "port": given["PORT"]}
+    return make_conninfo("", **{name: value for name, value in (options | places).items() if value})
+
+
+def _settings() -> dict[str, Any]:
+    return dict(connections["default"].settings_dict)
+
+
+def _environment() -> dict[str, str]:
+    password = _settings()["PASSWORD"]
+    return dict(os.environ) | ({"PGPASSWORD": str(password)} if password else {})

@@ -1,0 +1,5 @@
+"""What does a log line look like, and what must it not hold?"""
+
+from integration_hub.logs.line_formatter import LineFormatter
+
+__all__ = ["LineFormatter"]

@@ -1,0 +1,25 @@
+"""gunicorn's settings for the hub (`--config python:integration_hub.logs.gunicorn_config`): its own lines have the
+format of the hub's. In a checkout, `gunicorn.conf.py` names them.
+"""
+
+import os
+from typing import Any
+
+import environ  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger
+
+from integration_hub.environment import read_log_format
+from integration_hub.logs.line_formatter import LineFormatter
+
+
+class HubLogger(Logger):  # type: ignore[misc]
+    """gunicorn's logger with the lines of the hub."""
+
+    def _set_handler(self, log: Any, output: Any, fmt: Any, stream: Any = None) -> None:
+        env = environ.Env()
+        # The master reads no Django settings; its workers do, from the same file.
+        environ.Env.read_env(os.environ.get("HUB_ENV_FILE", ".env"))
+        super()._set_handler(log, output, LineFormatter(read_log_format(env)), stream)
+
+
+logger_class = HubLogger

@@ -1,0 +1,1 @@
+"""How does a web process read requests, and refuse what is no valid HTTP?"""

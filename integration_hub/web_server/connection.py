@@ -1,0 +1,71 @@
+"""One connection of a client: what it waits for, and until when."""
+
+import socket
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Any
+
+from integration_hub.web_server.request_reader import RequestReader
+
+# A request has to arrive in whole within this time. After GRACE_SECONDS, it must have come with LEAST_RATE on average.
+REQUEST_SECONDS = 10.0
+GRACE_SECONDS = 5.0
+LEAST_RATE = 10
+# How long the server reads on after a refusal, so that the client gets to see it.
+LINGER_SECONDS = 2.0
+
+
+class Phase(Enum):
+    """State of a connection that no thread has: between requests, within a request, or closing."""
+
+    IDLE = auto()
+    READING = auto()
+    LINGERING = auto()
+
+
+class Connection:
+    """A connection and the request that it brings. gunicorn reads `sock`, `client` and `server`."""
+
+    def __init__(self, config: Any, sock: socket.socket, client: Any, server: Any, now: float) -> None:
+        self.config = config
+        self.sock = sock
+        self.client = client
+        self.server = server
+        self.expect_request(now, REQUEST_SECONDS)
+
+    def expect_request(self, now: float, idle_seconds: float) -> None:
+        """Wait for the next request."""
+        self.reader = RequestReader(self.config, self.client)
+        self.phase = Phase.IDLE
+        self.since = now
+        self.deadline = now + idle_seconds
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Read bytes of a request. Raises RefusedRequest if it is no valid one."""
+        if self.phase is Phase.IDLE:
+            self.phase = Phase.READING
+            self.since = now
+            self.deadline = now + REQUEST_SECONDS
+        self.reader.feed(data)
+
+    def linger(self, now: float) -> None:
+        """Send nothing more, and discard what still comes for a moment."""
+        self.phase = Phase.LINGERING
+        self.deadline = now + LINGER_SECONDS
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+
+    def is_late(self, now: float) -> bool:
+        """True if the connection must not wait any longer."""
+        if now >= self.deadline:
+            return True
+        elapsed = now - self.since
+        return (
+            self.phase is Phase.READING
+            and elapsed > GRACE_SECONDS
+            and self.reader.received < LEAST_RATE * elapsed
+        )
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self.sock.close()

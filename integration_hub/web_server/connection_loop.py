@@ -1,0 +1,136 @@
+"""The loop of a web process: it accepts connections, reads what they bring, and refuses what is no valid request.
+
+It never waits for one client. A complete request goes to a thread, and comes back with `expect_next` or `close`.
+"""
+
+import errno
+import logging
+import selectors
+import socket
+import time
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from gunicorn.workers.gthread import ThreadWorker
+
+from integration_hub.web_server.connection import Connection, Phase
+from integration_hub.web_server.refusals import RefusedRequest, build_response, slow_request
+
+logger = logging.getLogger("hub.server")
+
+# Bodies above the size of a webhook that may be on their way at once: long forms of the console.
+MOST_LARGE_BODIES = 16
+
+
+class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
+    """The part of the worker that runs in the loop. `waiting` holds the connections that no thread has."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.waiting: set[Connection] = set()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept a connection. Where there are too many, the one that has waited longest is closed."""
+        if self.nr_conns >= self.worker_connections - 1:
+            self._drop_longest_waiting()
+        try:
+            sock, client = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._drop_longest_waiting()
+            elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                raise
+            return
+        self.nr_conns += 1
+        sock.setblocking(False)
+        connection = Connection(self.cfg, sock, client, listener.getsockname(), time.monotonic())
+        self.wait_for(connection)
+        # Mostly the request is there already.
+        self._read(connection, sock)
+
+    def wait_for(self, connection: Connection) -> None:
+        """Read a connection whenever it brings something."""
+        self.waiting.add(connection)
+        self.poller.register(connection.sock, selectors.EVENT_READ, partial(self._read, connection))
+
+    def _stop_waiting(self, connection: Connection) -> None:
+        self.waiting.discard(connection)
+        with suppress(OSError, KeyError, ValueError):
+            self.poller.unregister(connection.sock)
+
+    def close(self, connection: Connection) -> None:
+        """Close a connection at once."""
+        self._stop_waiting(connection)
+        self.nr_conns -= 1
+        connection.close()
+
+    def _read(self, connection: Connection, sock: socket.socket) -> None:
+        """Read what a connection has brought, in the loop."""
+        if connection not in self.waiting:
+            return  # closed since the poller reported it
+        try:
+            data = sock.recv(65_536)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close(connection)
+            return
+        if connection.phase is Phase.LINGERING:
+            if not data:
+                self.close(connection)
+            return
+        if data:
+            self._receive(connection, data)
+        elif connection.phase is Phase.READING:
+            self._refuse(connection, RefusedRequest(reason="cut off"))
+        else:
+            self.close(connection)
+
+    def _receive(self, connection: Connection, data: bytes) -> None:
+        reader = connection.reader
+        try:
+            connection.receive(data, time.monotonic())
+            if reader.is_large and self._count_large_bodies() > MOST_LARGE_BODIES:
+                raise RefusedRequest(503, "too many large bodies", "storage-unavailable")
+        except RefusedRequest as refusal:
+            self._refuse(connection, refusal)
+            return
+        if reader.is_complete:
+            self._stop_waiting(connection)
+            self.enqueue_req(connection)
+        elif reader.take_expectation():
+            with suppress(OSError):
+                connection.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _count_large_bodies(self) -> int:
+        return sum(
+            connection.phase is Phase.READING and connection.reader.is_large for connection in self.waiting
+        )
+
+    def _refuse(self, connection: Connection, refusal: RefusedRequest) -> None:
+        """Answer and close a connection, in the loop: what the client does not take at once is lost."""
+        address = connection.client[0] if isinstance(connection.client, tuple) else "a local client"
+        logger.info("refused a request from %s: %s %s", address, refusal.status, refusal.reason)
+        with suppress(OSError):
+            connection.sock.send(build_response(refusal, without_body=connection.reader.is_head))
+        connection.linger(time.monotonic())
+
+    def expect_next(self, connection: Connection) -> None:
+        """Wait for the next request of a connection, which may have come already."""
+        rest = bytes(connection.reader.buffer)
+        connection.expect_request(time.monotonic(), self.cfg.keepalive)
+        self.wait_for(connection)
+        if rest:
+            self._receive(connection, rest)
+
+    def end_late(self, connection: Connection) -> None:
+        """Close a connection whose time is over, with an answer if a request has begun."""
+        if connection.phase is Phase.READING:
+            self._refuse(connection, slow_request())
+        else:
+            self.close(connection)
+
+    def _drop_longest_waiting(self) -> None:
+        if self.waiting:
+            self.close(min(self.waiting, key=lambda connection: connection.since))

@@ -1,0 +1,99 @@
+"""The web process: gunicorn's threaded worker, whose threads get requests that have arrived in whole.
+
+One loop reads all connections. A client that sends slowly costs a little memory and no thread, until its time is over.
+"""
+
+import resource
+import time
+from contextlib import suppress
+from typing import Any
+
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
+
+from integration_hub.web_server.connection import Connection, Phase
+from integration_hub.web_server.connection_loop import ConnectionLoop
+from integration_hub.web_server.refusals import build_response, internal_error
+
+# How long a client may take to accept one piece of a response.
+SEND_SECONDS = 10.0
+SWEEP_SECONDS = 0.5
+# Files that the process needs beside the connections of clients.
+OTHER_FILES = 200
+# What no client may decide: by default, gunicorn believes such headers of a client on the same machine.
+_SETTINGS = {
+    "forwarder_headers": "",
+    "secure_scheme_headers": {},
+    "forwarded_allow_ips": "",
+    "header_map": "drop",
+    "http_parser": "python",
+    "proxy_protocol": "off",
+}
+
+
+class HubWorker(ConnectionLoop):
+    """A worker that reads heads and bodies before a thread sees them, with deadlines, and refuses in JSON."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        for name, value in _SETTINGS.items():
+            self.cfg.set(name, value)
+        self._next_sweep = 0.0
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        """Refuse TLS, which this worker does not read. A proxy terminates it."""
+        super().check_config(cfg, log)
+        if cfg.is_ssl:
+            raise SystemExit("The hub does not speak TLS itself: put a proxy in front of it.")
+
+    def init_process(self) -> None:
+        """Allow as many connections as the system lets this process open."""
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY:
+            self.worker_connections = max(1, min(self.cfg.worker_connections, soft - OTHER_FILES))
+        super().init_process()
+
+    def handle(self, conn: Connection) -> bool:
+        """Run the application for a request, in a thread. Returns True if the connection may be used again."""
+        try:
+            conn.sock.settimeout(SEND_SECONDS)
+            return bool(self.handle_request(conn.reader.request, conn)) and not conn.reader.is_cut_off
+        except StopIteration:
+            pass  # gunicorn has logged why the response ended early
+        except OSError as error:
+            self.log.debug("The client did not take the response: %s", type(error).__name__)
+        except Exception:  # one request must not end the process
+            self.log.exception("Error handling a request")
+            with suppress(OSError):
+                conn.sock.sendall(build_response(internal_error()))
+        return False
+
+    def finish_request(self, conn: Connection, fs: Any) -> None:
+        """Wait for the next request of a connection, or close it. Runs in the loop."""
+        try:
+            keeps = not fs.cancelled() and fs.exception() is None and fs.result()
+            conn.sock.setblocking(False)
+            if keeps:
+                self.expect_next(conn)
+            elif conn.reader.is_cut_off or conn.reader.buffer:
+                conn.linger(time.monotonic())
+                self.wait_for(conn)
+            else:
+                self.close(conn)
+        except (OSError, ValueError):
+            self.close(conn)
+
+    def murder_pending(self) -> None:
+        """Close connections that are late. gunicorn calls it in each turn of its loop."""
+        now = time.monotonic()
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + SWEEP_SECONDS
+        for connection in list(self.waiting):
+            if not self.alive and connection.phase is Phase.IDLE:
+                connection.deadline = min(connection.deadline, now + STOP_KEEPALIVE_LINGER)
+            if connection.is_late(now):
+                self.end_late(connection)

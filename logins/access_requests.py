@@ -1,0 +1,141 @@
+"""Request and decide access that its requester could not give alone: a role for a person, or permissions for a role.
+
+Whoever has a permission may give it. To give one that they lack takes two people, or a superuser.
+"""
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import Group, Permission, User
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from audit.entries.append import NewEntry, append_entries
+from audit.format.canonical_json import JSONValue
+from logins.held_permissions import CHANGE_PEOPLE
+from logins.models import AccessRequest, AccessRequestState
+from logins.second_person import why_not_second
+
+EXPIRES_AFTER = timedelta(days=7)
+MAX_OPEN = 100
+
+
+class AccessRefused(ValueError):
+    """The decision was refused, with a sentence for the person who made it."""
+
+
+def open_requests() -> QuerySet[AccessRequest]:
+    """Return the requests that can still be decided."""
+    since = timezone.now() - EXPIRES_AFTER
+    return AccessRequest.objects.filter(state=AccessRequestState.OPEN, requested_at__gt=since)
+
+
+def is_open(request: AccessRequest) -> bool:
+    """Return True if the request is neither decided nor expired."""
+    is_recent = request.requested_at > timezone.now() - EXPIRES_AFTER
+    return request.state == AccessRequestState.OPEN and is_recent
+
+
+def names_of(permissions: QuerySet[Permission]) -> set[str]:
+    """Return permissions as `app.codename`."""
+    names = permissions.order_by().values_list("content_type__app_label", "codename")
+    return {f"{label}.{codename}" for label, codename in names}
+
+
+def request_role(person: User, role: Group, *, by: User, address: str = "") -> AccessRequest:
+    """Request a role for a person. Returns the open request if there is one already. Call it in a transaction."""
+    return _request(AccessRequest(person=person, role=role, role_name=role.name), by, address)
+
+
+def request_permissions(
+    role: Group, permissions: Collection[str], *, by: User, address: str = ""
+) -> AccessRequest:
+    """Request permissions for a role. Returns the open request for the same ones if there is one already."""
+    wanted = AccessRequest(role=role, role_name=role.name, permissions=sorted(permissions))
+    return _request(wanted, by, address)
+
+
+def requested_permissions(request: AccessRequest) -> QuerySet[Permission]:
+    """Return what would be given: the permissions that a role has now, or those that it gets."""
+    if request.person_id:
+        return Permission.objects.filter(group=request.role_id)
+    named = [name.partition(".") for name in request.permissions]
+    found = Permission.objects.filter(codename__in=[codename for _label, _dot, codename in named])
+    labels = found.values_list("pk", "content_type__app_label", "codename")
+    chosen = [pk for pk, label, codename in labels if f"{label}.{codename}" in request.permissions]
+    return Permission.objects.filter(pk__in=chosen)
+
+
+def why_not_approve(request: AccessRequest, by: User) -> str:
+    """Return a sentence that says why this person cannot approve the request, or "" if they can."""
+    if by.pk == request.requested_by_id:
+        return _("You requested this, so another administrator must approve it.")
+    if by.pk == request.person_id:
+        return _("You cannot change your own roles. Another administrator must approve this.")
+    if not request.person_id and not by.is_superuser and by.groups.filter(pk=request.role_id).exists():
+        return _("You hold this role, so another administrator must approve this.")
+    if request.role_id is None:
+        return _("The role no longer exists.")
+    return why_not_second(by.pk, request.requested_by_id, CHANGE_PEOPLE, request.requested_at)
+
+
+def decide_request(request: AccessRequest, *, approves: bool, by: User, address: str = "") -> None:
+    """Approve a request, which gives the access at once, or reject it; the requester may withdraw it.
+
+    1. Refuse a person who cannot approve it.
+    2. Change the state by compare-and-set: of two people who decide at the same time, one does.
+    3. Give the access.
+    4. Append the entries: the decision, and the change as the console records it.
+
+    Raises AccessRefused if it was decided before, has expired, or must be approved by another person.
+    """
+    with transaction.atomic():
+        if approves and (why_not := why_not_approve(request, by)):
+            raise AccessRefused(why_not)
+        state = AccessRequestState.APPROVED if approves else AccessRequestState.REFUSED
+        decided = open_requests().filter(pk=request.pk)
+        if not decided.update(state=state, decided_by=by, decided_at=timezone.now()):
+            raise AccessRefused(_("This was already decided, or nobody decided it within 7 days."))
+        changed = _give_access(request) if approves else {}
+        details = _details(request) | {
+            "requested_by": f"person:{request.requested_by_id}",
+            "address": address,
+        }
+        actions = [(f"access.{state}", details)]
+        if changed:
+            kind = "person.changed" if request.person_id else "group.changed"
+            actions.append((kind, changed | {"address": address}))
+        append_entries(*(NewEntry(request.stream, name, f"person:{by.pk}", what) for name, what in actions))
+    request.refresh_from_db()
+
+
+def _request(wanted: AccessRequest, by: User, address: str) -> AccessRequest:
+    same = {"person": wanted.person_id, "role": wanted.role_id, "permissions": wanted.permissions}
+    if known := open_requests().filter(**same).first():
+        return known
+    wanted.requested_by, wanted.requested_at = by, timezone.now()
+    wanted.save(force_insert=True)
+    details = _details(wanted) | {"address": address}
+    append_entries(NewEntry(wanted.stream, "access.requested", f"person:{by.pk}", details))
+    return wanted
+
+
+def _details(request: AccessRequest) -> dict[str, JSONValue]:
+    details: dict[str, JSONValue] = {"request": request.pk, "role": request.role_id}
+    return details | ({"permissions": list(request.permissions)} if request.permissions else {})
+
+
+def _give_access(request: AccessRequest) -> dict[str, JSONValue]:
+    """Give the role or the permissions. Returns the values before and after, for the audit log."""
+    rows: Any
+    if request.person is not None:
+        rows, name, new = request.person.groups, "groups", [request.role_id]
+    else:
+        rows, name = request.role.permissions, "permissions"  # type: ignore[union-attr]
+        new = list(requested_permissions(request).values_list("pk", flat=True))
+    before = sorted(rows.values_list("pk", flat=True))
+    rows.add(*new)
+    return {"before": {name: list(before)}, "after": {name: sorted({*before, *new})}}

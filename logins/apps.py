@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+
+
+class LoginsConfig(AppConfig):
+    """Limits and counts of login attempts, who may be a second person, and logins that stay."""
+
+    name = "logins"
+    verbose_name = "Logins"
+
+    def ready(self) -> None:
+        """Connect the signals that follow the permissions of people and keep logins."""
+        # Django can import models from here on.
+        import logins.held_permissions
+        import logins.kept_logins  # noqa: F401

@@ -1,0 +1,109 @@
+"""Check a password only if the limits allow it, and count the attempt. Every check of a password goes through here."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from logins.addresses import network_of
+from logins.attempt_counts import count_failures, count_refused_in_memory, remember_address
+from logins.limits import (
+    Account,
+    LoginRefused,
+    admit_attempt,
+    clear_limits,
+    find_account,
+    give_back,
+    is_known_address,
+)
+
+ResultT = TypeVar("ResultT")
+
+# Attempts of one process that may hold a thread while their passwords are checked, one after the other.
+MAX_CHECKS = 3
+MAX_KNOWN_CHECKS = 2
+_BUSY_SECONDS = 2.0
+# A refused attempt is refused again from memory for so long; then the database is asked again, where an administrator
+# may have unlocked the account.
+_REMEMBERED_SECONDS = 2.0
+_MAX_REMEMBERED = 1_000
+
+_places = threading.BoundedSemaphore(MAX_CHECKS)
+_known_places = threading.BoundedSemaphore(MAX_KNOWN_CHECKS)
+# By username and network: the account, until when to refuse from memory, and when the limit allows a try.
+_refused: dict[tuple[str, str], tuple[Account, float, float]] = {}
+
+
+def guard_attempt(username: str, address: str, check: Callable[[], ResultT | None]) -> ResultT | None:
+    """Return the result of `check`, which checks a password and returns None if it is wrong.
+
+    Raises LoginRefused, without a check, if a limit is used up. Counts the attempt in any case. Call it outside a
+    transaction, which would stay open for as long as the check takes.
+    """
+    network = network_of(address)
+    _refuse_from_memory(username, network)
+    account = find_account(username)
+    try:
+        with _place(account, network):
+            admission = admit_attempt(account, network)
+            result = check()
+    except LoginRefused as refusal:
+        count_refused_in_memory(account.number, network)
+        if not refusal.is_busy:
+            _remember_refusal(username, network, account, refusal.seconds)
+        raise
+    if result is None:
+        count_failures(account.number, network, wrong=1)
+        return None
+    give_back(admission)
+    remember_address(account.number, network)
+    return result
+
+
+def unlock_account(username: str, address: str = "") -> None:
+    """Forget the failures that count against an account. With an address, also treat it as one that the person uses."""
+    account = find_account(username)
+    clear_limits(account)
+    if account.number:
+        remember_address(account.number, network_of(address))
+    forget_refusals()
+
+
+def forget_refusals() -> None:
+    """Ask the database about each attempt again."""
+    _refused.clear()
+
+
+def _refuse_from_memory(username: str, network: str) -> None:
+    account, until, opens = _refused.get((username, network), (None, 0.0, 0.0))
+    now = time.monotonic()
+    if account is not None and now < min(until, opens):
+        count_refused_in_memory(account.number, network)
+        raise LoginRefused(opens - now)
+
+
+def _remember_refusal(username: str, network: str, account: Account, seconds: float) -> None:
+    # Most of them are old. A refusal that is not remembered is read from the database.
+    if len(_refused) >= _MAX_REMEMBERED:
+        _refused.clear()
+    now = time.monotonic()
+    _refused[username, network] = account, now + _REMEMBERED_SECONDS, now + seconds
+
+
+@contextmanager
+def _place(account: Account, network: str) -> Iterator[None]:
+    """Hold one of the few places of this process. Raises LoginRefused if there is none for this attempt.
+
+    Strangers cannot take the places of known addresses.
+    """
+    for places in (_places, _known_places):
+        if places is _known_places and not is_known_address(account, network):
+            break
+        if places.acquire(blocking=False):
+            try:
+                yield
+            finally:
+                places.release()
+            return
+    raise LoginRefused(_BUSY_SECONDS, is_busy=True)

@@ -1,0 +1,1 @@
+"""Which commands help when a login does not?"""

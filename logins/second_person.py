@@ -1,0 +1,105 @@
+"""Decide who may be the second person of an act that needs two.
+
+The second person has held the permission for 24 hours. Nobody is made, changed or unlocked to approve: in the 24 hours
+before the request and since, neither of both changed the login of the other one, and no third person made or set the
+passwords of both, alone or through logins that they took over. A password stays known to whoever set it last, however
+long ago: a login that a person made, or whose password they set, is never their second person. Superusers are exempt
+from this: they make the logins of a hub, and may do everything alone.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from audit.models import Entry
+from logins.held_permissions import held_since
+from logins.models import AccessRequest, AccessRequestState
+
+WAIT = timedelta(hours=24)
+# Whoever does this can log in as the person.
+_TAKEOVERS = ("person.created", "person.password-changed")
+_CHANGES = (*_TAKEOVERS, "person.changed", "person.unlocked")
+# Beyond this number nobody can approve: the entries that are not read could be those that matter.
+_MAX_CHANGES = 5_000
+
+
+def why_not_second(second: int, first: int, permission: str, asked_at: datetime) -> str:
+    """Return a sentence that says why this person cannot approve what `first` requested, or "" if they can."""
+    now = timezone.now()
+    since = held_since(second, permission)
+    if since is None:
+        return _("You do not have the permission to approve this.")
+    if since > now - WAIT:
+        text = _(
+            "You can approve this from %(time)s on: a second person must have had the permission for 24 hours."
+        )
+        return text % {"time": f"{since + WAIT:%Y-%m-%d %H:%M} UTC"}
+    if _depend_on_each_other(first, second, min(asked_at, now) - WAIT):
+        return _(
+            "Another person must approve this. Your login and that of the person who requested it were added, changed "
+            "or unlocked by one another, or their passwords were set by the same person, less than 24 hours before "
+            "the request or since then."
+        )
+    if _know_a_password(first, second):
+        return _(
+            "Another person must approve this. One of you set the password of the other, or one person set both. A "
+            "superuser can set it anew, and then no one else knows it."
+        )
+    return ""
+
+
+def _know_a_password(first: int, second: int) -> bool:
+    """Return True if one of both, or a third person, may know the password of the other one, or of both."""
+    of_first, of_second = _password_setters(first), _password_setters(second)
+    suspects = ({first} & of_second) | ({second} & of_first) | (of_first & of_second)
+    return User.objects.filter(pk__in=suspects, is_superuser=False).exists()
+
+
+def _password_setters(person: int) -> set[int]:
+    """Return who may know the password of a login: who set it last, who set the password of that person, and so on.
+
+    A change of one's own password does not count: whoever knew the old one could make it.
+    """
+    found: set[int] = set()
+    while True:
+        stream = f"person:{person}"
+        entries = Entry.objects.filter(stream=stream, action__in=_TAKEOVERS).exclude(actor=stream)
+        actor = entries.order_by("-id").values_list("actor", flat=True).first() or ""
+        kind, _colon, number = actor.partition(":")
+        if kind != "person" or int(number) in found:
+            return found
+        person = int(number)
+        found.add(person)
+
+
+def _depend_on_each_other(first: int, second: int, since: datetime) -> bool:
+    """Return True if one person may be behind both logins."""
+    rows = Entry.objects.filter(action__in=_CHANGES, at__gt=since, actor__startswith="person:")
+    changes = list(rows.order_by("-at").values_list("action", "actor", "stream")[:_MAX_CHANGES])
+    if len(changes) == _MAX_CHANGES:
+        return True
+    pair = {f"person:{first}", f"person:{second}"}
+    if any({actor, stream} == pair for _action, actor, stream in changes):
+        return True
+    given = AccessRequest.objects.filter(state=AccessRequestState.APPROVED, decided_at__gt=since)
+    if given.filter(person__in=(first, second), requested_by__in=(first, second)).exists():
+        return True
+    takeovers = [(actor, stream) for action, actor, stream in changes if action in _TAKEOVERS]
+    return f"person:{second}" in _connected_with(f"person:{first}", takeovers)
+
+
+def _connected_with(start: str, pairs: Iterable[tuple[str, str]]) -> set[str]:
+    """Return all logins that a chain of pairs connects with this one, itself included."""
+    neighbours: dict[str, set[str]] = {}
+    for one, other in pairs:
+        neighbours.setdefault(one, set()).add(other)
+        neighbours.setdefault(other, set()).add(one)
+    found, waiting = {start}, [start]
+    while waiting:
+        new = neighbours.get(waiting.pop(), set()) - found
+        found |= new
+        waiting += new
+    return found

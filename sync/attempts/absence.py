@@ -1,0 +1,81 @@
+"""Prove that an entity or a record does not exist, before anything is removed or created because of it.
+
+An entity: other entities can be read with the same credentials, and the service reported its deletion, or it was absent
+before as well. A record: other records can be read in the same attempt. A person may decide instead.
+"""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from sync.connectors.contracts.types import Access, IdentityConnector, TargetConnector
+from sync.deliveries.claims import Claim
+from sync.deliveries.record_links import known_entity_ids, known_record_ids
+from sync.models import Attempt, AttemptOutcome
+from sync.planning.record_matching import RecordAbsenceUnproven
+
+ENTITY_UNPROVEN = "identity-missing-unproven"
+RECORD_UNPROVEN = "target-missing-unproven"
+ABSENCE_CODES = (ENTITY_UNPROVEN, RECORD_UNPROVEN)
+# An entity that was absent longer ago may have existed in between.
+_MAX_SECONDS_BETWEEN = 86_400.0
+
+
+class EntityAbsenceUnproven(Exception):
+    """The identity service does not return an entity, and nothing proves that it was deleted."""
+
+
+def prove_entity_absence(claim: Claim, identity: IdentityConnector) -> None:
+    """Raise EntityAbsenceUnproven unless the entity of a delivery is known to be deleted. Sends reads only."""
+    delivery = claim.delivery
+    if _is_approved(claim, ENTITY_UNPROVEN):
+        return
+    known = known_entity_ids(delivery)
+    if identity.check_access(delivery.entity_type, delivery.entity_id, known) != Access.GRANTED:
+        raise EntityAbsenceUnproven
+    if not (_is_reported_deleted(claim) or _was_absent_before(claim)):
+        raise EntityAbsenceUnproven
+
+
+def prove_record_absence(claim: Claim, target: TargetConnector, record_id: str) -> None:
+    """Raise RecordAbsenceUnproven unless a linked record is known to be deleted. Sends reads only."""
+    delivery = claim.delivery
+    if _is_approved(claim, RECORD_UNPROVEN):
+        return
+    if target.check_access(delivery.entity_type, record_id, known_record_ids(delivery)) != Access.GRANTED:
+        raise RecordAbsenceUnproven
+
+
+def _is_reported_deleted(claim: Claim) -> bool:
+    return any(event.event_type == "DELETE" for event in claim.events)
+
+
+def _was_absent_before(claim: Claim) -> bool:
+    """True if an earlier attempt did not find the entity either, and long enough ago."""
+    now = timezone.now()
+    return (
+        _attempts_with(claim, ENTITY_UNPROVEN)
+        .filter(
+            ended_at__lte=now - timedelta(seconds=settings.ABSENCE_CONFIRM_SECONDS),
+            ended_at__gte=now - timedelta(seconds=_MAX_SECONDS_BETWEEN),
+        )
+        .exists()
+    )
+
+
+def _is_approved(claim: Claim, code: str) -> bool:
+    """True if a person approved the delivery after it was held because of this absence."""
+    return (
+        claim.delivery.is_approved
+        and _attempts_with(claim, code).filter(outcome=AttemptOutcome.HELD).exists()
+    )
+
+
+def _attempts_with(claim: Claim, code: str) -> QuerySet[Attempt]:
+    """Select the attempts that ended with a code, of the delivery and of the siblings that this attempt covers."""
+    deliveries = Q(delivery=claim.delivery.pk)
+    if claim.covered:
+        deliveries |= Q(delivery__covered_by=claim.attempt.pk)
+    return Attempt.objects.filter(deliveries, code=code)

@@ -1,0 +1,72 @@
+"""Find out what a refusal is about: all that the credentials may do, one entity or record, or the data."""
+
+from sync.attempts.plan import AttemptFindings, Connectors
+from sync.connectors.contracts.errors import (
+    ConnectorError,
+    CredentialsRefused,
+    ItemForbidden,
+    RequestRejected,
+    ValueMissing,
+)
+from sync.connectors.contracts.types import Access
+from sync.deliveries.claims import Claim
+from sync.deliveries.record_links import known_entity_ids, known_record_ids
+from sync.planning.change import ChangeAction
+
+_FORBIDDEN = 403
+# Some systems answer so to a token that they do not know.
+_HIDDEN_REFUSALS = frozenset({400, 404})
+
+
+def correct_refusal(
+    error: ConnectorError, claim: Claim, connectors: Connectors, findings: AttemptFindings
+) -> ConnectorError:
+    """Return the error that a refusal stands for, found out by reading other entities or records; otherwise the error.
+
+    403 for one item, while others can be read: ItemForbidden. 400 or 404 of the target, while nothing can be read:
+    CredentialsRefused. A rejection of fields that were sent without a value: ValueMissing. Sends at most seven reads,
+    and none for other errors. Raises ConnectorError if a read fails.
+    """
+    if isinstance(error, CredentialsRefused) and error.status == _FORBIDDEN:
+        access = _check_access(error, claim, connectors, findings)
+        # A list that has the item shows that the credentials are accepted.
+        is_accepted = access in (Access.GRANTED, Access.CONTRADICTORY)
+        return _replace_error(error, ItemForbidden) if is_accepted else error
+    if isinstance(error, RequestRejected) and _lacks_values(error, findings):
+        return ValueMissing(
+            str(error), side=error.side, sentence=error.sentence, fields=error.fields, status=error.status
+        )
+    if isinstance(error, RequestRejected) and error.side == "target" and error.status in _HIDDEN_REFUSALS:
+        access = _check_access(error, claim, connectors, findings)
+        return _replace_error(error, CredentialsRefused) if access == Access.REFUSED else error
+    return error
+
+
+def _lacks_values(error: ConnectorError, findings: AttemptFindings) -> bool:
+    """True if the target rejected fields only that the mapping left without a value."""
+    change = findings.change
+    if change is None or not error.fields or error.side != "target":
+        return False
+    sent = change.values_to_send
+    # A record that exists may have values that were not sent.
+    names = [field.field for field in error.fields]
+    is_told = change.action is ChangeAction.CREATE or all(name in sent for name in names)
+    return is_told and all(sent.get(name) in (None, "") for name in names)
+
+
+def _check_access(
+    error: ConnectorError, claim: Claim, connectors: Connectors, findings: AttemptFindings
+) -> Access:
+    delivery = claim.delivery
+    if error.side == "identity":
+        return connectors.identity.check_access(
+            delivery.entity_type, delivery.entity_id, known_entity_ids(delivery)
+        )
+    linked = claim.link.record_id if claim.link else None
+    record_id = findings.record_id or linked or ""
+    return connectors.target.check_access(delivery.entity_type, record_id, known_record_ids(delivery))
+
+
+def _replace_error(error: ConnectorError, kind: type[ConnectorError]) -> ConnectorError:
+    # Without the sentence: what the system says of its credentials is not for the person who saved.
+    return kind(str(error), side=error.side, maybe_applied=error.maybe_applied, status=error.status)

@@ -1,0 +1,58 @@
+"""Match an unlinked record to an entity as the matching policy of its route says."""
+
+from typing import Any
+
+from sync.connectors.contracts.types import Entity, Record, TargetConnector
+from sync.deliveries.claims import Claim
+from sync.deliveries.stored_webhook import previous_values, webhook_fields
+from sync.models import Delivery
+from sync.planning.mapping import MatchValue, ParsedMapping
+from sync.planning.record_matching import MatchingPolicy, MatchUndecided, RecordQuery, match_record
+
+
+def match_unlinked_record(
+    claim: Claim,
+    target: TargetConnector,
+    mapping: ParsedMapping,
+    query: RecordQuery,
+    entity: Entity | None,
+    wanted: dict[str, Any] | None,
+) -> Record | None:
+    """Return the record that the policy binds to the entity; None if a record may be created.
+
+    `wanted`: the mapped fields; None, like the entity, if the entity was deleted. Raises MatchUndecided if a person has
+    to decide, and ConnectorError.
+    """
+    if claim.delivery.creates_record:
+        return None
+    # Each previous value once, however many events name it.
+    previous = mapping.previous_values(previous_values(claim.events))
+    new: list[MatchValue] = []
+    if entity is not None and wanted is not None:
+        new = mapping.new_values(entity.attributes, webhook_fields(claim.delivery.event), wanted)
+    try:
+        return match_record(target, mapping, query, _effective_policy(claim), previous=previous, new=new)
+    except MatchUndecided:
+        if wanted is not None and _is_creation_decided(claim):
+            return None
+        raise
+
+
+def _effective_policy(claim: Claim) -> MatchingPolicy:
+    policy = MatchingPolicy(claim.delivery.route.matching)
+    # The source may have been signed when the route was saved.
+    is_untrusted = policy is MatchingPolicy.TRUSTED and not claim.delivery.event.is_signed
+    return MatchingPolicy.VERIFIED if is_untrusted else policy
+
+
+def _is_creation_decided(claim: Claim) -> bool:
+    """True if a person decided that a record is created for the subject, and that delivery has not ended."""
+    delivery = claim.delivery
+    # `open()`: the index of open deliveries begins with the entity.
+    same = Delivery.objects.open().filter(
+        entity_id=delivery.entity_id,
+        entity_type=delivery.entity_type,
+        identity=delivery.identity_id,
+        commercial=delivery.commercial_id,
+    )
+    return same.filter(creates_record=True).exists()

@@ -1,0 +1,58 @@
+"""Findings on what the credentials of a connection may do."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+# In the order in which they are checked. `scope` is that of an OAuth token, the others belong to an entity type.
+Permission = Literal["scope", "list", "read", "search", "write"]
+
+
+class PermissionAnswer(StrEnum):
+    """What requests that change nothing show of one permission."""
+
+    GRANTED = "granted"
+    # Some of the listed items are refused, another one is not.
+    PARTLY = "partly"
+    # 401 or 403, or a scope that was requested and not granted.
+    REFUSED = "refused"
+    # Another answer than expected: the path may be wrong, or the system hides what it refuses.
+    FAILED = "failed"
+    # The system itself says that it does not accept the method, whatever the credentials.
+    NOT_ACCEPTED = "not-accepted"
+    # There is nothing to read, or only a write would show it.
+    UNKNOWN = "unknown"
+
+
+class PermissionToCheck(NamedTuple):
+    """A permission that the settings of a connection use."""
+
+    entity_type: str
+    permission: Permission
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionFinding:
+    """The result for one permission. It holds no part of a response.
+
+    `call` is the method and path template of the request that decided, `status` its answer, None without one, `setting`
+    the place in the settings to look at. `missing`: methods with their paths, or scopes, that the settings name and the
+    system does not grant. `is_declared`: the system names all methods of a write as accepted (for all credentials).
+    """
+
+    entity_type: str
+    permission: Permission
+    answer: PermissionAnswer
+    call: str = ""
+    status: int | None = None
+    setting: str = ""
+    missing: tuple[str, ...] = ()
+    is_declared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RenewedCredentials:
+    """New credentials: seconds until they expire, and the scopes that were requested and not granted."""
+
+    lifetime_seconds: float
+    missing_scopes: tuple[str, ...] = ()

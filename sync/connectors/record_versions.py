@@ -1,0 +1,83 @@
+"""Read the version of a record, and put it into a conditional write. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sync.connectors.client.client import ConnectorRequest
+from sync.connectors.contracts.types import RecordVersion
+from sync.connectors.settings.record_version import FieldPath, VersionSettings
+from sync.connectors.settings.settings_reader import is_header_value
+
+_MAX_LENGTH = 1000
+
+
+def read_version(
+    settings: VersionSettings | None, fields: Mapping[str, Any], headers: Mapping[str, str]
+) -> RecordVersion | None:
+    """Return the version of a record; None if there is none that a write can send. `headers`: those of a response with
+    this record alone.
+    """
+    if settings is None:
+        return None
+    version = _find_version(settings, fields, headers)
+    # A number may have more digits than Python turns into text.
+    if isinstance(version, int) and abs(version) >= 10**_MAX_LENGTH:
+        return None
+    text = "" if version is None else str(version)
+    is_sendable = settings.send_header is None or is_header_value(text)
+    return version if 0 < len(text) <= _MAX_LENGTH and is_sendable else None
+
+
+def _find_version(
+    settings: VersionSettings, fields: Mapping[str, Any], headers: Mapping[str, str]
+) -> RecordVersion | None:
+    if settings.read_header is not None:
+        return headers.get(settings.read_header)
+    value: Any = fields
+    for name in settings.read_path or ():
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
+def make_conditional(
+    request: ConnectorRequest, settings: VersionSettings, version: RecordVersion, wrapper_field: str | None
+) -> ConnectorRequest:
+    """Return a write that names the version which it changes. A weak entity tag is sent as it was received.
+
+    `settings` say how a request with this method sends it: see `can_send_version`.
+    """
+    request = replace(request, stale_rules=settings.stale_rules)
+    if settings.send_header is not None:
+        return replace(request, headers={settings.send_header: str(version)})
+    if request.method == "DELETE":
+        assert settings.send_parameter is not None, "refused by `can_send_version`"
+        return replace(request, query={**request.query, settings.send_parameter: str(version)})
+    assert settings.send_path is not None, "the settings name a header or a field"
+    path = settings.send_path if wrapper_field is None else (wrapper_field, *settings.send_path)
+    return replace(request, body=_merge_at_path(request.body or {}, path, version))
+
+
+def can_send_version(settings: VersionSettings, method: str) -> bool:
+    """Return True if the settings say how a request with this method sends a version. A DELETE has no body."""
+    return method != "DELETE" or settings.send_header is not None or settings.send_parameter is not None
+
+
+def remove_at_path(fields: Mapping[str, Any], path: FieldPath) -> dict[str, Any]:
+    """Return a copy of the fields without the value at a path."""
+    name, *rest = path
+    if not rest:
+        return {other: value for other, value in fields.items() if other != name}
+    inner = fields.get(name)
+    if not isinstance(inner, Mapping):
+        return dict(fields)
+    return {**fields, name: remove_at_path(inner, tuple(rest))}
+
+
+def _merge_at_path(fields: Mapping[str, Any], path: FieldPath, value: Any) -> dict[str, Any]:
+    """Return a copy of the fields that has a value at a path."""
+    name, *rest = path
+    if not rest:
+        return {**fields, name: value}
+    inner = fields.get(name)
+    return {**fields, name: _merge_at_path(inner if isinstance(inner, Mapping) else {}, tuple(rest), value)}

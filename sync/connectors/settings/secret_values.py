@@ -1,0 +1,161 @@
+"""Find secrets in the settings of a connection: its credentials, and values that belong among them. Pure."""
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from sync.connectors.settings.authentication import AuthenticationScheme
+from sync.connectors.settings.settings_reader import SettingsInvalid
+from sync.connectors.values.secret_forms import MIN_SECRET_LENGTH
+from sync.connectors.values.secret_scrubber import MASK
+
+# Names of persons and programs; everything else among the credentials is secret.
+_PUBLIC_CREDENTIALS = frozenset({"username", "client_id"})
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_SECRET_WORDS = frozenset(
+    {"apikey", "auth", "authentication", "authorization", "cookie", "credential", "credentials", "jwt", "key"}
+    | {"passphrase", "passwd", "password", "pwd", "secret", "sig", "signature", "token"}
+)
+# Words before `key` and `token` that name no secret: `Idempotency-Key`, `page_token`.
+_PUBLIC_BEFORE = frozenset(
+    {
+        "cache",
+        "continuation",
+        "csrf",
+        "cursor",
+        "external",
+        "foreign",
+        "group",
+        "idempotency",
+        "index",
+        "lookup",
+    }
+    | {
+        "next",
+        "order",
+        "page",
+        "partition",
+        "primary",
+        "public",
+        "record",
+        "routing",
+        "search",
+        "sort",
+        "sync",
+    }
+    # `X-Atlassian-Token: no-check`
+    | {"atlassian", "tenant"}
+)
+_SECRET_VALUE = re.compile(
+    r"(?:bearer|basic|digest|negotiate|apikey|token)\s+\S+|eyJ[\w-]+\.[\w-]+\.[\w-]*",
+    re.IGNORECASE | re.ASCII,
+)
+_SCHEMES_BY_HEADER = {
+    "authorization": '{"scheme": "bearer"}, or {"scheme": "basic"}',
+    "proxy-authorization": '{"scheme": "bearer"}, or {"scheme": "basic"}',
+    "cookie": '{"scheme": "header", "header": "X-Api-Key"}',
+}
+
+
+class PlainSecret(NamedTuple):
+    """A secret among the settings, where it is neither encrypted nor hidden."""
+
+    pointer: str
+    name: str
+    value: str
+    is_header: bool
+
+
+def list_secrets(
+    scheme: AuthenticationScheme, credentials: Mapping[str, str], settings: Mapping[str, Any]
+) -> list[str]:
+    """Return what no record, page or answer may show: credentials, as they are and as they are sent, and secrets
+    among the settings.
+    """
+    texts = [str(value) for name, value in credentials.items() if name not in _PUBLIC_CREDENTIALS]
+    for name, secret in (("username", "password"), ("client_id", "client_secret")):
+        if name in credentials and secret in credentials:
+            pair = f"{credentials[name]}:{credentials[secret]}"
+            # The whole pair is found in base64 too, and a short password only with it.
+            texts += [pair, b64encode(pair.encode("utf-8", "surrogatepass")).decode("ascii")]
+    texts += [found.value for found in find_plain_secrets(settings)]
+    return [part for text in texts for part in _parts(text, scheme.header)]
+
+
+def _parts(text: str, header: str) -> Iterator[str]:
+    """Yield a secret as it may be repeated. A short one is looked for only with what it is sent with."""
+    if len(text) < MIN_SECRET_LENGTH:
+        yield from (f"Bearer {text}", f"{header}: {text}", f'"{header}": "{text}"', f'"{header}":"{text}"')
+        return
+    yield text
+    word, _, rest = text.partition(" ")
+    if word.isalpha() and " " not in rest and len(rest) >= MIN_SECRET_LENGTH:
+        # `Token abcdef`: the second word alone is the secret.
+        yield rest
+
+
+def refuse_plain_secrets(settings: Mapping[str, Any]) -> None:
+    """Raise SettingsInvalid for a secret among the settings, and name the credential to use in its place."""
+    for found in find_plain_secrets(settings):
+        if not found.is_header:
+            sentence = (
+                f"“{found.name[:100]}” seems to be a secret, and addresses appear in the logs of other systems. "
+                'Use the authentication {"scheme": "header", "header": "X-Api-Key"}, and enter the secret under '
+                "“Header value”, where it is stored encrypted."
+            )
+        else:
+            name = found.name[:100]
+            own = f'{{"scheme": "header", "header": "{name}"}}'
+            scheme = _SCHEMES_BY_HEADER.get(name.lower(), own)
+            field = "“Header value”" if scheme == own else "“Token”, “Password” or “Header value”"
+            sentence = (
+                f"The header “{name}” holds a secret. Use the authentication {scheme}, and enter the secret "
+                f"under {field}, where it is stored encrypted."
+            )
+        raise SettingsInvalid(found.pointer, sentence)
+
+
+def mask_plain_secrets(settings: Any) -> Any:
+    """Return settings with `***` in place of secrets, for the audit log."""
+    if isinstance(settings, list):
+        return [mask_plain_secrets(one) for one in settings]
+    if not isinstance(settings, Mapping):
+        return settings
+    return {
+        name: {key: MASK if _is_secret(name, key, text) else text for key, text in value.items()}
+        if name in ("headers", "query") and isinstance(value, Mapping)
+        else mask_plain_secrets(value)
+        for name, value in settings.items()
+    }
+
+
+def find_plain_secrets(settings: Any, pointer: str = "") -> Iterator[PlainSecret]:
+    """Yield the secrets in objects named `headers` and `query`, at any depth."""
+    if isinstance(settings, list):
+        for index, one in enumerate(settings):
+            yield from find_plain_secrets(one, f"{pointer}/{index}")
+    if not isinstance(settings, Mapping):
+        return
+    for name, value in settings.items():
+        own = f"{pointer}/{str(name).replace('~', '~0').replace('/', '~1')}"
+        if name in ("headers", "query") and isinstance(value, Mapping):
+            for key, text in value.items():
+                if _is_secret(name, key, text):
+                    yield PlainSecret(own, key, text, name == "headers")
+        else:
+            yield from find_plain_secrets(value, own)
+
+
+def _is_secret(place: str, name: Any, value: Any) -> bool:
+    if not isinstance(name, str) or not isinstance(value, str) or (place == "query" and "{" in value):
+        return False
+    return is_secret_name(name) or bool(_SECRET_VALUE.fullmatch(value.strip()))
+
+
+def is_secret_name(name: str) -> bool:
+    """Return True if a header or parameter of this name holds a secret, such as `X-Api-Key` or `accessToken`."""
+    words = [word.lower() for word in _WORDS.findall(name)]
+    if not words or words[-1] not in _SECRET_WORDS:
+        return False
+    return words[-1] not in ("key", "token") or len(words) < 2 or words[-2] not in _PUBLIC_BEFORE

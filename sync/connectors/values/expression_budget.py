@@ -1,0 +1,279 @@
+"""Evaluate JMESPath expressions under a budget of steps, bytes and CPU time. Pure.
+
+Expressions come from settings, documents from other systems. `[@,@]` piped into itself 25 times takes 150 characters
+and makes 33 million values. So each visit of a node, each copied item and each byte is counted before the work is done.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from numbers import Number
+from typing import Any
+
+from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
+from jmespath.visitor import Options, TreeInterpreter
+
+MAX_STEPS = 10_000
+# Of the result, as JSON.
+MAX_BYTES = 256 * 1024
+# CPU time of the thread: a busy machine fails no expression.
+MAX_SECONDS = 0.1
+
+# Steps between two looks at the clock.
+_CLOCK_INTERVAL = 256
+# Copying so many items, reading so many characters, or making so many bytes of text costs as much as one step: powers
+# of two.
+_COPY_STEP_BITS = 3
+_READ_STEP_BITS = 10
+_MAKE_STEP_BITS = 6
+
+# What the library raises beside its own errors if an expression does not fit the document.
+_MISFITS = (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+
+
+class ExpressionMisfit(JMESPathError):  # type: ignore[misc]
+    """The document holds other types of values than the expression needs."""
+
+
+# Marked for translation in `sync.planning.mapping`.
+OVER_BUDGET_REASON = "the expression costs more than 10,000 steps, 256 KiB or 100 ms"
+
+
+class OverBudget(Exception):
+    """An expression was stopped because it costs more than its budget."""
+
+
+class ExpressionBudget:
+    """Steps and bytes of result that are left to the expressions of one piece of work. Each of them has limits of its
+    own besides.
+    """
+
+    __slots__ = ("bytes_left", "steps_left")
+
+    def __init__(self, max_steps: int = MAX_STEPS, max_bytes: int = MAX_BYTES) -> None:
+        self.steps_left = max_steps
+        self.bytes_left = max_bytes
+
+
+def evaluate_node(node: Any, document: Any, budget: ExpressionBudget, *, makes_values: bool) -> Any:
+    """Evaluate a parsed expression. `makes_values`: its result can be larger than the document.
+
+    Raises OverBudget, and JMESPathError if the document does not fit the expression.
+    """
+    interpreter = _BudgetedInterpreter(min(budget.steps_left, MAX_STEPS))
+    allowed_steps = interpreter.steps_left
+    try:
+        result = interpreter.visit(node, document)
+        if makes_values:
+            allowed_bytes = min(budget.bytes_left, MAX_BYTES)
+            budget.bytes_left -= allowed_bytes - _subtract_size(result, allowed_bytes)
+    except JMESPathError:
+        raise
+    except _MISFITS as error:
+        raise ExpressionMisfit(str(error)) from None
+    finally:
+        budget.steps_left -= allowed_steps - interpreter.steps_left
+    return result
+
+
+def _subtract_size(value: Any, bytes_left: int) -> int:
+    """Return the bytes left after the size of a value as JSON, each part counted as often as it is in it."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            bytes_left -= 2 + _text_size(one)
+        elif isinstance(one, dict):
+            bytes_left -= 2 + sum(4 + _text_size(name) for name in one)
+        elif isinstance(one, list):
+            bytes_left -= 2 + len(one)
+        else:
+            bytes_left -= _scalar_size(one)
+        if bytes_left < 0:
+            raise OverBudget
+        if isinstance(one, dict | list):
+            waiting.extend(one.values() if isinstance(one, dict) else one)
+    return bytes_left
+
+
+def _text_size(text: str) -> int:
+    # A character has at most four bytes in UTF-8.
+    return len(text) if text.isascii() else 4 * len(text)
+
+
+def _scalar_size(value: Any) -> int:
+    if isinstance(value, int):
+        # Three bits make a little less than a digit.
+        return 1 + value.bit_length() // 3
+    # An `ExactFloat` is written with the digits that were read.
+    return max(24, len(getattr(value, "text", ""))) if isinstance(value, float) else 4
+
+
+class _BudgetedInterpreter(TreeInterpreter):  # type: ignore[misc]
+    """The library's interpreter, which counts the cost of each node before it evaluates it."""
+
+    def __init__(self, max_steps: int) -> None:
+        super().__init__(_OPTIONS)
+        self._functions = _BudgetedFunctions(self)
+        self.steps_left = max_steps
+        self._next_check = max(max_steps - _CLOCK_INTERVAL, 0)
+        self._started: float | None = None
+
+    def charge_steps(self, steps: int) -> None:
+        """Count work that visits no node."""
+        self.steps_left -= steps
+        if self.steps_left < self._next_check:
+            self._check_limits()
+
+    def charge_copy(self, length: int) -> None:
+        """Count the copying of a list, or one look at each of its items."""
+        self.charge_steps(length >> _COPY_STEP_BITS)
+
+    def charge_text(self, value: Any, times: int = 1) -> None:
+        """Count the reading of a text."""
+        if isinstance(value, str) and (steps := len(value) >> _READ_STEP_BITS):
+            self.charge_steps(steps * times)
+
+    def charge_tree(self, value: Any) -> None:
+        """Count the reading of a value with all that it holds, each part as often as it is in it."""
+        waiting = [value]
+        while waiting:
+            one = waiting.pop()
+            if isinstance(one, dict | list):
+                self.charge_steps(1 + len(one))
+                waiting.extend(one.values() if isinstance(one, dict) else one)
+            else:
+                self.charge_text(one)
+
+    def charge_made_text(self, length: int) -> None:
+        """Count a text that a function is about to make."""
+        self.charge_steps(length >> _MAKE_STEP_BITS)
+
+    def charge_json_text(self, value: Any) -> None:
+        """Count the JSON text of a value that a function is about to make."""
+        most = self.steps_left << _MAKE_STEP_BITS
+        self.charge_made_text(most - _subtract_size(value, most))
+
+    def visit(self, node: Any, value: Any) -> Any:
+        """Evaluate a node."""
+        self.steps_left -= 1
+        if self.steps_left < self._next_check:
+            self._check_limits()
+        return _VISITS[node["type"]](self, node, value)
+
+    def visit_comparator(self, node: Any, value: Any) -> Any:
+        """Evaluate a comparison, whose cost is that of reading the left side."""
+        left, right = (self.visit(child, value) for child in node["children"])
+        if isinstance(left, dict | list) and type(left) is type(right):
+            self.charge_tree(left)
+        else:
+            self.charge_text(left)
+        is_about_order = node["value"] not in self._EQUALITY_OPS
+        if is_about_order and not (_has_order(left) and _has_order(right)):
+            return None
+        return self.COMPARATOR_FUNC[node["value"]](left, right)
+
+    def visit_flatten(self, node: Any, value: Any) -> Any:
+        """Evaluate `[]`, which copies the items of each list."""
+        base = self.visit(node["children"][0], value)
+        if not isinstance(base, list):
+            return None
+        self.charge_copy(sum(len(item) if isinstance(item, list) else 1 for item in base))
+        return [part for item in base for part in (item if isinstance(item, list) else (item,))]
+
+    def visit_slice(self, node: Any, value: Any) -> Any:
+        """Evaluate a slice, which copies the items that it selects."""
+        if not isinstance(value, list):
+            return None
+        selected = slice(*node["children"])
+        self.charge_copy(len(range(*selected.indices(len(value)))))
+        return value[selected]
+
+    def _check_limits(self) -> None:
+        if self.steps_left < 0:
+            raise OverBudget
+        now = time.thread_time()
+        if self._started is None:
+            self._started = now
+        elif now - self._started > MAX_SECONDS:
+            raise OverBudget
+        self._next_check = max(self.steps_left - _CLOCK_INTERVAL, 0)
+
+
+def _has_order(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, Number) and not isinstance(value, bool))
+
+
+class _BudgetedFunctions(Functions):  # type: ignore[misc]
+    """The library's functions, which count what their arguments cost before they are called."""
+
+    def __init__(self, interpreter: _BudgetedInterpreter) -> None:
+        self._interpreter = interpreter
+
+    def call_function(self, function_name: str, resolved_args: list[Any]) -> Any:
+        """Call a function. The arguments are not validated yet while they are counted."""
+        for argument in resolved_args:
+            if isinstance(argument, dict | list):
+                self._interpreter.charge_copy(len(argument))
+            else:
+                self._interpreter.charge_text(argument)
+        charge = _CHARGES.get(function_name)
+        if charge is not None:
+            charge(self._interpreter, resolved_args)
+        return super().call_function(function_name, resolved_args)
+
+    def _create_key_func(self, expref: Any, allowed_types: list[str], function_name: str) -> Any:
+        find_key = super()._create_key_func(expref, allowed_types, function_name)
+
+        def find_counted_key(item: Any) -> Any:
+            key = find_key(item)
+            # A list of 10,000 items is sorted with 14 comparisons for each.
+            self._interpreter.charge_text(key, times=14)
+            return key
+
+        return find_counted_key
+
+
+def _charge_to_string(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+    for argument in arguments:
+        if not isinstance(argument, str):
+            interpreter.charge_json_text(argument)
+
+
+def _charge_join(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+    texts = [text for part in arguments if isinstance(part, list) for text in part if isinstance(text, str)]
+    glue = sum(_text_size(part) for part in arguments if isinstance(part, str))
+    interpreter.charge_made_text(glue * len(texts) + sum(map(_text_size, texts)))
+
+
+def _charge_reverse(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+    interpreter.charge_made_text(sum(_text_size(part) for part in arguments if isinstance(part, str)))
+
+
+def _charge_contains(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+    interpreter.charge_tree(arguments[:1])
+
+
+def _charge_order(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+    for items in arguments:
+        for item in items if isinstance(items, list) else ():
+            interpreter.charge_text(item, times=len(items).bit_length())
+
+
+_Charge = Callable[[_BudgetedInterpreter, list[Any]], None]
+_CHARGES: Mapping[str, _Charge] = {
+    "to_string": _charge_to_string,
+    "join": _charge_join,
+    "reverse": _charge_reverse,
+    "contains": _charge_contains,
+    "sort": _charge_order,
+    "max": _charge_order,
+    "min": _charge_order,
+}
+_OPTIONS = Options(custom_functions=Functions())
+# The library looks a method up by name, and does so anew for each interpreter.
+_VISITS: Mapping[str, Callable[[_BudgetedInterpreter, Any, Any], Any]] = {
+    name.removeprefix("visit_"): getattr(_BudgetedInterpreter, name)
+    for name in dir(_BudgetedInterpreter)
+    if name.startswith("visit_")
+}

@@ -1,0 +1,1 @@
+"""What do audit entries say of the rows of a delivery?"""

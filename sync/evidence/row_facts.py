@@ -1,0 +1,61 @@
+"""What audit entries say of the rows of an attempt, so that a row that was changed later is found."""
+
+from collections.abc import Iterable
+
+from audit.entries.append import NewEntry
+from audit.format.canonical_json import JSONValue
+from audit.format.row_digest import keyed_row_digest, row_digest
+from sync.models import Attempt, Call, Delivery
+from webhooks.models import Event, subject_row_key
+
+
+def delivery_facts(delivery: Delivery) -> list[JSONValue]:
+    """Return the columns of a delivery that never change: route, connections, and whether it is relayed."""
+    return [delivery.route_id, delivery.identity_id, delivery.commercial_id, delivery.is_relayed]
+
+
+def reopened_entries(deliveries: Iterable[Delivery], cause: str) -> list[NewEntry]:
+    """Return the entries of deliveries that become pending again. Reads their events.
+
+    `cause`: `replay`, `repeat` or `recheck`. The event of a re-checked delivery keeps its state until the check ends.
+    """
+    return [
+        NewEntry(delivery.stream, "delivery.reopened", details={"cause": cause}) for delivery in deliveries
+    ]
+
+
+def attempt_facts(attempt: Attempt, event: Event) -> dict[str, JSONValue]:
+    """Return the columns that the end of an attempt sets and its entry does not name otherwise."""
+    facts: dict[str, JSONValue] = {"retryable": attempt.is_retryable}
+    if attempt.record_id:
+        # The id of a record may identify a person, and an erasure removes it from the row.
+        facts["record"] = keyed_row_digest(subject_row_key(event.uuid), "record", attempt.record_id)
+    if attempt.weighed:
+        facts["weighed"] = str(attempt.weighed)
+    return facts
+
+
+def call_digests(calls: Iterable[Call]) -> list[JSONValue]:
+    """Return a digest of each call."""
+    return [
+        row_digest(
+            "call",
+            call.connection_id,
+            call.purpose,
+            call.is_write,
+            call.method,
+            call.path,
+            call.started_at,
+            milliseconds(call.seconds),
+            call.status,
+            call.error,
+            call.sent_bytes,
+            call.received_bytes,
+        )
+        for call in calls
+    ]
+
+
+def milliseconds(seconds: float | None) -> int | None:
+    """Return whole milliseconds: evidence holds whole numbers only."""
+    return None if seconds is None else round(seconds * 1000)

@@ -1,0 +1,118 @@
+"""Find settings that a route needs and that its connections lack, before a webhook meets them."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from django.utils.translation import gettext as _
+
+from sync.models import Connection, ConnectionSide, Mapping, Route
+
+MAX_ROUTES = 50
+
+
+class MappingGaps(NamedTuple):
+    """Sentences on routes that could not find their records by a version of their mapping."""
+
+    enabled_routes: list[str]
+    disabled_routes: list[str]
+
+
+def route_gaps(route: Route) -> Iterator[tuple[str, str]]:
+    """Yield the field of a route and a sentence for each setting that is missing."""
+    if not _has_entity_type(route.identity, route.entity_type):
+        yield "identity", _missing_type(route.identity, route.entity_type)
+    if not _has_entity_type(route.commercial, route.entity_type):
+        yield "commercial", _missing_type(route.commercial, route.entity_type)
+        return
+    version = route.mapping.versions.first()
+    if version is not None and (sentence := _search_gap(route, version.declaration)):
+        yield "mapping", sentence
+    if route.when_gone == Route.DeletionPolicy.DELETE and _is_deletion_without_version(route):
+        sentence = _(
+            "Records are deleted, and the settings of %(connection)s do not say how a DELETE request sends the "
+            "version: version.send.query is missing for %(type)s."
+        )
+        yield "commercial", sentence % {"connection": route.commercial, "type": route.entity_type}
+
+
+def mapping_gaps(mapping: Mapping, declaration: Any) -> MappingGaps:
+    """Return a sentence for each route of a mapping that could not find its records if `declaration` were in force.
+
+    Settings that a route lacks whatever its mapping says are left out.
+    """
+    gaps = MappingGaps([], [])
+    routes = mapping.routes.select_related("source", "commercial").order_by("-is_enabled", "pk")
+    for route in routes[:MAX_ROUTES]:
+        if sentence := _search_gap(route, declaration):
+            (gaps.enabled_routes if route.is_enabled else gaps.disabled_routes).append(f"{route}: {sentence}")
+    return gaps
+
+
+def connection_gaps(connection: Connection) -> list[str]:
+    """Return a sentence for each enabled route that a connection, as it is about to be saved, lacks a setting for."""
+    is_identity = connection.side == ConnectionSide.IDENTITY
+    used = {"identity": connection.pk} if is_identity else {"commercial": connection.pk}
+    routes = Route.objects.filter(is_enabled=True, **used).select_related(
+        "source", "identity", "commercial", "mapping"
+    )
+    gaps = []
+    for route in routes.order_by("pk")[:MAX_ROUTES]:
+        setattr(route, "identity" if is_identity else "commercial", connection)
+        gaps += [f"{route}: {sentence}" for _field, sentence in route_gaps(route)]
+    return gaps
+
+
+def _has_entity_type(connection: Connection, entity_type: str) -> bool:
+    return _entity_settings(connection, entity_type) is not None
+
+
+def _entity_settings(connection: Connection, entity_type: str) -> dict[str, Any] | None:
+    """Return the settings of an entity type; None if there are none. Other kinds of connectors have their own form."""
+    entities = connection.settings.get("entities") if isinstance(connection.settings, dict) else None
+    if not isinstance(entities, dict):
+        return {}
+    by_type = {name.upper(): value for name, value in entities.items()}
+    return by_type.get(entity_type.upper())
+
+
+def _missing_type(connection: Connection, entity_type: str) -> str:
+    text = _("The settings of %(connection)s have no entity type %(type)s.")
+    return text % {"connection": connection, "type": entity_type}
+
+
+def _search_gap(route: Route, declaration: Any) -> str | None:
+    """Return a sentence if a declaration finds records by fields that the route's target does not search."""
+    names = _unsearchable_fields(route.commercial, route.entity_type, declaration)
+    if not names:
+        return None
+    sentence = _(
+        "The mapping finds records by %(fields)s, which the settings of %(connection)s do not list under "
+        "search.fields for %(type)s."
+    )
+    values = {"fields": ", ".join(names), "connection": route.commercial, "type": route.entity_type}
+    return sentence % values
+
+
+def _is_deletion_without_version(route: Route) -> bool:
+    """True if the target's records have a version that a deletion cannot name."""
+    known = _entity_settings(route.commercial, route.entity_type) or {}
+    send = (known.get("version") or {}).get("send") or {}
+    method = (known.get("delete") or {}).get("method", "DELETE")
+    return method == "DELETE" and "field" in send and "query" not in send
+
+
+def _unsearchable_fields(connection: Connection, entity_type: str, declaration: Any) -> list[str]:
+    """Return the record fields that a mapping searches and the target does not."""
+    known = _entity_settings(connection, entity_type)
+    if not known or not isinstance(declaration, dict):
+        return []
+    match = declaration.get("match") or {}
+    verified = match.get("verified") or {}
+    search = known.get("search") or {}
+    searched = [
+        *(match.get("external_id"), *(match.get("previous") or {}), *(match.get("new") or [])),
+        *(*(verified.get("previous") or {}), *(verified.get("new") or {})),
+    ]
+    return [
+        name for name in dict.fromkeys(searched) if name is not None and name not in search.get("fields", ())
+    ]

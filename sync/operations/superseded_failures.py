@@ -1,0 +1,93 @@
+"""Settle failed and held deliveries that a later success has overtaken, so that nobody looks after them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.utils import timezone
+
+from audit.entries.append import NewEntry, append_entries
+from sync.deliveries.event_state import refresh_event_states
+from sync.deliveries.predicates import SUBJECT_OF_OUTER_ROW
+from sync.models import Attempt, AttemptOutcome, Delivery, PayloadChoice
+from webhooks.models import State
+
+MAX_DELIVERIES = 20_000
+_CHUNK = 200
+
+
+# The key of the delivery after which the next run begins, by state.
+_last_keys: dict[str, int] = {}
+
+
+def supersede_failures() -> int:
+    """Settle failed and held deliveries as superseded whose subject a later attempt delivered on the same route.
+
+    The attempt has fetched the entity after the webhook was received. Deliveries that relay data stay as they are:
+    their data may not have been delivered since. Looks at 200 deliveries of each state a run, the next ones in the next
+    run. Returns how many were settled.
+    """
+    # By the partial index of failures: SQLite uses it only if its condition stands in the statement.
+    failed = Delivery.objects.extra(where=["sync_delivery.state = 'dead'"])
+    chunk = [*_next_chunk(State.DEAD, failed), *_next_chunk(State.HELD, Delivery.objects.held())]
+    overtaken = Delivery.objects.filter(pk__in=chunk).annotate(overtaken_by=Subquery(_successes()))
+    return _settle(overtaken.exclude(overtaken_by=None).values_list("pk", "overtaken_by"))
+
+
+def _next_chunk(state: str, deliveries: QuerySet[Delivery]) -> Sequence[int]:
+    """Return the keys that this run looks at. After the last ones it begins anew."""
+    keys = sorted(
+        deliveries.filter(is_relayed=False, replay=None).values_list("pk", flat=True)[:MAX_DELIVERIES]
+    )
+    chunk = [key for key in keys if key > _last_keys.get(state, 0)][:_CHUNK] or keys[:_CHUNK]
+    _last_keys[state] = chunk[-1] if chunk else 0
+    return chunk
+
+
+def _successes() -> QuerySet[Any]:
+    """Select the newest attempt that delivered the subject of the outer row on its route after its webhook came."""
+    subject = {f"delivery__{column}": value for column, value in SUBJECT_OF_OUTER_ROW.items()}
+    attempts = Attempt.objects.filter(
+        **subject,
+        # By the index of events.
+        delivery__event__entity_id=OuterRef("entity_id"),
+        delivery__route=OuterRef("route"),
+        delivery__is_relayed=False,
+        takes=PayloadChoice.AS_ROUTED,
+        outcome__in=[AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED],
+        started_at__gt=OuterRef("event__received_at"),
+    )
+    return attempts.order_by("-pk").values("pk")[:1]
+
+
+def _settle(overtaken: Iterable[tuple[int, int]]) -> int:
+    attempts = dict(overtaken)
+    if not attempts:
+        return 0
+    with transaction.atomic():
+        rows = Delivery.objects.select_for_update(of=("self",)).filter(
+            pk__in=attempts, state__in=[State.DEAD, State.HELD], replay=None
+        )
+        deliveries = list(rows.select_related("event").order_by("event_id", "pk"))
+        keys, now = Attempt.objects.in_bulk(set(attempts.values())), timezone.now()
+        for delivery in deliveries:
+            Delivery.objects.filter(pk=delivery.pk).update(
+                state=State.SUPERSEDED,
+                code=State.SUPERSEDED.value,
+                covered_by=attempts[delivery.pk],
+                settled_at=delivery.settled_at or now,
+            )
+        refresh_event_states({delivery.event_id for delivery in deliveries})
+        append_entries(
+            *(
+                NewEntry(
+                    delivery.stream,
+                    "delivery.superseded",
+                    details={"attempt": str(keys[attempts[delivery.pk]].key)},
+                )
+                for delivery in deliveries
+            ),
+            at=now,
+        )
+    return len(deliveries)

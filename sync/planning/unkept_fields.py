@@ -1,0 +1,83 @@
+"""Find the fields that a target does not keep: it accepts a value, and returns another one at the next look. Pure.
+
+Each write of a field is counted as long as it repeats the one before: the same value sent over the same value found.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from sync.planning.change import Change, ChangeAction, FieldChange
+
+NOTICED_WRITES = 3
+"""A field counts as not kept after so many equal writes: the first one may follow a change of the entity."""
+
+_MAX_COUNTED = 10_000
+
+DigestDifference = Callable[[FieldChange], str]
+"""Returns a digest of a field's name and both values: no personal data can be read from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCount:
+    """The number of equal writes of a field, one after the other, and the digest of their difference."""
+
+    digest: str
+    number: int
+
+
+WriteCounts = Mapping[str, WriteCount]
+"""The counts of a record, by field."""
+
+
+def leave_out_unkept(change: Change, counts: WriteCounts, digest: DigestDifference, limit: int) -> Change:
+    """Return the change without the differences that were sent `limit` times already. `limit` 0 leaves out none.
+
+    A field is sent again as soon as the wanted value or the value found is another one.
+    """
+    if change.action is not ChangeAction.UPDATE or not limit:
+        return change
+    left_out = tuple(
+        field
+        for field in change.fields
+        if field.name in counts
+        and counts[field.name].number >= limit
+        and counts[field.name].digest == digest(field)
+    )
+    if not left_out:
+        return change
+    sent = tuple(field for field in change.fields if field not in left_out)
+    action = ChangeAction.UPDATE if sent else ChangeAction.NOTHING
+    return replace(change, action=action, fields=sent, left_out_fields=left_out)
+
+
+def count_writes(
+    change: Change, counts: WriteCounts, digest: DigestDifference, *, is_partial: bool
+) -> dict[str, WriteCount]:
+    """Return the counts after the change was applied.
+
+    A field that has its value is not counted any more. `is_partial`: fields that the change does not name keep their
+    count, because their value was not compared.
+    """
+    # After a creation or deletion there is nothing yet that the target could have kept.
+    if change.action in (ChangeAction.CREATE, ChangeAction.DELETE) or change.record_id is None:
+        return {}
+    compared = {field.name for field in change.fields} | {name for name, _ in change.unchanged_fields}
+    left_out = {field.name for field in change.left_out_fields}
+    kept = {
+        name: count
+        for name, count in counts.items()
+        if name in left_out or (is_partial and name not in compared)
+    }
+    return kept | {field.name: _count_write(field, counts, digest) for field in change.fields}
+
+
+def list_unkept(counts: WriteCounts) -> tuple[str, ...]:
+    """Return the names of the fields that the target does not keep, sorted."""
+    return tuple(sorted(name for name, count in counts.items() if count.number >= NOTICED_WRITES))
+
+
+def _count_write(field: FieldChange, counts: WriteCounts, digest: DigestDifference) -> WriteCount:
+    difference, known = digest(field), counts.get(field.name)
+    if known is None or known.digest != difference:
+        return WriteCount(difference, 1)
+    return WriteCount(difference, min(known.number + 1, _MAX_COUNTED))

@@ -1,0 +1,159 @@
+"""Begin re-checks that are due: make a delivery of the subject due again, as a replay does.
+
+The ordinary engine runs it: fetch, find, map, compare, and a write only if something differs. So a re-check keeps every
+rule of a delivery: order, slots, breakers, pauses, the mass-change guard.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from django.db import transaction
+
+from audit.entries.append import append_entries
+from database.clock import database_now
+from database.statement import Statement
+from sync.deliveries.expired_leases import CRASH_CODE
+from sync.deliveries.ordering import lock_open_siblings
+from sync.deliveries.predicates import (
+    SUBJECT_COLUMNS,
+    has_no_open_breaker,
+    is_of_same_subject,
+    is_open,
+    subject_of,
+)
+from sync.erasure.requests import has_confirmed_erasure
+from sync.evidence.row_facts import reopened_entries
+from sync.execution.executor import defer_to_workers
+from sync.models import OPEN_STATES, Attempt, AttemptOutcome, Delivery, Recheck
+from sync.rechecks.recheck_results import record_results
+from webhooks.models import State, is_erased
+
+logger = logging.getLogger("hub.deliver")
+
+# In a round of five seconds, so that the re-checks after an outage do not crowd out new events.
+MAX_CHECKS = 100
+# Events of a subject among which the newest applied one is searched.
+_MAX_EVENTS = 200
+
+# Not while a delivery of the subject is open: it reads the record anyway, and the check follows when it has ended. Nor
+# while a system is paused, disabled or its breaker open: the check could only fail, and make a success look like one.
+_DUE = Statement(
+    f"""SELECT r.id, r.attempt_id, d.route_id, {", ".join(f"d.{column}" for column in SUBJECT_COLUMNS)}
+    FROM sync_recheck r JOIN sync_attempt a ON a.id = r.attempt_id JOIN sync_delivery d ON d.id = a.delivery_id
+    JOIN sync_route t ON t.id = d.route_id JOIN webhooks_event e ON e.id = d.event_id
+    JOIN webhooks_source s ON s.id = e.source_id
+    JOIN sync_connection i ON i.id = d.identity_id JOIN sync_connection c ON c.id = d.commercial_id
+    WHERE r.due_at IS NOT NULL AND r.due_at <= {{now}} AND t.paused_at IS NULL AND s.paused_at IS NULL
+    AND i.is_enabled AND c.is_enabled AND {has_no_open_breaker("d")} AND NOT EXISTS (SELECT 1 FROM sync_delivery o
+        WHERE {is_of_same_subject("o", "d")} AND {is_open("o")})
+    ORDER BY r.due_at, r.id LIMIT %s"""  # noqa: S608
+)
+
+
+def run_rechecks() -> int:
+    """Record the results of re-checks that have ended, then begin those that are due. Returns how many began."""
+    record_results()
+    begun = begin_due_rechecks()
+    defer_to_workers(begun)
+    return len(begun)
+
+
+def begin_due_rechecks(limit: int = MAX_CHECKS) -> list[int]:
+    """Begin at most `limit` re-checks that are due. Returns the deliveries that run now."""
+    begun = (_begin_checks(keys, attempt) for keys, attempt in _read_due_checks(limit))
+    return [delivery for delivery in begun if delivery is not None]
+
+
+def _read_due_checks(limit: int) -> Iterable[tuple[list[int], int]]:
+    """Return the due re-checks of each subject and route, with the newest of their attempts: one check serves all."""
+    checks: dict[object, list[tuple[int, int]]] = defaultdict(list)
+    for key, attempt, *subject in _DUE.fetch_all(limit):
+        checks[tuple(subject)].append((key, attempt))
+    return [([key for key, _ in rows], max(attempt for _, attempt in rows)) for rows in checks.values()]
+
+
+def _begin_checks(keys: Sequence[int], attempt_id: int) -> int | None:
+    """Make a delivery due for these re-checks. Returns None if none may run, or another process was first.
+
+    1. Lock the open deliveries of the subject, so that no other is claimed before the commit, and the delivery.
+    2. End the re-checks for good if the entity was erased, or the delivery was closed.
+    3. Mark the re-checks as running, by compare-and-set, and the delivery as pending.
+    """
+    attempt = Attempt.objects.select_related("delivery__event").get(pk=attempt_id)
+    with transaction.atomic():
+        if any(sibling.state in OPEN_STATES for sibling in lock_open_siblings(attempt.delivery)):
+            return None
+        chosen = _choose_delivery(attempt)
+        delivery = Delivery.objects.select_related("event").select_for_update(of=("self",)).get(pk=chosen.pk)
+        due = Recheck.objects.filter(pk__in=keys, due_at__lte=database_now())
+        if not _may_run(delivery):
+            due.update(due_at=None)
+            return None
+        if delivery.state in OPEN_STATES or not due.update(
+            due_at=None,
+            delivery=delivery,
+            first_number=delivery.last_number + 1,
+            checked_at=database_now(),
+        ):
+            return None
+        _make_due(delivery)
+    return delivery.pk
+
+
+def _may_run(delivery: Delivery) -> bool:
+    """False if the entity was or is being erased, or the delivery was closed, rejected or crashes processes."""
+    if delivery.state == State.CLOSED or delivery.code == CRASH_CODE:
+        return False
+    return not (is_erased(delivery.entity_id) or has_confirmed_erasure(delivery.event))
+
+
+def _make_due(delivery: Delivery) -> None:
+    """Make a settled delivery pending. Its event keeps its state until the check has ended."""
+    # `refresh_event_states` reads `state_before_recheck` until then, so it is not called here.
+    Delivery.objects.filter(pk=delivery.pk).update(
+        state=State.PENDING,
+        state_before_recheck=delivery.state,
+        # A delivery that failed for good gets this one try; any other as many as a replay.
+        tries=delivery.tries if delivery.state == State.DEAD else 0,
+        opened_at=delivery.opened_at if delivery.state == State.DEAD else database_now(),
+        is_approved=False,
+        creates_record=False,
+        due_at=database_now(),
+        settled_at=None,
+        covered_by=None,
+    )
+    append_entries(*reopened_entries([delivery], "recheck"))
+
+
+def _choose_delivery(attempt: Attempt) -> Delivery:
+    """Return the delivery that says what the record should be, as far as the hub knows.
+
+    That is the one applied last since the attempt, or the attempt's own. If it fetches its entity, then the newest that
+    does: any of them gives the same record, and the failure of a newer event is known already.
+    """
+    deliveries = _newest_deliveries(attempt.delivery)
+    applied = (
+        Attempt.objects.filter(
+            delivery__in=[delivery.pk for delivery in deliveries],
+            outcome__in=[AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED],
+            pk__gt=attempt.pk,
+        )
+        .order_by("-pk")
+        .select_related("delivery")
+        .first()
+    )
+    chosen = applied.delivery if applied else attempt.delivery
+    if not chosen.is_fetched:
+        return chosen
+    return next((delivery for delivery in deliveries if delivery.is_fetched), chosen)
+
+
+def _newest_deliveries(delivery: Delivery) -> list[Delivery]:
+    """Return deliveries of the subject on the same route, those of the newest events first."""
+    subject = dict(zip(SUBJECT_COLUMNS, subject_of(delivery), strict=True))
+    # The events are found by their index on the entity; deliveries that have ended have none.
+    rows = Delivery.objects.filter(
+        **subject, route=delivery.route_id, event__entity_id=delivery.entity_id
+    ).order_by("-event")
+    return list(rows[:_MAX_EVENTS])

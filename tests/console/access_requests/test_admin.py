@@ -1,0 +1,265 @@
+"""Access that its requester could not give alone: requested by the forms, decided by a second administrator."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.db import IntegrityError, transaction
+from django.test import Client
+from django.utils import timezone
+
+from logins import access_requests
+from logins.models import AccessRequest, HeldPermission
+from tests.support.pages import text_of
+from tests.support.people import browser, entries, person
+
+pytestmark = pytest.mark.django_db
+
+PEOPLE = "/admin/auth/user/"
+ROLES = "/admin/auth/group/"
+REQUESTS = "/admin/logins/accessrequest/"
+PASSWORD = {"password1": "a staple that is new", "password2": "a staple that is new"}
+
+
+def role(name: str) -> Group:
+    return Group.objects.get(name=name)
+
+
+def permission(codename: str) -> Permission:
+    return Permission.objects.get(codename=codename)
+
+
+def give_role(client: Client, changed: User, *names: str) -> Any:
+    form = {"username": changed.username, "is_active": "on", "is_staff": "on"}
+    form["groups"] = [role(name).pk for name in names]
+    return client.post(f"{PEOPLE}{changed.pk}/change/", form, follow=True)
+
+
+def page_of(row: AccessRequest) -> str:
+    return f"{REQUESTS}{row.pk}/change/"
+
+
+def roles_of(person: User) -> set[str]:
+    return set(person.groups.values_list("name", flat=True))
+
+
+@pytest.fixture
+def clerk() -> Group:
+    """A role whose permissions every administrator has, and which nobody holds."""
+    clerk = Group.objects.create(name="clerk")
+    clerk.permissions.add(permission("view_event"))
+    return clerk
+
+
+def test_a_role_that_gives_nothing_new_is_given_at_once(clerk: Group) -> None:
+    client, eva = browser("administrator", "anna"), User.objects.create_user("eva")
+    give_role(client, eva, "clerk", "administrator")
+    assert roles_of(eva) == {"clerk", "administrator"}
+    assert not AccessRequest.objects.exists()
+
+
+def test_a_role_with_more_permissions_waits_for_a_second_administrator(clerk: Group) -> None:
+    first, second = browser("administrator", "first"), browser("administrator", "second")
+    eva = User.objects.create_user("eva")
+    text = text_of(give_role(first, eva, "clerk", "support"))
+    assert "another administrator must approve them" in text
+    assert roles_of(eva) == {"clerk"}
+    row = AccessRequest.objects.get()
+    assert "Role “support” for eva" in text_of(second.get(REQUESTS))
+    shown = text_of(second.get(page_of(row)))
+    assert "Can see the contents" in shown or "contents" in shown
+    assert "Approved." in text_of(second.post(page_of(row), {"approve": "yes"}, follow=True))
+    assert roles_of(eva) == {"clerk", "support"}
+    [asked], [approved] = entries("access.requested"), entries("access.approved")
+    names = [f"person:{User.objects.get(username=name).pk}" for name in ("first", "second")]
+    assert [asked["actor"], approved["actor"]] == names
+    assert approved["details"]["requested_by"] == names[0]
+    changed = entries("person.changed")[-1]
+    assert changed["details"]["after"] == {"groups": sorted([clerk.pk, role("support").pk])}
+
+
+def test_a_new_person_gets_such_a_role_later() -> None:
+    client = browser("administrator", "anna")
+    form = {"username": "eva", "groups": [role("auditor").pk, role("administrator").pk], **PASSWORD}
+    assert client.post(f"{PEOPLE}add/", form).status_code == 302
+    assert roles_of(User.objects.get(username="eva")) == {"administrator"}
+    row = AccessRequest.objects.get()
+    assert (row.role, row.person) == (role("auditor"), User.objects.get(username="eva"))
+    shown = text_of(browser("administrator", "second").get(page_of(row)))
+    assert "set by another person, who may know it" in shown
+
+
+def test_a_superuser_gives_every_role_alone() -> None:
+    eva = User.objects.create_user("eva")
+    give_role(browser(), eva, "support", "auditor")
+    assert roles_of(eva) == {"support", "auditor"}
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_role_gets_more_permissions_than_its_editor_has_by_a_second_administrator(
+    clerk: Group, is_new: bool
+) -> None:
+    first, second = browser("administrator", "first"), browser("administrator", "second")
+    chosen = [permission(name).pk for name in ("view_event", "replay_event", "view_contents")]
+    address = f"{ROLES}add/" if is_new else f"{ROLES}{clerk.pk}/change/"
+    name = "reader" if is_new else "clerk"
+    assert first.post(address, {"name": name, "permissions": chosen}).status_code == 302
+    held = role(name).permissions
+    assert set(held.values_list("codename", flat=True)) == {"view_event", "replay_event"}
+    row = AccessRequest.objects.get()
+    assert row.permissions == ["webhooks.view_contents"]
+    second.post(page_of(row), {"approve": "yes"})
+    assert held.filter(codename="view_contents").exists()
+    assert len(entries("group.changed")) == (1 if is_new else 2)
+
+
+def test_a_permission_that_a_role_has_already_is_kept_without_a_request(clerk: Group) -> None:
+    clerk.permissions.add(permission("view_contents"))
+    chosen = [permission(name).pk for name in ("view_contents", "replay_event")]
+    form = {"name": "clerk", "permissions": chosen}
+    assert browser("administrator").post(f"{ROLES}{clerk.pk}/change/", form).status_code == 302
+    assert set(clerk.permissions.values_list("pk", flat=True)) == set(chosen)
+    assert not AccessRequest.objects.exists()
+
+
+def request_support(*held: str) -> tuple[Client, AccessRequest]:
+    """Request the role for Eva, who keeps the roles that she holds."""
+    first = browser("administrator", "first")
+    give_role(first, User.objects.get_or_create(username="eva")[0], "support", *held)
+    return first, AccessRequest.objects.get()
+
+
+def approve(client: Client, row: AccessRequest) -> str:
+    """Approve on the page, whether or not it offers that. Returns the page before, and what followed."""
+    shown = text_of(client.get(page_of(row)))
+    return shown + text_of(client.post(page_of(row), {"approve": "yes"}, follow=True))
+
+
+def test_the_requester_withdraws_and_does_not_approve() -> None:
+    first, row = request_support()
+    text = approve(first, row)
+    assert "You requested this, so another administrator must approve it." in text
+    assert "Approve</button>" not in text
+    assert not roles_of(User.objects.get(username="eva"))
+    first.post(page_of(row), {"refuse": "yes"})
+    row.refresh_from_db()
+    assert row.state == "refused"
+    assert "already decided" in approve(browser("administrator", "second"), row)
+    assert len(entries("access.refused")) == 1
+
+
+def test_nobody_approves_their_own_role() -> None:
+    client = browser("administrator", "eva")
+    _, row = request_support("administrator")
+    assert "You cannot change your own roles." in approve(client, row)
+    assert "support" not in roles_of(User.objects.get(username="eva"))
+
+
+def test_nobody_approves_permissions_of_a_role_that_they_hold(clerk: Group) -> None:
+    form = {"name": "clerk", "permissions": [permission("view_contents").pk]}
+    browser("administrator", "first").post(f"{ROLES}{clerk.pk}/change/", form)
+    row, second = AccessRequest.objects.get(), browser("administrator", "second")
+    User.objects.get(username="second").groups.add(clerk)
+    assert "You hold this role" in approve(second, row)
+    assert not clerk.permissions.filter(codename="view_contents").exists()
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_the_second_administrator_is_not_made_for_it(is_new: bool) -> None:
+    _, row = request_support()
+    second = browser("administrator", "second")
+    if is_new:
+        HeldPermission.objects.filter(person__username="second").update(since=timezone.now())
+    else:
+        browser_of("first").post(f"{PEOPLE}{User.objects.get(username='second').pk}/unlock/", {"address": ""})
+    text = approve(second, row)
+    assert ("permission for 24 hours" if is_new else "Another person must approve this.") in text
+    assert AccessRequest.objects.get().state == "open"
+
+
+def browser_of(username: str) -> Client:
+    client = Client()
+    client.force_login(User.objects.get(username=username))
+    return client
+
+
+def test_what_a_requester_gave_by_approval_counts_as_a_change_by_them() -> None:
+    _, row = request_support()
+    approve(browser("administrator", "second"), row)
+    first, eva = (User.objects.get(username=name) for name in ("first", "eva"))
+    HeldPermission.objects.create(
+        person=eva, permission="sync.erase_subject", since=timezone.now() - timedelta(days=9)
+    )
+    sentence = access_requests.why_not_second(eva.pk, first.pk, "sync.erase_subject", timezone.now())
+    assert "Another person must approve this." in sentence
+
+
+def test_a_request_expires_after_a_week() -> None:
+    first, row = request_support()
+    AccessRequest.objects.update(requested_at=timezone.now() - timedelta(days=7, seconds=1))
+    assert "nobody decided it within 7 days" in approve(browser("administrator", "second"), row)
+    assert "Expired" in text_of(first.get(REQUESTS))
+    assert not roles_of(User.objects.get(username="eva"))
+    give_role(first, User.objects.get(username="eva"), "support")
+    assert AccessRequest.objects.count() == 2
+
+
+def test_the_same_request_is_made_once_and_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, row = request_support()
+    give_role(first, User.objects.get(username="eva"), "support")
+    assert AccessRequest.objects.get() == row
+    monkeypatch.setattr("console.people.forms.MAX_OPEN", 1)
+    answer = give_role(first, User.objects.get(username="eva"), "auditor")
+    assert "Too many access requests are open." in text_of(answer)
+    assert AccessRequest.objects.get() == row
+
+
+def test_a_request_for_a_role_that_was_deleted_gives_nothing() -> None:
+    _, row = request_support()
+    role("support").delete()
+    assert "The role no longer exists." in approve(browser("administrator", "second"), row)
+
+
+def test_the_database_itself_refuses_an_approval_by_the_requester() -> None:
+    _, row = request_support()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        AccessRequest.objects.filter(pk=row.pk).update(state="approved", decided_by=row.requested_by)
+
+
+@pytest.mark.parametrize("name", ["support", "auditor"])
+def test_roles_that_do_not_change_people_see_no_request(name: str) -> None:
+    _, row = request_support()
+    client = browser(name, "olli")
+    assert client.get(REQUESTS).status_code == 403
+    assert client.post(page_of(row), {"approve": "yes"}).status_code == 403
+    assert AccessRequest.objects.get().state == "open"
+
+
+def reach_payloads(clerk: Group) -> bool:
+    """Give a helper the role that reads payloads, in three ways. Returns True if one administrator can do it alone."""
+    client, eva = browser("administrator", "anna"), User.objects.create_user("eva", is_staff=True)
+    give_role(client, eva, "support", "clerk")
+    form = {"name": "clerk", "permissions": [permission("view_contents").pk]}
+    client.post(f"{ROLES}{clerk.pk}/change/", form)
+    for row in AccessRequest.objects.all():
+        client.post(page_of(row), {"approve": "yes"})
+    return User.objects.get(pk=eva.pk).has_perm("webhooks.view_contents")
+
+
+def with_every_role(variant: pytest.MonkeyPatch) -> None:
+    variant.setattr("console.people.forms.lacks_any", lambda *_: False)
+
+
+def with_every_permission(variant: pytest.MonkeyPatch) -> None:
+    variant.setattr("console.people.forms.names_of", lambda _: set())
+
+
+@pytest.mark.parametrize("breaks", [None, with_every_role, with_every_permission])
+def test_a_variant_that_gives_more_than_one_has_is_caught(
+    clerk: Group, monkeypatch: pytest.MonkeyPatch, breaks: Any
+) -> None:
+    person("administrator", "second")
+    if breaks is not None:
+        breaks(monkeypatch)
+    assert reach_payloads(clerk) == (breaks is not None)

@@ -1,0 +1,60 @@
+"""An administrator sees who tried to log in as a person, and unlocks the login."""
+
+import pytest
+from django.test import Client
+
+from logins.attempt_counts import count_failures
+from logins.limits import Account, limits_of
+from tests.support.people import browser, entries, person
+from webhooks.models.rate_limit import RateLimitState
+
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
+
+PASSWORD = "correct horse battery"
+
+
+def log_in(address: str, password: str = PASSWORD) -> int:
+    form = {"username": "anna", "password": password}
+    return Client().post("/admin/login/", form, REMOTE_ADDR=address).status_code
+
+
+def test_the_page_of_a_person_leads_to_the_failed_logins() -> None:
+    anna, client = person("support", "anna"), browser()
+    count_failures(anna.pk, "192.0.2.7", wrong=3)
+    assert 'href="../unlock/"' in client.get(f"/admin/auth/user/{anna.pk}/change/").content.decode()
+    page = client.get(f"/admin/auth/user/{anna.pk}/unlock/").content.decode()
+    assert "The login is not locked." in page
+    assert "192.0.2.7" in page
+
+
+def test_an_administrator_unlocks_a_login_for_an_address() -> None:
+    anna, client = person("support", "anna"), browser()
+    anna.set_password(PASSWORD)
+    anna.save()
+    for _ in range(10):
+        spend(anna.pk)
+    assert log_in("198.51.100.1") == 429
+    unlock = f"/admin/auth/user/{anna.pk}/unlock/"
+    assert "Locked for 6 minutes" in client.get(unlock).content.decode()
+    assert client.post(unlock, {"address": "nowhere"}).status_code == 200
+    assert log_in("198.51.100.1") == 429
+    assert client.post(unlock, {"address": "198.51.100.1"}).status_code == 302
+    assert log_in("198.51.100.1") == 302
+    [entry] = entries("person.unlocked")
+    assert (entry["stream"], entry["details"]["allowed"]) == (f"person:{anna.pk}", "198.51.100.1")
+
+
+def spend(person_number: int) -> None:
+    """Use one attempt of the limit of an account up."""
+    account = Account(person_number, str(person_number))
+    [(key, limit)] = limits_of(account, "", is_known=False).items()
+    RateLimitState.spend(key, 1, limit, 0)
+
+
+@pytest.mark.parametrize("role", ["support", "auditor"])
+def test_others_may_not_unlock_a_login(role: str) -> None:
+    anna = person("support", "anna")
+    client = browser(role, "eva")
+    assert client.post(f"/admin/auth/user/{anna.pk}/unlock/", {"address": ""}).status_code == 403
+    assert not entries("person.unlocked")
+    assert browser().get("/admin/auth/user/4711/unlock/").status_code == 404

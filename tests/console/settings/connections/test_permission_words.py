@@ -1,0 +1,113 @@
+"""The page of a connection says what its credentials may not do, as its test found."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from sync.connectors.presets import load_preset
+from sync.models import Connection, Route
+from sync.operations import connection_tests
+from tests.support.http.servers import Reply, SeenRequest, serving
+from tests.support.hub import Hub
+from tests.support.pages import visible_text
+from tests.support.people import browser, entries
+
+SECRET = "s3cret-shop-token"
+
+
+def a_connection(url: str, **values: Any) -> Connection:
+    return Connection.objects.create(
+        **{
+            "slug": "shop",
+            "name": "The shop",
+            "side": "commercial",
+            "connector": "rest-commercial",
+            "base_url": url,
+            "authentication": {"scheme": "bearer"},
+            "settings": load_preset("sandbox-shop")["settings"],
+            "credentials": {"token": SECRET},
+            "deadline_seconds": 5.0,
+        }
+        | values
+    )
+
+
+def after_testing(client: Client, of: Connection) -> str:
+    return visible_text(client.post(f"/admin/sync/connection/{of.pk}/test/", follow=True))
+
+
+def test_the_page_says_what_the_credentials_may_not_do(hub: Hub) -> None:
+    hub.shop.faults.add("refuse", status=403, path="/api/segments", methods=["GET"])
+    text = after_testing(browser("administrator"), Connection.objects.get(slug="shop"))
+    assert "The test failed. See the steps below." in text
+    assert "Sample call ✓ OK" in text
+    assert re.search(r"Permissions of the credentials ✕ Failed These credentials may not do everything", text)
+    assert "Show the others (9)" in text
+    assert "USER: read the list ✓ Allowed GET /api/customers: 200 · Setting: entities.USER.list" in text
+    assert re.search(
+        r"GROUP: read the list ✕ Refused The system refuses this to these credentials\. [^:]+ GET /api/segments: 403 · "
+        r"Setting: entities\.GROUP\.list",
+        text,
+    )
+    assert re.search(
+        r"USER: create, update and delete – Not tested The system accepts such requests, perhaps not with these "
+        r"credentials\. Not tested, because the test changes nothing\. OPTIONS /api/customers/{id}: 405",
+        text,
+    )
+    assert hub.writes() == []
+    (entry,) = entries("connection.tested")
+    assert entry["details"]["steps"]["permissions"] == "permissions-missing"
+
+
+def test_a_refused_type_that_no_route_uses_does_not_fail_the_test(hub: Hub) -> None:
+    Route.objects.filter(entity_type="GROUP").update(is_enabled=False)
+    hub.shop.faults.add("refuse", status=403, path="/api/segments", methods=["GET"])
+    text = after_testing(browser("administrator"), Connection.objects.get(slug="shop"))
+    assert "All steps passed." in text
+    assert "Permissions of the credentials ! Limited Not everything is allowed." in text
+    assert "GROUP: read the list ✕ Refused" in text
+
+
+@pytest.mark.django_db
+def test_credentials_that_nothing_proves_are_not_said_to_pass() -> None:
+    settings = {"entities": {"USER": {"path": "/users/{id}"}}}
+    with serving(lambda _: Reply(404, {})) as service:
+        of = a_connection(service.url, side="identity", connector="rest-identity", settings=settings)
+        text = after_testing(browser("administrator"), of)
+    assert "No step failed, but not everything could be tested." in text
+    assert "Credentials – Unknown Not shown by the sample call" in text
+    assert "Sample call – Unknown Responded that there is no such record (GET /users/{id}, 404)." in text
+    (entry,) = entries("connection.tested")
+    assert entry["details"]["is_good"] is False
+
+
+@pytest.mark.django_db
+def test_a_scope_that_was_not_granted_is_named() -> None:
+    def answer(seen: SeenRequest) -> Reply:
+        if seen.path == "/oauth/token":
+            return Reply(200, {"access_token": "t", "scope": "read"})
+        return Reply(200, {"items": []})
+
+    scheme = {
+        "scheme": "oauth2-client-credentials",
+        "token_path": "/oauth/token",
+        "scope": "read customers:write",
+    }
+    credentials = {"client_id": "hub", "client_secret": SECRET}
+    with serving(answer) as service:
+        of = a_connection(service.url, authentication=scheme, credentials=credentials)
+        text = after_testing(browser("administrator"), of)
+    assert "Scope of the token ✕ Refused Requested, but not granted: customers:write." in text
+    assert "Setting: authentication.scope" in text
+    assert SECRET not in text
+
+
+def test_the_test_of_the_page_fails_if_every_type_counts_as_unused(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken variant: what the routes need is not known to the test of a connection."""
+    monkeypatch.setattr(connection_tests, "_used_types", lambda _: frozenset())
+    with pytest.raises(AssertionError):
+        test_the_page_says_what_the_credentials_may_not_do(hub)

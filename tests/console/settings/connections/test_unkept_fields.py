@@ -1,0 +1,71 @@
+"""The page of a target names the fields that it does not keep, and how many records show it."""
+
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from console.settings.connections import unkept_fields
+from sync.models import Connection, Link
+from tests.support.builders.history import a_route, a_source
+from tests.support.pages import visible_text
+from tests.support.people import browser
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def target() -> Connection:
+    return a_route(a_source()).commercial
+
+
+def a_link(target: Connection, number: int, fields: str | None) -> Link:
+    return Link.objects.create(
+        identity=Connection.objects.get(side="identity"),
+        commercial=target,
+        entity_type="USER",
+        entity_id=f"E{number}",
+        record_id=str(number),
+        applied_at=timezone.now(),
+        unkept_fields=fields,
+    )
+
+
+def page_text(of: Connection) -> str:
+    return visible_text(browser("administrator").get(f"/admin/sync/connection/{of.pk}/change/"))
+
+
+@pytest.mark.parametrize(
+    ("limit", "consequence"),
+    [
+        (5, "After 5 equal writes, the hub leaves such a field out"),
+        (0, "The hub sends them at every event."),
+    ],
+)
+def test_the_page_warns_of_fields_that_are_not_kept(
+    target: Connection, settings: Any, limit: int, consequence: str
+) -> None:
+    settings.UNKEPT_WRITES = limit
+    for number, fields in enumerate([None, '["phone"]', '["phone","zip"]']):
+        a_link(target, number, fields)
+    text = page_text(target)
+    assert "The shop does not keep some values" in text
+    assert "phone: 2 records" in text
+    assert "zip: 1 record" in text
+    assert consequence in text
+
+
+def test_the_page_says_nothing_while_the_target_keeps_all_values(target: Connection) -> None:
+    a_link(target, 1, None)
+    a_link(Connection.objects.create(slug="other", name="Other", side="commercial"), 2, '["phone"]')
+    assert "does not keep" not in page_text(target)
+
+
+def test_what_is_read_and_shown_is_bounded(target: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        a_link(target, number, '["phone","zip"]')
+    monkeypatch.setattr(unkept_fields, "MAX_RECORDS", 4)
+    monkeypatch.setattr(unkept_fields, "MAX_FIELDS", 1)
+    shown = unkept_fields.count_unkept_fields(target)
+    assert shown.rows == (("phone", "at least 4 records"),)
+    assert shown.more == "1 more field."

@@ -1,0 +1,155 @@
+"""No page of the console fails or costs much, whatever its address and its forms say (I25).
+
+The addresses come from the site's URLs, and the parameters from the pages themselves. The seed is printed; set
+HUB_FUZZ_SEED to repeat a run.
+"""
+
+import os
+import random
+import re
+import time
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models import IntegerField
+from django.db.models.lookups import In
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from database.lookups.integers import register_bounded_lookups
+from sync.search import event_filter
+from tests.support.builders.console_rows import rows
+from tests.support.builders.hostile_requests import (
+    ODD_TEXTS,
+    forms_of_page,
+    odd_addresses,
+    odd_queries,
+    plain_addresses,
+    words_of_page,
+)
+
+pytestmark = pytest.mark.django_db
+
+SEED = os.environ.get("HUB_FUZZ_SEED", "25")
+MAX_STATEMENTS = 120
+MAX_CPU_SECONDS = 1.0
+# Of one page, and of one form.
+MAX_TRIES = 12
+MAX_FIELDS = 3
+
+
+@pytest.fixture
+def seed() -> random.Random:
+    print(f"HUB_FUZZ_SEED={SEED}")
+    return random.Random(SEED)
+
+
+@pytest.fixture
+def root() -> Client:
+    client = Client(raise_request_exception=False)
+    client.force_login(rows()["superuser"])
+    return client
+
+
+def cost_of(client: Client, method: str, address: str, fields: Any = None, most: int = MAX_STATEMENTS) -> str:
+    """Send a request. Returns what is wrong with the response, empty if nothing is."""
+    began = time.process_time()
+    with CaptureQueriesContext(connection) as statements:
+        answer = getattr(client, method)(address, fields)
+        if answer.streaming:
+            answer.getvalue()
+    seconds = time.process_time() - began
+    wrong = [f"status {answer.status_code}"] if answer.status_code >= 500 else []
+    wrong += [f"{len(statements)} statements"] if len(statements) > most else []
+    wrong += [f"{seconds:.1f} s"] if seconds > MAX_CPU_SECONDS else []
+    return f"{method} {address[:200]} {str(fields)[:300] if fields else ''}: {wrong}" if wrong else ""
+
+
+@pytest.mark.slow
+def test_an_address_with_an_odd_key_is_not_found(root: Client) -> None:
+    wrong = [cost_of(root, method, address) for address in odd_addresses() for method in ("get", "post")]
+    assert not "\n".join(filter(None, wrong))
+
+
+@pytest.mark.slow
+def test_a_query_of_a_lists_own_words_is_answered_cheaply(root: Client, seed: random.Random) -> None:
+    wrong, tried = [], 0
+    for address in plain_addresses():
+        answer = root.get(address)
+        if answer.status_code != 200 or answer.streaming:
+            continue
+        queries = list(odd_queries(words_of_page(answer.content.decode()), seed, 10))
+        for query in seed.sample(queries, min(len(queries), MAX_TRIES)):
+            wrong.append(cost_of(root, "get", f"{address}?{query}"))
+            tried += 1
+    assert tried > 100
+    assert not "\n".join(filter(None, wrong))
+
+
+@pytest.mark.slow
+def test_a_form_with_odd_values_is_refused_or_taken(root: Client, seed: random.Random) -> None:
+    wrong, tried = [], 0
+    for address in pages(root):
+        answer = root.get(address)
+        if answer.status_code != 200 or answer.streaming:
+            continue
+        for action, fields in forms_of_page(answer.content.decode()):
+            if "logout" in action:
+                continue
+            for name in seed.sample(sorted(fields), min(len(fields), MAX_FIELDS)):
+                odd = seed.choice(ODD_TEXTS).encode("utf-8", "replace").decode()
+                wrong.append(cost_of(root, "post", action or address, {**fields, name: odd}))
+                tried += 1
+    assert tried > 50
+    assert not "\n".join(filter(None, wrong))
+
+
+def pages(client: Client) -> list[str]:
+    """Return the addresses of all lists and of what they link to."""
+    addresses = dict.fromkeys(plain_addresses())
+    for address in list(addresses):
+        answer = client.get(address)
+        if answer.status_code == 200 and not answer.streaming:
+            for link in re.findall(r'href="(/admin/[^"?#]+/)"', answer.content.decode()):
+                addresses.setdefault(link)
+    return [address for address in addresses if "logout" not in address]
+
+
+EVENTS = "/admin/webhooks/event/"
+REPEATED = ",".join(["dead", "held", "succeeded"] * 400)
+
+
+@pytest.mark.parametrize(
+    "states", [REPEATED, REPEATED[:399], "a," * 2_000, "a," * 190, "dead,dead", "dead,unknown", ",", "dead,"]
+)
+def test_each_known_state_costs_once(root: Client, states: str) -> None:
+    assert not cost_of(root, "get", f"{EVENTS}?state={states}", most=40)
+
+
+@pytest.mark.one_database
+def test_the_tests_fail_if_states_are_repeated(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_filter, "_known_states", lambda listed: tuple(listed.split(",")))
+    assert "statements" in cost_of(root, "get", f"{EVENTS}?state={REPEATED[:399]}", most=40)
+
+
+@pytest.mark.parametrize("key", ["99999999999999999999", "-9223372036854775809", "9" * 400])
+def test_a_form_refuses_a_key_that_no_column_holds(root: Client, key: str) -> None:
+    fields = {"username": "colleague", "groups": [key], "is_active": "on"}
+    address = f"/admin/auth/user/{User.objects.get(username='colleague').pk}/change/"
+    answer = root.post(address, fields)
+    assert answer.status_code == 200
+    assert "is not one of the available choices" in answer.content.decode()
+
+
+@pytest.mark.one_database
+def test_the_tests_fail_without_the_bounded_lookup(root: Client) -> None:
+    """Broken variant: Django's own lookup, which sends any number to the database."""
+    IntegerField.register_lookup(In)
+    try:
+        address = f"/admin/auth/user/{User.objects.get(username='colleague').pk}/change/"
+        fields = {"username": "colleague", "groups": ["9" * 20]}
+        assert "500" in cost_of(root, "post", address, fields)
+    finally:
+        register_bounded_lookups()

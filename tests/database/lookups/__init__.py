@@ -1,0 +1,1 @@
+"""Tests of lookups that answer any value."""

@@ -1,0 +1,91 @@
+"""Counts in memory are all written, in sums, also when the database was away for a while."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import OperationalError
+
+from database import deferred_counts
+from database.deferred_counts import DeferredCounts
+
+pytestmark = pytest.mark.pure
+
+
+class Sums:
+    """Sums as a database would hold them. While `is_away`, each write fails."""
+
+    def __init__(self) -> None:
+        self.written: Counter[str] = Counter()
+        self.writes = 0
+        self.is_away = False
+
+    def write(self, key: str, times: int) -> None:
+        if self.is_away:
+            raise OperationalError("away")
+        self.written[key] += times
+        self.writes += 1
+
+
+@pytest.fixture
+def sums(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sums]:
+    monkeypatch.setattr(deferred_counts, "FLUSH_SECONDS", 3600.0)
+    return Sums()
+
+
+def test_many_counts_of_a_key_are_one_write(sums: Sums) -> None:
+    counts = DeferredCounts(sums.write, int.__add__, "tests")
+    for _ in range(1000):
+        counts.add("a", 1)
+    counts.add("b", 1)
+    assert (len(counts), "a" in counts, sums.writes) == (2, True, 0)
+    counts.flush()
+    assert (sums.written, sums.writes, len(counts)) == ({"a": 1000, "b": 1}, 2, 0)
+
+
+def test_counts_that_could_not_be_written_are_merged_with_later_ones(sums: Sums) -> None:
+    counts = DeferredCounts(sums.write, int.__add__, "tests")
+    for _ in range(3):
+        counts.add("a", 1)
+        counts.add("b", 1)
+        sums.is_away = True
+        counts.flush()
+    sums.is_away = False
+    counts.flush()
+    assert sums.written == {"a": 3, "b": 3}
+
+
+def test_an_earlier_and_a_later_count_are_merged_in_their_order(sums: Sums) -> None:
+    texts: dict[str, str] = {}
+
+    def write(key: str, text: str) -> None:
+        if sums.is_away:
+            raise OperationalError("away")
+        texts[key] = text
+
+    counts = DeferredCounts(write, str.__add__, "tests")
+    sums.is_away = True
+    counts.add("a", "1")
+    counts.flush()
+    counts.add("a", "2")
+    sums.is_away = False
+    counts.flush()
+    assert texts == {"a": "12"}
+
+
+def test_counts_of_many_threads_that_flush_meanwhile_are_all_written(sums: Sums) -> None:
+    counts = DeferredCounts(sums.write, int.__add__, "tests")
+
+    def count(number: int) -> None:
+        for turn in range(500):
+            counts.add("a", 1)
+            if turn % 50 == number:
+                counts.flush()
+
+    with ThreadPoolExecutor(1) as flushing:
+        flushing.submit(count, 1)
+        for _ in range(500):
+            counts.add("a", 1)
+    counts.flush()
+    assert sums.written == {"a": 1000}

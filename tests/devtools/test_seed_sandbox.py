@@ -1,0 +1,54 @@
+"""Demo logins are never added to a hub that may be in production by mistake."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+
+from sync.models import Connection
+
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
+
+SANDBOX = {
+    "IDENTITY_TOKEN": "a",
+    "SHOP_TOKEN": "b",
+    "SIGNING_SECRET": "whsec_c2VjcmV0LW9mLXRoZS1zYW5kYm94LTMyLWJ5dGVz",
+}
+
+
+@pytest.fixture(autouse=True)
+def _sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SANDBOX.items():
+        monkeypatch.setenv(f"SANDBOX_{name}", value)
+
+
+def check_refused(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="--allow-demo-logins"):
+        call_command("seed_sandbox", logins=tmp_path / "logins.txt")
+    assert not User.objects.exists()
+    assert not Connection.objects.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_added_with_debug_off(settings: Any, tmp_path: Path) -> None:
+    settings.DEBUG = False
+    check_refused(tmp_path)
+
+
+def test_a_variant_that_takes_every_hub_for_a_laptop_is_caught(settings: Any, tmp_path: Path) -> None:
+    settings.DEBUG = True
+    with pytest.raises(pytest.fail.Exception):
+        check_refused(tmp_path)
+
+
+@pytest.mark.parametrize(("debug", "allowed"), [(True, False), (False, True)])
+def test_a_laptop_and_whoever_says_so_get_three_logins_in_a_private_file(
+    settings: Any, tmp_path: Path, debug: bool, allowed: bool
+) -> None:
+    settings.DEBUG = debug
+    file = tmp_path / "logins.txt"
+    call_command("seed_sandbox", logins=file, allow_demo_logins=allowed)
+    assert set(User.objects.values_list("username", flat=True)) == {"support", "auditor", "administrator"}
+    assert file.stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,1 @@
+"""Do the rows in this database say what the audit log says?"""

@@ -1,0 +1,153 @@
+"""Promise I28: what the log says and what the rows say agree. A row changed by SQL is found, and no honest one is."""
+
+import json
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from audit.export.line_formats import json_lines
+from exports.bundle.export_rows import read_rows
+from exports.bundle.schema import TABLES
+from exports.bundle.shipped import check_rows
+from exports.row_checks.nightly_rows import find_row_faults
+from sync.execution.executor import run_due_deliveries
+from sync.models import Delivery
+from sync.replays.requests import request_replay
+from tests.support.audit.row_tampering import RowChange, every_change
+from tests.support.builders.exports import a_finished_export, unpack_export
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.people import person
+from webhooks.models import Event, State
+
+FaultsOf = Callable[[], list[str]]
+
+
+@pytest.fixture
+def busy_hub(hub: Hub) -> Hub:
+    """A hub with one event of each kind: succeeded, unchanged, repeated, failed, replayed, ignored, unusable."""
+    hub.change_email("anna.new@example.com")
+    hub.post_signed(EXAMPLE, "msg_first")
+    hub.post_signed(EXAMPLE, "msg_first")
+    hub.post(EXAMPLE)
+    hub.post_signed(json.loads(EXAMPLE) | {"respond": "ack"})
+    hub.post_signed(json.loads(EXAMPLE) | {"entityType": "PLANET"})
+    hub.post_signed(b"{}")
+    hub.change_email("taken@example.com")
+    hub.post_signed(EXAMPLE)
+    hub.shop.faults.add("error", status=503)
+    hub.post_signed(EXAMPLE)
+    hub.shop.faults.clear()
+    hub.change_email("anna.free@example.com")
+    dead = Event.objects.filter(state=State.DEAD)
+    request_replay(list(dead), by=person(), reason="the address is free")
+    run_due_deliveries()
+    hub.change_email("taken@example.com")
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    return hub
+
+
+def exported_faults(tmp_path: Path) -> list[str]:
+    folder = unpack_export(a_finished_export(), tmp_path)
+    return check_rows.RowChecker(str(folder)).check_export()
+
+
+def test_an_honest_history_has_no_fault(busy_hub: Hub, tmp_path: Path) -> None:
+    assert list(find_row_faults()) == []
+    assert exported_faults(tmp_path) == []
+
+
+def rewrite_rows(folder: Path) -> None:
+    """Write the rows of all events into an export again, as an export of this moment would have them."""
+    tables = read_rows(list(Event.objects.order_by("pk").values_list("pk", flat=True)))
+    metadata = json.loads((folder / "export.json").read_text())
+    for table in TABLES:
+        rows = tables[table.name]
+        (folder / f"{table.name}.jsonl").write_text("".join(json_lines(table.column_names, rows)))
+        metadata["rows"][table.name] = len(rows)
+    (folder / "export.json").write_text(json.dumps(metadata))
+
+
+def missed_changes(folder: Path, changes: list[RowChange]) -> list[str]:
+    """Return the changes that the nightly check or the checker of the export does not find."""
+    missed = []
+    for change in changes:
+        with change.made():
+            rewrite_rows(folder)
+            if not list(find_row_faults()):
+                missed.append(f"nightly: {change.name}")
+            if change.shown_in_exports and not check_rows.RowChecker(str(folder)).check_export():
+                missed.append(f"export: {change.name}")
+    return missed
+
+
+@pytest.mark.slow
+def test_each_change_of_one_statement_is_found_by_the_nightly_check_and_by_that_of_an_export(
+    busy_hub: Hub, tmp_path: Path
+) -> None:
+    folder = unpack_export(a_finished_export({}, table="none"), tmp_path)
+    events = Event.objects.order_by("pk")
+    succeeded = events.filter(deliveries__state=State.SUCCEEDED).first()
+    others = events.filter(state__in=[State.DEAD, State.IGNORED])
+    assert succeeded is not None
+    assert {event.state for event in others} == {State.DEAD, State.IGNORED}
+    changes = list(every_change(succeeded, *others))
+    missed = missed_changes(folder, changes)
+    in_exports = sum(change.shown_in_exports for change in changes)
+    print(f"{len(changes)} changes, {in_exports} of them of what an export shows: {len(missed)} not found")
+    assert missed == [], "\n".join(missed)
+    rewrite_rows(folder)
+    assert list(find_row_faults()) == check_rows.RowChecker(str(folder)).check_export() == []
+
+
+def test_a_changed_row_is_found_in_a_whole_export(busy_hub: Hub, tmp_path: Path) -> None:
+    Delivery.objects.filter(state=State.DEAD).update(state=State.SUCCEEDED)
+    faults = exported_faults(tmp_path)
+    assert faults
+    assert all("state: is 'succeeded', but its entries say 'dead'" in fault for fault in faults)
+
+
+@pytest.mark.slow
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("comparison", "column"),
+    [
+        ("check_event_columns", "webhooks_event SET event_type"),
+        ("check_receipts", "webhooks_receipt SET status"),
+        ("check_delivery_list", "sync_delivery SET is_relayed"),
+        ("check_delivery", "sync_delivery SET settled_at"),
+        ("check_attempts", "sync_attempt SET started_at"),
+        ("check_record", "sync_attempt SET record_id"),
+        ("check_calls", "sync_call SET status"),
+        ("check_event_state", "webhooks_event SET code"),
+    ],
+)
+def test_a_variant_without_one_comparison_is_caught(
+    busy_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comparison: str, column: str
+) -> None:
+    folder = unpack_export(a_finished_export({}, table="none"), tmp_path)
+    succeeded = Event.objects.filter(deliveries__state=State.SUCCEEDED).order_by("pk").first()
+    assert succeeded is not None
+    changes = [change for change in every_change(succeeded) if column in change.name]
+    assert changes
+    assert missed_changes(folder, changes) == []
+    monkeypatch.setattr(check_rows, comparison, lambda *_, **__: iter(()))
+    assert missed_changes(folder, changes)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_events(hub: Hub) -> None:
+    peaks = []
+    for more in (500, 1_000):
+        for _ in range(more):
+            hub.post_signed(json.loads(EXAMPLE) | {"entityType": "PLANET"})
+        hub.wait_until_quiet()
+        assert list(find_row_faults()) == []
+        tracemalloc.start()
+        for _ in find_row_faults():
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 1_000_000, peaks

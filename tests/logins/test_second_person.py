@@ -1,0 +1,312 @@
+"""Who may be the second person: not one who got the permission a moment ago, and not one behind whom the first may be."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.db import transaction
+from django.utils import timezone
+
+from audit.entries.append import NewEntry, append_entries
+from logins import held_permissions, second_person
+from logins.held_permissions import CHANGE_PEOPLE, ERASE, PERMISSIONS
+from logins.models import HeldPermission
+from logins.second_person import why_not_second
+from tests.support.people import hold_permissions_for_days, person
+
+pytestmark = pytest.mark.django_db
+
+TOO_NEW = "a second person must have had the permission for 24 hours"
+DEPENDENT = "Another person must approve this."
+HOUR = timedelta(hours=1)
+
+
+def reason(second: User, first: User, asked: timedelta = timedelta(0), permission: str = ERASE) -> str:
+    return why_not_second(second.pk, first.pk, permission, timezone.now() - asked)
+
+
+def change(changed: User, by: User, ago: timedelta, action: str = "person.changed") -> None:
+    """Append the entry that the console appends for a change of a login."""
+    with transaction.atomic():
+        entry = NewEntry(f"person:{changed.pk}", action, f"person:{by.pk}")
+        append_entries(entry, at=timezone.now() - ago)
+
+
+def permissions_of(holder: User) -> set[str]:
+    return set(HeldPermission.objects.filter(person=holder).values_list("permission", flat=True))
+
+
+def age_of(holder: User) -> timedelta:
+    return timezone.now() - HeldPermission.objects.get(person=holder, permission=ERASE).since
+
+
+def test_a_person_who_had_the_right_for_a_day_may_be_the_second_one() -> None:
+    assert reason(person("administrator", "eva"), person("administrator", "anna")) == ""
+
+
+def test_a_new_superuser_waits_for_a_day_and_reads_until_when() -> None:
+    anna = person("administrator", "anna")
+    root = User.objects.create_superuser("root")
+    assert TOO_NEW in reason(root, anna)
+    since = HeldPermission.objects.get(person=root, permission=ERASE).since
+    assert f"{since + timedelta(days=1):%Y-%m-%d %H:%M} UTC" in reason(root, anna)
+    HeldPermission.objects.filter(person=root).update(since=timezone.now() - 24 * HOUR - timedelta(seconds=1))
+    assert reason(root, anna) == ""
+    HeldPermission.objects.filter(person=root).update(since=timezone.now() - 23 * HOUR)
+    assert TOO_NEW in reason(root, anna)
+
+
+def test_a_person_without_the_right_is_no_second_person() -> None:
+    text = reason(person("support", "eva"), person("administrator", "anna"))
+    assert text == "You do not have the permission to approve this."
+
+
+def test_a_right_counts_from_when_it_is_seen_if_it_was_given_past_the_hub() -> None:
+    eva, anna = person("support", "eva"), person("administrator", "anna")
+    User.objects.filter(pk=eva.pk).update(is_superuser=True)
+    assert TOO_NEW in reason(eva, anna)
+    assert age_of(eva) < HOUR
+
+
+def lose_role(holder: User) -> None:
+    holder.groups.clear()
+    holder.groups.set(Group.objects.filter(name="administrator"))
+
+
+def lose_role_from_its_side(holder: User) -> None:
+    role = Group.objects.get(name="administrator")
+    role.user_set.clear()
+    role.user_set.add(holder)
+
+
+def lose_permission_of_the_role(holder: User) -> None:
+    role, permission = (
+        Group.objects.get(name="administrator"),
+        Permission.objects.get(codename="erase_subject"),
+    )
+    role.permissions.remove(permission)
+    role.permissions.add(permission)
+
+
+def lose_the_role_itself(holder: User) -> None:
+    permission = Permission.objects.get(codename="erase_subject")
+    holder.groups.set([Group.objects.create(name="erasers")])
+    Group.objects.get(name="erasers").delete()
+    holder.user_permissions.add(permission)
+
+
+def switch_off(holder: User) -> None:
+    for is_active in (False, True):
+        holder.is_active = is_active
+        holder.save()
+
+
+def close_the_console(holder: User) -> None:
+    for is_staff in (False, True):
+        holder.is_staff = is_staff
+        holder.save(update_fields=["is_staff"])
+
+
+GAPS = (
+    lose_role,
+    lose_role_from_its_side,
+    lose_permission_of_the_role,
+    lose_the_role_itself,
+    switch_off,
+    close_the_console,
+)
+
+
+@pytest.mark.parametrize("gap", GAPS)
+def test_after_a_gap_the_time_begins_again(gap: Any) -> None:
+    eva = person("administrator", "eva")
+    gap(eva)
+    assert age_of(eva) < HOUR
+    assert TOO_NEW in reason(eva, person("administrator", "anna"))
+
+
+def test_another_role_and_a_login_leave_the_time_as_it_is() -> None:
+    eva = person("administrator", "eva")
+    eva.groups.add(Group.objects.get(name="support"))
+    eva.last_login = timezone.now()
+    eva.save(update_fields=["last_login"])
+    assert permissions_of(eva) == set(PERMISSIONS)
+    assert age_of(eva) > 24 * HOUR
+
+
+def test_permissions_of_other_people_are_left() -> None:
+    person("administrator", "eva")
+    olli = person("support", "olli")
+    assert permissions_of(olli) == {"sync.approve_replay"}
+    olli.groups.clear()
+    assert permissions_of(olli) == set()
+    assert HeldPermission.objects.filter(permission=CHANGE_PEOPLE).count() == 1
+
+
+ACTIONS = ("person.created", "person.changed", "person.password-changed", "person.unlocked")
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("is_reverse", [False, True])
+def test_neither_person_has_changed_the_login_of_the_other(action: str, is_reverse: bool) -> None:
+    anna, eva = person("administrator", "anna"), person("administrator", "eva")
+    pair = (anna, eva) if is_reverse else (eva, anna)
+    change(*pair, 25 * HOUR, action)
+    assert reason(eva, anna) == "" or action in ("person.created", "person.password-changed")
+    change(*pair, 23 * HOUR, action)
+    assert DEPENDENT in reason(eva, anna)
+    assert reason(person("administrator", "olli"), anna) == ""
+
+
+KNOWN = "One of you set the password of the other, or one person set both."
+
+
+@pytest.mark.parametrize("action", ["person.created", "person.password-changed"])
+def test_a_password_that_the_first_person_set_stays_known_to_them(action: str) -> None:
+    anna, eva, olli = (person("administrator", name) for name in ("anna", "eva", "olli"))
+    change(eva, anna, 900 * HOUR, action)
+    change(eva, eva, 800 * HOUR, "person.password-changed")
+    assert KNOWN in reason(eva, anna)
+    assert KNOWN in reason(anna, eva)
+    assert reason(olli, anna) == reason(olli, eva) == ""
+    change(olli, eva, 700 * HOUR, action)
+    assert KNOWN in reason(olli, anna), "by the login that they took over"
+
+
+def test_one_person_who_made_both_logins_is_behind_both_unless_it_is_a_superuser() -> None:
+    anna, eva, olli = (person("administrator", name) for name in ("anna", "eva", "olli"))
+    for made in (eva, olli):
+        change(made, anna, 900 * HOUR, "person.created")
+    assert KNOWN in reason(eva, olli)
+    User.objects.filter(pk=anna.pk).update(is_superuser=True)
+    assert reason(eva, olli) == reason(eva, anna) == ""
+
+
+def test_a_password_that_a_superuser_or_the_server_set_is_known_to_no_one_before() -> None:
+    anna, eva, root = person("administrator", "anna"), person("administrator", "eva"), person(name="root")
+    change(eva, anna, 900 * HOUR, "person.created")
+    change(eva, root, 800 * HOUR, "person.password-changed")
+    assert reason(eva, anna) == ""
+
+
+def test_the_day_is_that_before_the_request_and_waiting_does_not_help() -> None:
+    anna, eva = person("administrator", "anna"), person("administrator", "eva")
+    change(eva, anna, 60 * HOUR)
+    assert reason(eva, anna, asked=30 * HOUR) == ""
+    assert DEPENDENT in reason(eva, anna, asked=40 * HOUR)
+
+
+def test_changes_of_ones_own_and_other_entries_do_not_count() -> None:
+    anna, eva = person("administrator", "anna"), person("administrator", "eva")
+    for own in (anna, eva):
+        change(own, own, HOUR, "person.password-changed")
+    change(eva, anna, HOUR, "person.logged-in")
+    with transaction.atomic():
+        append_entries(NewEntry(f"person:{eva.pk}", "person.unlocked"))
+    assert reason(eva, anna) == ""
+
+
+def take_over_both(anna: User, eva: User, *, through: int) -> None:
+    """Let one person set the password of one of both, and that of the other one through a chain of logins."""
+    last = person("administrator", "olli")
+    change(anna, last, HOUR, "person.password-changed")
+    for number in range(through):
+        taken = person("administrator", f"taken{number}")
+        change(taken, last, HOUR, "person.password-changed")
+        last = taken
+    change(eva, last, HOUR, "person.password-changed")
+
+
+@pytest.mark.parametrize("through", [0, 1, 5])
+def test_nobody_takes_two_logins_over_to_be_both_people(through: int) -> None:
+    anna, eva = person("administrator", "anna"), person("administrator", "eva")
+    take_over_both(anna, eva, through=through)
+    assert DEPENDENT in reason(eva, anna)
+    assert reason(person("administrator", "liisa"), anna) == ""
+
+
+def test_the_same_person_may_change_two_logins_without_being_behind_them() -> None:
+    anna, eva, root = person("administrator", "anna"), person("administrator", "eva"), person(name="root")
+    for changed in (anna, eva):
+        change(changed, root, HOUR)
+    assert reason(eva, anna) == ""
+
+
+def test_a_flood_of_changes_hides_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(second_person, "_MAX_CHANGES", 3)
+    anna, eva, olli = (person("administrator", name) for name in ("anna", "eva", "olli"))
+    change(eva, anna, 2 * HOUR)
+    for _ in range(3):
+        change(olli, anna, HOUR, "person.unlocked")
+    assert DEPENDENT in reason(eva, anna)
+
+
+def without_a_wait(variant: pytest.MonkeyPatch) -> None:
+    variant.setattr(second_person, "WAIT", timedelta(0))
+
+
+def without_gaps(variant: pytest.MonkeyPatch) -> None:
+    variant.setattr(HeldPermission.objects.all().__class__, "delete", lambda *_: (0, {}))
+
+
+def without_changes(variant: pytest.MonkeyPatch) -> None:
+    variant.setattr(second_person, "_CHANGES", ())
+
+
+def without_chains(variant: pytest.MonkeyPatch) -> None:
+    variant.setattr(second_person, "_TAKEOVERS", ())
+
+
+def without_time_before_the_request(variant: pytest.MonkeyPatch) -> None:
+    depend = second_person._depend_on_each_other
+    variant.setattr(
+        second_person,
+        "_depend_on_each_other",
+        lambda first, second, _since: depend(first, second, timezone.now() - timedelta(days=1)),
+    )
+
+
+def without_setters_of_passwords(variant: pytest.MonkeyPatch) -> None:
+    variant.setattr(second_person, "_know_a_password", lambda *_: False)
+
+
+def accepted() -> list[str]:
+    """Return the names of the people who are accepted although they must not be."""
+    anna = person("administrator", "anna")
+    names = ("new", "gap", "changed", "chain", "waited", "made")
+    people = {name: person("administrator", name) for name in names}
+    HeldPermission.objects.filter(person=people["new"]).update(since=timezone.now() - HOUR)
+    switch_off(people["gap"])
+    change(people["changed"], anna, HOUR)
+    take_over_both(anna, people["chain"], through=1)
+    change(people["waited"], anna, 60 * HOUR)
+    change(people["made"], anna, 900 * HOUR, "person.created")
+    return [name for name in names if not reason(people[name], anna, 40 * HOUR)]
+
+
+@pytest.mark.parametrize(
+    ("breaks", "expected"),
+    [
+        (None, []),
+        (without_a_wait, ["new", "gap", "waited"]),
+        (without_gaps, ["gap"]),
+        (without_changes, ["changed", "waited"]),
+        (without_chains, ["chain", "made"]),
+        (without_time_before_the_request, ["waited"]),
+        (without_setters_of_passwords, ["made"]),
+    ],
+)
+def test_each_variant_without_a_part_of_the_rule_is_caught(
+    monkeypatch: pytest.MonkeyPatch, breaks: Any, expected: list[str]
+) -> None:
+    if breaks is not None:
+        breaks(monkeypatch)
+    assert accepted() == expected
+
+
+def test_recording_again_changes_nothing() -> None:
+    eva = person("administrator", "eva")
+    hold_permissions_for_days(eva)
+    held_permissions.record_held_permissions()
+    assert age_of(eva) > 24 * HOUR

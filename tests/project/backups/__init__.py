@@ -1,0 +1,1 @@
+"""Backups, and what a restore makes of them."""

@@ -1,0 +1,1 @@
+"""Are the settings safe when a process starts?"""

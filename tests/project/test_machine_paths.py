@@ -1,0 +1,49 @@
+"""Paths for machines outside the console: refused in JSON, with the headers of every other answer."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.support.http.machine_answers import assert_sound_answer
+
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
+SECURITY_HEADERS = {
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+def send(method: str, path: str, **headers: str) -> Any:
+    client = Client(raise_request_exception=False, enforce_csrf_checks=True)
+    return client.generic(method, path, b"{}", headers=headers)
+
+
+@pytest.mark.parametrize("path", ["/health", "/problems/too-large", "/problems/unheard-of", "/", "/admin"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+def test_what_can_only_be_read_names_the_allowed_methods(method: str, path: str) -> None:
+    answer = send(method, path)
+    assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
+    assert assert_sound_answer(answer)["code"] == "wrong-method"
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/webhooks", "/outcomes/unknown", "/problems/unheard-of", "/health/"]
+)
+def test_a_refusal_has_the_security_headers_of_every_answer(path: str, settings: Any) -> None:
+    settings.SECURE_HSTS_SECONDS = 60
+    answer = send("GET", path)
+    assert answer.status_code == 404
+    assert_sound_answer(answer)
+    assert {name: answer[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
+
+
+def test_a_head_request_to_a_page_for_machines_is_answered() -> None:
+    assert send("HEAD", "/health").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/health", "/problems/too-large"])
+def test_what_machines_read_is_not_cached(path: str) -> None:
+    answer = send("GET", path)
+    assert (answer["Cache-Control"], answer["X-Content-Type-Options"]) == ("no-store", "nosniff")

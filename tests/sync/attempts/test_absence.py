@@ -1,0 +1,237 @@
+"""Nothing is removed, and nothing is created anew, because a system answers 404: the absence must be proven (I24)."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from sync.attempts import absence, plan
+from sync.connectors.contracts.types import Access
+from sync.connectors.rest_identity import RestIdentityConnector
+from sync.connectors.rest_target import RestTargetConnector
+from sync.execution.executor import run_due_deliveries
+from sync.models import Attempt, Connection, Delivery, Route
+from sync.operations.held_deliveries import HeldDecision, decide_held
+from tests.support.builders.bulk_replays import staff_user
+from tests.support.hub import ANNA, Hub
+from webhooks.catalogue.reference import new_uuid
+from webhooks.models import State
+
+ENTITY_UNPROVEN, RECORD_UNPROVEN = "identity-missing-unproven", "target-missing-unproven"
+EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
+
+
+@pytest.fixture(autouse=True)
+def _pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the pauses in which a service may come to know an entity that it reported as created."""
+    monkeypatch.setattr(plan, "FETCH_RETRY_PAUSES", (0.001,))
+
+
+def post_event(hub: Hub, event_type: str = "UPDATE", user: str = ANNA) -> Any:
+    """Post a signed webhook about a user. Returns status and document of the answer."""
+    answer = hub.post_signed({"id": user, "entityType": "USER", "eventType": event_type})
+    return answer.status_code, answer.json()
+
+
+def run_again(hub: Hub, seconds: float = 31.0) -> Delivery:
+    """Let so many seconds pass, and run what is due then. Returns the newest delivery."""
+    passed = timedelta(seconds=seconds)
+    for attempt in Attempt.objects.exclude(ended_at=None):
+        Attempt.objects.filter(pk=attempt.pk).update(ended_at=attempt.ended_at - passed)
+    Delivery.objects.filter(state=State.RETRYING).update(due_at=timezone.now() - timedelta(seconds=1))
+    run_due_deliveries()
+    hub.wait_until_quiet()
+    return Delivery.objects.order_by("-pk")[0]
+
+
+def link_anna(hub: Hub) -> dict[str, Any]:
+    """Deliver a first webhook, which links Anna's record. Returns the record."""
+    assert post_event(hub)[0] == 200
+    record = hub.customer()
+    assert record is not None
+    assert record["active"] is True
+    return record
+
+
+def set_path(side: str, path: str, **others: Any) -> None:
+    """Change the path of items of users in the settings of a connection."""
+    connection = Connection.objects.get(side=side)
+    name = "path" if side == "identity" else "item"
+    connection.settings["entities"]["USER"] |= {name: path, **others}
+    connection.save()
+
+
+def mistype_path(hub: Hub) -> None:
+    set_path("identity", "/api/uzers/{id}")
+
+
+def hide_everything(hub: Hub) -> None:
+    hub.identity.faults.add("error", status=404)
+
+
+def hide_items(hub: Hub) -> None:
+    hub.identity.faults.add("error", status=404, path="/api/users/.")
+
+
+def hide_all_users(hub: Hub) -> None:
+    for user in hub.identity.list_records("users"):
+        hub.identity.directory.delete_record("users", user["id"])
+
+
+def forbid_others(hub: Hub) -> None:
+    hub.identity.directory.delete_record("users", ANNA)
+    hub.identity.faults.add("error", status=403, path=f"/api/users(?!/{ANNA})")
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+@pytest.mark.parametrize(
+    "break_service", [mistype_path, hide_everything, hide_items, hide_all_users, forbid_others]
+)
+def test_a_service_that_gives_no_entity_removes_nothing(
+    hub: Hub, event_type: str, break_service: Callable[[Hub], None]
+) -> None:
+    record = link_anna(hub)
+    break_service(hub)
+    status, document = post_event(hub, event_type)
+    assert (status, document["code"], document["retrying"]) == (424, ENTITY_UNPROVEN, True)
+    for _ in range(10):
+        delivery = run_again(hub)
+    assert (delivery.state, delivery.code) == (State.HELD, ENTITY_UNPROVEN)
+    assert hub.customer() == record
+
+
+def test_an_entity_that_is_gone_after_an_update_is_removed_at_the_second_look(hub: Hub) -> None:
+    link_anna(hub)
+    hub.identity.directory.delete_record("users", ANNA)
+    status, document = post_event(hub)
+    assert (status, document["code"], document["retrying"]) == (424, ENTITY_UNPROVEN, True)
+    assert run_again(hub, seconds=5).state == State.RETRYING
+    assert hub.customer()["active"] is True
+    assert run_again(hub).state == State.SUCCEEDED
+    assert hub.customer()["active"] is False
+
+
+def test_the_second_look_comes_after_the_configured_time(hub: Hub, settings: Any) -> None:
+    settings.ABSENCE_CONFIRM_SECONDS = 7.0
+    link_anna(hub)
+    hub.identity.directory.delete_record("users", ANNA)
+    post_event(hub)
+    delivery = Delivery.objects.order_by("-pk")[0]
+    assert timedelta(seconds=5) < delivery.due_at - timezone.now() <= timedelta(seconds=7)
+    assert run_again(hub, seconds=8).state == State.SUCCEEDED
+
+
+def test_a_reported_deletion_is_carried_out_at_once(hub: Hub) -> None:
+    link_anna(hub)
+    hub.identity.directory.delete_record("users", ANNA)
+    status, document = post_event(hub, "DELETE")
+    assert (status, document["status"]) == (200, "succeeded")
+    assert hub.customer()["active"] is False
+
+
+def test_an_entity_that_comes_back_before_the_second_look_is_updated(hub: Hub) -> None:
+    link_anna(hub)
+    fault = hub.identity.faults.add("error", status=404, path=f"/api/users/{ANNA}")
+    assert post_event(hub)[1]["code"] == ENTITY_UNPROVEN
+    hub.identity.faults.clear(fault.id)
+    address = hub.change_email("anna.back@example.com")
+    assert run_again(hub).state == State.SUCCEEDED
+    assert (hub.customer()["email"], hub.customer()["active"]) == (address, True)
+
+
+def test_a_route_that_ignores_deletions_is_no_success_without_proof(hub: Hub) -> None:
+    Route.objects.update(when_gone=Route.DeletionPolicy.IGNORE)
+    hide_everything(hub)
+    assert post_event(hub)[1]["code"] == ENTITY_UNPROVEN
+
+
+def test_a_listed_entity_is_not_absent(hub: Hub) -> None:
+    record = link_anna(hub)
+    hub.identity.faults.add("error", status=404, path=f"/api/users/{ANNA}")
+    for user in hub.identity.list_records("users"):
+        if user["id"] != ANNA:
+            hub.identity.directory.delete_record("users", user["id"])
+    assert post_event(hub, "DELETE")[1]["code"] == ENTITY_UNPROVEN
+    assert hub.customer() == record
+
+
+def test_a_probe_proves_access_where_nothing_is_listed(hub: Hub) -> None:
+    link_anna(hub)
+    set_path("identity", "/api/users/{id}", list=None, probe={"path": "/api/groups"})
+    hub.identity.directory.delete_record("users", ANNA)
+    assert post_event(hub, "DELETE")[0] == 200
+    assert hub.customer()["active"] is False
+
+
+def test_a_person_may_approve_an_absence_that_nothing_proves(hub: Hub) -> None:
+    link_anna(hub)
+    Route.objects.update(tries=1)
+    hide_everything(hub)
+    post_event(hub)
+    delivery = Delivery.objects.get(state=State.HELD)
+    decide_held(
+        [delivery.pk], HeldDecision.APPROVE, by=staff_user(), reason="She left in May.", key=new_uuid()
+    )
+    run_due_deliveries()
+    hub.wait_until_quiet()
+    delivery.refresh_from_db()
+    assert delivery.state == State.SUCCEEDED
+    assert hub.customer()["active"] is False
+
+
+def test_an_outage_during_the_proof_is_told_as_an_outage(hub: Hub) -> None:
+    link_anna(hub)
+    hub.identity.directory.delete_record("users", ANNA)
+    hub.identity.faults.add("error", status=503, path=f"/api/users(?!/{ANNA})")
+    assert post_event(hub, "DELETE")[1]["code"] == "identity-unavailable"
+
+
+@pytest.mark.parametrize("event_type", ["UPDATE", "DELETE"])
+@pytest.mark.parametrize("path", [None, "/api/customerz/{id}"])
+def test_a_target_that_gives_no_record_gets_no_second_one(
+    hub: Hub, event_type: str, path: str | None
+) -> None:
+    record = link_anna(hub)
+    hub.change_email("anna.changed@example.com")
+    if event_type == "DELETE":
+        hub.identity.directory.delete_record("users", ANNA)
+    if path:
+        set_path("commercial", path)
+    else:
+        hub.shop.faults.add("error", status=404, methods=["GET"], path="/api/customers/.")
+    status, document = post_event(hub, event_type)
+    assert (status, document["code"], document["retrying"]) == (424, RECORD_UNPROVEN, True)
+    for _ in range(10):
+        delivery = run_again(hub)
+    assert (delivery.state, delivery.code) == (State.HELD, RECORD_UNPROVEN)
+    assert hub.customer() == record
+
+
+def test_a_linked_record_that_was_deleted_is_created_again(hub: Hub) -> None:
+    record = link_anna(hub)
+    hub.shop.catalogue.delete_record("customers", str(record["id"]))
+    status, document = post_event(hub)
+    assert (status, document["results"][0]["action"]) == (200, "created")
+    assert hub.customer()["id"] != record["id"]
+
+
+def test_the_tests_fail_if_every_absence_counts_as_proven(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken variant: whatever answers 404 is gone."""
+    monkeypatch.setattr(RestIdentityConnector, "check_access", lambda *_: Access.GRANTED)
+    monkeypatch.setattr(RestTargetConnector, "check_access", lambda *_: Access.GRANTED)
+    monkeypatch.setattr(absence, "_was_absent_before", lambda _: True)
+    link_anna(hub)
+    mistype_path(hub)
+    assert post_event(hub)[0] == 200
+    assert hub.customer()["active"] is False
+
+
+def test_the_tests_fail_if_one_look_is_enough(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken variant: an entity that is absent once, while others can be read, is gone."""
+    monkeypatch.setattr(absence, "_was_absent_before", lambda _: True)
+    link_anna(hub)
+    hub.identity.directory.delete_record("users", ANNA)
+    assert post_event(hub)[0] == 200
+    assert hub.customer()["active"] is False

@@ -1,0 +1,402 @@
+"""Promise I26: an unlinked record is bound as its route's matching policy says, and a stranger's record never changes."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, BrokenBarrierError
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import connections
+
+from sync.attempts import apply, unlinked_records
+from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Link, MappingVersion, Route
+from sync.planning import mapping as planning_mapping
+from sync.planning import record_matching
+from sync.planning.mapping import MatchValue
+from sync.planning.record_matching import MAX_CANDIDATES, MatchingPolicy
+from tests.support.hub import ANNA, Hub
+from webhooks.models import State
+
+MALLORY = "MALLORY1"
+GRACE = "grace.holloway@example.com"  # the shop has an unlinked record with this address
+NEW = "mallory@example.com"
+HELD = (202, "accepted")
+Record = dict[str, Any]
+
+
+def a_user(hub: Hub, *emails: tuple[str, bool], user: str = MALLORY) -> None:
+    """Create a person with these addresses, each with whether it is verified."""
+    listed = [{"address": address, "verified": is_verified} for address, is_verified in emails]
+    hub.identity.directory.create_record("users", {"id": user, "username": user.lower(), "emails": listed})
+
+
+def post(hub: Hub, user: str = MALLORY, event_type: str = "UPDATE", **fields: Any) -> tuple[int, str]:
+    """Post a signed webhook. Returns the HTTP status, and the status of the outcome or the code of the failure."""
+    answer = hub.post_signed({"id": user, "entityType": "USER", "eventType": event_type, **fields})
+    document = answer.json()
+    return answer.status_code, document.get("code") or document["status"]
+
+
+def follow(policy: MatchingPolicy) -> None:
+    Route.objects.filter(source__slug="aurora").update(matching=policy.value)
+
+
+def customers(hub: Hub) -> list[Record]:
+    """Return the shop's records that are no record of Mallory."""
+    return [record for record in hub.shop.list_records("customers") if record["external_id"] != MALLORY]
+
+
+def a_customer(hub: Hub, email: str) -> str:
+    return str(hub.shop.catalogue.create_record("customers", {"email": email, "external_id": None})["id"])
+
+
+def bound_record(user: str = MALLORY) -> str | None:
+    """Return the record that a person's link names."""
+    return Link.objects.filter(entity_id=user).values_list("record_id", flat=True).first()
+
+
+def record_with(hub: Hub, email: str) -> Record:
+    [record] = [record for record in hub.shop.list_records("customers") if record["email"] == email]
+    return record
+
+
+def candidates_of(user: str = MALLORY) -> list[str]:
+    """Return the records that are stored with the newest attempt of a person."""
+    attempt = Attempt.objects.filter(delivery__entity_id=user).latest("pk")
+    assert attempt.change is not None
+    document = json.loads(attempt.change.decrypt())
+    return [candidate["record"] for candidate in document["candidates"]]
+
+
+def unverified_new(hub: Hub) -> tuple[int, str]:
+    """A person enters a stranger's address, which nobody has verified."""
+    a_user(hub, (GRACE, False))
+    return post(hub)
+
+
+def own_address_verified(hub: Hub) -> tuple[int, str]:
+    """A person has a verified address of their own, and writes a stranger's before it."""
+    a_user(hub, (GRACE, False), (NEW, True))
+    return post(hub)
+
+
+def unverified_previous(hub: Hub) -> tuple[int, str]:
+    """A person had entered a stranger's address, and now has one of their own."""
+    a_user(hub, (NEW, True))
+    return post(hub, previous={"email": GRACE})
+
+
+def declared_unverified_previous(hub: Hub) -> tuple[int, str]:
+    """The previous address says itself that it was not verified."""
+    a_user(hub, (NEW, True))
+    return post(hub, previous={"emails": [{"address": GRACE, "verified": False}], "email": GRACE})
+
+
+def two_candidates(hub: Hub) -> tuple[int, str]:
+    """A person has a verified address of one record, and had the verified one of another."""
+    a_customer(hub, "second@example.com")
+    a_user(hub, ("second@example.com", True))
+    add_second_rule()
+    return post(hub)
+
+
+def add_second_rule() -> None:
+    """Take all addresses of a list as verified ones: one person can then match two records."""
+    newest = MappingVersion.objects.filter(mapping__routes__source__slug="aurora")
+    newest = newest.filter(mapping__routes__entity_type="USER").latest("number")
+    declaration = newest.declaration
+    path = f"[entity.emails[0].address, '{GRACE}']"
+    declaration["match"]["verified"]["new"]["email"] = {"path": path}
+    MappingVersion.objects.create(mapping=newest.mapping, number=newest.number + 1, declaration=declaration)
+
+
+def deleted_with_previous(hub: Hub) -> tuple[int, str]:
+    """A person who had entered a stranger's address is deleted."""
+    return post(hub, event_type="DELETE", previous={"email": GRACE})
+
+
+UNPROVEN = [
+    unverified_new,
+    own_address_verified,
+    unverified_previous,
+    declared_unverified_previous,
+    deleted_with_previous,
+]
+Story = Callable[[Hub], tuple[int, str]]
+
+
+@pytest.mark.parametrize("policy", [MatchingPolicy.HOLD, MatchingPolicy.VERIFIED])
+@pytest.mark.parametrize("story", [*UNPROVEN, two_candidates])
+def test_what_is_not_proven_is_held_and_changes_no_record(
+    hub: Hub, story: Story, policy: MatchingPolicy
+) -> None:
+    follow(policy)
+    grace = record_with(hub, GRACE)
+    assert story(hub) == HELD
+    delivery = Delivery.objects.get(entity_id=MALLORY)
+    assert (delivery.state, delivery.code) == (State.HELD, MATCH_HELD_CODE)
+    assert hub.writes() == []
+    assert str(grace["id"]) in candidates_of()
+    assert len(candidates_of()) == (2 if story is two_candidates else 1)
+    assert record_with(hub, GRACE) == grace
+    assert bound_record() is None
+
+
+@pytest.mark.parametrize("story", [unverified_new, unverified_previous, two_candidates])
+def test_with_the_policy_never_a_record_is_created_and_a_conflict_is_the_targets(
+    hub: Hub, story: Story
+) -> None:
+    follow(MatchingPolicy.NEVER)
+    expected = (200, "succeeded") if story is unverified_previous else (422, "target-rejected")
+    before = record_with(hub, GRACE)
+    assert story(hub) == expected
+    assert record_with(hub, GRACE) == before
+
+
+def test_a_verified_address_binds_and_an_unverified_one_may_be_written(hub: Hub) -> None:
+    grace = record_with(hub, GRACE)
+    a_user(hub, (NEW, False), (GRACE, True))
+    assert post(hub) == (200, "succeeded")
+    assert bound_record() == str(grace["id"])
+    assert (record_with(hub, NEW)["id"], record_with(hub, NEW)["external_id"]) == (grace["id"], MALLORY)
+
+
+@pytest.mark.parametrize("policy", [MatchingPolicy.VERIFIED, MatchingPolicy.TRUSTED])
+def test_a_verified_previous_address_binds(hub: Hub, policy: MatchingPolicy) -> None:
+    follow(policy)
+    grace = record_with(hub, GRACE)
+    a_user(hub, (NEW, False))
+    assert post(hub, previous={"emails": [{"address": GRACE, "verified": True}]}) == (200, "succeeded")
+    assert bound_record() == str(grace["id"])
+
+
+@pytest.mark.parametrize("story", [unverified_new, unverified_previous])
+def test_a_trusted_source_binds_by_any_value(hub: Hub, story: Story) -> None:
+    follow(MatchingPolicy.TRUSTED)
+    grace = record_with(hub, GRACE)
+    assert story(hub) == (200, "succeeded")
+    assert bound_record() == str(grace["id"])
+
+
+def test_two_candidates_of_a_trusted_source_are_held(hub: Hub) -> None:
+    follow(MatchingPolicy.TRUSTED)
+    assert two_candidates(hub) == HELD
+
+
+@pytest.mark.parametrize("policy", list(MatchingPolicy))
+def test_a_link_and_the_own_external_id_bind_under_every_policy(hub: Hub, policy: MatchingPolicy) -> None:
+    follow(policy)
+    hub.change_email("anna.first@example.com")
+    assert post(hub, ANNA) == (200, "succeeded")  # by external id
+    record = bound_record(ANNA)
+    hub.shop.catalogue.update_record("customers", str(record), {"external_id": "X"}, replaces=False)
+    assert post(hub, ANNA) == (200, "succeeded")  # by link
+    assert bound_record(ANNA) == record
+
+
+@pytest.mark.parametrize("policy", [MatchingPolicy.HOLD, MatchingPolicy.VERIFIED, MatchingPolicy.TRUSTED])
+def test_a_record_that_is_linked_to_another_subject_is_no_candidate(hub: Hub, policy: MatchingPolicy) -> None:
+    follow(policy)
+    link_elsewhere(hub)
+    a_user(hub, (GRACE, True))
+    before = record_with(hub, GRACE)
+    assert post(hub) == (422, "target-rejected")
+    assert record_with(hub, GRACE) == before
+
+
+def link_elsewhere(hub: Hub) -> None:
+    """Link the stranger's record to another person."""
+    post(hub, ANNA)
+    own = Link.objects.get(entity_id=ANNA)
+    own.pk, own.entity_id, own.record_id = None, "OWNER1", str(record_with(hub, GRACE)["id"])
+    own.save(force_insert=True)
+
+
+def link_own_external_id_elsewhere(hub: Hub) -> Record:
+    """Let the stranger's record bear Mallory's id, as that of another identity service. Returns the record."""
+    link_elsewhere(hub)
+    key = str(record_with(hub, GRACE)["id"])
+    hub.shop.catalogue.update_record("customers", key, {"external_id": MALLORY}, replaces=False)
+    a_user(hub, (NEW, True))
+    return record_with(hub, GRACE)
+
+
+def test_the_own_external_id_does_not_bind_a_record_that_is_linked_elsewhere(hub: Hub) -> None:
+    before = link_own_external_id_elsewhere(hub)
+    assert post(hub) == (200, "succeeded")
+    assert record_with(hub, GRACE) == before
+    assert bound_record() == str(record_with(hub, NEW)["id"]), "a record was created"
+
+
+def test_a_hub_that_trusts_every_external_id_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.attempts.plan.is_linked_to_other_entity", lambda *_: False)
+    before = link_own_external_id_elsewhere(hub)
+    assert post(hub) == (200, "succeeded")
+    assert before not in hub.shop.list_records("customers")
+
+
+def race(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
+    """Let two people with one verified address find the same record before either of them is bound."""
+    for user in (MALLORY, "MALLORY2"):
+        a_user(hub, (GRACE, True), user=user)
+    both, bind = Barrier(2), apply.bind_record
+
+    def wait_and_bind(*arguments: Any) -> bool:
+        try:
+            both.wait(timeout=5)
+        except BrokenBarrierError:
+            pass  # only the first time both wait
+        else:
+            both.abort()
+        return bind(*arguments)
+
+    monkeypatch.setattr(apply, "bind_record", wait_and_bind)
+
+    def one(user: str) -> tuple[int, str]:
+        try:
+            return post(hub, user)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as threads:
+        return list(threads.map(one, (MALLORY, "MALLORY2")))
+
+
+def changes_of(hub: Hub, record_id: str) -> int:
+    """Count the writes to a record."""
+    return sum(write["path"].endswith(f"/{record_id}") for write in hub.writes())
+
+
+def test_of_two_people_who_find_one_record_one_is_bound(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = str(record_with(hub, GRACE)["id"])
+    assert sorted(race(hub, monkeypatch)) == [(200, "succeeded"), (422, "target-rejected")]
+    assert changes_of(hub, record) == 1
+    assert Link.objects.filter(record_id=record).count() == 1
+
+
+def test_a_record_stays_bound_though_its_first_write_fails(hub: Hub) -> None:
+    record = str(record_with(hub, GRACE)["id"])
+    a_user(hub, (GRACE, True))
+    hub.shop.faults.add("error", status=503, times=1, methods=["PATCH"])
+    assert post(hub)[0] == 424
+    assert bound_record() == record
+    a_user(hub, (GRACE, True), user="MALLORY2")
+    assert post(hub, "MALLORY2") == (422, "target-rejected")
+    hub.change_email(NEW, MALLORY)
+    assert post(hub) == (200, "succeeded")
+    assert str(record_with(hub, NEW)["id"]) == record
+
+
+def test_a_hub_that_binds_without_looking_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = str(record_with(hub, GRACE)["id"])
+    monkeypatch.setattr(apply, "bind_record", lambda *_: True)
+    race(hub, monkeypatch)
+    assert changes_of(hub, record) == 2
+
+
+def ignore_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unlinked_records, "_effective_policy", lambda _: MatchingPolicy.TRUSTED)
+
+
+def verify_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_verified(field: str, value: Any, is_verified: bool = True) -> MatchValue:
+        return MatchValue(field, value, is_verified=True)
+
+    monkeypatch.setattr(planning_mapping, "MatchValue", as_verified)
+
+
+def take_first_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = {**planning_mapping.FUNCTIONS, "verified_email": lambda emails: emails[0]["address"]}
+    monkeypatch.setattr(planning_mapping, "FUNCTIONS", first)
+    planning_mapping._cache.clear()
+
+
+def forget_owners(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_matching, "_belongs_to_other", lambda *_: False)
+
+
+@pytest.fixture
+def mappings_parsed_anew() -> Any:
+    yield
+    planning_mapping._cache.clear()
+
+
+@pytest.mark.usefixtures("mappings_parsed_anew")
+@pytest.mark.parametrize(
+    ("broken", "story"),
+    [
+        (ignore_policy, unverified_new),
+        (ignore_policy, unverified_previous),
+        (verify_everything, unverified_new),
+        (verify_everything, unverified_previous),
+        (take_first_address, unverified_new),
+        (take_first_address, own_address_verified),
+        (take_first_address, declared_unverified_previous),
+    ],
+)
+def test_a_hub_that_takes_over_a_strangers_record_is_caught(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, broken: Callable[[pytest.MonkeyPatch], None], story: Story
+) -> None:
+    grace = record_with(hub, GRACE)
+    broken(monkeypatch)
+    assert story(hub) == (200, "succeeded")
+    assert hub.customer(MALLORY)["id"] == grace["id"], "the stranger's record was taken over"  # type: ignore[index]
+
+
+def test_a_hub_that_ignores_other_links_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_owners(monkeypatch)
+    monkeypatch.setattr("sync.deliveries.record_links.is_linked_to_other_entity", lambda *_: False)
+    link_elsewhere(hub)
+    before = record_with(hub, GRACE)
+    a_user(hub, (GRACE, True))
+    assert post(hub) == (200, "succeeded")
+    assert record_with(hub, GRACE) != before
+
+
+def test_types_without_verified_values_are_held(hub: Hub) -> None:
+    hub.shop.catalogue.create_record("segments", {"name": "Board", "external_id": None})
+    hub.identity.directory.create_record("groups", {"id": "BOARD1", "name": "Board"})
+    answer = hub.post_signed({"id": "BOARD1", "entityType": "GROUP", "eventType": "CREATE"})
+    assert (answer.status_code, answer.json()["status"]) == HELD
+    assert hub.writes() == []
+
+
+def test_the_answer_to_a_held_match_says_no_more_than_that_of_any_held_delivery(hub: Hub) -> None:
+    a_user(hub, (GRACE, False))
+    answer = hub.post_signed({"id": MALLORY, "entityType": "USER", "eventType": "UPDATE"})
+    [result] = answer.json()["results"]
+    assert result == {"connection": "shop", "status": "held", "code": MATCH_HELD_CODE}
+    outcome = hub.client.get(answer.headers["Location"])
+    assert GRACE not in outcome.content.decode()
+
+
+def test_a_held_match_keeps_at_most_ten_candidates_and_only_mapped_fields(hub: Hub) -> None:
+    names = [f"many{number}@example.com" for number in range(MAX_CANDIDATES + 2)]
+    for name in names:
+        a_customer(hub, name)
+    newest = MappingVersion.objects.filter(mapping__routes__entity_type="USER").latest("number")
+    declaration = newest.declaration
+    listed = ", ".join(f"'{name}'" for name in names[:7])
+    rest = ", ".join(f"'{name}'" for name in names[7:])
+    declaration["match"]["verified"] = {
+        "new": {"email": {"path": f"[{listed}]"}},
+        "previous": {"email": {"path": f"[{rest}]"}},
+    }
+    MappingVersion.objects.create(mapping=newest.mapping, number=newest.number + 1, declaration=declaration)
+    a_user(hub, (NEW, True))
+    assert post(hub, previous={"email": NEW}) == HELD
+    assert len(candidates_of()) == MAX_CANDIDATES
+
+
+@pytest.mark.one_database
+def test_only_a_signed_source_can_be_trusted(hub: Hub) -> None:
+    route = Route.objects.get(source__slug="aurora-unsigned", entity_type="USER")
+    route.matching = MatchingPolicy.TRUSTED
+    with pytest.raises(ValidationError, match="Only a signed source can be trusted"):
+        route.full_clean()
+    Route.objects.filter(pk=route.pk).update(matching=MatchingPolicy.TRUSTED)
+    a_user(hub, (GRACE, False))
+    answer = hub.post({"id": MALLORY, "entityType": "USER", "eventType": "UPDATE"})
+    assert answer.status_code == 202, "a source that lost its signature is not trusted"

@@ -1,0 +1,190 @@
+"""Whatever expression an administrator enters, a delivery, a preview and a back-test end within a second, and name the
+field or setting that costs too much (I25).
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from console.settings.mappings.mapping_trial import TrialInput, run_trial
+from sync.connectors.values.jmespath_paths import compile_expression
+from sync.connectors.values.json_responses import ErrorExtractor, JmesPathExpression
+from sync.mappings.backtests import MAX_OVER_BUDGET, request_backtest, run_in_request
+from sync.models import Connection, Delivery, MappingVersion, Route
+from sync.planning.mapping import InvalidMapping, parse_mapping
+from sync.replays.replay_preview import preview_replay
+from sync.replays.requests import ReplayOptions
+from tests.support.builders.backtests import a_draft, a_mapped_event, a_mapping_in_use, mapping_author
+from tests.support.builders.history import NOON
+from tests.support.builders.hostile_expressions import ENTITY, HOSTILE, MULTIPLYING, bounded_cost, piped
+from tests.support.hub import ANNA, Hub
+from webhooks.models import Event, State
+
+BOMB = piped("[@,@][]", 40)
+USERS = "/entities/USER"
+
+
+def use_mapping(change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the declaration of the mapping of users."""
+    version = MappingVersion.objects.get(
+        mapping=Route.objects.get(source__slug="aurora", entity_type="USER").mapping
+    )
+    change(version.declaration)
+    MappingVersion.objects.filter(pk=version.pk).update(declaration=version.declaration)
+
+
+def use_setting(slug: str, pointer: str, value: Any) -> None:
+    """Set one setting of a connection."""
+    connection = Connection.objects.get(slug=slug)
+    *parents, name = pointer.strip("/").split("/")
+    place = connection.settings
+    for parent in parents:
+        place = place.setdefault(parent, {})
+    place[name] = value
+    connection.save()
+
+
+def post(hub: Hub) -> tuple[int, str, list[str]]:
+    """Post a webhook. Returns the status, the code, and the fields that the errors name."""
+    with bounded_cost():
+        answer = hub.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
+    document = answer.json()
+    return (
+        answer.status_code,
+        document.get("code", "done"),
+        [error["field"] for error in document.get("errors", [])],
+    )
+
+
+def newest_delivery() -> Delivery:
+    return Delivery.objects.latest("pk")
+
+
+def test_a_mapping_that_costs_too_much_ends_the_delivery_and_names_the_field(hub: Hub) -> None:
+    use_mapping(lambda declared: declared["fields"].update(bomb={"path": BOMB}))
+    assert post(hub) == (424, "mapping-over-budget", ["bomb"])
+    assert newest_delivery().state == State.DEAD
+    assert hub.writes() == []
+
+
+@pytest.mark.parametrize("part", ["previous", "new"])
+def test_a_verified_value_that_costs_too_much_is_named_by_its_place(hub: Hub, part: str) -> None:
+    use_mapping(
+        lambda declared: declared["match"].update(
+            verified={part: {"email": {"path": BOMB}}}, external_id=None
+        )
+    )
+    answer = hub.post_signed(
+        {"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "previous": {"emails": []}}
+    )
+    document = answer.json()
+    assert (document["code"], document["errors"][0]["field"]) == (
+        "mapping-over-budget",
+        f"match.verified.{part}.email",
+    )
+
+
+def test_all_expressions_of_a_mapping_have_a_budget_together(hub: Hub) -> None:
+    # Each makes 4,096 items and stays within its own budget.
+    rules = {f"field{number}": {"path": piped("[@,@][]", 12) + "|length(@)"} for number in range(150)}
+    use_mapping(lambda declared: declared["fields"].update(rules))
+    status, code, _fields = post(hub)
+    assert (status, code) == (424, "mapping-over-budget")
+
+
+@pytest.mark.parametrize(
+    ("slug", "code", "pointer"),
+    [
+        ("aurora", "identity-over-budget", f"{USERS}/record"),
+        ("aurora", "identity-over-budget", f"{USERS}/id"),
+        ("aurora", "identity-over-budget", f"{USERS}/version"),
+        ("aurora", "identity-over-budget", f"{USERS}/modified"),
+        ("aurora", "identity-over-budget", "/error/when"),
+        ("shop", "target-over-budget", f"{USERS}/record"),
+        ("shop", "target-over-budget", f"{USERS}/id"),
+        ("shop", "target-over-budget", f"{USERS}/search/results"),
+        ("shop", "target-over-budget", "/error/when"),
+    ],
+)
+def test_a_setting_that_costs_too_much_ends_the_delivery_and_is_named(
+    hub: Hub, slug: str, code: str, pointer: str
+) -> None:
+    hub.change_email("anna.new@example.com")
+    use_setting(slug, pointer, BOMB)
+    assert post(hub) == (424, code, [pointer])
+    assert newest_delivery().state == State.DEAD
+
+
+def test_a_condition_for_outdated_versions_that_costs_too_much_is_named(hub: Hub) -> None:
+    stale = {"status": 422, "when": BOMB}
+    version = {"read": {"header": "ETag"}, "send": {"header": "If-Match"}, "stale": [stale]}
+    use_setting("shop", f"{USERS}/version", version)
+    hub.change_email("anna.new@example.com")
+    hub.shop.faults.add("refuse")
+    status, code, fields = post(hub)
+    assert (status, code, fields) == (424, "target-over-budget", [f"{USERS}/version/stale/0/when"])
+
+
+@pytest.mark.parametrize("name", ["sentence", "fields"])
+def test_error_words_that_cost_too_much_leave_the_code_and_are_named(hub: Hub, name: str) -> None:
+    use_setting("shop", f"/error/{name}", BOMB)
+    hub.change_email("anna.new@example.com")
+    hub.shop.faults.add("refuse")
+    assert post(hub) == (422, "target-rejected", [f"/error/{name}"])
+
+
+def test_a_preview_names_what_costs_too_much(hub: Hub) -> None:
+    post(hub)
+    use_mapping(lambda declared: declared["fields"].update(bomb={"path": BOMB}))
+    with bounded_cost():
+        planned = preview_replay(Event.objects.latest("pk"), ReplayOptions(), "person:1")
+    assert [plan.code for plan in planned] == ["mapping-over-budget"]
+
+
+def test_a_back_test_ends_when_a_draft_goes_on_costing_too_much(db: None) -> None:
+    mapping, route = a_mapping_in_use({"fields": {"mail": {"path": "entity.mail"}}})
+    for number in range(MAX_OVER_BUDGET + 5):
+        a_mapped_event(route, {"mail": "a@x"}, number, received_at=NOON)
+    draft = a_draft(mapping, {"fields": {"mail": {"path": BOMB}}})
+    with bounded_cost():
+        backtest = request_backtest(draft, MAX_OVER_BUDGET + 5, mapping_author(), "a test")
+        run_in_request(backtest)
+    backtest.refresh_from_db()
+    assert (backtest.state, backtest.ended_by) == ("done", "over-budget")
+    assert (backtest.tested_count, backtest.fields) == (MAX_OVER_BUDGET, {"mail": MAX_OVER_BUDGET})
+
+
+@pytest.mark.slow
+@pytest.mark.one_database
+def test_no_hostile_expression_costs_a_delivery_more_than_its_budget(hub: Hub) -> None:
+    for text in HOSTILE:
+        try:
+            parse_mapping({"fields": {"bomb": {"path": text}}})
+        except InvalidMapping:
+            continue
+        use_mapping(lambda declared, text=text: declared["fields"].update(bomb={"path": text}))
+        post(hub)
+        assert newest_delivery().code != "internal-failure"
+        assert newest_delivery().state in (State.DEAD, State.SUCCEEDED, State.UNCHANGED)
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_hostile_expression_costs_the_try_out_more_than_its_budget(text: str) -> None:
+    declaration = json.dumps({"fields": {"bomb": {"path": text}}})
+    with bounded_cost():
+        trial = run_trial(TrialInput(declaration, entity=json.dumps(ENTITY)), [], revealed=frozenset())
+    assert trial is not None
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_hostile_expression_costs_error_words_more_than_its_budget(text: str) -> None:
+    expression = JmesPathExpression(compile_expression(text), "/error/sentence")
+    with bounded_cost():
+        sentence, fields = ErrorExtractor(expression).extract_error(
+            json.dumps({"entity": ENTITY}).encode(), str
+        )
+    assert text not in MULTIPLYING or sentence or fields

@@ -1,0 +1,272 @@
+"""A target that never gives back what it was sent is noticed, and not written to at every webhook."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db.models import F
+
+from database.write_batch import WriteBatch
+from sync.attempts import plan as attempts_plan
+from sync.deliveries.record_links import bind_record
+from sync.execution.executor import run_due_deliveries
+from sync.models import Attempt, Delivery, Link, Recheck, Route, new_recheck
+from sync.operations.manual_links import LinkRequest, unlink_record
+from sync.planning.change import Change
+from sync.rechecks.due_rechecks import begin_due_rechecks
+from sync.replays.replay_preview import preview_replay
+from sync.replays.requests import ReplayOptions, request_replay
+from tests.support.hub import ANNA, EXAMPLE, Hub
+from tests.support.people import entries
+from webhooks.models import Event
+
+LIMIT = 4
+PHONE = "+358409999999"
+
+
+@pytest.fixture(autouse=True)
+def _low_limit(settings: Any) -> None:
+    settings.UNKEPT_WRITES = LIMIT
+
+
+def want_phone(hub: Hub, number: str = PHONE) -> None:
+    """Change the user's number in the identity service without a webhook."""
+    hub.identity.directory.update_record("users", ANNA, {"mobiles": [{"number": number}]}, replaces=False)
+
+
+def alter_phone(hub: Hub, stores: str = "nothing") -> None:
+    hub.shop.faults.clear()
+    hub.shop.faults.add("alter", field="phone", stores=stores)
+
+
+def deliver(hub: Hub) -> str:
+    """Post a webhook. Returns the state of its event."""
+    answer = hub.post_signed(EXAMPLE)
+    assert answer.status_code == 200
+    hub.wait_until_quiet()
+    return str(answer.json()["status"])
+
+
+def phones_sent(hub: Hub) -> list[str]:
+    return [write["body"]["phone"] for write in hub.writes() if "phone" in write["body"]]
+
+
+def unkept() -> Any:
+    text = Link.objects.get().unkept_fields
+    return None if text is None else json.loads(text)
+
+
+def last_change() -> Any:
+    attempt = Attempt.objects.order_by("pk").last()
+    assert attempt is not None
+    assert attempt.change is not None
+    return json.loads(attempt.change.decrypt())
+
+
+@pytest.mark.parametrize("stores", ["nothing", "digits"])
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_the_same_difference_is_noticed_and_then_no_longer_sent(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, stores: str, is_broken: bool
+) -> None:
+    if is_broken:
+        monkeypatch.setattr(attempts_plan, "count_writes", lambda *_, **__: {})
+    want_phone(hub)
+    alter_phone(hub, stores)
+    # Digits only: the first write follows a change of the entity, and is another difference than the later ones.
+    first = 1 if stores == "digits" else 0
+    states, noticed = [], []
+    for _ in range(first + LIMIT + 3):
+        states.append(deliver(hub))
+        noticed.append(unkept())
+    if is_broken:
+        assert states == ["succeeded"] * (first + LIMIT + 3), "it writes at every webhook"
+        return
+    assert states == ["succeeded"] * (first + LIMIT) + ["unchanged"] * 3
+    assert noticed == [None] * (first + 2) + [["phone"]] * (LIMIT + 1)
+    assert phones_sent(hub) == [PHONE] * (first + LIMIT)
+    assert [field["name"] for field in last_change()["left_out"]] == ["phone"]
+    assert entries("attempt.unchanged")[-1]["details"]["left_out"] == ["phone"]
+
+
+def stop_sending(hub: Hub) -> None:
+    """Deliver until the field is left out."""
+    want_phone(hub)
+    alter_phone(hub)
+    assert [deliver(hub) for _ in range(LIMIT + 1)] == ["succeeded"] * LIMIT + ["unchanged"]
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_value_that_changes_is_sent(hub: Hub, monkeypatch: pytest.MonkeyPatch, is_broken: bool) -> None:
+    if is_broken:
+        monkeypatch.setattr(attempts_plan, "_digest_difference", lambda delivery, field: field.name)
+    stop_sending(hub)
+    want_phone(hub, "+358401111111")
+    assert (deliver(hub) == "succeeded") is not is_broken
+    assert (phones_sent(hub)[-1] == "+358401111111") is not is_broken
+    assert unkept() == (["phone"] if is_broken else None)
+
+
+def test_a_target_that_corrects_itself_is_no_longer_shown(hub: Hub) -> None:
+    stop_sending(hub)
+    hub.shop.faults.clear()
+    hub.shop.catalogue.update_record("customers", "4711", {"phone": PHONE}, replaces=False)
+    assert deliver(hub) == "unchanged"
+    link = Link.objects.get()
+    assert (link.write_counts, link.unkept_fields) == (None, None)
+    assert "left_out" not in last_change()
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_target_that_returns_another_value_is_sent_the_field_again(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    if is_broken:
+        monkeypatch.setattr(attempts_plan, "_digest_difference", lambda delivery, field: field.name)
+    stop_sending(hub)
+    hub.shop.faults.clear()
+    hub.shop.catalogue.update_record("customers", "4711", {"phone": "1"}, replaces=False)
+    assert (deliver(hub) == "succeeded") is not is_broken
+    customer = hub.customer()
+    assert customer is not None
+    assert (customer["phone"] == PHONE) is not is_broken
+
+
+def test_other_fields_are_sent_without_the_one_that_is_left_out(hub: Hub) -> None:
+    stop_sending(hub)
+    hub.change_email("anna.new@example.com")
+    assert deliver(hub) == "succeeded"
+    assert hub.writes()[-1]["body"] == {"email": "anna.new@example.com"}
+    assert [field["name"] for field in last_change()["left_out"]] == ["phone"]
+
+
+def test_with_0_a_field_is_sent_at_every_webhook_and_still_noticed(hub: Hub, settings: Any) -> None:
+    settings.UNKEPT_WRITES = 0
+    want_phone(hub)
+    alter_phone(hub)
+    assert [deliver(hub) for _ in range(LIMIT + 3)] == ["succeeded"] * (LIMIT + 3)
+    assert unkept() == ["phone"]
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_replay_sends_the_field_as_its_preview_shows_also_when_it_is_retried(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    if is_broken:
+        monkeypatch.setattr(attempts_plan, "_is_asked_for", lambda claim: False)
+    stop_sending(hub)
+    sent, event = len(phones_sent(hub)), Event.objects.order_by("pk").last()
+    assert event is not None
+    (planned,) = preview_replay(event, ReplayOptions(), "person:1")
+    assert isinstance(planned.change, Change)
+    assert ([field.name for field in planned.change.fields] == ["phone"]) is not is_broken
+    assert len(phones_sent(hub)) == sent, "a preview sends nothing"
+    Route.objects.update(retry_base_seconds=0.01, retry_cap_seconds=0.01)
+    hub.shop.faults.add("error", status=503, methods=["GET"], times=1)
+    request_replay([event], by=User.objects.create_user("anna"), reason="it was corrected")
+    deadline = time.monotonic() + 20
+    while Delivery.objects.filter(state__in=["pending", "retrying", "running"]).exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+        run_due_deliveries()
+    causes = list(
+        Attempt.objects.filter(delivery__event=event).order_by("pk").values_list("cause", flat=True)
+    )
+    assert causes[-2:] == ["replay", "retry"]
+    assert len(phones_sent(hub)) == sent + (0 if is_broken else 1)
+    # The next webhook leaves it out again.
+    assert deliver(hub) == "unchanged"
+
+
+def test_replays_and_rechecks_count_as_looks(hub: Hub) -> None:
+    want_phone(hub)
+    alter_phone(hub)
+    deliver(hub)
+    event = Event.objects.get()
+    request_replay([event], by=User.objects.create_user("anna"), reason="look again")
+    run_due_deliveries()
+    hub.wait_until_quiet()
+    assert unkept() is None
+    batch = WriteBatch()
+    batch.insert(new_recheck(Attempt.objects.latest("pk")))
+    batch.run()
+    Recheck.objects.update(due_at=F("began_at"))
+    assert len(begin_due_rechecks()) == 1
+    run_due_deliveries()
+    hub.wait_until_quiet()
+    assert list(Attempt.objects.order_by("pk").values_list("cause", flat=True)) == [
+        "webhook",
+        "replay",
+        "recheck",
+    ]
+    assert (phones_sent(hub), unkept()) == ([PHONE] * 3, ["phone"])
+
+
+def test_relayed_data_are_counted_too_and_partial_data_leave_the_counts(hub: Hub) -> None:
+    Route.objects.filter(entity_type="USER").update(relays=True)
+    alter_phone(hub)
+
+    def relay(**data: Any) -> str:
+        body = {"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "data": data}
+        answer = hub.post_signed(body)
+        hub.wait_until_quiet()
+        return str(answer.json()["status"])
+
+    for number in range(LIMIT):
+        assert relay(mobiles=[{"number": PHONE}]) == "succeeded"
+        assert relay(emails=[{"address": f"anna{number}@example.com", "verified": True}]) == "succeeded"
+    assert relay(mobiles=[{"number": PHONE}]) == "unchanged"
+    assert (phones_sent(hub), unkept()) == ([PHONE] * LIMIT, ["phone"])
+
+
+def test_unlinking_forgets_the_counts(hub: Hub) -> None:
+    stop_sending(hub)
+    link = Link.objects.get()
+    request = LinkRequest(
+        link.identity,
+        link.commercial,
+        link.entity_type,
+        link.entity_id,
+        User.objects.create_user("a"),
+        "wrong",
+    )
+    unlink_record(request, link.record_id)
+    link.refresh_from_db()
+    assert (link.record_id, link.write_counts, link.unkept_fields) == ("", None, None)
+
+
+def test_the_counts_are_those_of_one_record_only(hub: Hub) -> None:
+    stop_sending(hub)
+    delivery = Delivery.objects.order_by("pk").last()
+    assert delivery is not None
+    assert bind_record(delivery, "4713")
+    link = Link.objects.get()
+    assert (link.write_counts, link.unkept_fields) == (None, None)
+
+
+def test_writes_that_failed_are_not_counted(hub: Hub) -> None:
+    want_phone(hub)
+    Route.objects.update(tries=1)
+    hub.shop.faults.add("after", methods=["PATCH"])
+    for _ in range(LIMIT + 1):
+        hub.shop.catalogue.update_record("customers", "4711", {"phone": "1"}, replaces=False)
+        assert hub.post_signed(EXAMPLE).status_code >= 400
+        hub.wait_until_quiet()
+    assert len(phones_sent(hub)) == LIMIT + 1
+    assert not Link.objects.exclude(write_counts=None).exists()
+
+
+def test_no_value_can_be_read_from_the_counts(hub: Hub) -> None:
+    want_phone(hub)
+    alter_phone(hub, "upper")
+    hub.change_email("anna.new@example.com")
+    deliver(hub)
+    counts = Link.objects.get().write_counts
+    assert counts is not None
+    assert set(json.loads(counts)) == {"phone", "email"}
+    assert "@" not in counts
+    assert "358" not in counts
+    # Found with its value, the field costs nothing any more.
+    deliver(hub)
+    assert Link.objects.get().write_counts is None

@@ -1,0 +1,1 @@
+"""Tests of how the settings of a connection are read and refused."""

@@ -1,0 +1,94 @@
+"""The setting that makes writes conditional, and its errors."""
+
+from typing import Any
+
+import pytest
+
+from sync.connectors.registry import validate_connection
+from sync.connectors.settings.record_version import MAX_STALE_RULES
+from sync.connectors.settings.settings_reader import SettingsInvalid
+from sync.connectors.settings.target import parse_target_settings
+from tests.support.http.connectors import shop_settings
+
+pytestmark = pytest.mark.pure
+
+ETAG: dict[str, Any] = {"read": {"header": "ETag"}, "send": {"header": "If-Match"}}
+FIELD: dict[str, Any] = {"read": {"path": "version"}, "send": {"field": "version", "query": "version"}}
+
+
+def parse(version: Any) -> Any:
+    return parse_target_settings(shop_settings(version=version)).entities["USER"].version
+
+
+def test_both_places_of_a_version_can_be_combined() -> None:
+    parsed = parse(ETAG)
+    assert (parsed.read_header, parsed.send_header, parsed.read_path) == ("etag", "If-Match", None)
+    parsed = parse(FIELD)
+    assert (parsed.read_path, parsed.send_path, parsed.send_parameter) == (
+        ("version",),
+        ("version",),
+        "version",
+    )
+    parsed = parse({"read": {"path": 'meta."@odata.etag"'}, "send": {"header": "If-Match"}})
+    assert (parsed.read_path, parsed.send_header) == (("meta", "@odata.etag"), "If-Match")
+
+
+def test_without_the_setting_writes_are_unconditional() -> None:
+    assert parse(None) is None
+
+
+@pytest.mark.parametrize(
+    ("stale", "status", "body", "is_stale"),
+    [
+        (None, 412, b"", True),
+        (None, 409, b"{}", False),
+        (None, 428, b"{}", False),
+        ([{"status": 409}], 409, b"<html>", True),
+        ([{"status": 409}], 412, b"{}", False),
+        ([{"status": 412}, {"status": 409, "when": "code == 'version'"}], 409, b'{"code":"version"}', True),
+        ([{"status": 412}, {"status": 409, "when": "code == 'version'"}], 409, b'{"code":"taken"}', False),
+        ([{"status": 422, "when": "version"}], 422, b"<html>", False),
+        ([{"status": 422, "when": "version"}], 422, b'{"version":[]}', False),
+    ],
+)
+def test_rules_tell_an_outdated_version_from_other_refusals(
+    stale: Any, status: int, body: bytes, is_stale: bool
+) -> None:
+    rules = parse(ETAG if stale is None else {**ETAG, "stale": stale}).stale_rules
+    assert any(rule.fits_response(status, body) for rule in rules) is is_stale
+
+
+@pytest.mark.parametrize(
+    ("version", "pointer"),
+    [
+        ("ETag", ""),
+        ({}, "/read/header"),
+        ({"read": {"header": "ETag"}}, "/send/header"),
+        ({**ETAG, "read": {"header": "ETag", "path": "version"}}, "/read/header"),
+        ({**ETAG, "read": {"header": "E Tag"}}, "/read/header"),
+        ({**ETAG, "read": {"header": "ETag", "field": "version"}}, "/read/field"),
+        ({**ETAG, "send": {"header": "Authorization"}}, "/send/header"),
+        ({**ETAG, "send": {"header": "If-Match", "query": "version"}}, "/send/query"),
+        ({**ETAG, "send": {"field": "items[0].version"}}, "/send/field"),
+        ({**FIELD, "read": {"path": "a ||"}}, "/read/path"),
+        ({**FIELD, "read": {"path": "a" + ".a" * 5000}}, "/read/path"),
+        ({**FIELD, "read": {"path": 7}}, "/read/path"),
+        ({**ETAG, "stale": 412}, "/stale"),
+        ({**ETAG, "stale": []}, "/stale"),
+        ({**ETAG, "stale": [{"status": 412}] * (MAX_STALE_RULES + 1)}, "/stale"),
+        ({**ETAG, "stale": [{"status": 412}, 409]}, "/stale/1"),
+        ({**ETAG, "stale": [{"status": 500}]}, "/stale/0/status"),
+        ({**ETAG, "stale": [{"status": 404}]}, "/stale/0/status"),
+        ({**ETAG, "stale": [{"status": 422}]}, "/stale/0/when"),
+        ({**ETAG, "stale": [{"status": 422, "when": "a ||"}]}, "/stale/0/when"),
+        ({**ETAG, "stale": [{"status": 412, "means": "stale"}]}, "/stale/0/means"),
+        ({**ETAG, "colour": "red"}, "/colour"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_refused_by_its_place(version: Any, pointer: str) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        validate_connection(
+            "rest-commercial", shop_settings(version=version), {"scheme": "none"}, "https://a.test"
+        )
+    assert caught.value.pointer == f"/settings/entities/USER/version{pointer}"
+    assert caught.value.sentence.endswith(".")

@@ -1,0 +1,143 @@
+"""Secrets among the settings of a connection are found, refused when they are saved, and masked."""
+
+import re
+from typing import Any
+
+import pytest
+
+from sync.connectors.presets import PRESETS, load_preset
+from sync.connectors.registry import validate_connection
+from sync.connectors.settings import secret_values
+from sync.connectors.settings.secret_values import is_secret_name, mask_plain_secrets
+from sync.connectors.settings.settings_reader import SettingsInvalid
+
+pytestmark = pytest.mark.pure
+
+SECRET_HEADERS = {
+    "Authorization": "Bearer abc",
+    "Proxy-Authorization": "Basic YTpi",
+    "Cookie": "session=abc",
+    "X-Api-Key": "abc",
+    "x-api-key": "abc",
+    "ApiKey": "abc",
+    "Ocp-Apim-Subscription-Key": "abc",
+    "X-Auth-Token": "abc",
+    "X-Vault-Token": "abc",
+    "X-Client-Secret": "abc",
+    "X-Webhook-Signature": "abc",
+    "X-Password": "abc",
+    "X-Auth": "abc",
+    "X-Forwarded-Whatever": "Bearer abcdef",
+    "X-Login": "basic YTpi",
+    "X-Assertion": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJodWIifQ.c2lnbmF0dXJl",
+}
+PLAIN_HEADERS = {
+    "Accept-Language": "fi",
+    "X-Tenant": "acme",
+    "X-Tenant-Key": "acme",
+    "X-Atlassian-Token": "no-check",
+    "Idempotency-Key": "fixed",
+    "X-Keyboard": "fi",
+    "X-Note": "Bearer of news, and more",
+    "X-Tokens-Used": "5",
+}
+
+
+def _validate(settings: dict[str, Any], base_url: str = "https://a.test", **authentication: str) -> None:
+    own = load_preset("sandbox-identity")["settings"] | settings
+    validate_connection("rest-identity", own, {"scheme": "bearer"} | authentication, base_url)
+
+
+@pytest.mark.parametrize(("name", "value"), SECRET_HEADERS.items())
+def test_a_secret_header_is_refused_and_the_field_for_it_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        _validate({"headers": {name: value}})
+    assert caught.value.pointer == "/settings/headers"
+    assert name in caught.value.sentence
+    assert "Header value" in caught.value.sentence
+    assert "scheme" in caught.value.sentence
+    assert value not in caught.value.sentence.replace('{"scheme": "bearer"}', "")
+
+
+@pytest.mark.parametrize(("name", "value"), PLAIN_HEADERS.items())
+def test_any_other_header_is_accepted(name: str, value: str) -> None:
+    _validate({"headers": {name: value}})
+
+
+@pytest.mark.parametrize(
+    "name", ["api_key", "apikey", "apiKey", "access_token", "key", "token", "sig", "client_secret"]
+)
+def test_a_secret_parameter_is_refused(name: str) -> None:
+    settings = load_preset("sandbox-identity")["settings"]
+    settings["entities"]["USER"]["query"] = {name: "abc"}
+    with pytest.raises(SettingsInvalid) as caught:
+        _validate(settings)
+    assert caught.value.pointer == "/settings/entities/USER/query"
+    assert "Header value" in caught.value.sentence
+
+
+@pytest.mark.parametrize(
+    "name", ["page_token", "sortKey", "sort_key", "fields", "view", "filter", "partition-key"]
+)
+def test_any_other_parameter_is_accepted(name: str) -> None:
+    settings = load_preset("sandbox-identity")["settings"]
+    settings["entities"]["USER"]["query"] = {name: "abc"}
+    _validate(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("https://user:pass@a.test", "credentials"),
+        ("https://token@a.test/api", "credentials"),
+        ("https://a.test/api?api_key=abc", "credential"),
+        ("https://a.test/#token=abc", "credential"),
+    ],
+)
+def test_a_secret_in_an_address_is_refused(url: str, word: str) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        _validate({}, url)
+    assert word in caught.value.sentence
+    assert "abc" not in caught.value.sentence
+    assert "pass@" not in caught.value.sentence
+
+
+@pytest.mark.parametrize("name", ["token", "password", "value", "client_secret", "username"])
+def test_a_credential_among_the_authentication_is_sent_to_its_own_field(name: str) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        _validate({}, **{name: "abc"})
+    assert caught.value.pointer == f"/authentication/{name}"
+    assert "its own field" in caught.value.sentence
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_preset_holds_a_secret(preset: str) -> None:
+    assert mask_plain_secrets(load_preset(preset)["settings"]) == load_preset(preset)["settings"]
+
+
+def test_secrets_are_masked_for_the_audit_log_and_everything_else_is_kept() -> None:
+    settings = {
+        "headers": {"X-Api-Key": "abc", "Accept": "a"},
+        "entities": [{"query": {"key": "abc", "view": "b"}}],
+    }
+    assert mask_plain_secrets(settings) == {
+        "headers": {"X-Api-Key": "***", "Accept": "a"},
+        "entities": [{"query": {"key": "***", "view": "b"}}],
+    }
+
+
+@pytest.mark.parametrize("left_out", ["_SECRET_WORDS", "_SECRET_VALUE"])
+def test_a_rule_that_is_switched_off_is_noticed(left_out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing: Any = frozenset() if left_out == "_SECRET_WORDS" else re.compile(r"(?!)")
+    monkeypatch.setattr(secret_values, left_out, nothing)
+    accepted = [
+        name for name, value in SECRET_HEADERS.items() if not secret_values._is_secret("headers", name, value)
+    ]
+    assert accepted, "the broken variant passes"
+
+
+def test_a_name_is_read_by_its_words() -> None:
+    assert is_secret_name("XApiKey")
+    assert is_secret_name("ACCESS_TOKEN")
+    assert not is_secret_name("monkey")
+    assert not is_secret_name("")

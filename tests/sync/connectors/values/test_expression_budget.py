@@ -1,0 +1,189 @@
+"""No expression costs more than its budget, and an ordinary one does not notice it (I25)."""
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import jmespath
+import pytest
+from jmespath.exceptions import JMESPathError
+
+from sync.connectors.values import expression_budget
+from sync.connectors.values.expression_budget import (
+    MAX_BYTES,
+    MAX_STEPS,
+    ExpressionBudget,
+    OverBudget,
+    _BudgetedInterpreter,
+)
+from sync.connectors.values.jmespath_paths import ExpressionTooLarge, compile_expression
+from sync.connectors.values.json_responses import parse_json
+from tests.support.builders.hostile_expressions import (
+    ENTITY,
+    HOSTILE,
+    MISFITS,
+    MULTIPLYING,
+    REFUSED,
+    bounded_cost,
+    piped,
+)
+
+pytestmark = [pytest.mark.pure, pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")]
+
+DOCUMENT = {"entity": ENTITY, "webhook": {}}
+SMALL_DOCUMENT = {
+    "entity": {name: part[:20] if isinstance(part, list) else part for name, part in ENTITY.items()}
+}
+ORDINARY = [
+    "entity.objects[:3].{id: id, first: names[0].value}",
+    "entity.objects[?id == `7`].names[].value | [0]",
+    "entity.numbers[-3:]",
+    "entity.nick || entity.objects[0].names[0].value",
+    "join(', ', entity.texts[:2])",
+    "sort_by(entity.objects[:9], &to_string(id))[-1].id",
+    "max(entity.numbers[:5])",
+    "to_string(entity.objects[1])",
+    "entity.objects[0:2].names | [] | [?value != 'n1'].value",
+    "keys(entity)",
+    "!entity.nick && contains(entity.numbers, `5`)",
+    "length(entity.long)",
+    "entity.objects[0] == entity.objects[0]",
+    "entity.objects[0] == entity.objects[1]",
+    "entity.numbers[2] >= `2`",
+]
+
+
+def test_there_are_fifty_hostile_expressions() -> None:
+    assert len(set(HOSTILE)) >= 50
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_expression_ends_within_its_budget(text: str) -> None:
+    with bounded_cost():
+        try:
+            made = compile_expression(text)(DOCUMENT)
+        except (OverBudget, JMESPathError):
+            return
+        json.dumps(made)
+
+
+@pytest.mark.parametrize("text", MULTIPLYING)
+def test_an_expression_that_multiplies_is_stopped_or_refused(text: str) -> None:
+    with pytest.raises((OverBudget, ExpressionTooLarge)):
+        compile_expression(text)(DOCUMENT)
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_an_expression_that_is_too_deep_or_not_storable_is_refused(text: str) -> None:
+    with bounded_cost(), pytest.raises(JMESPathError):
+        compile_expression(text)
+
+
+def test_an_expression_has_at_most_a_thousand_characters() -> None:
+    assert compile_expression("a" * 1_000)({}) is None
+    with pytest.raises(ExpressionTooLarge, match=r"1,000 characters"):
+        compile_expression("a" * 1_001)
+
+
+@pytest.mark.parametrize("text", MISFITS)
+def test_what_does_not_fit_a_document_is_nothing_or_an_error_of_the_library(text: str) -> None:
+    with suppress(JMESPathError):
+        assert compile_expression(text)(DOCUMENT) in (None, True, ENTITY["numbers"])
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_an_ordinary_expression_finds_what_the_library_finds(text: str) -> None:
+    assert repr(compile_expression(text)(DOCUMENT)) == repr(jmespath.search(text, DOCUMENT))
+
+
+def test_ten_thousand_steps_are_allowed_and_not_one_more() -> None:
+    # One visit each for the projection, its list, and each item.
+    items = [{"a": 1}] * (MAX_STEPS - 2)
+    assert len(compile_expression("[*].a")(items)) == len(items)
+    with pytest.raises(OverBudget):
+        compile_expression("[*].a")([*items, {"a": 1}])
+
+
+def test_a_result_of_256_kib_is_allowed_and_not_one_byte_more() -> None:
+    text = "x" * (MAX_BYTES - 2)
+    assert compile_expression("join('', [@])")(text) == text
+    with pytest.raises(OverBudget):
+        compile_expression("join('', [@])")(text + "x")
+
+
+def test_what_is_only_found_may_be_as_large_as_the_document() -> None:
+    large = {"a": ["x" * MAX_BYTES] * 20}
+    for text in ("a[*]", "a || b", "a[?@ != 'b']", "*[]", "@ | a[1:]"):
+        assert compile_expression(text)(large)
+
+
+@pytest.mark.parametrize("digits", ["9" * 4_000, "0." + "1" * 4_000])
+def test_a_number_is_as_large_as_its_digits(digits: str) -> None:
+    with pytest.raises(OverBudget):
+        compile_expression(piped("[@,@]", 10))(parse_json(digits.encode()))
+
+
+def test_the_limit_of_time_stops_what_counts_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(1_000))
+    monkeypatch.setattr(expression_budget, "time", type("Clock", (), {"thread_time": lambda: next(clock)}))
+    with pytest.raises(OverBudget):
+        compile_expression("[*].a")([{"a": 1}] * 1_000)
+
+
+def test_expressions_share_a_budget() -> None:
+    find, budget = compile_expression("[*].a"), ExpressionBudget(max_steps=250)
+    find([{"a": 1}] * 200, budget)
+    with pytest.raises(OverBudget):
+        find([{"a": 1}] * 200, budget)
+
+
+def _stops_counting(name: str) -> Callable[[pytest.MonkeyPatch], None]:
+    return lambda patch: patch.setattr(_BudgetedInterpreter, name, lambda *_arguments, **_options: None)
+
+
+def _stops_measuring(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(expression_budget, "_subtract_size", lambda _value, bytes_left: bytes_left)
+
+
+# Small enough that a broken variant ends, too.
+BROKEN: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
+    "visits are not counted": (_stops_counting("_check_limits"), piped("[@,@][]", 18) + "|[0]"),
+    "results are not measured": (_stops_measuring, piped("[@,@]", 17)),
+    "copies are not counted": (_stops_counting("charge_copy"), piped("reverse(@)", 40) + "|[0]"),
+    "comparisons are not counted": (
+        _stops_counting("charge_tree"),
+        f"[{piped('[@,@]', 14)},{piped('[@,@]', 14)}]|[0]==[1]",
+    ),
+    "texts are not counted": (_stops_counting("charge_made_text"), piped("join('',[@,@,@,@])", 6) + "|[0]"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_the_tests_fail_if_something_is_not_counted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    break_hub, text = BROKEN[name]
+    document: Any = {"t": ENTITY["texts"][0], "c": ENTITY["numbers"]}.get(name[0], 1)
+    with pytest.raises(OverBudget):
+        compile_expression(text)(document)
+    break_hub(monkeypatch)
+    compile_expression(text)(document)
+
+
+@pytest.mark.slow
+def test_the_budget_costs_an_ordinary_expression_little() -> None:
+    """Median of 15 rounds, of both in turn: less than twice the library's own interpreter."""
+    ratios = []
+    for text in ORDINARY:
+        plain, ours = jmespath.compile(text).search, compile_expression(text)
+        rounds = [_seconds(ours) / _seconds(plain) for _ in range(15)]
+        ratios.append(sorted(rounds)[7])
+    print("ratio to the plain interpreter:", [f"{ratio:.2f}" for ratio in ratios])
+    assert sorted(ratios)[len(ratios) // 2] < 2
+
+
+def _seconds(search: Callable[[Any], Any]) -> float:
+    began = time.thread_time()
+    for _ in range(20):
+        search(SMALL_DOCUMENT)
+    return time.thread_time() - began

@@ -1,0 +1,136 @@
+"""Secrets are removed in every form in which a system repeats them, and nothing else is."""
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from sync.connectors.values import escapes, secret_forms
+from sync.connectors.values.secret_forms import MIN_SECRET_LENGTH, SecretSet
+from sync.connectors.values.secret_scrubber import MASK, SecretScrubber
+from tests.support.leaks.echoed_forms import ECHOED_FORMS, readable_in
+
+pytestmark = pytest.mark.pure
+
+SECRETS = (
+    "s3cr3t-T0ken+Value/with=signs",
+    'pä ss"wo\\rd & <1>%41 😀 end',
+    "hub-user:p4ss:word",
+    "kurz66",
+    ">>>???~~~>>>?~?>",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJodWIifQ.c2lnbmF0dXJl",
+)
+BODY = '{{"data":{{"id":"4711","seen":"before {} after"}},"n":5}}'
+
+
+def scrub(text: str, *secrets: str) -> str:
+    return SecretScrubber(SecretSet(secrets)).scrub_text(text)
+
+
+@pytest.mark.parametrize("form", ECHOED_FORMS)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_secret_is_masked_in_each_form_and_what_surrounds_it_stays(secret: str, form: str) -> None:
+    echoed = BODY.format(ECHOED_FORMS[form](secret))
+    assert readable_in(echoed, secret), "the search does not see what it is to find"
+    clean = scrub(echoed, secret)
+    assert MASK in clean
+    assert not readable_in(clean, secret)
+    assert clean.startswith('{"data":{"id":"4711","seen":"before ')
+    assert clean.endswith(' after"},"n":5}')
+
+
+@pytest.mark.parametrize("form", ["plain", "base64 after one byte", "URL-encoded", "HTML, hex"])
+def test_a_secret_that_was_cut_leaves_no_long_beginning(form: str) -> None:
+    echoed = ECHOED_FORMS[form](SECRETS[0])
+    for length in range(len(echoed)):
+        clean = scrub(echoed[:length], SECRETS[0])
+        # Twelve bytes are enough to recognise it, and an escape that was cut may stand for one more.
+        assert not readable_in(clean, SECRETS[0][:26]), clean
+
+
+def test_a_text_without_a_secret_is_returned_as_it_is() -> None:
+    text = json.dumps({"a": '50 % & "more" \\ pä +1 &amp; %41', "b": "c2VjcmV0" * 20})
+    assert scrub(text, *SECRETS) is text
+    document = {"a": [1, 2.5, None, True, "x"]}
+    assert SecretScrubber(SecretSet(SECRETS)).scrub_document(document) is document
+
+
+def test_a_document_stays_a_document_whatever_its_secret_holds() -> None:
+    document = {"id": 1, SECRETS[1]: [SECRETS[1], {"pin": 12345678}], "x": True, "n": None}
+    clean = SecretScrubber(SecretSet((SECRETS[1], "12345678"))).scrub_document(document)
+    assert clean == {"id": 1, MASK: [MASK, {"pin": MASK}], "x": True, "n": None}
+
+
+def test_a_short_secret_is_not_looked_for() -> None:
+    assert scrub("a short one", "short"[: MIN_SECRET_LENGTH - 1]) == "a short one"
+
+
+def test_a_new_token_is_looked_for_too_and_the_oldest_of_many_is_not() -> None:
+    secrets = SecretSet(["fixed-secret"])
+    for number in range(9):
+        secrets.add_recent(f"token-{number:09}")
+    clean = SecretScrubber(secrets).scrub_text("fixed-secret token-000000008 token-000000007")
+    assert clean == f"{MASK} {MASK} {MASK}"
+    assert len(secrets.needles) < 60
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *(b'{"id": 4711, "name": "Anna"}', b"\\u0041", b"%41", b"\\", b"&amp;", b"a\n"),
+        *(b"s3cr3t-T0ken", SECRETS[0].encode() + b" "),
+        ECHOED_FORMS["URL-encoded, every byte"](SECRETS[0]).encode(),
+    ],
+)
+def test_a_large_body_costs_no_more_than_its_length(unit: bytes) -> None:
+    body = unit * (262_144 // len(unit))
+    scrubber = SecretScrubber(SecretSet(SECRETS))
+    began = time.process_time()
+    scrubber.scrub_bytes(body)
+    # Far above what is measured (0.1 s), far below what a search that grows with the square takes.
+    assert time.process_time() - began < 3
+
+
+def test_nothing_shows_the_secrets_of_a_set() -> None:
+    assert SECRETS[0] not in repr(SecretSet(SECRETS)) + repr(SecretScrubber(SecretSet(SECRETS)))
+
+
+def _without_form(name: str) -> Callable[[pytest.MonkeyPatch], None]:
+    left = {key: value for key, value in secret_forms.FORMS.items() if key != name}
+    return lambda patch: patch.setattr(secret_forms, "FORMS", left)
+
+
+def _without_escapes(kind: str) -> Callable[[pytest.MonkeyPatch], None]:
+    pattern = escapes.compile_escapes([one for one in escapes.ESCAPES if one != kind])
+    return lambda patch: patch.setattr(escapes, "ESCAPE", pattern)
+
+
+VARIANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    **{f"without {name}": _without_form(name) for name in secret_forms.FORMS},
+    **{f"without {kind} escapes": _without_escapes(kind) for kind in escapes.ESCAPES},
+    "without joined lines": lambda patch: patch.setattr(escapes.TextView, "join_lines", lambda view: None),
+    "one alignment": lambda patch: patch.setattr(
+        secret_forms, "_base64_core", _aligned_only(secret_forms._base64_core)
+    ),
+    "one layer": lambda patch: patch.setattr("sync.connectors.values.secret_scrubber._MAX_LAYERS", 2),
+    "secrets as they are only": lambda patch: patch.setattr(
+        secret_forms, "_spellings", lambda secret: {secret}
+    ),
+}
+
+
+def _aligned_only(core: Callable[..., bytes]) -> Callable[..., bytes]:
+    return lambda encode, raw, offset: core(encode, raw, 0)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_form_that_is_switched_off_is_noticed(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    VARIANTS[variant](monkeypatch)
+    leaks = [
+        (form, secret)
+        for form, encode in ECHOED_FORMS.items()
+        for secret in SECRETS
+        if readable_in(scrub(BODY.format(encode(secret)), secret), secret)
+    ]
+    assert leaks, "the broken variant passes"

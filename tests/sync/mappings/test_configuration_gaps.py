@@ -1,0 +1,281 @@
+"""A setting that is missing is found when connection, mapping and route are saved against each other."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management.base import CommandError
+
+import console.settings.connections.admin
+import console.settings.routes.forms
+import integration_hub.devtools.sandbox_setup
+import sync.mappings.drafts
+from integration_hub.devtools.sandbox_setup import SandboxSystems, seed_configuration
+from sync.mappings.configuration_gaps import MappingGaps, connection_gaps, route_gaps
+from sync.models import Connection, Mapping, MappingDraft, MappingVersion, Route
+from tests.support.builders.backtests import a_draft
+from tests.support.builders.settings_rows import connection_form
+from tests.support.hub import ANNA, SIGNING_SECRET, Hub
+from tests.support.pages import visible_text
+from tests.support.people import browser, entries
+
+BY_PHONE = {"fields": {"phone": {"path": "entity.phone"}}, "match": {"new": ["phone"]}}
+GAP = "The mapping finds records by phone, which the settings of The shop do not list under search.fields"
+
+
+def forget_type(slug: str, entity_type: str = "USER") -> Connection:
+    """Remove an entity type from the settings of a connection, without saving it."""
+    connection = Connection.objects.get(slug=slug)
+    del connection.settings["entities"][entity_type]
+    return connection
+
+
+def user_route() -> Route:
+    return Route.objects.get(source__slug="aurora", entity_type="USER")
+
+
+def post_update(hub: Hub) -> tuple[int, dict[str, Any]]:
+    answer = hub.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
+    return answer.status_code, answer.json()
+
+
+@pytest.mark.parametrize(("slug", "side"), [("aurora", "identity"), ("shop", "target")])
+def test_a_forgotten_entity_type_is_told_as_a_missing_setting(hub: Hub, slug: str, side: str) -> None:
+    forget_type(slug).save()
+    status, document = post_update(hub)
+    assert (status, document["code"]) == (424, f"{side}-not-configured")
+    assert document["errors"][0]["field"] == "/entities/USER"
+
+
+def test_a_field_that_cannot_be_searched_is_told_as_a_missing_setting(hub: Hub) -> None:
+    shop = Connection.objects.get(slug="shop")
+    shop.settings["entities"]["USER"]["search"]["fields"] = ["email"]
+    shop.save()
+    status, document = post_update(hub)
+    assert (status, document["code"]) == (424, "target-not-configured")
+    assert document["errors"][0]["field"] == "/entities/USER/search/fields"
+
+
+@pytest.mark.parametrize(
+    ("when_gone", "send", "method", "is_gap"),
+    [
+        ("delete", {"field": "version"}, "DELETE", True),
+        ("delete", {"field": "version"}, "POST", False),
+        ("delete", {"field": "version", "query": "version"}, "DELETE", False),
+        ("delete", {"header": "If-Match"}, "DELETE", False),
+        ("deactivate", {"field": "version"}, "DELETE", False),
+    ],
+)
+def test_a_deletion_that_cannot_name_its_version_is_a_gap(
+    hub: Hub, when_gone: str, send: dict[str, str], method: str, is_gap: bool
+) -> None:
+    Route.objects.update(when_gone=when_gone)
+    shop = Connection.objects.get(slug="shop")
+    version = {"read": {"path": "version"}, "send": send}
+    shop.settings["entities"]["USER"] |= {"version": version, "delete": {"method": method}}
+    assert any("version.send.query" in gap for gap in connection_gaps(shop)) is is_gap
+    shop.save()
+    assert [name for name, _ in route_gaps(user_route())] == (["commercial"] if is_gap else [])
+
+
+def test_a_complete_configuration_has_no_gaps(hub: Hub) -> None:
+    assert [gap for route in Route.objects.all() for gap in route_gaps(route)] == []
+
+
+@pytest.mark.parametrize(("slug", "field"), [("aurora", "identity"), ("shop", "commercial")])
+def test_a_connection_without_the_entity_type_is_a_gap_of_its_routes(hub: Hub, slug: str, field: str) -> None:
+    connection = forget_type(slug)
+    gaps = connection_gaps(connection)
+    assert len(gaps) == 2, "both sources have a route"
+    assert all("have no entity type USER" in gap for gap in gaps)
+    connection.save()
+    assert [name for name, _ in route_gaps(user_route())] == [field]
+
+
+@pytest.mark.parametrize(
+    "match", [{"new": ["phone"]}, {"verified": {"new": {"phone": {"path": "entity.phones[?verified]"}}}}]
+)
+def test_a_mapping_that_searches_another_field_is_a_gap(hub: Hub, match: dict[str, Any]) -> None:
+    mapping = Mapping.objects.create(name="By phone")
+    declaration = {"fields": {"phone": {"path": "entity.phone"}}, "match": match}
+    MappingVersion.objects.create(mapping=mapping, number=1, declaration=declaration)
+    route = user_route()
+    route.mapping = mapping
+    [(field, sentence)] = route_gaps(route)
+    assert field == "mapping"
+    assert re.search(r"finds records by phone\b.*search\.fields", sentence)
+
+
+def route_form(route: Route, **changed: Any) -> dict[str, Any]:
+    """Return the fields of the form of a route."""
+    return {
+        "source": route.source_id,
+        "entity_type": route.entity_type,
+        "is_enabled": "on",
+        "identity": route.identity_id,
+        "commercial": route.commercial_id,
+        "mapping": route.mapping_id,
+        "matching": "verified",
+        "without_match": "create",
+        "when_gone": "delete",
+        "deactivation": "{}",
+        "tries": 8,
+        "gives_up_after_hours": 72,
+        "retry_base_seconds": 2,
+        "retry_cap_seconds": 3600,
+        "guard_minutes": 60,
+        "reason": "it joins",
+    } | changed
+
+
+def test_the_form_of_a_route_refuses_what_its_connections_lack(hub: Hub) -> None:
+    forget_type("shop", "FILE").save()
+    route = Route.objects.get(source__slug="aurora", entity_type="FILE")
+    Route.objects.filter(entity_type="FILE").delete()
+    page = browser("administrator").post("/admin/sync/route/add/", route_form(route))
+    assert "have no entity type FILE" in page.content.decode()
+    assert not Route.objects.filter(entity_type="FILE").exists()
+
+
+def test_a_route_that_cannot_work_is_disabled_with_a_warning_and_not_enabled_again(hub: Hub) -> None:
+    forget_type("shop").save()
+    route, client = user_route(), browser("administrator")
+    address = f"/admin/sync/route/{route.pk}/change/"
+    off = {name: value for name, value in route_form(route).items() if name != "is_enabled"}
+    confirmation = client.post(address, off, follow=True)
+    assert "cannot be enabled yet: The settings of The shop have no entity type USER" in visible_text(
+        confirmation
+    )
+    seen = {"seen": confirmation.context["seen"], "reason": "it cannot work"}
+    client.post(confirmation.redirect_chain[-1][0], seen)
+    assert not user_route().is_enabled
+    assert "have no entity type USER" in visible_text(client.post(address, route_form(route), follow=True))
+    assert not user_route().is_enabled
+
+
+def test_the_confirmation_of_a_connection_warns_of_what_its_routes_lack(hub: Hub) -> None:
+    connection = forget_type("shop")
+    address = f"/admin/sync/connection/{connection.pk}/change/"
+    page = browser("administrator").post(address, connection_form(connection), follow=True)
+    assert "have no entity type USER" in visible_text(page)
+
+
+def draft_by_phone() -> MappingDraft:
+    """Save a draft that finds people by a field for which the shop has no search."""
+    return a_draft(user_route().mapping, BY_PHONE)
+
+
+def activate(draft: MappingDraft, number: int = 0) -> str:
+    """Activate a draft, or restore a version, on the page of the console. Returns the page that follows."""
+    of = draft.mapping
+    address = f"/admin/sync/mapping/{of.pk}/activate/" + (f"?version={number}" if number else "")
+    latest = of.current_version().number
+    is_open = MappingDraft.objects.filter(pk=draft.pk, state="open").exists()
+    seen = {"seen_version": latest, "seen_draft": draft.pk if is_open else 0, "reason": "phones are unique"}
+    return visible_text(browser("administrator", f"admin-{latest}").post(address, seen, follow=True))
+
+
+def test_a_draft_with_which_an_enabled_route_cannot_work_is_not_activated(hub: Hub) -> None:
+    draft = draft_by_phone()
+    of = draft.mapping
+    review = browser("support", "reader")
+    assert review.get(f"/admin/sync/mapping/{of.pk}/activate/").status_code == 403
+    question = visible_text(browser("administrator").get(f"/admin/sync/mapping/{of.pk}/activate/"))
+    assert "It cannot be activated yet" in question
+    assert GAP in question
+
+    page = activate(draft)
+    assert f"Not activated, because deliveries would fail: Aurora ID: USER → The shop: {GAP}" in page
+    assert (of.current_version().number, entries("mapping.activated")) == (1, [])
+    draft.refresh_from_db()
+    assert draft.state == "open"
+    assert post_update(hub)[0] == 200, "the version in force still delivers"
+
+
+def test_a_draft_is_activated_with_a_warning_if_only_disabled_routes_cannot_work(hub: Hub) -> None:
+    draft = draft_by_phone()
+    draft.mapping.routes.update(is_enabled=False)
+    address = f"/admin/sync/mapping/{draft.mapping_id}/activate/"
+    question = visible_text(browser("administrator").get(address))
+    assert "Disabled routes could not be enabled again" in question
+    assert GAP in question
+    assert "Version 2 is active" in activate(draft)
+
+
+def test_a_draft_is_activated_once_the_connection_searches_its_field(hub: Hub) -> None:
+    shop = Connection.objects.get(slug="shop")
+    shop.settings["entities"]["USER"]["search"]["fields"].append("phone")
+    shop.save()
+    assert "Version 2 is active" in activate(draft_by_phone())
+
+
+def test_an_earlier_version_with_which_an_enabled_route_cannot_work_is_not_restored(hub: Hub) -> None:
+    draft = draft_by_phone()
+    of = draft.mapping
+    of.routes.update(is_enabled=False)
+    activate(draft)
+    activate(a_draft(of, of.versions.get(number=1).declaration))
+    of.routes.update(is_enabled=True)
+    assert GAP in activate(draft, number=2)
+    assert of.current_version().number == 3
+
+
+def test_the_seed_of_the_sandbox_refuses_what_its_routes_lack(hub: Hub) -> None:
+    MappingVersion.objects.create(mapping=user_route().mapping, number=2, declaration=BY_PHONE)
+    before = json.dumps(Connection.objects.get(slug="shop").settings)
+    urls = (hub.identity.url, "identity-token", "http://127.0.0.1:9", "shop-token")
+    with pytest.raises(CommandError, match="finds records by phone"):
+        seed_configuration(SandboxSystems(*urls, SIGNING_SECRET))
+    shop = Connection.objects.get(slug="shop")
+    assert (json.dumps(shop.settings), shop.base_url) == (before, hub.shop.url), "nothing was changed"
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "without_gaps", "test"),
+    [
+        (
+            console.settings.routes.forms,
+            "route_gaps",
+            lambda *_: iter(()),
+            test_the_form_of_a_route_refuses_what_its_connections_lack,
+        ),
+        (
+            console.settings.connections.admin,
+            "connection_gaps",
+            lambda *_: [],
+            test_the_confirmation_of_a_connection_warns_of_what_its_routes_lack,
+        ),
+        (
+            sync.mappings.drafts,
+            "mapping_gaps",
+            lambda *_: MappingGaps([], []),
+            test_a_draft_with_which_an_enabled_route_cannot_work_is_not_activated,
+        ),
+        (
+            sync.mappings.drafts,
+            "mapping_gaps",
+            lambda *_: MappingGaps([], []),
+            test_an_earlier_version_with_which_an_enabled_route_cannot_work_is_not_restored,
+        ),
+        (
+            integration_hub.devtools.sandbox_setup,
+            "route_gaps",
+            lambda *_: iter(()),
+            test_the_seed_of_the_sandbox_refuses_what_its_routes_lack,
+        ),
+    ],
+)
+def test_each_test_fails_where_gaps_are_not_looked_for(
+    hub: Hub,
+    monkeypatch: pytest.MonkeyPatch,
+    module: Any,
+    function: str,
+    without_gaps: Callable[..., Any],
+    test: Callable[[Hub], None],
+) -> None:
+    """Broken variants: each place that saves a setting saves it whatever it lacks, as before."""
+    monkeypatch.setattr(module, function, without_gaps)
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        test(hub)

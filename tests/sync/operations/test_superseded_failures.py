@@ -1,0 +1,100 @@
+"""A failure that a newer success has overtaken is settled, counted no more, and names what overtook it."""
+
+import pytest
+from django.db.models import OuterRef
+
+from sync.models import Attempt, AttemptOutcome, Delivery, Route
+from sync.operations import superseded_failures
+from sync.operations.superseded_failures import supersede_failures
+from tests.support.hub import ANNA, Hub
+from tests.support.people import entries
+from webhooks.models import Event, State
+
+
+def post_update(hub: Hub, user: str = ANNA, **members: object) -> Delivery:
+    """Post a signed webhook about a user. Returns its delivery."""
+    hub.post_signed({"id": user, "entityType": "USER", "eventType": "UPDATE", **members})
+    return Delivery.objects.order_by("-pk")[0]
+
+
+def fail_once(hub: Hub) -> Delivery:
+    """Post a webhook whose change the shop refuses. Returns the failed delivery."""
+    fault = hub.shop.faults.add("refuse")
+    hub.change_email("anna.first@example.com")
+    failed = post_update(hub)
+    hub.shop.faults.clear(fault.id)
+    assert failed.state == State.DEAD
+    return failed
+
+
+def test_a_later_success_settles_an_earlier_failure(hub: Hub) -> None:
+    failed, success = fail_once(hub), post_update(hub)
+    assert success.state == State.SUCCEEDED
+    assert supersede_failures() == 1
+    failed.refresh_from_db()
+    assert (failed.state, failed.covered_by.delivery_id) == (State.SUPERSEDED, success.pk)
+    assert failed.event.state == State.SUPERSEDED
+    [entry] = entries("delivery.superseded")
+    assert entry["details"] == {"attempt": str(failed.covered_by.key)}
+    assert supersede_failures() == 0
+
+
+def test_a_later_success_settles_a_held_match(hub: Hub) -> None:
+    user, address = "MALLORY1", "grace.holloway@example.com"
+    emails = [{"address": address, "verified": False}]
+    hub.identity.directory.create_record("users", {"id": user, "username": "mallory", "emails": emails})
+    held = post_update(hub, user)
+    assert (held.state, supersede_failures()) == (State.HELD, 0)
+    hub.change_email(address, user)  # now verified, so the next webhook binds the record
+    success = post_update(hub, user)
+    assert (success.state, supersede_failures()) == (State.SUCCEEDED, 1)
+    held.refresh_from_db()
+    assert (held.state, held.covered_by.delivery_id) == (State.SUPERSEDED, success.pk)
+    assert held.settled_at is not None
+    assert held.event.state == State.SUPERSEDED
+
+
+def test_a_success_before_the_failure_settles_nothing(hub: Hub) -> None:
+    post_update(hub)
+    failed = fail_once(hub)
+    assert supersede_failures() == 0
+    failed.refresh_from_db()
+    assert failed.state == State.DEAD
+
+
+def test_a_success_of_another_person_or_route_settles_nothing(hub: Hub) -> None:
+    failed = fail_once(hub)
+    emails = [{"address": "other@example.com", "verified": True}]
+    hub.identity.directory.create_record("users", {"id": "OTHER1", "username": "other", "emails": emails})
+    post_update(hub, "OTHER1")
+    hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
+    assert Delivery.objects.order_by("-pk")[0].route_id != failed.route_id
+    assert supersede_failures() == 0
+
+
+def test_a_failure_of_relayed_data_stays(hub: Hub) -> None:
+    Route.objects.filter(source__slug="aurora").update(relays=True)
+    fault = hub.shop.faults.add("refuse")
+    data = {"id": ANNA, "emails": [{"address": "anna.relayed@example.com", "verified": True}]}
+    failed = post_update(hub, data=data)
+    hub.shop.faults.clear(fault.id)
+    Route.objects.update(relays=False)
+    assert (failed.state, post_update(hub).state) == (State.DEAD, State.UNCHANGED)
+    assert supersede_failures() == 0
+
+
+def test_each_run_looks_at_the_next_failures(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(superseded_failures, "_CHUNK", 1)
+    fail_once(hub), fail_once(hub), post_update(hub)
+    assert [supersede_failures() for _ in range(3)] == [1, 1, 0]
+    assert not Event.objects.filter(state=State.DEAD).exists()
+
+
+def test_the_tests_fail_if_time_does_not_count(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken variant: any success of the subject settles a failure, an earlier one too."""
+    good = [AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED]
+    successes = Attempt.objects.filter(delivery__entity_id=OuterRef("entity_id"), outcome__in=good)
+    monkeypatch.setattr(superseded_failures, "_successes", lambda: successes.values("pk")[:1])
+    post_update(hub)
+    fail_once(hub)
+    assert supersede_failures() == 1

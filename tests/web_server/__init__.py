@@ -1,0 +1,1 @@
+"""Tests of how a web process reads requests and refuses what is no valid HTTP."""

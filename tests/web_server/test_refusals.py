@@ -1,0 +1,34 @@
+"""The answers of the server itself."""
+
+import pytest
+
+from integration_hub.web_server.refusals import RefusedRequest, build_response, internal_error, slow_request
+from tests.web_server.raw_client import read_answer
+from webhooks.catalogue.codes import CATALOGUE
+
+pytestmark = pytest.mark.pure
+
+
+@pytest.mark.parametrize(
+    "refusal", [RefusedRequest(), RefusedRequest(431, "head"), slow_request(), internal_error()]
+)
+def test_a_refusal_is_a_problem_document_that_ends_the_connection(refusal: RefusedRequest) -> None:
+    status, headers, body = read_answer(build_response(refusal))
+    assert status == refusal.status
+    assert headers["Content-Type"] == "application/problem+json"
+    assert (headers["Connection"], headers["Cache-Control"]) == ("close", "no-store")
+    assert f'"/problems/{refusal.code}"'.encode() in body
+    assert refusal.code in CATALOGUE
+
+
+def test_a_refusal_of_too_much_at_once_says_when_to_come_back() -> None:
+    assert (
+        read_answer(build_response(RefusedRequest(503, "busy", "storage-unavailable")))[1]["Retry-After"]
+        == "5"
+    )
+
+
+def test_the_refusal_of_a_head_request_has_no_body() -> None:
+    response = build_response(RefusedRequest(), without_body=True)
+    assert response.endswith(b"\r\n\r\n")
+    assert read_answer(response, "HEAD")[2] == b""

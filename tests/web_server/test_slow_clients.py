@@ -1,0 +1,113 @@
+"""Hundreds of slow clients: the hub serves others meanwhile, and closes the slow ones in time."""
+
+import signal
+import socket
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from integration_hub.web_server.connection_loop import MOST_LARGE_BODIES
+from tests.support.processes.hub_processes import RunningHub
+from tests.web_server.conftest import StartHub
+from tests.web_server.raw_client import count_events, exchange, read_answer
+from tests.web_server.raw_requests.case import WEBHOOK, webhook
+from tests.web_server.slow_clients import SlowClient, slow_clients
+
+pytestmark = [pytest.mark.faults, pytest.mark.one_database]
+
+CLOSED_WITHIN = 15.0
+ANSWERED_WITHIN = 1.0
+HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def seconds_of(hub: RunningHub, request: bytes) -> float:
+    """Send a request that must be answered 200; infinity if it is not answered in four seconds."""
+    began = time.monotonic()
+    try:
+        assert read_answer(exchange(hub.port, request))[0] == 200
+    except TimeoutError:
+        return float("inf")
+    return time.monotonic() - began
+
+
+def closing_times(clients: list[SlowClient]) -> list[float]:
+    """Return after how many seconds each client was closed; infinity for those that are still open at the end."""
+    until = time.monotonic() + CLOSED_WITHIN
+    while time.monotonic() < until and any(client.closed_after is None for client in clients):
+        time.sleep(0.1)
+    return [float("inf") if client.closed_after is None else client.closed_after for client in clients]
+
+
+def test_slow_clients_keep_nobody_waiting_and_are_closed(running: RunningHub) -> None:
+    before = count_events(running)
+    with slow_clients(running.port, 200, 200) as clients:
+        for _ in range(5):
+            assert seconds_of(running, HEALTH) <= ANSWERED_WITHIN
+            assert seconds_of(running, webhook()) < 3
+        assert max(closing_times(clients)) <= CLOSED_WITHIN
+        assert {read_answer(client.received)[0] for client in clients} == {408}
+    assert count_events(running) - before == 5
+
+
+def test_a_process_whose_connections_are_all_taken_serves_others(start_hub: StartHub) -> None:
+    with start_hub(GUNICORN_CMD_ARGS="--worker-connections 50") as hub, slow_clients(hub.port, 60, 60):
+        assert seconds_of(hub, HEALTH) <= ANSWERED_WITHIN
+        assert seconds_of(hub, webhook()) < 3
+
+
+def test_unfinished_long_forms_take_a_bounded_part_of_the_memory(running: RunningHub) -> None:
+    beginning = webhook("Content-Length: 100000", line=b"POST /admin/ HTTP/1.1", length=False)
+    with ExitStack() as stack:
+        for _ in range(MOST_LARGE_BODIES):
+            link = stack.enter_context(socket.create_connection(("127.0.0.1", running.port)))
+            link.sendall(beginning)
+        time.sleep(0.5)
+        assert read_answer(exchange(running.port, beginning))[0] == 503
+        assert seconds_of(running, webhook()) < 3
+
+
+def test_a_request_that_is_arriving_when_the_hub_stops_is_answered(start_hub: StartHub) -> None:
+    with start_hub() as hub:
+        assert hub.process is not None
+        request = webhook()
+        with socket.create_connection(("127.0.0.1", hub.port), timeout=10) as link:
+            link.sendall(request[:-5])
+            time.sleep(0.2)
+            hub.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            link.sendall(request[-5:])
+            received = b""
+            while piece := link.recv(65_536):
+                received += piece
+        assert read_answer(received)[0] in (200, 202)
+        assert hub.process.wait(30) == 0
+        hub.process = None
+        assert count_events(hub) == 1
+
+
+def test_a_body_that_comes_in_pieces_in_time_is_accepted(running: RunningHub) -> None:
+    request = webhook("Expect: 100-continue")
+    head = len(request) - len(WEBHOOK)
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as link:
+        for start, end in ((0, 10), (10, head - 2), (head - 2, head)):
+            link.sendall(request[start:end])
+            time.sleep(0.05)
+        assert link.recv(4_096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        for start in range(head, len(request), 20):
+            link.sendall(request[start : start + 20])
+            time.sleep(0.05)
+        assert read_answer(link.recv(65_536))[0] == 200
+
+
+def test_the_worker_of_gunicorn_itself_is_caught(start_hub: StartHub) -> None:
+    with start_hub("gthread") as hub, slow_clients(hub.port, 32, 32):
+        assert seconds_of(hub, HEALTH) > ANSWERED_WITHIN
+
+
+def test_a_worker_without_deadlines_is_caught(start_hub: StartHub) -> None:
+    with (
+        start_hub("tests.web_server.patient_worker.PatientWorker") as hub,
+        slow_clients(hub.port, 5, 5) as clients,
+    ):
+        assert min(closing_times(clients)) > CLOSED_WITHIN
