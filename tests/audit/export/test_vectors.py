@@ -1,0 +1,164 @@
+"""The published test vectors: their bytes can be made again, and verifiers find in each what its description says."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.export import verify
+from tests.support.audit.second_verifier import find_export_faults
+from tests.support.audit.vectors.write import WRITTEN, write_vectors
+
+pytestmark = pytest.mark.pure
+
+ROOT = Path(__file__).resolve().parents[3]
+FOLDER = ROOT / "docs" / "audit-vectors"
+VECTORS = json.loads((FOLDER / "vectors.json").read_text("ascii"))["vectors"]
+NAMES = [vector["name"] for vector in VECTORS]
+BY_NAME = dict(zip(NAMES, VECTORS, strict=True))
+
+
+def link_file(folder: Path, name: str) -> None:
+    (folder / name).rename(folder.parent / name)
+    (folder / name).symlink_to(folder.parent / name)
+
+
+def link_folder(folder: Path, name: str) -> None:
+    (folder.parent / "elsewhere").mkdir()
+    (folder / name).symlink_to(folder.parent / "elsewhere")
+
+
+def make_pipe(folder: Path, name: str) -> None:
+    os.mkfifo(folder / name)
+
+
+STEPS = {"link-file": link_file, "link-folder": link_folder, "make-pipe": make_pipe}
+
+
+def assemble(vector: dict[str, Any], scratch: Path) -> tuple[Path, Path | None]:
+    """Return the folder of a vector's export, put together as the description says, and the checkpoint file."""
+    folder = Path(shutil.copytree(FOLDER / vector["bundle"], scratch / "bundle"))
+    for name in vector["remove"]:
+        (folder / name).unlink()
+    if vector["files"]:
+        shutil.copytree(FOLDER / vector["files"], folder, dirs_exist_ok=True)
+    for step, name in vector["steps"]:
+        STEPS[step](folder, name)
+    return folder, FOLDER / vector["checkpoint"] if vector["checkpoint"] else None
+
+
+def run_verifier(verifier: Path, folder: Path, checkpoint: Path | None) -> tuple[int, str | None]:
+    """Return the exit code of the shipped verifier and the code of its first fault, from a process of its own."""
+    arguments = ["--checkpoint", str(checkpoint)] if checkpoint else []
+    command = [sys.executable, "-I", str(verifier), str(folder), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, env={}, check=False, timeout=30)
+    assert result.stderr == ""
+    first = re.match(r"FAULT \[([a-z-]+)\] ", result.stdout)
+    return result.returncode, first[1] if first else None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_shipped_verifier_finds_what_a_vector_says(tmp_path: Path, name: str) -> None:
+    vector = BY_NAME[name]
+    result = run_verifier(Path(verify.__file__), *assemble(vector, tmp_path))
+    assert result == (vector["exit"], vector["code"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_second_verifier_agrees_on_the_verdict(tmp_path: Path, name: str) -> None:
+    vector = BY_NAME[name]
+    folder, checkpoint = assemble(vector, tmp_path)
+    faults = find_export_faults(folder, checkpoint.read_bytes() if checkpoint else None)
+    assert bool(faults) == (vector["verdict"] == "faults"), faults
+
+
+def test_generating_the_vectors_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    write_vectors(tmp_path)
+
+    def contents(folder: Path) -> dict[str, bytes]:
+        paths = [path for name in WRITTEN for path in (folder / name, *(folder / name).rglob("*"))]
+        return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_file()}
+
+    made, published = contents(tmp_path), contents(FOLDER)
+    assert made.keys() == published.keys()
+    assert [name for name in made if made[name] != published[name]] == []
+    assert sum(map(len, published.values())) < 400_000
+
+
+def test_each_folder_repeats_its_description() -> None:
+    for vector in VECTORS:
+        assert json.loads((FOLDER / vector["name"] / "expected.json").read_text("ascii")) == vector
+    folders = {f"{kind}/{path.name}" for kind in ("good", "bad") for path in (FOLDER / kind).iterdir()}
+    assert folders == set(NAMES)
+    assert len(folders) == len(VECTORS)
+
+
+CODES = sorted(set(re.findall(r'add_fault\(\s*"([a-z-]+)"', Path(verify.__file__).read_text("utf-8"))))
+CODES += ["special-file", "stream-start"]
+
+
+def first_code(vector: dict[str, Any], scratch: Path, overlooked: str = "") -> str | None:
+    """Return the code of the first fault that a verifier finds which overlooks one kind of fault."""
+
+    class Careless(verify.ExportCheck):
+        def add_fault(self, code: str, place: str, problem: object) -> None:
+            if code != overlooked:
+                super().add_fault(code, place, problem)
+
+    folder, checkpoint = assemble(vector, scratch)
+    check = Careless(str(folder))
+    check.run_checks(checkpoint.read_bytes() if checkpoint else None)
+    return check.codes[0] if check.codes else None
+
+
+def test_every_code_of_the_verifier_has_a_vector() -> None:
+    assert {vector["code"] for vector in VECTORS} - {None} == set(CODES)
+
+
+@pytest.mark.parametrize("code", sorted(set(CODES)))
+def test_a_variant_that_overlooks_one_kind_of_fault_is_caught(tmp_path: Path, code: str) -> None:
+    vectors = [vector for vector in VECTORS if vector["code"] == code]
+    for number, vector in enumerate(vectors):
+        (tmp_path / str(number)).mkdir()
+        assert first_code(vector, tmp_path / str(number), overlooked=code) != code
+    assert vectors
+
+
+@pytest.mark.parametrize(
+    ("check", "missed"),
+    [
+        (
+            "check_signature",
+            {"signature-of-manifest", "signature-of-checkpoint", "unknown-key", "key-of-another-time"},
+        ),
+        ("check_anchor", {"path-too-short", "path-too-long"}),
+        ("check_sums", {"sums-without-a-file"}),
+        ("check_head", {"checkpoint-head", "outside-head"}),
+        ("check_folder", {"linked-folder"}),
+        ("check_continuation", {"filtered-reordered"}),
+        ("check_consistency", {"consistency"}),
+        ("check_pruned", {"pruning-unannounced", "pruning-start", "pruning-too-much"}),
+        (
+            "compare_checkpoint",
+            {"outside-newer", "outside-differs", "outside-incomparable", "outside-signature"},
+        ),
+    ],
+)
+def test_a_variant_without_one_check_accepts_bad_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str, missed: set[str]
+) -> None:
+    monkeypatch.setattr(verify.ExportCheck, check, lambda *_: None)
+    for name in missed:
+        (tmp_path / name).mkdir()
+        assert first_code(BY_NAME[f"bad/{name}"], tmp_path / name) != BY_NAME[f"bad/{name}"]["code"]
+
+
+def test_the_paper_lists_every_code() -> None:
+    text = (ROOT / "docs" / "audit.md").read_text("utf-8")
+    assert [code for code in CODES if f"`{code}`" not in text] == []

@@ -1,0 +1,1 @@
+"""How are the published test vectors of the audit formats made?"""

@@ -1,0 +1,271 @@
+"""One fault of each kind that a verifier must find, made in a correct export of the test vectors.
+
+Unless its text says otherwise, the attacker has the newest signing key and signs the manifest of what he changed.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from audit.export.bundle import measure_file
+from audit.format.canonical_json import canonical_json
+from audit.format.hashes import leaf_hash
+from audit.format.merkle_tree import merkle_root
+from audit.format.signed_records import Record, load_signer, sign_record
+from tests.support.audit.log_state import LogState, manifest_facts
+from tests.support.audit.vectors.bundles import reseal_all, write_whole
+
+Change = Callable[["Draft"], None]
+
+
+@dataclass
+class Draft:
+    """An export that is being changed, and the log with the keys that it was made of."""
+
+    folder: Path
+    state: LogState
+    # The changes of the manifest, made before it is signed.
+    manifest: dict[str, Any] = field(default_factory=dict)
+    is_signed: bool = True
+
+    def read(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes()
+
+    def write(self, name: str, content: bytes) -> None:
+        (self.folder / name).write_bytes(content)
+
+    def replace(self, name: str, old: bytes, new: bytes) -> None:
+        content = self.read(name)
+        assert old in content, (name, old)
+        self.write(name, content.replace(old, new, 1))
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.read(name).splitlines()]
+
+    def write_lines(self, name: str, lines: list[dict[str, Any]]) -> None:
+        self.write(name, b"".join(canonical_json(line).encode() + b"\n" for line in lines))
+
+    def edit(self, name: str, place: int, **values: Any) -> None:
+        """Change fields of one line."""
+        lines = self.lines(name)
+        lines[place].update(values)
+        self.write_lines(name, lines)
+
+    def move_lines(self, name: str, order: Callable[[list[bytes]], list[bytes]]) -> None:
+        self.write(name, b"".join(order(self.read(name).splitlines(keepends=True))))
+
+    def sign(self, kind: str, record: Record, key: int = -1) -> Record:
+        """Sign a record by one of the log's keys."""
+        unsigned = {name: value for name, value in record.items() if name != "signature"}
+        return sign_record(
+            kind, {**unsigned, "key": self.state.keys[key]["key"]}, load_signer(self.state.secrets[key])
+        )
+
+    def finish(self) -> None:
+        """Write SHA256SUMS and the manifest of the files that are there, and sign it."""
+        if not self.is_signed:
+            return
+        others = [path for path in self.folder.iterdir() if path.name not in ("manifest.json", "SHA256SUMS")]
+        files = {path.name: measure_file(path) for path in others}
+        sums = self.manifest.pop("sums", files)
+        listed = [f"{files[name]['sha256']}  {name}\n" for name in sorted(sums)]
+        self.write("SHA256SUMS", "".join(listed).encode())
+        files["SHA256SUMS"] = measure_file(self.folder / "SHA256SUMS")
+        record = {**json.loads(self.read("manifest.json")), "files": files, **self.manifest}
+        unsigned = {
+            name: value for name, value in record.items() if name != "signature" and value is not None
+        }
+        self.write(
+            "manifest.json",
+            canonical_json(manifest_facts(self.state)[1]("manifest", unsigned)).encode() + b"\n",
+        )
+
+
+def unsigned(change: Change) -> Change:
+    """Return a change after which the manifest is left as it was."""
+
+    def made(draft: Draft) -> None:
+        change(draft)
+        draft.is_signed = False
+
+    return made
+
+
+def swapped(first: int, second: int) -> Callable[[list[bytes]], list[bytes]]:
+    def order(lines: list[bytes]) -> list[bytes]:
+        lines[first], lines[second] = lines[second], lines[first]
+        return lines
+
+    return order
+
+
+def change_body(draft: Draft) -> None:
+    draft.replace("entries.jsonl", b'"actor":"system"', b'"actor":"nobody"')
+
+
+def change_leaf(draft: Draft) -> None:
+    """Change an entry and the root of its segment, which needs the key of its time for a signature."""
+    change_body(draft)
+    lines = draft.read("entries.jsonl").decode().splitlines()
+    segment = draft.lines("segments.jsonl")[0]
+    draft.edit(
+        "segments.jsonl", 0, root=merkle_root([leaf_hash(line) for line in lines[: segment["count"]]]).hex()
+    )
+
+
+def resign_segment(key: int | None, **values: Any) -> Change:
+    """Change fields of the second segment, and sign it by one of the keys (None: that of its time)."""
+
+    def change(draft: Draft) -> None:
+        lines = draft.lines("segments.jsonl")
+        extra = {name: lines[1].pop(name) for name in ("packed", "path") if name in lines[1]}
+        place = draft.state.key_at(lines[1]["sealed_at"]) if key is None else key
+        lines[1] = {**draft.sign("segment", lines[1] | values, place), **extra}
+        draft.write_lines("segments.jsonl", lines)
+
+    return change
+
+
+def sign_by_stranger(draft: Draft) -> None:
+    lines = draft.lines("segments.jsonl")
+    record = {name: value for name, value in lines[1].items() if name not in ("signature", "packed")}
+    lines[1] = {**sign_record("segment", record, load_signer(b"\x07" * 32)), "packed": lines[1]["packed"]}
+    draft.write_lines("segments.jsonl", lines)
+
+
+def edit_checkpoint(*, signed: bool, **values: Any) -> Change:
+    def change(draft: Draft) -> None:
+        record = json.loads(draft.read("checkpoint.json")) | values
+        draft.write_lines("checkpoint.json", [draft.sign("checkpoint", record) if signed else record])
+
+    return change
+
+
+def edit_keys(change_keys: Callable[[Draft, list[dict[str, Any]]], None]) -> Change:
+    def change(draft: Draft) -> None:
+        document = json.loads(draft.read("keys.json"))
+        change_keys(draft, document["keys"])
+        draft.write_lines("keys.json", [document])
+
+    return change
+
+
+def sign_key_by_itself(draft: Draft, keys: list[dict[str, Any]]) -> None:
+    record = {name: value for name, value in keys[1].items() if name != "signature"}
+    keys[1] = sign_record("key", record, load_signer(draft.state.secrets[1]))
+
+
+def resign_key(**values: Any) -> Callable[[Draft, list[dict[str, Any]]], None]:
+    """Change fields of the third key, and sign it by the second one."""
+
+    def change(draft: Draft, keys: list[dict[str, Any]]) -> None:
+        record = {name: value for name, value in (keys[2] | values).items() if name != "signature"}
+        keys[2] = sign_record("key", record, load_signer(draft.state.secrets[1]))
+
+    return change
+
+
+def set_manifest(**values: Any) -> Change:
+    return lambda draft: draft.manifest.update(values)
+
+
+def leave_out_of_sums(draft: Draft) -> None:
+    draft.manifest["sums"] = ["checkpoint.json", "entries.jsonl", "segments.jsonl"]
+
+
+def rewrite_manifest(edit: Callable[[bytes], bytes]) -> Change:
+    """Return a change of the bytes of the manifest, whose signature stays that of its fields."""
+
+    def change(draft: Draft) -> None:
+        draft.write("manifest.json", edit(draft.read("manifest.json")))
+        draft.is_signed = False
+
+    return change
+
+
+def replace(name: str, old: bytes, new: bytes) -> Change:
+    return lambda draft: draft.replace(name, old, new)
+
+
+def edit(name: str, place: int, **values: Any) -> Change:
+    return lambda draft: draft.edit(name, place, **values)
+
+
+def order(name: str, change: Callable[[list[bytes]], list[bytes]]) -> Change:
+    return lambda draft: draft.move_lines(name, change)
+
+
+def cut_bytes(name: str, count: int) -> Change:
+    return lambda draft: draft.write(name, draft.read(name)[:-count])
+
+
+def remove(name: str) -> Change:
+    return lambda draft: (draft.folder / name).unlink()
+
+
+def add_file(draft: Draft) -> None:
+    draft.write("more.txt", b"more\n")
+
+
+def shorten_path(name: str, change: Callable[[list[str]], object]) -> Change:
+    """Change the path of the last line that has one with a hash."""
+
+    def made(draft: Draft) -> None:
+        lines = draft.lines(name)
+        change([line for line in lines if line.get("path")][-1]["path"])
+        draft.write_lines(name, lines)
+
+    return made
+
+
+def move_index(draft: Draft) -> None:
+    lines = draft.lines("proofs.jsonl")
+    line = [line for line in lines if line["path"]][-1]
+    line["index"] ^= 1
+    draft.write_lines("proofs.jsonl", lines)
+
+
+def add_unused_segment(draft: Draft) -> None:
+    """Leave out the streams but the last, with the entries and proofs of theirs, but not the segments."""
+    streams = draft.lines("streams.jsonl")
+    keep = streams[-1]["seq"]
+    draft.write_lines("streams.jsonl", streams[-1:])
+    for name in ("entries.jsonl", "proofs.jsonl"):
+        draft.move_lines(name, lambda lines: lines[-keep:])
+    draft.manifest.update(entries=keep, streams=1)
+
+
+def rewrite(change: Callable[[LogState], object], first: int = 1, pruned: int = 0) -> Change:
+    """Change the log itself, sign all of it again with all keys, and export it."""
+
+    def made(draft: Draft) -> None:
+        change(draft.state)
+        reseal_all(draft.state)
+        shutil.rmtree(draft.folder)
+        write_whole(draft.folder, draft.state, first, pruned=pruned)
+
+    return made
+
+
+def change_last_entry(**values: Any) -> Callable[[LogState], object]:
+    def change(state: LogState) -> None:
+        entry = max(state.bodies)
+        body = state.read_body(entry)
+        changed = {name: body[name] + 1 if value is None else value for name, value in values.items()}
+        state.bodies[entry] = canonical_json(body | changed)
+
+    return change
+
+
+def delete_first_of_stream(state: LogState) -> None:
+    """Delete the first entry of a stream that has a second one."""
+    streams = [state.read_body(entry)["stream"] for entry in sorted(state.bodies)]
+    stream = next(name for name in streams if name.startswith("event:") and streams.count(name) > 1)
+    del state.bodies[min(entry for entry in state.bodies if state.read_body(entry)["stream"] == stream)]
+
+
+def turn_time_back(state: LogState) -> None:
+    state.segments[1].record["sealed_at"] = state.keys[0]["from"]

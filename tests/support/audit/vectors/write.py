@@ -1,0 +1,111 @@
+"""Write the published test vectors: python -m tests.support.audit.vectors.write docs/audit-vectors
+
+Keys, times and entries are drawn from a fixed seed, so that each run writes the same bytes. The private keys are no
+secrets: they follow from that seed, and nothing but these vectors may be signed by them.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from audit.format.canonical_json import canonical_json
+from audit.format.signed_records import Record, load_signer, sign_record
+from tests.support.audit.vectors.bundles import checkpoint_of, small_log
+from tests.support.audit.vectors.faults import Draft
+from tests.support.audit.vectors.kinds import BAD, GOOD, log_of, write_good
+
+WRITTEN = ("good", "bad", "checkpoints", "vectors.json")
+
+
+def write_vectors(folder: Path) -> None:
+    """Replace the vectors in a folder."""
+    for name in WRITTEN:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+    _write_checkpoints(folder / "checkpoints")
+    vectors = [_write_good(folder, name) for name in GOOD]
+    vectors += [_write_bad(folder, name) for name in BAD]
+    _write_json(folder / "vectors.json", {"v": 1, "vectors": vectors})
+
+
+def _write_json(path: Path, document: Any) -> None:
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=True) + "\n", encoding="ascii")
+
+
+def _write_checkpoints(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    log = small_log()
+    good = {f"segments-{count}": checkpoint_of(log, count) for count in (2, 3, 5)}
+    unsigned = {name: value for name, value in good["segments-5"].items() if name != "signature"}
+    signer = load_signer(log.secrets[-1])
+    contents: dict[str, Record] = {
+        **good,
+        "wrong-head": sign_record("checkpoint", unsigned | {"head": "22" * 32}, signer),
+        "wrong-signature": good["segments-5"] | {"at": "2026-03-05T00:00:00.000000Z"},
+    }
+    for name, record in contents.items():
+        (folder / f"{name}.json").write_bytes(canonical_json(record).encode() + b"\n")
+    (folder / "no-line-feed.json").write_bytes(canonical_json(good["segments-5"]).encode())
+
+
+def _write_good(folder: Path, name: str) -> Record:
+    write_good(name, folder / "good" / name / "bundle")
+    expected = {
+        "name": f"good/{name}",
+        "about": GOOD[name].about,
+        "bundle": f"good/{name}/bundle",
+        "files": None,
+        "remove": [],
+        "steps": [],
+        "checkpoint": f"checkpoints/segments-{GOOD[name].checkpoint}.json" if GOOD[name].checkpoint else None,
+        "verdict": "whole",
+        "code": None,
+        "exit": 0,
+    }
+    _write_json(folder / "good" / name / "expected.json", expected)
+    return expected
+
+
+def _write_bad(folder: Path, name: str) -> Record:
+    """Write the files of a bad export that differ from those of the good one that it was made from."""
+    vector, target = BAD[name], folder / "bad" / name
+    base = folder / "good" / vector.base / "bundle"
+    (target / "files").mkdir(parents=True)
+    removed: list[str] = []
+    if vector.change is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            draft = Draft(Path(shutil.copytree(base, Path(scratch) / "bundle")), log_of(vector.base))
+            vector.change(draft)
+            draft.finish()
+            removed = sorted(
+                {path.name for path in base.iterdir()} - {path.name for path in draft.folder.iterdir()}
+            )
+            for path in draft.folder.iterdir():
+                if not (base / path.name).exists() or (base / path.name).read_bytes() != path.read_bytes():
+                    shutil.copyfile(path, target / "files" / path.name)
+    has_files = any((target / "files").iterdir())
+    if not has_files:
+        (target / "files").rmdir()
+    expected = {
+        "name": f"bad/{name}",
+        "about": vector.about,
+        "bundle": f"good/{vector.base}/bundle",
+        "files": f"bad/{name}/files" if has_files else None,
+        "remove": removed,
+        "steps": [list(step) for step in vector.steps],
+        "checkpoint": f"checkpoints/{vector.checkpoint}" if vector.checkpoint else None,
+        "verdict": "faults",
+        "code": vector.code,
+        "exit": 1,
+    }
+    _write_json(target / "expected.json", expected)
+    return expected
+
+
+if __name__ == "__main__":
+    write_vectors(Path(sys.argv[1]))
