@@ -1,0 +1,127 @@
+"""Every route, every method, every kind of visitor: the answers are those of the table `route_table.txt`.
+
+A new route needs its rows there. A row has the route, the method, and one answer for each visitor; `login` is a redirect
+to the login page, `-` stands for the answer of the visitor before.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from console.people.admin import PersonAdmin
+from tests.support.builders.console_rows import rows
+from tests.support.people import person
+
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database, pytest.mark.slow]
+
+TABLE = Path(__file__).with_name("route_table.txt")
+METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS")
+VISITORS = ("anonymous", "no-console", "no-role", "support", "auditor", "administrator", "superuser")
+_PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")
+_ABSENT = UUID(int=0)
+# For the routes that are regular expressions: the slug of the source that `rows` makes, and a code of the catalogue.
+_NAMED = {"slug": "aurora", "code": "target-rejected"}
+
+
+def routes(patterns: Any = None, prefix: str = "") -> Iterator[str]:
+    """Yield the routes of the project, without what regular expressions add at their ends."""
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, route)
+        elif isinstance(pattern, URLPattern):
+            yield route
+
+
+def address_of(route: str, found: dict[str, Any]) -> str:
+    """Return an address of the route, with the key of a row where the route is about one."""
+    model = re.match(r"admin/(\w+)/(\w+)/", route)
+    row = found.get("_".join(model.groups())) if model else None
+    key = str(row.pk) if row is not None else "1"
+
+    def value(parameter: re.Match[str]) -> str:
+        kind, name = parameter.groups()
+        if kind == "uuid":
+            return str(getattr(row, "uuid", None) or _ABSENT)
+        return key if kind == "int" or name in ("object_id", "id", "pk") else "csv"
+
+    plain = re.sub(r"\(\?P<(\w+)>[^)]*\)", lambda named: _NAMED.get(named[1], "nothing"), route)
+    return "/" + _PARAMETER.sub(value, re.sub(r"/\?\\Z|[\^$]", "", plain))
+
+
+def visitors() -> dict[str, Client]:
+    """Return a client of each kind of visitor."""
+    clients = {name: Client(raise_request_exception=False) for name in VISITORS}
+    for name, client in clients.items():
+        if name.startswith("no-"):
+            client.force_login(User.objects.create_user(name, is_staff=name == "no-role"))
+        elif name != "anonymous":
+            client.force_login(person("" if name == "superuser" else name, name))
+    return clients
+
+
+def answer_of(client: Client, method: str, address: str) -> str:
+    """Return the answer, and undo what the request did: a logout, too."""
+    kept = {name: cookie.value for name, cookie in client.cookies.items()}
+    with transaction.atomic():
+        response = client.generic(method, address)
+        transaction.set_rollback(True)
+    client.cookies.clear()
+    client.cookies.load(kept)
+    if "/admin/login/" in response.get("Location", ""):
+        return "login"
+    return str(response.status_code)
+
+
+def answers(chosen: str = "") -> dict[tuple[str, str], list[str]]:
+    """Return the answers by route and method, in the order of the visitors."""
+    clients, found = visitors(), rows()
+    return {
+        (route, method): [answer_of(client, method, address_of(route, found)) for client in clients.values()]
+        for route in dict.fromkeys(routes())
+        if chosen in route
+        for method in METHODS
+    }
+
+
+def read_table() -> dict[tuple[str, str], list[str]]:
+    """Return the table as written."""
+    table = {}
+    for line in TABLE.read_text().splitlines():
+        if line and not line.startswith("#"):
+            route, method, *cells = line.split()
+            for place, cell in enumerate(cells):
+                cells[place] = cells[place - 1] if cell == "-" else cell
+            table["" if route == "/" else route, method] = cells
+    return table
+
+
+def test_every_route_has_a_row_for_each_method_and_no_row_is_left_over() -> None:
+    expected = {(route, method) for route in routes() for method in METHODS}
+    assert set(read_table()) == expected
+
+
+def test_every_visitor_gets_the_answer_of_the_table() -> None:
+    table, wrong = read_table(), []
+    for row, seen in answers().items():
+        wrong += [
+            (*row, visitor, f"{was} instead of {expected}")
+            for visitor, was, expected in zip(VISITORS, seen, table.get(row, [""] * 7), strict=True)
+            if was != expected
+        ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("deed", ["has_change_permission", "has_view_permission"])
+def test_a_variant_without_a_permission_check_is_caught(monkeypatch: pytest.MonkeyPatch, deed: str) -> None:
+    monkeypatch.setattr(PersonAdmin, deed, lambda *_: True)
+    table, seen = read_table(), answers("admin/auth/user/")
+    assert any(table[row] != cells for row, cells in seen.items())
