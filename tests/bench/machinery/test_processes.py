@@ -40,7 +40,8 @@ def _family(code: str) -> Iterator[Family]:
 @pytest.mark.parametrize("code", [_ENDED, _LIVING], ids=["ended", "living"])
 def test_the_cpu_time_of_a_child_is_counted(code: str) -> None:
     with _family(code) as family:
-        assert 0.3 <= family.cpu() < 3.0
+        # The kernel counts in ticks of 10 ms, for each of the processes.
+        assert 0.27 <= family.cpu() < 3.0
 
 
 def test_a_parent_alone_has_used_almost_no_cpu_time() -> None:
