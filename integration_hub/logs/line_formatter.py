@@ -4,14 +4,12 @@ import json
 import logging
 import re
 import sys
-import traceback
 from datetime import UTC, datetime
 from types import TracebackType
 
-from django.db import Error as DatabaseError
-
 from integration_hub.logs.process_secrets import make_scrubber
 from integration_hub.logs.request_id import REQUEST_ID
+from integration_hub.logs.tracebacks import format_traceback
 
 # No line names the file, the thread or the process of a call, so logging need not find them out. The process id stays
 # available, because gunicorn's own format names it.
@@ -29,9 +27,9 @@ class LineFormatter(logging.Formatter):
     """Formats a record as one line of JSON, or as `time level logger message` with an indented traceback below it.
 
     `log_format`: `json`, `text`, or `auto`, which is text if standard error is a terminal. Control characters, and
-    those that turn the direction of a text around, are escaped. The text of a database error may hold values of the
-    refused row, so only its type and traceback are logged. A request that Django finds suspicious (a wrong Host, too
-    many fields) is one short line without a traceback: it is no fault of the hub.
+    those that turn the direction of a text around, are escaped. Tracebacks leave out texts of exceptions that may
+    repeat a value, for example one of a refused row. A request that Django finds suspicious (a wrong Host, too many
+    fields) is one short line without a traceback: it is no fault of the hub.
     """
 
     def __init__(self, log_format: str = "text") -> None:
@@ -58,10 +56,8 @@ class LineFormatter(logging.Formatter):
         self,
         ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None],
     ) -> str:
-        """Return a traceback. If a database error caused the exception, its text is left out."""
-        if ei[1] is None or not _comes_from_database(ei[1]):
-            return super().formatException(ei)
-        return "".join(traceback.format_tb(ei[2])) + type(ei[1]).__name__
+        """Return a traceback, in which texts that may hold personal data are left out."""
+        return format_traceback(ei[1], ei[2]) if ei[1] is not None else super().formatException(ei)
 
 
 def _message_of(record: logging.LogRecord) -> str:
@@ -99,14 +95,3 @@ def _escape_character(character: str) -> str:
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65_536 else f"\\U{code:08x}"
-
-
-def _comes_from_database(error: BaseException | None) -> bool:
-    """True if an error of the database is the exception or is in its chain of causes."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, DatabaseError):
-            return True
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
-    return False

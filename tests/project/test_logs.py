@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import pytest
+import requests
 from django.db import IntegrityError
 from gunicorn import glogging
 
@@ -38,27 +39,46 @@ def test_a_message_cannot_begin_a_line_of_its_own() -> None:
     assert "\n" not in line_of("a\nb\x1b[31m\u2028c")
 
 
-def test_a_database_error_is_logged_without_the_values_of_its_row() -> None:
-    line = line_of("failed", IntegrityError("Key (email)=(anna@example.com) already exists"))
+def caused(error: BaseException, cause: BaseException) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        IntegrityError("Key (email)=(anna@example.com) already exists"),
+        ValueError("invalid literal for int() with base 10: 'anna@example.com'"),
+        KeyError("anna@example.com"),
+        UnicodeEncodeError("ascii", "anna@example.com", 0, 1, "ordinal not in range"),
+        requests.ConnectionError("https://shop.test/?email=anna@example.com"),
+        caused(OSError("the disk is full"), IntegrityError("anna@example.com")),
+    ],
+)
+def test_a_traceback_leaves_out_texts_that_may_repeat_a_value(error: BaseException) -> None:
+    line = line_of("failed", error)
     assert "anna@example.com" not in line
-    assert "IntegrityError" in line
+    assert type(error).__name__ in line
     assert "test_logs.py" in line
 
 
-def test_an_error_that_a_database_error_caused_is_treated_alike() -> None:
-    error = RuntimeError("anna@example.com")
-    error.__cause__ = IntegrityError("anna@example.com")
-    assert "anna@example.com" not in line_of("failed", error)
+def test_a_traceback_names_every_error_of_its_chain() -> None:
+    line = line_of("failed", caused(OSError(28, "No space left on device"), TypeError("int is not iterable")))
+    assert "OSError: [Errno 28] No space left on device" in line
+    assert "TypeError: int is not iterable" in line
+    assert line.index("direct cause") < line.index("OSError")
+
+
+def test_a_chain_of_errors_that_is_a_circle_ends() -> None:
+    first, second = KeyError("a"), KeyError("b")
+    first.__context__, second.__context__ = second, first
+    assert line_of("failed", first).count("KeyError") == 2
 
 
 def test_a_line_in_the_format_of_the_web_server_can_be_written() -> None:
     record = logging.LogRecord("gunicorn.error", logging.INFO, "", 1, "Handling signal: %s", ("term",), None)
     line = logging.Formatter(glogging.Logger.error_fmt, glogging.Logger.datefmt).format(record)
     assert line.endswith(f"[{os.getpid()}] [INFO] Handling signal: term")
-
-
-def test_any_other_error_is_logged_completely() -> None:
-    assert "no such mapping" in line_of("failed", ValueError("no such mapping"))
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
@@ -80,7 +100,7 @@ def test_a_line_of_json_has_what_a_collector_searches_for() -> None:
     finally:
         REQUEST_ID.reset(token)
     assert line.pop("time").endswith("Z")
-    assert line.pop("traceback").endswith("ValueError: wrong")
+    assert line.pop("traceback").endswith("\nValueError")
     assert line == {
         "level": "error",
         "logger": "hub",
@@ -136,7 +156,7 @@ def leaks_of(secrets: list[str], log_format: str) -> list[tuple[str, str]]:
     leaks = []
     for secret in secrets:
         for form, encode in ECHOED_FORMS.items():
-            error = RuntimeError(f"GET https://a.test/?k={encode(secret)}")
+            error = OSError(f"GET https://a.test/?k={encode(secret)}")
             line = line_of("sent %s", error, log_format, {"seen": encode(secret)})
             # What a reader of JSON sees, rather than its escapes.
             shown = "\n".join(json.loads(line).values()) if log_format == "json" else line

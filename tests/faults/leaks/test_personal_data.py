@@ -1,0 +1,140 @@
+"""A person's data passes through the hub in every way that we know, right and wrong. Outside encrypted payloads, and the
+answers that were meant to have it, nothing shows it: no log line, column, page without a reveal, mail or export.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.test import Client
+
+from console.payloads import masking
+from integration_hub.logs import tracebacks
+from sync.attempts import plan
+from sync.limits.circuit_breaker import invalidate_breakers
+from sync.models import Breaker, Connection
+from tests.faults.leaks import outlets
+from tests.faults.leaks.personal_data import SITUATIONS, Situation, make_person, texts_of_person
+from tests.support.builders.exports import a_finished_export
+from tests.support.hub import Hub
+from tests.support.leaks.echoed_forms import readable_secrets
+from webhooks.models import Event
+
+pytestmark = pytest.mark.faults
+
+
+@dataclass
+class Findings:
+    """The texts of persons that were found, each with its situation and outlet, and what was searched."""
+
+    hits: list[tuple[str, str, str]] = field(default_factory=list)
+    characters: int = 0
+    persons: list[str] = field(default_factory=list)
+
+    def search(self, situation: str, outlet: str, text: str, wanted: list[str]) -> None:
+        self.characters += len(text)
+        self.hits += [(situation, outlet, found) for found in readable_secrets(text, wanted)]
+
+
+def run_situation(
+    hub: Hub, number: int, situation: Situation, people: dict[str, Client]
+) -> Iterator[tuple[str, str]]:
+    """Send the webhook of a situation about a new person. Yields the outlets that follow, with their texts."""
+    for service in (hub.identity, hub.shop):
+        service.faults.clear()
+    Breaker.objects.all().delete()
+    invalidate_breakers()
+    person = make_person(number)
+    key = hub.identity.directory.create_record("users", person)["id"]
+    webhook = {"id": key, "entityType": "USER", "eventType": "CREATE", "timestamp": "2026-01-01T00:00:00Z"}
+    body = (
+        situation.body(person) if situation.body else json.dumps(webhook | situation.extra(person)).encode()
+    )
+    newest = Event.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    with outlets.collected_lines() as lines, situation.setting(hub, person):
+        answer = hub.post_signed(body)
+        hub.wait_until_quiet()
+        role = outlets.ROLES[number % len(outlets.ROLES)]
+        for event in Event.objects.filter(pk__gt=newest):
+            yield "page", "\n".join(outlets.texts_of_event(people[role], event))
+            yield "preview", "\n".join(outlets.texts_of_preview(people["support"], event))
+    if not situation.is_told:
+        yield "answer", "\n".join(outlets.texts_of_answer(answer))
+    yield "log", "\n".join(lines)
+
+
+def run_situations(hub: Hub, situations: list[Situation]) -> Findings:
+    """Run the situations, each with a person of its own; then search everything that was stored, sent or exported."""
+    findings, people = Findings(), outlets.log_in()
+    for number, situation in enumerate(situations):
+        texts = texts_of_person(make_person(number))
+        findings.persons += texts
+        for outlet, text in run_situation(hub, number, situation, people):
+            findings.search(situation.name, outlet, text, texts)
+    stored = {
+        f"lists of {role}": "\n".join(outlets.texts_of_lists(client)) for role, client in people.items()
+    }
+    stored["columns"] = "\n".join(outlets.stored_columns())
+    stored["mails"] = "\n".join(str(one.message()) for one in mail.outbox)
+    with zipfile.ZipFile(a_finished_export().archive) as archive:
+        stored["export"] = "\n".join(
+            archive.read(name).decode("utf-8", "replace") for name in archive.namelist()
+        )
+    for outlet, text in stored.items():
+        findings.search("all", outlet, text, findings.persons)
+    return findings
+
+
+@pytest.fixture(autouse=True)
+def _set_up(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> None:
+    settings.EXPORT_FOLDER = str(tmp_path)
+    monkeypatch.setattr(plan, "FETCH_RETRY_PAUSES", ())
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["", "with DEBUG"])
+def test_personal_data_is_found_nowhere_but_in_payloads(hub: Hub, settings: Any, debug: bool) -> None:
+    settings.DEBUG = debug
+    findings = run_situations(hub, SITUATIONS)
+    print(
+        f"\nI6: persons' texts {len(findings.persons)}, situations {len(SITUATIONS)}, "
+        f"characters {findings.characters:,}, hits {len(findings.hits)}"
+    )
+    assert findings.hits == []
+    # The data was there to be found.
+    assert readable_secrets("\n".join(outlets.decrypted_payloads()), findings.persons)
+
+
+def _log_every_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracebacks, "_describe", repr)
+
+
+def _mask_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "mask_value", lambda value: value)
+
+
+def _relay_every_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    always = property(lambda row: True, lambda row, value: None)
+    monkeypatch.setattr(Connection, "relays_sentences", always)
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("break_rule", "outlet"),
+    [(_log_every_text, "log"), (_mask_nothing, "page"), (_relay_every_sentence, "answer")],
+)
+def test_a_hub_that_shows_more_is_caught(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, break_rule: Any, outlet: str
+) -> None:
+    break_rule(monkeypatch)
+    wanted = (
+        "the mapping fails with a value error",
+        "data carried",
+        "shop names the person, not passed on",
+    )
+    findings = run_situations(hub, [one for one in SITUATIONS if one.name in wanted])
+    assert outlet in {place for _, place, _ in findings.hits}, "the broken variant passes"
