@@ -17,6 +17,7 @@ from console.payloads.content import (
     PayloadAbsence,
     PayloadContent,
     change_table,
+    change_values,
     format_value,
     json_document,
     request_content,
@@ -24,6 +25,7 @@ from console.payloads.content import (
     response_content,
 )
 from console.payloads.curl_command import build_curl_command
+from console.payloads.masking import mask_message
 from console.ui.formatting import short_duration
 from console.ui.outcome_texts import describe_code
 from sync.models import Attempt, AttemptOutcome, Call, Delivery, Recheck
@@ -230,17 +232,23 @@ def _attempt_row(
         change=change_table(row.change, is_masked=not may["revealed"])
         if may["contents"] and row.change_id
         else None,
-        messages=_answer_messages(json_document(row.answer)) if may["contents"] and row.answer_id else (),
+        messages=_answer_messages(row, is_masked=not may["revealed"])
+        if may["contents"] and row.answer_id
+        else (),
         missing=missing.reason_text(row.started_at)
         if may["contents"] and row.action and not row.change_id
         else "",
     )
 
 
-def _answer_messages(document: Mapping[str, Any]) -> tuple[str, ...]:
+def _answer_messages(attempt: Attempt, *, is_masked: bool) -> tuple[str, ...]:
+    """Return what the system said of an attempt. `is_masked` hides the values of the change in it."""
+    document = json_document(attempt.answer)
+    contents = change_values(attempt.change) if is_masked and attempt.change_id else []
     sentence = format_value(document["sentence"]) if document.get("sentence") else ""
     errors = (_error_text(error, sentence) for error in document.get("errors", []))
-    return tuple(dict.fromkeys(message for message in (sentence, *errors) if message))
+    messages = dict.fromkeys(message for message in (sentence, *errors) if message)
+    return tuple(mask_message(message, contents) if is_masked else message for message in messages)
 
 
 def _error_text(error: Mapping[str, Any], sentence: str) -> str:

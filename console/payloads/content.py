@@ -11,7 +11,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.payloads.masking import mask_text, mask_url, mask_value
+from console.payloads.masking import mask_header, mask_text, mask_url, mask_value
 from sync.models import Call, PruningRun, RetentionCategory
 from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Payload, is_erased
@@ -120,7 +120,9 @@ def _exchange_content(
     headers = document.get("headers") or {}
     url = str(document.get("url") or "")
     lines = [url if path is None else mask_url(url, path)] if url else []
-    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += [
+        f"{name}: {mask_header(name, str(value)) if is_masked else value}" for name, value in headers.items()
+    ]
     body = document.get("body")
     return _truncate_content("\n".join([*lines, "", laid_out(str(body))] if body else lines), len(opened))
 
@@ -141,6 +143,14 @@ def change_table(payload: Payload | None, *, is_masked: bool) -> ChangeTable | N
         ((field["name"], field["before"], field["after"]) for field in left_out),
         is_masked=is_masked,
     )
+
+
+def change_values(payload: Payload | None) -> list[Any]:
+    """Return every value, before and after, of the change that an attempt found."""
+    document = json_document(payload)
+    fields = [*document.get("fields", ()), *document.get("left_out", ())]
+    changed = [field[side] for field in fields for side in ("before", "after")]
+    return [*changed, *document.get("same", {}).values()]
 
 
 def build_change_table(

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from console.payloads.masking import mask_text, mask_url
+from console.payloads.masking import mask_header, mask_text, mask_url
 
 _SECRET_HEADERS = ("authorization", "cookie", "x-api-key", "proxy-authorization")
 
@@ -23,10 +23,9 @@ def build_curl_command(method: str, path: str, request_document: Mapping[str, An
     for name, value in (request_document.get("headers") or {}).items():
         # Stored headers have their secrets redacted; known names are hidden in any case.
         is_secret = name.lower() in _SECRET_HEADERS or "redacted" in str(value).lower()
-        parts.append(
-            # Double quotes, so that the shell replaces $TOKEN. Nothing else in them may have a meaning for a shell.
-            "-H " + (f'"{_safe_header_name(name)}: $TOKEN"' if is_secret else shlex.quote(f"{name}: {value}"))
-        )
+        shown = shlex.quote(f"{name}: {mask_header(name, str(value))}")
+        # Double quotes, so that the shell replaces $TOKEN. Nothing else in them may have a meaning for a shell.
+        parts.append("-H " + (f'"{_safe_header_name(name)}: $TOKEN"' if is_secret else shown))
     if request_document.get("body"):
         parts.append("--data-raw " + shlex.quote(mask_text(str(request_document["body"]))))
     # The command and its address on one line, then one option a line.

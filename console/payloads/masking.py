@@ -1,6 +1,8 @@
 """Mask the values of a payload and leave its structure readable."""
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
@@ -11,6 +13,29 @@ WEBHOOK_KEYWORDS = frozenset({"entityType", "eventType", "timestamp"})
 """The top-level fields of a webhook that never hold personal data."""
 ANSWER_KEYWORDS = frozenset({"type", "title", "status", "code", "reference", "retrying"})
 """The top-level fields of the hub's own answers that never hold personal data."""
+
+# Their values say how, not about whom. `Location`, `ETag`, `Link` and unknown ones may name a person.
+_SHOWN_HEADERS = frozenset(
+    {
+        *("accept", "accept-encoding", "accept-language", "accept-ranges", "age", "allow", "cache-control"),
+        *("connection", "content-encoding", "content-language", "content-length", "content-type", "date"),
+        *("expires", "idempotency-key", "keep-alive", "last-modified", "pragma", "ratelimit-limit"),
+        *(
+            "ratelimit-remaining",
+            "ratelimit-reset",
+            "retry-after",
+            "server",
+            "transfer-encoding",
+            "user-agent",
+        ),
+        *("vary", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "x-request-id"),
+    }
+)
+
+
+def mask_header(name: str, value: str) -> str:
+    """Return the value of a header, masked unless its name is one that never holds personal data."""
+    return value if name.lower() in _SHOWN_HEADERS else MASK
 
 
 def mask_text(text: str, shown: frozenset[str] = frozenset()) -> str:
@@ -51,6 +76,32 @@ def mask_value(value: Any) -> Any:
         return [mask_value(item) for item in value]
     # True, false and null do not identify a person and help to read the structure.
     return value if isinstance(value, bool) or value is None else MASK
+
+
+# E-mail addresses, and numbers of at least five digits, however they are grouped.
+_ADDRESS_OR_NUMBER = re.compile(r"[^\s\"'<>(),;:]+@[^\s\"'<>(),;:]+|\+?\d(?:[ ().-]?\d){4,}")
+_SHORTEST_VALUE = 3
+
+
+def mask_message(message: str, contents: Any) -> str:
+    """Mask the personal data in a system's message, so that the message itself can be read.
+
+    That is each text of `contents` (decoded JSON: what the message is about) that is a word or more of the message, in
+    any case, and every e-mail address and long number.
+    """
+    message = _ADDRESS_OR_NUMBER.sub(MASK, message)
+    values = sorted(set(_texts_of(contents)), key=len, reverse=True)
+    for value in values:
+        message = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", MASK, message, flags=re.IGNORECASE)
+    return message
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts_of(item)
+    elif isinstance(value, str) and len(value.strip()) >= _SHORTEST_VALUE:
+        yield value.strip()
 
 
 def mask_url(url: str, path_pattern: str) -> str:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from console.base.audit_trail import client_address, request_actor
 from console.base.forms import ReasonForm
 from console.payloads.content import ChangeTable, build_change_table
+from console.payloads.masking import mask_message
 from console.payloads.reveal import revealed_events
 from console.permissions import CONTENTS, MAY_UNDO
 from console.ui.outcome_texts import describe_code, explain_absent_entity, explain_outcome
@@ -178,7 +179,7 @@ def _delivery_preview(planned: PlannedDelivery, *, with_contents: bool, is_maske
         change=_change_table(change, is_masked=is_masked) if change and with_contents else None,
         version=planned.version,
         problem=_preview_problem(planned) if change is None and not planned.is_superseded else None,
-        messages=_answer_messages(planned) if with_contents else (),
+        messages=_answer_messages(planned, is_masked=is_masked) if with_contents else (),
         is_superseded=planned.is_superseded,
     )
 
@@ -214,15 +215,11 @@ def _preview_problem(planned: PlannedDelivery) -> CodeTexts:
     return describe_code(planned.code, planned.delivery.connection_of_code(planned.code).name)
 
 
-def _answer_messages(planned: PlannedDelivery) -> tuple[str, ...]:
+def _answer_messages(planned: PlannedDelivery, *, is_masked: bool) -> tuple[str, ...]:
     result = planned.result
     if result is None:
         return ()
-    return tuple(
-        text
-        for text in (
-            result.sentence,
-            *(f"{error.field}: {error.detail and _(error.detail)}" for error in result.errors),
-        )
-        if text
-    )
+    errors = (f"{error.field}: {error.detail and _(error.detail)}" for error in result.errors)
+    messages = (text for text in (result.sentence, *errors) if text)
+    # Nothing of the change is known here: a preview has a message where it has no change.
+    return tuple(mask_message(text, None) if is_masked else text for text in messages)

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from console.events.waterfall import WIDTH, CallSpan, bar_segments, longest_seconds, waiting_text
 from console.payloads.curl_command import build_curl_command
-from console.payloads.masking import MASK, WEBHOOK_KEYWORDS, mask_text, mask_url, mask_value
+from console.payloads.masking import (
+    MASK,
+    WEBHOOK_KEYWORDS,
+    mask_header,
+    mask_message,
+    mask_text,
+    mask_url,
+    mask_value,
+)
 
 pytestmark = pytest.mark.pure
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -51,6 +59,38 @@ def test_text_that_is_no_json_keeps_only_its_length() -> None:
     assert mask_text("anna@example.com") == "••• (16 characters)"
     assert mask_text("") == ""
     assert "[[" not in mask_text("[" * 60_000)
+
+
+@pytest.mark.parametrize("name", ["Location", "ETag", "Link", "Set-Cookie", "X-Debug", "Content-Disposition"])
+def test_a_header_that_may_name_a_person_is_masked(name: str) -> None:
+    assert mask_header(name, "anna") == MASK
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "retry-after", "X-Request-Id", "DATE"])
+def test_a_header_that_says_how_is_shown(name: str) -> None:
+    assert mask_header(name, "10") == "10"
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("This e-mail address already belongs to another customer.", None),
+        ("Anna.Aalto@Example.com is taken", "••• is taken"),
+        ("taken: anna@x.test, bo@x.test", "taken: •••, •••"),
+        ("Call +358 40 123-4567 or (09) 1234567", "Call ••• or (09) •••"),
+        ("ANNA AALTO is taken", "••• ••• is taken"),
+        ("Annabel is not Anna.", "Annabel is not •••."),
+        ("field fi is too long (255)", None),
+        ("street Old Road 5", "street •••"),
+    ],
+)
+def test_a_message_can_be_read_without_the_values_that_it_repeats(message: str, shown: str | None) -> None:
+    contents = {
+        "fields": [{"name": "a", "after": "Anna"}],
+        "same": {"b": ["Aalto", "fi", 12, None, " "]},
+        "c": "Old Road 5",
+    }
+    assert mask_message(message, contents) == (shown or message)
 
 
 def test_a_url_keeps_parameter_names_and_loses_values() -> None:
