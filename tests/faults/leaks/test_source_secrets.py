@@ -1,0 +1,146 @@
+"""Senders authenticate with each scheme, rightly and nearly rightly, and mix their secret into what they send. Neither the
+secret of a source nor what was offered in its place is found in a log line, a column, an answer or a page.
+"""
+
+import base64
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping
+
+import pytest
+from django.test import Client
+
+from tests.faults.leaks import outlets
+from tests.faults.leaks.situations import make_canaries
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.leaks.echoed_forms import readable_secrets
+from webhooks.models import Event, Source, SourceSecret
+from webhooks.protocol import signatures
+from webhooks.protocol.signatures import LiveSecret
+
+pytestmark = pytest.mark.faults
+
+SETTINGS: Mapping[str, dict[str, str]] = {
+    "standard-webhooks": {},
+    "body-hmac": {"header": "X-Signature"},
+    "timestamped-hmac": {"header": "X-Signature"},
+    "bearer": {},
+    "basic": {},
+    "header": {"header": "X-Secret"},
+}
+SECRETS = make_canaries()
+
+
+def headers_of(scheme: str, secret: str, number: int) -> dict[str, str]:
+    """Return the headers with which a sender that has this secret authenticates."""
+    at = str(int(time.time()))
+
+    def mac(*parts: bytes) -> bytes:
+        return hmac.digest(secret.encode(), b".".join(parts), hashlib.sha256)
+
+    match scheme:
+        case "standard-webhooks":
+            key = base64.b64decode(secret.removeprefix("whsec_"))
+            content = b".".join([f"m{number}".encode(), at.encode(), EXAMPLE])
+            signature = base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()
+            return {
+                "webhook-id": f"m{number}",
+                "webhook-timestamp": at,
+                "webhook-signature": f"v1,{signature}",
+            }
+        case "body-hmac":
+            return {"X-Signature": mac(EXAMPLE).hex()}
+        case "timestamped-hmac":
+            return {"X-Signature": f"t={at},v1={mac(at.encode(), EXAMPLE).hex()}"}
+        case "bearer":
+            return {"Authorization": f"Bearer {secret}"}
+        case "basic":
+            return {"Authorization": f"Basic {base64.b64encode(secret.encode()).decode()}"}
+    return {"X-Secret": secret}
+
+
+def secrets_of(scheme: str, number: int) -> tuple[str, str]:
+    """Return the secret of a source, and one of the same form that is not."""
+    right, wrong = SECRETS[2 * number], SECRETS[2 * number + 1]
+    if scheme == "standard-webhooks":
+        return tuple(
+            f"whsec_{base64.b64encode(one.encode().ljust(32)[:32]).decode()}" for one in (right, wrong)
+        )
+    if scheme == "basic":
+        return f"sender:{right}", f"sender:{wrong}"
+    return right, wrong
+
+
+def requests_of(scheme: str, right: str, wrong: str) -> list[tuple[dict[str, str], int]]:
+    """Return the headers of requests, each with the status of its answer."""
+    accepted = headers_of(scheme, right, 1)
+    mixed = {
+        "X-Debug": right,
+        "Cookie": f"s={right}",
+        "User-Agent": right,
+        "X-Request-Id": right,
+        "Referer": right,
+    }
+    return [
+        (accepted, 200),
+        (headers_of(scheme, wrong, 2), 401),
+        ({name: f"{value} {right}" for name, value in accepted.items()}, 401),
+        ({"Authorization": f"Other {right}", **mixed}, 401),
+        (headers_of(scheme, right, 3) | mixed, 200),
+    ]
+
+
+def run_scheme(hub: Hub, scheme: str) -> list[tuple[str, str]]:
+    """Send all requests of a scheme to a source of its own secret. Returns each secret that was found, with its place."""
+    right, wrong = secrets_of(scheme, list(SETTINGS).index(scheme))
+    source = Source.objects.get(slug="aurora-unsigned")
+    source.scheme, source.scheme_settings = scheme, SETTINGS[scheme]
+    source.save()
+    SourceSecret.objects.create(source=source, value=right, hint="")
+    people = outlets.log_in()
+    # The characters of both that are no scheme's or user's.
+    wanted = [one.removeprefix("whsec_").removeprefix("sender:") for one in (right, wrong)]
+    texts: dict[str, list[str]] = {"answer": [], "page": []}
+    with outlets.collected_lines() as lines:
+        for headers, status in requests_of(scheme, right, wrong):
+            answer = hub.post(EXAMPLE, **headers)
+            assert answer.status_code == status, answer.content
+            texts["answer"] += outlets.texts_of_answer(answer)
+        hub.wait_until_quiet()
+        for client in people.values():
+            texts["page"] += _texts_of_pages(client, source)
+    texts |= {"log": lines, "rows": list(outlets.stored_texts())}
+    assert Event.objects.count() == 2
+    return [
+        (place, found) for place, one in texts.items() for found in readable_secrets("\n".join(one), wanted)
+    ]
+
+
+@pytest.mark.parametrize("scheme", SETTINGS)
+def test_no_secret_of_a_source_is_found_outside_its_column(hub: Hub, scheme: str) -> None:
+    assert run_scheme(hub, scheme) == []
+
+
+@pytest.mark.one_database
+def test_a_gate_that_names_what_was_offered_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    compare = signatures._find_matching_secret
+
+    def name_offered(expected: list[tuple[LiveSecret, bytes]], offered: list[bytes]) -> int | str:
+        try:
+            return compare(expected, offered)
+        except signatures.BadSignature:
+            raise signatures.BadSignature(f"no secret is {offered}") from None
+
+    monkeypatch.setattr(signatures, "_find_matching_secret", name_offered)
+    assert {place for place, _ in run_scheme(hub, "bearer")} >= {"log"}, "the broken variant passes"
+
+
+def _texts_of_pages(client: Client, source: Source) -> list[str]:
+    pages = [f"/admin/webhooks/source/{source.pk}/change/", "/admin/webhooks/source/", "/admin/"]
+    own = [client.get(path).content.decode("utf-8", "replace") for path in pages]
+    return [
+        *own,
+        *outlets.texts_of_lists(client),
+        *outlets.texts_of_event(client, Event.objects.latest("pk")),
+    ]
