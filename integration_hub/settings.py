@@ -54,12 +54,12 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 ENVIRONMENT = env.str("ENVIRONMENT", default="laptop" if DEBUG else "")
 
 INSTALLED_APPS = [
+    "integration_hub",  # before the apps whose commands it replaces
     "console.site.ConsoleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "integration_hub",  # before the apps whose commands it replaces
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",

@@ -45,6 +45,12 @@ _KIND_LINKS = {
         "audit.view_entry",
         gettext_lazy("Show the failed logins"),
     ),
+    AlarmKind.BREAK_GLASS: (
+        "admin:audit_entry_changelist",
+        "?action=person.break-glass",
+        "audit.view_entry",
+        gettext_lazy("Show the uses"),
+    ),
 }
 _AUDIT_LINK = (
     "admin:audit_entry_sealing",

@@ -58,6 +58,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "person.login-failed": "failed to log in",
     "person.logins-failed": "failed to log in several times within an hour",
     "person.break-glass": "used the break-glass command on the server",
+    "person.first-superuser": "created the first superuser on the server",
     "person.unlocked": "unlocked a login",
     "person.logged-out": "logged out",
     "person.password-changed": "changed a password",

@@ -444,7 +444,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('key', models.UUIDField(default=uuid.uuid4, help_text='its name outside', unique=True)),
-                ('kind', models.CharField(choices=[('source-silent', 'source silent'), ('deliveries-late', 'deliveries late'), ('deliveries-dead', 'events failed'), ('deliveries-held', 'events held'), ('connection-paused', 'connection paused'), ('audit-unsealed', 'audit log not sealed'), ('audit-late', 'audit entries sealed late'), ('audit-unanchored', 'checkpoints not delivered'), ('audit-broken', 'audit log changed'), ('audit-unchecked', 'audit log not checked'), ('logins-failing', 'failed logins')], max_length=20)),
+                ('kind', models.CharField(choices=[('source-silent', 'source silent'), ('deliveries-late', 'deliveries late'), ('deliveries-dead', 'events failed'), ('deliveries-held', 'events held'), ('connection-paused', 'connection paused'), ('audit-unsealed', 'audit log not sealed'), ('audit-late', 'audit entries sealed late'), ('audit-unanchored', 'checkpoints not delivered'), ('audit-broken', 'audit log changed'), ('audit-unchecked', 'audit log not checked'), ('logins-failing', 'failed logins'), ('break-glass', 'break-glass command used')], max_length=20)),
                 ('subject', models.CharField(blank=True, help_text='source:…, connection:…, or all of them', max_length=40)),
                 ('name', models.CharField(blank=True, help_text='of the subject, as it was called when this began', max_length=120)),
                 ('began_at', models.DateTimeField(help_text='since when it is so')),

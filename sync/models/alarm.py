@@ -20,6 +20,7 @@ class AlarmKind(models.TextChoices):
     AUDIT_BROKEN = "audit-broken", "audit log changed"
     AUDIT_UNCHECKED = "audit-unchecked", "audit log not checked"
     LOGINS_FAILING = "logins-failing", "failed logins"
+    BREAK_GLASS = "break-glass", "break-glass command used"
 
 
 class Alarm(models.Model):

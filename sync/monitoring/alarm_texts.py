@@ -140,6 +140,20 @@ _RAISED_TEXTS: Mapping[str, _Template] = {
             "firewall. If a person cannot log in, an administrator can unlock the login on the person's page."
         ),
     ),
+    AlarmKind.BREAK_GLASS: _Template(
+        gettext_lazy("A login was changed on the server"),
+        ngettext_lazy(
+            "Since %(began)s, the break-glass command or createsuperuser was used %(count)s time. Nobody in the "
+            "console approved it.",
+            "Since %(began)s, the break-glass command or createsuperuser was used %(count)s times. Nobody in the "
+            "console approved it.",
+            "number",
+        ),
+        gettext_lazy(
+            "Open the audit log: it names the logins and the reasons. Ask the people who run the server whether "
+            "it was they. The alarm ends a day after the last use."
+        ),
+    ),
     AlarmKind.AUDIT_UNCHECKED: _Template(
         gettext_lazy("The audit log is not checked"),
         gettext_lazy("The last nightly check was on %(began)s. Meanwhile a change could go unnoticed."),
@@ -191,6 +205,10 @@ _ENDED_TEXTS: Mapping[str, tuple[Any, Any]] = {
     AlarmKind.LOGINS_FAILING: (
         ngettext_lazy("%(count)s failed login", "%(count)s failed logins", "number"),
         gettext_lazy("No login has failed for a while."),
+    ),
+    AlarmKind.BREAK_GLASS: (
+        gettext_lazy("A login was changed on the server"),
+        gettext_lazy("It was a day ago."),
     ),
     AlarmKind.AUDIT_UNCHECKED: (
         gettext_lazy("The audit log was not checked"),

@@ -70,6 +70,9 @@ def find_conditions(figures: HealthFigures, limits: AlarmLimits) -> list[AlarmCo
     since = figures.logins_failing_since
     if since is not None and 0 < limits.min_failed_logins <= figures.failed_logins:
         conditions.append(AlarmCondition(AlarmKind.LOGINS_FAILING, since, count=figures.failed_logins))
+    if figures.break_glass_at is not None:
+        uses = figures.break_glass_uses
+        conditions.append(AlarmCondition(AlarmKind.BREAK_GLASS, figures.break_glass_at, count=uses))
     return [*conditions, *_audit_conditions(figures, limits)]
 
 

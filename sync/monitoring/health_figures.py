@@ -7,8 +7,10 @@ deliveries, and events are what the person's list shows.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import F, Min, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import Count, F, Min, OuterRef, QuerySet, Subquery, Sum
 
+from audit.entries.search import filter_by_action
+from audit.models import Entry
 from audit.sealing.status import SealingStatus, sealing_status
 from database.statement import Statement
 from database.values import parse_optional_timestamp, parse_timestamp
@@ -22,6 +24,8 @@ COUNT_LIMIT = 10_000
 TEST_EVENT_TYPE = "HUB-TEST"
 # Failed logins count as one attack until none has failed for this long.
 QUIET_LOGINS = timedelta(minutes=15)
+# A day, so that everybody whom it concerns sees it once.
+BREAK_GLASS_ALARM_PERIOD = timedelta(days=1)
 
 _DUE = Statement(
     f"SELECT COUNT(*) FROM (SELECT id FROM sync_delivery WHERE {is_due(at='%s')} LIMIT %s) waiting"  # noqa: S608
@@ -93,6 +97,8 @@ class HealthFigures:
     audit: SealingStatus
     failed_logins: int = 0
     logins_failing_since: datetime | None = None
+    break_glass_uses: int = 0
+    break_glass_at: datetime | None = None
 
     @property
     def oldest_due_seconds(self) -> float:
@@ -103,9 +109,10 @@ class HealthFigures:
 
 
 def measure_health(at: datetime) -> HealthFigures:
-    """Measure the figures at a time of the database's clock, in thirteen statements."""
+    """Measure the figures at a time of the database's clock, in fourteen statements."""
     due, expired = count_due_and_expired(at)
     failed_logins, failing_since = _count_failed_logins(at)
+    break_glass_uses, break_glass_at = _count_break_glass_uses(at)
     return HealthFigures(
         at=at,
         oldest_due_at=_oldest_due_at(at),
@@ -118,6 +125,8 @@ def measure_health(at: datetime) -> HealthFigures:
         audit=sealing_status(),
         failed_logins=failed_logins,
         logins_failing_since=failing_since,
+        break_glass_uses=break_glass_uses,
+        break_glass_at=break_glass_at,
     )
 
 
@@ -132,6 +141,15 @@ def _count_failed_logins(at: datetime) -> tuple[int, datetime | None]:
     recent = FailedLogins.objects.filter(hour__gt=at - timedelta(hours=2), last_at__gt=at - QUIET_LOGINS)
     sums = recent.aggregate(times=Sum(F("wrong") + F("refused")), since=Min("first_at"))
     return min(sums["times"] or 0, COUNT_LIMIT + 1), sums["since"]
+
+
+def _count_break_glass_uses(at: datetime) -> tuple[int, datetime | None]:
+    """Count the changes of logins that were made on the server in the last 24 hours, and return when they began."""
+    recent = filter_by_action(
+        Entry.objects.filter(at__gt=at - BREAK_GLASS_ALARM_PERIOD), "person.break-glass"
+    )
+    sums = recent.aggregate(times=Count("id"), since=Min("at"))
+    return sums["times"], sums["since"]
 
 
 def _oldest_due_at(at: datetime) -> datetime | None:

@@ -2,18 +2,24 @@
 
 import io
 import logging
+import os
 from contextlib import nullcontext
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils import timezone
 
 from logins.held_permissions import CHANGE_PEOPLE
 from logins.management.commands import break_glass
 from logins.models import HeldPermission
+from sync.models import Alarm, AlarmKind
+from sync.monitoring.alarms import evaluate_alarms
 from tests.support.people import entries, person
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
@@ -107,3 +113,35 @@ def test_a_variant_without_the_transaction_is_caught(monkeypatch: pytest.MonkeyP
     with pytest.raises(RuntimeError):
         run("make-superuser")
     assert User.objects.get(username="anna").is_superuser
+
+
+def create_superuser(name: str) -> None:
+    environment = {"DJANGO_SUPERUSER_PASSWORD": "a long enough passphrase"}
+    with mock.patch.dict(os.environ, environment):
+        call_command("createsuperuser", username=name, email="", interactive=False, stdout=io.StringIO())
+
+
+def test_the_first_superuser_is_recorded_without_an_alarm() -> None:
+    create_superuser("anna")
+    anna = User.objects.get(username="anna")
+    assert [entry["stream"] for entry in entries("person.first-superuser")] == [f"person:{anna.pk}"]
+    assert not entries("person.break-glass")
+    evaluate_alarms()
+    assert not Alarm.objects.filter(kind=AlarmKind.BREAK_GLASS).exists()
+
+
+def test_a_further_superuser_raises_an_alarm_for_a_day(caplog: pytest.LogCaptureFixture) -> None:
+    create_superuser("anna")
+    create_superuser("bo")
+    run("reset-login", "anna")
+    assert [entry["details"]["deed"] for entry in entries("person.break-glass")] == [
+        "create-superuser",
+        "reset-login",
+    ]
+    assert any("created on the server" in record.getMessage() for record in caplog.records)
+    evaluate_alarms()
+    alarm = Alarm.objects.get(kind=AlarmKind.BREAK_GLASS)
+    assert (alarm.count, alarm.ended_at) == (2, None)
+    evaluate_alarms(timezone.now() + timedelta(hours=25))
+    alarm.refresh_from_db()
+    assert alarm.ended_at is not None
