@@ -13,24 +13,32 @@ GRACE_SECONDS = 5.0
 LEAST_RATE = 10
 # How long the server reads on after a refusal, so that the client gets to see it.
 LINGER_SECONDS = 2.0
+# How long a client may take for what it did not take at once of a response.
+SENDING_SECONDS = 15.0
 
 
 class Phase(Enum):
-    """State of a connection that no thread has: between requests, within a request, or closing."""
+    """State of a connection that no thread has: between requests, within a request, within a response, or closing."""
 
     IDLE = auto()
     READING = auto()
+    SENDING = auto()
     LINGERING = auto()
 
 
 class Connection:
-    """A connection and the request that it brings. gunicorn reads `sock`, `client` and `server`."""
+    """A connection and the request that it brings. gunicorn reads `sock`, `client` and `server`.
+
+    `unsent`: the rest of a response, which the loop sends. `keeps_open`: a further request may follow it.
+    """
 
     def __init__(self, config: Any, sock: socket.socket, client: Any, server: Any, now: float) -> None:
         self.config = config
         self.sock = sock
         self.client = client
         self.server = server
+        self.unsent = bytearray()
+        self.keeps_open = False
         self.expect_request(now, REQUEST_SECONDS)
 
     def expect_request(self, now: float, idle_seconds: float) -> None:
@@ -47,6 +55,12 @@ class Connection:
             self.since = now
             self.deadline = now + REQUEST_SECONDS
         self.reader.feed(data)
+
+    def send_rest(self, now: float) -> None:
+        """Send what is left in `unsent` before anything else is done with the connection."""
+        self.phase = Phase.SENDING
+        self.since = now
+        self.deadline = now + SENDING_SECONDS
 
     def linger(self, now: float) -> None:
         """Send nothing more, and discard what still comes for a moment."""

@@ -1,6 +1,6 @@
 """The loop of a web process: it accepts connections, reads what they bring, and refuses what is no valid request.
 
-It never waits for one client. A complete request goes to a thread, and comes back with `expect_next` or `close`.
+It never waits for one client. A complete request goes to a thread, and comes back with `end_response`.
 """
 
 import errno
@@ -21,6 +21,8 @@ logger = logging.getLogger("hub.server")
 
 # Bodies above the size of a webhook that may be on their way at once: long forms of the console.
 MOST_LARGE_BODIES = 16
+# Bytes of responses that clients have not taken yet, of all connections together.
+MOST_UNSENT = 32 * 1024 * 1024
 
 
 class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
@@ -115,6 +117,46 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         with suppress(OSError):
             connection.sock.send(build_response(refusal, without_body=connection.reader.is_head))
         connection.linger(time.monotonic())
+
+    def end_response(self, connection: Connection) -> None:
+        """Send what is left of a response, then wait for the next request, or close the connection."""
+        if connection.unsent:
+            connection.send_rest(time.monotonic())
+            self.waiting.add(connection)
+            self.poller.register(connection.sock, selectors.EVENT_WRITE, partial(self._write, connection))
+            self._limit_unsent()
+        elif connection.keeps_open:
+            self.expect_next(connection)
+        elif connection.reader.is_cut_off or connection.reader.buffer:
+            connection.linger(time.monotonic())
+            self.wait_for(connection)
+        else:
+            self.close(connection)
+
+    def _write(self, connection: Connection, sock: socket.socket) -> None:
+        """Send what a client takes now of the rest of its response, in the loop."""
+        if connection not in self.waiting:
+            return  # closed since the poller reported it
+        try:
+            del connection.unsent[: sock.send(connection.unsent)]
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close(connection)
+            return
+        if not connection.unsent:
+            self._stop_waiting(connection)
+            self.end_response(connection)
+
+    def _limit_unsent(self) -> None:
+        """Close the connections that have been sending longest until the memory limit is kept."""
+        sending = [connection for connection in self.waiting if connection.phase is Phase.SENDING]
+        total = sum(len(connection.unsent) for connection in sending)
+        for connection in sorted(sending, key=lambda connection: connection.since):
+            if total <= MOST_UNSENT:
+                return
+            total -= len(connection.unsent)
+            self.close(connection)
 
     def expect_next(self, connection: Connection) -> None:
         """Wait for the next request of a connection, which may have come already."""

@@ -1,11 +1,14 @@
 """The web process: gunicorn's threaded worker, whose threads get requests that have arrived in whole.
 
-One loop reads all connections. A client that sends slowly costs a little memory and no thread, until its time is over.
+One loop reads all connections, and sends what a client does not take at once. A client that sends or reads slowly costs
+a little memory and no thread, until its time is over.
 """
 
 import resource
+import threading
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
@@ -13,9 +16,8 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 from integration_hub.web_server.connection import Connection, Phase
 from integration_hub.web_server.connection_loop import ConnectionLoop
 from integration_hub.web_server.refusals import build_response, internal_error
+from integration_hub.web_server.response_writer import ResponseWriter
 
-# How long a client may take to accept one piece of a response.
-SEND_SECONDS = 10.0
 SWEEP_SECONDS = 0.5
 # Files that the process needs beside the connections of clients.
 OTHER_FILES = 200
@@ -27,6 +29,8 @@ _SETTINGS = {
     "header_map": "drop",
     "http_parser": "python",
     "proxy_protocol": "off",
+    # A file is sent in pieces, by way of `ResponseWriter`.
+    "sendfile": False,
 }
 
 
@@ -38,6 +42,8 @@ class HubWorker(ConnectionLoop):
         for name, value in _SETTINGS.items():
             self.cfg.set(name, value)
         self._next_sweep = 0.0
+        # Half of the threads may wait for clients of long downloads. The others serve everybody else.
+        self._waiters = threading.Semaphore(max(1, self.cfg.threads // 2))
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -58,9 +64,12 @@ class HubWorker(ConnectionLoop):
 
     def handle(self, conn: Connection) -> bool:
         """Run the application for a request, in a thread. Returns True if the connection may be used again."""
+        writer = ResponseWriter(conn.sock, self._waiters)
+        responding = SimpleNamespace(sock=writer, client=conn.client, server=conn.server)
         try:
-            conn.sock.settimeout(SEND_SECONDS)
-            return bool(self.handle_request(conn.reader.request, conn)) and not conn.reader.is_cut_off
+            keeps_open = self.handle_request(conn.reader.request, responding)
+            conn.unsent = writer.unsent
+            return bool(keeps_open) and not conn.reader.is_cut_off
         except StopIteration:
             pass  # gunicorn has logged why the response ended early
         except OSError as error:
@@ -68,21 +77,15 @@ class HubWorker(ConnectionLoop):
         except Exception:  # one request must not end the process
             self.log.exception("Error handling a request")
             with suppress(OSError):
-                conn.sock.sendall(build_response(internal_error()))
+                writer.sendall(build_response(internal_error()))
+                conn.unsent = writer.unsent
         return False
 
     def finish_request(self, conn: Connection, fs: Any) -> None:
         """Wait for the next request of a connection, or close it. Runs in the loop."""
         try:
-            keeps = not fs.cancelled() and fs.exception() is None and fs.result()
-            conn.sock.setblocking(False)
-            if keeps:
-                self.expect_next(conn)
-            elif conn.reader.is_cut_off or conn.reader.buffer:
-                conn.linger(time.monotonic())
-                self.wait_for(conn)
-            else:
-                self.close(conn)
+            conn.keeps_open = not fs.cancelled() and fs.exception() is None and bool(fs.result())
+            self.end_response(conn)
         except (OSError, ValueError):
             self.close(conn)
 

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from http.client import HTTPResponse
 from io import BytesIO
@@ -13,6 +14,8 @@ from tests.web_server.raw_requests.case import MARK, Case
 from webhooks.catalogue.codes import CATALOGUE
 
 WAIT_SECONDS = 4.0
+ANSWERED_WITHIN = 1.0
+HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 class _Received:
@@ -45,6 +48,16 @@ def read_answer(received: bytes, method: str = "POST") -> tuple[int, Any, bytes]
     answer = HTTPResponse(_Received(received), method=method)  # type: ignore[arg-type]
     answer.begin()
     return answer.status, answer.headers, answer.read()
+
+
+def seconds_of(hub: RunningHub, request: bytes) -> float:
+    """Send a request that must be answered 200; infinity if it is not answered in four seconds."""
+    began = time.monotonic()
+    try:
+        assert read_answer(exchange(hub.port, request))[0] == 200
+    except TimeoutError:
+        return float("inf")
+    return time.monotonic() - began
 
 
 def count_events(hub: RunningHub) -> int:

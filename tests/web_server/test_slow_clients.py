@@ -10,25 +10,20 @@ import pytest
 from integration_hub.web_server.connection_loop import MOST_LARGE_BODIES
 from tests.support.processes.hub_processes import RunningHub
 from tests.web_server.conftest import StartHub
-from tests.web_server.raw_client import count_events, exchange, read_answer
+from tests.web_server.raw_client import (
+    ANSWERED_WITHIN,
+    HEALTH,
+    count_events,
+    exchange,
+    read_answer,
+    seconds_of,
+)
 from tests.web_server.raw_requests.case import WEBHOOK, webhook
 from tests.web_server.slow_clients import SlowClient, slow_clients
 
 pytestmark = [pytest.mark.faults, pytest.mark.one_database]
 
 CLOSED_WITHIN = 15.0
-ANSWERED_WITHIN = 1.0
-HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-
-
-def seconds_of(hub: RunningHub, request: bytes) -> float:
-    """Send a request that must be answered 200; infinity if it is not answered in four seconds."""
-    began = time.monotonic()
-    try:
-        assert read_answer(exchange(hub.port, request))[0] == 200
-    except TimeoutError:
-        return float("inf")
-    return time.monotonic() - began
 
 
 def closing_times(clients: list[SlowClient]) -> list[float]:
