@@ -33,15 +33,20 @@ Streams = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def find_row_faults() -> Iterator[str]:
-    """Yield each disagreement between the rows and the entries of the audit log, with its place."""
+    """Yield each disagreement between the rows and the entries of the audit log, with its code and place."""
     checker = _RowCheck(json.loads)
     for page in (checker.check_events, checker.check_missing_events):
         after: int | None = 0
         while after is not None:
             with page_snapshot():
                 after, faults = page(after)
-            yield from map(str, faults)
-    yield from map(str, check_unusable_requests(json.loads, lambda: checker.load_deletions().events_before))
+            yield from map(_fault_text, faults)
+    unusable = check_unusable_requests(json.loads, lambda: checker.load_deletions().events_before)
+    yield from map(_fault_text, unusable)
+
+
+def _fault_text(fault: RowFault) -> str:
+    return f"[{fault.code}] {fault}"
 
 
 class _RowCheck:
@@ -133,7 +138,11 @@ class _RowCheck:
         before = self.load_deletions().events_before if missing else ""
         faults = [
             RowFault(
-                "events", reference, "", f"was received at {format_time(wanted[reference])}, but has no row"
+                "row-missing",
+                "events",
+                reference,
+                "",
+                f"was received at {format_time(wanted[reference])}, but has no row",
             )
             for reference in missing
             if format_time(wanted[reference]) >= before
@@ -168,7 +177,9 @@ def _deleted_entries_time() -> str:
 def _unread_events(keys: Sequence[int]) -> Iterator[RowFault]:
     rows = Event.objects.filter(pk__in=keys).exclude(source__in=Source.objects.all())
     for uuid, source in rows.values_list("uuid", "source_id"):
-        yield RowFault("events", to_reference(uuid), "source_id", f"is {source}, which is no source")
+        yield RowFault(
+            "parent-missing", "events", to_reference(uuid), "source_id", f"is {source}, which is no source"
+        )
 
 
 def _by_parent(rows: Sequence[dict[str, Any]], column: str) -> Mapping[Any, list[dict[str, Any]]]:
@@ -202,9 +213,13 @@ def _check_repeated_columns(
     """A receipt repeats the source of its event, and a delivery its entity."""
     for row in receipts:
         if row["source_id"] not in (None, event["source_id"]):
-            yield RowFault("receipts", row["receipt"], "source_id", "differs from its event")
+            yield RowFault("row-differs", "receipts", row["receipt"], "source_id", "differs from its event")
     for row in deliveries:
         if row["subject"] not in (None, [event["entity_type"], event["entity_id"]]):
             yield RowFault(
-                "deliveries", row["delivery"], "entity_type or entity_id", "differs from its event"
+                "row-differs",
+                "deliveries",
+                row["delivery"],
+                "entity_type or entity_id",
+                "differs from its event",
             )

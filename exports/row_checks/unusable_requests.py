@@ -51,7 +51,11 @@ def _check_rows(read_body: ReadBody) -> Iterator[RowFault]:
         for _, uuid, _ in page:
             if to_reference(uuid) not in known:
                 yield RowFault(
-                    "receipts", to_reference(uuid), "", "is not in the audit log at the time of its answer"
+                    "row-unexpected",
+                    "receipts",
+                    to_reference(uuid),
+                    "",
+                    "is not in the audit log at the time of its answer",
                 )
 
 
@@ -75,7 +79,9 @@ def _check_entries(read_body: ReadBody, deleted_before: Callable[[], str]) -> It
             if reference in stored:
                 yield from compare_columns("receipts", reference, _row(stored[reference]), columns)
             elif columns.get("received", "") >= before:
-                yield RowFault("receipts", reference, "", "is in the audit log, but has no row")
+                yield RowFault(
+                    "row-missing", "receipts", reference, "", "is in the audit log, but has no row"
+                )
 
 
 def _expected_row(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -2,9 +2,10 @@
 """Checks that the rows of an export fit its audit entries: python3 check_rows.py FOLDER
 
 Needs Python 3.9 or newer and nothing else. It believes the entries: run verify.py first. Prints each fault with its
-place and ends with 1, or says what fits and ends with 0.
+code and place and ends with 1, or says what fits and ends with 0; 2: an argument is wrong.
 """
 
+import argparse
 import csv
 import hashlib
 import hmac
@@ -38,11 +39,15 @@ KEYS = {
     "attempts": "attempt",
     "calls": "call",
 }
+METADATA_FIELDS = ("entries_since", "filter", "first_segment", "gone", "rows", "table", "whole")
+# Everything that a damaged file can raise while it is read. It is reported as a fault of that file.
 READ_ERRORS = (
     KeyError,
     TypeError,
     ValueError,
     AttributeError,
+    RecursionError,
+    OverflowError,
     OSError,
     csv.Error,
     sqlite3.Error,
@@ -71,8 +76,12 @@ Entry = Mapping[str, Any]
 
 
 class RowFault(NamedTuple):
-    """A row that does not fit the audit entries. `column` is empty if it concerns the whole row."""
+    """A row that does not fit the audit entries. `column` is empty if it concerns the whole row.
 
+    `code` is one of the codes that docs/audit.md lists.
+    """
+
+    code: str
     table: str
     key: Any
     column: str
@@ -297,12 +306,14 @@ def check_event(rows: EventRows, streams: Mapping[str, Sequence[Entry]], deletio
     entries = streams.get(f"event:{reference}", ())
     if not entries:
         if not deletions.has_no_entries(event["received"]):
-            yield RowFault("events", reference, "", "is not in the audit log")
+            yield RowFault("row-unexpected", "events", reference, "", "is not in the audit log")
         return
     log = EventLog(entries)
     is_ahead = event["entries"] > log.length
     if event["entries"] < log.length:
-        yield RowFault("events", reference, "entries", f"had {event['entries']} entries of {log.length}")
+        yield RowFault(
+            "row-outdated", "events", reference, "entries", f"had {event['entries']} entries of {log.length}"
+        )
     yield from check_event_columns(event, log, deletions)
     yield from check_receipts(rows, log, is_ahead=is_ahead)
     yield from check_delivery_list(rows, log, is_ahead=is_ahead)
@@ -326,28 +337,45 @@ def check_event_columns(event: Row, log: EventLog, deletions: Deletions) -> Faul
     key, details = event["reference"], log.first.get("details", {})
     if log.first and log.first["at"] != event["received"]:
         yield RowFault(
+            "row-differs",
             "events",
             key,
             "received",
             f"was received at {log.first['at']}, but its row says {event['received']}",
         )
     if "facts" in details and details["facts"] != row_digest("event", *(event[name] for name in EVENT_FACTS)):
-        yield RowFault("events", key, " or ".join(EVENT_FACTS), "differs from its entry")
+        yield RowFault("digest-differs", "events", key, " or ".join(EVENT_FACTS), "differs from its entry")
     if str(event["entity_id"]).startswith(PSEUDONYM_MARK):
         if deletions.erased is not None and event["entity_id"][1:] not in deletions.erased:
-            yield RowFault("events", key, "entity_id", "is a pseudonym that no erasure in the log names")
+            yield RowFault(
+                "erasure-unrecorded",
+                "events",
+                key,
+                "entity_id",
+                "is a pseudonym that no erasure in the log names",
+            )
         if event["event_id"] is not None or event["body_sha256"]:
-            yield RowFault("events", key, "event_id or body_sha256", "is set, but the entity was erased")
+            yield RowFault(
+                "erasure-incomplete",
+                "events",
+                key,
+                "event_id or body_sha256",
+                "is set, but the entity was erased",
+            )
     elif "subject" in details:
         secret = bytes.fromhex(event["subject_key"] or "")
         if details["subject"] != keyed_row_digest(secret, "event", *(event[name] for name in EVENT_SUBJECT)):
-            yield RowFault("events", key, " or ".join(EVENT_SUBJECT), "differs from its entry")
+            yield RowFault(
+                "digest-differs", "events", key, " or ".join(EVENT_SUBJECT), "differs from its entry"
+            )
 
 
 def compare_columns(table: str, key: Any, row: Row, expected: Row) -> Faults:
     for name, value in expected.items():
         if name in row and row[name] != value:
-            yield RowFault(table, key, name, f"is {row[name]!r}, but its entries say {value!r}")
+            yield RowFault(
+                "row-differs", table, key, name, f"is {row[name]!r}, but its entries say {value!r}"
+            )
 
 
 def check_receipts(rows: EventRows, log: EventLog, *, is_ahead: bool) -> Faults:
@@ -358,7 +386,7 @@ def check_receipts(rows: EventRows, log: EventLog, *, is_ahead: bool) -> Faults:
         expected = log.receipts.get(key)
         if expected is None:
             if log.is_complete and not is_ahead:
-                yield RowFault("receipts", key, "", "is not in the audit log")
+                yield RowFault("row-unexpected", "receipts", key, "", "is not in the audit log")
             continue
         if is_ahead and expected.get("status") is None:
             expected = {
@@ -370,7 +398,11 @@ def check_receipts(rows: EventRows, log: EventLog, *, is_ahead: bool) -> Faults:
     for key in log.receipts:
         if key not in found:
             yield RowFault(
-                "receipts", key, "", f"is in the entries of event {rows.event['reference']}, but has no row"
+                "row-missing",
+                "receipts",
+                key,
+                "",
+                f"is in the entries of event {rows.event['reference']}, but has no row",
             )
 
 
@@ -389,18 +421,26 @@ def check_delivery_list(rows: EventRows, log: EventLog, *, is_ahead: bool) -> Fa
                 dict(zip(("identity_id", "commercial_id", "relayed"), columns)),  # noqa: B905 - Python 3.9
             )
         elif log.is_complete and not is_ahead:
-            yield RowFault("deliveries", row["delivery"], "", "is not in the audit log")
+            yield RowFault("row-unexpected", "deliveries", row["delivery"], "", "is not in the audit log")
     for route in log.deliveries:
         if route not in found:
             yield RowFault(
-                "deliveries", f"of event {rows.event['reference']} on route {route}", "", "has no row"
+                "row-missing",
+                "deliveries",
+                f"of event {rows.event['reference']} on route {route}",
+                "",
+                "has no row",
             )
 
 
 def check_delivery(row: Row, log: DeliveryLog, *, is_behind: bool) -> Faults:
     if row["entries"] < log.length:
         yield RowFault(
-            "deliveries", row["delivery"], "entries", f"had {row['entries']} entries of {log.length}"
+            "row-outdated",
+            "deliveries",
+            row["delivery"],
+            "entries",
+            f"had {row['entries']} entries of {log.length}",
         )
     if not is_behind and log.state is not None:
         expected = {"state": log.state, "settled": log.settled}
@@ -421,7 +461,7 @@ def check_attempts(
         expected = log.attempts.get(key)
         if expected is None:
             if log.is_complete and not is_behind:
-                yield RowFault("attempts", key, "", "is not in the audit log")
+                yield RowFault("row-unexpected", "attempts", key, "", "is not in the audit log")
             continue
         has_ended = expected.get("ended") is not None
         if not has_ended and is_behind:
@@ -435,38 +475,49 @@ def check_attempts(
     for key in log.attempts:
         if key not in found:
             yield RowFault(
-                "attempts", key, "", f"is in the entries of delivery {delivery['delivery']}, but has no row"
+                "row-missing",
+                "attempts",
+                key,
+                "",
+                f"is in the entries of delivery {delivery['delivery']}, but has no row",
             )
 
 
 def check_record(attempt: Row, event: Row, digest: str) -> Faults:
-    value, is_right = attempt["record_id"], True
+    key, value = attempt["attempt"], attempt["record_id"]
     if str(event["entity_id"]).startswith(PSEUDONYM_MARK):
-        is_right = not value
-    elif value:
-        secret = bytes.fromhex(event["subject_key"] or "")
-        is_right = keyed_row_digest(secret, "record", value) == digest
-    else:
-        is_right = not digest
-    if not is_right:
-        yield RowFault("attempts", attempt["attempt"], "record_id", "differs from its entry")
+        if value:
+            yield RowFault(
+                "erasure-incomplete", "attempts", key, "record_id", "is set, but the entity was erased"
+            )
+        return
+    secret = bytes.fromhex(event["subject_key"] or "")
+    expected = keyed_row_digest(secret, "record", value) if value else ""
+    if digest != expected:
+        yield RowFault("digest-differs", "attempts", key, "record_id", "differs from its entry")
 
 
 def check_calls(attempt: Row, calls: Sequence[Row], digests: Iterable[str], deletions: Deletions) -> Faults:
-    left, strange = Counter(digests), 0
+    left, strange = Counter(digests), []
     for row in calls:
         digest = row_digest("call", *(row[name] for name in CALL_COLUMNS))
         if left[digest]:
             left[digest] -= 1
         else:
-            strange += 1
-            yield RowFault(
-                "calls", row["call"], " or ".join(CALL_COLUMNS), "differs from every call in the log"
-            )
-    missing = sum(left.values()) - strange
+            strange.append(row["call"])
+    # As many of the rows that fit no digest can be changed ones as there are digests that fit no row.
+    missing = sum(left.values())
+    for key in strange[:missing]:
+        yield RowFault(
+            "digest-differs", "calls", key, " or ".join(CALL_COLUMNS), "differs from every call in the log"
+        )
+    for key in strange[missing:]:
+        yield RowFault("row-unexpected", "calls", key, "", "is not in the audit log")
+    missing -= len(strange)
     # Calls begin after their attempt. Those of one attempt may be deleted in two batches.
     if missing > 0 and attempt["started"] >= deletions.calls_before:
-        yield RowFault("calls", f"of attempt {attempt['attempt']}", "", f"{missing} in the log have no row")
+        place = f"of attempt {attempt['attempt']}"
+        yield RowFault("row-missing", "calls", place, "", f"{missing} in the log have no row")
 
 
 def check_event_state(event: Row, log: EventLog, deliveries: Sequence[DeliveryLog]) -> Faults:
@@ -483,12 +534,27 @@ def check_event_state(event: Row, log: EventLog, deliveries: Sequence[DeliveryLo
     if state in OPEN and any(delivery.state not in ("held", "dead") for delivery in deliveries):
         # A claim does not touch the event: it may show what the delivery was before.
         if event["state"] not in OPEN:
-            yield RowFault("events", key, "state", f"is {event['state']!r}, but a delivery is {state}")
+            yield RowFault(
+                "row-differs", "events", key, "state", f"is {event['state']!r}, but a delivery is {state}"
+            )
         codes = {"", *(code for _, code in states)}
     elif event["state"] != state:
-        yield RowFault("events", key, "state", f"is {event['state']!r}, but its deliveries make it {state!r}")
+        yield RowFault(
+            "row-differs",
+            "events",
+            key,
+            "state",
+            f"is {event['state']!r}, but its deliveries make it {state!r}",
+        )
     if None not in codes and event["code"] not in codes:
-        yield RowFault("events", key, "code", f"is {event['code']!r}, but that of its delivery is {codes}")
+        possible = " or ".join(map(repr, sorted(codes)))
+        yield RowFault(
+            "row-differs",
+            "events",
+            key,
+            "code",
+            f"is {event['code']!r}, but that of its delivery is {possible}",
+        )
 
 
 class EntryIndex:
@@ -546,18 +612,21 @@ class RowFile:
 
 
 class RowChecker:
-    """Checks the rows of one export against its audit entries, and collects the faults."""
+    """Checks the rows of one export against its audit entries. `check_export` fills `faults`, each with its place."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.faults: list[str] = []
+        # The code of each fault: docs/audit.md lists them.
+        self.codes: list[str] = []
         self.deletions = Deletions()
         # The number of events that are older than the stored audit entries.
         self.unproved = 0
         self.uuids: set[Any] = set()
 
-    def add_fault(self, place: str, what: object) -> None:
+    def add_fault(self, code: str, place: str, what: object) -> None:
         if len(self.faults) < MAX_FAULTS:
+            self.codes.append(code)
             self.faults.append(f"{place}: {what}")
 
     def path(self, name: str) -> str:
@@ -575,14 +644,16 @@ class RowChecker:
                     row = json.loads(line)
                     if not isinstance(row, dict):
                         raise ValueError("not an object")
-                except ValueError as error:
-                    self.add_fault(place, error)
+                except (ValueError, RecursionError) as error:
+                    self.add_fault("unreadable", place, error)
                     continue
                 yield place, row
 
     def check_export(self) -> list[str]:
         try:
             self.metadata = self.read_json("export.json")
+            if missing := [name for name in METADATA_FIELDS if name not in self.metadata]:
+                raise ValueError(f"export.json lacks {', '.join(missing)}")
             if self.metadata["entries_since"]:
                 self.deletions.entries_before = (
                     parse_time(self.metadata["entries_since"]) + CLOCKS_APART
@@ -597,7 +668,7 @@ class RowChecker:
             self.check_missing()
             self.check_table()
         except READ_ERRORS as error:
-            self.add_fault("the export", f"{type(error).__name__}: {error}")
+            self.add_fault("unreadable", "the export", f"{type(error).__name__}: {error}")
         return self.faults
 
     def read_entries(self) -> Iterator[tuple[int, Entry]]:
@@ -610,8 +681,9 @@ class RowChecker:
                     self.deletions.add_entry(entry)
                     yield position, entry
                     confirmed += {"erasure.confirmed": 1, "subject.erased": -1}.get(entry["action"], 0)
-                except (KeyError, TypeError, ValueError, AttributeError) as error:
-                    self.add_fault(f"entries.jsonl line {number}", f"{type(error).__name__}: {error}")
+                except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+                    place = f"entries.jsonl line {number}"
+                    self.add_fault("unreadable", place, f"{type(error).__name__}: {error}")
                 position += len(line)
         # While one goes on, there are pseudonyms that no entry has yet.
         if confirmed > 0:
@@ -625,10 +697,14 @@ class RowChecker:
             count += 1
             reference = event.get("reference")
             if not self.entries.add_seen(reference):
-                self.add_fault(place, f"event {reference} appears twice")
+                self.add_fault("row-duplicate", place, f"event {reference} appears twice")
             self.uuids.add(event.get("uuid"))
             if not self.matches_filter(event.get("received", "")):
-                self.add_fault(place, f"event {reference} was not received within the period of the filter")
+                self.add_fault(
+                    "row-outside-filter",
+                    place,
+                    f"event {reference} was not received within the period of the filter",
+                )
             receipts = files["receipts"].take("event", [reference])
             deliveries = files["deliveries"].take("event", [reference])
             attempts = files["attempts"].take("delivery", [row.get("delivery") for row in deliveries])
@@ -640,7 +716,9 @@ class RowChecker:
             if file.ahead is not None:
                 column = PARENTS[name][0]
                 place, row = file.ahead
-                self.add_fault(place, f"belongs to {column} {row.get(column)}, which is missing")
+                self.add_fault(
+                    "parent-missing", place, f"belongs to {column} {row.get(column)}, which is missing"
+                )
                 file.count += 1 + sum(1 for _ in file.rows)
             self.compare_count(name, file.count)
 
@@ -648,7 +726,7 @@ class RowChecker:
         for name in ("receipts", "deliveries", "attempts", "calls"):
             keys = Counter(row.get(KEYS[name]) for row in getattr(rows, name))
             for key in (key for key, times in keys.items() if times > 1):
-                self.add_fault(place, f"{name[:-1]} {key} appears twice")
+                self.add_fault("row-duplicate", place, f"{KEYS[name]} {key} appears twice")
         reference = rows.event.get("reference")
         streams = [f"event:{reference}"]
         streams += [f"delivery:{reference}:{row.get('route')}" for row in rows.deliveries]
@@ -657,9 +735,11 @@ class RowChecker:
             self.unproved += 1
         try:
             for fault in check_event(rows, stored, self.deletions):
-                self.add_fault(place, fault)
+                self.add_fault(fault.code, place, fault)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            self.add_fault(place, f"event {reference} is unreadable: {type(error).__name__}: {error}")
+            self.add_fault(
+                "unreadable", place, f"event {reference} is unreadable: {type(error).__name__}: {error}"
+            )
 
     def check_missing(self) -> None:
         """Find webhooks on the log that have no row; only for an export that has the whole log within its times.
@@ -670,7 +750,11 @@ class RowChecker:
             return
         for reference, at in self.entries.unseen_events():
             if at >= self.deletions.events_before and self.matches_filter(at):
-                self.add_fault(f"event:{reference}", f"was received at {at}, but has no row in events.jsonl")
+                self.add_fault(
+                    "row-missing",
+                    f"event:{reference}",
+                    f"was received at {at}, but has no row in events.jsonl",
+                )
 
     def matches_filter(self, at: str) -> bool:
         begin, end = (self.metadata["filter"].get(f"received_{name}", "") for name in ("from", "to"))
@@ -684,11 +768,11 @@ class RowChecker:
         name = "events.xlsx" if kind == "xlsx" else "events.csv"
         listed = self.uuids_in_sheet(name) if kind == "xlsx" else self.uuids_in_csv(name)
         if len(listed) != len(set(listed)):
-            self.add_fault(name, "has the same event twice")
+            self.add_fault("table-differs", name, "has the same event twice")
         extra = set(listed) - self.uuids
         # The table is of the first snapshot. Rows of events that were deleted before a later one are missing.
         if self.uuids - set(listed) or len(extra) > self.metadata["gone"]:
-            self.add_fault(name, "does not have the same events as events.jsonl")
+            self.add_fault("table-differs", name, "does not have the same events as events.jsonl")
 
     def uuids_in_sheet(self, name: str) -> list[str]:
         """Return the first column without its heading."""
@@ -712,17 +796,19 @@ class RowChecker:
     def compare_count(self, name: str, count: int) -> None:
         if self.metadata["rows"].get(name) != count:
             self.add_fault(
-                f"{name}.jsonl", f"has {count} rows, but export.json says {self.metadata['rows'].get(name)}"
+                "count-differs",
+                f"{name}.jsonl",
+                f"has {count} rows, but export.json says {self.metadata['rows'].get(name)}",
             )
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 1:
-        print(__doc__)
-        return 2
-    rows = RowChecker(arguments[0])
-    for fault in rows.check_export():
-        print("FAULT", fault)
+    parser = argparse.ArgumentParser(description="Check the rows of an export against its audit entries.")
+    parser.add_argument("folder", help="the folder that holds export.json")
+    rows = RowChecker(parser.parse_args(arguments).folder)
+    rows.check_export()
+    for code, fault in zip(rows.codes, rows.faults):  # noqa: B905, since Python 3.10
+        print(f"FAULT [{code}] {fault}")
     if rows.faults:
         print(f"{len(rows.faults)} faults. The rows do not match the audit entries.")
         return 1

@@ -67,20 +67,22 @@ def add_event() -> None:
 
 
 CHANGES = {
-    change_delivery: ("deliveries", "state: is 'dead', but its entries say 'succeeded'"),
-    change_time: ("receipts", "received: is "),
-    delete_receipt: ("receipts", "has no row"),
-    add_event: ("events", "is not in the audit log"),
+    change_delivery: ("[row-differs] deliveries", "state: is 'dead', but its entries say 'succeeded'"),
+    change_time: ("[row-differs] receipts", "received: is "),
+    delete_receipt: ("[row-missing] receipts", "has no row"),
+    add_event: ("[row-unexpected] events", "is not in the audit log"),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_a_changed_row_is_named_with_its_place_and_ends_with_1(delivered: Delivery, change: Any) -> None:
+def test_a_changed_row_is_named_with_its_code_and_place_and_ends_with_1(
+    delivered: Delivery, change: Any
+) -> None:
     change()
     code, report = verify()
-    table, words = CHANGES[change]
+    begin, words = CHANGES[change]
     assert code == 1
-    assert any(line.startswith(table) and words in line for line in report.splitlines()), report
+    assert any(line.startswith(begin) and words in line for line in report.splitlines()), report
     assert AGREES not in report
     assert "Verified up to segment" in report, "the log itself is whole"
 

@@ -19,7 +19,7 @@ from tests.support.audit.row_tampering import RowChange, every_change
 from tests.support.builders.exports import a_finished_export, unpack_export
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.people import person
-from webhooks.models import Event, State
+from webhooks.models import Event, Receipt, State
 
 FaultsOf = Callable[[], list[str]]
 
@@ -100,6 +100,15 @@ def test_each_change_of_one_statement_is_found_by_the_nightly_check_and_by_that_
     assert missed == [], "\n".join(missed)
     rewrite_rows(folder)
     assert list(find_row_faults()) == check_rows.RowChecker(str(folder)).check_export() == []
+
+
+def test_the_nightly_check_names_the_code_of_each_fault(busy_hub: Hub) -> None:
+    Delivery.objects.filter(state=State.DEAD).update(state=State.SUCCEEDED)
+    faults = list(find_row_faults())
+    assert faults
+    assert all(fault.startswith("[row-differs] deliveries ") for fault in faults), faults
+    Receipt.objects.filter(event=None).delete()
+    assert [fault for fault in find_row_faults() if fault.startswith("[row-missing] receipts ")]
 
 
 def test_a_changed_row_is_found_in_a_whole_export(busy_hub: Hub, tmp_path: Path) -> None:
