@@ -1,0 +1,71 @@
+"""The published test vectors as they are in the repository: their exports put together, and what a checker says of them."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parents[4] / "docs" / "audit-vectors"
+VECTORS = json.loads((FOLDER / "vectors.json").read_text("ascii"))["vectors"]
+BY_NAME = {vector["name"]: vector for vector in VECTORS}
+
+
+def link_file(folder: Path, name: str) -> None:
+    (folder / name).rename(folder.parent / name)
+    (folder / name).symlink_to(folder.parent / name)
+
+
+def link_folder(folder: Path, name: str) -> None:
+    (folder.parent / "elsewhere").mkdir()
+    (folder / name).symlink_to(folder.parent / "elsewhere")
+
+
+def make_pipe(folder: Path, name: str) -> None:
+    os.mkfifo(folder / name)
+
+
+STEPS = {"link-file": link_file, "link-folder": link_folder, "make-pipe": make_pipe}
+
+
+def assemble(vector: dict[str, Any], scratch: Path) -> tuple[Path, Path | None]:
+    """Return the folder of a vector's export, put together as the description says, and the checkpoint file."""
+    folder = Path(shutil.copytree(FOLDER / vector["bundle"], scratch / "bundle"))
+    for name in vector["remove"]:
+        (folder / name).unlink()
+    if vector["files"]:
+        shutil.copytree(FOLDER / vector["files"], folder, dirs_exist_ok=True)
+    for step, name in vector["steps"]:
+        STEPS[step](folder, name)
+    return folder, FOLDER / vector["checkpoint"] if vector["checkpoint"] else None
+
+
+def checker_arguments(folder: Path, checkpoint: Path | None) -> list[str]:
+    return [str(folder), *(["--checkpoint", str(checkpoint)] if checkpoint else [])]
+
+
+def run_main(main: Callable[[list[str]], int], arguments: list[str]) -> tuple[int, str | None]:
+    """Return the exit code of a checker and the code of its first fault. Runs it in this process."""
+    output = StringIO()
+    with redirect_stdout(output):
+        code = main(arguments)
+    return code, first_code(output.getvalue())
+
+
+def run_script(script: Path, arguments: list[str]) -> tuple[int, str | None]:
+    """Return the exit code of a checker and the code of its first fault. Runs it in a process of its own."""
+    command = [sys.executable, "-I", str(script), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, env={}, check=False, timeout=30)
+    assert result.stderr == ""
+    return result.returncode, first_code(result.stdout)
+
+
+def first_code(output: str) -> str | None:
+    match = re.match(r"FAULT \[([a-z-]+)\] ", output)
+    return match[1] if match else None
