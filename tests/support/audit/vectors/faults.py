@@ -30,6 +30,7 @@ class Draft:
     # The changes of the manifest, made before it is signed.
     manifest: dict[str, Any] = field(default_factory=dict)
     is_signed: bool = True
+    has_sums: bool = True
 
     def read(self, name: str) -> bytes:
         return (self.folder / name).read_bytes()
@@ -65,15 +66,17 @@ class Draft:
         )
 
     def finish(self) -> None:
-        """Write SHA256SUMS and the manifest of the files that are there, and sign it."""
+        """Write SHA256SUMS, if there is to be one, and the manifest of the files that are there, and sign it."""
         if not self.is_signed:
             return
-        others = [path for path in self.folder.iterdir() if path.name not in ("manifest.json", "SHA256SUMS")]
+        (self.folder / "SHA256SUMS").unlink(missing_ok=True)
+        others = [path for path in self.folder.iterdir() if path.name != "manifest.json"]
         files = {path.name: measure_file(path) for path in others}
         sums = self.manifest.pop("sums", files)
-        listed = [f"{files[name]['sha256']}  {name}\n" for name in sorted(sums)]
-        self.write("SHA256SUMS", "".join(listed).encode())
-        files["SHA256SUMS"] = measure_file(self.folder / "SHA256SUMS")
+        if self.has_sums:
+            listed = [f"{files[name]['sha256']}  {name}\n" for name in sorted(sums)]
+            self.write("SHA256SUMS", "".join(listed).encode())
+            files["SHA256SUMS"] = measure_file(self.folder / "SHA256SUMS")
         record = {**json.loads(self.read("manifest.json")), "files": files, **self.manifest}
         unsigned = {
             name: value for name, value in record.items() if name != "signature" and value is not None

@@ -17,6 +17,11 @@ VECTORS = json.loads((FOLDER / "vectors.json").read_text("ascii"))["vectors"]
 BY_NAME = {vector["name"]: vector for vector in VECTORS}
 
 
+def names_for(checker: str) -> list[str]:
+    """Return the names of the vectors of a checker."""
+    return [name for name, vector in BY_NAME.items() if vector["checker"] == checker]
+
+
 def link_file(folder: Path, name: str) -> None:
     (folder / name).rename(folder.parent / name)
     (folder / name).symlink_to(folder.parent / name)

@@ -8,16 +8,37 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from audit.format.canonical_json import canonical_json
 from audit.format.signed_records import Record, load_signer, sign_record
+from tests.support.audit.log_state import LogState
 from tests.support.audit.vectors.bundles import checkpoint_of, small_log
 from tests.support.audit.vectors.faults import Draft
-from tests.support.audit.vectors.kinds import BAD, GOOD, log_of, write_good
+from tests.support.audit.vectors.kinds import BAD, GOOD, BadVector, GoodVector, log_of, write_good
+from tests.support.audit.vectors.row_kinds import BAD_ROWS, GOOD_ROWS, row_log_of, write_good_rows
 
 WRITTEN = ("good", "bad", "checkpoints", "vectors.json")
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSet:
+    """The vectors of one checker. `log_of` returns the log of a good one by its name."""
+
+    checker: str
+    good: Mapping[str, GoodVector]
+    bad: Mapping[str, BadVector]
+    write_good: Callable[[str, Path], None]
+    log_of: Callable[[str], LogState]
+
+
+SETS = (
+    VectorSet("verify.py", GOOD, BAD, write_good, log_of),
+    VectorSet("check_rows.py", GOOD_ROWS, BAD_ROWS, write_good_rows, row_log_of),
+)
 
 
 def write_vectors(folder: Path) -> None:
@@ -28,8 +49,10 @@ def write_vectors(folder: Path) -> None:
             shutil.rmtree(path)
         path.unlink(missing_ok=True)
     _write_checkpoints(folder / "checkpoints")
-    vectors = [_write_good(folder, name) for name in GOOD]
-    vectors += [_write_bad(folder, name) for name in BAD]
+    vectors: list[Record] = []
+    for chosen in SETS:
+        vectors += [_write_good(folder, chosen, name) for name in chosen.good]
+        vectors += [_write_bad(folder, chosen, name) for name in chosen.bad]
     _write_json(folder / "vectors.json", {"v": 1, "vectors": vectors})
 
 
@@ -53,16 +76,18 @@ def _write_checkpoints(folder: Path) -> None:
     (folder / "no-line-feed.json").write_bytes(canonical_json(good["segments-5"]).encode())
 
 
-def _write_good(folder: Path, name: str) -> Record:
-    write_good(name, folder / "good" / name / "bundle")
+def _write_good(folder: Path, chosen: VectorSet, name: str) -> Record:
+    vector = chosen.good[name]
+    chosen.write_good(name, folder / "good" / name / "bundle")
     expected = {
         "name": f"good/{name}",
-        "about": GOOD[name].about,
+        "about": vector.about,
+        "checker": chosen.checker,
         "bundle": f"good/{name}/bundle",
         "files": None,
         "remove": [],
         "steps": [],
-        "checkpoint": f"checkpoints/segments-{GOOD[name].checkpoint}.json" if GOOD[name].checkpoint else None,
+        "checkpoint": f"checkpoints/segments-{vector.checkpoint}.json" if vector.checkpoint else None,
         "verdict": "whole",
         "code": None,
         "exit": 0,
@@ -71,15 +96,15 @@ def _write_good(folder: Path, name: str) -> Record:
     return expected
 
 
-def _write_bad(folder: Path, name: str) -> Record:
+def _write_bad(folder: Path, chosen: VectorSet, name: str) -> Record:
     """Write the files of a bad export that differ from those of the good one that it was made from."""
-    vector, target = BAD[name], folder / "bad" / name
+    vector, target = chosen.bad[name], folder / "bad" / name
     base = folder / "good" / vector.base / "bundle"
     (target / "files").mkdir(parents=True)
     removed: list[str] = []
     if vector.change is not None:
         with tempfile.TemporaryDirectory() as scratch:
-            draft = Draft(Path(shutil.copytree(base, Path(scratch) / "bundle")), log_of(vector.base))
+            draft = Draft(Path(shutil.copytree(base, Path(scratch) / "bundle")), chosen.log_of(vector.base))
             vector.change(draft)
             draft.finish()
             removed = sorted(
@@ -94,6 +119,7 @@ def _write_bad(folder: Path, name: str) -> Record:
     expected = {
         "name": f"bad/{name}",
         "about": vector.about,
+        "checker": chosen.checker,
         "bundle": f"good/{vector.base}/bundle",
         "files": f"bad/{name}/files" if has_files else None,
         "remove": removed,

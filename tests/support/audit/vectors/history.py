@@ -1,0 +1,293 @@
+"""A history of events: their rows as an export has them, and the audit entries that the hub writes for them."""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from audit.format.canonical_json import canonical_json
+from audit.format.hashes import ZERO_HASH
+from audit.format.row_digest import keyed_row_digest, row_digest
+from audit.format.segment_record import SegmentHead, unsigned_segment
+from audit.format.signed_records import Record, format_time, load_signer, public_key, sign_record
+from audit.format.signed_records import key_id as id_of_key
+from exports.bundle.schema import TABLES
+from exports.bundle.shipped.check_rows import CALL_COLUMNS, EVENT_FACTS, EVENT_SUBJECT, OPEN, STATES
+from tests.support.audit.log_state import LogState, Segment
+from tests.support.audit.times import after_start
+from webhooks.catalogue.reference import to_reference
+
+Row = dict[str, Any]
+# The private key is no secret: it follows from this seed.
+SECRET = Random("hub audit vectors 2, key").randbytes(32)
+STEP = 0.25  # seconds between two entries
+IDENTITY, TARGET = ("aurora-id", 1), ("shop", 2)
+
+
+def _no_rows() -> dict[str, list[Row]]:
+    return {table.name: [] for table in TABLES}
+
+
+@dataclass
+class History:
+    """Rows and entries that fit each other. `seconds` is the time now, after the start of the log."""
+
+    random: Random
+    tables: dict[str, list[Row]] = field(default_factory=_no_rows)
+    entries: list[Record] = field(default_factory=list)
+    # For each segment: how many entries there were when it was sealed, and at what time.
+    seals: list[tuple[int, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def append(self, stream: str, action: str, details: Row, actor: str = "system") -> str:
+        """Append an entry. Returns its time."""
+        self.seconds += STEP
+        at = format_time(after_start(self.seconds))
+        entry = {"v": 1, "at": at, "actor": actor, "stream_seq": 0, "prev_leaf": ""}
+        self.entries.append({**entry, "stream": stream, "action": action, "details": details})
+        return at
+
+    def seal(self) -> None:
+        """Close all entries that are not in a segment yet into one."""
+        self.seconds += 1
+        self.seals.append((len(self.entries), self.seconds))
+
+    def receive(self, entity: str, name: str, entity_type: str = "USER", routes: Sequence[int] = (1,)) -> Row:
+        """Receive a webhook with an event id. Returns the row of its event. Without routes it is answered at once."""
+        uuid = self._new_uuid()
+        at = format_time(after_start(self.seconds + STEP))
+        event: Row = {
+            "reference": to_reference(uuid),
+            "uuid": str(uuid),
+            "source": "aurora",
+            "source_id": 1,
+            "event_id": name,
+            "entity_type": entity_type,
+            "entity_id": entity,
+            "event_type": "UPDATE",
+            "occurred": format_time(after_start(int(self.seconds) - 2)),
+            "occurred_text": "a moment ago",
+            "received": at,
+            "signed": True,
+            "state": "pending" if routes else "ignored",
+            "code": "" if routes else "ignored",
+            "body_sha256": hashlib.sha256(f"{entity} {name}".encode()).hexdigest(),
+            "subject_key": self.random.randbytes(16).hex(),
+        }
+        secret = bytes.fromhex(event["subject_key"])
+        facts = {
+            "facts": row_digest("event", *(event[name] for name in EVENT_FACTS)),
+            "subject": keyed_row_digest(secret, "event", *(event[name] for name in EVENT_SUBJECT)),
+            "deliveries": [[route, IDENTITY[1], TARGET[1], False] for route in routes],
+        }
+        receipt = self._add_receipt(event, at)
+        if not routes:
+            answer = {"status": 200, "code": "ignored", "final": True, "answered": at}
+            receipt |= answer
+            facts |= answer
+        self.tables["events"].append(event)
+        self._add_deliveries(event, routes)
+        self._append_receipt("webhook.received", event, receipt, facts)
+        return event
+
+    def repeat(self, event: Row) -> Row:
+        """Receive the same webhook again. Returns the row of the new receipt."""
+        receipt = self._add_receipt(event, format_time(after_start(self.seconds + STEP)), repeat=True)
+        self._append_receipt("webhook.repeated", event, receipt, {})
+        return receipt
+
+    def answer(self, event: Row, status: int, code: str, *, final: bool) -> None:
+        """Answer the last request about an event."""
+        receipt = [row for row in self.tables["receipts"] if row["event"] == event["reference"]][-1]
+        answer = {"status": status, "code": code, "final": final}
+        details = {"receipt": receipt["receipt"], **answer}
+        receipt |= {
+            **answer,
+            "answered": self.append(f"event:{event['reference']}", "webhook.answered", details),
+        }
+
+    def start_attempt(self, event: Row, route: int, cause: str = "webhook") -> Row:
+        """Start the next attempt of a delivery. Returns its row."""
+        delivery = self._delivery(event, route)
+        before = [row for row in self.tables["attempts"] if row["delivery"] == delivery["delivery"]]
+        said = {"attempt": str(self._new_uuid()), "number": len(before) + 1, "cause": cause}
+        at = self.append(self._stream(delivery), "attempt.started", {**said, "mapping": 1})
+        row: Row = {
+            "delivery": delivery["delivery"],
+            **said,
+            "started": at,
+            "ended": None,
+            "outcome": "started",
+        }
+        row |= {"code": "", "retryable": False, "action": "", "record_id": ""}
+        self.tables["attempts"].append(row)
+        delivery["state"] = "running"
+        return row
+
+    def end_attempt(
+        self, event: Row, attempt: Row, outcome: str, code: str, calls: Sequence[Row], **columns: Any
+    ) -> None:
+        """End an attempt with these calls. `columns`: those of the attempt that it sets, and the delivery's `state`."""
+        [delivery] = [row for row in self.tables["deliveries"] if row["delivery"] == attempt["delivery"]]
+        state = columns.pop("state", outcome)
+        rows = [self._add_call(attempt, call) for call in calls]
+        attempt |= {"outcome": outcome, "code": code, **columns}
+        secret = bytes.fromhex(event["subject_key"])
+        record = attempt["record_id"]
+        details = {
+            "attempt": attempt["attempt"],
+            "event": event["reference"],
+            "state": state,
+            "code": code,
+            "action": attempt["action"],
+            "fields": ["email"] if attempt["action"] == "updated" else [],
+            "covered": 0,
+            "calls": [row_digest("call", *(row[name] for name in CALL_COLUMNS)) for row in rows],
+            "retryable": attempt["retryable"],
+            **({"record": keyed_row_digest(secret, "record", record)} if record else {}),
+        }
+        at = self.append(self._stream(delivery), f"attempt.{outcome}", details)
+        attempt["ended"] = at
+        delivery |= {"state": state, "code": code, "settled": None if state in OPEN else at}
+        self._refresh_event(event)
+
+    def keep_events(self, references: Collection[str]) -> None:
+        """Remove the rows of all other events. Their entries stay."""
+        tables = self.tables
+        tables["events"] = [row for row in tables["events"] if row["reference"] in references]
+        for name in ("receipts", "deliveries"):
+            tables[name] = [row for row in tables[name] if row["event"] in references]
+        deliveries = {row["delivery"] for row in tables["deliveries"]}
+        tables["attempts"] = [row for row in tables["attempts"] if row["delivery"] in deliveries]
+        self.keep_calls({row["attempt"] for row in tables["attempts"]})
+
+    def keep_calls(self, attempts: Collection[str]) -> None:
+        """Remove the rows of the calls of all other attempts."""
+        self.tables["calls"] = [row for row in self.tables["calls"] if row["attempt"] in attempts]
+
+    def ordered_rows(self) -> dict[str, list[Row]]:
+        """Return the rows in the order and with the columns of an export, as of now."""
+        counts: dict[str, int] = {}
+        for entry in self.entries:
+            counts[entry["stream"]] = counts.get(entry["stream"], 0) + 1
+        tables = dict(self.tables)
+        tables["events"] = [
+            {**row, "entries": counts[f"event:{row['reference']}"]} for row in tables["events"]
+        ]
+        tables["deliveries"] = [
+            {**row, "entries": counts.get(self._stream(row), 0)} for row in tables["deliveries"]
+        ]
+        tables["attempts"] = sorted(tables["attempts"], key=lambda row: (row["delivery"], row["number"]))
+        places = {row["attempt"]: place for place, row in enumerate(tables["attempts"])}
+        tables["calls"] = sorted(tables["calls"], key=lambda row: (places[row["attempt"]], row["call"]))
+        return tables
+
+    def to_log(self, segments: int = 0) -> LogState:
+        """Return the sealed log, or its first segments."""
+        state = LogState({}, {}, [], [first_key()], [SECRET])
+        last = SegmentHead()
+        for count, seconds in self.seals[: segments or None]:
+            ids = list(range(last.highest_id + 1, count + 1))
+            state.bodies |= {entry: canonical_json(self.entries[entry - 1]) for entry in ids}
+            at = after_start(seconds)
+            hashes = [(entry, ZERO_HASH) for entry in ids]
+            record = unsigned_segment(last, hashes, at, state.keys[0]["key"], is_late=False)
+            state.segments.append(Segment({**record, "signature": ""}, ids, []))
+            last = SegmentHead(len(state.segments), ZERO_HASH, at, count)
+        state.rechain()
+        return state
+
+    def _new_uuid(self) -> UUID:
+        """Return a UUID of version 7 of this time."""
+        milliseconds = int(after_start(self.seconds).timestamp() * 1000)
+        number = milliseconds << 80 | self.random.getrandbits(80)
+        return UUID(int=number & ~(0xF << 76) & ~(3 << 62) | 7 << 76 | 2 << 62)
+
+    def _add_receipt(self, event: Row, at: str, *, repeat: bool = False) -> Row:
+        receipt = {
+            "event": event["reference"],
+            "receipt": to_reference(self._new_uuid()),
+            "verified_by": "standard-webhooks:1",
+            "size": 97,
+            "received": at,
+            "answered": None,
+            "status": None,
+            "code": "",
+            "final": False,
+            "repeat": repeat,
+        }
+        self.tables["receipts"].append(receipt)
+        return receipt
+
+    def _append_receipt(self, action: str, event: Row, receipt: Row, more: Row) -> None:
+        details = {name: receipt[name] for name in ("receipt", "verified_by", "size")}
+        details |= {"state": event["state"], **more}
+        self.append(f"event:{event['reference']}", action, details, "source:aurora")
+
+    def _add_deliveries(self, event: Row, routes: Sequence[int]) -> None:
+        for route in routes:
+            row = {
+                "event": event["reference"],
+                "delivery": len(self.tables["deliveries"]) + 1,
+                "route": route,
+                "identity": IDENTITY[0],
+                "identity_id": IDENTITY[1],
+                "commercial": TARGET[0],
+                "commercial_id": TARGET[1],
+                "relayed": False,
+                "state": "pending",
+                "code": "",
+                "settled": None,
+            }
+            self.tables["deliveries"].append(row)
+
+    def _add_call(self, attempt: Row, columns: Row) -> Row:
+        self.seconds += STEP
+        slug, key = TARGET if columns["purpose"] != "fetch" else IDENTITY
+        row: Row = {
+            "attempt": attempt["attempt"],
+            "call": len(self.tables["calls"]) + 1,
+            "connection": slug,
+            "connection_id": key,
+            "purpose": "",
+            "write": False,
+            "method": "GET",
+            "path": "/api/users/{id}",
+            "started": format_time(after_start(self.seconds)),
+            "milliseconds": 3,
+            "status": 200,
+            "error": "",
+            "sent_bytes": 235,
+            "received_bytes": 464,
+        }
+        self.tables["calls"].append(row | columns)
+        return self.tables["calls"][-1]
+
+    def _delivery(self, event: Row, route: int) -> Row:
+        rows = self.tables["deliveries"]
+        return next(row for row in rows if (row["event"], row["route"]) == (event["reference"], route))
+
+    def _stream(self, delivery: Row) -> str:
+        return f"delivery:{delivery['event']}:{delivery['route']}"
+
+    def _refresh_event(self, event: Row) -> None:
+        deliveries = [row for row in self.tables["deliveries"] if row["event"] == event["reference"]]
+        worst = min(deliveries, key=lambda row: STATES.index(row["state"]))
+        event |= {"state": worst["state"], "code": worst["code"]}
+
+
+def first_key() -> Record:
+    """Return the record of the only signing key."""
+    public = public_key(SECRET)
+    begins = format_time(after_start(0))
+    unsigned = {
+        "v": 1,
+        "number": 1,
+        "key": id_of_key(public),
+        "public": public.hex(),
+        "prev": "",
+        "from": begins,
+    }
+    return sign_record("key", unsigned, load_signer(SECRET))

@@ -1,0 +1,193 @@
+"""What happened to the events of the published test vectors of `check_rows.py`, and what was exported of it."""
+
+from random import Random
+
+from audit.format.signed_records import format_time
+from tests.support.audit.times import after_start
+from tests.support.audit.vectors.bundles import PRUNING_STREAM
+from tests.support.audit.vectors.history import History, first_key
+from tests.support.audit.vectors.row_exports import RowExport
+
+FETCH = {"purpose": "fetch"}
+UPDATE = {"purpose": "update", "write": True, "method": "PATCH", "path": "/api/customers/{id}"}
+BUSY = {**UPDATE, "status": 503, "error": "target-unavailable", "received_bytes": 0}
+REJECTED = {**UPDATE, "status": 422, "error": "target-rejected", "received_bytes": 331}
+# A time between the first event and the second, 30 minutes before the second.
+HALF_PAST = format_time(after_start(1_800))
+PSEUDONYM = "0123456789abcdef01234567"
+
+
+def short_history() -> History:
+    """Return one event in one segment. It succeeded, and was sent twice."""
+    history = History(Random("hub audit vectors 2"))
+    history.append("setting:signing-key", "signing-key.begun", first_key())
+    history.seconds = 10
+    event = history.receive("USR-1", "evt-1")
+    attempt = history.start_attempt(event, 1)
+    history.end_attempt(
+        event, attempt, "succeeded", "succeeded", [FETCH, UPDATE], action="updated", record_id="4711"
+    )
+    history.answer(event, 200, "succeeded", final=True)
+    history.repeat(event)
+    history.answer(event, 200, "succeeded", final=True)
+    history.seal()
+    return history
+
+
+def small_history() -> History:
+    """Return three events in four segments: that one, one that was ignored, and one that failed on one of two routes.
+
+    The third event's first attempt is still running when segment 3 is sealed.
+    """
+    history = short_history()
+    history.seconds = 3_600
+    history.receive("PLN-2", "evt-2", "PLANET", ())
+    history.seal()
+    history.seconds = 5_400
+    event = history.receive("USR-3", "evt-3", routes=(1, 2))
+    first = history.start_attempt(event, 1)
+    history.seal()
+    history.end_attempt(
+        event,
+        first,
+        "failed",
+        "target-unavailable",
+        [BUSY],
+        state="retrying",
+        retryable=True,
+        record_id="4713",
+    )
+    history.answer(event, 424, "target-unavailable", final=False)
+    second = history.start_attempt(event, 2)
+    history.end_attempt(event, second, "unchanged", "unchanged", [FETCH], action="none", record_id="4713")
+    third = history.start_attempt(event, 1, "retry")
+    history.end_attempt(event, third, "failed", "target-rejected", [REJECTED], state="dead", record_id="4713")
+    history.seal()
+    return history
+
+
+def _references(history: History) -> list[str]:
+    return [row["reference"] for row in history.tables["events"]]
+
+
+def whole() -> RowExport:
+    return RowExport(small_history())
+
+
+def without_events() -> RowExport:
+    """Return an export of a period in which nothing arrived."""
+    export = RowExport(small_history(), {"received_from": format_time(after_start(7_200))}, first=4)
+    export.history.keep_events([])
+    return export
+
+
+def of_a_period() -> RowExport:
+    """Return an export of the second event by its time, without the first segment."""
+    bounds = {"received_from": HALF_PAST, "received_to": format_time(after_start(5_000))}
+    export = RowExport(small_history(), bounds, first=2)
+    export.history.keep_events(_references(export.history)[1:2])
+    return export
+
+
+def filtered() -> RowExport:
+    """Return an export of the first event by its state."""
+    export = RowExport(small_history(), {"state": "succeeded"}, first=0)
+    export.history.keep_events(_references(export.history)[:1])
+    return export
+
+
+def newer_rows() -> RowExport:
+    """Return an export whose checkpoint is older than the end of the third event."""
+    return RowExport(small_history(), segments=3)
+
+
+def filtered_with_sheet() -> RowExport:
+    export = filtered()
+    export.table = "xlsx"
+    return export
+
+
+def deleted_meanwhile() -> RowExport:
+    """Return a filtered export of two events, one of which was deleted while it was made."""
+    history = small_history()
+    gone = history.ordered_rows()["events"][0]
+    history.keep_events(_references(history)[2:])
+    return RowExport(history, {"state": "succeeded,dead"}, first=0, table="csv", gone=[gone])
+
+
+def _erase_first(history: History) -> None:
+    """Replace the entity of the first event by a pseudonym, and empty what names it."""
+    history.tables["events"][0] |= {
+        "entity_id": f"~{PSEUDONYM}",
+        "event_id": None,
+        "body_sha256": "",
+        "subject_key": None,
+    }
+    history.tables["attempts"][0]["record_id"] = ""
+
+
+def _confirm_erasure(history: History) -> str:
+    """Append the entry of a confirmed erasure. Returns its stream."""
+    history.seconds = 7_200
+    stream = "erasure:00000000-0000-4000-8000-000000000001"
+    history.append(stream, "erasure.confirmed", {"entity_type": "USER"}, "person:2")
+    return stream
+
+
+def erased() -> RowExport:
+    history = short_history()
+    stream = _confirm_erasure(history)
+    details = {"pseudonyms": [PSEUDONYM], "entity_type": "USER", "counts": {}, "ground": "request"}
+    history.append(stream, "subject.erased", details)
+    history.seal()
+    _erase_first(history)
+    return RowExport(history)
+
+
+def being_erased() -> RowExport:
+    """Return an export made while an erasure goes on: no entry has the pseudonym yet."""
+    history = short_history()
+    _confirm_erasure(history)
+    history.seal()
+    _erase_first(history)
+    return RowExport(history)
+
+
+def erased_and_filtered() -> RowExport:
+    export = filtered()
+    _erase_first(export.history)
+    return export
+
+
+def events_deleted() -> RowExport:
+    """Return an export after retention deleted the first event."""
+    history = small_history()
+    history.seconds = 7_200
+    details = {"kind": "events", "up_to": HALF_PAST}
+    history.append("system", "retention.begun", details)
+    history.append("system", "retention.pruned", {**details, "rows": 7})
+    history.seal()
+    history.keep_events(_references(history)[1:])
+    return RowExport(history)
+
+
+def calls_deleted() -> RowExport:
+    """Return an export made while retention deletes old calls: those of the first event are gone."""
+    history = small_history()
+    history.seconds = 7_200
+    history.append("system", "retention.begun", {"kind": "calls", "up_to": HALF_PAST})
+    history.seal()
+    history.keep_calls({row["attempt"] for row in history.tables["attempts"][1:]})
+    return RowExport(history, calls_deleted_before=HALF_PAST)
+
+
+def entries_pruned() -> RowExport:
+    """Return an export after the entries of the first segment were deleted: the event is older than those left."""
+    history = short_history()
+    history.seconds = 7_200
+    segment = history.to_log().segments[0]
+    at = segment.record["sealed_at"]
+    details = {"segment": 1, "hash": segment.hash.hex(), "days": 30, "entries": len(segment.ids)}
+    history.append(PRUNING_STREAM, "audit.pruned", {**details, "sealed_at": at, "up_to": HALF_PAST})
+    history.seal()
+    return RowExport(history, first=2, pruned=1)
