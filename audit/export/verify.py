@@ -5,6 +5,9 @@ Needs Python 3.9 or newer and nothing else. What is checked, and the formats in 
 each fault with its code and place and ends with 1, or says what was verified and ends with 0; 2: an argument is wrong.
 """
 
+# Before Python 3.10 an annotation such as `bytes | None` can be written, but not evaluated.
+from __future__ import annotations
+
 import argparse
 import functools
 import hashlib
