@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 from logins.addresses import network_of
@@ -16,6 +17,7 @@ from logins.limits import (
     find_account,
     give_back,
     is_known_address,
+    known_networks,
 )
 
 ResultT = TypeVar("ResultT")
@@ -31,8 +33,24 @@ _MAX_REMEMBERED = 1_000
 
 _places = threading.BoundedSemaphore(MAX_CHECKS)
 _known_places = threading.BoundedSemaphore(MAX_KNOWN_CHECKS)
-# By username and network: the account, until when to refuse from memory, and when the limit allows a try.
-_refused: dict[tuple[str, str], tuple[Account, float, float]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A refusal that is repeated from memory, on the clock of `time.monotonic`.
+
+    `until`: when the database is asked again. `opens`: when the limit allows a try. `exempt`: networks that the refusal
+    is not about.
+    """
+
+    account: Account
+    until: float
+    opens: float
+    exempt: frozenset[str] = frozenset()
+
+
+# By username and network; by username and None where all strangers have to wait.
+_refused: dict[tuple[str, str | None], _Refusal] = {}
 
 
 def guard_attempt(username: str, address: str, check: Callable[[], ResultT | None]) -> ResultT | None:
@@ -51,7 +69,7 @@ def guard_attempt(username: str, address: str, check: Callable[[], ResultT | Non
     except LoginRefused as refusal:
         count_refused_in_memory(account.number, network)
         if not refusal.is_busy:
-            _remember_refusal(username, network, account, refusal.seconds)
+            _remember_refusal(username, network, account, refusal)
         raise
     if result is None:
         count_failures(account.number, network, wrong=1)
@@ -76,19 +94,26 @@ def forget_refusals() -> None:
 
 
 def _refuse_from_memory(username: str, network: str) -> None:
-    account, until, opens = _refused.get((username, network), (None, 0.0, 0.0))
     now = time.monotonic()
-    if account is not None and now < min(until, opens):
-        count_refused_in_memory(account.number, network)
-        raise LoginRefused(opens - now)
+    for place in (network, None):
+        refusal = _refused.get((username, place))
+        if refusal and now < min(refusal.until, refusal.opens) and network not in refusal.exempt:
+            count_refused_in_memory(refusal.account.number, network)
+            raise LoginRefused(refusal.opens - now)
 
 
-def _remember_refusal(username: str, network: str, account: Account, seconds: float) -> None:
+def _remember_refusal(username: str, network: str, account: Account, refusal: LoginRefused) -> None:
     # Most of them are old. A refusal that is not remembered is read from the database.
     if len(_refused) >= _MAX_REMEMBERED:
         _refused.clear()
     now = time.monotonic()
-    _refused[username, network] = account, now + _REMEMBERED_SECONDS, now + seconds
+    until = now + _REMEMBERED_SECONDS
+    if refusal.account_seconds:
+        # Guesses from a thousand addresses then cost no more than those from one.
+        exempt = known_networks(account)
+        _refused[username, None] = _Refusal(account, until, now + refusal.account_seconds, exempt)
+    else:
+        _refused[username, network] = _Refusal(account, until, now + refusal.seconds)
 
 
 @contextmanager

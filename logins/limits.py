@@ -32,13 +32,15 @@ _PRUNE_SHARE = 0.02
 class LoginRefused(Exception):
     """The password was not checked. `seconds`: the wait until a new try can be checked.
 
-    `is_busy`: too many passwords are being checked at the moment, whoever sends them.
+    `is_busy`: too many passwords are being checked at the moment, whoever sends them. `account_seconds`: the wait of
+    all strangers for this account; 0 if only this address has to wait.
     """
 
-    def __init__(self, seconds: float, *, is_busy: bool = False) -> None:
+    def __init__(self, seconds: float, *, is_busy: bool = False, account_seconds: float = 0.0) -> None:
         super().__init__(f"{seconds:.1f} s too soon")
         self.seconds = seconds
         self.is_busy = is_busy
+        self.account_seconds = account_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,15 @@ def find_account(username: str) -> Account:
 
 def is_known_address(account: Account, network: str) -> bool:
     """Return True if the person has logged in from this network before."""
-    known = KnownAddress.objects.filter(person=account.number, address=network)
     # Without an address, all clients would share one.
-    return bool(network and account.number) and known.exists()
+    return bool(network) and network in known_networks(account)
+
+
+def known_networks(account: Account) -> frozenset[str]:
+    """Return the networks from which the person has logged in before, at most 50: one statement."""
+    if not account.number:
+        return frozenset()
+    return frozenset(KnownAddress.objects.filter(person=account.number).values_list("address", flat=True))
 
 
 def admit_attempt(account: Account, network: str) -> Admission:
@@ -82,7 +90,7 @@ def admit_attempt(account: Account, network: str) -> Admission:
     """
     is_known = is_known_address(account, network)
     limits = limits_of(account, network, is_known=is_known)
-    _refuse_if_used_up(limits, is_known=is_known)
+    _refuse_if_used_up(account, limits, is_known=is_known)
     admission = Admission(account, network, spent := dict[str, RateLimit]())
     try:
         for key, limit in limits.items():
@@ -104,8 +112,12 @@ def limits_of(account: Account, network: str, *, is_known: bool) -> dict[str, Ra
     """Return the limits of an attempt by their keys."""
     if is_known:
         return {f"{_PREFIX}known:{account.key}:{network}": KNOWN_ADDRESS_LIMIT}
-    limits = {f"{_PREFIX}account:{account.key}": ACCOUNT_LIMIT}
+    limits = {_account_key(account): ACCOUNT_LIMIT}
     return limits | ({f"{_PREFIX}address:{network}": ADDRESS_LIMIT} if network else {})
+
+
+def _account_key(account: Account) -> str:
+    return f"{_PREFIX}account:{account.key}"
 
 
 def give_back(admission: Admission) -> None:
@@ -121,16 +133,16 @@ def account_wait_seconds(account: Account) -> float:
 
 def clear_limits(account: Account) -> None:
     """Forget the failures that count against this account, from all addresses. Limits of addresses stay."""
-    keys = f"{_PREFIX}account:{account.key}", f"{_PREFIX}known:{account.key}:"
+    keys = _account_key(account), f"{_PREFIX}known:{account.key}:"
     RateLimitState.objects.filter(pk=keys[0]).delete()
     RateLimitState.objects.filter(pk__startswith=keys[1]).delete()
 
 
-def _refuse_if_used_up(limits: Mapping[str, RateLimit], *, is_known: bool) -> None:
+def _refuse_if_used_up(account: Account, limits: Mapping[str, RateLimit], *, is_known: bool) -> None:
     """Raise LoginRefused if one of these limits, or that of all checks, is used up at the moment. One statement."""
     waits = _read_waits({**limits, _CHECKS: CHECK_LIMIT, _RESERVED_CHECKS: RESERVED_CHECK_LIMIT})
     if wait := max(waits[key] for key in limits):
-        raise LoginRefused(wait)
+        raise LoginRefused(wait, account_seconds=waits.get(_account_key(account), 0.0))
     check_waits = [waits[_CHECKS], *([waits[_RESERVED_CHECKS]] if is_known else [])]
     if wait := min(check_waits):
         raise LoginRefused(wait, is_busy=True)

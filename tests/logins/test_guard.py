@@ -232,6 +232,23 @@ def test_an_attempt_that_was_refused_costs_no_statement_when_it_is_repeated_at_o
         assert log_in() == 429
 
 
+def test_while_all_strangers_have_to_wait_no_address_of_theirs_costs_a_statement(
+    anna: User, clock: LoginClock, django_assert_num_queries: Any
+) -> None:
+    assert log_in(address=HOME) == 302
+    try_in_turn(clock, 11, password="wrong", address=OFFICE)
+    with django_assert_num_queries(0):
+        assert [log_in(address=f"203.0.113.{number}") for number in range(20)] == [429] * 20
+    assert log_in(address=HOME) == 302
+    assert counted_attempts() == 31
+
+
+def test_another_account_is_not_refused_from_memory(anna: User, clock: LoginClock) -> None:
+    User.objects.create_user("bo", password=PASSWORD, is_staff=True)
+    try_in_turn(clock, 11, password="wrong", address=OFFICE)
+    assert log_in(username="bo", address=HOME) == 302
+
+
 def test_refused_attempts_add_no_rows_to_the_limits(anna: User, clock: LoginClock) -> None:
     try_in_turn(clock, 10, password="wrong")
     before = set(RateLimitState.objects.values_list("key", "free_at"))
