@@ -4,6 +4,7 @@ The first of an hour is reported at once, the sum when the hour is over. Attempt
 memory and written once a second.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import add
 
@@ -23,6 +24,18 @@ MAX_KNOWN_ADDRESSES = 50
 _REPORTED_AT_ONCE = 500
 
 
+@dataclass(frozen=True, slots=True)
+class _CrowdedHour:
+    """An hour that has all of its rows with addresses, and their accounts and addresses."""
+
+    hour: datetime
+    rows: frozenset[tuple[int, str]]
+
+
+# Without it, each refused guess from a further address would cost four statements to find that out.
+_crowded: _CrowdedHour | None = None
+
+
 def count_failures(
     person_number: int, address: str, *, wrong: int = 0, refused: int = 0, at: datetime | None = None
 ) -> None:
@@ -34,7 +47,10 @@ def count_failures(
     with transaction.atomic():
         if this_hour.filter(person_number=person_number, address=address).update(**more):
             return
-        place = address if this_hour.count() < MAX_ROWS_AN_HOUR else ""
+        is_crowded = this_hour.count() >= MAX_ROWS_AN_HOUR
+        if is_crowded:
+            _remember_crowded(hour)
+        place = "" if is_crowded else address
         row, is_new = FailedLogins.objects.get_or_create(
             hour=hour,
             person_number=person_number,
@@ -59,10 +75,26 @@ refused_attempts = DeferredCounts(_write_refused, add, "refused logins")
 
 def count_refused_in_memory(person_number: int, address: str) -> None:
     """Count one attempt that was refused. It is written within a second."""
-    is_crowded = (
-        len(refused_attempts) >= MAX_ROWS_AN_HOUR and (person_number, address) not in refused_attempts
-    )
-    refused_attempts.add((person_number, "" if is_crowded else address), 1)
+    key = person_number, address
+    is_crowded = len(refused_attempts) >= MAX_ROWS_AN_HOUR and key not in refused_attempts
+    if _crowded is not None and _crowded.hour == _hour_of(timezone.now()) and key not in _crowded.rows:
+        is_crowded = True
+    refused_attempts.add((person_number, "") if is_crowded else key, 1)
+
+
+def forget_counts() -> None:
+    """Drop what is counted and remembered in memory. For tests, each of which has a database of its own."""
+    global _crowded  # noqa: PLW0603 - as in `_remember_crowded`
+    refused_attempts.reset()
+    _crowded = None
+
+
+def _remember_crowded(hour: datetime) -> None:
+    """Remember that no more addresses get a row in this hour, and which have one."""
+    global _crowded  # noqa: PLW0603 - one memory a process
+    if _crowded is None or _crowded.hour != hour:
+        rows = FailedLogins.objects.filter(hour=hour).values_list("person_number", "address")
+        _crowded = _CrowdedHour(hour, frozenset(rows))
 
 
 def report_past_hours(now: datetime | None = None) -> int:
