@@ -563,10 +563,9 @@ class ExportCheck:
             )
 
     def check_anchor(self, place: str, number: int, found: bytes, path: list[str]) -> None:
+        hashes = [decode_hex(text) for text in path]
         try:
-            root = inclusion_root(
-                found, number - 1, self.checkpoint["count"], [decode_hex(text) for text in path]
-            )
+            root = inclusion_root(found, number - 1, self.checkpoint["count"], hashes)
         except ValueError as error:
             self.add_fault("segment-unanchored", place, f"is not anchored in the checkpoint: {error}")
             return
@@ -666,6 +665,8 @@ class ExportCheck:
             begins_later = ["before", "from"] if "from" in said else []
             require_fields(said, "leaf", "seq", "stream", *begins_later)
             begin, before = said.get("from", 1), ZERO.hex()
+            if type(begin) is not int:
+                raise ValueError("its field from is not a whole number")
             if said["stream"] in names or said["seq"] < begin or begin < (2 if begins_later else 1):
                 self.add_fault("stream-line", place, "names no stream, or the same stream again")
             names.add(said["stream"])

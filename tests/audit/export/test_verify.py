@@ -390,3 +390,29 @@ def test_a_newer_checkpoint_is_named_as_such_and_the_one_that_agrees_is_printed(
     kept.write_bytes(OUTSIDE)
     assert main([str(folder), "--checkpoint", str(kept)]) == 0
     assert f"The outside checkpoint of {HONEST.checkpoint['count']} segments" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "field", "value"),
+    [
+        ("whole", "segments.jsonl", "path", ["AA" * 32]),
+        ("filtered", "segments.jsonl", "path", ["aa" * 31]),
+        ("filtered", "streams.jsonl", "from", True),
+    ],
+)
+def test_values_of_another_form_are_unreadable(
+    tmp_path: Path, kind: str, name: str, field: str, value: Any
+) -> None:
+    folder = tmp_path / "export"
+    WRITERS[kind](folder, HONEST)
+    *lines, last = (folder / name).read_text().splitlines()
+    record = json.loads(last) | {field: value}
+    if field == "from":
+        record["before"] = {}
+    (folder / name).write_text("".join(f"{line}\n" for line in [*lines, canonical_json(record)]))
+    check = ExportCheck(str(folder))
+    check.run_checks()
+    place = f"{name} line {len(lines) + 1}: ValueError"
+    assert [
+        code for code, fault in zip(check.codes, check.faults, strict=True) if fault.startswith(place)
+    ] == ["unreadable"]
