@@ -1,7 +1,8 @@
-"""Exports that prove themselves, written from iterables in constant memory. Pure; `docs/audit.md` has the format.
+"""Exports that prove themselves, written from iterables in constant memory. Pure.
 
-An export is a folder of its own. `manifest.json` is written last: an export without it is incomplete. The caller may
-write more files before that, and passes their sizes and hashes as `other_files`.
+`docs/audit-format.md` has the format. An export is a folder of its own. `manifest.json` is written last: an export
+without it is incomplete. The caller may write more files before that, and passes their sizes and hashes as
+`other_files`.
 """
 
 import hashlib

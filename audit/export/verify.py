@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks an export of the audit log: python3 verify.py FOLDER [--checkpoint FILE]
 
-Needs Python 3.9 or newer and nothing else. What is checked, and the formats in full, stand in docs/audit.md. Prints
+Needs Python 3.9 or newer and nothing else. docs/audit-format.md has the formats and the order of the checks. Prints
 each fault with its code and place and ends with 1, or says what was verified and ends with 0; 2: an argument is wrong.
 """
 
@@ -328,7 +328,7 @@ class ExportCheck:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.faults: list[str] = []
-        # The code of each fault: docs/audit.md lists them.
+        # The code of each fault: docs/audit-format.md lists them.
         self.codes: list[str] = []
         # The line that was read last, as the location of a parse error.
         self.last_read = ""

@@ -1,6 +1,6 @@
 """Hash functions of the audit log, each with its own prefix so that no hash passes for another kind. Pure.
 
-`docs/audit.md` has the formats in full.
+`docs/audit-format.md` has the formats in full.
 """
 
 from hashlib import sha256

@@ -1,7 +1,7 @@
 """Digests with which an entry commits to the columns of a row. Pure.
 
-`docs/audit.md` says which columns each digest covers. A digest of columns that name a person takes a key, because their
-values can be guessed.
+`docs/audit-format.md` says which columns each digest covers. A digest of columns that name a person takes a key,
+because their values can be guessed.
 """
 
 import hmac

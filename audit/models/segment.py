@@ -28,7 +28,7 @@ class SigningKey(models.Model):
 
 
 class Segment(models.Model):
-    """Entries in the order of their ids: see `docs/audit.md`. Insert only.
+    """Entries in the order of their ids: see `docs/audit-format.md`. Insert only.
 
     `hash`, `nodes` and `highest_id` follow from the rest: the segment's hash, the perfect subtrees of two segments and
     more that end with it, and the highest id in this segment and all before it.

@@ -78,7 +78,7 @@ Entry = Mapping[str, Any]
 class RowFault(NamedTuple):
     """A row that does not fit the audit entries. `column` is empty if it concerns the whole row.
 
-    `code` is one of the codes that docs/audit.md lists.
+    `code` is one of the codes that docs/audit-format.md lists.
     """
 
     code: str
@@ -617,7 +617,7 @@ class RowChecker:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.faults: list[str] = []
-        # The code of each fault: docs/audit.md lists them.
+        # The code of each fault: docs/audit-format.md lists them.
         self.codes: list[str] = []
         self.deletions = Deletions()
         # The number of events that are older than the stored audit entries.

@@ -1,4 +1,4 @@
-"""A second verifier of exports, written from docs/audit.md alone: other code, other order, signatures by a library.
+"""A second verifier of exports, written from docs/audit-format.md alone: other code, other order, signatures by a library.
 
 It reads everything into memory and reports every fault that it finds.
 """

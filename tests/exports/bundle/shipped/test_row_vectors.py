@@ -58,7 +58,7 @@ def test_the_verifiers_of_entries_accept_each_vector(tmp_path: Path, name: str) 
 @pytest.mark.pure
 def test_every_code_has_a_vector_and_is_in_the_documentation() -> None:
     assert {BY_NAME[name]["code"] for name in NAMES} - {None} == set(CODES)
-    text = (FOLDER.parent / "audit.md").read_text("utf-8")
+    text = (FOLDER.parent / "audit-format.md").read_text("utf-8")
     assert [code for code in CODES if f"`{code}`" not in text] == []
 
 
