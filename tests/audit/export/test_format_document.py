@@ -1,0 +1,103 @@
+"""docs/audit-format.md: its worked examples are true, and its steps and its table of codes are those of the verifier."""
+
+import json
+import re
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from audit.export import verify
+
+pytestmark = pytest.mark.pure
+
+ROOT = Path(__file__).resolve().parents[3]
+TEXT = (ROOT / "docs" / "audit-format.md").read_text("utf-8")
+GOOD = ROOT / "docs" / "audit-vectors" / "good"
+# An indented JSON text, broken into lines, and the sentence after it, up to the next table or heading.
+EXAMPLES = re.findall(r"\n\n((?:    [^\n]+\n)+)\n((?:[^\n#|][^\n]*\n)+)", TEXT)
+JSON_EXAMPLES = [
+    (re.sub(r"\n?    ", "", block).strip(), words)
+    for block, words in EXAMPLES
+    if block.startswith('    {"') and not block.startswith('    {"keys"')
+]
+
+
+def section(number: int) -> str:
+    return re.split(r"^## ", TEXT, flags=re.MULTILINE)[number]
+
+
+def hexadecimal(*parts: bytes) -> str:
+    return sha256(b"".join(parts)).hexdigest()
+
+
+def test_every_example_is_in_the_vector_that_it_names() -> None:
+    assert len(JSON_EXAMPLES) == 7
+    for example, words in JSON_EXAMPLES:
+        name = re.search(r"`good/([a-z-]+)`", words)
+        assert name, words
+        files = (GOOD / name[1] / "bundle").iterdir()
+        assert any(example in path.read_text("ascii") for path in files), (name[1], example)
+
+
+def test_the_hashes_of_the_examples_are_right() -> None:
+    for example, words in JSON_EXAMPLES:
+        record = verify.parse_canonical_json(example.encode())
+        if "public" in record:
+            assert f"`{hexadecimal(bytes.fromhex(record['public']))[:32]}`" in words
+        elif "action" in record:
+            leaf = hexadecimal(b"\0hub-audit-1", example.encode())
+            assert f"`{leaf}`" in words
+        elif "packed" in record:
+            leaves = [bytes.fromhex(text) for text in re.findall(r"`([0-9a-f]{64})`", words)[:2]]
+            assert record["root"] == hexadecimal(b"\1", *leaves)
+            assert record["ids"] == hexadecimal(bytes.fromhex(record["packed"]))
+            segment_hash = hexadecimal(b"\0hub-segment-1", verify.signed_text("segment", record))
+            assert f"`{segment_hash}`" in words
+
+
+def test_the_signatures_of_the_examples_are_valid() -> None:
+    keys = json.loads((GOOD / "whole" / "bundle" / "keys.json").read_text("ascii"))["keys"]
+    public = {key["key"]: bytes.fromhex(key["public"]) for key in keys}
+    kinds = {"public": "key", "packed": "segment", "head": "checkpoint", "kind": "manifest"}
+    checked = set()
+    for example, _ in JSON_EXAMPLES:
+        record = json.loads(example)
+        for field, kind in kinds.items():
+            if field in record:
+                message = b"\0".join((b"hub-signature-1", kind.encode(), verify.signed_text(kind, record)))
+                key = verify.PublicKey(public[record["key"]], "")
+                assert key.has_signed(bytes.fromhex(record["signature"]), message)
+                checked.add(kind)
+    assert checked == set(kinds.values())
+
+
+def steps_of_codes() -> dict[str, set[str]]:
+    """Return for each code of the table the steps that it names."""
+    rows = re.findall(r"^\| `([a-z-]+)` \| ([0-9, ]+|all) \|", section(5), re.MULTILINE)
+    return {code: set(steps.split(", ")) for code, steps in rows}
+
+
+def test_the_table_has_the_codes_of_the_verifier() -> None:
+    source = Path(verify.__file__).read_text("utf-8")
+    codes = set(re.findall(r'add_fault\(\s*"([a-z-]+)"', source))
+    codes |= set(re.findall(r'yield "([a-z-]+)", f"stream', source))
+    codes |= {verify.SpecialFile.code, "unreadable"}
+    assert set(steps_of_codes()) == codes
+
+
+def test_the_table_names_the_steps_that_mention_a_code() -> None:
+    signature = {"key-unknown", "key-not-valid", "signature-invalid"}
+    found: dict[str, set[str]] = {}
+    for step, text in re.findall(r"^\*\*Step (\d+): (.*?)(?=^\*\*)", section(4), re.MULTILINE | re.DOTALL):
+        codes = set(re.findall(r"\[([a-z-]+)\]", text)) - {"unreadable"}
+        if "signature, at" in text or "signature of the manifest" in text:
+            codes |= signature
+        for code in codes:
+            found.setdefault(code, set()).add(step)
+    assert found == {code: steps for code, steps in steps_of_codes().items() if steps != {"all"}}
+
+
+def test_the_table_is_in_the_order_of_the_steps() -> None:
+    firsts = [min(map(int, steps)) for steps in steps_of_codes().values() if steps != {"all"}]
+    assert firsts == sorted(firsts)
