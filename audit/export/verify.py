@@ -783,6 +783,13 @@ class ExportCheck:
         self.compared = record
 
 
+def summarize_faults(codes: list[str]) -> str:
+    """Return what the faults mean, in one sentence."""
+    if set(codes) <= {"outside-newer", "outside-incomparable"}:
+        return "The export itself has none, but it cannot be compared with this checkpoint."
+    return "This export differs from what was sealed."
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Check an export of the audit log.")
     parser.add_argument("folder", help="the folder that holds manifest.json")
@@ -800,7 +807,7 @@ def main(arguments: list[str]) -> int:
     for code, fault in zip(export.codes, export.faults):  # noqa: B905, since Python 3.10
         print(f"FAULT [{code}] {fault}")
     if export.faults:
-        print(f"{len(export.faults)} faults. This export differs from what was sealed.")
+        print(f"{len(export.faults)} faults. {summarize_faults(export.codes)}")
         return 1
     said, checkpoint = export.manifest, export.checkpoint
     print(

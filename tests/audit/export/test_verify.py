@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from audit.export.bundle import measure_file
-from audit.export.verify import ExportCheck, PublicKey, main
+from audit.export.verify import ExportCheck, PublicKey, main, summarize_faults
 from audit.format.canonical_json import canonical_json
 from audit.format.hashes import node_hash
 from audit.format.signed_records import load_signer, sign_record
@@ -416,3 +416,16 @@ def test_values_of_another_form_are_unreadable(
     assert [
         code for code, fault in zip(check.codes, check.faults, strict=True) if fault.startswith(place)
     ] == ["unreadable"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        (["outside-newer"], "cannot be compared"),
+        (["outside-incomparable"], "cannot be compared"),
+        (["outside-incomparable", "entry-missing"], "differs from what was sealed"),
+        (["key-unknown"], "differs from what was sealed"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_not_told_as_a_changed_export(codes: list[str], words: str) -> None:
+    assert words in summarize_faults(codes)
