@@ -10,8 +10,9 @@ from typing import Any
 from audit.export import verify
 from audit.export.bundle import measure_file
 from audit.format.signed_records import format_time
-from audit.models import Entry, Segment
+from audit.models import Segment
 from exports.bundle import shipped
+from exports.bundle.deletion_times import load_deletion_times
 from exports.bundle.schema import TABLES, describe_columns
 from exports.bundle.shipped import check_rows
 from exports.models import Export
@@ -51,8 +52,9 @@ def write_documentation(export: Export, evidence_facts: Mapping[str, Any]) -> di
 
 
 def export_metadata(export: Export, evidence_facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of `export.json`."""
+    """Return the content of `export.json`. Raises NotSealed."""
     assert export.snapshot_at is not None, "it was chosen in a snapshot"
+    deleted = load_deletion_times()
     return {
         "export": str(export.uuid),
         "by": export.actor,
@@ -65,7 +67,8 @@ def export_metadata(export: Export, evidence_facts: Mapping[str, Any]) -> dict[s
         "whole": export.first_segment is not None,
         "first_segment": None if export.first_segment is None else evidence_facts["first"],
         "entries_since": _entries_since(evidence_facts.get("pruned", 0)),
-        "calls_deleted_before": _calls_deleted_before(),
+        "events_deleted_before": deleted["events"],
+        "calls_deleted_before": deleted["calls"],
         "segments": export.segments,
         "rows": {table.name: export.counts.get(table.name, 0) for table in TABLES},
         "table": export.table,
@@ -80,13 +83,6 @@ def _pruning_note(metadata: Mapping[str, Any]) -> str:
         if since
         else ""
     )
-
-
-def _calls_deleted_before() -> str:
-    """Return the time before which calls were deleted for their age, as the audit log says; empty if none were."""
-    bodies = Entry.objects.filter(action__in=check_rows.DELETED).values_list("body", flat=True)
-    details = (json.loads(body)["details"] for body in bodies.iterator(1_000))
-    return max((str(run["up_to"]) for run in details if run["kind"] == "calls"), default="")
 
 
 def _entries_since(pruned: int) -> str:

@@ -117,6 +117,7 @@ def test_a_variant_that_overlooks_one_kind_of_fault_is_caught(
     [
         (check_rows.Deletions, "add_entry", None, {"rows-erased", "rows-events-deleted"}),
         (check_rows.Deletions, "has_no_entries", False, {"rows-entries-deleted"}),
+        (check_rows.RowChecker, "read_time", "", {"rows-events-deleted-after-checkpoint"}),
         (check_rows.RowChecker, "matches_filter", True, {"rows-period"}),
     ],
 )

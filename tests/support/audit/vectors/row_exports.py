@@ -35,6 +35,7 @@ class RowExport:
     table: str = "none"
     # The events that were deleted while the export was made: only the table has them.
     gone: list[Row] = field(default_factory=list)
+    events_deleted_before: str = ""
     calls_deleted_before: str = ""
 
     def to_log(self) -> LogState:
@@ -78,6 +79,7 @@ class RowExport:
             "whole": bool(self.first),
             "first_segment": self.first or None,
             "entries_since": pruned_at,
+            "events_deleted_before": self.events_deleted_before,
             "calls_deleted_before": self.calls_deleted_before,
             "segments": len(state.segments),
             "rows": {table.name: len(rows[table.name]) for table in TABLES},

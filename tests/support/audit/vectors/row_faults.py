@@ -105,6 +105,15 @@ def edit_metadata(**values: Any) -> Change:
     return change
 
 
+def remove_metadata(name: str) -> Change:
+    def change(draft: Draft) -> None:
+        metadata = json.loads(draft.read("export.json"))
+        del metadata[name]
+        write_metadata(draft.folder, metadata)
+
+    return change
+
+
 def edit_counts(**counts: int) -> Change:
     def change(draft: Draft) -> None:
         metadata = json.loads(draft.read("export.json"))

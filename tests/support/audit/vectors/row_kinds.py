@@ -31,6 +31,10 @@ _EXPORTS: dict[str, tuple[Callable[[], RowExport], str]] = {
         "a pseudonym in an export without entries about erasures",
     ),
     "rows-events-deleted": (scenarios.events_deleted, "retention deleted the first event"),
+    "rows-events-deleted-after-checkpoint": (
+        scenarios.events_deleted_after_checkpoint,
+        "retention deleted the first event after the checkpoint: export.json alone says so",
+    ),
     "rows-calls-deleted": (
         scenarios.calls_deleted,
         "retention deletes old calls: the first event has none left",
@@ -80,6 +84,18 @@ BAD_ROWS = {
         "an event was deleted that is younger than retention deletes",
         faults.delete_event(0),
         "rows-events-deleted",
+    ),
+    "rows-event-missing-after-checkpoint": _bad(
+        "row-missing",
+        "an event was deleted that is younger than export.json says that retention deleted",
+        faults.delete_event(0),
+        "rows-events-deleted-after-checkpoint",
+    ),
+    "rows-event-missing-unexplained": _bad(
+        "row-missing",
+        "neither the log nor export.json says that retention deleted the first event",
+        faults.edit_metadata(events_deleted_before=""),
+        "rows-events-deleted-after-checkpoint",
     ),
     "rows-call-missing-after-retention": _bad(
         "row-missing",
@@ -264,6 +280,17 @@ BAD_ROWS = {
     "rows-counts": _bad("count-differs", "export.json counts a call more", faults.edit_counts(calls=3)),
     # Files that cannot be read
     "rows-no-metadata": _bad("unreadable", "there is no export.json", remove("export.json"), "rows-no-event"),
+    "rows-no-deletion-time": _bad(
+        "unreadable",
+        "export.json does not say up to when events were deleted",
+        faults.remove_metadata("events_deleted_before"),
+    ),
+    "rows-wrong-deletion-time": _bad(
+        "unreadable",
+        "export.json says that events were deleted up to a time that is none",
+        faults.edit_metadata(events_deleted_before="9999"),
+        "rows-events-deleted-after-checkpoint",
+    ),
     "rows-no-calls": _bad("unreadable", "there is no calls.jsonl", remove("calls.jsonl"), "rows-no-event"),
     "rows-line-cut": _bad(
         "unreadable",

@@ -168,7 +168,15 @@ def events_deleted() -> RowExport:
     history.append("system", "retention.pruned", {**details, "rows": 7})
     history.seal()
     history.keep_events(_references(history)[1:])
+    # export.json states no time: the log alone explains it.
     return RowExport(history)
+
+
+def events_deleted_after_checkpoint() -> RowExport:
+    """Return an export before whose snapshot retention deleted the first event; no entry of the export says so."""
+    history = small_history()
+    history.keep_events(_references(history)[1:])
+    return RowExport(history, events_deleted_before=HALF_PAST)
 
 
 def calls_deleted() -> RowExport:

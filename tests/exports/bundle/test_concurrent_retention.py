@@ -1,0 +1,180 @@
+"""Retention that deletes rows while an export is made is no fault of the export; another deletion still is."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from audit.models import Entry
+from exports.bundle import builder, deletion_times, documentation
+from exports.bundle.shipped import check_rows
+from exports.models import Export, ExportState
+from sync.housekeeping.audit_upkeep import seal_audit
+from sync.housekeeping.retention_rules import prune_expired
+from sync.models import Call
+from tests.exports.interrupted_exports import killed_at
+from tests.support.audit.triggers import disable_triggers
+from tests.support.builders.exports import (
+    a_finished_export,
+    a_recorded_event,
+    a_recorded_history,
+    a_requested_export,
+    delete_event_rows,
+    readme_commands,
+    run_command,
+    save_checkpoint,
+    unpack_export,
+)
+from tests.support.jobs import run_jobs
+from webhooks.models import Event
+
+pytestmark = pytest.mark.usefixtures("database", "small_chunks")
+
+
+@pytest.fixture
+def events(database: None) -> list[Event]:
+    """Five events that retention deletes, and two that it keeps."""
+    return [*a_recorded_history(5), *(a_recorded_event(n, received_at=timezone.now()) for n in (7, 8))]
+
+
+def delete_old(settings: Any, kind: str) -> None:
+    """Let retention delete the rows of one kind that belong to the five old events."""
+    settings.KEEP_PAYLOADS_DAYS = settings.KEEP_CALLS_DAYS = settings.KEEP_EVENTS_DAYS = 0
+    setattr(settings, f"KEEP_{kind}_DAYS", 30)
+    assert prune_expired() > 0
+
+
+def after_checkpoint(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Do something once, between the checkpoint of the next export and its snapshot."""
+    make_checkpoint = builder.make_fresh_checkpoint
+
+    def make_and_act() -> Any:
+        record = make_checkpoint()
+        act()
+        return record
+
+    monkeypatch.setattr(builder, "make_fresh_checkpoint", make_and_act)
+
+
+def checked(export: Export, folder: Path) -> check_rows.RowChecker:
+    checker = check_rows.RowChecker(str(unpack_export(export, folder)))
+    checker.check_export()
+    return checker
+
+
+def test_events_deleted_between_checkpoint_and_snapshot_are_not_reported_missing(
+    events: list[Event], tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_checkpoint(monkeypatch, lambda: delete_old(settings, "EVENTS"))
+    export = a_finished_export()
+    assert export.total == 2
+    folder = unpack_export(export, tmp_path)
+    save_checkpoint(folder)
+    outcomes = [run_command(command, folder) for command in readme_commands(folder)]
+    assert [code for code, _ in outcomes] == [0, 0, 0], outcomes
+
+
+def test_events_deleted_before_a_resumed_part_are_not_reported_missing(
+    events: list[Event], tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = killed_at(monkeypatch, chunk=2)
+    delete_old(settings, "EVENTS")
+    run_jobs("export")
+    export.refresh_from_db()
+    assert (export.progress["gone"], len(export.progress["parts"])) == (3, 2)
+    assert checked(export, tmp_path).faults == []
+
+
+def test_an_event_that_is_younger_than_retention_deletes_is_reported_missing(
+    events: list[Event], tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def delete() -> None:
+        delete_old(settings, "EVENTS")
+        delete_event_rows(events[-1])
+
+    after_checkpoint(monkeypatch, delete)
+    [fault] = checked(a_finished_export(), tmp_path).faults
+    assert events[-1].reference in fault
+
+
+def test_calls_deleted_between_checkpoint_and_snapshot_are_not_reported_missing(
+    events: list[Event], tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_checkpoint(monkeypatch, lambda: delete_old(settings, "CALLS"))
+    export = a_finished_export()
+    assert Call.objects.filter(attempt__delivery__event=events[0]).count() == 0
+    assert checked(export, tmp_path).faults == []
+
+
+def test_the_checker_prints_how_many_deletions_no_entry_of_the_export_proves(
+    events: list[Event],
+    tmp_path: Path,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with monkeypatch.context() as patch:
+        after_checkpoint(patch, lambda: delete_old(settings, "EVENTS"))
+        folder = unpack_export(a_finished_export(), tmp_path)
+    assert check_rows.main([str(folder)]) == 0
+    assert "5 events in the audit log have no row: export.json says" in capsys.readouterr().out
+    assert check_rows.main([str(unpack_export(a_finished_export(), tmp_path))]) == 0
+    assert "have no row" not in capsys.readouterr().out, "the next export has the entry"
+
+
+@pytest.mark.parametrize("value", [None, 7, "9999", "2026-03-04"])
+def test_a_deletion_time_that_is_none_is_a_fault(events: list[Event], tmp_path: Path, value: object) -> None:
+    folder = unpack_export(a_finished_export(), tmp_path)
+    metadata = json.loads((folder / "export.json").read_text())
+    for name in ("events_deleted_before", "calls_deleted_before"):
+        (folder / "export.json").write_text(json.dumps(metadata | {name: value}))
+        checker = check_rows.RowChecker(str(folder))
+        checker.check_export()
+        assert checker.codes == ["unreadable"]
+
+
+def test_an_entry_that_was_changed_after_it_was_sealed_explains_no_deletion(
+    events: list[Event], settings: Any
+) -> None:
+    delete_old(settings, "EVENTS")
+    seal_audit()
+    stated = deletion_times.load_deletion_times()
+    [begun] = Entry.objects.filter(action="retention.begun")
+    up_to = json.loads(begun.body)["details"]["up_to"]
+    assert stated == {"events": up_to, "calls": ""}
+    with transaction.atomic():
+        disable_triggers()
+        changed = begun.body.replace(up_to, "2099-01-01T00:00:00.000000Z")
+        Entry.objects.filter(pk=begun.pk).update(body=changed)
+        assert deletion_times.load_deletion_times() == stated, "`retention.pruned` says it too"
+        Entry.objects.filter(action="retention.pruned").update(body=changed)
+        assert deletion_times.load_deletion_times() == {"events": "", "calls": ""}
+        transaction.set_rollback(True)
+
+
+def test_an_export_fails_if_the_entry_of_a_deletion_does_not_get_sealed(
+    events: list[Event], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_checkpoint(monkeypatch, lambda: delete_old(settings, "EVENTS"))
+    monkeypatch.setattr(deletion_times, "seal_audit", lambda: 0)
+    monkeypatch.setattr(deletion_times, "_MAX_TRIES", 2)
+    export = a_requested_export()
+    run_jobs("export")
+    export.refresh_from_db()
+    assert (export.state, export.failure) == (
+        ExportState.FAILED,
+        "New audit entries are not being sealed. Check that a worker is running.",
+    )
+
+
+@pytest.mark.parametrize("kind", ["EVENTS", "CALLS"])
+def test_a_variant_that_does_not_state_deletion_times_is_caught(
+    events: list[Event], tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(documentation, "load_deletion_times", lambda: {"events": "", "calls": ""})
+    after_checkpoint(monkeypatch, lambda: delete_old(settings, kind))
+    assert set(checked(a_finished_export(), tmp_path).codes) == {"row-missing"}
