@@ -41,8 +41,7 @@ def find_row_faults() -> Iterator[str]:
             with page_snapshot():
                 after, faults = page(after)
             yield from map(_fault_text, faults)
-    unusable = check_unusable_requests(json.loads, lambda: checker.load_deletions().events_before)
-    yield from map(_fault_text, unusable)
+    yield from map(_fault_text, check_unusable_requests(json.loads, checker.load_deletions))
 
 
 def _fault_text(fault: RowFault) -> str:

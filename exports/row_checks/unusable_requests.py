@@ -6,7 +6,7 @@ from uuid import UUID
 
 from audit.format.signed_records import format_time
 from audit.models import Entry
-from exports.bundle.shipped.check_rows import RowFault, compare_columns
+from exports.bundle.shipped.check_rows import Deletions, RowFault, compare_columns
 from webhooks.catalogue.reference import from_reference, to_reference
 from webhooks.models import Receipt
 
@@ -27,16 +27,22 @@ def uuid_of(reference: str) -> UUID | None:
         return None
 
 
-def check_unusable_requests(read_body: ReadBody, deleted_before: Callable[[], str]) -> Iterator[RowFault]:
-    """Yield the faults of these requests. `deleted_before` returns the time up to which the log says that they were
-    deleted.
+def check_unusable_requests(
+    read_body: ReadBody, load_deletions: Callable[[], Deletions]
+) -> Iterator[RowFault]:
+    """Yield the faults of these requests. `load_deletions` returns which rows and entries the log says were deleted.
+
+    It is called after something was not found, so that what was deleted meanwhile is no fault.
     """
-    yield from _check_rows(read_body)
-    yield from _check_entries(read_body, deleted_before)
+    yield from _check_rows(read_body, load_deletions)
+    yield from _check_entries(read_body, load_deletions)
 
 
-def _check_rows(read_body: ReadBody) -> Iterator[RowFault]:
-    """Find answered requests that have no entry. One that is not answered has none yet."""
+def _check_rows(read_body: ReadBody, load_deletions: Callable[[], Deletions]) -> Iterator[RowFault]:
+    """Find answered requests that have no entry. One that is not answered has none yet.
+
+    The entry of an old request may have been deleted.
+    """
     after = 0
     while True:
         rows = Receipt.objects.filter(event=None, answered_at__isnull=False, pk__gt=after).order_by("pk")
@@ -48,18 +54,21 @@ def _check_rows(read_body: ReadBody) -> Iterator[RowFault]:
             "body", flat=True
         )
         known = {read_body(body)["details"]["receipt"] for body in bodies}
-        for _, uuid, _ in page:
-            if to_reference(uuid) not in known:
+        unknown = [(to_reference(uuid), at) for _, uuid, at in page if to_reference(uuid) not in known]
+        deletions = load_deletions() if unknown else Deletions()
+        for reference, at in unknown:
+            if at is not None and not deletions.has_no_entries(format_time(at)):
                 yield RowFault(
                     "row-unexpected",
                     "receipts",
-                    to_reference(uuid),
+                    reference,
                     "",
                     "is not in the audit log at the time of its answer",
                 )
 
 
-def _check_entries(read_body: ReadBody, deleted_before: Callable[[], str]) -> Iterator[RowFault]:
+def _check_entries(read_body: ReadBody, load_deletions: Callable[[], Deletions]) -> Iterator[RowFault]:
+    """Find entries whose request has no row, and rows that differ from their entry."""
     after = 0
     while True:
         entries = Entry.objects.filter(action=_ACTION, pk__gt=after).order_by("pk")
@@ -74,7 +83,7 @@ def _check_entries(read_body: ReadBody, deleted_before: Callable[[], str]) -> It
             for row in Receipt.objects.filter(event=None, uuid__in=references.values()).values(*_COLUMNS)
         }
         missing = expected.keys() - stored.keys()
-        before = deleted_before() if missing else ""
+        before = load_deletions().events_before if missing else ""
         for reference, columns in expected.items():
             if reference in stored:
                 yield from compare_columns("receipts", reference, _row(stored[reference]), columns)
