@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,13 +12,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.models import Entry
-from exports.bundle import builder, deletion_times, documentation
+from audit.sealing.seal import seal_entries
+from database.clock import read_clock
+from exports.bundle import audit_evidence, builder, deletion_times, documentation
 from exports.bundle.shipped import check_rows
 from exports.models import Export, ExportState
-from sync.housekeeping.audit_upkeep import seal_audit
+from sync.housekeeping.audit_upkeep import BOX, seal_audit
 from sync.housekeeping.retention_rules import prune_expired
 from sync.models import Call
-from tests.exports.interrupted_exports import killed_at
+from tests.exports.interrupted_exports import elsewhere, killed_at
 from tests.support.audit.triggers import disable_triggers
 from tests.support.builders.exports import (
     a_finished_export,
@@ -178,3 +182,47 @@ def test_a_variant_that_does_not_state_deletion_times_is_caught(
     monkeypatch.setattr(documentation, "load_deletion_times", lambda: {"events": "", "calls": ""})
     after_checkpoint(monkeypatch, lambda: delete_old(settings, kind))
     assert set(checked(a_finished_export(), tmp_path).codes) == {"row-missing"}
+
+
+STEPS = [
+    *((builder, name) for name in ("select_events", "write_table", "read_rows", "write_evidence")),
+    *((audit_evidence, name) for name in ("find_last_pruned_segment", "load_segments", "load_bodies")),
+    *((documentation, name) for name in ("load_deletion_times", "_entries_since")),
+    (builder, "sign_manifest"),
+]
+
+
+@pytest.mark.parametrize(("module", "step"), STEPS, ids=lambda value: getattr(value, "__name__", value))
+def test_retention_before_any_step_of_an_export_raises_no_false_alarm(
+    tmp_path: Path,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    step: str,
+) -> None:
+    """Rows and audit entries are deleted. If an entry is missing then, the export fails and says why."""
+    a_recorded_history(5)
+    seal_entries(BOX, read_clock() - timedelta(days=40))
+    a_recorded_event(7, received_at=timezone.now())
+    settings.KEEP_CALLS_DAYS = settings.KEEP_EVENTS_DAYS = settings.KEEP_AUDIT_DAYS = 30
+    run_step, is_done = getattr(module, step), False
+
+    def prune_and_run(*arguments: Any) -> Any:
+        nonlocal is_done
+        if not is_done:
+            is_done = True
+            elsewhere(prune_expired)
+        return run_step(*arguments)
+
+    monkeypatch.setattr(module, step, prune_and_run)
+    export = a_requested_export()
+    run_jobs("export")
+    export.refresh_from_db()
+    assert is_done
+    if export.state == ExportState.FAILED:
+        assert export.failure.startswith("Old audit entries were deleted while this export was running.")
+        return
+    folder = unpack_export(export, tmp_path)
+    save_checkpoint(folder)
+    outcomes = [run_command(command, folder) for command in readme_commands(folder)]
+    assert [code for code, _ in outcomes] == [0, 0, 0], outcomes
