@@ -62,6 +62,9 @@ class Budget:
         )
 
 
+# CPU, or time at the database, of a page for any query.
+HOSTILE_SECONDS = 1.0
+
 BUDGETS = {
     "overview": Budget(100),
     "list": Budget(150, is_list=True),
@@ -113,8 +116,25 @@ def show_console(taken: Mapping[str, Any]) -> str:
     return (
         f"## {taken['database']}: the console at {events:,} events\n\n"
         f"Y, the plain LIMIT query: {yardstick:.2f} ms. Filled at {events / taken['filled_in']:,.0f} events a second.\n\n"
-        f"{table(HEADS, rows)}\n\nThe list with all that it loads:\n" + "\n".join(kept)
+        f"{table(HEADS, rows)}\n\nThe list with all that it loads:\n"
+        + "\n".join(kept)
+        + f"\n\n{_show_hostile(taken['hostile'])}"
     )
+
+
+def _show_hostile(hostile: Mapping[str, Any]) -> str:
+    """Format what queries cost that are made of the pages' own words."""
+    most = max((max(cpu, seconds) for _, cpu, seconds in hostile["slowest"]), default=0.0)
+    lines = [
+        f"Queries of up to 4 KB, made of the pages' own words: {hostile['sent']:,}, of which {len(hostile['failed'])} failed",
+        f"  {'kept' if most <= HOSTILE_SECONDS else 'MISSED'}: slowest {most:.2f} s, at most {HOSTILE_SECONDS:.0f} s",
+        *(
+            f"    {cpu:.2f} s of CPU, {seconds:.2f} s: {address}"
+            for address, cpu, seconds in hostile["slowest"]
+        ),
+        *(f"    failed: {address}" for address in hostile["failed"]),
+    ]
+    return "\n".join(lines)
 
 
 def _row(page: Mapping[str, Any], yardstick: float) -> list[str]:

@@ -11,9 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
+
+from tests.bench.subjects.hostile_queries import HostileQueries, measure_hostile_queries
 
 YARDSTICK = """SELECT e.*, s.name FROM webhooks_event e JOIN webhooks_source s ON s.id = e.source_id
     ORDER BY e.received_at DESC, e.id DESC LIMIT 51"""
@@ -42,11 +44,14 @@ class Cost:
 
 @dataclass(slots=True)
 class Taken:
-    """The reference query, the pages, and the weight of the list with its files: their number, bytes and scripts."""
+    """The reference query, the pages, the weight of the list with its files (their number, bytes and scripts), and what
+    hostile queries cost.
+    """
 
     yardstick: float
     pages: list[Cost]
-    weight: dict[str, int] = field(default_factory=dict)
+    weight: dict[str, int]
+    hostile: HostileQueries
 
 
 def addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
@@ -220,7 +225,8 @@ def measure(repeats: int) -> Taken:
                 continue
             pages.append(cost_of(client, name, address, repeats, yardstick))
         carried = weight(client, "/admin/webhooks/event/")
-    return Taken(median(yards) * 1000, pages, carried)
+        hostile = measure_hostile_queries(client)
+    return Taken(median(yards) * 1000, pages, carried, hostile)
 
 
 if __name__ == "__main__":
