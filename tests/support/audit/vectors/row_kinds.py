@@ -243,7 +243,7 @@ BAD_ROWS = {
     "rows-erasure-unrecorded": _bad(
         "erasure-unrecorded",
         "a pseudonym that no entry names",
-        faults.edit_row("events", 0, entity_id="~ffffffffffffffffffffffff"),
+        faults.edit_row("events", 0, entity_id="~" + "f" * 64),
         "rows-erased",
     ),
     "rows-erased-with-event-id": _bad(

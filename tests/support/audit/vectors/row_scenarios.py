@@ -14,7 +14,7 @@ BUSY = {**UPDATE, "status": 503, "error": "target-unavailable", "received_bytes"
 REJECTED = {**UPDATE, "status": 422, "error": "target-rejected", "received_bytes": 331}
 # A time between the first event and the second, 30 minutes before the second.
 HALF_PAST = format_time(after_start(1_800))
-PSEUDONYM = "0123456789abcdef01234567"
+PSEUDONYM = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 
 def short_history() -> History:
