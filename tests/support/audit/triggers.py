@@ -1,6 +1,8 @@
 """A way past the triggers that refuse changes of the audit log."""
 
-from django.db import connection
+from collections.abc import Sequence
+
+from django.db import connection, transaction
 
 
 def disable_triggers() -> None:
@@ -9,6 +11,15 @@ def disable_triggers() -> None:
         if connection.vendor == "postgresql":
             cursor.execute("SET LOCAL session_replication_role = replica")
             return
-        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-        for (name,) in cursor.fetchall():
+        cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+        triggers = cursor.fetchall()
+        for name, _ in triggers:
             cursor.execute(f"DROP TRIGGER {name}")
+    # A rollback brings them back too. Other tests of this process have the same database.
+    transaction.on_commit(lambda: _create([sql for _, sql in triggers]))
+
+
+def _create(statements: Sequence[str]) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
