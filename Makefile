@@ -81,7 +81,7 @@ lint: $(CHECKS)
 	$(BIN)/ruff format --check .
 
 types: $(CHECKS)
-	$(HUB_ENV) $(BIN)/mypy database audit webhooks logins sync exports console integration_hub sandbox
+	$(HUB_ENV) $(BIN)/mypy config_schema database audit webhooks logins sync exports console integration_hub sandbox
 
 contracts: $(CHECKS)
 	$(BIN)/lint-imports

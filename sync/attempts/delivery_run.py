@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from django.db import OperationalError
 
+from config_schema.errors import SettingsInvalid
 from database.connection import release_connection
 from database.statement import Statement
 from sync.attempts.apply import plan_and_apply
@@ -25,7 +26,6 @@ from sync.attempts.settle import SettledAttempt, settle_attempt
 from sync.connectors.client.exchange import Recorder
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused, Side, SystemUnavailable
 from sync.connectors.registry import make_connector
-from sync.connectors.settings.settings_reader import SettingsInvalid
 from sync.connectors.values.secret_scrubber import SecretScrubber
 from sync.deliveries.claims import Claim, ConnectionPaused, claim_delivery
 from sync.deliveries.expired_leases import release_subject

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
 from sync.connectors.contracts.permissions import PermissionAnswer, PermissionFinding
@@ -23,7 +24,6 @@ from sync.connectors.http.message_types import HttpEndpoint
 from sync.connectors.http.urls import parse_base_url
 from sync.connectors.registry import CONNECTOR_SIDES, make_connector, read_connection_options
 from sync.connectors.settings.authentication import parse_authentication
-from sync.connectors.settings.settings_reader import SettingsInvalid
 
 T = TypeVar("T")
 
@@ -293,4 +293,4 @@ def _parse_base(base_url: str) -> Any:
     try:
         return parse_base_url(base_url)
     except ValueError as error:
-        raise SettingsInvalid("/base_url", str(error)) from None
+        raise SettingsInvalid(("base_url",), str(error)) from None

@@ -7,7 +7,7 @@ from typing import Any
 from sync.connectors.client.client import ConnectorRequest
 from sync.connectors.contracts.types import RecordVersion
 from sync.connectors.settings.record_version import FieldPath, VersionSettings
-from sync.connectors.settings.settings_reader import is_header_value
+from sync.connectors.settings.setting_kinds import is_header_value
 
 _MAX_LENGTH = 1000
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, overload
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors.client.authentication import make_authenticator
 from sync.connectors.client.client import AttemptOptions, ClientConfig, HttpClient
 from sync.connectors.client.exchange import Recorder
@@ -16,7 +17,7 @@ from sync.connectors.rest_target import RestTargetConnector
 from sync.connectors.settings import identity, target
 from sync.connectors.settings.authentication import SCHEMES, parse_authentication
 from sync.connectors.settings.secret_values import list_secrets, refuse_plain_secrets
-from sync.connectors.settings.settings_reader import ConnectionOptions, SettingsInvalid
+from sync.connectors.settings.shared_settings import ConnectionOptions
 from sync.connectors.values.fingerprint import fingerprint_json
 from sync.connectors.values.secret_forms import SecretSet, remember_secrets
 from sync.connectors.values.secret_scrubber import SecretScrubber
@@ -39,20 +40,20 @@ def validate_connection(
     name of an argument.
     """
     if connector not in CONNECTORS:
-        raise SettingsInvalid("/connector", f"This must be one of: {', '.join(CONNECTORS)}.")
+        raise SettingsInvalid(("connector",), f"This must be one of: {', '.join(CONNECTORS)}.")
     parse_authentication(authentication, _parse_base(base_url))
     try:
         # First, because the reader refuses some of these headers for another reason.
         refuse_plain_secrets(settings)
         _SETTINGS_PARSERS[connector](settings)
     except SettingsInvalid as invalid:
-        raise SettingsInvalid(f"/settings{invalid.pointer}", invalid.sentence) from None
+        raise SettingsInvalid(("settings", *invalid.place), invalid.sentence) from None
 
 
 def read_connection_options(connector: str, settings: Mapping[str, Any]) -> ConnectionOptions:
     """Return the connection options of the settings. Raises SettingsInvalid."""
     if connector not in _SETTINGS_PARSERS:
-        raise SettingsInvalid("/connector", "There is no such connector.")
+        raise SettingsInvalid(("connector",), "There is no such connector.")
     parsed: Any = _SETTINGS_PARSERS[connector](settings)
     options: ConnectionOptions = parsed.options
     return options
@@ -115,7 +116,7 @@ def make_connector(
     which it is shared. Raises SettingsInvalid.
     """
     if CONNECTOR_SIDES.get(connector) != side:
-        raise SettingsInvalid("/connector", "This connector does not fit the role of the connection.")
+        raise SettingsInvalid(("connector",), "This connector does not fit the role of the connection.")
     key = fingerprint_json(connector, base_url, authentication, credentials, settings)
     known = _cache.get(key)
     if known is None:
@@ -174,4 +175,4 @@ def _parse_base(base_url: str) -> BaseUrl:
     try:
         return parse_base_url(base_url)
     except ValueError as error:
-        raise SettingsInvalid("/base_url", str(error)) from None
+        raise SettingsInvalid(("base_url",), str(error)) from None

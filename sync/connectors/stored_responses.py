@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from config_schema.errors import SettingsInvalid, from_pointer
 from sync.connectors.settings.identity import IdentitySettings, parse_identity_settings
-from sync.connectors.settings.settings_reader import SettingsInvalid
 from sync.connectors.values.json_responses import (
     ExpressionOverBudget,
     UnreadableError,
@@ -34,4 +34,4 @@ def read_stored_entity(
     except UnreadableError:
         return None
     except ExpressionOverBudget as costly:
-        raise SettingsInvalid(costly.field.field, costly.field.detail) from None
+        raise SettingsInvalid(from_pointer(costly.field.field), costly.field.detail) from None

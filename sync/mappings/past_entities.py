@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from sync.connectors.settings.settings_reader import SettingsInvalid
+from config_schema.errors import SettingsInvalid
 from sync.connectors.stored_responses import read_stored_entity
 from sync.deliveries.stored_webhook import carried_data, webhook_fields
 from sync.models import Attempt, Call, Delivery, Route

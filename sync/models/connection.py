@@ -6,8 +6,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext as _
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors.registry import CONNECTORS, validate_connection
-from sync.connectors.settings.settings_reader import SettingsInvalid
 from webhooks.encryption.at_rest import EncryptedJSONField
 
 # Seconds that a lease must last beyond the deadline of the request that is about to be sent.

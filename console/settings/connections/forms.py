@@ -6,10 +6,10 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors.http.urls import parse_base_url
 from sync.connectors.registry import credential_names
 from sync.connectors.settings.authentication import SCHEMES, parse_authentication
-from sync.connectors.settings.settings_reader import SettingsInvalid
 from sync.models import Connection
 
 CREDENTIALS = tuple(dict.fromkeys(name for names in SCHEMES.values() for name in names))

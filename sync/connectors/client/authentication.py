@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors.client.exchange import TokenSender
 from sync.connectors.client.oauth_tokens import ClientCredentialsAuthenticator
 from sync.connectors.contracts import errors
@@ -13,7 +14,7 @@ from sync.connectors.settings.authentication import (
     Credentials,
     basic_authorization,
 )
-from sync.connectors.settings.settings_reader import SettingsInvalid, is_header_value
+from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.values.secret_forms import SecretSet
 
 
@@ -41,12 +42,12 @@ def make_authenticator(
     held = Credentials(credentials)
     for name in SCHEMES[scheme.name]:
         if name not in held or not held[name]:
-            raise SettingsInvalid(f"/credentials/{name}", "This credential is missing.")
+            raise SettingsInvalid(("credentials", name), "This credential is missing.")
     if scheme.name == "oauth2-client-credentials":
         return ClientCredentialsAuthenticator(scheme, held, side, secrets)
     headers = _fixed_headers(scheme, held)
     if not all(is_header_value(value) for value in headers.values()):
-        raise SettingsInvalid("/credentials", "This credential contains characters that cannot be sent.")
+        raise SettingsInvalid(("credentials",), "This credential contains characters that cannot be sent.")
     return FixedHeaders(headers)
 
 

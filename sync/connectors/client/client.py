@@ -31,7 +31,7 @@ from sync.connectors.http.message_types import (
 from sync.connectors.http.transport import transmit_request
 from sync.connectors.http.urls import BaseUrl, UnsafeValueError, build_url, is_allowed_url
 from sync.connectors.settings.record_version import StaleRule
-from sync.connectors.settings.settings_reader import ConnectionOptions, ReadRequest
+from sync.connectors.settings.shared_settings import ConnectionOptions, ReadRequest
 from sync.connectors.values.exact_numbers import dump_json
 from sync.connectors.values.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
 from sync.connectors.values.json_responses import (

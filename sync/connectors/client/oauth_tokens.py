@@ -11,12 +11,13 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors.client.exchange import PreparedRequest, TokenSender
 from sync.connectors.contracts import errors
 from sync.connectors.contracts.permissions import RenewedCredentials
 from sync.connectors.http.urls import is_allowed_url
 from sync.connectors.settings.authentication import AuthenticationScheme, Credentials, basic_authorization
-from sync.connectors.settings.settings_reader import SettingsInvalid, is_header_value
+from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.values.json_responses import UnreadableError, parse_object
 from sync.connectors.values.secret_forms import SecretSet
 
@@ -86,7 +87,7 @@ class ClientCredentialsAuthenticator:
         self, scheme: AuthenticationScheme, held: Credentials, side: errors.Side, secrets: SecretSet
     ) -> None:
         if scheme.token_url is None:
-            raise SettingsInvalid("/authentication/token_url", "This field is required.")
+            raise SettingsInvalid(("authentication", "token_url"), "This field is required.")
         self._base = scheme.token_url
         self._scheme = scheme
         self._credentials = held

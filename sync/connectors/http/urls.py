@@ -14,7 +14,9 @@ MAX_ID_LENGTH = 128
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:@|+=-]*", re.ASCII)
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.ASCII)
-_PATH = re.compile(r"(/[A-Za-z0-9._~:@$&'()*+,;=!-]+)*/?", re.ASCII)
+# As in a character class of a regular expression.
+PATH_CHARACTERS = r"A-Za-z0-9._~:@$&'()*+,;=!-"
+_PATH = re.compile(rf"(/[{PATH_CHARACTERS}]+)*/?", re.ASCII)
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 

@@ -5,9 +5,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sync.connectors.http.urls import BaseUrl, is_plain_path, parse_base_url
-from sync.connectors.settings.settings_reader import SettingsReader
+from config_schema.kinds import Choice, Text
+from config_schema.objects import Variant, VariantObject
+from config_schema.settings import Values, defaulted, optional, required
+from sync.connectors.http.urls import BaseUrl, parse_base_url
+from sync.connectors.settings.setting_kinds import BaseAddress, HeaderName, PlainPath
 
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A secret or name that an authentication needs. It is entered in a field of its own and stored encrypted."""
+
+    meaning: str
+    is_secret: bool = True
+
+
+CREDENTIALS: Mapping[str, Credential] = {
+    "username": Credential("The user name. It is not hidden in responses of the system.", is_secret=False),
+    "password": Credential("The password."),
+    "token": Credential("The token, without the word `Bearer`."),
+    "value": Credential("The value of the header."),
+    "client_id": Credential(
+        "The id of the client. It is not hidden in responses of the system.", is_secret=False
+    ),
+    "client_secret": Credential("The secret of the client."),
+}
+
+# The credentials of each scheme.
 SCHEMES: Mapping[str, tuple[str, ...]] = {
     "none": (),
     "basic": ("username", "password"),
@@ -15,7 +39,62 @@ SCHEMES: Mapping[str, tuple[str, ...]] = {
     "header": ("value",),
     "oauth2-client-credentials": ("client_id", "client_secret"),
 }
-_CREDENTIAL_NAMES = tuple(dict.fromkeys(name for names in SCHEMES.values() for name in names))
+
+_SCHEME = defaulted(
+    "scheme", Choice(tuple(SCHEMES)), "none", "How requests prove who sends them.", example="bearer"
+)
+_HEADER = required(
+    "header", HeaderName("authorization"), "The header that holds the secret.", example="X-Api-Key"
+)
+_TOKEN_URL = optional(
+    "token_url",
+    BaseAddress(),
+    "The address of the token endpoint, if it has another origin than the base URL. It takes the place of "
+    "`token_path`.",
+    example="https://login.example.com/oauth/token",
+)
+_TOKEN_PATH = defaulted(
+    "token_path",
+    PlainPath(),
+    "/oauth/token",
+    "The path of the token endpoint at the origin of the base URL. The path of the base URL does not count.",
+    example="/oauth2/v1/token",
+)
+_SCOPE = optional(
+    "scope", Text(), "The scopes to ask for, separated by spaces.", example="customers.read customers.write"
+)
+_CLIENT_AUTHENTICATION = defaulted(
+    "client_authentication",
+    Choice(("basic", "body")),
+    "basic",
+    "How the token request sends the client's credentials: in the `Authorization` header, or in its body.",
+    example="body",
+)
+
+AUTHENTICATION = VariantObject(
+    _SCHEME,
+    {
+        "none": Variant("Requests have no credentials.", {"scheme": "none"}),
+        "basic": Variant("Each request has a user name and a password (RFC 7617).", {"scheme": "basic"}),
+        "bearer": Variant("Each request has a token (RFC 6750).", {"scheme": "bearer"}),
+        "header": Variant(
+            "Each request has a secret in a header of its own.",
+            {"scheme": "header", "header": "X-Api-Key"},
+            (_HEADER,),
+        ),
+        "oauth2-client-credentials": Variant(
+            "The hub fetches an access token (RFC 6749, client credentials), keeps it until it expires, and "
+            "sends it as "
+            "a bearer token.",
+            {"scheme": "oauth2-client-credentials", "token_path": "/oauth2/token"},
+            (_TOKEN_URL, _TOKEN_PATH, _SCOPE, _CLIENT_AUTHENTICATION),
+        ),
+    },
+    lambda values: values,
+    dict.fromkeys(
+        CREDENTIALS, "This is a credential. Enter it in its own field, where it is stored encrypted."
+    ),
+)
 
 
 class Credentials:
@@ -51,35 +130,22 @@ def parse_authentication(document: Any, base: BaseUrl) -> AuthenticationScheme:
     """Parse `{"scheme": …}`. A token is fetched from `token_path` at the connection's own origin, by default
     `/oauth/token`, or from an explicit `token_url`. Raises SettingsInvalid.
     """
-    members = SettingsReader(document, "/authentication")
-    name = members.read_choice("scheme", tuple(SCHEMES), "none")
-    scheme = AuthenticationScheme(name)
+    values = AUTHENTICATION.read(document, ("authentication",))
+    name = values[_SCHEME]
     if name == "header":
-        scheme = AuthenticationScheme(name, members.read_header_name("header", also_allowed="authorization"))
-    elif name == "oauth2-client-credentials":
-        token_base = _parse_token_url(members, base)
-        in_body = members.read_choice("client_authentication", ("basic", "body"), "basic") == "body"
-        scheme = AuthenticationScheme(
-            name, "Authorization", token_base, members.read_optional_text("scope"), in_body
-        )
-    for credential in _CREDENTIAL_NAMES:
-        if credential in members:
-            members.reject_field(
-                credential, "This is a credential. Enter it in its own field, where it is stored encrypted."
-            )
-    members.reject_unknown_fields()
-    return scheme
+        return AuthenticationScheme(name, values[_HEADER])
+    if name == "oauth2-client-credentials":
+        in_body = values[_CLIENT_AUTHENTICATION] == "body"
+        return AuthenticationScheme(name, "Authorization", _token_base(values, base), values[_SCOPE], in_body)
+    return AuthenticationScheme(name)
 
 
-def _parse_token_url(members: SettingsReader, base: BaseUrl) -> BaseUrl:
-    url = members.read_optional_text("token_url")
-    path = members.read_text("token_path", "/oauth/token")
-    if not path.startswith("/") or not is_plain_path(path):
-        members.reject_field("token_path", "This must be a path that starts with a slash.")
+def _token_base(values: Values, base: BaseUrl) -> BaseUrl:
+    url = values[_TOKEN_URL]
     try:
-        return parse_base_url(url if url is not None else base.origin + path)
+        return parse_base_url(base.origin + values[_TOKEN_PATH] if url is None else url)
     except ValueError as error:
-        members.reject_field("token_url", str(error))
+        values.reject(_TOKEN_URL, str(error))
 
 
 def basic_authorization(username: str, password: str) -> str:

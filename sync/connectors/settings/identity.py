@@ -4,11 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sync.connectors.settings.settings_reader import (
+from config_schema.kinds import Text, TextMap, WholeNumber
+from config_schema.objects import MapOf, Object
+from config_schema.settings import Values, defaulted, optional, required
+from sync.connectors.settings.setting_kinds import ENTITY_TYPE, ENTITY_TYPE_SENTENCE, Expression, PathTemplate
+from sync.connectors.settings.shared_settings import (
+    ERROR_SENTENCE,
+    ERROR_WHEN,
+    OPTIONS,
+    PROBE,
     ConnectionOptions,
     ReadRequest,
-    SettingsReader,
-    parse_connection_options,
+    read_options,
 )
 from sync.connectors.values.json_responses import ErrorExtractor, JmesPathExpression
 
@@ -61,50 +68,116 @@ class IdentitySettings:
     error_extractor: ErrorExtractor
 
 
+_LIST_PATH = required("path", PathTemplate(), "The path of the list.", example="/api/users")
+_LIST_QUERY = defaulted(
+    "query", TextMap(), {}, "Further query parameters of each page.", example={"sort": "id"}
+)
+_START = defaulted(
+    "start",
+    Text(),
+    "startIndex",
+    "The query parameter that says how many entities come before the page.",
+    example="startIndex",
+)
+_FIRST = defaulted(
+    "first", WholeNumber(0, 1), 0, "The value of `start` for the first page: 1 for SCIM.", example=1
+)
+_COUNT = defaulted(
+    "count", Text(), "count", "The query parameter that says how many entities to return.", example="count"
+)
+_SIZE = defaulted(
+    "size", WholeNumber(1, MAX_PAGE_SIZE), 100, "The number of entities to ask for in one page.", example=100
+)
+_RESULTS = defaulted("results", Expression(), "@", "Where the list is in a response.", example="Resources")
+_TOTAL = optional(
+    "total",
+    Expression(),
+    "Where the number of entities on all pages together is in a response. Without it, the first page without new "
+    "entities is the last.",
+    example="totalResults",
+)
+
+_LIST = optional(
+    "list",
+    Object(
+        (_LIST_PATH, _LIST_QUERY, _START, _FIRST, _COUNT, _SIZE, _RESULTS, _TOTAL),
+        lambda values: ListSettings(
+            path=values[_LIST_PATH],
+            query=values[_LIST_QUERY],
+            offset_parameter=values[_START],
+            first_offset=values[_FIRST],
+            count_parameter=values[_COUNT],
+            page_size=values[_SIZE],
+            results_expression=values[_RESULTS],
+            total_expression=values[_TOTAL],
+        ),
+    ),
+    "How entities are listed. With it, the connection test reads a real entity, and after a 404 the hub proves that it "
+    "can still read others. Without it, a wrong path cannot be told from an absent entity, and a deletion may wait for "
+    "a person.",
+    example={"path": "/api/users", "results": "resources", "total": "totalResults"},
+)
+_PATH = required(
+    "path",
+    PathTemplate(frozenset({"id"})),
+    "The path of the request that reads one entity. `{id}` stands for its id.",
+    example="/api/users/{id}",
+)
+_QUERY = defaulted("query", TextMap(), {}, "Query parameters of that request.", example={"expand": "emails"})
+_RECORD = defaulted("record", Expression(), "@", "Where the entity is in a response.", example="data")
+_ID = defaulted("id", Expression(), "id", "Where the id is in an entity.", example="id")
+_VERSION = optional(
+    "version",
+    Expression(),
+    "Where the version is in an entity: a text or number that changes with every change.",
+    example="meta.version",
+)
+_MODIFIED = optional(
+    "modified",
+    Expression(),
+    "Where the time of the last change is in an entity: an RFC 3339 text, or seconds or milliseconds since 1970. The "
+    "hub recognises older data by it.",
+    example="meta.lastModified",
+)
+
+ENTITY = Object(
+    (_PATH, _QUERY, _RECORD, _ID, _VERSION, _MODIFIED, _LIST, PROBE),
+    lambda values: EntitySettings(
+        path=values[_PATH],
+        query=values[_QUERY],
+        record_expression=values[_RECORD],
+        id_expression=values[_ID],
+        version_expression=values[_VERSION],
+        modified_expression=values[_MODIFIED],
+        list_settings=values[_LIST],
+        probe=values[PROBE],
+    ),
+)
+_ENTITIES = required(
+    "entities",
+    MapOf(ENTITY, "TYPE", 1, None, ENTITY_TYPE, ENTITY_TYPE_SENTENCE, str.upper),
+    "How entities are read, by entity type as in the webhooks. Upper and lower case are the same.",
+    example={"USER": {"path": "/api/users/{id}"}},
+)
+_ERROR = defaulted(
+    "error",
+    Object(
+        (ERROR_SENTENCE, ERROR_WHEN),
+        lambda values: ErrorExtractor(values[ERROR_SENTENCE], when=values[ERROR_WHEN]),
+    ),
+    {},
+    "What error responses say.",
+    example={"sentence": "errorMessage"},
+)
+
+
+def _build_settings(values: Values) -> IdentitySettings:
+    return IdentitySettings(values[_ENTITIES], read_options(values), values[_ERROR])
+
+
+IDENTITY_SETTINGS = Object((_ENTITIES, *OPTIONS, _ERROR), _build_settings)
+
+
 def parse_identity_settings(data: Any) -> IdentitySettings:
     """Parse the settings of an identity service. Raises SettingsInvalid."""
-    members = SettingsReader(data)
-    entities = members.read_per_entity_type("entities", _parse_entity)
-    reach = parse_connection_options(members)
-    words = _parse_error_extractor(members.read_object("error"))
-    members.reject_unknown_fields()
-    return IdentitySettings(entities, reach, words)
-
-
-def _parse_entity(members: SettingsReader) -> EntitySettings:
-    listing = members.read_optional_object("list")
-    entity = EntitySettings(
-        path=members.read_path("path", required_placeholders=frozenset({"id"})),
-        query=members.read_text_map("query"),
-        record_expression=members.read_expression("record", "@"),
-        id_expression=members.read_expression("id", "id"),
-        version_expression=members.read_optional_expression("version"),
-        modified_expression=members.read_optional_expression("modified"),
-        list_settings=_parse_list_settings(listing) if listing else None,
-        probe=members.read_optional_read_request("probe"),
-    )
-    members.reject_unknown_fields()
-    return entity
-
-
-def _parse_list_settings(members: SettingsReader) -> ListSettings:
-    listing = ListSettings(
-        path=members.read_path("path"),
-        query=members.read_text_map("query"),
-        offset_parameter=members.read_text("start", "startIndex"),
-        first_offset=members.read_whole_number("first", 0, 0, 1),
-        count_parameter=members.read_text("count", "count"),
-        page_size=members.read_whole_number("size", 100, 1, MAX_PAGE_SIZE),
-        results_expression=members.read_expression("results", "@"),
-        total_expression=members.read_optional_expression("total"),
-    )
-    members.reject_unknown_fields()
-    return listing
-
-
-def _parse_error_extractor(members: SettingsReader) -> ErrorExtractor:
-    words = ErrorExtractor(
-        members.read_optional_expression("sentence"), when=members.read_optional_expression("when")
-    )
-    members.reject_unknown_fields()
-    return words
+    return IDENTITY_SETTINGS.read(data, ())

@@ -5,8 +5,13 @@ Pure.
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from sync.connectors.settings.settings_reader import SettingsReader
+from config_schema.errors import Place, SettingsInvalid
+from config_schema.kinds import JsonSchema, Kind, Text, WholeNumber
+from config_schema.objects import ListOf, Object, Rule
+from config_schema.settings import Setting, Values, optional, required
+from sync.connectors.settings.setting_kinds import Expression, HeaderName
 from sync.connectors.values.jmespath_paths import parse_field_path
 from sync.connectors.values.json_responses import JmesPathExpression, UnreadableError, parse_json
 
@@ -57,53 +62,159 @@ class VersionSettings:
     stale_rules: tuple[StaleRule, ...]
 
 
-def parse_version_settings(members: SettingsReader) -> VersionSettings:
-    """Parse the setting `version` of an entity type. Raises SettingsInvalid."""
-    read, send = members.read_object("read"), members.read_object("send")
-    read_header, read_path = _read_place(read, "header", "path")
-    send_header, send_path = _read_place(send, "header", "field")
-    parameter = None if send_path is None else send.read_optional_text("query")
-    for reader in (read, send):
-        reader.reject_unknown_fields()
-    rules = [_parse_stale_rule(rule) for rule in members.read_optional_objects("stale", MAX_STALE_RULES)]
-    members.reject_unknown_fields()
-    return VersionSettings(
-        read_header.lower() if read_header else None,
-        read_path,
-        send_header,
-        send_path,
-        parameter,
-        tuple(rules) or (StaleRule(_DEFAULT_STATUS),),
-    )
+@dataclass(frozen=True)
+class FieldNames(Kind[FieldPath]):
+    """A path of field names in JMESPath, and nothing else."""
+
+    label: str = "path of field names"
+    limits: str = f"at most {_MAX_PATH_LENGTH} names"
+
+    def read(self, value: Any, place: Place) -> FieldPath:
+        text = Text().read(value, place)
+        names: FieldPath = ()
+        # JMESPath raises a ValueError too.
+        with suppress(ValueError):
+            names = parse_field_path(text)
+        if not names or len(names) > _MAX_PATH_LENGTH:
+            sentence = "This must be a path of field names such as version or meta.version."
+            raise SettingsInvalid(place, sentence)
+        return names
+
+    def to_schema(self) -> JsonSchema:
+        name = r'(?:[A-Za-z_][A-Za-z0-9_]*|"(?:[^"\\]|\\.)+")'
+        rest = rf"(?:\s*\.\s*{name}){{0,{_MAX_PATH_LENGTH - 1}}}"
+        return {"type": "string", "pattern": rf"^\s*{name}{rest}\s*$"}
+
+
+_READ_HEADER = optional(
+    "header", HeaderName(), "The header of a response with one record that has its version.", example="ETag"
+)
+_READ_PATH = optional("path", FieldNames(), "Where the version is in a record.", example="meta.version")
+_SEND_HEADER = optional(
+    "header", HeaderName(), "The header of a write that names the version.", example="If-Match"
+)
+_SEND_FIELD = optional(
+    "field", FieldNames(), "The field of the written record that names the version.", example="version"
+)
+_SEND_QUERY = optional(
+    "query",
+    Text(),
+    "With `field`: the query parameter that names the version in a DELETE request, which has no body.",
+    example="version",
+)
+
+
+def _exactly_one(first: Setting[Any], second: Setting[Any]) -> Rule:
+    """Return the rule that one of two settings is there, and neither is null at the same time."""
+    there = [
+        {"required": [one.name], "properties": {one.name: {"type": "string"}}} for one in (first, second)
+    ]
+    return Rule(f"Exactly one of `{first.name}` and `{second.name}` is required.", {"oneOf": there})
+
+
+def _read_place(
+    values: Values, header: Setting[str | None], path: Setting[FieldPath | None]
+) -> tuple[str | None, FieldPath | None]:
+    """Return a header name or a path of field names. Raises SettingsInvalid unless exactly one is given."""
+    if (values[header] is None) is (values[path] is None):
+        values.reject(header, f"Exactly one of “{header.name}” and “{path.name}” is required.")
+    return values[header], values[path]
+
+
+def _build_read(values: Values) -> tuple[str | None, FieldPath | None]:
+    name, path = _read_place(values, _READ_HEADER, _READ_PATH)
+    return name.lower() if name else None, path
+
+
+def _build_send(values: Values) -> tuple[str | None, FieldPath | None, str | None]:
+    name, path = _read_place(values, _SEND_HEADER, _SEND_FIELD)
+    if path is None and values.is_given(_SEND_QUERY):
+        values.reject(_SEND_QUERY, "This needs “field”: with a header, every request names the version.")
+    return name, path, values[_SEND_QUERY]
+
+
+_STATUS = required(
+    "status",
+    WholeNumber(400, 499),
+    "The status of the response. 401, 403, 404, 408, 410, 425 and 429 have a meaning of their own and are refused.",
+    example=409,
+)
+_WHEN = optional(
+    "when",
+    Expression(),
+    "An expression that must be true of the body. Only 409, 412 and 428 may stand without it, because other statuses "
+    "refuse values too.",
+    example="code == 'version'",
+)
+_STALE_RULES = (
+    Rule("", {"properties": {"status": {"not": {"enum": sorted(_OTHER_MEANINGS)}}}}),
+    Rule(
+        "",
+        {
+            "anyOf": [
+                {"properties": {"status": {"enum": sorted(_UNCONDITIONAL)}}},
+                {"required": ["when"], "properties": {"when": {"type": "string"}}},
+            ]
+        },
+    ),
+)
+
+
+def _build_stale_rule(values: Values) -> StaleRule:
+    if values[_STATUS] in _OTHER_MEANINGS:
+        values.reject(_STATUS, "This status has another meaning.")
+    if values[_WHEN] is None and values[_STATUS] not in _UNCONDITIONAL:
+        values.reject(_WHEN, "Only the statuses 409, 412 and 428 may stand without a condition.")
+    return StaleRule(values[_STATUS], values[_WHEN])
+
+
+_READ = required(
+    "read",
+    Object((_READ_HEADER, _READ_PATH), _build_read, (_exactly_one(_READ_HEADER, _READ_PATH),)),
+    "Where the version of a record is.",
+    example={"header": "ETag"},
+)
+_SEND = required(
+    "send",
+    Object(
+        (_SEND_HEADER, _SEND_FIELD, _SEND_QUERY),
+        _build_send,
+        (
+            _exactly_one(_SEND_HEADER, _SEND_FIELD),
+            Rule(
+                "`query` needs `field`.",
+                {"if": {"required": ["query"]}, "then": {"required": ["field"]}},
+            ),
+        ),
+    ),
+    "How a write names the version.",
+    example={"header": "If-Match"},
+)
+_STALE = optional(
+    "stale",
+    ListOf(Object((_STATUS, _WHEN), _build_stale_rule, _STALE_RULES), MAX_STALE_RULES),
+    f"Which responses say that the version is outdated. Without it: every response with status {_DEFAULT_STATUS}.",
+    example=[{"status": 409}],
+)
+
+
+def _build_version(values: Values) -> VersionSettings:
+    send_header, send_path, parameter = values[_SEND]
+    listed = values[_STALE]
+    rules = tuple(listed) if listed else (StaleRule(_DEFAULT_STATUS),)
+    return VersionSettings(*values[_READ], send_header, send_path, parameter, rules)
+
+
+VERSION = optional(
+    "version",
+    Object((_READ, _SEND, _STALE), _build_version),
+    "Makes updates and deletions conditional, where the target can refuse a write of an outdated version. "
+    "Then no write "
+    "overwrites a change that the hub has not seen.",
+    example={"read": {"header": "ETag"}, "send": {"header": "If-Match"}},
+)
 
 
 def is_stale(rules: Iterable[StaleRule], status: int, body: bytes) -> bool:
     """Return True if a response fits one of the rules. Raises ExpressionOverBudget."""
     return any(rule.fits_response(status, body) for rule in rules)
-
-
-def _read_place(members: SettingsReader, header: str, path: str) -> tuple[str | None, FieldPath | None]:
-    """Read exactly one of a header name and a path of field names."""
-    name = members.read_optional_header_name(header)
-    text = members.read_optional_text(path)
-    if (name is None) is (text is None):
-        members.reject_field(header, f"Exactly one of “{header}” and “{path}” is required.")
-    fields = None
-    if text is not None:
-        # JMESPath raises a ValueError too.
-        with suppress(ValueError):
-            fields = parse_field_path(text)
-        if not fields or len(fields) > _MAX_PATH_LENGTH:
-            members.reject_field(path, "This must be a path of field names such as version or meta.version.")
-    return name, fields
-
-
-def _parse_stale_rule(members: SettingsReader) -> StaleRule:
-    status = members.read_whole_number("status", 0, 400, 499)
-    condition = members.read_optional_expression("when")
-    if status in _OTHER_MEANINGS:
-        members.reject_field("status", "This status has another meaning.")
-    if condition is None and status not in _UNCONDITIONAL:
-        members.reject_field("when", "Only the statuses 409, 412 and 428 may stand without a condition.")
-    members.reject_unknown_fields()
-    return StaleRule(status, condition)

@@ -5,13 +5,11 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sync.connectors.settings.authentication import AuthenticationScheme
-from sync.connectors.settings.settings_reader import SettingsInvalid
+from config_schema.errors import Place, SettingsInvalid
+from sync.connectors.settings.authentication import CREDENTIALS, AuthenticationScheme
 from sync.connectors.values.secret_forms import MIN_SECRET_LENGTH
 from sync.connectors.values.secret_scrubber import MASK
 
-# Names of persons and programs; everything else among the credentials is secret.
-_PUBLIC_CREDENTIALS = frozenset({"username", "client_id"})
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECRET_WORDS = frozenset(
     {"apikey", "auth", "authentication", "authorization", "cookie", "credential", "credentials", "jwt", "key"}
@@ -61,7 +59,7 @@ _SCHEMES_BY_HEADER = {
 class PlainSecret(NamedTuple):
     """A secret among the settings, where it is neither encrypted nor hidden."""
 
-    pointer: str
+    place: Place
     name: str
     value: str
     is_header: bool
@@ -73,7 +71,11 @@ def list_secrets(
     """Return what no record, page or answer may show: credentials, as they are and as they are sent, and secrets
     among the settings.
     """
-    texts = [str(value) for name, value in credentials.items() if name not in _PUBLIC_CREDENTIALS]
+    texts = [
+        str(value)
+        for name, value in credentials.items()
+        if name not in CREDENTIALS or CREDENTIALS[name].is_secret
+    ]
     for name, secret in (("username", "password"), ("client_id", "client_secret")):
         if name in credentials and secret in credentials:
             pair = f"{credentials[name]}:{credentials[secret]}"
@@ -113,7 +115,7 @@ def refuse_plain_secrets(settings: Mapping[str, Any]) -> None:
                 f"The header “{name}” holds a secret. Use the authentication {scheme}, and enter the secret "
                 f"under {field}, where it is stored encrypted."
             )
-        raise SettingsInvalid(found.pointer, sentence)
+        raise SettingsInvalid(found.place, sentence)
 
 
 def mask_plain_secrets(settings: Any) -> Any:
@@ -130,15 +132,15 @@ def mask_plain_secrets(settings: Any) -> Any:
     }
 
 
-def find_plain_secrets(settings: Any, pointer: str = "") -> Iterator[PlainSecret]:
+def find_plain_secrets(settings: Any, place: Place = ()) -> Iterator[PlainSecret]:
     """Yield the secrets in objects named `headers` and `query`, at any depth."""
     if isinstance(settings, list):
         for index, one in enumerate(settings):
-            yield from find_plain_secrets(one, f"{pointer}/{index}")
+            yield from find_plain_secrets(one, (*place, index))
     if not isinstance(settings, Mapping):
         return
     for name, value in settings.items():
-        own = f"{pointer}/{str(name).replace('~', '~0').replace('/', '~1')}"
+        own = (*place, str(name))
         if name in ("headers", "query") and isinstance(value, Mapping):
             for key, text in value.items():
                 if _is_secret(name, key, text):

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors import registry
 from sync.connectors.presets import load_preset
-from sync.connectors.settings.settings_reader import SettingsInvalid
 from sync.connectors.values.fingerprint import fingerprint_json
 from tests.support.http.connectors import identity, shop, shop_settings
 from tests.support.http.servers import Reply, SeenRequest, serving

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors import rest_target
 from sync.connectors.contracts.errors import (
     ConnectorError,
@@ -16,7 +17,6 @@ from sync.connectors.contracts.errors import (
 from sync.connectors.contracts.types import FieldError, Record
 from sync.connectors.presets import PRESETS, load_preset
 from sync.connectors.registry import validate_connection
-from sync.connectors.settings.settings_reader import SettingsInvalid
 from tests.support.http.connectors import MemoryRecorder, identity, shop, shop_settings
 from tests.support.http.servers import Reply, SeenRequest, serving
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import NotConfigured, RequestRejected, UnreadableResponse
 from sync.connectors.contracts.types import IdentityConnector
 from sync.connectors.registry import validate_connection
-from sync.connectors.settings.settings_reader import SettingsInvalid
 from tests.support.http.connectors import identity
 from tests.support.http.servers import Reply, SeenRequest, serving
 

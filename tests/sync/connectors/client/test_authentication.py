@@ -8,9 +8,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused, RequestThrottled
 from sync.connectors.contracts.types import IdentityConnector
-from sync.connectors.settings.settings_reader import SettingsInvalid
 from tests.support.http.connectors import MemoryRecorder, identity, shop
 from tests.support.http.servers import Answering, Reply, SeenRequest, Service, serving
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import RequestTimedOut, SystemUnavailable
 from sync.connectors.http.dns import MAX_THREADS, is_address_allowed, resolve_addresses
 from sync.connectors.registry import validate_connection
-from sync.connectors.settings.settings_reader import SettingsInvalid
 from tests.support.http.connectors import DEADLINE, identity, shop, shop_settings
 from tests.support.http.servers import Reply, SeenRequest, Service, serving
 

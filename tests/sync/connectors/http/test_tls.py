@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import RequestTimedOut, SystemUnavailable
 from sync.connectors.registry import validate_connection
-from sync.connectors.settings.settings_reader import SettingsInvalid
 from tests.support.http.certificates import issue_certificate
 from tests.support.http.connectors import DEADLINE, shop, shop_settings
 from tests.support.http.servers import Reply, dripping, raw_serving, serving

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.record_version import MAX_STALE_RULES
-from sync.connectors.settings.settings_reader import SettingsInvalid
 from sync.connectors.settings.target import parse_target_settings
 from tests.support.http.connectors import shop_settings
 
@@ -62,8 +62,10 @@ def test_rules_tell_an_outdated_version_from_other_refusals(
     ("version", "pointer"),
     [
         ("ETag", ""),
-        ({}, "/read/header"),
-        ({"read": {"header": "ETag"}}, "/send/header"),
+        ({}, "/read"),
+        ({**ETAG, "read": {}}, "/read/header"),
+        ({"read": {"header": "ETag"}}, "/send"),
+        ({**ETAG, "send": {}}, "/send/header"),
         ({**ETAG, "read": {"header": "ETag", "path": "version"}}, "/read/header"),
         ({**ETAG, "read": {"header": "E Tag"}}, "/read/header"),
         ({**ETAG, "read": {"header": "ETag", "field": "version"}}, "/read/field"),

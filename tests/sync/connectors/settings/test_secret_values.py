@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors.presets import PRESETS, load_preset
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings import secret_values
 from sync.connectors.settings.secret_values import is_secret_name, mask_plain_secrets
-from sync.connectors.settings.settings_reader import SettingsInvalid
 
 pytestmark = pytest.mark.pure
 

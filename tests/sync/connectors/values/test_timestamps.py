@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config_schema.errors import SettingsInvalid
 from sync.connectors.presets import load_preset
 from sync.connectors.registry import validate_connection
-from sync.connectors.settings.settings_reader import SettingsInvalid
 from sync.connectors.values.timestamps import parse_timestamp
 from tests.support.http.connectors import identity
 from tests.support.http.servers import Reply, serving

@@ -1,0 +1,27 @@
+"""The error for an invalid setting, and where in a document it is. Pure."""
+
+Place = tuple[str | int, ...]
+
+
+class SettingsInvalid(ValueError):
+    """An invalid setting. `place` is the path to it, `sentence` says what it must be."""
+
+    def __init__(self, place: Place, sentence: str) -> None:
+        super().__init__(f"{to_pointer(place) or '/'}: {sentence}")
+        self.place = place
+        self.sentence = sentence
+
+    @property
+    def pointer(self) -> str:
+        """Return the JSON Pointer (RFC 6901) of the setting."""
+        return to_pointer(self.place)
+
+
+def to_pointer(place: Place) -> str:
+    """Return the JSON Pointer (RFC 6901) of a place; empty for the whole document."""
+    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in place)
+
+
+def from_pointer(pointer: str) -> Place:
+    """Return the place that a JSON Pointer names. Indices of lists are texts in it."""
+    return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])

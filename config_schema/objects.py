@@ -1,0 +1,191 @@
+"""Kinds of values that hold settings: objects, objects with variants, lists and maps of others. Pure."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from config_schema.errors import Place, SettingsInvalid
+from config_schema.kinds import JsonSchema, Kind, anchored
+from config_schema.settings import Setting, Values
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule about several settings of an object, as the reference states it and as JSON Schema has it. The builder of
+    the object enforces it.
+    """
+
+    sentence: str
+    schema: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Object(Kind[T]):
+    """An object with these settings and no others. `build` makes what they mean of them, and may refuse them."""
+
+    settings: tuple[Setting[Any], ...]
+    build: Callable[[Values], T]
+    rules: tuple[Rule, ...] = ()
+    label: str = "object"
+
+    def read(self, value: Any, place: Place) -> T:
+        document = _require_object(value, place)
+        _refuse_unknown(document, self.settings, place)
+        return self.build(Values(document, self.settings, place))
+
+    def to_schema(self) -> JsonSchema:
+        return object_schema(self.settings, self.rules)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The settings of an object that come with one value of its selector. `example` is a whole object."""
+
+    meaning: str
+    example: Mapping[str, Any]
+    settings: tuple[Setting[Any], ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True)
+class VariantObject(Kind[T]):
+    """An object whose settings depend on the value of one of them, the `selector`. `hints`: what to say of unknown
+    fields that have a place elsewhere.
+    """
+
+    selector: Setting[str]
+    variants: Mapping[str, Variant]
+    build: Callable[[Values], T]
+    hints: Mapping[str, str] = field(default_factory=dict)
+    label: str = "object"
+
+    def read(self, value: Any, place: Place) -> T:
+        document = _require_object(value, place)
+        settings = self.settings_of(self.selector.read(document, place))
+        _refuse_unknown(document, settings, place, self.hints)
+        return self.build(Values(document, settings, place))
+
+    def settings_of(self, name: str) -> tuple[Setting[Any], ...]:
+        """Return the selector and the settings of a variant."""
+        return (self.selector, *self.variants[name].settings)
+
+    def to_schema(self) -> JsonSchema:
+        return {"oneOf": [self._variant_schema(name) for name in self.variants]}
+
+    def _variant_schema(self, name: str) -> JsonSchema:
+        schema = object_schema(self.settings_of(name), self.variants[name].rules)
+        schema["title"] = name
+        schema["properties"][self.selector.name] |= {"enum": [name]}
+        if name != self.selector.default:
+            schema["required"] = sorted({*schema.get("required", ()), self.selector.name})
+        return schema
+
+
+@dataclass(frozen=True)
+class MapOf(Kind[dict[str, T]]):
+    """An object whose names people choose, with values of one kind. `placeholder` stands for a name in the reference,
+    and `fold` makes a key of a name.
+    """
+
+    values: Kind[T]
+    placeholder: str
+    least: int = 0
+    most: int | None = None
+    names: re.Pattern[str] | None = None
+    name_sentence: str = ""
+    fold: Callable[[str], str] = str
+    label: str = "object"
+
+    @property
+    def limits(self) -> str:  # type: ignore[override]
+        if self.most is not None:
+            return f"{self.least:,} to {self.most:,} names" if self.least else f"at most {self.most:,} names"
+        return f"at least {self.least:,} name" if self.least else ""
+
+    def read(self, value: Any, place: Place) -> dict[str, T]:
+        document = _require_object(value, place)
+        if len(document) < self.least or (self.most is not None and len(document) > self.most):
+            raise SettingsInvalid(place, f"This must have {self.limits}.")
+        read: dict[str, T] = {}
+        for name, item in document.items():
+            if self.names and not self.names.fullmatch(name):
+                raise SettingsInvalid((*place, name), self.name_sentence)
+            read[self.fold(name)] = self.values.read(item, (*place, name))
+        return read
+
+    def to_schema(self) -> JsonSchema:
+        schema: JsonSchema = {"type": "object", "additionalProperties": self.values.to_schema()}
+        if self.least:
+            schema["minProperties"] = self.least
+        if self.most is not None:
+            schema["maxProperties"] = self.most
+        if self.names:
+            schema["propertyNames"] = {"pattern": anchored(self.names.pattern)}
+        return schema
+
+
+@dataclass(frozen=True)
+class ListOf(Kind[list[T]]):
+    """A list of values of one kind that is not empty."""
+
+    items: Kind[T]
+    most: int
+    label: str = "list of objects"
+
+    @property
+    def limits(self) -> str:  # type: ignore[override]
+        return f"1 to {self.most:,} items"
+
+    def read(self, value: Any, place: Place) -> list[T]:
+        if not isinstance(value, list | tuple) or not 1 <= len(value) <= self.most:
+            raise SettingsInvalid(place, f"This must be a list of 1 to {self.most} objects.")
+        return [self.items.read(item, (*place, index)) for index, item in enumerate(value)]
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "array", "minItems": 1, "maxItems": self.most, "items": self.items.to_schema()}
+
+
+def object_schema(settings: tuple[Setting[Any], ...], rules: tuple[Rule, ...] = ()) -> JsonSchema:
+    """Return the JSON Schema of an object with these settings and no others."""
+    schema: JsonSchema = {
+        "type": "object",
+        "properties": {setting.name: _setting_schema(setting) for setting in settings},
+        "additionalProperties": False,
+    }
+    if needed := [setting.name for setting in settings if setting.is_required]:
+        schema["required"] = needed
+    if conditions := [dict(rule.schema) for rule in rules if rule.schema]:
+        schema["allOf"] = conditions
+    return schema
+
+
+def _setting_schema(setting: Setting[Any]) -> JsonSchema:
+    schema = setting.kind.to_schema()
+    if setting.is_nullable:
+        schema = {"anyOf": [schema, {"type": "null"}]}
+    schema |= {"description": setting.meaning, "examples": [setting.example]}
+    if setting.default is not None:
+        schema["default"] = setting.default
+    return schema
+
+
+def _require_object(value: Any, place: Place) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SettingsInvalid(place, "This must be an object.")
+    return value
+
+
+def _refuse_unknown(
+    document: Mapping[str, Any],
+    settings: tuple[Setting[Any], ...],
+    place: Place,
+    hints: Mapping[str, str] | None = None,
+) -> None:
+    known = {setting.name for setting in settings}
+    for name in document:
+        if name not in known:
+            listed = f"Unknown field. Available: {', '.join(sorted(known)) or 'none'}."
+            raise SettingsInvalid((*place, name), (hints or {}).get(name, listed))

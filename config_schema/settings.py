@@ -1,0 +1,75 @@
+"""Settings: one description of each, by which it is read, explained and checked. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NoReturn, TypeVar
+
+from config_schema.errors import Place, SettingsInvalid
+from config_schema.kinds import Kind
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Setting(Generic[T_co]):
+    """One setting of an object. Make it with `required`, `defaulted` or `optional`.
+
+    `meaning` says in plain English what the setting does; names and values are in backticks. `example` is a value that
+    is accepted. `default` is what an absent setting is read as; None if it is required or optional. An optional setting
+    may be null too.
+    """
+
+    name: str
+    kind: Kind[Any]
+    meaning: str
+    example: Any
+    is_required: bool = False
+    is_nullable: bool = False
+    default: Any = None
+
+    def read(self, document: Mapping[str, Any], place: Place) -> Any:
+        """Read the setting from the object at `place` that holds it. Raises SettingsInvalid."""
+        value = document.get(self.name, None if self.is_required or self.is_nullable else self.default)
+        if value is None and self.is_nullable:
+            return None
+        if self.is_required and self.name not in document:
+            raise SettingsInvalid((*place, self.name), "This field is required.")
+        return self.kind.read(value, (*place, self.name))
+
+
+def required(name: str, kind: Kind[T], meaning: str, *, example: Any) -> Setting[T]:
+    """Describe a setting that must be there."""
+    return Setting(name=name, kind=kind, meaning=meaning, example=example, is_required=True)
+
+
+def defaulted(name: str, kind: Kind[T], default: Any, meaning: str, *, example: Any) -> Setting[T]:
+    """Describe a setting that has `default` as its value if it is absent."""
+    return Setting(name=name, kind=kind, meaning=meaning, example=example, default=default)
+
+
+def optional(name: str, kind: Kind[T], meaning: str, *, example: Any) -> Setting[T | None]:
+    """Describe a setting that is read as None if it is absent or null."""
+    return Setting(name=name, kind=kind, meaning=meaning, example=example, is_nullable=True)
+
+
+class Values:
+    """The settings of one object, as read. Only a described setting can be asked for."""
+
+    def __init__(self, document: Mapping[str, Any], settings: Sequence[Setting[Any]], place: Place) -> None:
+        self.place = place
+        self._given = frozenset(document)
+        self._values = {setting: setting.read(document, place) for setting in settings}
+
+    def __getitem__(self, setting: Setting[T]) -> T:
+        value: T = self._values[setting]
+        return value
+
+    def is_given(self, setting: Setting[Any]) -> bool:
+        """Return True if the document has the setting, whatever its value."""
+        return setting.name in self._given
+
+    def reject(self, setting: Setting[Any] | None, sentence: str) -> NoReturn:
+        """Raise SettingsInvalid for a setting, or for the whole object."""
+        place = self.place if setting is None else (*self.place, setting.name)
+        raise SettingsInvalid(place, sentence)

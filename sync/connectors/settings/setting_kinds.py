@@ -1,0 +1,225 @@
+"""Kinds of values in the settings of a connection: paths, JMESPath expressions, headers, certificates. Pure."""
+
+import re
+import ssl
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any
+
+from jmespath.exceptions import JMESPathError
+
+from config_schema.errors import Place, SettingsInvalid, to_pointer
+from config_schema.kinds import JsonSchema, Kind, Text, TextList, TextMap, anchored
+from sync.connectors.http.dns import Network
+from sync.connectors.http.urls import PATH_CHARACTERS, find_placeholders, is_plain_path, parse_base_url
+from sync.connectors.values.jmespath_paths import (
+    MAX_DEPTH,
+    MAX_LENGTH,
+    ExpressionTooLarge,
+    compile_expression,
+)
+from sync.connectors.values.json_responses import JmesPathExpression
+
+ENTITY_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}", re.ASCII)
+ENTITY_TYPE_SENTENCE = "This is not the name of an entity type."
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
+_HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,16384}[\x21-\x7e])?", re.ASCII)
+# The hub or the HTTP library sets these headers.
+_RESERVED_HEADERS = frozenset(
+    {"accept-encoding", "authorization", "connection", "content-length", "cookie", "expect", "host"}
+    | {"proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "x-request-id"}
+)
+_NON_BLANK = Text()
+
+
+@dataclass(frozen=True)
+class PathTemplate(Kind[str]):
+    """A path below the base URL that holds exactly the given placeholders."""
+
+    placeholders: frozenset[str] = frozenset()
+    label: str = "path"
+
+    @property
+    def limits(self) -> str:  # type: ignore[override]
+        return f"starts with a slash; plain segments only; {self._placeholder_words()}"
+
+    def read(self, value: Any, place: Place) -> str:
+        path = _NON_BLANK.read(value, place)
+        plain = re.sub(r"\{[a-z_]+\}", "x", path)
+        if not path.startswith("/") or not is_plain_path(plain):
+            sentence = "This must be a path that starts with a slash and has only plain segments."
+            raise SettingsInvalid(place, sentence)
+        if find_placeholders(path) != self.placeholders:
+            sentence = f"This path must contain {self._placeholder_words()}, and no other placeholder."
+            raise SettingsInvalid(place, sentence)
+        return path
+
+    def to_schema(self) -> JsonSchema:
+        names = "".join(rf"(?=.*\{{{name}\}})" for name in sorted(self.placeholders))
+        parts = "|".join([f"[{PATH_CHARACTERS}]", *(rf"\{{{name}\}}" for name in sorted(self.placeholders))])
+        return {"type": "string", "pattern": rf"^(?=/){names}(?:/(?!\.{{1,2}}(?:/|$))(?:{parts})+)*/?$"}
+
+    def _placeholder_words(self) -> str:
+        return " and ".join(f"{{{name}}}" for name in sorted(self.placeholders)) or "no placeholder"
+
+
+@dataclass(frozen=True)
+class PlainPath(Kind[str]):
+    """A path without placeholders that starts with a slash."""
+
+    label: str = "path"
+    limits: str = "starts with a slash; plain segments only"
+
+    def read(self, value: Any, place: Place) -> str:
+        path = _NON_BLANK.read(value, place)
+        if not path.startswith("/") or not is_plain_path(path):
+            raise SettingsInvalid(place, "This must be a path that starts with a slash.")
+        return path
+
+    def to_schema(self) -> JsonSchema:
+        return PathTemplate().to_schema()
+
+
+@dataclass(frozen=True)
+class BaseAddress(Kind[str]):
+    """An address that all requests begin with."""
+
+    label: str = "URL"
+    limits: str = "http or https; no user name, query or fragment"
+
+    def read(self, value: Any, place: Place) -> str:
+        address = _NON_BLANK.read(value, place)
+        try:
+            parse_base_url(address)
+        except ValueError as error:
+            raise SettingsInvalid(place, str(error)) from None
+        return address
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "string", "format": "uri", "pattern": r"^[hH][tT][tT][pP][sS]?://[^\s@?#\\]+$"}
+
+
+@dataclass(frozen=True)
+class Expression(Kind[JmesPathExpression]):
+    """A JMESPath expression. Reading compiles it."""
+
+    label: str = "JMESPath expression"
+    limits: str = f"at most {MAX_LENGTH:,} characters, nested at most {MAX_DEPTH} deep"
+
+    def read(self, value: Any, place: Place) -> JmesPathExpression:
+        try:
+            return JmesPathExpression(compile_expression(_NON_BLANK.read(value, place)), to_pointer(place))
+        except ExpressionTooLarge as too_large:
+            raise SettingsInvalid(place, f"This JMESPath expression {too_large}") from None
+        except JMESPathError:
+            raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "string", "maxLength": MAX_LENGTH, "pattern": r"\S", "format": "jmespath"}
+
+
+@dataclass(frozen=True)
+class HeaderName(Kind[str]):
+    """The name of a header that settings may set, or that is `also_allowed` here (lower case)."""
+
+    also_allowed: str = ""
+    label: str = "header name"
+    limits: str = "at most 100 characters; not a header that the hub sets itself"
+
+    def read(self, value: Any, place: Place) -> str:
+        name = _NON_BLANK.read(value, place)
+        if not is_settable_header(name) and name.lower() != self.also_allowed:
+            raise SettingsInvalid(place, "This must be a header name that the hub does not set itself.")
+        return name
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "string", "pattern": header_name_pattern(self.also_allowed)}
+
+
+@dataclass(frozen=True)
+class Headers(Kind[dict[str, str]]):
+    """Headers to send with every request."""
+
+    label: str = "object of texts"
+    limits: str = "header names that the hub does not set itself; values in printable ASCII"
+
+    def read(self, value: Any, place: Place) -> dict[str, str]:
+        headers = TextMap().read(value, place)
+        for name, content in headers.items():
+            if not is_settable_header(name) or not is_header_value(content):
+                raise SettingsInvalid(place, f"The header “{name[:100]}” cannot be sent.")
+        return headers
+
+    def to_schema(self) -> JsonSchema:
+        return {
+            "type": "object",
+            "propertyNames": {"pattern": header_name_pattern()},
+            "additionalProperties": {"type": "string", "pattern": anchored(_HEADER_VALUE.pattern)},
+        }
+
+
+@dataclass(frozen=True)
+class Certificates(Kind[str]):
+    """Certificates in PEM form."""
+
+    label: str = "certificates in PEM"
+    limits: str = "ASCII, with line breaks"
+
+    def read(self, value: Any, place: Place) -> str:
+        certificates = _NON_BLANK.read(value, place)
+        if not _can_load_certificates(certificates):
+            sentence = "This must be one or more certificates in PEM form, in ASCII, with their line breaks."
+            raise SettingsInvalid(place, sentence)
+        return certificates
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "string", "pattern": r"-----BEGIN [A-Z0-9 ]*CERTIFICATE-----\r?\n"}
+
+
+@dataclass(frozen=True)
+class Networks(Kind[tuple[Network, ...]]):
+    """Networks in CIDR notation."""
+
+    label: str = "list of networks"
+    limits: str = "CIDR notation, IPv4 or IPv6"
+
+    def read(self, value: Any, place: Place) -> tuple[Network, ...]:
+        try:
+            return tuple(ip_network(text) for text in TextList().read(value, place))
+        except SettingsInvalid:
+            raise
+        except ValueError:
+            raise SettingsInvalid(place, "Each of these must be a network such as 10.0.0.0/8.") from None
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "array", "items": {"type": "string", "pattern": r"^[0-9A-Fa-f:.]+(?:/[0-9.]+)?$"}}
+
+
+def is_settable_header(name: str) -> bool:
+    """Return True if settings may set this header."""
+    return bool(_HEADER_NAME.fullmatch(name)) and name.lower() not in _RESERVED_HEADERS
+
+
+def is_header_value(value: str) -> bool:
+    """Return True if a text is a valid header value: printable ASCII, no space at its ends."""
+    return bool(_HEADER_VALUE.fullmatch(value))
+
+
+def header_name_pattern(also_allowed: str = "") -> str:
+    """Return a JSON Schema pattern for the names that `is_settable_header` accepts, and one more."""
+    # JSON Schema has no flag for case.
+    reserved = "|".join(
+        "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else letter for letter in name)
+        for name in sorted(_RESERVED_HEADERS - {also_allowed})
+    )
+    return f"^(?!(?:{reserved})$){_HEADER_NAME.pattern}$"
+
+
+def _can_load_certificates(certificates: str) -> bool:
+    """Return True if `ssl` can load the certificates. It raises TypeError for text that is not ASCII."""
+    try:
+        ssl.create_default_context(cadata=certificates)
+    except (ssl.SSLError, TypeError):
+        return False
+    return True

@@ -1,0 +1,102 @@
+"""Settings that identity services and targets have in common. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from config_schema.kinds import TextMap
+from config_schema.objects import Object
+from config_schema.settings import Values, defaulted, optional, required
+from sync.connectors.http.dns import Network
+from sync.connectors.settings.setting_kinds import Certificates, Expression, Headers, Networks, PathTemplate
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """A GET request without placeholders."""
+
+    path: str
+    query: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """Settings of the HTTP connection, common to both sides."""
+
+    headers: Mapping[str, str]
+    ca_certificates: str | None
+    allowed_networks: tuple[Network, ...]
+
+
+_EXAMPLE_CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIIBgTCCASegAwIBAgIUeIhZT3K3hUH5KYqDy817KPzLiVEwCgYIKoZIzj0EAwIw
+FTETMBEGA1UEAwwKY2EuZXhhbXBsZTAgFw0yNjExMjgyMDAzMDJaGA8yMTI2MTEw
+NDIwMDMwMlowFTETMBEGA1UEAwwKY2EuZXhhbXBsZTBZMBMGByqGSM49AgEGCCqG
+SM49AwEHA0IABKjgOFAx2N/RM1M4Aizi+odwjb1fCOGMFw7IR8ZBQYXUkQP7MUyG
+IGu+0tGQ4qbNQMPsJlA0b7XMvMwaXu0d8CejUzBRMB0GA1UdDgQWBBRELD+2H3bR
+gcKhpx79YtsUTK8yiDAfBgNVHSMEGDAWgBRELD+2H3bRgcKhpx79YtsUTK8yiDAP
+BgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIA1jAXT9CMU1ITQhw1qZ
+dPTz/Y29xRj4xl/SxnqUgNbgAiEA+L4tiowLxg+ISB/GhH+WfCy1Si0wlcUl7Wsa
+cmr1lvQ=
+-----END CERTIFICATE-----
+"""
+
+HEADERS = defaulted(
+    "headers",
+    Headers(),
+    {},
+    "Headers that every request sends in addition. A secret is refused here: enter it as a credential.",
+    example={"Accept-Language": "en"},
+)
+CA = optional(
+    "ca",
+    Certificates(),
+    "Certificates of the authorities to trust for this connection, in place of the public ones.",
+    example=_EXAMPLE_CERTIFICATE,
+)
+NETWORKS = defaulted(
+    "networks",
+    Networks(),
+    [],
+    "The only networks that the host may resolve to. Link-local, multicast and metadata addresses are "
+    "refused in any case.",
+    example=["10.20.0.0/16"],
+)
+OPTIONS = (HEADERS, CA, NETWORKS)
+
+ERROR_SENTENCE = optional(
+    "sentence",
+    Expression(),
+    "Where the message is in an error response. It is shown with the failure.",
+    example="message",
+)
+ERROR_FIELDS = optional(
+    "fields",
+    Expression(),
+    "Where the list of field errors is in an error response. It must give objects with `field`, `code` and `detail`; "
+    "at most 20 are read.",
+    example="errors[].{field: field, code: code, detail: message}",
+)
+ERROR_WHEN = optional(
+    "when",
+    Expression(),
+    "An expression that is true of the body of a 2xx response which is an error all the same.",
+    example="status == 'error'",
+)
+
+PROBE_PATH = required("path", PathTemplate(), "The path of the request.", example="/ping")
+PROBE_QUERY = defaulted(
+    "query", TextMap(), {}, "Query parameters of the request.", example={"verbose": "false"}
+)
+PROBE = optional(
+    "probe",
+    Object((PROBE_PATH, PROBE_QUERY), lambda values: ReadRequest(values[PROBE_PATH], values[PROBE_QUERY])),
+    "A GET request that succeeds as long as the credentials are good, for a system without a list. The connection test "
+    "proves the credentials with it, and it decides when the pause of a connection ends.",
+    example={"path": "/ping"},
+)
+
+
+def read_options(values: Values) -> ConnectionOptions:
+    """Return the options of the HTTP connection."""
+    return ConnectionOptions(values[HEADERS], values[CA], values[NETWORKS])

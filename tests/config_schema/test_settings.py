@@ -1,0 +1,130 @@
+"""A setting is read by its description: what is not described is refused."""
+
+from typing import Any
+
+import pytest
+
+from config_schema.errors import SettingsInvalid, from_pointer, to_pointer
+from config_schema.kinds import Boolean, Choice, Text, TextList, TextMap, WholeNumber
+from config_schema.objects import ListOf, MapOf, Object, Rule, Variant, VariantObject
+from config_schema.settings import Values, defaulted, optional, required
+
+pytestmark = pytest.mark.pure
+
+NAME = required("name", Text(), "The name.", example="a")
+SIZE = defaulted("size", WholeNumber(1, 9), 5, "The size.", example=7)
+NOTE = optional("note", Text(), "A note.", example="b")
+THING = Object((NAME, SIZE, NOTE), lambda values: (values[NAME], values[SIZE], values[NOTE]))
+KEPT = defaulted("kept", Boolean(), False, "True if it stays.", example=True)
+
+
+def refusal(kind: Any, value: Any) -> tuple[str, str]:
+    """Return the pointer and the sentence with which a value is refused."""
+    with pytest.raises(SettingsInvalid) as caught:
+        kind.read(value, ())
+    return caught.value.pointer, caught.value.sentence
+
+
+def test_an_absent_setting_has_its_default_or_none() -> None:
+    assert THING.read({"name": "x"}, ()) == ("x", 5, None)
+    assert THING.read({"name": "x", "size": 1, "note": None}, ()) == ("x", 1, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "pointer", "words"),
+    [
+        ([], "", "must be an object"),
+        ({}, "/name", "required"),
+        ({"name": None}, "/name", "must be a text"),
+        ({"name": " "}, "/name", "non-empty"),
+        ({"name": "x", "size": 10}, "/size", "from 1 to 9"),
+        ({"name": "x", "size": True}, "/size", "whole number"),
+        ({"name": "x", "size": None}, "/size", "whole number"),
+        ({"name": "x", "no~/te": 1}, "/no~0~1te", "Available: name, note, size."),
+    ],
+)
+def test_an_invalid_setting_is_refused_by_its_place(value: Any, pointer: str, words: str) -> None:
+    where, sentence = refusal(THING, value)
+    assert where == pointer
+    assert words in sentence
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "pointer"),
+    [
+        (Choice(("a", "b")), "c", ""),
+        (Choice(("a", "b")), ["a"], ""),
+        (Boolean(), 1, ""),
+        (TextList(), ["a", ""], "/1"),
+        (TextList(("a",)), ["b"], "/0"),
+        (TextList(), "a", ""),
+        (TextMap(), {"a": 1}, ""),
+        (MapOf(THING, "NAME", 1), {}, ""),
+        (MapOf(THING, "NAME", 0, 1), {"a": {"name": "x"}, "b": {"name": "x"}}, ""),
+        (MapOf(THING, "NAME"), {"a": {"name": "x"}, "b": {}}, "/b/name"),
+        (ListOf(THING, 1), [], ""),
+        (ListOf(THING, 2), [{"name": "x"}, {"name": 1}], "/1/name"),
+    ],
+)
+def test_a_kind_refuses_what_it_does_not_describe(kind: Any, value: Any, pointer: str) -> None:
+    assert refusal(kind, value)[0] == pointer
+
+
+def test_the_settings_of_an_object_can_depend_on_one_of_them() -> None:
+    selector = defaulted("scheme", Choice(("none", "named")), "none", "The scheme.", example="named")
+    variants = {"none": Variant("Nothing.", {}), "named": Variant("A name.", {}, (NAME,))}
+    kind = VariantObject(selector, variants, lambda values: values[selector], {"secret": "Not here."})
+    assert kind.read({}, ()) == "none"
+    assert kind.read({"scheme": "named", "name": "x"}, ()) == "named"
+    assert refusal(kind, {"name": "x"}) == ("/name", "Unknown field. Available: scheme.")
+    assert refusal(kind, {"secret": "x"}) == ("/secret", "Not here.")
+    assert [schema.get("required") for schema in kind.to_schema()["oneOf"]] == [None, ["name", "scheme"]]
+
+
+def test_a_setting_that_no_object_describes_cannot_be_read() -> None:
+    variant = Object((NAME,), lambda values: values[KEPT])
+    with pytest.raises(KeyError):
+        variant.read({"name": "x"}, ())
+
+
+def test_a_builder_may_refuse_its_settings_together() -> None:
+    def build(values: Values) -> None:
+        if values.is_given(SIZE):
+            values.reject(SIZE, "No size here.")
+        values.reject(None, "Nothing here.")
+
+    kind = Object((NAME, SIZE), build)
+    assert refusal(kind, {"name": "x", "size": 5}) == ("/size", "No size here.")
+    assert refusal(kind, {"name": "x"}) == ("", "Nothing here.")
+
+
+def test_the_schema_says_what_the_reader_does() -> None:
+    rule = Rule("Either.", {"required": ["note"]})
+    assert Object((NAME, SIZE, NOTE), lambda values: None, (rule,)).to_schema() == {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "pattern": r"\S", "description": "The name.", "examples": ["a"]},
+            "size": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 9,
+                "description": "The size.",
+                "examples": [7],
+                "default": 5,
+            },
+            "note": {
+                "anyOf": [{"type": "string", "pattern": r"\S"}, {"type": "null"}],
+                "description": "A note.",
+                "examples": ["b"],
+            },
+        },
+        "additionalProperties": False,
+        "required": ["name"],
+        "allOf": [{"required": ["note"]}],
+    }
+
+
+def test_a_pointer_names_a_place_and_comes_back() -> None:
+    assert to_pointer(("a/b", "c~d")) == "/a~1b/c~0d"
+    assert from_pointer("/a~1b/c~0d") == ("a/b", "c~d")
+    assert from_pointer("") == ()
