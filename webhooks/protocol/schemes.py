@@ -10,6 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from config_schema.errors import SettingsInvalid
+from config_schema.kinds import Choice, Text
+from config_schema.objects import Object
+from config_schema.settings import Setting, Values, defaulted, required
+
 SHORTEST_KEY = 24
 SHORTEST_STATIC = 16
 
@@ -17,71 +22,142 @@ _STANDARD_PREFIX = "whsec_"
 _PUBLIC_PREFIX = "whpk_"
 _PUBLIC_SIZE = 32
 # A token of RFC 9110 without the underscore: servers drop such names, as they cannot tell X_A from X-A.
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]{1,64}")
-_PREFIX = re.compile(r"[!-~]{0,32}")
-_PART_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
-
-
-@dataclass(frozen=True, slots=True)
-class SchemeSetting:
-    """One setting of a scheme. If it has `choices`, no other value is valid."""
-
-    label: str
-    required: bool = False
-    default: str = ""
-    choices: tuple[str, ...] = ()
-    pattern: re.Pattern[str] = _PREFIX
+_HEADER_NAME = Text(
+    re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]{1,64}"),
+    "1 to 64 characters of a header name, no underscore",
+    "This must be the name of a header, without an underscore.",
+    "header name",
+)
+_PREFIX = Text(
+    re.compile(r"[!-~]{0,32}"),
+    "at most 32 printable ASCII characters, no space",
+    "This must be at most 32 printable characters, without a space.",
+)
+_PART_NAME = Text(
+    re.compile(r"[A-Za-z0-9_-]{1,32}"),
+    "1 to 32 letters, digits, `_` and `-`",
+    "This must be 1 to 32 letters, digits, underscores or hyphens.",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationScheme:
+    """A way to verify a source. `secret` says what its secret is; empty if it has none. `example` is an example of its
+    settings.
+    """
+
     label: str
-    settings: Mapping[str, SchemeSetting] = field(default_factory=dict)
+    meaning: str
+    secret: str = ""
+    settings: tuple[Setting[str], ...] = ()
+    example: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def schema(self) -> Object[Values]:
+        """Return the kind of its settings as a whole."""
+        return Object(self.settings, lambda values: values)
+
+    def choices_of(self, name: str) -> tuple[str, ...]:
+        """Return the choices of one of its settings."""
+        return next(setting.kind.choices for setting in self.settings if setting.name == name)
 
 
-_HEADER = SchemeSetting("Header name", required=True, pattern=_HEADER_NAME)
+_HMAC_SECRET = f"The key of the HMAC, as text: at least {SHORTEST_KEY} bytes."
+_PLAIN_SECRET = f"at least {SHORTEST_STATIC} printable characters, without a space at either end"
+
+_SIGNATURE_HEADER = required(
+    "header", _HEADER_NAME, "The header that holds the signature.", example="X-Hub-Signature-256"
+)
+_SECRET_HEADER = required("header", _HEADER_NAME, "The header that holds the secret.", example="X-Api-Key")
+_ENCODING = defaulted(
+    "encoding", Choice(("hex", "base64")), "hex", "How the signature is written.", example="base64"
+)
+_SIGNATURE_PREFIX = defaulted(
+    "prefix", _PREFIX, "", "The text before the signature in the header.", example="sha256="
+)
+_ALGORITHM = defaulted(
+    "algorithm", Choice(("sha256", "sha512", "sha1")), "sha256", "The hash of the HMAC.", example="sha512"
+)
+_UNIT = defaulted(
+    "unit",
+    Choice(("seconds", "milliseconds")),
+    "seconds",
+    "The unit of the time: since 1970-01-01 00:00 UTC.",
+    example="milliseconds",
+)
+_TIME = defaulted(
+    "time", _PART_NAME, "t", "The name of the part of the header that holds the time.", example="t"
+)
+_SIGNATURE = defaulted(
+    "signature",
+    _PART_NAME,
+    "v1",
+    "The name of the part of the header that holds the signature.",
+    example="v1",
+)
 
 SCHEMES: Mapping[str, VerificationScheme] = {
-    "standard-webhooks": VerificationScheme("Standard Webhooks (also Svix)"),
+    "standard-webhooks": VerificationScheme(
+        "Standard Webhooks (also Svix)",
+        "The headers `webhook-id`, `webhook-timestamp` and `webhook-signature`, or those of Svix (`svix-id` "
+        "and so on), "
+        "sign id, time and body. See https://www.standardwebhooks.com/.",
+        f"`whsec_` and the key in base64 (`v1`), at least {SHORTEST_KEY} bytes; or `whpk_` and the sender's public "
+        "Ed25519 key in base64 (`v1a`).",
+    ),
     "body-hmac": VerificationScheme(
         "HMAC of the body in one header",
-        {
-            "header": _HEADER,
-            "encoding": SchemeSetting("Encoding", default="hex", choices=("hex", "base64")),
-            "prefix": SchemeSetting("Text before the signature"),
-            "algorithm": SchemeSetting("Hash", default="sha256", choices=("sha256", "sha512", "sha1")),
-        },
+        "One header holds an HMAC of the raw body. It has no time, so a request can be repeated by whoever saw it.",
+        _HMAC_SECRET,
+        (_SIGNATURE_HEADER, _ENCODING, _SIGNATURE_PREFIX, _ALGORITHM),
+        {"header": "X-Hub-Signature-256", "prefix": "sha256="},
     ),
     "timestamped-hmac": VerificationScheme(
         "HMAC of time and body in one header (Stripe, WorkOS, Zitadel)",
-        {
-            "header": _HEADER,
-            "unit": SchemeSetting("Unit of the time", default="seconds", choices=("seconds", "milliseconds")),
-            "time": SchemeSetting("Name of the time field", default="t", pattern=_PART_NAME),
-            "signature": SchemeSetting("Name of the signature field", default="v1", pattern=_PART_NAME),
-        },
+        "One header such as `t=1700000000,v1=5257a8…` holds the time and the HMAC (SHA-256, hex) of the "
+        "time, a full stop "
+        "and the raw body.",
+        _HMAC_SECRET,
+        (_SIGNATURE_HEADER, _UNIT, _TIME, _SIGNATURE),
+        {"header": "Stripe-Signature"},
     ),
-    "bearer": VerificationScheme("Bearer token"),
-    "basic": VerificationScheme("Username and password (Basic)"),
-    "header": VerificationScheme("Secret value in a header", {"header": _HEADER}),
-    "none": VerificationScheme("No verification"),
+    "bearer": VerificationScheme(
+        "Bearer token",
+        "The header `Authorization` holds `Bearer` and the secret.",
+        f"The token: {_PLAIN_SECRET}.",
+    ),
+    "basic": VerificationScheme(
+        "Username and password (Basic)",
+        "The header `Authorization` holds a user name and a password (RFC 7617).",
+        f"User name, colon and password. The password has {_PLAIN_SECRET}.",
+    ),
+    "header": VerificationScheme(
+        "Secret value in a header",
+        "A header of its own holds the secret.",
+        f"The value of the header: {_PLAIN_SECRET}.",
+        (_SECRET_HEADER,),
+        {"header": "X-Api-Key"},
+    ),
+    "none": VerificationScheme(
+        "No verification",
+        "Anyone can send. Every webhook is only a hint: its data is never used, and answers hold no data of "
+        "other systems.",
+    ),
 }
 
 
 def resolve_settings(scheme: str, settings: Mapping[str, Any]) -> dict[str, str]:
     """Return every setting of a scheme: the given value, or its default."""
-    known = SCHEMES[scheme].settings
-    return {name: settings.get(name) or setting.default for name, setting in known.items()}
+    return {known.name: settings.get(known.name) or known.default or "" for known in SCHEMES[scheme].settings}
 
 
 def check_settings(scheme: str, settings: Mapping[str, Any]) -> None:
     """Raise ValueError with a sentence for the first setting that is invalid for `scheme`."""
-    known = _require_scheme(scheme).settings
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        raise ValueError(f"This verification has no option {unknown[0]!r}.")
-    for name, setting in known.items():
-        _check_setting(setting, settings.get(name, setting.default))
+    try:
+        _require_scheme(scheme).schema.read(settings, ())
+    except SettingsInvalid as invalid:
+        name = f"“{invalid.place[0]}”: " if invalid.place else ""
+        raise ValueError(f"{name}{invalid.sentence}") from None
 
 
 def check_secret(scheme: str, value: str) -> None:
@@ -155,17 +231,6 @@ def _require_scheme(name: str) -> VerificationScheme:
     if name not in SCHEMES:
         raise ValueError("There is no such verification.")
     return SCHEMES[name]
-
-
-def _check_setting(setting: SchemeSetting, value: Any) -> None:
-    if not isinstance(value, str):
-        raise ValueError(f"{setting.label} must be text.")
-    if not value and setting.required:
-        raise ValueError(f"{setting.label} is missing.")
-    if setting.choices and value not in setting.choices:
-        raise ValueError(f"{setting.label} must be one of {', '.join(setting.choices)}.")
-    if not setting.choices and not setting.pattern.fullmatch(value):
-        raise ValueError(f"{setting.label} contains invalid characters or is too long.")
 
 
 def _check_hmac_key(key: bytes, sentence_if_empty: str) -> None:

@@ -77,7 +77,7 @@ class VerifiedSignature:
     webhook_timestamp: datetime | None = None
 
 
-_ALGORITHMS = SCHEMES["body-hmac"].settings["algorithm"].choices
+_ALGORITHMS = SCHEMES["body-hmac"].choices_of("algorithm")
 _ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {"hex": binascii.hexlify, "base64": base64.b64encode}
 _Candidates = tuple[list[tuple[LiveSecret, bytes]], list[bytes]]
 

@@ -58,7 +58,7 @@ def test_nothing_is_added_without_a_reason(reason: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("scheme_settings", '{"nonsense": "x"}', "has no option"),
+        ("scheme_settings", '{"nonsense": "x"}', "“nonsense”: Unknown field."),
         ("scheme_settings", "5", "Enter a JSON object."),
         ("scheme_settings", "[]", "Enter a JSON object."),
         ("scheme_settings", "{", "Enter a valid JSON"),
