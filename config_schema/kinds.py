@@ -118,6 +118,21 @@ class AnyValue(Kind[Any]):
 
 
 @dataclass(frozen=True)
+class AnyText(Kind[str]):
+    """Any text, also an empty one."""
+
+    label: str = "text"
+
+    def read(self, value: Any, place: Place) -> str:
+        if not isinstance(value, str):
+            raise SettingsInvalid(place, "This must be a text.")
+        return value
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "string"}
+
+
+@dataclass(frozen=True)
 class TextList(Kind[tuple[str, ...]]):
     """A list of texts that are not empty. `choices`: the only texts that are accepted, if any."""
 

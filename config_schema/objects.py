@@ -87,7 +87,7 @@ class VariantObject(Kind[T]):
 @dataclass(frozen=True)
 class MapOf(Kind[dict[str, T]]):
     """An object whose names people choose, with values of one kind. `placeholder` stands for a name in the reference,
-    and `fold` makes a key of a name.
+    `noun` says what the names are, and `fold` makes a key of a name.
     """
 
     values: Kind[T]
@@ -97,13 +97,15 @@ class MapOf(Kind[dict[str, T]]):
     names: re.Pattern[str] | None = None
     name_sentence: str = ""
     fold: Callable[[str], str] = str
+    noun: str = "names"
     label: str = "object"
 
     @property
     def limits(self) -> str:  # type: ignore[override]
         if self.most is not None:
-            return f"{self.least:,} to {self.most:,} names" if self.least else f"at most {self.most:,} names"
-        return f"at least {self.least:,} name" if self.least else ""
+            least = f"{self.least:,} to" if self.least else "at most"
+            return f"{least} {self.most:,} {self.noun}"
+        return f"at least {self.least:,} of the {self.noun}" if self.least else ""
 
     def read(self, value: Any, place: Place) -> dict[str, T]:
         document = _require_object(value, place)

@@ -17,7 +17,7 @@ class Setting(Generic[T_co]):
 
     `meaning` says in plain English what the setting does; names and values are in backticks. `example` is a value that
     is accepted. `default` is what an absent setting is read as; None if it is required or optional. An optional setting
-    may be null too.
+    is read as None if it is absent or, where `is_nullable`, null.
     """
 
     name: str
@@ -25,16 +25,17 @@ class Setting(Generic[T_co]):
     meaning: str
     example: Any
     is_required: bool = False
+    is_optional: bool = False
     is_nullable: bool = False
     default: Any = None
 
     def read(self, document: Mapping[str, Any], place: Place) -> Any:
         """Read the setting from the object at `place` that holds it. Raises SettingsInvalid."""
-        value = document.get(self.name, None if self.is_required or self.is_nullable else self.default)
-        if value is None and self.is_nullable:
-            return None
-        if self.is_required and self.name not in document:
+        value = document.get(self.name, self.default)
+        if self.name not in document and self.is_required:
             raise SettingsInvalid((*place, self.name), "This field is required.")
+        if value is None and (self.is_nullable or (self.is_optional and self.name not in document)):
+            return None
         return self.kind.read(value, (*place, self.name))
 
 
@@ -48,9 +49,13 @@ def defaulted(name: str, kind: Kind[T], default: Any, meaning: str, *, example: 
     return Setting(name=name, kind=kind, meaning=meaning, example=example, default=default)
 
 
-def optional(name: str, kind: Kind[T], meaning: str, *, example: Any) -> Setting[T | None]:
-    """Describe a setting that is read as None if it is absent or null."""
-    return Setting(name=name, kind=kind, meaning=meaning, example=example, is_nullable=True)
+def optional(
+    name: str, kind: Kind[T], meaning: str, *, example: Any, is_nullable: bool = True
+) -> Setting[T | None]:
+    """Describe a setting that is read as None if it is absent or, where `is_nullable`, null."""
+    return Setting(
+        name=name, kind=kind, meaning=meaning, example=example, is_optional=True, is_nullable=is_nullable
+    )
 
 
 class Values:

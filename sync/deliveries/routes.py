@@ -14,7 +14,8 @@ from database.cached_read import cached_read
 from database.model_rows import rows_from_columns, select_list
 from database.statement import Statement
 from sync.models import Connection, Mapping, MappingVersion, Route
-from sync.planning.mapping import ParsedMapping, parse_mapping
+from sync.planning.mapping import ParsedMapping
+from sync.planning.mapping_declaration import parse_mapping
 from webhooks.models import Source
 
 

@@ -25,8 +25,9 @@ from sync.jobs.running_job import JobKind, JobLost, JobStopped, RunningJob, Shou
 from sync.mappings.drafts import MappingAuthor, current_version
 from sync.mappings.past_entities import PastEvent, past_event_chunks
 from sync.models import BackTest, BackTestState, DraftState, JobState, MappingDraft, Route
-from sync.planning.mapping import ParsedMapping, parse_mapping
+from sync.planning.mapping import ParsedMapping
 from sync.planning.mapping_comparison import ComparisonOutcome, MappingComparison, compare_mappings
+from sync.planning.mapping_declaration import parse_mapping
 
 logger = logging.getLogger("hub.backtests")
 

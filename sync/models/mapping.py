@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from sync.planning.mapping import InvalidMapping, parse_mapping
+from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 
 
 class Mapping(models.Model):

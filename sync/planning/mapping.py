@@ -1,10 +1,4 @@
-"""Mappings: a declaration that turns an entity into the fields of a record. Pure.
-
-    {"fields": {"email": {"path": "entity.emails[0].address", "apply": ["lower"], "required": true},
-                "source": {"constant": "identity"}},
-     "match": {"external_id": "external_id", "previous": {"email": "email"}, "new": ["email"],
-               "verified": {"new": {"email": {"path": "entity.emails", "apply": ["verified_email", "lower"]}},
-                            "previous": {"email": {"path": "emails", "apply": ["verified_email", "lower"]}}}}}
+"""Mappings: rules that turn an entity into the fields of a record. `mapping_declaration` parses them. Pure.
 
 A path is a JMESPath expression (https://jmespath.org/specification.html) over `{"entity": …, "webhook": …}`; those of
 `match.previous` and `match.verified.previous` look into the webhook's `previous` field. A value that is not there
@@ -27,16 +21,10 @@ from sync.connectors.values.expression_budget import (
     ExpressionBudget,
     OverBudget,
 )
-from sync.connectors.values.fingerprint import fingerprint_json
 from sync.connectors.values.jmespath_paths import (
     Evaluator,
-    ExpressionTooLarge,
-    compile_expression,
-    fields_read,
 )
 
-MAX_FIELDS = 200
-MAX_PATH = 500
 # Of one rule of `match.verified`: each value costs a search in the target.
 MAX_VERIFIED_VALUES = 10
 
@@ -44,22 +32,9 @@ MAX_VERIFIED_VALUES = 10
 MAX_MAPPING_STEPS = 10 * MAX_STEPS
 MAX_MAPPING_BYTES = 16 * MAX_BYTES
 
-MAX_CACHED = 256
-
 # What an expression may raise over an entity that it does not fit: `ceil` of an infinite number, depth, wrong kinds.
 _EXPRESSION_ERRORS = (JMESPathError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 _ALWAYS_JSON = frozenset({str, bool, type(None)})
-
-
-FieldPath = tuple[str | int, ...]
-
-
-class InvalidMapping(ValueError):
-    """An invalid declaration. The message names the field; `place` is the path to it."""
-
-    def __init__(self, sentence: str, place: FieldPath = ()) -> None:
-        super().__init__(sentence)
-        self.place = place
 
 
 class EntityNotMappable(Exception):
@@ -294,127 +269,3 @@ def _evaluate_or_none(
         raise MappingOverBudget(name) from None
     except _EXPRESSION_ERRORS:
         return None
-
-
-_cache: dict[bytes, ParsedMapping] = {}
-
-
-def parse_mapping(declaration: Any) -> ParsedMapping:
-    """Parse and validate a declaration; the result is cached by content. Raises InvalidMapping."""
-    try:
-        key = fingerprint_json(declaration)
-    except (TypeError, ValueError, RecursionError):
-        # Not JSON: parsing raises an error that names the place.
-        return _parse_declaration(declaration)
-    known = _cache.get(key)
-    if known is None:
-        known = _parse_declaration(declaration)
-        if len(_cache) >= MAX_CACHED:
-            _cache.clear()
-        _cache[key] = known
-    return known
-
-
-def _parse_declaration(declaration: Any) -> ParsedMapping:
-    outer = _require_object("The mapping", declaration, (), {"fields", "match"})
-    fields = _require_object("fields", outer.get("fields"), ("fields",))
-    if not 0 < len(fields) <= MAX_FIELDS:
-        raise InvalidMapping(f"fields: enter between 1 and {MAX_FIELDS} fields.", ("fields",))
-    rules = {name: _parse_field_rule(name, rule, ("fields", name)) for name, rule in fields.items()}
-    return ParsedMapping(rules, _parse_match_rule(outer.get("match", {}), rules))
-
-
-def _parse_field_rule(name: str, declared: Any, place: FieldPath) -> FieldRule:
-    rule = _require_object(name, declared, place, {"path", "constant", "apply", "required", "caseless"})
-    if ("path" in rule) == ("constant" in rule):
-        raise InvalidMapping(f"{name}: enter either a path or a constant.", place)
-    return FieldRule(
-        path=_parse_path(name, rule["path"], (*place, "path")) if "path" in rule else None,
-        constant=rule.get("constant"),
-        apply=_parse_functions(name, rule.get("apply", []), (*place, "apply")),
-        is_required=_parse_boolean(name, rule, "required", place),
-        is_caseless=_parse_boolean(name, rule, "caseless", place),
-        entity_fields=fields_read(rule["path"], "entity") if "path" in rule else None,
-    )
-
-
-def _parse_functions(name: str, listed: Any, place: FieldPath) -> tuple[Callable[[Any], Any], ...]:
-    if not isinstance(listed, list):
-        raise InvalidMapping(f"{name}: “apply” must be a list of functions.", place)
-    for number, item in enumerate(listed):
-        if not isinstance(item, str) or item not in FUNCTIONS:
-            known = ", ".join(sorted(FUNCTIONS))
-            raise InvalidMapping(f"{name}: unknown function {item!r}. Available: {known}.", (*place, number))
-    return tuple(FUNCTIONS[item] for item in listed)
-
-
-def _parse_match_rule(declared: Any, rules: Mapping[str, FieldRule]) -> MatchRule:
-    match = _require_object("match", declared, ("match",), {"external_id", "previous", "new", "verified"})
-    previous = _require_object("match.previous", match.get("previous", {}), ("match", "previous"))
-    new = match.get("new", [])
-    if not isinstance(new, list) or any(not isinstance(name, str) or name not in rules for name in new):
-        raise InvalidMapping("match.new: list fields of this mapping.", ("match", "new"))
-    external_id = match.get("external_id")
-    if external_id is not None and not isinstance(external_id, str):
-        sentence = "match.external_id: enter the record field that contains the entity's id."
-        raise InvalidMapping(sentence, ("match", "external_id"))
-    paths = {
-        name: _parse_path(f"match.previous.{name}", path, ("match", "previous", name))
-        for name, path in previous.items()
-    }
-    verified = _require_object(
-        "match.verified", match.get("verified", {}), ("match", "verified"), {"previous", "new"}
-    )
-    return MatchRule(
-        external_id=external_id,
-        previous=paths,
-        new=tuple(new),
-        verified_previous=_parse_verified_rules(verified, "previous"),
-        verified_new=_parse_verified_rules(verified, "new"),
-    )
-
-
-def _parse_verified_rules(verified: Mapping[str, Any], part: str) -> dict[str, FieldRule]:
-    """Parse `match.verified.new` or `match.verified.previous`. A constant is refused: it verifies nothing."""
-    name, place = f"match.verified.{part}", ("match", "verified", part)
-    declared = _require_object(name, verified.get(part, {}), place)
-    if len(declared) > MAX_FIELDS:
-        raise InvalidMapping(f"{name}: enter at most {MAX_FIELDS} fields.", place)
-    rules = {}
-    for field_name, value in declared.items():
-        rule = _require_object(f"{name}.{field_name}", value, (*place, field_name), {"path", "apply"})
-        if "path" not in rule:
-            raise InvalidMapping(f"{name}.{field_name}: enter a path.", (*place, field_name))
-        rules[field_name] = _parse_field_rule(f"{name}.{field_name}", rule, (*place, field_name))
-    return rules
-
-
-def _require_object(
-    name: str, value: Any, place: FieldPath, allowed: set[str] | None = None
-) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InvalidMapping(f"{name}: enter a JSON object.", place)
-    for member in value:
-        if allowed is not None and member not in allowed:
-            known = ", ".join(sorted(allowed))
-            raise InvalidMapping(f"{name}: unknown field {member!r}. Available: {known}.", (*place, member))
-    return value
-
-
-def _parse_boolean(name: str, rule: Mapping[str, Any], member: str, place: FieldPath) -> bool:
-    value = rule.get(member, False)
-    if not isinstance(value, bool):
-        raise InvalidMapping(f"{name}: “{member}” must be true or false.", (*place, member))
-    return value
-
-
-def _parse_path(name: str, text: Any, place: FieldPath) -> Evaluator:
-    if not isinstance(text, str) or not 0 < len(text) <= MAX_PATH:
-        sentence = f"{name}: enter a JMESPath expression of 1 to {MAX_PATH} characters."
-        raise InvalidMapping(sentence, place)
-    try:
-        return compile_expression(text)
-    except ExpressionTooLarge as error:
-        raise InvalidMapping(f"{name}: {text!r} {error}", place) from error
-    except JMESPathError as error:
-        raise InvalidMapping(f"{name}: {text!r} is not a JMESPath expression.", place) from error

@@ -29,7 +29,7 @@ from sync.limits.circuit_breaker import allowed_deliveries
 from sync.limits.rate_limit import wait_for_turn
 from sync.models import Attempt, AttemptCause, Connection, Delivery, MappingVersion
 from sync.planning.change import Change, redact_change
-from sync.planning.mapping import InvalidMapping
+from sync.planning.mapping_declaration import InvalidMapping
 from sync.replays.requests import ReplayOptions
 from webhooks.models import Event
 

@@ -18,8 +18,9 @@ from sync.connectors.contracts.types import Record
 from sync.mappings.past_entities import PastEvent, past_event_chunks, read_past_events
 from sync.models import AttemptOutcome, Route
 from sync.planning.change import plan_existing_entity
-from sync.planning.mapping import EntityNotMappable, InvalidMapping, ParsedMapping, parse_mapping
+from sync.planning.mapping import EntityNotMappable, ParsedMapping
 from sync.planning.mapping_comparison import MappingInput
+from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 
 MAX_SAMPLE_EVENTS = 20
 _SEARCHED_EVENTS = 200

@@ -155,7 +155,7 @@ ENTITY = Object(
 )
 _ENTITIES = required(
     "entities",
-    MapOf(ENTITY, "TYPE", 1, None, ENTITY_TYPE, ENTITY_TYPE_SENTENCE, str.upper),
+    MapOf(ENTITY, "TYPE", 1, None, ENTITY_TYPE, ENTITY_TYPE_SENTENCE, str.upper, "entity types"),
     "How entities are read, by entity type as in the webhooks. Upper and lower case are the same.",
     example={"USER": {"path": "/api/users/{id}"}},
 )

@@ -273,7 +273,7 @@ COLLECTION = Object(
 
 _ENTITIES = required(
     "entities",
-    MapOf(COLLECTION, "TYPE", 1, None, ENTITY_TYPE, ENTITY_TYPE_SENTENCE, str.upper),
+    MapOf(COLLECTION, "TYPE", 1, None, ENTITY_TYPE, ENTITY_TYPE_SENTENCE, str.upper, "entity types"),
     "How records are read and written, by entity type as in the webhooks. Upper and lower case are the same.",
     example={"USER": {"collection": "/api/customers", "item": "/api/customers/{id}"}},
 )

@@ -13,7 +13,7 @@ from django.db import connections
 from sync.attempts import apply, unlinked_records
 from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Link, MappingVersion, Route
 from sync.planning import mapping as planning_mapping
-from sync.planning import record_matching
+from sync.planning import mapping_declaration, record_matching
 from sync.planning.mapping import MatchValue
 from sync.planning.record_matching import MAX_CANDIDATES, MatchingPolicy
 from tests.support.hub import ANNA, Hub
@@ -308,9 +308,9 @@ def verify_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def take_first_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = {**planning_mapping.FUNCTIONS, "verified_email": lambda emails: emails[0]["address"]}
-    monkeypatch.setattr(planning_mapping, "FUNCTIONS", first)
-    planning_mapping._cache.clear()
+    first = {**mapping_declaration.FUNCTIONS, "verified_email": lambda emails: emails[0]["address"]}
+    monkeypatch.setattr(mapping_declaration, "FUNCTIONS", first)
+    mapping_declaration._cache.clear()
 
 
 def forget_owners(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +320,7 @@ def forget_owners(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def mappings_parsed_anew() -> Any:
     yield
-    planning_mapping._cache.clear()
+    mapping_declaration._cache.clear()
 
 
 @pytest.mark.usefixtures("mappings_parsed_anew")

@@ -13,7 +13,7 @@ from sync.connectors.values.jmespath_paths import compile_expression
 from sync.connectors.values.json_responses import ErrorExtractor, JmesPathExpression
 from sync.mappings.backtests import MAX_OVER_BUDGET, request_backtest, run_in_request
 from sync.models import Connection, Delivery, MappingVersion, Route
-from sync.planning.mapping import InvalidMapping, parse_mapping
+from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 from sync.replays.replay_preview import preview_replay
 from sync.replays.requests import ReplayOptions
 from tests.support.builders.backtests import a_draft, a_mapped_event, a_mapping_in_use, mapping_author

@@ -17,7 +17,8 @@ from sync.jobs.job_execution import run_job
 from sync.jobs.running_job import JobLost
 from sync.mappings.backtests import BACK_TEST, BackTestRefused, request_backtest, run_in_request
 from sync.models import Attempt, BackTest, Call, Delivery, Job, Mapping, Route
-from sync.planning.mapping import EntityNotMappable, parse_mapping
+from sync.planning.mapping import EntityNotMappable
+from sync.planning.mapping_declaration import parse_mapping
 from tests.support.builders.backtests import a_draft, a_mapped_event, a_mapping_in_use, mapping_author
 from tests.support.builders.erasure import confirmed_erasure, invented_person, receive_people
 from tests.support.builders.history import NOON, a_delivery, a_source, an_attempt, an_event

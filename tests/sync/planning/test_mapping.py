@@ -11,17 +11,8 @@ from hypothesis import strategies as st
 
 from integration_hub.devtools.sandbox_setup import MAPPINGS
 from sandbox.identity.seed import USERS
-from sync.planning.mapping import (
-    FUNCTIONS,
-    MAX_FIELDS,
-    MAX_PATH,
-    MAX_VERIFIED_VALUES,
-    EntityNotMappable,
-    InvalidMapping,
-    MatchValue,
-    ParsedMapping,
-    parse_mapping,
-)
+from sync.planning.mapping import FUNCTIONS, MAX_VERIFIED_VALUES, EntityNotMappable, MatchValue, ParsedMapping
+from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 
 pytestmark = pytest.mark.pure
 
@@ -146,61 +137,6 @@ def test_an_expression_that_does_not_fit_the_entity_names_its_field(path: str) -
         mapped_value({"number": 1, "mixed": [1, "a"]}, path=path)
     assert caught.value.field == "x"
     assert str(caught.value) == "x: the expression does not fit this entity"
-
-
-@pytest.mark.parametrize(
-    ("declaration", "place"),
-    [
-        (None, "The mapping"),
-        ([], "The mapping"),
-        ({}, "fields"),
-        ({"fields": []}, "fields"),
-        ({"fields": {}}, "fields: enter between 1 and 200"),
-        ({"fields": {str(n): {"constant": n} for n in range(MAX_FIELDS + 1)}}, "fields: enter between"),
-        ({"fields": {"x": {"path": "a"}}, "more": 1}, "The mapping: unknown field 'more'"),
-        ({"fields": {"x": "entity.a"}}, "x: enter a JSON object"),
-        ({"fields": {"x": {}}}, "x: enter either"),
-        ({"fields": {"x": {"path": "a", "constant": 1}}}, "x: enter either"),
-        ({"fields": {"x": {"path": "a", "default": 1}}}, "x: unknown field 'default'"),
-        ({"fields": {"x": {"path": ""}}}, "x: enter a JMESPath expression of 1 to 500"),
-        ({"fields": {"x": {"path": None}}}, "x: enter a JMESPath expression"),
-        ({"fields": {"x": {"path": "a" * (MAX_PATH + 1)}}}, "x: enter a JMESPath expression"),
-        ({"fields": {"x": {"path": "a["}}}, "x: 'a[' is not a JMESPath"),
-        ({"fields": {"x": {"path": "!" * 499 + "a"}}}, "x: '!!!"),
-        ({"fields": {"x": {"path": "a", "apply": ["shout"]}}}, "x: unknown function 'shout'"),
-        ({"fields": {"x": {"path": "a", "apply": [["lower"]]}}}, "x: unknown function ['lower']"),
-        ({"fields": {"x": {"path": "a", "apply": [{}]}}}, "x: unknown function {}"),
-        ({"fields": {"x": {"path": "a", "apply": "lower"}}}, "x: “apply” must be a list"),
-        ({"fields": {"x": {"path": "a", "apply": None}}}, "x: “apply” must be a list"),
-        ({"fields": {"x": {"path": "a", "required": 1}}}, "x: “required” must be true or false"),
-        ({"fields": {"x": {"path": "a", "caseless": "no"}}}, "x: “caseless” must be true or false"),
-        ({"fields": {"x": {"path": "a"}}, "match": []}, "match: enter a JSON object"),
-        ({"fields": {"x": {"path": "a"}}, "match": {"by": "x"}}, "match: unknown field 'by'"),
-        ({"fields": {"x": {"path": "a"}}, "match": {"new": ["y"]}}, "match.new"),
-        ({"fields": {"x": {"path": "a"}}, "match": {"new": [["x"]]}}, "match.new"),
-        ({"fields": {"x": {"path": "a"}}, "match": {"new": "x"}}, "match.new"),
-        ({"fields": {"x": {"path": "a"}}, "match": {"external_id": 1}}, "match.external_id"),
-        (
-            {"fields": {"x": {"path": "a"}}, "match": {"previous": ["x"]}},
-            "match.previous: enter a JSON object",
-        ),
-        ({"fields": {"x": {"path": "a"}}, "match": {"previous": {"x": "a["}}}, "match.previous.x"),
-        ({"fields": {"x": {"path": "a"}}, "match": {"verified": []}}, "match.verified: enter"),
-        ({"fields": {"x": {"path": "a"}}, "match": {"verified": {"old": {}}}}, "match.verified: unknown"),
-        (
-            {"fields": {"x": {"path": "a"}}, "match": {"verified": {"new": {"x": {"constant": "y"}}}}},
-            "match.verified.new.x: unknown field 'constant'",
-        ),
-        (
-            {"fields": {"x": {"path": "a"}}, "match": {"verified": {"previous": {"x": {}}}}},
-            "match.verified.previous.x: enter a path",
-        ),
-    ],
-)
-def test_an_invalid_declaration_is_refused_with_the_place_of_the_error(declaration: Any, place: str) -> None:
-    with pytest.raises(InvalidMapping) as caught:
-        parse_mapping(declaration)
-    assert str(caught.value).startswith(place)
 
 
 @pytest.mark.parametrize(

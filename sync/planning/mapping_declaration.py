@@ -1,0 +1,281 @@
+"""Declarations of mappings: their settings, as they are read and described. Pure.
+
+{"fields": {"email": {"path": "entity.emails[0].address", "apply": ["lower"], "required": true},
+            "source": {"constant": "identity"}},
+ "match": {"external_id": "external_id", "previous": {"email": "email"}, "new": ["email"],
+           "verified": {"new": {"email": {"path": "entity.emails", "apply": ["verified_email", "lower"]}},
+                        "previous": {"email": {"path": "emails", "apply": ["verified_email", "lower"]}}}}}
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from jmespath.exceptions import JMESPathError
+
+from config_schema.errors import Place, SettingsInvalid
+from config_schema.kinds import AnyText, AnyValue, Boolean, JsonSchema, Kind, TextList
+from config_schema.objects import MapOf, Object, Rule
+from config_schema.settings import Values, defaulted, optional, required
+from sync.connectors.values.fingerprint import fingerprint_json
+from sync.connectors.values.jmespath_paths import (
+    MAX_DEPTH,
+    Evaluator,
+    ExpressionTooLarge,
+    compile_expression,
+    fields_read,
+)
+from sync.planning.mapping import FUNCTIONS, MAX_VERIFIED_VALUES, FieldRule, MatchRule, ParsedMapping
+
+MAX_FIELDS = 200
+MAX_PATH = 500
+MAX_CACHED = 256
+
+
+class InvalidMapping(ValueError):
+    """An invalid declaration. The message names the field; `place` is the path to it."""
+
+    def __init__(self, sentence: str, place: Place = ()) -> None:
+        super().__init__(sentence)
+        self.place = place
+
+
+class ParsedPath(NamedTuple):
+    """A compiled expression. `entity_fields`: the fields of the entity that it reads, None if it reads all of it."""
+
+    evaluator: Evaluator
+    entity_fields: frozenset[str] | None
+
+
+@dataclass(frozen=True)
+class MappingPath(Kind[ParsedPath]):
+    """A JMESPath expression of a mapping. Reading compiles it."""
+
+    label: str = "JMESPath expression"
+    limits: str = f"1 to {MAX_PATH} characters, nested at most {MAX_DEPTH} deep"
+
+    def read(self, value: Any, place: Place) -> ParsedPath:
+        if not isinstance(value, str) or not 0 < len(value) <= MAX_PATH:
+            sentence = f"This must be a JMESPath expression of 1 to {MAX_PATH} characters."
+            raise SettingsInvalid(place, sentence)
+        try:
+            return ParsedPath(compile_expression(value), fields_read(value, "entity"))
+        except ExpressionTooLarge as error:
+            raise SettingsInvalid(place, f"{value!r} {error}") from error
+        except JMESPathError as error:
+            raise SettingsInvalid(place, f"{value!r} is not a JMESPath expression.") from error
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "string", "minLength": 1, "maxLength": MAX_PATH, "format": "jmespath"}
+
+
+@dataclass(frozen=True)
+class RecordFields(Kind[tuple[str, ...]]):
+    """Names of fields of the record."""
+
+    label: str = "list of texts"
+    limits: str = "names of `fields`"
+
+    def read(self, value: Any, place: Place) -> tuple[str, ...]:
+        if not isinstance(value, list) or any(not isinstance(name, str) for name in value):
+            raise SettingsInvalid(place, "This must be a list of fields of this mapping.")
+        return tuple(value)
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "array", "items": {"type": "string"}}
+
+
+_APPLY = defaulted(
+    "apply",
+    TextList(tuple(sorted(FUNCTIONS)), "list of functions"),
+    [],
+    "Functions to convert the value with, in this order.",
+    example=["trim", "lower"],
+)
+_PATH = optional(
+    "path",
+    MappingPath(),
+    'Where the value is in `{"entity": …, "webhook": …}`. A value that is not there is null.',
+    example="entity.emails[0].address",
+    is_nullable=False,
+)
+_CONSTANT = optional("constant", AnyValue(), "A value that is the same for every entity.", example=True)
+_REQUIRED = defaulted(
+    "required",
+    Boolean(),
+    False,
+    "An entity without the value is refused (`unmappable`). Null, an empty text and an empty list count as no value.",
+    example=True,
+)
+_CASELESS = defaulted(
+    "caseless",
+    Boolean(),
+    False,
+    "The value is compared with the record's without regard to case.",
+    example=True,
+)
+
+
+def _build_field_rule(values: Values) -> FieldRule:
+    if values.is_given(_PATH) == values.is_given(_CONSTANT):
+        values.reject(None, "Enter either a path or a constant.")
+    path = values[_PATH]
+    return FieldRule(
+        path=path.evaluator if path else None,
+        constant=values[_CONSTANT],
+        apply=tuple(FUNCTIONS[name] for name in values[_APPLY]),
+        is_required=values[_REQUIRED],
+        is_caseless=values[_CASELESS],
+        entity_fields=path.entity_fields if path else None,
+    )
+
+
+_FIELD_RULE = Object(
+    (_PATH, _CONSTANT, _APPLY, _REQUIRED, _CASELESS),
+    _build_field_rule,
+    (
+        Rule(
+            "Exactly one of `path` and `constant` is required.",
+            {"oneOf": [{"required": ["path"]}, {"required": ["constant"]}]},
+        ),
+    ),
+)
+_FIELDS = required(
+    "fields",
+    MapOf(_FIELD_RULE, "FIELD", 1, MAX_FIELDS, noun="fields"),
+    "How each field of the record is made, by its name in the target. Fields that are not named here are "
+    "never written.",
+    example={"email": {"path": "entity.email", "apply": ["lower"], "required": True}},
+)
+
+# A constant is refused: it verifies nothing.
+_VERIFIED_PATH = required(
+    "path",
+    MappingPath(),
+    "Where the verified values are: one value, or a list of which the first "
+    f'{MAX_VERIFIED_VALUES} count. `verified.new` looks into `{{"entity": …, "webhook": …}}`, '
+    f"`verified.previous` into "
+    "the webhook's `previous`.",
+    example="entity.emails",
+)
+_VERIFIED_RULE = Object(
+    (_VERIFIED_PATH, _APPLY),
+    lambda values: FieldRule(
+        path=values[_VERIFIED_PATH].evaluator,
+        apply=tuple(FUNCTIONS[name] for name in values[_APPLY]),
+        entity_fields=values[_VERIFIED_PATH].entity_fields,
+    ),
+)
+_VERIFIED_NEW = defaulted(
+    "new",
+    MapOf(_VERIFIED_RULE, "FIELD", 0, MAX_FIELDS, noun="fields"),
+    {},
+    "Which values of the entity are verified, by field of the record.",
+    example={"email": {"path": "entity.emails", "apply": ["verified_email"]}},
+)
+_VERIFIED_PREVIOUS = defaulted(
+    "previous",
+    MapOf(_VERIFIED_RULE, "FIELD", 0, MAX_FIELDS, noun="fields"),
+    {},
+    "Which previous values were verified, by field of the record.",
+    example={"email": {"path": "emails", "apply": ["verified_email"]}},
+)
+_EXTERNAL_ID = optional(
+    "external_id",
+    AnyText(),
+    "The field of the record that holds the entity's id. A record with it is always linked.",
+    example="external_id",
+)
+_PREVIOUS = defaulted(
+    "previous",
+    MapOf(MappingPath(), "FIELD"),
+    {},
+    "The values that a record may be found by because the change overwrote them, by field of the record. The "
+    "expressions "
+    "look into the webhook's `previous`.",
+    example={"email": "email"},
+)
+_NEW = defaulted(
+    "new",
+    RecordFields(),
+    [],
+    "The fields by whose new value a record may be found, only when a record is about to be created.",
+    example=["email"],
+)
+_VERIFIED = defaulted(
+    "verified",
+    Object(
+        (_VERIFIED_NEW, _VERIFIED_PREVIOUS),
+        lambda values: (values[_VERIFIED_PREVIOUS], values[_VERIFIED_NEW]),
+    ),
+    {},
+    "Which values the identity service marks as verified. These rules only match; what is written follows "
+    "`fields`, and "
+    "may be unverified.",
+    example={"new": {"email": {"path": "entity.emails", "apply": ["verified_email"]}}},
+)
+
+
+def _build_match_rule(values: Values) -> MatchRule:
+    verified_previous, verified_new = values[_VERIFIED]
+    return MatchRule(
+        external_id=values[_EXTERNAL_ID],
+        previous={name: path.evaluator for name, path in values[_PREVIOUS].items()},
+        new=values[_NEW],
+        verified_previous=verified_previous,
+        verified_new=verified_new,
+    )
+
+
+_MATCH = defaulted(
+    "match",
+    Object((_EXTERNAL_ID, _PREVIOUS, _NEW, _VERIFIED), _build_match_rule),
+    {},
+    "How a record is found that is not linked yet: by `external_id`, then by a previous value, and by a new value only "
+    "before a record is created.",
+    example={"external_id": "external_id", "previous": {"email": "email"}, "new": ["email"]},
+)
+
+
+def _build_mapping(values: Values) -> ParsedMapping:
+    fields, match = values[_FIELDS], values[_MATCH]
+    if any(name not in fields for name in match.new):
+        raise SettingsInvalid(("match", "new"), "This must be a list of fields of this mapping.")
+    return ParsedMapping(fields, match)
+
+
+MAPPING = Object(
+    (_FIELDS, _MATCH), _build_mapping, (Rule("`match.new` names only fields that are in `fields`."),)
+)
+
+_cache: dict[bytes, ParsedMapping] = {}
+
+
+def parse_mapping(declaration: Any) -> ParsedMapping:
+    """Parse and validate a declaration; the result is cached by content. Raises InvalidMapping."""
+    try:
+        key = fingerprint_json(declaration)
+    except (TypeError, ValueError, RecursionError):
+        # Not JSON: parsing raises an error that names the place.
+        return _parse_declaration(declaration)
+    known = _cache.get(key)
+    if known is None:
+        known = _parse_declaration(declaration)
+        if len(_cache) >= MAX_CACHED:
+            _cache.clear()
+        _cache[key] = known
+    return known
+
+
+def _parse_declaration(declaration: Any) -> ParsedMapping:
+    try:
+        return MAPPING.read(declaration, ())
+    except SettingsInvalid as invalid:
+        raise InvalidMapping(f"{_name_place(invalid.place)}: {invalid.sentence}", invalid.place) from invalid
+
+
+def _name_place(place: Place) -> str:
+    """Return how a message names a place: `email.path` of a field, `match.new`; `The mapping` for all of it."""
+    names = [step for step in place if isinstance(step, str)]
+    if len(names) > 1 and names[0] == "fields":
+        del names[0]
+    return ".".join(names) or "The mapping"
