@@ -158,6 +158,21 @@ class TextList(Kind[tuple[str, ...]]):
 
 
 @dataclass(frozen=True)
+class AnyTextList(Kind[list[str]]):
+    """A list of any texts."""
+
+    label: str = "list of texts"
+
+    def read(self, value: Any, place: Place) -> list[str]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise SettingsInvalid(place, "This must be a list of texts.")
+        return value
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "array", "items": {"type": "string"}}
+
+
+@dataclass(frozen=True)
 class TextMap(Kind[dict[str, str]]):
     """An object whose values are texts. `schema`: what else its JSON Schema says."""
 

@@ -87,7 +87,7 @@ class VariantObject(Kind[T]):
 @dataclass(frozen=True)
 class MapOf(Kind[dict[str, T]]):
     """An object whose names people choose, with values of one kind. `placeholder` stands for a name in the reference,
-    `noun` says what the names are, and `fold` makes a key of a name.
+    `noun` says what the names are, and `fold` makes a key of a name. `least` is 0 or 1.
     """
 
     values: Kind[T]
@@ -105,12 +105,13 @@ class MapOf(Kind[dict[str, T]]):
         if self.most is not None:
             least = f"{self.least:,} to" if self.least else "at most"
             return f"{least} {self.most:,} {self.noun}"
-        return f"at least {self.least:,} of the {self.noun}" if self.least else ""
+        return "not empty" if self.least else ""
 
     def read(self, value: Any, place: Place) -> dict[str, T]:
         document = _require_object(value, place)
         if len(document) < self.least or (self.most is not None and len(document) > self.most):
-            raise SettingsInvalid(place, f"This must have {self.limits}.")
+            sentence = "This must not be empty." if self.most is None else f"This must have {self.limits}."
+            raise SettingsInvalid(place, sentence)
         read: dict[str, T] = {}
         for name, item in document.items():
             if self.names and not self.names.fullmatch(name):

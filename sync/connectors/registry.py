@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, Literal, overload
 
 from config_schema.errors import SettingsInvalid
+from config_schema.kinds import Kind
 from sync.connectors.client.authentication import make_authenticator
 from sync.connectors.client.client import AttemptOptions, ClientConfig, HttpClient
 from sync.connectors.client.exchange import Recorder
@@ -45,18 +46,16 @@ def validate_connection(
     try:
         # First, because the reader refuses some of these headers for another reason.
         refuse_plain_secrets(settings)
-        _SETTINGS_PARSERS[connector](settings)
+        SETTINGS_KINDS[connector].read(settings, ())
     except SettingsInvalid as invalid:
         raise SettingsInvalid(("settings", *invalid.place), invalid.sentence) from None
 
 
 def read_connection_options(connector: str, settings: Mapping[str, Any]) -> ConnectionOptions:
     """Return the connection options of the settings. Raises SettingsInvalid."""
-    if connector not in _SETTINGS_PARSERS:
+    if connector not in SETTINGS_KINDS:
         raise SettingsInvalid(("connector",), "There is no such connector.")
-    parsed: Any = _SETTINGS_PARSERS[connector](settings)
-    options: ConnectionOptions = parsed.options
-    return options
+    return SETTINGS_KINDS[connector].read(settings, ()).options
 
 
 def credential_names(authentication: Mapping[str, Any]) -> tuple[str, ...]:
@@ -131,9 +130,10 @@ def make_connector(
 
 
 _ConnectorSettings = identity.IdentitySettings | target.TargetSettings
-_SETTINGS_PARSERS = {
-    "rest-identity": identity.parse_identity_settings,
-    "rest-commercial": target.parse_target_settings,
+# The settings of each connector, as they are read and described.
+SETTINGS_KINDS: Mapping[str, Kind[_ConnectorSettings]] = {
+    "rest-identity": identity.IDENTITY_SETTINGS,
+    "rest-commercial": target.TARGET_SETTINGS,
 }
 
 # Keyed by a hash of all arguments, so that a changed connection never uses an old entry.
@@ -160,8 +160,7 @@ def _parse_connection(
 ) -> tuple[ClientConfig, _ConnectorSettings]:
     base = _parse_base(base_url)
     scheme = parse_authentication(authentication, base)
-    parse: Any = _SETTINGS_PARSERS[connector]
-    parsed: _ConnectorSettings = parse(settings)
+    parsed = SETTINGS_KINDS[connector].read(settings, ())
     side = CONNECTOR_SIDES[connector]
     secrets = SecretSet(list_secrets(scheme, credentials, settings))
     remember_secrets(secrets)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from config_schema.errors import SettingsInvalid, from_pointer
-from sync.connectors.settings.identity import IdentitySettings, parse_identity_settings
+from sync.connectors.settings.identity import IDENTITY_SETTINGS
 from sync.connectors.values.json_responses import (
     ExpressionOverBudget,
     UnreadableError,
@@ -21,7 +21,7 @@ def read_stored_entity(
 
     Returns None if the body was cut or is about another entity. Raises SettingsInvalid.
     """
-    parsed: IdentitySettings = parse_identity_settings(settings)
+    parsed = IDENTITY_SETTINGS.read(settings, ())
     known = parsed.entities.get(entity_type.upper())
     if known is None:
         return None

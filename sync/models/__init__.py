@@ -11,7 +11,7 @@ from sync.models.alarm import (
 )
 from sync.models.attempt import Attempt, AttemptCause, AttemptOutcome, Call, ChangeCategory
 from sync.models.backtest import BackTest, BackTestState
-from sync.models.connection import Breaker, Connection, ConnectionSide, ConnectionTest
+from sync.models.connection import CONNECTION_SETTINGS, Breaker, Connection, ConnectionSide, ConnectionTest
 from sync.models.counts import (
     CallCount,
     CountedHour,
@@ -46,12 +46,14 @@ from sync.models.replay import (
     ReplayState,
     SkipReason,
 )
-from sync.models.route import Route
+from sync.models.route import ROUTE_SETTINGS, Route
 
 __all__ = [
+    "CONNECTION_SETTINGS",
     "MATCH_HELD_CODE",
     "OPEN_JOB_STATES",
     "OPEN_STATES",
+    "ROUTE_SETTINGS",
     "SETTLED_STATES",
     "WAITING_STATES",
     "Alarm",

@@ -1,5 +1,7 @@
 """Connections to the remote systems at both ends."""
 
+from collections.abc import Mapping
+
 from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -7,6 +9,7 @@ from django.db import models
 from django.utils.translation import gettext as _
 
 from config_schema.errors import SettingsInvalid
+from config_schema.model_fields import FieldSetting
 from sync.connectors.registry import CONNECTORS, validate_connection
 from webhooks.encryption.at_rest import EncryptedJSONField
 
@@ -19,6 +22,71 @@ class ConnectionSide(models.TextChoices):
 
     IDENTITY = "identity", "identity service"
     TARGET = "commercial", "target system"
+
+
+CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
+    "slug": FieldSetting("The name of the connection in addresses and exports.", "acme-shop"),
+    "name": FieldSetting(
+        "The name that people use for the system. It appears in responses to the source.", "Acme shop"
+    ),
+    "side": FieldSetting(
+        "The end of the hub at which the system is: the identity service, or the target.", "commercial"
+    ),
+    "connector": FieldSetting(
+        "The code that speaks to this kind of system.",
+        "rest-commercial",
+        rules=("It must fit `side`: `rest-identity` or `rest-commercial`.",),
+    ),
+    "is_enabled": FieldSetting(
+        "If it is off, no request is sent to the system: deliveries fail (`connection-disabled`) and are retried.",
+        True,
+    ),
+    "base_url": FieldSetting(
+        "Scheme, host, port and path that every request begins with. `http` or `https`; no user name, query "
+        "or fragment. "
+        "A change of scheme, host or port removes the stored credentials.",
+        "https://shop.example.com/api",
+    ),
+    "authentication": FieldSetting(
+        "How requests are authenticated, as JSON. Credentials have fields of their own.",
+        {"scheme": "bearer"},
+        page="authentication",
+    ),
+    "settings": FieldSetting(
+        "The requests that the system understands, as JSON: see the sections below.",
+        {"entities": {"USER": {"path": "/users/{id}"}}},
+        rules=("Secrets in headers and query parameters are refused: enter them as credentials.",),
+    ),
+    "deadline_seconds": FieldSetting(
+        "How many seconds one request may take, from connecting to the last byte of the response.",
+        10.0,
+        rules=("It must be at least five seconds shorter than a lease (`LEASE_SECONDS`).",),
+    ),
+    "byte_cap": FieldSetting(
+        "How many bytes of one response are read. A larger response is refused.", 1_048_576
+    ),
+    "relays_sentences": FieldSetting(
+        "The system's own error message is passed on to the person who pressed Save in the identity service.",
+        True,
+    ),
+    "concurrency": FieldSetting(
+        "How many deliveries may use the system at the same time, over all processes. Empty: no limit.", 4
+    ),
+    "requests_per_second": FieldSetting(
+        "How many requests a second may be sent, over all processes. Empty: no limit.", 5.0
+    ),
+    "breaker_failures": FieldSetting(
+        "After how many failures the connection is paused. Only failures of the system count, not those of one record, "
+        "and each answer takes two away.",
+        10,
+    ),
+    "breaker_seconds": FieldSetting(
+        "How many seconds the first pause lasts. Each further pause without a success between is twice as "
+        "long, up to ten "
+        "minutes.",
+        15,
+    ),
+}
 
 
 class Connection(models.Model):

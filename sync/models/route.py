@@ -1,11 +1,15 @@
 """Routes: which events go to which target."""
 
+from collections.abc import Mapping as ReadOnlyMapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
+from config_schema.kinds import AnyValue
+from config_schema.model_fields import FieldSetting
+from config_schema.objects import MapOf
 from sync.models.connection import Connection, ConnectionSide
 from sync.models.mapping import Mapping
 from sync.planning.record_matching import MatchingPolicy
@@ -16,6 +20,76 @@ _MATCHING_LABELS = {
     MatchingPolicy.HOLD: "always ask a person",
     MatchingPolicy.VERIFIED: "link by a verified value, else ask a person",
     MatchingPolicy.TRUSTED: "link by any value (signed sources only)",
+}
+
+
+ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
+    "source": FieldSetting("The source whose events use the route.", "Acme webhooks"),
+    "entity_type": FieldSetting(
+        "The entity type of the events, as in the webhooks. It is stored in upper case.",
+        "USER",
+        rules=("A source has one route for each entity type and target connection.",),
+    ),
+    "is_enabled": FieldSetting(
+        "If it is off, new events do not use the route, and are not delivered later. To keep them, pause the "
+        "route instead.",
+        True,
+        rules=("A route is enabled only if its connections and mapping have all that it needs.",),
+    ),
+    "identity": FieldSetting("The connection that the entity is fetched from.", "Acme ID"),
+    "commercial": FieldSetting("The connection to the target whose records are changed.", "Acme shop"),
+    "mapping": FieldSetting("The mapping that makes the fields of the record.", "Acme person to customer"),
+    "matching": FieldSetting(
+        "What happens if a record without a link has the same value, such as the same address. A record with "
+        "the entity's "
+        "own external id is always linked.",
+        "verified",
+        rules=("`trusted` needs a signed source.",),
+    ),
+    "without_match": FieldSetting(
+        "What happens if no record matches: the record is created, or the change is refused (`no-match`).",
+        "create",
+    ),
+    "when_gone": FieldSetting(
+        "What happens to the record when the entity is deleted.",
+        "deactivate",
+        rules=("`deactivate` needs `deactivation`.",),
+    ),
+    "deactivation": FieldSetting(
+        "The fields that mark a record as inactive, with their values.",
+        {"active": False},
+        MapOf(AnyValue(), "FIELD"),
+    ),
+    "relays": FieldSetting(
+        "The data of the webhook is used, and no entity is fetched. Deliveries then run in order, and an "
+        "older timestamp "
+        "never overwrites a newer one.",
+        False,
+        rules=("It needs a signed source.",),
+    ),
+    "continues_after_failure": FieldSetting(
+        "If the hub still retries after it answered that the change failed. Empty: yes if the entity is "
+        "fetched, no if the "
+        "webhook's data is used.",
+        None,
+    ),
+    "tries": FieldSetting("How many attempts a delivery has before it has failed.", 8),
+    "gives_up_after_hours": FieldSetting("After how many hours a delivery is not retried any more.", 72.0),
+    "retry_base_seconds": FieldSetting(
+        "At most how many seconds pass before the second attempt. Each further attempt doubles it.", 2.0
+    ),
+    "retry_cap_seconds": FieldSetting("How many seconds a pause between attempts lasts at most.", 3600.0),
+    "guard_minutes": FieldSetting("The time window of the two limits below, in minutes.", 60),
+    "most_removals": FieldSetting(
+        "How many deletions and deactivations the time window allows. More are held for approval. Empty: no limit.",
+        50,
+    ),
+    "most_changed_percent": FieldSetting(
+        "Which share of all known records the time window allows to change, in percent. More are held for "
+        "approval. Empty: "
+        "no limit.",
+        5.0,
+    ),
 }
 
 
@@ -152,7 +226,7 @@ class Route(Pausable):
         is_trusted = self.matching == MatchingPolicy.TRUSTED
         if is_trusted and self.source_id and not self.source.is_signed:
             errors["matching"] = "Only a signed source can be trusted."
-        if not isinstance(self.deactivation, dict):
+        if not ROUTE_SETTINGS["deactivation"].accepts(self.deactivation):
             errors["deactivation"] = "Enter a JSON object of field names and values."
         elif self.when_gone == self.DeletionPolicy.DEACTIVATE and not self.deactivation:
             errors["deactivation"] = "Enter the fields that mark a record as inactive."

@@ -147,34 +147,42 @@ _FIELDS = required(
     example={"email": {"path": "entity.email", "apply": ["lower"], "required": True}},
 )
 
-# A constant is refused: it verifies nothing.
-_VERIFIED_PATH = required(
-    "path",
-    MappingPath(),
-    "Where the verified values are: one value, or a list of which the first "
-    f'{MAX_VERIFIED_VALUES} count. `verified.new` looks into `{{"entity": …, "webhook": …}}`, '
-    f"`verified.previous` into "
-    "the webhook's `previous`.",
-    example="entity.emails",
-)
-_VERIFIED_RULE = Object(
-    (_VERIFIED_PATH, _APPLY),
-    lambda values: FieldRule(
-        path=values[_VERIFIED_PATH].evaluator,
-        apply=tuple(FUNCTIONS[name] for name in values[_APPLY]),
-        entity_fields=values[_VERIFIED_PATH].entity_fields,
-    ),
-)
+
+def _verified_rule(looks_into: str, example: str) -> Object[FieldRule]:
+    """Return the kind of a rule of `match.verified`. A constant is refused: it verifies nothing."""
+    path = required(
+        "path",
+        MappingPath(),
+        f"Where the verified values are in {looks_into}: one value, or a list of which the first {MAX_VERIFIED_VALUES} "
+        "count.",
+        example=example,
+    )
+    return Object(
+        (path, _APPLY),
+        lambda values: FieldRule(
+            path=values[path].evaluator,
+            apply=tuple(FUNCTIONS[name] for name in values[_APPLY]),
+            entity_fields=values[path].entity_fields,
+        ),
+    )
+
+
 _VERIFIED_NEW = defaulted(
     "new",
-    MapOf(_VERIFIED_RULE, "FIELD", 0, MAX_FIELDS, noun="fields"),
+    MapOf(
+        _verified_rule('`{"entity": …, "webhook": …}`', "entity.emails"),
+        "FIELD",
+        0,
+        MAX_FIELDS,
+        noun="fields",
+    ),
     {},
     "Which values of the entity are verified, by field of the record.",
     example={"email": {"path": "entity.emails", "apply": ["verified_email"]}},
 )
 _VERIFIED_PREVIOUS = defaulted(
     "previous",
-    MapOf(_VERIFIED_RULE, "FIELD", 0, MAX_FIELDS, noun="fields"),
+    MapOf(_verified_rule("the webhook's `previous`", "emails"), "FIELD", 0, MAX_FIELDS, noun="fields"),
     {},
     "Which previous values were verified, by field of the record.",
     example={"email": {"path": "emails", "apply": ["verified_email"]}},
@@ -264,6 +272,28 @@ def parse_mapping(declaration: Any) -> ParsedMapping:
             _cache.clear()
         _cache[key] = known
     return known
+
+
+# A whole declaration.
+EXAMPLE = {
+    "fields": {
+        "external_id": {"path": "entity.id"},
+        "email": {
+            "path": "entity.emails",
+            "apply": ["verified_email", "lower"],
+            "required": True,
+            "caseless": True,
+        },
+        "name": {"path": "entity.name.familyName", "apply": ["trim"]},
+        "active": {"constant": True},
+    },
+    "match": {
+        "external_id": "external_id",
+        "previous": {"email": "email"},
+        "new": ["email"],
+        "verified": {"new": {"email": {"path": "entity.emails", "apply": ["verified_email", "lower"]}}},
+    },
+}
 
 
 def _parse_declaration(declaration: Any) -> ParsedMapping:

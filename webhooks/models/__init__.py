@@ -5,7 +5,7 @@ from webhooks.models.pausable import Pausable
 from webhooks.models.payload import Payload, indexes_where_set, payload_foreign_key
 from webhooks.models.rate_limit import RateLimitState
 from webhooks.models.receipt import Receipt, Refusal
-from webhooks.models.source import AnswerMode, Source, SourceSecret
+from webhooks.models.source import SOURCE_SETTINGS, AnswerMode, Source, SourceSecret
 from webhooks.models.subject_key import Pepper, SubjectKey, is_erased
 from webhooks.models.subject_key_store import (
     erased_entity_id,
@@ -18,6 +18,7 @@ from webhooks.models.subject_key_store import (
 )
 
 __all__ = [
+    "SOURCE_SETTINGS",
     "AnswerMode",
     "Event",
     "Pausable",

@@ -1,5 +1,6 @@
 """Sources: senders of webhooks, how they are verified and how they are answered."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -8,6 +9,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
+from config_schema.kinds import AnyTextList, Choice
+from config_schema.model_fields import FieldSetting
+from config_schema.objects import MapOf
 from webhooks.encryption.at_rest import EncryptedJSONField
 from webhooks.models.pausable import Pausable
 from webhooks.protocol.signatures import SCHEMES, check_secret, check_settings
@@ -19,6 +23,66 @@ class AnswerMode(models.TextChoices):
     ACK = "ack", "an immediate acknowledgement"
     RESULT = "result", "the outcome"
     ENTITY = "entity", "the outcome and the entity"
+
+
+SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
+    "slug": FieldSetting(
+        "The last part of the address that the source sends to: `/webhooks/SLUG`.", "acme-webhooks"
+    ),
+    "name": FieldSetting("The name that people use for the source.", "Acme webhooks"),
+    "is_enabled": FieldSetting(
+        "If it is off, all webhooks of the source are refused (`410`). To store them meanwhile, pause the "
+        "source instead.",
+        True,
+    ),
+    "scheme": FieldSetting(
+        "How the hub verifies who sent a webhook.", "standard-webhooks", page="verification"
+    ),
+    "scheme_settings": FieldSetting(
+        "The settings of the verification, as JSON.",
+        {"header": "X-Hub-Signature-256", "prefix": "sha256="},
+        page="verification",
+    ),
+    "extra_id_characters": FieldSetting(
+        "Characters that ids of entities may contain in addition to letters, digits, `.`, `_`, `~` and `-`.",
+        ":@",
+    ),
+    "event_words": FieldSetting(
+        "The source's own words for `CREATE`, `UPDATE` and `DELETE`. Upper and lower case are the same. An "
+        "event with an "
+        "unknown word is stored and ignored.",
+        {"MODIFIED": "UPDATE"},
+        MapOf(Choice(("CREATE", "UPDATE", "DELETE")), "WORD"),
+    ),
+    "default_mode": FieldSetting(
+        "What a webhook without `respond` is answered with: an acknowledgement at once, the outcome, or the "
+        "outcome and "
+        "the entity.",
+        "result",
+        rules=("`entity` needs a signed source and at least one entry in `entity_fields`.",),
+    ),
+    "mode_is_fixed": FieldSetting(
+        "`default_mode` counts even if a webhook asks for another response.", False
+    ),
+    "wait_seconds": FieldSetting(
+        "How many seconds a response may wait for the outcome. After that it says that the event was accepted (`202`).",
+        10.0,
+    ),
+    "entity_fields": FieldSetting(
+        'Fields of the entity that the source may see in responses: `["*"]` for all, `[]` for none.',
+        ["id", "emails"],
+        AnyTextList(),
+    ),
+    "requests_per_minute": FieldSetting(
+        "How many requests a minute the source may send. More are refused (`429`) with the time to come "
+        "back. Empty: no "
+        "limit.",
+        600,
+    ),
+    "silence_minutes": FieldSetting(
+        "After how many minutes without a webhook an alarm is raised. Empty: never.", 1440
+    ),
+}
 
 
 class Source(Pausable):
@@ -86,9 +150,9 @@ class Source(Pausable):
             check_settings(self.scheme, self.scheme_settings)
         except ValueError as error:
             errors["scheme_settings"] = str(error)
-        if not _is_event_type_mapping(self.event_words):
+        if not SOURCE_SETTINGS["event_words"].accepts(self.event_words):
             errors["event_words"] = "Map each event name of the source to CREATE, UPDATE or DELETE."
-        if not _is_list_of_text(self.entity_fields):
+        if not SOURCE_SETTINGS["entity_fields"].accepts(self.entity_fields):
             errors["entity_fields"] = "Enter a JSON list of field names."
         # Anyone can send to a source that is not signed, and would get the entity as the answer.
         elif self.default_mode == AnswerMode.ENTITY and not (self.is_signed and self.entity_fields):
@@ -102,14 +166,6 @@ class Source(Pausable):
     def is_signed(self) -> bool:
         """True if webhooks of this source are verified. Data of an unsigned webhook is only a hint."""
         return self.scheme != "none"
-
-
-def _is_event_type_mapping(value: Any) -> bool:
-    return isinstance(value, dict) and all(word in ("CREATE", "UPDATE", "DELETE") for word in value.values())
-
-
-def _is_list_of_text(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 class SourceSecret(models.Model):

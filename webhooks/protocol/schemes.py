@@ -62,7 +62,7 @@ class VerificationScheme:
         return next(setting.kind.choices for setting in self.settings if setting.name == name)
 
 
-_HMAC_SECRET = f"The key of the HMAC, as text: at least {SHORTEST_KEY} bytes."
+_HMAC_SECRET = f"the key of the HMAC, as text: at least {SHORTEST_KEY} bytes."
 _PLAIN_SECRET = f"at least {SHORTEST_STATIC} printable characters, without a space at either end"
 
 _SIGNATURE_HEADER = required(
@@ -124,17 +124,17 @@ SCHEMES: Mapping[str, VerificationScheme] = {
     "bearer": VerificationScheme(
         "Bearer token",
         "The header `Authorization` holds `Bearer` and the secret.",
-        f"The token: {_PLAIN_SECRET}.",
+        f"the token: {_PLAIN_SECRET}.",
     ),
     "basic": VerificationScheme(
         "Username and password (Basic)",
         "The header `Authorization` holds a user name and a password (RFC 7617).",
-        f"User name, colon and password. The password has {_PLAIN_SECRET}.",
+        f"user name, colon and password. The password has {_PLAIN_SECRET}.",
     ),
     "header": VerificationScheme(
         "Secret value in a header",
         "A header of its own holds the secret.",
-        f"The value of the header: {_PLAIN_SECRET}.",
+        f"the value of the header: {_PLAIN_SECRET}.",
         (_SECRET_HEADER,),
         {"header": "X-Api-Key"},
     ),

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from config_schema.kinds import Text, TextMap, WholeNumber
 from config_schema.objects import MapOf, Object
@@ -155,7 +154,7 @@ ENTITY = Object(
 )
 _ENTITIES = required(
     "entities",
-    MapOf(ENTITY, "TYPE", 1, None, ENTITY_TYPE, ENTITY_TYPE_SENTENCE, str.upper, "entity types"),
+    MapOf(ENTITY, "TYPE", 1, None, ENTITY_TYPE, ENTITY_TYPE_SENTENCE, str.upper),
     "How entities are read, by entity type as in the webhooks. Upper and lower case are the same.",
     example={"USER": {"path": "/api/users/{id}"}},
 )
@@ -176,8 +175,3 @@ def _build_settings(values: Values) -> IdentitySettings:
 
 
 IDENTITY_SETTINGS = Object((_ENTITIES, *OPTIONS, _ERROR), _build_settings)
-
-
-def parse_identity_settings(data: Any) -> IdentitySettings:
-    """Parse the settings of an identity service. Raises SettingsInvalid."""
-    return IDENTITY_SETTINGS.read(data, ())

@@ -42,7 +42,7 @@ class PathTemplate(Kind[str]):
 
     @property
     def limits(self) -> str:  # type: ignore[override]
-        return f"starts with a slash; plain segments only; {self._placeholder_words()}"
+        return f"starts with a slash; plain segments only; {self._placeholder_words('`')}"
 
     def read(self, value: Any, place: Place) -> str:
         path = _NON_BLANK.read(value, place)
@@ -60,8 +60,9 @@ class PathTemplate(Kind[str]):
         parts = "|".join([f"[{PATH_CHARACTERS}]", *(rf"\{{{name}\}}" for name in sorted(self.placeholders))])
         return {"type": "string", "pattern": rf"^(?=/){names}(?:/(?!\.{{1,2}}(?:/|$))(?:{parts})+)*/?$"}
 
-    def _placeholder_words(self) -> str:
-        return " and ".join(f"{{{name}}}" for name in sorted(self.placeholders)) or "no placeholder"
+    def _placeholder_words(self, quote: str = "") -> str:
+        names = [f"{quote}{{{name}}}{quote}" for name in sorted(self.placeholders)]
+        return " and ".join(names) or "no placeholder"
 
 
 @dataclass(frozen=True)

@@ -273,7 +273,7 @@ COLLECTION = Object(
 
 _ENTITIES = required(
     "entities",
-    MapOf(COLLECTION, "TYPE", 1, None, ENTITY_TYPE, ENTITY_TYPE_SENTENCE, str.upper, "entity types"),
+    MapOf(COLLECTION, "TYPE", 1, None, ENTITY_TYPE, ENTITY_TYPE_SENTENCE, str.upper),
     "How records are read and written, by entity type as in the webhooks. Upper and lower case are the same.",
     example={"USER": {"collection": "/api/customers", "item": "/api/customers/{id}"}},
 )
@@ -313,8 +313,3 @@ def _build_settings(values: Values) -> TargetSettings:
 
 
 TARGET_SETTINGS = Object((_ENTITIES, _CASELESS, _IDEMPOTENCY_HEADER, *OPTIONS, _ERROR), _build_settings)
-
-
-def parse_target_settings(data: Any) -> TargetSettings:
-    """Parse the settings of a target. Raises SettingsInvalid."""
-    return TARGET_SETTINGS.read(data, ())

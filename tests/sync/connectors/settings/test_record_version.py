@@ -7,7 +7,7 @@ import pytest
 from config_schema.errors import SettingsInvalid
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.record_version import MAX_STALE_RULES
-from sync.connectors.settings.target import parse_target_settings
+from sync.connectors.settings.target import TARGET_SETTINGS
 from tests.support.http.connectors import shop_settings
 
 pytestmark = pytest.mark.pure
@@ -17,7 +17,7 @@ FIELD: dict[str, Any] = {"read": {"path": "version"}, "send": {"field": "version
 
 
 def parse(version: Any) -> Any:
-    return parse_target_settings(shop_settings(version=version)).entities["USER"].version
+    return TARGET_SETTINGS.read(shop_settings(version=version), ()).entities["USER"].version
 
 
 def test_both_places_of_a_version_can_be_combined() -> None:

@@ -1,0 +1,29 @@
+"""Descriptions of settings that are fields of a model, which has their types, defaults and limits. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from config_schema.errors import SettingsInvalid
+from config_schema.kinds import Kind
+
+
+@dataclass(frozen=True)
+class FieldSetting:
+    """What a field of a model means, with an example. `kind`: of a JSON field, the values that the model accepts.
+    `rules`: what the model refuses together with other fields. `page`: the page of the reference that says more.
+    """
+
+    meaning: str
+    example: Any
+    kind: Kind[Any] | None = None
+    rules: tuple[str, ...] = ()
+    page: str = ""
+
+    def accepts(self, value: Any) -> bool:
+        """Return True if a JSON field may have this value."""
+        try:
+            if self.kind is not None:
+                self.kind.read(value, ())
+        except SettingsInvalid:
+            return False
+        return True
