@@ -15,7 +15,7 @@ from sync.models import Connection
 CREDENTIALS = tuple(dict.fromkeys(name for names in SCHEMES.values() for name in names))
 
 
-_LABELS = {
+CREDENTIAL_LABELS = {
     "username": gettext_lazy("Username"),
     "password": gettext_lazy("Password"),
     "token": gettext_lazy("Token"),
@@ -28,7 +28,9 @@ _LABELS = {
 def _secret_field(name: str) -> forms.CharField:
     widget = forms.PasswordInput(attrs={"autocomplete": "new-password", "size": 60})
     # White space can be part of a password, so it is not stripped.
-    return forms.CharField(label=_LABELS[name], required=False, strip=False, max_length=4096, widget=widget)
+    return forms.CharField(
+        label=CREDENTIAL_LABELS[name], required=False, strip=False, max_length=4096, widget=widget
+    )
 
 
 def _credential_help(name: str, stored: Any) -> str:
@@ -139,14 +141,14 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
         """Return the labels of the credentials that the authentication needs and that are not stored."""
         stored = self.instance.credentials or {}
         needed = credential_names(self.instance.authentication)
-        return [str(_LABELS[name]) for name in needed if name not in stored]
+        return [str(CREDENTIAL_LABELS[name]) for name in needed if name not in stored]
 
     def secret_changes(self) -> list[str]:
         """Return a sentence for each new or removed credential, without its value. Needs a validated form."""
         stored, merged = self.instance.credentials or {}, self._merge_credentials()
         changed = [name for name in CREDENTIALS if stored.get(name) != merged.get(name)]
         new, removed = _("%(name)s: new value"), _("%(name)s: removed")
-        return [(new if name in merged else removed) % {"name": _LABELS[name]} for name in changed]
+        return [(new if name in merged else removed) % {"name": CREDENTIAL_LABELS[name]} for name in changed]
 
     def _merge_credentials(self) -> dict[str, str]:
         """Return the credentials to store: typed ones over stored ones, and no stored ones if the origin changed."""

@@ -1,0 +1,200 @@
+"""Entries of the reference: one for each setting, made from its description."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.utils.text import capfirst
+
+from config_schema.kinds import Kind
+from config_schema.model_fields import FieldSetting
+from config_schema.objects import ListOf, MapOf, Object, Rule, VariantObject
+from config_schema.settings import Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One setting. `label`: its name in the form, if it has a form field of its own. `default` and `example` are JSON
+    values. `choices`: the only values, with what they mean. `section`: the place of the section that describes its
+    parts, and `page` the name of the page that does.
+    """
+
+    name: str
+    kind: str
+    meaning: str
+    example: Any
+    label: str = ""
+    is_required: bool = False
+    default: Any = None
+    limits: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
+    rules: tuple[str, ...] = ()
+    section: str = ""
+    page: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The settings of one object. `place`: its path in the document, empty for the whole; `example`: a whole object."""
+
+    place: str
+    meaning: str
+    entries: tuple[Entry, ...]
+    rules: tuple[str, ...] = ()
+    example: Any = None
+    title: str = ""
+
+
+def describe_object(kind: Object[Any], meaning: str, place: str = "") -> Iterator[Section]:
+    """Yield the section of an object and those of the objects in it, outermost first."""
+    yield Section(place, meaning, _entries(kind.settings, place), _sentences(kind.rules))
+    yield from _describe_parts(kind.settings, place)
+
+
+def describe_variants(kind: VariantObject[Any]) -> Iterator[Section]:
+    """Yield the section of the selector, then one for each of its values."""
+    yield Section("", "", _entries((kind.selector,), ""))
+    for name, variant in kind.variants.items():
+        entries = _entries(variant.settings, "")
+        yield Section("", variant.meaning, entries, _sentences(variant.rules), dict(variant.example), name)
+
+
+def describe_fields(
+    model: type[models.Model], settings: Mapping[str, FieldSetting], form: Any
+) -> tuple[Entry, ...]:
+    """Return the entries of the fields of a model, in the order of the model. `form`: the form that has "
+    "their labels."""
+    labels = {**form.Meta.labels, **{name: own.label for name, own in form.declared_fields.items()}}
+    return tuple(_describe_field(field, settings[field.name], labels) for field in setting_fields(model))
+
+
+def setting_fields(model: type[models.Model]) -> "list[models.Field[Any, Any]]":
+    """Return the fields of a model that a person enters."""
+    return [
+        field
+        for field in model._meta.concrete_fields
+        if field.editable and not field.primary_key and field.name != "credentials"
+    ]
+
+
+def _describe_field(
+    field: "models.Field[Any, Any]", setting: FieldSetting, labels: Mapping[str, Any]
+) -> Entry:
+    default = _default_of(field)
+    return Entry(
+        name=field.name,
+        kind=_name_type(field, setting),
+        meaning=setting.meaning,
+        example=setting.example,
+        label=str(labels.get(field.name) or capfirst(field.verbose_name)),
+        is_required=not field.blank and default in (None, {}, []),
+        default=default,
+        limits=_limits_of(field, setting),
+        choices=tuple((str(value), str(label)) for value, label in field.choices or ()),
+        rules=setting.rules,
+        page=setting.page,
+    )
+
+
+def _name_type(field: "models.Field[Any, Any]", setting: FieldSetting) -> str:
+    if setting.kind is not None:
+        return _name_kind(setting.kind)
+    names: list[tuple[type[models.Field[Any, Any]], str]] = [
+        (models.BooleanField, "true, false or empty" if field.null else "true or false"),
+        (models.ForeignKey, "choice"),
+        (models.JSONField, "object"),
+        (models.FloatField, "number"),
+        (models.IntegerField, "whole number"),
+        (models.SlugField, "slug"),
+        (models.URLField, "URL"),
+    ]
+    return next((name for kind, name in names if isinstance(field, kind)), "text")
+
+
+def _default_of(field: "models.Field[Any, Any]") -> Any:
+    default = field.get_default() if field.has_default() else None
+    # The value of an enumeration, not its member.
+    return str(default) if isinstance(default, str) else default
+
+
+def _limits_of(field: "models.Field[Any, Any]", setting: FieldSetting) -> str:
+    if setting.kind is not None:
+        return _limits_of_kind(setting.kind)
+    # Those of the model alone: the database adds bounds of its own.
+    declared = field.deconstruct()[3].get("validators", ())
+    bounds = {type(validator): getattr(validator, "limit_value", None) for validator in declared}
+    lowest, highest = bounds.get(MinValueValidator), bounds.get(MaxValueValidator)
+    if lowest is None and isinstance(field, models.PositiveIntegerField):
+        lowest = 0
+    parts = [
+        str(validator.message).rstrip(".") for validator in declared if isinstance(validator, RegexValidator)
+    ]
+    if lowest is not None:
+        parts.append(f"at least {lowest:,g}" if highest is None else f"{lowest:,.10g} to {highest:,.10g}")
+    if isinstance(field, models.SlugField):
+        parts.append("letters, digits, `_` and `-`")
+    if isinstance(field, models.CharField) and not field.choices:
+        parts.append(f"at most {field.max_length} characters")
+    return "; ".join(parts)
+
+
+def _entries(settings: tuple[Setting[Any], ...], place: str) -> tuple[Entry, ...]:
+    return tuple(
+        Entry(
+            name=setting.name,
+            kind=_name_kind(setting.kind),
+            meaning=setting.meaning,
+            example=setting.example,
+            is_required=setting.is_required,
+            default=setting.default,
+            limits=_limits_of_kind(setting.kind),
+            choices=tuple((choice, "") for choice in setting.kind.choices),
+            section=_place_of_part(setting, place) if _inner_object(setting.kind) else "",
+        )
+        for setting in settings
+    )
+
+
+def _describe_parts(settings: tuple[Setting[Any], ...], place: str) -> Iterator[Section]:
+    for setting in settings:
+        inner = _inner_object(setting.kind)
+        if inner is not None:
+            yield from describe_object(inner, setting.meaning, _place_of_part(setting, place))
+
+
+def _inner_object(kind: Kind[Any]) -> Object[Any] | None:
+    """Return the object that a kind is, or is made of."""
+    if isinstance(kind, MapOf):
+        return _inner_object(kind.values)
+    if isinstance(kind, ListOf):
+        return _inner_object(kind.items)
+    return kind if isinstance(kind, Object) else None
+
+
+def _place_of_part(setting: Setting[Any], place: str) -> str:
+    """Return the path of the object that a setting holds: `entities.TYPE`, `version.stale[]`."""
+    own = f"{place}.{setting.name}" if place else setting.name
+    kind = setting.kind
+    if isinstance(kind, MapOf):
+        return f"{own}.{kind.placeholder}"
+    return f"{own}[]" if isinstance(kind, ListOf) else own
+
+
+def _name_kind(kind: Kind[Any]) -> str:
+    if isinstance(kind, MapOf) and _inner_object(kind) is None:
+        return f"object: {kind.placeholder} → {_name_kind(kind.values)}"
+    return kind.label
+
+
+def _limits_of_kind(kind: Kind[Any]) -> str:
+    if isinstance(kind, MapOf) and _inner_object(kind) is None:
+        words = ", ".join(f"`{choice}`" for choice in kind.values.choices)
+        parts = [kind.limits, f"values: {words}" if words else kind.values.limits]
+        return "; ".join(part for part in parts if part)
+    return kind.limits
+
+
+def _sentences(rules: tuple[Rule, ...]) -> tuple[str, ...]:
+    return tuple(rule.sentence for rule in rules if rule.sentence)

@@ -1,0 +1,39 @@
+"""JSON Schemas of the documents that people write, made from the descriptions of their settings."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from config_schema.kinds import Kind
+from sync.connectors.registry import CONNECTORS, SETTINGS_KINDS
+from sync.connectors.settings.authentication import AUTHENTICATION
+from sync.planning.mapping_declaration import MAPPING
+from webhooks.protocol.schemes import SCHEMES
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+# By name of the schema: the title, and the kind of the document.
+DOCUMENTS: Mapping[str, tuple[str, Kind[Any]]] = {
+    **{
+        f"verification-{name}": (f"Settings: {scheme.label}", scheme.schema)
+        for name, scheme in SCHEMES.items()
+    },
+    **{
+        f"settings-{name}": (f"Settings: {label}", SETTINGS_KINDS[name]) for name, label in CONNECTORS.items()
+    },
+    "authentication": ("Authentication of a connection", AUTHENTICATION),
+    "mapping": ("Declaration of a mapping", MAPPING),
+}
+
+
+def make_schema(name: str) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a document. Raises KeyError if there is no such document.
+
+    It refuses less than the hub, which also compiles expressions and compares settings with each other.
+    """
+    title, kind = DOCUMENTS[name]
+    return {
+        "$schema": DIALECT,
+        "$id": f"urn:integration-hub:{name}",
+        "title": title,
+        **kind.to_schema(),
+    }

@@ -1,0 +1,194 @@
+"""Pages of the reference: one for each kind of thing that is configured."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from config_schema.objects import Object
+from console.reference.entries import (
+    Entry,
+    Section,
+    describe_fields,
+    describe_object,
+    describe_variants,
+)
+from console.settings.connections.forms import CREDENTIAL_LABELS, ConnectionForm
+from console.settings.mappings.words import FUNCTION_LABELS
+from console.settings.routes.forms import RouteForm
+from console.settings.sources.forms import SourceForm
+from sync.connectors.settings.authentication import AUTHENTICATION, CREDENTIALS, SCHEMES
+from sync.connectors.settings.identity import IDENTITY_SETTINGS
+from sync.connectors.settings.target import TARGET_SETTINGS
+from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
+from sync.planning.mapping_declaration import EXAMPLE, MAPPING
+from webhooks.models import SOURCE_SETTINGS, Source
+from webhooks.protocol.schemes import SCHEMES as VERIFICATION_SCHEMES
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page. `fields`: what the form asks for; `sections`: the parts of the JSON document; `schemas`: names of its
+    JSON Schemas; `example`: a whole document; `words`: names and meanings in a table of their own.
+    """
+
+    name: str
+    title: str | Promise
+    intro: str
+    fields: tuple[Entry, ...] = ()
+    sections: tuple[Section, ...] = ()
+    schemas: tuple[str, ...] = ()
+    example: Any = None
+    words: tuple[tuple[str, str], ...] = field(default=())
+
+
+def _source_page() -> Page:
+    return Page(
+        "source",
+        _("Source"),
+        "A source is a configured sender of webhooks. Its secrets have a form of their own, are stored "
+        "encrypted, and are "
+        "never shown again.",
+        describe_fields(Source, SOURCE_SETTINGS, SourceForm),
+    )
+
+
+def _verification_page() -> Page:
+    sections = tuple(
+        Section(
+            "",
+            scheme.meaning,
+            next(iter(describe_object(scheme.schema, ""))).entries,
+            (f"Secret: {scheme.secret}",) if scheme.secret else (),
+            scheme.example,
+            name,
+        )
+        for name, scheme in VERIFICATION_SCHEMES.items()
+    )
+    return Page(
+        "verification",
+        _("Verification"),
+        "How the hub verifies who sent a webhook: the verification of a source, and the JSON of its options. "
+        "Signatures with a time are accepted for five minutes.",
+        sections=sections,
+        schemas=tuple(f"verification-{name}" for name in VERIFICATION_SCHEMES),
+    )
+
+
+def _connection_page(
+    name: str, title: Promise, intro: str, kind: Object[Any], connector: str, example: Any
+) -> Page:
+    return Page(
+        name,
+        title,
+        f"{intro} A path in the reference is separated by full stops; `TYPE` stands for an entity type.",
+        describe_fields(Connection, CONNECTION_SETTINGS, ConnectionForm),
+        tuple(describe_object(kind, f"The settings of the connector `{connector}`.")),
+        (f"settings-{connector}",),
+        example,
+    )
+
+
+def _identity_page() -> Page:
+    return _connection_page(
+        "identity-connection",
+        _("Identity connection"),
+        "An identity connection says where the hub fetches the current data of an entity.",
+        IDENTITY_SETTINGS,
+        "rest-identity",
+        {
+            "entities": {
+                "USER": {
+                    "path": "/api/users/{id}",
+                    "modified": "meta.lastModified",
+                    "list": {"path": "/api/users", "results": "resources", "total": "totalResults"},
+                }
+            },
+            "error": {"sentence": "errorMessage"},
+        },
+    )
+
+
+def _target_page() -> Page:
+    return _connection_page(
+        "target-connection",
+        _("Target connection"),
+        "A target connection says where the hub creates, updates and deletes records.",
+        TARGET_SETTINGS,
+        "rest-commercial",
+        {
+            "entities": {
+                "USER": {
+                    "collection": "/api/customers",
+                    "item": "/api/customers/{id}",
+                    "search": {
+                        "path": "/api/customers",
+                        "query": {"{field}": "{value}"},
+                        "results": "items",
+                        "fields": ["external_id", "email"],
+                    },
+                    "version": {"read": {"header": "ETag"}, "send": {"header": "If-Match"}},
+                }
+            },
+            "caseless": ["email"],
+            "error": {"sentence": "message"},
+        },
+    )
+
+
+def _authentication_page() -> Page:
+    words = tuple(
+        (
+            name,
+            f"{CREDENTIAL_LABELS[name]}: {credential.meaning} "
+            f"({', '.join(scheme for scheme, names in SCHEMES.items() if name in names)})",
+        )
+        for name, credential in CREDENTIALS.items()
+    )
+    return Page(
+        "authentication",
+        _("Authentication"),
+        "How the requests of a connection are authenticated. Credentials are never a part of this JSON: they "
+        "have fields "
+        "of their own, are stored encrypted, and are never shown again.",
+        sections=tuple(describe_variants(AUTHENTICATION)),
+        schemas=("authentication",),
+        words=words,
+    )
+
+
+def _mapping_page() -> Page:
+    return Page(
+        "mapping",
+        _("Mapping"),
+        "A mapping says which field of the record comes from which field of the entity. A path is a JMESPath "
+        "expression "
+        "(https://jmespath.org/specification.html). In the paths below, `FIELD` stands for a field of the record.",
+        sections=tuple(describe_object(MAPPING, "The declaration.")),
+        schemas=("mapping",),
+        example=EXAMPLE,
+        words=tuple((name, str(label)) for name, label in FUNCTION_LABELS.items()),
+    )
+
+
+def _route_page() -> Page:
+    return Page(
+        "route",
+        _("Route"),
+        "A route says which events of a source change which target, by which mapping and with which policies.",
+        describe_fields(Route, ROUTE_SETTINGS, RouteForm),
+    )
+
+
+# By the name of the page, in the order of the index.
+PAGES: Mapping[str, Callable[[], Page]] = {
+    "source": _source_page,
+    "verification": _verification_page,
+    "identity-connection": _identity_page,
+    "target-connection": _target_page,
+    "authentication": _authentication_page,
+    "mapping": _mapping_page,
+    "route": _route_page,
+}
