@@ -1,0 +1,216 @@
+"""The JSON Schemas accept what the hub accepts, and refuse what it refuses."""
+
+import json
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from config_schema import objects
+from config_schema.errors import SettingsInvalid
+from config_schema.objects import object_schema
+from console.reference.json_schemas import DOCUMENTS, make_schema
+from console.reference.pages import PAGES
+from integration_hub.devtools.sandbox_setup import MAPPINGS
+from sync.connectors.presets import PRESETS, load_preset
+from sync.connectors.registry import validate_connection
+from sync.connectors.settings.authentication import AUTHENTICATION
+from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
+from webhooks.protocol.schemes import SCHEMES, check_settings
+
+pytestmark = pytest.mark.pure
+
+TARGET, IDENTITY = "settings-rest-commercial", "settings-rest-identity"
+LEAST_TARGET = {"collection": "/c", "item": "/c/{id}"}
+
+
+def schema_accepts(name: str, document: Any) -> bool:
+    """Return True if a document is valid by its JSON Schema."""
+    return Draft202012Validator(make_schema(name)).is_valid(document)
+
+
+def hub_accepts(name: str, document: Any) -> bool:
+    """Return True if the hub accepts a document where a person enters it."""
+    kind, _, rest = name.partition("-")
+    try:
+        if kind == "mapping":
+            parse_mapping(document)
+        elif kind == "authentication":
+            validate_connection(
+                "rest-identity", {"entities": {"A": {"path": "/{id}"}}}, document, "https://a.test"
+            )
+        elif kind == "settings":
+            validate_connection(rest, document, {}, "https://a.test")
+        else:
+            check_settings(rest, document)
+    except (SettingsInvalid, InvalidMapping, ValueError):
+        return False
+    return True
+
+
+def target(**settings: Any) -> dict[str, Any]:
+    """Return the settings of a target whose only entity type has these settings too."""
+    return {"entities": {"USER": LEAST_TARGET | settings}}
+
+
+def identity(**settings: Any) -> dict[str, Any]:
+    """Return the settings of an identity service whose only entity type has these settings too."""
+    return {"entities": {"USER": {"path": "/users/{id}"} | settings}}
+
+
+def field(**rule: Any) -> dict[str, Any]:
+    """Return a mapping with one field."""
+    return {"fields": {"x": rule}}
+
+
+def search(**settings: Any) -> dict[str, Any]:
+    """Return the settings of a target with a search."""
+    return target(search={"path": "/c", "query": {"q": "{value}"}} | settings)
+
+
+VERSION = {"read": {"header": "ETag"}, "send": {"header": "If-Match"}}
+
+RIGHT = [
+    *((f"settings-{load_preset(name)['connector']}", load_preset(name)["settings"]) for name in PRESETS),
+    *(("authentication", load_preset(name)["authentication"]) for name in PRESETS),
+    *(("mapping", declaration) for _name, declaration in MAPPINGS.values()),
+    *((f"verification-{name}", scheme.example) for name, scheme in SCHEMES.items()),
+    *((page.schemas[0], page.example) for page in (make() for make in PAGES.values()) if page.example),
+    *(("authentication", variant.example) for variant in AUTHENTICATION.variants.values()),
+    (TARGET, target()),
+    (TARGET, target(version=VERSION | {"stale": [{"status": 422, "when": "code == 'version'"}]})),
+    (TARGET, target(version=VERSION | {"send": {"field": 'meta."@etag"', "query": "version"}})),
+    (TARGET, target(search=None, wrap=None, probe=None)),
+    (TARGET, search(query={"{field}": "{value}", "filter": "{field} eq {quoted}"})),
+    (IDENTITY, identity(path="/a/b.c/{id}/d:e")),
+    (IDENTITY, identity() | {"networks": ["10.0.0.0/8", "fd00::/8"], "headers": {"Accept": "text/json"}}),
+    ("authentication", {}),
+    ("authentication", {"scheme": "header", "header": "Authorization"}),
+    ("mapping", field(constant=None)),
+    ("mapping", field(path="entity.a") | {"match": {"external_id": None}}),
+]
+
+WRONG = [
+    (IDENTITY, []),
+    (IDENTITY, {}),
+    (IDENTITY, {"entities": {}}),
+    (IDENTITY, {"entities": {"1USER": {"path": "/users/{id}"}}}),
+    (IDENTITY, {"entities": {"USER": {}}}),
+    (IDENTITY, identity(path="/users")),
+    (IDENTITY, identity(path="users/{id}")),
+    (IDENTITY, identity(path="/../{id}")),
+    (IDENTITY, identity(path="/{id}//x")),
+    (IDENTITY, identity(path="/users/{id}?all=1")),
+    (IDENTITY, identity(path="/users/{key}/{id}")),
+    (IDENTITY, identity(colour="red")),
+    (IDENTITY, identity(id=" ")),
+    (IDENTITY, identity(id=None)),
+    (IDENTITY, identity(id="a" * 1001)),
+    (IDENTITY, identity(query={"a": 1})),
+    (IDENTITY, identity(list={"path": "/users/{id}"})),
+    (IDENTITY, identity(list={"path": "/users", "size": 0})),
+    (IDENTITY, identity(list={"path": "/users", "size": True})),
+    (IDENTITY, identity(list={"path": "/users", "first": 2})),
+    (IDENTITY, identity(probe={"query": {}})),
+    (IDENTITY, identity() | {"error": {"fields": "errors"}}),
+    (IDENTITY, identity() | {"headers": {"Content-Length": "1"}}),
+    (IDENTITY, identity() | {"headers": {"X A": "1"}}),
+    (IDENTITY, identity() | {"headers": {"X-A": " 1"}}),
+    (IDENTITY, identity() | {"networks": ["everywhere"]}),
+    (IDENTITY, identity() | {"ca": "no certificate"}),
+    (TARGET, {"entities": {"USER": {"collection": "/c"}}}),
+    (TARGET, target(colour="red")),
+    (TARGET, target(collection="/c/{id}")),
+    (TARGET, target(create={"method": "PATCH"})),
+    (TARGET, target(update={"method": "put"})),
+    (TARGET, target(update={"omit": ["id", ""]})),
+    (TARGET, target(delete={"method": "GET"})),
+    (TARGET, target(wrap="")),
+    (TARGET, target(search={"path": "/c"})),
+    (TARGET, search(query={})),
+    (TARGET, search(query={"q": "x"})),
+    (TARGET, search(query={"{value}": "x"})),
+    (TARGET, search(query={"q": "{value} {other}"})),
+    (TARGET, search(query={"q": '"{value}"'})),
+    (TARGET, search(fields="email")),
+    (TARGET, target() | {"caseless": "email"}),
+    (TARGET, target() | {"idempotency_header": "Host"}),
+    (TARGET, target(version={})),
+    (TARGET, target(version=VERSION | {"read": {}})),
+    (TARGET, target(version=VERSION | {"read": {"header": "ETag", "path": "version"}})),
+    (TARGET, target(version=VERSION | {"read": {"path": "items[0]"}})),
+    (TARGET, target(version=VERSION | {"read": {"path": ".".join("a" * 11)}})),
+    (TARGET, target(version=VERSION | {"send": {"header": "If-Match", "query": "version"}})),
+    (TARGET, target(version=VERSION | {"stale": []})),
+    (TARGET, target(version=VERSION | {"stale": [{"status": 412}] * 11})),
+    (TARGET, target(version=VERSION | {"stale": [{"status": 404}]})),
+    (TARGET, target(version=VERSION | {"stale": [{"status": 422}]})),
+    (TARGET, target(version=VERSION | {"stale": [{"status": 422, "when": None}]})),
+    ("authentication", {"scheme": "digest"}),
+    ("authentication", {"scheme": "bearer", "token": "x"}),
+    ("authentication", {"scheme": "bearer", "header": "X-Api-Key"}),
+    ("authentication", {"header": "X-Api-Key"}),
+    ("authentication", {"scheme": "header"}),
+    ("authentication", {"scheme": "header", "header": "Cookie"}),
+    ("authentication", {"scheme": "oauth2-client-credentials", "token_path": "token"}),
+    ("authentication", {"scheme": "oauth2-client-credentials", "token_url": "ftp://a.test/"}),
+    ("authentication", {"scheme": "oauth2-client-credentials", "token_url": "https://u@a.test/"}),
+    ("authentication", {"scheme": "oauth2-client-credentials", "client_authentication": "post"}),
+    ("mapping", None),
+    ("mapping", {}),
+    ("mapping", {"fields": {}}),
+    ("mapping", {"fields": {str(number): {"constant": 1} for number in range(201)}}),
+    ("mapping", field()),
+    ("mapping", field(path="a", constant=1)),
+    ("mapping", field(path=None)),
+    ("mapping", field(path="a" * 501)),
+    ("mapping", field(path="a", default=1)),
+    ("mapping", field(path="a", apply=["shout"])),
+    ("mapping", field(path="a", apply="lower")),
+    ("mapping", field(path="a", required=1)),
+    ("mapping", field(path="a") | {"more": 1}),
+    ("mapping", field(path="a") | {"match": {"by": "x"}}),
+    ("mapping", field(path="a") | {"match": {"new": "x"}}),
+    ("mapping", field(path="a") | {"match": {"external_id": 1}}),
+    ("mapping", field(path="a") | {"match": {"previous": {"x": ""}}}),
+    ("mapping", field(path="a") | {"match": {"verified": {"new": {"x": {"constant": 1}}}}}),
+    ("mapping", field(path="a") | {"match": {"verified": {"old": {}}}}),
+    ("verification-standard-webhooks", {"header": "X"}),
+    ("verification-body-hmac", {}),
+    ("verification-body-hmac", {"header": "X_A"}),
+    ("verification-body-hmac", {"header": "X", "encoding": "base32"}),
+    ("verification-body-hmac", {"header": "X", "prefix": "a b"}),
+    ("verification-body-hmac", {"header": "X", "algorithm": "md5"}),
+    ("verification-timestamped-hmac", {"header": "X", "unit": "minutes"}),
+    ("verification-timestamped-hmac", {"header": "X", "time": ""}),
+    ("verification-header", {"header": 5}),
+]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_each_schema_is_a_valid_schema(name: str) -> None:
+    schema = make_schema(name)
+    Draft202012Validator.check_schema(schema)
+    assert json.loads(json.dumps(schema)) == schema
+
+
+@pytest.mark.parametrize(("name", "document"), RIGHT)
+def test_what_the_hub_accepts_is_valid_by_the_schema(name: str, document: Any) -> None:
+    assert hub_accepts(name, document)
+    assert schema_accepts(name, document)
+
+
+@pytest.mark.parametrize(("name", "document"), WRONG)
+def test_a_wrong_document_is_refused_by_the_schema_and_by_the_hub(name: str, document: Any) -> None:
+    assert not schema_accepts(name, document)
+    assert not hub_accepts(name, document)
+
+
+def test_a_variant_whose_schema_allows_unknown_fields_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def allow_unknown(*arguments: Any) -> dict[str, Any]:
+        return object_schema(*arguments) | {"additionalProperties": True}
+
+    monkeypatch.setattr(objects, "object_schema", allow_unknown)
+    assert any(schema_accepts(name, document) for name, document in WRONG if name == TARGET)
+    assert any(schema_accepts(name, document) for name, document in WRONG if name == "authentication")
+    assert any(schema_accepts(name, document) for name, document in WRONG if name == "mapping")
