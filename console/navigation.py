@@ -57,6 +57,7 @@ MENU: Sequence[tuple[Text, Sequence[Entry]]] = (
             Entry(_("Connections"), "admin:sync_connection_changelist", "sync.view_connection"),
             Entry(_("Routes"), "admin:sync_route_changelist", "sync.view_route"),
             Entry(_("Mappings"), "admin:sync_mapping_changelist", "sync.view_mapping"),
+            Entry(_("Reference"), "admin:reference"),
         ),
     ),
     (

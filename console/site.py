@@ -20,7 +20,7 @@ class ConsoleAdminConfig(AdminConfig):
 
 
 class ConsoleSite(AdminSite):
-    """Django's admin site, with the overview, the preferences and the pages of entities added."""
+    """Django's admin site, with the overview, the preferences, the reference and the pages of entities added."""
 
     site_header = "Integration Hub"
     site_title = "Integration Hub"
@@ -40,8 +40,14 @@ class ConsoleSite(AdminSite):
         from console.entities.record_link import record_link_view
         from console.entities.views import entity_view
         from console.people.preferences import preferences_view
+        from console.reference.views import index_view, page_view, schema_view
 
         return [
+            path("reference/", self.admin_view(index_view), name="reference"),
+            path("reference/<slug:page>/", self.admin_view(page_view), name="reference_page"),
+            path(
+                "reference/schemas/<slug:schema>.json", self.admin_view(schema_view), name="reference_schema"
+            ),
             path("preferences/", self.admin_view(preferences_view), name="preferences"),
             path("webhooks/entity/", self.admin_view(entity_view), name="webhooks_entity"),
             path("webhooks/entity/link/", self.admin_view(record_link_view), name="webhooks_entity_link"),

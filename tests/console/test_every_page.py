@@ -76,6 +76,7 @@ TABLE = {
     **dict.fromkeys(
         ("index", "app_list", "preferences", "password_change", "password_change_done", "jsi18n"), EVERYBODY
     ),
+    **dict.fromkeys(("reference", "reference_page", "reference_schema"), EVERYBODY),
     "webhooks_event_view_save": EVERYBODY,
     "webhooks_event_view_remove": EVERYBODY,
     "webhooks_event_replay": ACTING,
@@ -135,6 +136,8 @@ def address_of(name: str, found: dict[str, Any]) -> str:
     key = found[label].pk if label else None
     ways: list[list[Any]] = [[], [key], [key, uuid4()], [uuid4()], [key, found["secret"].pk]]
     ways.append(["sync"])  # an application
+    if name.startswith("reference_"):
+        ways = [["mapping"]]
     for arguments in [["csv"], *ways] if name.endswith(("event_download", "entry_download")) else ways:
         with contextlib.suppress(NoReverseMatch):
             return reverse(f"admin:{name}", args=arguments)

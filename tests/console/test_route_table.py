@@ -27,8 +27,8 @@ METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS")
 VISITORS = ("anonymous", "no-console", "no-role", "support", "auditor", "administrator", "superuser")
 _PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")
 _ABSENT = UUID(int=0)
-# For the routes that are regular expressions: the slug of the source that `rows` makes, and a code of the catalogue.
-_NAMED = {"slug": "aurora", "code": "target-rejected"}
+# The slug of the source that `rows` makes, a code of the catalogue, and a page and a schema of the reference.
+_NAMED = {"slug": "aurora", "code": "target-rejected", "page": "mapping", "schema": "mapping"}
 
 
 def routes(patterns: Any = None, prefix: str = "") -> Iterator[str]:
@@ -51,7 +51,7 @@ def address_of(route: str, found: dict[str, Any]) -> str:
         kind, name = parameter.groups()
         if kind == "uuid":
             return str(getattr(row, "uuid", None) or _ABSENT)
-        return key if kind == "int" or name in ("object_id", "id", "pk") else "csv"
+        return key if kind == "int" or name in ("object_id", "id", "pk") else _NAMED.get(name, "csv")
 
     plain = re.sub(r"\(\?P<(\w+)>[^)]*\)", lambda named: _NAMED.get(named[1], "nothing"), route)
     return "/" + _PARAMETER.sub(value, re.sub(r"/\?\\Z|[\^$]", "", plain))

@@ -367,6 +367,13 @@ ENTERING = (
         _change("logins/accessrequest", lambda stage: _access_request(stage).pk),
     ),
     Screen("preferences", "Preferences", "support", _page("preferences/")),
+    Screen("reference", "The reference of all settings", "administrator", _page("reference/")),
+    Screen(
+        "reference-target",
+        "The settings of a target connection",
+        "administrator",
+        _page("reference/target-connection/"),
+    ),
     Screen("password", "Change your password", "support", _page("password_change/")),
     Screen("login", "Log in", "", _page("login/")),
     Screen("not-allowed", "A page without permission", "support", _page("audit/entry/"), 403),

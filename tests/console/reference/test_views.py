@@ -1,0 +1,74 @@
+"""The reference in the console: every page for all staff, every schema as JSON, and links from the editors."""
+
+import json
+import re
+
+import pytest
+from django.test import Client
+
+from console.reference.json_schemas import DOCUMENTS, make_schema
+from console.reference.pages import PAGES
+from console.templatetags.console_reference import inline_code
+from sync.connectors.presets import load_preset
+from sync.models import Connection, Mapping, MappingVersion
+from tests.support.people import browser
+
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_every_entry_with_its_example(name: str) -> None:
+    page = PAGES[name]()
+    answer = browser("support").get(f"/admin/reference/{name}/")
+    text = answer.content.decode()
+    assert str(page.title) in text
+    for entry in [*page.fields, *(entry for section in page.sections for entry in section.entries)]:
+        assert f"<code>{entry.name}</code>" in text
+    for target in re.findall(r'href="#([^"]+)"', text):
+        assert f'id="{target}"' in text
+
+
+def test_the_index_links_to_every_page() -> None:
+    text = browser("auditor").get("/admin/reference/").content.decode()
+    for name in PAGES:
+        assert f'href="/admin/reference/{name}/"' in text
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_schema_is_served_as_json(name: str) -> None:
+    answer = browser("support").get(f"/admin/reference/schemas/{name}.json")
+    assert answer["Content-Type"] == "application/schema+json"
+    assert json.loads(answer.content) == make_schema(name)
+
+
+@pytest.mark.parametrize("address", ["nothing/", "schemas/nothing.json"])
+def test_what_is_not_there_is_not_found(address: str) -> None:
+    assert browser("support").get(f"/admin/reference/{address}").status_code == 404
+
+
+@pytest.mark.parametrize("address", ["", "mapping/", "schemas/mapping.json"])
+def test_the_reference_is_for_staff_only_and_read_only(address: str) -> None:
+    assert "/admin/login/" in Client().get(f"/admin/reference/{address}")["Location"]
+    assert browser("support").post(f"/admin/reference/{address}").status_code == 405
+
+
+def test_the_editors_link_to_the_reference() -> None:
+    preset = load_preset("sandbox-shop")
+    shop = Connection.objects.create(
+        slug="shop", name="Shop", side="commercial", connector=preset["connector"], base_url="https://a.test"
+    )
+    mapping = Mapping.objects.create(name="Person")
+    MappingVersion.objects.create(mapping=mapping, number=1, declaration={"fields": {"a": {"constant": 1}}})
+    client = browser("administrator")
+    for address, names in (
+        (f"connection/{shop.pk}/change/", ["target-connection", "authentication"]),
+        ("connection/add/", ["identity-connection", "target-connection", "authentication"]),
+        (f"mapping/{mapping.pk}/edit/", ["mapping"]),
+    ):
+        text = client.get(f"/admin/sync/{address}").content.decode()
+        for name in names:
+            assert f'href="/admin/reference/{name}/"' in text, address
+
+
+def test_only_backticks_become_markup() -> None:
+    assert inline_code("a `<b>` & <i>") == "a <code>&lt;b&gt;</code> &amp; &lt;i&gt;"
