@@ -1,6 +1,7 @@
 """The JSON Schemas accept what the hub accepts, and refuse what it refuses."""
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -204,6 +205,71 @@ def test_what_the_hub_accepts_is_valid_by_the_schema(name: str, document: Any) -
 def test_a_wrong_document_is_refused_by_the_schema_and_by_the_hub(name: str, document: Any) -> None:
     assert not schema_accepts(name, document)
     assert not hub_accepts(name, document)
+
+
+# Put in the place of each value of a right document, and added under new names.
+PIECES = (
+    None,
+    True,
+    0,
+    1,
+    412,
+    1.5,
+    "",
+    " ",
+    "x",
+    "/a",
+    "/a/{id}",
+    "a.b",
+    "PUT",
+    "X-A",
+    [],
+    ["a"],
+    [""],
+    {},
+    {"a": "b"},
+)
+
+NAMES = (
+    "path",
+    "header",
+    "query",
+    "wrap",
+    "when",
+    "field",
+    "constant",
+    "scheme",
+    "prefix",
+    "new",
+    "list",
+    "other",
+)
+
+
+def changed(random: Random, document: Any) -> Any:
+    """Return a copy of a document in which one value is deleted, replaced or added."""
+    if isinstance(document, dict) and document and random.random() < 0.8:
+        name = random.choice(sorted(document))
+        copied = dict(document)
+        if random.random() < 0.2:
+            del copied[name]
+        else:
+            copied[name] = changed(random, document[name])
+        return copied
+    if isinstance(document, dict) and random.random() < 0.3:
+        return {**document, random.choice(NAMES): random.choice(PIECES)}
+    return random.choice(PIECES)
+
+
+def test_the_schema_refuses_nothing_that_the_hub_accepts() -> None:
+    random = Random(1)
+    accepted = 0
+    for name, document in random.choices(RIGHT, k=3000):
+        other = changed(random, document)
+        if hub_accepts(name, other):
+            accepted += 1
+            assert schema_accepts(name, other), (name, other)
+    assert accepted > 300
 
 
 def test_a_variant_whose_schema_allows_unknown_fields_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
