@@ -12,6 +12,7 @@ from console.templatetags.console_reference import inline_code
 from sync.connectors.presets import load_preset
 from sync.models import Connection, Mapping, MappingVersion
 from tests.support.people import browser
+from webhooks.models import Source
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
@@ -59,13 +60,16 @@ def test_the_editors_link_to_the_reference() -> None:
     )
     mapping = Mapping.objects.create(name="Person")
     MappingVersion.objects.create(mapping=mapping, number=1, declaration={"fields": {"a": {"constant": 1}}})
+    source = Source.objects.create(slug="a", name="A", scheme="none")
     client = browser("administrator")
     for address, names in (
-        (f"connection/{shop.pk}/change/", ["target-connection", "authentication"]),
-        ("connection/add/", ["identity-connection", "target-connection", "authentication"]),
-        (f"mapping/{mapping.pk}/edit/", ["mapping"]),
+        (f"webhooks/source/{source.pk}/change/", ["source", "verification"]),
+        ("sync/route/add/", ["route"]),
+        (f"sync/connection/{shop.pk}/change/", ["target-connection", "authentication"]),
+        ("sync/connection/add/", ["identity-connection", "target-connection", "authentication"]),
+        (f"sync/mapping/{mapping.pk}/edit/", ["mapping"]),
     ):
-        text = client.get(f"/admin/sync/{address}").content.decode()
+        text = client.get(f"/admin/{address}").content.decode()
         for name in names:
             assert f'href="/admin/reference/{name}/"' in text, address
 
