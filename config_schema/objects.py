@@ -78,7 +78,8 @@ class VariantObject(Kind[T]):
     def _variant_schema(self, name: str) -> JsonSchema:
         schema = object_schema(self.settings_of(name), self.variants[name].rules)
         schema["title"] = name
-        schema["properties"][self.selector.name] |= {"enum": [name]}
+        schema["description"] = self.variants[name].meaning
+        schema["properties"][self.selector.name] = {"const": name, "description": self.selector.meaning}
         if name != self.selector.default:
             schema["required"] = sorted({*schema.get("required", ()), self.selector.name})
         return schema

@@ -78,7 +78,9 @@ def test_the_settings_of_an_object_can_depend_on_one_of_them() -> None:
     assert kind.read({"scheme": "named", "name": "x"}, ()) == "named"
     assert refusal(kind, {"name": "x"}) == ("/name", "Unknown field. Available: scheme.")
     assert refusal(kind, {"secret": "x"}) == ("/secret", "Not here.")
-    assert [schema.get("required") for schema in kind.to_schema()["oneOf"]] == [None, ["name", "scheme"]]
+    schemas = kind.to_schema()["oneOf"]
+    assert [schema.get("required") for schema in schemas] == [None, ["name", "scheme"]]
+    assert [schema["properties"]["scheme"]["const"] for schema in schemas] == ["none", "named"]
 
 
 def test_a_setting_that_no_object_describes_cannot_be_read() -> None:
