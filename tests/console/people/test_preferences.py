@@ -31,7 +31,7 @@ def test_the_menu_contains_exactly_the_pages_of_the_role() -> None:
     assert "Exports" in auditor
     assert "People" not in auditor
     assert {"Sources", "Connections", "People", "Audit log"} <= set(administrator)
-    assert menu_lines(logged_in()) == ["Overview"]
+    assert menu_lines(logged_in()) == ["Overview", "Reference"]
 
 
 def test_every_line_of_the_menu_opens(client: Client) -> None:
