@@ -36,7 +36,7 @@ def test_every_example_is_in_the_vector_that_it_names() -> None:
     for example, words in JSON_EXAMPLES:
         name = re.search(r"`good/([a-z-]+)`", words)
         assert name, words
-        files = (GOOD / name[1] / "bundle").iterdir()
+        files = (GOOD / name[1] / "export").iterdir()
         assert any(example in path.read_text("ascii") for path in files), (name[1], example)
 
 
@@ -57,7 +57,7 @@ def test_the_hashes_of_the_examples_are_right() -> None:
 
 
 def test_the_signatures_of_the_examples_are_valid() -> None:
-    keys = json.loads((GOOD / "whole" / "bundle" / "keys.json").read_text("ascii"))["keys"]
+    keys = json.loads((GOOD / "whole" / "export" / "keys.json").read_text("ascii"))["keys"]
     public = {key["key"]: bytes.fromhex(key["public"]) for key in keys}
     kinds = {"public": "key", "packed": "segment", "head": "checkpoint", "kind": "manifest"}
     checked = set()

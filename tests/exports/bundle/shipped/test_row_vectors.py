@@ -18,7 +18,7 @@ from tests.support.builders.exports import a_finished_export, read_lines, unpack
 from tests.support.hub import EXAMPLE, Hub
 
 NAMES = names_for("check_rows.py")
-GOOD = [name for name in NAMES if BY_NAME[name]["verdict"] == "whole"]
+GOOD = [name for name in NAMES if BY_NAME[name]["verdict"] == "good"]
 SOURCE = Path(check_rows.__file__).read_text("utf-8")
 CODES = sorted(set(re.findall(r'(?:add_fault|RowFault)\(\s*"([a-z-]+)"', SOURCE)))
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
@@ -33,7 +33,7 @@ def find_faults(name: str, scratch: Path) -> check_rows.RowChecker:
 
 @pytest.mark.pure
 @pytest.mark.parametrize("name", NAMES)
-def test_the_shipped_checker_finds_what_a_vector_says(tmp_path: Path, name: str) -> None:
+def test_the_shipped_row_checker_finds_what_a_vector_says(tmp_path: Path, name: str) -> None:
     folder, _ = assemble(BY_NAME[name], tmp_path)
     result = run_main(check_rows.main, [str(folder)])
     assert result == (BY_NAME[name]["exit"], BY_NAME[name]["code"])
@@ -41,7 +41,7 @@ def test_the_shipped_checker_finds_what_a_vector_says(tmp_path: Path, name: str)
 
 @pytest.mark.pure
 @pytest.mark.parametrize("name", ["good/rows-whole", "bad/rows-call", "bad/rows-no-sheet"])
-def test_the_shipped_checker_alone_finds_what_a_vector_says(tmp_path: Path, name: str) -> None:
+def test_the_shipped_row_checker_alone_finds_what_a_vector_says(tmp_path: Path, name: str) -> None:
     folder, _ = assemble(BY_NAME[name], tmp_path)
     result = run_script(Path(check_rows.__file__), [str(folder)])
     assert result == (BY_NAME[name]["exit"], BY_NAME[name]["code"])
@@ -175,7 +175,7 @@ def fields(folder: Path, name: str) -> set[str]:
 
 
 def good_folders() -> Iterable[Path]:
-    return [FOLDER / BY_NAME[name]["bundle"] for name in GOOD]
+    return [FOLDER / BY_NAME[name]["export"] for name in GOOD]
 
 
 def test_an_export_of_the_hub_passes_and_has_the_format_of_the_vectors(real_export: Path) -> None:
@@ -194,7 +194,7 @@ def test_an_export_of_the_hub_passes_and_has_the_format_of_the_vectors(real_expo
 
 def test_the_entries_of_the_vectors_have_the_details_that_the_hub_writes(real_export: Path) -> None:
     real, compared = details_by_action(real_export), set()
-    for action, entries in details_by_action(FOLDER / "good/rows-whole/bundle").items():
+    for action, entries in details_by_action(FOLDER / "good/rows-whole/export").items():
         if action in real:
             compared.add(action)
             always, ever = set.intersection(*real[action]), set.union(*real[action])

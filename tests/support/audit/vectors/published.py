@@ -1,4 +1,4 @@
-"""The published test vectors as they are in the repository: their exports put together, and what a checker says of them."""
+"""The published test vectors as they are in the repository: their exports put together, and what a verifier says of them."""
 
 import json
 import os
@@ -17,9 +17,9 @@ VECTORS = json.loads((FOLDER / "vectors.json").read_text("ascii"))["vectors"]
 BY_NAME = {vector["name"]: vector for vector in VECTORS}
 
 
-def names_for(checker: str) -> list[str]:
-    """Return the names of the vectors of a checker."""
-    return [name for name, vector in BY_NAME.items() if vector["checker"] == checker]
+def names_for(program: str) -> list[str]:
+    """Return the names of the vectors of a program."""
+    return [name for name, vector in BY_NAME.items() if vector["program"] == program]
 
 
 def link_file(folder: Path, name: str) -> None:
@@ -41,7 +41,7 @@ STEPS = {"link-file": link_file, "link-folder": link_folder, "make-pipe": make_p
 
 def assemble(vector: dict[str, Any], scratch: Path) -> tuple[Path, Path | None]:
     """Return the folder of a vector's export, put together as the description says, and the checkpoint file."""
-    folder = Path(shutil.copytree(FOLDER / vector["bundle"], scratch / "bundle"))
+    folder = Path(shutil.copytree(FOLDER / vector["export"], scratch / "export"))
     for name in vector["remove"]:
         (folder / name).unlink()
     if vector["files"]:
@@ -51,12 +51,12 @@ def assemble(vector: dict[str, Any], scratch: Path) -> tuple[Path, Path | None]:
     return folder, FOLDER / vector["checkpoint"] if vector["checkpoint"] else None
 
 
-def checker_arguments(folder: Path, checkpoint: Path | None) -> list[str]:
+def verifier_arguments(folder: Path, checkpoint: Path | None) -> list[str]:
     return [str(folder), *(["--checkpoint", str(checkpoint)] if checkpoint else [])]
 
 
 def run_main(main: Callable[[list[str]], int], arguments: list[str]) -> tuple[int, str | None]:
-    """Return the exit code of a checker and the code of its first fault. Runs it in this process."""
+    """Return the exit code of a verifier and the code of its first fault. Runs it in this process."""
     output = StringIO()
     with redirect_stdout(output):
         code = main(arguments)
@@ -64,7 +64,7 @@ def run_main(main: Callable[[list[str]], int], arguments: list[str]) -> tuple[in
 
 
 def run_script(script: Path, arguments: list[str]) -> tuple[int, str | None]:
-    """Return the exit code of a checker and the code of its first fault. Runs it in a process of its own."""
+    """Return the exit code of a verifier and the code of its first fault. Runs it in a process of its own."""
     command = [sys.executable, "-I", str(script), *arguments]
     result = subprocess.run(command, capture_output=True, text=True, env={}, check=False, timeout=30)
     assert result.stderr == ""

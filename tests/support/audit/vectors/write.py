@@ -26,9 +26,9 @@ WRITTEN = ("good", "bad", "checkpoints", "vectors.json")
 
 @dataclass(frozen=True, slots=True)
 class VectorSet:
-    """The vectors of one checker. `log_of` returns the log of a good one by its name."""
+    """The vectors of one program. `log_of` returns the log of a good one by its name."""
 
-    checker: str
+    program: str
     good: Mapping[str, GoodVector]
     bad: Mapping[str, BadVector]
     write_good: Callable[[str, Path], None]
@@ -78,17 +78,17 @@ def _write_checkpoints(folder: Path) -> None:
 
 def _write_good(folder: Path, chosen: VectorSet, name: str) -> Record:
     vector = chosen.good[name]
-    chosen.write_good(name, folder / "good" / name / "bundle")
+    chosen.write_good(name, folder / "good" / name / "export")
     expected = {
         "name": f"good/{name}",
         "about": vector.about,
-        "checker": chosen.checker,
-        "bundle": f"good/{name}/bundle",
+        "program": chosen.program,
+        "export": f"good/{name}/export",
         "files": None,
         "remove": [],
         "steps": [],
         "checkpoint": f"checkpoints/segments-{vector.checkpoint}.json" if vector.checkpoint else None,
-        "verdict": "whole",
+        "verdict": "good",
         "code": None,
         "exit": 0,
     }
@@ -99,12 +99,12 @@ def _write_good(folder: Path, chosen: VectorSet, name: str) -> Record:
 def _write_bad(folder: Path, chosen: VectorSet, name: str) -> Record:
     """Write the files of a bad export that differ from those of the good one that it was made from."""
     vector, target = chosen.bad[name], folder / "bad" / name
-    base = folder / "good" / vector.base / "bundle"
+    base = folder / "good" / vector.base / "export"
     (target / "files").mkdir(parents=True)
     removed: list[str] = []
     if vector.change is not None:
         with tempfile.TemporaryDirectory() as scratch:
-            draft = Draft(Path(shutil.copytree(base, Path(scratch) / "bundle")), chosen.log_of(vector.base))
+            draft = Draft(Path(shutil.copytree(base, Path(scratch) / "export")), chosen.log_of(vector.base))
             vector.change(draft)
             draft.finish()
             removed = sorted(
@@ -119,8 +119,8 @@ def _write_bad(folder: Path, chosen: VectorSet, name: str) -> Record:
     expected = {
         "name": f"bad/{name}",
         "about": vector.about,
-        "checker": chosen.checker,
-        "bundle": f"good/{vector.base}/bundle",
+        "program": chosen.program,
+        "export": f"good/{vector.base}/export",
         "files": f"bad/{name}/files" if has_files else None,
         "remove": removed,
         "steps": [list(step) for step in vector.steps],
