@@ -71,6 +71,7 @@ CALL_COLUMNS = (
     *("milliseconds", "status", "error", "sent_bytes", "received_bytes"),
 )
 ENDED = ("succeeded", "unchanged", "superseded", "failed", "held")
+BASE_32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 # The id of an entity that was erased begins with it.
 PSEUDONYM_MARK = "~"
 
@@ -135,6 +136,15 @@ class Deletions:
 def parse_time(at: str) -> datetime:
     # `datetime.UTC` needs Python 3.11, and this script runs on 3.9.
     return datetime.strptime(at, TIME_FORMAT).replace(tzinfo=timezone.utc)  # noqa: UP017
+
+
+def uuid_of_reference(reference: str) -> str:
+    """Return the UUID that a reference spells in Crockford's base 32. Raises ValueError if it is no reference."""
+    number = 0
+    for character in reference:
+        number = number << 5 | BASE_32.index(character)
+    digits = f"{number:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def digest_content(values: Sequence[Any]) -> bytes:
@@ -338,6 +348,7 @@ def check_event(rows: EventRows, streams: Mapping[str, Sequence[Entry]], deletio
 
 def check_event_columns(event: Row, log: EventLog, deletions: Deletions) -> Faults:
     key, details = event["reference"], log.first.get("details", {})
+    yield from compare_columns("events", key, event, {"uuid": uuid_of_reference(key)})
     if log.first and log.first["at"] != event["received"]:
         yield RowFault(
             "row-differs",
@@ -357,12 +368,12 @@ def check_event_columns(event: Row, log: EventLog, deletions: Deletions) -> Faul
                 "entity_id",
                 "is a pseudonym that no erasure in the log names",
             )
-        if event["event_id"] is not None or event["body_sha256"]:
+        if event["event_id"] is not None or event["body_sha256"] or event["subject_key"]:
             yield RowFault(
                 "erasure-incomplete",
                 "events",
                 key,
-                "event_id or body_sha256",
+                "event_id or body_sha256 or subject_key",
                 "is set, but the entity was erased",
             )
     elif "subject" in details:
@@ -668,6 +679,7 @@ class RowChecker:
             # A call of a filtered export, or one deleted after the checkpoint: no entry of the export explains it.
             self.deletions.calls_before = self.read_time("calls_deleted_before")
             self.stated_events_before = self.read_time("events_deleted_before")
+            self.check_metadata()
             self.entries = EntryIndex(self.path("entries.jsonl"))
             self.entries.fill(self.read_entries())
             # A filtered export has no entry of an erasure; nor has one that begins later.
@@ -679,6 +691,19 @@ class RowChecker:
         except READ_ERRORS as error:
             self.add_fault("unreadable", "the export", f"{type(error).__name__}: {error}")
         return self.faults
+
+    def check_metadata(self) -> None:
+        """Compare what export.json says about the entries with the manifest, which says so too."""
+        manifest = self.read_json("manifest.json")
+        is_whole = manifest["kind"] == "whole"
+        expected = {"whole": is_whole, "first_segment": manifest["first"] if is_whole else None}
+        for name, value in expected.items():
+            if self.metadata[name] != value or type(self.metadata[name]) is not type(value):
+                self.add_fault(
+                    "row-differs",
+                    f"export.json {name}",
+                    f"is {self.metadata[name]!r}, but the manifest says {value!r}",
+                )
 
     def read_time(self, name: str) -> str:
         """Return a time of export.json, empty if it has none. Raises ValueError or TypeError if it is no time."""
@@ -741,6 +766,9 @@ class RowChecker:
             keys = Counter(row.get(KEYS[name]) for row in getattr(rows, name))
             for key in (key for key, times in keys.items() if times > 1):
                 self.add_fault("row-duplicate", place, f"{KEYS[name]} {key} appears twice")
+        routes = Counter(row.get("route") for row in rows.deliveries)
+        for route in (route for route, times in routes.items() if times > 1):
+            self.add_fault("row-duplicate", place, f"route {route} appears in {routes[route]} deliveries")
         reference = rows.event.get("reference")
         streams = [f"event:{reference}"]
         streams += [f"delivery:{reference}:{row.get('route')}" for row in rows.deliveries]

@@ -171,6 +171,11 @@ def resign_key(**values: Any) -> Callable[[Draft, list[dict[str, Any]]], None]:
     return change
 
 
+def repeat_first_key(draft: Draft, keys: list[dict[str, Any]]) -> None:
+    """Make the third key the first one again, signed by the second."""
+    resign_key(key=keys[0]["key"], public=keys[0]["public"])(draft, keys)
+
+
 def set_manifest(**values: Any) -> Change:
     return lambda draft: draft.manifest.update(values)
 

@@ -263,6 +263,9 @@ BAD = {
         "the third key begins before the second",
         faults.edit_keys(faults.resign_key(**{"from": "2026-03-04T12:00:00.000000Z"})),
     ),
+    "key-twice": _bad(
+        "whole", "key-order", "the first key is also the third", faults.edit_keys(faults.repeat_first_key)
+    ),
     "key-left-out": _bad(
         "whole", "key-order", "the first key is left out", faults.edit_keys(lambda draft, keys: keys.pop(0))
     ),

@@ -114,6 +114,12 @@ def remove_metadata(name: str) -> Change:
     return change
 
 
+def deny_whole(draft: Draft) -> None:
+    """Delete an event, and say in export.json that the export is filtered."""
+    delete_event(0)(draft)
+    edit_metadata(whole=False, first_segment=None)(draft)
+
+
 def edit_counts(**counts: int) -> Change:
     def change(draft: Draft) -> None:
         metadata = json.loads(draft.read("export.json"))

@@ -134,11 +134,21 @@ BAD_ROWS = {
     "rows-delivery-twice": _bad(
         "row-duplicate", "a delivery appears twice", faults.copy_row("deliveries", 0)
     ),
+    "rows-route-twice": _bad(
+        "row-duplicate",
+        "two deliveries of an event on one route",
+        faults.copy_row("deliveries", 0, delivery=9, entries=0),
+    ),
     "rows-attempt-twice": _bad("row-duplicate", "an attempt appears twice", faults.copy_row("attempts", 0)),
     "rows-call-twice": _bad("row-duplicate", "a call appears twice", faults.copy_row("calls", 0)),
     # Columns that entries name
     "rows-time-of-arrival": _bad(
         "row-differs", "an event arrived at another time", faults.edit_row("events", 0, received=_LATER)
+    ),
+    "rows-uuid": _bad(
+        "row-differs",
+        "the UUID of an event is not that of its reference",
+        faults.edit_row("events", 0, uuid=_UUID),
     ),
     "rows-state-of-event": _bad(
         "row-differs",
@@ -252,6 +262,18 @@ BAD_ROWS = {
         faults.edit_row("events", 0, event_id="evt-1"),
         "rows-erased",
     ),
+    "rows-erased-with-body": _bad(
+        "erasure-incomplete",
+        "the hash of the body is still there",
+        faults.edit_row("events", 0, body_sha256="ab" * 32),
+        "rows-erased",
+    ),
+    "rows-erased-with-key": _bad(
+        "erasure-incomplete",
+        "the key of the digests is still there",
+        faults.edit_row("events", 0, subject_key="00" * 16),
+        "rows-erased",
+    ),
     "rows-erased-with-record": _bad(
         "erasure-incomplete",
         "the id of the record is still there",
@@ -276,6 +298,18 @@ BAD_ROWS = {
     ),
     "rows-xlsx-without-event": _bad(
         "table-differs", "the table in XLSX is empty", faults.empty_sheet, "rows-xlsx"
+    ),
+    "rows-whole-denied": _bad(
+        "row-differs",
+        "export.json says that the export is filtered, and an event was deleted",
+        faults.deny_whole,
+        "rows-whole",
+    ),
+    "rows-other-first-segment": _bad(
+        "row-differs",
+        "export.json says that a filtered export begins with segment 1",
+        faults.edit_metadata(first_segment=1),
+        "rows-filtered-erased",
     ),
     "rows-counts": _bad("count-differs", "export.json counts a call more", faults.edit_counts(calls=3)),
     # Files that cannot be read
