@@ -296,6 +296,7 @@ class SecondVerifier:
             public = unhex(record["public"])
             before = records[place - 1] if place else None
             require(parse_number(record["number"]) == place + 1, f"key {place + 1} has another number")
+            require(is_one(record["v"]), f"key {place + 1} is of another version")
             require(record["key"] == sha256(public).hex()[:32], f"key {place + 1} has another id")
             require(record["key"] not in self.keys, f"key {place + 1} appears twice")
             require(record["prev"] == (before["key"] if before else ""), f"key {place + 1} follows another")

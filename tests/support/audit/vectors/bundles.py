@@ -57,6 +57,39 @@ def log_with_an_erasure() -> LogState:
     return state
 
 
+def log_in_another_order() -> LogState:
+    """Return a log in which two streams have an entry before the one that it continues.
+
+    Ids are given in no promised order: one has a lower id in the same segment, one an id in an earlier segment.
+    """
+    state = small_log()
+    for number in (1, 2):
+        add_entry(state, "event:9", "test.happened", {"number": number})
+    _swap(state, *state.segments[-1].ids[-2:])
+    entries = [entry for entry in sorted(state.bodies) if state.read_body(entry)["stream"] == "event:2"]
+    assert state.locate_entry(entries[0]) != state.locate_entry(entries[-1])
+    _swap(state, entries[0], entries[-1])
+    reseal_all(state)
+    return state
+
+
+def _swap(state: LogState, first: int, second: int) -> None:
+    state.bodies[first], state.bodies[second] = state.bodies[second], state.bodies[first]
+
+
+def log_with_a_late_segment() -> LogState:
+    state = small_log()
+    state.segments[3].record["late"] = True
+    reseal_all(state)
+    return state
+
+
+def log_with_odd_characters() -> LogState:
+    state = small_log()
+    add_entry(state, "setting:route:1", "test.happened", {"text": "\x7f \u2028 \U0001f600"})
+    return state
+
+
 def pruned_log() -> LogState:
     """Return a log whose last segment announces that the entries of segments 1 and 2 were deleted."""
     state = small_log()

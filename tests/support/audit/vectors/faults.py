@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from audit.export import verify
 from audit.export.bundle import measure_file
 from audit.format.canonical_json import canonical_json
-from audit.format.hashes import leaf_hash
+from audit.format.hashes import ZERO_HASH, leaf_hash, sha256_digest
+from audit.format.id_ranges import pack_ids
 from audit.format.merkle_tree import merkle_root
 from audit.format.signed_records import Record, load_signer, sign_record
 from tests.support.audit.log_state import LogState, manifest_facts
@@ -31,6 +33,7 @@ class Draft:
     manifest: dict[str, Any] = field(default_factory=dict)
     is_signed: bool = True
     has_sums: bool = True
+    more_sums: str = ""
 
     def read(self, name: str) -> bytes:
         return (self.folder / name).read_bytes()
@@ -75,7 +78,7 @@ class Draft:
         sums = self.manifest.pop("sums", files)
         if self.has_sums:
             listed = [f"{files[name]['sha256']}  {name}\n" for name in sorted(sums)]
-            self.write("SHA256SUMS", "".join(listed).encode())
+            self.write("SHA256SUMS", ("".join(listed) + self.more_sums).encode())
             files["SHA256SUMS"] = measure_file(self.folder / "SHA256SUMS")
         record = {**json.loads(self.read("manifest.json")), "files": files, **self.manifest}
         unsigned = {
@@ -184,6 +187,35 @@ def leave_out_of_sums(draft: Draft) -> None:
     draft.manifest["sums"] = ["checkpoint.json", "entries.jsonl", "segments.jsonl"]
 
 
+def add_to_sums(draft: Draft) -> None:
+    draft.more_sums = "no hash and no name\n"
+
+
+def change_size(draft: Draft) -> None:
+    files = json.loads(draft.read("manifest.json"))["files"]
+    files["entries.jsonl"]["bytes"] += 1
+    draft.manifest["files"] = files
+
+
+def add_order_to_signature(draft: Draft) -> None:
+    """Spell the signature of the last segment in the second way that RFC 8032 forbids."""
+    signature = bytes.fromhex(draft.lines("segments.jsonl")[-1]["signature"])
+    scalar = int.from_bytes(signature[32:], "little") + verify.ORDER
+    draft.edit("segments.jsonl", -1, signature=(signature[:32] + scalar.to_bytes(32, "little")).hex())
+
+
+def change_start(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Change:
+    """Change the last stream whose first entries were deleted and whose `before` has a path with a hash."""
+
+    def made(draft: Draft) -> None:
+        lines = draft.lines("streams.jsonl")
+        place = max(place for place, line in enumerate(lines) if line.get("before", {}).get("path"))
+        lines[place] = change(lines[place])
+        draft.write_lines("streams.jsonl", lines)
+
+    return made
+
+
 def rewrite_manifest(edit: Callable[[bytes], bytes]) -> Change:
     """Return a change of the bytes of the manifest, whose signature stays that of its fields."""
 
@@ -256,6 +288,36 @@ def rewrite(change: Callable[[LogState], object], first: int = 1, pruned: int = 
         write_whole(draft.folder, draft.state, first, pruned=pruned)
 
     return made
+
+
+def repack(change: Callable[[bytes], bytes]) -> Change:
+    """Change the packed ids of the last segment, sign it again, and export the log."""
+
+    def made(draft: Draft) -> None:
+        state, segment = draft.state, draft.state.segments[-1]
+        packed = change(pack_ids(segment.ids))
+        secret = state.secrets[state.key_at(segment.record["sealed_at"])]
+        record = segment.record | {"ids": sha256_digest(packed).hex()}
+        segment.record = sign_record("segment", record, load_signer(secret))
+        state.sign_checkpoint()
+        shutil.rmtree(draft.folder)
+        write_whole(draft.folder, state)
+        draft.edit("segments.jsonl", -1, packed=packed.hex())
+
+    return made
+
+
+def forget_the_entry_before(state: LogState) -> None:
+    """Give the first entry of a stream that is not in the first segment, but begins there, a zero hash."""
+    begun = {state.read_body(entry)["stream"] for entry in state.segments[0].ids}
+    rest = [entry for entry in sorted(state.bodies) if entry not in state.segments[0].ids]
+    stream = next(name for entry in rest if (name := state.read_body(entry)["stream"]) in begun)
+    before = ZERO_HASH
+    for entry in rest:
+        body = state.read_body(entry)
+        if body["stream"] == stream:
+            state.bodies[entry] = canonical_json(body | {"prev_leaf": before.hex()})
+            before = leaf_hash(state.bodies[entry])
 
 
 def change_last_entry(**values: Any) -> Callable[[LogState], object]:

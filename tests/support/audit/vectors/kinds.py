@@ -7,8 +7,11 @@ from tests.support.audit.log_state import LogState
 from tests.support.audit.vectors import faults
 from tests.support.audit.vectors.bundles import (
     PRUNED,
+    log_in_another_order,
+    log_with_a_late_segment,
     log_with_an_empty_segment,
     log_with_an_erasure,
+    log_with_odd_characters,
     older_log,
     pruned_log,
     small_log,
@@ -28,7 +31,7 @@ class GoodVector:
 
 @dataclass(frozen=True, slots=True)
 class BadVector:
-    """A good export with a fault. `steps`: what the one who runs it makes, because an archive may not hold it."""
+    """A good export with a fault. `code`: empty if the program cannot begin. `steps`: what the one who runs it makes, because an archive may not hold it."""
 
     base: str
     code: str
@@ -50,6 +53,9 @@ GOOD = {
     "whole-no-segment": GoodVector("a range without any segment"),
     "whole-pruned": GoodVector("segments 3 to 5; the entries of 1 and 2 were deleted, as segment 5 says"),
     "whole-erased": GoodVector("a log with the entry of an erasure"),
+    "whole-any-order": GoodVector("two entries stand before the ones that they continue"),
+    "whole-late": GoodVector("`late` of a segment is true"),
+    "whole-characters": GoodVector("an entry with U+007F, U+2028 and a surrogate pair"),
     "filtered": GoodVector("all streams"),
     "filtered-one-stream": GoodVector("one stream"),
     "filtered-empty": GoodVector("no stream: nothing matched the filter"),
@@ -67,7 +73,13 @@ def log_of(name: str) -> LogState:
         return log_with_an_erasure()
     if name == "whole-older":
         return older_log()
-    return log_with_an_empty_segment() if "empty-segment" in name else small_log()
+    logs = {
+        "whole-empty-segment": log_with_an_empty_segment,
+        "whole-any-order": log_in_another_order,
+        "whole-late": log_with_a_late_segment,
+        "whole-characters": log_with_odd_characters,
+    }
+    return logs.get(name, small_log)()
 
 
 def write_good(name: str, folder: Path) -> None:
@@ -126,6 +138,15 @@ BAD = {
     ),
     "sums-without-a-file": _bad(
         "whole", "sums-differ", "SHA256SUMS leaves keys.json out", faults.leave_out_of_sums
+    ),
+    "sums-with-another-line": _bad(
+        "whole", "sums-differ", "SHA256SUMS has a line that is no hash and name", faults.add_to_sums
+    ),
+    "wrong-size": _bad(
+        "whole",
+        "file-differs",
+        "the manifest gives another size of a file, with its hash",
+        faults.change_size,
     ),
     "linked-file": _bad(
         "whole",
@@ -245,6 +266,27 @@ BAD = {
     "key-of-another-time": _bad(
         "whole", "key-not-valid", "a segment is signed by a key that began later", faults.resign_segment(2)
     ),
+    "key-of-an-earlier-time": _bad(
+        "whole",
+        "key-not-valid",
+        "a segment is signed by a key whose successor had begun",
+        faults.resign_segment(0),
+    ),
+    "signature-with-high-scalar": _bad(
+        "whole",
+        "signature-invalid",
+        "the second half of a signature is higher by the order of the group",
+        faults.add_order_to_signature,
+    ),
+    "key-with-other-prev": _bad(
+        "whole",
+        "key-order",
+        "`prev` of the third key is another id",
+        faults.edit_keys(faults.resign_key(prev="1" * 32)),
+    ),
+    "key-of-other-version": _bad(
+        "whole", "key-order", "`v` of the third key is 2", faults.edit_keys(faults.resign_key(v=2))
+    ),
     "key-id": _bad(
         "whole",
         "key-id",
@@ -313,7 +355,46 @@ BAD = {
         "a stream has lost its first entry; all signed with all keys",
         faults.rewrite(faults.delete_first_of_stream),
     ),
+    "zero-hash-in-a-stream": _bad(
+        "whole-to-the-end",
+        "stream-start",
+        "the first entry here of a stream is number 2 or more, and has a zero hash; all signed with all keys",
+        faults.rewrite(faults.forget_the_entry_before, first=2),
+    ),
+    "entry-of-other-version": _bad(
+        "whole",
+        "unreadable",
+        "`v` of an entry is 2; all signed with all keys",
+        faults.rewrite(faults.change_last_entry(v=2)),
+    ),
+    "whole-with-streams": _bad(
+        "whole",
+        "entry-count",
+        "the manifest of a whole export counts a stream",
+        faults.set_manifest(streams=1),
+    ),
     # Segments
+    "segment-of-other-version": _bad(
+        "whole", "segment-order", "`v` of a segment is 2", faults.resign_segment(None, v=2)
+    ),
+    "ids-not-shortest": _bad(
+        "whole",
+        "unreadable",
+        "a difference in packed ids has a byte too many; all signed with all keys",
+        faults.repack(lambda packed: packed[:-1] + bytes([packed[-1] | 128, 0])),
+    ),
+    "ids-not-ascending": _bad(
+        "whole",
+        "unreadable",
+        "a difference in packed ids is 0; all signed with all keys",
+        faults.repack(lambda packed: packed[:-1] + b"\0"),
+    ),
+    "frontier-too-long": _bad(
+        "whole-part",
+        "unreadable",
+        "the frontier has a hash too many",
+        faults.set_manifest(frontier=["11" * 32, "11" * 32]),
+    ),
     "time-turned-back": _bad(
         "whole",
         "segment-order",
@@ -379,6 +460,9 @@ BAD = {
         "whole", "segment-count", "the manifest counts six segments", faults.set_manifest(segments=6)
     ),
     # Checkpoints
+    "checkpoint-of-other-version": _bad(
+        "whole", "unreadable", "`v` of the checkpoint is 2", faults.edit_checkpoint(signed=True, v=2)
+    ),
     "checkpoint-head": _bad(
         "whole",
         "checkpoint-head",
@@ -418,6 +502,23 @@ BAD = {
         "the head of the outside checkpoint is another hash",
         None,
         "wrong-head.json",
+    ),
+    "outside-older-head": _bad(
+        "whole",
+        "checkpoint-head",
+        "the head of an older outside checkpoint is another hash",
+        None,
+        "wrong-older-head.json",
+    ),
+    "outside-newer-key": _bad(
+        "whole",
+        "key-unknown",
+        "a newer outside checkpoint, signed by a key that began after the export: outside-newer follows",
+        None,
+        "newer-key.json",
+    ),
+    "outside-missing": _bad(
+        "whole-no-segment", "", "the file of the outside checkpoint does not exist", None, "none.json"
     ),
     "outside-signature": _bad(
         "whole", "signature-invalid", "the outside checkpoint was changed", None, "wrong-signature.json"
@@ -461,6 +562,46 @@ BAD = {
         "a stream is listed twice",
         faults.order("streams.jsonl", lambda lines: [lines[0], *lines]),
     ),
+    "stream-from-1": _bad(
+        "filtered-pruned",
+        "stream-line",
+        "`from` of a stream is 1",
+        faults.change_start(lambda line: line | {"from": 1}),
+    ),
+    "stream-before-its-start": _bad(
+        "filtered-pruned",
+        "stream-line",
+        "`seq` of a stream is below its `from`",
+        faults.change_start(lambda line: line | {"seq": line["from"] - 1}),
+    ),
+    "before-wrong": _bad(
+        "filtered-pruned",
+        "proof-wrong",
+        "the path of a `before` has another hash",
+        faults.change_start(
+            lambda line: (
+                line | {"before": line["before"] | {"path": ["00" * 32, *line["before"]["path"][1:]]}}
+            )
+        ),
+    ),
+    "filtered-entry-too-many": _bad(
+        "filtered",
+        "entry-count",
+        "entries.jsonl has a line more",
+        faults.order("entries.jsonl", lambda lines: [*lines, lines[-1]]),
+    ),
+    "filtered-stream-too-many": _bad(
+        "filtered-one-stream",
+        "entry-count",
+        "the manifest counts a stream more",
+        faults.set_manifest(streams=2),
+    ),
+    "filtered-frontier": _bad(
+        "filtered-one-stream",
+        "segment-range",
+        "a filtered export has a frontier",
+        faults.set_manifest(frontier=["11" * 32]),
+    ),
     "stream-cut": _bad(
         "filtered",
         "entry-missing",
@@ -477,6 +618,20 @@ BAD = {
         lambda draft: draft.edit(
             "consistency.jsonl", 0, proof=draft.lines("consistency.jsonl")[0]["proof"][:-1]
         ),
+    ),
+    "consistency-old-root": _bad(
+        "filtered-with-consistency",
+        "consistency-wrong",
+        "a consistency proof leads to the old root, but not to the new one",
+        lambda draft: draft.edit(
+            "consistency.jsonl", 1, proof=[*draft.lines("consistency.jsonl")[1]["proof"][:-1], "00" * 32]
+        ),
+    ),
+    "consistency-new-root": _bad(
+        "filtered-with-consistency",
+        "consistency-wrong",
+        "a consistency proof leads to the new root, but not to the old one",
+        faults.edit("consistency.jsonl", 1, root="00" * 32),
     ),
     # Retention
     "pruning-unannounced": _bad(

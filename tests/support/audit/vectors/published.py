@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,11 @@ def verifier_arguments(folder: Path, checkpoint: Path | None) -> list[str]:
 def run_main(main: Callable[[list[str]], int], arguments: list[str]) -> tuple[int, str | None]:
     """Return the exit code of a verifier and the code of its first fault. Runs it in this process."""
     output = StringIO()
-    with redirect_stdout(output):
-        code = main(arguments)
+    with redirect_stdout(output), redirect_stderr(StringIO()):
+        try:
+            code = main(arguments)
+        except SystemExit as ended:
+            code = int(ended.code or 0)
     return code, first_code(output.getvalue())
 
 

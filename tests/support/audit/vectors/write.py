@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from audit.format.canonical_json import canonical_json
-from audit.format.signed_records import Record, load_signer, sign_record
+from audit.format.signed_records import Record, key_id, load_signer, public_key, sign_record
 from tests.support.audit.log_state import LogState
 from tests.support.audit.vectors.bundles import checkpoint_of, small_log
 from tests.support.audit.vectors.faults import Draft
 from tests.support.audit.vectors.kinds import BAD, GOOD, BadVector, GoodVector, log_of, write_good
 from tests.support.audit.vectors.row_kinds import BAD_ROWS, GOOD_ROWS, row_log_of, write_good_rows
 
+# A key that began after all exports.
+STRANGER = b"\x08" * 32
 WRITTEN = ("good", "bad", "checkpoints", "vectors.json")
 
 
@@ -65,10 +67,17 @@ def _write_checkpoints(folder: Path) -> None:
     log = small_log()
     good = {f"segments-{count}": checkpoint_of(log, count) for count in (2, 3, 5)}
     unsigned = {name: value for name, value in good["segments-5"].items() if name != "signature"}
+    older = {name: value for name, value in good["segments-3"].items() if name != "signature"}
     signer = load_signer(log.secrets[-1])
     contents: dict[str, Record] = {
         **good,
         "wrong-head": sign_record("checkpoint", unsigned | {"head": "22" * 32}, signer),
+        "wrong-older-head": sign_record("checkpoint", older | {"head": "22" * 32}, signer),
+        "newer-key": sign_record(
+            "checkpoint",
+            unsigned | {"count": 6, "root": "66" * 32, "key": key_id(public_key(STRANGER))},
+            load_signer(STRANGER),
+        ),
         "wrong-signature": good["segments-5"] | {"at": "2026-03-05T00:00:00.000000Z"},
     }
     for name, record in contents.items():
@@ -125,9 +134,9 @@ def _write_bad(folder: Path, chosen: VectorSet, name: str) -> Record:
         "remove": removed,
         "steps": [list(step) for step in vector.steps],
         "checkpoint": f"checkpoints/{vector.checkpoint}" if vector.checkpoint else None,
-        "verdict": "faults",
-        "code": vector.code,
-        "exit": 1,
+        "verdict": "faults" if vector.code else "error",
+        "code": vector.code or None,
+        "exit": 1 if vector.code else 2,
     }
     _write_json(target / "expected.json", expected)
     return expected
