@@ -134,6 +134,46 @@ def test_a_variant_that_knows_of_no_deletion_or_filter_refuses_good_vectors(
     assert refused <= found
 
 
+DELIVERY_WORDS = [
+    *("covered", "reopened", "approved", "record-linked", "record-approved", "postponed", "given_up"),
+    *("superseded", "closed", "done-by-hand"),
+]
+ATTEMPT_WORDS = ["unknown", "succeeded", "unchanged", "superseded", "failed", "held"]
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("reader", "word"),
+    [("add_delivery_entry", word) for word in DELIVERY_WORDS]
+    + [("add_attempt_entry", word) for word in ATTEMPT_WORDS],
+)
+def test_a_variant_that_overlooks_an_action_refuses_the_vector_with_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str, word: str
+) -> None:
+    read = getattr(check_rows.DeliveryLog, reader)
+
+    def read_others(self: check_rows.DeliveryLog, given: str, details: Any, at: str) -> None:
+        if given != word:
+            read(self, given, details, at)
+
+    monkeypatch.setattr(check_rows.DeliveryLog, reader, read_others)
+    assert find_faults("good/rows-every-action", tmp_path).faults
+
+
+# Each column and the name of its vector, in which it alone differs from its entry.
+COLUMNS = [
+    *("verification", "size", "time-of-repeat", "time-of-response", "code-of-response", "final", "repeat"),
+    *("relayed", "identity", "code-of-delivery", "number-of-attempt", "cause-of-attempt"),
+    *("start-of-attempt", "end-of-attempt", "code-of-attempt", "retryable", "action-of-attempt", "uuid"),
+]
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_column_alone_is_found(tmp_path: Path, name: str) -> None:
+    assert find_faults(f"bad/rows-{name}", tmp_path).codes == ["row-differs"]
+
+
 def fits_type(value: Any, column: ColumnSchema) -> bool:
     if value is None:
         return column.nullable

@@ -131,7 +131,7 @@ class History:
     ) -> None:
         """End an attempt with these calls. `columns`: those of the attempt that it sets, and the delivery's `state`."""
         [delivery] = [row for row in self.tables["deliveries"] if row["delivery"] == attempt["delivery"]]
-        state = columns.pop("state", outcome)
+        state, became = columns.pop("state", outcome), columns.pop("became", "")
         rows = [self._add_call(attempt, call) for call in calls]
         attempt |= {"outcome": outcome, "code": code, **columns}
         secret = bytes.fromhex(event["subject_key"])
@@ -147,10 +147,47 @@ class History:
             "calls": [row_digest("call", *(row[name] for name in CALL_COLUMNS)) for row in rows],
             "retryable": attempt["retryable"],
             **({"record": keyed_row_digest(secret, "record", record)} if record else {}),
+            **({"became": became} if became else {}),
         }
+        code, state = ("succeeded" if became == "succeeded" else code), became or state
         at = self.append(self._stream(delivery), f"attempt.{outcome}", details)
         attempt["ended"] = at
         delivery |= {"state": state, "code": code, "settled": None if state in OPEN else at}
+        self._refresh_event(event)
+
+    def end_unknown(self, event: Row, attempt: Row, code: str, calls: Sequence[Row], *, dead: bool) -> None:
+        """End an attempt whose process died: the delivery is tried again, or is dead."""
+        [delivery] = [row for row in self.tables["deliveries"] if row["delivery"] == attempt["delivery"]]
+        rows = [self._add_call(attempt, call) for call in calls]
+        details = {
+            "attempt": attempt["attempt"],
+            "event": event["reference"],
+            "code": code,
+            "calls": [row_digest("call", *(row[name] for name in CALL_COLUMNS)) for row in rows],
+            **({"state": "dead"} if dead else {}),
+        }
+        at = self.append(self._stream(delivery), "attempt.unknown", details)
+        attempt |= {"outcome": "unknown", "code": code, "ended": at, "retryable": code != "crashes-hub"}
+        if dead:
+            delivery |= {"state": "dead", "code": code, "settled": at}
+        else:
+            delivery |= {"state": "retrying", "code": "interrupted", "settled": None}
+        self._refresh_event(event)
+
+    def act(self, event: Row, route: int, word: str, details: Row, **columns: Any) -> None:
+        """Append the entry `delivery.<word>`. `columns`: those of the delivery after it; `settled=True`: at its time."""
+        delivery = self._delivery(event, route)
+        at = self.append(self._stream(delivery), f"delivery.{word}", details)
+        if columns.get("settled") is True:
+            columns["settled"] = at
+        delivery |= columns
+        self._refresh_event(event)
+
+    def open_routes(self, event: Row, routes: Sequence[int]) -> None:
+        """Replay an event on routes that it has no delivery on."""
+        self._add_deliveries(event, routes)
+        opened = [[route, IDENTITY[1], TARGET[1], False] for route in routes]
+        self.append(f"event:{event['reference']}", "event.replayed", {"deliveries": opened}, "person:1")
         self._refresh_event(event)
 
     def keep_events(self, references: Collection[str]) -> None:

@@ -15,6 +15,10 @@ _EXPORTS: dict[str, tuple[Callable[[], RowExport], str]] = {
         scenarios.whole,
         "three events in four segments: succeeded, ignored, and failed on one of two routes",
     ),
+    "rows-every-action": (
+        scenarios.every_action,
+        "two events; the last entries of their deliveries are all actions that set columns of theirs",
+    ),
     "rows-no-event": (scenarios.without_events, "a period in which nothing arrived"),
     "rows-period": (scenarios.of_a_period, "one event by its time, with segments 2 to 4"),
     "rows-filtered": (scenarios.filtered, "one event by its state, with the streams of it alone"),
@@ -197,6 +201,69 @@ BAD_ROWS = {
         "an attempt began at another time than its entry says; its end is newer than the entries",
         faults.edit_row("attempts", 1, started=_LATER),
         "rows-newer",
+    ),
+    "rows-verification": _bad(
+        "row-differs",
+        "a request was verified by another secret",
+        faults.edit_row("receipts", 0, verified_by="standard-webhooks:2"),
+    ),
+    "rows-size": _bad("row-differs", "a request had another size", faults.edit_row("receipts", 0, size=98)),
+    "rows-time-of-repeat": _bad(
+        "row-differs", "a repeat arrived at another time", faults.edit_row("receipts", 1, received=_LATER)
+    ),
+    "rows-time-of-response": _bad(
+        "row-differs", "a response was sent at another time", faults.edit_row("receipts", 0, answered=_LATER)
+    ),
+    "rows-code-of-response": _bad(
+        "row-differs", "a response had another outcome", faults.edit_row("receipts", 0, code="unchanged")
+    ),
+    "rows-final": _bad(
+        "row-differs", "an outcome was not final", faults.edit_row("receipts", 0, final=False)
+    ),
+    "rows-repeat": _bad("row-differs", "a repeat is none", faults.edit_row("receipts", 1, repeat=False)),
+    "rows-relayed": _bad(
+        "row-differs", "the webhook's own data was sent", faults.edit_row("deliveries", 0, relayed=True)
+    ),
+    "rows-identity": _bad(
+        "row-differs",
+        "a delivery from another identity service",
+        faults.edit_row("deliveries", 0, identity_id=3),
+    ),
+    "rows-code-of-delivery": _bad(
+        "row-differs", "a delivery has another reason", faults.edit_row("deliveries", 0, code="unchanged")
+    ),
+    "rows-number-of-attempt": _bad(
+        "row-differs", "an attempt has another number", faults.edit_row("attempts", 0, number=2)
+    ),
+    "rows-cause-of-attempt": _bad(
+        "row-differs", "an attempt has another cause", faults.edit_row("attempts", 0, cause="retry")
+    ),
+    "rows-start-of-attempt": _bad(
+        "row-differs", "an attempt began at another time", faults.edit_row("attempts", 0, started=_LATER)
+    ),
+    "rows-end-of-attempt": _bad(
+        "row-differs", "an attempt ended at another time", faults.edit_row("attempts", 0, ended=_LATER)
+    ),
+    "rows-code-of-attempt": _bad(
+        "row-differs", "an attempt has another reason", faults.edit_row("attempts", 0, code="unchanged")
+    ),
+    "rows-retryable": _bad(
+        "row-differs", "a retry could have helped", faults.edit_row("attempts", 0, retryable=True)
+    ),
+    "rows-action-of-attempt": _bad(
+        "row-differs", "an attempt did something else", faults.edit_row("attempts", 0, action="created")
+    ),
+    "rows-state-of-checked-event": _bad(
+        "row-differs",
+        "an event has the state of a delivery that is checked again",
+        faults.edit_row("events", 1, state="pending"),
+        "rows-every-action",
+    ),
+    "rows-done-by-hand": _bad(
+        "row-differs",
+        "a delivery that was resolved manually says that it succeeded",
+        faults.edit_row("deliveries", 14, state="succeeded"),
+        "rows-every-action",
     ),
     # Columns that digests cover
     "rows-facts": _bad(

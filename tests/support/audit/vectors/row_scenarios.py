@@ -1,11 +1,12 @@
 """What happened to the events of the published test vectors of `check_rows.py`, and what was exported of it."""
 
 from random import Random
+from typing import Any
 
 from audit.format.signed_records import format_time
 from tests.support.audit.times import after_start
 from tests.support.audit.vectors.bundles import PRUNING_STREAM
-from tests.support.audit.vectors.history import History, first_key
+from tests.support.audit.vectors.history import History, Row, first_key
 from tests.support.audit.vectors.row_exports import RowExport
 
 FETCH = {"purpose": "fetch"}
@@ -72,6 +73,63 @@ def _references(history: History) -> list[str]:
 
 def whole() -> RowExport:
     return RowExport(small_history())
+
+
+def every_action_history() -> History:
+    """Return two events. The last entries of their deliveries are all actions that set columns of theirs."""
+    history = History(Random("hub audit vectors 3"))
+    history.seconds = 10
+    event = history.receive("USR-1", "evt-1", routes=range(1, 16))
+    for route in (1, 2, 3):
+        history.end_unknown(event, history.start_attempt(event, route), "interrupted", [FETCH], dead=False)
+    history.act(event, 2, "postponed", {"code": "target-paused"}, state="retrying", code="target-paused")
+    history.act(event, 3, "given_up", {}, state="dead", settled=True)
+    for route in (4, 5):
+        history.end_unknown(event, history.start_attempt(event, route), "crashes-hub", [], dead=True)
+    history.act(event, 5, "reopened", {"cause": "replay"}, state="pending", settled=None)
+    _end(history, event, 6, "superseded", "superseded")
+    _end(history, event, 7, "failed", "target-rejected", state="dead", became="pending")
+    for route, word in enumerate(("approved", "record-linked", "record-approved", "superseded"), start=8):
+        _end(history, event, route, "held", "held-removal")
+        columns = {"state": "pending", "settled": None}
+        if word == "superseded":
+            columns = {"state": "superseded", "code": "superseded", "settled": True}
+        history.act(event, route, word, {}, **columns)
+    _end(history, event, 12, "held", "held-removal")
+    history.act(event, 13, "covered", {"state": "succeeded", "code": "succeeded"}, **_SUCCEEDED, settled=True)
+    for route, word in ((14, "closed"), (15, "done-by-hand")):
+        history.act(event, route, word, {}, state="closed", code="closed", settled=True)
+    history.open_routes(event, [16])
+    attempt = _end(history, event, 16, "succeeded", "succeeded")
+    for word in ("repaired", "confirmed"):
+        history.append(
+            f"delivery:{event['reference']}:16", f"attempt.{word}", {"attempt": attempt["attempt"]}
+        )
+    checked = history.receive("USR-2", "evt-2", routes=(1, 2))
+    for route in (1, 2):
+        _end(history, checked, route, "succeeded", "succeeded")
+        history.act(checked, route, "reopened", {"cause": "recheck"}, state="pending", settled=None)
+    _end(history, checked, 1, "unchanged", "unchanged", became="succeeded", cause="recheck")
+    history.seal()
+    return history
+
+
+_SUCCEEDED = {"state": "succeeded", "code": "succeeded"}
+
+
+def _end(
+    history: History, event: Row, route: int, outcome: str, code: str, cause: str = "webhook", **columns: Any
+) -> Row:
+    attempt = history.start_attempt(event, route, cause)
+    history.end_attempt(event, attempt, outcome, code, [], action="none", **columns)
+    return attempt
+
+
+def every_action() -> RowExport:
+    """Return an export of these events. A delivery that is checked again counts with the state that it had before."""
+    export = RowExport(every_action_history())
+    export.history.tables["events"][1] |= _SUCCEEDED
+    return export
 
 
 def without_events() -> RowExport:
