@@ -46,6 +46,7 @@ METADATA_FIELDS = (
 # Everything that a damaged file can raise while it is read. It is reported as a fault of that file.
 READ_ERRORS = (
     KeyError,
+    IndexError,
     TypeError,
     ValueError,
     AttributeError,
@@ -837,7 +838,7 @@ class RowChecker:
         with open(os.path.join(self.folder, name), encoding="utf-8", newline="") as file:  # noqa: PTH118, PTH123
             csv.field_size_limit(1 << 24)
             table = csv.reader(file)
-            place = next(table).index("uuid")
+            place = next(table, []).index("uuid")
             return [row[place] for row in table]
 
     def compare_count(self, name: str, count: int) -> None:

@@ -407,6 +407,18 @@ BAD_ROWS = {
     "rows-field-missing": _bad(
         "unreadable", "an event has no `signed`", faults.remove_field("events", 0, "signed")
     ),
+    "rows-csv-empty": _bad(
+        "unreadable",
+        "events.csv has no line",
+        faults.write_file("events.csv", b""),
+        "rows-deleted-meanwhile",
+    ),
+    "rows-csv-short-line": _bad(
+        "unreadable",
+        "a line of events.csv has no cell",
+        faults.write_file("events.csv", b"uuid\r\n\r\n"),
+        "rows-deleted-meanwhile",
+    ),
     "rows-no-sheet": _bad(
         "unreadable",
         "events.xlsx is no archive",
