@@ -316,6 +316,12 @@ BAD_ROWS = {
     "rows-call-of-none": _bad(
         "parent-missing", "a call of no attempt", faults.copy_row("calls", 1, attempt=_UUID, call=9)
     ),
+    "rows-receipts-swapped": _bad(
+        "row-missing",
+        "receipts of two events are in each other's place",
+        faults.swap_rows("receipts", 0, 2),
+        "rows-whole",
+    ),
     # Erasures
     "rows-erasure-unrecorded": _bad(
         "erasure-unrecorded",
