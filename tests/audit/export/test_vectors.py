@@ -180,6 +180,14 @@ def test_a_variant_without_one_rule_is_caught_by_one_vector(
     assert run_main(variant["main"], verifier_arguments(*assemble(vector, tmp_path)))[1] != vector["code"]
 
 
+def test_after_an_unknown_key_a_newer_checkpoint_is_found_to_be_newer(tmp_path: Path) -> None:
+    folder, checkpoint = assemble(BY_NAME["bad/outside-newer-key"], tmp_path)
+    check = verify.ExportCheck(str(folder))
+    assert checkpoint
+    check.run_checks(checkpoint.read_bytes())
+    assert check.codes == ["key-unknown", "outside-newer"]
+
+
 def test_the_paper_lists_every_code() -> None:
     text = (FOLDER.parent / "audit-format.md").read_text("utf-8")
     assert [code for code in CODES if f"`{code}`" not in text] == []

@@ -90,3 +90,21 @@ def test_the_table_of_states_names_every_action_of_a_delivery() -> None:
     text = SECTION.split("### Entries of the stream of a delivery")[1].split("### State")[0]
     known = {action for action in ACTION_LABELS if action.startswith(("attempt.", "delivery."))}
     assert [action for action in sorted(known) if f".{action.split('.')[1]}`" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (["reopened"], "held"),
+        (["reopened", "closed"], "held"),
+        (["reopened", "reopened"], "pending"),
+    ],
+)
+def test_a_recheck_keeps_the_state_as_the_text_says(words: list[str], kept: str) -> None:
+    log = DeliveryLog([])
+    log.set(BEFORE["state"], BEFORE["code"], BEFORE["end"])
+    for word in words:
+        log.add_entry(
+            {"action": f"delivery.{word}", "at": AT, "details": {"cause": "recheck"}, "stream_seq": 2}
+        )
+    assert log.before == kept
