@@ -138,7 +138,7 @@ DELIVERY_WORDS = [
     *("covered", "reopened", "approved", "record-linked", "record-approved", "postponed", "given_up"),
     *("superseded", "closed", "done-by-hand"),
 ]
-ATTEMPT_WORDS = ["unknown", "succeeded", "unchanged", "superseded", "failed", "held"]
+ATTEMPT_WORDS = ["started", "unknown", "succeeded", "unchanged", "superseded", "failed", "held"]
 
 
 @pytest.mark.pure

@@ -79,7 +79,7 @@ def every_action_history() -> History:
     """Return two events. The last entries of their deliveries are all actions that set columns of theirs."""
     history = History(Random("hub audit vectors 3"))
     history.seconds = 10
-    event = history.receive("USR-1", "evt-1", routes=range(1, 16))
+    event = history.receive("USR-1", "evt-1", routes=range(1, 17))
     for route in (1, 2, 3):
         history.end_unknown(event, history.start_attempt(event, route), "interrupted", [FETCH], dead=False)
     history.act(event, 2, "postponed", {"code": "target-paused"}, state="retrying", code="target-paused")
@@ -99,11 +99,12 @@ def every_action_history() -> History:
     history.act(event, 13, "covered", {"state": "succeeded", "code": "succeeded"}, **_SUCCEEDED, settled=True)
     for route, word in ((14, "closed"), (15, "done-by-hand")):
         history.act(event, route, word, {}, state="closed", code="closed", settled=True)
-    history.open_routes(event, [16])
-    attempt = _end(history, event, 16, "succeeded", "succeeded")
+    history.start_attempt(event, 16)
+    history.open_routes(event, [17])
+    attempt = _end(history, event, 17, "succeeded", "succeeded")
     for word in ("repaired", "confirmed"):
         history.append(
-            f"delivery:{event['reference']}:16", f"attempt.{word}", {"attempt": attempt["attempt"]}
+            f"delivery:{event['reference']}:17", f"attempt.{word}", {"attempt": attempt["attempt"]}
         )
     checked = history.receive("USR-2", "evt-2", routes=(1, 2))
     for route in (1, 2):
