@@ -1,7 +1,7 @@
 """Pages of the reference: one for each kind of thing that is configured."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.utils.functional import Promise
@@ -49,8 +49,7 @@ def _source_page() -> Page:
         "source",
         _("Source"),
         "A source is a configured sender of webhooks. Its secrets have a form of their own, are stored "
-        "encrypted, and are "
-        "never shown again.",
+        "encrypted, and are never shown again.",
         describe_fields(Source, SOURCE_SETTINGS, SourceForm),
     )
 
@@ -78,13 +77,22 @@ def _verification_page() -> Page:
 
 
 def _connection_page(
-    name: str, title: Promise, intro: str, kind: Object[Any], connector: str, example: Any
+    name: str,
+    title: Promise,
+    intro: str,
+    kind: Object[Any],
+    connector: str,
+    example: Any,
+    field_examples: Mapping[str, Any],
 ) -> Page:
+    fields = dict(CONNECTION_SETTINGS)
+    for field_name, value in field_examples.items():
+        fields[field_name] = replace(fields[field_name], example=value)
     return Page(
         name,
         title,
         f"{intro} A path in the reference is separated by full stops; `TYPE` stands for an entity type.",
-        describe_fields(Connection, CONNECTION_SETTINGS, ConnectionForm),
+        describe_fields(Connection, fields, ConnectionForm),
         tuple(describe_object(kind, f"The settings of the connector `{connector}`.")),
         (f"settings-{connector}",),
         example,
@@ -107,6 +115,14 @@ def _identity_page() -> Page:
                 }
             },
             "error": {"sentence": "errorMessage"},
+        },
+        {
+            "slug": "acme-id",
+            "name": "Acme ID",
+            "side": "identity",
+            "connector": "rest-identity",
+            "base_url": "https://id.example.com",
+            "settings": {"entities": {"USER": {"path": "/api/users/{id}"}}},
         },
     )
 
@@ -135,6 +151,7 @@ def _target_page() -> Page:
             "caseless": ["email"],
             "error": {"sentence": "message"},
         },
+        {"settings": {"entities": {"USER": {"collection": "/api/customers", "item": "/api/customers/{id}"}}}},
     )
 
 
@@ -150,9 +167,8 @@ def _authentication_page() -> Page:
     return Page(
         "authentication",
         _("Authentication"),
-        "How the requests of a connection are authenticated. Credentials are never a part of this JSON: they "
-        "have fields "
-        "of their own, are stored encrypted, and are never shown again.",
+        "How the requests of a connection are authenticated. Credentials are never a part of this JSON: "
+        "they have fields of their own, are stored encrypted, and are never shown again.",
         sections=tuple(describe_variants(AUTHENTICATION)),
         schemas=("authentication",),
         words=words,
@@ -163,9 +179,9 @@ def _mapping_page() -> Page:
     return Page(
         "mapping",
         _("Mapping"),
-        "A mapping says which field of the record comes from which field of the entity. A path is a JMESPath "
-        "expression "
-        "(https://jmespath.org/specification.html). In the paths below, `FIELD` stands for a field of the record.",
+        "A mapping says which field of the record comes from which field of the entity. A path is a "
+        "JMESPath expression (https://jmespath.org/specification.html). In the paths below, `FIELD` stands "
+        "for a field of the record.",
         sections=tuple(describe_object(MAPPING, "The declaration.")),
         schemas=("mapping",),
         example=EXAMPLE,

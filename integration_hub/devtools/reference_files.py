@@ -55,10 +55,10 @@ def _index_lines(pages: Iterable[Page]) -> Iterator[str]:
         [(f"[{page.title}]({page.name}.md)", page.intro.partition(". ")[0].rstrip(".")) for page in pages],
     )
     yield (
-        "The folder [schemas](schemas) has a JSON Schema (2020-12) for each JSON document. An editor that knows it "
-        "completes names and marks errors. A schema refuses less than the hub, which also compiles "
-        "expressions, compares "
-        "settings with each other, and refuses secrets where they would not be encrypted."
+        "The folder [schemas](schemas) has a JSON Schema (2020-12) for each JSON document. An editor that "
+        "knows it completes names and marks errors. A schema refuses less than the hub, which also compiles "
+        "expressions, compares settings with each other, and refuses secrets where they would not be "
+        "encrypted."
     )
 
 

@@ -43,8 +43,7 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
     ),
     "base_url": FieldSetting(
         "Scheme, host, port and path that every request begins with. `http` or `https`; no user name, query "
-        "or fragment. "
-        "A change of scheme, host or port removes the stored credentials.",
+        "or fragment. A change of scheme, host or port removes the stored credentials.",
         "https://shop.example.com/api",
     ),
     "authentication": FieldSetting(
@@ -82,8 +81,7 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
     ),
     "breaker_seconds": FieldSetting(
         "How many seconds the first pause lasts. Each further pause without a success between is twice as "
-        "long, up to ten "
-        "minutes.",
+        "long, up to ten minutes.",
         15,
     ),
 }

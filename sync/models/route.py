@@ -40,9 +40,8 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
     "commercial": FieldSetting("The connection to the target whose records are changed.", "Acme shop"),
     "mapping": FieldSetting("The mapping that makes the fields of the record.", "Acme person to customer"),
     "matching": FieldSetting(
-        "What happens if a record without a link has the same value, such as the same address. A record with "
-        "the entity's "
-        "own external id is always linked.",
+        "What happens if a record without a link has the same value, such as the same address. A record "
+        "with the entity's own external id is always linked.",
         "verified",
         rules=("`trusted` needs a signed source.",),
     ),
@@ -62,15 +61,13 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
     ),
     "relays": FieldSetting(
         "The data of the webhook is used, and no entity is fetched. Deliveries then run in order, and an "
-        "older timestamp "
-        "never overwrites a newer one.",
+        "older timestamp never overwrites a newer one.",
         False,
         rules=("It needs a signed source.",),
     ),
     "continues_after_failure": FieldSetting(
         "If the hub still retries after it answered that the change failed. Empty: yes if the entity is "
-        "fetched, no if the "
-        "webhook's data is used.",
+        "fetched, no if the webhook's data is used.",
         None,
     ),
     "tries": FieldSetting("How many attempts a delivery has before it has failed.", 8),
@@ -86,8 +83,7 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
     ),
     "most_changed_percent": FieldSetting(
         "Which share of all known records the time window allows to change, in percent. More are held for "
-        "approval. Empty: "
-        "no limit.",
+        "approval. Empty: no limit.",
         5.0,
     ),
 }

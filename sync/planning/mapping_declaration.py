@@ -197,9 +197,8 @@ _PREVIOUS = defaulted(
     "previous",
     MapOf(MappingPath(), "FIELD"),
     {},
-    "The values that a record may be found by because the change overwrote them, by field of the record. The "
-    "expressions "
-    "look into the webhook's `previous`.",
+    "The values that a record may be found by because the change overwrote them, by field of the record. "
+    "The expressions look into the webhook's `previous`.",
     example={"email": "email"},
 )
 _NEW = defaulted(
@@ -217,8 +216,7 @@ _VERIFIED = defaulted(
     ),
     {},
     "Which values the identity service marks as verified. These rules only match; what is written follows "
-    "`fields`, and "
-    "may be unverified.",
+    "`fields`, and may be unverified.",
     example={"new": {"email": {"path": "entity.emails", "apply": ["verified_email"]}}},
 )
 

@@ -49,15 +49,13 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
     ),
     "event_words": FieldSetting(
         "The source's own words for `CREATE`, `UPDATE` and `DELETE`. Upper and lower case are the same. An "
-        "event with an "
-        "unknown word is stored and ignored.",
+        "event with an unknown word is stored and ignored.",
         {"MODIFIED": "UPDATE"},
         MapOf(Choice(("CREATE", "UPDATE", "DELETE")), "WORD"),
     ),
     "default_mode": FieldSetting(
         "What a webhook without `respond` is answered with: an acknowledgement at once, the outcome, or the "
-        "outcome and "
-        "the entity.",
+        "outcome and the entity.",
         "result",
         rules=("`entity` needs a signed source and at least one entry in `entity_fields`.",),
     ),
@@ -75,8 +73,7 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
     ),
     "requests_per_minute": FieldSetting(
         "How many requests a minute the source may send. More are refused (`429`) with the time to come "
-        "back. Empty: no "
-        "limit.",
+        "back. Empty: no limit.",
         600,
     ),
     "silence_minutes": FieldSetting(

@@ -100,8 +100,7 @@ SCHEMES: Mapping[str, VerificationScheme] = {
     "standard-webhooks": VerificationScheme(
         "Standard Webhooks (also Svix)",
         "The headers `webhook-id`, `webhook-timestamp` and `webhook-signature`, or those of Svix (`svix-id` "
-        "and so on), "
-        "sign id, time and body. See https://www.standardwebhooks.com/.",
+        "and so on), sign id, time and body. See https://www.standardwebhooks.com/.",
         f"`whsec_` and the key in base64 (`v1`), at least {SHORTEST_KEY} bytes; or `whpk_` and the sender's public "
         "Ed25519 key in base64 (`v1a`).",
     ),
@@ -115,8 +114,7 @@ SCHEMES: Mapping[str, VerificationScheme] = {
     "timestamped-hmac": VerificationScheme(
         "HMAC of time and body in one header (Stripe, WorkOS, Zitadel)",
         "One header such as `t=1700000000,v1=5257a8…` holds the time and the HMAC (SHA-256, hex) of the "
-        "time, a full stop "
-        "and the raw body.",
+        "time, a full stop and the raw body.",
         _HMAC_SECRET,
         (_SIGNATURE_HEADER, _UNIT, _TIME, _SIGNATURE),
         {"header": "Stripe-Signature"},

@@ -112,9 +112,8 @@ def report_text(report: VerificationReport, *, is_compared: bool) -> str:
         lines.append(
             f"Entries are stored from segment {pruned.segment + 1} on. Entries of segments 1 to "
             f"{pruned.segment}, sealed up to {pruned.sealed_at}, were deleted after {pruned.days} days, as "
-            f"recorded in segment {pruned.announced_in}; the hash of segment {pruned.segment} proves "
-            f"their content: "
-            f"{pruned.hash}."
+            f"recorded in segment {pruned.announced_in}; the hash of segment {pruned.segment} proves their "
+            f"content: {pruned.hash}."
         )
     if report.unsealed:
         lines.append(

@@ -84,8 +84,7 @@ AUTHENTICATION = VariantObject(
         ),
         "oauth2-client-credentials": Variant(
             "The hub fetches an access token (RFC 6749, client credentials), keeps it until it expires, and "
-            "sends it as "
-            "a bearer token.",
+            "sends it as a bearer token.",
             {"scheme": "oauth2-client-credentials", "token_path": "/oauth2/token"},
             (_TOKEN_URL, _TOKEN_PATH, _SCOPE, _CLIENT_AUTHENTICATION),
         ),

@@ -209,8 +209,7 @@ VERSION = optional(
     "version",
     Object((_READ, _SEND, _STALE), _build_version),
     "Makes updates and deletions conditional, where the target can refuse a write of an outdated version. "
-    "Then no write "
-    "overwrites a change that the hub has not seen.",
+    "Then no write overwrites a change that the hub has not seen.",
     example={"read": {"header": "ETag"}, "send": {"header": "If-Match"}},
 )
 

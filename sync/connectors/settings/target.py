@@ -127,8 +127,7 @@ _SEARCH_QUERY = required(
     "query",
     SearchQuery(),
     "The query parameters of the search. In names and values, `{field}` stands for the name of the field, "
-    "`{value}` for "
-    "the value, and `{quoted}` for the value in double quotes, escaped for a filter language.",
+    "`{value}` for the value, and `{quoted}` for the value in double quotes, escaped for a filter language.",
     example={"filter": "{field} eq {quoted}"},
 )
 _SEARCH_RESULTS = defaulted(
@@ -175,8 +174,7 @@ _LIST = optional(
         ),
     ),
     "A request that lists some records. After a 404 for a linked record, the hub reads other records to "
-    "prove that this "
-    "one was deleted: linked ones, then those of the list.",
+    "prove that this one was deleted: linked ones, then those of the list.",
     example={"path": "/api/customers", "results": "items"},
 )
 
