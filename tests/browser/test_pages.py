@@ -15,7 +15,7 @@ from tests.support.hub import EXAMPLE, Hub
 pytestmark = pytest.mark.slow
 
 WIDTHS = (390, 320, 1280)
-UNLOOKED = re.compile(r"/download/|/logout/|/jsi18n/|[?&](_popup|_to_field|o|e|all)=")
+UNLOOKED = re.compile(r"/download/|\.json\Z|/logout/|/jsi18n/|[?&](_popup|_to_field|o|e|all)=")
 KEPT = re.compile(r"\?_changelist_filters=[^&]*\Z")
 
 CONSOLE = {
