@@ -79,13 +79,16 @@ def states() -> set[str]:
     return set(Delivery.objects.exclude(entity_id=HANGS).values_list("state", flat=True))
 
 
-def send_hanging_then_others(hub: Hub) -> None:
-    """Send the entity that hangs, wait until it is fetched, send it COPIES more times, then all others."""
+def send_hanging(hub: Hub) -> None:
+    """Send the entity that hangs, wait until it is fetched, and send it COPIES more times."""
     create_people(hub, [HANGS, *others()])
     assert send_webhook(hub, HANGS) == 202
     wait_until(lambda: is_asked_for(hub))
     for _ in range(COPIES):
         assert send_webhook(hub, HANGS) == 202
+
+
+def send_others(hub: Hub) -> None:
     for user in others():
         assert send_webhook(hub, user) == 202
 
@@ -104,7 +107,8 @@ def test_a_worker_delivers_all_others_while_one_entity_hangs(
 ) -> None:
     Connection.objects.update(deadline_seconds=30)
     with small_worker(settings, tmp_path, None):
-        send_hanging_then_others(hanging)
+        send_hanging(hanging)
+        send_others(hanging)
         wait_until(lambda: arrived(hanging) == OTHERS)
         wait_until(lambda: states() == {State.SUCCEEDED})
         assert waiting_requests(hanging) == 1, (
@@ -138,11 +142,12 @@ def test_a_hub_that_runs_a_subject_many_times_is_caught_by_its_neighbours(
 ) -> None:
     Connection.objects.update(deadline_seconds=30)
     with without_constraint(), small_worker(settings, tmp_path, "all-at-once"):
-        send_hanging_then_others(hanging)
+        send_hanging(hanging)
+        # All threads hang before the others come, so it is no matter of chance which of them is taken first.
         wait_until(lambda: is_asked_for(hanging, THREADS))
-        stopped_at = arrived(hanging)
+        send_others(hanging)
         time.sleep(1)
-        assert arrived(hanging) == stopped_at < OTHERS
+        assert arrived(hanging) == 0
 
 
 def at_once(calls: Sequence[Callable[[], Any]], clients: int) -> list[Any]:
