@@ -9,7 +9,7 @@ from config_schema.kinds import Kind
 
 @dataclass(frozen=True)
 class FieldSetting:
-    """What a field of a model means, with an example. `kind`: of a JSON field, the values that the model accepts.
+    """The description of a model's field, with an example. `kind`: of a JSON field, the values that the model accepts.
     `rules`: what the model refuses together with other fields. `page`: the page of the reference that says more.
     """
 

@@ -143,9 +143,9 @@ def _stream_of(entry: NewEntry) -> str:
 def _body_start(entry: NewEntry, at: str) -> str:
     """Return the canonical body up to the fields of the chain, whose names sort after all others."""
     # Only `details` needs the encoder: the other fields are written in canonical order here.
-    deed = f'"action":{quoted(entry.action)},"actor":{quoted(entry.actor)}'
+    beginning = f'"action":{quoted(entry.action)},"actor":{quoted(entry.actor)}'
     details = add_actor_context(entry.actor, entry.details)
-    return f'{{{deed},"at":"{at}","details":{canonical_json(details)}'
+    return f'{{{beginning},"at":"{at}","details":{canonical_json(details)}'
 
 
 def _entry_columns(entry: NewEntry, at: datetime, heads: dict[str, StreamHead]) -> tuple[Any, ...]:

@@ -68,7 +68,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "person.created": "added a user account",
     "person.changed": "changed a user account",
     "person.deleted": "deleted a user account",
-    **{f"{kind}.{deed}": f"{verb} a {kind}" for kind in _SETTING_KINDS for deed, verb in _VERBS.items()},
+    **{f"{kind}.{action}": f"{verb} a {kind}" for kind in _SETTING_KINDS for action, verb in _VERBS.items()},
     "mapping.drafted": "saved a draft of a mapping",
     "mapping.discarded": "discarded a draft of a mapping",
     "mapping.backtested": "started a back-test of a mapping",

@@ -215,10 +215,10 @@ def _confirmation_context(key: UUID, choice: PendingDecision, form: ReasonForm) 
     count = held_deliveries().filter(pk__in=choice.deliveries).count()
     is_approval = choice.decision is HeldDecision.APPROVE
     text = _("Approve %(deliveries)s") if is_approval else _("Reject %(deliveries)s")
-    deed = text % {"deliveries": _count_text(count)}
+    label = text % {"deliveries": _count_text(count)}
     return {
-        "title": f"{deed}?" if count else _("None of these deliveries is held anymore"),
-        "button": deed,
+        "title": f"{label}?" if count else _("None of these deliveries is held anymore"),
+        "button": label,
         "is_approval": is_approval,
         "key": key,
         "rows": rows,

@@ -144,10 +144,10 @@ def _queue_notifications(alarm: Alarm, kind: NotificationKind, names: Iterable[s
 
 
 def _append_entry(
-    alarm: Alarm, deed: str, at: datetime, details: dict[str, JSONValue], actor: str = SYSTEM
+    alarm: Alarm, action: str, at: datetime, details: dict[str, JSONValue], actor: str = SYSTEM
 ) -> None:
     about: dict[str, JSONValue] = {"alarm": str(alarm.key), "kind": alarm.kind, "subject": alarm.subject}
-    append_entries(NewEntry(alarm.stream, f"alarm.{deed}", actor, about | details), at=at)
+    append_entries(NewEntry(alarm.stream, f"alarm.{action}", actor, about | details), at=at)
 
 
 def _iso_time(at: datetime) -> str:

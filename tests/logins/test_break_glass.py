@@ -25,9 +25,9 @@ from tests.support.people import entries, person
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 
-def run(deed: str, username: str = "anna", reason: str = "the only superuser left") -> str:
+def run(change: str, username: str = "anna", reason: str = "the only superuser left") -> str:
     out = io.StringIO()
-    call_command("break_glass", deed, username, reason=reason, stdout=out)
+    call_command("break_glass", change, username, reason=reason, stdout=out)
     return out.getvalue()
 
 
@@ -39,7 +39,7 @@ def test_a_login_becomes_a_superuser_who_can_log_in(caplog: pytest.LogCaptureFix
     assert (anna.is_active, anna.is_staff, anna.is_superuser) == (True, True, True)
     [entry] = entries("person.break-glass")
     assert (entry["stream"], entry["actor"]) == (f"person:{anna.pk}", "system")
-    assert entry["details"] == {"deed": "make-superuser", "reason": "the only superuser left"}
+    assert entry["details"] == {"change": "make-superuser", "reason": "the only superuser left"}
     [record] = [record for record in caplog.records if record.levelno == logging.CRITICAL]
     assert record.getMessage() == (
         f"Break-glass on the server: make-superuser for person {anna.pk}. See the audit log."
@@ -134,7 +134,7 @@ def test_a_further_superuser_raises_an_alarm_for_a_day(caplog: pytest.LogCapture
     create_superuser("anna")
     create_superuser("bo")
     run("reset-login", "anna")
-    assert [entry["details"]["deed"] for entry in entries("person.break-glass")] == [
+    assert [entry["details"]["change"] for entry in entries("person.break-glass")] == [
         "create-superuser",
         "reset-login",
     ]

@@ -573,7 +573,7 @@ def check_event_state(event: Row, log: EventLog, deliveries: Sequence[DeliveryLo
 
 
 class EntryIndex:
-    """Where the entries of each stream are in a file: a private file on disk, so that memory stays small."""
+    """An index of the entries of each stream in a file. It is a private file on disk, so memory stays small."""
 
     def __init__(self, path: str) -> None:
         self.file = open(path, "rb")  # noqa: PTH123, SIM115

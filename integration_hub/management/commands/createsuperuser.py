@@ -15,7 +15,7 @@ logger = logging.getLogger("hub.logins")
 class Command(createsuperuser.Command):
     """Creates a superuser as Django does.
 
-    Where there is a superuser already, the alarm `break-glass` begins: nobody in the console had a part in it.
+    Where there is a superuser already, the alarm `break-glass` begins, because no one in the console approved it.
     """
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -26,7 +26,7 @@ class Command(createsuperuser.Command):
             logger.critical("A superuser was created on the server: person %s. See the audit log.", person.pk)
             stream = f"person:{person.pk}"
             created = (
-                NewEntry(stream, "person.break-glass", SYSTEM, {"deed": "create-superuser"})
+                NewEntry(stream, "person.break-glass", SYSTEM, {"change": "create-superuser"})
                 if known
                 else NewEntry(stream, "person.first-superuser", SYSTEM)
             )

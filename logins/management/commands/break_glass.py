@@ -26,43 +26,43 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("deed", choices=[MAKE_SUPERUSER, END_SUPERUSER, RESET_LOGIN])
+        parser.add_argument("change", choices=[MAKE_SUPERUSER, END_SUPERUSER, RESET_LOGIN])
         parser.add_argument("username")
         parser.add_argument("--reason", default="", help="why; asked for if it is left out")
 
-    def handle(self, *args: Any, deed: str, username: str, reason: str, **options: Any) -> None:
+    def handle(self, *args: Any, change: str, username: str, reason: str, **options: Any) -> None:
         person = User.objects.filter(username=username).first()
         if person is None:
             raise CommandError(f"There is no login {username!r}. A new superuser: manage.py createsuperuser.")
         reason = " ".join((reason or _ask_reason()).split())
         if not reason:
             raise CommandError("Nothing was changed: a reason is needed, which stays on the audit log.")
-        password = secrets.token_urlsafe(_PASSWORD_BYTES) if deed == RESET_LOGIN else ""
+        password = secrets.token_urlsafe(_PASSWORD_BYTES) if change == RESET_LOGIN else ""
         with transaction.atomic():
-            _change_login(person, deed, password)
-            details = {"deed": deed, "reason": reason[:_MAX_REASON]}
+            _change_login(person, change, password)
+            details = {"change": change, "reason": reason[:_MAX_REASON]}
             stream = f"person:{person.pk}"
             append_entries(NewEntry(stream, "person.break-glass", SYSTEM, details))
             if password:
                 append_entries(NewEntry(stream, "person.password-changed", SYSTEM))
         # Whoever watches the log learns of it, although the console has no part in it. No name: it may be shipped.
-        logger.critical("Break-glass on the server: %s for person %s. See the audit log.", deed, person.pk)
+        logger.critical("Break-glass on the server: %s for person %s. See the audit log.", change, person.pk)
         self.stdout.write("Done, and recorded on the audit log.")
         if password:
             self.stdout.write(f"Password, shown once: {password}")
             self.stdout.write("The person must change it after the login.")
 
 
-def _change_login(person: User, deed: str, password: str) -> None:
+def _change_login(person: User, change: str, password: str) -> None:
     """Change the login. A superuser can log in and open the console, or it would be none when it is needed."""
-    if deed == END_SUPERUSER:
+    if change == END_SUPERUSER:
         person.is_superuser = False
     else:
         person.is_active = person.is_staff = True
         unlock_account(person.get_username())
-    if deed == MAKE_SUPERUSER:
+    if change == MAKE_SUPERUSER:
         person.is_superuser = True
-    if deed == RESET_LOGIN:
+    if change == RESET_LOGIN:
         person.set_password(password)
     person.save()
 

@@ -9,7 +9,7 @@ Permission = Literal["scope", "list", "read", "search", "write"]
 
 
 class PermissionAnswer(StrEnum):
-    """What requests that change nothing show of one permission."""
+    """The result of probing one permission with requests that change nothing."""
 
     GRANTED = "granted"
     # Some of the listed items are refused, another one is not.

@@ -18,7 +18,7 @@ _MAX_KNOWN = 256
 
 
 class _Needle(NamedTuple):
-    """What to search for, and the forms of secrets that begin with it. `is_encoded`: in base64 or hex."""
+    """A text to search for, and the forms of secrets that begin with it. `is_encoded`: in base64 or hex."""
 
     start: bytes
     forms: tuple[bytes, ...]
