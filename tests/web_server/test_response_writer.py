@@ -58,18 +58,23 @@ def test_what_a_client_does_not_take_is_kept_in_its_order(ends: Any) -> None:
     assert writer.unsent.endswith(PIECE + b"the end")
 
 
+def read_to_end(client: socket.socket, received: bytearray) -> None:
+    while piece := client.recv(65_536):
+        received += piece
+
+
 def test_a_thread_waits_for_the_client_of_a_long_response(ends: Any) -> None:
     hub, client = ends
     waiters = threading.Semaphore(1)
-    writer, size = ResponseWriter(hub, waiters), 40 * len(PIECE)
-    received: list[bytes] = []
-    reader = threading.Thread(target=lambda: received.append(read(client, size - MAX_UNSENT)))
+    writer, received = ResponseWriter(hub, waiters), bytearray()
+    reader = threading.Thread(target=read_to_end, args=(client, received))
     reader.start()
-    for _ in range(40):
+    for _ in range(100):
         writer.sendall(PIECE)
         assert len(writer.unsent) <= MAX_UNSENT
+    hub.close()
     reader.join(10)
-    assert (PIECE * 40).startswith(received[0])
+    assert bytes(received + writer.unsent) == PIECE * 100
     assert waiters.acquire(blocking=False), "the thread still counts as waiting"
 
 
