@@ -15,13 +15,13 @@ from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
-from sync.connectors.values.expression_budget import (
+from webhooks.expressions.expression_budget import (
     MAX_BYTES,
     MAX_STEPS,
     ExpressionBudget,
     OverBudget,
 )
-from sync.connectors.values.jmespath_paths import (
+from webhooks.expressions.jmespath_paths import (
     Evaluator,
 )
 

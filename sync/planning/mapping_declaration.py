@@ -17,14 +17,14 @@ from config_schema.kinds import AnyText, AnyValue, Boolean, JsonSchema, Kind, Te
 from config_schema.objects import MapOf, Object, Rule
 from config_schema.settings import Values, defaulted, optional, required
 from sync.connectors.values.fingerprint import fingerprint_json
-from sync.connectors.values.jmespath_paths import (
+from sync.planning.mapping import FUNCTIONS, MAX_VERIFIED_VALUES, FieldRule, MatchRule, ParsedMapping
+from webhooks.expressions.jmespath_paths import (
     MAX_DEPTH,
     Evaluator,
     ExpressionTooLarge,
     compile_expression,
     fields_read,
 )
-from sync.planning.mapping import FUNCTIONS, MAX_VERIFIED_VALUES, FieldRule, MatchRule, ParsedMapping
 
 MAX_FIELDS = 200
 MAX_PATH = 500

@@ -33,7 +33,6 @@ from sync.connectors.http.urls import BaseUrl, UnsafeValueError, build_url, is_a
 from sync.connectors.settings.record_version import StaleRule
 from sync.connectors.settings.shared_settings import ConnectionOptions, ReadRequest
 from sync.connectors.values.exact_numbers import dump_json
-from sync.connectors.values.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
 from sync.connectors.values.json_responses import (
     ErrorExtractor,
     ExpressionOverBudget,
@@ -44,6 +43,7 @@ from sync.connectors.values.json_responses import (
 )
 from sync.connectors.values.secret_forms import SecretSet
 from sync.connectors.values.secret_scrubber import SecretScrubber
+from webhooks.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
 
 # Of all expressions over one response.
 MAX_RESPONSE_STEPS = 10 * MAX_STEPS

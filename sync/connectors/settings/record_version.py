@@ -12,8 +12,8 @@ from config_schema.kinds import JsonSchema, Kind, Text, WholeNumber
 from config_schema.objects import ListOf, Object, Rule
 from config_schema.settings import Setting, Values, optional, required
 from sync.connectors.settings.setting_kinds import Expression, HeaderName
-from sync.connectors.values.jmespath_paths import parse_field_path
 from sync.connectors.values.json_responses import JmesPathExpression, UnreadableError, parse_json
+from webhooks.expressions.jmespath_paths import parse_field_path
 
 FieldPath = tuple[str, ...]
 

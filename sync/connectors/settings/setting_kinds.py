@@ -12,13 +12,13 @@ from config_schema.errors import Place, SettingsInvalid, to_pointer
 from config_schema.kinds import JsonSchema, Kind, Text, TextList, TextMap, anchored
 from sync.connectors.http.dns import Network
 from sync.connectors.http.urls import PATH_CHARACTERS, find_placeholders, is_plain_path, parse_base_url
-from sync.connectors.values.jmespath_paths import (
+from sync.connectors.values.json_responses import JmesPathExpression
+from webhooks.expressions.jmespath_paths import (
     MAX_DEPTH,
     MAX_LENGTH,
     ExpressionTooLarge,
     compile_expression,
 )
-from sync.connectors.values.json_responses import JmesPathExpression
 
 ENTITY_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}", re.ASCII)
 ENTITY_TYPE_SENTENCE = "This is not the name of an entity type."

@@ -10,8 +10,8 @@ from jmespath.exceptions import JMESPathError
 
 from sync.connectors.contracts.types import FieldError
 from sync.connectors.values.exact_numbers import parse_number
-from sync.connectors.values.expression_budget import OVER_BUDGET_REASON, ExpressionBudget, OverBudget
-from sync.connectors.values.jmespath_paths import Evaluator
+from webhooks.expressions.expression_budget import OVER_BUDGET_REASON, ExpressionBudget, OverBudget
+from webhooks.expressions.jmespath_paths import Evaluator
 
 MAX_DEPTH = 64
 MAX_SENTENCE_LENGTH = 300

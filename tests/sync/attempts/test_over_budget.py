@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from console.settings.mappings.mapping_trial import TrialInput, run_trial
-from sync.connectors.values.jmespath_paths import compile_expression
 from sync.connectors.values.json_responses import ErrorExtractor, JmesPathExpression
 from sync.mappings.backtests import MAX_OVER_BUDGET, request_backtest, run_in_request
 from sync.models import Connection, Delivery, MappingVersion, Route
@@ -20,6 +19,7 @@ from tests.support.builders.backtests import a_draft, a_mapped_event, a_mapping_
 from tests.support.builders.history import NOON
 from tests.support.builders.hostile_expressions import ENTITY, HOSTILE, MULTIPLYING, bounded_cost, piped
 from tests.support.hub import ANNA, Hub
+from webhooks.expressions.jmespath_paths import compile_expression
 from webhooks.models import Event, State
 
 BOMB = piped("[@,@][]", 40)

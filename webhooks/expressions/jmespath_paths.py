@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import jmespath
 from jmespath.exceptions import JMESPathError
 
-from sync.connectors.values.expression_budget import ExpressionBudget, evaluate_node
+from webhooks.expressions.expression_budget import ExpressionBudget, evaluate_node
 
 MAX_LENGTH = 1_000
 MAX_DEPTH = 50

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jmespath.exceptions import JMESPathError
 
-from sync.connectors.values.jmespath_paths import compile_expression
+from webhooks.expressions.jmespath_paths import compile_expression
 
 pytestmark = pytest.mark.pure
 

@@ -10,15 +10,6 @@ import jmespath
 import pytest
 from jmespath.exceptions import JMESPathError
 
-from sync.connectors.values import expression_budget
-from sync.connectors.values.expression_budget import (
-    MAX_BYTES,
-    MAX_STEPS,
-    ExpressionBudget,
-    OverBudget,
-    _BudgetedInterpreter,
-)
-from sync.connectors.values.jmespath_paths import ExpressionTooLarge, compile_expression
 from sync.connectors.values.json_responses import parse_json
 from tests.support.builders.hostile_expressions import (
     ENTITY,
@@ -29,6 +20,15 @@ from tests.support.builders.hostile_expressions import (
     bounded_cost,
     piped,
 )
+from webhooks.expressions import expression_budget
+from webhooks.expressions.expression_budget import (
+    MAX_BYTES,
+    MAX_STEPS,
+    ExpressionBudget,
+    OverBudget,
+    _BudgetedInterpreter,
+)
+from webhooks.expressions.jmespath_paths import ExpressionTooLarge, compile_expression
 
 pytestmark = [pytest.mark.pure, pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")]
 

@@ -1,0 +1,1 @@
+"""How is a JMESPath expression compiled, and evaluated within a budget? Pure."""
