@@ -19,7 +19,9 @@ _LARGEST_SIZE = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class IncomingRequest:
-    """A request to a source's address. `headers` have lower-case names. `body` is None if it exceeds 65,536 bytes."""
+    """A request to a source's address. `headers` have lower-case names. `body` is None if it exceeds 65,536 bytes.
+    `query_string` is still percent-encoded.
+    """
 
     slug: str
     headers: Mapping[str, str]
@@ -27,6 +29,8 @@ class IncomingRequest:
     size: int | None
     address: str | None
     received_at: datetime
+    method: str = "POST"
+    query_string: str = ""
 
 
 def read_incoming_request(request: HttpRequest, slug: str) -> IncomingRequest:
@@ -43,6 +47,8 @@ def read_incoming_request(request: HttpRequest, slug: str) -> IncomingRequest:
         size=declared if body is None else len(body),
         address=read_client_address(request),
         received_at=timezone.now(),
+        method=request.method or "",
+        query_string=request.META.get("QUERY_STRING", ""),
     )
 
 
