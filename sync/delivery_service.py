@@ -1,7 +1,8 @@
 """Implement the delivery port: create an event's deliveries, wait for them, and return the event's outcome."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TypeVar, cast
 
@@ -154,6 +155,24 @@ class DeliveryService:
                 return load_event_outcome(event, with_entity=with_entity)
             is_done = wait_for_outcome(event.pk, waiter, until)
         return _load_outcome_after_wait(event, is_done=is_done, with_entity=with_entity)
+
+    def await_outcomes(self, events: Sequence[Event], seconds: float) -> dict[int, EventOutcome]:
+        """Start the pending deliveries of these events, wait for all of them, and return the outcomes by event."""
+        until = time.monotonic() + seconds
+        keys = [event.pk for event in events]
+        pending = Delivery.objects.filter(event__in=keys, state=State.PENDING).exclude(due_at=None)
+        waiting = list(pending.order_by("pk").values_list("pk", flat=True))
+        with ExitStack() as registered:
+            waiters = [registered.enter_context(waiting_for(key)) for key in keys]
+            if not run_in_this_process(waiting):
+                defer_to_workers(waiting)
+            are_done = [
+                wait_for_outcome(key, waiter, until) for key, waiter in zip(keys, waiters, strict=True)
+            ]
+        return {
+            event.pk: _load_outcome_after_wait(event, is_done=is_done, with_entity=False)
+            for event, is_done in zip(events, are_done, strict=True)
+        }
 
     def load_outcome(self, event: Event) -> EventOutcome:
         """Return the outcome of the event so far."""

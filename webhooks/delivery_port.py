@@ -82,5 +82,10 @@ class DeliveryPort(Protocol):
     def redeliver(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
         """Retry the open deliveries of an event whose webhook was sent again, wait for them, and return the outcome."""
 
+    def await_outcomes(self, events: Sequence[Event], seconds: float) -> dict[int, EventOutcome]:
+        """Start the pending deliveries of these stored events, wait for all of them at most `seconds`, and return the
+        outcome of each by its key. Call it outside a transaction.
+        """
+
     def load_outcome(self, event: Event) -> EventOutcome:
         """Return the outcome of the event so far."""

@@ -9,6 +9,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "webhook.received": "sent a webhook",
     "webhook.repeated": "sent a webhook again",
     "webhook.unusable": "sent an invalid request",
+    "webhook.batch": "sent several events in one request",
     "webhook.refused": "had a request refused",
     "webhook.answered": "responded to a webhook",
     "attempt.started": "started an attempt",

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -205,7 +206,7 @@ def _received_content(event: Event, missing: PayloadAbsence, *, covered: bool) -
 def _receipt_rows(
     event: Event, may: dict[str, bool], missing: PayloadAbsence, deliveries: Sequence[DeliveryRow]
 ) -> list[ReceiptRow]:
-    rows = event.receipts.order_by("-id")
+    rows = Receipt.objects.filter(Q(event=event) | Q(pk=event.batch_id)).order_by("-id")
     rows = rows.select_related("answer__subject") if may["contents"] else rows
     return [
         ReceiptRow(

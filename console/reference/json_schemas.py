@@ -8,6 +8,7 @@ from sync.connectors.registry import CONNECTORS, SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.planning.mapping_declaration import MAPPING
 from webhooks.protocol.schemes import SCHEMES
+from webhooks.protocol.webhook_format import WEBHOOK_FORMAT
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -22,6 +23,7 @@ DOCUMENTS: Mapping[str, tuple[str, Kind[Any]]] = {
     },
     "authentication": ("Authentication of a connection", AUTHENTICATION),
     "mapping": ("Declaration of a mapping", MAPPING),
+    "webhook-format": ("Webhook format of a source", WEBHOOK_FORMAT),
 }
 
 

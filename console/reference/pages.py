@@ -26,6 +26,8 @@ from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
 from sync.planning.mapping_declaration import EXAMPLE, MAPPING
 from webhooks.models import SOURCE_SETTINGS, Source
 from webhooks.protocol.schemes import SCHEMES as VERIFICATION_SCHEMES
+from webhooks.protocol.webhook_format import EXAMPLE as FORMAT_EXAMPLE
+from webhooks.protocol.webhook_format import WEBHOOK_FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,20 @@ def _source_page() -> Page:
         "A source is a configured sender of webhooks. Its secrets have a form of their own, are stored "
         "encrypted, and are never shown again.",
         describe_fields(Source, SOURCE_SETTINGS, SourceForm),
+    )
+
+
+def _format_page() -> Page:
+    return Page(
+        "webhook-format",
+        _("Webhook format"),
+        "How the hub reads events from the requests of a source. Without a format, the body is one event with the "
+        "hub's own fields. Expressions are JMESPath (https://jmespath.org/specification.html). `body` is the request's "
+        "body, `headers` has its headers by name in lower case, without those that hold secrets, `query` the "
+        "parameters of its address, and `event` the event that is read.",
+        sections=tuple(describe_object(WEBHOOK_FORMAT, "The format.")),
+        schemas=("webhook-format",),
+        example=FORMAT_EXAMPLE,
     )
 
 
@@ -201,6 +217,7 @@ def _route_page() -> Page:
 # By the name of the page, in the order of the index.
 PAGES: Mapping[str, Callable[[], Page]] = {
     "source": _source_page,
+    "webhook-format": _format_page,
     "verification": _verification_page,
     "identity-connection": _identity_page,
     "target-connection": _target_page,

@@ -111,6 +111,7 @@ class _RowCheck:
             )
             faults += check_event(rows, streams, deletions)
             faults += _check_repeated_columns(event, rows.receipts, deliveries)
+            faults += _check_batch(event, streams.get(f"{_STREAM}{reference}", ()), deletions)
         return faults
 
     def _read_streams(self, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Streams:
@@ -196,6 +197,14 @@ def _add_page_columns(tables: Mapping[str, Sequence[dict[str, Any]]], events: Se
     for row in tables["attempts"]:
         names = ("mapping", "replay", "takes", "alone", "weighed")
         row.update(zip(names, shown.get(row["attempt"], ()), strict=False))
+    batches = {
+        to_reference(uuid): (key, receipt and to_reference(receipt))
+        for uuid, key, receipt in Event.objects.filter(pk__in=events).values_list(
+            "uuid", "batch_id", "batch__uuid"
+        )
+    }
+    for row in tables["events"]:
+        row["batch"] = batches.get(row["reference"], (None, None))
     subjects = Delivery.objects.filter(event__in=events).values_list("pk", "entity_type", "entity_id")
     of_delivery = {key: subject for key, *subject in subjects}
     for row in tables["deliveries"]:
@@ -204,6 +213,22 @@ def _add_page_columns(tables: Mapping[str, Sequence[dict[str, Any]]], events: Se
     of_receipt = {to_reference(uuid): source for uuid, source in sources.items()}
     for row in tables["receipts"]:
         row["source_id"] = of_receipt.get(row["receipt"])
+
+
+def _check_batch(
+    event: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], deletions: Deletions
+) -> Iterator[RowFault]:
+    """The event names the receipt of its request, if that had several events, and its first entry does so too."""
+    if not entries or entries[0]["stream_seq"] != 1:
+        return
+    key, reference = event["batch"]
+    expected = entries[0]["details"].get("batch")
+    # Retention deletes the receipt with the events of its time; an event with an open delivery stays.
+    is_deleted = key is None and event["received"] < deletions.events_before
+    if (reference != expected and not is_deleted) or (key is not None and reference is None):
+        yield RowFault(
+            "row-differs", "events", event["reference"], "batch_id", "differs from its first entry"
+        )
 
 
 def _check_repeated_columns(

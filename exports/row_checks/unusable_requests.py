@@ -1,4 +1,6 @@
-"""Compares the verified requests that were no usable webhook with their audit entries, in both directions."""
+"""Compares the verified requests that belong to no single event with their audit entries, in both directions: unusable
+ones, and those with several events.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -11,7 +13,7 @@ from webhooks.catalogue.reference import from_reference, to_reference
 from webhooks.models import Receipt
 
 PAGE_SIZE = 500
-_ACTION = "webhook.unusable"
+_ACTIONS = ("webhook.unusable", "webhook.batch")
 _COLUMNS = (
     *("uuid", "source_id", "verified_by", "size", "received_at", "answered_at", "status", "code", "is_final"),
     "is_repeat",
@@ -50,7 +52,7 @@ def _check_rows(read_body: ReadBody, load_deletions: Callable[[], Deletions]) ->
         if not page:
             return
         after = page[-1][0]
-        bodies = Entry.objects.filter(action=_ACTION, at__in={at for *_, at in page}).values_list(
+        bodies = Entry.objects.filter(action__in=_ACTIONS, at__in={at for *_, at in page}).values_list(
             "body", flat=True
         )
         known = {read_body(body)["details"]["receipt"] for body in bodies}
@@ -71,7 +73,7 @@ def _check_entries(read_body: ReadBody, load_deletions: Callable[[], Deletions])
     """Find entries whose request has no row, and rows that differ from their entry."""
     after = 0
     while True:
-        entries = Entry.objects.filter(action=_ACTION, pk__gt=after).order_by("pk")
+        entries = Entry.objects.filter(action__in=_ACTIONS, pk__gt=after).order_by("pk")
         page = list(entries.values_list("pk", "body")[:PAGE_SIZE])
         if not page:
             return

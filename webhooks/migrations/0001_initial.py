@@ -86,7 +86,7 @@ class Migration(migrations.Migration):
                 ('scheme', models.CharField(choices=[('standard-webhooks', 'Standard Webhooks (also Svix)'), ('body-hmac', 'HMAC of the body in one header'), ('timestamped-hmac', 'HMAC of time and body in one header (Stripe, WorkOS, Zitadel)'), ('bearer', 'Bearer token'), ('basic', 'Username and password (Basic)'), ('header', 'Secret value in a header'), ('none', 'No verification')], max_length=32, verbose_name='verification')),
                 ('scheme_settings', models.JSONField(blank=True, default=dict)),
                 ('extra_id_characters', models.CharField(blank=True, max_length=6, validators=[django.core.validators.RegexValidator('\\A[:@|+=]*\\Z', 'Only the characters : @ | + = can be added.')])),
-                ('event_words', models.JSONField(blank=True, default=dict, help_text='The source\'s own words, for example {"MODIFIED": "UPDATE"}')),
+                ('webhook_format', models.JSONField(blank=True, default=dict, help_text="how events are read from requests; empty for the hub's own fields")),
                 ('default_mode', models.CharField(choices=[('ack', 'an immediate acknowledgement'), ('result', 'the outcome'), ('entity', 'the outcome and the entity')], default='result', max_length=8)),
                 ('mode_is_fixed', models.BooleanField(default=False, help_text="The webhook's own `respond` is not asked")),
                 ('wait_seconds', models.FloatField(default=10.0, help_text='how long an answer may wait for the outcome, 0 to 30', validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(30)])),
@@ -145,6 +145,11 @@ class Migration(migrations.Migration):
             model_name='event',
             name='source',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='events', to='webhooks.source'),
+        ),
+        migrations.AddField(
+            model_name='event',
+            name='batch',
+            field=models.ForeignKey(db_constraint=False, db_index=False, help_text='the receipt of the request, if it had several events', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='batch_events', to='webhooks.receipt'),
         ),
         migrations.CreateModel(
             name='SourceSecret',
@@ -215,6 +220,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='event',
             index=models.Index(fields=['source', 'received_at', 'id'], name='event_source'),
+        ),
+        migrations.AddIndex(
+            model_name='event',
+            index=models.Index(condition=models.Q(('batch__isnull', False)), fields=['batch'], name='event_batch'),
         ),
         migrations.AddIndex(
             model_name='event',

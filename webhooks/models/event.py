@@ -57,6 +57,16 @@ class Event(models.Model):
     is_signed = models.BooleanField(help_text="verified when received; otherwise it is only a hint")
     digest = models.BinaryField(max_length=32, help_text="SHA-256 of the raw body")
     payload = payload_foreign_key()
+    # The receipt of a request with one event names the event instead.
+    batch = models.ForeignKey(
+        "webhooks.Receipt",
+        models.SET_NULL,
+        null=True,
+        related_name="batch_events",
+        db_index=False,
+        db_constraint=False,
+        help_text="the receipt of the request, if it had several events",
+    )
     received_at = models.DateTimeField()
     state = models.CharField(max_length=12, choices=State, default=State.PENDING)
     code = models.CharField(max_length=48, blank=True, help_text="the reason, a code of the catalogue")
@@ -78,7 +88,7 @@ class Event(models.Model):
             models.Index(fields=["state", "received_at", "id"], name="event_state"),
             models.Index(fields=["entity_id", "received_at", "id"], name="event_entity"),
             models.Index(fields=["source", "received_at", "id"], name="event_source"),
-            *indexes_where_set("event", "payload"),
+            *indexes_where_set("event", "payload", "batch"),
         ]
 
     _key: SubjectKey | None = None

@@ -12,6 +12,7 @@ class Receipt(models.Model):
     """One verified HTTP request and its answer, byte for byte.
 
     Ten copies of one webhook are ten receipts of one event. A verified request that is no usable webhook has no event.
+    A request with several events has none either: the events name it (`batch_events`).
     """
 
     uuid = models.UUIDField(unique=True, default=new_uuid)

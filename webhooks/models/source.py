@@ -9,12 +9,13 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
-from config_schema.kinds import AnyTextList, Choice
+from config_schema.errors import SettingsInvalid
+from config_schema.kinds import AnyTextList
 from config_schema.model_fields import FieldSetting
-from config_schema.objects import MapOf
 from webhooks.encryption.at_rest import EncryptedJSONField
 from webhooks.models.pausable import Pausable
 from webhooks.protocol.signatures import SCHEMES, check_secret, check_settings
+from webhooks.protocol.webhook_format import DEFAULT_FORMAT, WEBHOOK_FORMAT, WebhookFormat
 
 
 class AnswerMode(models.TextChoices):
@@ -47,11 +48,10 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
         "Characters that ids of entities may contain in addition to letters, digits, `.`, `_`, `~` and `-`.",
         ":@",
     ),
-    "event_words": FieldSetting(
-        "The source's own words for `CREATE`, `UPDATE` and `DELETE`. Upper and lower case are the same. An "
-        "event with an unknown word is stored and ignored.",
-        {"MODIFIED": "UPDATE"},
-        MapOf(Choice(("CREATE", "UPDATE", "DELETE")), "WORD"),
+    "webhook_format": FieldSetting(
+        "How events are read from the sender's requests, as JSON. Empty: the sender uses the hub's own fields.",
+        {"event_types": {"MODIFIED": "UPDATE"}},
+        page="webhook-format",
     ),
     "default_mode": FieldSetting(
         "What a webhook without `respond` is answered with: an acknowledgement at once, the outcome, or the "
@@ -97,8 +97,10 @@ class Source(Pausable):
         blank=True,
         validators=[RegexValidator(r"\A[:@|+=]*\Z", "Only the characters : @ | + = can be added.")],
     )
-    event_words = models.JSONField(
-        default=dict, blank=True, help_text='The source\'s own words, for example {"MODIFIED": "UPDATE"}'
+    webhook_format = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="how events are read from requests; empty for the hub's own fields",
     )
     default_mode = models.CharField(max_length=8, choices=AnswerMode, default=AnswerMode.RESULT)
     mode_is_fixed = models.BooleanField(default=False, help_text="The webhook's own `respond` is not asked")
@@ -147,8 +149,10 @@ class Source(Pausable):
             check_settings(self.scheme, self.scheme_settings)
         except ValueError as error:
             errors["scheme_settings"] = str(error)
-        if not SOURCE_SETTINGS["event_words"].accepts(self.event_words):
-            errors["event_words"] = "Map each event name of the source to CREATE, UPDATE or DELETE."
+        try:
+            WEBHOOK_FORMAT.read(self.webhook_format, ())
+        except SettingsInvalid as invalid:
+            errors["webhook_format"] = str(invalid)
         if not SOURCE_SETTINGS["entity_fields"].accepts(self.entity_fields):
             errors["entity_fields"] = "Enter a JSON list of field names."
         # Anyone can send to a source that is not signed, and would get the entity as the answer.
@@ -158,6 +162,11 @@ class Source(Pausable):
             )
         if errors:
             raise ValidationError(errors)
+
+    @cached_property
+    def parsed_format(self) -> WebhookFormat:
+        """The webhook format, parsed once for each object of a source. Raises SettingsInvalid."""
+        return WEBHOOK_FORMAT.read(self.webhook_format, ()) if self.webhook_format else DEFAULT_FORMAT
 
     @property
     def is_signed(self) -> bool:

@@ -4,6 +4,7 @@ Nothing is trimmed or converted: a value that is nearly right is refused with it
 """
 
 import re
+import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -19,7 +20,8 @@ _T = TypeVar("_T")
 EXTRA_ID_CHARACTERS = ":@|+="
 LONGEST_WAIT = timedelta(seconds=30)
 
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}")
+TYPE_NAME_CHARACTERS = frozenset(string.ascii_letters + string.digits + "_.:-")
+TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}")
 _TIMESTAMP = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})"
     r"(?:\.([0-9]{1,9}))?(?:Z|([+-])([0-9]{2}):([0-9]{2}))"
@@ -45,7 +47,9 @@ class ParsedWebhook:
     """A parsed webhook. Types are in upper case; `document` is the whole JSON object.
 
     `occurred_at` is in UTC with microseconds; `occurred_text` is the timestamp as sent, "" if there was none.
-    `event_word` is the source's own name of the event type.
+    `event_word` is the source's own name of the event type. `stored_body` is what is stored instead of the request's
+    body, None if that is stored as it came; `digest` identifies the content of the event then. `ignored_as`: the code
+    with which the event is stored and not delivered, because its source's format excludes it; "" if it is delivered.
     """
 
     entity_id: str
@@ -58,6 +62,9 @@ class ParsedWebhook:
     data: dict[str, Any] | None
     respond: ResponsePreferences
     document: dict[str, Any]
+    stored_body: bytes | None = None
+    digest: bytes | None = None
+    ignored_as: str = ""
 
 
 def parse_webhook(body: bytes, *, extra_id_characters: str = "") -> ParsedWebhook:
@@ -66,16 +73,16 @@ def parse_webhook(body: bytes, *, extra_id_characters: str = "") -> ParsedWebhoo
     Raises MalformedBody with the first fault in a fixed order; its pointer names only fields that the format has, never
     a name that the sender made up. Raises ValueError if other extra characters are configured.
     """
-    id_pattern = _id_pattern(extra_id_characters)
+    pattern = id_pattern(extra_id_characters)
     document = _parse_object(body)
     timestamp = document.get("timestamp", "")
     return ParsedWebhook(
-        entity_id=_parse_entity_id(_require_field(document, "id"), id_pattern),
-        entity_type=_parse_word(_require_field(document, "entityType"), "wrong-entity-type", "/entityType"),
-        event_word=_parse_word(_require_field(document, "eventType"), "wrong-event-type", "/eventType"),
-        occurred_at=_read_optional(document, "timestamp", _parse_timestamp),
+        entity_id=parse_entity_id(_require_field(document, "id"), pattern),
+        entity_type=parse_word(_require_field(document, "entityType"), "wrong-entity-type", "/entityType"),
+        event_word=parse_word(_require_field(document, "eventType"), "wrong-event-type", "/eventType"),
+        occurred_at=_read_optional(document, "timestamp", parse_timestamp),
         occurred_text=timestamp,
-        event_id=_read_optional(document, "eventId", _parse_event_id),
+        event_id=_read_optional(document, "eventId", parse_event_id),
         previous=_read_optional(
             document, "previous", lambda value: _require_object(value, "wrong-previous", "/previous")
         ),
@@ -109,7 +116,8 @@ def _read_optional(members: Mapping[str, Any], name: str, read: Callable[[Any], 
 
 
 @lru_cache(maxsize=64)
-def _id_pattern(extra: str) -> re.Pattern[str]:
+def id_pattern(extra: str) -> re.Pattern[str]:
+    """Return the pattern of ids that may hold these extra characters. Raises ValueError for others."""
     if not set(extra) <= set(EXTRA_ID_CHARACTERS):
         raise ValueError(f"An id can be widened only by characters of {EXTRA_ID_CHARACTERS}")
     last = rf"A-Za-z0-9_~\-{re.escape(extra)}"
@@ -117,7 +125,8 @@ def _id_pattern(extra: str) -> re.Pattern[str]:
     return re.compile(rf"[A-Za-z0-9](?:[{last}.]{{0,126}}[{last}])?")
 
 
-def _parse_entity_id(value: Any, pattern: re.Pattern[str]) -> str:
+def parse_entity_id(value: Any, pattern: re.Pattern[str]) -> str:
+    """Return an entity's id as text. Raises MalformedBody."""
     match value:
         # Before int, because bool is a subclass of it.
         case bool():
@@ -129,13 +138,15 @@ def _parse_entity_id(value: Any, pattern: re.Pattern[str]) -> str:
     raise MalformedBody("wrong-id", "/id")
 
 
-def _parse_word(value: Any, code: str, pointer: str) -> str:
-    if isinstance(value, str) and _WORD.fullmatch(value):
+def parse_word(value: Any, code: str, pointer: str) -> str:
+    """Return the name of a type in upper case. Raises MalformedBody with this code and pointer."""
+    if isinstance(value, str) and TYPE_NAME.fullmatch(value):
         return value.upper()
     raise MalformedBody(code, pointer)
 
 
-def _parse_event_id(value: Any) -> str:
+def parse_event_id(value: Any) -> str:
+    """Return the source's id of an event. Raises MalformedBody."""
     if isinstance(value, str) and 0 < len(value) <= _LONGEST_EVENT_ID and value.isprintable():
         return value
     raise MalformedBody("wrong-event-id", "/eventId")
@@ -147,7 +158,7 @@ def _require_object(value: Any, code: str, pointer: str) -> dict[str, Any]:
     raise MalformedBody(code, pointer)
 
 
-def _parse_timestamp(value: Any) -> datetime:
+def parse_timestamp(value: Any) -> datetime:
     """Parse a timestamp of RFC 3339 into UTC. The year must be 1970 to 2100 both as written and in UTC."""
     match = _TIMESTAMP.fullmatch(value) if isinstance(value, str) else None
     if match is None:

@@ -6,7 +6,7 @@ source is signed.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,8 @@ LARGEST_ENTITY = 262_144
 # The limit of every other document.
 LARGEST_DOCUMENT = 8_192
 _MOST_ERRORS = 20
+# States of events without a failure. An event with nothing to do does not hide that another one changed a record.
+_SUCCESSES = ("succeeded", "unchanged", "ignored", "superseded")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -61,6 +63,66 @@ def problem_answer(
     document |= {"reference": reference} if reference else {}
     document |= members | ({"errors": errors} if errors else {})
     return Answer(status, _encode_within_limit(document), code, headers or {}, is_final)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """The result of one event of a request: a code if the event cannot be read, else its reference and its outcome,
+    None while its deliveries are pending.
+    """
+
+    code: str
+    reference: str = ""
+    outcome: EventOutcome | None = None
+
+
+def batch_answer(results: Sequence[BatchResult], language: Language, reference: str) -> Answer:
+    """Return the answer to a request with several events. The worst failure decides its status.
+
+    Events that cannot be read are listed with their codes, and decide the status only if no event that was stored has
+    failed or is still open.
+    """
+    listed = [_batch_result_document(result) for result in results]
+    outcomes = [result.outcome for result in results if result.reference]
+    failed = [outcome for outcome in outcomes if outcome is not None and outcome.has_failed]
+    if failed:
+        worst = max(failed, key=lambda outcome: CATALOGUE[outcome.code].status)
+        return problem_answer(
+            worst.code,
+            language,
+            reference=reference,
+            is_final=all(outcome is not None and outcome.is_final for outcome in outcomes),
+            retrying=any(outcome.is_retrying for outcome in failed),
+            results=listed,
+        )
+    is_open = any(outcome is None or outcome.is_open for outcome in outcomes)
+    unreadable = next((result.code for result in results if result.code not in ("", "filtered")), "")
+    if unreadable and not is_open:
+        return problem_answer(unreadable, language, reference=reference, is_final=True, results=listed)
+    code = "accepted" if is_open else _best_state(outcomes)
+    document = {"status": code, "reference": reference, "results": listed}
+    return Answer(202 if is_open else 200, _encode_json(document), code, is_final=not is_open)
+
+
+def _best_state(outcomes: Sequence[EventOutcome | None]) -> str:
+    states = {outcome.state for outcome in outcomes if outcome is not None}
+    return next((state for state in _SUCCESSES if state in states), "ignored")
+
+
+def _batch_result_document(result: BatchResult) -> dict[str, Any]:
+    if not result.reference:
+        return {"status": "ignored" if result.code == "filtered" else "refused", "code": result.code}
+    outcome = result.outcome
+    if outcome is None or outcome.is_open:
+        return {"status": "accepted", "reference": result.reference}
+    document = {"status": outcome.state, "reference": result.reference}
+    return document | ({"code": outcome.code} if outcome.code != outcome.state else {})
+
+
+def filtered_answer(reference: str) -> Answer:
+    """Return the answer to a request without any event that its source's webhook format wants."""
+    document = {"status": "ignored", "reference": reference, "code": "filtered"}
+    return Answer(200, _encode_json(document), "filtered", is_final=True)
 
 
 def outcome_answer(

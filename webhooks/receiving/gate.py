@@ -3,26 +3,43 @@
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from webhooks.models import AnswerMode, Source
+from webhooks.protocol.event_reader import RequestEvents, UnreadableEvent, read_request
 from webhooks.protocol.signatures import BadSignature, LiveSecret, verify_signature
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.webhook_parser import ParsedWebhook, parse_webhook
 from webhooks.receiving.incoming_request import IncomingRequest
 
-_JSON_TYPE = re.compile(r'\s*application/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?', re.ASCII | re.IGNORECASE)
+_CONTENT_TYPE = re.compile(r'\s*([^\s;,]+)\s*(?:;\s*charset\s*=\s*"?utf-?8"?\s*)?', re.ASCII | re.IGNORECASE)
+# Headers that prove who sent a request. A format must not be able to copy them into what is stored.
+_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 _WEBHOOK_ID = re.compile(r"[!-~]{1,255}")
 
 
 class RequestRefused(Exception):
-    """A request that is not accepted. `pointer` is the JSON pointer of the field at fault, "" if no single one is."""
+    """A request that is not accepted. `pointer` is the JSON pointer of the field at fault, "" if no single one is;
+    `entry` names the entry of the source's webhook format at fault.
+    """
 
-    def __init__(self, code: str, pointer: str = "", reason: str = "") -> None:
+    def __init__(self, code: str, pointer: str = "", reason: str = "", entry: str = "") -> None:
         super().__init__(code, pointer)
         self.code = code
         self.pointer = pointer
         self.reason = reason
+        self.entry = entry
+
+    @property
+    def errors(self) -> list[dict[str, str]] | None:
+        """The errors of the answer, None if no field and no entry is at fault."""
+        place = {"pointer": self.pointer} if self.pointer else {"entry": self.entry} if self.entry else {}
+        return [{**place, "code": self.code}] if place else None
+
+
+class RequestFiltered(Exception):
+    """A verified request without any event that its source's webhook format wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +57,7 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
     # Size before type, and type before signature: the cheap checks come first.
     if incoming.body is None:
         raise RequestRefused("too-large")
-    if not _JSON_TYPE.fullmatch(incoming.headers.get("content-type", "")) or _is_encoded(incoming):
+    if not _has_accepted_type(source, incoming) or _is_encoded(incoming):
         raise RequestRefused("wrong-content-type")
     try:
         signature = verify_signature(
@@ -57,6 +74,11 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
     return VerifiedRequest(verified_by, signature.webhook_id or incoming.headers.get("webhook-id"))
 
 
+def _has_accepted_type(source: Source, incoming: IncomingRequest) -> bool:
+    match = _CONTENT_TYPE.fullmatch(incoming.headers.get("content-type", ""))
+    return match is not None and match[1].lower() in source.parsed_format.content_types
+
+
 def _is_encoded(incoming: IncomingRequest) -> bool:
     return bool(incoming.headers.get("content-encoding"))
 
@@ -69,14 +91,55 @@ def _live_secrets(source: Source, incoming: IncomingRequest) -> list[LiveSecret]
     return [LiveSecret(secret.pk, secret.value) for secret in live if secret.fits_scheme]
 
 
-def parse_request(source: Source, incoming: IncomingRequest, verified: VerifiedRequest) -> ParsedWebhook:
-    """Parse a verified request's body. Raises RequestRefused with the code and the pointer of the first fault."""
+def parse_request(
+    source: Source, incoming: IncomingRequest, verified: VerifiedRequest
+) -> ParsedWebhook | RequestEvents:
+    """Read a verified request: its webhook, or its events if it has several.
+
+    Raises RequestRefused with the code and the place of the first fault, and RequestFiltered.
+    """
     if verified.event_id is not None and not _WEBHOOK_ID.fullmatch(verified.event_id):
         raise RequestRefused("wrong-event-id")
+    webhook_format = source.parsed_format
     try:
-        return parse_webhook(incoming.body or b"", extra_id_characters=source.extra_id_characters)
+        if webhook_format.reads_default_fields:
+            parsed = parse_webhook(incoming.body or b"", extra_id_characters=source.extra_id_characters)
+            return _with_known_type(parsed, webhook_format.entity_types)
+        return _read_formatted(source, incoming)
     except MalformedBody as error:
         raise RequestRefused(error.code, error.pointer) from error
+
+
+def _with_known_type(parsed: ParsedWebhook, entity_types: Mapping[str, str] | None) -> ParsedWebhook:
+    if entity_types is None:
+        return parsed
+    known = entity_types.get(parsed.entity_type)
+    return replace(parsed, ignored_as="ignored") if known is None else replace(parsed, entity_type=known)
+
+
+def _read_formatted(source: Source, incoming: IncomingRequest) -> ParsedWebhook | RequestEvents:
+    request = read_request(
+        source.parsed_format,
+        incoming.body or b"",
+        headers=_readable_headers(source, incoming.headers),
+        query_string=incoming.query_string,
+        extra_id_characters=source.extra_id_characters,
+    )
+    if all(isinstance(event, UnreadableEvent) and event.code == "filtered" for event in request.events):
+        raise RequestFiltered
+    if len(request.events) > 1:
+        return request
+    event = request.events[0]
+    if isinstance(event, UnreadableEvent):
+        raise RequestRefused(event.code, entry=event.entry)
+    return event
+
+
+def _readable_headers(source: Source, headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that a format may read: all but those that hold a secret."""
+    own = source.scheme_settings.get("header") if isinstance(source.scheme_settings, dict) else None
+    secret = _SECRET_HEADERS | ({own.lower()} if isinstance(own, str) else frozenset())
+    return {name: value for name, value in headers.items() if name not in secret}
 
 
 def check_requested_mode(source: Source, parsed: ParsedWebhook) -> None:

@@ -11,10 +11,13 @@ from webhooks.catalogue.codes import Language
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import DeliveryPort, DeliverySession
 from webhooks.models import AnswerMode, Event, Source
+from webhooks.protocol.event_reader import RequestEvents
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answer_record import ReceiptAnswer
-from webhooks.receiving.answers import Answer, outcome_answer, problem_answer
+from webhooks.receiving.answers import Answer, filtered_answer, outcome_answer, problem_answer
+from webhooks.receiving.batches import receive_batch
 from webhooks.receiving.gate import (
+    RequestFiltered,
     RequestRefused,
     VerifiedRequest,
     answer_mode,
@@ -70,16 +73,23 @@ def _answer_verified(
 ) -> Answer:
     parsed = None
     try:
-        parsed = parse_request(source, incoming, verified)
+        request = parse_request(source, incoming, verified)
+        if isinstance(request, RequestEvents):
+            return _answer_batch(source, incoming, verified, request, language, delivery_port)
+        parsed = request
         check_requested_mode(source, parsed)
         build_answer = partial(_outcome_answer, source, parsed, language)
         stored = record_webhook(source, incoming, verified, parsed, delivery_port, build_answer)
     except RequestRefused as refusal:
         stored = record_unusable_request(source, incoming, verified, parsed)
         logger.info("%s unusable: %s", stored.receipt.reference, refusal.code)
-        errors = [{"pointer": refusal.pointer, "code": refusal.code}] if refusal.pointer else None
-        answer = problem_answer(refusal.code, language, reference=stored.receipt.reference, errors=errors)
+        answer = problem_answer(
+            refusal.code, language, reference=stored.receipt.reference, errors=refusal.errors
+        )
         return _store_answer(stored, answer)
+    except RequestFiltered:
+        stored = record_unusable_request(source, incoming, verified, None)
+        return _store_answer(stored, filtered_answer(stored.receipt.reference))
     event = stored.event
     assert event is not None, "a usable webhook has an event"
     with_entity = answer_mode(source, parsed) == AnswerMode.ENTITY
@@ -92,6 +102,20 @@ def _answer_verified(
     return _store_answer(
         stored, build_answer(event, delivery_port.redeliver(event, seconds, with_entity=with_entity))
     )
+
+
+def _answer_batch(
+    source: Source,
+    incoming: IncomingRequest,
+    verified: VerifiedRequest,
+    request: RequestEvents,
+    language: Language,
+    delivery_port: DeliveryPort,
+) -> Answer:
+    answer = receive_batch(source, incoming, verified, request, language, delivery_port)
+    number = len(request.events)
+    logger.info("%s events from %s: response %s %s", number, source.slug, answer.status, answer.code)
+    return answer
 
 
 def _answer_new(

@@ -16,7 +16,8 @@ from database.model_rows import new_row
 from database.write_batch import WriteBatch
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import DeliveryPort, DeliverySession
-from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, subject_key
+from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey, subject_key
+from webhooks.protocol.event_reader import remove_dropped_values
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer
 from webhooks.receiving.gate import RequestRefused, VerifiedRequest, answer_wait_seconds
@@ -79,7 +80,9 @@ def record_webhook(
             session.close()
             stored_event = _find_event(source, event_id)
             repeat = (
-                _record_repeat(source, incoming, verified, stored_event) if stored_event is not None else None
+                _record_repeat(source, incoming, verified, parsed, stored_event)
+                if stored_event is not None
+                else None
             )
             if repeat is not None:
                 return repeat
@@ -95,14 +98,19 @@ def record_unusable_request(
     source: Source, incoming: IncomingRequest, verified: VerifiedRequest, parsed: ParsedWebhook | None
 ) -> StoredWebhook:
     """Store a receipt and the body of a verified request that is no usable webhook. The body is encrypted with the key
-    of the entity that it names, if it could be parsed that far.
+    of the entity that it names, if it could be parsed that far. Values that the source's format drops are not stored.
     """
+    body = (
+        remove_dropped_values(source.parsed_format, incoming.body or b"")
+        if parsed is None
+        else stored_body(incoming, parsed)
+    )
     with transaction.atomic():
         # The foreign key has no constraint, and a process may still have a source cached that has just been deleted.
         if not Source.objects.select_for_update(no_key=True).filter(pk=source.pk).exists():
             raise IntegrityError("the source is deleted")
         key = None if parsed is None else subject_key(source.pk, parsed.entity_type, parsed.entity_id)
-        payload = Payload.new(Payload.Kind.WEBHOOK, incoming.body or b"", key)
+        payload = Payload.new(Payload.Kind.WEBHOOK, body, key)
         receipt = build_receipt(source, incoming, verified, None, payload)
         batch = WriteBatch()
         batch.insert(payload, receipt)
@@ -127,25 +135,52 @@ def _record_new(
     *,
     is_retry: bool,
 ) -> StoredWebhook:
-    body = incoming.body or b""
-    event = new_row(
+    event = build_event(source, incoming, parsed, event_id)
+    outcome = plan_deliveries(session, event, parsed)
+    answer = build_answer(event, outcome) if outcome is not None else None
+    webhook = NewWebhook(incoming, verified, event, stored_body(incoming, parsed), session, answer)
+    store_webhook(webhook, is_retry=is_retry)
+    return StoredWebhook(webhook.receipt, event, session, answer)
+
+
+def build_event(
+    source: Source, incoming: IncomingRequest, parsed: ParsedWebhook, event_id: str | None
+) -> Event:
+    """Return the event of a webhook, not stored yet."""
+    return new_row(
         Event,
         source=source,
         event_id=event_id,
         entity_type=parsed.entity_type,
         entity_id=parsed.entity_id,
-        event_type=_map_event_type(source, parsed),
+        event_type=map_event_type(source, parsed),
         occurred_at=parsed.occurred_at,
         occurred_text=parsed.occurred_text,
         is_signed=source.is_signed,
-        digest=hashlib.sha256(body).digest(),
+        digest=content_digest(incoming, parsed),
         received_at=incoming.received_at,
     )
-    outcome = session.plan_deliveries(event)
-    answer = build_answer(event, outcome) if outcome is not None else None
-    webhook = NewWebhook(incoming, verified, event, session, answer)
-    store_webhook(webhook, is_retry=is_retry)
-    return StoredWebhook(webhook.receipt, event, session, answer)
+
+
+def content_digest(incoming: IncomingRequest, parsed: ParsedWebhook) -> bytes:
+    """Return what tells whether two webhooks with one event id have the same content."""
+    return hashlib.sha256(incoming.body or b"").digest() if parsed.digest is None else parsed.digest
+
+
+def stored_body(incoming: IncomingRequest, parsed: ParsedWebhook) -> bytes:
+    """Return the bytes that are stored of a webhook."""
+    return (incoming.body or b"") if parsed.stored_body is None else parsed.stored_body
+
+
+def plan_deliveries(session: DeliverySession, event: Event, parsed: ParsedWebhook) -> EventOutcome | None:
+    """Resolve the routes of an event. Returns its outcome so far if the answer will not wait.
+
+    An event that its source's webhook format excludes has no delivery, and its outcome is `ignored`.
+    """
+    if not parsed.ignored_as:
+        return session.plan_deliveries(event)
+    event.state, event.code = State.IGNORED, parsed.ignored_as
+    return EventOutcome(event.state, event.code, (), None)
 
 
 def answered_entry(receipt: Receipt, event: Event | None, answer: Answer, at: datetime) -> NewEntry:
@@ -169,15 +204,18 @@ def answered_entry(receipt: Receipt, event: Event | None, answer: Answer, at: da
 
 
 def _record_repeat(
-    source: Source, incoming: IncomingRequest, verified: VerifiedRequest, stored_event: Event
+    source: Source,
+    incoming: IncomingRequest,
+    verified: VerifiedRequest,
+    parsed: ParsedWebhook,
+    stored_event: Event,
 ) -> StoredWebhook | None:
     """Store a receipt of an event that is stored already. None if the nightly cleanup has just deleted that event.
 
     The payload and the event stay locked until the commit: no foreign key keeps the cleanup from deleting them.
     """
-    body = incoming.body or b""
     # The same event id with another body is no repeat, and the stored answer would be wrong for it.
-    if hashlib.sha256(body).digest() != bytes(stored_event.digest):
+    if content_digest(incoming, parsed) != bytes(stored_event.digest):
         raise RequestRefused("event-id-conflict")
     with transaction.atomic():
         # In the order of the cleanup, payloads before events: otherwise the two could wait for each other.
@@ -198,7 +236,6 @@ def _lock_row(rows: QuerySet[RowModel], key: int | None) -> RowModel | None:
     return None if key is None else rows.select_for_update(no_key=True).filter(pk=key).first()
 
 
-def _map_event_type(source: Source, parsed: ParsedWebhook) -> str:
+def map_event_type(source: Source, parsed: ParsedWebhook) -> str:
     """Return CREATE, UPDATE or DELETE for the source's own event name, or the name itself if it is not mapped."""
-    event_types = {str(word).upper(): event_type for word, event_type in source.event_words.items()}
-    return str(event_types.get(parsed.event_word, parsed.event_word))
+    return source.parsed_format.event_types.get(parsed.event_word, parsed.event_word)

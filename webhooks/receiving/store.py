@@ -34,13 +34,14 @@ from webhooks.receiving.row_facts import answer_facts, event_facts
 
 @dataclass(slots=True)
 class NewWebhook:
-    """A webhook that is ready to be stored. `answer` is set if the answer does not wait for the event's outcome.
-    `receipt` is set by `add_to`.
+    """A webhook that is ready to be stored: its event, and `body`, the bytes that are stored of it. `answer` is set if
+    the answer does not wait for the event's outcome. `receipt` is set by `add_to`.
     """
 
     incoming: IncomingRequest
     verified: VerifiedRequest
     event: Event
+    body: bytes
     session: DeliverySession
     answer: Answer | None
     receipt: Receipt = field(init=False)
@@ -54,7 +55,7 @@ class NewWebhook:
         """Add all rows to a batch, encrypted under the subject's key. Returns the audit entries that belong to them."""
         event, answer = self.event, self.answer
         event.key = key
-        payload = event.payload = Payload.new(Payload.Kind.WEBHOOK, self.incoming.body or b"", key)
+        payload = event.payload = Payload.new(Payload.Kind.WEBHOOK, self.body, key)
         answer_payload = Payload.new(Payload.Kind.ANSWER, answer.body, key) if answer is not None else None
         self.receipt = build_receipt(
             event.source,
@@ -159,20 +160,22 @@ def build_receipt(
 def received_entry(event: Event, receipt: Receipt, opened: OpenedRows | None = None) -> NewEntry:
     """Return the audit entry of a received webhook. It includes the answer if that is stored in the same commit.
 
-    `opened`: the deliveries of a new event. A repeat has none, and the digests of its event are in the first entry.
+    `opened`: the deliveries of a new event. A repeat has none, and the digests of its event are in the first entry. The
+    receipt of a request with several events is named as `batch`; its answer has an entry of its own.
     """
     new_rows = {} if opened is None else {**event_facts(event), "deliveries": opened.deliveries}
+    is_batch = receipt.event_id is None and receipt.event is None
     return NewEntry(
         event.stream,
-        "webhook.repeated" if receipt.is_repeat else "webhook.received",
+        "webhook.repeated" if opened is None else "webhook.received",
         f"source:{event.source.slug}",
         {
-            "receipt": receipt.own_reference,
+            "batch" if is_batch else "receipt": receipt.own_reference,
             "verified_by": receipt.verified_by,
             "size": receipt.size,
             "state": str(event.state),
             **new_rows,
-            **answer_facts(receipt),
+            **({} if is_batch else answer_facts(receipt)),
         },
         at=receipt.received_at,
     )

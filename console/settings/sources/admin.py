@@ -53,7 +53,7 @@ class SourceAdmin(SecretRotationMixin, PauseMixin):
     fieldsets = (
         (gettext_lazy("Source"), {"fields": ("name", "slug", "is_enabled")}),
         (gettext_lazy("Verification"), {"fields": ("scheme", "scheme_settings")}),
-        (gettext_lazy("Webhook format"), {"fields": ("extra_id_characters", "event_words")}),
+        (gettext_lazy("Webhook format"), {"fields": ("webhook_format", "extra_id_characters")}),
         (
             gettext_lazy("Response"),
             {"fields": ("default_mode", "mode_is_fixed", "wait_seconds", "entity_fields")},

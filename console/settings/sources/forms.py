@@ -15,7 +15,7 @@ class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
             "is_enabled": gettext_lazy("Enabled"),
             "scheme_settings": gettext_lazy("Verification options"),
             "extra_id_characters": gettext_lazy("Extra characters allowed in ids"),
-            "event_words": gettext_lazy("Event name mapping"),
+            "webhook_format": gettext_lazy("Webhook format"),
             "default_mode": gettext_lazy("Response"),
             "mode_is_fixed": gettext_lazy("Ignore the webhook's “respond”"),
             "wait_seconds": gettext_lazy("Response timeout (seconds)"),
@@ -28,7 +28,10 @@ class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
             "is_enabled": gettext_lazy("When disabled, all webhooks are refused."),
             "scheme_settings": gettext_lazy('As JSON, for example {"header": "X-Signature"}.'),
             "extra_id_characters": gettext_lazy("Any of : @ | + = that its ids contain."),
-            "event_words": gettext_lazy('As JSON, for example {"MODIFIED": "UPDATE"}.'),
+            "webhook_format": gettext_lazy(
+                "How events are read from the sender's requests, as JSON. Leave empty if the sender uses the hub's own "
+                "fields."
+            ),
             "mode_is_fixed": gettext_lazy(
                 "The response above is used even if a webhook asks for another one."
             ),

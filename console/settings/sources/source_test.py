@@ -45,12 +45,14 @@ class SentTestEvent:
 def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
     """Send a test event and record it. Raises CannotSendTestEvent before anything is sent."""
     # A source may map any name to an event type; the test must never cause a delivery.
-    if TEST_EVENT_TYPE in {str(word).upper() for word in source.event_words}:
+    if TEST_EVENT_TYPE in source.parsed_format.event_types:
         raise CannotSendTestEvent(
-            _(
-                "The event name mapping of the source uses the word %(word)s, which is reserved for test events."
-            )
+            _("The webhook format of the source uses the word %(word)s, which is reserved for test events.")
             % {"word": TEST_EVENT_TYPE}
+        )
+    if not source.parsed_format.reads_default_fields:
+        raise CannotSendTestEvent(
+            _("The source has a webhook format of its own. Send a test event from the source instead.")
         )
     secrets = live_secrets(source)
     if source.is_signed and not secrets:
@@ -85,6 +87,7 @@ def _build_request(request: HttpRequest, source: Source, secret: str, name: str)
         "eventId": name,
     }
     body = json.dumps(document, separators=(",", ":")).encode()
-    headers = {"content-type": "application/json", "webhook-id": name}
+    content_type = min(source.parsed_format.content_types)
+    headers = {"content-type": content_type, "webhook-id": name}
     headers |= sign_request(source.scheme, source.scheme_settings, secret, body, name, now)
     return IncomingRequest(source.slug, headers, body, len(body), client_address(request) or None, now)

@@ -277,7 +277,11 @@ class EventLog:
         # By route: its connections, and whether it is relayed. None: not known.
         self.deliveries: Any = None
         for entry in entries:
-            if entry["action"] in ("webhook.received", "webhook.repeated"):
+            # The receipt of a request with several events, its `batch`, is a row of none of them.
+            if (
+                entry["action"] in ("webhook.received", "webhook.repeated")
+                and "batch" not in entry["details"]
+            ):
                 self.add_receipt(entry)
             elif entry["action"] == "webhook.answered":
                 self.add_answer(entry["details"], entry["at"])

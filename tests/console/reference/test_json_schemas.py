@@ -18,6 +18,7 @@ from sync.connectors.registry import validate_connection
 from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 from webhooks.protocol.schemes import SCHEMES, check_settings
+from webhooks.protocol.webhook_format import WEBHOOK_FORMAT
 
 pytestmark = pytest.mark.pure
 
@@ -36,6 +37,8 @@ def hub_accepts(name: str, document: Any) -> bool:
     try:
         if kind == "mapping":
             parse_mapping(document)
+        elif kind == "webhook":
+            WEBHOOK_FORMAT.read(document, ())
         elif kind == "authentication":
             validate_connection(
                 "rest-identity", {"entities": {"A": {"path": "/{id}"}}}, document, "https://a.test"
@@ -89,6 +92,8 @@ RIGHT = [
     ("authentication", {"scheme": "header", "header": "Authorization"}),
     ("mapping", field(constant=None)),
     ("mapping", field(path="entity.a") | {"match": {"external_id": None}}),
+    ("webhook-format", {}),
+    ("webhook-format", {"when": None, "entity_types": None, "id": {"constant": ""}, "drop": ["a.b[].c"]}),
 ]
 
 WRONG = [
@@ -185,6 +190,21 @@ WRONG = [
     ("verification-timestamped-hmac", {"header": "X", "unit": "minutes"}),
     ("verification-timestamped-hmac", {"header": "X", "time": ""}),
     ("verification-header", {"header": 5}),
+    ("webhook-format", []),
+    ("webhook-format", {"identifier": "body.id"}),
+    ("webhook-format", {"id": " "}),
+    ("webhook-format", {"id": {"constant": 1}}),
+    ("webhook-format", {"events": {"constant": "a"}}),
+    ("webhook-format", {"when": "a" * 1001}),
+    ("webhook-format", {"time_format": "minutes"}),
+    ("webhook-format", {"entity_types": {}}),
+    ("webhook-format", {"entity_types": {"x": "no type"}}),
+    ("webhook-format", {"event_types": {"x": "CHANGE"}}),
+    ("webhook-format", {"content_types": []}),
+    ("webhook-format", {"content_types": ["Text/JSON"]}),
+    ("webhook-format", {"drop": ["items[]"]}),
+    ("webhook-format", {"drop": ["a..b"]}),
+    ("webhook-format", {"batch_response": "entity"}),
 ]
 
 

@@ -27,7 +27,7 @@ def source_form(**changed: Any) -> dict[str, Any]:
         "is_enabled": "on",
         "scheme": "standard-webhooks",
         "scheme_settings": "{}",
-        "event_words": "{}",
+        "webhook_format": "{}",
         "default_mode": "result",
         "wait_seconds": "10",
         "entity_fields": "[]",
@@ -63,7 +63,13 @@ def test_nothing_is_added_without_a_reason(reason: str) -> None:
         ("scheme_settings", "[]", "Enter a JSON object."),
         ("scheme_settings", "{", "Enter a valid JSON"),
         ("entity_fields", "{}", "Enter a JSON list."),
-        ("event_words", '{"MODIFIED": "CHANGE"}', "CREATE, UPDATE or DELETE"),
+        ("webhook_format", '{"event_types": {"MODIFIED": "CHANGE"}}', "CREATE, UPDATE, DELETE"),
+        (
+            "webhook_format",
+            '{"identifier": "body.id"}',
+            "/identifier: Unknown field. Available: batch_response",
+        ),
+        ("webhook_format", '{"id": "body["}', "/id: This must be a JMESPath expression."),
         ("wait_seconds", "99", "less than or equal to 30."),
         ("wait_seconds", "-1", "greater than or equal to 0."),
     ],
@@ -91,10 +97,10 @@ def test_only_a_source_that_may_see_the_entity_can_be_answered_with_it(
 
 
 def test_empty_json_fields_mean_their_defaults() -> None:
-    empty = {"scheme_settings": "", "event_words": "", "entity_fields": ""}
+    empty = {"scheme_settings": "", "webhook_format": "", "entity_fields": ""}
     browser("administrator").post("/admin/webhooks/source/add/", source_form(**empty))
     source = Source.objects.get()
-    assert (source.scheme_settings, source.event_words, source.entity_fields) == ({}, {}, [])
+    assert (source.scheme_settings, source.webhook_format, source.entity_fields) == ({}, {}, [])
 
 
 def test_an_unverified_source_is_marked_in_the_list_and_on_its_page() -> None:

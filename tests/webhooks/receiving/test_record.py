@@ -51,7 +51,9 @@ def _prune_before_repeat(monkeypatch: pytest.MonkeyPatch, *, whole: bool) -> Non
     monkeypatch.setattr(record, "_find_event", find_and_prune)
 
 
-def _record_without_locks(source: Any, arrival: Any, verified: Any, event: Event) -> record.StoredWebhook:
+def _record_without_locks(
+    source: Any, arrival: Any, verified: Any, _parsed: Any, event: Event
+) -> record.StoredWebhook:
     """Record in the broken variant: the rows read before are used without a lock."""
     receipt = build_receipt(source, arrival, verified, event, event.payload, is_repeat=True)
     batch = WriteBatch()

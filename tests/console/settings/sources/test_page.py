@@ -151,7 +151,7 @@ def test_no_test_event_without_a_secret_or_with_a_mapped_event_type() -> None:
     assert "no active secret. Add one first." in sent(client, of)
     a_secret(of, "whpk_" + "A" * 43)
     assert "signs with its own private key" in sent(client, of)
-    of = source("worded", event_words={"hub-test": "UPDATE"})
+    of = source("worded", webhook_format={"event_types": {"hub-test": "UPDATE"}})
     assert "uses the word HUB-TEST" in sent(client, of)
     assert not Event.objects.exists()
 

@@ -1,0 +1,247 @@
+"""A webhook format reads the events of real senders, and nothing hostile gets through it."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from config_schema.errors import SettingsInvalid
+from webhooks.protocol.event_reader import (
+    MAX_EVENTS,
+    RequestEvents,
+    UnreadableEvent,
+    read_request,
+    remove_dropped_values,
+)
+from webhooks.protocol.strict_json import MalformedBody
+from webhooks.protocol.webhook_format import EXAMPLE, WEBHOOK_FORMAT
+from webhooks.protocol.webhook_parser import ParsedWebhook
+
+pytestmark = pytest.mark.pure
+
+DIRECTUS: dict[str, Any] = {
+    "events": "body.keys || [body.key]",
+    "id": "event",
+    "entity_type": "body.collection",
+    "entity_types": {"directus_users": "USER", "directus_roles": "GROUP"},
+    "event_type": "body.event",
+    "event_types": {"users.create": "CREATE", "users.update": "UPDATE", "users.delete": "DELETE"},
+    "drop": ["payload.password"],
+}
+OKTA_BODY = {
+    "eventType": "com.okta.event_hook",
+    "data": {
+        "events": [
+            {
+                "uuid": "f790",
+                "published": "2018-03-28T22:23:07.777Z",
+                "eventType": "user.account.update_profile",
+                "outcome": {"result": "SUCCESS"},
+                "target": [{"id": "app1", "type": "App"}, {"id": "00u1", "type": "User"}],
+            },
+            {"uuid": "f791", "eventType": "user.session.start", "outcome": {"result": "FAILURE"}},
+        ]
+    },
+}
+
+
+def read(webhook_format: Any, body: Any, **changed: Any) -> RequestEvents:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    options = {"headers": {}, "query_string": ""} | changed
+    return read_request(WEBHOOK_FORMAT.read(webhook_format, ()), raw, **options)
+
+
+def webhook(event: ParsedWebhook | UnreadableEvent) -> ParsedWebhook:
+    assert isinstance(event, ParsedWebhook), event
+    return event
+
+
+def test_the_example_of_the_reference_reads_a_batch_of_okta() -> None:
+    first, second = read(EXAMPLE, OKTA_BODY).events
+    read_first = webhook(first)
+    assert (read_first.entity_id, read_first.entity_type, read_first.event_word) == ("00u1", "USER", "UPDATE")
+    assert read_first.event_id == "f790"
+    assert read_first.occurred_at == datetime(2018, 3, 28, 22, 23, 7, 777000, UTC)
+    assert isinstance(second, UnreadableEvent)
+    assert second.code == "filtered"
+
+
+def test_a_bulk_edit_of_directus_is_one_event_for_each_user_without_the_password() -> None:
+    body = {
+        "event": "users.update",
+        "collection": "directus_users",
+        "payload": {"title": "Dr", "password": "in-clear"},
+        "keys": ["60f408d6", "68be4348"],
+    }
+    events = read(DIRECTUS, body).events
+    assert [webhook(event).entity_id for event in events] == ["60f408d6", "68be4348"]
+    assert {webhook(event).entity_type for event in events} == {"USER"}
+    single = webhook(read(DIRECTUS, body | {"keys": ["60f408d6"]}).events[0])
+    stored = json.loads(single.stored_body or b"")
+    assert stored["body"]["payload"] == {"title": "Dr"}
+    assert b"in-clear" not in (single.stored_body or b"")
+
+
+def test_an_event_with_an_unknown_word_is_stored_and_ignored() -> None:
+    body = {"event": "files.upload", "collection": "directus_files", "key": "149b8bd6"}
+    event = webhook(read(DIRECTUS, body).events[0])
+    assert (event.entity_type, event.event_word) == ("DIRECTUS_FILES", "FILES.UPLOAD")
+    assert event.ignored_as == "ignored"
+
+
+def test_the_parts_of_an_event_can_come_from_headers_and_the_query() -> None:
+    form = {
+        "id": 'headers."x-goog-resource-id"',
+        "entity_type": {"constant": "USER"},
+        "event_type": "query.kind",
+        "event_id": 'headers."x-goog-message-number"',
+    }
+    event = webhook(
+        read(
+            form,
+            {},
+            headers={"x-goog-resource-id": "abc", "x-goog-message-number": "10"},
+            query_string="kind=update&kind=ignored-first",
+        ).events[0]
+    )
+    assert (event.entity_id, event.event_id) == ("abc", "10")
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "expected"),
+    [
+        ("milliseconds", 1619025943000, datetime(2021, 4, 21, 17, 25, 43, tzinfo=UTC)),
+        ("milliseconds", "1619025943000", datetime(2021, 4, 21, 17, 25, 43, tzinfo=UTC)),
+        ("seconds", 1619025943, datetime(2021, 4, 21, 17, 25, 43, tzinfo=UTC)),
+        ("seconds", 1619025943.5, datetime(2021, 4, 21, 17, 25, 43, 500000, UTC)),
+        ("seconds", None, None),
+    ],
+)
+def test_times_are_read_in_the_unit_of_the_format(unit: str, value: Any, expected: datetime | None) -> None:
+    form = {"occurred_at": "event.time", "time_format": unit}
+    event = webhook(
+        read(form, {"id": 1, "entityType": "USER", "eventType": "UPDATE", "time": value}).events[0]
+    )
+    assert event.occurred_at == expected
+
+
+@pytest.mark.parametrize("value", [True, -1, 10**18, "soon", "²", [], 4102444800 * 1000, 1e308])
+def test_a_time_that_is_none_is_refused(value: Any) -> None:
+    form = {"occurred_at": "event.time", "time_format": "seconds"}
+    event = read(form, {"id": "a", "entityType": "USER", "eventType": "UPDATE", "time": value}).events[0]
+    assert event == UnreadableEvent("wrong-timestamp", "occurred_at", event.element)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "entry"),
+    [
+        ({"id": None}, "missing-member", "id"),
+        ({"id": "../admin"}, "wrong-id", "id"),
+        ({"id": True}, "wrong-id", "id"),
+        ({"id": ["a"]}, "wrong-id", "id"),
+        ({"entityType": ""}, "wrong-entity-type", "entity_type"),
+        ({"entityType": "no spaces"}, "wrong-entity-type", "entity_type"),
+        ({"eventType": {}}, "wrong-event-type", "event_type"),
+        ({"eventId": "x" * 256}, "wrong-event-id", "event_id"),
+        ({"eventId": "line\nbreak"}, "wrong-event-id", "event_id"),
+        ({"previous": "old"}, "wrong-previous", "previous"),
+        ({"data": [1]}, "wrong-data", "data"),
+        ({"timestamp": "yesterday"}, "wrong-timestamp", "occurred_at"),
+    ],
+)
+def test_a_value_that_is_wrong_names_its_entry(changed: dict[str, Any], code: str, entry: str) -> None:
+    body = {"id": "a", "entityType": "USER", "eventType": "UPDATE"} | changed
+    event = read({"when": "`true`"}, body).events[0]
+    assert isinstance(event, UnreadableEvent)
+    assert (event.code, event.entry) == (code, entry)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["[@,@]|[@,@]|" * 20 + "[@,@]", "sum(body)", "join(`1`, body)", "to_string(&body)"],
+)
+def test_an_expression_that_fails_or_costs_too_much_is_a_fault_of_the_format(expression: str) -> None:
+    form = {"id": "event.id", "data": expression}
+    event = read(form, {"id": "a", "entityType": "USER", "eventType": "UPDATE"}).events[0]
+    assert isinstance(event, UnreadableEvent)
+    assert event.code in ("format-error", "wrong-data")
+    assert event.entry == "data"
+
+
+def test_a_value_that_is_no_json_is_not_stored() -> None:
+    form = {"data": "{key: &id}"}
+    event = read(form, {"id": "a", "entityType": "USER", "eventType": "UPDATE"}).events[0]
+    assert isinstance(event, UnreadableEvent)
+    assert event.code == "format-error"
+
+
+@pytest.mark.parametrize(
+    ("form", "body", "code"),
+    [
+        ({"events": "body.events"}, {"events": [{}] * (MAX_EVENTS + 1)}, "too-many-events"),
+        ({"events": "body.events"}, {"events": {}}, "wrong-events"),
+        ({"events": "body.events"}, {}, "wrong-events"),
+        ({"events": "body.events"}, b"{", "not-json"),
+        ({"events": "body.events"}, b'{"a":1,"a":2}', "duplicate-member"),
+        ({"events": "keys(body)"}, [], "format-error"),
+    ],
+)
+def test_a_request_without_a_list_of_events_is_refused(form: Any, body: Any, code: str) -> None:
+    with pytest.raises(MalformedBody) as refused:
+        read(form, body)
+    assert (refused.value.code, refused.value.pointer) == (code, "")
+
+
+def test_a_body_may_be_a_list() -> None:
+    one = {"id": "a", "entityType": "USER", "eventType": "UPDATE"}
+    events = read({"events": "body"}, [one, one | {"id": "b"}]).events
+    assert [webhook(event).entity_id for event in events] == ["a", "b"]
+
+
+def test_only_0_null_false_and_what_is_empty_by_jmespath_count_as_false() -> None:
+    body = {"id": "a", "entityType": "USER", "eventType": "UPDATE", "n": 0}
+    assert webhook(read({"when": "event.n"}, body).events[0]).ignored_as == ""
+    for empty in ("event.absent", "`false`", "`[]`", "''"):
+        assert webhook(read({"when": empty}, body).events[0]).ignored_as == "filtered"
+
+
+def test_what_is_dropped_is_in_nothing_that_is_stored() -> None:
+    form = WEBHOOK_FORMAT.read({"drop": ["user.password", "items[].secret", "absent.path"]}, ())
+    body = b'{"user":{"password":"p"},"items":[{"secret":"s"},{"id":1},2]}'
+    assert json.loads(remove_dropped_values(form, body)) == {"user": {}, "items": [{}, {"id": 1}, 2]}
+    # Nothing can be found in it, and nothing of it may be stored.
+    assert remove_dropped_values(form, b'{"password": "p"') == b""
+
+
+@pytest.mark.parametrize(
+    ("form", "place"),
+    [
+        ({"identifier": "body.id"}, "/identifier"),
+        ({"id": ""}, "/id"),
+        ({"id": "a["}, "/id"),
+        ({"id": {"constant": 1}}, "/id"),
+        ({"id": {"constant": "a", "other": 1}}, "/id"),
+        ({"id": "x" * 1001}, "/id"),
+        ({"events": {"constant": "a"}}, "/events"),
+        ({"event_types": {"X": "CHANGE"}}, "/event_types/X"),
+        ({"entity_types": {}}, "/entity_types"),
+        ({"entity_types": {"x": "no type"}}, "/entity_types/x"),
+        ({"content_types": []}, "/content_types"),
+        ({"content_types": ["text/json; charset=utf-8"]}, "/content_types/0"),
+        ({"drop": ["a..b"]}, "/drop/0"),
+        ({"drop": ["items[]"]}, "/drop/0"),
+        ({"time_format": "minutes"}, "/time_format"),
+        ([], "/"),
+    ],
+)
+def test_a_format_that_is_wrong_names_the_setting(form: Any, place: str) -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        WEBHOOK_FORMAT.read(form, ())
+    assert (refused.value.pointer or "/") == place
+
+
+def test_words_and_media_types_alone_keep_the_default_fields() -> None:
+    words = {"event_types": {"modified": "UPDATE"}, "content_types": ["text/json"], "batch_response": "ack"}
+    assert WEBHOOK_FORMAT.read(words, ()).reads_default_fields
+    assert not WEBHOOK_FORMAT.read({"drop": ["password"]}, ()).reads_default_fields

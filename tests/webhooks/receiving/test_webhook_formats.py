@@ -1,0 +1,207 @@
+"""Requests in a sender's own format: stored, delivered and answered as any other webhook."""
+
+import json
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.http import HttpResponse
+from django.test.utils import CaptureQueriesContext
+
+from audit.models import Entry
+from exports.row_checks.nightly_rows import find_row_faults
+from tests.support.hub import ANNA, Hub
+from webhooks.models import Event, Receipt, Source
+from webhooks.receiving.source_cache import find_source
+
+FORMAT: dict[str, Any] = {
+    "events": "body.events",
+    "when": "event.ok",
+    "id": "event.user",
+    "entity_type": {"constant": "USER"},
+    "event_type": "event.kind",
+    "event_types": {"changed": "UPDATE"},
+    "event_id": "event.uid",
+    "content_types": ["application/events+json"],
+    "drop": ["events[].password"],
+}
+
+
+@pytest.fixture
+def formatted(hub: Hub) -> Hub:
+    set_format(FORMAT)
+    return hub
+
+
+def set_format(webhook_format: dict[str, Any]) -> None:
+    Source.objects.filter(slug="aurora-unsigned").update(webhook_format=webhook_format)
+    find_source.invalidate()
+
+
+def event(user: str, **changed: Any) -> dict[str, Any]:
+    return {"user": user, "kind": "changed", "ok": True} | changed
+
+
+def post(hub: Hub, *events: Any, content_type: str = "application/events+json") -> HttpResponse:
+    body = json.dumps({"events": list(events)}).encode()
+    return hub.client.post("/webhooks/aurora-unsigned", body, content_type=content_type)
+
+
+def documents() -> list[dict[str, Any]]:
+    rows = Event.objects.order_by("pk").select_related("payload__subject")
+    return [json.loads(row.payload.decrypt()) for row in rows if row.payload is not None]
+
+
+def test_one_event_is_delivered_and_answered_as_any_webhook(formatted: Hub) -> None:
+    formatted.change_email("format@example.org")
+    answer = post(formatted, event(ANNA, password="in-clear"))
+    assert answer.status_code == 200, answer.content
+    customer = formatted.customer()
+    assert customer is not None
+    assert customer["email"] == "format@example.org"
+    stored = Event.objects.get()
+    assert (stored.entity_id, stored.entity_type, stored.event_type) == (ANNA, "USER", "UPDATE")
+    assert "in-clear" not in json.dumps(documents())
+    assert documents()[0]["event"] == event(ANNA)
+    assert Receipt.objects.get().event_id == stored.pk
+
+
+def test_only_the_media_types_of_the_format_are_accepted(formatted: Hub) -> None:
+    assert post(formatted, event(ANNA), content_type="application/json").status_code == 415
+    charset = "application/events+json; charset=UTF-8"
+    assert post(formatted, event(ANNA), content_type=charset).status_code == 200
+
+
+def test_an_event_that_the_condition_excludes_is_stored_and_not_delivered(formatted: Hub) -> None:
+    answer = post(formatted, event(ANNA, ok=False))
+    assert (answer.status_code, answer.json()["status"]) == (200, "ignored")
+    stored = Event.objects.get()
+    assert (stored.state, stored.code, stored.deliveries.count()) == ("ignored", "filtered", 0)
+    assert formatted.shop.read_journal() == []
+
+
+def test_a_request_without_a_wanted_event_is_stored_and_accepted(formatted: Hub) -> None:
+    for events in ([], [{"ok": False}]):
+        answer = post(formatted, *events)
+        assert (answer.status_code, answer.json()["code"]) == (200, "filtered")
+    assert not Event.objects.exists()
+    assert list(Receipt.objects.values_list("status", "code")) == [(200, "filtered")] * 2
+    assert list(find_row_faults()) == []
+
+
+def test_an_event_that_cannot_be_read_names_the_entry_and_keeps_the_body(formatted: Hub) -> None:
+    answer = post(formatted, event("../etc", password="in-clear"))
+    assert answer.status_code == 400
+    assert answer.json()["errors"] == [{"entry": "id", "code": "wrong-id"}]
+    payload = Receipt.objects.select_related("payload").get().payload
+    assert payload is not None
+    assert b"../etc" in payload.decrypt()
+    assert b"in-clear" not in payload.decrypt()
+
+
+def test_a_batch_is_one_receipt_and_one_event_for_each(formatted: Hub) -> None:
+    formatted.change_email("batch@example.org")
+    answer = post(
+        formatted,
+        event(ANNA, uid="1", password="in-clear"),
+        event("SECOND1", uid="2"),
+        event(ANNA, uid="1", password="in-clear"),
+        event("not an id"),
+        event("THIRD", ok=False),
+    )
+    assert answer.status_code == 202, answer.content
+    document = answer.json()
+    assert [result["status"] for result in document["results"]] == [
+        *("accepted", "accepted", "accepted", "refused", "ignored")
+    ]
+    # The same event id twice is one event.
+    assert document["results"][0]["reference"] == document["results"][2]["reference"]
+    assert [row.reference for row in Event.objects.order_by("pk")] == [
+        *(document["results"][index]["reference"] for index in (0, 1, 4))
+    ]
+    receipt = Receipt.objects.select_related("payload", "answer").get()
+    assert receipt.own_reference == document["reference"]
+    assert {row.batch_id for row in Event.objects.all()} == {receipt.pk}
+    assert receipt.answer is not None
+    assert receipt.answer.decrypt() == answer.content
+    assert receipt.payload is not None
+    assert json.loads(receipt.payload.decrypt()) == [
+        {"position": 3, "code": "wrong-id", "event": event("not an id")}
+    ]
+    formatted.wait_until_idle()
+    assert "in-clear" not in json.dumps(documents())
+    assert Entry.objects.filter(action="webhook.batch").count() == 1
+
+
+def test_the_rows_of_a_batch_agree_with_the_audit_log(formatted: Hub) -> None:
+    post(formatted, event(ANNA, uid="1"), event("SECOND1", uid="2"))
+    post(formatted, event(ANNA, uid="1"), event("THIRD", uid="3"))
+    formatted.wait_until_idle()
+    assert list(find_row_faults()) == []
+    Receipt.objects.update(status=200)
+    assert list(find_row_faults()) != []
+
+
+def test_a_batch_that_wants_the_outcome_waits_for_all(formatted: Hub) -> None:
+    set_format(FORMAT | {"batch_response": "result"})
+    formatted.change_email("waits@example.org")
+    answer = post(formatted, event(ANNA, uid="1"), event(ANNA, uid="2"))
+    assert answer.status_code == 200, answer.content
+    assert {result["status"] for result in answer.json()["results"]} <= {"succeeded", "unchanged"}
+    customer = formatted.customer()
+    assert customer is not None
+    assert customer["email"] == "waits@example.org"
+
+
+def test_the_worst_failure_decides_the_status_of_a_batch(formatted: Hub) -> None:
+    set_format(FORMAT | {"batch_response": "result"})
+    answer = post(formatted, event(ANNA, uid="1"), event("NOBODY", uid="2"))
+    assert answer.status_code == 424, answer.content
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json()["results"][0]["status"] in ("succeeded", "unchanged")
+
+
+def test_a_batch_of_which_nothing_can_be_read_is_refused(formatted: Hub) -> None:
+    answer = post(formatted, event("no id"), {"ok": True})
+    assert (answer.status_code, answer.json()["code"]) == (400, "wrong-id")
+    assert not Event.objects.exists()
+    assert Receipt.objects.get().status == 400
+
+
+def test_more_than_100_events_store_nothing(formatted: Hub) -> None:
+    assert post(formatted, *[event(ANNA)] * 101).status_code == 413
+    assert not Event.objects.exists()
+
+
+def test_100_events_are_stored_in_one_commit(formatted: Hub) -> None:
+    events = [event(f"U{number}", uid=str(number)) for number in range(100)]
+    with CaptureQueriesContext(connection) as captured:
+        answer = post(formatted, *events)
+    # Routes are cached, but not in tests.
+    statements = [
+        query["sql"] for query in captured.captured_queries if "FROM sync_route" not in query["sql"]
+    ]
+    assert len(statements) < 25
+    assert answer.status_code == 202
+    assert len(answer.json()["results"]) == len({row["reference"] for row in answer.json()["results"]}) == 100
+    assert Event.objects.count() == 100
+    assert len(answer.content) < 8_192
+
+
+def test_a_repeat_of_a_batch_makes_no_new_event(formatted: Hub) -> None:
+    first = post(formatted, event(ANNA, uid="1"), event("SECOND1", uid="2"))
+    again = post(formatted, event(ANNA, uid="1"), event("SECOND1", uid="2", kind="other"))
+    references = [result["reference"] for result in first.json()["results"]]
+    assert again.json()["results"][0]["reference"] == references[0]
+    # The same id with another content is no repeat.
+    assert again.json()["results"][1] == {"status": "refused", "code": "event-id-conflict"}
+    assert Event.objects.count() == 2
+    assert Entry.objects.filter(action="webhook.repeated").count() == 1
+
+
+def test_a_default_webhook_with_a_word_map_keeps_its_fields(hub: Hub) -> None:
+    set_format({"entity_types": {"person": "USER"}, "event_types": {"modified": "UPDATE"}})
+    body = {"id": ANNA, "entityType": "person", "eventType": "modified", "respond": "ack"}
+    assert hub.post(body).status_code == 202
+    assert (Event.objects.get().entity_type, Event.objects.get().event_type) == ("USER", "UPDATE")
+    assert hub.post(body | {"entityType": "thing"}).json()["status"] == "ignored"

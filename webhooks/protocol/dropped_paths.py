@@ -1,0 +1,65 @@
+"""Paths of values that are removed from a body before it is stored, such as a password in clear text. Pure.
+
+A path is written as `payload.password`; `items[].password` removes the field from each item of a list.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from config_schema.errors import Place, SettingsInvalid
+from config_schema.kinds import JsonSchema, Kind, anchored
+
+MAX_PATHS = 50
+_NAME = r"[A-Za-z_$][\w$-]{0,99}"
+_PATH = re.compile(rf"(?:{_NAME}(?:\[\])?\.){{0,19}}{_NAME}", re.ASCII)
+_EVERY_ITEM = "[]"
+
+
+@dataclass(frozen=True)
+class DroppedPaths(Kind[tuple[tuple[str, ...], ...]]):
+    """Paths of values to remove. Reading splits them into steps; `[]` stands for every item of a list."""
+
+    label: str = "list of paths"
+    limits: str = (
+        f"at most {MAX_PATHS} paths of field names, such as `payload.password` or `items[].password`"
+    )
+
+    def read(self, value: Any, place: Place) -> tuple[tuple[str, ...], ...]:
+        if not isinstance(value, list | tuple) or len(value) > MAX_PATHS:
+            raise SettingsInvalid(place, f"This must be a list of at most {MAX_PATHS} paths.")
+        return tuple(_split_path(path, (*place, index)) for index, path in enumerate(value))
+
+    def to_schema(self) -> JsonSchema:
+        item = {"type": "string", "pattern": anchored(_PATH.pattern)}
+        return {"type": "array", "maxItems": MAX_PATHS, "items": item}
+
+
+def _split_path(path: Any, place: Place) -> tuple[str, ...]:
+    if not isinstance(path, str) or not _PATH.fullmatch(path):
+        raise SettingsInvalid(place, "This must be a path of field names, such as payload.password.")
+    return tuple(path.replace(_EVERY_ITEM, f".{_EVERY_ITEM}").split("."))
+
+
+def drop_paths(document: Any, paths: tuple[tuple[str, ...], ...]) -> bool:
+    """Remove these values from a document in place. Returns True if one was found."""
+    found = [_drop_path(document, path) for path in paths]
+    return any(found)
+
+
+def _drop_path(document: Any, path: tuple[str, ...]) -> bool:
+    holders = [document]
+    for step in path[:-1]:
+        holders = [child for holder in holders for child in _children(holder, step)]
+    found = False
+    for holder in holders:
+        if isinstance(holder, dict) and path[-1] in holder:
+            del holder[path[-1]]
+            found = True
+    return found
+
+
+def _children(holder: Any, step: str) -> list[Any]:
+    if step == _EVERY_ITEM:
+        return holder if isinstance(holder, list) else []
+    return [holder[step]] if isinstance(holder, dict) and step in holder else []

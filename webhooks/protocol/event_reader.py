@@ -1,0 +1,333 @@
+"""Read the events of a request by the webhook format of its source. Pure."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl
+
+from jmespath.exceptions import JMESPathError
+
+from webhooks.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget, OverBudget
+from webhooks.protocol import strict_json
+from webhooks.protocol.dropped_paths import drop_paths
+from webhooks.protocol.strict_json import MalformedBody
+from webhooks.protocol.webhook_format import EVENT_TYPES, FormatEntry, WebhookFormat
+from webhooks.protocol.webhook_parser import (
+    TYPE_NAME_CHARACTERS,
+    ParsedWebhook,
+    ResponsePreferences,
+    id_pattern,
+    parse_entity_id,
+    parse_event_id,
+    parse_timestamp,
+    parse_word,
+)
+
+MAX_EVENTS = 100
+# Of what is stored of one event: what the sender sent, and what the expressions made of it.
+MAX_STORED_BYTES = 262_144
+# Of all expressions over one request.
+MAX_REQUEST_STEPS = 20 * MAX_STEPS
+MAX_REQUEST_BYTES = 16 * MAX_BYTES
+
+_MAX_QUERY_FIELDS = 50
+_LONGEST_TYPE_NAME = 64
+_LONGEST_TIME = 40
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2101, 1, 1, tzinfo=UTC)
+# What a value that no JSON text can hold raises.
+_NOT_JSON = (TypeError, ValueError, RecursionError)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_SORTED_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableEvent:
+    """An event of a request from which no webhook can be made: a code of the catalogue, and the entry of the webhook
+    format that is at fault. The code is `filtered` if the format's condition excludes the event anyway. `element`: the
+    event as the sender sent it.
+    """
+
+    code: str
+    entry: str = ""
+    element: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEvents:
+    """The events of a request in its order."""
+
+    events: Sequence[ParsedWebhook | UnreadableEvent]
+
+    @property
+    def unreadable_json(self) -> bytes | None:
+        """The events that cannot be read, with their positions and codes, as JSON; None if there is none."""
+        unreadable = [
+            {"position": position, "code": event.code, "event": event.element}
+            for position, event in enumerate(self.events)
+            if isinstance(event, UnreadableEvent)
+        ]
+        return _ENCODER.encode(unreadable).encode() if unreadable else None
+
+
+class _EntryFailed(Exception):
+    """An entry of the format gives no usable value."""
+
+    def __init__(self, code: str, entry: str) -> None:
+        super().__init__(code, entry)
+        self.code = code
+        self.entry = entry
+
+
+def remove_dropped_values(webhook_format: WebhookFormat, body: bytes) -> bytes:
+    """Return a body without the values that the format drops. It is empty if the body is not JSON, because then nothing
+    can be found in it.
+    """
+    if not webhook_format.dropped_paths:
+        return body
+    try:
+        document = strict_json.parse_json(body)
+    except MalformedBody:
+        return b""
+    return _ENCODER.encode(document).encode() if drop_paths(document, webhook_format.dropped_paths) else body
+
+
+def read_request(
+    webhook_format: WebhookFormat,
+    body: bytes,
+    *,
+    headers: Mapping[str, str],
+    query_string: str,
+    extra_id_characters: str = "",
+) -> RequestEvents:
+    """Read the events of a request. Values that the format drops are removed before anything is read.
+
+    Raises MalformedBody if the body is not JSON, if the entry `events` gives no list (`wrong-events`) or one of more
+    than 100 events (`too-many-events`).
+    """
+    document = _parse_body(body)
+    drop_paths(document, webhook_format.dropped_paths)
+    context = {"body": document, "headers": headers, "query": _parse_query(query_string)}
+    budget = ExpressionBudget(MAX_REQUEST_STEPS, MAX_REQUEST_BYTES)
+    try:
+        elements = _evaluate("events", webhook_format.events, context, budget)
+    except _EntryFailed as failed:
+        raise MalformedBody(failed.code) from None
+    if not isinstance(elements, list):
+        raise MalformedBody("wrong-events")
+    if len(elements) > MAX_EVENTS:
+        raise MalformedBody("too-many-events")
+    reader = _EventReader(webhook_format, context, budget, id_pattern(extra_id_characters))
+    events = [reader.read_event(element) for element in elements]
+    if len(events) == 1:
+        events = [_with_whole_body(events[0], document, elements[0], body)]
+    return RequestEvents(events)
+
+
+def _parse_body(body: bytes) -> Any:
+    try:
+        return strict_json.parse_json(body)
+    except MalformedBody as error:
+        # A pointer would repeat a name that the sender made up.
+        raise MalformedBody(error.code, offset=error.offset) from None
+
+
+def _parse_query(query_string: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(query_string, keep_blank_values=True, max_num_fields=_MAX_QUERY_FIELDS))
+    except ValueError:
+        return {}
+
+
+def _with_whole_body(
+    event: ParsedWebhook | UnreadableEvent, document: Any, element: Any, body: bytes
+) -> ParsedWebhook | UnreadableEvent:
+    """Return the only event of a request, stored with all of the request's body, whose digest identifies it."""
+    if isinstance(event, UnreadableEvent):
+        return event
+    digest = hashlib.sha256(body).digest()
+    if element is document:
+        return replace(event, digest=digest)
+    whole = {**event.document, "body": document}
+    return replace(event, document=whole, stored_body=_ENCODER.encode(whole).encode(), digest=digest)
+
+
+class _EventReader:
+    """Reads single events of one request."""
+
+    def __init__(
+        self, webhook_format: WebhookFormat, context: Mapping[str, Any], budget: ExpressionBudget, ids: Any
+    ) -> None:
+        self._format = webhook_format
+        self._context = context
+        self._budget = budget
+        self._ids = ids
+
+    def read_event(self, element: Any) -> ParsedWebhook | UnreadableEvent:
+        """Return the webhook that an element of `events` is, or why it is none."""
+        context = {**self._context, "event": element}
+        is_filtered = False
+        try:
+            when = self._format.when
+            is_filtered = when is not None and not _is_true(self._value("when", when, context))
+            return self._read(element, context, is_filtered=is_filtered)
+        except _EntryFailed as failed:
+            if is_filtered:
+                return UnreadableEvent("filtered", element=element)
+            return UnreadableEvent(failed.code, failed.entry, element)
+
+    def _read(self, element: Any, context: Mapping[str, Any], *, is_filtered: bool) -> ParsedWebhook:
+        entity_id = self._parse("id", self._format.entity_id, context, self._parse_id)
+        entity_type, is_known_type = self._read_entity_type(context)
+        event_type = self._read_event_type(context)
+        occurred_at, occurred_text = self._read_time(context)
+        event_id = self._parse_optional("event_id", self._format.event_id, context, _parse_event_id)
+        previous = self._parse_optional("previous", self._format.previous, context, _require_object)
+        data = self._parse_optional("data", self._format.data, context, _require_object)
+        optional_fields = {
+            "timestamp": occurred_at and occurred_at.isoformat().replace("+00:00", "Z"),
+            "eventId": event_id,
+            "previous": previous,
+            "data": data,
+        }
+        document = {
+            "id": entity_id,
+            "entityType": entity_type,
+            "eventType": event_type,
+            **{name: value for name, value in optional_fields.items() if value is not None},
+            "event": element,
+        }
+        try:
+            stored_body = _ENCODER.encode(document).encode()
+        except _NOT_JSON:
+            raise _EntryFailed("format-error", "data") from None
+        if len(stored_body) > MAX_STORED_BYTES:
+            raise _EntryFailed("format-error", "data")
+        return ParsedWebhook(
+            entity_id=entity_id,
+            entity_type=entity_type,
+            event_word=event_type,
+            occurred_at=occurred_at,
+            occurred_text=occurred_text,
+            event_id=event_id,
+            previous=previous,
+            data=data,
+            respond=ResponsePreferences(),
+            document=document,
+            stored_body=stored_body,
+            digest=hashlib.sha256(_SORTED_ENCODER.encode(element).encode()).digest(),
+            ignored_as="filtered" if is_filtered else "" if is_known_type else "ignored",
+        )
+
+    def _read_entity_type(self, context: Mapping[str, Any]) -> tuple[str, bool]:
+        """Return the entity type, and False if the source's words for types do not have it."""
+        word = self._require_word("entity_type", self._format.entity_type, context)
+        if self._format.entity_types is None:
+            return _parse_type_name(word, "wrong-entity-type", "entity_type"), True
+        known = self._format.entity_types.get(word.upper())
+        return (known, True) if known is not None else (_writable_word(word), False)
+
+    def _read_event_type(self, context: Mapping[str, Any]) -> str:
+        word = self._require_word("event_type", self._format.event_type, context)
+        known = self._format.event_types.get(word.upper())
+        if known is not None:
+            return known
+        return word.upper() if word.upper() in EVENT_TYPES else _writable_word(word)
+
+    def _read_time(self, context: Mapping[str, Any]) -> tuple[datetime | None, str]:
+        value = self._value("occurred_at", self._format.occurred_at, context)
+        if value is None:
+            return None, ""
+        if self._format.time_format == "rfc3339":
+            try:
+                return parse_timestamp(value), str(value)
+            except MalformedBody as error:
+                raise _EntryFailed(error.code, "occurred_at") from None
+        unit = 1 if self._format.time_format == "seconds" else 1000
+        return _parse_epoch(value, unit), str(value)[:_LONGEST_TIME]
+
+    def _require_word(self, name: str, entry: FormatEntry, context: Mapping[str, Any]) -> str:
+        value = self._value(name, entry, context)
+        if value is None:
+            raise _EntryFailed("missing-member", name)
+        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+            raise _EntryFailed(f"wrong-{name.replace('_', '-')}", name)
+        return str(value)
+
+    def _parse_id(self, value: Any) -> str:
+        return parse_entity_id(value, self._ids)
+
+    def _parse(self, name: str, entry: FormatEntry, context: Mapping[str, Any], parse: Any) -> Any:
+        value = self._value(name, entry, context)
+        if value is None:
+            raise _EntryFailed("missing-member", name)
+        try:
+            return parse(value)
+        except MalformedBody as error:
+            raise _EntryFailed(error.code, name) from None
+
+    def _parse_optional(self, name: str, entry: FormatEntry, context: Mapping[str, Any], parse: Any) -> Any:
+        value = self._value(name, entry, context)
+        if value is None:
+            return None
+        try:
+            return parse(value)
+        except MalformedBody as error:
+            code = f"wrong-{name}" if error.code == "not-an-object" else error.code
+            raise _EntryFailed(code, name) from None
+
+    def _value(self, name: str, entry: FormatEntry, context: Mapping[str, Any]) -> Any:
+        return _evaluate(name, entry, context, self._budget)
+
+
+def _is_true(value: Any) -> bool:
+    """Return the truth of a value by the rules of JMESPath, for which 0 is true."""
+    return value is not None and value is not False and value not in ("", [], {})
+
+
+def _evaluate(name: str, entry: FormatEntry, context: Mapping[str, Any], budget: ExpressionBudget) -> Any:
+    try:
+        return entry.read(context, budget)
+    except (JMESPathError, OverBudget):
+        raise _EntryFailed("format-error", name) from None
+
+
+def _parse_type_name(word: str, code: str, entry: str) -> str:
+    try:
+        return parse_word(word, code, "")
+    except MalformedBody as error:
+        raise _EntryFailed(error.code, entry) from None
+
+
+def _parse_event_id(value: Any) -> str:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return parse_event_id(str(value) if is_number else value)
+
+
+def _require_object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise MalformedBody("not-an-object")
+    return value
+
+
+def _parse_epoch(value: Any, units_a_second: int) -> datetime:
+    """Return the time that a number, or a text of digits, stands for."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _LONGEST_TIME:
+        value = int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            at = _EPOCH + timedelta(seconds=value / units_a_second)
+        except (OverflowError, ValueError):
+            at = _LATEST
+        if _EPOCH <= at < _LATEST:
+            return at
+    raise _EntryFailed("wrong-timestamp", "occurred_at")
+
+
+def _writable_word(word: str) -> str:
+    """Return a sender's word that has no meaning here, in the characters and the length that a column can hold."""
+    kept = "".join(character if character in TYPE_NAME_CHARACTERS else "_" for character in word)
+    return kept[:_LONGEST_TYPE_NAME].upper()

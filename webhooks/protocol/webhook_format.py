@@ -1,0 +1,326 @@
+"""Webhook formats: how the events of a source are read from its requests, as settings are read and described. Pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jmespath.exceptions import JMESPathError
+
+from config_schema.errors import Place, SettingsInvalid
+from config_schema.kinds import Choice, JsonSchema, Kind
+from config_schema.objects import MapOf, Object
+from config_schema.settings import Setting, Values, defaulted, optional
+from webhooks.expressions.expression_budget import ExpressionBudget
+from webhooks.expressions.jmespath_paths import (
+    MAX_DEPTH,
+    MAX_LENGTH,
+    Evaluator,
+    ExpressionTooLarge,
+    compile_expression,
+)
+from webhooks.protocol.dropped_paths import DroppedPaths
+from webhooks.protocol.webhook_parser import TYPE_NAME
+
+MAX_WORDS = 200
+MAX_CONTENT_TYPES = 20
+JSON_TYPE = "application/json"
+EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
+TIME_FORMATS = ("rfc3339", "seconds", "milliseconds")
+
+_CONTENT_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class FormatEntry:
+    """An entry of a format: an expression, or a constant if there is none."""
+
+    expression: Evaluator | None
+    constant: str | None = None
+
+    def read(self, context: Mapping[str, Any], budget: ExpressionBudget) -> Any:
+        """Evaluate the entry. Raises OverBudget, and JMESPathError if the context does not fit the expression."""
+        return self.constant if self.expression is None else self.expression(context, budget)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookFormat:
+    """How events are read from requests. `events` gives the events of a request, the other entries the parts of one.
+
+    `reads_default_fields`: each request is one event with the fields of the default format, and only its words and
+    media types differ. The word maps have upper-case names; None if words are taken as they are.
+    """
+
+    events: FormatEntry
+    when: FormatEntry | None
+    entity_id: FormatEntry
+    entity_type: FormatEntry
+    event_type: FormatEntry
+    occurred_at: FormatEntry
+    event_id: FormatEntry
+    previous: FormatEntry
+    data: FormatEntry
+    time_format: str
+    entity_types: Mapping[str, str] | None
+    event_types: Mapping[str, str]
+    content_types: frozenset[str]
+    dropped_paths: tuple[tuple[str, ...], ...]
+    batch_response: str
+    reads_default_fields: bool
+
+
+@dataclass(frozen=True)
+class EntryKind(Kind[FormatEntry]):
+    """A JMESPath expression, or `{"constant": …}` with a text. Reading compiles it."""
+
+    label: str = "JMESPath expression, or a constant"
+    limits: str = (
+        f'at most {MAX_LENGTH:,} characters, nested at most {MAX_DEPTH} deep; or `{{"constant": "…"}}`'
+    )
+
+    def read(self, value: Any, place: Place) -> FormatEntry:
+        if isinstance(value, Mapping):
+            if set(value) != {"constant"} or not isinstance(value["constant"], str):
+                raise SettingsInvalid(place, 'A constant is written as {"constant": "text"}.')
+            return FormatEntry(None, value["constant"])
+        return _compile(value, place)
+
+    def to_schema(self) -> JsonSchema:
+        constant = {
+            "type": "object",
+            "properties": {"constant": {"type": "string"}},
+            "required": ["constant"],
+            "additionalProperties": False,
+        }
+        return {"anyOf": [ExpressionKind().to_schema(), constant]}
+
+
+@dataclass(frozen=True)
+class ExpressionKind(Kind[FormatEntry]):
+    """A JMESPath expression. Reading compiles it."""
+
+    label: str = "JMESPath expression"
+    limits: str = f"at most {MAX_LENGTH:,} characters, nested at most {MAX_DEPTH} deep"
+
+    def read(self, value: Any, place: Place) -> FormatEntry:
+        return _compile(value, place)
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "string", "maxLength": MAX_LENGTH, "pattern": r"\S", "format": "jmespath"}
+
+
+@dataclass(frozen=True)
+class ContentTypes(Kind[frozenset[str]]):
+    """Media types of JSON bodies."""
+
+    label: str = "list of media types"
+    limits: str = f"1 to {MAX_CONTENT_TYPES} media types in lower case, without parameters"
+
+    def read(self, value: Any, place: Place) -> frozenset[str]:
+        if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_CONTENT_TYPES:
+            raise SettingsInvalid(place, f"This must be a list of 1 to {MAX_CONTENT_TYPES} media types.")
+        for index, item in enumerate(value):
+            if not isinstance(item, str) or not _CONTENT_TYPE.fullmatch(item):
+                sentence = "This must be a media type in lower case, such as application/scim+json."
+                raise SettingsInvalid((*place, index), sentence)
+        return frozenset(value)
+
+    def to_schema(self) -> JsonSchema:
+        item = {"type": "string", "pattern": f"^{_CONTENT_TYPE.pattern}$"}
+        return {"type": "array", "minItems": 1, "maxItems": MAX_CONTENT_TYPES, "items": item}
+
+
+@dataclass(frozen=True)
+class TypeName(Kind[str]):
+    """The name of an entity type, which is read in upper case."""
+
+    label: str = "name of an entity type"
+
+    def read(self, value: Any, place: Place) -> str:
+        if not isinstance(value, str) or not TYPE_NAME.fullmatch(value):
+            raise SettingsInvalid(place, "This is not the name of an entity type.")
+        return value.upper()
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "string", "pattern": f"^{TYPE_NAME.pattern}$"}
+
+
+def _compile(value: Any, place: Place) -> FormatEntry:
+    if not isinstance(value, str) or not value.strip():
+        raise SettingsInvalid(place, "This must be a JMESPath expression.")
+    try:
+        return FormatEntry(compile_expression(value))
+    except ExpressionTooLarge as too_large:
+        raise SettingsInvalid(place, f"This JMESPath expression {too_large}") from None
+    except JMESPathError:
+        raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
+
+
+_CONTEXT = "The expression looks into `{event, body, headers, query}`."
+_EVENTS = defaulted(
+    "events",
+    ExpressionKind(),
+    "[body]",
+    "Where the list of events is in a request, at most 100. The expression looks into `{body, headers, query}`; names "
+    "of headers are in lower case.",
+    example="body.data.events",
+)
+_WHEN = optional(
+    "when",
+    ExpressionKind(),
+    f"An event for which this is false is stored and not delivered (`filtered`). {_CONTEXT}",
+    example="event.outcome.result == 'SUCCESS'",
+)
+_ID = defaulted(
+    "id", EntryKind(), "event.id", f"The id of the entity. {_CONTEXT}", example="event.resourceId"
+)
+_ENTITY_TYPE = defaulted(
+    "entity_type",
+    EntryKind(),
+    "event.entityType",
+    f"The type of the entity, or the sender's word for it. {_CONTEXT}",
+    example={"constant": "USER"},
+)
+_EVENT_TYPE = defaulted(
+    "event_type",
+    EntryKind(),
+    "event.eventType",
+    f"`CREATE`, `UPDATE` or `DELETE`, or the sender's word for it. {_CONTEXT}",
+    example="event.type",
+)
+_OCCURRED_AT = defaulted(
+    "occurred_at",
+    EntryKind(),
+    "event.timestamp",
+    f"When the change happened. Null: the sender does not say. {_CONTEXT}",
+    example="event.published",
+)
+_TIME_FORMAT = defaulted(
+    "time_format",
+    Choice(TIME_FORMATS),
+    "rfc3339",
+    "How `occurred_at` is written: as RFC 3339 with a time zone, or in seconds or milliseconds since 1970.",
+    example="milliseconds",
+)
+_EVENT_ID = defaulted(
+    "event_id",
+    EntryKind(),
+    "event.eventId",
+    f"The sender's id of the event, by which repeats are found. Null: it has none. {_CONTEXT}",
+    example="event.uuid",
+)
+_PREVIOUS = defaulted(
+    "previous",
+    EntryKind(),
+    "event.previous",
+    f"An object with the values that the change overwrote. Null: not sent. {_CONTEXT}",
+    example="{email: event.previousEmail}",
+)
+_DATA = defaulted(
+    "data",
+    EntryKind(),
+    "event.data",
+    f"The entity, whole or in part. Null: not sent. {_CONTEXT}",
+    example="event.user",
+)
+_ENTITY_TYPES = optional(
+    "entity_types",
+    MapOf(TypeName(), "WORD", 1, MAX_WORDS),
+    "The sender's words for entity types. Upper and lower case are the same. An event with another word is stored and "
+    "ignored. Without the map, the words are the types.",
+    example={"directus_users": "USER"},
+)
+_EVENT_TYPES = defaulted(
+    "event_types",
+    MapOf(Choice(EVENT_TYPES), "WORD", 0, MAX_WORDS),
+    {},
+    "The sender's words for `CREATE`, `UPDATE` and `DELETE`. Upper and lower case are the same. An event with an "
+    "unknown word is stored and ignored.",
+    example={"MODIFIED": "UPDATE"},
+)
+_CONTENT_TYPES = defaulted(
+    "content_types",
+    ContentTypes(),
+    [JSON_TYPE],
+    "The media types that the sender's JSON may have.",
+    example=["application/scim+json", "application/json"],
+)
+_DROP = defaulted(
+    "drop",
+    DroppedPaths(),
+    [],
+    "Values that are removed from the body before it is read and stored, such as passwords. A body that is not JSON is "
+    "then not stored at all.",
+    example=["payload.password"],
+)
+_BATCH_RESPONSE = defaulted(
+    "batch_response",
+    Choice(("ack", "result")),
+    "ack",
+    "How a request with several events is answered: at once (`202`), or with the outcome of all of them.",
+    example="result",
+)
+
+# What does not change how the fields of the default format are read.
+_KEEP_DEFAULT_FIELDS = frozenset(
+    setting.name for setting in (_ENTITY_TYPES, _EVENT_TYPES, _CONTENT_TYPES, _BATCH_RESPONSE)
+)
+_SETTINGS: tuple[Setting[Any], ...] = (
+    *(
+        _EVENTS,
+        _WHEN,
+        _ID,
+        _ENTITY_TYPE,
+        _EVENT_TYPE,
+        _OCCURRED_AT,
+        _TIME_FORMAT,
+        _EVENT_ID,
+        _PREVIOUS,
+        _DATA,
+    ),
+    *(_ENTITY_TYPES, _EVENT_TYPES, _CONTENT_TYPES, _DROP, _BATCH_RESPONSE),
+)
+
+
+def _build_format(values: Values) -> WebhookFormat:
+    entity_types = values[_ENTITY_TYPES]
+    return WebhookFormat(
+        events=values[_EVENTS],
+        when=values[_WHEN],
+        entity_id=values[_ID],
+        entity_type=values[_ENTITY_TYPE],
+        event_type=values[_EVENT_TYPE],
+        occurred_at=values[_OCCURRED_AT],
+        event_id=values[_EVENT_ID],
+        previous=values[_PREVIOUS],
+        data=values[_DATA],
+        time_format=values[_TIME_FORMAT],
+        entity_types=None if entity_types is None else _fold_names(entity_types),
+        event_types=_fold_names(values[_EVENT_TYPES]),
+        content_types=values[_CONTENT_TYPES],
+        dropped_paths=values[_DROP],
+        batch_response=values[_BATCH_RESPONSE],
+        reads_default_fields=not any(
+            values.is_given(setting) for setting in _SETTINGS if setting.name not in _KEEP_DEFAULT_FIELDS
+        ),
+    )
+
+
+def _fold_names(words: Mapping[str, str]) -> dict[str, str]:
+    return {word.upper(): meaning for word, meaning in words.items()}
+
+
+WEBHOOK_FORMAT = Object(_SETTINGS, _build_format)
+DEFAULT_FORMAT = WEBHOOK_FORMAT.read({}, ())
+
+# A whole format, for a sender that sends several events in one request.
+EXAMPLE = {
+    "events": "body.data.events",
+    "when": "event.outcome.result == 'SUCCESS'",
+    "id": "event.target[?type == 'User'] | [0].id",
+    "entity_type": {"constant": "USER"},
+    "event_type": "event.eventType",
+    "event_types": {"user.lifecycle.create": "CREATE", "user.account.update_profile": "UPDATE"},
+    "occurred_at": "event.published",
+    "event_id": "event.uuid",
+}
