@@ -8,6 +8,7 @@ from itertools import pairwise
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import environ  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured
@@ -127,6 +128,19 @@ def read_mail_server(env: environ.Env) -> dict[str, Any]:
         raise ImproperlyConfigured(
             "EMAIL_URL: must be like smtp+tls://user:password@mail.example.com:587."
         ) from None
+
+
+def read_public_url(env: environ.Env) -> str:
+    """Return PUBLIC_URL without a slash at its end, or "". Raises ImproperlyConfigured if it is no `http` address."""
+    url: str = env.str("PUBLIC_URL", default="").rstrip("/")
+    parts = urlsplit(url)
+    if url and not (
+        parts.scheme in ("http", "https") and parts.netloc and not parts.query and "@" not in url
+    ):
+        raise ImproperlyConfigured(
+            "Set PUBLIC_URL to the address of the hub, for example https://hub.example.com"
+        )
+    return url
 
 
 def read_log_level(env: environ.Env) -> str:

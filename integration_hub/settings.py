@@ -20,6 +20,7 @@ from integration_hub.environment import (
     read_log_level,
     read_mail_server,
     read_number,
+    read_public_url,
     read_required,
 )
 
@@ -192,6 +193,9 @@ if TLS_HEADER:
 
 # The number of proxies in front of the hub that add to X-Forwarded-For. With 0, the header is ignored.
 TRUSTED_PROXIES = read_number(env, "TRUSTED_PROXIES", 0, most=100)
+
+# The address under which other systems reach the hub, for senders that sign it; empty if none does.
+PUBLIC_URL = read_public_url(env)
 
 # The status for a source while nothing can be stored: 503, or 429 for sources that expect only 200 and 4xx.
 UNAVAILABLE_STATUS = read_number(env, "UNAVAILABLE_STATUS", 503, least=200, most=599)

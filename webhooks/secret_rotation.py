@@ -37,7 +37,7 @@ def rotate_secret(
     """
     value = typed or _generate_secret(source)
     try:
-        check_secret(source.scheme, value)
+        check_secret(source.scheme, value, source.scheme_settings)
     except ValueError as error:
         raise RotationRefused(str(error)) from error
     with transaction.atomic():
@@ -76,7 +76,7 @@ def end_secret(secret: SourceSecret, *, reason: str, actor: str, address: str) -
 
 def _generate_secret(source: Source) -> str:
     try:
-        return new_secret(source.scheme)
+        return new_secret(source.scheme, source.scheme_settings)
     except ValueError as error:
         raise RotationRefused(str(error)) from error
 

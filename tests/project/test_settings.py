@@ -150,6 +150,14 @@ def test_an_invalid_mail_server_url_stops_the_start_and_is_not_repeated(value: s
     assert "canary" not in message
 
 
+@pytest.mark.parametrize("value", ["canary", "ftp://canary", "https://u:canary@hub.example.com", "https://"])
+def test_an_invalid_public_url_stops_the_start_and_is_not_repeated(value: str) -> None:
+    result = check(PUBLIC_URL=value)
+    assert result.returncode != 0
+    assert "Set PUBLIC_URL" in result.stderr
+    assert "canary" not in result.stderr
+
+
 def test_an_empty_connection_pool_stops_the_start() -> None:
     assert "DATABASE_POOL: must be a whole number from 1" in refusal(
         DATABASE_URL="postgres://hub@localhost/hub", DATABASE_POOL="0"

@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -14,7 +15,7 @@ from config_schema.kinds import AnyTextList
 from config_schema.model_fields import FieldSetting
 from webhooks.encryption.at_rest import EncryptedJSONField
 from webhooks.models.pausable import Pausable
-from webhooks.protocol.signatures import SCHEMES, check_secret, check_settings
+from webhooks.protocol.schemes import SCHEMES, check_secret, check_settings, needs_public_url
 from webhooks.protocol.webhook_format import DEFAULT_FORMAT, WEBHOOK_FORMAT, WebhookFormat
 
 
@@ -149,6 +150,9 @@ class Source(Pausable):
             check_settings(self.scheme, self.scheme_settings)
         except ValueError as error:
             errors["scheme_settings"] = str(error)
+        else:
+            if not settings.PUBLIC_URL and needs_public_url(self.scheme, self.scheme_settings):
+                errors["scheme_settings"] = "“signed”: {url} needs the address of the hub: set PUBLIC_URL."
         try:
             WEBHOOK_FORMAT.read(self.webhook_format, ())
         except SettingsInvalid as invalid:
@@ -196,7 +200,7 @@ class SourceSecret(models.Model):
     def fits_scheme(self) -> bool:
         """True if the secret is valid for its source's current scheme: a public key, for example, is no password."""
         try:
-            check_secret(self.source.scheme, self.value)
+            check_secret(self.source.scheme, self.value, self.source.scheme_settings)
         except ValueError:
             return False
         return True

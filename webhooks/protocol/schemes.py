@@ -6,7 +6,7 @@ Settings and secrets are checked when they are saved; `signatures` then only ver
 import base64
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from config_schema.errors import SettingsInvalid
 from config_schema.kinds import Choice, Text
 from config_schema.objects import Object
 from config_schema.settings import Setting, Values, defaulted, required
+from webhooks.protocol import hmac_rule
+from webhooks.protocol.hmac_rule import HEADER_NAME, PART_NAME, decode_base64
 
 SHORTEST_KEY = 24
 SHORTEST_STATIC = 16
@@ -21,54 +23,39 @@ SHORTEST_STATIC = 16
 _STANDARD_PREFIX = "whsec_"
 _PUBLIC_PREFIX = "whpk_"
 _PUBLIC_SIZE = 32
-# A token of RFC 9110 without the underscore: servers drop such names, as they cannot tell X_A from X-A.
-_HEADER_NAME = Text(
-    re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]{1,64}"),
-    "1 to 64 characters of a header name, no underscore",
-    "This must be the name of a header, without an underscore.",
-    "header name",
-)
 _PREFIX = Text(
     re.compile(r"[!-~]{0,32}"),
     "at most 32 printable ASCII characters, no space",
     "This must be at most 32 printable characters, without a space.",
-)
-_PART_NAME = Text(
-    re.compile(r"[A-Za-z0-9_-]{1,32}"),
-    "1 to 32 letters, digits, `_` and `-`",
-    "This must be 1 to 32 letters, digits, underscores or hyphens.",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationScheme:
     """A way to verify a source. `secret` says what its secret is; empty if it has none. `example` is an example of its
-    settings.
+    settings. `build` refuses settings that do not fit together.
     """
 
     label: str
     meaning: str
     secret: str = ""
-    settings: tuple[Setting[str], ...] = ()
-    example: Mapping[str, str] = field(default_factory=dict)
+    settings: tuple[Setting[Any], ...] = ()
+    example: Mapping[str, Any] = field(default_factory=dict)
+    build: Callable[[Values], Any] = lambda values: values
 
     @property
-    def schema(self) -> Object[Values]:
+    def schema(self) -> Object[Any]:
         """Return the kind of its settings as a whole."""
-        return Object(self.settings, lambda values: values)
-
-    def choices_of(self, name: str) -> tuple[str, ...]:
-        """Return the choices of one of its settings."""
-        return next(setting.kind.choices for setting in self.settings if setting.name == name)
+        return Object(self.settings, self.build)
 
 
 _HMAC_SECRET = f"the key of the HMAC, as text: at least {SHORTEST_KEY} bytes."
 _PLAIN_SECRET = f"at least {SHORTEST_STATIC} printable characters, without a space at either end"
 
 _SIGNATURE_HEADER = required(
-    "header", _HEADER_NAME, "The header that holds the signature.", example="X-Hub-Signature-256"
+    "header", HEADER_NAME, "The header that holds the signature.", example="X-Hub-Signature-256"
 )
-_SECRET_HEADER = required("header", _HEADER_NAME, "The header that holds the secret.", example="X-Api-Key")
+_SECRET_HEADER = required("header", HEADER_NAME, "The header that holds the secret.", example="X-Api-Key")
 _ENCODING = defaulted(
     "encoding", Choice(("hex", "base64")), "hex", "How the signature is written.", example="base64"
 )
@@ -86,11 +73,11 @@ _UNIT = defaulted(
     example="milliseconds",
 )
 _TIME = defaulted(
-    "time", _PART_NAME, "t", "The name of the part of the header that holds the time.", example="t"
+    "time", PART_NAME, "t", "The name of the part of the header that holds the time.", example="t"
 )
 _SIGNATURE = defaulted(
     "signature",
-    _PART_NAME,
+    PART_NAME,
     "v1",
     "The name of the part of the header that holds the signature.",
     example="v1",
@@ -118,6 +105,15 @@ SCHEMES: Mapping[str, VerificationScheme] = {
         _HMAC_SECRET,
         (_SIGNATURE_HEADER, _UNIT, _TIME, _SIGNATURE),
         {"header": "Stripe-Signature"},
+    ),
+    "hmac": VerificationScheme(
+        "HMAC of chosen parts of the request",
+        "The general form of `body-hmac` and `timestamped-hmac`: settings say what is signed, and where signature, "
+        "time and id stand.",
+        f"{_HMAC_SECRET} With `secret` = `base64` the bytes after decoding count.",
+        hmac_rule.SETTINGS,
+        hmac_rule.EXAMPLE,
+        hmac_rule.build_rule,
     ),
     "bearer": VerificationScheme(
         "Bearer token",
@@ -158,8 +154,14 @@ def check_settings(scheme: str, settings: Mapping[str, Any]) -> None:
         raise ValueError(f"{name}{invalid.sentence}") from None
 
 
-def check_secret(scheme: str, value: str) -> None:
-    """Raise ValueError with a sentence, which never repeats the value, if a secret is invalid for `scheme`.
+def needs_public_url(scheme: str, settings: Mapping[str, Any]) -> bool:
+    """Return True if the address that the sender uses is signed."""
+    return scheme == "hmac" and hmac_rule.URL in settings.get("signed", ())
+
+
+def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = None) -> None:
+    """Raise ValueError with a sentence, which never repeats the value, if a secret is invalid for `scheme` with these
+    settings.
 
     An HMAC key needs at least 24 bytes, a secret that is sent as it is at least 16 printable characters.
     """
@@ -174,7 +176,10 @@ def check_secret(scheme: str, value: str) -> None:
             raise ValueError("The public key must be whpk_ followed by 32 bytes in base64.")
     elif scheme == "standard-webhooks":
         _check_hmac_key(decode_standard_key(value), "The secret must be base64, optionally after whsec_.")
-    elif scheme in ("body-hmac", "timestamped-hmac"):
+    elif scheme == "hmac" and _has_base64_secret(settings):
+        key = decode_base64(value.removeprefix(hmac_rule.BASE64_SECRET_PREFIX))
+        _check_hmac_key(key, "The secret must be base64, optionally after whsec_.")
+    elif scheme in ("hmac", "body-hmac", "timestamped-hmac"):
         _check_hmac_key(value.encode(), "The secret is empty.")
     elif scheme == "basic":
         user, colon, password = value.partition(":")
@@ -185,14 +190,18 @@ def check_secret(scheme: str, value: str) -> None:
         _check_static_secret(value)
 
 
-def new_secret(scheme: str) -> str:
-    """Return a new secret of 32 random bytes in the form that `scheme` requires. Raises ValueError for `none`."""
+def new_secret(scheme: str, settings: Mapping[str, Any] | None = None) -> str:
+    """Return a new secret of 32 random bytes in the form that `scheme` and its settings require. Raises ValueError for
+    `none`.
+    """
     _require_scheme(scheme)
     match scheme:
         case "none":
             raise ValueError("A source without verification has no secret.")
         case "standard-webhooks":
             return _STANDARD_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode("ascii")
+        case "hmac" if _has_base64_secret(settings):
+            return base64.b64encode(secrets.token_bytes(32)).decode("ascii")
         case "basic":
             return f"hub:{secrets.token_urlsafe(32)}"
     return secrets.token_urlsafe(32)
@@ -202,7 +211,7 @@ def decode_standard_key(value: str) -> bytes:
     """Return the bytes of a secret `whsec_…`, prefix and padding optional, or b"", which matches nothing, if it is not
     base64.
     """
-    return _decode_base64(value.removeprefix(_STANDARD_PREFIX))
+    return decode_base64(value.removeprefix(_STANDARD_PREFIX))
 
 
 def is_public_key(value: str) -> bool:
@@ -212,17 +221,12 @@ def is_public_key(value: str) -> bool:
 
 def decode_public_key(value: str) -> bytes:
     """Return the 32 bytes of a public key `whpk_…`, or b"", which matches nothing, if it is not one."""
-    key = _decode_base64(value.removeprefix(_PUBLIC_PREFIX)) if is_public_key(value) else b""
+    key = decode_base64(value.removeprefix(_PUBLIC_PREFIX)) if is_public_key(value) else b""
     return key if len(key) == _PUBLIC_SIZE else b""
 
 
-def _decode_base64(text: str) -> bytes:
-    bare = text.rstrip("=")
-    try:
-        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
-    # `binascii.Error` is a ValueError; text that is not ASCII raises a plain one.
-    except ValueError:
-        return b""
+def _has_base64_secret(settings: Mapping[str, Any] | None) -> bool:
+    return (settings or {}).get("secret") == "base64"
 
 
 def _require_scheme(name: str) -> VerificationScheme:

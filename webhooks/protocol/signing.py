@@ -10,15 +10,40 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from webhooks.protocol.hmac_rule import (
+    BODY,
+    ENCODINGS,
+    HMAC,
+    ID,
+    METHOD,
+    TIME,
+    URL,
+    HmacRule,
+    body_hmac_rule,
+    compute_hmac,
+    timestamped_hmac_rule,
+)
 from webhooks.protocol.schemes import decode_standard_key, resolve_settings
 
 RequestSigner = Callable[[Mapping[str, Any], str, bytes, str, datetime], dict[str, str]]
 
 
 def sign_request(
-    scheme: str, settings: Mapping[str, Any], secret: str, body: bytes, webhook_id: str, at: datetime
+    scheme: str,
+    settings: Mapping[str, Any],
+    secret: str,
+    body: bytes,
+    webhook_id: str,
+    at: datetime,
+    *,
+    method: str = "POST",
+    url: str = "",
 ) -> dict[str, str]:
-    """Return the headers that sign `body`, by lower-case name. Raises KeyError for an unknown scheme."""
+    """Return the headers that sign `body`, by lower-case name. `url` is where it is sent to. Raises KeyError for an
+    unknown scheme.
+    """
+    if scheme in _HMAC_RULES:
+        return _sign_hmac(_HMAC_RULES[scheme](settings), secret, body, webhook_id, at, method, url)
     return _SIGNERS[scheme](settings, secret, body, webhook_id, at)
 
 
@@ -32,22 +57,24 @@ def _sign_standard_webhooks(
     return {"webhook-id": webhook_id, "webhook-timestamp": seconds, "webhook-signature": signature}
 
 
-def _sign_body_hmac(
-    settings: Mapping[str, Any], secret: str, body: bytes, _: str, __: datetime
+def _sign_hmac(
+    rule: HmacRule, secret: str, body: bytes, webhook_id: str, at: datetime, method: str, url: str
 ) -> dict[str, str]:
-    options = resolve_settings("body-hmac", settings)
-    digest = hmac.digest(secret.encode(), body, options["algorithm"])
-    text = digest.hex() if options["encoding"] == "hex" else base64.b64encode(digest).decode("ascii")
-    return {options["header"].lower(): f"{options['prefix']}{text}"}
-
-
-def _sign_timestamped_hmac(
-    settings: Mapping[str, Any], secret: str, body: bytes, _: str, at: datetime
-) -> dict[str, str]:
-    options = resolve_settings("timestamped-hmac", settings)
-    number = str(int(at.timestamp() * (1000 if options["unit"] == "milliseconds" else 1)))
-    text = hmac.digest(secret.encode(), b".".join((number.encode("ascii"), body)), hashlib.sha256).hex()
-    return {options["header"].lower(): f"{options['time']}={number},{options['signature']}={text}"}
+    number = str(int(at.timestamp() * (1000 if rule.unit == "milliseconds" else 1)))
+    values = {BODY: body, TIME: number.encode("ascii"), ID: webhook_id.encode("ascii")}
+    content = rule.join_parts(values | {METHOD: method.encode(), URL: url.encode()})
+    digest = ENCODINGS[rule.encoding](compute_hmac(rule.key_of(secret), content, rule.algorithm)).decode(
+        "ascii"
+    )
+    headers: dict[str, list[str]] = {}
+    for header, member, text in (
+        (rule.time_header, rule.time, number),
+        (rule.id_header, rule.id, webhook_id),
+        (rule.header, rule.signature, rule.prefix + digest),
+    ):
+        if header is not None:
+            headers.setdefault(header, []).append(text if member is None else f"{member}={text}")
+    return {header: rule.member_separator.join(texts) for header, texts in headers.items()}
 
 
 def _bearer_header(_: Mapping[str, Any], secret: str, *__: Any) -> dict[str, str]:
@@ -66,10 +93,15 @@ def _no_headers(*_: Any) -> dict[str, str]:
     return {}
 
 
+_HMAC_RULES: Mapping[str, Callable[[Mapping[str, Any]], HmacRule]] = {
+    "body-hmac": lambda settings: body_hmac_rule(resolve_settings("body-hmac", settings)),
+    "timestamped-hmac": lambda settings: timestamped_hmac_rule(
+        resolve_settings("timestamped-hmac", settings)
+    ),
+    "hmac": lambda settings: HMAC.read(settings, ()),
+}
 _SIGNERS: Mapping[str, RequestSigner] = {
     "standard-webhooks": _sign_standard_webhooks,
-    "body-hmac": _sign_body_hmac,
-    "timestamped-hmac": _sign_timestamped_hmac,
     "bearer": _bearer_header,
     "basic": _basic_header,
     "header": _secret_header,

@@ -5,13 +5,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from webhooks.models import AnswerMode, Source
 from webhooks.protocol.event_reader import RequestEvents, UnreadableEvent, read_request
 from webhooks.protocol.signatures import BadSignature, LiveSecret, verify_signature
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.webhook_parser import ParsedWebhook, parse_webhook
-from webhooks.receiving.incoming_request import IncomingRequest
+from webhooks.receiving.incoming_request import IncomingRequest, sender_url
 
 _CONTENT_TYPE = re.compile(r'\s*([^\s;,]+)\s*(?:;\s*charset\s*=\s*"?utf-?8"?\s*)?', re.ASCII | re.IGNORECASE)
 # Headers that prove who sent a request. A format must not be able to copy them into what is stored.
@@ -67,6 +68,8 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
             headers=incoming.headers,
             body=incoming.body,
             now=incoming.received_at,
+            method=incoming.method,
+            url=partial(sender_url, incoming),
         )
     except BadSignature as error:
         raise RequestRefused("bad-signature", reason=error.reason) from error

@@ -31,6 +31,7 @@ class IncomingRequest:
     received_at: datetime
     method: str = "POST"
     query_string: str = ""
+    path: str = ""
 
 
 def read_incoming_request(request: HttpRequest, slug: str) -> IncomingRequest:
@@ -49,6 +50,7 @@ def read_incoming_request(request: HttpRequest, slug: str) -> IncomingRequest:
         received_at=timezone.now(),
         method=request.method or "",
         query_string=request.META.get("QUERY_STRING", ""),
+        path=request.path,
     )
 
 
@@ -81,6 +83,17 @@ def _read_body(request: HttpRequest) -> bytes:
         return bytes(stream.read(LARGEST_BODY + 1))
     except (UnreadablePostError, OSError):
         return b""
+
+
+def sender_url(incoming: IncomingRequest) -> str:
+    """Return the address that the sender used, by `PUBLIC_URL`; "" if that is not set.
+
+    The `Host` header does not count: the sender writes it.
+    """
+    if not settings.PUBLIC_URL:
+        return ""
+    query = f"?{incoming.query_string}" if incoming.query_string else ""
+    return f"{settings.PUBLIC_URL}{incoming.path}{query}"
 
 
 def read_client_address(request: HttpRequest) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import transaction
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -20,7 +21,7 @@ from webhooks.models import Event, Source
 from webhooks.protocol.schemes import is_public_key
 from webhooks.protocol.signing import sign_request
 from webhooks.receiving.answers import Answer
-from webhooks.receiving.incoming_request import IncomingRequest
+from webhooks.receiving.incoming_request import IncomingRequest, sender_url
 from webhooks.receiving.receive import receive_webhook
 from webhooks.secret_rotation import live_secrets
 
@@ -89,5 +90,16 @@ def _build_request(request: HttpRequest, source: Source, secret: str, name: str)
     body = json.dumps(document, separators=(",", ":")).encode()
     content_type = min(source.parsed_format.content_types)
     headers = {"content-type": content_type, "webhook-id": name}
-    headers |= sign_request(source.scheme, source.scheme_settings, secret, body, name, now)
-    return IncomingRequest(source.slug, headers, body, len(body), client_address(request) or None, now)
+    incoming = IncomingRequest(
+        source.slug,
+        headers,
+        body,
+        len(body),
+        client_address(request) or None,
+        now,
+        path=reverse("inbox", args=[source.slug]),
+    )
+    headers |= sign_request(
+        source.scheme, source.scheme_settings, secret, body, name, now, url=sender_url(incoming)
+    )
+    return incoming

@@ -5,41 +5,53 @@ import inspect
 
 import pytest
 
-from webhooks.protocol import signatures
+from webhooks.protocol import hmac_rule, hmac_signatures, signatures, verified
 
 pytestmark = pytest.mark.pure
 
-# Every comparison in the module. None has an operand that was made from a secret or is a signature that was
+MODULES = (signatures, verified, hmac_rule, hmac_signatures)
+
+# Every comparison in the modules. None has an operand that was made from a secret or is a signature that was
 # given: a new one is read with that question before it is written here.
 COMPARISONS = {
     "scheme == 'none'",
     "scheme == 'standard-webhooks'",
-    "scheme == 'body-hmac'",
-    "scheme == 'timestamped-hmac'",
+    "scheme == 'hmac'",
+    "scheme in _HMAC_PRESETS",
     "scheme in _STATIC_SCHEMES",
-    "options['unit'] not in _UNITS",
-    "name == options['time']",
-    "name == options['signature']",
-    "len(times) != 1",
     "f'{name}-signature' in headers",
-    "abs(now - signed_at) > TIMESTAMP_TOLERANCE",
-    "algorithm not in _ALGORITHMS",
-    "encode is None",
-    "options['encoding'] == 'hex'",
     "word.lower() != scheme",
+    "unit not in _UNITS",
+    "abs(now - signed_at) > window",
+    *("METHOD in rule.signed", "URL in rule.signed"),
+    *("rule.algorithm not in ALGORITHMS", "rule.encoding not in ENCODINGS"),
+    *("rule.time_header is not None", "rule.id_header is not None"),
+    *("rule.signature is not None", "rule.separator is not None"),
+    *("encoding == 'hex'", "encoding == 'base64url'"),
+    *("member is None", "len(found) != 1", "own == name"),
+    *("part not in PLACEHOLDERS", "part in webhook_id", "part in PLACEHOLDERS"),
+    # Of the settings.
+    *("1 <= len(value) <= MAX_PARTS", "signed.count(BODY) != 1", "signed.count(part) > 1"),
+    *("part in signed", "part not in signed", "place is None", "place is not None"),
+    *("header is not None", "values[member_setting] is None", "values[_SECRET] == 'base64'"),
 }
 # Methods that compare in other words: only with text that we or the settings of the source fix.
 TEXT_COMPARISONS = {
     "_WEBHOOK_ID.fullmatch(webhook_id)",
+    "_ID.fullmatch(webhook_id)",
+    "_LITERAL.fullmatch(part)",
     "pattern.fullmatch(number)",
-    "_require_header(headers, options['header']).split(',', MAX_SIGNATURES)",
-    "part.strip(' ').partition('=')",
     "entry.startswith('v1a,')",
     "entry.startswith('v1,')",
-    "signature.startswith(options['prefix'])",
-    "signature.removeprefix(options['prefix'])",
-    "_require_header(headers, 'authorization').partition(' ')",
-    "_require_header(headers, f'{spelling}-signature').split(' ', MAX_SIGNATURES)",
+    "item.startswith(rule.prefix)",
+    "item.removeprefix(rule.prefix)",
+    "item.partition('=')",
+    "text.split(separator, MAX_SIGNATURES)",
+    "rule.signed.index(ID)",
+    "require_header(headers, 'authorization').partition(' ')",
+    "require_header(headers, f'{spelling}-signature').split(' ', MAX_SIGNATURES)",
+    # Of the settings, and of the secret's own notation.
+    *("signed.count(BODY)", "signed.count(part)", "secret.removeprefix(BASE64_SECRET_PREFIX)"),
 }
 COMPARING = {
     *("startswith", "endswith", "removeprefix", "removesuffix", "partition", "rpartition", "split", "rsplit"),
@@ -65,7 +77,7 @@ def sources(tree, kind):
 
 
 def test_compare_digest_is_the_only_comparison_of_signatures():
-    tree = ast.parse(inspect.getsource(signatures))
+    tree = ast.parse("\n".join(inspect.getsource(module) for module in MODULES))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     by_method = [
         node for node in calls if isinstance(node.func, ast.Attribute) and node.func.attr in COMPARING
@@ -81,7 +93,7 @@ def test_compare_digest_is_the_only_comparison_of_signatures():
 def test_every_secret_is_compared_with_every_signature_without_an_early_exit():
     (matching,) = (
         node
-        for node in ast.walk(ast.parse(inspect.getsource(signatures)))
+        for node in ast.walk(ast.parse(inspect.getsource(verified)))
         if isinstance(node, ast.FunctionDef) and "compare_digest" in ast.unparse(node)
     )
     loops = [node for node in ast.walk(matching) if isinstance(node, (ast.For, ast.While, ast.comprehension))]

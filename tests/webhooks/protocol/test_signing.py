@@ -13,7 +13,8 @@ pytestmark = pytest.mark.pure
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 BODY = b'{"id":"HUB-TEST"}'
-WAYS: list[tuple[str, dict[str, str]]] = [
+URL = "https://hub.example.com/webhooks/acme?a=1"
+WAYS: list[tuple[str, dict[str, Any]]] = [
     ("standard-webhooks", {}),
     ("bearer", {}),
     ("basic", {}),
@@ -27,6 +28,25 @@ WAYS: list[tuple[str, dict[str, str]]] = [
     ("body-hmac", {"header": "X-Sig"}),
     ("timestamped-hmac", {"header": "X-Sig"}),
     ("timestamped-hmac", {"header": "X-Sig", "unit": "milliseconds", "time": "at", "signature": "s"}),
+    *(
+        (
+            "hmac",
+            {
+                "header": "X-Sig",
+                "signed": ["{id}", ".", "{time}", ".", "{method}", "{url}", "{body}"],
+                "encoding": encoding,
+                "id_header": "X-Id",
+                "secret": secret,
+                **time,
+            },
+        )
+        for encoding in ("hex", "base64", "base64url")
+        for secret in ("text", "base64")
+        for time in (
+            {"time": "t", "signature": "v1", "separator": ";"},
+            {"time_header": "X-Time", "prefix": "sha256 "},
+        )
+    ),
 ]
 
 
@@ -39,9 +59,9 @@ def test_every_scheme_is_tested() -> None:
 def test_the_gate_accepts_the_signed_request_and_names_the_secret(
     scheme: str, settings: dict[str, Any]
 ) -> None:
-    right, other = new_secret(scheme), new_secret(scheme)
-    headers = sign_request(scheme, settings, right, BODY, "test-1", NOW)
-    asked = {"settings": settings, "headers": headers, "body": BODY, "now": NOW}
+    right, other = new_secret(scheme, settings), new_secret(scheme, settings)
+    headers = sign_request(scheme, settings, right, BODY, "test-1", NOW, url=URL)
+    asked = {"settings": settings, "headers": headers, "body": BODY, "now": NOW, "url": lambda: URL}
     assert (
         verify_signature(scheme, secrets=[LiveSecret(1, other), LiveSecret(2, right)], **asked).secret_id == 2
     )

@@ -1,0 +1,280 @@
+"""The general HMAC with what vendors send: recorded or computed vectors, and tampered variants of each."""
+
+import random
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from webhooks.protocol.schemes import check_secret, check_settings
+from webhooks.protocol.signatures import BadSignature, LiveSecret, VerifiedSignature, verify_signature
+
+pytestmark = pytest.mark.pure
+
+SEED = b'{"id":"IDNUMBER1234","entityType":"USER","eventType":"UPDATE","timestamp":"2019-01-01T00:00:00Z"}'
+SEED_TIME = datetime.fromtimestamp(1546300800, UTC)
+HEX = "00b7ab9ce5930d4262701bd5793f9902305e1f411b27f11fc512248313c07af2"
+SECONDS_HEX = "0cc39a97781592556bbae340772808f82fffc9b08ebab04ac518a7b44078ad29"
+MILLISECONDS_HEX = "449678fdeddcd8536dabdf84faaf7fda19493e7db00b806bd2bbbdd106735080"
+TIMED = ["{time}", ".", "{body}"]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request and the settings that verify it."""
+
+    settings: dict[str, Any]
+    headers: dict[str, str]
+    secret: str = "hubsecret"
+    body: bytes = SEED
+    now: datetime = SEED_TIME
+    url: str = "https://hub.example/in/x"
+    method: str = "POST"
+    signed_headers: tuple[str, ...] = field(default=())
+
+    def verify(self) -> VerifiedSignature:
+        return verify_signature(
+            "hmac",
+            settings=self.settings,
+            secrets=[LiveSecret(1, "another-secret-of-the-source"), LiveSecret(2, self.secret)],
+            headers=self.headers,
+            body=self.body,
+            now=self.now,
+            method=self.method,
+            url=lambda: self.url,
+        )
+
+
+VECTORS = {
+    "Keycloak": Sent({"header": "X-Keycloak-Signature"}, {"x-keycloak-signature": HEX}),
+    "Keycloak, SHA-1": Sent(
+        {"header": "X-Keycloak-Signature", "algorithm": "sha1"},
+        {"x-keycloak-signature": "53b3f1a0632f3420007fd99295f4d2017085af88"},
+    ),
+    "Logto": Sent({"header": "logto-signature-sha-256"}, {"logto-signature-sha-256": HEX}),
+    "GitHub": Sent(
+        {"header": "X-Hub-Signature-256", "prefix": "sha256="},
+        {"x-hub-signature-256": "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"},
+        "It's a Secret to Everybody",
+        b"Hello, World!",
+    ),
+    "Shopify": Sent(
+        {"header": "X-Shopify-Hmac-Sha256", "encoding": "base64"},
+        {"x-shopify-hmac-sha256": "ALernOWTDUJicBvVeT+ZAjBeH0EbJ/EfxRIkgxPAevI="},
+    ),
+    "Stripe": Sent(
+        {"header": "Stripe-Signature", "signed": TIMED, "time": "t", "signature": "v1"},
+        {"stripe-signature": f"t=1546300800,v1={SECONDS_HEX},v0={HEX}"},
+    ),
+    "Zitadel, two signatures": Sent(
+        {"header": "ZITADEL-Signature", "signed": TIMED, "time": "t", "signature": "v1"},
+        {"zitadel-signature": f"t=1546300800,v1={HEX},v1={SECONDS_HEX}"},
+    ),
+    "WorkOS": Sent(
+        {
+            "header": "WorkOS-Signature",
+            "signed": TIMED,
+            "time": "t",
+            "signature": "v1",
+            "unit": "milliseconds",
+            "window": 180,
+        },
+        {"workos-signature": f"t=1546300800000, v1={MILLISECONDS_HEX}"},
+    ),
+    "Ory Polis": Sent(
+        {
+            "header": "Ory-Signature",
+            "signed": TIMED,
+            "time": "t",
+            "signature": "s",
+            "unit": "milliseconds",
+        },
+        {"ory-signature": f"t=1546300800000,s={MILLISECONDS_HEX}"},
+    ),
+    "HubSpot v3": Sent(
+        {
+            "header": "X-HubSpot-Signature-v3",
+            "signed": ["{method}", "{url}", "{body}", "{time}"],
+            "encoding": "base64",
+            "time_header": "X-HubSpot-Request-Timestamp",
+            "unit": "milliseconds",
+        },
+        {
+            "x-hubspot-signature-v3": "DQBqZWZBKgogQG+DnN7AbYWCC/cboSpPZQ3PnagMpqw=",
+            "x-hubspot-request-timestamp": "1546300800000",
+        },
+    ),
+    "Standard Webhooks": Sent(
+        {
+            "header": "webhook-signature",
+            "signed": ["{id}", ".", "{time}", ".", "{body}"],
+            "encoding": "base64",
+            "separator": " ",
+            "prefix": "v1,",
+            "time_header": "webhook-timestamp",
+            "id_header": "webhook-id",
+            "secret": "base64",
+        },
+        {
+            "webhook-signature": "v2,Ceo5 v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+            "webhook-timestamp": "1614265330",
+            "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        },
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        b'{"test": 2432232314}',
+        datetime.fromtimestamp(1614265330, UTC),
+    ),
+    "base64url without padding": Sent(
+        {"header": "X-Signature", "encoding": "base64url"},
+        {"x-signature": "ALernOWTDUJicBvVeT-ZAjBeH0EbJ_EfxRIkgxPAevI"},
+    ),
+}
+# The text that a variant changes: not `v0`, which nobody signs, and not the other signatures of a list.
+UNSIGNED = {"Stripe": f",v0={HEX}", "Zitadel, two signatures": f"v1={HEX},", "Standard Webhooks": "v2,Ceo5 "}
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_settings_alone_verify_what_the_vendor_sends(name: str) -> None:
+    sent = VECTORS[name]
+    check_settings("hmac", sent.settings)
+    found = sent.verify()
+    assert found.secret_id == 2
+    assert found.webhook_timestamp == (sent.now if "{time}" in sent.settings.get("signed", ()) else None)
+    assert found.webhook_id == sent.headers.get("webhook-id")
+
+
+def flipped(text: str, at: int, choose: random.Random) -> str:
+    others = [character for character in "0123456789abcdefgxyz" if character != text[at].lower()]
+    return text[:at] + choose.choice(others) + text[at + 1 :]
+
+
+def tamper(sent: Sent, name: str, choose: random.Random) -> Sent:
+    """Return the request with one character of its body, of a header or of its address changed."""
+    kinds = ["body", "header", "cut", "secret"]
+    if "{url}" in sent.settings.get("signed", ()):
+        kinds += ["url", "method"]
+    kind = choose.choice(kinds)
+    if kind == "body":
+        at = choose.randrange(len(sent.body))
+        return replace(sent, body=sent.body[:at] + bytes([sent.body[at] ^ 1]) + sent.body[at + 1 :])
+    if kind == "secret":
+        return replace(sent, secret=flipped(sent.secret, choose.randrange(6, len(sent.secret) - 2), choose))
+    if kind == "url":
+        return replace(sent, url=flipped(sent.url, choose.randrange(len(sent.url)), choose))
+    if kind == "method":
+        return replace(sent, method=choose.choice(["GET", "PUT", "post", ""]))
+    header = choose.choice(list(sent.headers))
+    text = sent.headers[header].replace(UNSIGNED.get(name, "\0"), "")
+    # The last character of base64 has bits that no byte uses, and padding may be left out.
+    at = choose.randrange(len(text) - 3)
+    changed = text[:at] if kind == "cut" else flipped(text, at, choose)
+    return replace(sent, headers={**sent.headers, header: changed})
+
+
+@pytest.mark.parametrize("number", range(50))
+@pytest.mark.parametrize("name", VECTORS)
+def test_a_tampered_request_is_refused(name: str, number: int) -> None:
+    sent = tamper(VECTORS[name], name, random.Random(f"{name} {number}"))
+    with pytest.raises(BadSignature):
+        sent.verify()
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        (name, 180 if name == "WorkOS" else 300)
+        for name in VECTORS
+        if VECTORS[name].verify().webhook_timestamp
+    ],
+)
+def test_a_time_counts_up_to_the_end_of_its_window(name: str, seconds: int) -> None:
+    sent = VECTORS[name]
+    for inside in (-seconds, seconds):
+        assert replace(sent, now=sent.now + timedelta(seconds=inside)).verify().secret_id == 2
+    for outside in (-seconds - 1, seconds + 0.001, 86_400):
+        with pytest.raises(BadSignature):
+            replace(sent, now=sent.now + timedelta(seconds=outside)).verify()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        # What a server makes of a header that is sent twice.
+        f"t=1546300800,v1={SECONDS_HEX},t=1546300800,v1={SECONDS_HEX}",
+        f"t=1,t=1546300800,v1={SECONDS_HEX}",
+        f"v1={SECONDS_HEX}",
+        f"T=1546300800,v1={SECONDS_HEX}",
+        "t=1546300800",
+        "t=1546300800,v1=",
+        f"t=+1546300800,v1={SECONDS_HEX}",
+        f"t=1546300800,{'v1=0,' * 16}v1={SECONDS_HEX}",
+        f"t=1546300800;v1={SECONDS_HEX}",
+        "",
+        "=",
+        "," * 8_000,
+    ],
+)
+def test_a_header_with_other_members_is_refused(header: str) -> None:
+    with pytest.raises(BadSignature):
+        replace(VECTORS["Stripe"], headers={"stripe-signature": header}).verify()
+
+
+def test_a_signature_in_two_headers_of_one_name_is_refused() -> None:
+    with pytest.raises(BadSignature):
+        replace(VECTORS["Keycloak"], headers={"x-keycloak-signature": f"{HEX},{HEX}"}).verify()
+
+
+def test_an_id_must_not_contain_what_ends_it() -> None:
+    """The text `a.b.TIME.BODY` would be signed for the id `a` with another time, too."""
+    sent = VECTORS["Standard Webhooks"]
+    with pytest.raises(BadSignature):
+        replace(sent, headers=sent.headers | {"webhook-id": "msg.1"}).verify()
+
+
+def test_a_signed_address_needs_the_address_of_the_hub() -> None:
+    with pytest.raises(BadSignature, match="PUBLIC_URL"):
+        replace(VECTORS["HubSpot v3"], url="").verify()
+
+
+def test_settings_that_became_invalid_verify_nothing() -> None:
+    for settings in ({}, {"header": "X-Keycloak-Signature", "algorithm": "none"}, {"header": 1}):
+        with pytest.raises(BadSignature):
+            replace(VECTORS["Keycloak"], settings=settings).verify()
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "!", "whsec_é"])
+def test_a_secret_that_is_no_base64_matches_nothing(secret: str) -> None:
+    with pytest.raises(BadSignature):
+        replace(VECTORS["Standard Webhooks"], secret=secret).verify()
+    with pytest.raises(ValueError, match="base64"):
+        check_secret("hmac", secret, {"header": "X", "secret": "base64"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"signed": ["{time}"]}, "must contain {body}"),
+        ({"signed": ["{body}", "{body}"]}, "must contain {body} once"),
+        ({"signed": []}, "list of 1 to 16"),
+        ({"signed": ["{body}"] * 17}, "list of 1 to 16"),
+        ({"signed": "{body}"}, "list of 1 to 16"),
+        ({"signed": ["{body}", "{secret}"]}, "without braces"),
+        ({"signed": ["{body}", "x" * 65]}, "without braces"),
+        ({"signed": TIMED}, "required, because {time} is signed"),
+        ({"signed": ["{id}", "{body}"]}, "required, because {id} is signed"),
+        ({"time_header": "X-Time"}, "must contain {time}"),
+        ({"time": "t"}, "must contain {time}"),
+        ({"id_header": "X-Id"}, "must contain {id}"),
+        ({"signed": ["{time}", *TIMED], "time": "t"}, "only once"),
+        ({"algorithm": "md5"}, "one of"),
+        ({"algorithm": "none"}, "one of"),
+        ({"window": 0}, "whole number"),
+        ({"window": 3601}, "whole number"),
+        ({"header": "X_Signature"}, "without an underscore"),
+        ({"unknown": 1}, "Unknown field"),
+    ],
+)
+def test_settings_that_prove_nothing_are_refused_when_saved(changes: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        check_settings("hmac", {"header": "X-Signature"} | changes)

@@ -1,0 +1,298 @@
+"""The general form of an HMAC over parts of a request: its settings, and the text that it signs.
+
+`body-hmac` and `timestamped-hmac` are presets of it.
+"""
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+from config_schema.errors import Place, SettingsInvalid
+from config_schema.kinds import Choice, JsonSchema, Kind, Text, WholeNumber
+from config_schema.objects import Object
+from config_schema.settings import Values, defaulted, optional, required
+
+MAX_PARTS = 16
+BODY, TIME, ID, METHOD, URL = "{body}", "{time}", "{id}", "{method}", "{url}"
+PLACEHOLDERS = (BODY, TIME, ID, METHOD, URL)
+_LITERAL = re.compile(r"[ !-z|~\t\n]{1,64}")
+BASE64_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix, no secret
+
+# A token of RFC 9110 without the underscore: servers drop such names, as they cannot tell X_A from X-A.
+HEADER_NAME = Text(
+    re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]{1,64}"),
+    "1 to 64 characters of a header name, no underscore",
+    "This must be the name of a header, without an underscore.",
+    "header name",
+)
+PART_NAME = Text(
+    re.compile(r"[A-Za-z0-9_-]{1,32}"),
+    "1 to 32 letters, digits, `_` and `-`",
+    "This must be 1 to 32 letters, digits, underscores or hyphens.",
+)
+_PREFIX = Text(
+    re.compile(r"[ -~]{0,32}"),
+    "at most 32 printable ASCII characters",
+    "This must be at most 32 printable characters.",
+)
+
+
+@dataclass(frozen=True)
+class SignedParts(Kind[tuple[str, ...]]):
+    """The parts of a signed text, in their order: placeholders and literals."""
+
+    label: str = "list of texts"
+    limits: str = f"1 to {MAX_PARTS} parts: {', '.join(f'`{name}`' for name in PLACEHOLDERS)} or a literal"
+
+    def read(self, value: Any, place: Place) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_PARTS:
+            raise SettingsInvalid(place, f"This must be a list of 1 to {MAX_PARTS} texts.")
+        for index, part in enumerate(value):
+            if not isinstance(part, str) or not (part in PLACEHOLDERS or _LITERAL.fullmatch(part)):
+                sentence = (
+                    f"This must be one of {', '.join(PLACEHOLDERS)}, or 1 to 64 characters without braces."
+                )
+                raise SettingsInvalid((*place, index), sentence)
+        return tuple(value)
+
+    def to_schema(self) -> JsonSchema:
+        items = {"anyOf": [{"enum": list(PLACEHOLDERS)}, {"pattern": f"^{_LITERAL.pattern}$"}]}
+        return {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MAX_PARTS,
+            "items": {"type": "string", **items},
+            "contains": {"const": BODY},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class HmacRule:
+    """How an HMAC is made and where it stands. Names of headers are in lower case.
+
+    `signature`, `time` and `id`: names of members of a header such as `t=…,v1=…`, None for the whole header.
+    `separator`: what is between members or signatures, None if a header holds one value.
+    """
+
+    header: str
+    signed: tuple[str, ...] = (BODY,)
+    algorithm: str = "sha256"
+    encoding: str = "hex"
+    prefix: str = ""
+    signature: str | None = None
+    separator: str | None = None
+    time_header: str | None = None
+    time: str | None = None
+    unit: str = "seconds"
+    window: timedelta = timedelta(seconds=300)
+    id_header: str | None = None
+    id: str | None = None
+    has_base64_secret: bool = False
+
+    @property
+    def member_separator(self) -> str:
+        """Return the character between the members of a header."""
+        return self.separator or ","
+
+    def key_of(self, secret: str) -> bytes:
+        """Return the key that a secret stands for; b"", which matches nothing, if it is not the configured base64."""
+        return (
+            decode_base64(secret.removeprefix(BASE64_SECRET_PREFIX))
+            if self.has_base64_secret
+            else secret.encode()
+        )
+
+    def join_parts(self, values: Mapping[str, bytes]) -> bytes:
+        """Return the signed text. `values` are the bytes of the placeholders."""
+        return b"".join(values[part] if part in PLACEHOLDERS else part.encode() for part in self.signed)
+
+
+ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {
+    "hex": binascii.hexlify,
+    "base64": base64.b64encode,
+    "base64url": base64.urlsafe_b64encode,
+}
+ALGORITHMS = ("sha256", "sha512", "sha1")
+
+_HEADER = required("header", HEADER_NAME, "The header that holds the signature.", example="X-Signature")
+_SIGNED = defaulted(
+    "signed",
+    SignedParts(),
+    [BODY],
+    "What is signed: these parts, one after the other. `{url}` is the address under which the sender knows the hub, "
+    "with its query: `PUBLIC_URL` and the path.",
+    example=[ID, ".", TIME, ".", BODY],
+)
+_ALGORITHM = defaulted("algorithm", Choice(ALGORITHMS), "sha256", "The hash of the HMAC.", example="sha512")
+_ENCODING = defaulted(
+    "encoding",
+    Choice(tuple(ENCODINGS)),
+    "hex",
+    "How the signature is written. `base64url` is without padding or with it.",
+    example="base64",
+)
+_PREFIX_SETTING = defaulted("prefix", _PREFIX, "", "The text before each signature.", example="sha256=")
+_SIGNATURE = optional(
+    "signature",
+    PART_NAME,
+    "The name of the member of the header that holds the signature, in a header such as `t=…,v1=…`. It may occur "
+    "several times. Without it the whole header is the signature.",
+    example="v1",
+    is_nullable=False,
+)
+_SEPARATOR = optional(
+    "separator",
+    Choice((",", ";", " ")),
+    "The character between the members of a header; a comma unless said. Without named members: the character between "
+    "several signatures in one header. Spaces around it do not count.",
+    example=";",
+    is_nullable=False,
+)
+_TIME_HEADER = optional(
+    "time_header",
+    HEADER_NAME,
+    "The header that holds the time of the signature. `header` unless said, if `time` names a member.",
+    example="X-Request-Timestamp",
+    is_nullable=False,
+)
+_TIME = optional(
+    "time", PART_NAME, "The name of the member that holds the time.", example="t", is_nullable=False
+)
+_UNIT = defaulted(
+    "unit",
+    Choice(("seconds", "milliseconds")),
+    "seconds",
+    "The unit of the time: since 1970-01-01 00:00 UTC.",
+    example="milliseconds",
+)
+_WINDOW = defaulted(
+    "window",
+    WholeNumber(1, 3600),
+    300,
+    "How many seconds the time may differ from the hub's clock, in both directions.",
+    example=180,
+)
+_ID_HEADER = optional(
+    "id_header",
+    HEADER_NAME,
+    "The header that holds the sender's id of the event. `header` unless said, if `id` names a member. A second "
+    "webhook with the same signed id is a repeat.",
+    example="X-Webhook-Id",
+    is_nullable=False,
+)
+_ID = optional("id", PART_NAME, "The name of the member that holds the id.", example="id", is_nullable=False)
+_SECRET = defaulted(
+    "secret",
+    Choice(("text", "base64")),
+    "text",
+    f"How the secret is written: as it is, or in base64, also after `{BASE64_SECRET_PREFIX}`.",
+    example="base64",
+)
+
+SETTINGS = (
+    *(_HEADER, _SIGNED, _ALGORITHM, _ENCODING, _PREFIX_SETTING, _SIGNATURE, _SEPARATOR),
+    *(_TIME_HEADER, _TIME, _UNIT, _WINDOW, _ID_HEADER, _ID, _SECRET),
+)
+EXAMPLE: Mapping[str, Any] = {
+    "header": "X-Webhook-Signature",
+    "signed": [TIME, ".", BODY],
+    "encoding": "base64",
+    "time_header": "X-Webhook-Timestamp",
+}
+
+
+def build_rule(values: Values) -> HmacRule:
+    """Return the rule that the settings mean. Raises SettingsInvalid if they do not fit together."""
+    header, signed = values[_HEADER].lower(), values[_SIGNED]
+    if signed.count(BODY) != 1:
+        values.reject(
+            _SIGNED, f"The signed text must contain {BODY} once: otherwise anyone could change the body."
+        )
+    time_header = _place_of(values, _TIME_HEADER, _TIME, header)
+    id_header = _place_of(values, _ID_HEADER, _ID, header)
+    for part, place, setting in ((TIME, time_header, _TIME_HEADER), (ID, id_header, _ID_HEADER)):
+        if signed.count(part) > 1:
+            values.reject(_SIGNED, f"The signed text may contain {part} only once.")
+        if part in signed and place is None:
+            values.reject(setting, f"This field is required, because {part} is signed.")
+        if part not in signed and place is not None:
+            values.reject(_SIGNED, f"The signed text must contain {part}: what is not signed proves nothing.")
+    return HmacRule(
+        header,
+        signed,
+        values[_ALGORITHM],
+        values[_ENCODING],
+        values[_PREFIX_SETTING],
+        values[_SIGNATURE],
+        values[_SEPARATOR],
+        time_header,
+        values[_TIME],
+        values[_UNIT],
+        timedelta(seconds=values[_WINDOW]),
+        id_header,
+        values[_ID],
+        values[_SECRET] == "base64",
+    )
+
+
+def _place_of(values: Values, header_setting: Any, member_setting: Any, signature_header: str) -> str | None:
+    """Return the header that holds a value; None if none is named."""
+    header: str | None = values[header_setting]
+    if header is not None:
+        return header.lower()
+    return None if values[member_setting] is None else signature_header
+
+
+HMAC = Object(SETTINGS, build_rule)
+
+
+def body_hmac_rule(options: Mapping[str, str]) -> HmacRule:
+    """Return the rule of the preset `body-hmac`."""
+    return HmacRule(
+        options["header"].lower(),
+        algorithm=options["algorithm"],
+        encoding=options["encoding"],
+        prefix=options["prefix"],
+    )
+
+
+def timestamped_hmac_rule(options: Mapping[str, str]) -> HmacRule:
+    """Return the rule of the preset `timestamped-hmac`."""
+    header = options["header"].lower()
+    return HmacRule(
+        header,
+        (TIME, ".", BODY),
+        signature=options["signature"],
+        time_header=header,
+        time=options["time"],
+        unit=options["unit"],
+    )
+
+
+def compute_hmac(key: bytes, content: bytes, algorithm: str) -> bytes:
+    """Return the HMAC (RFC 2104) of the content."""
+    # Copying a keyed object is cheaper than `hmac.new`, which looks up the algorithm and hashes the key each time.
+    mac = _keyed_hmac(key, algorithm).copy()
+    mac.update(content)
+    return mac.digest()
+
+
+@lru_cache(maxsize=256)
+def _keyed_hmac(key: bytes, algorithm: str) -> hmac.HMAC:
+    return hmac.new(key, digestmod=algorithm)
+
+
+def decode_base64(text: str) -> bytes:
+    """Return the bytes of a text in base64, padding optional; b"", which matches nothing, if it is not base64."""
+    bare = text.rstrip("=")
+    try:
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    # `binascii.Error` is a ValueError; text that is not ASCII raises a plain one.
+    except ValueError:
+        return b""

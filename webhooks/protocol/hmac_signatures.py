@@ -1,0 +1,129 @@
+"""Verify an HMAC by a rule: read signature, time and id where the rule says, and compute what the sender signed."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from webhooks.protocol.hmac_rule import (
+    ALGORITHMS,
+    BODY,
+    ENCODINGS,
+    ID,
+    METHOD,
+    PLACEHOLDERS,
+    TIME,
+    URL,
+    HmacRule,
+    compute_hmac,
+)
+from webhooks.protocol.verified import (
+    MAX_SIGNATURES,
+    BadSignature,
+    LiveSecret,
+    VerifiedSignature,
+    find_matching_secret,
+    header_bytes,
+    parse_recent_time,
+    require_header,
+)
+
+_ID = re.compile(r"[!-~]{1,255}")
+
+
+def verify_hmac(
+    rule: HmacRule,
+    secrets: Sequence[LiveSecret],
+    headers: Mapping[str, str],
+    body: bytes,
+    now: datetime,
+    *,
+    method: str = "POST",
+    url: Callable[[], str] = str,
+) -> VerifiedSignature:
+    """Verify a request by a rule. `url` returns the address that the sender used; it is called only if that is signed.
+
+    Raises BadSignature.
+    """
+    if rule.algorithm not in ALGORITHMS or rule.encoding not in ENCODINGS:
+        raise BadSignature("the source's settings contain an unknown encoding or hash")
+    signed_at, webhook_id, values = None, None, {BODY: body}
+    offered = _read_signatures(rule, headers)
+    if rule.time_header is not None:
+        text = _read_one(headers, rule.time_header, rule.time, rule.member_separator)
+        signed_at = parse_recent_time(text, now, rule.unit, rule.window)
+        values[TIME] = text.encode("ascii")
+    if rule.id_header is not None:
+        webhook_id = _read_one(headers, rule.id_header, rule.id, rule.member_separator)
+        values[ID] = _check_id(webhook_id, rule)
+    if METHOD in rule.signed:
+        values[METHOD] = method.encode()
+    if URL in rule.signed:
+        values[URL] = _require_url(url)
+    content = rule.join_parts(values)
+    encode = ENCODINGS[rule.encoding]
+    expected = [
+        (secret, encode(compute_hmac(key, content, rule.algorithm)))
+        for secret in secrets
+        if (key := rule.key_of(secret.value))
+    ]
+    return VerifiedSignature(find_matching_secret(expected, offered), webhook_id, signed_at)
+
+
+def _read_signatures(rule: HmacRule, headers: Mapping[str, str]) -> list[bytes]:
+    """Return the offered signatures, as their encoding writes them."""
+    text = require_header(headers, rule.header)
+    if rule.signature is not None:
+        found = _members(text, rule.signature, rule.member_separator)
+    elif rule.separator is not None:
+        found = _split(text, rule.separator)
+    else:
+        found = [text]
+    offered = [item.removeprefix(rule.prefix) for item in found if item.startswith(rule.prefix)]
+    if not offered:
+        raise BadSignature("the header has no signature with the configured name and prefix")
+    return [header_bytes(_normalize(item, rule.encoding)) for item in offered]
+
+
+def _normalize(text: str, encoding: str) -> str:
+    # Senders may write hexadecimal digits as capitals. In base64 case has a meaning.
+    if encoding == "hex":
+        return text.lower()
+    # RFC 4648, section 3.2: senders of base64url commonly leave the padding out.
+    return text + "=" * (-len(text) % 4) if encoding == "base64url" else text
+
+
+def _read_one(headers: Mapping[str, str], header: str, member: str | None, separator: str) -> str:
+    """Return a header or its only member of that name. Raises BadSignature if there is none, or more than one."""
+    text = require_header(headers, header)
+    found = [text] if member is None else _members(text, member, separator)
+    if len(found) != 1:
+        raise BadSignature("a header has no member of the configured name, or more than one")
+    return found[0]
+
+
+def _split(text: str, separator: str) -> list[str]:
+    # Bounded, because the sender is not verified yet and each signature costs comparisons.
+    return [item.strip(" ") for item in text.split(separator, MAX_SIGNATURES)[:MAX_SIGNATURES]]
+
+
+def _members(text: str, name: str, separator: str) -> list[str]:
+    parts = [item.partition("=") for item in _split(text, separator)]
+    return [value for own, _, value in parts if own == name]
+
+
+def _check_id(webhook_id: str, rule: HmacRule) -> bytes:
+    """Return the bytes of a signed id. Raises BadSignature if it contains the literal that ends it in the signed text:
+    the same signature would fit another id and another body.
+    """
+    following = rule.signed[rule.signed.index(ID) + 1 :][:1]
+    separators = [part for part in following if part not in PLACEHOLDERS]
+    if not _ID.fullmatch(webhook_id) or any(part in webhook_id for part in separators):
+        raise BadSignature("the id is not 1 to 255 printable characters without the separator")
+    return webhook_id.encode("ascii")
+
+
+def _require_url(url: Callable[[], str]) -> bytes:
+    text = url()
+    if not text:
+        raise BadSignature("the address is signed, and PUBLIC_URL is not set")
+    return text.encode()

@@ -1,0 +1,94 @@
+"""What every scheme of verification shares: its result, its refusal, and the only comparison of secrets."""
+
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+TIMESTAMP_TOLERANCE = timedelta(seconds=300)
+MAX_SIGNATURES = 16
+
+_UNITS: Mapping[str, tuple[re.Pattern[str], timedelta]] = {
+    "seconds": (re.compile(r"[0-9]{1,11}"), timedelta(seconds=1)),
+    "milliseconds": (re.compile(r"[0-9]{1,14}"), timedelta(milliseconds=1)),
+}
+
+
+class BadSignature(Exception):
+    """A request that cannot be verified. `reason` is for the log only: the sender always gets the same answer."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSecret:
+    """One live secret of a source. Its value is left out of its `repr`, and so of tracebacks and logs."""
+
+    id: int | str
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedSignature:
+    """A valid signature: the secret that matched (None if the scheme has none), and the sender's id and time if the
+    signature covers them. `body`: what to parse and store instead of the request's body, None for the body itself.
+    """
+
+    secret_id: int | str | None = None
+    webhook_id: str | None = None
+    webhook_timestamp: datetime | None = None
+    body: bytes | None = field(default=None, repr=False)
+
+
+def find_matching_secret(expected: list[tuple[LiveSecret, bytes]], offered: list[bytes]) -> int | str:
+    """Return the id of the first secret whose expected bytes were offered. Raises BadSignature."""
+    if not expected:
+        raise BadSignature("the source has no usable secret")
+    # All pairs are compared, also after a match: the time must not reveal which secret matched.
+    fitting = [
+        secret.id for secret, right in expected for text in offered if hmac.compare_digest(right, text)
+    ]
+    if not fitting:
+        raise BadSignature("the signature fits no secret of the source")
+    return fitting[0]
+
+
+def parse_recent_time(
+    number: str, now: datetime, unit: str = "seconds", window: timedelta = TIMESTAMP_TOLERANCE
+) -> datetime:
+    """Return the time that a number since 1970-01-01 UTC means. Raises BadSignature if it is further than `window` from
+    `now`.
+    """
+    if unit not in _UNITS:
+        raise BadSignature("the source's settings contain an unknown unit")
+    pattern, step = _UNITS[unit]
+    if not pattern.fullmatch(number):
+        raise BadSignature(f"the timestamp is not a whole number of {unit}")
+    signed_at = datetime(1970, 1, 1, tzinfo=UTC) + step * int(number)
+    if abs(now - signed_at) > window:
+        raise BadSignature("the timestamp is too far from the hub's clock")
+    return signed_at
+
+
+def secret_bytes(secrets: Sequence[LiveSecret]) -> list[tuple[LiveSecret, bytes]]:
+    """Return the secrets as bytes, without empty ones, which must match nothing."""
+    return [(secret, secret.value.encode()) for secret in secrets if secret.value]
+
+
+def require_header(headers: Mapping[str, str], name: str) -> str:
+    """Return a header's value. Raises BadSignature if it is missing or empty."""
+    value = headers.get(name.lower(), "")
+    if not value:
+        raise BadSignature("a header is missing or empty")
+    return value
+
+
+def header_bytes(value: str) -> bytes:
+    """Return a header's bytes as they were received: WSGI decodes them as Latin-1 (PEP 3333)."""
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "backslashreplace")
