@@ -16,7 +16,7 @@ from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.receiving.answers import Answer, problem_answer
 from webhooks.receiving.incoming_request import read_incoming_request
 from webhooks.receiving.outcome_links import find_event_by_token
-from webhooks.receiving.receive import answer_current_outcome, receive_webhook
+from webhooks.receiving.receive import answer_current_outcome, receive_handshake, receive_webhook
 
 logger = logging.getLogger("hub.receive")
 
@@ -81,6 +81,15 @@ class WebhookView(MachineView):
     """`POST /webhooks/{source}`."""
 
     http_method_names = ["post"]
+
+    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Answer the handshake of a source that is switched on; any other request by this method is refused."""
+        if request.method == "GET":
+            incoming = read_incoming_request(request._request, kwargs["slug"])
+            answer = receive_handshake(incoming, request_language(request))
+            if answer is not None:
+                return to_http_response(answer)
+        return super().http_method_not_allowed(request, *args, **kwargs)
 
     def post(self, request: Request, slug: str) -> HttpResponse:
         assert self.delivery_port is not None, "urls.py passes it"

@@ -7,6 +7,7 @@ from config_schema.kinds import Kind
 from sync.connectors.registry import CONNECTORS, SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.planning.mapping_declaration import MAPPING
+from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES
 from webhooks.protocol.webhook_format import WEBHOOK_FORMAT
 
@@ -21,6 +22,7 @@ DOCUMENTS: Mapping[str, tuple[str, Kind[Any]]] = {
     **{
         f"settings-{name}": (f"Settings: {label}", SETTINGS_KINDS[name]) for name, label in CONNECTORS.items()
     },
+    "handshake": ("Handshake of a source", HANDSHAKE),
     "authentication": ("Authentication of a connection", AUTHENTICATION),
     "mapping": ("Declaration of a mapping", MAPPING),
     "webhook-format": ("Webhook format of a source", WEBHOOK_FORMAT),

@@ -25,6 +25,7 @@ from sync.connectors.settings.target import TARGET_SETTINGS
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
 from sync.planning.mapping_declaration import EXAMPLE, MAPPING
 from webhooks.models import SOURCE_SETTINGS, Source
+from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES as VERIFICATION_SCHEMES
 from webhooks.protocol.webhook_format import EXAMPLE as FORMAT_EXAMPLE
 from webhooks.protocol.webhook_format import WEBHOOK_FORMAT
@@ -53,6 +54,8 @@ def _source_page() -> Page:
         "A source is a configured sender of webhooks. Its secrets have a form of their own, are stored "
         "encrypted, and are never shown again.",
         describe_fields(Source, SOURCE_SETTINGS, SourceForm),
+        tuple(describe_object(HANDSHAKE, "The handshake of a sender, in `handshake`.", "handshake")),
+        ("handshake",),
     )
 
 

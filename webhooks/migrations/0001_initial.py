@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='RateLimitState',
             fields=[
-                ('key', models.CharField(help_text='source:… or connection:…', max_length=80, primary_key=True, serialize=False)),
+                ('key', models.CharField(help_text='source:…, handshake:… or connection:…', max_length=80, primary_key=True, serialize=False)),
                 ('free_at', models.DateTimeField()),
             ],
             options={
@@ -85,6 +85,7 @@ class Migration(migrations.Migration):
                 ('is_enabled', models.BooleanField(default=True)),
                 ('scheme', models.CharField(choices=[('standard-webhooks', 'Standard Webhooks (also Svix)'), ('body-hmac', 'HMAC of the body in one header'), ('timestamped-hmac', 'HMAC of time and body in one header (Stripe, WorkOS, Zitadel)'), ('hmac', 'HMAC of chosen parts of the request'), ('bearer', 'Bearer token'), ('basic', 'Username and password (Basic)'), ('header', 'Secret value in a header'), ('none', 'No verification')], max_length=32, verbose_name='verification')),
                 ('scheme_settings', models.JSONField(blank=True, default=dict)),
+                ('handshake', models.JSONField(blank=True, default=dict)),
                 ('extra_id_characters', models.CharField(blank=True, max_length=6, validators=[django.core.validators.RegexValidator('\\A[:@|+=]*\\Z', 'Only the characters : @ | + = can be added.')])),
                 ('webhook_format', models.JSONField(blank=True, default=dict, help_text="how events are read from requests; empty for the hub's own fields")),
                 ('default_mode', models.CharField(choices=[('ack', 'an immediate acknowledgement'), ('result', 'the outcome'), ('entity', 'the outcome and the entity')], default='result', max_length=8)),

@@ -41,7 +41,7 @@ class RateLimit:
 class RateLimitState(models.Model):
     """The use of one rate limit. `free_at` is the time at which everything granted so far will be used up."""
 
-    key = models.CharField(max_length=80, primary_key=True, help_text="source:… or connection:…")
+    key = models.CharField(max_length=80, primary_key=True, help_text="source:…, handshake:… or connection:…")
     free_at = models.DateTimeField()
 
     class Meta:

@@ -11,10 +11,11 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 
 from config_schema.errors import SettingsInvalid
-from config_schema.kinds import AnyTextList
+from config_schema.kinds import AnyTextList, Kind
 from config_schema.model_fields import FieldSetting
 from webhooks.encryption.at_rest import EncryptedJSONField
 from webhooks.models.pausable import Pausable
+from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES, check_secret, check_settings, needs_public_url
 from webhooks.protocol.webhook_format import DEFAULT_FORMAT, WEBHOOK_FORMAT, WebhookFormat
 
@@ -44,6 +45,12 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
         "The settings of the verification, as JSON.",
         {"header": "X-Hub-Signature-256", "prefix": "sha256="},
         page="verification",
+    ),
+    "handshake": FieldSetting(
+        "How the hub answers a sender that first asks whether the address is its receiver's: it sends the challenge "
+        "back. Empty: it does not answer.",
+        {"from": "header", "name": "x-okta-verification-challenge"},
+        HANDSHAKE,
     ),
     "extra_id_characters": FieldSetting(
         "Characters that ids of entities may contain in addition to letters, digits, `.`, `_`, `~` and `-`.",
@@ -93,6 +100,7 @@ class Source(Pausable):
         "verification", max_length=32, choices=[(name, scheme.label) for name, scheme in SCHEMES.items()]
     )
     scheme_settings = models.JSONField(default=dict, blank=True)
+    handshake = models.JSONField(default=dict, blank=True)
     extra_id_characters = models.CharField(
         max_length=6,
         blank=True,
@@ -153,10 +161,10 @@ class Source(Pausable):
         else:
             if not settings.PUBLIC_URL and needs_public_url(self.scheme, self.scheme_settings):
                 errors["scheme_settings"] = "“signed”: {url} needs the address of the hub: set PUBLIC_URL."
-        try:
-            WEBHOOK_FORMAT.read(self.webhook_format, ())
-        except SettingsInvalid as invalid:
-            errors["webhook_format"] = str(invalid)
+        if sentence := _find_fault(WEBHOOK_FORMAT, self.webhook_format):
+            errors["webhook_format"] = sentence
+        if self.handshake != {} and (sentence := _find_fault(HANDSHAKE, self.handshake)):
+            errors["handshake"] = sentence
         if not SOURCE_SETTINGS["entity_fields"].accepts(self.entity_fields):
             errors["entity_fields"] = "Enter a JSON list of field names."
         # Anyone can send to a source that is not signed, and would get the entity as the answer.
@@ -176,6 +184,19 @@ class Source(Pausable):
     def is_signed(self) -> bool:
         """True if webhooks of this source are verified. Data of an unsigned webhook is only a hint."""
         return self.scheme != "none"
+
+
+def _find_fault(kind: Kind[Any], document: Any) -> str:
+    """Return a sentence for the first setting of a document that is invalid, or ""."""
+    try:
+        kind.read(document, ())
+    except SettingsInvalid as invalid:
+        return (
+            f"“{'.'.join(map(str, invalid.place))}”: {invalid.sentence}"
+            if invalid.place
+            else invalid.sentence
+        )
+    return ""
 
 
 class SourceSecret(models.Model):

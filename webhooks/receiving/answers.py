@@ -24,16 +24,21 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP answer to a source, byte for byte. `is_final`: the outcome in it will not change."""
+    """One HTTP answer to a source, byte for byte. `is_final`: the outcome in it will not change. `media_type`: its
+    content type, if it is not the standard one.
+    """
 
     status: int
     body: bytes
     code: str
     headers: Mapping[str, str] = field(default_factory=dict)
     is_final: bool = False
+    media_type: str = ""
 
     @property
     def content_type(self) -> str:
+        if self.media_type:
+            return self.media_type
         return "application/problem+json" if self.status >= 400 else "application/json"
 
 

@@ -27,6 +27,7 @@ from webhooks.receiving.gate import (
     parse_request,
     verify_request,
 )
+from webhooks.receiving.handshakes import answer_handshake
 from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.outcome_links import outcome_path
 from webhooks.receiving.record import BuildAnswer, StoredWebhook, record_unusable_request, record_webhook
@@ -52,6 +53,8 @@ def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port
     try:
         if source is None:
             raise RequestRefused("unknown-source")
+        if source.handshake and (answer := answer_handshake(source, incoming)) is not None:
+            return answer
         verified = verify_request(source, incoming)
         # After the verification: requests of others must not use up the source's limit.
         check_request_limit(source)
@@ -62,6 +65,18 @@ def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port
         record_refusal(refusal.code, incoming, source)
         return problem_answer(refusal.code, language, headers=retry_headers(refusal))
     return _answer_verified(source, incoming, verified, language, delivery_port)
+
+
+def receive_handshake(incoming: IncomingRequest, language: Language) -> Answer | None:
+    """Return the answer to a request by another method than POST if it is a handshake of a source, otherwise None."""
+    source = find_source(incoming.slug)
+    if source is None or not source.handshake:
+        return None
+    try:
+        return answer_handshake(source, incoming)
+    except RequestRefused as refusal:
+        record_refusal(refusal.code, incoming, source)
+        return problem_answer(refusal.code, language, headers=retry_headers(refusal))
 
 
 def _answer_verified(

@@ -52,7 +52,7 @@ class SourceAdmin(SecretRotationMixin, PauseMixin):
     form = SourceForm
     fieldsets = (
         (gettext_lazy("Source"), {"fields": ("name", "slug", "is_enabled")}),
-        (gettext_lazy("Verification"), {"fields": ("scheme", "scheme_settings")}),
+        (gettext_lazy("Verification"), {"fields": ("scheme", "scheme_settings", "handshake")}),
         (gettext_lazy("Webhook format"), {"fields": ("webhook_format", "extra_id_characters")}),
         (
             gettext_lazy("Response"),

@@ -14,6 +14,7 @@ class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
             "slug": gettext_lazy("Slug"),
             "is_enabled": gettext_lazy("Enabled"),
             "scheme_settings": gettext_lazy("Verification options"),
+            "handshake": gettext_lazy("Handshake"),
             "extra_id_characters": gettext_lazy("Extra characters allowed in ids"),
             "webhook_format": gettext_lazy("Webhook format"),
             "default_mode": gettext_lazy("Response"),
@@ -27,6 +28,10 @@ class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
             "slug": gettext_lazy("The last part of the endpoint that the source sends to."),
             "is_enabled": gettext_lazy("When disabled, all webhooks are refused."),
             "scheme_settings": gettext_lazy('As JSON, for example {"header": "X-Signature"}.'),
+            "handshake": gettext_lazy(
+                'As JSON, for example {"from": "query", "name": "validationToken", "method": "POST", "as": "text"}. '
+                "Leave empty unless the sender asks for it: the hub then sends a challenge back to anyone."
+            ),
             "extra_id_characters": gettext_lazy("Any of : @ | + = that its ids contain."),
             "webhook_format": gettext_lazy(
                 "How events are read from the sender's requests, as JSON. Leave empty if the sender uses the hub's own "

@@ -67,9 +67,9 @@ def test_nothing_is_added_without_a_reason(reason: str) -> None:
         (
             "webhook_format",
             '{"identifier": "body.id"}',
-            "/identifier: Unknown field. Available: batch_response",
+            "“identifier”: Unknown field. Available: batch_response",
         ),
-        ("webhook_format", '{"id": "body["}', "/id: This must be a JMESPath expression."),
+        ("webhook_format", '{"id": "body["}', "“id”: This must be a JMESPath expression."),
         ("wait_seconds", "99", "less than or equal to 30."),
         ("wait_seconds", "-1", "greater than or equal to 0."),
     ],

@@ -1,0 +1,114 @@
+"""Handshakes: a sender asks once whether an address is the receiver's, and expects its challenge back. Pure."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from config_schema.kinds import Choice, Text
+from config_schema.objects import Object
+from config_schema.settings import Values, defaulted, required
+from webhooks.protocol.hmac_rule import HEADER_NAME
+
+LONGEST_CHALLENGE = 1_024
+_LONGEST_QUERY = 8_192
+_MOST_PARAMETERS = 50
+_CHALLENGE = re.compile(rf"[ -~]{{1,{LONGEST_CHALLENGE}}}")
+_NAME = Text(
+    re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~_-]{1,64}"),
+    "1 to 64 letters, digits and characters of a header name",
+    "This must be the name of a header or of a query parameter.",
+)
+
+_PLACE = required(
+    "from", Choice(("header", "query")), "Where the challenge stands in the request.", example="header"
+)
+_PARAMETER = required(
+    "name",
+    _NAME,
+    "The name of the header, or of the query parameter.",
+    example="x-okta-verification-challenge",
+)
+_METHOD = defaulted("method", Choice(("GET", "POST")), "GET", "The method of the request.", example="POST")
+_WRITTEN_AS = defaulted(
+    "as",
+    Choice(("json", "text")),
+    "json",
+    "How the challenge is sent back: in a JSON object, or as plain text.",
+    example="text",
+)
+_MEMBER = defaulted(
+    "member",
+    Text(
+        re.compile(r"[A-Za-z0-9_.-]{1,64}"),
+        "1 to 64 letters, digits, `_`, `.` and `-`",
+        "This must be 1 to 64 letters, digits, underscores, full stops or hyphens.",
+    ),
+    "verification",
+    "The name of the field of the JSON object that holds the challenge.",
+    example="challenge",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """How a sender asks, and how it is answered. `header`: the name of the header in lower case, None for a query
+    parameter `parameter`. `member`: the name of the JSON field, None for plain text.
+    """
+
+    header: str | None
+    parameter: str
+    method: str
+    member: str | None
+
+    @property
+    def media_type(self) -> str:
+        """Return the content type of the answer. Never HTML: the challenge may contain any characters."""
+        return "text/plain; charset=utf-8" if self.member is None else "application/json"
+
+    def find_challenge(self, method: str, headers: Mapping[str, str], query_string: str) -> str | None:
+        """Return the challenge of a request; None if it has none, or one that is longer than 1,024 characters or not
+        printable ASCII.
+        """
+        if method != self.method:
+            return None
+        text = (
+            _read_parameter(query_string, self.parameter)
+            if self.header is None
+            else headers.get(self.header, "")
+        )
+        return text if _CHALLENGE.fullmatch(text) else None
+
+    def write_answer(self, challenge: str) -> bytes:
+        """Return the body that answers a challenge."""
+        return (challenge if self.member is None else json.dumps({self.member: challenge})).encode()
+
+
+def _build(values: Values) -> Handshake:
+    name, is_header = values[_PARAMETER], values[_PLACE] == "header"
+    if is_header:
+        HEADER_NAME.read(name, (*values.place, "name"))
+    return Handshake(
+        name.lower() if is_header else None,
+        name,
+        values[_METHOD],
+        values[_MEMBER] if values[_WRITTEN_AS] == "json" else None,
+    )
+
+
+HANDSHAKE = Object((_PLACE, _PARAMETER, _METHOD, _WRITTEN_AS, _MEMBER), _build)
+EXAMPLE: Mapping[str, Any] = {"from": "header", "name": "x-okta-verification-challenge"}
+
+
+def _read_parameter(query_string: str, name: str) -> str:
+    """Return the only query parameter of that name, decoded; "" if there is none, several, or the query is too long."""
+    if len(query_string) > _LONGEST_QUERY:
+        return ""
+    try:
+        pairs = parse_qsl(query_string, max_num_fields=_MOST_PARAMETERS, errors="strict")
+    except ValueError:
+        return ""
+    found = [value for own, value in pairs if own == name]
+    return found[0] if len(found) == 1 else ""
