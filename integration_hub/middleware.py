@@ -9,7 +9,7 @@ from database.connection import release_connection
 from integration_hub.logs.request_id import REQUEST_ID, new_request_id
 from webhooks.catalogue.codes import choose_language
 from webhooks.receiving.answers import problem_answer
-from webhooks.views import to_http_response
+from webhooks.views import AnswerResponse, to_http_response
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -69,8 +69,8 @@ class ProblemJsonMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self._get_response(request)
-        is_problem = response.get("Content-Type", "").startswith("application/problem+json")
-        if response.status_code < 400 or is_problem or request.path.startswith(FOR_PEOPLE):
+        is_answer = isinstance(response, AnswerResponse)
+        if response.status_code < 400 or is_answer or request.path.startswith(FOR_PEOPLE):
             return response
         fallback = "internal-error" if response.status_code >= 500 else "unknown-path"
         code = _CODES.get(response.status_code, fallback)

@@ -13,19 +13,28 @@ from rest_framework.views import APIView
 from webhooks.catalogue.codes import CATALOGUE, Language, choose_language, code_texts
 from webhooks.delivery_port import DeliveryPort
 from webhooks.encryption.at_rest import CannotDecrypt
-from webhooks.receiving.answers import Answer, problem_answer
+from webhooks.receiving.answers import Answer, format_answer, problem_answer
 from webhooks.receiving.incoming_request import read_incoming_request
 from webhooks.receiving.outcome_links import find_event_by_token
-from webhooks.receiving.receive import answer_current_outcome, receive_handshake, receive_webhook
+from webhooks.receiving.receive import (
+    VerifiedRequestFailed,
+    answer_current_outcome,
+    receive_handshake,
+    receive_webhook,
+)
 
 logger = logging.getLogger("hub.receive")
 
 RETRY_SECONDS = 5
 
 
-def to_http_response(answer: Answer) -> HttpResponse:
+class AnswerResponse(HttpResponse):
+    """The HTTP response for an answer. Nothing replaces its body, which the receipt stores."""
+
+
+def to_http_response(answer: Answer) -> AnswerResponse:
     """Return an answer as an HTTP response. It must not be cached: outcomes change and may contain personal data."""
-    response = HttpResponse(answer.body, status=answer.status, content_type=answer.content_type)
+    response = AnswerResponse(answer.body, status=answer.status, content_type=answer.content_type)
     for name, value in answer.headers.items():
         response[name] = value
     response["Cache-Control"] = "no-store"
@@ -58,16 +67,23 @@ class MachineView(APIView):
 
         A value that cannot be decrypted is 503 too: while SEALING_KEYS change, another process may have the key.
         """
+        if isinstance(exc, VerifiedRequestFailed):
+            cause = exc.__cause__
+            assert isinstance(cause, Exception), "it is raised from another"
+            return to_http_response(format_answer(exc.source, self._failure_answer(cause)))
+        return to_http_response(self._failure_answer(exc))
+
+    def _failure_answer(self, error: Exception) -> Answer:
         language = request_language(self.request)
-        if isinstance(exc, DatabaseError):
+        if isinstance(error, DatabaseError):
             # Not the error's text, which contains values of rows.
-            logger.error("the database raised %s", type(exc).__name__)
-            return to_http_response(storage_unavailable(language))
-        if isinstance(exc, CannotDecrypt):
-            logger.error("%s: check that SEALING_KEYS still contains every key in use", exc)
-            return to_http_response(storage_unavailable(language))
-        logger.error("unexpected %s", type(exc).__name__, exc_info=exc)
-        return to_http_response(problem_answer("internal-error", language))
+            logger.error("the database raised %s", type(error).__name__)
+            return storage_unavailable(language)
+        if isinstance(error, CannotDecrypt):
+            logger.error("%s: check that SEALING_KEYS still contains every key in use", error)
+            return storage_unavailable(language)
+        logger.error("unexpected %s", type(error).__name__, exc_info=error)
+        return problem_answer("internal-error", language)
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         allowed = {"Allow": ", ".join(self.allowed_methods)}

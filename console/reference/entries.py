@@ -54,11 +54,12 @@ def describe_object(kind: Object[Any], meaning: str, place: str = "") -> Iterato
 
 
 def describe_variants(kind: VariantObject[Any]) -> Iterator[Section]:
-    """Yield the section of the selector, then one for each of its values."""
+    """Yield the section of the selector, then one for each of its values, followed by those of the objects in it."""
     yield Section("", "", _entries((kind.selector,), ""))
     for name, variant in kind.variants.items():
         entries = _entries(variant.settings, "")
         yield Section("", variant.meaning, entries, _sentences(variant.rules), dict(variant.example), name)
+        yield from _describe_parts(variant.settings, "")
 
 
 def describe_fields(

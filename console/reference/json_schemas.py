@@ -10,6 +10,7 @@ from sync.planning.mapping_declaration import MAPPING
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES
 from webhooks.protocol.webhook_format import WEBHOOK_FORMAT
+from webhooks.responses.formats import RESPONSE_FORMAT
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -23,6 +24,7 @@ DOCUMENTS: Mapping[str, tuple[str, Kind[Any]]] = {
         f"settings-{name}": (f"Settings: {label}", SETTINGS_KINDS[name]) for name, label in CONNECTORS.items()
     },
     "handshake": ("Handshake of a source", HANDSHAKE),
+    "response-format": ("Response format of a source", RESPONSE_FORMAT),
     "authentication": ("Authentication of a connection", AUTHENTICATION),
     "mapping": ("Declaration of a mapping", MAPPING),
     "webhook-format": ("Webhook format of a source", WEBHOOK_FORMAT),

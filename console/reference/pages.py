@@ -1,6 +1,6 @@
 """Pages of the reference: one for each kind of thing that is configured."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES as VERIFICATION_SCHEMES
 from webhooks.protocol.webhook_format import EXAMPLE as FORMAT_EXAMPLE
 from webhooks.protocol.webhook_format import WEBHOOK_FORMAT
+from webhooks.responses.formats import RESPONSE_FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,11 @@ def _source_page() -> Page:
         "A source is a configured sender of webhooks. Its secrets have a form of their own, are stored "
         "encrypted, and are never shown again.",
         describe_fields(Source, SOURCE_SETTINGS, SourceForm),
-        tuple(describe_object(HANDSHAKE, "The handshake of a sender, in `handshake`.", "handshake")),
-        ("handshake",),
+        (
+            *describe_object(HANDSHAKE, "The handshake of a sender, in `handshake`.", "handshake"),
+            *_response_sections(),
+        ),
+        ("handshake", "response-format"),
     )
 
 
@@ -71,6 +75,14 @@ def _format_page() -> Page:
         schemas=("webhook-format",),
         example=FORMAT_EXAMPLE,
     )
+
+
+def _response_sections() -> Iterator[Section]:
+    selector, *variants = describe_variants(RESPONSE_FORMAT)
+    yield replace(
+        selector, place="response_format", meaning="The format of the answers, in `response_format`."
+    )
+    yield from variants
 
 
 def _verification_page() -> Page:

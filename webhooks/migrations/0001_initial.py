@@ -92,6 +92,7 @@ class Migration(migrations.Migration):
                 ('mode_is_fixed', models.BooleanField(default=False, help_text="The webhook's own `respond` is not asked")),
                 ('wait_seconds', models.FloatField(default=10.0, help_text='how long an answer may wait for the outcome, 0 to 30', validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(30)])),
                 ('entity_fields', models.JSONField(blank=True, default=list, help_text='Members of the entity that this source may see: ["*"] for all, [] for none')),
+                ('response_format', models.JSONField(blank=True, default=dict)),
                 ('requests_per_minute', models.PositiveIntegerField(blank=True, help_text='what goes beyond is answered 429 with a time to come back; empty: no limit', null=True, validators=[django.core.validators.MinValueValidator(1)])),
                 ('silence_minutes', models.PositiveIntegerField(blank=True, help_text='minutes without a webhook after which an alarm is raised; empty: never', null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='silence')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),

@@ -18,6 +18,7 @@ from webhooks.models.pausable import Pausable
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES, check_secret, check_settings, needs_public_url
 from webhooks.protocol.webhook_format import DEFAULT_FORMAT, WEBHOOK_FORMAT, WebhookFormat
+from webhooks.responses.formats import RESPONSE_FORMAT
 
 
 class AnswerMode(models.TextChoices):
@@ -79,6 +80,11 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
         ["id", "emails"],
         AnyTextList(),
     ),
+    "response_format": FieldSetting(
+        "The format of the answers to the source, for a sender that understands no other. Empty: `problem+json`.",
+        {"format": "kratos"},
+        RESPONSE_FORMAT,
+    ),
     "requests_per_minute": FieldSetting(
         "How many requests a minute the source may send. More are refused (`429`) with the time to come "
         "back. Empty: no limit.",
@@ -123,6 +129,7 @@ class Source(Pausable):
         blank=True,
         help_text='Members of the entity that this source may see: ["*"] for all, [] for none',
     )
+    response_format = models.JSONField(default=dict, blank=True)
     requests_per_minute = models.PositiveIntegerField(
         null=True,
         blank=True,
@@ -165,6 +172,8 @@ class Source(Pausable):
             errors["webhook_format"] = sentence
         if self.handshake != {} and (sentence := _find_fault(HANDSHAKE, self.handshake)):
             errors["handshake"] = sentence
+        if sentence := _find_fault(RESPONSE_FORMAT, self.response_format):
+            errors["response_format"] = sentence
         if not SOURCE_SETTINGS["entity_fields"].accepts(self.entity_fields):
             errors["entity_fields"] = "Enter a JSON list of field names."
         # Anyone can send to a source that is not signed, and would get the entity as the answer.

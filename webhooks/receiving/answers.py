@@ -6,12 +6,22 @@ source is signed.
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
+from config_schema.errors import SettingsInvalid
 from webhooks.catalogue.codes import CATALOGUE, Language, code_texts
 from webhooks.catalogue.outcome import EventOutcome, FieldProblem, TargetResult
+from webhooks.responses.formats import DEFAULT_FORMAT, read_format
+from webhooks.responses.render import CannotRender, StandardAnswer, render_answer
+
+if TYPE_CHECKING:
+    # The web server imports this module before Django has loaded the models.
+    from webhooks.models import Source
+
+logger = logging.getLogger("hub.receive")
 
 LARGEST_ENTITY = 262_144
 # The limit of every other document.
@@ -154,6 +164,39 @@ def outcome_answer(
         if len(_encode_json(document["entity"])) > LARGEST_ENTITY:
             return problem_answer("entity-too-large", language, reference=reference, is_final=True)
     return Answer(200, _encode_json(document), outcome.code, is_final=True)
+
+
+def format_answer(source: "Source", answer: Answer) -> Answer:
+    """Return an answer in the response format of its source. Without one it is returned as it is, at no cost.
+
+    If it cannot be written in that format within the limits, it stays as it is.
+    """
+    if not source.response_format:
+        return answer
+    try:
+        response_format = read_format(source.response_format)
+        if response_format.name == DEFAULT_FORMAT:
+            return answer
+        document = json.loads(answer.body)
+        limit = LARGEST_ENTITY + LARGEST_DOCUMENT if "entity" in document else LARGEST_DOCUMENT
+        rendered = render_answer(response_format, StandardAnswer(answer.status, answer.code, document), limit)
+    except (CannotRender, SettingsInvalid) as error:
+        logger.warning("%s: the response format of %s failed: %s", answer.code, source.slug, error)
+        return answer
+    return replace(answer, status=rendered.status, body=rendered.body, media_type=response_format.media_type)
+
+
+def stored_media_type(source: "Source") -> str:
+    """Return the content type of the source's response format, for an answer that is sent again; "" for the standard
+    one.
+    """
+    if not source.response_format:
+        return ""
+    try:
+        response_format = read_format(source.response_format)
+    except SettingsInvalid:
+        return ""
+    return "" if response_format.name == DEFAULT_FORMAT else response_format.media_type
 
 
 def _outcome_document(status: str, reference: str, outcome: EventOutcome, is_signed: bool) -> dict[str, Any]:

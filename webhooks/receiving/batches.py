@@ -20,7 +20,7 @@ from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, lock_or
 from webhooks.models.subject_key_store import Subject
 from webhooks.protocol.event_reader import RequestEvents, UnreadableEvent
 from webhooks.protocol.webhook_parser import ParsedWebhook
-from webhooks.receiving.answers import Answer, BatchResult, batch_answer
+from webhooks.receiving.answers import Answer, BatchResult, batch_answer, format_answer
 from webhooks.receiving.gate import RequestRefused, VerifiedRequest
 from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.record import build_event, plan_deliveries, stored_body
@@ -101,7 +101,7 @@ def receive_batch(
                 item.session.start_without_waiting()
             return answer
     outcomes = delivery_port.await_outcomes(stored.events, max(0.0, deadline - time.monotonic()))
-    answer = batch_answer(stored.results(outcomes), language, stored.receipt.own_reference)
+    answer = _build_answer(stored, outcomes, language)
     with transaction.atomic():
         _store_answer(stored, answer)
     return answer
@@ -131,7 +131,7 @@ def _store(
                         for item in items
                         if isinstance(item, _NewEvent) and item.outcome is not None
                     }
-                    answer = batch_answer(stored.results(known), language, stored.receipt.own_reference)
+                    answer = _build_answer(stored, known, language)
                     _store_answer(stored, answer)
         except IntegrityError:
             if is_retry:
@@ -219,6 +219,12 @@ def _add_event(item: _NewEvent, batch: WriteBatch, key: SubjectKey, receipt: Rec
     batch.insert(payload, event)
     opened = item.session.open_deliveries(event, batch)
     return [received_entry(event, receipt, opened), *opened.entries]
+
+
+def _build_answer(stored: _StoredBatch, outcomes: Mapping[int, EventOutcome], language: Language) -> Answer:
+    receipt = stored.receipt
+    answer = batch_answer(stored.results(outcomes), language, receipt.own_reference)
+    return format_answer(receipt.source, answer)
 
 
 def _store_answer(stored: _StoredBatch, answer: Answer) -> None:

@@ -14,7 +14,14 @@ from webhooks.models import AnswerMode, Event, Source
 from webhooks.protocol.event_reader import RequestEvents
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answer_record import ReceiptAnswer
-from webhooks.receiving.answers import Answer, filtered_answer, outcome_answer, problem_answer
+from webhooks.receiving.answers import (
+    Answer,
+    filtered_answer,
+    format_answer,
+    outcome_answer,
+    problem_answer,
+    stored_media_type,
+)
 from webhooks.receiving.batches import receive_batch
 from webhooks.receiving.gate import (
     RequestFiltered,
@@ -40,6 +47,14 @@ logger = logging.getLogger("hub.receive")
 _REPLAYED_HEADER = {"Webhook-Replayed": "true"}
 
 
+class VerifiedRequestFailed(Exception):
+    """A verified request of a source with a response format could not be answered. Its cause is the error."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.source = source
+
+
 def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port: DeliveryPort) -> Answer:
     """Receive one request and return its answer.
 
@@ -47,9 +62,10 @@ def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port
     2. Parse the body. Store the webhook, a repeat of one, or a request that is no webhook.
     3. Deliver the event and wait as long as the source wants, then store the answer.
 
-    Raises DatabaseError if nothing could be stored; the caller answers `storage-unavailable`.
+    Raises DatabaseError if nothing could be stored; the caller answers `storage-unavailable`. For a source with a
+    response format, raises VerifiedRequestFailed from what was raised.
     """
-    source = find_source(incoming.slug)
+    source, verified = find_source(incoming.slug), None
     try:
         if source is None:
             raise RequestRefused("unknown-source")
@@ -63,8 +79,15 @@ def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port
             "refused %s from %s: %s %s", incoming.slug[:64], incoming.address, refusal.code, refusal.reason
         )
         record_refusal(refusal.code, incoming, source)
-        return problem_answer(refusal.code, language, headers=retry_headers(refusal))
-    return _answer_verified(source, incoming, verified, language, delivery_port)
+        answer = problem_answer(refusal.code, language, headers=retry_headers(refusal))
+        # Who is not verified gets the standard answer, whatever the source is.
+        return answer if source is None or verified is None else format_answer(source, answer)
+    try:
+        return _answer_verified(source, incoming, verified, language, delivery_port)
+    except Exception as error:
+        if source.response_format:
+            raise VerifiedRequestFailed(source) from error
+        raise
 
 
 def receive_handshake(incoming: IncomingRequest, language: Language) -> Answer | None:
@@ -101,16 +124,17 @@ def _answer_verified(
         answer = problem_answer(
             refusal.code, language, reference=stored.receipt.reference, errors=refusal.errors
         )
-        return _store_answer(stored, answer)
+        return _store_answer(stored, format_answer(source, answer))
     except RequestFiltered:
         stored = record_unusable_request(source, incoming, verified, None)
-        return _store_answer(stored, filtered_answer(stored.receipt.reference))
+        answer = filtered_answer(stored.receipt.reference)
+        return _store_answer(stored, format_answer(source, answer))
     event = stored.event
     assert event is not None, "a usable webhook has an event"
     with_entity = answer_mode(source, parsed) == AnswerMode.ENTITY
     if stored.session is not None:
         return _answer_new(stored, event, stored.session, build_answer, with_entity=with_entity)
-    first = _first_final_answer(event)
+    first = _first_final_answer(event, stored_media_type(source))
     if first is not None:
         return _store_answer(stored, first)
     seconds = answer_wait_seconds(source, parsed)
@@ -157,7 +181,7 @@ def _outcome_answer(
     source: Source, parsed: ParsedWebhook, language: Language, event: Event, outcome: EventOutcome
 ) -> Answer:
     shows_entity = answer_mode(source, parsed) == AnswerMode.ENTITY and may_see_entity(source)
-    return outcome_answer(
+    answer = outcome_answer(
         outcome,
         language,
         reference=event.reference,
@@ -166,9 +190,10 @@ def _outcome_answer(
         fields=parsed.respond.fields,
         allowed=source.entity_fields if shows_entity else None,
     )
+    return format_answer(source, answer)
 
 
-def _first_final_answer(event: Event) -> Answer | None:
+def _first_final_answer(event: Event, media_type: str) -> Answer | None:
     """Return the first final answer to this event's webhook, byte for byte, or None if there is none yet."""
     receipt = (
         event.receipts.filter(is_final=True, answer__isnull=False)
@@ -178,7 +203,8 @@ def _first_final_answer(event: Event) -> Answer | None:
     )
     if receipt is None or receipt.answer is None or receipt.status is None:
         return None
-    return Answer(receipt.status, receipt.answer.decrypt(), receipt.code, _REPLAYED_HEADER, is_final=True)
+    body = receipt.answer.decrypt()
+    return Answer(receipt.status, body, receipt.code, _REPLAYED_HEADER, is_final=True, media_type=media_type)
 
 
 def _store_answer(stored: StoredWebhook, answer: Answer) -> Answer:
@@ -202,10 +228,11 @@ def _log_answer(stored: StoredWebhook, answer: Answer) -> Answer:
 
 def answer_current_outcome(event: Event, language: Language, outcome: EventOutcome) -> Answer:
     """Return the answer that mode `result` would give now, without the entity. Serves the signed outcome link."""
-    return outcome_answer(
+    answer = outcome_answer(
         outcome,
         language,
         reference=event.reference,
         location=outcome_path(event),
         is_signed=event.is_signed,
     )
+    return format_answer(event.source, answer)

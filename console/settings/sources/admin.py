@@ -56,7 +56,7 @@ class SourceAdmin(SecretRotationMixin, PauseMixin):
         (gettext_lazy("Webhook format"), {"fields": ("webhook_format", "extra_id_characters")}),
         (
             gettext_lazy("Response"),
-            {"fields": ("default_mode", "mode_is_fixed", "wait_seconds", "entity_fields")},
+            {"fields": ("default_mode", "mode_is_fixed", "wait_seconds", "entity_fields", "response_format")},
         ),
         (gettext_lazy("Limits"), {"fields": ("requests_per_minute", "silence_minutes")}),
     )

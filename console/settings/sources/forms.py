@@ -21,6 +21,7 @@ class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
             "mode_is_fixed": gettext_lazy("Ignore the webhook's “respond”"),
             "wait_seconds": gettext_lazy("Response timeout (seconds)"),
             "entity_fields": gettext_lazy("Entity fields in responses"),
+            "response_format": gettext_lazy("Response format"),
             "requests_per_minute": gettext_lazy("Rate limit (per minute)"),
             "silence_minutes": gettext_lazy("Silence alarm after (minutes)"),
         }
@@ -45,6 +46,9 @@ class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
             ),
             "entity_fields": gettext_lazy(
                 'The fields that the source can see, as JSON: ["*"] for all, [] for none.'
+            ),
+            "response_format": gettext_lazy(
+                'As JSON, for example {"format": "kratos"}. Leave empty for JSON as RFC 9457 says.'
             ),
             "requests_per_minute": gettext_lazy(
                 "Further requests are refused and told when to retry. Leave empty for no limit."

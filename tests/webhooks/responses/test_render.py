@@ -1,0 +1,230 @@
+"""Each response format writes each outcome in the vendor's shape, within its limit."""
+
+import json
+from typing import Any
+
+import pytest
+
+from config_schema.errors import SettingsInvalid
+from webhooks.responses.formats import RESPONSE_FORMAT, read_format
+from webhooks.responses.render import CannotRender, StandardAnswer, render_answer
+
+pytestmark = pytest.mark.pure
+
+LIMIT = 8_192
+SUCCESS = StandardAnswer(200, "succeeded", {"status": "succeeded", "reference": "01K"})
+ACCEPTED = StandardAnswer(202, "accepted", {"status": "accepted", "reference": "01K"})
+DETAIL = "The shop refused the change: “é”."
+REFUSED = StandardAnswer(
+    422,
+    "target-rejected",
+    {
+        "type": "/problems/target-rejected",
+        "title": "Refused",
+        "status": 422,
+        "detail": DETAIL,
+        "code": "target-rejected",
+        "errors": [
+            {"pointer": "/data/email", "field": "email", "code": "duplicate", "detail": "Already used."},
+            {"pointer": "/data/a~1b", "code": "invalid"},
+        ],
+    },
+)
+UNAVAILABLE = StandardAnswer(
+    503, "storage-unavailable", {"status": 503, "detail": DETAIL, "code": "storage-unavailable"}
+)
+NOT_JSON = StandardAnswer(400, "not-json", {"status": 400, "detail": DETAIL, "code": "not-json"})
+
+
+def render(document: dict[str, Any], answer: StandardAnswer, limit: int = LIMIT) -> tuple[int, Any]:
+    rendered = render_answer(read_format(document), answer, limit)
+    assert len(rendered.body) <= limit
+    return rendered.status, json.loads(rendered.body) if rendered.body else None
+
+
+def test_kratos_shows_each_error_at_its_field() -> None:
+    assert render({"format": "kratos"}, REFUSED) == (
+        422,
+        {
+            "messages": [
+                {
+                    "instance_ptr": "#/traits/email",
+                    "messages": [
+                        {
+                            "id": 4_000_000,
+                            "text": "Already used.",
+                            "type": "error",
+                            "context": {"code": "duplicate"},
+                        }
+                    ],
+                },
+                {
+                    "instance_ptr": "#/traits/a/b",
+                    "messages": [
+                        {"id": 4_000_000, "text": DETAIL, "type": "error", "context": {"code": "invalid"}}
+                    ],
+                },
+            ]
+        },
+    )
+
+
+def test_kratos_shows_an_error_without_a_field_at_the_form() -> None:
+    status, document = render({"format": "kratos"}, UNAVAILABLE)
+    [message] = document["messages"]
+    assert (status, message["instance_ptr"], message["messages"][0]["text"]) == (503, "#/", DETAIL)
+    _status, document = render({"format": "kratos", "prefix": "#/traits/contact/"}, REFUSED)
+    assert document["messages"][0]["instance_ptr"] == "#/traits/contact/email"
+
+
+def test_okta_is_told_a_failure_with_200() -> None:
+    status, document = render({"format": "okta-inline"}, REFUSED)
+    assert status == 200
+    assert document["commands"] == [{"type": "com.okta.action.update", "value": {"registration": "DENY"}}]
+    assert document["error"]["errorSummary"] == DETAIL
+    assert document["error"]["errorCauses"][0] == {
+        "errorSummary": "Already used.",
+        "reason": "DUPLICATE",
+        "locationType": "body",
+        "location": "data.userProfile.email",
+        "domain": "end-user",
+    }
+    status, document = render({"format": "okta-inline"}, UNAVAILABLE)
+    assert (status, document["error"]["errorCauses"]) == (
+        200,
+        [{"errorSummary": DETAIL, "reason": "STORAGE_UNAVAILABLE", "domain": "end-user"}],
+    )
+
+
+@pytest.mark.parametrize(("answer", "forwarded"), [(REFUSED, 422), (UNAVAILABLE, 424), (NOT_JSON, 400)])
+def test_zitadel_is_told_a_failure_with_200_and_a_status_that_it_forwards(
+    answer: StandardAnswer, forwarded: int
+) -> None:
+    assert render({"format": "zitadel"}, answer) == (
+        200,
+        {"forwardedStatusCode": forwarded, "forwardedErrorMessage": DETAIL},
+    )
+
+
+def test_scim_errors_are_those_of_rfc_7644() -> None:
+    schemas = ["urn:ietf:params:scim:api:messages:2.0:Error"]
+    assert render({"format": "scim"}, REFUSED) == (
+        422,
+        {"schemas": schemas, "status": "422", "detail": DETAIL, "scimType": "uniqueness"},
+    )
+    assert render({"format": "scim"}, NOT_JSON)[1]["scimType"] == "invalidSyntax"
+    assert "scimType" not in render({"format": "scim"}, UNAVAILABLE)[1]
+    assert read_format({"format": "scim"}).media_type == "application/scim+json"
+
+
+@pytest.mark.parametrize(
+    ("name", "success", "accepted"),
+    [
+        ("kratos", 204, 204),
+        ("okta-inline", 204, 204),
+        ("zitadel", 200, 200),
+        ("scim", 204, 202),
+        ("empty", 200, 202),
+    ],
+)
+def test_a_success_has_no_body(name: str, success: int, accepted: int) -> None:
+    assert render({"format": name}, SUCCESS) == (success, None)
+    assert render({"format": name}, ACCEPTED) == (accepted, None)
+
+
+def test_the_empty_format_keeps_the_status() -> None:
+    assert render({"format": "empty"}, REFUSED) == (422, None)
+
+
+CUSTOM = {
+    "format": "custom",
+    "answers": [
+        {
+            "codes": ["target-rejected"],
+            "status": 200,
+            "body": "{ok: `false`, why: detail, fields: errors[].field}",
+        },
+        {"states": ["failed"], "body": "{ok: `false`, code: code}"},
+        {"states": ["accepted"], "status": 204, "body": "@"},
+        {"states": ["ignored"]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "document"),
+    [
+        (REFUSED, 200, {"ok": False, "why": DETAIL, "fields": ["email"]}),
+        (UNAVAILABLE, 503, {"ok": False, "code": "storage-unavailable"}),
+        (ACCEPTED, 204, None),
+        (StandardAnswer(200, "ignored", {"status": "ignored"}), 200, None),
+        (SUCCESS, 200, {"status": "succeeded", "reference": "01K"}),
+    ],
+)
+def test_a_custom_answer_is_the_first_that_fits(answer: StandardAnswer, status: int, document: Any) -> None:
+    assert render(CUSTOM, answer) == (status, document)
+
+
+def test_a_custom_answer_can_be_plain_text() -> None:
+    text = {"format": "custom", "content_type": "text/plain", "answers": [{"body": "detail || status"}]}
+    rendered = render_answer(read_format(text), REFUSED, LIMIT)
+    assert (rendered.body.decode(), read_format(text).media_type) == (DETAIL, "text/plain; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("[[@,@],[@,@]] | [@,@,@,@] | [@,@,@,@] | [@,@,@,@] | [@,@,@,@] | [@,@,@,@]", "too much|too large"),
+        ("join(',', status)", "does not fit"),
+        ("length(status)", "does not fit"),
+        ("&detail", "no JSON|does not fit"),
+    ],
+)
+def test_an_expression_that_fails_or_costs_too_much_is_reported_without_the_answer(
+    expression: str, reason: str
+) -> None:
+    custom = read_format({"format": "custom", "answers": [{"body": expression}]})
+    with pytest.raises(CannotRender, match=reason) as raised:
+        render_answer(custom, REFUSED, LIMIT)
+    assert "shop" not in str(raised.value)
+
+
+def test_text_must_be_text() -> None:
+    custom = read_format({"format": "custom", "content_type": "text/plain", "answers": [{"body": "errors"}]})
+    with pytest.raises(CannotRender):
+        render_answer(custom, REFUSED, LIMIT)
+
+
+@pytest.mark.parametrize("name", ["kratos", "okta-inline"])
+def test_errors_that_exceed_the_limit_are_left_out_from_the_end(name: str) -> None:
+    errors = [{"field": f"f{number}", "code": "invalid", "detail": "x" * 400} for number in range(20)]
+    answer = StandardAnswer(422, "target-rejected", {"status": 422, "detail": DETAIL, "errors": errors})
+    _status, document = render({"format": name}, answer)
+    kept = document["messages"] if name == "kratos" else document["error"]["errorCauses"]
+    assert 10 < len(kept) < 20
+    with pytest.raises(CannotRender):
+        render({"format": name}, answer, 300)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [],
+        {"format": "html"},
+        {"format": "custom"},
+        {"format": "custom", "answers": []},
+        {"format": "custom", "answers": [{}] * 17},
+        {"format": "custom", "answers": [{"status": 302}]},
+        {"format": "custom", "answers": [{"status": 199}]},
+        {"format": "custom", "answers": [{"body": "{"}]},
+        {"format": "custom", "answers": [{"body": "a" * 1_001}]},
+        {"format": "custom", "answers": [{"states": ["done"]}]},
+        {"format": "custom", "answers": [{}], "content_type": "text/html"},
+        {"format": "kratos", "prefix": "<"},
+        {"format": "empty", "prefix": "a"},
+    ],
+)
+def test_invalid_settings_are_refused(document: Any) -> None:
+    with pytest.raises(SettingsInvalid):
+        RESPONSE_FORMAT.read(document, ())

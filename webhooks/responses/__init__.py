@@ -1,0 +1,1 @@
+"""How is an answer written for a source that expects another format than problem+json? Pure."""

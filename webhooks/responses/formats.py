@@ -1,0 +1,195 @@
+"""Response formats of sources: the settings of each. Pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jmespath.exceptions import JMESPathError
+
+from config_schema.errors import Place, SettingsInvalid
+from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextList, WholeNumber
+from config_schema.objects import ListOf, Object, Variant, VariantObject
+from config_schema.settings import Values, defaulted, optional, required
+from webhooks.expressions.jmespath_paths import MAX_LENGTH, Evaluator, compile_expression
+
+MAX_ANSWERS = 16
+# `failed` stands for every failure, whose state is its code.
+STATES = ("succeeded", "unchanged", "ignored", "superseded", "accepted", "failed")
+DEFAULT_FORMAT = "problem+json"
+_CONTENT_TYPES = {
+    "application/json": "application/json",
+    "application/problem+json": "application/problem+json",
+    "application/scim+json": "application/scim+json",
+    "text/plain": "text/plain; charset=utf-8",
+}
+
+
+@dataclass(frozen=True)
+class ExpressionText(Kind[Evaluator]):
+    """A JMESPath expression over the standard answer."""
+
+    label: str = "JMESPath expression"
+    limits: str = f"at most {MAX_LENGTH:,} characters"
+
+    def read(self, value: Any, place: Place) -> Evaluator:
+        if not isinstance(value, str):
+            raise SettingsInvalid(place, "This must be a text.")
+        try:
+            return compile_expression(value)
+        except JMESPathError:
+            raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "string", "maxLength": MAX_LENGTH}
+
+
+@dataclass(frozen=True, slots=True)
+class CustomAnswer:
+    """One answer of the format `custom`. `states` and `codes`: the outcomes that it is for, empty for any. `status`:
+    None for the standard one. `body`: None for no body.
+    """
+
+    states: tuple[str, ...]
+    codes: tuple[str, ...]
+    status: int | None
+    body: Evaluator | None
+
+    def fits(self, state: str, code: str) -> bool:
+        """Return True if the answer is for this outcome."""
+        return (not self.states or state in self.states) and (not self.codes or code in self.codes)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFormat:
+    """A response format. `media_type` is the content type of its bodies; of `problem+json` it is the standard one. The
+    other fields are those of single formats.
+    """
+
+    name: str
+    media_type: str = "application/json"
+    pointer_prefix: str = ""
+    answers: tuple[CustomAnswer, ...] = ()
+
+
+_FORMAT = defaulted(
+    "format",
+    Choice(("problem+json", "kratos", "okta-inline", "zitadel", "scim", "empty", "custom")),
+    DEFAULT_FORMAT,
+    "The format of all answers to verified requests.",
+    example="kratos",
+)
+_PREFIX = defaulted(
+    "prefix",
+    Text(
+        re.compile(r"[A-Za-z0-9_.~/#-]{0,64}"),
+        "at most 64 letters, digits and `_.~/#-`",
+        "This must be at most 64 letters, digits and the characters _.~/#-",
+    ),
+    "",
+    "What stands before the name of the field at fault.",
+    example="data.userProfile.",
+)
+_STATES = optional(
+    "states",
+    TextList(STATES),
+    "The states of the outcome that the answer is for; any unless said. `failed` stands for every failure.",
+    example=["failed"],
+    is_nullable=False,
+)
+_CODES = optional(
+    "codes",
+    TextList(),
+    "The codes of the outcome that the answer is for; any unless said.",
+    example=["target-rejected"],
+    is_nullable=False,
+)
+_STATUS = optional(
+    "status",
+    WholeNumber(200, 599),
+    "The HTTP status, no redirect; that of the standard answer unless said.",
+    example=200,
+    is_nullable=False,
+)
+_BODY = optional(
+    "body",
+    ExpressionText(),
+    "The body, made from the standard answer. Without it, the answer has no body.",
+    example="{ok: `false`, message: detail, fields: errors[].field}",
+    is_nullable=False,
+)
+_CONTENT_TYPE = defaulted(
+    "content_type",
+    Choice(tuple(_CONTENT_TYPES)),
+    "application/json",
+    "The content type of the bodies. In `text/plain` the expressions must give a text.",
+    example="text/plain",
+)
+
+
+def _build_answer(values: Values) -> CustomAnswer:
+    status = values[_STATUS]
+    if status is not None and 300 <= status < 400:
+        values.reject(_STATUS, "This must not be a redirect.")
+    states, codes = values[_STATES], values[_CODES]
+    return CustomAnswer(states or (), codes or (), status, values[_BODY])
+
+
+_ANSWERS = required(
+    "answers",
+    ListOf(Object((_STATES, _CODES, _STATUS, _BODY), _build_answer), MAX_ANSWERS),
+    "The answers by outcome: the first that fits counts. If none fits, the standard answer is sent.",
+    example=[{"states": ["failed"], "status": 200, "body": "{error: detail}"}, {"status": 204}],
+)
+_PREFIXES = {"kratos": "#/traits/", "okta-inline": "data.userProfile."}
+
+
+def _build_format(values: Values) -> ResponseFormat:
+    name = values[_FORMAT]
+    if name == "custom":
+        media_type = _CONTENT_TYPES[values[_CONTENT_TYPE]]
+        return ResponseFormat(name, media_type, answers=tuple(values[_ANSWERS]))
+    if name in _PREFIXES:
+        return ResponseFormat(name, pointer_prefix=values[_PREFIX] or _PREFIXES[name])
+    return ResponseFormat(name, "application/scim+json" if name == "scim" else "application/json")
+
+
+RESPONSE_FORMAT = VariantObject(
+    _FORMAT,
+    {
+        "problem+json": Variant("JSON; failures as RFC 9457 says.", {}),
+        "kratos": Variant(
+            "Ory Kratos with `response.parse`: `204` or, for a failure, its status and `messages`, each with the "
+            "`instance_ptr` of its field. `prefix` is `#/traits/` unless said.",
+            {"format": "kratos"},
+            (_PREFIX,),
+        ),
+        "okta-inline": Variant(
+            "Okta inline hooks: `204` or, for a failure, `200` with `error` and a command that denies the "
+            "registration. `prefix` is `data.userProfile.` unless said.",
+            {"format": "okta-inline"},
+            (_PREFIX,),
+        ),
+        "zitadel": Variant(
+            "Zitadel Actions: always `200`; a failure has `forwardedStatusCode`, 400 to 499, and "
+            "`forwardedErrorMessage`.",
+            {"format": "zitadel"},
+        ),
+        "scim": Variant(
+            "SCIM: `204`, `202` while work goes on, or an error of RFC 7644, section 3.12.",
+            {"format": "scim"},
+        ),
+        "empty": Variant("The standard status without a body.", {"format": "empty"}),
+        "custom": Variant(
+            "Status and body by outcome.",
+            {"format": "custom", "answers": _ANSWERS.example},
+            (_ANSWERS, _CONTENT_TYPE),
+        ),
+    },
+    _build_format,
+)
+
+
+def read_format(document: Mapping[str, Any]) -> ResponseFormat:
+    """Return the format that a source's setting means. Raises SettingsInvalid."""
+    return RESPONSE_FORMAT.read(document, ())
