@@ -32,6 +32,28 @@ FROM sync_route CROSS JOIN numbers WHERE entity_type = 'USER'
 ON CONFLICT DO NOTHING
 """
 
+FORMATTED = "formatted"
+# A source that reads the same webhooks by ten expressions, with the secret and the routes of the signed one.
+_ADD_FORMATTED_SOURCE = f"""
+from sync.models import Route
+from webhooks.models import Source, SourceSecret
+signed = Source.objects.get(slug="aurora")
+source = Source(slug="{FORMATTED}", name="Formatted", scheme=signed.scheme)
+source.webhook_format = {{
+    "events": "[body]", "when": "event.entityType == 'USER' && body.eventType != 'LOGIN'", "id": "event.id",
+    "entity_type": "event.entityType || 'USER'", "event_type": "event.eventType", "event_id": "event.uid",
+    "occurred_at": "event.timestamp", "previous": "event.old && {{email: event.old.email}}",
+    "data": "event.items[?type == 'User'] | [0]", "entity_types": {{"USER": "USER"}}, "drop": ["user.password"],
+}}
+source.full_clean()
+source.save()
+for secret in signed.secrets.all():
+    SourceSecret.objects.create(source=source, value=secret.value, hint=secret.hint)
+for route in Route.objects.filter(source=signed):
+    route.pk, route.source, route._state.adding = None, source, True
+    route.save()
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -83,6 +105,7 @@ def prepare_hub(database: Database, systems: Systems, folder: Path) -> dict[str,
     environment = _environment(database) | _hub_environment(database, systems, folder)
     _manage(environment, "migrate", "--verbosity", "0")
     _manage(environment, "seed_sandbox", "--allow-demo-logins", "--logins", str(folder / "logins.txt"))
+    _manage(environment, "shell", "--command", _ADD_FORMATTED_SOURCE)
     database.write(LINKS)
     return environment
 

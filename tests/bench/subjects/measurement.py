@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.bench.machinery.driver import Load
 from tests.bench.machinery.processes import ROOT, Family
-from tests.bench.machinery.servers import USERS, Server
+from tests.bench.machinery.servers import FORMATTED, USERS, Server
 from tests.bench.machinery.systems import Systems
 
 OPEN = "SELECT count(*) FROM sync_delivery WHERE state IN ('pending', 'running', 'retrying')"
@@ -46,9 +46,11 @@ INSERT = Subject("insert", "/insert", 0)
 PLAIN = Subject("plain", "/plain", 3)
 POOLED = Subject("pooled", "/pooled", 3)
 RESULT = Subject("result", "/webhooks/aurora", 3, "result", most=12_000)
+# The same webhooks, read by a format of ten expressions.
+FORMAT = Subject("format", f"/webhooks/{FORMATTED}", 3, "result", most=12_000)
 ACK = Subject("ack", "/webhooks/aurora", 3, "ack", drains=True, most=1_500)
 INGEST = Subject("ingest", "/webhooks/aurora", 3, "ack", drains=True, holds=True, most=1_500)
-SUBJECTS = (NOTHING, INSERT, PLAIN, POOLED, RESULT, ACK, INGEST)
+SUBJECTS = (NOTHING, INSERT, PLAIN, POOLED, RESULT, FORMAT, ACK, INGEST)
 
 
 @dataclass(slots=True)
