@@ -108,9 +108,11 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('code', models.CharField(max_length=48)),
+                ('reason', models.CharField(blank=True, help_text='why it could not be verified, a code', max_length=32)),
                 ('address', models.GenericIPAddressField(null=True)),
                 ('size', models.PositiveIntegerField(help_text='bytes of the body, where known', null=True)),
-                ('bucket', models.CharField(help_text='source, code, address and minute', max_length=160, unique=True)),
+                ('header_names', models.JSONField(default=list, help_text='names only, never values')),
+                ('bucket', models.CharField(help_text='source, code, reason, address and minute', max_length=160, unique=True)),
                 ('first_at', models.DateTimeField()),
                 ('last_at', models.DateTimeField()),
                 ('times', models.PositiveIntegerField(default=1)),

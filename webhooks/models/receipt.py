@@ -52,13 +52,20 @@ class Receipt(models.Model):
 
 
 class Refusal(models.Model):
-    """Refused requests with time and address, without a body. Requests of the same kind and minute share a row."""
+    """Refused requests with time and address, without a body. Requests of the same kind and minute share a row.
+
+    `header_names` are those of the first request of the row.
+    """
 
     source = models.ForeignKey(Source, models.SET_NULL, null=True, related_name="refusals", db_index=False)
     code = models.CharField(max_length=48)
+    reason = models.CharField(max_length=32, blank=True, help_text="why it could not be verified, a code")
     address = models.GenericIPAddressField(null=True)
     size = models.PositiveIntegerField(null=True, help_text="bytes of the body, where known")
-    bucket = models.CharField(max_length=160, unique=True, help_text="source, code, address and minute")
+    header_names = models.JSONField(default=list, help_text="names only, never values")
+    bucket = models.CharField(
+        max_length=160, unique=True, help_text="source, code, reason, address and minute"
+    )
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
     times = models.PositiveIntegerField(default=1)

@@ -78,7 +78,7 @@ def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port
         logger.info(
             "refused %s from %s: %s %s", incoming.slug[:64], incoming.address, refusal.code, refusal.reason
         )
-        record_refusal(refusal.code, incoming, source)
+        record_refusal(refusal.code, incoming, source, refusal.reason)
         answer = problem_answer(refusal.code, language, headers=retry_headers(refusal))
         # Who is not verified gets the standard answer, whatever the source is.
         return answer if source is None or verified is None else format_answer(source, answer)
@@ -98,7 +98,7 @@ def receive_handshake(incoming: IncomingRequest, language: Language) -> Answer |
     try:
         return answer_handshake(source, incoming)
     except RequestRefused as refusal:
-        record_refusal(refusal.code, incoming, source)
+        record_refusal(refusal.code, incoming, source, refusal.reason)
         return problem_answer(refusal.code, language, headers=retry_headers(refusal))
 
 

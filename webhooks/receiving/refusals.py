@@ -6,8 +6,11 @@ slow down accepted webhooks. A process that is killed loses the count of its las
 each kind.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
@@ -18,13 +21,17 @@ from audit.entries.append import NewEntry, append_entries
 from audit.format.signed_records import format_time
 from database.deferred_counts import DeferredCounts
 from webhooks.models import Refusal, Source
+from webhooks.protocol.signature_reasons import reason_code
 from webhooks.receiving.incoming_request import IncomingRequest
 
 # Of one source and code, and of one source.
 NEW_ROWS_A_MINUTE = 60
 NEW_ROWS_AN_HOUR = 300
+MAX_HEADER_NAMES = 50
+MAX_HEADER_NAME_LENGTH = 64
 _PRUNE_EVERY = 100
 _MAX_EXISTING_ROWS = 1_000
+_UNPRINTABLE = re.compile(r"[^!-~]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +81,19 @@ def reset_counts() -> None:
     _existing_rows.clear()
 
 
-def record_refusal(code: str, incoming: IncomingRequest, source: Source | None) -> None:
-    """Count a refusal with others of its source, code, address and minute, or create a row for it.
+def record_refusal(
+    code: str, incoming: IncomingRequest, source: Source | None, signature_reason: str = ""
+) -> None:
+    """Count a refusal with others of its source, code, reason, address and minute, or create a row for it.
 
     Once a minute has 60 rows of a source and code, refusals from further addresses share one row. Once an hour has 300
-    rows of a source, all further refusals of a code in this hour share one.
+    rows of a source, all further refusals of a code and reason in this hour share one. `signature_reason` is the reason
+    of a BadSignature, and ignored for another code.
     """
+    reason = reason_code(signature_reason).value if code == "bad-signature" else ""
     minute = incoming.received_at.replace(second=0, microsecond=0)
     hour = minute.replace(minute=0)
-    key = f"{source.pk if source else 0}|{code}"
+    key = f"{source.pk if source else 0}|{code}|{reason}"
     own, shared = (f"{key}|{address}|{minute:%Y%m%d%H%M}" for address in (incoming.address, ""))
     hourly = f"{key}||{hour:%Y%m%d%H}"
     if any(count_in_memory(bucket, incoming.received_at, incoming.size) for bucket in (own, shared, hourly)):
@@ -100,7 +111,8 @@ def record_refusal(code: str, incoming: IncomingRequest, source: Source | None) 
         return
     try:
         with transaction.atomic():
-            row = _create_row(bucket, code, incoming, source, incoming.address if bucket == own else None)
+            address = incoming.address if bucket == own else None
+            row = _create_row(bucket, code, reason, incoming, source, address)
     # Another request of this minute was first.
     except IntegrityError:
         _count_in_row(bucket, incoming)
@@ -122,7 +134,12 @@ def _count_in_row(bucket: str, incoming: IncomingRequest) -> int:
 
 
 def _create_row(
-    bucket: str, code: str, incoming: IncomingRequest, source: Source | None, address: str | None
+    bucket: str,
+    code: str,
+    reason: str,
+    incoming: IncomingRequest,
+    source: Source | None,
+    address: str | None,
 ) -> Refusal:
     hour = incoming.received_at.replace(minute=0, second=0, microsecond=0)
     alike = Refusal.objects.filter(source=source, code=code)
@@ -131,8 +148,10 @@ def _create_row(
         bucket=bucket,
         source=source,
         code=code,
+        reason=reason,
         address=address,
         size=incoming.size,
+        header_names=bounded_header_names(incoming.headers),
         first_at=incoming.received_at,
         last_at=incoming.received_at,
     )
@@ -142,6 +161,12 @@ def _create_row(
         details = {"code": code, "size": incoming.size, **_summed_refusals(alike, hour)}
         append_entries(NewEntry(stream, "webhook.refused", actor, details), at=row.first_at)
     return row
+
+
+def bounded_header_names(headers: Mapping[str, str]) -> list[str]:
+    """Return the first 50 names of headers in alphabetical order, each cut to 64 printable ASCII characters."""
+    names = (_UNPRINTABLE.sub("?", name[:MAX_HEADER_NAME_LENGTH]) for name in sorted(headers))
+    return list(islice(names, MAX_HEADER_NAMES))
 
 
 def _summed_refusals(alike: QuerySet[Refusal], hour: datetime) -> dict[str, Any]:
