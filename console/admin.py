@@ -11,8 +11,8 @@ import console.failures.admin
 import console.people.admin
 import console.people.auth_events
 import console.people.preferences
-import console.refusals.admin
 import console.replays.admin
+import console.requests.admin
 import console.settings.connections.admin
 import console.settings.mappings.admin
 import console.settings.routes.admin

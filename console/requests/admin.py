@@ -100,7 +100,7 @@ class RefusalAdmin(DetailPageMixin, FilteredListAdmin):
             "size": self.body_size(row),
             "alike": "?" + urlencode({CodeFilter.parameter_name: row.code, **source}),
         }
-        return self.render_page(request, "console/refusals/detail.html", context)
+        return self.render_page(request, "console/requests/detail.html", context)
 
     @admin.display(description=gettext_lazy("reason"))
     def reason_title(self, refusal: Refusal) -> str:

@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from console.refusals.admin import REFUSAL_CODES
+from console.requests.admin import REFUSAL_CODES
 from sync.statistics.periodic_recount import recount_stale_hours
 from tests.support.builders.history import NOON, a_source, logged_in
 from webhooks.catalogue.codes import CATALOGUE

@@ -1,0 +1,1 @@
+"""Which requests reached the hub, and which were refused?"""
