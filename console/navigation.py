@@ -46,7 +46,7 @@ MENU: Sequence[tuple[Text, Sequence[Entry]]] = (
             Entry(_("Failure groups"), "admin:sync_failuregroup_changelist", "sync.view_failuregroup"),
             Entry(_("Held for approval"), "admin:sync_delivery_changelist", "sync.view_delivery"),
             Entry(_("Replays"), "admin:sync_replay_changelist", "sync.view_replay"),
-            Entry(_("Refused requests"), "admin:webhooks_refusal_changelist", "webhooks.view_refusal"),
+            Entry(_("Requests"), "admin:webhooks_receipt_changelist", "webhooks.view_receipt"),
             Entry(_("Alarms"), "admin:sync_alarm_changelist", "sync.view_alarm"),
         ),
     ),

@@ -55,6 +55,11 @@ class PageRequest:
         }
         return cls(given.get("before"), given.get("after"), query.get("order") == "oldest")
 
+    @property
+    def is_upward(self) -> bool:
+        """True if the page is read from older rows to newer ones. Its rows are reversed after that."""
+        return self.after is not None if not self.oldest_first else self.before is None
+
 
 @dataclass(frozen=True, slots=True)
 class KeysetPage:
@@ -63,6 +68,24 @@ class KeysetPage:
     rows: Sequence[Any]
     older_cursor: Cursor | None
     newer_cursor: Cursor | None
+
+
+def build_page(
+    fetched: Sequence[Any], page_request: PageRequest, cursor_of: Callable[[Any], Cursor]
+) -> KeysetPage:
+    """Build a page from at most `PAGE_SIZE` + 1 rows in the order of `page_request.is_upward`."""
+    # One row more than a page was fetched: it tells if there is another page.
+    more, rows = len(fetched) > PAGE_SIZE, list(fetched[:PAGE_SIZE])
+    if not rows:
+        return KeysetPage((), None, None)
+    upward = page_request.is_upward
+    if upward:
+        rows.reverse()
+    first, last = cursor_of(rows[0]), cursor_of(rows[-1])
+    has_newer = more if upward else page_request.before is not None
+    has_older = more if not upward else page_request.after is not None
+    shown = rows[::-1] if page_request.oldest_first else rows
+    return KeysetPage(shown, last if has_older else None, first if has_newer else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,22 +135,10 @@ class Keyset:
     def fetch_page(self, page_request: PageRequest, fetch_rows: FetchRows) -> KeysetPage:
         """Fetch one page of at most `PAGE_SIZE` rows. `fetch_rows` takes a filter, an order and a limit."""
         # A page before the cursor is read upwards from it, then reversed.
-        upward = (
-            page_request.after is not None if not page_request.oldest_first else page_request.before is None
-        )
+        upward = page_request.is_upward
         order = (self.time_column, "pk") if upward else (f"-{self.time_column}", "-pk")
         fetched = fetch_rows(self._page_filter(page_request), order, PAGE_SIZE + 1)
-        # One row more than a page was fetched: it tells if there is another page.
-        more, rows = len(fetched) > PAGE_SIZE, fetched[:PAGE_SIZE]
-        if not rows:
-            return KeysetPage((), None, None)
-        if upward:
-            rows.reverse()
-        first, last = self.cursor_of(rows[0]), self.cursor_of(rows[-1])
-        has_newer = more if upward else page_request.before is not None
-        has_older = more if not upward else page_request.after is not None
-        shown = rows[::-1] if page_request.oldest_first else rows
-        return KeysetPage(shown, last if has_older else None, first if has_newer else None)
+        return build_page(fetched, page_request, self.cursor_of)
 
     def _page_filter(self, page_request: PageRequest) -> Q:
         if page_request.before is not None:

@@ -122,7 +122,7 @@ def test_a_secret_is_rotated_while_webhooks_come_in_and_none_is_lost(log_in: Log
 
 
 MENUS = {
-    "support": {"Overview", "Events", "Held for approval", "Replays", "Refused requests", "Alarms"},
+    "support": {"Overview", "Events", "Held for approval", "Replays", "Requests", "Alarms"},
     "auditor": {"Overview", "Events", "Audit log", "Exports"},
     "administrator": {
         "Overview",

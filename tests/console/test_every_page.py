@@ -38,6 +38,7 @@ ACTING = frozenset({SUPPORT, ADMINISTRATOR})
 # A page of a model is named after it; these are the models whose rows people look at, and who may change them.
 LOOKED_AT = {
     "webhooks_event": EVERYBODY,
+    "webhooks_receipt": EVERYBODY,
     "webhooks_refusal": EVERYBODY,
     "webhooks_source": EVERYBODY,
     "sync_connection": EVERYBODY,

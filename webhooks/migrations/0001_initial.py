@@ -203,6 +203,14 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='receipt',
+            index=models.Index(condition=models.Q(('is_repeat', True)), fields=['received_at', 'id', 'source'], name='receipt_repeat'),
+        ),
+        migrations.AddIndex(
+            model_name='receipt',
+            index=models.Index(condition=models.Q(('event__isnull', True)), fields=['received_at', 'id', 'source'], name='receipt_unusable'),
+        ),
+        migrations.AddIndex(
+            model_name='receipt',
             index=models.Index(condition=models.Q(('payload__isnull', False)), fields=['payload'], name='receipt_payload'),
         ),
         migrations.AddIndex(

@@ -34,6 +34,17 @@ class Receipt(models.Model):
         default_permissions = ("view",)
         indexes = [
             models.Index(fields=["received_at", "id"], name="receipt_received"),
+            # Partial ones, for lists: an accepted webhook has no entry in them.
+            models.Index(
+                fields=["received_at", "id", "source"],
+                condition=models.Q(is_repeat=True),
+                name="receipt_repeat",
+            ),
+            models.Index(
+                fields=["received_at", "id", "source"],
+                condition=models.Q(event__isnull=True),
+                name="receipt_unusable",
+            ),
             *indexes_where_set("receipt", "payload", "answer"),
         ]
 

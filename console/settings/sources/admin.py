@@ -93,9 +93,9 @@ class SourceAdmin(SecretRotationMixin, PauseMixin):
         number = f"{source.bad_signatures:,}"
         if not source.bad_signatures:
             return number
-        query = f"?code=bad-signature&source={source.slug}"
+        query = f"?result=not-verified&source={source.slug}"
         return format_html(
-            '<a href="{}{}">{}</a>', reverse("admin:webhooks_refusal_changelist"), query, number
+            '<a href="{}{}">{}</a>', reverse("admin:webhooks_receipt_changelist"), query, number
         )
 
     @admin.display(description=gettext_lazy("verification"))

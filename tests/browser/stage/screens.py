@@ -225,7 +225,7 @@ LOOKING = (
     Screen("held-decide", "Approve held deliveries", "support", _deciding),
     Screen("held-match", "Choose the record of a held entity", "support", _held_match),
     Screen("entity-link", "Unlink the record of an entity", "support", _record_link),
-    Screen("refusals", "Refused requests", "support", _page("webhooks/refusal/")),
+    Screen("requests", "Requests", "support", _page("webhooks/receipt/")),
     Screen(
         "refusal",
         "A refused request",

@@ -37,6 +37,7 @@ def test_impossible_keys_are_none(text: str) -> None:
     [
         "webhooks/event/{key}/change/",
         "webhooks/event/{key}/replay/",
+        "webhooks/receipt/{key}/change/",
         "webhooks/refusal/{key}/change/",
         "sync/replay/{key}/change/",
         "sync/erasure/{key}/change/",

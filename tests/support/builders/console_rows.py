@@ -12,7 +12,7 @@ from exports.jobs.lifecycle import request_export
 from logins.models import AccessRequest
 from sync.models import Alarm, Erasure, FailureGroup
 from sync.search.event_filter import resolve_filter
-from tests.support.builders.history import a_delivery, a_replay, a_route, a_source, an_event
+from tests.support.builders.history import a_delivery, a_receipt, a_replay, a_route, a_source, an_event
 from tests.support.people import person
 from webhooks.models import Refusal, SourceSecret
 
@@ -32,6 +32,7 @@ def rows() -> dict[str, Any]:
     return {
         "webhooks_source": route.source,
         "webhooks_event": event,
+        "webhooks_receipt": a_receipt(event),
         "webhooks_refusal": Refusal.objects.create(source=route.source, code="bad-signature", **seen),
         "secret": SourceSecret.objects.create(source=route.source, value="whsec_x", hint="x"),
         "sync_connection": route.commercial,

@@ -1,0 +1,165 @@
+"""Build the page of the list of requests: rows and filter chips."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Model
+from django.http import HttpRequest, QueryDict
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from console.requests.list_query import RequestFilter, fetch_requests, parse_results, request_time
+from console.requests.results import RESULT_NAMES, reason_text, render_result, result_of, status_of
+from console.ui.chips import FilterBar, FilterChip
+from console.ui.keyset import PageLinks, PageRequest
+from sync.search.time_ranges import InvalidFilter, parse_range
+from webhooks.models import Receipt, Refusal, Source
+
+FILTER_BAR = FilterBar(("result", "source", "received", "received_from", "received_to"), "received")
+_PAGE_PARAMS = ("before", "after", "order")
+_IGNORED_PARAMS = ("e", "_changelist_filters")
+_MAX_WORD_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """One row in the words of the list. `times`: how many refusals share it."""
+
+    row: Receipt | Refusal
+    source_name: str
+    url: str
+    event_url: str
+
+    @property
+    def at(self) -> Any:
+        return request_time(self.row)
+
+    @property
+    def pill(self) -> SafeString:
+        return render_result(result_of(self.row))
+
+    @property
+    def reason(self) -> str:
+        return reason_text(self.row)
+
+    @property
+    def status(self) -> int | None:
+        return status_of(self.row)
+
+    @property
+    def size(self) -> str:
+        return size_text(self.row.size)
+
+    @property
+    def event_ending(self) -> str:
+        """Return the end of the event's reference: enough to tell two rows apart."""
+        return self.row.reference[-6:] if isinstance(self.row, Receipt) else ""
+
+    @property
+    def times(self) -> int:
+        return self.row.times if isinstance(self.row, Refusal) else 1
+
+
+@dataclass(frozen=True, slots=True)
+class RequestList:
+    """The content of the list's page."""
+
+    rows: Sequence[RequestRow]
+    chips: Sequence[FilterChip]
+    turning: PageLinks
+    is_filtered: bool
+    problem: str = ""
+
+
+def size_text(size: int | None) -> str:
+    """Return a number of bytes as text; a dash if it is not known."""
+    if size is None:
+        return "–"
+    return ngettext("%(number)s byte", "%(number)s bytes", size) % {"number": f"{size:,}"}
+
+
+def unknown_params(query: QueryDict) -> list[str]:
+    """Return query parameters that this list does not know."""
+    return FILTER_BAR.unknown_params(query, *_PAGE_PARAMS, *_IGNORED_PARAMS)
+
+
+def requests_url(**params: str) -> str:
+    """Return the address of the list with these filters."""
+    return reverse("admin:webhooks_receipt_changelist") + FILTER_BAR.build_query(params)
+
+
+def visible_tables(request: HttpRequest) -> frozenset[type[Model]]:
+    """Return the models of the list that the person may see."""
+    names = {Receipt: "webhooks.view_receipt", Refusal: "webhooks.view_refusal"}
+    return frozenset(model for model, name in names.items() if request.user.has_perm(name))
+
+
+def build_request_list(request: HttpRequest) -> RequestList:
+    """Load the page that the request asks for. Filters that cannot be used give a message and an unfiltered list."""
+    words, problem, tables = FILTER_BAR.read_params(request.GET), "", visible_tables(request)
+    try:
+        request_filter, place = _resolve_filter(words, tables), PageRequest.from_query(request.GET)
+    except InvalidFilter:
+        problem = _("The filters in this address are invalid. Showing everything.")
+        words, request_filter, place = {}, RequestFilter(tables=tables), PageRequest()
+    page = fetch_requests(request_filter, place)
+    return RequestList(
+        rows=request_rows(page.rows, request),
+        chips=_filter_chips(words),
+        turning=PageLinks.for_page(FILTER_BAR.build_query(words), page, place),
+        is_filtered=bool(words),
+        problem=problem,
+    )
+
+
+def request_rows(rows: Iterable[Receipt | Refusal], request: HttpRequest) -> list[RequestRow]:
+    """Return rows with their links. One statement for the names of all sources."""
+    rows = list(rows)
+    sources = Source.objects.in_bulk({row.source_id for row in rows if row.source_id is not None})
+    with_events = request.user.has_perm("webhooks.view_event")
+    return [
+        RequestRow(
+            row,
+            str(sources[row.source_id]) if row.source_id in sources else _("unknown"),
+            reverse(f"admin:webhooks_{row._meta.model_name}_change", args=[row.pk]),
+            _event_url(row) if with_events else "",
+        )
+        for row in rows
+    ]
+
+
+def _event_url(row: Receipt | Refusal) -> str:
+    if isinstance(row, Refusal) or row.event_id is None:
+        return ""
+    return reverse("admin:webhooks_event_change", args=[row.event_id])
+
+
+def _resolve_filter(words: Mapping[str, str], tables: frozenset[type[Model]]) -> RequestFilter:
+    """Resolve the parameters of an address. Raises InvalidFilter."""
+    if any("\0" in word or len(word) > _MAX_WORD_LENGTH for word in words.values()):
+        raise InvalidFilter("a word that is no filter")
+    begin, end = parse_range(words, "received", timezone.now())
+    try:
+        results = tuple(parse_results(words["result"])) if "result" in words else ()
+    except ValueError as error:
+        raise InvalidFilter("an unknown result") from error
+    source_id = None
+    if "source" in words:
+        # Filtered by key: a join could not use an index for the order. No source has the key 0.
+        found = Source.objects.filter(slug=words["source"]).values_list("pk", flat=True).first()
+        source_id = found or 0
+    return RequestFilter(results, source_id, begin, end, tables)
+
+
+def _filter_chips(words: Mapping[str, str]) -> list[FilterChip]:
+    results = [(result.value, str(name)) for result, name in RESULT_NAMES.items()]
+    sources = Source.objects.values_list("slug", "name")[:100]
+    return [
+        FILTER_BAR.time_chip(words, _("Received")),
+        FILTER_BAR.value_chip(words, "result", _("Result"), results),
+        FILTER_BAR.value_chip(words, "source", _("Source"), sources),
+    ]

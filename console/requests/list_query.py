@@ -1,0 +1,149 @@
+"""Read one page of the list of requests from two tables, receipts and refusals, as if they were one.
+
+A cursor is a time and a key. The key of a row is twice its primary key, plus 1 for a receipt, so that it differs
+between the tables.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from console.requests.results import (
+    NOT_VERIFIED_CODE,
+    OVER_LIMIT_CODE,
+    RECEIPT_RESULTS,
+    REFUSAL_RESULTS,
+    RequestResult,
+)
+from console.ui.keyset import PAGE_SIZE, Cursor, Keyset, KeysetPage, PageRequest, build_page
+from webhooks.models import Receipt, Refusal
+
+_RECEIPT = 1
+_REFUSAL = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFilter:
+    """The requests of a list. `source_id`: only those of this source; 0 matches none. `tables`: the models that the
+    person may see.
+    """
+
+    results: tuple[RequestResult, ...] = ()
+    source_id: int | None = None
+    begin: datetime | None = None
+    end: datetime | None = None
+    tables: frozenset[Any] = frozenset({Receipt, Refusal})
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Rows of one table that one index gives in the order of `time_column`."""
+
+    rows: QuerySet[Any]
+    time_column: str
+    table: int
+
+    def fetch(self, page_request: PageRequest, limit: int) -> list[Any]:
+        keyset = Keyset(self.time_column)
+        rows = self.rows
+        if page_request.before is not None:
+            key = (page_request.before.pk - self.table + 1) // 2
+            rows = rows.filter(keyset.older_than(Cursor(page_request.before.at, key)))
+        elif page_request.after is not None:
+            key = (page_request.after.pk - self.table) // 2
+            rows = rows.filter(keyset.newer_than(Cursor(page_request.after.at, key)))
+        sign = "" if page_request.is_upward else "-"
+        return list(rows.order_by(f"{sign}{self.time_column}", f"{sign}pk")[:limit])
+
+
+def request_time(row: Receipt | Refusal) -> datetime:
+    """Return the time of a request; of several that share a row, the last."""
+    return row.received_at if isinstance(row, Receipt) else row.last_at
+
+
+def request_cursor(row: Receipt | Refusal) -> Cursor:
+    """Return the cursor of a row of either table."""
+    return Cursor(request_time(row), 2 * row.pk + (_RECEIPT if isinstance(row, Receipt) else _REFUSAL))
+
+
+def fetch_requests(
+    request_filter: RequestFilter, page_request: PageRequest, size: int = PAGE_SIZE
+) -> KeysetPage:
+    """Fetch a page of at most `size` (at most 50) requests, by at most four statements."""
+    limit = size + 1 if size == PAGE_SIZE else size
+    rows = [row for part in _parts(request_filter) for row in part.fetch(page_request, limit)]
+    rows.sort(key=_sort_key, reverse=not page_request.is_upward)
+    return build_page(rows[:limit], page_request, request_cursor)
+
+
+def _sort_key(row: Receipt | Refusal) -> tuple[datetime, int]:
+    cursor = request_cursor(row)
+    return cursor.at, cursor.pk
+
+
+def _parts(request_filter: RequestFilter) -> Iterator[_Part]:
+    if Receipt in request_filter.tables:
+        yield from _receipt_parts(request_filter)
+    if Refusal in request_filter.tables:
+        yield from _refusal_parts(request_filter)
+
+
+def _receipt_parts(request_filter: RequestFilter) -> Iterator[_Part]:
+    source_id = request_filter.source_id
+    receipts = Receipt.objects.select_related("event")
+    wanted = request_filter.results or RECEIPT_RESULTS
+    if source_id is None and set(RECEIPT_RESULTS) <= set(wanted):
+        yield _within(receipts, "received_at", _RECEIPT, request_filter)
+        return
+    # One index on all receipts would cost every webhook. The first receipt of an event has the time of the event,
+    # which is indexed; the others have partial indexes.
+    if RequestResult.ACCEPTED in wanted:
+        own = {} if source_id is None else {"event__source": source_id}
+        accepted = receipts.filter(is_repeat=False, event__isnull=False, **own)
+        yield _within(accepted, "event__received_at", _RECEIPT, request_filter)
+    own = {} if source_id is None else {"source": source_id}
+    if RequestResult.DUPLICATE in wanted:
+        yield _within(receipts.filter(is_repeat=True, **own), "received_at", _RECEIPT, request_filter)
+    if RequestResult.NOT_UNDERSTOOD in wanted:
+        yield _within(receipts.filter(event__isnull=True, **own), "received_at", _RECEIPT, request_filter)
+
+
+def _refusal_parts(request_filter: RequestFilter) -> Iterator[_Part]:
+    wanted = set(request_filter.results or REFUSAL_RESULTS) & set(REFUSAL_RESULTS)
+    if not wanted:
+        return
+    # Only about REFUSALS_KEPT rows exist, so the index on time is enough for every filter.
+    refusals = Refusal.objects.filter(_codes_of(wanted))
+    if request_filter.source_id is not None:
+        refusals = refusals.filter(source=request_filter.source_id)
+    yield _within(refusals, "last_at", _REFUSAL, request_filter)
+
+
+def _codes_of(results: Iterable[RequestResult]) -> Q:
+    if set(results) == set(REFUSAL_RESULTS):
+        return Q()
+    conditions = {
+        RequestResult.NOT_VERIFIED: Q(code=NOT_VERIFIED_CODE),
+        RequestResult.OVER_LIMIT: Q(code=OVER_LIMIT_CODE),
+        RequestResult.REFUSED: ~Q(code__in=(NOT_VERIFIED_CODE, OVER_LIMIT_CODE)),
+    }
+    condition = Q(pk__in=[])
+    for result in results:
+        condition |= conditions[result]
+    return condition
+
+
+def _within(rows: QuerySet[Any], time_column: str, table: int, request_filter: RequestFilter) -> _Part:
+    if request_filter.begin is not None:
+        rows = rows.filter(**{f"{time_column}__gte": request_filter.begin})
+    if request_filter.end is not None:
+        rows = rows.filter(**{f"{time_column}__lt": request_filter.end})
+    return _Part(rows, time_column, table)
+
+
+def parse_results(text: str) -> Sequence[RequestResult]:
+    """Return the results that an address names, separated by commas. Raises ValueError."""
+    return [RequestResult(word) for word in dict.fromkeys(text.split(","))]

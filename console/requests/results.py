@@ -1,0 +1,95 @@
+"""Results of requests that reached the hub, with their texts and pills."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.ui.outcome_texts import describe_code, render_pill
+from webhooks.catalogue.codes import CATALOGUE
+from webhooks.models import Receipt, Refusal
+from webhooks.protocol.signature_reasons import SignatureReason
+
+NOT_VERIFIED_CODE = "bad-signature"
+OVER_LIMIT_CODE = "too-many-requests"
+
+
+class RequestResult(StrEnum):
+    """What became of a request."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    NOT_UNDERSTOOD = "not-understood"
+    NOT_VERIFIED = "not-verified"
+    OVER_LIMIT = "over-limit"
+    REFUSED = "refused"
+
+
+RECEIPT_RESULTS = (RequestResult.ACCEPTED, RequestResult.DUPLICATE, RequestResult.NOT_UNDERSTOOD)
+REFUSAL_RESULTS = (RequestResult.NOT_VERIFIED, RequestResult.OVER_LIMIT, RequestResult.REFUSED)
+RESULT_NAMES: Mapping[RequestResult, Any] = {
+    RequestResult.ACCEPTED: gettext_lazy("Accepted"),
+    RequestResult.DUPLICATE: gettext_lazy("Duplicate"),
+    RequestResult.NOT_UNDERSTOOD: gettext_lazy("Not understood"),
+    RequestResult.NOT_VERIFIED: gettext_lazy("Not verified"),
+    RequestResult.OVER_LIMIT: gettext_lazy("Over a limit"),
+    RequestResult.REFUSED: gettext_lazy("Refused otherwise"),
+}
+_PILLS: Mapping[RequestResult, tuple[str, str]] = {
+    RequestResult.ACCEPTED: ("good", "✓"),
+    RequestResult.DUPLICATE: ("quiet", "="),
+    RequestResult.NOT_UNDERSTOOD: ("bad", "?"),
+    RequestResult.NOT_VERIFIED: ("bad", "✕"),
+    RequestResult.OVER_LIMIT: ("warn", "‖"),
+    RequestResult.REFUSED: ("warn", "⊘"),
+}
+SIGNATURE_REASON_NAMES: Mapping[str, Any] = {
+    SignatureReason.HEADER_MISSING: gettext_lazy("Header missing or empty"),
+    SignatureReason.MALFORMED_HEADER: gettext_lazy("Malformed header"),
+    SignatureReason.MALFORMED_TIMESTAMP: gettext_lazy("Malformed timestamp"),
+    SignatureReason.OLD_TIMESTAMP: gettext_lazy("Timestamp too old or in the future"),
+    SignatureReason.WRONG_SIGNATURE: gettext_lazy("No secret fits"),
+    SignatureReason.NO_LIVE_SECRET: gettext_lazy("Source has no active secret"),
+    SignatureReason.INVALID_SETTINGS: gettext_lazy("Invalid settings of the source"),
+    SignatureReason.OTHER: gettext_lazy("Another reason"),
+}
+
+
+def result_of(row: Receipt | Refusal) -> RequestResult:
+    """Return the result of a request."""
+    if isinstance(row, Refusal):
+        return refusal_result(row.code)
+    if row.event_id is None:
+        return RequestResult.NOT_UNDERSTOOD
+    return RequestResult.DUPLICATE if row.is_repeat else RequestResult.ACCEPTED
+
+
+def refusal_result(code: str) -> RequestResult:
+    """Return the result of requests that were refused with this code."""
+    if code == NOT_VERIFIED_CODE:
+        return RequestResult.NOT_VERIFIED
+    return RequestResult.OVER_LIMIT if code == OVER_LIMIT_CODE else RequestResult.REFUSED
+
+
+def reason_text(row: Receipt | Refusal) -> str:
+    """Return why a request was not verified, or else the title of what it was answered with."""
+    if isinstance(row, Refusal) and row.reason:
+        return str(SIGNATURE_REASON_NAMES.get(row.reason, row.reason))
+    if isinstance(row, Receipt) and row.status is None:
+        return _("no response yet")
+    return describe_code(row.code).title
+
+
+def status_of(row: Receipt | Refusal) -> int | None:
+    """Return the HTTP status of the answer; None if there is none yet, or if the code is unknown."""
+    if isinstance(row, Receipt):
+        return row.status
+    return CATALOGUE[row.code].status if row.code in CATALOGUE else None
+
+
+def render_result(result: RequestResult) -> SafeString:
+    """Render a result as a pill."""
+    return render_pill(*_PILLS[result], str(RESULT_NAMES[result]))

@@ -1,0 +1,70 @@
+"""The pages of single requests: a receipt, and refusals that share a row."""
+
+import pytest
+
+from tests.support.builders.history import a_receipt, a_source, an_event, logged_in
+from tests.support.builders.refusals import a_refusal
+
+pytestmark = pytest.mark.django_db
+
+
+def refusal_page(pk: int) -> str:
+    return f"/admin/webhooks/refusal/{pk}/change/"
+
+
+def receipt_page(pk: int) -> str:
+    return f"/admin/webhooks/receipt/{pk}/change/"
+
+
+def test_a_refusal_shows_its_reason_and_the_names_of_headers() -> None:
+    row = a_refusal(times=37, reason="header-missing", header_names=["host", "x-signature"])
+    text = logged_in("support").get(refusal_page(row.pk)).content.decode()
+    for shown in (
+        "Header missing or empty",
+        "must compare the secrets",
+        "host, x-signature",
+        "192.0.2.7",
+        "401",
+    ):
+        assert shown in text
+    assert "refused 37 times" in text
+    assert "The body of an unverified request is not stored." in text
+
+
+def test_header_names_are_shown_as_text() -> None:
+    row = a_refusal(header_names=["<script>"])
+    assert "<script>" not in logged_in("support").get(refusal_page(row.pk)).content.decode().split("<h1>")[1]
+
+
+def test_a_refusal_is_read_only_and_hidden_without_permission() -> None:
+    row = a_refusal()
+    support = logged_in("support")
+    assert support.post(refusal_page(row.pk), {"times": 5}).status_code == 405
+    assert support.get(refusal_page(row.pk * 10)).status_code == 404
+    assert support.get(f"/admin/webhooks/refusal/{row.pk}/delete/").status_code == 403
+    assert support.get("/admin/webhooks/refusal/add/").status_code == 403
+    assert logged_in().get(refusal_page(row.pk)).status_code == 403
+
+
+def test_an_accepted_request_links_to_its_event() -> None:
+    event = an_event(source=a_source())
+    text = logged_in("support").get(receipt_page(a_receipt(event).pk)).content.decode()
+    assert f'href="/admin/webhooks/event/{event.pk}/change/"' in text
+    assert event.reference in text
+
+
+def test_a_request_that_is_not_understood_shows_what_to_do() -> None:
+    row = a_receipt(None, code="not-json", status=400)
+    text = logged_in("support").get(receipt_page(row.pk)).content.decode()
+    assert "not-json" in text
+    assert row.own_reference in text
+    assert 'class="notice notice-warn"' in text
+
+
+def test_a_receipt_is_read_only_and_hidden_without_permission() -> None:
+    row = a_receipt(None)
+    support = logged_in("support")
+    assert support.post(receipt_page(row.pk)).status_code == 405
+    assert support.get(receipt_page(row.pk * 10)).status_code == 404
+    assert support.get(f"/admin/webhooks/receipt/{row.pk}/delete/").status_code == 403
+    assert logged_in().get(receipt_page(row.pk)).status_code == 403
