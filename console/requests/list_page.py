@@ -116,15 +116,17 @@ def build_request_list(request: HttpRequest) -> RequestList:
     )
 
 
-def request_rows(rows: Iterable[Receipt | Refusal], request: HttpRequest) -> list[RequestRow]:
-    """Return rows with their links. One statement for the names of all sources."""
+def request_rows(
+    rows: Iterable[Receipt | Refusal], request: HttpRequest, known: Mapping[int, Source] | None = None
+) -> list[RequestRow]:
+    """Return rows with their links. One statement for the names of the sources, none if they are `known`."""
     rows = list(rows)
-    sources = Source.objects.in_bulk({row.source_id for row in rows if row.source_id is not None})
+    sources = known or Source.objects.in_bulk({row.source_id for row in rows if row.source_id is not None})
     with_events = request.user.has_perm("webhooks.view_event")
     return [
         RequestRow(
             row,
-            str(sources[row.source_id]) if row.source_id in sources else _("unknown"),
+            str(sources.get(row.source_id or 0, _("unknown"))),
             reverse(f"admin:webhooks_{row._meta.model_name}_change", args=[row.pk]),
             _event_url(row) if with_events else "",
         )

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from console.base.forms import JSON_AS_TEXT
 from console.base.post_only import post_only
+from console.requests.source_summary import load_source_requests
 from console.settings.pause import PauseMixin, count_waiting, render_activity_pill
 from console.settings.sources.forms import SourceForm, source_change_warnings
 from console.settings.sources.page import (
@@ -125,6 +126,7 @@ class SourceAdmin(SecretRotationMixin, PauseMixin):
             context["may_rotate"] = self.may_rotate(request, source)
             context["held"] = count_waiting(source)
             context["bad_signatures"] = self.bad_signatures_today(source)
+            context["source_requests"] = load_source_requests(request, source)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
