@@ -13,7 +13,7 @@ from audit.models import SigningKey
 from exports.models import Export
 from sync.models import Connection
 from webhooks.encryption.at_rest import encrypt_again
-from webhooks.models import Payload, Pepper, SourceSecret, SubjectKey
+from webhooks.models import CapturedRequest, Payload, Pepper, SourceSecret, SubjectKey
 
 BATCH_SIZE = 500
 ALL_ROWS = models.Q()
@@ -34,6 +34,7 @@ class EncryptedColumn:
 
 ENCRYPTED_COLUMNS = (
     EncryptedColumn("payloads", Payload, "sealed", models.Q(subject=None)),
+    EncryptedColumn("captured requests", CapturedRequest, "sealed"),
     EncryptedColumn("subject keys", SubjectKey, "wrapped", models.Q(destroyed_at=None)),
     EncryptedColumn("pepper", Pepper, "sealed"),
     EncryptedColumn("secrets", SourceSecret, "value"),

@@ -34,6 +34,7 @@ _ROW_LABELS: Mapping[str, object] = {
     "keys": gettext_lazy("Encryption keys"),
     "reasons": gettext_lazy("Replay reasons"),
     "views": gettext_lazy("Saved views"),
+    "captures": gettext_lazy("Captured unverified requests, of anybody"),
 }
 
 

@@ -15,6 +15,7 @@ from sync.operations.pauses import enforce_pauses, resume_forgotten
 from sync.operations.superseded_failures import supersede_failures
 from sync.rechecks.due_rechecks import run_rechecks
 from sync.statistics.periodic_recount import recount_stale_hours
+from webhooks.captures.windows import delete_expired_captures
 
 PERIODIC = (
     ScheduledWork("alarms", EverySeconds(30.0), evaluate_alarms),
@@ -25,6 +26,7 @@ PERIODIC = (
     ScheduledWork("counts", EverySeconds(15.0), recount_stale_hours),
     ScheduledWork("superseded", EverySeconds(10.0), supersede_failures),
     ScheduledWork("failures", EverySeconds(15.0), refresh_failure_groups),
+    ScheduledWork("captures", EverySeconds(60.0), delete_expired_captures),
     ScheduledWork("logins", EverySeconds(60.0), report_past_hours),
 )
 # Work that takes long where much is stored, or that waits for other systems: each runs on a thread of its own.

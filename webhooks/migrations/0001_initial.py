@@ -249,4 +249,32 @@ class Migration(migrations.Migration):
             model_name='payload',
             index=models.Index(condition=models.Q(('subject__isnull', False)), fields=['subject'], name='payload_subject'),
         ),
+        migrations.CreateModel(
+            name='CapturedRequest',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('received_at', models.DateTimeField(db_index=True)),
+                ('address', models.GenericIPAddressField(null=True)),
+                ('reason', models.CharField(help_text='why it could not be verified, a code', max_length=32)),
+                ('size', models.PositiveIntegerField(help_text='bytes of the body')),
+                ('sealed', models.BinaryField(help_text='headers and body as JSON, encrypted with SEALING_KEYS')),
+                ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='captured_requests', to='webhooks.source')),
+            ],
+            options={
+                'default_permissions': (),
+            },
+        ),
+        migrations.CreateModel(
+            name='CaptureWindow',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('opened_at', models.DateTimeField()),
+                ('ends_at', models.DateTimeField()),
+                ('captured', models.PositiveSmallIntegerField(default=0, help_text='requests stored in this window')),
+                ('source', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='capture_window', to='webhooks.source')),
+            ],
+            options={
+                'default_permissions': (),
+            },
+        ),
     ]

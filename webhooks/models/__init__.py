@@ -1,5 +1,6 @@
 """Which tables hold what came in?"""
 
+from webhooks.models.capture import CapturedRequest, CaptureWindow
 from webhooks.models.event import Event, State, event_state
 from webhooks.models.pausable import Pausable
 from webhooks.models.payload import Payload, indexes_where_set, payload_foreign_key
@@ -20,6 +21,8 @@ from webhooks.models.subject_key_store import (
 __all__ = [
     "SOURCE_SETTINGS",
     "AnswerMode",
+    "CaptureWindow",
+    "CapturedRequest",
     "Event",
     "Pausable",
     "Payload",

@@ -20,6 +20,7 @@ from django.db.models import F, QuerySet, Sum
 from audit.entries.append import NewEntry, append_entries
 from audit.format.signed_records import format_time
 from database.deferred_counts import DeferredCounts
+from webhooks.captures.windows import UnverifiedRequest, capture_request
 from webhooks.models import Refusal, Source
 from webhooks.protocol.signature_reasons import reason_code
 from webhooks.receiving.incoming_request import IncomingRequest
@@ -91,6 +92,8 @@ def record_refusal(
     of a BadSignature, and ignored for another code.
     """
     reason = reason_code(signature_reason).value if code == "bad-signature" else ""
+    if reason and source is not None:
+        _capture(reason, incoming, source)
     minute = incoming.received_at.replace(second=0, microsecond=0)
     hour = minute.replace(minute=0)
     key = f"{source.pk if source else 0}|{code}|{reason}"
@@ -121,6 +124,15 @@ def record_refusal(
     # Not after each row: a flood would otherwise cause one deletion for each of its rows.
     if row.pk % _PRUNE_EVERY == 0:
         Refusal.objects.filter(pk__lte=row.pk - settings.REFUSALS_KEPT).delete()
+
+
+def _capture(reason: str, incoming: IncomingRequest, source: Source) -> None:
+    capture_request(
+        source,
+        UnverifiedRequest(
+            incoming.headers, incoming.body or b"", incoming.address, incoming.received_at, reason
+        ),
+    )
 
 
 def _count_in_row(bucket: str, incoming: IncomingRequest) -> int:

@@ -1,0 +1,1 @@
+"""Capture windows: which unverified requests are stored, and for how long."""

@@ -1,0 +1,260 @@
+"""A capture window stores at most 20 unverified requests for 15 minutes; outside of it nothing of a body is stored."""
+
+import base64
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils.module_loading import import_string
+
+from tests.support.hub import EXAMPLE, Hub, signature_headers
+from tests.support.processes.hub_processes import running_hub
+from webhooks.captures import windows
+from webhooks.captures.masked_headers import MASK, mask_headers
+from webhooks.captures.windows import (
+    captured_requests,
+    delete_expired_captures,
+    find_open_window,
+    open_captured,
+    open_window,
+)
+from webhooks.models import CapturedRequest, CaptureWindow, Source
+from webhooks.receiving import refusals
+
+pytestmark = pytest.mark.usefixtures("hub")
+NOW = datetime.now(UTC)
+CANARY = b"canary-of-a-body-3f1a"
+BODY = b'{"id":"' + CANARY + b'"}'
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    set_clock(monkeypatch, NOW)
+    find_open_window.invalidate()
+    yield
+    find_open_window.invalidate()
+    refusals.reset_counts()
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, at: datetime) -> None:
+    monkeypatch.setattr("webhooks.receiving.incoming_request.timezone", SimpleNamespace(now=lambda: at))
+
+
+def try_to_open(at: datetime, slug: str = "aurora") -> CaptureWindow | None:
+    with transaction.atomic():
+        return open_window(Source.objects.get(slug=slug), at)
+
+
+def open_now(at: datetime = NOW) -> CaptureWindow:
+    window = try_to_open(at)
+    assert window is not None
+    find_open_window.invalidate()
+    return window
+
+
+def send_unverified(hub: Hub, times: int = 1, **headers: str) -> None:
+    for _ in range(times):
+        answer = hub.post(BODY, "aurora", **headers)
+        assert answer.status_code == 401
+
+
+def every_cell() -> Iterator[bytes]:
+    """Yield the decrypted captures, and every other cell of this application's tables."""
+    for model in apps.get_app_config("webhooks").get_models():
+        for row in model._base_manager.all():
+            for field in model._meta.concrete_fields:
+                value = getattr(row, field.attname)
+                yield bytes(value) if isinstance(value, memoryview | bytes) else str(value).encode()
+    for row in CapturedRequest.objects.all():
+        yield open_captured(row)[1]
+
+
+def stores_body() -> bool:
+    return any(CANARY in cell for cell in every_cell())
+
+
+def test_without_a_window_no_body_is_stored(hub: Hub) -> None:
+    send_unverified(hub, 3)
+    assert not stores_body()
+
+
+def test_a_body_that_is_stored_without_a_window_is_found(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken variant: every window counts as open."""
+    window = open_now(NOW - timedelta(days=1))
+    monkeypatch.setattr(windows, "find_open_window", lambda _: window)
+    monkeypatch.setattr(window, "ends_at", NOW + timedelta(days=1))
+    monkeypatch.setattr(
+        windows.CaptureWindow,
+        "objects",
+        SimpleNamespace(filter=lambda **_: SimpleNamespace(update=lambda **_: 1)),
+    )
+    send_unverified(hub)
+    assert stores_body()
+
+
+def test_an_unverified_request_is_stored_encrypted_with_its_reason(hub: Hub) -> None:
+    open_now()
+    send_unverified(hub, **signature_headers(BODY, "msg_1") | {"webhook-signature": "v1,AAAA"})
+    row = CapturedRequest.objects.get()
+    assert (row.reason, row.size, row.address) == ("wrong-signature", len(BODY), "127.0.0.1")
+    assert CANARY not in bytes(row.sealed)
+    assert base64.b64encode(BODY) not in bytes(row.sealed)
+    headers, body = open_captured(row)
+    assert body == BODY
+    assert headers["webhook-signature"] == "v1,AAAA"
+
+
+def test_verified_requests_and_other_refusals_are_not_captured(hub: Hub) -> None:
+    open_now()
+    assert hub.post_signed(EXAMPLE).status_code < 300
+    assert hub.post_signed(b"[]").status_code == 400
+    assert hub.client.post("/webhooks/aurora", BODY, content_type="text/plain").status_code == 415
+    assert hub.post(BODY, "nobody").status_code == 404
+    assert CapturedRequest.objects.count() == 0
+
+
+def test_a_window_of_another_source_captures_nothing(hub: Hub) -> None:
+    Source.objects.create(slug="other", name="Other", scheme="bearer")
+    assert try_to_open(NOW, "other") is not None
+    send_unverified(hub)
+    assert CapturedRequest.objects.count() == 0
+
+
+def test_secrets_in_headers_are_not_stored(hub: Hub) -> None:
+    open_now()
+    secret = "value-of-a-secret"
+    send_unverified(hub, authorization=f"Bearer {secret}", cookie=f"a={secret}", **{"x-own-token": secret})
+    headers, _body = open_captured(CapturedRequest.objects.get())
+    assert secret not in repr(headers)
+    assert headers["x-own-token"] == f"{MASK} ({len(secret)})"
+    assert headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "settings", "is_shown"),
+    [
+        ("body-hmac", {"header": "X-Sign"}, True),
+        ("timestamped-hmac", {"header": "X-Sign"}, True),
+        ("header", {"header": "X-Sign"}, False),
+        ("bearer", {}, False),
+        ("standard-webhooks", {}, False),
+    ],
+)
+def test_a_header_is_shown_only_where_it_holds_a_signature(
+    scheme: str, settings: dict[str, str], is_shown: bool
+) -> None:
+    assert (mask_headers({"x-sign": "value"}, scheme, settings)["x-sign"] == "value") is is_shown
+
+
+def test_an_authorization_header_is_masked_even_as_a_signature() -> None:
+    settings = {"header": "Authorization"}
+    assert "value" not in mask_headers({"authorization": "value"}, "body-hmac", settings).values()
+
+
+def test_headers_are_bounded() -> None:
+    many = {f"x-{number}-{'n' * 200}": "v" for number in range(99)} | {"accept": "v" * 9_999}
+    masked = mask_headers(many, "bearer", {})
+    assert len(masked) == 50
+    assert max(map(len, masked)) == 64
+    assert max(map(len, masked.values())) == 512
+
+
+def test_a_window_ends_after_15_minutes(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_now()
+    set_clock(monkeypatch, NOW + timedelta(minutes=14, seconds=59))
+    send_unverified(hub)
+    for seconds in (900, 901, 86_400):
+        set_clock(monkeypatch, NOW + timedelta(seconds=seconds))
+        send_unverified(hub)
+    assert CapturedRequest.objects.count() == 1
+
+
+def test_a_window_that_does_not_end_is_noticed(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken variant: a window of a year."""
+    monkeypatch.setattr(windows, "WINDOW_LENGTH", timedelta(days=365))
+    with pytest.raises(AssertionError):
+        test_a_window_ends_after_15_minutes(hub, monkeypatch)
+
+
+def test_a_window_stores_20_requests(hub: Hub) -> None:
+    open_now()
+    send_unverified(hub, 25)
+    assert CapturedRequest.objects.count() == 20
+
+
+def test_a_full_window_costs_no_write(hub: Hub) -> None:
+    open_now()
+    send_unverified(hub, 22)
+    with CaptureQueriesContext(connection) as queries:
+        send_unverified(hub, 5)
+    assert [query for query in queries if "UPDATE" in query["sql"] and "capture" in query["sql"]] == []
+
+
+def test_an_accepted_webhook_asks_for_no_window(hub: Hub) -> None:
+    open_now()
+    with CaptureQueriesContext(connection) as queries:
+        assert hub.post_signed(EXAMPLE).status_code < 300
+    assert [query for query in queries if "capture" in query["sql"]] == []
+
+
+def test_an_open_window_is_not_opened_again_and_a_past_one_is() -> None:
+    open_now()
+    CaptureWindow.objects.update(captured=20)
+    assert try_to_open(NOW + timedelta(minutes=14)) is None
+    assert try_to_open(NOW + timedelta(minutes=15)) is not None
+    assert CaptureWindow.objects.get().captured == 0
+
+
+def capture_days_ago(days: float) -> CapturedRequest:
+    return CapturedRequest.objects.create(
+        source=Source.objects.get(slug="aurora"),
+        received_at=datetime.now(UTC) - timedelta(days=days),
+        reason="wrong-signature",
+        size=1,
+        sealed=b"x",
+    )
+
+
+def test_captured_requests_are_hidden_and_deleted_after_24_hours() -> None:
+    capture_days_ago(1.01)
+    recent = capture_days_ago(0.99)
+    assert list(captured_requests(recent.source, datetime.now(UTC))) == [recent]
+    delete_expired_captures()
+    assert list(CapturedRequest.objects.all()) == [recent]
+
+
+def test_an_erasure_deletes_all_captured_requests() -> None:
+    capture_days_ago(0.1)
+    capture_days_ago(0.5)
+    assert import_string(settings.ERASES_TOO["captures"])("someone", "pseudonym") == 2
+    assert not CapturedRequest.objects.exists()
+
+
+@pytest.mark.slow
+def test_over_http_the_sender_gets_the_same_answer_while_a_window_is_open(hub: Hub, tmp_path: Path) -> None:
+    with running_hub(tmp_path, hub.identity, hub.shop) as running:
+
+        def send() -> tuple[int, bytes]:
+            reply = running.send(BODY, "/webhooks/aurora", Authorization="Bearer wrong")
+            return reply.status, reply.body
+
+        before = send()
+        assert before[0] == 401
+        assert running.rows("SELECT count(*) FROM webhooks_capturedrequest") == [(0,)]
+        running.write(
+            "INSERT INTO webhooks_capturewindow (source_id, opened_at, ends_at, captured) SELECT id, "
+            "'2020-01-01 00:00:00', '2099-01-01 00:00:00', 18 FROM webhooks_source WHERE slug = 'aurora'"
+        )
+        until = time.monotonic() + 10
+        while running.rows("SELECT captured FROM webhooks_capturewindow") != [(20,)]:
+            assert send() == before
+            assert time.monotonic() < until
+        assert {send() for _ in range(5)} == {before}
+        assert running.rows("SELECT count(*), min(size) FROM webhooks_capturedrequest") == [(2, len(BODY))]

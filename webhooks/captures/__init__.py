@@ -1,0 +1,1 @@
+"""Which unverified requests are stored for a while, and how are their headers masked?"""
