@@ -87,7 +87,7 @@ def test_every_refusal_is_the_same_answer(hubspot: Source) -> None:
         send("/webhooks/hubspot", f"{url}/other"),
     ]
     assert {(answer.status_code, answer.content) for answer in answers} == {(401, answers[0].content)}
-    assert list(Refusal.objects.values_list("code", flat=True)) == ["bad-signature"]
+    assert set(Refusal.objects.values_list("code", flat=True)) == {"bad-signature"}
 
 
 def test_a_signed_address_cannot_be_saved_without_the_address_of_the_hub(

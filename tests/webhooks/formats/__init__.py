@@ -1,0 +1,1 @@
+"""Tests of requests in formats of their senders."""
