@@ -26,7 +26,6 @@ from sync.planning.change import (
     FieldChange,
     plan_candidates,
     plan_deleted_entity,
-    plan_existing_entity,
 )
 from sync.planning.mapping import EntityNotMappable, ParsedMapping
 from sync.planning.record_matching import MatchUndecided, RecordQuery, find_record
@@ -210,12 +209,7 @@ def _find_record_and_plan(
         # missing.
         if entity is not None:
             target_fields = mapping.map_entity(entity.attributes, webhook_fields(claim.delivery.event))
-    return _plan_with_version(
-        claim,
-        target,
-        record,
-        partial(plan_existing_entity, target_fields, caseless=mapping.caseless_fields),
-    )
+    return _plan_with_version(claim, target, record, partial(mapping.plan_record, target_fields))
 
 
 def _plan_with_version(

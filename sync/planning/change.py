@@ -23,11 +23,12 @@ class ChangeAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """A field before and after the change."""
+    """A field before and after the change. `is_compared`: false if its value causes no change by itself."""
 
     name: str
     before: Any
     after: Any
+    is_compared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def redact_change(change: Change, redact: Callable[[Any], Any]) -> Change:
     """Return the change with every value replaced by what `redact` returns for it, for a page that shows it."""
 
     def redact_fields(fields: tuple[FieldChange, ...]) -> tuple[FieldChange, ...]:
-        return tuple(FieldChange(one.name, redact(one.before), redact(one.after)) for one in fields)
+        return tuple(replace(one, before=redact(one.before), after=redact(one.after)) for one in fields)
 
     return replace(
         change,
@@ -86,15 +87,32 @@ def _to_documents(fields: Iterable[FieldChange]) -> list[dict[str, Any]]:
 
 
 def plan_existing_entity(
-    wanted: Mapping[str, Any], record: Record | None, caseless: frozenset[str]
+    wanted: Mapping[str, Any],
+    record: Record | None,
+    caseless: frozenset[str],
+    *,
+    only_on_create: frozenset[str] = frozenset(),
+    not_compared: frozenset[str] = frozenset(),
 ) -> Change:
-    """Plan the change for an existing entity: create its record, update the fields that differ, or nothing."""
+    """Plan the change for an existing entity: create its record, update the fields that differ, or nothing.
+
+    A field of `only_on_create` is left out of an update. One of `not_compared` is sent with an update that other fields
+    cause.
+    """
     if record is None:
         return Change(
             ChangeAction.CREATE, None, tuple(FieldChange(name, None, value) for name, value in wanted.items())
         )
-    changes, same = _compare_fields(wanted, record, caseless)
-    return Change(ChangeAction.UPDATE if changes else ChangeAction.NOTHING, record.id, changes, same)
+    updatable = {name: value for name, value in wanted.items() if name not in only_on_create}
+    changes, same = _compare_fields(updatable, record, caseless, not_compared)
+    return without_uncaused(Change(ChangeAction.UPDATE, record.id, changes, same))
+
+
+def without_uncaused(change: Change) -> Change:
+    """Return an update as it is if a compared field differs, and a change that does nothing otherwise."""
+    if any(field.is_compared for field in change.fields):
+        return change
+    return replace(change, action=ChangeAction.NOTHING, fields=())
 
 
 def plan_deleted_entity(
@@ -125,7 +143,10 @@ def plan_candidates(
 
 
 def _compare_fields(
-    wanted: Mapping[str, Any], record: Record, caseless: frozenset[str]
+    wanted: Mapping[str, Any],
+    record: Record,
+    caseless: frozenset[str],
+    not_compared: frozenset[str] = frozenset(),
 ) -> tuple[tuple[FieldChange, ...], tuple[tuple[str, Any], ...]]:
     changes, same = [], []
     for name, after in wanted.items():
@@ -133,7 +154,7 @@ def _compare_fields(
         if _values_equal(before, after, name in caseless):
             same.append((name, after))
         else:
-            changes.append(FieldChange(name, before, after))
+            changes.append(FieldChange(name, before, after, name not in not_compared))
     return tuple(changes), tuple(same)
 
 

@@ -11,10 +11,14 @@ a list of at most 10. Its rules only match. What is written follows `fields`, an
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
+from sync.connectors.contracts.types import Record
+from sync.planning.change import Change, plan_existing_entity
 from webhooks.expressions.expression_budget import (
     MAX_BYTES,
     MAX_STEPS,
@@ -93,11 +97,19 @@ FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
+class WhenAbsent(StrEnum):
+    """What becomes of a field of the record if the entity has no value for it: null, or nothing at all."""
+
+    KEEP = "keep"
+    CLEAR = "clear"
+
+
 @dataclass(frozen=True, slots=True)
 class FieldRule:
     """Rule that computes one field of the record.
 
-    `entity_fields`: the fields of the entity that it reads, None if it reads the whole entity.
+    `entity_fields`: the fields of the entity that it reads, None if it reads the whole entity. `when_absent`: None
+    clears the field for a whole entity, and keeps it for a partial one.
     """
 
     path: Evaluator | None = None
@@ -106,6 +118,9 @@ class FieldRule:
     is_required: bool = False
     is_caseless: bool = False
     entity_fields: frozenset[str] | None = None
+    is_only_on_create: bool = False
+    is_not_compared: bool = False
+    when_absent: WhenAbsent | None = None
 
     def has_input_in(self, part: Mapping[str, Any]) -> bool:
         """Return True if a partial entity has a field that this rule reads. Needed because `entity.locked !=
@@ -144,7 +159,7 @@ class MatchRule:
     verified_new: Mapping[str, FieldRule] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ParsedMapping:
     """A validated declaration."""
 
@@ -152,18 +167,28 @@ class ParsedMapping:
     match: MatchRule
 
     def map_entity(self, entity: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
-        """Map an entity to the fields of a record. Raises EntityNotMappable for a required field without a
-        value.
+        """Map an entity to the fields of a record. A field that is kept without a value is left out. Raises
+        EntityNotMappable for a required field without a value.
         """
-        return self._map_fields(self.fields, entity, webhook, without=(None, "", []))
+        made = self._map_fields(self.fields, entity, webhook, without=(None, "", []))
+        return self._without_kept(made, WhenAbsent.CLEAR)
 
     def map_partial_entity(self, part: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
         """Map the attributes of a partial entity to record fields. Rules whose input is absent are left out, and null
-        values too. Raises EntityNotMappable as `map_entity` does, and if a required field would become empty.
+        values too unless they clear the field. Raises EntityNotMappable as `map_entity` does, and if a required field
+        would become empty.
         """
         rules = {name: rule for name, rule in self.fields.items() if rule.has_input_in(part)}
         made = self._map_fields(rules, part, webhook, without=("", []))
-        return {name: value for name, value in made.items() if value is not None}
+        return self._without_kept(made, WhenAbsent.KEEP)
+
+    def _without_kept(self, made: dict[str, Any], default: WhenAbsent) -> dict[str, Any]:
+        """Return the fields without those that have no value and are kept then."""
+        return {
+            name: value
+            for name, value in made.items()
+            if value is not None or (self.fields[name].when_absent or default) is WhenAbsent.CLEAR
+        }
 
     def _map_fields(
         self,
@@ -223,10 +248,30 @@ class ParsedMapping:
                 kept.setdefault((value.field, text.casefold() if is_caseless else text), value)
         return list(kept.values())
 
-    @property
+    @cached_property
     def caseless_fields(self) -> frozenset[str]:
         """Return the fields that are compared without regard to case."""
         return frozenset(name for name, rule in self.fields.items() if rule.is_caseless)
+
+    @cached_property
+    def creation_fields(self) -> frozenset[str]:
+        """Return the fields that are written only when a record is created."""
+        return frozenset(name for name, rule in self.fields.items() if rule.is_only_on_create)
+
+    @cached_property
+    def uncompared_fields(self) -> frozenset[str]:
+        """Return the fields that are sent with other changes, and cause none."""
+        return frozenset(name for name, rule in self.fields.items() if rule.is_not_compared)
+
+    def plan_record(self, wanted: Mapping[str, Any], record: Record | None) -> Change:
+        """Plan the change of the record from the mapped fields. None: it is created."""
+        return plan_existing_entity(
+            wanted,
+            record,
+            self.caseless_fields,
+            only_on_create=self.creation_fields,
+            not_compared=self.uncompared_fields,
+        )
 
 
 def _new_budget() -> ExpressionBudget:

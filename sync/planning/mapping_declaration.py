@@ -13,11 +13,18 @@ from typing import Any, NamedTuple
 from jmespath.exceptions import JMESPathError
 
 from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import AnyText, AnyValue, Boolean, JsonSchema, Kind, TextList
+from config_schema.kinds import AnyText, AnyValue, Boolean, Choice, JsonSchema, Kind, TextList
 from config_schema.objects import MapOf, Object, Rule
 from config_schema.settings import Values, defaulted, optional, required
 from sync.connectors.values.fingerprint import fingerprint_json
-from sync.planning.mapping import FUNCTIONS, MAX_VERIFIED_VALUES, FieldRule, MatchRule, ParsedMapping
+from sync.planning.mapping import (
+    FUNCTIONS,
+    MAX_VERIFIED_VALUES,
+    FieldRule,
+    MatchRule,
+    ParsedMapping,
+    WhenAbsent,
+)
 from webhooks.expressions.jmespath_paths import (
     MAX_DEPTH,
     Evaluator,
@@ -113,11 +120,37 @@ _CASELESS = defaulted(
     "The value is compared with the record's without regard to case.",
     example=True,
 )
+_ONLY_ON_CREATE = defaulted(
+    "only_on_create",
+    Boolean(),
+    False,
+    "The value is written when the record is created. Later it is neither compared nor updated.",
+    example=True,
+)
+_NOT_COMPARED = defaulted(
+    "not_compared",
+    Boolean(),
+    False,
+    "The value is sent together with other changes of the record. A difference in it causes no update.",
+    example=True,
+)
+_WHEN_ABSENT = optional(
+    "when_absent",
+    Choice(tuple(str(one) for one in WhenAbsent)),
+    "What happens if the value is null: `keep` leaves the record's value as it is, `clear` writes null. Without this "
+    "setting a fetched entity clears the field, and the data of a webhook that is relayed keeps it. An attribute that "
+    "relayed data does not name keeps the field in any case.",
+    example="keep",
+    is_nullable=False,
+)
 
 
 def _build_field_rule(values: Values) -> FieldRule:
     if values.is_given(_PATH) == values.is_given(_CONSTANT):
         values.reject(None, "Enter either a path or a constant.")
+    if values[_ONLY_ON_CREATE] and values[_NOT_COMPARED]:
+        values.reject(_NOT_COMPARED, "Enter either `only_on_create` or `not_compared`.")
+    when_absent = values[_WHEN_ABSENT]
     path = values[_PATH]
     return FieldRule(
         path=path.evaluator if path else None,
@@ -126,17 +159,21 @@ def _build_field_rule(values: Values) -> FieldRule:
         is_required=values[_REQUIRED],
         is_caseless=values[_CASELESS],
         entity_fields=path.entity_fields if path else None,
+        is_only_on_create=values[_ONLY_ON_CREATE],
+        is_not_compared=values[_NOT_COMPARED],
+        when_absent=None if when_absent is None else WhenAbsent(when_absent),
     )
 
 
 _FIELD_RULE = Object(
-    (_PATH, _CONSTANT, _APPLY, _REQUIRED, _CASELESS),
+    (_PATH, _CONSTANT, _APPLY, _REQUIRED, _CASELESS, _ONLY_ON_CREATE, _NOT_COMPARED, _WHEN_ABSENT),
     _build_field_rule,
     (
         Rule(
             "Exactly one of `path` and `constant` is required.",
             {"oneOf": [{"required": ["path"]}, {"required": ["constant"]}]},
         ),
+        Rule("At most one of `only_on_create` and `not_compared` is true."),
     ),
 )
 _FIELDS = required(

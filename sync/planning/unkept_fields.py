@@ -6,7 +6,7 @@ Each write of a field is counted as long as it repeats the one before: the same 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from sync.planning.change import Change, ChangeAction, FieldChange
+from sync.planning.change import Change, ChangeAction, FieldChange, without_uncaused
 
 NOTICED_WRITES = 3
 """A field counts as not kept after so many equal writes: the first one may follow a change of the entity."""
@@ -39,15 +39,15 @@ def leave_out_unkept(change: Change, counts: WriteCounts, digest: DigestDifferen
     left_out = tuple(
         field
         for field in change.fields
-        if field.name in counts
+        if field.is_compared
+        and field.name in counts
         and counts[field.name].number >= limit
         and counts[field.name].digest == digest(field)
     )
     if not left_out:
         return change
     sent = tuple(field for field in change.fields if field not in left_out)
-    action = ChangeAction.UPDATE if sent else ChangeAction.NOTHING
-    return replace(change, action=action, fields=sent, left_out_fields=left_out)
+    return without_uncaused(replace(change, fields=sent, left_out_fields=left_out))
 
 
 def count_writes(
@@ -61,14 +61,16 @@ def count_writes(
     # After a creation or deletion there is nothing yet that the target could have kept.
     if change.action in (ChangeAction.CREATE, ChangeAction.DELETE) or change.record_id is None:
         return {}
-    compared = {field.name for field in change.fields} | {name for name, _ in change.unchanged_fields}
+    # What is not compared may never be readable: it says nothing about what the target keeps.
+    written = [field for field in change.fields if field.is_compared]
+    compared = {field.name for field in written} | {name for name, _ in change.unchanged_fields}
     left_out = {field.name for field in change.left_out_fields}
     kept = {
         name: count
         for name, count in counts.items()
         if name in left_out or (is_partial and name not in compared)
     }
-    return kept | {field.name: _count_write(field, counts, digest) for field in change.fields}
+    return kept | {field.name: _count_write(field, counts, digest) for field in written}
 
 
 def list_unkept(counts: WriteCounts) -> tuple[str, ...]:

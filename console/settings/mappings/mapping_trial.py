@@ -17,7 +17,6 @@ from console.settings.mappings.declaration_json import DeclarationError, line_nu
 from sync.connectors.contracts.types import Record
 from sync.mappings.past_entities import PastEvent, past_event_chunks, read_past_events
 from sync.models import AttemptOutcome, Route
-from sync.planning.change import plan_existing_entity
 from sync.planning.mapping import EntityNotMappable, ParsedMapping
 from sync.planning.mapping_comparison import MappingInput
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
@@ -159,12 +158,17 @@ def _compare_with_last_known(mapping: ParsedMapping, kept: PastEvent) -> Mapping
     made = apply_mapping(kept.mapping_input.entity, kept.mapping_input.webhook)
     known, record_id = _last_known_record(kept)
     record = None if known is None else Record(record_id, known)
-    change = plan_existing_entity(made, record, mapping.caseless_fields)
+    change = mapping.plan_record(made, record)
     changing = {field.name for field in change.fields}
+    same = {name for name, _value in change.unchanged_fields}
     fields = []
     for name, value in made.items():
         is_known = known is not None and name in known
-        kind = "same" if name not in changing else "changed" if is_known or known is None else "unknown"
+        if name not in changing:
+            # A field that is not written now has nothing to compare.
+            kind = "same" if name in same else "plain"
+        else:
+            kind = "changed" if is_known or known is None else "unknown"
         before = known.get(name) if known and kind == "changed" else None
         fields.append(TrialField(name, format_value(value), format_value(before), kind))
     kinds = {field.kind for field in fields}
