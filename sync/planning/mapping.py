@@ -25,6 +25,14 @@ from webhooks.expressions.expression_budget import (
     ExpressionBudget,
     OverBudget,
 )
+from webhooks.expressions.expression_functions import (
+    TEXT_FUNCTIONS,
+    apply_to_text,
+    find_first_email,
+    format_date,
+    list_items,
+    zip_lists,
+)
 from webhooks.expressions.jmespath_paths import (
     Evaluator,
 )
@@ -77,10 +85,6 @@ def _verified_email(emails: Any) -> Any:
     return next((entry.get("address") for entry in verified if entry.get("address")), None)
 
 
-def _apply_to_text(change: Callable[[str], str]) -> Callable[[Any], Any]:
-    return lambda value: change(value) if isinstance(value, str) else value
-
-
 def _to_text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -88,12 +92,14 @@ def _to_text(value: Any) -> Any:
 
 
 FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
-    "lower": _apply_to_text(str.lower),
-    "upper": _apply_to_text(str.upper),
-    "trim": _apply_to_text(str.strip),
+    **{name: apply_to_text(change) for name, change in TEXT_FUNCTIONS.items()},
+    "date": format_date,
     "first": _first_item,
+    "first_email": find_first_email,
+    "items": list_items,
     "text": _to_text,
     "verified_email": _verified_email,
+    "zip": zip_lists,
 }
 
 

@@ -7,6 +7,7 @@
                         "previous": {"email": {"path": "emails", "apply": ["verified_email", "lower"]}}}}}
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from jmespath.exceptions import JMESPathError
 from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import AnyText, AnyValue, Boolean, Choice, JsonSchema, Kind, TextList
 from config_schema.objects import MapOf, Object, Rule
-from config_schema.settings import Values, defaulted, optional, required
+from config_schema.settings import Setting, Values, defaulted, optional, required
 from sync.connectors.values.fingerprint import fingerprint_json
 from sync.planning.mapping import (
     FUNCTIONS,
@@ -28,14 +29,18 @@ from sync.planning.mapping import (
 from webhooks.expressions.jmespath_paths import (
     MAX_DEPTH,
     Evaluator,
-    ExpressionTooLarge,
+    ExpressionRefused,
     compile_expression,
     fields_read,
+    functions_called,
 )
 
 MAX_FIELDS = 200
 MAX_PATH = 500
 MAX_CACHED = 256
+
+# Never part of a rule that says what is verified.
+_UNVERIFIED = "first_email"
 
 
 class InvalidMapping(ValueError):
@@ -55,8 +60,9 @@ class ParsedPath(NamedTuple):
 
 @dataclass(frozen=True)
 class MappingPath(Kind[ParsedPath]):
-    """A JMESPath expression of a mapping. Reading compiles it."""
+    """A JMESPath expression of a mapping. Reading compiles it. `refused`: functions that it must not call."""
 
+    refused: frozenset[str] = frozenset()
     label: str = "JMESPath expression"
     limits: str = f"1 to {MAX_PATH} characters, nested at most {MAX_DEPTH} deep"
 
@@ -65,8 +71,11 @@ class MappingPath(Kind[ParsedPath]):
             sentence = f"This must be a JMESPath expression of 1 to {MAX_PATH} characters."
             raise SettingsInvalid(place, sentence)
         try:
+            if self.refused & functions_called(value):
+                sentence = f"{value!r} calls {_UNVERIFIED}(), which returns unverified addresses too."
+                raise SettingsInvalid(place, sentence)
             return ParsedPath(compile_expression(value), fields_read(value, "entity"))
-        except ExpressionTooLarge as error:
+        except ExpressionRefused as error:
             raise SettingsInvalid(place, f"{value!r} {error}") from error
         except JMESPathError as error:
             raise SettingsInvalid(place, f"{value!r} is not a JMESPath expression.") from error
@@ -91,13 +100,18 @@ class RecordFields(Kind[tuple[str, ...]]):
         return {"type": "array", "items": {"type": "string"}}
 
 
-_APPLY = defaulted(
-    "apply",
-    TextList(tuple(sorted(FUNCTIONS)), "list of functions"),
-    [],
-    "Functions to convert the value with, in this order.",
-    example=["trim", "lower"],
-)
+def _apply_setting(names: Iterable[str]) -> Setting[tuple[str, ...]]:
+    return defaulted(
+        "apply",
+        TextList(tuple(sorted(names)), "list of functions"),
+        [],
+        "Functions to convert the value with, in this order.",
+        example=["trim", "lower"],
+    )
+
+
+_APPLY = _apply_setting(FUNCTIONS)
+_VERIFIED_APPLY = _apply_setting(FUNCTIONS.keys() - {_UNVERIFIED})
 _PATH = optional(
     "path",
     MappingPath(),
@@ -189,16 +203,16 @@ def _verified_rule(looks_into: str, example: str) -> Object[FieldRule]:
     """Return the kind of a rule of `match.verified`. A constant is refused: it verifies nothing."""
     path = required(
         "path",
-        MappingPath(),
+        MappingPath(refused=frozenset({_UNVERIFIED})),
         f"Where the verified values are in {looks_into}: one value, or a list of which the first {MAX_VERIFIED_VALUES} "
         "count.",
         example=example,
     )
     return Object(
-        (path, _APPLY),
+        (path, _VERIFIED_APPLY),
         lambda values: FieldRule(
             path=values[path].evaluator,
-            apply=tuple(FUNCTIONS[name] for name in values[_APPLY]),
+            apply=tuple(FUNCTIONS[name] for name in values[_VERIFIED_APPLY]),
             entity_fields=values[path].entity_fields,
         ),
     )

@@ -7,11 +7,21 @@ and makes 33 million values. So each visit of a node, each copied item and each 
 import time
 from collections.abc import Callable, Mapping
 from numbers import Number
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from jmespath.exceptions import JMESPathError
-from jmespath.functions import Functions
+from jmespath.functions import Functions, signature
 from jmespath.visitor import Options, TreeInterpreter
+
+from webhooks.expressions.expression_functions import (
+    TEXT_FUNCTIONS,
+    ExpressionMisfit,
+    apply_to_text,
+    find_first_email,
+    format_date,
+    list_items,
+    zip_lists,
+)
 
 MAX_STEPS = 10_000
 # Of the result, as JSON.
@@ -29,10 +39,6 @@ _MAKE_STEP_BITS = 6
 
 # What the library raises beside its own errors if an expression does not fit the document.
 _MISFITS = (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
-
-
-class ExpressionMisfit(JMESPathError):  # type: ignore[misc]
-    """The document holds other types of values than the expression needs."""
 
 
 # Marked for translation in `sync.planning.mapping`.
@@ -204,6 +210,14 @@ def _has_order(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, Number) and not isinstance(value, bool))
 
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _takes(*types: Any) -> Callable[[_Function], _Function]:
+    """Declare the types that a function takes: the library's decorator, which keeps the type of the function."""
+    return cast("Callable[[_Function], _Function]", signature(*types))
+
+
 class _BudgetedFunctions(Functions):  # type: ignore[misc]
     """The library's functions, which count what their arguments cost before they are called."""
 
@@ -222,6 +236,45 @@ class _BudgetedFunctions(Functions):  # type: ignore[misc]
             charge(self._interpreter, resolved_args)
         return super().call_function(function_name, resolved_args)
 
+    # A value of any kind: what is no text is returned as it is, as by the functions of a mapping.
+    @_takes({"types": []})
+    def _func_lower(self, value: Any) -> Any:
+        return _call_on_text("lower", value)
+
+    @_takes({"types": []})
+    def _func_upper(self, value: Any) -> Any:
+        return _call_on_text("upper", value)
+
+    @_takes({"types": []})
+    def _func_trim(self, value: Any) -> Any:
+        return _call_on_text("trim", value)
+
+    @_takes({"types": []})
+    def _func_md5(self, value: Any) -> Any:
+        return _call_on_text("md5", value)
+
+    @_takes({"types": []})
+    def _func_sha256(self, value: Any) -> Any:
+        return _call_on_text("sha256", value)
+
+    @_takes({"types": []})
+    def _func_first_email(self, value: Any) -> Any:
+        return find_first_email(value)
+
+    @_takes({"types": []})
+    def _func_items(self, value: Any) -> Any:
+        return list_items(value)
+
+    @_takes({"types": ["array", "null"]}, {"types": ["array", "null"], "variadic": True})
+    def _func_zip(self, *lists: Any) -> Any:
+        return None if None in lists else zip_lists(list(lists))
+
+    @_takes({"types": [], "variadic": True})
+    def _func_date(self, *arguments: Any) -> Any:
+        if len(arguments) > 2:
+            raise ExpressionMisfit("date() takes one or two arguments")
+        return format_date(*arguments)
+
     def _create_key_func(self, expref: Any, allowed_types: list[str], function_name: str) -> Any:
         find_key = super()._create_key_func(expref, allowed_types, function_name)
 
@@ -232,6 +285,26 @@ class _BudgetedFunctions(Functions):  # type: ignore[misc]
             return key
 
         return find_counted_key
+
+
+def _call_on_text(name: str, value: Any) -> Any:
+    return apply_to_text(TEXT_FUNCTIONS[name])(value)
+
+
+def _charge_items(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+    # A new object for each member.
+    interpreter.charge_steps(sum(len(part) for part in arguments if isinstance(part, dict)))
+
+
+def _charge_zip(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+    lists = [part for part in arguments if isinstance(part, list)]
+    shortest = min(map(len, lists), default=0)
+    # A new list for each group.
+    interpreter.charge_steps(shortest + (shortest * len(lists) >> _COPY_STEP_BITS))
+
+
+def _charge_first_email(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+    interpreter.charge_steps(sum(len(part) for part in arguments if isinstance(part, list)))
 
 
 def _charge_to_string(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
@@ -246,7 +319,7 @@ def _charge_join(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> Non
     interpreter.charge_made_text(glue * len(texts) + sum(map(_text_size, texts)))
 
 
-def _charge_reverse(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+def _charge_text_change(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
     interpreter.charge_made_text(sum(_text_size(part) for part in arguments if isinstance(part, str)))
 
 
@@ -264,7 +337,15 @@ _Charge = Callable[[_BudgetedInterpreter, list[Any]], None]
 _CHARGES: Mapping[str, _Charge] = {
     "to_string": _charge_to_string,
     "join": _charge_join,
-    "reverse": _charge_reverse,
+    "reverse": _charge_text_change,
+    "lower": _charge_text_change,
+    "upper": _charge_text_change,
+    "trim": _charge_text_change,
+    "md5": _charge_text_change,
+    "sha256": _charge_text_change,
+    "items": _charge_items,
+    "zip": _charge_zip,
+    "first_email": _charge_first_email,
     "contains": _charge_contains,
     "sort": _charge_order,
     "max": _charge_order,

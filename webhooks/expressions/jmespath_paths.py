@@ -5,6 +5,7 @@ library at a tenth of the cost. All others run under a budget (`expression_budge
 """
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -12,9 +13,11 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from webhooks.expressions.expression_budget import ExpressionBudget, evaluate_node
+from webhooks.expressions.expression_functions import KNOWN_FUNCTIONS
 
 MAX_LENGTH = 1_000
 MAX_DEPTH = 50
+MAX_NODES = 2_000
 
 _PLAIN = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[(?:0|-?[1-9][0-9]{0,6})\])*", re.ASCII)
 _STEP = re.compile(r"(\w+)|\[(-?[0-9]+)\]", re.ASCII)
@@ -39,18 +42,39 @@ _FINDING_KINDS = frozenset(
 )
 
 
-class ExpressionTooLarge(JMESPathError):  # type: ignore[misc]
-    """An expression is too long or nested too deeply. The message completes a sentence about it."""
+class ExpressionRefused(JMESPathError):  # type: ignore[misc]
+    """A well-formed expression that is not allowed. The message completes a sentence about it."""
+
+
+class ExpressionTooLarge(ExpressionRefused):
+    """An expression is too long, too large or nested too deeply."""
 
     def __init__(self) -> None:
-        super().__init__(f"is longer than {MAX_LENGTH:,} characters or nested more than {MAX_DEPTH} deep.")
+        super().__init__(
+            f"is longer than {MAX_LENGTH:,} characters, nested more than {MAX_DEPTH} deep, or has more than "
+            f"{MAX_NODES:,} nodes."
+        )
+
+
+class UnknownFunction(ExpressionRefused):
+    """An expression calls a function that there is not."""
+
+    def __init__(self, name: str, known: frozenset[str]) -> None:
+        super().__init__(f"calls {name[:40]}(). Known functions: {', '.join(sorted(known))}.")
 
 
 @lru_cache(maxsize=2048)
-def compile_expression(text: str) -> Evaluator:
-    """Compile an expression. Raises JMESPathError if it is invalid, and ExpressionTooLarge."""
+def compile_expression(text: str, more_functions: frozenset[str] = frozenset()) -> Evaluator:
+    """Compile an expression. `more_functions`: known to it beside `KNOWN_FUNCTIONS`.
+
+    Raises JMESPathError if it is invalid, and ExpressionRefused.
+    """
     # Parsed in any case, so that invalid expressions are refused.
     root = _parse(text)
+    known = KNOWN_FUNCTIONS | more_functions
+    for call in _function_calls(root):
+        if call["value"] not in known:
+            raise UnknownFunction(call["value"], known)
     if text == "@":
         return _return_document
     if not _PLAIN.fullmatch(text):
@@ -74,10 +98,13 @@ def _parse(text: str) -> Any:
         root = jmespath.compile(text).parsed
     except RecursionError:
         raise ExpressionTooLarge from None
-    level = [root]
+    level, nodes_left = [root], MAX_NODES
     # A node holds its children in a list: two levels of containers.
     for _ in range(2 * MAX_DEPTH):
+        nodes_left -= sum(isinstance(node, dict) and "type" in node for node in level)
         level = [child for node in level for child in _child_values(node)]
+        if nodes_left < 0:
+            break
         if not level:
             return root
     raise ExpressionTooLarge
@@ -94,6 +121,22 @@ def _child_values(node: Any) -> list[Any]:
     if isinstance(node, dict):
         return [*node, *node.values()]
     return node if isinstance(node, list) else []
+
+
+def _function_calls(root: Any) -> Iterator[Any]:
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if node["type"] == "function_expression":
+            yield node
+        # A slice has numbers as children.
+        waiting += [child for child in node["children"] if isinstance(child, dict)]
+
+
+@lru_cache(maxsize=2048)
+def functions_called(text: str) -> frozenset[str]:
+    """Return the names of the functions that an expression calls. Raises JMESPathError."""
+    return frozenset(call["value"] for call in _function_calls(_parse(text)))
 
 
 def _makes_values(root: Any) -> bool:

@@ -185,7 +185,7 @@ class MappingEditorMixin(MappingViewMixin):
             draft=draft,
             current=current,
             longest=MAX_LENGTH,
-            functions=FUNCTION_LABELS,
+            functions=tuple(FUNCTION_LABELS.items()),
             **context,
         )
 

@@ -12,11 +12,17 @@ from django.utils.translation import gettext_lazy
 
 FUNCTION_LABELS: Mapping[str, Promise] = {
     "verified_email": gettext_lazy("the first verified address, never an unverified one"),
+    "first_email": gettext_lazy("the first address, verified or not"),
     "first": gettext_lazy("the first value of the list"),
     "text": gettext_lazy("converted to text"),
     "trim": gettext_lazy("without leading and trailing spaces"),
     "lower": gettext_lazy("lower-cased"),
     "upper": gettext_lazy("upper-cased"),
+    "date": gettext_lazy("the date in UTC, such as 2026-02-28"),
+    "md5": gettext_lazy("its MD5 digest in hex"),
+    "sha256": gettext_lazy("its SHA-256 digest in hex"),
+    "items": gettext_lazy("the members of the object, as a list of key and value"),
+    "zip": gettext_lazy("the items of the lists, combined one by one"),
 }
 
 
@@ -90,7 +96,22 @@ def _rule_text(rule: Mapping[str, Any]) -> str:
         parts.append(_("required"))
     if rule.get("caseless"):
         parts.append(_("case-insensitive comparison"))
-    return "; ".join(parts)
+    return "; ".join((*parts, *_writing_texts(rule).values()))
+
+
+def _writing_texts(rule: Mapping[str, Any]) -> dict[str, str]:
+    """Describe by setting when the value is written."""
+    texts = {}
+    if rule.get("only_on_create"):
+        texts["only_on_create"] = _("written only when the record is created")
+    if rule.get("not_compared"):
+        texts["not_compared"] = _("sent with other changes, causes none")
+    if rule.get("when_absent"):
+        keeps = rule["when_absent"] == "keep"
+        texts["when_absent"] = (
+            _("kept if the entity has no value") if keeps else _("cleared if the entity has no value")
+        )
+    return texts
 
 
 def _rule_source_text(rule: Mapping[str, Any]) -> str:
@@ -134,6 +155,14 @@ def _list_rule_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterat
     if bool(old.get("caseless")) != bool(new.get("caseless")):
         now = _("comparison is now case-insensitive")
         yield now if new.get("caseless") else _("comparison is now case-sensitive")
+    was, becomes = _writing_texts(old), _writing_texts(new)
+    for name in {**was, **becomes}:
+        if was.get(name) != becomes.get(name):
+            yield (
+                _("now %(now)s") % {"now": becomes[name]}
+                if name in becomes
+                else _("no longer %(before)s") % {"before": was[name]}
+            )
 
 
 def _lookup_texts(declaration: Declaration) -> dict[str, str]:

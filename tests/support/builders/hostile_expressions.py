@@ -53,6 +53,11 @@ MULTIPLYING: tuple[str, ...] = (
     "'" + "x" * 200 + "'|" + piped("join('',[@,@,@,@])", 12),
     "'" + "x" * 200 + "'|" + piped("to_string([@,@,@,@])", 12),
     "'" + "x" * 200 + "'|" + piped("reverse(join('',[@,@,@,@]))", 12),
+    piped("zip([@,@],[@,@])", 20),
+    piped("items({a:@,b:@})", 22),
+    piped("[@,@][]", 14) + "|zip(@,@,@,@,@,@,@,@)|zip(@,@,@,@,@,@,@,@)",
+    "'" + "x" * 200 + "'|" + piped("upper(join('',[@,@,@,@]))", 12),
+    "'" + "x" * 200 + "'|" + piped("md5(join('',[@,@,@,@])) && join('',[@,@,@,@])", 9),
 )
 # Each of them reads a part of the document again and again. Some end within their budget, some do not fit it.
 READING: tuple[str, ...] = tuple(
@@ -69,6 +74,9 @@ READING: tuple[str, ...] = tuple(
         "{0}.*.*.*[]|[]|[]",
         "sum({0})",
         "to_number(to_string({0}))",
+        "[items({0}),zip({0},{0}),items({0}),zip({0},{0})]",
+        "{0}|[md5(@),sha256(@),upper(@),lower(@),trim(@),date(@),first_email(@)]",
+        "map(&[md5(@),sha256(@)], {0})",
     )
 )
 # Refused when they are entered, for their length or depth or since no system can store them.
@@ -92,6 +100,12 @@ MISFITS: tuple[str, ...] = (
     "entity.long < `1`",
     "ceil(`1e999`)",
     "abs(&a)",
+    "items(entity.numbers)",
+    "zip(entity, entity.numbers)",
+    "date(entity)",
+    "date(`1e999`)",
+    "date('2026-02-30')",
+    "date('2026-02-03', 'week')",
     "contains('a', `1`)",
     "entity.numbers[99999999999999999999]",
     "entity.numbers[:99999999999999999999]",

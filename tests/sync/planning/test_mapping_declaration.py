@@ -31,7 +31,10 @@ pytestmark = pytest.mark.pure
         ({"fields": {"x": {"path": "a" * (MAX_PATH + 1)}}}, "x.path: This must be a JMESPath expression"),
         ({"fields": {"x": {"path": "a["}}}, "x.path: 'a[' is not a JMESPath"),
         ({"fields": {"x": {"path": "!" * 499 + "a"}}}, "x.path: '!!!"),
-        ({"fields": {"x": {"path": "a", "apply": ["shout"]}}}, "x.apply: This must be one of: first, lower"),
+        (
+            {"fields": {"x": {"path": "a", "apply": ["shout"]}}},
+            "x.apply: This must be one of: date, first, first_email",
+        ),
         ({"fields": {"x": {"path": "a", "apply": [["lower"]]}}}, "x.apply: This must be a non-empty text"),
         ({"fields": {"x": {"path": "a", "apply": [{}]}}}, "x.apply: This must be a non-empty text"),
         ({"fields": {"x": {"path": "a", "apply": "lower"}}}, "x.apply: This must be a list"),

@@ -20,7 +20,7 @@ from tests.support.builders.hostile_expressions import (
     bounded_cost,
     piped,
 )
-from webhooks.expressions import expression_budget
+from webhooks.expressions import expression_budget, jmespath_paths
 from webhooks.expressions.expression_budget import (
     MAX_BYTES,
     MAX_STEPS,
@@ -85,6 +85,13 @@ def test_an_expression_has_at_most_a_thousand_characters() -> None:
     assert compile_expression("a" * 1_000)({}) is None
     with pytest.raises(ExpressionTooLarge, match=r"1,000 characters"):
         compile_expression("a" * 1_001)
+
+
+def test_an_expression_has_at_most_two_thousand_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jmespath_paths, "MAX_LENGTH", 10_000)
+    assert len(compile_expression("[" + ",".join(["a"] * 1_999) + "]")({})) == 1_999
+    with pytest.raises(ExpressionTooLarge, match=r"2,000 nodes"):
+        compile_expression("[" + ",".join(["a"] * 2_000) + "]")
 
 
 @pytest.mark.parametrize("text", MISFITS)
@@ -156,6 +163,14 @@ BROKEN: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
         _stops_counting("charge_tree"),
         f"[{piped('[@,@]', 14)},{piped('[@,@]', 14)}]|[0]==[1]",
     ),
+    "zipped lists are not counted": (
+        lambda patch: patch.setattr(expression_budget, "_CHARGES", {}),
+        "[" + ",".join(["length(zip(c,c))"] * 6) + "]",
+    ),
+    "items of objects are not counted": (
+        lambda patch: patch.setattr(expression_budget, "_CHARGES", {}),
+        "[" + ",".join(["length(items(@))"] * 6) + "]",
+    ),
     "texts are not counted": (_stops_counting("charge_made_text"), piped("join('',[@,@,@,@])", 6) + "|[0]"),
 }
 
@@ -163,7 +178,12 @@ BROKEN: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_the_tests_fail_if_something_is_not_counted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     break_hub, text = BROKEN[name]
-    document: Any = {"t": ENTITY["texts"][0], "c": ENTITY["numbers"]}.get(name[0], 1)
+    document: Any = {
+        "t": ENTITY["texts"][0],
+        "c": ENTITY["numbers"],
+        "z": {"c": [1] * 2_000},
+        "i": dict.fromkeys(map(str, range(2_000))),
+    }.get(name[0], 1)
     with pytest.raises(OverBudget):
         compile_expression(text)(document)
     break_hub(monkeypatch)

@@ -68,7 +68,7 @@ def test_a_declaration_is_saved_as_a_draft_and_the_active_version_stays() -> Non
         ('{"fields": {\n  "a": {"path": "x"}\n  "b": 1}}', "Line 3: A comma or a closing bracket is missing"),
         (
             '{"fields": {\n  "a": {"path": "x",\n    "apply": ["lowr"]}}}',
-            "Line 3: a.apply: This must be one of: first, lower, text, trim, upper, verified_email.",
+            "Line 3: a.apply: This must be one of: date, first, first_email, items, lower, md5, sha256, text, trim, upper, verified_email, zip.",
         ),
         ('{"fields": {"a": {"path": "x"},\n\n"a": {"path": "y"}}}', "Line 3: “a” appears twice here"),
         (

@@ -1,0 +1,107 @@
+"""Functions that expressions know beside those of JMESPath."""
+
+from typing import Any
+
+import pytest
+from jmespath.exceptions import JMESPathError
+
+from webhooks.expressions.expression_functions import KNOWN_FUNCTIONS
+from webhooks.expressions.jmespath_paths import (
+    ExpressionRefused,
+    UnknownFunction,
+    compile_expression,
+    functions_called,
+)
+
+pytestmark = pytest.mark.pure
+
+DOCUMENT = {
+    "emails": [
+        {"address": ""},
+        {"address": "B@example.com", "verified": False},
+        {"address": "a@example.com"},
+    ],
+    "addresses": ["x@example.com"],
+    "labels": {"fi": "Ryhmä", "en": "Group"},
+    "names": ["a", "b", "c"],
+    "values": [1, 2],
+    "text": " Ä ",
+    "at": "2026-03-01T01:30:00+02:00",
+    "number": 7,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("first_email(emails)", "B@example.com"),
+        ("first_email(addresses)", "x@example.com"),
+        ("first_email(missing)", None),
+        ("items(labels)", [{"key": "fi", "value": "Ryhmä"}, {"key": "en", "value": "Group"}]),
+        ("items(labels)[?key == 'en'].value | [0]", "Group"),
+        ("items(missing)", None),
+        ("zip(names, values)", [["a", 1], ["b", 2]]),
+        ("zip(names, values, values)", [["a", 1, 1], ["b", 2, 2]]),
+        (
+            "zip(names, values)[*].{name: [0], value: [1]}",
+            [{"name": "a", "value": 1}, {"name": "b", "value": 2}],
+        ),
+        ("zip(names, missing)", None),
+        ("md5(names[0])", "0cc175b9c0f1b6a831c399e269772661"),
+        ("sha256('')", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        ("md5(number)", 7),
+        ("sha256(missing)", None),
+        ("lower(trim(text))", "ä"),
+        ("upper(names[0])", "A"),
+        ("date(at)", "2026-02-28"),
+        ("date(at, 'date-time')", "2026-02-28T23:30:00Z"),
+        ("date(at, 'seconds')", 1772321400),
+        ("date(at, 'milliseconds')", 1772321400000),
+        ("date(`1772321400`)", "2026-02-28"),
+        ("date(`1772321400123`, 'date-time')", "2026-02-28T23:30:00Z"),
+        ("date('2026-02-28')", "2026-02-28"),
+        ("date('2026-02-28T10:00:00', 'date-time')", "2026-02-28T10:00:00Z"),
+        ("date(missing)", None),
+    ],
+)
+def test_a_function_returns_what_it_promises(text: str, found: Any) -> None:
+    assert compile_expression(text)(DOCUMENT) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "items(names)",
+        "items(text)",
+        "zip(labels, names)",
+        "date(text)",
+        "date(`true`)",
+        "date(at, 'week')",
+        "date(`1e999`)",
+        "date(at, 'date', 'date')",
+        "date()",
+        "zip()",
+    ],
+)
+def test_a_value_that_does_not_fit_is_an_error(text: str) -> None:
+    with pytest.raises(JMESPathError):
+        compile_expression(text)(DOCUMENT)
+
+
+@pytest.mark.parametrize(
+    "text", ["exec('ls')", "a[?linked('USER', id)]", "map(&nope(@), a)", "a | [_func_items(@)]"]
+)
+def test_an_unknown_function_is_refused_with_the_known_ones(text: str) -> None:
+    with pytest.raises(UnknownFunction, match="Known functions: abs, avg, .*first_email.*zip"):
+        compile_expression(text)
+
+
+def test_a_function_may_be_known_to_some_expressions_only() -> None:
+    assert compile_expression("linked('USER', id)", frozenset({"linked"}))
+    with pytest.raises(ExpressionRefused):
+        compile_expression("linked('USER', id)")
+
+
+def test_the_functions_of_an_expression_are_listed() -> None:
+    assert functions_called("a[?md5(@) == lower(b)] | [0:2]") == {"md5", "lower"}
+    assert {"length", "items", "zip", "md5", "date"} < KNOWN_FUNCTIONS

@@ -1,0 +1,112 @@
+"""Functions that expressions may call beside those of JMESPath. Pure.
+
+A text function returns any other value as it is.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
+
+# A number from here on counts as milliseconds: as seconds it would be in the year 5138.
+FIRST_MILLISECONDS = 100_000_000_000
+DATE_FORMS = ("date", "date-time", "seconds", "milliseconds")
+
+
+class ExpressionMisfit(JMESPathError):  # type: ignore[misc]
+    """The document holds other types of values than the expression needs."""
+
+
+def apply_to_text(change: Callable[[str], Any]) -> Callable[[Any], Any]:
+    """Return a function that changes texts, and returns any other value as it is."""
+    return lambda value: change(value) if isinstance(value, str) else value
+
+
+def find_first_email(emails: Any) -> str | None:
+    """Return the first address of a list of texts or of objects with `address`, verified or not; None without one."""
+    for entry in emails if isinstance(emails, list) else [emails]:
+        address = entry.get("address") if isinstance(entry, dict) else entry
+        if isinstance(address, str) and address:
+            return address
+    return None
+
+
+def hash_md5(text: str) -> str:
+    """Return the MD5 digest of a text in hex. Some systems name records by it; it protects nothing."""
+    return hashlib.md5(_encode(text), usedforsecurity=False).hexdigest()
+
+
+def hash_sha256(text: str) -> str:
+    """Return the SHA-256 digest of a text in hex."""
+    return hashlib.sha256(_encode(text)).hexdigest()
+
+
+def _encode(text: str) -> bytes:
+    # A document may hold half of a surrogate pair.
+    return text.encode("utf-8", "replace")
+
+
+def list_items(value: Any) -> list[dict[str, Any]] | None:
+    """Return the members of an object as a list of `{"key": …, "value": …}`; None for null."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ExpressionMisfit("items() takes an object")
+    return [{"key": key, "value": member} for key, member in value.items()]
+
+
+def zip_lists(lists: Any) -> list[list[Any]] | None:
+    """Return lists of the first items of all lists, of the second ones, to the end of the shortest; None for null."""
+    if lists is None:
+        return None
+    if not isinstance(lists, list) or not all(isinstance(one, list) for one in lists):
+        raise ExpressionMisfit("zip() takes lists")
+    return [list(group) for group in zip(*lists, strict=False)]
+
+
+def format_date(value: Any, form: str = DATE_FORMS[0]) -> str | int | None:
+    """Return a time in UTC in another form; None for null. Raises ExpressionMisfit if it is no time.
+
+    `value`: RFC 3339, a date, or a number of seconds or milliseconds since 1970. A time without a zone is in UTC.
+    """
+    if value is None:
+        return None
+    moment = _read_time(value)
+    if form == "date":
+        return moment.date().isoformat()
+    if form == "date-time":
+        return moment.replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+    if form == "seconds":
+        return int(moment.timestamp())
+    if form == "milliseconds":
+        return round(moment.timestamp() * 1000)
+    raise ExpressionMisfit(f"date() knows these forms: {', '.join(DATE_FORMS)}")
+
+
+def _read_time(value: Any) -> datetime:
+    try:
+        if isinstance(value, str):
+            read = datetime.fromisoformat(value)
+            return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value / 1000 if abs(value) >= FIRST_MILLISECONDS else value, UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    raise ExpressionMisfit("date() takes a time of RFC 3339, or seconds or milliseconds since 1970")
+
+
+TEXT_FUNCTIONS: Mapping[str, Callable[[str], str]] = {
+    "lower": str.lower,
+    "upper": str.upper,
+    "trim": str.strip,
+    "md5": hash_md5,
+    "sha256": hash_sha256,
+}
+# Known in the expressions of `fields` in a mapping only.
+LINKED = "linked"
+KNOWN_FUNCTIONS = frozenset(
+    {*Functions.FUNCTION_TABLE, *TEXT_FUNCTIONS, "date", "first_email", "items", "zip"}
+)
