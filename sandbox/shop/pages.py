@@ -22,8 +22,8 @@ _LABELS = {
     "updated_at": "Changed",
 }
 _COLUMNS = {
-    "segments": ("id", "name", "description", "external_id", "updated_at"),
-    "documents": ("id", "title", "content_type", "size", "owner", "updated_at"),
+    "segments": ("id", "name", "members", "description", "external_id", "updated_at"),
+    "documents": ("id", "title", "content_type", "size", "owner", "owner_id", "updated_at"),
 }
 
 

@@ -7,7 +7,7 @@ from sandbox.base.clock import utc_now
 from sandbox.base.collections import RecordCollections
 from sandbox.base.store import Record
 from sandbox.http.messages import FieldError, HttpError
-from sandbox.shop.schema import READ_ONLY, SCHEMAS, build_validation_error, parse_fields
+from sandbox.shop.schema import CUSTOMER_FIELDS, READ_ONLY, SCHEMAS, build_validation_error, parse_fields
 from sandbox.shop.seed import FIRST_ID, SEEDS
 
 EMAIL_TAKEN = "This e-mail address already belongs to another customer."
@@ -50,6 +50,7 @@ class ShopCatalogue(RecordCollections):
         fields = parse_fields(collection, body, replaces=True)
         with self._store.lock:
             self._refuse_taken_email(collection, fields, None)
+            self._refuse_unknown_customers(collection, fields)
             now = utc_now()
             record = {
                 "id": self._allocate_id(collection),
@@ -68,6 +69,7 @@ class ShopCatalogue(RecordCollections):
             before = self.get_record(collection, key)
             fields = parse_fields(collection, body, replaces=replaces)
             self._refuse_taken_email(collection, fields, before["id"])
+            self._refuse_unknown_customers(collection, fields)
             record = before | fields | {"updated_at": utc_now(), "version": before["version"] + 1}
             self._store.put_record(collection, key, record)
         return record
@@ -78,6 +80,16 @@ class ShopCatalogue(RecordCollections):
             return
         if any(record["id"] != own_id for record in self._store.find_records(collection, "email", email)):
             raise build_validation_error(FieldError("email", "duplicate", EMAIL_TAKEN))
+
+    def _refuse_unknown_customers(self, collection: str, fields: Mapping[str, object]) -> None:
+        """Raise HttpError (422) if fields name a customer that there is not."""
+        name = CUSTOMER_FIELDS.get(collection, "")
+        value = fields.get(name)
+        for key in value if isinstance(value, list) else [value] if value else []:
+            if self._store.get_record("customers", str(key)) is None:
+                raise build_validation_error(
+                    FieldError(name, "unknown_customer", f"There is no customer {str(key)[:60]}.")
+                )
 
     def _allocate_id(self, collection: str) -> int:
         """Return the next id of a collection. An id is never used again, not even after a deletion."""

@@ -39,6 +39,7 @@ SCHEMAS: dict[str, dict[str, FieldSchema]] = {
         "external_id": OPTIONAL_TEXT,
         "name": FieldSchema(str, is_required=True),
         "description": OPTIONAL_TEXT,
+        "members": FieldSchema(list, default=()),
     },
     "documents": {
         "external_id": OPTIONAL_TEXT,
@@ -47,8 +48,12 @@ SCHEMAS: dict[str, dict[str, FieldSchema]] = {
         "size": FieldSchema(int),
         "url": OPTIONAL_TEXT,
         "owner": OPTIONAL_TEXT,
+        "owner_id": OPTIONAL_TEXT,
     },
 }
+
+CUSTOMER_FIELDS: Mapping[str, str] = {"segments": "members", "documents": "owner_id"}
+"""By collection, the field that holds the id of a customer, or a list of them."""
 
 _TYPE_WORDS = {str: "a text", int: "a whole number", bool: "true or false", list: "a list of texts"}
 

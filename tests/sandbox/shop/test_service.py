@@ -85,6 +85,9 @@ def test_a_deleted_record_is_gone_and_its_number_is_never_used_again(call_shop: 
     [
         ("PATCH", "customers/4711", {"email": "Taken@Example.com"}, "email", "duplicate"),
         ("POST", "customers", {"email": "taken@example.com"}, "email", "duplicate"),
+        ("POST", "segments", {"name": "A", "members": ["4711", "9"]}, "members", "unknown_customer"),
+        ("PATCH", "segments/4711", {"members": ["nobody"]}, "members", "unknown_customer"),
+        ("POST", "documents", {"title": "A", "owner_id": "9"}, "owner_id", "unknown_customer"),
         ("POST", "customers", {"first_name": "Outi"}, "email", "required"),
         ("PATCH", "customers/4711", {"email": None}, "email", "required"),
         ("PATCH", "customers/4711", {"email": "anna at home"}, "email", "invalid"),
