@@ -19,6 +19,7 @@ from sync.deliveries.stored_webhook import wants_entity
 from sync.evidence.row_facts import attempt_facts, call_digests
 from sync.models import Delivery, PayloadChoice, new_recheck
 from sync.planning.change import ChangeAction
+from sync.references.waiting import end_wait
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import Payload, State, SubjectKey
 
@@ -40,14 +41,16 @@ class FinishedAttempt:
     ended_at: datetime = field(default_factory=timezone.now)
 
     def add_to(self, batch: WriteBatch, pending_answer: PendingAnswer | None) -> None:
-        """Add the end of the attempt, its calls, re-checks if a write may still arrive, and the pending answer if there
-        is one.
+        """Add the end of the attempt, its calls, re-checks if a write may still arrive, the end of a wait for other
+        records, and the pending answer if there is one.
         """
         # The update below refers to the keys of these payloads.
         batch.insert(*self._complete_attempt())
         batch.execute(self._attempt_update())
         if self.result.may_still_arrive and self.claim.delivery.gets_rechecks:
             batch.insert(new_recheck(self.claim.attempt))
+        if self.claim.route.mapping is not None and self.claim.route.mapping.reference_types:
+            batch.execute(end_wait(self.claim.delivery.pk))
         add_calls(calls_in_order(self.recorders), batch)
         if pending_answer is not None:
             pending_answer.add_to(batch)

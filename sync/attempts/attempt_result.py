@@ -23,9 +23,11 @@ from sync.deliveries.claims import Claim
 from sync.limits.rate_limit import RateLimited
 from sync.models import MATCH_HELD_CODE, AttemptOutcome
 from sync.planning.change import ChangeAction
-from sync.planning.mapping import EntityNotMappable, MappingOverBudget
+from sync.planning.mapping import EntityNotMappable, MappingOverBudget, ReferenceMissing, TooManyReferences
 from sync.planning.record_matching import AmbiguousMatch, MatchUndecided, RecordAbsenceUnproven
+from sync.planning.references import Reference
 from sync.planning.retry_policy import RetryPolicy, next_retry_delay
+from sync.references.waiting import REFERENCE_MISSING_CODE, wait_delay
 from webhooks.models import State
 
 ACTION_CODES = {
@@ -42,6 +44,7 @@ class AttemptResult:
 
     `spends_try`: false if the delivery could not influence the result, for example while its connection is paused.
     `may_still_arrive`: a write was sent, and the target may apply it at any later time.
+    `missing`: entities whose records the delivery waits for.
     """
 
     outcome: AttemptOutcome
@@ -54,6 +57,7 @@ class AttemptResult:
     retry_after: float | None = None
     spends_try: bool = True
     may_still_arrive: bool = False
+    missing: frozenset[Reference] = frozenset()
 
     @property
     def requested_delay(self) -> float:
@@ -84,6 +88,10 @@ FAILURE_CODES: dict[type[Exception], tuple[str, bool]] = {
     EntityNotYetVisible: ("identity-missing", True),
     ConnectionDisabled: ("connection-disabled", True),
 }
+_MAPPING_CODES: dict[type[Exception], str] = {
+    MappingOverBudget: "mapping-over-budget",
+    TooManyReferences: "too-many-references",
+}
 NO_RELAYED_DATA = FieldError(
     "data", "missing", gettext_noop("the route relays the data of the webhook, and this webhook has no data")
 )
@@ -105,16 +113,44 @@ def failure_result(error: Exception, claim: Claim) -> AttemptResult:
         )
         return replace(result, may_still_arrive=error.maybe_applied)
     if isinstance(error, EntityNotMappable | NoRelayedData):
-        reason = NO_RELAYED_DATA if isinstance(error, NoRelayedData) else _unmappable_field(error)
-        code = "mapping-over-budget" if isinstance(error, MappingOverBudget) else "unmappable"
-        return _failed_result(claim, code, is_retryable=False, errors=(reason,))
+        return _mapping_result(error, claim)
     code, is_retryable = FAILURE_CODES.get(type(error), ("internal-failure", True))
     return _failed_result(claim, code, is_retryable)
+
+
+def _mapping_result(error: EntityNotMappable | NoRelayedData, claim: Claim) -> AttemptResult:
+    if isinstance(error, ReferenceMissing):
+        return _reference_result(error, claim)
+    reason = NO_RELAYED_DATA if isinstance(error, NoRelayedData) else _unmappable_field(error)
+    code = _MAPPING_CODES.get(type(error), "unmappable")
+    return _failed_result(claim, code, is_retryable=False, errors=(reason,))
 
 
 def _unmappable_field(error: EntityNotMappable) -> FieldError:
     code = "over-budget" if isinstance(error, MappingOverBudget) else "unmappable"
     return FieldError(error.field, code, error.reason)
+
+
+def _reference_result(error: ReferenceMissing, claim: Claim) -> AttemptResult:
+    """Return a retry that spends no try, because the delivery waits for others; a failure once the wait is over."""
+    reason = FieldError(error.field, REFERENCE_MISSING_CODE, error.reason)
+    mapping = claim.route.mapping
+    if error.is_final or mapping is None:
+        # Retryable all the same: a replay waits again.
+        return AttemptResult(
+            AttemptOutcome.FAILED, State.DEAD, REFERENCE_MISSING_CODE, is_retryable=True, errors=(reason,)
+        )
+    delay = wait_delay(claim.delivery, mapping.reference_wait, random.random())  # noqa: S311
+    return AttemptResult(
+        AttemptOutcome.FAILED,
+        State.RETRYING,
+        REFERENCE_MISSING_CODE,
+        is_retryable=True,
+        retry_delay=delay,
+        errors=(reason,),
+        spends_try=False,
+        missing=error.missing,
+    )
 
 
 def _failed_result(

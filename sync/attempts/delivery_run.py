@@ -33,9 +33,11 @@ from sync.deliveries.ordering import find_next_of_subject
 from sync.deliveries.postponement import postpone_delivery
 from sync.deliveries.predicates import is_due, is_not_suspect
 from sync.deliveries.record_links import read_link
+from sync.deliveries.routes import is_referenced
 from sync.deliveries.superseded import was_superseded
-from sync.models import Connection, Delivery, PayloadChoice
+from sync.models import AttemptCause, Connection, Delivery, PayloadChoice
 from sync.planning.mapping import EntityNotMappable
+from sync.references.waiting import wake_waiting
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import State
 
@@ -103,6 +105,8 @@ def run_claim(claim: Claim) -> RunResult:
     if settled is None:
         logger.warning("%s was taken over while its attempt ran", claim.delivery)
         return RunResult()
+    if _has_new_record(claim, settled.result, findings):
+        wake_waiting(claim.delivery)
     follower = claim.delivery.pk if settled.is_due_again else _find_follower(claim.delivery)
     release_connection()
     _log_result(claim, settled.result, findings)
@@ -110,6 +114,18 @@ def run_claim(claim: Claim) -> RunResult:
     if claim.is_only and not (settled.is_due_again or claim.delivery.is_rechecked):
         outcomes[claim.delivery.event_id] = outcome_of_attempt(claim, settled.result, findings)
     return RunResult(outcomes, follower, is_settled=True)
+
+
+def _has_new_record(claim: Claim, result: AttemptResult, findings: AttemptFindings) -> bool:
+    """True if other deliveries may wait for the record that this attempt has linked to the entity."""
+    is_well = result.state in (State.SUCCEEDED, State.UNCHANGED) and findings.change is not None
+    if not (is_well and findings.record_id) or findings.entity is None:
+        return False
+    # A retry or replay may find a link that an earlier attempt, or a person, has stored.
+    is_known = claim.link is not None and claim.link.record_id == findings.record_id
+    if is_known and claim.attempt.cause == AttemptCause.WEBHOOK:
+        return False
+    return is_referenced(claim.delivery.commercial_id, claim.delivery.entity_type)
 
 
 def _find_follower(delivery: Delivery) -> int | None:

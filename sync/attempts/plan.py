@@ -29,7 +29,10 @@ from sync.planning.change import (
 )
 from sync.planning.mapping import EntityNotMappable, ParsedMapping
 from sync.planning.record_matching import MatchUndecided, RecordQuery, find_record
+from sync.planning.reference_resolution import map_with_references
 from sync.planning.unkept_fields import WriteCount, count_writes, leave_out_unkept
+from sync.references.linked_records import record_finder_of
+from sync.references.waiting import is_wait_over
 from webhooks.models import keyed_digest
 
 logger = logging.getLogger("hub.deliver")
@@ -196,7 +199,8 @@ def _find_record_and_plan(
     # Decided before any request to the target.
     if entity is None and route.when_gone == Route.DeletionPolicy.IGNORE:
         return None, Change(ChangeAction.NOTHING)
-    target_fields = None if entity is None else _map_entity(claim, mapping, entity)
+    is_partial = not claim.delivery.is_fetched
+    target_fields = None if entity is None else _map_entity(claim, mapping, entity, is_partial=is_partial)
     query = _build_record_query(claim, target)
     record = find_record(target, mapping, query)
     if record is None:
@@ -208,7 +212,7 @@ def _find_record_and_plan(
         # Partial data may have too few fields for a new record: mapped as a whole, they raise if a required one is
         # missing.
         if entity is not None:
-            target_fields = mapping.map_entity(entity.attributes, webhook_fields(claim.delivery.event))
+            target_fields = _map_entity(claim, mapping, entity, is_partial=False)
     return _plan_with_version(claim, target, record, partial(mapping.plan_record, target_fields))
 
 
@@ -244,10 +248,23 @@ def _build_record_query(claim: Claim, target: TargetConnector) -> RecordQuery:
     )
 
 
-def _map_entity(claim: Claim, mapping: ParsedMapping, entity: Entity) -> dict[str, Any]:
-    """Return the record's fields: all of them for a fetched entity, only those present for relayed data."""
-    apply_mapping = mapping.map_entity if claim.delivery.is_fetched else mapping.map_partial_entity
-    return apply_mapping(entity.attributes, webhook_fields(claim.delivery.event))
+def _map_entity(claim: Claim, mapping: ParsedMapping, entity: Entity, *, is_partial: bool) -> dict[str, Any]:
+    """Return the record's fields: all of them for a fetched entity, only those present for relayed data.
+
+    Raises ReferenceMissing if the record must wait for that of another entity. Reads the links of those entities.
+    """
+    webhook = webhook_fields(claim.delivery.event)
+    if not mapping.reference_types:
+        apply_mapping = mapping.map_partial_entity if is_partial else mapping.map_entity
+        return apply_mapping(entity.attributes, webhook)
+    return map_with_references(
+        mapping,
+        entity.attributes,
+        webhook,
+        record_finder_of(claim.delivery),
+        is_partial=is_partial,
+        is_wait_over=is_wait_over(claim.delivery, mapping.reference_wait),
+    )
 
 
 def _find_unlinked_record(

@@ -22,6 +22,7 @@ from sync.deliveries.ordering import lock_open_siblings
 from sync.deliveries.predicates import STILL_CLAIMED
 from sync.deliveries.record_links import link_update, new_link
 from sync.models import WAITING_STATES, Delivery, delivery_stream
+from sync.references.waiting import begin_wait
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import State
 
@@ -120,6 +121,9 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
     # The event has ended already: its hour must be counted again if its state changes.
     if claim.delivery.is_rechecked:
         return None
+    # A batch cannot end a wait and begin another one: its writes do not see each other.
+    if result.missing:
+        return None
     # The link of a relayed delivery was not read at the claim, and that of a record which was found by a value was
     # written since: None does not mean that there is none.
     is_link_unknown = claim.delivery.is_relayed or ending.findings.is_matched
@@ -167,6 +171,8 @@ def _settle_with_locks(ending: FinishedAttempt, answer: _WaitingAnswer) -> Settl
     batch = WriteBatch()
     ending.add_to(batch, answer.pending_answer)
     batch.run()
+    if ending.result.missing:
+        begin_wait(claim.delivery, ending.result.missing)
     if ending.updates_link and not link_update(claim.delivery, ending.applied_record()).execute():
         _insert_link(ending)
     events, covered = _end_siblings_and_events(claim, ending.result)

@@ -76,6 +76,16 @@ def routes_for(source_id: int, entity_type: str) -> list[ResolvedRoute]:
     ]
 
 
+def is_referenced(commercial_id: int, entity_type: str) -> bool:
+    """Return True if records of a target refer to the records of entities of this type."""
+    return any(
+        resolved.route.commercial_id == commercial_id
+        and resolved.mapping is not None
+        and entity_type in resolved.mapping.reference_types
+        for resolved in resolved_routes().values()
+    )
+
+
 def with_mapping_version(resolved: ResolvedRoute, version_id: int | None) -> ResolvedRoute:
     """Return the route with another version of its mapping, or unchanged if `version_id` is None."""
     if version_id is None or (

@@ -147,8 +147,11 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
         destroyed = SubjectKey.objects.filter(pk__in=keys).update(wrapped=None, destroyed_at=now)
         # Read under the locks: a later event finds no key, and begins a new subject.
         newest = subject.events.order_by("-pk").values_list("pk", flat=True).first()
+        # Before the links, which tell the identity services of the entity.
+        waits = subject.waiting_references.delete()[0]
         links = subject.links.delete()[0]
         done = {"keys": destroyed, "links": links, "closed": closed}
+        done |= {"waits": waits} if waits else {}
         erasure.last_event, erasure.counts = newest or 0, done
         erasure.save(update_fields=["last_event", "counts"])
         list_erasure(erasure, sorted(subject.pseudonyms.values()))
@@ -239,6 +242,8 @@ def _finish_erasure(erasure: Erasure, job: RunningJob, subject: ErasureSubject) 
         erasure.state, erasure.ended_at = ErasureState.DONE, timezone.now()
         erasure.entity_id, erasure.reason = erased_entity_id(names[0]), REDACTED_TEXT
         erasure.save(update_fields=["state", "ended_at", "entity_id", "reason"])
+        # An attempt for another entity may have ended since the keys were destroyed.
+        subject.waiting_references.delete()
         redact_refused_erasures(subject, erased_entity_id(names[0]))
         details = {
             "erasure": str(erasure.uuid),

@@ -10,7 +10,17 @@ from typing import Any
 from django.db.models import QuerySet
 
 from audit.models import Entry
-from sync.models import OPEN_STATES, Attempt, Call, Delivery, Link, Replay, ReplayMember, Route
+from sync.models import (
+    OPEN_STATES,
+    Attempt,
+    Call,
+    Delivery,
+    Link,
+    Replay,
+    ReplayMember,
+    Route,
+    WaitingReference,
+)
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, pseudonym
 
 _STREAM_BATCH_SIZE = 500
@@ -45,6 +55,13 @@ class ErasureSubject:
     @property
     def open_deliveries(self) -> QuerySet[Delivery]:
         return self.deliveries.filter(state__in=OPEN_STATES)
+
+    @property
+    def waiting_references(self) -> QuerySet[WaitingReference]:
+        """Return what deliveries of other entities wait for, and what those of this entity wait for."""
+        own = {"entity_type": self.entity_type, "entity_id": self.entity_id, "identity__in": self.identities}
+        waits = WaitingReference.objects.all()
+        return waits.filter(**own) | waits.filter(delivery__in=self.deliveries)
 
     @property
     def links(self) -> QuerySet[Link]:

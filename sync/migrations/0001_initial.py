@@ -1015,4 +1015,20 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(('due_at', None), ('delivery', None), _connector='OR'), name='recheck_due_or_running')],
             },
         ),
+        migrations.CreateModel(
+            name='WaitingReference',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('entity_type', models.CharField(max_length=64)),
+                ('entity_id', models.CharField(max_length=128)),
+                ('commercial', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.connection')),
+                ('delivery', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.delivery')),
+                ('identity', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.connection')),
+            ],
+            options={
+                'default_permissions': (),
+                'indexes': [models.Index(fields=['entity_id', 'entity_type', 'identity', 'commercial'], name='waiting_reference_entity')],
+                'constraints': [models.UniqueConstraint(models.F('delivery'), models.F('entity_type'), models.F('entity_id'), name='waiting_reference_once')],
+            },
+        ),
     ]

@@ -28,6 +28,7 @@ from sync.models.delivery import (
     Delivery,
     Link,
     PayloadChoice,
+    WaitingReference,
     delivery_stream,
 )
 from sync.models.erasure import Erasure, ErasureState, LegalGround
@@ -108,6 +109,7 @@ __all__ = [
     "Route",
     "SkipReason",
     "Snooze",
+    "WaitingReference",
     "delivery_stream",
     "new_recheck",
 ]

@@ -245,6 +245,36 @@ class Delivery(models.Model):
         return not self.is_relayed and self.takes == PayloadChoice.AS_ROUTED
 
 
+class WaitingReference(models.Model):
+    """An entity without a record that the record of a waiting delivery refers to.
+
+    Written when an attempt of the delivery ends as `reference-missing`, and deleted when that entity gets a record, at
+    the next end of an attempt of the delivery, and with the entity's erasure.
+    """
+
+    delivery = models.ForeignKey(
+        Delivery, models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    identity = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
+    commercial = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
+    entity_type = models.CharField(max_length=64)
+    entity_id = models.CharField(max_length=128)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint("delivery", "entity_type", "entity_id", name="waiting_reference_once"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["entity_id", "entity_type", "identity", "commercial"], name="waiting_reference_entity"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"delivery {self.delivery_id} waits for a record"
+
+
 class Link(models.Model):
     """A subject and its record in one target connection: the record id that the hub found or created."""
 

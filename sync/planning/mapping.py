@@ -11,6 +11,7 @@ a list of at most 10. Its rules only match. What is written follows `fields`, an
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -19,6 +20,7 @@ from jmespath.exceptions import JMESPathError
 
 from sync.connectors.contracts.types import Record
 from sync.planning.change import Change, plan_existing_entity
+from sync.planning.references import Reference, ReferenceLimit, ReferenceLookup, WhenMissing
 from webhooks.expressions.expression_budget import (
     MAX_BYTES,
     MAX_STEPS,
@@ -39,6 +41,9 @@ from webhooks.expressions.jmespath_paths import (
 
 # Of one rule of `match.verified`: each value costs a search in the target.
 MAX_VERIFIED_VALUES = 10
+
+# For the records of other entities that a record refers to.
+DEFAULT_REFERENCE_WAIT = timedelta(minutes=15)
 
 # Of all expressions of a mapping over one entity.
 MAX_MAPPING_STEPS = 10 * MAX_STEPS
@@ -65,6 +70,24 @@ class MappingOverBudget(EntityNotMappable):
         super().__init__(
             field_name, gettext_noop("the expression costs more than 10,000 steps, 256 KiB or 100 ms")
         )
+
+
+class TooManyReferences(EntityNotMappable):
+    """The entity has more references than a mapping resolves."""
+
+    def __init__(self, field_name: str) -> None:
+        super().__init__(field_name, gettext_noop("the entity has more than 1,000 references"))
+
+
+class ReferenceMissing(EntityNotMappable):
+    """Other entities have no record in the target. `is_final`: the wait for them is over."""
+
+    def __init__(self, field_name: str, missing: frozenset[Reference], *, is_final: bool) -> None:
+        super().__init__(
+            field_name, gettext_noop("an entity that it refers to has no record in this target yet")
+        )
+        self.missing = missing
+        self.is_final = is_final
 
 
 # Not Django's function, since this package does not import Django.
@@ -115,7 +138,8 @@ class FieldRule:
     """Rule that computes one field of the record.
 
     `entity_fields`: the fields of the entity that it reads, None if it reads the whole entity. `when_absent`: None
-    clears the field for a whole entity, and keeps it for a partial one.
+    clears the field for a whole entity, and keeps it for a partial one. `linked`: the type of the entities whose record
+    ids the field holds. `reference_types`: all types that it refers to.
     """
 
     path: Evaluator | None = None
@@ -127,6 +151,9 @@ class FieldRule:
     is_only_on_create: bool = False
     is_not_compared: bool = False
     when_absent: WhenAbsent | None = None
+    linked: str = ""
+    when_missing: WhenMissing = WhenMissing.FAIL
+    reference_types: frozenset[str] = frozenset()
 
     def has_input_in(self, part: Mapping[str, Any]) -> bool:
         """Return True if a partial entity has a field that this rule reads. Needed because `entity.locked !=
@@ -135,10 +162,14 @@ class FieldRule:
         return not self.entity_fields or not self.entity_fields.isdisjoint(part)
 
     def compute_value(self, document: Mapping[str, Any], budget: ExpressionBudget) -> Any:
-        """Compute the value for `{"entity": …, "webhook": …}`. Raises what an expression may raise, and OverBudget."""
+        """Compute the value for `{"entity": …, "webhook": …}`. Raises what an expression may raise, OverBudget, and
+        ReferenceLimit.
+        """
         value = self.constant if self.path is None else self.path(document, budget)
         for change in self.apply:
             value = change(value)
+        if self.linked and budget.find_linked is not None:
+            value = budget.find_linked(self.linked, value)
         return value
 
 
@@ -171,21 +202,31 @@ class ParsedMapping:
 
     fields: Mapping[str, FieldRule]
     match: MatchRule
+    reference_wait: timedelta = DEFAULT_REFERENCE_WAIT
 
-    def map_entity(self, entity: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
-        """Map an entity to the fields of a record. A field that is kept without a value is left out. Raises
-        EntityNotMappable for a required field without a value.
+    @cached_property
+    def reference_types(self) -> frozenset[str]:
+        """Return the types of the entities that the record may refer to; empty for a mapping without references."""
+        return frozenset(name for rule in self.fields.values() for name in rule.reference_types)
+
+    def map_entity(
+        self, entity: Mapping[str, Any], webhook: Mapping[str, Any], lookup: ReferenceLookup | None = None
+    ) -> dict[str, Any]:
+        """Map an entity to the fields of a record. A field that is kept without a value is left out. Without a
+        `lookup`, names stand for references. Raises EntityNotMappable for a required field without a value.
         """
-        made = self._map_fields(self.fields, entity, webhook, without=(None, "", []))
+        made = self._map_fields(self.fields, entity, webhook, (None, "", []), lookup)
         return self._without_kept(made, WhenAbsent.CLEAR)
 
-    def map_partial_entity(self, part: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
+    def map_partial_entity(
+        self, part: Mapping[str, Any], webhook: Mapping[str, Any], lookup: ReferenceLookup | None = None
+    ) -> dict[str, Any]:
         """Map the attributes of a partial entity to record fields. Rules whose input is absent are left out, and null
         values too unless they clear the field. Raises EntityNotMappable as `map_entity` does, and if a required field
         would become empty.
         """
         rules = {name: rule for name, rule in self.fields.items() if rule.has_input_in(part)}
-        made = self._map_fields(rules, part, webhook, without=("", []))
+        made = self._map_fields(rules, part, webhook, ("", []), lookup)
         return self._without_kept(made, WhenAbsent.KEEP)
 
     def _without_kept(self, made: dict[str, Any], default: WhenAbsent) -> dict[str, Any]:
@@ -202,10 +243,15 @@ class ParsedMapping:
         entity: Mapping[str, Any],
         webhook: Mapping[str, Any],
         without: tuple[Any, ...],
+        lookup: ReferenceLookup | None,
     ) -> dict[str, Any]:
         document = {"entity": entity, "webhook": webhook}
-        budget = _new_budget()
-        made = {name: _compute_field(name, rule, document, budget) for name, rule in rules.items()}
+        lookup = lookup or ReferenceLookup()
+        budget = ExpressionBudget(MAX_MAPPING_STEPS, MAX_MAPPING_BYTES, lookup.find_linked)
+        made = {}
+        for name, rule in rules.items():
+            lookup.field = name
+            made[name] = _compute_field(name, rule, document, budget)
         for name, rule in rules.items():
             if rule.is_required and made[name] in without:
                 raise EntityNotMappable(
@@ -292,6 +338,8 @@ def _compute_field(name: str, rule: FieldRule, document: Mapping[str, Any], budg
             json.dumps(value, allow_nan=False)
     except OverBudget:
         raise MappingOverBudget(name) from None
+    except ReferenceLimit:
+        raise TooManyReferences(name) from None
     except _EXPRESSION_ERRORS as error:
         raise EntityNotMappable(name, gettext_noop("the expression does not fit this entity")) from error
     return value

@@ -7,18 +7,31 @@
                         "previous": {"email": {"path": "emails", "apply": ["verified_email", "lower"]}}}}}
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from jmespath.exceptions import JMESPathError
 
 from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import AnyText, AnyValue, Boolean, Choice, JsonSchema, Kind, TextList
+from config_schema.kinds import (
+    AnyText,
+    AnyValue,
+    Boolean,
+    Choice,
+    JsonSchema,
+    Kind,
+    Text,
+    TextList,
+    WholeNumber,
+)
 from config_schema.objects import MapOf, Object, Rule
 from config_schema.settings import Setting, Values, defaulted, optional, required
 from sync.connectors.values.fingerprint import fingerprint_json
 from sync.planning.mapping import (
+    DEFAULT_REFERENCE_WAIT,
     FUNCTIONS,
     MAX_VERIFIED_VALUES,
     FieldRule,
@@ -26,6 +39,8 @@ from sync.planning.mapping import (
     ParsedMapping,
     WhenAbsent,
 )
+from sync.planning.references import WhenMissing
+from webhooks.expressions.expression_functions import LINKED
 from webhooks.expressions.jmespath_paths import (
     MAX_DEPTH,
     Evaluator,
@@ -33,11 +48,14 @@ from webhooks.expressions.jmespath_paths import (
     compile_expression,
     fields_read,
     functions_called,
+    linked_types,
 )
 
 MAX_FIELDS = 200
 MAX_PATH = 500
 MAX_CACHED = 256
+MAX_ENTITY_TYPE = 64
+MAX_REFERENCE_WAIT_MINUTES = 3 * 24 * 60
 
 # Never part of a rule that says what is verified.
 _UNVERIFIED = "first_email"
@@ -52,17 +70,23 @@ class InvalidMapping(ValueError):
 
 
 class ParsedPath(NamedTuple):
-    """A compiled expression. `entity_fields`: the fields of the entity that it reads, None if it reads all of it."""
+    """A compiled expression. `entity_fields`: the fields of the entity that it reads, None if it reads all of it.
+    `linked_types`: the types of the entities whose records it refers to.
+    """
 
     evaluator: Evaluator
     entity_fields: frozenset[str] | None
+    linked_types: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class MappingPath(Kind[ParsedPath]):
-    """A JMESPath expression of a mapping. Reading compiles it. `refused`: functions that it must not call."""
+    """A JMESPath expression of a mapping. Reading compiles it. `refused`: functions that it must not call;
+    `more_functions`: those that only it may call.
+    """
 
     refused: frozenset[str] = frozenset()
+    more_functions: frozenset[str] = frozenset()
     label: str = "JMESPath expression"
     limits: str = f"1 to {MAX_PATH} characters, nested at most {MAX_DEPTH} deep"
 
@@ -74,7 +98,8 @@ class MappingPath(Kind[ParsedPath]):
             if self.refused & functions_called(value):
                 sentence = f"{value!r} calls {_UNVERIFIED}(), which returns unverified addresses too."
                 raise SettingsInvalid(place, sentence)
-            return ParsedPath(compile_expression(value), fields_read(value, "entity"))
+            evaluator = compile_expression(value, self.more_functions)
+            return ParsedPath(evaluator, fields_read(value, "entity"), linked_types(value))
         except ExpressionRefused as error:
             raise SettingsInvalid(place, f"{value!r} {error}") from error
         except JMESPathError as error:
@@ -114,7 +139,7 @@ _APPLY = _apply_setting(FUNCTIONS)
 _VERIFIED_APPLY = _apply_setting(FUNCTIONS.keys() - {_UNVERIFIED})
 _PATH = optional(
     "path",
-    MappingPath(),
+    MappingPath(more_functions=frozenset({LINKED})),
     'Where the value is in `{"entity": …, "webhook": …}`. A value that is not there is null.',
     example="entity.emails[0].address",
     is_nullable=False,
@@ -157,15 +182,37 @@ _WHEN_ABSENT = optional(
     example="keep",
     is_nullable=False,
 )
+_LINKED = optional(
+    "linked",
+    Text(re.compile(r"[^\s\x00-\x1f][^\x00-\x1f]{0,63}"), f"at most {MAX_ENTITY_TYPE} characters"),
+    "The value is the id of another entity of this type, or a list of ids. The field gets the ids of their records in "
+    "this target. The other entity must have a link: nothing is searched for by a value.",
+    example="USER",
+    is_nullable=False,
+)
+_WHEN_MISSING = defaulted(
+    "when_missing",
+    Choice(tuple(str(one) for one in WhenMissing)),
+    str(WhenMissing.FAIL),
+    "What happens if an entity that the field refers to still has no record when the wait is over: `fail` ends the "
+    "delivery as `reference-missing`, `leave_out` sends the record without the field, or without that member of a "
+    "list.",
+    example="leave_out",
+)
 
 
 def _build_field_rule(values: Values) -> FieldRule:
     if values.is_given(_PATH) == values.is_given(_CONSTANT):
         values.reject(None, "Enter either a path or a constant.")
+    path = values[_PATH]
     if values[_ONLY_ON_CREATE] and values[_NOT_COMPARED]:
         values.reject(_NOT_COMPARED, "Enter either `only_on_create` or `not_compared`.")
     when_absent = values[_WHEN_ABSENT]
-    path = values[_PATH]
+    reference_types = path.linked_types if path else frozenset()
+    if linked := values[_LINKED]:
+        reference_types |= {linked}
+    if values.is_given(_WHEN_MISSING) and not reference_types:
+        values.reject(_WHEN_MISSING, "This field refers to no other entity: use `linked`.")
     return FieldRule(
         path=path.evaluator if path else None,
         constant=values[_CONSTANT],
@@ -175,12 +222,26 @@ def _build_field_rule(values: Values) -> FieldRule:
         entity_fields=path.entity_fields if path else None,
         is_only_on_create=values[_ONLY_ON_CREATE],
         is_not_compared=values[_NOT_COMPARED],
+        linked=linked or "",
+        when_missing=WhenMissing(values[_WHEN_MISSING]),
+        reference_types=reference_types,
         when_absent=None if when_absent is None else WhenAbsent(when_absent),
     )
 
 
 _FIELD_RULE = Object(
-    (_PATH, _CONSTANT, _APPLY, _REQUIRED, _CASELESS, _ONLY_ON_CREATE, _NOT_COMPARED, _WHEN_ABSENT),
+    (
+        _PATH,
+        _CONSTANT,
+        _APPLY,
+        _REQUIRED,
+        _CASELESS,
+        _ONLY_ON_CREATE,
+        _NOT_COMPARED,
+        _WHEN_ABSENT,
+        _LINKED,
+        _WHEN_MISSING,
+    ),
     _build_field_rule,
     (
         Rule(
@@ -188,6 +249,7 @@ _FIELD_RULE = Object(
             {"oneOf": [{"required": ["path"]}, {"required": ["constant"]}]},
         ),
         Rule("At most one of `only_on_create` and `not_compared` is true."),
+        Rule("`when_missing` needs `linked`, or a `path` that calls `linked()`."),
     ),
 )
 _FIELDS = required(
@@ -297,11 +359,21 @@ def _build_mapping(values: Values) -> ParsedMapping:
     fields, match = values[_FIELDS], values[_MATCH]
     if any(name not in fields for name in match.new):
         raise SettingsInvalid(("match", "new"), "This must be a list of fields of this mapping.")
-    return ParsedMapping(fields, match)
+    return ParsedMapping(fields, match, timedelta(minutes=values[_REFERENCE_WAIT]))
 
 
+_REFERENCE_WAIT = defaulted(
+    "reference_wait_minutes",
+    WholeNumber(0, MAX_REFERENCE_WAIT_MINUTES),
+    DEFAULT_REFERENCE_WAIT // timedelta(minutes=1),
+    "How long a delivery waits for the records that its record refers to, counted from the webhook or the last replay, "
+    "and at most as long as its route retries. Afterwards `when_missing` decides.",
+    example=60,
+)
 MAPPING = Object(
-    (_FIELDS, _MATCH), _build_mapping, (Rule("`match.new` names only fields that are in `fields`."),)
+    (_FIELDS, _MATCH, _REFERENCE_WAIT),
+    _build_mapping,
+    (Rule("`match.new` names only fields that are in `fields`."),),
 )
 
 _cache: dict[bytes, ParsedMapping] = {}

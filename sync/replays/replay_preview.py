@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from django.db import transaction
+from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
@@ -178,6 +179,8 @@ def _preview_delivery(
 ) -> PlannedDelivery:
     # The cause decides which fields are sent.
     attempt = Attempt(delivery=delivery, key=uuid.uuid4(), cause=AttemptCause.REPLAY)
+    # A replay begins a new wait for the records that the record refers to.
+    delivery.opened_at = timezone.now()
     claim = Claim(delivery, attempt, uuid.uuid4(), resolved, read_link(delivery))
     if is_older_than_applied(claim):
         return PlannedDelivery(

@@ -133,6 +133,8 @@ _OUTCOME: Mapping[str, _Row] = {
     "no-match": (422, "target", False),
     "unmappable": (422, "identity", False),
     "mapping-over-budget": (424, "hub", True),
+    "reference-missing": (424, "identity", True),
+    "too-many-references": (422, "identity", False),
     "entity-too-large": (422, "identity", False),
     "interrupted": (424, "hub", True),
     "internal-failure": (424, "hub", True),

@@ -51,14 +51,20 @@ class OverBudget(Exception):
 
 class ExpressionBudget:
     """Steps and bytes of result that are left to the expressions of one piece of work. Each of them has limits of its
-    own besides.
+    own besides. `find_linked` answers `linked()`, where expressions may call it.
     """
 
-    __slots__ = ("bytes_left", "steps_left")
+    __slots__ = ("bytes_left", "find_linked", "steps_left")
 
-    def __init__(self, max_steps: int = MAX_STEPS, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        max_steps: int = MAX_STEPS,
+        max_bytes: int = MAX_BYTES,
+        find_linked: Callable[[str, Any], Any] | None = None,
+    ) -> None:
         self.steps_left = max_steps
         self.bytes_left = max_bytes
+        self.find_linked = find_linked
 
 
 def evaluate_node(node: Any, document: Any, budget: ExpressionBudget, *, makes_values: bool) -> Any:
@@ -66,7 +72,7 @@ def evaluate_node(node: Any, document: Any, budget: ExpressionBudget, *, makes_v
 
     Raises OverBudget, and JMESPathError if the document does not fit the expression.
     """
-    interpreter = _BudgetedInterpreter(min(budget.steps_left, MAX_STEPS))
+    interpreter = _BudgetedInterpreter(min(budget.steps_left, MAX_STEPS), budget.find_linked)
     allowed_steps = interpreter.steps_left
     try:
         result = interpreter.visit(node, document)
@@ -118,8 +124,9 @@ def _scalar_size(value: Any) -> int:
 class _BudgetedInterpreter(TreeInterpreter):  # type: ignore[misc]
     """The library's interpreter, which counts the cost of each node before it evaluates it."""
 
-    def __init__(self, max_steps: int) -> None:
+    def __init__(self, max_steps: int, find_linked: Callable[[str, Any], Any] | None = None) -> None:
         super().__init__(_OPTIONS)
+        self.find_linked = find_linked
         self._functions = _BudgetedFunctions(self)
         self.steps_left = max_steps
         self._next_check = max(max_steps - _CLOCK_INTERVAL, 0)
@@ -275,6 +282,12 @@ class _BudgetedFunctions(Functions):  # type: ignore[misc]
             raise ExpressionMisfit("date() takes one or two arguments")
         return format_date(*arguments)
 
+    @_takes({"types": ["string"]}, {"types": []})
+    def _func_linked(self, entity_type: str, value: Any) -> Any:
+        if self._interpreter.find_linked is None:
+            raise ExpressionMisfit("linked() is known to the fields of a mapping only")
+        return self._interpreter.find_linked(entity_type, value)
+
     def _create_key_func(self, expref: Any, allowed_types: list[str], function_name: str) -> Any:
         find_key = super()._create_key_func(expref, allowed_types, function_name)
 
@@ -303,7 +316,7 @@ def _charge_zip(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None
     interpreter.charge_steps(shortest + (shortest * len(lists) >> _COPY_STEP_BITS))
 
 
-def _charge_first_email(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+def _charge_each(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
     interpreter.charge_steps(sum(len(part) for part in arguments if isinstance(part, list)))
 
 
@@ -345,7 +358,8 @@ _CHARGES: Mapping[str, _Charge] = {
     "sha256": _charge_text_change,
     "items": _charge_items,
     "zip": _charge_zip,
-    "first_email": _charge_first_email,
+    "first_email": _charge_each,
+    "linked": _charge_each,
     "contains": _charge_contains,
     "sort": _charge_order,
     "max": _charge_order,

@@ -13,11 +13,13 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from webhooks.expressions.expression_budget import ExpressionBudget, evaluate_node
-from webhooks.expressions.expression_functions import KNOWN_FUNCTIONS
+from webhooks.expressions.expression_functions import KNOWN_FUNCTIONS, LINKED
 
 MAX_LENGTH = 1_000
 MAX_DEPTH = 50
 MAX_NODES = 2_000
+# Of an entity type that `linked()` names.
+MAX_TYPE_LENGTH = 64
 
 _PLAIN = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[(?:0|-?[1-9][0-9]{0,6})\])*", re.ASCII)
 _STEP = re.compile(r"(\w+)|\[(-?[0-9]+)\]", re.ASCII)
@@ -137,6 +139,22 @@ def _function_calls(root: Any) -> Iterator[Any]:
 def functions_called(text: str) -> frozenset[str]:
     """Return the names of the functions that an expression calls. Raises JMESPathError."""
     return frozenset(call["value"] for call in _function_calls(_parse(text)))
+
+
+@lru_cache(maxsize=2048)
+def linked_types(text: str) -> frozenset[str]:
+    """Return the entity types that an expression passes to `linked()`. Raises ExpressionRefused if one is no literal
+    text, and JMESPathError.
+    """
+    types = set()
+    for call in _function_calls(_parse(text)):
+        if call["value"] == LINKED:
+            first = call["children"][0] if len(call["children"]) == 2 else {}
+            name = first.get("value") if first.get("type") == "literal" else None
+            if not isinstance(name, str) or not 0 < len(name) <= MAX_TYPE_LENGTH:
+                raise ExpressionRefused("must name the entity type: linked('USER', entity.ownerId).")
+            types.add(name)
+    return frozenset(types)
 
 
 def _makes_values(root: Any) -> bool:

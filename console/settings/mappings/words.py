@@ -77,7 +77,18 @@ def diff_declarations(before: Declaration | None, after: Declaration) -> list[Ru
         for name in {**old, **new}
         if (difference := _diff_rule(name, old.get(name), new.get(name)))
     ]
+    waits = ((before or {}).get("reference_wait_minutes"), after.get("reference_wait_minutes"))
+    if before is not None and waits[0] != waits[1]:
+        differences.append(RuleDifference("changed", _("Wait for references"), (_wait_text(*waits),)))
     return differences + list(_diff_lookups(before or {}, after))
+
+
+def _wait_text(before: int | None, now: int | None) -> str:
+    minutes = [
+        _("the default") if one is None else _("%(number)d minutes") % {"number": one}
+        for one in (now, before)
+    ]
+    return _("%(now)s, instead of: %(before)s") % {"now": minutes[0], "before": minutes[1]}
 
 
 def diff_texts(before: str, after: str) -> list[DiffLine]:
@@ -96,11 +107,11 @@ def _rule_text(rule: Mapping[str, Any]) -> str:
         parts.append(_("required"))
     if rule.get("caseless"):
         parts.append(_("case-insensitive comparison"))
-    return "; ".join((*parts, *_writing_texts(rule).values()))
+    return "; ".join((*parts, *_option_texts(rule).values()))
 
 
-def _writing_texts(rule: Mapping[str, Any]) -> dict[str, str]:
-    """Describe by setting when the value is written."""
+def _option_texts(rule: Mapping[str, Any]) -> dict[str, str]:
+    """Describe by setting when the value is written, and what it refers to."""
     texts = {}
     if rule.get("only_on_create"):
         texts["only_on_create"] = _("written only when the record is created")
@@ -111,6 +122,10 @@ def _writing_texts(rule: Mapping[str, Any]) -> dict[str, str]:
         texts["when_absent"] = (
             _("kept if the entity has no value") if keeps else _("cleared if the entity has no value")
         )
+    if rule.get("linked"):
+        texts["linked"] = _("the id of its %(type)s record in this target") % {"type": rule["linked"]}
+    if rule.get("when_missing") == "leave_out":
+        texts["when_missing"] = _("left out if a record that it refers to is still missing after the wait")
     return texts
 
 
@@ -155,7 +170,7 @@ def _list_rule_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterat
     if bool(old.get("caseless")) != bool(new.get("caseless")):
         now = _("comparison is now case-insensitive")
         yield now if new.get("caseless") else _("comparison is now case-sensitive")
-    was, becomes = _writing_texts(old), _writing_texts(new)
+    was, becomes = _option_texts(old), _option_texts(new)
     for name in {**was, **becomes}:
         if was.get(name) != becomes.get(name):
             yield (

@@ -1,0 +1,227 @@
+"""A record that refers to the records of other entities waits for them, and never gets another entity's record.
+
+The stand-in shop refuses an unknown customer id, so a wrong reference fails at the target too.
+"""
+
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from sync.attempts import delivery_run
+from sync.models import Attempt, Delivery, Link, WaitingReference
+from sync.references import linked_records, waiting
+from tests.support.builders.references import (
+    MANAGER,
+    MEMBERS,
+    OWNER,
+    add_group,
+    add_user,
+    change_members,
+    delivery_of,
+    end_wait_of,
+    record_of,
+    run_again,
+    set_field,
+    tell,
+    waits_for,
+)
+from tests.support.hub import ANNA, Hub
+from webhooks.models import State
+
+LEAVE_OUT = {"when_missing": "leave_out"}
+
+
+def customer_id(hub: Hub, key: str) -> str:
+    record = record_of(hub, "customers", key)
+    assert record is not None
+    return str(record["id"])
+
+
+def members_of(hub: Hub, key: str) -> Any:
+    record = record_of(hub, "segments", key)
+    return None if record is None else record["members"]
+
+
+def test_members_that_have_records_become_references(hub: Hub) -> None:
+    set_field("GROUP", "members", MEMBERS)
+    add_user(hub, "BEA")
+    assert (tell(hub, "USER", ANNA), tell(hub, "USER", "BEA")) == ("done", "done")
+    add_group(hub, "TEAM", [ANNA, "BEA"])
+    assert tell(hub, "GROUP", "TEAM") == "done"
+    assert members_of(hub, "TEAM") == [customer_id(hub, ANNA), customer_id(hub, "BEA")]
+    assert waits_for() == []
+
+
+def test_a_group_waits_for_its_members_and_is_woken_by_the_last_one(hub: Hub) -> None:
+    set_field("GROUP", "members", MEMBERS)
+    add_user(hub, "BEA")
+    add_group(hub, "TEAM", [ANNA, "BEA"])
+    assert tell(hub, "GROUP", "TEAM") == "reference-missing"
+    waiting_delivery = delivery_of("TEAM")
+    assert (waiting_delivery.state, waiting_delivery.tries) == (State.RETRYING, 0)
+    assert waits_for() == [("TEAM", "BEA"), ("TEAM", ANNA)]
+    assert hub.writes() == []
+    Delivery.objects.filter(pk=waiting_delivery.pk).update(
+        due_at=timezone.now() + timezone.timedelta(hours=1)
+    )
+    tell(hub, "USER", ANNA)
+    # Two members may arrive at the same moment: the group looks again soon, whatever comes.
+    soon = delivery_of("TEAM").due_at
+    assert soon is not None
+    assert 5 < (soon - timezone.now()).total_seconds() <= waiting.PARTLY_SECONDS
+    assert waits_for() == [("TEAM", "BEA")]
+    tell(hub, "USER", "BEA")
+    woken = delivery_of("TEAM")
+    assert woken.due_at is None or woken.due_at <= timezone.now()
+    hub.wait_until_quiet()
+    if delivery_of("TEAM").state == State.RETRYING:
+        run_again("TEAM")
+    assert delivery_of("TEAM").state == State.SUCCEEDED
+    assert members_of(hub, "TEAM") == [customer_id(hub, ANNA), customer_id(hub, "BEA")]
+    assert waits_for() == []
+
+
+def test_a_member_that_leaves_is_removed_at_the_next_webhook(hub: Hub) -> None:
+    set_field("GROUP", "members", MEMBERS)
+    add_user(hub, "BEA")
+    tell(hub, "USER", ANNA)
+    tell(hub, "USER", "BEA")
+    add_group(hub, "TEAM", [ANNA, "BEA"])
+    tell(hub, "GROUP", "TEAM")
+    change_members(hub, "TEAM", ["BEA"])
+    assert tell(hub, "GROUP", "TEAM") == "done"
+    assert members_of(hub, "TEAM") == [customer_id(hub, "BEA")]
+    change_members(hub, "TEAM", [])
+    assert tell(hub, "GROUP", "TEAM") == "done"
+    assert members_of(hub, "TEAM") == []
+
+
+def test_an_owner_is_one_reference_in_an_expression(hub: Hub) -> None:
+    set_field("FILE", "owner_id", OWNER)
+    hub.identity.directory.create_record("files", {"id": "PLAN", "name": "Plan", "ownerId": ANNA})
+    assert tell(hub, "FILE", "PLAN") == "reference-missing"
+    tell(hub, "USER", ANNA)
+    assert run_again("PLAN") == "succeeded"
+    record = record_of(hub, "documents", "PLAN")
+    assert record is not None
+    assert record["owner_id"] == customer_id(hub, ANNA)
+
+
+def test_a_record_that_never_comes_ends_the_delivery_and_a_replay_waits_again(hub: Hub) -> None:
+    set_field("GROUP", "members", MEMBERS)
+    add_group(hub, "TEAM", ["NOBODY"])
+    assert tell(hub, "GROUP", "TEAM") == "reference-missing"
+    for _ in range(12):
+        # Waiting spends no try, however often it looks.
+        assert run_again("TEAM") == "reference-missing"
+    assert delivery_of("TEAM").state == State.RETRYING
+    end_wait_of("TEAM")
+    assert run_again("TEAM") == "reference-missing"
+    assert delivery_of("TEAM").state == State.DEAD
+    assert waits_for() == []
+    assert hub.writes() == []
+
+
+def test_what_is_left_out_is_one_member_or_the_field(hub: Hub) -> None:
+    set_field("GROUP", "members", MEMBERS | LEAVE_OUT)
+    set_field("FILE", "owner_id", OWNER | LEAVE_OUT)
+    tell(hub, "USER", ANNA)
+    add_group(hub, "TEAM", ["NOBODY", ANNA])
+    hub.identity.directory.create_record("files", {"id": "PLAN", "name": "Plan", "ownerId": "NOBODY"})
+    assert (tell(hub, "GROUP", "TEAM"), tell(hub, "FILE", "PLAN")) == ("reference-missing",) * 2
+    for key in ("TEAM", "PLAN"):
+        end_wait_of(key)
+        assert run_again(key) == "succeeded"
+    assert members_of(hub, "TEAM") == [customer_id(hub, ANNA)]
+    assert record_of(hub, "documents", "PLAN")["owner_id"] is None  # type: ignore[index]
+    (sent,) = [change for change in hub.writes() if "documents" in change["path"]]
+    assert "owner_id" not in sent["body"]
+
+
+def test_without_a_wait_nothing_waits(hub: Hub) -> None:
+    set_field("GROUP", "members", MEMBERS | LEAVE_OUT, wait_minutes=0)
+    add_group(hub, "TEAM", ["NOBODY"])
+    assert tell(hub, "GROUP", "TEAM") == "done"
+    assert members_of(hub, "TEAM") == []
+
+
+def test_two_entities_that_wait_for_each_other_end_when_one_may_be_left_out(hub: Hub) -> None:
+    set_field("USER", "phone", MANAGER | LEAVE_OUT)
+    add_user(hub, "ADA", managerId="BOB")
+    add_user(hub, "BOB", managerId="ADA")
+    assert (tell(hub, "USER", "ADA"), tell(hub, "USER", "BOB")) == ("reference-missing",) * 2
+    assert waits_for() == [("ADA", "BOB"), ("BOB", "ADA")]
+    end_wait_of("ADA")
+    # Its record is made without the manager, and wakes the other one, which gets its own.
+    assert run_again("ADA") == "succeeded"
+    hub.wait_until_quiet()
+    if delivery_of("BOB").state == State.RETRYING:
+        run_again("BOB")
+    assert delivery_of("BOB").state == State.SUCCEEDED
+    assert record_of(hub, "customers", "BOB")["phone"] == customer_id(hub, "ADA")  # type: ignore[index]
+    # The next webhook completes the first one.
+    assert record_of(hub, "customers", "ADA")["phone"] is None  # type: ignore[index]
+    assert tell(hub, "USER", "ADA") == "done"
+    assert record_of(hub, "customers", "ADA")["phone"] == customer_id(hub, "BOB")  # type: ignore[index]
+
+
+def test_a_thousand_references_are_resolved_and_one_more_is_refused(hub: Hub) -> None:
+    set_field("GROUP", "members", MEMBERS)
+    many = [f"U{number:04}" for number in range(1_001)]
+    add_group(hub, "CROWD", many)
+    assert tell(hub, "GROUP", "CROWD") == "too-many-references"
+    assert delivery_of("CROWD").state == State.DEAD
+    change_members(hub, "CROWD", many[:1_000])
+    assert tell(hub, "GROUP", "CROWD") == "reference-missing"
+    assert WaitingReference.objects.count() == 1_000
+
+
+def test_a_record_is_never_found_by_a_value(hub: Hub) -> None:
+    """The shop has a customer with the external id of this user, but the hub has not linked it."""
+    set_field("GROUP", "members", MEMBERS)
+    assert hub.customer(ANNA) is not None
+    add_group(hub, "TEAM", [ANNA])
+    assert tell(hub, "GROUP", "TEAM") == "reference-missing"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"entity_type": "GROUP"}, {"record_id": ""}, {"entity_id": f"{ANNA}X"}, "identity", "commercial"],
+)
+def test_only_the_link_of_that_very_entity_counts(hub: Hub, other: Any) -> None:
+    """Another type, a deleted record, another id, another identity service, another target."""
+    set_field("GROUP", "members", MEMBERS)
+    tell(hub, "USER", ANNA)
+    link = Link.objects.get(entity_id=ANNA)
+    if isinstance(other, str):
+        connection = getattr(link, other)
+        connection.pk, connection.slug = None, "another"
+        connection.save(force_insert=True)
+        other = {other: connection}
+    Link.objects.filter(pk=link.pk).update(**other)
+    add_group(hub, "TEAM", [ANNA])
+    assert tell(hub, "GROUP", "TEAM") == "reference-missing"
+
+
+def test_a_mapping_without_references_asks_for_no_link(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a webhook without references paid for them")
+
+    monkeypatch.setattr(linked_records, "_find_records", refuse)
+    monkeypatch.setattr(waiting, "end_wait", refuse)
+    monkeypatch.setattr(delivery_run, "wake_waiting", refuse)
+    assert tell(hub, "USER", ANNA) == "done"
+
+
+def test_the_tests_fail_if_nobody_is_woken(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken variant: with the wake-up, the group is due at once; without it, only at its own next try."""
+    monkeypatch.setattr(delivery_run, "wake_waiting", lambda _delivery: None)
+    set_field("GROUP", "members", MEMBERS)
+    add_group(hub, "TEAM", [ANNA])
+    tell(hub, "GROUP", "TEAM")
+    later = timezone.now() + timezone.timedelta(hours=1)
+    Delivery.objects.filter(pk=delivery_of("TEAM").pk).update(due_at=later)
+    tell(hub, "USER", ANNA)
+    assert delivery_of("TEAM").due_at == later
+    assert Attempt.objects.filter(delivery=delivery_of("TEAM").pk).count() == 1
