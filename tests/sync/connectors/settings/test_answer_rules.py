@@ -1,0 +1,107 @@
+"""The setting of ordered rules, what it refuses, and what the rules say of responses."""
+
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from config_schema.errors import SettingsInvalid
+from config_schema.objects import Object
+from sync.connectors.settings.answer_rules import MAX_RULES, MAX_STATUSES, answer_rules, read_rules
+from sync.connectors.values.answer_meaning import Meaning, find_meaning
+from sync.connectors.values.json_responses import ExpressionOverBudget
+
+pytestmark = pytest.mark.pure
+
+ANSWERS = answer_rules(Meaning, "What responses mean.", example=[{"status": 403, "means": "absent"}])
+SETTINGS = Object((ANSWERS,), lambda values: read_rules(values, ANSWERS))
+SCHEMA = Draft202012Validator(SETTINGS.to_schema())
+
+
+def find(rules: list[dict[str, Any]], status: int, body: bytes = b"{}") -> str | None:
+    SCHEMA.validate({"answers": rules})
+    return find_meaning(SETTINGS.read({"answers": rules}, ()), status, body)
+
+
+def test_the_first_rule_that_fits_decides() -> None:
+    rules = [
+        {"status": 403, "when": "code == 'absent'", "means": "absent"},
+        {"status": [401, 403], "means": "credentials"},
+        {"status": "5xx", "when": "code == 'taken'", "means": "exists"},
+    ]
+    assert find(rules, 403, b'{"code":"absent"}') == "absent"
+    assert find(rules, 403, b'{"code":"other"}') == "credentials"
+    assert find(rules, 401, b"") == "credentials"
+    assert find(rules, 502, b'{"code":"taken"}') == "exists"
+    assert find(rules, 502, b'{"code":"down"}') is None
+    assert find(rules, 404) is None
+    assert find_meaning((), 404, b"{}") is None
+
+
+def test_a_condition_alone_is_about_every_status() -> None:
+    rules = [{"when": "errors[0].extensions.code == 'FORBIDDEN'", "means": "credentials"}]
+    body = b'{"errors":[{"extensions":{"code":"FORBIDDEN"}}],"data":null}'
+    assert find(rules, 200, body) == find(rules, 400, body) == "credentials"
+    assert find(rules, 200, b'{"data":{}}') is None
+
+
+def test_an_empty_body_is_null_and_no_condition_fits_what_is_not_json() -> None:
+    rules = [{"status": 200, "when": "@ == null", "means": "absent"}]
+    assert find(rules, 200, b"  ") == "absent"
+    assert find(rules, 200, b"null") == "absent"
+    assert find(rules, 200, b"<html>") is None
+    assert find([{"status": 204, "means": "absent"}], 204, b"") == "absent"
+
+
+def test_a_condition_that_costs_too_much_is_an_error() -> None:
+    bomb = "|".join(["[@,@]"] * 25)
+    with pytest.raises(ExpressionOverBudget) as caught:
+        find([{"status": 200, "when": bomb, "means": "done"}], 200)
+    assert caught.value.field.field == "/answers/0/when"
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [],
+        {},
+        [{}],
+        [{"means": "absent"}],
+        [{"status": 403}],
+        [{"status": 403, "means": "unknown"}],
+        [{"status": 100, "means": "done"}],
+        [{"status": 600, "means": "done"}],
+        [{"status": "403", "means": "absent"}],
+        [{"status": "6xx", "means": "absent"}],
+        [{"status": True, "means": "absent"}],
+        [{"status": None, "means": "absent"}],
+        [{"status": [], "means": "absent"}],
+        [{"status": [404] * (MAX_STATUSES + 1), "means": "absent"}],
+        [{"status": 403, "when": "", "means": "absent"}],
+        [{"status": 403, "means": "absent", "code": "x"}],
+        [{"status": 403, "means": "absent"}] * (MAX_RULES + 1),
+        # These would take every success for a failure.
+        [{"status": 200, "means": "absent"}],
+        [{"status": "2xx", "means": "refused"}],
+        [{"status": [404, 201], "means": "absent"}],
+        [{"status": [404, "2xx"], "means": "absent"}],
+    ],
+)
+def test_reader_and_schema_refuse_what_is_wrong(rules: Any) -> None:
+    with pytest.raises(SettingsInvalid):
+        SETTINGS.read({"answers": rules}, ())
+    assert not SCHEMA.is_valid({"answers": rules})
+
+
+def test_done_may_stand_for_a_whole_status() -> None:
+    assert find([{"status": 200, "means": "done"}], 200) == "done"
+    assert find([{"status": [404, 410], "means": "done"}], 404) == "done"
+
+
+def test_only_the_named_meanings_are_accepted() -> None:
+    setting = answer_rules([Meaning.ABSENT], "What responses mean.", example=[])
+    kind = Object((setting,), lambda values: read_rules(values, setting))
+    assert kind.read({}, ()) == ()
+    with pytest.raises(SettingsInvalid) as caught:
+        kind.read({"answers": [{"status": 409, "means": "exists"}]}, ())
+    assert caught.value.place == ("answers", 0, "means")
