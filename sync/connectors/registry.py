@@ -16,7 +16,7 @@ from sync.connectors.http.urls import BaseUrl, parse_base_url
 from sync.connectors.rest_identity import RestIdentityConnector
 from sync.connectors.rest_target import RestTargetConnector
 from sync.connectors.settings import identity, target
-from sync.connectors.settings.authentication import SCHEMES, parse_authentication
+from sync.connectors.settings.authentication import parse_authentication
 from sync.connectors.settings.secret_values import list_secrets, refuse_plain_secrets
 from sync.connectors.settings.shared_settings import ConnectionOptions
 from sync.connectors.values.fingerprint import fingerprint_json
@@ -44,6 +44,10 @@ def validate_connection(
         raise SettingsInvalid(("connector",), f"This must be one of: {', '.join(CONNECTORS)}.")
     parse_authentication(authentication, _parse_base(base_url))
     try:
+        refuse_plain_secrets(authentication)
+    except SettingsInvalid as invalid:
+        raise SettingsInvalid(("authentication", *invalid.place), invalid.sentence) from None
+    try:
         # First, because the reader refuses some of these headers for another reason.
         refuse_plain_secrets(settings)
         SETTINGS_KINDS[connector].read(settings, ())
@@ -56,11 +60,6 @@ def read_connection_options(connector: str, settings: Mapping[str, Any]) -> Conn
     if connector not in SETTINGS_KINDS:
         raise SettingsInvalid(("connector",), "There is no such connector.")
     return SETTINGS_KINDS[connector].read(settings, ()).options
-
-
-def credential_names(authentication: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the credentials that an authentication needs."""
-    return SCHEMES.get(str(authentication.get("scheme", "none")), ())
 
 
 @overload
@@ -162,11 +161,17 @@ def _parse_connection(
     scheme = parse_authentication(authentication, base)
     parsed = SETTINGS_KINDS[connector].read(settings, ())
     side = CONNECTOR_SIDES[connector]
-    secrets = SecretSet(list_secrets(scheme, credentials, settings))
+    secrets = SecretSet(
+        list_secrets(scheme, credentials, {"settings": settings, "authentication": authentication})
+    )
     remember_secrets(secrets)
-    prover = make_authenticator(scheme, credentials, side, secrets)
+    prover = make_authenticator(scheme, credentials, base, side, secrets)
     header = getattr(parsed, "idempotency_header", None)
-    return ClientConfig(side, base, prover, parsed.options, parsed.error_extractor, secrets, header), parsed
+    refused_rules = scheme.session.refused_rules if scheme.session else ()
+    config = ClientConfig(
+        side, base, prover, parsed.options, parsed.error_extractor, secrets, header, refused_rules
+    )
+    return config, parsed
 
 
 @lru_cache(maxsize=256)

@@ -8,8 +8,7 @@ from django.utils.translation import gettext_lazy
 
 from config_schema.errors import SettingsInvalid
 from sync.connectors.http.urls import parse_base_url
-from sync.connectors.registry import credential_names
-from sync.connectors.settings.authentication import SCHEMES, parse_authentication
+from sync.connectors.settings.authentication import SCHEMES, credential_names, parse_authentication
 from sync.models import Connection
 
 CREDENTIALS = tuple(dict.fromkeys(name for names in SCHEMES.values() for name in names))
@@ -22,6 +21,7 @@ CREDENTIAL_LABELS = {
     "value": gettext_lazy("Header value"),
     "client_id": gettext_lazy("Client id"),
     "client_secret": gettext_lazy("Client secret"),
+    "signing_key": gettext_lazy("Signing key"),
 }
 
 
@@ -30,6 +30,20 @@ def _secret_field(name: str) -> forms.CharField:
     # White space can be part of a password, so it is not stripped.
     return forms.CharField(
         label=CREDENTIAL_LABELS[name], required=False, strip=False, max_length=4096, widget=widget
+    )
+
+
+class _KeyTextarea(forms.Textarea):
+    """A field of several lines that never shows what was typed, as a password field does."""
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        return super().get_context(name, None, attrs)
+
+
+def _key_field(name: str) -> forms.CharField:
+    widget = _KeyTextarea(attrs={"autocomplete": "off", "rows": 4, "cols": 70, "spellcheck": "false"})
+    return forms.CharField(
+        label=CREDENTIAL_LABELS[name], required=False, strip=False, max_length=16_384, widget=widget
     )
 
 
@@ -68,6 +82,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     value = _secret_field("value")
     client_id = _secret_field("client_id")
     client_secret = _secret_field("client_secret")
+    signing_key = _key_field("signing_key")
     clear_credentials = forms.BooleanField(
         label=gettext_lazy("Remove the stored credentials"), required=False
     )

@@ -6,10 +6,12 @@ from typing import Protocol
 from config_schema.errors import SettingsInvalid
 from sync.connectors.client.exchange import TokenSender
 from sync.connectors.client.oauth_tokens import ClientCredentialsAuthenticator
+from sync.connectors.client.session_log_in import SessionAuthenticator
+from sync.connectors.client.signed_tokens import SignedTokenHeaders
 from sync.connectors.contracts import errors
 from sync.connectors.contracts.permissions import RenewedCredentials
+from sync.connectors.http.urls import BaseUrl
 from sync.connectors.settings.authentication import (
-    SCHEMES,
     AuthenticationScheme,
     Credentials,
     basic_authorization,
@@ -27,24 +29,32 @@ class Authenticator(Protocol):
         """Return the headers to send now."""
 
     def renew_headers(self, sender: TokenSender, refused: Mapping[str, str]) -> Mapping[str, str] | None:
-        """Return new headers after a 401 for `refused`; None if the credentials allow no others."""
+        """Return new headers after the system refused these; None if the credentials allow no others."""
 
     def renew_credentials(self, sender: TokenSender) -> RenewedCredentials | None:
         """Fetch new headers and describe them; None if only a real request can verify the credentials."""
 
 
 def make_authenticator(
-    scheme: AuthenticationScheme, credentials: Mapping[str, str], side: errors.Side, secrets: SecretSet
+    scheme: AuthenticationScheme,
+    credentials: Mapping[str, str],
+    base: BaseUrl,
+    side: errors.Side,
+    secrets: SecretSet,
 ) -> Authenticator:
     """Make the authenticator of a connection. It adds the tokens that it fetches to `secrets`. Raises
     SettingsInvalid if a credential is missing or cannot be sent.
     """
     held = Credentials(credentials)
-    for name in SCHEMES[scheme.name]:
+    for name in scheme.credential_names:
         if name not in held or not held[name]:
             raise SettingsInvalid(("credentials", name), "This credential is missing.")
     if scheme.name == "oauth2-client-credentials":
         return ClientCredentialsAuthenticator(scheme, held, side, secrets)
+    if scheme.name == "session":
+        return SessionAuthenticator(scheme, held, base, side, secrets)
+    if scheme.name == "jwt":
+        return SignedTokenHeaders(scheme, held, secrets)
     headers = _fixed_headers(scheme, held)
     if not all(is_header_value(value) for value in headers.values()):
         raise SettingsInvalid(("credentials",), "This credential contains characters that cannot be sent.")

@@ -32,6 +32,7 @@ from sync.connectors.http.transport import transmit_request
 from sync.connectors.http.urls import BaseUrl, UnsafeValueError, build_url, is_allowed_url
 from sync.connectors.settings.record_version import StaleRule
 from sync.connectors.settings.shared_settings import ConnectionOptions, ReadRequest
+from sync.connectors.values.answer_meaning import AnswerRule, Meaning, find_meaning
 from sync.connectors.values.exact_numbers import dump_json
 from sync.connectors.values.json_responses import (
     ErrorExtractor,
@@ -70,7 +71,10 @@ _ERRORS_BY_FAILURE: Mapping[type[ExchangeFailure], type[errors.ConnectorError]] 
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """Configuration shared by all attempts over one connection: built once and used by several threads."""
+    """Configuration shared by all attempts over one connection: built once and used by several threads.
+
+    `refused_rules`: responses, besides those with status 401, that refuse the credentials.
+    """
 
     side: errors.Side
     base_url: BaseUrl
@@ -79,6 +83,7 @@ class ClientConfig:
     error_extractor: ErrorExtractor
     secrets: SecretSet
     idempotency_header: str | None = None
+    refused_rules: tuple[AnswerRule, ...] = ()
     headers_without_body: Mapping[str, str] = field(init=False)
     headers_with_body: Mapping[str, str] = field(init=False)
 
@@ -101,6 +106,7 @@ class AttemptOptions:
 class ConnectorRequest:
     """One request of a connector. `accepted_statuses`: error statuses that this request treats as a result.
     `headers`: those of this request alone. `stale_rules`: responses that refuse the version which it names.
+    `answer_rules`: what responses mean, where the status alone does not say it.
     """
 
     purpose: Purpose
@@ -114,6 +120,7 @@ class ConnectorRequest:
     accepted_statuses: frozenset[int] = frozenset()
     headers: Mapping[str, str] = field(default_factory=dict)
     stale_rules: tuple[StaleRule, ...] = ()
+    answer_rules: tuple[AnswerRule, ...] = ()
 
     @property
     def label(self) -> str:
@@ -124,8 +131,8 @@ class ConnectorRequest:
 class HttpClient:
     """Sends requests to one connection. Raises `errors.ConnectorError` only, and what the recorder raises.
 
-    A read that fails because a pooled connection was closed is sent once more. A request that is refused with
-    401 is sent once more after the authenticator renewed its headers. Each transmission is recorded as an
+    A read that fails because a pooled connection was closed is sent once more. A request whose credentials are refused
+    is sent once more after the authenticator renewed its headers. Each transmission is recorded as an
     exchange of its own. Nothing else is repeated here.
 
     No record and no error holds a secret of the connection, or another one that `scrubber` looks for.
@@ -140,6 +147,7 @@ class HttpClient:
         self._config = config
         self._options = options
         self._recorder = recorder
+        self._own_secrets: SecretSet | None = None
         # Shared by the expressions that read one response: it may hold thousands of records.
         self._budget = ExpressionBudget(MAX_RESPONSE_STEPS, MAX_RESPONSE_BYTES)
         self._endpoint = HttpEndpoint(
@@ -155,7 +163,7 @@ class HttpClient:
         call = self._prepare_request(request)
         held = self._config.authenticator.get_headers(self._token_sender())
         answer = self._send_with_retry(call, held, request.accepted_statuses)
-        if answer.status == 401:
+        if self._refuses_credentials(call, answer):
             # A token may have been revoked before its end.
             renewed = self._config.authenticator.renew_headers(self._token_sender(), held)
             if renewed is not None:
@@ -224,6 +232,15 @@ class HttpClient:
         except ExpressionOverBudget as costly:
             raise self._over_budget_error(costly, request.label, request.is_write) from None
 
+    def find_meaning(self, request: ConnectorRequest, response: HttpResponse) -> Meaning | None:
+        """Return what the answer rules of a request say of its response; None if the status decides. Raises
+        SettingOverBudget.
+        """
+        try:
+            return find_meaning(request.answer_rules, response.status, response.body)
+        except ExpressionOverBudget as costly:
+            raise self._over_budget_error(costly, request.label, request.is_write) from None
+
     def unreadable_error(self, request: ConnectorRequest, reason: str) -> errors.UnreadableResponse:
         """Make the error for a response that cannot be used; `reason` must hold nothing of the response."""
         return errors.UnreadableResponse(
@@ -267,7 +284,17 @@ class HttpClient:
             idempotency_key=request.idempotency_key,
             is_write=request.is_write,
             stale_rules=request.stale_rules,
+            # The refusal of a session comes first: no other rule can be judged without one.
+            answer_rules=(*self._config.refused_rules, *request.answer_rules),
         )
+
+    def _refuses_credentials(self, call: PreparedRequest, answer: HttpResponse) -> bool:
+        """Return True if new credentials may help: after a 401, or where a rule says so."""
+        try:
+            meaning = find_meaning(call.answer_rules, answer.status, answer.body)
+        except ExpressionOverBudget as costly:
+            raise self._over_budget_error(costly, call.label, call.is_write) from None
+        return meaning is Meaning.CREDENTIALS or (meaning is None and answer.status == 401)
 
     def _request_headers(self, request: ConnectorRequest) -> dict[str, str]:
         site = self._config
@@ -278,7 +305,14 @@ class HttpClient:
         return merge_headers(headers, request.headers) if request.headers else headers
 
     def _token_sender(self) -> TokenSender:
-        return TokenSender(self._fetch_token, self._options.deadline_seconds)
+        return TokenSender(self._fetch_token, self._options.deadline_seconds, self._add_secret)
+
+    def _add_secret(self, secret: str) -> None:
+        """Remove a secret of this attempt alone from its records: a token that was made for one request."""
+        if self._own_secrets is None:
+            self._own_secrets = SecretSet()
+            self._scrubber.include(self._own_secrets)
+        self._own_secrets.add_recent(secret)
 
     def _fetch_token(self, call: PreparedRequest, secret_headers: Mapping[str, str]) -> HttpResponse:
         headers = {**_FIXED_HEADERS, "X-Request-Id": self._options.request_id, **call.headers}
@@ -318,7 +352,7 @@ class HttpClient:
             self._recorder.record_exchange(stopwatch.record_failure(error.code, failure.bytes_received))
             raise
         try:
-            kind = None if answer.status in accepted_statuses else call.error_for(answer)
+            kind = call.error_for(answer, accepted_statuses)
         except ExpressionOverBudget:
             # Raised again when the response is read, after it was recorded.
             kind = errors.SettingOverBudget
@@ -342,10 +376,10 @@ class HttpClient:
         self, call: PreparedRequest, response: HttpResponse, accepted_statuses: frozenset[int]
     ) -> None:
         try:
-            kind = call.error_for(response)
+            kind = call.error_for(response, accepted_statuses)
         except ExpressionOverBudget as costly:
             raise self._over_budget_error(costly, call.label, may_have_applied=False) from None
-        if kind is None or response.status in accepted_statuses:
+        if kind is None:
             return
         sentence, fields = self._config.error_extractor.extract_error(
             response.body, self._scrubber.scrub_text
@@ -364,7 +398,9 @@ class HttpClient:
         """Raise RequestRejected for a 2xx response whose body reports an error, as some systems send."""
         words = self._config.error_extractor
         try:
-            if response.status >= 300 or not words.is_error(response.body):
+            if response.status >= 300 or find_meaning(call.answer_rules, response.status, response.body):
+                return
+            if not words.is_error(response.body):
                 return
         except ExpressionOverBudget as costly:
             raise self._over_budget_error(costly, call.label, call.is_write) from None

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 from sync.connectors.contracts import errors
 from sync.connectors.http.message_types import HttpResponse
 from sync.connectors.settings.record_version import StaleRule, is_stale
+from sync.connectors.values.answer_meaning import AnswerRule, Meaning, find_meaning
 from sync.connectors.values.secret_scrubber import MASK, SecretScrubber
 
 Purpose = Literal["fetch", "list", "get", "search", "create", "update", "delete", "token", "probe"]
@@ -17,6 +18,19 @@ MAX_RECORDED_BODY = 131_072
 SAFE_HEADERS = frozenset(
     {"content-type", "retry-after", "date", "x-request-id", "idempotent-replayed", "etag", "location"}
 )
+
+
+# An item that is absent is a result: the caller looks for that meaning.
+_ERRORS_BY_MEANING: Mapping[Meaning, type[errors.ConnectorError] | None] = {
+    Meaning.DONE: None,
+    Meaning.ABSENT: None,
+    Meaning.EXISTS: errors.RequestRejected,
+    Meaning.STALE: errors.RecordStale,
+    Meaning.REFUSED: errors.RequestRejected,
+    Meaning.CREDENTIALS: errors.CredentialsRefused,
+    Meaning.THROTTLED: errors.RequestThrottled,
+    Meaning.UNAVAILABLE: errors.SystemUnavailable,
+}
 
 
 class OutgoingRequest(NamedTuple):
@@ -98,6 +112,7 @@ class PreparedRequest(NamedTuple):
     idempotency_key: str | None
     is_write: bool
     stale_rules: tuple[StaleRule, ...] = ()
+    answer_rules: tuple[AnswerRule, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Call {self.label}>"
@@ -107,12 +122,20 @@ class PreparedRequest(NamedTuple):
         """Return method and path template, which hold nothing secret or personal."""
         return f"{self.method} {self.path_template}"
 
-    def error_for(self, answer: HttpResponse) -> type[errors.ConnectorError] | None:
-        """Return the error for a response, None for success. A 4xx of a token endpoint means refused
-        credentials.
+    def error_for(
+        self, answer: HttpResponse, accepted_statuses: frozenset[int] = frozenset()
+    ) -> type[errors.ConnectorError] | None:
+        """Return the error for a response, None for success: by the answer rules, else by the status, of which
+        `accepted_statuses` are results. A 4xx of a token endpoint means refused credentials. Raises
+        ExpressionOverBudget.
         """
         if is_stale(self.stale_rules, answer.status, answer.body):
             return errors.RecordStale
+        meaning = find_meaning(self.answer_rules, answer.status, answer.body)
+        if meaning is not None:
+            return _ERRORS_BY_MEANING[meaning]
+        if answer.status in accepted_statuses:
+            return None
         kind = errors.error_for_status(answer.status)
         return (
             errors.CredentialsRefused if kind is errors.RequestRejected and self.purpose == "token" else kind
@@ -121,13 +144,13 @@ class PreparedRequest(NamedTuple):
 
 class TokenSender(NamedTuple):
     """Sends a token request with its secret headers. `send` returns a response of any status within
-    `timeout_seconds`.
-
-    Raises errors.ConnectorError.
+    `timeout_seconds`, and raises errors.ConnectorError. `add_secret`: no record of this client shows the text from then
+    on.
     """
 
     send: Callable[[PreparedRequest, Mapping[str, str]], HttpResponse]
     timeout_seconds: float
+    add_secret: Callable[[str], None] = lambda _: None
 
 
 class ExchangeTimer:
@@ -156,6 +179,9 @@ class ExchangeTimer:
             else self._scrubber.scrub_bytes(answer.body[:MAX_RECORDED_BODY])
         )
         headers = keep_safe_headers(answer.headers, self._scrubber)
+        if self._outgoing.purpose == "token":
+            # It may hold the token, which is not known yet.
+            headers.pop("location", None)
         return self._exchange(answer.status, headers, body, answer.bytes_received, error)
 
     def record_failure(self, error: str, received: int) -> RecordedExchange:

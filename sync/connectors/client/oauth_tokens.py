@@ -1,10 +1,5 @@
 """OAuth 2.0 client credentials: fetch tokens on demand and cache them in the process."""
 
-import hashlib
-import os
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -13,6 +8,8 @@ from urllib.parse import urlencode
 
 from config_schema.errors import SettingsInvalid
 from sync.connectors.client.exchange import PreparedRequest, TokenSender
+from sync.connectors.client.signed_tokens import TokenSigner
+from sync.connectors.client.token_cache import FetchedToken, TokenCache, digest_client
 from sync.connectors.contracts import errors
 from sync.connectors.contracts.permissions import RenewedCredentials
 from sync.connectors.http.urls import is_allowed_url
@@ -21,63 +18,9 @@ from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.values.json_responses import UnreadableError, parse_object
 from sync.connectors.values.secret_forms import SecretSet
 
-RENEW_EARLY_SECONDS = 30.0
 # For responses without `expires_in`, which RFC 6749 only recommends.
 DEFAULT_LIFETIME_SECONDS = 300.0
-MAX_TOKENS = 256
-
-
-class _TokenRequest:
-    """A token request in progress. Threads that need the token before it ends share its result."""
-
-    def __init__(self) -> None:
-        self.is_finished = threading.Event()
-        self.error: errors.ConnectorError | None = None
-
-
-class _TokenSlot:
-    """Cached token of one client. One thread fetches it while others wait, each until its own deadline.
-
-    The lock is never held during a request.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.pending: _TokenRequest | None = None
-        self.token: str | None = None
-        self.granted = RenewedCredentials(0.0)
-        self.usable_until = 0.0
-
-    def usable_token(self) -> str | None:
-        return self.token if time.monotonic() < self.usable_until else None
-
-    def store_token(self, token: str, granted: RenewedCredentials) -> None:
-        self.token, self.granted = token, granted
-        self.usable_until = time.monotonic() + granted.lifetime_seconds - RENEW_EARLY_SECONDS
-
-
-_slots: OrderedDict[bytes, _TokenSlot] = OrderedDict()
-_slots_lock = threading.Lock()
-
-
-def _slot_for(fingerprint: bytes) -> _TokenSlot:
-    with _slots_lock:
-        # Taken out and added again at the end, so that the least recently used slot is dropped.
-        slot = _slots.pop(fingerprint, None) or _TokenSlot()
-        _slots[fingerprint] = slot
-        if len(_slots) > MAX_TOKENS:
-            _slots.popitem(last=False)
-        return slot
-
-
-def _reset_after_fork() -> None:
-    """Replace the locks in a forked child: a thread that did not survive the fork may hold one."""
-    global _slots_lock  # noqa: PLW0603
-    _slots_lock = threading.Lock()
-    _slots.clear()
-
-
-os.register_at_fork(after_in_child=_reset_after_fork)
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 class ClientCredentialsAuthenticator:
@@ -93,68 +36,29 @@ class ClientCredentialsAuthenticator:
         self._credentials = held
         self._side = side
         self._secrets = secrets
-        self._slot = _slot_for(self._fingerprint())
+        self._signer = (
+            TokenSigner(scheme.signed_token, held["signing_key"]) if scheme.signed_token is not None else None
+        )
+        self._cache = TokenCache(self._fingerprint(), side, f"POST {self._base.prefix}", self._fetch_token)
 
     def get_headers(self, sender: TokenSender) -> Mapping[str, str]:
-        return self._bearer_header(self._slot.usable_token() or self._get_token(sender, refused=None))
+        return self._bearer_header(self._cache.get_token(sender))
 
     def renew_headers(self, sender: TokenSender, refused: Mapping[str, str]) -> Mapping[str, str] | None:
         return self._bearer_header(
-            self._get_token(sender, refused=refused["Authorization"].removeprefix("Bearer "))
+            self._cache.replace_token(sender, refused["Authorization"].removeprefix("Bearer "))
         )
 
     def renew_credentials(self, sender: TokenSender) -> RenewedCredentials:
         """Fetch a new token, replace the cached one, and describe it."""
-        self._get_token(sender, refused=self._slot.token)
-        return self._slot.granted
+        return self._cache.renew_token(sender).granted
 
-    def _bearer_header(self, token: str) -> dict[str, str]:
+    def _bearer_header(self, token: FetchedToken) -> dict[str, str]:
         # Before it is sent: the system may repeat it in its response.
-        self._secrets.add_recent(token)
-        return {"Authorization": f"Bearer {token}"}
+        self._secrets.add_recent(token.value)
+        return {"Authorization": f"Bearer {token.value}"}
 
-    def _get_token(self, sender: TokenSender, refused: str | None) -> str:
-        """Return a usable token other than `refused`: the cached one, one that another thread is fetching, or
-        a new one.
-        """
-        slot = self._slot
-        with slot.lock:
-            live = slot.usable_token()
-            if live is not None and live != refused:
-                return live
-            pending = slot.pending
-            question = slot.pending = pending or _TokenRequest()
-        if pending is None:
-            return self._request_token(sender, question)
-        if not question.is_finished.wait(sender.timeout_seconds):
-            seconds = f"{sender.timeout_seconds:g} s"
-            message = f"POST {self._base.prefix}: no token was received after {seconds}"
-            raise errors.RequestTimedOut(message, side=self._side)
-        if question.error is not None:
-            raise self._copy_error(question.error)
-        # Normally the token is cached now. If the other thread was stopped before its request, this one sends it.
-        return self._get_token(sender, refused)
-
-    def _request_token(self, sender: TokenSender, question: _TokenRequest) -> str:
-        try:
-            token, granted = self._fetch_token(sender)
-            self._slot.store_token(token, granted)
-            return token
-        except errors.ConnectorError as error:
-            question.error = error
-            raise
-        finally:
-            with self._slot.lock:
-                self._slot.pending = None
-            question.is_finished.set()
-
-    def _copy_error(self, error: errors.ConnectorError) -> errors.ConnectorError:
-        """Copy an error for another attempt, possibly of the other side: each needs its own, as raising adds
-        to a traceback.
-        """
-        return type(error)(str(error), side=self._side, retry_after=error.retry_after)
-
-    def _fetch_token(self, sender: TokenSender) -> tuple[str, RenewedCredentials]:
+    def _fetch_token(self, sender: TokenSender) -> FetchedToken:
         call, secret_headers = self._prepare_request()
         answer = sender.send(call, secret_headers)
         kind = call.error_for(answer)
@@ -170,19 +74,24 @@ class ClientCredentialsAuthenticator:
             raise errors.UnreadableResponse(f"{call.label}: {error}", side=self._side) from None
 
     def _prepare_request(self) -> tuple[PreparedRequest, Mapping[str, str]]:
-        form = {"grant_type": "client_credentials"}
-        if self._scheme.scope:
-            form["scope"] = self._scheme.scope
+        form = {"grant_type": "client_credentials", **self._scheme.token_parameters}
         secret_headers: dict[str, str] = {}
-        if self._scheme.credentials_in_body:
+        client_id = self._credentials["client_id"]
+        if self._signer is not None:
+            # RFC 7523, 3: the client is both issuer and subject.
+            assertion = self._signer.sign_token({"iss": client_id, "sub": client_id})
+            self._secrets.add_recent(assertion)
             form |= {
-                "client_id": self._credentials["client_id"],
-                "client_secret": self._credentials["client_secret"],
+                "client_id": client_id,
+                "client_assertion_type": _ASSERTION_TYPE,
+                "client_assertion": assertion,
             }
-        else:
+        elif self._scheme.client_authentication == "basic":
             secret_headers["Authorization"] = basic_authorization(
-                self._credentials["client_id"], self._credentials["client_secret"]
+                client_id, self._credentials["client_secret"]
             )
+        else:
+            form |= {"client_id": client_id, "client_secret": self._credentials["client_secret"]}
         call = PreparedRequest(
             purpose="token",
             method="POST",
@@ -198,18 +107,19 @@ class ClientCredentialsAuthenticator:
         return call, secret_headers
 
     def _fingerprint(self) -> bytes:
+        """Return the same bytes for the same client and the same request, and for no others."""
+        token = self._scheme.signed_token
         parts = (
             self._base.origin,
             self._base.prefix,
-            self._credentials["client_id"],
-            self._credentials["client_secret"],
+            {name: self._credentials[name] for name in self._scheme.credential_names},
+            dict(self._scheme.token_parameters),
+            token and [token.algorithm, token.key_id, dict(token.claims)],
         )
-        # Encoded as hex, so that the separator occurs in no part.
-        text = "\n".join(part.encode().hex() for part in (*parts, self._scheme.scope or ""))
-        return hashlib.sha256(text.encode("ascii")).digest()
+        return digest_client(*parts)
 
 
-def _parse_token_response(body: bytes, requested_scope: str) -> tuple[str, RenewedCredentials]:
+def _parse_token_response(body: bytes, requested_scope: str) -> FetchedToken:
     """Return the token and what was granted from a response by RFC 6749, 5.1. Raises UnreadableError."""
     answer = parse_object(body)
     token, lifetime = answer.get("access_token"), answer.get("expires_in", DEFAULT_LIFETIME_SECONDS)
@@ -222,7 +132,8 @@ def _parse_token_response(body: bytes, requested_scope: str) -> tuple[str, Renew
         lifetime = int(lifetime[:9])
     known = isinstance(lifetime, int | float) and not isinstance(lifetime, bool)
     seconds = float(lifetime) if known else DEFAULT_LIFETIME_SECONDS
-    return token, RenewedCredentials(seconds, _missing_scopes(requested_scope, answer.get("scope")))
+    granted = RenewedCredentials(seconds, _missing_scopes(requested_scope, answer.get("scope")))
+    return FetchedToken(token, granted, (token,))
 
 
 def _missing_scopes(requested: str, granted: Any) -> tuple[str, ...]:

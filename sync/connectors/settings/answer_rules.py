@@ -105,6 +105,22 @@ def answer_rules(
     )
 
 
+def answer_conditions(
+    name: str, means: Meaning, meaning: str, *, example: Any
+) -> Setting[list[AnswerRule] | None]:
+    """Return the setting of conditions under which a response has one meaning; read it with `read_rules`."""
+
+    def build(values: Values) -> AnswerRule:
+        statuses = values[_STATUS]
+        rule = AnswerRule(means, statuses or (), values[_WHEN])
+        _refuse_careless(values, rule)
+        return rule
+
+    return optional(
+        name, ListOf(Object((_STATUS, _WHEN), build, _RULES), MAX_RULES), meaning, example=example
+    )
+
+
 def read_rules(values: Values, setting: Setting[list[AnswerRule] | None]) -> tuple[AnswerRule, ...]:
     """Return the rules of a setting, in their order."""
     rules = values[setting]

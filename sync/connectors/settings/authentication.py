@@ -1,15 +1,29 @@
 """Credentials, and the settings of the authentication that uses them. Pure."""
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from config_schema.kinds import Choice, Text
-from config_schema.objects import Variant, VariantObject
+from config_schema.objects import MapOf, Rule, Variant, VariantObject
 from config_schema.settings import Values, defaulted, optional, required
 from sync.connectors.http.urls import BaseUrl, parse_base_url
+from sync.connectors.settings.session import SESSION_SETTINGS, SessionSettings, read_session
 from sync.connectors.settings.setting_kinds import BaseAddress, HeaderName, PlainPath
+from sync.connectors.settings.signed_token import (
+    ASSERTION_AUDIENCE,
+    ASYMMETRIC_ALGORITHM,
+    KEY_ID,
+    LIFETIME,
+    TOKEN_HEADER,
+    TOKEN_SETTINGS,
+    TOKEN_TEMPLATE,
+    SignedTokenSettings,
+    read_signed_token,
+)
+from sync.connectors.values.header_template import HeaderTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +43,42 @@ CREDENTIALS: Mapping[str, Credential] = {
         "The id of the client. It is not hidden in responses of the system.", is_secret=False
     ),
     "client_secret": Credential("The secret of the client."),
+    "signing_key": Credential(
+        "The key that signs tokens: a private key in PEM, with its line breaks, or a shared secret."
+    ),
 }
 
-# The credentials of each scheme.
+# The credentials of each scheme. A scheme may need fewer of them: see `credential_names`.
 SCHEMES: Mapping[str, tuple[str, ...]] = {
     "none": (),
     "basic": ("username", "password"),
     "bearer": ("token",),
     "header": ("value",),
-    "oauth2-client-credentials": ("client_id", "client_secret"),
+    "oauth2-client-credentials": ("client_id", "client_secret", "signing_key"),
+    "session": ("username", "password"),
+    "jwt": ("signing_key",),
 }
+# Of the scheme `oauth2-client-credentials`, by client authentication. `body` is another word for `post`.
+_CLIENT_CREDENTIALS: Mapping[str, tuple[str, ...]] = {
+    "basic": ("client_id", "client_secret"),
+    "post": ("client_id", "client_secret"),
+    "body": ("client_id", "client_secret"),
+    "private_key_jwt": ("client_id", "signing_key"),
+}
+MAX_PARAMETERS = 20
+# The hub sets these parameters of a token request itself.
+_OWN_PARAMETERS = (
+    "audience",
+    "client_assertion",
+    "client_assertion_type",
+    "client_id",
+    "client_secret",
+    "grant_type",
+    "password",
+    "resource",
+    "scope",
+)
+_PARAMETER = re.compile(rf"(?!(?:{'|'.join(_OWN_PARAMETERS)})$)[A-Za-z0-9_.:-]{{1,64}}", re.ASCII)
 
 _SCHEME = defaulted(
     "scheme", Choice(tuple(SCHEMES)), "none", "How requests prove who sends them.", example="bearer"
@@ -63,12 +103,58 @@ _TOKEN_PATH = defaulted(
 _SCOPE = optional(
     "scope", Text(), "The scopes to ask for, separated by spaces.", example="customers.read customers.write"
 )
+_AUDIENCE = optional(
+    "audience",
+    Text(),
+    "The audience to ask for, which some services require.",
+    example="https://api.example.com",
+)
+_RESOURCE = optional(
+    "resource",
+    Text(),
+    "The resource to ask a token for (RFC 8707).",
+    example="https://shop.example.com/api",
+)
+_PARAMETERS = defaulted(
+    "parameters",
+    MapOf(
+        Text(),
+        "NAME",
+        0,
+        MAX_PARAMETERS,
+        _PARAMETER,
+        "This is not the name of a parameter that can be set.",
+        noun="parameters",
+    ),
+    {},
+    "Further parameters of the token request. Secrets are not among them: the JSON is not encrypted.",
+    example={"account_id": "4711"},
+)
 _CLIENT_AUTHENTICATION = defaulted(
     "client_authentication",
-    Choice(("basic", "body")),
+    Choice(tuple(_CLIENT_CREDENTIALS)),
     "basic",
-    "How the token request sends the client's credentials: in the `Authorization` header, or in its body.",
-    example="body",
+    "How the token request proves who the client is: with its secret in the `Authorization` header (`basic`) or in the "
+    "body (`post`; `body` is another word for it), or with an assertion that its private key signs (`private_key_jwt`, "
+    "RFC 7523).",
+    example="private_key_jwt",
+)
+_OAUTH_RULES = (
+    Rule(
+        "`algorithm`, `key_id`, `lifetime` and `assertion_audience` need `private_key_jwt`.",
+        {
+            "if": {
+                "anyOf": [
+                    {"required": [setting.name]}
+                    for setting in (ASYMMETRIC_ALGORITHM, KEY_ID, LIFETIME, ASSERTION_AUDIENCE)
+                ]
+            },
+            "then": {
+                "properties": {"client_authentication": {"const": "private_key_jwt"}},
+                "required": ["client_authentication"],
+            },
+        },
+    ),
 )
 
 AUTHENTICATION = VariantObject(
@@ -86,7 +172,49 @@ AUTHENTICATION = VariantObject(
             "The hub fetches an access token (RFC 6749, client credentials), keeps it until it expires, and "
             "sends it as a bearer token.",
             {"scheme": "oauth2-client-credentials", "token_path": "/oauth2/token"},
-            (_TOKEN_URL, _TOKEN_PATH, _SCOPE, _CLIENT_AUTHENTICATION),
+            (
+                _TOKEN_URL,
+                _TOKEN_PATH,
+                _SCOPE,
+                _AUDIENCE,
+                _RESOURCE,
+                _PARAMETERS,
+                _CLIENT_AUTHENTICATION,
+                ASYMMETRIC_ALGORITHM,
+                KEY_ID,
+                LIFETIME,
+                ASSERTION_AUDIENCE,
+            ),
+            _OAUTH_RULES,
+        ),
+        "session": Variant(
+            "The hub logs in with a user name and a password, keeps the session until the system ends it, and sends "
+            "its token with each request. A refused password is not tried again until the settings change or a "
+            "person tests the connection, because systems lock users out.",
+            {
+                "scheme": "session",
+                "log_in": {"path": "/login", "body": {"user": "{username}", "password": "{password}"}},
+                "token": {"path": "token"},
+                "template": "Bearer {token}",
+            },
+            SESSION_SETTINGS,
+        ),
+        "jwt": Variant(
+            "The hub signs a token for each request (RFC 7519).",
+            {"scheme": "jwt", "algorithm": "ES256", "claims": {"iss": "hub"}, "lifetime": 60},
+            TOKEN_SETTINGS,
+            (
+                Rule(
+                    "`encoding` other than `text` needs `HS256`.",
+                    {
+                        "if": {
+                            "properties": {"encoding": {"enum": ["base64", "hex"]}},
+                            "required": ["encoding"],
+                        },
+                        "then": {"properties": {"algorithm": {"const": "HS256"}}},
+                    },
+                ),
+            ),
         ),
     },
     lambda values: values,
@@ -116,13 +244,30 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationScheme:
-    """Parsed authentication settings. Only OAuth uses the fields after `header`."""
+    """Parsed authentication settings. `credential_names`: the credentials that it needs.
+
+    Only OAuth uses `token_url`, `client_authentication` and `token_parameters`, which are those of the token request.
+    `signed_token`: the token of the scheme `jwt`, sent as `template` says, or the assertion of `private_key_jwt`.
+    """
 
     name: str
     header: str = "Authorization"
+    credential_names: tuple[str, ...] = ()
     token_url: BaseUrl | None = None
     scope: str | None = None
-    credentials_in_body: bool = False
+    client_authentication: str = "basic"
+    token_parameters: Mapping[str, str] = field(default_factory=dict)
+    signed_token: SignedTokenSettings | None = None
+    template: HeaderTemplate | None = None
+    session: SessionSettings | None = None
+
+
+def credential_names(document: Any) -> tuple[str, ...]:
+    """Return the names of the credentials that authentication settings need; none if they are not valid."""
+    scheme = document.get("scheme", "none") if isinstance(document, Mapping) else None
+    if scheme == "oauth2-client-credentials":
+        return _CLIENT_CREDENTIALS.get(str(document.get("client_authentication", "basic")), ())
+    return SCHEMES.get(str(scheme), ())
 
 
 def parse_authentication(document: Any, base: BaseUrl) -> AuthenticationScheme:
@@ -130,13 +275,49 @@ def parse_authentication(document: Any, base: BaseUrl) -> AuthenticationScheme:
     `/oauth/token`, or from an explicit `token_url`. Raises SettingsInvalid.
     """
     values = AUTHENTICATION.read(document, ("authentication",))
-    name = values[_SCHEME]
+    name, needed = values[_SCHEME], credential_names(document)
     if name == "header":
-        return AuthenticationScheme(name, values[_HEADER])
+        return AuthenticationScheme(name, values[_HEADER], needed)
     if name == "oauth2-client-credentials":
-        in_body = values[_CLIENT_AUTHENTICATION] == "body"
-        return AuthenticationScheme(name, "Authorization", _token_base(values, base), values[_SCOPE], in_body)
-    return AuthenticationScheme(name)
+        return _read_client_credentials(values, base, needed)
+    if name == "session":
+        session = read_session(values)
+        header = session.header if session.cookie is None else "Cookie"
+        return AuthenticationScheme(name, header, needed, session=session)
+    if name == "jwt":
+        token = read_signed_token(values)
+        template = values[TOKEN_TEMPLATE]
+        return AuthenticationScheme(name, values[TOKEN_HEADER], needed, signed_token=token, template=template)
+    return AuthenticationScheme(name, credential_names=needed)
+
+
+def _read_client_credentials(values: Values, base: BaseUrl, needed: tuple[str, ...]) -> AuthenticationScheme:
+    token_url, how = _token_base(values, base), values[_CLIENT_AUTHENTICATION]
+    named = {
+        _SCOPE.name: values[_SCOPE],
+        _AUDIENCE.name: values[_AUDIENCE],
+        _RESOURCE.name: values[_RESOURCE],
+    }
+    own = {name: value for name, value in named.items() if value}
+    assertion = None
+    if how == "private_key_jwt":
+        audience = values[ASSERTION_AUDIENCE] or token_url.origin + token_url.prefix
+        assertion = SignedTokenSettings(
+            values[ASYMMETRIC_ALGORITHM], values[KEY_ID], {"aud": audience}, values[LIFETIME]
+        )
+    else:
+        for setting in (ASYMMETRIC_ALGORITHM, KEY_ID, LIFETIME, ASSERTION_AUDIENCE):
+            if values.is_given(setting):
+                values.reject(setting, "This needs “client_authentication”: “private_key_jwt”.")
+    return AuthenticationScheme(
+        "oauth2-client-credentials",
+        credential_names=needed,
+        token_url=token_url,
+        scope=values[_SCOPE],
+        client_authentication=how,
+        token_parameters={**values[_PARAMETERS], **own},
+        signed_token=assertion,
+    )
 
 
 def _token_base(values: Values, base: BaseUrl) -> BaseUrl:

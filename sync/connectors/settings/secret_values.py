@@ -45,6 +45,8 @@ _PUBLIC_BEFORE = frozenset(
     # `X-Atlassian-Token: no-check`
     | {"atlassian", "tenant"}
 )
+# Objects of names and texts, any of which may be a secret.
+_NAMED_VALUES = ("headers", "query", "parameters")
 _SECRET_VALUE = re.compile(
     r"(?:bearer|basic|digest|negotiate|apikey|token)\s+\S+|eyJ[\w-]+\.[\w-]+\.[\w-]*",
     re.IGNORECASE | re.ASCII,
@@ -100,7 +102,12 @@ def _parts(text: str, header: str) -> Iterator[str]:
 def refuse_plain_secrets(settings: Mapping[str, Any]) -> None:
     """Raise SettingsInvalid for a secret among the settings, and name the credential to use in its place."""
     for found in find_plain_secrets(settings):
-        if not found.is_header:
+        if "parameters" in found.place:
+            sentence = (
+                f"“{found.name[:100]}” seems to be a secret. Enter the secret of the client under “Client secret”, "
+                "where it is stored encrypted."
+            )
+        elif not found.is_header:
             sentence = (
                 f"“{found.name[:100]}” seems to be a secret, and addresses appear in the logs of other systems. "
                 'Use the authentication {"scheme": "header", "header": "X-Api-Key"}, and enter the secret under '
@@ -126,14 +133,14 @@ def mask_plain_secrets(settings: Any) -> Any:
         return settings
     return {
         name: {key: MASK if _is_secret(name, key, text) else text for key, text in value.items()}
-        if name in ("headers", "query") and isinstance(value, Mapping)
+        if name in _NAMED_VALUES and isinstance(value, Mapping)
         else mask_plain_secrets(value)
         for name, value in settings.items()
     }
 
 
 def find_plain_secrets(settings: Any, place: Place = ()) -> Iterator[PlainSecret]:
-    """Yield the secrets in objects named `headers` and `query`, at any depth."""
+    """Yield the secrets in objects named `headers`, `query` and `parameters`, at any depth."""
     if isinstance(settings, list):
         for index, one in enumerate(settings):
             yield from find_plain_secrets(one, (*place, index))
@@ -141,7 +148,7 @@ def find_plain_secrets(settings: Any, place: Place = ()) -> Iterator[PlainSecret
         return
     for name, value in settings.items():
         own = (*place, str(name))
-        if name in ("headers", "query") and isinstance(value, Mapping):
+        if name in _NAMED_VALUES and isinstance(value, Mapping):
             for key, text in value.items():
                 if _is_secret(name, key, text):
                     yield PlainSecret(own, key, text, name == "headers")

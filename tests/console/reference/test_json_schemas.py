@@ -74,6 +74,12 @@ def search(**settings: Any) -> dict[str, Any]:
 
 VERSION = {"read": {"header": "ETag"}, "send": {"header": "If-Match"}}
 
+SESSION = {
+    "scheme": "session",
+    "log_in": {"path": "/login", "body": {"user": "{username}", "password": "{password}"}},
+    "token": {"path": "token"},
+}
+
 RIGHT = [
     *((f"settings-{load_preset(name)['connector']}", load_preset(name)["settings"]) for name in PRESETS),
     *(("authentication", load_preset(name)["authentication"]) for name in PRESETS),
@@ -90,6 +96,9 @@ RIGHT = [
     (IDENTITY, identity() | {"networks": ["10.0.0.0/8", "fd00::/8"], "headers": {"Accept": "text/json"}}),
     ("authentication", {}),
     ("authentication", {"scheme": "header", "header": "Authorization"}),
+    ("authentication", {"scheme": "oauth2-client-credentials", "client_authentication": "private_key_jwt"}),
+    ("authentication", {**SESSION, "template": "Session {base64:{username}:{token}}"}),
+    ("authentication", {**SESSION, "token": {"cookie": "sid"}, "cookie": "sid"}),
     ("mapping", field(constant=None)),
     ("mapping", field(path="entity.a") | {"match": {"external_id": None}}),
     ("webhook-format", {}),
@@ -161,7 +170,22 @@ WRONG = [
     ("authentication", {"scheme": "oauth2-client-credentials", "token_path": "token"}),
     ("authentication", {"scheme": "oauth2-client-credentials", "token_url": "ftp://a.test/"}),
     ("authentication", {"scheme": "oauth2-client-credentials", "token_url": "https://u@a.test/"}),
-    ("authentication", {"scheme": "oauth2-client-credentials", "client_authentication": "post"}),
+    ("authentication", {"scheme": "oauth2-client-credentials", "client_authentication": "none"}),
+    ("authentication", {"scheme": "oauth2-client-credentials", "key_id": "k1"}),
+    ("authentication", {"scheme": "oauth2-client-credentials", "parameters": {"scope": "x"}}),
+    ("authentication", {"scheme": "jwt", "algorithm": "none"}),
+    ("authentication", {"scheme": "jwt", "algorithm": "ES256", "encoding": "hex"}),
+    ("authentication", {"scheme": "jwt", "claims": {"exp": 1}}),
+    ("authentication", {"scheme": "jwt", "template": "Bearer {username}"}),
+    ("authentication", {"scheme": "jwt", "template": "Bearer {token"}),
+    ("authentication", {"scheme": "session"}),
+    ("authentication", {**SESSION, "token": {"path": "a", "header": "X-B"}}),
+    (
+        "authentication",
+        {**SESSION, "log_in": {"path": "/x", "encoding": "form", "body": {"p": "{password}", "n": 1}}},
+    ),
+    ("authentication", {**SESSION, "refused": [{"status": 200}]}),
+    ("authentication", {**SESSION, "values": {"token": "a"}}),
     ("mapping", None),
     ("mapping", {}),
     ("mapping", {"fields": {}}),

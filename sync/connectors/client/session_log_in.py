@@ -1,0 +1,241 @@
+"""Log in to a system, keep its session token in the process, and log in anew when the system refuses it."""
+
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from urllib.parse import urlencode
+
+from config_schema.errors import SettingsInvalid
+from sync.connectors.client.exchange import PreparedRequest, TokenSender
+from sync.connectors.client.log_in_guard import LogInPermission, current_guard
+from sync.connectors.client.token_cache import FetchedToken, TokenCache, digest_client
+from sync.connectors.contracts import errors
+from sync.connectors.contracts.permissions import RenewedCredentials
+from sync.connectors.contracts.types import FieldError
+from sync.connectors.http.message_types import HttpResponse
+from sync.connectors.http.urls import BaseUrl, build_url, is_allowed_url
+from sync.connectors.settings.authentication import AuthenticationScheme, Credentials
+from sync.connectors.settings.session import SessionSettings
+from sync.connectors.settings.setting_kinds import is_header_value
+from sync.connectors.values.answer_meaning import find_meaning
+from sync.connectors.values.exact_numbers import dump_json
+from sync.connectors.values.json_responses import (
+    ExpressionOverBudget,
+    UnreadableError,
+    as_text,
+    parse_json,
+)
+from sync.connectors.values.secret_forms import SecretSet
+
+# These say nothing about the credentials: a wrong path, a slow system, too many requests.
+_UNDECIDED = frozenset({404, 405, 408, 410, 413, 415, 425, 429})
+_BUSY_PAUSE_SECONDS = 0.05
+# After the deadline of the request, whose process may have died.
+_CLAIM_MARGIN_SECONDS = 5.0
+_MAX_TOKEN_LENGTH = 8192
+_COOKIE_VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{1,8192}", re.ASCII)
+
+
+class _NoToken(Exception):
+    """The answer to a log-in has no usable token. The message holds nothing of the answer."""
+
+
+class SessionAuthenticator:
+    """Authenticates by a session. Its token is used for `lifetime_seconds`, or until the system refuses it.
+
+    A log-in that is refused, or whose answer has no token, is not sent again until the settings or the credentials
+    change, or a person tests the connection: `renew_credentials`.
+    """
+
+    def __init__(
+        self,
+        scheme: AuthenticationScheme,
+        held: Credentials,
+        base: BaseUrl,
+        side: errors.Side,
+        secrets: SecretSet,
+    ) -> None:
+        assert scheme.session is not None
+        self._session: SessionSettings = scheme.session
+        self._header = scheme.header
+        self._base = base
+        self._credentials = held
+        self._side = side
+        self._secrets = secrets
+        self._call = self._prepare_log_in()
+        key = digest_client(
+            self._call.url, self._call.method, dict(self._call.headers), (self._call.body or b"").hex()
+        )
+        self._guard_key = key.hex()
+        # Another template makes another header of the same token.
+        place = (self._header, scheme.session.cookie, scheme.session.template.text)
+        self._cache = TokenCache(digest_client(self._guard_key, *place), side, self._call.label, self._log_in)
+
+    def get_headers(self, sender: TokenSender) -> Mapping[str, str]:
+        return self._session_header(self._cache.get_token(sender))
+
+    def renew_headers(self, sender: TokenSender, refused: Mapping[str, str]) -> Mapping[str, str]:
+        return self._session_header(self._cache.replace_token(sender, refused[self._header]))
+
+    def renew_credentials(self, sender: TokenSender) -> RenewedCredentials:
+        """Log in although the credentials were refused before, replace the cached token, and describe it."""
+        return self._cache.renew_token(sender, self._log_in_anyway).granted
+
+    def _session_header(self, token: FetchedToken) -> dict[str, str]:
+        # Before it is sent: the system may repeat it in its response.
+        for secret in token.secrets:
+            self._secrets.add_recent(secret)
+        return {self._header: token.value}
+
+    def _log_in(self, sender: TokenSender) -> FetchedToken:
+        return self._claim_and_log_in(sender, is_forced=False)
+
+    def _log_in_anyway(self, sender: TokenSender) -> FetchedToken:
+        return self._claim_and_log_in(sender, is_forced=True)
+
+    def _claim_and_log_in(self, sender: TokenSender, *, is_forced: bool) -> FetchedToken:
+        """Log in once. Raises CredentialsRefused, having sent nothing, if the credentials were refused before."""
+        guard, ends_at = current_guard(), time.monotonic() + sender.timeout_seconds
+        seconds = sender.timeout_seconds + _CLAIM_MARGIN_SECONDS
+        while True:
+            permission = guard.claim_log_in(self._guard_key, seconds, is_forced=is_forced)
+            if permission is LogInPermission.REFUSED:
+                raise self._error(
+                    errors.CredentialsRefused,
+                    "the log-in was refused before, and is not tried again until the settings change or the connection "
+                    "is tested",
+                )
+            if permission is LogInPermission.GRANTED:
+                break
+            if time.monotonic() >= ends_at:
+                seconds_text = f"{sender.timeout_seconds:g} s"
+                raise self._error(errors.RequestTimedOut, f"no token was received after {seconds_text}")
+            time.sleep(_BUSY_PAUSE_SECONDS)
+        is_refused: bool | None = None
+        try:
+            answer = sender.send(self._call, {})
+            is_refused = self._is_refusal(answer)
+            if is_refused or not 200 <= answer.status < 400:
+                raise self._refusal(answer, is_refused)
+            # A system that refuses a password with a success, and no rule that says so: never again by itself.
+            is_refused = True
+            token = self._read_token(answer)
+            is_refused = False
+        finally:
+            guard.finish_log_in(self._guard_key, is_refused=is_refused)
+        return token
+
+    def _is_refusal(self, answer: HttpResponse) -> bool:
+        """Return True if the system decided that the credentials are wrong."""
+        try:
+            if find_meaning(self._session.log_in_refused_rules, answer.status, answer.body) is not None:
+                return True
+        except ExpressionOverBudget as costly:
+            raise self._over_budget(costly) from None
+        return 400 <= answer.status < 500 and answer.status not in _UNDECIDED
+
+    def _refusal(self, answer: HttpResponse, is_refused: bool) -> errors.ConnectorError:
+        kind = errors.CredentialsRefused if is_refused else errors.error_for_status(answer.status)
+        return (kind or errors.UnreadableResponse)(
+            f"{self._call.label}: the log-in was answered with {answer.status}",
+            side=self._side,
+            retry_after=errors.parse_retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
+            status=answer.status,
+        )
+
+    def _read_token(self, answer: HttpResponse) -> FetchedToken:
+        try:
+            raw = self._find_token(answer)
+            self._secrets.add_recent(raw)
+            value = self._header_value(answer, raw)
+        except _NoToken as missing:
+            raise self._error(errors.UnreadableResponse, str(missing), answer.status) from None
+        except ExpressionOverBudget as costly:
+            raise self._over_budget(costly) from None
+        return FetchedToken(value, RenewedCredentials(float(self._session.lifetime_seconds)), (raw, value))
+
+    def _find_token(self, answer: HttpResponse) -> str:
+        """Return the token of an answer. Raises _NoToken."""
+        place = self._session.token
+        found: object = None
+        if place.header is not None:
+            found = answer.headers.get(place.header)
+        elif place.cookie is not None:
+            found = _find_cookie(answer.headers.get("set-cookie", ""), place.cookie)
+        elif place.expression is not None:
+            found = place.expression.evaluate(_parse_body(answer))
+        text = as_text(found) or ""
+        if not text:
+            raise _NoToken("the answer to the log-in has no token")
+        if len(text) > _MAX_TOKEN_LENGTH or "\n" in text or "\r" in text:
+            raise _NoToken("the token cannot be sent")
+        return text
+
+    def _header_value(self, answer: HttpResponse, token: str) -> str:
+        session = self._session
+        if session.cookie is not None:
+            if not _COOKIE_VALUE.fullmatch(token):
+                raise _NoToken("the token cannot be sent as a cookie")
+            return f"{session.cookie}={token}"
+        values = {"token": token, "username": self._credentials["username"]}
+        body = _parse_body(answer) if session.values else None
+        for name, expression in session.values.items():
+            text = as_text(expression.evaluate(body))
+            if text is None:
+                raise _NoToken(f"the answer to the log-in has no {name}")
+            values[name] = text
+        value = session.template.render(values)
+        if not is_header_value(value):
+            raise _NoToken("the token cannot be sent as a header")
+        return value
+
+    def _prepare_log_in(self) -> PreparedRequest:
+        """Return the request that logs in; its body is secret as a whole. Raises SettingsInvalid."""
+        log_in = self._session.log_in
+        names = ("username", "password")
+        filled = log_in.fill_body({name: self._credentials[name] for name in names})
+        try:
+            body = (urlencode(filled) if log_in.is_form else dump_json(filled)).encode("utf-8")
+        except (TypeError, ValueError):
+            place = ("authentication", "log_in", "body")
+            raise SettingsInvalid(place, "This body, or a credential in it, cannot be sent.") from None
+        media_type = "application/x-www-form-urlencoded" if log_in.is_form else "application/json"
+        return PreparedRequest(
+            purpose="token",
+            method=log_in.method,
+            url=build_url(self._base, log_in.path, {}, log_in.query),
+            path_template=log_in.path,
+            origin=self._base.origin,
+            is_allowed_url=partial(is_allowed_url, self._base, log_in.path),
+            headers={"Content-Type": media_type, **log_in.headers},
+            body=body,
+            idempotency_key=None,
+            is_write=False,
+        )
+
+    def _error(
+        self, kind: type[errors.ConnectorError], reason: str, status: int | None = None
+    ) -> errors.ConnectorError:
+        return kind(f"{self._call.label}: {reason}", side=self._side, status=status)
+
+    def _over_budget(self, costly: ExpressionOverBudget) -> errors.SettingOverBudget:
+        field: FieldError = costly.field
+        return errors.SettingOverBudget(f"{self._call.label}: {costly}", side=self._side, fields=(field,))
+
+
+def _parse_body(answer: HttpResponse) -> object:
+    """Return the body as JSON. Raises _NoToken."""
+    try:
+        document: object = parse_json(answer.body)
+    except UnreadableError as unreadable:
+        raise _NoToken(f"the answer to the log-in cannot be read: {unreadable}") from None
+    return document
+
+
+def _find_cookie(header: str, name: str) -> str | None:
+    """Return the value of a cookie that is set. Repeated headers are joined with a comma and a space."""
+    pattern = re.compile(rf'(?:^|, ?){re.escape(name)}="?([^";,]*)', re.ASCII)
+    found = pattern.search(header)
+    return found[1].strip() if found else None

@@ -1,0 +1,307 @@
+"""Settings of a session: how the hub logs in, where the token is in the answer, and how requests send it. Pure."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from config_schema.errors import Place, SettingsInvalid
+from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextMap, WholeNumber
+from config_schema.objects import MapOf, Object, Rule
+from config_schema.settings import Values, defaulted, optional, required
+from sync.connectors.settings.answer_rules import answer_conditions, read_rules
+from sync.connectors.settings.setting_kinds import Expression, HeaderName, Headers, PathTemplate
+from sync.connectors.settings.signed_token import Template
+from sync.connectors.values.answer_meaning import AnswerRule, Meaning
+from sync.connectors.values.header_template import HeaderTemplate
+from sync.connectors.values.json_responses import JmesPathExpression
+
+MAX_VALUES = 5
+MAX_BODY_PARTS = 200
+MAX_BODY_DEPTH = 10
+_DEFAULT_LIFETIME = 43_200
+_CREDENTIAL_NAMES = ("username", "password")
+_PLACEHOLDERS = {f"{{{name}}}": name for name in _CREDENTIAL_NAMES}
+_VALUE_NAME = re.compile(r"(?!(?:username|password|token|base64)$)[a-z][a-z_]{0,31}", re.ASCII)
+_COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class LogInRequest:
+    """The request that logs in. `fill_body` makes the body of user name and password; `is_form`: sent as a form."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    is_form: bool
+    body: Mapping[str, Any]
+
+    def fill_body(self, credentials: Mapping[str, str]) -> dict[str, Any]:
+        """Return the body with the credentials in place of the placeholders."""
+        filled: dict[str, Any] = _replace_texts(
+            self.body, lambda text: credentials[_PLACEHOLDERS[text]] if text in _PLACEHOLDERS else text
+        )
+        return filled
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPlace:
+    """Where the token is in the answer to a log-in: exactly one of an expression over the body, a header (lower case)
+    and a cookie.
+    """
+
+    expression: JmesPathExpression | None
+    header: str | None
+    cookie: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Settings of a session. `values`: further texts of the answer that `template` names. Requests send the filled
+    template in `header`, or the token in the cookie `cookie`.
+
+    `refused_rules`: responses to requests that say that the session has ended; `log_in_refused_rules`: successful
+    responses to the log-in that refuse the credentials.
+    """
+
+    log_in: LogInRequest
+    token: TokenPlace
+    values: Mapping[str, JmesPathExpression]
+    header: str
+    template: HeaderTemplate
+    cookie: str | None
+    lifetime_seconds: int
+    refused_rules: tuple[AnswerRule, ...]
+    log_in_refused_rules: tuple[AnswerRule, ...]
+
+
+@dataclass(frozen=True)
+class LogInBody(Kind[dict[str, Any]]):
+    """The body of the log-in request: `{username}` and `{password}` stand where a whole text is one of them."""
+
+    label: str = "object"
+    limits: str = (
+        f"at most {MAX_BODY_PARTS} values, nested at most {MAX_BODY_DEPTH} deep; has the text `{{password}}`"
+    )
+
+    def read(self, value: Any, place: Place) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise SettingsInvalid(place, "This must be an object.")
+        texts = list(_iterate_texts(value, place))
+        if "{password}" not in texts:
+            raise SettingsInvalid(place, "One of the texts must be {password}, and nothing else.")
+        for text in texts:
+            if text not in _PLACEHOLDERS and any(name in text for name in _PLACEHOLDERS):
+                sentence = "A text is either {username} or {password} as a whole, or has none of them."
+                raise SettingsInvalid(place, sentence)
+        return dict(value)
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "object", "minProperties": 1}
+
+
+def _iterate_texts(value: Any, place: Place) -> Iterator[str]:
+    """Yield the texts of a JSON value. Raises SettingsInvalid if it has too many parts or levels."""
+    level, count = [value], 0
+    for _ in range(MAX_BODY_DEPTH):
+        count += len(level)
+        if not level:
+            return
+        if count > MAX_BODY_PARTS:
+            break
+        yield from (part for part in level if isinstance(part, str))
+        level = [child for part in level for child in _children(part)]
+    if level:
+        sentence = f"This has more than {MAX_BODY_PARTS} values, or more than {MAX_BODY_DEPTH} levels."
+        raise SettingsInvalid(place, sentence)
+
+
+def _children(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _replace_texts(value: Any, replace: Callable[[str], str]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _replace_texts(part, replace) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replace_texts(part, replace) for part in value]
+    return replace(value) if isinstance(value, str) else value
+
+
+_METHOD = defaulted("method", Choice(("POST", "PUT")), "POST", "The method of the log-in.", example="POST")
+_PATH = required("path", PathTemplate(), "The path of the log-in, below the base URL.", example="/rpc/")
+_QUERY = defaulted("query", TextMap(), {}, "Query parameters of the log-in.", example={"lang": "en"})
+_HEADERS = defaulted("headers", Headers(), {}, "Further headers of the log-in.", example={"X-Tenant": "acme"})
+_ENCODING = defaulted(
+    "encoding", Choice(("json", "form")), "json", "How the body of the log-in is sent.", example="form"
+)
+_BODY = required(
+    "body",
+    LogInBody(),
+    "The body of the log-in. A text that is `{username}` or `{password}`, and nothing else, is replaced by the "
+    "credential. With the encoding `form`, all values are texts.",
+    example={"user": "{username}", "password": "{password}"},
+)
+
+
+def _build_log_in(values: Values) -> LogInRequest:
+    is_form = values[_ENCODING] == "form"
+    if is_form and not all(isinstance(value, str) for value in values[_BODY].values()):
+        values.reject(_BODY, "A form has texts only.")
+    return LogInRequest(
+        values[_METHOD], values[_PATH], values[_QUERY], values[_HEADERS], is_form, values[_BODY]
+    )
+
+
+LOG_IN = required(
+    "log_in",
+    Object(
+        (_METHOD, _PATH, _QUERY, _HEADERS, _ENCODING, _BODY),
+        _build_log_in,
+        (
+            Rule(
+                "A form has texts only.",
+                {
+                    "if": {"properties": {"encoding": {"const": "form"}}, "required": ["encoding"]},
+                    "then": {"properties": {"body": {"additionalProperties": {"type": "string"}}}},
+                },
+            ),
+        ),
+    ),
+    "The request that logs in.",
+    example={"path": "/login", "body": {"user": "{username}", "password": "{password}"}},
+)
+
+_TOKEN_PATH = optional(
+    "path", Expression(), "Where the token is in the body of the answer.", example="token", is_nullable=False
+)
+_TOKEN_HEADER = optional(
+    "header",
+    HeaderName("authorization"),
+    "The header of the answer that holds the token.",
+    example="vendure-auth-token",
+    is_nullable=False,
+)
+_TOKEN_COOKIE = optional(
+    "cookie",
+    Text(_COOKIE_NAME, "a cookie name", "This is not the name of a cookie."),
+    "The cookie of the answer that holds the token.",
+    example="sessionid",
+    is_nullable=False,
+)
+_TOKEN_PLACES = (_TOKEN_PATH, _TOKEN_HEADER, _TOKEN_COOKIE)
+
+
+def _build_place(values: Values) -> TokenPlace:
+    given = [place for place in _TOKEN_PLACES if values.is_given(place)]
+    if len(given) != 1:
+        values.reject(_TOKEN_PATH, "Exactly one of “path”, “header” and “cookie” is required.")
+    header = values[_TOKEN_HEADER]
+    return TokenPlace(values[_TOKEN_PATH], header.lower() if header else None, values[_TOKEN_COOKIE])
+
+
+TOKEN = required(
+    "token",
+    Object(
+        _TOKEN_PLACES,
+        _build_place,
+        (
+            Rule(
+                "Exactly one of `path`, `header` and `cookie` is required.",
+                {"oneOf": [{"required": [place.name]} for place in _TOKEN_PLACES]},
+            ),
+        ),
+    ),
+    "Where the token is in the answer to the log-in. An answer without it counts as a refusal of the credentials.",
+    example={"path": "token"},
+)
+VALUES = defaulted(
+    "values",
+    MapOf(
+        Expression(),
+        "NAME",
+        0,
+        MAX_VALUES,
+        _VALUE_NAME,
+        "This must be a name in small letters and underscores, other than username, password and token.",
+        noun="values",
+    ),
+    {},
+    "Further texts and numbers in the body of the answer, by the name that `template` has for them.",
+    example={"user_id": "result[0]"},
+)
+SEND_HEADER = defaulted(
+    "header",
+    HeaderName("authorization"),
+    "Authorization",
+    "The header in which requests send the token.",
+    example="Authorization",
+)
+SEND_TEMPLATE = defaulted(
+    "template",
+    Template(has_more=True),
+    "Bearer {token}",
+    "The value of that header. `{token}` stands for the token, `{username}` for the user name, a name of `values` for "
+    "that value, and `{base64:…}` for the base64 of what is in it.",
+    example="Session {base64:{username}:{user_id}:{token}}",
+)
+SEND_COOKIE = optional(
+    "cookie",
+    Text(_COOKIE_NAME, "a cookie name", "This is not the name of a cookie."),
+    "The cookie in which requests send the token. It takes the place of `header` and `template`.",
+    example="sessionid",
+)
+LIFETIME = defaulted(
+    "lifetime",
+    WholeNumber(60, 2_592_000),
+    _DEFAULT_LIFETIME,
+    "After how many seconds the hub logs in anew, if the system has not ended the session before.",
+    example=3600,
+)
+REFUSED = answer_conditions(
+    "refused",
+    Meaning.CREDENTIALS,
+    "Which responses, besides those with status 401, say that the session has ended. The hub then logs in anew, and "
+    "sends the request once more.",
+    example=[{"status": 200, "when": "errors[0].extensions.code == 'FORBIDDEN'"}],
+)
+LOG_IN_REFUSED = answer_conditions(
+    "log_in_refused",
+    Meaning.CREDENTIALS,
+    "Which responses to the log-in refuse the credentials although they have a token.",
+    example=[{"status": 200, "when": "data.login.errorCode"}],
+)
+
+SESSION_SETTINGS = (
+    LOG_IN,
+    TOKEN,
+    VALUES,
+    SEND_HEADER,
+    SEND_TEMPLATE,
+    SEND_COOKIE,
+    LIFETIME,
+    REFUSED,
+    LOG_IN_REFUSED,
+)
+
+
+def read_session(values: Values) -> SessionSettings:
+    """Return the settings of a session. Raises SettingsInvalid for a placeholder that stands for nothing."""
+    template: HeaderTemplate = values[SEND_TEMPLATE]
+    unknown = template.names - {"token", "username", *values[VALUES]}
+    if unknown:
+        values.reject(SEND_TEMPLATE, f"Unknown placeholder: {{{min(unknown)}}}.")
+    return SessionSettings(
+        log_in=values[LOG_IN],
+        token=values[TOKEN],
+        values=values[VALUES],
+        header=values[SEND_HEADER],
+        template=template,
+        cookie=values[SEND_COOKIE],
+        lifetime_seconds=values[LIFETIME],
+        refused_rules=read_rules(values, REFUSED),
+        log_in_refused_rules=read_rules(values, LOG_IN_REFUSED),
+    )

@@ -1,0 +1,315 @@
+"""Sessions: one log-in for all requests, renewed when the system ends it, and never a refused password twice."""
+
+import json
+import threading
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+from config_schema.errors import SettingsInvalid
+from sync.connectors.client import log_in_guard, session_log_in
+from sync.connectors.client.client import HttpClient
+from sync.connectors.contracts.errors import (
+    ConnectorError,
+    CredentialsRefused,
+    RequestThrottled,
+    SystemUnavailable,
+    UnreadableResponse,
+)
+from sync.connectors.contracts.types import IdentityConnector
+from sync.connectors.registry import validate_connection
+from tests.support.http.authentication_servers import PASSWORD, USERNAME, SessionServer
+from tests.support.http.connectors import MemoryRecorder, identity
+from tests.support.http.servers import Reply, SeenRequest, Service, serving
+
+pytestmark = pytest.mark.pure
+
+SESSION: dict[str, Any] = {
+    "scheme": "session",
+    "log_in": {"path": "/login", "body": {"user": "{username}", "password": "{password}"}},
+    "token": {"path": "token"},
+}
+FORBIDDEN = {"errors": [{"extensions": {"code": "FORBIDDEN"}}], "data": None}
+
+
+@pytest.fixture(autouse=True)
+def own_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_in_guard, "_guard", log_in_guard.MemoryGuard())
+
+
+def connect(
+    url: str, notebook: MemoryRecorder | None = None, *, password: str = PASSWORD, **over: Any
+) -> IdentityConnector:
+    return identity(
+        url,
+        notebook,
+        authentication={**SESSION, **over},
+        credentials={"username": USERNAME, "password": password},
+        deadline=5.0,
+    )
+
+
+def fetch(url: str, **over: Any) -> str:
+    entity = connect(url, **over).fetch_entity("USER", "a1")
+    assert entity is not None
+    return entity.id
+
+
+def log_ins(service: Service) -> int:
+    return sum(seen.path == "/login" for seen in service.seen)
+
+
+def test_one_log_in_serves_all_requests_of_all_threads() -> None:
+    server = SessionServer()
+    with serving(server) as service:
+        threads = [threading.Thread(target=fetch, args=(service.url,)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert fetch(service.url) == "a1"
+    assert server.log_ins == 1
+    assert sum(seen.path != "/login" for seen in service.seen) == 7
+
+
+def test_a_session_that_the_system_ended_is_renewed_once_for_a_request() -> None:
+    server = SessionServer()
+    with serving(server) as service:
+        fetch(service.url)
+        server.expire_sessions()
+        assert fetch(service.url) == "a1"
+        assert server.log_ins == 2
+        server.answer = lambda _: Reply(401)
+        with pytest.raises(CredentialsRefused):
+            fetch(service.url)
+        assert server.log_ins == 3, "a request logs in at most once"
+
+
+def test_a_configured_answer_with_status_200_ends_a_session_too() -> None:
+    server = SessionServer(
+        read_credentials=lambda seen: tuple(seen.json()["variables"].values()),
+        give_token=lambda token: Reply(200, {"data": {}}, {"vendure-auth-token": token}),
+        refuse=lambda: Reply(200, FORBIDDEN),
+        log_in_path="/admin-api",
+    )
+    query = "mutation($u:String!,$p:String!){login(username:$u,password:$p){__typename}}"
+    over = {
+        "log_in": {
+            "path": "/admin-api",
+            "body": {"query": query, "variables": {"u": "{username}", "p": "{password}"}},
+        },
+        "token": {"header": "vendure-auth-token"},
+        "refused": [{"status": 200, "when": "errors[0].extensions.code == 'FORBIDDEN'"}],
+    }
+    with serving(server) as service:
+        assert fetch(service.url, **over) == "a1"
+        server.expire_sessions()
+        assert fetch(service.url, **over) == "a1"
+        assert server.log_ins == 2
+        server.answer = lambda _: Reply(200, FORBIDDEN)
+        with pytest.raises(CredentialsRefused):
+            fetch(service.url, **over)
+        assert server.log_ins == 3
+
+
+def test_a_template_makes_the_header_of_several_values() -> None:
+    def read(seen: SeenRequest) -> str:
+        word, _, text = seen.headers.get("authorization", "").partition(" ")
+        user, number, token = b64decode(text).decode().split(":") if word == "Session" else ("", "", "")
+        return token if (user, number) == (USERNAME, "7") else ""
+
+    server = SessionServer(
+        read_credentials=lambda seen: (seen.json()["params"][0], seen.json()["params"][1]["password"]),
+        give_token=lambda token: Reply(200, {"id": 1, "result": [7, token, None]}),
+        read_token=read,
+    )
+    over = {
+        "log_in": {
+            "path": "/login",
+            "body": {
+                "id": 1,
+                "method": "common.db.login",
+                "params": ["{username}", {"password": "{password}"}, "en"],
+            },
+        },
+        "token": {"path": "result[1]"},
+        "values": {"user_id": "result[0]"},
+        "template": "Session {base64:{username}:{user_id}:{token}}",
+    }
+    with serving(server) as service:
+        assert fetch(service.url, **over) == "a1"
+
+
+def test_a_form_log_in_gives_a_cookie() -> None:
+    cookies = "theme=dark; Expires=Wed, 21 Oct 2026 07:28:00 GMT, sid={}; HttpOnly; Path=/"
+    server = SessionServer(
+        read_credentials=lambda seen: tuple(value for _, value in parse_qsl(seen.body.decode())),
+        give_token=lambda token: Reply(303, None, {"Set-Cookie": cookies.format(token), "Location": "/"}),
+        read_token=lambda seen: seen.headers.get("cookie", "").removeprefix("session="),
+    )
+    over = {"token": {"cookie": "sid"}, "cookie": "session"}
+    over["log_in"] = {**SESSION["log_in"], "encoding": "form", "headers": {"X-Tenant": "acme"}}
+    with serving(server) as service:
+        assert fetch(service.url, **over) == "a1"
+        assert service.seen[0].headers["content-type"] == "application/x-www-form-urlencoded"
+        assert service.seen[0].headers["x-tenant"] == "acme"
+
+
+def test_a_refused_password_is_never_tried_again_until_a_person_tests_the_connection() -> None:
+    server = SessionServer()
+    with serving(server) as service:
+        for _ in range(5):
+            with pytest.raises(CredentialsRefused):
+                fetch(service.url, password="wrong password")
+        assert (server.log_ins, server.is_locked) == (1, False)
+        with pytest.raises(CredentialsRefused, match="is not tried again until"):
+            fetch(service.url, password="wrong password")
+        assert fetch(service.url) == "a1", "changed credentials are tried"
+        with pytest.raises(CredentialsRefused, match="answered with 401"):
+            connect(service.url, password="wrong password").renew_credentials()
+        assert server.wrong == 2
+        server.password = "wrong password"
+        assert connect(service.url, password="wrong password").renew_credentials() is not None
+        assert fetch(service.url, password="wrong password") == "a1"
+
+
+def test_a_refusal_by_a_rule_or_an_answer_without_a_token_is_not_tried_again() -> None:
+    answers: dict[str, Reply] = {
+        "rule": Reply(200, {"token": "t0ken-of-error", "error": "INVALID_CREDENTIALS_ERROR"}),
+        "none": Reply(200, {"error": "wrong"}),
+        "another type": Reply(200, {"token": {"value": "x"}}),
+        "a list": Reply(200, ["x"]),
+        "a page": Reply(200, raw=b"<html>Wrong password</html>"),
+        "a line end": Reply(200, {"token": "abc\r\nX-Evil: 1"}),
+        "a space at the end": Reply(200, {"token": "abc "}),
+        "no ASCII": Reply(200, {"token": "tökän"}),
+        "a megabyte": Reply(200, {"token": "x" * 1_000_000}),
+    }
+    for name, answer in answers.items():
+        server = SessionServer(give_token=lambda _, answer=answer: answer)
+        over = {"log_in_refused": [{"status": 200, "when": "error && token"}]}
+        with serving(server) as service:
+            with pytest.raises((CredentialsRefused, UnreadableResponse)) as caught:
+                fetch(service.url, **over)
+            assert isinstance(caught.value, CredentialsRefused) is (name == "rule"), name
+            with pytest.raises(CredentialsRefused, match="is not tried again"):
+                fetch(service.url, **over)
+            assert server.log_ins == 1, name
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (Reply(503), SystemUnavailable),
+        (Reply(429, None, {"Retry-After": "9"}), RequestThrottled),
+        (Reply(404), ConnectorError),
+    ],
+)
+def test_a_log_in_that_was_not_decided_is_tried_again(reply: Reply, kind: type[ConnectorError]) -> None:
+    answers = iter([reply])
+    server = SessionServer()
+    with serving(lambda seen: next(answers, None) or server(seen)) as service:
+        with pytest.raises(kind) as caught:
+            fetch(service.url)
+        assert caught.value.retry_after == (9.0 if reply.status == 429 else None)
+        assert fetch(service.url) == "a1"
+
+
+def test_password_and_token_are_in_no_record_and_no_error() -> None:
+    def echo(seen: SeenRequest) -> Reply:
+        return Reply(200, {"id": "a1", "said": list(seen.headers.values())}, {"Location": str(seen.headers)})
+
+    server = SessionServer(answer=echo)
+    notebook = MemoryRecorder()
+    with serving(server) as service:
+        connect(service.url, notebook).fetch_entity("USER", "a1")
+        (token,) = server.sessions
+        server.answer = lambda seen: Reply(422, {"message": f"no {seen.headers['authorization']}"})
+        with pytest.raises(ConnectorError) as caught:
+            connect(service.url, notebook).fetch_entity("USER", "a1")
+    texts = [repr(notebook.sent), repr(notebook.exchanges), str(caught.value), str(caught.value.sentence)]
+    assert token in repr(service.seen), "it was sent"
+    assert PASSWORD in json.loads(service.seen[0].body)["password"]
+    for text in texts:
+        assert token not in text
+        assert "corr" not in text
+    assert {exchange.request.purpose for exchange in notebook.exchanges} == {"token", "fetch"}
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"log_in": {"path": "/login", "body": {"user": "{username}"}}}, "/authentication/log_in/body"),
+    ({"log_in": {"path": "/login", "body": {"p": "x{password}"}}}, "/authentication/log_in/body"),
+    (
+        {"log_in": {"path": "/login", "body": {"p": "{password}", "q": "say {password}"}}},
+        "/authentication/log_in/body",
+    ),
+    ({"log_in": {"path": "login", "body": {"p": "{password}"}}}, "/authentication/log_in/path"),
+    ({"log_in": {"path": "/x", "encoding": "form", "body": {"p": "{password}", "n": 1}}}, "/body"),
+    ({"log_in": {"path": "/x", "body": {"p": "{password}", "n": [1] * 300}}}, "/body"),
+    ({"log_in": {"path": "/x", "headers": {"X-Api-Key": "abc"}, "body": {"p": "{password}"}}}, "/headers"),
+    ({"token": {}}, "/authentication/token/path"),
+    ({"token": {"path": "a", "cookie": "b"}}, "/authentication/token/path"),
+    ({"token": {"cookie": "a b"}}, "/authentication/token/cookie"),
+    ({"template": "Bearer"}, "/authentication/template"),
+    ({"template": "Bearer {token} {password}"}, "/authentication/template"),
+    ({"template": "Bearer {token"}, "/authentication/template"),
+    ({"template": "Bearer {base64:{base64:{token}}}"}, "/authentication/template"),
+    ({"values": {"password": "a"}}, "/authentication/values/password"),
+    ({"refused": [{"status": 200}]}, "/authentication/refused/0/when"),
+    ({"lifetime": 1}, "/authentication/lifetime"),
+    ({"password": "x"}, "/authentication/password"),
+]
+
+
+@pytest.mark.parametrize(("over", "pointer"), WRONG)
+def test_wrong_settings_are_refused_when_they_are_saved(over: dict[str, Any], pointer: str) -> None:
+    settings = {"entities": {"USER": {"path": "/users/{id}"}}}
+    with pytest.raises(SettingsInvalid) as caught:
+        validate_connection("rest-identity", settings, {**SESSION, **over}, "https://id.example.com")
+    assert pointer in caught.value.pointer
+    assert "{password}" in caught.value.sentence or "x{pass" not in caught.value.sentence
+
+
+def forget_refusals(_: Any, key: str, *, is_refused: bool | None) -> None:
+    pass
+
+
+def broken_variants() -> Iterator[tuple[Any, str, Any, Callable[[], None]]]:
+    yield (
+        log_in_guard.MemoryGuard,
+        "finish_log_in",
+        forget_refusals,
+        test_a_refused_password_is_never_tried_again_until_a_person_tests_the_connection,
+    )
+    yield (
+        session_log_in.SessionAuthenticator,
+        "renew_headers",
+        lambda *_: None,
+        test_a_session_that_the_system_ended_is_renewed_once_for_a_request,
+    )
+    yield (
+        session_log_in.SessionAuthenticator,
+        "_session_header",
+        lambda self, token: {self._header: token.value},
+        test_password_and_token_are_in_no_record_and_no_error,
+    )
+    yield (
+        HttpClient,
+        "_refuses_credentials",
+        lambda _self, _call, answer: answer.status == 401,
+        test_a_configured_answer_with_status_200_ends_a_session_too,
+    )
+
+
+@pytest.mark.parametrize(("owner", "name", "variant", "test"), list(broken_variants()))
+def test_each_test_fails_with_a_broken_variant(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, variant: Any, test: Callable[[], None]
+) -> None:
+    monkeypatch.setattr(owner, name, variant)
+    if name == "_session_header":
+        monkeypatch.setattr(session_log_in.SecretSet, "add_recent", lambda *_: None)
+    with pytest.raises((AssertionError, pytest.fail.Exception, ConnectorError)):
+        test()
