@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sync.connectors.access_proof import check_access_to_others
@@ -20,9 +21,14 @@ from sync.connectors.contracts.types import (
     SampleResult,
     sort_users_first,
 )
+from sync.connectors.http.urls import UnsafeValueError, check_id
+from sync.connectors.paging import Page, iterate_pages, read_first_page
 from sync.connectors.permission_check import check_call, check_items
-from sync.connectors.settings.identity import EntitySettings, IdentitySettings, ListSettings
+from sync.connectors.settings.identity import EntitySettings, IdentitySettings
+from sync.connectors.settings.page_style import PagedList
+from sync.connectors.values.answer_meaning import Meaning
 from sync.connectors.values.json_responses import UnreadableError, as_id, as_object, as_text
+from sync.connectors.values.json_template import fill_document
 from sync.connectors.values.timestamps import parse_timestamp
 
 
@@ -38,16 +44,10 @@ class RestIdentityConnector:
         entity.
         """
         known = self._entity_settings(entity_type)
-        request = ConnectorRequest(
-            "fetch",
-            "GET",
-            known.path,
-            path_values={"id": entity_id},
-            query=known.query,
-            accepted_statuses=NOT_FOUND_STATUSES,
-        )
+        request = self._fetch_request(known, entity_id)
         answer = self._client.send_request(request)
-        if answer.status in NOT_FOUND_STATUSES:
+        meaning = self._client.find_meaning(request, answer)
+        if meaning is Meaning.ABSENT or (meaning is None and answer.status in NOT_FOUND_STATUSES):
             return None
         record = self._client.evaluate(
             known.record_expression, request, self._client.read_object(request, answer)
@@ -65,15 +65,23 @@ class RestIdentityConnector:
             known_ids,
             is_readable=lambda known_id: self.fetch_entity(entity_type, known_id) is not None,
             list_ids=lambda: self._list_some_ids(entity_type, known),
-            probe=lambda: self._client.can_send(known.probe),
+            probe=lambda: self._client.can_send(known.probe, known.other_rules),
         )
 
-    def list_entities(self, entity_type: str, *, skip: int = 0, max_pages: int = 100) -> Iterator[Entity]:
+    def list_entities(
+        self,
+        entity_type: str,
+        *,
+        skip: int = 0,
+        max_pages: int = 100,
+        modified_since: datetime | None = None,
+    ) -> Iterator[Entity]:
         """Iterate over the entities of a type after the first `skip`, each once; each page is requested when
-        it is needed.
+        it is needed. `modified_since`: only those that were changed since this time.
 
-        Stops at the total that the service states, at a page without new entities (past the end, or the
-        service ignores the offset), and after `max_pages`. Raises UnsafeRequest if no list is configured.
+        Stops after the last page, at the total that the service states, at a page without new entities (past the end,
+        or the service ignores the offset), and after `max_pages`. Raises NotConfigured if no list, or no parameter for
+        the time, is configured.
         """
         known = self._entity_settings(entity_type)
         if known.list_settings is None:
@@ -81,7 +89,14 @@ class RestIdentityConnector:
             raise self._client.not_configured_error(
                 pointer, "The settings have no list for this entity type."
             )
-        return self._iterate_pages(entity_type, known, known.list_settings, skip, max_pages)
+        if modified_since is not None and known.list_settings.modified_since is None:
+            pointer = f"/entities/{entity_type.upper()}/list/modified_since"
+            raise self._client.not_configured_error(
+                pointer, "The settings do not say how the list is limited to what was changed."
+            )
+        return self._iterate_entities(
+            entity_type, known, known.list_settings, skip, max_pages, modified_since
+        )
 
     def renew_credentials(self) -> RenewedCredentials | None:
         """Fetch new credentials and describe them; None if only a real request can verify them."""
@@ -98,11 +113,11 @@ class RestIdentityConnector:
             if known.list_settings is not None:
                 return self._read_listed_entity(entity_type, known, known.list_settings)
         for _, known in entities:
-            if known.probe is not None and self._client.can_send(known.probe):
+            if known.probe is not None and self._client.can_send(known.probe, known.other_rules):
                 return SampleResult(f"GET {known.probe.path}")
-        request = _absent_entity_request(entities[0][1])
-        self._client.request_absent_item(request)
-        return SampleResult(request.label, is_proof=False)
+        known = entities[0][1]
+        self._request_absent_entity(known)
+        return SampleResult(f"{known.method} {known.path}", is_proof=False)
 
     def list_permissions(self) -> tuple[PermissionToCheck, ...]:
         """Return the permissions to read lists and entities, users first."""
@@ -118,81 +133,117 @@ class RestIdentityConnector:
         pointer = f"/entities/{entity_type.upper()}"
         finding = PermissionFinding(entity_type, permission, PermissionAnswer.UNKNOWN)
         if permission == "list" and known.list_settings is not None:
-            finding = replace(finding, call=f"GET {known.list_settings.path}", setting=f"{pointer}/list")
+            listing = known.list_settings
+            finding = replace(finding, call=f"{listing.method} {listing.path}", setting=f"{pointer}/list")
             return check_call(finding, lambda: self._list_some_ids(entity_type, known))
         return check_items(
-            replace(finding, call=f"GET {known.path}", setting=f"{pointer}/path"),
+            replace(finding, call=f"{known.method} {known.path}", setting=f"{pointer}/path"),
             list_ids=lambda: self._list_some_ids(entity_type, known),
             is_readable=lambda entity_id: self.fetch_entity(entity_type, entity_id) is not None,
-            request_absent_item=lambda: self._client.request_absent_item(_absent_entity_request(known)),
+            request_absent_item=lambda: self._request_absent_entity(known),
         )
 
     def probe_system(self) -> None:
         """Send the configured probe; else request the list, or an id that does not exist."""
         entities = sort_users_first(self._settings.entities)
-        if any(self._client.can_send(known.probe) for _, known in entities):
+        if any(self._client.can_send(known.probe, known.other_rules) for _, known in entities):
             return
         if any(self._list_some_ids(entity_type, known) is not None for entity_type, known in entities):
             return
-        known = entities[0][1]
-        request = ConnectorRequest("fetch", "GET", known.path, query=known.query)
-        self._client.request_absent_item(request)
+        self._request_absent_entity(entities[0][1])
 
     def _read_listed_entity(
-        self, entity_type: str, known: EntitySettings, listing: ListSettings
+        self, entity_type: str, known: EntitySettings, listing: PagedList
     ) -> SampleResult:
-        page, _ = self._fetch_page(entity_type, known, replace(listing, page_size=1), 0)
-        if not page:
-            return SampleResult(f"GET {listing.path}", 0)
-        request = ConnectorRequest("fetch", "GET", known.path)
-        if self.fetch_entity(entity_type, page[0].id) is None:
+        ids = self._list_ids(entity_type, known, listing, 1)
+        if not ids:
+            return SampleResult(f"{listing.method} {listing.path}", 0)
+        request = ConnectorRequest("fetch", known.method, known.path)
+        if self.fetch_entity(entity_type, ids[0]) is None:
             raise self._client.unreadable_error(request, "a listed entity is not found by its own path")
-        return SampleResult(request.label, len(page))
+        return SampleResult(request.label, len(ids))
 
     def _list_some_ids(self, entity_type: str, known: EntitySettings) -> list[str] | None:
         """Return the ids of a few entities of the list; None if no list is configured."""
         if known.list_settings is None:
             return None
-        listing = replace(known.list_settings, page_size=SAMPLE_SIZE)
-        return [entity.id for entity in self._fetch_page(entity_type, known, listing, 0)[0]]
+        return self._list_ids(entity_type, known, known.list_settings, SAMPLE_SIZE)
 
-    def _iterate_pages(
-        self, entity_type: str, known: EntitySettings, listing: ListSettings, position: int, max_pages: int
+    def _list_ids(self, entity_type: str, known: EntitySettings, listing: PagedList, size: int) -> list[str]:
+        page = read_first_page(self._client, listing, size, known.other_rules)
+        return [entity.id for entity in self._parse_page(entity_type, known, page)]
+
+    def _iterate_entities(
+        self,
+        entity_type: str,
+        known: EntitySettings,
+        listing: PagedList,
+        skip: int,
+        max_pages: int,
+        since: datetime | None,
     ) -> Iterator[Entity]:
         seen: set[str] = set()
-        for _ in range(max_pages):
-            page, total = self._fetch_page(entity_type, known, listing, position)
-            fresh = {entity.id: entity for entity in page if entity.id not in seen}
-            yield from fresh.values()
+        # See `iterate_pages`: only the style `offset` begins after exactly these.
+        left_out = skip % listing.page_size if listing.style == "page" else skip
+        left_out = 0 if listing.style == "offset" else left_out
+        pages = iterate_pages(
+            self._client, listing, max_pages, skip=skip, since=since, rules=known.other_rules
+        )
+        for page in pages:
+            fresh = {
+                entity.id: entity
+                for entity in self._parse_page(entity_type, known, page)
+                if entity.id not in seen
+            }
             seen.update(fresh)
-            # Count the entities received, not the page size: a service may return smaller pages.
-            position += len(page)
-            if not fresh or (total is not None and position >= total):
+            yield from list(fresh.values())[left_out:]
+            left_out = max(0, left_out - len(fresh))
+            # A page without entities may have a successor only where the system names it.
+            if not fresh and listing.style in ("offset", "page"):
                 return
 
-    def _fetch_page(
-        self, entity_type: str, known: EntitySettings, listing: ListSettings, position: int
-    ) -> tuple[list[Entity], int | None]:
-        """Return one page of entities from a position on, and the total, None if the service does not state
-        it.
-        """
-        place = {
-            listing.offset_parameter: str(listing.first_offset + position),
-            listing.count_parameter: str(listing.page_size),
-        }
-        request = ConnectorRequest("list", "GET", listing.path, query={**listing.query, **place})
-        body = self._client.read_json(request, self._client.send_request(request))
-        results = self._client.evaluate(listing.results_expression, request, body)
-        if not isinstance(results, list):
-            raise self._client.unreadable_error(request, "the response is not a list")
-        total = (
-            self._client.evaluate(listing.total_expression, request, body)
-            if listing.total_expression
-            else None
+    def _parse_page(self, entity_type: str, known: EntitySettings, page: Page) -> list[Entity]:
+        return [self._parse_entity(page.request, entity_type, known, item) for item in page.items]
+
+    def _fetch_request(self, known: EntitySettings, entity_id: str) -> ConnectorRequest:
+        """Return the request for one entity. Raises UnsafeRequest for an id that must not be sent."""
+        request = ConnectorRequest(
+            "fetch",
+            known.method,
+            known.path,
+            query=known.query,
+            body=known.body,
+            headers=known.headers,
+            accepted_statuses=NOT_FOUND_STATUSES,
+            answer_rules=known.answer_rules,
         )
-        # In Python a boolean is an int too.
-        known_total = total if isinstance(total, int) and not isinstance(total, bool) else None
-        return [self._parse_entity(request, entity_type, known, one) for one in results], known_total
+        return self._name_entity(request, entity_id)
+
+    def _name_entity(self, request: ConnectorRequest, entity_id: str) -> ConnectorRequest:
+        """Return a request with an id in its path, query and body."""
+        try:
+            # The same characters everywhere: then an id cannot end a text of a filter language either.
+            values = {"id": check_id(entity_id)}
+        except UnsafeValueError as unsafe:
+            raise self._client.unsafe_error(f"{request.label}: {unsafe}") from None
+        return replace(
+            request,
+            path_values=values if "{id}" in request.path_template else {},
+            query={name: text.replace("{id}", entity_id) for name, text in request.query.items()},
+            body=None if request.body is None else fill_document(request.body, values),
+        )
+
+    def _request_absent_entity(self, known: EntitySettings) -> None:
+        request = ConnectorRequest(
+            "fetch",
+            known.method,
+            known.path,
+            query=known.query,
+            body=known.body,
+            headers=known.headers,
+            answer_rules=known.answer_rules,
+        )
+        self._client.request_absent_item(request, self._name_entity)
 
     def _entity_settings(self, entity_type: str) -> EntitySettings:
         known = self._settings.entities.get(entity_type.upper())
@@ -226,7 +277,3 @@ class RestIdentityConnector:
 
 def _used_permissions(known: EntitySettings) -> tuple[Permission, ...]:
     return ("read",) if known.list_settings is None else ("list", "read")
-
-
-def _absent_entity_request(known: EntitySettings) -> ConnectorRequest:
-    return ConnectorRequest("fetch", "GET", known.path, query=known.query)

@@ -1,6 +1,6 @@
 """HTTP client of the connectors: one configured origin, one recorder, and only our own errors."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -51,6 +51,8 @@ MAX_RESPONSE_STEPS = 10 * MAX_STEPS
 MAX_RESPONSE_BYTES = 16 * MAX_BYTES
 
 NOT_FOUND_STATUSES = frozenset({404, 410})
+# Purposes of requests that change nothing, whatever their method.
+_READS: frozenset[Purpose] = frozenset({"fetch", "list", "get", "search"})
 _ERROR_STATUSES = frozenset(range(300, 600))
 # Names of methods that a response may hold; anything else in it is ignored.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -158,6 +160,11 @@ class HttpClient:
             config.options.allowed_networks,
         )
 
+    @property
+    def base_url(self) -> BaseUrl:
+        """Return the base URL of the connection."""
+        return self._config.base_url
+
     def send_request(self, request: ConnectorRequest) -> HttpResponse:
         """Send a request and return the response, which has a 2xx or an accepted status."""
         call = self._prepare_request(request)
@@ -173,10 +180,22 @@ class HttpClient:
         self._budget = ExpressionBudget(MAX_RESPONSE_STEPS, MAX_RESPONSE_BYTES)
         return answer
 
-    def request_absent_item(self, request: ConnectorRequest) -> None:
-        """Request an item that does not exist, to test the credentials. Raises what `send_request` raises."""
+    def request_absent_item(
+        self,
+        request: ConnectorRequest,
+        name_item: Callable[[ConnectorRequest, str], ConnectorRequest] | None = None,
+    ) -> None:
+        """Request an item that does not exist, to test the credentials. Raises what `send_request` raises.
+
+        `name_item` puts an id into the request; without it, the path has the placeholder `{id}`.
+        """
         for absent_id in ABSENT_IDS:
-            attempt = replace(request, path_values={"id": absent_id}, accepted_statuses=ABSENT_ID_STATUSES)
+            named = (
+                replace(request, path_values={"id": absent_id})
+                if name_item is None
+                else name_item(request, absent_id)
+            )
+            attempt = replace(named, accepted_statuses=ABSENT_ID_STATUSES)
             try:
                 self.send_request(attempt)
             except errors.SystemUnavailable as failure:
@@ -186,11 +205,13 @@ class HttpClient:
             else:
                 return
 
-    def can_send(self, probe: ReadRequest | None) -> bool:
+    def can_send(self, probe: ReadRequest | None, answer_rules: tuple[AnswerRule, ...] = ()) -> bool:
         """Return True if the system answers a configured request with a success; False if there is none."""
         if probe is None:
             return False
-        self.send_request(ConnectorRequest("probe", "GET", probe.path, query=probe.query))
+        self.send_request(
+            ConnectorRequest("probe", "GET", probe.path, query=probe.query, answer_rules=answer_rules)
+        )
         return True
 
     def read_allowed_methods(self, path_template: str, path_values: Mapping[str, str]) -> frozenset[str]:
@@ -328,7 +349,8 @@ class HttpClient:
             return self._send_once(call, secret_headers, accepted_statuses)
         except ExchangeFailure as failure:
             # Only reads are repeated: a write over a closed connection may have arrived.
-            if not (failure.was_pooled and call.method in ("GET", "OPTIONS")):
+            is_read = call.method in ("GET", "OPTIONS") or call.purpose in _READS
+            if not (failure.was_pooled and is_read):
                 raise self._connector_error(call, failure) from None
         try:
             return self._send_once(call, secret_headers, accepted_statuses)

@@ -132,9 +132,16 @@ class IdentityConnector(TestableConnector, Protocol):
         configured probe.
         """
 
-    def list_entities(self, entity_type: str, *, skip: int = 0, max_pages: int = 100) -> Iterator[Entity]:
+    def list_entities(
+        self,
+        entity_type: str,
+        *,
+        skip: int = 0,
+        max_pages: int = 100,
+        modified_since: datetime | None = None,
+    ) -> Iterator[Entity]:
         """Iterate over the entities of a type after the first `skip`, each once; each page is requested when
-        it is needed.
+        it is needed. `modified_since`: only those that were changed since this time.
         """
 
 

@@ -2,11 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from config_schema.kinds import Text, TextMap, WholeNumber
-from config_schema.objects import MapOf, Object
+from config_schema.errors import Place, SettingsInvalid
+from config_schema.kinds import Choice, JsonSchema, Kind, TextMap
+from config_schema.objects import MapOf, Object, Rule
 from config_schema.settings import Values, defaulted, optional, required
-from sync.connectors.settings.setting_kinds import ENTITY_TYPE, ENTITY_TYPE_SENTENCE, Expression, PathTemplate
+from sync.connectors.http.urls import find_placeholders
+from sync.connectors.settings.answer_rules import answer_rules, read_rules
+from sync.connectors.settings.page_style import (
+    LIST_RULES,
+    LIST_SETTINGS,
+    BodyTemplate,
+    PagedList,
+    read_paged_list,
+)
+from sync.connectors.settings.setting_kinds import (
+    ENTITY_TYPE,
+    ENTITY_TYPE_SENTENCE,
+    Expression,
+    Headers,
+    PathTemplate,
+)
 from sync.connectors.settings.shared_settings import (
     ERROR_SENTENCE,
     ERROR_WHEN,
@@ -16,46 +33,84 @@ from sync.connectors.settings.shared_settings import (
     ReadRequest,
     read_options,
 )
+from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 from sync.connectors.values.json_responses import ErrorExtractor, JmesPathExpression
+from sync.connectors.values.json_template import find_used
 
-MAX_PAGE_SIZE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class ListSettings:
-    """Settings of the paged list of an entity type.
-
-    The query parameter `offset_parameter` holds the number of entities before the page plus `first_offset`;
-    `count_parameter` holds the number wanted, `page_size`. `results_expression` selects the list of entities
-    in a response, `total_expression` the number of entities on all pages together.
-    """
-
-    path: str
-    query: Mapping[str, str]
-    offset_parameter: str
-    first_offset: int
-    count_parameter: str
-    page_size: int
-    results_expression: JmesPathExpression
-    total_expression: JmesPathExpression | None
+# What the answer to the request for one entity may mean, beside success.
+_MEANINGS = (
+    Meaning.ABSENT,
+    Meaning.REFUSED,
+    Meaning.CREDENTIALS,
+    Meaning.THROTTLED,
+    Meaning.UNAVAILABLE,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class EntitySettings:
-    """Settings for reading an entity of one type: its path, and expressions over the response.
+    """Settings for reading an entity of one type: its request, and expressions over the response. The id stands in the
+    path, in values of the query, or in the body, each time as `{id}`.
+
+    `answer_rules`: what responses mean where their status does not say it; `other_rules`: those that are about every
+    request for this type, not only about one entity.
 
     `modified_expression` selects the time of the entity's last change: an RFC 3339 text, or seconds or
     milliseconds since 1970. `probe`: a request that succeeds as long as the credentials are good.
     """
 
+    method: str
     path: str
     query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Mapping[str, Any] | None
+    answer_rules: tuple[AnswerRule, ...]
     record_expression: JmesPathExpression
     id_expression: JmesPathExpression
     version_expression: JmesPathExpression | None
     modified_expression: JmesPathExpression | None
-    list_settings: ListSettings | None
+    list_settings: PagedList | None
     probe: ReadRequest | None
+
+    @property
+    def other_rules(self) -> tuple[AnswerRule, ...]:
+        """Return the rules that hold for lists and probes too."""
+        return tuple(rule for rule in self.answer_rules if rule.means is not Meaning.ABSENT)
+
+
+@dataclass(frozen=True)
+class EntityPath(Kind[str]):
+    """A path below the base URL that may hold the placeholder `{id}`."""
+
+    label: str = "path"
+    limits: str = "starts with a slash; plain segments only; no placeholder other than `{id}`"
+
+    def read(self, value: Any, place: Place) -> str:
+        names = frozenset({"id"}) if isinstance(value, str) and "{id}" in value else frozenset()
+        return PathTemplate(names).read(value, place)
+
+    def to_schema(self) -> JsonSchema:
+        return {"anyOf": [PathTemplate().to_schema(), PathTemplate(frozenset({"id"})).to_schema()]}
+
+
+@dataclass(frozen=True)
+class EntityQuery(Kind[dict[str, str]]):
+    """Query parameters whose values may hold the placeholder `{id}`."""
+
+    label: str = "object of texts"
+
+    def read(self, value: Any, place: Place) -> dict[str, str]:
+        query = TextMap().read(value, place)
+        if not all(find_placeholders(text) <= {"id"} for text in query.values()):
+            raise SettingsInvalid(place, "Only the placeholder {id} is allowed here.")
+        return query
+
+    def to_schema(self) -> JsonSchema:
+        others = r"\{(?!id\})[a-z_]+\}"
+        return {
+            "type": "object",
+            "additionalProperties": {"type": "string", "not": {"pattern": others}},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,62 +122,51 @@ class IdentitySettings:
     error_extractor: ErrorExtractor
 
 
-_LIST_PATH = required("path", PathTemplate(), "The path of the list.", example="/api/users")
-_LIST_QUERY = defaulted(
-    "query", TextMap(), {}, "Further query parameters of each page.", example={"sort": "id"}
-)
-_START = defaulted(
-    "start",
-    Text(),
-    "startIndex",
-    "The query parameter that says how many entities come before the page.",
-    example="startIndex",
-)
-_FIRST = defaulted(
-    "first", WholeNumber(0, 1), 0, "The value of `start` for the first page: 1 for SCIM.", example=1
-)
-_COUNT = defaulted(
-    "count", Text(), "count", "The query parameter that says how many entities to return.", example="count"
-)
-_SIZE = defaulted(
-    "size", WholeNumber(1, MAX_PAGE_SIZE), 100, "The number of entities to ask for in one page.", example=100
-)
-_RESULTS = defaulted("results", Expression(), "@", "Where the list is in a response.", example="Resources")
-_TOTAL = optional(
-    "total",
-    Expression(),
-    "Where the number of entities on all pages together is in a response. Without it, the first page without new "
-    "entities is the last.",
-    example="totalResults",
-)
-
 _LIST = optional(
     "list",
-    Object(
-        (_LIST_PATH, _LIST_QUERY, _START, _FIRST, _COUNT, _SIZE, _RESULTS, _TOTAL),
-        lambda values: ListSettings(
-            path=values[_LIST_PATH],
-            query=values[_LIST_QUERY],
-            offset_parameter=values[_START],
-            first_offset=values[_FIRST],
-            count_parameter=values[_COUNT],
-            page_size=values[_SIZE],
-            results_expression=values[_RESULTS],
-            total_expression=values[_TOTAL],
-        ),
-    ),
+    Object(LIST_SETTINGS, read_paged_list, LIST_RULES),
     "How entities are listed. With it, the connection test reads a real entity, and after a 404 the hub proves that it "
     "can still read others. Without it, a wrong path cannot be told from an absent entity, and a deletion may wait for "
     "a person.",
     example={"path": "/api/users", "results": "resources", "total": "totalResults"},
 )
+_METHOD = defaulted(
+    "method",
+    Choice(("GET", "POST")),
+    "GET",
+    "The method of the request that reads one entity.",
+    example="POST",
+)
 _PATH = required(
     "path",
-    PathTemplate(frozenset({"id"})),
-    "The path of the request that reads one entity. `{id}` stands for its id.",
+    EntityPath(),
+    "The path of the request that reads one entity. `{id}` stands for its id, which may be in `query` or `body` "
+    "instead.",
     example="/api/users/{id}",
 )
-_QUERY = defaulted("query", TextMap(), {}, "Query parameters of that request.", example={"expand": "emails"})
+_QUERY = defaulted(
+    "query",
+    EntityQuery(),
+    {},
+    "Query parameters of that request. `{id}` stands for the id.",
+    example={"expand": "emails"},
+)
+_HEADERS = defaulted(
+    "headers", Headers(), {}, "Further headers of that request.", example={"Prefer": "return=minimal"}
+)
+_BODY = optional(
+    "body",
+    BodyTemplate(("id",)),
+    "The body of that request, with the method `POST`. A text that is `{id}`, and nothing else, is replaced by the id.",
+    example={"query": "query($id: ID!) { user(id: $id) { id name } }", "variables": {"id": "{id}"}},
+)
+_ANSWERS = answer_rules(
+    _MEANINGS,
+    "What responses mean where their status does not say it. The first rule that fits decides; without one, 404 and "
+    "410 mean `absent`. The rules other than `absent` hold for the list too. An absent entity is believed to be "
+    "deleted only if others can still be read.",
+    example=[{"status": 200, "when": "data && data.user == `null`", "means": "absent"}],
+)
 _RECORD = defaulted("record", Expression(), "@", "Where the entity is in a response.", example="data")
 _ID = defaulted("id", Expression(), "id", "Where the id is in an entity.", example="id")
 _VERSION = optional(
@@ -139,17 +183,69 @@ _MODIFIED = optional(
     example="meta.lastModified",
 )
 
-ENTITY = Object(
-    (_PATH, _QUERY, _RECORD, _ID, _VERSION, _MODIFIED, _LIST, PROBE),
-    lambda values: EntitySettings(
+
+def _build_entity(values: Values) -> EntitySettings:
+    body = values[_BODY]
+    if body is not None and values[_METHOD] != "POST":
+        values.reject(_BODY, "A body needs the method POST.")
+    texts = (values[_PATH], *values[_QUERY].values())
+    if not any("{id}" in text for text in texts) and not (body and find_used(body, ("id",))):
+        values.reject(_PATH, "The path, a value of the query, or a text of the body must contain {id}.")
+    return EntitySettings(
+        method=values[_METHOD],
         path=values[_PATH],
         query=values[_QUERY],
+        headers=values[_HEADERS],
+        body=body,
+        answer_rules=read_rules(values, _ANSWERS),
         record_expression=values[_RECORD],
         id_expression=values[_ID],
         version_expression=values[_VERSION],
         modified_expression=values[_MODIFIED],
         list_settings=values[_LIST],
         probe=values[PROBE],
+    )
+
+
+ENTITY = Object(
+    (
+        _METHOD,
+        _PATH,
+        _QUERY,
+        _HEADERS,
+        _BODY,
+        _ANSWERS,
+        _RECORD,
+        _ID,
+        _VERSION,
+        _MODIFIED,
+        _LIST,
+        PROBE,
+    ),
+    _build_entity,
+    (
+        Rule(
+            "`body` needs the method `POST`.",
+            {
+                "if": {"required": ["body"], "properties": {"body": {"type": "object"}}},
+                "then": {"required": ["method"], "properties": {"method": {"const": "POST"}}},
+            },
+        ),
+        Rule(
+            "The path, a value of the query, or a text of the body contains `{id}`.",
+            {
+                "anyOf": [
+                    {"properties": {"path": {"pattern": r"\{id\}"}}},
+                    {"required": ["body"], "properties": {"body": {"type": "object"}}},
+                    {
+                        "required": ["query"],
+                        "properties": {
+                            "query": {"not": {"additionalProperties": {"not": {"pattern": r"\{id\}"}}}}
+                        },
+                    },
+                ]
+            },
+        ),
     ),
 )
 _ENTITIES = required(

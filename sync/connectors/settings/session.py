@@ -1,7 +1,7 @@
 """Settings of a session: how the hub logs in, where the token is in the answer, and how requests send it. Pure."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,11 @@ from sync.connectors.settings.signed_token import Template
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 from sync.connectors.values.header_template import HeaderTemplate
 from sync.connectors.values.json_responses import JmesPathExpression
+from sync.connectors.values.json_template import MAX_DEPTH, MAX_PARTS, fill_document, list_texts
 
 MAX_VALUES = 5
-MAX_BODY_PARTS = 200
-MAX_BODY_DEPTH = 10
 _DEFAULT_LIFETIME = 43_200
-_CREDENTIAL_NAMES = ("username", "password")
-_PLACEHOLDERS = {f"{{{name}}}": name for name in _CREDENTIAL_NAMES}
+_PLACEHOLDERS = ("{username}", "{password}")
 _VALUE_NAME = re.compile(r"(?!(?:username|password|token|base64)$)[a-z][a-z_]{0,31}", re.ASCII)
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 
@@ -39,9 +37,7 @@ class LogInRequest:
 
     def fill_body(self, credentials: Mapping[str, str]) -> dict[str, Any]:
         """Return the body with the credentials in place of the placeholders."""
-        filled: dict[str, Any] = _replace_texts(
-            self.body, lambda text: credentials[_PLACEHOLDERS[text]] if text in _PLACEHOLDERS else text
-        )
+        filled: dict[str, Any] = fill_document(self.body, credentials)
         return filled
 
 
@@ -81,14 +77,15 @@ class LogInBody(Kind[dict[str, Any]]):
     """The body of the log-in request: `{username}` and `{password}` stand where a whole text is one of them."""
 
     label: str = "object"
-    limits: str = (
-        f"at most {MAX_BODY_PARTS} values, nested at most {MAX_BODY_DEPTH} deep; has the text `{{password}}`"
-    )
+    limits: str = f"at most {MAX_PARTS} values, nested at most {MAX_DEPTH} deep; has the text `{{password}}`"
 
     def read(self, value: Any, place: Place) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise SettingsInvalid(place, "This must be an object.")
-        texts = list(_iterate_texts(value, place))
+        texts = list_texts(value)
+        if texts is None:
+            sentence = f"This has more than {MAX_PARTS} values, or more than {MAX_DEPTH} levels."
+            raise SettingsInvalid(place, sentence)
         if "{password}" not in texts:
             raise SettingsInvalid(place, "One of the texts must be {password}, and nothing else.")
         for text in texts:
@@ -99,36 +96,6 @@ class LogInBody(Kind[dict[str, Any]]):
 
     def to_schema(self) -> JsonSchema:
         return {"type": "object", "minProperties": 1}
-
-
-def _iterate_texts(value: Any, place: Place) -> Iterator[str]:
-    """Yield the texts of a JSON value. Raises SettingsInvalid if it has too many parts or levels."""
-    level, count = [value], 0
-    for _ in range(MAX_BODY_DEPTH):
-        count += len(level)
-        if not level:
-            return
-        if count > MAX_BODY_PARTS:
-            break
-        yield from (part for part in level if isinstance(part, str))
-        level = [child for part in level for child in _children(part)]
-    if level:
-        sentence = f"This has more than {MAX_BODY_PARTS} values, or more than {MAX_BODY_DEPTH} levels."
-        raise SettingsInvalid(place, sentence)
-
-
-def _children(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        return list(value.values())
-    return list(value) if isinstance(value, list | tuple) else []
-
-
-def _replace_texts(value: Any, replace: Callable[[str], str]) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _replace_texts(part, replace) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_replace_texts(part, replace) for part in value]
-    return replace(value) if isinstance(value, str) else value
 
 
 _METHOD = defaulted("method", Choice(("POST", "PUT")), "POST", "The method of the log-in.", example="POST")

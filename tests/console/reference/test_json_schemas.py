@@ -81,6 +81,12 @@ SESSION = {
 }
 
 RIGHT = [
+    ("settings-rest-identity", identity(path="/g", method="POST", body={"id": "{id}"})),
+    ("settings-rest-identity", identity(path="/g", query={"filter": 'id eq "{id}"'})),
+    (
+        "settings-rest-identity",
+        identity(list={"path": "/u", "paging": "cursor", "next": "next", "count": None}),
+    ),
     *((f"settings-{load_preset(name)['connector']}", load_preset(name)["settings"]) for name in PRESETS),
     *(("authentication", load_preset(name)["authentication"]) for name in PRESETS),
     *(("mapping", declaration) for _name, declaration in MAPPINGS.values()),
@@ -106,6 +112,17 @@ RIGHT = [
 ]
 
 WRONG = [
+    ("settings-rest-identity", identity(path="/users")),
+    ("settings-rest-identity", identity(path="/users", query={"id": "x"})),
+    ("settings-rest-identity", identity(query={"id": "{field}"})),
+    ("settings-rest-identity", identity(body={"a": "{id}"})),
+    ("settings-rest-identity", identity(method="DELETE")),
+    ("settings-rest-identity", identity(answers=[{"status": 409, "means": "exists"}])),
+    ("settings-rest-identity", identity(answers=[{"status": 200, "means": "absent"}])),
+    ("settings-rest-identity", identity(list={"path": "/u", "paging": "cursor"})),
+    ("settings-rest-identity", identity(list={"path": "/u", "body": {"a": "{start}"}})),
+    ("settings-rest-identity", identity(list={"path": "/u", "method": "POST", "paging": "link"})),
+    ("settings-rest-identity", identity(list={"path": "/u", "modified_since": {"query": {"a": "b"}}})),
     (IDENTITY, []),
     (IDENTITY, {}),
     (IDENTITY, {"entities": {}}),

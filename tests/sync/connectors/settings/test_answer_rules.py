@@ -46,7 +46,7 @@ def test_a_condition_alone_is_about_every_status() -> None:
 
 
 def test_an_empty_body_is_null_and_no_condition_fits_what_is_not_json() -> None:
-    rules = [{"status": 200, "when": "@ == null", "means": "absent"}]
+    rules = [{"status": 200, "when": "@ == `null`", "means": "absent"}]
     assert find(rules, 200, b"  ") == "absent"
     assert find(rules, 200, b"null") == "absent"
     assert find(rules, 200, b"<html>") is None

@@ -1,0 +1,283 @@
+"""Read a list page by page, without ever leaving the base URL of its connection."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+from sync.connectors.client.client import ConnectorRequest, HttpClient
+from sync.connectors.http.message_types import HttpResponse
+from sync.connectors.http.urls import BaseUrl, check_id, is_plain_path
+from sync.connectors.settings.page_style import PagedList, body_placeholders
+from sync.connectors.values.answer_meaning import AnswerRule
+from sync.connectors.values.json_responses import as_text
+from sync.connectors.values.json_template import fill_document
+
+MAX_CURSOR_LENGTH = 4096
+# Of a `Link` header: more of it is not read.
+_MAX_LINK_LENGTH = 16_384
+_MAX_LINKS = 50
+_MAX_PARAMETERS = 50
+_PLACEHOLDER_NAMES = tuple(f"page_{letter}" for letter in "abcdefghij")
+
+
+class Page(NamedTuple):
+    """One page of a list. `total`: the number of items on all pages together; None if the system does not state it."""
+
+    request: ConnectorRequest
+    items: list[Any]
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """The place of a page. `values`: of the parameters that find it. `path`, `path_values` and `query` are those of an
+    address that the system gave.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    path: str | None = None
+    path_values: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] | None = None
+
+
+def read_first_page(
+    client: HttpClient, settings: PagedList, size: int, rules: tuple[AnswerRule, ...] = ()
+) -> Page:
+    """Return the first page, of at most `size` items if the system respects that. Raises errors.ConnectorError."""
+    return next(iterate_pages(client, replace(settings, page_size=size), 1, rules=rules))
+
+
+def iterate_pages(
+    client: HttpClient,
+    settings: PagedList,
+    max_pages: int,
+    *,
+    skip: int = 0,
+    since: datetime | None = None,
+    rules: tuple[AnswerRule, ...] = (),
+) -> Iterator[Page]:
+    """Iterate over at most `max_pages` pages, each requested when it is needed. Raises errors.ConnectorError.
+
+    With `offset`, the first page begins after `skip` items, with `page` it is the page that has the next item; the
+    other styles begin at the first page. Raises
+    UnreadableResponse if a cursor or an address repeats, and UnsafeRequest for an address elsewhere.
+    """
+    position: _Position | None = _first_position(settings, skip)
+    received, seen = _items_before(settings, skip), set[Any]()
+    for _ in range(max_pages):
+        assert position is not None
+        request = _make_request(settings, position, since, rules)
+        answer = client.send_request(request)
+        body = client.read_json(request, answer)
+        items = client.evaluate(settings.results_expression, request, body)
+        if not isinstance(items, list):
+            raise client.unreadable_error(request, "the response is not a list")
+        total = _read_total(client, settings, request, body)
+        yield Page(request, items, total)
+        # Count the items received, not the page size: a service may return smaller pages.
+        received += len(items)
+        position = _next_position(client, settings, request, answer, body, received, position)
+        if position is None or (total is not None and received >= total):
+            return
+        mark = (
+            position.path,
+            tuple(position.path_values.values()),
+            repr(position.query),
+            repr(position.values),
+        )
+        if mark in seen:
+            raise client.unreadable_error(request, "the list names the same next page again")
+        seen.add(mark)
+
+
+def _items_before(settings: PagedList, skip: int) -> int:
+    """Return the number of items before the first page that is requested."""
+    if settings.style == "offset":
+        return skip
+    return skip // settings.page_size * settings.page_size if settings.style == "page" else 0
+
+
+def _first_position(settings: PagedList, skip: int) -> _Position:
+    if settings.style == "offset":
+        return _Position({"start": settings.first_offset + skip})
+    if settings.style == "page":
+        return _Position({"page": settings.first_page + skip // settings.page_size})
+    return _Position({"cursor": None} if settings.style == "cursor" else {})
+
+
+def _make_request(
+    settings: PagedList, position: _Position, since: datetime | None, rules: tuple[AnswerRule, ...]
+) -> ConnectorRequest:
+    if position.path is not None:
+        # An address of the system: it has all parameters already.
+        return ConnectorRequest(
+            "list",
+            settings.method,
+            position.path,
+            path_values=position.path_values,
+            query=position.query or {},
+            headers=settings.headers,
+            answer_rules=rules,
+        )
+    values = {**position.values, "count": settings.page_size}
+    limit = settings.modified_since
+    if since is not None and limit is not None:
+        values["modified_since"] = limit.write_time(since)
+    in_body = body_placeholders(settings)
+    query = {
+        **settings.query,
+        **(limit.fill_query(since) if since and limit and "modified_since" not in in_body else {}),
+        **{
+            _parameter(settings, name): str(value)
+            for name, value in values.items()
+            if name not in in_body and value is not None and _parameter(settings, name)
+        },
+    }
+    body = settings.body
+    if body is not None:
+        # What no page names is null: the first cursor, and the time of a complete list.
+        body = fill_document(body, {**dict.fromkeys(in_body), **values})
+    return ConnectorRequest(
+        "list",
+        settings.method,
+        settings.path,
+        query=query,
+        body=body,
+        headers=settings.headers,
+        answer_rules=rules,
+    )
+
+
+def _parameter(settings: PagedList, name: str) -> str:
+    """Return the query parameter for a value; an empty text if there is none."""
+    parameters = {
+        "start": settings.offset_parameter,
+        "page": settings.page_parameter,
+        "cursor": settings.cursor_parameter,
+        "count": settings.count_parameter or "",
+    }
+    return parameters.get(name, "")
+
+
+def _read_total(client: HttpClient, settings: PagedList, request: ConnectorRequest, body: Any) -> int | None:
+    if settings.total_expression is None:
+        return None
+    total = client.evaluate(settings.total_expression, request, body)
+    # In Python a boolean is an int too.
+    return total if isinstance(total, int) and not isinstance(total, bool) else None
+
+
+def _next_position(
+    client: HttpClient,
+    settings: PagedList,
+    request: ConnectorRequest,
+    answer: HttpResponse,
+    body: Any,
+    received: int,
+    position: _Position,
+) -> _Position | None:
+    """Return the place of the next page, None after the last one."""
+    if settings.style == "offset":
+        return _Position({"start": settings.first_offset + received})
+    if settings.style == "page":
+        return _Position({"page": int(position.values["page"]) + 1})
+    if settings.style == "link":
+        target: str | None = find_next_link(answer.headers.get("link", ""))
+    else:
+        assert settings.next_expression is not None, "required by the settings"
+        target = as_text(client.evaluate(settings.next_expression, request, body))
+    if not target:
+        return None
+    if len(target) > MAX_CURSOR_LENGTH:
+        raise client.unreadable_error(request, "the place of the next page is too long")
+    if settings.style == "cursor":
+        return _Position({"cursor": target})
+    return _follow_address(client, settings, request, target)
+
+
+def find_next_link(header: str) -> str | None:
+    """Return the target of the link with the relation `next` of a `Link` header (RFC 8288); None if there is none."""
+    rest = header[:_MAX_LINK_LENGTH]
+    for _ in range(_MAX_LINKS):
+        _, opening, rest = rest.partition("<")
+        target, closing, rest = rest.partition(">")
+        if not opening or not closing:
+            return None
+        # The parameters end where the next target begins, but for a quoted `<`.
+        parameters, rest = _split_parameters(rest)
+        if "next" in _relations(parameters):
+            return target.strip()
+    return None
+
+
+def _split_parameters(text: str) -> tuple[list[str], str]:
+    """Return the parameters of a link, and what follows the comma after them."""
+    parts, start, is_quoted = [], 0, False
+    for place, character in enumerate(text):
+        if character == '"':
+            is_quoted = not is_quoted
+        elif not is_quoted and character in ",;":
+            parts.append(text[start:place])
+            start = place + 1
+            if character == ",":
+                return parts, text[start:]
+    return [*parts, text[start:]], ""
+
+
+def _relations(parameters: list[str]) -> list[str]:
+    """Return the relation types of a link, in lower case. Only the first `rel` counts (RFC 8288, 3.3)."""
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "rel":
+            return value.strip().strip('"').lower().split()
+    return []
+
+
+def _follow_address(
+    client: HttpClient, settings: PagedList, request: ConnectorRequest, target: str
+) -> _Position:
+    """Return the place that an address of the system names. Raises UnsafeRequest if it is not below the base URL."""
+    base = client.base_url
+    try:
+        parts = urlsplit(urljoin(f"{base.origin}{base.prefix}{settings.path}", target))
+        pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
+        is_below = _is_below(base, parts.scheme, parts.netloc, parts.path)
+    except ValueError:
+        raise client.unsafe_error(f"{request.label}: the address of the next page cannot be read") from None
+    if not is_below or "\\" in target:
+        raise client.unsafe_error(f"{request.label}: the address of the next page is not below the base URL")
+    query = dict(pairs)
+    if len(query) < len(pairs):
+        raise client.unreadable_error(request, "the address of the next page repeats a parameter")
+    path, values = _as_template(client, request, settings.path, parts.path[len(base.prefix) :])
+    return _Position(path=path, path_values=values, query=query)
+
+
+def _is_below(base: BaseUrl, scheme: str, host: str, path: str) -> bool:
+    default = {"https": 443, "http": 80}[base.scheme]
+    own = {base.origin, *([f"{base.origin}:{default}"] if base.port is None else [])}
+    if base.port == default:
+        own.add(base.origin.removesuffix(f":{default}"))
+    return f"{scheme}://{host.lower()}" in own and is_plain_path(path) and path.startswith(f"{base.prefix}/")
+
+
+def _as_template(
+    client: HttpClient, request: ConnectorRequest, known: str, path: str
+) -> tuple[str, Mapping[str, str]]:
+    """Return a path as a template, and its values: what is not in the settings is not shown in records."""
+    known_segments, segments = known.split("/"), path.split("/")
+    values: dict[str, str] = {}
+    for place, segment in enumerate(segments):
+        if place < len(known_segments) and segment == known_segments[place]:
+            continue
+        if len(values) == len(_PLACEHOLDER_NAMES) or not segment:
+            raise client.unreadable_error(request, "the address of the next page has another form")
+        name = _PLACEHOLDER_NAMES[len(values)]
+        try:
+            values[name] = check_id(segment)
+        except ValueError as unsafe:
+            raise client.unsafe_error(f"{request.label}: {unsafe}") from None
+        segments[place] = f"{{{name}}}"
+    return "/".join(segments), values

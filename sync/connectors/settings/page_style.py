@@ -1,0 +1,302 @@
+"""Settings of a list that comes in pages: what is requested, and how the next page is found. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from config_schema.errors import Place, SettingsInvalid
+from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextMap, WholeNumber
+from config_schema.objects import Object, Rule
+from config_schema.settings import Values, defaulted, optional, required
+from sync.connectors.http.urls import fill_template, find_placeholders
+from sync.connectors.settings.setting_kinds import Expression, Headers, PathTemplate
+from sync.connectors.values.json_responses import JmesPathExpression
+from sync.connectors.values.json_template import MAX_DEPTH, MAX_PARTS, find_used, list_texts
+
+MAX_PAGE_SIZE = 1000
+STYLES = ("offset", "page", "cursor", "link", "next_url")
+PAGE_PLACEHOLDERS = ("start", "page", "count", "cursor", "modified_since")
+_TIME_FORMATS = ("rfc3339", "seconds", "milliseconds")
+
+
+@dataclass(frozen=True)
+class BodyTemplate(Kind[dict[str, Any]]):
+    """The body of a request, with placeholders where a whole text is one of them."""
+
+    placeholders: tuple[str, ...]
+    label: str = "object"
+
+    @property
+    def limits(self) -> str:  # type: ignore[override]
+        names = ", ".join(f"`{{{name}}}`" for name in self.placeholders)
+        return f"at most {MAX_PARTS} values, nested at most {MAX_DEPTH} deep; texts may be {names}"
+
+    def read(self, value: Any, place: Place) -> dict[str, Any]:
+        if not isinstance(value, Mapping) or not value:
+            raise SettingsInvalid(place, "This must be an object that is not empty.")
+        if list_texts(value) is None:
+            sentence = f"This has more than {MAX_PARTS} values, or more than {MAX_DEPTH} levels."
+            raise SettingsInvalid(place, sentence)
+        return dict(value)
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "object", "minProperties": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class ModifiedSince:
+    """Query parameters that ask for what was changed since a time, and how the time is written. `query`: its values
+    hold `{time}`.
+    """
+
+    query: Mapping[str, str]
+    time_format: str
+
+    def fill_query(self, since: datetime) -> dict[str, str]:
+        """Return the query parameters for a time."""
+        return {
+            name: fill_template(text, {"time": self.write_time(since)}) for name, text in self.query.items()
+        }
+
+    def write_time(self, since: datetime) -> str:
+        """Return a time as the system reads it."""
+        if self.time_format == "rfc3339":
+            return since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        seconds = since.timestamp()
+        return str(int(seconds if self.time_format == "seconds" else seconds * 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class PagedList:
+    """Settings of a list that comes in pages.
+
+    `style` says how the next page is found: `offset` by the number of items before it, `page` by its number, `cursor`
+    by a text at `next_expression` of the answer, `link` by the header `Link` (RFC 8288), `next_url` by an address at
+    `next_expression`. The parameters stand in the query, or in the placeholders of `body`. `results_expression` selects
+    the list of items, `total_expression` the number of items on all pages together.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Mapping[str, Any] | None
+    style: str
+    offset_parameter: str
+    first_offset: int
+    page_parameter: str
+    first_page: int
+    cursor_parameter: str
+    count_parameter: str | None
+    page_size: int
+    results_expression: JmesPathExpression
+    total_expression: JmesPathExpression | None
+    next_expression: JmesPathExpression | None
+    modified_since: ModifiedSince | None
+
+
+LIST_METHOD = defaulted(
+    "method", Choice(("GET", "POST")), "GET", "The method of the request for a page.", example="POST"
+)
+LIST_PATH = required("path", PathTemplate(), "The path of the list.", example="/api/users")
+LIST_QUERY = defaulted(
+    "query", TextMap(), {}, "Further query parameters of each page.", example={"sort": "id"}
+)
+LIST_HEADERS = defaulted(
+    "headers", Headers(), {}, "Further headers of the request for a page.", example={"Prefer": "minimal"}
+)
+LIST_BODY = optional(
+    "body",
+    BodyTemplate(PAGE_PLACEHOLDERS),
+    "The body of the request for a page, with the method `POST`. A text that is `{start}`, `{page}`, `{count}`, "
+    "`{cursor}` or `{modified_since}`, and nothing else, is replaced; what is in the body is not in the query. A "
+    "cursor is null for the first page.",
+    example={"startIndex": "{start}", "count": "{count}"},
+)
+STYLE = defaulted(
+    "paging",
+    Choice(STYLES),
+    "offset",
+    "How the next page is found: by the number of items before it (`offset`), by its number (`page`), by a text in the "
+    "answer (`cursor`), by the header `Link` with the relation `next` (`link`, RFC 8288), or by an address in the "
+    "answer (`next_url`). An address that does not begin with the base URL ends the list with an error.",
+    example="cursor",
+)
+START = defaulted(
+    "start",
+    Text(),
+    "startIndex",
+    "With `offset`: the query parameter that says how many entities come before the page.",
+    example="startIndex",
+)
+FIRST = defaulted(
+    "first",
+    WholeNumber(0, 1),
+    0,
+    "With `offset`: the value of `start` for the first page: 1 for SCIM.",
+    example=1,
+)
+PAGE = defaulted(
+    "page", Text(), "page", "With `page`: the query parameter that has the number of the page.", example="p"
+)
+FIRST_PAGE = defaulted(
+    "first_page", WholeNumber(0, 1), 1, "With `page`: the number of the first page.", example=0
+)
+CURSOR = defaulted(
+    "cursor",
+    Text(),
+    "cursor",
+    "With `cursor`: the query parameter that has the cursor of the page. The first page has none.",
+    example="page_token",
+)
+NEXT = optional(
+    "next",
+    Expression(),
+    "With `cursor` and `next_url`: where the cursor, or the address, of the next page is in an answer. The last page "
+    "has none, or an empty one.",
+    example="paging.next.after",
+)
+COUNT = optional(
+    "count",
+    Text(),
+    "The query parameter that says how many entities to return. Null: it is not sent. Without it: `count`.",
+    example="limit",
+)
+SIZE = defaulted(
+    "size", WholeNumber(1, MAX_PAGE_SIZE), 100, "The number of entities to ask for in one page.", example=100
+)
+RESULTS = defaulted("results", Expression(), "@", "Where the list is in a response.", example="Resources")
+TOTAL = optional(
+    "total",
+    Expression(),
+    "With `offset` and `page`: where the number of entities on all pages together is in a response. Without it, the "
+    "first page without new entities is the last.",
+    example="totalResults",
+)
+
+
+@dataclass(frozen=True)
+class TimeQuery(Kind[dict[str, str]]):
+    """Query parameters with the placeholder `{time}` in their values."""
+
+    label: str = "object of texts"
+    limits: str = "at least one value contains `{time}`"
+
+    def read(self, value: Any, place: Place) -> dict[str, str]:
+        query = TextMap().read(value, place)
+        if not all(find_placeholders(text) <= {"time"} for text in query.values()):
+            raise SettingsInvalid(place, "Only the placeholder {time} is allowed here.")
+        if not any("{time}" in text for text in query.values()):
+            raise SettingsInvalid(place, "One of these must contain {time}.")
+        return query
+
+    def to_schema(self) -> JsonSchema:
+        others = r"\{(?!time\})[a-z_]+\}"
+        return {
+            "type": "object",
+            "additionalProperties": {"type": "string", "not": {"pattern": others}},
+            "not": {"additionalProperties": {"not": {"pattern": r"\{time\}"}}},
+        }
+
+
+_SINCE_QUERY = required(
+    "query",
+    TimeQuery(),
+    "The query parameters, with `{time}` in place of the time.",
+    example={"filter": 'meta.lastModified gt "{time}"'},
+)
+_SINCE_FORMAT = defaulted(
+    "format",
+    Choice(_TIME_FORMATS),
+    "rfc3339",
+    "How the time is written: as RFC 3339 in UTC, or as seconds or milliseconds since 1970.",
+    example="seconds",
+)
+MODIFIED_SINCE = optional(
+    "modified_since",
+    Object(
+        (_SINCE_QUERY, _SINCE_FORMAT),
+        lambda values: ModifiedSince(values[_SINCE_QUERY], values[_SINCE_FORMAT]),
+    ),
+    "How the list is limited to what was changed since a time, where the system offers it.",
+    example={"query": {"updated_after": "{time}"}},
+)
+
+LIST_SETTINGS = (
+    LIST_METHOD,
+    LIST_PATH,
+    LIST_QUERY,
+    LIST_HEADERS,
+    LIST_BODY,
+    STYLE,
+    START,
+    FIRST,
+    PAGE,
+    FIRST_PAGE,
+    CURSOR,
+    NEXT,
+    COUNT,
+    SIZE,
+    RESULTS,
+    TOTAL,
+    MODIFIED_SINCE,
+)
+LIST_RULES = (
+    Rule(
+        "`cursor` and `next_url` need `next`.",
+        {
+            "if": {"properties": {"paging": {"enum": ["cursor", "next_url"]}}, "required": ["paging"]},
+            "then": {"required": ["next"], "properties": {"next": {"type": "string"}}},
+        },
+    ),
+    Rule(
+        "`body` needs the method `POST`.",
+        {
+            "if": {"required": ["body"], "properties": {"body": {"type": "object"}}},
+            "then": {"required": ["method"], "properties": {"method": {"const": "POST"}}},
+        },
+    ),
+    Rule(
+        "With `link` and `next_url`, the method is `GET`.",
+        {
+            "if": {"properties": {"paging": {"enum": ["link", "next_url"]}}, "required": ["paging"]},
+            "then": {"properties": {"method": {"const": "GET"}}},
+        },
+    ),
+)
+
+
+def read_paged_list(values: Values) -> PagedList:
+    """Return the settings of a list. Raises SettingsInvalid."""
+    style = values[STYLE]
+    if style in ("cursor", "next_url") and values[NEXT] is None:
+        values.reject(NEXT, f"This is required with “paging”: “{style}”.")
+    if values[LIST_BODY] is not None and values[LIST_METHOD] != "POST":
+        values.reject(LIST_BODY, "A body needs the method POST.")
+    if style in ("link", "next_url") and values[LIST_METHOD] != "GET":
+        values.reject(LIST_METHOD, f"With “paging”: “{style}”, the method is GET.")
+    return PagedList(
+        method=values[LIST_METHOD],
+        path=values[LIST_PATH],
+        query=values[LIST_QUERY],
+        headers=values[LIST_HEADERS],
+        body=values[LIST_BODY],
+        style=style,
+        offset_parameter=values[START],
+        first_offset=values[FIRST],
+        page_parameter=values[PAGE],
+        first_page=values[FIRST_PAGE],
+        cursor_parameter=values[CURSOR],
+        count_parameter=values[COUNT] if values.is_given(COUNT) else "count",
+        page_size=values[SIZE],
+        results_expression=values[RESULTS],
+        total_expression=values[TOTAL],
+        next_expression=values[NEXT],
+        modified_since=values[MODIFIED_SINCE],
+    )
+
+
+def body_placeholders(settings: PagedList) -> frozenset[str]:
+    """Return the placeholders that the body of a list has."""
+    return frozenset() if settings.body is None else find_used(settings.body, PAGE_PLACEHOLDERS)
