@@ -1,1 +1,1 @@
-"""Tests of requests in formats of their senders."""
+"""Tests of requests in formats of their senders, and of how the senders are verified."""
