@@ -17,11 +17,11 @@ from django.utils.translation import gettext_lazy
 from console.base.audit_trail import FieldValues, record_action
 from console.base.audited_admin import diff_values, to_json_value
 from console.base.forms import ReasonForm
+from console.base.json_text import JsonTextError, normalize_newlines
 from console.permissions import MAY_EDIT
 from console.settings.mappings.activate import MappingActivationMixin
 from console.settings.mappings.backtest import BacktestMixin
 from console.settings.mappings.backtest_words import summarize_backtest
-from console.settings.mappings.declaration_json import DeclarationError, normalize_newlines
 from console.settings.mappings.editor import EMPTY_DECLARATION, MappingEditorMixin
 from console.settings.mappings.mapping_trial import parse_declaration
 from console.settings.mappings.words import describe_rules
@@ -52,7 +52,7 @@ class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
         text = normalize_newlines(self.cleaned_data["declaration"])
         try:
             self.parsed = parse_declaration(text)
-        except DeclarationError as error:
+        except JsonTextError as error:
             place = _("Line %(line)s: ") % {"line": error.line} if error.line else ""
             raise forms.ValidationError(place + error.sentence) from error
         return text

@@ -11,9 +11,9 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from console.base.forms import parse_pk
+from console.base.json_text import MAX_LENGTH, JsonTextError, normalize_newlines
 from console.payloads.reveal import RevealPurpose, reveal_events, revealed_events
 from console.permissions import CONTENTS, MAY_EDIT
-from console.settings.mappings.declaration_json import MAX_LENGTH, DeclarationError, normalize_newlines
 from console.settings.mappings.mapping_trial import (
     MappingTrial,
     TrialInput,
@@ -138,7 +138,7 @@ class MappingEditorMixin(MappingViewMixin):
                 posted_base_version(request),
                 request_author(request),
             )
-        except DeclarationError as error:
+        except JsonTextError as error:
             return self._render_editor(
                 request, mapping, trial_input, problem=TrialProblem(error.sentence, error.line)
             )

@@ -11,9 +11,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from console.base.forms import parse_pk
+from console.base.json_text import JsonTextError, line_number_of, parse_json_text
 from console.payloads.content import format_value, json_document
 from console.settings.mappings.backtest_words import untestable_text
-from console.settings.mappings.declaration_json import DeclarationError, line_number_of, parse_json_text
 from sync.connectors.contracts.types import Record
 from sync.mappings.past_entities import PastEvent, past_event_chunks, read_past_events
 from sync.models import AttemptOutcome, Route
@@ -70,12 +70,12 @@ class TrialInput:
 
 
 def parse_declaration(text: str) -> Any:
-    """Parse and validate a declaration. Raises DeclarationError with the line of the error."""
+    """Parse and validate a declaration. Raises JsonTextError with the line of the error."""
     declaration = parse_json_text(text)
     try:
         parse_mapping(declaration)
     except InvalidMapping as error:
-        raise DeclarationError(str(error), line_number_of(text, error.place)) from error
+        raise JsonTextError(str(error), line_number_of(text, error.place)) from error
     return declaration
 
 
@@ -93,7 +93,7 @@ def run_trial(
     """
     try:
         mapping = parse_mapping(parse_declaration(trial_input.declaration))
-    except DeclarationError as error:
+    except JsonTextError as error:
         return MappingTrial(TrialProblem(error.sentence, error.line))
     try:
         if not trial_input.event:
@@ -103,7 +103,7 @@ def run_trial(
         sample = next((event for event in recent if str(event.event.pk) == trial_input.event), None)
         kept = sample or _find_event(trial_input.event, routes)
         return _compare_with_last_known(mapping, kept)
-    except DeclarationError as error:
+    except JsonTextError as error:
         return MappingTrial(TrialProblem(error.sentence))
     except EntityNotMappable as error:
         return MappingTrial(TrialProblem(f"{error.field}: {_(error.reason)}."))
@@ -121,9 +121,9 @@ def _find_event(key: str, routes: Sequence[Route]) -> PastEvent:
     pk = parse_pk(key)
     events = [] if pk is None else read_past_events([pk], routes)
     if not events:
-        raise DeclarationError(_("No route of this mapping delivered this event."))
+        raise JsonTextError(_("No route of this mapping delivered this event."))
     if events[0].mapping_input is None:
-        raise DeclarationError(untestable_text(str(events[0].reason)))
+        raise JsonTextError(untestable_text(str(events[0].reason)))
     return events[0]
 
 
@@ -137,11 +137,11 @@ def _parse_pasted(trial_input: TrialInput) -> MappingInput:
 def _parse_object(what: str, text: str) -> dict[str, Any]:
     try:
         value = parse_json_text(text)
-    except DeclarationError as error:
+    except JsonTextError as error:
         place = _(", line %(line)s") % {"line": error.line} if error.line else ""
-        raise DeclarationError(f"{what}{place}: {error.sentence}") from error
+        raise JsonTextError(f"{what}{place}: {error.sentence}") from error
     if not isinstance(value, dict):
-        raise DeclarationError(_("%(what)s: enter a JSON object.") % {"what": what})
+        raise JsonTextError(_("%(what)s: enter a JSON object.") % {"what": what})
     return value
 
 

@@ -1,4 +1,4 @@
-"""Parse a declaration that a person typed, and find the line of an error in it."""
+"""Parse a JSON text that a person typed, and find the line of an error in it."""
 
 import json
 import math
@@ -29,8 +29,8 @@ _SENTENCES = {
 }
 
 
-class DeclarationError(ValueError):
-    """An invalid declaration: a sentence for people, and its line from 1, or 0 if no line is meant."""
+class JsonTextError(ValueError):
+    """An invalid JSON text, or one whose content is invalid: a sentence for people, and its line from 1, or 0 if no line is meant."""
 
     def __init__(self, sentence: str, line: int = 0) -> None:
         super().__init__(sentence)
@@ -44,22 +44,22 @@ def normalize_newlines(posted: str) -> str:
 
 
 def parse_json_text(text: str) -> Any:
-    """Parse a JSON text. Raises DeclarationError, also for duplicate names and text that no database can store."""
+    """Parse a JSON text. Raises JsonTextError, also for duplicate names and text that no database can store."""
     if len(text) > MAX_LENGTH:
-        raise DeclarationError(_("This is longer than %(most)s characters.") % {"most": f"{MAX_LENGTH:,}"})
+        raise JsonTextError(_("This is longer than %(most)s characters.") % {"most": f"{MAX_LENGTH:,}"})
     try:
         value = json.loads(text, parse_constant=_reject_constant, parse_float=_parse_finite_float)
     except json.JSONDecodeError as error:
         known = next((say for begin, say in _SENTENCES.items() if error.msg.startswith(begin)), error.msg)
-        raise DeclarationError(str(known), error.lineno) from error
+        raise JsonTextError(str(known), error.lineno) from error
     except RecursionError as error:
-        raise DeclarationError(_("This is nested too deeply.")) from error
-    # DeclarationError is a ValueError too, and must not become the sentence below.
-    except DeclarationError:
+        raise JsonTextError(_("This is nested too deeply.")) from error
+    # JsonTextError is a ValueError too, and must not become the sentence below.
+    except JsonTextError:
         raise
     # Python does not convert numbers of more than 4,300 digits.
     except ValueError as error:
-        raise DeclarationError(_("A number is too long.")) from error
+        raise JsonTextError(_("A number is too long.")) from error
     _TokenScanner(text).scan_tokens()
     return value
 
@@ -74,14 +74,14 @@ def line_number_of(text: str, place: Place) -> int:
 
 
 def _reject_constant(name: str) -> Never:
-    raise DeclarationError(_("%(name)s is not JSON.") % {"name": name})
+    raise JsonTextError(_("%(name)s is not JSON.") % {"name": name})
 
 
 def _parse_finite_float(digits: str) -> float:
     number = float(digits)
     # Python reads 1e999 as infinity, which is not JSON and which no database stores.
     if math.isinf(number):
-        raise DeclarationError(_("The number %(digits)s is too large.") % {"digits": digits[:40]})
+        raise JsonTextError(_("The number %(digits)s is too large.") % {"digits": digits[:40]})
     return number
 
 
@@ -108,7 +108,7 @@ class _TokenScanner:
         name = json.loads(quoted)
         # PostgreSQL stores neither NUL nor lone surrogates.
         if "\x00" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
-            raise DeclarationError(
+            raise JsonTextError(
                 _("A text contains a character that cannot be stored."), self._line_number(offset)
             )
         if self._expects_name and self._expects_name[-1]:
@@ -117,7 +117,7 @@ class _TokenScanner:
             # Python keeps the last of two equal names without a word; the person meant both.
             if tuple(self._path) in self.offsets:
                 sentence = _("“%(name)s” appears twice here. Remove one.")
-                raise DeclarationError(sentence % {"name": name}, self._line_number(offset))
+                raise JsonTextError(sentence % {"name": name}, self._line_number(offset))
             self.offsets[tuple(self._path)] = offset
         else:
             self._record_offset(offset)
