@@ -30,7 +30,9 @@ _SENTENCES = {
 
 
 class JsonTextError(ValueError):
-    """An invalid JSON text, or one whose content is invalid: a sentence for people, and its line from 1, or 0 if no line is meant."""
+    """An invalid JSON text, or one with an invalid value: a sentence for people, and its line from 1, or 0 if no line
+    is meant.
+    """
 
     def __init__(self, sentence: str, line: int = 0) -> None:
         super().__init__(sentence)

@@ -29,10 +29,15 @@ class RevealPurpose(StrEnum):
 
     READING = "revealed"
     MAPPING_TRIALS = "revealed_for_mapping_trials"
+    FORMAT_TRIALS = "revealed_for_format_trials"
 
 
-# Somebody who writes a mapping tries it out on the same event again and again.
-_SECONDS = {RevealPurpose.READING: REVEAL_SECONDS, RevealPurpose.MAPPING_TRIALS: 900}
+# Somebody who writes a mapping or a format tries it out on the same event again and again.
+_SECONDS = {
+    RevealPurpose.READING: REVEAL_SECONDS,
+    RevealPurpose.MAPPING_TRIALS: 900,
+    RevealPurpose.FORMAT_TRIALS: 900,
+}
 
 
 class RevealMixin(admin.ModelAdmin):  # type: ignore[type-arg]

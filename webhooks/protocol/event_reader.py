@@ -108,22 +108,10 @@ def read_request(
     Raises MalformedBody if the body is not JSON, if the entry `events` gives no list (`wrong-events`) or one of more
     than 100 events (`too-many-events`).
     """
-    document = _parse_body(body)
-    drop_paths(document, webhook_format.dropped_paths)
-    context = {"body": document, "headers": headers, "query": _parse_query(query_string)}
-    budget = ExpressionBudget(MAX_REQUEST_STEPS, MAX_REQUEST_BYTES)
-    try:
-        elements = _evaluate("events", webhook_format.events, context, budget)
-    except _EntryFailed as failed:
-        raise MalformedBody(failed.code) from None
-    if not isinstance(elements, list):
-        raise MalformedBody("wrong-events")
-    if len(elements) > MAX_EVENTS:
-        raise MalformedBody("too-many-events")
-    reader = _EventReader(webhook_format, context, budget, id_pattern(extra_id_characters))
-    events = [reader.read_event(element) for element in elements]
+    reader = RequestReader(webhook_format, body, headers, query_string, extra_id_characters)
+    events = [reader.read_event(element) for element in reader.elements]
     if len(events) == 1:
-        events = [_with_whole_body(events[0], document, elements[0], body)]
+        events = [_with_whole_body(events[0], reader.document, reader.elements[0], body)]
     return RequestEvents(events)
 
 
@@ -155,16 +143,44 @@ def _with_whole_body(
     return replace(event, document=whole, stored_body=_ENCODER.encode(whole).encode(), digest=digest)
 
 
-class _EventReader:
-    """Reads single events of one request."""
+class RequestReader:
+    """Reads single events of one request. `document`: the body without what the format drops; `elements`: its events,
+    as the sender sent them. Raises what `read_request` raises.
+    """
 
     def __init__(
-        self, webhook_format: WebhookFormat, context: Mapping[str, Any], budget: ExpressionBudget, ids: Any
+        self,
+        webhook_format: WebhookFormat,
+        body: bytes,
+        headers: Mapping[str, str],
+        query_string: str,
+        extra_id_characters: str,
     ) -> None:
         self._format = webhook_format
-        self._context = context
-        self._budget = budget
-        self._ids = ids
+        self.document = _parse_body(body)
+        drop_paths(self.document, webhook_format.dropped_paths)
+        self._context = {"body": self.document, "headers": headers, "query": _parse_query(query_string)}
+        self._budget = ExpressionBudget(MAX_REQUEST_STEPS, MAX_REQUEST_BYTES)
+        self._ids = id_pattern(extra_id_characters)
+        self.elements = self._find_elements()
+
+    def _find_elements(self) -> list[Any]:
+        try:
+            elements = _evaluate("events", self._format.events, self._context, self._budget)
+        except _EntryFailed as failed:
+            raise MalformedBody(failed.code) from None
+        if not isinstance(elements, list):
+            raise MalformedBody("wrong-events")
+        if len(elements) > MAX_EVENTS:
+            raise MalformedBody("too-many-events")
+        return elements
+
+    def evaluate(self, entry: FormatEntry, element: Any) -> Any:
+        """Evaluate one entry for an event, for a try-out. Returns None if the expression fails."""
+        try:
+            return _evaluate("", entry, {**self._context, "event": element}, self._budget)
+        except _EntryFailed:
+            return None
 
     def read_event(self, element: Any) -> ParsedWebhook | UnreadableEvent:
         """Return the webhook that an element of `events` is, or why it is none."""

@@ -1,0 +1,174 @@
+"""Page on which a webhook format is tried out: which value each entry gives for a request. Saves and sends nothing."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+
+from config_schema.errors import SettingsInvalid
+from console.base.forms import parse_pk
+from console.base.json_text import JsonTextError, line_number_of, normalize_newlines, parse_json_text
+from console.base.two_step_change import TwoStepChangeAdmin
+from console.payloads.reveal import RevealPurpose, reveal_events, revealed_events
+from console.permissions import CONTENTS
+from console.ui.outcome_texts import describe_code
+from webhooks.encryption.at_rest import CannotDecrypt
+from webhooks.models import Event, Source
+from webhooks.protocol.format_trial import EventTrial, FormatTrial, try_format
+from webhooks.protocol.strict_json import MalformedBody
+from webhooks.protocol.webhook_format import WEBHOOK_FORMAT, WebhookFormat
+
+MAX_SAMPLES = 10
+MAX_PASTED = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class TrialInput:
+    """The posted form: the format and a request as texts, and the key of the event whose request is read instead."""
+
+    webhook_format: str
+    event: str = ""
+    body: str = ""
+    headers: str = ""
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """The result of a trial, or the sentence that says why there is none. `line`: that of the format, 0 if the problem
+    is not in it. `is_masked`: nothing was evaluated, because the contents of the event are not revealed.
+    """
+
+    trial: FormatTrial | None = None
+    problem: str = ""
+    line: int = 0
+    is_masked: bool = False
+
+    @property
+    def rows(self) -> list[tuple[EventTrial, str]]:
+        """Each event with a sentence on what becomes of it."""
+        events = self.trial.events if self.trial is not None else ()
+        return [(event, _sentence(event)) for event in events]
+
+
+class FormatTrialMixin(TwoStepChangeAdmin):
+    """Mixin with the page that tries a webhook format out, for people who may change the source."""
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(self.format_view)
+        return [path("<int:pk>/format/", page, name="webhooks_source_format"), *super().get_urls()]
+
+    def format_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show the stored format; on POST, try out the posted one, or reveal the selected event for that."""
+        source = get_object_or_404(Source, pk=pk)
+        if not self.has_change_permission(request, source):
+            raise PermissionDenied
+        trial_input, result = TrialInput(_format_text(source)), None
+        if request.method == "POST":
+            trial_input = _posted_input(request)
+            if "reveal" in request.POST:
+                chosen = Event.objects.filter(pk=parse_pk(trial_input.event) or 0, source=source)
+                reveal_events(request, list(chosen), RevealPurpose.FORMAT_TRIALS)
+            result = run_trial(source, trial_input, revealed_events(request, RevealPurpose.FORMAT_TRIALS))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Try out the webhook format of %(source)s") % {"source": source},
+            "source": source,
+            "trial_input": trial_input,
+            "result": result,
+            "samples": _list_samples(request, source),
+            "may_see": request.user.has_perm(CONTENTS),
+            "longest": MAX_PASTED,
+        }
+        return TemplateResponse(request, "console/settings/sources/format.html", context)
+
+
+def run_trial(source: Source, trial_input: TrialInput, revealed: frozenset[int]) -> TrialResult:
+    """Read the pasted request, or that of the selected event, by the posted format.
+
+    Only `revealed` events are evaluated: even a result without values tells what they are, expression by expression.
+    """
+    try:
+        webhook_format = _parse_format(trial_input.webhook_format)
+        if not trial_input.event:
+            body, headers = trial_input.body.encode(), _parse_headers(trial_input.headers)
+        elif parse_pk(trial_input.event) not in revealed:
+            return TrialResult(is_masked=True)
+        else:
+            body, headers = _sample_body(source, trial_input.event), {}
+    except JsonTextError as error:
+        return TrialResult(problem=error.sentence, line=error.line)
+    try:
+        trial = try_format(
+            webhook_format,
+            body,
+            headers=headers,
+            query_string=trial_input.query,
+            extra_id_characters=source.extra_id_characters,
+        )
+    except MalformedBody as error:
+        return TrialResult(problem=f"{describe_code(error.code).title} ({error.code})")
+    return TrialResult(trial)
+
+
+def _parse_format(text: str) -> WebhookFormat:
+    document = parse_json_text(text or "{}")
+    try:
+        return WEBHOOK_FORMAT.read(document, ())
+    except SettingsInvalid as invalid:
+        raise JsonTextError(str(invalid), line_number_of(text, invalid.place)) from invalid
+
+
+def _parse_headers(text: str) -> dict[str, str]:
+    headers = parse_json_text(text or "{}")
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise JsonTextError(_("Enter the headers as a JSON object of texts."))
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _sample_body(source: Source, key: str) -> bytes:
+    """Return the request of an event of this source, as far as it is stored. Raises JsonTextError."""
+    events = Event.objects.filter(pk=parse_pk(key) or 0, source=source)
+    event = events.select_related("payload__subject").first()
+    if event is None or event.payload is None:
+        raise JsonTextError(_("The request of this event is not stored any more."))
+    try:
+        stored = event.payload.decrypt()
+    except CannotDecrypt as error:
+        raise JsonTextError(_("The request of this event is not stored any more.")) from error
+    document = json.loads(stored)
+    # A webhook that a format has read is stored with what the sender sent.
+    if isinstance(document, dict) and "event" in document and "entityType" in document:
+        return json.dumps(document.get("body", document["event"])).encode()
+    return stored
+
+
+def _list_samples(request: HttpRequest, source: Source) -> list[Event]:
+    if not request.user.has_perm(CONTENTS):
+        return []
+    events = Event.objects.filter(source=source, payload__isnull=False)
+    return list(events.order_by("-received_at", "-pk")[:MAX_SAMPLES])
+
+
+def _sentence(event: EventTrial) -> str:
+    if not event.code:
+        return _("This event would be delivered by the routes of its entity type.")
+    return describe_code(event.code).title
+
+
+def _format_text(source: Source) -> str:
+    return json.dumps(source.webhook_format or {}, indent=2, ensure_ascii=False)
+
+
+def _posted_input(request: HttpRequest) -> TrialInput:
+    names = ("webhook_format", "body", "headers", "query")
+    texts: dict[str, Any] = {
+        name: normalize_newlines(request.POST.get(name, ""))[:MAX_PASTED] for name in names
+    }
+    return TrialInput(event=request.POST.get("event", ""), **texts)
