@@ -30,6 +30,8 @@ class RevealPurpose(StrEnum):
     READING = "revealed"
     MAPPING_TRIALS = "revealed_for_mapping_trials"
     FORMAT_TRIALS = "revealed_for_format_trials"
+    REQUESTS = "revealed_requests"
+    CAPTURES = "revealed_captures"
 
 
 # Somebody who writes a mapping or a format tries it out on the same event again and again.
@@ -37,6 +39,8 @@ _SECONDS = {
     RevealPurpose.READING: REVEAL_SECONDS,
     RevealPurpose.MAPPING_TRIALS: 900,
     RevealPurpose.FORMAT_TRIALS: 900,
+    RevealPurpose.REQUESTS: REVEAL_SECONDS,
+    RevealPurpose.CAPTURES: REVEAL_SECONDS,
 }
 
 
@@ -66,25 +70,56 @@ def reveal_events(
 
     Shows an error and reveals nothing if the reason is missing. Raises PermissionDenied without the permission.
     """
-    if not request.user.has_perm(CONTENTS):
-        raise PermissionDenied
-    form = ReasonForm(request.POST, field=ReasonField(min_length=3, max_length=200))
-    if not form.is_valid():
-        messages.error(request, _("Nothing was revealed: enter a reason of at most 200 characters."))
+    reason = _posted_reason(request)
+    if not reason:
         return
-    details = {"reason": form.cleaned_data["reason"]}
+    details = {"reason": reason}
     if purpose != RevealPurpose.READING:
         details["purpose"] = purpose.name.lower()
     # Recorded before anything is shown: a crash in between reveals nothing.
     with transaction.atomic():
         for event in events[:MAX_REVEALS]:
             record_action(request, event.stream, "event.revealed", details)
-    _store_reveals(request, events[:MAX_REVEALS], purpose)
+    _store_reveals(request, [event.pk for event in events[:MAX_REVEALS]], purpose)
+
+
+def reveal_row(
+    request: HttpRequest, purpose: RevealPurpose, key: int, entry: tuple[str, str], **details: str
+) -> None:
+    """Reveal what is stored of the row `key` to this person for 60 seconds, for the posted `reason`.
+
+    `entry`: stream and action of the audit entry. Shows an error and reveals nothing if the reason is missing. Raises
+    PermissionDenied without the permission.
+    """
+    reason = _posted_reason(request)
+    if not reason:
+        return
+    # Recorded before anything is shown: a crash in between reveals nothing.
+    with transaction.atomic():
+        record_action(request, *entry, {"reason": reason, **details})
+    _store_reveals(request, [key], purpose)
+
+
+def _posted_reason(request: HttpRequest) -> str:
+    """Return the posted reason, or "" with an error on the next page. Raises PermissionDenied."""
+    if not request.user.has_perm(CONTENTS):
+        raise PermissionDenied
+    form = ReasonForm(request.POST, field=ReasonField(min_length=3, max_length=200))
+    if form.is_valid():
+        reason: str = form.cleaned_data["reason"]
+        return reason
+    messages.error(request, _("Nothing was revealed: enter a reason of at most 200 characters."))
+    return ""
 
 
 def seconds_revealed(request: HttpRequest, event: Event) -> int:
     """Return for how many more seconds this person sees the contents of the event; 0 if they are masked."""
-    until = float(_load_reveals(request, RevealPurpose.READING).get(str(event.pk), 0))
+    return row_seconds_revealed(request, RevealPurpose.READING, event.pk)
+
+
+def row_seconds_revealed(request: HttpRequest, purpose: RevealPurpose, key: int) -> int:
+    """Return for how many more seconds this person sees what is stored of the row `key`; 0 if it is masked."""
+    until = float(_load_reveals(request, purpose).get(str(key), 0))
     # Rounded up, so that the last fraction of a second still counts as revealed.
     return max(0, min(REVEAL_SECONDS, int(until - time.time() + 0.999)))
 
@@ -98,13 +133,13 @@ def revealed_events(request: HttpRequest, purpose: RevealPurpose = RevealPurpose
     return frozenset(int(key) for key, until in reveals.items() if float(until) > now)
 
 
-def _store_reveals(request: HttpRequest, events: Sequence[Event], purpose: RevealPurpose) -> None:
+def _store_reveals(request: HttpRequest, keys: Sequence[int], purpose: RevealPurpose) -> None:
     now = time.time()
     # Expired reveals are dropped, so that the session does not grow.
     kept = {key: until for key, until in _load_reveals(request, purpose).items() if float(until) > now}
-    for event in events:
-        kept.pop(str(event.pk), None)
-        kept[str(event.pk)] = now + _SECONDS[purpose]
+    for key in map(str, keys):
+        kept.pop(key, None)
+        kept[key] = now + _SECONDS[purpose]
     request.session[purpose.value] = dict(list(kept.items())[-MAX_REVEALS:])
 
 

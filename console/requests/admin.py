@@ -5,12 +5,18 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from console.base.forms import parse_pk
+from console.base.post_only import post_only
 from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin, redirect_without_params
+from console.payloads.content import json_document, raw_content
+from console.payloads.masking import WEBHOOK_KEYWORDS
+from console.payloads.reveal import RevealPurpose, reveal_row, row_seconds_revealed
+from console.permissions import CONTENTS
 from console.requests.list_page import FILTER_BAR, build_request_list, requests_url, size_text, unknown_params
 from console.requests.results import reason_text, render_result, result_of, status_of
 from console.ui.outcome_texts import describe_code
@@ -20,6 +26,19 @@ from webhooks.models import Receipt, Refusal
 @admin.register(Receipt)
 class ReceiptAdmin(DetailPageMixin, ReadOnlyAdmin):
     """The list of all requests, and the page of a verified one."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.reveal_view)
+        return [path("<int:pk>/reveal/", view, name="webhooks_receipt_reveal"), *super().get_urls()]
+
+    @post_only(back_to="admin:webhooks_receipt_change", key="pk")
+    def reveal_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show the body of a request that is no usable webhook to this person for 60 seconds."""
+        self.require_permissions(request, CONTENTS)
+        receipt = get_object_or_404(Receipt.objects.filter(event=None), pk=pk)
+        entry = (f"setting:source:{receipt.source_id}", "request.revealed")
+        reveal_row(request, RevealPurpose.REQUESTS, receipt.pk, entry, receipt=receipt.own_reference)
+        return redirect("admin:webhooks_receipt_change", receipt.pk)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Show receipts and refusals, as far as the person may see them."""
@@ -38,15 +57,26 @@ class ReceiptAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Receipt | None:
         pk = parse_pk(object_id)
-        receipts = Receipt.objects.select_related("source", "event", "payload__subject")
+        receipts = Receipt.objects.select_related("source", "event", "payload__subject", "answer__subject")
         return None if pk is None else receipts.filter(pk=pk).first()
 
     def render_detail(self, request: HttpRequest, row: Receipt) -> HttpResponse:
         """Show what the request was answered with and, if it is no usable webhook, its body."""
         result = result_of(row)
+        seconds = row_seconds_revealed(request, RevealPurpose.REQUESTS, row.pk)
+        is_revealed = seconds > 0 and request.user.has_perm(CONTENTS)
         context = {
             "title": reason_text(row),
             "receipt": row,
+            "pointers": _fault_pointers(row),
+            "body": raw_content(
+                row.payload,
+                _("Not stored, or deleted in the meantime."),
+                is_masked=not is_revealed,
+                shown=WEBHOOK_KEYWORDS,
+            ),
+            "revealed_for": seconds if is_revealed else 0,
+            "may_reveal": request.user.has_perm(CONTENTS) and row.payload is not None,
             "result": render_result(result),
             "words": describe_code(row.code),
             "size": size_text(row.size),
@@ -54,6 +84,14 @@ class ReceiptAdmin(DetailPageMixin, ReadOnlyAdmin):
             "may_see_event": request.user.has_perm("webhooks.view_event"),
         }
         return self.render_page(request, "console/requests/receipt.html", context)
+
+
+def _fault_pointers(receipt: Receipt) -> str:
+    """Return the JSON pointers of the fields at fault, which the stored answer names; empty if it names none."""
+    if receipt.event_id is not None:
+        return ""
+    errors = json_document(receipt.answer).get("errors") or ()
+    return ", ".join(str(error.get("pointer", "")) for error in errors if isinstance(error, dict))
 
 
 @admin.register(Refusal)

@@ -74,6 +74,7 @@ TABLE = {
     "webhooks_event_close": ACTING,
     "sync_failuregroup_close_chosen": ACTING,
     "webhooks_event_reveal": {SUPPORT},
+    "webhooks_receipt_reveal": {SUPPORT},
     **dict.fromkeys(
         ("index", "app_list", "preferences", "password_change", "password_change_done", "jsi18n"), EVERYBODY
     ),
@@ -121,6 +122,7 @@ BUTTONS = (
     "sync_mapping_backtest",
     "exports_export_cancel",
     "webhooks_event_reveal",
+    "webhooks_receipt_reveal",
     "webhooks_event_view_save",
     "webhooks_event_view_remove",
 )

@@ -2,8 +2,10 @@
 
 import pytest
 
-from tests.support.builders.history import a_receipt, a_source, an_event, logged_in
+from tests.support.builders.history import a_receipt, a_source, an_event, logged_in, sealed
 from tests.support.builders.refusals import a_refusal
+from tests.support.people import entries
+from webhooks.models import Receipt
 
 pytestmark = pytest.mark.django_db
 
@@ -68,3 +70,49 @@ def test_a_receipt_is_read_only_and_hidden_without_permission() -> None:
     assert support.get(receipt_page(row.pk * 10)).status_code == 404
     assert support.get(f"/admin/webhooks/receipt/{row.pk}/delete/").status_code == 403
     assert logged_in().get(receipt_page(row.pk)).status_code == 403
+
+
+CANARY = "canary-a1b2"
+
+
+def unusable() -> Receipt:
+    """Create a request that is not understood, whose answer names the field at fault."""
+    answer = {"code": "wrong-id", "errors": [{"pointer": "/id", "code": "wrong-id"}]}
+    body = f'{{"id": "{CANARY}", "entityType": "USER"}}'.encode()
+    return a_receipt(
+        None, code="wrong-id", status=400, payload=sealed("webhook", body), answer=sealed("answer", answer)
+    )
+
+
+def test_a_body_that_is_not_understood_is_masked_until_it_is_revealed() -> None:
+    row, support = unusable(), logged_in("support")
+    page = support.get(receipt_page(row.pk)).content.decode()
+    assert CANARY not in page
+    assert "/id" in page
+    assert "USER" in page
+    assert support.post(f"/admin/webhooks/receipt/{row.pk}/reveal/", {"reason": "x"}).status_code == 302
+    assert CANARY not in support.get(receipt_page(row.pk)).content.decode()
+    support.post(f"/admin/webhooks/receipt/{row.pk}/reveal/", {"reason": "find the fault"})
+    assert CANARY in support.get(receipt_page(row.pk)).content.decode()
+    [entry] = entries("request.revealed")
+    assert entry["details"]["reason"] == "find the fault"
+    assert entry["details"]["receipt"] == row.own_reference
+    other = unusable()
+    assert CANARY not in support.get(receipt_page(other.pk)).content.decode()
+    assert CANARY not in logged_in("support").get(receipt_page(row.pk)).content.decode()
+
+
+@pytest.mark.parametrize("role", ["auditor", "administrator"])
+def test_only_people_who_may_see_contents_reveal_a_body(role: str) -> None:
+    row, client = unusable(), logged_in(role)
+    assert client.post(f"/admin/webhooks/receipt/{row.pk}/reveal/", {"reason": "because"}).status_code == 403
+    page = client.get(receipt_page(row.pk)).content.decode()
+    assert CANARY not in page
+    assert "Reveal" not in page
+
+
+def test_the_body_of_an_accepted_request_is_on_the_page_of_its_event() -> None:
+    receipt = a_receipt(an_event())
+    support = logged_in("support")
+    assert "Body as received" not in support.get(receipt_page(receipt.pk)).content.decode()
+    assert support.post(f"/admin/webhooks/receipt/{receipt.pk}/reveal/", {"reason": "why"}).status_code == 404
