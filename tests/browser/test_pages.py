@@ -30,6 +30,7 @@ CONSOLE = {
     "/admin/webhooks/event/?state",
     "/admin/webhooks/source/",
     "/admin/webhooks/source/add/",
+    "/admin/webhooks/source/N/capture/",
     "/admin/webhooks/source/N/change/",
     "/admin/webhooks/source/N/rotate/",
     "/admin/sync/connection/",

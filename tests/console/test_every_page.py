@@ -75,6 +75,8 @@ TABLE = {
     "sync_failuregroup_close_chosen": ACTING,
     "webhooks_event_reveal": {SUPPORT},
     "webhooks_receipt_reveal": {SUPPORT},
+    "webhooks_source_capture": EVERYBODY,
+    "webhooks_source_capture_reveal": {SUPPORT},
     **dict.fromkeys(
         ("index", "app_list", "preferences", "password_change", "password_change_done", "jsi18n"), EVERYBODY
     ),
@@ -123,6 +125,7 @@ BUTTONS = (
     "exports_export_cancel",
     "webhooks_event_reveal",
     "webhooks_receipt_reveal",
+    "webhooks_source_capture_reveal",
     "webhooks_event_view_save",
     "webhooks_event_view_remove",
 )

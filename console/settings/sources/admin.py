@@ -17,6 +17,7 @@ from console.base.forms import JSON_AS_TEXT
 from console.base.post_only import post_only
 from console.requests.source_summary import load_source_requests
 from console.settings.pause import PauseMixin, count_waiting, render_activity_pill
+from console.settings.sources.captures import CaptureMixin
 from console.settings.sources.format_trial import FormatTrialMixin
 from console.settings.sources.forms import SourceForm, source_change_warnings
 from console.settings.sources.page import (
@@ -34,7 +35,7 @@ from webhooks.secret_rotation import live_secrets
 
 
 @admin.register(Source)
-class SourceAdmin(FormatTrialMixin, SecretRotationMixin, PauseMixin):
+class SourceAdmin(FormatTrialMixin, SecretRotationMixin, CaptureMixin, PauseMixin):
     """Manage sources: who may send webhooks, how they are verified and answered."""
 
     audit_kind = "source"

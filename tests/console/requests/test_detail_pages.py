@@ -30,7 +30,7 @@ def test_a_refusal_shows_its_reason_and_the_names_of_headers() -> None:
     ):
         assert shown in text
     assert "refused 37 times" in text
-    assert "The body of an unverified request is not stored." in text
+    assert "is stored only in a capture window." in text
 
 
 def test_header_names_are_shown_as_text() -> None:

@@ -1,0 +1,101 @@
+"""The page of a capture window: who opens it, what the audit log says, and what is shown masked."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tests.support.builders.history import a_source, logged_in
+from tests.support.people import entries
+from webhooks.captures.windows import UnverifiedRequest, capture_request, find_open_window
+from webhooks.models import CapturedRequest, CaptureWindow, Source
+
+pytestmark = pytest.mark.django_db
+CANARY = "canary-5c2e"
+
+
+def page_of(source: Source) -> str:
+    find_open_window.invalidate()
+    return f"/admin/webhooks/source/{source.pk}/capture/"
+
+
+def captured(source: Source, body: bytes = b'{"id": "%s"}' % CANARY.encode()) -> CapturedRequest:
+    now = timezone.now()
+    CaptureWindow.objects.create(source=source, opened_at=now, ends_at=now + timedelta(minutes=15))
+    find_open_window.invalidate()
+    assert capture_request(
+        source, UnverifiedRequest({"user-agent": CANARY}, body, "192.0.2.7", now, "wrong-signature")
+    )
+    return CapturedRequest.objects.get()
+
+
+def test_an_administrator_opens_a_window_with_a_reason_on_the_audit_log() -> None:
+    source, client = a_source(), logged_in("administrator")
+    assert client.post(page_of(source), {"reason": ""}).status_code == 200
+    assert not CaptureWindow.objects.exists()
+    client.post(page_of(source), {"reason": "the sender sees 401"})
+    window = CaptureWindow.objects.get()
+    assert window.ends_at - window.opened_at == timedelta(minutes=15)
+    [entry] = entries("source.capture-opened")
+    assert entry["actor"].startswith("person:")
+    assert entry["stream"] == f"setting:source:{source.pk}"
+    assert entry["details"]["reason"] == "the sender sees 401"
+    again = client.post(page_of(source), {"reason": "once more"}, follow=True).content.decode()
+    assert "A capture window is open already." in again
+    assert len(entries("source.capture-opened")) == 1
+
+
+@pytest.mark.parametrize("role", ["support", "auditor"])
+def test_others_see_the_page_and_cannot_open_a_window(role: str) -> None:
+    source, client = a_source(), logged_in(role)
+    assert "Open for 15 minutes" not in client.get(page_of(source)).content.decode()
+    assert client.post(page_of(source), {"reason": "curious"}).status_code == 403
+    assert not CaptureWindow.objects.exists()
+    assert logged_in().get(page_of(source)).status_code == 403
+
+
+def test_stored_requests_are_masked_until_they_are_revealed() -> None:
+    source, support = a_source(), logged_in("support")
+    captured(source)
+    page = support.get(page_of(source)).content.decode()
+    assert "No secret fits" in page
+    assert "192.0.2.7" in page
+    assert CANARY not in page
+    support.post(page_of(source) + "reveal/", {"reason": "why 401"})
+    assert support.get(page_of(source)).content.decode().count(CANARY) == 2
+    assert entries("source.captures-revealed")[0]["details"]["reason"] == "why 401"
+    assert CANARY not in logged_in("support").get(page_of(source)).content.decode()
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\0\xff", b'{"\\ud800": "\\udc00"}', b"[" * 60_000, b"<script>alert(1)</script>"]
+)
+def test_a_hostile_body_is_shown_as_text(body: bytes) -> None:
+    source, support = a_source(), logged_in("support")
+    captured(source, body)
+    assert support.get(page_of(source)).status_code == 200
+    support.post(page_of(source) + "reveal/", {"reason": "why 401"})
+    page = support.get(page_of(source))
+    assert page.status_code == 200
+    assert "<script>alert" not in page.content.decode()
+
+
+def test_a_reveal_needs_the_permission() -> None:
+    source, client = a_source(), logged_in("administrator")
+    captured(source)
+    assert client.post(page_of(source) + "reveal/", {"reason": "why 401"}).status_code == 403
+    assert CANARY not in client.get(page_of(source)).content.decode()
+
+
+def test_stored_requests_older_than_24_hours_are_not_shown() -> None:
+    source = a_source()
+    captured(source)
+    CapturedRequest.objects.update(received_at=timezone.now() - timedelta(hours=24, seconds=1))
+    page = logged_in("support").get(page_of(source)).content.decode()
+    assert "No unverified requests are stored." in page
+
+
+def test_the_source_leads_to_the_page() -> None:
+    source = a_source()
+    page = logged_in("support").get(f"/admin/webhooks/source/{source.pk}/change/").content.decode()
+    assert f'href="{page_of(source)}"' in page
