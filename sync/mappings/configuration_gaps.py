@@ -6,15 +6,19 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext as _
 
 from sync.models import Connection, ConnectionSide, Mapping, Route
+from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 
 MAX_ROUTES = 50
 
 
 class MappingGaps(NamedTuple):
-    """Sentences on routes that could not find their records by a version of their mapping."""
+    """Sentences on routes that could not find their records by a version of their mapping. `warnings`: on enabled
+    routes that would wait for records which nothing delivers.
+    """
 
     enabled_routes: list[str]
     disabled_routes: list[str]
+    warnings: list[str]
 
 
 def route_gaps(route: Route) -> Iterator[tuple[str, str]]:
@@ -40,12 +44,44 @@ def mapping_gaps(mapping: Mapping, declaration: Any) -> MappingGaps:
 
     Settings that a route lacks whatever its mapping says are left out.
     """
-    gaps = MappingGaps([], [])
-    routes = mapping.routes.select_related("source", "commercial").order_by("-is_enabled", "pk")
+    gaps = MappingGaps([], [], [])
+    routes = mapping.routes.select_related("source", "identity", "commercial").order_by("-is_enabled", "pk")
     for route in routes[:MAX_ROUTES]:
         if sentence := _search_gap(route, declaration):
             (gaps.enabled_routes if route.is_enabled else gaps.disabled_routes).append(f"{route}: {sentence}")
+        if route.is_enabled:
+            gaps.warnings.extend(
+                f"{route}: {sentence}" for sentence in reference_warnings(route, declaration)
+            )
     return gaps
+
+
+def reference_warnings(route: Route, declaration: Any) -> Iterator[str]:
+    """Yield a sentence for each type that the records of a route refer to and that no enabled route delivers.
+
+    Links that exist already still count, so this is no gap.
+    """
+    try:
+        types = parse_mapping(declaration).reference_types
+    except InvalidMapping:
+        return
+    if not types:
+        return
+    same_systems = Route.objects.filter(
+        is_enabled=True, identity=route.identity_id, commercial=route.commercial_id
+    )
+    delivered = set(same_systems.values_list("entity_type", flat=True).distinct())
+    # The route itself may be about to be enabled.
+    for entity_type in sorted(types - delivered - {route.entity_type}):
+        sentence = _(
+            "The record refers to records of %(type)s, and no enabled route delivers that type from %(identity)s to "
+            "%(connection)s. Its deliveries would wait for records that never come."
+        )
+        yield sentence % {
+            "type": entity_type,
+            "identity": route.identity,
+            "connection": route.commercial,
+        }
 
 
 def connection_gaps(connection: Connection) -> list[str]:

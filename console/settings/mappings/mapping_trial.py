@@ -20,6 +20,8 @@ from sync.models import AttemptOutcome, Route
 from sync.planning.mapping import EntityNotMappable, ParsedMapping
 from sync.planning.mapping_comparison import MappingInput
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
+from sync.planning.reference_resolution import map_with_references
+from sync.references.linked_records import record_finder_of
 
 MAX_SAMPLE_EVENTS = 20
 _SEARCHED_EVENTS = 200
@@ -154,8 +156,7 @@ def _map_pasted(mapping: ParsedMapping, mapping_input: MappingInput) -> MappingT
 
 def _compare_with_last_known(mapping: ParsedMapping, kept: PastEvent) -> MappingTrial:
     assert kept.mapping_input is not None
-    apply_mapping = mapping.map_partial_entity if kept.mapping_input.is_partial else mapping.map_entity
-    made = apply_mapping(kept.mapping_input.entity, kept.mapping_input.webhook)
+    made = _map_past(mapping, kept, kept.mapping_input)
     known, record_id = _last_known_record(kept)
     record = None if known is None else Record(record_id, known)
     change = mapping.plan_record(made, record)
@@ -174,6 +175,20 @@ def _compare_with_last_known(mapping: ParsedMapping, kept: PastEvent) -> Mapping
     kinds = {field.kind for field in fields}
     action = "unknown" if "unknown" in kinds and "changed" not in kinds else str(change.action)
     return MappingTrial(fields=tuple(fields), action=action)
+
+
+def _map_past(mapping: ParsedMapping, kept: PastEvent, given: MappingInput) -> dict[str, Any]:
+    """Map the entity of an event as a delivery would now: a reference without a record is a problem.
+
+    Reads the links of the entities that it refers to, if there are any.
+    """
+    if not mapping.reference_types or kept.attempt is None:
+        apply_mapping = mapping.map_partial_entity if given.is_partial else mapping.map_entity
+        return apply_mapping(given.entity, given.webhook)
+    delivery = kept.attempt.delivery
+    return map_with_references(
+        mapping, given.entity, given.webhook, record_finder_of(delivery), is_partial=given.is_partial
+    )
 
 
 def _last_known_record(kept: PastEvent) -> tuple[Mapping[str, Any] | None, str]:

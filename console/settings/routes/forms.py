@@ -7,7 +7,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from sync.mappings.configuration_gaps import route_gaps
+from sync.mappings.configuration_gaps import reference_warnings, route_gaps
 from sync.models import Route
 from sync.planning.record_matching import MatchingPolicy
 
@@ -54,3 +54,5 @@ def route_change_warnings(form: Any) -> Iterator[str]:
     if not form.instance.is_enabled:
         for _field, sentence in route_gaps(form.instance):
             yield _("The route cannot be enabled yet: %(gap)s") % {"gap": sentence}
+    elif (version := form.instance.mapping.versions.first()) is not None:
+        yield from reference_warnings(form.instance, version.declaration)

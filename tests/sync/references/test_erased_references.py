@@ -1,0 +1,79 @@
+"""What a delivery waits for is erased with the entity, and deleted with the event of the delivery."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from logins.held_permissions import ERASE
+from sync.erasure import subject_data
+from sync.erasure.requests import decide_erasure, request_erasure
+from sync.erasure.subject_data import find_subject
+from sync.housekeeping.batch_deletion import delete_events
+from sync.models import Link, WaitingReference
+from tests.support.builders.erasure import erase_confirmed
+from tests.support.builders.references import (
+    MEMBERS,
+    add_group,
+    add_user,
+    delivery_of,
+    set_field,
+    tell,
+    waits_for,
+)
+from tests.support.hub import ANNA, Hub
+from tests.support.people import hold_permissions_for_days
+
+
+def erase(key: str) -> None:
+    asker, other = (User.objects.create(username=name, is_staff=True) for name in ("asks", "confirms"))
+    hold_permissions_for_days(other, ERASE)
+    erasure = request_erasure(
+        find_subject("USER", key, None), ground="consent-withdrawn", reason="Asked.", by=asker
+    )
+    decide_erasure(erasure, confirms=True, by=other)
+    assert erase_confirmed() == 1
+
+
+def group_that_waits_for_a_known_user(hub: Hub) -> None:
+    set_field("GROUP", "members", MEMBERS)
+    add_user(hub, "BEA")
+    assert tell(hub, "USER", "BEA") == "done"
+    Link.objects.filter(entity_id="BEA").delete()
+    add_group(hub, "TEAM", ["BEA", "CARL"])
+    assert tell(hub, "GROUP", "TEAM") == "reference-missing"
+    assert waits_for() == [("TEAM", "BEA"), ("TEAM", "CARL")]
+
+
+def test_no_delivery_waits_for_an_erased_person(hub: Hub) -> None:
+    group_that_waits_for_a_known_user(hub)
+    erase("BEA")
+    assert waits_for() == [("TEAM", "CARL")]
+    assert not WaitingReference.objects.filter(entity_id="BEA").exists()
+
+
+def test_the_test_fails_if_erasure_forgets_what_waits(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    group_that_waits_for_a_known_user(hub)
+    forgotten = property(lambda _subject: WaitingReference.objects.none())
+    monkeypatch.setattr(subject_data.ErasureSubject, "waiting_references", forgotten)
+    erase("BEA")
+    assert WaitingReference.objects.filter(entity_id="BEA").exists()
+
+
+def test_the_record_of_an_erased_person_is_no_reference_any_more(hub: Hub) -> None:
+    set_field("GROUP", "members", MEMBERS | {"when_missing": "leave_out"}, wait_minutes=0)
+    add_user(hub, "BEA")
+    tell(hub, "USER", ANNA)
+    tell(hub, "USER", "BEA")
+    add_group(hub, "TEAM", [ANNA, "BEA"])
+    assert tell(hub, "GROUP", "TEAM") == "done"
+    erase("BEA")
+    assert tell(hub, "GROUP", "TEAM") == "done"
+    (team,) = [one for one in hub.shop.list_records("segments") if one["external_id"] == "TEAM"]
+    assert team["members"] == [Link.objects.get(entity_id=ANNA).record_id]
+
+
+def test_what_a_delivery_waits_for_is_deleted_with_its_event(hub: Hub) -> None:
+    group_that_waits_for_a_known_user(hub)
+    with transaction.atomic():
+        delete_events([delivery_of("TEAM").event_id])
+    assert waits_for() == []
