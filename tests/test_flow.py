@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Call, Connection
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, Receipt, Source, State
@@ -184,8 +185,19 @@ def test_groups_and_files_are_delivered_too(hub: Hub) -> None:
     assert hub.post(group).json()["status"] == "succeeded"
     assert "Kanta-asiakkaat" in [record["name"] for record in hub.shop.list_records("segments")]
     file = {"id": "FILECATALOGUE", "entityType": "FILE", "eventType": "CREATE"}
-    assert hub.post(file).json()["results"][0]["action"] == "created"
-    assert "Autumn catalogue" in [record["title"] for record in hub.shop.list_records("documents")]
+    # Its owner is no customer yet.
+    assert hub.post(file).json()["code"] == "reference-missing"
+    owner = {"id": "5f2a9c0e7b1d4e8890aa0002", "entityType": "USER", "eventType": "CREATE"}
+    assert hub.post(owner).json()["status"] == "succeeded"
+    hub.wait_until_quiet()
+    run_due_deliveries()
+    (document,) = [
+        record for record in hub.shop.list_records("documents") if record["title"] == "Autumn catalogue"
+    ]
+    (customer,) = [
+        record for record in hub.shop.list_records("customers") if record["external_id"] == owner["id"]
+    ]
+    assert document["owner_id"] == str(customer["id"])
 
 
 def test_a_deleted_user_is_deactivated_and_a_deleted_group_is_deleted(hub: Hub) -> None:

@@ -50,8 +50,11 @@ MAPPINGS: dict[str, tuple[str, dict[str, Any]]] = {
                 "external_id": {"path": "entity.id"},
                 "name": {"path": "entity.name", "required": True},
                 "description": {"path": "entity.description"},
+                "members": {"path": "entity.members", "linked": "USER", "when_missing": "leave_out"},
             },
             "match": {"external_id": "external_id", "new": ["name"]},
+            # A group takes the members that the shop knows already; a file waits for its owner.
+            "reference_wait_minutes": 0,
         },
     ),
     "FILE": (
@@ -64,8 +67,10 @@ MAPPINGS: dict[str, tuple[str, dict[str, Any]]] = {
                 "size": {"path": "entity.size"},
                 "url": {"path": "entity.url"},
                 "owner": {"path": "entity.ownerId"},
+                "owner_id": {"path": "linked('USER', entity.ownerId)", "when_missing": "leave_out"},
             },
             "match": {"external_id": "external_id"},
+            "reference_wait_minutes": 1,
         },
     ),
 }
