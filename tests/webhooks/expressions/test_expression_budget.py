@@ -207,3 +207,26 @@ def _seconds(search: Callable[[Any], Any]) -> float:
     for _ in range(20):
         search(SMALL_DOCUMENT)
     return time.thread_time() - began
+
+
+def test_linked_counts_the_ids_that_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "[" + ",".join(["length(linked('USER', entity.numbers))"] * 3) + "]"
+    find = compile_expression(text, frozenset({"linked"}))
+    asked: list[str] = []
+
+    def find_linked(entity_type: str, ids: Any) -> Any:
+        asked.append(entity_type)
+        return ids
+
+    with pytest.raises(OverBudget):
+        find(DOCUMENT, ExpressionBudget(find_linked=find_linked))
+    # Stopped before the third search.
+    assert asked == ["USER"] * len(asked)
+    assert len(asked) < 3
+    monkeypatch.setattr(expression_budget, "_CHARGES", {})
+    assert find(DOCUMENT, ExpressionBudget(find_linked=find_linked)) == [5_000] * 3
+
+
+def test_linked_is_an_error_where_nothing_answers_it() -> None:
+    with pytest.raises(JMESPathError, match="fields of a mapping"):
+        compile_expression("linked('USER', id)", frozenset({"linked"}))({"id": "1"})

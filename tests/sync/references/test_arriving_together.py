@@ -1,0 +1,62 @@
+"""Two members that get their records at the same moment: the group that waits for both is not forgotten."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from sync.models import Delivery, Link, WaitingReference
+from sync.references import waiting
+from tests.support.builders.references import MEMBERS, add_group, add_user, delivery_of, set_field, tell
+from tests.support.hub import Hub
+from tests.support.threads import in_threads
+
+
+@pytest.fixture
+def waiting_group(hub: Hub) -> Delivery:
+    """A group whose next try is an hour away, and whose two members are linked but have woken nobody yet."""
+    set_field("GROUP", "members", MEMBERS)
+    for key in ("ADA", "BEA"):
+        add_user(hub, key)
+        assert tell(hub, "USER", key) == "done"
+    linked = list(Link.objects.filter(entity_id__in=["ADA", "BEA"]))
+    Link.objects.filter(pk__in=[link.pk for link in linked]).delete()
+    add_group(hub, "TEAM", ["ADA", "BEA"])
+    assert tell(hub, "GROUP", "TEAM") == "reference-missing"
+    Link.objects.bulk_create(linked)
+    group = delivery_of("TEAM")
+    Delivery.objects.filter(pk=group.pk).update(due_at=timezone.now() + timedelta(hours=1))
+    return group
+
+
+def seconds_until_due(group: Delivery) -> float:
+    due_at = Delivery.objects.get(pk=group.pk).due_at
+    assert due_at is not None
+    return (due_at - timezone.now()).total_seconds()
+
+
+def test_a_group_is_due_soon_however_its_members_arrive(waiting_group: Delivery) -> None:
+    in_threads(lambda number: waiting.wake_waiting(delivery_of(("ADA", "BEA")[number])), 2)
+    assert seconds_until_due(waiting_group) <= waiting.PARTLY_SECONDS
+
+
+def test_the_test_fails_if_only_the_last_member_wakes(
+    waiting_group: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken variant: each of two wake-ups still sees the row of the other one, and leaves the group alone."""
+    monkeypatch.setattr(waiting, "PARTLY_SECONDS", 7200.0)
+    waiting.wake_waiting(delivery_of("ADA"))
+    assert seconds_until_due(waiting_group) > 3000
+    assert WaitingReference.objects.count() == 1
+
+
+def test_who_wakes_never_fails_the_delivery_that_does(
+    waiting_group: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Any) -> None:
+        raise waiting.DatabaseError("gone")
+
+    monkeypatch.setattr(waiting, "_wake", fail)
+    waiting.wake_waiting(delivery_of("ADA"))
+    assert seconds_until_due(waiting_group) > 3000
