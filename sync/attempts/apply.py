@@ -63,7 +63,7 @@ def apply_change(target: TargetConnector, claim: Claim, change: Change, record: 
     `record`: the record that the change was planned for. Raises RecordStale if it was changed since it was read.
     """
     version = None if record is None else record.version
-    entity_type, key = claim.delivery.entity_type, idempotency_key(claim, change, version)
+    entity_type, key = claim.delivery.route.target_type, idempotency_key(claim, change, version)
     if change.action is ChangeAction.NOTHING:
         return change.record_id or ""
     if change.action is ChangeAction.CREATE:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -164,14 +164,20 @@ def _load_entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
 
 def _fetch_current_entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
     """Fetch the entity, again after a short pause while the answer is older than the event."""
-    delivery = claim.delivery
     for pause in FETCH_RETRY_PAUSES:
-        entity = identity.fetch_entity(delivery.entity_type, delivery.entity_id)
+        entity = _fetch_entity(claim, identity)
         if not _is_older_than_event(entity, claim):
             return entity
         time.sleep(pause)
     # After the last pause the answer is used, however old it is.
-    return identity.fetch_entity(delivery.entity_type, delivery.entity_id)
+    return _fetch_entity(claim, identity)
+
+
+def _fetch_entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
+    """Fetch the entity by the name that the connection has for its type. It keeps the type of its event."""
+    delivery = claim.delivery
+    entity = identity.fetch_entity(delivery.route.identity_type, delivery.entity_id)
+    return None if entity is None else replace(entity, entity_type=delivery.entity_type)
 
 
 def _is_older_than_event(entity: Entity | None, claim: Claim) -> bool:
@@ -226,7 +232,7 @@ def _plan_with_version(
     change = plan(record)
     if record is None or change.action is ChangeAction.NOTHING:
         return record, change
-    current = target.load_version(claim.delivery.entity_type, record)
+    current = target.load_version(claim.delivery.route.target_type, record)
     # The record may have been changed since the search: the version belongs to what was read with it.
     return current, change if current is record else plan(current)
 
@@ -240,7 +246,7 @@ def _plan_deletion(route: Route, record: Record | None) -> Change:
 def _build_record_query(claim: Claim, target: TargetConnector) -> RecordQuery:
     delivery = claim.delivery
     return RecordQuery(
-        entity_type=delivery.entity_type,
+        entity_type=delivery.route.target_type,
         entity_id=delivery.entity_id,
         linked_record_id=claim.link.record_id if claim.link else None,
         is_linked_to_other=partial(is_linked_to_other_entity, delivery),

@@ -13,6 +13,7 @@ from database.model_rows import new_row
 from database.statement import BoundStatement, Statement
 from database.values import parse_optional_timestamp
 from sync.deliveries.predicates import MATCHES_SUBJECT, subject_filter, subject_of
+from sync.deliveries.routes import types_of_same_target
 from sync.models import Connection, Delivery, Link
 from sync.planning.unkept_fields import WriteCount, WriteCounts, list_unkept
 
@@ -58,11 +59,16 @@ def read_link(delivery: Delivery) -> RecordLink | None:
 
 
 def is_linked_to_other_entity(delivery: Delivery, record_id: str) -> bool:
-    """True if a record is linked to another subject, of whichever identity service."""
+    """True if a record is linked to another subject, of whichever identity service and word for its type."""
     links = Link.objects.filter(
-        commercial=delivery.commercial_id, record_id=record_id, entity_type=delivery.entity_type
+        commercial=delivery.commercial_id, record_id=record_id, entity_type__in=types_of_same_target(delivery)
     )
-    return links.exclude(identity=delivery.identity_id, entity_id=delivery.entity_id).exists()
+    own = {
+        "identity": delivery.identity_id,
+        "entity_type": delivery.entity_type,
+        "entity_id": delivery.entity_id,
+    }
+    return links.exclude(**own).exists()
 
 
 def bind_record(delivery: Delivery, record_id: str) -> bool:
@@ -99,12 +105,12 @@ def known_entity_ids(delivery: Delivery) -> list[str]:
 
 
 def known_record_ids(delivery: Delivery) -> list[str]:
-    """Return the newest linked records of the delivery's type and target."""
+    """Return the newest linked records of the delivery's target, of the type as the target calls it."""
+    types = types_of_same_target(delivery)
     return [
         link.record_id
         for link in _newest_links()
-        if (link.commercial_id, link.entity_type) == (delivery.commercial_id, delivery.entity_type)
-        and link.record_id
+        if link.commercial_id == delivery.commercial_id and link.entity_type in types and link.record_id
     ]
 
 

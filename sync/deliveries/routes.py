@@ -13,7 +13,7 @@ from django.conf import settings
 from database.cached_read import cached_read
 from database.model_rows import rows_from_columns, select_list
 from database.statement import Statement
-from sync.models import Connection, Mapping, MappingVersion, Route
+from sync.models import Connection, Delivery, Mapping, MappingVersion, Route
 from sync.planning.mapping import ParsedMapping
 from sync.planning.mapping_declaration import parse_mapping
 from webhooks.models import Source
@@ -84,6 +84,27 @@ def is_referenced(commercial_id: int, entity_type: str) -> bool:
         and entity_type in resolved.mapping.reference_types
         for resolved in resolved_routes().values()
     )
+
+
+def types_of_same_target(delivery: Delivery) -> frozenset[str]:
+    """Return the entity types of events whose records are in the same place of the target as those of this delivery:
+    sources may have different words for them. Disabled routes count, because their records are linked too.
+    """
+    if delivery.route_id is not None:
+        # Known to this process from here on.
+        get_resolved_route(delivery.route_id)
+    routes = [
+        resolved.route
+        for resolved in resolved_routes().values()
+        if resolved.route.commercial_id == delivery.commercial_id
+    ]
+    subject = delivery.identity_id, delivery.entity_type
+    named = [route.target_type for route in routes if (route.identity_id, route.entity_type) == subject]
+    own = named[0] if named else delivery.entity_type
+    same = {route.entity_type for route in routes if route.target_type == own}
+    elsewhere = {route.entity_type for route in routes} - same
+    # Records that were linked before the route that linked them was deleted.
+    return frozenset(same | {delivery.entity_type} | ({own} - elsewhere))
 
 
 def with_mapping_version(resolved: ResolvedRoute, version_id: int | None) -> ResolvedRoute:

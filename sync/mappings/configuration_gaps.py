@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
-from sync.models import Connection, ConnectionSide, Mapping, Route
+from sync.models import Connection, ConnectionSide, Link, Mapping, Route
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 
 MAX_ROUTES = 50
@@ -23,10 +23,10 @@ class MappingGaps(NamedTuple):
 
 def route_gaps(route: Route) -> Iterator[tuple[str, str]]:
     """Yield the field of a route and a sentence for each setting that is missing."""
-    if not _has_entity_type(route.identity, route.entity_type):
-        yield "identity", _missing_type(route.identity, route.entity_type)
-    if not _has_entity_type(route.commercial, route.entity_type):
-        yield "commercial", _missing_type(route.commercial, route.entity_type)
+    if not _has_entity_type(route.identity, route.identity_type):
+        yield "identity", _missing_type(route.identity, route.identity_type)
+    if not _has_entity_type(route.commercial, route.target_type):
+        yield "commercial", _missing_type(route.commercial, route.target_type)
         return
     version = route.mapping.versions.first()
     if version is not None and (sentence := _search_gap(route, version.declaration)):
@@ -36,7 +36,39 @@ def route_gaps(route: Route) -> Iterator[tuple[str, str]]:
             "Records are deleted, and the settings of %(connection)s do not say how a DELETE request sends the "
             "version: version.send.query is missing for %(type)s."
         )
-        yield "commercial", sentence % {"connection": route.commercial, "type": route.entity_type}
+        yield "commercial", sentence % {"connection": route.commercial, "type": route.target_type}
+
+
+def naming_conflicts(route: Route) -> Iterator[tuple[str, str]]:
+    """Yield the field of a route and a sentence for each name of its entity type that other routes, or linked records,
+    contradict. Subjects and links are keyed by the entity type of the events: each must mean one thing at each end.
+    """
+    others = Route.objects.filter(identity=route.identity, entity_type=route.entity_type.upper()).exclude(
+        pk=route.pk
+    )
+    for other in others.order_by("pk")[:MAX_ROUTES]:
+        if other.identity_type != route.identity_type.upper():
+            yield "identity_entity", _other_name(other, other.identity_type)
+            break
+    for other in others.filter(commercial=route.commercial).order_by("pk")[:MAX_ROUTES]:
+        if other.target_type != route.target_type.upper():
+            yield "target_entity", _other_name(other, other.target_type)
+            break
+    before = Route.objects.filter(pk=route.pk).first() if route.pk else None
+    if before is not None and before.target_type != route.target_type.upper() and _has_links(before):
+        sentence = _("Entities of this route have records of %(type)s already. Create another route instead.")
+        yield "target_entity", sentence % {"type": before.target_type}
+
+
+def _other_name(other: Route, name: str) -> str:
+    return _("The route “%(route)s” uses %(type)s for the same entities.") % {"route": other, "type": name}
+
+
+def _has_links(route: Route) -> bool:
+    links = Link.objects.filter(
+        identity=route.identity_id, commercial=route.commercial_id, entity_type=route.entity_type
+    )
+    return links.exists()
 
 
 def mapping_gaps(mapping: Mapping, declaration: Any) -> MappingGaps:
@@ -118,20 +150,20 @@ def _missing_type(connection: Connection, entity_type: str) -> str:
 
 def _search_gap(route: Route, declaration: Any) -> str | None:
     """Return a sentence if a declaration finds records by fields that the route's target does not search."""
-    names = _unsearchable_fields(route.commercial, route.entity_type, declaration)
+    names = _unsearchable_fields(route.commercial, route.target_type, declaration)
     if not names:
         return None
     sentence = _(
         "The mapping finds records by %(fields)s, which the settings of %(connection)s do not list under "
         "search.fields for %(type)s."
     )
-    values = {"fields": ", ".join(names), "connection": route.commercial, "type": route.entity_type}
+    values = {"fields": ", ".join(names), "connection": route.commercial, "type": route.target_type}
     return sentence % values
 
 
 def _is_deletion_without_version(route: Route) -> bool:
     """True if the target's records have a version that a deletion cannot name."""
-    known = _entity_settings(route.commercial, route.entity_type) or {}
+    known = _entity_settings(route.commercial, route.target_type) or {}
     send = (known.get("version") or {}).get("send") or {}
     method = (known.get("delete") or {}).get("method", "DELETE")
     return method == "DELETE" and "field" in send and "query" not in send

@@ -194,7 +194,9 @@ def _parse_stored_response(delivery: Delivery, response: Payload | None) -> Mapp
     if not isinstance(body, str):
         return None
     try:
-        return read_stored_entity(delivery.identity.settings, delivery.entity_type, delivery.entity_id, body)
+        return read_stored_entity(
+            delivery.identity.settings, delivery.route.identity_type, delivery.entity_id, body
+        )
     except SettingsInvalid:
         return None
 

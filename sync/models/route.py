@@ -30,6 +30,20 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "USER",
         rules=("A source has one route for each entity type and target connection.",),
     ),
+    "identity_entity": FieldSetting(
+        "The entity type as the identity connection calls it. Empty: the same as `entity_type`.",
+        "person",
+        rules=("All routes of an identity connection have the same one for the same `entity_type`.",),
+    ),
+    "target_entity": FieldSetting(
+        "The entity type as the target connection calls it. Empty: the same as `entity_type`. Sources with different "
+        "words can feed one entity type of a target; each entity keeps a record of its own.",
+        "CUSTOMER",
+        rules=(
+            "All routes of an identity connection to one target have the same one for the same `entity_type`.",
+            "It cannot be changed while entities of the route have records.",
+        ),
+    ),
     "is_enabled": FieldSetting(
         "If it is off, new events do not use the route, and are not delivered later. To keep them, pause the "
         "route instead.",
@@ -89,6 +103,12 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
 }
 
 
+_ENTITY_TYPE = RegexValidator(
+    r"\A[A-Za-z][A-Za-z0-9_.:-]*\Z",
+    "Start with a letter, followed by letters, digits and _ . : - as in the webhooks.",
+)
+
+
 class Route(Pausable):
     """Source and entity type → identity connection, target connection, mapping and policies."""
 
@@ -104,13 +124,24 @@ class Route(Pausable):
     source = models.ForeignKey(Source, models.PROTECT, related_name="routes", db_index=False)
     entity_type = models.CharField(
         max_length=64,
-        validators=[
-            RegexValidator(
-                r"\A[A-Za-z][A-Za-z0-9_.:-]*\Z",
-                "Start with a letter, followed by letters, digits and _ . : - as in the webhooks.",
-            )
-        ],
+        validators=[_ENTITY_TYPE],
         help_text="USER, GROUP, FILE, or another type that the source uses",
+    )
+    identity_entity = models.CharField(
+        "entity type in the identity connection",
+        max_length=64,
+        blank=True,
+        default="",
+        validators=[_ENTITY_TYPE],
+        help_text="leave empty if it is the same as above",
+    )
+    target_entity = models.CharField(
+        "entity type in the target connection",
+        max_length=64,
+        blank=True,
+        default="",
+        validators=[_ENTITY_TYPE],
+        help_text="leave empty if it is the same as above",
     )
     is_enabled = models.BooleanField(default=True)
     identity = models.ForeignKey(
@@ -202,6 +233,16 @@ class Route(Pausable):
         return f"{self.source}: {self.entity_type} → {self.commercial}"
 
     @property
+    def identity_type(self) -> str:
+        """Return the entity type by which the identity connection knows the entities of this route."""
+        return self.identity_entity or self.entity_type
+
+    @property
+    def target_type(self) -> str:
+        """Return the entity type by which the target connection knows the records of this route."""
+        return self.target_entity or self.entity_type
+
+    @property
     def ignores_deletion(self) -> bool:
         """True if the record of a deleted entity is left alone."""
         return self.when_gone == self.DeletionPolicy.IGNORE
@@ -216,6 +257,7 @@ class Route(Pausable):
 
     def clean(self) -> None:
         self.entity_type = self.entity_type.upper()
+        self.identity_entity, self.target_entity = self.identity_entity.upper(), self.target_entity.upper()
         errors: dict[str, Any] = {}
         if self.relays and self.source_id and not self.source.is_signed:
             errors["relays"] = "Only webhooks of a signed source can be relayed."

@@ -78,6 +78,10 @@ def _test_subject(connection: Connection) -> CheckedConnection:
 
 
 def _used_types(connection: Connection) -> frozenset[str]:
-    """Return the entity types of the enabled routes of a connection."""
+    """Return the entity types of the enabled routes of a connection, as the connection calls them."""
     routes = Route.objects.filter(Q(identity=connection) | Q(commercial=connection), is_enabled=True)
-    return frozenset(routes.values_list("entity_type", flat=True).distinct()[:MAX_PERMISSIONS])
+    names = routes.values_list("entity_type", "identity_entity", "target_entity", "identity").distinct()
+    return frozenset(
+        (identity_entity if identity == connection.pk else target_entity) or entity_type
+        for entity_type, identity_entity, target_entity, identity in names[:MAX_PERMISSIONS]
+    )

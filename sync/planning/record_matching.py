@@ -50,8 +50,9 @@ class RecordAbsenceUnproven(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RecordQuery:
-    """Facts about the record to find. `is_linked_to_other(record_id)` is True if that record is linked to another
-    entity. `prove_absence(record_id)` raises RecordAbsenceUnproven, unless the linked record is known to be deleted.
+    """Facts about the record to find; `entity_type` is that of the target. `is_linked_to_other(record_id)` is True if
+    that record is linked to another entity. `prove_absence(record_id)` raises RecordAbsenceUnproven, unless the linked
+    record is known to be deleted.
     """
 
     entity_type: str

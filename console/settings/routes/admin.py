@@ -31,7 +31,12 @@ class RouteAdmin(PauseMixin):
     fieldsets = (
         (
             gettext_lazy("Source and connections"),
-            {"fields": ("source", "entity_type", "is_enabled", "identity", "commercial", "mapping")},
+            {
+                "fields": (
+                    *("source", "entity_type", "is_enabled", "identity", "identity_entity"),
+                    *("commercial", "target_entity", "mapping"),
+                )
+            },
         ),
         (
             gettext_lazy("Behavior"),

@@ -7,7 +7,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from sync.mappings.configuration_gaps import reference_warnings, route_gaps
+from sync.mappings.configuration_gaps import naming_conflicts, reference_warnings, route_gaps
 from sync.models import Route
 from sync.planning.record_matching import MatchingPolicy
 
@@ -17,12 +17,16 @@ class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
         labels: ClassVar[dict[str, Any]] = {
             "is_enabled": gettext_lazy("Enabled"),
             "identity": gettext_lazy("Identity connection"),
+            "identity_entity": gettext_lazy("Entity type in the identity connection"),
             "commercial": gettext_lazy("Target connection"),
+            "target_entity": gettext_lazy("Entity type in the target connection"),
             "tries": gettext_lazy("Maximum attempts"),
             "gives_up_after_hours": gettext_lazy("Gives up after"),
         }
         help_texts: ClassVar[dict[str, Any]] = {
             "is_enabled": gettext_lazy("When disabled, new events do not use this route."),
+            "identity_entity": gettext_lazy("Leave empty if the connection has the same word for it."),
+            "target_entity": gettext_lazy("Leave empty if the connection has the same word for it."),
             "tries": gettext_lazy("After that, the delivery has failed."),
             "gives_up_after_hours": gettext_lazy("Hours. Older deliveries are not retried."),
         }
@@ -31,11 +35,18 @@ class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
         """Refuse an enabled route that its connections cannot carry: each delivery would fail."""
         values: dict[str, Any] = super().clean() or {}
         names = ("is_enabled", "identity", "commercial", "mapping", "entity_type")
+        if not all(values.get(name) for name in names if name != "is_enabled"):
+            return values
+        entity_names = ("identity_entity", "target_entity")
+        route = Route(
+            pk=self.instance.pk,
+            **{name: values[name] for name in names},
+            **{name: (values.get(name) or "").upper() for name in entity_names},
+        )
         # A route that has become impossible can still be disabled.
-        if all(values.get(name) for name in names):
-            route = Route(**{name: values[name] for name in names})
-            for field, sentence in route_gaps(route):
-                self.add_error(field, sentence)
+        gaps = [*naming_conflicts(route), *(route_gaps(route) if route.is_enabled else ())]
+        for field, sentence in gaps:
+            self.add_error(field, sentence)
         return values
 
 

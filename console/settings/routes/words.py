@@ -26,8 +26,13 @@ def route_sentence(route: Route, version: int | None) -> str:
             "%(type)s events of %(source)s: data of the webhook → mapped by %(mapping)s → written to "
             "%(commercial)s. Nothing is fetched from %(identity)s."
         )
+    sentence = text % names
+    for connection, name in ((route.identity, route.identity_type), (route.commercial, route.target_type)):
+        if name != route.entity_type:
+            called = _("%(connection)s calls this %(type)s.")
+            sentence += " " + called % {"connection": connection.name, "type": name}
     off = "" if route.is_enabled else " " + _("The route is disabled: new events do not use it.")
-    return f"{text % names}{off}"
+    return f"{sentence}{off}"
 
 
 def policy_sentences(route: Route) -> list[str]:

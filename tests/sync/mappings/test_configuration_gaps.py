@@ -13,7 +13,7 @@ import console.settings.routes.forms
 import integration_hub.devtools.sandbox_setup
 import sync.mappings.drafts
 from integration_hub.devtools.sandbox_setup import SandboxSystems, seed_configuration
-from sync.mappings.configuration_gaps import MappingGaps, connection_gaps, route_gaps
+from sync.mappings.configuration_gaps import MappingGaps, connection_gaps, naming_conflicts, route_gaps
 from sync.models import Connection, Mapping, MappingDraft, MappingVersion, Route
 from tests.support.builders.backtests import a_draft
 from tests.support.builders.settings_rows import connection_form
@@ -39,6 +39,59 @@ def user_route() -> Route:
 def post_update(hub: Hub) -> tuple[int, dict[str, Any]]:
     answer = hub.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
     return answer.status_code, answer.json()
+
+
+def test_the_names_of_the_connections_count_for_what_is_missing(hub: Hub) -> None:
+    route = user_route()
+    route.identity_entity, route.target_entity = "HUMAN", "CUSTOMER"
+    assert list(route_gaps(route)) == [
+        ("identity", "The settings of Aurora ID have no entity type HUMAN."),
+        ("commercial", "The settings of The shop have no entity type CUSTOMER."),
+    ]
+    route.commercial.settings["entities"]["CUSTOMER"] = route.commercial.settings["entities"].pop("USER")
+    route.commercial.settings["entities"]["CUSTOMER"]["search"]["fields"] = ["email"]
+    [_, (field, sentence)] = route_gaps(route)
+    assert field == "mapping"
+    assert "for CUSTOMER" in sentence
+
+
+def test_one_entity_type_has_one_name_at_each_connection(hub: Hub) -> None:
+    """Subjects and links are keyed by the type of the event: else two kinds of records would share a link."""
+    route = user_route()
+    assert list(naming_conflicts(route)) == []
+    route.identity_entity, route.target_entity = "HUMAN", "CUSTOMER"
+    assert [field for field, _ in naming_conflicts(route)] == ["identity_entity", "target_entity"]
+    Route.objects.filter(entity_type="USER").exclude(pk=route.pk).update(
+        identity_entity="HUMAN", target_entity="CUSTOMER"
+    )
+    assert list(naming_conflicts(route)) == []
+    assert post_update(hub)[0] == 200
+    [(field, sentence)] = naming_conflicts(route)
+    assert (field, sentence) == (
+        "target_entity",
+        "Entities of this route have records of USER already. Create another route instead.",
+    )
+    # The same word, written out, is no change.
+    Route.objects.filter(entity_type="USER").update(identity_entity="", target_entity="")
+    route.identity_entity, route.target_entity = "USER", "USER"
+    assert list(naming_conflicts(route)) == []
+
+
+def test_the_form_of_a_route_refuses_a_name_that_others_contradict(hub: Hub) -> None:
+    route = user_route()
+    client = browser("administrator")
+    page = f"/admin/sync/route/{route.pk}/change/"
+    form = client.get(page).context["adminform"].form
+    values = {name: form[name].value() for name in form.fields}
+    values = {name: value for name, value in values.items() if value not in (None, False)}
+    values |= {"deactivation": json.dumps(route.deactivation), "continues_after_failure": "unknown"}
+    answer = client.post(page, values | {"target_entity": "customer", "reason": "names"})
+    text = visible_text(answer)
+    assert "uses USER for the same entities" in text
+    assert "The settings of The shop have no entity type CUSTOMER" in text
+    answer = client.post(page, values | {"target_entity": "not a name", "reason": "names"})
+    assert "have no entity type NOT A NAME" in visible_text(answer)
+    assert user_route().target_entity == ""
 
 
 @pytest.mark.parametrize(("slug", "side"), [("aurora", "identity"), ("shop", "target")])
