@@ -257,6 +257,17 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='LogInAttempt',
+            fields=[
+                ('key', models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ('busy_until', models.DateTimeField(null=True)),
+                ('refused_at', models.DateTimeField(null=True)),
+            ],
+            options={
+                'default_permissions': (),
+            },
+        ),
+        migrations.CreateModel(
             name='Mapping',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

@@ -11,7 +11,14 @@ from sync.models.alarm import (
 )
 from sync.models.attempt import Attempt, AttemptCause, AttemptOutcome, Call, ChangeCategory
 from sync.models.backtest import BackTest, BackTestState
-from sync.models.connection import CONNECTION_SETTINGS, Breaker, Connection, ConnectionSide, ConnectionTest
+from sync.models.connection import (
+    CONNECTION_SETTINGS,
+    Breaker,
+    Connection,
+    ConnectionSide,
+    ConnectionTest,
+    LogInAttempt,
+)
 from sync.models.counts import (
     CallCount,
     CountedHour,
@@ -86,6 +93,7 @@ __all__ = [
     "JobState",
     "LegalGround",
     "Link",
+    "LogInAttempt",
     "Mapping",
     "MappingDraft",
     "MappingVersion",

@@ -235,3 +235,21 @@ class ConnectionTest(models.Model):
 
     def __str__(self) -> str:
         return f"test of {self.connection}"
+
+
+class LogInAttempt(models.Model):
+    """The state of the log-ins with one set of credentials, for all processes. No row: none was refused.
+
+    `key` is a keyed digest of the log-in request with its credentials, so that changed ones have another row. Until
+    `busy_until` one process logs in; `refused_at`: the system refused these credentials, and they are not sent again.
+    """
+
+    key = models.CharField(max_length=64, primary_key=True)
+    busy_until = models.DateTimeField(null=True)
+    refused_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"log-in {self.key[:8]}"

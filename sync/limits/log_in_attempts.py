@@ -1,0 +1,49 @@
+"""Allow one log-in at a time with the same credentials, over all processes, and none after a refusal."""
+
+from datetime import timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from sync.connectors.client.log_in_guard import LogInPermission
+from sync.models import LogInAttempt
+
+
+class StoredGuard:
+    """`sync.connectors.client.log_in_guard.LogInGuard` in the database."""
+
+    def claim_log_in(self, key: str, seconds: float, *, is_forced: bool) -> LogInPermission:
+        """Claim the only log-in of these credentials for so many seconds.
+
+        1. Insert the row if there is none.
+        2. Mark it as busy, unless another process logs in, or the credentials were refused and no person asked.
+        3. If that failed, read why.
+        """
+        digest, now = _digest(key), timezone.now()
+        LogInAttempt.objects.bulk_create([LogInAttempt(key=digest)], ignore_conflicts=True)
+        free = Q(busy_until__isnull=True) | Q(busy_until__lte=now)
+        if not is_forced:
+            free &= Q(refused_at__isnull=True)
+        until = now + timedelta(seconds=seconds)
+        if LogInAttempt.objects.filter(free, pk=digest).update(busy_until=until):
+            return LogInPermission.GRANTED
+        is_refused = LogInAttempt.objects.filter(pk=digest, refused_at__isnull=False).exists()
+        # The row may have been deleted by a log-in that has just succeeded.
+        return LogInPermission.REFUSED if is_refused and not is_forced else LogInPermission.BUSY
+
+    def finish_log_in(self, key: str, *, is_refused: bool | None) -> None:
+        """End a claimed log-in: refused or accepted; None if the system did not decide."""
+        row = LogInAttempt.objects.filter(pk=_digest(key))
+        if is_refused:
+            row.update(busy_until=None, refused_at=timezone.now())
+        elif is_refused is None:
+            # A refusal from before a person tested the connection stays.
+            row.update(busy_until=None)
+        else:
+            row.delete()
+
+
+def _digest(key: str) -> str:
+    # Keyed, so that nobody who reads the database can try passwords against it.
+    return salted_hmac("sync.log_in", key, algorithm="sha256").hexdigest()
