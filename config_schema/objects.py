@@ -152,6 +152,23 @@ class ListOf(Kind[list[T]]):
         return {"type": "array", "minItems": 1, "maxItems": self.most, "items": self.items.to_schema()}
 
 
+@dataclass(frozen=True)
+class OneOrMore(ListOf[T]):
+    """One value of a kind, or a list of several."""
+
+    label: str = "object or list of objects"
+
+    @property
+    def limits(self) -> str:  # type: ignore[override]
+        return f"at most {self.most:,} items"
+
+    def read(self, value: Any, place: Place) -> list[T]:
+        return [self.items.read(value, place)] if isinstance(value, Mapping) else super().read(value, place)
+
+    def to_schema(self) -> JsonSchema:
+        return {"anyOf": [self.items.to_schema(), super().to_schema()]}
+
+
 def object_schema(settings: tuple[Setting[Any], ...], rules: tuple[Rule, ...] = ()) -> JsonSchema:
     """Return the JSON Schema of an object with these settings and no others."""
     schema: JsonSchema = {

@@ -59,10 +59,11 @@ def optional(
 
 
 class Values:
-    """The settings of one object, as read. Only a described setting can be asked for."""
+    """The settings of one object, as read. Only a described setting can be asked for. `document`: the object itself."""
 
     def __init__(self, document: Mapping[str, Any], settings: Sequence[Setting[Any]], place: Place) -> None:
         self.place = place
+        self.document = document
         self._given = frozenset(document)
         self._values = {setting: setting.read(document, place) for setting in settings}
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from audit.format.canonical_json import JSONValue
 from sync.attempts.mass_change_guard import check_mass_change
 from sync.attempts.plan import AttemptFindings, Connectors, plan_change
-from sync.connectors.contracts.errors import RecordStale
-from sync.connectors.contracts.types import Record, RecordVersion, TargetConnector
+from sync.connectors.contracts.errors import RecordExists, RecordStale
+from sync.connectors.contracts.types import Entity, Record, RecordVersion, TargetConnector, WriteContext
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import bind_record, read_link
 from sync.planning.change import Change, ChangeAction
@@ -26,22 +26,31 @@ def plan_and_apply(claim: Claim, connectors: Connectors, findings: AttemptFindin
     """Plan the change, check it against the mass-change guard, and send it to the target. Raises the error that stopped
     it.
 
-    A record that was changed between our read and our write is refused by a target with versions: then everything is
-    read and planned again, at most until the third refusal.
+    A record that was changed between our read and our write is refused by a target with versions, and one that was
+    created since our search by a target that says so: then everything is read and planned again, at most until the
+    third refusal.
     """
+    has_existed = False
     for refusals_left in reversed(range(_MAX_STALE_WRITES)):
         change = _plan_and_bind(claim, connectors, findings)
         # Before the first write, because the guard may hold the change.
         check_mass_change(claim, change, is_deleted=findings.entity is None)
         try:
-            findings.record_id = apply_change(connectors.target, claim, change, findings.record)
+            findings.record_id = apply_change(
+                connectors.target, claim, change, findings.record, findings.entity
+            )
         except RecordStale:
             if not refusals_left:
                 raise
-            # A link may have been stored for this attempt: the record is not searched for again.
-            claim = replace(claim, link=read_link(claim.delivery))
+        except RecordExists:
+            # What refuses a second creation, or an update, is a value of another record.
+            if has_existed or not refusals_left or change.action is not ChangeAction.CREATE:
+                raise
+            has_existed = True
         else:
             return
+        # A link may have been stored for this attempt: the record is not searched for again.
+        claim = replace(claim, link=read_link(claim.delivery))
 
 
 def _plan_and_bind(claim: Claim, connectors: Connectors, findings: AttemptFindings) -> Change:
@@ -57,23 +66,42 @@ def _plan_and_bind(claim: Claim, connectors: Connectors, findings: AttemptFindin
     raise RecordTaken
 
 
-def apply_change(target: TargetConnector, claim: Claim, change: Change, record: Record | None) -> str:
+def apply_change(
+    target: TargetConnector, claim: Claim, change: Change, record: Record | None, entity: Entity | None = None
+) -> str:
     """Send a change to the target; an empty change sends nothing. Returns the record's id, or an empty text.
 
-    `record`: the record that the change was planned for. Raises RecordStale if it was changed since it was read.
+    `record`: the record that the change was planned for; `entity`: the one that it was planned from, None if it is
+    deleted. Raises RecordStale if the record was changed since it was read, and RecordExists if it was created.
     """
     version = None if record is None else record.version
     entity_type, key = claim.delivery.route.target_type, idempotency_key(claim, change, version)
+    context = _write_context(claim, change, record, entity)
     if change.action is ChangeAction.NOTHING:
         return change.record_id or ""
     if change.action is ChangeAction.CREATE:
-        return target.create_record(entity_type, change.values_to_send, key).id
+        return target.create_record(entity_type, change.values_to_send, key, context).id
     assert change.record_id is not None, "only a creation has no record"
     if change.action is ChangeAction.DELETE:
-        target.delete_record(entity_type, change.record_id, key, version)
-    else:
-        target.update_record(entity_type, change.record_id, change.values_to_send, key, version)
-    return change.record_id
+        target.delete_record(entity_type, change.record_id, key, version, context)
+        return change.record_id
+    updated = target.update_record(
+        entity_type, change.record_id, change.values_to_send, key, version, context
+    )
+    return updated.id
+
+
+def _write_context(
+    claim: Claim, change: Change, record: Record | None, entity: Entity | None
+) -> WriteContext:
+    """Return what a request of the change may name. A field that the target does not keep has the target's value."""
+    kept = {one.name: one.before for one in change.left_out_fields}
+    return WriteContext(
+        key=claim.delivery.entity_id,
+        fields={**kept, **dict(change.unchanged_fields), **change.values_to_send},
+        current=None if record is None else record.fields,
+        entity=None if entity is None else entity.attributes,
+    )
 
 
 def idempotency_key(claim: Claim, change: Change, version: RecordVersion | None = None) -> str:

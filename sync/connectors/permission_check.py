@@ -8,6 +8,7 @@ from sync.connectors.client.client import HttpClient
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
 from sync.connectors.contracts.permissions import PermissionAnswer, PermissionFinding
 from sync.connectors.contracts.types import ABSENT_ID
+from sync.connectors.http.placeholders import find_placeholders
 
 # With the request for the list, at most four requests for one permission.
 MAX_READS = 3
@@ -68,7 +69,7 @@ def check_methods(
     accepted: dict[str, frozenset[str]] = {}
     for path in dict.fromkeys(path for _, path in calls):
         # A system that knows its paths answers for any id.
-        values = {"id": ABSENT_ID} if "{id}" in path else {}
+        values = dict.fromkeys(find_placeholders(path), ABSENT_ID)
         try:
             accepted[path] = client.read_allowed_methods(path, values)
         except ConnectorError:

@@ -1,10 +1,8 @@
-"""Read the version of a record, and put it into a conditional write. Pure."""
+"""Read the version of a record, and put it among its fields. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from sync.connectors.client.client import ConnectorRequest
 from sync.connectors.contracts.types import RecordVersion
 from sync.connectors.settings.record_version import FieldPath, VersionSettings
 from sync.connectors.settings.setting_kinds import is_header_value
@@ -40,29 +38,6 @@ def _find_version(
     return value if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
-def make_conditional(
-    request: ConnectorRequest, settings: VersionSettings, version: RecordVersion, wrapper_field: str | None
-) -> ConnectorRequest:
-    """Return a write that names the version which it changes. A weak entity tag is sent as it was received.
-
-    `settings` say how a request with this method sends it: see `can_send_version`.
-    """
-    request = replace(request, stale_rules=settings.stale_rules)
-    if settings.send_header is not None:
-        return replace(request, headers={settings.send_header: str(version)})
-    if request.method == "DELETE":
-        assert settings.send_parameter is not None, "refused by `can_send_version`"
-        return replace(request, query={**request.query, settings.send_parameter: str(version)})
-    assert settings.send_path is not None, "the settings name a header or a field"
-    path = settings.send_path if wrapper_field is None else (wrapper_field, *settings.send_path)
-    return replace(request, body=_merge_at_path(request.body or {}, path, version))
-
-
-def can_send_version(settings: VersionSettings, method: str) -> bool:
-    """Return True if the settings say how a request with this method sends a version. A DELETE has no body."""
-    return method != "DELETE" or settings.send_header is not None or settings.send_parameter is not None
-
-
 def remove_at_path(fields: Mapping[str, Any], path: FieldPath) -> dict[str, Any]:
     """Return a copy of the fields without the value at a path."""
     name, *rest = path
@@ -74,10 +49,10 @@ def remove_at_path(fields: Mapping[str, Any], path: FieldPath) -> dict[str, Any]
     return {**fields, name: remove_at_path(inner, tuple(rest))}
 
 
-def _merge_at_path(fields: Mapping[str, Any], path: FieldPath, value: Any) -> dict[str, Any]:
+def merge_at_path(fields: Mapping[str, Any], path: FieldPath, value: Any) -> dict[str, Any]:
     """Return a copy of the fields that has a value at a path."""
     name, *rest = path
     if not rest:
         return {**fields, name: value}
     inner = fields.get(name)
-    return {**fields, name: _merge_at_path(inner if isinstance(inner, Mapping) else {}, tuple(rest), value)}
+    return {**fields, name: merge_at_path(inner if isinstance(inner, Mapping) else {}, tuple(rest), value)}

@@ -55,6 +55,15 @@ def validate_connection(
         raise SettingsInvalid(("settings", *invalid.place), invalid.sentence) from None
 
 
+def id_characters(connector: str, settings: Mapping[str, Any]) -> frozenset[str]:
+    """Return the characters that ids may hold besides the usual ones. None for settings that cannot be read."""
+    try:
+        parsed = SETTINGS_KINDS[connector].read(settings, ())
+    except (KeyError, SettingsInvalid):
+        return frozenset()
+    return parsed.id_characters if isinstance(parsed, target.TargetSettings) else frozenset()
+
+
 def read_connection_options(connector: str, settings: Mapping[str, Any]) -> ConnectionOptions:
     """Return the connection options of the settings. Raises SettingsInvalid."""
     if connector not in SETTINGS_KINDS:
@@ -168,8 +177,17 @@ def _parse_connection(
     prover = make_authenticator(scheme, credentials, base, side, secrets)
     header = getattr(parsed, "idempotency_header", None)
     refused_rules = scheme.session.refused_rules if scheme.session else ()
+    answers = getattr(parsed, "answers", ())
     config = ClientConfig(
-        side, base, prover, parsed.options, parsed.error_extractor, secrets, header, refused_rules
+        side,
+        base,
+        prover,
+        parsed.options,
+        parsed.error_extractor,
+        secrets,
+        header,
+        refused_rules,
+        answers,
     )
     return config, parsed
 

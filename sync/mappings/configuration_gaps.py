@@ -37,6 +37,12 @@ def route_gaps(route: Route) -> Iterator[tuple[str, str]]:
             "version: version.send.query is missing for %(type)s."
         )
         yield "commercial", sentence % {"connection": route.commercial, "type": route.target_type}
+    if route.when_gone == Route.DeletionPolicy.DELETE and not _can_delete(route):
+        sentence = _(
+            "Records are deleted, and the settings of %(connection)s do not say how: operations.delete is missing for "
+            "%(type)s."
+        )
+        yield "commercial", sentence % {"connection": route.commercial, "type": route.target_type}
 
 
 def naming_conflicts(route: Route) -> Iterator[tuple[str, str]]:
@@ -165,8 +171,21 @@ def _is_deletion_without_version(route: Route) -> bool:
     """True if the target's records have a version that a deletion cannot name."""
     known = _entity_settings(route.commercial, route.target_type) or {}
     send = (known.get("version") or {}).get("send") or {}
-    method = (known.get("delete") or {}).get("method", "DELETE")
+    deletion = _operation_settings(known, "delete") or known.get("delete") or {}
+    method = deletion.get("method", "DELETE")
     return method == "DELETE" and "field" in send and "query" not in send
+
+
+def _can_delete(route: Route) -> bool:
+    known = _entity_settings(route.commercial, route.target_type)
+    # The short settings always have a deletion.
+    return not known or "item" in known or _operation_settings(known, "delete") is not None
+
+
+def _operation_settings(known: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """Return the settings of an operation that takes the place of a short setting; None if there is none."""
+    operation: dict[str, Any] | None = (known.get("operations") or {}).get(name)
+    return operation
 
 
 def _unsearchable_fields(connection: Connection, entity_type: str, declaration: Any) -> list[str]:
@@ -176,7 +195,7 @@ def _unsearchable_fields(connection: Connection, entity_type: str, declaration: 
         return []
     match = declaration.get("match") or {}
     verified = match.get("verified") or {}
-    search = known.get("search") or {}
+    search = _operation_settings(known, "search") or known.get("search") or {}
     searched = [
         *(match.get("external_id"), *(match.get("previous") or {}), *(match.get("new") or [])),
         *(*(verified.get("previous") or {}), *(verified.get("new") or {})),

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
 from sync.connectors.http.urls import UnsafeValueError, check_id
+from sync.connectors.registry import id_characters
 from sync.deliveries.record_links import bind_record
 from sync.models import Connection, Delivery, Link
 from webhooks.models import Event
@@ -44,7 +45,7 @@ def link_record(request: LinkRequest, record_id: str) -> None:
     subject runs, or if the subject has a record or the record another subject.
     """
     try:
-        check_id(record_id)
+        check_id(record_id, id_characters(request.commercial.connector, request.commercial.settings))
     except UnsafeValueError:
         raise LinkRefused(_("This is no valid record id.")) from None
     with transaction.atomic():

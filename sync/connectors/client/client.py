@@ -1,6 +1,6 @@
 """HTTP client of the connectors: one configured origin, one recorder, and only our own errors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -9,6 +9,7 @@ from typing import Any
 from sync.connectors.client.authentication import Authenticator
 from sync.connectors.client.exchange import (
     ExchangeTimer,
+    Judgement,
     PreparedRequest,
     Purpose,
     Recorder,
@@ -30,18 +31,20 @@ from sync.connectors.http.message_types import (
 )
 from sync.connectors.http.transport import transmit_request
 from sync.connectors.http.urls import BaseUrl, UnsafeValueError, build_url, is_allowed_url
+from sync.connectors.settings.operations.answers import AnswerRule as StatedRule
 from sync.connectors.settings.record_version import StaleRule
 from sync.connectors.settings.shared_settings import ConnectionOptions, ReadRequest
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning, find_meaning
-from sync.connectors.values.exact_numbers import dump_json
 from sync.connectors.values.json_responses import (
     ErrorExtractor,
     ExpressionOverBudget,
+    ExpressionUnfit,
     JmesPathExpression,
     UnreadableError,
     as_object,
     parse_json,
 )
+from sync.connectors.values.request_bodies import encode_body
 from sync.connectors.values.secret_forms import SecretSet
 from sync.connectors.values.secret_scrubber import SecretScrubber
 from webhooks.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
@@ -52,7 +55,7 @@ MAX_RESPONSE_BYTES = 16 * MAX_BYTES
 
 NOT_FOUND_STATUSES = frozenset({404, 410})
 # Purposes of requests that change nothing, whatever their method.
-_READS: frozenset[Purpose] = frozenset({"fetch", "list", "get", "search"})
+_READS: frozenset[Purpose] = frozenset({"fetch", "list", "get", "search", "probe"})
 _ERROR_STATUSES = frozenset(range(300, 600))
 # Names of methods that a response may hold; anything else in it is ignored.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -75,7 +78,8 @@ _ERRORS_BY_FAILURE: Mapping[type[ExchangeFailure], type[errors.ConnectorError]] 
 class ClientConfig:
     """Configuration shared by all attempts over one connection: built once and used by several threads.
 
-    `refused_rules`: responses, besides those with status 401, that refuse the credentials.
+    `refused_rules`: responses, besides those with status 401, that refuse the credentials. `answers`: rules on what the
+    responses to all its requests mean, after those of a request.
     """
 
     side: errors.Side
@@ -86,6 +90,7 @@ class ClientConfig:
     secrets: SecretSet
     idempotency_header: str | None = None
     refused_rules: tuple[AnswerRule, ...] = ()
+    answers: tuple[StatedRule, ...] = ()
     headers_without_body: Mapping[str, str] = field(init=False)
     headers_with_body: Mapping[str, str] = field(init=False)
 
@@ -108,7 +113,9 @@ class AttemptOptions:
 class ConnectorRequest:
     """One request of a connector. `accepted_statuses`: error statuses that this request treats as a result.
     `headers`: those of this request alone. `stale_rules`: responses that refuse the version which it names.
-    `answer_rules`: what responses mean, where the status alone does not say it.
+    `answer_rules`: what responses mean, where the status alone does not say it. `answers`: rules of
+    operations. `encoding`: `json` or `form`. `searched`: names of path values that are no ids, and `id_characters` what
+    ids may hold besides the usual characters.
     """
 
     purpose: Purpose
@@ -116,13 +123,17 @@ class ConnectorRequest:
     path_template: str
     path_values: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    body: Mapping[str, Any] | None = None
+    body: Any = None
     idempotency_key: str | None = None
     is_write: bool = False
     accepted_statuses: frozenset[int] = frozenset()
     headers: Mapping[str, str] = field(default_factory=dict)
     stale_rules: tuple[StaleRule, ...] = ()
     answer_rules: tuple[AnswerRule, ...] = ()
+    encoding: str = "json"
+    answers: tuple[StatedRule, ...] = ()
+    searched: frozenset[str] = frozenset()
+    id_characters: frozenset[str] = frozenset()
 
     @property
     def label(self) -> str:
@@ -166,7 +177,10 @@ class HttpClient:
         return self._config.base_url
 
     def send_request(self, request: ConnectorRequest) -> HttpResponse:
-        """Send a request and return the response, which has a 2xx or an accepted status."""
+        """Send a request and return the response, which has a 2xx or an accepted status.
+
+        A rule of `answers` gives the response the status of its meaning: 404 for `absent`, whatever it was.
+        """
         call = self._prepare_request(request)
         held = self._config.authenticator.get_headers(self._token_sender())
         answer = self._send_with_retry(call, held, request.accepted_statuses)
@@ -175,10 +189,16 @@ class HttpClient:
             renewed = self._config.authenticator.renew_headers(self._token_sender(), held)
             if renewed is not None:
                 answer = self._send_with_retry(call, renewed, request.accepted_statuses)
-        self._raise_for_status(call, answer, request.accepted_statuses)
-        self._raise_for_error_in_body(call, answer)
+        judged = self._judge_answer(call, answer, request.accepted_statuses)
+        self._raise_for_status(call, answer, judged)
+        if not judged.is_stated:
+            self._raise_for_error_in_body(call, answer)
+        self.reset_budget()
+        return answer._replace(status=judged.status)
+
+    def reset_budget(self) -> None:
+        """Give the next expressions a whole budget: they share it until the next response."""
         self._budget = ExpressionBudget(MAX_RESPONSE_STEPS, MAX_RESPONSE_BYTES)
-        return answer
 
     def request_absent_item(
         self,
@@ -189,18 +209,25 @@ class HttpClient:
 
         `name_item` puts an id into the request; without it, the path has the placeholder `{id}`.
         """
-        for absent_id in ABSENT_IDS:
-            named = (
+        self.request_absent_items(
+            [
                 replace(request, path_values={"id": absent_id})
                 if name_item is None
                 else name_item(request, absent_id)
-            )
-            attempt = replace(named, accepted_statuses=ABSENT_ID_STATUSES)
+                for absent_id in ABSENT_IDS
+            ]
+        )
+
+    def request_absent_items(self, requests: Sequence[ConnectorRequest]) -> None:
+        """Send requests for items that do not exist, until the system can answer one. Raises what `send_request`
+        raises.
+        """
+        for request in requests:
             try:
-                self.send_request(attempt)
+                self.send_request(replace(request, accepted_statuses=ABSENT_ID_STATUSES))
             except errors.SystemUnavailable as failure:
                 # Some systems fail on an id of another form than theirs.
-                if failure.status is None or absent_id == ABSENT_IDS[-1]:
+                if failure.status is None or request is requests[-1]:
                     raise
             else:
                 return
@@ -253,6 +280,21 @@ class HttpClient:
         except ExpressionOverBudget as costly:
             raise self._over_budget_error(costly, request.label, request.is_write) from None
 
+    def evaluate_for_request(
+        self, expression: JmesPathExpression, request: ConnectorRequest, value: Any
+    ) -> Any:
+        """Evaluate an expression that makes a part of a request. Raises SettingOverBudget, and UnsafeRequest if it
+        does not fit: what is missing must not become an empty value.
+        """
+        try:
+            return expression.evaluate_strictly(value, self._budget)
+        except ExpressionUnfit as unfit:
+            raise self.unsafe_error(
+                f"{request.label}: the expression at {unfit} does not fit the data"
+            ) from None
+        except ExpressionOverBudget as costly:
+            raise self._over_budget_error(costly, request.label, may_have_applied=False) from None
+
     def find_meaning(self, request: ConnectorRequest, response: HttpResponse) -> Meaning | None:
         """Return what the answer rules of a request say of its response; None if the status decides. Raises
         SettingOverBudget.
@@ -283,14 +325,19 @@ class HttpClient:
 
     def _prepare_request(self, request: ConnectorRequest) -> PreparedRequest:
         try:
-            url = build_url(self._config.base_url, request.path_template, request.path_values, request.query)
-            body = None if request.body is None else _encode_body(request.body)
+            url = build_url(
+                self._config.base_url,
+                request.path_template,
+                request.path_values,
+                request.query,
+                id_characters=request.id_characters,
+                searched=request.searched,
+            )
+            body = None if request.body is None else encode_body(request.body, request.encoding)
         except (UnsafeValueError, TypeError, ValueError, RecursionError) as error:
             # Messages of other errors may quote values of the body.
             reason = (
-                str(error)
-                if isinstance(error, UnsafeValueError)
-                else "the request body cannot be encoded as JSON"
+                str(error) if isinstance(error, UnsafeValueError) else "the request body cannot be encoded"
             )
             raise self.unsafe_error(f"{request.label}: {reason}") from None
         return PreparedRequest(
@@ -307,15 +354,8 @@ class HttpClient:
             stale_rules=request.stale_rules,
             # The refusal of a session comes first: no other rule can be judged without one.
             answer_rules=(*self._config.refused_rules, *request.answer_rules),
+            answers=(*request.answers, *self._config.answers),
         )
-
-    def _refuses_credentials(self, call: PreparedRequest, answer: HttpResponse) -> bool:
-        """Return True if new credentials may help: after a 401, or where a rule says so."""
-        try:
-            meaning = find_meaning(call.answer_rules, answer.status, answer.body)
-        except ExpressionOverBudget as costly:
-            raise self._over_budget_error(costly, call.label, call.is_write) from None
-        return meaning is Meaning.CREDENTIALS or (meaning is None and answer.status == 401)
 
     def _request_headers(self, request: ConnectorRequest) -> dict[str, str]:
         site = self._config
@@ -374,7 +414,7 @@ class HttpClient:
             self._recorder.record_exchange(stopwatch.record_failure(error.code, failure.bytes_received))
             raise
         try:
-            kind = call.error_for(answer, accepted_statuses)
+            kind = call.judge(answer, accepted_statuses).error
         except ExpressionOverBudget:
             # Raised again when the response is read, after it was recorded.
             kind = errors.SettingOverBudget
@@ -394,26 +434,33 @@ class HttpClient:
             else HttpEndpoint(call.origin, own.deadline_seconds, own.byte_cap)
         )
 
-    def _raise_for_status(
-        self, call: PreparedRequest, response: HttpResponse, accepted_statuses: frozenset[int]
-    ) -> None:
+    def _refuses_credentials(self, call: PreparedRequest, answer: HttpResponse) -> bool:
+        """Return True if new credentials may help: after a 401, or where a rule says so."""
+        return self._judge_answer(call, answer).may_renew
+
+    def _judge_answer(
+        self, call: PreparedRequest, answer: HttpResponse, accepted_statuses: frozenset[int] = frozenset()
+    ) -> Judgement:
         try:
-            kind = call.error_for(response, accepted_statuses)
+            return call.judge(answer, accepted_statuses)
         except ExpressionOverBudget as costly:
-            raise self._over_budget_error(costly, call.label, may_have_applied=False) from None
-        if kind is None:
+            may_have_applied = call.is_write and errors.write_may_have_applied(answer.status)
+            raise self._over_budget_error(costly, call.label, may_have_applied) from None
+
+    def _raise_for_status(self, call: PreparedRequest, response: HttpResponse, judged: Judgement) -> None:
+        if judged.error is None:
             return
         sentence, fields = self._config.error_extractor.extract_error(
             response.body, self._scrubber.scrub_text
         )
-        raise kind(
+        raise judged.error(
             f"{call.label}: responded with {response.status}",
             side=self.side,
             retry_after=errors.parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC)),
             sentence=sentence,
             fields=fields,
-            maybe_applied=call.is_write and errors.write_may_have_applied(response.status),
-            status=response.status,
+            maybe_applied=call.is_write and errors.write_may_have_applied(judged.status),
+            status=judged.status,
         )
 
     def _raise_for_error_in_body(self, call: PreparedRequest, response: HttpResponse) -> None:
@@ -442,7 +489,3 @@ class HttpClient:
         within = f" in {self._options.deadline_seconds:g} s" if kind is errors.RequestTimedOut else ""
         message = f"{call.label}: {failure}{within}"
         return kind(message, side=self.side, maybe_applied=call.is_write and failure.may_have_arrived)
-
-
-def _encode_body(body: Mapping[str, Any]) -> bytes:
-    return dump_json(body).encode("utf-8")

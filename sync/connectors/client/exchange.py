@@ -7,6 +7,9 @@ from typing import Literal, NamedTuple, Protocol
 
 from sync.connectors.contracts import errors
 from sync.connectors.http.message_types import HttpResponse
+from sync.connectors.settings.operations.answers import STATUS_OF_MEANING
+from sync.connectors.settings.operations.answers import AnswerRule as StatedRule
+from sync.connectors.settings.operations.answers import find_meaning as find_stated_meaning
 from sync.connectors.settings.record_version import StaleRule, is_stale
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning, find_meaning
 from sync.connectors.values.secret_scrubber import MASK, SecretScrubber
@@ -98,6 +101,24 @@ def scrub_headers(headers: Mapping[str, str], scrubber: SecretScrubber) -> Mappi
     return {name: scrubber.scrub_text(value) for name, value in headers.items()}
 
 
+# Meanings that have an error of their own, whatever the status.
+_ERROR_OF_MEANING: Mapping[str, type[errors.ConnectorError]] = {
+    "stale": errors.RecordStale,
+    "exists": errors.RecordExists,
+}
+
+
+class Judgement(NamedTuple):
+    """What an answer means. `status`: its own, or the one that has the meaning which a rule of the settings gives it.
+    `error`: None for success. `is_stated`: True if a rule decided. `may_renew`: new credentials may help.
+    """
+
+    status: int
+    error: type[errors.ConnectorError] | None
+    is_stated: bool = False
+    may_renew: bool = False
+
+
 class PreparedRequest(NamedTuple):
     """A request that lacks only its secret headers."""
 
@@ -113,6 +134,7 @@ class PreparedRequest(NamedTuple):
     is_write: bool
     stale_rules: tuple[StaleRule, ...] = ()
     answer_rules: tuple[AnswerRule, ...] = ()
+    answers: tuple[StatedRule, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Call {self.label}>"
@@ -122,24 +144,37 @@ class PreparedRequest(NamedTuple):
         """Return method and path template, which hold nothing secret or personal."""
         return f"{self.method} {self.path_template}"
 
+    def judge(self, answer: HttpResponse, accepted_statuses: frozenset[int] = frozenset()) -> Judgement:
+        """Return what a response means: by the rules, else by the status, of which `accepted_statuses` are results.
+        A 4xx of a token endpoint means refused credentials. Raises ExpressionOverBudget.
+        """
+        if is_stale(self.stale_rules, answer.status, answer.body):
+            return Judgement(answer.status, errors.RecordStale)
+        meaning = find_meaning(self.answer_rules, answer.status, answer.body)
+        if meaning is not None:
+            error = _ERRORS_BY_MEANING[meaning]
+            return Judgement(answer.status, error, is_stated=True, may_renew=meaning is Meaning.CREDENTIALS)
+        stated = find_stated_meaning(self.answers, answer.status, answer.headers, answer.body)
+        if stated is not None:
+            # A 403 may concern one record, which is found out later.
+            is_forbidden = stated == "credentials" and answer.status == 403
+            status = 403 if is_forbidden else STATUS_OF_MEANING[stated]
+            kind = _ERROR_OF_MEANING.get(stated) or errors.error_for_status(status)
+            error = None if status in accepted_statuses else kind
+            return Judgement(status, error, is_stated=True, may_renew=status == 401)
+        may_renew = answer.status == 401
+        if answer.status in accepted_statuses:
+            return Judgement(answer.status, None, may_renew=may_renew)
+        kind = errors.error_for_status(answer.status)
+        is_token_refusal = kind is errors.RequestRejected and self.purpose == "token"
+        refusal = errors.CredentialsRefused if is_token_refusal else kind
+        return Judgement(answer.status, refusal, may_renew=may_renew)
+
     def error_for(
         self, answer: HttpResponse, accepted_statuses: frozenset[int] = frozenset()
     ) -> type[errors.ConnectorError] | None:
-        """Return the error for a response, None for success: by the answer rules, else by the status, of which
-        `accepted_statuses` are results. A 4xx of a token endpoint means refused credentials. Raises
-        ExpressionOverBudget.
-        """
-        if is_stale(self.stale_rules, answer.status, answer.body):
-            return errors.RecordStale
-        meaning = find_meaning(self.answer_rules, answer.status, answer.body)
-        if meaning is not None:
-            return _ERRORS_BY_MEANING[meaning]
-        if answer.status in accepted_statuses:
-            return None
-        kind = errors.error_for_status(answer.status)
-        return (
-            errors.CredentialsRefused if kind is errors.RequestRejected and self.purpose == "token" else kind
-        )
+        """Return the error for a response, None for success. Raises ExpressionOverBudget."""
+        return self.judge(answer, accepted_statuses).error
 
 
 class TokenSender(NamedTuple):

@@ -90,6 +90,10 @@ class ValueMissing(RequestRejected):
     code_suffix = "missing-value"
 
 
+class RecordExists(RequestRejected):
+    """The target rejects a record because one with such a value exists already. Nothing was written."""
+
+
 class RecordStale(ConnectorError):
     """The record was changed since it was read, and the conditional write was refused. Nothing was written."""
 

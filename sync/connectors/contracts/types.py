@@ -44,6 +44,20 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteContext:
+    """What a write may say besides the fields that it changes.
+
+    `key`: the id of the entity in the identity service; `fields`: all mapped fields; `current`: the fields of the
+    record as they were compared, None if there is none; `entity`: the attributes of the entity, None if it is deleted.
+    """
+
+    key: str = ""
+    fields: Mapping[str, Any] | None = None
+    current: Mapping[str, Any] | None = None
+    entity: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FieldError:
     """A field that the target refused, in its own words, cleaned."""
 
@@ -51,6 +65,8 @@ class FieldError:
     code: str
     detail: str
 
+
+NO_CONTEXT = WriteContext()
 
 # The second one is for systems whose ids are numbers, and that fail on others.
 ABSENT_IDS = ("hub-connection-test", "999999999")
@@ -172,8 +188,16 @@ class TargetConnector(TestableConnector, Protocol):
         the record itself. Raises UnreadableResponse if the target does not return it.
         """
 
-    def create_record(self, entity_type: str, fields: Mapping[str, Any], idempotency_key: str) -> Record:
-        """Create a record and return it with the id that the target gave it."""
+    def create_record(
+        self,
+        entity_type: str,
+        fields: Mapping[str, Any],
+        idempotency_key: str,
+        context: WriteContext = NO_CONTEXT,
+    ) -> Record:
+        """Create a record and return it with the id that the target gave it. Raises RecordExists if the target says
+        that it has such a record.
+        """
 
     def update_record(
         self,
@@ -182,10 +206,18 @@ class TargetConnector(TestableConnector, Protocol):
         fields: Mapping[str, Any],
         idempotency_key: str,
         version: RecordVersion | None = None,
+        context: WriteContext = NO_CONTEXT,
     ) -> Record:
-        """Write `fields` and return the record. An update that replaces the record keeps its other fields."""
+        """Write `fields` and return the record, whose id may be a new one where the settings allow it. An update that
+        replaces the record keeps its other fields.
+        """
 
     def delete_record(
-        self, entity_type: str, record_id: str, idempotency_key: str, version: RecordVersion | None = None
+        self,
+        entity_type: str,
+        record_id: str,
+        idempotency_key: str,
+        version: RecordVersion | None = None,
+        context: WriteContext = NO_CONTEXT,
     ) -> None:
         """Delete the record. A record that was deleted before counts as success."""

@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import quote, urlencode, urlsplit
 
+from sync.connectors.http.placeholders import fill_template
+
 MAX_ID_LENGTH = 128
+MAX_VALUE_LENGTH = 1_000
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:@|+=-]*", re.ASCII)
+_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~:@|+=-")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.ASCII)
 # As in a character class of a regular expression.
 PATH_CHARACTERS = r"A-Za-z0-9._~:@$&'()*+,;=!-"
 _PATH = re.compile(rf"(/[{PATH_CHARACTERS}]+)*/?", re.ASCII)
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
 class UnsafeValueError(ValueError):
@@ -69,37 +72,60 @@ def is_plain_path(path: str) -> bool:
     return bool(_PATH.fullmatch(path)) and not any(part in {".", ".."} for part in path.split("/"))
 
 
-def find_placeholders(template: str) -> frozenset[str]:
-    """Return the placeholder names of a template."""
-    return frozenset(_PLACEHOLDER.findall(template))
+def check_id(value: str, more_characters: frozenset[str] = frozenset()) -> str:
+    """Return the value if it is allowed in a path. Raises UnsafeValueError, without the value in its message.
+
+    `more_characters`: those that ids of this system may hold besides the usual ones.
+    """
+    is_usual = bool(_ID.fullmatch(value)) and not value.endswith(".")
+    if len(value) <= MAX_ID_LENGTH and (is_usual or _is_wider_id(value, more_characters)):
+        return value
+    raise UnsafeValueError("an id contains characters that are not allowed in a path")
 
 
-def check_id(value: str) -> str:
-    """Return the value if it is allowed in a path. Raises UnsafeValueError, without the value in its message."""
-    if len(value) > MAX_ID_LENGTH or not _ID.fullmatch(value) or value.endswith("."):
-        raise UnsafeValueError("an id contains characters that are not allowed in a path")
+def _is_wider_id(value: str, more_characters: frozenset[str]) -> bool:
+    if not more_characters or not value.strip() or _has_dot_segment(value) or value.endswith("."):
+        return False
+    return all(character in _ID_CHARACTERS or character in more_characters for character in value)
+
+
+def _check_path_value(value: str) -> str:
+    """Return a value that is searched for if it is allowed in a path. Raises UnsafeValueError."""
+    is_printable = value.isprintable() and bool(value.strip()) and len(value) <= MAX_VALUE_LENGTH
+    if not is_printable or _has_dot_segment(value):
+        raise UnsafeValueError("a value contains characters that are not allowed in a path")
     return value
 
 
-def fill_template(template: str, values: Mapping[str, str]) -> str:
-    """Replace all placeholders of a template in one pass, so that values are not expanded again."""
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], template)
+def _has_dot_segment(value: str) -> bool:
+    """Return True if a server that decodes a value before it reads the path would find `.` or `..` as a segment."""
+    return any(part in {".", ".."} for part in re.split(r"[/\\]", value))
 
 
-def quote_filter_value(value: str) -> str:
-    """Quote a value for a filter language (SCIM, Trivore): in double quotes, inner quotes escaped."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def build_url(
+    base: BaseUrl,
+    template: str,
+    values: Mapping[str, str],
+    query: Mapping[str, str],
+    *,
+    id_characters: frozenset[str] = frozenset(),
+    searched: frozenset[str] = frozenset(),
+) -> str:
+    """Build the URL of a path template under a base: each value stays within one segment. Raises UnsafeValueError.
 
-
-def build_url(base: BaseUrl, template: str, values: Mapping[str, str], query: Mapping[str, str]) -> str:
-    """Build the URL of a path template under a base. Raises UnsafeValueError."""
-    safe = {name: quote(check_id(value), safe="") for name, value in values.items()}
+    All values are ids, which may hold `id_characters` too, but those in `searched`.
+    """
+    for name, value in values.items():
+        if name in searched:
+            _check_path_value(value)
+        else:
+            check_id(value, id_characters)
     try:
+        path = fill_template(template, values, lambda _, value: quote(value, safe=""))
         tail = f"?{urlencode(query, quote_via=quote, safe='')}" if query else ""
     except UnicodeEncodeError:
-        raise UnsafeValueError("a query value contains characters that cannot be sent") from None
-    return f"{base.origin}{base.prefix}{fill_template(template, safe)}{tail}"
+        raise UnsafeValueError("a value contains characters that cannot be sent") from None
+    return f"{base.origin}{base.prefix}{path}{tail}"
 
 
 def is_allowed_url(base: BaseUrl, template: str, url: str) -> bool:

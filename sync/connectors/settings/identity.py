@@ -8,7 +8,7 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Kind, TextMap
 from config_schema.objects import MapOf, Object, Rule
 from config_schema.settings import Values, defaulted, optional, required
-from sync.connectors.http.urls import find_placeholders
+from sync.connectors.http.placeholders import find_placeholders
 from sync.connectors.settings.answer_rules import answer_rules, read_rules
 from sync.connectors.settings.page_style import (
     LIST_RULES,

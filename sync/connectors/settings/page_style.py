@@ -9,7 +9,7 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextMap, WholeNumber
 from config_schema.objects import Object, Rule
 from config_schema.settings import Values, defaulted, optional, required
-from sync.connectors.http.urls import fill_template, find_placeholders
+from sync.connectors.http.placeholders import fill_template, find_placeholders
 from sync.connectors.settings.setting_kinds import Expression, Headers, PathTemplate
 from sync.connectors.values.json_responses import JmesPathExpression
 from sync.connectors.values.json_template import MAX_DEPTH, MAX_PARTS, find_used, list_texts

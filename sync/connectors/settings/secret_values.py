@@ -45,6 +45,8 @@ _PUBLIC_BEFORE = frozenset(
     # `X-Atlassian-Token: no-check`
     | {"atlassian", "tenant"}
 )
+# Members of a body that mostly are no secrets: `{"key": "email", "value": …}`.
+_GENERIC_NAMES = frozenset({"auth", "key", "sig", "signature", "token"})
 # Objects of names and texts, any of which may be a secret.
 _NAMED_VALUES = ("headers", "query", "parameters")
 _SECRET_VALUE = re.compile(
@@ -108,8 +110,11 @@ def refuse_plain_secrets(settings: Mapping[str, Any]) -> None:
                 "where it is stored encrypted."
             )
         elif not found.is_header:
+            why = "settings are not encrypted"
+            if "body" not in found.place:
+                why = "addresses appear in the logs of other systems"
             sentence = (
-                f"“{found.name[:100]}” seems to be a secret, and addresses appear in the logs of other systems. "
+                f"“{found.name[:100]}” seems to be a secret, and {why}. "
                 'Use the authentication {"scheme": "header", "header": "X-Api-Key"}, and enter the secret under '
                 "“Header value”, where it is stored encrypted."
             )
@@ -131,16 +136,23 @@ def mask_plain_secrets(settings: Any) -> Any:
         return [mask_plain_secrets(one) for one in settings]
     if not isinstance(settings, Mapping):
         return settings
-    return {
-        name: {key: MASK if _is_secret(name, key, text) else text for key, text in value.items()}
-        if name in _NAMED_VALUES and isinstance(value, Mapping)
-        else mask_plain_secrets(value)
-        for name, value in settings.items()
-    }
+    return {name: _mask_member(name, value) for name, value in settings.items()}
+
+
+def _mask_member(name: Any, value: Any) -> Any:
+    if name in _NAMED_VALUES and isinstance(value, Mapping):
+        return {key: MASK if _is_secret(name, key, text) else text for key, text in value.items()}
+    return _mask_body(value) if name == "body" else mask_plain_secrets(value)
+
+
+def _mask_body(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: MASK if _is_secret("body", key, one) else _mask_body(one) for key, one in value.items()}
+    return [_mask_body(one) for one in value] if isinstance(value, list) else value
 
 
 def find_plain_secrets(settings: Any, place: Place = ()) -> Iterator[PlainSecret]:
-    """Yield the secrets in objects named `headers`, `query` and `parameters`, at any depth."""
+    """Yield the secrets in objects named `headers`, `query`, `parameters` and `body`, at any depth."""
     if isinstance(settings, list):
         for index, one in enumerate(settings):
             yield from find_plain_secrets(one, (*place, index))
@@ -152,14 +164,31 @@ def find_plain_secrets(settings: Any, place: Place = ()) -> Iterator[PlainSecret
             for key, text in value.items():
                 if _is_secret(name, key, text):
                     yield PlainSecret(own, key, text, name == "headers")
+        elif name == "body":
+            yield from _find_in_body(value, own)
         else:
             yield from find_plain_secrets(value, own)
 
 
+def _find_in_body(value: Any, place: Place) -> Iterator[PlainSecret]:
+    """Yield the secrets among the texts of a body that are sent as they are."""
+    if isinstance(value, list):
+        for index, one in enumerate(value):
+            yield from _find_in_body(one, (*place, index))
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            if _is_secret("body", key, one):
+                yield PlainSecret((*place, key), key, one, is_header=False)
+            else:
+                yield from _find_in_body(one, (*place, str(key)))
+
+
 def _is_secret(place: str, name: Any, value: Any) -> bool:
-    if not isinstance(name, str) or not isinstance(value, str) or (place == "query" and "{" in value):
+    is_template = place in ("query", "body") and isinstance(value, str) and "{" in value
+    if not isinstance(name, str) or not isinstance(value, str) or is_template:
         return False
-    return is_secret_name(name) or bool(_SECRET_VALUE.fullmatch(value.strip()))
+    is_generic = place == "body" and name.lower() in _GENERIC_NAMES
+    return (is_secret_name(name) and not is_generic) or bool(_SECRET_VALUE.fullmatch(value.strip()))
 
 
 def is_secret_name(name: str) -> bool:

@@ -11,7 +11,8 @@ from jmespath.exceptions import JMESPathError
 from config_schema.errors import Place, SettingsInvalid, to_pointer
 from config_schema.kinds import JsonSchema, Kind, Text, TextList, TextMap, anchored
 from sync.connectors.http.dns import Network
-from sync.connectors.http.urls import PATH_CHARACTERS, find_placeholders, is_plain_path, parse_base_url
+from sync.connectors.http.placeholders import find_placeholders
+from sync.connectors.http.urls import PATH_CHARACTERS, is_plain_path, parse_base_url
 from sync.connectors.values.json_responses import JmesPathExpression
 from webhooks.expressions.jmespath_paths import (
     MAX_DEPTH,
@@ -110,7 +111,7 @@ class Expression(Kind[JmesPathExpression]):
 
     def read(self, value: Any, place: Place) -> JmesPathExpression:
         try:
-            return JmesPathExpression(compile_expression(_NON_BLANK.read(value, place)), to_pointer(place))
+            return compile_setting(_NON_BLANK.read(value, place), to_pointer(place))
         except ExpressionTooLarge as too_large:
             raise SettingsInvalid(place, f"This JMESPath expression {too_large}") from None
         except JMESPathError:
@@ -195,6 +196,11 @@ class Networks(Kind[tuple[Network, ...]]):
 
     def to_schema(self) -> JsonSchema:
         return {"type": "array", "items": {"type": "string", "pattern": r"^[0-9A-Fa-f:.]+(?:/[0-9.]+)?$"}}
+
+
+def compile_setting(text: str, pointer: str = "") -> JmesPathExpression:
+    """Compile an expression that stands at a JSON pointer in the settings. Raises JMESPathError."""
+    return JmesPathExpression(compile_expression(text), pointer, text)
 
 
 def is_settable_header(name: str) -> bool:

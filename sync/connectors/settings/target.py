@@ -5,17 +5,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextList, TextMap
-from config_schema.objects import MapOf, Object
+from config_schema.kinds import Boolean, JsonSchema, Kind, TextList
+from config_schema.objects import MapOf, Object, Rule
 from config_schema.settings import Values, defaulted, optional, required
-from sync.connectors.http.urls import find_placeholders
+from sync.connectors.settings.operations.answers import AnswerRule, answers_setting, rules_of
+from sync.connectors.settings.operations.expansion import operations_to_json
+from sync.connectors.settings.operations.operation import (
+    OBJECT_STYLES,
+    OPERATIONS,
+    Operation,
+    Operations,
+    has_bare_quoted_id,
+)
+from sync.connectors.settings.operations.shorthand import COLLECTION, ITEM, SHORTHAND, expand_shorthand
 from sync.connectors.settings.record_version import VERSION, VersionSettings
 from sync.connectors.settings.setting_kinds import (
     ENTITY_TYPE,
     ENTITY_TYPE_SENTENCE,
     Expression,
     HeaderName,
-    PathTemplate,
 )
 from sync.connectors.settings.shared_settings import (
     ERROR_FIELDS,
@@ -29,249 +37,139 @@ from sync.connectors.settings.shared_settings import (
 )
 from sync.connectors.values.json_responses import ErrorExtractor, JmesPathExpression
 
-_SEARCH_PLACEHOLDERS = frozenset({"field", "value", "quoted"})
+_REQUIRED_OPERATIONS = ("get", "create", "update")
+_MAX_CHARACTERS = 100
+# What no id may hold, however it is escaped: it would end a path, or is an escape already.
+_REFUSED_CHARACTERS = frozenset("%?#")
 
 
 @dataclass(frozen=True, slots=True)
-class SearchSettings:
-    """Settings of a search for records.
-
-    Names and values of `query` may hold `{field}`, `{value}` and `{quoted}`, which is the value quoted for a
-    filter language. `results_expression` selects the list of records in a response.
+class RecordSettings:
+    """Settings of the records of one entity type. `probe`: a request that succeeds as long as the credentials are good.
+    `version`: how updates and deletions are made conditional; None if they are not. `id_may_change`: an update may
+    give the record another id.
     """
 
-    path: str
-    query: Mapping[str, str]
-    results_expression: JmesPathExpression
-    fields: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class RecordListSettings:
-    """Settings of a request for some records. `results_expression` selects the list of records in a response."""
-
-    request: ReadRequest
-    results_expression: JmesPathExpression
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionSettings:
-    """Settings of the records of one entity type. `omitted_fields`: fields that a replacing update must not
-    send. `probe`: a request that succeeds as long as the credentials are good. `version`: how updates and deletions
-    are made conditional; None if they are not.
-    """
-
-    collection_path: str
-    item_path: str
+    operations: Operations
     id_expression: JmesPathExpression
-    record_expression: JmesPathExpression
-    wrapper_field: str | None
-    search: SearchSettings | None
-    list_settings: RecordListSettings | None
     probe: ReadRequest | None
-    create_method: str
-    update_method: str
-    delete_method: str
-    omitted_fields: frozenset[str]
     version: VersionSettings | None
+    id_may_change: bool
 
 
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
     """Settings of a target. `entities` is keyed by upper-case entity type; `caseless_fields` are compared
-    case-folded.
+    case-folded. `id_characters`: those that ids may hold besides the usual ones. `answers`: what its answers mean,
+    whatever the operation.
     """
 
-    entities: Mapping[str, CollectionSettings]
+    entities: Mapping[str, RecordSettings]
     caseless_fields: frozenset[str]
     options: ConnectionOptions
     error_extractor: ErrorExtractor
     idempotency_header: str | None
+    id_characters: frozenset[str]
+    answers: tuple[AnswerRule, ...]
 
 
 @dataclass(frozen=True)
-class SearchQuery(Kind[dict[str, str]]):
-    """The query parameters of a search, with placeholders in their names and values."""
+class IdCharacters(Kind[frozenset[str]]):
+    """Characters that ids may hold."""
 
-    label: str = "object of texts"
-    limits: str = "at least one value contains `{value}` or `{quoted}`"
+    label: str = "text"
+    limits: str = f"at most {_MAX_CHARACTERS} printable characters; none of `%`, `?`, `#`"
 
-    def read(self, value: Any, place: Place) -> dict[str, str]:
-        query = TextMap().read(value, place)
-        for text in (*query, *query.values()):
-            if not find_placeholders(text) <= _SEARCH_PLACEHOLDERS:
-                sentence = "Only the placeholders {field}, {value} and {quoted} are allowed here."
-                raise SettingsInvalid(place, sentence)
-            if '"{value}"' in text:
-                sentence = "Use {quoted} for a value in double quotes, so that it is escaped."
-                raise SettingsInvalid(place, sentence)
-        if not any(find_placeholders(text) & {"value", "quoted"} for text in query.values()):
-            raise SettingsInvalid(place, "One of these must contain {value} or {quoted}.")
-        return query
+    def read(self, value: Any, place: Place) -> frozenset[str]:
+        if not isinstance(value, str):
+            raise SettingsInvalid(place, "This must be a text.")
+        if len(value) > _MAX_CHARACTERS or not value.isprintable() or _REFUSED_CHARACTERS & set(value):
+            raise SettingsInvalid(place, f"This must be {self.limits.replace('`', '')}.")
+        return frozenset(value)
 
     def to_schema(self) -> JsonSchema:
-        others = rf'\{{(?!(?:{"|".join(sorted(_SEARCH_PLACEHOLDERS))})\}})[a-z_]+\}}|"\{{value\}}"'
-        text = {"not": {"pattern": others}}
-        has_value = {"pattern": r"\{(?:value|quoted)\}"}
-        return {
-            "type": "object",
-            "propertyNames": text,
-            "additionalProperties": {"type": "string", **text},
-            # True if one of the values has it.
-            "not": {"additionalProperties": {"not": has_value}},
-        }
+        return {"type": "string", "maxLength": _MAX_CHARACTERS, "pattern": r"^[^%?#\x00-\x1f\x7f]*$"}
 
 
-_SEARCH_PATH = required("path", PathTemplate(), "The path of the search.", example="/api/customers")
-_SEARCH_QUERY = required(
-    "query",
-    SearchQuery(),
-    "The query parameters of the search. In names and values, `{field}` stands for the name of the field, "
-    "`{value}` for the value, and `{quoted}` for the value in double quotes, escaped for a filter language.",
-    example={"filter": "{field} eq {quoted}"},
-)
-_SEARCH_RESULTS = defaulted(
-    "results", Expression(), "@", "Where the list of records is in a response.", example="items"
-)
-_SEARCH_FIELDS = defaulted(
-    "fields",
-    TextList(),
-    [],
-    "The fields that records can be searched by. A field that is not in the list is never searched by.",
-    example=["external_id", "email"],
-)
-_SEARCH = optional(
-    "search",
-    Object(
-        (_SEARCH_PATH, _SEARCH_QUERY, _SEARCH_RESULTS, _SEARCH_FIELDS),
-        lambda values: SearchSettings(
-            path=values[_SEARCH_PATH],
-            query=values[_SEARCH_QUERY],
-            results_expression=values[_SEARCH_RESULTS],
-            fields=frozenset(values[_SEARCH_FIELDS]),
-        ),
-    ),
-    "How a record is found by the value of a field. Without it, records are found by their link alone.",
-    example={
-        "path": "/api/customers",
-        "query": {"{field}": "{value}"},
-        "results": "items",
-        "fields": ["external_id", "email"],
-    },
-)
-
-_LIST_PATH = required("path", PathTemplate(), "The path of the list.", example="/api/customers")
-_LIST_QUERY = defaulted("query", TextMap(), {}, "Query parameters of the list.", example={"limit": "5"})
-_LIST_RESULTS = defaulted(
-    "results", Expression(), "@", "Where the list of records is in a response.", example="items"
-)
-_LIST = optional(
-    "list",
-    Object(
-        (_LIST_PATH, _LIST_QUERY, _LIST_RESULTS),
-        lambda values: RecordListSettings(
-            ReadRequest(values[_LIST_PATH], values[_LIST_QUERY]), values[_LIST_RESULTS]
-        ),
-    ),
-    "A request that lists some records. After a 404 for a linked record, the hub reads other records to "
-    "prove that this one was deleted: linked ones, then those of the list.",
-    example={"path": "/api/customers", "results": "items"},
-)
-
-_CREATE_METHOD = defaulted(
-    "method", Choice(("POST", "PUT")), "POST", "The method that creates a record.", example="POST"
-)
-_UPDATE_METHOD = defaulted(
-    "method",
-    Choice(("PATCH", "PUT", "POST")),
-    "PATCH",
-    "The method that updates a record. `PATCH` and `POST` send the changed fields, `PUT` sends the whole record.",
-    example="PATCH",
-)
-_UPDATE_OMIT = defaulted(
-    "omit",
-    TextList(),
-    [],
-    "Fields of the record that a `PUT` must not send, such as those that the target sets itself.",
-    example=["id", "created_at"],
-)
-_DELETE_METHOD = defaulted(
-    "method", Choice(("DELETE", "POST")), "DELETE", "The method that deletes a record.", example="DELETE"
-)
-_CREATE = defaulted(
-    "create",
-    Object((_CREATE_METHOD,), lambda values: values[_CREATE_METHOD]),
-    {},
-    "How a record is created.",
-    example={"method": "POST"},
-)
-_UPDATE = defaulted(
-    "update",
-    Object((_UPDATE_METHOD, _UPDATE_OMIT), lambda values: (values[_UPDATE_METHOD], values[_UPDATE_OMIT])),
-    {},
-    "How a record is updated.",
-    example={"method": "PUT", "omit": ["id"]},
-)
-_DELETE = defaulted(
-    "delete",
-    Object((_DELETE_METHOD,), lambda values: values[_DELETE_METHOD]),
-    {},
-    "How a record is deleted.",
-    example={"method": "DELETE"},
-)
-
-_COLLECTION = required(
-    "collection", PathTemplate(), "The path of the request that creates a record.", example="/api/customers"
-)
-_ITEM = required(
-    "item",
-    PathTemplate(frozenset({"id"})),
-    "The path of the requests that read, update and delete one record. `{id}` stands for its id.",
-    example="/api/customers/{id}",
-)
 _ID = defaulted("id", Expression(), "id", "Where the id is in a record.", example="id")
-_RECORD = defaulted(
-    "record", Expression(), "@", "Where the record is in a response with one record.", example="customer"
-)
-_WRAP = optional(
-    "wrap",
-    Text(),
-    'The name under which a record is sent: with `customer`, the body is `{"customer": …}`. Without it, the record is '
-    "the body.",
-    example="customer",
+_ID_MAY_CHANGE = defaulted(
+    "id_may_change",
+    Boolean(),
+    False,
+    "True if the answer to an update may have another id, which is that of the record from then on. Otherwise such an "
+    "answer is refused.",
+    example=True,
 )
 
 
-def _build_collection(values: Values) -> CollectionSettings:
-    update_method, omitted = values[_UPDATE]
-    return CollectionSettings(
-        collection_path=values[_COLLECTION],
-        item_path=values[_ITEM],
-        id_expression=values[_ID],
-        record_expression=values[_RECORD],
-        wrapper_field=values[_WRAP],
-        search=values[_SEARCH],
-        list_settings=values[_LIST],
-        probe=values[PROBE],
-        create_method=values[_CREATE],
-        update_method=update_method,
-        delete_method=values[_DELETE],
-        omitted_fields=frozenset(omitted),
-        version=values[VERSION],
+def _build_records(values: Values) -> RecordSettings:
+    given = values[OPERATIONS] or {}
+    if values[COLLECTION] is None or values[ITEM] is None:
+        for name in _REQUIRED_OPERATIONS:
+            if name not in given:
+                missing = COLLECTION if values[COLLECTION] is None else ITEM
+                values.reject(missing, "This field is required.")
+    known = expand_shorthand(values) | given
+    operations = Operations(
+        get=known["get"],
+        search=known.get("search"),
+        create=known["create"],
+        updates=tuple(known["update"]),
+        delete=known.get("delete"),
+        list=known.get("list"),
+    )
+    _require_versions_sent(values, operations, values[VERSION])
+    return RecordSettings(
+        operations, values[_ID], values[PROBE], values[VERSION], id_may_change=values[_ID_MAY_CHANGE]
     )
 
 
-COLLECTION = Object(
+def _require_versions_sent(values: Values, operations: Operations, version: VersionSettings | None) -> None:
+    """Reject settings by which a write would not name the version of its record."""
+    if version is None:
+        return
+    if operations.updates[0].when is not None:
+        sentence = "The first update names the version, so it may have no “when”."
+        values.reject(OPERATIONS, sentence)
+    if version.send_path is None:
+        return
+    for operation in (operations.updates[0], operations.delete):
+        if operation is not None and not _can_send_field(operation):
+            sentence = (
+                "With “version.send.field”, the body of an update or deletion must hold `sent` or `version`."
+            )
+            values.reject(OPERATIONS, sentence)
+
+
+def _can_send_field(operation: Operation) -> bool:
+    """Return True if the version, as one of the fields, reaches the target with this operation."""
+    if operation.uses("version"):
+        return True
+    if operation.body is None:
+        # A DELETE names it in the query: `record_versions.can_send_version`.
+        return operation.encoding != "none" and operation.style in OBJECT_STYLES
+    return operation.uses("sent") and operation.style in OBJECT_STYLES
+
+
+_HAS_SHORTHAND = {"required": ["collection", "item"]}
+_HAS_OPERATIONS = {
+    "required": ["operations"],
+    "properties": {"operations": {"type": "object", "required": list(_REQUIRED_OPERATIONS)}},
+}
+RECORDS = Object(
+    (*SHORTHAND[:2], _ID, *SHORTHAND[2:], PROBE, VERSION, OPERATIONS, _ID_MAY_CHANGE),
+    _build_records,
     (
-        *(_COLLECTION, _ITEM, _ID, _RECORD, _WRAP),
-        *(_SEARCH, _LIST, PROBE, _CREATE, _UPDATE, _DELETE, VERSION),
+        Rule(
+            "`collection` and `item` are required, unless `operations` has `get`, `create` and `update`.",
+            {"anyOf": [_HAS_SHORTHAND, _HAS_OPERATIONS]},
+        ),
     ),
-    _build_collection,
 )
 
 _ENTITIES = required(
     "entities",
-    MapOf(COLLECTION, "TYPE", 1, None, ENTITY_TYPE, ENTITY_TYPE_SENTENCE, str.upper),
+    MapOf(RECORDS, "TYPE", 1, None, ENTITY_TYPE, ENTITY_TYPE_SENTENCE, str.upper),
     "How records are read and written, by entity type as in the webhooks. Upper and lower case are the same.",
     example={"USER": {"collection": "/api/customers", "item": "/api/customers/{id}"}},
 )
@@ -288,6 +186,19 @@ _IDEMPOTENCY_HEADER = optional(
     "The header in which the target accepts an idempotency key. A write that is sent twice then counts once.",
     example="Idempotency-Key",
 )
+_ID_CHARACTERS = defaulted(
+    "id_characters",
+    IdCharacters(),
+    "",
+    "Characters that ids of records may hold besides letters, digits and `._~:@|+=-`, such as a space, or the slashes "
+    "of `gid://shop/Customer/1`. They are always escaped into one segment of a path.",
+    example=" /",
+)
+_ANSWERS = answers_setting(
+    "What answers mean: the first rule that fits. Without one, the status decides: 2xx is success, 404 and 410 mean "
+    "`absent` for a read or a deletion, 401 and 403 `credentials`, 429 `throttled`, 408, 425 and 5xx `unavailable`, "
+    "and any other 4xx `refused`."
+)
 _ERROR = defaulted(
     "error",
     Object(
@@ -300,14 +211,41 @@ _ERROR = defaulted(
 )
 
 
+def _require_styled_ids(values: Values) -> None:
+    """Reject paths in which an id that holds a quote would end the quotes around it."""
+    for known in values[_ENTITIES].values():
+        if any(has_bare_quoted_id(operation) for _, operation in known.operations.each()):
+            sentence = (
+                "Ids may hold quotes, and a path has an id in quotes without a style such as {id:odata}."
+            )
+            values.reject(_ID_CHARACTERS, sentence)
+
+
 def _build_settings(values: Values) -> TargetSettings:
+    if values[_ID_CHARACTERS] & {"'", '"', "\\"}:
+        _require_styled_ids(values)
     return TargetSettings(
         entities=values[_ENTITIES],
         caseless_fields=frozenset(values[_CASELESS]),
         options=read_options(values),
         error_extractor=values[_ERROR],
         idempotency_header=values[_IDEMPOTENCY_HEADER],
+        id_characters=values[_ID_CHARACTERS],
+        answers=rules_of(values, _ANSWERS),
     )
 
 
-TARGET_SETTINGS = Object((_ENTITIES, _CASELESS, _IDEMPOTENCY_HEADER, *OPTIONS, _ERROR), _build_settings)
+TARGET_SETTINGS = Object(
+    (_ENTITIES, _CASELESS, _IDEMPOTENCY_HEADER, _ID_CHARACTERS, *OPTIONS, _ERROR, _ANSWERS), _build_settings
+)
+
+
+def expand_operations(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the operations that the settings of a target stand for, by entity type, as JSON. Raises
+    SettingsInvalid.
+    """
+    parsed = TARGET_SETTINGS.read(settings, ())
+    return {
+        entity_type: {"operations": operations_to_json(known.operations)}
+        for entity_type, known in parsed.entities.items()
+    }

@@ -95,16 +95,26 @@ class ExpressionOverBudget(Exception):
         self.field = FieldError(pointer, "over-budget", OVER_BUDGET_REASON)
 
 
+class ExpressionUnfit(Exception):
+    """An expression in the settings needs other types of values than there are. The message is its JSON pointer."""
+
+
+def is_true_value(found: Any) -> bool:
+    """Return True if a value is true by the rules of JMESPath: not null, false, or empty."""
+    return found is not None and found is not False and found not in ("", [], {})
+
+
 class JmesPathExpression:
     """A compiled JMESPath expression that gives None for documents that it does not fit. `pointer` is its JSON pointer
-    in the settings.
+    in the settings, `text` the expression as it was written.
     """
 
-    __slots__ = ("_finder", "_pointer")
+    __slots__ = ("_finder", "_pointer", "text")
 
-    def __init__(self, finder: Evaluator, pointer: str) -> None:
+    def __init__(self, finder: Evaluator, pointer: str, text: str = "") -> None:
         self._finder = finder
         self._pointer = pointer
+        self.text = text
 
     def evaluate(self, value: Any, budget: ExpressionBudget | None = None) -> Any:
         """Evaluate the expression over a document, within its own limits and within `budget`, which others share.
@@ -117,12 +127,20 @@ class JmesPathExpression:
         except OverBudget:
             raise ExpressionOverBudget(self._pointer) from None
 
+    def evaluate_strictly(self, value: Any, budget: ExpressionBudget | None = None) -> Any:
+        """Evaluate the expression as `evaluate` does. Raises ExpressionUnfit for a document that it does not fit."""
+        try:
+            return self._finder(value, budget)
+        except JMESPathError:
+            raise ExpressionUnfit(self._pointer) from None
+        except OverBudget:
+            raise ExpressionOverBudget(self._pointer) from None
+
     def is_true(self, value: Any) -> bool:
         """Return True if the expression finds a true value in a document, by the truth rules of JMESPath. Raises
         ExpressionOverBudget.
         """
-        found = self.evaluate(value)
-        return found is not None and found is not False and found not in ("", [], {})
+        return is_true_value(self.evaluate(value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,17 @@ def test_a_link_changes_only_with_a_reason_and_while_nothing_runs(hub: Hub) -> N
     assert record_of() == record
 
 
+def test_an_id_with_slashes_is_linked_where_the_settings_allow_it(hub: Hub) -> None:
+    hold_match(hub)
+    wide = "gid://shop/Customer/7"
+    with pytest.raises(LinkRefused, match="no valid record id"):
+        link_record(ask(), wide)
+    shop = Connection.objects.get(slug="shop")
+    Connection.objects.filter(pk=shop.pk).update(settings={**shop.settings, "id_characters": "/"})
+    link_record(ask(), wide)
+    assert record_of() == wide
+
+
 @pytest.mark.one_database
 def test_the_page_needs_the_permission_and_a_route(hub: Hub) -> None:
     hold_match(hub)

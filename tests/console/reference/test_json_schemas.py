@@ -72,6 +72,31 @@ def search(**settings: Any) -> dict[str, Any]:
     return target(search={"path": "/c", "query": {"q": "{value}"}} | settings)
 
 
+def operations(**given: Any) -> dict[str, Any]:
+    """Return the settings of a target with operations."""
+    return target(operations=given)
+
+
+OPERATIONS = {
+    "get": {"path": "/c('{id:odata}')", "raw": "data", "result": "data.{id: id}"},
+    "search": {
+        "method": "POST",
+        "path": "/s",
+        "body": {
+            "q": {"template": '{field}:"{value:json}"'},
+            "v": [{"expression": "value", "optional": True}, 1],
+        },
+        "fields": ["email"],
+        "answers": [{"status": ["4xx", 500], "when": "body", "means": "refused"}],
+    },
+    "create": {"path": "/c", "encoding": "form", "headers": {"X-Ref": "{key}"}},
+    "update": [
+        {"method": "PUT", "path": "/c/{id}", "style": "replace", "omit": ["id"]},
+        {"path": "/a/{address}", "values": {"address": "raw.address"}, "when": "changed.city"},
+    ],
+    "delete": {"method": "POST", "path": "/c/{id}/anonymize", "encoding": "none"},
+    "list": {"path": "/c", "query": {"limit": "5"}},
+}
 VERSION = {"read": {"header": "ETag"}, "send": {"header": "If-Match"}}
 
 SESSION = {
@@ -98,6 +123,16 @@ RIGHT = [
     (TARGET, target(version=VERSION | {"send": {"field": 'meta."@etag"', "query": "version"}})),
     (TARGET, target(search=None, wrap=None, probe=None)),
     (TARGET, search(query={"{field}": "{value}", "filter": "{field} eq {quoted}"})),
+    (TARGET, operations(**OPERATIONS)),
+    (
+        TARGET,
+        {"entities": {"USER": {"operations": OPERATIONS, "id_may_change": True}}, "id_characters": " /"},
+    ),
+    (
+        TARGET,
+        operations(update={"path": "/c/{id}", "style": "scim-patch"})
+        | {"answers": [{"status": 400, "means": "exists"}]},
+    ),
     (IDENTITY, identity(path="/a/b.c/{id}/d:e")),
     (IDENTITY, identity() | {"networks": ["10.0.0.0/8", "fd00::/8"], "headers": {"Accept": "text/json"}}),
     ("authentication", {}),
@@ -178,6 +213,22 @@ WRONG = [
     (TARGET, target(version=VERSION | {"stale": [{"status": 404}]})),
     (TARGET, target(version=VERSION | {"stale": [{"status": 422}]})),
     (TARGET, target(version=VERSION | {"stale": [{"status": 422, "when": None}]})),
+    (TARGET, {"entities": {"USER": {"operations": {"get": {"path": "/c/{id}"}}}}}),
+    (TARGET, operations(fetch={"path": "/c/{id}"})),
+    (TARGET, operations(get={"method": "DELETE", "path": "/c/{id}"})),
+    (TARGET, operations(get={"path": "/c/{id}?a=b"})),
+    (TARGET, operations(create={"path": "/c", "body": "fields"})),
+    (TARGET, operations(create={"path": "/c", "encoding": "xml"})),
+    (TARGET, operations(create={"path": "/c", "headers": {"Host": "x"}})),
+    (TARGET, operations(create={"path": "/c", "values": {"A B": "x"}})),
+    (TARGET, operations(update=[])),
+    (TARGET, operations(update=[{"path": "/c/{id}"}] * 4)),
+    (TARGET, operations(update={"path": "/c/{id}", "style": "shout"})),
+    (TARGET, target(id_may_change="yes")),
+    (TARGET, target() | {"id_characters": "%"}),
+    (TARGET, target() | {"answers": [{"status": 400, "means": "maybe"}]}),
+    (TARGET, target() | {"answers": [{"status": "9xx", "means": "refused"}]}),
+    (TARGET, target() | {"answers": []}),
     ("authentication", {"scheme": "digest"}),
     ("authentication", {"scheme": "bearer", "token": "x"}),
     ("authentication", {"scheme": "bearer", "header": "X-Api-Key"}),

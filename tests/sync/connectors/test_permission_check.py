@@ -11,12 +11,13 @@ import pytest
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from sync.connectors import connection_check, permission_check, rest_identity, rest_target
+from sync.connectors import connection_check, permission_check, rest_identity
 from sync.connectors.client import oauth_tokens
 from sync.connectors.connection_check import CheckedConnection, CheckStep, check_connection
 from sync.connectors.contracts.permissions import PermissionAnswer, PermissionFinding
 from sync.connectors.contracts.types import SampleResult
 from sync.connectors.presets import load_preset
+from sync.connectors.records import target_checks
 from tests.support.http.servers import Answering, Reply, SeenRequest, serving
 
 pytestmark = pytest.mark.pure
@@ -331,7 +332,7 @@ def without_refusals(finding: PermissionFinding, *_: Any) -> PermissionFinding:
             test_both_stand_in_systems_say_what_they_refuse,
         ),
         (
-            rest_target,
+            target_checks,
             "check_methods",
             lambda finding, *_: replace(finding, answer=PermissionAnswer.GRANTED),
             test_every_permission_of_every_type_has_a_finding,

@@ -98,9 +98,7 @@ def test_patch_sends_the_change_and_put_the_whole_record(
 
 def test_a_put_of_what_the_record_expression_shows_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken variant: the other fields of the record would be lost."""
-    monkeypatch.setattr(
-        rest_target, "_whole_record", lambda known, body: known.record_expression.evaluate(body)
-    )
+    monkeypatch.setattr(rest_target, "whole_record", lambda get, body, _: get.result.evaluate(body))
     case = ("PUT", "{id: id, email: email}", STORED, {"email": "new"})
     test_patch_sends_the_change_and_put_the_whole_record(*case)
 

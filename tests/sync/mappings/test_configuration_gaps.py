@@ -133,6 +133,25 @@ def test_a_deletion_that_cannot_name_its_version_is_a_gap(
     assert [name for name, _ in route_gaps(user_route())] == (["commercial"] if is_gap else [])
 
 
+@pytest.mark.parametrize("delete", [None, {"method": "POST", "path": "/c/{id}/anonymize"}])
+def test_a_deletion_that_no_operation_describes_is_a_gap(hub: Hub, delete: dict[str, Any] | None) -> None:
+    Route.objects.update(when_gone="delete")
+    shop = Connection.objects.get(slug="shop")
+    operations = {
+        "get": {"path": "/c/{id}"},
+        "create": {"path": "/c"},
+        "update": {"path": "/c/{id}"},
+        "search": {"path": "/c", "query": {"q": "{value}"}, "fields": ["external_id", "email"]},
+        "delete": delete,
+    }
+    shop.settings["entities"]["USER"] = {"operations": operations}
+    shop.full_clean()
+    assert [gap for gap in connection_gaps(shop) if "operations.delete" not in gap] == []
+    assert bool(connection_gaps(shop)) is (delete is None)
+    operations["search"]["fields"].remove("email")  # type: ignore[index]
+    assert any("email" in gap for gap in connection_gaps(shop))
+
+
 def test_a_complete_configuration_has_no_gaps(hub: Hub) -> None:
     assert [gap for route in Route.objects.all() for gap in route_gaps(route)] == []
 

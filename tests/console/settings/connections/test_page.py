@@ -14,8 +14,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import Entry
-from console.settings.connections import connection_status
+from console.settings.connections import connection_status, page
 from sync.connectors.presets import load_preset
+from sync.connectors.settings.target import expand_operations
 from sync.models import Connection, ConnectionTest, CountedHour, Route
 from sync.statistics.periodic_recount import recount_stale_hours
 from tests.support.builders.history import (
@@ -252,3 +253,43 @@ def test_the_page_costs_the_same_for_any_history() -> None:
         client.get(page_of(of))
     assert len(many) == len(few)
     assert len(many) <= 11
+
+
+def operations_of(of: Connection, client: Client) -> Any:
+    """Return the operations that the page of a connection shows; None if it shows none."""
+    html = client.get(page_of(of)).content.decode()
+    found = re.search(r'<details class="operations">.*?<pre[^>]*>(.*?)</pre>', html, re.DOTALL)
+    return json.loads(unescape(found[1])) if found else None
+
+
+@pytest.mark.parametrize("role", ["administrator", "support"])
+def test_the_page_shows_the_requests_that_short_settings_stand_for(role: str) -> None:
+    of = a_connection()
+    shown = operations_of(of, browser(role))
+    assert shown == expand_operations(of.settings)
+    assert shown["USER"]["operations"]["update"]["path"] == "/api/customers/{id}"
+
+
+def test_the_requests_are_shown_without_secrets_and_never_in_the_way_of_the_page() -> None:
+    of, client = a_connection(), browser("administrator")
+    settings = of.settings
+    create = {"path": "/c", "headers": {"X-Api-Key": "plain-secret-key"}, "query": {"token": "plain-token"}}
+    settings["entities"]["USER"]["operations"] = {"create": create}
+    Connection.objects.filter(pk=of.pk).update(settings=settings)
+    shown = operations_of(of, client)
+    assert shown["USER"]["operations"]["create"]["headers"] == {"X-Api-Key": "***"}
+    assert "plain-token" not in json.dumps(shown)
+    Connection.objects.filter(pk=of.pk).update(settings={"entities": "none"})
+    assert operations_of(of, client) is None
+
+
+def test_an_identity_connection_has_no_operations() -> None:
+    chosen = load_preset("trivore")
+    parts = {name: chosen[name] for name in ("connector", "settings", "authentication")}
+    assert operations_of(a_connection(side="identity", **parts), browser("administrator")) is None
+
+
+def test_a_page_that_shows_secrets_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "mask_plain_secrets", lambda settings: settings)
+    with pytest.raises(AssertionError):
+        test_the_requests_are_shown_without_secrets_and_never_in_the_way_of_the_page()

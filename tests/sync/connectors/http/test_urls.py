@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import pytest
 
 from sync.connectors.contracts.errors import SystemUnavailable, UnreadableResponse, UnsafeRequest
-from sync.connectors.http.urls import build_url, is_allowed_url, parse_base_url
+from sync.connectors.http.urls import UnsafeValueError, build_url, is_allowed_url, parse_base_url
 from tests.support.http.connectors import MemoryRecorder, identity, shop
 from tests.support.http.servers import Reply, SeenRequest, serving
 
@@ -99,3 +99,49 @@ def test_a_url_outside_the_base_url_is_refused(url: str) -> None:
     base = parse_base_url("http://a.test/p")
     assert is_allowed_url(base, "/u/{id}", build_url(base, "/u/{id}", {"id": "1"}, {}))
     assert not is_allowed_url(base, "/u/{id}", url)
+
+
+WIDE = frozenset(" /'")
+
+
+@pytest.mark.parametrize(
+    ("value", "segment"),
+    [
+        ("gid://shop/Customer/1", "gid%3A%2F%2Fshop%2FCustomer%2F1"),
+        ("O'Neil Oy", "O%27Neil%20Oy"),
+        ("a", "a"),
+    ],
+)
+def test_a_wide_id_stays_in_one_segment(value: str, segment: str) -> None:
+    base = parse_base_url("http://a.test/p")
+    url = build_url(base, "/u/{id}/x", {"id": value}, {}, id_characters=WIDE)
+    assert url == f"http://a.test/p/u/{segment}/x"
+    assert is_allowed_url(base, "/u/{id}/x", url)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", " ", ".", "..", "../x", "a/../b", "a/..", "./a", "/..", "a/.", "a.", "a\nb", "a\r", "a\0", "a?b", "a#b", "a%2e",
+     "ä", "a\\b", "a" * 129, "\u202ea"],
+)  # fmt: skip
+@pytest.mark.parametrize("characters", [frozenset(), WIDE])
+def test_no_id_leaves_its_segment(value: str, characters: frozenset[str]) -> None:
+    base = parse_base_url("http://a.test/p")
+    with pytest.raises(UnsafeValueError) as caught:
+        build_url(base, "/u/{id}", {"id": value}, {}, id_characters=characters)
+    assert not value.strip() or value not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["", "..", "a/../b", "..\\x", "a\nb", "a\0", "\u2028", "a" * 1001])
+def test_a_searched_value_that_could_leave_its_segment_is_not_sent(value: str) -> None:
+    base = parse_base_url("http://a.test/p")
+    with pytest.raises(UnsafeValueError):
+        build_url(base, "/u/{value}", {"value": value}, {}, searched=frozenset({"value"}))
+
+
+@pytest.mark.parametrize("value", ["a+b@c.test", "O'Neil / Söder", "50 %", "x?y#z"])
+def test_any_other_searched_value_is_escaped_into_one_segment(value: str) -> None:
+    base = parse_base_url("http://a.test/p")
+    url = build_url(base, "/u(mail='{value:odata}')", {"value": value}, {}, searched=frozenset({"value"}))
+    assert is_allowed_url(base, "/u(mail='{value:odata}')", url)
+    assert unquote(url.rpartition("/")[2]) == "u(mail='" + value.replace("'", "''") + "')"

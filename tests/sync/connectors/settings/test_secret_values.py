@@ -10,6 +10,7 @@ from sync.connectors.presets import PRESETS, load_preset
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings import secret_values
 from sync.connectors.settings.secret_values import is_secret_name, mask_plain_secrets
+from tests.support.http.connectors import shop_settings
 
 pytestmark = pytest.mark.pure
 
@@ -141,3 +142,24 @@ def test_a_name_is_read_by_its_words() -> None:
     assert is_secret_name("ACCESS_TOKEN")
     assert not is_secret_name("monkey")
     assert not is_secret_name("")
+
+
+@pytest.mark.parametrize("name", ["password", "api_key", "apiKey", "access_token", "client_secret", "passwd"])
+def test_a_secret_in_a_body_is_refused_and_masked(name: str) -> None:
+    create = {
+        "path": "/c",
+        "body": {"params": [1, {name: "hunter2-hunter2"}], "input": {"expression": "sent"}},
+    }
+    settings = shop_settings(operations={"create": create})
+    with pytest.raises(SettingsInvalid) as caught:
+        validate_connection("rest-commercial", settings, {}, "https://a.test")
+    assert caught.value.pointer == f"/settings/entities/USER/operations/create/body/params/1/{name}"
+    assert "Header value" in caught.value.sentence
+    assert "hunter2" not in caught.value.sentence
+    assert "hunter2" not in str(mask_plain_secrets(settings))
+
+
+@pytest.mark.parametrize("name", ["key", "token", "field", "page_token", "passwordHint"])
+def test_any_other_member_of_a_body_is_accepted(name: str) -> None:
+    create = {"path": "/c", "body": {name: "email", "password": {"expression": "fields.code"}}}
+    validate_connection("rest-commercial", shop_settings(operations={"create": create}), {}, "https://a.test")

@@ -1,0 +1,74 @@
+"""Writes before they become requests: what an update sends by its style, and the version that it names. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sync.connectors.contracts.types import RecordVersion
+from sync.connectors.record_versions import merge_at_path
+from sync.connectors.settings.operations.operation import OBJECT_STYLES, Operation
+from sync.connectors.settings.record_version import StaleRule, VersionSettings
+from sync.connectors.values.request_bodies import json_patch, merge_patch, scim_patch
+
+_CONTENT_TYPES: Mapping[str, str] = {
+    "merge-patch": "application/merge-patch+json",
+    "json-patch": "application/json-patch+json",
+    "scim-patch": "application/scim+json",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedWrite:
+    """A write that is not rendered yet. `sent`: what the style makes of the fields, None if the body alone says it.
+    `headers` and `query` come on top of those of the operation.
+    """
+
+    operation: Operation
+    sent: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    stale_rules: tuple[StaleRule, ...] = ()
+
+
+def plan_update(
+    operation: Operation, changed: Mapping[str, Any], current: Mapping[str, Any], raw: Mapping[str, Any]
+) -> PlannedWrite:
+    """Return the write of an update. `current`: the fields as they were compared; `raw`: the record as the target
+    gives it.
+    """
+    style = operation.style
+    sent: Any = dict(changed)
+    if style == "replace":
+        kept = {name: value for name, value in raw.items() if name not in operation.omitted_fields}
+        sent = kept | sent
+    elif style == "merge-patch":
+        sent = merge_patch(current, changed)
+    elif style == "json-patch":
+        sent = json_patch(current, changed)
+    elif style == "scim-patch":
+        sent = scim_patch(changed)
+    content_type = _CONTENT_TYPES.get(style)
+    return PlannedWrite(operation, sent, {"Content-Type": content_type} if content_type else {})
+
+
+def make_conditional(write: PlannedWrite, settings: VersionSettings, version: RecordVersion) -> PlannedWrite:
+    """Return a write that names the version which it changes. A weak entity tag is sent as it was received.
+
+    `settings` say how a request with this method sends it: see `can_send_version`.
+    """
+    write = replace(write, stale_rules=settings.stale_rules)
+    if settings.send_header is not None:
+        return replace(write, headers={**write.headers, settings.send_header: str(version)})
+    if write.operation.method == "DELETE":
+        assert settings.send_parameter is not None, "refused by `can_send_version`"
+        return replace(write, query={**write.query, settings.send_parameter: str(version)})
+    assert settings.send_path is not None, "the settings name a header or a field"
+    # In other styles the body names the version itself.
+    if write.operation.style not in OBJECT_STYLES:
+        return write
+    return replace(write, sent=merge_at_path(write.sent or {}, settings.send_path, version))
+
+
+def can_send_version(settings: VersionSettings, method: str) -> bool:
+    """Return True if the settings say how a request with this method sends a version. A DELETE has no body."""
+    return method != "DELETE" or settings.send_header is not None or settings.send_parameter is not None

@@ -1,0 +1,111 @@
+"""Records in the answers of a target."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sync.connectors.client.client import ConnectorRequest, HttpClient
+from sync.connectors.contracts.types import Record
+from sync.connectors.http.message_types import HttpResponse
+from sync.connectors.record_versions import read_version
+from sync.connectors.settings.operations.operation import Operation
+from sync.connectors.settings.target import RecordSettings
+from sync.connectors.values.json_responses import JmesPathExpression, UnreadableError, as_id, as_object
+
+
+class RecordReader:
+    """Reads records. Every method raises UnreadableResponse, and SettingOverBudget."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self._client = client
+
+    def select(self, request: ConnectorRequest, operation: Operation, answer: HttpResponse) -> Any:
+        """Return what the operation finds in an answer."""
+        return self._client.evaluate(
+            operation.result, request, self.read_document(request, operation, answer)
+        )
+
+    def read_document(self, request: ConnectorRequest, operation: Operation, answer: HttpResponse) -> Any:
+        """Return the JSON of an answer: an object, unless the operation looks into a list."""
+        if operation.result.text.lstrip().startswith("["):
+            return self._client.read_json(request, answer)
+        return self._client.read_object(request, answer)
+
+    def read_one(
+        self, request: ConnectorRequest, known: RecordSettings, operation: Operation, answer: HttpResponse
+    ) -> Record:
+        """Return the record in an answer about one record."""
+        return self.parse(request, known, self.select(request, operation, answer), answer)
+
+    def read_all(
+        self, request: ConnectorRequest, known: RecordSettings, operation: Operation, answer: HttpResponse
+    ) -> list[Record]:
+        """Return the records of a list."""
+        results = self._client.evaluate(operation.result, request, self._client.read_json(request, answer))
+        if not isinstance(results, list):
+            raise self._client.unreadable_error(request, "the response is not a list")
+        return [self.parse(request, known, one) for one in results]
+
+    def read_after_update(
+        self,
+        request: ConnectorRequest,
+        known: RecordSettings,
+        operation: Operation,
+        sent: Record,
+        answer: HttpResponse,
+    ) -> Record:
+        """Return the record in the answer to an update; the record as sent if the answer holds none."""
+        if not answer.body.strip():
+            return sent
+        fields = self.select(request, operation, answer)
+        if (
+            not isinstance(fields, dict)
+            or self._client.evaluate(known.id_expression, request, fields) is None
+        ):
+            return sent
+        record = self.parse(request, known, fields, answer)
+        return record if known.id_may_change else self.require_same(request, sent.id, record)
+
+    def parse(
+        self,
+        request: ConnectorRequest,
+        known: RecordSettings,
+        value: Any,
+        answer: HttpResponse | None = None,
+    ) -> Record:
+        """Read a record. `answer`: the response if it holds this record alone, so that its headers are about it."""
+        try:
+            fields = as_object(value)
+            headers = answer.headers if answer is not None else {}
+            version = read_version(known.version, fields, headers)
+            return Record(as_id(self._client.evaluate(known.id_expression, request, fields)), fields, version)
+        except UnreadableError as unreadable:
+            raise self._client.unreadable_error(request, str(unreadable)) from None
+
+    def require_same(self, request: ConnectorRequest, record_id: str, record: Record) -> Record:
+        """Return the record. Raises UnreadableResponse if it has another id."""
+        if record.id != record_id:
+            raise self._client.unreadable_error(request, "the response is about another record")
+        return record
+
+
+def whole_record(
+    operation: Operation, document: Any, evaluate: Callable[[JmesPathExpression], Any]
+) -> Mapping[str, Any] | None:
+    """Return the record with all its fields, also those that the `result` expression leaves out; None if it is not
+    known where it is. `evaluate` gives what an expression finds in the document.
+    """
+    selected = evaluate(operation.result)
+    # An expression that selects gives a part of the document itself; one that rebuilds gives a new object.
+    if isinstance(selected, dict) and _is_part(document, selected):
+        return selected
+    inner = evaluate(operation.raw) if operation.raw is not None else document
+    return inner if isinstance(inner, dict) else None
+
+
+def _is_part(document: Any, part: object) -> bool:
+    if document is part:
+        return True
+    values = (
+        document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
+    )
+    return any(_is_part(value, part) for value in values)

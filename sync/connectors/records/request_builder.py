@@ -1,0 +1,133 @@
+"""Requests made of operations: their placeholders filled in, and their bodies rendered."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sync.connectors.client.client import NOT_FOUND_STATUSES, ConnectorRequest, HttpClient
+from sync.connectors.client.exchange import Purpose, merge_headers
+from sync.connectors.http.placeholders import fill_template, find_placeholders
+from sync.connectors.records.planned_writes import PlannedWrite
+from sync.connectors.settings.operations.body_template import make_template
+from sync.connectors.settings.operations.operation import Operation
+from sync.connectors.settings.setting_kinds import is_header_value
+from sync.connectors.settings.target import TargetSettings
+from sync.connectors.values.json_responses import as_text, is_true_value
+
+Context = Mapping[str, Any]
+
+_CONTEXT_PLACEHOLDERS = ("id", "key", "field", "value")
+_SEARCHED = frozenset({"field", "value"})
+_FORM_TYPE = "application/x-www-form-urlencoded"
+_SENT = make_template("sent")
+
+
+class RequestBuilder:
+    """Builds the requests of one connection. Raises UnsafeRequest for values that must not be sent, and
+    SettingOverBudget.
+    """
+
+    def __init__(self, client: HttpClient, settings: TargetSettings) -> None:
+        self._client = client
+        self._settings = settings
+
+    def build_get(self, operation: Operation, record_id: str) -> ConnectorRequest:
+        """Return the request for one record. A status for an absent record is a result."""
+        request = self.build_read("get", operation, {"id": record_id})
+        return replace(request, accepted_statuses=NOT_FOUND_STATUSES)
+
+    def build_read(self, purpose: Purpose, operation: Operation, context: Context) -> ConnectorRequest:
+        """Return a request that changes nothing."""
+        return self._build(purpose, operation, context)
+
+    def build_search(self, operation: Operation, field: str, value: str) -> ConnectorRequest:
+        """Return the request for the records that have a value. A status for an absent record is a result."""
+        request = self.build_read("search", operation, {"field": field, "value": value})
+        return replace(request, accepted_statuses=NOT_FOUND_STATUSES)
+
+    def build_write(
+        self, purpose: Purpose, write: PlannedWrite, context: Context, idempotency_key: str
+    ) -> ConnectorRequest:
+        """Return the request of a write."""
+        operation = write.operation
+        if operation.body is None and operation.encoding != "none" and write.sent is not None:
+            operation = replace(operation, body=_SENT)
+        request = self._build(purpose, operation, {**context, "sent": write.sent})
+        return replace(
+            request,
+            query={**request.query, **write.query},
+            headers=merge_headers(write.headers, request.headers),
+            idempotency_key=idempotency_key,
+            is_write=True,
+            stale_rules=write.stale_rules,
+        )
+
+    def is_wanted(self, operation: Operation, context: Context) -> bool:
+        """Return True unless the settings leave a request out."""
+        if operation.when is None:
+            return True
+        self._client.reset_budget()
+        request = ConnectorRequest("update", operation.method, operation.path)
+        return is_true_value(self._client.evaluate(operation.when, request, context))
+
+    def _build(self, purpose: Purpose, operation: Operation, context: Context) -> ConnectorRequest:
+        self._client.reset_budget()
+        request = ConnectorRequest(purpose, operation.method, operation.path)
+        values = self._placeholder_values(request, operation, context)
+        body = None
+        if operation.body is not None and operation.encoding != "none":
+            body = operation.body.render(
+                lambda expression: self._client.evaluate_for_request(expression, request, context),
+                lambda text: self._fill(request, text, values),
+            )
+        return replace(
+            request,
+            path_values={name: values[name] for name in self._require(request, operation.path, values)},
+            query=self._fill_all(request, operation.query, values),
+            headers=self._headers(request, operation, values),
+            body=body,
+            encoding=operation.encoding,
+            answers=operation.answers,
+            searched=_SEARCHED,
+            id_characters=self._settings.id_characters,
+        )
+
+    def _placeholder_values(
+        self, request: ConnectorRequest, operation: Operation, context: Context
+    ) -> dict[str, str]:
+        values = {name: context[name] for name in _CONTEXT_PLACEHOLDERS if context.get(name) is not None}
+        for name, expression in operation.values.items():
+            text = as_text(self._client.evaluate_for_request(expression, request, context))
+            if text:
+                values[name] = text
+        return values
+
+    def _require(self, request: ConnectorRequest, template: str, values: Mapping[str, str]) -> frozenset[str]:
+        """Return the placeholders of a template. Raises UnsafeRequest if one has no value."""
+        names = find_placeholders(template)
+        for name in names:
+            if not values.get(name):
+                raise self._client.unsafe_error(f"{request.label}: the placeholder {{{name}}} has no value")
+        return names
+
+    def _fill_all(
+        self, request: ConnectorRequest, templates: Mapping[str, str], values: Mapping[str, str]
+    ) -> dict[str, str]:
+        return {
+            self._fill(request, name, values): self._fill(request, text, values)
+            for name, text in templates.items()
+        }
+
+    def _fill(self, request: ConnectorRequest, template: str, values: Mapping[str, str]) -> str:
+        self._require(request, template, values)
+        return fill_template(template, values)
+
+    def _headers(
+        self, request: ConnectorRequest, operation: Operation, values: Mapping[str, str]
+    ) -> dict[str, str]:
+        headers = self._fill_all(request, operation.headers, values)
+        for text in headers.values():
+            if not is_header_value(text):
+                raise self._client.unsafe_error(f"{request.label}: a value must not stand in a header")
+        is_form = operation.encoding == "form" and operation.body is not None
+        return merge_headers({"Content-Type": _FORM_TYPE}, headers) if is_form else headers

@@ -1,0 +1,417 @@
+"""Settings of the operations on the records of one entity type: one request each, and what its answer says. Pure."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from config_schema.errors import Place, SettingsInvalid
+from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextList, TextMap
+from config_schema.objects import MapOf, Object, OneOrMore, Rule
+from config_schema.settings import Setting, Values, defaulted, optional, required
+from sync.connectors.http.placeholders import (
+    STYLES,
+    find_fault,
+    find_placeholders,
+    replace_placeholders,
+)
+from sync.connectors.http.urls import is_plain_path
+from sync.connectors.settings.operations.answers import AnswerRule, answers_setting, rules_of
+from sync.connectors.settings.operations.body_template import Body, BodyTemplate
+from sync.connectors.settings.setting_kinds import (
+    Expression,
+    compile_setting,
+    header_name_pattern,
+    is_header_value,
+    is_settable_header,
+)
+from sync.connectors.values.json_responses import JmesPathExpression
+
+OPERATION_NAMES = ("get", "search", "create", "update", "delete", "list")
+READS = ("get", "search", "list")
+MAX_UPDATES = 3
+MAX_VALUES = 20
+_MAX_PARAMETERS = 50
+STYLES_OF_UPDATE = ("changed", "replace", "merge-patch", "json-patch", "scim-patch", "body")
+# Styles that send an object of fields, so that the version can be one of them.
+OBJECT_STYLES = frozenset({"changed", "replace", "merge-patch"})
+
+# The placeholders of each operation, besides those of its `values`.
+_PLACEHOLDERS: Mapping[str, frozenset[str]] = {
+    "get": frozenset({"id"}),
+    "search": frozenset({"field", "value"}),
+    "create": frozenset({"key"}),
+    "update": frozenset({"id", "key"}),
+    "delete": frozenset({"id", "key"}),
+    "list": frozenset(),
+}
+_SEARCHED = frozenset({"field", "value"})
+_DEFAULT_METHODS = {"create": "POST", "update": "PATCH", "delete": "DELETE"}
+_NAME = re.compile(r"[a-z][a-z_]{0,29}")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One request and the meaning of its answer.
+
+    Texts of `path`, `query` and `headers` may hold placeholders, among them the names in `values`. `result` selects
+    the record, or the list of them, from the answer. `when`: an update is sent only if it is true. `style` says what
+    an update sends. `fields`: those that a search may ask for. `raw` selects the record as the system gave it where
+    `result` makes a new object.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    encoding: str = "json"
+    body: BodyTemplate | None = None
+    result: JmesPathExpression = field(default_factory=lambda: compile_setting("@"))
+    values: Mapping[str, JmesPathExpression] = field(default_factory=dict)
+    answers: tuple[AnswerRule, ...] = ()
+    when: JmesPathExpression | None = None
+    style: str = "changed"
+    omitted_fields: frozenset[str] = frozenset()
+    fields: frozenset[str] = frozenset()
+    raw: JmesPathExpression | None = None
+
+    @property
+    def label(self) -> str:
+        """Return method and path template, which hold nothing secret or personal."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def needs_raw(self) -> bool:
+        """True if the record has to be read before the request can be made."""
+        return self.style == "replace" or self.uses("raw")
+
+    def uses(self, name: str) -> bool:
+        """Return True if an expression of the request mentions a name of the context."""
+        word = re.compile(rf"\b{name}\b")
+        return any(word.search(expression.text) for expression in self._request_expressions())
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """Return the texts that may hold placeholders."""
+        texts = self.body.texts() if self.body is not None else ()
+        return (self.path, *self.query, *self.query.values(), *self.headers.values(), *texts)
+
+    def _request_expressions(self) -> Iterator[JmesPathExpression]:
+        yield from self.values.values()
+        if self.when is not None:
+            yield self.when
+        if self.body is not None:
+            yield from self.body.expressions()
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The operations on the records of one entity type. None: the target does not offer it. `updates` are sent one
+    after the other.
+    """
+
+    get: Operation
+    search: Operation | None
+    create: Operation
+    updates: tuple[Operation, ...]
+    delete: Operation | None
+    list: Operation | None
+
+    def each(self) -> Iterator[tuple[str, Operation]]:
+        """Yield the name of each operation and the operation."""
+        for name in ("get", "search", "create", "delete", "list"):
+            operation = getattr(self, name)
+            if operation is not None:
+                yield name, operation
+        for operation in self.updates:
+            yield "update", operation
+
+
+@dataclass(frozen=True)
+class OperationPath(Kind[str]):
+    """A path below the base URL whose segments may hold placeholders."""
+
+    label: str = "path"
+    limits: str = "starts with a slash; plain segments and placeholders only"
+
+    def read(self, value: Any, place: Place) -> str:
+        path = Text().read(value, place)
+        if not path.startswith("/") or not is_plain_path(replace_placeholders(path, "x")):
+            sentence = "This must be a path that starts with a slash and has only plain segments."
+            raise SettingsInvalid(place, sentence)
+        return path
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "string", "pattern": r"^/[^?#\\%\s]*$"}
+
+
+@dataclass(frozen=True)
+class Templates(Kind[dict[str, str]]):
+    """An object of texts with placeholders. `are_headers`: its names are those of headers."""
+
+    are_headers: bool = False
+    label: str = "object of texts"
+
+    @property
+    def limits(self) -> str:  # type: ignore[override]
+        if self.are_headers:
+            return "header names that the hub does not set itself; values in printable ASCII"
+        return f"at most {_MAX_PARAMETERS} parameters"
+
+    def read(self, value: Any, place: Place) -> dict[str, str]:
+        texts = TextMap().read(value, place)
+        if len(texts) > _MAX_PARAMETERS:
+            raise SettingsInvalid(place, f"This may have at most {_MAX_PARAMETERS} members.")
+        if self.are_headers:
+            for name, content in texts.items():
+                if not is_settable_header(name) or not is_header_value(replace_placeholders(content, "x")):
+                    raise SettingsInvalid(place, f"The header “{name[:100]}” cannot be sent.")
+        return texts
+
+    def to_schema(self) -> JsonSchema:
+        names = {"propertyNames": {"pattern": header_name_pattern()}} if self.are_headers else {}
+        values = {"type": "string"}
+        return {"type": "object", "maxProperties": _MAX_PARAMETERS, "additionalProperties": values, **names}
+
+
+_STYLE_WORDS = ", ".join(f"`{{value:{style}}}`" for style in STYLES)
+_CONTEXT = (
+    "`id`, `key` (the id of the entity in the identity service), `fields` (all mapped fields), `changed` (those that "
+    "differ), `sent` (what `style` makes of them), `current` (the record as it is compared), `raw` (the record as the "
+    "target gives it, read anew), `entity` and `version`; in a search `field` and `value`"
+)
+_PATH = required(
+    "path",
+    OperationPath(),
+    "The path of the request. A placeholder stands for a value, which is always escaped into one segment.",
+    example="/api/customers/{id}",
+)
+_QUERY = defaulted(
+    "query",
+    Templates(),
+    {},
+    "The query parameters. Values may hold placeholders such as `{value}`, or, in a text that quotes them, with a "
+    f"style: {_STYLE_WORDS}. `odata` and `soql` stand in single quotes, `json` in double quotes, and `quoted` makes "
+    "its own double quotes. In a search, a name may hold `{field}`.",
+    example={"filter": "{field} eq {value:quoted}"},
+)
+_HEADERS = defaulted(
+    "headers",
+    Templates(are_headers=True),
+    {},
+    "Headers of this request. Values may hold placeholders; a secret is refused here.",
+    example={"Prefer": "return=representation"},
+)
+_ENCODING = defaulted(
+    "encoding",
+    Choice(("json", "form", "none")),
+    "json",
+    "How the body is sent. `form`: as form fields, those of inner objects and lists as `a[b]`. `none`: no body.",
+    example="form",
+)
+_BODY = optional(
+    "body",
+    Body(),
+    'The body. In it, an object `{"expression": …}` stands for the result of a JMESPath expression over the context: '
+    + _CONTEXT
+    + '. With `"optional": true` it is left out where the result is null. An object `{"template": …}` stands for a '
+    "text with placeholders, in the styles of a query. All else is sent as it is. Without this setting, a creation and "
+    "an update send `sent`, and other requests have no body.",
+    example={
+        "query": "mutation …",
+        "variables": {"id": {"expression": "id"}, "input": {"expression": "sent"}},
+    },
+)
+_RESULT = defaulted(
+    "result",
+    Expression(),
+    "@",
+    "Where the record is in an answer, or the list of records after a search or a list. After an update or a deletion "
+    "it may find nothing.",
+    example="data.customer",
+)
+_VALUES = defaulted(
+    "values",
+    MapOf(Expression(), "NAME", 0, MAX_VALUES, _NAME, "This must be small letters and underscores."),
+    {},
+    "More placeholders: names, and the expressions over the context that make their values.",
+    example={"address": "raw.default_address.id"},
+)
+_ANSWERS = answers_setting(
+    "What answers to this request mean: the first rule that fits. They come before those of the connection."
+)
+_WHEN = optional(
+    "when",
+    Expression(),
+    "An expression over the context of the body. The request is left out unless it is true.",
+    example="contains(keys(changed), 'address')",
+)
+_STYLE = defaulted(
+    "style",
+    Choice(STYLES_OF_UPDATE),
+    "changed",
+    "What an update sends. `changed`: the changed fields. `replace`: the whole record as the target gives it, with the "
+    "changed fields over it. `merge-patch`: the changed fields by RFC 7396. `json-patch`: operations by RFC 6902. "
+    "`scim-patch`: a PatchOp by RFC 7644. `body`: what `body` says.",
+    example="replace",
+)
+_OMIT = defaulted(
+    "omit",
+    TextList(),
+    [],
+    "With the style `replace`: fields of the record that are not sent, such as those that the target sets itself.",
+    example=["id", "created_at"],
+)
+_SEARCH_FIELDS = defaulted(
+    "fields",
+    TextList(),
+    [],
+    "The fields that records can be searched by. A field that is not in the list is never searched by.",
+    example=["external_id", "email"],
+)
+_RAW = optional(
+    "raw",
+    Expression(),
+    "Where the whole record is in an answer, if `result` makes a new object of it. Without it: the answer itself.",
+    example="data.customer",
+)
+
+
+def _method(name: str) -> Setting[str]:
+    choices = ("GET", "POST") if name in READS else ("POST", "PUT", "PATCH", "DELETE")
+    default = _DEFAULT_METHODS.get(name, "GET")
+    return defaulted("method", Choice(choices), default, "The method of the request.", example=choices[0])
+
+
+_EXTRA: Mapping[str, tuple[Setting[Any], ...]] = {
+    "get": (_RAW,),
+    "search": (_SEARCH_FIELDS,),
+    "update": (_WHEN, _STYLE, _OMIT),
+}
+
+
+def _operation_kind(name: str) -> Object[Operation]:
+    method, extra = _method(name), _EXTRA.get(name, ())
+
+    def build(values: Values) -> Operation:
+        operation = Operation(
+            method=values[method],
+            path=values[_PATH],
+            query=values[_QUERY],
+            headers=values[_HEADERS],
+            encoding=values[_ENCODING],
+            body=values[_BODY],
+            result=values[_RESULT],
+            values=values[_VALUES],
+            answers=rules_of(values, _ANSWERS),
+            when=values[_WHEN] if _WHEN in extra else None,
+            style=values[_STYLE] if _STYLE in extra else "changed",
+            omitted_fields=frozenset(values[_OMIT]) if _OMIT in extra else frozenset(),
+            fields=frozenset(values[_SEARCH_FIELDS]) if _SEARCH_FIELDS in extra else frozenset(),
+            raw=values[_RAW] if _RAW in extra else None,
+        )
+        _refuse_contradictions(name, operation, values)
+        _refuse_unsafe_templates(name, operation, values)
+        return operation
+
+    settings = (method, _PATH, _QUERY, _HEADERS, _ENCODING, _BODY, _RESULT, _VALUES, *extra, _ANSWERS)
+    return Object(
+        settings, build, (Rule("A GET request has no `body`, nor has one with the encoding `none`."),)
+    )
+
+
+def _refuse_contradictions(name: str, operation: Operation, values: Values) -> None:
+    if operation.body is not None and (operation.method == "GET" or operation.encoding == "none"):
+        values.reject(_BODY, "A GET request has no body, nor has one with the encoding “none”.")
+    if operation.style == "body" and operation.body is None and operation.encoding != "none":
+        values.reject(_BODY, "The style “body” needs a body.")
+    if operation.encoding == "form" and operation.style in ("json-patch", "scim-patch", "merge-patch"):
+        values.reject(_ENCODING, "A patch is sent as JSON.")
+    if operation.encoding == "form" and operation.body is not None and isinstance(operation.body.root, list):
+        values.reject(_BODY, "The body of a form must be an object.")
+
+
+def _refuse_unsafe_templates(name: str, operation: Operation, values: Values) -> None:
+    own = frozenset(operation.values)
+    if taken := own & (_PLACEHOLDERS[name] | _SEARCHED | {"id", "key"}):
+        values.reject(_VALUES, f"The name “{min(taken)}” has a meaning already.")
+    names = _PLACEHOLDERS[name] | own
+    # Ids that hold no quote, which is the rule, end none: `TargetSettings` looks again if they may.
+    _require_good(operation.path, names, values, _PATH, names - _SEARCHED)
+    for text in operation.headers.values():
+        _require_good(text, names, values, _HEADERS)
+    for text in operation.body.texts() if operation.body is not None else ():
+        _require_good(text, names, values, _BODY)
+    for parameter, text in operation.query.items():
+        _require_good(parameter, names & {"field"}, values, _QUERY)
+        _require_good(text, names, values, _QUERY)
+    if name == "search" and not _mentions_value(operation):
+        values.reject(
+            None, "A search must send the value: {value} in its path or query, or `value` in its body."
+        )
+
+
+def _require_good(
+    text: str, names: Collection[str], values: Values, setting: Setting[Any], unquoted: Collection[str] = ()
+) -> None:
+    if fault := find_fault(text, names, unquoted):
+        values.reject(setting, fault)
+
+
+def _mentions_value(operation: Operation) -> bool:
+    is_placed = any("value" in find_placeholders(text) for text in operation.templates)
+    return is_placed or operation.uses("value")
+
+
+def has_bare_quoted_id(operation: Operation) -> bool:
+    """Return True if an id stands in quotes without a style, which an id that holds a quote would end."""
+    names = find_placeholders(operation.path)
+    return find_fault(operation.path, names) is not None
+
+
+_KINDS = {name: _operation_kind(name) for name in OPERATION_NAMES}
+_MEANINGS = {
+    "get": "The request that reads one record.",
+    "search": "The request that finds records by the value of a field.",
+    "create": "The request that creates a record. Its answer must have the id of the record.",
+    "update": f"The request that updates a record, or a list of at most {MAX_UPDATES} that are sent in order.",
+    "delete": "The request that deletes a record, or makes it anonymous.",
+    "list": "The request that lists some records.",
+}
+_EXAMPLES: Mapping[str, Any] = {
+    "get": {"path": "/api/customers/{id}"},
+    "search": {
+        "method": "POST",
+        "path": "/api/customers/search",
+        "body": {"filters": [{"field": {"expression": "field"}, "value": {"expression": "value"}}]},
+        "result": "results",
+        "fields": ["email"],
+    },
+    "create": {"path": "/api/customers"},
+    "update": {"method": "PUT", "path": "/api/customers/{id}", "style": "replace", "omit": ["id"]},
+    "delete": {"method": "POST", "path": "/api/customers/{id}/anonymize", "encoding": "none"},
+    "list": {"path": "/api/customers", "query": {"limit": "5"}, "result": "items"},
+}
+
+
+def _operation_setting(name: str) -> Setting[Any]:
+    kind: Kind[Any] = OneOrMore(_KINDS[name], MAX_UPDATES) if name == "update" else _KINDS[name]
+    return optional(name, kind, _MEANINGS[name], example=_EXAMPLES[name])
+
+
+_SETTINGS = {name: _operation_setting(name) for name in OPERATION_NAMES}
+
+GivenOperations = Mapping[str, Any]
+
+OPERATIONS = optional(
+    "operations",
+    Object(
+        tuple(_SETTINGS.values()),
+        lambda values: {
+            name: values[setting] for name, setting in _SETTINGS.items() if values[setting] is not None
+        },
+    ),
+    "The requests for records, one by one, where the other settings cannot say it. An operation given here takes the "
+    "place of what those settings would give.",
+    example={"search": _EXAMPLES["search"]},
+)

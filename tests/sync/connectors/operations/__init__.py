@@ -1,0 +1,1 @@
+"""Operations of target connections, against systems of several kinds."""

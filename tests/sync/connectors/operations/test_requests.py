@@ -1,0 +1,333 @@
+"""Requests that operations make of a change: what each style sends, and what is never sent."""
+
+from typing import Any
+
+import pytest
+
+from sync.connectors import rest_target
+from sync.connectors.contracts.errors import (
+    ConnectorError,
+    NotConfigured,
+    RecordStale,
+    SettingOverBudget,
+    UnreadableResponse,
+    UnsafeRequest,
+)
+from sync.connectors.contracts.types import Record, TargetConnector, WriteContext
+from tests.support.http.connectors import MemoryRecorder, shop, shop_settings
+from tests.support.http.servers import Reply, SeenRequest, Service, serving
+
+pytestmark = pytest.mark.pure
+
+STORED = {"id": "7", "email": "old", "phone": "1", "tags": ["vip"], "address": {"city": "Oulu", "zip": "9"}}
+CONTEXT = WriteContext(
+    key="IDNUMBER1234",
+    fields={"email": "new", "phone": "1"},
+    current={"email": "old", "phone": "1", "address": {"city": "Oulu", "zip": "9"}},
+    entity={"id": "IDNUMBER1234", "locale": "fi"},
+)
+
+
+def answer(seen: SeenRequest) -> Reply:
+    return Reply(200, STORED) if seen.method == "GET" else Reply(204)
+
+
+def target(service: Service, notebook: MemoryRecorder | None = None, **operations: Any) -> TargetConnector:
+    whole = {name: operations.pop(name) for name in ("answers", "id_characters") if name in operations}
+    user = {name: operations.pop(name) for name in ("version", "id_may_change") if name in operations}
+    return shop(service.url, notebook, settings=shop_settings(operations=operations, **user) | whole)
+
+
+def last_write(update: Any, fields: dict[str, Any]) -> SeenRequest:
+    """Return the write that an update makes."""
+    with serving(answer) as service:
+        target(service, update=update).update_record("USER", "7", fields, "k1", None, CONTEXT)
+        return service.seen[-1]
+
+
+JSON = "application/json"
+
+
+@pytest.mark.parametrize(
+    ("update", "fields", "content_type", "body"),
+    [
+        ({"style": "changed"}, {"email": "new"}, JSON, {"email": "new"}),
+        (
+            {"style": "replace", "omit": ["id", "tags"], "method": "PUT"},
+            {"email": "new"},
+            JSON,
+            {"email": "new", "phone": "1", "address": {"city": "Oulu", "zip": "9"}},
+        ),
+        (
+            {"style": "merge-patch"},
+            {"address": {"city": "Turku"}, "phone": None},
+            "application/merge-patch+json",
+            {"address": {"zip": None, "city": "Turku"}, "phone": None},
+        ),
+        (
+            {"style": "json-patch"},
+            {"email": "new", "phone": None},
+            "application/json-patch+json",
+            [{"op": "add", "path": "/email", "value": "new"}, {"op": "remove", "path": "/phone"}],
+        ),
+        (
+            {"style": "scim-patch", "headers": {"content-type": JSON}},
+            {"email": "new"},
+            JSON,
+            {
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                "Operations": [{"op": "replace", "path": "email", "value": "new"}],
+            },
+        ),
+        (
+            {
+                "style": "body",
+                "body": {
+                    "key": {"expression": "key"},
+                    "all": {"expression": "fields"},
+                    "locale": {"expression": "entity.locale"},
+                    "was": {"expression": "current.email"},
+                    "tags": {"expression": "raw.tags"},
+                    "fixed": ["a", {"b": None}],
+                    "phone": {"expression": "changed.phone", "optional": True},
+                    "link": {"template": "gid://shop/{id}"},
+                },
+            },
+            {"email": "new"},
+            JSON,
+            {
+                "key": "IDNUMBER1234",
+                "all": {"email": "new", "phone": "1"},
+                "locale": "fi",
+                "was": "old",
+                "tags": ["vip"],
+                "fixed": ["a", {"b": None}],
+                "link": "gid://shop/7",
+            },
+        ),
+    ],
+)
+def test_each_style_sends_its_own_body(
+    update: dict[str, Any], fields: dict[str, Any], content_type: str, body: Any
+) -> None:
+    write = last_write({"path": "/c/{id}", **update}, fields)
+    assert (write.headers["content-type"], write.json()) == (content_type, body)
+
+
+def test_a_partial_put_and_an_upsert_by_external_id() -> None:
+    write = last_write(
+        {"method": "PUT", "path": "/c/by-key/{key}", "query": {"by": "{id}"}}, {"email": "new"}
+    )
+    assert (write.method, write.target, write.json()) == (
+        "PUT",
+        "/c/by-key/IDNUMBER1234?by=7",
+        {"email": "new"},
+    )
+
+
+def test_a_creation_names_the_external_id_and_what_else_the_settings_say() -> None:
+    create = {
+        "method": "PUT",
+        "path": "/c/{key}",
+        "headers": {"X-Locale": "{locale}"},
+        "values": {"locale": "entity.locale"},
+        "body": {"properties": {"expression": "sent"}},
+        "result": "record",
+    }
+    with serving(lambda _: Reply(200, {"record": {"id": 9}})) as service:
+        made = target(service, create=create).create_record("USER", {"email": "new"}, "k1", CONTEXT)
+        write = service.seen[-1]
+    assert made == Record("9", {"id": 9})
+    assert (write.method, write.path, write.headers["x-locale"]) == ("PUT", "/c/IDNUMBER1234", "fi")
+    assert write.json() == {"properties": {"email": "new"}}
+
+
+def test_a_search_by_post_and_one_by_path() -> None:
+    post = {
+        "method": "POST",
+        "path": "/c/search",
+        "body": {"filters": [{"name": {"expression": "field"}, "value": {"expression": "value"}}]},
+        "result": "results",
+        "fields": ["email"],
+    }
+    path = {"path": "/c/mail={value}", "result": "[@]", "fields": ["email"]}
+    with serving(
+        lambda seen: Reply(200, {"results": [STORED]} if seen.method == "POST" else STORED)
+    ) as service:
+        hits = target(service, search=post).search_records("USER", "email", "old")
+        assert service.seen[-1].json() == {"filters": [{"name": "email", "value": "old"}]}
+        assert hits == target(service, search=path).search_records("USER", "email", "old")
+        assert len(hits) == 1
+        target(service, search=path).search_records("USER", "email", "a b/c'd")
+        assert service.seen[-1].target == "/c/mail=a%20b%2Fc%27d"
+
+
+def test_a_deletion_may_make_anonymous_and_have_a_query() -> None:
+    delete = {"method": "POST", "path": "/c/{id}/anonymize", "query": {"force": "true"}, "encoding": "none"}
+    with serving(answer) as service:
+        target(service, delete=delete).delete_record("USER", "7", "k1")
+        seen = service.seen[-1]
+    assert (seen.method, seen.target, seen.body) == ("POST", "/c/7/anonymize?force=true", b"")
+    assert seen.headers["idempotency-key"] == "k1"
+
+
+def test_a_target_without_deletion_says_so_before_any_request() -> None:
+    operations = {"get": {"path": "/c/{id}"}, "create": {"path": "/c"}, "update": {"path": "/c/{id}"}}
+    with serving(answer) as service:
+        connector = shop(service.url, settings={"entities": {"USER": {"operations": operations}}})
+        with pytest.raises(NotConfigured) as caught:
+            connector.delete_record("USER", "7", "k1")
+        assert service.seen == []
+    assert caught.value.fields[0].field == "/entities/USER/operations/delete"
+
+
+@pytest.mark.parametrize(("may_change", "is_accepted"), [(True, True), (False, False)])
+def test_only_the_settings_allow_an_update_to_change_the_id(may_change: bool, is_accepted: bool) -> None:
+    update = {"method": "PUT", "path": "/c/{id}"}
+    with serving(lambda _: Reply(200, {"id": 8, "email": "new"})) as service:
+        connector = target(service, update=update, id_may_change=may_change)
+        if is_accepted:
+            assert connector.update_record("USER", "7", {"email": "new"}, "k1").id == "8"
+        else:
+            with pytest.raises(UnreadableResponse):
+                connector.update_record("USER", "7", {"email": "new"}, "k1")
+
+
+@pytest.mark.parametrize("new_id", ["../8", "a/b", "8?x"])
+def test_a_new_id_that_no_path_may_hold_is_refused(new_id: str) -> None:
+    with serving(lambda _: Reply(200, {"id": new_id})) as service, pytest.raises(UnsafeRequest) as caught:
+        target(service, update={"path": "/c/{id}"}, id_may_change=True).update_record("USER", "7", {}, "k1")
+    assert caught.value.maybe_applied
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", " a", "ä", "\0", "", None, ["a"]])
+def test_no_value_smuggles_a_header(value: Any) -> None:
+    create = {"path": "/c", "headers": {"X-Ref": "{ref}"}, "values": {"ref": "fields.ref"}}
+    with serving(answer) as service:
+        with pytest.raises(UnsafeRequest) as caught:
+            target(service, create=create).create_record("USER", {"ref": value}, "k1")
+        assert service.seen == []
+    assert not caught.value.maybe_applied
+
+
+@pytest.mark.parametrize("value", ["../../admin", "a/b", "..", "a?b", "a#b", "a b", "//evil.test", None, ""])
+def test_no_value_leaves_its_segment(value: Any) -> None:
+    update = {"path": "/c/{id}/a/{ref}", "values": {"ref": "changed.ref"}}
+    with serving(answer) as service:
+        with pytest.raises(UnsafeRequest):
+            target(service, update=update).update_record("USER", "7", {"ref": value}, "k1")
+        assert service.seen == []
+
+
+def test_a_value_in_a_query_stays_one_parameter() -> None:
+    write = last_write(
+        {"path": "/c/{id}", "query": {"ref": "{ref}"}, "values": {"ref": "changed.ref"}}, {"ref": "a&b=c#d"}
+    )
+    assert write.query == {"ref": "a&b=c#d"}
+
+
+def test_an_expression_that_does_not_fit_sends_nothing() -> None:
+    """What cannot be computed must not be sent as null, which would wipe the field."""
+    update = {"path": "/c/{id}", "style": "body", "body": {"tags": {"expression": "join(',', changed.tags)"}}}
+    with serving(answer) as service:
+        with pytest.raises(UnsafeRequest) as caught:
+            target(service, update=update).update_record("USER", "7", {"tags": None}, "k1")
+        assert service.seen == []
+    assert "/entities/USER/operations/update/body/tags/expression" in str(caught.value)
+
+
+def test_an_expression_over_its_budget_sends_nothing() -> None:
+    doubled = " | ".join(["[@,@]"] * 25)
+    update = {"path": "/c/{id}", "style": "body", "body": {"a": {"expression": doubled}}}
+    with serving(answer) as service:
+        with pytest.raises(SettingOverBudget) as caught:
+            target(service, update=update).update_record("USER", "7", {"a": "x"}, "k1")
+        assert service.seen == []
+    assert not caught.value.maybe_applied
+
+
+def test_a_body_made_of_the_raw_record_is_not_sent_over_a_newer_one() -> None:
+    version = {"read": {"header": "ETag"}, "send": {"header": "If-Match"}}
+    update = {"path": "/c/{id}", "style": "body", "body": {"tags": {"expression": "raw.tags"}}}
+    with serving(lambda _: Reply(200, STORED, {"ETag": '"4"'})) as service:
+        connector = target(service, update=update, version=version)
+        with pytest.raises(RecordStale):
+            connector.update_record("USER", "7", {"email": "new"}, "k1", '"3"')
+        assert {seen.method for seen in service.seen} == {"GET"}
+        connector.update_record("USER", "7", {"email": "new"}, "k1", '"4"')
+        assert service.seen[-1].headers["if-match"] == '"4"'
+
+
+def test_a_body_names_the_version_itself() -> None:
+    version = {"read": {"path": "version"}, "send": {"field": "version", "query": "version"}}
+    body = {"v": {"expression": "version"}, "set": {"expression": "changed"}}
+    update = {"path": "/c/{id}", "style": "body", "body": body}
+    with serving(lambda _: Reply(200, {**STORED, "version": 3})) as service:
+        target(service, update=update, version=version).update_record("USER", "7", {"email": "new"}, "k1", 3)
+        assert service.seen[-1].json() == {"v": 3, "set": {"email": "new"}}
+
+
+def test_recorded_requests_hold_no_secret_and_the_path_no_value() -> None:
+    notebook = MemoryRecorder()
+    update = {"path": "/c/{id}", "query": {"ref": "{key}"}, "encoding": "form"}
+    with serving(answer) as service:
+        target(service, notebook, update=update).update_record(
+            "USER", "7", {"email": "new"}, "k1", None, CONTEXT
+        )
+    (sent,) = notebook.sent
+    assert (sent.path_template, sent.body, sent.is_write) == ("/c/{id}", b"email=new", True)
+    assert "s3cret-token" not in repr(notebook)
+
+
+def test_a_change_that_no_request_is_for_is_not_a_success() -> None:
+    update = [{"path": "/c/{id}", "when": "changed.email"}, {"path": "/a/{id}", "when": "changed.city"}]
+    with serving(answer) as service:
+        with pytest.raises(NotConfigured) as caught:
+            target(service, update=update).update_record("USER", "7", {"phone": "2"}, "k1")
+        assert service.seen == []
+    assert caught.value.fields[0].field == "/entities/USER/operations/update"
+
+
+def test_the_search_for_the_whole_record_has_a_budget_too() -> None:
+    get = {"path": "/c/{id}", "result": "{id: id}", "raw": " | ".join(["[@,@]"] * 25)}
+    update = {"method": "PUT", "path": "/c/{id}", "style": "replace"}
+    with serving(answer) as service:
+        with pytest.raises(SettingOverBudget) as caught:
+            target(service, get=get, update=update).update_record("USER", "7", {"email": "new"}, "k1")
+        assert {seen.method for seen in service.seen} == {"GET"}
+    assert not caught.value.maybe_applied
+
+
+@pytest.mark.parametrize(
+    ("raw", "is_sent"), [("[0]", True), (None, False), ("[9]", False), ("[0].email", False)]
+)
+def test_a_record_whose_whole_is_not_found_is_not_replaced(raw: str | None, is_sent: bool) -> None:
+    """Only the changed fields would be left of it."""
+    get = {"path": "/c/{id}", "result": "[0].{id: id}", "raw": raw}
+    update = {"method": "PUT", "path": "/c/{id}", "style": "replace"}
+    with serving(lambda seen: Reply(200, [STORED]) if seen.method == "GET" else Reply(204)) as service:
+        connector = target(service, get=get, update=update)
+        if is_sent:
+            connector.update_record("USER", "7", {"email": "new"}, "k1")
+            assert service.seen[-1].json() == {**STORED, "email": "new"}
+        else:
+            with pytest.raises(UnreadableResponse):
+                connector.update_record("USER", "7", {"email": "new"}, "k1")
+            assert {seen.method for seen in service.seen} == {"GET"}
+
+
+# Broken variants.
+
+
+def test_a_replacement_of_the_reshaped_record_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest_target, "whole_record", lambda *_: CONTEXT.current)
+    with pytest.raises(AssertionError):
+        test_each_style_sends_its_own_body(
+            {"style": "replace", "method": "PUT"}, {"email": "new"}, JSON, {**STORED, "email": "new"}
+        )
+
+
+def test_a_header_that_is_not_checked_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.connectors.records.request_builder.is_header_value", lambda _: True)
+    with pytest.raises((pytest.fail.Exception, ConnectorError, AssertionError)):
+        test_no_value_smuggles_a_header("ä")

@@ -1,0 +1,1 @@
+"""Operations in the settings of a target."""
