@@ -7,6 +7,7 @@ from sync.erasure.late_payloads import delete_late_payloads
 from sync.execution.connection_probes import probe_paused_connections
 from sync.execution.periodic import DailyAt, EverySeconds, ScheduledWork
 from sync.housekeeping.audit_upkeep import send_checkpoint, verify_audit_log_nightly
+from sync.housekeeping.key_sets import refresh_key_sets
 from sync.housekeeping.retention_rules import prune_expired
 from sync.jobs.job_execution import tidy_up_jobs
 from sync.monitoring.alarms import evaluate_alarms
@@ -35,5 +36,6 @@ LONG_PERIODIC = (
     ScheduledWork("cleanup", DailyAt(time(3, 17)), prune_expired),
     ScheduledWork("late-payloads", EverySeconds(10.0), delete_late_payloads),
     ScheduledWork("jobs", EverySeconds(600.0), tidy_up_jobs),
+    ScheduledWork("key-sets", EverySeconds(10.0), refresh_key_sets),
     ScheduledWork("probes", EverySeconds(2.0), probe_paused_connections),
 )

@@ -74,6 +74,22 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='KeySet',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('url', models.CharField(max_length=500, unique=True)),
+                ('keys', models.TextField(blank=True)),
+                ('fetched_at', models.DateTimeField(null=True)),
+                ('tried_at', models.DateTimeField(null=True)),
+                ('refresh_at', models.DateTimeField()),
+                ('wanted_at', models.DateTimeField(null=True)),
+                ('fault', models.CharField(blank=True, max_length=200)),
+            ],
+            options={
+                'default_permissions': (),
+            },
+        ),
+        migrations.CreateModel(
             name='Source',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -83,7 +99,7 @@ class Migration(migrations.Migration):
                 ('slug', models.SlugField(max_length=64, unique=True)),
                 ('name', models.CharField(max_length=120)),
                 ('is_enabled', models.BooleanField(default=True)),
-                ('scheme', models.CharField(choices=[('standard-webhooks', 'Standard Webhooks (also Svix)'), ('body-hmac', 'HMAC of the body in one header'), ('timestamped-hmac', 'HMAC of time and body in one header (Stripe, WorkOS, Zitadel)'), ('hmac', 'HMAC of chosen parts of the request'), ('bearer', 'Bearer token'), ('basic', 'Username and password (Basic)'), ('header', 'Secret value in a header'), ('none', 'No verification')], max_length=32, verbose_name='verification')),
+                ('scheme', models.CharField(choices=[('standard-webhooks', 'Standard Webhooks (also Svix)'), ('body-hmac', 'HMAC of the body in one header'), ('timestamped-hmac', 'HMAC of time and body in one header (Stripe, WorkOS, Zitadel)'), ('hmac', 'HMAC of chosen parts of the request'), ('jwt', 'Signed token (JWT)'), ('bearer', 'Bearer token'), ('basic', 'Username and password (Basic)'), ('header', 'Secret value in a header'), ('none', 'No verification')], max_length=32, verbose_name='verification')),
                 ('scheme_settings', models.JSONField(blank=True, default=dict)),
                 ('handshake', models.JSONField(blank=True, default=dict)),
                 ('extra_id_characters', models.CharField(blank=True, max_length=6, validators=[django.core.validators.RegexValidator('\\A[:@|+=]*\\Z', 'Only the characters : @ | + = can be added.')])),

@@ -2,6 +2,15 @@
 
 from webhooks.models.capture import CapturedRequest, CaptureWindow
 from webhooks.models.event import Event, State, event_state
+from webhooks.models.key_set import (
+    KeySet,
+    claim_due_key_sets,
+    claim_key_set,
+    find_key_set,
+    record_key_set_fault,
+    request_key_set,
+    store_key_set,
+)
 from webhooks.models.pausable import Pausable
 from webhooks.models.payload import Payload, indexes_where_set, payload_foreign_key
 from webhooks.models.rate_limit import RateLimitState
@@ -24,6 +33,7 @@ __all__ = [
     "CaptureWindow",
     "CapturedRequest",
     "Event",
+    "KeySet",
     "Pausable",
     "Payload",
     "Pepper",
@@ -34,8 +44,11 @@ __all__ = [
     "SourceSecret",
     "State",
     "SubjectKey",
+    "claim_due_key_sets",
+    "claim_key_set",
     "erased_entity_id",
     "event_state",
+    "find_key_set",
     "find_or_create_keys",
     "indexes_where_set",
     "is_erased",
@@ -43,6 +56,9 @@ __all__ = [
     "lock_or_create_keys",
     "payload_foreign_key",
     "pseudonym",
+    "record_key_set_fault",
+    "request_key_set",
+    "store_key_set",
     "subject_key",
     "subject_row_key",
 ]

@@ -16,7 +16,7 @@ from config_schema.model_fields import FieldSetting
 from webhooks.encryption.at_rest import EncryptedJSONField
 from webhooks.models.pausable import Pausable
 from webhooks.protocol.handshake import HANDSHAKE
-from webhooks.protocol.schemes import SCHEMES, check_secret, check_settings, needs_public_url
+from webhooks.protocol.schemes import SCHEMES, check_secret, check_settings, has_secret, needs_public_url
 from webhooks.protocol.webhook_format import DEFAULT_FORMAT, WEBHOOK_FORMAT, WebhookFormat
 from webhooks.responses.formats import RESPONSE_FORMAT
 
@@ -193,6 +193,16 @@ class Source(Pausable):
     def is_signed(self) -> bool:
         """True if webhooks of this source are verified. Data of an unsigned webhook is only a hint."""
         return self.scheme != "none"
+
+    @property
+    def needs_secret(self) -> bool:
+        """True if webhooks are verified with a secret: not with the sender's public key."""
+        return has_secret(self.scheme, self.scheme_settings)
+
+    @property
+    def jwks_url(self) -> str:
+        """The address of the sender's keys, "" if the hub fetches none."""
+        return str(self.scheme_settings.get("jwks_url", "")) if self.scheme == "jwt" else ""
 
 
 def _find_fault(kind: Kind[Any], document: Any) -> str:

@@ -14,7 +14,7 @@ from config_schema.errors import SettingsInvalid
 from config_schema.kinds import Choice, Text
 from config_schema.objects import Object
 from config_schema.settings import Setting, Values, defaulted, required
-from webhooks.protocol import hmac_rule
+from webhooks.protocol import hmac_rule, jwt_rule
 from webhooks.protocol.hmac_rule import HEADER_NAME, PART_NAME, decode_base64
 
 SHORTEST_KEY = 24
@@ -115,6 +115,15 @@ SCHEMES: Mapping[str, VerificationScheme] = {
         hmac_rule.EXAMPLE,
         hmac_rule.build_rule,
     ),
+    "jwt": VerificationScheme(
+        "Signed token (JWT)",
+        "A JSON Web Signature in a header, or as the whole body. The configured algorithm is the only one that is "
+        "accepted; `none` never is.",
+        "of `HS256`, `HS384` and `HS512`: the key, at least 32, 48 or 64 bytes. The other algorithms have no secret.",
+        jwt_rule.SETTINGS,
+        jwt_rule.EXAMPLE,
+        jwt_rule.build_rule,
+    ),
     "bearer": VerificationScheme(
         "Bearer token",
         "The header `Authorization` holds `Bearer` and the secret.",
@@ -154,6 +163,13 @@ def check_settings(scheme: str, settings: Mapping[str, Any]) -> None:
         raise ValueError(f"{name}{invalid.sentence}") from None
 
 
+def has_secret(scheme: str, settings: Mapping[str, Any]) -> bool:
+    """Return True if the scheme verifies with a secret, not with a public key or not at all."""
+    return scheme != "none" and not (
+        scheme == "jwt" and str(settings.get("algorithm")) not in jwt_rule.SYMMETRIC
+    )
+
+
 def needs_public_url(scheme: str, settings: Mapping[str, Any]) -> bool:
     """Return True if the address that the sender uses is signed."""
     return scheme == "hmac" and hmac_rule.URL in settings.get("signed", ())
@@ -166,8 +182,7 @@ def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = N
     An HMAC key needs at least 24 bytes, a secret that is sent as it is at least 16 printable characters.
     """
     _require_scheme(scheme)
-    if scheme == "none":
-        raise ValueError("A source without verification has no secret.")
+    _require_secret(scheme, settings)
     # Checked first: a public key is long enough to pass as a key or a password, and anybody may know it.
     if is_public_key(value):
         if scheme != "standard-webhooks":
@@ -181,6 +196,8 @@ def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = N
         _check_hmac_key(key, "The secret must be base64, optionally after whsec_.")
     elif scheme in ("hmac", "body-hmac", "timestamped-hmac"):
         _check_hmac_key(value.encode(), "The secret is empty.")
+    elif scheme == "jwt":
+        _check_jwt_key(value, settings or {})
     elif scheme == "basic":
         user, colon, password = value.partition(":")
         if not (user and colon):
@@ -195,11 +212,14 @@ def new_secret(scheme: str, settings: Mapping[str, Any] | None = None) -> str:
     `none`.
     """
     _require_scheme(scheme)
+    _require_secret(scheme, settings)
     match scheme:
-        case "none":
-            raise ValueError("A source without verification has no secret.")
         case "standard-webhooks":
             return _STANDARD_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode("ascii")
+        case "jwt" if not _has_base64_secret(settings):
+            return secrets.token_urlsafe(64)
+        case "jwt":
+            return base64.b64encode(secrets.token_bytes(64)).decode("ascii")
         case "hmac" if _has_base64_secret(settings):
             return base64.b64encode(secrets.token_bytes(32)).decode("ascii")
         case "basic":
@@ -223,6 +243,24 @@ def decode_public_key(value: str) -> bytes:
     """Return the 32 bytes of a public key `whpk_…`, or b"", which matches nothing, if it is not one."""
     key = decode_base64(value.removeprefix(_PUBLIC_PREFIX)) if is_public_key(value) else b""
     return key if len(key) == _PUBLIC_SIZE else b""
+
+
+def _require_secret(scheme: str, settings: Mapping[str, Any] | None) -> None:
+    if scheme == "none":
+        raise ValueError("A source without verification has no secret.")
+    if not has_secret(scheme, settings or {}):
+        raise ValueError("The sender signs with its private key. The hub needs no secret.")
+
+
+def _check_jwt_key(value: str, settings: Mapping[str, Any]) -> None:
+    key = value.encode()
+    if _has_base64_secret(settings):
+        key = decode_base64(value.removeprefix(hmac_rule.BASE64_SECRET_PREFIX))
+    least = jwt_rule.SYMMETRIC[settings["algorithm"]]
+    if "-----BEGIN" in value:
+        raise ValueError("A public key is not a secret.")
+    if len(key) < least:
+        raise ValueError(f"The secret of {settings['algorithm']} must have at least {least} bytes.")
 
 
 def _has_base64_secret(settings: Mapping[str, Any] | None) -> bool:

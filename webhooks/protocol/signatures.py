@@ -9,14 +9,17 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from config_schema.errors import SettingsInvalid
+from config_schema.objects import Object
 from webhooks.protocol.hmac_rule import HMAC, body_hmac_rule, compute_hmac, timestamped_hmac_rule
 from webhooks.protocol.hmac_signatures import verify_hmac
+from webhooks.protocol.jwt_rule import JWT
+from webhooks.protocol.jwt_signatures import verify_jwt
 from webhooks.protocol.schemes import (
     SCHEMES,
     check_secret,
@@ -53,6 +56,7 @@ _STANDARD_SPELLINGS = ("webhook", "svix")
 # Standard Webhooks 1.0.0: the id is a part of the signed text and must not contain its separator.
 _WEBHOOK_ID = re.compile(r"[!-\-/-~]{1,255}")
 
+Rule = TypeVar("Rule")
 _Candidates = tuple[list[tuple[LiveSecret, bytes]], list[bytes]]
 
 
@@ -66,9 +70,10 @@ def verify_signature(
     now: datetime,
     method: str = "POST",
     url: Callable[[], str] = str,
+    find_key_set: Callable[[str], str | None] = lambda _: None,
 ) -> VerifiedSignature:
     """Verify the signature of `body`. `headers` have lower-case names, `now` is aware. `url` returns the address that
-    the sender used, "" if it is not known.
+    the sender used, "" if it is not known. `find_key_set` returns the cleaned key set of an address.
 
     Raises BadSignature and nothing else, also if the settings or the stored secrets are invalid.
     """
@@ -80,27 +85,22 @@ def verify_signature(
         preset = _HMAC_PRESETS[scheme](resolve_settings(scheme, settings))
         return verify_hmac(preset, secrets, headers, body, now)
     if scheme == "hmac":
-        return _verify_general(settings, secrets, headers, body, now, method, url)
+        general = _read_rule(HMAC, settings)
+        return verify_hmac(general, secrets, headers, body, now, method=method, url=url)
+    if scheme == "jwt":
+        rule = _read_rule(JWT, settings)
+        return verify_jwt(rule, secrets, headers, body, now, find_key_set)
     if scheme in _STATIC_SCHEMES:
         return VerifiedSignature(find_matching_secret(*_STATIC_SCHEMES[scheme](settings, secrets, headers)))
     raise BadSignature("the source has no known scheme")
 
 
-def _verify_general(
-    settings: Mapping[str, Any],
-    secrets: Sequence[LiveSecret],
-    headers: Mapping[str, str],
-    body: bytes,
-    now: datetime,
-    method: str,
-    url: Callable[[], str],
-) -> VerifiedSignature:
-    """Verify by the general form, whose settings were checked when they were saved."""
+def _read_rule(kind: Object[Rule], settings: Mapping[str, Any]) -> Rule:
+    """Return the rule that settings mean. They were checked when they were saved."""
     try:
-        rule = HMAC.read(settings, ())
+        return kind.read(settings, ())
     except SettingsInvalid as error:
         raise BadSignature("the source's settings are not valid") from error
-    return verify_hmac(rule, secrets, headers, body, now, method=method, url=url)
 
 
 _HMAC_PRESETS = {"body-hmac": body_hmac_rule, "timestamped-hmac": timestamped_hmac_rule}

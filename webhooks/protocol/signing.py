@@ -6,9 +6,12 @@ The console signs the test of a source with it.
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
+
+import jwt
 
 from webhooks.protocol.hmac_rule import (
     BODY,
@@ -23,6 +26,7 @@ from webhooks.protocol.hmac_rule import (
     compute_hmac,
     timestamped_hmac_rule,
 )
+from webhooks.protocol.jwt_rule import JWT, JwtRule
 from webhooks.protocol.schemes import decode_standard_key, resolve_settings
 
 RequestSigner = Callable[[Mapping[str, Any], str, bytes, str, datetime], dict[str, str]]
@@ -55,6 +59,45 @@ def _sign_standard_webhooks(
     digest = hmac.digest(decode_standard_key(secret), content, hashlib.sha256)
     signature = f"v1,{base64.b64encode(digest).decode('ascii')}"
     return {"webhook-id": webhook_id, "webhook-timestamp": seconds, "webhook-signature": signature}
+
+
+def sign_body(
+    scheme: str, settings: Mapping[str, Any], secret: str, body: bytes, webhook_id: str, at: datetime
+) -> bytes:
+    """Return the body as it is sent: a token, if the source's settings say that the body is one."""
+    if scheme == "jwt" and (rule := JWT.read(settings, ())).header is None:
+        claims = json.loads(body)
+        claims |= _claims_of(rule, body, webhook_id, at)
+        return _encode_token(rule, claims, secret).encode("ascii")
+    return body
+
+
+def _sign_jwt(
+    settings: Mapping[str, Any], secret: str, body: bytes, webhook_id: str, at: datetime
+) -> dict[str, str]:
+    rule = JWT.read(settings, ())
+    if rule.header is None:
+        return {"content-type": "application/jwt"}
+    token = _encode_token(rule, _claims_of(rule, body, webhook_id, at), secret)
+    return {rule.header: f"Bearer {token}"}
+
+
+def _encode_token(rule: JwtRule, claims: Mapping[str, Any], secret: str) -> str:
+    headers = {"typ": rule.token_type} if rule.token_type else None
+    return jwt.encode(dict(claims), rule.key_of(secret), algorithm=rule.algorithm, headers=headers)
+
+
+def _claims_of(rule: JwtRule, body: bytes, webhook_id: str, at: datetime) -> dict[str, Any]:
+    """Return the claims that the rule checks."""
+    now = int(at.timestamp())
+    claims: dict[str, Any] = {"iat": now, "exp": now + 300}
+    claims |= {"iss": rule.issuer} if rule.issuer else {}
+    claims |= {"aud": rule.audience} if rule.audience else {}
+    if rule.digest_claim:
+        claims[rule.digest_claim] = ENCODINGS[rule.digest_encoding](hashlib.sha256(body).digest()).decode(
+            "ascii"
+        )
+    return claims | ({rule.id_claim: webhook_id} if rule.id_claim else {})
 
 
 def _sign_hmac(
@@ -102,6 +145,7 @@ _HMAC_RULES: Mapping[str, Callable[[Mapping[str, Any]], HmacRule]] = {
 }
 _SIGNERS: Mapping[str, RequestSigner] = {
     "standard-webhooks": _sign_standard_webhooks,
+    "jwt": _sign_jwt,
     "bearer": _bearer_header,
     "basic": _basic_header,
     "header": _secret_header,

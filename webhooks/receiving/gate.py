@@ -4,11 +4,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-from webhooks.models import AnswerMode, Source
+from webhooks.models import AnswerMode, Source, find_key_set, request_key_set
 from webhooks.protocol.event_reader import RequestEvents, UnreadableEvent, read_request
+from webhooks.protocol.jwt_signatures import UnknownKey
 from webhooks.protocol.signatures import BadSignature, LiveSecret, verify_signature
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.webhook_parser import ParsedWebhook, parse_webhook
@@ -17,6 +18,8 @@ from webhooks.receiving.incoming_request import IncomingRequest, sender_url
 _CONTENT_TYPE = re.compile(r'\s*([^\s;,]+)\s*(?:;\s*charset\s*=\s*"?utf-?8"?\s*)?', re.ASCII | re.IGNORECASE)
 # Headers that prove who sent a request. A format must not be able to copy them into what is stored.
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
+# RFC 8935, section 2, and what senders of other tokens use.
+_TOKEN_TYPE = re.compile(r"\s*application/(secevent\+jwt|jwt|jose)\s*", re.ASCII | re.IGNORECASE)
 _WEBHOOK_ID = re.compile(r"[!-~]{1,255}")
 
 
@@ -45,10 +48,13 @@ class RequestFiltered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRequest:
-    """The result of a successful verification. `event_id` comes from the request's header, None if it has none."""
+    """The result of a successful verification. `event_id` comes from the request's header, None if it has none. `body`:
+    what is parsed and stored instead of the request's body, None for the body itself.
+    """
 
     verified_by: str
     event_id: str | None
+    body: bytes | None = field(default=None, repr=False)
 
 
 def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest:
@@ -58,7 +64,7 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
     # Size before type, and type before signature: the cheap checks come first.
     if incoming.body is None:
         raise RequestRefused("too-large")
-    if not _has_accepted_type(source, incoming) or _is_encoded(incoming):
+    if not _accepts_type(source, incoming.headers.get("content-type", "")) or _is_encoded(incoming):
         raise RequestRefused("wrong-content-type")
     try:
         signature = verify_signature(
@@ -70,15 +76,23 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
             now=incoming.received_at,
             method=incoming.method,
             url=partial(sender_url, incoming),
+            find_key_set=find_key_set,
         )
+    except UnknownKey as error:
+        request_key_set(source.jwks_url)
+        raise RequestRefused("bad-signature", reason=error.reason) from error
     except BadSignature as error:
         raise RequestRefused("bad-signature", reason=error.reason) from error
     verified_by = source.scheme if signature.secret_id is None else f"{source.scheme}:{signature.secret_id}"
-    return VerifiedRequest(verified_by, signature.webhook_id or incoming.headers.get("webhook-id"))
+    return VerifiedRequest(
+        verified_by, signature.webhook_id or incoming.headers.get("webhook-id"), signature.body
+    )
 
 
-def _has_accepted_type(source: Source, incoming: IncomingRequest) -> bool:
-    match = _CONTENT_TYPE.fullmatch(incoming.headers.get("content-type", ""))
+def _accepts_type(source: Source, content_type: str) -> bool:
+    if source.scheme == "jwt" and "header" not in source.scheme_settings:
+        return bool(_TOKEN_TYPE.fullmatch(content_type))
+    match = _CONTENT_TYPE.fullmatch(content_type)
     return match is not None and match[1].lower() in source.parsed_format.content_types
 
 

@@ -5,6 +5,7 @@ It is stored before work on it begins, and its answer is stored before it is sen
 
 import logging
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 from webhooks.catalogue.codes import Language
@@ -82,6 +83,8 @@ def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port
         answer = problem_answer(refusal.code, language, headers=retry_headers(refusal))
         # Who is not verified gets the standard answer, whatever the source is.
         return answer if source is None or verified is None else format_answer(source, answer)
+    if verified.body is not None:
+        incoming = replace(incoming, body=verified.body)
     try:
         return _answer_verified(source, incoming, verified, language, delivery_port)
     except Exception as error:

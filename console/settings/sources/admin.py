@@ -1,9 +1,11 @@
 """ModelAdmin of sources, the senders of webhooks."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -30,6 +32,7 @@ from console.settings.sources.secrets import SecretRotationMixin
 from console.settings.sources.source_test import CannotSendTestEvent, SentTestEvent, send_test_event
 from console.ui.formatting import render_age
 from console.ui.outcome_texts import describe_code, render_pill
+from sync.housekeeping.key_sets import KeySetUnavailable, fetch_new_key_set
 from webhooks.models import Source
 from webhooks.secret_rotation import live_secrets
 
@@ -122,7 +125,7 @@ class SourceAdmin(FormatTrialMixin, SecretRotationMixin, CaptureMixin, PauseMixi
             context["pill"] = render_activity_pill(source)
             context["source_secrets"] = lines = load_secret_rows(source)
             context["source_routes"] = load_source_routes(source)
-            context["lacks_secret"] = source.is_signed and not any(
+            context["lacks_secret"] = source.needs_secret and not any(
                 secret.is_live and secret.fits for secret in lines
             )
             context["may_rotate"] = self.may_rotate(request, source)
@@ -133,12 +136,15 @@ class SourceAdmin(FormatTrialMixin, SecretRotationMixin, CaptureMixin, PauseMixi
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        if form.instance.is_signed and not live_secrets(form.instance):
+        if form.instance.needs_secret and not live_secrets(form.instance):
             text = _(
                 "The source has no active secret yet. All its webhooks are refused until you add one "
                 "with “Add a secret…”."
             )
             messages.warning(request, text)
+        if form.instance.jwks_url and {"scheme", "scheme_settings"} & set(form.changed_data):
+            # After the commit: a slow server must not keep the row locked.
+            transaction.on_commit(partial(_fetch_keys, request, form.instance.jwks_url))
 
     @post_only(back_to="admin:webhooks_source_change", key="pk")
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -149,6 +155,16 @@ class SourceAdmin(FormatTrialMixin, SecretRotationMixin, CaptureMixin, PauseMixi
         except CannotSendTestEvent as refusal:
             messages.error(request, str(refusal))
         return redirect("admin:webhooks_source_change", pk)
+
+
+def _fetch_keys(request: HttpRequest, url: str) -> None:
+    try:
+        fetch_new_key_set(url)
+    except KeySetUnavailable as error:
+        text = _(
+            "The sender's keys could not be fetched: %(reason)s Webhooks are refused until a worker can fetch them."
+        )
+        messages.warning(request, text % {"reason": error})
 
 
 def _show_test_result(request: HttpRequest, sent: SentTestEvent) -> None:

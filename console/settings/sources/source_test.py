@@ -5,7 +5,7 @@ No route takes its entity type and event type, so it is stored, answered and ign
 
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import transaction
@@ -19,7 +19,7 @@ from sync.delivery_service import DeliveryService
 from sync.monitoring.health_figures import TEST_EVENT_TYPE
 from webhooks.models import Event, Source
 from webhooks.protocol.schemes import is_public_key
-from webhooks.protocol.signing import sign_request
+from webhooks.protocol.signing import sign_body, sign_request
 from webhooks.receiving.answers import Answer
 from webhooks.receiving.incoming_request import IncomingRequest, sender_url
 from webhooks.receiving.receive import receive_webhook
@@ -56,11 +56,11 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
             _("The source has a webhook format of its own. Send a test event from the source instead.")
         )
     secrets = live_secrets(source)
-    if source.is_signed and not secrets:
+    if source.needs_secret and not secrets:
         raise CannotSendTestEvent(_("The source has no active secret. Add one first."))
     # With a public key the hub can verify signatures and cannot make them.
     ours = [secret.value for secret in secrets if not is_public_key(secret.value)]
-    if secrets and not ours:
+    if not ours and (secrets or (source.is_signed and not source.needs_secret)):
         raise CannotSendTestEvent(
             _(
                 "The source signs with its own private key, which the hub does not have. Send a test "
@@ -102,4 +102,5 @@ def _build_request(request: HttpRequest, source: Source, secret: str, name: str)
     headers |= sign_request(
         source.scheme, source.scheme_settings, secret, body, name, now, url=sender_url(incoming)
     )
-    return incoming
+    sent = sign_body(source.scheme, source.scheme_settings, secret, body, name, now)
+    return replace(incoming, body=sent, size=len(sent))

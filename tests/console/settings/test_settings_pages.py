@@ -1,8 +1,11 @@
 """Sources and routes: editable fields, recorded changes, permissions."""
 
+import json
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import ValidationError
 from django.db import connection as database
@@ -13,8 +16,9 @@ from sync.connectors.presets import load_preset
 from sync.models import Route
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.builders.settings_rows import TYPED, a_signed_source, connection, mapping
+from tests.support.http.servers import Reply, serving
 from tests.support.people import browser, entries, event, save, source
-from webhooks.models import Source, SourceSecret
+from webhooks.models import KeySet, Source, SourceSecret
 
 pytestmark = pytest.mark.django_db
 WHY = "a new system joins"
@@ -312,3 +316,39 @@ def test_readers_open_every_settings_page_and_see_no_secret(role: str) -> None:
         assert hidden not in answer.content.decode()
         assert "style-src 'self'" in answer["Content-Security-Policy"]
         assert " style=" not in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"handshake": "", "response_format": ""}, {"handshake": "{}", "response_format": "{}"}]
+)
+def test_a_source_without_a_handshake_and_a_response_format_has_neither(changes: dict[str, str]) -> None:
+    browser("administrator").post("/admin/webhooks/source/add/", source_form(**changes))
+    source = Source.objects.get()
+    assert (source.handshake, source.response_format) == ({}, {})
+
+
+def test_saving_a_source_fetches_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each test is one transaction, which never commits.
+    monkeypatch.setattr("django.db.transaction.on_commit", lambda run: run())
+    key = jwt.get_algorithm_by_name("RS256").to_jwk(
+        rsa.generate_private_key(65_537, 2_048).public_key(), as_dict=True
+    )
+    reply = Reply(value={"keys": [key]})
+    with serving(lambda _: reply) as service:
+        settings = {"algorithm": "RS256", "header": "X-Token", "jwks_url": f"{service.url}/certs"}
+        form = source_form(scheme="jwt", scheme_settings=json.dumps(settings))
+        client = browser("administrator")
+        answer = client.post("/admin/webhooks/source/add/", form)
+        assert answer.status_code == 302
+        page = client.get("/admin/webhooks/source/").content.decode()
+        assert "has no active secret" not in page
+        assert "could not be fetched" not in page
+        assert KeySet.objects.get().keys
+        reply.status = 500
+        settings["jwks_url"] += "/other"
+        form |= {"scheme_settings": json.dumps(settings)}
+        address = f"/admin/webhooks/source/{Source.objects.get().pk}/change/"
+        page = save(client, address, form).content.decode()
+        assert "keys could not be fetched: The response has the status 500." in page
+        assert "No active secret" not in page
+        assert "Add a secret" not in page

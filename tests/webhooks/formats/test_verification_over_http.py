@@ -6,11 +6,12 @@ import json
 import time
 from typing import Any
 
+import jwt
 import pytest
 from django.core.exceptions import ValidationError
 from django.test import Client
 
-from webhooks.models import Receipt, Refusal, Source, SourceSecret
+from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret
 
 CLIENT = Client(raise_request_exception=False)
 SECRET = "the-client-secret-of-the-sender"
@@ -97,3 +98,44 @@ def test_a_signed_address_cannot_be_saved_without_the_address_of_the_hub(
     with pytest.raises(ValidationError, match="PUBLIC_URL"):
         hubspot.full_clean()
     assert send("/webhooks/hubspot", "/webhooks/hubspot").status_code == 401
+
+
+@pytest.fixture
+def issuer(database: None) -> Source:
+    settings = {"algorithm": "HS256", "type": "secevent+jwt", "id_claim": "jti"}
+    source = Source(slug="issuer", name="Issuer", scheme="jwt", scheme_settings=settings)
+    source.full_clean()
+    source.save()
+    SourceSecret.objects.create(source=source, value="k" * 32, hint="kkkk")
+    return source
+
+
+def send_token(
+    claims: dict[str, Any], key: str = "k" * 32, media_type: str = "application/secevent+jwt"
+) -> Any:
+    token = jwt.encode(claims, key, "HS256", {"typ": "secevent+jwt"})
+    return CLIENT.generic("POST", "/webhooks/issuer", token, headers={"Content-Type": media_type})
+
+
+def test_the_claims_of_a_token_are_the_webhook(issuer: Source) -> None:
+    claims = {"jti": "e1", "id": "X1", "entityType": "DEVICE", "eventType": "UPDATE", "iat": 1}
+    assert send_token(claims).status_code == 200
+    event = Event.objects.get()
+    assert (event.event_id, event.entity_id, event.is_signed) == ("e1", "X1", True)
+    assert event.payload is not None
+    assert json.loads(event.payload.decrypt()) == claims
+    again = send_token(claims)
+    assert (again.status_code, again["Webhook-Replayed"]) == (200, "true")
+    assert send_token(claims | {"id": "X2"}).json()["code"] == "event-id-conflict"
+
+
+def test_a_token_is_refused_like_any_other_signature(issuer: Source) -> None:
+    refused = send_token({"jti": "e1"}, "l" * 32)
+    assert (refused.status_code, refused.json()["code"]) == (401, "bad-signature")
+    unusable = send_token({"jti": "e1"})
+    assert (unusable.status_code, unusable.json()["code"]) == (400, "missing-member")
+    assert send_token({"jti": "e1"}, media_type="application/json").status_code == 415
+    plain = CLIENT.generic(
+        "POST", "/webhooks/issuer", BODY, headers={"Content-Type": "application/secevent+jwt"}
+    )
+    assert plain.status_code == 401

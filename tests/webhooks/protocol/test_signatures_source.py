@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-from webhooks.protocol import hmac_rule, hmac_signatures, signatures, verified
+from webhooks.protocol import hmac_rule, hmac_signatures, jwt_signatures, signatures, verified
 
 pytestmark = pytest.mark.pure
 
@@ -17,6 +17,7 @@ COMPARISONS = {
     "scheme == 'none'",
     "scheme == 'standard-webhooks'",
     "scheme == 'hmac'",
+    "scheme == 'jwt'",
     "scheme in _HMAC_PRESETS",
     "scheme in _STATIC_SCHEMES",
     "f'{name}-signature' in headers",
@@ -101,3 +102,12 @@ def test_every_secret_is_compared_with_every_signature_without_an_early_exit():
     assert loops == compared.generators
     assert [ast.unparse(loop.iter) for loop in loops] == ["expected", "offered"]
     assert [ast.unparse(condition) for condition in loops[-1].ifs] == ["hmac.compare_digest(right, text)"]
+
+
+def test_the_digest_in_a_token_is_compared_with_compare_digest_alone():
+    tree = ast.parse(inspect.getsource(jwt_signatures))
+    compared = [text for text in sources(tree, ast.Call) if text.startswith("hmac.compare_digest")]
+    assert compared == [
+        "hmac.compare_digest(ENCODINGS[encoding](hashlib.sha256(body).digest()), text.encode('ascii'))"
+    ]
+    assert not [text for text in sources(tree, ast.Compare) if "digest" in text and "is not None" not in text]

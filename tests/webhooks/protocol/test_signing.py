@@ -7,13 +7,14 @@ import pytest
 
 from webhooks.protocol.schemes import SCHEMES, new_secret
 from webhooks.protocol.signatures import BadSignature, LiveSecret, verify_signature
-from webhooks.protocol.signing import sign_request
+from webhooks.protocol.signing import sign_body, sign_request
 
 pytestmark = pytest.mark.pure
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 BODY = b'{"id":"HUB-TEST"}'
 URL = "https://hub.example.com/webhooks/acme?a=1"
+DIGEST = {"digest_claim": "body", "digest_encoding": "base64url"}
 WAYS: list[tuple[str, dict[str, Any]]] = [
     ("standard-webhooks", {}),
     ("bearer", {}),
@@ -27,6 +28,11 @@ WAYS: list[tuple[str, dict[str, Any]]] = [
     ),
     ("body-hmac", {"header": "X-Sig"}),
     ("timestamped-hmac", {"header": "X-Sig"}),
+    *(
+        ("jwt", {"algorithm": algorithm, "issuer": "me", "audience": "hub", "needs_expiry": True, **place})
+        for algorithm in ("HS256", "HS384", "HS512")
+        for place in ({"header": "Authorization", **DIGEST}, {"type": "secevent+jwt", "secret": "base64"})
+    ),
     ("timestamped-hmac", {"header": "X-Sig", "unit": "milliseconds", "time": "at", "signature": "s"}),
     *(
         (
@@ -61,7 +67,8 @@ def test_the_gate_accepts_the_signed_request_and_names_the_secret(
 ) -> None:
     right, other = new_secret(scheme, settings), new_secret(scheme, settings)
     headers = sign_request(scheme, settings, right, BODY, "test-1", NOW, url=URL)
-    asked = {"settings": settings, "headers": headers, "body": BODY, "now": NOW, "url": lambda: URL}
+    sent = sign_body(scheme, settings, right, BODY, "test-1", NOW)
+    asked = {"settings": settings, "headers": headers, "body": sent, "now": NOW, "url": lambda: URL}
     assert (
         verify_signature(scheme, secrets=[LiveSecret(1, other), LiveSecret(2, right)], **asked).secret_id == 2
     )

@@ -115,17 +115,26 @@ def test_a_source_without_a_secret_is_offered_its_first_one() -> None:
         ("standard-webhooks", {}),
         ("body-hmac", {"header": "X-Sig", "encoding": "base64", "prefix": "sha256="}),
         ("timestamped-hmac", {"header": "X-Sig", "unit": "milliseconds"}),
+        (
+            "hmac",
+            {"header": "X-Sig", "signed": ["{url}", "{time}", "{body}"], "time": "t", "signature": "v1"},
+        ),
+        ("jwt", {"algorithm": "HS512", "header": "Authorization", "digest_claim": "digest"}),
+        ("jwt", {"algorithm": "HS256"}),
         ("bearer", {}),
         ("basic", {}),
         ("header", {"header": "X-Secret"}),
         ("none", {}),
     ],
 )
-def test_a_test_event_passes_the_real_checks_and_has_no_effect(scheme: str, settings: dict[str, str]) -> None:
+def test_a_test_event_passes_the_real_checks_and_has_no_effect(
+    scheme: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django.conf.settings.PUBLIC_URL", "https://hub.example.com")
     of = source("tried", scheme=scheme, scheme_settings=settings)
     if scheme != "none":
-        a_secret(of, new_secret(scheme), ends_at=timezone.now() + timedelta(hours=1))
-        newest = a_secret(of, new_secret(scheme))
+        a_secret(of, new_secret(scheme, settings), ends_at=timezone.now() + timedelta(hours=1))
+        newest = a_secret(of, new_secret(scheme, settings))
     text = sent(browser("administrator"), of)
     assert "The test event was verified and stored. As intended, it was not delivered." in text
     event = Event.objects.get()
@@ -151,6 +160,10 @@ def test_no_test_event_without_a_secret_or_with_a_mapped_event_type() -> None:
     assert "no active secret. Add one first." in sent(client, of)
     a_secret(of, "whpk_" + "A" * 43)
     assert "signs with its own private key" in sent(client, of)
+    keys = {"algorithm": "ES256", "jwks_url": "https://id.example.com/certs"}
+    assert "signs with its own private key" in sent(
+        client, source("keyed", scheme="jwt", scheme_settings=keys)
+    )
     of = source("worded", webhook_format={"event_types": {"hub-test": "UPDATE"}})
     assert "uses the word HUB-TEST" in sent(client, of)
     assert not Event.objects.exists()

@@ -1,0 +1,244 @@
+"""The scheme `jwt`: a JSON Web Signature in a header or as the body. Its settings. Pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from config_schema.errors import Place, SettingsInvalid
+from config_schema.kinds import Boolean, Choice, JsonSchema, Kind, Text, WholeNumber
+from config_schema.objects import Object
+from config_schema.settings import Values, defaulted, optional, required
+from webhooks.protocol.hmac_rule import BASE64_SECRET_PREFIX, HEADER_NAME, decode_base64
+from webhooks.protocol.public_keys import ASYMMETRIC, PublicKey, load_pem
+
+# The least bytes of a key (RFC 7518, section 3.2).
+SYMMETRIC: Mapping[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
+MAX_PEM_KEYS = 4
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+_CLAIM = Text(
+    re.compile(r"[!-~]{1,128}"),
+    "1 to 128 printable ASCII characters, no space",
+    "This must be the name of a claim: 1 to 128 printable characters.",
+)
+_WORD = Text(
+    re.compile(r"[!-~]{1,512}"),
+    "1 to 512 printable ASCII characters, no space",
+    "This must be 1 to 512 printable characters, without a space.",
+)
+
+
+@dataclass(frozen=True)
+class PublicKeyList(Kind[tuple[str, ...]]):
+    """Public keys in PEM."""
+
+    label: str = "list of texts"
+    limits: str = f"1 to {MAX_PEM_KEYS} keys"
+
+    def read(self, value: Any, place: Place) -> tuple[str, ...]:
+        is_list = isinstance(value, list | tuple) and 1 <= len(value) <= MAX_PEM_KEYS
+        if not is_list or not all(isinstance(item, str) for item in value):
+            raise SettingsInvalid(place, f"This must be a list of 1 to {MAX_PEM_KEYS} texts.")
+        return tuple(value)
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "array", "minItems": 1, "maxItems": MAX_PEM_KEYS, "items": {"type": "string"}}
+
+
+@dataclass(frozen=True)
+class KeySetUrl(Kind[str]):
+    """The address of a key set."""
+
+    label: str = "URL"
+    limits: str = "`https`, or `http` to this computer; at most 500 characters"
+
+    def read(self, value: Any, place: Place) -> str:
+        if not isinstance(value, str) or len(value) > 500 or not re.fullmatch(r"[!-~]+", value):
+            raise SettingsInvalid(place, "This must be a URL of at most 500 characters.")
+        try:
+            parts = urlsplit(value)
+            host = parts.hostname
+        except ValueError:
+            raise SettingsInvalid(place, "This must be a URL.") from None
+        is_local = parts.scheme == "http" and host in _LOCAL_HOSTS
+        if (
+            not host
+            or not (parts.scheme == "https" or is_local)
+            or "@" in value
+            or "?" in value
+            or "#" in value
+        ):
+            raise SettingsInvalid(place, "This must be an https:// address without query and credentials.")
+        return value
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "string", "format": "uri", "maxLength": 500}
+
+
+@dataclass(frozen=True, slots=True)
+class JwtRule:
+    """How a token is verified, and where it stands. `header` in lower case, None if the body is the token."""
+
+    algorithm: str
+    header: str | None
+    public_keys: tuple[PublicKey, ...]
+    jwks_url: str | None
+    issuer: str | None
+    audience: str | None
+    token_type: str | None
+    needs_expiry: bool
+    leeway: int
+    digest_claim: str | None
+    digest_encoding: str
+    id_claim: str | None
+    has_base64_secret: bool
+
+    @property
+    def is_symmetric(self) -> bool:
+        return self.algorithm in SYMMETRIC
+
+    def key_of(self, secret: str) -> bytes:
+        """Return the key that a secret stands for; b"" if it is not the configured base64."""
+        return (
+            decode_base64(secret.removeprefix(BASE64_SECRET_PREFIX))
+            if self.has_base64_secret
+            else secret.encode()
+        )
+
+
+_ALGORITHM = required(
+    "algorithm",
+    Choice((*SYMMETRIC, *ASYMMETRIC)),
+    "The only algorithm that is accepted, whatever a token says.",
+    example="RS256",
+)
+_HEADER = optional(
+    "header",
+    HEADER_NAME,
+    "The header that holds the token, alone or after `Bearer`. Without it the body is the token, and its claims are "
+    "the webhook.",
+    example="Authorization",
+    is_nullable=False,
+)
+_PUBLIC_KEYS = optional(
+    "public_keys",
+    PublicKeyList(),
+    "The sender's public keys in PEM.",
+    example=["-----BEGIN PUBLIC KEY-----\n…\n-----END PUBLIC KEY-----"],
+    is_nullable=False,
+)
+_JWKS_URL = optional(
+    "jwks_url",
+    KeySetUrl(),
+    "Where the sender publishes its keys (JWKS). A worker fetches them; webhooks are refused until it has.",
+    example="https://id.example.com/realms/main/protocol/openid-connect/certs",
+    is_nullable=False,
+)
+_ISSUER = optional(
+    "issuer", _WORD, "What `iss` must be.", example="https://id.example.com/realms/main", is_nullable=False
+)
+_AUDIENCE = optional(
+    "audience", _WORD, "What `aud` must be or contain.", example="https://hub.example.com", is_nullable=False
+)
+_TYPE = optional(
+    "type",
+    _WORD,
+    "What the header `typ` of the token must be, in any case.",
+    example="secevent+jwt",
+    is_nullable=False,
+)
+_NEEDS_EXPIRY = defaulted(
+    "needs_expiry",
+    Boolean(),
+    False,
+    "A token without `exp` is refused. `exp` and `nbf` count wherever a token has them.",
+    example=True,
+)
+_LEEWAY = defaulted(
+    "leeway",
+    WholeNumber(0, 300),
+    60,
+    "By how many seconds the sender's clock may differ from the hub's.",
+    example=10,
+)
+_DIGEST_CLAIM = optional(
+    "digest_claim",
+    _CLAIM,
+    "The claim that holds the SHA-256 of the body. Without it a token in a header proves who sends, and not what.",
+    example="request_body_sha256",
+    is_nullable=False,
+)
+_DIGEST_ENCODING = defaulted(
+    "digest_encoding",
+    Choice(("hex", "base64", "base64url")),
+    "hex",
+    "How that claim is written.",
+    example="base64",
+)
+_ID_CLAIM = optional(
+    "id_claim",
+    _CLAIM,
+    "The claim that is the id of the event: a second webhook with it is a repeat.",
+    example="jti",
+    is_nullable=False,
+)
+_SECRET = defaulted(
+    "secret",
+    Choice(("text", "base64")),
+    "text",
+    "How the secret of `HS…` is written: as it is, or in base64.",
+    example="base64",
+)
+SETTINGS = (
+    *(_ALGORITHM, _HEADER, _PUBLIC_KEYS, _JWKS_URL, _SECRET, _ISSUER, _AUDIENCE, _TYPE),
+    *(_NEEDS_EXPIRY, _LEEWAY, _DIGEST_CLAIM, _DIGEST_ENCODING, _ID_CLAIM),
+)
+EXAMPLE: Mapping[str, Any] = {
+    "algorithm": "RS256",
+    "header": "Authorization",
+    "jwks_url": "https://id.example.com/realms/main/protocol/openid-connect/certs",
+    "issuer": "https://id.example.com/realms/main",
+    "digest_claim": "request_body_sha256",
+}
+
+
+def build_rule(values: Values) -> JwtRule:
+    """Return the rule that the settings mean. Raises SettingsInvalid if they do not fit together."""
+    algorithm, pems, url = values[_ALGORITHM], values[_PUBLIC_KEYS], values[_JWKS_URL]
+    if algorithm in SYMMETRIC:
+        for setting in (_PUBLIC_KEYS, _JWKS_URL):
+            if values.is_given(setting):
+                values.reject(
+                    setting,
+                    f"{algorithm} is verified with the secret of the source, never with a public key.",
+                )
+    elif (pems is None) == (url is None):
+        values.reject(_PUBLIC_KEYS, f"{algorithm} needs either public_keys or jwks_url.")
+    if values[_HEADER] is None and values[_DIGEST_CLAIM] is not None:
+        values.reject(_DIGEST_CLAIM, "The body is the token itself, which no claim can hold the digest of.")
+    keys = []
+    for index, pem in enumerate(pems or ()):
+        try:
+            keys.append(load_pem(pem, algorithm))
+        except ValueError as error:
+            raise SettingsInvalid((*values.place, _PUBLIC_KEYS.name, index), str(error)) from None
+    header = values[_HEADER]
+    return JwtRule(
+        algorithm,
+        None if header is None else header.lower(),
+        tuple(keys),
+        url,
+        values[_ISSUER],
+        values[_AUDIENCE],
+        values[_TYPE],
+        values[_NEEDS_EXPIRY],
+        values[_LEEWAY],
+        values[_DIGEST_CLAIM],
+        values[_DIGEST_ENCODING],
+        values[_ID_CLAIM],
+        values[_SECRET] == "base64",
+    )
+
+
+JWT = Object(SETTINGS, build_rule)

@@ -1,0 +1,176 @@
+"""Verify a JSON Web Signature by a rule. The library verifies the signature; algorithm and keys are those of the rule.
+
+Nothing that a token says chooses its key or its algorithm: `jku`, `x5u`, `x5c` and `jwk` are not read, `crit` is
+refused, and `kid` only picks one of the keys that the source has.
+"""
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from jwt.api_jws import PyJWS
+from jwt.exceptions import PyJWTError
+
+from webhooks.protocol.hmac_rule import ENCODINGS
+from webhooks.protocol.jwt_rule import JwtRule
+from webhooks.protocol.public_keys import PublicKey, load_key_set
+from webhooks.protocol.verified import BadSignature, LiveSecret, VerifiedSignature, require_header
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2048}\.[A-Za-z0-9_-]{1,98304}\.[A-Za-z0-9_-]{1,2048}")
+_ID = re.compile(r"[!-~]{1,255}")
+_BEARER = re.compile(r"bearer +", re.IGNORECASE)
+
+
+class UnknownKey(BadSignature):
+    """A token names a key that the stored key set has not: the sender may have rotated its keys."""
+
+
+def verify_jwt(
+    rule: JwtRule,
+    secrets: Sequence[LiveSecret],
+    headers: Mapping[str, str],
+    body: bytes,
+    now: datetime,
+    find_key_set: Callable[[str], str | None],
+) -> VerifiedSignature:
+    """Verify a token. `find_key_set` returns the cleaned key set of a URL, None if there is none.
+
+    Raises BadSignature; UnknownKey if fetching the key set again may help.
+    """
+    token = _read_token(rule, headers, body)
+    header = _read_header(rule, token)
+    secret_id, payload = _verify_with_any(rule, token, header, secrets, find_key_set)
+    claims = _read_claims(payload)
+    _check_claims(rule, claims, now)
+    if rule.digest_claim is not None:
+        _check_digest(claims.get(rule.digest_claim), rule.digest_encoding, body)
+    webhook_id = None if rule.id_claim is None else claims.get(rule.id_claim)
+    if rule.id_claim is not None and not (isinstance(webhook_id, str) and _ID.fullmatch(webhook_id)):
+        raise BadSignature("the token has no usable id")
+    return VerifiedSignature(secret_id, webhook_id, body=payload if rule.header is None else None)
+
+
+def _read_token(rule: JwtRule, headers: Mapping[str, str], body: bytes) -> str:
+    if rule.header is None:
+        text = body.decode("latin-1").strip(" \t\r\n")
+    else:
+        text = require_header(headers, rule.header)
+        bearer = _BEARER.match(text)
+        text = text[bearer.end() :] if bearer else text
+    if not _TOKEN.fullmatch(text):
+        raise BadSignature("there is no token of three parts")
+    return text
+
+
+def _read_header(rule: JwtRule, token: str) -> Mapping[str, Any]:
+    """Return the header of a token. Raises BadSignature if it asks for anything but what is configured."""
+    try:
+        header = PyJWS().get_unverified_header(token)
+    except (PyJWTError, ValueError, RecursionError):
+        raise BadSignature("the header of the token cannot be read") from None
+    if header.get("alg") != rule.algorithm:
+        raise BadSignature("the token has another algorithm than the configured one")
+    if "crit" in header or "b64" in header:
+        raise BadSignature("the token asks for an extension")
+    if rule.token_type is not None and str(header.get("typ", "")).lower() != rule.token_type.lower():
+        raise BadSignature("the token has another type than the configured one")
+    return header
+
+
+def _verify_with_any(
+    rule: JwtRule,
+    token: str,
+    header: Mapping[str, Any],
+    secrets: Sequence[LiveSecret],
+    find_key_set: Callable[[str], str | None],
+) -> tuple[int | str | None, bytes]:
+    """Return the id of the secret that signed, None for a public key, and the payload."""
+    if rule.is_symmetric:
+        offered: list[tuple[int | str | None, Any]] = [
+            (secret.id, key) for secret in secrets if (key := rule.key_of(secret.value))
+        ]
+    else:
+        offered = [(None, known.key) for known in _find_keys(rule, header, find_key_set)]
+    if not offered:
+        raise BadSignature("the source has no usable key")
+    # All are tried, also after a match: the time must not reveal which secret matched.
+    tried = [(key_id, _try_key(rule, token, key)) for key_id, key in offered]
+    found = next(((key_id, payload) for key_id, payload in tried if payload is not None), None)
+    if found is None:
+        raise BadSignature("the signature fits no key of the source")
+    return found
+
+
+def _find_keys(
+    rule: JwtRule, header: Mapping[str, Any], find_key_set: Callable[[str], str | None]
+) -> Sequence[PublicKey]:
+    if rule.jwks_url is None:
+        return rule.public_keys
+    cleaned = find_key_set(rule.jwks_url)
+    if cleaned is None:
+        raise UnknownKey("the key set has not been fetched")
+    keys = load_key_set(cleaned, rule.algorithm)
+    kid = header.get("kid")
+    fitting = keys if kid is None else [key for key in keys if key.kid == kid]
+    if not fitting:
+        raise UnknownKey("the key set has no key with this id")
+    return fitting
+
+
+def _try_key(rule: JwtRule, token: str, key: Any) -> bytes | None:
+    """Return the payload if the key signed the token."""
+    try:
+        decoded = PyJWS().decode_complete(
+            token,
+            key,
+            algorithms=[rule.algorithm],
+            options={"verify_signature": True, "enforce_minimum_key_length": True},
+        )
+    except (PyJWTError, ValueError, TypeError):
+        return None
+    payload: bytes = decoded["payload"]
+    return payload
+
+
+def _read_claims(payload: bytes) -> dict[str, Any]:
+    try:
+        claims = json.loads(payload)
+    except (ValueError, RecursionError):
+        raise BadSignature("the claims are not JSON") from None
+    if not isinstance(claims, dict):
+        raise BadSignature("the claims are not an object")
+    return claims
+
+
+def _check_claims(rule: JwtRule, claims: Mapping[str, Any], now: datetime) -> None:
+    if rule.issuer is not None and claims.get("iss") != rule.issuer:
+        raise BadSignature("the token has another issuer")
+    if rule.audience is not None:
+        audience = claims.get("aud")
+        if rule.audience not in (audience if isinstance(audience, list) else [audience]):
+            raise BadSignature("the token is for another audience")
+    if rule.needs_expiry and "exp" not in claims:
+        raise BadSignature("the token has no end")
+    at = now.timestamp()
+    if "exp" in claims and at >= _read_seconds(claims["exp"]) + rule.leeway:
+        raise BadSignature("the token has expired")
+    if "nbf" in claims and at < _read_seconds(claims["nbf"]) - rule.leeway:
+        raise BadSignature("the token is not valid yet")
+
+
+def _read_seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
+        raise BadSignature("a time of the token is no number of seconds")
+    return float(value)
+
+
+def _check_digest(claim: Any, encoding: str, body: bytes) -> None:
+    if not isinstance(claim, str) or not claim.isascii():
+        raise BadSignature("the token has no digest of the body")
+    text = claim.lower() if encoding == "hex" else claim + "=" * (-len(claim) % 4)
+    if not hmac.compare_digest(ENCODINGS[encoding](hashlib.sha256(body).digest()), text.encode("ascii")):
+        raise BadSignature("the digest in the token is that of another body")
