@@ -99,7 +99,7 @@ class Migration(migrations.Migration):
                 ('slug', models.SlugField(max_length=64, unique=True)),
                 ('name', models.CharField(max_length=120)),
                 ('is_enabled', models.BooleanField(default=True)),
-                ('scheme', models.CharField(choices=[('standard-webhooks', 'Standard Webhooks (also Svix)'), ('body-hmac', 'HMAC of the body in one header'), ('timestamped-hmac', 'HMAC of time and body in one header (Stripe, WorkOS, Zitadel)'), ('hmac', 'HMAC of chosen parts of the request'), ('jwt', 'Signed token (JWT)'), ('bearer', 'Bearer token'), ('basic', 'Username and password (Basic)'), ('header', 'Secret value in a header'), ('none', 'No verification')], max_length=32, verbose_name='verification')),
+                ('scheme', models.CharField(choices=[('standard-webhooks', 'Standard Webhooks (also Svix)'), ('body-hmac', 'HMAC of the body in one header'), ('timestamped-hmac', 'HMAC of time and body in one header (Stripe, WorkOS, Zitadel)'), ('hmac', 'HMAC of chosen parts of the request'), ('jwt', 'Signed token (JWT)'), ('bearer', 'Bearer token'), ('basic', 'Username and password (Basic)'), ('header', 'Secret value in a header'), ('body-secret', 'Secret in the body (weak)'), ('none', 'No verification')], max_length=32, verbose_name='verification')),
                 ('scheme_settings', models.JSONField(blank=True, default=dict)),
                 ('handshake', models.JSONField(blank=True, default=dict)),
                 ('extra_id_characters', models.CharField(blank=True, max_length=6, validators=[django.core.validators.RegexValidator('\\A[:@|+=]*\\Z', 'Only the characters : @ | + = can be added.')])),

@@ -14,7 +14,7 @@ from config_schema.errors import SettingsInvalid
 from config_schema.kinds import Choice, Text
 from config_schema.objects import Object
 from config_schema.settings import Setting, Values, defaulted, required
-from webhooks.protocol import hmac_rule, jwt_rule
+from webhooks.protocol import body_secret, hmac_rule, jwt_rule
 from webhooks.protocol.hmac_rule import HEADER_NAME, PART_NAME, decode_base64
 
 SHORTEST_KEY = 24
@@ -140,6 +140,15 @@ SCHEMES: Mapping[str, VerificationScheme] = {
         f"the value of the header: {_PLAIN_SECRET}.",
         (_SECRET_HEADER,),
         {"header": "X-Api-Key"},
+    ),
+    "body-secret": VerificationScheme(
+        "Secret in the body (weak)",
+        "A field of the body holds the secret, such as `clientState` of Microsoft Graph. Weak: use it only for a "
+        "sender that offers nothing else, because whoever reads one webhook can send others. The body is written anew "
+        "without the secret, and stored so.",
+        f"the value of the field: {_PLAIN_SECRET}.",
+        (body_secret.FIELD,),
+        {"field": "value[].clientState"},
     ),
     "none": VerificationScheme(
         "No verification",

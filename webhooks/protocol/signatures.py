@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from config_schema.errors import SettingsInvalid
 from config_schema.objects import Object
-from webhooks.protocol.hmac_rule import HMAC, body_hmac_rule, compute_hmac, timestamped_hmac_rule
+from webhooks.protocol.body_secret import verify_body_secret
+from webhooks.protocol.hmac_rule import HMAC, HmacRule, body_hmac_rule, compute_hmac, timestamped_hmac_rule
 from webhooks.protocol.hmac_signatures import verify_hmac
 from webhooks.protocol.jwt_rule import JWT
 from webhooks.protocol.jwt_signatures import verify_jwt
@@ -81,15 +82,14 @@ def verify_signature(
         return VerifiedSignature()
     if scheme == "standard-webhooks":
         return _verify_standard(secrets, headers, body, now)
-    if scheme in _HMAC_PRESETS:
-        preset = _HMAC_PRESETS[scheme](resolve_settings(scheme, settings))
-        return verify_hmac(preset, secrets, headers, body, now)
-    if scheme == "hmac":
-        general = _read_rule(HMAC, settings)
-        return verify_hmac(general, secrets, headers, body, now, method=method, url=url)
+    if scheme in _HMAC_RULES:
+        hmac_rule = _HMAC_RULES[scheme](settings)
+        return verify_hmac(hmac_rule, secrets, headers, body, now, method=method, url=url)
     if scheme == "jwt":
         rule = _read_rule(JWT, settings)
         return verify_jwt(rule, secrets, headers, body, now, find_key_set)
+    if scheme == "body-secret":
+        return verify_body_secret(settings, secrets, body)
     if scheme in _STATIC_SCHEMES:
         return VerifiedSignature(find_matching_secret(*_STATIC_SCHEMES[scheme](settings, secrets, headers)))
     raise BadSignature("the source has no known scheme")
@@ -103,7 +103,13 @@ def _read_rule(kind: Object[Rule], settings: Mapping[str, Any]) -> Rule:
         raise BadSignature("the source's settings are not valid") from error
 
 
-_HMAC_PRESETS = {"body-hmac": body_hmac_rule, "timestamped-hmac": timestamped_hmac_rule}
+_HMAC_RULES: Mapping[str, Callable[[Mapping[str, Any]], HmacRule]] = {
+    "body-hmac": lambda settings: body_hmac_rule(resolve_settings("body-hmac", settings)),
+    "timestamped-hmac": lambda settings: timestamped_hmac_rule(
+        resolve_settings("timestamped-hmac", settings)
+    ),
+    "hmac": lambda settings: _read_rule(HMAC, settings),
+}
 
 
 def _verify_standard(

@@ -13,6 +13,7 @@ from typing import Any
 
 import jwt
 
+from webhooks.protocol.body_secret import add_secret
 from webhooks.protocol.hmac_rule import (
     BODY,
     ENCODINGS,
@@ -65,6 +66,8 @@ def sign_body(
     scheme: str, settings: Mapping[str, Any], secret: str, body: bytes, webhook_id: str, at: datetime
 ) -> bytes:
     """Return the body as it is sent: a token, if the source's settings say that the body is one."""
+    if scheme == "body-secret":
+        return add_secret(settings, secret, body)
     if scheme == "jwt" and (rule := JWT.read(settings, ())).header is None:
         claims = json.loads(body)
         claims |= _claims_of(rule, body, webhook_id, at)
@@ -149,5 +152,6 @@ _SIGNERS: Mapping[str, RequestSigner] = {
     "bearer": _bearer_header,
     "basic": _basic_header,
     "header": _secret_header,
+    "body-secret": _no_headers,
     "none": _no_headers,
 }

@@ -71,5 +71,7 @@ def source_change_warnings(form: Any) -> Iterator[str]:
         yield _("The endpoint changes: webhooks sent to the old endpoint are refused.")
     if "scheme" in form.changed_data and not source.is_signed:
         yield _("Anyone who knows the endpoint will be able to send webhooks.")
+    elif "scheme" in form.changed_data and source.scheme == "body-secret":
+        yield _("This verification is weak: anyone who reads one webhook will be able to send others.")
     elif "scheme" in form.changed_data:
         yield _("Webhooks that do not use the new verification are refused.")

@@ -11,6 +11,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.test import Client
 
+from audit.models import Entry
 from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret
 
 CLIENT = Client(raise_request_exception=False)
@@ -139,3 +140,22 @@ def test_a_token_is_refused_like_any_other_signature(issuer: Source) -> None:
         "POST", "/webhooks/issuer", BODY, headers={"Content-Type": "application/secevent+jwt"}
     )
     assert plain.status_code == 401
+
+
+def test_a_secret_in_the_body_is_stored_with_no_webhook(database: None) -> None:
+    settings = {"field": "clientState"}
+    source = Source.objects.create(slug="graph", name="Graph", scheme="body-secret", scheme_settings=settings)
+    SourceSecret.objects.create(source=source, value=SECRET, hint="nder")
+    headers = {"Content-Type": "application/json"}
+    usable = {**json.loads(BODY), "clientState": SECRET, "note": f"<{SECRET}>"}
+    for document in (usable, {"clientState": SECRET}):
+        answer = CLIENT.generic("POST", "/webhooks/graph", json.dumps(document), headers=headers)
+        assert SECRET.encode() not in answer.content
+    assert [receipt.status for receipt in Receipt.objects.order_by("pk")] == [200, 400]
+    for receipt in Receipt.objects.all():
+        assert receipt.verified_by.startswith("body-secret:")
+        assert receipt.payload is not None
+        assert SECRET.encode() not in receipt.payload.decrypt()
+    assert not any(SECRET in str(body) for body in Entry.objects.values_list("body", flat=True))
+    wrong = usable | {"clientState": SECRET[:-1]}
+    assert CLIENT.generic("POST", "/webhooks/graph", json.dumps(wrong), headers=headers).status_code == 401

@@ -16,9 +16,9 @@ MODULES = (signatures, verified, hmac_rule, hmac_signatures)
 COMPARISONS = {
     "scheme == 'none'",
     "scheme == 'standard-webhooks'",
-    "scheme == 'hmac'",
     "scheme == 'jwt'",
-    "scheme in _HMAC_PRESETS",
+    "scheme == 'body-secret'",
+    "scheme in _HMAC_RULES",
     "scheme in _STATIC_SCHEMES",
     "f'{name}-signature' in headers",
     "word.lower() != scheme",

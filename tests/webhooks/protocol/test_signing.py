@@ -27,6 +27,8 @@ WAYS: list[tuple[str, dict[str, Any]]] = [
         for prefix in ("", "sha=")
     ),
     ("body-hmac", {"header": "X-Sig"}),
+    ("body-secret", {"field": "clientState"}),
+    ("body-secret", {"field": "value[].inner.clientState"}),
     ("timestamped-hmac", {"header": "X-Sig"}),
     *(
         ("jwt", {"algorithm": algorithm, "issuer": "me", "audience": "hub", "needs_expiry": True, **place})

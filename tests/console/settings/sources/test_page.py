@@ -121,6 +121,7 @@ def test_a_source_without_a_secret_is_offered_its_first_one() -> None:
         ),
         ("jwt", {"algorithm": "HS512", "header": "Authorization", "digest_claim": "digest"}),
         ("jwt", {"algorithm": "HS256"}),
+        ("body-secret", {"field": "value[].clientState"}),
         ("bearer", {}),
         ("basic", {}),
         ("header", {"header": "X-Secret"}),
