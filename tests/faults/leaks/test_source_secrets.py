@@ -5,9 +5,11 @@ secret of a source nor what was offered in its place is found in a log line, a c
 import base64
 import hashlib
 import hmac
+import json
 import time
 from collections.abc import Mapping
 
+import jwt
 import pytest
 from django.test import Client
 
@@ -25,6 +27,9 @@ SETTINGS: Mapping[str, dict[str, str]] = {
     "standard-webhooks": {},
     "body-hmac": {"header": "X-Signature"},
     "timestamped-hmac": {"header": "X-Signature"},
+    "hmac": {"header": "X-Signature", "algorithm": "sha512"},
+    "jwt": {"algorithm": "HS256", "header": "Authorization"},
+    "body-secret": {"field": "clientState"},
     "bearer": {},
     "basic": {},
     "header": {"header": "X-Secret"},
@@ -53,6 +58,12 @@ def headers_of(scheme: str, secret: str, number: int) -> dict[str, str]:
             return {"X-Signature": mac(EXAMPLE).hex()}
         case "timestamped-hmac":
             return {"X-Signature": f"t={at},v1={mac(at.encode(), EXAMPLE).hex()}"}
+        case "hmac":
+            return {"X-Signature": hmac.digest(secret.encode(), EXAMPLE, "sha512").hex()}
+        case "jwt":
+            return {"Authorization": f"Bearer {jwt.encode({'iss': 'me'}, secret, 'HS256')}"}
+        case "body-secret":
+            return {}
         case "bearer":
             return {"Authorization": f"Bearer {secret}"}
         case "basic":
@@ -69,11 +80,20 @@ def secrets_of(scheme: str, number: int) -> tuple[str, str]:
         )
     if scheme == "basic":
         return f"sender:{right}", f"sender:{wrong}"
+    if scheme == "jwt":
+        return right.ljust(32, "r"), wrong.ljust(32, "w")
     return right, wrong
 
 
-def requests_of(scheme: str, right: str, wrong: str) -> list[tuple[dict[str, str], int]]:
-    """Return the headers of requests, each with the status of its answer."""
+def body_of(scheme: str, secret: str) -> bytes:
+    """Return the body that a sender with this secret sends."""
+    if scheme != "body-secret":
+        return EXAMPLE
+    return json.dumps(json.loads(EXAMPLE) | {"clientState": secret, "note": f"state={secret}"}).encode()
+
+
+def requests_of(scheme: str, right: str, wrong: str) -> list[tuple[dict[str, str], bytes, int]]:
+    """Return headers and bodies of requests, each with the status of its answer."""
     accepted = headers_of(scheme, right, 1)
     mixed = {
         "X-Debug": right,
@@ -83,11 +103,11 @@ def requests_of(scheme: str, right: str, wrong: str) -> list[tuple[dict[str, str
         "Referer": right,
     }
     return [
-        (accepted, 200),
-        (headers_of(scheme, wrong, 2), 401),
-        ({name: f"{value} {right}" for name, value in accepted.items()}, 401),
-        ({"Authorization": f"Other {right}", **mixed}, 401),
-        (headers_of(scheme, right, 3) | mixed, 200),
+        (accepted, body_of(scheme, right), 200),
+        (headers_of(scheme, wrong, 2), body_of(scheme, wrong), 401),
+        ({name: f"{value} {right}" for name, value in accepted.items()}, body_of(scheme, f"{right} "), 401),
+        ({"Authorization": f"Other {right}", **mixed}, body_of(scheme, wrong), 401),
+        (headers_of(scheme, right, 3) | mixed, body_of(scheme, right), 200),
     ]
 
 
@@ -103,8 +123,8 @@ def run_scheme(hub: Hub, scheme: str) -> list[tuple[str, str]]:
     wanted = [one.removeprefix("whsec_").removeprefix("sender:") for one in (right, wrong)]
     texts: dict[str, list[str]] = {"answer": [], "page": []}
     with outlets.collected_lines() as lines:
-        for headers, status in requests_of(scheme, right, wrong):
-            answer = hub.post(EXAMPLE, **headers)
+        for headers, body, status in requests_of(scheme, right, wrong):
+            answer = hub.post(body, **headers)
             assert answer.status_code == status, answer.content
             texts["answer"] += outlets.texts_of_answer(answer)
         hub.wait_until_quiet()
@@ -124,7 +144,7 @@ def test_no_secret_of_a_source_is_found_outside_its_column(hub: Hub, scheme: str
 
 @pytest.mark.one_database
 def test_a_gate_that_names_what_was_offered_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    compare = signatures._find_matching_secret
+    compare = signatures.find_matching_secret
 
     def name_offered(expected: list[tuple[LiveSecret, bytes]], offered: list[bytes]) -> int | str:
         try:
@@ -132,7 +152,7 @@ def test_a_gate_that_names_what_was_offered_is_caught(hub: Hub, monkeypatch: pyt
         except signatures.BadSignature:
             raise signatures.BadSignature(f"no secret is {offered}") from None
 
-    monkeypatch.setattr(signatures, "_find_matching_secret", name_offered)
+    monkeypatch.setattr(signatures, "find_matching_secret", name_offered)
     assert {place for place, _ in run_scheme(hub, "bearer")} >= {"log"}, "the broken variant passes"
 
 
