@@ -101,7 +101,7 @@ def _verification_page() -> Page:
         "verification",
         _("Verification"),
         "How the hub verifies who sent a webhook: the verification of a source, and the JSON of its options. "
-        "Signatures with a time are accepted for five minutes.",
+        "Signatures with a time are accepted for five minutes, unless `window` says otherwise.",
         sections=sections,
         schemas=tuple(f"verification-{name}" for name in VERIFICATION_SCHEMES),
     )

@@ -1,1 +1,0 @@
-"""Tests of requests in formats of their senders, and of how the senders are verified."""
