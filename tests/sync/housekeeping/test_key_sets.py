@@ -111,6 +111,18 @@ def test_a_flood_of_unknown_keys_causes_one_request_a_minute(source: Source, pub
     assert list(Refusal.objects.values_list("code", flat=True)) == ["bad-signature"]
 
 
+def test_a_hub_without_a_pause_between_requests_is_caught(
+    source: Source, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_set, "SHORTEST_PAUSE", timedelta(0))
+    monkeypatch.setattr(key_set, "_REQUEST_SECONDS", 0.0)
+    refresh_key_sets()
+    for number in range(3):
+        send(SECOND, f"unknown-{number}")
+        refresh_key_sets()
+    assert publisher.requests == 4, "the broken variant passes"
+
+
 def test_a_request_for_keys_is_one_statement_in_ten_seconds(
     source: Source, django_assert_num_queries: Any
 ) -> None:

@@ -156,3 +156,20 @@ def test_the_default_format_is_written_without_a_second_look(hub: Hub, monkeypat
         monkeypatch.setattr(f"webhooks.receiving.answers.{name}", refuse)
     assert hub.post_signed(EXAMPLE).status_code == 200
     assert hub.post_signed(b"{}").status_code == 400
+
+
+@pytest.mark.one_database
+def test_a_hub_that_replaces_the_answer_after_it_was_stored_is_caught(hub: Hub, monkeypatch: Any) -> None:
+    choose(FORMATS["kratos"])
+    monkeypatch.setattr("integration_hub.middleware.AnswerResponse", type("Nothing", (), {}))
+    answer = hub.post_signed(b"{}")
+    with pytest.raises(AssertionError):
+        assert_stored(answer)
+
+
+@pytest.mark.one_database
+def test_a_hub_that_formats_only_what_it_sends_is_caught(hub: Hub, monkeypatch: Any) -> None:
+    choose(FORMATS["zitadel"])
+    monkeypatch.setattr("webhooks.receiving.receive.format_answer", lambda _, answer: answer)
+    answer = hub.post_signed(b"{}")
+    assert "forwardedStatusCode" not in answer.json(), "the broken variant passes"
