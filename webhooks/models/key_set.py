@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from database.cached_read import cached_read
 from webhooks.models.source import Source
-from webhooks.protocol.public_keys import clean_key_set
+from webhooks.protocol.tokens.public_keys import clean_key_set
 
 # How long a key set is used if it cannot be fetched again, and how long without a look at it.
 LONGEST_USE = timedelta(hours=24)

@@ -14,8 +14,9 @@ from config_schema.errors import SettingsInvalid
 from config_schema.kinds import Choice, Text
 from config_schema.objects import Object
 from config_schema.settings import Setting, Values, defaulted, required
-from webhooks.protocol import body_secret, hmac_rule, jwt_rule
+from webhooks.protocol import body_secret, hmac_rule
 from webhooks.protocol.hmac_rule import HEADER_NAME, PART_NAME, decode_base64
+from webhooks.protocol.tokens import jwt_rule
 
 SHORTEST_KEY = 24
 SHORTEST_STATIC = 16

@@ -19,8 +19,6 @@ from config_schema.objects import Object
 from webhooks.protocol.body_secret import verify_body_secret
 from webhooks.protocol.hmac_rule import HMAC, HmacRule, body_hmac_rule, compute_hmac, timestamped_hmac_rule
 from webhooks.protocol.hmac_signatures import verify_hmac
-from webhooks.protocol.jwt_rule import JWT
-from webhooks.protocol.jwt_signatures import verify_jwt
 from webhooks.protocol.schemes import (
     SCHEMES,
     check_secret,
@@ -30,6 +28,8 @@ from webhooks.protocol.schemes import (
     new_secret,
     resolve_settings,
 )
+from webhooks.protocol.tokens.jwt_rule import JWT
+from webhooks.protocol.tokens.jwt_signatures import verify_jwt
 from webhooks.protocol.verified import (
     MAX_SIGNATURES,
     BadSignature,

@@ -27,8 +27,8 @@ from webhooks.protocol.hmac_rule import (
     compute_hmac,
     timestamped_hmac_rule,
 )
-from webhooks.protocol.jwt_rule import JWT, JwtRule
 from webhooks.protocol.schemes import decode_standard_key, resolve_settings
+from webhooks.protocol.tokens.jwt_rule import JWT, JwtRule
 
 RequestSigner = Callable[[Mapping[str, Any], str, bytes, str, datetime], dict[str, str]]
 

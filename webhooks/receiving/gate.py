@@ -9,9 +9,9 @@ from functools import partial
 
 from webhooks.models import AnswerMode, Source, find_key_set, request_key_set
 from webhooks.protocol.event_reader import RequestEvents, UnreadableEvent, read_request
-from webhooks.protocol.jwt_signatures import UnknownKey
 from webhooks.protocol.signatures import BadSignature, LiveSecret, verify_signature
 from webhooks.protocol.strict_json import MalformedBody
+from webhooks.protocol.tokens.jwt_signatures import UnknownKey
 from webhooks.protocol.webhook_parser import ParsedWebhook, parse_webhook
 from webhooks.receiving.incoming_request import IncomingRequest, sender_url
 

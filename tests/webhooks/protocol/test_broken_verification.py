@@ -8,9 +8,10 @@ from typing import Any
 import jwt
 import pytest
 
-from webhooks.protocol import body_secret, hmac_signatures, jwt_signatures, verified
+from webhooks.protocol import body_secret, hmac_signatures, verified
 from webhooks.protocol.hmac_rule import compute_hmac
 from webhooks.protocol.signatures import BadSignature, LiveSecret, VerifiedSignature, verify_signature
+from webhooks.protocol.tokens import jwt_signatures
 
 pytestmark = pytest.mark.pure
 

@@ -13,10 +13,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from webhooks.protocol.jwt_signatures import UnknownKey
-from webhooks.protocol.public_keys import MAX_KEYS, clean_key_set, load_key_set
 from webhooks.protocol.schemes import check_secret, check_settings, has_secret, new_secret
 from webhooks.protocol.signatures import BadSignature, LiveSecret, VerifiedSignature, verify_signature
+from webhooks.protocol.tokens.jwt_signatures import UnknownKey
+from webhooks.protocol.tokens.public_keys import MAX_KEYS, clean_key_set, load_key_set
 
 pytestmark = pytest.mark.pure
 

@@ -5,7 +5,8 @@ import inspect
 
 import pytest
 
-from webhooks.protocol import hmac_rule, hmac_signatures, jwt_signatures, signatures, verified
+from webhooks.protocol import hmac_rule, hmac_signatures, signatures, verified
+from webhooks.protocol.tokens import jwt_signatures
 
 pytestmark = pytest.mark.pure
 

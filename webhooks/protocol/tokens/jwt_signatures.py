@@ -16,8 +16,8 @@ from jwt.api_jws import PyJWS
 from jwt.exceptions import PyJWTError
 
 from webhooks.protocol.hmac_rule import ENCODINGS
-from webhooks.protocol.jwt_rule import JwtRule
-from webhooks.protocol.public_keys import PublicKey, load_key_set
+from webhooks.protocol.tokens.jwt_rule import JwtRule
+from webhooks.protocol.tokens.public_keys import PublicKey, load_key_set
 from webhooks.protocol.verified import BadSignature, LiveSecret, VerifiedSignature, require_header
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2048}\.[A-Za-z0-9_-]{1,98304}\.[A-Za-z0-9_-]{1,2048}")

@@ -11,7 +11,7 @@ from config_schema.kinds import Boolean, Choice, JsonSchema, Kind, Text, WholeNu
 from config_schema.objects import Object
 from config_schema.settings import Values, defaulted, optional, required
 from webhooks.protocol.hmac_rule import BASE64_SECRET_PREFIX, HEADER_NAME, decode_base64
-from webhooks.protocol.public_keys import ASYMMETRIC, PublicKey, load_pem
+from webhooks.protocol.tokens.public_keys import ASYMMETRIC, PublicKey, load_pem
 
 # The least bytes of a key (RFC 7518, section 3.2).
 SYMMETRIC: Mapping[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}

@@ -1,0 +1,1 @@
+"""How is a signed token verified, and by which keys? Pure."""
