@@ -21,6 +21,7 @@ from console.requests.list_page import FILTER_BAR, build_request_list, requests_
 from console.requests.results import reason_text, render_result, result_of, status_of
 from console.ui.outcome_texts import describe_code
 from webhooks.models import Receipt, Refusal
+from webhooks.protocol.event_reader import MAX_EVENTS
 
 
 @admin.register(Receipt)
@@ -82,16 +83,21 @@ class ReceiptAdmin(DetailPageMixin, ReadOnlyAdmin):
             "size": size_text(row.size),
             "alike": requests_url(result=result, source=row.source.slug),
             "may_see_event": request.user.has_perm("webhooks.view_event"),
+            "batch_events": row.batch_events.order_by("pk")[:MAX_EVENTS] if row.event_count else (),
         }
         return self.render_page(request, "console/requests/receipt.html", context)
 
 
 def _fault_pointers(receipt: Receipt) -> str:
-    """Return the JSON pointers of the fields at fault, which the stored answer names; empty if it names none."""
+    """Return the fields or entries of the webhook format at fault, as the stored answer names them; empty if it does
+    not.
+    """
     if receipt.event_id is not None:
         return ""
     errors = json_document(receipt.answer).get("errors") or ()
-    return ", ".join(str(error.get("pointer", "")) for error in errors if isinstance(error, dict))
+    return ", ".join(
+        str(error.get("pointer") or error.get("entry", "")) for error in errors if isinstance(error, dict)
+    )
 
 
 @admin.register(Refusal)

@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from console.requests.results import (
+    FILTERED_CODE,
     NOT_VERIFIED_CODE,
     OVER_LIMIT_CODE,
     RECEIPT_RESULTS,
@@ -20,6 +21,9 @@ from console.requests.results import (
 )
 from console.ui.keyset import PAGE_SIZE, Cursor, Keyset, KeysetPage, PageRequest, build_page
 from webhooks.models import Receipt, Refusal
+
+# A request with several events belongs to none of them.
+_IS_UNDERSTOOD = Q(event_count__isnull=False) | Q(code=FILTERED_CODE)
 
 _RECEIPT = 1
 _REFUSAL = 0
@@ -107,8 +111,14 @@ def _receipt_parts(request_filter: RequestFilter) -> Iterator[_Part]:
     own = {} if source_id is None else {"source": source_id}
     if RequestResult.DUPLICATE in wanted:
         yield _within(receipts.filter(is_repeat=True, **own), "received_at", _RECEIPT, request_filter)
-    if RequestResult.NOT_UNDERSTOOD in wanted:
-        yield _within(receipts.filter(event__isnull=True, **own), "received_at", _RECEIPT, request_filter)
+    without_event = receipts.filter(event__isnull=True, **own)
+    with_both = {RequestResult.ACCEPTED, RequestResult.NOT_UNDERSTOOD} <= set(wanted)
+    if with_both:
+        yield _within(without_event, "received_at", _RECEIPT, request_filter)
+    elif RequestResult.ACCEPTED in wanted:
+        yield _within(without_event.filter(_IS_UNDERSTOOD), "received_at", _RECEIPT, request_filter)
+    elif RequestResult.NOT_UNDERSTOOD in wanted:
+        yield _within(without_event.exclude(_IS_UNDERSTOOD), "received_at", _RECEIPT, request_filter)
 
 
 def _refusal_parts(request_filter: RequestFilter) -> Iterator[_Part]:

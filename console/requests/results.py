@@ -15,6 +15,8 @@ from webhooks.protocol.signature_reasons import SignatureReason
 
 NOT_VERIFIED_CODE = "bad-signature"
 OVER_LIMIT_CODE = "too-many-requests"
+# Of a request without any event that the source's webhook format wants.
+FILTERED_CODE = "filtered"
 
 
 class RequestResult(StrEnum):
@@ -54,7 +56,11 @@ SIGNATURE_REASON_NAMES: Mapping[str, Any] = {
     SignatureReason.WRONG_SIGNATURE: gettext_lazy("No secret fits"),
     SignatureReason.NO_LIVE_SECRET: gettext_lazy("Source has no active secret"),
     SignatureReason.INVALID_SETTINGS: gettext_lazy("Invalid settings of the source"),
-    SignatureReason.OTHER: gettext_lazy("Another reason"),
+    SignatureReason.MALFORMED_BODY: gettext_lazy("Body is not JSON"),
+    SignatureReason.SECRET_MISSING: gettext_lazy("Secret missing in the body"),
+    SignatureReason.MALFORMED_TOKEN: gettext_lazy("Malformed token"),
+    SignatureReason.WRONG_TOKEN: gettext_lazy("Token with other claims than configured"),
+    SignatureReason.UNKNOWN_KEY: gettext_lazy("Key of the token not known"),
 }
 
 
@@ -63,7 +69,8 @@ def result_of(row: Receipt | Refusal) -> RequestResult:
     if isinstance(row, Refusal):
         return refusal_result(row.code)
     if row.event_id is None:
-        return RequestResult.NOT_UNDERSTOOD
+        is_understood = row.event_count is not None or row.code == FILTERED_CODE
+        return RequestResult.ACCEPTED if is_understood else RequestResult.NOT_UNDERSTOOD
     return RequestResult.DUPLICATE if row.is_repeat else RequestResult.ACCEPTED
 
 

@@ -28,7 +28,8 @@ _COUNTS = """SELECT
         SELECT 1 FROM webhooks_receipt WHERE source_id = %s AND received_at >= %s AND is_repeat LIMIT %s
     ) AS counted),
     (SELECT count(*) FROM (
-        SELECT 1 FROM webhooks_receipt WHERE source_id = %s AND received_at >= %s AND event_id IS NULL LIMIT %s
+        SELECT 1 FROM webhooks_receipt WHERE source_id = %s AND received_at >= %s AND event_id IS NULL
+            AND event_count IS NULL AND code <> 'filtered' LIMIT %s
     ) AS counted)"""
 
 

@@ -209,10 +209,10 @@ def _add_page_columns(tables: Mapping[str, Sequence[dict[str, Any]]], events: Se
     of_delivery = {key: subject for key, *subject in subjects}
     for row in tables["deliveries"]:
         row["subject"] = of_delivery.get(row["delivery"])
-    sources = dict(Receipt.objects.filter(event__in=events).values_list("uuid", "source_id"))
-    of_receipt = {to_reference(uuid): source for uuid, source in sources.items()}
+    repeated = Receipt.objects.filter(event__in=events).values_list("uuid", "source_id", "event_count")
+    of_receipt = {to_reference(uuid): columns for uuid, *columns in repeated}
     for row in tables["receipts"]:
-        row["source_id"] = of_receipt.get(row["receipt"])
+        row["source_id"], row["event_count"] = of_receipt.get(row["receipt"], (None, None))
 
 
 def _check_batch(
@@ -238,6 +238,9 @@ def _check_repeated_columns(
     for row in receipts:
         if row["source_id"] not in (None, event["source_id"]):
             yield RowFault("row-differs", "receipts", row["receipt"], "source_id", "differs from its event")
+        # A request with several events is a receipt of none of them.
+        if row["event_count"] is not None:
+            yield RowFault("row-differs", "receipts", row["receipt"], "event_count", "is set, with one event")
     for row in deliveries:
         if row["subject"] not in (None, [event["entity_type"], event["entity_id"]]):
             yield RowFault(

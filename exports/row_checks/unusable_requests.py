@@ -16,7 +16,7 @@ PAGE_SIZE = 500
 _ACTIONS = ("webhook.unusable", "webhook.batch")
 _COLUMNS = (
     *("uuid", "source_id", "verified_by", "size", "received_at", "answered_at", "status", "code", "is_final"),
-    "is_repeat",
+    *("is_repeat", "event_count"),
 )
 ReadBody = Callable[[str], Mapping[str, Any]]
 
@@ -107,6 +107,7 @@ def _expected_row(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         "status": details["status"],
         "code": details["code"],
         "repeat": False,
+        "event_count": details.get("count"),
     }
 
 
@@ -121,4 +122,5 @@ def _row(stored: Mapping[str, Any]) -> dict[str, Any]:
         "code": stored["code"],
         "final": stored["is_final"],
         "repeat": stored["is_repeat"],
+        "event_count": stored["event_count"],
     }

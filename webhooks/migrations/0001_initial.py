@@ -151,6 +151,7 @@ class Migration(migrations.Migration):
                 ('status', models.PositiveSmallIntegerField(help_text='the HTTP status of the answer', null=True)),
                 ('code', models.CharField(blank=True, max_length=48)),
                 ('is_final', models.BooleanField(default=False, help_text='the outcome in the answer will not change')),
+                ('event_count', models.PositiveSmallIntegerField(help_text='the number of events in the request, if it had several', null=True)),
                 ('is_repeat', models.BooleanField(default=False, help_text='the event was stored already')),
                 ('answer', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
                 ('event', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='receipts', to='webhooks.event')),

@@ -27,6 +27,9 @@ class Receipt(models.Model):
     status = models.PositiveSmallIntegerField(null=True, help_text="the HTTP status of the answer")
     code = models.CharField(max_length=48, blank=True)
     is_final = models.BooleanField(default=False, help_text="the outcome in the answer will not change")
+    event_count = models.PositiveSmallIntegerField(
+        null=True, help_text="the number of events in the request, if it had several"
+    )
     is_repeat = models.BooleanField(default=False, help_text="the event was stored already")
     answer = payload_foreign_key()
 

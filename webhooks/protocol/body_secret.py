@@ -11,6 +11,7 @@ from typing import Any
 
 from config_schema.kinds import Text
 from config_schema.settings import required
+from webhooks.protocol.signature_reasons import SignatureReason
 from webhooks.protocol.strict_json import MalformedBody, parse_json
 from webhooks.protocol.verified import (
     MAX_SIGNATURES,
@@ -44,12 +45,12 @@ def verify_body_secret(
     try:
         document = parse_json(body)
     except MalformedBody as error:
-        raise BadSignature("the body is no valid JSON") from error
+        raise BadSignature(SignatureReason.MALFORMED_BODY, "the body is no valid JSON") from error
     taken = list(_take(document, steps))
     # Most senders repeat one secret. Each other one costs comparisons.
     offered = list(dict.fromkeys(taken))
     if not 1 <= len(offered) <= MAX_SIGNATURES or not all(isinstance(value, str) for value in offered):
-        raise BadSignature("a secret is missing in the body, or is no text")
+        raise BadSignature(SignatureReason.SECRET_MISSING, "a secret is missing in the body, or is no text")
     expected = secret_bytes(secrets)
     found = [find_matching_secret(expected, [value.encode()]) for value in offered]
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
@@ -75,7 +76,7 @@ def add_secret(settings: Mapping[str, Any], secret: str, body: bytes) -> bytes:
 def _read_steps(settings: Mapping[str, Any]) -> list[tuple[str, bool]]:
     path = str(settings.get("field", ""))
     if not _PATH.fullmatch(path):
-        raise BadSignature("the source's settings are not valid")
+        raise BadSignature(SignatureReason.INVALID_SETTINGS, "the source's settings are not valid")
     return [(step.removesuffix("[]"), step.endswith("[]")) for step in path.split(".")]
 
 

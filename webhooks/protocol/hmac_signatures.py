@@ -16,6 +16,7 @@ from webhooks.protocol.hmac_rule import (
     HmacRule,
     compute_hmac,
 )
+from webhooks.protocol.signature_reasons import SignatureReason
 from webhooks.protocol.verified import (
     MAX_SIGNATURES,
     BadSignature,
@@ -45,7 +46,9 @@ def verify_hmac(
     Raises BadSignature.
     """
     if rule.algorithm not in ALGORITHMS or rule.encoding not in ENCODINGS:
-        raise BadSignature("the source's settings contain an unknown encoding or hash")
+        raise BadSignature(
+            SignatureReason.INVALID_SETTINGS, "the source's settings contain an unknown encoding or hash"
+        )
     signed_at, webhook_id, values = None, None, {BODY: body}
     offered = _read_signatures(rule, headers)
     if rule.time_header is not None:
@@ -80,7 +83,10 @@ def _read_signatures(rule: HmacRule, headers: Mapping[str, str]) -> list[bytes]:
         found = [text]
     offered = [item.removeprefix(rule.prefix) for item in found if item.startswith(rule.prefix)]
     if not offered:
-        raise BadSignature("the header has no signature with the configured name and prefix")
+        raise BadSignature(
+            SignatureReason.MALFORMED_HEADER,
+            "the header has no signature with the configured name and prefix",
+        )
     return [header_bytes(_normalize(item, rule.encoding)) for item in offered]
 
 
@@ -97,7 +103,10 @@ def _read_one(headers: Mapping[str, str], header: str, member: str | None, separ
     text = require_header(headers, header)
     found = [text] if member is None else _members(text, member, separator)
     if len(found) != 1:
-        raise BadSignature("a header has no member of the configured name, or more than one")
+        raise BadSignature(
+            SignatureReason.MALFORMED_HEADER,
+            "a header has no member of the configured name, or more than one",
+        )
     return found[0]
 
 
@@ -118,12 +127,17 @@ def _check_id(webhook_id: str, rule: HmacRule) -> bytes:
     following = rule.signed[rule.signed.index(ID) + 1 :][:1]
     separators = [part for part in following if part not in PLACEHOLDERS]
     if not _ID.fullmatch(webhook_id) or any(part in webhook_id for part in separators):
-        raise BadSignature("the id is not 1 to 255 printable characters without the separator")
+        raise BadSignature(
+            SignatureReason.MALFORMED_HEADER,
+            "the id is not 1 to 255 printable characters without the separator",
+        )
     return webhook_id.encode("ascii")
 
 
 def _require_url(url: Callable[[], str]) -> bytes:
     text = url()
     if not text:
-        raise BadSignature("the address is signed, and PUBLIC_URL is not set")
+        raise BadSignature(
+            SignatureReason.INVALID_SETTINGS, "the address is signed, and PUBLIC_URL is not set"
+        )
     return text.encode()

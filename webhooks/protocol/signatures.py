@@ -28,6 +28,7 @@ from webhooks.protocol.schemes import (
     new_secret,
     resolve_settings,
 )
+from webhooks.protocol.signature_reasons import SignatureReason
 from webhooks.protocol.tokens.jwt_rule import JWT
 from webhooks.protocol.tokens.jwt_signatures import verify_jwt
 from webhooks.protocol.verified import (
@@ -92,7 +93,7 @@ def verify_signature(
         return verify_body_secret(settings, secrets, body)
     if scheme in _STATIC_SCHEMES:
         return VerifiedSignature(find_matching_secret(*_STATIC_SCHEMES[scheme](settings, secrets, headers)))
-    raise BadSignature("the source has no known scheme")
+    raise BadSignature(SignatureReason.INVALID_SETTINGS, "the source has no known scheme")
 
 
 def _read_rule(kind: Object[Rule], settings: Mapping[str, Any]) -> Rule:
@@ -100,7 +101,7 @@ def _read_rule(kind: Object[Rule], settings: Mapping[str, Any]) -> Rule:
     try:
         return kind.read(settings, ())
     except SettingsInvalid as error:
-        raise BadSignature("the source's settings are not valid") from error
+        raise BadSignature(SignatureReason.INVALID_SETTINGS, "the source's settings are not valid") from error
 
 
 _HMAC_RULES: Mapping[str, Callable[[Mapping[str, Any]], HmacRule]] = {
@@ -125,7 +126,10 @@ def _verify_standard(
     # Bounded, because the sender is not verified yet and each signature costs comparisons.
     signatures = require_header(headers, f"{spelling}-signature").split(" ", MAX_SIGNATURES)[:MAX_SIGNATURES]
     if not _WEBHOOK_ID.fullmatch(webhook_id):
-        raise BadSignature("the webhook id is not 1 to 255 printable characters without a full stop")
+        raise BadSignature(
+            SignatureReason.MALFORMED_HEADER,
+            "the webhook id is not 1 to 255 printable characters without a full stop",
+        )
     signed_at = parse_recent_time(seconds, now)
     content = b".".join((webhook_id.encode("ascii"), seconds.encode("ascii"), body))
     signers = _find_signers(secrets, [entry[4:] for entry in signatures if entry.startswith("v1a,")], content)
@@ -199,5 +203,5 @@ _STATIC_SCHEMES: Mapping[str, Callable[..., _Candidates]] = {
 def _authorization_credentials(headers: Mapping[str, str], scheme: str) -> str:
     word, _space, credentials = require_header(headers, "authorization").partition(" ")
     if word.lower() != scheme:
-        raise BadSignature("the Authorization header has another scheme")
+        raise BadSignature(SignatureReason.MALFORMED_HEADER, "the Authorization header has another scheme")
     return credentials.lstrip(" ")

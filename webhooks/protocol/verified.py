@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from webhooks.protocol.signature_reasons import SignatureReason
+
 TIMESTAMP_TOLERANCE = timedelta(seconds=300)
 MAX_SIGNATURES = 16
 
@@ -16,11 +18,14 @@ _UNITS: Mapping[str, tuple[re.Pattern[str], timedelta]] = {
 
 
 class BadSignature(Exception):
-    """A request that cannot be verified. `reason` is for the log only: the sender always gets the same answer."""
+    """A request that cannot be verified. `reason` is stored and shown to staff, `text` is for the log: the sender
+    always gets the same answer.
+    """
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, reason: SignatureReason, text: str) -> None:
+        super().__init__(text)
         self.reason = reason
+        self.text = text
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +51,13 @@ class VerifiedSignature:
 def find_matching_secret(expected: list[tuple[LiveSecret, bytes]], offered: list[bytes]) -> int | str:
     """Return the id of the first secret whose expected bytes were offered. Raises BadSignature."""
     if not expected:
-        raise BadSignature("the source has no usable secret")
+        raise BadSignature(SignatureReason.NO_LIVE_SECRET, "the source has no usable secret")
     # All pairs are compared, also after a match: the time must not reveal which secret matched.
     fitting = [
         secret.id for secret, right in expected for text in offered if hmac.compare_digest(right, text)
     ]
     if not fitting:
-        raise BadSignature("the signature fits no secret of the source")
+        raise BadSignature(SignatureReason.WRONG_SIGNATURE, "the signature fits no secret of the source")
     return fitting[0]
 
 
@@ -63,13 +68,15 @@ def parse_recent_time(
     `now`.
     """
     if unit not in _UNITS:
-        raise BadSignature("the source's settings contain an unknown unit")
+        raise BadSignature(SignatureReason.INVALID_SETTINGS, "the source's settings contain an unknown unit")
     pattern, step = _UNITS[unit]
     if not pattern.fullmatch(number):
-        raise BadSignature(f"the timestamp is not a whole number of {unit}")
+        raise BadSignature(
+            SignatureReason.MALFORMED_TIMESTAMP, f"the timestamp is not a whole number of {unit}"
+        )
     signed_at = datetime(1970, 1, 1, tzinfo=UTC) + step * int(number)
     if abs(now - signed_at) > window:
-        raise BadSignature("the timestamp is too far from the hub's clock")
+        raise BadSignature(SignatureReason.OLD_TIMESTAMP, "the timestamp is too far from the hub's clock")
     return signed_at
 
 
@@ -82,7 +89,7 @@ def require_header(headers: Mapping[str, str], name: str) -> str:
     """Return a header's value. Raises BadSignature if it is missing or empty."""
     value = headers.get(name.lower(), "")
     if not value:
-        raise BadSignature("a header is missing or empty")
+        raise BadSignature(SignatureReason.HEADER_MISSING, "a header is missing or empty")
     return value
 
 

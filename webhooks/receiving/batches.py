@@ -196,6 +196,7 @@ def _insert(
     # The other events have payloads of their own, each under the key of its entity.
     rest = None if unreadable is None else Payload.new(Payload.Kind.WEBHOOK, unreadable, None)
     receipt = build_receipt(source, incoming, verified, None, rest)
+    receipt.event_count = len(request.events)
     batch = WriteBatch()
     batch.insert(*([rest] if rest else []), receipt)
     entries = [entry for item in new for entry in _add_event(item, batch, keys[item.subject], receipt)]
@@ -244,7 +245,7 @@ def _store_answer(stored: _StoredBatch, answer: Answer) -> None:
         "code": answer.code,
         "final": answer.is_final,
         "events": [event.reference for event in stored.events],
-        "unreadable": sum(isinstance(item, UnreadableEvent) for item in stored.items),
+        "count": len(stored.items),
     }
     stream, actor = f"setting:source:{receipt.source_id}", f"source:{receipt.source.slug}"
     append_entries(NewEntry(stream, "webhook.batch", actor, details), at=at)

@@ -25,15 +25,19 @@ _WEBHOOK_ID = re.compile(r"[!-~]{1,255}")
 
 class RequestRefused(Exception):
     """A request that is not accepted. `pointer` is the JSON pointer of the field at fault, "" if no single one is;
-    `entry` names the entry of the source's webhook format at fault.
+    `entry` names the entry of the source's webhook format at fault. `reason`: why it is not verified, `text` the same
+    in words for the log.
     """
 
-    def __init__(self, code: str, pointer: str = "", reason: str = "", entry: str = "") -> None:
+    def __init__(
+        self, code: str, pointer: str = "", reason: str = "", entry: str = "", text: str = ""
+    ) -> None:
         super().__init__(code, pointer)
         self.code = code
         self.pointer = pointer
         self.reason = reason
         self.entry = entry
+        self.text = text
 
     @property
     def errors(self) -> list[dict[str, str]] | None:
@@ -80,9 +84,9 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
         )
     except UnknownKey as error:
         request_key_set(source.jwks_url)
-        raise RequestRefused("bad-signature", reason=error.reason) from error
+        raise RequestRefused("bad-signature", reason=error.reason, text=error.text) from error
     except BadSignature as error:
-        raise RequestRefused("bad-signature", reason=error.reason) from error
+        raise RequestRefused("bad-signature", reason=error.reason, text=error.text) from error
     verified_by = source.scheme if signature.secret_id is None else f"{source.scheme}:{signature.secret_id}"
     return VerifiedRequest(
         verified_by, signature.webhook_id or incoming.headers.get("webhook-id"), signature.body

@@ -77,7 +77,7 @@ def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port
         check_request_limit(source)
     except RequestRefused as refusal:
         logger.info(
-            "refused %s from %s: %s %s", incoming.slug[:64], incoming.address, refusal.code, refusal.reason
+            "refused %s from %s: %s %s", incoming.slug[:64], incoming.address, refusal.code, refusal.text
         )
         record_refusal(refusal.code, incoming, source, refusal.reason)
         answer = problem_answer(refusal.code, language, headers=retry_headers(refusal))

@@ -22,7 +22,6 @@ from audit.format.signed_records import format_time
 from database.deferred_counts import DeferredCounts
 from webhooks.captures.windows import UnverifiedRequest, capture_request
 from webhooks.models import Refusal, Source
-from webhooks.protocol.signature_reasons import reason_code
 from webhooks.receiving.incoming_request import IncomingRequest
 
 # Of one source and code, and of one source.
@@ -82,16 +81,14 @@ def reset_counts() -> None:
     _existing_rows.clear()
 
 
-def record_refusal(
-    code: str, incoming: IncomingRequest, source: Source | None, signature_reason: str = ""
-) -> None:
+def record_refusal(code: str, incoming: IncomingRequest, source: Source | None, reason: str = "") -> None:
     """Count a refusal with others of its source, code, reason, address and minute, or create a row for it.
 
     Once a minute has 60 rows of a source and code, refusals from further addresses share one row. Once an hour has 300
-    rows of a source, all further refusals of a code and reason in this hour share one. `signature_reason` is the reason
-    of a BadSignature, and ignored for another code.
+    rows of a source, all further refusals of a code and reason in this hour share one. `reason`: that of a
+    BadSignature, and ignored for another code.
     """
-    reason = reason_code(signature_reason).value if code == "bad-signature" else ""
+    reason = reason if code == "bad-signature" else ""
     if reason and source is not None:
         _capture(reason, incoming, source)
     minute = incoming.received_at.replace(second=0, microsecond=0)

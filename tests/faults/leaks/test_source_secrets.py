@@ -19,6 +19,7 @@ from tests.support.hub import EXAMPLE, Hub
 from tests.support.leaks.echoed_forms import readable_secrets
 from webhooks.models import Event, Source, SourceSecret
 from webhooks.protocol import signatures
+from webhooks.protocol.signature_reasons import SignatureReason
 from webhooks.protocol.signatures import LiveSecret
 
 pytestmark = pytest.mark.faults
@@ -150,7 +151,9 @@ def test_a_gate_that_names_what_was_offered_is_caught(hub: Hub, monkeypatch: pyt
         try:
             return compare(expected, offered)
         except signatures.BadSignature:
-            raise signatures.BadSignature(f"no secret is {offered}") from None
+            raise signatures.BadSignature(
+                SignatureReason.WRONG_SIGNATURE, f"no secret is {offered}"
+            ) from None
 
     monkeypatch.setattr(signatures, "find_matching_secret", name_offered)
     assert {place for place, _ in run_scheme(hub, "bearer")} >= {"log"}, "the broken variant passes"

@@ -9,8 +9,12 @@ from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import Entry
+from console.requests.list_query import RequestFilter, fetch_requests
+from console.requests.results import RequestResult, result_of
+from console.ui.keyset import PageRequest
 from exports.row_checks.nightly_rows import find_row_faults
 from tests.support.hub import ANNA, Hub
+from tests.support.people import browser
 from webhooks.models import Event, Receipt, Source
 from webhooks.receiving.source_cache import find_source
 
@@ -186,6 +190,21 @@ def test_100_events_are_stored_in_one_commit(formatted: Hub) -> None:
     assert len(answer.json()["results"]) == len({row["reference"] for row in answer.json()["results"]}) == 100
     assert Event.objects.count() == 100
     assert len(answer.content) < 8_192
+
+
+def test_a_batch_is_an_accepted_request_with_links_to_its_events(formatted: Hub) -> None:
+    post(formatted, event(ANNA, uid="1"), event("SECOND1", uid="2"), event("not an id"))
+    post(formatted, {"ok": False})
+    batch, filtered = Receipt.objects.order_by("pk")
+    assert result_of(batch) == result_of(filtered) == RequestResult.ACCEPTED
+    wanted = RequestFilter((RequestResult.ACCEPTED,), source_id=batch.source_id)
+    assert {row.pk for row in fetch_requests(wanted, PageRequest()).rows} >= {batch.pk, filtered.pk}
+    others = RequestFilter((RequestResult.NOT_UNDERSTOOD,), source_id=batch.source_id)
+    assert not fetch_requests(others, PageRequest()).rows
+    page = browser("support").get(f"/admin/webhooks/receipt/{batch.pk}/change/").content.decode()
+    for stored in Event.objects.all():
+        assert stored.reference in page
+        assert f"/admin/webhooks/event/{stored.pk}/change/" in page
 
 
 def test_a_repeat_of_a_batch_makes_no_new_event(formatted: Hub) -> None:

@@ -16,6 +16,7 @@ from jwt.api_jws import PyJWS
 from jwt.exceptions import PyJWTError
 
 from webhooks.protocol.hmac_rule import ENCODINGS
+from webhooks.protocol.signature_reasons import SignatureReason
 from webhooks.protocol.tokens.jwt_rule import JwtRule
 from webhooks.protocol.tokens.public_keys import PublicKey, load_key_set
 from webhooks.protocol.verified import BadSignature, LiveSecret, VerifiedSignature, require_header
@@ -50,7 +51,7 @@ def verify_jwt(
         _check_digest(claims.get(rule.digest_claim), rule.digest_encoding, body)
     webhook_id = None if rule.id_claim is None else claims.get(rule.id_claim)
     if rule.id_claim is not None and not (isinstance(webhook_id, str) and _ID.fullmatch(webhook_id)):
-        raise BadSignature("the token has no usable id")
+        raise BadSignature(SignatureReason.MALFORMED_TOKEN, "the token has no usable id")
     return VerifiedSignature(secret_id, webhook_id, body=payload if rule.header is None else None)
 
 
@@ -62,7 +63,7 @@ def _read_token(rule: JwtRule, headers: Mapping[str, str], body: bytes) -> str:
         bearer = _BEARER.match(text)
         text = text[bearer.end() :] if bearer else text
     if not _TOKEN.fullmatch(text):
-        raise BadSignature("there is no token of three parts")
+        raise BadSignature(SignatureReason.MALFORMED_TOKEN, "there is no token of three parts")
     return text
 
 
@@ -71,13 +72,17 @@ def _read_header(rule: JwtRule, token: str) -> Mapping[str, Any]:
     try:
         header = PyJWS().get_unverified_header(token)
     except (PyJWTError, ValueError, RecursionError):
-        raise BadSignature("the header of the token cannot be read") from None
+        raise BadSignature(
+            SignatureReason.MALFORMED_TOKEN, "the header of the token cannot be read"
+        ) from None
     if header.get("alg") != rule.algorithm:
-        raise BadSignature("the token has another algorithm than the configured one")
+        raise BadSignature(
+            SignatureReason.WRONG_TOKEN, "the token has another algorithm than the configured one"
+        )
     if "crit" in header or "b64" in header:
-        raise BadSignature("the token asks for an extension")
+        raise BadSignature(SignatureReason.WRONG_TOKEN, "the token asks for an extension")
     if rule.token_type is not None and str(header.get("typ", "")).lower() != rule.token_type.lower():
-        raise BadSignature("the token has another type than the configured one")
+        raise BadSignature(SignatureReason.WRONG_TOKEN, "the token has another type than the configured one")
     return header
 
 
@@ -96,12 +101,12 @@ def _verify_with_any(
     else:
         offered = [(None, known.key) for known in _find_keys(rule, header, find_key_set)]
     if not offered:
-        raise BadSignature("the source has no usable key")
+        raise BadSignature(SignatureReason.NO_LIVE_SECRET, "the source has no usable key")
     # All are tried, also after a match: the time must not reveal which secret matched.
     tried = [(key_id, _try_key(rule, token, key)) for key_id, key in offered]
     found = next(((key_id, payload) for key_id, payload in tried if payload is not None), None)
     if found is None:
-        raise BadSignature("the signature fits no key of the source")
+        raise BadSignature(SignatureReason.WRONG_SIGNATURE, "the signature fits no key of the source")
     return found
 
 
@@ -112,12 +117,12 @@ def _find_keys(
         return rule.public_keys
     cleaned = find_key_set(rule.jwks_url)
     if cleaned is None:
-        raise UnknownKey("the key set has not been fetched")
+        raise UnknownKey(SignatureReason.UNKNOWN_KEY, "the key set has not been fetched")
     keys = load_key_set(cleaned, rule.algorithm)
     kid = header.get("kid")
     fitting = keys if kid is None else [key for key in keys if key.kid == kid]
     if not fitting:
-        raise UnknownKey("the key set has no key with this id")
+        raise UnknownKey(SignatureReason.UNKNOWN_KEY, "the key set has no key with this id")
     return fitting
 
 
@@ -140,37 +145,37 @@ def _read_claims(payload: bytes) -> dict[str, Any]:
     try:
         claims = json.loads(payload)
     except (ValueError, RecursionError):
-        raise BadSignature("the claims are not JSON") from None
+        raise BadSignature(SignatureReason.MALFORMED_TOKEN, "the claims are not JSON") from None
     if not isinstance(claims, dict):
-        raise BadSignature("the claims are not an object")
+        raise BadSignature(SignatureReason.MALFORMED_TOKEN, "the claims are not an object")
     return claims
 
 
 def _check_claims(rule: JwtRule, claims: Mapping[str, Any], now: datetime) -> None:
     if rule.issuer is not None and claims.get("iss") != rule.issuer:
-        raise BadSignature("the token has another issuer")
+        raise BadSignature(SignatureReason.WRONG_TOKEN, "the token has another issuer")
     if rule.audience is not None:
         audience = claims.get("aud")
         if rule.audience not in (audience if isinstance(audience, list) else [audience]):
-            raise BadSignature("the token is for another audience")
+            raise BadSignature(SignatureReason.WRONG_TOKEN, "the token is for another audience")
     if rule.needs_expiry and "exp" not in claims:
-        raise BadSignature("the token has no end")
+        raise BadSignature(SignatureReason.WRONG_TOKEN, "the token has no end")
     at = now.timestamp()
     if "exp" in claims and at >= _read_seconds(claims["exp"]) + rule.leeway:
-        raise BadSignature("the token has expired")
+        raise BadSignature(SignatureReason.OLD_TIMESTAMP, "the token has expired")
     if "nbf" in claims and at < _read_seconds(claims["nbf"]) - rule.leeway:
-        raise BadSignature("the token is not valid yet")
+        raise BadSignature(SignatureReason.OLD_TIMESTAMP, "the token is not valid yet")
 
 
 def _read_seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
-        raise BadSignature("a time of the token is no number of seconds")
+        raise BadSignature(SignatureReason.MALFORMED_TOKEN, "a time of the token is no number of seconds")
     return float(value)
 
 
 def _check_digest(claim: Any, encoding: str, body: bytes) -> None:
     if not isinstance(claim, str) or not claim.isascii():
-        raise BadSignature("the token has no digest of the body")
+        raise BadSignature(SignatureReason.WRONG_TOKEN, "the token has no digest of the body")
     text = claim.lower() if encoding == "hex" else claim + "=" * (-len(claim) % 4)
     if not hmac.compare_digest(ENCODINGS[encoding](hashlib.sha256(body).digest()), text.encode("ascii")):
-        raise BadSignature("the digest in the token is that of another body")
+        raise BadSignature(SignatureReason.WRONG_SIGNATURE, "the digest in the token is that of another body")

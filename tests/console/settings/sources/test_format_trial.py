@@ -26,7 +26,7 @@ def try_out(of: Source, role: str = "administrator", client: Any = None, **poste
         name: value if isinstance(value, str) else json.dumps(value, indent=1)
         for name, value in {"webhook_format": FORMAT, "body": BODY, **posted}.items()
     }
-    return (client or browser(role)).post(f"/admin/webhooks/source/{of.pk}/format/", texts)
+    return (client or browser(role, "trying")).post(f"/admin/webhooks/source/{of.pk}/format/", texts)
 
 
 @pytest.fixture
