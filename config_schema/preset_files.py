@@ -1,0 +1,91 @@
+"""Preset files: settings of known systems as data, each with where it comes from and what it needs. Pure."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from config_schema.errors import SettingsInvalid
+from config_schema.kinds import Choice, Text, TextList
+from config_schema.objects import Object
+from config_schema.settings import Values, required
+
+T = TypeVar("T")
+
+REAL_SYSTEM, DOCUMENTATION = "real system", "documentation"
+
+_LABEL = required("label", Text(), "The name of the system, as people search for it.", example="Acme ID")
+_NEEDS = required(
+    "needs",
+    TextList(),
+    "What must be known or set up first: secrets, addresses, settings at the vendor. One sentence each.",
+    example=["A token of the API, with the permission to read users."],
+)
+_PAGE = required(
+    "page",
+    Text(
+        re.compile(r"https://[a-z0-9.-]+(/[A-Za-z0-9._~%/+@=&?#-]*)?"),
+        "an address that begins with `https://`",
+        "This must be the address of a page, beginning with https://.",
+    ),
+    "The page of the vendor's documentation that the preset follows.",
+    example="https://docs.example.com/webhooks",
+)
+_FOLLOWS = required(
+    "follows",
+    Text(),
+    "The version that the preset follows, or the day on which the page was read.",
+    example="read 2026-11-28",
+)
+_TESTED = required(
+    "tested",
+    Choice((REAL_SYSTEM, DOCUMENTATION)),
+    "Where its samples come from: recorded from a real system, or taken from the documentation.",
+    example=DOCUMENTATION,
+)
+
+# What every preset file has beside the settings of its kind.
+METADATA = (_LABEL, _NEEDS, _PAGE, _FOLLOWS, _TESTED)
+
+
+@dataclass(frozen=True, slots=True)
+class PresetMetadata:
+    """What a preset needs and where it comes from. `page`: the vendor's documentation; `follows`: its version, or the
+    day on which it was read; `tested`: `real system` or `documentation`.
+    """
+
+    label: str
+    needs: tuple[str, ...]
+    page: str
+    follows: str
+    tested: str
+
+    @property
+    def is_tested(self) -> bool:
+        """True if the preset was tested with the real system."""
+        return self.tested == REAL_SYSTEM
+
+
+def read_metadata(values: Values) -> PresetMetadata:
+    """Return the metadata of a preset file. Raises SettingsInvalid."""
+    if not values[_NEEDS]:
+        values.reject(_NEEDS, "This must not be empty.")
+    return PresetMetadata(
+        values[_LABEL], tuple(values[_NEEDS]), values[_PAGE], values[_FOLLOWS], values[_TESTED]
+    )
+
+
+def read_preset_files(folder: Path, kind: Object[T]) -> dict[str, T]:
+    """Return the presets of all JSON files in a folder by the name of the file. Raises SettingsInvalid, with the name
+    of the file first in its place.
+    """
+    return {path.stem: _read_file(path, kind) for path in sorted(folder.glob("*.json"))}
+
+
+def _read_file(path: Path, kind: Object[T]) -> T:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise SettingsInvalid((path.name,), "This is not JSON.") from None
+    return kind.read(document, (path.name,))

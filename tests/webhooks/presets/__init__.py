@@ -1,0 +1,1 @@
+"""Presets of sources: their files, and their recorded requests over HTTP."""

@@ -1,0 +1,103 @@
+"""The files of the presets of sources: complete, with known fields only, and valid as the settings of a source."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config_schema.errors import SettingsInvalid
+from config_schema.preset_files import read_preset_files
+from tests.webhooks.presets.vendor_signatures import SIGNERS, UNSIGNED
+from webhooks.models import Source
+from webhooks.presets import source_presets
+from webhooks.presets.source_presets import SOURCE_PRESET, SOURCE_PRESETS
+
+pytestmark = [pytest.mark.pure, pytest.mark.presets]
+
+FOLDER = Path(source_presets.__file__).parent
+FILES = sorted(FOLDER.glob("*.json"))
+
+
+def document(name: str = "keycloak") -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
+    return read
+
+
+def refusal(changed: dict[str, Any]) -> SettingsInvalid:
+    with pytest.raises(SettingsInvalid) as caught:
+        SOURCE_PRESET.read(changed, ("keycloak.json",))
+    return caught.value
+
+
+def test_every_file_is_a_preset_with_a_signer_in_the_tests() -> None:
+    assert {path.stem for path in FILES} == set(SOURCE_PRESETS) == {*SIGNERS, *UNSIGNED}
+
+
+@pytest.mark.parametrize("name", SOURCE_PRESETS)
+def test_its_settings_are_valid_for_a_source(name: str) -> None:
+    Source(slug=name, name=name, **SOURCE_PRESETS[name].copy_settings()).clean()
+
+
+@pytest.mark.parametrize("name", SOURCE_PRESETS)
+def test_it_says_what_it_needs_and_which_page_it_follows(name: str) -> None:
+    metadata = SOURCE_PRESETS[name].metadata
+    assert all(need.endswith(".") for need in metadata.needs)
+    assert metadata.page.startswith("https://")
+    assert metadata.follows
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_its_file_is_written_as_the_others(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
+
+
+def test_an_unknown_field_is_refused() -> None:
+    for holder in ("", "source", "samples"):
+        changed = document()
+        inner = {"": changed, "source": changed["source"], "samples": changed["samples"][0]}[holder]
+        inner["secret"] = "x"
+        assert refusal(changed).place[-1] == "secret"
+
+
+@pytest.mark.parametrize("field", ["label", "needs", "page", "follows", "tested", "source", "samples"])
+def test_a_missing_field_is_refused(field: str) -> None:
+    changed = document()
+    del changed[field]
+    assert refusal(changed).place == ("keycloak.json", field)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("page", ""),
+        ("page", "http://example.com/docs"),
+        ("page", "javascript:alert(1)"),
+        ("page", 'https://example.com/"onclick="x'),
+        ("tested", "yes"),
+        ("needs", []),
+        ("samples", []),
+    ],
+)
+def test_an_invalid_field_is_refused(field: str, value: Any) -> None:
+    assert refusal(document() | {field: value}).place[:2] == ("keycloak.json", field)
+
+
+def test_a_sample_without_an_expected_event_is_refused() -> None:
+    changed = document()
+    changed["samples"][0]["events"] = []
+    assert refusal(changed).place == ("keycloak.json", "samples", 0, "events")
+
+
+def test_a_file_that_is_not_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(SettingsInvalid) as caught:
+        read_preset_files(tmp_path, SOURCE_PRESET)
+    assert caught.value.place == ("broken.json",)
+
+
+def test_a_copy_of_the_settings_leaves_the_preset_as_it_is() -> None:
+    preset = SOURCE_PRESETS["keycloak"]
+    preset.copy_settings()["webhook_format"].clear()
+    assert preset.settings["webhook_format"]

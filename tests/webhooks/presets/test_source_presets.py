@@ -1,0 +1,311 @@
+"""The recorded requests of each preset over HTTP: verified, read as the expected events, and refused when tampered."""
+
+import copy
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.http import HttpResponse
+from django.test import Client
+
+from tests.webhooks.presets.vendor_signatures import (
+    SIGN_BODY,
+    SIGN_TIME,
+    SIGNERS,
+    UNSIGNED,
+    other_secret_of,
+    secret_of,
+)
+from webhooks.models import Event, Payload, Receipt, Source, SourceSecret
+from webhooks.presets.source_presets import SOURCE_PRESETS, ExpectedEvent, RecordedRequest
+
+pytestmark = pytest.mark.presets
+
+CLIENT = Client(raise_request_exception=False)
+ADDRESS = "/webhooks/sender"
+SAMPLES = [(name, index) for name, preset in SOURCE_PRESETS.items() for index in range(len(preset.samples))]
+SIGNED = sorted(SIGNERS)
+# What a sample holds that must not be stored.
+PASSWORD = "pw-in-clear-1"
+# Where the id of the subject and the word of the event are in the first sample.
+SUBJECTS: dict[str, list[tuple[str | int, ...]]] = {
+    "auth0-event-streams": [("data", "object", "user_id")],
+    "clerk": [("data", "id")],
+    "cloudevents": [("subject",)],
+    "directus-flows": [("key",)],
+    "keycloak": [("resourceId",)],
+    "logto": [("data", "id"), ("params", "userId")],
+    "okta-event-hooks": [("data", "events", 0, "target", 0, "id")],
+    "ory-kratos": [("id",)],
+    "trivore": [("id",)],
+    "workos": [("data", "id")],
+    "zitadel-actions": [("aggregateID",)],
+}
+WORDS: dict[str, tuple[str | int, ...]] = {
+    "auth0-event-streams": ("type",),
+    "clerk": ("type",),
+    "cloudevents": ("type",),
+    "directus-flows": ("event",),
+    "keycloak": ("type",),
+    "logto": ("event",),
+    "okta-event-hooks": ("data", "events", 0, "eventType"),
+    "ory-kratos": ("eventType",),
+    "trivore": ("eventType",),
+    "workos": ("event",),
+    "zitadel-actions": ("event_type",),
+}
+
+
+@pytest.fixture(autouse=True)
+def _database(database: None) -> None:
+    pass
+
+
+def create_source(name: str) -> Source:
+    source = Source(slug="sender", name="Sender", **SOURCE_PRESETS[name].copy_settings())
+    source.full_clean()
+    source.save()
+    if name not in UNSIGNED:
+        SourceSecret.objects.create(source=source, value=secret_of(name), hint="test")
+    return source
+
+
+def sample_of(name: str, index: int = 0) -> RecordedRequest:
+    return SOURCE_PRESETS[name].samples[index]
+
+
+def sign(name: str, body: bytes, *, index: int = 0, secret: str = "", age: float = 0) -> dict[str, str]:
+    """Return all headers of a sample, signed as the sender does, `age` seconds ago."""
+    sample = sample_of(name, index)
+    if name in UNSIGNED:
+        return dict(sample.headers)
+    signed = SIGNERS[name](sample, body, secret or secret_of(name), time.time() - age)
+    return {**sample.headers, **signed}
+
+
+def post(
+    name: str, body: bytes, headers: dict[str, str], *, index: int = 0, content_type: str = ""
+) -> HttpResponse:
+    media_type = content_type or sample_of(name, index).content_type
+    return CLIENT.generic("POST", ADDRESS, body, headers={"Content-Type": media_type, **headers})
+
+
+def encode(document: Any) -> bytes:
+    return json.dumps(document).encode()
+
+
+def send_changed(name: str, value: Any, *places: tuple[str | int, ...]) -> HttpResponse:
+    """Send the first sample with another value at these places, or without the fields if the value is None."""
+    document = copy.deepcopy(sample_of(name).body)
+    for place in places:
+        holder = document
+        for step in place[:-1]:
+            holder = holder[step]
+        if value is None:
+            del holder[place[-1]]
+        else:
+            holder[place[-1]] = value
+    body = encode(document)
+    return post(name, body, sign(name, body))
+
+
+def stored_events() -> Iterator[ExpectedEvent]:
+    for event in Event.objects.order_by("pk").select_related("payload__subject"):
+        document = {} if event.payload is None else json.loads(event.payload.decrypt())
+        at = event.occurred_at
+        yield ExpectedEvent(
+            event.entity_id,
+            event.entity_type,
+            event.event_type,
+            at and at.isoformat().replace("+00:00", "Z"),
+            event.event_id,
+            document.get("previous"),
+            document.get("data"),
+            event.code if event.code == "filtered" else "ignored" if not _is_known(event) else "",
+        )
+
+
+def _is_known(event: Event) -> bool:
+    return event.event_type in ("CREATE", "UPDATE", "DELETE")
+
+
+def read_database() -> str:
+    """Return the text of every table but that of the secrets, and all payloads in plain."""
+    with connection.cursor() as cursor:
+        tables = [
+            table
+            for table in connection.introspection.table_names(cursor)
+            if table.startswith(("webhooks_", "audit_", "sync_")) and table != "webhooks_sourcesecret"
+        ]
+        rows = []
+        for table in tables:
+            cursor.execute(f'SELECT * FROM "{table}"')
+            rows.extend(
+                bytes(value).decode("utf-8", "replace")
+                if isinstance(value, bytes | memoryview)
+                else str(value)
+                for row in cursor.fetchall()
+                for value in row
+            )
+    plain = [payload.decrypt().decode() for payload in Payload.objects.select_related("subject")]
+    return "\n".join([*rows, *plain])
+
+
+def refused(answer: HttpResponse) -> tuple[int, str]:
+    assert not Event.objects.exists()
+    return answer.status_code, answer.json()["code"]
+
+
+@pytest.mark.parametrize(("name", "index"), SAMPLES)
+def test_a_recorded_request_becomes_exactly_its_events(name: str, index: int) -> None:
+    create_source(name)
+    sample = sample_of(name, index)
+    body = encode(sample.body)
+    answer = post(name, body, sign(name, body, index=index), index=index)
+    assert answer.status_code in (200, 202, 204), answer.content
+    assert list(stored_events()) == list(sample.events)
+    assert all(event.is_signed is (name not in UNSIGNED) for event in Event.objects.all())
+    assert Receipt.objects.count() == 1
+
+
+@pytest.mark.parametrize(("name", "index"), SAMPLES)
+def test_nothing_secret_is_stored(name: str, index: int) -> None:
+    create_source(name)
+    body = encode(sample_of(name, index).body)
+    headers = sign(name, body, index=index)
+    post(name, body, headers, index=index)
+    stored = read_database()
+    assert sample_of(name, index).events[0].entity_id in stored
+    assert secret_of(name) not in stored
+    assert PASSWORD not in stored
+    assert not any(
+        value in stored for header, value in headers.items() if header not in ("svix-id", "svix-timestamp")
+    )
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, preset in SOURCE_PRESETS.items() if "handshake" in preset.settings]
+)
+def test_the_handshake_of_the_sender_is_answered(name: str) -> None:
+    source = create_source(name)
+    handshake = source.handshake
+    challenge = "Validation: 3xK+challenge"
+    header = handshake["from"] == "header"
+    query = "" if header else f"?{handshake['name']}=Validation%3A+3xK%2Bchallenge"
+    answer = CLIENT.generic(
+        handshake.get("method", "GET"),
+        ADDRESS + query,
+        headers={handshake["name"]: challenge} if header else {},
+    )
+    assert answer.status_code == 200
+    if handshake.get("as") == "text":
+        assert answer.content.decode() == challenge
+    else:
+        assert answer.json() == {handshake["member"]: challenge}
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_a_request_with_another_secret_is_refused(name: str) -> None:
+    create_source(name)
+    body = encode(sample_of(name).body)
+    assert refused(post(name, body, sign(name, body, secret=other_secret_of(name)))) == (401, "bad-signature")
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_a_request_without_signature_is_refused(name: str) -> None:
+    create_source(name)
+    body = encode(sample_of(name).body)
+    assert refused(post(name, body, dict(sample_of(name).headers))) == (401, "bad-signature")
+
+
+@pytest.mark.parametrize("name", SIGN_BODY)
+def test_a_body_that_was_changed_is_refused(name: str) -> None:
+    create_source(name)
+    body = encode(sample_of(name).body)
+    changed = body.replace(b"example", b"exarnple", 1) if b"example" in body else body + b" "
+    assert refused(post(name, changed, sign(name, body))) == (401, "bad-signature")
+
+
+@pytest.mark.parametrize("name", SIGN_TIME)
+@pytest.mark.parametrize("age", [3_600, -3_600])
+def test_an_old_or_future_signature_is_refused(name: str, age: float) -> None:
+    create_source(name)
+    body = encode(sample_of(name).body)
+    assert refused(post(name, body, sign(name, body, age=age))) == (401, "bad-signature")
+
+
+@pytest.mark.parametrize("name", SOURCE_PRESETS)
+def test_a_request_of_another_media_type_is_refused(name: str) -> None:
+    create_source(name)
+    body = encode(sample_of(name).body)
+    answer = post(name, body, sign(name, body), content_type="application/x-www-form-urlencoded")
+    assert refused(answer) == (415, "wrong-content-type")
+
+
+@pytest.mark.parametrize("name", SOURCE_PRESETS)
+def test_a_request_that_is_not_json_is_refused(name: str) -> None:
+    create_source(name)
+    body = b'{"id":'
+    answer = post(name, body, sign(name, body))
+    # Zitadel reads the status in the body.
+    status = answer.json()["forwardedStatusCode"] if name == "zitadel-actions" else answer.status_code
+    assert status == 400
+    assert not Event.objects.exists()
+
+
+@pytest.mark.parametrize("name", SOURCE_PRESETS)
+def test_an_event_without_its_subject_is_not_delivered(name: str) -> None:
+    create_source(name)
+    answer = send_changed(name, None, *SUBJECTS[name])
+    known = [event for event in Event.objects.all() if event.code != "filtered" and _is_known(event)]
+    subjects = {event.entity_id for event in known}
+    assert sample_of(name).events[0].entity_id not in subjects
+    assert answer.status_code in (200, 202, 400)
+
+
+@pytest.mark.parametrize("name", SOURCE_PRESETS)
+@pytest.mark.parametrize("hostile", ["../admin", "a b", "a/b", "%2e%2e", "x" * 129, "", {"a": 1}, True, 1.5])
+def test_an_id_that_is_none_is_refused(name: str, hostile: Any) -> None:
+    create_source(name)
+    send_changed(name, hostile, *SUBJECTS[name])
+    assert all(event.entity_id.isascii() and " " not in event.entity_id for event in Event.objects.all())
+    first = sample_of(name).events[0].entity_id
+    assert not [event for event in Event.objects.exclude(code="filtered") if event.entity_id == str(hostile)]
+    assert not Event.objects.exclude(code="filtered").filter(entity_id=first, event_type="UPDATE").exists()
+
+
+@pytest.mark.parametrize("name", SOURCE_PRESETS)
+def test_an_event_of_an_unknown_kind_is_stored_and_ignored(name: str) -> None:
+    create_source(name)
+    answer = send_changed(name, "admin.USER-ACTION" if name == "keycloak" else "something.else", WORDS[name])
+    assert answer.status_code in (200, 202, 204), answer.content
+    first = Event.objects.order_by("pk").first()
+    assert first is not None
+    assert first.state == "ignored"
+    assert first.deliveries.count() == 0
+
+
+def test_a_failed_outcome_of_okta_is_not_delivered() -> None:
+    create_source("okta-event-hooks")
+    send_changed("okta-event-hooks", "FAILURE", ("data", "events", 0, "outcome", "result"))
+    first = Event.objects.order_by("pk").first()
+    assert first is not None
+    assert (first.state, first.code) == ("ignored", "filtered")
+
+
+def test_a_failed_operation_of_keycloak_is_not_delivered() -> None:
+    create_source("keycloak")
+    send_changed("keycloak", "user_not_found", ("error",))
+    event = Event.objects.get()
+    assert (event.state, event.code) == ("ignored", "filtered")
+
+
+@pytest.mark.parametrize("name", ["okta-event-hooks", "workos"])
+def test_a_sender_that_knows_only_200_is_answered_so(name: str) -> None:
+    create_source(name)
+    body = encode(sample_of(name).body)
+    answer = post(name, body, sign(name, body))
+    assert (answer.status_code, answer.content) == (200, b"")

@@ -1,0 +1,77 @@
+"""How each sender proves who it is, written from its documentation without the code that verifies it."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+
+from webhooks.presets.source_presets import RecordedRequest
+
+# Secrets in the form that the sender gives out.
+SECRETS: Mapping[str, str] = {
+    "clerk": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr",
+}
+OTHER_SECRETS: Mapping[str, str] = {
+    "clerk": "whsec_AAKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr",
+}
+_TEXT, _OTHER_TEXT = "the-test-secret-of-the-sender", "another-test-secret-of-a-sender"
+
+Signer = Callable[[RecordedRequest, bytes, str, float], dict[str, str]]
+
+
+def secret_of(preset: str) -> str:
+    """Return the secret that the tests store for a preset."""
+    return SECRETS.get(preset, _TEXT)
+
+
+def other_secret_of(preset: str) -> str:
+    """Return a secret of the same form that is not stored."""
+    return OTHER_SECRETS.get(preset, _OTHER_TEXT)
+
+
+def _hex(secret: str, content: bytes) -> str:
+    return hmac.digest(secret.encode(), content, hashlib.sha256).hex()
+
+
+def _svix(request: RecordedRequest, body: bytes, secret: str, at: float) -> dict[str, str]:
+    message, seconds = request.headers["svix-id"], str(int(at))
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    digest = hmac.digest(key, f"{message}.{seconds}.".encode() + body, hashlib.sha256)
+    signature = f"v1,{base64.b64encode(digest).decode()}"
+    return {"svix-timestamp": seconds, "svix-signature": signature}
+
+
+def _workos(_: RecordedRequest, body: bytes, secret: str, at: float) -> dict[str, str]:
+    milliseconds = str(int(at * 1000))
+    return {"WorkOS-Signature": f"t={milliseconds}, v1={_hex(secret, milliseconds.encode() + b'.' + body)}"}
+
+
+def _zitadel(_: RecordedRequest, body: bytes, secret: str, at: float) -> dict[str, str]:
+    seconds = str(int(at))
+    return {"ZITADEL-Signature": f"t={seconds},v1={_hex(secret, seconds.encode() + b'.' + body)}"}
+
+
+def _body_hmac(header: str) -> Signer:
+    return lambda _, body, secret, __: {header: _hex(secret, body)}
+
+
+def _static(header: str, prefix: str = "") -> Signer:
+    return lambda _, __, secret, ___: {header: prefix + secret}
+
+
+SIGNERS: Mapping[str, Signer] = {
+    "auth0-event-streams": _static("Authorization", "Bearer "),
+    "clerk": _svix,
+    "cloudevents": _static("Authorization", "Bearer "),
+    "directus-flows": _static("X-Hub-Token"),
+    "keycloak": _body_hmac("X-Keycloak-Signature"),
+    "logto": _body_hmac("logto-signature-sha-256"),
+    "okta-event-hooks": _static("Authorization"),
+    "ory-kratos": _static("X-Api-Key"),
+    "workos": _workos,
+    "zitadel-actions": _zitadel,
+}
+# Senders whose secret or signature covers the body, and those that also sign a time.
+SIGN_BODY = ("clerk", "keycloak", "logto", "workos", "zitadel-actions")
+SIGN_TIME = ("clerk", "workos", "zitadel-actions")
+UNSIGNED = ("trivore",)
