@@ -25,9 +25,9 @@ _NEEDS = required(
 _PAGE = required(
     "page",
     Text(
-        re.compile(r"https://[a-z0-9.-]+(/[A-Za-z0-9._~%/+@=&?#-]*)?"),
-        "an address that begins with `https://`",
-        "This must be the address of a page, beginning with https://.",
+        re.compile(r"https://[a-z0-9.-]+(/[A-Za-z0-9._~%/+@=&?#-]*)?|docs/[a-z-]+\.md"),
+        "an address that begins with `https://`, or a page of the hub such as `docs/connect.md`",
+        "This must be the address of a page, beginning with https://, or a page in docs/.",
     ),
     "The page of the vendor's documentation that the preset follows.",
     example="https://docs.example.com/webhooks",
@@ -60,6 +60,11 @@ class PresetMetadata:
     page: str
     follows: str
     tested: str
+
+    @property
+    def is_public_page(self) -> bool:
+        """True if `page` is an address on the web."""
+        return self.page.startswith("https://")
 
     @property
     def is_tested(self) -> bool:

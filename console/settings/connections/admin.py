@@ -195,7 +195,8 @@ class ConnectionAdmin(TwoStepChangeAdmin):
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         chosen = request.GET.get("preset", "")
-        context = {**(extra_context or {}), "presets": PRESETS.items(), "chosen": chosen}
+        labels = [(name, preset.metadata.label) for name, preset in PRESETS.items()]
+        context = {**(extra_context or {}), "presets": labels, "chosen": chosen}
         return super().add_view(request, form_url, context)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:

@@ -1,23 +1,56 @@
-"""Which settings do known systems need? Data to copy, not a live reference."""
+"""Which settings do known systems need? Data to copy, not a live reference.
 
-import json
+Each JSON file is a preset. Its name is that of the preset.
+"""
+
 from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PRESETS: Mapping[str, str] = {
-    "trivore": "Trivore ID management API",
-    "sandbox-identity": "Sandbox identity service",
-    "sandbox-shop": "Sandbox shop",
-}
+from config_schema.kinds import AnyValue, Text
+from config_schema.objects import Object
+from config_schema.preset_files import METADATA, PresetMetadata, read_metadata, read_preset_files
+from config_schema.settings import Values, required
+
+_CONNECTOR = required("connector", Text(), "The connector of the connection.", example="rest-identity")
+_AUTHENTICATION = required(
+    "authentication", AnyValue(), "How its requests are authenticated.", example={"scheme": "bearer"}
+)
+_SETTINGS = required("settings", AnyValue(), "The settings of its connector.", example={"entities": {}})
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionPreset:
+    """A known system. `authentication` and `settings` are shared: copy them with `load_preset`."""
+
+    metadata: PresetMetadata
+    connector: str
+    authentication: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+def _build(values: Values) -> ConnectionPreset:
+    return ConnectionPreset(
+        read_metadata(values), values[_CONNECTOR], values[_AUTHENTICATION], values[_SETTINGS]
+    )
+
+
+CONNECTION_PRESET = Object((*METADATA, _CONNECTOR, _AUTHENTICATION, _SETTINGS), _build)
+
+# By the name of the file.
+PRESETS: Mapping[str, ConnectionPreset] = read_preset_files(Path(__file__).parent, CONNECTION_PRESET)
 
 
 def load_preset(name: str) -> dict[str, Any]:
     """Return a new copy with `label`, `connector`, `authentication` and `settings`. Raises KeyError if
     unknown.
     """
-    if name not in PRESETS:
-        raise KeyError(name)
-    text = (Path(__file__).parent / f"{name}.json").read_text(encoding="utf-8")
-    preset: dict[str, Any] = json.loads(text)
-    return {"label": PRESETS[name], **preset}
+    preset = PRESETS[name]
+    return {
+        "label": preset.metadata.label,
+        "connector": preset.connector,
+        "authentication": deepcopy(preset.authentication),
+        "settings": deepcopy(preset.settings),
+    }
