@@ -40,10 +40,11 @@ class ConsoleSite(AdminSite):
         from console.entities.record_link import record_link_view
         from console.entities.views import entity_view
         from console.people.preferences import preferences_view
-        from console.reference.views import index_view, page_view, schema_view
+        from console.reference.views import index_view, page_view, presets_view, schema_view
 
         return [
             path("reference/", self.admin_view(index_view), name="reference"),
+            path("reference/presets/", self.admin_view(presets_view), name="reference_presets"),
             path("reference/<slug:page>/", self.admin_view(page_view), name="reference_page"),
             path(
                 "reference/schemas/<slug:schema>.json", self.admin_view(schema_view), name="reference_schema"

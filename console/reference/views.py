@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 
 from console.reference.json_schemas import DOCUMENTS, make_schema
 from console.reference.pages import PAGES
+from console.reference.preset_catalogue import KINDS, LONGEST_SEARCH, list_entries
 
 
 @require_safe
@@ -26,6 +27,26 @@ def page_view(request: HttpRequest, page: str) -> HttpResponse:
         raise Http404
     shown = PAGES[page]()
     return _render(request, "page", str(shown.title), page=shown)
+
+
+@require_safe
+def presets_view(request: HttpRequest) -> HttpResponse:
+    """List the presets, all or those of a kind and a search (`admin:reference_presets`)."""
+    search = request.GET.get("q", "")[:LONGEST_SEARCH]
+    kind = request.GET.get("kind", "")
+    kind = kind if kind in KINDS else ""
+    rows = [(entry, request.user.has_perm(entry.permission)) for entry in list_entries(kind, search)]
+    words = {"q": search, **({"kind": kind} if kind else {})}
+    return _render(
+        request,
+        "presets",
+        _("Presets"),
+        rows=rows,
+        kinds=KINDS.items(),
+        kind=kind,
+        search=search,
+        words=words,
+    )
 
 
 @require_safe

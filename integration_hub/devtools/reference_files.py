@@ -11,6 +11,7 @@ from django.utils.translation import override
 from console.reference.entries import Entry, Section
 from console.reference.json_schemas import DOCUMENTS, make_schema
 from console.reference.pages import PAGES, Page
+from console.reference.preset_catalogue import KINDS, CatalogueEntry, list_entries
 
 GENERATED = (
     "<!-- Written by `manage.py write_reference` from the code that reads the settings. Do not edit. -->"
@@ -38,6 +39,7 @@ def make_reference() -> dict[str, str]:
         return {
             "README.md": _join(_index_lines(pages)),
             **{f"{page.name}.md": _join(_page_lines(page)) for page in pages},
+            "presets.md": _join(_preset_lines()),
             **{f"schemas/{name}.json": _dump(make_schema(name)) for name in DOCUMENTS},
         }
 
@@ -52,7 +54,13 @@ def _index_lines(pages: Iterable[Page]) -> Iterator[str]:
     )
     yield _table(
         ("page", "about"),
-        [(f"[{page.title}]({page.name}.md)", page.intro.partition(". ")[0].rstrip(".")) for page in pages],
+        [
+            *(
+                (f"[{page.title}]({page.name}.md)", page.intro.partition(". ")[0].rstrip("."))
+                for page in pages
+            ),
+            ("[Presets](presets.md)", "Known systems, what each needs, and how far it was tested"),
+        ],
     )
     yield (
         "The folder [schemas](schemas) has a JSON Schema (2020-12) for each JSON document. An editor that "
@@ -60,6 +68,30 @@ def _index_lines(pages: Iterable[Page]) -> Iterator[str]:
         "expressions, compares settings with each other, and refuses secrets where they would not be "
         "encrypted."
     )
+
+
+def _preset_lines() -> Iterator[str]:
+    yield "# Presets"
+    yield GENERATED
+    yield (
+        "Settings of known systems. In the console, *Reference* → *Presets* searches them, and *Use* fills in the "
+        "form of a source or a connection; everything can be changed before it is saved. "
+        "[All pages](README.md)"
+    )
+    for kind, label in KINDS.items():
+        yield f"## {label}"
+        yield _table(
+            ("system", "what it needs", "tested", "documentation"),
+            [_preset_row(entry) for entry in list_entries(kind)],
+        )
+
+
+def _preset_row(entry: CatalogueEntry) -> tuple[str, ...]:
+    metadata = entry.metadata
+    # `docs/connect.md`, as the reference links to it.
+    page = metadata.page if metadata.is_public_page else f"../{metadata.page.removeprefix('docs/')}"
+    tested = "with the real system" if metadata.is_tested else "from documentation"
+    return metadata.label, "<br>".join(metadata.needs), tested, f"[page]({page}): {metadata.follows}"
 
 
 def _page_lines(page: Page) -> Iterator[str]:

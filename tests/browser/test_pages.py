@@ -30,6 +30,7 @@ CONSOLE = {
     "/admin/webhooks/event/?state",
     "/admin/webhooks/source/",
     "/admin/webhooks/source/add/",
+    "/admin/webhooks/source/add/?preset",
     "/admin/webhooks/source/N/capture/",
     "/admin/webhooks/source/N/change/",
     "/admin/webhooks/source/N/rotate/",
@@ -54,6 +55,8 @@ CONSOLE = {
     "/admin/auth/user/N/change/",
     "/admin/auth/group/",
     "/admin/auth/group/N/change/",
+    "/admin/reference/presets/",
+    "/admin/reference/presets/?kind",
 }
 
 SANDBOX = {

@@ -80,7 +80,7 @@ TABLE = {
     **dict.fromkeys(
         ("index", "app_list", "preferences", "password_change", "password_change_done", "jsi18n"), EVERYBODY
     ),
-    **dict.fromkeys(("reference", "reference_page", "reference_schema"), EVERYBODY),
+    **dict.fromkeys(("reference", "reference_page", "reference_presets", "reference_schema"), EVERYBODY),
     "webhooks_event_view_save": EVERYBODY,
     "webhooks_event_view_remove": EVERYBODY,
     "webhooks_event_replay": ACTING,
@@ -143,7 +143,7 @@ def address_of(name: str, found: dict[str, Any]) -> str:
     ways: list[list[Any]] = [[], [key], [key, uuid4()], [uuid4()], [key, found["secret"].pk]]
     ways.append(["sync"])  # an application
     if name.startswith("reference_"):
-        ways = [["mapping"]]
+        ways = [[], ["mapping"]]
     for arguments in [["csv"], *ways] if name.endswith(("event_download", "entry_download")) else ways:
         with contextlib.suppress(NoReverseMatch):
             return reverse(f"admin:{name}", args=arguments)

@@ -28,6 +28,7 @@ from console.settings.connections.page import (
     page_context,
     render_waiting_link,
 )
+from console.settings.preset_choice import preset_context
 from console.ui.charts import join_sparkline
 from console.ui.formatting import short_duration
 from sync.connectors.presets import PRESETS, load_preset
@@ -195,8 +196,8 @@ class ConnectionAdmin(TwoStepChangeAdmin):
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
         chosen = request.GET.get("preset", "")
-        labels = [(name, preset.metadata.label) for name, preset in PRESETS.items()]
-        context = {**(extra_context or {}), "presets": labels, "chosen": chosen}
+        known = {name: preset.metadata for name, preset in PRESETS.items()}
+        context = {**(extra_context or {}), **preset_context(known, chosen)}
         return super().add_view(request, form_url, context)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from console.base.forms import JSON_AS_TEXT
 from console.base.post_only import post_only
 from console.requests.source_summary import load_source_requests
 from console.settings.pause import PauseMixin, count_waiting, render_activity_pill
+from console.settings.preset_choice import preset_context
 from console.settings.sources.captures import CaptureMixin
 from console.settings.sources.format_trial import FormatTrialMixin
 from console.settings.sources.forms import SourceForm, source_change_warnings
@@ -34,6 +35,7 @@ from console.ui.formatting import render_age
 from console.ui.outcome_texts import describe_code, render_pill
 from sync.housekeeping.key_sets import KeySetUnavailable, fetch_new_key_set
 from webhooks.models import Source
+from webhooks.presets.source_presets import SOURCE_PRESETS
 from webhooks.secret_rotation import live_secrets
 
 
@@ -43,6 +45,7 @@ class SourceAdmin(FormatTrialMixin, SecretRotationMixin, CaptureMixin, PauseMixi
 
     audit_kind = "source"
     formfield_overrides = JSON_AS_TEXT
+    add_form_template = "console/settings/sources/add.html"
     change_form_template = "console/settings/sources/change.html"
     list_display = (
         "name",
@@ -116,6 +119,17 @@ class SourceAdmin(FormatTrialMixin, SecretRotationMixin, CaptureMixin, PauseMixi
 
     def change_warnings(self, form: Any) -> list[str]:
         return list(source_change_warnings(form))
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
+        known = {name: preset.metadata for name, preset in SOURCE_PRESETS.items()}
+        chosen = preset_context(known, request.GET.get("preset", ""))
+        return super().add_view(request, form_url, {**(extra_context or {}), **chosen})
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Fill in the settings of a known sender for `?preset=<name>`, as a copy without a reference to the preset."""
+        initial: dict[str, Any] = dict(super().get_changeform_initial_data(request))
+        preset = SOURCE_PRESETS.get(initial.pop("preset", ""))
+        return initial if preset is None else initial | preset.copy_settings()
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         source: Any = kwargs.get("obj")

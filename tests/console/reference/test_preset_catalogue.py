@@ -1,0 +1,127 @@
+"""The catalogue of presets: searched and filtered by the address, and filled into the form of whoever may add."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils.html import escape
+
+from console.reference.preset_catalogue import IDENTITY, SOURCE, TARGET, list_entries
+from sync.connectors.presets import PRESETS
+from tests.support.pages import text_of, visible_text
+from tests.support.people import browser
+from webhooks.models import Source
+from webhooks.presets.source_presets import SOURCE_PRESETS
+
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database, pytest.mark.presets]
+
+PAGE = "/admin/reference/presets/"
+
+
+def shown(client: Client, query: str = "") -> list[str]:
+    """Return the labels on the page."""
+    return re.findall(r'<th scope="row" lang="en">([^<]+)</th>', text_of(client.get(f"{PAGE}{query}")))
+
+
+def test_every_preset_is_on_the_page_with_what_it_needs_and_its_documentation() -> None:
+    answer = browser("support").get(PAGE)
+    html = text_of(answer)
+    for preset in [*SOURCE_PRESETS.values(), *PRESETS.values()]:
+        metadata = preset.metadata
+        assert escape(metadata.label) in html
+        assert escape(metadata.follows) in html
+        if metadata.is_public_page:
+            assert f'<a href="{metadata.page}" rel="noreferrer">' in html
+    text = visible_text(answer)
+    assert "Tested with the real system." in text
+    assert "From the documentation." in text
+    assert "Directus sends passwords in clear text." in text
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("?q=okta", ["Okta event hooks"]),
+        ("?q=OKTA+handshake", ["Okta event hooks"]),
+        ("?q=workos.com", ["WorkOS events (AuthKit and Directory Sync)"]),
+        ("?kind=identity", ["Sandbox identity service", "Trivore ID management API"]),
+        ("?kind=target&q=sandbox", ["Sandbox shop"]),
+        ("?kind=source&q=trivore", ["Trivore ID"]),
+        ("?q=nothing+like+this", []),
+    ],
+)
+def test_the_address_searches_and_filters(query: str, expected: list[str]) -> None:
+    assert shown(browser("auditor"), query) == expected
+
+
+def test_an_unknown_kind_shows_all() -> None:
+    assert len(shown(browser("auditor"), "?kind=../x")) == len(SOURCE_PRESETS) + len(PRESETS)
+
+
+def test_a_search_without_a_result_says_so_and_repeats_nothing_as_markup() -> None:
+    html = text_of(browser("support").get(f"{PAGE}?q=<script>alert(1)</script>{'x' * 500}"))
+    assert "No presets match this search." in html
+    assert "<script>alert(1)" not in html
+    assert "x" * 101 not in html
+
+
+def test_the_filter_keeps_the_search_and_the_search_keeps_the_filter() -> None:
+    html = text_of(browser("support").get(f"{PAGE}?q=a%26b&kind=source"))
+    assert 'href="?kind=target&amp;q=a%26b"' in html
+    assert '<input type="hidden" name="kind" value="source">' in html
+    assert re.search(r'<a class="button primary" href="\?kind=source[^"]*" aria-current="true">', html)
+
+
+def test_only_those_who_may_add_are_offered_to_use_a_preset() -> None:
+    assert "?preset=" not in text_of(browser("support").get(PAGE))
+    html = text_of(browser("administrator").get(PAGE))
+    assert 'href="/admin/webhooks/source/add/?preset=okta-event-hooks"' in html
+    assert 'href="/admin/sync/connection/add/?preset=sandbox-shop"' in html
+
+
+def test_the_page_is_for_staff_only_and_read_only() -> None:
+    assert "/admin/login/" in Client().get(PAGE)["Location"]
+    assert browser("support").post(PAGE).status_code == 405
+
+
+def test_the_reference_and_the_add_forms_lead_to_it() -> None:
+    client = browser("administrator")
+    for address in ("reference/", "webhooks/source/add/", "sync/connection/add/"):
+        assert f'href="{PAGE}"' in text_of(client.get(f"/admin/{address}"))
+
+
+def test_the_kind_follows_from_the_connector() -> None:
+    kinds = {entry.name: entry.kind for entry in list_entries() if entry.kind != SOURCE}
+    assert kinds == {"trivore": IDENTITY, "sandbox-identity": IDENTITY, "sandbox-shop": TARGET}
+
+
+@pytest.mark.parametrize("name", SOURCE_PRESETS)
+def test_a_preset_fills_the_form_of_a_source_and_can_be_saved(name: str) -> None:
+    client = browser("administrator")
+    page = client.get(f"/admin/webhooks/source/add/?preset={name}")
+    html = text_of(page)
+    preset = SOURCE_PRESETS[name]
+    assert f'<a class="button primary" href="?preset={name}" aria-current="true">' in html
+    assert f"What {preset.metadata.label} needs" in html
+    form = page.context["adminform"].form
+    answer = client.post("/admin/webhooks/source/add/", typed(form) | {"name": "Sender", "slug": "sender"})
+    assert answer.status_code == 302, answer.context["errors"]
+    source = Source.objects.get()
+    assert {field: getattr(source, field) for field in preset.settings} == preset.copy_settings()
+
+
+def typed(form: Any) -> dict[str, Any]:
+    """Return what a browser sends of a form as it is shown."""
+    values = {name: form[name].value() for name in form.fields}
+    return {name: value for name, value in values.items() if value not in (None, False)} | {
+        "reason": "it joins"
+    }
+
+
+@pytest.mark.parametrize("name", ["", "nothing", "../../secrets", "<b>"])
+def test_an_unknown_preset_leaves_the_form_empty(name: str) -> None:
+    page = browser("administrator").get("/admin/webhooks/source/add/", {"preset": name})
+    assert page.status_code == 200
+    assert page.context["adminform"].form["webhook_format"].value() in ("{}", {})
+    assert "<b>" not in text_of(page)
