@@ -3,7 +3,9 @@
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from webhooks.presets.source_presets import RecordedRequest
 
@@ -59,6 +61,13 @@ def _static(header: str, prefix: str = "") -> Signer:
     return lambda _, __, secret, ___: {header: prefix + secret}
 
 
+def write_body(preset: str, document: Any, secret: str) -> bytes:
+    """Return the body that the sender makes, with the secret where it sends it in the body."""
+    if preset in SECRET_IN_BODY:
+        document = {**document, "value": [{**item, "clientState": secret} for item in document["value"]]}
+    return json.dumps(document).encode()
+
+
 SIGNERS: Mapping[str, Signer] = {
     "auth0-event-streams": _static("Authorization", "Bearer "),
     "clerk": _svix,
@@ -74,4 +83,5 @@ SIGNERS: Mapping[str, Signer] = {
 # Senders whose secret or signature covers the body, and those that also sign a time.
 SIGN_BODY = ("clerk", "keycloak", "logto", "workos", "zitadel-actions")
 SIGN_TIME = ("clerk", "workos", "zitadel-actions")
+SECRET_IN_BODY = ("entra-id",)
 UNSIGNED = ("trivore",)
