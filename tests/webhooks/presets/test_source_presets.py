@@ -39,6 +39,8 @@ SUBJECTS: dict[str, list[tuple[str | int, ...]]] = {
     "clerk": [("data", "id")],
     "cloudevents": [("subject",)],
     "directus-flows": [("key",)],
+    "entra-id": [("value", 0, "resourceData", "id")],
+    "fusionauth": [("event", "user", "id")],
     "keycloak": [("resourceId",)],
     "logto": [("data", "id"), ("params", "userId")],
     "okta-event-hooks": [("data", "events", 0, "target", 0, "id")],
@@ -52,6 +54,8 @@ WORDS: dict[str, tuple[str | int, ...]] = {
     "clerk": ("type",),
     "cloudevents": ("type",),
     "directus-flows": ("event",),
+    "entra-id": ("value", 0, "changeType"),
+    "fusionauth": ("event", "type"),
     "keycloak": ("type",),
     "logto": ("event",),
     "okta-event-hooks": ("data", "events", 0, "eventType"),
@@ -309,6 +313,23 @@ def test_a_failed_outcome_of_okta_is_not_delivered() -> None:
     first = Event.objects.order_by("pk").first()
     assert first is not None
     assert (first.state, first.code) == ("ignored", "filtered")
+
+
+def test_every_notification_of_entra_must_hold_the_secret() -> None:
+    create_source("entra-id")
+    document = json.loads(body_of("entra-id"))
+    document["value"][1]["clientState"] = other_secret_of("entra-id")
+    body = json.dumps(document).encode()
+    assert refused(post("entra-id", body, {})) == (401, "bad-signature")
+
+
+def test_a_lifecycle_notification_of_entra_is_accepted_and_not_delivered() -> None:
+    create_source("entra-id")
+    notification = {"lifecycleEvent": "reauthorizationRequired", "resource": "Users", "tenantId": "t"}
+    body = write_body("entra-id", {"value": [notification]}, secret_of("entra-id"))
+    answer = post("entra-id", body, {})
+    assert (answer.status_code, answer.json()["code"]) == (200, "filtered")
+    assert not Event.objects.exists()
 
 
 def test_a_failed_operation_of_keycloak_is_not_delivered() -> None:

@@ -16,7 +16,7 @@ SECRETS: Mapping[str, str] = {
 OTHER_SECRETS: Mapping[str, str] = {
     "clerk": "whsec_AAKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr",
 }
-_TEXT, _OTHER_TEXT = "the-test-secret-of-the-sender", "another-test-secret-of-a-sender"
+_TEXT, _OTHER_TEXT = "the-test-secret-of-the-sender-0001", "another-test-secret-of-a-sender-02"
 
 Signer = Callable[[RecordedRequest, bytes, str, float], dict[str, str]]
 
@@ -57,6 +57,22 @@ def _body_hmac(header: str) -> Signer:
     return lambda _, body, secret, __: {header: _hex(secret, body)}
 
 
+def _fusionauth(_: RecordedRequest, body: bytes, secret: str, __: float) -> dict[str, str]:
+    head = _base64url(json.dumps({"alg": "HS256", "typ": "JWT", "kid": "k1"}).encode())
+    digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    claims = _base64url(json.dumps({"request_body_sha256": digest}).encode())
+    signature = _base64url(hmac.digest(secret.encode(), f"{head}.{claims}".encode(), hashlib.sha256))
+    return {"X-FusionAuth-Signature-JWT": f"{head}.{claims}.{signature}"}
+
+
+def _base64url(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+
+def _nothing(_: RecordedRequest, __: bytes, ___: str, ____: float) -> dict[str, str]:
+    return {}
+
+
 def _static(header: str, prefix: str = "") -> Signer:
     return lambda _, __, secret, ___: {header: prefix + secret}
 
@@ -73,6 +89,8 @@ SIGNERS: Mapping[str, Signer] = {
     "clerk": _svix,
     "cloudevents": _static("Authorization", "Bearer "),
     "directus-flows": _static("X-Hub-Token"),
+    "entra-id": _nothing,
+    "fusionauth": _fusionauth,
     "keycloak": _body_hmac("X-Keycloak-Signature"),
     "logto": _body_hmac("logto-signature-sha-256"),
     "okta-event-hooks": _static("Authorization"),
@@ -81,7 +99,7 @@ SIGNERS: Mapping[str, Signer] = {
     "zitadel-actions": _zitadel,
 }
 # Senders whose secret or signature covers the body, and those that also sign a time.
-SIGN_BODY = ("clerk", "keycloak", "logto", "workos", "zitadel-actions")
+SIGN_BODY = ("clerk", "fusionauth", "keycloak", "logto", "workos", "zitadel-actions")
 SIGN_TIME = ("clerk", "workos", "zitadel-actions")
 SECRET_IN_BODY = ("entra-id",)
 UNSIGNED = ("trivore",)
