@@ -111,6 +111,14 @@ def test_a_preset_fills_the_form_of_a_source_and_can_be_saved(name: str) -> None
     assert {field: getattr(source, field) for field in preset.settings} == preset.copy_settings()
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_form_of_a_connection_says_what_the_preset_needs(name: str) -> None:
+    text = visible_text(browser("administrator").get(f"/admin/sync/connection/add/?preset={name}"))
+    metadata = PRESETS[name].metadata
+    assert f"What {metadata.label} needs" in text
+    assert metadata.needs[0].partition("`")[0].strip() in text
+
+
 def typed(form: Any) -> dict[str, Any]:
     """Return what a browser sends of a form as it is shown."""
     values = {name: form[name].value() for name in form.fields}

@@ -339,6 +339,15 @@ def test_a_failed_operation_of_keycloak_is_not_delivered() -> None:
     assert (event.state, event.code) == ("ignored", "filtered")
 
 
+def test_a_failure_is_answered_as_kratos_shows_it() -> None:
+    create_source("ory-kratos")
+    answer = send_changed("ory-kratos", "../admin", ("id",))
+    assert answer.status_code == 400
+    [message] = answer.json()["messages"]
+    assert message["instance_ptr"].startswith("#/")
+    assert message["messages"][0]["type"] == "error"
+
+
 @pytest.mark.parametrize("name", ["okta-event-hooks", "workos"])
 def test_a_sender_that_knows_only_200_is_answered_so(name: str) -> None:
     create_source(name)
