@@ -12,7 +12,7 @@ HUB_ENV := HUB_ENV_FILE=/dev/null SECRET_KEY=only-for-checks-0123456789abcdefghi
 # Tests wait for processes, browsers and deadlines for about a quarter of their time.
 TEST_PROCESSES = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 
-.PHONY: run test quick test-sqlite test-postgresql check lint types contracts migrations slow faults bench screenshots clean
+.PHONY: run test quick test-sqlite test-postgresql check lint types contracts migrations slow faults peers bench screenshots clean
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -36,19 +36,19 @@ run: $(READY) .env  ## the hub, its worker and both stand-in services; ONCE=1 en
 test: $(CHECKS) test-sqlite test-postgresql  ## the whole suite, on SQLite and on PostgreSQL
 
 test-sqlite: $(CHECKS)
-	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow and not faults" $(ARGS)
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow and not faults and not peers" $(ARGS)
 
 # Tests of what goes through the ORM and the write batch, of which other tests run on PostgreSQL too.
 ORM_TESTS := tests/devtools tests/exports tests/logins \
 	$(addprefix tests/sync/,erasure housekeeping mappings monitoring operations replays search)
 
 test-postgresql: $(CHECKS)
-	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow and not faults and not pure" \
+	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow and not faults and not peers and not pure" \
 		--ignore tests/console $(foreach path,$(ORM_TESTS),--ignore $(path)) $(ARGS) \
 		|| { status=$$?; [ $$status = 77 ] && [ -z "$(CI)" ] && echo "PostgreSQL half skipped: see above."; }
 
 quick: $(CHECKS)  ## within a minute: the pure rules, and the way of a webhook on SQLite
-	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "(pure or flow) and not slow and not faults" \
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "(pure or flow) and not slow and not faults and not peers" \
 		--ignore tests/project --ignore tests/sandbox $(ARGS)
 
 # The pages of the console that write SQL of their own, or filter, search and count.
@@ -58,13 +58,16 @@ slow: $(CHECKS)  ## browser tests, processes, crash loops and load, on both data
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not pure" $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal $(PAGES_ON_POSTGRESQL) $(ORM_TESTS) \
-		-m "not slow and not faults and not pure" $(ARGS)
+		-m "not slow and not faults and not peers and not pure" $(ARGS)
 
 faults: $(CHECKS)  ## the fault suite, on both databases and with Celery; HUB_FAULTS=long for the longer tier
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadscope -m faults -rfEP $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadscope -m "faults and not pure" -rfEP $(ARGS)
 	HUB_TEST_DATABASE=postgresql HUB_TEST_ENGINE=celery $(BIN)/python -m pytest -n 2 --dist loadscope \
 		-m "faults and worker_processes and not pure" -rfEP $(ARGS)
+
+peers: $(CHECKS)  ## real systems at both ends, from package registries: Directus, Canaille, Tryton and Vendure
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/peers -m peers -p no:xdist $(ARGS)
 
 bench: $(CHECKS)  ## what a webhook costs, beside plain views; ARGS="--quick" for a first look
 	$(BIN)/python -m tests.bench $(ARGS)

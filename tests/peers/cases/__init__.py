@@ -1,0 +1,1 @@
+"""The cases that every pair of peers goes through, one real system at each end of the hub."""

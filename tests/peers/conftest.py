@@ -1,0 +1,102 @@
+"""Fixtures of every test with peers: the peers, started side by side, and the hub. The table at the end."""
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.peers import outcome_table
+from tests.peers.hub.running_hub import HubProcesses, running_processes
+from tests.peers.systems.canaille import Canaille
+from tests.peers.systems.directus import Directus
+from tests.peers.systems.peer import Peer, peers_folder
+from tests.peers.systems.tryton import Tryton
+from tests.peers.systems.vendure import Vendure
+
+PEERS: tuple[type[Peer], ...] = (Directus, Canaille, Vendure, Tryton)
+_FOLDER = Path(__file__).parent
+
+
+class StartedPeers:
+    """Peers that start in threads of their own. A test waits for those that it needs."""
+
+    def __init__(self, kinds: list[type[Peer]], run_folder: Path) -> None:
+        self._pool = ThreadPoolExecutor(len(PEERS))
+        self._peers = [kind(run_folder) for kind in kinds]
+        self._opened: dict[str, Future[None]] = {
+            peer.name: self._pool.submit(peer.open) for peer in self._peers
+        }
+
+    def wait_for(self, name: str) -> Any:
+        """Return a peer when it is ready. Fails the test if it cannot be had: nothing is skipped."""
+        self._opened[name].result()
+        return next(peer for peer in self._peers if peer.name == name)
+
+    def close(self) -> None:
+        for opened in self._opened.values():
+            opened.cancel()
+        self._pool.shutdown()
+        for peer in self._peers:
+            peer.close()
+
+
+@pytest.fixture(scope="session")
+def started_peers(request: pytest.FixtureRequest) -> Iterator[StartedPeers]:
+    """Start all peers that a test of this run needs, at the same time."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends this process ends the peers too
+    names = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    run_folder = Path(tempfile.mkdtemp(prefix="hub-peers-"))
+    started = StartedPeers([kind for kind in PEERS if kind.name in names], run_folder)
+    yield started
+    started.close()
+    shutil.rmtree(run_folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def directus(started_peers: StartedPeers) -> Directus:
+    peer: Directus = started_peers.wait_for("directus")
+    return peer
+
+
+@pytest.fixture(scope="session")
+def canaille(started_peers: StartedPeers) -> Canaille:
+    peer: Canaille = started_peers.wait_for("canaille")
+    return peer
+
+
+@pytest.fixture(scope="session")
+def tryton(started_peers: StartedPeers) -> Tryton:
+    peer: Tryton = started_peers.wait_for("tryton")
+    return peer
+
+
+@pytest.fixture(scope="session")
+def vendure(started_peers: StartedPeers) -> Vendure:
+    peer: Vendure = started_peers.wait_for("vendure")
+    return peer
+
+
+@pytest.fixture(scope="session")
+def hub(started_peers: StartedPeers, django_db_setup: None, django_db_blocker: Any) -> Iterator[HubProcesses]:
+    """Yield the running hub. Its database is that of this process, so that tests configure it by its models."""
+    peers_folder().mkdir(parents=True, exist_ok=True)
+    with django_db_blocker.unblock(), running_processes(peers_folder() / "hub.log") as processes:
+        yield processes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    outcome_table.note_cases([item for item in items if _FOLDER in item.path.parents])
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the outcome of each case with each pair of peers."""
+    table = outcome_table.make_table(terminalreporter.stats)
+    if len(table) > 1:
+        terminalreporter.section("peers")
+        for line in table:
+            terminalreporter.write_line(line)

@@ -1,0 +1,1 @@
+"""The hub under test: its processes, and its configuration as an operator enters it."""

@@ -1,0 +1,1 @@
+"""The real systems: how each is installed, started, seeded, asked and stopped."""

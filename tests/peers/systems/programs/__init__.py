@@ -1,0 +1,1 @@
+"""Programs that run inside the installation of a peer. They are not imported."""
