@@ -18,6 +18,8 @@ from tests.peers.systems.peer import Peer, peers_folder
 from tests.peers.systems.tryton import Tryton
 from tests.peers.systems.vendure import Vendure
 
+pytest.register_assert_rewrite("tests.peers.cases")
+
 PEERS: tuple[type[Peer], ...] = (Directus, Canaille, Vendure, Tryton)
 _FOLDER = Path(__file__).parent
 

@@ -91,6 +91,10 @@ class Directus(Peer):
         self.create("/items/customers", {"id": "seeded", "email": "seeded@example.org"})
         self.create("/items/segments", {"id": "seeded", "name": "Seeded", "members": ["seeded"]})
 
+    def as_hub(self) -> JsonApi:
+        """Return the API as the hub uses it."""
+        return JsonApi(self.url, {"Authorization": f"Bearer {self.hub_token}"})
+
     def create(self, path: str, body: dict[str, Any]) -> str:
         """Create a user, role or record and return its id."""
         return str(self.api.call("POST", path, body)["data"]["id"])
@@ -143,7 +147,9 @@ class Directus(Peer):
         query = {"filter[collection][_eq]": "directus_flows", "filter[item][_eq]": flow_id, "sort": "-id"}
         until = time.monotonic() + seconds
         while True:
-            revisions = self.api.call("GET", "/revisions", params=query | {"fields": "id,data"})["data"]
+            revisions = self.api.call(
+                "GET", "/revisions", params=query | {"fields": "id,data", "limit": "-1"}
+            )["data"]
             answers = [
                 one["data"]["data"]["send"] for one in revisions if "send" in one["data"].get("data", {})
             ]
