@@ -1,0 +1,56 @@
+"""Directus as identity service, Vendure as target: GraphQL with a session, and nearly every failure is a 200."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.peers.cases.delivery_cases import DeliveryCases
+from tests.peers.cases.directus_pair import DirectusPair
+from tests.peers.cases.pair import Person
+from tests.peers.cases.sender_cases import Sender, SenderCases, open_flow
+from tests.peers.hub.running_hub import HubProcesses
+from tests.peers.systems.directus import Directus
+from tests.peers.systems.vendure import USER_NAME, Vendure
+
+pytestmark = pytest.mark.peers
+
+
+class DirectusToVendure(DirectusPair):
+    settings_name = "vendure"
+
+    def __init__(self, hub: HubProcesses, directus: Directus, vendure: Vendure) -> None:
+        right = {"username": USER_NAME, "password": vendure.password}
+        super().__init__(hub, directus, vendure.url, right, right | {"password": "wrong"})
+        self.target_peer = self._vendure = vendure
+
+    def find_record(self, entity_id: str) -> Person | None:
+        customer = self._vendure.find_customer(entity_id)
+        if customer is None:
+            return None
+        return Person(customer["firstName"], customer["lastName"], customer["emailAddress"])
+
+    def occupy(self, entity_id: str, person: Person) -> str:
+        self._vendure.create_customer(f"other-{entity_id}", "Somebody", "Else", person.email)
+        return "The email address is not available."
+
+    def find_members(self, group_id: str, name: str) -> list[str] | None:
+        group = self._vendure.find_group(name)
+        return group["members"] if group else None
+
+
+@pytest.fixture(scope="module")
+def pair(hub: HubProcesses, directus: Directus, vendure: Vendure) -> DirectusToVendure:
+    return DirectusToVendure(hub, directus, vendure)
+
+
+class TestDirectusToVendure(DeliveryCases):
+    peers = "Directus → Vendure"
+
+
+@pytest.fixture(scope="module")
+def sender(pair: DirectusToVendure, directus: Directus) -> Iterator[Sender]:
+    yield from open_flow(pair, directus)
+
+
+class TestDirectusSendsToVendure(SenderCases):
+    peers = "Directus → Vendure"
