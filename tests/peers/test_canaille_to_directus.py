@@ -58,6 +58,9 @@ class CanailleToDirectus(Pair):
         record = self._directus.find_record("customers", entity_id)
         return Person(record["first_name"], record["last_name"], record["email"]) if record else None
 
+    def remove_record(self, entity_id: str) -> None:
+        self._directus.api.call("DELETE", f"/items/customers/{entity_id}")
+
     def occupy(self, entity_id: str, person: Person) -> str:
         self._directus.create("/items/customers", {"id": f"other-{entity_id}", "email": person.email})
         return f'Value "{person.email}" for field "email" in collection "customers" has to be unique.'

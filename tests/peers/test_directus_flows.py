@@ -26,6 +26,9 @@ class DirectusToDirectus(DirectusPair):
         record = self._directus.find_record("customers", entity_id)
         return Person(record["first_name"], record["last_name"], record["email"]) if record else None
 
+    def remove_record(self, entity_id: str) -> None:
+        raise NotImplementedError
+
     def occupy(self, entity_id: str, person: Person) -> str:
         raise NotImplementedError
 

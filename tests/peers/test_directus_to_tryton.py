@@ -34,6 +34,11 @@ class DirectusToTryton(DirectusPair):
         [email] = party["emails"]
         return Person(first, last, email)
 
+    def remove_record(self, entity_id: str) -> None:
+        party = self._tryton.find_party(entity_id)
+        assert party is not None
+        self._tryton.api.call("DELETE", f"/party.party/{party['id']}")
+
     def occupy(self, entity_id: str, person: Person) -> str:
         self._tryton.archive_party(self._tryton.create_party(entity_id, "Somebody Else", person.email))
         return "The code on party must be unique."

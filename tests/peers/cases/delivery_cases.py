@@ -61,6 +61,16 @@ class DeliveryCases:
         assert not answer.body["retrying"]
         assert pair.find_record(entity_id) is None
 
+    @pytest.mark.case("record deleted at the target")
+    def test_a_record_that_was_deleted_at_the_target_is_created_again(self, pair: Pair) -> None:
+        person, entity_id = self._create(pair)
+        pair.remove_record(entity_id)
+        assert pair.find_record(entity_id) is None
+        pair.change_person(entity_id, moved(person))
+        answer = pair.notify(entity_id, "UPDATE")
+        assert (answer.status, answer.body["status"], answer.action) == (200, "succeeded", "created"), answer
+        assert pair.find_record(entity_id) == moved(person)
+
     @pytest.mark.case("deletion")
     def test_a_deleted_person_is_removed(self, pair: Pair) -> None:
         _, entity_id = self._create(pair)

@@ -66,6 +66,10 @@ class Pair(ABC):
         """Return what the target holds of a person; None if it has no record, or an inactive one."""
 
     @abstractmethod
+    def remove_record(self, entity_id: str) -> None:
+        """Delete the record of a person in the target, without the hub."""
+
+    @abstractmethod
     def occupy(self, entity_id: str, person: Person) -> str:
         """Store a record in the target that a record of this person would conflict with.
 

@@ -28,7 +28,7 @@ class Answer:
     def action(self) -> str:
         """Return what was done in the only target."""
         [result] = self.body["results"]
-        return str(result["action"])
+        return str(result.get("action", ""))
 
 
 @dataclass
