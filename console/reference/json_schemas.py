@@ -7,9 +7,9 @@ from config_schema.kinds import Kind
 from sync.connectors.registry import CONNECTORS, SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.planning.mapping_declaration import MAPPING
+from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES
-from webhooks.protocol.webhook_format import WEBHOOK_FORMAT
 from webhooks.responses.formats import RESPONSE_FORMAT
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

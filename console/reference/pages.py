@@ -25,10 +25,10 @@ from sync.connectors.settings.target import TARGET_SETTINGS
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
 from sync.planning.mapping_declaration import EXAMPLE, MAPPING
 from webhooks.models import SOURCE_SETTINGS, Source
+from webhooks.protocol.formats.webhook_format import EXAMPLE as FORMAT_EXAMPLE
+from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES as VERIFICATION_SCHEMES
-from webhooks.protocol.webhook_format import EXAMPLE as FORMAT_EXAMPLE
-from webhooks.protocol.webhook_format import WEBHOOK_FORMAT
 from webhooks.responses.formats import RESPONSE_FORMAT
 
 

@@ -21,7 +21,7 @@ from console.requests.list_page import FILTER_BAR, build_request_list, requests_
 from console.requests.results import reason_text, render_result, result_of, status_of
 from console.ui.outcome_texts import describe_code
 from webhooks.models import Receipt, Refusal
-from webhooks.protocol.event_reader import MAX_EVENTS
+from webhooks.protocol.formats.event_reader import MAX_EVENTS
 
 
 @admin.register(Receipt)

@@ -21,7 +21,7 @@ from django.test.utils import CaptureQueriesContext
 from database.lookups.integers import register_bounded_lookups
 from sync.search import event_filter
 from tests.support.builders.console_rows import rows
-from tests.support.builders.hostile_requests import (
+from tests.support.hostile.requests import (
     ODD_TEXTS,
     forms_of_page,
     odd_addresses,

@@ -15,9 +15,9 @@ from config_schema.kinds import AnyTextList, Kind
 from config_schema.model_fields import FieldSetting
 from webhooks.encryption.at_rest import EncryptedJSONField
 from webhooks.models.pausable import Pausable
+from webhooks.protocol.formats.webhook_format import DEFAULT_FORMAT, WEBHOOK_FORMAT, WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES, check_secret, check_settings, has_secret, needs_public_url
-from webhooks.protocol.webhook_format import DEFAULT_FORMAT, WEBHOOK_FORMAT, WebhookFormat
 from webhooks.responses.formats import RESPONSE_FORMAT
 
 

@@ -18,7 +18,7 @@ from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import DeliveryPort, DeliverySession
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, lock_or_create_keys
 from webhooks.models.subject_key_store import Subject
-from webhooks.protocol.event_reader import RequestEvents, UnreadableEvent
+from webhooks.protocol.formats.event_reader import RequestEvents, UnreadableEvent
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer, BatchResult, batch_answer, format_answer
 from webhooks.receiving.gate import RequestRefused, VerifiedRequest

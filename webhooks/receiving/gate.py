@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from webhooks.models import AnswerMode, Source, find_key_set, request_key_set
-from webhooks.protocol.event_reader import RequestEvents, UnreadableEvent, read_request
+from webhooks.protocol.formats.event_reader import RequestEvents, UnreadableEvent, read_request
 from webhooks.protocol.signatures import BadSignature, LiveSecret, verify_signature
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.tokens.jwt_signatures import UnknownKey

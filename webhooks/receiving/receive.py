@@ -12,7 +12,7 @@ from webhooks.catalogue.codes import Language
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import DeliveryPort, DeliverySession
 from webhooks.models import AnswerMode, Event, Source
-from webhooks.protocol.event_reader import RequestEvents
+from webhooks.protocol.formats.event_reader import RequestEvents
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answer_record import ReceiptAnswer
 from webhooks.receiving.answers import (

@@ -17,7 +17,7 @@ from database.write_batch import WriteBatch
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import DeliveryPort, DeliverySession
 from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey, subject_key
-from webhooks.protocol.event_reader import remove_dropped_values
+from webhooks.protocol.formats.event_reader import remove_dropped_values
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer
 from webhooks.receiving.gate import RequestRefused, VerifiedRequest, answer_wait_seconds

@@ -20,9 +20,9 @@ from console.permissions import CONTENTS
 from console.ui.outcome_texts import describe_code
 from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Source
-from webhooks.protocol.format_trial import EventTrial, FormatTrial, try_format
+from webhooks.protocol.formats.format_trial import EventTrial, FormatTrial, try_format
+from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT, WebhookFormat
 from webhooks.protocol.strict_json import MalformedBody
-from webhooks.protocol.webhook_format import WEBHOOK_FORMAT, WebhookFormat
 
 MAX_SAMPLES = 10
 MAX_PASTED = 65_536

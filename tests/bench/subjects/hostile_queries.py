@@ -40,7 +40,7 @@ def measure_hostile_queries(client: Any) -> HostileQueries:
 
 
 def _hostile_addresses(client: Any) -> Iterator[str]:
-    from tests.support.builders.hostile_requests import odd_queries, plain_addresses, words_of_page
+    from tests.support.hostile.requests import odd_queries, plain_addresses, words_of_page
 
     chance = random.Random(SEED)
     for address in plain_addresses():

@@ -17,8 +17,8 @@ from sync.connectors.presets import PRESETS, load_preset
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
+from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
 from webhooks.protocol.schemes import SCHEMES, check_settings
-from webhooks.protocol.webhook_format import WEBHOOK_FORMAT
 
 pytestmark = pytest.mark.pure
 

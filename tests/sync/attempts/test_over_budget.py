@@ -17,7 +17,7 @@ from sync.replays.replay_preview import preview_replay
 from sync.replays.requests import ReplayOptions
 from tests.support.builders.backtests import a_draft, a_mapped_event, a_mapping_in_use, mapping_author
 from tests.support.builders.history import NOON
-from tests.support.builders.hostile_expressions import ENTITY, HOSTILE, MULTIPLYING, bounded_cost, piped
+from tests.support.hostile.expressions import ENTITY, HOSTILE, MULTIPLYING, bounded_cost, piped
 from tests.support.hub import ANNA, Hub
 from webhooks.expressions.jmespath_paths import compile_expression
 from webhooks.models import Event, State

@@ -11,7 +11,7 @@ import pytest
 from jmespath.exceptions import JMESPathError
 
 from sync.connectors.values.json_responses import parse_json
-from tests.support.builders.hostile_expressions import (
+from tests.support.hostile.expressions import (
     ENTITY,
     HOSTILE,
     MISFITS,

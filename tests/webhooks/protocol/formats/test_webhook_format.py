@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from config_schema.errors import SettingsInvalid
-from webhooks.protocol.event_reader import (
+from webhooks.protocol.formats.event_reader import (
     MAX_EVENTS,
     RequestEvents,
     UnreadableEvent,
     read_request,
     remove_dropped_values,
 )
+from webhooks.protocol.formats.webhook_format import EXAMPLE, WEBHOOK_FORMAT
 from webhooks.protocol.strict_json import MalformedBody
-from webhooks.protocol.webhook_format import EXAMPLE, WEBHOOK_FORMAT
 from webhooks.protocol.webhook_parser import ParsedWebhook
 
 pytestmark = pytest.mark.pure

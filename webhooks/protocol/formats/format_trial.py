@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from webhooks.protocol.event_reader import RequestReader, UnreadableEvent
-from webhooks.protocol.webhook_format import EVENT_TYPES, FormatEntry, WebhookFormat
+from webhooks.protocol.formats.event_reader import RequestReader, UnreadableEvent
+from webhooks.protocol.formats.webhook_format import EVENT_TYPES, FormatEntry, WebhookFormat
 
 MAX_VALUE = 2_000
 # Of a request; the others are counted.

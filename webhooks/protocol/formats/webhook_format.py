@@ -19,7 +19,7 @@ from webhooks.expressions.jmespath_paths import (
     ExpressionTooLarge,
     compile_expression,
 )
-from webhooks.protocol.dropped_paths import DroppedPaths
+from webhooks.protocol.formats.dropped_paths import DroppedPaths
 from webhooks.protocol.webhook_parser import TYPE_NAME
 
 MAX_WORDS = 200

@@ -12,9 +12,9 @@ from jmespath.exceptions import JMESPathError
 
 from webhooks.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget, OverBudget
 from webhooks.protocol import strict_json
-from webhooks.protocol.dropped_paths import drop_paths
+from webhooks.protocol.formats.dropped_paths import drop_paths
+from webhooks.protocol.formats.webhook_format import EVENT_TYPES, FormatEntry, WebhookFormat
 from webhooks.protocol.strict_json import MalformedBody
-from webhooks.protocol.webhook_format import EVENT_TYPES, FormatEntry, WebhookFormat
 from webhooks.protocol.webhook_parser import (
     TYPE_NAME_CHARACTERS,
     ParsedWebhook,

@@ -1,0 +1,1 @@
+"""How are events read from requests in the format of their sender? Pure."""
