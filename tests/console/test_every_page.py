@@ -75,6 +75,7 @@ TABLE = {
     "sync_failuregroup_close_chosen": ACTING,
     "webhooks_event_reveal": {SUPPORT},
     "webhooks_receipt_reveal": {SUPPORT},
+    "webhooks_source_format": {ADMINISTRATOR},
     "webhooks_source_capture": EVERYBODY,
     "webhooks_source_capture_reveal": {SUPPORT},
     **dict.fromkeys(
