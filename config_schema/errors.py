@@ -2,6 +2,8 @@
 
 Place = tuple[str | int, ...]
 
+_LONGEST_NAME = 60
+
 
 class SettingsInvalid(ValueError):
     """An invalid setting. `place` is the path to it, `sentence` says what it must be."""
@@ -16,6 +18,17 @@ class SettingsInvalid(ValueError):
         """Return the JSON Pointer (RFC 6901) of the setting."""
         return to_pointer(self.place)
 
+    @property
+    def path(self) -> str:
+        """Return the path of the setting as people write it; empty for the whole document."""
+        return to_path(self.place)
+
+
+def to_path(place: Place) -> str:
+    """Return a place as people write it: `entities.USER.fields[0]`. Long names are cut."""
+    steps = [f"[{step}]" if isinstance(step, int) else f".{_shorten(step)}" for step in place]
+    return "".join(steps).removeprefix(".")
+
 
 def to_pointer(place: Place) -> str:
     """Return the JSON Pointer (RFC 6901) of a place; empty for the whole document."""
@@ -25,3 +38,7 @@ def to_pointer(place: Place) -> str:
 def from_pointer(pointer: str) -> Place:
     """Return the place that a JSON Pointer names. Indices of lists are texts in it."""
     return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

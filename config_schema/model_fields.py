@@ -21,9 +21,13 @@ class FieldSetting:
 
     def accepts(self, value: Any) -> bool:
         """Return True if a JSON field may have this value."""
-        try:
-            if self.kind is not None:
-                self.kind.read(value, ())
-        except SettingsInvalid:
-            return False
-        return True
+        return self.kind is None or find_fault(self.kind, value) is None
+
+
+def find_fault(kind: Kind[Any], document: Any) -> SettingsInvalid | None:
+    """Return the error for the first setting of a document that is invalid, or None."""
+    try:
+        kind.read(document, ())
+    except SettingsInvalid as invalid:
+        return invalid
+    return None

@@ -5,10 +5,13 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+
+from config_schema.errors import SettingsInvalid
+from console.base.json_text import JsonTextError, line_number_of, parse_json_text
 
 _MAX_BIGINT = 2**63 - 1
 
@@ -37,20 +40,60 @@ class JSONTextField(forms.JSONField):
 
     widget = forms.Textarea(attrs={"rows": 12, "cols": 90, "spellcheck": "false"})
 
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        # Refused input is shown again as it was typed.
+        return initial if self.disabled else data
+
     def prepare_value(self, value: Any) -> Any:
-        # Invalid input is shown again unchanged.
         is_text = isinstance(value, str)
         return value if is_text else json.dumps(value, indent=2, ensure_ascii=False)
 
     def to_python(self, value: Any) -> Any:
         # An empty text is None here; NULL is not allowed in these columns.
-        parsed = super().to_python(value)
+        parsed = self._parse(value) if isinstance(value, str) and value else super().to_python(value)
         default = self.initial() if callable(self.initial) else self.initial
         if parsed is None:
             return default
         if default is not None and not isinstance(parsed, type(default)):
             raise ValidationError(_("Enter a JSON object.") if default == {} else _("Enter a JSON list."))
         return parsed
+
+    def _parse(self, text: str) -> Any:
+        try:
+            return parse_json_text(text)
+        except JsonTextError as error:
+            raise ValidationError(str(error)) from error
+
+
+class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Form with JSON fields. An invalid setting of theirs is named by its path and by its line in what was typed.
+
+    The model raises a ValidationError with a SettingsInvalid as its parameter `setting`.
+    """
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        raised = error if isinstance(error, ValidationError) else ValidationError(error)
+        by_field = raised.error_dict if hasattr(raised, "error_dict") else {field: raised.error_list}
+        for name, errors in by_field.items():
+            # A text that cannot be parsed is not in the instance, which the model has checked without it.
+            if name in self.errors and isinstance(self.fields.get(name or ""), JSONTextField):
+                continue
+            located = ValidationError([self._locate(name, one) for one in errors])
+            super().add_error(None if name == NON_FIELD_ERRORS else name, located)
+
+    def _locate(self, name: str | None, error: ValidationError) -> ValidationError:
+        """Return an error with the path of its setting, and its line in the text that was typed."""
+        setting = _invalid_setting(error)
+        if setting is None or name not in self.fields:
+            return error
+        text = self[name].data
+        line = line_number_of(text, setting.place) if setting.place and isinstance(text, str) else 0
+        return ValidationError(str(JsonTextError(setting.sentence, line, setting.path)))
+
+
+def _invalid_setting(error: ValidationError) -> SettingsInvalid | None:
+    setting = (error.params or {}).get("setting")
+    return setting if isinstance(setting, SettingsInvalid) else None
 
 
 # For a ModelAdmin's `formfield_overrides`.

@@ -30,14 +30,20 @@ _SENTENCES = {
 
 
 class JsonTextError(ValueError):
-    """An invalid JSON text, or one with an invalid value: a sentence for people, and its line from 1, or 0 if no line
-    is meant.
+    """An invalid JSON text, or one with an invalid value: a sentence for people, its line from 1, or 0 if no line is
+    meant, and the path of the value. As text: `Line 12, entities.USER.path: This must …`.
     """
 
-    def __init__(self, sentence: str, line: int = 0) -> None:
+    def __init__(self, sentence: str, line: int = 0, path: str = "") -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.line = line
+        self.path = path
+
+    def __str__(self) -> str:
+        line = _("Line %(line)s") % {"line": f"{self.line:,}"} if self.line else ""
+        position = ", ".join(part for part in (line, self.path) if part)
+        return f"{position}: {self.sentence}" if position else self.sentence
 
 
 def normalize_newlines(posted: str) -> str:

@@ -187,7 +187,12 @@ class Connection(models.Model):
         try:
             validate_connection(self.connector, self.settings, self.authentication, self.base_url)
         except SettingsInvalid as error:
-            raise ValidationError(f"{error.pointer or '/'}: {error.sentence}") from error
+            # The place begins with the name of the field.
+            field, *place = error.place
+            invalid = SettingsInvalid(tuple(place), error.sentence)
+            raise ValidationError(
+                {str(field): ValidationError("%(setting)s", params={"setting": invalid})}
+            ) from error
 
 
 class Breaker(models.Model):

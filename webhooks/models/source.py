@@ -12,7 +12,7 @@ from django.db import models
 
 from config_schema.errors import SettingsInvalid
 from config_schema.kinds import AnyTextList, Kind
-from config_schema.model_fields import FieldSetting
+from config_schema.model_fields import FieldSetting, find_fault
 from webhooks.encryption.at_rest import EncryptedJSONField
 from webhooks.models.pausable import Pausable
 from webhooks.protocol.formats.webhook_format import DEFAULT_FORMAT, WEBHOOK_FORMAT, WebhookFormat
@@ -163,17 +163,21 @@ class Source(Pausable):
         errors: dict[str, Any] = {}
         try:
             check_settings(self.scheme, self.scheme_settings)
+            if not settings.PUBLIC_URL and needs_public_url(self.scheme, self.scheme_settings):
+                raise SettingsInvalid(("signed",), "{url} needs the address of the hub: set PUBLIC_URL.")
+        except SettingsInvalid as invalid:
+            errors["scheme_settings"] = ValidationError("%(setting)s", params={"setting": invalid})
         except ValueError as error:
             errors["scheme_settings"] = str(error)
-        else:
-            if not settings.PUBLIC_URL and needs_public_url(self.scheme, self.scheme_settings):
-                errors["scheme_settings"] = "“signed”: {url} needs the address of the hub: set PUBLIC_URL."
-        if sentence := _find_fault(WEBHOOK_FORMAT, self.webhook_format):
-            errors["webhook_format"] = sentence
-        if self.handshake != {} and (sentence := _find_fault(HANDSHAKE, self.handshake)):
-            errors["handshake"] = sentence
-        if sentence := _find_fault(RESPONSE_FORMAT, self.response_format):
-            errors["response_format"] = sentence
+        documents: dict[str, Kind[Any]] = {
+            "webhook_format": WEBHOOK_FORMAT,
+            "response_format": RESPONSE_FORMAT,
+        }
+        if self.handshake != {}:
+            documents["handshake"] = HANDSHAKE
+        for name, kind in documents.items():
+            if fault := find_fault(kind, getattr(self, name)):
+                errors[name] = ValidationError("%(setting)s", params={"setting": fault})
         if not SOURCE_SETTINGS["entity_fields"].accepts(self.entity_fields):
             errors["entity_fields"] = "Enter a JSON list of field names."
         # Anyone can send to a source that is not signed, and would get the entity as the answer.
@@ -203,19 +207,6 @@ class Source(Pausable):
     def jwks_url(self) -> str:
         """The address of the sender's keys, "" if the hub fetches none."""
         return str(self.scheme_settings.get("jwks_url", "")) if self.scheme == "jwt" else ""
-
-
-def _find_fault(kind: Kind[Any], document: Any) -> str:
-    """Return a sentence for the first setting of a document that is invalid, or ""."""
-    try:
-        kind.read(document, ())
-    except SettingsInvalid as invalid:
-        return (
-            f"“{'.'.join(map(str, invalid.place))}”: {invalid.sentence}"
-            if invalid.place
-            else invalid.sentence
-        )
-    return ""
 
 
 class SourceSecret(models.Model):

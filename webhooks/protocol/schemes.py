@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from config_schema.errors import SettingsInvalid
 from config_schema.kinds import Choice, Text
 from config_schema.objects import Object
 from config_schema.settings import Setting, Values, defaulted, required
@@ -165,12 +164,8 @@ def resolve_settings(scheme: str, settings: Mapping[str, Any]) -> dict[str, str]
 
 
 def check_settings(scheme: str, settings: Mapping[str, Any]) -> None:
-    """Raise ValueError with a sentence for the first setting that is invalid for `scheme`."""
-    try:
-        _require_scheme(scheme).schema.read(settings, ())
-    except SettingsInvalid as invalid:
-        name = f"“{invalid.place[0]}”: " if invalid.place else ""
-        raise ValueError(f"{name}{invalid.sentence}") from None
+    """Raise SettingsInvalid for the first setting that is invalid, ValueError if there is no such scheme."""
+    _require_scheme(scheme).schema.read(settings, ())
 
 
 def has_secret(scheme: str, settings: Mapping[str, Any]) -> bool:

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from config_schema.errors import SettingsInvalid
+from console.base.forms import SettingsForm
 from sync.connectors.http.urls import parse_base_url
 from sync.connectors.settings.authentication import SCHEMES, credential_names, parse_authentication
 from sync.models import Connection
@@ -63,7 +64,7 @@ def _json_textarea() -> forms.Textarea:
     return forms.Textarea(attrs={"rows": 4, "cols": 90, "spellcheck": "false"})
 
 
-class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
+class ConnectionForm(SettingsForm):
     """Form for a connection. `has_dropped_credentials`: stored credentials were removed because the origin changed."""
 
     base_url = forms.URLField(

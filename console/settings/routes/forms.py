@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.base.forms import SettingsForm
 from sync.mappings.configuration_gaps import naming_conflicts, reference_warnings, route_gaps
 from sync.models import Route
 from sync.planning.record_matching import MatchingPolicy
 
 
-class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
+class RouteForm(SettingsForm):
     class Meta:
         labels: ClassVar[dict[str, Any]] = {
             "is_enabled": gettext_lazy("Enabled"),

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.base.forms import SettingsForm
 
-class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
+
+class SourceForm(SettingsForm):
     class Meta:
         labels: ClassVar[dict[str, Any]] = {
             "slug": gettext_lazy("Slug"),

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from sync.connectors.presets import load_preset
 from sync.models import Route
+from tests.console.settings.source_pages import source_form
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.builders.settings_rows import TYPED, a_signed_source, connection, mapping
 from tests.support.http.servers import Reply, serving
@@ -22,21 +23,6 @@ from webhooks.models import KeySet, Source, SourceSecret
 
 pytestmark = pytest.mark.django_db
 WHY = "a new system joins"
-
-
-def source_form(**changed: Any) -> dict[str, Any]:
-    return {
-        "name": "Aurora",
-        "slug": "aurora",
-        "is_enabled": "on",
-        "scheme": "standard-webhooks",
-        "scheme_settings": "{}",
-        "webhook_format": "{}",
-        "default_mode": "result",
-        "wait_seconds": "10",
-        "entity_fields": "[]",
-        "reason": WHY,
-    } | changed
 
 
 def test_a_new_signed_source_says_that_it_lacks_a_secret() -> None:
@@ -62,18 +48,18 @@ def test_nothing_is_added_without_a_reason(reason: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("scheme_settings", '{"nonsense": "x"}', "“nonsense”: Unknown field."),
+        ("scheme_settings", '{"nonsense": "x"}', "Line 1, nonsense: Unknown field."),
         ("scheme_settings", "5", "Enter a JSON object."),
         ("scheme_settings", "[]", "Enter a JSON object."),
-        ("scheme_settings", "{", "Enter a valid JSON"),
+        ("scheme_settings", "{", "Line 1: A name in double quotes"),
         ("entity_fields", "{}", "Enter a JSON list."),
         ("webhook_format", '{"event_types": {"MODIFIED": "CHANGE"}}', "CREATE, UPDATE, DELETE"),
         (
             "webhook_format",
             '{"identifier": "body.id"}',
-            "“identifier”: Unknown field. Available: batch_response",
+            "Line 1, identifier: Unknown field. Available: batch_response",
         ),
-        ("webhook_format", '{"id": "body["}', "“id”: This must be a JMESPath expression."),
+        ("webhook_format", '{"id": "body["}', "Line 1, id: This must be a JMESPath expression."),
         ("wait_seconds", "99", "less than or equal to 30."),
         ("wait_seconds", "-1", "greater than or equal to 0."),
     ],

@@ -139,8 +139,8 @@ def test_a_preset_fills_the_form_and_can_be_saved() -> None:
 @pytest.mark.parametrize(
     ("settings", "place"),
     [
-        ({"entities": 5}, "/settings/entities"),
-        (load_preset("sandbox-shop")["settings"] | {"ca": "-----BEGIN CERTIFICATE----- MII"}, "/settings/ca"),
+        ({"entities": 5}, "Line 1, entities: This must be an object."),
+        (load_preset("sandbox-shop")["settings"] | {"ca": "-----BEGIN CERTIFICATE----- MII"}, "Line 1, ca: "),
     ],
 )
 def test_wrong_settings_are_refused_with_their_place(settings: dict[str, Any], place: str) -> None:
