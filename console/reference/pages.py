@@ -8,17 +8,17 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from config_schema.objects import Object
-from console.reference.entries import (
+from console.settings.connections.forms import CREDENTIAL_LABELS, ConnectionForm
+from console.settings.mappings.words import FUNCTION_LABELS
+from console.settings.routes.forms import RouteForm
+from console.settings.sources.forms import SourceForm
+from console.ui.setting_entries import (
     Entry,
     Section,
     describe_fields,
     describe_object,
     describe_variants,
 )
-from console.settings.connections.forms import CREDENTIAL_LABELS, ConnectionForm
-from console.settings.mappings.words import FUNCTION_LABELS
-from console.settings.routes.forms import RouteForm
-from console.settings.sources.forms import SourceForm
 from sync.connectors.settings.authentication import AUTHENTICATION, CREDENTIALS, SCHEMES
 from sync.connectors.settings.identity import IDENTITY_SETTINGS
 from sync.connectors.settings.target import TARGET_SETTINGS

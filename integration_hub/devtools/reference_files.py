@@ -8,10 +8,10 @@ from typing import Any
 
 from django.utils.translation import override
 
-from console.reference.entries import Entry, Section
 from console.reference.json_schemas import DOCUMENTS, make_schema
 from console.reference.pages import PAGES, Page
 from console.reference.preset_catalogue import KINDS, CatalogueEntry, list_entries
+from console.ui.setting_entries import Entry, Section
 
 GENERATED = (
     "<!-- Written by `manage.py write_reference` from the code that reads the settings. Do not edit. -->"

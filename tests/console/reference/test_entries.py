@@ -10,10 +10,10 @@ from config_schema.errors import SettingsInvalid
 from config_schema.kinds import Kind
 from config_schema.model_fields import FieldSetting
 from config_schema.objects import ListOf, MapOf, Object, VariantObject
-from console.reference import entries
-from console.reference.entries import Section, describe_object, setting_fields
 from console.reference.json_schemas import DOCUMENTS
 from console.reference.pages import PAGES
+from console.ui import setting_entries
+from console.ui.setting_entries import Section, describe_object, setting_fields
 from sync.connectors.registry import SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION, CREDENTIALS, SCHEMES
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
@@ -83,8 +83,8 @@ def test_every_setting_that_a_reader_accepts_has_an_entry(name: str) -> None:
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_a_variant_that_leaves_a_setting_out_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = entries._entries
-    monkeypatch.setattr(entries, "_entries", lambda settings, place: whole(settings, place)[:-1])
+    whole = setting_entries._entries
+    monkeypatch.setattr(setting_entries, "_entries", lambda settings, place: whole(settings, place)[:-1])
     assert undescribed(OBJECTS[name], list(PAGES[name]().sections))
 
 
