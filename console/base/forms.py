@@ -1,17 +1,21 @@
 """Fields and forms that several pages use: reason, JSON text, primary key of an address."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from config_schema.errors import SettingsInvalid
 from console.base.json_text import JsonTextError, line_number_of, parse_json_text
+from console.ui.setting_entries import FieldList
 
 _MAX_BIGINT = 2**63 - 1
 
@@ -33,12 +37,24 @@ def parse_uuid_or_none(text: str) -> UUID | None:
         return None
 
 
+class JSONTextarea(forms.Textarea):
+    """Text area for JSON, followed by the fields of the document (`field_list`) and by remarks on what was typed."""
+
+    field_list: FieldList | None = None
+    remarks: Sequence[str] = ()
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        area = super().render(name, value, attrs, renderer)
+        context = {"area": area, "field_list": self.field_list, "remarks": self.remarks}
+        return render_to_string("console/base/_json_field.html", context)
+
+
 class JSONTextField(forms.JSONField):
     """Form field for JSON as indented text. An empty text means the default. If that is an object or a list, the value
     must be one too.
     """
 
-    widget = forms.Textarea(attrs={"rows": 12, "cols": 90, "spellcheck": "false"})
+    widget = JSONTextarea(attrs={"rows": 12, "cols": 90, "spellcheck": "false"})
 
     def bound_data(self, data: Any, initial: Any) -> Any:
         # Refused input is shown again as it was typed.
@@ -70,6 +86,16 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
 
     The model raises a ValidationError with a SettingsInvalid as its parameter `setting`.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field_list in self.field_lists().items():
+            if name in self.fields:
+                self.fields[name].widget.field_list = field_list
+
+    def field_lists(self) -> Mapping[str, FieldList]:
+        """Return the fields of the documents that this form asks for, by its own field."""
+        return {}
 
     def add_error(self, field: str | None, error: Any) -> None:
         raised = error if isinstance(error, ValidationError) else ValidationError(error)

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config_schema.objects import Object
 from console.settings.connections.forms import CREDENTIAL_LABELS, ConnectionForm
+from console.settings.field_lists import describe_schemes
 from console.settings.mappings.words import FUNCTION_LABELS
 from console.settings.routes.forms import RouteForm
 from console.settings.sources.forms import SourceForm
@@ -86,23 +87,12 @@ def _response_sections() -> Iterator[Section]:
 
 
 def _verification_page() -> Page:
-    sections = tuple(
-        Section(
-            "",
-            scheme.meaning,
-            next(iter(describe_object(scheme.schema, ""))).entries,
-            (f"Secret: {scheme.secret}",) if scheme.secret else (),
-            scheme.example,
-            name,
-        )
-        for name, scheme in VERIFICATION_SCHEMES.items()
-    )
     return Page(
         "verification",
         _("Verification"),
         "How the hub verifies who sent a webhook: the verification of a source, and the JSON of its options. "
         "Signatures with a time are accepted for five minutes, unless `window` says otherwise.",
-        sections=sections,
+        sections=describe_schemes(),
         schemas=tuple(f"verification-{name}" for name in VERIFICATION_SCHEMES),
     )
 

@@ -1,7 +1,7 @@
-"""Entries of the reference: one for each setting, made from its description."""
+"""Entries of the reference and of the forms: one for each setting, made from its description."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -34,6 +34,12 @@ class Entry:
     section: str = ""
     page: str = ""
 
+    @property
+    def summary(self) -> str:
+        """Return the first sentence of the meaning."""
+        first, stop, _rest = self.meaning.partition(". ")
+        return first + stop.rstrip()
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -45,6 +51,24 @@ class Section:
     rules: tuple[str, ...] = ()
     example: Any = None
     title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldList:
+    """The fields of a document, for the form that asks for it. `variants`: the sections that depend on a choice, by its
+    value. `page`: the page of the reference that has all of them, and `anchor` the place on it.
+    """
+
+    page: str
+    anchor: str = ""
+    sections: tuple[Section, ...] = ()
+    variants: Mapping[str, tuple[Section, ...]] = field(default_factory=dict)
+
+    def choose(self, value: Any) -> "FieldList":
+        """Return the list for one value of the choice, or this one if the value is not known."""
+        if not isinstance(value, str) or value not in self.variants:
+            return self
+        return replace(self, variants={value: self.variants[value]}, anchor=value)
 
 
 def describe_object(kind: Object[Any], meaning: str, place: str = "") -> Iterator[Section]:
@@ -60,6 +84,18 @@ def describe_variants(kind: VariantObject[Any]) -> Iterator[Section]:
         entries = _entries(variant.settings, "")
         yield Section("", variant.meaning, entries, _sentences(variant.rules), dict(variant.example), name)
         yield from _describe_parts(variant.settings, "")
+
+
+def group_variants(sections: Iterable[Section]) -> tuple[tuple[Section, ...], dict[str, tuple[Section, ...]]]:
+    """Return the sections before the first variant, and those of each variant by its name."""
+    common: list[Section] = []
+    variants: dict[str, list[Section]] = {}
+    current = common
+    for section in sections:
+        if section.title:
+            current = variants.setdefault(section.title, [])
+        current.append(section)
+    return tuple(common), {name: tuple(found) for name, found in variants.items()}
 
 
 def describe_fields(

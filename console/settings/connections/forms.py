@@ -1,5 +1,6 @@
 """Form of a connection. Stored credentials are never shown, and a change of the origin removes them."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
@@ -7,7 +8,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from config_schema.errors import SettingsInvalid
-from console.base.forms import SettingsForm
+from console.base.forms import JSONTextarea, SettingsForm
+from console.settings.field_lists import connection_field_lists
+from console.ui.setting_entries import FieldList
 from sync.connectors.http.urls import parse_base_url
 from sync.connectors.settings.authentication import SCHEMES, credential_names, parse_authentication
 from sync.models import Connection
@@ -60,8 +63,8 @@ def _credential_help(name: str, stored: Any) -> str:
     return f"{text} {state}"
 
 
-def _json_textarea() -> forms.Textarea:
-    return forms.Textarea(attrs={"rows": 4, "cols": 90, "spellcheck": "false"})
+def _json_textarea() -> JSONTextarea:
+    return JSONTextarea(attrs={"rows": 4, "cols": 90, "spellcheck": "false"})
 
 
 class ConnectionForm(SettingsForm):
@@ -136,6 +139,9 @@ class ConnectionForm(SettingsForm):
         for name in CREDENTIALS:
             if name in self.fields:
                 self.fields[name].help_text = _credential_help(name, stored)
+
+    def field_lists(self) -> Mapping[str, FieldList]:
+        return connection_field_lists(self.instance if self.instance.pk else None)
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data

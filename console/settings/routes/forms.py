@@ -1,12 +1,14 @@
 """Labels and help texts of a route's settings, and the consequences of a change."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.base.forms import SettingsForm
+from console.settings.field_lists import route_field_lists
+from console.ui.setting_entries import FieldList
 from sync.mappings.configuration_gaps import naming_conflicts, reference_warnings, route_gaps
 from sync.models import Route
 from sync.planning.record_matching import MatchingPolicy
@@ -30,6 +32,9 @@ class RouteForm(SettingsForm):
             "tries": gettext_lazy("After that, the delivery has failed."),
             "gives_up_after_hours": gettext_lazy("Hours. Older deliveries are not retried."),
         }
+
+    def field_lists(self) -> Mapping[str, FieldList]:
+        return route_field_lists()
 
     def clean(self) -> dict[str, Any]:
         """Refuse an enabled route that its connections cannot carry: each delivery would fail."""

@@ -1,12 +1,14 @@
 """Labels and help texts of a source's settings, and the consequences of a change."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.base.forms import SettingsForm
+from console.settings.field_lists import source_field_lists
+from console.ui.setting_entries import FieldList
 
 
 class SourceForm(SettingsForm):
@@ -58,6 +60,9 @@ class SourceForm(SettingsForm):
                 "An alarm is raised after this time without a webhook. Leave empty for no alarm."
             ),
         }
+
+    def field_lists(self) -> Mapping[str, FieldList]:
+        return source_field_lists(self.instance if self.instance.pk else None)
 
 
 def source_change_warnings(form: Any) -> Iterator[str]:

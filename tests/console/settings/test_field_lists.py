@@ -1,0 +1,138 @@
+"""Forms list the fields of their JSON documents, as the reference describes them."""
+
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from config_schema.objects import Object, VariantObject
+from console.base.forms import JSONTextarea
+from console.reference.pages import PAGES
+from console.settings import field_lists
+from sync.connectors.registry import SETTINGS_KINDS
+from sync.connectors.settings.authentication import AUTHENTICATION
+from tests.support.builders.history import a_route, a_source
+from tests.support.builders.settings_rows import connection
+from tests.support.pages import without_tags
+from tests.support.people import browser, source
+from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
+from webhooks.protocol.handshake import HANDSHAKE
+from webhooks.protocol.schemes import SCHEMES
+from webhooks.responses.formats import RESPONSE_FORMAT
+
+pytestmark = pytest.mark.django_db
+
+
+def list_of(client: Client, address: str, field: str) -> str:
+    """Return the HTML of the list below a text area."""
+    page = client.get(address)
+    assert page.status_code == 200
+    html = page.content.decode()
+    assert " style=" not in html
+    return (
+        html.split(f'name="{field}"', 1)[1].split("</textarea>", 1)[1].split("All about these fields", 1)[0]
+    )
+
+
+def names_in(html: str) -> set[str]:
+    """Return the names of the fields in a list."""
+    return set(re.findall(r"<dt><code>([^<]+)</code>", html))
+
+
+def names_of(kind: Any) -> set[str]:
+    """Return the names of the settings at the top of a document."""
+    if isinstance(kind, VariantObject):
+        return {setting.name for name in kind.variants for setting in kind.settings_of(name)}
+    assert isinstance(kind, Object)
+    return {setting.name for setting in kind.settings}
+
+
+@pytest.mark.parametrize(
+    ("address", "kinds"),
+    [
+        (
+            "webhooks/source",
+            {
+                "handshake": [HANDSHAKE],
+                "webhook_format": [WEBHOOK_FORMAT],
+                "response_format": [RESPONSE_FORMAT],
+            },
+        ),
+        ("webhooks/source", {"scheme_settings": [scheme.schema for scheme in SCHEMES.values()]}),
+        ("sync/connection", {"authentication": [AUTHENTICATION], "settings": list(SETTINGS_KINDS.values())}),
+    ],
+)
+def test_an_add_form_lists_the_fields_of_all_variants(address: str, kinds: dict[str, list[Any]]) -> None:
+    client = browser("administrator")
+    for field, documents in kinds.items():
+        listed = names_in(list_of(client, f"/admin/{address}/add/", field))
+        assert {name for kind in documents for name in names_of(kind)} <= listed
+
+
+def test_the_variants_of_an_add_form_have_names() -> None:
+    client = browser("administrator")
+    html = list_of(client, "/admin/webhooks/source/add/", "scheme_settings")
+    assert re.findall(r"<summary><strong>([^<]+)</strong>", html) == list(SCHEMES)
+    html = list_of(client, "/admin/sync/connection/add/", "settings")
+    assert re.findall(r"<summary><strong>([^<]+)</strong>", html) == list(SETTINGS_KINDS)
+
+
+def test_a_saved_row_lists_the_variant_that_it_has() -> None:
+    client = browser("administrator")
+    of = source(
+        "crm", scheme="body-hmac", scheme_settings={"header": "X-Sig"}, response_format={"format": "kratos"}
+    )
+    address = f"/admin/webhooks/source/{of.pk}/change/"
+    html = list_of(client, address, "scheme_settings")
+    assert names_in(html) == {setting.name for setting in SCHEMES["body-hmac"].settings}
+    assert '/admin/reference/verification/#body-hmac"' in html
+    assert "body-hmac" in html
+    assert "<strong>kratos</strong>" in list_of(client, address, "response_format")
+    id_connection = connection(authentication={"scheme": "bearer"})
+    address = f"/admin/sync/connection/{id_connection.pk}/change/"
+    assert names_in(list_of(client, address, "authentication")) == names_of_variant("bearer")
+    html = list_of(client, address, "settings")
+    assert "entities" in names_in(html)
+    assert "collection" not in names_in(html), "that is of the other connector"
+    assert '/admin/reference/identity-connection/"' in html
+
+
+def names_of_variant(scheme: str) -> set[str]:
+    return {setting.name for setting in AUTHENTICATION.settings_of(scheme)}
+
+
+def test_a_field_is_listed_with_its_meaning_and_its_default() -> None:
+    of = source("crm", scheme="body-hmac", scheme_settings={"header": "X-Sig"})
+    html = list_of(browser("administrator"), f"/admin/webhooks/source/{of.pk}/change/", "scheme_settings")
+    text = unescape(without_tags(html))
+    assert "header required The header that holds the signature." in text
+    assert 'encoding default "hex" How the signature is written.' in text
+
+
+def test_a_route_lists_what_its_deactivation_is() -> None:
+    route = a_route(a_source())
+    html = list_of(browser("administrator"), f"/admin/sync/route/{route.pk}/change/", "deactivation")
+    assert "The fields that mark a record as inactive, with their values." in html
+    assert "active" in html
+
+
+def test_each_list_leads_to_a_place_of_the_reference() -> None:
+    lists = [
+        *field_lists.source_field_lists(None).values(),
+        *field_lists.connection_field_lists(None).values(),
+        *field_lists.route_field_lists().values(),
+    ]
+    for found in [*lists, *(one.choose(name) for one in lists for name in one.variants)]:
+        sections = PAGES[found.page]().sections
+        # Settings of a connector are a page of their own.
+        if found.anchor and found.anchor not in SETTINGS_KINDS:
+            assert found.anchor in {section.title or section.place for section in sections}
+
+
+def test_a_form_without_the_list_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken variant: the text area forgets its list."""
+    monkeypatch.setattr(JSONTextarea, "render", lambda self, *args: "<textarea></textarea>")
+    with pytest.raises((AssertionError, IndexError)):
+        test_the_variants_of_an_add_form_have_names()
