@@ -43,6 +43,8 @@ def _protecting_kinds(row: Model) -> Iterator[str]:
             yield capfirst(str(of._meta.verbose_name_plural))
 
 
+# The name of the button that checks what was typed.
+_CHECK = "_check"
 _PENDING_CHANGES = PendingChangeStore("held_changes", max_values=3)
 
 
@@ -93,12 +95,34 @@ class ReasonRequiredAdmin(AuditedAdmin):
         return super().get_deleted_objects(objs, request)
 
 
+class CheckedForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Form that validates what was typed and is never valid, so that Django shows it again and saves nothing."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The reason belongs to the saving.
+        if "reason" in self.fields:
+            self.fields["reason"].required = False
+
+    def is_valid(self) -> bool:
+        super().is_valid()
+        return False
+
+
+def _is_check(request: HttpRequest) -> bool:
+    """True if the button "Check" was pressed."""
+    return request.method == "POST" and _CHECK in request.POST
+
+
 def _attach_reason(request: HttpRequest, form: forms.BaseForm) -> None:
     request.reason = form.cleaned_data["reason"]  # type: ignore[attr-defined]
 
 
 class TwoStepChangeAdmin(ReasonRequiredAdmin):
-    """Base admin that shows a change and asks for a reason before it saves it."""
+    """Base admin that shows a change and asks for a reason before it saves it.
+
+    The button "Check" of its forms validates what was typed and saves nothing.
+    """
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.confirm_view)
@@ -111,9 +135,46 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         title = {"title": str(self.opts.verbose_name_plural).capitalize()}
         return super().changelist_view(request, {**title, **(extra_context or {})})
 
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm]:  # type: ignore[type-arg]
+        form_class = super().get_form(request, obj, change, **kwargs)
+        if not _is_check(request):
+            return form_class
+        return type(f"Checked{form_class.__name__}", (CheckedForm, form_class), {})
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        context["may_check"] = True
+        if _is_check(request):
+            form = context["adminform"].form
+            self.show_check_result(request, form, is_new=bool(kwargs.get("add")))
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def show_check_result(self, request: HttpRequest, form: Any, *, is_new: bool) -> None:
+        """Say what the check of a form found. Its errors are already at their fields."""
+        if form.errors:
+            return
+        remarks = {} if is_new else self.field_remarks(form)
+        for name, sentences in remarks.items():
+            form.fields[name].widget.remarks = sentences
+        if any(remarks.values()):
+            messages.warning(
+                request, _("A setting is missing: see the remark at its field. Nothing was saved.")
+            )
+        else:
+            messages.success(request, _("No faults found. Nothing was saved."))
+        at_fields = {sentence for sentences in remarks.values() for sentence in sentences}
+        for warning in [] if is_new else self.change_warnings(form):
+            if warning not in at_fields:
+                messages.warning(request, warning)
+
     def secret_changes(self, form: Any) -> list[str]:
         """Return sentences on changed secrets, whose values are not shown."""
         return []
+
+    def field_remarks(self, form: Any) -> dict[str, list[str]]:
+        """Return those warnings that are about a JSON field, by its name."""
+        return {}
 
     def change_warnings(self, form: Any) -> list[str]:
         """Return sentences on the consequences of the change."""
@@ -128,7 +189,8 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
     ) -> Any:
         # `confirm_view` comes back here with a reason on the request, and then the change is saved.
         is_new = request.method == "POST" and object_id is not None and not hasattr(request, "reason")
-        confirmation = self._redirect_to_confirmation(request, str(object_id)) if is_new else None
+        is_saving = is_new and not _is_check(request)
+        confirmation = self._redirect_to_confirmation(request, str(object_id)) if is_saving else None
         return confirmation or super().changeform_view(request, object_id, form_url, extra_context)
 
     def _redirect_to_confirmation(self, request: HttpRequest, object_id: str) -> HttpResponse | None:

@@ -143,6 +143,15 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         changes: list[str] = form.secret_changes()
         return changes
 
+    def field_remarks(self, form: Any) -> dict[str, list[str]]:
+        return {"settings": connection_gaps(form.instance)}
+
+    def show_check_result(self, request: HttpRequest, form: Any, *, is_new: bool) -> None:
+        super().show_check_result(request, form, is_new=is_new)
+        if any(form.data.get(name) for name in CREDENTIALS):
+            # Fields of credentials never show what was typed.
+            messages.warning(request, _("Enter the credentials again before you save."))
+
     def change_warnings(self, form: Any) -> list[str]:
         """Warn about routes that lack a setting, and about deliveries that wait for a connection that is disabled."""
         gaps = connection_gaps(form.instance)
