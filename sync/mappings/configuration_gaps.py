@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
+from config_schema.errors import to_path
 from sync.models import Connection, ConnectionSide, Link, Mapping, Route
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 
@@ -34,15 +35,16 @@ def route_gaps(route: Route) -> Iterator[tuple[str, str]]:
     if route.when_gone == Route.DeletionPolicy.DELETE and _is_deletion_without_version(route):
         sentence = _(
             "Records are deleted, and the settings of %(connection)s do not say how a DELETE request sends the "
-            "version: version.send.query is missing for %(type)s."
+            "version: %(path)s is missing."
         )
-        yield "commercial", sentence % {"connection": route.commercial, "type": route.target_type}
+        path = _settings_path(route.commercial, route.target_type, "version", "send", "query")
+        yield "commercial", sentence % {"connection": route.commercial, "path": path}
     if route.when_gone == Route.DeletionPolicy.DELETE and not _can_delete(route):
         sentence = _(
-            "Records are deleted, and the settings of %(connection)s do not say how: operations.delete is missing for "
-            "%(type)s."
+            "Records are deleted, and the settings of %(connection)s do not say how: %(path)s is missing."
         )
-        yield "commercial", sentence % {"connection": route.commercial, "type": route.target_type}
+        path = _settings_path(route.commercial, route.target_type, "operations", "delete")
+        yield "commercial", sentence % {"connection": route.commercial, "path": path}
 
 
 def naming_conflicts(route: Route) -> Iterator[tuple[str, str]]:
@@ -150,8 +152,17 @@ def _entity_settings(connection: Connection, entity_type: str) -> dict[str, Any]
 
 
 def _missing_type(connection: Connection, entity_type: str) -> str:
-    text = _("The settings of %(connection)s have no entity type %(type)s.")
-    return text % {"connection": connection, "type": entity_type}
+    text = _("The settings of %(connection)s have no entity type %(type)s: %(path)s is missing.")
+    path = _settings_path(connection, entity_type)
+    return text % {"connection": connection, "type": entity_type, "path": path}
+
+
+def _settings_path(connection: Connection, entity_type: str, *names: str) -> str:
+    """Return the path of a setting of an entity type, with the type as the settings of the connection write it."""
+    entities = connection.settings.get("entities") if isinstance(connection.settings, dict) else None
+    known = entities if isinstance(entities, dict) else {}
+    written = next((name for name in known if name.upper() == entity_type.upper()), entity_type)
+    return to_path(("entities", written, *names))
 
 
 def _search_gap(route: Route, declaration: Any) -> str | None:
@@ -160,11 +171,13 @@ def _search_gap(route: Route, declaration: Any) -> str | None:
     if not names:
         return None
     sentence = _(
-        "The mapping finds records by %(fields)s, which the settings of %(connection)s do not list under "
-        "search.fields for %(type)s."
+        "The mapping finds records by %(fields)s, which the settings of %(connection)s do not list under %(path)s."
     )
-    values = {"fields": ", ".join(names), "connection": route.commercial, "type": route.target_type}
-    return sentence % values
+    known = _entity_settings(route.commercial, route.target_type) or {}
+    # An operation takes the place of the short setting.
+    search = ("search",) if _operation_settings(known, "search") is None else ("operations", "search")
+    path = _settings_path(route.commercial, route.target_type, *search, "fields")
+    return sentence % {"fields": ", ".join(names), "connection": route.commercial, "path": path}
 
 
 def _is_deletion_without_version(route: Route) -> bool:

@@ -22,7 +22,7 @@ from tests.support.pages import visible_text
 from tests.support.people import browser, entries
 
 BY_PHONE = {"fields": {"phone": {"path": "entity.phone"}}, "match": {"new": ["phone"]}}
-GAP = "The mapping finds records by phone, which the settings of The shop do not list under search.fields"
+GAP = "The mapping finds records by phone, which the settings of The shop do not list under entities.USER.search.fields"
 
 
 def forget_type(slug: str, entity_type: str = "USER") -> Connection:
@@ -45,14 +45,17 @@ def test_the_names_of_the_connections_count_for_what_is_missing(hub: Hub) -> Non
     route = user_route()
     route.identity_entity, route.target_entity = "HUMAN", "CUSTOMER"
     assert list(route_gaps(route)) == [
-        ("identity", "The settings of Aurora ID have no entity type HUMAN."),
-        ("commercial", "The settings of The shop have no entity type CUSTOMER."),
+        ("identity", "The settings of Aurora ID have no entity type HUMAN: entities.HUMAN is missing."),
+        (
+            "commercial",
+            "The settings of The shop have no entity type CUSTOMER: entities.CUSTOMER is missing.",
+        ),
     ]
     route.commercial.settings["entities"]["CUSTOMER"] = route.commercial.settings["entities"].pop("USER")
     route.commercial.settings["entities"]["CUSTOMER"]["search"]["fields"] = ["email"]
     [_, (field, sentence)] = route_gaps(route)
     assert field == "mapping"
-    assert "for CUSTOMER" in sentence
+    assert "under entities.CUSTOMER.search.fields." in sentence
 
 
 def test_one_entity_type_has_one_name_at_each_connection(hub: Hub) -> None:
@@ -351,3 +354,22 @@ def test_each_test_fails_where_gaps_are_not_looked_for(
     monkeypatch.setattr(module, function, without_gaps)
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         test(hub)
+
+
+def test_each_gap_names_its_setting_by_path_as_the_settings_write_it(hub: Hub) -> None:
+    route = user_route()
+    entities = route.commercial.settings["entities"]
+    entities["user"] = entities.pop("USER")
+    entities["user"]["search"]["fields"] = []
+    route.when_gone = Route.DeletionPolicy.DELETE
+    entities["user"]["version"] = {"read": {"field": "rev"}, "send": {"field": "rev"}}
+    paths = [re.findall(r"entities\.[\w.]+\w", sentence) for _field, sentence in route_gaps(route)]
+    assert paths == [["entities.user.search.fields"], ["entities.user.version.send.query"]]
+    del entities["user"]["item"]
+    entities["user"]["operations"] = {"search": {"path": "/api/customers", "fields": []}}
+    paths = [re.findall(r"entities\.[\w.]+\w", sentence) for _field, sentence in route_gaps(route)]
+    assert paths == [
+        ["entities.user.operations.search.fields"],
+        ["entities.user.version.send.query"],
+        ["entities.user.operations.delete"],
+    ]
