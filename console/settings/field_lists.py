@@ -8,6 +8,7 @@ from console.ui.setting_entries import FieldList, Section, describe_object, desc
 from sync.connectors.registry import CONNECTORS, SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.models import ROUTE_SETTINGS, Connection
+from sync.planning.mapping_declaration import MAPPING
 from webhooks.models import SOURCE_SETTINGS, Source
 from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
 from webhooks.protocol.handshake import HANDSHAKE
@@ -65,6 +66,12 @@ def route_field_lists() -> dict[str, FieldList]:
             "route", sections=(Section("", setting.meaning, (), example=setting.example),)
         )
     }
+
+
+@cache
+def mapping_field_list() -> FieldList:
+    """Return the list for the editor of a mapping."""
+    return FieldList("mapping", sections=tuple(describe_object(MAPPING, "")))
 
 
 @cache

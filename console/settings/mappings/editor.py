@@ -14,6 +14,7 @@ from console.base.forms import parse_pk
 from console.base.json_text import MAX_LENGTH, JsonTextError, normalize_newlines
 from console.payloads.reveal import RevealPurpose, reveal_events, revealed_events
 from console.permissions import CONTENTS, MAY_EDIT
+from console.settings.field_lists import mapping_field_list
 from console.settings.mappings.mapping_trial import (
     MappingTrial,
     TrialInput,
@@ -186,6 +187,7 @@ class MappingEditorMixin(MappingViewMixin):
             current=current,
             longest=MAX_LENGTH,
             functions=tuple(FUNCTION_LABELS.items()),
+            field_list=mapping_field_list(),
             **context,
         )
 

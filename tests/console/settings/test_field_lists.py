@@ -13,8 +13,9 @@ from console.reference.pages import PAGES
 from console.settings import field_lists
 from sync.connectors.registry import SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION
+from sync.planning.mapping_declaration import MAPPING
 from tests.support.builders.history import a_route, a_source
-from tests.support.builders.settings_rows import connection
+from tests.support.builders.settings_rows import connection, mapping
 from tests.support.pages import without_tags
 from tests.support.people import browser, source
 from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
@@ -118,11 +119,18 @@ def test_a_route_lists_what_its_deactivation_is() -> None:
     assert "active" in html
 
 
+def test_the_editor_of_a_mapping_lists_its_fields() -> None:
+    address = f"/admin/sync/mapping/{mapping().pk}/edit/"
+    listed = names_in(list_of(browser("administrator"), address, "declaration"))
+    assert {setting.name for setting in MAPPING.settings} <= listed
+
+
 def test_each_list_leads_to_a_place_of_the_reference() -> None:
     lists = [
         *field_lists.source_field_lists(None).values(),
         *field_lists.connection_field_lists(None).values(),
         *field_lists.route_field_lists().values(),
+        field_lists.mapping_field_list(),
     ]
     for found in [*lists, *(one.choose(name) for one in lists for name in one.variants)]:
         sections = PAGES[found.page]().sections
