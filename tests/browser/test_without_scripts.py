@@ -286,3 +286,22 @@ def test_an_erasure_is_previewed_and_requested(log_in: LogIn, hub: Hub) -> None:
     assert not Erasure.objects.exists()
     send(browser, reason=WHY)
     assert Erasure.objects.get().state == "asked"
+
+
+def test_settings_are_listed_and_checked_before_they_are_saved(log_in: LogIn, hub: Hub) -> None:
+    browser = log_in("administrator")
+    source = Source.objects.get(slug="aurora")
+    browser.open(f"/admin/webhooks/source/{source.pk}/change/")
+    listed = ".field-webhook_format .field-list"
+    assert "How occurred_at is written" not in browser.text
+    browser.find(f"{listed} > summary").click()
+    assert "How occurred_at is written" in browser.read(listed)
+    browser.type("[name=webhook_format]", '{\n"id": "body["\n}')
+    browser.press("[name=_check]")
+    assert "Line 2, id: This must be a JMESPath expression." in browser.read(".field-webhook_format")
+    browser.type("[name=webhook_format]", '{"id": "body.id"}')
+    browser.press("[name=_check]")
+    assert "No faults found. Nothing was saved." in browser.text
+    assert browser.find("[name=webhook_format]").input_value() == '{"id": "body.id"}'
+    source.refresh_from_db()
+    assert source.webhook_format == {}
