@@ -41,13 +41,12 @@ class TrialInput:
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """The result of a trial, or the sentence that says why there is none. `line`: that of the format, 0 if the problem
-    is not in it. `is_masked`: nothing was evaluated, because the contents of the event are not revealed.
+    """The result of a trial, or the sentence that says why there is none. `is_masked`: nothing was evaluated, because
+    the contents of the event are not revealed.
     """
 
     trial: FormatTrial | None = None
     problem: str = ""
-    line: int = 0
     is_masked: bool = False
 
     @property
@@ -103,7 +102,7 @@ def run_trial(source: Source, trial_input: TrialInput, revealed: frozenset[int])
         else:
             body, headers = _sample_body(source, trial_input.event), {}
     except JsonTextError as error:
-        return TrialResult(problem=error.sentence, line=error.line)
+        return TrialResult(problem=str(error))
     try:
         trial = try_format(
             webhook_format,
@@ -122,7 +121,7 @@ def _parse_format(text: str) -> WebhookFormat:
     try:
         return WEBHOOK_FORMAT.read(document, ())
     except SettingsInvalid as invalid:
-        raise JsonTextError(str(invalid), line_number_of(text, invalid.place)) from invalid
+        raise JsonTextError(invalid.sentence, line_number_of(text, invalid.place), invalid.path) from invalid
 
 
 def _parse_headers(text: str) -> dict[str, str]:

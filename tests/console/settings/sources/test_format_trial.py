@@ -55,8 +55,8 @@ def test_headers_and_the_query_can_be_pasted_too(of: Source) -> None:
 @pytest.mark.parametrize(
     ("posted", "sentence"),
     [
-        ({"webhook_format": '{\n "id": "a["}'}, "Line 2: /id: This must be a JMESPath expression."),
-        ({"webhook_format": '{\n "ident": "a"}'}, "Line 2: /ident: Unknown field."),
+        ({"webhook_format": '{\n "id": "a["}'}, "Line 2, id: This must be a JMESPath expression."),
+        ({"webhook_format": '{\n "ident": "a"}'}, "Line 2, ident: Unknown field."),
         ({"webhook_format": "{"}, "Line 1:"),
         ({"body": "{"}, "(not-json)"),
         ({"body": {"users": 1}}, "(wrong-events)"),
