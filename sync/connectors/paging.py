@@ -119,7 +119,7 @@ def _make_request(
             path_values=position.path_values,
             query=position.query or {},
             headers=settings.headers,
-            answer_rules=rules,
+            answers=rules,
         )
     values = {**position.values, "count": settings.page_size}
     limit = settings.modified_since
@@ -146,7 +146,7 @@ def _make_request(
         query=query,
         body=body,
         headers=settings.headers,
-        answer_rules=rules,
+        answers=rules,
     )
 
 

@@ -26,7 +26,6 @@ from sync.connectors.paging import Page, iterate_pages, read_first_page
 from sync.connectors.permission_check import check_call, check_items
 from sync.connectors.settings.identity import EntitySettings, IdentitySettings
 from sync.connectors.settings.page_style import PagedList
-from sync.connectors.values.answer_meaning import Meaning
 from sync.connectors.values.json_responses import UnreadableError, as_id, as_object, as_text
 from sync.connectors.values.json_template import fill_document
 from sync.connectors.values.timestamps import parse_timestamp
@@ -46,8 +45,7 @@ class RestIdentityConnector:
         known = self._entity_settings(entity_type)
         request = self._fetch_request(known, entity_id)
         answer = self._client.send_request(request)
-        meaning = self._client.find_meaning(request, answer)
-        if meaning is Meaning.ABSENT or (meaning is None and answer.status in NOT_FOUND_STATUSES):
+        if answer.status in NOT_FOUND_STATUSES:
             return None
         record = self._client.evaluate(
             known.record_expression, request, self._client.read_object(request, answer)
@@ -215,7 +213,7 @@ class RestIdentityConnector:
             body=known.body,
             headers=known.headers,
             accepted_statuses=NOT_FOUND_STATUSES,
-            answer_rules=known.answer_rules,
+            answers=known.answers,
         )
         return self._name_entity(request, entity_id)
 
@@ -241,7 +239,7 @@ class RestIdentityConnector:
             query=known.query,
             body=known.body,
             headers=known.headers,
-            answer_rules=known.answer_rules,
+            answers=known.answers,
         )
         self._client.request_absent_item(request, self._name_entity)
 

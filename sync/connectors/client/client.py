@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sync.connectors.client.authentication import Authenticator
 from sync.connectors.client.exchange import (
@@ -31,10 +31,8 @@ from sync.connectors.http.message_types import (
 )
 from sync.connectors.http.transport import transmit_request
 from sync.connectors.http.urls import BaseUrl, UnsafeValueError, build_url, is_allowed_url
-from sync.connectors.settings.operations.answers import AnswerRule as StatedRule
-from sync.connectors.settings.record_version import StaleRule
 from sync.connectors.settings.shared_settings import ConnectionOptions, ReadRequest
-from sync.connectors.values.answer_meaning import AnswerRule, Meaning, find_meaning
+from sync.connectors.values.answer_meaning import AnswerRule
 from sync.connectors.values.json_responses import (
     ErrorExtractor,
     ExpressionOverBudget,
@@ -90,7 +88,7 @@ class ClientConfig:
     secrets: SecretSet
     idempotency_header: str | None = None
     refused_rules: tuple[AnswerRule, ...] = ()
-    answers: tuple[StatedRule, ...] = ()
+    answers: tuple[AnswerRule, ...] = ()
     headers_without_body: Mapping[str, str] = field(init=False)
     headers_with_body: Mapping[str, str] = field(init=False)
 
@@ -113,9 +111,8 @@ class AttemptOptions:
 class ConnectorRequest:
     """One request of a connector. `accepted_statuses`: error statuses that this request treats as a result.
     `headers`: those of this request alone. `stale_rules`: responses that refuse the version which it names.
-    `answer_rules`: what responses mean, where the status alone does not say it. `answers`: rules of
-    operations. `encoding`: `json` or `form`. `searched`: names of path values that are no ids, and `id_characters` what
-    ids may hold besides the usual characters.
+    `answers`: what responses mean, where the status alone does not say it. `encoding`: `json` or `form`. `searched`:
+    names of path values that are no ids, and `id_characters` what ids may hold besides the usual characters.
     """
 
     purpose: Purpose
@@ -128,10 +125,9 @@ class ConnectorRequest:
     is_write: bool = False
     accepted_statuses: frozenset[int] = frozenset()
     headers: Mapping[str, str] = field(default_factory=dict)
-    stale_rules: tuple[StaleRule, ...] = ()
-    answer_rules: tuple[AnswerRule, ...] = ()
+    stale_rules: tuple[AnswerRule, ...] = ()
+    answers: tuple[AnswerRule, ...] = ()
     encoding: str = "json"
-    answers: tuple[StatedRule, ...] = ()
     searched: frozenset[str] = frozenset()
     id_characters: frozenset[str] = frozenset()
 
@@ -139,6 +135,25 @@ class ConnectorRequest:
     def label(self) -> str:
         """Return method and path template, which hold nothing secret or personal."""
         return f"{self.method} {self.path_template}"
+
+
+class _Received(NamedTuple):
+    """A response and what it means; None if a rule was stopped, with the error that says so. Raised again only after
+    the response was recorded.
+    """
+
+    answer: HttpResponse
+    judgement: Judgement | None
+    costly: ExpressionOverBudget | None = None
+
+
+def _judge_answer(
+    call: PreparedRequest, answer: HttpResponse, accepted_statuses: frozenset[int]
+) -> _Received:
+    try:
+        return _Received(answer, call.judge(answer, accepted_statuses))
+    except ExpressionOverBudget as costly:
+        return _Received(answer, None, costly)
 
 
 class HttpClient:
@@ -183,18 +198,19 @@ class HttpClient:
         """
         call = self._prepare_request(request)
         held = self._config.authenticator.get_headers(self._token_sender())
-        answer = self._send_with_retry(call, held, request.accepted_statuses)
-        if self._refuses_credentials(call, answer):
+        received = self._send_with_retry(call, held, request.accepted_statuses)
+        judged = self._require_judgement(call, received)
+        if judged.may_renew:
             # A token may have been revoked before its end.
             renewed = self._config.authenticator.renew_headers(self._token_sender(), held)
             if renewed is not None:
-                answer = self._send_with_retry(call, renewed, request.accepted_statuses)
-        judged = self._judge_answer(call, answer, request.accepted_statuses)
-        self._raise_for_status(call, answer, judged)
+                received = self._send_with_retry(call, renewed, request.accepted_statuses)
+                judged = self._require_judgement(call, received)
+        self._raise_for_status(call, received.answer, judged)
         if not judged.is_stated:
-            self._raise_for_error_in_body(call, answer)
+            self._raise_for_error_in_body(call, received.answer)
         self.reset_budget()
-        return answer._replace(status=judged.status)
+        return received.answer._replace(status=judged.status)
 
     def reset_budget(self) -> None:
         """Give the next expressions a whole budget: they share it until the next response."""
@@ -232,13 +248,11 @@ class HttpClient:
             else:
                 return
 
-    def can_send(self, probe: ReadRequest | None, answer_rules: tuple[AnswerRule, ...] = ()) -> bool:
+    def can_send(self, probe: ReadRequest | None, answers: tuple[AnswerRule, ...] = ()) -> bool:
         """Return True if the system answers a configured request with a success; False if there is none."""
         if probe is None:
             return False
-        self.send_request(
-            ConnectorRequest("probe", "GET", probe.path, query=probe.query, answer_rules=answer_rules)
-        )
+        self.send_request(ConnectorRequest("probe", "GET", probe.path, query=probe.query, answers=answers))
         return True
 
     def read_allowed_methods(self, path_template: str, path_values: Mapping[str, str]) -> frozenset[str]:
@@ -295,15 +309,6 @@ class HttpClient:
         except ExpressionOverBudget as costly:
             raise self._over_budget_error(costly, request.label, may_have_applied=False) from None
 
-    def find_meaning(self, request: ConnectorRequest, response: HttpResponse) -> Meaning | None:
-        """Return what the answer rules of a request say of its response; None if the status decides. Raises
-        SettingOverBudget.
-        """
-        try:
-            return find_meaning(request.answer_rules, response.status, response.body)
-        except ExpressionOverBudget as costly:
-            raise self._over_budget_error(costly, request.label, request.is_write) from None
-
     def unreadable_error(self, request: ConnectorRequest, reason: str) -> errors.UnreadableResponse:
         """Make the error for a response that cannot be used; `reason` must hold nothing of the response."""
         return errors.UnreadableResponse(
@@ -351,10 +356,13 @@ class HttpClient:
             body=body,
             idempotency_key=request.idempotency_key,
             is_write=request.is_write,
-            stale_rules=request.stale_rules,
             # The refusal of a session comes first: no other rule can be judged without one.
-            answer_rules=(*self._config.refused_rules, *request.answer_rules),
-            answers=(*request.answers, *self._config.answers),
+            answers=(
+                *self._config.refused_rules,
+                *request.stale_rules,
+                *request.answers,
+                *self._config.answers,
+            ),
         )
 
     def _request_headers(self, request: ConnectorRequest) -> dict[str, str]:
@@ -377,14 +385,14 @@ class HttpClient:
 
     def _fetch_token(self, call: PreparedRequest, secret_headers: Mapping[str, str]) -> HttpResponse:
         headers = {**_FIXED_HEADERS, "X-Request-Id": self._options.request_id, **call.headers}
-        return self._send_with_retry(call._replace(headers=headers), secret_headers)
+        return self._send_with_retry(call._replace(headers=headers), secret_headers).answer
 
     def _send_with_retry(
         self,
         call: PreparedRequest,
         secret_headers: Mapping[str, str],
         accepted_statuses: frozenset[int] = frozenset(),
-    ) -> HttpResponse:
+    ) -> _Received:
         try:
             return self._send_once(call, secret_headers, accepted_statuses)
         except ExchangeFailure as failure:
@@ -399,7 +407,7 @@ class HttpClient:
 
     def _send_once(
         self, call: PreparedRequest, secret_headers: Mapping[str, str], accepted_statuses: frozenset[int]
-    ) -> HttpResponse:
+    ) -> _Received:
         """Run one exchange and record it before and after. Raises ExchangeFailure."""
         headers = merge_headers(call.headers, secret_headers)
         masked_headers = mask_secrets(call, headers, secret_headers, self._scrubber)
@@ -413,15 +421,12 @@ class HttpClient:
             error = self._connector_error(call, failure)
             self._recorder.record_exchange(stopwatch.record_failure(error.code, failure.bytes_received))
             raise
-        try:
-            kind = call.judge(answer, accepted_statuses).error
-        except ExpressionOverBudget:
-            # Raised again when the response is read, after it was recorded.
-            kind = errors.SettingOverBudget
+        received = _judge_answer(call, answer, accepted_statuses)
+        kind = received.judgement.error if received.judgement else errors.SettingOverBudget
         self._recorder.record_exchange(
             stopwatch.record_response(answer, f"{self.side}-{kind.code_suffix}" if kind else None)
         )
-        return answer
+        return received
 
     def _endpoint_for(self, call: PreparedRequest) -> HttpEndpoint:
         """Return the endpoint for a request. Only the connection's own origin uses its certificates and
@@ -434,18 +439,13 @@ class HttpClient:
             else HttpEndpoint(call.origin, own.deadline_seconds, own.byte_cap)
         )
 
-    def _refuses_credentials(self, call: PreparedRequest, answer: HttpResponse) -> bool:
-        """Return True if new credentials may help: after a 401, or where a rule says so."""
-        return self._judge_answer(call, answer).may_renew
-
-    def _judge_answer(
-        self, call: PreparedRequest, answer: HttpResponse, accepted_statuses: frozenset[int] = frozenset()
-    ) -> Judgement:
-        try:
-            return call.judge(answer, accepted_statuses)
-        except ExpressionOverBudget as costly:
-            may_have_applied = call.is_write and errors.write_may_have_applied(answer.status)
-            raise self._over_budget_error(costly, call.label, may_have_applied) from None
+    def _require_judgement(self, call: PreparedRequest, received: _Received) -> Judgement:
+        """Return what a response means. Raises SettingOverBudget if a rule cost too much."""
+        if received.judgement is not None:
+            return received.judgement
+        assert received.costly is not None
+        may_have_applied = call.is_write and errors.write_may_have_applied(received.answer.status)
+        raise self._over_budget_error(received.costly, call.label, may_have_applied)
 
     def _raise_for_status(self, call: PreparedRequest, response: HttpResponse, judged: Judgement) -> None:
         if judged.error is None:
@@ -467,9 +467,7 @@ class HttpClient:
         """Raise RequestRejected for a 2xx response whose body reports an error, as some systems send."""
         words = self._config.error_extractor
         try:
-            if response.status >= 300 or find_meaning(call.answer_rules, response.status, response.body):
-                return
-            if not words.is_error(response.body):
+            if response.status >= 300 or not words.is_error(response.body):
                 return
         except ExpressionOverBudget as costly:
             raise self._over_budget_error(costly, call.label, call.is_write) from None

@@ -7,11 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from sync.connectors.contracts import errors
 from sync.connectors.http.message_types import HttpResponse
-from sync.connectors.settings.operations.answers import STATUS_OF_MEANING
-from sync.connectors.settings.operations.answers import AnswerRule as StatedRule
-from sync.connectors.settings.operations.answers import find_meaning as find_stated_meaning
-from sync.connectors.settings.record_version import StaleRule, is_stale
-from sync.connectors.values.answer_meaning import AnswerRule, Meaning, find_meaning
+from sync.connectors.values.answer_meaning import AnswerRule, Meaning, find_meaning, status_of
 from sync.connectors.values.secret_scrubber import MASK, SecretScrubber
 
 Purpose = Literal["fetch", "list", "get", "search", "create", "update", "delete", "token", "probe"]
@@ -21,19 +17,6 @@ MAX_RECORDED_BODY = 131_072
 SAFE_HEADERS = frozenset(
     {"content-type", "retry-after", "date", "x-request-id", "idempotent-replayed", "etag", "location"}
 )
-
-
-# An item that is absent is a result: the caller looks for that meaning.
-_ERRORS_BY_MEANING: Mapping[Meaning, type[errors.ConnectorError] | None] = {
-    Meaning.DONE: None,
-    Meaning.ABSENT: None,
-    Meaning.EXISTS: errors.RequestRejected,
-    Meaning.STALE: errors.RecordStale,
-    Meaning.REFUSED: errors.RequestRejected,
-    Meaning.CREDENTIALS: errors.CredentialsRefused,
-    Meaning.THROTTLED: errors.RequestThrottled,
-    Meaning.UNAVAILABLE: errors.SystemUnavailable,
-}
 
 
 class OutgoingRequest(NamedTuple):
@@ -102,9 +85,9 @@ def scrub_headers(headers: Mapping[str, str], scrubber: SecretScrubber) -> Mappi
 
 
 # Meanings that have an error of their own, whatever the status.
-_ERROR_OF_MEANING: Mapping[str, type[errors.ConnectorError]] = {
-    "stale": errors.RecordStale,
-    "exists": errors.RecordExists,
+_ERROR_OF_MEANING: Mapping[Meaning, type[errors.ConnectorError]] = {
+    Meaning.STALE: errors.RecordStale,
+    Meaning.EXISTS: errors.RecordExists,
 }
 
 
@@ -132,9 +115,7 @@ class PreparedRequest(NamedTuple):
     body: bytes | None
     idempotency_key: str | None
     is_write: bool
-    stale_rules: tuple[StaleRule, ...] = ()
-    answer_rules: tuple[AnswerRule, ...] = ()
-    answers: tuple[StatedRule, ...] = ()
+    answers: tuple[AnswerRule, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Call {self.label}>"
@@ -148,20 +129,12 @@ class PreparedRequest(NamedTuple):
         """Return what a response means: by the rules, else by the status, of which `accepted_statuses` are results.
         A 4xx of a token endpoint means refused credentials. Raises ExpressionOverBudget.
         """
-        if is_stale(self.stale_rules, answer.status, answer.body):
-            return Judgement(answer.status, errors.RecordStale)
-        meaning = find_meaning(self.answer_rules, answer.status, answer.body)
+        meaning = find_meaning(self.answers, answer.status, answer.headers, answer.body)
         if meaning is not None:
-            error = _ERRORS_BY_MEANING[meaning]
-            return Judgement(answer.status, error, is_stated=True, may_renew=meaning is Meaning.CREDENTIALS)
-        stated = find_stated_meaning(self.answers, answer.status, answer.headers, answer.body)
-        if stated is not None:
-            # A 403 may concern one record, which is found out later.
-            is_forbidden = stated == "credentials" and answer.status == 403
-            status = 403 if is_forbidden else STATUS_OF_MEANING[stated]
-            kind = _ERROR_OF_MEANING.get(stated) or errors.error_for_status(status)
+            status = status_of(meaning, answer.status)
+            kind = _ERROR_OF_MEANING.get(meaning) or errors.error_for_status(status)
             error = None if status in accepted_statuses else kind
-            return Judgement(status, error, is_stated=True, may_renew=status == 401)
+            return Judgement(status, error, is_stated=True, may_renew=meaning is Meaning.CREDENTIALS)
         may_renew = answer.status == 401
         if answer.status in accepted_statuses:
             return Judgement(answer.status, None, may_renew=may_renew)

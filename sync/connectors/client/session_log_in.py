@@ -19,7 +19,6 @@ from sync.connectors.http.urls import BaseUrl, build_url, is_allowed_url
 from sync.connectors.settings.authentication import AuthenticationScheme, Credentials
 from sync.connectors.settings.session import SessionSettings
 from sync.connectors.settings.setting_kinds import is_header_value
-from sync.connectors.values.answer_meaning import find_meaning
 from sync.connectors.values.exact_numbers import dump_json
 from sync.connectors.values.json_responses import (
     ExpressionOverBudget,
@@ -130,7 +129,7 @@ class SessionAuthenticator:
     def _is_refusal(self, answer: HttpResponse) -> bool:
         """Return True if the system decided that the credentials are wrong."""
         try:
-            if find_meaning(self._session.log_in_refused_rules, answer.status, answer.body) is not None:
+            if self._call.judge(answer).is_stated:
                 return True
         except ExpressionOverBudget as costly:
             raise self._over_budget(costly) from None
@@ -213,6 +212,7 @@ class SessionAuthenticator:
             body=body,
             idempotency_key=None,
             is_write=False,
+            answers=self._session.log_in_refused_rules,
         )
 
     def _error(

@@ -16,7 +16,8 @@ class ConnectorError(Exception):
 
     The message names the method and the path template, never a value, a secret or text of the remote system.
     `maybe_applied`: a write may have reached the remote system. `retry_after`: seconds that it asked for.
-    `sentence` and `fields`: its own words, cleaned, fit for display but not for logs. `status`: that of the response.
+    `sentence` and `fields`: its own words, cleaned, fit for display but not for logs. `status`: that of the response,
+    or the one that has the meaning which a rule of the settings gives it.
     """
 
     code_suffix: ClassVar[str]

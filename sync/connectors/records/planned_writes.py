@@ -7,7 +7,8 @@ from typing import Any
 from sync.connectors.contracts.types import RecordVersion
 from sync.connectors.record_versions import merge_at_path
 from sync.connectors.settings.operations.operation import OBJECT_STYLES, Operation
-from sync.connectors.settings.record_version import StaleRule, VersionSettings
+from sync.connectors.settings.record_version import VersionSettings
+from sync.connectors.values.answer_meaning import AnswerRule
 from sync.connectors.values.request_bodies import json_patch, merge_patch, scim_patch
 
 _CONTENT_TYPES: Mapping[str, str] = {
@@ -27,7 +28,7 @@ class PlannedWrite:
     sent: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    stale_rules: tuple[StaleRule, ...] = ()
+    stale_rules: tuple[AnswerRule, ...] = ()
 
 
 def plan_update(

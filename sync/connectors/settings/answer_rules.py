@@ -1,5 +1,6 @@
-"""Settings of what a response means: ordered rules over status and body. Pure."""
+"""Settings of what a response means: ordered rules, of which the first that fits decides. Pure."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,40 +10,43 @@ from config_schema.kinds import Choice, JsonSchema, Kind
 from config_schema.objects import ListOf, Object, Rule
 from config_schema.settings import Setting, Values, optional, required
 from sync.connectors.settings.setting_kinds import Expression
-from sync.connectors.values.answer_meaning import AnswerRule, Meaning, StatusRange
+from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 
 MAX_RULES = 30
-MAX_STATUSES = 10
+MAX_STATUSES = 20
 _LOWEST, _HIGHEST = 200, 599
-_CLASSES = {"2xx": (200, 299), "3xx": (300, 399), "4xx": (400, 499), "5xx": (500, 599)}
+_CLASSES = {f"{first}xx": range(first * 100, first * 100 + 100) for first in range(2, 6)}
 # An empty success: it says by itself that nothing was done, or that nothing is there.
 _NO_CONTENT = 204
 
 MEANING_TEXTS: Mapping[Meaning, str] = {
-    Meaning.DONE: "the request succeeded",
-    Meaning.ABSENT: "the item does not exist",
-    Meaning.EXISTS: "another record has a value that must be unique",
-    Meaning.STALE: "the record was changed since it was read",
+    Meaning.DONE: "success",
+    Meaning.ABSENT: "the item does not exist; it is believed only if others can be read",
+    Meaning.EXISTS: "a record with such a value exists already; the hub searches again and updates what it finds",
+    Meaning.STALE: "the record was changed since it was read; the hub reads and plans again",
     Meaning.REFUSED: "the data is rejected",
-    Meaning.CREDENTIALS: "the credentials are refused",
+    Meaning.CREDENTIALS: "the credentials are refused; a token or session is renewed, once for each request",
     Meaning.THROTTLED: "there were too many requests",
     Meaning.UNAVAILABLE: "the system does not work at the moment",
 }
 
 
 @dataclass(frozen=True)
-class Statuses(Kind[tuple[StatusRange, ...]]):
-    """One or more HTTP statuses, each a number or a class such as `4xx`."""
+class Statuses(Kind[tuple[frozenset[int], Any]]):
+    """One or more HTTP statuses, each a number or a class such as `4xx`. Reading returns them, and as they are
+    written.
+    """
 
     label: str = "status, or list of statuses"
     limits: str = f"200 to 599, or `2xx` to `5xx`; 1 to {MAX_STATUSES} in a list"
 
-    def read(self, value: Any, place: Place) -> tuple[StatusRange, ...]:
+    def read(self, value: Any, place: Place) -> tuple[frozenset[int], Any]:
         if not isinstance(value, list | tuple):
-            return (_read_status(value, place),)
+            return frozenset(_read_status(value, place)), value
         if not 1 <= len(value) <= MAX_STATUSES:
             raise SettingsInvalid(place, f"This must be a list of 1 to {MAX_STATUSES} statuses.")
-        return tuple(_read_status(item, (*place, index)) for index, item in enumerate(value))
+        parts = [_read_status(item, (*place, index)) for index, item in enumerate(value)]
+        return frozenset(status for part in parts for status in part), list(value)
 
     def to_schema(self) -> JsonSchema:
         one: JsonSchema = {
@@ -55,14 +59,18 @@ class Statuses(Kind[tuple[StatusRange, ...]]):
         return {"anyOf": [*one["anyOf"], listed]}
 
 
-def _read_status(value: Any, place: Place) -> StatusRange:
+def _read_status(value: Any, place: Place) -> Iterable[int]:
     if isinstance(value, str) and value in _CLASSES:
-        return StatusRange(*_CLASSES[value])
+        return _CLASSES[value]
     if isinstance(value, bool) or not isinstance(value, int) or not _LOWEST <= value <= _HIGHEST:
         raise SettingsInvalid(place, "This must be a status from 200 to 599, or a class such as 4xx.")
-    return StatusRange(value, value)
+    return (value,)
 
 
+WHEN_TEXT = (
+    "An expression that must be true of the response: an object with `status`, `headers` (names in lower case) and "
+    "`body`, which is the JSON of the body, null if it is empty, or its text if it is no JSON."
+)
 _STATUS = optional(
     "status",
     Statuses(),
@@ -74,19 +82,18 @@ _STATUS = optional(
 _WHEN = optional(
     "when",
     Expression(),
-    "An expression that must be true of the body. An empty body is null, and a body that is not JSON fits no "
-    "expression. Without it, the rule is about every body.",
-    example="errors[0].extensions.code == 'FORBIDDEN'",
+    WHEN_TEXT + " Without it, the rule is about every response with the status.",
+    example="body.errors[0].extensions.code == 'FORBIDDEN'",
     is_nullable=False,
 )
 
 
 def answer_rules(
-    meanings: Iterable[Meaning], meaning: str, *, example: Any, name: str = "answers"
+    meanings: Iterable[Meaning], meaning: str, *, example: Any
 ) -> Setting[list[AnswerRule] | None]:
     """Return the setting of ordered rules that may give one of `meanings`; read it with `read_rules`."""
     allowed = tuple(meanings)
-    listed = ", ".join(f"`{one}` ({MEANING_TEXTS[one]})" for one in allowed)
+    listed = "; ".join(f"`{one}` ({MEANING_TEXTS[one]})" for one in allowed)
     means = required(
         "means",
         Choice(tuple(one.value for one in allowed)),
@@ -95,30 +102,18 @@ def answer_rules(
     )
 
     def build(values: Values) -> AnswerRule:
-        statuses = values[_STATUS]
-        rule = AnswerRule(Meaning(values[means]), statuses or (), values[_WHEN])
-        _refuse_careless(values, rule)
-        return rule
+        return _make_rule(values, Meaning(values[means]))
 
-    return optional(
-        name, ListOf(Object((_STATUS, _WHEN, means), build, _RULES), MAX_RULES), meaning, example=example
-    )
+    kind = ListOf(Object((_STATUS, _WHEN, means), build, _RULES), MAX_RULES)
+    return optional("answers", kind, meaning, example=example)
 
 
 def answer_conditions(
     name: str, means: Meaning, meaning: str, *, example: Any
 ) -> Setting[list[AnswerRule] | None]:
     """Return the setting of conditions under which a response has one meaning; read it with `read_rules`."""
-
-    def build(values: Values) -> AnswerRule:
-        statuses = values[_STATUS]
-        rule = AnswerRule(means, statuses or (), values[_WHEN])
-        _refuse_careless(values, rule)
-        return rule
-
-    return optional(
-        name, ListOf(Object((_STATUS, _WHEN), build, _RULES), MAX_RULES), meaning, example=example
-    )
+    kind = ListOf(Object((_STATUS, _WHEN), lambda values: _make_rule(values, means), _RULES), MAX_RULES)
+    return optional(name, kind, meaning, example=example)
 
 
 def read_rules(values: Values, setting: Setting[list[AnswerRule] | None]) -> tuple[AnswerRule, ...]:
@@ -127,14 +122,33 @@ def read_rules(values: Values, setting: Setting[list[AnswerRule] | None]) -> tup
     return tuple(rules or ())
 
 
-_HAS_WHEN = {"required": ["when"]}
-_SUCCESS = {
-    "anyOf": [
-        {"type": "integer", "minimum": 200, "maximum": 299, "not": {"const": _NO_CONTENT}},
-        {"const": "2xx"},
+def rules_to_json(rules: Iterable[AnswerRule]) -> list[dict[str, Any]]:
+    """Return rules as they are written in settings."""
+    return [
+        {
+            **({"status": json.loads(json.dumps(rule.stated))} if rule.stated is not None else {}),
+            **({"when": rule.condition.text} if rule.condition else {}),
+            "means": rule.means.value,
+        }
+        for rule in rules
     ]
-}
-_LISTS_SUCCESS = {"anyOf": [*_SUCCESS["anyOf"], {"type": "array", "contains": _SUCCESS}]}
+
+
+_HAS_WHEN = {"required": ["when"]}
+_IS_DONE = {"properties": {"means": {"const": Meaning.DONE.value}}, "required": ["means"]}
+
+
+def _lists_status(*one: JsonSchema) -> JsonSchema:
+    """Return the schema of a setting that is, or lists, a status of these schemas."""
+    return {"anyOf": [*one, {"type": "array", "contains": {"anyOf": list(one)}}]}
+
+
+_SUCCESS = _lists_status(
+    {"type": "integer", "minimum": 200, "maximum": 299, "not": {"const": _NO_CONTENT}}, {"const": "2xx"}
+)
+_ERROR = _lists_status(
+    {"type": "integer", "minimum": 300}, {"enum": [name for name in _CLASSES if name != "2xx"]}
+)
 _RULES = (
     Rule(
         "A rule has `status`, `when`, or both.",
@@ -143,28 +157,28 @@ _RULES = (
     Rule(
         "A rule about a 2xx status other than 204 needs `when`, unless it means `done`: it would be true of every "
         "success.",
-        {
-            "anyOf": [
-                _HAS_WHEN,
-                {"properties": {"means": {"const": Meaning.DONE.value}}, "required": ["means"]},
-                {"properties": {"status": {"not": _LISTS_SUCCESS}}},
-            ]
-        },
+        {"anyOf": [_HAS_WHEN, _IS_DONE, {"properties": {"status": {"not": _SUCCESS}}}]},
+    ),
+    Rule(
+        "An error status may mean `done` only with `when`.",
+        {"anyOf": [_HAS_WHEN, {"not": _IS_DONE}, {"properties": {"status": {"not": _ERROR}}}]},
     ),
 )
 
 
-def _refuse_careless(values: Values, rule: AnswerRule) -> None:
-    """Refuse a rule that would be true of every response, or of every success. Raises SettingsInvalid."""
+def _make_rule(values: Values, means: Meaning) -> AnswerRule:
+    """Return a rule. Raises SettingsInvalid if it would be true of every response, of every success, or would hide
+    every failure.
+    """
+    statuses, stated = values[_STATUS] or (frozenset(), None)
+    rule = AnswerRule(means, statuses, values[_WHEN], stated)
     if rule.condition is not None:
-        return
-    if not rule.statuses:
+        return rule
+    if not statuses:
         values.reject(_STATUS, "A rule needs “status”, “when”, or both.")
-    if rule.means is Meaning.DONE:
-        return
-    if any(_covers_success(statuses) for statuses in rule.statuses):
+    if means is Meaning.DONE:
+        if any(status >= 300 for status in statuses):
+            values.reject(_WHEN, "An error may count as success only under a condition.")
+    elif any(200 <= status < 300 and status != _NO_CONTENT for status in statuses):
         values.reject(_WHEN, "A rule about a 2xx status other than 204 needs “when”, unless it means “done”.")
-
-
-def _covers_success(statuses: StatusRange) -> bool:
-    return any(status in statuses for status in range(200, 300) if status != _NO_CONTENT)
+    return rule

@@ -52,7 +52,7 @@ class EntitySettings:
     """Settings for reading an entity of one type: its request, and expressions over the response. The id stands in the
     path, in values of the query, or in the body, each time as `{id}`.
 
-    `answer_rules`: what responses mean where their status does not say it; `other_rules`: those that are about every
+    `answers`: what responses mean where their status does not say it; `other_rules`: those that are about every
     request for this type, not only about one entity.
 
     `modified_expression` selects the time of the entity's last change: an RFC 3339 text, or seconds or
@@ -64,7 +64,7 @@ class EntitySettings:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: Mapping[str, Any] | None
-    answer_rules: tuple[AnswerRule, ...]
+    answers: tuple[AnswerRule, ...]
     record_expression: JmesPathExpression
     id_expression: JmesPathExpression
     version_expression: JmesPathExpression | None
@@ -75,7 +75,7 @@ class EntitySettings:
     @property
     def other_rules(self) -> tuple[AnswerRule, ...]:
         """Return the rules that hold for lists and probes too."""
-        return tuple(rule for rule in self.answer_rules if rule.means is not Meaning.ABSENT)
+        return tuple(rule for rule in self.answers if rule.means is not Meaning.ABSENT)
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ _ANSWERS = answer_rules(
     "What responses mean where their status does not say it. The first rule that fits decides; without one, 404 and "
     "410 mean `absent`. The rules other than `absent` hold for the list too. An absent entity is believed to be "
     "deleted only if others can still be read.",
-    example=[{"status": 200, "when": "data && data.user == `null`", "means": "absent"}],
+    example=[{"status": 200, "when": "body.data && body.data.user == `null`", "means": "absent"}],
 )
 _RECORD = defaulted("record", Expression(), "@", "Where the entity is in a response.", example="data")
 _ID = defaulted("id", Expression(), "id", "Where the id is in an entity.", example="id")
@@ -197,7 +197,7 @@ def _build_entity(values: Values) -> EntitySettings:
         query=values[_QUERY],
         headers=values[_HEADERS],
         body=body,
-        answer_rules=read_rules(values, _ANSWERS),
+        answers=read_rules(values, _ANSWERS),
         record_expression=values[_RECORD],
         id_expression=values[_ID],
         version_expression=values[_VERSION],

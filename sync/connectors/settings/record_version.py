@@ -2,7 +2,6 @@
 Pure.
 """
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,9 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import JsonSchema, Kind, Text, WholeNumber
 from config_schema.objects import ListOf, Object, Rule
 from config_schema.settings import Setting, Values, optional, required
+from sync.connectors.settings.answer_rules import WHEN_TEXT
 from sync.connectors.settings.setting_kinds import Expression, HeaderName
-from sync.connectors.values.json_responses import JmesPathExpression, UnreadableError, parse_json
+from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 from webhooks.expressions.jmespath_paths import parse_field_path
 
 FieldPath = tuple[str, ...]
@@ -24,25 +24,6 @@ _DEFAULT_STATUS = 412
 _OTHER_MEANINGS = frozenset({401, 403, 404, 408, 410, 425, 429})
 # Other statuses refuse values too: without a condition, every refusal would be taken for an outdated version.
 _UNCONDITIONAL = frozenset({409, 412, 428})
-
-
-@dataclass(frozen=True, slots=True)
-class StaleRule:
-    """Rule for a response that refuses a write because its version is outdated. `condition`: an expression that must
-    be true of the body; None for every response with the status.
-    """
-
-    status: int
-    condition: JmesPathExpression | None = None
-
-    def fits_response(self, status: int, body: bytes) -> bool:
-        """Return True if a response fits the rule. Raises ExpressionOverBudget."""
-        if status != self.status:
-            return False
-        try:
-            return self.condition is None or self.condition.is_true(parse_json(body))
-        except UnreadableError:
-            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +40,7 @@ class VersionSettings:
     send_header: str | None
     send_path: FieldPath | None
     send_parameter: str | None
-    stale_rules: tuple[StaleRule, ...]
+    stale_rules: tuple[AnswerRule, ...]
 
 
 @dataclass(frozen=True)
@@ -142,9 +123,8 @@ _STATUS = required(
 _WHEN = optional(
     "when",
     Expression(),
-    "An expression that must be true of the body. Only 409, 412 and 428 may stand without it, because other statuses "
-    "refuse values too.",
-    example="code == 'version'",
+    WHEN_TEXT + " Only 409, 412 and 428 may stand without it, because other statuses refuse values too.",
+    example="body.code == 'version'",
 )
 _STALE_RULES = (
     Rule("", {"properties": {"status": {"not": {"enum": sorted(_OTHER_MEANINGS)}}}}),
@@ -160,12 +140,12 @@ _STALE_RULES = (
 )
 
 
-def _build_stale_rule(values: Values) -> StaleRule:
+def _build_stale_rule(values: Values) -> AnswerRule:
     if values[_STATUS] in _OTHER_MEANINGS:
         values.reject(_STATUS, "This status has another meaning.")
     if values[_WHEN] is None and values[_STATUS] not in _UNCONDITIONAL:
         values.reject(_WHEN, "Only the statuses 409, 412 and 428 may stand without a condition.")
-    return StaleRule(values[_STATUS], values[_WHEN])
+    return AnswerRule(Meaning.STALE, frozenset({values[_STATUS]}), values[_WHEN])
 
 
 _READ = required(
@@ -201,7 +181,7 @@ _STALE = optional(
 def _build_version(values: Values) -> VersionSettings:
     send_header, send_path, parameter = values[_SEND]
     listed = values[_STALE]
-    rules = tuple(listed) if listed else (StaleRule(_DEFAULT_STATUS),)
+    rules = tuple(listed) if listed else (AnswerRule(Meaning.STALE, frozenset({_DEFAULT_STATUS})),)
     return VersionSettings(*values[_READ], send_header, send_path, parameter, rules)
 
 
@@ -212,8 +192,3 @@ VERSION = optional(
     "Then no write overwrites a change that the hub has not seen.",
     example={"read": {"header": "ETag"}, "send": {"header": "If-Match"}},
 )
-
-
-def is_stale(rules: Iterable[StaleRule], status: int, body: bytes) -> bool:
-    """Return True if a response fits one of the rules. Raises ExpressionOverBudget."""
-    return any(rule.fits_response(status, body) for rule in rules)

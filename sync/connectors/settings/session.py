@@ -233,13 +233,13 @@ REFUSED = answer_conditions(
     Meaning.CREDENTIALS,
     "Which responses, besides those with status 401, say that the session has ended. The hub then logs in anew, and "
     "sends the request once more.",
-    example=[{"status": 200, "when": "errors[0].extensions.code == 'FORBIDDEN'"}],
+    example=[{"status": 200, "when": "body.errors[0].extensions.code == 'FORBIDDEN'"}],
 )
 LOG_IN_REFUSED = answer_conditions(
     "log_in_refused",
     Meaning.CREDENTIALS,
     "Which responses to the log-in refuse the credentials although they have a token.",
-    example=[{"status": 200, "when": "data.login.errorCode"}],
+    example=[{"status": 200, "when": "body.data.login.errorCode"}],
 )
 
 SESSION_SETTINGS = (

@@ -80,7 +80,9 @@ ERROR_FIELDS = optional(
 ERROR_WHEN = optional(
     "when",
     Expression(),
-    "An expression that is true of the body of a 2xx response which is an error all the same.",
+    "An expression that is true of the JSON of a 2xx response which is an error all the same. It looks into the body "
+    "itself, not into `{status, headers, body}` as the rules of `answers` do, and is judged only where none of them "
+    "fits.",
     example="status == 'error'",
 )
 

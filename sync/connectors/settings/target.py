@@ -8,7 +8,7 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Boolean, JsonSchema, Kind, TextList
 from config_schema.objects import MapOf, Object, Rule
 from config_schema.settings import Values, defaulted, optional, required
-from sync.connectors.settings.operations.answers import AnswerRule, answers_setting, rules_of
+from sync.connectors.settings.answer_rules import answer_rules, read_rules
 from sync.connectors.settings.operations.expansion import operations_to_json
 from sync.connectors.settings.operations.operation import (
     OBJECT_STYLES,
@@ -35,6 +35,7 @@ from sync.connectors.settings.shared_settings import (
     ReadRequest,
     read_options,
 )
+from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 from sync.connectors.values.json_responses import ErrorExtractor, JmesPathExpression
 
 _REQUIRED_OPERATIONS = ("get", "create", "update")
@@ -194,10 +195,12 @@ _ID_CHARACTERS = defaulted(
     "of `gid://shop/Customer/1`. They are always escaped into one segment of a path.",
     example=" /",
 )
-_ANSWERS = answers_setting(
+_ANSWERS = answer_rules(
+    Meaning,
     "What answers mean: the first rule that fits. Without one, the status decides: 2xx is success, 404 and 410 mean "
     "`absent` for a read or a deletion, 401 and 403 `credentials`, 429 `throttled`, 408, 425 and 5xx `unavailable`, "
-    "and any other 4xx `refused`."
+    "and any other 4xx `refused`.",
+    example=[{"status": 400, "when": "body.errors[0].code == 'RECORD_NOT_UNIQUE'", "means": "exists"}],
 )
 _ERROR = defaulted(
     "error",
@@ -231,7 +234,7 @@ def _build_settings(values: Values) -> TargetSettings:
         error_extractor=values[_ERROR],
         idempotency_header=values[_IDEMPOTENCY_HEADER],
         id_characters=values[_ID_CHARACTERS],
-        answers=rules_of(values, _ANSWERS),
+        answers=read_rules(values, _ANSWERS),
     )
 
 

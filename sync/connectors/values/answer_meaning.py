@@ -1,10 +1,18 @@
-"""Decide what a response means by ordered rules over its status and body. Pure."""
+"""Decide what a response means by ordered rules over its status, headers and body. Pure."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from sync.connectors.values.json_responses import JmesPathExpression, UnreadableError, parse_json
+from webhooks.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
+
+# Of a body that is not JSON.
+MAX_TEXT_BYTES = 65_536
+# Of all conditions over one response.
+MAX_RULE_STEPS = 10 * MAX_STEPS
+MAX_RULE_BYTES = 16 * MAX_BYTES
 
 
 class Meaning(StrEnum):
@@ -28,51 +36,70 @@ class Meaning(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-@dataclass(frozen=True, slots=True)
-class StatusRange:
-    """HTTP statuses from `lowest` to `highest`, both included."""
+# For each meaning, the status that has it without a rule, and the statuses that are as good.
+_STATUS_OF_MEANING: Mapping[Meaning, tuple[int, frozenset[int]]] = {
+    Meaning.DONE: (200, frozenset(range(200, 300))),
+    Meaning.ABSENT: (404, frozenset({404, 410})),
+    Meaning.EXISTS: (409, frozenset({409})),
+    Meaning.STALE: (412, frozenset(range(400, 500))),
+    Meaning.REFUSED: (422, frozenset({400, 409, 422})),
+    # A 403 may concern one item, which is found out later.
+    Meaning.CREDENTIALS: (401, frozenset({401, 403})),
+    Meaning.THROTTLED: (429, frozenset({429})),
+    Meaning.UNAVAILABLE: (503, frozenset(range(500, 600))),
+}
 
-    lowest: int
-    highest: int
 
-    def __contains__(self, status: int) -> bool:
-        return self.lowest <= status <= self.highest
+def status_of(meaning: Meaning, status: int) -> int:
+    """Return the status of a response if it has the meaning already, else the one that has it."""
+    usual, as_good = _STATUS_OF_MEANING[meaning]
+    return status if status in as_good else usual
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerRule:
     """Rule for what a response means. `statuses`: empty for every status. `condition`: an expression that must be true
-    of the body; None for every body.
+    of `{status, headers, body}`; None for every response. `stated`: the statuses as they were written.
     """
 
     means: Meaning
-    statuses: tuple[StatusRange, ...] = ()
+    statuses: frozenset[int] = frozenset()
     condition: JmesPathExpression | None = None
+    stated: Any = field(default=None, compare=False)
 
     def fits_status(self, status: int) -> bool:
         """Return True if the rule is about responses with this status."""
-        return not self.statuses or any(status in statuses for statuses in self.statuses)
+        return not self.statuses or status in self.statuses
 
 
-def find_meaning(rules: Iterable[AnswerRule], status: int, body: bytes) -> Meaning | None:
+def find_meaning(
+    rules: Iterable[AnswerRule], status: int, headers: Mapping[str, str], body: bytes
+) -> Meaning | None:
     """Return what the first rule that fits says of a response; None if no rule fits, and the status decides.
 
-    A condition sees the body as JSON: null if it is empty. No condition fits a body that is not JSON. Raises
-    ExpressionOverBudget.
+    A condition sees an object with `status`, `headers` (names in lower case) and `body`: its JSON, null if it is empty,
+    its first 64 KiB as text if it is none. Raises ExpressionOverBudget.
     """
-    document: object = None
-    is_readable: bool | None = None
+    document: dict[str, Any] | None = None
+    budget: ExpressionBudget | None = None
     for rule in rules:
         if not rule.fits_status(status):
             continue
         if rule.condition is None:
             return rule.means
-        if is_readable is None:
+        if document is None:
             # Once for all conditions: a body may have a megabyte.
-            try:
-                document, is_readable = parse_json(body) if body.strip() else None, True
-            except UnreadableError:
-                is_readable = False
-        if is_readable and rule.condition.is_true(document):
+            document = {"status": status, "headers": dict(headers), "body": _read_body(body)}
+            budget = ExpressionBudget(MAX_RULE_STEPS, MAX_RULE_BYTES)
+        if rule.condition.is_true(document, budget):
             return rule.means
     return None
+
+
+def _read_body(body: bytes) -> Any:
+    if not body.strip():
+        return None
+    try:
+        return parse_json(body)
+    except UnreadableError:
+        return body[:MAX_TEXT_BYTES].decode("utf-8", "replace")

@@ -136,11 +136,11 @@ class JmesPathExpression:
         except OverBudget:
             raise ExpressionOverBudget(self._pointer) from None
 
-    def is_true(self, value: Any) -> bool:
+    def is_true(self, value: Any, budget: ExpressionBudget | None = None) -> bool:
         """Return True if the expression finds a true value in a document, by the truth rules of JMESPath. Raises
         ExpressionOverBudget.
         """
-        return is_true_value(self.evaluate(value))
+        return is_true_value(self.evaluate(value, budget))
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ RIGHT = [
     *((page.schemas[0], page.example) for page in (make() for make in PAGES.values()) if page.example),
     *(("authentication", variant.example) for variant in AUTHENTICATION.variants.values()),
     (TARGET, target()),
-    (TARGET, target(version=VERSION | {"stale": [{"status": 422, "when": "code == 'version'"}]})),
+    (TARGET, target(version=VERSION | {"stale": [{"status": 422, "when": "body.code == 'version'"}]})),
     (TARGET, target(version=VERSION | {"send": {"field": 'meta."@etag"', "query": "version"}})),
     (TARGET, target(search=None, wrap=None, probe=None)),
     (TARGET, search(query={"{field}": "{value}", "filter": "{field} eq {quoted}"})),

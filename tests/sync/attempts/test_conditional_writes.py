@@ -28,7 +28,7 @@ ETAG: dict[str, Any] = {"read": {"header": "ETag"}, "send": {"header": "If-Match
 FIELD: dict[str, Any] = {
     "read": {"path": "version"},
     "send": {"field": "version", "query": "version"},
-    "stale": [{"status": 409, "when": "errors[0].code == 'outdated'"}],
+    "stale": [{"status": 409, "when": "body.errors[0].code == 'outdated'"}],
 }
 OLD, NEWEST = "anna.old@example.com", "anna.newest@example.com"
 in_both_forms = pytest.mark.parametrize("version", [ETAG, FIELD], ids=["header", "field"])

@@ -272,7 +272,7 @@ def test_a_list_can_be_limited_to_what_was_changed() -> None:
 
 def test_rules_of_the_entity_hold_for_its_list() -> None:
     document = settings()
-    document["entities"]["USER"]["answers"] = [{"when": "errors", "means": "credentials"}]
+    document["entities"]["USER"]["answers"] = [{"when": "body.errors", "means": "credentials"}]
     with serving(lambda _: Reply(200, {"errors": [1]})) as service, pytest.raises(CredentialsRefused):
         list(identity(service.url, settings=document).list_entities("USER"))
 

@@ -171,7 +171,7 @@ def test_a_record_that_only_a_search_returns_is_not_written() -> None:
             connector.load_version("USER", hit)
 
 
-RULES = {"stale": [{"status": 412}, {"status": 409, "when": "errors[0].code == 'outdated'"}]}
+RULES = {"stale": [{"status": 412}, {"status": 409, "when": "body.errors[0].code == 'outdated'"}]}
 
 
 @pytest.mark.parametrize(

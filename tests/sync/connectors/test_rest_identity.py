@@ -32,11 +32,11 @@ GRAPHQL: dict[str, Any] = {
     "body": {"query": QUERY, "variables": {"id": "{id}"}},
     "record": "data.user",
     "answers": [
-        {"when": "errors[0].extensions.code == 'FORBIDDEN'", "means": "credentials"},
-        {"when": "errors[0].extensions.code == 'SLOW_DOWN'", "means": "throttled"},
-        {"when": "errors[0].extensions.code == 'DOWN'", "means": "unavailable"},
-        {"when": "errors", "means": "refused"},
-        {"when": "data && data.user == `null`", "means": "absent"},
+        {"when": "body.errors[0].extensions.code == 'FORBIDDEN'", "means": "credentials"},
+        {"when": "body.errors[0].extensions.code == 'SLOW_DOWN'", "means": "throttled"},
+        {"when": "body.errors[0].extensions.code == 'DOWN'", "means": "unavailable"},
+        {"when": "body.errors", "means": "refused"},
+        {"when": "body.data && body.data.user == `null`", "means": "absent"},
     ],
 }
 
@@ -67,15 +67,15 @@ def test_an_entity_of_a_graphql_api_is_fetched_absent_or_refused() -> None:
         assert entity is not None
         assert entity.attributes == PEOPLE["u1"]
         assert connector.fetch_entity("USER", "u9") is None
-        for code, kind in (
-            ("FORBIDDEN", CredentialsRefused),
-            ("SLOW_DOWN", RequestThrottled),
-            ("DOWN", SystemUnavailable),
-            ("OTHER", RequestRejected),
+        for code, kind, status in (
+            ("FORBIDDEN", CredentialsRefused, 401),
+            ("SLOW_DOWN", RequestThrottled, 429),
+            ("DOWN", SystemUnavailable, 503),
+            ("OTHER", RequestRejected, 422),
         ):
             with pytest.raises(kind) as caught:
                 connector.fetch_entity("USER", f"code-{code}")
-            assert (caught.value.sentence, caught.value.status) == ("No.", 200)
+            assert (caught.value.sentence, caught.value.status) == ("No.", status)
         assert connector.check_access("USER", "u9", ["u1"]) == Access.GRANTED
         assert connector.read_sample().is_proof is False
 
@@ -89,7 +89,7 @@ def test_an_entity_is_found_by_a_filter_in_the_query() -> None:
         "path": "/search",
         "query": {"filter": 'id eq "{id}"', "fields": "all"},
         "record": "items[0]",
-        "answers": [{"status": 200, "when": "items == `[]`", "means": "absent"}],
+        "answers": [{"status": 200, "when": "body.items == `[]`", "means": "absent"}],
     }
     with serving(search) as service:
         found = connect(service.url, **entity).fetch_entity("USER", "u2")
@@ -120,7 +120,7 @@ def forbidding(token: str) -> Answering:
 FORBIDDING: dict[str, Any] = {
     "path": "/users/{id}",
     "list": {"path": "/users"},
-    "answers": [{"status": 403, "when": "errors[0].extensions.code == 'FORBIDDEN'", "means": "absent"}],
+    "answers": [{"status": 403, "when": "body.errors[0].extensions.code == 'FORBIDDEN'", "means": "absent"}],
 }
 
 
@@ -147,7 +147,7 @@ def test_without_rules_the_status_decides() -> None:
 def test_a_rule_can_say_that_a_404_is_something_else() -> None:
     entity = {
         "path": "/users/{id}",
-        "answers": [{"status": 404, "when": "error == 'maintenance'", "means": "unavailable"}],
+        "answers": [{"status": 404, "when": "body.error == 'maintenance'", "means": "unavailable"}],
     }
     answers = iter([Reply(404, {"error": "maintenance"}), Reply(404, {"error": "not found"}), Reply(404)])
     notebook = MemoryRecorder()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sync.connectors.settings.operations.answers import rules_to_json
+from sync.connectors.settings.answer_rules import rules_to_json
 from sync.connectors.settings.operations.operation import Operation, Operations
 
 

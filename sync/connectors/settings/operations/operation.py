@@ -16,7 +16,7 @@ from sync.connectors.http.placeholders import (
     replace_placeholders,
 )
 from sync.connectors.http.urls import is_plain_path
-from sync.connectors.settings.operations.answers import AnswerRule, answers_setting, rules_of
+from sync.connectors.settings.answer_rules import answer_rules, read_rules
 from sync.connectors.settings.operations.body_template import Body, BodyTemplate
 from sync.connectors.settings.setting_kinds import (
     Expression,
@@ -25,6 +25,7 @@ from sync.connectors.settings.setting_kinds import (
     is_header_value,
     is_settable_header,
 )
+from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 from sync.connectors.values.json_responses import JmesPathExpression
 
 OPERATION_NAMES = ("get", "search", "create", "update", "delete", "list")
@@ -237,8 +238,10 @@ _VALUES = defaulted(
     "More placeholders: names, and the expressions over the context that make their values.",
     example={"address": "raw.default_address.id"},
 )
-_ANSWERS = answers_setting(
-    "What answers to this request mean: the first rule that fits. They come before those of the connection."
+_ANSWERS = answer_rules(
+    Meaning,
+    "What answers to this request mean: the first rule that fits. They come before those of the connection.",
+    example=[{"status": 400, "when": "body.errors[0].code == 'RECORD_NOT_UNIQUE'", "means": "exists"}],
 )
 _WHEN = optional(
     "when",
@@ -303,7 +306,7 @@ def _operation_kind(name: str) -> Object[Operation]:
             body=values[_BODY],
             result=values[_RESULT],
             values=values[_VALUES],
-            answers=rules_of(values, _ANSWERS),
+            answers=read_rules(values, _ANSWERS),
             when=values[_WHEN] if _WHEN in extra else None,
             style=values[_STYLE] if _STYLE in extra else "changed",
             omitted_fields=frozenset(values[_OMIT]) if _OMIT in extra else frozenset(),

@@ -177,7 +177,7 @@ def test_a_rule_over_its_budget_is_an_error_of_the_settings() -> None:
 
 
 def test_a_client_without_rules_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "find_stated_meaning", lambda *_: None)
+    monkeypatch.setattr(exchange, "find_meaning", lambda *_: None)
     with pytest.raises((pytest.fail.Exception, AssertionError, ConnectorError)):
         test_an_answer_to_a_write_means_what_the_rules_say(CRASH, RecordExists, may_have_applied=False)
     with pytest.raises((pytest.fail.Exception, AssertionError)):

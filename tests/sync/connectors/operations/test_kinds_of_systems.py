@@ -282,7 +282,7 @@ def test_the_example_of_the_manual_does_what_it_says() -> None:
 
 
 def test_a_client_that_reads_no_rules_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sync.connectors.client.exchange.find_stated_meaning", lambda *_: None)
+    monkeypatch.setattr("sync.connectors.client.exchange.find_meaning", lambda *_: None)
     for test, case in (
         (test_a_record_that_exists_is_told_with_the_sentence_of_the_system, (GraphqlShop, graphql_shop.settings, {"email": "a@b.test"}, "x")),
         (test_wrong_credentials_are_told_from_all_else, (GraphqlShop, graphql_shop.settings, {}, "email", "name")),

@@ -1,5 +1,6 @@
 """The setting of ordered rules, what it refuses, and what the rules say of responses."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,8 +8,14 @@ from jsonschema import Draft202012Validator
 
 from config_schema.errors import SettingsInvalid
 from config_schema.objects import Object
-from sync.connectors.settings.answer_rules import MAX_RULES, MAX_STATUSES, answer_rules, read_rules
-from sync.connectors.values.answer_meaning import Meaning, find_meaning
+from sync.connectors.settings.answer_rules import (
+    MAX_RULES,
+    MAX_STATUSES,
+    answer_rules,
+    read_rules,
+    rules_to_json,
+)
+from sync.connectors.values.answer_meaning import MAX_TEXT_BYTES, Meaning, find_meaning
 from sync.connectors.values.json_responses import ExpressionOverBudget
 
 pytestmark = pytest.mark.pure
@@ -18,16 +25,16 @@ SETTINGS = Object((ANSWERS,), lambda values: read_rules(values, ANSWERS))
 SCHEMA = Draft202012Validator(SETTINGS.to_schema())
 
 
-def find(rules: list[dict[str, Any]], status: int, body: bytes = b"{}") -> str | None:
+def find(rules: list[dict[str, Any]], status: int, body: bytes = b"{}", **headers: str) -> str | None:
     SCHEMA.validate({"answers": rules})
-    return find_meaning(SETTINGS.read({"answers": rules}, ()), status, body)
+    return find_meaning(SETTINGS.read({"answers": rules}, ()), status, headers, body)
 
 
 def test_the_first_rule_that_fits_decides() -> None:
     rules = [
-        {"status": 403, "when": "code == 'absent'", "means": "absent"},
+        {"status": 403, "when": "body.code == 'absent'", "means": "absent"},
         {"status": [401, 403], "means": "credentials"},
-        {"status": "5xx", "when": "code == 'taken'", "means": "exists"},
+        {"status": "5xx", "when": "body.code == 'taken'", "means": "exists"},
     ]
     assert find(rules, 403, b'{"code":"absent"}') == "absent"
     assert find(rules, 403, b'{"code":"other"}') == "credentials"
@@ -35,21 +42,28 @@ def test_the_first_rule_that_fits_decides() -> None:
     assert find(rules, 502, b'{"code":"taken"}') == "exists"
     assert find(rules, 502, b'{"code":"down"}') is None
     assert find(rules, 404) is None
-    assert find_meaning((), 404, b"{}") is None
+    assert find_meaning((), 404, {}, b"{}") is None
 
 
 def test_a_condition_alone_is_about_every_status() -> None:
-    rules = [{"when": "errors[0].extensions.code == 'FORBIDDEN'", "means": "credentials"}]
+    rules = [{"when": "body.errors[0].extensions.code == 'FORBIDDEN'", "means": "credentials"}]
     body = b'{"errors":[{"extensions":{"code":"FORBIDDEN"}}],"data":null}'
     assert find(rules, 200, body) == find(rules, 400, body) == "credentials"
     assert find(rules, 200, b'{"data":{}}') is None
 
 
-def test_an_empty_body_is_null_and_no_condition_fits_what_is_not_json() -> None:
-    rules = [{"status": 200, "when": "@ == `null`", "means": "absent"}]
+def test_an_empty_body_is_null_and_one_that_is_not_json_is_a_text() -> None:
+    rules = [
+        {"status": 200, "when": "body == `null`", "means": "absent"},
+        {"status": 200, "when": "contains(body, 'maintenance')", "means": "unavailable"},
+        {"status": 200, "when": "body.state == 'closed'", "means": "refused"},
+    ]
     assert find(rules, 200, b"  ") == "absent"
     assert find(rules, 200, b"null") == "absent"
     assert find(rules, 200, b"<html>") is None
+    assert find(rules, 200, b"<h1>maintenance") == "unavailable"
+    assert find(rules, 200, b"x" * MAX_TEXT_BYTES + b"maintenance") is None
+    assert find(rules, 200, b'{"state":"closed"}') == "refused"
     assert find([{"status": 204, "means": "absent"}], 204, b"") == "absent"
 
 
@@ -82,6 +96,9 @@ def test_a_condition_that_costs_too_much_is_an_error() -> None:
         [{"status": 403, "means": "absent"}] * (MAX_RULES + 1),
         # These would take every success for a failure.
         [{"status": 200, "means": "absent"}],
+        # And these every failure for a success.
+        [{"status": 404, "means": "done"}],
+        [{"status": [200, "5xx"], "means": "done"}],
         [{"status": "2xx", "means": "refused"}],
         [{"status": [404, 201], "means": "absent"}],
         [{"status": [404, "2xx"], "means": "absent"}],
@@ -93,9 +110,32 @@ def test_reader_and_schema_refuse_what_is_wrong(rules: Any) -> None:
     assert not SCHEMA.is_valid({"answers": rules})
 
 
-def test_done_may_stand_for_a_whole_status() -> None:
-    assert find([{"status": 200, "means": "done"}], 200) == "done"
-    assert find([{"status": [404, 410], "means": "done"}], 404) == "done"
+def test_done_may_stand_for_a_whole_status_that_is_no_error() -> None:
+    assert find([{"status": [200, 204], "means": "done"}], 200) == "done"
+    assert find([{"status": 404, "when": "body.deleted", "means": "done"}], 404, b'{"deleted":1}') == "done"
+
+
+def test_a_condition_looks_into_status_and_headers_too() -> None:
+    rules = [{"when": "status == `429` && headers.limit == 'day'", "means": "unavailable"}]
+    assert find(rules, 429, limit="day") == "unavailable"
+    assert find(rules, 429, limit="minute") is None
+    assert find(rules, 200, limit="day") is None
+
+
+def test_all_conditions_over_one_response_share_a_budget() -> None:
+    costly = "length(body[?@ == `1`]) > `0`"
+    body = json.dumps([0] * 2000).encode()
+    assert find([{"when": costly, "means": "refused"}], 200, body) is None
+    with pytest.raises(ExpressionOverBudget):
+        find([{"when": costly, "means": "refused"}] * MAX_RULES, 200, body)
+
+
+def test_rules_are_written_as_they_were_given() -> None:
+    rules = [
+        {"status": [404, "5xx"], "when": "body.gone", "means": "absent"},
+        {"when": "body.ok", "means": "done"},
+    ]
+    assert rules_to_json(SETTINGS.read({"answers": rules}, ())) == rules
 
 
 def test_only_the_named_meanings_are_accepted() -> None:

@@ -8,6 +8,7 @@ from config_schema.errors import SettingsInvalid
 from sync.connectors.registry import validate_connection
 from sync.connectors.settings.record_version import MAX_STALE_RULES
 from sync.connectors.settings.target import TARGET_SETTINGS
+from sync.connectors.values.answer_meaning import Meaning, find_meaning
 from tests.support.http.connectors import shop_settings
 
 pytestmark = pytest.mark.pure
@@ -45,17 +46,27 @@ def test_without_the_setting_writes_are_unconditional() -> None:
         (None, 428, b"{}", False),
         ([{"status": 409}], 409, b"<html>", True),
         ([{"status": 409}], 412, b"{}", False),
-        ([{"status": 412}, {"status": 409, "when": "code == 'version'"}], 409, b'{"code":"version"}', True),
-        ([{"status": 412}, {"status": 409, "when": "code == 'version'"}], 409, b'{"code":"taken"}', False),
-        ([{"status": 422, "when": "version"}], 422, b"<html>", False),
-        ([{"status": 422, "when": "version"}], 422, b'{"version":[]}', False),
+        (
+            [{"status": 412}, {"status": 409, "when": "body.code == 'version'"}],
+            409,
+            b'{"code":"version"}',
+            True,
+        ),
+        (
+            [{"status": 412}, {"status": 409, "when": "body.code == 'version'"}],
+            409,
+            b'{"code":"taken"}',
+            False,
+        ),
+        ([{"status": 422, "when": "body.version"}], 422, b"<html>", False),
+        ([{"status": 422, "when": "body.version"}], 422, b'{"version":[]}', False),
     ],
 )
 def test_rules_tell_an_outdated_version_from_other_refusals(
     stale: Any, status: int, body: bytes, is_stale: bool
 ) -> None:
     rules = parse(ETAG if stale is None else {**ETAG, "stale": stale}).stale_rules
-    assert any(rule.fits_response(status, body) for rule in rules) is is_stale
+    assert (find_meaning(rules, status, {}, body) is Meaning.STALE) is is_stale
 
 
 @pytest.mark.parametrize(
