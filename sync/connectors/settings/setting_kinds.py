@@ -17,7 +17,7 @@ from sync.connectors.values.json_responses import JmesPathExpression
 from webhooks.expressions.jmespath_paths import (
     MAX_DEPTH,
     MAX_LENGTH,
-    ExpressionTooLarge,
+    ExpressionRefused,
     compile_expression,
 )
 
@@ -112,8 +112,8 @@ class Expression(Kind[JmesPathExpression]):
     def read(self, value: Any, place: Place) -> JmesPathExpression:
         try:
             return compile_setting(_NON_BLANK.read(value, place), to_pointer(place))
-        except ExpressionTooLarge as too_large:
-            raise SettingsInvalid(place, f"This JMESPath expression {too_large}") from None
+        except ExpressionRefused as refused:
+            raise SettingsInvalid(place, f"This JMESPath expression {refused}") from None
         except JMESPathError:
             raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
 

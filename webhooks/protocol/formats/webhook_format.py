@@ -16,7 +16,7 @@ from webhooks.expressions.jmespath_paths import (
     MAX_DEPTH,
     MAX_LENGTH,
     Evaluator,
-    ExpressionTooLarge,
+    ExpressionRefused,
     compile_expression,
 )
 from webhooks.protocol.formats.dropped_paths import DroppedPaths
@@ -150,8 +150,8 @@ def _compile(value: Any, place: Place) -> FormatEntry:
         raise SettingsInvalid(place, "This must be a JMESPath expression.")
     try:
         return FormatEntry(compile_expression(value))
-    except ExpressionTooLarge as too_large:
-        raise SettingsInvalid(place, f"This JMESPath expression {too_large}") from None
+    except ExpressionRefused as refused:
+        raise SettingsInvalid(place, f"This JMESPath expression {refused}") from None
     except JMESPathError:
         raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
 

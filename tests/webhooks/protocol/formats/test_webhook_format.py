@@ -241,6 +241,12 @@ def test_a_format_that_is_wrong_names_the_setting(form: Any, place: str) -> None
     assert (refused.value.pointer or "/") == place
 
 
+def test_an_unknown_function_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        WEBHOOK_FORMAT.read({"id": "nope(body)"}, ())
+    assert refused.value.sentence.startswith("This JMESPath expression calls nope(). Known functions: abs, ")
+
+
 def test_words_and_media_types_alone_keep_the_default_fields() -> None:
     words = {"event_types": {"modified": "UPDATE"}, "content_types": ["text/json"], "batch_response": "ack"}
     assert WEBHOOK_FORMAT.read(words, ()).reads_default_fields
