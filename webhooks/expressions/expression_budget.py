@@ -20,6 +20,7 @@ from webhooks.expressions.expression_functions import (
     find_first_email,
     format_date,
     list_items,
+    subtract_list,
     zip_lists,
 )
 
@@ -276,6 +277,10 @@ class _BudgetedFunctions(Functions):  # type: ignore[misc]
     def _func_zip(self, *lists: Any) -> Any:
         return None if None in lists else zip_lists(list(lists))
 
+    @_takes({"types": ["array", "null"]}, {"types": ["array", "null"]})
+    def _func_difference(self, items: Any, others: Any) -> Any:
+        return subtract_list(items, others)
+
     @_takes({"types": [], "variadic": True})
     def _func_date(self, *arguments: Any) -> Any:
         if len(arguments) > 2:
@@ -314,6 +319,11 @@ def _charge_zip(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None
     shortest = min(map(len, lists), default=0)
     # A new list for each group.
     interpreter.charge_steps(shortest + (shortest * len(lists) >> _COPY_STEP_BITS))
+
+
+def _charge_trees(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+    # Each value is read as a whole, and copied into a form that can be compared.
+    interpreter.charge_tree(arguments)
 
 
 def _charge_each(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
@@ -358,6 +368,7 @@ _CHARGES: Mapping[str, _Charge] = {
     "sha256": _charge_text_change,
     "items": _charge_items,
     "zip": _charge_zip,
+    "difference": _charge_trees,
     "first_email": _charge_each,
     "linked": _charge_each,
     "contains": _charge_contains,

@@ -67,6 +67,27 @@ def zip_lists(lists: Any) -> list[list[Any]] | None:
     return [list(group) for group in zip(*lists, strict=False)]
 
 
+def subtract_list(items: Any, others: Any) -> list[Any] | None:
+    """Return the items of a list that are not in another one, in their order; None if one of the lists is null: a list
+    that is missing must not make all items a difference.
+    """
+    if items is None or others is None:
+        return None
+    if not isinstance(items, list) or not isinstance(others, list):
+        raise ExpressionMisfit("difference() takes lists")
+    known = {_hashable(other) for other in others}
+    return [item for item in items if _hashable(item) not in known]
+
+
+def _hashable(value: Any) -> Any:
+    """Return a form of a JSON value that is equal to another one if the values are equal: `1` is `1.0`, not `true`."""
+    if isinstance(value, dict):
+        return ("object", frozenset((name, _hashable(member)) for name, member in value.items()))
+    if isinstance(value, list):
+        return ("list", tuple(map(_hashable, value)))
+    return (isinstance(value, bool), value)
+
+
 def format_date(value: Any, form: str = DATE_FORMS[0]) -> str | int | None:
     """Return a time in UTC in another form; None for null. Raises ExpressionMisfit if it is no time.
 
@@ -108,5 +129,5 @@ TEXT_FUNCTIONS: Mapping[str, Callable[[str], str]] = {
 # Known in the expressions of `fields` in a mapping only.
 LINKED = "linked"
 KNOWN_FUNCTIONS = frozenset(
-    {*Functions.FUNCTION_TABLE, *TEXT_FUNCTIONS, "date", "first_email", "items", "zip"}
+    {*Functions.FUNCTION_TABLE, *TEXT_FUNCTIONS, "date", "difference", "first_email", "items", "zip"}
 )

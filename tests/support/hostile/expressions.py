@@ -75,6 +75,8 @@ READING: tuple[str, ...] = tuple(
         "sum({0})",
         "to_number(to_string({0}))",
         "[items({0}),zip({0},{0}),items({0}),zip({0},{0})]",
+        "[difference({0},{0}),difference({0},[{0},{0}]),difference([{0},{0}],{0})]",
+        "map(&difference({0}, [@]), {0})",
         "{0}|[md5(@),sha256(@),upper(@),lower(@),trim(@),date(@),first_email(@)]",
         "map(&[md5(@),sha256(@)], {0})",
     )

@@ -47,6 +47,16 @@ DOCUMENT = {
             [{"name": "a", "value": 1}, {"name": "b", "value": 2}],
         ),
         ("zip(names, missing)", None),
+        ("difference(names, ['b', 'x'])", ["a", "c"]),
+        ("difference(['a', 'b', 'a'], ['b'])", ["a", "a"]),
+        (
+            'difference(`[1, true, 2.0, null, {"a": [1]}, {"a": [true]}]`, `[1.0, 2, {"a": [1]}]`)',
+            [True, None, {"a": [True]}],
+        ),
+        ('difference(`[0, false, "0"]`, `[false]`)', [0, "0"]),
+        ("difference(emails[].address, addresses)", ["", "B@example.com", "a@example.com"]),
+        ("difference(names, missing)", None),
+        ("difference(missing, names)", None),
         ("md5(names[0])", "0cc175b9c0f1b6a831c399e269772661"),
         ("sha256('')", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
         ("md5(number)", 7),
@@ -81,6 +91,9 @@ def test_a_function_returns_what_it_promises(text: str, found: Any) -> None:
         "date(at, 'date', 'date')",
         "date()",
         "zip()",
+        "difference(names)",
+        "difference(names, text)",
+        "difference(labels, names)",
     ],
 )
 def test_a_value_that_does_not_fit_is_an_error(text: str) -> None:
@@ -104,4 +117,4 @@ def test_a_function_may_be_known_to_some_expressions_only() -> None:
 
 def test_the_functions_of_an_expression_are_listed() -> None:
     assert functions_called("a[?md5(@) == lower(b)] | [0:2]") == {"md5", "lower"}
-    assert {"length", "items", "zip", "md5", "date"} < KNOWN_FUNCTIONS
+    assert {"length", "items", "difference", "zip", "md5", "date"} < KNOWN_FUNCTIONS
