@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from sync.connectors.client.client import ConnectorRequest, HttpClient
 from sync.connectors.http.message_types import HttpResponse
+from sync.connectors.http.query_parameters import Query, group_pairs
 from sync.connectors.http.urls import BaseUrl, check_id, is_plain_path
 from sync.connectors.settings.page_style import PagedList, body_placeholders
 from sync.connectors.values.answer_meaning import AnswerRule
@@ -39,7 +40,7 @@ class _Position:
     values: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = None
     path_values: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str] | None = None
+    query: Query | None = None
 
 
 def read_first_page(
@@ -248,11 +249,8 @@ def _follow_address(
         raise client.unsafe_error(f"{request.label}: the address of the next page cannot be read") from None
     if not is_below or "\\" in target:
         raise client.unsafe_error(f"{request.label}: the address of the next page is not below the base URL")
-    query = dict(pairs)
-    if len(query) < len(pairs):
-        raise client.unreadable_error(request, "the address of the next page repeats a parameter")
     path, values = _as_template(client, request, settings.path, parts.path[len(base.prefix) :])
-    return _Position(path=path, path_values=values, query=query)
+    return _Position(path=path, path_values=values, query=group_pairs(pairs))
 
 
 def _is_below(base: BaseUrl, scheme: str, host: str, path: str) -> bool:

@@ -21,6 +21,7 @@ from sync.connectors.contracts.types import (
     SampleResult,
     sort_users_first,
 )
+from sync.connectors.http.query_parameters import change_values
 from sync.connectors.http.urls import UnsafeValueError, check_id
 from sync.connectors.paging import Page, iterate_pages, read_first_page
 from sync.connectors.permission_check import check_call, check_items
@@ -227,7 +228,7 @@ class RestIdentityConnector:
         return replace(
             request,
             path_values=values if "{id}" in request.path_template else {},
-            query={name: text.replace("{id}", entity_id) for name, text in request.query.items()},
+            query=change_values(request.query, lambda text: text.replace("{id}", entity_id)),
             body=None if request.body is None else fill_document(request.body, values),
         )
 

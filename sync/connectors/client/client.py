@@ -29,6 +29,7 @@ from sync.connectors.http.message_types import (
     HttpResponse,
     UrlNotAllowed,
 )
+from sync.connectors.http.query_parameters import Query
 from sync.connectors.http.transport import transmit_request
 from sync.connectors.http.urls import BaseUrl, UnsafeValueError, build_url, is_allowed_url
 from sync.connectors.settings.shared_settings import ConnectionOptions, ReadRequest
@@ -119,7 +120,7 @@ class ConnectorRequest:
     method: str
     path_template: str
     path_values: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Query = field(default_factory=dict)
     body: Any = None
     idempotency_key: str | None = None
     is_write: bool = False

@@ -6,7 +6,7 @@ a style: `find_fault` refuses everything else.
 
 import json
 import re
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Mapping
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)(?::([a-z0-9]+))?\}")
@@ -31,6 +31,10 @@ def _escape_json(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)[1:-1]
 
 
+def _encode_base64(value: str) -> str:
+    return b64encode(value.encode("utf-8", "surrogatepass")).decode("ascii")
+
+
 def _encode_base64url(value: str) -> str:
     return urlsafe_b64encode(value.encode("utf-8", "surrogatepass")).rstrip(b"=").decode("ascii")
 
@@ -39,15 +43,16 @@ _STYLES: Mapping[str, Callable[[str], str]] = {
     "odata": _escape_odata,
     "soql": _escape_soql,
     "json": _escape_json,
+    "base64": _encode_base64,
     "base64url": _encode_base64url,
     "quoted": quote_filter_value,
 }
 STYLES = tuple(_STYLES)
 # The styles that may stand outside quotes (the empty text: without a style) and in each kind of quotes.
 _ALLOWED_STYLES: Mapping[str, frozenset[str]] = {
-    "": frozenset({"", "base64url", "quoted"}),
-    "'": frozenset({"odata", "soql", "base64url"}),
-    '"': frozenset({"json", "base64url"}),
+    "": frozenset({"", "base64", "base64url", "quoted"}),
+    "'": frozenset({"odata", "soql", "base64", "base64url"}),
+    '"': frozenset({"json", "base64", "base64url"}),
 }
 
 

@@ -8,9 +8,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlsplit
 
 from sync.connectors.http.placeholders import fill_template
+from sync.connectors.http.query_parameters import Query, encode_query
 
 MAX_ID_LENGTH = 128
 MAX_VALUE_LENGTH = 1_000
@@ -106,7 +107,7 @@ def build_url(
     base: BaseUrl,
     template: str,
     values: Mapping[str, str],
-    query: Mapping[str, str],
+    query: Query,
     *,
     id_characters: frozenset[str] = frozenset(),
     searched: frozenset[str] = frozenset(),
@@ -122,7 +123,7 @@ def build_url(
             check_id(value, id_characters)
     try:
         path = fill_template(template, values, lambda _, value: quote(value, safe=""))
-        tail = f"?{urlencode(query, quote_via=quote, safe='')}" if query else ""
+        tail = f"?{encode_query(query)}" if query else ""
     except UnicodeEncodeError:
         raise UnsafeValueError("a value contains characters that cannot be sent") from None
     return f"{base.origin}{base.prefix}{path}{tail}"

@@ -7,6 +7,7 @@ from typing import Any
 from sync.connectors.client.client import NOT_FOUND_STATUSES, ConnectorRequest, HttpClient
 from sync.connectors.client.exchange import Purpose, merge_headers
 from sync.connectors.http.placeholders import fill_template, find_placeholders
+from sync.connectors.http.query_parameters import change_values
 from sync.connectors.records.planned_writes import PlannedWrite
 from sync.connectors.settings.operations.body_template import make_template
 from sync.connectors.settings.operations.operation import Operation
@@ -83,7 +84,11 @@ class RequestBuilder:
         return replace(
             request,
             path_values={name: values[name] for name in self._require(request, operation.path, values)},
-            query=self._fill_all(request, operation.query, values),
+            query=change_values(
+                operation.query,
+                lambda text: self._fill(request, text, values),
+                lambda name: self._fill(request, name, values),
+            ),
             headers=self._headers(request, operation, values),
             body=body,
             encoding=operation.encoding,

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, Kind, TextMap
+from config_schema.errors import Place
+from config_schema.kinds import Choice, JsonSchema, Kind
 from config_schema.objects import MapOf, Object, Rule
 from config_schema.settings import Values, defaulted, optional, required
-from sync.connectors.http.placeholders import find_placeholders
+from sync.connectors.http.query_parameters import Query, list_values
 from sync.connectors.settings.answer_rules import answer_rules, read_rules
 from sync.connectors.settings.page_style import (
     LIST_RULES,
@@ -23,6 +23,7 @@ from sync.connectors.settings.setting_kinds import (
     Expression,
     Headers,
     PathTemplate,
+    QueryParameters,
 )
 from sync.connectors.settings.shared_settings import (
     ERROR_SENTENCE,
@@ -61,7 +62,7 @@ class EntitySettings:
 
     method: str
     path: str
-    query: Mapping[str, str]
+    query: Query
     headers: Mapping[str, str]
     body: Mapping[str, Any] | None
     answers: tuple[AnswerRule, ...]
@@ -91,26 +92,6 @@ class EntityPath(Kind[str]):
 
     def to_schema(self) -> JsonSchema:
         return {"anyOf": [PathTemplate().to_schema(), PathTemplate(frozenset({"id"})).to_schema()]}
-
-
-@dataclass(frozen=True)
-class EntityQuery(Kind[dict[str, str]]):
-    """Query parameters whose values may hold the placeholder `{id}`."""
-
-    label: str = "object of texts"
-
-    def read(self, value: Any, place: Place) -> dict[str, str]:
-        query = TextMap().read(value, place)
-        if not all(find_placeholders(text) <= {"id"} for text in query.values()):
-            raise SettingsInvalid(place, "Only the placeholder {id} is allowed here.")
-        return query
-
-    def to_schema(self) -> JsonSchema:
-        others = r"\{(?!id\})[a-z_]+\}"
-        return {
-            "type": "object",
-            "additionalProperties": {"type": "string", "not": {"pattern": others}},
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +127,9 @@ _PATH = required(
 )
 _QUERY = defaulted(
     "query",
-    EntityQuery(),
+    QueryParameters(frozenset({"id"})),
     {},
-    "Query parameters of that request. `{id}` stands for the id.",
+    "Query parameters of that request. `{id}` stands for the id. A list of texts repeats the parameter.",
     example={"expand": "emails"},
 )
 _HEADERS = defaulted(
@@ -188,7 +169,7 @@ def _build_entity(values: Values) -> EntitySettings:
     body = values[_BODY]
     if body is not None and values[_METHOD] != "POST":
         values.reject(_BODY, "A body needs the method POST.")
-    texts = (values[_PATH], *values[_QUERY].values())
+    texts = (values[_PATH], *list_values(values[_QUERY]))
     if not any("{id}" in text for text in texts) and not (body and find_used(body, ("id",))):
         values.reject(_PATH, "The path, a value of the query, or a text of the body must contain {id}.")
     return EntitySettings(
@@ -240,7 +221,7 @@ ENTITY = Object(
                     {
                         "required": ["query"],
                         "properties": {
-                            "query": {"not": {"additionalProperties": {"not": {"pattern": r"\{id\}"}}}}
+                            "query": QueryParameters(frozenset({"id"}), frozenset({"id"})).to_schema()
                         },
                     },
                 ]

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextMap, WholeNumber
+from config_schema.kinds import Choice, JsonSchema, Kind, Text, WholeNumber
 from config_schema.objects import Object, Rule
 from config_schema.settings import Values, defaulted, optional, required
-from sync.connectors.http.placeholders import fill_template, find_placeholders
-from sync.connectors.settings.setting_kinds import Expression, Headers, PathTemplate
+from sync.connectors.http.placeholders import fill_template
+from sync.connectors.http.query_parameters import Query, QueryValue, change_values
+from sync.connectors.settings.setting_kinds import Expression, Headers, PathTemplate, QueryParameters
 from sync.connectors.values.json_responses import JmesPathExpression
 from sync.connectors.values.json_template import MAX_DEPTH, MAX_PARTS, find_used, list_texts
 
@@ -50,14 +51,12 @@ class ModifiedSince:
     hold `{time}`.
     """
 
-    query: Mapping[str, str]
+    query: Query
     time_format: str
 
-    def fill_query(self, since: datetime) -> dict[str, str]:
+    def fill_query(self, since: datetime) -> dict[str, QueryValue]:
         """Return the query parameters for a time."""
-        return {
-            name: fill_template(text, {"time": self.write_time(since)}) for name, text in self.query.items()
-        }
+        return change_values(self.query, lambda text: fill_template(text, {"time": self.write_time(since)}))
 
     def write_time(self, since: datetime) -> str:
         """Return a time as the system reads it."""
@@ -79,7 +78,7 @@ class PagedList:
 
     method: str
     path: str
-    query: Mapping[str, str]
+    query: Query
     headers: Mapping[str, str]
     body: Mapping[str, Any] | None
     style: str
@@ -101,7 +100,11 @@ LIST_METHOD = defaulted(
 )
 LIST_PATH = required("path", PathTemplate(), "The path of the list.", example="/api/users")
 LIST_QUERY = defaulted(
-    "query", TextMap(), {}, "Further query parameters of each page.", example={"sort": "id"}
+    "query",
+    QueryParameters(),
+    {},
+    "Further query parameters of each page. A list of texts repeats the parameter.",
+    example={"sort": "id"},
 )
 LIST_HEADERS = defaulted(
     "headers", Headers(), {}, "Further headers of the request for a page.", example={"Prefer": "minimal"}
@@ -176,33 +179,9 @@ TOTAL = optional(
 )
 
 
-@dataclass(frozen=True)
-class TimeQuery(Kind[dict[str, str]]):
-    """Query parameters with the placeholder `{time}` in their values."""
-
-    label: str = "object of texts"
-    limits: str = "at least one value contains `{time}`"
-
-    def read(self, value: Any, place: Place) -> dict[str, str]:
-        query = TextMap().read(value, place)
-        if not all(find_placeholders(text) <= {"time"} for text in query.values()):
-            raise SettingsInvalid(place, "Only the placeholder {time} is allowed here.")
-        if not any("{time}" in text for text in query.values()):
-            raise SettingsInvalid(place, "One of these must contain {time}.")
-        return query
-
-    def to_schema(self) -> JsonSchema:
-        others = r"\{(?!time\})[a-z_]+\}"
-        return {
-            "type": "object",
-            "additionalProperties": {"type": "string", "not": {"pattern": others}},
-            "not": {"additionalProperties": {"not": {"pattern": r"\{time\}"}}},
-        }
-
-
 _SINCE_QUERY = required(
     "query",
-    TimeQuery(),
+    QueryParameters(frozenset({"time"}), frozenset({"time"})),
     "The query parameters, with `{time}` in place of the time.",
     example={"filter": 'meta.lastModified gt "{time}"'},
 )

@@ -141,8 +141,14 @@ def mask_plain_secrets(settings: Any) -> Any:
 
 def _mask_member(name: Any, value: Any) -> Any:
     if name in _NAMED_VALUES and isinstance(value, Mapping):
-        return {key: MASK if _is_secret(name, key, text) else text for key, text in value.items()}
+        return {key: _mask_texts(name, key, texts) for key, texts in value.items()}
     return _mask_body(value) if name == "body" else mask_plain_secrets(value)
+
+
+def _mask_texts(place: str, name: Any, texts: Any) -> Any:
+    if isinstance(texts, list | tuple):
+        return [_mask_texts(place, name, text) for text in texts]
+    return MASK if _is_secret(place, name, texts) else texts
 
 
 def _mask_body(value: Any) -> Any:
@@ -161,9 +167,11 @@ def find_plain_secrets(settings: Any, place: Place = ()) -> Iterator[PlainSecret
     for name, value in settings.items():
         own = (*place, str(name))
         if name in _NAMED_VALUES and isinstance(value, Mapping):
-            for key, text in value.items():
-                if _is_secret(name, key, text):
-                    yield PlainSecret(own, key, text, name == "headers")
+            for key, texts in value.items():
+                # A query parameter may have several values.
+                for text in texts if isinstance(texts, list | tuple) else (texts,):
+                    if _is_secret(name, key, text):
+                        yield PlainSecret(own, key, text, name == "headers")
         elif name == "body":
             yield from _find_in_body(value, own)
         else:

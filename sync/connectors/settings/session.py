@@ -6,11 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextMap, WholeNumber
+from config_schema.kinds import Choice, JsonSchema, Kind, Text, WholeNumber
 from config_schema.objects import MapOf, Object, Rule
 from config_schema.settings import Values, defaulted, optional, required
+from sync.connectors.http.query_parameters import Query
 from sync.connectors.settings.answer_rules import answer_conditions, read_rules
-from sync.connectors.settings.setting_kinds import Expression, HeaderName, Headers, PathTemplate
+from sync.connectors.settings.setting_kinds import (
+    Expression,
+    HeaderName,
+    Headers,
+    PathTemplate,
+    QueryParameters,
+)
 from sync.connectors.settings.signed_token import Template
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 from sync.connectors.values.header_template import HeaderTemplate
@@ -30,7 +37,7 @@ class LogInRequest:
 
     method: str
     path: str
-    query: Mapping[str, str]
+    query: Query
     headers: Mapping[str, str]
     is_form: bool
     body: Mapping[str, Any]
@@ -100,7 +107,7 @@ class LogInBody(Kind[dict[str, Any]]):
 
 _METHOD = defaulted("method", Choice(("POST", "PUT")), "POST", "The method of the log-in.", example="POST")
 _PATH = required("path", PathTemplate(), "The path of the log-in, below the base URL.", example="/rpc/")
-_QUERY = defaulted("query", TextMap(), {}, "Query parameters of the log-in.", example={"lang": "en"})
+_QUERY = defaulted("query", QueryParameters(), {}, "Query parameters of the log-in.", example={"lang": "en"})
 _HEADERS = defaulted("headers", Headers(), {}, "Further headers of the log-in.", example={"X-Tenant": "acme"})
 _ENCODING = defaulted(
     "encoding", Choice(("json", "form")), "json", "How the body of the log-in is sent.", example="form"

@@ -2,6 +2,7 @@
 
 import re
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
@@ -12,6 +13,7 @@ from config_schema.errors import Place, SettingsInvalid, to_pointer
 from config_schema.kinds import JsonSchema, Kind, Text, TextList, TextMap, anchored
 from sync.connectors.http.dns import Network
 from sync.connectors.http.placeholders import find_placeholders
+from sync.connectors.http.query_parameters import Query, QueryValue, list_values
 from sync.connectors.http.urls import PATH_CHARACTERS, is_plain_path, parse_base_url
 from sync.connectors.values.json_responses import JmesPathExpression
 from webhooks.expressions.jmespath_paths import (
@@ -31,6 +33,8 @@ _RESERVED_HEADERS = frozenset(
     {"accept-encoding", "authorization", "connection", "content-length", "cookie", "expect", "host"}
     | {"proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "x-request-id"}
 )
+MAX_PARAMETERS = 50
+MAX_PARAMETER_VALUES = 50
 _NON_BLANK = Text()
 
 
@@ -159,6 +163,83 @@ class Headers(Kind[dict[str, str]]):
             "propertyNames": {"pattern": header_name_pattern()},
             "additionalProperties": {"type": "string", "pattern": anchored(_HEADER_VALUE.pattern)},
         }
+
+
+@dataclass(frozen=True)
+class QueryParameters(Kind[dict[str, QueryValue]]):
+    """Query parameters: each has a text, or a list of texts and is repeated.
+
+    `placeholders`: those that values may hold; None: they are looked at elsewhere. `required`: those of which one value
+    must hold one.
+    """
+
+    placeholders: frozenset[str] | None = frozenset()
+    required: frozenset[str] = frozenset()
+    label: str = "object of texts, or lists of texts"
+
+    @property
+    def limits(self) -> str:  # type: ignore[override]
+        most = f"at most {MAX_PARAMETERS} parameters, each with at most {MAX_PARAMETER_VALUES} values"
+        return f"{most}; at least one value contains {self._required_words('`')}" if self.required else most
+
+    def read(self, value: Any, place: Place) -> dict[str, QueryValue]:
+        if not isinstance(value, Mapping) or not all(_is_parameter(one) for one in value.values()):
+            raise SettingsInvalid(place, "This must be an object whose values are texts, or lists of texts.")
+        if len(value) > MAX_PARAMETERS:
+            raise SettingsInvalid(place, f"This may have at most {MAX_PARAMETERS} parameters.")
+        query = {name: one if isinstance(one, str) else tuple(one) for name, one in value.items()}
+        if self.placeholders is not None:
+            self._check_placeholders(query, place)
+        return query
+
+    def _check_placeholders(self, query: Query, place: Place) -> None:
+        known, found = self.placeholders or frozenset(), frozenset[str]()
+        for text in list_values(query):
+            found |= find_placeholders(text)
+        if known and not found <= known:
+            words = " and ".join(f"{{{name}}}" for name in sorted(known))
+            raise SettingsInvalid(place, f"Only the placeholder {words} is allowed here.")
+        if self.required and not found & self.required:
+            raise SettingsInvalid(place, f"One of these must contain {self._required_words()}.")
+
+    def to_schema(self) -> JsonSchema:
+        text: JsonSchema = {"type": "string"}
+        if self.placeholders:
+            others = rf"\{{(?!(?:{'|'.join(sorted(self.placeholders))})\}})[a-z_]+\}}"
+            text["not"] = {"pattern": others}
+        has_one = {"pattern": rf"\{{(?:{'|'.join(sorted(self.required))})\}}"}
+        return parameters_schema(text, has_one if self.required else None)
+
+    def _required_words(self, quote: str = "") -> str:
+        return " or ".join(f"{quote}{{{name}}}{quote}" for name in sorted(self.required))
+
+
+def parameters_schema(text: JsonSchema, required: JsonSchema | None = None, **more: Any) -> JsonSchema:
+    """Return the schema of query parameters: that of one value, and of one that at least one value must have."""
+    listed = {"type": "array", "minItems": 1, "maxItems": MAX_PARAMETER_VALUES, "items": text}
+    schema: JsonSchema = {
+        "type": "object",
+        "maxProperties": MAX_PARAMETERS,
+        "additionalProperties": {"anyOf": [text, listed]},
+        **more,
+    }
+    if required is not None:
+        has_one = {
+            "anyOf": [
+                {"type": "string", **required},
+                {"type": "array", "contains": {"type": "string", **required}},
+            ]
+        }
+        # True if one of the values has it.
+        schema["not"] = {"additionalProperties": {"not": has_one}}
+    return schema
+
+
+def _is_parameter(value: Any) -> bool:
+    if isinstance(value, str):
+        return True
+    is_list = isinstance(value, list | tuple) and 1 <= len(value) <= MAX_PARAMETER_VALUES
+    return is_list and all(isinstance(one, str) for one in value)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from config_schema.kinds import TextMap
 from config_schema.objects import Object
 from config_schema.settings import Values, defaulted, optional, required
 from sync.connectors.http.dns import Network
-from sync.connectors.settings.setting_kinds import Certificates, Expression, Headers, Networks, PathTemplate
+from sync.connectors.http.query_parameters import Query
+from sync.connectors.settings.setting_kinds import (
+    Certificates,
+    Expression,
+    Headers,
+    Networks,
+    PathTemplate,
+    QueryParameters,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +22,7 @@ class ReadRequest:
     """A GET request without placeholders."""
 
     path: str
-    query: Mapping[str, str]
+    query: Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,7 @@ ERROR_WHEN = optional(
 
 PROBE_PATH = required("path", PathTemplate(), "The path of the request.", example="/ping")
 PROBE_QUERY = defaulted(
-    "query", TextMap(), {}, "Query parameters of the request.", example={"verbose": "false"}
+    "query", QueryParameters(), {}, "Query parameters of the request.", example={"verbose": "false"}
 )
 PROBE = optional(
     "probe",

@@ -22,7 +22,9 @@ def operations_to_json(operations: Operations) -> dict[str, Any]:
 def _operation_to_json(operation: Operation, name: str) -> dict[str, Any]:
     is_update = name == "update"
     optional: Mapping[str, Any] = {
-        "query": dict(operation.query),
+        "query": {
+            name: text if isinstance(text, str) else list(text) for name, text in operation.query.items()
+        },
         "headers": dict(operation.headers),
         "encoding": operation.encoding if operation.encoding != "json" else None,
         "style": operation.style if is_update else None,

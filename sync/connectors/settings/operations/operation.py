@@ -15,11 +15,14 @@ from sync.connectors.http.placeholders import (
     find_placeholders,
     replace_placeholders,
 )
+from sync.connectors.http.query_parameters import Query, list_values
 from sync.connectors.http.urls import is_plain_path
 from sync.connectors.settings.answer_rules import answer_rules, read_rules
 from sync.connectors.settings.operations.body_template import Body, BodyTemplate
 from sync.connectors.settings.setting_kinds import (
+    MAX_PARAMETERS,
     Expression,
+    QueryParameters,
     compile_setting,
     header_name_pattern,
     is_header_value,
@@ -32,7 +35,6 @@ OPERATION_NAMES = ("get", "search", "create", "update", "delete", "list")
 READS = ("get", "search", "list")
 MAX_UPDATES = 3
 MAX_VALUES = 20
-_MAX_PARAMETERS = 50
 STYLES_OF_UPDATE = ("changed", "replace", "merge-patch", "json-patch", "scim-patch", "body")
 # Styles that send an object of fields, so that the version can be one of them.
 OBJECT_STYLES = frozenset({"changed", "replace", "merge-patch"})
@@ -63,7 +65,7 @@ class Operation:
 
     method: str
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Query = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     encoding: str = "json"
     body: BodyTemplate | None = None
@@ -95,7 +97,7 @@ class Operation:
     def templates(self) -> tuple[str, ...]:
         """Return the texts that may hold placeholders."""
         texts = self.body.texts() if self.body is not None else ()
-        return (self.path, *self.query, *self.query.values(), *self.headers.values(), *texts)
+        return (self.path, *self.query, *list_values(self.query), *self.headers.values(), *texts)
 
     def _request_expressions(self) -> Iterator[JmesPathExpression]:
         yield from self.values.values()
@@ -147,32 +149,30 @@ class OperationPath(Kind[str]):
 
 
 @dataclass(frozen=True)
-class Templates(Kind[dict[str, str]]):
-    """An object of texts with placeholders. `are_headers`: its names are those of headers."""
+class HeaderTemplates(Kind[dict[str, str]]):
+    """Headers whose values are texts with placeholders."""
 
-    are_headers: bool = False
     label: str = "object of texts"
-
-    @property
-    def limits(self) -> str:  # type: ignore[override]
-        if self.are_headers:
-            return "header names that the hub does not set itself; values in printable ASCII"
-        return f"at most {_MAX_PARAMETERS} parameters"
+    limits: str = "header names that the hub does not set itself; values in printable ASCII"
 
     def read(self, value: Any, place: Place) -> dict[str, str]:
         texts = TextMap().read(value, place)
-        if len(texts) > _MAX_PARAMETERS:
-            raise SettingsInvalid(place, f"This may have at most {_MAX_PARAMETERS} members.")
-        if self.are_headers:
-            for name, content in texts.items():
-                if not is_settable_header(name) or not is_header_value(replace_placeholders(content, "x")):
-                    raise SettingsInvalid(place, f"The header “{name[:100]}” cannot be sent.")
+        if len(texts) > MAX_PARAMETERS:
+            raise SettingsInvalid(place, f"This may have at most {MAX_PARAMETERS} members.")
+        for name, content in texts.items():
+            if not is_settable_header(name) or not is_header_value(replace_placeholders(content, "x")):
+                raise SettingsInvalid(place, f"The header “{name[:100]}” cannot be sent.")
         return texts
 
     def to_schema(self) -> JsonSchema:
-        names = {"propertyNames": {"pattern": header_name_pattern()}} if self.are_headers else {}
+        names = {"pattern": header_name_pattern()}
         values = {"type": "string"}
-        return {"type": "object", "maxProperties": _MAX_PARAMETERS, "additionalProperties": values, **names}
+        return {
+            "type": "object",
+            "maxProperties": MAX_PARAMETERS,
+            "propertyNames": names,
+            "additionalProperties": values,
+        }
 
 
 _STYLE_WORDS = ", ".join(f"`{{value:{style}}}`" for style in STYLES)
@@ -189,16 +189,17 @@ _PATH = required(
 )
 _QUERY = defaulted(
     "query",
-    Templates(),
+    QueryParameters(None),
     {},
-    "The query parameters. Values may hold placeholders such as `{value}`, or, in a text that quotes them, with a "
-    f"style: {_STYLE_WORDS}. `odata` and `soql` stand in single quotes, `json` in double quotes, and `quoted` makes "
-    "its own double quotes. In a search, a name may hold `{field}`.",
+    "The query parameters. A list of texts repeats the parameter. Values may hold placeholders such as `{value}`, or, "
+    f"in a text that quotes them, with a style: {_STYLE_WORDS}. `odata` and `soql` stand in single quotes, `json` in "
+    "double quotes, and `quoted` makes its own double quotes. `base64` is the standard form with padding, `base64url` "
+    "the one for URLs without it. In a search, a name may hold `{field}`.",
     example={"filter": "{field} eq {value:quoted}"},
 )
 _HEADERS = defaulted(
     "headers",
-    Templates(are_headers=True),
+    HeaderTemplates(),
     {},
     "Headers of this request. Values may hold placeholders; a secret is refused here.",
     example={"Prefer": "return=representation"},
@@ -345,8 +346,9 @@ def _refuse_unsafe_templates(name: str, operation: Operation, values: Values) ->
         _require_good(text, names, values, _HEADERS)
     for text in operation.body.texts() if operation.body is not None else ():
         _require_good(text, names, values, _BODY)
-    for parameter, text in operation.query.items():
+    for parameter in operation.query:
         _require_good(parameter, names & {"field"}, values, _QUERY)
+    for text in list_values(operation.query):
         _require_good(text, names, values, _QUERY)
     if name == "search" and not _mentions_value(operation):
         values.reject(

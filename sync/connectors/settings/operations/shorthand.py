@@ -1,6 +1,5 @@
 """Short settings for a REST API of the usual form, and the operations that they stand for. Pure."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -8,14 +7,21 @@ from typing import Any
 from jmespath.exceptions import JMESPathError
 
 from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextList, TextMap
+from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextList
 from config_schema.objects import Object
 from config_schema.settings import Values, defaulted, optional, required
 from sync.connectors.http.placeholders import find_fault, find_placeholders
+from sync.connectors.http.query_parameters import Query, QueryValue, change_values, list_values
 from sync.connectors.settings.operations.body_template import BodyTemplate, make_template
 from sync.connectors.settings.operations.operation import Operation
 from sync.connectors.settings.record_version import VERSION, VersionSettings
-from sync.connectors.settings.setting_kinds import Expression, PathTemplate, compile_setting
+from sync.connectors.settings.setting_kinds import (
+    Expression,
+    PathTemplate,
+    QueryParameters,
+    compile_setting,
+    parameters_schema,
+)
 from sync.connectors.settings.shared_settings import ReadRequest
 from sync.connectors.values.exact_numbers import dump_json
 from sync.connectors.values.json_responses import JmesPathExpression
@@ -28,7 +34,7 @@ class SearchSettings:
     """A search by GET. Names and values of `query` may hold `{field}`, `{value}` and `{quoted}`."""
 
     path: str
-    query: Mapping[str, str]
+    query: Query
     results_expression: JmesPathExpression
     fields: frozenset[str]
 
@@ -42,15 +48,15 @@ class RecordListSettings:
 
 
 @dataclass(frozen=True)
-class SearchQuery(Kind[dict[str, str]]):
+class SearchQuery(Kind[dict[str, QueryValue]]):
     """The query parameters of a search, with placeholders in their names and values."""
 
-    label: str = "object of texts"
+    label: str = "object of texts, or lists of texts"
     limits: str = "at least one value contains `{value}` or `{quoted}`"
 
-    def read(self, value: Any, place: Place) -> dict[str, str]:
-        query = TextMap().read(value, place)
-        for text in (*query, *query.values()):
+    def read(self, value: Any, place: Place) -> dict[str, QueryValue]:
+        query = QueryParameters(None).read(value, place)
+        for text in (*query, *list_values(query)):
             if not find_placeholders(text) <= _SEARCH_PLACEHOLDERS:
                 sentence = "Only the placeholders {field}, {value} and {quoted} are allowed here."
                 raise SettingsInvalid(place, sentence)
@@ -59,7 +65,7 @@ class SearchQuery(Kind[dict[str, str]]):
                 raise SettingsInvalid(place, sentence)
             if fault := find_fault(_expand_quoted(text), _SEARCH_PLACEHOLDERS):
                 raise SettingsInvalid(place, fault)
-        if not any(find_placeholders(text) & {"value", "quoted"} for text in query.values()):
+        if not any(find_placeholders(text) & {"value", "quoted"} for text in list_values(query)):
             raise SettingsInvalid(place, "One of these must contain {value} or {quoted}.")
         return query
 
@@ -68,13 +74,7 @@ class SearchQuery(Kind[dict[str, str]]):
         others = rf'\{{(?!(?:{names})(?::[a-z0-9]+)?\}})[a-z_]+(?::[a-z0-9]+)?\}}|"\{{value\}}"'
         text = {"not": {"pattern": others}}
         has_value = {"pattern": r"\{(?:value|quoted)(?::[a-z0-9]+)?\}"}
-        return {
-            "type": "object",
-            "propertyNames": text,
-            "additionalProperties": {"type": "string", **text},
-            # True if one of the values has it.
-            "not": {"additionalProperties": {"not": has_value}},
-        }
+        return parameters_schema({"type": "string", **text}, has_value, propertyNames=text)
 
 
 def _expand_quoted(text: str) -> str:
@@ -122,7 +122,9 @@ _SEARCH = optional(
 )
 
 _LIST_PATH = required("path", PathTemplate(), "The path of the list.", example="/api/customers")
-_LIST_QUERY = defaulted("query", TextMap(), {}, "Query parameters of the list.", example={"limit": "5"})
+_LIST_QUERY = defaulted(
+    "query", QueryParameters(), {}, "Query parameters of the list.", example={"limit": "5"}
+)
 _LIST_RESULTS = defaulted(
     "results", Expression(), "@", "Where the list of records is in a response.", example="items"
 )
@@ -219,7 +221,7 @@ def expand_shorthand(values: Values) -> dict[str, Any]:
         expanded |= _expand_item(values, collection, item)
     search, listing = values[_SEARCH], values[_LIST]
     if search is not None:
-        query = {_expand_quoted(name): _expand_quoted(text) for name, text in search.query.items()}
+        query = change_values(search.query, _expand_quoted, _expand_quoted)
         expanded["search"] = Operation(
             "GET", search.path, query=query, result=search.results_expression, fields=search.fields
         )

@@ -43,6 +43,8 @@ def test_each_style_keeps_the_value_within_its_quotes(value: str) -> None:
     assert unescape(filled("soql"), "'") == value
     assert json.loads(f'"{filled("json")}"') == value
     assert base64.urlsafe_b64decode(filled("base64url") + "===").decode() == value
+    assert "=" not in filled("base64url")
+    assert base64.b64decode(filled("base64"), validate=True).decode() == value
     quoted = filled("quoted")
     assert quoted[0] == quoted[-1] == '"'
     assert '"' not in quoted[1:-1].replace("\\\\", "").replace('\\"', "")
