@@ -1,10 +1,11 @@
-"""Parse an entity from a stored response of the identity service. Pure."""
+"""Read a stored response of the identity service: the entity in it, or that it is absent. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from config_schema.errors import SettingsInvalid, from_pointer
 from sync.connectors.settings.identity import IDENTITY_SETTINGS
+from sync.connectors.values.answer_meaning import Meaning, find_meaning
 from sync.connectors.values.json_responses import (
     ExpressionOverBudget,
     UnreadableError,
@@ -12,6 +13,22 @@ from sync.connectors.values.json_responses import (
     as_object,
     parse_json,
 )
+
+
+def says_absent(
+    settings: Mapping[str, Any], entity_type: str, status: int, headers: Mapping[str, str], body: str
+) -> bool:
+    """Return True if the rules of the present settings say of a response to a fetch that the entity does not exist.
+    Raises SettingsInvalid.
+    """
+    known = IDENTITY_SETTINGS.read(settings, ()).entities.get(entity_type.upper())
+    if known is None:
+        return False
+    content = body.encode("utf-8", "surrogatepass")
+    try:
+        return find_meaning(known.answers, status, headers, content) is Meaning.ABSENT
+    except ExpressionOverBudget as costly:
+        raise SettingsInvalid(from_pointer(costly.field.field), costly.field.detail) from None
 
 
 def read_stored_entity(

@@ -15,7 +15,7 @@ from typing import Any
 from django.db.models import Q
 
 from config_schema.errors import SettingsInvalid
-from sync.connectors.stored_responses import read_stored_entity
+from sync.connectors.stored_responses import read_stored_entity, says_absent
 from sync.deliveries.stored_webhook import carried_data, webhook_fields
 from sync.models import Attempt, Call, Delivery, Route
 from sync.planning.mapping_comparison import MappingInput
@@ -26,7 +26,6 @@ MAX_EVENTS_READ = 20_000
 CHUNK_SIZE = 50
 _PAGE_SIZE = 200
 _MAX_ATTEMPTS = 20 * CHUNK_SIZE
-_NOT_FOUND_STATUSES = (404, 410)
 
 
 class UntestableReason(StrEnum):
@@ -172,7 +171,7 @@ def _read_fetched(
                 event, attempt, MappingInput(json.loads(attempt.entity.decrypt()), webhook_fields(event))
             )
         call = calls.get(attempt.pk)
-        if call is not None and call.status in _NOT_FOUND_STATUSES:
+        if call is not None and _is_absent(delivery, call):
             return PastEvent(event, attempt, reason=UntestableReason.GONE)
         if call is not None and call.status is not None and call.status < 300:
             entity = _parse_stored_response(delivery, call.response)
@@ -184,6 +183,28 @@ def _read_fetched(
             return PastEvent(event, attempt, reason=UntestableReason.NOT_KEPT)
     covered = not tried and delivery.covered_by_id is not None
     return PastEvent(event, reason=UntestableReason.COVERED if covered else UntestableReason.NOT_FETCHED)
+
+
+def _is_absent(delivery: Delivery, call: Call) -> bool:
+    """Return True if a fetch found that there is no such entity, by its status or by a rule of the settings."""
+    if call.status is None or call.error:
+        return False
+    if call.status >= 300:
+        # Any other error has a code: only a rule gives such a response a meaning that is none.
+        return True
+    if call.response is None:
+        return False
+    stored = json.loads(call.response.decrypt())
+    try:
+        return says_absent(
+            delivery.identity.settings,
+            delivery.route.identity_type,
+            call.status,
+            stored.get("headers") or {},
+            stored.get("body") or "",
+        )
+    except SettingsInvalid:
+        return False
 
 
 def _parse_stored_response(delivery: Delivery, response: Payload | None) -> Mapping[str, Any] | None:

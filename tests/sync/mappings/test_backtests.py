@@ -170,6 +170,39 @@ def test_untestable_events_are_counted_by_reason() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("status", "error", "body", "reason"),
+    [
+        (404, "", {}, "gone"),
+        (404, "identity-unavailable", {"error": "maintenance"}, "not-kept"),
+        # A rule without condition.
+        (403, "", {"error": "no such user"}, "gone"),
+        (403, "identity-credentials", {"error": "no access"}, "not-kept"),
+        (200, "", {"data": {"user": None}}, "gone"),
+        (200, "", {"data": None}, "not-kept"),
+        (200, "identity-rejected", {"data": {"user": None}}, "not-kept"),
+        (None, "identity-timeout", {}, "not-kept"),
+    ],
+)
+def test_a_fetch_that_a_rule_calls_absent_counts_as_absent(
+    status: int | None, error: str, body: Any, reason: str
+) -> None:
+    mapping, route = a_mapping_in_use(MAIL)
+    user = {
+        "path": "/users/{id}",
+        "answers": [
+            {"status": 403, "when": "body.error == 'no such user'", "means": "absent"},
+            {"status": 200, "when": "body.data && body.data.user == `null`", "means": "absent"},
+        ],
+    }
+    route.identity.settings = {"entities": {"USER": user}}
+    route.identity.save()
+    fetched = a_mapped_event(route, body, 1, stored_in="call")
+    Call.objects.filter(attempt__delivery__event=fetched).update(status=status, error=error)
+    assert back_test(mapping, {"fields": {"mail": {"path": "entity.email"}}}).untestable == {reason: 1}
+
+
+@pytest.mark.django_db
 def test_the_newest_events_of_all_sources_are_tested_up_to_the_requested_number() -> None:
     mapping, route = a_mapping_in_use(MAIL)
     other = Route.objects.get(pk=route.pk)
