@@ -80,7 +80,7 @@ class RestTargetConnector:
         known = self._known(entity_type)
         search = known.operations.search
         if search is None or field not in search.fields:
-            pointer = f"/entities/{entity_type.upper()}/search/fields"
+            pointer = f"{known.find_pointer(entity_type, 'search')}/fields"
             reason = f"The settings allow no search for the field “{field}”."
             raise self._client.not_configured_error(pointer, reason)
         request = self._requests.build_search(search, field, value)

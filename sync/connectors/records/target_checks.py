@@ -78,18 +78,22 @@ class TargetChecks:
         """Find out one permission as `RestTargetConnector.check_permission` says."""
         pointer = f"/entities/{entity_type.upper()}"
         finding = PermissionFinding(entity_type, permission, PermissionAnswer.UNKNOWN, setting=pointer)
+
+        def pointer_of(operation: str) -> str:
+            return known.find_pointer(entity_type, operation)
+
         listing, search, get = known.operations.list, _usable_search(known), known.operations.get
         if permission == "list" and listing is not None:
-            finding = replace(finding, call=listing.label, setting=f"{pointer}/list")
+            finding = replace(finding, call=listing.label, setting=pointer_of("list"))
             return check_call(finding, lambda: self.list_some_ids(known))
         if permission == "search" and search is not None:
-            finding = replace(finding, call=search.label, setting=f"{pointer}/search")
+            finding = replace(finding, call=search.label, setting=pointer_of("search"))
             return check_call(finding, lambda: self._search_absent_value(known, search))
         if permission == "write":
             finding = replace(finding, call=f"OPTIONS {get.path}")
             return check_methods(finding, self._client, _write_calls(known))
         return check_items(
-            replace(finding, call=get.label, setting=f"{pointer}/item"),
+            replace(finding, call=get.label, setting=pointer_of("get")),
             list_ids=lambda: self.list_some_ids(known),
             is_readable=lambda record_id: self._source.get_record(entity_type, record_id) is not None,
             request_absent_item=lambda: self._request_absent_record(get),

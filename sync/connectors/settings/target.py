@@ -39,6 +39,8 @@ from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 from sync.connectors.values.json_responses import ErrorExtractor, JmesPathExpression
 
 _REQUIRED_OPERATIONS = ("get", "create", "update")
+# The short settings of other names than their operations.
+_SHORT_NAMES = {"get": "item"}
 _MAX_CHARACTERS = 100
 # What no id may hold, however it is escaped: it would end a path, or is an escape already.
 _REFUSED_CHARACTERS = frozenset("%?#")
@@ -48,7 +50,7 @@ _REFUSED_CHARACTERS = frozenset("%?#")
 class RecordSettings:
     """Settings of the records of one entity type. `probe`: a request that succeeds as long as the credentials are good.
     `version`: how updates and deletions are made conditional; None if they are not. `id_may_change`: an update may
-    give the record another id.
+    give the record another id. `written_out`: the names of the operations that the settings write out.
     """
 
     operations: Operations
@@ -56,6 +58,13 @@ class RecordSettings:
     probe: ReadRequest | None
     version: VersionSettings | None
     id_may_change: bool
+    written_out: frozenset[str] = frozenset()
+
+    def find_pointer(self, entity_type: str, operation: str) -> str:
+        """Return the JSON pointer of the setting that describes an operation."""
+        short = _SHORT_NAMES.get(operation, operation)
+        place = f"operations/{operation}" if operation in self.written_out else short
+        return f"/entities/{entity_type.upper()}/{place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +130,12 @@ def _build_records(values: Values) -> RecordSettings:
     )
     _require_versions_sent(values, operations, values[VERSION])
     return RecordSettings(
-        operations, values[_ID], values[PROBE], values[VERSION], id_may_change=values[_ID_MAY_CHANGE]
+        operations,
+        values[_ID],
+        values[PROBE],
+        values[VERSION],
+        id_may_change=values[_ID_MAY_CHANGE],
+        written_out=frozenset(given),
     )
 
 

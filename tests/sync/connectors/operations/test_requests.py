@@ -331,3 +331,23 @@ def test_a_header_that_is_not_checked_is_caught(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("sync.connectors.records.request_builder.is_header_value", lambda _: True)
     with pytest.raises((pytest.fail.Exception, ConnectorError, AssertionError)):
         test_no_value_smuggles_a_header("ä")
+
+
+@pytest.mark.parametrize(
+    ("user", "place"),
+    [
+        ({}, "/entities/USER/search"),
+        (
+            {"operations": {"search": {"path": "/s", "query": {"q": "{value}"}, "fields": ["email"]}}},
+            "/entities/USER/operations/search",
+        ),
+    ],
+)
+def test_a_finding_names_the_setting_that_describes_the_search(user: dict[str, Any], place: str) -> None:
+    with serving(lambda _: Reply(403, {})) as service:
+        target = shop(service.url, settings=shop_settings(**user))
+        with pytest.raises(NotConfigured) as missing:
+            target.search_records("USER", "nickname", "x")
+        assert missing.value.fields[0].field == f"{place}/fields"
+        assert target.check_permission("USER", "search").setting == place
+        assert target.check_permission("USER", "read").setting == "/entities/USER/item"
