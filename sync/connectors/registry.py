@@ -10,13 +10,14 @@ from config_schema.kinds import Kind
 from sync.connectors.client.authentication import make_authenticator
 from sync.connectors.client.client import AttemptOptions, ClientConfig, HttpClient
 from sync.connectors.client.exchange import Recorder
+from sync.connectors.client.session_log_in import SessionAuthenticator
 from sync.connectors.contracts.errors import Side
 from sync.connectors.contracts.types import IdentityConnector, TargetConnector
 from sync.connectors.http.urls import BaseUrl, parse_base_url
 from sync.connectors.rest_identity import RestIdentityConnector
 from sync.connectors.rest_target import RestTargetConnector
 from sync.connectors.settings import identity, target
-from sync.connectors.settings.authentication import parse_authentication
+from sync.connectors.settings.authentication import Credentials, parse_authentication
 from sync.connectors.settings.secret_values import list_secrets, refuse_plain_secrets
 from sync.connectors.settings.shared_settings import ConnectionOptions
 from sync.connectors.values.fingerprint import fingerprint_json
@@ -135,6 +136,20 @@ def make_connector(
     if isinstance(parsed, identity.IdentitySettings):
         return RestIdentityConnector(client, parsed)
     return RestTargetConnector(client, parsed)
+
+
+def find_log_in_key(
+    connector: str, base_url: str, authentication: Mapping[str, Any], credentials: Mapping[str, str]
+) -> str | None:
+    """Return the key by which the guard of log-ins knows the credentials of a connection; None if it has no log-in.
+    Raises SettingsInvalid.
+    """
+    base = _parse_base(base_url)
+    scheme = parse_authentication(authentication, base)
+    if scheme.session is None:
+        return None
+    side = CONNECTOR_SIDES.get(connector, "identity")
+    return SessionAuthenticator(scheme, Credentials(credentials), base, side, SecretSet()).log_in_key
 
 
 _ConnectorSettings = identity.IdentitySettings | target.TargetSettings

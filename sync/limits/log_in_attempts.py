@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.crypto import salted_hmac
 
 from sync.connectors.client.log_in_guard import LogInPermission
 from sync.models import LogInAttempt
@@ -20,7 +19,7 @@ class StoredGuard:
         2. Mark it as busy, unless another process logs in, or the credentials were refused and no person asked.
         3. If that failed, read why.
         """
-        digest, now = _digest(key), timezone.now()
+        digest, now = LogInAttempt.digest_key(key), timezone.now()
         LogInAttempt.objects.bulk_create([LogInAttempt(key=digest)], ignore_conflicts=True)
         free = Q(busy_until__isnull=True) | Q(busy_until__lte=now)
         if not is_forced:
@@ -34,7 +33,7 @@ class StoredGuard:
 
     def finish_log_in(self, key: str, *, is_refused: bool | None) -> None:
         """End a claimed log-in: refused or accepted; None if the system did not decide."""
-        row = LogInAttempt.objects.filter(pk=_digest(key))
+        row = LogInAttempt.objects.filter(pk=LogInAttempt.digest_key(key))
         if is_refused:
             row.update(busy_until=None, refused_at=timezone.now())
         elif is_refused is None:
@@ -42,8 +41,3 @@ class StoredGuard:
             row.update(busy_until=None)
         else:
             row.delete()
-
-
-def _digest(key: str) -> str:
-    # Keyed, so that nobody who reads the database can try passwords against it.
-    return salted_hmac("sync.log_in", key, algorithm="sha256").hexdigest()

@@ -6,6 +6,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from config_schema.errors import SettingsInvalid
@@ -258,3 +259,9 @@ class LogInAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"log-in {self.key[:8]}"
+
+    @staticmethod
+    def digest_key(key: str) -> str:
+        """Return what a row stores of the key of a log-in."""
+        # Keyed, so that nobody who reads the database can try passwords against it.
+        return salted_hmac("sync.log_in", key, algorithm="sha256").hexdigest()

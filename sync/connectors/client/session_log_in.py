@@ -72,6 +72,11 @@ class SessionAuthenticator:
         place = (self._header, scheme.session.cookie, scheme.session.template.text)
         self._cache = TokenCache(digest_client(self._guard_key, *place), side, self._call.label, self._log_in)
 
+    @property
+    def log_in_key(self) -> str:
+        """Return the digest of the log-in request and its credentials by which the guard knows them."""
+        return self._guard_key
+
     def get_headers(self, sender: TokenSender) -> Mapping[str, str]:
         return self._session_header(self._cache.get_token(sender))
 

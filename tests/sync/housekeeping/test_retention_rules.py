@@ -293,6 +293,8 @@ def test_every_statement_finds_its_rows_by_an_index() -> None:
     small = (
         "django_session",
         "sync_alarm",
+        "sync_connection",
+        "sync_loginattempt",
         "sync_pruningrun",
         "webhooks_refusal",
         "logins_failedlogins",
