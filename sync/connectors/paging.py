@@ -1,18 +1,18 @@
 """Read a list page by page, without ever leaving the base URL of its connection."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from sync.connectors.client.client import ConnectorRequest, HttpClient
 from sync.connectors.http.message_types import HttpResponse
 from sync.connectors.http.query_parameters import Query, group_pairs
 from sync.connectors.http.urls import BaseUrl, check_id, is_plain_path
-from sync.connectors.settings.page_style import PagedList, body_placeholders
+from sync.connectors.settings.page_style import ModifiedSince, PagedList, Paging, body_placeholders
 from sync.connectors.values.answer_meaning import AnswerRule
-from sync.connectors.values.json_responses import as_text
+from sync.connectors.values.json_responses import JmesPathExpression, as_text
 from sync.connectors.values.json_template import fill_document
 
 MAX_CURSOR_LENGTH = 4096
@@ -43,21 +43,68 @@ class _Position:
     query: Query | None = None
 
 
-def read_first_page(
-    client: HttpClient, settings: PagedList, size: int, rules: tuple[AnswerRule, ...] = ()
-) -> Page:
+@dataclass(frozen=True, slots=True)
+class PageSource:
+    """A list and how its pages are requested.
+
+    `make_request` makes the request for a page of the values that name it: `start`, `page`, `cursor`, `count`,
+    `modified_since`; None for what the page has not. `in_request`: those that stand in that request already; the
+    others become query parameters. `path`: that of the settings. `results` selects the items.
+    """
+
+    paging: Paging
+    path: str
+    results: JmesPathExpression
+    make_request: Callable[[Mapping[str, Any]], ConnectorRequest]
+    in_request: frozenset[str] = frozenset()
+    modified_since: ModifiedSince | None = None
+
+    def with_size(self, size: int) -> Self:
+        """Return the list with so many items in a page."""
+        return replace(self, paging=replace(self.paging, page_size=size))
+
+
+def settings_source(settings: PagedList, rules: tuple[AnswerRule, ...] = ()) -> PageSource:
+    """Return the list that the settings of an identity service describe."""
+    in_body = body_placeholders(settings)
+
+    def make_request(values: Mapping[str, Any]) -> ConnectorRequest:
+        body = settings.body
+        if body is not None:
+            # What no page names is null: the first cursor, and the time of a complete list.
+            body = fill_document(body, {**dict.fromkeys(in_body), **values})
+        return ConnectorRequest(
+            "list",
+            settings.method,
+            settings.path,
+            query=settings.query,
+            body=body,
+            headers=settings.headers,
+            answers=rules,
+        )
+
+    return PageSource(
+        settings.paging,
+        settings.path,
+        settings.results_expression,
+        make_request,
+        in_body,
+        settings.modified_since,
+    )
+
+
+def read_first_page(client: HttpClient, source: PageSource, size: int) -> Page:
     """Return the first page, of at most `size` items if the system respects that. Raises errors.ConnectorError."""
-    return next(iterate_pages(client, replace(settings, page_size=size), 1, rules=rules))
+    return next(iterate_pages(client, source.with_size(size), 1))
 
 
 def iterate_pages(
     client: HttpClient,
-    settings: PagedList,
+    source: PageSource,
     max_pages: int,
     *,
     skip: int = 0,
     since: datetime | None = None,
-    rules: tuple[AnswerRule, ...] = (),
 ) -> Iterator[Page]:
     """Iterate over at most `max_pages` pages, each requested when it is needed. Raises errors.ConnectorError.
 
@@ -65,21 +112,24 @@ def iterate_pages(
     other styles begin at the first page. Raises
     UnreadableResponse if a cursor or an address repeats, and UnsafeRequest for an address elsewhere.
     """
-    position: _Position | None = _first_position(settings, skip)
-    received, seen = _items_before(settings, skip), set[Any]()
+    position: _Position | None = _first_position(source.paging, skip)
+    received, seen = _items_before(source.paging, skip), set[Any]()
     for _ in range(max_pages):
         assert position is not None
-        request = _make_request(settings, position, since, rules)
+        request = _make_request(source, position, since)
         answer = client.send_request(request)
         body = client.read_json(request, answer)
-        items = client.evaluate(settings.results_expression, request, body)
+        items = client.evaluate(source.results, request, body)
         if not isinstance(items, list):
             raise client.unreadable_error(request, "the response is not a list")
-        total = _read_total(client, settings, request, body)
+        total = _read_total(client, source.paging, request, body)
         yield Page(request, items, total)
+        # Such a page may have a successor only where the system names it.
+        if not items and source.paging.style in ("offset", "page"):
+            return
         # Count the items received, not the page size: a service may return smaller pages.
         received += len(items)
-        position = _next_position(client, settings, request, answer, body, received, position)
+        position = _next_position(client, source, request, answer, body, received, position)
         if position is None or (total is not None and received >= total):
             return
         mark = (
@@ -93,14 +143,14 @@ def iterate_pages(
         seen.add(mark)
 
 
-def _items_before(settings: PagedList, skip: int) -> int:
+def _items_before(settings: Paging, skip: int) -> int:
     """Return the number of items before the first page that is requested."""
     if settings.style == "offset":
         return skip
     return skip // settings.page_size * settings.page_size if settings.style == "page" else 0
 
 
-def _first_position(settings: PagedList, skip: int) -> _Position:
+def _first_position(settings: Paging, skip: int) -> _Position:
     if settings.style == "offset":
         return _Position({"start": settings.first_offset + skip})
     if settings.style == "page":
@@ -108,50 +158,35 @@ def _first_position(settings: PagedList, skip: int) -> _Position:
     return _Position({"cursor": None} if settings.style == "cursor" else {})
 
 
-def _make_request(
-    settings: PagedList, position: _Position, since: datetime | None, rules: tuple[AnswerRule, ...]
-) -> ConnectorRequest:
-    if position.path is not None:
-        # An address of the system: it has all parameters already.
-        return ConnectorRequest(
-            "list",
-            settings.method,
-            position.path,
-            path_values=position.path_values,
-            query=position.query or {},
-            headers=settings.headers,
-            answers=rules,
-        )
-    values = {**position.values, "count": settings.page_size}
-    limit = settings.modified_since
+def _make_request(source: PageSource, position: _Position, since: datetime | None) -> ConnectorRequest:
+    paging, limit = source.paging, source.modified_since
+    values = {**position.values, "count": paging.page_size}
     if since is not None and limit is not None:
         values["modified_since"] = limit.write_time(since)
-    in_body = body_placeholders(settings)
+    if paging.style == "none":
+        return source.make_request({})
+    request = source.make_request(values)
+    if position.path is not None:
+        # An address of the system: it has all parameters already.
+        return replace(
+            request,
+            path_template=position.path,
+            path_values=position.path_values,
+            query=position.query or {},
+        )
     query = {
-        **settings.query,
-        **(limit.fill_query(since) if since and limit and "modified_since" not in in_body else {}),
+        **request.query,
+        **(limit.fill_query(since) if since and limit and "modified_since" not in source.in_request else {}),
         **{
-            _parameter(settings, name): str(value)
+            _parameter(paging, name): str(value)
             for name, value in values.items()
-            if name not in in_body and value is not None and _parameter(settings, name)
+            if name not in source.in_request and value is not None and _parameter(paging, name)
         },
     }
-    body = settings.body
-    if body is not None:
-        # What no page names is null: the first cursor, and the time of a complete list.
-        body = fill_document(body, {**dict.fromkeys(in_body), **values})
-    return ConnectorRequest(
-        "list",
-        settings.method,
-        settings.path,
-        query=query,
-        body=body,
-        headers=settings.headers,
-        answers=rules,
-    )
+    return replace(request, query=query)
 
 
-def _parameter(settings: PagedList, name: str) -> str:
+def _parameter(settings: Paging, name: str) -> str:
     """Return the query parameter for a value; an empty text if there is none."""
     parameters = {
         "start": settings.offset_parameter,
@@ -162,7 +197,7 @@ def _parameter(settings: PagedList, name: str) -> str:
     return parameters.get(name, "")
 
 
-def _read_total(client: HttpClient, settings: PagedList, request: ConnectorRequest, body: Any) -> int | None:
+def _read_total(client: HttpClient, settings: Paging, request: ConnectorRequest, body: Any) -> int | None:
     if settings.total_expression is None:
         return None
     total = client.evaluate(settings.total_expression, request, body)
@@ -172,7 +207,7 @@ def _read_total(client: HttpClient, settings: PagedList, request: ConnectorReque
 
 def _next_position(
     client: HttpClient,
-    settings: PagedList,
+    source: PageSource,
     request: ConnectorRequest,
     answer: HttpResponse,
     body: Any,
@@ -180,6 +215,9 @@ def _next_position(
     position: _Position,
 ) -> _Position | None:
     """Return the place of the next page, None after the last one."""
+    settings = source.paging
+    if settings.style == "none":
+        return None
     if settings.style == "offset":
         return _Position({"start": settings.first_offset + received})
     if settings.style == "page":
@@ -195,7 +233,7 @@ def _next_position(
         raise client.unreadable_error(request, "the place of the next page is too long")
     if settings.style == "cursor":
         return _Position({"cursor": target})
-    return _follow_address(client, settings, request, target)
+    return _follow_address(client, source.path, request, target)
 
 
 def find_next_link(header: str) -> str | None:
@@ -236,20 +274,18 @@ def _relations(parameters: list[str]) -> list[str]:
     return []
 
 
-def _follow_address(
-    client: HttpClient, settings: PagedList, request: ConnectorRequest, target: str
-) -> _Position:
+def _follow_address(client: HttpClient, known: str, request: ConnectorRequest, target: str) -> _Position:
     """Return the place that an address of the system names. Raises UnsafeRequest if it is not below the base URL."""
     base = client.base_url
     try:
-        parts = urlsplit(urljoin(f"{base.origin}{base.prefix}{settings.path}", target))
+        parts = urlsplit(urljoin(f"{base.origin}{base.prefix}{known}", target))
         pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
         is_below = _is_below(base, parts.scheme, parts.netloc, parts.path)
     except ValueError:
         raise client.unsafe_error(f"{request.label}: the address of the next page cannot be read") from None
     if not is_below or "\\" in target:
         raise client.unsafe_error(f"{request.label}: the address of the next page is not below the base URL")
-    path, values = _as_template(client, request, settings.path, parts.path[len(base.prefix) :])
+    path, values = _as_template(client, request, known, parts.path[len(base.prefix) :])
     return _Position(path=path, path_values=values, query=group_pairs(pairs))
 
 

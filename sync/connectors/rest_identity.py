@@ -23,7 +23,7 @@ from sync.connectors.contracts.types import (
 )
 from sync.connectors.http.query_parameters import change_values
 from sync.connectors.http.urls import UnsafeValueError, check_id
-from sync.connectors.paging import Page, iterate_pages, read_first_page
+from sync.connectors.paging import Page, iterate_pages, read_first_page, settings_source
 from sync.connectors.permission_check import check_call, check_items
 from sync.connectors.settings.identity import EntitySettings, IdentitySettings
 from sync.connectors.settings.page_style import PagedList
@@ -169,7 +169,7 @@ class RestIdentityConnector:
         return self._list_ids(entity_type, known, known.list_settings, SAMPLE_SIZE)
 
     def _list_ids(self, entity_type: str, known: EntitySettings, listing: PagedList, size: int) -> list[str]:
-        page = read_first_page(self._client, listing, size, known.other_rules)
+        page = read_first_page(self._client, settings_source(listing, known.other_rules), size)
         return [entity.id for entity in self._parse_page(entity_type, known, page)]
 
     def _iterate_entities(
@@ -183,11 +183,11 @@ class RestIdentityConnector:
     ) -> Iterator[Entity]:
         seen: set[str] = set()
         # See `iterate_pages`: only the style `offset` begins after exactly these.
-        left_out = skip % listing.page_size if listing.style == "page" else skip
-        left_out = 0 if listing.style == "offset" else left_out
-        pages = iterate_pages(
-            self._client, listing, max_pages, skip=skip, since=since, rules=known.other_rules
-        )
+        style = listing.paging.style
+        left_out = skip % listing.paging.page_size if style == "page" else skip
+        left_out = 0 if style == "offset" else left_out
+        source = settings_source(listing, known.other_rules)
+        pages = iterate_pages(self._client, source, max_pages, skip=skip, since=since)
         for page in pages:
             fresh = {
                 entity.id: entity
@@ -198,7 +198,7 @@ class RestIdentityConnector:
             yield from list(fresh.values())[left_out:]
             left_out = max(0, left_out - len(fresh))
             # A page without entities may have a successor only where the system names it.
-            if not fresh and listing.style in ("offset", "page"):
+            if not fresh and style in ("offset", "page"):
                 return
 
     def _parse_page(self, entity_type: str, known: EntitySettings, page: Page) -> list[Entity]:

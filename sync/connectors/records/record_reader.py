@@ -43,7 +43,11 @@ class RecordReader:
         results = self._client.evaluate(operation.result, request, self._client.read_json(request, answer))
         if not isinstance(results, list):
             raise self._client.unreadable_error(request, "the response is not a list")
-        return [self.parse(request, known, one) for one in results]
+        return self.parse_all(request, known, results)
+
+    def parse_all(self, request: ConnectorRequest, known: RecordSettings, items: list[Any]) -> list[Record]:
+        """Return the records of the items of a list."""
+        return [self.parse(request, known, item) for item in items]
 
     def read_after_update(
         self,

@@ -8,9 +8,11 @@ from sync.connectors.client.client import NOT_FOUND_STATUSES, ConnectorRequest, 
 from sync.connectors.client.exchange import Purpose, merge_headers
 from sync.connectors.http.placeholders import fill_template, find_placeholders
 from sync.connectors.http.query_parameters import change_values
+from sync.connectors.paging import PageSource
 from sync.connectors.records.planned_writes import PlannedWrite
 from sync.connectors.settings.operations.body_template import make_template
 from sync.connectors.settings.operations.operation import Operation
+from sync.connectors.settings.page_style import PAGE_PLACEHOLDERS
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.settings.target import TargetSettings
 from sync.connectors.values.json_responses import as_text, is_true_value
@@ -40,6 +42,16 @@ class RequestBuilder:
     def build_read(self, purpose: Purpose, operation: Operation, context: Context) -> ConnectorRequest:
         """Return a request that changes nothing."""
         return self._build(purpose, operation, context)
+
+    def build_list(self, operation: Operation) -> PageSource:
+        """Return the list that an operation describes. Its requests may use the values that name a page."""
+        assert operation.paging is not None, "every list has it"
+        in_request = frozenset(name for name in PAGE_PLACEHOLDERS if operation.uses(name))
+
+        def make_request(values: Context) -> ConnectorRequest:
+            return self._build("list", operation, {**dict.fromkeys(in_request), **values})
+
+        return PageSource(operation.paging, operation.path, operation.result, make_request, in_request)
 
     def build_search(self, operation: Operation, field: str, value: str) -> ConnectorRequest:
         """Return the request for the records that have a value. A status for an absent record is a result."""

@@ -11,7 +11,15 @@ from sync.connectors.contracts.permissions import (
     PermissionFinding,
     PermissionToCheck,
 )
-from sync.connectors.contracts.types import ABSENT_ID, ABSENT_IDS, Record, SampleResult, sort_users_first
+from sync.connectors.contracts.types import (
+    ABSENT_ID,
+    ABSENT_IDS,
+    SAMPLE_SIZE,
+    Record,
+    SampleResult,
+    sort_users_first,
+)
+from sync.connectors.paging import iterate_pages
 from sync.connectors.permission_check import check_call, check_items, check_methods
 from sync.connectors.records.record_reader import RecordReader
 from sync.connectors.records.request_builder import RequestBuilder
@@ -19,6 +27,8 @@ from sync.connectors.settings.operations.operation import Operation
 from sync.connectors.settings.target import RecordSettings, TargetSettings
 from sync.connectors.values.json_responses import as_text
 
+# Some systems begin a list with an empty page.
+_SAMPLE_PAGES = 3
 # Statuses of a refusal of the value that a search is for.
 _REFUSED_VALUE = frozenset({400, 422})
 
@@ -114,13 +124,18 @@ class TargetChecks:
         self._request_absent_record(every[0].operations.get)
 
     def list_some_ids(self, known: RecordSettings) -> Sequence[str] | None:
-        """Return the ids of the records in the configured list; None if there is no list."""
+        """Return the ids of some records in the configured list; None if there is no list. Reads the next page, three
+        at most, only while there is no record.
+        """
         operation = known.operations.list
         if operation is None:
             return None
-        request = self._requests.build_read("list", operation, {})
-        answer = self._client.send_request(request)
-        return [record.id for record in self._reader.read_all(request, known, operation, answer)]
+        source = self._requests.build_list(operation)
+        size = min(SAMPLE_SIZE, source.paging.page_size)
+        for page in iterate_pages(self._client, source.with_size(size), _SAMPLE_PAGES):
+            if page.items:
+                return [record.id for record in self._reader.parse_all(page.request, known, page.items)]
+        return []
 
     def _read_listed_record(
         self, entity_type: str, known: RecordSettings, listing: Operation

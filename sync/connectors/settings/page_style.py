@@ -8,7 +8,7 @@ from typing import Any
 from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Kind, Text, WholeNumber
 from config_schema.objects import Object, Rule
-from config_schema.settings import Values, defaulted, optional, required
+from config_schema.settings import Setting, Values, defaulted, optional, required
 from sync.connectors.http.placeholders import fill_template
 from sync.connectors.http.query_parameters import Query, QueryValue, change_values
 from sync.connectors.settings.setting_kinds import Expression, Headers, PathTemplate, QueryParameters
@@ -16,6 +16,8 @@ from sync.connectors.values.json_responses import JmesPathExpression
 from sync.connectors.values.json_template import MAX_DEPTH, MAX_PARTS, find_used, list_texts
 
 MAX_PAGE_SIZE = 1000
+# Styles whose next page the system names by an address.
+ADDRESS_STYLES = ("link", "next_url")
 STYLES = ("offset", "page", "cursor", "link", "next_url")
 PAGE_PLACEHOLDERS = ("start", "page", "count", "cursor", "modified_since")
 _TIME_FORMATS = ("rfc3339", "seconds", "milliseconds")
@@ -67,20 +69,15 @@ class ModifiedSince:
 
 
 @dataclass(frozen=True, slots=True)
-class PagedList:
-    """Settings of a list that comes in pages.
+class Paging:
+    """How the pages of a list are found.
 
-    `style` says how the next page is found: `offset` by the number of items before it, `page` by its number, `cursor`
-    by a text at `next_expression` of the answer, `link` by the header `Link` (RFC 8288), `next_url` by an address at
-    `next_expression`. The parameters stand in the query, or in the placeholders of `body`. `results_expression` selects
-    the list of items, `total_expression` the number of items on all pages together.
+    `style`: `offset` by the number of items before a page, `page` by its number, `cursor` by a text at
+    `next_expression` of the answer, `link` by the header `Link` (RFC 8288), `next_url` by an address at
+    `next_expression`; `none`: there is one page, and no parameter is sent. `total_expression` selects the number of
+    items on all pages together.
     """
 
-    method: str
-    path: str
-    query: Query
-    headers: Mapping[str, str]
-    body: Mapping[str, Any] | None
     style: str
     offset_parameter: str
     first_offset: int
@@ -89,9 +86,23 @@ class PagedList:
     cursor_parameter: str
     count_parameter: str | None
     page_size: int
-    results_expression: JmesPathExpression
     total_expression: JmesPathExpression | None
     next_expression: JmesPathExpression | None
+
+
+@dataclass(frozen=True, slots=True)
+class PagedList:
+    """Settings of a list that comes in pages. The parameters stand in the query, or in the placeholders of `body`.
+    `results_expression` selects the list of items.
+    """
+
+    method: str
+    path: str
+    query: Query
+    headers: Mapping[str, str]
+    body: Mapping[str, Any] | None
+    results_expression: JmesPathExpression
+    paging: Paging
     modified_since: ModifiedSince | None
 
 
@@ -126,11 +137,17 @@ STYLE = defaulted(
     "answer (`next_url`). An address that does not begin with the base URL ends the list with an error.",
     example="cursor",
 )
+OPTIONAL_STYLE = optional(
+    "paging",
+    Choice(STYLES),
+    f"{STYLE.meaning} Without it, the list is one request, to which no parameter is added.",
+    example="cursor",
+)
 START = defaulted(
     "start",
     Text(),
     "startIndex",
-    "With `offset`: the query parameter that says how many entities come before the page.",
+    "With `offset`: the query parameter that says how many items come before the page.",
     example="startIndex",
 )
 FIRST = defaulted(
@@ -163,18 +180,18 @@ NEXT = optional(
 COUNT = optional(
     "count",
     Text(),
-    "The query parameter that says how many entities to return. Null: it is not sent. Without it: `count`.",
+    "The query parameter that says how many items to return. Null: it is not sent. Without it: `count`.",
     example="limit",
 )
 SIZE = defaulted(
-    "size", WholeNumber(1, MAX_PAGE_SIZE), 100, "The number of entities to ask for in one page.", example=100
+    "size", WholeNumber(1, MAX_PAGE_SIZE), 100, "The number of items to ask for in one page.", example=100
 )
 RESULTS = defaulted("results", Expression(), "@", "Where the list is in a response.", example="Resources")
 TOTAL = optional(
     "total",
     Expression(),
-    "With `offset` and `page`: where the number of entities on all pages together is in a response. Without it, the "
-    "first page without new entities is the last.",
+    "With `offset` and `page`: where the number of items on all pages together is in a response. Without it, the "
+    "first page without new items is the last.",
     example="totalResults",
 )
 
@@ -202,38 +219,27 @@ MODIFIED_SINCE = optional(
     example={"query": {"updated_after": "{time}"}},
 )
 
+# Of every list, beside how the pages are found and the request for a page.
+_PAGE_SETTINGS = (START, FIRST, PAGE, FIRST_PAGE, CURSOR, NEXT, COUNT, SIZE, TOTAL)
+# Of the lists of a target: without `paging`, one request is all.
+OPTIONAL_PAGING = (OPTIONAL_STYLE, *_PAGE_SETTINGS)
 LIST_SETTINGS = (
     LIST_METHOD,
     LIST_PATH,
     LIST_QUERY,
     LIST_HEADERS,
     LIST_BODY,
-    STYLE,
-    START,
-    FIRST,
-    PAGE,
-    FIRST_PAGE,
-    CURSOR,
-    NEXT,
-    COUNT,
-    SIZE,
     RESULTS,
-    TOTAL,
+    STYLE,
+    *_PAGE_SETTINGS,
     MODIFIED_SINCE,
 )
-LIST_RULES = (
+PAGING_RULES = (
     Rule(
         "`cursor` and `next_url` need `next`.",
         {
             "if": {"properties": {"paging": {"enum": ["cursor", "next_url"]}}, "required": ["paging"]},
             "then": {"required": ["next"], "properties": {"next": {"type": "string"}}},
-        },
-    ),
-    Rule(
-        "`body` needs the method `POST`.",
-        {
-            "if": {"required": ["body"], "properties": {"body": {"type": "object"}}},
-            "then": {"required": ["method"], "properties": {"method": {"const": "POST"}}},
         },
     ),
     Rule(
@@ -244,23 +250,43 @@ LIST_RULES = (
         },
     ),
 )
+LIST_RULES = (
+    *PAGING_RULES,
+    Rule(
+        "`body` needs the method `POST`.",
+        {
+            "if": {"required": ["body"], "properties": {"body": {"type": "object"}}},
+            "then": {"required": ["method"], "properties": {"method": {"const": "POST"}}},
+        },
+    ),
+)
 
 
 def read_paged_list(values: Values) -> PagedList:
     """Return the settings of a list. Raises SettingsInvalid."""
-    style = values[STYLE]
-    if style in ("cursor", "next_url") and values[NEXT] is None:
-        values.reject(NEXT, f"This is required with “paging”: “{style}”.")
     if values[LIST_BODY] is not None and values[LIST_METHOD] != "POST":
         values.reject(LIST_BODY, "A body needs the method POST.")
-    if style in ("link", "next_url") and values[LIST_METHOD] != "GET":
-        values.reject(LIST_METHOD, f"With “paging”: “{style}”, the method is GET.")
+    paging = read_paging(values, STYLE)
+    if paging.style in ADDRESS_STYLES and values[LIST_METHOD] != "GET":
+        values.reject(LIST_METHOD, f"With “paging”: “{paging.style}”, the method is GET.")
     return PagedList(
         method=values[LIST_METHOD],
         path=values[LIST_PATH],
         query=values[LIST_QUERY],
         headers=values[LIST_HEADERS],
         body=values[LIST_BODY],
+        results_expression=values[RESULTS],
+        paging=paging,
+        modified_since=values[MODIFIED_SINCE],
+    )
+
+
+def read_paging(values: Values, style_setting: Setting[Any]) -> Paging:
+    """Return how pages are found. Raises SettingsInvalid."""
+    style = values[style_setting] or "none"
+    if style in ("cursor", "next_url") and values[NEXT] is None:
+        values.reject(NEXT, f"This is required with “paging”: “{style}”.")
+    return Paging(
         style=style,
         offset_parameter=values[START],
         first_offset=values[FIRST],
@@ -269,11 +295,31 @@ def read_paged_list(values: Values) -> PagedList:
         cursor_parameter=values[CURSOR],
         count_parameter=values[COUNT] if values.is_given(COUNT) else "count",
         page_size=values[SIZE],
-        results_expression=values[RESULTS],
         total_expression=values[TOTAL],
         next_expression=values[NEXT],
-        modified_since=values[MODIFIED_SINCE],
     )
+
+
+def paging_to_json(paging: Paging) -> dict[str, Any]:
+    """Return how pages are found as it is written in settings, without what its style does not use."""
+    own: dict[str, dict[str, Any]] = {
+        "none": {},
+        "offset": {"start": paging.offset_parameter, "first": paging.first_offset},
+        "page": {"page": paging.page_parameter, "first_page": paging.first_page},
+        "cursor": {"cursor": paging.cursor_parameter},
+        "link": {},
+        "next_url": {},
+    }
+    if paging.style == "none":
+        return {}
+    selected = {"next": paging.next_expression, "total": paging.total_expression}
+    return {
+        "paging": paging.style,
+        **own[paging.style],
+        **{name: expression.text for name, expression in selected.items() if expression is not None},
+        "count": paging.count_parameter,
+        "size": paging.page_size,
+    }
 
 
 def body_placeholders(settings: PagedList) -> frozenset[str]:

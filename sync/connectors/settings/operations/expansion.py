@@ -5,6 +5,7 @@ from typing import Any
 
 from sync.connectors.settings.answer_rules import rules_to_json
 from sync.connectors.settings.operations.operation import Operation, Operations
+from sync.connectors.settings.page_style import paging_to_json
 
 
 def operations_to_json(operations: Operations) -> dict[str, Any]:
@@ -38,4 +39,5 @@ def _operation_to_json(operation: Operation, name: str) -> dict[str, Any]:
         "answers": rules_to_json(operation.answers),
     }
     given = {key: value for key, value in optional.items() if value}
-    return {"method": operation.method, "path": operation.path, **given}
+    paging = paging_to_json(operation.paging) if operation.paging else {}
+    return {"method": operation.method, "path": operation.path, **given, **paging}

@@ -19,6 +19,14 @@ from sync.connectors.http.query_parameters import Query, list_values
 from sync.connectors.http.urls import is_plain_path
 from sync.connectors.settings.answer_rules import answer_rules, read_rules
 from sync.connectors.settings.operations.body_template import Body, BodyTemplate
+from sync.connectors.settings.page_style import (
+    ADDRESS_STYLES,
+    OPTIONAL_PAGING,
+    OPTIONAL_STYLE,
+    PAGING_RULES,
+    Paging,
+    read_paging,
+)
 from sync.connectors.settings.setting_kinds import (
     MAX_PARAMETERS,
     Expression,
@@ -60,7 +68,7 @@ class Operation:
     Texts of `path`, `query` and `headers` may hold placeholders, among them the names in `values`. `result` selects
     the record, or the list of them, from the answer. `when`: an update is sent only if it is true. `style` says what
     an update sends. `fields`: those that a search may ask for. `raw` selects the record as the system gave it where
-    `result` makes a new object.
+    `result` makes a new object. `paging`: how the pages of a list are found.
     """
 
     method: str
@@ -77,6 +85,7 @@ class Operation:
     omitted_fields: frozenset[str] = frozenset()
     fields: frozenset[str] = frozenset()
     raw: JmesPathExpression | None = None
+    paging: Paging | None = None
 
     @property
     def label(self) -> str:
@@ -291,6 +300,7 @@ _EXTRA: Mapping[str, tuple[Setting[Any], ...]] = {
     "get": (_RAW,),
     "search": (_SEARCH_FIELDS,),
     "update": (_WHEN, _STYLE, _OMIT),
+    "list": OPTIONAL_PAGING,
 }
 
 
@@ -313,18 +323,20 @@ def _operation_kind(name: str) -> Object[Operation]:
             omitted_fields=frozenset(values[_OMIT]) if _OMIT in extra else frozenset(),
             fields=frozenset(values[_SEARCH_FIELDS]) if _SEARCH_FIELDS in extra else frozenset(),
             raw=values[_RAW] if _RAW in extra else None,
+            paging=read_paging(values, OPTIONAL_STYLE) if OPTIONAL_STYLE in extra else None,
         )
         _refuse_contradictions(name, operation, values)
         _refuse_unsafe_templates(name, operation, values)
         return operation
 
     settings = (method, _PATH, _QUERY, _HEADERS, _ENCODING, _BODY, _RESULT, _VALUES, *extra, _ANSWERS)
-    return Object(
-        settings, build, (Rule("A GET request has no `body`, nor has one with the encoding `none`."),)
-    )
+    rules = (Rule("A GET request has no `body`, nor has one with the encoding `none`."),)
+    return Object(settings, build, (*rules, *PAGING_RULES) if name == "list" else rules)
 
 
 def _refuse_contradictions(name: str, operation: Operation, values: Values) -> None:
+    if operation.paging and operation.paging.style in ADDRESS_STYLES and operation.method != "GET":
+        values.reject(OPTIONAL_STYLE, f"With “paging”: “{operation.paging.style}”, the method is GET.")
     if operation.body is not None and (operation.method == "GET" or operation.encoding == "none"):
         values.reject(_BODY, "A GET request has no body, nor has one with the encoding “none”.")
     if operation.style == "body" and operation.body is None and operation.encoding != "none":
@@ -381,7 +393,8 @@ _MEANINGS = {
     "create": "The request that creates a record. Its answer must have the id of the record.",
     "update": f"The request that updates a record, or a list of at most {MAX_UPDATES} that are sent in order.",
     "delete": "The request that deletes a record, or makes it anonymous.",
-    "list": "The request that lists some records.",
+    "list": "The request that lists records, or one page of them. Expressions in the body and in `values` may use "
+    "`start`, `page`, `count` and `cursor` (null for the first page); what they use is not in the query.",
 }
 _EXAMPLES: Mapping[str, Any] = {
     "get": {"path": "/api/customers/{id}"},

@@ -14,6 +14,13 @@ from sync.connectors.http.placeholders import find_fault, find_placeholders
 from sync.connectors.http.query_parameters import Query, QueryValue, change_values, list_values
 from sync.connectors.settings.operations.body_template import BodyTemplate, make_template
 from sync.connectors.settings.operations.operation import Operation
+from sync.connectors.settings.page_style import (
+    OPTIONAL_PAGING,
+    OPTIONAL_STYLE,
+    PAGING_RULES,
+    Paging,
+    read_paging,
+)
 from sync.connectors.settings.record_version import VERSION, VersionSettings
 from sync.connectors.settings.setting_kinds import (
     Expression,
@@ -41,10 +48,13 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True)
 class RecordListSettings:
-    """A request for some records. `results_expression` selects the list of records in a response."""
+    """A request for some records. `results_expression` selects the list of records in a response, `paging` says how
+    further pages are found.
+    """
 
     request: ReadRequest
     results_expression: JmesPathExpression
+    paging: Paging
 
 
 @dataclass(frozen=True)
@@ -131,10 +141,14 @@ _LIST_RESULTS = defaulted(
 _LIST = optional(
     "list",
     Object(
-        (_LIST_PATH, _LIST_QUERY, _LIST_RESULTS),
+        (_LIST_PATH, _LIST_QUERY, _LIST_RESULTS, *OPTIONAL_PAGING),
         lambda values: RecordListSettings(
-            ReadRequest(values[_LIST_PATH], values[_LIST_QUERY]), values[_LIST_RESULTS]
+            ReadRequest(values[_LIST_PATH], values[_LIST_QUERY]),
+            values[_LIST_RESULTS],
+            read_paging(values, OPTIONAL_STYLE),
         ),
+        # There is no `method` here: it is always GET.
+        PAGING_RULES[:1],
     ),
     "A request that lists some records. After a 404 for a linked record, the hub reads other records to "
     "prove that this one was deleted: linked ones, then those of the list.",
@@ -228,7 +242,11 @@ def expand_shorthand(values: Values) -> dict[str, Any]:
     if listing is not None:
         request = listing.request
         expanded["list"] = Operation(
-            "GET", request.path, query=request.query, result=listing.results_expression
+            "GET",
+            request.path,
+            query=request.query,
+            result=listing.results_expression,
+            paging=listing.paging,
         )
     return expanded
 

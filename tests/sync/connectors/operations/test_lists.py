@@ -1,0 +1,146 @@
+"""Lists of a target: the same page styles as those of an identity service, in short and in written-out settings."""
+
+from typing import Any
+
+import pytest
+
+from config_schema.errors import SettingsInvalid
+from sync.connectors import paging
+from sync.connectors.contracts.errors import UnreadableResponse, UnsafeRequest
+from sync.connectors.contracts.types import Access
+from sync.connectors.registry import validate_connection
+from sync.connectors.settings.target import TARGET_SETTINGS, expand_operations
+from tests.support.http.connectors import MemoryRecorder, shop, shop_settings
+from tests.support.http.servers import Reply, SeenRequest, serving
+
+pytestmark = pytest.mark.pure
+
+PAGES: list[list[dict[str, str]]] = [[], [], [{"id": "8"}, {"id": "9"}], [{"id": "10"}]]
+STYLES: list[dict[str, Any]] = [
+    {"paging": "cursor", "cursor": "after", "next": "next", "count": "limit"},
+    {"paging": "link", "count": None},
+    {"paging": "next_url", "next": "next"},
+]
+
+
+def settings(style: dict[str, Any], *, is_written_out: bool, **more: Any) -> dict[str, Any]:
+    if is_written_out:
+        listing = {"path": "/c", "result": "items", **style, **more}
+        return shop_settings(list=None, operations={"list": listing}, record="@", wrap=None)
+    return shop_settings(list={"path": "/c", "results": "items", **style, **more}, record="@", wrap=None)
+
+
+def paged(style: str) -> Any:
+    def answer(seen: SeenRequest) -> Reply:
+        if seen.path != "/c":
+            return Reply(200, {"id": seen.path.rpartition("/")[2]})
+        values = {**seen.query, **(seen.json() if seen.body else {})}
+        place = values.get("after") or values.get("p")
+        number = int(place or 0)
+        following = str(number + 1) if number + 1 < len(PAGES) else None
+        address = f"/c?p={following}" if following else None
+        body = {"items": PAGES[number], "next": following if style == "cursor" else address}
+        return Reply(200, body, {"Link": f'<{address}>; rel="next"'} if address else {})
+
+    return answer
+
+
+@pytest.mark.parametrize("is_written_out", [False, True])
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: style["paging"])
+def test_a_record_on_a_later_page_proves_that_others_can_be_read(
+    style: dict[str, Any], is_written_out: bool
+) -> None:
+    document = settings(style, is_written_out=is_written_out)
+    with serving(paged(style["paging"])) as service:
+        target = shop(service.url, settings=document)
+        assert target.check_access("USER", "7", []) is Access.GRANTED
+        lists = [seen for seen in service.seen if seen.path == "/c"]
+    assert len(lists) == 3, "two empty pages, and one with records"
+    expanded = expand_operations(document)["USER"]["operations"]
+    assert expanded["list"]["paging"] == style["paging"]
+    again = shop_settings(list=None, operations=expanded)
+    assert TARGET_SETTINGS.read(again, ()).entities["USER"].operations.list is not None
+    assert expand_operations(again)["USER"]["operations"] == expanded
+
+
+@pytest.mark.parametrize(("style", "sent"), [("offset", "startIndex"), ("page", "page")])
+def test_offset_and_page_end_at_an_empty_page(style: str, sent: str) -> None:
+    with serving(lambda _: Reply(200, {"items": []})) as service:
+        target = shop(service.url, settings=settings({"paging": style}, is_written_out=False))
+        assert target.check_permission("USER", "list").answer == "granted"
+        assert [sorted(seen.query) for seen in service.seen] == [sorted(["count", sent])]
+
+
+def test_without_a_style_a_list_is_one_request_without_parameters() -> None:
+    with serving(lambda _: Reply(200, {"items": [{"id": "7"}]})) as service:
+        target = shop(service.url, settings=settings({}, is_written_out=True, query={"limit": "5"}))
+        target.check_permission("USER", "list")
+        assert [seen.target for seen in service.seen] == ["/c?limit=5"]
+
+
+def test_a_page_is_asked_for_in_the_body() -> None:
+    style = {
+        "paging": "cursor",
+        "next": "next",
+        "method": "POST",
+        "body": {"first": {"expression": "count"}, "after": {"expression": "cursor"}},
+    }
+    with serving(paged("cursor")) as service:
+        target = shop(service.url, settings=settings(style, is_written_out=True))
+        assert target.check_permission("USER", "list").answer == "granted"
+        bodies = [seen.json() for seen in service.seen]
+        assert {seen.target for seen in service.seen} == {"/c"}
+    assert [body["after"] for body in bodies] == [None, "1", "2"]
+    assert len({body["first"] for body in bodies}) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("http://evil.test/c?p=1", UnsafeRequest),
+        ("//evil.test/c", UnsafeRequest),
+        ("/c/%2e%2e/admin", UnsafeRequest),
+        ("/c?p=0", UnreadableResponse),
+    ],
+)
+def test_a_page_elsewhere_is_never_requested(address: str, kind: type[Exception]) -> None:
+    notebook = MemoryRecorder()
+    with serving(lambda _: Reply(200, {"items": [], "next": address})) as service:
+        target = shop(
+            service.url,
+            notebook,
+            settings=settings({"paging": "next_url", "next": "next"}, is_written_out=False),
+        )
+        with pytest.raises(kind) as caught:
+            target.probe_system()
+    assert "evil" not in str(caught.value)
+    assert all(one.url.startswith(service.url + "/c") for one in notebook.sent)
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        {"paging": "cursor"},
+        {"paging": "next_url"},
+        {"paging": "pages"},
+        {"paging": "offset", "size": 0},
+        {"paging": "page", "first_page": 2},
+    ],
+)
+@pytest.mark.parametrize("is_written_out", [False, True])
+def test_a_style_that_cannot_work_is_refused(style: dict[str, Any], is_written_out: bool) -> None:
+    document = settings(style, is_written_out=is_written_out)
+    with pytest.raises(SettingsInvalid):
+        validate_connection("rest-commercial", document, {"scheme": "bearer"}, "https://a.test")
+
+
+def test_an_address_needs_the_method_get() -> None:
+    document = settings({"paging": "link", "method": "POST"}, is_written_out=True)
+    with pytest.raises(SettingsInvalid, match="GET"):
+        validate_connection("rest-commercial", document, {"scheme": "bearer"}, "https://a.test")
+
+
+def test_a_list_that_reads_one_page_only_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "_next_position", lambda *_: None)
+    with pytest.raises(AssertionError):
+        test_a_record_on_a_later_page_proves_that_others_can_be_read(STYLES[0], is_written_out=False)
