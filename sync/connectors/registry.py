@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, overload
 
-from config_schema.errors import SettingsInvalid
+from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Kind
 from sync.connectors.client.authentication import make_authenticator
 from sync.connectors.client.client import AttemptOptions, ClientConfig, HttpClient
@@ -43,6 +43,7 @@ def validate_connection(
     """
     if connector not in CONNECTORS:
         raise SettingsInvalid(("connector",), f"This must be one of: {', '.join(CONNECTORS)}.")
+    _refuse_unsendable_texts({"settings": settings, "authentication": authentication})
     parse_authentication(authentication, _parse_base(base_url))
     try:
         refuse_plain_secrets(authentication)
@@ -54,6 +55,26 @@ def validate_connection(
         SETTINGS_KINDS[connector].read(settings, ())
     except SettingsInvalid as invalid:
         raise SettingsInvalid(("settings", *invalid.place), invalid.sentence) from None
+
+
+def _refuse_unsendable_texts(document: Any) -> None:
+    """Raise SettingsInvalid for a text that is no Unicode, which no request sends and no database stores."""
+    waiting: list[tuple[Place, Any]] = [((), document)]
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, Mapping):
+            for name in value:
+                _require_sendable(name, place)
+            waiting += [((*place, name), inner) for name, inner in value.items()]
+        elif isinstance(value, list | tuple):
+            waiting += [((*place, index), inner) for index, inner in enumerate(value)]
+        else:
+            _require_sendable(value, place)
+
+
+def _require_sendable(value: Any, place: Place) -> None:
+    if isinstance(value, str) and ("\0" in value or any("\ud800" <= one <= "\udfff" for one in value)):
+        raise SettingsInvalid(place, "This text holds U+0000 or half of a surrogate pair.")
 
 
 def id_characters(connector: str, settings: Mapping[str, Any]) -> frozenset[str]:

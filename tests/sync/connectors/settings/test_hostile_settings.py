@@ -1,0 +1,450 @@
+"""Hostile values in every place of the settings of a connection, and hostile records in what was accepted.
+
+Each place of a document of each kind takes each value. A document is either refused with a sentence about one of its
+places, or it works within the rules: no request leaves the base URL, no header and no segment of a path is smuggled in,
+every error is one of the connectors, and no secret is in a record or an error.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from copy import deepcopy
+from itertools import islice
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from config_schema.errors import SettingsInvalid
+from sync.connectors.client import log_in_guard
+from sync.connectors.contracts.errors import ConnectorError
+from sync.connectors.http import placeholders, urls
+from sync.connectors.registry import CONNECTOR_SIDES, make_connector, validate_connection
+from sync.connectors.settings.secret_values import mask_plain_secrets
+from sync.connectors.settings.target import expand_operations
+from tests.support.http.connectors import MemoryRecorder
+from tests.support.http.servers import Reply, SeenRequest, Service, serving
+
+pytestmark = [pytest.mark.pure, pytest.mark.hostile_settings]
+
+SECRET = "hunter2-" * 5
+CREDENTIALS = dict.fromkeys(("password", "token", "client_secret", "signing_key", "value"), SECRET) | {
+    "username": "hub",
+    "client_id": "hub",
+}
+BEARER: dict[str, Any] = {"scheme": "bearer"}
+
+PAGED: list[dict[str, Any]] = [
+    {"path": "/users", "query": {"f": ["a", "b"]}, "start": "from", "first": 1, "total": "total"},
+    {"path": "/users", "paging": "page", "page": "p", "headers": {"Prefer": "minimal"}},
+    {"path": "/users", "paging": "cursor", "cursor": "after", "next": "next"},
+    {"path": "/users", "paging": "link"},
+    {"path": "/users", "paging": "next_url", "next": "next"},
+    {
+        "path": "/users",
+        "method": "POST",
+        "body": {"after": "{cursor}", "n": "{count}"},
+        "paging": "cursor",
+        "next": "next",
+        "modified_since": {"query": {"t": "{time}"}, "format": "seconds"},
+    },
+]
+RULES = [{"status": [404, "5xx"], "when": "body.gone", "means": "absent"}]
+IDENTITY: dict[str, Any] = {
+    "entities": {
+        "USER": {
+            "path": "/users/{id}",
+            "query": {"expand": ["a", "{id}"]},
+            "headers": {"Prefer": "minimal"},
+            "answers": RULES,
+            "record": "data || @",
+            "id": "id",
+            "version": "meta.version",
+            "modified": "meta.at",
+            "probe": {"path": "/ping", "query": {"a": "b"}},
+        },
+        "GROUP": {"method": "POST", "path": "/graph", "body": {"query": "q", "variables": {"id": "{id}"}}},
+    },
+    "headers": {"Accept-Language": "en"},
+    "error": {"sentence": "message", "when": "status == 'error'"},
+}
+SHORT: dict[str, Any] = {
+    "entities": {
+        "USER": {
+            "collection": "/c",
+            "item": "/c/{id}",
+            "record": "customer || @",
+            "wrap": "customer",
+            "search": {
+                "path": "/c/search",
+                "query": {"filter": ["{field} eq {quoted}", "active"]},
+                "results": "items",
+                "fields": ["email"],
+            },
+            "list": {
+                "path": "/c",
+                "query": {"limit": "5"},
+                "results": "items",
+                "paging": "cursor",
+                "next": "n",
+            },
+            "create": {"method": "POST"},
+            "update": {"method": "PUT", "omit": ["id"]},
+            "delete": {"method": "POST"},
+            "version": {
+                "read": {"path": "meta.version"},
+                "send": {"field": "version", "query": "v"},
+                "stale": [{"status": 409, "when": "body.code == 'version'"}],
+            },
+        }
+    },
+    "caseless": ["email"],
+    "idempotency_header": "Idempotency-Key",
+    "id_characters": " /",
+    "answers": RULES,
+    "error": {"sentence": "message", "fields": "errors"},
+}
+WRITTEN: dict[str, Any] = {
+    "entities": {
+        "USER": {
+            "operations": {
+                "get": {"path": "/c/{id}", "query": {"q": "'{id:odata}'"}, "headers": {"X-Id": "{id}"}},
+                "search": {
+                    "method": "POST",
+                    "path": "/by/{value}",
+                    "query": {"{field}": "{value}", "q": "'{value:soql}'", "j": '"{value:json}"'},
+                    "body": {"v": {"expression": "value"}, "t": {"template": "{field}:{value:quoted}"}},
+                    "result": "items",
+                    "fields": ["email"],
+                },
+                "create": {
+                    "path": "/c",
+                    "encoding": "form",
+                    "headers": {"X-Entity": "{key}"},
+                    "answers": RULES,
+                },
+                "update": [
+                    {"path": "/c/{id}", "style": "merge-patch"},
+                    {
+                        "path": "/a/{address}",
+                        "values": {"address": "raw.address.id"},
+                        "when": "changed.email",
+                        "body": {"e": {"expression": "changed.email", "optional": True}},
+                    },
+                ],
+                "delete": {"method": "POST", "path": "/c/{id}/anonymize", "encoding": "none"},
+                "list": {"path": "/c", "result": "items", "paging": "next_url", "next": "next"},
+            }
+        }
+    }
+}
+SESSION: dict[str, Any] = {
+    "scheme": "session",
+    "log_in": {
+        "path": "/login",
+        "query": {"lang": "en"},
+        "headers": {"X-Tenant": "acme"},
+        "body": {"user": "{username}", "password": "{password}"},
+    },
+    "token": {"path": "token"},
+    "values": {"user_id": "user"},
+    "template": "Session {base64:{username}:{user_id}:{token}}",
+    "lifetime": 3600,
+    "refused": [{"status": 200, "when": "body.errors"}],
+    "log_in_refused": [{"status": 200, "when": "body.error"}],
+}
+JWT: dict[str, Any] = {
+    "scheme": "jwt",
+    "algorithm": "HS256",
+    "header": "X-Token",
+    "template": "Bearer {token}",
+    "claims": {"iss": "hub", "aud": "shop"},
+}
+OAUTH: dict[str, Any] = {
+    "scheme": "oauth2-client-credentials",
+    "token_path": "/oauth/token",
+    "scope": "read",
+    "audience": "https://shop.test",
+    "parameters": {"account_id": "4711"},
+}
+DOCUMENTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "identity": ("rest-identity", IDENTITY, BEARER),
+    **{
+        f"pages of {listing.get('paging', 'offset')} by {listing.get('method', 'GET')}": (
+            "rest-identity",
+            {"entities": {"USER": {"path": "/users/{id}", "list": listing}}},
+            BEARER,
+        )
+        for listing in PAGED
+    },
+    "target shorthand": ("rest-commercial", SHORT, BEARER),
+    "operations": ("rest-commercial", WRITTEN, BEARER),
+    "session": ("rest-identity", {"entities": {"USER": {"path": "/users/{id}"}}}, SESSION),
+    "jwt": ("rest-identity", {"entities": {"USER": {"path": "/users/{id}"}}}, JWT),
+    "oauth": ("rest-identity", {"entities": {"USER": {"path": "/users/{id}"}}}, OAUTH),
+}
+# Objects whose names are free.
+FREE = frozenset(
+    {
+        "query",
+        "headers",
+        "body",
+        "variables",
+        "values",
+        "entities",
+        "claims",
+        "parameters",
+        "expression",
+        "v",
+        "t",
+        "e",
+    }
+)
+BOMB = "|".join(["[@,@]"] * 25)
+DEEP: Any = "x"
+for _ in range(100):
+    DEEP = {"a": [DEEP]}
+HOSTILE: list[Any] = [
+    "/../admin", "/%2e%2e/admin", "//evil.test/c", "https://evil.test/c", "/c\\..\\x", "/c?admin=1#x", "/c/{id}/..",
+    "/a\r\nX-Evil: 1", "en\r\nX-Evil: 1", "en\nX-Evil: 1", "{password}", "{unknown}", "'{value}'", '"{id}"',
+    "{value:nope}", "nope(@)", "linked('USER', id)", BOMB, "a[", "\0", "\ud800", "ä€𝄞", "x" * 20_000, "", " ",
+    -1, 10**30, 1.5, True, None, [], {}, [[]], ["x"] * 1_000, {"a": "b"}, {"expression": BOMB}, DEEP,
+]  # fmt: skip
+VALUES = ["a'b", 'a"b', "a\\", "' or '1'='1", '" or "1"="1', "../admin", "..", "a/../b", "%2e%2e", "a\r\nX-Evil: 1", "\0",
+          "{id}", "\ud800", "x" * 5_000, " ", "a?b#c", "//evil.test"]  # fmt: skip
+
+
+def list_places(document: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the place of each value of a document."""
+    if place:
+        yield place
+    pairs = (
+        document.items()
+        if isinstance(document, dict)
+        else enumerate(document)
+        if isinstance(document, list)
+        else ()
+    )
+    for name, inner in pairs:
+        yield from list_places(inner, (*place, name))
+
+
+def change(document: dict[str, Any], place: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    changed: Any = deepcopy(document)
+    inner = changed
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    return changed  # type: ignore[no-any-return]
+
+
+def answer(seen: SeenRequest) -> Reply:
+    """Answer as a system whose answers are as hostile as its settings."""
+    if seen.path.endswith(("/login", "/token")):
+        return Reply(200, {"token": "t" * 20, "access_token": "t" * 20, "expires_in": 60, "user": 7})
+    item = {
+        "id": seen.path.rpartition("/")[2],
+        "email": "old",
+        "address": {"id": "9/../9"},
+        "meta": {"version": 1},
+    }
+    body = {**item, "items": [item], "next": "http://evil.test/c", "n": "c\r\nX-Evil: 1"}
+    return Reply(200, body, {"Link": '<//evil.test/c>; rel="next"', "Set-Cookie": "a=b"})
+
+
+def use(connector: Any, side: str, value: str) -> Iterator[Callable[[], Any]]:
+    if side == "identity":
+        yield lambda: connector.fetch_entity("USER", value)
+        yield lambda: list(islice(connector.list_entities("USER", max_pages=2), 5))
+        yield lambda: connector.fetch_entity("GROUP", value)
+    else:
+        yield lambda: connector.get_record("USER", value)
+        yield lambda: connector.search_records("USER", "email", value)
+        yield lambda: connector.create_record("USER", {"email": value}, "key-1")
+        yield lambda: connector.update_record("USER", "7", {"email": value}, "key-1")
+        yield lambda: connector.delete_record("USER", value, "key-1")
+    yield connector.probe_system
+
+
+def drive(service: Service, name: str, settings: Any, authentication: Any, values: list[str]) -> None:
+    """Use a connection that was accepted, and check what left and what came back."""
+    side, notebook, said = CONNECTOR_SIDES[name], MemoryRecorder(), []
+    service.seen.clear()
+    base = f"{service.url}/base"
+    with suppress(SettingsInvalid):
+        connector = make_connector(
+            side, name, base_url=base, authentication=authentication, credentials=CREDENTIALS,
+            settings=settings, request_id="r1", recorder=notebook, deadline=5.0,
+        )  # fmt: skip
+        for value in values:
+            for call in use(connector, side, value):
+                try:
+                    call()
+                except ConnectorError as error:
+                    said.append(f"{error} {error.sentence} {error.fields}")
+    for seen in service.seen:
+        # The token endpoint of OAuth is at the origin.
+        path = urlsplit(seen.target).path
+        assert path.startswith("/base/") or authentication["scheme"] == "oauth2-client-credentials", (
+            seen.target
+        )
+        assert not {"..", ".", "%2e%2e"} & set(path.lower().split("/")), seen.target
+        assert "x-evil" not in seen.headers
+        assert seen.headers["host"] == urlsplit(service.url).netloc
+    for sent, exchange in zip(notebook.sent, notebook.exchanges, strict=False):
+        shown = repr((sent, exchange))
+        assert sent.url.startswith(service.url + "/"), "no request of the page elsewhere"
+        assert SECRET not in shown
+    assert all(SECRET not in text and "evil" not in text for text in said)
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    monkeypatch.setattr(log_in_guard, "_guard", log_in_guard.MemoryGuard())
+    with serving(answer) as running:
+        yield running
+
+
+def find_refusal(name: str, settings: Any, authentication: Any) -> SettingsInvalid | None:
+    """Return why a connection may not be saved; None if it may."""
+    try:
+        validate_connection(name, settings, authentication, "https://shop.test")
+    except SettingsInvalid as refused:
+        return refused
+    return None
+
+
+def accepts(name: str, settings: Any, authentication: Any) -> bool:
+    """Return True if a connection may be saved. A refusal is a short sentence about a place, and holds no secret."""
+    refusal = find_refusal(name, settings, authentication)
+    if refusal is None:
+        return True
+    assert refusal.place
+    assert refusal.sentence.endswith("."), refusal.sentence
+    assert len(refusal.sentence) < 1_500
+    assert SECRET not in str(refusal)
+    return False
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_each_document_is_good_as_it_is(kind: str, service: Service) -> None:
+    name, settings, authentication = DOCUMENTS[kind]
+    assert find_refusal(name, settings, authentication) is None
+    drive(service, name, settings, authentication, ["7"])
+    assert service.seen
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_a_hostile_value_in_any_place_is_refused_or_harmless(kind: str, service: Service) -> None:
+    name, settings, authentication = DOCUMENTS[kind]
+    whole = {"settings": settings, "authentication": authentication}
+    accepted = 0
+    for place in list_places(whole):
+        for value in HOSTILE:
+            changed = change(whole, place, value)
+            if accepts(name, changed["settings"], changed["authentication"]):
+                accepted += 1
+                if value != whole and len(place) > 1:
+                    drive(service, name, changed["settings"], changed["authentication"], ["7"])
+    assert accepted, "some values are harmless, and are sent"
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_hostile_records_stay_within_their_place(kind: str, service: Service) -> None:
+    drive(service, *DOCUMENTS[kind], VALUES)
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_an_unknown_field_is_refused_with_the_list_of_known_ones(kind: str) -> None:
+    name, settings, authentication = DOCUMENTS[kind]
+    whole = {"settings": settings, "authentication": authentication}
+    refused_places = 0
+    for place in [("settings",), ("authentication",), *list_places(whole)]:
+        target: Any = whole
+        for part in place:
+            target = target[part]
+        if not isinstance(target, dict) or any(part in FREE for part in place[-1:]):
+            continue
+        changed = change(whole, (*place, "surprise"), "x")
+        refusal = find_refusal(name, changed["settings"], changed["authentication"])
+        if refusal is None:
+            assert FREE & set(place), place
+        else:
+            assert "Available: " in refusal.sentence, (place, refusal.sentence)
+            refused_places += 1
+    assert refused_places >= 2
+
+
+@pytest.mark.parametrize("style", ["'{value:odata}'", "'{value:soql}'", '"{value:json}"', "{value:quoted}"])
+@pytest.mark.parametrize("value", ["O'Neil", 'a"b', "a\\", "\\'", "' or '1'='1", '" or "1"="1'])
+def test_an_apostrophe_breaks_no_filter(style: str, value: str, service: Service) -> None:
+    search = {
+        "path": "/s",
+        "query": {"q": f"name eq {style} and active"},
+        "result": "items",
+        "fields": ["email"],
+    }
+    settings = change(WRITTEN, ("entities", "USER", "operations", "search"), search)
+    assert find_refusal("rest-commercial", settings, BEARER) is None
+    service.seen.clear()
+    drive(service, "rest-commercial", settings, BEARER, [value])
+    (text,) = [
+        dict(parse_qsl(urlsplit(seen.target).query))["q"] for seen in service.seen if seen.path == "/base/s"
+    ]
+    literal = text.removeprefix("name eq ").removesuffix(" and active")
+    assert (literal[0], literal[-1]) == ("'", "'") if "'" in style else ('"', '"')
+    inner = literal[1:-1]
+    if "odata" in style:
+        assert "'" not in inner.replace("''", "")
+        assert inner.replace("''", "'") == value
+    else:
+        assert (
+            json.loads(f'"{inner}"') == value
+            if '"' in literal[0]
+            else inner.replace("\\\\", "").count("'") == (inner.replace("\\\\", "").count("\\'"))
+        )
+
+
+@pytest.mark.parametrize(
+    "address", ["http://169.254.169.254/latest", "http://[fe80::1]/t", "http://metadata.google.internal/t"]
+)
+def test_a_token_request_obeys_the_outgoing_policy(address: str) -> None:
+    authentication = {**OAUTH, "token_url": address}
+    del authentication["token_path"]
+    with suppress(SettingsInvalid):
+        validate_connection("rest-identity", DOCUMENTS["oauth"][1], authentication, "https://shop.test")
+        connector = make_connector(
+            "identity", "rest-identity", base_url="https://shop.test", authentication=authentication,
+            credentials=CREDENTIALS, settings=DOCUMENTS["oauth"][1], request_id="r1", recorder=MemoryRecorder(),
+        )  # fmt: skip
+        with pytest.raises(ConnectorError) as refused:
+            connector.fetch_entity("USER", "7")
+        assert SECRET not in str(refused.value)
+        assert refused.value.code in ("identity-unsafe-id", "identity-unavailable")
+
+
+def test_no_secret_is_in_an_expansion_or_on_the_audit_log() -> None:
+    settings = change(SHORT, ("entities", "USER", "list", "query"), {"api_key": [SECRET, "x"]})
+    with pytest.raises(SettingsInvalid) as refused:
+        validate_connection("rest-commercial", settings, BEARER, "https://shop.test")
+    assert SECRET not in str(refused.value)
+    # Settings from before a rule was there: neither page nor log shows them.
+    assert SECRET not in json.dumps(mask_plain_secrets(expand_operations(settings)))
+    assert SECRET not in json.dumps(mask_plain_secrets(settings))
+
+
+def test_a_client_that_escapes_nothing_is_caught(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken variant: values are put into paths as they are."""
+    monkeypatch.setattr(urls, "quote", lambda value, **_: value)
+    monkeypatch.setattr(urls, "_check_path_value", lambda value: value)
+    monkeypatch.setattr(urls, "check_id", lambda value, *_: value)
+    monkeypatch.setattr(urls, "is_allowed_url", lambda *_: True)
+    monkeypatch.setattr("sync.connectors.client.client.is_allowed_url", lambda *_: True)
+    with pytest.raises(AssertionError):
+        drive(service, *DOCUMENTS["operations"], ["../../admin"])
+
+
+def test_styles_that_escape_nothing_are_caught(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(placeholders._STYLES, "odata", str)
+    with pytest.raises(AssertionError):
+        test_an_apostrophe_breaks_no_filter("'{value:odata}'", "O'Neil", service)
