@@ -45,7 +45,8 @@ def test_every_preset_is_on_the_page_with_what_it_needs_and_its_documentation() 
         ("?q=okta", ["Okta event hooks"]),
         ("?q=OKTA+handshake", ["Okta event hooks"]),
         ("?q=workos.com", ["WorkOS events (AuthKit and Directory Sync)"]),
-        ("?kind=identity", ["Sandbox identity service", "Trivore ID management API"]),
+        ("?kind=identity&q=sandbox", ["Sandbox identity service"]),
+        ("?kind=identity&q=trivore", ["Trivore ID management API"]),
         ("?kind=target&q=sandbox", ["Sandbox shop"]),
         ("?kind=source&q=trivore", ["Trivore ID"]),
         ("?q=nothing+like+this", []),
@@ -93,7 +94,9 @@ def test_the_reference_and_the_add_forms_lead_to_it() -> None:
 
 def test_the_kind_follows_from_the_connector() -> None:
     kinds = {entry.name: entry.kind for entry in list_entries() if entry.kind != SOURCE}
-    assert kinds == {"trivore": IDENTITY, "sandbox-identity": IDENTITY, "sandbox-shop": TARGET}
+    assert set(kinds) == set(PRESETS)
+    expected = {"trivore": IDENTITY, "sandbox-identity": IDENTITY, "sandbox-shop": TARGET}
+    assert kinds | expected == kinds
 
 
 @pytest.mark.parametrize("name", SOURCE_PRESETS)

@@ -15,6 +15,8 @@ pytestmark = [pytest.mark.pure, pytest.mark.presets]
 
 FOLDER = Path(presets.__file__).parent
 FILES = sorted(FOLDER.glob("*.json"))
+# The settings that run against the real systems.
+PEERS = Path(__file__).parents[2] / "peers" / "settings"
 
 
 def document(**changed: Any) -> dict[str, Any]:
@@ -44,6 +46,21 @@ def test_every_preset_is_valid_and_says_what_it_needs(name: str) -> None:
 def test_its_file_is_written_as_the_others(path: Path) -> None:
     text = path.read_text("utf-8")
     assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, preset in PRESETS.items() if (PEERS / f"{name}.json").exists()]
+)
+def test_what_is_tested_with_the_real_system_is_the_preset_itself(name: str) -> None:
+    proved = json.loads((PEERS / f"{name}.json").read_text("utf-8"))
+    preset = load_preset(name)
+    assert {field: preset[field] for field in proved} == proved
+    assert PRESETS[name].metadata.is_tested
+
+
+def test_only_what_runs_with_the_real_system_says_so() -> None:
+    tested = {name for name, preset in PRESETS.items() if preset.metadata.is_tested}
+    assert tested - {"sandbox-identity", "sandbox-shop"} <= {path.stem for path in PEERS.glob("*.json")}
 
 
 def test_an_unknown_field_is_refused() -> None:
