@@ -19,6 +19,13 @@ class FormBiller:
         self._answers: dict[str, Reply] = {}
         self.customers: dict[str, dict[str, Any]] = {}
         self.forms: list[list[tuple[str, str]]] = []
+        # Addresses that it takes for invalid.
+        self.refused_addresses: set[str] = set()
+
+    @property
+    def live(self) -> dict[str, dict[str, Any]]:
+        """Return the customers that are not deleted, by id."""
+        return {key: one for key, one in self.customers.items() if not one.get("deleted")}
 
     def answer(self, seen: SeenRequest) -> Reply:
         """Answer one request."""
@@ -60,7 +67,7 @@ class FormBiller:
         elif self.customers.get(key, {"deleted": True}).get("deleted"):
             return _refuse(404, f"No such customer: '{key}'", "resource_missing")
         for name, text in form:
-            if name == "email" and "@" not in text:
+            if name == "email" and ("@" not in text or text in self.refused_addresses):
                 return _refuse(400, f"Invalid email address: {text}", "email_invalid", "email")
             _store(self.customers[key], name, text)
         return Reply(200, self.customers[key])

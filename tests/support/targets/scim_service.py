@@ -8,16 +8,34 @@ from tests.support.http.servers import Reply, SeenRequest
 
 TOKEN = "s3cret-token"
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
+GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
 PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-_PATH = re.compile(r"/scim/v2/Users(?:/([^/]+))?")
+_PATH = re.compile(r"/scim/v2/(?:Users|Groups)(?:/([^/]+))?")
 
 
 class ScimService:
-    """Users, whose user names are unique. Each change makes a new version."""
+    """Users, whose user names are unique, or groups, whose names are. Each change makes a new version.
 
-    def __init__(self) -> None:
+    `has_etags`: it has versions, which every write must name. `update`: the method that changes a resource.
+    """
+
+    def __init__(self, *, has_etags: bool = True, update: str = "PATCH", unique: str = "userName") -> None:
         self._numbers = count(1)
+        self._has_etags = has_etags
+        self._update = update
+        self._unique = unique
         self.users: dict[str, dict[str, Any]] = {}
+
+    @property
+    def live(self) -> dict[str, dict[str, Any]]:
+        """Return the resources by id."""
+        return self.users
+
+    def add(self, **fields: Any) -> dict[str, Any]:
+        """Add a resource and return it."""
+        key = f"{next(self._numbers):08x}"
+        self.users[key] = {**fields, "id": key, "meta": {"version": 'W/"1"'}}
+        return self.users[key]
 
     def answer(self, seen: SeenRequest) -> Reply:
         """Answer one request."""
@@ -32,25 +50,37 @@ class ScimService:
         if user is None:
             return _refuse(404, f"Resource {match[1]} not found.")
         if seen.method == "GET":
-            return _reply(200, user)
-        if seen.headers.get("if-match") != user["meta"]["version"]:
+            return self._reply(200, user)
+        if self._has_etags and seen.headers.get("if-match") != user["meta"]["version"]:
             return _refuse(412, "Failed to update. Resource has changed on the server.")
         if seen.method == "DELETE":
             del self.users[match[1]]
             return Reply(204)
-        return self._patch(seen, user)
+        if seen.method != self._update:
+            return _refuse(405 if self._update == "PUT" else 400, "Only a PatchOp is accepted.")
+        if self._is_taken(seen.json(), user["id"]):
+            return _refuse(409, "User already exists in the database.", "uniqueness")
+        return self._put(seen, user) if self._update == "PUT" else self._patch(seen, user)
 
     def _create(self, seen: SeenRequest) -> Reply:
         given = seen.json()
-        if seen.headers.get("content-type") != "application/scim+json" or USER not in given.get(
+        schema = USER if seen.path.endswith("/Users") else GROUP
+        if seen.headers.get("content-type") != "application/scim+json" or schema not in given.get(
             "schemas", ()
         ):
             return _refuse(400, "This is no SCIM user.", "invalidSyntax")
-        if given.get("userName") in {one["userName"] for one in self.users.values()}:
+        if self._is_taken(given, None):
             return _refuse(409, "User already exists in the database.", "uniqueness")
-        key = f"{next(self._numbers):08x}"
-        self.users[key] = {**given, "id": key, "meta": {"version": 'W/"1"'}}
-        return _reply(201, self.users[key])
+        return self._reply(201, self.add(**given))
+
+    def _is_taken(self, document: dict[str, Any], own_id: str | None) -> bool:
+        """Return True if a resource, or a PatchOp, has the unique value of another resource."""
+        operations = document.get("Operations", ())
+        values = [document.get(self._unique)] + [
+            one.get("value") for one in operations if one["path"] == self._unique
+        ]
+        others = [one for key, one in self.users.items() if key != own_id]
+        return any(one[self._unique] in [value for value in values if value] for one in others)
 
     def _search(self, seen: SeenRequest) -> Reply:
         users = list(self.users.values())
@@ -76,11 +106,20 @@ class ScimService:
             else:
                 place[last] = operation["value"]
         user["meta"]["version"] = f'W/"{int(user["meta"]["version"][3:-1]) + 1}"'
-        return _reply(200, user)
+        return self._reply(200, user)
 
+    def _put(self, seen: SeenRequest, user: dict[str, Any]) -> Reply:
+        """Replace a resource, but for what the service sets itself."""
+        document = seen.json()
+        if seen.headers.get("content-type") != "application/scim+json" or not document.get("schemas"):
+            return _refuse(400, "This is no SCIM resource.", "invalidSyntax")
+        kept = {name: user[name] for name in ("id", "meta")}
+        user.clear()
+        user.update({**{name: value for name, value in document.items() if value is not None}, **kept})
+        return self._reply(200, user)
 
-def _reply(status: int, user: dict[str, Any]) -> Reply:
-    return Reply(status, user, {"ETag": user["meta"]["version"]})
+    def _reply(self, status: int, user: dict[str, Any]) -> Reply:
+        return Reply(status, user, {"ETag": user["meta"]["version"]} if self._has_etags else {})
 
 
 def _refuse(status: int, detail: str, kind: str = "") -> Reply:

@@ -1,0 +1,1 @@
+"""Each preset of a connection runs against a stand-in of its system, over HTTP."""

@@ -1,0 +1,250 @@
+"""Deliveries with the settings of each preset of a target, to a stand-in that answers as its system is documented."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from sync.connectors.contracts.types import TargetConnector, WriteContext
+from sync.connectors.presets import PRESETS, load_preset
+from sync.models import Attempt, Call, Connection, Link, Mapping, MappingVersion, Route
+from tests.support.http.connectors import shop
+from tests.support.http.servers import Service, serving
+from tests.support.hub import ANNA, Hub
+from tests.support.targets.scim_service import ScimService
+from tests.sync.connectors.presets.vendor_targets import VENDORS, Vendor
+
+pytestmark = pytest.mark.presets
+
+every_vendor = pytest.mark.parametrize("name", VENDORS)
+
+
+@contextmanager
+def deliveries_to(
+    hub: Hub, name: str, settings: dict[str, Any] | None = None
+) -> Iterator[tuple[Any, Service]]:
+    """Let the hub deliver users to the stand-in of a preset. Yields the stand-in and its server."""
+    vendor, system = VENDORS[name], VENDORS[name].make()
+    with serving(system.answer) as service:
+        preset = load_preset(name)
+        target = Connection.objects.get(slug="shop")
+        target.base_url = service.url + vendor.path
+        target.connector, target.authentication = preset["connector"], preset["authentication"]
+        target.settings, target.credentials = settings or preset["settings"], dict(vendor.credentials)
+        target.full_clean()
+        target.save()
+        _map_users(vendor)
+        yield system, service
+        hub.wait_until_idle()
+        hub.wait_until_quiet()
+
+
+def _map_users(vendor: Vendor) -> None:
+    mapping = Mapping.objects.create(name="Preset")
+    version = MappingVersion(
+        mapping=mapping, number=1, declaration={"fields": dict(vendor.fields), "match": dict(vendor.match)}
+    )
+    version.full_clean()
+    version.save()
+    policy = Route.DeletionPolicy.DELETE if vendor.deactivated is None else Route.DeletionPolicy.DEACTIVATE
+    Route.objects.filter(source__slug="aurora", entity_type="USER").update(
+        mapping=mapping, when_gone=policy, deactivation=dict(vendor.deactivated or {}), tries=1
+    )
+
+
+def post(hub: Hub, event_type: str = "UPDATE") -> dict[str, Any]:
+    """Post a signed webhook about Anna. Returns the answer."""
+    document: dict[str, Any] = hub.post_signed(
+        {"id": ANNA, "entityType": "USER", "eventType": event_type}
+    ).json()
+    return document
+
+
+def rename(hub: Hub, family: str) -> None:
+    name = {"givenName": "Anna", "familyName": family}
+    hub.identity.directory.update_record("users", ANNA, {"name": name}, replaces=False)
+
+
+def connect(name: str, service: Service) -> TargetConnector:
+    """Return a connector with the preset."""
+    preset = load_preset(name)
+    return shop(
+        service.url + VENDORS[name].path,
+        authentication=preset["authentication"],
+        credentials=dict(VENDORS[name].credentials),
+        settings=preset["settings"],
+        deadline=5,
+    )
+
+
+def writes() -> list[str]:
+    return list(Call.objects.filter(is_write=True).order_by("pk").values_list("purpose", flat=True))
+
+
+def test_every_preset_of_a_target_has_a_stand_in() -> None:
+    targets = {name for name, preset in PRESETS.items() if preset.connector == "rest-commercial"}
+    assert set(VENDORS) == targets - {"sandbox-shop"}
+
+
+@every_vendor
+def test_a_record_is_created_left_alone_and_updated(hub: Hub, name: str) -> None:
+    with deliveries_to(hub, name) as (system, _):
+        assert post(hub, "CREATE")["status"] == "succeeded"
+        [(key, record)] = system.live.items()
+        assert "Aalto" in VENDORS[name].family_name(record)
+        assert Link.objects.get().record_id == key
+        assert post(hub)["status"] == "unchanged"
+        rename(hub, "Uusitalo")
+        assert post(hub)["status"] == "succeeded"
+        assert "Uusitalo" in VENDORS[name].family_name(system.live[key])
+        assert post(hub)["status"] == "unchanged"
+        assert writes() == ["create", "update"]
+
+
+@every_vendor
+def test_a_record_that_exists_is_found_and_updated(hub: Hub, name: str) -> None:
+    with deliveries_to(hub, name) as (system, _):
+        post(hub, "CREATE")
+        Link.objects.all().delete()
+        rename(hub, "Uusitalo")
+        assert post(hub)["status"] == "succeeded"
+        [record] = system.live.values()
+        assert "Uusitalo" in VENDORS[name].family_name(record)
+
+
+@every_vendor
+def test_a_conflict_is_answered_in_the_words_of_the_system(hub: Hub, name: str) -> None:
+    vendor = VENDORS[name]
+    with deliveries_to(hub, name) as (system, _):
+        if not vendor.is_new:
+            post(hub, "CREATE")
+        vendor.conflict(hub, system)
+        answer = post(hub)
+        assert answer["code"] == "target-rejected", answer
+        assert vendor.sentence in answer["detail"]
+
+
+@every_vendor
+def test_a_deleted_user_is_removed(hub: Hub, name: str) -> None:
+    vendor = VENDORS[name]
+    with deliveries_to(hub, name) as (system, _):
+        post(hub, "CREATE")
+        hub.identity.directory.delete_record("users", ANNA)
+        assert post(hub, "DELETE")["status"] == "succeeded"
+        if vendor.deactivated is None:
+            assert not system.live
+        else:
+            [record] = system.live.values()
+            assert {field: record[field] for field in vendor.deactivated} == vendor.deactivated
+
+
+@every_vendor
+def test_wrong_credentials_are_those_of_the_target(hub: Hub, name: str) -> None:
+    with deliveries_to(hub, name) as (system, _):
+        target = Connection.objects.get(slug="shop")
+        target.credentials = dict(VENDORS[name].wrong)
+        target.save()
+        answer = post(hub, "CREATE")
+        assert Attempt.objects.latest("pk").code == "target-credentials", answer
+        assert not system.live
+
+
+@every_vendor
+def test_the_connection_test_reads_a_record_and_searches_for_it(hub: Hub, name: str) -> None:
+    with deliveries_to(hub, name) as (system, service):
+        post(hub, "CREATE")
+        target = connect(name, service)
+        sample = target.read_sample()
+        assert (sample.item_count, sample.is_proof) == (1, True)
+        [key] = system.live
+        record = target.get_record("USER", key)
+        assert record is not None
+        assert record.id == key
+        assert target.get_record("USER", "999999") is None
+        if VENDORS[name].deactivated is None:
+            target.delete_record("USER", key, "k1", record.version)
+            assert target.get_record("USER", key) is None
+
+
+@pytest.mark.parametrize("name", ["scim-patch-target", "scim-patch-etag-target", "scim-put-target"])
+def test_the_members_of_a_group_are_ids(name: str) -> None:
+    update = "PUT" if "put" in name else "PATCH"
+    system = ScimService(has_etags="etag" in name, update=update, unique="displayName")
+    with serving(system.answer) as service:
+        target = connect(name, service)
+        made = target.create_record("GROUP", {"displayName": "Staff", "members": ["u2", "u1"]}, "k1")
+        assert made.fields["members"] == ["u1", "u2"]
+        [found] = target.search_records("GROUP", "displayName", "Staff")
+        version = target.load_version("GROUP", found).version
+        context = WriteContext(current=found.fields)
+        changed = target.update_record("GROUP", made.id, {"members": ["u3"]}, "k2", version, context)
+        assert (changed.fields["displayName"], changed.fields["members"]) == ("Staff", ["u3"])
+        emptied = target.update_record(
+            "GROUP", made.id, {"members": None}, "k3", changed.version, WriteContext(current=changed.fields)
+        )
+        assert emptied.fields["members"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "stored"),
+    [
+        ("stripe-customers-target", "name", lambda customer: customer["name"]),
+        ("shopify-customers-target", "last_name", lambda customer: customer["lastName"]),
+        ("scim-patch-target", "name.familyName", lambda user: user["name"].get("familyName")),
+        ("scim-put-target", "name.familyName", lambda user: user["name"].get("familyName")),
+        ("scim-put-target", "email", lambda user: user["emails"]),
+        ("scim-patch-target", "email", lambda user: user.get("emails")),
+    ],
+)
+def test_a_field_without_a_value_is_cleared_and_the_others_stay(name: str, field: str, stored: Any) -> None:
+    fields = {"email": "a@b.test", "userName": "a", "name": "A", "last_name": "A", "name.familyName": "A"}
+    system = VENDORS[name].make()
+    with serving(system.answer) as service:
+        target = connect(name, service)
+        made = target.create_record("USER", fields, "k1")
+        before = target.get_record("USER", made.id)
+        assert before is not None
+        assert before.fields[field]
+        target.update_record("USER", made.id, {field: None}, "k2", None, WriteContext(current=before.fields))
+        assert not stored(system.live[made.id])
+        after = target.get_record("USER", made.id)
+        assert after is not None
+        kept = {one: value for one, value in before.fields.items() if one != field}
+        assert {one: after.fields[one] for one in kept} == kept
+
+
+# Broken variants: a preset with one wrong setting.
+
+
+@every_vendor
+def test_a_preset_with_a_wrong_setting_is_caught(hub: Hub, name: str) -> None:
+    place, wrong = VENDORS[name].broken
+    settings = load_preset(name)["settings"]
+    holder = settings
+    for step in place[:-1]:
+        holder = holder[step]
+    assert holder.get(place[-1]) != wrong
+    holder[place[-1]] = wrong
+    with pytest.raises((AssertionError, KeyError, ValueError)):
+        run_course(hub, name, settings)
+
+
+@every_vendor
+def test_the_course_of_a_record_is_not_caught_with_the_preset_itself(hub: Hub, name: str) -> None:
+    run_course(hub, name, load_preset(name)["settings"])
+
+
+def run_course(hub: Hub, name: str, settings: dict[str, Any]) -> None:
+    """Create a record, find it again, update and remove it. Raises AssertionError if one of it fails."""
+    with deliveries_to(hub, name, settings) as (system, _):
+        assert post(hub, "CREATE")["status"] == "succeeded"
+        assert post(hub)["status"] == "unchanged"
+        Link.objects.all().delete()
+        rename(hub, "Uusitalo")
+        assert post(hub)["status"] == "succeeded"
+        [record] = system.live.values()
+        assert "Uusitalo" in VENDORS[name].family_name(record)
+        hub.identity.directory.delete_record("users", ANNA)
+        assert post(hub, "DELETE")["status"] == "succeeded"
+        assert not system.live or VENDORS[name].deactivated
