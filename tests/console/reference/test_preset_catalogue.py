@@ -42,7 +42,7 @@ def test_every_preset_is_on_the_page_with_what_it_needs_and_its_documentation() 
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("?q=okta", ["Okta event hooks"]),
+        ("?q=okta", ["Okta (Users and Groups API)", "Okta event hooks"]),
         ("?q=OKTA+handshake", ["Okta event hooks"]),
         ("?q=workos.com", ["WorkOS events (AuthKit and Directory Sync)"]),
         ("?kind=identity&q=sandbox", ["Sandbox identity service"]),
