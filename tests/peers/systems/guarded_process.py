@@ -14,6 +14,10 @@ STOP_SECONDS = 8
 
 
 def main() -> int:
+    # A terminal sends Ctrl-C and its own end to this process too, which must outlive the command. A handler, because the
+    # command would inherit that a signal is ignored.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123
         user = None if sys.argv[1] == "-" else sys.argv[1]
         child = subprocess.Popen(sys.argv[2:], stdin=nothing, start_new_session=True, user=user)

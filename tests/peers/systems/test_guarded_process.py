@@ -44,6 +44,20 @@ def test_nothing_is_left_of_a_parent_that_was_killed() -> None:
     wait_until_ended(group)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_nothing_is_left_of_a_parent_that_its_terminal_ends(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as parent:
+        assert parent.stdout is not None
+        group = int(parent.stdout.readline())
+        os.killpg(parent.pid, number)  # the guard gets it too
+    wait_until_ended(group)
+
+
 def test_the_guard_ends_with_its_command() -> None:
     command = [sys.executable, str(GUARD), "-", "sh", "-c", "echo $$; sleep 60 & exit 3"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as guard:
