@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from sync.models import Connection
+from webhooks.models import Source
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
@@ -52,3 +53,18 @@ def test_a_laptop_and_whoever_says_so_get_three_logins_in_a_private_file(
     call_command("seed_sandbox", logins=file, allow_demo_logins=allowed)
     assert set(User.objects.values_list("username", flat=True)) == {"support", "auditor", "administrator"}
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_hub_that_is_to_be_connected_by_hand_gets_logins_alone(settings: Any, tmp_path: Path) -> None:
+    settings.DEBUG = True
+    call_command("seed_sandbox", logins=tmp_path / "logins.txt", only_logins=True)
+    assert User.objects.count() == 3
+    assert not Connection.objects.exists()
+    assert not Source.objects.exists()
+
+
+def test_logins_alone_are_refused_with_debug_off_too(settings: Any, tmp_path: Path) -> None:
+    settings.DEBUG = False
+    with pytest.raises(CommandError, match="--allow-demo-logins"):
+        call_command("seed_sandbox", logins=tmp_path / "logins.txt", only_logins=True)
+    assert not User.objects.exists()

@@ -30,28 +30,37 @@ class Command(BaseCommand):
             "and written to a file, and routes that send real events to the sandbox",
         )
 
-    def handle(self, *, logins: Path, allow_demo_logins: bool, **_: Any) -> None:
+        parser.add_argument(
+            "--only-logins", action="store_true", help="create the user accounts and connect nothing"
+        )
+
+    def handle(self, *, logins: Path, allow_demo_logins: bool, only_logins: bool, **_: Any) -> None:
         if not settings.DEBUG and not allow_demo_logins:
             raise CommandError(
                 "DEBUG is off, so this may be production: seed_sandbox adds demo logins, an administrator among them, "
                 "and routes to the sandbox. Nothing was changed. If you want that here, add --allow-demo-logins."
             )
-        seed_configuration(
-            SandboxSystems(
-                identity_url=f"http://127.0.0.1:{os.environ.get('SANDBOX_IDENTITY_PORT', '8101')}",
-                identity_token=os.environ["SANDBOX_IDENTITY_TOKEN"],
-                shop_url=f"http://127.0.0.1:{os.environ.get('SANDBOX_SHOP_PORT', '8102')}",
-                shop_token=os.environ["SANDBOX_SHOP_TOKEN"],
-                signing_secret=os.environ["SANDBOX_SIGNING_SECRET"],
+        if not only_logins:
+            seed_configuration(
+                SandboxSystems(
+                    identity_url=f"http://127.0.0.1:{os.environ.get('SANDBOX_IDENTITY_PORT', '8101')}",
+                    identity_token=os.environ["SANDBOX_IDENTITY_TOKEN"],
+                    shop_url=f"http://127.0.0.1:{os.environ.get('SANDBOX_SHOP_PORT', '8102')}",
+                    shop_token=os.environ["SANDBOX_SHOP_TOKEN"],
+                    signing_secret=os.environ["SANDBOX_SIGNING_SECRET"],
+                )
             )
-        )
         new_logins = [line for name in LOGINS if (line := self._create_login(name))]
         if new_logins:
             logins.parent.mkdir(parents=True, exist_ok=True)
             logins.touch(mode=0o600)
             logins.write_text("\n".join(new_logins) + "\n")
             self.stdout.write("New user accounts for the console:\n  " + "\n  ".join(new_logins))
-        self.stdout.write("The hub is connected to the sandbox systems.")
+        if only_logins:
+            address = f"http://127.0.0.1:{os.environ.get('HUB_PORT', '8000')}/admin/"
+            self.stdout.write(f"The hub is not connected to any system. The console: {address}")
+        else:
+            self.stdout.write("The hub is connected to the sandbox systems.")
 
     @transaction.atomic
     def _create_login(self, name: str) -> str:
