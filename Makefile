@@ -12,7 +12,7 @@ HUB_ENV := HUB_ENV_FILE=/dev/null SECRET_KEY=only-for-checks-0123456789abcdefghi
 # Tests wait for processes, browsers and deadlines for about a quarter of their time.
 TEST_PROCESSES = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 
-.PHONY: run test quick test-sqlite test-postgresql check lint types contracts migrations slow faults peers bench screenshots clean
+.PHONY: run test quick test-sqlite test-postgresql check lint types contracts migrations slow faults peers start-peers bench screenshots clean
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -68,6 +68,9 @@ faults: $(CHECKS)  ## the fault suite, on both databases and with Celery; HUB_FA
 
 peers: $(CHECKS)  ## real systems at both ends, from package registries: Directus, Canaille, Tryton and Vendure
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/peers -m peers -p no:xdist $(ARGS)
+
+start-peers: $(CHECKS)  ## real systems to connect by hand, as docs/connect.md does; PEERS="tryton" for that alone
+	$(BIN)/python -m tests.peers.start $(or $(PEERS),directus tryton)
 
 bench: $(CHECKS)  ## what a webhook costs, beside plain views; ARGS="--quick" for a first look
 	$(BIN)/python -m tests.bench $(ARGS)

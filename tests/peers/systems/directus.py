@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.peers.systems.peer import JsonApi, Peer, PeerUnavailable, ServerProcess, new_secret
-from tests.support.database.postgresql import run_as, server_programs, unprivileged_user
-from tests.support.processes.hub_processes import free_port
+from tests.support.database.server_programs import (
+    run_as,
+    server_programs,
+    unprivileged_user,
+    wheel_programs,
+)
+from tests.support.processes.ports import free_port
 
 PACKAGES = {"directus": "12.4.0"}
 OVERRIDES = {"isolated-vm": "6.1.2"}  # ships its binary; the release that Directus asks for would be compiled
@@ -26,8 +31,8 @@ class Directus(Peer):
     name = "directus"
     api: JsonApi
 
-    def __init__(self, run_folder: Path) -> None:
-        super().__init__(run_folder)
+    def __init__(self, run_folder: Path, port: int | None = None) -> None:
+        super().__init__(run_folder, port)
         self.token, self.hub_token = new_secret(), new_secret()
         self._database: ServerProcess | None = None
         self._database_port = free_port()
@@ -90,6 +95,14 @@ class Directus(Peer):
         )
         self.create("/items/customers", {"id": "seeded", "email": "seeded@example.org"})
         self.create("/items/segments", {"id": "seeded", "name": "Seeded", "members": ["seeded"]})
+
+    def shell_variables(self) -> dict[str, str]:
+        return {
+            "DIRECTUS": self.url,
+            "DIRECTUS_PASSWORD": self._password(),
+            "DIRECTUS_TOKEN": self.token,
+            "DIRECTUS_HUB_TOKEN": self.hub_token,
+        }
 
     def as_hub(self) -> JsonApi:
         """Return the API as the hub uses it."""
@@ -180,7 +193,7 @@ class Directus(Peer):
 
     def _start_database(self) -> None:
         """Start an empty PostgreSQL server in a folder that its user can reach."""
-        if server_programs() is None:
+        if _programs_folder() is None:
             raise PeerUnavailable("Directus needs the programs of a PostgreSQL server")
         self._cluster = Path(tempfile.mkdtemp(prefix="hub-peers-postgresql-"))
         user, data = unprivileged_user(self._cluster), self._cluster / "data"
@@ -208,7 +221,7 @@ class Directus(Peer):
             return False
 
     def _database_program(self, name: str) -> str:
-        folder = server_programs()
+        folder = _programs_folder()
         assert folder is not None
         return str(folder / name)
 
@@ -240,3 +253,8 @@ class Directus(Peer):
             "WEBSOCKETS_ENABLED": "false",
             "IMPORT_IP_DENY_LIST": "",  # flows may call the hub on 127.0.0.1
         }
+
+
+def _programs_folder() -> Path | None:
+    """Return the folder with PostgreSQL's programs: those of this machine, or else those of the wheel."""
+    return server_programs() or wheel_programs()

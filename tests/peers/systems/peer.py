@@ -17,8 +17,9 @@ from typing import Any
 
 import requests
 
-from tests.support.processes.hub_processes import ROOT, free_port
+from tests.support.processes.ports import free_port
 
+ROOT = Path(__file__).resolve().parents[3]
 INSTALL_SECONDS = 400
 START_SECONDS = 120
 STOP_SECONDS = 15
@@ -85,14 +86,14 @@ class JsonApi:
 
 
 class Peer:
-    """A real system on a free port of 127.0.0.1. What it stores is made anew for each run."""
+    """A real system on a port of 127.0.0.1, a free one by default. What it stores is made anew for each run."""
 
     name = ""
 
-    def __init__(self, run_folder: Path) -> None:
+    def __init__(self, run_folder: Path, port: int | None = None) -> None:
         self.folder = peers_folder() / self.name
         self.run_folder = run_folder / self.name
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._server: ServerProcess | None = None
 
@@ -153,6 +154,10 @@ class Peer:
 
     def seed(self) -> None:
         """Fill the started peer, for each run."""
+
+    def shell_variables(self) -> dict[str, str]:
+        """Return the address and credentials of the started peer, by the names that a shell gets."""
+        raise NotImplementedError
 
     def pins(self) -> str:
         """Return all that the installation and the template depend on."""

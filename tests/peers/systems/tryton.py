@@ -30,6 +30,9 @@ class Tryton(Peer):
     def password(self) -> str:
         return (self.run_folder / "password").read_text()
 
+    def shell_variables(self) -> dict[str, str]:
+        return {"TRYTON": self.rest_url, "TRYTON_KEY": self.key}
+
     def pins(self) -> str:
         return " ".join((*PACKAGES, KEY_PROGRAM.read_text()))
 
