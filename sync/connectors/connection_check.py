@@ -161,8 +161,17 @@ class _ConnectionCheck:
         except _StepFailed as failed:
             return CheckStep(name, False, failed.code, time.monotonic() - started, failed.facts)
         except SettingsInvalid as invalid:
+            if (credential := self._missing_credential(invalid)) is not None:
+                return CheckStep(name, False, "credential-missing", None, {"credential": credential})
             return CheckStep(name, False, "settings-invalid", None, {"sentence": str(invalid)})
         return CheckStep(name, is_good, code, _UNTIMED_CODES.get(code, time.monotonic() - started), facts)
+
+    def _missing_credential(self, invalid: SettingsInvalid) -> str | None:
+        """Return the name of the credential that is invalid because it is not stored; None for all else."""
+        match invalid.place:
+            case ("credentials", str(name)) if not self._subject.credentials.get(name):
+                return name
+        return None
 
     def _check_name(self) -> tuple[str, Mapping[str, Any]]:
         addresses = _probe_endpoint(lambda: resolve_endpoint(self._endpoint()))

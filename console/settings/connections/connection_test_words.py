@@ -8,6 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from console.settings.connections.forms import CREDENTIAL_LABELS
 from console.settings.connections.permission_words import PermissionRow, build_permission_row
 from console.ui.formatting import long_duration, short_duration
 from console.ui.outcome_texts import describe_code
@@ -205,7 +206,15 @@ def _probe_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
     }
 
 
+def _missing_credential_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
+    names = CREDENTIAL_LABELS[facts["credential"]]
+    return _(
+        "Missing credentials: %(names)s. All requests to this connection fail until they are stored."
+    ) % {"names": names}
+
+
 _SENTENCE_BUILDERS: Mapping[str, Callable[[Mapping[str, Any], datetime], str]] = {
+    "credential-missing": _missing_credential_sentence,
     "name-known": _addresses_sentence,
     "way-plain": lambda *_args: _("Connected, but not encrypted: the base URL starts with http://."),
     "way-encrypted": _encrypted_sentence,
