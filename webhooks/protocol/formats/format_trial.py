@@ -27,10 +27,13 @@ class EntryValue:
 
 @dataclass(frozen=True, slots=True)
 class EventTrial:
-    """What becomes of one event. `code`: why it is not delivered, a code of the catalogue; "" if routes decide."""
+    """What becomes of one event. `code`: why it is not delivered, a code of the catalogue; "" if routes decide.
+    `meaning`: its event type, entity type and id, as the words of the format are understood; "" if it cannot be read.
+    """
 
     position: int
     code: str
+    meaning: str
     values: tuple[EntryValue, ...]
 
 
@@ -69,10 +72,9 @@ def _try_event(
         for name, entry in _entries(webhook_format).items()
     )
     if isinstance(read, UnreadableEvent):
-        code = read.code
-    else:
-        code = read.ignored_as or ("" if read.event_word in EVENT_TYPES else "ignored")
-    return EventTrial(position, code, values)
+        return EventTrial(position, read.code, "", values)
+    code = read.ignored_as or ("" if read.event_word in EVENT_TYPES else "ignored")
+    return EventTrial(position, code, f"{read.event_word} {read.entity_type} {read.entity_id}", values)
 
 
 def _entries(webhook_format: WebhookFormat) -> dict[str, FormatEntry]:

@@ -40,6 +40,7 @@ def test_each_event_of_a_pasted_request_shows_its_values_or_the_entry_at_fault(o
     assert "2 events" in page
     assert "&quot;anna-1&quot;" in page
     assert "would be delivered by the routes" in page
+    assert "UPDATE USER anna-1" in page
     assert "wrong-id" in page
     assert page.count("The event cannot be read because of this entry.") == 1
     assert Event.objects.count() == 0
