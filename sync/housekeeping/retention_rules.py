@@ -27,6 +27,7 @@ from sync.housekeeping import batch_deletion as housekeeping_prune
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.housekeeping.batch_deletion import PrunedBatch
 from sync.housekeeping.log_in_pruning import find_useless_attempts
+from sync.housekeeping.unread_bodies import old_bodies
 from sync.models import Alarm, PruningRun, RetentionCategory
 from webhooks.models import Refusal
 from webhooks.models.rate_limit import RateLimitState
@@ -96,7 +97,8 @@ RETENTION_RULES = (
 
 
 def prune_expired() -> int:
-    """Delete rows past their retention, old sessions, idle rate limits and useless refusals. Returns how many rows.
+    """Delete rows past their retention, old sessions, idle rate limits, useless refusals, and old bodies that could not
+    be read. Returns how many rows.
 
     First records the end of runs that were interrupted on the audit log.
     """
@@ -106,6 +108,7 @@ def prune_expired() -> int:
         _prune_rows(lambda _: Session.objects.filter(expire_date__lt=now)),
         _prune_rows(lambda _: RateLimitState.objects.filter(free_at__lt=now - IDLE_RATE_LIMIT_RETENTION)),
         _prune_rows(lambda _: find_useless_attempts(now)),
+        _prune_rows(lambda _: old_bodies(now)),
         _prune_rows(lambda _: KnownAddress.objects.filter(last_at__lt=now - KNOWN_ADDRESS_RETENTION)),
     )
     deleted = sum(number for walk in useless for number in _run_batches(walk, now))

@@ -1,0 +1,45 @@
+"""Bodies that could not be read as a webhook are deleted after 7 days, and with an erasure of whom they name."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from database.clock import read_clock
+from sync.housekeeping.retention_rules import prune_expired
+from tests.support.hub import ANNA, Hub
+from webhooks.models import Payload, Receipt
+
+
+def refused(hub: Hub, body: bytes) -> Receipt:
+    assert hub.post(body).status_code == 400
+    return Receipt.objects.order_by("-pk").select_related("payload")[0]
+
+
+def test_a_body_that_could_not_be_read_is_deleted_after_7_days(hub: Hub) -> None:
+    old, recent = refused(hub, b'{"id": "old"'), refused(hub, b'{"id": "recent"')
+    hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
+    accepted = Receipt.objects.exclude(event=None).get()
+    long_ago = read_clock() - timedelta(days=7, hours=1)
+    Receipt.objects.filter(pk__in=[old.pk, accepted.pk]).update(received_at=long_ago)
+    Receipt.objects.filter(pk=recent.pk).update(received_at=long_ago + timedelta(hours=2))
+    prune_expired()
+    kept = set(Payload.objects.values_list("pk", flat=True))
+    assert old.payload_id not in kept
+    assert {recent.payload_id, accepted.payload_id} <= kept
+    assert Receipt.objects.get(pk=old.pk).payload_id is None
+
+
+@pytest.mark.parametrize("name", ["P-4711", "J\u00fcrgen"])
+def test_an_erasure_deletes_the_unread_bodies_that_contain_the_id(hub: Hub, name: str) -> None:
+    plain = refused(hub, f'{{"person": "{name}"'.encode())
+    escaped = refused(hub, json.dumps({"person": name}).encode())
+    other = refused(hub, b'{"person": "somebody else"}')
+    erase = import_string(settings.ERASES_TOO["unread"])
+    assert erase(name, "pseudonym") == 2
+    kept = set(Payload.objects.values_list("pk", flat=True))
+    assert not kept & {plain.payload_id, escaped.payload_id}
+    assert other.payload_id in kept
+    assert erase(name, "pseudonym") == 0
