@@ -120,7 +120,12 @@ def _wipe_sqlite(cursor: Any, filled: dict[str, int]) -> None:
     emptied = [f"DELETE FROM {table}" for table in [*filled, "sqlite_sequence"]]
     cursor.execute("PRAGMA foreign_keys = OFF")
     cursor.execute("BEGIN IMMEDIATE")
-    for statement in unguarded + emptied + [sql for _, sql in triggers]:
-        cursor.execute(statement)
+    try:
+        for statement in unguarded + emptied + [sql for _, sql in triggers]:
+            cursor.execute(statement)
+    except BaseException:
+        # Otherwise every later test of this process fails too.
+        cursor.execute("ROLLBACK")
+        raise
     cursor.execute("COMMIT")
     cursor.execute("PRAGMA foreign_keys = ON")

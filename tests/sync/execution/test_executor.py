@@ -14,7 +14,7 @@ from django.http import HttpResponse
 from sync.deliveries.routes import resolved_routes
 from sync.execution import executor as execution_executor
 from sync.models import Connection, Delivery, Route
-from tests.support.hub import ANNA, EXAMPLE, Hub
+from tests.support.hub import ANNA, EXAMPLE, Hub, wait_until_quiet
 from webhooks.models import Event, State
 
 MIKKO = "5f2a9c0e7b1d4e8890aa0001"
@@ -28,6 +28,7 @@ def one_place() -> Iterator[None]:
         execution_executor.BoundedExecutor(threads=1, slots=1),
     )
     yield
+    wait_until_quiet()
     execution_executor._executor = before
 
 
@@ -57,6 +58,8 @@ def one_thread() -> Iterator[None]:
         execution_executor.BoundedExecutor(threads=1, slots=5),
     )
     yield
+    # Its threads may still write, and the database is about to be emptied.
+    wait_until_quiet()
     execution_executor._executor = before
 
 
