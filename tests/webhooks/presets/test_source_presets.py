@@ -25,7 +25,7 @@ from webhooks.models import Event, Payload, Receipt, Source, SourceSecret
 from webhooks.presets.source_presets import SOURCE_PRESETS, ExpectedEvent, RecordedRequest
 from webhooks.receiving.source_cache import find_source
 
-pytestmark = pytest.mark.presets
+pytestmark = [pytest.mark.presets, pytest.mark.one_database]
 
 CLIENT = Client(raise_request_exception=False)
 ADDRESS = "/webhooks/sender"

@@ -15,7 +15,7 @@ from tests.support.hub import ANNA, Hub
 from tests.support.targets.scim_service import ScimService
 from tests.sync.connectors.presets.vendor_targets import VENDORS, Vendor
 
-pytestmark = pytest.mark.presets
+pytestmark = [pytest.mark.presets, pytest.mark.one_database]
 
 every_vendor = pytest.mark.parametrize("name", VENDORS)
 
