@@ -15,6 +15,7 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker
 
 from integration_hub.web_server.connection import Connection, Phase
+from integration_hub.web_server.refusal_counts import count_refusal
 from integration_hub.web_server.refusals import RefusedRequest, build_response, slow_request
 
 logger = logging.getLogger("hub.server")
@@ -112,8 +113,10 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
 
     def _refuse(self, connection: Connection, refusal: RefusedRequest) -> None:
         """Answer and close a connection, in the loop: what the client does not take at once is lost."""
-        address = connection.client[0] if isinstance(connection.client, tuple) else "a local client"
-        logger.info("refused a request from %s: %s %s", address, refusal.status, refusal.reason)
+        address = connection.client[0] if isinstance(connection.client, tuple) else None
+        where = address or "a local client"
+        logger.info("refused a request from %s: %s %s", where, refusal.status, refusal.reason)
+        count_refusal(refusal.code, address)
         with suppress(OSError):
             connection.sock.send(build_response(refusal, without_body=connection.reader.is_head))
         connection.linger(time.monotonic())
