@@ -26,9 +26,9 @@ def test_malformed_requests_of_a_minute_share_a_row(hub: Hub, tmp_path: Path) ->
     with running_hub(tmp_path, hub.identity, hub.shop) as running:
         for _ in range(20):
             assert send(running, MALFORMED).startswith(b"HTTP/1.1 400 ")
-        query = "SELECT code, address, sum(times) FROM webhooks_refusal GROUP BY code, address"
+        query = "SELECT code, sum(times) FROM webhooks_refusal WHERE address = '127.0.0.1' GROUP BY code"
         until = time.monotonic() + 15
-        while running.rows(query) != [("bad-request", "127.0.0.1", 20)]:
+        while running.rows(query) != [("bad-request", 20)]:
             assert time.monotonic() < until, running.rows(query)
             time.sleep(0.2)
         assert running.rows("SELECT count(*) <= 2 FROM webhooks_refusal") in ([(1,)], [(True,)])
