@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from config_schema.errors import SettingsInvalid
 from webhooks.models import AnswerMode, Source, find_key_set, request_key_set
 from webhooks.protocol.formats.event_reader import RequestEvents, UnreadableEvent, read_request
 from webhooks.protocol.signatures import BadSignature, LiveSecret, verify_signature
@@ -96,8 +97,13 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
 def _accepts_type(source: Source, content_type: str) -> bool:
     if source.scheme == "jwt" and "header" not in source.scheme_settings:
         return bool(_TOKEN_TYPE.fullmatch(content_type))
+    try:
+        accepted = source.parsed_format.content_types
+    except SettingsInvalid as invalid:
+        # It was valid when it was saved: an older version of the hub accepted it.
+        raise RequestRefused("format-error", text=str(invalid)) from invalid
     match = _CONTENT_TYPE.fullmatch(content_type)
-    return match is not None and match[1].lower() in source.parsed_format.content_types
+    return match is not None and match[1].lower() in accepted
 
 
 def _is_encoded(incoming: IncomingRequest) -> bool:

@@ -172,6 +172,13 @@ def test_a_batch_of_which_nothing_can_be_read_is_refused(formatted: Hub) -> None
     assert Receipt.objects.get().status == 400
 
 
+def test_a_stored_format_that_is_not_valid_any_more_refuses_without_an_error(formatted: Hub) -> None:
+    set_format({"id": "no_such_function(body)"})
+    answer = post(formatted, event(ANNA))
+    assert (answer.status_code, answer.json()["code"]) == (400, "format-error")
+    assert not Event.objects.exists()
+
+
 def test_more_than_100_events_store_nothing(formatted: Hub) -> None:
     assert post(formatted, *[event(ANNA)] * 101).status_code == 413
     assert not Event.objects.exists()
