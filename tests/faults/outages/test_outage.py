@@ -151,8 +151,9 @@ def test_an_outage_of_ten_minutes_uses_no_retries_and_ends_without_a_burst_of_re
     )
     assert probes >= 2, "the breaker never tried the shop again"
     assert after.tries == before.tries
-    # Most probes are reads of a worker, which belong to no attempt; moving times may let a delivery pass as well.
-    assert after.attempts <= before.attempts + probes
+    # Most probes are reads of a worker, which belong to no attempt. Moving times also moves the end of a probe's turn, so a
+    # second delivery may pass before the first one has failed.
+    assert after.attempts <= before.attempts + 2 * probes
     assert probes <= after.asked - before.asked <= 2 * probes
     assert busiest <= 1.5 * PER_SECOND
     assert busiest >= 0.5 * PER_SECOND, "the drain was too slow to show anything"
