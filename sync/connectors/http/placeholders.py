@@ -8,6 +8,7 @@ import json
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)(?::([a-z0-9]+))?\}")
 
@@ -56,6 +57,7 @@ _ALLOWED_STYLES: Mapping[str, frozenset[str]] = {
 }
 
 
+@lru_cache(maxsize=4096)
 def find_placeholders(template: str) -> frozenset[str]:
     """Return the placeholder names of a template."""
     return frozenset(match[1] for match in _PLACEHOLDER.finditer(template))

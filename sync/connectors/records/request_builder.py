@@ -1,7 +1,6 @@
 """Requests made of operations: their placeholders filled in, and their bodies rendered."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from sync.connectors.client.client import NOT_FOUND_STATUSES, ConnectorRequest, HttpClient
@@ -36,8 +35,7 @@ class RequestBuilder:
 
     def build_get(self, operation: Operation, record_id: str) -> ConnectorRequest:
         """Return the request for one record. A status for an absent record is a result."""
-        request = self.build_read("get", operation, {"id": record_id})
-        return replace(request, accepted_statuses=NOT_FOUND_STATUSES)
+        return self._build("get", operation, {"id": record_id}, accepted_statuses=NOT_FOUND_STATUSES)
 
     def build_read(self, purpose: Purpose, operation: Operation, context: Context) -> ConnectorRequest:
         """Return a request that changes nothing."""
@@ -55,24 +53,15 @@ class RequestBuilder:
 
     def build_search(self, operation: Operation, field: str, value: str) -> ConnectorRequest:
         """Return the request for the records that have a value. A status for an absent record is a result."""
-        request = self.build_read("search", operation, {"field": field, "value": value})
-        return replace(request, accepted_statuses=NOT_FOUND_STATUSES)
+        context = {"field": field, "value": value}
+        return self._build("search", operation, context, accepted_statuses=NOT_FOUND_STATUSES)
 
     def build_write(
         self, purpose: Purpose, write: PlannedWrite, context: Context, idempotency_key: str
     ) -> ConnectorRequest:
         """Return the request of a write."""
-        operation = write.operation
-        if operation.body is None and operation.encoding != "none" and write.sent is not None:
-            operation = replace(operation, body=_SENT)
-        request = self._build(purpose, operation, {**context, "sent": write.sent})
-        return replace(
-            request,
-            query={**request.query, **write.query},
-            headers=merge_headers(write.headers, request.headers),
-            idempotency_key=idempotency_key,
-            is_write=True,
-            stale_rules=write.stale_rules,
+        return self._build(
+            purpose, write.operation, {**context, "sent": write.sent}, write, idempotency_key=idempotency_key
         )
 
     def is_wanted(self, operation: Operation, context: Context) -> bool:
@@ -83,30 +72,61 @@ class RequestBuilder:
         request = ConnectorRequest("update", operation.method, operation.path)
         return is_true_value(self._client.evaluate(operation.when, request, context))
 
-    def _build(self, purpose: Purpose, operation: Operation, context: Context) -> ConnectorRequest:
+    def _build(
+        self,
+        purpose: Purpose,
+        operation: Operation,
+        context: Context,
+        write: PlannedWrite | None = None,
+        *,
+        accepted_statuses: frozenset[int] = frozenset(),
+        idempotency_key: str | None = None,
+    ) -> ConnectorRequest:
         self._client.reset_budget()
+        # For the errors below: the whole request is made once, at the end.
         request = ConnectorRequest(purpose, operation.method, operation.path)
         values = self._placeholder_values(request, operation, context)
-        body = None
-        if operation.body is not None and operation.encoding != "none":
-            body = operation.body.render(
-                lambda expression: self._client.evaluate_for_request(expression, request, context),
-                lambda text: self._fill(request, text, values),
-            )
-        return replace(
-            request,
+        query = change_values(
+            operation.query,
+            lambda text: self._fill(request, text, values),
+            lambda name: self._fill(request, name, values),
+        )
+        body = self._render_body(request, operation, context, values, write)
+        headers = self._headers(request, operation, values, has_body=body is not None)
+        return ConnectorRequest(
+            purpose,
+            operation.method,
+            operation.path,
             path_values={name: values[name] for name in self._require(request, operation.path, values)},
-            query=change_values(
-                operation.query,
-                lambda text: self._fill(request, text, values),
-                lambda name: self._fill(request, name, values),
-            ),
-            headers=self._headers(request, operation, values),
+            query=query if write is None else {**query, **write.query},
             body=body,
-            encoding=operation.encoding,
+            idempotency_key=idempotency_key,
+            is_write=write is not None,
+            accepted_statuses=accepted_statuses,
+            headers=headers if write is None else merge_headers(write.headers, headers),
+            stale_rules=() if write is None else write.stale_rules,
             answers=operation.answers,
+            encoding=operation.encoding,
             searched=_SEARCHED,
             id_characters=self._settings.id_characters,
+        )
+
+    def _render_body(
+        self,
+        request: ConnectorRequest,
+        operation: Operation,
+        context: Context,
+        values: Mapping[str, str],
+        write: PlannedWrite | None,
+    ) -> Any:
+        body = operation.body
+        if body is None and write is not None and write.sent is not None:
+            body = _SENT
+        if body is None or operation.encoding == "none":
+            return None
+        return body.render(
+            lambda expression: self._client.evaluate_for_request(expression, request, context),
+            lambda text: self._fill(request, text, values),
         )
 
     def _placeholder_values(
@@ -136,15 +156,16 @@ class RequestBuilder:
         }
 
     def _fill(self, request: ConnectorRequest, template: str, values: Mapping[str, str]) -> str:
-        self._require(request, template, values)
+        if not self._require(request, template, values):
+            return template
         return fill_template(template, values)
 
     def _headers(
-        self, request: ConnectorRequest, operation: Operation, values: Mapping[str, str]
+        self, request: ConnectorRequest, operation: Operation, values: Mapping[str, str], *, has_body: bool
     ) -> dict[str, str]:
         headers = self._fill_all(request, operation.headers, values)
         for text in headers.values():
             if not is_header_value(text):
                 raise self._client.unsafe_error(f"{request.label}: a value must not stand in a header")
-        is_form = operation.encoding == "form" and operation.body is not None
+        is_form = operation.encoding == "form" and has_body
         return merge_headers({"Content-Type": _FORM_TYPE}, headers) if is_form else headers
