@@ -83,6 +83,7 @@ class ReceiptAdmin(DetailPageMixin, ReadOnlyAdmin):
             "size": size_text(row.size),
             "alike": requests_url(result=result, source=row.source.slug),
             "may_see_event": request.user.has_perm("webhooks.view_event"),
+            "all_events_read": row.event_count is not None and row.payload_id is None,
             "batch_events": row.batch_events.order_by("pk")[:MAX_EVENTS] if row.event_count else (),
         }
         return self.render_page(request, "console/requests/receipt.html", context)

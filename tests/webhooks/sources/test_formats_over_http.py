@@ -212,6 +212,14 @@ def test_a_batch_is_an_accepted_request_with_links_to_its_events(formatted: Hub)
     for stored in Event.objects.all():
         assert stored.reference in page
         assert f"/admin/webhooks/event/{stored.pk}/change/" in page
+    assert "Events that could not be read" in page
+
+
+def test_a_batch_of_which_all_is_read_shows_no_unread_events(formatted: Hub) -> None:
+    post(formatted, event(ANNA, uid="1"), event("SECOND1", uid="2"))
+    page = browser("support").get(f"/admin/webhooks/receipt/{Receipt.objects.get().pk}/change/")
+    assert page.status_code == 200
+    assert "Events that could not be read" not in page.content.decode()
 
 
 def test_a_repeat_of_a_batch_makes_no_new_event(formatted: Hub) -> None:
