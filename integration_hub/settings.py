@@ -301,7 +301,7 @@ ERASES_TOO = {
     "exports": "exports.jobs.erasure.erase_from_exports",
     "views": "console.events.saved_views.erase_from_saved_views",
     "captures": "webhooks.captures.windows.erase_captures",
-    "unread": "sync.housekeeping.unread_bodies.erase_unread_bodies",
+    "unusable": "sync.housekeeping.unusable_bodies.erase_unusable_bodies",
 }
 
 # The list of erasures, by pseudonyms, for whoever restores a backup. Workers on several machines need one file.

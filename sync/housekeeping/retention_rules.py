@@ -27,7 +27,7 @@ from sync.housekeeping import batch_deletion as housekeeping_prune
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.housekeeping.batch_deletion import PrunedBatch
 from sync.housekeeping.log_in_pruning import find_useless_attempts
-from sync.housekeeping.unread_bodies import old_bodies
+from sync.housekeeping.unusable_bodies import old_bodies
 from sync.models import Alarm, PruningRun, RetentionCategory
 from webhooks.models import Refusal
 from webhooks.models.rate_limit import RateLimitState

@@ -33,11 +33,11 @@ def test_a_body_that_could_not_be_read_is_deleted_after_7_days(hub: Hub) -> None
 
 
 @pytest.mark.parametrize("name", ["P-4711", "J\u00fcrgen"])
-def test_an_erasure_deletes_the_unread_bodies_that_contain_the_id(hub: Hub, name: str) -> None:
+def test_an_erasure_deletes_the_unusable_bodies_that_contain_the_id(hub: Hub, name: str) -> None:
     plain = refused(hub, f'{{"person": "{name}"'.encode())
     escaped = refused(hub, json.dumps({"person": name}).encode())
     other = refused(hub, b'{"person": "somebody else"}')
-    erase = import_string(settings.ERASES_TOO["unread"])
+    erase = import_string(settings.ERASES_TOO["unusable"])
     assert erase(name, "pseudonym") == 2
     kept = set(Payload.objects.values_list("pk", flat=True))
     assert not kept & {plain.payload_id, escaped.payload_id}

@@ -17,7 +17,7 @@ KEPT_FOR = timedelta(days=7)
 _BATCH_SIZE = 200
 
 
-def erase_unread_bodies(entity_id: str, _name: str) -> int:
+def erase_unusable_bodies(entity_id: str, _name: str) -> int:
     """Delete the bodies of requests without an event that contain this id, for an erasure. Returns their number."""
     wanted = _spellings(entity_id)
     found = 0
