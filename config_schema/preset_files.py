@@ -51,7 +51,7 @@ METADATA = (_LABEL, _NEEDS, _PAGE, _FOLLOWS, _TESTED)
 
 @dataclass(frozen=True, slots=True)
 class PresetMetadata:
-    """What a preset needs and where it comes from. `page`: the vendor's documentation; `follows`: its version, or the
+    """Requirements and origin of a preset. `page`: the vendor's documentation; `follows`: its version, or the
     day on which it was read; `tested`: `real system` or `documentation`.
     """
 

@@ -20,7 +20,7 @@ FILTERED_CODE = "filtered"
 
 
 class RequestResult(StrEnum):
-    """What became of a request."""
+    """The result of a request, as the list *Requests* shows it."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"

@@ -1,4 +1,4 @@
-"""Why a delivery waits: its blockers, the time of its next try, and the number of tries left.
+"""The reasons for which a delivery waits (its blockers), the time of its next try, and the number of tries left.
 
 Everything is read from the database, by its clock; caches of the process are not used. The results are values; the
 console turns them into sentences.

@@ -1,4 +1,4 @@
-"""What audit entries say of the rows of an attempt, so that a row that was changed later is found."""
+"""Facts about the rows of an attempt that audit entries repeat, so that a row that was changed later is found."""
 
 from collections.abc import Iterable
 

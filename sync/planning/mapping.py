@@ -127,7 +127,7 @@ FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
 
 
 class WhenAbsent(StrEnum):
-    """What becomes of a field of the record if the entity has no value for it: null, or nothing at all."""
+    """The value of a record's field for which the entity has none: null, or nothing at all."""
 
     KEEP = "keep"
     CLEAR = "clear"

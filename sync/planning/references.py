@@ -27,7 +27,7 @@ FindRecords = Callable[[frozenset[Reference]], Mapping[Reference, str]]
 
 
 class WhenMissing(StrEnum):
-    """What happens to a field once the wait for a missing record is over."""
+    """The action on a field once the wait for a missing record is over."""
 
     FAIL = "fail"
     LEAVE_OUT = "leave_out"

@@ -92,7 +92,7 @@ def start_worker(**_: Any) -> None:
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def forget_worker(**_: Any) -> None:
-    """In a child of a pool of processes: no thread of its parent's worker runs here."""
+    """Forget the parent's worker. Called in each child of a process pool, where none of its threads runs."""
     global _worker  # noqa: PLW0603
     _worker = None
 

@@ -29,7 +29,7 @@ KEPT_FOR = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedRequest:
-    """What is stored of a request. `headers` have lower-case names."""
+    """The part of a request that is stored. `headers` have lower-case names."""
 
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)

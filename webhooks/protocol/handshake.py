@@ -54,8 +54,10 @@ _MEMBER = defaulted(
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """How a sender asks, and how it is answered. `header`: the name of the header in lower case, None for a query
-    parameter `parameter`. `member`: the name of the JSON field, None for plain text.
+    """Settings of a sender's handshake: its question and the answer.
+
+    `header`: the name of the header in lower case, None for a query parameter `parameter`. `member`: the name of the
+    JSON field, None for plain text.
     """
 
     header: str | None

@@ -74,7 +74,7 @@ class SignedParts(Kind[tuple[str, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class HmacRule:
-    """How an HMAC is made and where it stands. Names of headers are in lower case.
+    """Settings of an HMAC: its calculation and its place in the request. Names of headers are in lower case.
 
     `signature`, `time` and `id`: names of members of a header such as `t=…,v1=…`, None for the whole header.
     `separator`: what is between members or signatures, None if a header holds one value.

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class SignatureReason(StrEnum):
-    """Why a request could not be verified."""
+    """Reasons for which a request could not be verified."""
 
     HEADER_MISSING = "header-missing"
     MALFORMED_HEADER = "malformed-header"

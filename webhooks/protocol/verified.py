@@ -1,4 +1,4 @@
-"""What every scheme of verification shares: its result, its refusal, and the only comparison of secrets."""
+"""Shared by all verification schemes: its result, its refusal, and the only comparison of secrets."""
 
 import hmac
 import re

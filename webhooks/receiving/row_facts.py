@@ -1,4 +1,4 @@
-"""What audit entries say of the rows of a webhook, so that a row that was changed later is found."""
+"""Facts about the rows of a webhook that audit entries repeat, so that a row that was changed later is found."""
 
 from audit.format.canonical_json import JSONValue
 from audit.format.row_digest import keyed_row_digest, row_digest

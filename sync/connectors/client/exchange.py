@@ -92,7 +92,7 @@ _ERROR_OF_MEANING: Mapping[Meaning, type[errors.ConnectorError]] = {
 
 
 class Judgement(NamedTuple):
-    """What an answer means. `status`: its own, or the one that has the meaning which a rule of the settings gives it.
+    """The meaning of an answer. `status`: its own, or the one that has the meaning which a rule of the settings gives.
     `error`: None for success. `is_stated`: True if a rule decided. `may_renew`: new credentials may help.
     """
 

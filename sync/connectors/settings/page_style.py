@@ -70,7 +70,7 @@ class ModifiedSince:
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """How the pages of a list are found.
+    """The style in which a list is paged.
 
     `style`: `offset` by the number of items before a page, `page` by its number, `cursor` by a text at
     `next_expression` of the answer, `link` by the header `Link` (RFC 8288), `next_url` by an address at

@@ -50,7 +50,7 @@ class LogInRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenPlace:
-    """Where the token is in the answer to a log-in: exactly one of an expression over the body, a header (lower case)
+    """Place of the token in the answer to a log-in: exactly one of an expression over the body, a header (lower case)
     and a cookie.
     """
 

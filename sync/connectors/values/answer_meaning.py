@@ -16,7 +16,7 @@ MAX_RULE_BYTES = 16 * MAX_BYTES
 
 
 class Meaning(StrEnum):
-    """What a response says about the request."""
+    """The outcome of a request that a response states."""
 
     # The request succeeded, whatever the status.
     DONE = "done"

@@ -27,7 +27,7 @@ class EntryValue:
 
 @dataclass(frozen=True, slots=True)
 class EventTrial:
-    """What becomes of one event. `code`: why it is not delivered, a code of the catalogue; "" if routes decide.
+    """The trial result of one event. `code`: why it is not delivered, a code of the catalogue; "" if routes decide.
     `meaning`: its event type, entity type and id, as the words of the format are understood; "" if it cannot be read.
     """
 
@@ -39,7 +39,7 @@ class EventTrial:
 
 @dataclass(frozen=True, slots=True)
 class FormatTrial:
-    """What becomes of the events of a request. `events` are the first ones of `count`."""
+    """The trial result of a request. `events` are the first ones of `count`."""
 
     count: int
     events: tuple[EventTrial, ...]

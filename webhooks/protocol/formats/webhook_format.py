@@ -45,7 +45,8 @@ class FormatEntry:
 
 @dataclass(frozen=True, slots=True)
 class WebhookFormat:
-    """How events are read from requests. `events` gives the events of a request, the other entries the parts of one.
+    """Settings that tell how events are read from requests. `events` gives the events of a request, the other entries
+    the parts of one.
 
     `reads_default_fields`: each request is one event with the fields of the default format, and only its words and
     media types differ. The word maps have upper-case names; None if words are taken as they are.

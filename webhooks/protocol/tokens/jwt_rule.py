@@ -78,7 +78,10 @@ class KeySetUrl(Kind[str]):
 
 @dataclass(frozen=True, slots=True)
 class JwtRule:
-    """How a token is verified, and where it stands. `header` in lower case, None if the body is the token."""
+    """Settings of a token: its verification and its place in the request.
+
+    `header`: the name of the header in lower case, None if the body is the token.
+    """
 
     algorithm: str
     header: str | None
