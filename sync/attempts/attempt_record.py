@@ -19,7 +19,7 @@ from sync.deliveries.stored_webhook import wants_entity
 from sync.evidence.row_facts import attempt_facts, call_digests
 from sync.models import Delivery, PayloadChoice, new_recheck
 from sync.planning.change import ChangeAction
-from sync.references.waiting import end_wait
+from sync.references.missing_references import end_wait
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import Payload, State, SubjectKey
 

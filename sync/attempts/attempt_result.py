@@ -27,7 +27,7 @@ from sync.planning.mapping import EntityNotMappable, MappingOverBudget, Referenc
 from sync.planning.record_matching import AmbiguousMatch, MatchUndecided, RecordAbsenceUnproven
 from sync.planning.references import Reference
 from sync.planning.retry_policy import RetryPolicy, next_retry_delay
-from sync.references.waiting import REFERENCE_MISSING_CODE, wait_delay
+from sync.references.missing_references import REFERENCE_MISSING_CODE, wait_delay
 from webhooks.models import State
 
 ACTION_CODES = {

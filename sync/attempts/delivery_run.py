@@ -37,7 +37,7 @@ from sync.deliveries.routes import is_referenced
 from sync.deliveries.superseded import was_superseded
 from sync.models import AttemptCause, Connection, Delivery, PayloadChoice
 from sync.planning.mapping import EntityNotMappable
-from sync.references.waiting import wake_waiting
+from sync.references.missing_references import wake_waiting
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import State
 

@@ -32,7 +32,7 @@ from sync.planning.record_matching import MatchUndecided, RecordQuery, find_reco
 from sync.planning.reference_resolution import map_with_references
 from sync.planning.unkept_fields import WriteCount, count_writes, leave_out_unkept
 from sync.references.linked_records import record_finder_of
-from sync.references.waiting import is_wait_over
+from sync.references.missing_references import is_wait_over
 from webhooks.models import keyed_digest
 
 logger = logging.getLogger("hub.deliver")

@@ -22,7 +22,7 @@ from sync.deliveries.ordering import lock_open_siblings
 from sync.deliveries.predicates import STILL_CLAIMED
 from sync.deliveries.record_links import link_update, new_link
 from sync.models import WAITING_STATES, Delivery, delivery_stream
-from sync.references.waiting import begin_wait
+from sync.references.missing_references import begin_wait
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import State
 

@@ -23,7 +23,7 @@ from sync.connectors.contracts.types import (
 )
 from sync.connectors.http.query_parameters import change_values
 from sync.connectors.http.urls import UnsafeValueError, check_id
-from sync.connectors.paging import Page, iterate_pages, read_first_page, settings_source
+from sync.connectors.page_reader import Page, iterate_pages, read_first_page, settings_source
 from sync.connectors.permission_check import check_call, check_items
 from sync.connectors.settings.identity import EntitySettings, IdentitySettings
 from sync.connectors.settings.page_style import PagedList

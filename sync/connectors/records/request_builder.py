@@ -7,7 +7,7 @@ from sync.connectors.client.client import NOT_FOUND_STATUSES, ConnectorRequest, 
 from sync.connectors.client.exchange import Purpose, merge_headers
 from sync.connectors.http.placeholders import fill_template, find_placeholders
 from sync.connectors.http.query_parameters import change_values
-from sync.connectors.paging import PageSource
+from sync.connectors.page_reader import PageSource
 from sync.connectors.records.planned_writes import PlannedWrite
 from sync.connectors.settings.operations.body_template import make_template
 from sync.connectors.settings.operations.operation import Operation

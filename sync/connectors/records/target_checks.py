@@ -19,7 +19,7 @@ from sync.connectors.contracts.types import (
     SampleResult,
     sort_users_first,
 )
-from sync.connectors.paging import iterate_pages
+from sync.connectors.page_reader import iterate_pages
 from sync.connectors.permission_check import check_call, check_items, check_methods
 from sync.connectors.records.record_reader import RecordReader
 from sync.connectors.records.request_builder import RequestBuilder

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from sync.models import Delivery, Link, WaitingReference
-from sync.references import waiting
+from sync.references import missing_references
 from tests.support.builders.references import MEMBERS, add_group, add_user, delivery_of, set_field, tell
 from tests.support.hub import Hub
 from tests.support.threads import in_threads
@@ -37,16 +37,16 @@ def seconds_until_due(group: Delivery) -> float:
 
 
 def test_a_group_is_due_soon_however_its_members_arrive(waiting_group: Delivery) -> None:
-    in_threads(lambda number: waiting.wake_waiting(delivery_of(("ADA", "BEA")[number])), 2)
-    assert seconds_until_due(waiting_group) <= waiting.PARTLY_SECONDS
+    in_threads(lambda number: missing_references.wake_waiting(delivery_of(("ADA", "BEA")[number])), 2)
+    assert seconds_until_due(waiting_group) <= missing_references.PARTLY_SECONDS
 
 
 def test_the_test_fails_if_only_the_last_member_wakes(
     waiting_group: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Broken variant: each of two wake-ups still sees the row of the other one, and leaves the group alone."""
-    monkeypatch.setattr(waiting, "PARTLY_SECONDS", 7200.0)
-    waiting.wake_waiting(delivery_of("ADA"))
+    monkeypatch.setattr(missing_references, "PARTLY_SECONDS", 7200.0)
+    missing_references.wake_waiting(delivery_of("ADA"))
     assert seconds_until_due(waiting_group) > 3000
     assert WaitingReference.objects.count() == 1
 
@@ -55,8 +55,8 @@ def test_who_wakes_never_fails_the_delivery_that_does(
     waiting_group: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Any) -> None:
-        raise waiting.DatabaseError("gone")
+        raise missing_references.DatabaseError("gone")
 
-    monkeypatch.setattr(waiting, "_wake", fail)
-    waiting.wake_waiting(delivery_of("ADA"))
+    monkeypatch.setattr(missing_references, "_wake", fail)
+    missing_references.wake_waiting(delivery_of("ADA"))
     assert seconds_until_due(waiting_group) > 3000

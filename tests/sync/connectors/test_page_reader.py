@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from config_schema.errors import SettingsInvalid
-from sync.connectors import paging
+from sync.connectors import page_reader
 from sync.connectors.contracts.errors import (
     ConnectorError,
     CredentialsRefused,
@@ -17,7 +17,7 @@ from sync.connectors.contracts.errors import (
     UnsafeRequest,
 )
 from sync.connectors.contracts.types import IdentityConnector
-from sync.connectors.paging import find_next_link
+from sync.connectors.page_reader import find_next_link
 from sync.connectors.registry import validate_connection
 from tests.support.http.connectors import MemoryRecorder, identity
 from tests.support.http.servers import Answering, Reply, SeenRequest, Service, serving
@@ -313,7 +313,7 @@ def test_wrong_settings_are_refused(over: dict[str, Any], pointer: str) -> None:
         ),
         (
             "_first_position",
-            lambda *_: paging._Position({"start": 0}),
+            lambda *_: page_reader._Position({"start": 0}),
             test_every_style_yields_each_item_once,
         ),
     ],
@@ -321,6 +321,6 @@ def test_wrong_settings_are_refused(over: dict[str, Any], pointer: str) -> None:
 def test_each_test_fails_with_a_broken_variant(
     monkeypatch: pytest.MonkeyPatch, name: str, variant: Any, test: Callable[[], None]
 ) -> None:
-    monkeypatch.setattr(paging, name, variant)
+    monkeypatch.setattr(page_reader, name, variant)
     with pytest.raises((AssertionError, pytest.fail.Exception, KeyError, ConnectorError)):
         test()

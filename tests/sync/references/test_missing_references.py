@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from sync.attempts import delivery_run
 from sync.models import Attempt, Delivery, Link, WaitingReference
-from sync.references import linked_records, waiting
+from sync.references import linked_records, missing_references
 from tests.support.builders.references import (
     MANAGER,
     MEMBERS,
@@ -69,7 +69,7 @@ def test_a_group_waits_for_its_members_and_is_woken_by_the_last_one(hub: Hub) ->
     # Two members may arrive at the same moment: the group looks again soon, whatever comes.
     soon = delivery_of("TEAM").due_at
     assert soon is not None
-    assert 5 < (soon - timezone.now()).total_seconds() <= waiting.PARTLY_SECONDS
+    assert 5 < (soon - timezone.now()).total_seconds() <= missing_references.PARTLY_SECONDS
     assert waits_for() == [("TEAM", "BEA")]
     tell(hub, "USER", "BEA")
     woken = delivery_of("TEAM")
@@ -209,7 +209,7 @@ def test_a_mapping_without_references_asks_for_no_link(hub: Hub, monkeypatch: py
         raise AssertionError("a webhook without references paid for them")
 
     monkeypatch.setattr(linked_records, "_find_records", refuse)
-    monkeypatch.setattr(waiting, "end_wait", refuse)
+    monkeypatch.setattr(missing_references, "end_wait", refuse)
     monkeypatch.setattr(delivery_run, "wake_waiting", refuse)
     assert tell(hub, "USER", ANNA) == "done"
 
