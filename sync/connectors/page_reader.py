@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
-from sync.connectors.client.client import ConnectorRequest, HttpClient
+from sync.connectors.client.connector_request import ConnectorRequest
+from sync.connectors.client.http_client import HttpClient
 from sync.connectors.http.message_types import HttpResponse
 from sync.connectors.http.query_parameters import Query, group_pairs
 from sync.connectors.http.urls import BaseUrl, check_id, is_plain_path

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sync.connectors.client.client import HttpClient
+from sync.connectors.client.http_client import HttpClient
+from sync.connectors.client.probe_requests import read_allowed_methods
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
 from sync.connectors.contracts.permissions import PermissionAnswer, PermissionFinding
 from sync.connectors.contracts.types import ABSENT_ID
@@ -71,7 +72,7 @@ def check_methods(
         # A system that knows its paths answers for any id.
         values = dict.fromkeys(find_placeholders(path), ABSENT_ID)
         try:
-            accepted[path] = client.read_allowed_methods(path, values)
+            accepted[path] = read_allowed_methods(client, path, values)
         except ConnectorError:
             return finding
     missing = tuple(

@@ -8,8 +8,9 @@ from typing import Any, Literal, overload
 from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Kind
 from sync.connectors.client.authentication import make_authenticator
-from sync.connectors.client.client import AttemptOptions, ClientConfig, HttpClient
+from sync.connectors.client.client_config import AttemptOptions, ClientConfig
 from sync.connectors.client.exchange import Recorder
+from sync.connectors.client.http_client import HttpClient
 from sync.connectors.client.session_log_in import SessionAuthenticator
 from sync.connectors.contracts.errors import Side
 from sync.connectors.contracts.types import IdentityConnector, TargetConnector

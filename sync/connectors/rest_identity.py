@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from sync.connectors.access_proof import check_access_to_others
-from sync.connectors.client.client import NOT_FOUND_STATUSES, ConnectorRequest, HttpClient
+from sync.connectors.client.connector_request import ConnectorRequest
+from sync.connectors.client.http_client import NOT_FOUND_STATUSES, HttpClient
+from sync.connectors.client.probe_requests import can_send, request_absent_item
 from sync.connectors.contracts.permissions import (
     Permission,
     PermissionAnswer,
@@ -64,7 +66,7 @@ class RestIdentityConnector:
             known_ids,
             is_readable=lambda known_id: self.fetch_entity(entity_type, known_id) is not None,
             list_ids=lambda: self._list_some_ids(entity_type, known),
-            probe=lambda: self._client.can_send(known.probe, known.other_rules),
+            probe=lambda: can_send(self._client, known.probe, known.other_rules),
         )
 
     def list_entities(
@@ -112,7 +114,7 @@ class RestIdentityConnector:
             if known.list_settings is not None:
                 return self._read_listed_entity(entity_type, known, known.list_settings)
         for _, known in entities:
-            if known.probe is not None and self._client.can_send(known.probe, known.other_rules):
+            if known.probe is not None and can_send(self._client, known.probe, known.other_rules):
                 return SampleResult(f"GET {known.probe.path}")
         known = entities[0][1]
         self._request_absent_entity(known)
@@ -145,7 +147,7 @@ class RestIdentityConnector:
     def probe_system(self) -> None:
         """Send the configured probe; else request the list, or an id that does not exist."""
         entities = sort_users_first(self._settings.entities)
-        if any(self._client.can_send(known.probe, known.other_rules) for _, known in entities):
+        if any(can_send(self._client, known.probe, known.other_rules) for _, known in entities):
             return
         if any(self._list_some_ids(entity_type, known) is not None for entity_type, known in entities):
             return
@@ -242,7 +244,7 @@ class RestIdentityConnector:
             headers=known.headers,
             answers=known.answers,
         )
-        self._client.request_absent_item(request, self._name_entity)
+        request_absent_item(self._client, request, self._name_entity)
 
     def _entity_settings(self, entity_type: str) -> EntitySettings:
         known = self._settings.entities.get(entity_type.upper())

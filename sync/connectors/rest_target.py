@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from sync.connectors.access_proof import check_access_to_others
-from sync.connectors.client.client import NOT_FOUND_STATUSES, ConnectorRequest, HttpClient
+from sync.connectors.client.connector_request import ConnectorRequest
+from sync.connectors.client.http_client import NOT_FOUND_STATUSES, HttpClient
+from sync.connectors.client.probe_requests import can_send
 from sync.connectors.contracts.errors import ConnectorError
 from sync.connectors.contracts.permissions import (
     Permission,
@@ -70,7 +72,7 @@ class RestTargetConnector:
             known_ids,
             is_readable=lambda known_id: self.get_record(entity_type, known_id) is not None,
             list_ids=lambda: self._checks.list_some_ids(known),
-            probe=lambda: self._client.can_send(known.probe),
+            probe=lambda: can_send(self._client, known.probe),
         )
 
     def search_records(self, entity_type: str, field: str, value: str) -> tuple[Record, ...]:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sync.connectors.client.client import ConnectorRequest, HttpClient
+from sync.connectors.client.connector_request import ConnectorRequest
+from sync.connectors.client.http_client import HttpClient
 from sync.connectors.contracts.types import Record
 from sync.connectors.http.message_types import HttpResponse
 from sync.connectors.record_versions import read_version

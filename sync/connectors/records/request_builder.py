@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sync.connectors.client.client import NOT_FOUND_STATUSES, ConnectorRequest, HttpClient
+from sync.connectors.client.connector_request import ConnectorRequest
 from sync.connectors.client.exchange import Purpose, merge_headers
+from sync.connectors.client.http_client import NOT_FOUND_STATUSES, HttpClient
 from sync.connectors.http.placeholders import fill_template, find_placeholders
 from sync.connectors.http.query_parameters import change_values
 from sync.connectors.page_reader import PageSource

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from sync.connectors.client.client import HttpClient
+from sync.connectors.client.http_client import HttpClient
+from sync.connectors.client.probe_requests import can_send, request_absent_items
 from sync.connectors.contracts.permissions import (
     Permission,
     PermissionAnswer,
@@ -68,7 +69,7 @@ class TargetChecks:
         if sample is not None:
             return sample
         for _, known in entities:
-            if known.probe is not None and self._client.can_send(known.probe):
+            if known.probe is not None and can_send(self._client, known.probe):
                 return SampleResult(f"GET {known.probe.path}")
         operation = entities[0][1].operations.get
         self._request_absent_record(operation)
@@ -112,7 +113,7 @@ class TargetChecks:
     def probe_system(self) -> None:
         """Send the cheapest read as `RestTargetConnector.probe_system` says."""
         every = [known for _, known in sort_users_first(self._settings.entities)]
-        if any(self._client.can_send(known.probe) for known in every):
+        if any(can_send(self._client, known.probe) for known in every):
             return
         if any(self.list_some_ids(known) is not None for known in every):
             return
@@ -181,8 +182,8 @@ class TargetChecks:
         return SampleResult(request.label, 0)
 
     def _request_absent_record(self, operation: Operation) -> None:
-        self._client.request_absent_items(
-            [self._requests.build_get(operation, absent_id) for absent_id in ABSENT_IDS]
+        request_absent_items(
+            self._client, [self._requests.build_get(operation, absent_id) for absent_id in ABSENT_IDS]
         )
 
 

@@ -47,9 +47,9 @@ POINTS: dict[str, tuple[str, ...]] = {
         "sync.deliveries.record_links.read_link",
     ),
     "HTTP: our client": (
-        "sync.connectors.client.client.HttpClient.send_request",
-        "sync.connectors.client.client.HttpClient.read_object",
-        "sync.connectors.client.client.HttpClient.read_json",
+        "sync.connectors.client.http_client.HttpClient.send_request",
+        "sync.connectors.client.http_client.HttpClient.read_object",
+        "sync.connectors.client.http_client.HttpClient.read_json",
     ),
     "HTTP: library and socket": ("sync.connectors.http.transport.transmit_request",),
     "record calls": (

@@ -439,7 +439,7 @@ def test_a_client_that_escapes_nothing_is_caught(service: Service, monkeypatch: 
     monkeypatch.setattr(urls, "_check_path_value", lambda value: value)
     monkeypatch.setattr(urls, "check_id", lambda value, *_: value)
     monkeypatch.setattr(urls, "is_allowed_url", lambda *_: True)
-    monkeypatch.setattr("sync.connectors.client.client.is_allowed_url", lambda *_: True)
+    monkeypatch.setattr("sync.connectors.client.connector_request.is_allowed_url", lambda *_: True)
     with pytest.raises(AssertionError):
         drive(service, *DOCUMENTS["operations"], ["../../admin"])
 

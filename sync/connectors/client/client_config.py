@@ -1,0 +1,54 @@
+"""Configuration of the HTTP client: of a connection, and of one attempt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sync.connectors.client.authentication import Authenticator
+from sync.connectors.client.exchange import merge_headers
+from sync.connectors.contracts import errors
+from sync.connectors.http.urls import BaseUrl
+from sync.connectors.settings.shared_settings import ConnectionOptions
+from sync.connectors.values.answer_meaning import AnswerRule
+from sync.connectors.values.json_responses import ErrorExtractor
+from sync.connectors.values.secret_forms import SecretSet
+
+FIXED_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": "integration-hub",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """Configuration shared by all attempts over one connection: built once and used by several threads.
+
+    `refused_rules`: responses, besides those with status 401, that refuse the credentials. `answers`: rules on what the
+    responses to all its requests mean, after those of a request.
+    """
+
+    side: errors.Side
+    base_url: BaseUrl
+    authenticator: Authenticator
+    options: ConnectionOptions
+    error_extractor: ErrorExtractor
+    secrets: SecretSet
+    idempotency_header: str | None = None
+    refused_rules: tuple[AnswerRule, ...] = ()
+    answers: tuple[AnswerRule, ...] = ()
+    headers_without_body: Mapping[str, str] = field(init=False)
+    headers_with_body: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        with_type = FIXED_HEADERS | {"Content-Type": "application/json"}
+        object.__setattr__(self, "headers_without_body", merge_headers(FIXED_HEADERS, self.options.headers))
+        object.__setattr__(self, "headers_with_body", merge_headers(with_type, self.options.headers))
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptOptions:
+    """Options of one attempt: `deadline_seconds` for each exchange, `byte_cap` for the body of each response."""
+
+    request_id: str
+    deadline_seconds: float = 10.0
+    byte_cap: int = 1_048_576

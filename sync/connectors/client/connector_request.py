@@ -1,0 +1,93 @@
+"""Requests of a connector: a template with values, and the URL, headers and body made of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sync.connectors.client.client_config import AttemptOptions, ClientConfig
+from sync.connectors.client.exchange import PreparedRequest, Purpose, merge_headers
+from sync.connectors.contracts import errors
+from sync.connectors.http.query_parameters import Query
+from sync.connectors.http.urls import UnsafeValueError, build_url, is_allowed_url
+from sync.connectors.values.answer_meaning import AnswerRule
+from sync.connectors.values.request_bodies import encode_body
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorRequest:
+    """One request of a connector. `accepted_statuses`: error statuses that this request treats as a result.
+    `headers`: those of this request alone. `stale_rules`: responses that refuse the version which it names.
+    `answers`: what responses mean, where the status alone does not say it. `encoding`: `json` or `form`. `searched`:
+    names of path values that are no ids, and `id_characters` what ids may hold besides the usual characters.
+    """
+
+    purpose: Purpose
+    method: str
+    path_template: str
+    path_values: Mapping[str, str] = field(default_factory=dict)
+    query: Query = field(default_factory=dict)
+    body: Any = None
+    idempotency_key: str | None = None
+    is_write: bool = False
+    accepted_statuses: frozenset[int] = frozenset()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    stale_rules: tuple[AnswerRule, ...] = ()
+    answers: tuple[AnswerRule, ...] = ()
+    encoding: str = "json"
+    searched: frozenset[str] = frozenset()
+    id_characters: frozenset[str] = frozenset()
+
+    @property
+    def label(self) -> str:
+        """Return method and path template, which hold nothing secret or personal."""
+        return f"{self.method} {self.path_template}"
+
+
+def prepare_request(
+    config: ClientConfig, options: AttemptOptions, request: ConnectorRequest
+) -> PreparedRequest:
+    """Return the request with its URL, headers and encoded body. Raises errors.UnsafeRequest."""
+    try:
+        url = build_url(
+            config.base_url,
+            request.path_template,
+            request.path_values,
+            request.query,
+            id_characters=request.id_characters,
+            searched=request.searched,
+        )
+        body = None if request.body is None else encode_body(request.body, request.encoding)
+    except (UnsafeValueError, TypeError, ValueError, RecursionError) as error:
+        # Messages of other errors may quote values of the body.
+        reason = str(error) if isinstance(error, UnsafeValueError) else "the request body cannot be encoded"
+        raise errors.UnsafeRequest(f"{request.label}: {reason}", side=config.side) from None
+    return PreparedRequest(
+        purpose=request.purpose,
+        method=request.method,
+        url=url,
+        path_template=request.path_template,
+        origin=config.base_url.origin,
+        is_allowed_url=partial(is_allowed_url, config.base_url, request.path_template),
+        headers=_request_headers(config, options, request),
+        body=body,
+        idempotency_key=request.idempotency_key,
+        is_write=request.is_write,
+        # The refusal of a session comes first: no other rule can be judged without one.
+        answers=(
+            *config.refused_rules,
+            *request.stale_rules,
+            *request.answers,
+            *config.answers,
+        ),
+    )
+
+
+def _request_headers(
+    config: ClientConfig, options: AttemptOptions, request: ConnectorRequest
+) -> dict[str, str]:
+    headers = dict(config.headers_without_body if request.body is None else config.headers_with_body)
+    headers["X-Request-Id"] = options.request_id
+    if request.is_write and request.idempotency_key is not None and config.idempotency_header is not None:
+        headers[config.idempotency_header] = request.idempotency_key
+    return merge_headers(headers, request.headers) if request.headers else headers

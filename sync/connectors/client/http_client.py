@@ -1,0 +1,202 @@
+"""HTTP client of the connectors: one configured origin, one recorder, and only our own errors."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sync.connectors.client.client_config import FIXED_HEADERS, AttemptOptions, ClientConfig
+from sync.connectors.client.connector_request import ConnectorRequest, prepare_request
+from sync.connectors.client.exchange import Judgement, PreparedRequest, Recorder, TokenSender
+from sync.connectors.client.request_sender import ReceivedResponse, RequestSender
+from sync.connectors.contracts import errors
+from sync.connectors.contracts.permissions import RenewedCredentials
+from sync.connectors.contracts.types import FieldError
+from sync.connectors.http.message_types import HttpResponse
+from sync.connectors.http.urls import BaseUrl
+from sync.connectors.values.json_responses import (
+    ExpressionOverBudget,
+    ExpressionUnfit,
+    JmesPathExpression,
+    UnreadableError,
+    as_object,
+    parse_json,
+)
+from sync.connectors.values.secret_forms import SecretSet
+from sync.connectors.values.secret_scrubber import SecretScrubber
+from webhooks.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
+
+# Of all expressions over one response.
+MAX_RESPONSE_STEPS = 10 * MAX_STEPS
+MAX_RESPONSE_BYTES = 16 * MAX_BYTES
+
+NOT_FOUND_STATUSES = frozenset({404, 410})
+
+
+class HttpClient:
+    """Sends requests to one connection. Raises `errors.ConnectorError` only, and what the recorder raises.
+
+    A read that fails because a pooled connection was closed is sent once more. A request whose credentials are refused
+    is sent once more after the authenticator renewed its headers. Each transmission is recorded as an
+    exchange of its own. Nothing else is repeated here.
+
+    No record and no error holds a secret of the connection, or another one that `scrubber` looks for.
+    """
+
+    def __init__(
+        self, config: ClientConfig, options: AttemptOptions, recorder: Recorder, scrubber: SecretScrubber
+    ) -> None:
+        self.side = config.side
+        self._scrubber = scrubber
+        scrubber.include(config.secrets)
+        self._config = config
+        self._options = options
+        self._own_secrets: SecretSet | None = None
+        # Shared by the expressions that read one response: it may hold thousands of records.
+        self._budget = ExpressionBudget(MAX_RESPONSE_STEPS, MAX_RESPONSE_BYTES)
+        self._sender = RequestSender(config, options, recorder, scrubber)
+
+    @property
+    def base_url(self) -> BaseUrl:
+        """Return the base URL of the connection."""
+        return self._config.base_url
+
+    def send_request(self, request: ConnectorRequest) -> HttpResponse:
+        """Send a request and return the response, which has a 2xx or an accepted status.
+
+        A rule of `answers` gives the response the status of its meaning: 404 for `absent`, whatever it was.
+        """
+        call = prepare_request(self._config, self._options, request)
+        held = self._config.authenticator.get_headers(self._token_sender())
+        received = self._sender.send(call, held, request.accepted_statuses)
+        judged = self._require_judgement(call, received)
+        if judged.may_renew:
+            # A token may have been revoked before its end.
+            renewed = self._config.authenticator.renew_headers(self._token_sender(), held)
+            if renewed is not None:
+                received = self._sender.send(call, renewed, request.accepted_statuses)
+                judged = self._require_judgement(call, received)
+        self._raise_for_status(call, received.answer, judged)
+        if not judged.is_stated:
+            self._raise_for_error_in_body(call, received.answer)
+        self.reset_budget()
+        return received.answer._replace(status=judged.status)
+
+    def reset_budget(self) -> None:
+        """Give the next expressions a whole budget: they share it until the next response."""
+        self._budget = ExpressionBudget(MAX_RESPONSE_STEPS, MAX_RESPONSE_BYTES)
+
+    def renew_credentials(self) -> RenewedCredentials | None:
+        """Fetch new credentials and describe them; None if only a real request can verify them."""
+        return self._config.authenticator.renew_credentials(self._token_sender())
+
+    def read_object(self, request: ConnectorRequest, response: HttpResponse) -> dict[str, Any]:
+        """Return the response body as a JSON object. Raises UnreadableResponse."""
+        try:
+            return as_object(self.read_json(request, response))
+        except UnreadableError as unreadable:
+            raise self.unreadable_error(request, str(unreadable)) from None
+
+    def read_json(self, request: ConnectorRequest, response: HttpResponse) -> Any:
+        """Return the response body as JSON of any type. Raises UnreadableResponse."""
+        try:
+            return parse_json(response.body)
+        except UnreadableError as unreadable:
+            raise self.unreadable_error(request, str(unreadable)) from None
+
+    def evaluate(self, expression: JmesPathExpression, request: ConnectorRequest, value: Any) -> Any:
+        """Evaluate an expression of the settings over what a response holds. Raises SettingOverBudget."""
+        try:
+            return expression.evaluate(value, self._budget)
+        except ExpressionOverBudget as costly:
+            raise self._over_budget_error(costly, request.label, request.is_write) from None
+
+    def evaluate_for_request(
+        self, expression: JmesPathExpression, request: ConnectorRequest, value: Any
+    ) -> Any:
+        """Evaluate an expression that makes a part of a request. Raises SettingOverBudget, and UnsafeRequest if it
+        does not fit: what is missing must not become an empty value.
+        """
+        try:
+            return expression.evaluate_strictly(value, self._budget)
+        except ExpressionUnfit as unfit:
+            raise self.unsafe_error(
+                f"{request.label}: the expression at {unfit} does not fit the data"
+            ) from None
+        except ExpressionOverBudget as costly:
+            raise self._over_budget_error(costly, request.label, may_have_applied=False) from None
+
+    def unreadable_error(self, request: ConnectorRequest, reason: str) -> errors.UnreadableResponse:
+        """Make the error for a response that cannot be used; `reason` must hold nothing of the response."""
+        return errors.UnreadableResponse(
+            f"{request.label}: {reason}", side=self.side, maybe_applied=request.is_write
+        )
+
+    def stale_error(self, request: ConnectorRequest, reason: str) -> errors.RecordStale:
+        """Make the error for a write that was not sent, because its record was changed since it was read."""
+        return errors.RecordStale(f"{request.label}: {reason}", side=self.side)
+
+    def unsafe_error(self, reason: str, *, maybe_applied: bool = False) -> errors.UnsafeRequest:
+        """Make the error for a request that must not be sent, or must not be followed by another one."""
+        return errors.UnsafeRequest(reason, side=self.side, maybe_applied=maybe_applied)
+
+    def not_configured_error(self, pointer: str, reason: str) -> errors.NotConfigured:
+        """Make the error for a setting that is missing; `pointer` is its JSON pointer in the settings."""
+        field = FieldError(pointer, "not-configured", reason)
+        return errors.NotConfigured(f"{pointer}: {reason}", side=self.side, fields=(field,))
+
+    def _token_sender(self) -> TokenSender:
+        return TokenSender(self._fetch_token, self._options.deadline_seconds, self._add_secret)
+
+    def _add_secret(self, secret: str) -> None:
+        """Remove a secret of this attempt alone from its records: a token that was made for one request."""
+        if self._own_secrets is None:
+            self._own_secrets = SecretSet()
+            self._scrubber.include(self._own_secrets)
+        self._own_secrets.add_recent(secret)
+
+    def _fetch_token(self, call: PreparedRequest, secret_headers: Mapping[str, str]) -> HttpResponse:
+        headers = {**FIXED_HEADERS, "X-Request-Id": self._options.request_id, **call.headers}
+        return self._sender.send(call._replace(headers=headers), secret_headers).answer
+
+    def _require_judgement(self, call: PreparedRequest, received: ReceivedResponse) -> Judgement:
+        """Return what a response means. Raises SettingOverBudget if a rule cost too much."""
+        if received.judgement is not None:
+            return received.judgement
+        assert received.costly is not None
+        may_have_applied = call.is_write and errors.write_may_have_applied(received.answer.status)
+        raise self._over_budget_error(received.costly, call.label, may_have_applied)
+
+    def _raise_for_status(self, call: PreparedRequest, response: HttpResponse, judged: Judgement) -> None:
+        if judged.error is None:
+            return
+        sentence, fields = self._config.error_extractor.extract_error(
+            response.body, self._scrubber.scrub_text
+        )
+        raise judged.error(
+            f"{call.label}: responded with {response.status}",
+            side=self.side,
+            retry_after=errors.parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC)),
+            sentence=sentence,
+            fields=fields,
+            maybe_applied=call.is_write and errors.write_may_have_applied(judged.status),
+            status=judged.status,
+        )
+
+    def _raise_for_error_in_body(self, call: PreparedRequest, response: HttpResponse) -> None:
+        """Raise RequestRejected for a 2xx response whose body reports an error, as some systems send."""
+        words = self._config.error_extractor
+        try:
+            if response.status >= 300 or not words.is_error(response.body):
+                return
+        except ExpressionOverBudget as costly:
+            raise self._over_budget_error(costly, call.label, call.is_write) from None
+        sentence, fields = words.extract_error(response.body, self._scrubber.scrub_text)
+        message = f"{call.label}: responded with {response.status} and an error in its body"
+        raise errors.RequestRejected(message, side=self.side, sentence=sentence, fields=fields)
+
+    def _over_budget_error(
+        self, costly: ExpressionOverBudget, label: str, may_have_applied: bool
+    ) -> errors.SettingOverBudget:
+        return errors.SettingOverBudget(
+            f"{label}: {costly}", side=self.side, fields=(costly.field,), maybe_applied=may_have_applied
+        )

@@ -1,0 +1,137 @@
+"""Send prepared requests to one connection, record each exchange, and judge what the responses mean."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
+
+from sync.connectors.client.client_config import AttemptOptions, ClientConfig
+from sync.connectors.client.exchange import (
+    ExchangeTimer,
+    Judgement,
+    PreparedRequest,
+    Purpose,
+    Recorder,
+    mask_secrets,
+    merge_headers,
+)
+from sync.connectors.contracts import errors
+from sync.connectors.http.message_types import (
+    ConnectionFailed,
+    DeadlineExceeded,
+    ExchangeFailure,
+    HttpEndpoint,
+    HttpRequest,
+    HttpResponse,
+    UrlNotAllowed,
+)
+from sync.connectors.http.transport import transmit_request
+from sync.connectors.values.json_responses import ExpressionOverBudget
+from sync.connectors.values.secret_scrubber import SecretScrubber
+
+# Purposes of requests that change nothing, whatever their method.
+_READS: frozenset[Purpose] = frozenset({"fetch", "list", "get", "search", "probe"})
+_ERRORS_BY_FAILURE: Mapping[type[ExchangeFailure], type[errors.ConnectorError]] = {
+    DeadlineExceeded: errors.RequestTimedOut,
+    ConnectionFailed: errors.SystemUnavailable,
+    UrlNotAllowed: errors.UnsafeRequest,
+}
+
+
+class ReceivedResponse(NamedTuple):
+    """A response and what it means; None if a rule was stopped, with the error that says so. Raised again only after
+    the response was recorded.
+    """
+
+    answer: HttpResponse
+    judgement: Judgement | None
+    costly: ExpressionOverBudget | None = None
+
+
+def _judge_answer(
+    call: PreparedRequest, answer: HttpResponse, accepted_statuses: frozenset[int]
+) -> ReceivedResponse:
+    try:
+        return ReceivedResponse(answer, call.judge(answer, accepted_statuses))
+    except ExpressionOverBudget as costly:
+        return ReceivedResponse(answer, None, costly)
+
+
+class RequestSender:
+    """Sends the requests of one attempt, and records each transmission as an exchange of its own."""
+
+    def __init__(
+        self, config: ClientConfig, options: AttemptOptions, recorder: Recorder, scrubber: SecretScrubber
+    ) -> None:
+        self._side = config.side
+        self._options = options
+        self._recorder = recorder
+        self._scrubber = scrubber
+        self._endpoint = HttpEndpoint(
+            config.base_url.origin,
+            options.deadline_seconds,
+            options.byte_cap,
+            config.options.ca_certificates,
+            config.options.allowed_networks,
+        )
+
+    def send(
+        self,
+        call: PreparedRequest,
+        secret_headers: Mapping[str, str],
+        accepted_statuses: frozenset[int] = frozenset(),
+    ) -> ReceivedResponse:
+        """Send a request with its secret headers, and once more if it is a read over a closed pooled connection.
+
+        Returns a response of any status. Raises errors.ConnectorError without one, and what the recorder raises.
+        """
+        try:
+            return self._send_once(call, secret_headers, accepted_statuses)
+        except ExchangeFailure as failure:
+            # Only reads are repeated: a write over a closed connection may have arrived.
+            is_read = call.method in ("GET", "OPTIONS") or call.purpose in _READS
+            if not (failure.was_pooled and is_read):
+                raise self._connector_error(call, failure) from None
+        try:
+            return self._send_once(call, secret_headers, accepted_statuses)
+        except ExchangeFailure as failure:
+            raise self._connector_error(call, failure) from None
+
+    def _send_once(
+        self, call: PreparedRequest, secret_headers: Mapping[str, str], accepted_statuses: frozenset[int]
+    ) -> ReceivedResponse:
+        """Run one exchange and record it before and after. Raises ExchangeFailure."""
+        headers = merge_headers(call.headers, secret_headers)
+        masked_headers = mask_secrets(call, headers, secret_headers, self._scrubber)
+        self._recorder.record_request(masked_headers)
+        stopwatch = ExchangeTimer(masked_headers, call, headers, self._scrubber)
+        check = partial(self._recorder.check_before_sending, masked_headers)
+        request = HttpRequest(call.method, call.url, headers, call.body, call.is_allowed_url, check)
+        try:
+            answer = transmit_request(request, self._endpoint_for(call))
+        except ExchangeFailure as failure:
+            error = self._connector_error(call, failure)
+            self._recorder.record_exchange(stopwatch.record_failure(error.code, failure.bytes_received))
+            raise
+        received = _judge_answer(call, answer, accepted_statuses)
+        kind = received.judgement.error if received.judgement else errors.SettingOverBudget
+        self._recorder.record_exchange(
+            stopwatch.record_response(answer, f"{self._side}-{kind.code_suffix}" if kind else None)
+        )
+        return received
+
+    def _endpoint_for(self, call: PreparedRequest) -> HttpEndpoint:
+        """Return the endpoint for a request. Only the connection's own origin uses its certificates and
+        networks, a token endpoint elsewhere does not.
+        """
+        own = self._endpoint
+        return (
+            own
+            if call.origin == own.origin
+            else HttpEndpoint(call.origin, own.deadline_seconds, own.byte_cap)
+        )
+
+    def _connector_error(self, call: PreparedRequest, failure: ExchangeFailure) -> errors.ConnectorError:
+        kind = _ERRORS_BY_FAILURE.get(type(failure), errors.UnreadableResponse)
+        within = f" in {self._options.deadline_seconds:g} s" if kind is errors.RequestTimedOut else ""
+        message = f"{call.label}: {failure}{within}"
+        return kind(message, side=self._side, maybe_applied=call.is_write and failure.may_have_arrived)
