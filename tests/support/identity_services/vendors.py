@@ -16,8 +16,8 @@ Users = list[dict[str, Any]]
 @dataclass
 class IdentityVendor:
     """Users below one path. `page`: makes the answer to a list of a request and all users. `absent` and `refusal`: the
-    answers for a user who is not there and for wrong credentials. `token_path`: where a token is fetched with
-    `client`, in the form or by basic authentication. `confused`: it answers with another user.
+    answers for a user who is not there and for wrong credentials. `ending`: what every path ends with. `token_path`: where a
+    token is fetched with `client`, in the form or by basic authentication. `confused`: it answers with another user.
     """
 
     path: str
@@ -28,6 +28,7 @@ class IdentityVendor:
     authorization: str = "Bearer s3cret-token"
     wrap: Callable[[dict[str, Any]], Any] = lambda user: user
     list_method: str = "GET"
+    ending: str = ""
     token_path: str = ""
     token_form: dict[str, str] = field(default_factory=dict)
     is_basic: bool = False
@@ -43,9 +44,9 @@ class IdentityVendor:
             return self._give_token(seen)
         if seen.headers.get("authorization") != self.authorization:
             return self.refusal
-        if seen.path == self.path:
+        if seen.path == self.path + self.ending:
             return self.page(seen, self.users) if seen.method == self.list_method else Reply(405)
-        match = re.fullmatch(rf"{re.escape(self.path)}/([^/]+)", seen.path)
+        match = re.fullmatch(rf"{re.escape(self.path)}/([^/]+){self.ending}", seen.path)
         if match is None or seen.method != "GET":
             return Reply(404, raw=b"<html>No such page</html>")
         found = [user for user in self.users if user[self.id_field] == unquote(match[1])]
@@ -190,6 +191,30 @@ def auth0() -> IdentityVendor:
         refusal=error(401, "Unauthorized", "Invalid token", "invalid_token"),
         token_path="/oauth/token",
         token_form={"audience": "https://TENANT.eu.auth0.com/api/v2/"},
+    )
+
+
+def authentik() -> IdentityVendor:
+    """Return authentik, whose paths end with a slash, and whose pages state how many users there are."""
+
+    def page(seen: SeenRequest, users: Users) -> Reply:
+        size, number = int(seen.query["page_size"]), int(seen.query["page"])
+        found = users[(number - 1) * size : number * size]
+        pages = -(-len(users) // size)
+        if number > max(pages, 1):
+            return Reply(404, {"detail": "Invalid page."})
+        following = number + 1 if number < pages else 0
+        return Reply(
+            200, {"pagination": {"next": following, "count": len(users), "current": number}, "results": found}
+        )
+
+    return IdentityVendor(
+        path="/api/v3/core/users",
+        ending="/",
+        id_field="pk",
+        page=page,
+        absent=Reply(404, {"detail": "No User matches the given query."}),
+        refusal=Reply(403, {"detail": "Token invalid/expired"}),
     )
 
 

@@ -36,6 +36,7 @@ PASSWORD = "pw-in-clear-1"
 # Where the id of the subject and the word of the event are in the first sample.
 SUBJECTS: dict[str, list[tuple[str | int, ...]]] = {
     "auth0-event-streams": [("data", "object", "user_id")],
+    "authentik": [("model", "pk")],
     "clerk": [("data", "id")],
     "cloudevents": [("subject",)],
     "directus-flows": [("key",)],
@@ -51,6 +52,7 @@ SUBJECTS: dict[str, list[tuple[str | int, ...]]] = {
 }
 WORDS: dict[str, tuple[str | int, ...]] = {
     "auth0-event-streams": ("type",),
+    "authentik": ("action",),
     "clerk": ("type",),
     "cloudevents": ("type",),
     "directus-flows": ("event",),

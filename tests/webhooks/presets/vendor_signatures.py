@@ -86,6 +86,7 @@ def write_body(preset: str, document: Any, secret: str) -> bytes:
 
 SIGNERS: Mapping[str, Signer] = {
     "auth0-event-streams": _static("Authorization", "Bearer "),
+    "authentik": _static("Authorization", "Bearer "),
     "clerk": _svix,
     "cloudevents": _static("Authorization", "Bearer "),
     "directus-flows": _static("X-Hub-Token"),
