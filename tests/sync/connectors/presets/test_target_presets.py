@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from sync.connectors.contracts.errors import RecordExists, RecordStale
 from sync.connectors.contracts.types import TargetConnector, WriteContext
 from sync.connectors.presets import PRESETS, load_preset
 from sync.models import Attempt, Call, Connection, Link, Mapping, MappingVersion, Route
@@ -30,7 +32,7 @@ def deliveries_to(
         preset = load_preset(name)
         target = Connection.objects.get(slug="shop")
         target.base_url = service.url + vendor.path
-        target.connector, target.authentication = preset["connector"], preset["authentication"]
+        target.connector, target.authentication = preset["connector"], authentication_of(name, service)
         target.settings, target.credentials = settings or preset["settings"], dict(vendor.credentials)
         target.full_clean()
         target.save()
@@ -66,12 +68,20 @@ def rename(hub: Hub, family: str) -> None:
     hub.identity.directory.update_record("users", ANNA, {"name": name}, replaces=False)
 
 
+def authentication_of(name: str, service: Service) -> dict[str, Any]:
+    """Return the authentication of a preset, whose tokens come from the stand-in too."""
+    settings: dict[str, Any] = load_preset(name)["authentication"]
+    if "token_url" in settings:
+        settings["token_url"] = service.url + urlsplit(settings["token_url"]).path
+    return settings
+
+
 def connect(name: str, service: Service) -> TargetConnector:
     """Return a connector with the preset."""
     preset = load_preset(name)
     return shop(
         service.url + VENDORS[name].path,
-        authentication=preset["authentication"],
+        authentication=authentication_of(name, service),
         credentials=dict(VENDORS[name].credentials),
         settings=preset["settings"],
         deadline=5,
@@ -165,6 +175,21 @@ def test_the_connection_test_reads_a_record_and_searches_for_it(hub: Hub, name: 
         if VENDORS[name].deactivated is None:
             target.delete_record("USER", key, "k1", record.version)
             assert target.get_record("USER", key) is None
+
+
+def test_dynamics_tells_an_outdated_version_and_a_key_that_is_taken_apart() -> None:
+    """Both are answered with 412."""
+    system = VENDORS["dynamics-365-contacts-target"].make()
+    with serving(system.answer) as service:
+        target = connect("dynamics-365-contacts-target", service)
+        made = target.create_record("USER", {"emailaddress1": "a@b.test", "lastname": "A"}, "k1")
+        system.add(emailaddress1="taken@b.test")
+        with pytest.raises(RecordExists):
+            target.create_record("USER", {"emailaddress1": "taken@b.test"}, "k2")
+        target.update_record("USER", made.id, {"lastname": "B"}, "k3", made.version)
+        with pytest.raises(RecordStale):
+            target.update_record("USER", made.id, {"lastname": "C"}, "k4", made.version)
+        assert system.live[made.id]["lastname"] == "B"
 
 
 @pytest.mark.parametrize("name", ["scim-patch-target", "scim-patch-etag-target", "scim-put-target"])

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.support.hub import ANNA, Hub
 from tests.support.targets.form_biller import FormBiller
+from tests.support.targets.odata_vendors import Dataverse
 from tests.support.targets.other_vendors import Odoo, Shopify, Tryton, Vendure
 from tests.support.targets.rest_vendors import (
     TAKEN,
@@ -216,5 +217,24 @@ VENDORS: dict[str, Vendor] = {
         broken=((*_OPERATIONS, "create", "result"), "@"),
         credentials={"client_id": "hub", "client_secret": "s3cret"},
         wrong={"client_id": "hub", "client_secret": "expired"},
+    ),
+    "dynamics-365-contacts-target": Vendor(
+        make=Dataverse,
+        fields={
+            "new_externalid": _ID,
+            "emailaddress1": _EMAIL,
+            "firstname": _GIVEN,
+            "lastname": _FAMILY,
+            "statecode": {"constant": 0},
+            "statuscode": {"constant": 1},
+        },
+        match={"external_id": "new_externalid"},
+        family_name=lambda contact: contact["lastname"],
+        conflict=take_address(emailaddress1=TAKEN, new_externalid="another"),
+        sentence="A record with the same value for Email already exists.",
+        broken=((*_OPERATIONS, "create", "headers"), {}),
+        credentials={"client_id": "hub", "client_secret": "s3cret"},
+        wrong={"client_id": "hub", "client_secret": "expired"},
+        deactivated={"statecode": 1, "statuscode": 2},
     ),
 }
