@@ -19,7 +19,7 @@ from sync.deliveries.stored_webhook import wants_entity
 from sync.evidence.row_facts import attempt_facts, call_digests
 from sync.models import Delivery, PayloadChoice, new_recheck
 from sync.planning.change import ChangeAction
-from sync.references.missing_references import end_wait
+from sync.references.missing_references import delete_missing
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import Payload, State, SubjectKey
 
@@ -50,7 +50,7 @@ class FinishedAttempt:
         if self.result.may_still_arrive and self.claim.delivery.gets_rechecks:
             batch.insert(new_recheck(self.claim.attempt))
         if self.claim.route.mapping is not None and self.claim.route.mapping.reference_types:
-            batch.execute(end_wait(self.claim.delivery.pk))
+            batch.execute(delete_missing(self.claim.delivery.pk))
         add_calls(calls_in_order(self.recorders), batch)
         if pending_answer is not None:
             pending_answer.add_to(batch)

@@ -37,7 +37,7 @@ from sync.deliveries.routes import is_referenced
 from sync.deliveries.superseded import was_superseded
 from sync.models import AttemptCause, Connection, Delivery, PayloadChoice
 from sync.planning.mapping import EntityNotMappable
-from sync.references.missing_references import wake_waiting
+from sync.references.missing_references import wake_referring
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import State
 
@@ -106,7 +106,7 @@ def run_claim(claim: Claim) -> RunResult:
         logger.warning("%s was taken over while its attempt ran", claim.delivery)
         return RunResult()
     if _has_new_record(claim, settled.result, findings):
-        wake_waiting(claim.delivery)
+        wake_referring(claim.delivery)
     follower = claim.delivery.pk if settled.is_due_again else _find_follower(claim.delivery)
     release_connection()
     _log_result(claim, settled.result, findings)

@@ -22,7 +22,7 @@ from sync.deliveries.ordering import lock_open_siblings
 from sync.deliveries.predicates import STILL_CLAIMED
 from sync.deliveries.record_links import link_update, new_link
 from sync.models import WAITING_STATES, Delivery, delivery_stream
-from sync.references.missing_references import begin_wait
+from sync.references.missing_references import store_missing
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import State
 
@@ -172,7 +172,7 @@ def _settle_with_locks(ending: FinishedAttempt, answer: _WaitingAnswer) -> Settl
     ending.add_to(batch, answer.pending_answer)
     batch.run()
     if ending.result.missing:
-        begin_wait(claim.delivery, ending.result.missing)
+        store_missing(claim.delivery, ending.result.missing)
     if ending.updates_link and not link_update(claim.delivery, ending.applied_record()).execute():
         _insert_link(ending)
     events, covered = _end_siblings_and_events(claim, ending.result)

@@ -148,7 +148,7 @@ def _destroy_keys(erasure: Erasure, job: RunningJob) -> None:
         # Read under the locks: a later event finds no key, and begins a new subject.
         newest = subject.events.order_by("-pk").values_list("pk", flat=True).first()
         # Before the links, which tell the identity services of the entity.
-        waits = subject.waiting_references.delete()[0]
+        waits = subject.missing_references.delete()[0]
         links = subject.links.delete()[0]
         done = {"keys": destroyed, "links": links, "closed": closed}
         done |= {"waits": waits} if waits else {}
@@ -243,7 +243,7 @@ def _finish_erasure(erasure: Erasure, job: RunningJob, subject: ErasureSubject) 
         erasure.entity_id, erasure.reason = erased_entity_id(names[0]), REDACTED_TEXT
         erasure.save(update_fields=["state", "ended_at", "entity_id", "reason"])
         # An attempt for another entity may have ended since the keys were destroyed.
-        subject.waiting_references.delete()
+        subject.missing_references.delete()
         redact_refused_erasures(subject, erased_entity_id(names[0]))
         details = {
             "erasure": str(erasure.uuid),

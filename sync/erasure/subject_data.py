@@ -16,10 +16,10 @@ from sync.models import (
     Call,
     Delivery,
     Link,
+    MissingReference,
     Replay,
     ReplayMember,
     Route,
-    WaitingReference,
 )
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, pseudonym
 
@@ -57,10 +57,10 @@ class ErasureSubject:
         return self.deliveries.filter(state__in=OPEN_STATES)
 
     @property
-    def waiting_references(self) -> QuerySet[WaitingReference]:
+    def missing_references(self) -> QuerySet[MissingReference]:
         """Return what deliveries of other entities wait for, and what those of this entity wait for."""
         own = {"entity_type": self.entity_type, "entity_id": self.entity_id, "identity__in": self.identities}
-        waits = WaitingReference.objects.all()
+        waits = MissingReference.objects.all()
         return waits.filter(**own) | waits.filter(delivery__in=self.deliveries)
 
     @property

@@ -1029,7 +1029,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='WaitingReference',
+            name='MissingReference',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('entity_type', models.CharField(max_length=64)),
@@ -1040,8 +1040,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'default_permissions': (),
-                'indexes': [models.Index(fields=['entity_id', 'entity_type', 'identity', 'commercial'], name='waiting_reference_entity')],
-                'constraints': [models.UniqueConstraint(models.F('delivery'), models.F('entity_type'), models.F('entity_id'), name='waiting_reference_once')],
+                'indexes': [models.Index(fields=['entity_id', 'entity_type', 'identity', 'commercial'], name='missing_reference_entity')],
+                'constraints': [models.UniqueConstraint(models.F('delivery'), models.F('entity_type'), models.F('entity_id'), name='missing_reference_once')],
             },
         ),
     ]

@@ -34,8 +34,8 @@ from sync.models.delivery import (
     WAITING_STATES,
     Delivery,
     Link,
+    MissingReference,
     PayloadChoice,
-    WaitingReference,
     delivery_stream,
 )
 from sync.models.erasure import Erasure, ErasureState, LegalGround
@@ -98,6 +98,7 @@ __all__ = [
     "MappingDraft",
     "MappingVersion",
     "MemberState",
+    "MissingReference",
     "Notification",
     "NotificationChannel",
     "NotificationKind",
@@ -117,7 +118,6 @@ __all__ = [
     "Route",
     "SkipReason",
     "Snooze",
-    "WaitingReference",
     "delivery_stream",
     "new_recheck",
 ]

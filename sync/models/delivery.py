@@ -245,7 +245,7 @@ class Delivery(models.Model):
         return not self.is_relayed and self.takes == PayloadChoice.AS_ROUTED
 
 
-class WaitingReference(models.Model):
+class MissingReference(models.Model):
     """An entity without a record that the record of a waiting delivery refers to.
 
     Written when an attempt of the delivery ends as `reference-missing`, and deleted when that entity gets a record, at
@@ -263,11 +263,11 @@ class WaitingReference(models.Model):
     class Meta:
         default_permissions = ()
         constraints = [
-            models.UniqueConstraint("delivery", "entity_type", "entity_id", name="waiting_reference_once"),
+            models.UniqueConstraint("delivery", "entity_type", "entity_id", name="missing_reference_once"),
         ]
         indexes = [
             models.Index(
-                fields=["entity_id", "entity_type", "identity", "commercial"], name="waiting_reference_entity"
+                fields=["entity_id", "entity_type", "identity", "commercial"], name="missing_reference_entity"
             ),
         ]
 

@@ -8,7 +8,7 @@ from django.db import DatabaseError, transaction
 
 from database.clock import database_now, read_clock
 from database.statement import BoundStatement, Statement
-from sync.models import Delivery, WaitingReference
+from sync.models import Delivery, MissingReference
 from sync.planning.references import Reference
 from webhooks.models import State
 
@@ -22,7 +22,7 @@ PARTLY_SECONDS = 15.0
 _ID_LENGTH = 128
 _SHORTEST_DELAY = 0.5
 
-_END_WAIT = Statement("DELETE FROM sync_waitingreference WHERE delivery_id = %s")
+_DELETE_MISSING = Statement("DELETE FROM sync_missingreference WHERE delivery_id = %s")
 
 
 def waited_time(delivery: Delivery) -> timedelta:
@@ -53,15 +53,15 @@ def _limit_wait(delivery: Delivery, wait: timedelta) -> timedelta:
     return min(wait, timedelta(hours=delivery.route.gives_up_after_hours))
 
 
-def end_wait(delivery_id: int) -> BoundStatement:
+def delete_missing(delivery_id: int) -> BoundStatement:
     """Return the statement that ends the wait of a delivery whose attempt ends."""
-    return _END_WAIT.bind(delivery_id)
+    return _DELETE_MISSING.bind(delivery_id)
 
 
-def begin_wait(delivery: Delivery, missing: Iterable[Reference]) -> None:
+def store_missing(delivery: Delivery, missing: Iterable[Reference]) -> None:
     """Store what a delivery waits for. An id that no entity of the hub can have is left out."""
-    WaitingReference.objects.bulk_create(
-        WaitingReference(
+    MissingReference.objects.bulk_create(
+        MissingReference(
             delivery_id=delivery.pk,
             identity_id=delivery.identity_id,
             commercial_id=delivery.commercial_id,
@@ -73,7 +73,7 @@ def begin_wait(delivery: Delivery, missing: Iterable[Reference]) -> None:
     )
 
 
-def wake_waiting(delivery: Delivery) -> None:
+def wake_referring(delivery: Delivery) -> None:
     """Make deliveries due that wait for the record which this delivery's entity has got; at most MAX_WOKEN.
 
     A commit of its own: it changes rows of other subjects, which a settling commit must not wait for. If it is lost,
@@ -87,7 +87,7 @@ def wake_waiting(delivery: Delivery) -> None:
 
 
 def _wake(delivery: Delivery) -> None:
-    found = WaitingReference.objects.filter(
+    found = MissingReference.objects.filter(
         entity_id=delivery.entity_id,
         entity_type=delivery.entity_type,
         identity=delivery.identity_id,
@@ -103,7 +103,7 @@ def _wake(delivery: Delivery) -> None:
     locked = list(rows.select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True))
     found.filter(delivery__in=waiting).delete()
     partly = set(
-        WaitingReference.objects.filter(delivery__in=locked).values_list("delivery", flat=True).distinct()
+        MissingReference.objects.filter(delivery__in=locked).values_list("delivery", flat=True).distinct()
     )
     complete = [key for key in locked if key not in partly]
     for keys, seconds in ((complete, 0.0), (sorted(partly), PARTLY_SECONDS)):

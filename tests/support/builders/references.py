@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from sync.attempts.delivery_run import run_delivery
 from sync.deliveries.routes import resolved_routes
-from sync.models import Delivery, MappingVersion, Route, WaitingReference
+from sync.models import Delivery, MappingVersion, MissingReference, Route
 from tests.support.hub import Hub
 
 MEMBERS = {"path": "entity.members", "linked": "USER"}
@@ -59,7 +59,7 @@ def delivery_of(key: str) -> Delivery:
 
 def waits_for() -> list[tuple[str, str]]:
     """Return each wait: the entity whose delivery waits, and the one that it waits for."""
-    return sorted((wait.delivery.entity_id, wait.entity_id) for wait in WaitingReference.objects.all())
+    return sorted((wait.delivery.entity_id, wait.entity_id) for wait in MissingReference.objects.all())
 
 
 def run_again(key: str) -> str:

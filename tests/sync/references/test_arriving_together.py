@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from sync.models import Delivery, Link, WaitingReference
+from sync.models import Delivery, Link, MissingReference
 from sync.references import missing_references
 from tests.support.builders.references import MEMBERS, add_group, add_user, delivery_of, set_field, tell
 from tests.support.hub import Hub
@@ -37,7 +37,7 @@ def seconds_until_due(group: Delivery) -> float:
 
 
 def test_a_group_is_due_soon_however_its_members_arrive(waiting_group: Delivery) -> None:
-    in_threads(lambda number: missing_references.wake_waiting(delivery_of(("ADA", "BEA")[number])), 2)
+    in_threads(lambda number: missing_references.wake_referring(delivery_of(("ADA", "BEA")[number])), 2)
     assert seconds_until_due(waiting_group) <= missing_references.PARTLY_SECONDS
 
 
@@ -46,9 +46,9 @@ def test_the_test_fails_if_only_the_last_member_wakes(
 ) -> None:
     """Broken variant: each of two wake-ups still sees the row of the other one, and leaves the group alone."""
     monkeypatch.setattr(missing_references, "PARTLY_SECONDS", 7200.0)
-    missing_references.wake_waiting(delivery_of("ADA"))
+    missing_references.wake_referring(delivery_of("ADA"))
     assert seconds_until_due(waiting_group) > 3000
-    assert WaitingReference.objects.count() == 1
+    assert MissingReference.objects.count() == 1
 
 
 def test_who_wakes_never_fails_the_delivery_that_does(
@@ -58,5 +58,5 @@ def test_who_wakes_never_fails_the_delivery_that_does(
         raise missing_references.DatabaseError("gone")
 
     monkeypatch.setattr(missing_references, "_wake", fail)
-    missing_references.wake_waiting(delivery_of("ADA"))
+    missing_references.wake_referring(delivery_of("ADA"))
     assert seconds_until_due(waiting_group) > 3000

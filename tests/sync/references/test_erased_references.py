@@ -9,7 +9,7 @@ from sync.erasure import subject_data
 from sync.erasure.requests import decide_erasure, request_erasure
 from sync.erasure.subject_data import find_subject
 from sync.housekeeping.batch_deletion import delete_events
-from sync.models import Link, WaitingReference
+from sync.models import Link, MissingReference
 from tests.support.builders.erasure import erase_confirmed
 from tests.support.builders.references import (
     MEMBERS,
@@ -48,15 +48,15 @@ def test_no_delivery_waits_for_an_erased_person(hub: Hub) -> None:
     group_that_waits_for_a_known_user(hub)
     erase("BEA")
     assert waits_for() == [("TEAM", "CARL")]
-    assert not WaitingReference.objects.filter(entity_id="BEA").exists()
+    assert not MissingReference.objects.filter(entity_id="BEA").exists()
 
 
 def test_the_test_fails_if_erasure_forgets_what_waits(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     group_that_waits_for_a_known_user(hub)
-    forgotten = property(lambda _subject: WaitingReference.objects.none())
-    monkeypatch.setattr(subject_data.ErasureSubject, "waiting_references", forgotten)
+    forgotten = property(lambda _subject: MissingReference.objects.none())
+    monkeypatch.setattr(subject_data.ErasureSubject, "missing_references", forgotten)
     erase("BEA")
-    assert WaitingReference.objects.filter(entity_id="BEA").exists()
+    assert MissingReference.objects.filter(entity_id="BEA").exists()
 
 
 def test_the_record_of_an_erased_person_is_no_reference_any_more(hub: Hub) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from sync.attempts import delivery_run
-from sync.models import Attempt, Delivery, Link, WaitingReference
+from sync.models import Attempt, Delivery, Link, MissingReference
 from sync.references import linked_records, missing_references
 from tests.support.builders.references import (
     MANAGER,
@@ -174,7 +174,7 @@ def test_a_thousand_references_are_resolved_and_one_more_is_refused(hub: Hub) ->
     assert delivery_of("CROWD").state == State.DEAD
     change_members(hub, "CROWD", many[:1_000])
     assert tell(hub, "GROUP", "CROWD") == "reference-missing"
-    assert WaitingReference.objects.count() == 1_000
+    assert MissingReference.objects.count() == 1_000
 
 
 def test_a_record_is_never_found_by_a_value(hub: Hub) -> None:
@@ -209,14 +209,14 @@ def test_a_mapping_without_references_asks_for_no_link(hub: Hub, monkeypatch: py
         raise AssertionError("a webhook without references paid for them")
 
     monkeypatch.setattr(linked_records, "_find_records", refuse)
-    monkeypatch.setattr(missing_references, "end_wait", refuse)
-    monkeypatch.setattr(delivery_run, "wake_waiting", refuse)
+    monkeypatch.setattr(missing_references, "delete_missing", refuse)
+    monkeypatch.setattr(delivery_run, "wake_referring", refuse)
     assert tell(hub, "USER", ANNA) == "done"
 
 
 def test_the_tests_fail_if_nobody_is_woken(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken variant: with the wake-up, the group is due at once; without it, only at its own next try."""
-    monkeypatch.setattr(delivery_run, "wake_waiting", lambda _delivery: None)
+    monkeypatch.setattr(delivery_run, "wake_referring", lambda _delivery: None)
     set_field("GROUP", "members", MEMBERS)
     add_group(hub, "TEAM", [ANNA])
     tell(hub, "GROUP", "TEAM")
