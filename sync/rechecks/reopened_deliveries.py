@@ -1,0 +1,71 @@
+"""Choose the delivery that checks a record again, and make it due."""
+
+from audit.entries.append import append_entries
+from database.clock import database_now
+from sync.deliveries.expired_leases import CRASH_CODE
+from sync.deliveries.predicates import SUBJECT_COLUMNS, subject_of
+from sync.erasure.requests import has_confirmed_erasure
+from sync.evidence.row_facts import reopened_entries
+from sync.models import Attempt, AttemptOutcome, Delivery
+from webhooks.models import State, is_erased
+
+# Events of a subject among which the newest applied one is searched.
+_MAX_EVENTS = 200
+
+
+def may_run(delivery: Delivery) -> bool:
+    """False if the entity was or is being erased, or the delivery was closed, rejected or crashes processes."""
+    if delivery.state == State.CLOSED or delivery.code == CRASH_CODE:
+        return False
+    return not (is_erased(delivery.entity_id) or has_confirmed_erasure(delivery.event))
+
+
+def make_due(delivery: Delivery) -> None:
+    """Make a settled delivery pending. Its event keeps its state until the check has ended."""
+    # `refresh_event_states` reads `state_before_recheck` until then, so it is not called here.
+    Delivery.objects.filter(pk=delivery.pk).update(
+        state=State.PENDING,
+        state_before_recheck=delivery.state,
+        # A delivery that failed for good gets this one try; any other as many as a replay.
+        tries=delivery.tries if delivery.state == State.DEAD else 0,
+        opened_at=delivery.opened_at if delivery.state == State.DEAD else database_now(),
+        is_approved=False,
+        creates_record=False,
+        due_at=database_now(),
+        settled_at=None,
+        covered_by=None,
+    )
+    append_entries(*reopened_entries([delivery], "recheck"))
+
+
+def choose_delivery(attempt: Attempt) -> Delivery:
+    """Return the delivery that says what the record should be, as far as the hub knows.
+
+    That is the one applied last since the attempt, or the attempt's own. If it fetches its entity, then the newest that
+    does: any of them gives the same record, and the failure of a newer event is known already.
+    """
+    deliveries = _newest_deliveries(attempt.delivery)
+    applied = (
+        Attempt.objects.filter(
+            delivery__in=[delivery.pk for delivery in deliveries],
+            outcome__in=[AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED],
+            pk__gt=attempt.pk,
+        )
+        .order_by("-pk")
+        .select_related("delivery")
+        .first()
+    )
+    chosen = applied.delivery if applied else attempt.delivery
+    if not chosen.is_fetched:
+        return chosen
+    return next((delivery for delivery in deliveries if delivery.is_fetched), chosen)
+
+
+def _newest_deliveries(delivery: Delivery) -> list[Delivery]:
+    """Return deliveries of the subject on the same route, those of the newest events first."""
+    subject = dict(zip(SUBJECT_COLUMNS, subject_of(delivery), strict=True))
+    # The events are found by their index on the entity; deliveries that have ended have none.
+    rows = Delivery.objects.filter(
+        **subject, route=delivery.route_id, event__entity_id=delivery.entity_id
+    ).order_by("-event")
+    return list(rows[:_MAX_EVENTS])
