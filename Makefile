@@ -51,20 +51,23 @@ quick: $(CHECKS)  ## within a minute: the pure rules, and the way of a webhook o
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "(pure or flow) and not slow and not faults and not peers" \
 		--ignore tests/project --ignore tests/sandbox $(ARGS)
 
+# The files that mark a test so, if ARGS names no folder: collecting all tests costs each process 10 s of CPU.
+marked = $(if $(filter tests/%,$(ARGS)),,$(shell grep -rl --include 'test_*.py' -e 'mark\.$(1)\b' tests | sort))
+
 # The pages of the console that write SQL of their own, or filter, search and count.
 PAGES_ON_POSTGRESQL := tests/console/test_every_page.py $(addprefix tests/console/,audit_log entities events failures overview replays)
 
 slow: $(CHECKS)  ## browser tests, processes, crash loops and load, on both databases; on PostgreSQL what `make test` leaves out
-	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(ARGS)
-	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not pure" $(ARGS)
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(call marked,slow) $(ARGS)
+	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not pure" $(call marked,slow) $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal $(PAGES_ON_POSTGRESQL) $(ORM_TESTS) \
 		-m "not slow and not faults and not peers and not pure" $(ARGS)
 
 faults: $(CHECKS)  ## the fault suite, on both databases and with Celery; HUB_FAULTS=long for the longer tier
-	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadscope -m faults -rfEP $(ARGS)
-	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadscope -m "faults and not pure" -rfEP $(ARGS)
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadscope -m faults -rfEP $(call marked,faults) $(ARGS)
+	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadscope -m "faults and not pure" -rfEP $(call marked,faults) $(ARGS)
 	HUB_TEST_DATABASE=postgresql HUB_TEST_ENGINE=celery $(BIN)/python -m pytest -n 2 --dist loadscope \
-		-m "faults and worker_processes and not pure" -rfEP $(ARGS)
+		-m "faults and worker_processes and not pure" -rfEP $(call marked,faults) $(ARGS)
 
 peers: $(CHECKS)  ## real systems at both ends, from package registries: Directus, Canaille, Tryton and Vendure
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/peers -m peers -p no:xdist $(ARGS)

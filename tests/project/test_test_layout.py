@@ -1,6 +1,7 @@
 """Tests are found by the name of their module: small packages, and no test module that others import."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,17 @@ def test_no_test_module_is_imported() -> None:
         if name in test_modules or name.rpartition(".")[0] in test_modules
     }
     assert used == set()
+
+
+def test_only_test_modules_mark_tests_for_make_slow_and_make_faults() -> None:
+    """`make slow` and `make faults` collect only the test modules in whose text they find the mark."""
+    marks = re.compile(r"mark\.(slow|faults)\b|add_marker\(['\"](slow|faults)\b")
+    hidden = [
+        str(module.relative_to(ROOT))
+        for module in (ROOT / "tests").rglob("*.py")
+        if not module.name.startswith("test_") and marks.search(module.read_text("utf-8"))
+    ]
+    assert hidden == []
 
 
 @pytest.mark.parametrize("top", TOP_LEVEL)
