@@ -192,6 +192,17 @@ def test_dynamics_tells_an_outdated_version_and_a_key_that_is_taken_apart() -> N
         assert system.live[made.id]["lastname"] == "B"
 
 
+def test_an_update_of_magento_keeps_what_the_mapping_does_not_know() -> None:
+    system = VENDORS["magento-customers-target"].make()
+    with serving(system.answer) as service:
+        target = connect("magento-customers-target", service)
+        made = target.create_record("USER", {"email": "a@b.test", "firstname": "A", "lastname": "A"}, "k1")
+        system.live[made.id]["taxvat"] = "FI01234567"
+        before = dict(system.live[made.id])
+        target.update_record("USER", made.id, {"lastname": "B"}, "k2")
+        assert system.live[made.id] == before | {"lastname": "B"}
+
+
 @pytest.mark.parametrize("name", ["scim-patch-target", "scim-patch-etag-target", "scim-put-target"])
 def test_the_members_of_a_group_are_ids(name: str) -> None:
     update = "PUT" if "put" in name else "PATCH"

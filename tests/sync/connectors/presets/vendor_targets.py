@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.hub import ANNA, Hub
+from tests.support.targets.commerce_vendors import Magento
 from tests.support.targets.form_biller import FormBiller
 from tests.support.targets.odata_vendors import Dataverse
 from tests.support.targets.other_vendors import Odoo, Shopify, Tryton, Vendure
@@ -236,5 +237,14 @@ VENDORS: dict[str, Vendor] = {
         credentials={"client_id": "hub", "client_secret": "s3cret"},
         wrong={"client_id": "hub", "client_secret": "expired"},
         deactivated={"statecode": 1, "statuscode": 2},
+    ),
+    "magento-customers-target": Vendor(
+        make=Magento,
+        fields={"email": _EMAIL, "firstname": _GIVEN, "lastname": _FAMILY},
+        match=_BY_ADDRESS,
+        family_name=lambda customer: customer["lastname"],
+        conflict=take_address(email=TAKEN),
+        sentence="A customer with the same email address already exists in an associated website.",
+        broken=((*_OPERATIONS, "update", "style"), "changed"),
     ),
 }
