@@ -203,6 +203,25 @@ def test_an_update_of_magento_keeps_what_the_mapping_does_not_know() -> None:
         assert system.live[made.id] == before | {"lastname": "B"}
 
 
+def test_a_member_of_mailchimp_is_known_by_the_address_and_comes_back_from_the_archive(hub: Hub) -> None:
+    name = "mailchimp-members-target"
+    with deliveries_to(hub, name) as (system, _):
+        assert post(hub, "CREATE")["status"] == "succeeded"
+        before = Link.objects.get().record_id
+        hub.change_email("new@example.com")
+        assert post(hub)["status"] == "succeeded"
+        [(key, member)] = system.live.items()
+        assert (key, member["email_address"]) == (Link.objects.get().record_id, "new@example.com")
+        assert key != before
+        assert post(hub)["status"] == "unchanged"
+        # Somebody archives the member. That it is so is believed because another one can be read.
+        system.add(email_address="other@example.com")
+        system.deleted[key] = system.live.pop(key)
+        assert post(hub)["status"] == "succeeded"
+        assert system.live[key]["status"] == "subscribed"
+        assert not system.deleted
+
+
 @pytest.mark.parametrize("name", ["scim-patch-target", "scim-patch-etag-target", "scim-put-target"])
 def test_the_members_of_a_group_are_ids(name: str) -> None:
     update = "PUT" if "put" in name else "PATCH"

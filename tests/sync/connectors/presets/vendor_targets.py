@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.hub import ANNA, Hub
-from tests.support.targets.commerce_vendors import Magento
+from tests.support.targets.commerce_vendors import Magento, Mailchimp
 from tests.support.targets.form_biller import FormBiller
 from tests.support.targets.odata_vendors import Dataverse
 from tests.support.targets.other_vendors import Odoo, Shopify, Tryton, Vendure
@@ -41,6 +41,10 @@ def take_address(**fields: Any) -> Callable[[Hub, Any], None]:
 
 def _give_bad_address(hub: Hub, system: FormBiller) -> None:
     system.refused_addresses.add(hub.change_email(TAKEN))
+
+
+def _unsubscribe(hub: Hub, system: Mailchimp) -> None:
+    system.unsubscribed.add("anna.aalto@example.com")
 
 
 @dataclass(frozen=True)
@@ -246,5 +250,18 @@ VENDORS: dict[str, Vendor] = {
         conflict=take_address(email=TAKEN),
         sentence="A customer with the same email address already exists in an associated website.",
         broken=((*_OPERATIONS, "update", "style"), "changed"),
+    ),
+    "mailchimp-members-target": Vendor(
+        make=Mailchimp,
+        fields={"email_address": _EMAIL, "FNAME": _GIVEN, "LNAME": _FAMILY},
+        match={"new": ["email_address"], "verified": {"new": {"email_address": _VERIFIED}}},
+        family_name=lambda member: member["merge_fields"]["LNAME"],
+        conflict=_unsubscribe,
+        sentence="anna.aalto@example.com is in a compliance state due to unsubscribe, bounce, or compliance review",
+        broken=((*_OPERATIONS, "create", "values"), {"hash": "sha256(sent.email_address)"}),
+        credentials={"username": "hub", "password": "s3cret-us21"},
+        wrong={"username": "hub", "password": "expired-us21"},
+        path="/3.0/lists/LIST_ID",
+        is_new=True,
     ),
 }
