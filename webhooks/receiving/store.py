@@ -21,6 +21,7 @@ from webhooks.models import (
     Payload,
     Receipt,
     Source,
+    State,
     SubjectKey,
     find_or_create_keys,
     lock_or_create_keys,
@@ -164,6 +165,8 @@ def received_entry(event: Event, receipt: Receipt, opened: OpenedRows | None = N
     receipt of a request with several events is named as `batch`; its answer has an entry of its own.
     """
     new_rows = {} if opened is None else {**event_facts(event), "deliveries": opened.deliveries}
+    if opened is not None and event.state == State.IGNORED and event.code != State.IGNORED:
+        new_rows["reason"] = event.code
     is_batch = receipt.event_id is None and receipt.event is None
     return NewEntry(
         event.stream,

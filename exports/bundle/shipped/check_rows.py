@@ -544,7 +544,8 @@ def check_event_state(event: Row, log: EventLog, deliveries: Sequence[DeliveryLo
     key = event["reference"]
     if not deliveries:
         state = log.first["details"].get("state", event["state"])
-        expected = {"state": state, "code": "ignored" if state == "ignored" else ""}
+        ignored_as = log.first["details"].get("reason", "ignored")
+        expected = {"state": state, "code": ignored_as if state == "ignored" else ""}
         yield from compare_columns("events", key, event, expected)
         return
     states = [(delivery.before or delivery.state, delivery.code) for delivery in deliveries]

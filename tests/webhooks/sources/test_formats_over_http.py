@@ -81,7 +81,17 @@ def test_an_event_that_the_condition_excludes_is_stored_and_not_delivered(format
     assert (answer.status_code, answer.json()["status"]) == (200, "ignored")
     stored = Event.objects.get()
     assert (stored.state, stored.code, stored.deliveries.count()) == ("ignored", "filtered", 0)
+    assert list(find_row_faults()) == []
     assert formatted.shop.read_journal() == []
+
+
+def test_the_log_says_why_an_event_is_ignored(formatted: Hub) -> None:
+    post(formatted, event(ANNA, ok=False, uid="1"), event(ANNA, kind="viewed", uid="2"))
+    assert list(Event.objects.order_by("pk").values_list("code", flat=True)) == ["filtered", "ignored"]
+    assert list(find_row_faults()) == []
+    for wrong in ("ignored", "filtered"):
+        Event.objects.update(code=wrong)
+        assert len(list(find_row_faults())) == 1
 
 
 def test_a_request_without_a_wanted_event_is_stored_and_accepted(formatted: Hub) -> None:
