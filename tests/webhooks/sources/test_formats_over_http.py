@@ -1,11 +1,9 @@
 """Requests in a sender's own format: stored, delivered and answered as any other webhook."""
 
 import json
-from typing import Any
 
 import pytest
 from django.db import connection
-from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import Entry
@@ -13,47 +11,16 @@ from console.requests.list_query import RequestFilter, fetch_requests
 from console.requests.results import RequestResult, result_of
 from console.ui.keyset import PageRequest
 from exports.row_checks.nightly_rows import find_row_faults
+from tests.support.builders.event_batches import FORMAT, documents, event, post, set_format
 from tests.support.hub import ANNA, Hub
 from tests.support.people import browser
-from webhooks.models import Event, Receipt, Source
-from webhooks.receiving.source_cache import find_source
-
-FORMAT: dict[str, Any] = {
-    "events": "body.events",
-    "when": "event.ok",
-    "id": "event.user",
-    "entity_type": {"constant": "USER"},
-    "event_type": "event.kind",
-    "event_types": {"changed": "UPDATE"},
-    "event_id": "event.uid",
-    "content_types": ["application/events+json"],
-    "drop": ["events[].password"],
-}
+from webhooks.models import Event, Receipt
 
 
 @pytest.fixture
 def formatted(hub: Hub) -> Hub:
     set_format(FORMAT)
     return hub
-
-
-def set_format(webhook_format: dict[str, Any]) -> None:
-    Source.objects.filter(slug="aurora-unsigned").update(webhook_format=webhook_format)
-    find_source.invalidate()
-
-
-def event(user: str, **changed: Any) -> dict[str, Any]:
-    return {"user": user, "kind": "changed", "ok": True} | changed
-
-
-def post(hub: Hub, *events: Any, content_type: str = "application/events+json") -> HttpResponse:
-    body = json.dumps({"events": list(events)}).encode()
-    return hub.client.post("/webhooks/aurora-unsigned", body, content_type=content_type)
-
-
-def documents() -> list[dict[str, Any]]:
-    rows = Event.objects.order_by("pk").select_related("payload__subject")
-    return [json.loads(row.payload.decrypt()) for row in rows if row.payload is not None]
 
 
 def test_one_event_is_delivered_and_answered_as_any_webhook(formatted: Hub) -> None:
@@ -82,6 +49,9 @@ def test_an_event_that_the_condition_excludes_is_stored_and_not_delivered(format
     stored = Event.objects.get()
     assert (stored.state, stored.code, stored.deliveries.count()) == ("ignored", "filtered", 0)
     assert list(find_row_faults()) == []
+    # The audit log says why it was ignored.
+    Event.objects.update(code="ignored")
+    assert [str(fault) for fault in find_row_faults()] != []
     assert formatted.shop.read_journal() == []
 
 
