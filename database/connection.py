@@ -6,6 +6,8 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
+# SQLSTATE `deadlock_detected`
+_DEADLOCK = "40P01"
 _threads = threading.local()
 
 
@@ -33,3 +35,8 @@ def release_connection() -> None:
         return
     if held.close_at is not None or held.errors_occurred or not held.autocommit:
         held.close_if_unusable_or_obsolete()
+
+
+def is_deadlock(error: BaseException) -> bool:
+    """True if PostgreSQL ended a transaction because it and another one waited for each other."""
+    return getattr(error.__cause__, "sqlstate", None) == _DEADLOCK

@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 
 from django.db import InterfaceError, OperationalError
 
+from database.connection import is_deadlock
+
 T = TypeVar("T")
 
 MAX_BATCH = 8
@@ -120,4 +122,7 @@ class GroupCommit(Generic[T]):
 
 def _error_for_thread(error: BaseException) -> Exception:
     """Return a separate error instance for one of several threads."""
-    return type(error)(*error.args) if isinstance(error, _DATABASE_ERRORS) else GroupFailed()
+    # A deadlock depends on which items there are, and in which order: each of them alone may be stored.
+    if isinstance(error, _DATABASE_ERRORS) and not is_deadlock(error):
+        return type(error)(*error.args)
+    return GroupFailed()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, OperationalError
+from psycopg.errors import DeadlockDetected
 
 from database.group_commit import GroupCommit, GroupFailed
 from tests.support.threads import wait_until
@@ -106,6 +107,20 @@ def test_an_unavailable_database_fails_the_whole_group() -> None:
     errors = [ended[name].exception() for name in "bcd"]
     assert [type(error) for error in errors] == [OperationalError] * 3
     assert len({id(error) for error in errors}) == 3, "each caller gets its own error"
+
+
+def _deadlock(_: Sequence[str]) -> OperationalError:
+    error = OperationalError("deadlock detected")
+    error.__cause__ = DeadlockDetected()
+    return error
+
+
+def test_after_a_deadlock_of_a_group_each_item_is_committed_alone() -> None:
+    """It comes of which items are stored together, and in which order."""
+    work = Work(lambda items: _deadlock(items) if len(items) > 1 else None)
+    ended = gather(work, "abc")
+    assert ended["a"].exception() is None
+    assert {type(ended[name].exception()) for name in "bc"} == {GroupFailed}
 
 
 def test_the_queue_continues_after_an_error_and_after_an_ended_thread() -> None:
