@@ -157,21 +157,29 @@ class DeliveryService:
         return _load_outcome_after_wait(event, is_done=is_done, with_entity=with_entity)
 
     def await_outcomes(self, events: Sequence[Event], seconds: float) -> dict[int, EventOutcome]:
-        """Start the pending deliveries of these events, wait for all of them, and return the outcomes by event."""
+        """Start the pending deliveries of these events, wait for all of them, and return the outcomes by event.
+
+        Does not wait for an event of which a delivery is on hold, because its source or a route is paused.
+        """
         until = time.monotonic() + seconds
         keys = [event.pk for event in events]
-        pending = Delivery.objects.filter(event__in=keys, state=State.PENDING).exclude(due_at=None)
-        waiting = list(pending.order_by("pk").values_list("pk", flat=True))
+        pending = Delivery.objects.filter(event__in=keys, state=State.PENDING).order_by("pk")
+        rows = list(pending.values_list("pk", "event_id", "due_at"))
+        waiting = [pk for pk, _, due_at in rows if due_at is not None]
+        on_hold = {key for _, key, due_at in rows if due_at is None}
+        awaited = [key for key in keys if key not in on_hold]
         with ExitStack() as registered:
-            waiters = [registered.enter_context(waiting_for(key)) for key in keys]
+            waiters = [registered.enter_context(waiting_for(key)) for key in awaited]
             if not run_in_this_process(waiting):
                 defer_to_workers(waiting)
-            are_done = [
-                wait_for_outcome(key, waiter, until) for key, waiter in zip(keys, waiters, strict=True)
-            ]
+            done = {
+                key
+                for key, waiter in zip(awaited, waiters, strict=True)
+                if wait_for_outcome(key, waiter, until)
+            }
         return {
-            event.pk: _load_outcome_after_wait(event, is_done=is_done, with_entity=False)
-            for event, is_done in zip(events, are_done, strict=True)
+            event.pk: _load_outcome_after_wait(event, is_done=event.pk in done, with_entity=False)
+            for event in events
         }
 
     def load_outcome(self, event: Event) -> EventOutcome:

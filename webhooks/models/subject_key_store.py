@@ -39,7 +39,8 @@ def find_or_create_keys(subjects: Collection[Subject], batch: WriteBatch) -> dic
         # between.
         batch.require(_count_live(len(known)).bind(*sorted(key.pk for key in known.values())), len(known))
     at = timezone.now()
-    new = {name: SubjectKey.new(name, at) for name in names.values() if name not in known}
+    # Sorted, as by all others that insert several: they could wait for each other otherwise.
+    new = {name: SubjectKey.new(name, at) for name in sorted(set(names.values())) if name not in known}
     batch.insert(*new.values())
     return {subject: known.get(name) or new[name] for subject, name in names.items()}
 

@@ -26,6 +26,8 @@ logger = logging.getLogger("hub.receive")
 LARGEST_ENTITY = 262_144
 # The limit of every other document.
 LARGEST_DOCUMENT = 8_192
+# Of the results of several events: the rest of the document must fit too.
+_LARGEST_RESULTS = LARGEST_DOCUMENT - 1_024
 _MOST_ERRORS = 20
 # States of events without a failure. An event with nothing to do does not hide that another one changed a record.
 _SUCCESSES = ("succeeded", "unchanged", "ignored", "superseded")
@@ -108,15 +110,32 @@ def batch_answer(results: Sequence[BatchResult], language: Language, reference: 
             reference=reference,
             is_final=all(outcome is not None and outcome.is_final for outcome in outcomes),
             retrying=any(outcome.is_retrying for outcome in failed),
-            results=listed,
+            results=_within_limit(listed),
         )
     is_open = any(outcome is None or outcome.is_open for outcome in outcomes)
     unreadable = next((result.code for result in results if result.code not in ("", "filtered")), "")
     if unreadable and not is_open:
-        return problem_answer(unreadable, language, reference=reference, is_final=True, results=listed)
+        return problem_answer(
+            unreadable, language, reference=reference, is_final=True, results=_within_limit(listed)
+        )
     code = "accepted" if is_open else _best_state(outcomes)
-    document = {"status": code, "reference": reference, "results": listed}
+    document = {"status": code, "reference": reference, "results": _within_limit(listed)}
     return Answer(202 if is_open else 200, _encode_json(document), code, is_final=not is_open)
+
+
+def _within_limit(results: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the results without the codes of the last events if a document would be too large with them. The reference
+    of an event leads to its code.
+    """
+    short, excess = list(results), len(_encode_json(results)) - _LARGEST_RESULTS
+    for index in range(len(short) - 1, -1, -1):
+        result = short[index]
+        if excess <= 0:
+            break
+        if "reference" in result and "code" in result:
+            short[index] = {name: value for name, value in result.items() if name != "code"}
+            excess -= len(_encode_json(result)) - len(_encode_json(short[index]))
+    return short
 
 
 def _best_state(outcomes: Sequence[EventOutcome | None]) -> str:

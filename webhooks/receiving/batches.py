@@ -1,30 +1,46 @@
 """Receive a request with several events: one receipt, an event for each, all stored in one commit, and one answer."""
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from audit.entries.append import NEW_STREAMS, NewEntry, append_entries, prepare_append
 from audit.entries.stream_heads import StreamHead
 from audit.format.signed_records import format_time
+from database.connection import is_deadlock
+from database.model_rows import row_from_columns, select_list
+from database.statement import Statement
 from database.write_batch import WriteBatch
-from webhooks.catalogue.codes import Language
+from webhooks.catalogue.codes import RETRYABLE_CODES, Language
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import DeliveryPort, DeliverySession
-from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, lock_or_create_keys
+from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey, lock_or_create_keys
 from webhooks.models.subject_key_store import Subject
-from webhooks.protocol.formats.event_reader import RequestEvents, UnreadableEvent
+from webhooks.protocol.formats.event_reader import (
+    MAX_EVENTS,
+    RequestEvents,
+    UnreadableEvent,
+    encode_unreadable,
+)
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer, BatchResult, batch_answer, format_answer
 from webhooks.receiving.gate import RequestRefused, VerifiedRequest
 from webhooks.receiving.incoming_request import IncomingRequest
-from webhooks.receiving.record import build_event, plan_deliveries, stored_body
+from webhooks.receiving.record import build_event, event_id_by_position, plan_deliveries, stored_body
 from webhooks.receiving.store import build_receipt, received_entry
+
+logger = logging.getLogger("hub.receive")
+
+# Requests with several events of one source take turns, so only single webhooks can store the same events at the same
+# moment. Each round finds what was stored before it.
+MAX_ROUNDS = 5
 
 
 @dataclass(slots=True)
@@ -32,6 +48,7 @@ class _NewEvent:
     """An event of the batch that is not stored yet."""
 
     event: Event
+    element: Any
     body: bytes
     session: DeliverySession
     outcome: EventOutcome | None
@@ -43,7 +60,7 @@ class _NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class _Repeat:
-    """An event of the batch that is stored already."""
+    """An event of the batch that is stored already, or that another event of the batch is."""
 
     event: Event
 
@@ -58,7 +75,15 @@ class _StoredBatch:
 
     @property
     def events(self) -> list[Event]:
-        return [item.event for item in self.items if not isinstance(item, UnreadableEvent)]
+        """The events of the batch, also those that were stored before, in the order of the request."""
+        known = {item.event.uuid: item.event for item in self.items if not isinstance(item, UnreadableEvent)}
+        return list(known.values())
+
+    @property
+    def repeats(self) -> list[Event]:
+        """The events that were stored before."""
+        new = {item.event.uuid for item in self.items if isinstance(item, _NewEvent)}
+        return [event for event in self.events if event.uuid not in new]
 
     def results(self, outcomes: Mapping[int, EventOutcome]) -> list[BatchResult]:
         """Return the result of each event, in the order of the request. `outcomes`: those known, by event."""
@@ -80,8 +105,8 @@ def receive_batch(
 ) -> Answer:
     """Store the events of a request, and return its answer, which is stored too.
 
-    1. Tell new events from those that are stored already, and from those that cannot be read.
-    2. Store the receipt and all new events in one commit. An acknowledgement is stored in the same commit.
+    1. Store the receipt and all new events in one commit. An acknowledgement is stored in the same commit.
+    2. Let failed deliveries of events that were stored before be tried again, as for a webhook that is sent again.
     3. If the source wants the outcome, deliver all of them and wait as long as it allows; store the answer.
 
     Raises RequestRefused with the code of the first event if none can be read.
@@ -95,10 +120,11 @@ def receive_batch(
         stored, answer = _store(
             source, incoming, verified, request, language, delivery_port, sessions, answers_now=not waits
         )
-        new = [item for item in stored.items if isinstance(item, _NewEvent)]
+        _retry_failures(stored.repeats, delivery_port)
         if answer is not None:
-            for item in new:
-                item.session.start_without_waiting()
+            for item in stored.items:
+                if isinstance(item, _NewEvent):
+                    item.session.start_without_waiting()
             return answer
     outcomes = delivery_port.await_outcomes(stored.events, max(0.0, deadline - time.monotonic()))
     answer = _build_answer(stored, outcomes, language)
@@ -118,12 +144,21 @@ def _store(
     *,
     answers_now: bool,
 ) -> tuple[_StoredBatch, Answer | None]:
-    """Store the batch; a second time if one of its events was stored by another request at the same moment."""
-    for is_retry in (False, True):
-        items = _sort_events(source, incoming, verified, request, delivery_port, sessions)
+    """Store the batch in one commit, or nothing of it.
+
+    1. Resolve the routes of all events.
+    2. Lock the source and find the events that are stored already.
+    3. Write the others. If another request stored one of them at the same moment, begin again.
+
+    Raises what the database raised last after MAX_ROUNDS rounds.
+    """
+    for is_last in (*[False] * (MAX_ROUNDS - 1), True):
+        planned = _plan_events(source, incoming, verified, request, delivery_port, sessions)
         try:
             with transaction.atomic():
-                stored = _insert(source, incoming, verified, request, items)
+                _lock_source(source)
+                items = _find_repeats(source, verified, planned)
+                stored = _insert(source, incoming, verified, items)
                 answer = None
                 if answers_now:
                     known = {
@@ -133,70 +168,133 @@ def _store(
                     }
                     answer = _build_answer(stored, known, language)
                     _store_answer(stored, answer)
-        except IntegrityError:
-            if is_retry:
+        except (IntegrityError, OperationalError) as error:
+            if is_last or not (isinstance(error, IntegrityError) or is_deadlock(error)):
                 raise
+            logger.info("a request of %s was stored at the same moment as others: again", source.slug)
             continue
         return stored, answer
-    raise AssertionError("the second round returns or raises")
+    raise AssertionError("the last round returns or raises")
 
 
-def _sort_events(
+def _lock_source(source: Source) -> None:
+    """Let requests with several events of one source be stored one after the other: two of them could deadlock if they
+    have the same events in different orders. Raises IntegrityError if the source was deleted, because the receipt's
+    foreign key has no constraint.
+    """
+    if not Source.objects.select_for_update(no_key=True).filter(pk=source.pk).exists():
+        raise IntegrityError("the source is deleted")
+
+
+def _plan_events(
     source: Source,
     incoming: IncomingRequest,
     verified: VerifiedRequest,
     request: RequestEvents,
     delivery_port: DeliveryPort,
     sessions: ExitStack,
-) -> list[_Item]:
-    ids = [_event_id(verified, event, position) for position, event in enumerate(request.events)]
-    wanted = {event_id for event_id in ids if event_id is not None}
-    stored = {event.event_id: event for event in Event.objects.filter(source=source, event_id__in=wanted)}
-    items: list[_Item] = []
-    own: dict[str, Event] = {}
-    for parsed, event_id in zip(request.events, ids, strict=True):
+) -> list[_NewEvent | UnreadableEvent]:
+    """Return the events of the request as if all of them were new."""
+    planned: list[_NewEvent | UnreadableEvent] = []
+    for position, parsed in enumerate(request.events):
         if isinstance(parsed, UnreadableEvent):
-            items.append(parsed)
-        elif event_id is not None and event_id in stored:
-            is_same = bytes(stored[event_id].digest) == parsed.digest
-            items.append(_Repeat(stored[event_id]) if is_same else UnreadableEvent("event-id-conflict"))
-        elif event_id is not None and event_id in own:
-            items.append(_Repeat(own[event_id]))
+            planned.append(parsed)
+            continue
+        session = sessions.enter_context(closing(delivery_port.begin_session(0.0, may_claim=False)))
+        event = build_event(source, incoming, parsed, _event_id(verified, parsed, position))
+        outcome = plan_deliveries(session, event, parsed)
+        element = (parsed.document or {}).get("event")
+        planned.append(_NewEvent(event, element, stored_body(incoming, parsed), session, outcome))
+    return planned
+
+
+def _event_id(verified: VerifiedRequest, parsed: ParsedWebhook, position: int) -> str | None:
+    """Return the source's id of an event. The id of the request counts for its events by their position."""
+    if parsed.event_id is not None or verified.event_id is None:
+        return parsed.event_id
+    return event_id_by_position(verified.event_id, position)
+
+
+def _find_repeats(
+    source: Source, verified: VerifiedRequest, planned: Sequence[_NewEvent | UnreadableEvent]
+) -> list[_Item]:
+    """Return the items with repeats and conflicts in place of the events whose ids are stored already.
+
+    Events with one id and different contents are a conflict, also within the batch: the first of them counts.
+    """
+    known = _lock_stored_events(
+        source, [item.event.event_id for item in planned if isinstance(item, _NewEvent)]
+    )
+    is_changed = verified.event_id is not None and _has_other_number(source, verified.event_id, len(planned))
+    items: list[_Item] = []
+    for position, item in enumerate(planned):
+        if isinstance(item, UnreadableEvent) or item.event.event_id is None:
+            items.append(item)
+            continue
+        same = known.setdefault(item.event.event_id, item.event)
+        is_by_position = is_changed and item.event.event_id == event_id_by_position(
+            verified.event_id or "", position
+        )
+        if same is item.event and not is_by_position:
+            items.append(item)
+        elif same is not item.event and bytes(same.digest) == bytes(item.event.digest):
+            items.append(_Repeat(same))
         else:
-            session = sessions.enter_context(closing(delivery_port.begin_session(0.0, may_claim=False)))
-            event = build_event(source, incoming, parsed, event_id)
-            outcome = plan_deliveries(session, event, parsed)
-            items.append(_NewEvent(event, stored_body(incoming, parsed), session, outcome))
-            if event_id is not None:
-                own[event_id] = event
+            items.append(UnreadableEvent("event-id-conflict", element=item.element))
     return items
 
 
-def _event_id(verified: VerifiedRequest, event: ParsedWebhook | UnreadableEvent, position: int) -> str | None:
-    """Return the source's id of an event. The id of the request counts for its events by their position."""
-    if isinstance(event, UnreadableEvent):
-        return None
-    if event.event_id is not None or verified.event_id is None:
-        return event.event_id
-    return f"{verified.event_id[:240]}/{position}"
+def _has_other_number(source: Source, request_id: str, number: int) -> bool:
+    """True if a request with this id is stored that had another number of events. Positions then mean other events."""
+    ids = [event_id_by_position(request_id, position) for position in range(MAX_EVENTS)]
+    stored = Event.objects.filter(source=source, event_id__in=ids).order_by("pk")
+    counts = stored.values_list("batch_id", "batch__event_count").first()
+    # A request with one event has no batch. Retention may have deleted the receipt of an older one.
+    return counts is not None and (counts[1] or (1 if counts[0] is None else number)) != number
+
+
+def _lock_stored_events(source: Source, event_ids: Sequence[str | None]) -> dict[str, Event]:
+    """Return the stored events with these ids by id. They cannot be deleted until the transaction ends."""
+    ids = sorted({event_id for event_id in event_ids if event_id is not None})
+    if not ids:
+        return {}
+    finding = _find_statement(len(ids), locks=connection.vendor == "postgresql")
+    found = [row_from_columns(Event, columns) for columns in finding.fetch_all(source.pk, *ids)]
+    for event in found:
+        event.source = source
+    return {event.event_id: event for event in found if event.event_id is not None}
+
+
+@lru_cache(maxsize=64)
+def _find_statement(ids: int, *, locks: bool) -> Statement:
+    marks = ", ".join(["%s"] * ids)
+    select = f"""SELECT {select_list(Event, "e")} FROM webhooks_event e
+        WHERE e.source_id = %s AND e.event_id IN ({marks}) ORDER BY e.id"""  # noqa: S608
+    # The weakest lock that keeps the cleanup away: deliveries may change the events meanwhile.
+    return Statement(f"{select} FOR KEY SHARE" if locks else select)
+
+
+def _retry_failures(repeats: Sequence[Event], delivery_port: DeliveryPort) -> None:
+    for event in repeats:
+        if event.state == State.RETRYING or event.code in RETRYABLE_CODES:
+            delivery_port.redeliver(event, 0.0)
 
 
 def _insert(
     source: Source,
     incoming: IncomingRequest,
     verified: VerifiedRequest,
-    request: RequestEvents,
     items: Sequence[_Item],
 ) -> _StoredBatch:
     """Write the receipt, the new events with their deliveries, and the audit entries of all events."""
     new = [item for item in items if isinstance(item, _NewEvent)]
     # Locked, so that an erasure comes before or after the whole batch.
     keys = lock_or_create_keys({item.subject for item in new})
-    unreadable = request.unreadable_json
+    unreadable = encode_unreadable(items)
     # The other events have payloads of their own, each under the key of its entity.
     rest = None if unreadable is None else Payload.new(Payload.Kind.WEBHOOK, unreadable, None)
     receipt = build_receipt(source, incoming, verified, None, rest)
-    receipt.event_count = len(request.events)
+    receipt.event_count = len(items)
     batch = WriteBatch()
     batch.insert(*([rest] if rest else []), receipt)
     entries = [entry for item in new for entry in _add_event(item, batch, keys[item.subject], receipt)]
@@ -206,11 +304,9 @@ def _insert(
     heads: Mapping[str, StreamHead] = prepared.heads
     for item in new:
         item.session.record_commit(heads)
-    repeats = {item.event.pk: item.event for item in items if isinstance(item, _Repeat)}
-    for item in new:
-        repeats.pop(item.event.pk, None)
-    append_entries(*(received_entry(event, receipt) for event in repeats.values()))
-    return _StoredBatch(receipt, items)
+    stored = _StoredBatch(receipt, items)
+    append_entries(*(received_entry(event, receipt) for event in stored.repeats))
+    return stored
 
 
 def _add_event(item: _NewEvent, batch: WriteBatch, key: SubjectKey, receipt: Receipt) -> list[NewEntry]:

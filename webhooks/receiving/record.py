@@ -46,6 +46,9 @@ class StoredWebhook:
         return None if payload is None else payload.subject
 
 
+# Of the 255 characters of an event id, some are for its position.
+_LONGEST_REQUEST_ID = 240
+
 RowModel = TypeVar("RowModel", bound=Model)
 BuildAnswer = Callable[[Event, EventOutcome], Answer]
 
@@ -66,7 +69,7 @@ def record_webhook(
 
     Raises RequestRefused with `event-id-conflict` if its event id is stored with another body.
     """
-    event_id = verified.event_id or parsed.event_id
+    event_id = _request_event_id(source, verified) or parsed.event_id
     seconds = answer_wait_seconds(source, parsed)
     for is_retry in (False, True):
         session = delivery_port.begin_session(seconds, may_claim=not is_retry)
@@ -116,6 +119,21 @@ def record_unusable_request(
         batch.insert(payload, receipt)
         batch.run()
     return StoredWebhook(receipt, None)
+
+
+def _request_event_id(source: Source, verified: VerifiedRequest) -> str | None:
+    """Return the id that the request gives its only event. If requests may have several events, it is that of the
+    first.
+    """
+    if verified.event_id is None or not source.parsed_format.reads_list:
+        return verified.event_id
+    return event_id_by_position(verified.event_id, 0)
+
+
+def event_id_by_position(request_id: str, position: int) -> str:
+    """Return the id of an event that has none of its own: that of its request and its position there."""
+    fits = len(request_id) <= _LONGEST_REQUEST_ID
+    return f"{request_id if fits else hashlib.sha256(request_id.encode()).hexdigest()}/{position}"
 
 
 def _find_event(source: Source, event_id: str | None) -> Event | None:

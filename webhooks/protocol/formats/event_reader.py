@@ -62,15 +62,26 @@ class RequestEvents:
 
     events: Sequence[ParsedWebhook | UnreadableEvent]
 
-    @property
-    def unreadable_json(self) -> bytes | None:
-        """The events that cannot be read, with their positions and codes, as JSON; None if there is none."""
-        unreadable = [
-            {"position": position, "code": event.code, "event": event.element}
-            for position, event in enumerate(self.events)
-            if isinstance(event, UnreadableEvent)
-        ]
-        return _ENCODER.encode(unreadable).encode() if unreadable else None
+
+def encode_unreadable(events: Sequence[Any]) -> bytes | None:
+    """Return the events that cannot be read, with their positions and codes, as JSON; None if there is none.
+
+    An event that no JSON text can hold, because an expression made it, is left out.
+    """
+    unreadable = [
+        {"position": position, "code": event.code, "event": _writable_element(event.element)}
+        for position, event in enumerate(events)
+        if isinstance(event, UnreadableEvent)
+    ]
+    return _ENCODER.encode(unreadable).encode() if unreadable else None
+
+
+def _writable_element(element: Any) -> Any:
+    try:
+        _ENCODER.encode(element).encode()
+    except _NOT_JSON:
+        return None
+    return element
 
 
 class _EntryFailed(Exception):

@@ -49,7 +49,8 @@ class WebhookFormat:
     the parts of one.
 
     `reads_default_fields`: each request is one event with the fields of the default format, and only its words and
-    media types differ. The word maps have upper-case names; None if words are taken as they are.
+    media types differ. `reads_list`: the format says where the events are. The word maps have upper-case names; None if
+    words are taken as they are.
     """
 
     events: FormatEntry
@@ -68,6 +69,7 @@ class WebhookFormat:
     dropped_paths: tuple[tuple[str, ...], ...]
     batch_response: str
     reads_default_fields: bool
+    reads_list: bool
 
 
 @dataclass(frozen=True)
@@ -304,6 +306,7 @@ def _build_format(values: Values) -> WebhookFormat:
         reads_default_fields=not any(
             values.is_given(setting) for setting in _SETTINGS if setting.name not in _KEEP_DEFAULT_FIELDS
         ),
+        reads_list=values.is_given(_EVENTS),
     )
 
 

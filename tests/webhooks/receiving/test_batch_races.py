@@ -1,0 +1,276 @@
+"""Requests with several events that arrive at the same moment: every event is stored once, and no request half."""
+
+import threading
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from audit.models import Entry
+from exports.row_checks.nightly_rows import find_row_faults
+from sync.housekeeping.batch_deletion import delete_events
+from tests.support.audit.chain_faults import find_chain_faults
+from tests.support.builders.event_batches import FORMAT, event, in_thread, post, set_format
+from tests.support.hub import ANNA, Hub
+from tests.support.threads import in_threads
+from webhooks.models import Event, Payload, Receipt, Source, SubjectKey
+from webhooks.receiving import batches
+
+IS_POSTGRESQL = connection.vendor == "postgresql"
+
+
+@pytest.fixture
+def formatted(hub: Hub) -> Hub:
+    set_format(FORMAT)
+    return hub
+
+
+class Rounds:
+    """Counts the rounds of storing. `blind` of them do not find what is stored already, as if it came a moment later.
+    `meeting`: where threads wait for each other after they looked.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, blind: int = 0) -> None:
+        self.number, self._blind = 0, blind
+        self.meeting: threading.Barrier | None = None
+        self._find = batches._find_repeats
+        monkeypatch.setattr(batches, "_find_repeats", self._find_repeats)
+
+    def _find_repeats(self, source: Any, verified: Any, planned: Any) -> Any:
+        self.number += 1
+        found = planned if self.number <= self._blind else self._find(source, verified, planned)
+        if self.meeting is not None:
+            with suppress(threading.BrokenBarrierError):
+                self.meeting.wait(0.7)
+        return found
+
+
+def _counts() -> list[int]:
+    return [model.objects.count() for model in (Receipt, Event, Payload, SubjectKey, Entry)]
+
+
+def test_overlapping_requests_at_the_same_moment_store_each_event_once(formatted: Hub) -> None:
+    """Six threads send the same events in different orders, two of them one by one."""
+    numbers = list(range(12))
+    barrier = threading.Barrier(6)
+
+    def send(thread: int) -> list[int]:
+        hub, statuses = in_thread(formatted), []
+        for turn in range(2):
+            moved = numbers[thread:] + numbers[:thread]
+            events = [event(f"U{number}", uid=f"{turn}-{number}") for number in moved]
+            events = events[::-1] if thread % 2 else events
+            barrier.wait(30)
+            requests = [[one] for one in events[:4]] if thread >= 4 else [events[:9]]
+            statuses += [post(hub, *sent).status_code for sent in requests]
+        return statuses
+
+    statuses = [status for of_thread in in_threads(send, 6) for status in of_thread]
+    # An event that came alone first has its whole request as its content.
+    assert set(statuses) <= {200, 202, 409, 424}, statuses
+    formatted.wait_until_idle()
+    formatted.wait_until_quiet()
+    ids = list(Event.objects.values_list("event_id", flat=True))
+    assert sorted(ids) == sorted(f"{turn}-{number}" for turn in range(2) for number in numbers)
+    assert Receipt.objects.count() == len(statuses)
+    assert find_chain_faults() == []
+    assert list(find_row_faults()) == []
+
+
+def _send_two_at_once(formatted: Hub, rounds: Rounds) -> list[int]:
+    rounds.meeting = threading.Barrier(2)
+    first, second = event("ONE", uid="1"), event("TWO", uid="2")
+    orders = [(first, second), (second, first)]
+    statuses = in_threads(lambda number: post(in_thread(formatted), *orders[number]).status_code, 2)
+    assert sorted(Event.objects.values_list("event_id", flat=True)) == ["1", "2"]
+    return statuses
+
+
+def test_the_second_of_two_requests_finds_what_the_first_stored(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = Rounds(monkeypatch)
+    assert _send_two_at_once(formatted, rounds) == [202, 202]
+    assert rounds.number == 2
+
+
+@pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has one writer")
+def test_without_the_lock_of_the_source_the_second_must_begin_again(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_lock_source", lambda _: None)
+    rounds = Rounds(monkeypatch)
+    _send_two_at_once(formatted, rounds)
+    assert rounds.number > 2
+
+
+@pytest.mark.parametrize("blind", [1, 2, batches.MAX_ROUNDS - 1])
+def test_a_request_whose_events_are_stored_meanwhile_begins_again(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch, blind: int
+) -> None:
+    first = post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    rounds = Rounds(monkeypatch, blind=blind)
+    again = post(formatted, event("THREE", uid="3"), event("TWO", uid="2"))
+    assert again.status_code == 202
+    assert again.json()["results"][1] == first.json()["results"][1]
+    assert (rounds.number, Event.objects.count()) == (blind + 1, 3)
+    formatted.wait_until_idle()
+    assert list(find_row_faults()) == []
+
+
+def test_with_two_rounds_a_third_request_at_the_same_moment_is_refused(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    monkeypatch.setattr(batches, "MAX_ROUNDS", 2)
+    Rounds(monkeypatch, blind=2)
+    assert post(formatted, event("THREE", uid="3"), event("TWO", uid="2")).status_code == 503
+
+
+def test_after_the_last_round_the_request_is_refused_and_nothing_of_it_stored(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    formatted.wait_until_idle()
+    formatted.wait_until_quiet()
+    before = _counts()
+    rounds = Rounds(monkeypatch, blind=batches.MAX_ROUNDS)
+    answer = post(formatted, event("THREE", uid="3"), event("no id"), event("TWO", uid="2"))
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage-unavailable")
+    assert answer["Retry-After"] == "5"
+    assert rounds.number == batches.MAX_ROUNDS
+    assert _counts() == before
+
+
+def test_another_error_of_the_database_is_not_tried_again(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = Rounds(monkeypatch)
+
+    def fail(*_: Any) -> Any:
+        raise OperationalError("the disk is full")
+
+    monkeypatch.setattr(batches, "_insert", fail)
+    assert post(formatted, event(ANNA, uid="1"), event("TWO", uid="2")).status_code == 503
+    assert rounds.number == 1
+
+
+def _deadlock_with_batch(formatted: Hub) -> int:
+    """Send a batch that waits for the key of a subject, which another transaction holds that wants the source's row."""
+    post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    formatted.wait_until_idle()
+    formatted.wait_until_quiet()
+    source, holds = Source.objects.get(slug="aurora-unsigned"), threading.Event()
+
+    def one(number: int) -> int:
+        if number == 0:
+            assert holds.wait(20)
+            return post(in_thread(formatted), event(ANNA, uid="3"), event("TWO", uid="4")).status_code
+        with transaction.atomic():
+            list(SubjectKey.objects.select_for_update().order_by("pk"))
+            holds.set()
+            _wait_until_something_waits()
+            Source.objects.select_for_update().get(pk=source.pk)
+        return 0
+
+    return in_threads(one, 2)[0]
+
+
+def _wait_until_something_waits() -> None:
+    for _ in range(2000):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if _first_value(cursor):
+                return
+        threading.Event().wait(0.005)
+    raise AssertionError("nothing waits for the lock")
+
+
+def _first_value(cursor: CursorWrapper) -> int:
+    row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has one writer")
+def test_a_deadlock_with_another_transaction_loses_nothing(formatted: Hub) -> None:
+    assert _deadlock_with_batch(formatted) == 202
+    assert Event.objects.count() == 4
+    formatted.wait_until_idle()
+    assert list(find_row_faults()) == []
+
+
+@pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has one writer")
+def test_a_deadlock_that_is_not_recognised_refuses_the_request(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "is_deadlock", lambda _: False)
+    assert _deadlock_with_batch(formatted) == 503
+    assert Event.objects.count() == 2
+
+
+def _delete_while_stored(formatted: Hub, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Let the cleanup delete an event while a batch that repeats it is being stored. Returns whether the event was still
+    there when the batch was written.
+    """
+    post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    formatted.wait_until_idle()
+    formatted.wait_until_quiet()
+    old = Event.objects.get(event_id="1")
+    insert, is_inside, is_deleted = batches._insert, threading.Event(), threading.Event()
+
+    def insert_late(*arguments: Any) -> Any:
+        is_inside.set()
+        is_deleted.wait(0.7)
+        return insert(*arguments)
+
+    seen: list[bool] = []
+    store = batches._store_answer
+
+    def store_and_look(stored: Any, answer: Any) -> None:
+        seen.append(Event.objects.filter(event_id="1").exists())
+        store(stored, answer)
+
+    monkeypatch.setattr(batches, "_insert", insert_late)
+    monkeypatch.setattr(batches, "_store_answer", store_and_look)
+
+    def one(number: int) -> Any:
+        if number == 0:
+            return post(in_thread(formatted), event(ANNA, uid="1"), event("THREE", uid="3")).status_code
+        assert is_inside.wait(20)
+        with transaction.atomic():
+            delete_events([old.pk])
+        is_deleted.set()
+        return None
+
+    assert in_threads(one, 2)[0] == 202
+    return seen[-1]
+
+
+def test_the_cleanup_waits_for_a_batch_that_repeats_an_event(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _delete_while_stored(formatted, monkeypatch)
+
+
+@pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has one writer")
+def test_without_the_lock_a_batch_repeats_an_event_that_is_gone(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = batches._find_statement
+    monkeypatch.setattr(batches, "_find_statement", lambda ids, *, locks: find(ids, locks=False))
+    assert not _delete_while_stored(formatted, monkeypatch)
+
+
+def test_a_batch_of_a_source_that_was_just_deleted_stores_nothing(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: Source) -> None:
+        raise IntegrityError("the source is deleted")
+
+    before = _counts()
+    monkeypatch.setattr(batches, "_lock_source", gone)
+    assert post(formatted, event(ANNA, uid="1"), event("TWO", uid="2")).status_code == 503
+    assert _counts() == before

@@ -1,0 +1,313 @@
+"""Requests with several events: which of them are stored, repeated, refused or left out."""
+
+import hashlib
+import json
+import time
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.http import HttpResponse
+from django.utils import timezone
+
+from audit.models import Entry
+from exports.row_checks.nightly_rows import find_row_faults
+from sync.housekeeping.batch_deletion import delete_events, prune_unusable_requests
+from sync.models import Delivery, Route
+from sync.operations.pauses import pause_flow
+from tests.support.audit.chain_faults import find_chain_faults
+from tests.support.builders.event_batches import FORMAT, body_of, documents, event, post, set_format
+from tests.support.hub import ANNA, Hub
+from webhooks.catalogue.codes import CATALOGUE, RETRYABLE_CODES
+from webhooks.catalogue.outcome import EventOutcome
+from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey
+from webhooks.models.subject_key_store import pseudonym
+from webhooks.protocol.formats.event_reader import MAX_EVENTS, UnreadableEvent, encode_unreadable
+from webhooks.receiving import batches
+from webhooks.receiving.answers import LARGEST_DOCUMENT, BatchResult, batch_answer
+from webhooks.receiving.source_cache import find_source
+
+JSON_FORMAT = {name: value for name, value in FORMAT.items() if name not in ("content_types", "event_id")}
+
+
+@pytest.fixture
+def formatted(hub: Hub) -> Hub:
+    set_format(FORMAT)
+    return hub
+
+
+@pytest.fixture
+def numbered(hub: Hub) -> Hub:
+    """A hub whose signed source has events without ids of their own."""
+    set_format(JSON_FORMAT, "aurora")
+    return hub
+
+
+def results(answer: HttpResponse) -> list[tuple[str, str]]:
+    return [(result["status"], result.get("code", "")) for result in answer.json()["results"]]
+
+
+def unreadable(receipt: Receipt) -> list[dict[str, Any]]:
+    assert receipt.payload is not None
+    found: list[dict[str, Any]] = json.loads(receipt.payload.decrypt())
+    return found
+
+
+CONFLICT = ("refused", "event-id-conflict")
+ACCEPTED = ("accepted", "")
+
+
+def test_one_id_twice_in_a_batch_with_other_contents_is_a_conflict(formatted: Hub) -> None:
+    answer = post(formatted, event(ANNA, uid="1"), event(ANNA, uid="1"), event("TWO", uid="1"))
+    assert results(answer) == [ACCEPTED, ACCEPTED, CONFLICT]
+    assert [row.entity_id for row in Event.objects.all()] == [ANNA]
+    # What was refused is not lost: it is stored with the request.
+    receipt = Receipt.objects.select_related("payload").get()
+    refused = {"position": 2, "code": "event-id-conflict", "event": event("TWO", uid="1")}
+    assert unreadable(receipt) == [refused]
+    formatted.wait_until_idle()
+    assert list(find_row_faults()) == []
+
+
+def test_a_conflict_within_a_batch_that_is_not_looked_for_would_lose_an_event(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = batches._find_repeats
+
+    def find_by_id_alone(source: Any, verified: Any, planned: Any) -> Any:
+        for item in planned:
+            item.event.digest = b"same"
+        return find(source, verified, planned)
+
+    monkeypatch.setattr(batches, "_find_repeats", find_by_id_alone)
+    answer = post(formatted, event(ANNA, uid="1"), event("TWO", uid="1"))
+    assert results(answer) == [ACCEPTED, ACCEPTED]
+    assert Event.objects.count() == 1
+
+
+def test_a_conflict_with_a_stored_event_keeps_what_was_sent(formatted: Hub) -> None:
+    post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    answer = post(formatted, event("OTHER", uid="1", password="in-clear"), event("TWO", uid="2"))
+    assert results(answer) == [CONFLICT, ACCEPTED]
+    receipt = Receipt.objects.select_related("payload").latest("pk")
+    assert unreadable(receipt)[0]["event"] == event("OTHER", uid="1")
+
+
+def test_a_batch_of_conflicts_alone_is_answered_with_the_conflict(formatted: Hub) -> None:
+    post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    answer = post(formatted, event("A", uid="1"), event("B", uid="2"))
+    assert (answer.status_code, answer.json()["code"]) == (409, "event-id-conflict")
+    assert results(answer) == [CONFLICT, CONFLICT]
+
+
+def test_events_without_ids_are_known_by_their_position(numbered: Hub) -> None:
+    body = body_of(event(ANNA), event("TWO"))
+    first = numbered.post_signed(body, "msg_1")
+    assert results(first) == [ACCEPTED, ACCEPTED]
+    assert list(Event.objects.order_by("pk").values_list("event_id", flat=True)) == ["msg_1/0", "msg_1/1"]
+    again = numbered.post_signed(body, "msg_1")
+    assert again.json()["results"] == first.json()["results"]
+    assert results(numbered.post_signed(body_of(event(ANNA), event("OTHER")), "msg_1")) == [
+        ACCEPTED,
+        CONFLICT,
+    ]
+    assert Event.objects.count() == 2
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 2), (1, 2), (2, 1)])
+def test_a_repeat_with_another_number_of_events_makes_no_new_event(
+    numbered: Hub, before: int, after: int
+) -> None:
+    people = [event(f"U{number}") for number in range(4)]
+    numbered.post_signed(body_of(*people[:before]), "msg_1")
+    # Not the same events at the same positions.
+    answer = numbered.post_signed(body_of(*people[1 : after + 1]), "msg_1")
+    assert (answer.status_code, answer.json()["code"]) == (409, "event-id-conflict")
+    # The same ones, and more.
+    answer = numbered.post_signed(body_of(*people[:after]), "msg_1")
+    if after > before > 1:
+        assert results(answer) == [ACCEPTED] * before + [CONFLICT]
+    assert Event.objects.count() == before
+
+
+def test_an_event_that_can_be_read_by_now_is_stored_when_it_is_sent_again(numbered: Hub) -> None:
+    body = body_of(event(ANNA), {"who": "TWO", "kind": "changed", "ok": True})
+    assert results(numbered.post_signed(body, "msg_1")) == [ACCEPTED, ("refused", "missing-member")]
+    set_format(JSON_FORMAT | {"id": "event.user || event.who"}, "aurora")
+    assert results(numbered.post_signed(body, "msg_1")) == [ACCEPTED, ACCEPTED]
+    assert Event.objects.count() == 2
+
+
+def test_long_ids_of_requests_that_begin_alike_are_not_the_same(numbered: Hub) -> None:
+    for name in ("x" * 255, "x" * 254 + "y"):
+        answer = numbered.post_signed(body_of(event(ANNA), event(name[-1])), name)
+        assert results(answer) == [ACCEPTED, ACCEPTED]
+    assert Event.objects.count() == 4
+    assert Event.objects.filter(event_id=hashlib.sha256(b"x" * 255).hexdigest() + "/0").exists()
+
+
+@pytest.mark.parametrize("events", [None, {"a": 1}, "text", 3, True])
+def test_what_is_no_list_of_events_is_refused_and_kept(formatted: Hub, events: Any) -> None:
+    body = json.dumps({"events": events}).encode()
+    answer = formatted.client.post("/webhooks/aurora-unsigned", body, content_type="application/events+json")
+    assert (answer.status_code, answer.json()["code"]) == (400, "wrong-events")
+    receipt = Receipt.objects.select_related("payload").get()
+    assert receipt.payload is not None
+    assert json.loads(receipt.payload.decrypt()) == {"events": events}
+    assert not Event.objects.exists()
+
+
+def test_elements_that_are_no_objects_are_listed_and_the_others_go_on(formatted: Hub) -> None:
+    set_format({name: value for name, value in FORMAT.items() if name != "when"})
+    elements: list[Any] = [[[event(ANNA)]], None, "text", 7, True, [], {}, event(ANNA, uid="1")]
+    answer = post(formatted, *elements)
+    assert results(answer) == [("refused", "missing-member")] * 7 + [ACCEPTED]
+    receipt = Receipt.objects.select_related("payload").get()
+    assert [found["event"] for found in unreadable(receipt)] == elements[:-1]
+
+
+def test_more_than_100_events_are_refused_as_a_whole_and_100_are_not(formatted: Hub) -> None:
+    events = [event(f"U{number}", uid=str(number)) for number in range(MAX_EVENTS + 1)]
+    answer = post(formatted, *events)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too-many-events")
+    assert not Event.objects.exists()
+    assert post(formatted, *events[:-1]).status_code == 202
+
+
+def test_an_event_that_would_be_too_large_is_listed_and_the_others_go_on(formatted: Hub) -> None:
+    large = "event.large && {a: body.text, b: body.text, c: body.text, d: body.text, e: body.text} || `null`"
+    set_format(FORMAT | {"data": large})
+    events = [event(ANNA, uid="1"), event("TWO", uid="2", large=True)]
+    body = json.dumps({"events": events, "text": "x" * 60_000}).encode()
+    answer = formatted.client.post("/webhooks/aurora-unsigned", body, content_type="application/events+json")
+    assert results(answer) == [ACCEPTED, ("refused", "format-error")]
+    assert len(documents()) == 1
+    receipt = Receipt.objects.select_related("payload").get()
+    assert unreadable(receipt)[0]["event"] == events[1]
+
+
+def test_an_element_that_no_json_can_hold_does_not_stop_the_others(formatted: Hub) -> None:
+    set_format(FORMAT | {"events": "[{user: sum(body.events)}, {user: 'ANNA', kind: 'changed', ok: body}]"})
+    answer = post(formatted, 1.7e308, 1.7e308)
+    assert answer.status_code < 500, answer.content
+    events = [
+        UnreadableEvent("wrong-id", element={"user": float("inf")}),
+        UnreadableEvent("wrong-id", element="\ud800"),
+    ]
+    assert json.loads(encode_unreadable(events) or b"") == [
+        {"position": position, "code": "wrong-id", "event": None} for position in (0, 1)
+    ]
+
+
+def test_events_that_the_condition_excludes_are_stored_with_their_request(formatted: Hub) -> None:
+    answer = post(formatted, event(ANNA, uid="1", ok=False), event("TWO", uid="2", ok=False), {"ok": False})
+    assert (answer.status_code, answer.json()["status"]) == (200, "ignored")
+    assert set(Event.objects.values_list("state", "code")) == {("ignored", "filtered")}
+    assert Delivery.objects.count() == 0
+    assert list(find_row_faults()) == []
+
+
+def test_a_batch_of_repeats_has_a_receipt_and_an_entry_for_each(formatted: Hub) -> None:
+    sent = [event(ANNA, uid="1"), event("TWO", uid="2")]
+    first, again = post(formatted, *sent), post(formatted, *sent)
+    assert again.json()["results"] == first.json()["results"]
+    assert (Event.objects.count(), Receipt.objects.count()) == (2, 2)
+    assert Entry.objects.filter(action="webhook.repeated").count() == 2
+    assert set(Event.objects.values_list("batch_id", flat=True)) == {Receipt.objects.earliest("pk").pk}
+    formatted.wait_until_idle()
+    assert find_chain_faults() == []
+    assert list(find_row_faults()) == []
+
+
+def test_a_repeated_event_that_failed_is_tried_again(formatted: Hub) -> None:
+    sent = [event("NOBODY", uid="1"), event(ANNA, uid="2")]
+    post(formatted, *sent)
+    formatted.wait_until_idle()
+    formatted.wait_until_quiet()
+    failed = Delivery.objects.get(event__event_id="1")
+    Delivery.objects.filter(pk=failed.pk).update(
+        state=State.DEAD, code="target-unavailable", due_at=None, not_before=None, settled_at=timezone.now()
+    )
+    Event.objects.filter(event_id="1").update(state=State.DEAD, code="target-unavailable")
+    assert "target-unavailable" in RETRYABLE_CODES
+    assert post(formatted, *sent).status_code == 202
+    assert Entry.objects.filter(action="delivery.reopened").count() == 1
+
+
+def test_a_request_counts_once_against_the_limit_of_its_source(formatted: Hub) -> None:
+    Source.objects.filter(slug="aurora-unsigned").update(requests_per_minute=1)
+    find_source.invalidate()
+    statuses = [
+        post(formatted, *[event(f"U{number}-{turn}") for number in range(20)]).status_code
+        for turn in range(11)
+    ]
+    assert statuses == [202] * 10 + [429]
+
+
+def test_a_batch_of_a_paused_source_waits_and_is_answered_at_once(formatted: Hub) -> None:
+    set_format(FORMAT | {"batch_response": "result"})
+    source = Source.objects.get(slug="aurora-unsigned")
+    pause_flow(source, "maintenance", None)
+    find_source.invalidate()
+    begun = time.monotonic()
+    answer = post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    assert (answer.status_code, results(answer)) == (202, [ACCEPTED, ACCEPTED])
+    assert time.monotonic() - begun < source.wait_seconds / 2
+    assert set(Delivery.objects.values_list("state", "due_at")) == {("pending", None)}
+    Delivery.objects.update(state=State.CLOSED)
+
+
+def test_a_batch_without_a_route_is_stored_and_ignored(formatted: Hub) -> None:
+    Route.objects.all().update(is_enabled=False)
+    answer = post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    assert (answer.status_code, answer.json()["status"]) == (200, "ignored")
+    assert set(Event.objects.values_list("state", flat=True)) == {"ignored"}
+    assert list(find_row_faults()) == []
+
+
+def test_an_erased_subject_in_the_middle_gets_a_new_key_and_stops_nothing(formatted: Hub) -> None:
+    post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"), event("THREE", uid="3"))
+    formatted.wait_until_idle()
+    formatted.wait_until_quiet()
+    source = Source.objects.get(slug="aurora-unsigned")
+    name = pseudonym(source.pk, "USER", "TWO")
+    SubjectKey.objects.filter(pseudonym=name).update(wrapped=None, destroyed_at=timezone.now())
+    Event.objects.filter(event_id="2").update(event_id=None, entity_id="~" + name, digest=b"")
+    answer = post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"), event("FOUR", uid="4"))
+    assert results(answer) == [ACCEPTED] * 3
+    assert SubjectKey.objects.filter(pseudonym=name).count() == 2
+    new = Event.objects.select_related("payload__subject").get(event_id="2")
+    assert new.payload is not None
+    assert json.loads(new.payload.decrypt())["id"] == "TWO"
+
+
+def test_the_receipt_of_a_batch_outlives_its_events_and_goes_with_its_time(formatted: Hub) -> None:
+    post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"), event("no id"))
+    formatted.wait_until_idle()
+    formatted.wait_until_quiet()
+    first = Event.objects.get(event_id="1")
+    with transaction.atomic():
+        delete_events([first.pk])
+    assert Receipt.objects.get().event_count == 3
+    with transaction.atomic():
+        prune_unusable_requests(timezone.now(), 0)
+    assert not Receipt.objects.exists()
+    assert Event.objects.get().batch_id is None
+    # Only the payload of the event that is left.
+    assert set(Payload.objects.filter(kind=Payload.Kind.WEBHOOK).values_list("pk", flat=True)) == {
+        Event.objects.get().payload_id
+    }
+
+
+@pytest.mark.parametrize("code", sorted(CATALOGUE, key=len)[-3:])
+def test_the_answer_to_100_events_is_within_the_limit(code: str) -> None:
+    outcome = EventOutcome("dead", code, (), None)
+    results = [BatchResult("", "0" * 26, outcome)] * 90 + [BatchResult("wrong-entity-type")] * 10
+    answer = batch_answer(results, "fi", "0" * 26)
+    assert len(answer.body) <= LARGEST_DOCUMENT
+    listed = json.loads(answer.body)["results"]
+    assert listed[0] == {"status": "dead", "reference": "0" * 26, "code": code}
+    assert {result.get("reference", result.get("code")) for result in listed} == {
+        "0" * 26,
+        "wrong-entity-type",
+    }
