@@ -53,8 +53,8 @@ class RequestFiltered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRequest:
-    """The result of a successful verification. `event_id` comes from the request's header, None if it has none. `body`:
-    what is parsed and stored instead of the request's body, None for the body itself.
+    """The result of a successful verification. `event_id`: the id of the request that its signature covers, None if it
+    covers none. `body`: what is parsed and stored instead of the request's body, None for the body itself.
     """
 
     verified_by: str
@@ -89,9 +89,9 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
     except BadSignature as error:
         raise RequestRefused("bad-signature", reason=error.reason, text=error.text) from error
     verified_by = source.scheme if signature.secret_id is None else f"{source.scheme}:{signature.secret_id}"
-    return VerifiedRequest(
-        verified_by, signature.webhook_id or incoming.headers.get("webhook-id"), signature.body
-    )
+    # Only an id that is signed: with any other header, whoever repeats a request could make it a new event, and whoever
+    # guesses an id could take it from an event to come.
+    return VerifiedRequest(verified_by, signature.webhook_id, signature.body)
 
 
 def _accepts_type(source: Source, content_type: str) -> bool:

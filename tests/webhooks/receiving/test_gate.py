@@ -7,6 +7,7 @@ import base64
 import hmac
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -18,7 +19,10 @@ from django.utils import timezone
 from standardwebhooks.webhooks import Webhook
 
 from tests.support.hub import EXAMPLE, SIGNING_SECRET, new_sealing_key, signature_headers
-from webhooks.models import Receipt, Refusal, Source, SourceSecret
+from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret
+from webhooks.receiving import receive
+from webhooks.receiving.gate import VerifiedRequest
+from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.refusals import refusal_counts
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -290,12 +294,64 @@ def test_a_captured_request_sent_a_hundred_times_makes_one_event() -> None:
     assert Receipt.objects.filter(is_repeat=False).count() == 1
 
 
+# How a request is verified, without an id that it signs: scheme, secret, settings, headers.
+UNSIGNED_IDS: dict[str, tuple[str, tuple[str, ...], dict[str, str], dict[str, str]]] = {
+    "none": ("none", (), {}, {}),
+    "header": ("header", (TOKEN,), {"header": "X-Token"}, {"X-Token": TOKEN}),
+    "bearer": ("bearer", (TOKEN,), {}, {"Authorization": f"Bearer {TOKEN}"}),
+    "body-hmac": (
+        "body-hmac",
+        ("hubsecret" * 4,),
+        {"header": "X-Signature"},
+        {"X-Signature": hmac.new(b"hubsecret" * 4, EXAMPLE, "sha256").hexdigest()},
+    ),
+}
+
+
+def send_with_id(scheme: str, name: str, body: bytes = EXAMPLE) -> HttpResponse:
+    return post(UNSIGNED_IDS[scheme][3] | {"webhook-id": name}, body)
+
+
+@pytest.mark.parametrize("scheme", UNSIGNED_IDS)
+def test_an_id_in_a_header_that_is_not_signed_makes_no_repeat_and_no_conflict(scheme: str) -> None:
+    name, secrets, settings, _ = UNSIGNED_IDS[scheme]
+    a_source(name, *secrets, **settings)
+    first, again = send_with_id(scheme, "msg_1"), send_with_id(scheme, "msg_1")
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.json()["reference"] != again.json()["reference"]
+    # Not even if no id may look like that.
+    for strange in ("a b", "ä", "x" * 256):
+        assert_believed(send_with_id(scheme, strange))
+    assert not Receipt.objects.filter(is_repeat=True).exists()
+    assert set(Event.objects.values_list("event_id", flat=True)) == {None}
+
+
+def test_the_id_in_the_body_counts_where_the_header_does_not() -> None:
+    name, secrets, settings, headers = UNSIGNED_IDS["bearer"]
+    a_source(name, *secrets, **settings)
+    body = json.dumps({**json.loads(EXAMPLE), "eventId": "own-1"}).encode()
+    answers = [post(headers | {"webhook-id": f"msg_{number}"}, body).json() for number in range(2)]
+    assert answers[0]["reference"] == answers[1]["reference"]
+    assert Event.objects.get().event_id == "own-1"
+
+
+def test_an_id_of_any_header_would_let_a_stranger_take_the_id_of_an_event_to_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A variant that believes the header."""
+    verify = receive.verify_request
+
+    def believe(source: Source, incoming: IncomingRequest) -> VerifiedRequest:
+        return replace(verify(source, incoming), event_id=incoming.headers.get("webhook-id"))
+
+    monkeypatch.setattr(receive, "verify_request", believe)
+    a_source("none")
+    post({"webhook-id": "msg_2"}, b'{"id":"OTHER","entityType":"USER","eventType":"UPDATE"}')
+    assert post({"webhook-id": "msg_2"}).status_code == 409
+
+
 @pytest.mark.parametrize("given", ["a b", "ä", "x" * 256])
-def test_an_invalid_id_in_the_header_has_its_receipt(given: str) -> None:
-    a_source("header", TOKEN, header="X-Token")
-    answer = post({"X-Token": TOKEN, "webhook-id": given})
-    assert (answer.status_code, answer.json()["code"]) == (400, "wrong-event-id")
-    [receipt] = Receipt.objects.all()
-    assert receipt.reference == answer.json()["reference"]
-    assert not Refusal.objects.exists()
-    assert_refused(post({"X-Token": "another", "webhook-id": given}))
+def test_an_invalid_id_that_is_signed_is_refused(given: str) -> None:
+    a_source("standard-webhooks", SIGNING_SECRET)
+    assert_refused(post(package(EXAMPLE) | {"webhook-id": given}))
+    assert not Receipt.objects.exists()
