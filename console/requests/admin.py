@@ -17,11 +17,11 @@ from console.payloads.content import json_document, raw_content
 from console.payloads.masking import WEBHOOK_KEYWORDS
 from console.payloads.reveal import RevealPurpose, reveal_row, row_seconds_revealed
 from console.permissions import CONTENTS
+from console.requests.batch_events import events_of_batch
 from console.requests.list_page import FILTER_BAR, build_request_list, requests_url, size_text, unknown_params
 from console.requests.results import reason_text, render_result, result_of, status_of
 from console.ui.outcome_texts import describe_code
 from webhooks.models import Receipt, Refusal
-from webhooks.protocol.formats.event_reader import MAX_EVENTS
 
 
 @admin.register(Receipt)
@@ -84,7 +84,7 @@ class ReceiptAdmin(DetailPageMixin, ReadOnlyAdmin):
             "alike": requests_url(result=result, source=row.source.slug),
             "may_see_event": request.user.has_perm("webhooks.view_event"),
             "all_events_read": row.event_count is not None and row.payload_id is None,
-            "batch_events": row.batch_events.order_by("pk")[:MAX_EVENTS] if row.event_count else (),
+            "batch_events": events_of_batch(row),
         }
         return self.render_page(request, "console/requests/receipt.html", context)
 

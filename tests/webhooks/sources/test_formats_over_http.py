@@ -7,6 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import Entry
+from console.requests.batch_events import events_of_batch
 from console.requests.list_query import RequestFilter, fetch_requests
 from console.requests.results import RequestResult, result_of
 from console.ui.keyset import PageRequest
@@ -200,6 +201,27 @@ def test_a_batch_of_which_all_is_read_shows_no_unread_events(formatted: Hub) -> 
     page = browser("support").get(f"/admin/webhooks/receipt/{Receipt.objects.get().pk}/change/")
     assert page.status_code == 200
     assert "Events that could not be read" not in page.content.decode()
+
+
+def test_the_page_of_a_request_names_the_events_that_it_repeated(formatted: Hub) -> None:
+    post(formatted, event("SECOND1", uid="2"), event(ANNA, uid="1"))
+    post(formatted, event(ANNA, uid="1"), event("THIRD", uid="3"), event("SECOND1", uid="2"))
+    receipt = Receipt.objects.latest("pk")
+    page = browser("support").get(f"/admin/webhooks/receipt/{receipt.pk}/change/").content.decode()
+    places = []
+    for uid in ("1", "3", "2"):
+        stored = Event.objects.get(event_id=uid)
+        link = f'/admin/webhooks/event/{stored.pk}/change/">{stored.reference}</a>'
+        assert link in page
+        assert (link + " · duplicate" in page) == (uid != "3")
+        places.append(page.index(link))
+    assert places == sorted(places)
+    # Without the entry, which retention deletes earlier or later than the request, the new event is left.
+    with_entry = events_of_batch(receipt)
+    receipt.answered_at = None
+    assert [one.is_repeat for one in with_entry] == [True, False, True]
+    assert [one.is_repeat for one in events_of_batch(receipt)] == [False]
+    formatted.wait_until_idle()
 
 
 def test_a_repeat_of_a_batch_makes_no_new_event(formatted: Hub) -> None:

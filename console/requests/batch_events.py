@@ -1,0 +1,48 @@
+"""The events of a request that had several: those that it brought, and those that were stored before."""
+
+import json
+from typing import NamedTuple
+
+from audit.models import Entry
+from webhooks.catalogue.reference import from_reference
+from webhooks.models import Event, Receipt
+from webhooks.protocol.formats.event_reader import MAX_EVENTS
+
+
+class BatchEvent(NamedTuple):
+    """An event of a request. `is_repeat`: it was stored before the request."""
+
+    event: Event
+    is_repeat: bool
+
+
+def events_of_batch(receipt: Receipt) -> list[BatchEvent]:
+    """Return the events of a request with several, in its order, without those that retention has deleted. Empty for
+    any other request.
+
+    An event names the request that it came in first. Which others a request repeated is in its audit entry alone; once
+    that is deleted, they are left out.
+    """
+    if receipt.event_count is None:
+        return []
+    new = list(receipt.batch_events.order_by("pk")[:MAX_EVENTS])
+    references = _references(receipt)
+    known = {event.uuid for event in new}
+    uuids = [uuid for uuid in map(from_reference, references) if uuid not in known]
+    # An event belongs to one source for ever: an entry cannot lead to those of another.
+    repeated = Event.objects.filter(uuid__in=uuids, source=receipt.source_id)
+    found = [BatchEvent(event, False) for event in new] + [BatchEvent(event, True) for event in repeated]
+    places = {reference: place for place, reference in enumerate(references)}
+    return sorted(found, key=lambda one: places.get(one.event.reference, MAX_EVENTS))
+
+
+def _references(receipt: Receipt) -> list[str]:
+    """Return the references of the request's events from its audit entry; none if there is no such entry."""
+    if receipt.answered_at is None:
+        return []
+    entries = Entry.objects.filter(at=receipt.answered_at, action="webhook.batch")
+    for body in entries.values_list("body", flat=True):
+        details = json.loads(body)["details"]
+        if details.get("receipt") == receipt.own_reference:
+            return list(details["events"])[:MAX_EVENTS]
+    return []
