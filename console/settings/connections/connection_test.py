@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from console.base.audit_trail import record_action
 from console.settings.connections.connection_test_words import StepRow, build_step_row
+from sync.connectors.settings.authentication import credential_names
 from sync.models import Connection, ConnectionTest
 from sync.operations.connection_tests import TestResult, load_steps, run_test_steps, store_steps
 
@@ -38,5 +39,6 @@ def load_last_test(connection: Connection, now: datetime) -> LastConnectionTest 
     last_test: Any = ConnectionTest.objects.filter(pk=connection.pk).first()
     if last_test is None or not last_test.steps:
         return None
-    lines = tuple(build_step_row(step, connection.name, now) for step in load_steps(last_test))
+    credentials = credential_names(connection.authentication)
+    lines = tuple(build_step_row(step, connection.name, now, credentials) for step in load_steps(last_test))
     return LastConnectionTest(last_test.ended_at, last_test.is_good and last_test.ended_at is not None, lines)

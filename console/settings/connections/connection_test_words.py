@@ -1,6 +1,6 @@
 """Texts of the steps of a connection test. Pure: `now` is passed in."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,12 +34,14 @@ class StepRow:
     expected: tuple[PermissionRow, ...] = ()
 
 
-def build_step_row(step: CheckStep, connection: str, now: datetime) -> StepRow:
-    """Build the row of a step."""
+def build_step_row(
+    step: CheckStep, connection: str, now: datetime, credentials: Sequence[str] = ()
+) -> StepRow:
+    """Build the row of a step. `credentials`: the names of those that the authentication of the connection uses."""
     style, mark, word = _step_pill(step)
     took = "" if step.seconds is None else short_duration(step.seconds)
     note = str(step.facts.get("message", "")) if step.is_good is False else ""
-    sentence = _step_sentence(step, connection, now)
+    sentence = _step_sentence(step, connection, now, credentials)
     permissions = [build_permission_row(finding) for finding in step.facts.get("findings", ())]
     return StepRow(
         step_title(step.name),
@@ -68,7 +70,7 @@ def step_title(name: str) -> str:
 def step_result(code: str) -> str:
     """Describe the result of a step by its code alone, which is all that the audit log holds."""
     if code in CATALOGUE:
-        return describe_code(code).title
+        return _catalogue_title(code, "")
     good = {
         "name-known": _("known"),
         "way-plain": _("connected, not encrypted"),
@@ -91,10 +93,9 @@ def _step_pill(step: CheckStep) -> tuple[str, str, str]:
     return ("good", "✓", _("OK")) if step.is_good else ("bad", "✕", _("Failed"))
 
 
-def _step_sentence(step: CheckStep, connection: str, now: datetime) -> str:
+def _step_sentence(step: CheckStep, connection: str, now: datetime, credentials: Sequence[str]) -> str:
     if step.code in CATALOGUE:
-        texts = describe_code(step.code, connection)
-        return f"{texts.title}. {texts.next_step}"
+        return f"{_catalogue_title(step.code, connection)}. {_next_step(step.code, credentials)}"
     if step.code == "settings-invalid":
         return _("The settings are invalid: %(sentence)s") % {"sentence": step.facts.get("sentence", "")}
     text = _SENTENCE_BUILDERS.get(step.code)
@@ -102,6 +103,50 @@ def _step_sentence(step: CheckStep, connection: str, now: datetime) -> str:
     left_out = int(step.facts.get("left_out", 0))
     untested = ngettext("%d permission was not tested.", "%d permissions were not tested.", left_out)
     return f"{sentence} {untested % left_out}" if left_out else sentence
+
+
+def _catalogue_title(code: str, connection: str) -> str:
+    """Return the catalogue's title of a code, in other words where that speaks of an event."""
+    values = {"connection": connection or _("the system")}
+    if code.endswith("-rejected"):
+        return _("%(connection)s rejected the request of the test") % values
+    if code.endswith("-forbidden"):
+        return _("%(connection)s refuses access to what the test reads") % values
+    return describe_code(code, connection).title
+
+
+def _next_step(code: str, credentials: Sequence[str]) -> str:
+    """Return what to do after a failed step, in place of the catalogue's next step, which is that of an event."""
+    if code.endswith("-credentials"):
+        return _next_step_after_refused_credentials(credentials)
+    sentences = {
+        "unavailable": _("Test again later. If this continues, contact the operator of that system."),
+        "timeout": _(
+            "Test again later. If this continues, contact the operator of that system, or raise the timeout on "
+            "this page."
+        ),
+        "throttled": _("Wait a few minutes, then test again."),
+        "forbidden": _(
+            "Ask the operator of that system to grant access to these credentials, then test again."
+        ),
+        "not-configured": _("Add the missing setting on this page, then test again."),
+        "over-budget": _("Simplify the expression in the settings on this page, then test again."),
+    }
+    other = _(
+        "Compare the base URL and the settings on this page with the documentation of that system, then test again."
+    )
+    return next((text for ending, text in sentences.items() if code.endswith(f"-{ending}")), other)
+
+
+def _next_step_after_refused_credentials(credentials: Sequence[str]) -> str:
+    if not credentials:
+        return _("Choose an authentication on this page and enter its credentials, then test again.")
+    names = ", ".join(str(CREDENTIAL_LABELS[name]) for name in credentials)
+    text = _(
+        "Check these credentials on this page: %(names)s. If they are correct, ask the operator of that system what "
+        "they are allowed to do. Then test again."
+    )
+    return text % {"names": names}
 
 
 def _failure_sentences() -> Mapping[str, str]:
