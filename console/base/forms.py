@@ -91,7 +91,21 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         for name, field_list in self.field_lists().items():
             if name in self.fields:
-                self.fields[name].widget.field_list = field_list
+                self.fields[name].widget.field_list = field_list.choose(
+                    self._control_value(field_list.control)
+                )
+
+    def _control_value(self, control: str) -> Any:
+        """Return the value of a form field as it is shown now; None if there is no such field or it is not JSON."""
+        if control not in self.fields:
+            return getattr(self.instance, control, None)
+        value = self[control].value()
+        if not isinstance(self.fields[control], JSONTextField) or not isinstance(value, str):
+            return value
+        try:
+            return parse_json_text(value)
+        except JsonTextError:
+            return None
 
     def field_lists(self) -> Mapping[str, FieldList]:
         """Return the fields of the documents that this form asks for, by its own field."""

@@ -1,15 +1,16 @@
 """The fields of the JSON documents that the forms of settings ask for."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from config_schema.objects import Object
+from config_schema.objects import Object, VariantObject
 from console.ui.setting_entries import FieldList, Section, describe_object, describe_variants, group_variants
 from sync.connectors.registry import CONNECTORS, SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION
-from sync.models import ROUTE_SETTINGS, Connection
+from sync.models import ROUTE_SETTINGS
 from sync.planning.mapping_declaration import MAPPING
-from webhooks.models import SOURCE_SETTINGS, Source
+from webhooks.models import SOURCE_SETTINGS
 from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES
@@ -34,30 +35,6 @@ def describe_schemes() -> tuple[Section, ...]:
     )
 
 
-def source_field_lists(saved: Source | None) -> dict[str, FieldList]:
-    """Return the lists for the form of a source, by field; None for a new one. Of variants, the saved one."""
-    lists = _source_documents()
-    if saved is None:
-        return lists
-    return lists | {
-        "scheme_settings": lists["scheme_settings"].choose(saved.scheme),
-        "response_format": lists["response_format"].choose(_text_in(saved.response_format, "format")),
-    }
-
-
-def connection_field_lists(saved: Connection | None) -> dict[str, FieldList]:
-    """Return the lists for the form of a connection, by field; None for a new one. Of variants, the saved one."""
-    lists = _connection_documents()
-    if saved is None:
-        return lists
-    settings = lists["settings"].choose(saved.connector)
-    page = _SETTINGS_PAGES.get(saved.connector, settings.page)
-    return {
-        "authentication": lists["authentication"].choose(_text_in(saved.authentication, "scheme")),
-        "settings": FieldList(page, sections=settings.sections, variants=settings.variants),
-    }
-
-
 def route_field_lists() -> dict[str, FieldList]:
     """Return the lists for the form of a route, by field."""
     setting = ROUTE_SETTINGS["deactivation"]
@@ -75,21 +52,25 @@ def mapping_field_list() -> FieldList:
 
 
 @cache
-def _source_documents() -> dict[str, FieldList]:
+def source_field_lists() -> Mapping[str, FieldList]:
+    """Return the lists for the form of a source, by field."""
     common, variants = group_variants(describe_variants(RESPONSE_FORMAT))
     _none, schemes = group_variants(describe_schemes())
     handshake = tuple(describe_object(HANDSHAKE, SOURCE_SETTINGS["handshake"].meaning))
     webhook_format = tuple(describe_object(WEBHOOK_FORMAT, SOURCE_SETTINGS["webhook_format"].meaning))
     return {
-        "scheme_settings": FieldList("verification", variants=schemes),
+        "scheme_settings": FieldList("verification", variants=schemes, control="scheme"),
         "handshake": FieldList("source", "handshake", handshake),
         "webhook_format": FieldList("webhook-format", "", webhook_format),
-        "response_format": FieldList("source", "response_format", common, variants),
+        "response_format": _list_of_variants(
+            "source", "response_format", RESPONSE_FORMAT, common, variants, "response_format"
+        ),
     }
 
 
 @cache
-def _connection_documents() -> dict[str, FieldList]:
+def connection_field_lists() -> Mapping[str, FieldList]:
+    """Return the lists for the form of a connection, by field."""
     common, variants = group_variants(describe_variants(AUTHENTICATION))
     settings = {
         name: tuple(describe_object(kind, f"{CONNECTORS[name]}."))
@@ -97,10 +78,23 @@ def _connection_documents() -> dict[str, FieldList]:
         if isinstance(kind, Object)
     }
     return {
-        "authentication": FieldList("authentication", "", common, variants),
-        "settings": FieldList("target-connection", variants=settings),
+        "authentication": _list_of_variants(
+            "authentication", "", AUTHENTICATION, common, variants, "authentication"
+        ),
+        "settings": FieldList(
+            "target-connection", variants=settings, control="connector", pages=_SETTINGS_PAGES
+        ),
     }
 
 
-def _text_in(document: Any, name: str) -> Any:
-    return document.get(name) if isinstance(document, dict) else None
+def _list_of_variants(
+    page: str,
+    anchor: str,
+    kind: VariantObject[Any],
+    common: tuple[Section, ...],
+    variants: Mapping[str, tuple[Section, ...]],
+    control: str,
+) -> FieldList:
+    """Return the list of a document whose own selector decides which fields it has."""
+    selector = kind.selector
+    return FieldList(page, anchor, common, variants, control, selector.name, str(selector.default or ""))

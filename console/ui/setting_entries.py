@@ -55,20 +55,35 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class FieldList:
-    """The fields of a document, for the form that asks for it. `variants`: the sections that depend on a choice, by its
-    value. `page`: the page of the reference that has all of them, and `anchor` the place on it.
+    """The fields of a document, for the form that asks for it. `page`: the page of the reference that has all of them,
+    and `anchor` the place on it.
+
+    `variants`: the sections that depend on a choice, by its value. The choice is the value of the form field `control`,
+    or if that holds JSON, that of its field `key`, which is `default` if it is missing. `chosen`: the value of the
+    choice when the page is made, empty if no variant has it. `pages`: pages of variants that have one of their own.
     """
 
     page: str
     anchor: str = ""
     sections: tuple[Section, ...] = ()
     variants: Mapping[str, tuple[Section, ...]] = field(default_factory=dict)
+    control: str = ""
+    key: str = ""
+    default: str = ""
+    chosen: str = ""
+    pages: Mapping[str, str] = field(default_factory=dict)
 
     def choose(self, value: Any) -> "FieldList":
-        """Return the list for one value of the choice, or this one if the value is not known."""
-        if not isinstance(value, str) or value not in self.variants:
-            return self
-        return replace(self, variants={value: self.variants[value]}, anchor=value)
+        """Return the list with this value of the control as its choice."""
+        if self.key:
+            value = value.get(self.key, self.default) if isinstance(value, Mapping) else None
+        is_known = isinstance(value, str) and value in self.variants
+        return replace(self, chosen=value if is_known else "")
+
+    def variant_lists(self) -> Iterator[tuple[str, tuple[Section, ...], str]]:
+        """Yield the name, the sections and the page of each variant."""
+        for name, sections in self.variants.items():
+            yield name, sections, self.pages.get(name, self.page)
 
 
 def describe_object(kind: Object[Any], meaning: str, place: str = "") -> Iterator[Section]:

@@ -11,6 +11,7 @@ from sync.search.event_filter import resolve_filter
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
 from tests.support.hub import EXAMPLE, Hub
+from webhooks.models import Source
 
 pytestmark = pytest.mark.slow
 
@@ -139,3 +140,28 @@ def test_the_browser_reports_markup_that_the_policy_forbids(log_in: LogIn) -> No
     browser.run(script)
     complaints = browser.complaints()
     assert any("style-src 'self'" in complaint for complaint in complaints), complaints
+
+
+def test_the_list_of_fields_follows_what_is_chosen_in_the_form(log_in: LogIn, hub: Hub) -> None:
+    browser = log_in("")
+    source = Source.objects.get(slug="aurora")
+    browser.open(f"/admin/webhooks/source/{source.pk}/change/")
+
+    def shown(control: str) -> list[str]:
+        variants = browser.page.locator(f"[data-variants-of={control}] > [data-variant]:not([hidden])")
+        return [name or "" for name in variants.evaluate_all("all => all.map(one => one.dataset.variant)")]
+
+    assert shown("scheme") == [source.scheme]
+    browser.page.select_option("[name=scheme]", "jwt")
+    assert shown("scheme") == ["jwt"]
+    browser.type("[name=response_format]", '{"format": "kratos"}')
+    assert shown("response_format") == ["kratos"]
+    browser.type(
+        "[name=response_format]", '{"format": "okta-'
+    )  # of JSON that is not complete, the last one stays
+    assert shown("response_format") == ["kratos"]
+    browser.open("/admin/sync/connection/add/")
+    browser.page.select_option("[name=connector]", "rest-identity")
+    assert shown("connector") == ["rest-identity"]
+    browser.page.select_option("[name=connector]", "rest-commercial")
+    assert shown("connector") == ["rest-commercial"]

@@ -141,7 +141,7 @@ class ConnectionForm(SettingsForm):
                 self.fields[name].help_text = _credential_help(name, stored)
 
     def field_lists(self) -> Mapping[str, FieldList]:
-        return connection_field_lists(self.instance if self.instance.pk else None)
+        return connection_field_lists()
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data

@@ -62,7 +62,7 @@ class SourceForm(SettingsForm):
         }
 
     def field_lists(self) -> Mapping[str, FieldList]:
-        return source_field_lists(self.instance if self.instance.pk else None)
+        return source_field_lists()
 
 
 def source_change_warnings(form: Any) -> Iterator[str]:

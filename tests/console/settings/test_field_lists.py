@@ -32,9 +32,13 @@ def list_of(client: Client, address: str, field: str) -> str:
     assert page.status_code == 200
     html = page.content.decode()
     assert " style=" not in html
-    return (
-        html.split(f'name="{field}"', 1)[1].split("</textarea>", 1)[1].split("All about these fields", 1)[0]
-    )
+    return html.split(f'name="{field}"', 1)[1].split("</textarea>", 1)[1].split("</details>\n</div>", 1)[0]
+
+
+def chosen_in(html: str) -> dict[str, str]:
+    """Return the open variants of a list, by name."""
+    found = re.findall(r'<details data-variant="([^"]+)"( open)?>(.*?)</details>', html, re.DOTALL)
+    return {name: text for name, is_open, text in found if is_open}
 
 
 def names_in(html: str) -> set[str]:
@@ -80,28 +84,51 @@ def test_the_variants_of_an_add_form_have_names() -> None:
     assert re.findall(r"<summary><strong>([^<]+)</strong>", html) == list(SETTINGS_KINDS)
 
 
-def test_a_saved_row_lists_the_variant_that_it_has() -> None:
+def test_the_variant_of_a_saved_row_is_open_and_the_others_can_be_opened() -> None:
     client = browser("administrator")
     of = source(
         "crm", scheme="body-hmac", scheme_settings={"header": "X-Sig"}, response_format={"format": "kratos"}
     )
     address = f"/admin/webhooks/source/{of.pk}/change/"
     html = list_of(client, address, "scheme_settings")
-    assert names_in(html) == {setting.name for setting in SCHEMES["body-hmac"].settings}
-    assert '/admin/reference/verification/#body-hmac"' in html
-    assert "body-hmac" in html
-    assert "<strong>kratos</strong>" in list_of(client, address, "response_format")
+    assert re.findall(r'data-variant="([^"]+)"', html) == list(SCHEMES)
+    chosen = chosen_in(html)
+    assert list(chosen) == ["body-hmac"]
+    assert names_in(chosen["body-hmac"]) == {setting.name for setting in SCHEMES["body-hmac"].settings}
+    assert '/admin/reference/verification/#body-hmac"' in chosen["body-hmac"]
+    assert list(chosen_in(list_of(client, address, "response_format"))) == ["kratos"]
     id_connection = connection(authentication={"scheme": "bearer"})
     address = f"/admin/sync/connection/{id_connection.pk}/change/"
-    assert names_in(list_of(client, address, "authentication")) == names_of_variant("bearer")
-    html = list_of(client, address, "settings")
-    assert "entities" in names_in(html)
-    assert "collection" not in names_in(html), "that is of the other connector"
-    assert '/admin/reference/identity-connection/"' in html
+    (bearer,) = chosen_in(list_of(client, address, "authentication")).values()
+    assert names_in(bearer) == names_of_variant("bearer")
+    chosen = chosen_in(list_of(client, address, "settings"))
+    assert list(chosen) == ["rest-identity"]
+    assert "entities" in names_in(chosen["rest-identity"])
+    assert '/admin/reference/identity-connection/"' in chosen["rest-identity"]
 
 
 def names_of_variant(scheme: str) -> set[str]:
-    return {setting.name for setting in AUTHENTICATION.settings_of(scheme)}
+    """Return the fields of a scheme besides `scheme` itself, which is listed above all of them."""
+    return {setting.name for setting in AUTHENTICATION.variants[scheme].settings}
+
+
+def test_a_refused_form_lists_the_variant_that_was_just_chosen() -> None:
+    of = source("crm", scheme="body-hmac", scheme_settings={"header": "X-Sig"})
+    client = browser("administrator")
+    address = f"/admin/webhooks/source/{of.pk}/change/"
+    typed = {"scheme": "jwt", "scheme_settings": "{}", "response_format": '{"format": "okta-inline"}'}
+    html = client.post(address, typed).content.decode()
+    for field, variant in (("scheme_settings", "jwt"), ("response_format", "okta-inline")):
+        part = html.split(f'name="{field}"', 1)[1].split("</details>\n</div>", 1)[0]
+        assert list(chosen_in(part)) == [variant]
+
+
+def test_a_document_that_does_not_choose_has_the_default_variant() -> None:
+    id_connection = connection(authentication={})
+    html = list_of(
+        browser("administrator"), f"/admin/sync/connection/{id_connection.pk}/change/", "authentication"
+    )
+    assert list(chosen_in(html)) == ["none"]
 
 
 def test_a_field_is_listed_with_its_meaning_and_its_default() -> None:
@@ -127,16 +154,17 @@ def test_the_editor_of_a_mapping_lists_its_fields() -> None:
 
 def test_each_list_leads_to_a_place_of_the_reference() -> None:
     lists = [
-        *field_lists.source_field_lists(None).values(),
-        *field_lists.connection_field_lists(None).values(),
+        *field_lists.source_field_lists().values(),
+        *field_lists.connection_field_lists().values(),
         *field_lists.route_field_lists().values(),
         field_lists.mapping_field_list(),
     ]
-    for found in [*lists, *(one.choose(name) for one in lists for name in one.variants)]:
-        sections = PAGES[found.page]().sections
-        # Settings of a connector are a page of their own.
-        if found.anchor and found.anchor not in SETTINGS_KINDS:
-            assert found.anchor in {section.title or section.place for section in sections}
+    for found in lists:
+        places = {section.title or section.place for section in PAGES[found.page]().sections}
+        assert not found.anchor or found.anchor in places
+        for name, _sections, page in found.variant_lists():
+            # Settings of a connector are a page of their own.
+            assert page in found.pages.values() if found.pages else name in places
 
 
 def test_a_form_without_the_list_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
