@@ -1,17 +1,19 @@
 """The error for an invalid setting, and where in a document it is. Pure."""
 
+from config_schema.translatable import translatable
+
 Place = tuple[str | int, ...]
 
 _LONGEST_NAME = 60
 
 
 class SettingsInvalid(ValueError):
-    """An invalid setting. `place` is the path to it, `sentence` says what it must be."""
+    """An invalid setting. `place` is the path to it, `sentence` says what it must be, in English."""
 
     def __init__(self, place: Place, sentence: str) -> None:
         super().__init__(f"{to_pointer(place) or '/'}: {sentence}")
         self.place = place
-        self.sentence = sentence
+        self.sentence = translatable(sentence)
 
     @property
     def pointer(self) -> str:

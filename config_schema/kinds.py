@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from config_schema.errors import Place, SettingsInvalid
+from config_schema.translatable import translatable
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -37,8 +38,8 @@ class Text(Kind[str]):
 
     pattern: re.Pattern[str] | None = None
     limits: str = ""
-    sentence: str = "This must be a non-empty text."
-    label: str = "text"
+    sentence: str = translatable("This must be a non-empty text.")
+    label: str = translatable("text")
 
     def read(self, value: Any, place: Place) -> str:
         if not isinstance(value, str):
@@ -56,11 +57,13 @@ class Choice(Kind[str]):
     """One of the given words."""
 
     choices: tuple[str, ...]
-    label: str = "text"
+    label: str = translatable("text")
 
     def read(self, value: Any, place: Place) -> str:
         if not isinstance(value, str) or value not in self.choices:
-            raise SettingsInvalid(place, f"This must be one of: {', '.join(self.choices)}.")
+            raise SettingsInvalid(
+                place, translatable("This must be one of: %(choices)s.", choices=", ".join(self.choices))
+            )
         return value
 
     def to_schema(self) -> JsonSchema:
@@ -73,15 +76,21 @@ class WholeNumber(Kind[int]):
 
     lowest: int
     highest: int
-    label: str = "whole number"
+    label: str = translatable("whole number")
 
     @property
     def limits(self) -> str:  # type: ignore[override]
-        return f"{self.lowest:,} to {self.highest:,}"
+        return translatable(
+            "%(lowest)s to %(highest)s", lowest=f"{self.lowest:,}", highest=f"{self.highest:,}"
+        )
 
     def read(self, value: Any, place: Place) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not self.lowest <= value <= self.highest:
-            sentence = f"This must be a whole number from {self.lowest} to {self.highest}."
+            sentence = translatable(
+                "This must be a whole number from %(lowest)s to %(highest)s.",
+                lowest=self.lowest,
+                highest=self.highest,
+            )
             raise SettingsInvalid(place, sentence)
         return value
 
@@ -93,7 +102,7 @@ class WholeNumber(Kind[int]):
 class Boolean(Kind[bool]):
     """True or false."""
 
-    label: str = "true or false"
+    label: str = translatable("true or false")
 
     def read(self, value: Any, place: Place) -> bool:
         if not isinstance(value, bool):
@@ -108,7 +117,7 @@ class Boolean(Kind[bool]):
 class AnyValue(Kind[Any]):
     """Any JSON value."""
 
-    label: str = "any JSON value"
+    label: str = translatable("any JSON value")
 
     def read(self, value: Any, place: Place) -> Any:
         return value
@@ -121,7 +130,7 @@ class AnyValue(Kind[Any]):
 class AnyText(Kind[str]):
     """Any text, also an empty one."""
 
-    label: str = "text"
+    label: str = translatable("text")
 
     def read(self, value: Any, place: Place) -> str:
         if not isinstance(value, str):
@@ -137,7 +146,7 @@ class TextList(Kind[tuple[str, ...]]):
     """A list of texts that are not empty. `choices`: the only texts that are accepted, if any."""
 
     choices: tuple[str, ...] = ()
-    label: str = "list of texts"
+    label: str = translatable("list of texts")
 
     def read(self, value: Any, place: Place) -> tuple[str, ...]:
         if not isinstance(value, list | tuple):
@@ -150,7 +159,9 @@ class TextList(Kind[tuple[str, ...]]):
         if not isinstance(item, str) or not item:
             raise SettingsInvalid(place, "This must be a non-empty text.")
         if self.choices and item not in self.choices:
-            raise SettingsInvalid(place, f"This must be one of: {', '.join(self.choices)}.")
+            raise SettingsInvalid(
+                place, translatable("This must be one of: %(choices)s.", choices=", ".join(self.choices))
+            )
 
     def to_schema(self) -> JsonSchema:
         items = {"enum": list(self.choices)} if self.choices else {"type": "string", "minLength": 1}
@@ -161,7 +172,7 @@ class TextList(Kind[tuple[str, ...]]):
 class AnyTextList(Kind[list[str]]):
     """A list of any texts."""
 
-    label: str = "list of texts"
+    label: str = translatable("list of texts")
 
     def read(self, value: Any, place: Place) -> list[str]:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
@@ -178,7 +189,7 @@ class TextMap(Kind[dict[str, str]]):
 
     limits: str = ""
     schema: Mapping[str, Any] = field(default_factory=dict)
-    label: str = "object of texts"
+    label: str = translatable("object of texts")
 
     def read(self, value: Any, place: Place) -> dict[str, str]:
         if not isinstance(value, Mapping) or not all(isinstance(item, str) for item in value.values()):

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import JsonSchema, Kind, anchored
 from config_schema.settings import Setting, Values
+from config_schema.translatable import translatable
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ class Object(Kind[T]):
     settings: tuple[Setting[Any], ...]
     build: Callable[[Values], T]
     rules: tuple[Rule, ...] = ()
-    label: str = "object"
+    label: str = translatable("object")
 
     def read(self, value: Any, place: Place) -> T:
         document = _require_object(value, place)
@@ -60,7 +61,7 @@ class VariantObject(Kind[T]):
     variants: Mapping[str, Variant]
     build: Callable[[Values], T]
     hints: Mapping[str, str] = field(default_factory=dict)
-    label: str = "object"
+    label: str = translatable("object")
 
     def read(self, value: Any, place: Place) -> T:
         document = _require_object(value, place)
@@ -98,21 +99,24 @@ class MapOf(Kind[dict[str, T]]):
     names: re.Pattern[str] | None = None
     name_sentence: str = ""
     fold: Callable[[str], str] = str
-    noun: str = "names"
-    label: str = "object"
+    noun: str = translatable("names")
+    label: str = translatable("object")
 
     @property
     def limits(self) -> str:  # type: ignore[override]
         if self.most is not None:
-            least = f"{self.least:,} to" if self.least else "at most"
-            return f"{least} {self.most:,} {self.noun}"
-        return "not empty" if self.least else ""
+            bounds = {"least": f"{self.least:,}", "most": f"{self.most:,}", "noun": translatable(self.noun)}
+            if self.least:
+                return translatable("%(least)s to %(most)s %(noun)s", **bounds)
+            return translatable("at most %(most)s %(noun)s", **bounds)
+        return translatable("not empty") if self.least else ""
 
     def read(self, value: Any, place: Place) -> dict[str, T]:
         document = _require_object(value, place)
         if len(document) < self.least or (self.most is not None and len(document) > self.most):
-            sentence = "This must not be empty." if self.most is None else f"This must have {self.limits}."
-            raise SettingsInvalid(place, sentence)
+            if self.most is None:
+                raise SettingsInvalid(place, "This must not be empty.")
+            raise SettingsInvalid(place, translatable("This must have %(limits)s.", limits=self.limits))
         read: dict[str, T] = {}
         for name, item in document.items():
             if self.names and not self.names.fullmatch(name):
@@ -137,15 +141,17 @@ class ListOf(Kind[list[T]]):
 
     items: Kind[T]
     most: int
-    label: str = "list of objects"
+    label: str = translatable("list of objects")
 
     @property
     def limits(self) -> str:  # type: ignore[override]
-        return f"1 to {self.most:,} items"
+        return translatable("1 to %(most)s items", most=f"{self.most:,}")
 
     def read(self, value: Any, place: Place) -> list[T]:
         if not isinstance(value, list | tuple) or not 1 <= len(value) <= self.most:
-            raise SettingsInvalid(place, f"This must be a list of 1 to {self.most} objects.")
+            raise SettingsInvalid(
+                place, translatable("This must be a list of 1 to %(most)s objects.", most=self.most)
+            )
         return [self.items.read(item, (*place, index)) for index, item in enumerate(value)]
 
     def to_schema(self) -> JsonSchema:
@@ -156,11 +162,11 @@ class ListOf(Kind[list[T]]):
 class OneOrMore(ListOf[T]):
     """One value of a kind, or a list of several."""
 
-    label: str = "object or list of objects"
+    label: str = translatable("object or list of objects")
 
     @property
     def limits(self) -> str:  # type: ignore[override]
-        return f"at most {self.most:,} items"
+        return translatable("at most %(most)s items", most=f"{self.most:,}")
 
     def read(self, value: Any, place: Place) -> list[T]:
         return [self.items.read(value, place)] if isinstance(value, Mapping) else super().read(value, place)
@@ -208,5 +214,6 @@ def _refuse_unknown(
     known = {setting.name for setting in settings}
     for name in document:
         if name not in known:
-            listed = f"Unknown field. Available: {', '.join(sorted(known)) or 'none'}."
+            available = ", ".join(sorted(known)) or translatable("none")
+            listed = translatable("Unknown field. Available: %(names)s.", names=available)
             raise SettingsInvalid((*place, name), (hints or {}).get(name, listed))

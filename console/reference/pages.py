@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from config_schema.objects import Object
+from config_schema.translatable import translatable
 from console.settings.connections.forms import CREDENTIAL_LABELS, ConnectionForm
 from console.settings.field_lists import describe_schemes
 from console.settings.mappings.words import FUNCTION_LABELS
@@ -20,6 +22,7 @@ from console.ui.setting_entries import (
     describe_object,
     describe_variants,
 )
+from console.ui.translation import translate_text
 from sync.connectors.settings.authentication import AUTHENTICATION, CREDENTIALS, SCHEMES
 from sync.connectors.settings.identity import IDENTITY_SETTINGS
 from sync.connectors.settings.target import TARGET_SETTINGS
@@ -53,11 +56,15 @@ def _source_page() -> Page:
     return Page(
         "source",
         _("Source"),
-        "A source is a configured sender of webhooks. Its secrets have a form of their own, are stored "
-        "encrypted, and are never shown again.",
+        gettext(
+            "A source is a configured sender of webhooks. Its secrets have a form of their own, are stored "
+            "encrypted, and are never shown again."
+        ),
         describe_fields(Source, SOURCE_SETTINGS, SourceForm),
         (
-            *describe_object(HANDSHAKE, "The handshake of a sender, in `handshake`.", "handshake"),
+            *describe_object(
+                HANDSHAKE, translatable("The handshake of a sender, in `handshake`."), "handshake"
+            ),
             *_response_sections(),
         ),
         ("handshake", "response-format"),
@@ -68,12 +75,15 @@ def _format_page() -> Page:
     return Page(
         "webhook-format",
         _("Webhook format"),
-        "How the hub reads events from the requests of a source. Without a format, the body is one event with the "
-        "hub's own fields. Expressions are JMESPath (https://jmespath.org/specification.html). `body` is the request's "
-        "body, `headers` has its headers by name in lower case, without those that hold secrets, `query` the "
-        "parameters of its address, and `event` the event that is read. In JMESPath `!a.b` means `(!a).b`: write "
-        "`!(a.b)`.",
-        sections=tuple(describe_object(WEBHOOK_FORMAT, "The format.")),
+        gettext(
+            "How the hub reads events from the requests of a source. Without a format, the body is one event with the "
+            "hub's own fields. Expressions are JMESPath (https://jmespath.org/specification.html). `body` is the "
+            "request's "
+            "body, `headers` has its headers by name in lower case, without those that hold secrets, `query` the "
+            "parameters of its address, and `event` the event that is read. In JMESPath `!a.b` means `(!a).b`: write "
+            "`!(a.b)`."
+        ),
+        sections=tuple(describe_object(WEBHOOK_FORMAT, translatable("The format."))),
         schemas=("webhook-format",),
         example=FORMAT_EXAMPLE,
     )
@@ -82,7 +92,7 @@ def _format_page() -> Page:
 def _response_sections() -> Iterator[Section]:
     selector, *variants = describe_variants(RESPONSE_FORMAT)
     yield replace(
-        selector, place="response_format", meaning="The format of the answers, in `response_format`."
+        selector, place="response_format", meaning=gettext("The format of the answers, in `response_format`.")
     )
     yield from variants
 
@@ -91,8 +101,10 @@ def _verification_page() -> Page:
     return Page(
         "verification",
         _("Verification"),
-        "How the hub verifies who sent a webhook: the verification of a source, and the JSON of its options. "
-        "Signatures with a time are accepted for five minutes, unless `window` says otherwise.",
+        gettext(
+            "How the hub verifies who sent a webhook: the verification of a source, and the JSON of its options. "
+            "Signatures with a time are accepted for five minutes, unless `window` says otherwise."
+        ),
         sections=describe_schemes(),
         schemas=tuple(f"verification-{name}" for name in VERIFICATION_SCHEMES),
     )
@@ -113,9 +125,16 @@ def _connection_page(
     return Page(
         name,
         title,
-        f"{intro} A path in the reference is separated by full stops; `TYPE` stands for an entity type.",
+        gettext(
+            "%(intro)s A path in the reference is separated by full stops; `TYPE` stands for an entity type."
+        )
+        % {"intro": intro},
         describe_fields(Connection, fields, ConnectionForm),
-        tuple(describe_object(kind, f"The settings of the connector `{connector}`.")),
+        tuple(
+            describe_object(
+                kind, translatable("The settings of the connector `%(connector)s`.", connector=connector)
+            )
+        ),
         (f"settings-{connector}",),
         example,
     )
@@ -125,7 +144,7 @@ def _identity_page() -> Page:
     return _connection_page(
         "identity-connection",
         _("Identity connection"),
-        "An identity connection says where the hub fetches the current data of an entity.",
+        gettext("An identity connection says where the hub fetches the current data of an entity."),
         IDENTITY_SETTINGS,
         "rest-identity",
         {
@@ -153,7 +172,7 @@ def _target_page() -> Page:
     return _connection_page(
         "target-connection",
         _("Target connection"),
-        "A target connection says where the hub creates, updates and deletes records.",
+        gettext("A target connection says where the hub creates, updates and deletes records."),
         TARGET_SETTINGS,
         "rest-commercial",
         {
@@ -181,7 +200,7 @@ def _authentication_page() -> Page:
     words = tuple(
         (
             name,
-            f"{CREDENTIAL_LABELS[name]}: {credential.meaning} "
+            f"{CREDENTIAL_LABELS[name]}: {translate_text(credential.meaning)} "
             f"({', '.join(scheme for scheme, names in SCHEMES.items() if name in names)})",
         )
         for name, credential in CREDENTIALS.items()
@@ -189,8 +208,10 @@ def _authentication_page() -> Page:
     return Page(
         "authentication",
         _("Authentication"),
-        "How the requests of a connection are authenticated. Credentials are never a part of this JSON: "
-        "they have fields of their own, are stored encrypted, and are never shown again.",
+        gettext(
+            "How the requests of a connection are authenticated. Credentials are never a part of this JSON: "
+            "they have fields of their own, are stored encrypted, and are never shown again."
+        ),
         sections=tuple(describe_variants(AUTHENTICATION)),
         schemas=("authentication",),
         words=words,
@@ -201,10 +222,12 @@ def _mapping_page() -> Page:
     return Page(
         "mapping",
         _("Mapping"),
-        "A mapping says which field of the record comes from which field of the entity. A path is a "
-        "JMESPath expression (https://jmespath.org/specification.html). In the paths below, `FIELD` stands "
-        "for a field of the record.",
-        sections=tuple(describe_object(MAPPING, "The declaration.")),
+        gettext(
+            "A mapping says which field of the record comes from which field of the entity. A path is a "
+            "JMESPath expression (https://jmespath.org/specification.html). In the paths below, `FIELD` stands "
+            "for a field of the record."
+        ),
+        sections=tuple(describe_object(MAPPING, translatable("The declaration."))),
         schemas=("mapping",),
         example=EXAMPLE,
         words=tuple((name, str(label)) for name, label in FUNCTION_LABELS.items()),
@@ -215,7 +238,9 @@ def _route_page() -> Page:
     return Page(
         "route",
         _("Route"),
-        "A route says which events of a source change which target, by which mapping and with which policies.",
+        gettext(
+            "A route says which events of a source change which target, by which mapping and with which policies."
+        ),
         describe_fields(Route, ROUTE_SETTINGS, RouteForm),
     )
 

@@ -4,8 +4,13 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
 from config_schema.objects import Object, VariantObject
+from config_schema.translatable import translatable
 from console.ui.setting_entries import FieldList, Section, describe_object, describe_variants, group_variants
+from console.ui.translation import translate_text
 from sync.connectors.registry import CONNECTORS, SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.models import ROUTE_SETTINGS
@@ -25,9 +30,9 @@ def describe_schemes() -> tuple[Section, ...]:
     return tuple(
         Section(
             "",
-            scheme.meaning,
+            translate_text(scheme.meaning),
             next(iter(describe_object(scheme.schema, ""))).entries,
-            (f"Secret: {scheme.secret}",) if scheme.secret else (),
+            (_("Secret: %(form)s") % {"form": translate_text(scheme.secret)},) if scheme.secret else (),
             scheme.example,
             name,
         )
@@ -35,25 +40,39 @@ def describe_schemes() -> tuple[Section, ...]:
     )
 
 
+def source_field_lists() -> Mapping[str, FieldList]:
+    """Return the lists for the form of a source, by field."""
+    return _source_documents(get_language())
+
+
+def connection_field_lists() -> Mapping[str, FieldList]:
+    """Return the lists for the form of a connection, by field."""
+    return _connection_documents(get_language())
+
+
 def route_field_lists() -> dict[str, FieldList]:
     """Return the lists for the form of a route, by field."""
     setting = ROUTE_SETTINGS["deactivation"]
     return {
         "deactivation": FieldList(
-            "route", sections=(Section("", setting.meaning, (), example=setting.example),)
+            "route", sections=(Section("", translate_text(setting.meaning), (), example=setting.example),)
         )
     }
 
 
-@cache
 def mapping_field_list() -> FieldList:
     """Return the list for the editor of a mapping."""
+    return _mapping_document(get_language())
+
+
+# The texts are in the active language, so each list is cached by it.
+@cache
+def _mapping_document(language: str | None) -> FieldList:
     return FieldList("mapping", sections=tuple(describe_object(MAPPING, "")))
 
 
 @cache
-def source_field_lists() -> Mapping[str, FieldList]:
-    """Return the lists for the form of a source, by field."""
+def _source_documents(language: str | None) -> dict[str, FieldList]:
     common, variants = group_variants(describe_variants(RESPONSE_FORMAT))
     _none, schemes = group_variants(describe_schemes())
     handshake = tuple(describe_object(HANDSHAKE, SOURCE_SETTINGS["handshake"].meaning))
@@ -69,11 +88,10 @@ def source_field_lists() -> Mapping[str, FieldList]:
 
 
 @cache
-def connection_field_lists() -> Mapping[str, FieldList]:
-    """Return the lists for the form of a connection, by field."""
+def _connection_documents(language: str | None) -> dict[str, FieldList]:
     common, variants = group_variants(describe_variants(AUTHENTICATION))
     settings = {
-        name: tuple(describe_object(kind, f"{CONNECTORS[name]}."))
+        name: tuple(describe_object(kind, translatable("%(label)s.", label=CONNECTORS[name])))
         for name, kind in SETTINGS_KINDS.items()
         if isinstance(kind, Object)
     }

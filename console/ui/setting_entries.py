@@ -1,4 +1,6 @@
-"""Entries of the reference and of the forms: one for each setting, made from its description."""
+"""Entries of the reference and of the forms: one for each setting, made from its description, in the language of the
+reader.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +14,8 @@ from config_schema.kinds import Kind
 from config_schema.model_fields import FieldSetting
 from config_schema.objects import ListOf, MapOf, Object, Rule, VariantObject
 from config_schema.settings import Setting
+from config_schema.translatable import join_texts, translatable
+from console.ui.translation import translate_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ class FieldList:
 
 def describe_object(kind: Object[Any], meaning: str, place: str = "") -> Iterator[Section]:
     """Yield the section of an object and those of the objects in it, outermost first."""
-    yield Section(place, meaning, _entries(kind.settings, place), _sentences(kind.rules))
+    yield Section(place, translate_text(meaning), _entries(kind.settings, place), _sentences(kind.rules))
     yield from _describe_parts(kind.settings, place)
 
 
@@ -97,7 +101,8 @@ def describe_variants(kind: VariantObject[Any]) -> Iterator[Section]:
     yield Section("", "", _entries((kind.selector,), ""))
     for name, variant in kind.variants.items():
         entries = _entries(variant.settings, "")
-        yield Section("", variant.meaning, entries, _sentences(variant.rules), dict(variant.example), name)
+        meaning = translate_text(variant.meaning)
+        yield Section("", meaning, entries, _sentences(variant.rules), dict(variant.example), name)
         yield from _describe_parts(variant.settings, "")
 
 
@@ -137,15 +142,15 @@ def _describe_field(
     default = _default_of(field)
     return Entry(
         name=field.name,
-        kind=_name_type(field, setting),
-        meaning=setting.meaning,
+        kind=translate_text(_name_type(field, setting)),
+        meaning=translate_text(setting.meaning),
         example=setting.example,
         label=str(labels.get(field.name) or capfirst(field.verbose_name)),
         is_required=not field.blank and default in (None, {}, []),
         default=default,
-        limits=_limits_of(field, setting),
+        limits=translate_text(_limits_of(field, setting)),
         choices=tuple((str(value), str(label)) for value, label in field.choices or ()),
-        rules=setting.rules,
+        rules=tuple(translate_text(rule) for rule in setting.rules),
         page=setting.page,
     )
 
@@ -154,15 +159,18 @@ def _name_type(field: "models.Field[Any, Any]", setting: FieldSetting) -> str:
     if setting.kind is not None:
         return _name_kind(setting.kind)
     names: list[tuple[type[models.Field[Any, Any]], str]] = [
-        (models.BooleanField, "true, false or empty" if field.null else "true or false"),
-        (models.ForeignKey, "choice"),
-        (models.JSONField, "object"),
-        (models.FloatField, "number"),
-        (models.IntegerField, "whole number"),
-        (models.SlugField, "slug"),
-        (models.URLField, "URL"),
+        (
+            models.BooleanField,
+            translatable("true, false or empty") if field.null else translatable("true or false"),
+        ),
+        (models.ForeignKey, translatable("choice")),
+        (models.JSONField, translatable("object")),
+        (models.FloatField, translatable("number")),
+        (models.IntegerField, translatable("whole number")),
+        (models.SlugField, translatable("slug")),
+        (models.URLField, translatable("URL")),
     ]
-    return next((name for kind, name in names if isinstance(field, kind)), "text")
+    return next((name for kind, name in names if isinstance(field, kind)), translatable("text"))
 
 
 def _default_of(field: "models.Field[Any, Any]") -> Any:
@@ -184,24 +192,29 @@ def _limits_of(field: "models.Field[Any, Any]", setting: FieldSetting) -> str:
         str(validator.message).rstrip(".") for validator in declared if isinstance(validator, RegexValidator)
     ]
     if lowest is not None:
-        parts.append(f"at least {lowest:,g}" if highest is None else f"{lowest:,.10g} to {highest:,.10g}")
+        least = translatable("at least %(lowest)s", lowest=f"{lowest:,g}")
+        if highest is not None:
+            least = translatable(
+                "%(lowest)s to %(highest)s", lowest=f"{lowest:,.10g}", highest=f"{highest:,.10g}"
+            )
+        parts.append(least)
     if isinstance(field, models.SlugField):
-        parts.append("letters, digits, `_` and `-`")
+        parts.append(translatable("letters, digits, `_` and `-`"))
     if isinstance(field, models.CharField) and not field.choices:
-        parts.append(f"at most {field.max_length} characters")
-    return "; ".join(parts)
+        parts.append(translatable("at most %(most)s characters", most=field.max_length))
+    return join_texts("; ", parts)
 
 
 def _entries(settings: tuple[Setting[Any], ...], place: str) -> tuple[Entry, ...]:
     return tuple(
         Entry(
             name=setting.name,
-            kind=_name_kind(setting.kind),
-            meaning=setting.meaning,
+            kind=translate_text(_name_kind(setting.kind)),
+            meaning=translate_text(setting.meaning),
             example=setting.example,
             is_required=setting.is_required,
             default=setting.default,
-            limits=_limits_of_kind(setting.kind),
+            limits=translate_text(_limits_of_kind(setting.kind)),
             choices=tuple((choice, "") for choice in setting.kind.choices),
             section=_place_of_part(setting, place) if _inner_object(setting.kind) else "",
         )
@@ -236,17 +249,18 @@ def _place_of_part(setting: Setting[Any], place: str) -> str:
 
 def _name_kind(kind: Kind[Any]) -> str:
     if isinstance(kind, MapOf) and _inner_object(kind) is None:
-        return f"object: {kind.placeholder} → {_name_kind(kind.values)}"
+        inner = translatable(_name_kind(kind.values))
+        return translatable("object: %(name)s → %(kind)s", name=kind.placeholder, kind=inner)
     return kind.label
 
 
 def _limits_of_kind(kind: Kind[Any]) -> str:
     if isinstance(kind, MapOf) and _inner_object(kind) is None:
         words = ", ".join(f"`{choice}`" for choice in kind.values.choices)
-        parts = [kind.limits, f"values: {words}" if words else kind.values.limits]
-        return "; ".join(part for part in parts if part)
+        of_values = translatable("values: %(choices)s", choices=words) if words else kind.values.limits
+        return join_texts("; ", (translatable(part) for part in (kind.limits, of_values) if part))
     return kind.limits
 
 
 def _sentences(rules: tuple[Rule, ...]) -> tuple[str, ...]:
-    return tuple(rule.sentence for rule in rules if rule.sentence)
+    return tuple(translate_text(rule.sentence) for rule in rules if rule.sentence)

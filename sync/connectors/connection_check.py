@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from config_schema.errors import SettingsInvalid
+from config_schema.translatable import text_of
 from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
 from sync.connectors.contracts.permissions import PermissionAnswer, PermissionFinding
@@ -302,4 +303,4 @@ def _parse_base(base_url: str) -> Any:
     try:
         return parse_base_url(base_url)
     except ValueError as error:
-        raise SettingsInvalid(("base_url",), str(error)) from None
+        raise SettingsInvalid(("base_url",), text_of(error)) from None

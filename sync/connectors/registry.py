@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 
 from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Kind
+from config_schema.translatable import text_of, translatable
 from sync.connectors.client.authentication import make_authenticator
 from sync.connectors.client.client_config import AttemptOptions, ClientConfig
 from sync.connectors.client.exchange import Recorder
@@ -26,8 +27,8 @@ from sync.connectors.values.secret_forms import SecretSet, remember_secrets
 from sync.connectors.values.secret_scrubber import SecretScrubber
 
 CONNECTORS: Mapping[str, str] = {
-    "rest-identity": "Identity service with a REST API",
-    "rest-commercial": "Target system with a REST API",
+    "rest-identity": translatable("Identity service with a REST API"),
+    "rest-commercial": translatable("Target system with a REST API"),
 }
 CONNECTOR_SIDES: Mapping[str, Side] = {"rest-identity": "identity", "rest-commercial": "target"}
 
@@ -43,7 +44,9 @@ def validate_connection(
     name of an argument.
     """
     if connector not in CONNECTORS:
-        raise SettingsInvalid(("connector",), f"This must be one of: {', '.join(CONNECTORS)}.")
+        raise SettingsInvalid(
+            ("connector",), translatable("This must be one of: %(choices)s.", choices=", ".join(CONNECTORS))
+        )
     _refuse_unsendable_texts({"settings": settings, "authentication": authentication})
     parse_authentication(authentication, _parse_base(base_url))
     try:
@@ -234,4 +237,4 @@ def _parse_base(base_url: str) -> BaseUrl:
     try:
         return parse_base_url(base_url)
     except ValueError as error:
-        raise SettingsInvalid(("base_url",), str(error)) from None
+        raise SettingsInvalid(("base_url",), text_of(error)) from None

@@ -8,9 +8,11 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from config_schema.errors import SettingsInvalid
 from config_schema.model_fields import FieldSetting
+from config_schema.translatable import translatable
 from sync.connectors.registry import CONNECTORS, validate_connection
 from webhooks.encryption.at_rest import EncryptedJSONField
 
@@ -21,8 +23,8 @@ LEASE_MARGIN_SECONDS = 5.0
 class ConnectionSide(models.TextChoices):
     """The end of the hub at which a system is."""
 
-    IDENTITY = "identity", "identity service"
-    TARGET = "commercial", "target system"
+    IDENTITY = "identity", gettext_lazy("identity service")
+    TARGET = "commercial", gettext_lazy("target system")
 
 
 CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
@@ -36,7 +38,7 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
     "connector": FieldSetting(
         "The code that speaks to this kind of system.",
         "rest-commercial",
-        rules=("It must fit `side`: `rest-identity` or `rest-commercial`.",),
+        rules=(translatable("It must fit `side`: `rest-identity` or `rest-commercial`."),),
     ),
     "is_enabled": FieldSetting(
         "If it is off, no request is sent to the system: deliveries fail (`connection-disabled`) and are retried.",
@@ -55,12 +57,14 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
     "settings": FieldSetting(
         "The requests that the system understands, as JSON: see the sections below.",
         {"entities": {"USER": {"path": "/users/{id}"}}},
-        rules=("Secrets in headers and query parameters are refused: enter them as credentials.",),
+        rules=(
+            translatable("Secrets in headers and query parameters are refused: enter them as credentials."),
+        ),
     ),
     "deadline_seconds": FieldSetting(
         "How many seconds one request may take, from connecting to the last byte of the response.",
         10.0,
-        rules=("It must be at least five seconds shorter than a lease (`LEASE_SECONDS`).",),
+        rules=(translatable("It must be at least five seconds shorter than a lease (`LEASE_SECONDS`)."),),
     ),
     "byte_cap": FieldSetting(
         "How many bytes of one response are read. A larger response is refused.", 1_048_576
@@ -96,7 +100,9 @@ class Connection(models.Model):
         max_length=120, help_text="the name that people use; it appears in responses to the source"
     )
     side = models.CharField(max_length=12, choices=ConnectionSide)
-    connector = models.CharField(max_length=32, choices=sorted(CONNECTORS.items()))
+    connector = models.CharField(
+        max_length=32, choices=[(name, gettext_lazy(label)) for name, label in sorted(CONNECTORS.items())]
+    )
     is_enabled = models.BooleanField(default=True)
     base_url = models.URLField(
         max_length=300, help_text="scheme, host, port and path that every request begins with"
@@ -170,7 +176,10 @@ class Connection(models.Model):
         # The name of a connector ends with its role: `rest-identity`, `rest-commercial`.
         if not self.connector.endswith(self.side):
             raise ValidationError(
-                {"connector": f"The connector does not fit the role: {self.get_side_display()}."}
+                {
+                    "connector": _("The connector does not fit the role: %(role)s.")
+                    % {"role": self.get_side_display()}
+                }
             )
         longest = self.longest_deadline_seconds()
         if self.deadline_seconds is not None and self.deadline_seconds > longest:

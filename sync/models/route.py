@@ -6,20 +6,22 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from config_schema.kinds import AnyValue
 from config_schema.model_fields import FieldSetting
 from config_schema.objects import MapOf
+from config_schema.translatable import translatable
 from sync.models.connection import Connection, ConnectionSide
 from sync.models.mapping import Mapping
 from sync.planning.record_matching import MatchingPolicy
 from webhooks.models import Pausable, Source
 
 _MATCHING_LABELS = {
-    MatchingPolicy.NEVER: "never link: create a record",
-    MatchingPolicy.HOLD: "always ask a person",
-    MatchingPolicy.VERIFIED: "link by a verified value, else ask a person",
-    MatchingPolicy.TRUSTED: "link by any value (signed sources only)",
+    MatchingPolicy.NEVER: _("never link: create a record"),
+    MatchingPolicy.HOLD: _("always ask a person"),
+    MatchingPolicy.VERIFIED: _("link by a verified value, else ask a person"),
+    MatchingPolicy.TRUSTED: _("link by any value (signed sources only)"),
 }
 
 
@@ -28,27 +30,35 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
     "entity_type": FieldSetting(
         "The entity type of the events, as in the webhooks. It is stored in upper case.",
         "USER",
-        rules=("A source has one route for each entity type and target connection.",),
+        rules=(translatable("A source has one route for each entity type and target connection."),),
     ),
     "identity_entity": FieldSetting(
         "The entity type as the identity connection calls it. Empty: the same as `entity_type`.",
         "person",
-        rules=("All routes of an identity connection have the same one for the same `entity_type`.",),
+        rules=(
+            translatable(
+                "All routes of an identity connection have the same one for the same `entity_type`."
+            ),
+        ),
     ),
     "target_entity": FieldSetting(
         "The entity type as the target connection calls it. Empty: the same as `entity_type`. Sources with different "
         "words can feed one entity type of a target; each entity keeps a record of its own.",
         "CUSTOMER",
         rules=(
-            "All routes of an identity connection to one target have the same one for the same `entity_type`.",
-            "It cannot be changed while entities of the route have records.",
+            translatable(
+                "All routes of an identity connection to one target have the same one for the same `entity_type`."
+            ),
+            translatable("It cannot be changed while entities of the route have records."),
         ),
     ),
     "is_enabled": FieldSetting(
         "If it is off, new events do not use the route, and are not delivered later. To keep them, pause the "
         "route instead.",
         True,
-        rules=("A route is enabled only if its connections and mapping have all that it needs.",),
+        rules=(
+            translatable("A route is enabled only if its connections and mapping have all that it needs."),
+        ),
     ),
     "identity": FieldSetting("The connection that the entity is fetched from.", "Acme ID"),
     "commercial": FieldSetting("The connection to the target whose records are changed.", "Acme shop"),
@@ -57,7 +67,7 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "What happens if a record without a link has the same value, such as the same address. A record "
         "with the entity's own external id is always linked.",
         "verified",
-        rules=("`trusted` needs a signed source.",),
+        rules=(translatable("`trusted` needs a signed source."),),
     ),
     "without_match": FieldSetting(
         "What happens if no record matches: the record is created, or the change is refused (`no-match`).",
@@ -66,7 +76,7 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
     "when_gone": FieldSetting(
         "What happens to the record when the entity is deleted.",
         "deactivate",
-        rules=("`deactivate` needs `deactivation`.",),
+        rules=(translatable("`deactivate` needs `deactivation`."),),
     ),
     "deactivation": FieldSetting(
         "The fields that mark a record as inactive, with their values.",
@@ -77,7 +87,7 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "The data of the webhook is used, and no entity is fetched. Deliveries then run in order, and an "
         "older timestamp never overwrites a newer one.",
         False,
-        rules=("It needs a signed source.",),
+        rules=(translatable("It needs a signed source."),),
     ),
     "continues_after_failure": FieldSetting(
         "If the hub still retries after it answered that the change failed. Empty: yes if the entity is "
@@ -105,7 +115,7 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
 
 _ENTITY_TYPE = RegexValidator(
     r"\A[A-Za-z][A-Za-z0-9_.:-]*\Z",
-    "Start with a letter, followed by letters, digits and _ . : - as in the webhooks.",
+    _("Start with a letter, followed by letters, digits and _ . : - as in the webhooks."),
 )
 
 
@@ -113,13 +123,13 @@ class Route(Pausable):
     """Source and entity type → identity connection, target connection, mapping and policies."""
 
     class NoMatchPolicy(models.TextChoices):
-        CREATE = "create", "create the record"
-        REFUSE = "refuse", "refuse the change"
+        CREATE = "create", _("create the record")
+        REFUSE = "refuse", _("refuse the change")
 
     class DeletionPolicy(models.TextChoices):
-        DELETE = "delete", "delete the record"
-        DEACTIVATE = "deactivate", "set the fields below"
-        IGNORE = "ignore", "do not change the record"
+        DELETE = "delete", _("delete the record")
+        DEACTIVATE = "deactivate", _("set the fields below")
+        IGNORE = "ignore", _("do not change the record")
 
     source = models.ForeignKey(Source, models.PROTECT, related_name="routes", db_index=False)
     entity_type = models.CharField(
@@ -260,16 +270,17 @@ class Route(Pausable):
         self.identity_entity, self.target_entity = self.identity_entity.upper(), self.target_entity.upper()
         errors: dict[str, Any] = {}
         if self.relays and self.source_id and not self.source.is_signed:
-            errors["relays"] = "Only webhooks of a signed source can be relayed."
+            errors["relays"] = _("Only webhooks of a signed source can be relayed.")
         is_trusted = self.matching == MatchingPolicy.TRUSTED
         if is_trusted and self.source_id and not self.source.is_signed:
-            errors["matching"] = "Only a signed source can be trusted."
+            errors["matching"] = _("Only a signed source can be trusted.")
         if not ROUTE_SETTINGS["deactivation"].accepts(self.deactivation):
-            errors["deactivation"] = "Enter a JSON object of field names and values."
+            errors["deactivation"] = _("Enter a JSON object of field names and values.")
         elif self.when_gone == self.DeletionPolicy.DEACTIVATE and not self.deactivation:
-            errors["deactivation"] = "Enter the fields that mark a record as inactive."
+            errors["deactivation"] = _("Enter the fields that mark a record as inactive.")
         for name, side in (("identity", ConnectionSide.IDENTITY), ("commercial", ConnectionSide.TARGET)):
             if getattr(self, f"{name}_id") and getattr(self, name).side != side:
-                errors[name] = f"{getattr(self, name)} is not a connection to the {side.label}."
+                names = {"connection": getattr(self, name), "system": side.label}
+                errors[name] = _("%(connection)s is not a connection to the %(system)s.") % names
         if errors:
             raise ValidationError(errors)

@@ -29,6 +29,7 @@ from config_schema.kinds import (
 )
 from config_schema.objects import MapOf, Object, Rule
 from config_schema.settings import Setting, Values, defaulted, optional, required
+from config_schema.translatable import text_of, translatable
 from sync.connectors.values.fingerprint import fingerprint_json
 from sync.planning.mapping import (
     DEFAULT_REFERENCE_WAIT,
@@ -87,23 +88,35 @@ class MappingPath(Kind[ParsedPath]):
 
     refused: frozenset[str] = frozenset()
     more_functions: frozenset[str] = frozenset()
-    label: str = "JMESPath expression"
-    limits: str = f"1 to {MAX_PATH} characters, nested at most {MAX_DEPTH} deep"
+    label: str = translatable("JMESPath expression")
+    limits: str = translatable(
+        "1 to %(most)s characters, nested at most %(depth)s deep", most=MAX_PATH, depth=MAX_DEPTH
+    )
 
     def read(self, value: Any, place: Place) -> ParsedPath:
         if not isinstance(value, str) or not 0 < len(value) <= MAX_PATH:
-            sentence = f"This must be a JMESPath expression of 1 to {MAX_PATH} characters."
+            sentence = translatable(
+                "This must be a JMESPath expression of 1 to %(most)s characters.", most=MAX_PATH
+            )
             raise SettingsInvalid(place, sentence)
         try:
             if self.refused & functions_called(value):
-                sentence = f"{value!r} calls {_UNVERIFIED}(), which returns unverified addresses too."
+                sentence = translatable(
+                    "%(value)s calls %(function)s(), which returns unverified addresses too.",
+                    value=f"{value!r}",
+                    function=_UNVERIFIED,
+                )
                 raise SettingsInvalid(place, sentence)
             evaluator = compile_expression(value, self.more_functions)
             return ParsedPath(evaluator, fields_read(value, "entity"), linked_types(value))
         except ExpressionRefused as error:
-            raise SettingsInvalid(place, f"{value!r} {error}") from error
+            raise SettingsInvalid(
+                place, translatable("%(value)s %(error)s", value=f"{value!r}", error=text_of(error))
+            ) from error
         except JMESPathError as error:
-            raise SettingsInvalid(place, f"{value!r} is not a JMESPath expression.") from error
+            raise SettingsInvalid(
+                place, translatable("%(value)s is not a JMESPath expression.", value=f"{value!r}")
+            ) from error
 
     def to_schema(self) -> JsonSchema:
         return {"type": "string", "minLength": 1, "maxLength": MAX_PATH, "format": "jmespath"}
@@ -113,8 +126,8 @@ class MappingPath(Kind[ParsedPath]):
 class RecordFields(Kind[tuple[str, ...]]):
     """Names of fields of the record."""
 
-    label: str = "list of texts"
-    limits: str = "names of `fields`"
+    label: str = translatable("list of texts")
+    limits: str = translatable("names of `fields`")
 
     def read(self, value: Any, place: Place) -> tuple[str, ...]:
         if not isinstance(value, list) or any(not isinstance(name, str) for name in value):
@@ -128,7 +141,7 @@ class RecordFields(Kind[tuple[str, ...]]):
 def _apply_setting(names: Iterable[str]) -> Setting[tuple[str, ...]]:
     return defaulted(
         "apply",
-        TextList(tuple(sorted(names)), "list of functions"),
+        TextList(tuple(sorted(names)), translatable("list of functions")),
         [],
         "Functions to convert the value with, in this order.",
         example=["trim", "lower"],
@@ -184,7 +197,10 @@ _WHEN_ABSENT = optional(
 )
 _LINKED = optional(
     "linked",
-    Text(re.compile(r"[^\s\x00-\x1f][^\x00-\x1f]{0,63}"), f"at most {MAX_ENTITY_TYPE} characters"),
+    Text(
+        re.compile(r"[^\s\x00-\x1f][^\x00-\x1f]{0,63}"),
+        translatable("at most %(most)s characters", most=MAX_ENTITY_TYPE),
+    ),
     "The value is the id of another entity of this type, or a list of ids. The field gets the ids of their records in "
     "this target. The other entity must have a link: nothing is searched for by a value.",
     example="USER",
@@ -254,7 +270,7 @@ _FIELD_RULE = Object(
 )
 _FIELDS = required(
     "fields",
-    MapOf(_FIELD_RULE, "FIELD", 1, MAX_FIELDS, noun="fields"),
+    MapOf(_FIELD_RULE, "FIELD", 1, MAX_FIELDS, noun=translatable("fields")),
     "How each field of the record is made, by its name in the target. Fields that are not named here are "
     "never written.",
     example={"email": {"path": "entity.email", "apply": ["lower"], "required": True}},
@@ -266,8 +282,11 @@ def _verified_rule(looks_into: str, example: str) -> Object[FieldRule]:
     path = required(
         "path",
         MappingPath(refused=frozenset({_UNVERIFIED})),
-        f"Where the verified values are in {looks_into}: one value, or a list of which the first {MAX_VERIFIED_VALUES} "
-        "count.",
+        translatable(
+            "Where the verified values are in %(place)s: one value, or a list of which the first %(most)s count.",
+            place=looks_into,
+            most=MAX_VERIFIED_VALUES,
+        ),
         example=example,
     )
     return Object(
@@ -287,7 +306,7 @@ _VERIFIED_NEW = defaulted(
         "FIELD",
         0,
         MAX_FIELDS,
-        noun="fields",
+        noun=translatable("fields"),
     ),
     {},
     "Which values of the entity are verified, by field of the record.",
@@ -295,7 +314,13 @@ _VERIFIED_NEW = defaulted(
 )
 _VERIFIED_PREVIOUS = defaulted(
     "previous",
-    MapOf(_verified_rule("the webhook's `previous`", "emails"), "FIELD", 0, MAX_FIELDS, noun="fields"),
+    MapOf(
+        _verified_rule(translatable("the webhook's `previous`"), "emails"),
+        "FIELD",
+        0,
+        MAX_FIELDS,
+        noun=translatable("fields"),
+    ),
     {},
     "Which previous values were verified, by field of the record.",
     example={"email": {"path": "emails", "apply": ["verified_email"]}},
@@ -421,7 +446,10 @@ def _parse_declaration(declaration: Any) -> ParsedMapping:
     try:
         return MAPPING.read(declaration, ())
     except SettingsInvalid as invalid:
-        raise InvalidMapping(f"{_name_place(invalid.place)}: {invalid.sentence}", invalid.place) from invalid
+        sentence = translatable(
+            "%(place)s: %(sentence)s", place=_name_place(invalid.place), sentence=invalid.sentence
+        )
+        raise InvalidMapping(sentence, invalid.place) from invalid
 
 
 def _name_place(place: Place) -> str:
@@ -429,4 +457,4 @@ def _name_place(place: Place) -> str:
     names = [step for step in place if isinstance(step, str)]
     if len(names) > 1 and names[0] == "fields":
         del names[0]
-    return ".".join(names) or "The mapping"
+    return ".".join(names) or translatable("The mapping")

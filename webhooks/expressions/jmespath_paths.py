@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import jmespath
 from jmespath.exceptions import JMESPathError
 
+from config_schema.translatable import translatable
 from webhooks.expressions.expression_budget import ExpressionBudget, evaluate_node
 from webhooks.expressions.expression_functions import KNOWN_FUNCTIONS, LINKED
 
@@ -53,8 +54,13 @@ class ExpressionTooLarge(ExpressionRefused):
 
     def __init__(self) -> None:
         super().__init__(
-            f"is longer than {MAX_LENGTH:,} characters, nested more than {MAX_DEPTH} deep, or has more than "
-            f"{MAX_NODES:,} nodes."
+            translatable(
+                "is longer than %(length)s characters, nested more than %(depth)s deep, or has more than %(nodes)s "
+                "nodes.",
+                length=f"{MAX_LENGTH:,}",
+                depth=MAX_DEPTH,
+                nodes=f"{MAX_NODES:,}",
+            )
         )
 
 
@@ -62,7 +68,10 @@ class UnknownFunction(ExpressionRefused):
     """An expression calls a function that there is not."""
 
     def __init__(self, name: str, known: frozenset[str]) -> None:
-        super().__init__(f"calls {name[:40]}(). Known functions: {', '.join(sorted(known))}.")
+        names = ", ".join(sorted(known))
+        super().__init__(
+            translatable("calls %(name)s(). Known functions: %(names)s.", name=name[:40], names=names)
+        )
 
 
 @lru_cache(maxsize=2048)
@@ -152,7 +161,9 @@ def linked_types(text: str) -> frozenset[str]:
             first = call["children"][0] if len(call["children"]) == 2 else {}
             name = first.get("value") if first.get("type") == "literal" else None
             if not isinstance(name, str) or not 0 < len(name) <= MAX_TYPE_LENGTH:
-                raise ExpressionRefused("must name the entity type: linked('USER', entity.ownerId).")
+                raise ExpressionRefused(
+                    translatable("must name the entity type: linked('USER', entity.ownerId).")
+                )
             types.add(name)
     return frozenset(types)
 

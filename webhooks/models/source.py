@@ -9,10 +9,12 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from config_schema.errors import SettingsInvalid
 from config_schema.kinds import AnyTextList, Kind
 from config_schema.model_fields import FieldSetting, find_fault
+from config_schema.translatable import text_of, translatable
 from webhooks.encryption.at_rest import EncryptedJSONField
 from webhooks.models.pausable import Pausable
 from webhooks.protocol.formats.webhook_format import DEFAULT_FORMAT, WEBHOOK_FORMAT, WebhookFormat
@@ -24,9 +26,9 @@ from webhooks.responses.formats import RESPONSE_FORMAT
 class AnswerMode(models.TextChoices):
     """The content of an answer to a source."""
 
-    ACK = "ack", "an immediate acknowledgement"
-    RESULT = "result", "the outcome"
-    ENTITY = "entity", "the outcome and the entity"
+    ACK = "ack", _("an immediate acknowledgement")
+    RESULT = "result", _("the outcome")
+    ENTITY = "entity", _("the outcome and the entity")
 
 
 SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
@@ -66,7 +68,7 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
         "What a webhook without `respond` is answered with: an acknowledgement at once, the outcome, or the "
         "outcome and the entity.",
         "result",
-        rules=("`entity` needs a signed source and at least one entry in `entity_fields`.",),
+        rules=(translatable("`entity` needs a signed source and at least one entry in `entity_fields`."),),
     ),
     "mode_is_fixed": FieldSetting(
         "`default_mode` counts even if a webhook asks for another response.", False
@@ -103,14 +105,14 @@ class Source(Pausable):
     name = models.CharField(max_length=120)
     is_enabled = models.BooleanField(default=True)
     scheme = models.CharField(
-        "verification", max_length=32, choices=[(name, scheme.label) for name, scheme in SCHEMES.items()]
+        "verification", max_length=32, choices=[(name, _(scheme.label)) for name, scheme in SCHEMES.items()]
     )
     scheme_settings = models.JSONField(default=dict, blank=True)
     handshake = models.JSONField(default=dict, blank=True)
     extra_id_characters = models.CharField(
         max_length=6,
         blank=True,
-        validators=[RegexValidator(r"\A[:@|+=]*\Z", "Only the characters : @ | + = can be added.")],
+        validators=[RegexValidator(r"\A[:@|+=]*\Z", _("Only the characters : @ | + = can be added."))],
     )
     webhook_format = models.JSONField(
         default=dict,
@@ -168,7 +170,7 @@ class Source(Pausable):
         except SettingsInvalid as invalid:
             errors["scheme_settings"] = ValidationError("%(setting)s", params={"setting": invalid})
         except ValueError as error:
-            errors["scheme_settings"] = str(error)
+            errors["scheme_settings"] = text_of(error)
         documents: dict[str, Kind[Any]] = {
             "webhook_format": WEBHOOK_FORMAT,
             "response_format": RESPONSE_FORMAT,
@@ -179,10 +181,10 @@ class Source(Pausable):
             if fault := find_fault(kind, getattr(self, name)):
                 errors[name] = ValidationError("%(setting)s", params={"setting": fault})
         if not SOURCE_SETTINGS["entity_fields"].accepts(self.entity_fields):
-            errors["entity_fields"] = "Enter a JSON list of field names."
+            errors["entity_fields"] = _("Enter a JSON list of field names.")
         # Anyone can send to a source that is not signed, and would get the entity as the answer.
         elif self.default_mode == AnswerMode.ENTITY and not (self.is_signed and self.entity_fields):
-            errors["default_mode"] = (
+            errors["default_mode"] = _(
                 "Only a signed source with entity fields in responses can receive the entity."
             )
         if errors:

@@ -11,6 +11,7 @@ from typing import Any
 
 from config_schema.kinds import Text
 from config_schema.settings import required
+from config_schema.translatable import translatable
 from webhooks.protocol.signature_reasons import SignatureReason
 from webhooks.protocol.strict_json import MalformedBody, parse_json
 from webhooks.protocol.verified import (
@@ -29,8 +30,8 @@ FIELD = required(
     "field",
     Text(
         _PATH,
-        "names separated by full stops, at most 8; `[]` after a list",
-        "This must be names of fields separated by full stops, with [] after each list.",
+        translatable("names separated by full stops, at most 8; `[]` after a list"),
+        translatable("This must be names of fields separated by full stops, with [] after each list."),
     ),
     "The field of the body that holds the secret. With `[]`, that of each item of a list: all must hold it.",
     example="value[].clientState",

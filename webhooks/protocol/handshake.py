@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from config_schema.kinds import Choice, Text
 from config_schema.objects import Object
 from config_schema.settings import Values, defaulted, required
+from config_schema.translatable import translatable
 from webhooks.protocol.hmac_rule import HEADER_NAME
 
 LONGEST_CHALLENGE = 1_024
@@ -18,8 +19,8 @@ _MOST_PARAMETERS = 50
 _CHALLENGE = re.compile(rf"[ -~]{{1,{LONGEST_CHALLENGE}}}")
 _NAME = Text(
     re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~_-]{1,64}"),
-    "1 to 64 letters, digits and characters of a header name",
-    "This must be the name of a header or of a query parameter.",
+    translatable("1 to 64 letters, digits and characters of a header name"),
+    translatable("This must be the name of a header or of a query parameter."),
 )
 
 _PLACE = required(
@@ -43,8 +44,8 @@ _MEMBER = defaulted(
     "member",
     Text(
         re.compile(r"[A-Za-z0-9_.-]{1,64}"),
-        "1 to 64 letters, digits, `_`, `.` and `-`",
-        "This must be 1 to 64 letters, digits, underscores, full stops or hyphens.",
+        translatable("1 to 64 letters, digits, `_`, `.` and `-`"),
+        translatable("This must be 1 to 64 letters, digits, underscores, full stops or hyphens."),
     ),
     "verification",
     "The name of the field of the JSON object that holds the challenge.",

@@ -17,6 +17,7 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Kind, Text, WholeNumber
 from config_schema.objects import Object
 from config_schema.settings import Values, defaulted, optional, required
+from config_schema.translatable import translatable
 
 MAX_PARTS = 16
 BODY, TIME, ID, METHOD, URL = "{body}", "{time}", "{id}", "{method}", "{url}"
@@ -27,19 +28,19 @@ BASE64_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix, no secret
 # A token of RFC 9110 without the underscore: servers drop such names, as they cannot tell X_A from X-A.
 HEADER_NAME = Text(
     re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]{1,64}"),
-    "1 to 64 characters of a header name, no underscore",
-    "This must be the name of a header, without an underscore.",
-    "header name",
+    translatable("1 to 64 characters of a header name, no underscore"),
+    translatable("This must be the name of a header, without an underscore."),
+    translatable("header name"),
 )
 PART_NAME = Text(
     re.compile(r"[A-Za-z0-9_-]{1,32}"),
-    "1 to 32 letters, digits, `_` and `-`",
-    "This must be 1 to 32 letters, digits, underscores or hyphens.",
+    translatable("1 to 32 letters, digits, `_` and `-`"),
+    translatable("This must be 1 to 32 letters, digits, underscores or hyphens."),
 )
 _PREFIX = Text(
     re.compile(r"[ -~]{0,32}"),
-    "at most 32 printable ASCII characters",
-    "This must be at most 32 printable characters.",
+    translatable("at most 32 printable ASCII characters"),
+    translatable("This must be at most 32 printable characters."),
 )
 
 
@@ -47,16 +48,23 @@ _PREFIX = Text(
 class SignedParts(Kind[tuple[str, ...]]):
     """The parts of a signed text, in their order: placeholders and literals."""
 
-    label: str = "list of texts"
-    limits: str = f"1 to {MAX_PARTS} parts: {', '.join(f'`{name}`' for name in PLACEHOLDERS)} or a literal"
+    label: str = translatable("list of texts")
+    limits: str = translatable(
+        "1 to %(most)s parts: %(placeholders)s or a literal",
+        most=MAX_PARTS,
+        placeholders=", ".join(f"`{name}`" for name in PLACEHOLDERS),
+    )
 
     def read(self, value: Any, place: Place) -> tuple[str, ...]:
         if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_PARTS:
-            raise SettingsInvalid(place, f"This must be a list of 1 to {MAX_PARTS} texts.")
+            raise SettingsInvalid(
+                place, translatable("This must be a list of 1 to %(most)s texts.", most=MAX_PARTS)
+            )
         for index, part in enumerate(value):
             if not isinstance(part, str) or not (part in PLACEHOLDERS or _LITERAL.fullmatch(part)):
-                sentence = (
-                    f"This must be one of {', '.join(PLACEHOLDERS)}, or 1 to 64 characters without braces."
+                sentence = translatable(
+                    "This must be one of %(placeholders)s, or 1 to 64 characters without braces.",
+                    placeholders=", ".join(PLACEHOLDERS),
                 )
                 raise SettingsInvalid((*place, index), sentence)
         return tuple(value)
@@ -191,7 +199,10 @@ _SECRET = defaulted(
     "secret",
     Choice(("text", "base64")),
     "text",
-    f"How the secret is written: as it is, or in base64, also after `{BASE64_SECRET_PREFIX}`.",
+    translatable(
+        "How the secret is written: as it is, or in base64, also after `%(prefix)s`.",
+        prefix=BASE64_SECRET_PREFIX,
+    ),
     example="base64",
 )
 
@@ -212,17 +223,28 @@ def build_rule(values: Values) -> HmacRule:
     header, signed = values[_HEADER].lower(), values[_SIGNED]
     if signed.count(BODY) != 1:
         values.reject(
-            _SIGNED, f"The signed text must contain {BODY} once: otherwise anyone could change the body."
+            _SIGNED,
+            translatable(
+                "The signed text must contain %(body)s once: otherwise anyone could change the body.",
+                body=BODY,
+            ),
         )
     time_header = _place_of(values, _TIME_HEADER, _TIME, header)
     id_header = _place_of(values, _ID_HEADER, _ID, header)
     for part, place, setting in ((TIME, time_header, _TIME_HEADER), (ID, id_header, _ID_HEADER)):
         if signed.count(part) > 1:
-            values.reject(_SIGNED, f"The signed text may contain {part} only once.")
+            values.reject(_SIGNED, translatable("The signed text may contain %(part)s only once.", part=part))
         if part in signed and place is None:
-            values.reject(setting, f"This field is required, because {part} is signed.")
+            values.reject(
+                setting, translatable("This field is required, because %(part)s is signed.", part=part)
+            )
         if part not in signed and place is not None:
-            values.reject(_SIGNED, f"The signed text must contain {part}: what is not signed proves nothing.")
+            values.reject(
+                _SIGNED,
+                translatable(
+                    "The signed text must contain %(part)s: what is not signed proves nothing.", part=part
+                ),
+            )
     return HmacRule(
         header,
         signed,

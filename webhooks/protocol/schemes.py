@@ -13,6 +13,7 @@ from typing import Any
 from config_schema.kinds import Choice, Text
 from config_schema.objects import Object
 from config_schema.settings import Setting, Values, defaulted, required
+from config_schema.translatable import translatable
 from webhooks.protocol import body_secret, hmac_rule
 from webhooks.protocol.hmac_rule import HEADER_NAME, PART_NAME, decode_base64
 from webhooks.protocol.tokens import jwt_rule
@@ -25,8 +26,8 @@ _PUBLIC_PREFIX = "whpk_"
 _PUBLIC_SIZE = 32
 _PREFIX = Text(
     re.compile(r"[!-~]{0,32}"),
-    "at most 32 printable ASCII characters, no space",
-    "This must be at most 32 printable characters, without a space.",
+    translatable("at most 32 printable ASCII characters, no space"),
+    translatable("This must be at most 32 printable characters, without a space."),
 )
 
 
@@ -49,8 +50,10 @@ class VerificationScheme:
         return Object(self.settings, self.build)
 
 
-_HMAC_SECRET = f"the key of the HMAC, as text: at least {SHORTEST_KEY} bytes."
-_PLAIN_SECRET = f"at least {SHORTEST_STATIC} printable characters, without a space at either end"
+_HMAC_SECRET = translatable("the key of the HMAC, as text: at least %(least)s bytes.", least=SHORTEST_KEY)
+_PLAIN_SECRET = translatable(
+    "at least %(least)s printable characters, without a space at either end", least=SHORTEST_STATIC
+)
 
 _SIGNATURE_HEADER = required(
     "header", HEADER_NAME, "The header that holds the signature.", example="X-Hub-Signature-256"
@@ -85,75 +88,95 @@ _SIGNATURE = defaulted(
 
 SCHEMES: Mapping[str, VerificationScheme] = {
     "standard-webhooks": VerificationScheme(
-        "Standard Webhooks (also Svix)",
-        "The headers `webhook-id`, `webhook-timestamp` and `webhook-signature`, or those of Svix (`svix-id` "
-        "and so on), sign id, time and body. See https://www.standardwebhooks.com/.",
-        f"`whsec_` and the key in base64 (`v1`), at least {SHORTEST_KEY} bytes; or `whpk_` and the sender's public "
-        "Ed25519 key in base64 (`v1a`).",
+        translatable("Standard Webhooks (also Svix)"),
+        translatable(
+            "The headers `webhook-id`, `webhook-timestamp` and `webhook-signature`, or those of Svix (`svix-id` and "
+            "so on), sign id, time and body. See https://www.standardwebhooks.com/."
+        ),
+        translatable(
+            "`whsec_` and the key in base64 (`v1`), at least %(least)s bytes; or `whpk_` and the sender's public "
+            "Ed25519 key in base64 (`v1a`).",
+            least=SHORTEST_KEY,
+        ),
     ),
     "body-hmac": VerificationScheme(
-        "HMAC of the body in one header",
-        "One header holds an HMAC of the raw body. It has no time, so a request can be repeated by whoever saw it.",
+        translatable("HMAC of the body in one header"),
+        translatable(
+            "One header holds an HMAC of the raw body. It has no time, so a request can be repeated by whoever saw it."
+        ),
         _HMAC_SECRET,
         (_SIGNATURE_HEADER, _ENCODING, _SIGNATURE_PREFIX, _ALGORITHM),
         {"header": "X-Hub-Signature-256", "prefix": "sha256="},
     ),
     "timestamped-hmac": VerificationScheme(
-        "HMAC of time and body in one header (Stripe, WorkOS, Zitadel)",
-        "One header such as `t=1700000000,v1=5257a8…` holds the time and the HMAC (SHA-256, hex) of the "
-        "time, a full stop and the raw body.",
+        translatable("HMAC of time and body in one header (Stripe, WorkOS, Zitadel)"),
+        translatable(
+            "One header such as `t=1700000000,v1=5257a8…` holds the time and the HMAC (SHA-256, hex) of the time, a "
+            "full stop and the raw body."
+        ),
         _HMAC_SECRET,
         (_SIGNATURE_HEADER, _UNIT, _TIME, _SIGNATURE),
         {"header": "Stripe-Signature"},
     ),
     "hmac": VerificationScheme(
-        "HMAC of chosen parts of the request",
-        "The general form of `body-hmac` and `timestamped-hmac`: settings say what is signed, and where signature, "
-        "time and id stand.",
-        f"{_HMAC_SECRET} With `secret` = `base64` the bytes after decoding count.",
+        translatable("HMAC of chosen parts of the request"),
+        translatable(
+            "The general form of `body-hmac` and `timestamped-hmac`: settings say what is signed, and where "
+            "signature, time and id stand."
+        ),
+        translatable("%(key)s With `secret` = `base64` the bytes after decoding count.", key=_HMAC_SECRET),
         hmac_rule.SETTINGS,
         hmac_rule.EXAMPLE,
         hmac_rule.build_rule,
     ),
     "jwt": VerificationScheme(
-        "Signed token (JWT)",
-        "A JSON Web Signature in a header, or as the whole body. The configured algorithm is the only one that is "
-        "accepted; `none` never is.",
-        "of `HS256`, `HS384` and `HS512`: the key, at least 32, 48 or 64 bytes. The other algorithms have no secret.",
+        translatable("Signed token (JWT)"),
+        translatable(
+            "A JSON Web Signature in a header, or as the whole body. The configured algorithm is the only one that "
+            "is accepted; `none` never is."
+        ),
+        translatable(
+            "of `HS256`, `HS384` and `HS512`: the key, at least 32, 48 or 64 bytes. The other algorithms have no "
+            "secret."
+        ),
         jwt_rule.SETTINGS,
         jwt_rule.EXAMPLE,
         jwt_rule.build_rule,
     ),
     "bearer": VerificationScheme(
-        "Bearer token",
-        "The header `Authorization` holds `Bearer` and the secret.",
-        f"the token: {_PLAIN_SECRET}.",
+        translatable("Bearer token"),
+        translatable("The header `Authorization` holds `Bearer` and the secret."),
+        translatable("the token: %(form)s.", form=_PLAIN_SECRET),
     ),
     "basic": VerificationScheme(
-        "Username and password (Basic)",
-        "The header `Authorization` holds a user name and a password (RFC 7617).",
-        f"user name, colon and password. The password has {_PLAIN_SECRET}.",
+        translatable("Username and password (Basic)"),
+        translatable("The header `Authorization` holds a user name and a password (RFC 7617)."),
+        translatable("user name, colon and password. The password has %(form)s.", form=_PLAIN_SECRET),
     ),
     "header": VerificationScheme(
-        "Secret value in a header",
-        "A header of its own holds the secret.",
-        f"the value of the header: {_PLAIN_SECRET}.",
+        translatable("Secret value in a header"),
+        translatable("A header of its own holds the secret."),
+        translatable("the value of the header: %(form)s.", form=_PLAIN_SECRET),
         (_SECRET_HEADER,),
         {"header": "X-Api-Key"},
     ),
     "body-secret": VerificationScheme(
-        "Secret in the body (weak)",
-        "A field of the body holds the secret, such as `clientState` of Microsoft Graph. Weak: use it only for a "
-        "sender that offers nothing else, because whoever reads one webhook can send others. The body is written anew "
-        "without the secret, and stored so.",
-        f"the value of the field: {_PLAIN_SECRET}.",
+        translatable("Secret in the body (weak)"),
+        translatable(
+            "A field of the body holds the secret, such as `clientState` of Microsoft Graph. Weak: use it only for "
+            "a sender that offers nothing else, because whoever reads one webhook can send others. The body is "
+            "written anew without the secret, and stored so."
+        ),
+        translatable("the value of the field: %(form)s.", form=_PLAIN_SECRET),
         (body_secret.FIELD,),
         {"field": "value[].clientState"},
     ),
     "none": VerificationScheme(
-        "No verification",
-        "Anyone can send. Every webhook is only a hint: its data is never used, and answers hold no data of "
-        "other systems.",
+        translatable("No verification"),
+        translatable(
+            "Anyone can send. Every webhook is only a hint: its data is never used, and answers hold no data of "
+            "other systems."
+        ),
     ),
 }
 
@@ -191,22 +214,24 @@ def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = N
     # Checked first: a public key is long enough to pass as a key or a password, and anybody may know it.
     if is_public_key(value):
         if scheme != "standard-webhooks":
-            raise ValueError("A public key is not a secret.")
+            raise ValueError(translatable("A public key is not a secret."))
         if not decode_public_key(value):
-            raise ValueError("The public key must be whpk_ followed by 32 bytes in base64.")
+            raise ValueError(translatable("The public key must be whpk_ followed by 32 bytes in base64."))
     elif scheme == "standard-webhooks":
-        _check_hmac_key(decode_standard_key(value), "The secret must be base64, optionally after whsec_.")
+        _check_hmac_key(
+            decode_standard_key(value), translatable("The secret must be base64, optionally after whsec_.")
+        )
     elif scheme == "hmac" and _has_base64_secret(settings):
         key = decode_base64(value.removeprefix(hmac_rule.BASE64_SECRET_PREFIX))
-        _check_hmac_key(key, "The secret must be base64, optionally after whsec_.")
+        _check_hmac_key(key, translatable("The secret must be base64, optionally after whsec_."))
     elif scheme in ("hmac", "body-hmac", "timestamped-hmac"):
-        _check_hmac_key(value.encode(), "The secret is empty.")
+        _check_hmac_key(value.encode(), translatable("The secret is empty."))
     elif scheme == "jwt":
         _check_jwt_key(value, settings or {})
     elif scheme == "basic":
         user, colon, password = value.partition(":")
         if not (user and colon):
-            raise ValueError("The secret must be a username, a colon and a password.")
+            raise ValueError(translatable("The secret must be a username, a colon and a password."))
         _check_static_secret(password)
     else:
         _check_static_secret(value)
@@ -252,9 +277,9 @@ def decode_public_key(value: str) -> bytes:
 
 def _require_secret(scheme: str, settings: Mapping[str, Any] | None) -> None:
     if scheme == "none":
-        raise ValueError("A source without verification has no secret.")
+        raise ValueError(translatable("A source without verification has no secret."))
     if not has_secret(scheme, settings or {}):
-        raise ValueError("The sender signs with its private key. The hub needs no secret.")
+        raise ValueError(translatable("The sender signs with its private key. The hub needs no secret."))
 
 
 def _check_jwt_key(value: str, settings: Mapping[str, Any]) -> None:
@@ -263,9 +288,15 @@ def _check_jwt_key(value: str, settings: Mapping[str, Any]) -> None:
         key = decode_base64(value.removeprefix(hmac_rule.BASE64_SECRET_PREFIX))
     least = jwt_rule.SYMMETRIC[settings["algorithm"]]
     if "-----BEGIN" in value:
-        raise ValueError("A public key is not a secret.")
+        raise ValueError(translatable("A public key is not a secret."))
     if len(key) < least:
-        raise ValueError(f"The secret of {settings['algorithm']} must have at least {least} bytes.")
+        raise ValueError(
+            translatable(
+                "The secret of %(algorithm)s must have at least %(least)s bytes.",
+                algorithm=settings["algorithm"],
+                least=least,
+            )
+        )
 
 
 def _has_base64_secret(settings: Mapping[str, Any] | None) -> bool:
@@ -274,7 +305,7 @@ def _has_base64_secret(settings: Mapping[str, Any] | None) -> bool:
 
 def _require_scheme(name: str) -> VerificationScheme:
     if name not in SCHEMES:
-        raise ValueError("There is no such verification.")
+        raise ValueError(translatable("There is no such verification."))
     return SCHEMES[name]
 
 
@@ -282,11 +313,15 @@ def _check_hmac_key(key: bytes, sentence_if_empty: str) -> None:
     if not key:
         raise ValueError(sentence_if_empty)
     if len(key) < SHORTEST_KEY:
-        raise ValueError(f"The secret must have at least {SHORTEST_KEY} bytes.")
+        raise ValueError(translatable("The secret must have at least %(least)s bytes.", least=SHORTEST_KEY))
 
 
 def _check_static_secret(value: str) -> None:
     if not value.isprintable() or value != value.strip():
-        raise ValueError("The secret must not contain control characters, or start or end with a space.")
+        raise ValueError(
+            translatable("The secret must not contain control characters, or start or end with a space.")
+        )
     if len(value) < SHORTEST_STATIC:
-        raise ValueError(f"The secret must have at least {SHORTEST_STATIC} characters.")
+        raise ValueError(
+            translatable("The secret must have at least %(least)s characters.", least=SHORTEST_STATIC)
+        )

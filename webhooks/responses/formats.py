@@ -11,6 +11,7 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextList, WholeNumber
 from config_schema.objects import ListOf, Object, Variant, VariantObject
 from config_schema.settings import Values, defaulted, optional, required
+from config_schema.translatable import translatable
 from webhooks.expressions.jmespath_paths import MAX_LENGTH, Evaluator, compile_expression
 
 MAX_ANSWERS = 16
@@ -29,8 +30,8 @@ _CONTENT_TYPES = {
 class ExpressionText(Kind[Evaluator]):
     """A JMESPath expression over the standard answer."""
 
-    label: str = "JMESPath expression"
-    limits: str = f"at most {MAX_LENGTH:,} characters"
+    label: str = translatable("JMESPath expression")
+    limits: str = translatable("at most %(most)s characters", most=f"{MAX_LENGTH:,}")
 
     def read(self, value: Any, place: Place) -> Evaluator:
         if not isinstance(value, str):
@@ -83,8 +84,8 @@ _PREFIX = defaulted(
     "prefix",
     Text(
         re.compile(r"[A-Za-z0-9_.~/#-]{0,64}"),
-        "at most 64 letters, digits and `_.~/#-`",
-        "This must be at most 64 letters, digits and the characters _.~/#-",
+        translatable("at most 64 letters, digits and `_.~/#-`"),
+        translatable("This must be at most 64 letters, digits and the characters _.~/#-"),
     ),
     "",
     "What stands before the name of the field at fault.",

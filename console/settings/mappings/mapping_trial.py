@@ -10,10 +10,12 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from config_schema.translatable import text_of
 from console.base.forms import parse_pk
 from console.base.json_text import JsonTextError, line_number_of, parse_json_text
 from console.payloads.content import format_value, json_document
 from console.settings.mappings.backtest_words import untestable_text
+from console.ui.translation import translate_text
 from sync.connectors.contracts.types import Record
 from sync.mappings.past_entities import PastEvent, past_event_chunks, read_past_events
 from sync.models import AttemptOutcome, Route
@@ -77,7 +79,7 @@ def parse_declaration(text: str) -> Any:
     try:
         parse_mapping(declaration)
     except InvalidMapping as error:
-        raise JsonTextError(str(error), line_number_of(text, error.place)) from error
+        raise JsonTextError(translate_text(text_of(error)), line_number_of(text, error.place)) from error
     return declaration
 
 

@@ -18,6 +18,7 @@ from console.base.two_step_change import TwoStepChangeAdmin
 from console.payloads.reveal import RevealPurpose, reveal_events, revealed_events
 from console.permissions import CONTENTS
 from console.ui.outcome_texts import describe_code
+from console.ui.translation import translate_text
 from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Source
 from webhooks.protocol.formats.format_trial import EventTrial, FormatTrial, try_format
@@ -121,7 +122,8 @@ def _parse_format(text: str) -> WebhookFormat:
     try:
         return WEBHOOK_FORMAT.read(document, ())
     except SettingsInvalid as invalid:
-        raise JsonTextError(invalid.sentence, line_number_of(text, invalid.place), invalid.path) from invalid
+        sentence = translate_text(invalid.sentence)
+        raise JsonTextError(sentence, line_number_of(text, invalid.place), invalid.path) from invalid
 
 
 def _parse_headers(text: str) -> dict[str, str]:

@@ -22,8 +22,26 @@ class CatalogueFile(makemessages.BuildFile):
         Path(self.work_path).write_text("\n".join(f"gettext({text!r})" for text in texts), "utf-8")
 
 
+# Functions and classes of pure packages, with the number of the argument that is a text. Where it is no literal,
+# `translatable` makes it.
+KEYWORDS = (
+    "translatable",
+    "translatable_plural:1,2",
+    "SettingsInvalid:2",
+    "reject:2",
+    "required:3",
+    "optional:3",
+    "defaulted:4",
+    "Rule",
+    "Variant",
+    "FieldSetting",
+    "Credential",
+)
+
+
 class Command(makemessages.Command):
     build_file_class = CatalogueFile
+    xgettext_options = [*makemessages.Command.xgettext_options, *(f"--keyword={name}" for name in KEYWORDS)]
 
     def handle(self, *args: Any, **options: Any) -> None:
         options["extensions"] = options["extensions"] or ["html", "txt", "py", "toml"]

@@ -10,6 +10,7 @@ from typing import Any
 import jwt
 
 from config_schema.errors import SettingsInvalid
+from config_schema.translatable import translatable
 from sync.connectors.client.exchange import TokenSender
 from sync.connectors.settings.authentication import AuthenticationScheme, Credentials
 from sync.connectors.settings.setting_kinds import is_header_value
@@ -35,8 +36,9 @@ class TokenSigner:
         except SettingsInvalid:
             raise
         except _KEY_ERRORS:
-            sentence = (
-                f"This is not a key for {settings.algorithm}, or a claim has another type than it must have."
+            sentence = translatable(
+                "This is not a key for %(algorithm)s, or a claim has another type than it must have.",
+                algorithm=settings.algorithm,
             )
             raise SettingsInvalid(("credentials", "signing_key"), sentence) from None
 
@@ -57,7 +59,9 @@ def _read_key(settings: SignedTokenSettings, key: str) -> Any:
         return key.strip() + "\n"
     secret = _decode_secret(settings.encoding, key)
     if len(secret) < _MIN_SECRET_BYTES:
-        sentence = f"A shared secret of HS256 must have at least {_MIN_SECRET_BYTES} bytes."
+        sentence = translatable(
+            "A shared secret of HS256 must have at least %(least)s bytes.", least=_MIN_SECRET_BYTES
+        )
         raise SettingsInvalid(("credentials", "signing_key"), sentence)
     return secret
 
@@ -68,7 +72,7 @@ def _decode_secret(encoding: str, key: str) -> bytes:
             return bytes.fromhex(key)
         return b64decode(key, validate=True) if encoding == "base64" else key.encode()
     except (ValueError, binascii.Error):
-        sentence = f"The shared secret is not written in {encoding}."
+        sentence = translatable("The shared secret is not written in %(encoding)s.", encoding=encoding)
         raise SettingsInvalid(("credentials", "signing_key"), sentence) from None
 
 

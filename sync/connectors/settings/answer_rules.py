@@ -9,6 +9,7 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Kind
 from config_schema.objects import ListOf, Object, Rule
 from config_schema.settings import Setting, Values, optional, required
+from config_schema.translatable import join_texts, translatable
 from sync.connectors.settings.setting_kinds import Expression
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 
@@ -20,14 +21,18 @@ _CLASSES = {f"{first}xx": range(first * 100, first * 100 + 100) for first in ran
 _NO_CONTENT = 204
 
 MEANING_TEXTS: Mapping[Meaning, str] = {
-    Meaning.DONE: "success",
-    Meaning.ABSENT: "the item does not exist; it is believed only if others can be read",
-    Meaning.EXISTS: "a record with such a value exists already; the hub searches again and updates what it finds",
-    Meaning.STALE: "the record was changed since it was read; the hub reads and plans again",
-    Meaning.REFUSED: "the data is rejected",
-    Meaning.CREDENTIALS: "the credentials are refused; a token or session is renewed, once for each request",
-    Meaning.THROTTLED: "there were too many requests",
-    Meaning.UNAVAILABLE: "the system does not work at the moment",
+    Meaning.DONE: translatable("success"),
+    Meaning.ABSENT: translatable("the item does not exist; it is believed only if others can be read"),
+    Meaning.EXISTS: translatable(
+        "a record with such a value exists already; the hub searches again and updates what it finds"
+    ),
+    Meaning.STALE: translatable("the record was changed since it was read; the hub reads and plans again"),
+    Meaning.REFUSED: translatable("the data is rejected"),
+    Meaning.CREDENTIALS: translatable(
+        "the credentials are refused; a token or session is renewed, once for each request"
+    ),
+    Meaning.THROTTLED: translatable("there were too many requests"),
+    Meaning.UNAVAILABLE: translatable("the system does not work at the moment"),
 }
 
 
@@ -37,14 +42,16 @@ class Statuses(Kind[tuple[frozenset[int], Any]]):
     written.
     """
 
-    label: str = "status, or list of statuses"
-    limits: str = f"200 to 599, or `2xx` to `5xx`; 1 to {MAX_STATUSES} in a list"
+    label: str = translatable("status, or list of statuses")
+    limits: str = translatable("200 to 599, or `2xx` to `5xx`; 1 to %(most)s in a list", most=MAX_STATUSES)
 
     def read(self, value: Any, place: Place) -> tuple[frozenset[int], Any]:
         if not isinstance(value, list | tuple):
             return frozenset(_read_status(value, place)), value
         if not 1 <= len(value) <= MAX_STATUSES:
-            raise SettingsInvalid(place, f"This must be a list of 1 to {MAX_STATUSES} statuses.")
+            raise SettingsInvalid(
+                place, translatable("This must be a list of 1 to %(most)s statuses.", most=MAX_STATUSES)
+            )
         parts = [_read_status(item, (*place, index)) for index, item in enumerate(value)]
         return frozenset(status for part in parts for status in part), list(value)
 
@@ -67,7 +74,7 @@ def _read_status(value: Any, place: Place) -> Iterable[int]:
     return (value,)
 
 
-WHEN_TEXT = (
+WHEN_TEXT = translatable(
     "An expression that must be true of the response: an object with `status`, `headers` (names in lower case) and "
     "`body`, which is the JSON of the body, null if it is empty, or its text if it is no JSON."
 )
@@ -82,7 +89,9 @@ _STATUS = optional(
 _WHEN = optional(
     "when",
     Expression(),
-    WHEN_TEXT + " Without it, the rule is about every response with the status.",
+    translatable(
+        "%(meaning)s Without it, the rule is about every response with the status.", meaning=WHEN_TEXT
+    ),
     example="body.errors[0].extensions.code == 'FORBIDDEN'",
     is_nullable=False,
 )
@@ -93,11 +102,14 @@ def answer_rules(
 ) -> Setting[list[AnswerRule] | None]:
     """Return the setting of ordered rules that may give one of `meanings`; read it with `read_rules`."""
     allowed = tuple(meanings)
-    listed = "; ".join(f"`{one}` ({MEANING_TEXTS[one]})" for one in allowed)
+    listed = join_texts(
+        "; ",
+        (join_texts(" ", (f"`{one}`", join_texts("", ("(", MEANING_TEXTS[one], ")")))) for one in allowed),
+    )
     means = required(
         "means",
         Choice(tuple(one.value for one in allowed)),
-        f"What it means: {listed}.",
+        translatable("What it means: %(names)s.", names=listed),
         example=allowed[0].value,
     )
 

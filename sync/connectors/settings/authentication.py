@@ -9,6 +9,7 @@ from typing import Any
 from config_schema.kinds import Choice, Text
 from config_schema.objects import MapOf, Rule, Variant, VariantObject
 from config_schema.settings import Values, defaulted, optional, required
+from config_schema.translatable import text_of, translatable
 from sync.connectors.http.urls import BaseUrl, parse_base_url
 from sync.connectors.settings.session import SESSION_SETTINGS, SessionSettings, read_session
 from sync.connectors.settings.setting_kinds import BaseAddress, HeaderName, PlainPath
@@ -123,8 +124,8 @@ _PARAMETERS = defaulted(
         0,
         MAX_PARAMETERS,
         _PARAMETER,
-        "This is not the name of a parameter that can be set.",
-        noun="parameters",
+        translatable("This is not the name of a parameter that can be set."),
+        noun=translatable("parameters"),
     ),
     {},
     "Further parameters of the token request. Secrets are not among them: the JSON is not encrypted.",
@@ -219,7 +220,8 @@ AUTHENTICATION = VariantObject(
     },
     lambda values: values,
     dict.fromkeys(
-        CREDENTIALS, "This is a credential. Enter it in its own field, where it is stored encrypted."
+        CREDENTIALS,
+        translatable("This is a credential. Enter it in its own field, where it is stored encrypted."),
     ),
 )
 
@@ -325,7 +327,7 @@ def _token_base(values: Values, base: BaseUrl) -> BaseUrl:
     try:
         return parse_base_url(base.origin + values[_TOKEN_PATH] if url is None else url)
     except ValueError as error:
-        values.reject(_TOKEN_URL, str(error))
+        values.reject(_TOKEN_URL, text_of(error))
 
 
 def basic_authorization(username: str, password: str) -> str:

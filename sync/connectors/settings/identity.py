@@ -8,6 +8,7 @@ from config_schema.errors import Place
 from config_schema.kinds import Choice, JsonSchema, Kind
 from config_schema.objects import MapOf, Object, Rule
 from config_schema.settings import Values, defaulted, optional, required
+from config_schema.translatable import translatable
 from sync.connectors.http.query_parameters import Query, list_values
 from sync.connectors.settings.answer_rules import answer_rules, read_rules
 from sync.connectors.settings.page_style import (
@@ -83,8 +84,8 @@ class EntitySettings:
 class EntityPath(Kind[str]):
     """A path below the base URL that may hold the placeholder `{id}`."""
 
-    label: str = "path"
-    limits: str = "starts with a slash; plain segments only; no placeholder other than `{id}`"
+    label: str = translatable("path")
+    limits: str = translatable("starts with a slash; plain segments only; no placeholder other than `{id}`")
 
     def read(self, value: Any, place: Place) -> str:
         names = frozenset({"id"}) if isinstance(value, str) and "{id}" in value else frozenset()
@@ -143,9 +144,11 @@ _BODY = optional(
 )
 _ANSWERS = answer_rules(
     _MEANINGS,
-    "What responses mean where their status does not say it. The first rule that fits decides; without one, 404 and "
-    "410 mean `absent`. The rules other than `absent` hold for the list too. An absent entity is believed to be "
-    "deleted only if others can still be read.",
+    translatable(
+        "What responses mean where their status does not say it. The first rule that fits decides; without one, 404 "
+        "and 410 mean `absent`. The rules other than `absent` hold for the list too. An absent entity is believed "
+        "to be deleted only if others can still be read."
+    ),
     example=[{"status": 200, "when": "body.data && body.data.user == `null`", "means": "absent"}],
 )
 _RECORD = defaulted("record", Expression(), "@", "Where the entity is in a response.", example="data")

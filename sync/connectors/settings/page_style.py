@@ -9,6 +9,7 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Kind, Text, WholeNumber
 from config_schema.objects import Object, Rule
 from config_schema.settings import Setting, Values, defaulted, optional, required
+from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import fill_template
 from sync.connectors.http.query_parameters import Query, QueryValue, change_values
 from sync.connectors.settings.setting_kinds import Expression, Headers, PathTemplate, QueryParameters
@@ -28,18 +29,27 @@ class BodyTemplate(Kind[dict[str, Any]]):
     """The body of a request, with placeholders where a whole text is one of them."""
 
     placeholders: tuple[str, ...]
-    label: str = "object"
+    label: str = translatable("object")
 
     @property
     def limits(self) -> str:  # type: ignore[override]
         names = ", ".join(f"`{{{name}}}`" for name in self.placeholders)
-        return f"at most {MAX_PARTS} values, nested at most {MAX_DEPTH} deep; texts may be {names}"
+        return translatable(
+            "at most %(most)s values, nested at most %(depth)s deep; texts may be %(names)s",
+            most=MAX_PARTS,
+            depth=MAX_DEPTH,
+            names=names,
+        )
 
     def read(self, value: Any, place: Place) -> dict[str, Any]:
         if not isinstance(value, Mapping) or not value:
             raise SettingsInvalid(place, "This must be an object that is not empty.")
         if list_texts(value) is None:
-            sentence = f"This has more than {MAX_PARTS} values, or more than {MAX_DEPTH} levels."
+            sentence = translatable(
+                "This has more than %(most)s values, or more than %(depth)s levels.",
+                most=MAX_PARTS,
+                depth=MAX_DEPTH,
+            )
             raise SettingsInvalid(place, sentence)
         return dict(value)
 
@@ -140,7 +150,10 @@ STYLE = defaulted(
 OPTIONAL_STYLE = optional(
     "paging",
     Choice(STYLES),
-    f"{STYLE.meaning} Without it, the list is one request, to which no parameter is added.",
+    translatable(
+        "%(meaning)s Without it, the list is one request, to which no parameter is added.",
+        meaning=translatable(STYLE.meaning),
+    ),
     example="cursor",
 )
 START = defaulted(
@@ -268,7 +281,9 @@ def read_paged_list(values: Values) -> PagedList:
         values.reject(LIST_BODY, "A body needs the method POST.")
     paging = read_paging(values, STYLE)
     if paging.style in ADDRESS_STYLES and values[LIST_METHOD] != "GET":
-        values.reject(LIST_METHOD, f"With “paging”: “{paging.style}”, the method is GET.")
+        values.reject(
+            LIST_METHOD, translatable("With “paging”: “%(style)s”, the method is GET.", style=paging.style)
+        )
     return PagedList(
         method=values[LIST_METHOD],
         path=values[LIST_PATH],
@@ -285,7 +300,7 @@ def read_paging(values: Values, style_setting: Setting[Any]) -> Paging:
     """Return how pages are found. Raises SettingsInvalid."""
     style = values[style_setting] or "none"
     if style in ("cursor", "next_url") and values[NEXT] is None:
-        values.reject(NEXT, f"This is required with “paging”: “{style}”.")
+        values.reject(NEXT, translatable("This is required with “paging”: “%(style)s”.", style=style))
     return Paging(
         style=style,
         offset_parameter=values[START],

@@ -10,6 +10,7 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import JsonSchema, Kind, Text, WholeNumber
 from config_schema.objects import ListOf, Object, Rule
 from config_schema.settings import Setting, Values, optional, required
+from config_schema.translatable import translatable
 from sync.connectors.settings.answer_rules import WHEN_TEXT
 from sync.connectors.settings.setting_kinds import Expression, HeaderName
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning
@@ -47,8 +48,8 @@ class VersionSettings:
 class FieldNames(Kind[FieldPath]):
     """A path of field names in JMESPath, and nothing else."""
 
-    label: str = "path of field names"
-    limits: str = f"at most {_MAX_PATH_LENGTH} names"
+    label: str = translatable("path of field names")
+    limits: str = translatable("at most %(most)s names", most=_MAX_PATH_LENGTH)
 
     def read(self, value: Any, place: Place) -> FieldPath:
         text = Text().read(value, place)
@@ -57,7 +58,7 @@ class FieldNames(Kind[FieldPath]):
         with suppress(ValueError):
             names = parse_field_path(text)
         if not names or len(names) > _MAX_PATH_LENGTH:
-            sentence = "This must be a path of field names such as version or meta.version."
+            sentence = translatable("This must be a path of field names such as version or meta.version.")
             raise SettingsInvalid(place, sentence)
         return names
 
@@ -90,7 +91,12 @@ def _exactly_one(first: Setting[Any], second: Setting[Any]) -> Rule:
     there = [
         {"required": [one.name], "properties": {one.name: {"type": "string"}}} for one in (first, second)
     ]
-    return Rule(f"Exactly one of `{first.name}` and `{second.name}` is required.", {"oneOf": there})
+    return Rule(
+        translatable(
+            "Exactly one of `%(first)s` and `%(second)s` is required.", first=first.name, second=second.name
+        ),
+        {"oneOf": there},
+    )
 
 
 def _read_place(
@@ -98,7 +104,14 @@ def _read_place(
 ) -> tuple[str | None, FieldPath | None]:
     """Return a header name or a path of field names. Raises SettingsInvalid unless exactly one is given."""
     if (values[header] is None) is (values[path] is None):
-        values.reject(header, f"Exactly one of “{header.name}” and “{path.name}” is required.")
+        values.reject(
+            header,
+            translatable(
+                "Exactly one of “%(first)s” and “%(second)s” is required.",
+                first=header.name,
+                second=path.name,
+            ),
+        )
     return values[header], values[path]
 
 
@@ -123,7 +136,10 @@ _STATUS = required(
 _WHEN = optional(
     "when",
     Expression(),
-    WHEN_TEXT + " Only 409, 412 and 428 may stand without it, because other statuses refuse values too.",
+    translatable(
+        "%(meaning)s Only 409, 412 and 428 may stand without it, because other statuses refuse values too.",
+        meaning=WHEN_TEXT,
+    ),
     example="body.code == 'version'",
 )
 _STALE_RULES = (
@@ -173,7 +189,10 @@ _SEND = required(
 _STALE = optional(
     "stale",
     ListOf(Object((_STATUS, _WHEN), _build_stale_rule, _STALE_RULES), MAX_STALE_RULES),
-    f"Which responses say that the version is outdated. Without it: every response with status {_DEFAULT_STATUS}.",
+    translatable(
+        "Which responses say that the version is outdated. Without it: every response with status %(status)s.",
+        status=_DEFAULT_STATUS,
+    ),
     example=[{"status": 409}],
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from config_schema.errors import Place, SettingsInvalid
+from config_schema.translatable import translatable
 from sync.connectors.settings.authentication import CREDENTIALS, AuthenticationScheme
 from sync.connectors.values.secret_forms import MIN_SECRET_LENGTH
 from sync.connectors.values.secret_scrubber import MASK
@@ -105,27 +106,36 @@ def refuse_plain_secrets(settings: Mapping[str, Any]) -> None:
     """Raise SettingsInvalid for a secret among the settings, and name the credential to use in its place."""
     for found in find_plain_secrets(settings):
         if "parameters" in found.place:
-            sentence = (
-                f"“{found.name[:100]}” seems to be a secret. Enter the secret of the client under “Client secret”, "
-                "where it is stored encrypted."
+            sentence = translatable(
+                "“%(name)s” seems to be a secret. Enter the secret of the client under “Client secret”, where it is "
+                "stored encrypted.",
+                name=found.name[:100],
             )
         elif not found.is_header:
-            why = "settings are not encrypted"
+            why = translatable("settings are not encrypted")
             if "body" not in found.place:
-                why = "addresses appear in the logs of other systems"
-            sentence = (
-                f"“{found.name[:100]}” seems to be a secret, and {why}. "
-                'Use the authentication {"scheme": "header", "header": "X-Api-Key"}, and enter the secret under '
-                "“Header value”, where it is stored encrypted."
+                why = translatable("addresses appear in the logs of other systems")
+            sentence = translatable(
+                '“%(name)s” seems to be a secret, and %(why)s. Use the authentication {"scheme": "header", '
+                '"header": "X-Api-Key"}, and enter the secret under “Header value”, where it is stored encrypted.',
+                name=found.name[:100],
+                why=why,
             )
         else:
             name = found.name[:100]
             own = f'{{"scheme": "header", "header": "{name}"}}'
             scheme = _SCHEMES_BY_HEADER.get(name.lower(), own)
-            field = "“Header value”" if scheme == own else "“Token”, “Password” or “Header value”"
-            sentence = (
-                f"The header “{name}” holds a secret. Use the authentication {scheme}, and enter the secret "
-                f"under {field}, where it is stored encrypted."
+            field = (
+                translatable("“Header value”")
+                if scheme == own
+                else translatable("“Token”, “Password” or “Header value”")
+            )
+            sentence = translatable(
+                "The header “%(name)s” holds a secret. Use the authentication %(scheme)s, and enter the secret "
+                "under %(field)s, where it is stored encrypted.",
+                name=name,
+                scheme=scheme,
+                field=field,
             )
         raise SettingsInvalid(found.place, sentence)
 

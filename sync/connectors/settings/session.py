@@ -9,6 +9,7 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Kind, Text, WholeNumber
 from config_schema.objects import MapOf, Object, Rule
 from config_schema.settings import Values, defaulted, optional, required
+from config_schema.translatable import translatable
 from sync.connectors.http.query_parameters import Query
 from sync.connectors.settings.answer_rules import answer_conditions, read_rules
 from sync.connectors.settings.setting_kinds import (
@@ -83,21 +84,31 @@ class SessionSettings:
 class LogInBody(Kind[dict[str, Any]]):
     """The body of the log-in request: `{username}` and `{password}` stand where a whole text is one of them."""
 
-    label: str = "object"
-    limits: str = f"at most {MAX_PARTS} values, nested at most {MAX_DEPTH} deep; has the text `{{password}}`"
+    label: str = translatable("object")
+    limits: str = translatable(
+        "at most %(most)s values, nested at most %(depth)s deep; has the text `{password}`",
+        most=MAX_PARTS,
+        depth=MAX_DEPTH,
+    )
 
     def read(self, value: Any, place: Place) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise SettingsInvalid(place, "This must be an object.")
         texts = list_texts(value)
         if texts is None:
-            sentence = f"This has more than {MAX_PARTS} values, or more than {MAX_DEPTH} levels."
+            sentence = translatable(
+                "This has more than %(most)s values, or more than %(depth)s levels.",
+                most=MAX_PARTS,
+                depth=MAX_DEPTH,
+            )
             raise SettingsInvalid(place, sentence)
         if "{password}" not in texts:
             raise SettingsInvalid(place, "One of the texts must be {password}, and nothing else.")
         for text in texts:
             if text not in _PLACEHOLDERS and any(name in text for name in _PLACEHOLDERS):
-                sentence = "A text is either {username} or {password} as a whole, or has none of them."
+                sentence = translatable(
+                    "A text is either {username} or {password} as a whole, or has none of them."
+                )
                 raise SettingsInvalid(place, sentence)
         return dict(value)
 
@@ -161,7 +172,7 @@ _TOKEN_HEADER = optional(
 )
 _TOKEN_COOKIE = optional(
     "cookie",
-    Text(_COOKIE_NAME, "a cookie name", "This is not the name of a cookie."),
+    Text(_COOKIE_NAME, translatable("a cookie name"), translatable("This is not the name of a cookie.")),
     "The cookie of the answer that holds the token.",
     example="sessionid",
     is_nullable=False,
@@ -200,8 +211,10 @@ VALUES = defaulted(
         0,
         MAX_VALUES,
         _VALUE_NAME,
-        "This must be a name in small letters and underscores, other than username, password and token.",
-        noun="values",
+        translatable(
+            "This must be a name in small letters and underscores, other than username, password and token."
+        ),
+        noun=translatable("values"),
     ),
     {},
     "Further texts and numbers in the body of the answer, by the name that `template` has for them.",
@@ -224,7 +237,7 @@ SEND_TEMPLATE = defaulted(
 )
 SEND_COOKIE = optional(
     "cookie",
-    Text(_COOKIE_NAME, "a cookie name", "This is not the name of a cookie."),
+    Text(_COOKIE_NAME, translatable("a cookie name"), translatable("This is not the name of a cookie.")),
     "The cookie in which requests send the token. It takes the place of `header` and `template`.",
     example="sessionid",
 )
@@ -238,14 +251,16 @@ LIFETIME = defaulted(
 REFUSED = answer_conditions(
     "refused",
     Meaning.CREDENTIALS,
-    "Which responses, besides those with status 401, say that the session has ended. The hub then logs in anew, and "
-    "sends the request once more.",
+    translatable(
+        "Which responses, besides those with status 401, say that the session has ended. The hub then logs in anew, "
+        "and sends the request once more."
+    ),
     example=[{"status": 200, "when": "body.errors[0].extensions.code == 'FORBIDDEN'"}],
 )
 LOG_IN_REFUSED = answer_conditions(
     "log_in_refused",
     Meaning.CREDENTIALS,
-    "Which responses to the log-in refuse the credentials although they have a token.",
+    translatable("Which responses to the log-in refuse the credentials although they have a token."),
     example=[{"status": 200, "when": "body.data.login.errorCode"}],
 )
 
@@ -267,7 +282,9 @@ def read_session(values: Values) -> SessionSettings:
     template: HeaderTemplate = values[SEND_TEMPLATE]
     unknown = template.names - {"token", "username", *values[VALUES]}
     if unknown:
-        values.reject(SEND_TEMPLATE, f"Unknown placeholder: {{{min(unknown)}}}.")
+        values.reject(
+            SEND_TEMPLATE, translatable("Unknown placeholder: {%(placeholder)s}.", placeholder=min(unknown))
+        )
     return SessionSettings(
         log_in=values[LOG_IN],
         token=values[TOKEN],

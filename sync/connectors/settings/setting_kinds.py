@@ -11,6 +11,7 @@ from jmespath.exceptions import JMESPathError
 
 from config_schema.errors import Place, SettingsInvalid, to_pointer
 from config_schema.kinds import JsonSchema, Kind, Text, TextList, TextMap, anchored
+from config_schema.translatable import text_of, translatable
 from sync.connectors.http.dns import Network
 from sync.connectors.http.placeholders import find_placeholders
 from sync.connectors.http.query_parameters import Query, QueryValue, list_values
@@ -24,7 +25,7 @@ from webhooks.expressions.jmespath_paths import (
 )
 
 ENTITY_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}", re.ASCII)
-ENTITY_TYPE_SENTENCE = "This is not the name of an entity type."
+ENTITY_TYPE_SENTENCE = translatable("This is not the name of an entity type.")
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,16384}[\x21-\x7e])?", re.ASCII)
@@ -43,20 +44,28 @@ class PathTemplate(Kind[str]):
     """A path below the base URL that holds exactly the given placeholders."""
 
     placeholders: frozenset[str] = frozenset()
-    label: str = "path"
+    label: str = translatable("path")
 
     @property
     def limits(self) -> str:  # type: ignore[override]
-        return f"starts with a slash; plain segments only; {self._placeholder_words('`')}"
+        return translatable(
+            "starts with a slash; plain segments only; %(placeholders)s",
+            placeholders=self._placeholder_words("`"),
+        )
 
     def read(self, value: Any, place: Place) -> str:
         path = _NON_BLANK.read(value, place)
         plain = re.sub(r"\{[a-z_]+\}", "x", path)
         if not path.startswith("/") or not is_plain_path(plain):
-            sentence = "This must be a path that starts with a slash and has only plain segments."
+            sentence = translatable(
+                "This must be a path that starts with a slash and has only plain segments."
+            )
             raise SettingsInvalid(place, sentence)
         if find_placeholders(path) != self.placeholders:
-            sentence = f"This path must contain {self._placeholder_words()}, and no other placeholder."
+            sentence = translatable(
+                "This path must contain %(placeholders)s, and no other placeholder.",
+                placeholders=self._placeholder_words(),
+            )
             raise SettingsInvalid(place, sentence)
         return path
 
@@ -67,15 +76,15 @@ class PathTemplate(Kind[str]):
 
     def _placeholder_words(self, quote: str = "") -> str:
         names = [f"{quote}{{{name}}}{quote}" for name in sorted(self.placeholders)]
-        return " and ".join(names) or "no placeholder"
+        return " and ".join(names) or translatable("no placeholder")
 
 
 @dataclass(frozen=True)
 class PlainPath(Kind[str]):
     """A path without placeholders that starts with a slash."""
 
-    label: str = "path"
-    limits: str = "starts with a slash; plain segments only"
+    label: str = translatable("path")
+    limits: str = translatable("starts with a slash; plain segments only")
 
     def read(self, value: Any, place: Place) -> str:
         path = _NON_BLANK.read(value, place)
@@ -91,15 +100,15 @@ class PlainPath(Kind[str]):
 class BaseAddress(Kind[str]):
     """An address that all requests begin with."""
 
-    label: str = "URL"
-    limits: str = "http or https; no user name, query or fragment"
+    label: str = translatable("URL")
+    limits: str = translatable("http or https; no user name, query or fragment")
 
     def read(self, value: Any, place: Place) -> str:
         address = _NON_BLANK.read(value, place)
         try:
             parse_base_url(address)
         except ValueError as error:
-            raise SettingsInvalid(place, str(error)) from None
+            raise SettingsInvalid(place, text_of(error)) from None
         return address
 
     def to_schema(self) -> JsonSchema:
@@ -110,14 +119,18 @@ class BaseAddress(Kind[str]):
 class Expression(Kind[JmesPathExpression]):
     """A JMESPath expression. Reading compiles it."""
 
-    label: str = "JMESPath expression"
-    limits: str = f"at most {MAX_LENGTH:,} characters, nested at most {MAX_DEPTH} deep"
+    label: str = translatable("JMESPath expression")
+    limits: str = translatable(
+        "at most %(most)s characters, nested at most %(depth)s deep", most=f"{MAX_LENGTH:,}", depth=MAX_DEPTH
+    )
 
     def read(self, value: Any, place: Place) -> JmesPathExpression:
         try:
             return compile_setting(_NON_BLANK.read(value, place), to_pointer(place))
         except ExpressionRefused as refused:
-            raise SettingsInvalid(place, f"This JMESPath expression {refused}") from None
+            raise SettingsInvalid(
+                place, translatable("This JMESPath expression %(refused)s", refused=text_of(refused))
+            ) from None
         except JMESPathError:
             raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
 
@@ -130,8 +143,8 @@ class HeaderName(Kind[str]):
     """The name of a header that settings may set, or that is `also_allowed` here (lower case)."""
 
     also_allowed: str = ""
-    label: str = "header name"
-    limits: str = "at most 100 characters; not a header that the hub sets itself"
+    label: str = translatable("header name")
+    limits: str = translatable("at most 100 characters; not a header that the hub sets itself")
 
     def read(self, value: Any, place: Place) -> str:
         name = _NON_BLANK.read(value, place)
@@ -147,14 +160,16 @@ class HeaderName(Kind[str]):
 class Headers(Kind[dict[str, str]]):
     """Headers to send with every request."""
 
-    label: str = "object of texts"
-    limits: str = "header names that the hub does not set itself; values in printable ASCII"
+    label: str = translatable("object of texts")
+    limits: str = translatable("header names that the hub does not set itself; values in printable ASCII")
 
     def read(self, value: Any, place: Place) -> dict[str, str]:
         headers = TextMap().read(value, place)
         for name, content in headers.items():
             if not is_settable_header(name) or not is_header_value(content):
-                raise SettingsInvalid(place, f"The header “{name[:100]}” cannot be sent.")
+                raise SettingsInvalid(
+                    place, translatable("The header “%(name)s” cannot be sent.", name=name[:100])
+                )
         return headers
 
     def to_schema(self) -> JsonSchema:
@@ -175,18 +190,29 @@ class QueryParameters(Kind[dict[str, QueryValue]]):
 
     placeholders: frozenset[str] | None = frozenset()
     required: frozenset[str] = frozenset()
-    label: str = "object of texts, or lists of texts"
+    label: str = translatable("object of texts, or lists of texts")
 
     @property
     def limits(self) -> str:  # type: ignore[override]
-        most = f"at most {MAX_PARAMETERS} parameters, each with at most {MAX_PARAMETER_VALUES} values"
-        return f"{most}; at least one value contains {self._required_words('`')}" if self.required else most
+        most = translatable(
+            "at most %(most)s parameters, each with at most %(values)s values",
+            most=MAX_PARAMETERS,
+            values=MAX_PARAMETER_VALUES,
+        )
+        if not self.required:
+            return most
+        words = self._required_words("`")
+        return translatable(
+            "%(most)s; at least one value contains %(placeholders)s", most=most, placeholders=words
+        )
 
     def read(self, value: Any, place: Place) -> dict[str, QueryValue]:
         if not isinstance(value, Mapping) or not all(_is_parameter(one) for one in value.values()):
             raise SettingsInvalid(place, "This must be an object whose values are texts, or lists of texts.")
         if len(value) > MAX_PARAMETERS:
-            raise SettingsInvalid(place, f"This may have at most {MAX_PARAMETERS} parameters.")
+            raise SettingsInvalid(
+                place, translatable("This may have at most %(most)s parameters.", most=MAX_PARAMETERS)
+            )
         query = {name: one if isinstance(one, str) else tuple(one) for name, one in value.items()}
         if self.placeholders is not None:
             self._check_placeholders(query, place)
@@ -198,9 +224,17 @@ class QueryParameters(Kind[dict[str, QueryValue]]):
             found |= find_placeholders(text)
         if known and not found <= known:
             words = " and ".join(f"{{{name}}}" for name in sorted(known))
-            raise SettingsInvalid(place, f"Only the placeholder {words} is allowed here.")
+            raise SettingsInvalid(
+                place,
+                translatable("Only the placeholder %(placeholders)s is allowed here.", placeholders=words),
+            )
         if self.required and not found & self.required:
-            raise SettingsInvalid(place, f"One of these must contain {self._required_words()}.")
+            raise SettingsInvalid(
+                place,
+                translatable(
+                    "One of these must contain %(placeholders)s.", placeholders=self._required_words()
+                ),
+            )
 
     def to_schema(self) -> JsonSchema:
         text: JsonSchema = {"type": "string"}
@@ -246,13 +280,15 @@ def _is_parameter(value: Any) -> bool:
 class Certificates(Kind[str]):
     """Certificates in PEM form."""
 
-    label: str = "certificates in PEM"
-    limits: str = "ASCII, with line breaks"
+    label: str = translatable("certificates in PEM")
+    limits: str = translatable("ASCII, with line breaks")
 
     def read(self, value: Any, place: Place) -> str:
         certificates = _NON_BLANK.read(value, place)
         if not _can_load_certificates(certificates):
-            sentence = "This must be one or more certificates in PEM form, in ASCII, with their line breaks."
+            sentence = translatable(
+                "This must be one or more certificates in PEM form, in ASCII, with their line breaks."
+            )
             raise SettingsInvalid(place, sentence)
         return certificates
 
@@ -264,8 +300,8 @@ class Certificates(Kind[str]):
 class Networks(Kind[tuple[Network, ...]]):
     """Networks in CIDR notation."""
 
-    label: str = "list of networks"
-    limits: str = "CIDR notation, IPv4 or IPv6"
+    label: str = translatable("list of networks")
+    limits: str = translatable("CIDR notation, IPv4 or IPv6")
 
     def read(self, value: Any, place: Place) -> tuple[Network, ...]:
         try:

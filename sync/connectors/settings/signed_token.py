@@ -9,6 +9,7 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import AnyValue, Choice, JsonSchema, Kind, Text, WholeNumber
 from config_schema.objects import MapOf
 from config_schema.settings import Values, defaulted, optional
+from config_schema.translatable import text_of, translatable
 from sync.connectors.settings.setting_kinds import HeaderName
 from sync.connectors.values.header_template import HeaderTemplate, TemplateError, template_pattern
 
@@ -42,25 +43,29 @@ class Template(Kind[HeaderTemplate]):
     others: tuple[str, ...] = ()
     # Settings may add further placeholders, which their builder checks.
     has_more: bool = False
-    label: str = "text with placeholders"
+    label: str = translatable("text with placeholders")
 
     @property
     def limits(self) -> str:  # type: ignore[override]
-        return f"printable ASCII, at most {MAX_TEMPLATE_LENGTH} characters; contains `{{token}}`"
+        return translatable(
+            "printable ASCII, at most %(most)s characters; contains `{token}`", most=MAX_TEMPLATE_LENGTH
+        )
 
     def read(self, value: Any, place: Place) -> HeaderTemplate:
         text = Text().read(value, place)
         if len(text) > MAX_TEMPLATE_LENGTH or not text.isascii() or not text.isprintable():
-            raise SettingsInvalid(place, f"This must be {self.limits}.")
+            raise SettingsInvalid(place, translatable("This must be %(limits)s.", limits=self.limits))
         try:
             template = HeaderTemplate(text)
         except TemplateError as error:
-            raise SettingsInvalid(place, str(error)) from None
+            raise SettingsInvalid(place, text_of(error)) from None
         if "token" not in template.names:
             raise SettingsInvalid(place, "This must contain {token}.")
         unknown = template.names - {"token", *self.others}
         if unknown and not self.has_more:
-            raise SettingsInvalid(place, f"Unknown placeholder: {{{min(unknown)}}}.")
+            raise SettingsInvalid(
+                place, translatable("Unknown placeholder: {%(placeholder)s}.", placeholder=min(unknown))
+            )
         return template
 
     def to_schema(self) -> JsonSchema:
@@ -104,8 +109,8 @@ CLAIMS = defaulted(
         0,
         MAX_CLAIMS,
         _CLAIM,
-        "This is not the name of a claim that can be set. The hub sets iat, exp and jti.",
-        noun="claims",
+        translatable("This is not the name of a claim that can be set. The hub sets iat, exp and jti."),
+        noun=translatable("claims"),
     ),
     {},
     "The claims of the token, besides `iat`, `exp` and `jti`, which the hub sets.",

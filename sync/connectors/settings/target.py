@@ -8,6 +8,7 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Boolean, JsonSchema, Kind, TextList
 from config_schema.objects import MapOf, Object, Rule
 from config_schema.settings import Values, defaulted, optional, required
+from config_schema.translatable import translatable
 from sync.connectors.settings.answer_rules import answer_rules, read_rules
 from sync.connectors.settings.operations.expansion import operations_to_json
 from sync.connectors.settings.operations.operation import (
@@ -87,14 +88,19 @@ class TargetSettings:
 class IdCharacters(Kind[frozenset[str]]):
     """Characters that ids may hold."""
 
-    label: str = "text"
-    limits: str = f"at most {_MAX_CHARACTERS} printable characters; none of `%`, `?`, `#`"
+    label: str = translatable("text")
+    limits: str = translatable(
+        "at most %(most)s printable characters; none of `%%`, `?`, `#`", most=_MAX_CHARACTERS
+    )
 
     def read(self, value: Any, place: Place) -> frozenset[str]:
         if not isinstance(value, str):
             raise SettingsInvalid(place, "This must be a text.")
         if len(value) > _MAX_CHARACTERS or not value.isprintable() or _REFUSED_CHARACTERS & set(value):
-            raise SettingsInvalid(place, f"This must be {self.limits.replace('`', '')}.")
+            sentence = translatable(
+                "This must be at most %(most)s printable characters; none of %%, ?, #.", most=_MAX_CHARACTERS
+            )
+            raise SettingsInvalid(place, sentence)
         return frozenset(value)
 
     def to_schema(self) -> JsonSchema:
@@ -144,13 +150,13 @@ def _require_versions_sent(values: Values, operations: Operations, version: Vers
     if version is None:
         return
     if operations.updates[0].when is not None:
-        sentence = "The first update names the version, so it may have no “when”."
+        sentence = translatable("The first update names the version, so it may have no “when”.")
         values.reject(OPERATIONS, sentence)
     if version.send_path is None:
         return
     for operation in (operations.updates[0], operations.delete):
         if operation is not None and not _can_send_field(operation):
-            sentence = (
+            sentence = translatable(
                 "With “version.send.field”, the body of an update or deletion must hold `sent` or `version`."
             )
             values.reject(OPERATIONS, sentence)
@@ -211,9 +217,11 @@ _ID_CHARACTERS = defaulted(
 )
 _ANSWERS = answer_rules(
     Meaning,
-    "What answers mean: the first rule that fits. Without one, the status decides: 2xx is success, 404 and 410 mean "
-    "`absent` for a read or a deletion, 401 and 403 `credentials`, 429 `throttled`, 408, 425 and 5xx `unavailable`, "
-    "and any other 4xx `refused`.",
+    translatable(
+        "What answers mean: the first rule that fits. Without one, the status decides: 2xx is success, 404 and 410 "
+        "mean `absent` for a read or a deletion, 401 and 403 `credentials`, 429 `throttled`, 408, 425 and 5xx "
+        "`unavailable`, and any other 4xx `refused`."
+    ),
     example=[{"status": 400, "when": "body.errors[0].code == 'RECORD_NOT_UNIQUE'", "means": "exists"}],
 )
 _ERROR = defaulted(
@@ -232,7 +240,7 @@ def _require_styled_ids(values: Values) -> None:
     """Reject paths in which an id that holds a quote would end the quotes around it."""
     for known in values[_ENTITIES].values():
         if any(has_bare_quoted_id(operation) for _, operation in known.operations.each()):
-            sentence = (
+            sentence = translatable(
                 "Ids may hold quotes, and a path has an id in quotes without a style such as {id:odata}."
             )
             values.reject(_ID_CHARACTERS, sentence)

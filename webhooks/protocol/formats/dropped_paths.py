@@ -9,6 +9,7 @@ from typing import Any
 
 from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import JsonSchema, Kind, anchored
+from config_schema.translatable import translatable
 
 MAX_PATHS = 50
 _NAME = r"[A-Za-z_$][\w$-]{0,99}"
@@ -20,14 +21,17 @@ _EVERY_ITEM = "[]"
 class DroppedPaths(Kind[tuple[tuple[str, ...], ...]]):
     """Paths of values to remove. Reading splits them into steps; `[]` stands for every item of a list."""
 
-    label: str = "list of paths"
-    limits: str = (
-        f"at most {MAX_PATHS} paths of field names, such as `payload.password` or `items[].password`"
+    label: str = translatable("list of paths")
+    limits: str = translatable(
+        "at most %(most)s paths of field names, such as `payload.password` or `items[].password`",
+        most=MAX_PATHS,
     )
 
     def read(self, value: Any, place: Place) -> tuple[tuple[str, ...], ...]:
         if not isinstance(value, list | tuple) or len(value) > MAX_PATHS:
-            raise SettingsInvalid(place, f"This must be a list of at most {MAX_PATHS} paths.")
+            raise SettingsInvalid(
+                place, translatable("This must be a list of at most %(most)s paths.", most=MAX_PATHS)
+            )
         return tuple(_split_path(path, (*place, index)) for index, path in enumerate(value))
 
     def to_schema(self) -> JsonSchema:

@@ -11,6 +11,7 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Kind
 from config_schema.objects import MapOf, Object
 from config_schema.settings import Setting, Values, defaulted, optional
+from config_schema.translatable import text_of, translatable
 from webhooks.expressions.expression_budget import ExpressionBudget
 from webhooks.expressions.jmespath_paths import (
     MAX_DEPTH,
@@ -76,9 +77,11 @@ class WebhookFormat:
 class EntryKind(Kind[FormatEntry]):
     """A JMESPath expression, or `{"constant": …}` with a text. Reading compiles it."""
 
-    label: str = "JMESPath expression, or a constant"
-    limits: str = (
-        f'at most {MAX_LENGTH:,} characters, nested at most {MAX_DEPTH} deep; or `{{"constant": "…"}}`'
+    label: str = translatable("JMESPath expression, or a constant")
+    limits: str = translatable(
+        'at most %(most)s characters, nested at most %(depth)s deep; or `{"constant": "…"}`',
+        most=f"{MAX_LENGTH:,}",
+        depth=MAX_DEPTH,
     )
 
     def read(self, value: Any, place: Place) -> FormatEntry:
@@ -102,8 +105,10 @@ class EntryKind(Kind[FormatEntry]):
 class ExpressionKind(Kind[FormatEntry]):
     """A JMESPath expression. Reading compiles it."""
 
-    label: str = "JMESPath expression"
-    limits: str = f"at most {MAX_LENGTH:,} characters, nested at most {MAX_DEPTH} deep"
+    label: str = translatable("JMESPath expression")
+    limits: str = translatable(
+        "at most %(most)s characters, nested at most %(depth)s deep", most=f"{MAX_LENGTH:,}", depth=MAX_DEPTH
+    )
 
     def read(self, value: Any, place: Place) -> FormatEntry:
         return _compile(value, place)
@@ -116,15 +121,22 @@ class ExpressionKind(Kind[FormatEntry]):
 class ContentTypes(Kind[frozenset[str]]):
     """Media types of JSON bodies."""
 
-    label: str = "list of media types"
-    limits: str = f"1 to {MAX_CONTENT_TYPES} media types in lower case, without parameters"
+    label: str = translatable("list of media types")
+    limits: str = translatable(
+        "1 to %(most)s media types in lower case, without parameters", most=MAX_CONTENT_TYPES
+    )
 
     def read(self, value: Any, place: Place) -> frozenset[str]:
         if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_CONTENT_TYPES:
-            raise SettingsInvalid(place, f"This must be a list of 1 to {MAX_CONTENT_TYPES} media types.")
+            raise SettingsInvalid(
+                place,
+                translatable("This must be a list of 1 to %(most)s media types.", most=MAX_CONTENT_TYPES),
+            )
         for index, item in enumerate(value):
             if not isinstance(item, str) or not _CONTENT_TYPE.fullmatch(item):
-                sentence = "This must be a media type in lower case, such as application/scim+json."
+                sentence = translatable(
+                    "This must be a media type in lower case, such as application/scim+json."
+                )
                 raise SettingsInvalid((*place, index), sentence)
         return frozenset(value)
 
@@ -137,7 +149,7 @@ class ContentTypes(Kind[frozenset[str]]):
 class TypeName(Kind[str]):
     """The name of an entity type, which is read in upper case."""
 
-    label: str = "name of an entity type"
+    label: str = translatable("name of an entity type")
 
     def read(self, value: Any, place: Place) -> str:
         if not isinstance(value, str) or not TYPE_NAME.fullmatch(value):
@@ -154,12 +166,14 @@ def _compile(value: Any, place: Place) -> FormatEntry:
     try:
         return FormatEntry(compile_expression(value))
     except ExpressionRefused as refused:
-        raise SettingsInvalid(place, f"This JMESPath expression {refused}") from None
+        raise SettingsInvalid(
+            place, translatable("This JMESPath expression %(refused)s", refused=text_of(refused))
+        ) from None
     except JMESPathError:
         raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
 
 
-_CONTEXT = "The expression looks into `{event, body, headers, query}`."
+_CONTEXT = translatable("The expression looks into `{event, body, headers, query}`.")
 _EVENTS = defaulted(
     "events",
     ExpressionKind(),
@@ -171,31 +185,40 @@ _EVENTS = defaulted(
 _WHEN = optional(
     "when",
     ExpressionKind(),
-    f"An event for which this is false is stored and not delivered (`filtered`). {_CONTEXT}",
+    translatable(
+        "An event for which this is false is stored and not delivered (`filtered`). %(context)s",
+        context=_CONTEXT,
+    ),
     example="event.outcome.result == 'SUCCESS'",
 )
 _ID = defaulted(
-    "id", EntryKind(), "event.id", f"The id of the entity. {_CONTEXT}", example="event.resourceId"
+    "id",
+    EntryKind(),
+    "event.id",
+    translatable("The id of the entity. %(context)s", context=_CONTEXT),
+    example="event.resourceId",
 )
 _ENTITY_TYPE = defaulted(
     "entity_type",
     EntryKind(),
     "event.entityType",
-    f"The type of the entity, or the sender's word for it. {_CONTEXT}",
+    translatable("The type of the entity, or the sender's word for it. %(context)s", context=_CONTEXT),
     example={"constant": "USER"},
 )
 _EVENT_TYPE = defaulted(
     "event_type",
     EntryKind(),
     "event.eventType",
-    f"`CREATE`, `UPDATE` or `DELETE`, or the sender's word for it. {_CONTEXT}",
+    translatable(
+        "`CREATE`, `UPDATE` or `DELETE`, or the sender's word for it. %(context)s", context=_CONTEXT
+    ),
     example="event.type",
 )
 _OCCURRED_AT = defaulted(
     "occurred_at",
     EntryKind(),
     "event.timestamp",
-    f"When the change happened. Null: the sender does not say. {_CONTEXT}",
+    translatable("When the change happened. Null: the sender does not say. %(context)s", context=_CONTEXT),
     example="event.published",
 )
 _TIME_FORMAT = defaulted(
@@ -209,21 +232,26 @@ _EVENT_ID = defaulted(
     "event_id",
     EntryKind(),
     "event.eventId",
-    f"The sender's id of the event, by which repeats are found. Null: it has none. {_CONTEXT}",
+    translatable(
+        "The sender's id of the event, by which repeats are found. Null: it has none. %(context)s",
+        context=_CONTEXT,
+    ),
     example="event.uuid",
 )
 _PREVIOUS = defaulted(
     "previous",
     EntryKind(),
     "event.previous",
-    f"An object with the values that the change overwrote. Null: not sent. {_CONTEXT}",
+    translatable(
+        "An object with the values that the change overwrote. Null: not sent. %(context)s", context=_CONTEXT
+    ),
     example="{email: event.previousEmail}",
 )
 _DATA = defaulted(
     "data",
     EntryKind(),
     "event.data",
-    f"The entity, whole or in part. Null: not sent. {_CONTEXT}",
+    translatable("The entity, whole or in part. Null: not sent. %(context)s", context=_CONTEXT),
     example="event.user",
 )
 _ENTITY_TYPES = optional(

@@ -10,6 +10,7 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Boolean, Choice, JsonSchema, Kind, Text, WholeNumber
 from config_schema.objects import Object
 from config_schema.settings import Values, defaulted, optional, required
+from config_schema.translatable import text_of, translatable
 from webhooks.protocol.hmac_rule import BASE64_SECRET_PREFIX, HEADER_NAME, decode_base64
 from webhooks.protocol.tokens.public_keys import ASYMMETRIC, PublicKey, load_pem
 
@@ -19,13 +20,13 @@ MAX_PEM_KEYS = 4
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _CLAIM = Text(
     re.compile(r"[!-~]{1,128}"),
-    "1 to 128 printable ASCII characters, no space",
-    "This must be the name of a claim: 1 to 128 printable characters.",
+    translatable("1 to 128 printable ASCII characters, no space"),
+    translatable("This must be the name of a claim: 1 to 128 printable characters."),
 )
 _WORD = Text(
     re.compile(r"[!-~]{1,512}"),
-    "1 to 512 printable ASCII characters, no space",
-    "This must be 1 to 512 printable characters, without a space.",
+    translatable("1 to 512 printable ASCII characters, no space"),
+    translatable("This must be 1 to 512 printable characters, without a space."),
 )
 
 
@@ -33,13 +34,15 @@ _WORD = Text(
 class PublicKeyList(Kind[tuple[str, ...]]):
     """Public keys in PEM."""
 
-    label: str = "list of texts"
-    limits: str = f"1 to {MAX_PEM_KEYS} keys"
+    label: str = translatable("list of texts")
+    limits: str = translatable("1 to %(most)s keys", most=MAX_PEM_KEYS)
 
     def read(self, value: Any, place: Place) -> tuple[str, ...]:
         is_list = isinstance(value, list | tuple) and 1 <= len(value) <= MAX_PEM_KEYS
         if not is_list or not all(isinstance(item, str) for item in value):
-            raise SettingsInvalid(place, f"This must be a list of 1 to {MAX_PEM_KEYS} texts.")
+            raise SettingsInvalid(
+                place, translatable("This must be a list of 1 to %(most)s texts.", most=MAX_PEM_KEYS)
+            )
         return tuple(value)
 
     def to_schema(self) -> JsonSchema:
@@ -50,8 +53,8 @@ class PublicKeyList(Kind[tuple[str, ...]]):
 class KeySetUrl(Kind[str]):
     """The address of a key set."""
 
-    label: str = "URL"
-    limits: str = "`https`, or `http` to this computer; at most 500 characters"
+    label: str = translatable("URL")
+    limits: str = translatable("`https`, or `http` to this computer; at most 500 characters")
 
     def read(self, value: Any, place: Place) -> str:
         if not isinstance(value, str) or len(value) > 500 or not re.fullmatch(r"[!-~]+", value):
@@ -214,10 +217,16 @@ def build_rule(values: Values) -> JwtRule:
             if values.is_given(setting):
                 values.reject(
                     setting,
-                    f"{algorithm} is verified with the secret of the source, never with a public key.",
+                    translatable(
+                        "%(algorithm)s is verified with the secret of the source, never with a public key.",
+                        algorithm=algorithm,
+                    ),
                 )
     elif (pems is None) == (url is None):
-        values.reject(_PUBLIC_KEYS, f"{algorithm} needs either public_keys or jwks_url.")
+        values.reject(
+            _PUBLIC_KEYS,
+            translatable("%(algorithm)s needs either public_keys or jwks_url.", algorithm=algorithm),
+        )
     if values[_HEADER] is None and values[_DIGEST_CLAIM] is not None:
         values.reject(_DIGEST_CLAIM, "The body is the token itself, which no claim can hold the digest of.")
     keys = []
@@ -225,7 +234,7 @@ def build_rule(values: Values) -> JwtRule:
         try:
             keys.append(load_pem(pem, algorithm))
         except ValueError as error:
-            raise SettingsInvalid((*values.place, _PUBLIC_KEYS.name, index), str(error)) from None
+            raise SettingsInvalid((*values.place, _PUBLIC_KEYS.name, index), text_of(error)) from None
     header = values[_HEADER]
     return JwtRule(
         algorithm,

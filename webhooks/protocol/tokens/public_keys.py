@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
+from config_schema.translatable import translatable
+
 ASYMMETRIC = ("RS256", "ES256", "EdDSA")
 MAX_KEYS = 32
 LARGEST_KEY_SET = 65_536
@@ -47,13 +49,15 @@ def fits_algorithm(key: Any, algorithm: str) -> bool:
 def load_pem(text: str, algorithm: str) -> PublicKey:
     """Load a public key. Raises ValueError with a sentence if it is none, or not one for the algorithm."""
     if len(text) > _LONGEST_PEM:
-        raise ValueError(f"This must be at most {_LONGEST_PEM:,} characters.")
+        raise ValueError(translatable("This must be at most %(most)s characters.", most=f"{_LONGEST_PEM:,}"))
     try:
         key = load_pem_public_key(text.encode())
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError("This must be a public key in PEM, from BEGIN PUBLIC KEY on.") from None
+        raise ValueError(
+            translatable("This must be a public key in PEM, from BEGIN PUBLIC KEY on.")
+        ) from None
     if not fits_algorithm(key, algorithm):
-        raise ValueError(f"This must be a key for {algorithm}.")
+        raise ValueError(translatable("This must be a key for %(algorithm)s.", algorithm=algorithm))
     return PublicKey(key)
 
 
@@ -63,19 +67,21 @@ def clean_key_set(body: bytes) -> str:
     Raises ValueError with a sentence if it is no key set, is too large, or has no usable key.
     """
     if len(body) > LARGEST_KEY_SET:
-        raise ValueError(f"The key set is larger than {LARGEST_KEY_SET:,} bytes.")
+        raise ValueError(
+            translatable("The key set is larger than %(most)s bytes.", most=f"{LARGEST_KEY_SET:,}")
+        )
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        raise ValueError("The key set is not JSON.") from None
+        raise ValueError(translatable("The key set is not JSON.")) from None
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list):
-        raise ValueError("The key set has no list of keys.")
+        raise ValueError(translatable("The key set has no list of keys."))
     if len(keys) > MAX_KEYS:
-        raise ValueError(f"The key set has more than {MAX_KEYS} keys.")
+        raise ValueError(translatable("The key set has more than %(most)s keys.", most=MAX_KEYS))
     usable = [clean for key in keys if (clean := _clean_key(key)) is not None]
     if not usable:
-        raise ValueError("The key set has no key for RS256, ES256 or EdDSA.")
+        raise ValueError(translatable("The key set has no key for RS256, ES256 or EdDSA."))
     return json.dumps(usable)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import JsonSchema, Kind
+from config_schema.translatable import translatable
 from sync.connectors.settings.setting_kinds import Expression, compile_setting
 from sync.connectors.values.json_responses import JmesPathExpression
 
@@ -110,8 +111,10 @@ def _part_to_json(part: Any) -> Any:
 class Body(Kind[BodyTemplate]):
     """A template of a body."""
 
-    label: str = "object with expressions"
-    limits: str = f"at most {MAX_VALUES:,} values, nested at most {MAX_DEPTH} deep"
+    label: str = translatable("object with expressions")
+    limits: str = translatable(
+        "at most %(most)s values, nested at most %(depth)s deep", most=f"{MAX_VALUES:,}", depth=MAX_DEPTH
+    )
 
     def read(self, value: Any, place: Place) -> BodyTemplate:
         if not isinstance(value, Mapping | list | tuple):
@@ -130,7 +133,11 @@ class _TemplateReader:
     def read_part(self, value: Any, place: Place, depth: int) -> Any:
         self._values_left -= 1
         if depth > MAX_DEPTH or self._values_left < 0:
-            sentence = f"A body may have at most {MAX_VALUES:,} values, nested at most {MAX_DEPTH} deep."
+            sentence = translatable(
+                "A body may have at most %(most)s values, nested at most %(depth)s deep.",
+                most=f"{MAX_VALUES:,}",
+                depth=MAX_DEPTH,
+            )
             raise SettingsInvalid(place, sentence)
         if isinstance(value, Mapping):
             if "expression" in value and value.keys() <= _MEMBERS:
@@ -166,5 +173,8 @@ def _read_template(value: Any, place: Place) -> TextPart:
 def _require_text(text: str, place: Place) -> None:
     if len(text) > _MAX_TEXT or "\0" in text or any("\ud800" <= one <= "\udfff" for one in text):
         raise SettingsInvalid(
-            place, f"A text may have at most {_MAX_TEXT:,} characters, all of them Unicode."
+            place,
+            translatable(
+                "A text may have at most %(most)s characters, all of them Unicode.", most=f"{_MAX_TEXT:,}"
+            ),
         )

@@ -9,6 +9,7 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextList, TextMap
 from config_schema.objects import MapOf, Object, OneOrMore, Rule
 from config_schema.settings import Setting, Values, defaulted, optional, required
+from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import (
     STYLES,
     find_fault,
@@ -143,13 +144,15 @@ class Operations:
 class OperationPath(Kind[str]):
     """A path below the base URL whose segments may hold placeholders."""
 
-    label: str = "path"
-    limits: str = "starts with a slash; plain segments and placeholders only"
+    label: str = translatable("path")
+    limits: str = translatable("starts with a slash; plain segments and placeholders only")
 
     def read(self, value: Any, place: Place) -> str:
         path = Text().read(value, place)
         if not path.startswith("/") or not is_plain_path(replace_placeholders(path, "x")):
-            sentence = "This must be a path that starts with a slash and has only plain segments."
+            sentence = translatable(
+                "This must be a path that starts with a slash and has only plain segments."
+            )
             raise SettingsInvalid(place, sentence)
         return path
 
@@ -161,16 +164,20 @@ class OperationPath(Kind[str]):
 class HeaderTemplates(Kind[dict[str, str]]):
     """Headers whose values are texts with placeholders."""
 
-    label: str = "object of texts"
-    limits: str = "header names that the hub does not set itself; values in printable ASCII"
+    label: str = translatable("object of texts")
+    limits: str = translatable("header names that the hub does not set itself; values in printable ASCII")
 
     def read(self, value: Any, place: Place) -> dict[str, str]:
         texts = TextMap().read(value, place)
         if len(texts) > MAX_PARAMETERS:
-            raise SettingsInvalid(place, f"This may have at most {MAX_PARAMETERS} members.")
+            raise SettingsInvalid(
+                place, translatable("This may have at most %(most)s members.", most=MAX_PARAMETERS)
+            )
         for name, content in texts.items():
             if not is_settable_header(name) or not is_header_value(replace_placeholders(content, "x")):
-                raise SettingsInvalid(place, f"The header “{name[:100]}” cannot be sent.")
+                raise SettingsInvalid(
+                    place, translatable("The header “%(name)s” cannot be sent.", name=name[:100])
+                )
         return texts
 
     def to_schema(self) -> JsonSchema:
@@ -185,10 +192,10 @@ class HeaderTemplates(Kind[dict[str, str]]):
 
 
 _STYLE_WORDS = ", ".join(f"`{{value:{style}}}`" for style in STYLES)
-_CONTEXT = (
-    "`id`, `key` (the id of the entity in the identity service), `fields` (all mapped fields), `changed` (those that "
-    "differ), `sent` (what `style` makes of them), `current` (the record as it is compared), `raw` (the record as the "
-    "target gives it, read anew), `entity` and `version`; in a search `field` and `value`"
+_CONTEXT = translatable(
+    "`id`, `key` (the id of the entity in the identity service), `fields` (all mapped fields), `changed` (those "
+    "that differ), `sent` (what `style` makes of them), `current` (the record as it is compared), `raw` (the record "
+    "as the target gives it, read anew), `entity` and `version`; in a search `field` and `value`"
 )
 _PATH = required(
     "path",
@@ -200,10 +207,13 @@ _QUERY = defaulted(
     "query",
     QueryParameters(None),
     {},
-    "The query parameters. A list of texts repeats the parameter. Values may hold placeholders such as `{value}`, or, "
-    f"in a text that quotes them, with a style: {_STYLE_WORDS}. `odata` and `soql` stand in single quotes, `json` in "
-    "double quotes, and `quoted` makes its own double quotes. `base64` is the standard form with padding, `base64url` "
-    "the one for URLs without it. In a search, a name may hold `{field}`.",
+    translatable(
+        "The query parameters. A list of texts repeats the parameter. Values may hold placeholders such as "
+        "`{value}`, or, in a text that quotes them, with a style: %(style_words)s. `odata` and `soql` stand in "
+        "single quotes, `json` in double quotes, and `quoted` makes its own double quotes. `base64` is the standard "
+        "form with padding, `base64url` the one for URLs without it. In a search, a name may hold `{field}`.",
+        style_words=_STYLE_WORDS,
+    ),
     example={"filter": "{field} eq {value:quoted}"},
 )
 _HEADERS = defaulted(
@@ -223,11 +233,13 @@ _ENCODING = defaulted(
 _BODY = optional(
     "body",
     Body(),
-    'The body. In it, an object `{"expression": …}` stands for the result of a JMESPath expression over the context: '
-    + _CONTEXT
-    + '. With `"optional": true` it is left out where the result is null. An object `{"template": …}` stands for a '
-    "text with placeholders, in the styles of a query. All else is sent as it is. Without this setting, a creation and "
-    "an update send `sent`, and other requests have no body.",
+    translatable(
+        'The body. In it, an object `{"expression": …}` stands for the result of a JMESPath expression over the '
+        'context: %(context)s. With `"optional": true` it is left out where the result is null. An object '
+        '`{"template": …}` stands for a text with placeholders, in the styles of a query. All else is sent as it is. '
+        "Without this setting, a creation and an update send `sent`, and other requests have no body.",
+        context=_CONTEXT,
+    ),
     example={
         "query": "mutation …",
         "variables": {"id": {"expression": "id"}, "input": {"expression": "sent"}},
@@ -243,14 +255,23 @@ _RESULT = defaulted(
 )
 _VALUES = defaulted(
     "values",
-    MapOf(Expression(), "NAME", 0, MAX_VALUES, _NAME, "This must be small letters and underscores."),
+    MapOf(
+        Expression(),
+        "NAME",
+        0,
+        MAX_VALUES,
+        _NAME,
+        translatable("This must be small letters and underscores."),
+    ),
     {},
     "More placeholders: names, and the expressions over the context that make their values.",
     example={"address": "raw.default_address.id"},
 )
 _ANSWERS = answer_rules(
     Meaning,
-    "What answers to this request mean: the first rule that fits. They come before those of the connection.",
+    translatable(
+        "What answers to this request mean: the first rule that fits. They come before those of the connection."
+    ),
     example=[{"status": 400, "when": "body.errors[0].code == 'RECORD_NOT_UNIQUE'", "means": "exists"}],
 )
 _WHEN = optional(
@@ -336,7 +357,10 @@ def _operation_kind(name: str) -> Object[Operation]:
 
 def _refuse_contradictions(name: str, operation: Operation, values: Values) -> None:
     if operation.paging and operation.paging.style in ADDRESS_STYLES and operation.method != "GET":
-        values.reject(OPTIONAL_STYLE, f"With “paging”: “{operation.paging.style}”, the method is GET.")
+        values.reject(
+            OPTIONAL_STYLE,
+            translatable("With “paging”: “%(style)s”, the method is GET.", style=operation.paging.style),
+        )
     if operation.body is not None and (operation.method == "GET" or operation.encoding == "none"):
         values.reject(_BODY, "A GET request has no body, nor has one with the encoding “none”.")
     if operation.style == "body" and operation.body is None and operation.encoding != "none":
@@ -350,7 +374,7 @@ def _refuse_contradictions(name: str, operation: Operation, values: Values) -> N
 def _refuse_unsafe_templates(name: str, operation: Operation, values: Values) -> None:
     own = frozenset(operation.values)
     if taken := own & (_PLACEHOLDERS[name] | _SEARCHED | {"id", "key"}):
-        values.reject(_VALUES, f"The name “{min(taken)}” has a meaning already.")
+        values.reject(_VALUES, translatable("The name “%(name)s” has a meaning already.", name=min(taken)))
     names = _PLACEHOLDERS[name] | own
     # Ids that hold no quote, which is the rule, end none: `TargetSettings` looks again if they may.
     _require_good(operation.path, names, values, _PATH, names - _SEARCHED)
@@ -388,13 +412,18 @@ def has_bare_quoted_id(operation: Operation) -> bool:
 
 _KINDS = {name: _operation_kind(name) for name in OPERATION_NAMES}
 _MEANINGS = {
-    "get": "The request that reads one record.",
-    "search": "The request that finds records by the value of a field.",
-    "create": "The request that creates a record. Its answer must have the id of the record.",
-    "update": f"The request that updates a record, or a list of at most {MAX_UPDATES} that are sent in order.",
-    "delete": "The request that deletes a record, or makes it anonymous.",
-    "list": "The request that lists records, or one page of them. Expressions in the body and in `values` may use "
-    "`start`, `page`, `count` and `cursor` (null for the first page); what they use is not in the query.",
+    "get": translatable("The request that reads one record."),
+    "search": translatable("The request that finds records by the value of a field."),
+    "create": translatable("The request that creates a record. Its answer must have the id of the record."),
+    "update": translatable(
+        "The request that updates a record, or a list of at most %(most)s that are sent in order.",
+        most=MAX_UPDATES,
+    ),
+    "delete": translatable("The request that deletes a record, or makes it anonymous."),
+    "list": translatable(
+        "The request that lists records, or one page of them. Expressions in the body and in `values` may use "
+        "`start`, `page`, `count` and `cursor` (null for the first page); what they use is not in the query."
+    ),
 }
 _EXAMPLES: Mapping[str, Any] = {
     "get": {"path": "/api/customers/{id}"},

@@ -10,6 +10,7 @@ from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextList
 from config_schema.objects import Object
 from config_schema.settings import Values, defaulted, optional, required
+from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import find_fault, find_placeholders
 from sync.connectors.http.query_parameters import Query, QueryValue, change_values, list_values
 from sync.connectors.settings.operations.body_template import BodyTemplate, make_template
@@ -61,17 +62,19 @@ class RecordListSettings:
 class SearchQuery(Kind[dict[str, QueryValue]]):
     """The query parameters of a search, with placeholders in their names and values."""
 
-    label: str = "object of texts, or lists of texts"
-    limits: str = "at least one value contains `{value}` or `{quoted}`"
+    label: str = translatable("object of texts, or lists of texts")
+    limits: str = translatable("at least one value contains `{value}` or `{quoted}`")
 
     def read(self, value: Any, place: Place) -> dict[str, QueryValue]:
         query = QueryParameters(None).read(value, place)
         for text in (*query, *list_values(query)):
             if not find_placeholders(text) <= _SEARCH_PLACEHOLDERS:
-                sentence = "Only the placeholders {field}, {value} and {quoted} are allowed here."
+                sentence = translatable(
+                    "Only the placeholders {field}, {value} and {quoted} are allowed here."
+                )
                 raise SettingsInvalid(place, sentence)
             if '"{value}"' in text:
-                sentence = "Use {quoted} for a value in double quotes, so that it is escaped."
+                sentence = translatable("Use {quoted} for a value in double quotes, so that it is escaped.")
                 raise SettingsInvalid(place, sentence)
             if fault := find_fault(_expand_quoted(text), _SEARCH_PLACEHOLDERS):
                 raise SettingsInvalid(place, fault)

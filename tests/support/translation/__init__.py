@@ -1,0 +1,1 @@
+"""What a test needs to see which texts are translated."""
