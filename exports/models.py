@@ -7,29 +7,30 @@ from pathlib import Path
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 
 class ExportState(models.TextChoices):
     """The state of an export. `expired`: it was finished, and its file has been deleted."""
 
-    WAITING = "waiting", "waiting"
-    RUNNING = "running", "running"
-    DONE = "done", "done"
-    CANCELLED = "cancelled", "cancelled"
-    FAILED = "failed", "failed"
-    EXPIRED = "expired", "expired"
+    WAITING = "waiting", _("waiting")
+    RUNNING = "running", _("running")
+    DONE = "done", _("done")
+    CANCELLED = "cancelled", _("cancelled")
+    FAILED = "failed", _("failed")
+    EXPIRED = "expired", _("expired")
 
 
 class TableFormat(models.TextChoices):
     """The format of the readable table that an export contains in addition to the evidence."""
 
-    NONE = "none", "JSON Lines only: complete, for programs"
+    NONE = "none", _("JSON Lines only: complete, for programs")
     CSV = (
         "csv",
-        "with CSV for spreadsheets: texts that could be read as a formula start with an apostrophe",
+        _("with CSV for spreadsheets: texts that could be read as a formula start with an apostrophe"),
     )
-    RAW = "csv-raw", "with CSV for programs: texts are unchanged"
-    XLSX = "xlsx", "with XLSX, up to 1,048,575 events"
+    RAW = "csv-raw", _("with CSV for programs: texts are unchanged")
+    XLSX = "xlsx", _("with XLSX, up to 1,048,575 events")
 
 
 TABLE_LABELS: Mapping[str, tuple[object, object]] = {

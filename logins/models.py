@@ -4,6 +4,7 @@ another person.
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class FailedLogins(models.Model):
@@ -74,9 +75,9 @@ class HeldPermission(models.Model):
 class AccessRequestState(models.TextChoices):
     """The progress of a request for access."""
 
-    OPEN = "open", "waiting for a second person"
-    APPROVED = "approved", "approved"
-    REFUSED = "refused", "rejected or withdrawn"
+    OPEN = "open", _("waiting for a second person")
+    APPROVED = "approved", _("approved")
+    REFUSED = "refused", _("rejected or withdrawn")
 
 
 class AccessRequest(models.Model):

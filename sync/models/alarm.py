@@ -4,23 +4,24 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class AlarmKind(models.TextChoices):
     """The subject of an alarm."""
 
-    SOURCE_SILENT = "source-silent", "source silent"
-    DELIVERIES_LATE = "deliveries-late", "deliveries late"
-    DELIVERIES_DEAD = "deliveries-dead", "events failed"
-    DELIVERIES_HELD = "deliveries-held", "events held"
-    CONNECTION_PAUSED = "connection-paused", "connection paused"
-    AUDIT_UNSEALED = "audit-unsealed", "audit log not sealed"
-    AUDIT_LATE = "audit-late", "audit entries sealed late"
-    AUDIT_UNANCHORED = "audit-unanchored", "checkpoints not delivered"
-    AUDIT_BROKEN = "audit-broken", "audit log changed"
-    AUDIT_UNCHECKED = "audit-unchecked", "audit log not checked"
-    LOGINS_FAILING = "logins-failing", "failed logins"
-    BREAK_GLASS = "break-glass", "break-glass command used"
+    SOURCE_SILENT = "source-silent", _("source silent")
+    DELIVERIES_LATE = "deliveries-late", _("deliveries late")
+    DELIVERIES_DEAD = "deliveries-dead", _("events failed")
+    DELIVERIES_HELD = "deliveries-held", _("events held")
+    CONNECTION_PAUSED = "connection-paused", _("connection paused")
+    AUDIT_UNSEALED = "audit-unsealed", _("audit log not sealed")
+    AUDIT_LATE = "audit-late", _("audit entries sealed late")
+    AUDIT_UNANCHORED = "audit-unanchored", _("checkpoints not delivered")
+    AUDIT_BROKEN = "audit-broken", _("audit log changed")
+    AUDIT_UNCHECKED = "audit-unchecked", _("audit log not checked")
+    LOGINS_FAILING = "logins-failing", _("failed logins")
+    BREAK_GLASS = "break-glass", _("break-glass command used")
 
 
 class Alarm(models.Model):
@@ -56,7 +57,7 @@ class Alarm(models.Model):
         ]
 
     def __str__(self) -> str:
-        label = AlarmKind(self.kind).label
+        label = str(AlarmKind(self.kind).label)
         return f"{label}: {self.name}" if self.name else label
 
     @property
@@ -84,24 +85,24 @@ class Snooze(models.Model):
 class NotificationChannel(models.TextChoices):
     """A way to notify people and their machines."""
 
-    EMAIL = "email", "e-mail"
-    WEBHOOK = "webhook", "webhook"
+    EMAIL = "email", _("e-mail")
+    WEBHOOK = "webhook", _("webhook")
 
 
 class NotificationKind(models.TextChoices):
     """The change of an alarm that a notification reports."""
 
-    RAISED = "raised", "raised"
-    REMINDED = "reminded", "still active after the snooze"
-    ENDED = "ended", "over"
+    RAISED = "raised", _("raised")
+    REMINDED = "reminded", _("still active after the snooze")
+    ENDED = "ended", _("over")
 
 
 class NotificationState(models.TextChoices):
     """The delivery state of a notification."""
 
-    WAITING = "waiting", "waits"
-    SENT = "sent", "sent"
-    GIVEN_UP = "given-up", "given up"
+    WAITING = "waiting", _("waits")
+    SENT = "sent", _("sent")
+    GIVEN_UP = "given-up", _("given up")
 
 
 class Notification(models.Model):

@@ -14,10 +14,10 @@ from webhooks.models import indexes_where_set, payload_foreign_key
 class AttemptCause(models.TextChoices):
     """The reason for an attempt."""
 
-    WEBHOOK = "webhook", "the webhook"
-    RETRY = "retry", "a retry"
-    REPLAY = "replay", "a replay"
-    RECHECK = "recheck", "a re-check"
+    WEBHOOK = "webhook", _("the webhook")
+    RETRY = "retry", _("a retry")
+    REPLAY = "replay", _("a replay")
+    RECHECK = "recheck", _("a re-check")
 
 
 class AttemptOutcome(models.TextChoices):
@@ -35,8 +35,8 @@ class AttemptOutcome(models.TextChoices):
 class ChangeCategory(models.TextChoices):
     """A category that the mass-change guard of a route counts."""
 
-    REMOVAL = "removal", "a removal"
-    CHANGE = "change", "a change"
+    REMOVAL = "removal", _("a removal")
+    CHANGE = "change", _("a change")
 
 
 class Attempt(models.Model):

@@ -4,6 +4,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from sync.models.mapping import MappingDraft, MappingVersion
 
@@ -11,10 +12,10 @@ from sync.models.mapping import MappingDraft, MappingVersion
 class BackTestState(models.TextChoices):
     """The progress of a back-test."""
 
-    WAITING = "waiting", "waiting for a worker"
-    RUNNING = "running", "running"
-    DONE = "done", "done"
-    FAILED = "failed", "failed"
+    WAITING = "waiting", _("waiting for a worker")
+    RUNNING = "running", _("running")
+    DONE = "done", _("done")
+    FAILED = "failed", _("failed")
 
 
 class BackTest(models.Model):

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterable
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from sync.models.connection import Connection
 from sync.models.mapping import MappingVersion
@@ -37,9 +38,9 @@ def delivery_stream(event_uuid: uuid.UUID, route_id: int) -> str:
 class PayloadChoice(models.TextChoices):
     """The payload that an attempt delivers. A person who replays may choose; otherwise the route decides."""
 
-    AS_ROUTED = "", "as the route says: fetched afresh, or relayed"
-    RECEIVED = "received", "the payload as received, unless something newer was applied"
-    ANYWAY = "anyway", "the payload as received, over whatever was applied since"
+    AS_ROUTED = "", _("as the route says: fetched afresh, or relayed")
+    RECEIVED = "received", _("the payload as received, unless something newer was applied")
+    ANYWAY = "anyway", _("the payload as received, over whatever was applied since")
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):

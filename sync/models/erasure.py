@@ -4,26 +4,27 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class ErasureState(models.TextChoices):
     """The progress of an erasure."""
 
-    ASKED = "asked", "waiting for a second person"
-    CONFIRMED = "confirmed", "approved, in progress"
-    DONE = "done", "done"
-    REFUSED = "refused", "rejected or withdrawn"
+    ASKED = "asked", _("waiting for a second person")
+    CONFIRMED = "confirmed", _("approved, in progress")
+    DONE = "done", _("done")
+    REFUSED = "refused", _("rejected or withdrawn")
 
 
 class LegalGround(models.TextChoices):
     """The legal ground for an erasure: Article 17(1) of the GDPR."""
 
-    NOT_NEEDED = "not-needed", "no longer needed (17(1)(a))"
-    CONSENT = "consent-withdrawn", "consent withdrawn (17(1)(b))"
-    OBJECTION = "objection", "the person objects (17(1)(c))"
-    UNLAWFUL = "unlawful", "unlawfully processed (17(1)(d))"
-    OBLIGATION = "legal-obligation", "a legal obligation to erase (17(1)(e))"
-    CHILD = "child", "collected from a child (17(1)(f))"
+    NOT_NEEDED = "not-needed", _("no longer needed (17(1)(a))")
+    CONSENT = "consent-withdrawn", _("consent withdrawn (17(1)(b))")
+    OBJECTION = "objection", _("the person objects (17(1)(c))")
+    UNLAWFUL = "unlawful", _("unlawfully processed (17(1)(d))")
+    OBLIGATION = "legal-obligation", _("a legal obligation to erase (17(1)(e))")
+    CHILD = "child", _("collected from a child (17(1)(f))")
 
 
 class Erasure(models.Model):

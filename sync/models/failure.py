@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import F, QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from sync.models.connection import Connection, ConnectionSide
 from sync.models.delivery import Delivery
@@ -15,10 +16,10 @@ from webhooks.models import State
 class FailureGroupState(models.TextChoices):
     """The state that people gave a failure group."""
 
-    OPEN = "open", "open"
-    ACKNOWLEDGED = "acknowledged", "acknowledged"
-    RESOLVED = "resolved", "resolved"
-    IGNORED = "ignored", "ignored"
+    OPEN = "open", _("open")
+    ACKNOWLEDGED = "acknowledged", _("acknowledged")
+    RESOLVED = "resolved", _("resolved")
+    IGNORED = "ignored", _("ignored")
 
 
 class FailureGroup(models.Model):

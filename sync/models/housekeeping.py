@@ -1,16 +1,17 @@
 """The schedule of periodic work, and records of retention."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class RetentionCategory(models.TextChoices):
     """A category of rows with a retention time of its own."""
 
-    PAYLOADS = "payloads", "payloads"
-    CALLS = "calls", "calls"
-    EVENTS = "events", "events"
-    REFUSALS = "refusals", "refusals"
-    ALARMS = "alarms", "alarms"
+    PAYLOADS = "payloads", _("payloads")
+    CALLS = "calls", _("calls")
+    EVENTS = "events", _("events")
+    REFUSALS = "refusals", _("refusals")
+    ALARMS = "alarms", _("alarms")
 
 
 class PruningRun(models.Model):

@@ -1,16 +1,17 @@
 """Jobs: work of minutes or days, with its worker, its lease and its failures."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class JobState(models.TextChoices):
     """The progress of a job."""
 
-    WAITING = "waiting", "waiting for a worker"
-    RUNNING = "running", "running"
-    DONE = "done", "done"
-    FAILED = "failed", "failed"
-    CANCELLED = "cancelled", "cancelled"
+    WAITING = "waiting", _("waiting for a worker")
+    RUNNING = "running", _("running")
+    DONE = "done", _("done")
+    FAILED = "failed", _("failed")
+    CANCELLED = "cancelled", _("cancelled")
 
 
 OPEN_JOB_STATES = (JobState.WAITING, JobState.RUNNING)

@@ -5,6 +5,7 @@ import json
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 
@@ -72,10 +73,10 @@ class MappingVersion(models.Model):
 class DraftState(models.TextChoices):
     """The state of a draft."""
 
-    OPEN = "open", "open"
-    REPLACED = "replaced", "replaced by a later draft"
-    ACTIVATED = "activated", "activated"
-    DISCARDED = "discarded", "discarded"
+    OPEN = "open", _("open")
+    REPLACED = "replaced", _("replaced by a later draft")
+    ACTIVATED = "activated", _("activated")
+    DISCARDED = "discarded", _("discarded")
 
 
 class MappingDraft(models.Model):

@@ -4,6 +4,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from webhooks.models import Event
 
@@ -11,9 +12,9 @@ from webhooks.models import Event
 class ReplayKind(models.TextChoices):
     """The kind of a person's request."""
 
-    REPLAY = "replay", "replay"
-    APPROVAL = "approval", "approval"
-    CLOSING = "closing", "closing"
+    REPLAY = "replay", _("replay")
+    APPROVAL = "approval", _("approval")
+    CLOSING = "closing", _("closing")
 
 
 class ReplayState(models.TextChoices):
@@ -22,31 +23,31 @@ class ReplayState(models.TextChoices):
     `stopping`: no more events are sent, and some are still under way.
     """
 
-    CHOOSING = "choosing", "being counted"
-    CHOSEN = "chosen", "not confirmed yet"
-    AWAITING = "awaiting", "waiting for a second person"
-    RUNNING = "running", "running"
-    PAUSED = "paused", "paused"
-    STOPPING = "stopping", "stopping"
-    STOPPED = "stopped", "stopped"
-    FINISHED = "finished", "finished"
+    CHOOSING = "choosing", _("being counted")
+    CHOSEN = "chosen", _("not confirmed yet")
+    AWAITING = "awaiting", _("waiting for a second person")
+    RUNNING = "running", _("running")
+    PAUSED = "paused", _("paused")
+    STOPPING = "stopping", _("stopping")
+    STOPPED = "stopped", _("stopped")
+    FINISHED = "finished", _("finished")
 
 
 class ReplayPace(models.TextChoices):
     """The speed of a bulk replay. `first`: one event, then it pauses."""
 
-    GENTLE = "gentle", "gentle"
-    NORMAL = "normal", "normal"
-    FIRST = "first", "send one first, then pause"
+    GENTLE = "gentle", _("gentle")
+    NORMAL = "normal", _("normal")
+    FIRST = "first", _("send one first, then pause")
 
 
 class ReplayPauseReason(models.TextChoices):
     """The reason that a bulk replay is paused."""
 
-    PERSON = "person", "by a person"
-    FIRST = "first", "the first event has ended"
-    FAILING = "failing", "too many failed again"
-    CRASHING = "crashing", "sending it crashes the worker"
+    PERSON = "person", _("by a person")
+    FIRST = "first", _("the first event has ended")
+    FAILING = "failing", _("too many failed again")
+    CRASHING = "crashing", _("sending it crashes the worker")
 
 
 class Replay(models.Model):
@@ -155,23 +156,23 @@ class Replay(models.Model):
 class MemberState(models.TextChoices):
     """The state of an event in a bulk replay. `held`: the mass-change guard asks for approval."""
 
-    WAITING = "waiting", "waiting"
-    SKIPPED = "skipped", "skipped"
-    SENT = "sent", "in progress"
-    SUCCEEDED = "succeeded", "succeeded"
-    FAILED = "failed", "failed again"
-    HELD = "held", "held for approval"
+    WAITING = "waiting", _("waiting")
+    SKIPPED = "skipped", _("skipped")
+    SENT = "sent", _("in progress")
+    SUCCEEDED = "succeeded", _("succeeded")
+    FAILED = "failed", _("failed again")
+    HELD = "held", _("held for approval")
 
 
 class SkipReason(models.TextChoices):
     """The reason that an event was not sent again."""
 
-    NEWER = "newer", "a newer event for the same entity already succeeded"
-    GONE = "gone", "the entity no longer exists"
-    ERASED = "erased", "the entity was erased"
-    UNROUTED = "unrouted", "no route for this event"
-    ELSEWHERE = "elsewhere", "already part of another replay"
-    MEANWHILE = "meanwhile", "it succeeded in the meantime"
+    NEWER = "newer", _("a newer event for the same entity already succeeded")
+    GONE = "gone", _("the entity no longer exists")
+    ERASED = "erased", _("the entity was erased")
+    UNROUTED = "unrouted", _("no route for this event")
+    ELSEWHERE = "elsewhere", _("already part of another replay")
+    MEANWHILE = "meanwhile", _("it succeeded in the meantime")
 
 
 class ReplayMember(models.Model):

@@ -10,6 +10,7 @@ connection cached that has just been deleted, and then storing must fail.
 from typing import Self
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from database.model_rows import new_row
 from webhooks.encryption.at_rest import decrypt, encrypt
@@ -28,12 +29,12 @@ class Payload(models.Model):
     """Encrypted bytes: a body, an entity, a change, or the request or response of a call."""
 
     class Kind(models.TextChoices):
-        WEBHOOK = "webhook", "webhook as received"
-        ANSWER = "answer", "response as sent"
-        ENTITY = "entity", "entity as fetched"
-        CHANGE = "change", "before and after"
-        REQUEST = "request", "outgoing request"
-        RESPONSE = "response", "response to an outgoing request"
+        WEBHOOK = "webhook", _("webhook as received")
+        ANSWER = "answer", _("response as sent")
+        ENTITY = "entity", _("entity as fetched")
+        CHANGE = "change", _("before and after")
+        REQUEST = "request", _("outgoing request")
+        RESPONSE = "response", _("response to an outgoing request")
 
     kind = models.CharField(max_length=16, choices=Kind)
     sealed = models.BinaryField()
