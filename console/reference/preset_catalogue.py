@@ -7,6 +7,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from config_schema.preset_files import PresetMetadata
+from console.settings.preset_choice import translate_metadata
 from sync.connectors.presets import PRESETS
 from sync.connectors.registry import CONNECTOR_SIDES
 from webhooks.presets.source_presets import SOURCE_PRESETS
@@ -56,9 +57,12 @@ def list_entries(kind: str = "", search: str = "") -> list[CatalogueEntry]:
     100 characters is not read.
     """
     entries = [
-        *(CatalogueEntry(SOURCE, name, preset.metadata) for name, preset in SOURCE_PRESETS.items()),
         *(
-            CatalogueEntry(CONNECTOR_SIDES[preset.connector], name, preset.metadata)
+            CatalogueEntry(SOURCE, name, translate_metadata(preset.metadata))
+            for name, preset in SOURCE_PRESETS.items()
+        ),
+        *(
+            CatalogueEntry(CONNECTOR_SIDES[preset.connector], name, translate_metadata(preset.metadata))
             for name, preset in PRESETS.items()
         ),
     ]

@@ -1,6 +1,10 @@
-"""`manage.py makemessages`: Django's command, which also extracts the texts of the catalogue of codes."""
+"""`manage.py makemessages`: Django's command, which also extracts the texts of pure packages, of the catalogue of codes
+and of presets.
+"""
 
+import json
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +14,30 @@ from webhooks.catalogue.messages import default_connection_name
 
 
 class CatalogueFile(makemessages.BuildFile):
-    """A source file of texts. A TOML file is converted to calls of gettext, which xgettext can read."""
+    """A source file of texts. A file of data is converted to calls of gettext, which xgettext can read."""
 
     def preprocess(self) -> None:
-        if not self.path.endswith(".toml"):
+        readers = {".toml": _read_codes, ".json": _read_preset}
+        path = Path(self.path)
+        if path.suffix not in readers:
             super().preprocess()
             return
-        entries = tomllib.loads(Path(self.path).read_text("utf-8")).values()
-        texts = [text for entry in entries for text in entry.values()]
-        texts += [default_connection_name("en", "identity"), default_connection_name("en", "target")]
+        texts = readers[path.suffix](path)
         Path(self.work_path).write_text("\n".join(f"gettext({text!r})" for text in texts), "utf-8")
+
+
+def _read_codes(path: Path) -> Iterable[str]:
+    """Return the texts of a language of the catalogue of codes."""
+    for entry in tomllib.loads(path.read_text("utf-8")).values():
+        yield from entry.values()
+    yield from (default_connection_name("en", "identity"), default_connection_name("en", "target"))
+
+
+def _read_preset(path: Path) -> Iterable[str]:
+    """Return the label and the needs of a preset, and nothing of another JSON file."""
+    if path.parent.name == "presets":
+        preset = json.loads(path.read_text("utf-8"))
+        yield from (preset["label"], *preset["needs"])
 
 
 # Functions and classes of pure packages, with the number of the argument that is a text. Where it is no literal,
@@ -44,7 +62,8 @@ class Command(makemessages.Command):
     xgettext_options = [*makemessages.Command.xgettext_options, *(f"--keyword={name}" for name in KEYWORDS)]
 
     def handle(self, *args: Any, **options: Any) -> None:
-        options["extensions"] = options["extensions"] or ["html", "txt", "py", "toml"]
+        options["extensions"] = options["extensions"] or ["html", "txt", "py", "toml", "json"]
         # The other languages of the catalogue are translations already.
-        options["ignore_patterns"] = [*options["ignore_patterns"], "fi.toml", "pyproject.toml", ".venv"]
+        ignored = ("fi.toml", "pyproject.toml", ".venv", "docs", "tests")
+        options["ignore_patterns"] = [*options["ignore_patterns"], *ignored]
         super().handle(*args, **options)

@@ -14,11 +14,14 @@ from config_schema.kinds import WholeNumber
 from config_schema.objects import MapOf
 from config_schema.translatable import translatable, translatable_plural
 from console.reference.pages import PAGES, Page
+from console.reference.preset_catalogue import list_entries
 from console.settings.field_lists import connection_field_lists, mapping_field_list, source_field_lists
+from console.settings.preset_choice import preset_context
 from console.settings.sources.forms import SourceForm
 from console.ui import setting_entries
 from console.ui.setting_entries import Section
 from console.ui.translation import translate_text
+from sync.connectors.presets import PRESETS
 from sync.connectors.registry import CONNECTORS
 from tests.support.translation.catalogue_texts import (
     BRACKETS,
@@ -131,3 +134,12 @@ def test_parameters_are_filled_into_the_translation_and_marked_ones_are_translat
 def test_a_text_with_a_number_has_the_form_of_the_number(number: int, text: str) -> None:
     counted = translatable_plural("%(number)s row", "%(number)s rows", number)
     assert counted == translate_text(counted) == text
+
+
+def test_names_and_needs_of_presets_are_translated_where_they_are_listed_and_chosen() -> None:
+    with bracketed_language():
+        for entry in list_entries():
+            assert unmarked(iter((entry.metadata.label, *entry.metadata.needs))) == []
+        chosen = preset_context({name: preset.metadata for name, preset in PRESETS.items()}, "okta-identity")
+        assert unmarked(iter((chosen["chosen_preset"].label, *chosen["chosen_preset"].needs))) == []
+        assert unmarked(label for _name, label in chosen["presets"]) == []

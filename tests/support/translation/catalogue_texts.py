@@ -23,7 +23,7 @@ from config_schema.translatable import TranslatableText
 ROOT = Path(__file__).parents[3]
 PACKAGES = (
     *("config_schema", "database", "audit", "webhooks", "logins", "sync", "exports", "console"),
-    *("integration_hub", "templates"),
+    "integration_hub",
 )
 # A language that Django knows, and the hub does not.
 LANGUAGE = "eo"
@@ -36,13 +36,13 @@ needs_gettext = pytest.mark.skipif(
 
 @cache
 def read_catalogue() -> frozenset[str]:
-    """Return the texts that the Python modules mark, both forms of those with a plural."""
+    """Return the texts that the Python modules and the presets mark, both forms of those with a plural."""
     return frozenset(text for entry in _read_entries() for text in entry)
 
 
 @contextmanager
 def bracketed_language() -> Iterator[None]:
-    """Activate a language that has every marked text of the Python modules in double brackets."""
+    """Activate a language that has every marked text of the Python modules and the presets in double brackets."""
     with tempfile.TemporaryDirectory() as folder:
         messages = Path(folder, LANGUAGE, "LC_MESSAGES", "django.po")
         messages.parent.mkdir(parents=True)
@@ -96,14 +96,17 @@ def every_refusal_is_marked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def _read_entries() -> tuple[tuple[str, ...], ...]:
     """Return the entries of a new catalogue, each with its text and, if it has one, its plural."""
     with tempfile.TemporaryDirectory() as folder:
+        # A copy, because a file of data is converted beside itself.
         for name in PACKAGES:
-            Path(folder, name).symlink_to(ROOT / name)
+            shutil.copytree(
+                ROOT / name, Path(folder, name), ignore=shutil.ignore_patterns("static", "__pycache__")
+            )
         Path(folder, "locale").mkdir()
         before = Path.cwd()
         os.chdir(folder)
         try:
             with override_settings(LOCALE_PATHS=[str(Path(folder, "locale"))]):
-                call_command("makemessages", locale=[LANGUAGE], extensions=["py"], symlinks=True, verbosity=0)
+                call_command("makemessages", locale=[LANGUAGE], extensions=["py", "json"], verbosity=0)
         finally:
             os.chdir(before)
         text = Path(folder, "locale", LANGUAGE, "LC_MESSAGES", "django.po").read_text("utf-8")
