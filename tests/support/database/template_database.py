@@ -1,5 +1,6 @@
 """Migrated databases: for the tests of a process, and for hubs in processes of their own. Migrating takes seconds of
-CPU; a copy takes none. One template is migrated for each database server and run, whatever the number of its processes.
+CPU; a copy takes none. One template is migrated for each database server and run, whatever the number of its processes;
+for each server alone within `python -m tests.support.database`.
 """
 
 import atexit
@@ -25,6 +26,8 @@ NO_SEED: Seed = {}
 _ROOT = Path(__file__).resolve().parents[3]
 _FOLDER = "HUB_TEST_TEMPLATES"
 """The variable that names the folder of this run: the templates of SQLite, and the names of those of PostgreSQL."""
+_SHARED_FOLDER = "HUB_SHARED_TEMPLATES"
+"""The variable that names a folder for the templates of several runs, in place of that of each."""
 
 
 def is_postgresql() -> bool:
@@ -33,10 +36,19 @@ def is_postgresql() -> bool:
 
 def share_templates() -> Path:
     """Share the templates of this process with its children. Returns their folder, which is deleted when it ends."""
-    if _FOLDER not in os.environ:
-        os.environ[_FOLDER] = tempfile.mkdtemp(prefix="hub-templates-")
-        atexit.register(_delete_templates, os.getpid(), Path(os.environ[_FOLDER]))
-    return Path(os.environ[_FOLDER])
+    return _share(_FOLDER)
+
+
+def share_templates_between_runs() -> None:
+    """Share templates between the runs that this process starts. They are deleted when it ends."""
+    _share(_SHARED_FOLDER)
+
+
+def _share(variable: str) -> Path:
+    if variable not in os.environ:
+        os.environ[variable] = tempfile.mkdtemp(prefix="hub-templates-")
+        atexit.register(_delete_templates, os.getpid(), Path(os.environ[variable]))
+    return Path(os.environ[variable])
 
 
 @contextmanager
@@ -69,14 +81,22 @@ def migrated_database(folder: Path, seed: Seed = NO_SEED) -> Iterator[tuple[str,
 def _template(seed: Seed = NO_SEED) -> str:
     """Return the path or the name of the template. Creates it on the first call."""
     server = postgresql.url() if is_postgresql() else ""  # some tests have their own, which they stop
-    key = f"{server} {'seeded' if seed else 'migrated'}"
+    key = f"{_identity() if server else ''} {'seeded' if seed else 'migrated'}"
     kind = ".name" if server else ".sqlite3"
-    made = Path(os.environ[_FOLDER]) / (hashlib.sha256(key.encode()).hexdigest()[:12] + kind)
+    folder = os.environ.get(_SHARED_FOLDER) or os.environ[_FOLDER]
+    made = Path(folder) / (hashlib.sha256(key.encode()).hexdigest()[:12] + kind)
     with made.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             _make_template(made, server, seed)
     return made.read_text().split()[1] if server else str(made)
+
+
+def _identity() -> str:
+    """Return what no other PostgreSQL server has, not even a later one on the same port."""
+    with psycopg.connect(postgresql.url()) as link:
+        [[identifier]] = link.execute("SELECT system_identifier FROM pg_control_system()").fetchall()
+    return str(identifier)
 
 
 def _make_template(made: Path, server: str, seed: Seed) -> None:
