@@ -63,10 +63,12 @@ slow: $(CHECKS)  ## browser tests, processes, crash loops and load, on both data
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal $(PAGES_ON_POSTGRESQL) $(ORM_TESTS) \
 		-m "not slow and not faults and not peers and not pure" $(ARGS)
 
+# The group `load` begins first: its tests take long and use all of the machine, so that two at once would slow each other
+# down. Meanwhile the other process runs what mostly waits.
 faults: $(CHECKS)  ## the fault suite, on both databases and with Celery; HUB_FAULTS=long for the longer tier
-	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadscope -m faults -rfEP $(call marked,faults) $(ARGS)
-	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadscope -m "faults and not pure" -rfEP $(call marked,faults) $(ARGS)
-	HUB_TEST_DATABASE=postgresql HUB_TEST_ENGINE=celery $(BIN)/python -m pytest -n 2 --dist loadscope \
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadgroup -m faults -rfEP $(call marked,faults) $(ARGS)
+	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadgroup -m "faults and not pure" -rfEP $(call marked,faults) $(ARGS)
+	HUB_TEST_DATABASE=postgresql HUB_TEST_ENGINE=celery $(BIN)/python -m pytest -n 2 --dist loadgroup \
 		-m "faults and worker_processes and not pure" -rfEP $(call marked,faults) $(ARGS)
 
 peers: $(CHECKS)  ## real systems at both ends, from package registries: Directus, Canaille, Tryton and Vendure
