@@ -69,7 +69,7 @@ faults: $(CHECKS)  ## the fault suite, on both databases and with Celery; HUB_FA
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadgroup -m faults -rfEP $(call marked,faults) $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadgroup -m "faults and not pure" -rfEP $(call marked,faults) $(ARGS)
 	HUB_TEST_DATABASE=postgresql HUB_TEST_ENGINE=celery $(BIN)/python -m pytest -n 2 --dist loadgroup \
-		-m "faults and worker_processes and not pure" -rfEP $(call marked,faults) $(ARGS)
+		-m "faults and worker_processes and not one_engine and not pure" -rfEP $(call marked,faults) $(ARGS)
 
 peers: $(CHECKS)  ## real systems at both ends, from package registries: Directus, Canaille, Tryton and Vendure
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest tests/peers -m peers -p no:xdist $(ARGS)

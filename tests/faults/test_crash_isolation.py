@@ -135,6 +135,7 @@ def test_a_hub_that_does_not_count_deaths_is_caught(hub: Hub, tmp_path: Path, se
         supervisor.until(lambda: supervisor.deaths >= 4, 60)
 
 
+@pytest.mark.one_engine  # with Celery: the delivery that kills its process
 def test_a_process_that_starts_slowly_does_not_count_as_a_death(
     hub: Hub, tmp_path: Path, settings: Any
 ) -> None:

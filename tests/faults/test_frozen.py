@@ -205,6 +205,7 @@ def held(service: IdentityService | ShopService, seen: int) -> int:
     return sum(request["ended"] is None for request in service.read_journal()[seen:])
 
 
+@pytest.mark.one_engine  # with Celery: the write in flight of a killed process
 def test_processes_that_were_stopped_past_their_lease_send_and_settle_nothing_afterwards(
     tmp_path: Path, services: Services, is_long: bool
 ) -> None:

@@ -39,6 +39,7 @@ def test_four_web_processes_and_four_workers_killed_at_random_all_converge(
 BREEZE = StormSize(SEED, webhooks=60, people=4, gap=None, clients=8, drain_seconds=12)
 
 
+@pytest.mark.one_engine  # with Celery: the storm
 @pytest.mark.parametrize(
     ("mutant", "figure"),
     [
@@ -70,6 +71,7 @@ def breeze(folder: Path, mutant: str | None) -> Report:
     return after.report
 
 
+@pytest.mark.one_engine  # with Celery: the mix of all answers
 @pytest.mark.parametrize(
     "mutant", [None, pytest.param("retry-never-due", marks=pytest.mark.one_database)], ids=str
 )

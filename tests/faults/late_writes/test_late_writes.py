@@ -102,6 +102,7 @@ def let_continue(processes: list[int]) -> None:
 
 @pytest.mark.faults
 @pytest.mark.worker_processes
+@pytest.mark.one_engine  # with Celery: the write in flight of a killed process
 @pytest.mark.parametrize(
     ("variant", "sends_old_data"),
     [
@@ -123,6 +124,7 @@ def test_a_process_stopped_before_it_checks_its_lease_sends_nothing(
 
 @pytest.mark.faults
 @pytest.mark.worker_processes
+@pytest.mark.one_engine  # with Celery: the write in flight of a killed process
 @pytest.mark.parametrize(
     ("variant", "is_repaired"),
     [

@@ -129,6 +129,7 @@ def break_shop(hub: Hub) -> None:
     wait_until(lambda: not Delivery.objects.filter(state__in=[State.PENDING, State.RUNNING]).exists())
 
 
+@pytest.mark.one_engine  # with Celery: a shop that is down
 def test_an_outage_of_ten_minutes_uses_no_retries_and_ends_without_a_burst_of_requests(
     protected: Hub, tmp_path: Path, settings: Any
 ) -> None:
