@@ -197,6 +197,7 @@ def test_one_entity_that_hangs_among_others_opens_no_breaker(hanging: Hub) -> No
     assert not Breaker.objects.filter(open_until__isnull=False).exists()
 
 
+@pytest.mark.one_database
 def test_a_breaker_that_forgets_successes_is_caught(hanging: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(breaker_feedback, "record_success", lambda *_: None)
     with pytest.raises(AssertionError):

@@ -5,4 +5,4 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _workers_are_marked() -> None:
-    """Disable the check of the mark: `make faults` runs these tests once for each database."""
+    """Disable the check of the mark: these tests choose their engine themselves."""

@@ -123,6 +123,7 @@ def test_dropped_doubled_and_late_messages_and_killed_workers_lose_nothing(
     assert all(courier.counted[fate] > 5 for fate in courier.fates)
 
 
+@pytest.mark.one_database
 def test_a_message_starts_a_delivery_before_the_worker_polls(tmp_path: Path, services: Services) -> None:
     with redis_server() as (broker, _):
         variables = environment(tmp_path, "never-looks")
@@ -134,6 +135,7 @@ def test_a_message_starts_a_delivery_before_the_worker_polls(tmp_path: Path, ser
             assert_clean(fleet, services, driver)
 
 
+@pytest.mark.one_database
 def test_a_hub_whose_workers_do_not_poll_is_caught_as_stuck(tmp_path: Path, services: Services) -> None:
     with redis_server() as (broker, _), Redis.from_url(broker) as redis:
         courier = Courier(redis, ["dropped"])
@@ -147,6 +149,7 @@ def test_a_hub_whose_workers_do_not_poll_is_caught_as_stuck(tmp_path: Path, serv
             assert not fleet.wait_until_idle(2 * FOUND_SECONDS)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("how", ["gone", "hangs"])
 def test_webhooks_are_answered_and_delivered_while_the_broker_is_down(
     tmp_path: Path, services: Services, how: str
@@ -164,6 +167,7 @@ def test_webhooks_are_answered_and_delivered_while_the_broker_is_down(
     assert len(driver.sendings) == 40, "one was not answered at once"
 
 
+@pytest.mark.one_database
 def test_a_worker_that_starts_without_its_broker_delivers(tmp_path: Path, services: Services) -> None:
     with redis_server() as (broker, process):
         process.kill()
@@ -174,6 +178,7 @@ def test_a_worker_that_starts_without_its_broker_delivers(tmp_path: Path, servic
             assert_clean(fleet, services, driver)
 
 
+@pytest.mark.one_database
 def test_beat_sends_the_tasks_that_workers_run(tmp_path: Path, services: Services) -> None:
     """The messages are inspected in a list that no worker reads, then moved to the list of a worker."""
     with (

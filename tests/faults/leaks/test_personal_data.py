@@ -96,7 +96,10 @@ def _set_up(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> N
     monkeypatch.setattr(plan, "FETCH_RETRY_PAUSES", ())
 
 
-@pytest.mark.parametrize("debug", [False, True], ids=["", "with DEBUG"])
+@pytest.mark.parametrize(
+    "debug",
+    [pytest.param(False, id=""), pytest.param(True, id="with DEBUG", marks=pytest.mark.one_database)],
+)
 def test_personal_data_is_found_nowhere_but_in_payloads(hub: Hub, settings: Any, debug: bool) -> None:
     settings.DEBUG = debug
     findings = run_situations(hub, SITUATIONS)

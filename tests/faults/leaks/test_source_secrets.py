@@ -138,6 +138,7 @@ def run_scheme(hub: Hub, scheme: str) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("scheme", SETTINGS)
 def test_no_secret_of_a_source_is_found_outside_its_column(hub: Hub, scheme: str) -> None:
     assert run_scheme(hub, scheme) == []

@@ -187,6 +187,7 @@ def test_no_record_is_removed_or_doubled_while_a_system_hides_it(hub: Hub) -> No
     assert figures.done == figures.expected
 
 
+@pytest.mark.one_database
 def test_a_hub_that_believes_every_absence_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RestIdentityConnector, "check_access", lambda *_: Access.GRANTED)
     monkeypatch.setattr(RestTargetConnector, "check_access", lambda *_: Access.GRANTED)
@@ -280,6 +281,7 @@ def test_no_record_of_a_stranger_changes(hub: Hub) -> None:
     assert figures.done == figures.expected
 
 
+@pytest.mark.one_database
 def test_a_hub_that_trusts_every_value_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unlinked_records, "_effective_policy", lambda _: MatchingPolicy.TRUSTED)
     figures = run_matching_campaign(hub)
