@@ -137,11 +137,12 @@ class MapOf(Kind[dict[str, T]]):
 
 @dataclass(frozen=True)
 class ListOf(Kind[list[T]]):
-    """A list of values of one kind that is not empty."""
+    """A list of values of one kind that is not empty. `noun`: what they are called."""
 
     items: Kind[T]
     most: int
     label: str = translatable("list of objects")
+    noun: str = translatable("objects")
 
     @property
     def limits(self) -> str:  # type: ignore[override]
@@ -150,7 +151,10 @@ class ListOf(Kind[list[T]]):
     def read(self, value: Any, place: Place) -> list[T]:
         if not isinstance(value, list | tuple) or not 1 <= len(value) <= self.most:
             raise SettingsInvalid(
-                place, translatable("This must be a list of 1 to %(most)s objects.", most=self.most)
+                place,
+                translatable(
+                    "This must be a list of 1 to %(most)s %(noun)s.", most=self.most, noun=self.noun
+                ),
             )
         return [self.items.read(item, (*place, index)) for index, item in enumerate(value)]
 

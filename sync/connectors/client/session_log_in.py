@@ -69,7 +69,8 @@ class SessionAuthenticator:
         )
         self._guard_key = key.hex()
         # Another template makes another header of the same token.
-        place = (self._header, scheme.session.cookie, scheme.session.template.text)
+        session = scheme.session
+        place = (self._header, session.cookie, *session.more_cookies, session.template.text)
         self._cache = TokenCache(digest_client(self._guard_key, *place), side, self._call.label, self._log_in)
 
     @property
@@ -180,9 +181,12 @@ class SessionAuthenticator:
     def _header_value(self, answer: HttpResponse, token: str) -> str:
         session = self._session
         if session.cookie is not None:
-            if not _COOKIE_VALUE.fullmatch(token):
+            given = answer.headers.get("set-cookie", "")
+            more = {name: _find_cookie(given, name) for name in session.more_cookies}
+            cookies = {**{name: value for name, value in more.items() if value}, session.cookie: token}
+            if not all(_COOKIE_VALUE.fullmatch(value) for value in cookies.values()):
                 raise _NoToken("the token cannot be sent as a cookie")
-            return f"{session.cookie}={token}"
+            return "; ".join(f"{name}={value}" for name, value in cookies.items())
         values = {"token": token, "username": self._credentials["username"]}
         body = _parse_body(answer) if session.values else None
         for name, expression in session.values.items():

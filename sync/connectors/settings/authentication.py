@@ -11,7 +11,7 @@ from config_schema.objects import MapOf, Rule, Variant, VariantObject
 from config_schema.settings import Values, defaulted, optional, required
 from config_schema.translatable import text_of, translatable
 from sync.connectors.http.urls import BaseUrl, parse_base_url
-from sync.connectors.settings.session import SESSION_SETTINGS, SessionSettings, read_session
+from sync.connectors.settings.session import SESSION_RULES, SESSION_SETTINGS, SessionSettings, read_session
 from sync.connectors.settings.setting_kinds import BaseAddress, HeaderName, PlainPath
 from sync.connectors.settings.signed_token import (
     ASSERTION_AUDIENCE,
@@ -199,6 +199,7 @@ AUTHENTICATION = VariantObject(
                 "template": "Bearer {token}",
             },
             SESSION_SETTINGS,
+            SESSION_RULES,
         ),
         "jwt": Variant(
             "The hub signs a token for each request (RFC 7519).",

@@ -7,7 +7,7 @@ from typing import Any
 
 from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Kind, Text, WholeNumber
-from config_schema.objects import MapOf, Object, Rule
+from config_schema.objects import ListOf, MapOf, Object, Rule
 from config_schema.settings import Values, defaulted, optional, required
 from config_schema.translatable import translatable
 from sync.connectors.http.query_parameters import Query
@@ -26,6 +26,7 @@ from sync.connectors.values.json_responses import JmesPathExpression
 from sync.connectors.values.json_template import MAX_DEPTH, MAX_PARTS, fill_document, list_texts
 
 MAX_VALUES = 5
+MAX_MORE_COOKIES = 5
 _DEFAULT_LIFETIME = 43_200
 _PLACEHOLDERS = ("{username}", "{password}")
 _VALUE_NAME = re.compile(r"(?!(?:username|password|token|base64)$)[a-z][a-z_]{0,31}", re.ASCII)
@@ -63,7 +64,7 @@ class TokenPlace:
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
     """Settings of a session. `values`: further texts of the answer that `template` names. Requests send the filled
-    template in `header`, or the token in the cookie `cookie`.
+    template in `header`, or the token in the cookie `cookie`, with those of `more_cookies` that the answer sets.
 
     `refused_rules`: responses to requests that say that the session has ended; `log_in_refused_rules`: successful
     responses to the log-in that refuse the credentials.
@@ -75,6 +76,7 @@ class SessionSettings:
     header: str
     template: HeaderTemplate
     cookie: str | None
+    more_cookies: tuple[str, ...]
     lifetime_seconds: int
     refused_rules: tuple[AnswerRule, ...]
     log_in_refused_rules: tuple[AnswerRule, ...]
@@ -241,6 +243,21 @@ SEND_COOKIE = optional(
     "The cookie in which requests send the token. It takes the place of `header` and `template`.",
     example="sessionid",
 )
+MORE_COOKIES = optional(
+    "more_cookies",
+    ListOf(
+        Text(_COOKIE_NAME, translatable("a cookie name"), translatable("This is not the name of a cookie.")),
+        MAX_MORE_COOKIES,
+        label=translatable("list of cookie names"),
+        noun=translatable("cookie names"),
+    ),
+    translatable(
+        "Further cookies of the answer to the log-in that requests send too, such as the one by which a load balancer "
+        "finds the server of the session. A cookie that the answer does not set is left out. It needs `cookie`."
+    ),
+    example=["ROUTEID"],
+    is_nullable=False,
+)
 LIFETIME = defaulted(
     "lifetime",
     WholeNumber(60, 2_592_000),
@@ -271,20 +288,40 @@ SESSION_SETTINGS = (
     SEND_HEADER,
     SEND_TEMPLATE,
     SEND_COOKIE,
+    MORE_COOKIES,
     LIFETIME,
     REFUSED,
     LOG_IN_REFUSED,
 )
 
 
+SESSION_RULES = (
+    Rule(
+        translatable("`more_cookies` needs `cookie`."),
+        {
+            "if": {"required": [MORE_COOKIES.name]},
+            "then": {
+                "required": [SEND_COOKIE.name],
+                "properties": {SEND_COOKIE.name: {"type": "string"}},
+            },
+        },
+    ),
+)
+
+
 def read_session(values: Values) -> SessionSettings:
-    """Return the settings of a session. Raises SettingsInvalid for a placeholder that stands for nothing."""
+    """Return the settings of a session. Raises SettingsInvalid for a placeholder that stands for nothing, and for
+    further cookies without one for the token.
+    """
     template: HeaderTemplate = values[SEND_TEMPLATE]
     unknown = template.names - {"token", "username", *values[VALUES]}
     if unknown:
         values.reject(
             SEND_TEMPLATE, translatable("Unknown placeholder: {%(placeholder)s}.", placeholder=min(unknown))
         )
+    more_cookies = values[MORE_COOKIES] or []
+    if more_cookies and values[SEND_COOKIE] is None:
+        values.reject(MORE_COOKIES, translatable("This needs “cookie”."))
     return SessionSettings(
         log_in=values[LOG_IN],
         token=values[TOKEN],
@@ -292,6 +329,7 @@ def read_session(values: Values) -> SessionSettings:
         header=values[SEND_HEADER],
         template=template,
         cookie=values[SEND_COOKIE],
+        more_cookies=tuple(more_cookies),
         lifetime_seconds=values[LIFETIME],
         refused_rules=read_rules(values, REFUSED),
         log_in_refused_rules=read_rules(values, LOG_IN_REFUSED),

@@ -157,6 +157,36 @@ def test_a_form_log_in_gives_a_cookie() -> None:
         assert service.seen[0].headers["x-tenant"] == "acme"
 
 
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("ROUTEID=.node1; path=/b1s", "ROUTEID=.node1; sid={}"),
+        ("ROUTEID=.node1; path=/b1s, LANG=en", "ROUTEID=.node1; LANG=en; sid={}"),
+        ("MYROUTEID=.node1", "sid={}"),
+        ("ROUTEID=; path=/b1s", "sid={}"),
+        # It cannot take the place of the session.
+        ("sid=forged", "sid={}"),
+    ],
+)
+def test_further_cookies_of_the_log_in_are_sent_with_the_session(given: str, sent: str) -> None:
+    server = SessionServer(
+        give_token=lambda token: Reply(200, {"token": token}, {"Set-Cookie": f"{given}, theme=dark"}),
+        read_token=lambda seen: seen.headers.get("cookie", "").rpartition("sid=")[2],
+    )
+    with serving(server) as service:
+        assert fetch(service.url, cookie="sid", more_cookies=["ROUTEID", "LANG"]) == "a1"
+        header = service.seen[-1].headers["cookie"]
+        assert header == sent.format(header.rpartition("sid=")[2])
+
+
+def test_a_further_cookie_that_cannot_be_sent_is_an_error() -> None:
+    server = SessionServer(
+        give_token=lambda token: Reply(200, {"token": token}, {"Set-Cookie": "ROUTEID=a b; path=/"})
+    )
+    with serving(server) as service, pytest.raises(UnreadableResponse, match="cannot be sent as a cookie"):
+        fetch(service.url, cookie="sid", more_cookies=["ROUTEID"])
+
+
 def test_a_refused_password_is_never_tried_again_until_a_person_tests_the_connection() -> None:
     server = SessionServer()
     with serving(server) as service:
@@ -252,6 +282,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"token": {}}, "/authentication/token/path"),
     ({"token": {"path": "a", "cookie": "b"}}, "/authentication/token/path"),
     ({"token": {"cookie": "a b"}}, "/authentication/token/cookie"),
+    ({"more_cookies": ["ROUTEID"]}, "/authentication/more_cookies"),
+    ({"cookie": None, "more_cookies": ["ROUTEID"]}, "/authentication/more_cookies"),
+    ({"cookie": "sid", "more_cookies": []}, "/authentication/more_cookies"),
+    ({"cookie": "sid", "more_cookies": ["a"] * 6}, "/authentication/more_cookies"),
+    ({"cookie": "sid", "more_cookies": ["a; b"]}, "/authentication/more_cookies/0"),
     ({"template": "Bearer"}, "/authentication/template"),
     ({"template": "Bearer {token} {password}"}, "/authentication/template"),
     ({"template": "Bearer {token"}, "/authentication/template"),
