@@ -141,3 +141,50 @@ class Dataverse(ODataVendor):
 
     def _next_version(self) -> str:
         return f'W/"{next(self.versions)}"'
+
+
+class BusinessOne(ODataVendor):
+    """Business partners of the Service Layer, behind a log-in with two cookies. A change is answered with nothing."""
+
+    collection = "/b1s/v2/BusinessPartners"
+    id_field = "CardCode"
+    key = r"\('([^']+)'\)"
+    unique = ("CardCode",)
+
+    def answer_token_request(self, seen: SeenRequest) -> Reply | None:
+        if seen.path != "/b1s/v2/Login":
+            return None
+        expected = {"CompanyDB": "COMPANY_DB", "UserName": "hub", "Password": "s3cret"}
+        if seen.json() != expected:
+            return self.refuse(401, "100000027", "Login failed")
+        session = {"SessionId": "b1-session-1", "Version": "1000290", "SessionTimeout": 30}
+        # As the hub reads repeated headers.
+        cookies = "B1SESSION=b1-session-1; HttpOnly; SameSite=None, ROUTEID=.node1; path=/b1s"
+        return Reply(200, session, {"Set-Cookie": cookies})
+
+    def is_known(self, seen: SeenRequest) -> bool:
+        cookies = set(seen.headers.get("cookie", "").split("; "))
+        return cookies == {"B1SESSION=b1-session-1", "ROUTEID=.node1"}
+
+    def new_id(self, fields: dict[str, Any]) -> Any:
+        return fields.get("CardCode") or f"C{next(self.numbers):05}"
+
+    def add(self, **fields: Any) -> dict[str, Any]:
+        """Add a business partner and return it."""
+        return super().add(**{"Valid": "tYES", "Frozen": "tNO", **fields})
+
+    def show(self, key: str, seen: SeenRequest) -> dict[str, Any]:
+        return super().show(key, seen) if "$select" in seen.query else dict(self.live[key])
+
+    def absent(self, method: str, key: str) -> Reply:
+        return self.refuse(404, "-2028", "No matching records found (ODBC -2028)")
+
+    def refuse_credentials(self) -> Reply:
+        return self.refuse(401, "301", "Invalid session or session already timeout.")
+
+    def refuse_duplicate(self, name: str, value: str, other: str, *, is_new: bool) -> Reply:
+        sentence = (
+            f"1320000140 - Business partner code '{value}' already assigned to a business partner; enter a unique "
+            "business partner code"
+        )
+        return self.refuse(400, "-10", sentence)

@@ -7,7 +7,7 @@ from typing import Any
 from tests.support.hub import ANNA, Hub
 from tests.support.targets.commerce_vendors import Magento, Mailchimp
 from tests.support.targets.form_biller import FormBiller
-from tests.support.targets.odata_vendors import Dataverse
+from tests.support.targets.odata_vendors import BusinessOne, Dataverse
 from tests.support.targets.other_vendors import Odoo, Shopify, Tryton, Vendure
 from tests.support.targets.rest_vendors import (
     TAKEN,
@@ -263,5 +263,26 @@ VENDORS: dict[str, Vendor] = {
         wrong={"username": "hub", "password": "expired-us21"},
         path="/3.0/lists/LIST_ID",
         is_new=True,
+    ),
+    "sap-business-one-partners-target": Vendor(
+        make=BusinessOne,
+        fields={
+            "CardCode": {"constant": "HUB1", "only_on_create": True},
+            "CardName": _FULL_NAME,
+            "CardType": {"constant": "cCustomer"},
+            "EmailAddress": _EMAIL,
+            "U_ExternalId": _ID,
+            "Valid": {"constant": "tYES"},
+            "Frozen": {"constant": "tNO"},
+        },
+        match={"external_id": "U_ExternalId"},
+        family_name=lambda partner: partner["CardName"],
+        conflict=_occupy(CardCode="HUB1", CardName="Somebody Else", U_ExternalId="another"),
+        sentence="1320000140 - Business partner code 'HUB1' already assigned to a business partner",
+        broken=((*_OPERATIONS, "search", "result"), "d.results"),
+        credentials={"username": "hub", "password": "s3cret"},
+        wrong={"username": "hub", "password": "expired"},
+        is_new=True,
+        deactivated={"Valid": "tNO", "Frozen": "tYES"},
     ),
 }
