@@ -329,7 +329,11 @@ class Zendesk(RestVendor):
         return Reply(401, {"error": "Couldn't authenticate you"})
 
     def refuse_duplicate(self, name: str, value: str, other: str, *, is_new: bool) -> Reply:
-        sentence = f"{name.capitalize()}: {value} is already being used by another user"
+        sentence = (
+            f"Email: {value} is already being used by another user"
+            if name == "email"
+            else "External has already been taken"
+        )
         details = {name: [{"description": sentence, "error": "DuplicateValue"}]}
         return Reply(
             422, {"error": "RecordInvalid", "description": "Record validation errors", "details": details}

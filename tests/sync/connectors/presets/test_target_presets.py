@@ -177,6 +177,44 @@ def test_the_connection_test_reads_a_record_and_searches_for_it(hub: Hub, name: 
             assert target.get_record("USER", key) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "fields", "taken"),
+    [
+        ("directus-target", {"id": "1", "email": "a@b.test"}, {"id": "2"}),
+        ("dynamics-365-contacts-target", {"emailaddress1": "a@b.test", "lastname": "A"}, {}),
+        ("erpnext-customers-target", {"customer_name": "A"}, {}),
+        ("hubspot-contacts-target", {"email": "a@b.test"}, {}),
+        ("magento-customers-target", {"email": "a@b.test", "firstname": "A", "lastname": "A"}, {}),
+        ("salesforce-contacts-target", {"External_Id__c": "1", "LastName": "A"}, {}),
+        ("sap-business-one-partners-target", {"CardCode": "C1", "CardName": "A"}, {}),
+        ("shopify-customers-target", {"email": "a@b.test", "first_name": "A"}, {}),
+        ("woocommerce-customers-target", {"email": "a@b.test"}, {}),
+        ("zendesk-users-target", {"external_id": "1", "email": "a@b.test"}, {}),
+        ("zendesk-users-target", {"external_id": "1", "email": "a@b.test"}, {"external_id": "2"}),
+    ],
+)
+def test_a_value_that_is_taken_makes_the_hub_search_again(
+    hub: Hub, name: str, fields: dict[str, Any], taken: dict[str, Any]
+) -> None:
+    """A search may not find what was created a moment ago."""
+    with serving(VENDORS[name].make().answer) as service:
+        target = connect(name, service)
+        target.create_record("USER", fields, "k1")
+        with pytest.raises(RecordExists) as caught:
+            target.create_record("USER", fields | taken, "k2")
+    assert caught.value.sentence
+
+
+def test_zendesk_names_the_fields_that_it_refuses() -> None:
+    with serving(VENDORS["zendesk-users-target"].make().answer) as service:
+        target = connect("zendesk-users-target", service)
+        target.create_record("USER", {"email": "a@b.test"}, "k1")
+        with pytest.raises(RecordExists) as caught:
+            target.create_record("USER", {"email": "a@b.test"}, "k2")
+    [field] = caught.value.fields
+    assert (field.field, field.code) == ("email", "DuplicateValue")
+
+
 def test_dynamics_tells_an_outdated_version_and_a_key_that_is_taken_apart() -> None:
     """Both are answered with 412."""
     system = VENDORS["dynamics-365-contacts-target"].make()
