@@ -16,7 +16,8 @@ Users = list[dict[str, Any]]
 @dataclass
 class IdentityVendor:
     """Users below one path. `page`: makes the answer to a list of a request and all users. `absent` and `refusal`: the
-    answers for a user who is not there and for wrong credentials. `ending`: what every path ends with. `token_path`: where a
+    answers for a user who is not there and for wrong credentials. `ending`: what every path ends with; `list_path`: that of
+    the list, if it is another one. `token_path`: where a
     token is fetched with `client`, in the form or by basic authentication. `confused`: it answers with another user.
     """
 
@@ -29,6 +30,7 @@ class IdentityVendor:
     wrap: Callable[[dict[str, Any]], Any] = lambda user: user
     list_method: str = "GET"
     ending: str = ""
+    list_path: str = ""
     token_path: str = ""
     token_form: dict[str, str] = field(default_factory=dict)
     is_basic: bool = False
@@ -44,7 +46,7 @@ class IdentityVendor:
             return self._give_token(seen)
         if seen.headers.get("authorization") != self.authorization:
             return self.refusal
-        if seen.path == self.path + self.ending:
+        if seen.path == (self.list_path or self.path) + self.ending:
             return self.page(seen, self.users) if seen.method == self.list_method else Reply(405)
         match = re.fullmatch(rf"{re.escape(self.path)}/([^/]+){self.ending}", seen.path)
         if match is None or seen.method != "GET":
@@ -265,4 +267,24 @@ def zitadel() -> IdentityVendor:
         refusal=Reply(401, {"code": 16, "message": "Errors.Token.Invalid"}),
         wrap=lambda user: {"details": {"sequence": "4"}, "user": user},
         list_method="POST",
+    )
+
+
+def fusionauth() -> IdentityVendor:
+    """Return FusionAuth, whose refusals have no body, and whose list is a search."""
+
+    def page(seen: SeenRequest, users: Users) -> Reply:
+        assert seen.query["queryString"] == "*"
+        found = _slice(seen, users, "startRow", "numberOfResults")
+        return Reply(200, {"total": len(users), **({"users": found} if found else {})})
+
+    return IdentityVendor(
+        path="/api/user",
+        list_path="/api/user/search",
+        id_field="id",
+        page=page,
+        absent=Reply(404, raw=b""),
+        refusal=Reply(401, raw=b""),
+        authorization="s3cret-key",
+        wrap=lambda user: {"user": user},
     )

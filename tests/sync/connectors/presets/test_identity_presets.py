@@ -37,6 +37,7 @@ VENDORS: dict[str, Vendor] = {
     "canaille-identity": Vendor(identity_vendors.canaille, "/scim/v2", credentials=CLIENT),
     "directus-identity": Vendor(identity_vendors.directus),
     "entra-id-identity": Vendor(identity_vendors.entra_id, "/v1.0", credentials=CLIENT),
+    "fusionauth-identity": Vendor(identity_vendors.fusionauth, credentials={"value": "s3cret-key"}),
     "keycloak-identity": Vendor(identity_vendors.keycloak, "/admin/realms/REALM", credentials=CLIENT),
     "okta-identity": Vendor(identity_vendors.okta, credentials={"value": "SSWS s3cret-token"}),
     "scim-identity": Vendor(identity_vendors.scim, "/scim/v2"),
