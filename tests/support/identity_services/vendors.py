@@ -288,3 +288,20 @@ def fusionauth() -> IdentityVendor:
         authorization="s3cret-key",
         wrap=lambda user: {"user": user},
     )
+
+
+def clerk() -> IdentityVendor:
+    """Return Clerk, whose lists are bare."""
+
+    def error(status: int, code: str, message: str, long_message: str) -> Reply:
+        return Reply(status, {"errors": [{"code": code, "message": message, "long_message": long_message}]})
+
+    return IdentityVendor(
+        path="/v1/users",
+        id_field="id",
+        page=lambda seen, users: Reply(200, _slice(seen, users, "offset", "limit")),
+        absent=error(404, "resource_not_found", "not found", "No user was found with id nobody"),
+        refusal=error(
+            401, "authentication_invalid", "Invalid authentication", "Unable to authenticate the request"
+        ),
+    )

@@ -35,6 +35,7 @@ VENDORS: dict[str, Vendor] = {
     "auth0-identity": Vendor(identity_vendors.auth0, prefix="auth0|", credentials=CLIENT),
     "authentik-identity": Vendor(identity_vendors.authentik),
     "canaille-identity": Vendor(identity_vendors.canaille, "/scim/v2", credentials=CLIENT),
+    "clerk-identity": Vendor(identity_vendors.clerk, "/v1"),
     "directus-identity": Vendor(identity_vendors.directus),
     "entra-id-identity": Vendor(identity_vendors.entra_id, "/v1.0", credentials=CLIENT),
     "fusionauth-identity": Vendor(identity_vendors.fusionauth, credentials={"value": "s3cret-key"}),
