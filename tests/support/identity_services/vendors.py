@@ -305,3 +305,24 @@ def clerk() -> IdentityVendor:
             401, "authentication_invalid", "Invalid authentication", "Unable to authenticate the request"
         ),
     )
+
+
+def workos() -> IdentityVendor:
+    """Return WorkOS, whose pages give the id after which the next one begins."""
+
+    def page(seen: SeenRequest, users: Users) -> Reply:
+        ids, size = [user["id"] for user in users], int(seen.query["limit"])
+        begin = ids.index(seen.query["after"]) + 1 if "after" in seen.query else 0
+        found = users[begin : begin + size]
+        after = found[-1]["id"] if begin + size < len(users) else None
+        metadata = {"before": None, "after": after}
+        return Reply(200, {"object": "list", "data": found, "list_metadata": metadata})
+
+    absent = {"code": "entity_not_found", "message": "User not found: 'nobody'.", "entity_id": "nobody"}
+    return IdentityVendor(
+        path="/user_management/users",
+        id_field="id",
+        page=page,
+        absent=Reply(404, absent),
+        refusal=Reply(401, {"message": "Unauthorized"}),
+    )

@@ -42,6 +42,7 @@ VENDORS: dict[str, Vendor] = {
     "keycloak-identity": Vendor(identity_vendors.keycloak, "/admin/realms/REALM", credentials=CLIENT),
     "okta-identity": Vendor(identity_vendors.okta, credentials={"value": "SSWS s3cret-token"}),
     "scim-identity": Vendor(identity_vendors.scim, "/scim/v2"),
+    "workos-identity": Vendor(identity_vendors.workos),
     "zitadel-identity": Vendor(identity_vendors.zitadel),
 }
 every_vendor = pytest.mark.parametrize("name", VENDORS)
