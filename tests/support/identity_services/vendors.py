@@ -326,3 +326,25 @@ def workos() -> IdentityVendor:
         absent=Reply(404, absent),
         refusal=Reply(401, {"message": "Unauthorized"}),
     )
+
+
+def ory() -> IdentityVendor:
+    """Return Ory Kratos, which names the next page in a header, by its path."""
+
+    def page(seen: SeenRequest, users: Users) -> Reply:
+        size, token = int(seen.query["page_size"]), int(seen.query.get("page_token", "0"))
+        links = [f'</admin/identities?page_size={size}&page_token=>; rel="first"']
+        if token + size < len(users):
+            links.append(f'</admin/identities?page_size={size}&page_token={token + size}>; rel="next"')
+        return Reply(200, users[token : token + size], {"Link": ",".join(links)})
+
+    def error(status: int, text: str, message: str) -> Reply:
+        return Reply(status, {"error": {"code": status, "status": text, "message": message}})
+
+    return IdentityVendor(
+        path="/admin/identities",
+        id_field="id",
+        page=page,
+        absent=error(404, "Not Found", "Unable to locate the resource"),
+        refusal=error(401, "Unauthorized", "The request could not be authorized"),
+    )

@@ -41,6 +41,7 @@ VENDORS: dict[str, Vendor] = {
     "fusionauth-identity": Vendor(identity_vendors.fusionauth, credentials={"value": "s3cret-key"}),
     "keycloak-identity": Vendor(identity_vendors.keycloak, "/admin/realms/REALM", credentials=CLIENT),
     "okta-identity": Vendor(identity_vendors.okta, credentials={"value": "SSWS s3cret-token"}),
+    "ory-identity": Vendor(identity_vendors.ory),
     "scim-identity": Vendor(identity_vendors.scim, "/scim/v2"),
     "workos-identity": Vendor(identity_vendors.workos),
     "zitadel-identity": Vendor(identity_vendors.zitadel),
