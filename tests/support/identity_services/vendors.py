@@ -348,3 +348,25 @@ def ory() -> IdentityVendor:
         absent=error(404, "Not Found", "Unable to locate the resource"),
         refusal=error(401, "Unauthorized", "The request could not be authorized"),
     )
+
+
+def logto() -> IdentityVendor:
+    """Return Logto, whose lists are bare, and whose pages have a hundred users at most."""
+
+    def page(seen: SeenRequest, users: Users) -> Reply:
+        size, number = int(seen.query["page_size"]), int(seen.query["page"])
+        if size > 100:
+            return Reply(400, {"code": "guard.invalid_pagination", "message": "Invalid pagination."})
+        found = users[(number - 1) * size : number * size]
+        return Reply(200, found, {"Total-Number": str(len(users))})
+
+    return IdentityVendor(
+        path="/api/users",
+        id_field="id",
+        page=page,
+        absent=Reply(404, {"code": "entity.not_found", "message": "Resource not found."}),
+        refusal=Reply(401, {"code": "auth.unauthorized", "message": "Unauthorized."}),
+        token_path="/oidc/token",
+        token_form={"resource": "https://TENANT.logto.app/api", "scope": "all"},
+        is_basic=True,
+    )

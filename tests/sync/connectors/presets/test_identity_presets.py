@@ -40,6 +40,7 @@ VENDORS: dict[str, Vendor] = {
     "entra-id-identity": Vendor(identity_vendors.entra_id, "/v1.0", credentials=CLIENT),
     "fusionauth-identity": Vendor(identity_vendors.fusionauth, credentials={"value": "s3cret-key"}),
     "keycloak-identity": Vendor(identity_vendors.keycloak, "/admin/realms/REALM", credentials=CLIENT),
+    "logto-identity": Vendor(identity_vendors.logto, credentials=CLIENT),
     "okta-identity": Vendor(identity_vendors.okta, credentials={"value": "SSWS s3cret-token"}),
     "ory-identity": Vendor(identity_vendors.ory),
     "scim-identity": Vendor(identity_vendors.scim, "/scim/v2"),
