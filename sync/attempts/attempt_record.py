@@ -41,8 +41,8 @@ class FinishedAttempt:
     ended_at: datetime = field(default_factory=timezone.now)
 
     def add_to(self, batch: WriteBatch, pending_answer: PendingAnswer | None) -> None:
-        """Add the end of the attempt, its calls, re-checks if a write may still arrive, the end of a wait for other
-        records, and the pending answer if there is one.
+        """Add the end of the attempt, its calls, re-checks if a write may still arrive, the deletion of what was
+        missing before, and the pending answer if there is one.
         """
         # The update below refers to the keys of these payloads.
         batch.insert(*self._complete_attempt())

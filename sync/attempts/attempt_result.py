@@ -44,7 +44,7 @@ class AttemptResult:
 
     `spends_try`: false if the delivery could not influence the result, for example while its connection is paused.
     `may_still_arrive`: a write was sent, and the target may apply it at any later time.
-    `missing`: entities whose records the delivery waits for.
+    `missing`: entities whose records the delivery waits for; of a success, those that its record was made without.
     """
 
     outcome: AttemptOutcome
@@ -74,7 +74,7 @@ def success_result(findings: AttemptFindings) -> AttemptResult:
         if nothing
         else (AttemptOutcome.SUCCEEDED, State.SUCCEEDED)
     )
-    return AttemptResult(outcome, state, str(state))
+    return AttemptResult(outcome, state, str(state), missing=findings.left_out)
 
 
 def superseded_result() -> AttemptResult:

@@ -37,7 +37,7 @@ from sync.deliveries.routes import is_referenced
 from sync.deliveries.superseded import was_superseded
 from sync.models import AttemptCause, Connection, Delivery, PayloadChoice
 from sync.planning.mapping import EntityNotMappable
-from sync.references.missing_references import wake_referring
+from sync.references.missing_references import schedule_arrived, wake_referring
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import State
 
@@ -105,6 +105,9 @@ def run_claim(claim: Claim) -> RunResult:
     if settled is None:
         logger.warning("%s was taken over while its attempt ran", claim.delivery)
         return RunResult()
+    if settled.result.missing and settled.result.retry_delay is None:
+        # A record may have arrived between the look at the links and the commit, and have found nothing to wake.
+        schedule_arrived(claim.delivery.pk)
     if _has_new_record(claim, settled.result, findings):
         wake_referring(claim.delivery)
     follower = claim.delivery.pk if settled.is_due_again else _find_follower(claim.delivery)

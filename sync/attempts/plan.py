@@ -29,7 +29,8 @@ from sync.planning.change import (
 )
 from sync.planning.mapping import EntityNotMappable, ParsedMapping
 from sync.planning.record_matching import MatchUndecided, RecordQuery, find_record
-from sync.planning.reference_resolution import map_with_references
+from sync.planning.reference_resolution import MappedFields, map_with_references
+from sync.planning.references import Reference
 from sync.planning.unkept_fields import WriteCount, count_writes, leave_out_unkept
 from sync.references.linked_records import record_finder_of
 from sync.references.missing_references import is_wait_over
@@ -74,7 +75,8 @@ class AttemptFindings:
     """The findings of an attempt, filled in step by step: those from before a failure are stored too.
 
     `is_matched`: the record was found by a value, and is to be bound to the subject before it is changed.
-    `write_counts`: those of the record after the change is applied. `scrubber` removes the secrets of both connections
+    `write_counts`: those of the record after the change is applied. `left_out`: entities without a record that the
+    record should refer to. `scrubber` removes the secrets of both connections
     from what is stored or shown of the findings.
     """
 
@@ -84,6 +86,7 @@ class AttemptFindings:
     record_id: str = ""
     is_matched: bool = False
     write_counts: Mapping[str, WriteCount] = field(default_factory=dict)
+    left_out: frozenset[Reference] = frozenset()
     scrubber: SecretScrubber = field(default_factory=SecretScrubber)
 
 
@@ -206,7 +209,9 @@ def _find_record_and_plan(
     if entity is None and route.when_gone == Route.DeletionPolicy.IGNORE:
         return None, Change(ChangeAction.NOTHING)
     is_partial = not claim.delivery.is_fetched
-    target_fields = None if entity is None else _map_entity(claim, mapping, entity, is_partial=is_partial)
+    target_fields = None
+    if entity is not None:
+        target_fields, findings.left_out = _map_entity(claim, mapping, entity, is_partial=is_partial)
     query = _build_record_query(claim, target)
     record = find_record(target, mapping, query)
     if record is None:
@@ -218,7 +223,7 @@ def _find_record_and_plan(
         # Partial data may have too few fields for a new record: mapped as a whole, they raise if a required one is
         # missing.
         if entity is not None:
-            target_fields = _map_entity(claim, mapping, entity, is_partial=False)
+            target_fields, findings.left_out = _map_entity(claim, mapping, entity, is_partial=False)
     return _plan_with_version(claim, target, record, partial(mapping.plan_record, target_fields))
 
 
@@ -254,15 +259,16 @@ def _build_record_query(claim: Claim, target: TargetConnector) -> RecordQuery:
     )
 
 
-def _map_entity(claim: Claim, mapping: ParsedMapping, entity: Entity, *, is_partial: bool) -> dict[str, Any]:
+def _map_entity(claim: Claim, mapping: ParsedMapping, entity: Entity, *, is_partial: bool) -> MappedFields:
     """Return the record's fields: all of them for a fetched entity, only those present for relayed data.
 
-    Raises ReferenceMissing if the record must wait for that of another entity. Reads the links of those entities.
+    A re-check does not wait again for what may be left out. Raises ReferenceMissing if the record must wait for that of
+    another entity. Reads the links of those entities.
     """
     webhook = webhook_fields(claim.delivery.event)
     if not mapping.reference_types:
         apply_mapping = mapping.map_partial_entity if is_partial else mapping.map_entity
-        return apply_mapping(entity.attributes, webhook)
+        return MappedFields(apply_mapping(entity.attributes, webhook))
     return map_with_references(
         mapping,
         entity.attributes,
@@ -270,6 +276,7 @@ def _map_entity(claim: Claim, mapping: ParsedMapping, entity: Entity, *, is_part
         record_finder_of(claim.delivery),
         is_partial=is_partial,
         is_wait_over=is_wait_over(claim.delivery, mapping.reference_wait),
+        leaves_out_now=claim.delivery.is_rechecked,
     )
 
 

@@ -21,7 +21,7 @@ from sync.deliveries.event_state import _END_EVENT, _SETTLED, refresh_event_stat
 from sync.deliveries.ordering import lock_open_siblings
 from sync.deliveries.predicates import STILL_CLAIMED
 from sync.deliveries.record_links import link_update, new_link
-from sync.models import WAITING_STATES, Delivery, delivery_stream
+from sync.models import WAITING_STATES, Delivery, MissingReference, delivery_stream
 from sync.references.missing_references import store_missing
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import State
@@ -121,7 +121,7 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
     # The event has ended already: its hour must be counted again if its state changes.
     if claim.delivery.is_rechecked:
         return None
-    # A batch cannot end a wait and begin another one: its writes do not see each other.
+    # A batch cannot replace what is stored as missing: its writes do not see each other.
     if result.missing:
         return None
     # The link of a relayed delivery was not read at the claim, and that of a record which was found by a value was
@@ -172,7 +172,7 @@ def _settle_with_locks(ending: FinishedAttempt, answer: _WaitingAnswer) -> Settl
     ending.add_to(batch, answer.pending_answer)
     batch.run()
     if ending.result.missing:
-        store_missing(claim.delivery, ending.result.missing)
+        store_missing(claim.delivery, ending.result.missing, are_left_out=ending.result.state in _SETTLED)
     if ending.updates_link and not link_update(claim.delivery, ending.applied_record()).execute():
         _insert_link(ending)
     events, covered = _end_siblings_and_events(claim, ending.result)
@@ -240,6 +240,8 @@ def _end_siblings_and_events(claim: Claim, result: AttemptResult) -> tuple[tuple
             NewEntry(delivery_stream(uuid, route), "delivery.covered", details=details)
             for _, _, uuid, route in rows
         ]
+        if claim.route.mapping is not None and claim.route.mapping.reference_types:
+            MissingReference.objects.filter(delivery__in=[key for key, *_ in rows]).delete()
         Delivery.objects.filter(pk__in=[key for key, *_ in rows]).update(
             state=result.state,
             code=result.code,

@@ -247,10 +247,11 @@ class Delivery(models.Model):
 
 
 class MissingReference(models.Model):
-    """An entity without a record that the record of a waiting delivery refers to.
+    """An entity without a record that the record of a delivery refers to.
 
-    Written when an attempt of the delivery ends as `reference-missing`, and deleted when that entity gets a record, at
-    the next end of an attempt of the delivery, and with the entity's erasure.
+    Written when an attempt of the delivery ends: as `reference-missing`, so that it waits, or well, with a record that
+    was made without the reference. Deleted when the delivery runs again, when its subject lacks references again, and
+    with the erasure of either entity. `due_at` is a time of the database's clock.
     """
 
     delivery = models.ForeignKey(
@@ -260,6 +261,9 @@ class MissingReference(models.Model):
     commercial = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
     entity_type = models.CharField(max_length=64)
     entity_id = models.CharField(max_length=128)
+    due_at = models.DateTimeField(
+        null=True, help_text="its record has arrived: when the delivery that left it out is to run again"
+    )
 
     class Meta:
         default_permissions = ()
@@ -270,10 +274,15 @@ class MissingReference(models.Model):
             models.Index(
                 fields=["entity_id", "entity_type", "identity", "commercial"], name="missing_reference_entity"
             ),
+            models.Index(
+                fields=["due_at", "id"],
+                condition=models.Q(due_at__isnull=False),
+                name="missing_reference_due",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"delivery {self.delivery_id} waits for a record"
+        return f"missing reference of delivery {self.delivery_id}"
 
 
 class Link(models.Model):

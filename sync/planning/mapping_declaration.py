@@ -212,7 +212,7 @@ _WHEN_MISSING = defaulted(
     str(WhenMissing.FAIL),
     "What happens if an entity that the field refers to still has no record when the wait is over: `fail` ends the "
     "delivery as `reference-missing`, `leave_out` sends the record without the field, or without that member of a "
-    "list.",
+    "list, and the hub completes it once the record has been linked.",
     example="leave_out",
 )
 

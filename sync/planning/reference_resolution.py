@@ -1,10 +1,17 @@
 """Map an entity whose record refers to the records of other entities. Pure: the links are asked for by a function."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sync.planning.mapping import EntityNotMappable, ParsedMapping, ReferenceMissing, gettext_noop
 from sync.planning.references import MAX_ROUNDS, FindRecords, Reference, ReferenceLookup, WhenMissing
+
+
+class MappedFields(NamedTuple):
+    """The fields of a record. `left_out`: the entities without a record that they lack."""
+
+    fields: dict[str, Any]
+    left_out: frozenset[Reference] = frozenset()
 
 
 def map_with_references(
@@ -15,7 +22,8 @@ def map_with_references(
     *,
     is_partial: bool = False,
     is_wait_over: bool = False,
-) -> dict[str, Any]:
+    leaves_out_now: bool = False,
+) -> MappedFields:
     """Map an entity, with the record ids of the entities that it refers to.
 
     1. Map, and collect the references without an answer.
@@ -23,11 +31,11 @@ def map_with_references(
     3. Raise ReferenceMissing if a record is missing: for any field before the wait is over, and afterwards for those
        that fail without it. Other fields leave out what is missing.
 
-    Raises EntityNotMappable besides.
+    `leaves_out_now`: only fields that fail without a record still wait. Raises EntityNotMappable besides.
     """
     apply_mapping = mapping.map_partial_entity if is_partial else mapping.map_entity
     if not mapping.reference_types:
-        return apply_mapping(entity, webhook)
+        return MappedFields(apply_mapping(entity, webhook))
     records: dict[Reference, str | None] = {}
     for _round in range(MAX_ROUNDS):
         lookup = ReferenceLookup(records)
@@ -40,19 +48,24 @@ def map_with_references(
         raise EntityNotMappable(
             lookup.field, gettext_noop("its references depend on other references, more than two deep")
         )
-    return _decide_missing(mapping, made, lookup, is_wait_over)
+    return _decide_missing(mapping, made, lookup, is_wait_over, leaves_out_now or is_wait_over)
 
 
 def _decide_missing(
-    mapping: ParsedMapping, made: dict[str, Any], lookup: ReferenceLookup, is_wait_over: bool
-) -> dict[str, Any]:
+    mapping: ParsedMapping,
+    made: dict[str, Any],
+    lookup: ReferenceLookup,
+    is_wait_over: bool,
+    may_leave_out: bool,
+) -> MappedFields:
     failing = [
         name
         for name in lookup.missing
-        if not is_wait_over or mapping.fields[name].when_missing is WhenMissing.FAIL
+        if not may_leave_out or mapping.fields[name].when_missing is WhenMissing.FAIL
     ]
+    missing = frozenset(reference for found in lookup.missing.values() for reference in found)
     if failing:
-        missing = frozenset(reference for found in lookup.missing.values() for reference in found)
         raise ReferenceMissing(failing[0], missing, is_final=is_wait_over)
     # Of one value, the field is left out; a list lacks the members already.
-    return {name: value for name, value in made.items() if value is not None or name not in lookup.missing}
+    fields = {name: value for name, value in made.items() if value is not None or name not in lookup.missing}
+    return MappedFields(fields, missing)

@@ -13,36 +13,32 @@ from django.db import transaction
 from database.clock import database_now
 from database.statement import Statement
 from sync.deliveries.ordering import lock_open_siblings
-from sync.deliveries.predicates import SUBJECT_COLUMNS, has_no_open_breaker, is_of_same_subject, is_open
+from sync.deliveries.predicates import SUBJECT_COLUMNS
 from sync.execution.executor import defer_to_workers
 from sync.models import OPEN_STATES, Attempt, Delivery, Recheck
+from sync.rechecks.due_completions import begin_due_completions
 from sync.rechecks.recheck_results import record_results
-from sync.rechecks.reopened_deliveries import choose_delivery, make_due, may_run
+from sync.rechecks.reopened_deliveries import CAN_BEGIN, ROUTE_TABLES, choose_delivery, make_due, may_run
 
 logger = logging.getLogger("hub.deliver")
 
 # In a round of five seconds, so that the re-checks after an outage do not crowd out new events.
 MAX_CHECKS = 100
 
-# Not while a delivery of the subject is open: it reads the record anyway, and the check follows when it has ended. Nor
-# while a system is paused, disabled or its breaker open: the check could only fail, and make a success look like one.
 _DUE = Statement(
     f"""SELECT r.id, r.attempt_id, d.route_id, {", ".join(f"d.{column}" for column in SUBJECT_COLUMNS)}
     FROM sync_recheck r JOIN sync_attempt a ON a.id = r.attempt_id JOIN sync_delivery d ON d.id = a.delivery_id
-    JOIN sync_route t ON t.id = d.route_id JOIN webhooks_event e ON e.id = d.event_id
-    JOIN webhooks_source s ON s.id = e.source_id
-    JOIN sync_connection i ON i.id = d.identity_id JOIN sync_connection c ON c.id = d.commercial_id
-    WHERE r.due_at IS NOT NULL AND r.due_at <= {{now}} AND t.paused_at IS NULL AND s.paused_at IS NULL
-    AND i.is_enabled AND c.is_enabled AND {has_no_open_breaker("d")} AND NOT EXISTS (SELECT 1 FROM sync_delivery o
-        WHERE {is_of_same_subject("o", "d")} AND {is_open("o")})
+    {ROUTE_TABLES} WHERE r.due_at IS NOT NULL AND r.due_at <= {{now}} AND {CAN_BEGIN}
     ORDER BY r.due_at, r.id LIMIT %s"""  # noqa: S608
 )
 
 
 def run_rechecks() -> int:
-    """Record the results of re-checks that have ended, then begin those that are due. Returns how many began."""
+    """Record the results of re-checks that have ended, then begin those that are due: after writes that may arrive
+    late, and of records that can be completed. Returns how many began.
+    """
     record_results()
-    begun = begin_due_rechecks()
+    begun = begin_due_rechecks() + begin_due_completions()
     defer_to_workers(begun)
     return len(begun)
 

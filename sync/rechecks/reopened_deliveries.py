@@ -3,7 +3,13 @@
 from audit.entries.append import append_entries
 from database.clock import database_now
 from sync.deliveries.expired_leases import CRASH_CODE
-from sync.deliveries.predicates import SUBJECT_COLUMNS, subject_of
+from sync.deliveries.predicates import (
+    SUBJECT_COLUMNS,
+    has_no_open_breaker,
+    is_of_same_subject,
+    is_open,
+    subject_of,
+)
 from sync.erasure.requests import has_confirmed_erasure
 from sync.evidence.row_facts import reopened_entries
 from sync.models import Attempt, AttemptOutcome, Delivery
@@ -12,10 +18,24 @@ from webhooks.models import State, is_erased
 # Events of a subject among which the newest applied one is searched.
 _MAX_EVENTS = 200
 
+# Of the delivery `d`.
+ROUTE_TABLES = """JOIN sync_route t ON t.id = d.route_id JOIN webhooks_event e ON e.id = d.event_id
+    JOIN webhooks_source s ON s.id = e.source_id
+    JOIN sync_connection i ON i.id = d.identity_id JOIN sync_connection c ON c.id = d.commercial_id"""
+# Not while a delivery of the subject is open: it reads the record anyway, and the check follows when it has ended. Nor
+# while a system is paused, disabled or its breaker open: the check could only fail, and make a success look like one.
+CAN_BEGIN = f"""t.paused_at IS NULL AND s.paused_at IS NULL AND i.is_enabled AND c.is_enabled
+    AND {has_no_open_breaker("d")} AND NOT EXISTS (SELECT 1 FROM sync_delivery o
+        WHERE {is_of_same_subject("o", "d")} AND {is_open("o")})"""  # noqa: S608
+
 
 def may_run(delivery: Delivery) -> bool:
-    """False if the entity was or is being erased, or the delivery was closed, rejected or crashes processes."""
+    """False if the entity was or is being erased, the delivery was closed, rejected or crashes processes, or the data
+    that it relays are not stored any more.
+    """
     if delivery.state == State.CLOSED or delivery.code == CRASH_CODE:
+        return False
+    if not delivery.is_fetched and delivery.event.payload_id is None:
         return False
     return not (is_erased(delivery.entity_id) or has_confirmed_erasure(delivery.event))
 

@@ -1,4 +1,6 @@
-"""Let a delivery wait for the records that its record refers to, and wake it when they are there."""
+"""Remember the records that a delivery lacks, and make it due when they are there: whether it waits for them, or has
+written its record without them.
+"""
 
 import logging
 from collections.abc import Iterable
@@ -9,20 +11,37 @@ from django.db import DatabaseError, transaction
 from database.clock import database_now, read_clock
 from database.statement import BoundStatement, Statement
 from sync.models import Delivery, MissingReference
-from sync.planning.references import Reference
+from sync.models.delivery import sql_list
+from sync.planning.references import MAX_REFERENCES, Reference
 from webhooks.models import State
 
 logger = logging.getLogger("hub.deliver")
 
 REFERENCE_MISSING_CODE = "reference-missing"
-# Deliveries that one new record wakes. The others look again when their own next try is due.
+# Deliveries that one new record makes due. Of the others, those that wait look again when their own next try is due,
+# and those that left it out are found by `schedule_all_arrived`.
 MAX_WOKEN = 500
-# Until a delivery that still waits for other records looks again: two records may arrive at the same moment.
+# Rows that one round of `schedule_all_arrived` makes due.
+MAX_SCHEDULED = 10_000
+# Until a delivery that still lacks other records looks again: two records may arrive at the same moment.
 PARTLY_SECONDS = 15.0
 _ID_LENGTH = 128
 _SHORTEST_DELAY = 0.5
 
+# The states of a delivery whose record was made without some references.
+_WELL = (State.SUCCEEDED, State.UNCHANGED)
+
 _DELETE_MISSING = Statement("DELETE FROM sync_missingreference WHERE delivery_id = %s")
+_SCHEDULE_ARRIVED, _SCHEDULE_ALL_ARRIVED = (
+    Statement(
+        f"""UPDATE sync_missingreference SET due_at = {{now}} WHERE id IN (
+        SELECT m.id FROM sync_missingreference m JOIN sync_delivery d ON d.id = m.delivery_id
+        JOIN sync_link l ON l.entity_id = m.entity_id AND l.entity_type = m.entity_type
+        AND l.identity_id = m.identity_id AND l.commercial_id = m.commercial_id
+        WHERE {condition} m.due_at IS NULL AND l.record_id <> '' AND d.state IN {sql_list(_WELL)} LIMIT %s)"""  # noqa: S608
+    )
+    for condition in ("m.delivery_id = %s AND", "")
+)
 
 
 def waited_time(delivery: Delivery) -> timedelta:
@@ -54,12 +73,22 @@ def _limit_wait(delivery: Delivery, wait: timedelta) -> timedelta:
 
 
 def delete_missing(delivery_id: int) -> BoundStatement:
-    """Return the statement that ends the wait of a delivery whose attempt ends."""
+    """Return the statement that forgets what a delivery lacked, at the end of its next attempt."""
     return _DELETE_MISSING.bind(delivery_id)
 
 
-def store_missing(delivery: Delivery, missing: Iterable[Reference]) -> None:
-    """Store what a delivery waits for. An id that no entity of the hub can have is left out."""
+def store_missing(delivery: Delivery, missing: Iterable[Reference], *, are_left_out: bool) -> None:
+    """Store what a delivery lacks. An id that no entity of the hub can have is left out.
+
+    `are_left_out`: its record was made without them. This replaces what earlier deliveries of the subject lacked on the
+    same route, so that the hub remembers at most the references of one record.
+    """
+    if are_left_out:
+        # The events are found by their index on the entity; deliveries that have ended have none.
+        earlier = Delivery.objects.filter(
+            route=delivery.route_id, entity_type=delivery.entity_type, event__entity_id=delivery.entity_id
+        )
+        MissingReference.objects.filter(delivery__in=earlier).delete()
     MissingReference.objects.bulk_create(
         MissingReference(
             delivery_id=delivery.pk,
@@ -74,38 +103,74 @@ def store_missing(delivery: Delivery, missing: Iterable[Reference]) -> None:
 
 
 def wake_referring(delivery: Delivery) -> None:
-    """Make deliveries due that wait for the record which this delivery's entity has got; at most MAX_WOKEN.
+    """Make deliveries due that lack the record which this delivery's entity has got; at most MAX_WOKEN.
 
     A commit of its own: it changes rows of other subjects, which a settling commit must not wait for. If it is lost,
-    the deliveries look again when their next try is due.
+    the deliveries that wait look again when their next try is due, and `schedule_all_arrived` finds the others.
     """
     try:
         with transaction.atomic():
             _wake(delivery)
     except DatabaseError as error:
-        logger.warning("%s could not wake those that wait for it (%s)", delivery, type(error).__name__)
+        logger.warning("%s could not wake those that refer to it (%s)", delivery, type(error).__name__)
+
+
+def schedule_arrived(delivery_id: int) -> None:
+    """Schedule a delivery that left out references, if one of their records has arrived meanwhile.
+
+    Call this after the commit that stored them: the other process commits its link before it looks for them, so one of
+    the two sees the other's rows.
+    """
+    try:
+        _SCHEDULE_ARRIVED.execute(delivery_id, MAX_REFERENCES)
+    except DatabaseError as error:
+        logger.warning("delivery %s could not be scheduled (%s)", delivery_id, type(error).__name__)
+
+
+def schedule_all_arrived() -> int:
+    """Schedule deliveries that left out references whose records have arrived, where a wake-up was lost or would have
+    been one too many. Returns the number of references; at most MAX_SCHEDULED.
+    """
+    return _SCHEDULE_ALL_ARRIVED.execute(MAX_SCHEDULED)
 
 
 def _wake(delivery: Delivery) -> None:
-    found = MissingReference.objects.filter(
+    """Make deliveries due that lack the record of this delivery's entity.
+
+    1. Schedule those that left it out: `begin_due_completions` runs them again.
+    2. Make those due that wait, without those that another process holds: it is about to decide for itself.
+    """
+    arrived = MissingReference.objects.filter(
         entity_id=delivery.entity_id,
         entity_type=delivery.entity_type,
         identity=delivery.identity_id,
         commercial=delivery.commercial_id,
+        due_at=None,
     )
-    waiting = list(found.order_by("delivery").values_list("delivery", flat=True)[:MAX_WOKEN])
-    if not waiting:
+    referring = list(arrived.order_by("delivery").values_list("delivery", flat=True)[:MAX_WOKEN])
+    if not referring:
         return
-    # In key order, and without those that another process holds: it is about to decide for itself.
+    complete = list(Delivery.objects.filter(pk__in=referring, state__in=_WELL).values_list("pk", flat=True))
+    for keys, seconds in _by_urgency(complete, delivery):
+        arrived.filter(delivery__in=keys).update(due_at=database_now(plus_seconds=seconds))
+    # In key order.
     rows = Delivery.objects.filter(
-        pk__in=waiting, state=State.RETRYING, code=REFERENCE_MISSING_CODE, due_at__isnull=False
+        pk__in=referring, state=State.RETRYING, code=REFERENCE_MISSING_CODE, due_at__isnull=False
     )
-    locked = list(rows.select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True))
-    found.filter(delivery__in=waiting).delete()
-    partly = set(
-        MissingReference.objects.filter(delivery__in=locked).values_list("delivery", flat=True).distinct()
-    )
-    complete = [key for key in locked if key not in partly]
-    for keys, seconds in ((complete, 0.0), (sorted(partly), PARTLY_SECONDS)):
+    waiting = list(rows.select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True))
+    arrived.filter(delivery__in=referring).exclude(delivery__in=complete).delete()
+    for keys, seconds in _by_urgency(waiting, delivery):
         soon = database_now(plus_seconds=seconds)
         Delivery.objects.filter(pk__in=keys, due_at__gt=soon).update(due_at=soon)
+
+
+def _by_urgency(keys: list[int], arrived: Delivery) -> tuple[tuple[list[int], float], ...]:
+    """Divide deliveries into those that lack nothing else and those that still lack other records, each with the
+    seconds until they are due.
+    """
+    others = MissingReference.objects.filter(delivery__in=keys, due_at=None).exclude(
+        entity_id=arrived.entity_id, entity_type=arrived.entity_type
+    )
+    partly = set(others.values_list("delivery", flat=True).distinct())
+    complete = [key for key in keys if key not in partly]
+    return (complete, 0.0), (sorted(partly), PARTLY_SECONDS)

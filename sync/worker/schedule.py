@@ -15,6 +15,7 @@ from sync.operations.failure_groups import refresh_failure_groups
 from sync.operations.pauses import enforce_pauses, resume_forgotten
 from sync.operations.superseded_failures import supersede_failures
 from sync.rechecks.due_rechecks import run_rechecks
+from sync.references.missing_references import schedule_all_arrived
 from sync.statistics.periodic_recount import recount_stale_hours
 from webhooks.captures.windows import delete_expired_captures
 
@@ -37,5 +38,6 @@ LONG_PERIODIC = (
     ScheduledWork("late-payloads", EverySeconds(10.0), delete_late_payloads),
     ScheduledWork("jobs", EverySeconds(600.0), tidy_up_jobs),
     ScheduledWork("key-sets", EverySeconds(10.0), refresh_key_sets),
+    ScheduledWork("references", EverySeconds(600.0), schedule_all_arrived),
     ScheduledWork("probes", EverySeconds(2.0), probe_paused_connections),
 )

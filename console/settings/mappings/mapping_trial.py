@@ -190,7 +190,7 @@ def _map_past(mapping: ParsedMapping, kept: PastEvent, given: MappingInput) -> d
     delivery = kept.attempt.delivery
     return map_with_references(
         mapping, given.entity, given.webhook, record_finder_of(delivery), is_partial=given.is_partial
-    )
+    ).fields
 
 
 def _last_known_record(kept: PastEvent) -> tuple[Mapping[str, Any] | None, str]:

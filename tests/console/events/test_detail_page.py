@@ -486,7 +486,7 @@ def test_during_a_recheck_header_and_delivery_keep_their_state(support: Client) 
     text = page_of(support, event)
     assert text.count("Succeeded") >= 2
     assert "Pending" not in text
-    assert "The record is being checked again, because an earlier request may have arrived late." in text
+    assert "The record is being checked again, because an earlier request may have arrived late" in text
 
 
 def test_fields_that_were_left_out_are_named_with_the_reason(support: Client) -> None:

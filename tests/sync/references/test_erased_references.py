@@ -10,8 +10,10 @@ from sync.erasure.requests import decide_erasure, request_erasure
 from sync.erasure.subject_data import find_subject
 from sync.housekeeping.batch_deletion import delete_events
 from sync.models import Link, MissingReference
+from sync.rechecks.due_completions import begin_due_completions
 from tests.support.builders.erasure import erase_confirmed
 from tests.support.builders.references import (
+    MANAGER,
     MEMBERS,
     add_group,
     add_user,
@@ -57,6 +59,21 @@ def test_the_test_fails_if_erasure_forgets_what_waits(hub: Hub, monkeypatch: pyt
     monkeypatch.setattr(subject_data.ErasureSubject, "missing_references", forgotten)
     erase("BEA")
     assert MissingReference.objects.filter(entity_id="BEA").exists()
+
+
+@pytest.mark.parametrize("erased", ["CARL", "BEA"])
+def test_nothing_that_was_left_out_is_remembered_of_an_erased_person(hub: Hub, erased: str) -> None:
+    """The person who is missing, and the one whose record lacks the reference."""
+    set_field("USER", "phone", MANAGER | {"when_missing": "leave_out"}, wait_minutes=0)
+    add_user(hub, "BEA", managerId="CARL")
+    add_user(hub, "CARL")
+    assert tell(hub, "USER", "BEA") == "done"
+    assert waits_for() == [("BEA", "CARL")]
+    assert tell(hub, "USER", "CARL") == "done"
+    assert MissingReference.objects.exclude(due_at=None).count() == 1
+    erase(erased)
+    assert waits_for() == []
+    assert begin_due_completions() == []
 
 
 def test_the_record_of_an_erased_person_is_no_reference_any_more(hub: Hub) -> None:

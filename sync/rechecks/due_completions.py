@@ -1,0 +1,55 @@
+"""Begin deliveries again whose record was made without a reference that has a record by now.
+
+As with other re-checks, the ordinary engine fetches, maps and compares: what it writes is never outdated.
+"""
+
+from django.db import transaction
+
+from database.clock import database_now
+from database.statement import Statement
+from sync.deliveries.ordering import lock_open_siblings
+from sync.models import OPEN_STATES, Attempt, Delivery, MissingReference
+from sync.rechecks.reopened_deliveries import CAN_BEGIN, ROUTE_TABLES, choose_delivery, make_due, may_run
+
+# In a round of five seconds, so that a new record which many refer to does not crowd out new events.
+MAX_COMPLETIONS = 100
+
+_DUE = Statement(
+    f"""SELECT m.delivery_id, MIN(m.due_at) FROM sync_missingreference m JOIN sync_delivery d ON d.id = m.delivery_id
+    {ROUTE_TABLES} WHERE m.due_at IS NOT NULL AND m.due_at <= {{now}} AND {CAN_BEGIN}
+    GROUP BY m.delivery_id ORDER BY 2, 1 LIMIT %s"""  # noqa: S608
+)
+
+
+def begin_due_completions(limit: int = MAX_COMPLETIONS) -> list[int]:
+    """Begin at most `limit` deliveries again that are due. Returns the deliveries that run now."""
+    begun = (_begin_completion(key) for key, _ in _DUE.fetch_all(limit))
+    return [delivery for delivery in begun if delivery is not None]
+
+
+def _begin_completion(delivery_id: int) -> int | None:
+    """Make a delivery of the same subject and route due. Returns None if none may run, or another process was first.
+
+    1. Lock the open deliveries of the subject, so that no other is claimed before the commit, and the delivery.
+    2. Forget what the delivery lacked, by compare-and-set: its next attempt stores what is missing then. So a record
+       that arrives makes it due once.
+    3. Mark the delivery as pending, unless the entity was erased or the delivery was closed.
+    """
+    attempt = Attempt.objects.filter(delivery=delivery_id).select_related("delivery__event").latest("number")
+    with transaction.atomic():
+        if any(sibling.state in OPEN_STATES for sibling in lock_open_siblings(attempt.delivery)):
+            return None
+        chosen = choose_delivery(attempt)
+        delivery = Delivery.objects.select_related("event").select_for_update(of=("self",)).get(pk=chosen.pk)
+        due = MissingReference.objects.filter(delivery=delivery_id, due_at__lte=database_now())
+        if delivery.state in OPEN_STATES or not due.exists():
+            return None
+        if not _forget_missing(delivery_id) or not may_run(delivery):
+            return None
+        make_due(delivery)
+    return delivery.pk
+
+
+def _forget_missing(delivery_id: int) -> int:
+    """Delete what a delivery lacked. Returns the number of references; 0 if another process was first."""
+    return MissingReference.objects.filter(delivery=delivery_id).delete()[0]
