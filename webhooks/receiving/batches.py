@@ -33,7 +33,13 @@ from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer, BatchResult, batch_answer, format_answer
 from webhooks.receiving.gate import RequestRefused, VerifiedRequest
 from webhooks.receiving.incoming_request import IncomingRequest
-from webhooks.receiving.record import build_event, event_id_by_position, plan_deliveries, stored_body
+from webhooks.receiving.record import (
+    build_event,
+    event_id_by_position,
+    known_event_id,
+    plan_deliveries,
+    stored_body,
+)
 from webhooks.receiving.store import build_receipt, received_entry
 
 logger = logging.getLogger("hub.receive")
@@ -201,17 +207,18 @@ def _plan_events(
             planned.append(parsed)
             continue
         session = sessions.enter_context(closing(delivery_port.begin_session(0.0, may_claim=False)))
-        event = build_event(source, incoming, parsed, _event_id(verified, parsed, position))
+        event = build_event(source, incoming, parsed, _event_id(source, verified, parsed, position))
         outcome = plan_deliveries(session, event, parsed)
         element = (parsed.document or {}).get("event")
         planned.append(_NewEvent(event, element, stored_body(incoming, parsed), session, outcome))
     return planned
 
 
-def _event_id(verified: VerifiedRequest, parsed: ParsedWebhook, position: int) -> str | None:
+def _event_id(source: Source, verified: VerifiedRequest, parsed: ParsedWebhook, position: int) -> str | None:
     """Return the source's id of an event. The id of the request counts for its events by their position."""
-    if parsed.event_id is not None or verified.event_id is None:
-        return parsed.event_id
+    event_id = known_event_id(source, parsed)
+    if event_id is not None or verified.event_id is None:
+        return event_id
     return event_id_by_position(verified.event_id, position)
 
 

@@ -69,7 +69,7 @@ def record_webhook(
 
     Raises RequestRefused with `event-id-conflict` if its event id is stored with another body.
     """
-    event_id = _request_event_id(source, verified) or parsed.event_id
+    event_id = _request_event_id(source, verified) or known_event_id(source, parsed)
     seconds = answer_wait_seconds(source, parsed)
     for is_retry in (False, True):
         session = delivery_port.begin_session(seconds, may_claim=not is_retry)
@@ -128,6 +128,13 @@ def _request_event_id(source: Source, verified: VerifiedRequest) -> str | None:
     if verified.event_id is None or not source.parsed_format.reads_list:
         return verified.event_id
     return event_id_by_position(verified.event_id, 0)
+
+
+def known_event_id(source: Source, parsed: ParsedWebhook) -> str | None:
+    """Return the id that an event has of its own. Without a verification it counts for nothing: anyone could take the
+    id of an event to come.
+    """
+    return parsed.event_id if source.is_signed else None
 
 
 def event_id_by_position(request_id: str, position: int) -> str:

@@ -1,4 +1,4 @@
-"""Requests with several events, to the unsigned source with a webhook format."""
+"""Requests with several events, to a source that is verified by a token and has a webhook format."""
 
 import json
 from dataclasses import replace
@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from tests.support.hub import Hub
-from webhooks.models import Event, Source
+from webhooks.models import Event, Source, SourceSecret
 from webhooks.receiving.source_cache import find_source
 
 FORMAT: dict[str, Any] = {
@@ -22,6 +22,18 @@ FORMAT: dict[str, Any] = {
     "content_types": ["application/events+json"],
     "drop": ["events[].password"],
 }
+
+
+TOKEN = "a-token-of-thirty-two-characters"
+
+
+def add_token() -> None:
+    """Verify the requests of the unsigned source by a token: without it the ids of its events would count for nothing."""
+    source = Source.objects.get(slug="aurora-unsigned")
+    source.scheme = "bearer"
+    source.save()
+    SourceSecret.objects.create(source=source, value=TOKEN, hint=TOKEN[-4:])
+    find_source.invalidate()
 
 
 def set_format(webhook_format: dict[str, Any], slug: str = "aurora-unsigned") -> None:
@@ -41,7 +53,13 @@ def body_of(*events: Any) -> bytes:
 
 def post(hub: Hub, *events: Any, content_type: str = "application/events+json") -> HttpResponse:
     """Post a request with these events."""
-    return hub.client.post("/webhooks/aurora-unsigned", body_of(*events), content_type=content_type)
+    return post_body(hub, body_of(*events), content_type)
+
+
+def post_body(hub: Hub, body: bytes, content_type: str = "application/events+json") -> HttpResponse:
+    """Post these bytes."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    return hub.client.post("/webhooks/aurora-unsigned", body, content_type=content_type, headers=headers)
 
 
 def in_thread(hub: Hub) -> Hub:

@@ -12,7 +12,7 @@ from audit.models import Entry
 from exports.row_checks.nightly_rows import find_row_faults
 from sync.housekeeping.batch_deletion import delete_events
 from tests.support.audit.chain_faults import find_chain_faults
-from tests.support.builders.event_batches import FORMAT, event, in_thread, post, set_format
+from tests.support.builders.event_batches import FORMAT, add_token, event, in_thread, post, set_format
 from tests.support.hub import ANNA, Hub
 from tests.support.threads import in_threads
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey
@@ -23,6 +23,7 @@ IS_POSTGRESQL = connection.vendor == "postgresql"
 
 @pytest.fixture
 def formatted(hub: Hub) -> Hub:
+    add_token()
     set_format(FORMAT)
     return hub
 

@@ -16,7 +16,16 @@ from sync.housekeeping.batch_deletion import delete_events, prune_unusable_reque
 from sync.models import Delivery, Route
 from sync.operations.pauses import pause_flow
 from tests.support.audit.chain_faults import find_chain_faults
-from tests.support.builders.event_batches import FORMAT, body_of, documents, event, post, set_format
+from tests.support.builders.event_batches import (
+    FORMAT,
+    add_token,
+    body_of,
+    documents,
+    event,
+    post,
+    post_body,
+    set_format,
+)
 from tests.support.hub import ANNA, Hub
 from webhooks.catalogue.codes import CATALOGUE, RETRYABLE_CODES
 from webhooks.catalogue.outcome import EventOutcome
@@ -32,6 +41,7 @@ JSON_FORMAT = {name: value for name, value in FORMAT.items() if name not in ("co
 
 @pytest.fixture
 def formatted(hub: Hub) -> Hub:
+    add_token()
     set_format(FORMAT)
     return hub
 
@@ -138,6 +148,20 @@ def test_an_event_that_can_be_read_by_now_is_stored_when_it_is_sent_again(number
     assert Event.objects.count() == 2
 
 
+def test_without_a_verification_no_id_of_an_event_counts(hub: Hub) -> None:
+    """Anyone could take the id of an event to come."""
+    set_format(FORMAT)
+    stranger = post(hub, event("OTHER", uid="1"), event("OTHER", uid="2"))
+    answer = post(hub, event(ANNA, uid="1"), event("TWO", uid="1"))
+    assert results(stranger) == results(answer) == [ACCEPTED, ACCEPTED]
+    set_format({})
+    for person in ("OTHER", ANNA):
+        body = {"id": person, "entityType": "USER", "eventType": "UPDATE", "eventId": "3", "respond": "ack"}
+        assert hub.post(body).status_code == 202
+    assert set(Event.objects.values_list("event_id", flat=True)) == {None}
+    hub.wait_until_idle()
+
+
 def test_long_ids_of_requests_that_begin_alike_are_not_the_same(numbered: Hub) -> None:
     for name in ("x" * 255, "x" * 254 + "y"):
         answer = numbered.post_signed(body_of(event(ANNA), event(name[-1])), name)
@@ -149,7 +173,7 @@ def test_long_ids_of_requests_that_begin_alike_are_not_the_same(numbered: Hub) -
 @pytest.mark.parametrize("events", [None, {"a": 1}, "text", 3, True])
 def test_what_is_no_list_of_events_is_refused_and_kept(formatted: Hub, events: Any) -> None:
     body = json.dumps({"events": events}).encode()
-    answer = formatted.client.post("/webhooks/aurora-unsigned", body, content_type="application/events+json")
+    answer = post_body(formatted, body)
     assert (answer.status_code, answer.json()["code"]) == (400, "wrong-events")
     receipt = Receipt.objects.select_related("payload").get()
     assert receipt.payload is not None
@@ -179,7 +203,7 @@ def test_an_event_that_would_be_too_large_is_listed_and_the_others_go_on(formatt
     set_format(FORMAT | {"data": large})
     events = [event(ANNA, uid="1"), event("TWO", uid="2", large=True)]
     body = json.dumps({"events": events, "text": "x" * 60_000}).encode()
-    answer = formatted.client.post("/webhooks/aurora-unsigned", body, content_type="application/events+json")
+    answer = post_body(formatted, body)
     assert results(answer) == [ACCEPTED, ("refused", "format-error")]
     assert len(documents()) == 1
     receipt = Receipt.objects.select_related("payload").get()

@@ -12,7 +12,7 @@ from console.requests.list_query import RequestFilter, fetch_requests
 from console.requests.results import RequestResult, result_of
 from console.ui.keyset import PageRequest
 from exports.row_checks.nightly_rows import find_row_faults
-from tests.support.builders.event_batches import FORMAT, documents, event, post, set_format
+from tests.support.builders.event_batches import FORMAT, add_token, documents, event, post, set_format
 from tests.support.hub import ANNA, Hub
 from tests.support.people import browser
 from webhooks.models import Event, Receipt
@@ -20,6 +20,7 @@ from webhooks.models import Event, Receipt
 
 @pytest.fixture
 def formatted(hub: Hub) -> Hub:
+    add_token()
     set_format(FORMAT)
     return hub
 
