@@ -39,6 +39,8 @@ from sync.connectors.http.response_reader import (
     receive_response,
 )
 
+_PORTS = {"http": 80, "https": 443}
+
 
 class _WatchedConnection(HTTPConnection):
     """Connection that opens its socket by our rules and is guarded by the deadline of the exchange that uses
@@ -80,12 +82,14 @@ def _connection_factory(endpoint: HttpEndpoint) -> Callable[[], _WatchedConnecti
     """
     parts = urlsplit(endpoint.origin)
     host = parts.hostname or ""
+    # Always a port: without one, `http.client` takes the end of an IPv6 address for it.
+    port = parts.port if parts.port is not None else _PORTS[parts.scheme]
     if parts.scheme == "http":
-        return partial(_WatchedConnection, host, parts.port)
+        return partial(_WatchedConnection, host, port)
     return partial(
         _WatchedTlsConnection,
         host,
-        parts.port,
+        port,
         ssl_context=make_tls_context(endpoint),
         cert_reqs="CERT_REQUIRED",
     )

@@ -13,7 +13,9 @@ import pytest
 
 from config_schema.errors import SettingsInvalid
 from sync.connectors.contracts.errors import RequestTimedOut, SystemUnavailable
+from sync.connectors.http import transport
 from sync.connectors.http.dns import MAX_THREADS, is_address_allowed, resolve_addresses
+from sync.connectors.http.message_types import ConnectionFailed, HttpEndpoint, HttpRequest
 from sync.connectors.registry import validate_connection
 from tests.support.http.connectors import DEADLINE, identity, shop, shop_settings
 from tests.support.http.servers import Reply, SeenRequest, Service, serving
@@ -188,3 +190,29 @@ def test_a_forked_child_resolves_names_itself(monkeypatch: pytest.MonkeyPatch) -
                 code = 0
             os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "port"),
+    [
+        ("http://[fd00:1::254]", "fd00:1::254", 80),
+        ("https://[fd00:1::254]", "fd00:1::254", 443),
+        ("https://[::ffff:10.0.0.1]", "::ffff:10.0.0.1", 443),
+        ("http://[fd00:1::254]:8080", "fd00:1::254", 8080),
+        ("https://shop.test", "shop.test", 443),
+    ],
+)
+def test_a_connection_goes_to_the_host_and_port_of_its_origin(
+    origin: str, host: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def open_nothing(*where: Any) -> Any:
+        asked.append(where[:2])
+        raise OSError("no connection")
+
+    monkeypatch.setattr(transport, "open_socket", open_nothing)
+    request = HttpRequest("GET", f"{origin}/a", {}, None, lambda _: True)
+    with pytest.raises(ConnectionFailed):
+        transport.transmit_request(request, HttpEndpoint(origin, 1.0, 1_000))
+    assert asked == [(host, port)]

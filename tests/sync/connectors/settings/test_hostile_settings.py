@@ -6,6 +6,7 @@ every error is one of the connectors, and no secret is in a record or an error.
 """
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import deepcopy
@@ -18,7 +19,7 @@ import pytest
 from config_schema.errors import SettingsInvalid
 from sync.connectors.client import log_in_guard
 from sync.connectors.contracts.errors import ConnectorError
-from sync.connectors.http import placeholders, urls
+from sync.connectors.http import dns, placeholders, urls
 from sync.connectors.registry import CONNECTOR_SIDES, make_connector, validate_connection
 from sync.connectors.settings.secret_values import mask_plain_secrets
 from sync.connectors.settings.target import expand_operations
@@ -405,22 +406,47 @@ def test_an_apostrophe_breaks_no_filter(style: str, value: str, service: Service
         )
 
 
+def _with_token_url(address: str) -> dict[str, Any]:
+    return {name: value for name, value in OAUTH.items() if name != "token_path"} | {"token_url": address}
+
+
 @pytest.mark.parametrize(
-    "address", ["http://169.254.169.254/latest", "http://[fe80::1]/t", "http://metadata.google.internal/t"]
-)
-def test_a_token_request_obeys_the_outgoing_policy(address: str) -> None:
-    authentication = {**OAUTH, "token_url": address}
-    del authentication["token_path"]
-    with suppress(SettingsInvalid):
-        validate_connection("rest-identity", DOCUMENTS["oauth"][1], authentication, "https://shop.test")
-        connector = make_connector(
-            "identity", "rest-identity", base_url="https://shop.test", authentication=authentication,
-            credentials=CREDENTIALS, settings=DOCUMENTS["oauth"][1], request_id="r1", recorder=MemoryRecorder(),
-        )  # fmt: skip
-        with pytest.raises(ConnectorError) as refused:
-            connector.fetch_entity("USER", "7")
-        assert SECRET not in str(refused.value)
-        assert refused.value.code in ("identity-unsafe-id", "identity-unavailable")
+    "address",
+    [
+        "http://169.254.169.254/latest", "https://169.254.169.254/latest", "http://[fe80::1]/t",
+        "https://[fd00:ec2::254]/t", "https://[::ffff:169.254.169.254]/t", "https://100.100.100.200/t",
+        "https://0.0.0.0/t", "http://metadata.google.internal/t",
+    ],
+)  # fmt: skip
+def test_a_token_request_obeys_the_outgoing_policy(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    connected: list[Any] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda _, where: connected.append(where))
+    metadata = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 80))]
+    monkeypatch.setattr(dns._resolver, "resolve_host", lambda *_: metadata)
+    authentication = _with_token_url(address)
+    validate_connection("rest-identity", DOCUMENTS["oauth"][1], authentication, "https://shop.test")
+    connector = make_connector(
+        "identity", "rest-identity", base_url="https://shop.test", authentication=authentication,
+        credentials=CREDENTIALS, settings=DOCUMENTS["oauth"][1], request_id="r1", recorder=MemoryRecorder(),
+    )  # fmt: skip
+    with pytest.raises(ConnectorError) as refused:
+        connector.fetch_entity("USER", "7")
+    assert refused.value.code == "identity-unavailable"
+    assert SECRET not in str(refused.value)
+    assert connected == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://user:pw@shop.test/t", "ftp://shop.test/t", "https://shop.test/t?key=x", "https:///t", "//shop.test/t",
+     "https://shop.test/../t", "https://shop.test/t\r\nX-Evil: 1", "file:///etc/passwd"],
+)  # fmt: skip
+def test_a_token_address_that_is_none_is_not_saved(address: str) -> None:
+    refusal = find_refusal("rest-identity", DOCUMENTS["oauth"][1], _with_token_url(address))
+    assert refusal is not None
+    assert refusal.place == ("authentication", "token_url")
+    assert refusal.sentence.endswith(".")
+    assert "pw" not in refusal.sentence
 
 
 def test_no_secret_is_in_an_expansion_or_on_the_audit_log() -> None:
