@@ -7,6 +7,7 @@ from functools import partial
 
 from django.utils import timezone
 
+from sync.connectors.http.dns import is_address_allowed
 from sync.connectors.http.message_types import ExchangeFailure, HttpEndpoint, HttpRequest, HttpResponse
 from sync.connectors.http.transport import transmit_request
 from sync.connectors.http.urls import is_allowed_url, parse_base_url
@@ -18,6 +19,7 @@ TIMEOUT_SECONDS = 5.0
 BYTE_CAP = 65_536
 # Of responses that say nothing about their age.
 DEFAULT_LIFETIME = timedelta(hours=1)
+_GENERAL_TYPES = ("", "text/plain", "application/octet-stream", "binary/octet-stream")
 _MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?([0-9]{1,9})", re.IGNORECASE)
 
 
@@ -53,19 +55,29 @@ def fetch_key_set(url: str) -> None:
     now = timezone.now()
     try:
         response = _request(url)
-        if response.status != 200:
-            raise KeySetUnavailable(f"The response has the status {response.status}.")
+        _check_response(response)
         store_key_set(url, response.body, _lifetime_of(response), now)
-    except (ExchangeFailure, ValueError) as error:
-        record_key_set_fault(url, str(error), now)
-        raise KeySetUnavailable(str(error)) from error
-    except KeySetUnavailable as error:
-        record_key_set_fault(url, str(error), now)
-        raise
+    except (KeySetUnavailable, ExchangeFailure, ValueError) as error:
+        sentence = f"No key set was received: {error}." if isinstance(error, ExchangeFailure) else str(error)
+        record_key_set_fault(url, sentence, now)
+        raise KeySetUnavailable(sentence) from error
+
+
+def _check_response(response: HttpResponse) -> None:
+    """Raise KeySetUnavailable unless the response may hold a key set."""
+    if 300 <= response.status < 400:
+        raise KeySetUnavailable("The address redirects to another one, which the hub does not follow.")
+    if response.status != 200:
+        raise KeySetUnavailable(f"The response has the status {response.status}.")
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    # Static files often have no type or a general one. A page for people, such as a log-in, never holds keys.
+    if media_type not in _GENERAL_TYPES and not re.fullmatch(r"[a-z]+/(?:.*\+)?json", media_type):
+        raise KeySetUnavailable("The content type of the response is not that of JSON.")
 
 
 def _request(url: str) -> HttpResponse:
     base = parse_base_url(url)
+    _check_address(base.host)
     template = "/" if url.endswith("/") or not base.prefix else ""
     headers = {
         "Accept": "application/jwk-set+json, application/json",
@@ -75,6 +87,18 @@ def _request(url: str) -> HttpResponse:
     target = f"{base.origin}{base.prefix}{template}"
     request = HttpRequest("GET", target, headers, None, partial(is_allowed_url, base, template))
     return transmit_request(request, HttpEndpoint(base.origin, TIMEOUT_SECONDS, BYTE_CAP))
+
+
+def _check_address(host: str) -> None:
+    """Raise KeySetUnavailable if the host is an address that the hub does not connect to. Those that a name has are
+    checked when the connection is opened.
+    """
+    try:
+        is_allowed = is_address_allowed(host.strip("[]"), ())
+    except ValueError:
+        return
+    if not is_allowed:
+        raise KeySetUnavailable("The hub does not connect to this address.")
 
 
 def _lifetime_of(response: HttpResponse) -> timedelta:
