@@ -15,7 +15,7 @@ from webhooks.models import Source
 
 pytestmark = pytest.mark.slow
 
-WIDTHS = (390, 320, 1280)
+WIDTHS = (390, 320, 768, 1024, 1280)
 UNLOOKED = re.compile(r"/download/|\.json\Z|/logout/|/jsi18n/|[?&](_popup|_to_field|o|e|all)=")
 KEPT = re.compile(r"\?_changelist_filters=[^&]*\Z")
 

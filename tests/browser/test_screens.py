@@ -19,6 +19,7 @@ from tests.support.wired_hub import connected_hub, wipe_database
 pytestmark = pytest.mark.slow
 
 WIDTHS = (1440, 390, 320)
+TABLETS = (1024, 768)  # where only overflow is tested: their rules are those of the other widths
 every_screen = pytest.mark.parametrize("screen", SCREENS, ids=[screen.name for screen in SCREENS])
 
 
@@ -81,6 +82,8 @@ def test_a_screen_is_accessible_in_every_theme_and_width(
     for width in WIDTHS:
         for theme in ("light", "dark"):
             faults += find_problems(looker, theme, width)
+    wide = [(width, looker.overflow(width)) for width in TABLETS]
+    faults += [f"{width}: overflow: {what}" for width, what in wide if what]
     assert not faults, "\n".join(faults)
 
 
@@ -140,3 +143,18 @@ def test_axe_reports_colours_of_the_dark_theme(stage: Stage, looker: Browser) ->
     assert any(
         problem.startswith("dark 1440: color-contrast: ") for problem in find_problems(looker, "dark", 1440)
     )
+
+
+def test_content_that_is_wider_than_the_page_or_its_card_is_reported(stage: Stage, looker: Browser) -> None:
+    """Without this, a check that measures nothing would find nothing."""
+    show(looker, stage, next(screen for screen in SCREENS if screen.name == "requests"))
+    before = [looker.overflow(width) for width in TABLETS]
+    # Eight columns in one line each, beside the menu.
+    looker.run(
+        "for (const cell of document.querySelectorAll('table.list tr')) cell.style.display = 'table-row'"
+    )
+    looker.run(
+        "for (const cell of document.querySelectorAll('table.list :is(td, th)')) cell.style.cssText = 'display: table-cell; white-space: nowrap'"
+    )
+    after = [looker.overflow(width) for width in TABLETS]
+    assert (before, [bool(what) for what in after]) == ([None, None], [True, True])

@@ -18,7 +18,11 @@ PATIENCE = 10_000  # ms until an element that does not come, or a page, fails th
 _OVERFLOW = """
 width => {
   const root = document.documentElement, edge = root.clientWidth;
-  if (root.scrollWidth <= width && edge <= width) return null;
+  if (root.scrollWidth <= width && edge <= width) {
+    const card = [...document.querySelectorAll(".card, .list-card, .module")].find(
+      e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX === "visible");
+    return card ? `${card.scrollWidth} px in a card of ${card.clientWidth} px: ${card.outerHTML.slice(0, 160)}` : null;
+  }
   const wide = [...document.querySelectorAll("body *")].filter(
     e => e.getBoundingClientRect().right > edge + 1 && !e.closest(".results, .wide, .scrolling"));
   return `${root.scrollWidth} px: ` + wide.slice(0, 3).map(e => e.outerHTML.slice(0, 80)).join(" ");
@@ -118,7 +122,7 @@ class Browser:
         self._metrics.send("Emulation.setDeviceMetricsOverride", metrics)
 
     def overflow(self, width: int) -> str | None:
-        """Return the elements that make the page scroll sideways; None if there are none."""
+        """Return what is wider than the page or than its card; None if everything fits."""
         self.narrow(width)
         found = self.run(_OVERFLOW, width)
         return None if found is None else str(found)
