@@ -78,10 +78,9 @@ def _format_page() -> Page:
         gettext(
             "How the hub reads events from the requests of a source. Without a format, the body is one event with the "
             "hub's own fields. Expressions are JMESPath (https://jmespath.org/specification.html). `body` is the "
-            "request's "
-            "body, `headers` has its headers by name in lower case, without those that hold secrets, `query` the "
-            "parameters of its address, and `event` the event that is read. In JMESPath `!a.b` means `(!a).b`: write "
-            "`!(a.b)`."
+            "request's body, `headers` has its headers by name in lower case, without those that hold secrets, "
+            "`query` the parameters of its address, and `event` the event that is read. `!a.b` means `(!a).b` in "
+            "JMESPath and is refused: write `!(a.b)`."
         ),
         sections=tuple(describe_object(WEBHOOK_FORMAT, translatable("The format."))),
         schemas=("webhook-format",),

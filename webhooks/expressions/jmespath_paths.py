@@ -74,6 +74,22 @@ class UnknownFunction(ExpressionRefused):
         )
 
 
+class NegatedPath(ExpressionRefused):
+    """An expression reads a part of a negation, which has none: `!a.b` means `(!a).b`."""
+
+    def __init__(self, operand: str, part: str) -> None:
+        super().__init__(
+            f"reads a part of a negation, which is always null: JMESPath takes !{operand}.{part} for "
+            f"(!{operand}).{part}. Write !({operand}.{part})."
+        )
+
+
+# Their first child is what they read a part of.
+_READING_KINDS = frozenset(
+    {"filter_projection", "flatten", "index_expression", "projection", "subexpression", "value_projection"}
+)
+
+
 @lru_cache(maxsize=2048)
 def compile_expression(text: str, more_functions: frozenset[str] = frozenset()) -> Evaluator:
     """Compile an expression. `more_functions`: known to it beside `KNOWN_FUNCTIONS`.
@@ -86,6 +102,7 @@ def compile_expression(text: str, more_functions: frozenset[str] = frozenset()) 
     for call in _function_calls(root):
         if call["value"] not in known:
             raise UnknownFunction(call["value"], known)
+    _refuse_negated_paths(root)
     if text == "@":
         return _return_document
     if not _PLAIN.fullmatch(text):
@@ -134,14 +151,34 @@ def _child_values(node: Any) -> list[Any]:
     return node if isinstance(node, list) else []
 
 
-def _function_calls(root: Any) -> Iterator[Any]:
+def _nodes(root: Any) -> Iterator[Any]:
     waiting = [root]
     while waiting:
         node = waiting.pop()
-        if node["type"] == "function_expression":
-            yield node
+        yield node
         # A slice has numbers as children.
         waiting += [child for child in node["children"] if isinstance(child, dict)]
+
+
+def _function_calls(root: Any) -> Iterator[Any]:
+    return (node for node in _nodes(root) if node["type"] == "function_expression")
+
+
+def _refuse_negated_paths(root: Any) -> None:
+    """Raise NegatedPath if a part is read of a negation, which is true or false."""
+    for node in _nodes(root):
+        first, *rest = node["children"] or [None]
+        if node["type"] in _READING_KINDS and first is not None and first["type"] == "not_expression":
+            operand, part = (_path_text(nodes) for nodes in (first["children"], rest))
+            raise NegatedPath(*((operand, part) if operand and part else ("a", "b")))
+
+
+def _path_text(nodes: list[Any]) -> str:
+    """Return nodes as a path of field names; empty if they are more than that."""
+    try:
+        return ".".join(name for node in nodes for name in _field_names(node))[:100]
+    except ValueError:
+        return ""
 
 
 @lru_cache(maxsize=2048)

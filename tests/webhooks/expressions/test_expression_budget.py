@@ -47,7 +47,7 @@ ORDINARY = [
     "to_string(entity.objects[1])",
     "entity.objects[0:2].names | [] | [?value != 'n1'].value",
     "keys(entity)",
-    "!entity.nick && contains(entity.numbers, `5`)",
+    "!(entity.nick) && contains(entity.numbers, `5`)",
     "length(entity.long)",
     "entity.objects[0] == entity.objects[0]",
     "entity.objects[0] == entity.objects[1]",

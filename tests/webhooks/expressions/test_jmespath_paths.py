@@ -8,7 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jmespath.exceptions import JMESPathError
 
-from webhooks.expressions.jmespath_paths import compile_expression
+from config_schema.errors import SettingsInvalid
+from webhooks.expressions.jmespath_paths import NegatedPath, compile_expression
+from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
 
 pytestmark = pytest.mark.pure
 
@@ -59,3 +61,60 @@ def test_a_plain_path_finds_what_the_library_finds(path: str, document: Any) -> 
 @example("ä", {"ä": 1})
 def test_any_text_is_taken_for_what_the_library_takes_it_for(text: str, document: Any) -> None:
     _same(text, document)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("!event.test", "takes !event.test for (!event).test. Write !(event.test)."),
+        ("event.ok && !event.user.isBot", "Write !(event.user.isBot)."),
+        ("users[?!active.now]", "Write !(active.now)."),
+        ("{a: !b.c}", "Write !(b.c)."),
+        ("!!a.b", "Write !(a.b)."),
+        ("length(a) > `1` || !a.b == 'x'", "Write !(a.b)."),
+        ("(!a).b", "Write !(a.b)."),
+        ("!contains(a, 'x').y", "Write !(a.b)."),
+        ("!a[0].b", "Write !(a.b)."),
+        ("!a[]", "Write !(a.b)."),
+        ("!a[?b]", "Write !(a.b)."),
+        ("!a.*", "Write !(a.b)."),
+    ],
+)
+def test_a_part_of_a_negation_is_refused_with_what_to_write(text: str, advice: str) -> None:
+    with pytest.raises(NegatedPath) as refused:
+        compile_expression(text)
+    assert str(refused.value).endswith(advice)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!(a.b)",
+        "!a",
+        "!a[0]",
+        "!a[*].b",
+        "!a && b.c",
+        "!a || !b",
+        "!a == b",
+        "!a | @",
+        "a[?!(b.c)]",
+        "!length(a)",
+    ],
+)
+def test_a_negation_that_is_not_read_from_is_allowed(text: str) -> None:
+    document = {"a": [{"b": 1}], "b": {"c": 2}}
+    assert compile_expression(text)(document) == jmespath.search(text, document)
+
+
+@pytest.mark.parametrize("text", ["!a.b", "(!a).b", "!a[0].b", "!a[]", "!a[?b]", "!a.*"])
+def test_what_is_refused_would_always_be_null(text: str) -> None:
+    """The library shows why: these find nothing, whatever the document."""
+    for document in ({}, {"a": {"b": True}}, {"a": [{"b": False}]}, {"a": None}, {"a": []}):
+        assert jmespath.search(text, document) is None
+
+
+def test_a_webhook_format_with_a_negated_path_is_refused_at_its_entry() -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        WEBHOOK_FORMAT.read({"when": "!event.test", "id": "event.id"}, ())
+    assert "/when" in str(refused.value)
+    assert "Write !(event.test)." in str(refused.value)
