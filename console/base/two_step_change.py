@@ -86,7 +86,12 @@ class ReasonRequiredAdmin(AuditedAdmin):
         row = self.get_object(request, unquote(object_id))
         title = _("Delete %(name)s?") % {"name": row}
         shown = {"reason_form": reason, "title": title, "is_switched": getattr(row, "is_enabled", False)}
+        shown["warnings"] = [] if row is None else self.delete_warnings(row)
         return super().delete_view(request, object_id, {**shown, **(extra_context or {})})
+
+    def delete_warnings(self, row: Any) -> list[str]:
+        """Return sentences on the consequences of a deletion."""
+        return []
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Name the kinds of rows that protect these, without loading every such row as Django would."""

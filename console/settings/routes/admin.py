@@ -17,6 +17,7 @@ from console.settings.routes.forms import RouteForm, route_change_warnings
 from console.settings.routes.words import policy_sentences, route_sentence
 from console.ui.outcome_texts import render_pill
 from sync.mappings.drafts import current_version
+from sync.mappings.referring_mappings import ending_warning, referring_mappings
 from sync.models import Route
 
 
@@ -89,11 +90,17 @@ class RouteAdmin(PauseMixin):
             context["route_sentence"] = route_sentence(stored, stored.version)
             context["route_policies"] = policy_sentences(stored)
             context["route_pill"], context["held"] = self.activity(stored), count_waiting(stored)
+            context["referring_mappings"] = referring_mappings(stored)
+            context["ended_warning"] = "" if stored.is_enabled else ending_warning(stored)
             context["may_pause"] = self.has_change_permission(request, stored)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def change_warnings(self, form: Any) -> list[str]:
         return list(route_change_warnings(form))
+
+    def delete_warnings(self, row: Any) -> list[str]:
+        warning = ending_warning(row) if row.is_enabled else ""
+        return [warning] if warning else []
 
     @admin.display(description=gettext_lazy("route"))
     def route_name(self, route: Any) -> str:

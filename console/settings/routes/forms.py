@@ -10,6 +10,7 @@ from console.base.forms import SettingsForm
 from console.settings.field_lists import route_field_lists
 from console.ui.setting_entries import FieldList
 from sync.mappings.configuration_gaps import naming_conflicts, reference_warnings, route_gaps
+from sync.mappings.referring_mappings import ending_warning
 from sync.models import Route
 from sync.planning.record_matching import MatchingPolicy
 
@@ -67,8 +68,24 @@ def route_change_warnings(form: Any) -> Iterator[str]:
             "New events do not use this route until it is enabled again, and are not delivered "
             "later. To keep them, pause the route instead."
         )
+    if (before := _stored_if_ended(form.instance)) and (warning := ending_warning(before)):
+        yield warning
     if not form.instance.is_enabled:
         for _field, sentence in route_gaps(form.instance):
             yield _("The route cannot be enabled yet: %(gap)s") % {"gap": sentence}
     elif (version := form.instance.mapping.versions.first()) is not None:
         yield from reference_warnings(form.instance, version.declaration)
+
+
+def _stored_if_ended(route: Route) -> Route | None:
+    """Return the stored route if it is enabled, and the changed one delivers its type between its systems no more."""
+    before = (
+        Route.objects.select_related("identity", "commercial").filter(pk=route.pk, is_enabled=True).first()
+    )
+    if before is None:
+        return None
+
+    def delivered(of: Route) -> tuple[str, int, int]:
+        return of.entity_type.upper(), of.identity_id, of.commercial_id
+
+    return before if not route.is_enabled or delivered(before) != delivered(route) else None
