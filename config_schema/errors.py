@@ -1,6 +1,6 @@
 """The error for an invalid setting, and where in a document it is. Pure."""
 
-from config_schema.translatable import translatable
+from config_schema.translatable import TranslatableText, translatable
 
 Place = tuple[str | int, ...]
 
@@ -14,6 +14,11 @@ class SettingsInvalid(ValueError):
         super().__init__(f"{to_pointer(place) or '/'}: {sentence}")
         self.place = place
         self.sentence = translatable(sentence)
+
+    @property
+    def text(self) -> TranslatableText:
+        """Return the text of the error: its place, and its sentence."""
+        return translatable("%(place)s: %(sentence)s", place=self.pointer or "/", sentence=self.sentence)
 
     @property
     def pointer(self) -> str:

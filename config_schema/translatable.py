@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class TranslatableText(str):
@@ -50,6 +51,24 @@ def join_texts(separator: str, texts: Iterable[str]) -> TranslatableText:
     """Return texts as one text, which is translated part by part."""
     params = {f"part{number}": text for number, text in enumerate(texts)}
     return TranslatableText(separator.join(f"%({name})s" for name in params), params)
+
+
+def to_document(text: TranslatableText) -> dict[str, Any]:
+    """Return a text as JSON stores it: what the reader's language is, is known only when it is shown."""
+    params = {
+        name: to_document(value) if isinstance(value, TranslatableText) else str(value)
+        for name, value in text.params.items()
+    }
+    return {"template": text.template, "params": params, "plural": text.plural, "number": text.number}
+
+
+def from_document(document: Mapping[str, Any]) -> TranslatableText:
+    """Return the text of a document that `to_document` made."""
+    params = {
+        name: from_document(value) if isinstance(value, Mapping) else value
+        for name, value in document["params"].items()
+    }
+    return TranslatableText(document["template"], params, document["plural"], document["number"])
 
 
 def text_of(error: Exception) -> str:

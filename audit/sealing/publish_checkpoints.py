@@ -11,6 +11,7 @@ from audit.models import Anchoring, Checkpoint, Outlet
 from audit.sealing.checkpoints import checkpoint_bytes, make_checkpoint
 from audit.sealing.record_rows import checkpoint_record
 from audit.sealing.signing_keys import SecretBox
+from config_schema.translatable import translatable
 
 logger = logging.getLogger("hub.audit")
 
@@ -63,7 +64,7 @@ def _publish_to(checkpoint: Checkpoint, name: str, channel: PublishChannel, at: 
     # A defect in one channel must not keep the others from publishing.
     except Exception:
         logger.exception("a checkpoint could not be sent by %s", name)
-        _postpone_outlet(outlet, "internal error; see the log", at)
+        _postpone_outlet(outlet, translatable("internal error; see the log"), at)
         return False
     # After the sending: a process that is killed in between sends the checkpoint once more.
     with transaction.atomic():

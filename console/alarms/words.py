@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
+from console.ui.stored_failures import translate_failure
 from sync.models import Alarm, AlarmKind, NotificationState
 from sync.monitoring.alarm_texts import AlarmText, alarm_text
 
@@ -119,7 +120,7 @@ def notification_lines(alarm: Alarm) -> list[SafeString]:
             % {"count": notification.tries}
             if notification.tries > 1
             else "",
-            notification.failure,
+            translate_failure(notification.failure),
         )
         for notification in alarm.notifications.order_by("id")
     ]

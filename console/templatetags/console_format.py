@@ -11,11 +11,13 @@ from console.replays import words
 from console.settings.pause import render_activity_pill
 from console.ui import formatting, outcome_texts
 from console.ui.outcome_texts import render_pill
+from console.ui.stored_failures import translate_failure
 from sync.models import Delivery, FailureGroup, FailureGroupState
 from sync.monitoring.health_figures import COUNT_LIMIT
 
 register = template.Library()
 register.filter("activity_pill", render_activity_pill)
+register.filter("stored_failure", translate_failure)
 
 
 @register.filter("number")

@@ -16,6 +16,7 @@ from audit.models import Entry, Segment
 from audit.sealing.checkpoints import make_checkpoint
 from audit.sealing.record_rows import checkpoint_record
 from audit.sealing.unsealed_entries import SETTLE_TIME, segments_sealed_until
+from config_schema.translatable import translatable
 from database.clock import read_clock
 from sync.housekeeping.audit_upkeep import BOX, seal_audit
 from sync.search.event_filter import EventFilter
@@ -38,7 +39,7 @@ def make_fresh_checkpoint() -> Record:
     seal_audit()
     checkpoint = make_checkpoint(BOX, read_clock())
     if checkpoint is None:
-        raise NotSealed("No audit entries are sealed yet.")
+        raise NotSealed(translatable("No audit entries are sealed yet."))
     return checkpoint_record(checkpoint)
 
 
@@ -79,7 +80,9 @@ def _unsealed_events(count: int) -> Iterator[UUID]:
             continue
         unsealed += 1
         if unsealed > MAX_UNSEALED:
-            raise NotSealed("Too many audit entries are not sealed yet. Check that a worker is running.")
+            raise NotSealed(
+                translatable("Too many audit entries are not sealed yet. Check that a worker is running.")
+            )
         try:
             yield from_reference(stream.removeprefix(_STREAM))
         # A stream whose name is no reference belongs to no event.

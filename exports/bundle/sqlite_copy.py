@@ -19,6 +19,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, connection
 
+from config_schema.translatable import translatable
 from exports.bundle.export_rows import EVENT_TABLES, LOOKUP_TABLES, SourceTable
 from exports.bundle.snapshot import pin_wal_snapshot, read_snapshot
 from sync.models import delivery_stream
@@ -76,7 +77,7 @@ def _copy_or_raise(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> N
     except DatabaseError as error:
         if getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             raise NoTemporarySpace(
-                "There is no space left for temporary files (SQLITE_TMPDIR or /var/tmp)."
+                translatable("There is no space left for temporary files (SQLITE_TMPDIR or /var/tmp).")
             ) from error
         raise
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from config_schema.errors import SettingsInvalid
-from config_schema.translatable import text_of
+from config_schema.translatable import text_of, to_document
 from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
 from sync.connectors.contracts.permissions import PermissionAnswer, PermissionFinding
@@ -164,7 +164,7 @@ class _ConnectionCheck:
         except SettingsInvalid as invalid:
             if (credential := self._missing_credential(invalid)) is not None:
                 return CheckStep(name, False, "credential-missing", None, {"credential": credential})
-            return CheckStep(name, False, "settings-invalid", None, {"sentence": str(invalid)})
+            return CheckStep(name, False, "settings-invalid", None, {"sentence": to_document(invalid.text)})
         return CheckStep(name, is_good, code, _UNTIMED_CODES.get(code, time.monotonic() - started), facts)
 
     def _missing_credential(self, invalid: SettingsInvalid) -> str | None:

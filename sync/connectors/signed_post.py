@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 
+from config_schema.translatable import text_of, translatable
 from sync.connectors.http.message_types import ExchangeFailure, HttpEndpoint, HttpRequest
 from sync.connectors.http.transport import transmit_request
 from sync.connectors.http.urls import BaseUrl, is_allowed_url, parse_base_url
@@ -65,11 +66,21 @@ def post_signed(description: str, url: str, secret: str, webhook_id: str, body: 
             _build_request(base, template, signed, body), HttpEndpoint(base.origin, TIMEOUT_SECONDS, BYTE_CAP)
         )
     except ValueError as error:
-        raise PostFailed(f"the settings of {description} are not good: {error}") from error
+        raise PostFailed(
+            translatable(
+                "the settings of %(receiver)s are not good: %(error)s",
+                receiver=description,
+                error=text_of(error),
+            )
+        ) from error
     except ExchangeFailure as failure:
-        raise PostFailed(f"{description} failed: {failure}") from failure
+        raise PostFailed(
+            translatable("%(receiver)s failed: %(failure)s", receiver=description, failure=text_of(failure))
+        ) from failure
     if not 200 <= answer.status < 300:
-        raise PostFailed(f"{description} responded with {answer.status}")
+        raise PostFailed(
+            translatable("%(receiver)s responded with %(status)s", receiver=description, status=answer.status)
+        )
 
 
 def _split_url(url: str) -> tuple[BaseUrl, str]:

@@ -7,6 +7,7 @@ from functools import partial
 
 from django.utils import timezone
 
+from config_schema.translatable import text_of, translatable
 from sync.connectors.http.dns import is_address_allowed
 from sync.connectors.http.message_types import ExchangeFailure, HttpEndpoint, HttpRequest, HttpResponse
 from sync.connectors.http.transport import transmit_request
@@ -58,21 +59,28 @@ def fetch_key_set(url: str) -> None:
         _check_response(response)
         store_key_set(url, response.body, _lifetime_of(response), now)
     except (KeySetUnavailable, ExchangeFailure, ValueError) as error:
-        sentence = f"No key set was received: {error}." if isinstance(error, ExchangeFailure) else str(error)
-        record_key_set_fault(url, sentence, now)
+        if isinstance(error, ExchangeFailure):
+            sentence: str = translatable("No key set was received: %(reason)s.", reason=str(error))
+        else:
+            sentence = text_of(error)
+        record_key_set_fault(url, str(sentence), now)
         raise KeySetUnavailable(sentence) from error
 
 
 def _check_response(response: HttpResponse) -> None:
     """Raise KeySetUnavailable unless the response may hold a key set."""
     if 300 <= response.status < 400:
-        raise KeySetUnavailable("The address redirects to another one, which the hub does not follow.")
+        raise KeySetUnavailable(
+            translatable("The address redirects to another one, which the hub does not follow.")
+        )
     if response.status != 200:
-        raise KeySetUnavailable(f"The response has the status {response.status}.")
+        raise KeySetUnavailable(
+            translatable("The response has the status %(status)s.", status=response.status)
+        )
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     # Static files often have no type or a general one. A page for people, such as a log-in, never holds keys.
     if media_type not in _GENERAL_TYPES and not re.fullmatch(r"[a-z]+/(?:.*\+)?json", media_type):
-        raise KeySetUnavailable("The content type of the response is not that of JSON.")
+        raise KeySetUnavailable(translatable("The content type of the response is not that of JSON."))
 
 
 def _request(url: str) -> HttpResponse:
@@ -98,7 +106,7 @@ def _check_address(host: str) -> None:
     except ValueError:
         return
     if not is_allowed:
-        raise KeySetUnavailable("The hub does not connect to this address.")
+        raise KeySetUnavailable(translatable("The hub does not connect to this address."))
 
 
 def _lifetime_of(response: HttpResponse) -> timedelta:

@@ -5,6 +5,7 @@ import uuid
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
+from config_schema.translatable import translatable
 from database.clock import database_now
 from database.statement import Statement
 from sync.jobs.kinds import job_kinds
@@ -13,8 +14,9 @@ from sync.models import Job, JobState
 
 # A crash may have another cause; three in a row without progress point to the job.
 MAX_DEATHS = 3
-DIED_MESSAGE = (
-    f"Its process crashed {MAX_DEATHS} times without making progress. It is not retried automatically."
+DIED_MESSAGE = translatable(
+    "Its process crashed %(number)s times without making progress. It is not retried automatically.",
+    number=MAX_DEATHS,
 )
 # Each worker runs it every second: one statement for all kinds, without the ORM.
 _DUE_KINDS = Statement(
@@ -98,7 +100,7 @@ def _release_expired(kind: JobKind) -> None:
     running = Q(kind=kind.name, state=JobState.RUNNING, lease_until__lte=database_now())
     for job in Job.objects.filter(running).order_by("pk")[:100]:
         has_failed = job.deaths + 1 >= MAX_DEATHS
-        state, failure = (JobState.FAILED, DIED_MESSAGE) if has_failed else (JobState.WAITING, "")
+        state, failure = (JobState.FAILED, str(DIED_MESSAGE)) if has_failed else (JobState.WAITING, "")
         # The time of submission puts it in front of jobs that have not begun.
         due_at, ended_at = (None, database_now()) if has_failed else (F("submitted_at"), None)
         with transaction.atomic():

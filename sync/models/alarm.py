@@ -4,6 +4,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 
@@ -133,4 +134,5 @@ class Notification(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} by {self.get_channel_display()}"
+        names = {"kind": self.get_kind_display(), "channel": self.get_channel_display()}
+        return gettext("%(kind)s by %(channel)s") % names

@@ -8,10 +8,12 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from config_schema.translatable import from_document
 from console.settings.connections.forms import CREDENTIAL_LABELS
 from console.settings.connections.permission_words import PermissionRow, build_permission_row
 from console.ui.formatting import long_duration, short_duration
 from console.ui.outcome_texts import describe_code
+from console.ui.translation import translate_text
 from sync.connectors.connection_check import CheckStep
 from webhooks.catalogue.codes import CATALOGUE
 
@@ -97,7 +99,8 @@ def _step_sentence(step: CheckStep, connection: str, now: datetime, credentials:
     if step.code in CATALOGUE:
         return f"{_catalogue_title(step.code, connection)}. {_next_step(step.code, credentials)}"
     if step.code == "settings-invalid":
-        return _("The settings are invalid: %(sentence)s") % {"sentence": step.facts.get("sentence", "")}
+        sentence = translate_text(from_document(step.facts["sentence"]))
+        return _("The settings are invalid: %(sentence)s") % {"sentence": sentence}
     text = _SENTENCE_BUILDERS.get(step.code)
     sentence = text(step.facts, now) if text else _failure_sentences().get(step.code, step.code)
     left_out = int(step.facts.get("left_out", 0))

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from config_schema.translatable import text_of
 from console.base.forms import JSON_AS_TEXT
 from console.base.post_only import post_only
 from console.requests.source_summary import load_source_requests
@@ -33,6 +34,7 @@ from console.settings.sources.secrets import SecretRotationMixin
 from console.settings.sources.source_test import CannotSendTestEvent, SentTestEvent, send_test_event
 from console.ui.formatting import render_age
 from console.ui.outcome_texts import describe_code, render_pill
+from console.ui.translation import translate_text
 from sync.housekeeping.key_sets import KeySetUnavailable, fetch_new_key_set
 from webhooks.models import Source
 from webhooks.presets.source_presets import SOURCE_PRESETS
@@ -178,7 +180,7 @@ def _fetch_keys(request: HttpRequest, url: str) -> None:
         text = _(
             "The sender's keys could not be fetched: %(reason)s Webhooks are refused until a worker can fetch them."
         )
-        messages.warning(request, text % {"reason": error})
+        messages.warning(request, text % {"reason": translate_text(text_of(error))})
 
 
 def _show_test_result(request: HttpRequest, sent: SentTestEvent) -> None:

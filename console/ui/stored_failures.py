@@ -1,0 +1,63 @@
+"""Failures that a worker stores as an English sentence, in the language of the reader.
+
+The sentence is stored as it is, because the audit log and exports have it too. Here it is recognised by its template.
+"""
+
+import re
+from functools import cache
+
+from django.utils.translation import gettext, gettext_noop
+
+TEMPLATES = (
+    # Jobs: exports, erasures.
+    gettext_noop(
+        "Its process crashed %(number)s times without making progress. It is not retried automatically."
+    ),
+    gettext_noop("An internal error. An administrator can find it in the log."),
+    gettext_noop("The export folder cannot be written: %(error)s."),
+    gettext_noop(
+        "An Excel sheet can contain %(most)s events, but %(count)s were selected. Choose CSV instead."
+    ),
+    gettext_noop("No audit entries are sealed yet."),
+    gettext_noop("Too many audit entries are not sealed yet. Check that a worker is running."),
+    gettext_noop("Old audit entries were deleted while this export was running. Export again."),
+    gettext_noop("New audit entries are not being sealed. Check that a worker is running."),
+    gettext_noop("There is no space left for temporary files (SQLITE_TMPDIR or /var/tmp)."),
+    # Notifications of alarms, and checkpoints.
+    gettext_noop("internal error; see the log"),
+    gettext_noop("this channel is no longer configured"),
+    gettext_noop("the mail server did not accept it: %(error)s"),
+    gettext_noop("the file could not be written: %(error)s"),
+    gettext_noop("%(name)s already exists with other content"),
+    gettext_noop("the settings of %(receiver)s are not good: %(error)s"),
+    gettext_noop("%(receiver)s responded with %(status)s"),
+    gettext_noop("%(receiver)s failed: %(failure)s"),
+    # Receivers, and why an exchange with one failed.
+    gettext_noop("the alarm webhook"),
+    gettext_noop("the checkpoint address"),
+    gettext_noop("no connection"),
+    gettext_noop("the connection was cut"),
+    gettext_noop("the certificate is not trusted"),
+    gettext_noop("no response"),
+    gettext_noop("incomplete response"),
+    gettext_noop("the response is too large"),
+    gettext_noop("the response is not HTTP"),
+    gettext_noop("the response is compressed"),
+)
+
+
+def translate_failure(sentence: str) -> str:
+    """Return a stored failure in the active language; one that is not recognised, as a cut one may be, as it is."""
+    for template in TEMPLATES:
+        if found := _pattern_of(template).fullmatch(sentence):
+            values = {name: translate_failure(value) for name, value in found.groupdict().items()}
+            return gettext(template) % values
+    return sentence
+
+
+@cache
+def _pattern_of(template: str) -> re.Pattern[str]:
+    """Return the pattern of the sentences that a template makes."""
+    parts = re.split(r"%\((\w+)\)s", template)
+    patterns = [f"(?P<{part}>.+)" if number % 2 else re.escape(part) for number, part in enumerate(parts)]
+    return re.compile("".join(patterns))
