@@ -122,6 +122,7 @@ def test_a_database_is_migrated_again_and_served(url: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.one_database
 @pytest.mark.parametrize("start", STARTS)
 def test_no_process_starts_on_a_database_of_another_version(url: str, start: str) -> None:
     forget = "from django.db.migrations.recorder import MigrationRecorder as R; R.Migration.objects"

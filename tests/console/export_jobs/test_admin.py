@@ -180,6 +180,7 @@ MATRIX = {
 
 
 @pytest.mark.slow
+@pytest.mark.one_database
 @pytest.mark.parametrize("role", MATRIX)
 def test_each_role_has_its_own_actions_and_a_refusal_is_recorded(database: None, role: str) -> None:
     a_recorded_history(1)

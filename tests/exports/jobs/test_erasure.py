@@ -68,6 +68,7 @@ def test_nothing_of_an_erased_person_is_left_in_exports(asked: dict[str, Export]
 
 
 @pytest.mark.slow
+@pytest.mark.one_database
 def test_a_variant_that_forgets_the_exports_is_caught(
     asked: dict[str, Export], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ def test_more_events_than_a_sheet_holds_are_refused_at_once_with_a_message(
 
 
 @pytest.mark.slow
+@pytest.mark.pure
 def test_a_sheet_takes_no_more_memory_for_more_rows(tmp_path: Path) -> None:
     def peak(rows: int) -> int:
         tracemalloc.start()

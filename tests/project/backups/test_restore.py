@@ -116,6 +116,7 @@ def test_an_erased_person_does_not_come_back_and_nothing_is_sent(site: Site) -> 
         assert site.do(_LOOK, url) == "[False, True] 0 True"
 
 
+@pytest.mark.one_database
 def test_the_test_fails_if_erasures_are_not_repeated(site: Site) -> None:
     """Broken variant: a restore without the list brings the person back."""
     assert site.manage("backup", site.folder / "one").returncode == 0
@@ -152,6 +153,7 @@ def test_a_restore_that_was_killed_leaves_no_database_that_starts(site: Site) ->
         assert site.manage("verify_audit", "--log-only", url=url).returncode == 0
 
 
+@pytest.mark.one_database
 def test_the_test_fails_if_an_unfinished_restore_is_not_marked(site: Site) -> None:
     """Broken variant: the marker is gone, and a process starts with the erased person in the database."""
     backup = site.folder / "one"

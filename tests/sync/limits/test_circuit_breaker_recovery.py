@@ -135,6 +135,7 @@ def test_each_success_allows_one_more_probe_until_the_breaker_closes(cautious: H
 
 
 @pytest.mark.slow
+@pytest.mark.one_database
 def test_a_breaker_that_lets_all_through_at_once_is_caught(
     cautious: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +282,7 @@ def test_a_half_open_breaker_allows_failures_while_the_system_answers(cautious: 
 
 
 @pytest.mark.slow
+@pytest.mark.one_database
 def test_a_breaker_that_opens_at_the_first_failure_is_caught(
     cautious: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

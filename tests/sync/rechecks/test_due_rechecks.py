@@ -99,7 +99,9 @@ def actions(attempt: Attempt) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [1.0, 1.5, 5.0])
+@pytest.mark.parametrize(
+    "seconds", [1.0, *(pytest.param(one, marks=pytest.mark.one_database) for one in (1.5, 5.0))]
+)
 def test_data_that_arrive_late_are_repaired(hub: Hub, seconds: float) -> None:
     late = send_and_time_out(hub, seconds)
     newest = send_newest(hub)

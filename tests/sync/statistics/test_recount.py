@@ -54,6 +54,7 @@ def test_after_any_history_one_recount_makes_every_hour_right(history: Any, seed
 
 
 @pytest.mark.slow
+@pytest.mark.one_database
 def test_a_hub_that_marks_no_hours_is_caught(history: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the broken variant a delivery that a person reopened stays counted as before."""
     monkeypatch.setattr(sync.deliveries.event_state, "mark_hours_for_recount", lambda _: None)
