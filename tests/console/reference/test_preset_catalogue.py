@@ -44,7 +44,7 @@ def test_every_preset_is_on_the_page_with_what_it_needs_and_its_documentation() 
     [
         ("?q=okta", ["Okta (Users and Groups API)", "Okta event hooks"]),
         ("?q=OKTA+handshake", ["Okta event hooks"]),
-        ("?q=workos.com", ["WorkOS events (AuthKit and Directory Sync)"]),
+        ("?q=workos.com", ["WorkOS (AuthKit users)", "WorkOS events (AuthKit and Directory Sync)"]),
         ("?kind=identity&q=sandbox", ["Sandbox identity service"]),
         ("?kind=identity&q=trivore", ["Trivore ID management API"]),
         ("?kind=target&q=sandbox", ["Sandbox shop"]),
