@@ -20,7 +20,7 @@ def test_batches_under_random_kills_are_stored_whole_and_all_their_events_end(
 ) -> None:
     size = 6 if is_long else 1
     weather = StormSize(
-        SEED, webhooks=60 * size, batches=90 * size, people=60, gap=(12, 30), clients=8, share=3
+        SEED, webhooks=30 * size, batches=45 * size, people=40, gap=(10, 25), clients=8, share=3
     )
     with running_fleet(tmp_path, services, webs=2, workers=2) as fleet:
         add_native_sources(fleet.hub)

@@ -63,17 +63,24 @@ def _wrong_references(references: Mapping[str, str], events: Mapping[str, Stored
             yield f"{event_id} was answered with {reference}, its row is {events[event_id].reference}"
 
 
-def _find_partial(batches: Sequence[Batch], events: Mapping[str, StoredEvent]) -> Iterator[str]:
-    """Yield batches that are stored in part. An event that is in several batches may be stored with any of them."""
+def _events_of_one_batch(
+    batches: Sequence[Batch], events: Mapping[str, StoredEvent]
+) -> Iterator[tuple[Batch, int, list[StoredEvent]]]:
+    """Yield each batch with the number of its events that no other batch has, and those of them that are stored."""
     holders: defaultdict[str, set[str]] = defaultdict(set)
     for batch in batches:
         for event_id in batch.stored_ids:
             holders[event_id].add(batch.name)
     for batch in batches:
         own = [event_id for event_id in batch.stored_ids if len(holders[event_id]) == 1]
-        stored = [events[event_id] for event_id in own if event_id in events]
-        if stored and len(stored) < len(own):
-            yield f"{batch.name}: {len(stored)} of {len(own)} events are stored"
+        yield batch, len(own), [events[event_id] for event_id in own if event_id in events]
+
+
+def _find_partial(batches: Sequence[Batch], events: Mapping[str, StoredEvent]) -> Iterator[str]:
+    """Yield batches that are stored in part. An event that is in several batches may be stored with any of them."""
+    for batch, sent, stored in _events_of_one_batch(batches, events):
+        if stored and len(stored) < sent:
+            yield f"{batch.name}: {len(stored)} of {sent} events are stored"
         elif len({event.batch for event in stored}) > 1:
             yield f"{batch.name} is stored with the receipts {sorted({str(event.batch) for event in stored})}"
 
@@ -99,12 +106,8 @@ def _find_receipt_faults(
 
 
 def _find_disorder(batches: Sequence[Batch], events: Mapping[str, StoredEvent]) -> Iterator[str]:
-    """Yield batches of which the events that one commit stored are not in the order of the request."""
-    copied = {batch.name for batch in batches if batch.name.endswith("_again")}
-    for batch in batches:
-        if batch.name in copied or f"{batch.name}_again" in copied:
-            continue
-        stored = [events[event_id] for event_id in batch.stored_ids if event_id in events]
+    """Yield batches whose events are not stored in the order of the request."""
+    for batch, _, stored in _events_of_one_batch(batches, events):
         if [event.pk for event in stored] != sorted(event.pk for event in stored):
             yield f"{batch.name} is stored in another order"
 

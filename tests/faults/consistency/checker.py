@@ -28,12 +28,16 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """One webhook as the driver sent it. `fetch_status` is None if the connection was cut before an answer began."""
+    """One event as the driver sent it. `status` is None if the connection was cut before an answer began.
+
+    `is_delivered` is False for an event that is stored and not delivered.
+    """
 
     webhook_id: str
     subject: str
     sent_at: float
     status: int | None
+    is_delivered: bool = True
 
     @property
     def is_acknowledged(self) -> bool:
@@ -98,7 +102,7 @@ def observe(sendings: Sequence[Sending], identity: IdentityService, shop: ShopSe
     addresses = defaultdict(list)
     for record in shop.list_records("customers"):
         addresses[str(record.get("external_id"))].append(str(record["email"]))
-    subjects = {sending.subject for sending in sendings}
+    subjects = {sending.subject for sending in sendings if sending.is_delivered}
     people = [user for user in identity.list_records("users") if user["id"] in subjects]
     wanted = {user["id"]: user["emails"][0]["address"] for user in people}
     return compare(Journals(sendings, identity.read_journal(), shop.read_journal(), wanted, addresses), rows)
@@ -182,7 +186,8 @@ def _uncovered(sendings: Sequence[Sending], fetches: Sequence[Request]) -> Itera
     first: dict[str, Sending] = {}
     for sending in sorted(sendings, key=lambda sending: sending.sent_at):
         first.setdefault(sending.webhook_id, sending)
-    for webhook_id in {sending.webhook_id for sending in sendings if sending.is_acknowledged}:
+    delivered = (sending for sending in sendings if sending.is_acknowledged and sending.is_delivered)
+    for webhook_id in {sending.webhook_id for sending in delivered}:
         if latest[first[webhook_id].subject] < first[webhook_id].sent_at:
             yield f"{webhook_id} of {first[webhook_id].subject}"
 

@@ -74,39 +74,43 @@ class Driver:
 
     def deliver(self, webhook: Webhook) -> None:
         """Change the person unless a copy did so before, then send the webhook until it has a final answer."""
-        self._change(webhook)
+        self._change(webhook.webhook_id, webhook.person)
         for _ in range(MOST_TRIES):
             if self._send(webhook).is_final:
                 return
             time.sleep(random.uniform(0.02, 0.2))
         raise AssertionError(f"{webhook.webhook_id} was never answered")
 
-    def _change(self, webhook: Webhook) -> None:
+    def _change(self, webhook_id: str, person: str) -> None:
         """Set the person's address to one with the next version, once for each webhook id."""
-        with self._people[webhook.person]:
-            if webhook.webhook_id not in self._changed:
-                emails = [_email(webhook.person, next(self._numbers))]
-                self.identity.directory.update_record(
-                    "users", webhook.person, {"emails": emails}, replaces=False
-                )
-                self._changed.add(webhook.webhook_id)
+        with self._people[person]:
+            if webhook_id not in self._changed:
+                emails = [_email(person, next(self._numbers))]
+                self.identity.directory.update_record("users", person, {"emails": emails}, replaces=False)
+                self._changed.add(webhook_id)
 
     def _send(self, webhook: Webhook) -> Sending:
-        body, sent_at, status = webhook.body, time.monotonic(), None
+        sent_at = time.monotonic()
+        status, _ = self._post("aurora", webhook.body, webhook.webhook_id)
+        sending = Sending(webhook.webhook_id, webhook.person, sent_at, status)
+        self.sendings.append(sending)
+        return sending
+
+    def _post(self, source: str, body: bytes, webhook_id: str) -> tuple[int | None, bytes]:
+        """Send a request. Returns the status and the body of the answer, as far as they were received."""
+        status, content = None, b""
         connection = http.client.HTTPConnection("127.0.0.1", random.choice(self.ports()), timeout=20)
         try:
-            headers = JSON | signature_headers(body, webhook.webhook_id)
-            connection.request("POST", "/webhooks/aurora", body, headers)
+            headers = JSON | signature_headers(body, webhook_id)
+            connection.request("POST", f"/webhooks/{source}", body, headers)
             answer = connection.getresponse()
             status = answer.status
-            answer.read()
+            content = answer.read()
         except (OSError, http.client.HTTPException):
             pass  # the process was killed meanwhile: the status, if it was read, counts
         finally:
             connection.close()
-        sending = Sending(webhook.webhook_id, webhook.person, sent_at, status)
-        self.sendings.append(sending)
-        return sending
+        return status, content
 
 
 def _email(person: str, version: int) -> dict[str, object]:

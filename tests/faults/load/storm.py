@@ -11,6 +11,8 @@ from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.faults.consistency.checker import Report, observe
 from tests.faults.fleet.hub_fleet import Fleet, Member
+from tests.faults.load.batch_driver import BatchDriver
+from tests.faults.load.native_source import Batch, plan_batches
 from tests.faults.load.source_driver import Driver, Webhook, plan
 
 
@@ -19,7 +21,8 @@ class StormSize:
     """The size of a storm.
 
     `gap`: least and most sendings between two kills, None for no kills. `clients` send at once. One webhook in `share`
-    is a copy, none if it is 0. A delivery that is still open `drain_seconds` after the storm counts as stuck.
+    is a copy, none if it is 0. A delivery that is still open `drain_seconds` after the storm counts as stuck. `batches` are
+    requests with several events, in a mixed storm.
     """
 
     seed: int
@@ -29,6 +32,7 @@ class StormSize:
     clients: int = 12
     share: int = 3
     drain_seconds: float = 60
+    batches: int = 0
 
     @property
     def copies(self) -> int:
@@ -95,8 +99,32 @@ def run_storm(fleet: Fleet, identity: IdentityService, shop: ShopService, weathe
     webhooks = plan(weather.webhooks, weather.copies, people, weather.seed)
     half, killed = len(webhooks) // 2, Counter[str]()
     for part, victims in ((webhooks[:half], fleet.workers), (webhooks[half:], fleet.members)):
-        killed += _send_under_fire(driver, part, victims, weather, chance)
+        with ProcessKiller(victims, weather.gap, lambda: len(driver.sendings), chance) as killer:
+            send_timed(lambda part=part: driver.run(part, weather.clients), len(part))
+        killed += killer.killed
+    return finish_storm(fleet, driver, shop, weather, killed)
+
+
+def run_mixed_storm(fleet: Fleet, driver: BatchDriver, shop: ShopService, weather: StormSize) -> StormResult:
+    """Send batches and single webhooks while any process is killed; drain; compare."""
+    chance = random.Random(weather.seed)
+    people = [f"PERSON{number}" for number in range(weather.people)]
+    driver.add_people(people)
+    singles = plan(weather.webhooks, weather.copies, people, weather.seed)
+    requests: list[Webhook | Batch] = [*plan_batches(weather.batches, people, weather.seed)]
+    for single in singles:
+        requests.insert(chance.randrange(len(requests) + 1), single)
+    with ProcessKiller(fleet.members, weather.gap, lambda: driver.posts, chance) as killer:
+        send_timed(lambda: driver.send_all(requests, weather.clients), len(requests))
+    return finish_storm(fleet, driver, shop, weather, killer.killed)
+
+
+def finish_storm(
+    fleet: Fleet, driver: Driver, shop: ShopService, weather: StormSize, killed: Counter[str]
+) -> StormResult:
+    """Wait until everything is delivered, and compare."""
     fleet.wait_until_idle(weather.drain_seconds)
+    identity = driver.identity
     report = observe(driver.sendings, identity, shop, fleet.hub.rows)
     states = fleet.hub.rows("SELECT state, count(*) FROM sync_delivery GROUP BY state")
     receipts = fleet.hub.rows("SELECT count(*) FROM webhooks_receipt")[0][0]
@@ -105,18 +133,9 @@ def run_storm(fleet: Fleet, identity: IdentityService, shop: ShopService, weathe
     return StormResult(report, ends, dict(killed), receipts, dict(answers))
 
 
-def _send_under_fire(
-    driver: Driver,
-    webhooks: Sequence[Webhook],
-    victims: Sequence[Member],
-    weather: StormSize,
-    chance: random.Random,
-) -> Counter[str]:
+def send_timed(send: Callable[[], None], number: int) -> None:
+    """Send `number` requests and print how long it took."""
     started = time.monotonic()
-    with ProcessKiller(victims, weather.gap, lambda: len(driver.sendings), chance) as killer:
-        driver.run(webhooks, weather.clients)
+    send()
     seconds = time.monotonic() - started
-    print(
-        f"{len(webhooks)} webhooks in {seconds:.1f} s ({len(webhooks) / seconds:.0f}/s), killed {dict(killer.killed)}"
-    )
-    return killer.killed
+    print(f"{number} requests in {seconds:.1f} s ({number / seconds:.0f}/s)")
