@@ -9,7 +9,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.ui.outcome_texts import describe_code, render_pill
-from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Receipt, Refusal
 from webhooks.protocol.signature_reasons import SignatureReason
 
@@ -91,10 +90,8 @@ def reason_text(row: Receipt | Refusal) -> str:
 
 
 def status_of(row: Receipt | Refusal) -> int | None:
-    """Return the HTTP status of the answer; None if there is none yet, or if the code is unknown."""
-    if isinstance(row, Receipt):
-        return row.status
-    return CATALOGUE[row.code].status if row.code in CATALOGUE else None
+    """Return the HTTP status that the sender got; None if there is no answer yet."""
+    return row.status
 
 
 def render_result(result: RequestResult) -> SafeString:

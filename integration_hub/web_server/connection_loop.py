@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from gunicorn.workers.gthread import ThreadWorker
 
 from integration_hub.web_server.connection import Connection, Phase
@@ -95,7 +96,9 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         try:
             connection.receive(data, time.monotonic())
             if reader.is_large and self._count_large_bodies() > MOST_LARGE_BODIES:
-                raise RefusedRequest(503, "too many large bodies", "storage-unavailable")
+                raise RefusedRequest(
+                    settings.UNAVAILABLE_STATUS, "too many large bodies", "storage-unavailable"
+                )
         except RefusedRequest as refusal:
             self._refuse(connection, refusal)
             return
@@ -116,7 +119,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         address = connection.client[0] if isinstance(connection.client, tuple) else None
         where = address or "a local client"
         logger.info("refused a request from %s: %s %s", where, refusal.status, refusal.reason)
-        count_refusal(refusal.code, address)
+        count_refusal(refusal.code, address, refusal.status)
         with suppress(OSError):
             connection.sock.send(build_response(refusal, without_body=connection.reader.is_head))
         connection.linger(time.monotonic())

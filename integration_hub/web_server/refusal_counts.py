@@ -19,6 +19,7 @@ class _Kind(NamedTuple):
     code: str
     address: str | None
     minute: datetime
+    status: int
 
 
 class _Count(NamedTuple):
@@ -38,20 +39,20 @@ def _write(kind: _Kind, count: _Count) -> None:
     from webhooks.receiving.refusals import record_refusal
 
     refused = IncomingRequest("", {}, None, None, kind.address, count.last_at)
-    record_refusal(kind.code, refused, None)
+    record_refusal(kind.code, refused, None, kind.status)
     # The row exists now, so all others are counted in memory.
     for _ in range(count.times - 1):
-        record_refusal(kind.code, refused, None)
+        record_refusal(kind.code, refused, None, kind.status)
 
 
 counts = DeferredCounts(_write, _merge, "refusals of the server")
 """Refusals by code, address and minute, until they are written."""
 
 
-def count_refusal(code: str, address: str | None) -> None:
-    """Count one refused request. Never waits for the database."""
+def count_refusal(code: str, address: str | None, status: int) -> None:
+    """Count one request that was refused with this HTTP status. Never waits for the database."""
     now = datetime.now(UTC)
-    kind = _Kind(code, address, now.replace(second=0, microsecond=0))
+    kind = _Kind(code, address, now.replace(second=0, microsecond=0), status)
     if kind not in counts and len(counts) >= MAX_COUNTS:
         kind = kind._replace(address=None)
     counts.add(kind, _Count(1, now))

@@ -40,6 +40,6 @@ def build_response(refusal: RefusedRequest, *, without_body: bool = False) -> by
         "Cache-Control: no-store",
         "X-Content-Type-Options: nosniff",
         "Connection: close",
-        *((f"Retry-After: {RETRY_SECONDS}",) if refusal.status == 503 else ()),
+        *((f"Retry-After: {RETRY_SECONDS}",) if refusal.code == "storage-unavailable" else ()),
     )
     return "\r\n".join((*lines, "", "")).encode() + (b"" if without_body else answer.body)

@@ -38,8 +38,8 @@ def test_a_flood_from_many_addresses_shares_a_count(hub: Hub) -> None:
     del hub
     refusal_counts.counts.reset()
     for number in range(3 * refusal_counts.MAX_COUNTS):
-        refusal_counts.count_refusal("bad-request", f"192.0.2.{number % 250}")
-        refusal_counts.count_refusal("slow-request", f"198.51.100.{number % 250}")
+        refusal_counts.count_refusal("bad-request", f"192.0.2.{number % 250}", 400)
+        refusal_counts.count_refusal("slow-request", f"198.51.100.{number % 250}", 408)
     assert len(refusal_counts.counts) <= refusal_counts.MAX_COUNTS + 4
     refusal_counts.counts.flush()
     refusals.refusal_counts.flush()

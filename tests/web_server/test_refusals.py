@@ -22,10 +22,9 @@ def test_a_refusal_is_a_problem_document_that_ends_the_connection(refusal: Refus
 
 
 def test_a_refusal_of_too_much_at_once_says_when_to_come_back() -> None:
-    assert (
-        read_answer(build_response(RefusedRequest(503, "busy", "storage-unavailable")))[1]["Retry-After"]
-        == "5"
-    )
+    for status in (503, 429):  # UNAVAILABLE_STATUS
+        response = build_response(RefusedRequest(status, "busy", "storage-unavailable"))
+        assert read_answer(response)[1]["Retry-After"] == "5"
 
 
 def test_the_refusal_of_a_head_request_has_no_body() -> None:

@@ -51,14 +51,26 @@ def test_a_process_whose_connections_are_all_taken_serves_others(start_hub: Star
         assert seconds_of(hub, webhook()) < 3
 
 
-def test_unfinished_long_forms_take_a_bounded_part_of_the_memory(running: RunningHub) -> None:
+@pytest.mark.parametrize("status", [503, 429])
+def test_unfinished_long_forms_take_a_bounded_part_of_the_memory(start_hub: StartHub, status: int) -> None:
+    with start_hub(UNAVAILABLE_STATUS=str(status)) as running:
+        fill_with_large_bodies(running, status)
+        seen = f"SELECT status FROM webhooks_refusal WHERE code = 'storage-unavailable' AND status = {status}"
+        until = time.monotonic() + 15
+        while not running.rows(seen):
+            assert time.monotonic() < until
+            time.sleep(0.2)
+
+
+def fill_with_large_bodies(running: RunningHub, status: int) -> None:
+    """Begin as many large bodies as a process reads at once; the next is refused, and webhooks are not."""
     beginning = webhook("Content-Length: 100000", line=b"POST /admin/ HTTP/1.1", length=False)
     with ExitStack() as stack:
         for _ in range(MOST_LARGE_BODIES):
             link = stack.enter_context(socket.create_connection(("127.0.0.1", running.port)))
             link.sendall(beginning)
         time.sleep(0.5)
-        assert read_answer(exchange(running.port, beginning))[0] == 503
+        assert read_answer(exchange(running.port, beginning))[0] == status
         assert seconds_of(running, webhook()) < 3
 
 

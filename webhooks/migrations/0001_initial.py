@@ -127,6 +127,7 @@ class Migration(migrations.Migration):
                 ('reason', models.CharField(blank=True, help_text='why it could not be verified, a code', max_length=32)),
                 ('address', models.GenericIPAddressField(null=True)),
                 ('size', models.PositiveIntegerField(help_text='bytes of the body, where known', null=True)),
+                ('status', models.PositiveSmallIntegerField(help_text='the HTTP status of the last answer', null=True)),
                 ('header_names', models.JSONField(default=list, help_text='names only, never values')),
                 ('bucket', models.CharField(help_text='source, code, reason, address and minute', max_length=160, unique=True)),
                 ('first_at', models.DateTimeField()),

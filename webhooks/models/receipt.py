@@ -76,6 +76,7 @@ class Refusal(models.Model):
     reason = models.CharField(max_length=32, blank=True, help_text="why it could not be verified, a code")
     address = models.GenericIPAddressField(null=True)
     size = models.PositiveIntegerField(null=True, help_text="bytes of the body, where known")
+    status = models.PositiveSmallIntegerField(null=True, help_text="the HTTP status of the last answer")
     header_names = models.JSONField(default=list, help_text="names only, never values")
     bucket = models.CharField(
         max_length=160, unique=True, help_text="source, code, reason, address and minute"

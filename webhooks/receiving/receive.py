@@ -79,10 +79,12 @@ def receive_webhook(incoming: IncomingRequest, language: Language, delivery_port
         logger.info(
             "refused %s from %s: %s %s", incoming.slug[:64], incoming.address, refusal.code, refusal.text
         )
-        record_refusal(refusal.code, incoming, source, refusal.reason)
         answer = problem_answer(refusal.code, language, headers=retry_headers(refusal))
         # Who is not verified gets the standard answer, whatever the source is.
-        return answer if source is None or verified is None else format_answer(source, answer)
+        if source is not None and verified is not None:
+            answer = format_answer(source, answer)
+        record_refusal(refusal.code, incoming, source, answer.status, refusal.reason)
+        return answer
     if verified.body is not None:
         incoming = replace(incoming, body=verified.body)
     try:
@@ -101,8 +103,9 @@ def receive_handshake(incoming: IncomingRequest, language: Language) -> Answer |
     try:
         return answer_handshake(source, incoming)
     except RequestRefused as refusal:
-        record_refusal(refusal.code, incoming, source, refusal.reason)
-        return problem_answer(refusal.code, language, headers=retry_headers(refusal))
+        answer = problem_answer(refusal.code, language, headers=retry_headers(refusal))
+        record_refusal(refusal.code, incoming, source, answer.status, refusal.reason)
+        return answer
 
 
 def _answer_verified(

@@ -36,16 +36,19 @@ _UNPRINTABLE = re.compile(r"[^!-~]")
 
 @dataclass(frozen=True, slots=True)
 class RefusalCount:
-    """The number of refusals of a bucket that are not written yet; time and size of the last one."""
+    """The number of refusals of a bucket that are not written yet; time and size of the last one, and the HTTP status
+    that it was answered with.
+    """
 
     times: int
     last_at: datetime
     size: int | None
+    status: int
 
 
 def _write_count(bucket: str, more: RefusalCount) -> None:
     Refusal.objects.filter(bucket=bucket).update(
-        times=F("times") + more.times, last_at=more.last_at, size=more.size
+        times=F("times") + more.times, last_at=more.last_at, size=more.size, status=more.status
     )
 
 
@@ -67,11 +70,11 @@ def mark_row_exists(bucket: str) -> None:
     _existing_rows.add(bucket)
 
 
-def count_in_memory(bucket: str, at: datetime, size: int | None) -> bool:
+def count_in_memory(bucket: str, at: datetime, size: int | None, status: int) -> bool:
     """Count one refusal in memory. Returns False, having counted nothing, if no row of the bucket is known."""
     if bucket not in _existing_rows:
         return False
-    refusal_counts.add(bucket, RefusalCount(1, at, size))
+    refusal_counts.add(bucket, RefusalCount(1, at, size, status))
     return True
 
 
@@ -81,12 +84,14 @@ def reset_counts() -> None:
     _existing_rows.clear()
 
 
-def record_refusal(code: str, incoming: IncomingRequest, source: Source | None, reason: str = "") -> None:
+def record_refusal(
+    code: str, incoming: IncomingRequest, source: Source | None, status: int, reason: str = ""
+) -> None:
     """Count a refusal with others of its source, code, reason, address and minute, or create a row for it.
 
     Once a minute has 60 rows of a source and code, refusals from further addresses share one row. Once an hour has 300
-    rows of a source, all further refusals of a code and reason in this hour share one. `reason`: that of a
-    BadSignature, and ignored for another code.
+    rows of a source, all further refusals of a code and reason in this hour share one. `status`: the HTTP status that
+    the sender got. `reason`: that of a BadSignature, and ignored for another code.
     """
     reason = reason if code == "bad-signature" else ""
     if reason and source is not None:
@@ -96,9 +101,12 @@ def record_refusal(code: str, incoming: IncomingRequest, source: Source | None, 
     key = f"{source.pk if source else 0}|{code}|{reason}"
     own, shared = (f"{key}|{address}|{minute:%Y%m%d%H%M}" for address in (incoming.address, ""))
     hourly = f"{key}||{hour:%Y%m%d%H}"
-    if any(count_in_memory(bucket, incoming.received_at, incoming.size) for bucket in (own, shared, hourly)):
+    counts = (
+        count_in_memory(each, incoming.received_at, incoming.size, status) for each in (own, shared, hourly)
+    )
+    if any(counts):
         return
-    if _count_in_row(own, incoming):
+    if _count_in_row(own, incoming, status):
         return
     bucket = own
     # A row that began since then was also counted since then, and that time has an index.
@@ -107,15 +115,15 @@ def record_refusal(code: str, incoming: IncomingRequest, source: Source | None, 
         bucket = hourly
     elif rows.filter(code=code, last_at__gte=minute, first_at__gte=minute).count() >= NEW_ROWS_A_MINUTE:
         bucket = shared
-    if bucket != own and _count_in_row(bucket, incoming):
+    if bucket != own and _count_in_row(bucket, incoming, status):
         return
     try:
         with transaction.atomic():
             address = incoming.address if bucket == own else None
-            row = _create_row(bucket, code, reason, incoming, source, address)
+            row = _create_row(bucket, code, reason, incoming, source, address, status)
     # Another request of this minute was first.
     except IntegrityError:
-        _count_in_row(bucket, incoming)
+        _count_in_row(bucket, incoming, status)
         return
     mark_row_exists(bucket)
     # Not after each row: a flood would otherwise cause one deletion for each of its rows.
@@ -132,10 +140,10 @@ def _capture(reason: str, incoming: IncomingRequest, source: Source) -> None:
     )
 
 
-def _count_in_row(bucket: str, incoming: IncomingRequest) -> int:
+def _count_in_row(bucket: str, incoming: IncomingRequest, status: int) -> int:
     """Add one refusal to the bucket's row. Returns 1, or 0 if there is no such row."""
     rows = Refusal.objects.filter(bucket=bucket).update(
-        times=F("times") + 1, last_at=incoming.received_at, size=incoming.size
+        times=F("times") + 1, last_at=incoming.received_at, size=incoming.size, status=status
     )
     if rows:
         mark_row_exists(bucket)
@@ -149,6 +157,7 @@ def _create_row(
     incoming: IncomingRequest,
     source: Source | None,
     address: str | None,
+    status: int,
 ) -> Refusal:
     hour = incoming.received_at.replace(minute=0, second=0, microsecond=0)
     alike = Refusal.objects.filter(source=source, code=code)
@@ -160,6 +169,7 @@ def _create_row(
         reason=reason,
         address=address,
         size=incoming.size,
+        status=status,
         header_names=bounded_header_names(incoming.headers),
         first_at=incoming.received_at,
         last_at=incoming.received_at,

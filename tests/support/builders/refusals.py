@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.support.builders.history import NOON, a_source
+from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Refusal
 
 
@@ -10,5 +11,12 @@ def a_refusal(code: str = "bad-signature", slug: str | None = "aurora", **values
     """Create a refusal at `at`, or at NOON."""
     number = Refusal.objects.count()
     at = values.pop("at", NOON)
-    defaults = {"address": "192.0.2.7", "size": 96, "bucket": f"{number}", "first_at": at, "last_at": at}
+    defaults: dict[str, Any] = {
+        "address": "192.0.2.7",
+        "size": 96,
+        "bucket": f"{number}",
+        "first_at": at,
+        "last_at": at,
+    }
+    defaults["status"] = CATALOGUE[code].status if code in CATALOGUE else None
     return Refusal.objects.create(source=a_source(slug) if slug else None, code=code, **defaults | values)

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from django.db import DatabaseError
 
+from console.requests.results import status_of
 from sync.models import Delivery
 from tests.support.hub import EXAMPLE, Hub
-from webhooks.models import Receipt, Source
+from webhooks.models import Receipt, Refusal, Source
+from webhooks.receiving.source_cache import find_source
 
 FORMATS: dict[str, dict[str, Any]] = {
     "kratos": {"format": "kratos"},
@@ -173,3 +175,17 @@ def test_a_hub_that_formats_only_what_it_sends_is_caught(hub: Hub, monkeypatch: 
     monkeypatch.setattr("webhooks.receiving.receive.format_answer", lambda _, answer: answer)
     answer = hub.post_signed(b"{}")
     assert "forwardedStatusCode" not in answer.json(), "the broken variant passes"
+
+
+@pytest.mark.one_database
+def test_a_refusal_has_the_status_that_the_sender_really_got(hub: Hub) -> None:
+    """The format answers 200 to a request above the limit, whose own status is 429."""
+    choose(FORMATS["okta-inline"])
+    Source.objects.filter(slug="aurora").update(requests_per_minute=1)
+    find_source.invalidate()
+    answers = [hub.post_signed(EXAMPLE) for _ in range(12)]
+    refusal = Refusal.objects.get(code="too-many-requests")
+    assert (refusal.status, answers[-1].status_code) == (200, 200)
+    assert status_of(refusal) == 200
+    assert hub.post(EXAMPLE, "aurora", authorization="Bearer wrong").status_code == 401
+    assert Refusal.objects.get(code="bad-signature").status == 401
