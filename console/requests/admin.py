@@ -19,7 +19,14 @@ from console.payloads.reveal import RevealPurpose, reveal_row, row_seconds_revea
 from console.permissions import CONTENTS
 from console.requests.batch_events import events_of_batch
 from console.requests.list_page import FILTER_BAR, build_request_list, requests_url, size_text, unknown_params
-from console.requests.results import reason_text, render_result, result_of, status_of
+from console.requests.results import (
+    RESULT_NAMES,
+    RequestResult,
+    reason_text,
+    render_result,
+    result_of,
+    status_of,
+)
 from console.ui.outcome_texts import describe_code
 from webhooks.models import Receipt, Refusal
 
@@ -116,11 +123,13 @@ class RefusalAdmin(DetailPageMixin, ReadOnlyAdmin):
         return None if pk is None else refusals.filter(pk=pk).first()
 
     def render_detail(self, request: HttpRequest, row: Refusal) -> HttpResponse:
-        """Show why the request was refused and what to do."""
+        """Show why the request was refused and what to do; of a handshake, that it was answered."""
         result = result_of(row)
         words = describe_code(row.code)
+        is_handshake = result is RequestResult.HANDSHAKE
         context = {
-            "title": words.title,
+            "title": str(RESULT_NAMES[result]) if is_handshake else words.title,
+            "is_handshake": is_handshake,
             "refusal": row,
             "result": render_result(result),
             "reason": reason_text(row) if row.reason else "",

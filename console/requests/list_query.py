@@ -20,7 +20,7 @@ from console.requests.results import (
     RequestResult,
 )
 from console.ui.keyset import PAGE_SIZE, Cursor, Keyset, KeysetPage, PageRequest, build_page
-from webhooks.models import Receipt, Refusal
+from webhooks.models import HANDSHAKE_CODE, Receipt, Refusal
 
 # A request with several events belongs to none of them.
 _IS_UNDERSTOOD = Q(event_count__isnull=False) | Q(code=FILTERED_CODE)
@@ -138,7 +138,8 @@ def _codes_of(results: Iterable[RequestResult]) -> Q:
     conditions = {
         RequestResult.NOT_VERIFIED: Q(code=NOT_VERIFIED_CODE),
         RequestResult.OVER_LIMIT: Q(code=OVER_LIMIT_CODE),
-        RequestResult.REFUSED: ~Q(code__in=(NOT_VERIFIED_CODE, OVER_LIMIT_CODE)),
+        RequestResult.HANDSHAKE: Q(code=HANDSHAKE_CODE),
+        RequestResult.REFUSED: ~Q(code__in=(NOT_VERIFIED_CODE, OVER_LIMIT_CODE, HANDSHAKE_CODE)),
     }
     condition = Q(pk__in=[])
     for result in results:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.ui.outcome_texts import describe_code, render_pill
-from webhooks.models import Receipt, Refusal
+from webhooks.models import HANDSHAKE_CODE, Receipt, Refusal
 from webhooks.protocol.signature_reasons import SignatureReason
 
 NOT_VERIFIED_CODE = "bad-signature"
@@ -27,10 +27,16 @@ class RequestResult(StrEnum):
     NOT_VERIFIED = "not-verified"
     OVER_LIMIT = "over-limit"
     REFUSED = "refused"
+    HANDSHAKE = "handshake"
 
 
 RECEIPT_RESULTS = (RequestResult.ACCEPTED, RequestResult.DUPLICATE, RequestResult.NOT_UNDERSTOOD)
-REFUSAL_RESULTS = (RequestResult.NOT_VERIFIED, RequestResult.OVER_LIMIT, RequestResult.REFUSED)
+REFUSAL_RESULTS = (
+    RequestResult.NOT_VERIFIED,
+    RequestResult.OVER_LIMIT,
+    RequestResult.REFUSED,
+    RequestResult.HANDSHAKE,
+)
 RESULT_NAMES: Mapping[RequestResult, Any] = {
     RequestResult.ACCEPTED: gettext_lazy("Accepted"),
     RequestResult.DUPLICATE: gettext_lazy("Duplicate"),
@@ -38,6 +44,7 @@ RESULT_NAMES: Mapping[RequestResult, Any] = {
     RequestResult.NOT_VERIFIED: gettext_lazy("Not verified"),
     RequestResult.OVER_LIMIT: gettext_lazy("Over a limit"),
     RequestResult.REFUSED: gettext_lazy("Refused otherwise"),
+    RequestResult.HANDSHAKE: gettext_lazy("Handshake"),
 }
 _PILLS: Mapping[RequestResult, tuple[str, str]] = {
     RequestResult.ACCEPTED: ("good", "✓"),
@@ -46,6 +53,7 @@ _PILLS: Mapping[RequestResult, tuple[str, str]] = {
     RequestResult.NOT_VERIFIED: ("bad", "✕"),
     RequestResult.OVER_LIMIT: ("warn", "‖"),
     RequestResult.REFUSED: ("warn", "⊘"),
+    RequestResult.HANDSHAKE: ("quiet", "⇄"),
 }
 SIGNATURE_REASON_NAMES: Mapping[str, Any] = {
     SignatureReason.HEADER_MISSING: gettext_lazy("Header missing or empty"),
@@ -74,9 +82,11 @@ def result_of(row: Receipt | Refusal) -> RequestResult:
 
 
 def refusal_result(code: str) -> RequestResult:
-    """Return the result of requests that were refused with this code."""
+    """Return the result of the requests of a row of refusals with this code."""
     if code == NOT_VERIFIED_CODE:
         return RequestResult.NOT_VERIFIED
+    if code == HANDSHAKE_CODE:
+        return RequestResult.HANDSHAKE
     return RequestResult.OVER_LIMIT if code == OVER_LIMIT_CODE else RequestResult.REFUSED
 
 
@@ -84,6 +94,8 @@ def reason_text(row: Receipt | Refusal) -> str:
     """Return why a request was not verified, or else the title of what it was answered with."""
     if isinstance(row, Refusal) and row.reason:
         return str(SIGNATURE_REASON_NAMES.get(row.reason, row.reason))
+    if row.code == HANDSHAKE_CODE:
+        return _("The challenge of the sender was sent back")
     if isinstance(row, Receipt) and row.status is None:
         return _("no response yet")
     return describe_code(row.code).title

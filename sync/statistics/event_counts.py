@@ -12,7 +12,7 @@ from sync.deliveries.creation import EVENT_TYPES
 from sync.models import OPEN_STATES, Delivery, Route
 from sync.models.counts import HOUR
 from sync.models.failure import split_by_side
-from webhooks.models import Event, Refusal, State
+from webhooks.models import HANDSHAKE_CODE, Event, Refusal, State
 
 OTHER_TYPE = "other"
 CountsByKey = Mapping[tuple[Any, ...], int]
@@ -50,7 +50,8 @@ def count_events(hour: datetime) -> HourlyEvents:
     for part in split_by_side(dead.filter(state=State.DEAD)):
         for connection, code, number in part.order_by().values_list("at_fault", "code").annotate(Count("pk")):
             failures[connection, code] = number
-    refused = _within_hour(Refusal.objects.all(), hour, "last_at").order_by().values_list("source_id", "code")
+    refusals = Refusal.objects.exclude(code=HANDSHAKE_CODE)
+    refused = _within_hour(refusals, hour, "last_at").order_by().values_list("source_id", "code")
     return HourlyEvents(
         events,
         failures,

@@ -7,6 +7,9 @@ from webhooks.models.event import Event
 from webhooks.models.payload import indexes_where_set, payload_foreign_key
 from webhooks.models.source import Source
 
+# Of the rows of `Refusal` that are answered handshakes.
+HANDSHAKE_CODE = "handshake"
+
 
 class Receipt(models.Model):
     """One verified HTTP request and its answer, byte for byte.
@@ -67,6 +70,9 @@ class Receipt(models.Model):
 
 class Refusal(models.Model):
     """Refused requests with time and address, without a body. Requests of the same kind and minute share a row.
+
+    Answered handshakes have rows here too, with the code HANDSHAKE_CODE: like refusals, they make no event, anyone can
+    send them, and their number is bounded.
 
     `header_names` are those of the first request of the row.
     """

@@ -21,7 +21,7 @@ from audit.entries.append import NewEntry, append_entries
 from audit.format.signed_records import format_time
 from database.deferred_counts import DeferredCounts
 from webhooks.captures.windows import UnverifiedRequest, capture_request
-from webhooks.models import Refusal, Source
+from webhooks.models import HANDSHAKE_CODE, Refusal, Source
 from webhooks.receiving.incoming_request import IncomingRequest
 
 # Of one source and code, and of one source.
@@ -131,6 +131,13 @@ def record_refusal(
         Refusal.objects.filter(pk__lte=row.pk - settings.REFUSALS_KEPT).delete()
 
 
+def record_handshake(incoming: IncomingRequest, source: Source, status: int) -> None:
+    """Count an answered handshake like a refusal, with others of its source, address and minute. The audit log has no
+    entry for it: anyone can send one.
+    """
+    record_refusal(HANDSHAKE_CODE, incoming, source, status)
+
+
 def _capture(reason: str, incoming: IncomingRequest, source: Source) -> None:
     capture_request(
         source,
@@ -161,7 +168,9 @@ def _create_row(
 ) -> Refusal:
     hour = incoming.received_at.replace(minute=0, second=0, microsecond=0)
     alike = Refusal.objects.filter(source=source, code=code)
-    is_first_of_hour = not alike.filter(last_at__gte=hour, first_at__gte=hour).exists()
+    is_first_of_hour = (
+        code != HANDSHAKE_CODE and not alike.filter(last_at__gte=hour, first_at__gte=hour).exists()
+    )
     row = Refusal.objects.create(
         bucket=bucket,
         source=source,

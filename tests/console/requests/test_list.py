@@ -39,7 +39,7 @@ LIST = "/admin/webhooks/receipt/"
 def one_of_each(slug: str = "aurora", minutes: int = 0) -> dict[RequestResult, Any]:
     """Create a request of each result, each a second older than the one before."""
     at, source = NOON - timedelta(minutes=minutes), a_source(slug)
-    times = [at - timedelta(seconds=number) for number in range(6)]
+    times = [at - timedelta(seconds=number) for number in range(7)]
     event = an_event(source=source, received_at=times[0])
     unusable = {"code": "not-json", "status": 400, "source": source}
     return {
@@ -49,6 +49,7 @@ def one_of_each(slug: str = "aurora", minutes: int = 0) -> dict[RequestResult, A
         RequestResult.NOT_VERIFIED: a_refusal(slug=slug, at=times[3], reason="old-timestamp"),
         RequestResult.OVER_LIMIT: a_refusal("too-many-requests", slug, at=times[4]),
         RequestResult.REFUSED: a_refusal("too-large", slug, at=times[5]),
+        RequestResult.HANDSHAKE: a_refusal("handshake", slug, at=times[6], status=200),
     }
 
 
@@ -111,7 +112,7 @@ def test_an_unusable_filter_shows_everything_with_a_message(query: str) -> None:
     one_of_each()
     page = logged_in("support").get(LIST + query)
     assert "Showing everything." in page.content.decode()
-    assert len(page.context["page"].rows) == 6
+    assert len(page.context["page"].rows) == 7
 
 
 def test_an_unknown_parameter_is_removed() -> None:

@@ -49,6 +49,7 @@ def test_counts_of_a_day_by_result_link_to_the_filtered_list(source: Source) -> 
         "Not verified": "11",
         "Over a limit": "0",
         "Refused otherwise": "2",
+        "Handshake": "0",
     }
     assert [name for _, name, _ in links] == [str(name) for name in RESULT_NAMES.values()]
     support = logged_in("support")

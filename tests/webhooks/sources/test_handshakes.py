@@ -4,7 +4,7 @@ Each check is needed: the variants at the end, each without one, fail.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -12,10 +12,13 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.test import Client
 
+from audit.models import Entry
+from sync.statistics.event_counts import count_events
+from tests.support.people import browser
 from webhooks.models import Receipt, Refusal, Source
 from webhooks.protocol import handshake as protocol
 from webhooks.protocol.handshake import HANDSHAKE, Handshake
-from webhooks.receiving import handshakes, receive
+from webhooks.receiving import handshakes, receive, refusals
 from webhooks.receiving.answers import Answer
 from webhooks.receiving.handshakes import HANDSHAKE_LIMIT
 from webhooks.receiving.incoming_request import IncomingRequest
@@ -27,8 +30,9 @@ HEADER = "X-Okta-Verification-Challenge"
 
 
 @pytest.fixture(autouse=True)
-def _database(database: None) -> None:
-    pass
+def _database(database: None) -> Iterator[None]:
+    yield
+    refusals.reset_counts()
 
 
 def create_source(handshake: Any, **fields: Any) -> Source:
@@ -134,7 +138,33 @@ def test_handshakes_have_a_limit_of_their_own() -> None:
     assert statuses[: HANDSHAKE_LIMIT.burst - 1] == [200] * (HANDSHAKE_LIMIT.burst - 1)
     assert statuses[-1] == 429
     assert answers[-1]["Retry-After"] == "2"
-    assert list(Refusal.objects.values_list("code", flat=True)) == ["too-many-requests"]
+    refusals.refusal_counts.flush()
+    counted = dict(Refusal.objects.values_list("code", "times"))
+    assert counted["handshake"] == statuses.count(200)
+    assert counted["too-many-requests"] == statuses.count(429)
+
+
+@pytest.mark.parametrize("handshake", [OKTA, GRAPH])
+def test_handshakes_are_listed_with_the_requests_and_counted_nowhere_else(handshake: Any) -> None:
+    source = create_source(handshake)
+    for _ in range(3):
+        assert (get() if handshake is OKTA else post("validationToken=abc")).status_code == 200
+    refusals.refusal_counts.flush()
+    row = Refusal.objects.get()
+    assert (row.code, row.source, row.status, row.times) == ("handshake", source, 200, 3)
+    assert "abc" not in str(row.__dict__)
+    assert count_events(row.last_at.replace(minute=0, second=0, microsecond=0)).refusals == {}
+    assert not Entry.objects.filter(action="webhook.refused").exists()
+    client = browser("support")
+    listed = client.get("/admin/webhooks/receipt/?result=handshake").content.decode()
+    assert "The challenge of the sender was sent back" in listed
+    assert (
+        "The challenge of the sender"
+        not in client.get("/admin/webhooks/receipt/?result=refused").content.decode()
+    )
+    page = client.get(f"/admin/webhooks/refusal/{row.pk}/change/").content.decode()
+    assert "answered 3 times" in page
+    assert "notice-warn" not in page
 
 
 @pytest.mark.parametrize(
