@@ -25,16 +25,19 @@ class Rule:
 
 @dataclass(frozen=True)
 class Object(Kind[T]):
-    """An object with these settings and no others. `build` makes what they mean of them, and may refuse them."""
+    """An object with these settings and no others. `build` makes what they mean of them, and may refuse them. `hints`:
+    what to say of unknown fields that have a place elsewhere.
+    """
 
     settings: tuple[Setting[Any], ...]
     build: Callable[[Values], T]
     rules: tuple[Rule, ...] = ()
+    hints: Mapping[str, str] = field(default_factory=dict)
     label: str = translatable("object")
 
     def read(self, value: Any, place: Place) -> T:
         document = _require_object(value, place)
-        _refuse_unknown(document, self.settings, place)
+        _refuse_unknown(document, self.settings, place, self.hints)
         return self.build(Values(document, self.settings, place))
 
     def to_schema(self) -> JsonSchema:

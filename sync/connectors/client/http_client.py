@@ -76,8 +76,6 @@ class HttpClient:
                 received = self._sender.send(call, renewed, request.accepted_statuses)
                 judged = self._require_judgement(call, received)
         self._raise_for_status(call, received.answer, judged)
-        if not judged.is_stated:
-            self._raise_for_error_in_body(call, received.answer)
         self.reset_budget()
         return received.answer._replace(status=judged.status)
 
@@ -181,18 +179,6 @@ class HttpClient:
             maybe_applied=call.is_write and errors.write_may_have_applied(judged.status),
             status=judged.status,
         )
-
-    def _raise_for_error_in_body(self, call: PreparedRequest, response: HttpResponse) -> None:
-        """Raise RequestRejected for a 2xx response whose body reports an error, as some systems send."""
-        words = self._config.error_extractor
-        try:
-            if response.status >= 300 or not words.is_error(response.body):
-                return
-        except ExpressionOverBudget as costly:
-            raise self._over_budget_error(costly, call.label, call.is_write) from None
-        sentence, fields = words.extract_error(response.body, self._scrubber.scrub_text)
-        message = f"{call.label}: responded with {response.status} and an error in its body"
-        raise errors.RequestRejected(message, side=self.side, sentence=sentence, fields=fields)
 
     def _over_budget_error(
         self, costly: ExpressionOverBudget, label: str, may_have_applied: bool

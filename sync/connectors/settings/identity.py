@@ -27,8 +27,8 @@ from sync.connectors.settings.setting_kinds import (
     QueryParameters,
 )
 from sync.connectors.settings.shared_settings import (
+    ERROR_HINTS,
     ERROR_SENTENCE,
-    ERROR_WHEN,
     OPTIONS,
     PROBE,
     ConnectionOptions,
@@ -241,8 +241,9 @@ _ENTITIES = required(
 _ERROR = defaulted(
     "error",
     Object(
-        (ERROR_SENTENCE, ERROR_WHEN),
-        lambda values: ErrorExtractor(values[ERROR_SENTENCE], when=values[ERROR_WHEN]),
+        (ERROR_SENTENCE,),
+        lambda values: ErrorExtractor(values[ERROR_SENTENCE]),
+        hints=ERROR_HINTS,
     ),
     {},
     "What error responses say.",

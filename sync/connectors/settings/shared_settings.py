@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from config_schema.objects import Object
 from config_schema.settings import Values, defaulted, optional, required
+from config_schema.translatable import translatable
 from sync.connectors.http.dns import Network
 from sync.connectors.http.query_parameters import Query
 from sync.connectors.settings.setting_kinds import (
@@ -84,14 +85,12 @@ ERROR_FIELDS = optional(
     "at most 20 are read.",
     example="errors[].{field: field, code: code, detail: message}",
 )
-ERROR_WHEN = optional(
-    "when",
-    Expression(),
-    "An expression that is true of the JSON of a 2xx response which is an error all the same. It looks into the body "
-    "itself, not into `{status, headers, body}` as the rules of `answers` do, and is judged only where none of them "
-    "fits.",
-    example="status == 'error'",
-)
+ERROR_HINTS = {
+    "when": translatable(
+        "Unknown field. Write a rule of “answers” instead, whose “when” sees the response as {status, headers, body}: "
+        "{“status”: “2xx”, “when”: “body.error”, “means”: “refused”}."
+    )
+}
 
 PROBE_PATH = required("path", PathTemplate(), "The path of the request.", example="/ping")
 PROBE_QUERY = defaulted(

@@ -28,8 +28,8 @@ from sync.connectors.settings.setting_kinds import (
 )
 from sync.connectors.settings.shared_settings import (
     ERROR_FIELDS,
+    ERROR_HINTS,
     ERROR_SENTENCE,
-    ERROR_WHEN,
     OPTIONS,
     PROBE,
     ConnectionOptions,
@@ -227,8 +227,9 @@ _ANSWERS = answer_rules(
 _ERROR = defaulted(
     "error",
     Object(
-        (ERROR_SENTENCE, ERROR_FIELDS, ERROR_WHEN),
-        lambda values: ErrorExtractor(values[ERROR_SENTENCE], values[ERROR_FIELDS], values[ERROR_WHEN]),
+        (ERROR_SENTENCE, ERROR_FIELDS),
+        lambda values: ErrorExtractor(values[ERROR_SENTENCE], values[ERROR_FIELDS]),
+        hints=ERROR_HINTS,
     ),
     {},
     "What error responses say.",

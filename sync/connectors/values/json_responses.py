@@ -145,23 +145,10 @@ class JmesPathExpression:
 
 @dataclass(frozen=True, slots=True)
 class ErrorExtractor:
-    """Expressions for the error text and field errors in a response of a system.
-
-    A 2xx response is an error if `when` finds a true value in it, by the truth rules of JMESPath.
-    """
+    """Expressions for the error text and field errors in a response of a system."""
 
     sentence: JmesPathExpression | None = None
     fields: JmesPathExpression | None = None
-    when: JmesPathExpression | None = None
-
-    def is_error(self, body: bytes) -> bool:
-        """Return True if the body of a 2xx response reports an error. Raises ExpressionOverBudget."""
-        if self.when is None or not body.strip():
-            return False
-        try:
-            return self.when.is_true(parse_json(body))
-        except UnreadableError:
-            return False
 
     def extract_error(
         self, body: bytes, scrub: Callable[[str], str]

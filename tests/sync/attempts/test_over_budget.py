@@ -101,11 +101,9 @@ def test_all_expressions_of_a_mapping_have_a_budget_together(hub: Hub) -> None:
         ("aurora", "identity-over-budget", f"{USERS}/id"),
         ("aurora", "identity-over-budget", f"{USERS}/version"),
         ("aurora", "identity-over-budget", f"{USERS}/modified"),
-        ("aurora", "identity-over-budget", "/error/when"),
         ("shop", "target-over-budget", f"{USERS}/record"),
         ("shop", "target-over-budget", f"{USERS}/id"),
         ("shop", "target-over-budget", f"{USERS}/search/results"),
-        ("shop", "target-over-budget", "/error/when"),
     ],
 )
 def test_a_setting_that_costs_too_much_ends_the_delivery_and_is_named(
@@ -115,6 +113,15 @@ def test_a_setting_that_costs_too_much_ends_the_delivery_and_is_named(
     use_setting(slug, pointer, BOMB)
     assert post(hub) == (424, code, [pointer])
     assert newest_delivery().state == State.DEAD
+
+
+@pytest.mark.parametrize(
+    ("slug", "code", "pointer"),
+    [("aurora", "identity-over-budget", f"{USERS}/answers"), ("shop", "target-over-budget", "/answers")],
+)
+def test_a_rule_of_answers_that_costs_too_much_is_named(hub: Hub, slug: str, code: str, pointer: str) -> None:
+    use_setting(slug, pointer, [{"status": "2xx", "when": BOMB, "means": "refused"}])
+    assert post(hub) == (424, code, [f"{pointer}/0/when"])
 
 
 def test_a_condition_for_outdated_versions_that_costs_too_much_is_named(hub: Hub) -> None:

@@ -159,12 +159,12 @@ def test_a_rejection_answered_with_200_is_recognized_by_the_settings(
     answer: dict[str, Any] | None, is_refused: bool, write: str
 ) -> None:
     error_settings = {
-        "when": "userErrors",
         "sentence": "userErrors[0].message",
         "fields": "userErrors[].{field: field, detail: message}",
     }
     with serving(lambda _: Reply(200 if answer else 204, answer)) as service:
-        connector = shop(service.url, settings=shop_settings() | {"error": error_settings})
+        rules = [{"status": "2xx", "when": "body.userErrors", "means": "refused"}]
+        connector = shop(service.url, settings=shop_settings() | {"error": error_settings, "answers": rules})
         values = ({"email": "a@x"}, "key") if write == "update" else ("key",)
         with pytest.raises(RequestRejected) if is_refused else nullcontext() as caught:
             getattr(connector, f"{write}_record")("USER", "7", *values)

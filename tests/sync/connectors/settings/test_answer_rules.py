@@ -15,6 +15,8 @@ from sync.connectors.settings.answer_rules import (
     read_rules,
     rules_to_json,
 )
+from sync.connectors.settings.identity import IDENTITY_SETTINGS
+from sync.connectors.settings.target import TARGET_SETTINGS
 from sync.connectors.values.answer_meaning import MAX_TEXT_BYTES, Meaning, find_meaning
 from sync.connectors.values.json_responses import ExpressionOverBudget
 
@@ -145,3 +147,13 @@ def test_only_the_named_meanings_are_accepted() -> None:
     with pytest.raises(SettingsInvalid) as caught:
         kind.read({"answers": [{"status": 409, "means": "exists"}]}, ())
     assert caught.value.place == ("answers", 0, "means")
+
+
+@pytest.mark.parametrize("settings", [IDENTITY_SETTINGS, TARGET_SETTINGS])
+def test_a_condition_among_the_error_texts_is_refused_with_the_rule_to_write(settings: Object[Any]) -> None:
+    entity = {"path": "/u/{id}"} if settings is IDENTITY_SETTINGS else {"collection": "/u", "item": "/u/{id}"}
+    document = {"entities": {"USER": entity}}
+    with pytest.raises(SettingsInvalid) as caught:
+        settings.read(document | {"error": {"sentence": "message", "when": "error"}}, ())
+    assert caught.value.pointer == "/error/when"
+    assert "a rule of “answers” instead" in caught.value.sentence

@@ -67,7 +67,7 @@ IDENTITY: dict[str, Any] = {
         "GROUP": {"method": "POST", "path": "/graph", "body": {"query": "q", "variables": {"id": "{id}"}}},
     },
     "headers": {"Accept-Language": "en"},
-    "error": {"sentence": "message", "when": "status == 'error'"},
+    "error": {"sentence": "message"},
 }
 SHORT: dict[str, Any] = {
     "entities": {
