@@ -10,7 +10,7 @@ from sync.connectors.http.placeholders import fill_template, find_placeholders
 from sync.connectors.http.query_parameters import change_values
 from sync.connectors.page_reader import PageSource
 from sync.connectors.records.planned_writes import PlannedWrite
-from sync.connectors.settings.operations.body_template import make_template
+from sync.connectors.settings.body_template import make_template
 from sync.connectors.settings.operations.operation import Operation
 from sync.connectors.settings.page_style import PAGE_PLACEHOLDERS
 from sync.connectors.settings.setting_kinds import is_header_value

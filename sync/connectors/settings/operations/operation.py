@@ -19,7 +19,7 @@ from sync.connectors.http.placeholders import (
 from sync.connectors.http.query_parameters import Query, list_values
 from sync.connectors.http.urls import is_plain_path
 from sync.connectors.settings.answer_rules import answer_rules, read_rules
-from sync.connectors.settings.operations.body_template import Body, BodyTemplate
+from sync.connectors.settings.body_template import Body, BodyTemplate
 from sync.connectors.settings.page_style import (
     ADDRESS_STYLES,
     OPTIONAL_PAGING,

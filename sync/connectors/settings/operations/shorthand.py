@@ -13,7 +13,7 @@ from config_schema.settings import Values, defaulted, optional, required
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import find_fault, find_placeholders
 from sync.connectors.http.query_parameters import Query, QueryValue, change_values, list_values
-from sync.connectors.settings.operations.body_template import BodyTemplate, make_template
+from sync.connectors.settings.body_template import BodyTemplate, make_template
 from sync.connectors.settings.operations.operation import Operation
 from sync.connectors.settings.page_style import (
     OPTIONAL_PAGING,

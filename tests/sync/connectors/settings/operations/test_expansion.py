@@ -7,8 +7,8 @@ import pytest
 
 from sync.connectors.contracts.types import ABSENT_ID, Record
 from sync.connectors.presets import PRESETS, load_preset
+from sync.connectors.settings.body_template import make_template
 from sync.connectors.settings.operations import shorthand
-from sync.connectors.settings.operations.body_template import make_template
 from sync.connectors.settings.target import expand_operations
 from tests.support.http.connectors import shop, shop_settings
 from tests.support.http.servers import Reply, SeenRequest, serving

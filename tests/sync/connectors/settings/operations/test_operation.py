@@ -7,7 +7,7 @@ import pytest
 from config_schema.errors import SettingsInvalid
 from sync.connectors.http import placeholders
 from sync.connectors.registry import validate_connection
-from sync.connectors.settings.operations.body_template import MAX_DEPTH, MAX_VALUES
+from sync.connectors.settings.body_template import MAX_DEPTH, MAX_VALUES
 from sync.connectors.settings.operations.operation import MAX_UPDATES
 
 pytestmark = pytest.mark.pure
