@@ -28,6 +28,7 @@ from console.payloads.curl_command import build_curl_command
 from console.payloads.masking import mask_message
 from console.ui.formatting import short_duration
 from console.ui.outcome_texts import describe_code
+from console.ui.request_failures import translate_finding
 from sync.models import Attempt, AttemptOutcome, Call, Delivery, Recheck
 from webhooks.catalogue.codes import CodeTexts
 
@@ -257,5 +258,5 @@ def _error_text(error: Mapping[str, Any], sentence: str) -> str:
     The hub's own findings are translated; the words of a system are kept.
     """
     field, code, detail = (format_value(error.get(name) or "") for name in ("field", "code", "detail"))
-    text = _(detail) if detail and detail != sentence else code
+    text = translate_finding(code, detail) if detail and detail != sentence else code
     return ": ".join(part for part in (field, text) if part)

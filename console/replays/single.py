@@ -18,6 +18,7 @@ from console.payloads.masking import mask_message
 from console.payloads.reveal import revealed_events
 from console.permissions import CONTENTS, MAY_UNDO
 from console.ui.outcome_texts import describe_code, explain_absent_entity, explain_outcome
+from console.ui.request_failures import translate_finding
 from sync.deliveries.stored_webhook import has_carried_data
 from sync.deliveries.superseded import annotate_newer, is_outdated
 from sync.models import Delivery, MappingVersion, PayloadChoice
@@ -219,7 +220,10 @@ def _answer_messages(planned: PlannedDelivery, *, is_masked: bool) -> tuple[str,
     result = planned.result
     if result is None:
         return ()
-    errors = (f"{error.field}: {error.detail and _(error.detail)}" for error in result.errors)
+    errors = (
+        f"{error.field}: {error.detail and translate_finding(error.code, error.detail)}"
+        for error in result.errors
+    )
     messages = (text for text in (result.sentence, *errors) if text)
     # Nothing of the change is known here: a preview has a message where it has no change.
     return tuple(mask_message(text, None) if is_masked else text for text in messages)

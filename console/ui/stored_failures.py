@@ -4,9 +4,22 @@ The sentence is stored as it is, because the audit log and exports have it too. 
 """
 
 import re
+from collections.abc import Sequence
 from functools import cache
 
 from django.utils.translation import gettext, gettext_noop
+
+# Why an exchange with another system failed.
+EXCHANGE_FAILURES = (
+    gettext_noop("no connection"),
+    gettext_noop("the connection was cut"),
+    gettext_noop("the certificate is not trusted"),
+    gettext_noop("no response"),
+    gettext_noop("incomplete response"),
+    gettext_noop("the response is too large"),
+    gettext_noop("the response is not HTTP"),
+    gettext_noop("the response is compressed"),
+)
 
 TEMPLATES = (
     # Jobs: exports, erasures.
@@ -32,25 +45,27 @@ TEMPLATES = (
     gettext_noop("the settings of %(receiver)s are not good: %(error)s"),
     gettext_noop("%(receiver)s responded with %(status)s"),
     gettext_noop("%(receiver)s failed: %(failure)s"),
-    # Receivers, and why an exchange with one failed.
+    # Receivers.
     gettext_noop("the alarm webhook"),
     gettext_noop("the checkpoint address"),
-    gettext_noop("no connection"),
-    gettext_noop("the connection was cut"),
-    gettext_noop("the certificate is not trusted"),
-    gettext_noop("no response"),
-    gettext_noop("incomplete response"),
-    gettext_noop("the response is too large"),
-    gettext_noop("the response is not HTTP"),
-    gettext_noop("the response is compressed"),
+    *EXCHANGE_FAILURES,
 )
 
 
 def translate_failure(sentence: str) -> str:
     """Return a stored failure in the active language; one that is not recognised, as a cut one may be, as it is."""
-    for template in TEMPLATES:
+    return translate_by_template(sentence, TEMPLATES)
+
+
+def translate_by_template(sentence: str, templates: Sequence[str]) -> str:
+    """Return a sentence of one of these templates in the active language; another one as it is. Its values are
+    translated too, where they are such sentences.
+    """
+    for template in templates:
         if found := _pattern_of(template).fullmatch(sentence):
-            values = {name: translate_failure(value) for name, value in found.groupdict().items()}
+            values = {
+                name: translate_by_template(value, templates) for name, value in found.groupdict().items()
+            }
             return gettext(template) % values
     return sentence
 
