@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from config_schema.translatable import join_texts, translatable
 from tests.support.translation.catalogue_texts import ROOT, needs_gettext, read_catalogue
+from tests.support.translation.catalogue_texts import find_unmarked as find_unmarked_parts
 
 pytestmark = [pytest.mark.pure, needs_gettext]
 
@@ -78,3 +80,13 @@ def test_every_sentence_of_a_module_is_in_the_catalogue(module: object) -> None:
 )
 def test_a_broken_variant_with_an_unmarked_sentence_is_caught(code: str) -> None:
     assert len(find_unmarked(code)) == 1
+
+
+def test_a_refusal_with_words_of_its_own_is_caught() -> None:
+    """What the conftest of each folder of settings looks for."""
+    marked = translatable("This must be one of: %(choices)s.", choices="a, b")
+    noun = translatable("words that nobody marked")
+    assert list(find_unmarked_parts(marked, read_catalogue())) == []
+    assert list(find_unmarked_parts(noun, read_catalogue())) == [noun]
+    assert list(find_unmarked_parts(str(marked), read_catalogue())) == [marked]
+    assert list(find_unmarked_parts(join_texts("; ", (marked, noun)), read_catalogue())) == [noun]
