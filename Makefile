@@ -63,8 +63,8 @@ slow: $(CHECKS)  ## browser tests, processes, crash loops and load, on both data
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal $(PAGES_ON_POSTGRESQL) $(ORM_TESTS) \
 		-m "not slow and not faults and not peers and not pure" $(ARGS)
 
-# The group `load` begins first: its tests take long and use all of the machine, so that two at once would slow each other
-# down. Meanwhile the other process runs what mostly waits.
+# tests/faults/load/groups.py names the groups: load tests begin first and never two at once; meanwhile the other
+# process runs what mostly waits.
 faults: $(CHECKS)  ## the fault suite, on both databases and with Celery; HUB_FAULTS=long for the longer tier
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadgroup -m faults -rfEP $(call marked,faults) $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadgroup -m "faults and not pure" -rfEP $(call marked,faults) $(ARGS)

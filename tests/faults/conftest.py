@@ -1,7 +1,10 @@
-"""Fixtures of every fault test: the kind of database, the two stand-in services, the check of the `worker_processes` mark."""
+"""Every fault test: the kind of database, the two stand-in services, the check of the `worker_processes` mark, and how
+the tests are distributed over processes.
+"""
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -10,6 +13,16 @@ from sandbox.shop import ShopService
 from tests.faults.fleet.hub_fleet import Services
 from tests.support.hub import SIGNING_SECRET
 from tests.support.processes import workers
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Return the scheduler of `make faults`; None, for that of xdist, unless --dist is `loadgroup`."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from tests.faults.load.groups import GroupScheduling
+
+    return GroupScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

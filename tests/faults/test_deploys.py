@@ -183,7 +183,6 @@ def deploy(
     return deployment, report, Counter(str(sending.status) for sending in driver.sendings)
 
 
-@pytest.mark.xdist_group("load")
 def test_five_rolling_restarts_and_a_migration_under_load_lose_and_refuse_nothing(
     tmp_path: Path, services: Services, is_long: bool
 ) -> None:

@@ -24,14 +24,12 @@ def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Lane]]:
         yield [stack.enter_context(open_lane(folder / f"lane_{number}")) for number in range(LANES)]
 
 
-@pytest.mark.xdist_group("lanes")
 def test_killed_before_and_after_every_operation_an_update_is_neither_lost_nor_done_twice(
     lanes: list[Lane],
 ) -> None:
     kill_at_every_operation(lanes, UPDATE, moments=(False, True))
 
 
-@pytest.mark.xdist_group("lanes")
 @pytest.mark.parametrize("scenario", [CREATE, DEFERRED], ids=lambda scenario: scenario.name)
 def test_killed_after_every_operation_other_work_is_neither_lost_nor_done_twice(
     lanes: list[Lane], scenario: Scenario, is_long: bool

@@ -219,7 +219,6 @@ def fleet_under_load(
 
 
 @pytest.mark.one_engine  # with Celery: the storm, and `make slow` under load
-@pytest.mark.xdist_group("load")
 def test_under_load_with_failures_duplicates_bursts_and_replays_nothing_is_stale_or_missed(
     tmp_path: Path, services: Services, is_long: bool
 ) -> None:

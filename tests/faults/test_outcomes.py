@@ -216,7 +216,6 @@ def differences() -> list[str]:
     return found
 
 
-@pytest.mark.xdist_group("load")
 @pytest.mark.worker_processes
 def test_in_a_mix_of_all_answers_each_delivery_ends_as_expected_and_none_is_stuck(
     moody: Hub, tmp_path: Path, settings: Any, is_long: bool

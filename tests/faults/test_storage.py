@@ -34,7 +34,7 @@ from tests.support.hub import signature_headers
 from tests.support.processes.hub_processes import JSON
 from tests.support.processes.workers import wait_until
 
-pytestmark = [pytest.mark.faults, pytest.mark.worker_processes, pytest.mark.xdist_group("storage")]
+pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 
 CLIENTS, PAUSE_SECONDS = 16, 0.25
 RECOVERY_SECONDS = 30.0

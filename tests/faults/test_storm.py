@@ -17,7 +17,6 @@ pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 SEED = 20261124
 
 
-@pytest.mark.xdist_group("load")
 def test_four_web_processes_and_four_workers_killed_at_random_all_converge(
     tmp_path: Path, services: Services, is_postgresql: bool, is_celery: bool, is_long: bool
 ) -> None:

@@ -110,7 +110,6 @@ def run_writers(fleet: Fleet, services: Services, webhooks: int) -> WriteResult:
     return WriteResult(report, answers, probe, complaints, webhooks / seconds)
 
 
-@pytest.mark.xdist_group("load")
 def test_web_processes_and_workers_write_together_and_none_finds_the_file_locked(
     tmp_path: Path, services: Services, is_long: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
