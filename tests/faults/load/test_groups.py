@@ -8,16 +8,19 @@ from tests.faults.load.groups import GROUPS, group_of
 
 pytestmark = pytest.mark.pure
 
-FAULTS = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_every_name_is_that_of_a_fault_test(name: str) -> None:
     file, _, function = name.partition("::")
-    assert f"\ndef {function}(" in (FAULTS / file).read_text("utf-8")
+    text = (TESTS / file).read_text("utf-8")
+    assert "mark.faults" in text
+    assert not function or f"\ndef {function}(" in text
 
 
 def test_all_parameters_of_a_test_are_in_its_group() -> None:
     for name, group in GROUPS.items():
-        assert group_of(f"tests/faults/{name}") == group_of(f"tests/faults/{name}[a[1]-b::c]") == group
+        assert group_of(f"tests/{name}") == group_of(f"tests/{name}[a[1]-b::c]") == group
+    assert group_of("tests/web_server/test_slow_clients.py::test_any") == "load"
     assert group_of("tests/faults/test_other.py::test_other[a]") is None
