@@ -94,8 +94,8 @@ def _check(serving: dict[str, Server]) -> None:
 
 
 def show_parts(taken: Mapping[str, Taken]) -> str:
-    """Return the medians by part. The last two columns compare the variants within each round: above 1.00 the part saves
-    CPU, below it the part costs CPU.
+    """Return the medians by part. The two ratios compare the variants within each round: above 1.00 the part saves CPU,
+    below it the part costs CPU.
     """
     heads = (
         f"{CLIENTS} clients each",
@@ -104,6 +104,8 @@ def show_parts(taken: Mapping[str, Taken]) -> str:
         "CPU ms without",
         "CPU without ÷ with",
         "rate with ÷ without",
+        "p99 ms with",
+        "p99 ms without",
     )
     rows = [
         _row(part, subject.name, rounds["with"], rounds["without"])
@@ -124,4 +126,6 @@ def _row(part: str, subject: str, with_part: Rounds, without_part: Rounds) -> li
         f"{median(left_out.cpu for _, left_out in pairs):.2f}",
         f"{median(left_out.cpu / kept.cpu for kept, left_out in pairs):.2f}",
         f"{median(kept.rate / left_out.rate for kept, left_out in pairs):.2f}",
+        f"{median(kept.p99 for kept, _ in pairs):.0f}",
+        f"{median(left_out.p99 for _, left_out in pairs):.0f}",
     ]
