@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from gunicorn.workers.gthread import ThreadWorker
 
-from integration_hub.web_server.connection import Connection, Phase
+from integration_hub.web_server.client_connection import ClientConnection, ConnectionPhase
 from integration_hub.web_server.refusal_counts import count_refusal
 from integration_hub.web_server.refusals import RefusedRequest, build_response, slow_request
 
@@ -32,7 +32,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.waiting: set[Connection] = set()
+        self.waiting: set[ClientConnection] = set()
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection. Where there are too many, the one that has waited longest is closed."""
@@ -48,28 +48,28 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
             return
         self.nr_conns += 1
         sock.setblocking(False)
-        connection = Connection(self.cfg, sock, client, listener.getsockname(), time.monotonic())
+        connection = ClientConnection(self.cfg, sock, client, listener.getsockname(), time.monotonic())
         self.wait_for(connection)
         # Mostly the request is there already.
         self._read(connection, sock)
 
-    def wait_for(self, connection: Connection) -> None:
+    def wait_for(self, connection: ClientConnection) -> None:
         """Read a connection whenever it brings something."""
         self.waiting.add(connection)
         self.poller.register(connection.sock, selectors.EVENT_READ, partial(self._read, connection))
 
-    def _stop_waiting(self, connection: Connection) -> None:
+    def _stop_waiting(self, connection: ClientConnection) -> None:
         self.waiting.discard(connection)
         with suppress(OSError, KeyError, ValueError):
             self.poller.unregister(connection.sock)
 
-    def close(self, connection: Connection) -> None:
+    def close(self, connection: ClientConnection) -> None:
         """Close a connection at once."""
         self._stop_waiting(connection)
         self.nr_conns -= 1
         connection.close()
 
-    def _read(self, connection: Connection, sock: socket.socket) -> None:
+    def _read(self, connection: ClientConnection, sock: socket.socket) -> None:
         """Read what a connection has brought, in the loop."""
         if connection not in self.waiting:
             return  # closed since the poller reported it
@@ -80,18 +80,18 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         except OSError:
             self.close(connection)
             return
-        if connection.phase is Phase.LINGERING:
+        if connection.phase is ConnectionPhase.LINGERING:
             if not data:
                 self.close(connection)
             return
         if data:
             self._receive(connection, data)
-        elif connection.phase is Phase.READING:
+        elif connection.phase is ConnectionPhase.READING:
             self._refuse(connection, RefusedRequest(reason="cut off"))
         else:
             self.close(connection)
 
-    def _receive(self, connection: Connection, data: bytes) -> None:
+    def _receive(self, connection: ClientConnection, data: bytes) -> None:
         reader = connection.reader
         try:
             connection.receive(data, time.monotonic())
@@ -111,10 +111,11 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
 
     def _count_large_bodies(self) -> int:
         return sum(
-            connection.phase is Phase.READING and connection.reader.is_large for connection in self.waiting
+            connection.phase is ConnectionPhase.READING and connection.reader.is_large
+            for connection in self.waiting
         )
 
-    def _refuse(self, connection: Connection, refusal: RefusedRequest) -> None:
+    def _refuse(self, connection: ClientConnection, refusal: RefusedRequest) -> None:
         """Answer and close a connection, in the loop: what the client does not take at once is lost."""
         address = connection.client[0] if isinstance(connection.client, tuple) else None
         where = address or "a local client"
@@ -124,7 +125,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
             connection.sock.send(build_response(refusal, without_body=connection.reader.is_head))
         connection.linger(time.monotonic())
 
-    def end_response(self, connection: Connection) -> None:
+    def end_response(self, connection: ClientConnection) -> None:
         """Send what is left of a response, then wait for the next request, or close the connection."""
         if connection.unsent:
             connection.send_rest(time.monotonic())
@@ -139,7 +140,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         else:
             self.close(connection)
 
-    def _write(self, connection: Connection, sock: socket.socket) -> None:
+    def _write(self, connection: ClientConnection, sock: socket.socket) -> None:
         """Send what a client takes now of the rest of its response, in the loop."""
         if connection not in self.waiting:
             return  # closed since the poller reported it
@@ -156,7 +157,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
 
     def _limit_unsent(self) -> None:
         """Close the connections that have been sending longest until the memory limit is kept."""
-        sending = [connection for connection in self.waiting if connection.phase is Phase.SENDING]
+        sending = [connection for connection in self.waiting if connection.phase is ConnectionPhase.SENDING]
         total = sum(len(connection.unsent) for connection in sending)
         for connection in sorted(sending, key=lambda connection: connection.since):
             if total <= MOST_UNSENT:
@@ -164,7 +165,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
             total -= len(connection.unsent)
             self.close(connection)
 
-    def expect_next(self, connection: Connection) -> None:
+    def expect_next(self, connection: ClientConnection) -> None:
         """Wait for the next request of a connection, which may have come already."""
         rest = bytes(connection.reader.buffer)
         connection.expect_request(time.monotonic(), self.cfg.keepalive)
@@ -172,9 +173,9 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         if rest:
             self._receive(connection, rest)
 
-    def end_late(self, connection: Connection) -> None:
+    def end_late(self, connection: ClientConnection) -> None:
         """Close a connection whose time is over, with an answer if a request has begun."""
-        if connection.phase is Phase.READING:
+        if connection.phase is ConnectionPhase.READING:
             self._refuse(connection, slow_request())
         else:
             self.close(connection)

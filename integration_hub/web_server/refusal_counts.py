@@ -15,44 +15,44 @@ from database.deferred_counts import DeferredCounts
 MAX_COUNTS = 100
 
 
-class _Kind(NamedTuple):
+class _RefusalBucket(NamedTuple):
     code: str
     address: str | None
     minute: datetime
     status: int
 
 
-class _Count(NamedTuple):
+class _RefusalCount(NamedTuple):
     times: int
     last_at: datetime
 
 
-def _merge(one: _Count, other: _Count) -> _Count:
-    return _Count(one.times + other.times, max(one.last_at, other.last_at))
+def _merge_counts(first: _RefusalCount, second: _RefusalCount) -> _RefusalCount:
+    return _RefusalCount(first.times + second.times, max(first.last_at, second.last_at))
 
 
-def _write(kind: _Kind, count: _Count) -> None:
+def _write_count(bucket: _RefusalBucket, count: _RefusalCount) -> None:
     # The server imports this module before Django has loaded the models, and may refuse a request before that.
     if not apps.models_ready:
         return
     from webhooks.receiving.incoming_request import IncomingRequest
     from webhooks.receiving.refusals import record_refusal
 
-    refused = IncomingRequest("", {}, None, None, kind.address, count.last_at)
-    record_refusal(kind.code, refused, None, kind.status)
+    refused = IncomingRequest("", {}, None, None, bucket.address, count.last_at)
+    record_refusal(bucket.code, refused, None, bucket.status)
     # The row exists now, so all others are counted in memory.
     for _ in range(count.times - 1):
-        record_refusal(kind.code, refused, None, kind.status)
+        record_refusal(bucket.code, refused, None, bucket.status)
 
 
-counts = DeferredCounts(_write, _merge, "refusals of the server")
+pending_counts = DeferredCounts(_write_count, _merge_counts, "refusals of the server")
 """Refusals by code, address and minute, until they are written."""
 
 
 def count_refusal(code: str, address: str | None, status: int) -> None:
     """Count one request that was refused with this HTTP status. Never waits for the database."""
     now = datetime.now(UTC)
-    kind = _Kind(code, address, now.replace(second=0, microsecond=0), status)
-    if kind not in counts and len(counts) >= MAX_COUNTS:
-        kind = kind._replace(address=None)
-    counts.add(kind, _Count(1, now))
+    bucket = _RefusalBucket(code, address, now.replace(second=0, microsecond=0), status)
+    if bucket not in pending_counts and len(pending_counts) >= MAX_COUNTS:
+        bucket = bucket._replace(address=None)
+    pending_counts.add(bucket, _RefusalCount(1, now))

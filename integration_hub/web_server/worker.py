@@ -13,7 +13,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
-from integration_hub.web_server.connection import Connection, Phase
+from integration_hub.web_server.client_connection import ClientConnection, ConnectionPhase
 from integration_hub.web_server.connection_loop import ConnectionLoop
 from integration_hub.web_server.refusals import build_response, internal_error
 from integration_hub.web_server.response_writer import ResponseWriter
@@ -62,7 +62,7 @@ class HubWorker(ConnectionLoop):
             self.worker_connections = max(1, min(self.cfg.worker_connections, soft - OTHER_FILES))
         super().init_process()
 
-    def handle(self, conn: Connection) -> bool:
+    def handle(self, conn: ClientConnection) -> bool:
         """Run the application for a request, in a thread. Returns True if the connection may be used again."""
         writer = ResponseWriter(conn.sock, self._waiters)
         responding = SimpleNamespace(sock=writer, client=conn.client, server=conn.server)
@@ -81,7 +81,7 @@ class HubWorker(ConnectionLoop):
                 conn.unsent = writer.unsent
         return False
 
-    def finish_request(self, conn: Connection, fs: Any) -> None:
+    def finish_request(self, conn: ClientConnection, fs: Any) -> None:
         """Wait for the next request of a connection, or close it. Runs in the loop."""
         try:
             conn.keeps_open = not fs.cancelled() and fs.exception() is None and bool(fs.result())
@@ -96,7 +96,7 @@ class HubWorker(ConnectionLoop):
             return
         self._next_sweep = now + SWEEP_SECONDS
         for connection in list(self.waiting):
-            if not self.alive and connection.phase is Phase.IDLE:
+            if not self.alive and connection.phase is ConnectionPhase.IDLE:
                 connection.deadline = min(connection.deadline, now + STOP_KEEPALIVE_LINGER)
             if connection.is_late(now):
                 self.end_late(connection)

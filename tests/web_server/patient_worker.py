@@ -1,9 +1,9 @@
 """A broken variant of the hub's worker: it waits for requests without end."""
 
-from integration_hub.web_server import connection
+from integration_hub.web_server import client_connection
 from integration_hub.web_server.worker import HubWorker
 
-connection.REQUEST_SECONDS = connection.GRACE_SECONDS = 3_600.0
+client_connection.REQUEST_SECONDS = client_connection.GRACE_SECONDS = 3_600.0
 
 
 class PatientWorker(HubWorker):

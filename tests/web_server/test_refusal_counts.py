@@ -36,12 +36,12 @@ def test_malformed_requests_of_a_minute_share_a_row(hub: Hub, tmp_path: Path) ->
 
 def test_a_flood_from_many_addresses_shares_a_count(hub: Hub) -> None:
     del hub
-    refusal_counts.counts.reset()
+    refusal_counts.pending_counts.reset()
     for number in range(3 * refusal_counts.MAX_COUNTS):
         refusal_counts.count_refusal("bad-request", f"192.0.2.{number % 250}", 400)
         refusal_counts.count_refusal("slow-request", f"198.51.100.{number % 250}", 408)
-    assert len(refusal_counts.counts) <= refusal_counts.MAX_COUNTS + 4
-    refusal_counts.counts.flush()
+    assert len(refusal_counts.pending_counts) <= refusal_counts.MAX_COUNTS + 4
+    refusal_counts.pending_counts.flush()
     refusals.refusal_counts.flush()
     assert sum(Refusal.objects.values_list("times", flat=True)) == 6 * refusal_counts.MAX_COUNTS
     assert set(Refusal.objects.values_list("code", flat=True)) == {"bad-request", "slow-request"}

@@ -11,7 +11,7 @@ import pytest
 from gunicorn.config import Config
 
 from integration_hub.web_server import connection_loop, response_writer
-from integration_hub.web_server.connection import SENDING_SECONDS, Connection, Phase
+from integration_hub.web_server.client_connection import SENDING_SECONDS, ClientConnection, ConnectionPhase
 from integration_hub.web_server.connection_loop import ConnectionLoop
 from integration_hub.web_server.response_writer import MAX_UNSENT, ResponseWriter, SlowClient
 
@@ -104,9 +104,11 @@ def loop() -> Iterator[ConnectionLoop]:
     loop.poller.close()
 
 
-def send_rest(loop: ConnectionLoop, hub: socket.socket, unsent: bytes, *, age: float = 0.0) -> Connection:
+def send_rest(
+    loop: ConnectionLoop, hub: socket.socket, unsent: bytes, *, age: float = 0.0
+) -> ClientConnection:
     """Hand a connection with the rest of a response to the loop."""
-    connection = Connection(Config(), hub, ("192.0.2.1", 1), None, time.monotonic())
+    connection = ClientConnection(Config(), hub, ("192.0.2.1", 1), None, time.monotonic())
     connection.unsent += unsent
     loop.nr_conns += 1
     loop.end_response(connection)
@@ -131,7 +133,7 @@ def test_the_loop_sends_the_rest_and_closes_the_connection(loop: ConnectionLoop,
 
 def test_a_rest_that_is_not_taken_in_time_is_late(loop: ConnectionLoop, ends: Any) -> None:
     connection = send_rest(loop, ends[0], PIECE)
-    assert connection.phase is Phase.SENDING
+    assert connection.phase is ConnectionPhase.SENDING
     assert not connection.is_late(time.monotonic() + SENDING_SECONDS - 1)
     assert connection.is_late(time.monotonic() + SENDING_SECONDS + 1)
 

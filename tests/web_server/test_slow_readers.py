@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from integration_hub.web_server.connection import SENDING_SECONDS
+from integration_hub.web_server.client_connection import SENDING_SECONDS
 from tests.support.processes.hub_processes import RunningHub
 from tests.web_server.conftest import StartHub
 from tests.web_server.raw_client import ANSWERED_WITHIN, HEALTH, exchange, read_answer, seconds_of

@@ -17,7 +17,7 @@ LINGER_SECONDS = 2.0
 SENDING_SECONDS = 15.0
 
 
-class Phase(Enum):
+class ConnectionPhase(Enum):
     """State of a connection that no thread has: between requests, within a request, within a response, or closing."""
 
     IDLE = auto()
@@ -26,7 +26,7 @@ class Phase(Enum):
     LINGERING = auto()
 
 
-class Connection:
+class ClientConnection:
     """A connection and the request that it brings. gunicorn reads `sock`, `client` and `server`.
 
     `unsent`: the rest of a response, which the loop sends. `keeps_open`: a further request may follow it.
@@ -44,27 +44,27 @@ class Connection:
     def expect_request(self, now: float, idle_seconds: float) -> None:
         """Wait for the next request."""
         self.reader = RequestReader(self.config, self.client)
-        self.phase = Phase.IDLE
+        self.phase = ConnectionPhase.IDLE
         self.since = now
         self.deadline = now + idle_seconds
 
     def receive(self, data: bytes, now: float) -> None:
         """Read bytes of a request. Raises RefusedRequest if it is no valid one."""
-        if self.phase is Phase.IDLE:
-            self.phase = Phase.READING
+        if self.phase is ConnectionPhase.IDLE:
+            self.phase = ConnectionPhase.READING
             self.since = now
             self.deadline = now + REQUEST_SECONDS
         self.reader.feed(data)
 
     def send_rest(self, now: float) -> None:
         """Send what is left in `unsent` before anything else is done with the connection."""
-        self.phase = Phase.SENDING
+        self.phase = ConnectionPhase.SENDING
         self.since = now
         self.deadline = now + SENDING_SECONDS
 
     def linger(self, now: float) -> None:
         """Send nothing more, and discard what still comes for a moment."""
-        self.phase = Phase.LINGERING
+        self.phase = ConnectionPhase.LINGERING
         self.deadline = now + LINGER_SECONDS
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
@@ -75,7 +75,7 @@ class Connection:
             return True
         elapsed = now - self.since
         return (
-            self.phase is Phase.READING
+            self.phase is ConnectionPhase.READING
             and elapsed > GRACE_SECONDS
             and self.reader.received < LEAST_RATE * elapsed
         )
