@@ -145,7 +145,7 @@ CELERY_BEAT_SCHEDULE = {
     for name, seconds in {"dispatch_due": 2.0, "run_periodic_work": 2.0, "run_jobs": 1.0}.items()
 }
 
-AUTHENTICATION_BACKENDS = ["integration_hub.permissions.Backend"]
+AUTHENTICATION_BACKENDS = ["integration_hub.login_backend.LimitedLoginBackend"]
 # Hashes of passwords are made one at a time in each process, at a low priority: see logins/hashing.py.
 PASSWORD_HASHERS = ["logins.password_hasher.LowPriorityHasher"]
 AUTH_PASSWORD_VALIDATORS = [

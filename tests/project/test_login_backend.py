@@ -6,7 +6,7 @@ from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from integration_hub.permissions import Backend
+from integration_hub.login_backend import LimitedLoginBackend
 from tests.support.people import person
 
 pytestmark = pytest.mark.django_db
@@ -19,7 +19,7 @@ def test_the_permissions_are_those_that_django_finds(role: str, is_active: bool)
     user.user_permissions.add(Permission.objects.get(codename="delete_session"))
     User.objects.update(is_active=is_active)
     expected = ModelBackend().get_all_permissions(User.objects.get())
-    assert Backend().get_all_permissions(User.objects.get()) == expected
+    assert LimitedLoginBackend().get_all_permissions(User.objects.get()) == expected
     assert bool(expected) == is_active
 
 
@@ -32,4 +32,4 @@ def test_permissions_cost_one_statement_and_are_cached() -> None:
 
 
 def test_an_anonymous_user_has_no_permission() -> None:
-    assert Backend().get_all_permissions(AnonymousUser()) == set()
+    assert LimitedLoginBackend().get_all_permissions(AnonymousUser()) == set()

@@ -14,7 +14,7 @@ from logins.limits import LoginRefused
 from webhooks.receiving.incoming_request import read_client_address
 
 
-class Backend(ModelBackend):
+class LimitedLoginBackend(ModelBackend):
     """Django's backend, with limits for logins. It loads the permissions of a user and of the user's groups in one
     statement, not in two.
 
