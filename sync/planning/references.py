@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from webhooks.expressions.expression_functions import ExpressionMisfit
+from webhooks.expressions.expression_functions import UnexpectedValueType
 
 # Of one entity: each is a row while a delivery waits for it.
 MAX_REFERENCES = 1_000
@@ -56,7 +56,7 @@ class ReferenceLookup:
     def find_linked(self, entity_type: str, value: Any) -> Any:
         """Return the record id of an entity, or those of a list of entities; missing ones are None, or left out.
 
-        Raises ExpressionMisfit if a value is no id, and ReferenceLimit.
+        Raises UnexpectedValueType if a value is no id, and ReferenceLimit.
         """
         if not isinstance(value, list):
             return self._find_one(entity_type, value)
@@ -67,7 +67,7 @@ class ReferenceLookup:
         if value is None or value == "":
             return None
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise ExpressionMisfit("linked() takes the id of an entity, or a list of ids")
+            raise UnexpectedValueType("linked() takes the id of an entity, or a list of ids")
         reference = Reference(entity_type, str(value))
         self._asked.add(reference)
         if len(self._asked) > MAX_REFERENCES:

@@ -15,7 +15,7 @@ from jmespath.visitor import Options, TreeInterpreter
 
 from webhooks.expressions.expression_functions import (
     TEXT_FUNCTIONS,
-    ExpressionMisfit,
+    UnexpectedValueType,
     apply_to_text,
     find_first_email,
     format_date,
@@ -39,7 +39,7 @@ _READ_STEP_BITS = 10
 _MAKE_STEP_BITS = 6
 
 # What the library raises beside its own errors if an expression does not fit the document.
-_MISFITS = (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+_TYPE_ERRORS = (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 # Marked for translation in `sync.planning.mapping`.
@@ -47,12 +47,12 @@ OVER_BUDGET_REASON = "the expression costs more than 10,000 steps, 256 KiB or 10
 
 
 class OverBudget(Exception):
-    """An expression was stopped because it costs more than its budget."""
+    """An expression costs more than its budget, and its evaluation was stopped."""
 
 
 class ExpressionBudget:
-    """Steps and bytes of result that are left to the expressions of one piece of work. Each of them has limits of its
-    own besides. `find_linked` answers `linked()`, where expressions may call it.
+    """Budget that several expressions share: the steps and the bytes of results that are left to them. Each expression
+    also has limits of its own. `find_linked` returns the result of `linked()`, if expressions may call it.
     """
 
     __slots__ = ("bytes_left", "find_linked", "steps_left")
@@ -68,8 +68,8 @@ class ExpressionBudget:
         self.find_linked = find_linked
 
 
-def evaluate_node(node: Any, document: Any, budget: ExpressionBudget, *, makes_values: bool) -> Any:
-    """Evaluate a parsed expression. `makes_values`: its result can be larger than the document.
+def evaluate_node(node: Any, document: Any, budget: ExpressionBudget, *, can_exceed_document: bool) -> Any:
+    """Evaluate a parsed expression. `can_exceed_document`: its result can be larger than the document.
 
     Raises OverBudget, and JMESPathError if the document does not fit the expression.
     """
@@ -77,35 +77,35 @@ def evaluate_node(node: Any, document: Any, budget: ExpressionBudget, *, makes_v
     allowed_steps = interpreter.steps_left
     try:
         result = interpreter.visit(node, document)
-        if makes_values:
+        if can_exceed_document:
             allowed_bytes = min(budget.bytes_left, MAX_BYTES)
             budget.bytes_left -= allowed_bytes - _subtract_size(result, allowed_bytes)
     except JMESPathError:
         raise
-    except _MISFITS as error:
-        raise ExpressionMisfit(str(error)) from None
+    except _TYPE_ERRORS as error:
+        raise UnexpectedValueType(str(error)) from None
     finally:
         budget.steps_left -= allowed_steps - interpreter.steps_left
     return result
 
 
 def _subtract_size(value: Any, bytes_left: int) -> int:
-    """Return the bytes left after the size of a value as JSON, each part counted as often as it is in it."""
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            bytes_left -= 2 + _text_size(one)
-        elif isinstance(one, dict):
-            bytes_left -= 2 + sum(4 + _text_size(name) for name in one)
-        elif isinstance(one, list):
-            bytes_left -= 2 + len(one)
+    """Subtract the size of a value as JSON from the bytes left. A part that occurs twice counts twice."""
+    pending_values = [value]
+    while pending_values:
+        part = pending_values.pop()
+        if isinstance(part, str):
+            bytes_left -= 2 + _text_size(part)
+        elif isinstance(part, dict):
+            bytes_left -= 2 + sum(4 + _text_size(name) for name in part)
+        elif isinstance(part, list):
+            bytes_left -= 2 + len(part)
         else:
-            bytes_left -= _scalar_size(one)
+            bytes_left -= _scalar_size(part)
         if bytes_left < 0:
             raise OverBudget
-        if isinstance(one, dict | list):
-            waiting.extend(one.values() if isinstance(one, dict) else one)
+        if isinstance(part, dict | list):
+            pending_values.extend(part.values() if isinstance(part, dict) else part)
     return bytes_left
 
 
@@ -123,7 +123,7 @@ def _scalar_size(value: Any) -> int:
 
 
 class _BudgetedInterpreter(TreeInterpreter):  # type: ignore[misc]
-    """The library's interpreter, which counts the cost of each node before it evaluates it."""
+    """The library's interpreter with a budget: the cost of a node is counted before the node is evaluated."""
 
     def __init__(self, max_steps: int, find_linked: Callable[[str, Any], Any] | None = None) -> None:
         super().__init__(_OPTIONS)
@@ -134,13 +134,13 @@ class _BudgetedInterpreter(TreeInterpreter):  # type: ignore[misc]
         self._started: float | None = None
 
     def charge_steps(self, steps: int) -> None:
-        """Count work that visits no node."""
+        """Subtract steps for work that visits no node. Raises OverBudget."""
         self.steps_left -= steps
         if self.steps_left < self._next_check:
             self._check_limits()
 
     def charge_copy(self, length: int) -> None:
-        """Count the copying of a list, or one look at each of its items."""
+        """Count the copying of `length` items, or one pass over them."""
         self.charge_steps(length >> _COPY_STEP_BITS)
 
     def charge_text(self, value: Any, times: int = 1) -> None:
@@ -148,16 +148,16 @@ class _BudgetedInterpreter(TreeInterpreter):  # type: ignore[misc]
         if isinstance(value, str) and (steps := len(value) >> _READ_STEP_BITS):
             self.charge_steps(steps * times)
 
-    def charge_tree(self, value: Any) -> None:
-        """Count the reading of a value with all that it holds, each part as often as it is in it."""
-        waiting = [value]
-        while waiting:
-            one = waiting.pop()
-            if isinstance(one, dict | list):
-                self.charge_steps(1 + len(one))
-                waiting.extend(one.values() if isinstance(one, dict) else one)
+    def charge_nested_value(self, value: Any) -> None:
+        """Count the reading of a value and of all values nested in it. A part that occurs twice counts twice."""
+        pending_values = [value]
+        while pending_values:
+            part = pending_values.pop()
+            if isinstance(part, dict | list):
+                self.charge_steps(1 + len(part))
+                pending_values.extend(part.values() if isinstance(part, dict) else part)
             else:
-                self.charge_text(one)
+                self.charge_text(part)
 
     def charge_made_text(self, length: int) -> None:
         """Count a text that a function is about to make."""
@@ -169,7 +169,7 @@ class _BudgetedInterpreter(TreeInterpreter):  # type: ignore[misc]
         self.charge_made_text(most - _subtract_size(value, most))
 
     def visit(self, node: Any, value: Any) -> Any:
-        """Evaluate a node."""
+        """Evaluate a node, which costs one step. Raises OverBudget."""
         self.steps_left -= 1
         if self.steps_left < self._next_check:
             self._check_limits()
@@ -179,11 +179,11 @@ class _BudgetedInterpreter(TreeInterpreter):  # type: ignore[misc]
         """Evaluate a comparison, whose cost is that of reading the left side."""
         left, right = (self.visit(child, value) for child in node["children"])
         if isinstance(left, dict | list) and type(left) is type(right):
-            self.charge_tree(left)
+            self.charge_nested_value(left)
         else:
             self.charge_text(left)
         is_about_order = node["value"] not in self._EQUALITY_OPS
-        if is_about_order and not (_has_order(left) and _has_order(right)):
+        if is_about_order and not (_is_orderable(left) and _is_orderable(right)):
             return None
         return self.COMPARATOR_FUNC[node["value"]](left, right)
 
@@ -214,20 +214,20 @@ class _BudgetedInterpreter(TreeInterpreter):  # type: ignore[misc]
         self._next_check = max(self.steps_left - _CLOCK_INTERVAL, 0)
 
 
-def _has_order(value: Any) -> bool:
+def _is_orderable(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, Number) and not isinstance(value, bool))
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def _takes(*types: Any) -> Callable[[_Function], _Function]:
-    """Declare the types that a function takes: the library's decorator, which keeps the type of the function."""
+def _accepts_types(*types: Any) -> Callable[[_Function], _Function]:
+    """Decorate a function of expressions with the types of its arguments, by the library's untyped decorator."""
     return cast("Callable[[_Function], _Function]", signature(*types))
 
 
 class _BudgetedFunctions(Functions):  # type: ignore[misc]
-    """The library's functions, which count what their arguments cost before they are called."""
+    """The library's functions with a budget: the cost of the arguments is counted before a function is called."""
 
     def __init__(self, interpreter: _BudgetedInterpreter) -> None:
         self._interpreter = interpreter
@@ -245,52 +245,52 @@ class _BudgetedFunctions(Functions):  # type: ignore[misc]
         return super().call_function(function_name, resolved_args)
 
     # A value of any kind: what is no text is returned as it is, as by the functions of a mapping.
-    @_takes({"types": []})
+    @_accepts_types({"types": []})
     def _func_lower(self, value: Any) -> Any:
         return _call_on_text("lower", value)
 
-    @_takes({"types": []})
+    @_accepts_types({"types": []})
     def _func_upper(self, value: Any) -> Any:
         return _call_on_text("upper", value)
 
-    @_takes({"types": []})
+    @_accepts_types({"types": []})
     def _func_trim(self, value: Any) -> Any:
         return _call_on_text("trim", value)
 
-    @_takes({"types": []})
+    @_accepts_types({"types": []})
     def _func_md5(self, value: Any) -> Any:
         return _call_on_text("md5", value)
 
-    @_takes({"types": []})
+    @_accepts_types({"types": []})
     def _func_sha256(self, value: Any) -> Any:
         return _call_on_text("sha256", value)
 
-    @_takes({"types": []})
+    @_accepts_types({"types": []})
     def _func_first_email(self, value: Any) -> Any:
         return find_first_email(value)
 
-    @_takes({"types": []})
+    @_accepts_types({"types": []})
     def _func_items(self, value: Any) -> Any:
         return list_items(value)
 
-    @_takes({"types": ["array", "null"]}, {"types": ["array", "null"], "variadic": True})
+    @_accepts_types({"types": ["array", "null"]}, {"types": ["array", "null"], "variadic": True})
     def _func_zip(self, *lists: Any) -> Any:
         return None if None in lists else zip_lists(list(lists))
 
-    @_takes({"types": ["array", "null"]}, {"types": ["array", "null"]})
+    @_accepts_types({"types": ["array", "null"]}, {"types": ["array", "null"]})
     def _func_difference(self, items: Any, others: Any) -> Any:
         return subtract_list(items, others)
 
-    @_takes({"types": [], "variadic": True})
+    @_accepts_types({"types": [], "variadic": True})
     def _func_date(self, *arguments: Any) -> Any:
         if len(arguments) > 2:
-            raise ExpressionMisfit("date() takes one or two arguments")
+            raise UnexpectedValueType("date() takes one or two arguments")
         return format_date(*arguments)
 
-    @_takes({"types": ["string"]}, {"types": []})
+    @_accepts_types({"types": ["string"]}, {"types": []})
     def _func_linked(self, entity_type: str, value: Any) -> Any:
         if self._interpreter.find_linked is None:
-            raise ExpressionMisfit("linked() is known to the fields of a mapping only")
+            raise UnexpectedValueType("linked() is known to the fields of a mapping only")
         return self._interpreter.find_linked(entity_type, value)
 
     def _create_key_func(self, expref: Any, allowed_types: list[str], function_name: str) -> Any:
@@ -309,7 +309,7 @@ def _call_on_text(name: str, value: Any) -> Any:
     return apply_to_text(TEXT_FUNCTIONS[name])(value)
 
 
-def _charge_items(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+def _charge_object_fields(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
     # A new object for each member.
     interpreter.charge_steps(sum(len(part) for part in arguments if isinstance(part, dict)))
 
@@ -321,12 +321,12 @@ def _charge_zip(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None
     interpreter.charge_steps(shortest + (shortest * len(lists) >> _COPY_STEP_BITS))
 
 
-def _charge_trees(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+def _charge_nested_values(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
     # Each value is read as a whole, and copied into a form that can be compared.
-    interpreter.charge_tree(arguments)
+    interpreter.charge_nested_value(arguments)
 
 
-def _charge_each(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+def _charge_list_items(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
     interpreter.charge_steps(sum(len(part) for part in arguments if isinstance(part, list)))
 
 
@@ -347,7 +347,7 @@ def _charge_text_change(interpreter: _BudgetedInterpreter, arguments: list[Any])
 
 
 def _charge_contains(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
-    interpreter.charge_tree(arguments[:1])
+    interpreter.charge_nested_value(arguments[:1])
 
 
 def _charge_order(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
@@ -366,11 +366,11 @@ _CHARGES: Mapping[str, _Charge] = {
     "trim": _charge_text_change,
     "md5": _charge_text_change,
     "sha256": _charge_text_change,
-    "items": _charge_items,
+    "items": _charge_object_fields,
     "zip": _charge_zip,
-    "difference": _charge_trees,
-    "first_email": _charge_each,
-    "linked": _charge_each,
+    "difference": _charge_nested_values,
+    "first_email": _charge_list_items,
+    "linked": _charge_list_items,
     "contains": _charge_contains,
     "sort": _charge_order,
     "max": _charge_order,

@@ -16,7 +16,7 @@ FIRST_MILLISECONDS = 100_000_000_000
 DATE_FORMS = ("date", "date-time", "seconds", "milliseconds")
 
 
-class ExpressionMisfit(JMESPathError):  # type: ignore[misc]
+class UnexpectedValueType(JMESPathError):  # type: ignore[misc]
     """The document holds other types of values than the expression needs."""
 
 
@@ -50,48 +50,51 @@ def _encode(text: str) -> bytes:
 
 
 def list_items(value: Any) -> list[dict[str, Any]] | None:
-    """Return the members of an object as a list of `{"key": …, "value": …}`; None for null."""
+    """Return the fields of an object as a list of `{"key": …, "value": …}`; None for null."""
     if value is None:
         return None
     if not isinstance(value, dict):
-        raise ExpressionMisfit("items() takes an object")
-    return [{"key": key, "value": member} for key, member in value.items()]
+        raise UnexpectedValueType("items() takes an object")
+    return [{"key": name, "value": field} for name, field in value.items()]
 
 
 def zip_lists(lists: Any) -> list[list[Any]] | None:
-    """Return lists of the first items of all lists, of the second ones, to the end of the shortest; None for null."""
+    """Combine lists item by item: `[[1, 2], ["a", "b"]]` gives `[[1, "a"], [2, "b"]]`.
+
+    Items beyond the end of the shortest list are left out. Returns None for null.
+    """
     if lists is None:
         return None
-    if not isinstance(lists, list) or not all(isinstance(one, list) for one in lists):
-        raise ExpressionMisfit("zip() takes lists")
+    if not isinstance(lists, list) or not all(isinstance(item, list) for item in lists):
+        raise UnexpectedValueType("zip() takes lists")
     return [list(group) for group in zip(*lists, strict=False)]
 
 
 def subtract_list(items: Any, others: Any) -> list[Any] | None:
-    """Return the items of a list that are not in another one, in their order; None if one of the lists is null: a list
-    that is missing must not make all items a difference.
-    """
+    """Return the items of a list that are not in another list, in their order. Returns None if one of them is null."""
+    # A list that is missing must not make all items a difference.
     if items is None or others is None:
         return None
     if not isinstance(items, list) or not isinstance(others, list):
-        raise ExpressionMisfit("difference() takes lists")
-    known = {_hashable(other) for other in others}
-    return [item for item in items if _hashable(item) not in known]
+        raise UnexpectedValueType("difference() takes lists")
+    known = {_make_hashable(other) for other in others}
+    return [item for item in items if _make_hashable(item) not in known]
 
 
-def _hashable(value: Any) -> Any:
-    """Return a form of a JSON value that is equal to another one if the values are equal: `1` is `1.0`, not `true`."""
+def _make_hashable(value: Any) -> Any:
+    """Convert a JSON value into a hashable one. Two results are equal if the values are: `1` is `1.0`, not `true`."""
     if isinstance(value, dict):
-        return ("object", frozenset((name, _hashable(member)) for name, member in value.items()))
+        return ("object", frozenset((name, _make_hashable(field)) for name, field in value.items()))
     if isinstance(value, list):
-        return ("list", tuple(map(_hashable, value)))
+        return ("list", tuple(map(_make_hashable, value)))
     return (isinstance(value, bool), value)
 
 
 def format_date(value: Any, form: str = DATE_FORMS[0]) -> str | int | None:
-    """Return a time in UTC in another form; None for null. Raises ExpressionMisfit if it is no time.
+    """Convert a time into one of `DATE_FORMS`, in UTC. Returns None for null.
 
     `value`: RFC 3339, a date, or a number of seconds or milliseconds since 1970. A time without a zone is in UTC.
+    Raises UnexpectedValueType if it is no time, or if there is no such form.
     """
     if value is None:
         return None
@@ -104,7 +107,7 @@ def format_date(value: Any, form: str = DATE_FORMS[0]) -> str | int | None:
         return int(moment.timestamp())
     if form == "milliseconds":
         return round(moment.timestamp() * 1000)
-    raise ExpressionMisfit(f"date() knows these forms: {', '.join(DATE_FORMS)}")
+    raise UnexpectedValueType(f"date() knows these forms: {', '.join(DATE_FORMS)}")
 
 
 def _read_time(value: Any) -> datetime:
@@ -116,7 +119,7 @@ def _read_time(value: Any) -> datetime:
             return datetime.fromtimestamp(value / 1000 if abs(value) >= FIRST_MILLISECONDS else value, UTC)
     except (ValueError, OverflowError, OSError):
         pass
-    raise ExpressionMisfit("date() takes a time of RFC 3339, or seconds or milliseconds since 1970")
+    raise UnexpectedValueType("date() takes a time of RFC 3339, or seconds or milliseconds since 1970")
 
 
 TEXT_FUNCTIONS: Mapping[str, Callable[[str], str]] = {

@@ -22,8 +22,8 @@ MAX_NODES = 2_000
 # Of an entity type that `linked()` names.
 MAX_TYPE_LENGTH = 64
 
-_PLAIN = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[(?:0|-?[1-9][0-9]{0,6})\])*", re.ASCII)
-_STEP = re.compile(r"(\w+)|\[(-?[0-9]+)\]", re.ASCII)
+_PLAIN_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[(?:0|-?[1-9][0-9]{0,6})\])*", re.ASCII)
+_PATH_STEP = re.compile(r"(\w+)|\[(-?[0-9]+)\]", re.ASCII)
 
 
 class Evaluator(Protocol):
@@ -36,9 +36,9 @@ class Evaluator(Protocol):
         """
 
 
-# What finds nothing but parts of the document, each once. The condition of a filter and the sides of a comparison give
-# no part of the result.
-_FINDING_KINDS = frozenset(
+# Nodes whose result consists of parts of the document, each at most once. The condition of a filter and the sides of a
+# comparison give no part of the result.
+_SELECTING_NODE_TYPES = frozenset(
     {"and_expression", "comparator", "current", "field", "filter_projection", "flatten", "identity", "index"}
     | {"index_expression", "not_expression", "or_expression", "pipe", "projection", "slice", "subexpression"}
     | {"value_projection"}
@@ -65,7 +65,7 @@ class ExpressionTooLarge(ExpressionRefused):
 
 
 class UnknownFunction(ExpressionRefused):
-    """An expression calls a function that there is not."""
+    """An expression calls an unknown function."""
 
     def __init__(self, name: str, known: frozenset[str]) -> None:
         names = ", ".join(sorted(known))
@@ -84,8 +84,8 @@ class NegatedPath(ExpressionRefused):
         )
 
 
-# Their first child is what they read a part of.
-_READING_KINDS = frozenset(
+# Nodes that read a part of the value of their first child.
+_NODE_TYPES_WITH_BASE = frozenset(
     {"filter_projection", "flatten", "index_expression", "projection", "subexpression", "value_projection"}
 )
 
@@ -104,19 +104,21 @@ def compile_expression(text: str, more_functions: frozenset[str] = frozenset()) 
             raise UnknownFunction(call["value"], known)
     _refuse_negated_paths(root)
     if text == "@":
-        return _return_document
-    if not _PLAIN.fullmatch(text):
+        return _evaluate_current_document
+    if not _PLAIN_PATH.fullmatch(text):
         return _compile_node(root)
-    return _compile_path([int(index) if index else name for name, index in _STEP.findall(text)])
+    return _compile_path([int(index) if index else name for name, index in _PATH_STEP.findall(text)])
 
 
 def _compile_node(root: Any) -> Evaluator:
-    makes_values = _makes_values(root)
+    can_exceed_document = _can_exceed_document(root)
 
-    def find(document: Any, budget: ExpressionBudget | None = None, /) -> Any:
-        return evaluate_node(root, document, budget or ExpressionBudget(), makes_values=makes_values)
+    def evaluate(document: Any, budget: ExpressionBudget | None = None, /) -> Any:
+        return evaluate_node(
+            root, document, budget or ExpressionBudget(), can_exceed_document=can_exceed_document
+        )
 
-    return find
+    return evaluate
 
 
 def _parse(text: str) -> Any:
@@ -130,7 +132,7 @@ def _parse(text: str) -> Any:
     # A node holds its children in a list: two levels of containers.
     for _ in range(2 * MAX_DEPTH):
         nodes_left -= sum(isinstance(node, dict) and "type" in node for node in level)
-        level = [child for node in level for child in _child_values(node)]
+        level = [child for node in level for child in _list_child_nodes(node)]
         if nodes_left < 0:
             break
         if not level:
@@ -138,9 +140,9 @@ def _parse(text: str) -> Any:
     raise ExpressionTooLarge
 
 
-def _child_values(node: Any) -> list[Any]:
-    """Return the children of a node, or the values in a literal. Raises JMESPathError for a text that is no
-    Unicode, which no database stores and no request sends.
+def _list_child_nodes(node: Any) -> list[Any]:
+    """Return the children of a node, or the values in a literal. Raises JMESPathError for a text that is not valid
+    Unicode, because no database stores it and no request sends it.
     """
     if isinstance(node, str):
         if "\0" in node or any("\ud800" <= character <= "\udfff" for character in node):
@@ -151,30 +153,30 @@ def _child_values(node: Any) -> list[Any]:
     return node if isinstance(node, list) else []
 
 
-def _nodes(root: Any) -> Iterator[Any]:
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
+def _iterate_nodes(root: Any) -> Iterator[Any]:
+    pending_nodes = [root]
+    while pending_nodes:
+        node = pending_nodes.pop()
         yield node
         # A slice has numbers as children.
-        waiting += [child for child in node["children"] if isinstance(child, dict)]
+        pending_nodes += [child for child in node["children"] if isinstance(child, dict)]
 
 
 def _function_calls(root: Any) -> Iterator[Any]:
-    return (node for node in _nodes(root) if node["type"] == "function_expression")
+    return (node for node in _iterate_nodes(root) if node["type"] == "function_expression")
 
 
 def _refuse_negated_paths(root: Any) -> None:
-    """Raise NegatedPath if a part is read of a negation, which is true or false."""
-    for node in _nodes(root):
+    """Raise NegatedPath if an expression reads a part of a negation, which is true or false and has no parts."""
+    for node in _iterate_nodes(root):
         first, *rest = node["children"] or [None]
-        if node["type"] in _READING_KINDS and first is not None and first["type"] == "not_expression":
-            operand, part = (_path_text(nodes) for nodes in (first["children"], rest))
+        if node["type"] in _NODE_TYPES_WITH_BASE and first is not None and first["type"] == "not_expression":
+            operand, part = (_format_path(nodes) for nodes in (first["children"], rest))
             raise NegatedPath(*((operand, part) if operand and part else ("a", "b")))
 
 
-def _path_text(nodes: list[Any]) -> str:
-    """Return nodes as a path of field names; empty if they are more than that."""
+def _format_path(nodes: list[Any]) -> str:
+    """Return the path of field names that the nodes form; "" if one of them is no field."""
     try:
         return ".".join(name for node in nodes for name in _field_names(node))[:100]
     except ValueError:
@@ -205,17 +207,17 @@ def linked_types(text: str) -> frozenset[str]:
     return frozenset(types)
 
 
-def _makes_values(root: Any) -> bool:
+def _can_exceed_document(root: Any) -> bool:
     """Return True if the result of an expression can be larger than the document."""
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
+    pending_nodes = [root]
+    while pending_nodes:
+        node = pending_nodes.pop()
         kind = node["type"]
-        if kind not in _FINDING_KINDS:
+        if kind not in _SELECTING_NODE_TYPES:
             return True
         # A slice has numbers as children, and the last child of a filter is its condition.
         if kind not in ("slice", "comparator"):
-            waiting += node["children"][:2] if kind == "filter_projection" else node["children"]
+            pending_nodes += node["children"][:2] if kind == "filter_projection" else node["children"]
     return False
 
 
@@ -250,12 +252,12 @@ def _collect_fields(node: Any, name: str, names: set[str]) -> bool:
     # A slice has numbers as children.
     children = [child for child in node["children"] if isinstance(child, dict)]
     if kind == "subexpression" and _is_field_node(children[0], name):
-        member = children[1]
-        while member["type"] == "index_expression":
-            member = member["children"][0]
-        if member["type"] != "field":
+        field_node = children[1]
+        while field_node["type"] == "index_expression":
+            field_node = field_node["children"][0]
+        if field_node["type"] != "field":
             return False
-        names.add(member["value"])
+        names.add(field_node["value"])
         return True
     return not _is_field_node(node, name) and all(_collect_fields(child, name, names) for child in children)
 
@@ -264,7 +266,7 @@ def _is_field_node(node: Any, name: str) -> bool:
     return bool(node["type"] == "field" and node["value"] == name)
 
 
-def _return_document(document: Any, _budget: ExpressionBudget | None = None, /) -> Any:
+def _evaluate_current_document(document: Any, _budget: ExpressionBudget | None = None, /) -> Any:
     return document
 
 
@@ -277,14 +279,14 @@ def _compile_path(steps: list[str | int]) -> Evaluator:
 
         return find_field
 
-    def find(document: Any, _budget: ExpressionBudget | None = None, /) -> Any:
+    def find_value(document: Any, _budget: ExpressionBudget | None = None, /) -> Any:
         for step in steps:
             document = _get_field(document, step) if isinstance(step, str) else _get_item(document, step)
             if document is None:
                 return None
         return document
 
-    return find
+    return find_value
 
 
 def _get_field(value: Any, name: str) -> Any:

@@ -160,7 +160,7 @@ BROKEN: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "results are not measured": (_stops_measuring, piped("[@,@]", 17)),
     "copies are not counted": (_stops_counting("charge_copy"), piped("reverse(@)", 40) + "|[0]"),
     "comparisons are not counted": (
-        _stops_counting("charge_tree"),
+        _stops_counting("charge_nested_value"),
         f"[{piped('[@,@]', 14)},{piped('[@,@]', 14)}]|[0]==[1]",
     ),
     "zipped lists are not counted": (
