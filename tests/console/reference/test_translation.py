@@ -36,8 +36,8 @@ from webhooks.protocol.schemes import SCHEMES
 pytestmark = [pytest.mark.pure, needs_gettext]
 
 FIELD_LISTS = {
-    "source": lambda: source_field_lists(None),
-    "connection": lambda: connection_field_lists(None),
+    "source": source_field_lists,
+    "connection": connection_field_lists,
     "mapping": lambda: {"declaration": mapping_field_list()},
 }
 
