@@ -1,0 +1,385 @@
+"""Bodies of every kind to sources with formats, verifications and response formats of their own: each has one answer,
+nothing is lost, no secret is stored or written to the log, and both databases are held to the same answers.
+
+What is read is compared with the pure reader (`webhooks.protocol.formats`); here it is sent, verified and stored.
+"""
+
+import base64
+import hmac
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import connection
+from django.http import HttpResponse
+from django.test import Client
+
+from audit.models import Entry
+from tests.support.hostile.requests import ODD_TEXTS
+from tests.support.people import browser
+from tests.webhooks.corpus import ACCEPTED, CASES, Case
+from tests.webhooks.corpus.members import EVENT_IDS, IDS, NO_OBJECT, TIMESTAMPS, WORDS
+from webhooks.catalogue.codes import CATALOGUE
+from webhooks.models import Event, Payload, Receipt, Refusal, Source, SourceSecret
+from webhooks.protocol.formats.event_reader import UnreadableEvent, read_request
+from webhooks.protocol.strict_json import MalformedBody
+from webhooks.receiving.refusals import refusal_counts
+from webhooks.responses.formats import read_format
+
+CLIENT = Client(raise_request_exception=False)
+SECRET = "canary-of-the-source-4cfe26c1f0a94d52"
+DROPPED = "canary-in-a-dropped-field-9b1d"
+JSON_TYPE = "application/json"
+FORMAT: dict[str, Any] = {
+    "events": "body.events",
+    "when": "event.kind != 'unwanted'",
+    "id": "event.user",
+    "entity_type": "event.what || 'USER'",
+    "event_type": "event.kind",
+    "event_types": {"changed": "UPDATE"},
+    "event_id": "event.uid",
+    "occurred_at": "event.at",
+    "previous": "event.old",
+    "data": "event.new",
+    "drop": ["password", "events[].password", "events[].new.password"],
+}
+CUSTOM = {
+    "format": "custom",
+    "answers": [
+        {"states": ["failed"], "status": 200, "body": "{ok: `false`, what: detail, code: code}"},
+        {"body": "@"},
+    ],
+}
+# Of every request, whoever sends it. Nothing here waits, and nothing fails at another system.
+STATUSES = {200, 400, 401, 409, 413, 415}
+
+Signed = tuple[bytes, Mapping[str, str]]
+
+
+def _with_token(body: bytes) -> Signed:
+    return body, {"Content-Type": JSON_TYPE, "Authorization": f"Bearer {SECRET}"}
+
+
+def _with_hmac(body: bytes) -> Signed:
+    seconds = str(int(time.time()))
+    digest = hmac.digest(SECRET.encode(), seconds.encode() + b":" + body, "sha512")
+    signature = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return body, {"Content-Type": JSON_TYPE, "X-Sig": signature, "X-At": seconds}
+
+
+def _as_token(body: bytes) -> Signed:
+    head = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
+    content = head + b"." + base64.urlsafe_b64encode(body).rstrip(b"=")
+    signature = hmac.digest(SECRET.encode(), content, "sha256")
+    token = content + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")
+    return token, {"Content-Type": "application/jwt"}
+
+
+def _as_it_is(body: bytes) -> Signed:
+    return body, {"Content-Type": JSON_TYPE}
+
+
+@dataclass(frozen=True)
+class Sender:
+    """A source and how its sender proves itself. `reads_first`: the verification reads the body, so one that is broken
+    is not verified. `start`: how a body with events begins.
+    """
+
+    scheme: str = "bearer"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    sign: Callable[[bytes], Signed] = _with_token
+    response: Mapping[str, Any] = field(default_factory=dict)
+    reads_first: bool = False
+    start: bytes = b'{"password":"' + DROPPED.encode() + b'","events":['
+
+    def create(self) -> Source:
+        source = Source(
+            slug="sender", name="Sender", scheme=self.scheme, scheme_settings=dict(self.settings),
+            webhook_format=FORMAT, response_format=dict(self.response),
+        )  # fmt: skip
+        source.full_clean()
+        source.save()
+        SourceSecret.objects.create(source=source, value=SECRET, hint=SECRET[-4:])
+        return source
+
+    def post(self, body: bytes) -> HttpResponse:
+        signed, headers = self.sign(body)
+        return CLIENT.generic("POST", "/webhooks/sender", signed, headers=dict(headers))
+
+
+HMAC = {
+    "header": "X-Sig", "signed": ["{time}", ":", "{body}"], "time_header": "X-At", "algorithm": "sha512",
+    "encoding": "base64url",
+}  # fmt: skip
+SENDERS: dict[str, Sender] = {
+    "token": Sender(),
+    "hmac": Sender("hmac", HMAC, _with_hmac),
+    "jwt": Sender("jwt", {"algorithm": "HS256"}, _as_token, reads_first=True),
+    "body-secret": Sender(
+        "body-secret", {"field": "state"}, _as_it_is, reads_first=True,
+        start=b'{"state":"' + SECRET.encode() + b'","password":"' + DROPPED.encode() + b'","events":[',
+    ),
+    **{
+        name: Sender(response={"format": name})
+        for name in ("kratos", "okta-inline", "zitadel", "scim", "empty", "problem+json")
+    },
+    "custom": Sender(response=CUSTOM),
+}  # fmt: skip
+
+
+def representatives() -> list[Case]:
+    """Return a document of each kind for each pair of answers."""
+    return list({(case.kind, case.whole, case.inside): case for case in CASES}.values())
+
+
+def expected_answer(source: Source, body: bytes) -> tuple[int, str]:
+    """Return the standard status and the code of the answer, as the pure reader says."""
+    try:
+        events = read_request(source.parsed_format, body, headers={}, query_string="").events
+    except MalformedBody as malformed:
+        return CATALOGUE[malformed.code].status, malformed.code
+    codes = [event.code for event in events if isinstance(event, UnreadableEvent)]
+    if all(code == "filtered" for code in codes) and len(codes) == len(events):
+        return 200, "filtered"
+    faults = [code for code in codes if code != "filtered"]
+    if faults:
+        return CATALOGUE[faults[0]].status, faults[0]
+    # No route takes an event of this source.
+    ignored_as = [event.ignored_as for event in events if not isinstance(event, UnreadableEvent)]
+    return 200, "filtered" if ignored_as == ["filtered"] else "ignored"
+
+
+def check(
+    sender: Sender, bodies: Iterable[bytes], caplog: pytest.LogCaptureFixture, *, are_broken: bool = False
+) -> list[HttpResponse]:
+    """Send bodies, and check every answer, row and line of the log."""
+    if connection.vendor == "sqlite":  # none of these commits is about a power cut
+        connection.cursor().execute("PRAGMA synchronous = OFF")
+    source, sent = sender.create(), list(bodies)
+    media_type = read_format(dict(sender.response)).media_type
+    with caplog.at_level(logging.DEBUG):
+        answers = [sender.post(body) for body in sent]
+    receipts = list(Receipt.objects.select_related("answer", "payload").order_by("pk"))
+    verified = [
+        (body, answer) for body, answer in zip(sent, answers, strict=True) if answer.status_code != 401
+    ]
+    assert len(receipts) == len(verified)
+    refusal_counts.flush()
+    assert sum(Refusal.objects.values_list("times", flat=True)) == len(sent) - len(verified)
+    for receipt, (body, answer) in zip(receipts, verified, strict=True):
+        assert answer.status_code in STATUSES, (body[:60], answer.status_code)
+        status, code = expected_answer(source, body)
+        assert (receipt.status, receipt.code) == (answer.status_code, code), body[:200]
+        if not sender.response:
+            assert answer.status_code == status
+        assert receipt.answer is not None
+        assert receipt.answer.decrypt() == answer.content
+        assert (answer["Cache-Control"], answer["X-Content-Type-Options"]) == ("no-store", "nosniff")
+        if sender.response and sender.response["format"] != "problem+json":
+            assert answer["Content-Type"] == media_type
+    if len(verified) < len(sent):
+        assert are_broken
+        assert sender.reads_first
+    known = stored_text() + caplog.text + "".join(answer.content.decode() for answer in answers)
+    for secret in (SECRET, DROPPED):
+        assert secret not in known
+    return answers
+
+
+def stored_text() -> str:
+    """Return everything that is stored, but the secrets of the sources."""
+    models = [model for model in apps.get_app_config("webhooks").get_models() if model is not SourceSecret]
+    rows = [repr(row) for model in (*models, Entry) for row in model._default_manager.values_list()]
+    payloads = [
+        payload.decrypt().decode("utf-8", "replace") for payload in Payload.objects.select_related("subject")
+    ]
+    return "\n".join(rows + payloads)
+
+
+def part_of(things: list[Any], name: str) -> list[Any]:
+    """Return the share of a sender: each thing goes to two of them."""
+    place, number = list(SENDERS).index(name), len(SENDERS)
+    return [thing for index, thing in enumerate(things) if (index - place) % number in (0, number // 2)]
+
+
+def whole_bodies(sender: Sender, cases: list[Case]) -> list[bytes]:
+    if sender.scheme == "body-secret":
+        return [sender.start + b"]," + b'"extra":' + case.body + b"}" for case in cases]
+    return [case.body for case in cases]
+
+
+def inner_bodies(sender: Sender, cases: list[Case]) -> list[bytes]:
+    return [sender.start + case.body + b"]}" for case in cases]
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("name", SENDERS)
+def test_a_document_of_the_corpus_has_one_answer(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    sender, cases = SENDERS[name], part_of(representatives(), name)
+    bodies = whole_bodies(sender, cases) + inner_bodies(sender, cases)
+    check(sender, [body for body in bodies if len(body) <= 40_000], caplog, are_broken=True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("token", "whole"),
+        ("token", "inside"),
+        ("hmac", "inside"),
+        ("jwt", "whole"),
+        ("body-secret", "inside"),
+        ("custom", "whole"),
+    ],
+)
+def test_every_document_of_the_corpus_has_one_answer(
+    name: str, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = SENDERS[name]
+    bodies = (whole_bodies if place == "whole" else inner_bodies)(sender, list(CASES))
+    check(sender, [body for body in bodies if len(body) <= 40_000], caplog, are_broken=True)
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("name", SENDERS)
+def test_a_document_that_json_allows_is_verified(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Also where the verification reads the body first."""
+    sender = SENDERS[name]
+    # What would be a further field of an object is none in a list.
+    cases = [
+        case
+        for case in part_of(representatives(), name)
+        if case.inside == ACCEPTED and case.kind != "further member" and len(case.body) < 30_000
+    ]
+    check(sender, inner_bodies(sender, cases), caplog)
+
+
+@pytest.mark.usefixtures("database")
+def test_no_page_of_these_requests_shows_a_secret(caplog: pytest.LogCaptureFixture) -> None:
+    sender, person = SENDERS["body-secret"], browser("support")
+    events = [b'{"user":"U1","kind":"changed","password":"' + DROPPED.encode() + b'"}', b'{"user":"no id"}']
+    check(sender, [sender.start + event + b"]}" for event in [*events, b",".join(events)]], caplog)
+    paths = [f"/admin/webhooks/receipt/{key}/change/" for key in Receipt.objects.values_list("pk", flat=True)]
+    paths += [f"/admin/webhooks/event/{key}/change/" for key in Event.objects.values_list("pk", flat=True)]
+    for path in [*paths, "/admin/webhooks/receipt/"]:
+        page = person.get(path)
+        assert page.status_code == 200
+        assert SECRET not in page.content.decode()
+        assert DROPPED not in page.content.decode()
+
+
+HOSTILE_VALUES: list[tuple[str, list[Any]]] = [
+    ("user", [*IDS, *ODD_TEXTS]),
+    ("kind", [*WORDS, *ODD_TEXTS]),
+    ("what", [*WORDS, *ODD_TEXTS]),
+    ("at", [*TIMESTAMPS, *ODD_TEXTS]),
+    ("uid", [*EVENT_IDS, *ODD_TEXTS]),
+    ("new", [*NO_OBJECT, *({text: text} for text in ODD_TEXTS)]),
+    ("old", [*NO_OBJECT, {"password": DROPPED[:6]}]),
+]
+
+
+def hostile_events(name: str) -> list[dict[str, Any]]:
+    """Return events that JSON allows, each with a hostile value in this field."""
+    good = {"user": "U1", "kind": "changed", "password": DROPPED}
+    return [good | {name: value} for value in dict(HOSTILE_VALUES)[name] if _is_text(value)]
+
+
+def _is_text(value: Any) -> bool:
+    """False for a value with a lone surrogate, which spoils the request that it is in."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("name", [name for name, _ in HOSTILE_VALUES])
+def test_a_hostile_value_stops_none_of_the_other_events_of_its_request(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = [event for event in hostile_events(name) if len(json.dumps(event)) < 5_000]
+    rows = [events[start : start + 40] for start in range(0, len(events), 40)]
+    good = {"user": "GOOD", "kind": "changed"}
+    sender = SENDERS["token"]
+    bodies = [
+        sender.start + json.dumps([*row, good | {"uid": f"good-{number}"}]).encode()[1:-1] + b"]}"
+        for number, row in enumerate(rows)
+    ]
+    check(sender, bodies, caplog)
+    assert Event.objects.filter(entity_id="GOOD").count() == len(rows)
+    # What cannot be read is stored with the request.
+    receipts = Receipt.objects.select_related("payload").order_by("pk")
+    source = Source.objects.get()
+    for receipt, body in zip(receipts, bodies, strict=True):
+        read = read_request(source.parsed_format, body, headers={}, query_string="").events
+        lost = sum(isinstance(event, UnreadableEvent) for event in read)
+        kept = len(json.loads(receipt.payload.decrypt())) if receipt.payload else 0
+        stored = Event.objects.filter(batch=receipt).count()
+        assert receipt.event_count == len(read)
+        # Some have an event id that another one of the request has.
+        assert lost <= kept
+        assert kept + stored <= len(read)
+
+
+FORMS: dict[str, tuple[str, bytes]] = {
+    "form": ("application/x-www-form-urlencoded", b"user=U1&kind=changed&password=" + DROPPED.encode()),
+    "multipart": (
+        "multipart/form-data; boundary=x",
+        b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + DROPPED.encode() + b"\r\n--x--\r\n",
+    ),
+    "xml": ("application/xml", b"<a>" + DROPPED.encode() + b"</a>"),
+    "a bomb of entities": (
+        "text/xml",
+        b'<!DOCTYPE a [<!ENTITY b "' + b"b" * 900 + b'"><!ENTITY c "' + b"&b;" * 900 + b'">]><a>&c;</a>',
+    ),
+    "another charset": ("application/json; charset=utf-16", b'{"events":[]}'),
+    "no type": ("", b'{"events":[]}'),
+    "two types": ("application/json, text/html", b'{"events":[]}'),
+}
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("name", ["token", "hmac", "jwt", "kratos", "empty"])
+def test_a_body_of_another_type_is_refused_before_it_is_read(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = SENDERS[name]
+    sender.create()
+    with caplog.at_level(logging.DEBUG):
+        for content_type, body in FORMS.values():
+            _, headers = sender.sign(body)
+            given = {**headers, "Content-Type": content_type}
+            answer = CLIENT.generic("POST", "/webhooks/sender", body, headers=given)
+            # Not verified yet: the standard answer, whatever the source is.
+            assert (answer.status_code, answer.json()["code"]) == (415, "wrong-content-type")
+    assert not Receipt.objects.exists()
+    refusal_counts.flush()
+    assert sum(Refusal.objects.values_list("times", flat=True)) == len(FORMS)
+    assert DROPPED not in stored_text() + caplog.text
+    assert SECRET not in stored_text() + caplog.text
+
+
+@pytest.mark.usefixtures("database")
+def test_a_reader_that_drops_nothing_is_caught(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("webhooks.protocol.formats.event_reader.drop_paths", lambda *_: False)
+    with pytest.raises(AssertionError):
+        check(SENDERS["token"], [SENDERS["token"].start + b'{"user":"U1","kind":"changed"}]}'], caplog)
+
+
+@pytest.mark.usefixtures("database")
+def test_an_answer_that_is_another_than_the_stored_one_is_caught(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("webhooks.receiving.receive.format_answer", lambda _, answer: answer)
+    with pytest.raises(AssertionError):
+        check(SENDERS["kratos"], [b"[", b"{}"], caplog)
