@@ -8,7 +8,7 @@ _VERBS = {"created": "added", "changed": "changed", "deleted": "deleted"}
 ACTION_LABELS: Mapping[str, str] = {
     "webhook.received": "sent a webhook",
     "webhook.repeated": "sent a webhook again",
-    "webhook.unusable": "sent an invalid request",
+    "webhook.unusable": "sent an unusable request",
     "webhook.batch": "sent several events in one request",
     "webhook.refused": "had a request refused",
     "webhook.answered": "responded to a webhook",

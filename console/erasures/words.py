@@ -35,7 +35,7 @@ _ROW_LABELS: Mapping[str, object] = {
     "reasons": gettext_lazy("Replay reasons"),
     "views": gettext_lazy("Saved views"),
     "captures": gettext_lazy("Captured unverified requests, of anybody"),
-    "unusable": gettext_lazy("Bodies that were not understood and contain the id"),
+    "unusable": gettext_lazy("Bodies of unusable requests that contain the id"),
 }
 
 

@@ -23,7 +23,7 @@ from console.ui.keyset import PAGE_SIZE, Cursor, Keyset, KeysetPage, PageRequest
 from webhooks.models import HANDSHAKE_CODE, Receipt, Refusal
 
 # A request with several events belongs to none of them.
-_IS_UNDERSTOOD = Q(event_count__isnull=False) | Q(code=FILTERED_CODE)
+_IS_USABLE = Q(event_count__isnull=False) | Q(code=FILTERED_CODE)
 
 _RECEIPT = 1
 _REFUSAL = 0
@@ -112,13 +112,13 @@ def _receipt_parts(request_filter: RequestFilter) -> Iterator[_Part]:
     if RequestResult.DUPLICATE in wanted:
         yield _within(receipts.filter(is_repeat=True, **own), "received_at", _RECEIPT, request_filter)
     without_event = receipts.filter(event__isnull=True, **own)
-    with_both = {RequestResult.ACCEPTED, RequestResult.NOT_UNDERSTOOD} <= set(wanted)
+    with_both = {RequestResult.ACCEPTED, RequestResult.UNUSABLE} <= set(wanted)
     if with_both:
         yield _within(without_event, "received_at", _RECEIPT, request_filter)
     elif RequestResult.ACCEPTED in wanted:
-        yield _within(without_event.filter(_IS_UNDERSTOOD), "received_at", _RECEIPT, request_filter)
-    elif RequestResult.NOT_UNDERSTOOD in wanted:
-        yield _within(without_event.exclude(_IS_UNDERSTOOD), "received_at", _RECEIPT, request_filter)
+        yield _within(without_event.filter(_IS_USABLE), "received_at", _RECEIPT, request_filter)
+    elif RequestResult.UNUSABLE in wanted:
+        yield _within(without_event.exclude(_IS_USABLE), "received_at", _RECEIPT, request_filter)
 
 
 def _refusal_parts(request_filter: RequestFilter) -> Iterator[_Part]:

@@ -23,14 +23,14 @@ class RequestResult(StrEnum):
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
-    NOT_UNDERSTOOD = "not-understood"
+    UNUSABLE = "unusable"
     NOT_VERIFIED = "not-verified"
     OVER_LIMIT = "over-limit"
     REFUSED = "refused"
     HANDSHAKE = "handshake"
 
 
-RECEIPT_RESULTS = (RequestResult.ACCEPTED, RequestResult.DUPLICATE, RequestResult.NOT_UNDERSTOOD)
+RECEIPT_RESULTS = (RequestResult.ACCEPTED, RequestResult.DUPLICATE, RequestResult.UNUSABLE)
 REFUSAL_RESULTS = (
     RequestResult.NOT_VERIFIED,
     RequestResult.OVER_LIMIT,
@@ -40,7 +40,7 @@ REFUSAL_RESULTS = (
 RESULT_NAMES: Mapping[RequestResult, Any] = {
     RequestResult.ACCEPTED: gettext_lazy("Accepted"),
     RequestResult.DUPLICATE: gettext_lazy("Duplicate"),
-    RequestResult.NOT_UNDERSTOOD: gettext_lazy("Not understood"),
+    RequestResult.UNUSABLE: gettext_lazy("Unusable"),
     RequestResult.NOT_VERIFIED: gettext_lazy("Not verified"),
     RequestResult.OVER_LIMIT: gettext_lazy("Over a limit"),
     RequestResult.REFUSED: gettext_lazy("Refused otherwise"),
@@ -49,7 +49,7 @@ RESULT_NAMES: Mapping[RequestResult, Any] = {
 _PILLS: Mapping[RequestResult, tuple[str, str]] = {
     RequestResult.ACCEPTED: ("good", "✓"),
     RequestResult.DUPLICATE: ("quiet", "="),
-    RequestResult.NOT_UNDERSTOOD: ("bad", "?"),
+    RequestResult.UNUSABLE: ("bad", "?"),
     RequestResult.NOT_VERIFIED: ("bad", "✕"),
     RequestResult.OVER_LIMIT: ("warn", "‖"),
     RequestResult.REFUSED: ("warn", "⊘"),
@@ -60,14 +60,14 @@ SIGNATURE_REASON_NAMES: Mapping[str, Any] = {
     SignatureReason.MALFORMED_HEADER: gettext_lazy("Malformed header"),
     SignatureReason.MALFORMED_TIMESTAMP: gettext_lazy("Malformed timestamp"),
     SignatureReason.OLD_TIMESTAMP: gettext_lazy("Timestamp too old or in the future"),
-    SignatureReason.WRONG_SIGNATURE: gettext_lazy("No secret fits"),
+    SignatureReason.WRONG_SIGNATURE: gettext_lazy("No secret matches the signature"),
     SignatureReason.NO_LIVE_SECRET: gettext_lazy("Source has no active secret"),
     SignatureReason.INVALID_SETTINGS: gettext_lazy("Invalid settings of the source"),
     SignatureReason.MALFORMED_BODY: gettext_lazy("Body is not JSON"),
     SignatureReason.SECRET_MISSING: gettext_lazy("Secret missing in the body"),
     SignatureReason.MALFORMED_TOKEN: gettext_lazy("Malformed token"),
-    SignatureReason.WRONG_TOKEN: gettext_lazy("Token with other claims than configured"),
-    SignatureReason.UNKNOWN_KEY: gettext_lazy("Key of the token not known"),
+    SignatureReason.WRONG_TOKEN: gettext_lazy("Claims of the token differ from the settings"),
+    SignatureReason.UNKNOWN_KEY: gettext_lazy("Token signed with an unknown key"),
 }
 
 
@@ -76,8 +76,8 @@ def result_of(row: Receipt | Refusal) -> RequestResult:
     if isinstance(row, Refusal):
         return refusal_result(row.code)
     if row.event_id is None:
-        is_understood = row.event_count is not None or row.code == FILTERED_CODE
-        return RequestResult.ACCEPTED if is_understood else RequestResult.NOT_UNDERSTOOD
+        is_usable = row.event_count is not None or row.code == FILTERED_CODE
+        return RequestResult.ACCEPTED if is_usable else RequestResult.UNUSABLE
     return RequestResult.DUPLICATE if row.is_repeat else RequestResult.ACCEPTED
 
 

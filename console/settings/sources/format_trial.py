@@ -138,11 +138,11 @@ def _sample_body(source: Source, key: str) -> bytes:
     events = Event.objects.filter(pk=parse_pk(key) or 0, source=source)
     event = events.select_related("payload__subject").first()
     if event is None or event.payload is None:
-        raise JsonTextError(_("The request of this event is not stored any more."))
+        raise JsonTextError(_("The request of this event is no longer stored."))
     try:
         stored = event.payload.decrypt()
     except CannotDecrypt as error:
-        raise JsonTextError(_("The request of this event is not stored any more.")) from error
+        raise JsonTextError(_("The request of this event is no longer stored.")) from error
     document = json.loads(stored)
     # A webhook that a format has read is stored with what the sender sent.
     if isinstance(document, dict) and "event" in document and "entityType" in document:

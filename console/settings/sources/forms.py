@@ -36,7 +36,7 @@ class SourceForm(SettingsForm):
                 'As JSON, for example {"from": "query", "name": "validationToken", "method": "POST", "as": "text"}. '
                 "Leave empty unless the sender asks for it: the hub then sends a challenge back to anyone."
             ),
-            "extra_id_characters": gettext_lazy("Any of : @ | + = that its ids contain."),
+            "extra_id_characters": gettext_lazy("Those of : @ | + = that ids of this source contain."),
             "webhook_format": gettext_lazy(
                 "How events are read from the sender's requests, as JSON. Leave empty if the sender uses the hub's own "
                 "fields."
@@ -51,10 +51,10 @@ class SourceForm(SettingsForm):
                 'The fields that the source can see, as JSON: ["*"] for all, [] for none.'
             ),
             "response_format": gettext_lazy(
-                'As JSON, for example {"format": "kratos"}. Leave empty for JSON as RFC 9457 says.'
+                'As JSON, for example {"format": "kratos"}. Leave empty for the standard response, JSON by RFC 9457.'
             ),
             "requests_per_minute": gettext_lazy(
-                "Further requests are refused and told when to retry. Leave empty for no limit."
+                "Further requests are refused; the response says when to retry. Leave empty for no limit."
             ),
             "silence_minutes": gettext_lazy(
                 "An alarm is raised after this time without a webhook. Leave empty for no alarm."

@@ -76,7 +76,7 @@ CANARY = "canary-a1b2"
 
 
 def unusable() -> Receipt:
-    """Create a request that is not understood, whose answer names the field at fault."""
+    """Create an unusable request, whose answer names the field at fault."""
     answer = {"code": "wrong-id", "errors": [{"pointer": "/id", "code": "wrong-id"}]}
     body = f'{{"id": "{CANARY}", "entityType": "USER"}}'.encode()
     return a_receipt(

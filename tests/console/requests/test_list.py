@@ -45,7 +45,7 @@ def one_of_each(slug: str = "aurora", minutes: int = 0) -> dict[RequestResult, A
     return {
         RequestResult.ACCEPTED: a_receipt(event, received_at=times[0]),
         RequestResult.DUPLICATE: a_receipt(event, received_at=times[1], is_repeat=True),
-        RequestResult.NOT_UNDERSTOOD: a_receipt(None, received_at=times[2], **unusable),
+        RequestResult.UNUSABLE: a_receipt(None, received_at=times[2], **unusable),
         RequestResult.NOT_VERIFIED: a_refusal(slug=slug, at=times[3], reason="old-timestamp"),
         RequestResult.OVER_LIMIT: a_refusal("too-many-requests", slug, at=times[4]),
         RequestResult.REFUSED: a_refusal("too-large", slug, at=times[5]),

@@ -45,7 +45,7 @@ def test_counts_of_a_day_by_result_link_to_the_filtered_list(source: Source) -> 
     assert {name: number for _, name, number in links} == {
         "Accepted": "2",
         "Duplicate": "1",
-        "Not understood": "1",
+        "Unusable": "1",
         "Not verified": "11",
         "Over a limit": "0",
         "Refused otherwise": "2",

@@ -1,4 +1,4 @@
-"""Bodies that could not be read as a webhook are deleted after 7 days, and with an erasure of whom they name."""
+"""Bodies of unusable requests are deleted after 7 days, and with an erasure of whom they name."""
 
 import json
 from datetime import timedelta

@@ -188,20 +188,20 @@ def test_a_batch_is_an_accepted_request_with_links_to_its_events(formatted: Hub)
     assert result_of(batch) == result_of(filtered) == RequestResult.ACCEPTED
     wanted = RequestFilter((RequestResult.ACCEPTED,), source_id=batch.source_id)
     assert {row.pk for row in fetch_requests(wanted, PageRequest()).rows} >= {batch.pk, filtered.pk}
-    others = RequestFilter((RequestResult.NOT_UNDERSTOOD,), source_id=batch.source_id)
+    others = RequestFilter((RequestResult.UNUSABLE,), source_id=batch.source_id)
     assert not fetch_requests(others, PageRequest()).rows
     page = browser("support").get(f"/admin/webhooks/receipt/{batch.pk}/change/").content.decode()
     for stored in Event.objects.all():
         assert stored.reference in page
         assert f"/admin/webhooks/event/{stored.pk}/change/" in page
-    assert "Events that could not be read" in page
+    assert "Unreadable events" in page
 
 
 def test_a_batch_of_which_all_is_read_shows_no_unread_events(formatted: Hub) -> None:
     post(formatted, event(ANNA, uid="1"), event("SECOND1", uid="2"))
     page = browser("support").get(f"/admin/webhooks/receipt/{Receipt.objects.get().pk}/change/")
     assert page.status_code == 200
-    assert "Events that could not be read" not in page.content.decode()
+    assert "Unreadable events" not in page.content.decode()
 
 
 def test_the_page_of_a_request_names_the_events_that_it_repeated(formatted: Hub) -> None:

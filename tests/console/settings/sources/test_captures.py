@@ -58,7 +58,7 @@ def test_stored_requests_are_masked_until_they_are_revealed() -> None:
     source, support = a_source(), logged_in("support")
     captured(source)
     page = support.get(page_of(source)).content.decode()
-    assert "No secret fits" in page
+    assert "No secret matches the signature" in page
     assert "192.0.2.7" in page
     assert CANARY not in page
     support.post(page_of(source) + "reveal/", {"reason": "why 401"})
@@ -92,7 +92,7 @@ def test_stored_requests_older_than_24_hours_are_not_shown() -> None:
     captured(source)
     CapturedRequest.objects.update(received_at=timezone.now() - timedelta(hours=24, seconds=1))
     page = logged_in("support").get(page_of(source)).content.decode()
-    assert "No unverified requests are stored." in page
+    assert "No captured requests." in page
 
 
 def test_the_source_leads_to_the_page() -> None:

@@ -42,7 +42,7 @@ def test_each_event_of_a_pasted_request_shows_its_values_or_the_entry_at_fault(o
     assert "would be delivered by the routes" in page
     assert "UPDATE USER anna-1" in page
     assert "wrong-id" in page
-    assert page.count("The event cannot be read because of this entry.") == 1
+    assert page.count("This entry makes the event unreadable.") == 1
     assert Event.objects.count() == 0
 
 
