@@ -11,10 +11,15 @@ from sync.connectors.client.http_client import HttpClient
 from sync.connectors.http.message_types import HttpResponse
 from sync.connectors.http.query_parameters import Query, group_pairs
 from sync.connectors.http.urls import BaseUrl, check_id, is_plain_path
-from sync.connectors.settings.page_style import ModifiedSince, PagedList, Paging, body_placeholders
+from sync.connectors.settings.page_style import (
+    PAGE_PLACEHOLDERS,
+    ModifiedSince,
+    PagedList,
+    Paging,
+    values_in_body,
+)
 from sync.connectors.values.answer_meaning import AnswerRule
 from sync.connectors.values.json_responses import JmesPathExpression, as_text
-from sync.connectors.values.json_template import fill_document
 
 MAX_CURSOR_LENGTH = 4096
 # Of a `Link` header: more of it is not read.
@@ -65,24 +70,26 @@ class PageSource:
         return replace(self, paging=replace(self.paging, page_size=size))
 
 
-def settings_source(settings: PagedList, rules: tuple[AnswerRule, ...] = ()) -> PageSource:
+def settings_source(
+    client: HttpClient, settings: PagedList, rules: tuple[AnswerRule, ...] = ()
+) -> PageSource:
     """Return the list that the settings of an identity service describe."""
-    in_body = body_placeholders(settings)
+    in_body = values_in_body(settings)
 
     def make_request(values: Mapping[str, Any]) -> ConnectorRequest:
-        body = settings.body
-        if body is not None:
-            # What no page names is null: the first cursor, and the time of a complete list.
-            body = fill_document(body, {**dict.fromkeys(in_body), **values})
-        return ConnectorRequest(
+        request = ConnectorRequest(
             "list",
             settings.method,
             settings.path,
             query=settings.query,
-            body=body,
             headers=settings.headers,
             answers=rules,
         )
+        if settings.body is None:
+            return request
+        # What no page names is null: the first cursor, and the time of a complete list.
+        context = {**dict.fromkeys(PAGE_PLACEHOLDERS), **values}
+        return replace(request, body=client.render_body(settings.body, request, context))
 
     return PageSource(
         settings.paging,

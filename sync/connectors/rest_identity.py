@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sync.connectors.access_proof import check_access_to_others
@@ -30,7 +31,6 @@ from sync.connectors.permission_check import check_call, check_items
 from sync.connectors.settings.identity import EntitySettings, IdentitySettings
 from sync.connectors.settings.page_style import PagedList
 from sync.connectors.values.json_responses import UnreadableError, as_id, as_object, as_text
-from sync.connectors.values.json_template import fill_document
 from sync.connectors.values.timestamps import parse_timestamp
 
 
@@ -171,7 +171,7 @@ class RestIdentityConnector:
         return self._list_ids(entity_type, known, known.list_settings, SAMPLE_SIZE)
 
     def _list_ids(self, entity_type: str, known: EntitySettings, listing: PagedList, size: int) -> list[str]:
-        page = read_first_page(self._client, settings_source(listing, known.other_rules), size)
+        page = read_first_page(self._client, settings_source(self._client, listing, known.other_rules), size)
         return [entity.id for entity in self._parse_page(entity_type, known, page)]
 
     def _iterate_entities(
@@ -188,7 +188,7 @@ class RestIdentityConnector:
         style = listing.paging.style
         left_out = skip % listing.paging.page_size if style == "page" else skip
         left_out = 0 if style == "offset" else left_out
-        source = settings_source(listing, known.other_rules)
+        source = settings_source(self._client, listing, known.other_rules)
         pages = iterate_pages(self._client, source, max_pages, skip=skip, since=since)
         for page in pages:
             fresh = {
@@ -213,14 +213,15 @@ class RestIdentityConnector:
             known.method,
             known.path,
             query=known.query,
-            body=known.body,
             headers=known.headers,
             accepted_statuses=NOT_FOUND_STATUSES,
             answers=known.answers,
         )
-        return self._name_entity(request, entity_id)
+        return self._name_entity(known, request, entity_id)
 
-    def _name_entity(self, request: ConnectorRequest, entity_id: str) -> ConnectorRequest:
+    def _name_entity(
+        self, known: EntitySettings, request: ConnectorRequest, entity_id: str
+    ) -> ConnectorRequest:
         """Return a request with an id in its path, query and body."""
         try:
             # The same characters everywhere: then an id cannot end a text of a filter language either.
@@ -231,7 +232,7 @@ class RestIdentityConnector:
             request,
             path_values=values if "{id}" in request.path_template else {},
             query=change_values(request.query, lambda text: text.replace("{id}", entity_id)),
-            body=None if request.body is None else fill_document(request.body, values),
+            body=None if known.body is None else self._client.render_body(known.body, request, values),
         )
 
     def _request_absent_entity(self, known: EntitySettings) -> None:
@@ -240,11 +241,10 @@ class RestIdentityConnector:
             known.method,
             known.path,
             query=known.query,
-            body=known.body,
             headers=known.headers,
             answers=known.answers,
         )
-        request_absent_item(self._client, request, self._name_entity)
+        request_absent_item(self._client, request, partial(self._name_entity, known))
 
     def _entity_settings(self, entity_type: str) -> EntitySettings:
         known = self._settings.entities.get(entity_type.upper())

@@ -12,13 +12,16 @@ from sync.connectors.contracts import errors
 from sync.connectors.contracts.permissions import RenewedCredentials
 from sync.connectors.contracts.types import FieldError
 from sync.connectors.http.message_types import HttpResponse
+from sync.connectors.http.placeholders import fill_template, find_placeholders
 from sync.connectors.http.urls import BaseUrl
+from sync.connectors.settings.body_template import BodyTemplate
 from sync.connectors.values.json_responses import (
     ExpressionOverBudget,
     ExpressionUnfit,
     JmesPathExpression,
     UnreadableError,
     as_object,
+    as_text,
     parse_json,
 )
 from sync.connectors.values.secret_forms import SecretSet
@@ -122,6 +125,19 @@ class HttpClient:
             ) from None
         except ExpressionOverBudget as costly:
             raise self._over_budget_error(costly, request.label, may_have_applied=False) from None
+
+    def render_body(self, body: BodyTemplate, request: ConnectorRequest, context: Mapping[str, Any]) -> Any:
+        """Return the body that a template makes of a context. Raises what `evaluate_for_request` raises."""
+        self.reset_budget()
+        values = {name: as_text(value) or "" for name, value in context.items()}
+
+        def fill(text: str) -> str:
+            for name in find_placeholders(text):
+                if not values.get(name):
+                    raise self.unsafe_error(f"{request.label}: the placeholder {{{name}}} has no value")
+            return fill_template(text, values)
+
+        return body.render(lambda one: self.evaluate_for_request(one, request, context), fill)
 
     def unreadable_error(self, request: ConnectorRequest, reason: str) -> errors.UnreadableResponse:
         """Make the error for a response that cannot be used; `reason` must hold nothing of the response."""

@@ -22,6 +22,7 @@ from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.values.exact_numbers import dump_json
 from sync.connectors.values.json_responses import (
     ExpressionOverBudget,
+    ExpressionUnfit,
     UnreadableError,
     as_text,
     parse_json,
@@ -203,10 +204,10 @@ class SessionAuthenticator:
         """Return the request that logs in; its body is secret as a whole. Raises SettingsInvalid."""
         log_in = self._session.log_in
         names = ("username", "password")
-        filled = log_in.fill_body({name: self._credentials[name] for name in names})
         try:
+            filled = log_in.fill_body({name: self._credentials[name] for name in names})
             body = (urlencode(filled) if log_in.is_form else dump_json(filled)).encode("utf-8")
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, ExpressionUnfit, ExpressionOverBudget):
             place = ("authentication", "log_in", "body")
             raise SettingsInvalid(place, "This body, or a credential in it, cannot be sent.") from None
         media_type = "application/x-www-form-urlencoded" if log_in.is_form else "application/json"

@@ -194,7 +194,10 @@ AUTHENTICATION = VariantObject(
             "person tests the connection, because systems lock users out.",
             {
                 "scheme": "session",
-                "log_in": {"path": "/login", "body": {"user": "{username}", "password": "{password}"}},
+                "log_in": {
+                    "path": "/login",
+                    "body": {"user": {"expression": "username"}, "password": {"expression": "password"}},
+                },
                 "token": {"path": "token"},
                 "template": "Bearer {token}",
             },

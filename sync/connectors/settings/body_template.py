@@ -4,6 +4,7 @@
 All else is sent as it is, so a GraphQL query may hold as many braces as it likes.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from config_schema.errors import Place, SettingsInvalid
 from config_schema.kinds import JsonSchema, Kind
 from config_schema.translatable import translatable
+from sync.connectors.http.placeholders import find_fault, find_placeholders
 from sync.connectors.settings.setting_kinds import Expression, compile_setting
 from sync.connectors.values.json_responses import JmesPathExpression
 
@@ -57,6 +59,13 @@ class BodyTemplate:
         """Return the template as it is written in settings."""
         return _part_to_json(self.root)
 
+    def uses(self, name: str) -> bool:
+        """Return True if an expression mentions a name, or a text has a placeholder of it."""
+        word = re.compile(rf"\b{name}\b")
+        return any(word.search(expression.text) for expression in self.expressions()) or any(
+            name in find_placeholders(text) for text in self.texts()
+        )
+
     def expressions(self) -> Iterator[JmesPathExpression]:
         """Yield the expressions of the template."""
         yield from (part.expression for part in self._parts() if isinstance(part, ExpressionPart))
@@ -64,6 +73,10 @@ class BodyTemplate:
     def texts(self) -> Iterator[str]:
         """Yield the texts that hold placeholders."""
         yield from (part.template for part in self._parts() if isinstance(part, TextPart))
+
+    def literals(self) -> Iterator[str]:
+        """Yield the texts that are sent as they are."""
+        yield from (part for part in self._parts() if isinstance(part, str))
 
     def _parts(self) -> Iterator[Any]:
         waiting = [self.root]
@@ -119,16 +132,35 @@ class Body(Kind[BodyTemplate]):
     def read(self, value: Any, place: Place) -> BodyTemplate:
         if not isinstance(value, Mapping | list | tuple):
             raise SettingsInvalid(place, "This must be an object or a list.")
-        reader = _TemplateReader()
-        return BodyTemplate(reader.read_part(value, place, 0))
+        return BodyTemplate(_TemplateReader().read_part(value, place, 0))
 
     def to_schema(self) -> JsonSchema:
         return {"type": ["object", "array"]}
 
 
+@dataclass(frozen=True)
+class ObjectBody(Kind[BodyTemplate]):
+    """A template of an object, whose expressions and texts are over these names."""
+
+    names: tuple[str, ...]
+    label: str = Body.label
+    limits: str = Body.limits
+
+    def read(self, value: Any, place: Place) -> BodyTemplate:
+        if not isinstance(value, Mapping) or not value:
+            raise SettingsInvalid(place, "This must be an object that is not empty.")
+        return BodyTemplate(_TemplateReader(self.names).read_part(value, place, 0))
+
+    def to_schema(self) -> JsonSchema:
+        return {"type": "object", "minProperties": 1}
+
+
 class _TemplateReader:
-    def __init__(self) -> None:
+    """Reads a template. `names`: those that it may use, where they are few."""
+
+    def __init__(self, names: tuple[str, ...] = ()) -> None:
         self._values_left = MAX_VALUES
+        self._names = names
 
     def read_part(self, value: Any, place: Place, depth: int) -> Any:
         self._values_left -= 1
@@ -143,7 +175,7 @@ class _TemplateReader:
             if "expression" in value and value.keys() <= _MEMBERS:
                 return _read_expression(value, place)
             if value.keys() == _TEMPLATE_MEMBERS:
-                return _read_template(value["template"], (*place, "template"))
+                return self._read_template(value["template"], (*place, "template"))
             for name in value:
                 _require_text(name, place)
             return {name: self.read_part(inner, (*place, name), depth + 1) for name, inner in value.items()}
@@ -151,9 +183,25 @@ class _TemplateReader:
             return [self.read_part(inner, (*place, index), depth + 1) for index, inner in enumerate(value)]
         if isinstance(value, str):
             _require_text(value, place)
+            self._refuse_placeholder(value, place)
         elif not (value is None or isinstance(value, bool | int | float)):
             raise SettingsInvalid(place, "This must be a JSON value.")
         return value
+
+    def _read_template(self, value: Any, place: Place) -> TextPart:
+        if not isinstance(value, str):
+            raise SettingsInvalid(place, "This must be a text.")
+        _require_text(value, place)
+        if self._names and (fault := find_fault(value, self._names)):
+            raise SettingsInvalid(place, fault)
+        return TextPart(value)
+
+    def _refuse_placeholder(self, text: str, place: Place) -> None:
+        """Refuse a text that is nothing but a placeholder, which would be sent as it is."""
+        name = text[1:-1]
+        if name in self._names and text == f"{{{name}}}":
+            sentence = translatable("Write {“expression”: “%(name)s”} instead of this text.", name=name)
+            raise SettingsInvalid(place, sentence)
 
 
 def _read_expression(value: Mapping[str, Any], place: Place) -> ExpressionPart:
@@ -161,13 +209,6 @@ def _read_expression(value: Mapping[str, Any], place: Place) -> ExpressionPart:
     if not isinstance(is_optional, bool):
         raise SettingsInvalid((*place, "optional"), "This must be true or false.")
     return ExpressionPart(Expression().read(value["expression"], (*place, "expression")), is_optional)
-
-
-def _read_template(value: Any, place: Place) -> TextPart:
-    if not isinstance(value, str):
-        raise SettingsInvalid(place, "This must be a text.")
-    _require_text(value, place)
-    return TextPart(value)
 
 
 def _require_text(text: str, place: Place) -> None:

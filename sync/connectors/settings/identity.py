@@ -11,10 +11,10 @@ from config_schema.settings import Values, defaulted, optional, required
 from config_schema.translatable import translatable
 from sync.connectors.http.query_parameters import Query, list_values
 from sync.connectors.settings.answer_rules import answer_rules, read_rules
+from sync.connectors.settings.body_template import BodyTemplate, ObjectBody
 from sync.connectors.settings.page_style import (
     LIST_RULES,
     LIST_SETTINGS,
-    BodyTemplate,
     PagedList,
     read_paged_list,
 )
@@ -37,7 +37,6 @@ from sync.connectors.settings.shared_settings import (
 )
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 from sync.connectors.values.json_responses import ErrorExtractor, JmesPathExpression
-from sync.connectors.values.json_template import find_used
 
 # What the answer to the request for one entity may mean, beside success.
 _MEANINGS = (
@@ -65,7 +64,7 @@ class EntitySettings:
     path: str
     query: Query
     headers: Mapping[str, str]
-    body: Mapping[str, Any] | None
+    body: BodyTemplate | None
     answers: tuple[AnswerRule, ...]
     record_expression: JmesPathExpression
     id_expression: JmesPathExpression
@@ -138,9 +137,13 @@ _HEADERS = defaulted(
 )
 _BODY = optional(
     "body",
-    BodyTemplate(("id",)),
-    "The body of that request, with the method `POST`. A text that is `{id}`, and nothing else, is replaced by the id.",
-    example={"query": "query($id: ID!) { user(id: $id) { id name } }", "variables": {"id": "{id}"}},
+    ObjectBody(("id",)),
+    'The body of that request, with the method `POST`. In it, an object `{"expression": "id"}` stands for the id; '
+    'any JMESPath expression over `id` is possible. An object `{"template": …}` stands for a text with `{id}`.',
+    example={
+        "query": "query($id: ID!) { user(id: $id) { id name } }",
+        "variables": {"id": {"expression": "id"}},
+    },
 )
 _ANSWERS = answer_rules(
     _MEANINGS,
@@ -173,8 +176,10 @@ def _build_entity(values: Values) -> EntitySettings:
     if body is not None and values[_METHOD] != "POST":
         values.reject(_BODY, "A body needs the method POST.")
     texts = (values[_PATH], *list_values(values[_QUERY]))
-    if not any("{id}" in text for text in texts) and not (body and find_used(body, ("id",))):
-        values.reject(_PATH, "The path, a value of the query, or a text of the body must contain {id}.")
+    if not any("{id}" in text for text in texts) and not (body and body.uses("id")):
+        values.reject(
+            _PATH, "The path or a value of the query must contain {id}, or the body must use the id."
+        )
     return EntitySettings(
         method=values[_METHOD],
         path=values[_PATH],
@@ -216,7 +221,7 @@ ENTITY = Object(
             },
         ),
         Rule(
-            "The path, a value of the query, or a text of the body contains `{id}`.",
+            "The path or a value of the query contains `{id}`, or the body uses the id.",
             {
                 "anyOf": [
                     {"properties": {"path": {"pattern": r"\{id\}"}}},

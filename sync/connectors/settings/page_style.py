@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, Kind, Text, WholeNumber
+from config_schema.kinds import Choice, Text, WholeNumber
 from config_schema.objects import Object, Rule
 from config_schema.settings import Setting, Values, defaulted, optional, required
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import fill_template
 from sync.connectors.http.query_parameters import Query, QueryValue, change_values
+from sync.connectors.settings.body_template import BodyTemplate, ObjectBody
 from sync.connectors.settings.setting_kinds import Expression, Headers, PathTemplate, QueryParameters
 from sync.connectors.values.json_responses import JmesPathExpression
-from sync.connectors.values.json_template import MAX_DEPTH, MAX_PARTS, find_used, list_texts
 
 MAX_PAGE_SIZE = 1000
 # Styles whose next page the system names by an address.
@@ -22,39 +21,6 @@ ADDRESS_STYLES = ("link", "next_url")
 STYLES = ("offset", "page", "cursor", "link", "next_url")
 PAGE_PLACEHOLDERS = ("start", "page", "count", "cursor", "modified_since")
 _TIME_FORMATS = ("rfc3339", "seconds", "milliseconds")
-
-
-@dataclass(frozen=True)
-class BodyTemplate(Kind[dict[str, Any]]):
-    """The body of a request, with placeholders where a whole text is one of them."""
-
-    placeholders: tuple[str, ...]
-    label: str = translatable("object")
-
-    @property
-    def limits(self) -> str:  # type: ignore[override]
-        names = ", ".join(f"`{{{name}}}`" for name in self.placeholders)
-        return translatable(
-            "at most %(most)s values, nested at most %(depth)s deep; texts may be %(names)s",
-            most=MAX_PARTS,
-            depth=MAX_DEPTH,
-            names=names,
-        )
-
-    def read(self, value: Any, place: Place) -> dict[str, Any]:
-        if not isinstance(value, Mapping) or not value:
-            raise SettingsInvalid(place, "This must be an object that is not empty.")
-        if list_texts(value) is None:
-            sentence = translatable(
-                "This has more than %(most)s values, or more than %(depth)s levels.",
-                most=MAX_PARTS,
-                depth=MAX_DEPTH,
-            )
-            raise SettingsInvalid(place, sentence)
-        return dict(value)
-
-    def to_schema(self) -> JsonSchema:
-        return {"type": "object", "minProperties": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +68,15 @@ class Paging:
 
 @dataclass(frozen=True, slots=True)
 class PagedList:
-    """Settings of a list that comes in pages. The parameters stand in the query, or in the placeholders of `body`.
-    `results_expression` selects the list of items.
+    """Settings of a list that comes in pages. The parameters stand in the query, or in what `body` makes of
+    them. `results_expression` selects the list of items.
     """
 
     method: str
     path: str
     query: Query
     headers: Mapping[str, str]
-    body: Mapping[str, Any] | None
+    body: BodyTemplate | None
     results_expression: JmesPathExpression
     paging: Paging
     modified_since: ModifiedSince | None
@@ -132,11 +98,12 @@ LIST_HEADERS = defaulted(
 )
 LIST_BODY = optional(
     "body",
-    BodyTemplate(PAGE_PLACEHOLDERS),
-    "The body of the request for a page, with the method `POST`. A text that is `{start}`, `{page}`, `{count}`, "
-    "`{cursor}` or `{modified_since}`, and nothing else, is replaced; what is in the body is not in the query. A "
-    "cursor is null for the first page.",
-    example={"startIndex": "{start}", "count": "{count}"},
+    ObjectBody(PAGE_PLACEHOLDERS),
+    'The body of the request for a page, with the method `POST`. In it, an object `{"expression": …}` stands for the '
+    "result of a JMESPath expression over `start`, `page`, `count`, `cursor` (null for the first page) and "
+    '`modified_since` (null for a complete list), and `{"template": …}` for a text with placeholders; what they use is '
+    'not in the query. With `"optional": true` an expression is left out where the result is null.',
+    example={"startIndex": {"expression": "start"}, "count": {"expression": "count"}},
 )
 STYLE = defaulted(
     "paging",
@@ -337,6 +304,8 @@ def paging_to_json(paging: Paging) -> dict[str, Any]:
     }
 
 
-def body_placeholders(settings: PagedList) -> frozenset[str]:
-    """Return the placeholders that the body of a list has."""
-    return frozenset() if settings.body is None else find_used(settings.body, PAGE_PLACEHOLDERS)
+def values_in_body(settings: PagedList) -> frozenset[str]:
+    """Return the values of a page that the body of a list uses."""
+    return frozenset(
+        name for name in PAGE_PLACEHOLDERS if settings.body is not None and settings.body.uses(name)
+    )

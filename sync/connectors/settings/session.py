@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, Kind, Text, WholeNumber
+from config_schema.kinds import Choice, Text, WholeNumber
 from config_schema.objects import ListOf, MapOf, Object, Rule
 from config_schema.settings import Values, defaulted, optional, required
 from config_schema.translatable import translatable
+from sync.connectors.http.placeholders import fill_template
 from sync.connectors.http.query_parameters import Query
 from sync.connectors.settings.answer_rules import answer_conditions, read_rules
+from sync.connectors.settings.body_template import BodyTemplate, ExpressionPart, ObjectBody, TextPart
 from sync.connectors.settings.setting_kinds import (
     Expression,
     HeaderName,
@@ -23,12 +25,11 @@ from sync.connectors.settings.signed_token import Template
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning
 from sync.connectors.values.header_template import HeaderTemplate
 from sync.connectors.values.json_responses import JmesPathExpression
-from sync.connectors.values.json_template import MAX_DEPTH, MAX_PARTS, fill_document, list_texts
+from webhooks.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
 
 MAX_VALUES = 5
 MAX_MORE_COOKIES = 5
 _DEFAULT_LIFETIME = 43_200
-_PLACEHOLDERS = ("{username}", "{password}")
 _VALUE_NAME = re.compile(r"(?!(?:username|password|token|base64)$)[a-z][a-z_]{0,31}", re.ASCII)
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 
@@ -42,11 +43,19 @@ class LogInRequest:
     query: Query
     headers: Mapping[str, str]
     is_form: bool
-    body: Mapping[str, Any]
+    body: BodyTemplate
 
-    def fill_body(self, credentials: Mapping[str, str]) -> dict[str, Any]:
-        """Return the body with the credentials in place of the placeholders."""
-        filled: dict[str, Any] = fill_document(self.body, credentials)
+    def fill_body(self, credentials: Mapping[str, str]) -> Any:
+        """Return the body for these credentials. Raises ExpressionUnfit, ExpressionOverBudget, and ValueError if a form
+        would have a value that is no text.
+        """
+        budget = ExpressionBudget(MAX_STEPS, MAX_BYTES)
+        filled = self.body.render(
+            lambda expression: expression.evaluate_strictly(credentials, budget),
+            lambda text: fill_template(text, credentials),
+        )
+        if self.is_form and not all(isinstance(value, str) for value in filled.values()):
+            raise ValueError("a form has texts only")
         return filled
 
 
@@ -83,39 +92,19 @@ class SessionSettings:
 
 
 @dataclass(frozen=True)
-class LogInBody(Kind[dict[str, Any]]):
-    """The body of the log-in request: `{username}` and `{password}` stand where a whole text is one of them."""
+class LogInBody(ObjectBody):
+    """A template of the body of a log-in, which uses the password."""
 
-    label: str = translatable("object")
-    limits: str = translatable(
-        "at most %(most)s values, nested at most %(depth)s deep; has the text `{password}`",
-        most=MAX_PARTS,
-        depth=MAX_DEPTH,
-    )
+    names: tuple[str, ...] = ("username", "password")
 
-    def read(self, value: Any, place: Place) -> dict[str, Any]:
-        if not isinstance(value, Mapping):
-            raise SettingsInvalid(place, "This must be an object.")
-        texts = list_texts(value)
-        if texts is None:
-            sentence = translatable(
-                "This has more than %(most)s values, or more than %(depth)s levels.",
-                most=MAX_PARTS,
-                depth=MAX_DEPTH,
-            )
-            raise SettingsInvalid(place, sentence)
-        if "{password}" not in texts:
-            raise SettingsInvalid(place, "One of the texts must be {password}, and nothing else.")
-        for text in texts:
-            if text not in _PLACEHOLDERS and any(name in text for name in _PLACEHOLDERS):
-                sentence = translatable(
-                    "A text is either {username} or {password} as a whole, or has none of them."
-                )
-                raise SettingsInvalid(place, sentence)
-        return dict(value)
-
-    def to_schema(self) -> JsonSchema:
-        return {"type": "object", "minProperties": 1}
+    def read(self, value: Any, place: Place) -> BodyTemplate:
+        body = super().read(value, place)
+        if not body.uses("password"):
+            raise SettingsInvalid(place, "An expression or template must use the password.")
+        placeholders = tuple(f"{{{name}}}" for name in self.names)
+        if any(placeholder in text for text in body.literals() for placeholder in placeholders):
+            raise SettingsInvalid(place, "Write {“template”: …} where a text holds a placeholder.")
+        return body
 
 
 _METHOD = defaulted("method", Choice(("POST", "PUT")), "POST", "The method of the log-in.", example="POST")
@@ -128,21 +117,35 @@ _ENCODING = defaulted(
 _BODY = required(
     "body",
     LogInBody(),
-    "The body of the log-in. A text that is `{username}` or `{password}`, and nothing else, is replaced by the "
-    "credential. With the encoding `form`, all values are texts.",
-    example={"user": "{username}", "password": "{password}"},
+    'The body of the log-in. In it, an object `{"expression": "username"}` or `{"expression": "password"}` stands '
+    'for the credential; any JMESPath expression over both is possible. An object `{"template": …}` stands for a text '
+    "with placeholders. With the encoding `form`, all values are texts.",
+    example={"user": {"expression": "username"}, "password": {"expression": "password"}},
 )
+
+
+def _is_form_body(body: BodyTemplate) -> bool:
+    """Return True if a template has nothing but texts and what may make them."""
+    parts = body.root.values() if isinstance(body.root, dict) else [None]
+    return all(isinstance(part, str | ExpressionPart | TextPart) for part in parts)
 
 
 def _build_log_in(values: Values) -> LogInRequest:
     is_form = values[_ENCODING] == "form"
-    if is_form and not all(isinstance(value, str) for value in values[_BODY].values()):
+    if is_form and not _is_form_body(values[_BODY]):
         values.reject(_BODY, "A form has texts only.")
     return LogInRequest(
         values[_METHOD], values[_PATH], values[_QUERY], values[_HEADERS], is_form, values[_BODY]
     )
 
 
+_FORM_VALUE = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "object", "required": ["expression"]},
+        {"type": "object", "required": ["template"], "maxProperties": 1},
+    ]
+}
 LOG_IN = required(
     "log_in",
     Object(
@@ -153,13 +156,16 @@ LOG_IN = required(
                 "A form has texts only.",
                 {
                     "if": {"properties": {"encoding": {"const": "form"}}, "required": ["encoding"]},
-                    "then": {"properties": {"body": {"additionalProperties": {"type": "string"}}}},
+                    "then": {"properties": {"body": {"additionalProperties": _FORM_VALUE}}},
                 },
             ),
         ),
     ),
     "The request that logs in.",
-    example={"path": "/login", "body": {"user": "{username}", "password": "{password}"}},
+    example={
+        "path": "/login",
+        "body": {"user": {"expression": "username"}, "password": {"expression": "password"}},
+    },
 )
 
 _TOKEN_PATH = optional(

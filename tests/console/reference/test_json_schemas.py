@@ -101,12 +101,15 @@ VERSION = {"read": {"header": "ETag"}, "send": {"header": "If-Match"}}
 
 SESSION = {
     "scheme": "session",
-    "log_in": {"path": "/login", "body": {"user": "{username}", "password": "{password}"}},
+    "log_in": {
+        "path": "/login",
+        "body": {"user": {"expression": "username"}, "password": {"expression": "password"}},
+    },
     "token": {"path": "token"},
 }
 
 RIGHT = [
-    ("settings-rest-identity", identity(path="/g", method="POST", body={"id": "{id}"})),
+    ("settings-rest-identity", identity(path="/g", method="POST", body={"id": {"expression": "id"}})),
     ("settings-rest-identity", identity(path="/g", query={"filter": 'id eq "{id}"'})),
     (
         "settings-rest-identity",
@@ -150,12 +153,12 @@ WRONG = [
     ("settings-rest-identity", identity(path="/users")),
     ("settings-rest-identity", identity(path="/users", query={"id": "x"})),
     ("settings-rest-identity", identity(query={"id": "{field}"})),
-    ("settings-rest-identity", identity(body={"a": "{id}"})),
+    ("settings-rest-identity", identity(body={"a": {"expression": "id"}})),
     ("settings-rest-identity", identity(method="DELETE")),
     ("settings-rest-identity", identity(answers=[{"status": 409, "means": "exists"}])),
     ("settings-rest-identity", identity(answers=[{"status": 200, "means": "absent"}])),
     ("settings-rest-identity", identity(list={"path": "/u", "paging": "cursor"})),
-    ("settings-rest-identity", identity(list={"path": "/u", "body": {"a": "{start}"}})),
+    ("settings-rest-identity", identity(list={"path": "/u", "body": {"a": {"expression": "start"}}})),
     ("settings-rest-identity", identity(list={"path": "/u", "method": "POST", "paging": "link"})),
     ("settings-rest-identity", identity(list={"path": "/u", "modified_since": {"query": {"a": "b"}}})),
     (IDENTITY, []),
@@ -250,7 +253,10 @@ WRONG = [
     ("authentication", {**SESSION, "token": {"path": "a", "header": "X-B"}}),
     (
         "authentication",
-        {**SESSION, "log_in": {"path": "/x", "encoding": "form", "body": {"p": "{password}", "n": 1}}},
+        {
+            **SESSION,
+            "log_in": {"path": "/x", "encoding": "form", "body": {"p": {"expression": "password"}, "n": 1}},
+        },
     ),
     ("authentication", {**SESSION, "refused": [{"status": 200}]}),
     ("authentication", {**SESSION, "values": {"token": "a"}}),

@@ -44,7 +44,7 @@ def test_each_query_of_an_identity_service_may_repeat_a_parameter(monkeypatch: p
     }
     authentication = {
         "scheme": "session",
-        "log_in": {"path": "/login", "query": REPEATED, "body": {"p": "{password}"}},
+        "log_in": {"path": "/login", "query": REPEATED, "body": {"p": {"expression": "password"}}},
         "token": {"path": "token"},
     }
 

@@ -29,7 +29,7 @@ GRAPHQL: dict[str, Any] = {
     "method": "POST",
     "path": "/graphql",
     "headers": {"X-Schema": "2"},
-    "body": {"query": QUERY, "variables": {"id": "{id}"}},
+    "body": {"query": QUERY, "variables": {"id": {"expression": "id"}}},
     "record": "data.user",
     "answers": [
         {"when": "body.errors[0].extensions.code == 'FORBIDDEN'", "means": "credentials"},
@@ -186,7 +186,8 @@ def test_a_read_by_post_is_sent_again_over_a_new_connection() -> None:
         ({"path": "/users"}, "path"),
         ({"path": "/users/{user}"}, "path"),
         ({"path": "/graphql", "method": "POST", "body": {"a": "x {id}"}}, "path"),
-        ({"path": "/graphql", "body": {"a": "{id}"}}, "body"),
+        ({"path": "/graphql", "body": {"a": {"expression": "id"}}}, "body"),
+        ({"path": "/graphql", "method": "POST", "body": {"a": ["{id}"]}}, "body/a/0"),
         ({"path": "/users", "query": {"id": "x"}}, "path"),
         ({"path": "/users", "query": {"id": "{field}"}}, "query"),
         ({"path": "/users/{id}", "method": "DELETE"}, "method"),
@@ -212,7 +213,7 @@ def test_wrong_settings_are_refused(entity: dict[str, Any], pointer: str) -> Non
         ),
         (
             "_name_entity",
-            lambda _self, request, entity_id: request,
+            lambda _self, _known, request, entity_id: request,
             test_an_entity_is_found_by_a_filter_in_the_query,
         ),
     ],

@@ -16,7 +16,10 @@ pytestmark = pytest.mark.django_db
 
 AUTHENTICATION: dict[str, Any] = {
     "scheme": "session",
-    "log_in": {"path": "/login", "body": {"user": "{username}", "password": "{password}"}},
+    "log_in": {
+        "path": "/login",
+        "body": {"user": {"expression": "username"}, "password": {"expression": "password"}},
+    },
     "token": {"path": "token"},
 }
 CREDENTIALS = {"username": "hub", "password": "not-the-password"}

@@ -75,7 +75,10 @@ def test_processes_that_need_a_session_at_once_try_a_wrong_password_once() -> No
             service.url,
             authentication={
                 "scheme": "session",
-                "log_in": {"path": "/login", "body": {"user": "{username}", "password": "{password}"}},
+                "log_in": {
+                    "path": "/login",
+                    "body": {"user": {"expression": "username"}, "password": {"expression": "password"}},
+                },
                 "token": {"path": "token"},
                 "template": template,
             },

@@ -1,5 +1,6 @@
 """Sessions: one log-in for all requests, renewed when the system ends it, and never a refused password twice."""
 
+import hashlib
 import json
 import threading
 from base64 import b64decode
@@ -28,7 +29,10 @@ pytestmark = pytest.mark.pure
 
 SESSION: dict[str, Any] = {
     "scheme": "session",
-    "log_in": {"path": "/login", "body": {"user": "{username}", "password": "{password}"}},
+    "log_in": {
+        "path": "/login",
+        "body": {"user": {"expression": "username"}, "password": {"expression": "password"}},
+    },
     "token": {"path": "token"},
 }
 FORBIDDEN = {"errors": [{"extensions": {"code": "FORBIDDEN"}}], "data": None}
@@ -98,7 +102,10 @@ def test_a_configured_answer_with_status_200_ends_a_session_too() -> None:
     over = {
         "log_in": {
             "path": "/admin-api",
-            "body": {"query": query, "variables": {"u": "{username}", "p": "{password}"}},
+            "body": {
+                "query": query,
+                "variables": {"u": {"expression": "username"}, "p": {"expression": "password"}},
+            },
         },
         "token": {"header": "vendure-auth-token"},
         "refused": [{"status": 200, "when": "body.errors[0].extensions.code == 'FORBIDDEN'"}],
@@ -131,7 +138,7 @@ def test_a_template_makes_the_header_of_several_values() -> None:
             "body": {
                 "id": 1,
                 "method": "common.db.login",
-                "params": ["{username}", {"password": "{password}"}, "en"],
+                "params": [{"expression": "username"}, {"password": {"expression": "password"}}, "en"],
             },
         },
         "token": {"path": "result[1]"},
@@ -140,6 +147,35 @@ def test_a_template_makes_the_header_of_several_values() -> None:
     }
     with serving(server) as service:
         assert fetch(service.url, **over) == "a1"
+
+
+@pytest.mark.parametrize("encoding", ["json", "form"])
+def test_expressions_and_templates_make_the_body_of_a_log_in(encoding: str) -> None:
+    def read(seen: SeenRequest) -> tuple[str, ...]:
+        sent = seen.json() if encoding == "json" else dict(parse_qsl(seen.body.decode()))
+        assert sent["realm"] == "{acme}"
+        is_right = sent["digest"] == hashlib.md5(PASSWORD.encode()).hexdigest()
+        return sent["user"].removeprefix("acme/"), PASSWORD if is_right else ""
+
+    body = {
+        "user": {"template": "acme/{username}"},
+        "digest": {"expression": "md5(password)"},
+        "realm": "{acme}",
+    }
+    server = SessionServer(read_credentials=read)
+    with serving(server) as service:
+        log_in = {"path": "/login", "encoding": encoding, "body": body}
+        assert fetch(service.url, log_in=log_in) == "a1"
+
+
+@pytest.mark.parametrize("expression", ["abs(password)", "[password]"])
+def test_a_log_in_whose_body_cannot_be_made_is_not_sent(expression: str) -> None:
+    body = {"password": {"expression": expression}}
+    with serving(SessionServer()) as service:
+        with pytest.raises(SettingsInvalid) as caught:
+            fetch(service.url, log_in={"path": "/login", "encoding": "form", "body": body})
+        assert service.seen == []
+    assert PASSWORD not in str(caught.value)
 
 
 def test_a_form_log_in_gives_a_cookie() -> None:
@@ -269,16 +305,40 @@ def test_password_and_token_are_in_no_record_and_no_error() -> None:
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"log_in": {"path": "/login", "body": {"user": "{username}"}}}, "/authentication/log_in/body"),
-    ({"log_in": {"path": "/login", "body": {"p": "x{password}"}}}, "/authentication/log_in/body"),
     (
-        {"log_in": {"path": "/login", "body": {"p": "{password}", "q": "say {password}"}}},
+        {"log_in": {"path": "/login", "body": {"user": {"expression": "username"}}}},
         "/authentication/log_in/body",
     ),
-    ({"log_in": {"path": "login", "body": {"p": "{password}"}}}, "/authentication/log_in/path"),
-    ({"log_in": {"path": "/x", "encoding": "form", "body": {"p": "{password}", "n": 1}}}, "/body"),
-    ({"log_in": {"path": "/x", "body": {"p": "{password}", "n": [1] * 300}}}, "/body"),
-    ({"log_in": {"path": "/x", "headers": {"X-Api-Key": "abc"}, "body": {"p": "{password}"}}}, "/headers"),
+    ({"log_in": {"path": "/login", "body": {"p": "x{password}"}}}, "/authentication/log_in/body"),
+    ({"log_in": {"path": "/login", "body": {"p": "{password}"}}}, "/authentication/log_in/body/p"),
+    (
+        {"log_in": {"path": "/login", "body": {"p": {"template": "{password} {token}"}}}},
+        "/authentication/log_in/body/p/template",
+    ),
+    (
+        {"log_in": {"path": "/login", "encoding": "form", "body": {"expression": "password"}}},
+        "/authentication/log_in/body",
+    ),
+    (
+        {"log_in": {"path": "/login", "body": {"p": {"expression": "password"}, "q": "say {password}"}}},
+        "/authentication/log_in/body",
+    ),
+    ({"log_in": {"path": "login", "body": {"p": {"expression": "password"}}}}, "/authentication/log_in/path"),
+    (
+        {"log_in": {"path": "/x", "encoding": "form", "body": {"p": {"expression": "password"}, "n": 1}}},
+        "/body",
+    ),
+    ({"log_in": {"path": "/x", "body": {"p": {"expression": "password"}, "n": [1] * 1_001}}}, "/body"),
+    (
+        {
+            "log_in": {
+                "path": "/x",
+                "headers": {"X-Api-Key": "abc"},
+                "body": {"p": {"expression": "password"}},
+            }
+        },
+        "/headers",
+    ),
     ({"token": {}}, "/authentication/token/path"),
     ({"token": {"path": "a", "cookie": "b"}}, "/authentication/token/path"),
     ({"token": {"cookie": "a b"}}, "/authentication/token/cookie"),
