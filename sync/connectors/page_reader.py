@@ -12,7 +12,7 @@ from sync.connectors.http.message_types import HttpResponse
 from sync.connectors.http.query_parameters import Query, group_pairs
 from sync.connectors.http.urls import BaseUrl, check_id, is_plain_path
 from sync.connectors.settings.page_style import (
-    PAGE_PLACEHOLDERS,
+    PAGE_VALUES,
     ModifiedSince,
     PagedList,
     Paging,
@@ -88,7 +88,7 @@ def settings_source(
         if settings.body is None:
             return request
         # What no page names is null: the first cursor, and the time of a complete list.
-        context = {**dict.fromkeys(PAGE_PLACEHOLDERS), **values}
+        context = {**dict.fromkeys(PAGE_VALUES), **values}
         return replace(request, body=client.render_body(settings.body, request, context))
 
     return PageSource(

@@ -12,7 +12,7 @@ from sync.connectors.page_reader import PageSource
 from sync.connectors.records.planned_writes import PlannedWrite
 from sync.connectors.settings.body_template import make_template
 from sync.connectors.settings.operations.operation import Operation
-from sync.connectors.settings.page_style import PAGE_PLACEHOLDERS
+from sync.connectors.settings.page_style import PAGE_VALUES
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.settings.target import TargetSettings
 from sync.connectors.values.json_responses import as_text, is_true_value
@@ -45,7 +45,7 @@ class RequestBuilder:
     def build_list(self, operation: Operation) -> PageSource:
         """Return the list that an operation describes. Its requests may use the values that name a page."""
         assert operation.paging is not None, "every list has it"
-        in_request = frozenset(name for name in PAGE_PLACEHOLDERS if operation.uses(name))
+        in_request = frozenset(name for name in PAGE_VALUES if operation.uses(name))
 
         def make_request(values: Context) -> ConnectorRequest:
             return self._build("list", operation, {**dict.fromkeys(in_request), **values})

@@ -19,7 +19,7 @@ MAX_PAGE_SIZE = 1000
 # Styles whose next page the system names by an address.
 ADDRESS_STYLES = ("link", "next_url")
 STYLES = ("offset", "page", "cursor", "link", "next_url")
-PAGE_PLACEHOLDERS = ("start", "page", "count", "cursor", "modified_since")
+PAGE_VALUES = ("start", "page", "count", "cursor", "modified_since")
 _TIME_FORMATS = ("rfc3339", "seconds", "milliseconds")
 
 
@@ -98,7 +98,7 @@ LIST_HEADERS = defaulted(
 )
 LIST_BODY = optional(
     "body",
-    ObjectBody(PAGE_PLACEHOLDERS),
+    ObjectBody(PAGE_VALUES),
     'The body of the request for a page, with the method `POST`. In it, an object `{"expression": …}` stands for the '
     "result of a JMESPath expression over `start`, `page`, `count`, `cursor` (null for the first page) and "
     '`modified_since` (null for a complete list), and `{"template": …}` for a text with placeholders; what they use is '
@@ -306,6 +306,4 @@ def paging_to_json(paging: Paging) -> dict[str, Any]:
 
 def values_in_body(settings: PagedList) -> frozenset[str]:
     """Return the values of a page that the body of a list uses."""
-    return frozenset(
-        name for name in PAGE_PLACEHOLDERS if settings.body is not None and settings.body.uses(name)
-    )
+    return frozenset(name for name in PAGE_VALUES if settings.body is not None and settings.body.uses(name))
