@@ -24,6 +24,29 @@ def answer_first(receive: Callable[..., Any]) -> Callable[..., Any]:
     return receive_later
 
 
+def store_halves(store: Callable[..., Any]) -> Callable[..., Any]:
+    """Store the first event of a batch in a commit of its own, then the whole batch, of which it is a repeat then."""
+
+    def store_twice(
+        source: Any, incoming: Any, verified: Any, request: Any, *arguments: Any, **named: Any
+    ) -> Any:
+        first = dataclasses.replace(request, events=request.events[:1])
+        store(source, incoming, verified, first, *arguments, **named)
+        return store(source, incoming, verified, request, *arguments, **named)
+
+    return store_twice
+
+
+def find_no_id(_: Callable[..., Any]) -> Callable[..., None]:
+    """Return a function that finds no id of an event."""
+    return lambda *_: None
+
+
+def reverse_results(batch_answer: Callable[..., Any]) -> Callable[..., Any]:
+    """List the results in the opposite order."""
+    return lambda results, *arguments: batch_answer(results[::-1], *arguments)
+
+
 def record_no_write_before(record_request: Callable[..., None]) -> Callable[..., None]:
     """Record a write as if it were a read, so that its row is written at the end of the attempt."""
 

@@ -68,6 +68,22 @@ MUTANTS: Mapping[str, Mutant] = {
         "A webhook is answered with 202 before it is stored.",
         {"webhooks.views:receive_webhook": broken_functions.answer_first},
     ),
+    "batch-in-two-commits": Mutant(
+        "The events of a batch are stored in two commits.",
+        {"webhooks.receiving.batches:_store": broken_functions.store_halves},
+    ),
+    "batch-answer-first": Mutant(
+        "A batch is answered with 202 before it is stored.",
+        {"webhooks.receiving.receive:receive_batch": broken_functions.answer_first},
+    ),
+    "batch-answers-reversed": Mutant(
+        "The results of a batch are in the opposite order of its events.",
+        {"webhooks.receiving.batches:batch_answer": broken_functions.reverse_results},
+    ),
+    "batch-forgets-ids": Mutant(
+        "The events of a batch are stored without their ids, so that no repeat is found.",
+        {"webhooks.receiving.batches:_event_id": broken_functions.find_no_id},
+    ),
     "row-after-response": Mutant(
         "The row of a write is written after its response.",
         {"sync.attempts.call_log:AttemptRecorder.record_request": broken_functions.record_no_write_before},
