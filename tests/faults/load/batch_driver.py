@@ -33,13 +33,15 @@ class BatchSending:
 class BatchDriver(Driver):
     """A sender of single webhooks and of batches. `references`: event id → reference, as the hub first named it.
 
-    `faults`: answers that contradict the request or an earlier answer. `posts`: the number of requests so far.
+    `faults`: answers that contradict the request or an earlier answer. `posts`: the number of requests so far,
+    `begun`: their ids.
     """
 
     requests: list[BatchSending] = field(default_factory=list)
     references: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     posts: int = 0
+    begun: set[str] = field(default_factory=set)
     _uncertain: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -83,6 +85,7 @@ class BatchDriver(Driver):
 
     def _post(self, source: str, body: bytes, webhook_id: str) -> tuple[int | None, bytes]:
         self.posts += 1
+        self.begun.add(webhook_id)
         return super()._post(source, body, webhook_id)
 
     def _note_sendings(
