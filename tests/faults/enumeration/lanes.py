@@ -25,6 +25,7 @@ from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.faults.consistency.checker import Report, Sending, observe
 from tests.faults.enumeration.cases import Case, Outcome, Scenario
+from tests.faults.load.native_source import ACK, Batch, Change, add_native_sources
 from tests.faults.variants import mutants
 from tests.support.database import postgresql
 from tests.support.hub import SIGNING_SECRET, signature_headers
@@ -32,7 +33,9 @@ from tests.support.processes.hub_processes import JSON, ROOT, RunningHub, joined
 
 LEASE_SECONDS = "0.4"
 WAIT_SECONDS = 20
-NAME, PERSON = "msg_enumerated", "ENUMERATED"
+NAME, PEOPLE = "msg_enumerated", ("ENUMERATED", "SECOND", "THIRD")
+PERSON = PEOPLE[0]
+BATCH = Batch(NAME, "", tuple(Change(f"event_{person}", person) for person in PEOPLE))
 
 
 class Child:
@@ -79,11 +82,14 @@ class Lane:
         self._set_up(case.scenario)
         with self._copy() as (hub, name):
             report = self._run_first_process(name, case)
-            second = Child(self.server, {"database": name, "drains": True})
+            leaves = {"leaves_to_workers": case.scenario.batch == ACK}
+            second = Child(self.server, {"database": name, "drains": True, **leaves})
             port = second.port()
             drained = self._observe(hub)
             again = self._send(port, case.scenario)
             second.read_result()
+            if case.scenario.batch == ACK and not drained.stored:
+                Child(self.server, {"database": name, "drains": True, "serves": False}).read_result()
             final, integrity = self._observe(hub), _integrity(hub)
             operations = tuple(report.get("operations", ()))
             return Outcome(case, report.get("died"), operations, drained, final, again, integrity)
@@ -91,6 +97,8 @@ class Lane:
     def _run_first_process(self, name: str, case: Case) -> dict[str, Any]:
         """Run the process that is to be killed. Returns its last report."""
         kill = {"database": name, "at": case.at, "after": case.after}
+        if case.scenario.batch == ACK:
+            kill["leaves_to_workers"] = True
         if not case.scenario.is_deferred:
             web = Child(self.server, kill)
             self._send(web.port(), case.scenario)
@@ -107,30 +115,31 @@ class Lane:
         self.sendings.clear()
         for service in (self.identity, self.shop):
             service.reset()
-        emails = [{"address": "enumerated.v2@example.com", "verified": True}]
-        self.identity.directory.create_record(
-            "users", {"id": PERSON, "username": "enumerated", "emails": emails}
-        )
-        if scenario.exists:
-            old = {"external_id": PERSON, "email": "enumerated.v1@example.com"}
-            self.shop.catalogue.create_record("customers", old)
+        for person in PEOPLE[: scenario.events]:
+            name = person.lower()
+            emails = [{"address": f"{name}.v2@example.com", "verified": True}]
+            self.identity.directory.create_record("users", {"id": person, "username": name, "emails": emails})
+            if scenario.exists:
+                old = {"external_id": person, "email": f"{name}.v1@example.com"}
+                self.shop.catalogue.create_record("customers", old)
 
     def _send(self, port: int, scenario: Scenario) -> tuple[int | None, str]:
         """Send the signed webhook. Returns the HTTP status and the status word of the answer, as far as it was received."""
-        kind = "UPDATE" if scenario.exists else "CREATE"
-        respond = {"mode": "ack" if scenario.is_deferred else "result", "wait": 3_000}
-        body = json.dumps(
-            {"id": PERSON, "entityType": "USER", "eventType": kind, "respond": respond}
-        ).encode()
-        sent_at, status, word = time.monotonic(), None, ""
+        body, sent_at, status, word = _body(scenario), time.monotonic(), None, ""
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
         with suppress(OSError, http.client.HTTPException, ValueError):
-            connection.request("POST", "/webhooks/aurora", body, JSON | signature_headers(body, NAME))
+            path = f"/webhooks/{scenario.batch or 'aurora'}"
+            connection.request("POST", path, body, JSON | signature_headers(body, NAME))
             answer = connection.getresponse()
             status = answer.status
             word = str(json.loads(answer.read()).get("status"))
         connection.close()
-        self.sendings.append(Sending(NAME, PERSON, sent_at, status))
+        if scenario.batch:
+            self.sendings += (
+                Sending(change.event_id, change.entity, sent_at, status) for change in BATCH.changes
+            )
+        else:
+            self.sendings.append(Sending(NAME, PERSON, sent_at, status))
         return status, word
 
     @contextmanager
@@ -153,6 +162,14 @@ class Lane:
                 link.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def _body(scenario: Scenario) -> bytes:
+    if scenario.batch:
+        return BATCH.body
+    kind = "UPDATE" if scenario.exists else "CREATE"
+    respond = {"mode": "ack" if scenario.is_deferred else "result", "wait": 3_000}
+    return json.dumps({"id": PERSON, "entityType": "USER", "eventType": kind, "respond": respond}).encode()
+
+
 def _integrity(hub: RunningHub) -> str:
     """Return "ok" or the fault that SQLite's integrity check finds. PostgreSQL would need an extension for this check."""
     if hub.database.startswith("postgres"):
@@ -165,7 +182,7 @@ def _integrity(hub: RunningHub) -> str:
 
 
 @contextmanager
-def open_lane(folder: Path, mutant: str | None = None) -> Iterator[Lane]:
+def open_lane(folder: Path, mutant: str | None = None, *, has_native_sources: bool = False) -> Iterator[Lane]:
     """Yield a lane that is ready; `mutant` names the broken variant of the hub that it runs."""
     folder.mkdir()
     variables = {"LEASE_SECONDS": LEASE_SECONDS, "LOG_LEVEL": "INFO"}
@@ -176,6 +193,8 @@ def open_lane(folder: Path, mutant: str | None = None) -> Iterator[Lane]:
     ):
         hub.environment |= mutants.environment(mutant)
         mutants.alter(hub.database, mutant)
+        if has_native_sources:
+            add_native_sources(hub)
         _close_journal(hub)
         with _server(hub, folder) as server:
             yield Lane(hub, identity, shop, folder, server)
