@@ -300,7 +300,7 @@ JOB_KINDS = (
 ERASES_TOO = {
     "exports": "exports.jobs.erasure.erase_from_exports",
     "views": "console.events.saved_views.erase_from_saved_views",
-    "captures": "webhooks.captures.windows.erase_captures",
+    "captures": "webhooks.captures.capture_windows.erase_captures",
     "unusable": "sync.housekeeping.unusable_bodies.erase_unusable_bodies",
 }
 

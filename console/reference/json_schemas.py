@@ -10,7 +10,7 @@ from sync.planning.mapping_declaration import MAPPING
 from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES
-from webhooks.responses.formats import RESPONSE_FORMAT
+from webhooks.responses.response_format import RESPONSE_FORMAT
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -33,7 +33,7 @@ from webhooks.protocol.formats.webhook_format import EXAMPLE as FORMAT_EXAMPLE
 from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES as VERIFICATION_SCHEMES
-from webhooks.responses.formats import RESPONSE_FORMAT
+from webhooks.responses.response_format import RESPONSE_FORMAT
 
 
 @dataclass(frozen=True, slots=True)

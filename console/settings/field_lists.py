@@ -19,7 +19,7 @@ from webhooks.models import SOURCE_SETTINGS
 from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES
-from webhooks.responses.formats import RESPONSE_FORMAT
+from webhooks.responses.response_format import RESPONSE_FORMAT
 
 # By the name of the connector: the page of the reference.
 _SETTINGS_PAGES = {"rest-identity": "identity-connection", "rest-commercial": "target-connection"}

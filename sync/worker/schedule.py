@@ -17,7 +17,7 @@ from sync.operations.superseded_failures import supersede_failures
 from sync.rechecks.due_rechecks import run_rechecks
 from sync.references.missing_references import schedule_all_arrived
 from sync.statistics.periodic_recount import recount_stale_hours
-from webhooks.captures.windows import delete_expired_captures
+from webhooks.captures.capture_windows import delete_expired_captures
 
 PERIODIC = (
     ScheduledWork("alarms", EverySeconds(30.0), evaluate_alarms),

@@ -22,7 +22,7 @@ PLACES = (
     *("sync/connectors/registry.py", "sync/connectors/http/urls.py", "sync/connectors/http/placeholders.py"),
     *("webhooks/protocol/schemes.py", "webhooks/protocol/hmac_rule.py", "webhooks/protocol/body_secret.py"),
     *("webhooks/protocol/handshake.py", "webhooks/protocol/formats", "webhooks/protocol/tokens/jwt_rule.py"),
-    *("webhooks/protocol/tokens/public_keys.py", "webhooks/responses/formats.py"),
+    *("webhooks/protocol/tokens/public_keys.py", "webhooks/responses/response_format.py"),
     *("sync/models/connection.py", "sync/models/route.py", "webhooks/models/source.py"),
 )
 MODULES = [

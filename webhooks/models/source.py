@@ -20,7 +20,7 @@ from webhooks.models.pausable import Pausable
 from webhooks.protocol.formats.webhook_format import DEFAULT_FORMAT, WEBHOOK_FORMAT, WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES, check_secret, check_settings, has_secret, needs_public_url
-from webhooks.responses.formats import RESPONSE_FORMAT
+from webhooks.responses.response_format import RESPONSE_FORMAT
 
 
 class AnswerMode(models.TextChoices):

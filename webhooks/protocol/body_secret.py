@@ -14,7 +14,7 @@ from config_schema.settings import required
 from config_schema.translatable import translatable
 from webhooks.protocol.signature_reasons import SignatureReason
 from webhooks.protocol.strict_json import MalformedBody, parse_json
-from webhooks.protocol.verified import (
+from webhooks.protocol.verification_result import (
     MAX_SIGNATURES,
     BadSignature,
     LiveSecret,
@@ -26,7 +26,7 @@ from webhooks.protocol.verified import (
 _STEP = r"[A-Za-z_@$][A-Za-z0-9_@$-]{0,63}(?:\[\])?"
 _PATH = re.compile(rf"{_STEP}(?:\.{_STEP}){{0,7}}(?<!\])")
 _REMOVED = "***"
-FIELD = required(
+FIELD_SETTING = required(
     "field",
     Text(
         _PATH,
@@ -47,30 +47,30 @@ def verify_body_secret(
         document = parse_json(body)
     except MalformedBody as error:
         raise BadSignature(SignatureReason.MALFORMED_BODY, "the body is no valid JSON") from error
-    taken = list(_take(document, steps))
+    removed = list(_remove_secrets(document, steps))
     # Most senders repeat one secret. Each other one costs comparisons.
-    offered = list(dict.fromkeys(taken))
+    offered = list(dict.fromkeys(removed))
     if not 1 <= len(offered) <= MAX_SIGNATURES or not all(isinstance(value, str) for value in offered):
         raise BadSignature(SignatureReason.SECRET_MISSING, "a secret is missing in the body, or is no text")
     expected = secret_bytes(secrets)
-    found = [find_matching_secret(expected, [value.encode()]) for value in offered]
+    secret_ids = [find_matching_secret(expected, [value.encode()]) for value in offered]
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     for value in offered:
         # The sender may repeat it elsewhere.
         text = text.replace(json.dumps(value, ensure_ascii=False)[1:-1], _REMOVED)
-    return VerifiedSignature(found[0], body=text.encode())
+    return VerifiedSignature(secret_ids[0], body=text.encode())
 
 
 def add_secret(settings: Mapping[str, Any], secret: str, body: bytes) -> bytes:
     """Return the body as a sender sends it: with the secret in its field."""
     document: Any = json.loads(body)
-    place = document
-    *parents, last = _read_steps(settings)
+    innermost = document
+    *parents, last_step = _read_steps(settings)
     for name, is_list in parents:
         inner: dict[str, Any] = {}
-        place[name] = [inner] if is_list else inner
-        place = inner
-    place[last[0]] = secret
+        innermost[name] = [inner] if is_list else inner
+        innermost = inner
+    innermost[last_step[0]] = secret
     return json.dumps(document, separators=(",", ":")).encode()
 
 
@@ -81,18 +81,18 @@ def _read_steps(settings: Mapping[str, Any]) -> list[tuple[str, bool]]:
     return [(step.removesuffix("[]"), step.endswith("[]")) for step in path.split(".")]
 
 
-def _take(document: Any, steps: list[tuple[str, bool]]) -> Iterator[Any]:
-    """Remove each value at a path and yield it. Yields None where a part of the path is missing."""
-    (name, is_list), rest = steps[0], steps[1:]
+def _remove_secrets(document: Any, steps: list[tuple[str, bool]]) -> Iterator[Any]:
+    """Remove the secret at each match of a path and yield it. Yields None where a part of the path is missing."""
+    (name, is_list), remaining_steps = steps[0], steps[1:]
     if not isinstance(document, dict) or name not in document:
         yield None
-    elif not rest:
+    elif not remaining_steps:
         value = document.pop(name)
         # Other types could not be told apart from each other, or not be compared.
         yield value if isinstance(value, str) else None
     elif not is_list:
-        yield from _take(document[name], rest)
+        yield from _remove_secrets(document[name], remaining_steps)
     else:
         items = document[name]
         for item in items if isinstance(items, list) else [None]:
-            yield from _take(item, rest)
+            yield from _remove_secrets(item, remaining_steps)

@@ -89,7 +89,7 @@ class Handshake:
         return (challenge if self.member is None else json.dumps({self.member: challenge})).encode()
 
 
-def _build(values: Values) -> Handshake:
+def _build_handshake(values: Values) -> Handshake:
     name, is_header = values[_PARAMETER], values[_PLACE] == "header"
     if is_header:
         HEADER_NAME.read(name, (*values.place, "name"))
@@ -101,7 +101,7 @@ def _build(values: Values) -> Handshake:
     )
 
 
-HANDSHAKE = Object((_PLACE, _PARAMETER, _METHOD, _WRITTEN_AS, _MEMBER), _build)
+HANDSHAKE = Object((_PLACE, _PARAMETER, _METHOD, _WRITTEN_AS, _MEMBER), _build_handshake)
 EXAMPLE: Mapping[str, Any] = {"from": "header", "name": "x-okta-verification-challenge"}
 
 
@@ -113,5 +113,5 @@ def _read_parameter(query_string: str, name: str) -> str:
         pairs = parse_qsl(query_string, max_num_fields=_MOST_PARAMETERS, errors="strict")
     except ValueError:
         return ""
-    found = [value for own, value in pairs if own == name]
-    return found[0] if len(found) == 1 else ""
+    values = [value for pair_name, value in pairs if pair_name == name]
+    return values[0] if len(values) == 1 else ""

@@ -17,7 +17,7 @@ from webhooks.protocol.hmac_rule import (
     compute_hmac,
 )
 from webhooks.protocol.signature_reasons import SignatureReason
-from webhooks.protocol.verified import (
+from webhooks.protocol.verification_result import (
     MAX_SIGNATURES,
     BadSignature,
     LiveSecret,
@@ -52,11 +52,11 @@ def verify_hmac(
     signed_at, webhook_id, values = None, None, {BODY: body}
     offered = _read_signatures(rule, headers)
     if rule.time_header is not None:
-        text = _read_one(headers, rule.time_header, rule.time, rule.member_separator)
+        text = _read_single_value(headers, rule.time_header, rule.time, rule.member_separator)
         signed_at = parse_recent_time(text, now, rule.unit, rule.window)
         values[TIME] = text.encode("ascii")
     if rule.id_header is not None:
-        webhook_id = _read_one(headers, rule.id_header, rule.id, rule.member_separator)
+        webhook_id = _read_single_value(headers, rule.id_header, rule.id, rule.member_separator)
         values[ID] = _check_id(webhook_id, rule)
     if METHOD in rule.signed:
         values[METHOD] = method.encode()
@@ -76,12 +76,12 @@ def _read_signatures(rule: HmacRule, headers: Mapping[str, str]) -> list[bytes]:
     """Return the offered signatures, as their encoding writes them."""
     text = require_header(headers, rule.header)
     if rule.signature is not None:
-        found = _members(text, rule.signature, rule.member_separator)
+        values = _named_values(text, rule.signature, rule.member_separator)
     elif rule.separator is not None:
-        found = _split(text, rule.separator)
+        values = _split_values(text, rule.separator)
     else:
-        found = [text]
-    offered = [item.removeprefix(rule.prefix) for item in found if item.startswith(rule.prefix)]
+        values = [text]
+    offered = [item.removeprefix(rule.prefix) for item in values if item.startswith(rule.prefix)]
     if not offered:
         raise BadSignature(
             SignatureReason.MALFORMED_HEADER,
@@ -98,26 +98,26 @@ def _normalize(text: str, encoding: str) -> str:
     return text + "=" * (-len(text) % 4) if encoding == "base64url" else text
 
 
-def _read_one(headers: Mapping[str, str], header: str, member: str | None, separator: str) -> str:
+def _read_single_value(headers: Mapping[str, str], header: str, member: str | None, separator: str) -> str:
     """Return a header or its only member of that name. Raises BadSignature if there is none, or more than one."""
     text = require_header(headers, header)
-    found = [text] if member is None else _members(text, member, separator)
-    if len(found) != 1:
+    values = [text] if member is None else _named_values(text, member, separator)
+    if len(values) != 1:
         raise BadSignature(
             SignatureReason.MALFORMED_HEADER,
             "a header has no member of the configured name, or more than one",
         )
-    return found[0]
+    return values[0]
 
 
-def _split(text: str, separator: str) -> list[str]:
+def _split_values(text: str, separator: str) -> list[str]:
     # Bounded, because the sender is not verified yet and each signature costs comparisons.
     return [item.strip(" ") for item in text.split(separator, MAX_SIGNATURES)[:MAX_SIGNATURES]]
 
 
-def _members(text: str, name: str, separator: str) -> list[str]:
-    parts = [item.partition("=") for item in _split(text, separator)]
-    return [value for own, _, value in parts if own == name]
+def _named_values(text: str, name: str, separator: str) -> list[str]:
+    parts = [item.partition("=") for item in _split_values(text, separator)]
+    return [value for member_name, _, value in parts if member_name == name]
 
 
 def _check_id(webhook_id: str, rule: HmacRule) -> bytes:

@@ -168,7 +168,7 @@ SCHEMES: Mapping[str, VerificationScheme] = {
             "written anew without the secret, and stored so."
         ),
         translatable("the value of the field: %(form)s.", form=_PLAIN_SECRET),
-        (body_secret.FIELD,),
+        (body_secret.FIELD_SETTING,),
         {"field": "value[].clientState"},
     ),
     "none": VerificationScheme(

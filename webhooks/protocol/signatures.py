@@ -31,7 +31,7 @@ from webhooks.protocol.schemes import (
 from webhooks.protocol.signature_reasons import SignatureReason
 from webhooks.protocol.tokens.jwt_rule import JWT
 from webhooks.protocol.tokens.jwt_signatures import verify_jwt
-from webhooks.protocol.verified import (
+from webhooks.protocol.verification_result import (
     MAX_SIGNATURES,
     BadSignature,
     LiveSecret,

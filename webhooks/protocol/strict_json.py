@@ -60,11 +60,11 @@ def parse_json(body: bytes) -> Any:
     document = _load_json(text, objects)
     _refuse_lone_surrogates(text)
     if isinstance(document, dict) and objects.repeated is not None:
-        raise MalformedBody("duplicate-member", pointer=pointer_to(objects.repeated))
+        raise MalformedBody("duplicate-member", pointer=field_pointer(objects.repeated))
     return document
 
 
-def pointer_to(name: str) -> str:
+def field_pointer(name: str) -> str:
     """Return the JSON pointer of a field of the outermost object (RFC 6901, section 3)."""
     return "/" + name.replace("~", "~0").replace("/", "~1")
 

@@ -107,7 +107,7 @@ def _parse_object(body: bytes) -> dict[str, Any]:
 
 def _require_field(members: Mapping[str, Any], name: str) -> Any:
     if name not in members:
-        raise MalformedBody("missing-member", strict_json.pointer_to(name))
+        raise MalformedBody("missing-member", strict_json.field_pointer(name))
     return members[name]
 
 

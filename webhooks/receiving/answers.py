@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from config_schema.errors import SettingsInvalid
 from webhooks.catalogue.codes import CATALOGUE, Language, code_texts
 from webhooks.catalogue.outcome import EventOutcome, FieldProblem, TargetResult
-from webhooks.responses.formats import DEFAULT_FORMAT, read_format
-from webhooks.responses.render import CannotRender, StandardAnswer, render_answer
+from webhooks.responses.rendered_answer import CannotRender, StandardAnswer, render_answer
+from webhooks.responses.response_format import DEFAULT_FORMAT, read_format
 
 if TYPE_CHECKING:
     # The web server imports this module before Django has loaded the models.

@@ -27,11 +27,10 @@ from webhooks.protocol.formats.event_reader import (
     MAX_EVENTS,
     RequestEvents,
     UnreadableEvent,
-    encode_unreadable,
+    encode_unreadable_events,
 )
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer, BatchResult, batch_answer, format_answer
-from webhooks.receiving.gate import RequestRefused, VerifiedRequest
 from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.record import (
     build_event,
@@ -40,6 +39,7 @@ from webhooks.receiving.record import (
     plan_deliveries,
     stored_body,
 )
+from webhooks.receiving.request_verification import RequestRefused, VerifiedRequest
 from webhooks.receiving.store import build_receipt, received_entry
 
 logger = logging.getLogger("hub.receive")
@@ -65,29 +65,31 @@ class _NewEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class _Repeat:
-    """An event of the batch that is stored already, or that another event of the batch is."""
+class _RepeatedEvent:
+    """An event of the batch that repeats a stored event, or an earlier event of the batch."""
 
     event: Event
 
 
-_Item = _NewEvent | _Repeat | UnreadableEvent
+_BatchItem = _NewEvent | _RepeatedEvent | UnreadableEvent
 
 
 @dataclass(slots=True)
 class _StoredBatch:
     receipt: Receipt
-    items: Sequence[_Item]
+    items: Sequence[_BatchItem]
 
     @property
     def events(self) -> list[Event]:
-        """The events of the batch, also those that were stored before, in the order of the request."""
-        known = {item.event.uuid: item.event for item in self.items if not isinstance(item, UnreadableEvent)}
-        return list(known.values())
+        """Return all readable events of the batch, also those that were stored before, in the order of the request."""
+        events_by_id = {
+            item.event.uuid: item.event for item in self.items if not isinstance(item, UnreadableEvent)
+        }
+        return list(events_by_id.values())
 
     @property
     def repeats(self) -> list[Event]:
-        """The events that were stored before."""
+        """Return the events of the batch that were stored before."""
         new = {item.event.uuid for item in self.items if isinstance(item, _NewEvent)}
         return [event for event in self.events if event.uuid not in new]
 
@@ -109,7 +111,7 @@ def receive_batch(
     language: Language,
     delivery_port: DeliveryPort,
 ) -> Answer:
-    """Store the events of a request, and return its answer, which is stored too.
+    """Store the events of a request, deliver them, and store and return the answer to the request.
 
     1. Store the receipt and all new events in one commit. An acknowledgement is stored in the same commit.
     2. Let failed deliveries of events that were stored before be tried again, as for a webhook that is sent again.
@@ -123,10 +125,10 @@ def receive_batch(
     waits = source.parsed_format.batch_response == "result"
     deadline = time.monotonic() + source.wait_seconds
     with ExitStack() as sessions:
-        stored, answer = _store(
+        stored, answer = _store_batch(
             source, incoming, verified, request, language, delivery_port, sessions, answers_now=not waits
         )
-        _retry_failures(stored.repeats, delivery_port)
+        _redeliver_failures(stored.repeats, delivery_port)
         if answer is not None:
             for item in stored.items:
                 if isinstance(item, _NewEvent):
@@ -139,7 +141,7 @@ def receive_batch(
     return answer
 
 
-def _store(
+def _store_batch(
     source: Source,
     incoming: IncomingRequest,
     verified: VerifiedRequest,
@@ -164,15 +166,15 @@ def _store(
             with transaction.atomic():
                 _lock_source(source)
                 items = _find_repeats(source, verified, planned)
-                stored = _insert(source, incoming, verified, items)
+                stored = _insert_batch(source, incoming, verified, items)
                 answer = None
                 if answers_now:
-                    known = {
+                    outcomes = {
                         item.event.pk: item.outcome
                         for item in items
                         if isinstance(item, _NewEvent) and item.outcome is not None
                     }
-                    answer = _build_answer(stored, known, language)
+                    answer = _build_answer(stored, outcomes, language)
                     _store_answer(stored, answer)
         except (IntegrityError, OperationalError) as error:
             if is_last or not (isinstance(error, IntegrityError) or is_deadlock(error)):
@@ -184,9 +186,10 @@ def _store(
 
 
 def _lock_source(source: Source) -> None:
-    """Let requests with several events of one source be stored one after the other: two of them could deadlock if they
-    have the same events in different orders. Raises IntegrityError if the source was deleted, because the receipt's
-    foreign key has no constraint.
+    """Lock a source until the commit, so that its requests with several events are stored one after the other.
+
+    Two of them could deadlock if they have the same events in different orders. Raises IntegrityError if the source was
+    deleted: the receipt's foreign key has no constraint.
     """
     if not Source.objects.select_for_update(no_key=True).filter(pk=source.pk).exists():
         raise IntegrityError("the source is deleted")
@@ -200,7 +203,7 @@ def _plan_events(
     delivery_port: DeliveryPort,
     sessions: ExitStack,
 ) -> list[_NewEvent | UnreadableEvent]:
-    """Return the events of the request as if all of them were new."""
+    """Build the events of the request and resolve their routes, as if none of them was stored yet."""
     planned: list[_NewEvent | UnreadableEvent] = []
     for position, parsed in enumerate(request.events):
         if isinstance(parsed, UnreadableEvent):
@@ -224,35 +227,37 @@ def _event_id(source: Source, verified: VerifiedRequest, parsed: ParsedWebhook, 
 
 def _find_repeats(
     source: Source, verified: VerifiedRequest, planned: Sequence[_NewEvent | UnreadableEvent]
-) -> list[_Item]:
-    """Return the items with repeats and conflicts in place of the events whose ids are stored already.
+) -> list[_BatchItem]:
+    """Return the planned events, with repeats and conflicts in place of those whose ids are stored already.
 
     Events with one id and different contents are a conflict, also within the batch: the first of them counts.
     """
-    known = _lock_stored_events(
+    events_by_id = _lock_stored_events(
         source, [item.event.event_id for item in planned if isinstance(item, _NewEvent)]
     )
-    is_changed = verified.event_id is not None and _has_other_number(source, verified.event_id, len(planned))
-    items: list[_Item] = []
+    is_changed = verified.event_id is not None and _has_other_event_count(
+        source, verified.event_id, len(planned)
+    )
+    items: list[_BatchItem] = []
     for position, item in enumerate(planned):
         if isinstance(item, UnreadableEvent) or item.event.event_id is None:
             items.append(item)
             continue
-        same = known.setdefault(item.event.event_id, item.event)
+        stored_event = events_by_id.setdefault(item.event.event_id, item.event)
         is_by_position = is_changed and item.event.event_id == event_id_by_position(
             verified.event_id or "", position
         )
-        if same is item.event and not is_by_position:
+        if stored_event is item.event and not is_by_position:
             items.append(item)
-        elif same is not item.event and bytes(same.digest) == bytes(item.event.digest):
-            items.append(_Repeat(same))
+        elif stored_event is not item.event and bytes(stored_event.digest) == bytes(item.event.digest):
+            items.append(_RepeatedEvent(stored_event))
         else:
             items.append(UnreadableEvent("event-id-conflict", element=item.element))
     return items
 
 
-def _has_other_number(source: Source, request_id: str, number: int) -> bool:
-    """True if a request with this id is stored that had another number of events. Positions then mean other events."""
+def _has_other_event_count(source: Source, request_id: str, number: int) -> bool:
+    """True if a stored request with this id had another number of events, so that positions mean other events."""
     ids = [event_id_by_position(request_id, position) for position in range(MAX_EVENTS)]
     stored = Event.objects.filter(source=source, event_id__in=ids).order_by("pk")
     counts = stored.values_list("batch_id", "batch__event_count").first()
@@ -265,11 +270,11 @@ def _lock_stored_events(source: Source, event_ids: Sequence[str | None]) -> dict
     ids = sorted({event_id for event_id in event_ids if event_id is not None})
     if not ids:
         return {}
-    finding = _find_statement(len(ids), locks=connection.vendor == "postgresql")
-    found = [row_from_columns(Event, columns) for columns in finding.fetch_all(source.pk, *ids)]
-    for event in found:
+    statement = _find_statement(len(ids), locks=connection.vendor == "postgresql")
+    stored_events = [row_from_columns(Event, columns) for columns in statement.fetch_all(source.pk, *ids)]
+    for event in stored_events:
         event.source = source
-    return {event.event_id: event for event in found if event.event_id is not None}
+    return {event.event_id: event for event in stored_events if event.event_id is not None}
 
 
 @lru_cache(maxsize=64)
@@ -281,29 +286,29 @@ def _find_statement(ids: int, *, locks: bool) -> Statement:
     return Statement(f"{select} FOR KEY SHARE" if locks else select)
 
 
-def _retry_failures(repeats: Sequence[Event], delivery_port: DeliveryPort) -> None:
+def _redeliver_failures(repeats: Sequence[Event], delivery_port: DeliveryPort) -> None:
     for event in repeats:
         if event.state == State.RETRYING or event.code in RETRYABLE_CODES:
             delivery_port.redeliver(event, 0.0)
 
 
-def _insert(
+def _insert_batch(
     source: Source,
     incoming: IncomingRequest,
     verified: VerifiedRequest,
-    items: Sequence[_Item],
+    items: Sequence[_BatchItem],
 ) -> _StoredBatch:
     """Write the receipt, the new events with their deliveries, and the audit entries of all events."""
     new = [item for item in items if isinstance(item, _NewEvent)]
     # Locked, so that an erasure comes before or after the whole batch.
     keys = lock_or_create_keys({item.subject for item in new})
-    unreadable = encode_unreadable(items)
+    unreadable = encode_unreadable_events(items)
     # The other events have payloads of their own, each under the key of its entity.
-    rest = None if unreadable is None else Payload.new(Payload.Kind.WEBHOOK, unreadable, None)
-    receipt = build_receipt(source, incoming, verified, None, rest)
+    unreadable_payload = None if unreadable is None else Payload.new(Payload.Kind.WEBHOOK, unreadable, None)
+    receipt = build_receipt(source, incoming, verified, None, unreadable_payload)
     receipt.event_count = len(items)
     batch = WriteBatch()
-    batch.insert(*([rest] if rest else []), receipt)
+    batch.insert(*([unreadable_payload] if unreadable_payload else []), receipt)
     entries = [entry for item in new for entry in _add_event(item, batch, keys[item.subject], receipt)]
     prepared = prepare_append(*entries, heads=NEW_STREAMS)
     batch.execute(*prepared.writes)
@@ -332,7 +337,7 @@ def _build_answer(stored: _StoredBatch, outcomes: Mapping[int, EventOutcome], la
 
 
 def _store_answer(stored: _StoredBatch, answer: Answer) -> None:
-    """Store the answer with the entry of the request, in the open transaction."""
+    """Store the answer and the audit entry of the request, in the open transaction."""
     receipt, at = stored.receipt, timezone.now()
     payload = Payload.new(Payload.Kind.ANSWER, answer.body, None)
     payload.save(force_insert=True)

@@ -24,7 +24,13 @@ from webhooks.receiving.answers import (
     stored_media_type,
 )
 from webhooks.receiving.batches import receive_batch
-from webhooks.receiving.gate import (
+from webhooks.receiving.handshakes import answer_handshake
+from webhooks.receiving.incoming_request import IncomingRequest
+from webhooks.receiving.outcome_links import outcome_path
+from webhooks.receiving.record import BuildAnswer, StoredWebhook, record_unusable_request, record_webhook
+from webhooks.receiving.refusals import record_refusal
+from webhooks.receiving.request_limit import check_request_limit, retry_headers
+from webhooks.receiving.request_verification import (
     RequestFiltered,
     RequestRefused,
     VerifiedRequest,
@@ -35,12 +41,6 @@ from webhooks.receiving.gate import (
     parse_request,
     verify_request,
 )
-from webhooks.receiving.handshakes import answer_handshake
-from webhooks.receiving.incoming_request import IncomingRequest
-from webhooks.receiving.outcome_links import outcome_path
-from webhooks.receiving.record import BuildAnswer, StoredWebhook, record_unusable_request, record_webhook
-from webhooks.receiving.refusals import record_refusal
-from webhooks.receiving.request_limit import check_request_limit, retry_headers
 from webhooks.receiving.source_cache import find_source
 
 logger = logging.getLogger("hub.receive")

@@ -20,8 +20,8 @@ from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey, 
 from webhooks.protocol.formats.event_reader import remove_dropped_values
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer
-from webhooks.receiving.gate import RequestRefused, VerifiedRequest, answer_wait_seconds
 from webhooks.receiving.incoming_request import IncomingRequest
+from webhooks.receiving.request_verification import RequestRefused, VerifiedRequest, answer_wait_seconds
 from webhooks.receiving.store import NewWebhook, build_receipt, received_entry, store_webhook
 
 
@@ -125,7 +125,7 @@ def _request_event_id(source: Source, verified: VerifiedRequest) -> str | None:
     """Return the id that the request gives its only event. If requests may have several events, it is that of the
     first.
     """
-    if verified.event_id is None or not source.parsed_format.reads_list:
+    if verified.event_id is None or not source.parsed_format.has_event_list:
         return verified.event_id
     return event_id_by_position(verified.event_id, 0)
 

@@ -20,7 +20,7 @@ from django.db.models import F, QuerySet, Sum
 from audit.entries.append import NewEntry, append_entries
 from audit.format.signed_records import format_time
 from database.deferred_counts import DeferredCounts
-from webhooks.captures.windows import UnverifiedRequest, capture_request
+from webhooks.captures.capture_windows import UnverifiedRequest, capture_request
 from webhooks.models import HANDSHAKE_CODE, Refusal, Source
 from webhooks.receiving.incoming_request import IncomingRequest
 
@@ -52,9 +52,9 @@ def _write_count(bucket: str, more: RefusalCount) -> None:
     )
 
 
-def _merge_counts(one: RefusalCount, other: RefusalCount) -> RefusalCount:
-    last = other if other.last_at >= one.last_at else one
-    return replace(last, times=one.times + other.times)
+def _merge_counts(first: RefusalCount, second: RefusalCount) -> RefusalCount:
+    last = second if second.last_at >= first.last_at else first
+    return replace(last, times=first.times + second.times)
 
 
 refusal_counts = DeferredCounts(_write_count, _merge_counts, "refusals")
@@ -79,7 +79,7 @@ def count_in_memory(bucket: str, at: datetime, size: int | None, status: int) ->
 
 
 def reset_counts() -> None:
-    """Drop all counts and known rows of this process, for a test whose database is another one."""
+    """Drop all counts and known rows of this process. For tests, whose database changes."""
     refusal_counts.reset()
     _existing_rows.clear()
 
@@ -95,31 +95,32 @@ def record_refusal(
     """
     reason = reason if code == "bad-signature" else ""
     if reason and source is not None:
-        _capture(reason, incoming, source)
+        _capture_request(reason, incoming, source)
     minute = incoming.received_at.replace(second=0, microsecond=0)
     hour = minute.replace(minute=0)
     key = f"{source.pk if source else 0}|{code}|{reason}"
-    own, shared = (f"{key}|{address}|{minute:%Y%m%d%H%M}" for address in (incoming.address, ""))
-    hourly = f"{key}||{hour:%Y%m%d%H}"
+    own_bucket, shared_bucket = (f"{key}|{address}|{minute:%Y%m%d%H%M}" for address in (incoming.address, ""))
+    hour_bucket = f"{key}||{hour:%Y%m%d%H}"
     counts = (
-        count_in_memory(each, incoming.received_at, incoming.size, status) for each in (own, shared, hourly)
+        count_in_memory(bucket, incoming.received_at, incoming.size, status)
+        for bucket in (own_bucket, shared_bucket, hour_bucket)
     )
     if any(counts):
         return
-    if _count_in_row(own, incoming, status):
+    if _count_in_row(own_bucket, incoming, status):
         return
-    bucket = own
+    bucket = own_bucket
     # A row that began since then was also counted since then, and that time has an index.
     rows = Refusal.objects.filter(source=source, last_at__gte=hour, first_at__gte=hour)
     if rows.count() >= NEW_ROWS_AN_HOUR:
-        bucket = hourly
+        bucket = hour_bucket
     elif rows.filter(code=code, last_at__gte=minute, first_at__gte=minute).count() >= NEW_ROWS_A_MINUTE:
-        bucket = shared
-    if bucket != own and _count_in_row(bucket, incoming, status):
+        bucket = shared_bucket
+    if bucket != own_bucket and _count_in_row(bucket, incoming, status):
         return
     try:
         with transaction.atomic():
-            address = incoming.address if bucket == own else None
+            address = incoming.address if bucket == own_bucket else None
             row = _create_row(bucket, code, reason, incoming, source, address, status)
     # Another request of this minute was first.
     except IntegrityError:
@@ -138,7 +139,7 @@ def record_handshake(incoming: IncomingRequest, source: Source, status: int) -> 
     record_refusal(HANDSHAKE_CODE, incoming, source, status)
 
 
-def _capture(reason: str, incoming: IncomingRequest, source: Source) -> None:
+def _capture_request(reason: str, incoming: IncomingRequest, source: Source) -> None:
     capture_request(
         source,
         UnverifiedRequest(
@@ -167,9 +168,9 @@ def _create_row(
     status: int,
 ) -> Refusal:
     hour = incoming.received_at.replace(minute=0, second=0, microsecond=0)
-    alike = Refusal.objects.filter(source=source, code=code)
+    similar_refusals = Refusal.objects.filter(source=source, code=code)
     is_first_of_hour = (
-        code != HANDSHAKE_CODE and not alike.filter(last_at__gte=hour, first_at__gte=hour).exists()
+        code != HANDSHAKE_CODE and not similar_refusals.filter(last_at__gte=hour, first_at__gte=hour).exists()
     )
     row = Refusal.objects.create(
         bucket=bucket,
@@ -186,7 +187,7 @@ def _create_row(
     if is_first_of_hour:
         stream = f"setting:source:{source.pk}" if source else "system"
         actor = f"source:{source.slug}" if source else "system"
-        details = {"code": code, "size": incoming.size, **_summed_refusals(alike, hour)}
+        details = {"code": code, "size": incoming.size, **_count_earlier_refusals(similar_refusals, hour)}
         append_entries(NewEntry(stream, "webhook.refused", actor, details), at=row.first_at)
     return row
 
@@ -197,11 +198,15 @@ def bounded_header_names(headers: Mapping[str, str]) -> list[str]:
     return list(islice(names, MAX_HEADER_NAMES))
 
 
-def _summed_refusals(alike: QuerySet[Refusal], hour: datetime) -> dict[str, Any]:
-    """Return the number of refusals in the last hour before this one that had any, all of which share one entry."""
-    newest = alike.filter(first_at__lt=hour).order_by("-last_at", "-id").first()
+def _count_earlier_refusals(similar_refusals: QuerySet[Refusal], hour: datetime) -> dict[str, Any]:
+    """Return details for the audit entry of an hour's first refusal: the last earlier hour with refusals, and their
+    number. They all share the entry of that hour. Empty if there is none.
+    """
+    newest = similar_refusals.filter(first_at__lt=hour).order_by("-last_at", "-id").first()
     if newest is None:
         return {}
     begin = newest.first_at.replace(minute=0, second=0, microsecond=0)
-    rows = alike.filter(last_at__gte=begin, first_at__gte=begin, first_at__lt=begin + timedelta(hours=1))
+    rows = similar_refusals.filter(
+        last_at__gte=begin, first_at__gte=begin, first_at__lt=begin + timedelta(hours=1)
+    )
     return {"earlier_hour": format_time(begin), "earlier_times": rows.aggregate(Sum("times"))["times__sum"]}

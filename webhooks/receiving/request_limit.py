@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from webhooks.models import Source
 from webhooks.models.rate_limit import RateLimit, RateLimitExceeded, reserve_turn
-from webhooks.receiving.gate import RequestRefused
+from webhooks.receiving.request_verification import RequestRefused
 
 _SMALLEST_BURST = 10
 _LONGEST_RETRY_SECONDS = 60

@@ -28,8 +28,8 @@ from webhooks.models import (
 )
 from webhooks.models.subject_key_store import Subject
 from webhooks.receiving.answers import Answer
-from webhooks.receiving.gate import VerifiedRequest
 from webhooks.receiving.incoming_request import IncomingRequest
+from webhooks.receiving.request_verification import VerifiedRequest
 from webhooks.receiving.row_facts import answer_facts, event_facts
 
 

@@ -164,7 +164,9 @@ class SourceAdmin(FormatTrialMixin, SecretRotationMixin, CaptureMixin, PauseMixi
 
     @post_only(back_to="admin:webhooks_source_change", key="pk")
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Send a signed test webhook through the real gate; it is not delivered. POST only."""
+        """Send a signed test webhook through the same verification as a received one; it is not delivered. POST
+        only.
+        """
         source = self.get_changeable_source(request, pk)
         try:
             _show_test_result(request, send_test_event(request, source))

@@ -22,12 +22,12 @@ from console.payloads.reveal import RevealPurpose, reveal_row, row_seconds_revea
 from console.permissions import CONTENTS
 from console.requests.list_page import size_text
 from console.requests.results import SIGNATURE_REASON_NAMES
-from webhooks.captures.windows import (
+from webhooks.captures.capture_windows import (
     MAX_CAPTURED,
     WINDOW_LENGTH,
-    captured_requests,
+    decrypt_captured_request,
     find_open_window,
-    open_captured,
+    list_captured_requests,
     open_window,
 )
 from webhooks.encryption.at_rest import CannotDecrypt
@@ -55,7 +55,7 @@ class CapturedRow:
 def captured_text(row: CapturedRequest, *, is_revealed: bool) -> str:
     """Return a stored request as text: a line for each header, an empty line, the body."""
     try:
-        headers, body = open_captured(row)
+        headers, body = decrypt_captured_request(row)
     except CannotDecrypt:
         return _("Encrypted with a key that the hub no longer has.")
     lines = [f"{name}: {value if is_revealed else MASK}" for name, value in headers.items()]
@@ -137,7 +137,7 @@ class CaptureMixin(TwoStepChangeAdmin):
             "shown": MAX_SHOWN,
             "rows": [
                 CapturedRow(row, captured_text(row, is_revealed=seconds > 0))
-                for row in captured_requests(source, now)[:MAX_SHOWN]
+                for row in list_captured_requests(source, now)[:MAX_SHOWN]
             ],
             "revealed_for": seconds,
             "may_reveal": may_reveal,

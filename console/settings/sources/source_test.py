@@ -51,7 +51,7 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
             _("The webhook format of the source uses the word %(word)s, which is reserved for test events.")
             % {"word": TEST_EVENT_TYPE}
         )
-    if not source.parsed_format.reads_default_fields:
+    if not source.parsed_format.uses_default_fields:
         raise CannotSendTestEvent(
             _("The source has a webhook format of its own. Send a test event from the source instead.")
         )

@@ -11,8 +11,8 @@ POINTS: dict[str, tuple[str, ...]] = {
     "gate: verify and parse": (
         "webhooks.receiving.incoming_request.read_incoming_request",
         "webhooks.receiving.source_cache.find_source",
-        "webhooks.receiving.gate.verify_request",
-        "webhooks.receiving.gate.parse_request",
+        "webhooks.receiving.request_verification.verify_request",
+        "webhooks.receiving.request_verification.parse_request",
     ),
     "receive and record": (
         "webhooks.receiving.receive.receive_webhook",

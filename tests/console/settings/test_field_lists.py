@@ -21,7 +21,7 @@ from tests.support.people import browser, source
 from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
 from webhooks.protocol.handshake import HANDSHAKE
 from webhooks.protocol.schemes import SCHEMES
-from webhooks.responses.formats import RESPONSE_FORMAT
+from webhooks.responses.response_format import RESPONSE_FORMAT
 
 pytestmark = pytest.mark.django_db
 

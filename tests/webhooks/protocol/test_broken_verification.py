@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 import pytest
 
-from webhooks.protocol import body_secret, hmac_signatures, verified
+from webhooks.protocol import body_secret, hmac_signatures, verification_result
 from webhooks.protocol.hmac_rule import compute_hmac
 from webhooks.protocol.signatures import BadSignature, LiveSecret, VerifiedSignature, verify_signature
 from webhooks.protocol.tokens import jwt_signatures
@@ -98,7 +98,7 @@ CASES: dict[str, tuple[Callable[[], VerifiedSignature], Any, str, Any]] = {
     "the signature of a token": (
         lambda: send_token({}, "w" * 32),
         jwt_signatures,
-        "_try_key",
+        "_decode_with_key",
         lambda *_: b"{}",
     ),
     "the secret in the body": (
@@ -129,4 +129,6 @@ def test_a_body_whose_secret_is_only_read_would_be_stored_with_it(monkeypatch: p
 
 def test_the_window_is_the_same_in_both_directions() -> None:
     for seconds in (-300, 300):
-        assert verified.parse_recent_time(str(SECONDS + seconds), NOW) == NOW + timedelta(seconds=seconds)
+        assert verification_result.parse_recent_time(str(SECONDS + seconds), NOW) == NOW + timedelta(
+            seconds=seconds
+        )

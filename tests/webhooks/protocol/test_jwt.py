@@ -196,14 +196,14 @@ def test_a_public_key_is_never_the_secret_of_an_hmac() -> None:
 
 
 def test_keys_that_a_token_brings_along_are_not_used() -> None:
-    own = rsa.generate_private_key(65_537, 2_048)
+    member_name = rsa.generate_private_key(65_537, 2_048)
     brought = {
-        "jwk": jwk_of(own, "RS256"),
+        "jwk": jwk_of(member_name, "RS256"),
         "jku": "https://attacker.example.com/certs",
         "x5u": "https://attacker.example.com/cert",
     }
     with pytest.raises(BadSignature):
-        verify(KEYCLOAK, keycloak_token(own, header=brought))
+        verify(KEYCLOAK, keycloak_token(member_name, header=brought))
     assert verify(KEYCLOAK, keycloak_token(header=brought)) == VerifiedSignature()
 
 

@@ -5,12 +5,12 @@ import inspect
 
 import pytest
 
-from webhooks.protocol import hmac_rule, hmac_signatures, signatures, verified
+from webhooks.protocol import hmac_rule, hmac_signatures, signatures, verification_result
 from webhooks.protocol.tokens import jwt_signatures
 
 pytestmark = pytest.mark.pure
 
-MODULES = (signatures, verified, hmac_rule, hmac_signatures)
+MODULES = (signatures, verification_result, hmac_rule, hmac_signatures)
 
 # Every comparison in the modules. None has an operand that was made from a secret or is a signature that was
 # given: a new one is read with that question before it is written here.
@@ -30,7 +30,7 @@ COMPARISONS = {
     *("rule.time_header is not None", "rule.id_header is not None"),
     *("rule.signature is not None", "rule.separator is not None"),
     *("encoding == 'hex'", "encoding == 'base64url'"),
-    *("member is None", "len(found) != 1", "own == name"),
+    *("member is None", "len(values) != 1", "member_name == name"),
     *("part not in PLACEHOLDERS", "part in webhook_id", "part in PLACEHOLDERS"),
     # Of the settings.
     *("1 <= len(value) <= MAX_PARTS", "signed.count(BODY) != 1", "signed.count(part) > 1"),
@@ -95,7 +95,7 @@ def test_compare_digest_is_the_only_comparison_of_signatures():
 def test_every_secret_is_compared_with_every_signature_without_an_early_exit():
     (matching,) = (
         node
-        for node in ast.walk(ast.parse(inspect.getsource(verified)))
+        for node in ast.walk(ast.parse(inspect.getsource(verification_result)))
         if isinstance(node, ast.FunctionDef) and "compare_digest" in ast.unparse(node)
     )
     loops = [node for node in ast.walk(matching) if isinstance(node, (ast.For, ast.While, ast.comprehension))]

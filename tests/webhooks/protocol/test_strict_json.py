@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.webhooks.corpus import ACCEPTED, CASES
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.protocol import strict_json
-from webhooks.protocol.strict_json import MalformedBody, parse_json, pointer_to
+from webhooks.protocol.strict_json import MalformedBody, field_pointer, parse_json
 from webhooks.protocol.webhook_parser import parse_webhook
 
 pytestmark = pytest.mark.pure
@@ -163,7 +163,7 @@ def test_integers_keep_every_digit():
     ],
 )
 def test_pointers_are_escaped_as_rfc_6901_has_it(name, pointer):
-    assert pointer_to(name) == pointer
+    assert field_pointer(name) == pointer
 
 
 def test_the_limits_are_those_of_the_contract():

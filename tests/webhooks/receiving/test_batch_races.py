@@ -153,7 +153,7 @@ def test_another_error_of_the_database_is_not_tried_again(
     def fail(*_: Any) -> Any:
         raise OperationalError("the disk is full")
 
-    monkeypatch.setattr(batches, "_insert", fail)
+    monkeypatch.setattr(batches, "_insert_batch", fail)
     assert post(formatted, event(ANNA, uid="1"), event("TWO", uid="2")).status_code == 503
     assert rounds.number == 1
 
@@ -220,7 +220,7 @@ def _delete_while_stored(formatted: Hub, monkeypatch: pytest.MonkeyPatch) -> boo
     formatted.wait_until_idle()
     formatted.wait_until_quiet()
     old = Event.objects.get(event_id="1")
-    insert, is_inside, is_deleted = batches._insert, threading.Event(), threading.Event()
+    insert, is_inside, is_deleted = batches._insert_batch, threading.Event(), threading.Event()
 
     def insert_late(*arguments: Any) -> Any:
         is_inside.set()
@@ -234,7 +234,7 @@ def _delete_while_stored(formatted: Hub, monkeypatch: pytest.MonkeyPatch) -> boo
         seen.append(Event.objects.filter(event_id="1").exists())
         store(stored, answer)
 
-    monkeypatch.setattr(batches, "_insert", insert_late)
+    monkeypatch.setattr(batches, "_insert_batch", insert_late)
     monkeypatch.setattr(batches, "_store_answer", store_and_look)
 
     def one(number: int) -> Any:

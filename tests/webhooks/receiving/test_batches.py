@@ -31,7 +31,7 @@ from webhooks.catalogue.codes import CATALOGUE, RETRYABLE_CODES
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey
 from webhooks.models.subject_key_store import pseudonym
-from webhooks.protocol.formats.event_reader import MAX_EVENTS, UnreadableEvent, encode_unreadable
+from webhooks.protocol.formats.event_reader import MAX_EVENTS, UnreadableEvent, encode_unreadable_events
 from webhooks.receiving import batches
 from webhooks.receiving.answers import LARGEST_DOCUMENT, BatchResult, batch_answer
 from webhooks.receiving.source_cache import find_source
@@ -218,7 +218,7 @@ def test_an_element_that_no_json_can_hold_does_not_stop_the_others(formatted: Hu
         UnreadableEvent("wrong-id", element={"user": float("inf")}),
         UnreadableEvent("wrong-id", element="\ud800"),
     ]
-    assert json.loads(encode_unreadable(events) or b"") == [
+    assert json.loads(encode_unreadable_events(events) or b"") == [
         {"position": position, "code": "wrong-id", "event": None} for position in (0, 1)
     ]
 

@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Payload, RateLimitState, Receipt, Refusal, Source
 from webhooks.models.rate_limit import forget_quotas
-from webhooks.receiving.gate import RequestRefused
 from webhooks.receiving.refusals import refusal_counts
 from webhooks.receiving.request_limit import TooManyRequests, check_request_limit, retry_headers
+from webhooks.receiving.request_verification import RequestRefused
 
 
 @pytest.fixture(autouse=True)

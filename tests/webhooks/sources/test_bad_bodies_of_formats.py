@@ -29,7 +29,7 @@ from webhooks.models import Event, Payload, Receipt, Refusal, Source, SourceSecr
 from webhooks.protocol.formats.event_reader import UnreadableEvent, read_request
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.receiving.refusals import refusal_counts
-from webhooks.responses.formats import read_format
+from webhooks.responses.response_format import read_format
 
 CLIENT = Client(raise_request_exception=False)
 SECRET = "canary-of-the-source-4cfe26c1f0a94d52"

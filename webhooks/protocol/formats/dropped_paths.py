@@ -18,8 +18,8 @@ _EVERY_ITEM = "[]"
 
 
 @dataclass(frozen=True)
-class DroppedPaths(Kind[tuple[tuple[str, ...], ...]]):
-    """Paths of values to remove. Reading splits them into steps; `[]` stands for every item of a list."""
+class DroppedPathList(Kind[tuple[tuple[str, ...], ...]]):
+    """Kind of a list of paths to remove. Reading splits each into steps; `[]` stands for every item of a list."""
 
     label: str = translatable("list of paths")
     limits: str = translatable(
@@ -46,7 +46,7 @@ def _split_path(path: Any, place: Place) -> tuple[str, ...]:
 
 
 def drop_paths(document: Any, paths: tuple[tuple[str, ...], ...]) -> bool:
-    """Remove these values from a document in place. Returns True if one was found."""
+    """Remove the values at these paths from a document in place. Returns True if at least one was found."""
     found = [_drop_path(document, path) for path in paths]
     return any(found)
 
@@ -54,7 +54,7 @@ def drop_paths(document: Any, paths: tuple[tuple[str, ...], ...]) -> bool:
 def _drop_path(document: Any, path: tuple[str, ...]) -> bool:
     holders = [document]
     for step in path[:-1]:
-        holders = [child for holder in holders for child in _children(holder, step)]
+        holders = [child for holder in holders for child in _step_into(holder, step)]
     found = False
     for holder in holders:
         if isinstance(holder, dict) and path[-1] in holder:
@@ -63,7 +63,7 @@ def _drop_path(document: Any, path: tuple[str, ...]) -> bool:
     return found
 
 
-def _children(holder: Any, step: str) -> list[Any]:
+def _step_into(holder: Any, step: str) -> list[Any]:
     if step == _EVERY_ITEM:
         return holder if isinstance(holder, list) else []
     return [holder[step]] if isinstance(holder, dict) and step in holder else []

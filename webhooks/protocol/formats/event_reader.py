@@ -13,7 +13,7 @@ from jmespath.exceptions import JMESPathError
 from webhooks.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget, OverBudget
 from webhooks.protocol import strict_json
 from webhooks.protocol.formats.dropped_paths import drop_paths
-from webhooks.protocol.formats.webhook_format import EVENT_TYPES, FormatEntry, WebhookFormat
+from webhooks.protocol.formats.webhook_format import EVENT_TYPES, ExpressionOrConstant, WebhookFormat
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.webhook_parser import (
     TYPE_NAME_CHARACTERS,
@@ -27,28 +27,28 @@ from webhooks.protocol.webhook_parser import (
 )
 
 MAX_EVENTS = 100
-# Of what is stored of one event: what the sender sent, and what the expressions made of it.
+# For the stored part of one event: what the sender sent, and the results of the expressions.
 MAX_STORED_BYTES = 262_144
-# Of all expressions over one request.
+# For all expressions over one request.
 MAX_REQUEST_STEPS = 20 * MAX_STEPS
 MAX_REQUEST_BYTES = 16 * MAX_BYTES
 
 _MAX_QUERY_FIELDS = 50
 _LONGEST_TYPE_NAME = 64
 _LONGEST_TIME = 40
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST = datetime(2101, 1, 1, tzinfo=UTC)
-# What a value that no JSON text can hold raises.
-_NOT_JSON = (TypeError, ValueError, RecursionError)
+_EARLIEST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST_TIME = datetime(2101, 1, 1, tzinfo=UTC)
+# Raised by the encoder for a value that JSON cannot represent.
+_ENCODING_ERRORS = (TypeError, ValueError, RecursionError)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _SORTED_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadableEvent:
-    """An event of a request from which no webhook can be made: a code of the catalogue, and the entry of the webhook
-    format that is at fault. The code is `filtered` if the format's condition excludes the event anyway. `element`: the
-    event as the sender sent it.
+    """An event of a request that is not a valid webhook. `code` is one of the catalogue; it is `filtered` if the
+    format's condition excludes the event anyway. `entry`: the entry of the webhook format that is at fault. `element`:
+    the event as the sender sent it.
     """
 
     code: str
@@ -58,34 +58,34 @@ class UnreadableEvent:
 
 @dataclass(frozen=True, slots=True)
 class RequestEvents:
-    """The events of a request in its order."""
+    """All events of one request, readable or not, in the order of the request."""
 
     events: Sequence[ParsedWebhook | UnreadableEvent]
 
 
-def encode_unreadable(events: Sequence[Any]) -> bytes | None:
-    """Return the events that cannot be read, with their positions and codes, as JSON; None if there is none.
+def encode_unreadable_events(events: Sequence[Any]) -> bytes | None:
+    """Return the unreadable events among these as JSON, with their positions and codes; None if there are none.
 
-    An event that no JSON text can hold, because an expression made it, is left out.
+    An event that JSON cannot represent, because an expression made it, is stored as null.
     """
     unreadable = [
-        {"position": position, "code": event.code, "event": _writable_element(event.element)}
+        {"position": position, "code": event.code, "event": _storable_element(event.element)}
         for position, event in enumerate(events)
         if isinstance(event, UnreadableEvent)
     ]
     return _ENCODER.encode(unreadable).encode() if unreadable else None
 
 
-def _writable_element(element: Any) -> Any:
+def _storable_element(element: Any) -> Any:
     try:
         _ENCODER.encode(element).encode()
-    except _NOT_JSON:
+    except _ENCODING_ERRORS:
         return None
     return element
 
 
-class _EntryFailed(Exception):
-    """An entry of the format gives no usable value."""
+class _UnreadableEntry(Exception):
+    """An entry of the webhook format gives no usable value. `code` is one of the catalogue."""
 
     def __init__(self, code: str, entry: str) -> None:
         super().__init__(code, entry)
@@ -94,8 +94,8 @@ class _EntryFailed(Exception):
 
 
 def remove_dropped_values(webhook_format: WebhookFormat, body: bytes) -> bytes:
-    """Return a body without the values that the format drops. It is empty if the body is not JSON, because then nothing
-    can be found in it.
+    """Remove the values that the format drops from a body. Returns b"" if the body is not JSON: the values cannot be
+    found in it.
     """
     if not webhook_format.dropped_paths:
         return body
@@ -144,7 +144,7 @@ def _parse_query(query_string: str) -> dict[str, str]:
 def _with_whole_body(
     event: ParsedWebhook | UnreadableEvent, document: Any, element: Any, body: bytes
 ) -> ParsedWebhook | UnreadableEvent:
-    """Return the only event of a request, stored with all of the request's body, whose digest identifies it."""
+    """Return the only event of a request with the whole body of the request added, and identified by its digest."""
     if isinstance(event, UnreadableEvent):
         return event
     digest = hashlib.sha256(body).digest()
@@ -155,8 +155,8 @@ def _with_whole_body(
 
 
 class RequestReader:
-    """Reads single events of one request. `document`: the body without what the format drops; `elements`: its events,
-    as the sender sent them. Raises what `read_request` raises.
+    """Reader of single events of one request. `document`: the body without the dropped values; `elements`: its events
+    as the sender sent them. Raises MalformedBody if the body is not JSON or has no valid list of events.
     """
 
     def __init__(
@@ -172,13 +172,13 @@ class RequestReader:
         drop_paths(self.document, webhook_format.dropped_paths)
         self._context = {"body": self.document, "headers": headers, "query": _parse_query(query_string)}
         self._budget = ExpressionBudget(MAX_REQUEST_STEPS, MAX_REQUEST_BYTES)
-        self._ids = id_pattern(extra_id_characters)
+        self._id_pattern = id_pattern(extra_id_characters)
         self.elements = self._find_elements()
 
     def _find_elements(self) -> list[Any]:
         try:
-            elements = _evaluate("events", self._format.events, self._context, self._budget)
-        except _EntryFailed as failed:
+            elements = _evaluate_in_context("events", self._format.events, self._context, self._budget)
+        except _UnreadableEntry as failed:
             raise MalformedBody(failed.code) from None
         if not isinstance(elements, list):
             raise MalformedBody("wrong-events")
@@ -186,34 +186,38 @@ class RequestReader:
             raise MalformedBody("too-many-events")
         return elements
 
-    def evaluate(self, entry: FormatEntry, element: Any) -> Any:
-        """Evaluate one entry for an event, for a try-out. Returns None if the expression fails."""
+    def try_entry(self, entry: ExpressionOrConstant, element: Any) -> Any:
+        """Evaluate one entry of the format for an event. Returns None if the expression fails. Used to try out a
+        format.
+        """
         try:
-            return _evaluate("", entry, {**self._context, "event": element}, self._budget)
-        except _EntryFailed:
+            return _evaluate_in_context("", entry, {**self._context, "event": element}, self._budget)
+        except _UnreadableEntry:
             return None
 
     def read_event(self, element: Any) -> ParsedWebhook | UnreadableEvent:
-        """Return the webhook that an element of `events` is, or why it is none."""
+        """Parse one element of `events` into a webhook. Returns an UnreadableEvent with the reason if it is not
+        valid.
+        """
         context = {**self._context, "event": element}
         is_filtered = False
         try:
             when = self._format.when
-            is_filtered = when is not None and not _is_true(self._value("when", when, context))
-            return self._read(element, context, is_filtered=is_filtered)
-        except _EntryFailed as failed:
+            is_filtered = when is not None and not _is_truthy(self._evaluate_entry("when", when, context))
+            return self._read_webhook(element, context, is_filtered=is_filtered)
+        except _UnreadableEntry as failed:
             if is_filtered:
                 return UnreadableEvent("filtered", element=element)
             return UnreadableEvent(failed.code, failed.entry, element)
 
-    def _read(self, element: Any, context: Mapping[str, Any], *, is_filtered: bool) -> ParsedWebhook:
-        entity_id = self._parse("id", self._format.entity_id, context, self._parse_id)
+    def _read_webhook(self, element: Any, context: Mapping[str, Any], *, is_filtered: bool) -> ParsedWebhook:
+        entity_id = self._parse_entry("id", self._format.entity_id, context, self._parse_entity_id)
         entity_type, is_known_type = self._read_entity_type(context)
         event_type = self._read_event_type(context)
         occurred_at, occurred_text = self._read_time(context)
-        event_id = self._parse_optional("event_id", self._format.event_id, context, _parse_event_id)
-        previous = self._parse_optional("previous", self._format.previous, context, _require_object)
-        data = self._parse_optional("data", self._format.data, context, _require_object)
+        event_id = self._parse_optional_entry("event_id", self._format.event_id, context, _parse_event_id)
+        previous = self._parse_optional_entry("previous", self._format.previous, context, _require_object)
+        data = self._parse_optional_entry("data", self._format.data, context, _require_object)
         optional_fields = {
             "timestamp": occurred_at and occurred_at.isoformat().replace("+00:00", "Z"),
             "eventId": event_id,
@@ -229,10 +233,10 @@ class RequestReader:
         }
         try:
             stored_body = _ENCODER.encode(document).encode()
-        except _NOT_JSON:
-            raise _EntryFailed("format-error", "data") from None
+        except _ENCODING_ERRORS:
+            raise _UnreadableEntry("format-error", "data") from None
         if len(stored_body) > MAX_STORED_BYTES:
-            raise _EntryFailed("format-error", "data")
+            raise _UnreadableEntry("format-error", "data")
         return ParsedWebhook(
             entity_id=entity_id,
             entity_type=entity_type,
@@ -250,83 +254,91 @@ class RequestReader:
         )
 
     def _read_entity_type(self, context: Mapping[str, Any]) -> tuple[str, bool]:
-        """Return the entity type, and False if the source's words for types do not have it."""
+        """Return the entity type, and True if the source's map of entity types has it, or if the source has no map."""
         word = self._require_word("entity_type", self._format.entity_type, context)
         if self._format.entity_types is None:
             return _parse_type_name(word, "wrong-entity-type", "entity_type"), True
         known = self._format.entity_types.get(word.upper())
-        return (known, True) if known is not None else (_writable_word(word), False)
+        return (known, True) if known is not None else (_storable_word(word), False)
 
     def _read_event_type(self, context: Mapping[str, Any]) -> str:
         word = self._require_word("event_type", self._format.event_type, context)
         known = self._format.event_types.get(word.upper())
         if known is not None:
             return known
-        return word.upper() if word.upper() in EVENT_TYPES else _writable_word(word)
+        return word.upper() if word.upper() in EVENT_TYPES else _storable_word(word)
 
     def _read_time(self, context: Mapping[str, Any]) -> tuple[datetime | None, str]:
-        value = self._value("occurred_at", self._format.occurred_at, context)
+        value = self._evaluate_entry("occurred_at", self._format.occurred_at, context)
         if value is None:
             return None, ""
         if self._format.time_format == "rfc3339":
             try:
                 return parse_timestamp(value), str(value)
             except MalformedBody as error:
-                raise _EntryFailed(error.code, "occurred_at") from None
+                raise _UnreadableEntry(error.code, "occurred_at") from None
         unit = 1 if self._format.time_format == "seconds" else 1000
         return _parse_epoch(value, unit), str(value)[:_LONGEST_TIME]
 
-    def _require_word(self, name: str, entry: FormatEntry, context: Mapping[str, Any]) -> str:
-        value = self._value(name, entry, context)
+    def _require_word(self, name: str, entry: ExpressionOrConstant, context: Mapping[str, Any]) -> str:
+        value = self._evaluate_entry(name, entry, context)
         if value is None:
-            raise _EntryFailed("missing-member", name)
+            raise _UnreadableEntry("missing-member", name)
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-            raise _EntryFailed(f"wrong-{name.replace('_', '-')}", name)
+            raise _UnreadableEntry(f"wrong-{name.replace('_', '-')}", name)
         return str(value)
 
-    def _parse_id(self, value: Any) -> str:
-        return parse_entity_id(value, self._ids)
+    def _parse_entity_id(self, value: Any) -> str:
+        return parse_entity_id(value, self._id_pattern)
 
-    def _parse(self, name: str, entry: FormatEntry, context: Mapping[str, Any], parse: Any) -> Any:
-        value = self._value(name, entry, context)
+    def _parse_entry(
+        self, name: str, entry: ExpressionOrConstant, context: Mapping[str, Any], parse: Any
+    ) -> Any:
+        value = self._evaluate_entry(name, entry, context)
         if value is None:
-            raise _EntryFailed("missing-member", name)
+            raise _UnreadableEntry("missing-member", name)
         try:
             return parse(value)
         except MalformedBody as error:
-            raise _EntryFailed(error.code, name) from None
+            raise _UnreadableEntry(error.code, name) from None
 
-    def _parse_optional(self, name: str, entry: FormatEntry, context: Mapping[str, Any], parse: Any) -> Any:
-        value = self._value(name, entry, context)
+    def _parse_optional_entry(
+        self, name: str, entry: ExpressionOrConstant, context: Mapping[str, Any], parse: Any
+    ) -> Any:
+        value = self._evaluate_entry(name, entry, context)
         if value is None:
             return None
         try:
             return parse(value)
         except MalformedBody as error:
             code = f"wrong-{name}" if error.code == "not-an-object" else error.code
-            raise _EntryFailed(code, name) from None
+            raise _UnreadableEntry(code, name) from None
 
-    def _value(self, name: str, entry: FormatEntry, context: Mapping[str, Any]) -> Any:
-        return _evaluate(name, entry, context, self._budget)
+    def _evaluate_entry(self, name: str, entry: ExpressionOrConstant, context: Mapping[str, Any]) -> Any:
+        return _evaluate_in_context(name, entry, context, self._budget)
 
 
-def _is_true(value: Any) -> bool:
-    """Return the truth of a value by the rules of JMESPath, for which 0 is true."""
+def _is_truthy(value: Any) -> bool:
+    """Return True unless JMESPath takes the value for false: null, false, and empty texts, lists and objects. 0 is
+    true.
+    """
     return value is not None and value is not False and value not in ("", [], {})
 
 
-def _evaluate(name: str, entry: FormatEntry, context: Mapping[str, Any], budget: ExpressionBudget) -> Any:
+def _evaluate_in_context(
+    name: str, entry: ExpressionOrConstant, context: Mapping[str, Any], budget: ExpressionBudget
+) -> Any:
     try:
-        return entry.read(context, budget)
+        return entry.evaluate(context, budget)
     except (JMESPathError, OverBudget):
-        raise _EntryFailed("format-error", name) from None
+        raise _UnreadableEntry("format-error", name) from None
 
 
 def _parse_type_name(word: str, code: str, entry: str) -> str:
     try:
         return parse_word(word, code, "")
     except MalformedBody as error:
-        raise _EntryFailed(error.code, entry) from None
+        raise _UnreadableEntry(error.code, entry) from None
 
 
 def _parse_event_id(value: Any) -> str:
@@ -341,20 +353,22 @@ def _require_object(value: Any) -> dict[str, Any]:
 
 
 def _parse_epoch(value: Any, units_a_second: int) -> datetime:
-    """Return the time that a number, or a text of digits, stands for."""
+    """Parse a number, or a text of digits, of units since 1970-01-01 UTC. Raises _UnreadableEntry outside 1970 to
+    2100.
+    """
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _LONGEST_TIME:
         value = int(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
-            at = _EPOCH + timedelta(seconds=value / units_a_second)
+            at = _EARLIEST_TIME + timedelta(seconds=value / units_a_second)
         except (OverflowError, ValueError):
-            at = _LATEST
-        if _EPOCH <= at < _LATEST:
+            at = _LATEST_TIME
+        if _EARLIEST_TIME <= at < _LATEST_TIME:
             return at
-    raise _EntryFailed("wrong-timestamp", "occurred_at")
+    raise _UnreadableEntry("wrong-timestamp", "occurred_at")
 
 
-def _writable_word(word: str) -> str:
-    """Return a sender's word that has no meaning here, in the characters and the length that a column can hold."""
-    kept = "".join(character if character in TYPE_NAME_CHARACTERS else "_" for character in word)
-    return kept[:_LONGEST_TYPE_NAME].upper()
+def _storable_word(word: str) -> str:
+    """Convert a sender's unmapped word for storage: other characters become `_`, and it is cut to 64."""
+    storable = "".join(character if character in TYPE_NAME_CHARACTERS else "_" for character in word)
+    return storable[:_LONGEST_TYPE_NAME].upper()

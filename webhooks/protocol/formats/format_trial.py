@@ -1,4 +1,4 @@
-"""Try a webhook format out on a request: which value each entry gives for each event, and what becomes of it. Pure."""
+"""Try out a webhook format on a request: the value of each entry for each event, and the resulting event. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webhooks.protocol.formats.event_reader import RequestReader, UnreadableEvent
-from webhooks.protocol.formats.webhook_format import EVENT_TYPES, FormatEntry, WebhookFormat
+from webhooks.protocol.formats.webhook_format import EVENT_TYPES, ExpressionOrConstant, WebhookFormat
 
 MAX_VALUE = 2_000
 # Of a request; the others are counted.
@@ -15,8 +15,8 @@ MAX_EVENTS_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class EntryValue:
-    """The value of one entry as JSON, cut after 2,000 characters. `is_empty`: it gives null. `is_fault`: the event
-    cannot be read because of it.
+    """The value of one entry of a webhook format as JSON, cut after 2,000 characters. `is_empty`: it is null.
+    `is_fault`: it makes the event unreadable.
     """
 
     name: str
@@ -27,8 +27,8 @@ class EntryValue:
 
 @dataclass(frozen=True, slots=True)
 class EventTrial:
-    """The trial result of one event. `code`: why it is not delivered, a code of the catalogue; "" if routes decide.
-    `meaning`: its event type, entity type and id, as the words of the format are understood; "" if it cannot be read.
+    """Result of a format trial for one event. `code` of the catalogue: why the event would not be delivered; "" if its
+    routes decide. `meaning`: event type, entity type and id, in the hub's words; "" if the event is unreadable.
     """
 
     position: int
@@ -39,7 +39,7 @@ class EventTrial:
 
 @dataclass(frozen=True, slots=True)
 class FormatTrial:
-    """The trial result of a request. `events` are the first ones of `count`."""
+    """Result of a format trial for one request with `count` events. `events`: the results of the first 20."""
 
     count: int
     events: tuple[EventTrial, ...]
@@ -53,7 +53,9 @@ def try_format(
     query_string: str,
     extra_id_characters: str = "",
 ) -> FormatTrial:
-    """Read a request by a format as receiving does. Raises MalformedBody if it has no list of events."""
+    """Read a request by a webhook format, as a received one is read. Raises MalformedBody if it has no list of
+    events.
+    """
     reader = RequestReader(webhook_format, body, headers, query_string, extra_id_characters)
     shown = reader.elements[:MAX_EVENTS_SHOWN]
     events = tuple(
@@ -65,19 +67,24 @@ def try_format(
 def _try_event(
     webhook_format: WebhookFormat, reader: RequestReader, position: int, element: Any
 ) -> EventTrial:
-    read = reader.read_event(element)
-    fault = read.entry if isinstance(read, UnreadableEvent) else ""
+    event_or_fault = reader.read_event(element)
+    fault = event_or_fault.entry if isinstance(event_or_fault, UnreadableEvent) else ""
     values = tuple(
-        _show_value(name, reader.evaluate(entry, element), is_fault=name == fault)
-        for name, entry in _entries(webhook_format).items()
+        _build_entry_value(name, reader.try_entry(entry, element), is_fault=name == fault)
+        for name, entry in _format_entries(webhook_format).items()
     )
-    if isinstance(read, UnreadableEvent):
-        return EventTrial(position, read.code, "", values)
-    code = read.ignored_as or ("" if read.event_word in EVENT_TYPES else "ignored")
-    return EventTrial(position, code, f"{read.event_word} {read.entity_type} {read.entity_id}", values)
+    if isinstance(event_or_fault, UnreadableEvent):
+        return EventTrial(position, event_or_fault.code, "", values)
+    code = event_or_fault.ignored_as or ("" if event_or_fault.event_word in EVENT_TYPES else "ignored")
+    return EventTrial(
+        position,
+        code,
+        f"{event_or_fault.event_word} {event_or_fault.entity_type} {event_or_fault.entity_id}",
+        values,
+    )
 
 
-def _entries(webhook_format: WebhookFormat) -> dict[str, FormatEntry]:
+def _format_entries(webhook_format: WebhookFormat) -> dict[str, ExpressionOrConstant]:
     condition = {} if webhook_format.when is None else {"when": webhook_format.when}
     return {
         **condition,
@@ -91,7 +98,7 @@ def _entries(webhook_format: WebhookFormat) -> dict[str, FormatEntry]:
     }
 
 
-def _show_value(name: str, value: Any, *, is_fault: bool) -> EntryValue:
+def _build_entry_value(name: str, value: Any, *, is_fault: bool) -> EntryValue:
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):

@@ -20,7 +20,7 @@ from webhooks.expressions.jmespath_paths import (
     ExpressionRefused,
     compile_expression,
 )
-from webhooks.protocol.formats.dropped_paths import DroppedPaths
+from webhooks.protocol.formats.dropped_paths import DroppedPathList
 from webhooks.protocol.webhook_parser import TYPE_NAME
 
 MAX_WORDS = 200
@@ -33,49 +33,49 @@ _CONTENT_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&
 
 
 @dataclass(frozen=True, slots=True)
-class FormatEntry:
-    """An entry of a format: an expression, or a constant if there is none."""
+class ExpressionOrConstant:
+    """An entry of a webhook format, which gives one part of an event: an expression, or a constant if that is None."""
 
     expression: Evaluator | None
     constant: str | None = None
 
-    def read(self, context: Mapping[str, Any], budget: ExpressionBudget) -> Any:
-        """Evaluate the entry. Raises OverBudget, and JMESPathError if the context does not fit the expression."""
+    def evaluate(self, context: Mapping[str, Any], budget: ExpressionBudget) -> Any:
+        """Return the value of the entry. Raises OverBudget, and JMESPathError if the context does not fit."""
         return self.constant if self.expression is None else self.expression(context, budget)
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookFormat:
-    """Settings that tell how events are read from requests. `events` gives the events of a request, the other entries
-    the parts of one.
+    """Settings of a source that say how events are read from its requests. `events` gives the events of a request, the
+    other entries give the parts of one event.
 
-    `reads_default_fields`: each request is one event with the fields of the default format, and only its words and
-    media types differ. `reads_list`: the format says where the events are. The word maps have upper-case names; None if
-    words are taken as they are.
+    `uses_default_fields`: each request is one event with the fields of the default format, and only its words and
+    media types differ. `has_event_list`: the format says where the events are. The word maps have upper-case names;
+    None if words are taken as they are.
     """
 
-    events: FormatEntry
-    when: FormatEntry | None
-    entity_id: FormatEntry
-    entity_type: FormatEntry
-    event_type: FormatEntry
-    occurred_at: FormatEntry
-    event_id: FormatEntry
-    previous: FormatEntry
-    data: FormatEntry
+    events: ExpressionOrConstant
+    when: ExpressionOrConstant | None
+    entity_id: ExpressionOrConstant
+    entity_type: ExpressionOrConstant
+    event_type: ExpressionOrConstant
+    occurred_at: ExpressionOrConstant
+    event_id: ExpressionOrConstant
+    previous: ExpressionOrConstant
+    data: ExpressionOrConstant
     time_format: str
     entity_types: Mapping[str, str] | None
     event_types: Mapping[str, str]
     content_types: frozenset[str]
     dropped_paths: tuple[tuple[str, ...], ...]
     batch_response: str
-    reads_default_fields: bool
-    reads_list: bool
+    uses_default_fields: bool
+    has_event_list: bool
 
 
 @dataclass(frozen=True)
-class EntryKind(Kind[FormatEntry]):
-    """A JMESPath expression, or `{"constant": …}` with a text. Reading compiles it."""
+class ExpressionOrConstantKind(Kind[ExpressionOrConstant]):
+    """Kind of an entry of a webhook format: a JMESPath expression, or `{"constant": …}` with a text."""
 
     label: str = translatable("JMESPath expression, or a constant")
     limits: str = translatable(
@@ -84,12 +84,12 @@ class EntryKind(Kind[FormatEntry]):
         depth=MAX_DEPTH,
     )
 
-    def read(self, value: Any, place: Place) -> FormatEntry:
+    def read(self, value: Any, place: Place) -> ExpressionOrConstant:
         if isinstance(value, Mapping):
             if set(value) != {"constant"} or not isinstance(value["constant"], str):
                 raise SettingsInvalid(place, 'A constant is written as {"constant": "text"}.')
-            return FormatEntry(None, value["constant"])
-        return _compile(value, place)
+            return ExpressionOrConstant(None, value["constant"])
+        return _compile_expression(value, place)
 
     def to_schema(self) -> JsonSchema:
         constant = {
@@ -102,24 +102,24 @@ class EntryKind(Kind[FormatEntry]):
 
 
 @dataclass(frozen=True)
-class ExpressionKind(Kind[FormatEntry]):
-    """A JMESPath expression. Reading compiles it."""
+class ExpressionKind(Kind[ExpressionOrConstant]):
+    """Kind of an entry of a webhook format that must be a JMESPath expression."""
 
     label: str = translatable("JMESPath expression")
     limits: str = translatable(
         "at most %(most)s characters, nested at most %(depth)s deep", most=f"{MAX_LENGTH:,}", depth=MAX_DEPTH
     )
 
-    def read(self, value: Any, place: Place) -> FormatEntry:
-        return _compile(value, place)
+    def read(self, value: Any, place: Place) -> ExpressionOrConstant:
+        return _compile_expression(value, place)
 
     def to_schema(self) -> JsonSchema:
         return {"type": "string", "maxLength": MAX_LENGTH, "pattern": r"\S", "format": "jmespath"}
 
 
 @dataclass(frozen=True)
-class ContentTypes(Kind[frozenset[str]]):
-    """Media types of JSON bodies."""
+class MediaTypeList(Kind[frozenset[str]]):
+    """Kind of a list of media types in lower case, such as `application/json`."""
 
     label: str = translatable("list of media types")
     limits: str = translatable(
@@ -146,8 +146,8 @@ class ContentTypes(Kind[frozenset[str]]):
 
 
 @dataclass(frozen=True)
-class TypeName(Kind[str]):
-    """The name of an entity type, which is read in upper case."""
+class EntityTypeName(Kind[str]):
+    """Kind of a name of an entity type. It is read in upper case."""
 
     label: str = translatable("name of an entity type")
 
@@ -160,11 +160,11 @@ class TypeName(Kind[str]):
         return {"type": "string", "pattern": f"^{TYPE_NAME.pattern}$"}
 
 
-def _compile(value: Any, place: Place) -> FormatEntry:
+def _compile_expression(value: Any, place: Place) -> ExpressionOrConstant:
     if not isinstance(value, str) or not value.strip():
         raise SettingsInvalid(place, "This must be a JMESPath expression.")
     try:
-        return FormatEntry(compile_expression(value))
+        return ExpressionOrConstant(compile_expression(value))
     except ExpressionRefused as refused:
         raise SettingsInvalid(
             place, translatable("This JMESPath expression %(refused)s", refused=text_of(refused))
@@ -173,7 +173,7 @@ def _compile(value: Any, place: Place) -> FormatEntry:
         raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
 
 
-_CONTEXT = translatable("The expression looks into `{event, body, headers, query}`.")
+_CONTEXT_SENTENCE = translatable("The expression looks into `{event, body, headers, query}`.")
 _EVENTS = defaulted(
     "events",
     ExpressionKind(),
@@ -187,38 +187,42 @@ _WHEN = optional(
     ExpressionKind(),
     translatable(
         "An event for which this is false is stored and not delivered (`filtered`). %(context)s",
-        context=_CONTEXT,
+        context=_CONTEXT_SENTENCE,
     ),
     example="event.outcome.result == 'SUCCESS'",
 )
 _ID = defaulted(
     "id",
-    EntryKind(),
+    ExpressionOrConstantKind(),
     "event.id",
-    translatable("The id of the entity. %(context)s", context=_CONTEXT),
+    translatable("The id of the entity. %(context)s", context=_CONTEXT_SENTENCE),
     example="event.resourceId",
 )
 _ENTITY_TYPE = defaulted(
     "entity_type",
-    EntryKind(),
+    ExpressionOrConstantKind(),
     "event.entityType",
-    translatable("The type of the entity, or the sender's word for it. %(context)s", context=_CONTEXT),
+    translatable(
+        "The type of the entity, or the sender's word for it. %(context)s", context=_CONTEXT_SENTENCE
+    ),
     example={"constant": "USER"},
 )
 _EVENT_TYPE = defaulted(
     "event_type",
-    EntryKind(),
+    ExpressionOrConstantKind(),
     "event.eventType",
     translatable(
-        "`CREATE`, `UPDATE` or `DELETE`, or the sender's word for it. %(context)s", context=_CONTEXT
+        "`CREATE`, `UPDATE` or `DELETE`, or the sender's word for it. %(context)s", context=_CONTEXT_SENTENCE
     ),
     example="event.type",
 )
 _OCCURRED_AT = defaulted(
     "occurred_at",
-    EntryKind(),
+    ExpressionOrConstantKind(),
     "event.timestamp",
-    translatable("When the change happened. Null: the sender does not say. %(context)s", context=_CONTEXT),
+    translatable(
+        "When the change happened. Null: the sender does not say. %(context)s", context=_CONTEXT_SENTENCE
+    ),
     example="event.published",
 )
 _TIME_FORMAT = defaulted(
@@ -230,33 +234,34 @@ _TIME_FORMAT = defaulted(
 )
 _EVENT_ID = defaulted(
     "event_id",
-    EntryKind(),
+    ExpressionOrConstantKind(),
     "event.eventId",
     translatable(
         "The sender's id of the event, by which repeats are found. Null: it has none. %(context)s",
-        context=_CONTEXT,
+        context=_CONTEXT_SENTENCE,
     ),
     example="event.uuid",
 )
 _PREVIOUS = defaulted(
     "previous",
-    EntryKind(),
+    ExpressionOrConstantKind(),
     "event.previous",
     translatable(
-        "An object with the values that the change overwrote. Null: not sent. %(context)s", context=_CONTEXT
+        "An object with the values that the change overwrote. Null: not sent. %(context)s",
+        context=_CONTEXT_SENTENCE,
     ),
     example="{email: event.previousEmail}",
 )
 _DATA = defaulted(
     "data",
-    EntryKind(),
+    ExpressionOrConstantKind(),
     "event.data",
-    translatable("The entity, whole or in part. Null: not sent. %(context)s", context=_CONTEXT),
+    translatable("The entity, whole or in part. Null: not sent. %(context)s", context=_CONTEXT_SENTENCE),
     example="event.user",
 )
 _ENTITY_TYPES = optional(
     "entity_types",
-    MapOf(TypeName(), "WORD", 1, MAX_WORDS),
+    MapOf(EntityTypeName(), "WORD", 1, MAX_WORDS),
     "The sender's words for entity types. Upper and lower case are the same. An event with another word is stored and "
     "ignored. Without the map, the words are the types.",
     example={"directus_users": "USER"},
@@ -271,14 +276,14 @@ _EVENT_TYPES = defaulted(
 )
 _CONTENT_TYPES = defaulted(
     "content_types",
-    ContentTypes(),
+    MediaTypeList(),
     [JSON_TYPE],
     "The media types that the sender's JSON may have.",
     example=["application/scim+json", "application/json"],
 )
 _DROP = defaulted(
     "drop",
-    DroppedPaths(),
+    DroppedPathList(),
     [],
     "Values that are removed from the body before it is read and stored, such as passwords. A body that is not JSON is "
     "then not stored at all.",
@@ -292,8 +297,8 @@ _BATCH_RESPONSE = defaulted(
     example="result",
 )
 
-# What does not change how the fields of the default format are read.
-_KEEP_DEFAULT_FIELDS = frozenset(
+# These do not change how the fields of the default format are read.
+_SETTINGS_BESIDE_FIELDS = frozenset(
     setting.name for setting in (_ENTITY_TYPES, _EVENT_TYPES, _CONTENT_TYPES, _BATCH_RESPONSE)
 )
 _SETTINGS: tuple[Setting[Any], ...] = (
@@ -331,10 +336,10 @@ def _build_format(values: Values) -> WebhookFormat:
         content_types=values[_CONTENT_TYPES],
         dropped_paths=values[_DROP],
         batch_response=values[_BATCH_RESPONSE],
-        reads_default_fields=not any(
-            values.is_given(setting) for setting in _SETTINGS if setting.name not in _KEEP_DEFAULT_FIELDS
+        uses_default_fields=not any(
+            values.is_given(setting) for setting in _SETTINGS if setting.name not in _SETTINGS_BESIDE_FIELDS
         ),
-        reads_list=values.is_given(_EVENTS),
+        has_event_list=values.is_given(_EVENTS),
     )
 
 

@@ -19,7 +19,7 @@ from webhooks.protocol.hmac_rule import ENCODINGS
 from webhooks.protocol.signature_reasons import SignatureReason
 from webhooks.protocol.tokens.jwt_rule import JwtRule
 from webhooks.protocol.tokens.public_keys import PublicKey, load_key_set
-from webhooks.protocol.verified import BadSignature, LiveSecret, VerifiedSignature, require_header
+from webhooks.protocol.verification_result import BadSignature, LiveSecret, VerifiedSignature, require_header
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2048}\.[A-Za-z0-9_-]{1,98304}\.[A-Za-z0-9_-]{1,2048}")
 _ID = re.compile(r"[!-~]{1,255}")
@@ -99,18 +99,18 @@ def _verify_with_any(
             (secret.id, key) for secret in secrets if (key := rule.key_of(secret.value))
         ]
     else:
-        offered = [(None, known.key) for known in _find_keys(rule, header, find_key_set)]
+        offered = [(None, known.key) for known in _select_keys(rule, header, find_key_set)]
     if not offered:
         raise BadSignature(SignatureReason.NO_LIVE_SECRET, "the source has no usable key")
     # All are tried, also after a match: the time must not reveal which secret matched.
-    tried = [(key_id, _try_key(rule, token, key)) for key_id, key in offered]
+    tried = [(key_id, _decode_with_key(rule, token, key)) for key_id, key in offered]
     found = next(((key_id, payload) for key_id, payload in tried if payload is not None), None)
     if found is None:
         raise BadSignature(SignatureReason.WRONG_SIGNATURE, "the signature fits no key of the source")
     return found
 
 
-def _find_keys(
+def _select_keys(
     rule: JwtRule, header: Mapping[str, Any], find_key_set: Callable[[str], str | None]
 ) -> Sequence[PublicKey]:
     if rule.jwks_url is None:
@@ -126,7 +126,7 @@ def _find_keys(
     return fitting
 
 
-def _try_key(rule: JwtRule, token: str, key: Any) -> bytes | None:
+def _decode_with_key(rule: JwtRule, token: str, key: Any) -> bytes | None:
     """Return the payload if the key signed the token."""
     try:
         decoded = PyJWS().decode_complete(

@@ -24,7 +24,7 @@ _LONGEST_KID = 256
 # Larger ones make each verification slow.
 _RSA_BITS = range(2_048, 8_193)
 # The public members (RFC 7518, section 6; RFC 8037). A private part is never stored.
-_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
+_KEY_FIELDS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _KINDS = {"RS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}
 
 
@@ -89,7 +89,7 @@ def _clean_key(key: Any) -> dict[str, str] | None:
     """Return a key without members that no verification needs; None if it is for none of the algorithms."""
     if not isinstance(key, Mapping) or key.get("use", "sig") != "sig":
         return None
-    names = _MEMBERS.get(key.get("kty", "")) if isinstance(key.get("kty"), str) else None
+    names = _KEY_FIELDS.get(key.get("kty", "")) if isinstance(key.get("kty"), str) else None
     kid, algorithm = key.get("kid"), key.get("alg")
     if names is None or not all(isinstance(key.get(name), str) for name in names):
         return None

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from tests.support.builders.history import a_source, logged_in
 from tests.support.people import entries
-from webhooks.captures.windows import UnverifiedRequest, capture_request, find_open_window
+from webhooks.captures.capture_windows import UnverifiedRequest, capture_request, find_open_window
 from webhooks.models import CapturedRequest, CaptureWindow, Source
 
 pytestmark = pytest.mark.django_db

@@ -249,5 +249,5 @@ def test_an_unknown_function_is_refused_with_the_known_ones() -> None:
 
 def test_words_and_media_types_alone_keep_the_default_fields() -> None:
     words = {"event_types": {"modified": "UPDATE"}, "content_types": ["text/json"], "batch_response": "ack"}
-    assert WEBHOOK_FORMAT.read(words, ()).reads_default_fields
-    assert not WEBHOOK_FORMAT.read({"drop": ["password"]}, ()).reads_default_fields
+    assert WEBHOOK_FORMAT.read(words, ()).uses_default_fields
+    assert not WEBHOOK_FORMAT.read({"drop": ["password"]}, ()).uses_default_fields

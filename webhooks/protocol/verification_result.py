@@ -1,4 +1,4 @@
-"""Shared by all verification schemes: its result, its refusal, and the only comparison of secrets."""
+"""Result and refusal of a verification, and the comparison of secrets that all verification schemes share."""
 
 import hmac
 import re
@@ -18,7 +18,7 @@ _UNITS: Mapping[str, tuple[re.Pattern[str], timedelta]] = {
 
 
 class BadSignature(Exception):
-    """A request that cannot be verified. `reason` is stored and shown to staff, `text` is for the log: the sender
+    """A request failed its verification. `reason` is stored and shown to staff, `text` is for the log. The sender
     always gets the same answer.
     """
 
@@ -49,7 +49,9 @@ class VerifiedSignature:
 
 
 def find_matching_secret(expected: list[tuple[LiveSecret, bytes]], offered: list[bytes]) -> int | str:
-    """Return the id of the first secret whose expected bytes were offered. Raises BadSignature."""
+    """Return the id of the first secret whose expected bytes the request offers. Raises BadSignature if there is
+    none.
+    """
     if not expected:
         raise BadSignature(SignatureReason.NO_LIVE_SECRET, "the source has no usable secret")
     # All pairs are compared, also after a match: the time must not reveal which secret matched.
@@ -64,9 +66,7 @@ def find_matching_secret(expected: list[tuple[LiveSecret, bytes]], offered: list
 def parse_recent_time(
     number: str, now: datetime, unit: str = "seconds", window: timedelta = TIMESTAMP_TOLERANCE
 ) -> datetime:
-    """Return the time that a number since 1970-01-01 UTC means. Raises BadSignature if it is further than `window` from
-    `now`.
-    """
+    """Parse a time in `unit` since 1970-01-01 UTC. Raises BadSignature if it is further than `window` from `now`."""
     if unit not in _UNITS:
         raise BadSignature(SignatureReason.INVALID_SETTINGS, "the source's settings contain an unknown unit")
     pattern, step = _UNITS[unit]

@@ -63,7 +63,7 @@ class VerifiedRequest:
 
 
 def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest:
-    """Check everything that does not need the parsed body. Raises RequestRefused at the first check that fails."""
+    """Verify size, content type and signature of a request. Raises RequestRefused at the first check that fails."""
     if not source.is_enabled:
         raise RequestRefused("source-disabled")
     # Size before type, and type before signature: the cheap checks come first.
@@ -129,7 +129,7 @@ def parse_request(
         raise RequestRefused("wrong-event-id")
     webhook_format = source.parsed_format
     try:
-        if webhook_format.reads_default_fields:
+        if webhook_format.uses_default_fields:
             parsed = parse_webhook(incoming.body or b"", extra_id_characters=source.extra_id_characters)
             return _with_known_type(parsed, webhook_format.entity_types)
         return _read_formatted(source, incoming)
@@ -148,7 +148,7 @@ def _read_formatted(source: Source, incoming: IncomingRequest) -> ParsedWebhook 
     request = read_request(
         source.parsed_format,
         incoming.body or b"",
-        headers=_readable_headers(source, incoming.headers),
+        headers=_headers_without_secrets(source, incoming.headers),
         query_string=incoming.query_string,
         extra_id_characters=source.extra_id_characters,
     )
@@ -162,11 +162,13 @@ def _read_formatted(source: Source, incoming: IncomingRequest) -> ParsedWebhook 
     return event
 
 
-def _readable_headers(source: Source, headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that a format may read: all but those that hold a secret."""
-    own = source.scheme_settings.get("header") if isinstance(source.scheme_settings, dict) else None
-    secret = _SECRET_HEADERS | ({own.lower()} if isinstance(own, str) else frozenset())
-    return {name: value for name, value in headers.items() if name not in secret}
+def _headers_without_secrets(source: Source, headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that expressions of a webhook format may read: all without a secret."""
+    secret_header = source.scheme_settings.get("header") if isinstance(source.scheme_settings, dict) else None
+    secret_names = _SECRET_HEADERS | (
+        {secret_header.lower()} if isinstance(secret_header, str) else frozenset()
+    )
+    return {name: value for name, value in headers.items() if name not in secret_names}
 
 
 def check_requested_mode(source: Source, parsed: ParsedWebhook) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from jmespath.exceptions import JMESPathError
 
 from webhooks.expressions.expression_budget import OverBudget
-from webhooks.responses.formats import CustomAnswer, ResponseFormat
+from webhooks.responses.response_format import CustomAnswer, ResponseFormat
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _WITHOUT_BODY = frozenset({204, 205})
@@ -25,12 +25,12 @@ _MESSAGE_ID = 4_000_000
 
 
 class CannotRender(Exception):
-    """The answer cannot be written in the format. The text says why, and repeats nothing of the answer."""
+    """An answer cannot be written in a response format. The text says why, and repeats nothing of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedAnswer:
-    """Status and body in another format."""
+    """Status and body of an answer in the response format of its source."""
 
     status: int
     body: bytes
@@ -38,7 +38,7 @@ class RenderedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class StandardAnswer:
-    """An answer as the contract has it, with its document."""
+    """An answer in the hub's own format: status, code of the catalogue, and the JSON document."""
 
     status: int
     code: str
@@ -58,11 +58,11 @@ class StandardAnswer:
         return str(self.document.get("detail") or self.document.get("title") or self.code)
 
     def field_errors(self, prefix: str) -> list[tuple[str, str, str]]:
-        """Return place, sentence and code of each field at fault."""
+        """Return path (after `prefix`), sentence and code of each field at fault."""
         errors = self.document.get("errors") or []
         return [
             (
-                f"{prefix}{_field_of(error)}",
+                f"{prefix}{_field_name(error)}",
                 str(error.get("detail") or self.sentence),
                 str(error.get("code", "")),
             )
@@ -71,7 +71,7 @@ class StandardAnswer:
 
 
 def render_answer(response_format: ResponseFormat, answer: StandardAnswer, limit: int) -> RenderedAnswer:
-    """Return the answer in a format. Its body has at most `limit` bytes. Raises CannotRender."""
+    """Write an answer in a response format, with a body of at most `limit` bytes. Raises CannotRender."""
     if response_format.name == "custom":
         return _render_custom(response_format, answer, limit)
     return _RENDERERS[response_format.name](response_format, answer, limit)
@@ -80,15 +80,19 @@ def render_answer(response_format: ResponseFormat, answer: StandardAnswer, limit
 def _render_kratos(response_format: ResponseFormat, answer: StandardAnswer, limit: int) -> RenderedAnswer:
     if not answer.has_failed:
         return RenderedAnswer(204, b"")
-    places = answer.field_errors(response_format.pointer_prefix) or [("#/", answer.sentence, answer.code)]
+    field_errors = answer.field_errors(response_format.pointer_prefix) or [
+        ("#/", answer.sentence, answer.code)
+    ]
     messages = [
         {
-            "instance_ptr": place,
+            "instance_ptr": field_path,
             "messages": [{"id": _MESSAGE_ID, "text": text, "type": "error", "context": {"code": code}}],
         }
-        for place, text, code in places
+        for field_path, text, code in field_errors
     ]
-    return RenderedAnswer(answer.status, _fit(lambda some: {"messages": some}, messages, limit))
+    return RenderedAnswer(
+        answer.status, _encode_as_many_as_fit(lambda items: {"messages": items}, messages, limit)
+    )
 
 
 def _render_okta(response_format: ResponseFormat, answer: StandardAnswer, limit: int) -> RenderedAnswer:
@@ -99,10 +103,10 @@ def _render_okta(response_format: ResponseFormat, answer: StandardAnswer, limit:
             "errorSummary": text,
             "reason": code.upper().replace("-", "_"),
             "locationType": "body",
-            "location": place,
+            "location": field_path,
             "domain": "end-user",
         }
-        for place, text, code in answer.field_errors(response_format.pointer_prefix)
+        for field_path, text, code in answer.field_errors(response_format.pointer_prefix)
     ] or [
         {
             "errorSummary": answer.sentence,
@@ -113,10 +117,10 @@ def _render_okta(response_format: ResponseFormat, answer: StandardAnswer, limit:
     deny = [{"type": "com.okta.action.update", "value": {"registration": "DENY"}}]
     return RenderedAnswer(
         200,
-        _fit(
-            lambda some: {
+        _encode_as_many_as_fit(
+            lambda items: {
                 "commands": deny,
-                "error": {"errorSummary": answer.sentence, "errorCauses": some},
+                "error": {"errorSummary": answer.sentence, "errorCauses": items},
             },
             causes,
             limit,
@@ -144,7 +148,7 @@ def _render_scim(_: ResponseFormat, answer: StandardAnswer, limit: int) -> Rende
 
 
 def _scim_type(answer: StandardAnswer) -> str:
-    """Return the detail error keyword of RFC 7644, table 9, or "" if none says it."""
+    """Return the `scimType` of the answer (RFC 7644, table 9); "" if none fits."""
     if any(code == "duplicate" for _, _, code in answer.field_errors("")):
         return "uniqueness"
     if answer.status == 400:
@@ -198,7 +202,7 @@ def _evaluate_body(
     return body
 
 
-def _field_of(error: Mapping[str, Any]) -> str:
+def _field_name(error: Mapping[str, Any]) -> str:
     """Return the name of the field at fault: its own, or that at the end of its pointer."""
     if error.get("field"):
         return str(error["field"])
@@ -206,8 +210,10 @@ def _field_of(error: Mapping[str, Any]) -> str:
     return name.replace("~1", "/").replace("~0", "~")
 
 
-def _fit(build: Callable[[list[Any]], dict[str, Any]], items: list[Any], limit: int) -> bytes:
-    """Return the document with as many items, from the first on, as its limit allows."""
+def _encode_as_many_as_fit(
+    build: Callable[[list[Any]], dict[str, Any]], items: list[Any], limit: int
+) -> bytes:
+    """Encode the document that `build` makes of as many items, from the first on, as fit into `limit` bytes."""
     body = _encode(build(items))
     while len(body) > limit and len(items) > 1:
         items = items[:-1]

@@ -27,8 +27,8 @@ _CONTENT_TYPES = {
 
 
 @dataclass(frozen=True)
-class ExpressionText(Kind[Evaluator]):
-    """A JMESPath expression over the standard answer."""
+class AnswerExpressionKind(Kind[Evaluator]):
+    """Kind of a JMESPath expression over the document of the standard answer."""
 
     label: str = translatable("JMESPath expression")
     limits: str = translatable("at most %(most)s characters", most=f"{MAX_LENGTH:,}")
@@ -47,8 +47,8 @@ class ExpressionText(Kind[Evaluator]):
 
 @dataclass(frozen=True, slots=True)
 class CustomAnswer:
-    """One answer of the format `custom`. `states` and `codes`: the outcomes that it is for, empty for any. `status`:
-    None for the standard one. `body`: None for no body.
+    """One answer of the response format `custom`. `states` and `codes`: the outcomes that it is for, empty for any.
+    `status`: None for that of the standard answer. `body`: the expression that makes the body, None for no body.
     """
 
     states: tuple[str, ...]
@@ -63,8 +63,8 @@ class CustomAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ResponseFormat:
-    """A response format. `media_type` is the content type of its bodies; of `problem+json` it is the standard one. The
-    other fields are those of single formats.
+    """The format of all answers to a source. `media_type`: the content type of the bodies. `pointer_prefix`: the text
+    before the name of a field at fault. `answers`: those of the format `custom`.
     """
 
     name: str
@@ -114,7 +114,7 @@ _STATUS = optional(
 )
 _BODY = optional(
     "body",
-    ExpressionText(),
+    AnswerExpressionKind(),
     "The body, made from the standard answer. Without it, the answer has no body.",
     example="{ok: `false`, message: detail, fields: errors[].field}",
     is_nullable=False,
@@ -192,5 +192,5 @@ RESPONSE_FORMAT = VariantObject(
 
 
 def read_format(document: Mapping[str, Any]) -> ResponseFormat:
-    """Return the format that a source's setting means. Raises SettingsInvalid."""
+    """Parse the setting `response_format` of a source. Raises SettingsInvalid."""
     return RESPONSE_FORMAT.read(document, ())

@@ -16,15 +16,15 @@ from django.utils.module_loading import import_string
 
 from tests.support.hub import EXAMPLE, Hub, signature_headers
 from tests.support.processes.hub_processes import running_hub
-from webhooks.captures import windows
-from webhooks.captures.masked_headers import MASK, mask_headers
-from webhooks.captures.windows import (
-    captured_requests,
+from webhooks.captures import capture_windows
+from webhooks.captures.capture_windows import (
+    decrypt_captured_request,
     delete_expired_captures,
     find_open_window,
-    open_captured,
+    list_captured_requests,
     open_window,
 )
+from webhooks.captures.masked_headers import MASK, mask_headers
 from webhooks.models import CapturedRequest, CaptureWindow, Source
 from webhooks.receiving import refusals
 
@@ -73,7 +73,7 @@ def every_cell() -> Iterator[bytes]:
                 value = getattr(row, field.attname)
                 yield bytes(value) if isinstance(value, memoryview | bytes) else str(value).encode()
     for row in CapturedRequest.objects.all():
-        yield open_captured(row)[1]
+        yield decrypt_captured_request(row)[1]
 
 
 def stores_body() -> bool:
@@ -88,10 +88,10 @@ def test_without_a_window_no_body_is_stored(hub: Hub) -> None:
 def test_a_body_that_is_stored_without_a_window_is_found(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken variant: every window counts as open."""
     window = open_now(NOW - timedelta(days=1))
-    monkeypatch.setattr(windows, "find_open_window", lambda _: window)
+    monkeypatch.setattr(capture_windows, "find_open_window", lambda _: window)
     monkeypatch.setattr(window, "ends_at", NOW + timedelta(days=1))
     monkeypatch.setattr(
-        windows.CaptureWindow,
+        capture_windows.CaptureWindow,
         "objects",
         SimpleNamespace(filter=lambda **_: SimpleNamespace(update=lambda **_: 1)),
     )
@@ -106,7 +106,7 @@ def test_an_unverified_request_is_stored_encrypted_with_its_reason(hub: Hub) -> 
     assert (row.reason, row.size, row.address) == ("wrong-signature", len(BODY), "127.0.0.1")
     assert CANARY not in bytes(row.sealed)
     assert base64.b64encode(BODY) not in bytes(row.sealed)
-    headers, body = open_captured(row)
+    headers, body = decrypt_captured_request(row)
     assert body == BODY
     assert headers["webhook-signature"] == "v1,AAAA"
 
@@ -131,7 +131,7 @@ def test_secrets_in_headers_are_not_stored(hub: Hub) -> None:
     open_now()
     secret = "value-of-a-secret"
     send_unverified(hub, authorization=f"Bearer {secret}", cookie=f"a={secret}", **{"x-own-token": secret})
-    headers, _body = open_captured(CapturedRequest.objects.get())
+    headers, _body = decrypt_captured_request(CapturedRequest.objects.get())
     assert secret not in repr(headers)
     assert headers["x-own-token"] == f"{MASK} ({len(secret)})"
     assert headers["content-type"] == "application/json"
@@ -178,7 +178,7 @@ def test_a_window_ends_after_15_minutes(hub: Hub, monkeypatch: pytest.MonkeyPatc
 
 def test_a_window_that_does_not_end_is_noticed(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken variant: a window of a year."""
-    monkeypatch.setattr(windows, "WINDOW_LENGTH", timedelta(days=365))
+    monkeypatch.setattr(capture_windows, "WINDOW_LENGTH", timedelta(days=365))
     with pytest.raises(AssertionError):
         test_a_window_ends_after_15_minutes(hub, monkeypatch)
 
@@ -225,7 +225,7 @@ def capture_days_ago(days: float) -> CapturedRequest:
 def test_captured_requests_are_hidden_and_deleted_after_24_hours() -> None:
     capture_days_ago(1.01)
     recent = capture_days_ago(0.99)
-    assert list(captured_requests(recent.source, datetime.now(UTC))) == [recent]
+    assert list(list_captured_requests(recent.source, datetime.now(UTC))) == [recent]
     delete_expired_captures()
     assert list(CapturedRequest.objects.all()) == [recent]
 

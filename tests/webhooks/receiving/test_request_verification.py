@@ -21,9 +21,9 @@ from standardwebhooks.webhooks import Webhook
 from tests.support.hub import EXAMPLE, SIGNING_SECRET, new_sealing_key, signature_headers
 from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret
 from webhooks.receiving import receive
-from webhooks.receiving.gate import VerifiedRequest
 from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.refusals import refusal_counts
+from webhooks.receiving.request_verification import VerifiedRequest
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from config_schema.errors import SettingsInvalid
-from webhooks.responses.formats import RESPONSE_FORMAT, read_format
-from webhooks.responses.render import CannotRender, StandardAnswer, render_answer
+from webhooks.responses.rendered_answer import CannotRender, StandardAnswer, render_answer
+from webhooks.responses.response_format import RESPONSE_FORMAT, read_format
 
 pytestmark = pytest.mark.pure
 

@@ -24,12 +24,12 @@ from webhooks.models import CapturedRequest, CaptureWindow, Source
 WINDOW_LENGTH = timedelta(minutes=15)
 MAX_CAPTURED = 20
 MAX_BODY = 65_536
-KEPT_FOR = timedelta(hours=24)
+CAPTURE_RETENTION = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedRequest:
-    """The part of a request that is stored. `headers` have lower-case names."""
+    """An unverified request to capture. `headers` have lower-case names, `reason`: why it is not verified."""
 
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
@@ -39,7 +39,9 @@ class UnverifiedRequest:
 
 
 def open_window(source: Source, now: datetime) -> CaptureWindow | None:
-    """Open a window of 15 minutes. None if one is open. The caller records it on the audit log in its transaction."""
+    """Open a capture window of 15 minutes. Returns None if one is open already. The caller, in whose transaction this
+    runs, records it on the audit log.
+    """
     Source.objects.select_for_update(no_key=True).get(pk=source.pk)
     if CaptureWindow.objects.filter(source=source, ends_at__gt=now).exists():
         return None
@@ -51,7 +53,7 @@ def open_window(source: Source, now: datetime) -> CaptureWindow | None:
 # Read at most once in that time by each process, and only for requests that are refused.
 @cached_read(settings.CONFIGURATION_SECONDS, max_entries=1000)
 def find_open_window(source_id: int) -> CaptureWindow | None:
-    """Return the window of a source that has room, also if it has ended."""
+    """Return the capture window of a source if it has room for requests, even one that has ended."""
     return CaptureWindow.objects.filter(source=source_id, captured__lt=MAX_CAPTURED).first()
 
 
@@ -67,23 +69,23 @@ def capture_request(source: Source, request: UnverifiedRequest) -> bool:
         ends_at__gt=request.received_at,
     )
     with transaction.atomic():
-        # Compare-and-set: other requests may take the last places at the same moment.
-        has_place = open_rows.update(captured=F("captured") + 1)
-        if has_place:
+        # Compare-and-set: other requests may use up the room at the same moment.
+        has_room = open_rows.update(captured=F("captured") + 1)
+        if has_room:
             CapturedRequest.objects.create(
                 source=source,
                 received_at=request.received_at,
                 address=request.address,
                 reason=request.reason,
                 size=len(request.body),
-                sealed=_seal(source, request),
+                sealed=_encrypt_request(source, request),
             )
-    if not has_place:
+    if not has_room:
         find_open_window.invalidate()
-    return bool(has_place)
+    return bool(has_room)
 
 
-def _seal(source: Source, request: UnverifiedRequest) -> bytes:
+def _encrypt_request(source: Source, request: UnverifiedRequest) -> bytes:
     document = {
         "headers": mask_headers(request.headers, source.scheme, source.scheme_settings),
         "body": base64.b64encode(request.body[:MAX_BODY]).decode(),
@@ -91,25 +93,27 @@ def _seal(source: Source, request: UnverifiedRequest) -> bytes:
     return encrypt(json.dumps(document).encode())
 
 
-def captured_requests(source: Source, now: datetime) -> QuerySet[CapturedRequest]:
+def list_captured_requests(source: Source, now: datetime) -> QuerySet[CapturedRequest]:
     """Return the stored requests of a source that are not older than 24 hours, newest first."""
-    return source.captured_requests.filter(received_at__gt=now - KEPT_FOR).order_by("-received_at", "-pk")
+    return source.captured_requests.filter(received_at__gt=now - CAPTURE_RETENTION).order_by(
+        "-received_at", "-pk"
+    )
 
 
-def open_captured(row: CapturedRequest) -> tuple[dict[str, str], bytes]:
-    """Return the headers and the body of a stored request. Raises CannotDecrypt."""
+def decrypt_captured_request(row: CapturedRequest) -> tuple[dict[str, str], bytes]:
+    """Decrypt a captured request. Returns its headers and its body. Raises CannotDecrypt."""
     document: dict[str, Any] = json.loads(decrypt(bytes(row.sealed)))
     return document["headers"], base64.b64decode(document["body"])
 
 
 def delete_expired_captures() -> None:
-    """Delete the requests that were stored more than 24 hours ago."""
-    CapturedRequest.objects.filter(received_at__lte=read_clock() - KEPT_FOR).delete()
+    """Delete the captured requests that were stored more than 24 hours ago."""
+    CapturedRequest.objects.filter(received_at__lte=read_clock() - CAPTURE_RETENTION).delete()
 
 
 def erase_captures(_entity_id: str, _name: str) -> int:
-    """Delete all stored requests, of all sources, for an erasure. Returns their number.
+    """Delete all captured requests, of all sources, for an erasure. Returns their number.
 
-    Nothing says about whom an unverified body is: it may be of any form, so a search for the id would prove nothing.
+    An unverified body may have any form, so a search for the id of the entity would prove nothing.
     """
     return CapturedRequest.objects.all().delete()[0]
