@@ -25,7 +25,7 @@ from sync.execution.periodic import run_due_work
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.jobs.job_execution import run_next_jobs
 from sync.worker.job_runner import run_here_or_in_subprocess
-from sync.worker.process_tuning import freeze_loaded_objects, pin_to_one_core
+from sync.worker.process_tuning import pin_to_one_core
 from sync.worker.schedule import LONG_PERIODIC, PERIODIC
 from sync.worker.work_in_progress import WorkInProgress
 from sync.worker.worker import Worker
@@ -87,7 +87,6 @@ def start_worker(**_: Any) -> None:
             # Before the threads start, because they inherit the core.
             pin_to_one_core()
             _worker.start()
-            freeze_loaded_objects()
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]

@@ -1,4 +1,4 @@
-"""Settings of a process that save CPU: one core, and a garbage collector that leaves loaded modules alone.
+"""A process keeps to one core, which saves CPU.
 
 The threads of a process take turns at the interpreter's lock. A thread releases it for each statement, which takes
 microseconds. On several cores another thread is woken for it at once, on another core, and the first waits for
@@ -7,7 +7,6 @@ cores with 16 senders on SQLite: a third less CPU an event, and 1.4 to 1.6 times
 """
 
 import fcntl
-import gc
 import logging
 import os
 from collections.abc import Sequence
@@ -100,15 +99,3 @@ def unpin_process(pid: int) -> None:
         # The child may have ended already.
         with suppress(OSError):
             os.sched_setaffinity(pid, _allowed)
-
-
-# New objects between two collections of them; each webhook alone makes the 700 of Python's default.
-_YOUNG_OBJECTS = 10_000
-
-
-def freeze_loaded_objects() -> None:
-    """Exclude loaded objects from garbage collection, which took a tenth of the CPU of a webhook."""
-    # Collected first, so that no garbage is frozen.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS)

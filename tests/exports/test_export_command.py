@@ -124,7 +124,6 @@ def test_both_commands_pause_on_a_busy_machine(
     if command == "export_events":
         export()
     else:
-        monkeypatch.setattr(run_job, "freeze_loaded_objects", lambda: None)
         claimed = claim_job_of(EXPORT_JOB, a_requested_export().pk)
         assert claimed is not None
         call_command("run_job", claimed.job_id, claimed.token)

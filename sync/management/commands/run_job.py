@@ -9,7 +9,6 @@ from django.core.management.base import BaseCommand
 from sync.jobs.claims import load_claimed_job
 from sync.jobs.job_execution import run_job
 from sync.worker.job_process import lower_priority, until_signal, yield_cpu_when_busy
-from sync.worker.process_tuning import freeze_loaded_objects
 
 
 class Command(BaseCommand):
@@ -26,7 +25,6 @@ class Command(BaseCommand):
     def handle(self, *, job: int, token: uuid.UUID, **_: Any) -> None:
         goes_on = until_signal()
         lower_priority()
-        freeze_loaded_objects()
         running = load_claimed_job(job, token)
         if running is not None:
             run_job(running, yield_cpu_when_busy(goes_on))

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from sync.worker.process_tuning import freeze_loaded_objects, pin_to_one_core
+from sync.worker.process_tuning import pin_to_one_core
 from sync.worker.worker import POLL_SECONDS, Worker
 
 _ENDING = {signal.SIGTERM, signal.SIGINT}
@@ -44,7 +44,6 @@ class Command(BaseCommand):
         worker = Worker(threads, poll)
         pin_to_one_core()
         worker.start()
-        freeze_loaded_objects()
         self.stdout.write(f"Delivering with {threads} threads.")
         # A pipe is buffered: the line would appear only at the end.
         self.stdout.flush()

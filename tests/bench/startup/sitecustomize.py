@@ -46,10 +46,6 @@ def _store_payloads_plain(compression: Any) -> None:
     _replace(compression, "compress", lambda _: None)
 
 
-def _collect_loaded_objects(process_tuning: Any) -> None:
-    _replace(process_tuning, "freeze_loaded_objects", lambda: None)
-
-
 def _run_on_every_core(process_tuning: Any) -> None:
     _replace(process_tuning, "pin_to_one_core", lambda: None)
 
@@ -63,7 +59,6 @@ PARTS: Mapping[str, tuple[str, Patch]] = {
     "stream-heads": ("sync.delivery_service", _read_stream_heads_again),
     "plain-heads": ("sync.connectors.http.message_heads", _use_the_http_libraries),
     "compression": ("webhooks.encryption.compression", _store_payloads_plain),
-    "frozen-objects": ("sync.worker.process_tuning", _collect_loaded_objects),
     "one-core": ("sync.worker.process_tuning", _run_on_every_core),
 }
 

@@ -315,10 +315,8 @@ if __name__ == "__main__":
         _settle()
     elif sys.argv[2] in ("compute", "meanwhile"):
         from sync.worker.job_process import lower_priority, yield_cpu_when_busy
-        from sync.worker.process_tuning import freeze_loaded_objects
 
         lower_priority()
-        freeze_loaded_objects()
         if sys.argv[2] == "compute":
             _compute()
         else:

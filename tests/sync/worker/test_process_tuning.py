@@ -1,4 +1,4 @@
-"""A process is pinned to one core, its children are not, and the garbage collector skips loaded modules."""
+"""A process is pinned to one core, and its children are not."""
 
 import json
 import os
@@ -10,7 +10,6 @@ import pytest
 
 from sync.worker import process_tuning
 from sync.worker.process_tuning import allowed_cores, is_cpu_limited
-from tests.support.processes.sqlite_processes import finished, make_counter, start
 
 PINNED = """
 import json, os, subprocess, sys, threading
@@ -142,23 +141,3 @@ def test_a_process_is_pinned_at_its_start(process: str, keeps: str) -> None:
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert int(result.stdout.split()[-1]) == (1 if keeps == "on" else len(allowed_cores()))
-
-
-LOOK = """
-import gc, weakref
-from integration_hub.wsgi import application
-print(gc.get_freeze_count() > 50_000)
-class Node:
-    def __init__(self):
-        self.itself = self
-made = [weakref.ref(Node()) for _ in range(50_000)]
-print(sum(reference() is not None for reference in made) < 25_000)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.pure
-def test_a_web_process_freezes_loaded_objects_and_still_collects_later_ones(
-    tmp_path: Path,
-) -> None:
-    assert finished(start(make_counter(tmp_path), LOOK)).split() == ["True", "True"]
