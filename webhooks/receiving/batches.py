@@ -29,13 +29,12 @@ from webhooks.protocol.formats.event_reader import (
     UnreadableEvent,
     encode_unreadable_events,
 )
-from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer, BatchResult, batch_answer, format_answer
 from webhooks.receiving.incoming_request import IncomingRequest
 from webhooks.receiving.record import (
     build_event,
+    choose_event_id,
     event_id_by_position,
-    known_event_id,
     plan_deliveries,
     stored_body,
 )
@@ -210,19 +209,11 @@ def _plan_events(
             planned.append(parsed)
             continue
         session = sessions.enter_context(closing(delivery_port.begin_session(0.0, may_claim=False)))
-        event = build_event(source, incoming, parsed, _event_id(source, verified, parsed, position))
+        event = build_event(source, incoming, parsed, choose_event_id(source, verified, parsed, position))
         outcome = plan_deliveries(session, event, parsed)
         element = (parsed.document or {}).get("event")
         planned.append(_NewEvent(event, element, stored_body(incoming, parsed), session, outcome))
     return planned
-
-
-def _event_id(source: Source, verified: VerifiedRequest, parsed: ParsedWebhook, position: int) -> str | None:
-    """Return the source's id of an event. The id of the request counts for its events by their position."""
-    event_id = known_event_id(source, parsed)
-    if event_id is not None or verified.event_id is None:
-        return event_id
-    return event_id_by_position(verified.event_id, position)
 
 
 def _find_repeats(

@@ -69,7 +69,7 @@ def record_webhook(
 
     Raises RequestRefused with `event-id-conflict` if its event id is stored with another body.
     """
-    event_id = _request_event_id(source, verified) or known_event_id(source, parsed)
+    event_id = choose_event_id(source, verified, parsed)
     seconds = answer_wait_seconds(source, parsed)
     for is_retry in (False, True):
         session = delivery_port.begin_session(seconds, may_claim=not is_retry)
@@ -121,20 +121,21 @@ def record_unusable_request(
     return StoredWebhook(receipt, None)
 
 
-def _request_event_id(source: Source, verified: VerifiedRequest) -> str | None:
-    """Return the id that the request gives its only event. If requests may have several events, it is that of the
-    first.
-    """
-    if verified.event_id is None or not source.parsed_format.has_event_list:
-        return verified.event_id
-    return event_id_by_position(verified.event_id, 0)
+def choose_event_id(
+    source: Source, verified: VerifiedRequest, parsed: ParsedWebhook, position: int = 0
+) -> str | None:
+    """Return the id by which an event is known again, or None.
 
-
-def known_event_id(source: Source, parsed: ParsedWebhook) -> str | None:
-    """Return the id that an event has of its own. Without a verification it counts for nothing: anyone could take the
-    id of an event to come.
+    If requests may have several events, it is the id of the event, or else that of its request with its position; a
+    sender may send the event again in another request. If they have one, the id of the request comes first. Without a
+    verification no id counts: anyone could take the id of an event to come.
     """
-    return parsed.event_id if source.is_signed else None
+    own_id = parsed.event_id if source.is_signed else None
+    if not source.parsed_format.has_event_list:
+        return verified.event_id or own_id
+    if own_id is not None or verified.event_id is None:
+        return own_id
+    return event_id_by_position(verified.event_id, position)
 
 
 def event_id_by_position(request_id: str, position: int) -> str:

@@ -110,6 +110,19 @@ def test_a_batch_of_conflicts_alone_is_answered_with_the_conflict(formatted: Hub
     assert results(answer) == [CONFLICT, CONFLICT]
 
 
+def test_an_event_sent_alone_is_a_repeat_among_others(numbered: Hub) -> None:
+    set_format({**JSON_FORMAT, "event_id": FORMAT["event_id"]}, "aurora")
+    alone = numbered.post_signed(body_of(event(ANNA, uid="1")), "msg_1")
+    grouped = numbered.post_signed(body_of(event("TWO", uid="2"), event(ANNA, uid="1")), "msg_2")
+    assert results(grouped) == [ACCEPTED, ACCEPTED]
+    assert grouped.json()["results"][1]["reference"] == alone.json()["reference"]
+    again = numbered.post_signed(body_of(event("TWO", uid="2")), "msg_3")
+    assert again.json()["reference"] == grouped.json()["results"][0]["reference"]
+    other = numbered.post_signed(body_of(event("THREE", uid="2")), "msg_4")
+    assert (other.status_code, other.json()["code"]) == (409, "event-id-conflict")
+    assert list(Event.objects.order_by("pk").values_list("event_id", flat=True)) == ["1", "2"]
+
+
 def test_events_without_ids_are_known_by_their_position(numbered: Hub) -> None:
     body = body_of(event(ANNA), event("TWO"))
     first = numbered.post_signed(body, "msg_1")

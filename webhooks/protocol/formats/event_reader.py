@@ -144,14 +144,16 @@ def _parse_query(query_string: str) -> dict[str, str]:
 def _with_whole_body(
     event: ParsedWebhook | UnreadableEvent, document: Any, element: Any, body: bytes
 ) -> ParsedWebhook | UnreadableEvent:
-    """Return the only event of a request with the whole body of the request added, and identified by its digest."""
+    """Return the only event of a request with the whole body of the request added.
+
+    The digest of an event from a list stays that of its element: a sender may send it again together with others.
+    """
     if isinstance(event, UnreadableEvent):
         return event
-    digest = hashlib.sha256(body).digest()
     if element is document:
-        return replace(event, digest=digest)
+        return replace(event, digest=hashlib.sha256(body).digest())
     whole = {**event.document, "body": document}
-    return replace(event, document=whole, stored_body=_ENCODER.encode(whole).encode(), digest=digest)
+    return replace(event, document=whole, stored_body=_ENCODER.encode(whole).encode())
 
 
 class RequestReader:
