@@ -35,7 +35,7 @@ class EntryList:
     chips: Sequence[FilterChip]
     tabs: Sequence[ViewTab]
     query: str
-    turning: PageLinks
+    page_links: PageLinks
     verified: Verification | None
     problem: str
     failed_logins: FailedLoginSummary | None = None
@@ -66,7 +66,7 @@ def build_entry_list(request: HttpRequest) -> EntryList:
         chips=_filter_chips(words),
         tabs=_view_tabs(here),
         query=here,
-        turning=PageLinks.for_page(here, page, place),
+        page_links=PageLinks.for_page(here, page, place),
         verified=Verification.objects.order_by("-id").first(),
         problem=problem,
         # Only above the newest entries: a search has its own results.

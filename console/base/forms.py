@@ -93,7 +93,7 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         for name, field_list in self.field_lists().items():
             if name in self.fields:
-                self.fields[name].widget.field_list = field_list.choose(
+                self.fields[name].widget.field_list = field_list.with_choice(
                     self._control_value(field_list.control)
                 )
 

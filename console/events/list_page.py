@@ -56,7 +56,7 @@ class EventList:
     chips: Sequence[FilterChip]
     tabs: Sequence[ViewTab]
     query: str
-    turning: PageLinks
+    page_links: PageLinks
     newest: str
     excluding: Sequence[FilterChip] = ()
     problem: str = ""
@@ -105,7 +105,7 @@ def build_event_list(request: HttpRequest) -> EventList:
         chips=bar,
         tabs=view_tabs(words, _tab_counts(), saved_views(request.user)),
         query=here,
-        turning=PageLinks.for_page(here, page, place),
+        page_links=PageLinks.for_page(here, page, place),
         newest=_newer_query(page, place, here),
         excluding=() if page.rows or problem else _excluding_chips(bar, now),
         problem=problem,

@@ -16,8 +16,8 @@ from console.settings.mappings.words import FUNCTION_LABELS
 from console.settings.routes.forms import RouteForm
 from console.settings.sources.forms import SourceForm
 from console.ui.setting_entries import (
-    Entry,
-    Section,
+    SettingEntry,
+    SettingSection,
     describe_fields,
     describe_object,
     describe_variants,
@@ -37,23 +37,23 @@ from webhooks.responses.response_format import RESPONSE_FORMAT
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """A page. `fields`: what the form asks for; `sections`: the parts of the JSON document; `schemas`: names of its
-    JSON Schemas; `example`: a whole document; `words`: names and meanings in a table of their own.
+class ReferencePage:
+    """A page of the reference. `fields`: the fields of the form; `sections`: the parts of the JSON document; `schemas`:
+    names of its JSON Schemas; `example`: a whole document; `words`: names and meanings for a table of their own.
     """
 
     name: str
     title: str | Promise
     intro: str
-    fields: tuple[Entry, ...] = ()
-    sections: tuple[Section, ...] = ()
+    fields: tuple[SettingEntry, ...] = ()
+    sections: tuple[SettingSection, ...] = ()
     schemas: tuple[str, ...] = ()
     example: Any = None
     words: tuple[tuple[str, str], ...] = field(default=())
 
 
-def _source_page() -> Page:
-    return Page(
+def _source_page() -> ReferencePage:
+    return ReferencePage(
         "source",
         _("Source"),
         gettext(
@@ -71,8 +71,8 @@ def _source_page() -> Page:
     )
 
 
-def _format_page() -> Page:
-    return Page(
+def _format_page() -> ReferencePage:
+    return ReferencePage(
         "webhook-format",
         _("Webhook format"),
         gettext(
@@ -88,7 +88,7 @@ def _format_page() -> Page:
     )
 
 
-def _response_sections() -> Iterator[Section]:
+def _response_sections() -> Iterator[SettingSection]:
     selector, *variants = describe_variants(RESPONSE_FORMAT)
     yield replace(
         selector, place="response_format", meaning=gettext("The format of the answers, in `response_format`.")
@@ -96,8 +96,8 @@ def _response_sections() -> Iterator[Section]:
     yield from variants
 
 
-def _verification_page() -> Page:
-    return Page(
+def _verification_page() -> ReferencePage:
+    return ReferencePage(
         "verification",
         _("Verification"),
         gettext(
@@ -117,11 +117,11 @@ def _connection_page(
     connector: str,
     example: Any,
     field_examples: Mapping[str, Any],
-) -> Page:
+) -> ReferencePage:
     fields = dict(CONNECTION_SETTINGS)
     for field_name, value in field_examples.items():
         fields[field_name] = replace(fields[field_name], example=value)
-    return Page(
+    return ReferencePage(
         name,
         title,
         gettext(
@@ -139,7 +139,7 @@ def _connection_page(
     )
 
 
-def _identity_page() -> Page:
+def _identity_page() -> ReferencePage:
     return _connection_page(
         "identity-connection",
         _("Identity connection"),
@@ -167,7 +167,7 @@ def _identity_page() -> Page:
     )
 
 
-def _target_page() -> Page:
+def _target_page() -> ReferencePage:
     return _connection_page(
         "target-connection",
         _("Target connection"),
@@ -195,7 +195,7 @@ def _target_page() -> Page:
     )
 
 
-def _authentication_page() -> Page:
+def _authentication_page() -> ReferencePage:
     words = tuple(
         (
             name,
@@ -204,7 +204,7 @@ def _authentication_page() -> Page:
         )
         for name, credential in CREDENTIALS.items()
     )
-    return Page(
+    return ReferencePage(
         "authentication",
         _("Authentication"),
         gettext(
@@ -217,8 +217,8 @@ def _authentication_page() -> Page:
     )
 
 
-def _mapping_page() -> Page:
-    return Page(
+def _mapping_page() -> ReferencePage:
+    return ReferencePage(
         "mapping",
         _("Mapping"),
         gettext(
@@ -233,8 +233,8 @@ def _mapping_page() -> Page:
     )
 
 
-def _route_page() -> Page:
-    return Page(
+def _route_page() -> ReferencePage:
+    return ReferencePage(
         "route",
         _("Route"),
         gettext(
@@ -245,7 +245,7 @@ def _route_page() -> Page:
 
 
 # By the name of the page, in the order of the index.
-PAGES: Mapping[str, Callable[[], Page]] = {
+PAGES: Mapping[str, Callable[[], ReferencePage]] = {
     "source": _source_page,
     "webhook-format": _format_page,
     "verification": _verification_page,

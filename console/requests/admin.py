@@ -24,8 +24,8 @@ from console.requests.results import (
     RequestResult,
     reason_text,
     render_result,
-    result_of,
-    status_of,
+    request_result,
+    response_status,
 )
 from console.ui.outcome_texts import describe_code
 from webhooks.models import Receipt, Refusal
@@ -70,7 +70,7 @@ class ReceiptAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     def render_detail(self, request: HttpRequest, row: Receipt) -> HttpResponse:
         """Show what the request was answered with and, if it is no usable webhook, its body."""
-        result = result_of(row)
+        result = request_result(row)
         seconds = row_seconds_revealed(request, RevealPurpose.REQUESTS, row.pk)
         is_revealed = seconds > 0 and request.user.has_perm(CONTENTS)
         context = {
@@ -124,7 +124,7 @@ class RefusalAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     def render_detail(self, request: HttpRequest, row: Refusal) -> HttpResponse:
         """Show why the request was refused and what to do; of a handshake, that it was answered."""
-        result = result_of(row)
+        result = request_result(row)
         words = describe_code(row.code)
         is_handshake = result is RequestResult.HANDSHAKE
         context = {
@@ -133,7 +133,7 @@ class RefusalAdmin(DetailPageMixin, ReadOnlyAdmin):
             "refusal": row,
             "result": render_result(result),
             "reason": reason_text(row) if row.reason else "",
-            "status": status_of(row),
+            "status": response_status(row),
             "words": words,
             "source": row.source.name if row.source else _("unknown"),
             "size": size_text(row.size),

@@ -10,7 +10,7 @@ from webhooks.protocol.formats.event_reader import MAX_EVENTS
 
 
 class BatchEvent(NamedTuple):
-    """An event of a request. `is_repeat`: it was stored before the request."""
+    """An event of a request with several. `is_repeat`: it was stored before the request."""
 
     event: Event
     is_repeat: bool
@@ -26,18 +26,20 @@ def events_of_batch(receipt: Receipt) -> list[BatchEvent]:
     if receipt.event_count is None:
         return []
     new = list(receipt.batch_events.order_by("pk")[:MAX_EVENTS])
-    references = _references(receipt)
-    known = {event.uuid for event in new}
-    uuids = [uuid for uuid in map(from_reference, references) if uuid not in known]
+    references = _read_event_references(receipt)
+    new_uuids = {event.uuid for event in new}
+    uuids = [uuid for uuid in map(from_reference, references) if uuid not in new_uuids]
     # An event belongs to one source for ever: an entry cannot lead to those of another.
     repeated = Event.objects.filter(uuid__in=uuids, source=receipt.source_id)
-    found = [BatchEvent(event, False) for event in new] + [BatchEvent(event, True) for event in repeated]
+    batch_events = [BatchEvent(event, False) for event in new] + [
+        BatchEvent(event, True) for event in repeated
+    ]
     places = {reference: place for place, reference in enumerate(references)}
-    return sorted(found, key=lambda one: places.get(one.event.reference, MAX_EVENTS))
+    return sorted(batch_events, key=lambda batch_event: places.get(batch_event.event.reference, MAX_EVENTS))
 
 
-def _references(receipt: Receipt) -> list[str]:
-    """Return the references of the request's events from its audit entry; none if there is no such entry."""
+def _read_event_references(receipt: Receipt) -> list[str]:
+    """Return the references of the request's events from its audit entry, in their order; empty without an entry."""
     if receipt.answered_at is None:
         return []
     entries = Entry.objects.filter(at=receipt.answered_at, action="webhook.batch")

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.requests.list_query import RequestFilter, fetch_requests, parse_results, request_time
-from console.requests.results import RESULT_NAMES, reason_text, render_result, result_of, status_of
+from console.requests.results import RESULT_NAMES, reason_text, render_result, request_result, response_status
 from console.ui.chips import FilterBar, FilterChip
 from console.ui.keyset import PageLinks, PageRequest
 from sync.search.time_ranges import InvalidFilter, parse_range
@@ -27,7 +27,7 @@ _MAX_WORD_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class RequestRow:
-    """One row in the words of the list. `times`: how many refusals share it."""
+    """One row of the list of requests. `times`: the number of refusals that share it."""
 
     row: Receipt | Refusal
     source_name: str
@@ -40,7 +40,7 @@ class RequestRow:
 
     @property
     def pill(self) -> SafeString:
-        return render_result(result_of(self.row))
+        return render_result(request_result(self.row))
 
     @property
     def reason(self) -> str:
@@ -48,7 +48,7 @@ class RequestRow:
 
     @property
     def status(self) -> int | None:
-        return status_of(self.row)
+        return response_status(self.row)
 
     @property
     def size(self) -> str:
@@ -66,11 +66,11 @@ class RequestRow:
 
 @dataclass(frozen=True, slots=True)
 class RequestList:
-    """The content of the list's page."""
+    """The content of one page of the list of requests. `problem`: why the filters were ignored."""
 
     rows: Sequence[RequestRow]
     chips: Sequence[FilterChip]
-    turning: PageLinks
+    page_links: PageLinks
     is_filtered: bool
     problem: str = ""
 
@@ -83,17 +83,17 @@ def size_text(size: int | None) -> str:
 
 
 def unknown_params(query: QueryDict) -> list[str]:
-    """Return query parameters that this list does not know."""
+    """Return the query parameters that the list of requests does not know."""
     return FILTER_BAR.unknown_params(query, *_PAGE_PARAMS, *_IGNORED_PARAMS)
 
 
 def requests_url(**params: str) -> str:
-    """Return the address of the list with these filters."""
+    """Return the address of the list of requests with these filters."""
     return reverse("admin:webhooks_receipt_changelist") + FILTER_BAR.build_query(params)
 
 
 def visible_tables(request: HttpRequest) -> frozenset[type[Model]]:
-    """Return the models of the list that the person may see."""
+    """Return the models whose rows the person may see in the list of requests."""
     names = {Receipt: "webhooks.view_receipt", Refusal: "webhooks.view_refusal"}
     return frozenset(model for model, name in names.items() if request.user.has_perm(name))
 
@@ -102,15 +102,15 @@ def build_request_list(request: HttpRequest) -> RequestList:
     """Load the page that the request asks for. Filters that cannot be used give a message and an unfiltered list."""
     words, problem, tables = FILTER_BAR.read_params(request.GET), "", visible_tables(request)
     try:
-        request_filter, place = _resolve_filter(words, tables), PageRequest.from_query(request.GET)
+        request_filter, page_request = _resolve_filter(words, tables), PageRequest.from_query(request.GET)
     except InvalidFilter:
         problem = _("The filters in this address are invalid. Showing everything.")
-        words, request_filter, place = {}, RequestFilter(tables=tables), PageRequest()
-    page = fetch_requests(request_filter, place)
+        words, request_filter, page_request = {}, RequestFilter(tables=tables), PageRequest()
+    page = fetch_requests(request_filter, page_request)
     return RequestList(
         rows=request_rows(page.rows, request),
         chips=_filter_chips(words),
-        turning=PageLinks.for_page(FILTER_BAR.build_query(words), page, place),
+        page_links=PageLinks.for_page(FILTER_BAR.build_query(words), page, page_request),
         is_filtered=bool(words),
         problem=problem,
     )
@@ -119,7 +119,7 @@ def build_request_list(request: HttpRequest) -> RequestList:
 def request_rows(
     rows: Iterable[Receipt | Refusal], request: HttpRequest, known: Mapping[int, Source] | None = None
 ) -> list[RequestRow]:
-    """Return rows with their links. One statement for the names of the sources, none if they are `known`."""
+    """Build the rows of the list, with their links. One statement for the names of the sources, none if `known`."""
     rows = list(rows)
     sources = known or Source.objects.in_bulk({row.source_id for row in rows if row.source_id is not None})
     with_events = request.user.has_perm("webhooks.view_event")
@@ -141,7 +141,7 @@ def _event_url(row: Receipt | Refusal) -> str:
 
 
 def _resolve_filter(words: Mapping[str, str], tables: frozenset[type[Model]]) -> RequestFilter:
-    """Resolve the parameters of an address. Raises InvalidFilter."""
+    """Parse the query parameters into a filter. Raises InvalidFilter."""
     if any("\0" in word or len(word) > _MAX_WORD_LENGTH for word in words.values()):
         raise InvalidFilter("a word that is no filter")
     begin, end = parse_range(words, "received", timezone.now())

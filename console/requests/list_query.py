@@ -31,8 +31,8 @@ _REFUSAL = 0
 
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
-    """The requests of a list. `source_id`: only those of this source; 0 matches none. `tables`: the models that the
-    person may see.
+    """Filter of the list of requests. `source_id`: only requests of this source; 0 matches none. `tables`: the models
+    that the person may see.
     """
 
     results: tuple[RequestResult, ...] = ()
@@ -43,8 +43,8 @@ class RequestFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """Rows of one table that one index gives in the order of `time_column`."""
+class _TableRows:
+    """Rows of one table for the list of requests. One index gives them in the order of `time_column`."""
 
     rows: QuerySet[Any]
     time_column: str
@@ -69,7 +69,7 @@ def request_time(row: Receipt | Refusal) -> datetime:
 
 
 def request_cursor(row: Receipt | Refusal) -> Cursor:
-    """Return the cursor of a row of either table."""
+    """Return the cursor of a receipt or a refusal in the list of requests."""
     return Cursor(request_time(row), 2 * row.pk + (_RECEIPT if isinstance(row, Receipt) else _REFUSAL))
 
 
@@ -78,7 +78,11 @@ def fetch_requests(
 ) -> KeysetPage:
     """Fetch a page of at most `size` (at most 50) requests, by at most four statements."""
     limit = size + 1 if size == PAGE_SIZE else size
-    rows = [row for part in _parts(request_filter) for row in part.fetch(page_request, limit)]
+    rows = [
+        row
+        for table_rows in _list_table_rows(request_filter)
+        for row in table_rows.fetch(page_request, limit)
+    ]
     rows.sort(key=_sort_key, reverse=not page_request.is_upward)
     return build_page(rows[:limit], page_request, request_cursor)
 
@@ -88,51 +92,53 @@ def _sort_key(row: Receipt | Refusal) -> tuple[datetime, int]:
     return cursor.at, cursor.pk
 
 
-def _parts(request_filter: RequestFilter) -> Iterator[_Part]:
+def _list_table_rows(request_filter: RequestFilter) -> Iterator[_TableRows]:
     if Receipt in request_filter.tables:
-        yield from _receipt_parts(request_filter)
+        yield from _receipt_rows(request_filter)
     if Refusal in request_filter.tables:
-        yield from _refusal_parts(request_filter)
+        yield from _refusal_rows(request_filter)
 
 
-def _receipt_parts(request_filter: RequestFilter) -> Iterator[_Part]:
+def _receipt_rows(request_filter: RequestFilter) -> Iterator[_TableRows]:
     source_id = request_filter.source_id
     receipts = Receipt.objects.select_related("event")
     wanted = request_filter.results or RECEIPT_RESULTS
     if source_id is None and set(RECEIPT_RESULTS) <= set(wanted):
-        yield _within(receipts, "received_at", _RECEIPT, request_filter)
+        yield _limit_to_period(receipts, "received_at", _RECEIPT, request_filter)
         return
     # One index on all receipts would cost every webhook. The first receipt of an event has the time of the event,
     # which is indexed; the others have partial indexes.
     if RequestResult.ACCEPTED in wanted:
-        own = {} if source_id is None else {"event__source": source_id}
-        accepted = receipts.filter(is_repeat=False, event__isnull=False, **own)
-        yield _within(accepted, "event__received_at", _RECEIPT, request_filter)
-    own = {} if source_id is None else {"source": source_id}
+        of_source = {} if source_id is None else {"event__source": source_id}
+        accepted = receipts.filter(is_repeat=False, event__isnull=False, **of_source)
+        yield _limit_to_period(accepted, "event__received_at", _RECEIPT, request_filter)
+    of_source = {} if source_id is None else {"source": source_id}
     if RequestResult.DUPLICATE in wanted:
-        yield _within(receipts.filter(is_repeat=True, **own), "received_at", _RECEIPT, request_filter)
-    without_event = receipts.filter(event__isnull=True, **own)
+        yield _limit_to_period(
+            receipts.filter(is_repeat=True, **of_source), "received_at", _RECEIPT, request_filter
+        )
+    without_event = receipts.filter(event__isnull=True, **of_source)
     with_both = {RequestResult.ACCEPTED, RequestResult.UNUSABLE} <= set(wanted)
     if with_both:
-        yield _within(without_event, "received_at", _RECEIPT, request_filter)
+        yield _limit_to_period(without_event, "received_at", _RECEIPT, request_filter)
     elif RequestResult.ACCEPTED in wanted:
-        yield _within(without_event.filter(_IS_USABLE), "received_at", _RECEIPT, request_filter)
+        yield _limit_to_period(without_event.filter(_IS_USABLE), "received_at", _RECEIPT, request_filter)
     elif RequestResult.UNUSABLE in wanted:
-        yield _within(without_event.exclude(_IS_USABLE), "received_at", _RECEIPT, request_filter)
+        yield _limit_to_period(without_event.exclude(_IS_USABLE), "received_at", _RECEIPT, request_filter)
 
 
-def _refusal_parts(request_filter: RequestFilter) -> Iterator[_Part]:
+def _refusal_rows(request_filter: RequestFilter) -> Iterator[_TableRows]:
     wanted = set(request_filter.results or REFUSAL_RESULTS) & set(REFUSAL_RESULTS)
     if not wanted:
         return
     # Only about REFUSALS_KEPT rows exist, so the index on time is enough for every filter.
-    refusals = Refusal.objects.filter(_codes_of(wanted))
+    refusals = Refusal.objects.filter(_codes_condition(wanted))
     if request_filter.source_id is not None:
         refusals = refusals.filter(source=request_filter.source_id)
-    yield _within(refusals, "last_at", _REFUSAL, request_filter)
+    yield _limit_to_period(refusals, "last_at", _REFUSAL, request_filter)
 
 
-def _codes_of(results: Iterable[RequestResult]) -> Q:
+def _codes_condition(results: Iterable[RequestResult]) -> Q:
     if set(results) == set(REFUSAL_RESULTS):
         return Q()
     conditions = {
@@ -147,14 +153,16 @@ def _codes_of(results: Iterable[RequestResult]) -> Q:
     return condition
 
 
-def _within(rows: QuerySet[Any], time_column: str, table: int, request_filter: RequestFilter) -> _Part:
+def _limit_to_period(
+    rows: QuerySet[Any], time_column: str, table: int, request_filter: RequestFilter
+) -> _TableRows:
     if request_filter.begin is not None:
         rows = rows.filter(**{f"{time_column}__gte": request_filter.begin})
     if request_filter.end is not None:
         rows = rows.filter(**{f"{time_column}__lt": request_filter.end})
-    return _Part(rows, time_column, table)
+    return _TableRows(rows, time_column, table)
 
 
 def parse_results(text: str) -> Sequence[RequestResult]:
-    """Return the results that an address names, separated by commas. Raises ValueError."""
+    """Parse the results in a query parameter, separated by commas. Raises ValueError for an unknown one."""
     return [RequestResult(word) for word in dict.fromkeys(text.split(","))]

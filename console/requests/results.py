@@ -71,8 +71,8 @@ SIGNATURE_REASON_NAMES: Mapping[str, Any] = {
 }
 
 
-def result_of(row: Receipt | Refusal) -> RequestResult:
-    """Return the result of a request."""
+def request_result(row: Receipt | Refusal) -> RequestResult:
+    """Return the result of the request, or of the requests, that a row stands for."""
     if isinstance(row, Refusal):
         return refusal_result(row.code)
     if row.event_id is None:
@@ -91,7 +91,9 @@ def refusal_result(code: str) -> RequestResult:
 
 
 def reason_text(row: Receipt | Refusal) -> str:
-    """Return why a request was not verified, or else the title of what it was answered with."""
+    """Return the reason for which a request was not verified, or else the title of the code that it was answered
+    with.
+    """
     if isinstance(row, Refusal) and row.reason:
         return str(SIGNATURE_REASON_NAMES.get(row.reason, row.reason))
     if row.code == HANDSHAKE_CODE:
@@ -101,7 +103,7 @@ def reason_text(row: Receipt | Refusal) -> str:
     return describe_code(row.code).title
 
 
-def status_of(row: Receipt | Refusal) -> int | None:
+def response_status(row: Receipt | Refusal) -> int | None:
     """Return the HTTP status that the sender got; None if there is no answer yet."""
     return row.status
 

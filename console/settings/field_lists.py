@@ -9,7 +9,13 @@ from django.utils.translation import gettext as _
 
 from config_schema.objects import Object, VariantObject
 from config_schema.translatable import translatable
-from console.ui.setting_entries import FieldList, Section, describe_object, describe_variants, group_variants
+from console.ui.setting_entries import (
+    FieldList,
+    SettingSection,
+    describe_object,
+    describe_variants,
+    group_variants,
+)
 from console.ui.translation import translate_text
 from sync.connectors.registry import CONNECTORS, SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION
@@ -25,10 +31,10 @@ from webhooks.responses.response_format import RESPONSE_FORMAT
 _SETTINGS_PAGES = {"rest-identity": "identity-connection", "rest-commercial": "target-connection"}
 
 
-def describe_schemes() -> tuple[Section, ...]:
+def describe_schemes() -> tuple[SettingSection, ...]:
     """Return a section for each scheme of verification."""
     return tuple(
-        Section(
+        SettingSection(
             "",
             translate_text(scheme.meaning),
             next(iter(describe_object(scheme.schema, ""))).entries,
@@ -55,7 +61,8 @@ def route_field_lists() -> dict[str, FieldList]:
     setting = ROUTE_SETTINGS["deactivation"]
     return {
         "deactivation": FieldList(
-            "route", sections=(Section("", translate_text(setting.meaning), (), example=setting.example),)
+            "route",
+            sections=(SettingSection("", translate_text(setting.meaning), (), example=setting.example),),
         )
     }
 
@@ -109,8 +116,8 @@ def _list_of_variants(
     page: str,
     anchor: str,
     kind: VariantObject[Any],
-    common: tuple[Section, ...],
-    variants: Mapping[str, tuple[Section, ...]],
+    common: tuple[SettingSection, ...],
+    variants: Mapping[str, tuple[SettingSection, ...]],
     control: str,
 ) -> FieldList:
     """Return the list of a document whose own selector decides which fields it has."""

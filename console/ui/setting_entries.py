@@ -19,10 +19,10 @@ from console.ui.translation import translate_text
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One setting. `label`: its name in the form, if it has a form field of its own. `default` and `example` are JSON
-    values. `choices`: the only values, with what they mean. `section`: the place of the section that describes its
-    parts, and `page` the name of the page that does.
+class SettingEntry:
+    """A setting as the reference and the forms describe it. `label`: its name in the form, if it has a form field of
+    its own. `default` and `example` are JSON values. `choices`: the only accepted values, with their meanings.
+    `section`: the path of the section that describes its parts, and `page` the name of that page.
     """
 
     name: str
@@ -46,12 +46,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
-    """The settings of one object. `place`: its path in the document, empty for the whole; `example`: a whole object."""
+class SettingSection:
+    """The settings of one object, described. `place`: the path of the object in the document, "" for the whole
+    document; `example`: a whole object.
+    """
 
     place: str
     meaning: str
-    entries: tuple[Entry, ...]
+    entries: tuple[SettingEntry, ...]
     rules: tuple[str, ...] = ()
     example: Any = None
     title: str = ""
@@ -59,8 +61,8 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class FieldList:
-    """The fields of a document, for the form that asks for it. `page`: the page of the reference that has all of them,
-    and `anchor` the place on it.
+    """The fields of a JSON document, listed beside the form field that asks for it. `page` and `anchor` lead to the
+    page of the reference that has all of them.
 
     `variants`: the sections that depend on a choice, by its value. The choice is the value of the form field `control`,
     or if that holds JSON, that of its field `key`, which is `default` if it is missing. `chosen`: the value of the
@@ -69,66 +71,76 @@ class FieldList:
 
     page: str
     anchor: str = ""
-    sections: tuple[Section, ...] = ()
-    variants: Mapping[str, tuple[Section, ...]] = field(default_factory=dict)
+    sections: tuple[SettingSection, ...] = ()
+    variants: Mapping[str, tuple[SettingSection, ...]] = field(default_factory=dict)
     control: str = ""
     key: str = ""
     default: str = ""
     chosen: str = ""
     pages: Mapping[str, str] = field(default_factory=dict)
 
-    def choose(self, value: Any) -> "FieldList":
-        """Return the list with this value of the control as its choice."""
+    def with_choice(self, value: Any) -> "FieldList":
+        """Return a copy of the list whose chosen variant is that of this value of the form field `control`."""
         if self.key:
             value = value.get(self.key, self.default) if isinstance(value, Mapping) else None
         is_known = isinstance(value, str) and value in self.variants
         return replace(self, chosen=value if is_known else "")
 
-    def variant_lists(self) -> Iterator[tuple[str, tuple[Section, ...], str]]:
+    def variant_lists(self) -> Iterator[tuple[str, tuple[SettingSection, ...], str]]:
         """Yield the name, the sections and the page of each variant."""
         for name, sections in self.variants.items():
             yield name, sections, self.pages.get(name, self.page)
 
 
-def describe_object(kind: Object[Any], meaning: str, place: str = "") -> Iterator[Section]:
-    """Yield the section of an object and those of the objects in it, outermost first."""
-    yield Section(place, translate_text(meaning), _entries(kind.settings, place), _sentences(kind.rules))
-    yield from _describe_parts(kind.settings, place)
+def describe_object(kind: Object[Any], meaning: str, place: str = "") -> Iterator[SettingSection]:
+    """Yield a section for an object, then one for each object inside it, outermost first."""
+    yield SettingSection(
+        place, translate_text(meaning), _describe_settings(kind.settings, place), _rule_sentences(kind.rules)
+    )
+    yield from _describe_inner_objects(kind.settings, place)
 
 
-def describe_variants(kind: VariantObject[Any]) -> Iterator[Section]:
-    """Yield the section of the selector, then one for each of its values, followed by those of the objects in it."""
-    yield Section("", "", _entries((kind.selector,), ""))
+def describe_variants(kind: VariantObject[Any]) -> Iterator[SettingSection]:
+    """Yield a section for the selector, then one for each variant, followed by sections for the objects inside it."""
+    yield SettingSection("", "", _describe_settings((kind.selector,), ""))
     for name, variant in kind.variants.items():
-        entries = _entries(variant.settings, "")
+        entries = _describe_settings(variant.settings, "")
         meaning = translate_text(variant.meaning)
-        yield Section("", meaning, entries, _sentences(variant.rules), dict(variant.example), name)
-        yield from _describe_parts(variant.settings, "")
+        yield SettingSection(
+            "", meaning, entries, _rule_sentences(variant.rules), dict(variant.example), name
+        )
+        yield from _describe_inner_objects(variant.settings, "")
 
 
-def group_variants(sections: Iterable[Section]) -> tuple[tuple[Section, ...], dict[str, tuple[Section, ...]]]:
-    """Return the sections before the first variant, and those of each variant by its name."""
-    common: list[Section] = []
-    variants: dict[str, list[Section]] = {}
+def group_variants(
+    sections: Iterable[SettingSection],
+) -> tuple[tuple[SettingSection, ...], dict[str, tuple[SettingSection, ...]]]:
+    """Split sections into those before the first variant, and those of each variant, by its name."""
+    common: list[SettingSection] = []
+    variants: dict[str, list[SettingSection]] = {}
     current = common
     for section in sections:
         if section.title:
             current = variants.setdefault(section.title, [])
         current.append(section)
-    return tuple(common), {name: tuple(found) for name, found in variants.items()}
+    return tuple(common), {name: tuple(sections) for name, sections in variants.items()}
 
 
 def describe_fields(
     model: type[models.Model], settings: Mapping[str, FieldSetting], form: Any
-) -> tuple[Entry, ...]:
-    """Return the entries of the fields of a model, in the order of the model. `form`: the form that has "
-    "their labels."""
-    labels = {**form.Meta.labels, **{name: own.label for name, own in form.declared_fields.items()}}
+) -> tuple[SettingEntry, ...]:
+    """Describe the fields of a model, in the order of the model. `form`: the class of the form that has their
+    labels.
+    """
+    labels = {
+        **form.Meta.labels,
+        **{name: form_field.label for name, form_field in form.declared_fields.items()},
+    }
     return tuple(_describe_field(field, settings[field.name], labels) for field in setting_fields(model))
 
 
 def setting_fields(model: type[models.Model]) -> "list[models.Field[Any, Any]]":
-    """Return the fields of a model that a person enters."""
+    """Return the fields of a model that a person enters in a form, without credentials."""
     return [
         field
         for field in model._meta.concrete_fields
@@ -138,24 +150,24 @@ def setting_fields(model: type[models.Model]) -> "list[models.Field[Any, Any]]":
 
 def _describe_field(
     field: "models.Field[Any, Any]", setting: FieldSetting, labels: Mapping[str, Any]
-) -> Entry:
-    default = _default_of(field)
-    return Entry(
+) -> SettingEntry:
+    default = _field_default(field)
+    return SettingEntry(
         name=field.name,
-        kind=translate_text(_name_type(field, setting)),
+        kind=translate_text(_name_field_type(field, setting)),
         meaning=translate_text(setting.meaning),
         example=setting.example,
         label=str(labels.get(field.name) or capfirst(field.verbose_name)),
         is_required=not field.blank and default in (None, {}, []),
         default=default,
-        limits=translate_text(_limits_of(field, setting)),
+        limits=translate_text(_field_limits(field, setting)),
         choices=tuple((str(value), str(label)) for value, label in field.choices or ()),
         rules=tuple(translate_text(rule) for rule in setting.rules),
         page=setting.page,
     )
 
 
-def _name_type(field: "models.Field[Any, Any]", setting: FieldSetting) -> str:
+def _name_field_type(field: "models.Field[Any, Any]", setting: FieldSetting) -> str:
     if setting.kind is not None:
         return _name_kind(setting.kind)
     names: list[tuple[type[models.Field[Any, Any]], str]] = [
@@ -173,15 +185,15 @@ def _name_type(field: "models.Field[Any, Any]", setting: FieldSetting) -> str:
     return next((name for kind, name in names if isinstance(field, kind)), translatable("text"))
 
 
-def _default_of(field: "models.Field[Any, Any]") -> Any:
+def _field_default(field: "models.Field[Any, Any]") -> Any:
     default = field.get_default() if field.has_default() else None
     # The value of an enumeration, not its member.
     return str(default) if isinstance(default, str) else default
 
 
-def _limits_of(field: "models.Field[Any, Any]", setting: FieldSetting) -> str:
+def _field_limits(field: "models.Field[Any, Any]", setting: FieldSetting) -> str:
     if setting.kind is not None:
-        return _limits_of_kind(setting.kind)
+        return _kind_limits(setting.kind)
     # Those of the model alone: the database adds bounds of its own.
     declared = field.deconstruct()[3].get("validators", ())
     bounds = {type(validator): getattr(validator, "limit_value", None) for validator in declared}
@@ -205,62 +217,62 @@ def _limits_of(field: "models.Field[Any, Any]", setting: FieldSetting) -> str:
     return join_texts("; ", parts)
 
 
-def _entries(settings: tuple[Setting[Any], ...], place: str) -> tuple[Entry, ...]:
+def _describe_settings(settings: tuple[Setting[Any], ...], place: str) -> tuple[SettingEntry, ...]:
     return tuple(
-        Entry(
+        SettingEntry(
             name=setting.name,
             kind=translate_text(_name_kind(setting.kind)),
             meaning=translate_text(setting.meaning),
             example=setting.example,
             is_required=setting.is_required,
             default=setting.default,
-            limits=translate_text(_limits_of_kind(setting.kind)),
+            limits=translate_text(_kind_limits(setting.kind)),
             choices=tuple((choice, "") for choice in setting.kind.choices),
-            section=_place_of_part(setting, place) if _inner_object(setting.kind) else "",
+            section=_part_path(setting, place) if _find_inner_object(setting.kind) else "",
         )
         for setting in settings
     )
 
 
-def _describe_parts(settings: tuple[Setting[Any], ...], place: str) -> Iterator[Section]:
+def _describe_inner_objects(settings: tuple[Setting[Any], ...], place: str) -> Iterator[SettingSection]:
     for setting in settings:
-        inner = _inner_object(setting.kind)
-        if inner is not None:
-            yield from describe_object(inner, setting.meaning, _place_of_part(setting, place))
+        inner_object = _find_inner_object(setting.kind)
+        if inner_object is not None:
+            yield from describe_object(inner_object, setting.meaning, _part_path(setting, place))
 
 
-def _inner_object(kind: Kind[Any]) -> Object[Any] | None:
-    """Return the object that a kind is, or is made of."""
+def _find_inner_object(kind: Kind[Any]) -> Object[Any] | None:
+    """Return the object that values of a kind are, or consist of; None if there is none."""
     if isinstance(kind, MapOf):
-        return _inner_object(kind.values)
+        return _find_inner_object(kind.values)
     if isinstance(kind, ListOf):
-        return _inner_object(kind.items)
+        return _find_inner_object(kind.items)
     return kind if isinstance(kind, Object) else None
 
 
-def _place_of_part(setting: Setting[Any], place: str) -> str:
-    """Return the path of the object that a setting holds: `entities.TYPE`, `version.stale[]`."""
-    own = f"{place}.{setting.name}" if place else setting.name
+def _part_path(setting: Setting[Any], place: str) -> str:
+    """Return the path of the object in a setting, such as `entities.TYPE` or `version.stale[]`."""
+    form_field = f"{place}.{setting.name}" if place else setting.name
     kind = setting.kind
     if isinstance(kind, MapOf):
-        return f"{own}.{kind.placeholder}"
-    return f"{own}[]" if isinstance(kind, ListOf) else own
+        return f"{form_field}.{kind.placeholder}"
+    return f"{form_field}[]" if isinstance(kind, ListOf) else form_field
 
 
 def _name_kind(kind: Kind[Any]) -> str:
-    if isinstance(kind, MapOf) and _inner_object(kind) is None:
-        inner = translatable(_name_kind(kind.values))
-        return translatable("object: %(name)s → %(kind)s", name=kind.placeholder, kind=inner)
+    if isinstance(kind, MapOf) and _find_inner_object(kind) is None:
+        inner_object = translatable(_name_kind(kind.values))
+        return translatable("object: %(name)s → %(kind)s", name=kind.placeholder, kind=inner_object)
     return kind.label
 
 
-def _limits_of_kind(kind: Kind[Any]) -> str:
-    if isinstance(kind, MapOf) and _inner_object(kind) is None:
+def _kind_limits(kind: Kind[Any]) -> str:
+    if isinstance(kind, MapOf) and _find_inner_object(kind) is None:
         words = ", ".join(f"`{choice}`" for choice in kind.values.choices)
-        of_values = translatable("values: %(choices)s", choices=words) if words else kind.values.limits
-        return join_texts("; ", (translatable(part) for part in (kind.limits, of_values) if part))
+        value_limits = translatable("values: %(choices)s", choices=words) if words else kind.values.limits
+        return join_texts("; ", (translatable(part) for part in (kind.limits, value_limits) if part))
     return kind.limits
 
 
-def _sentences(rules: tuple[Rule, ...]) -> tuple[str, ...]:
+def _rule_sentences(rules: tuple[Rule, ...]) -> tuple[str, ...]:
     return tuple(translate_text(rule.sentence) for rule in rules if rule.sentence)

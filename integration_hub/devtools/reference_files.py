@@ -9,9 +9,9 @@ from typing import Any
 from django.utils.translation import override
 
 from console.reference.json_schemas import DOCUMENTS, make_schema
-from console.reference.pages import PAGES, Page
+from console.reference.pages import PAGES, ReferencePage
 from console.reference.preset_catalogue import KINDS, CatalogueEntry, list_entries
-from console.ui.setting_entries import Entry, Section
+from console.ui.setting_entries import SettingEntry, SettingSection
 
 GENERATED = (
     "<!-- Written by `manage.py write_reference` from the code that reads the settings. Do not edit. -->"
@@ -44,7 +44,7 @@ def make_reference() -> dict[str, str]:
         }
 
 
-def _index_lines(pages: Iterable[Page]) -> Iterator[str]:
+def _index_lines(pages: Iterable[ReferencePage]) -> Iterator[str]:
     yield "# Configuration reference"
     yield GENERATED
     yield (
@@ -94,7 +94,7 @@ def _preset_row(entry: CatalogueEntry) -> tuple[str, ...]:
     return metadata.label, "<br>".join(metadata.needs), tested, f"[page]({page}): {metadata.follows}"
 
 
-def _page_lines(page: Page) -> Iterator[str]:
+def _page_lines(page: ReferencePage) -> Iterator[str]:
     yield f"# {page.title}"
     yield GENERATED
     yield f"{page.intro} [All pages](README.md)"
@@ -114,7 +114,7 @@ def _page_lines(page: Page) -> Iterator[str]:
         yield _table(("name", "meaning"), [(f"`{name}`", meaning) for name, meaning in page.words])
 
 
-def _section_lines(section: Section) -> Iterator[str]:
+def _section_lines(section: SettingSection) -> Iterator[str]:
     if section.title:
         yield f"## `{section.title}`"
     elif section.place:
@@ -129,7 +129,7 @@ def _section_lines(section: Section) -> Iterator[str]:
         yield _code_block(section.example)
 
 
-def _entry_lines(entries: Iterable[Entry], word: str) -> Iterator[str]:
+def _entry_lines(entries: Iterable[SettingEntry], word: str) -> Iterator[str]:
     rows = [
         (
             _name_cell(entry),
@@ -146,23 +146,23 @@ def _entry_lines(entries: Iterable[Entry], word: str) -> Iterator[str]:
         yield "No settings."
 
 
-def _name_cell(entry: Entry) -> str:
+def _name_cell(entry: SettingEntry) -> str:
     return f"`{entry.name}`<br>{entry.label}" if entry.label else f"`{entry.name}`"
 
 
-def _value_cell(entry: Entry) -> str:
+def _value_cell(entry: SettingEntry) -> str:
     lines = [entry.kind, entry.limits]
     lines += [f"`{value}`: {label}" if label else f"`{value}`" for value, label in entry.choices]
     return "<br>".join(line for line in lines if line)
 
 
-def _default_cell(entry: Entry) -> str:
+def _default_cell(entry: SettingEntry) -> str:
     if entry.is_required:
         return "**required**"
     return "none" if entry.default is None else _code(entry.default)
 
 
-def _meaning_cell(entry: Entry) -> str:
+def _meaning_cell(entry: SettingEntry) -> str:
     see = f"See [`{entry.section}`](#{_anchor(entry.section)})." if entry.section else ""
     if entry.page:
         see = f"See [{PAGES[entry.page]().title}]({entry.page}.md)."

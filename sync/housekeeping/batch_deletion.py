@@ -41,53 +41,53 @@ class PrunedBatch:
 
 def prune_payloads(up_to: datetime, after: int) -> PrunedBatch:
     """Delete payloads stored before `up_to`, except those of open events."""
-    walked = _read_window(Payload.objects.all(), "created_at", up_to, after, BATCH_SIZE)
+    window = _read_window(Payload.objects.all(), "created_at", up_to, after, BATCH_SIZE)
     owners = {
         key: event
         for model, name in PAYLOAD_REFERENCES
-        for key, event in _events_of_payloads(model, name, walked.old_keys)
+        for key, event in _events_of_payloads(model, name, window.old_keys)
     }
-    still_open = find_open_events(owners.values())
-    useless = [key for key in walked.old_keys if owners.get(key) not in still_open]
-    delete_payloads(useless)
-    return walked.to_batch(len(useless))
+    open_events = find_open_events(owners.values())
+    deletable = [key for key in window.old_keys if owners.get(key) not in open_events]
+    delete_payloads(deletable)
+    return window.to_batch(len(deletable))
 
 
 def prune_calls(up_to: datetime, after: int) -> PrunedBatch:
     """Delete calls begun before `up_to` with their requests and responses, except those of open events."""
-    walked = _read_window(Call.objects.all(), "started_at", up_to, after, BATCH_SIZE)
+    window = _read_window(Call.objects.all(), "started_at", up_to, after, BATCH_SIZE)
     owners: dict[int, Any] = dict(
-        Call.objects.filter(pk__in=walked.old_keys).values_list("pk", "attempt__delivery__event")
+        Call.objects.filter(pk__in=window.old_keys).values_list("pk", "attempt__delivery__event")
     )
-    still_open = find_open_events(owners.values())
-    useless = [key for key in walked.old_keys if owners.get(key) not in still_open]
-    delete_calls(Call.objects.filter(pk__in=useless))
-    return walked.to_batch(len(useless))
+    open_events = find_open_events(owners.values())
+    deletable = [key for key in window.old_keys if owners.get(key) not in open_events]
+    delete_calls(Call.objects.filter(pk__in=deletable))
+    return window.to_batch(len(deletable))
 
 
 def prune_events(up_to: datetime, after: int) -> PrunedBatch:
     """Delete events received before `up_to` with all dependent rows, except open events."""
-    walked = _read_window(Event.objects.all(), "received_at", up_to, after, EVENT_BATCH_SIZE)
+    window = _read_window(Event.objects.all(), "received_at", up_to, after, EVENT_BATCH_SIZE)
     # Locked before the check, so that no replay reopens an event between the check and its deletion.
     list(
         Delivery.objects.select_for_update()
-        .filter(event__in=walked.old_keys)
+        .filter(event__in=window.old_keys)
         .order_by("event_id", "pk")
         .only("pk")
     )
-    still_open = find_open_events(walked.old_keys)
-    useless = [key for key in walked.old_keys if key not in still_open]
-    delete_events(useless)
-    return walked.to_batch(len(useless))
+    open_events = find_open_events(window.old_keys)
+    deletable = [key for key in window.old_keys if key not in open_events]
+    delete_events(deletable)
+    return window.to_batch(len(deletable))
 
 
 def prune_unusable_requests(up_to: datetime, after: int) -> PrunedBatch:
     """Delete verified requests without a valid webhook, received before `up_to`."""
-    walked = _read_window(Receipt.objects.all(), "received_at", up_to, after, BATCH_SIZE)
-    useless = list(Receipt.objects.filter(pk__in=walked.old_keys, event=None).values_list("pk", flat=True))
-    delete_payloads(_payload_keys(Receipt.objects.filter(pk__in=useless), "payload", "answer"))
-    Receipt.objects.filter(pk__in=useless).delete()
-    return walked.to_batch(len(useless))
+    window = _read_window(Receipt.objects.all(), "received_at", up_to, after, BATCH_SIZE)
+    deletable = list(Receipt.objects.filter(pk__in=window.old_keys, event=None).values_list("pk", flat=True))
+    delete_payloads(_payload_keys(Receipt.objects.filter(pk__in=deletable), "payload", "answer"))
+    Receipt.objects.filter(pk__in=deletable).delete()
+    return window.to_batch(len(deletable))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 5.0
 BYTE_CAP = 65_536
 # Of responses that say nothing about their age.
 DEFAULT_LIFETIME = timedelta(hours=1)
-_GENERAL_TYPES = ("", "text/plain", "application/octet-stream", "binary/octet-stream")
+_UNTYPED_MEDIA_TYPES = ("", "text/plain", "application/octet-stream", "binary/octet-stream")
 _MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?([0-9]{1,9})", re.IGNORECASE)
 
 
@@ -55,9 +55,9 @@ def fetch_key_set(url: str) -> None:
     """Fetch a key set and store it. Raises KeySetUnavailable; the stored one stays until it is too old."""
     now = timezone.now()
     try:
-        response = _request(url)
-        _check_response(response)
-        store_key_set(url, response.body, _lifetime_of(response), now)
+        response = _request_key_set(url)
+        _require_key_set_response(response)
+        store_key_set(url, response.body, _read_lifetime(response), now)
     except (KeySetUnavailable, ExchangeFailure, ValueError) as error:
         if isinstance(error, ExchangeFailure):
             sentence: str = translatable("No key set was received: %(reason)s.", reason=str(error))
@@ -67,7 +67,7 @@ def fetch_key_set(url: str) -> None:
         raise KeySetUnavailable(sentence) from error
 
 
-def _check_response(response: HttpResponse) -> None:
+def _require_key_set_response(response: HttpResponse) -> None:
     """Raise KeySetUnavailable unless the response may hold a key set."""
     if 300 <= response.status < 400:
         raise KeySetUnavailable(
@@ -79,13 +79,13 @@ def _check_response(response: HttpResponse) -> None:
         )
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     # Static files often have no type or a general one. A page for people, such as a log-in, never holds keys.
-    if media_type not in _GENERAL_TYPES and not re.fullmatch(r"[a-z]+/(?:.*\+)?json", media_type):
+    if media_type not in _UNTYPED_MEDIA_TYPES and not re.fullmatch(r"[a-z]+/(?:.*\+)?json", media_type):
         raise KeySetUnavailable(translatable("The content type of the response is not that of JSON."))
 
 
-def _request(url: str) -> HttpResponse:
+def _request_key_set(url: str) -> HttpResponse:
     base = parse_base_url(url)
-    _check_address(base.host)
+    _require_allowed_address(base.host)
     template = "/" if url.endswith("/") or not base.prefix else ""
     headers = {
         "Accept": "application/jwk-set+json, application/json",
@@ -97,7 +97,7 @@ def _request(url: str) -> HttpResponse:
     return transmit_request(request, HttpEndpoint(base.origin, TIMEOUT_SECONDS, BYTE_CAP))
 
 
-def _check_address(host: str) -> None:
+def _require_allowed_address(host: str) -> None:
     """Raise KeySetUnavailable if the host is an address that the hub does not connect to. Those that a name has are
     checked when the connection is opened.
     """
@@ -109,6 +109,6 @@ def _check_address(host: str) -> None:
         raise KeySetUnavailable(translatable("The hub does not connect to this address."))
 
 
-def _lifetime_of(response: HttpResponse) -> timedelta:
-    found = _MAX_AGE.search(response.headers.get("cache-control", ""))
-    return timedelta(seconds=int(found[1])) if found else DEFAULT_LIFETIME
+def _read_lifetime(response: HttpResponse) -> timedelta:
+    match = _MAX_AGE.search(response.headers.get("cache-control", ""))
+    return timedelta(seconds=int(match[1])) if match else DEFAULT_LIFETIME

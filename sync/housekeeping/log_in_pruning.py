@@ -1,4 +1,4 @@
-"""Delete what is known of log-ins that no connection would send any more."""
+"""Choose the log-in attempts to delete: those whose credentials no connection would send any more."""
 
 import logging
 from datetime import datetime, timedelta
@@ -13,23 +13,24 @@ from webhooks.encryption.at_rest import CannotDecrypt
 
 logger = logging.getLogger("hub.audit")
 
-# For so long a refusal is kept although its connection or credentials changed: someone may undo the change.
+# A refusal is stored this long after its connection or credentials changed: someone may undo the change.
 REFUSED_RETENTION = timedelta(days=30)
 # A log-in without a refusal leaves nothing to remember.
 UNDECIDED_RETENTION = timedelta(days=1)
 
 
-def find_useless_attempts(now: datetime) -> QuerySet[Any]:
-    """Return the rows of log-ins that ended without a refusal, and of refused credentials that no connection has.
+def find_expired_log_in_attempts(now: datetime) -> QuerySet[Any]:
+    """Return log-in attempts to delete: old ones without a refusal, and old refusals of credentials that no connection
+    has any more.
 
-    A row that keeps a password of a connection from being tried again is never among them. If a connection cannot be
-    read, no refusal is.
+    The refusal of a password that a connection still has is never returned. If a connection cannot be read, no refusal
+    is returned at all.
     """
     undecided = Q(refused_at=None) & (Q(busy_until=None) | Q(busy_until__lt=now - UNDECIDED_RETENTION))
-    current = _find_current_keys()
-    if current is None:
+    current_keys = _find_current_keys()
+    if current_keys is None:
         return LogInAttempt.objects.filter(undecided)
-    is_old = Q(refused_at__lt=now - REFUSED_RETENTION) & ~Q(pk__in=current)
+    is_old = Q(refused_at__lt=now - REFUSED_RETENTION) & ~Q(pk__in=current_keys)
     return LogInAttempt.objects.filter(undecided | is_old)
 
 

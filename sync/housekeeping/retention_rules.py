@@ -26,8 +26,8 @@ from logins.models import FailedLogins, KnownAddress
 from sync.housekeeping import batch_deletion as housekeeping_prune
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.housekeeping.batch_deletion import PrunedBatch
-from sync.housekeeping.log_in_pruning import find_useless_attempts
-from sync.housekeeping.unusable_bodies import old_bodies
+from sync.housekeeping.log_in_pruning import find_expired_log_in_attempts
+from sync.housekeeping.unusable_bodies import expired_unusable_bodies
 from sync.models import Alarm, PruningRun, RetentionCategory
 from webhooks.models import Refusal
 from webhooks.models.rate_limit import RateLimitState
@@ -107,8 +107,8 @@ def prune_expired() -> int:
     useless = (
         _prune_rows(lambda _: Session.objects.filter(expire_date__lt=now)),
         _prune_rows(lambda _: RateLimitState.objects.filter(free_at__lt=now - IDLE_RATE_LIMIT_RETENTION)),
-        _prune_rows(lambda _: find_useless_attempts(now)),
-        _prune_rows(lambda _: old_bodies(now)),
+        _prune_rows(lambda _: find_expired_log_in_attempts(now)),
+        _prune_rows(lambda _: expired_unusable_bodies(now)),
         _prune_rows(lambda _: KnownAddress.objects.filter(last_at__lt=now - KNOWN_ADDRESS_RETENTION)),
     )
     deleted = sum(number for walk in useless for number in _run_batches(walk, now))

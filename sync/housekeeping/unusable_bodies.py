@@ -1,5 +1,6 @@
-"""Bodies of verified requests that could not be read. Nothing says about whom they are, so they are kept for 7 days
-only, and an erasure searches them.
+"""Delete the bodies of unusable requests: after 7 days, or by an erasure.
+
+No row says about which entity such a body is, so an erasure searches it for the id.
 """
 
 import json
@@ -13,24 +14,24 @@ from sync.housekeeping.batch_deletion import delete_payloads
 from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Payload, Receipt
 
-KEPT_FOR = timedelta(days=7)
+BODY_RETENTION = timedelta(days=7)
 _BATCH_SIZE = 200
 
 
 def erase_unusable_bodies(entity_id: str, _name: str) -> int:
     """Delete the bodies of requests without an event that contain this id, for an erasure. Returns their number."""
-    wanted = _spellings(entity_id)
-    found = 0
-    for payloads in _batches():
-        keys = [payload.pk for payload in payloads if _contains(payload, wanted)]
+    id_variants = _encode_id_variants(entity_id)
+    deleted_count = 0
+    for payloads in _read_batches():
+        keys = [payload.pk for payload in payloads if _body_contains(payload, id_variants)]
         if keys:
             with transaction.atomic():
                 delete_payloads(keys)
-            found += len(keys)
-    return found
+            deleted_count += len(keys)
+    return deleted_count
 
 
-def _batches() -> Iterator[list[Payload]]:
+def _read_batches() -> Iterator[list[Payload]]:
     after = 0
     while True:
         receipts = Receipt.objects.filter(event=None, payload__subject=None, payload__pk__gt=after)
@@ -41,20 +42,20 @@ def _batches() -> Iterator[list[Payload]]:
         after = keys[-1]
 
 
-def _spellings(entity_id: str) -> tuple[bytes, ...]:
-    """Return the id as JSON may have it."""
+def _encode_id_variants(entity_id: str) -> tuple[bytes, ...]:
+    """Return the id in both forms that it may have in JSON: as it is, and escaped."""
     return entity_id.encode(), json.dumps(entity_id)[1:-1].encode()
 
 
-def _contains(payload: Payload, wanted: tuple[bytes, ...]) -> bool:
+def _body_contains(payload: Payload, id_variants: tuple[bytes, ...]) -> bool:
     try:
         body = payload.decrypt()
     except CannotDecrypt:
         return False
-    return any(text in body for text in wanted)
+    return any(text in body for text in id_variants)
 
 
-def old_bodies(now: datetime) -> QuerySet[Payload]:
+def expired_unusable_bodies(now: datetime) -> QuerySet[Payload]:
     """Return the bodies of requests without an event that are older than 7 days."""
-    receipts = Receipt.objects.filter(event=None, payload__isnull=False, received_at__lt=now - KEPT_FOR)
+    receipts = Receipt.objects.filter(event=None, payload__isnull=False, received_at__lt=now - BODY_RETENTION)
     return Payload.objects.filter(pk__in=receipts.values("payload"))

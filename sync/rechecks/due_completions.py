@@ -44,12 +44,12 @@ def _begin_completion(delivery_id: int) -> int | None:
         due = MissingReference.objects.filter(delivery=delivery_id, due_at__lte=database_now())
         if delivery.state in OPEN_STATES or not due.exists():
             return None
-        if not _forget_missing(delivery_id) or not may_run(delivery):
+        if not _delete_missing_references(delivery_id) or not may_run(delivery):
             return None
         make_due(delivery)
     return delivery.pk
 
 
-def _forget_missing(delivery_id: int) -> int:
+def _delete_missing_references(delivery_id: int) -> int:
     """Delete what a delivery lacked. Returns the number of references; 0 if another process was first."""
     return MissingReference.objects.filter(delivery=delivery_id).delete()[0]

@@ -38,7 +38,7 @@ MAX_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class CapturedRow:
-    """One stored request as shown. `text` has its headers and its body, masked unless they are revealed."""
+    """A captured request as shown. `text`: its headers and its body, masked unless they are revealed."""
 
     row: CapturedRequest
     text: str
@@ -52,17 +52,17 @@ class CapturedRow:
         return size_text(self.row.size)
 
 
-def captured_text(row: CapturedRequest, *, is_revealed: bool) -> str:
-    """Return a stored request as text: a line for each header, an empty line, the body."""
+def format_captured_request(row: CapturedRequest, *, is_revealed: bool) -> str:
+    """Format a captured request as text: a line for each header, an empty line, the body."""
     try:
         headers, body = decrypt_captured_request(row)
     except CannotDecrypt:
         return _("Encrypted with a key that the hub no longer has.")
     lines = [f"{name}: {value if is_revealed else MASK}" for name, value in headers.items()]
     text = body.decode("utf-8", "replace")
-    shown = "\n".join([*lines, "", text if is_revealed else mask_text(text)])
+    shown_text = "\n".join([*lines, "", text if is_revealed else mask_text(text)])
     # JSON can spell lone surrogates, which UTF-8 cannot.
-    return shown.encode("utf-8", "backslashreplace").decode()
+    return shown_text.encode("utf-8", "backslashreplace").decode()
 
 
 class CaptureMixin(TwoStepChangeAdmin):
@@ -88,9 +88,9 @@ class CaptureMixin(TwoStepChangeAdmin):
             raise PermissionDenied
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
-            self._open(request, source, form.cleaned_data["reason"])
+            self._open_window(request, source, form.cleaned_data["reason"])
             return redirect("admin:webhooks_source_capture", pk)
-        return self._render(request, source, form, may_open=may_open)
+        return self._render_window(request, source, form, may_open=may_open)
 
     @post_only(back_to="admin:webhooks_source_capture", key="pk")
     def reveal_captures_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -107,7 +107,7 @@ class CaptureMixin(TwoStepChangeAdmin):
             raise PermissionDenied
         return get_object_or_404(Source, pk=pk)
 
-    def _open(self, request: HttpRequest, source: Source, reason: str) -> None:
+    def _open_window(self, request: HttpRequest, source: Source, reason: str) -> None:
         with transaction.atomic():
             window = open_window(source, timezone.now())
             if window is not None:
@@ -120,7 +120,7 @@ class CaptureMixin(TwoStepChangeAdmin):
         find_open_window.invalidate()
         messages.success(request, _("Unverified requests of this source are stored for 15 minutes."))
 
-    def _render(
+    def _render_window(
         self, request: HttpRequest, source: Source, form: ReasonForm, *, may_open: bool
     ) -> TemplateResponse:
         now = timezone.now()
@@ -136,7 +136,7 @@ class CaptureMixin(TwoStepChangeAdmin):
             "most": MAX_CAPTURED,
             "shown": MAX_SHOWN,
             "rows": [
-                CapturedRow(row, captured_text(row, is_revealed=seconds > 0))
+                CapturedRow(row, format_captured_request(row, is_revealed=seconds > 0))
                 for row in list_captured_requests(source, now)[:MAX_SHOWN]
             ],
             "revealed_for": seconds,

@@ -31,7 +31,7 @@ MAX_PASTED = 65_536
 
 @dataclass(frozen=True, slots=True)
 class TrialInput:
-    """The posted form: the format and a request as texts, and the key of the event whose request is read instead."""
+    """Input of a format trial: the format and a request as texts, or the key of the event whose request is read."""
 
     webhook_format: str
     event: str = ""
@@ -42,8 +42,8 @@ class TrialInput:
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """The result of a trial, or the sentence that says why there is none. `is_masked`: nothing was evaluated, because
-    the contents of the event are not revealed.
+    """Result of a format trial, or in `problem` a sentence that says why there is none. `is_masked`: nothing was
+    evaluated, because the contents of the event are not revealed.
     """
 
     trial: FormatTrial | None = None
@@ -52,9 +52,9 @@ class TrialResult:
 
     @property
     def rows(self) -> list[tuple[EventTrial, str]]:
-        """Each event with a sentence on what becomes of it."""
+        """Return each event of the trial with a sentence about its outcome."""
         events = self.trial.events if self.trial is not None else ()
-        return [(event, _sentence(event)) for event in events]
+        return [(event, _outcome_sentence(event)) for event in events]
 
 
 class FormatTrialMixin(TwoStepChangeAdmin):
@@ -71,7 +71,7 @@ class FormatTrialMixin(TwoStepChangeAdmin):
             raise PermissionDenied
         trial_input, result = TrialInput(_format_text(source)), None
         if request.method == "POST":
-            trial_input = _posted_input(request)
+            trial_input = _read_trial_input(request)
             if "reveal" in request.POST:
                 chosen = Event.objects.filter(pk=parse_pk(trial_input.event) or 0, source=source)
                 reveal_events(request, list(chosen), RevealPurpose.FORMAT_TRIALS)
@@ -82,7 +82,7 @@ class FormatTrialMixin(TwoStepChangeAdmin):
             "source": source,
             "trial_input": trial_input,
             "result": result,
-            "samples": _list_samples(request, source),
+            "samples": _list_recent_events(request, source),
             "may_see": request.user.has_perm(CONTENTS),
             "longest": MAX_PASTED,
         }
@@ -101,7 +101,7 @@ def run_trial(source: Source, trial_input: TrialInput, revealed: frozenset[int])
         elif parse_pk(trial_input.event) not in revealed:
             return TrialResult(is_masked=True)
         else:
-            body, headers = _sample_body(source, trial_input.event), {}
+            body, headers = _read_stored_request(source, trial_input.event), {}
     except JsonTextError as error:
         return TrialResult(problem=str(error))
     try:
@@ -133,8 +133,8 @@ def _parse_headers(text: str) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _sample_body(source: Source, key: str) -> bytes:
-    """Return the request of an event of this source, as far as it is stored. Raises JsonTextError."""
+def _read_stored_request(source: Source, key: str) -> bytes:
+    """Read the stored request of an event of this source. Raises JsonTextError if it is no longer stored."""
     events = Event.objects.filter(pk=parse_pk(key) or 0, source=source)
     event = events.select_related("payload__subject").first()
     if event is None or event.payload is None:
@@ -150,14 +150,14 @@ def _sample_body(source: Source, key: str) -> bytes:
     return stored
 
 
-def _list_samples(request: HttpRequest, source: Source) -> list[Event]:
+def _list_recent_events(request: HttpRequest, source: Source) -> list[Event]:
     if not request.user.has_perm(CONTENTS):
         return []
     events = Event.objects.filter(source=source, payload__isnull=False)
     return list(events.order_by("-received_at", "-pk")[:MAX_SAMPLES])
 
 
-def _sentence(event: EventTrial) -> str:
+def _outcome_sentence(event: EventTrial) -> str:
     if not event.code:
         return _("This event would be delivered by the routes of its entity type.")
     return describe_code(event.code).title
@@ -167,7 +167,7 @@ def _format_text(source: Source) -> str:
     return json.dumps(source.webhook_format or {}, indent=2, ensure_ascii=False)
 
 
-def _posted_input(request: HttpRequest) -> TrialInput:
+def _read_trial_input(request: HttpRequest) -> TrialInput:
     names = ("webhook_format", "body", "headers", "query")
     texts: dict[str, Any] = {
         name: normalize_newlines(request.POST.get(name, ""))[:MAX_PASTED] for name in names

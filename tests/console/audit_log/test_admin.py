@@ -297,7 +297,7 @@ def test_the_views_list_their_actions_newest_first_page_by_page(view: str, found
         page = client.get(LIST + address).context["page"]
         assert next(tab.name for tab in page.tabs if tab.is_current) == view
         seen += [row.entry for row in page.rows]
-        address = page.turning.older_url
+        address = page.page_links.older_url
     assert {entry.action for entry in seen} == found
     assert len(seen) == 30 * len(found)
     assert seen == sorted(seen, key=lambda entry: (entry.at, entry.pk), reverse=True)

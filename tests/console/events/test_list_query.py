@@ -94,7 +94,7 @@ def test_turning_all_pages_shows_every_event_once_in_order(
 def test_a_page_far_down_is_the_same_when_newer_events_arrive(support: Client) -> None:
     for number in range(120):
         an_event(number)
-    second = support.get(LIST).context["page"].turning.older_url
+    second = support.get(LIST).context["page"].page_links.older_url
     before = [row.event.pk for row in support.get(LIST + second).context["page"].rows]
     for number in range(5):
         an_event(number, received_at=timezone.now())
@@ -229,7 +229,7 @@ def test_no_statement_of_a_deep_page_skips_rows(support: Client) -> None:
     for number in range(120):
         an_event(number)
     with CaptureQueriesContext(connection) as captured:
-        support.get(LIST + support.get(LIST).context["page"].turning.older_url)
+        support.get(LIST + support.get(LIST).context["page"].page_links.older_url)
     assert not any("OFFSET" in query["sql"] for query in captured.captured_queries)
 
 

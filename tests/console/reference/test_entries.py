@@ -13,7 +13,7 @@ from config_schema.objects import ListOf, MapOf, Object, VariantObject
 from console.reference.json_schemas import DOCUMENTS
 from console.reference.pages import PAGES
 from console.ui import setting_entries
-from console.ui.setting_entries import Section, describe_object, setting_fields
+from console.ui.setting_entries import SettingSection, describe_object, setting_fields
 from sync.connectors.registry import SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION, CREDENTIALS, SCHEMES
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
@@ -68,7 +68,7 @@ def accepted_names(kind: Kind[Any]) -> set[str]:
     return names
 
 
-def undescribed(kind: Kind[Any], sections: list[Section]) -> set[tuple[str, str]]:
+def undescribed(kind: Kind[Any], sections: list[SettingSection]) -> set[tuple[str, str]]:
     """Return the settings, with their place, that a reader accepts and no section has."""
     described = {(section.place, entry.name) for section in sections for entry in section.entries}
     accepted = {(place, name) for place, part in objects_in(kind) for name in accepted_names(part)}
@@ -83,8 +83,10 @@ def test_every_setting_that_a_reader_accepts_has_an_entry(name: str) -> None:
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_a_variant_that_leaves_a_setting_out_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = setting_entries._entries
-    monkeypatch.setattr(setting_entries, "_entries", lambda settings, place: whole(settings, place)[:-1])
+    whole = setting_entries._describe_settings
+    monkeypatch.setattr(
+        setting_entries, "_describe_settings", lambda settings, place: whole(settings, place)[:-1]
+    )
     assert undescribed(OBJECTS[name], list(PAGES[name]().sections))
 
 
@@ -141,7 +143,7 @@ def test_the_example_of_a_page_is_accepted(name: str) -> None:
     [section for section in PAGES["authentication"]().sections if section.title],
     ids=lambda section: section.title,
 )
-def test_the_example_of_each_authentication_is_accepted(section: Section) -> None:
+def test_the_example_of_each_authentication_is_accepted(section: SettingSection) -> None:
     AUTHENTICATION.read(section.example, ())
 
 

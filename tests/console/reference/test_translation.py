@@ -13,13 +13,13 @@ from config_schema.errors import SettingsInvalid
 from config_schema.kinds import WholeNumber
 from config_schema.objects import MapOf
 from config_schema.translatable import translatable, translatable_plural
-from console.reference.pages import PAGES, Page
+from console.reference.pages import PAGES, ReferencePage
 from console.reference.preset_catalogue import list_entries
 from console.settings.field_lists import connection_field_lists, mapping_field_list, source_field_lists
 from console.settings.preset_choice import preset_context
 from console.settings.sources.forms import SourceForm
 from console.ui import setting_entries
-from console.ui.setting_entries import Section
+from console.ui.setting_entries import SettingSection
 from console.ui.translation import translate_text
 from sync.connectors.presets import PRESETS
 from sync.connectors.registry import CONNECTORS
@@ -42,14 +42,14 @@ FIELD_LISTS = {
 }
 
 
-def texts_of_sections(sections: tuple[Section, ...]) -> Iterator[str]:
+def texts_of_sections(sections: tuple[SettingSection, ...]) -> Iterator[str]:
     for section in sections:
         yield from (section.meaning, *section.rules)
         for entry in section.entries:
             yield from (entry.kind, entry.limits, entry.meaning, *entry.rules)
 
 
-def texts_of_page(page: Page) -> Iterator[str]:
+def texts_of_page(page: ReferencePage) -> Iterator[str]:
     yield page.intro
     yield str(page.title)
     for entry in page.fields:

@@ -21,7 +21,7 @@ from console.requests.results import (
     RESULT_NAMES,
     SIGNATURE_REASON_NAMES,
     RequestResult,
-    result_of,
+    request_result,
 )
 from console.ui import keyset
 from console.ui.keyset import PageRequest
@@ -179,7 +179,7 @@ def test_a_person_sees_only_tables_with_permission() -> None:
     user.user_permissions.set(Permission.objects.filter(codename="view_receipt"))
     client = Client()
     client.force_login(user)
-    assert [result_of(row) for row in rows(client)] == list(RECEIPT_RESULTS)
+    assert [request_result(row) for row in rows(client)] == list(RECEIPT_RESULTS)
     assert "/admin/webhooks/event/" not in client.get(LIST).content.decode()
     assert client.get(f"/admin/webhooks/refusal/{of[RequestResult.REFUSED].pk}/change/").status_code == 403
     assert logged_in().get(LIST).status_code == 403

@@ -248,8 +248,12 @@ def test_keys_of_a_usual_type_are_stored_without_what_nobody_needs(media_type: s
 
 
 BROKEN: dict[str, tuple[str, Callable[..., Any], str]] = {
-    "no check of the content type": ("_check_response", lambda _: None, "keys that are called HTML"),
-    "no check of the status": ("_check_response", lambda _: None, "an error with the keys"),
+    "no check of the content type": (
+        "_require_key_set_response",
+        lambda _: None,
+        "keys that are called HTML",
+    ),
+    "no check of the status": ("_require_key_set_response", lambda _: None, "an error with the keys"),
 }
 
 
@@ -267,7 +271,7 @@ def test_a_variant_without_a_check_stores_what_it_must_not(
 def test_a_variant_that_asks_every_address_is_caught(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(key_sets, "_check_address", lambda _: None)
+    monkeypatch.setattr(key_sets, "_require_allowed_address", lambda _: None)
     with pytest.raises(AssertionError):
         test_an_address_of_the_cloud_or_of_this_network_is_not_asked(FORBIDDEN[0], caplog)
 

@@ -134,7 +134,7 @@ def test_the_test_fails_if_a_record_makes_a_delivery_due_again_and_again(
 ) -> None:
     """Broken variant: a delivery that begins again, or ends, does not forget what it lacked."""
     nothing = Statement("DELETE FROM sync_missingreference WHERE delivery_id = %s AND 1 = 0")
-    monkeypatch.setattr(due_completions, "_forget_missing", lambda _: 1)
+    monkeypatch.setattr(due_completions, "_delete_missing_references", lambda _: 1)
     monkeypatch.setattr(missing_references, "_DELETE_MISSING", nothing)
     set_field("USER", "phone", MANAGER | LEAVE_OUT, wait_minutes=0)
     add_user(hub, "ADA", managerId="BOB")
