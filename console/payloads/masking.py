@@ -14,6 +14,9 @@ WEBHOOK_KEYWORDS = frozenset({"entityType", "eventType", "timestamp"})
 ANSWER_KEYWORDS = frozenset({"type", "title", "status", "code", "reference", "retrying"})
 """The top-level fields of the hub's own answers that never hold personal data."""
 
+UNREADABLE_EVENT_FIELDS = frozenset({"position", "code"})
+"""The fields that the hub itself stores with each event of a request that it cannot read."""
+
 # Their values say how, not about whom. `Location`, `ETag`, `Link` and unknown ones may name a person.
 _SHOWN_HEADERS = frozenset(
     {
@@ -41,22 +44,28 @@ def mask_header(name: str, value: str) -> str:
 def mask_text(text: str, shown: frozenset[str] = frozenset()) -> str:
     """Mask a body: JSON keeps its structure and field names, any other text only its length.
 
-    `shown`: the top-level fields whose texts and numbers are not masked.
+    `shown`: the top-level fields whose texts and numbers are not masked; of a list, those of its objects.
     """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
         return _mask_length(text) if text else ""
     try:
-        masked = mask_value(document)
-        if isinstance(document, dict):
-            masked |= {
-                name: document[name] for name in shown & document.keys() if not _is_nested(document[name])
-            }
+        is_list = isinstance(document, list)
+        masked = (
+            [_mask_fields(item, shown) for item in document] if is_list else _mask_fields(document, shown)
+        )
         return json.dumps(masked, indent=2, ensure_ascii=False)
     # A document that the parser takes may still be nested too deeply for the masking.
     except RecursionError:
         return _mask_length(text)
+
+
+def _mask_fields(document: Any, shown: frozenset[str]) -> Any:
+    masked = mask_value(document)
+    if isinstance(document, dict):
+        masked |= {name: document[name] for name in shown & document.keys() if not _is_nested(document[name])}
+    return masked
 
 
 def _mask_length(text: str) -> str:

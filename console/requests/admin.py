@@ -14,7 +14,7 @@ from console.base.forms import parse_pk
 from console.base.post_only import post_only
 from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin, redirect_without_params
 from console.payloads.content import json_document, raw_content
-from console.payloads.masking import WEBHOOK_KEYWORDS
+from console.payloads.masking import UNREADABLE_EVENT_FIELDS, WEBHOOK_KEYWORDS
 from console.payloads.reveal import RevealPurpose, reveal_row, row_seconds_revealed
 from console.permissions import CONTENTS
 from console.requests.batch_events import events_of_batch
@@ -81,7 +81,7 @@ class ReceiptAdmin(DetailPageMixin, ReadOnlyAdmin):
                 row.payload,
                 _("Not stored, or deleted in the meantime."),
                 is_masked=not is_revealed,
-                shown=WEBHOOK_KEYWORDS,
+                shown=WEBHOOK_KEYWORDS if row.event_count is None else UNREADABLE_EVENT_FIELDS,
             ),
             "revealed_for": seconds if is_revealed else 0,
             "may_reveal": request.user.has_perm(CONTENTS) and row.payload is not None,

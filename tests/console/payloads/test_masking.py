@@ -12,6 +12,7 @@ from console.events.waterfall import WIDTH, CallSpan, bar_segments, longest_seco
 from console.payloads.curl_command import build_curl_command
 from console.payloads.masking import (
     MASK,
+    UNREADABLE_EVENT_FIELDS,
     WEBHOOK_KEYWORDS,
     mask_header,
     mask_message,
@@ -48,6 +49,12 @@ def test_keywords_are_shown_at_the_top_level_only() -> None:
     webhook = {"id": "A", "eventType": "UPDATE", "data": {"eventType": "anna"}, "timestamp": ["anna"]}
     masked = {"id": MASK, "eventType": "UPDATE", "data": {"eventType": MASK}, "timestamp": [MASK]}
     assert json.loads(mask_text(json.dumps(webhook), WEBHOOK_KEYWORDS)) == masked
+
+
+def test_keywords_are_shown_in_the_objects_of_a_list() -> None:
+    unreadable = [{"position": 1, "code": "missing-member", "event": {"code": "anna"}}, "anna"]
+    masked = [{"position": 1, "code": "missing-member", "event": {"code": MASK}}, MASK]
+    assert json.loads(mask_text(json.dumps(unreadable), UNREADABLE_EVENT_FIELDS)) == masked
 
 
 @pytest.mark.parametrize("name", ["status", "type", "code", "schemas", "title"])

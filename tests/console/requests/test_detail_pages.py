@@ -1,5 +1,7 @@
 """The pages of single requests: a receipt, and refusals that share a row."""
 
+from html import unescape
+
 import pytest
 
 from tests.support.builders.history import a_receipt, a_source, an_event, logged_in, sealed
@@ -116,3 +118,13 @@ def test_the_body_of_an_accepted_request_is_on_the_page_of_its_event() -> None:
     support = logged_in("support")
     assert "Body as received" not in support.get(receipt_page(receipt.pk)).content.decode()
     assert support.post(f"/admin/webhooks/receipt/{receipt.pk}/reveal/", {"reason": "why"}).status_code == 404
+
+
+def test_an_unreadable_event_shows_its_place_and_code_and_masks_the_rest() -> None:
+    unreadable = b'[{"position": 1, "code": "missing-member", "event": {"name": "Anna"}}]'
+    row = a_receipt(None, event_count=3, payload=sealed("webhook", unreadable), code="accepted", status=202)
+    page = unescape(logged_in("support").get(receipt_page(row.pk)).content.decode())
+    assert "Unreadable events" in page
+    assert '"position": 1' in page
+    assert '"code": "missing-member"' in page
+    assert "Anna" not in page
