@@ -60,6 +60,11 @@ class RequestRow:
         return self.row.reference[-6:] if isinstance(self.row, Receipt) else ""
 
     @property
+    def event_count(self) -> int | None:
+        """The number of events of a request that may have several; None for any other one."""
+        return self.row.event_count if isinstance(self.row, Receipt) else None
+
+    @property
     def times(self) -> int:
         return self.row.times if isinstance(self.row, Refusal) else 1
 

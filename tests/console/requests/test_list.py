@@ -89,6 +89,12 @@ def test_requests_are_filtered_by_result_and_source(result: RequestResult, sourc
     assert rows(logged_in("auditor"), f"?result={result}{source}") == expected
 
 
+def test_a_request_with_several_events_names_their_number() -> None:
+    a_receipt(None, received_at=NOON, event_count=3, code="accepted", status=202, source=a_source())
+    page = logged_in("support").get(LIST).content.decode()
+    assert ">3 events</td>" in page
+
+
 def test_requests_are_filtered_by_source_and_several_results() -> None:
     of = one_of_each()
     one_of_each("other", minutes=1)
