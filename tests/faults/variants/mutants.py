@@ -70,7 +70,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "batch-in-two-commits": Mutant(
         "The events of a batch are stored in two commits.",
-        {"webhooks.receiving.batches:_store": broken_functions.store_halves},
+        {"webhooks.receiving.batches:_store_batch": broken_functions.store_halves},
     ),
     "batch-answer-first": Mutant(
         "A batch is answered with 202 before it is stored.",
