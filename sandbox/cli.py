@@ -43,7 +43,8 @@ def _describe_start_error(error: OSError | HttpError, options: argparse.Namespac
     """Return a message for an error at the start. An address in use is mostly that of another `make run`."""
     if not isinstance(error, OSError) or error.errno != errno.EADDRINUSE:
         return str(error)
-    return f"{options.host}:{options.port} is used by another program; stop it, or choose another --port"
+    variable = f"SANDBOX_{options.service.upper()}_PORT"
+    return f"{options.host}:{options.port} is used by another program; stop it, or set {variable} (or --port)"
 
 
 def _build_service(options: argparse.Namespace) -> SandboxService:
