@@ -31,7 +31,12 @@ from console.settings.sources.page import (
     load_source_routes,
 )
 from console.settings.sources.secrets import SecretRotationMixin
-from console.settings.sources.source_test import CannotSendTestEvent, SentTestEvent, send_test_event
+from console.settings.sources.source_test import (
+    CannotSendTestEvent,
+    SentTestEvent,
+    has_test_event,
+    send_test_event,
+)
 from console.ui.formatting import render_age
 from console.ui.outcome_texts import describe_code, render_pill
 from console.ui.translation import translate_text
@@ -145,6 +150,7 @@ class SourceAdmin(FormatTrialMixin, SecretRotationMixin, CaptureMixin, PauseMixi
                 secret.is_live and secret.fits for secret in lines
             )
             context["may_rotate"] = self.may_rotate(request, source)
+            context["can_be_tested"] = has_test_event(source)
             context["held"] = count_waiting(source)
             context["bad_signatures"] = self.bad_signatures_today(source)
             context["source_requests"] = load_source_requests(request, source)

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from config_schema.errors import SettingsInvalid
 from console.base.audit_trail import client_address, record_action
 from sync.delivery_service import DeliveryService
 from sync.monitoring.health_figures import TEST_EVENT_TYPE
@@ -43,6 +44,14 @@ class SentTestEvent:
         return self.answer.code == "ignored"
 
 
+def has_test_event(source: Source) -> bool:
+    """Return True if the hub can make a webhook for this source: a format of its own is known to its sender alone."""
+    try:
+        return source.parsed_format.uses_default_fields
+    except SettingsInvalid:  # what a form was given, which is shown with its errors
+        return False
+
+
 def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
     """Send a test event and record it. Raises CannotSendTestEvent before anything is sent."""
     # A source may map any name to an event type; the test must never cause a delivery.
@@ -51,7 +60,7 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
             _("The webhook format of the source uses the word %(word)s, which is reserved for test events.")
             % {"word": TEST_EVENT_TYPE}
         )
-    if not source.parsed_format.uses_default_fields:
+    if not has_test_event(source):
         raise CannotSendTestEvent(
             _("The source has a webhook format of its own. Send a test event from the source instead.")
         )

@@ -170,6 +170,17 @@ def test_no_test_event_without_a_secret_or_with_a_mapped_event_type() -> None:
     assert not Event.objects.exists()
 
 
+def test_a_source_with_a_format_of_its_own_offers_no_test_event() -> None:
+    client = browser("administrator")
+    of = a_signed_source()
+    assert " Send a test event " in visible_text(client.get(page_of(of)))
+    of = source("worded", webhook_format={"id": "event.key"})
+    assert " Send a test event " not in visible_text(client.get(page_of(of)))
+    assert "has a webhook format of its own" in sent(client, of)
+    wrong = client.post(page_of(of), {"webhook_format": '{"id": "((("}'})
+    assert " Send a test event " not in visible_text(wrong)
+
+
 def test_a_test_event_does_not_hide_that_a_source_is_silent() -> None:
     of = source("quiet")
     heard = an_event(source=of).received_at
