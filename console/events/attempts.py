@@ -122,7 +122,8 @@ class AttemptRow:
         text = (_DONE_TEXTS if self.row.outcome == AttemptOutcome.SUCCEEDED else _INTENDED_TEXTS).get(
             self.row.action, ""
         )
-        return " ".join((_(text) % {"record": self.row.record_id}).split()) if text else ""
+        # A record that was not created has no id.
+        return " ".join((_(text) % {"record": self.row.record_id}).split()).replace(" .", ".") if text else ""
 
 
 def system_name(delivery: Delivery, code: str) -> str:

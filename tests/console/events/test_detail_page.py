@@ -403,6 +403,13 @@ def test_an_attempt_shows_its_actual_or_intended_change(
     assert text.count("4711") == (1 if told else 0)
 
 
+def test_an_attempt_that_created_no_record_names_none(support: Client) -> None:
+    event = an_event(state="dead", code="target-rejected")
+    delivery = a_delivery(event, a_route(event.source))
+    an_attempt(delivery, 1, outcome="failed", code="", action="created", record_id="")
+    assert "Tried to create record." in page_of(support, event)
+
+
 @pytest.mark.parametrize(
     ("state", "code", "is_primary"),
     [
