@@ -75,6 +75,7 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
     audit_kind = "mapping"
     allows_post = True
     form = MappingForm
+    add_form_template = "console/settings/mappings/add.html"
     fields = ("name", "declaration")
     list_display = ("name", "active_version", "active_since", "draft_pill", "route_links")
     sortable_by = ()

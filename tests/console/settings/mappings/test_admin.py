@@ -448,6 +448,7 @@ def test_activation_is_hidden_without_its_permission() -> None:
 def test_a_new_mapping_begins_with_version_1_and_another_name_is_recorded() -> None:
     client = browser("administrator")
     new = {"name": "New", "declaration": json.dumps(LOWER)}
+    assert "/admin/reference/mapping/" in client.get("/admin/sync/mapping/add/").text
     assert client.post("/admin/sync/mapping/add/", new).context["adminform"].form.errors.keys() == {"reason"}
     answer = client.post("/admin/sync/mapping/add/", new | {"reason": "for the shop"})
     assert answer.status_code == 302
