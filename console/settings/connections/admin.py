@@ -60,7 +60,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         "p95_latency",
         "failure_percentage",
         "waiting_deliveries",
-        "side",
+        "role",
         "base_url_text",
     )
     fieldsets = (
@@ -108,13 +108,17 @@ class ConnectionAdmin(TwoStepChangeAdmin):
             return status.health_pill
         return format_html('{} <span class="quiet">{}</span>', status.health_pill, status.sentence)
 
-    @admin.display(description=gettext_lazy("95 % within"))
+    @admin.display(description=gettext_lazy("p95"))
     def p95_latency(self, connection: Any) -> SafeString:
         return join_sparkline(short_duration(connection.shown.figures.p95), connection.shown.sparkline)
 
     @admin.display(description=gettext_lazy("failed recently"))
     def failure_percentage(self, connection: Any) -> str:
         return failure_share_text(connection.shown.figures)
+
+    @admin.display(description=gettext_lazy("role"))
+    def role(self, connection: Any) -> str:
+        return str(connection.get_side_display())
 
     @admin.display(description=gettext_lazy("waiting"))
     def waiting_deliveries(self, connection: Any) -> str | SafeString:
