@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from console.deliveries.delivery_status import DeliveryStatus, describe_status, expired_claim_words
 from console.events.attempts import AttemptRow, attempts_by_delivery, system_name
@@ -26,6 +27,7 @@ from sync.deliveries.blockers import is_paused_by_person, load_contention
 from sync.models import Attempt, Delivery, FailureGroup, Replay
 from webhooks.catalogue.codes import CodeTexts
 from webhooks.models import Event, Receipt, State, event_state, is_erased
+from webhooks.protocol.formats.webhook_format import EVENT_TYPES
 
 MAX_RECEIPTS = 50
 MAX_SAME_ENTITY = 5
@@ -127,6 +129,17 @@ class EventPage:
     def notice_style(self) -> str:
         """Return the style of the diagnosis."""
         return _NOTICE_STYLES.get(self.state, "quiet")
+
+    @property
+    def no_delivery_text(self) -> str:
+        """Return why the event has no delivery, as far as the event itself shows it."""
+        if self.code == "filtered":
+            return _("None: the condition `when` of the webhook format excludes this event.")
+        if self.event.event_type not in EVENT_TYPES:
+            return _("None: the webhook format has no entry for %(word)s in `event_types`.") % {
+                "word": self.event.event_type
+            }
+        return _("None: this source has no enabled route for %(type)s.") % {"type": self.event.entity_type}
 
     @property
     def similar_failures(self) -> int:

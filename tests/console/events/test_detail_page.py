@@ -114,6 +114,19 @@ def test_contents_are_shown_only_with_the_permission_and_the_page_says_which(sup
     assert not any("sealed" in query["sql"] for query in captured.captured_queries)
 
 
+@pytest.mark.parametrize(
+    ("code", "event_type", "told"),
+    [
+        ("ignored", "UPDATE", "None: this source has no enabled route for USER."),
+        ("ignored", "MOVED", "None: the webhook format has no entry for MOVED in `event_types`."),
+        ("filtered", "UPDATE", "None: the condition `when` of the webhook format excludes this event."),
+    ],
+)
+def test_an_event_without_a_delivery_says_why(support: Client, code: str, event_type: str, told: str) -> None:
+    event = an_event(state="ignored", code=code, event_type=event_type)
+    assert told in page_of(support, event)
+
+
 def test_a_stranger_is_refused(support: Client) -> None:
     event = an_event()
     nobody = logged_in()
