@@ -388,7 +388,9 @@ def _refuse_unsafe_templates(name: str, operation: Operation, values: Values) ->
         _require_good(text, names, values, _QUERY)
     if name == "search" and not _mentions_value(operation):
         values.reject(
-            None, "A search must send the value: {value} in its path or query, or `value` in its body."
+            None,
+            "A search must send the value: {value} in its path or query, or in its body "
+            '{"expression": "value"}, or a {"template": …} with {value}.',
         )
 
 
