@@ -29,7 +29,7 @@ TEMPLATES = (
     gettext_noop("the response is not JSON"),
     gettext_noop("the response is nested too deeply"),
     gettext_noop("an object was expected"),
-    gettext_noop("an id was expected"),
+    gettext_noop("the setting `id` finds no id"),
     gettext_noop("an id of at most %(most)s characters was expected"),
     gettext_noop("the response is about another entity"),
     gettext_noop("the response is about another record"),

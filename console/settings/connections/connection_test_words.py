@@ -178,7 +178,7 @@ def _failure_sentences() -> Mapping[str, str]:
         "read-refused": _("The system refused the sample call, but not all others: see the permissions."),
         "permissions-given": _("The system refuses nothing that was tested."),
         "permissions-limited": _("Not everything is allowed."),
-        "permissions-missing": _("These credentials may not do everything that they are needed for."),
+        "permissions-missing": _("Something that is needed is refused or does not work."),
         "permissions-incomplete": _("The test ran out of time before all permissions were tested."),
     }
 

@@ -63,7 +63,7 @@ def as_id(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if abs(value) < 10**MAX_ID_LENGTH else ""
     if not isinstance(value, str) or not value:
-        raise UnreadableError("an id was expected")
+        raise UnreadableError("the setting `id` finds no id")
     if len(value) > MAX_ID_LENGTH or "\0" in value:
         raise UnreadableError(f"an id of at most {MAX_ID_LENGTH} characters was expected")
     return value

@@ -43,7 +43,7 @@ def test_the_page_says_what_the_credentials_may_not_do(hub: Hub) -> None:
     text = after_testing(browser("administrator"), Connection.objects.get(slug="shop"))
     assert "The test failed. See the steps below." in text
     assert "Sample call ✓ OK" in text
-    assert re.search(r"Permissions of the credentials ✕ Failed These credentials may not do everything", text)
+    assert re.search(r"Permissions of the credentials ✕ Failed Something that is needed is refused", text)
     assert "Show the others (9)" in text
     assert "USER: read the list ✓ Allowed GET /api/customers: 200 · Setting: entities.USER.list" in text
     assert re.search(
