@@ -4,6 +4,8 @@ A message repeats numbers and words, but no address, which may hold a password.
 """
 
 import logging
+import re
+from io import StringIO
 from itertools import pairwise
 from math import isfinite
 from pathlib import Path
@@ -16,6 +18,23 @@ from django.core.exceptions import ImproperlyConfigured
 from database.settings import postgresql_settings, sqlite_settings
 
 Number = TypeVar("Number", int, float)
+_ENV_LINE = re.compile(r"(export )?\w+=|#|\Z", re.ASCII)
+
+
+def read_env_file(path: str) -> None:
+    """Set the variables of a file of `NAME=value` lines that are not set yet. Ignores spaces before a line.
+
+    A missing file sets none. Raises ImproperlyConfigured, with the number of the line and not its text, for any other
+    line.
+    """
+    try:
+        lines = [line.strip() for line in Path(path).read_text("utf-8").splitlines()]
+    except OSError:
+        return
+    for number, line in enumerate(lines, 1):
+        if not _ENV_LINE.match(line):
+            raise ImproperlyConfigured(f"{path}: line {number} must be NAME=value, a comment or empty.")
+    environ.Env.read_env(StringIO("\n".join(lines)))
 
 
 def read_required(env: environ.Env, name: str, why: str) -> str:

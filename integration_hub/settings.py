@@ -15,6 +15,7 @@ from integration_hub.environment import (
     build_transport_options,
     read_database,
     read_delays,
+    read_env_file,
     read_limit,
     read_log_format,
     read_log_level,
@@ -35,7 +36,7 @@ COMMAND_LINE = [
 ]
 
 env = environ.Env()
-environ.Env.read_env(os.environ.get("HUB_ENV_FILE", str(WORKING_DIR / ".env")))
+read_env_file(os.environ.get("HUB_ENV_FILE", str(WORKING_DIR / ".env")))
 
 
 DEBUG = env.bool("DEBUG", default=False)

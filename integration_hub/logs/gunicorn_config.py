@@ -8,7 +8,7 @@ from typing import Any
 import environ  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger
 
-from integration_hub.environment import read_log_format
+from integration_hub.environment import read_env_file, read_log_format
 from integration_hub.logs.line_formatter import LineFormatter
 
 
@@ -18,7 +18,7 @@ class HubLogger(Logger):  # type: ignore[misc]
     def _set_handler(self, log: Any, output: Any, fmt: Any, stream: Any = None) -> None:
         env = environ.Env()
         # The master reads no Django settings; its workers do, from the same file.
-        environ.Env.read_env(os.environ.get("HUB_ENV_FILE", ".env"))
+        read_env_file(os.environ.get("HUB_ENV_FILE", ".env"))
         super()._set_handler(log, output, LineFormatter(read_log_format(env)), stream)
 
 

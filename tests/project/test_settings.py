@@ -1,6 +1,7 @@
 """A hub with unsafe settings does not start, and names the variable in one sentence."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -134,6 +135,22 @@ def test_invalid_delays_stop_the_start_and_are_named(value: str) -> None:
         f"RECHECK_SECONDS: must be one to ten increasing numbers of seconds from 0.01 to 86,400, separated by commas, not {value!r}."
         in refusal(RECHECK_SECONDS=value)
     )
+
+
+def test_an_environment_file_may_be_indented(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text("    # pasted from a page\n\n    SECRET_KEY=short\n  export DEBUG=1\n")
+    result = check(HUB_ENV_FILE=str(file), SECRET_KEY=None)
+    assert "SECRET_KEY is shorter than 50 characters" in result.stderr
+
+
+def test_an_invalid_line_of_an_environment_file_is_named_and_not_repeated(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text("DEBUG=1\nSECRET_KEY = canary\n")
+    result = check(HUB_ENV_FILE=str(file))
+    assert result.returncode == 1
+    assert f"{file}: line 2 must be NAME=value" in result.stderr
+    assert "canary" not in result.stderr + result.stdout
 
 
 @pytest.mark.parametrize("value", ["canary", "mysql://hub:canary@db/hub", "postgres://hub@db:canary/hub"])
