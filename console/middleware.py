@@ -52,18 +52,22 @@ def actor_context_reader(request: HttpRequest) -> ReadContext:
         user: Any = request.user
         # By user, because a login or a logout changes the user within the request.
         if user.pk not in contexts:
-            contexts[user.pk] = {"request": request_id, "roles": _roles(user), "session": _session(request)}
+            contexts[user.pk] = {
+                "request": request_id,
+                "roles": _role_names(user),
+                "session": _session_hash(request),
+            }
         return contexts[user.pk]
 
     return read_context
 
 
-def _roles(user: Any) -> list[JSONValue]:
+def _role_names(user: Any) -> list[JSONValue]:
     named = list(user.groups.order_by("name").values_list("name", flat=True)) if user.pk else []
     return ["superuser", *named] if user.is_superuser else named
 
 
-def _session(request: HttpRequest) -> str:
+def _session_hash(request: HttpRequest) -> str:
     """Return a short hash of the session's key, the same for all requests of the session."""
     # Whoever knows the key itself can use the session, so the audit log must not contain it.
     key = request.session.session_key or ""

@@ -12,7 +12,7 @@ Text = str | Promise
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class MenuEntry:
     """One line of the menu. `permission`: who sees it; empty: all staff."""
 
     name: Text
@@ -21,7 +21,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class MenuPage:
     """An entry as one person sees it on one page."""
 
     name: Text
@@ -30,68 +30,68 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class MenuGroup:
     """Entries under one heading; the first group has none."""
 
     name: Text
-    pages: Sequence[Page]
+    pages: Sequence[MenuPage]
 
 
-MENU: Sequence[tuple[Text, Sequence[Entry]]] = (
+MENU: Sequence[tuple[Text, Sequence[MenuEntry]]] = (
     (
         "",
         (
-            Entry(_("Overview"), "admin:index"),
-            Entry(_("Events"), "admin:webhooks_event_changelist", "webhooks.view_event"),
-            Entry(_("Failure groups"), "admin:sync_failuregroup_changelist", "sync.view_failuregroup"),
-            Entry(_("Held for approval"), "admin:sync_delivery_changelist", "sync.view_delivery"),
-            Entry(_("Replays"), "admin:sync_replay_changelist", "sync.view_replay"),
-            Entry(_("Requests"), "admin:webhooks_receipt_changelist", "webhooks.view_receipt"),
-            Entry(_("Alarms"), "admin:sync_alarm_changelist", "sync.view_alarm"),
+            MenuEntry(_("Overview"), "admin:index"),
+            MenuEntry(_("Events"), "admin:webhooks_event_changelist", "webhooks.view_event"),
+            MenuEntry(_("Failure groups"), "admin:sync_failuregroup_changelist", "sync.view_failuregroup"),
+            MenuEntry(_("Held for approval"), "admin:sync_delivery_changelist", "sync.view_delivery"),
+            MenuEntry(_("Replays"), "admin:sync_replay_changelist", "sync.view_replay"),
+            MenuEntry(_("Requests"), "admin:webhooks_receipt_changelist", "webhooks.view_receipt"),
+            MenuEntry(_("Alarms"), "admin:sync_alarm_changelist", "sync.view_alarm"),
         ),
     ),
     (
         _("Configure"),
         (
-            Entry(_("Sources"), "admin:webhooks_source_changelist", "webhooks.view_source"),
-            Entry(_("Connections"), "admin:sync_connection_changelist", "sync.view_connection"),
-            Entry(_("Routes"), "admin:sync_route_changelist", "sync.view_route"),
-            Entry(_("Mappings"), "admin:sync_mapping_changelist", "sync.view_mapping"),
-            Entry(_("Reference"), "admin:reference"),
+            MenuEntry(_("Sources"), "admin:webhooks_source_changelist", "webhooks.view_source"),
+            MenuEntry(_("Connections"), "admin:sync_connection_changelist", "sync.view_connection"),
+            MenuEntry(_("Routes"), "admin:sync_route_changelist", "sync.view_route"),
+            MenuEntry(_("Mappings"), "admin:sync_mapping_changelist", "sync.view_mapping"),
+            MenuEntry(_("Reference"), "admin:reference"),
         ),
     ),
     (
         _("Audit"),
         (
-            Entry(_("Audit log"), "admin:audit_entry_changelist", "audit.view_entry"),
-            Entry(_("Exports"), "admin:exports_export_changelist", "exports.view_export"),
-            Entry(_("Erasures"), "admin:sync_erasure_changelist", "sync.view_erasure"),
+            MenuEntry(_("Audit log"), "admin:audit_entry_changelist", "audit.view_entry"),
+            MenuEntry(_("Exports"), "admin:exports_export_changelist", "exports.view_export"),
+            MenuEntry(_("Erasures"), "admin:sync_erasure_changelist", "sync.view_erasure"),
         ),
     ),
     (
         _("Access"),
         (
-            Entry(_("People"), "admin:auth_user_changelist", "auth.view_user"),
-            Entry(_("Roles"), "admin:auth_group_changelist", "auth.view_group"),
-            Entry(_("Access requests"), "admin:logins_accessrequest_changelist", "auth.change_user"),
+            MenuEntry(_("People"), "admin:auth_user_changelist", "auth.view_user"),
+            MenuEntry(_("Roles"), "admin:auth_group_changelist", "auth.view_group"),
+            MenuEntry(_("Access requests"), "admin:logins_accessrequest_changelist", "auth.change_user"),
         ),
     ),
 )
 
 
-def groups(user: Any, path: str) -> Iterator[Group]:
+def visible_menu_groups(user: Any, path: str) -> Iterator[MenuGroup]:
     """Yield the groups of this person's menu on the page at `path`, without groups that have no page."""
     for name, entries in MENU:
         pages = [
-            Page(entry.name, url := reverse(entry.url_name), _is_current(url, path))
+            MenuPage(entry.name, url := reverse(entry.url_name), _is_current(url, path))
             for entry in entries
             if not entry.permission or user.has_perm(entry.permission)
         ]
         if pages:
-            yield Group(name, pages)
+            yield MenuGroup(name, pages)
 
 
-def name_of(url_name: str) -> Text:
+def page_name(url_name: str) -> Text:
     """Return the name of a page in the menu, or an empty text if the menu does not have it."""
     entries = (entry for _name, entries in MENU for entry in entries)
     return next((entry.name for entry in entries if entry.url_name == url_name), "")

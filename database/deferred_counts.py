@@ -66,7 +66,7 @@ class DeferredCounts(Generic[Key, Count]):
             text = "%s counts of %s are not written yet (%s)"
             logger.warning(text, len(due), self._subject, type(error).__name__)
         finally:
-            self._keep(due)
+            self._add_back(due)
 
     def reset(self) -> None:
         """Drop all counts, for a test whose database is another one."""
@@ -81,7 +81,7 @@ class DeferredCounts(Generic[Key, Count]):
         if (timer := self._timer) is not None:
             timer.join(seconds)
 
-    def _keep(self, unwritten: dict[Key, Count]) -> None:
+    def _add_back(self, unwritten: dict[Key, Count]) -> None:
         with self._lock:
             for key, count in unwritten.items():
                 later = self._pending.get(key)

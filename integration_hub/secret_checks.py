@@ -105,7 +105,7 @@ def check_secrets(**_: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     for secret in _list_secrets():
         weakness = find_weakness(secret.kind, secret.value)
-        known = _comparable(secret.value)
+        known = _normalize_secret(secret.value)
         if not weakness and known in seen:
             weakness = f"has the same value as {seen[known]}"
         seen.setdefault(known, secret.name)
@@ -134,7 +134,7 @@ def _is_repeated_piece(content: bytes) -> bool:
     return any(content[:-period] == content[period:] for period in range(1, len(content) // 3 + 1))
 
 
-def _comparable(value: str) -> str:
+def _normalize_secret(value: str) -> str:
     """Return a value without what differs between two spellings of one secret."""
     return value.removeprefix(SECRET_PREFIX).rstrip("=").translate(str.maketrans("+/", "-_"))
 
@@ -158,4 +158,4 @@ def _other_passwords() -> Iterator[tuple[str, str]]:
         "CELERY_BROKER_URL": unquote(urlsplit(settings.CELERY_BROKER_URL).password or ""),
         "EMAIL_URL": settings.EMAIL_HOST_PASSWORD,
     }
-    return ((name, _comparable(password)) for name, password in passwords.items() if password)
+    return ((name, _normalize_secret(password)) for name, password in passwords.items() if password)

@@ -47,7 +47,7 @@ def names_of(permissions: QuerySet[Permission]) -> set[str]:
 
 def request_role(person: User, role: Group, *, by: User, address: str = "") -> AccessRequest:
     """Request a role for a person. Returns the open request if there is one already. Call it in a transaction."""
-    return _request(AccessRequest(person=person, role=role, role_name=role.name), by, address)
+    return _find_or_create_request(AccessRequest(person=person, role=role, role_name=role.name), by, address)
 
 
 def request_permissions(
@@ -55,7 +55,7 @@ def request_permissions(
 ) -> AccessRequest:
     """Request permissions for a role. Returns the open request for the same ones if there is one already."""
     wanted = AccessRequest(role=role, role_name=role.name, permissions=sorted(permissions))
-    return _request(wanted, by, address)
+    return _find_or_create_request(wanted, by, address)
 
 
 def requested_permissions(request: AccessRequest) -> QuerySet[Permission]:
@@ -100,7 +100,7 @@ def decide_request(request: AccessRequest, *, approves: bool, by: User, address:
         if not decided.update(state=state, decided_by=by, decided_at=timezone.now()):
             raise AccessRefused(_("This was already decided, or nobody decided it within 7 days."))
         changed = _give_access(request) if approves else {}
-        details = _details(request) | {
+        details = _entry_details(request) | {
             "requested_by": f"person:{request.requested_by_id}",
             "address": address,
         }
@@ -112,18 +112,18 @@ def decide_request(request: AccessRequest, *, approves: bool, by: User, address:
     request.refresh_from_db()
 
 
-def _request(wanted: AccessRequest, by: User, address: str) -> AccessRequest:
+def _find_or_create_request(wanted: AccessRequest, by: User, address: str) -> AccessRequest:
     same = {"person": wanted.person_id, "role": wanted.role_id, "permissions": wanted.permissions}
     if known := open_requests().filter(**same).first():
         return known
     wanted.requested_by, wanted.requested_at = by, timezone.now()
     wanted.save(force_insert=True)
-    details = _details(wanted) | {"address": address}
+    details = _entry_details(wanted) | {"address": address}
     append_entries(NewEntry(wanted.stream, "access.requested", f"person:{by.pk}", details))
     return wanted
 
 
-def _details(request: AccessRequest) -> dict[str, JSONValue]:
+def _entry_details(request: AccessRequest) -> dict[str, JSONValue]:
     details: dict[str, JSONValue] = {"request": request.pk, "role": request.role_id}
     return details | ({"permissions": list(request.permissions)} if request.permissions else {})
 

@@ -60,7 +60,9 @@ def count_failures(
         FailedLogins.objects.filter(pk=row.pk).update(**more)
         if is_new:
             append_entries(
-                NewEntry(_stream(person_number), "person.login-failed", "anonymous", {"address": address}),
+                NewEntry(
+                    _stream_name(person_number), "person.login-failed", "anonymous", {"address": address}
+                ),
                 at=moment,
             )
 
@@ -134,10 +136,10 @@ def _sum_entry(row: FailedLogins) -> NewEntry:
         "times": row.times,
         "refused": row.refused,
     }
-    return NewEntry(_stream(row.person_number), "person.logins-failed", "anonymous", details)
+    return NewEntry(_stream_name(row.person_number), "person.logins-failed", "anonymous", details)
 
 
-def _stream(person_number: int) -> str:
+def _stream_name(person_number: int) -> str:
     return f"person:{person_number}" if person_number else "system"
 
 

@@ -63,7 +63,7 @@ def guard_attempt(username: str, address: str, check: Callable[[], ResultT | Non
     _refuse_from_memory(username, network)
     account = find_account(username)
     try:
-        with _place(account, network):
+        with _hold_place(account, network):
             admission = admit_attempt(account, network)
             result = check()
     except LoginRefused as refusal:
@@ -117,7 +117,7 @@ def _remember_refusal(username: str, network: str, account: Account, refusal: Lo
 
 
 @contextmanager
-def _place(account: Account, network: str) -> Iterator[None]:
+def _hold_place(account: Account, network: str) -> Iterator[None]:
     """Hold one of the few places of this process. Raises LoginRefused if there is none for this attempt.
 
     Strangers cannot take the places of known addresses.

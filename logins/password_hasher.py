@@ -24,10 +24,10 @@ class LowPriorityHasher(PBKDF2PasswordHasher):
         # A transaction must not wait for the hashes of others: on SQLite, all writers would wait for it.
         if connection.in_atomic_block:
             return super().encode(password, salt, iterations)
-        return _executor().submit(super().encode, password, salt, iterations).result()
+        return _process_executor().submit(super().encode, password, salt, iterations).result()
 
 
-def _executor() -> ThreadPoolExecutor:
+def _process_executor() -> ThreadPoolExecutor:
     """Return the executor of this process. A forked child gets its own: threads do not survive a fork."""
     with _lock:
         pid = os.getpid()

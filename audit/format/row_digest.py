@@ -20,14 +20,14 @@ _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=F
 
 def row_digest(*values: JSONValue | datetime) -> str:
     """Return the digest of a row's values, in this order: what the row is called, then its columns."""
-    return sha256(_content(values)).hexdigest()[:_DIGITS]
+    return sha256(_digest_input(values)).hexdigest()[:_DIGITS]
 
 
 def keyed_row_digest(key: bytes, *values: JSONValue | datetime) -> str:
     """Return the keyed digest of values that identify a person. Without the key, guesses cannot be tested."""
-    return hmac.digest(key, _content(values), "sha256").hex()[:_DIGITS]
+    return hmac.digest(key, _digest_input(values), "sha256").hex()[:_DIGITS]
 
 
-def _content(values: tuple[JSONValue | datetime, ...]) -> bytes:
+def _digest_input(values: tuple[JSONValue | datetime, ...]) -> bytes:
     texts = [format_time(value) if isinstance(value, datetime) else value for value in values]
     return _PREFIX + _encode(texts).encode("ascii")

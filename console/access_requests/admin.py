@@ -56,7 +56,7 @@ class AccessRequestAdmin(DetailPageMixin, ReadOnlyAdmin):
         context = {
             "title": describe_access(row),
             "access_request": row,
-            "mark": _mark(row),
+            "mark": _state_pill(row),
             "is_open": is_open(row),
             "is_mine": row.requested_by_id == person.pk,
             "why_not": why_not_approve(row, person) if is_open(row) else "",
@@ -89,7 +89,7 @@ class AccessRequestAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     @admin.display(description=_("status"))
     def status(self, row: AccessRequest) -> SafeString:
-        return _mark(row)
+        return _state_pill(row)
 
 
 def describe_access(row: AccessRequest) -> str:
@@ -99,7 +99,7 @@ def describe_access(row: AccessRequest) -> str:
     return gettext("More permissions for the role “%(role)s”") % {"role": row.role_name}
 
 
-def _mark(row: AccessRequest) -> SafeString:
+def _state_pill(row: AccessRequest) -> SafeString:
     if row.state == AccessRequestState.OPEN and not is_open(row):
         return render_pill("quiet", "⊘", gettext("Expired"))
     look, shape, word = _STATES[AccessRequestState(row.state)]

@@ -68,7 +68,7 @@ class JSONTextField(forms.JSONField):
 
     def to_python(self, value: Any) -> Any:
         # An empty text is None here; NULL is not allowed in these columns.
-        parsed = self._parse(value) if isinstance(value, str) and value else super().to_python(value)
+        parsed = self._parse_field(value) if isinstance(value, str) and value else super().to_python(value)
         default = self.initial() if callable(self.initial) else self.initial
         if parsed is None:
             return default
@@ -76,7 +76,7 @@ class JSONTextField(forms.JSONField):
             raise ValidationError(_("Enter a JSON object.") if default == {} else _("Enter a JSON list."))
         return parsed
 
-    def _parse(self, text: str) -> Any:
+    def _parse_field(self, text: str) -> Any:
         try:
             return parse_json_text(text)
         except JsonTextError as error:
@@ -120,10 +120,10 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             # A text that cannot be parsed is not in the instance, which the model has checked without it.
             if name in self.errors and isinstance(self.fields.get(name or ""), JSONTextField):
                 continue
-            located = ValidationError([self._locate(name, one) for one in errors])
+            located = ValidationError([self._locate_error(name, one) for one in errors])
             super().add_error(None if name == NON_FIELD_ERRORS else name, located)
 
-    def _locate(self, name: str | None, error: ValidationError) -> ValidationError:
+    def _locate_error(self, name: str | None, error: ValidationError) -> ValidationError:
         """Return an error with the path of its setting, and its line in the text that was typed."""
         setting = _invalid_setting(error)
         if setting is None or name not in self.fields:

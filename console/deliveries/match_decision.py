@@ -93,7 +93,7 @@ def render_match_page(
         for candidate in match.candidates
         if is_linked_to_other_entity(delivery, candidate.record_id)
     }
-    form = MatchForm(_choices(match, taken), request.POST or None, initial={"key": uuid4()})
+    form = MatchForm(_possible_decisions(match, taken), request.POST or None, initial={"key": uuid4()})
     if request.method == "POST" and form.is_valid():
         return _carry_out(request, delivery, form, back_url)
     is_masked = delivery.event_id not in revealed_events(request)
@@ -114,7 +114,7 @@ def render_match_page(
     return TemplateResponse(request, "console/deliveries/match.html", {**shared, **context})
 
 
-def _choices(match: HeldMatch, taken: set[str]) -> list[tuple[str, str]]:
+def _possible_decisions(match: HeldMatch, taken: set[str]) -> list[tuple[str, str]]:
     """Return the decisions that are possible now."""
     choices = [
         (f"{_BIND}{candidate.record_id}", _("Link record %(record)s") % {"record": candidate.record_id})

@@ -40,8 +40,8 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
     """Lists the requests and their results. A second administrator decides on the page of a request."""
 
     allows_post = True
-    list_display = ("asked", "entity", "status", "ground_column", "case_column", "asked_by", "decided_by")
-    list_display_links = ("asked",)
+    list_display = ("requested", "entity", "status", "ground_column", "case_column", "asked_by", "decided_by")
+    list_display_links = ("requested",)
     list_select_related = ("asked_by", "decided_by")
     ordering = ("-id",)
     change_list_template = "console/erasures/list.html"
@@ -163,7 +163,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
         super().require_permissions(request, "sync.erase_subject", *permissions)
 
     @admin.display(description=_("requested"))
-    def asked(self, erasure: Erasure) -> str:
+    def requested(self, erasure: Erasure) -> str:
         return render_time(erasure.asked_at)
 
     @admin.display(description=_("entity"))

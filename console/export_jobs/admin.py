@@ -47,7 +47,7 @@ class ExportRequestForm(forms.Form):
 class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
     """Exports are read-only. The search finds the exports that contain an entity, by the register."""
 
-    list_display = ("requested", "who", "reason", "what", "status", "events", "until")
+    list_display = ("requested", "requester", "reason", "filters", "status", "events", "available_until")
     change_list_template = "console/export_jobs/list.html"
     list_select_related = ("requested_by",)
     ordering = ("-id",)
@@ -169,11 +169,11 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         return render_time(export.created_at)
 
     @admin.display(description=_("by"))
-    def who(self, export: Export) -> str:
+    def requester(self, export: Export) -> str:
         return requester_name(export)
 
     @admin.display(description=_("filters"))
-    def what(self, export: Export) -> str:
+    def filters(self, export: Export) -> str:
         return "; ".join(describe_filter(export.filter)) or gettext("all events")
 
     @admin.display(description=_("status"))
@@ -185,7 +185,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         return "–" if export.total is None else f"{export.total:,}"
 
     @admin.display(description=_("file available until"))
-    def until(self, export: Export) -> str | SafeString:
+    def available_until(self, export: Export) -> str | SafeString:
         return render_time(export.expires_at) if export.state == ExportState.DONE else "–"
 
 

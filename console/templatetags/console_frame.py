@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from console.navigation import groups, name_of
+from console.navigation import page_name, visible_menu_groups
 
 register = template.Library()
 
@@ -31,14 +31,14 @@ def label_cells(cells: Iterable[SafeString], headers: Iterable[Mapping[str, Any]
 def navigation(context: Any) -> dict[str, Any]:
     """Return the menu of the person."""
     request = context["request"]
-    return {"groups": list(groups(request.user, request.path))}
+    return {"groups": list(visible_menu_groups(request.user, request.path))}
 
 
 @register.simple_tag
 def back_to_list(opts: Any) -> SafeString:
     """Render the link from the page of one row to the list, named as in the menu."""
     url_name = admin_urlname(opts, SafeString("changelist"))
-    return _render_back_link(reverse(url_name), name_of(url_name) or capfirst(opts.verbose_name_plural))
+    return _render_back_link(reverse(url_name), page_name(url_name) or capfirst(opts.verbose_name_plural))
 
 
 @register.simple_tag

@@ -75,7 +75,7 @@ class FilterBar:
         return "?" + urlencode([(name, params[name]) for name in self.param_names if params.get(name)])
 
     def read_params(self, query: QueryDict) -> dict[str, str]:
-        """Return the filters of an address that have a value."""
+        """Return the filters in a query string that have a value, by name."""
         return {name: value for name in self.param_names if (value := query.get(name, "").strip())}
 
     def unknown_params(self, query: QueryDict, *known: str) -> list[str]:

@@ -72,15 +72,15 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     try:
         yield unfinished
         for path in (*sorted(unfinished.iterdir()), unfinished):
-            _flush(path, mode=0o700 if path.is_dir() else 0o600)
+            _flush_to_disk(path, mode=0o700 if path.is_dir() else 0o600)
         unfinished.rename(folder)
-        _flush(folder.parent)
+        _flush_to_disk(folder.parent)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
 
 
-def _flush(path: Path, mode: int | None = None) -> None:
+def _flush_to_disk(path: Path, mode: int | None = None) -> None:
     if mode is not None:
         path.chmod(mode)
     descriptor = os.open(path, os.O_RDONLY)

@@ -42,7 +42,12 @@ def run_program(name: str, *arguments: str | Path) -> None:
     command = [find_program(name), *map(str, arguments)]
     try:
         ended = subprocess.run(  # noqa: S603
-            command, env=_environment(), capture_output=True, text=True, timeout=MOST_SECONDS, check=False
+            command,
+            env=_program_environment(),
+            capture_output=True,
+            text=True,
+            timeout=MOST_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise CommandError(f"{name} did not end within {MOST_SECONDS / 3600:g} hours.") from None
@@ -53,7 +58,7 @@ def run_program(name: str, *arguments: str | Path) -> None:
 
 def describe_connection() -> str:
     """Return where the database is, without the password: other users of the machine can see arguments."""
-    given = _settings()
+    given = _database_settings()
     options = {
         name: value
         for name, value in given.get("OPTIONS", {}).items()
@@ -63,10 +68,10 @@ def describe_connection() -> str:
     return make_conninfo("", **{name: value for name, value in (options | places).items() if value})
 
 
-def _settings() -> dict[str, Any]:
+def _database_settings() -> dict[str, Any]:
     return dict(connections["default"].settings_dict)
 
 
-def _environment() -> dict[str, str]:
-    password = _settings()["PASSWORD"]
+def _program_environment() -> dict[str, str]:
+    password = _database_settings()["PASSWORD"]
     return dict(os.environ) | ({"PGPASSWORD": str(password)} if password else {})

@@ -32,7 +32,7 @@ def repeat_erasures(listed: Iterable[ListedErasure]) -> tuple[int, int]:
     }
     subjects = _find_subjects({name for erasure in unknown.values() for name in erasure.pseudonyms})
     for erasure in unknown.values():
-        for (entity_type, entity_id), sources in _matching(erasure, subjects):
+        for (entity_type, entity_id), sources in _match_erasure_subjects(erasure, subjects):
             row = _confirm(erasure, entity_type, entity_id, sources)
             is_done = run_erasure(row)
             done, waiting = done + is_done, waiting + (not is_done)
@@ -55,7 +55,7 @@ def _find_subjects(names: set[str]) -> dict[str, tuple[str, str, int]]:
     return found
 
 
-def _matching(
+def _match_erasure_subjects(
     erasure: ListedErasure, subjects: dict[str, tuple[str, str, int]]
 ) -> Iterator[tuple[tuple[str, str], set[int]]]:
     by_entity: Subjects = defaultdict(set)

@@ -12,7 +12,7 @@ from audit.verification.check_database import verify_database
 from integration_hub.backups.load import load_postgresql, load_sqlite
 from integration_hub.backups.manifest import Manifest, check_backup, count_rows, read_manifest
 from integration_hub.backups.repeated_erasures import repeat_erasures
-from integration_hub.backups.restore_marker import unmark
+from integration_hub.backups.restore_marker import delete_marker
 from sync.erasure.erasure_list import ListedErasure
 from sync.operations.pauses import hold_waiting, pause_flow
 from webhooks.encryption.at_rest import CannotDecrypt, decrypt
@@ -50,10 +50,10 @@ def restore_backup(
     if load(file, manifest, replaces=replaces):
         _check_rows(manifest)
     announce("Loaded the database.")
-    return _finish(manifest, erasures, announce)
+    return _finish_restore(manifest, erasures, announce)
 
 
-def _finish(
+def _finish_restore(
     manifest: Manifest, erasures: Sequence[ListedErasure], announce: Callable[[str], None]
 ) -> RestoreReport:
     """Take the steps after the database was loaded. All of them may be taken twice."""
@@ -67,7 +67,7 @@ def _finish(
     with transaction.atomic():
         append_entries(NewEntry("system", "database.restored", details=details))
     faults = tuple(map(str, verify_database().faults))
-    unmark()
+    delete_marker()
     return RestoreReport(manifest, paused, erased, waiting, faults)
 
 

@@ -22,7 +22,7 @@ def marked_backup() -> str:
         return str(row[0]) if row else "unknown"
 
 
-def unmark() -> None:
+def delete_marker() -> None:
     """Delete the marker: the restore has ended."""
     with connection.cursor() as cursor:
         cursor.execute(f"DROP TABLE {RESTORE_MARKER}")

@@ -37,10 +37,10 @@ def make_reference() -> dict[str, str]:
     with override("en"):
         pages = [make_page() for make_page in PAGES.values()]
         return {
-            "README.md": _join(_index_lines(pages)),
-            **{f"{page.name}.md": _join(_page_lines(page)) for page in pages},
-            "presets.md": _join(_preset_lines()),
-            **{f"schemas/{name}.json": _dump(make_schema(name)) for name in DOCUMENTS},
+            "README.md": _join_blocks(_index_lines(pages)),
+            **{f"{page.name}.md": _join_blocks(_page_lines(page)) for page in pages},
+            "presets.md": _join_blocks(_preset_lines()),
+            **{f"schemas/{name}.json": _encode_schema(make_schema(name)) for name in DOCUMENTS},
         }
 
 
@@ -52,7 +52,7 @@ def _index_lines(pages: Iterable[ReferencePage]) -> Iterator[str]:
         "[connect.md](../connect.md) shows step by step how they are used. The console has the same pages "
         "under *Reference*."
     )
-    yield _table(
+    yield _format_table(
         ("page", "about"),
         [
             *(
@@ -80,7 +80,7 @@ def _preset_lines() -> Iterator[str]:
     )
     for kind, label in KINDS.items():
         yield f"## {label}"
-        yield _table(
+        yield _format_table(
             ("system", "what it needs", "tested", "documentation"),
             [_preset_row(entry) for entry in list_entries(kind)],
         )
@@ -111,7 +111,7 @@ def _page_lines(page: ReferencePage) -> Iterator[str]:
         yield from _section_lines(section)
     if page.words:
         yield "## Credentials" if page.name == "authentication" else "## Functions"
-        yield _table(("name", "meaning"), [(f"`{name}`", meaning) for name, meaning in page.words])
+        yield _format_table(("name", "meaning"), [(f"`{name}`", meaning) for name, meaning in page.words])
 
 
 def _section_lines(section: SettingSection) -> Iterator[str]:
@@ -136,12 +136,12 @@ def _entry_lines(entries: Iterable[SettingEntry], word: str) -> Iterator[str]:
             _value_cell(entry),
             _default_cell(entry),
             _meaning_cell(entry),
-            _code(entry.example),
+            _format_code(entry.example),
         )
         for entry in entries
     ]
     if rows:
-        yield _table((word, "value", "default", "meaning", "example"), rows)
+        yield _format_table((word, "value", "default", "meaning", "example"), rows)
     else:
         yield "No settings."
 
@@ -159,22 +159,22 @@ def _value_cell(entry: SettingEntry) -> str:
 def _default_cell(entry: SettingEntry) -> str:
     if entry.is_required:
         return "**required**"
-    return "none" if entry.default is None else _code(entry.default)
+    return "none" if entry.default is None else _format_code(entry.default)
 
 
 def _meaning_cell(entry: SettingEntry) -> str:
-    see = f"See [`{entry.section}`](#{_anchor(entry.section)})." if entry.section else ""
+    see = f"See [`{entry.section}`](#{_heading_anchor(entry.section)})." if entry.section else ""
     if entry.page:
         see = f"See [{PAGES[entry.page]().title}]({entry.page}.md)."
     return " ".join(part for part in (entry.meaning, *entry.rules, see) if part)
 
 
-def _anchor(place: str) -> str:
+def _heading_anchor(place: str) -> str:
     """Return the anchor that GitHub gives to a heading."""
     return "".join(letter for letter in place.lower() if letter.isalnum() or letter in "_-")
 
 
-def _code(value: Any) -> str:
+def _format_code(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return f"`{text if len(text) <= _LONGEST_EXAMPLE else text[:_LONGEST_EXAMPLE] + '…'}`"
 
@@ -183,15 +183,15 @@ def _code_block(value: Any) -> str:
     return f"```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```"
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def _format_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     # A bar would end the cell, also in code.
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
-def _join(blocks: Iterable[str]) -> str:
+def _join_blocks(blocks: Iterable[str]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _dump(schema: dict[str, Any]) -> str:
+def _encode_schema(schema: dict[str, Any]) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -22,7 +22,7 @@ _URLS = ("CELERY_BROKER_URL", "DATABASE_URL", "EMAIL_URL", "ALARM_WEBHOOK_URL", 
 _DATABASE_SECRETS = ("PASSWORD", "password", "sslpassword")
 
 
-class _Cache:
+class _SecretCache:
     """The scrubber of the last line, and what it was made of."""
 
     settings: object = None
@@ -34,32 +34,32 @@ def make_scrubber() -> SecretScrubber:
     """Return a scrubber of all secrets that this process knows now."""
     # Each line needs it. The object of the settings is another one as soon as a setting is changed, in a test.
     now, known = settings.__dict__.get("_wrapped"), known_secrets()
-    if _Cache.settings is not now or _Cache.known is not known:
+    if _SecretCache.settings is not now or _SecretCache.known is not known:
         scrubber = SecretScrubber(SecretSet(_list_secrets()), *known)
-        _Cache.settings, _Cache.known, _Cache.scrubber = now, known, scrubber
-    return _Cache.scrubber
+        _SecretCache.settings, _SecretCache.known, _SecretCache.scrubber = now, known, scrubber
+    return _SecretCache.scrubber
 
 
 def _list_secrets() -> Iterator[str]:
     """Yield the secrets of the settings; of the environment alone in gunicorn's master, which reads no settings."""
     for name in _SECRETS:
-        yield from _texts(_read(name))
+        yield from _select_texts(_read_setting(name))
     for name in _LISTS:
-        value = _read(name)
-        yield from _texts(*(value.split(",") if isinstance(value, str) else value or ()))
+        value = _read_setting(name)
+        yield from _select_texts(*(value.split(",") if isinstance(value, str) else value or ()))
     for name in _URLS:
-        yield from _url_secrets(_read(name) or os.environ.get(name, ""))
+        yield from _url_secrets(_read_setting(name) or os.environ.get(name, ""))
     if settings.configured:
         for database in settings.DATABASES.values():
             for place in (database, database.get("OPTIONS") or {}):
-                yield from _texts(*(place.get(name) for name in _DATABASE_SECRETS))
+                yield from _select_texts(*(place.get(name) for name in _DATABASE_SECRETS))
 
 
-def _read(name: str) -> Any:
+def _read_setting(name: str) -> Any:
     return getattr(settings, name, None) if settings.configured else os.environ.get(name)
 
 
-def _texts(*values: Any) -> Iterator[str]:
+def _select_texts(*values: Any) -> Iterator[str]:
     return (value for value in values if isinstance(value, str) and value)
 
 
@@ -69,4 +69,4 @@ def _url_secrets(url: Any) -> Iterator[str]:
         password = urlsplit(str(url or "")).password or ""
     except ValueError:
         return
-    yield from _texts(password, unquote(password))
+    yield from _select_texts(password, unquote(password))

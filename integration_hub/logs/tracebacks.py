@@ -33,7 +33,7 @@ def format_traceback(error: BaseException, trace: TracebackType | None) -> str:
     for number, (chained, link) in enumerate(_chain_of(error)):
         frames = "".join(traceback.format_tb(chained.__traceback__ if number else trace))
         header = "Traceback (most recent call last):\n" if frames else ""
-        parts.append(f"{header}{frames}{_describe(chained)}\n{link}")
+        parts.append(f"{header}{frames}{_describe_exception(chained)}\n{link}")
     return "".join(reversed(parts)).rstrip("\n")
 
 
@@ -50,7 +50,7 @@ def _chain_of(error: BaseException) -> Iterator[tuple[BaseException, str]]:
             current, link = None if current.__suppress_context__ else current.__context__, _CONTEXT
 
 
-def _describe(error: BaseException) -> str:
+def _describe_exception(error: BaseException) -> str:
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     # A library's subclass of OSError has texts of its own.

@@ -27,7 +27,7 @@ class ConnectionPhase(Enum):
 
 
 class ClientConnection:
-    """A connection and the request that it brings. gunicorn reads `sock`, `client` and `server`.
+    """A connection of a client, and the request that arrives on it. gunicorn reads `sock`, `client` and `server`.
 
     `unsent`: the rest of a response, which the loop sends. `keeps_open`: a further request may follow it.
     """
@@ -49,7 +49,7 @@ class ClientConnection:
         self.deadline = now + idle_seconds
 
     def receive(self, data: bytes, now: float) -> None:
-        """Read bytes of a request. Raises RefusedRequest if it is no valid one."""
+        """Pass received bytes to the request reader. Raises RefusedRequest if the request is not valid."""
         if self.phase is ConnectionPhase.IDLE:
             self.phase = ConnectionPhase.READING
             self.since = now
@@ -63,14 +63,14 @@ class ClientConnection:
         self.deadline = now + SENDING_SECONDS
 
     def linger(self, now: float) -> None:
-        """Send nothing more, and discard what still comes for a moment."""
+        """Send nothing more, and discard for LINGER_SECONDS what the client still sends."""
         self.phase = ConnectionPhase.LINGERING
         self.deadline = now + LINGER_SECONDS
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
 
     def is_late(self, now: float) -> bool:
-        """True if the connection must not wait any longer."""
+        """True if the deadline of the connection has passed."""
         if now >= self.deadline:
             return True
         elapsed = now - self.since

@@ -51,12 +51,12 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         connection = ClientConnection(self.cfg, sock, client, listener.getsockname(), time.monotonic())
         self.wait_for(connection)
         # Mostly the request is there already.
-        self._read(connection, sock)
+        self._read_available(connection, sock)
 
     def wait_for(self, connection: ClientConnection) -> None:
-        """Read a connection whenever it brings something."""
+        """Let the loop read a connection whenever bytes arrive on it."""
         self.waiting.add(connection)
-        self.poller.register(connection.sock, selectors.EVENT_READ, partial(self._read, connection))
+        self.poller.register(connection.sock, selectors.EVENT_READ, partial(self._read_available, connection))
 
     def _stop_waiting(self, connection: ClientConnection) -> None:
         self.waiting.discard(connection)
@@ -69,7 +69,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         self.nr_conns -= 1
         connection.close()
 
-    def _read(self, connection: ClientConnection, sock: socket.socket) -> None:
+    def _read_available(self, connection: ClientConnection, sock: socket.socket) -> None:
         """Read what a connection has brought, in the loop."""
         if connection not in self.waiting:
             return  # closed since the poller reported it
@@ -85,13 +85,13 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
                 self.close(connection)
             return
         if data:
-            self._receive(connection, data)
+            self._receive_data(connection, data)
         elif connection.phase is ConnectionPhase.READING:
-            self._refuse(connection, RefusedRequest(reason="cut off"))
+            self._refuse_request(connection, RefusedRequest(reason="cut off"))
         else:
             self.close(connection)
 
-    def _receive(self, connection: ClientConnection, data: bytes) -> None:
+    def _receive_data(self, connection: ClientConnection, data: bytes) -> None:
         reader = connection.reader
         try:
             connection.receive(data, time.monotonic())
@@ -100,7 +100,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
                     settings.UNAVAILABLE_STATUS, "too many large bodies", "storage-unavailable"
                 )
         except RefusedRequest as refusal:
-            self._refuse(connection, refusal)
+            self._refuse_request(connection, refusal)
             return
         if reader.is_complete:
             self._stop_waiting(connection)
@@ -115,8 +115,10 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
             for connection in self.waiting
         )
 
-    def _refuse(self, connection: ClientConnection, refusal: RefusedRequest) -> None:
-        """Answer and close a connection, in the loop: what the client does not take at once is lost."""
+    def _refuse_request(self, connection: ClientConnection, refusal: RefusedRequest) -> None:
+        """Send the refusal of a request and close its connection. Bytes that the client does not take at once are
+        lost.
+        """
         address = connection.client[0] if isinstance(connection.client, tuple) else None
         where = address or "a local client"
         logger.info("refused a request from %s: %s %s", where, refusal.status, refusal.reason)
@@ -130,7 +132,9 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         if connection.unsent:
             connection.send_rest(time.monotonic())
             self.waiting.add(connection)
-            self.poller.register(connection.sock, selectors.EVENT_WRITE, partial(self._write, connection))
+            self.poller.register(
+                connection.sock, selectors.EVENT_WRITE, partial(self._write_unsent, connection)
+            )
             self._limit_unsent()
         elif connection.keeps_open:
             self.expect_next(connection)
@@ -140,7 +144,7 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         else:
             self.close(connection)
 
-    def _write(self, connection: ClientConnection, sock: socket.socket) -> None:
+    def _write_unsent(self, connection: ClientConnection, sock: socket.socket) -> None:
         """Send what a client takes now of the rest of its response, in the loop."""
         if connection not in self.waiting:
             return  # closed since the poller reported it
@@ -171,12 +175,12 @@ class ConnectionLoop(ThreadWorker):  # type: ignore[misc]
         connection.expect_request(time.monotonic(), self.cfg.keepalive)
         self.wait_for(connection)
         if rest:
-            self._receive(connection, rest)
+            self._receive_data(connection, rest)
 
     def end_late(self, connection: ClientConnection) -> None:
         """Close a connection whose time is over, with an answer if a request has begun."""
         if connection.phase is ConnectionPhase.READING:
-            self._refuse(connection, slow_request())
+            self._refuse_request(connection, slow_request())
         else:
             self.close(connection)
 

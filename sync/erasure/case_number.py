@@ -55,7 +55,9 @@ def check_case_number(number: str, subject: ErasureSubject) -> None:
     """
     if not number:
         return
-    if _contains_id(number, subject.entity_id) or any(_is_named(value, number) for value in _values(subject)):
+    if _contains_id(number, subject.entity_id) or any(
+        _is_named(value, number) for value in _stored_values(subject)
+    ):
         raise CaseNumberRefused(
             _(
                 "The case number contains data that is stored about this person. Enter one that names no person."
@@ -67,7 +69,7 @@ def check_case_number(number: str, subject: ErasureSubject) -> None:
         )
 
 
-def _values(subject: ErasureSubject) -> Iterator[str]:
+def _stored_values(subject: ErasureSubject) -> Iterator[str]:
     """Yield the values that are stored about a person: ids, and the values of payloads."""
     records = subject.links.exclude(record_id="").order_by("-pk").values_list("record_id", flat=True)
     events = subject.events.exclude(event_id=None).order_by("-pk").values_list("event_id", flat=True)
@@ -102,25 +104,25 @@ def _payload_values(plain: bytes) -> Iterator[str]:
 
 def _is_named(value: str, number: str) -> bool:
     """True if a case number equals a value, or contains a word or a long number of it."""
-    whole, own = _normalize(value), _normalize(number)
+    whole, own = _normalize_text(value), _normalize_text(number)
     if len(whole) >= _SHORTEST_VALUE and whole == own:
         return True
     if whole.isdigit() and len(whole) >= _SHORTEST_NUMBER:
         return whole in re.sub(r"\D", "", own)
-    words = {word for word in _words(value) if len(word) >= _SHORTEST_WORD and not word.isdigit()}
-    return not (words - _COMMON_WORDS).isdisjoint(_words(number))
+    words = {word for word in _split_words(value) if len(word) >= _SHORTEST_WORD and not word.isdigit()}
+    return not (words - _COMMON_WORDS).isdisjoint(_split_words(number))
 
 
-def _words(text: str) -> set[str]:
-    return set(re.split(r"[\W_]+", _fold(text)))
+def _split_words(text: str) -> set[str]:
+    return set(re.split(r"[\W_]+", _fold_case_and_accents(text)))
 
 
-def _normalize(text: str) -> str:
+def _normalize_text(text: str) -> str:
     """Return the letters and digits of a text in lower case: people write separators as they like."""
-    return re.sub(r"[\W_]+", "", _fold(text))
+    return re.sub(r"[\W_]+", "", _fold_case_and_accents(text))
 
 
-def _fold(text: str) -> str:
+def _fold_case_and_accents(text: str) -> str:
     """Return a text in lower case without accents."""
     if text.isascii():
         return text.lower()
@@ -130,4 +132,6 @@ def _fold(text: str) -> str:
 def _contains_id(number: str, entity_id: str) -> bool:
     """True if a case number contains the id, however short, between separators or at an end."""
     word = rf"(?<![A-Za-z0-9]){re.escape(entity_id)}(?![A-Za-z0-9])"
-    return bool(re.search(word, number, re.IGNORECASE)) or _normalize(entity_id) == _normalize(number)
+    return bool(re.search(word, number, re.IGNORECASE)) or _normalize_text(entity_id) == _normalize_text(
+        number
+    )

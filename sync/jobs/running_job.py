@@ -94,13 +94,13 @@ class RunningJob:
 
         It is due at once if it was submitted again meanwhile. Resets the counts of errors and deaths.
         """
-        self._release(after, deaths=0, errors=0)
+        self._release_job(after, deaths=0, errors=0)
 
     def postpone(self, after: float) -> None:
         """Let any worker retry the job after so many seconds, and count the error. Raises JobLost or JobCancelled."""
-        self._release(after, errors=F("errors") + 1)
+        self._release_job(after, errors=F("errors") + 1)
 
-    def _release(self, after: float, **counts: Any) -> None:
+    def _release_job(self, after: float, **counts: Any) -> None:
         # A running job has a due time only if it was submitted again meanwhile.
         due_at = Coalesce("due_at", database_now(plus_seconds=after)) if after else F("submitted_at")
         with transaction.atomic():

@@ -20,7 +20,7 @@ def referring_mappings(route: Route) -> list[Mapping]:
     return [
         mapping
         for mapping in found
-        if mapping.newest in versions and route.entity_type in _types(versions[mapping.newest])
+        if mapping.newest in versions and route.entity_type in _read_reference_types(versions[mapping.newest])
     ]
 
 
@@ -54,7 +54,7 @@ def _between_same_systems(route: Route) -> QuerySet[Route]:
     return others.exclude(pk=route.pk)
 
 
-def _types(version: MappingVersion) -> frozenset[str]:
+def _read_reference_types(version: MappingVersion) -> frozenset[str]:
     try:
         return parse_mapping(version.declaration).reference_types
     except InvalidMapping:

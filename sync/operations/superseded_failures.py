@@ -31,8 +31,8 @@ def supersede_failures() -> int:
     # By the partial index of failures: SQLite uses it only if its condition stands in the statement.
     failed = Delivery.objects.extra(where=["sync_delivery.state = 'dead'"])
     chunk = [*_next_chunk(State.DEAD, failed), *_next_chunk(State.HELD, Delivery.objects.held())]
-    overtaken = Delivery.objects.filter(pk__in=chunk).annotate(overtaken_by=Subquery(_successes()))
-    return _settle(overtaken.exclude(overtaken_by=None).values_list("pk", "overtaken_by"))
+    overtaken = Delivery.objects.filter(pk__in=chunk).annotate(overtaken_by=Subquery(_later_successes()))
+    return _settle_overtaken(overtaken.exclude(overtaken_by=None).values_list("pk", "overtaken_by"))
 
 
 def _next_chunk(state: str, deliveries: QuerySet[Delivery]) -> Sequence[int]:
@@ -45,7 +45,7 @@ def _next_chunk(state: str, deliveries: QuerySet[Delivery]) -> Sequence[int]:
     return chunk
 
 
-def _successes() -> QuerySet[Any]:
+def _later_successes() -> QuerySet[Any]:
     """Select the newest attempt that delivered the subject of the outer row on its route after its webhook came."""
     subject = {f"delivery__{column}": value for column, value in SUBJECT_OF_OUTER_ROW.items()}
     attempts = Attempt.objects.filter(
@@ -61,7 +61,7 @@ def _successes() -> QuerySet[Any]:
     return attempts.order_by("-pk").values("pk")[:1]
 
 
-def _settle(overtaken: Iterable[tuple[int, int]]) -> int:
+def _settle_overtaken(overtaken: Iterable[tuple[int, int]]) -> int:
     attempts = dict(overtaken)
     if not attempts:
         return 0

@@ -1,4 +1,4 @@
-"""Begin deliveries again whose record was made without a reference that has a record by now.
+"""Deliver again where a record was written without a reference, and the other entity has a record now.
 
 As with other re-checks, the ordinary engine fetches, maps and compares: what it writes is never outdated.
 """
@@ -51,5 +51,5 @@ def _begin_completion(delivery_id: int) -> int | None:
 
 
 def _delete_missing_references(delivery_id: int) -> int:
-    """Delete what a delivery lacked. Returns the number of references; 0 if another process was first."""
+    """Delete the missing references of a delivery. Returns their number; 0 if another process was first."""
     return MissingReference.objects.filter(delivery=delivery_id).delete()[0]

@@ -59,7 +59,7 @@ def make_due(delivery: Delivery) -> None:
 
 
 def choose_delivery(attempt: Attempt) -> Delivery:
-    """Return the delivery that says what the record should be, as far as the hub knows.
+    """Return the delivery whose data the record should have, as far as the hub knows.
 
     That is the one applied last since the attempt, or the attempt's own. If it fetches its entity, then the newest that
     does: any of them gives the same record, and the failure of a newer event is known already.

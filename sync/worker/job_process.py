@@ -78,7 +78,7 @@ def yield_cpu_when_busy(should_continue: Callable[[], bool]) -> Callable[[], boo
     """
     ended, waited = time.monotonic(), _seconds_waited()
 
-    def rested() -> bool:
+    def rest_and_continue() -> bool:
         nonlocal ended, waited
         took = time.monotonic() - ended
         if _seconds_waited() - waited > _BUSY_SHARE * took:
@@ -86,7 +86,7 @@ def yield_cpu_when_busy(should_continue: Callable[[], bool]) -> Callable[[], boo
         ended, waited = time.monotonic(), _seconds_waited()
         return should_continue()
 
-    return rested
+    return rest_and_continue
 
 
 def _seconds_waited() -> float:

@@ -59,10 +59,12 @@ class Worker:
         expire.
         """
         self._dispatcher.start(_start_thread)
-        _start_thread("dispatcher", partial(self._repeat, self._dispatcher.dispatch_due, self._wait))
+        _start_thread("dispatcher", partial(self._call_repeatedly, self._dispatcher.dispatch_due, self._wait))
         self._start_periodic_thread("suspects", self._run_suspects, self._poll_seconds)
         self._start_periodic_thread("clock", self._run_periodic, self._look_seconds)
-        _start_thread("sealer", partial(self._repeat, self._seal_audit_log, self.progress.stopping.wait, 1.0))
+        _start_thread(
+            "sealer", partial(self._call_repeatedly, self._seal_audit_log, self.progress.stopping.wait, 1.0)
+        )
         self._start_periodic_thread("jobs", self.jobs.start_due_kinds, self._look_seconds)
 
     def request_look(self) -> None:
@@ -119,9 +121,11 @@ class Worker:
 
         # The first pause is random too, so that workers started together do not stay in step.
         first = seconds * random.uniform(0.5, 1.0)  # noqa: S311
-        _start_thread(name, partial(self._repeat, look_and_rest, self.progress.stopping.wait, first))
+        _start_thread(name, partial(self._call_repeatedly, look_and_rest, self.progress.stopping.wait, first))
 
-    def _repeat(self, look: Callable[[], float], wait: Callable[[float], object], pause: float = 0.0) -> None:
+    def _call_repeatedly(
+        self, look: Callable[[], float], wait: Callable[[float], object], pause: float = 0.0
+    ) -> None:
         """Call `look` again and again, after as many seconds as it returned. An unavailable database delays it."""
         is_away = False
         while self.progress.should_continue():

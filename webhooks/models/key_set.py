@@ -45,14 +45,14 @@ class KeySet(models.Model):
 
 
 def key_set_urls() -> set[str]:
-    """Return the addresses that sources have in their settings, at most 200."""
+    """Return the addresses of key sets in the settings of enabled sources, at most 200."""
     sources = Source.objects.filter(scheme="jwt", is_enabled=True).order_by("pk")
-    urls = (found.get("jwks_url") for found in sources.values_list("scheme_settings", flat=True))
+    urls = (options.get("jwks_url") for options in sources.values_list("scheme_settings", flat=True))
     return set([url for url in urls if isinstance(url, str)][:MAX_KEY_SETS])
 
 
 def claim_due_key_sets(now: datetime) -> list[str]:
-    """Return the addresses to fetch now, and mark them as tried. Forgets key sets that no source needs.
+    """Claim the key sets that are due: return their addresses and mark them as tried. Deletes unused key sets.
 
     No address is returned twice within a minute, by however many processes.
     """
@@ -67,14 +67,14 @@ def claim_due_key_sets(now: datetime) -> list[str]:
 
 
 def claim_key_set(url: str, now: datetime) -> bool:
-    """Mark a key set as tried. Returns False if somebody tried it within a minute."""
+    """Mark a key set as tried. Returns False if any process tried it within the last minute."""
     idle = Q(tried_at=None) | Q(tried_at__lte=now - SHORTEST_PAUSE)
     return bool(KeySet.objects.filter(idle, url=url).update(tried_at=now))
 
 
 def store_key_set(url: str, body: bytes, lifetime: timedelta, now: datetime) -> None:
-    """Store a key set that was fetched. `lifetime`: how long it need not be fetched again, kept within 5 minutes and an
-    hour. Raises ValueError with a sentence if it holds no usable key; the stored one stays.
+    """Store a key set that was fetched. `lifetime`: the time until it is fetched again, limited to 5 minutes to one
+    hour. Raises ValueError with a sentence if it holds no usable key; the stored key set stays.
     """
     keys = clean_key_set(body)
     refresh_at = now + min(max(lifetime, SHORTEST_REFRESH), LONGEST_REFRESH)
@@ -92,25 +92,25 @@ def record_key_set_fault(url: str, fault: str, now: datetime) -> None:
 
 @cached_read(settings.CONFIGURATION_SECONDS, max_entries=MAX_KEY_SETS)
 def find_key_set(url: str) -> str | None:
-    """Return the cleaned keys of an address; None if they were never fetched, or too long ago."""
+    """Return the stored key set of an address as JSON; None if it was never fetched, or too long ago."""
     rows = KeySet.objects.filter(url=url, fetched_at__gt=timezone.now() - LONGEST_USE)
     return rows.values_list("keys", flat=True).first()
 
 
-_requested: dict[str, float] = {}
-_requested_lock = threading.Lock()
+_requested_at: dict[str, float] = {}
+_requested_at_lock = threading.Lock()
 
 
 def request_key_set(url: str) -> None:
-    """Ask the workers to fetch a key set soon, because a token names a key that it has not.
+    """Ask the workers to fetch a key set soon, because a token names a key that it does not contain.
 
     Anyone can send such tokens: one statement every ten seconds, and one fetch a minute, is all they cause.
     """
     at = time.monotonic()
-    with _requested_lock:
-        if at - _requested.get(url, -_REQUEST_SECONDS) < _REQUEST_SECONDS:
+    with _requested_at_lock:
+        if at - _requested_at.get(url, -_REQUEST_SECONDS) < _REQUEST_SECONDS:
             return
-        if len(_requested) >= MAX_KEY_SETS:
-            _requested.clear()
-        _requested[url] = at
+        if len(_requested_at) >= MAX_KEY_SETS:
+            _requested_at.clear()
+        _requested_at[url] = at
     KeySet.objects.filter(url=url, wanted_at=None).update(wanted_at=timezone.now())

@@ -86,7 +86,7 @@ def _read_body(request: HttpRequest) -> bytes:
 
 
 def sender_url(incoming: IncomingRequest) -> str:
-    """Return the address that the sender used, by `PUBLIC_URL`; "" if that is not set.
+    """Return the address that the sender used, made from `PUBLIC_URL`; "" if that is not set.
 
     The `Host` header does not count: the sender writes it.
     """

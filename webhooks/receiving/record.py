@@ -39,7 +39,7 @@ class StoredWebhook:
 
     @property
     def key(self) -> SubjectKey | None:
-        """The key that encrypts the answer; None if the request names no entity."""
+        """Return the key that encrypts the answer; None if the request names no entity."""
         if self.event is not None:
             return self.event.key
         payload = self.receipt.payload
@@ -139,7 +139,7 @@ def choose_event_id(
 
 
 def event_id_by_position(request_id: str, position: int) -> str:
-    """Return the id of an event that has none of its own: that of its request and its position there."""
+    """Return the id of an event that has none itself, made of the id of its request and its position in it."""
     fits = len(request_id) <= _LONGEST_REQUEST_ID
     return f"{request_id if fits else hashlib.sha256(request_id.encode()).hexdigest()}/{position}"
 
@@ -189,12 +189,12 @@ def build_event(
 
 
 def content_digest(incoming: IncomingRequest, parsed: ParsedWebhook) -> bytes:
-    """Return what tells whether two webhooks with one event id have the same content."""
+    """Return the digest that two webhooks with one event id share if their contents are the same."""
     return hashlib.sha256(incoming.body or b"").digest() if parsed.digest is None else parsed.digest
 
 
 def stored_body(incoming: IncomingRequest, parsed: ParsedWebhook) -> bytes:
-    """Return the bytes that are stored of a webhook."""
+    """Return the bytes to store as the body of a webhook."""
     return (incoming.body or b"") if parsed.stored_body is None else parsed.stored_body
 
 
@@ -210,7 +210,7 @@ def plan_deliveries(session: DeliverySession, event: Event, parsed: ParsedWebhoo
 
 
 def answered_entry(receipt: Receipt, event: Event | None, answer: Answer, at: datetime) -> NewEntry:
-    """Return the audit entry of an answer that is stored later than its webhook, at that time."""
+    """Build the audit entry of an answer that is stored at `at`, later than its webhook."""
     details = {
         "receipt": receipt.own_reference,
         "status": answer.status,

@@ -11,9 +11,10 @@ from sync.connectors.contracts.permissions import PermissionAnswer
 
 @dataclass(frozen=True, slots=True)
 class PermissionRow:
-    """One permission as shown on the page. `style`, `symbol` and `label` are those of its pill; `answer` is the request
-    that decided with its status, `setting` the place in the settings to look at, both empty if there is none.
-    `is_expected`: nothing to look at, as with all that is allowed and with writes, which are never tested.
+    """One permission of the credentials, as the page of a connection shows it. `style`, `symbol` and `label` are those
+    of its pill; `answer` is the request that decided with its status, `setting` the place in the settings to look at,
+    both empty if there is none. `is_expected`: nothing to look at, as with all that is allowed and with writes, which
+    are never tested.
     """
 
     title: str

@@ -85,7 +85,7 @@ def _stored_if_ended(route: Route) -> Route | None:
     if before is None:
         return None
 
-    def delivered(of: Route) -> tuple[str, int, int]:
+    def delivery_key(of: Route) -> tuple[str, int, int]:
         return of.entity_type.upper(), of.identity_id, of.commercial_id
 
-    return before if not route.is_enabled or delivered(before) != delivered(route) else None
+    return before if not route.is_enabled or delivery_key(before) != delivery_key(route) else None

@@ -113,7 +113,7 @@ def test_personal_data_is_found_nowhere_but_in_payloads(hub: Hub, settings: Any,
 
 
 def _log_every_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracebacks, "_describe", repr)
+    monkeypatch.setattr(tracebacks, "_describe_exception", repr)
 
 
 def _mask_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

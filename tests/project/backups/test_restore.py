@@ -141,7 +141,7 @@ def test_a_restore_that_was_killed_leaves_no_database_that_starts(site: Site) ->
     assert site.manage("backup", backup).returncode == 0
     site.do(_ERASE)
     with empty_database(site.folder) as url:
-        for place in ("_finish", "unmark"):
+        for place in ("_finish_restore", "delete_marker"):
             assert site.run("-c", _KILL, place, backup, site.listed, url=url).returncode == 9
             for start in (("manage.py", "migrate"), ("-c", "import integration_hub.wsgi")):
                 refused = site.run(*start, url=url)
@@ -160,9 +160,10 @@ def test_the_test_fails_if_an_unfinished_restore_is_not_marked(site: Site) -> No
     assert site.manage("backup", backup).returncode == 0
     site.do(_ERASE)
     with empty_database(site.folder) as url:
-        assert site.run("-c", _KILL, "_finish", backup, site.listed, url=url).returncode == 9
+        assert site.run("-c", _KILL, "_finish_restore", backup, site.listed, url=url).returncode == 9
         site.do(
-            "import django; django.setup(); from integration_hub.backups.restore import unmark; unmark()", url
+            "import django; django.setup(); from integration_hub.backups.restore import delete_marker; delete_marker()",
+            url,
         )
         assert site.run("-c", "import integration_hub.wsgi", url=url).returncode == 0
         assert site.do(_LOOK, url).startswith("[True, True]")

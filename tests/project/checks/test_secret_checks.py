@@ -183,7 +183,7 @@ def test_the_tests_fail_if_one_rule_is_left_out(
 
 def test_the_tests_fail_if_one_secret_may_serve_twice(good: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken variant: two values are never taken for one."""
-    monkeypatch.setattr(secret_checks, "_comparable", lambda value: object())
+    monkeypatch.setattr(secret_checks, "_normalize_secret", lambda value: object())
     with pytest.raises(AssertionError):
         test_two_uses_of_one_secret_are_refused(
             good, {"HEALTH_TOKEN": GOOD["SECRET_KEY"]}, "HEALTH_TOKEN has the same value as SECRET_KEY."

@@ -46,7 +46,7 @@ class Publisher:
 @pytest.fixture
 def publisher(database: None) -> Iterator[Publisher]:
     own = Publisher()
-    key_set._requested.clear()
+    key_set._requested_at.clear()
     with serving(lambda _: own.reply) as service:
         own.service = service
         yield own

@@ -94,7 +94,7 @@ def test_the_tests_fail_if_time_does_not_count(hub: Hub, monkeypatch: pytest.Mon
     """Broken variant: any success of the subject settles a failure, an earlier one too."""
     good = [AttemptOutcome.SUCCEEDED, AttemptOutcome.UNCHANGED]
     successes = Attempt.objects.filter(delivery__entity_id=OuterRef("entity_id"), outcome__in=good)
-    monkeypatch.setattr(superseded_failures, "_successes", lambda: successes.values("pk")[:1])
+    monkeypatch.setattr(superseded_failures, "_later_successes", lambda: successes.values("pk")[:1])
     post_update(hub)
     fail_once(hub)
     assert supersede_failures() == 1
