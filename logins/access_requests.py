@@ -98,7 +98,7 @@ def decide_request(request: AccessRequest, *, approves: bool, by: User, address:
         state = AccessRequestState.APPROVED if approves else AccessRequestState.REFUSED
         decided = open_requests().filter(pk=request.pk)
         if not decided.update(state=state, decided_by=by, decided_at=timezone.now()):
-            raise AccessRefused(_("This was already decided, or nobody decided it within 7 days."))
+            raise AccessRefused(_("This was already decided, or it expired after 7 days without a decision."))
         changed = _give_access(request) if approves else {}
         details = _entry_details(request) | {
             "requested_by": f"person:{request.requested_by_id}",

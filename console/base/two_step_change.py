@@ -164,10 +164,10 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
             form.fields[name].widget.remarks = sentences
         if any(remarks.values()):
             messages.warning(
-                request, _("A setting is missing: see the remark at its field. Nothing was saved.")
+                request, _("A setting is missing: see the message next to its field. Nothing was saved.")
             )
         else:
-            messages.success(request, _("No faults found. Nothing was saved."))
+            messages.success(request, _("No errors found. Nothing was saved."))
         at_fields = {sentence for sentences in remarks.values() for sentence in sentences}
         for warning in [] if is_new else self.change_warnings(form):
             if warning not in at_fields:

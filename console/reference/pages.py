@@ -82,7 +82,7 @@ def _format_page() -> ReferencePage:
             "`query` the parameters of its address, and `event` the event that is read. `!a.b` means `(!a).b` in "
             "JMESPath and is refused: write `!(a.b)`."
         ),
-        sections=tuple(describe_object(WEBHOOK_FORMAT, translatable("The format."))),
+        sections=tuple(describe_object(WEBHOOK_FORMAT, translatable("The fields of a webhook format."))),
         schemas=("webhook-format",),
         example=FORMAT_EXAMPLE,
     )
@@ -125,7 +125,8 @@ def _connection_page(
         name,
         title,
         gettext(
-            "%(intro)s A path in the reference is separated by full stops; `TYPE` stands for an entity type."
+            "%(intro)s In the reference, the steps of a path are separated by full stops; `TYPE` stands for an "
+            "entity type."
         )
         % {"intro": intro},
         describe_fields(Connection, fields, ConnectionForm),

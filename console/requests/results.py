@@ -42,8 +42,8 @@ RESULT_NAMES: Mapping[RequestResult, Any] = {
     RequestResult.DUPLICATE: gettext_lazy("Duplicate"),
     RequestResult.UNUSABLE: gettext_lazy("Unusable"),
     RequestResult.NOT_VERIFIED: gettext_lazy("Not verified"),
-    RequestResult.OVER_LIMIT: gettext_lazy("Over a limit"),
-    RequestResult.REFUSED: gettext_lazy("Refused otherwise"),
+    RequestResult.OVER_LIMIT: gettext_lazy("Over the request limit"),
+    RequestResult.REFUSED: gettext_lazy("Refused for another reason"),
     RequestResult.HANDSHAKE: gettext_lazy("Handshake"),
 }
 _PILLS: Mapping[RequestResult, tuple[str, str]] = {

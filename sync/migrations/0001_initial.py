@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                 ('relays_sentences', models.BooleanField(default=False, help_text="The remote system's own sentence is shown to the person who pressed Save")),
                 ('concurrency', models.PositiveSmallIntegerField(blank=True, help_text='over all processes; empty: as many as there are threads', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(1000)], verbose_name='deliveries at once')),
                 ('requests_per_second', models.FloatField(blank=True, help_text='over all processes; empty: no limit', null=True, validators=[django.core.validators.MinValueValidator(0.01), django.core.validators.MaxValueValidator(10000)])),
-                ('breaker_failures', models.PositiveSmallIntegerField(default=10, help_text='of the system itself, each answer takes two away; never those of one record', validators=[django.core.validators.MinValueValidator(1)], verbose_name='failures before a pause')),
+                ('breaker_failures', models.PositiveSmallIntegerField(default=10, help_text='of the system itself, each response subtracts two; never those of one record', validators=[django.core.validators.MinValueValidator(1)], verbose_name='failures before a pause')),
                 ('breaker_seconds', models.PositiveIntegerField(default=15, help_text='seconds; doubled with each pause that follows without a success, up to ten minutes', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(600)], verbose_name='first pause')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),

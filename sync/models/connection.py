@@ -32,16 +32,14 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
     "name": FieldSetting(
         "The name that people use for the system. It appears in responses to the source.", "Acme shop"
     ),
-    "side": FieldSetting(
-        "The end of the hub at which the system is: the identity service, or the target.", "commercial"
-    ),
+    "side": FieldSetting("The role of the system: identity service or target.", "commercial"),
     "connector": FieldSetting(
-        "The code that speaks to this kind of system.",
+        "The connector for this kind of system.",
         "rest-commercial",
-        rules=(translatable("It must fit `side`: `rest-identity` or `rest-commercial`."),),
+        rules=(translatable("It must match `side`: `rest-identity` or `rest-commercial`."),),
     ),
     "is_enabled": FieldSetting(
-        "If it is off, no request is sent to the system: deliveries fail (`connection-disabled`) and are retried.",
+        "If it is disabled, no request is sent to the system: deliveries fail (`connection-disabled`) and are retried.",
         True,
     ),
     "base_url": FieldSetting(
@@ -62,30 +60,32 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
         ),
     ),
     "deadline_seconds": FieldSetting(
-        "How many seconds one request may take, from connecting to the last byte of the response.",
+        "The maximum duration of one request in seconds, from connecting to the last byte of the response.",
         10.0,
         rules=(translatable("It must be at least five seconds shorter than a lease (`LEASE_SECONDS`)."),),
     ),
     "byte_cap": FieldSetting(
-        "How many bytes of one response are read. A larger response is refused.", 1_048_576
+        "The maximum size of one response in bytes. A larger response is refused.", 1_048_576
     ),
     "relays_sentences": FieldSetting(
         "The system's own error message is passed on to the person who pressed Save in the identity service.",
         True,
     ),
     "concurrency": FieldSetting(
-        "How many deliveries may use the system at the same time, over all processes. Empty: no limit.", 4
+        "The number of deliveries that may use the system at the same time, over all processes. Empty: no limit.",
+        4,
     ),
     "requests_per_second": FieldSetting(
-        "How many requests a second may be sent, over all processes. Empty: no limit.", 5.0
+        "The number of requests per second, over all processes. Empty: no limit.", 5.0
     ),
     "breaker_failures": FieldSetting(
-        "After how many failures the connection is paused. Only failures of the system count, not those of one record, "
-        "and each answer takes two away.",
+        "The number of failures after which the connection is paused. Only failures of the system count, not those "
+        "of one record, "
+        "and each response subtracts two.",
         10,
     ),
     "breaker_seconds": FieldSetting(
-        "How many seconds the first pause lasts. Each further pause without a success between is twice as "
+        "The duration of the first pause in seconds. Each further pause without a success in between is twice as "
         "long, up to ten minutes.",
         15,
     ),
@@ -140,7 +140,7 @@ class Connection(models.Model):
         "failures before a pause",
         default=10,
         validators=[MinValueValidator(1)],
-        help_text="of the system itself, each answer takes two away; never those of one record",
+        help_text="of the system itself, each response subtracts two; never those of one record",
     )
     breaker_seconds = models.PositiveIntegerField(
         "first pause",

@@ -53,7 +53,7 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         ),
     ),
     "is_enabled": FieldSetting(
-        "If it is off, new events do not use the route, and are not delivered later. To keep them, pause the "
+        "If it is disabled, new events do not use the route, and are not delivered later. To keep them, pause the "
         "route instead.",
         True,
         rules=(
@@ -94,19 +94,22 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "fetched, no if the webhook's data is used.",
         None,
     ),
-    "tries": FieldSetting("How many attempts a delivery has before it has failed.", 8),
-    "gives_up_after_hours": FieldSetting("After how many hours a delivery is not retried any more.", 72.0),
-    "retry_base_seconds": FieldSetting(
-        "At most how many seconds pass before the second attempt. Each further attempt doubles it.", 2.0
+    "tries": FieldSetting("The number of attempts after which a delivery has failed.", 8),
+    "gives_up_after_hours": FieldSetting(
+        "The number of hours after which a delivery is no longer retried.", 72.0
     ),
-    "retry_cap_seconds": FieldSetting("How many seconds a pause between attempts lasts at most.", 3600.0),
+    "retry_base_seconds": FieldSetting(
+        "The maximum number of seconds before the second attempt. Each further attempt doubles it.", 2.0
+    ),
+    "retry_cap_seconds": FieldSetting("The maximum number of seconds between two attempts.", 3600.0),
     "guard_minutes": FieldSetting("The time window of the two limits below, in minutes.", 60),
     "most_removals": FieldSetting(
-        "How many deletions and deactivations the time window allows. More are held for approval. Empty: no limit.",
+        "The number of deletions and deactivations that the time window allows. More are held for approval. Empty: "
+        "no limit.",
         50,
     ),
     "most_changed_percent": FieldSetting(
-        "Which share of all known records the time window allows to change, in percent. More are held for "
+        "The percentage of all known records that the time window allows to change. More are held for "
         "approval. Empty: no limit.",
         5.0,
     ),

@@ -211,7 +211,7 @@ _WHEN_MISSING = defaulted(
     Choice(tuple(str(one) for one in WhenMissing)),
     str(WhenMissing.FAIL),
     "What happens if an entity that the field refers to still has no record when the wait is over: `fail` ends the "
-    "delivery as `reference-missing`, `leave_out` sends the record without the field, or without that member of a "
+    "delivery as `reference-missing`, `leave_out` sends the record without the field, or without that item of a "
     "list, and the hub completes it once the record has been linked.",
     example="leave_out",
 )

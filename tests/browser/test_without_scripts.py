@@ -301,7 +301,7 @@ def test_settings_are_listed_and_checked_before_they_are_saved(log_in: LogIn, hu
     assert "Line 2, id: This must be a JMESPath expression." in browser.read(".field-webhook_format")
     browser.type("[name=webhook_format]", '{"id": "body.id"}')
     browser.press("[name=_check]")
-    assert "No faults found. Nothing was saved." in browser.text
+    assert "No errors found. Nothing was saved." in browser.text
     assert browser.find("[name=webhook_format]").input_value() == '{"id": "body.id"}'
     source.refresh_from_db()
     assert source.webhook_format == {}

@@ -37,7 +37,7 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
     ),
     "name": FieldSetting("The name that people use for the source.", "Acme webhooks"),
     "is_enabled": FieldSetting(
-        "If it is off, all webhooks of the source are refused (`410`). To store them meanwhile, pause the "
+        "If it is disabled, all webhooks of the source are refused (`410`). To store them meanwhile, pause the "
         "source instead.",
         True,
     ),

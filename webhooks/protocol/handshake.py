@@ -24,7 +24,7 @@ _NAME = Text(
 )
 
 _PLACE = required(
-    "from", Choice(("header", "query")), "Where the challenge stands in the request.", example="header"
+    "from", Choice(("header", "query")), "Where the challenge is in the request.", example="header"
 )
 _PARAMETER = required(
     "name",

@@ -157,15 +157,15 @@ _SIGNATURE = optional(
 _SEPARATOR = optional(
     "separator",
     Choice((",", ";", " ")),
-    "The character between the members of a header; a comma unless said. Without named members: the character between "
-    "several signatures in one header. Spaces around it do not count.",
+    "The character between the members of a header; a comma by default. Without named members: the character between "
+    "several signatures in one header. Spaces around it are ignored.",
     example=";",
     is_nullable=False,
 )
 _TIME_HEADER = optional(
     "time_header",
     HEADER_NAME,
-    "The header that holds the time of the signature. `header` unless said, if `time` names a member.",
+    "The header that holds the time of the signature. By default `header`, if `time` names a member.",
     example="X-Request-Timestamp",
     is_nullable=False,
 )
@@ -183,13 +183,13 @@ _WINDOW = defaulted(
     "window",
     WholeNumber(1, 3600),
     300,
-    "How many seconds the time may differ from the hub's clock, in both directions.",
+    "The maximum difference between the time and the hub's clock in seconds, in both directions.",
     example=180,
 )
 _ID_HEADER = optional(
     "id_header",
     HEADER_NAME,
-    "The header that holds the sender's id of the event. `header` unless said, if `id` names a member. A second "
+    "The header that holds the sender's id of the event. By default `header`, if `id` names a member. A second "
     "webhook with the same signed id is a repeat.",
     example="X-Webhook-Id",
     is_nullable=False,

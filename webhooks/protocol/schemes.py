@@ -102,7 +102,7 @@ SCHEMES: Mapping[str, VerificationScheme] = {
     "body-hmac": VerificationScheme(
         translatable("HMAC of the body in one header"),
         translatable(
-            "One header holds an HMAC of the raw body. It has no time, so a request can be repeated by whoever saw it."
+            "One header holds an HMAC of the raw body. It has no time, so anyone who has seen a request can repeat it."
         ),
         _HMAC_SECRET,
         (_SIGNATURE_HEADER, _ENCODING, _SIGNATURE_PREFIX, _ALGORITHM),
@@ -121,10 +121,12 @@ SCHEMES: Mapping[str, VerificationScheme] = {
     "hmac": VerificationScheme(
         translatable("HMAC of chosen parts of the request"),
         translatable(
-            "The general form of `body-hmac` and `timestamped-hmac`: settings say what is signed, and where "
-            "signature, time and id stand."
+            "The general form of `body-hmac` and `timestamped-hmac`: settings say what is signed, and where the "
+            "signature, the time and the id are."
         ),
-        translatable("%(key)s With `secret` = `base64` the bytes after decoding count.", key=_HMAC_SECRET),
+        translatable(
+            "%(key)s With `secret` set to `base64`, the length after decoding counts.", key=_HMAC_SECRET
+        ),
         hmac_rule.SETTINGS,
         hmac_rule.EXAMPLE,
         hmac_rule.build_rule,

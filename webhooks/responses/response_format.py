@@ -88,27 +88,27 @@ _PREFIX = defaulted(
         translatable("This must be at most 64 letters, digits and the characters _.~/#-"),
     ),
     "",
-    "What stands before the name of the field at fault.",
+    "The text before the name of the field at fault.",
     example="data.userProfile.",
 )
 _STATES = optional(
     "states",
     TextList(STATES),
-    "The states of the outcome that the answer is for; any unless said. `failed` stands for every failure.",
+    "The states of the outcome that the answer is for; any by default. `failed` stands for every failure.",
     example=["failed"],
     is_nullable=False,
 )
 _CODES = optional(
     "codes",
     TextList(),
-    "The codes of the outcome that the answer is for; any unless said.",
+    "The codes of the outcome that the answer is for; any by default.",
     example=["target-rejected"],
     is_nullable=False,
 )
 _STATUS = optional(
     "status",
     WholeNumber(200, 599),
-    "The HTTP status, no redirect; that of the standard answer unless said.",
+    "The HTTP status, not a redirect. Default: that of the standard answer.",
     example=200,
     is_nullable=False,
 )
@@ -139,7 +139,7 @@ def _build_answer(values: Values) -> CustomAnswer:
 _ANSWERS = required(
     "answers",
     ListOf(Object((_STATES, _CODES, _STATUS, _BODY), _build_answer), MAX_ANSWERS),
-    "The answers by outcome: the first that fits counts. If none fits, the standard answer is sent.",
+    "The answers by outcome: the first that matches is used. If none matches, the standard answer is sent.",
     example=[{"states": ["failed"], "status": 200, "body": "{error: detail}"}, {"status": 204}],
 )
 _PREFIXES = {"kratos": "#/traits/", "okta-inline": "data.userProfile."}
@@ -161,13 +161,13 @@ RESPONSE_FORMAT = VariantObject(
         "problem+json": Variant("JSON; failures as RFC 9457 says.", {}),
         "kratos": Variant(
             "Ory Kratos with `response.parse`: `204` or, for a failure, its status and `messages`, each with the "
-            "`instance_ptr` of its field. `prefix` is `#/traits/` unless said.",
+            "`instance_ptr` of its field. The default of `prefix` is `#/traits/`.",
             {"format": "kratos"},
             (_PREFIX,),
         ),
         "okta-inline": Variant(
             "Okta inline hooks: `204` or, for a failure, `200` with `error` and a command that denies the "
-            "registration. `prefix` is `data.userProfile.` unless said.",
+            "registration. The default of `prefix` is `data.userProfile.`.",
             {"format": "okta-inline"},
             (_PREFIX,),
         ),

@@ -113,9 +113,9 @@ def _catalogue_title(code: str, connection: str) -> str:
     """Return the catalogue's title of a code, in other words where that speaks of an event."""
     values = {"connection": connection or _("the system")}
     if code.endswith("-rejected"):
-        return _("%(connection)s rejected the request of the test") % values
+        return _("%(connection)s rejected the test request") % values
     if code.endswith("-forbidden"):
-        return _("%(connection)s refuses access to what the test reads") % values
+        return _("%(connection)s denies access to the data that the test reads") % values
     return describe_code(code, connection).title
 
 

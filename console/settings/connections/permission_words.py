@@ -89,7 +89,7 @@ def _permission_sentence(finding: Mapping[str, Any]) -> str:
 
 def _failure_sentence(finding: Mapping[str, Any]) -> str:
     if finding.get("status") is None:
-        return _("The system gave no answer.")
+        return _("The system did not respond.")
     if finding.get("status") == 404:
         return _("Not found. The path is wrong, or the system hides what these credentials may not read.")
     return _("The answer is not the expected one. Compare the setting with the system's documentation.")

@@ -21,7 +21,7 @@ FUNCTION_LABELS: Mapping[str, Promise] = {
     "date": gettext_lazy("the date in UTC, such as 2026-02-28"),
     "md5": gettext_lazy("its MD5 digest in hex"),
     "sha256": gettext_lazy("its SHA-256 digest in hex"),
-    "items": gettext_lazy("the members of the object, as a list of key and value"),
+    "items": gettext_lazy("the fields of the object, as a list of key and value"),
     "zip": gettext_lazy("the items of the lists, combined one by one"),
 }
 
@@ -116,7 +116,7 @@ def _option_texts(rule: Mapping[str, Any]) -> dict[str, str]:
     if rule.get("only_on_create"):
         texts["only_on_create"] = _("written only when the record is created")
     if rule.get("not_compared"):
-        texts["not_compared"] = _("sent with other changes, causes none")
+        texts["not_compared"] = _("sent only together with other changes")
     if rule.get("when_absent"):
         keeps = rule["when_absent"] == "keep"
         texts["when_absent"] = (

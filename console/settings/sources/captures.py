@@ -114,7 +114,7 @@ class CaptureMixin(TwoStepChangeAdmin):
                 details = {"reason": reason, "minutes": WINDOW_LENGTH.seconds // 60, "most": MAX_CAPTURED}
                 record_action(request, self.audit_stream(source.pk), "source.capture-opened", details)
         if window is None:
-            messages.warning(request, _("A capture window is open already. Nothing was changed."))
+            messages.warning(request, _("A capture window is already open. Nothing was changed."))
             return
         # Other processes notice within a second.
         find_open_window.invalidate()

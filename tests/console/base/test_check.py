@@ -18,7 +18,7 @@ from webhooks.models import Source
 database = pytest.mark.django_db
 
 CHECK = {"_check": ""}
-NO_FAULTS = "No faults found. Nothing was saved."
+NO_FAULTS = "No errors found. Nothing was saved."
 
 
 def stored(of: Any) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def test_what_routes_lack_is_shown_at_the_settings_of_the_connection(hub: Hub) -
     answer = browser("administrator").post(address, connection_form(shop) | CHECK)
     text = visible_text(answer)
     assert NO_FAULTS not in text
-    assert "A setting is missing: see the remark at its field." in text
+    assert "A setting is missing: see the message next to its field." in text
     below = answer.content.decode().split('name="settings"', 1)[1].split("</div>", 1)[0]
     assert "have no entity type USER" in below
     assert "USER" in Connection.objects.get(slug="shop").settings["entities"]

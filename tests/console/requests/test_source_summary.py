@@ -47,8 +47,8 @@ def test_counts_of_a_day_by_result_link_to_the_filtered_list(source: Source) -> 
         "Duplicate": "1",
         "Unusable": "1",
         "Not verified": "11",
-        "Over a limit": "0",
-        "Refused otherwise": "2",
+        "Over the request limit": "0",
+        "Refused for another reason": "2",
         "Handshake": "0",
     }
     assert [name for _, name, _ in links] == [str(name) for name in RESULT_NAMES.values()]

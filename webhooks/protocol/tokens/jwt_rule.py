@@ -142,15 +142,23 @@ _JWKS_URL = optional(
     is_nullable=False,
 )
 _ISSUER = optional(
-    "issuer", _WORD, "What `iss` must be.", example="https://id.example.com/realms/main", is_nullable=False
+    "issuer",
+    _WORD,
+    "The required claim `iss`.",
+    example="https://id.example.com/realms/main",
+    is_nullable=False,
 )
 _AUDIENCE = optional(
-    "audience", _WORD, "What `aud` must be or contain.", example="https://hub.example.com", is_nullable=False
+    "audience",
+    _WORD,
+    "The audience that the claim `aud` must be or contain.",
+    example="https://hub.example.com",
+    is_nullable=False,
 )
 _TYPE = optional(
     "type",
     _WORD,
-    "What the header `typ` of the token must be, in any case.",
+    "The required header `typ` of the token. Upper and lower case are the same.",
     example="secevent+jwt",
     is_nullable=False,
 )
@@ -158,14 +166,14 @@ _NEEDS_EXPIRY = defaulted(
     "needs_expiry",
     Boolean(),
     False,
-    "A token without `exp` is refused. `exp` and `nbf` count wherever a token has them.",
+    "A token without `exp` is refused. `exp` and `nbf` are always checked if a token has them.",
     example=True,
 )
 _LEEWAY = defaulted(
     "leeway",
     WholeNumber(0, 300),
     60,
-    "By how many seconds the sender's clock may differ from the hub's.",
+    "The number of seconds by which the sender's clock may differ from the hub's.",
     example=10,
 )
 _DIGEST_CLAIM = optional(
@@ -228,7 +236,7 @@ def build_rule(values: Values) -> JwtRule:
             translatable("%(algorithm)s needs either public_keys or jwks_url.", algorithm=algorithm),
         )
     if values[_HEADER] is None and values[_DIGEST_CLAIM] is not None:
-        values.reject(_DIGEST_CLAIM, "The body is the token itself, which no claim can hold the digest of.")
+        values.reject(_DIGEST_CLAIM, "The body is the token itself: no claim can hold its digest.")
     keys = []
     for index, pem in enumerate(pems or ()):
         try:

@@ -41,7 +41,7 @@ def test_an_administrator_opens_a_window_with_a_reason_on_the_audit_log() -> Non
     assert entry["stream"] == f"setting:source:{source.pk}"
     assert entry["details"]["reason"] == "the sender sees 401"
     again = client.post(page_of(source), {"reason": "once more"}, follow=True).content.decode()
-    assert "A capture window is open already." in again
+    assert "A capture window is already open." in again
     assert len(entries("source.capture-opened")) == 1
 
 
