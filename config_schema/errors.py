@@ -2,16 +2,16 @@
 
 from config_schema.translatable import TranslatableText, translatable
 
-Place = tuple[str | int, ...]
+SettingPath = tuple[str | int, ...]
 
 _LONGEST_NAME = 60
 
 
 class SettingsInvalid(ValueError):
-    """An invalid setting. `place` is the path to it, `sentence` says what it must be, in English."""
+    """A setting is invalid. `place`: its path in the document, `sentence`: the error in English."""
 
-    def __init__(self, place: Place, sentence: str) -> None:
-        super().__init__(f"{to_pointer(place) or '/'}: {sentence}")
+    def __init__(self, place: SettingPath, sentence: str) -> None:
+        super().__init__(f"{format_pointer(place) or '/'}: {sentence}")
         self.place = place
         self.sentence = translatable(sentence)
 
@@ -23,27 +23,27 @@ class SettingsInvalid(ValueError):
     @property
     def pointer(self) -> str:
         """Return the JSON Pointer (RFC 6901) of the setting."""
-        return to_pointer(self.place)
+        return format_pointer(self.place)
 
     @property
     def path(self) -> str:
         """Return the path of the setting as people write it; empty for the whole document."""
-        return to_path(self.place)
+        return format_path(self.place)
 
 
-def to_path(place: Place) -> str:
-    """Return a place as people write it: `entities.USER.fields[0]`. Long names are cut."""
+def format_path(place: SettingPath) -> str:
+    """Format a path as people write it: `entities.USER.fields[0]`. Names are cut to 60 characters."""
     steps = [f"[{step}]" if isinstance(step, int) else f".{_shorten(step)}" for step in place]
     return "".join(steps).removeprefix(".")
 
 
-def to_pointer(place: Place) -> str:
-    """Return the JSON Pointer (RFC 6901) of a place; empty for the whole document."""
+def format_pointer(place: SettingPath) -> str:
+    """Format a path as a JSON Pointer (RFC 6901); "" for the whole document."""
     return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in place)
 
 
-def from_pointer(pointer: str) -> Place:
-    """Return the place that a JSON Pointer names. Indices of lists are texts in it."""
+def parse_pointer(pointer: str) -> SettingPath:
+    """Parse a JSON Pointer into a path. Indices of lists stay texts."""
     return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
 
 

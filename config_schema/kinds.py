@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from config_schema.errors import Place, SettingsInvalid
+from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.translatable import translatable
 
 T_co = TypeVar("T_co", covariant=True)
@@ -14,9 +14,9 @@ T_co = TypeVar("T_co", covariant=True)
 JsonSchema = dict[str, Any]
 
 
-class Kind(ABC, Generic[T_co]):
-    """A kind of value. `label` names it, `limits` says what else must be true of it, `choices` lists the only values
-    that it accepts.
+class ValueKind(ABC, Generic[T_co]):
+    """The kind of value that a setting accepts. `label` names it, `limits` states its bounds in words, and `choices`
+    lists the only accepted values, if there are such.
     """
 
     label: str
@@ -24,8 +24,8 @@ class Kind(ABC, Generic[T_co]):
     choices: tuple[str, ...] = ()
 
     @abstractmethod
-    def read(self, value: Any, place: Place) -> T_co:
-        """Return what a value means. Raises SettingsInvalid."""
+    def read(self, value: Any, place: SettingPath) -> T_co:
+        """Convert a JSON value into the value that the hub uses. Raises SettingsInvalid, with `place` as its path."""
 
     @abstractmethod
     def to_schema(self) -> JsonSchema:
@@ -33,15 +33,15 @@ class Kind(ABC, Generic[T_co]):
 
 
 @dataclass(frozen=True)
-class Text(Kind[str]):
-    """A text: it matches `pattern`, or is not blank if there is none. `sentence`: said of a text that does not."""
+class Text(ValueKind[str]):
+    """Kind of a text that matches `pattern`, or without a pattern is not blank. `sentence`: the error for any other."""
 
     pattern: re.Pattern[str] | None = None
     limits: str = ""
     sentence: str = translatable("This must be a non-empty text.")
     label: str = translatable("text")
 
-    def read(self, value: Any, place: Place) -> str:
+    def read(self, value: Any, place: SettingPath) -> str:
         if not isinstance(value, str):
             raise SettingsInvalid(place, "This must be a text.")
         if not (self.pattern.fullmatch(value) if self.pattern else value.strip()):
@@ -49,17 +49,17 @@ class Text(Kind[str]):
         return value
 
     def to_schema(self) -> JsonSchema:
-        return {"type": "string", "pattern": anchored(self.pattern.pattern) if self.pattern else r"\S"}
+        return {"type": "string", "pattern": anchor_pattern(self.pattern.pattern) if self.pattern else r"\S"}
 
 
 @dataclass(frozen=True)
-class Choice(Kind[str]):
-    """One of the given words."""
+class Choice(ValueKind[str]):
+    """Kind of a text that is one of `choices`."""
 
     choices: tuple[str, ...]
     label: str = translatable("text")
 
-    def read(self, value: Any, place: Place) -> str:
+    def read(self, value: Any, place: SettingPath) -> str:
         if not isinstance(value, str) or value not in self.choices:
             raise SettingsInvalid(
                 place, translatable("This must be one of: %(choices)s.", choices=", ".join(self.choices))
@@ -71,8 +71,8 @@ class Choice(Kind[str]):
 
 
 @dataclass(frozen=True)
-class WholeNumber(Kind[int]):
-    """A whole number within bounds, both included."""
+class WholeNumber(ValueKind[int]):
+    """Kind of a whole number from `lowest` to `highest`, both included."""
 
     lowest: int
     highest: int
@@ -84,7 +84,7 @@ class WholeNumber(Kind[int]):
             "%(lowest)s to %(highest)s", lowest=f"{self.lowest:,}", highest=f"{self.highest:,}"
         )
 
-    def read(self, value: Any, place: Place) -> int:
+    def read(self, value: Any, place: SettingPath) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not self.lowest <= value <= self.highest:
             sentence = translatable(
                 "This must be a whole number from %(lowest)s to %(highest)s.",
@@ -99,12 +99,12 @@ class WholeNumber(Kind[int]):
 
 
 @dataclass(frozen=True)
-class Boolean(Kind[bool]):
-    """True or false."""
+class Boolean(ValueKind[bool]):
+    """Kind of a value that is true or false."""
 
     label: str = translatable("true or false")
 
-    def read(self, value: Any, place: Place) -> bool:
+    def read(self, value: Any, place: SettingPath) -> bool:
         if not isinstance(value, bool):
             raise SettingsInvalid(place, "This must be true or false.")
         return value
@@ -114,12 +114,12 @@ class Boolean(Kind[bool]):
 
 
 @dataclass(frozen=True)
-class AnyValue(Kind[Any]):
-    """Any JSON value."""
+class AnyValue(ValueKind[Any]):
+    """Kind that accepts any JSON value."""
 
     label: str = translatable("any JSON value")
 
-    def read(self, value: Any, place: Place) -> Any:
+    def read(self, value: Any, place: SettingPath) -> Any:
         return value
 
     def to_schema(self) -> JsonSchema:
@@ -127,12 +127,12 @@ class AnyValue(Kind[Any]):
 
 
 @dataclass(frozen=True)
-class AnyText(Kind[str]):
-    """Any text, also an empty one."""
+class AnyText(ValueKind[str]):
+    """Kind of any text, including an empty one."""
 
     label: str = translatable("text")
 
-    def read(self, value: Any, place: Place) -> str:
+    def read(self, value: Any, place: SettingPath) -> str:
         if not isinstance(value, str):
             raise SettingsInvalid(place, "This must be a text.")
         return value
@@ -142,20 +142,20 @@ class AnyText(Kind[str]):
 
 
 @dataclass(frozen=True)
-class TextList(Kind[tuple[str, ...]]):
-    """A list of texts that are not empty. `choices`: the only texts that are accepted, if any."""
+class TextList(ValueKind[tuple[str, ...]]):
+    """Kind of a list of texts that are not empty. `choices`: the only accepted texts, if any."""
 
     choices: tuple[str, ...] = ()
     label: str = translatable("list of texts")
 
-    def read(self, value: Any, place: Place) -> tuple[str, ...]:
+    def read(self, value: Any, place: SettingPath) -> tuple[str, ...]:
         if not isinstance(value, list | tuple):
             raise SettingsInvalid(place, "This must be a list of texts.")
         for index, item in enumerate(value):
             self._check_item(item, (*place, index))
         return tuple(value)
 
-    def _check_item(self, item: Any, place: Place) -> None:
+    def _check_item(self, item: Any, place: SettingPath) -> None:
         if not isinstance(item, str) or not item:
             raise SettingsInvalid(place, "This must be a non-empty text.")
         if self.choices and item not in self.choices:
@@ -169,12 +169,12 @@ class TextList(Kind[tuple[str, ...]]):
 
 
 @dataclass(frozen=True)
-class AnyTextList(Kind[list[str]]):
-    """A list of any texts."""
+class AnyTextList(ValueKind[list[str]]):
+    """Kind of a list of any texts, including empty ones."""
 
     label: str = translatable("list of texts")
 
-    def read(self, value: Any, place: Place) -> list[str]:
+    def read(self, value: Any, place: SettingPath) -> list[str]:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise SettingsInvalid(place, "This must be a list of texts.")
         return value
@@ -184,14 +184,14 @@ class AnyTextList(Kind[list[str]]):
 
 
 @dataclass(frozen=True)
-class TextMap(Kind[dict[str, str]]):
-    """An object whose values are texts. `schema`: what else its JSON Schema says."""
+class TextMap(ValueKind[dict[str, str]]):
+    """Kind of an object whose values are texts. `schema`: additional keywords of its JSON Schema."""
 
     limits: str = ""
     schema: Mapping[str, Any] = field(default_factory=dict)
     label: str = translatable("object of texts")
 
-    def read(self, value: Any, place: Place) -> dict[str, str]:
+    def read(self, value: Any, place: SettingPath) -> dict[str, str]:
         if not isinstance(value, Mapping) or not all(isinstance(item, str) for item in value.values()):
             raise SettingsInvalid(place, "This must be an object whose values are texts.")
         return dict(value)
@@ -200,6 +200,6 @@ class TextMap(Kind[dict[str, str]]):
         return {"type": "object", "additionalProperties": {"type": "string"}, **self.schema}
 
 
-def anchored(pattern: str) -> str:
-    """Return a pattern that must match a whole text, as JSON Schema has it."""
+def anchor_pattern(pattern: str) -> str:
+    """Return a pattern for JSON Schema that must match the whole text."""
     return f"^(?:{pattern})$"

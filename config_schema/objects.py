@@ -5,18 +5,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import JsonSchema, Kind, anchored
-from config_schema.settings import Setting, Values
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import JsonSchema, ValueKind, anchor_pattern
+from config_schema.settings import Setting, SettingValues
 from config_schema.translatable import translatable
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A rule about several settings of an object, as the reference states it and as JSON Schema has it. The builder of
-    the object enforces it.
+class ObjectRule:
+    """A rule about several settings of an object: as a sentence for the reference, and as JSON Schema. The `build`
+    function of the object enforces it.
     """
 
     sentence: str
@@ -24,21 +24,21 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Object(Kind[T]):
-    """An object with these settings and no others. `build` makes what they mean of them, and may refuse them. `hints`:
-    what to say of unknown fields that have a place elsewhere.
+class Object(ValueKind[T]):
+    """Kind of an object with these settings and no others. `build`: makes the result of their values, or refuses them.
+    `hints`: errors for unknown fields that belong elsewhere, by name.
     """
 
     settings: tuple[Setting[Any], ...]
-    build: Callable[[Values], T]
-    rules: tuple[Rule, ...] = ()
+    build: Callable[[SettingValues], T]
+    rules: tuple[ObjectRule, ...] = ()
     hints: Mapping[str, str] = field(default_factory=dict)
     label: str = translatable("object")
 
-    def read(self, value: Any, place: Place) -> T:
+    def read(self, value: Any, place: SettingPath) -> T:
         document = _require_object(value, place)
         _refuse_unknown(document, self.settings, place, self.hints)
-        return self.build(Values(document, self.settings, place))
+        return self.build(SettingValues(document, self.settings, place))
 
     def to_schema(self) -> JsonSchema:
         return object_schema(self.settings, self.rules)
@@ -46,34 +46,36 @@ class Object(Kind[T]):
 
 @dataclass(frozen=True)
 class Variant:
-    """The settings of an object that come with one value of its selector. `example` is a whole object."""
+    """One variant of a VariantObject: the settings of the object for one value of its selector. `example`: a whole
+    object.
+    """
 
     meaning: str
     example: Mapping[str, Any]
     settings: tuple[Setting[Any], ...] = ()
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[ObjectRule, ...] = ()
 
 
 @dataclass(frozen=True)
-class VariantObject(Kind[T]):
-    """An object whose settings depend on the value of one of them, the `selector`. `hints`: what to say of unknown
-    fields that have a place elsewhere.
+class VariantObject(ValueKind[T]):
+    """Kind of an object whose settings depend on the value of one of them, the `selector`. `hints`: errors for unknown
+    fields that belong elsewhere, by name.
     """
 
     selector: Setting[str]
     variants: Mapping[str, Variant]
-    build: Callable[[Values], T]
+    build: Callable[[SettingValues], T]
     hints: Mapping[str, str] = field(default_factory=dict)
     label: str = translatable("object")
 
-    def read(self, value: Any, place: Place) -> T:
+    def read(self, value: Any, place: SettingPath) -> T:
         document = _require_object(value, place)
         settings = self.settings_of(self.selector.read(document, place))
         _refuse_unknown(document, settings, place, self.hints)
-        return self.build(Values(document, settings, place))
+        return self.build(SettingValues(document, settings, place))
 
     def settings_of(self, name: str) -> tuple[Setting[Any], ...]:
-        """Return the selector and the settings of a variant."""
+        """Return the selector and the settings of the variant of this name."""
         return (self.selector, *self.variants[name].settings)
 
     def to_schema(self) -> JsonSchema:
@@ -90,12 +92,13 @@ class VariantObject(Kind[T]):
 
 
 @dataclass(frozen=True)
-class MapOf(Kind[dict[str, T]]):
-    """An object whose names people choose, with values of one kind. `placeholder` stands for a name in the reference,
-    `noun` says what the names are, and `fold` makes a key of a name. `least` is 0 or 1.
+class MapOf(ValueKind[dict[str, T]]):
+    """Kind of an object whose field names people choose, with values of one kind. `placeholder`: a name as the
+    reference shows it. `noun`: the plural that errors use for the names. `fold`: converts a name into a key of the
+    result. `least` is 0 or 1.
     """
 
-    values: Kind[T]
+    values: ValueKind[T]
     placeholder: str
     least: int = 0
     most: int | None = None
@@ -114,7 +117,7 @@ class MapOf(Kind[dict[str, T]]):
             return translatable("at most %(most)s %(noun)s", **bounds)
         return translatable("not empty") if self.least else ""
 
-    def read(self, value: Any, place: Place) -> dict[str, T]:
+    def read(self, value: Any, place: SettingPath) -> dict[str, T]:
         document = _require_object(value, place)
         if len(document) < self.least or (self.most is not None and len(document) > self.most):
             if self.most is None:
@@ -134,15 +137,15 @@ class MapOf(Kind[dict[str, T]]):
         if self.most is not None:
             schema["maxProperties"] = self.most
         if self.names:
-            schema["propertyNames"] = {"pattern": anchored(self.names.pattern)}
+            schema["propertyNames"] = {"pattern": anchor_pattern(self.names.pattern)}
         return schema
 
 
 @dataclass(frozen=True)
-class ListOf(Kind[list[T]]):
-    """A list of values of one kind that is not empty. `noun`: what they are called."""
+class ListOf(ValueKind[list[T]]):
+    """Kind of a list of 1 to `most` values of one kind. `noun`: the plural that errors use for them."""
 
-    items: Kind[T]
+    items: ValueKind[T]
     most: int
     label: str = translatable("list of objects")
     noun: str = translatable("objects")
@@ -151,7 +154,7 @@ class ListOf(Kind[list[T]]):
     def limits(self) -> str:  # type: ignore[override]
         return translatable("1 to %(most)s items", most=f"{self.most:,}")
 
-    def read(self, value: Any, place: Place) -> list[T]:
+    def read(self, value: Any, place: SettingPath) -> list[T]:
         if not isinstance(value, list | tuple) or not 1 <= len(value) <= self.most:
             raise SettingsInvalid(
                 place,
@@ -167,7 +170,7 @@ class ListOf(Kind[list[T]]):
 
 @dataclass(frozen=True)
 class OneOrMore(ListOf[T]):
-    """One value of a kind, or a list of several."""
+    """Kind of one value of a kind, or a list of 1 to `most` of them."""
 
     label: str = translatable("object or list of objects")
 
@@ -175,14 +178,14 @@ class OneOrMore(ListOf[T]):
     def limits(self) -> str:  # type: ignore[override]
         return translatable("at most %(most)s items", most=f"{self.most:,}")
 
-    def read(self, value: Any, place: Place) -> list[T]:
+    def read(self, value: Any, place: SettingPath) -> list[T]:
         return [self.items.read(value, place)] if isinstance(value, Mapping) else super().read(value, place)
 
     def to_schema(self) -> JsonSchema:
         return {"anyOf": [self.items.to_schema(), super().to_schema()]}
 
 
-def object_schema(settings: tuple[Setting[Any], ...], rules: tuple[Rule, ...] = ()) -> JsonSchema:
+def object_schema(settings: tuple[Setting[Any], ...], rules: tuple[ObjectRule, ...] = ()) -> JsonSchema:
     """Return the JSON Schema of an object with these settings and no others."""
     schema: JsonSchema = {
         "type": "object",
@@ -206,7 +209,7 @@ def _setting_schema(setting: Setting[Any]) -> JsonSchema:
     return schema
 
 
-def _require_object(value: Any, place: Place) -> Mapping[str, Any]:
+def _require_object(value: Any, place: SettingPath) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise SettingsInvalid(place, "This must be an object.")
     return value
@@ -215,7 +218,7 @@ def _require_object(value: Any, place: Place) -> Mapping[str, Any]:
 def _refuse_unknown(
     document: Mapping[str, Any],
     settings: tuple[Setting[Any], ...],
-    place: Place,
+    place: SettingPath,
     hints: Mapping[str, str] | None = None,
 ) -> None:
     known = {setting.name for setting in settings}

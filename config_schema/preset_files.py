@@ -9,7 +9,7 @@ from typing import TypeVar
 from config_schema.errors import SettingsInvalid
 from config_schema.kinds import Choice, Text, TextList
 from config_schema.objects import Object
-from config_schema.settings import Values, required
+from config_schema.settings import SettingValues, required
 from config_schema.translatable import translatable
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ _TESTED = required(
 )
 
 # What every preset file has beside the settings of its kind.
-METADATA = (_LABEL, _NEEDS, _PAGE, _FOLLOWS, _TESTED)
+METADATA_SETTINGS = (_LABEL, _NEEDS, _PAGE, _FOLLOWS, _TESTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class PresetMetadata:
         return self.tested == REAL_SYSTEM
 
 
-def read_metadata(values: Values) -> PresetMetadata:
+def read_metadata(values: SettingValues) -> PresetMetadata:
     """Return the metadata of a preset file. Raises SettingsInvalid."""
     if not values[_NEEDS]:
         values.reject(_NEEDS, "This must not be empty.")

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Kind
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import ValueKind
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -21,7 +21,7 @@ class Setting(Generic[T_co]):
     """
 
     name: str
-    kind: Kind[Any]
+    kind: ValueKind[Any]
     meaning: str
     example: Any
     is_required: bool = False
@@ -29,7 +29,7 @@ class Setting(Generic[T_co]):
     is_nullable: bool = False
     default: Any = None
 
-    def read(self, document: Mapping[str, Any], place: Place) -> Any:
+    def read(self, document: Mapping[str, Any], place: SettingPath) -> Any:
         """Read the setting from the object at `place` that holds it. Raises SettingsInvalid."""
         value = document.get(self.name, self.default)
         if self.name not in document and self.is_required:
@@ -39,18 +39,18 @@ class Setting(Generic[T_co]):
         return self.kind.read(value, (*place, self.name))
 
 
-def required(name: str, kind: Kind[T], meaning: str, *, example: Any) -> Setting[T]:
-    """Describe a setting that must be there."""
+def required(name: str, kind: ValueKind[T], meaning: str, *, example: Any) -> Setting[T]:
+    """Describe a setting that is required."""
     return Setting(name=name, kind=kind, meaning=meaning, example=example, is_required=True)
 
 
-def defaulted(name: str, kind: Kind[T], default: Any, meaning: str, *, example: Any) -> Setting[T]:
+def defaulted(name: str, kind: ValueKind[T], default: Any, meaning: str, *, example: Any) -> Setting[T]:
     """Describe a setting that has `default` as its value if it is absent."""
     return Setting(name=name, kind=kind, meaning=meaning, example=example, default=default)
 
 
 def optional(
-    name: str, kind: Kind[T], meaning: str, *, example: Any, is_nullable: bool = True
+    name: str, kind: ValueKind[T], meaning: str, *, example: Any, is_nullable: bool = True
 ) -> Setting[T | None]:
     """Describe a setting that is read as None if it is absent or, where `is_nullable`, null."""
     return Setting(
@@ -58,10 +58,12 @@ def optional(
     )
 
 
-class Values:
-    """The settings of one object, as read. Only a described setting can be asked for. `document`: the object itself."""
+class SettingValues:
+    """The values of the settings of one object, by setting. `document`: the object itself, `place`: its path."""
 
-    def __init__(self, document: Mapping[str, Any], settings: Sequence[Setting[Any]], place: Place) -> None:
+    def __init__(
+        self, document: Mapping[str, Any], settings: Sequence[Setting[Any]], place: SettingPath
+    ) -> None:
         self.place = place
         self.document = document
         self._given = frozenset(document)

@@ -34,8 +34,8 @@ class TranslatableText(str):
 
 
 def translatable(template: str, **params: object) -> TranslatableText:
-    """Return the text of a template with its parameters, or a marked text as it is. Without parameters, a `%` is only
-    a `%`.
+    """Mark a template for translation, and fill in its parameters. A marked text is returned unchanged. Without
+    parameters, `%` has no special meaning.
     """
     if isinstance(template, TranslatableText) and not params:
         return template
@@ -43,35 +43,35 @@ def translatable(template: str, **params: object) -> TranslatableText:
 
 
 def translatable_plural(singular: str, plural: str, number: int, **params: object) -> TranslatableText:
-    """Return the text of one of two templates, by a number. Both may use `%(number)s`."""
+    """Mark two templates for translation, and fill in the one for this number. Both may use `%(number)s`."""
     return TranslatableText(singular, {"number": f"{number:,}", **params}, plural, number)
 
 
 def join_texts(separator: str, texts: Iterable[str]) -> TranslatableText:
-    """Return texts as one text, which is translated part by part."""
+    """Join texts into one, which is translated part by part."""
     params = {f"part{number}": text for number, text in enumerate(texts)}
     return TranslatableText(separator.join(f"%({name})s" for name in params), params)
 
 
-def to_document(text: TranslatableText) -> dict[str, Any]:
-    """Return a text as JSON stores it: what the reader's language is, is known only when it is shown."""
+def encode_text(text: TranslatableText) -> dict[str, Any]:
+    """Convert a text for JSON, so that it can be translated later into the language of its reader."""
     params = {
-        name: to_document(value) if isinstance(value, TranslatableText) else str(value)
+        name: encode_text(value) if isinstance(value, TranslatableText) else str(value)
         for name, value in text.params.items()
     }
     return {"template": text.template, "params": params, "plural": text.plural, "number": text.number}
 
 
-def from_document(document: Mapping[str, Any]) -> TranslatableText:
-    """Return the text of a document that `to_document` made."""
+def decode_text(document: Mapping[str, Any]) -> TranslatableText:
+    """Restore a text from a document that `encode_text` returned."""
     params = {
-        name: from_document(value) if isinstance(value, Mapping) else value
+        name: decode_text(value) if isinstance(value, Mapping) else value
         for name, value in document["params"].items()
     }
     return TranslatableText(document["template"], params, document["plural"], document["number"])
 
 
-def text_of(error: Exception) -> str:
-    """Return the sentence that an error was raised with; `str(error)` would lose its template."""
+def error_sentence(error: Exception) -> str:
+    """Return the sentence that an error was raised with, still translatable: `str(error)` would lose the template."""
     sentence = error.args[0] if error.args else ""
     return sentence if isinstance(sentence, str) else str(error)

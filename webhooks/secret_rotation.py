@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
-from config_schema.translatable import text_of
+from config_schema.translatable import error_sentence
 from webhooks.models import Source, SourceSecret
 from webhooks.protocol.signatures import check_secret, new_secret
 
@@ -40,7 +40,7 @@ def rotate_secret(
     try:
         check_secret(source.scheme, value, source.scheme_settings)
     except ValueError as error:
-        raise RotationRefused(text_of(error)) from error
+        raise RotationRefused(error_sentence(error)) from error
     with transaction.atomic():
         # Locked, because two rotations at the same moment would both find the same newest secret.
         Source.objects.select_for_update().get(pk=source.pk)
@@ -79,7 +79,7 @@ def _generate_secret(source: Source) -> str:
     try:
         return new_secret(source.scheme, source.scheme_settings)
     except ValueError as error:
-        raise RotationRefused(text_of(error)) from error
+        raise RotationRefused(error_sentence(error)) from error
 
 
 def _end_other_secrets(source: Source, hours: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any, Never
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from config_schema.errors import Place
+from config_schema.errors import SettingPath
 
 MAX_LENGTH = 200_000
 _TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([\[\]{},:])|([^\s\[\]{},:"]+))')
@@ -72,7 +72,7 @@ def parse_json_text(text: str) -> Any:
     return value
 
 
-def line_number_of(text: str, place: Place) -> int:
+def line_number_of(text: str, place: SettingPath) -> int:
     """Return the line of a place in a text that was parsed, or of the nearest place around it."""
     scan = _TokenScanner(text)
     scan.scan_tokens()
@@ -98,7 +98,7 @@ class _TokenScanner:
     """Scanner for the offset of each value in a valid JSON text, in one pass over its tokens."""
 
     text: str
-    offsets: dict[Place, int] = field(default_factory=dict)
+    offsets: dict[SettingPath, int] = field(default_factory=dict)
     _path: list[str | int] = field(default_factory=list)
     # For each open bracket: True if a name follows, False if a value does, None in a list.
     _expects_name: list[bool | None] = field(default_factory=list)

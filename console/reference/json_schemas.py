@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from config_schema.kinds import Kind
+from config_schema.kinds import ValueKind
 from sync.connectors.registry import CONNECTORS, SETTINGS_KINDS
 from sync.connectors.settings.authentication import AUTHENTICATION
 from sync.planning.mapping_declaration import MAPPING
@@ -15,7 +15,7 @@ from webhooks.responses.response_format import RESPONSE_FORMAT
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 # By name of the schema: the title, and the kind of the document.
-DOCUMENTS: Mapping[str, tuple[str, Kind[Any]]] = {
+DOCUMENTS: Mapping[str, tuple[str, ValueKind[Any]]] = {
     **{
         f"verification-{name}": (f"Settings: {scheme.label}", scheme.schema)
         for name, scheme in SCHEMES.items()

@@ -10,9 +10,9 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.utils.text import capfirst
 
-from config_schema.kinds import Kind
+from config_schema.kinds import ValueKind
 from config_schema.model_fields import FieldSetting
-from config_schema.objects import ListOf, MapOf, Object, Rule, VariantObject
+from config_schema.objects import ListOf, MapOf, Object, ObjectRule, VariantObject
 from config_schema.settings import Setting
 from config_schema.translatable import join_texts, translatable
 from console.ui.translation import translate_text
@@ -241,7 +241,7 @@ def _describe_inner_objects(settings: tuple[Setting[Any], ...], place: str) -> I
             yield from describe_object(inner_object, setting.meaning, _part_path(setting, place))
 
 
-def _find_inner_object(kind: Kind[Any]) -> Object[Any] | None:
+def _find_inner_object(kind: ValueKind[Any]) -> Object[Any] | None:
     """Return the object that values of a kind are, or consist of; None if there is none."""
     if isinstance(kind, MapOf):
         return _find_inner_object(kind.values)
@@ -259,14 +259,14 @@ def _part_path(setting: Setting[Any], place: str) -> str:
     return f"{form_field}[]" if isinstance(kind, ListOf) else form_field
 
 
-def _name_kind(kind: Kind[Any]) -> str:
+def _name_kind(kind: ValueKind[Any]) -> str:
     if isinstance(kind, MapOf) and _find_inner_object(kind) is None:
         inner_object = translatable(_name_kind(kind.values))
         return translatable("object: %(name)s → %(kind)s", name=kind.placeholder, kind=inner_object)
     return kind.label
 
 
-def _kind_limits(kind: Kind[Any]) -> str:
+def _kind_limits(kind: ValueKind[Any]) -> str:
     if isinstance(kind, MapOf) and _find_inner_object(kind) is None:
         words = ", ".join(f"`{choice}`" for choice in kind.values.choices)
         value_limits = translatable("values: %(choices)s", choices=words) if words else kind.values.limits
@@ -274,5 +274,5 @@ def _kind_limits(kind: Kind[Any]) -> str:
     return kind.limits
 
 
-def _rule_sentences(rules: tuple[Rule, ...]) -> tuple[str, ...]:
+def _rule_sentences(rules: tuple[ObjectRule, ...]) -> tuple[str, ...]:
     return tuple(translate_text(rule.sentence) for rule in rules if rule.sentence)

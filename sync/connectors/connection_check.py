@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from config_schema.errors import SettingsInvalid
-from config_schema.translatable import text_of, to_document
+from config_schema.translatable import encode_text, error_sentence
 from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
 from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
 from sync.connectors.contracts.permissions import PermissionAnswer, PermissionFinding
@@ -164,7 +164,7 @@ class _ConnectionCheck:
         except SettingsInvalid as invalid:
             if (credential := self._missing_credential(invalid)) is not None:
                 return CheckStep(name, False, "credential-missing", None, {"credential": credential})
-            return CheckStep(name, False, "settings-invalid", None, {"sentence": to_document(invalid.text)})
+            return CheckStep(name, False, "settings-invalid", None, {"sentence": encode_text(invalid.text)})
         return CheckStep(name, is_good, code, _UNTIMED_CODES.get(code, time.monotonic() - started), facts)
 
     def _missing_credential(self, invalid: SettingsInvalid) -> str | None:
@@ -303,4 +303,4 @@ def _parse_base(base_url: str) -> Any:
     try:
         return parse_base_url(base_url)
     except ValueError as error:
-        raise SettingsInvalid(("base_url",), text_of(error)) from None
+        raise SettingsInvalid(("base_url",), error_sentence(error)) from None

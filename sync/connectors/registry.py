@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, overload
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Kind
-from config_schema.translatable import text_of, translatable
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import ValueKind
+from config_schema.translatable import error_sentence, translatable
 from sync.connectors.client.authentication import make_authenticator
 from sync.connectors.client.client_config import AttemptOptions, ClientConfig
 from sync.connectors.client.exchange import Recorder
@@ -63,7 +63,7 @@ def validate_connection(
 
 def _refuse_unsendable_texts(document: Any) -> None:
     """Raise SettingsInvalid for a text that is no Unicode, which no request sends and no database stores."""
-    waiting: list[tuple[Place, Any]] = [((), document)]
+    waiting: list[tuple[SettingPath, Any]] = [((), document)]
     while waiting:
         place, value = waiting.pop()
         if isinstance(value, Mapping):
@@ -76,7 +76,7 @@ def _refuse_unsendable_texts(document: Any) -> None:
             _require_sendable(value, place)
 
 
-def _require_sendable(value: Any, place: Place) -> None:
+def _require_sendable(value: Any, place: SettingPath) -> None:
     if isinstance(value, str) and ("\0" in value or any("\ud800" <= one <= "\udfff" for one in value)):
         raise SettingsInvalid(place, "This text holds U+0000 or half of a surrogate pair.")
 
@@ -179,7 +179,7 @@ def find_log_in_key(
 
 _ConnectorSettings = identity.IdentitySettings | target.TargetSettings
 # The settings of each connector, as they are read and described.
-SETTINGS_KINDS: Mapping[str, Kind[_ConnectorSettings]] = {
+SETTINGS_KINDS: Mapping[str, ValueKind[_ConnectorSettings]] = {
     "rest-identity": identity.IDENTITY_SETTINGS,
     "rest-commercial": target.TARGET_SETTINGS,
 }
@@ -237,4 +237,4 @@ def _parse_base(base_url: str) -> BaseUrl:
     try:
         return parse_base_url(base_url)
     except ValueError as error:
-        raise SettingsInvalid(("base_url",), text_of(error)) from None
+        raise SettingsInvalid(("base_url",), error_sentence(error)) from None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 
-from config_schema.translatable import text_of, translatable
+from config_schema.translatable import error_sentence, translatable
 from sync.connectors.http.message_types import ExchangeFailure, HttpEndpoint, HttpRequest
 from sync.connectors.http.transport import transmit_request
 from sync.connectors.http.urls import BaseUrl, is_allowed_url, parse_base_url
@@ -70,12 +70,14 @@ def post_signed(description: str, url: str, secret: str, webhook_id: str, body: 
             translatable(
                 "the settings of %(receiver)s are not good: %(error)s",
                 receiver=description,
-                error=text_of(error),
+                error=error_sentence(error),
             )
         ) from error
     except ExchangeFailure as failure:
         raise PostFailed(
-            translatable("%(receiver)s failed: %(failure)s", receiver=description, failure=text_of(failure))
+            translatable(
+                "%(receiver)s failed: %(failure)s", receiver=description, failure=error_sentence(failure)
+            )
         ) from failure
     if not 200 <= answer.status < 300:
         raise PostFailed(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from config_schema.errors import SettingsInvalid, from_pointer
+from config_schema.errors import SettingsInvalid, parse_pointer
 from sync.connectors.settings.identity import IDENTITY_SETTINGS
 from sync.connectors.values.answer_meaning import Meaning, find_meaning
 from sync.connectors.values.json_responses import (
@@ -28,7 +28,7 @@ def says_absent(
     try:
         return find_meaning(known.answers, status, headers, content) is Meaning.ABSENT
     except ExpressionOverBudget as costly:
-        raise SettingsInvalid(from_pointer(costly.field.field), costly.field.detail) from None
+        raise SettingsInvalid(parse_pointer(costly.field.field), costly.field.detail) from None
 
 
 def read_stored_entity(
@@ -51,4 +51,4 @@ def read_stored_entity(
     except UnreadableError:
         return None
     except ExpressionOverBudget as costly:
-        raise SettingsInvalid(from_pointer(costly.field.field), costly.field.detail) from None
+        raise SettingsInvalid(parse_pointer(costly.field.field), costly.field.detail) from None

@@ -7,7 +7,7 @@ from functools import partial
 
 from django.utils import timezone
 
-from config_schema.translatable import text_of, translatable
+from config_schema.translatable import error_sentence, translatable
 from sync.connectors.http.dns import is_address_allowed
 from sync.connectors.http.message_types import ExchangeFailure, HttpEndpoint, HttpRequest, HttpResponse
 from sync.connectors.http.transport import transmit_request
@@ -62,7 +62,7 @@ def fetch_key_set(url: str) -> None:
         if isinstance(error, ExchangeFailure):
             sentence: str = translatable("No key set was received: %(reason)s.", reason=str(error))
         else:
-            sentence = text_of(error)
+            sentence = error_sentence(error)
         record_key_set_fault(url, str(sentence), now)
         raise KeySetUnavailable(sentence) from error
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
-from config_schema.errors import to_path
+from config_schema.errors import format_path
 from sync.models import Connection, ConnectionSide, Link, Mapping, Route
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 
@@ -162,7 +162,7 @@ def _settings_path(connection: Connection, entity_type: str, *names: str) -> str
     entities = connection.settings.get("entities") if isinstance(connection.settings, dict) else None
     known = entities if isinstance(entities, dict) else {}
     written = next((name for name in known if name.upper() == entity_type.upper()), entity_type)
-    return to_path(("entities", written, *names))
+    return format_path(("entities", written, *names))
 
 
 def _search_gap(route: Route, declaration: Any) -> str | None:

@@ -15,21 +15,21 @@ from typing import Any, NamedTuple
 
 from jmespath.exceptions import JMESPathError
 
-from config_schema.errors import Place, SettingsInvalid
+from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import (
     AnyText,
     AnyValue,
     Boolean,
     Choice,
     JsonSchema,
-    Kind,
     Text,
     TextList,
+    ValueKind,
     WholeNumber,
 )
-from config_schema.objects import MapOf, Object, Rule
-from config_schema.settings import Setting, Values, defaulted, optional, required
-from config_schema.translatable import text_of, translatable
+from config_schema.objects import MapOf, Object, ObjectRule
+from config_schema.settings import Setting, SettingValues, defaulted, optional, required
+from config_schema.translatable import error_sentence, translatable
 from sync.connectors.values.fingerprint import fingerprint_json
 from sync.planning.mapping import (
     DEFAULT_REFERENCE_WAIT,
@@ -65,7 +65,7 @@ _UNVERIFIED = "first_email"
 class InvalidMapping(ValueError):
     """An invalid declaration. The message names the field; `place` is the path to it."""
 
-    def __init__(self, sentence: str, place: Place = ()) -> None:
+    def __init__(self, sentence: str, place: SettingPath = ()) -> None:
         super().__init__(sentence)
         self.place = place
 
@@ -81,7 +81,7 @@ class ParsedPath(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MappingPath(Kind[ParsedPath]):
+class MappingPath(ValueKind[ParsedPath]):
     """A JMESPath expression of a mapping. Reading compiles it. `refused`: functions that it must not call;
     `more_functions`: those that only it may call.
     """
@@ -93,7 +93,7 @@ class MappingPath(Kind[ParsedPath]):
         "1 to %(most)s characters, nested at most %(depth)s deep", most=MAX_PATH, depth=MAX_DEPTH
     )
 
-    def read(self, value: Any, place: Place) -> ParsedPath:
+    def read(self, value: Any, place: SettingPath) -> ParsedPath:
         if not isinstance(value, str) or not 0 < len(value) <= MAX_PATH:
             sentence = translatable(
                 "This must be a JMESPath expression of 1 to %(most)s characters.", most=MAX_PATH
@@ -111,7 +111,7 @@ class MappingPath(Kind[ParsedPath]):
             return ParsedPath(evaluator, fields_read(value, "entity"), linked_types(value))
         except ExpressionRefused as error:
             raise SettingsInvalid(
-                place, translatable("%(value)s %(error)s", value=f"{value!r}", error=text_of(error))
+                place, translatable("%(value)s %(error)s", value=f"{value!r}", error=error_sentence(error))
             ) from error
         except JMESPathError as error:
             raise SettingsInvalid(
@@ -123,13 +123,13 @@ class MappingPath(Kind[ParsedPath]):
 
 
 @dataclass(frozen=True)
-class RecordFields(Kind[tuple[str, ...]]):
+class RecordFields(ValueKind[tuple[str, ...]]):
     """Names of fields of the record."""
 
     label: str = translatable("list of texts")
     limits: str = translatable("names of `fields`")
 
-    def read(self, value: Any, place: Place) -> tuple[str, ...]:
+    def read(self, value: Any, place: SettingPath) -> tuple[str, ...]:
         if not isinstance(value, list) or any(not isinstance(name, str) for name in value):
             raise SettingsInvalid(place, "This must be a list of fields of this mapping.")
         return tuple(value)
@@ -217,7 +217,7 @@ _WHEN_MISSING = defaulted(
 )
 
 
-def _build_field_rule(values: Values) -> FieldRule:
+def _build_field_rule(values: SettingValues) -> FieldRule:
     if values.is_given(_PATH) == values.is_given(_CONSTANT):
         values.reject(None, "Enter either a path or a constant.")
     path = values[_PATH]
@@ -260,12 +260,12 @@ _FIELD_RULE = Object(
     ),
     _build_field_rule,
     (
-        Rule(
+        ObjectRule(
             "Exactly one of `path` and `constant` is required.",
             {"oneOf": [{"required": ["path"]}, {"required": ["constant"]}]},
         ),
-        Rule("At most one of `only_on_create` and `not_compared` is true."),
-        Rule("`when_missing` needs `linked`, or a `path` that calls `linked()`."),
+        ObjectRule("At most one of `only_on_create` and `not_compared` is true."),
+        ObjectRule("`when_missing` needs `linked`, or a `path` that calls `linked()`."),
     ),
 )
 _FIELDS = required(
@@ -359,7 +359,7 @@ _VERIFIED = defaulted(
 )
 
 
-def _build_match_rule(values: Values) -> MatchRule:
+def _build_match_rule(values: SettingValues) -> MatchRule:
     verified_previous, verified_new = values[_VERIFIED]
     return MatchRule(
         external_id=values[_EXTERNAL_ID],
@@ -380,7 +380,7 @@ _MATCH = defaulted(
 )
 
 
-def _build_mapping(values: Values) -> ParsedMapping:
+def _build_mapping(values: SettingValues) -> ParsedMapping:
     fields, match = values[_FIELDS], values[_MATCH]
     if any(name not in fields for name in match.new):
         raise SettingsInvalid(("match", "new"), "This must be a list of fields of this mapping.")
@@ -398,7 +398,7 @@ _REFERENCE_WAIT = defaulted(
 MAPPING = Object(
     (_FIELDS, _MATCH, _REFERENCE_WAIT),
     _build_mapping,
-    (Rule("`match.new` names only fields that are in `fields`."),),
+    (ObjectRule("`match.new` names only fields that are in `fields`."),),
 )
 
 _cache: dict[bytes, ParsedMapping] = {}
@@ -452,7 +452,7 @@ def _parse_declaration(declaration: Any) -> ParsedMapping:
         raise InvalidMapping(sentence, invalid.place) from invalid
 
 
-def _name_place(place: Place) -> str:
+def _name_place(place: SettingPath) -> str:
     """Return how a message names a place: `email.path` of a field, `match.new`; `The mapping` for all of it."""
     names = [step for step in place if isinstance(step, str)]
     if len(names) > 1 and names[0] == "fields":

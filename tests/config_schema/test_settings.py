@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from config_schema.errors import SettingsInvalid, from_pointer, to_pointer
+from config_schema.errors import SettingsInvalid, format_pointer, parse_pointer
 from config_schema.kinds import Boolean, Choice, Text, TextList, TextMap, WholeNumber
-from config_schema.objects import ListOf, MapOf, Object, Rule, Variant, VariantObject
-from config_schema.settings import Values, defaulted, optional, required
+from config_schema.objects import ListOf, MapOf, Object, ObjectRule, Variant, VariantObject
+from config_schema.settings import SettingValues, defaulted, optional, required
 
 pytestmark = pytest.mark.pure
 
@@ -90,7 +90,7 @@ def test_a_setting_that_no_object_describes_cannot_be_read() -> None:
 
 
 def test_a_builder_may_refuse_its_settings_together() -> None:
-    def build(values: Values) -> None:
+    def build(values: SettingValues) -> None:
         if values.is_given(SIZE):
             values.reject(SIZE, "No size here.")
         values.reject(None, "Nothing here.")
@@ -101,7 +101,7 @@ def test_a_builder_may_refuse_its_settings_together() -> None:
 
 
 def test_the_schema_says_what_the_reader_does() -> None:
-    rule = Rule("Either.", {"required": ["note"]})
+    rule = ObjectRule("Either.", {"required": ["note"]})
     assert Object((NAME, SIZE, NOTE), lambda values: None, (rule,)).to_schema() == {
         "type": "object",
         "properties": {
@@ -127,6 +127,6 @@ def test_the_schema_says_what_the_reader_does() -> None:
 
 
 def test_a_pointer_names_a_place_and_comes_back() -> None:
-    assert to_pointer(("a/b", "c~d")) == "/a~1b/c~0d"
-    assert from_pointer("/a~1b/c~0d") == ("a/b", "c~d")
-    assert from_pointer("") == ()
+    assert format_pointer(("a/b", "c~d")) == "/a~1b/c~0d"
+    assert parse_pointer("/a~1b/c~0d") == ("a/b", "c~d")
+    assert parse_pointer("") == ()

@@ -12,9 +12,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from config_schema.errors import SettingsInvalid
-from config_schema.kinds import AnyTextList, Kind
-from config_schema.model_fields import FieldSetting, find_fault
-from config_schema.translatable import text_of, translatable
+from config_schema.kinds import AnyTextList, ValueKind
+from config_schema.model_fields import FieldSetting, find_invalid_setting
+from config_schema.translatable import error_sentence, translatable
 from webhooks.encryption.at_rest import EncryptedJSONField
 from webhooks.models.pausable import Pausable
 from webhooks.protocol.formats.webhook_format import DEFAULT_FORMAT, WEBHOOK_FORMAT, WebhookFormat
@@ -170,15 +170,15 @@ class Source(Pausable):
         except SettingsInvalid as invalid:
             errors["scheme_settings"] = ValidationError("%(setting)s", params={"setting": invalid})
         except ValueError as error:
-            errors["scheme_settings"] = text_of(error)
-        documents: dict[str, Kind[Any]] = {
+            errors["scheme_settings"] = error_sentence(error)
+        documents: dict[str, ValueKind[Any]] = {
             "webhook_format": WEBHOOK_FORMAT,
             "response_format": RESPONSE_FORMAT,
         }
         if self.handshake != {}:
             documents["handshake"] = HANDSHAKE
         for name, kind in documents.items():
-            if fault := find_fault(kind, getattr(self, name)):
+            if fault := find_invalid_setting(kind, getattr(self, name)):
                 errors[name] = ValidationError("%(setting)s", params={"setting": fault})
         if not SOURCE_SETTINGS["entity_fields"].accepts(self.entity_fields):
             errors["entity_fields"] = _("Enter a JSON list of field names.")

@@ -8,8 +8,8 @@ from typing import Any
 
 from config_schema.kinds import AnyText, AnyValue, Choice, Text, TextMap
 from config_schema.objects import ListOf, Object
-from config_schema.preset_files import METADATA, PresetMetadata, read_metadata, read_preset_files
-from config_schema.settings import Setting, Values, defaulted, optional, required
+from config_schema.preset_files import METADATA_SETTINGS, PresetMetadata, read_metadata, read_preset_files
+from config_schema.settings import Setting, SettingValues, defaulted, optional, required
 
 MAX_SAMPLES = 10
 MAX_EVENTS = 20
@@ -67,7 +67,7 @@ _FIELDS: tuple[Setting[Any], ...] = (
 )
 
 
-def _keep_given(values: Values) -> Mapping[str, Any]:
+def _keep_given(values: SettingValues) -> Mapping[str, Any]:
     return {setting.name: values[setting] for setting in _FIELDS if values.is_given(setting)}
 
 
@@ -81,7 +81,7 @@ _DATA = optional("data", _OBJECT, "The entity.", example={"email": "new@example.
 _CODE = defaulted("code", AnyText(), "", "The code of an event that is not delivered.", example="filtered")
 
 
-def _build_event(values: Values) -> ExpectedEvent:
+def _build_event(values: SettingValues) -> ExpectedEvent:
     return ExpectedEvent(
         values[_ID],
         values[_ENTITY_TYPE],
@@ -113,7 +113,7 @@ _EVENTS = required(
 )
 
 
-def _build_sample(values: Values) -> RecordedRequest:
+def _build_sample(values: SettingValues) -> RecordedRequest:
     return RecordedRequest(
         values[_TITLE], values[_CONTENT_TYPE], values[_HEADERS], values[_BODY], tuple(values[_EVENTS])
     )
@@ -130,11 +130,11 @@ _SAMPLES = required(
 )
 
 
-def _build_preset(values: Values) -> SourcePreset:
+def _build_preset(values: SettingValues) -> SourcePreset:
     return SourcePreset(read_metadata(values), values[_SOURCE], tuple(values[_SAMPLES]))
 
 
-SOURCE_PRESET = Object((*METADATA, _SOURCE, _SAMPLES), _build_preset)
+SOURCE_PRESET = Object((*METADATA_SETTINGS, _SOURCE, _SAMPLES), _build_preset)
 
 # By the name of the file.
 SOURCE_PRESETS: Mapping[str, SourcePreset] = read_preset_files(Path(__file__).parent, SOURCE_PRESET)

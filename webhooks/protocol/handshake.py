@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from config_schema.kinds import Choice, Text
 from config_schema.objects import Object
-from config_schema.settings import Values, defaulted, required
+from config_schema.settings import SettingValues, defaulted, required
 from config_schema.translatable import translatable
 from webhooks.protocol.hmac_rule import HEADER_NAME
 
@@ -89,7 +89,7 @@ class Handshake:
         return (challenge if self.member is None else json.dumps({self.member: challenge})).encode()
 
 
-def _build_handshake(values: Values) -> Handshake:
+def _build_handshake(values: SettingValues) -> Handshake:
     name, is_header = values[_PARAMETER], values[_PLACE] == "header"
     if is_header:
         HEADER_NAME.read(name, (*values.place, "name"))

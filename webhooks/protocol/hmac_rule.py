@@ -13,10 +13,10 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, Kind, Text, WholeNumber
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import Choice, JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import Object
-from config_schema.settings import Values, defaulted, optional, required
+from config_schema.settings import SettingValues, defaulted, optional, required
 from config_schema.translatable import translatable
 
 MAX_PARTS = 16
@@ -45,7 +45,7 @@ _PREFIX = Text(
 
 
 @dataclass(frozen=True)
-class SignedParts(Kind[tuple[str, ...]]):
+class SignedParts(ValueKind[tuple[str, ...]]):
     """The parts of a signed text, in their order: placeholders and literals."""
 
     label: str = translatable("list of texts")
@@ -55,7 +55,7 @@ class SignedParts(Kind[tuple[str, ...]]):
         placeholders=", ".join(f"`{name}`" for name in PLACEHOLDERS),
     )
 
-    def read(self, value: Any, place: Place) -> tuple[str, ...]:
+    def read(self, value: Any, place: SettingPath) -> tuple[str, ...]:
         if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_PARTS:
             raise SettingsInvalid(
                 place, translatable("This must be a list of 1 to %(most)s texts.", most=MAX_PARTS)
@@ -218,7 +218,7 @@ EXAMPLE: Mapping[str, Any] = {
 }
 
 
-def build_rule(values: Values) -> HmacRule:
+def build_rule(values: SettingValues) -> HmacRule:
     """Return the rule that the settings mean. Raises SettingsInvalid if they do not fit together."""
     header, signed = values[_HEADER].lower(), values[_SIGNED]
     if signed.count(BODY) != 1:
@@ -263,7 +263,9 @@ def build_rule(values: Values) -> HmacRule:
     )
 
 
-def _place_of(values: Values, header_setting: Any, member_setting: Any, signature_header: str) -> str | None:
+def _place_of(
+    values: SettingValues, header_setting: Any, member_setting: Any, signature_header: str
+) -> str | None:
     """Return the header that holds a value; None if none is named."""
     header: str | None = values[header_setting]
     if header is not None:

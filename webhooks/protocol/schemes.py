@@ -12,7 +12,7 @@ from typing import Any
 
 from config_schema.kinds import Choice, Text
 from config_schema.objects import Object
-from config_schema.settings import Setting, Values, defaulted, required
+from config_schema.settings import Setting, SettingValues, defaulted, required
 from config_schema.translatable import translatable
 from webhooks.protocol import body_secret, hmac_rule
 from webhooks.protocol.hmac_rule import HEADER_NAME, PART_NAME, decode_base64
@@ -42,7 +42,7 @@ class VerificationScheme:
     secret: str = ""
     settings: tuple[Setting[Any], ...] = ()
     example: Mapping[str, Any] = field(default_factory=dict)
-    build: Callable[[Values], Any] = lambda values: values
+    build: Callable[[SettingValues], Any] = lambda values: values
 
     @property
     def schema(self) -> Object[Any]:

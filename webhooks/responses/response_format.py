@@ -7,10 +7,10 @@ from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextList, WholeNumber
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import Choice, JsonSchema, Text, TextList, ValueKind, WholeNumber
 from config_schema.objects import ListOf, Object, Variant, VariantObject
-from config_schema.settings import Values, defaulted, optional, required
+from config_schema.settings import SettingValues, defaulted, optional, required
 from config_schema.translatable import translatable
 from webhooks.expressions.jmespath_paths import MAX_LENGTH, Evaluator, compile_expression
 
@@ -27,13 +27,13 @@ _CONTENT_TYPES = {
 
 
 @dataclass(frozen=True)
-class AnswerExpressionKind(Kind[Evaluator]):
+class AnswerExpressionKind(ValueKind[Evaluator]):
     """Kind of a JMESPath expression over the document of the standard answer."""
 
     label: str = translatable("JMESPath expression")
     limits: str = translatable("at most %(most)s characters", most=f"{MAX_LENGTH:,}")
 
-    def read(self, value: Any, place: Place) -> Evaluator:
+    def read(self, value: Any, place: SettingPath) -> Evaluator:
         if not isinstance(value, str):
             raise SettingsInvalid(place, "This must be a text.")
         try:
@@ -128,7 +128,7 @@ _CONTENT_TYPE = defaulted(
 )
 
 
-def _build_answer(values: Values) -> CustomAnswer:
+def _build_answer(values: SettingValues) -> CustomAnswer:
     status = values[_STATUS]
     if status is not None and 300 <= status < 400:
         values.reject(_STATUS, "This must not be a redirect.")
@@ -145,7 +145,7 @@ _ANSWERS = required(
 _PREFIXES = {"kratos": "#/traits/", "okta-inline": "data.userProfile."}
 
 
-def _build_format(values: Values) -> ResponseFormat:
+def _build_format(values: SettingValues) -> ResponseFormat:
     name = values[_FORMAT]
     if name == "custom":
         media_type = _CONTENT_TYPES[values[_CONTENT_TYPE]]

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from config_schema.translatable import from_document
+from config_schema.translatable import decode_text
 from console.settings.connections.forms import CREDENTIAL_LABELS
 from console.settings.connections.permission_words import PermissionRow, build_permission_row
 from console.ui.formatting import long_duration, short_duration
@@ -100,7 +100,7 @@ def _step_sentence(step: CheckStep, connection: str, now: datetime, credentials:
     if step.code in CATALOGUE:
         return f"{_catalogue_title(step.code, connection)}. {_next_step(step.code, credentials)}"
     if step.code == "settings-invalid":
-        sentence = translate_text(from_document(step.facts["sentence"]))
+        sentence = translate_text(decode_text(step.facts["sentence"]))
         return _("The settings are invalid: %(sentence)s") % {"sentence": sentence}
     text = _SENTENCE_BUILDERS.get(step.code)
     sentence = text(step.facts, now) if text else _failure_sentences().get(step.code, step.code)

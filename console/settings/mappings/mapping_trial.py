@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from config_schema.translatable import text_of
+from config_schema.translatable import error_sentence
 from console.base.forms import parse_pk
 from console.base.json_text import JsonTextError, line_number_of, parse_json_text
 from console.payloads.content import format_value, json_document
@@ -79,7 +79,9 @@ def parse_declaration(text: str) -> Any:
     try:
         parse_mapping(declaration)
     except InvalidMapping as error:
-        raise JsonTextError(translate_text(text_of(error)), line_number_of(text, error.place)) from error
+        raise JsonTextError(
+            translate_text(error_sentence(error)), line_number_of(text, error.place)
+        ) from error
     return declaration
 
 

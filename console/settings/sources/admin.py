@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from config_schema.translatable import text_of
+from config_schema.translatable import error_sentence
 from console.base.forms import JSON_AS_TEXT
 from console.base.post_only import post_only
 from console.requests.source_summary import load_source_requests
@@ -188,7 +188,7 @@ def _fetch_keys(request: HttpRequest, url: str) -> None:
         text = _(
             "The sender's keys could not be fetched: %(reason)s Webhooks are refused until a worker can fetch them."
         )
-        messages.warning(request, text % {"reason": translate_text(text_of(error))})
+        messages.warning(request, text % {"reason": translate_text(error_sentence(error))})
 
 
 def _show_test_result(request: HttpRequest, sent: SentTestEvent) -> None:

@@ -14,7 +14,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from config_schema.translatable import text_of
+from config_schema.translatable import error_sentence
 from console.base.audit_trail import client_address, request_actor
 from console.base.forms import ReasonForm
 from console.base.two_step_change import TwoStepChangeAdmin
@@ -82,7 +82,7 @@ class SecretRotationMixin(TwoStepChangeAdmin):
                     source, **form.cleaned_data, actor=request_actor(request), address=client_address(request)
                 )
             except RotationRefused as refusal:
-                form.add_error(None, translate_text(text_of(refusal)))
+                form.add_error(None, translate_text(error_sentence(refusal)))
             else:
                 context["made"] = "" if form.cleaned_data["typed"] else value
                 context["title"] = _("The new secret of %(source)s") % {"source": source}

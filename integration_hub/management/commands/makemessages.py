@@ -50,7 +50,7 @@ KEYWORDS = (
     "required:3",
     "optional:3",
     "defaulted:4",
-    "Rule",
+    "ObjectRule",
     "Variant",
     "FieldSetting",
     "Credential",

@@ -11,8 +11,8 @@ from typing import Any
 
 from config_schema.kinds import AnyValue, Text
 from config_schema.objects import Object
-from config_schema.preset_files import METADATA, PresetMetadata, read_metadata, read_preset_files
-from config_schema.settings import Values, required
+from config_schema.preset_files import METADATA_SETTINGS, PresetMetadata, read_metadata, read_preset_files
+from config_schema.settings import SettingValues, required
 
 _CONNECTOR = required("connector", Text(), "The connector of the connection.", example="rest-identity")
 _AUTHENTICATION = required(
@@ -31,13 +31,13 @@ class ConnectionPreset:
     settings: Mapping[str, Any]
 
 
-def _build(values: Values) -> ConnectionPreset:
+def _build(values: SettingValues) -> ConnectionPreset:
     return ConnectionPreset(
         read_metadata(values), values[_CONNECTOR], values[_AUTHENTICATION], values[_SETTINGS]
     )
 
 
-CONNECTION_PRESET = Object((*METADATA, _CONNECTOR, _AUTHENTICATION, _SETTINGS), _build)
+CONNECTION_PRESET = Object((*METADATA_SETTINGS, _CONNECTOR, _AUTHENTICATION, _SETTINGS), _build)
 
 # By the name of the file.
 PRESETS: Mapping[str, ConnectionPreset] = read_preset_files(Path(__file__).parent, CONNECTION_PRESET)

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, Kind
-from config_schema.objects import ListOf, Object, Rule
-from config_schema.settings import Setting, Values, optional, required
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import Choice, JsonSchema, ValueKind
+from config_schema.objects import ListOf, Object, ObjectRule
+from config_schema.settings import Setting, SettingValues, optional, required
 from config_schema.translatable import join_texts, translatable
 from sync.connectors.settings.setting_kinds import Expression
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning
@@ -37,7 +37,7 @@ MEANING_TEXTS: Mapping[Meaning, str] = {
 
 
 @dataclass(frozen=True)
-class Statuses(Kind[tuple[frozenset[int], Any]]):
+class Statuses(ValueKind[tuple[frozenset[int], Any]]):
     """One or more HTTP statuses, each a number or a class such as `4xx`. Reading returns them, and as they are
     written.
     """
@@ -45,7 +45,7 @@ class Statuses(Kind[tuple[frozenset[int], Any]]):
     label: str = translatable("status, or list of statuses")
     limits: str = translatable("200 to 599, or `2xx` to `5xx`; 1 to %(most)s in a list", most=MAX_STATUSES)
 
-    def read(self, value: Any, place: Place) -> tuple[frozenset[int], Any]:
+    def read(self, value: Any, place: SettingPath) -> tuple[frozenset[int], Any]:
         if not isinstance(value, list | tuple):
             return frozenset(_read_status(value, place)), value
         if not 1 <= len(value) <= MAX_STATUSES:
@@ -66,7 +66,7 @@ class Statuses(Kind[tuple[frozenset[int], Any]]):
         return {"anyOf": [*one["anyOf"], listed]}
 
 
-def _read_status(value: Any, place: Place) -> Iterable[int]:
+def _read_status(value: Any, place: SettingPath) -> Iterable[int]:
     if isinstance(value, str) and value in _CLASSES:
         return _CLASSES[value]
     if isinstance(value, bool) or not isinstance(value, int) or not _LOWEST <= value <= _HIGHEST:
@@ -113,7 +113,7 @@ def answer_rules(
         example=allowed[0].value,
     )
 
-    def build(values: Values) -> AnswerRule:
+    def build(values: SettingValues) -> AnswerRule:
         return _make_rule(values, Meaning(values[means]))
 
     kind = ListOf(Object((_STATUS, _WHEN, means), build, _RULES), MAX_RULES)
@@ -128,7 +128,7 @@ def answer_conditions(
     return optional(name, kind, meaning, example=example)
 
 
-def read_rules(values: Values, setting: Setting[list[AnswerRule] | None]) -> tuple[AnswerRule, ...]:
+def read_rules(values: SettingValues, setting: Setting[list[AnswerRule] | None]) -> tuple[AnswerRule, ...]:
     """Return the rules of a setting, in their order."""
     rules = values[setting]
     return tuple(rules or ())
@@ -162,23 +162,23 @@ _ERROR = _lists_status(
     {"type": "integer", "minimum": 300}, {"enum": [name for name in _CLASSES if name != "2xx"]}
 )
 _RULES = (
-    Rule(
+    ObjectRule(
         "A rule has `status`, `when`, or both.",
         {"anyOf": [{"required": ["status"]}, _HAS_WHEN]},
     ),
-    Rule(
+    ObjectRule(
         "A rule about a 2xx status other than 204 needs `when`, unless it means `done`: it would be true of every "
         "success.",
         {"anyOf": [_HAS_WHEN, _IS_DONE, {"properties": {"status": {"not": _SUCCESS}}}]},
     ),
-    Rule(
+    ObjectRule(
         "An error status may mean `done` only with `when`.",
         {"anyOf": [_HAS_WHEN, {"not": _IS_DONE}, {"properties": {"status": {"not": _ERROR}}}]},
     ),
 )
 
 
-def _make_rule(values: Values, means: Meaning) -> AnswerRule:
+def _make_rule(values: SettingValues, means: Meaning) -> AnswerRule:
     """Return a rule. Raises SettingsInvalid if it would be true of every response, of every success, or would hide
     every failure.
     """

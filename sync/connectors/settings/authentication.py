@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from config_schema.kinds import Choice, Text
-from config_schema.objects import MapOf, Rule, Variant, VariantObject
-from config_schema.settings import Values, defaulted, optional, required
-from config_schema.translatable import text_of, translatable
+from config_schema.objects import MapOf, ObjectRule, Variant, VariantObject
+from config_schema.settings import SettingValues, defaulted, optional, required
+from config_schema.translatable import error_sentence, translatable
 from sync.connectors.http.urls import BaseUrl, parse_base_url
 from sync.connectors.settings.session import SESSION_RULES, SESSION_SETTINGS, SessionSettings, read_session
 from sync.connectors.settings.setting_kinds import BaseAddress, HeaderName, PlainPath
@@ -141,7 +141,7 @@ _CLIENT_AUTHENTICATION = defaulted(
     example="private_key_jwt",
 )
 _OAUTH_RULES = (
-    Rule(
+    ObjectRule(
         "`algorithm`, `key_id`, `lifetime` and `assertion_audience` need `private_key_jwt`.",
         {
             "if": {
@@ -209,7 +209,7 @@ AUTHENTICATION = VariantObject(
             {"scheme": "jwt", "algorithm": "ES256", "claims": {"iss": "hub"}, "lifetime": 60},
             TOKEN_SETTINGS,
             (
-                Rule(
+                ObjectRule(
                     "`encoding` other than `text` needs `HS256`.",
                     {
                         "if": {
@@ -297,7 +297,9 @@ def parse_authentication(document: Any, base: BaseUrl) -> AuthenticationScheme:
     return AuthenticationScheme(name, credential_names=needed)
 
 
-def _read_client_credentials(values: Values, base: BaseUrl, needed: tuple[str, ...]) -> AuthenticationScheme:
+def _read_client_credentials(
+    values: SettingValues, base: BaseUrl, needed: tuple[str, ...]
+) -> AuthenticationScheme:
     token_url, how = _token_base(values, base), values[_CLIENT_AUTHENTICATION]
     named = {
         _SCOPE.name: values[_SCOPE],
@@ -326,12 +328,12 @@ def _read_client_credentials(values: Values, base: BaseUrl, needed: tuple[str, .
     )
 
 
-def _token_base(values: Values, base: BaseUrl) -> BaseUrl:
+def _token_base(values: SettingValues, base: BaseUrl) -> BaseUrl:
     url = values[_TOKEN_URL]
     try:
         return parse_base_url(base.origin + values[_TOKEN_PATH] if url is None else url)
     except ValueError as error:
-        values.reject(_TOKEN_URL, text_of(error))
+        values.reject(_TOKEN_URL, error_sentence(error))
 
 
 def basic_authorization(username: str, password: str) -> str:

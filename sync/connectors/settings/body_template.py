@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import JsonSchema, Kind
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import JsonSchema, ValueKind
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import find_fault, find_placeholders
 from sync.connectors.settings.setting_kinds import Expression, compile_setting
@@ -121,7 +121,7 @@ def _part_to_json(part: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Body(Kind[BodyTemplate]):
+class Body(ValueKind[BodyTemplate]):
     """A template of a body."""
 
     label: str = translatable("object with expressions")
@@ -129,7 +129,7 @@ class Body(Kind[BodyTemplate]):
         "at most %(most)s values, nested at most %(depth)s deep", most=f"{MAX_VALUES:,}", depth=MAX_DEPTH
     )
 
-    def read(self, value: Any, place: Place) -> BodyTemplate:
+    def read(self, value: Any, place: SettingPath) -> BodyTemplate:
         if not isinstance(value, Mapping | list | tuple):
             raise SettingsInvalid(place, "This must be an object or a list.")
         return BodyTemplate(_TemplateReader().read_part(value, place, 0))
@@ -139,14 +139,14 @@ class Body(Kind[BodyTemplate]):
 
 
 @dataclass(frozen=True)
-class ObjectBody(Kind[BodyTemplate]):
+class ObjectBody(ValueKind[BodyTemplate]):
     """A template of an object, whose expressions and texts are over these names."""
 
     names: tuple[str, ...]
     label: str = Body.label
     limits: str = Body.limits
 
-    def read(self, value: Any, place: Place) -> BodyTemplate:
+    def read(self, value: Any, place: SettingPath) -> BodyTemplate:
         if not isinstance(value, Mapping) or not value:
             raise SettingsInvalid(place, "This must be an object that is not empty.")
         return BodyTemplate(_TemplateReader(self.names).read_part(value, place, 0))
@@ -162,7 +162,7 @@ class _TemplateReader:
         self._values_left = MAX_VALUES
         self._names = names
 
-    def read_part(self, value: Any, place: Place, depth: int) -> Any:
+    def read_part(self, value: Any, place: SettingPath, depth: int) -> Any:
         self._values_left -= 1
         if depth > MAX_DEPTH or self._values_left < 0:
             sentence = translatable(
@@ -188,7 +188,7 @@ class _TemplateReader:
             raise SettingsInvalid(place, "This must be a JSON value.")
         return value
 
-    def _read_template(self, value: Any, place: Place) -> TextPart:
+    def _read_template(self, value: Any, place: SettingPath) -> TextPart:
         if not isinstance(value, str):
             raise SettingsInvalid(place, "This must be a text.")
         _require_text(value, place)
@@ -196,7 +196,7 @@ class _TemplateReader:
             raise SettingsInvalid(place, fault)
         return TextPart(value)
 
-    def _refuse_placeholder(self, text: str, place: Place) -> None:
+    def _refuse_placeholder(self, text: str, place: SettingPath) -> None:
         """Refuse a text that is nothing but a placeholder, which would be sent as it is."""
         name = text[1:-1]
         if name in self._names and text == f"{{{name}}}":
@@ -204,14 +204,14 @@ class _TemplateReader:
             raise SettingsInvalid(place, sentence)
 
 
-def _read_expression(value: Mapping[str, Any], place: Place) -> ExpressionPart:
+def _read_expression(value: Mapping[str, Any], place: SettingPath) -> ExpressionPart:
     is_optional = value.get("optional", False)
     if not isinstance(is_optional, bool):
         raise SettingsInvalid((*place, "optional"), "This must be true or false.")
     return ExpressionPart(Expression().read(value["expression"], (*place, "expression")), is_optional)
 
 
-def _require_text(text: str, place: Place) -> None:
+def _require_text(text: str, place: SettingPath) -> None:
     if len(text) > _MAX_TEXT or "\0" in text or any("\ud800" <= one <= "\udfff" for one in text):
         raise SettingsInvalid(
             place,

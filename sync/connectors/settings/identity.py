@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from config_schema.errors import Place
-from config_schema.kinds import Choice, JsonSchema, Kind
-from config_schema.objects import MapOf, Object, Rule
-from config_schema.settings import Values, defaulted, optional, required
+from config_schema.errors import SettingPath
+from config_schema.kinds import Choice, JsonSchema, ValueKind
+from config_schema.objects import MapOf, Object, ObjectRule
+from config_schema.settings import SettingValues, defaulted, optional, required
 from config_schema.translatable import translatable
 from sync.connectors.http.query_parameters import Query, list_values
 from sync.connectors.settings.answer_rules import answer_rules, read_rules
@@ -80,13 +80,13 @@ class EntitySettings:
 
 
 @dataclass(frozen=True)
-class EntityPath(Kind[str]):
+class EntityPath(ValueKind[str]):
     """A path below the base URL that may hold the placeholder `{id}`."""
 
     label: str = translatable("path")
     limits: str = translatable("starts with a slash; plain segments only; no placeholder other than `{id}`")
 
-    def read(self, value: Any, place: Place) -> str:
+    def read(self, value: Any, place: SettingPath) -> str:
         names = frozenset({"id"}) if isinstance(value, str) and "{id}" in value else frozenset()
         return PathTemplate(names).read(value, place)
 
@@ -171,7 +171,7 @@ _MODIFIED = optional(
 )
 
 
-def _build_entity(values: Values) -> EntitySettings:
+def _build_entity(values: SettingValues) -> EntitySettings:
     body = values[_BODY]
     if body is not None and values[_METHOD] != "POST":
         values.reject(_BODY, "A body needs the method POST.")
@@ -213,14 +213,14 @@ ENTITY = Object(
     ),
     _build_entity,
     (
-        Rule(
+        ObjectRule(
             "`body` needs the method `POST`.",
             {
                 "if": {"required": ["body"], "properties": {"body": {"type": "object"}}},
                 "then": {"required": ["method"], "properties": {"method": {"const": "POST"}}},
             },
         ),
-        Rule(
+        ObjectRule(
             "The path or a value of the query contains `{id}`, or the body uses the id.",
             {
                 "anyOf": [
@@ -256,7 +256,7 @@ _ERROR = defaulted(
 )
 
 
-def _build_settings(values: Values) -> IdentitySettings:
+def _build_settings(values: SettingValues) -> IdentitySettings:
     return IdentitySettings(values[_ENTITIES], read_options(values), values[_ERROR])
 
 

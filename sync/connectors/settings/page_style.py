@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from config_schema.kinds import Choice, Text, WholeNumber
-from config_schema.objects import Object, Rule
-from config_schema.settings import Setting, Values, defaulted, optional, required
+from config_schema.objects import Object, ObjectRule
+from config_schema.settings import Setting, SettingValues, defaulted, optional, required
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import fill_template
 from sync.connectors.http.query_parameters import Query, QueryValue, change_values
@@ -215,14 +215,14 @@ LIST_SETTINGS = (
     MODIFIED_SINCE,
 )
 PAGING_RULES = (
-    Rule(
+    ObjectRule(
         "`cursor` and `next_url` need `next`.",
         {
             "if": {"properties": {"paging": {"enum": ["cursor", "next_url"]}}, "required": ["paging"]},
             "then": {"required": ["next"], "properties": {"next": {"type": "string"}}},
         },
     ),
-    Rule(
+    ObjectRule(
         "With `link` and `next_url`, the method is `GET`.",
         {
             "if": {"properties": {"paging": {"enum": ["link", "next_url"]}}, "required": ["paging"]},
@@ -232,7 +232,7 @@ PAGING_RULES = (
 )
 LIST_RULES = (
     *PAGING_RULES,
-    Rule(
+    ObjectRule(
         "`body` needs the method `POST`.",
         {
             "if": {"required": ["body"], "properties": {"body": {"type": "object"}}},
@@ -242,7 +242,7 @@ LIST_RULES = (
 )
 
 
-def read_paged_list(values: Values) -> PagedList:
+def read_paged_list(values: SettingValues) -> PagedList:
     """Return the settings of a list. Raises SettingsInvalid."""
     if values[LIST_BODY] is not None and values[LIST_METHOD] != "POST":
         values.reject(LIST_BODY, "A body needs the method POST.")
@@ -263,7 +263,7 @@ def read_paged_list(values: Values) -> PagedList:
     )
 
 
-def read_paging(values: Values, style_setting: Setting[Any]) -> Paging:
+def read_paging(values: SettingValues, style_setting: Setting[Any]) -> Paging:
     """Return how pages are found. Raises SettingsInvalid."""
     style = values[style_setting] or "none"
     if style in ("cursor", "next_url") and values[NEXT] is None:

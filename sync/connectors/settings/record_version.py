@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import JsonSchema, Kind, Text, WholeNumber
-from config_schema.objects import ListOf, Object, Rule
-from config_schema.settings import Setting, Values, optional, required
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import JsonSchema, Text, ValueKind, WholeNumber
+from config_schema.objects import ListOf, Object, ObjectRule
+from config_schema.settings import Setting, SettingValues, optional, required
 from config_schema.translatable import translatable
 from sync.connectors.settings.answer_rules import WHEN_TEXT
 from sync.connectors.settings.setting_kinds import Expression, HeaderName
@@ -45,13 +45,13 @@ class VersionSettings:
 
 
 @dataclass(frozen=True)
-class FieldNames(Kind[FieldPath]):
+class FieldNames(ValueKind[FieldPath]):
     """A path of field names in JMESPath, and nothing else."""
 
     label: str = translatable("path of field names")
     limits: str = translatable("at most %(most)s names", most=_MAX_PATH_LENGTH)
 
-    def read(self, value: Any, place: Place) -> FieldPath:
+    def read(self, value: Any, place: SettingPath) -> FieldPath:
         text = Text().read(value, place)
         names: FieldPath = ()
         # JMESPath raises a ValueError too.
@@ -86,12 +86,12 @@ _SEND_QUERY = optional(
 )
 
 
-def _exactly_one(first: Setting[Any], second: Setting[Any]) -> Rule:
+def _exactly_one(first: Setting[Any], second: Setting[Any]) -> ObjectRule:
     """Return the rule that one of two settings is there, and neither is null at the same time."""
     there = [
         {"required": [one.name], "properties": {one.name: {"type": "string"}}} for one in (first, second)
     ]
-    return Rule(
+    return ObjectRule(
         translatable(
             "Exactly one of `%(first)s` and `%(second)s` is required.", first=first.name, second=second.name
         ),
@@ -100,7 +100,7 @@ def _exactly_one(first: Setting[Any], second: Setting[Any]) -> Rule:
 
 
 def _read_place(
-    values: Values, header: Setting[str | None], path: Setting[FieldPath | None]
+    values: SettingValues, header: Setting[str | None], path: Setting[FieldPath | None]
 ) -> tuple[str | None, FieldPath | None]:
     """Return a header name or a path of field names. Raises SettingsInvalid unless exactly one is given."""
     if (values[header] is None) is (values[path] is None):
@@ -115,12 +115,12 @@ def _read_place(
     return values[header], values[path]
 
 
-def _build_read(values: Values) -> tuple[str | None, FieldPath | None]:
+def _build_read(values: SettingValues) -> tuple[str | None, FieldPath | None]:
     name, path = _read_place(values, _READ_HEADER, _READ_PATH)
     return name.lower() if name else None, path
 
 
-def _build_send(values: Values) -> tuple[str | None, FieldPath | None, str | None]:
+def _build_send(values: SettingValues) -> tuple[str | None, FieldPath | None, str | None]:
     name, path = _read_place(values, _SEND_HEADER, _SEND_FIELD)
     if path is None and values.is_given(_SEND_QUERY):
         values.reject(_SEND_QUERY, "This needs “field”: with a header, every request names the version.")
@@ -143,8 +143,8 @@ _WHEN = optional(
     example="body.code == 'version'",
 )
 _STALE_RULES = (
-    Rule("", {"properties": {"status": {"not": {"enum": sorted(_OTHER_MEANINGS)}}}}),
-    Rule(
+    ObjectRule("", {"properties": {"status": {"not": {"enum": sorted(_OTHER_MEANINGS)}}}}),
+    ObjectRule(
         "",
         {
             "anyOf": [
@@ -156,7 +156,7 @@ _STALE_RULES = (
 )
 
 
-def _build_stale_rule(values: Values) -> AnswerRule:
+def _build_stale_rule(values: SettingValues) -> AnswerRule:
     if values[_STATUS] in _OTHER_MEANINGS:
         values.reject(_STATUS, "This status has another meaning.")
     if values[_WHEN] is None and values[_STATUS] not in _UNCONDITIONAL:
@@ -177,7 +177,7 @@ _SEND = required(
         _build_send,
         (
             _exactly_one(_SEND_HEADER, _SEND_FIELD),
-            Rule(
+            ObjectRule(
                 "`query` needs `field`.",
                 {"if": {"required": ["query"]}, "then": {"required": ["field"]}},
             ),
@@ -197,7 +197,7 @@ _STALE = optional(
 )
 
 
-def _build_version(values: Values) -> VersionSettings:
+def _build_version(values: SettingValues) -> VersionSettings:
     send_header, send_path, parameter = values[_SEND]
     listed = values[_STALE]
     rules = tuple(listed) if listed else (AnswerRule(Meaning.STALE, frozenset({_DEFAULT_STATUS})),)

@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from config_schema.errors import Place, SettingsInvalid
+from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.translatable import translatable
 from sync.connectors.settings.authentication import CREDENTIALS, AuthenticationScheme
 from sync.connectors.values.secret_forms import MIN_SECRET_LENGTH
@@ -64,7 +64,7 @@ _SCHEMES_BY_HEADER = {
 class PlainSecret(NamedTuple):
     """A secret among the settings, where it is neither encrypted nor hidden."""
 
-    place: Place
+    place: SettingPath
     name: str
     value: str
     is_header: bool
@@ -167,7 +167,7 @@ def _mask_body(value: Any) -> Any:
     return [_mask_body(one) for one in value] if isinstance(value, list) else value
 
 
-def find_plain_secrets(settings: Any, place: Place = ()) -> Iterator[PlainSecret]:
+def find_plain_secrets(settings: Any, place: SettingPath = ()) -> Iterator[PlainSecret]:
     """Yield the secrets in objects named `headers`, `query`, `parameters` and `body`, at any depth."""
     if isinstance(settings, list):
         for index, one in enumerate(settings):
@@ -188,7 +188,7 @@ def find_plain_secrets(settings: Any, place: Place = ()) -> Iterator[PlainSecret
             yield from find_plain_secrets(value, own)
 
 
-def _find_in_body(value: Any, place: Place) -> Iterator[PlainSecret]:
+def _find_in_body(value: Any, place: SettingPath) -> Iterator[PlainSecret]:
     """Yield the secrets among the texts of a body that are sent as they are."""
     if isinstance(value, list):
         for index, one in enumerate(value):

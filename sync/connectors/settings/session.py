@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from config_schema.errors import Place, SettingsInvalid
+from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Choice, Text, WholeNumber
-from config_schema.objects import ListOf, MapOf, Object, Rule
-from config_schema.settings import Values, defaulted, optional, required
+from config_schema.objects import ListOf, MapOf, Object, ObjectRule
+from config_schema.settings import SettingValues, defaulted, optional, required
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import fill_template
 from sync.connectors.http.query_parameters import Query
@@ -97,7 +97,7 @@ class LogInBody(ObjectBody):
 
     names: tuple[str, ...] = ("username", "password")
 
-    def read(self, value: Any, place: Place) -> BodyTemplate:
+    def read(self, value: Any, place: SettingPath) -> BodyTemplate:
         body = super().read(value, place)
         if not body.uses("password"):
             raise SettingsInvalid(place, "An expression or template must use the password.")
@@ -130,7 +130,7 @@ def _is_form_body(body: BodyTemplate) -> bool:
     return all(isinstance(part, str | ExpressionPart | TextPart) for part in parts)
 
 
-def _build_log_in(values: Values) -> LogInRequest:
+def _build_log_in(values: SettingValues) -> LogInRequest:
     is_form = values[_ENCODING] == "form"
     if is_form and not _is_form_body(values[_BODY]):
         values.reject(_BODY, "A form has texts only.")
@@ -152,7 +152,7 @@ LOG_IN = required(
         (_METHOD, _PATH, _QUERY, _HEADERS, _ENCODING, _BODY),
         _build_log_in,
         (
-            Rule(
+            ObjectRule(
                 "A form has texts only.",
                 {
                     "if": {"properties": {"encoding": {"const": "form"}}, "required": ["encoding"]},
@@ -188,7 +188,7 @@ _TOKEN_COOKIE = optional(
 _TOKEN_PLACES = (_TOKEN_PATH, _TOKEN_HEADER, _TOKEN_COOKIE)
 
 
-def _build_place(values: Values) -> TokenPlace:
+def _build_place(values: SettingValues) -> TokenPlace:
     given = [place for place in _TOKEN_PLACES if values.is_given(place)]
     if len(given) != 1:
         values.reject(_TOKEN_PATH, "Exactly one of “path”, “header” and “cookie” is required.")
@@ -202,7 +202,7 @@ TOKEN = required(
         _TOKEN_PLACES,
         _build_place,
         (
-            Rule(
+            ObjectRule(
                 "Exactly one of `path`, `header` and `cookie` is required.",
                 {"oneOf": [{"required": [place.name]} for place in _TOKEN_PLACES]},
             ),
@@ -302,7 +302,7 @@ SESSION_SETTINGS = (
 
 
 SESSION_RULES = (
-    Rule(
+    ObjectRule(
         translatable("`more_cookies` needs `cookie`."),
         {
             "if": {"required": [MORE_COOKIES.name]},
@@ -315,7 +315,7 @@ SESSION_RULES = (
 )
 
 
-def read_session(values: Values) -> SessionSettings:
+def read_session(values: SettingValues) -> SessionSettings:
     """Return the settings of a session. Raises SettingsInvalid for a placeholder that stands for nothing, and for
     further cookies without one for the token.
     """

@@ -9,9 +9,9 @@ from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
-from config_schema.errors import Place, SettingsInvalid, to_pointer
-from config_schema.kinds import JsonSchema, Kind, Text, TextList, TextMap, anchored
-from config_schema.translatable import text_of, translatable
+from config_schema.errors import SettingPath, SettingsInvalid, format_pointer
+from config_schema.kinds import JsonSchema, Text, TextList, TextMap, ValueKind, anchor_pattern
+from config_schema.translatable import error_sentence, translatable
 from sync.connectors.http.dns import Network
 from sync.connectors.http.placeholders import find_placeholders
 from sync.connectors.http.query_parameters import Query, QueryValue, list_values
@@ -40,7 +40,7 @@ _NON_BLANK = Text()
 
 
 @dataclass(frozen=True)
-class PathTemplate(Kind[str]):
+class PathTemplate(ValueKind[str]):
     """A path below the base URL that holds exactly the given placeholders."""
 
     placeholders: frozenset[str] = frozenset()
@@ -53,7 +53,7 @@ class PathTemplate(Kind[str]):
             placeholders=self._placeholder_words("`"),
         )
 
-    def read(self, value: Any, place: Place) -> str:
+    def read(self, value: Any, place: SettingPath) -> str:
         path = _NON_BLANK.read(value, place)
         plain = re.sub(r"\{[a-z_]+\}", "x", path)
         if not path.startswith("/") or not is_plain_path(plain):
@@ -80,13 +80,13 @@ class PathTemplate(Kind[str]):
 
 
 @dataclass(frozen=True)
-class PlainPath(Kind[str]):
+class PlainPath(ValueKind[str]):
     """A path without placeholders that starts with a slash."""
 
     label: str = translatable("path")
     limits: str = translatable("starts with a slash; plain segments only")
 
-    def read(self, value: Any, place: Place) -> str:
+    def read(self, value: Any, place: SettingPath) -> str:
         path = _NON_BLANK.read(value, place)
         if not path.startswith("/") or not is_plain_path(path):
             raise SettingsInvalid(place, "This must be a path that starts with a slash.")
@@ -97,18 +97,18 @@ class PlainPath(Kind[str]):
 
 
 @dataclass(frozen=True)
-class BaseAddress(Kind[str]):
+class BaseAddress(ValueKind[str]):
     """An address that all requests begin with."""
 
     label: str = translatable("URL")
     limits: str = translatable("http or https; no user name, query or fragment")
 
-    def read(self, value: Any, place: Place) -> str:
+    def read(self, value: Any, place: SettingPath) -> str:
         address = _NON_BLANK.read(value, place)
         try:
             parse_base_url(address)
         except ValueError as error:
-            raise SettingsInvalid(place, text_of(error)) from None
+            raise SettingsInvalid(place, error_sentence(error)) from None
         return address
 
     def to_schema(self) -> JsonSchema:
@@ -116,7 +116,7 @@ class BaseAddress(Kind[str]):
 
 
 @dataclass(frozen=True)
-class Expression(Kind[JmesPathExpression]):
+class Expression(ValueKind[JmesPathExpression]):
     """A JMESPath expression. Reading compiles it."""
 
     label: str = translatable("JMESPath expression")
@@ -124,12 +124,12 @@ class Expression(Kind[JmesPathExpression]):
         "at most %(most)s characters, nested at most %(depth)s deep", most=f"{MAX_LENGTH:,}", depth=MAX_DEPTH
     )
 
-    def read(self, value: Any, place: Place) -> JmesPathExpression:
+    def read(self, value: Any, place: SettingPath) -> JmesPathExpression:
         try:
-            return compile_setting(_NON_BLANK.read(value, place), to_pointer(place))
+            return compile_setting(_NON_BLANK.read(value, place), format_pointer(place))
         except ExpressionRefused as refused:
             raise SettingsInvalid(
-                place, translatable("This JMESPath expression %(refused)s", refused=text_of(refused))
+                place, translatable("This JMESPath expression %(refused)s", refused=error_sentence(refused))
             ) from None
         except JMESPathError:
             raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
@@ -139,14 +139,14 @@ class Expression(Kind[JmesPathExpression]):
 
 
 @dataclass(frozen=True)
-class HeaderName(Kind[str]):
+class HeaderName(ValueKind[str]):
     """The name of a header that settings may set, or that is `also_allowed` here (lower case)."""
 
     also_allowed: str = ""
     label: str = translatable("header name")
     limits: str = translatable("at most 100 characters; not a header that the hub sets itself")
 
-    def read(self, value: Any, place: Place) -> str:
+    def read(self, value: Any, place: SettingPath) -> str:
         name = _NON_BLANK.read(value, place)
         if not is_settable_header(name) and name.lower() != self.also_allowed:
             raise SettingsInvalid(place, "This must be a header name that the hub does not set itself.")
@@ -157,13 +157,13 @@ class HeaderName(Kind[str]):
 
 
 @dataclass(frozen=True)
-class Headers(Kind[dict[str, str]]):
+class Headers(ValueKind[dict[str, str]]):
     """Headers to send with every request."""
 
     label: str = translatable("object of texts")
     limits: str = translatable("header names that the hub does not set itself; values in printable ASCII")
 
-    def read(self, value: Any, place: Place) -> dict[str, str]:
+    def read(self, value: Any, place: SettingPath) -> dict[str, str]:
         headers = TextMap().read(value, place)
         for name, content in headers.items():
             if not is_settable_header(name) or not is_header_value(content):
@@ -176,12 +176,12 @@ class Headers(Kind[dict[str, str]]):
         return {
             "type": "object",
             "propertyNames": {"pattern": header_name_pattern()},
-            "additionalProperties": {"type": "string", "pattern": anchored(_HEADER_VALUE.pattern)},
+            "additionalProperties": {"type": "string", "pattern": anchor_pattern(_HEADER_VALUE.pattern)},
         }
 
 
 @dataclass(frozen=True)
-class QueryParameters(Kind[dict[str, QueryValue]]):
+class QueryParameters(ValueKind[dict[str, QueryValue]]):
     """Query parameters: each has a text, or a list of texts and is repeated.
 
     `placeholders`: those that values may hold; None: they are looked at elsewhere. `required`: those of which one value
@@ -206,7 +206,7 @@ class QueryParameters(Kind[dict[str, QueryValue]]):
             "%(most)s; at least one value contains %(placeholders)s", most=most, placeholders=words
         )
 
-    def read(self, value: Any, place: Place) -> dict[str, QueryValue]:
+    def read(self, value: Any, place: SettingPath) -> dict[str, QueryValue]:
         if not isinstance(value, Mapping) or not all(_is_parameter(one) for one in value.values()):
             raise SettingsInvalid(place, "This must be an object whose values are texts, or lists of texts.")
         if len(value) > MAX_PARAMETERS:
@@ -218,7 +218,7 @@ class QueryParameters(Kind[dict[str, QueryValue]]):
             self._check_placeholders(query, place)
         return query
 
-    def _check_placeholders(self, query: Query, place: Place) -> None:
+    def _check_placeholders(self, query: Query, place: SettingPath) -> None:
         known, found = self.placeholders or frozenset(), frozenset[str]()
         for text in list_values(query):
             found |= find_placeholders(text)
@@ -277,13 +277,13 @@ def _is_parameter(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Certificates(Kind[str]):
+class Certificates(ValueKind[str]):
     """Certificates in PEM form."""
 
     label: str = translatable("certificates in PEM")
     limits: str = translatable("ASCII, with line breaks")
 
-    def read(self, value: Any, place: Place) -> str:
+    def read(self, value: Any, place: SettingPath) -> str:
         certificates = _NON_BLANK.read(value, place)
         if not _can_load_certificates(certificates):
             sentence = translatable(
@@ -297,13 +297,13 @@ class Certificates(Kind[str]):
 
 
 @dataclass(frozen=True)
-class Networks(Kind[tuple[Network, ...]]):
+class Networks(ValueKind[tuple[Network, ...]]):
     """Networks in CIDR notation."""
 
     label: str = translatable("list of networks")
     limits: str = translatable("CIDR notation, IPv4 or IPv6")
 
-    def read(self, value: Any, place: Place) -> tuple[Network, ...]:
+    def read(self, value: Any, place: SettingPath) -> tuple[Network, ...]:
         try:
             return tuple(ip_network(text) for text in TextList().read(value, place))
         except SettingsInvalid:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from config_schema.objects import Object
-from config_schema.settings import Values, defaulted, optional, required
+from config_schema.settings import SettingValues, defaulted, optional, required
 from config_schema.translatable import translatable
 from sync.connectors.http.dns import Network
 from sync.connectors.http.query_parameters import Query
@@ -105,6 +105,6 @@ PROBE = optional(
 )
 
 
-def read_options(values: Values) -> ConnectionOptions:
+def read_options(values: SettingValues) -> ConnectionOptions:
     """Return the options of the HTTP connection."""
     return ConnectionOptions(values[HEADERS], values[CA], values[NETWORKS])

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import AnyValue, Choice, JsonSchema, Kind, Text, WholeNumber
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import AnyValue, Choice, JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import MapOf
-from config_schema.settings import Values, defaulted, optional
-from config_schema.translatable import text_of, translatable
+from config_schema.settings import SettingValues, defaulted, optional
+from config_schema.translatable import error_sentence, translatable
 from sync.connectors.settings.setting_kinds import HeaderName
 from sync.connectors.values.header_template import HeaderTemplate, TemplateError, template_pattern
 
@@ -37,7 +37,7 @@ class SignedTokenSettings:
 
 
 @dataclass(frozen=True)
-class Template(Kind[HeaderTemplate]):
+class Template(ValueKind[HeaderTemplate]):
     """The value of a header, with placeholders: `{token}`, and the others that are named."""
 
     others: tuple[str, ...] = ()
@@ -51,14 +51,14 @@ class Template(Kind[HeaderTemplate]):
             "printable ASCII, at most %(most)s characters; contains `{token}`", most=MAX_TEMPLATE_LENGTH
         )
 
-    def read(self, value: Any, place: Place) -> HeaderTemplate:
+    def read(self, value: Any, place: SettingPath) -> HeaderTemplate:
         text = Text().read(value, place)
         if len(text) > MAX_TEMPLATE_LENGTH or not text.isascii() or not text.isprintable():
             raise SettingsInvalid(place, translatable("This must be %(limits)s.", limits=self.limits))
         try:
             template = HeaderTemplate(text)
         except TemplateError as error:
-            raise SettingsInvalid(place, text_of(error)) from None
+            raise SettingsInvalid(place, error_sentence(error)) from None
         if "token" not in template.names:
             raise SettingsInvalid(place, "This must contain {token}.")
         unknown = template.names - {"token", *self.others}
@@ -141,7 +141,7 @@ TOKEN_TEMPLATE = defaulted(
 TOKEN_SETTINGS = (ALGORITHM, ENCODING, KEY_ID, CLAIMS, LIFETIME, TOKEN_HEADER, TOKEN_TEMPLATE)
 
 
-def read_signed_token(values: Values) -> SignedTokenSettings:
+def read_signed_token(values: SettingValues) -> SignedTokenSettings:
     """Return the settings of the token that the hub signs for each request."""
     if values[ENCODING] != "text" and values[ALGORITHM] != "HS256":
         values.reject(ENCODING, "Only the shared secret of HS256 has an encoding.")

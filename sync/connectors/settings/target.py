@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Boolean, JsonSchema, Kind, TextList
-from config_schema.objects import MapOf, Object, Rule
-from config_schema.settings import Values, defaulted, optional, required
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import Boolean, JsonSchema, TextList, ValueKind
+from config_schema.objects import MapOf, Object, ObjectRule
+from config_schema.settings import SettingValues, defaulted, optional, required
 from config_schema.translatable import translatable
 from sync.connectors.settings.answer_rules import answer_rules, read_rules
 from sync.connectors.settings.operations.expansion import operations_to_json
@@ -85,7 +85,7 @@ class TargetSettings:
 
 
 @dataclass(frozen=True)
-class IdCharacters(Kind[frozenset[str]]):
+class IdCharacters(ValueKind[frozenset[str]]):
     """Characters that ids may hold."""
 
     label: str = translatable("text")
@@ -93,7 +93,7 @@ class IdCharacters(Kind[frozenset[str]]):
         "at most %(most)s printable characters; none of `%%`, `?`, `#`", most=_MAX_CHARACTERS
     )
 
-    def read(self, value: Any, place: Place) -> frozenset[str]:
+    def read(self, value: Any, place: SettingPath) -> frozenset[str]:
         if not isinstance(value, str):
             raise SettingsInvalid(place, "This must be a text.")
         if len(value) > _MAX_CHARACTERS or not value.isprintable() or _REFUSED_CHARACTERS & set(value):
@@ -118,7 +118,7 @@ _ID_MAY_CHANGE = defaulted(
 )
 
 
-def _build_records(values: Values) -> RecordSettings:
+def _build_records(values: SettingValues) -> RecordSettings:
     given = values[OPERATIONS] or {}
     if values[COLLECTION] is None or values[ITEM] is None:
         for name in _REQUIRED_OPERATIONS:
@@ -145,7 +145,9 @@ def _build_records(values: Values) -> RecordSettings:
     )
 
 
-def _require_versions_sent(values: Values, operations: Operations, version: VersionSettings | None) -> None:
+def _require_versions_sent(
+    values: SettingValues, operations: Operations, version: VersionSettings | None
+) -> None:
     """Reject settings by which a write would not name the version of its record."""
     if version is None:
         return
@@ -181,7 +183,7 @@ RECORDS = Object(
     (*SHORTHAND[:2], _ID, *SHORTHAND[2:], PROBE, VERSION, OPERATIONS, _ID_MAY_CHANGE),
     _build_records,
     (
-        Rule(
+        ObjectRule(
             "`collection` and `item` are required, unless `operations` has `get`, `create` and `update`.",
             {"anyOf": [_HAS_SHORTHAND, _HAS_OPERATIONS]},
         ),
@@ -237,7 +239,7 @@ _ERROR = defaulted(
 )
 
 
-def _require_styled_ids(values: Values) -> None:
+def _require_styled_ids(values: SettingValues) -> None:
     """Reject paths in which an id that holds a quote would end the quotes around it."""
     for known in values[_ENTITIES].values():
         if any(has_bare_quoted_id(operation) for _, operation in known.operations.each()):
@@ -247,7 +249,7 @@ def _require_styled_ids(values: Values) -> None:
             values.reject(_ID_CHARACTERS, sentence)
 
 
-def _build_settings(values: Values) -> TargetSettings:
+def _build_settings(values: SettingValues) -> TargetSettings:
     if values[_ID_CHARACTERS] & {"'", '"', "\\"}:
         _require_styled_ids(values)
     return TargetSettings(

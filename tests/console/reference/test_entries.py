@@ -7,7 +7,7 @@ import pytest
 from django.db import models
 
 from config_schema.errors import SettingsInvalid
-from config_schema.kinds import Kind
+from config_schema.kinds import ValueKind
 from config_schema.model_fields import FieldSetting
 from config_schema.objects import ListOf, MapOf, Object, VariantObject
 from console.reference.json_schemas import DOCUMENTS
@@ -35,7 +35,7 @@ OBJECTS = {
 }
 
 
-def objects_in(kind: Kind[Any], place: str = "") -> Iterator[tuple[str, Object[Any]]]:
+def objects_in(kind: ValueKind[Any], place: str = "") -> Iterator[tuple[str, Object[Any]]]:
     """Yield each object in a kind with its place, as the reference names it."""
     if isinstance(kind, MapOf):
         yield from objects_in(kind.values, f"{place}.{kind.placeholder}".lstrip("."))
@@ -55,7 +55,7 @@ UNIVERSE = {
 }
 
 
-def accepted_names(kind: Kind[Any]) -> set[str]:
+def accepted_names(kind: ValueKind[Any]) -> set[str]:
     """Return the names that the reader of an object does not call unknown."""
     names = set()
     for name in UNIVERSE:
@@ -68,7 +68,7 @@ def accepted_names(kind: Kind[Any]) -> set[str]:
     return names
 
 
-def undescribed(kind: Kind[Any], sections: list[SettingSection]) -> set[tuple[str, str]]:
+def undescribed(kind: ValueKind[Any], sections: list[SettingSection]) -> set[tuple[str, str]]:
     """Return the settings, with their place, that a reader accepts and no section has."""
     described = {(section.place, entry.name) for section in sections for entry in section.entries}
     accepted = {(place, name) for place, part in objects_in(kind) for name in accepted_names(part)}

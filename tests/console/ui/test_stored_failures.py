@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from config_schema.translatable import from_document, to_document, translatable, translatable_plural
+from config_schema.translatable import decode_text, encode_text, translatable, translatable_plural
 from console.ui.stored_failures import TEMPLATES, translate_failure
 from console.ui.translation import translate_text
 from sync.jobs.claims import DIED_MESSAGE
@@ -124,7 +124,7 @@ def test_a_stored_text_is_read_as_it_was() -> None:
         translatable("100 %"),
         translatable_plural("%(number)s row", "%(number)s rows", 3),
     ):
-        loaded = from_document(to_document(text))
+        loaded = decode_text(encode_text(text))
         assert loaded == text
         with bracketed_language():
             assert translate_text(loaded) == translate_text(text)

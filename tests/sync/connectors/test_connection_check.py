@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from config_schema.translatable import from_document
+from config_schema.translatable import decode_text
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from sync.connectors.connection_check import CheckedConnection, CheckStep, check_connection
@@ -356,7 +356,7 @@ def test_unreadable_certificates_are_reported() -> None:
     unreadable = "-----BEGIN CERTIFICATE----- MIIBszCCAVmg -----END CERTIFICATE-----"
     steps = check_connection(subject("https://127.0.0.1:9", settings=settings(ca=unreadable)))
     assert codes(steps) == ["settings-invalid", NOT_REACHED, *NOTHING_MORE]
-    assert from_document(steps[0].facts["sentence"]).startswith("/ca: ")
+    assert decode_text(steps[0].facts["sentence"]).startswith("/ca: ")
 
 
 @pytest.mark.parametrize(

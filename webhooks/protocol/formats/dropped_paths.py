@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import JsonSchema, Kind, anchored
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import JsonSchema, ValueKind, anchor_pattern
 from config_schema.translatable import translatable
 
 MAX_PATHS = 50
@@ -18,7 +18,7 @@ _EVERY_ITEM = "[]"
 
 
 @dataclass(frozen=True)
-class DroppedPathList(Kind[tuple[tuple[str, ...], ...]]):
+class DroppedPathList(ValueKind[tuple[tuple[str, ...], ...]]):
     """Kind of a list of paths to remove. Reading splits each into steps; `[]` stands for every item of a list."""
 
     label: str = translatable("list of paths")
@@ -27,7 +27,7 @@ class DroppedPathList(Kind[tuple[tuple[str, ...], ...]]):
         most=MAX_PATHS,
     )
 
-    def read(self, value: Any, place: Place) -> tuple[tuple[str, ...], ...]:
+    def read(self, value: Any, place: SettingPath) -> tuple[tuple[str, ...], ...]:
         if not isinstance(value, list | tuple) or len(value) > MAX_PATHS:
             raise SettingsInvalid(
                 place, translatable("This must be a list of at most %(most)s paths.", most=MAX_PATHS)
@@ -35,11 +35,11 @@ class DroppedPathList(Kind[tuple[tuple[str, ...], ...]]):
         return tuple(_split_path(path, (*place, index)) for index, path in enumerate(value))
 
     def to_schema(self) -> JsonSchema:
-        item = {"type": "string", "pattern": anchored(_PATH.pattern)}
+        item = {"type": "string", "pattern": anchor_pattern(_PATH.pattern)}
         return {"type": "array", "maxItems": MAX_PATHS, "items": item}
 
 
-def _split_path(path: Any, place: Place) -> tuple[str, ...]:
+def _split_path(path: Any, place: SettingPath) -> tuple[str, ...]:
     if not isinstance(path, str) or not _PATH.fullmatch(path):
         raise SettingsInvalid(place, "This must be a path of field names, such as payload.password.")
     return tuple(path.replace(_EVERY_ITEM, f".{_EVERY_ITEM}").split("."))

@@ -7,11 +7,11 @@ from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, Kind
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import Choice, JsonSchema, ValueKind
 from config_schema.objects import MapOf, Object
-from config_schema.settings import Setting, Values, defaulted, optional
-from config_schema.translatable import text_of, translatable
+from config_schema.settings import Setting, SettingValues, defaulted, optional
+from config_schema.translatable import error_sentence, translatable
 from webhooks.expressions.expression_budget import ExpressionBudget
 from webhooks.expressions.jmespath_paths import (
     MAX_DEPTH,
@@ -74,7 +74,7 @@ class WebhookFormat:
 
 
 @dataclass(frozen=True)
-class ExpressionOrConstantKind(Kind[ExpressionOrConstant]):
+class ExpressionOrConstantKind(ValueKind[ExpressionOrConstant]):
     """Kind of an entry of a webhook format: a JMESPath expression, or `{"constant": …}` with a text."""
 
     label: str = translatable("JMESPath expression, or a constant")
@@ -84,7 +84,7 @@ class ExpressionOrConstantKind(Kind[ExpressionOrConstant]):
         depth=MAX_DEPTH,
     )
 
-    def read(self, value: Any, place: Place) -> ExpressionOrConstant:
+    def read(self, value: Any, place: SettingPath) -> ExpressionOrConstant:
         if isinstance(value, Mapping):
             if set(value) != {"constant"} or not isinstance(value["constant"], str):
                 raise SettingsInvalid(place, 'A constant is written as {"constant": "text"}.')
@@ -102,7 +102,7 @@ class ExpressionOrConstantKind(Kind[ExpressionOrConstant]):
 
 
 @dataclass(frozen=True)
-class ExpressionKind(Kind[ExpressionOrConstant]):
+class ExpressionKind(ValueKind[ExpressionOrConstant]):
     """Kind of an entry of a webhook format that must be a JMESPath expression."""
 
     label: str = translatable("JMESPath expression")
@@ -110,7 +110,7 @@ class ExpressionKind(Kind[ExpressionOrConstant]):
         "at most %(most)s characters, nested at most %(depth)s deep", most=f"{MAX_LENGTH:,}", depth=MAX_DEPTH
     )
 
-    def read(self, value: Any, place: Place) -> ExpressionOrConstant:
+    def read(self, value: Any, place: SettingPath) -> ExpressionOrConstant:
         return _compile_expression(value, place)
 
     def to_schema(self) -> JsonSchema:
@@ -118,7 +118,7 @@ class ExpressionKind(Kind[ExpressionOrConstant]):
 
 
 @dataclass(frozen=True)
-class MediaTypeList(Kind[frozenset[str]]):
+class MediaTypeList(ValueKind[frozenset[str]]):
     """Kind of a list of media types in lower case, such as `application/json`."""
 
     label: str = translatable("list of media types")
@@ -126,7 +126,7 @@ class MediaTypeList(Kind[frozenset[str]]):
         "1 to %(most)s media types in lower case, without parameters", most=MAX_CONTENT_TYPES
     )
 
-    def read(self, value: Any, place: Place) -> frozenset[str]:
+    def read(self, value: Any, place: SettingPath) -> frozenset[str]:
         if not isinstance(value, list | tuple) or not 1 <= len(value) <= MAX_CONTENT_TYPES:
             raise SettingsInvalid(
                 place,
@@ -146,12 +146,12 @@ class MediaTypeList(Kind[frozenset[str]]):
 
 
 @dataclass(frozen=True)
-class EntityTypeName(Kind[str]):
+class EntityTypeName(ValueKind[str]):
     """Kind of a name of an entity type. It is read in upper case."""
 
     label: str = translatable("name of an entity type")
 
-    def read(self, value: Any, place: Place) -> str:
+    def read(self, value: Any, place: SettingPath) -> str:
         if not isinstance(value, str) or not TYPE_NAME.fullmatch(value):
             raise SettingsInvalid(place, "This is not the name of an entity type.")
         return value.upper()
@@ -160,14 +160,14 @@ class EntityTypeName(Kind[str]):
         return {"type": "string", "pattern": f"^{TYPE_NAME.pattern}$"}
 
 
-def _compile_expression(value: Any, place: Place) -> ExpressionOrConstant:
+def _compile_expression(value: Any, place: SettingPath) -> ExpressionOrConstant:
     if not isinstance(value, str) or not value.strip():
         raise SettingsInvalid(place, "This must be a JMESPath expression.")
     try:
         return ExpressionOrConstant(compile_expression(value))
     except ExpressionRefused as refused:
         raise SettingsInvalid(
-            place, translatable("This JMESPath expression %(refused)s", refused=text_of(refused))
+            place, translatable("This JMESPath expression %(refused)s", refused=error_sentence(refused))
         ) from None
     except JMESPathError:
         raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
@@ -318,7 +318,7 @@ _SETTINGS: tuple[Setting[Any], ...] = (
 )
 
 
-def _build_format(values: Values) -> WebhookFormat:
+def _build_format(values: SettingValues) -> WebhookFormat:
     entity_types = values[_ENTITY_TYPES]
     return WebhookFormat(
         events=values[_EVENTS],

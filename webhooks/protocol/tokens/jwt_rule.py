@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Boolean, Choice, JsonSchema, Kind, Text, WholeNumber
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import Boolean, Choice, JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import Object
-from config_schema.settings import Values, defaulted, optional, required
-from config_schema.translatable import text_of, translatable
+from config_schema.settings import SettingValues, defaulted, optional, required
+from config_schema.translatable import error_sentence, translatable
 from webhooks.protocol.hmac_rule import BASE64_SECRET_PREFIX, HEADER_NAME, decode_base64
 from webhooks.protocol.tokens.public_keys import ASYMMETRIC, PublicKey, load_pem
 
@@ -31,13 +31,13 @@ _WORD = Text(
 
 
 @dataclass(frozen=True)
-class PublicKeyList(Kind[tuple[str, ...]]):
+class PublicKeyList(ValueKind[tuple[str, ...]]):
     """Public keys in PEM."""
 
     label: str = translatable("list of texts")
     limits: str = translatable("1 to %(most)s keys", most=MAX_PEM_KEYS)
 
-    def read(self, value: Any, place: Place) -> tuple[str, ...]:
+    def read(self, value: Any, place: SettingPath) -> tuple[str, ...]:
         is_list = isinstance(value, list | tuple) and 1 <= len(value) <= MAX_PEM_KEYS
         if not is_list or not all(isinstance(item, str) for item in value):
             raise SettingsInvalid(
@@ -50,13 +50,13 @@ class PublicKeyList(Kind[tuple[str, ...]]):
 
 
 @dataclass(frozen=True)
-class KeySetUrl(Kind[str]):
+class KeySetUrl(ValueKind[str]):
     """The address of a key set."""
 
     label: str = translatable("URL")
     limits: str = translatable("`https`, or `http` to this computer; at most 500 characters")
 
-    def read(self, value: Any, place: Place) -> str:
+    def read(self, value: Any, place: SettingPath) -> str:
         if not isinstance(value, str) or len(value) > 500 or not re.fullmatch(r"[!-~]+", value):
             raise SettingsInvalid(place, "This must be a URL of at most 500 characters.")
         try:
@@ -217,7 +217,7 @@ EXAMPLE: Mapping[str, Any] = {
 }
 
 
-def build_rule(values: Values) -> JwtRule:
+def build_rule(values: SettingValues) -> JwtRule:
     """Return the rule that the settings mean. Raises SettingsInvalid if they do not fit together."""
     algorithm, pems, url = values[_ALGORITHM], values[_PUBLIC_KEYS], values[_JWKS_URL]
     if algorithm in SYMMETRIC:
@@ -242,7 +242,7 @@ def build_rule(values: Values) -> JwtRule:
         try:
             keys.append(load_pem(pem, algorithm))
         except ValueError as error:
-            raise SettingsInvalid((*values.place, _PUBLIC_KEYS.name, index), text_of(error)) from None
+            raise SettingsInvalid((*values.place, _PUBLIC_KEYS.name, index), error_sentence(error)) from None
     header = values[_HEADER]
     return JwtRule(
         algorithm,

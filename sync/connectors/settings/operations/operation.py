@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextList, TextMap
-from config_schema.objects import MapOf, Object, OneOrMore, Rule
-from config_schema.settings import Setting, Values, defaulted, optional, required
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import Choice, JsonSchema, Text, TextList, TextMap, ValueKind
+from config_schema.objects import MapOf, Object, ObjectRule, OneOrMore
+from config_schema.settings import Setting, SettingValues, defaulted, optional, required
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import (
     STYLES,
@@ -141,13 +141,13 @@ class Operations:
 
 
 @dataclass(frozen=True)
-class OperationPath(Kind[str]):
+class OperationPath(ValueKind[str]):
     """A path below the base URL whose segments may hold placeholders."""
 
     label: str = translatable("path")
     limits: str = translatable("starts with a slash; plain segments and placeholders only")
 
-    def read(self, value: Any, place: Place) -> str:
+    def read(self, value: Any, place: SettingPath) -> str:
         path = Text().read(value, place)
         if not path.startswith("/") or not is_plain_path(replace_placeholders(path, "x")):
             sentence = translatable(
@@ -161,13 +161,13 @@ class OperationPath(Kind[str]):
 
 
 @dataclass(frozen=True)
-class HeaderTemplates(Kind[dict[str, str]]):
+class HeaderTemplates(ValueKind[dict[str, str]]):
     """Headers whose values are texts with placeholders."""
 
     label: str = translatable("object of texts")
     limits: str = translatable("header names that the hub does not set itself; values in printable ASCII")
 
-    def read(self, value: Any, place: Place) -> dict[str, str]:
+    def read(self, value: Any, place: SettingPath) -> dict[str, str]:
         texts = TextMap().read(value, place)
         if len(texts) > MAX_PARAMETERS:
             raise SettingsInvalid(
@@ -328,7 +328,7 @@ _EXTRA: Mapping[str, tuple[Setting[Any], ...]] = {
 def _operation_kind(name: str) -> Object[Operation]:
     method, extra = _method(name), _EXTRA.get(name, ())
 
-    def build(values: Values) -> Operation:
+    def build(values: SettingValues) -> Operation:
         operation = Operation(
             method=values[method],
             path=values[_PATH],
@@ -351,11 +351,11 @@ def _operation_kind(name: str) -> Object[Operation]:
         return operation
 
     settings = (method, _PATH, _QUERY, _HEADERS, _ENCODING, _BODY, _RESULT, _VALUES, *extra, _ANSWERS)
-    rules = (Rule("A GET request has no `body`, nor has one with the encoding `none`."),)
+    rules = (ObjectRule("A GET request has no `body`, nor has one with the encoding `none`."),)
     return Object(settings, build, (*rules, *PAGING_RULES) if name == "list" else rules)
 
 
-def _refuse_contradictions(name: str, operation: Operation, values: Values) -> None:
+def _refuse_contradictions(name: str, operation: Operation, values: SettingValues) -> None:
     if operation.paging and operation.paging.style in ADDRESS_STYLES and operation.method != "GET":
         values.reject(
             OPTIONAL_STYLE,
@@ -371,7 +371,7 @@ def _refuse_contradictions(name: str, operation: Operation, values: Values) -> N
         values.reject(_BODY, "The body of a form must be an object.")
 
 
-def _refuse_unsafe_templates(name: str, operation: Operation, values: Values) -> None:
+def _refuse_unsafe_templates(name: str, operation: Operation, values: SettingValues) -> None:
     own = frozenset(operation.values)
     if taken := own & (_PLACEHOLDERS[name] | _SEARCHED | {"id", "key"}):
         values.reject(_VALUES, translatable("The name “%(name)s” has a meaning already.", name=min(taken)))
@@ -395,7 +395,11 @@ def _refuse_unsafe_templates(name: str, operation: Operation, values: Values) ->
 
 
 def _require_good(
-    text: str, names: Collection[str], values: Values, setting: Setting[Any], unquoted: Collection[str] = ()
+    text: str,
+    names: Collection[str],
+    values: SettingValues,
+    setting: Setting[Any],
+    unquoted: Collection[str] = (),
 ) -> None:
     if fault := find_fault(text, names, unquoted):
         values.reject(setting, fault)
@@ -444,7 +448,7 @@ _EXAMPLES: Mapping[str, Any] = {
 
 
 def _operation_setting(name: str) -> Setting[Any]:
-    kind: Kind[Any] = OneOrMore(_KINDS[name], MAX_UPDATES) if name == "update" else _KINDS[name]
+    kind: ValueKind[Any] = OneOrMore(_KINDS[name], MAX_UPDATES) if name == "update" else _KINDS[name]
     return optional(name, kind, _MEANINGS[name], example=_EXAMPLES[name])
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
-from config_schema.errors import Place, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, Kind, Text, TextList
+from config_schema.errors import SettingPath, SettingsInvalid
+from config_schema.kinds import Choice, JsonSchema, Text, TextList, ValueKind
 from config_schema.objects import Object
-from config_schema.settings import Values, defaulted, optional, required
+from config_schema.settings import SettingValues, defaulted, optional, required
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import find_fault, find_placeholders
 from sync.connectors.http.query_parameters import Query, QueryValue, change_values, list_values
@@ -59,13 +59,13 @@ class RecordListSettings:
 
 
 @dataclass(frozen=True)
-class SearchQuery(Kind[dict[str, QueryValue]]):
+class SearchQuery(ValueKind[dict[str, QueryValue]]):
     """The query parameters of a search, with placeholders in their names and values."""
 
     label: str = translatable("object of texts, or lists of texts")
     limits: str = translatable("at least one value contains `{value}` or `{quoted}`")
 
-    def read(self, value: Any, place: Place) -> dict[str, QueryValue]:
+    def read(self, value: Any, place: SettingPath) -> dict[str, QueryValue]:
         query = QueryParameters(None).read(value, place)
         for text in (*query, *list_values(query)):
             if not find_placeholders(text) <= _SEARCH_PLACEHOLDERS:
@@ -230,7 +230,7 @@ _WRAP = optional(
 SHORTHAND = (COLLECTION, ITEM, _RECORD, _WRAP, _SEARCH, _LIST, _CREATE, _UPDATE, _DELETE)
 
 
-def expand_shorthand(values: Values) -> dict[str, Any]:
+def expand_shorthand(values: SettingValues) -> dict[str, Any]:
     """Return the operations that the short settings of an entity type stand for, by name; `update` is a tuple."""
     expanded: dict[str, Any] = {}
     collection, item = values[COLLECTION], values[ITEM]
@@ -254,7 +254,7 @@ def expand_shorthand(values: Values) -> dict[str, Any]:
     return expanded
 
 
-def _expand_item(values: Values, collection: str, item: str) -> dict[str, Any]:
+def _expand_item(values: SettingValues, collection: str, item: str) -> dict[str, Any]:
     record, wrap, version = values[_RECORD], values[_WRAP], values[VERSION]
     update_method, omitted = values[_UPDATE]
     body = make_template("sent", *((wrap,) if wrap is not None else ()))
