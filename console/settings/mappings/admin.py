@@ -122,6 +122,7 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
             declaration=form.parsed,
             text=form.cleaned_data["declaration"],
             made_by_id=request.user.pk,
+            reason=form.cleaned_data["reason"],
         )
 
     def stored_values(self, pk: Any) -> FieldValues:

@@ -455,6 +455,7 @@ def test_a_new_mapping_begins_with_version_1_and_another_name_is_recorded() -> N
     assert entries("mapping.created")[0]["details"]["reason"] == "for the shop"
     of = Mapping.objects.get()
     assert (of.current_version().number, of.current_version().declaration) == (1, LOWER)
+    assert of.current_version().reason == "for the shop"
     assert "This field is required" in client.post(address(of), {"name": "Renamed"}).content.decode()
     client.post(address(of), {"name": "Renamed", "reason": "a better name"})
     of.refresh_from_db()
