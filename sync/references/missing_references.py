@@ -147,9 +147,10 @@ def _wake(delivery: Delivery) -> None:
         commercial=delivery.commercial_id,
         due_at=None,
     )
-    referring = list(arrived.order_by("delivery").values_list("delivery", flat=True)[:MAX_WOKEN])
-    if not referring:
+    found = dict(arrived.order_by("delivery").values_list("pk", "delivery")[:MAX_WOKEN])
+    if not found:
         return
+    referring = list(found.values())
     complete = list(Delivery.objects.filter(pk__in=referring, state__in=_WELL).values_list("pk", flat=True))
     for keys, seconds in _by_urgency(complete, delivery):
         arrived.filter(delivery__in=keys).update(due_at=database_now(plus_seconds=seconds))
@@ -158,7 +159,8 @@ def _wake(delivery: Delivery) -> None:
         pk__in=referring, state=State.RETRYING, code=REFERENCE_MISSING_CODE, due_at__isnull=False
     )
     waiting = list(rows.select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True))
-    arrived.filter(delivery__in=referring).exclude(delivery__in=complete).delete()
+    # By their keys: a delivery that has ended meanwhile, without the record, has stored rows anew.
+    arrived.filter(pk__in=found).exclude(delivery__in=complete).delete()
     for keys, seconds in _by_urgency(waiting, delivery):
         soon = database_now(plus_seconds=seconds)
         Delivery.objects.filter(pk__in=keys, due_at__gt=soon).update(due_at=soon)

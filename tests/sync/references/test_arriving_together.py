@@ -7,10 +7,12 @@ import pytest
 from django.utils import timezone
 
 from sync.models import Delivery, Link, MissingReference
+from sync.planning.references import Reference
 from sync.references import missing_references
 from tests.support.builders.references import MEMBERS, add_group, add_user, delivery_of, set_field, tell
 from tests.support.hub import Hub
 from tests.support.threads import in_threads
+from webhooks.models import State
 
 
 @pytest.fixture
@@ -60,3 +62,23 @@ def test_who_wakes_never_fails_the_delivery_that_does(
     monkeypatch.setattr(missing_references, "_wake", fail)
     missing_references.wake_referring(delivery_of("ADA"))
     assert seconds_until_due(waiting_group) > 3000
+
+
+def test_a_delivery_that_ends_while_it_is_woken_is_remembered(
+    waiting_group: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looked for the record before the link was there, left it out, and has not looked again yet."""
+    by_urgency = missing_references._by_urgency
+
+    def end_meanwhile(*args: Any) -> Any:
+        if not MissingReference.objects.exclude(pk__in=before).exists():
+            missing = [Reference(row.entity_type, row.entity_id) for row in MissingReference.objects.all()]
+            missing_references.store_missing(waiting_group, missing, are_left_out=True)
+            Delivery.objects.filter(pk=waiting_group.pk).update(state=State.SUCCEEDED, code="succeeded")
+        return by_urgency(*args)
+
+    before = list(MissingReference.objects.values_list("pk", flat=True))
+    monkeypatch.setattr(missing_references, "_by_urgency", end_meanwhile)
+    missing_references.wake_referring(delivery_of("ADA"))
+    missing_references.schedule_arrived(waiting_group.pk)
+    assert MissingReference.objects.filter(entity_id="ADA", due_at__isnull=False).exists()
