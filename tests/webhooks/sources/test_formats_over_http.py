@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from audit.models import Entry
 from console.requests.batch_events import events_of_batch
 from console.requests.list_query import RequestFilter, fetch_requests
-from console.requests.results import RequestResult, result_of
+from console.requests.results import RequestResult, request_result
 from console.ui.keyset import PageRequest
 from exports.row_checks.nightly_rows import find_row_faults
 from tests.support.builders.event_batches import FORMAT, add_token, documents, event, post, set_format
@@ -185,7 +185,7 @@ def test_a_batch_is_an_accepted_request_with_links_to_its_events(formatted: Hub)
     post(formatted, event(ANNA, uid="1"), event("SECOND1", uid="2"), event("not an id"))
     post(formatted, {"ok": False})
     batch, filtered = Receipt.objects.order_by("pk")
-    assert result_of(batch) == result_of(filtered) == RequestResult.ACCEPTED
+    assert request_result(batch) == request_result(filtered) == RequestResult.ACCEPTED
     wanted = RequestFilter((RequestResult.ACCEPTED,), source_id=batch.source_id)
     assert {row.pk for row in fetch_requests(wanted, PageRequest()).rows} >= {batch.pk, filtered.pk}
     others = RequestFilter((RequestResult.UNUSABLE,), source_id=batch.source_id)

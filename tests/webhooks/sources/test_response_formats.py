@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError
 
-from console.requests.results import status_of
+from console.requests.results import response_status
 from sync.models import Delivery
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Receipt, Refusal, Source
@@ -186,6 +186,6 @@ def test_a_refusal_has_the_status_that_the_sender_really_got(hub: Hub) -> None:
     answers = [hub.post_signed(EXAMPLE) for _ in range(12)]
     refusal = Refusal.objects.get(code="too-many-requests")
     assert (refusal.status, answers[-1].status_code) == (200, 200)
-    assert status_of(refusal) == 200
+    assert response_status(refusal) == 200
     assert hub.post(EXAMPLE, "aurora", authorization="Bearer wrong").status_code == 401
     assert Refusal.objects.get(code="bad-signature").status == 401
