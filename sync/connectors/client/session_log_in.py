@@ -155,12 +155,15 @@ class SessionAuthenticator:
         try:
             raw = self._find_token(answer)
             self._secrets.add_recent(raw)
-            value = self._header_value(answer, raw)
+            cookies = self._cookies(answer, raw)
+            value = "; ".join(cookies) if cookies else self._header_value(answer, raw)
         except _NoToken as missing:
             raise self._error(errors.UnreadableResponse, str(missing), answer.status) from None
         except ExpressionOverBudget as costly:
             raise self._over_budget(costly) from None
-        return FetchedToken(value, RenewedCredentials(float(self._session.lifetime_seconds)), (raw, value))
+        # Each cookie too: a system may repeat one without the others.
+        secrets = (raw, value, *(cookie.partition("=")[2] for cookie in cookies))
+        return FetchedToken(value, RenewedCredentials(float(self._session.lifetime_seconds)), secrets)
 
     def _find_token(self, answer: HttpResponse) -> str:
         """Return the token of an answer. Raises _NoToken."""
@@ -179,15 +182,21 @@ class SessionAuthenticator:
             raise _NoToken("the token cannot be sent")
         return text
 
-    def _header_value(self, answer: HttpResponse, token: str) -> str:
+    def _cookies(self, answer: HttpResponse, token: str) -> list[str]:
+        """Return the cookies that requests send, as `name=value`; none if they send a header. Raises _NoToken."""
         session = self._session
-        if session.cookie is not None:
-            given = answer.headers.get("set-cookie", "")
-            more = {name: _find_cookie(given, name) for name in session.more_cookies}
-            cookies = {**{name: value for name, value in more.items() if value}, session.cookie: token}
-            if not all(_COOKIE_VALUE.fullmatch(value) for value in cookies.values()):
-                raise _NoToken("the token cannot be sent as a cookie")
-            return "; ".join(f"{name}={value}" for name, value in cookies.items())
+        if session.cookie is None:
+            return []
+        given = answer.headers.get("set-cookie", "")
+        more = {name: _find_cookie(given, name) for name in session.more_cookies}
+        cookies = {**{name: value for name, value in more.items() if value}, session.cookie: token}
+        if not all(_COOKIE_VALUE.fullmatch(value) for value in cookies.values()):
+            raise _NoToken("the token cannot be sent as a cookie")
+        return [f"{name}={value}" for name, value in cookies.items()]
+
+    def _header_value(self, answer: HttpResponse, token: str) -> str:
+        """Return the header that requests send, by its template. Raises _NoToken."""
+        session = self._session
         values = {"token": token, "username": self._credentials["username"]}
         body = _parse_body(answer) if session.values else None
         for name, expression in session.values.items():

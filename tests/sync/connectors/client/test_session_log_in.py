@@ -223,6 +223,23 @@ def test_a_further_cookie_that_cannot_be_sent_is_an_error() -> None:
         fetch(service.url, cookie="sid", more_cookies=["ROUTEID"])
 
 
+def test_a_further_cookie_that_the_system_repeats_is_in_no_record() -> None:
+    def echo(seen: SeenRequest) -> Reply:
+        return Reply(200, {"id": "a1", "said": seen.headers["cookie"].partition(";")[0].partition("=")[2]})
+
+    server = SessionServer(
+        give_token=lambda token: Reply(200, {"token": token}, {"Set-Cookie": "REMEMBER=hunter2hunter2"}),
+        read_token=lambda seen: seen.headers.get("cookie", "").rpartition("sid=")[2],
+        answer=echo,
+    )
+    notebook = MemoryRecorder()
+    with serving(server) as service:
+        connect(service.url, notebook, cookie="sid", more_cookies=["REMEMBER"]).fetch_entity("USER", "a1")
+        assert "REMEMBER=hunter2hunter2" in service.seen[-1].headers["cookie"], "it was sent"
+    assert notebook.exchanges
+    assert "hunter2hunter2" not in repr(notebook.sent) + repr(notebook.exchanges)
+
+
 def test_a_refused_password_is_never_tried_again_until_a_person_tests_the_connection() -> None:
     server = SessionServer()
     with serving(server) as service:
