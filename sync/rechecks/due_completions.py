@@ -16,7 +16,7 @@ MAX_COMPLETIONS = 100
 
 _DUE = Statement(
     f"""SELECT m.delivery_id, MIN(m.due_at) FROM sync_missingreference m JOIN sync_delivery d ON d.id = m.delivery_id
-    {ROUTE_TABLES} WHERE m.due_at IS NOT NULL AND m.due_at <= {{now}} AND {CAN_BEGIN}
+    {ROUTE_TABLES} WHERE m.due_at IS NOT NULL AND m.due_at <= {{now}} AND t.is_enabled AND {CAN_BEGIN}
     GROUP BY m.delivery_id ORDER BY 2, 1 LIMIT %s"""  # noqa: S608
 )
 

@@ -229,6 +229,10 @@ def pause_route(_: Hub) -> None:
     Route.objects.filter(entity_type="GROUP").update(paused_at=timezone.now())
 
 
+def disable_route(_: Hub) -> None:
+    Route.objects.filter(entity_type="GROUP").update(is_enabled=False)
+
+
 def disable_target(_: Hub) -> None:
     Connection.objects.filter(side="commercial").update(is_enabled=False)
 
@@ -241,7 +245,9 @@ def make_due_later(_: Hub) -> None:
     MissingReference.objects.update(due_at=F("due_at") + timedelta(hours=1))
 
 
-@pytest.mark.parametrize("hinder", [pause_route, disable_target, open_newer_delivery, make_due_later])
+@pytest.mark.parametrize(
+    "hinder", [pause_route, disable_route, disable_target, open_newer_delivery, make_due_later]
+)
 def test_a_group_is_not_completed_while_it_may_not_run(hub: Hub, hinder: Callable[[Hub], None]) -> None:
     incomplete_group(hub, ANNA)
     tell(hub, "USER", ANNA)
