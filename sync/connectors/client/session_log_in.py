@@ -254,7 +254,9 @@ def _parse_body(answer: HttpResponse) -> object:
 
 
 def _find_cookie(header: str, name: str) -> str | None:
-    """Return the value of a cookie that is set. Repeated headers are joined with a comma and a space."""
+    """Return the value of a cookie that is set; the last one, as in a browser, if it is set several times. Repeated
+    headers are joined with a comma and a space.
+    """
     pattern = re.compile(rf'(?:^|, ?){re.escape(name)}="?([^";,]*)', re.ASCII)
-    found = pattern.search(header)
-    return found[1].strip() if found else None
+    found = pattern.findall(header)
+    return found[-1].strip() if found else None

@@ -199,6 +199,10 @@ def test_a_form_log_in_gives_a_cookie() -> None:
         ("ROUTEID=.node1; path=/b1s", "ROUTEID=.node1; sid={}"),
         ("ROUTEID=.node1; path=/b1s, LANG=en", "ROUTEID=.node1; LANG=en; sid={}"),
         ("MYROUTEID=.node1", "sid={}"),
+        # The system ends an old session first.
+        ("ROUTEID=.old; path=/b1s, ROUTEID=.node1; path=/b1s", "ROUTEID=.node1; sid={}"),
+        ("ROUTEID=deleted; Expires=Thu, 01 Jan 1970 00:00:01 GMT, ROUTEID=.node1", "ROUTEID=.node1; sid={}"),
+        ("ROUTEID=; Max-Age=0, ROUTEID=.node1", "ROUTEID=.node1; sid={}"),
         ("ROUTEID=; path=/b1s", "sid={}"),
         # It cannot take the place of the session.
         ("sid=forged", "sid={}"),
