@@ -11,8 +11,8 @@ from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Text, TextList, ValueKind, WholeNumber
 from config_schema.objects import ListOf, Object, Variant, VariantObject
 from config_schema.settings import SettingValues, defaulted, optional, required
-from config_schema.translatable import translatable
-from webhooks.expressions.jmespath_paths import MAX_LENGTH, Evaluator, compile_expression
+from config_schema.translatable import text_of, translatable
+from webhooks.expressions.jmespath_paths import MAX_LENGTH, Evaluator, ExpressionRefused, compile_expression
 
 MAX_ANSWERS = 16
 # `failed` stands for every failure, whose state is its code.
@@ -38,6 +38,10 @@ class AnswerExpressionKind(ValueKind[Evaluator]):
             raise SettingsInvalid(place, "This must be a text.")
         try:
             return compile_expression(value)
+        except ExpressionRefused as refused:
+            raise SettingsInvalid(
+                place, translatable("This JMESPath expression %(refused)s", refused=text_of(refused))
+            ) from None
         except JMESPathError:
             raise SettingsInvalid(place, "This must be a JMESPath expression.") from None
 

@@ -228,3 +228,14 @@ def test_errors_that_exceed_the_limit_are_left_out_from_the_end(name: str) -> No
 def test_invalid_settings_are_refused(document: Any) -> None:
     with pytest.raises(SettingsInvalid):
         RESPONSE_FORMAT.read(document, ())
+
+
+@pytest.mark.parametrize(
+    ("body", "advice"),
+    [("!event.test", "Write !(event.test)."), ("linked('USER', 'a')", "linked"), ("a" * 1_001, "1,000")],
+)
+def test_a_refused_expression_is_refused_with_the_reason(body: str, advice: str) -> None:
+    with pytest.raises(SettingsInvalid) as refused:
+        RESPONSE_FORMAT.read({"format": "custom", "answers": [{"body": body}]}, ())
+    assert "/answers/0/body" in str(refused.value)
+    assert advice in str(refused.value)
