@@ -116,10 +116,11 @@ def receive_batch(
     2. Let failed deliveries of events that were stored before be tried again, as for a webhook that is sent again.
     3. If the source wants the outcome, deliver all of them and wait as long as it allows; store the answer.
 
-    Raises RequestRefused with the code of the first event if none can be read.
+    Raises RequestRefused if no event can be read, with the code of the first one that the format does not exclude.
     """
-    if all(isinstance(event, UnreadableEvent) for event in request.events):
-        first = next(event for event in request.events if isinstance(event, UnreadableEvent))
+    unreadable = [event for event in request.events if isinstance(event, UnreadableEvent)]
+    if len(unreadable) == len(request.events):
+        first = next((event for event in unreadable if event.code != "filtered"), unreadable[0])
         raise RequestRefused(first.code, entry=first.entry)
     waits = source.parsed_format.batch_response == "result"
     deadline = time.monotonic() + source.wait_seconds

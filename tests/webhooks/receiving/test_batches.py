@@ -244,6 +244,11 @@ def test_events_that_the_condition_excludes_are_stored_with_their_request(format
     assert list(find_row_faults()) == []
 
 
+def test_a_fault_behind_an_excluded_event_is_answered_as_a_fault(formatted: Hub) -> None:
+    answer = post(formatted, {"ok": False}, event("no id"))
+    assert (answer.status_code, answer.json()["code"]) == (400, "wrong-id")
+
+
 def test_a_batch_of_repeats_has_a_receipt_and_an_entry_for_each(formatted: Hub) -> None:
     sent = [event(ANNA, uid="1"), event("TWO", uid="2")]
     first, again = post(formatted, *sent), post(formatted, *sent)
