@@ -244,7 +244,9 @@ def _find_repeats(
         elif stored_event is not item.event and bytes(stored_event.digest) == bytes(item.event.digest):
             items.append(_RepeatedEvent(stored_event))
         else:
-            items.append(UnreadableEvent("event-id-conflict", element=item.element))
+            items.append(
+                UnreadableEvent("event-id-conflict", element=item.element, entity_id=item.event.entity_id)
+            )
     return items
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from audit.models import Entry
 from exports.row_checks.nightly_rows import find_row_faults
 from sync.housekeeping.batch_deletion import delete_events, prune_unusable_requests
+from sync.housekeeping.unusable_bodies import erase_unusable_bodies
 from sync.models import Delivery, Route
 from sync.operations.pauses import pause_flow
 from tests.support.audit.chain_faults import find_chain_faults
@@ -73,7 +74,7 @@ def test_one_id_twice_in_a_batch_with_other_contents_is_a_conflict(formatted: Hu
     assert [row.entity_id for row in Event.objects.all()] == [ANNA]
     # What was refused is not lost: it is stored with the request.
     receipt = Receipt.objects.select_related("payload").get()
-    refused = {"position": 2, "code": "event-id-conflict", "event": event("TWO", uid="1")}
+    refused = {"position": 2, "code": "event-id-conflict", "id": "TWO", "event": event("TWO", uid="1")}
     assert unreadable(receipt) == [refused]
     formatted.wait_until_idle()
     assert list(find_row_faults()) == []
@@ -101,6 +102,14 @@ def test_a_conflict_with_a_stored_event_keeps_what_was_sent(formatted: Hub) -> N
     assert results(answer) == [CONFLICT, ACCEPTED]
     receipt = Receipt.objects.select_related("payload").latest("pk")
     assert unreadable(receipt)[0]["event"] == event("OTHER", uid="1")
+
+
+def test_an_erasure_finds_a_conflict_by_an_id_that_an_expression_made(formatted: Hub) -> None:
+    set_format({**FORMAT, "id": "join('-', ['staff', event.user])"})
+    post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    post(formatted, event("OTHER", uid="1"), event("TWO", uid="2"))
+    assert erase_unusable_bodies("staff-OTHER", "") == 1
+    assert Receipt.objects.latest("pk").payload is None
 
 
 def test_a_batch_of_conflicts_alone_is_answered_with_the_conflict(formatted: Hub) -> None:

@@ -48,12 +48,13 @@ _SORTED_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), so
 class UnreadableEvent:
     """An event of a request that is not a valid webhook. `code` is one of the catalogue; it is `filtered` if the
     format's condition excludes the event anyway. `entry`: the entry of the webhook format that is at fault. `element`:
-    the event as the sender sent it.
+    the event as the sender sent it. `entity_id`: the id of its entity, if that could be read.
     """
 
     code: str
     entry: str = ""
     element: Any = None
+    entity_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,13 @@ def encode_unreadable_events(events: Sequence[Any]) -> bytes | None:
     An event that JSON cannot represent, because an expression made it, is stored as null.
     """
     unreadable = [
-        {"position": position, "code": event.code, "event": _storable_element(event.element)}
+        {
+            "position": position,
+            "code": event.code,
+            # An erasure searches for it, and an expression may have made it of several parts of the event.
+            **({"id": event.entity_id} if event.entity_id else {}),
+            "event": _storable_element(event.element),
+        }
         for position, event in enumerate(events)
         if isinstance(event, UnreadableEvent)
     ]
