@@ -65,8 +65,10 @@ def _steps(operations: tuple[str, ...]) -> list[int]:
 )
 def test_each_broken_variant_is_caught(tmp_path: Path, mutant: str, figure: str) -> None:
     with open_lane(tmp_path / "lane", mutant, has_native_sources=True) as lane:
-        total = len(lane.run(Case(AT_ONCE)).operations)
-        outcomes = (lane.run(Case(AT_ONCE, at, after=True)) for at in range(1, total + 1))
+        operations = lane.run(Case(AT_ONCE)).operations
+        # Commits first: most faults show there.
+        steps = sorted(range(1, len(operations) + 1), key=lambda at: operations[at - 1] != "database commit")
+        outcomes = (lane.run(Case(AT_ONCE, at, after=True)) for at in steps)
         caught = next((outcome for outcome in outcomes if _has_fault(outcome, figure)), None)
     assert caught is not None, "the broken variant passes"
     print(f"\n{mutant}: {caught}")

@@ -35,3 +35,16 @@ def test_batches_under_random_kills_are_stored_whole_and_all_their_events_end(
     assert "500" not in after.answers
     assert CANARY not in (tmp_path / "fleet.log").read_text()
     assert CANARY not in f"{services[0].read_journal()}{services[1].read_journal()}"
+
+
+@pytest.mark.one_database
+def test_a_hub_that_loses_one_event_of_a_batch_is_caught(tmp_path: Path, services: Services) -> None:
+    weather = StormSize(SEED, webhooks=4, batches=12, people=8, gap=None, clients=4, drain_seconds=10)
+    with running_fleet(tmp_path, services, webs=1, workers=1, mutant="batch-loses-an-event") as fleet:
+        add_native_sources(fleet.hub)
+        driver = BatchDriver(services[0], lambda: [web.port for web in fleet.webs])
+        after = run_mixed_storm(fleet, driver, services[1], weather)
+        print(after)
+        faults = find_batch_faults(driver, fleet.hub)
+    assert "lost" in after.report.complaints
+    assert {"answers", "partial"} <= set(faults)

@@ -37,6 +37,33 @@ def store_halves(store: Callable[..., Any]) -> Callable[..., Any]:
     return store_twice
 
 
+def store_reversed(insert_batch: Callable[..., Any]) -> Callable[..., Any]:
+    """Store the events of a batch in the opposite order. The answer has the order of the request."""
+
+    def insert_reversed(*arguments: Any) -> Any:
+        *others, items = arguments
+        stored = insert_batch(*others, items[::-1])
+        stored.items = items
+        return stored
+
+    return insert_reversed
+
+
+def store_all_but_one(insert_batch: Callable[..., Any]) -> Callable[..., Any]:
+    """Do not store the last new event of a batch with at least three that is answered at once. The answer names it."""
+
+    def insert_all_but_one(*arguments: Any) -> Any:
+        *others, items = arguments
+        new = [item for item in items if hasattr(item, "session")]
+        if len(new) < 3 or others[0].parsed_format.batch_response == "result":
+            return insert_batch(*arguments)
+        stored = insert_batch(*others, [item for item in items if item is not new[-1]])
+        stored.items = items
+        return stored
+
+    return insert_all_but_one
+
+
 def find_no_id(_: Callable[..., Any]) -> Callable[..., None]:
     """Return a function that finds no id of an event."""
     return lambda *_: None

@@ -84,6 +84,18 @@ MUTANTS: Mapping[str, Mutant] = {
         "The events of a batch are stored without their ids, so that no repeat is found.",
         {"webhooks.receiving.batches:_event_id": broken_functions.find_no_id},
     ),
+    "batch-stored-reversed": Mutant(
+        "The events of a batch are stored in the opposite order.",
+        {"webhooks.receiving.batches:_insert_batch": broken_functions.store_reversed},
+    ),
+    "batch-loses-an-event": Mutant(
+        "The last event of a batch is named in its answer and not stored.",
+        {"webhooks.receiving.batches:_insert_batch": broken_functions.store_all_but_one},
+    ),
+    "batches-at-once": Mutant(
+        "Batches of one source are stored at the same moment.",
+        {"webhooks.receiving.batches:_lock_source": lambda _: lambda _: None},
+    ),
     "row-after-response": Mutant(
         "The row of a write is written after its response.",
         {"sync.attempts.call_log:AttemptRecorder.record_request": broken_functions.record_no_write_before},
