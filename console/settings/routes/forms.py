@@ -32,7 +32,16 @@ class RouteForm(SettingsForm):
             "target_entity": gettext_lazy("Leave empty if the connection has the same word for it."),
             "tries": gettext_lazy("After that, the delivery has failed."),
             "gives_up_after_hours": gettext_lazy("Hours. Older deliveries are not retried."),
+            "continues_after_failure": gettext_lazy(
+                "Default: yes if the entity is fetched, no if the webhook's own data is used."
+            ),
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if choice := self.fields.get("continues_after_failure"):  # absent for people who only read
+            widget: Any = choice.widget
+            widget.choices = [("unknown", _("Default")), *widget.choices[1:]]
 
     def field_lists(self) -> Mapping[str, FieldList]:
         return route_field_lists()

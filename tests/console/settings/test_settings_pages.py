@@ -268,6 +268,8 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
         "most_removals": "50",
         "reason": WHY,
     }
+    page = client.get("/admin/sync/route/add/").text
+    assert '<option value="unknown" selected>Default</option>' in page
     answer = client.post("/admin/sync/route/add/", form)
     assert answer.status_code == 302, answer.context["errors"]
     route = Route.objects.get()
