@@ -1,0 +1,58 @@
+"""The JSON examples of docs/connect.md are what the hub accepts."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config_schema.errors import SettingsInvalid
+from sync.connectors.settings.identity import IDENTITY_SETTINGS
+from sync.connectors.settings.target import TARGET_SETTINGS
+from sync.planning.mapping_declaration import parse_mapping
+from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
+
+pytestmark = pytest.mark.pure
+MANUAL = Path(__file__).parents[2] / "docs" / "connect.md"
+RECORDS = {"collection": "/customers", "item": "/customers/{id}"}
+
+
+def examples() -> list[dict[str, Any]]:
+    return [
+        json.loads(block) for block in re.findall(r"```json\n(.*?)```", MANUAL.read_text("utf-8"), re.DOTALL)
+    ]
+
+
+def accept(example: Mapping[str, Any]) -> str:
+    """Return the kind of an example. Raises SettingsInvalid, or another error of its reader, if it is not accepted."""
+    if "results" in example:
+        return "answer"
+    if "fields" in example:
+        parse_mapping(example)
+        return "mapping"
+    if "event_types" in example:
+        WEBHOOK_FORMAT.read(example, ())
+        return "format"
+    if "operations" in example:
+        TARGET_SETTINGS.read({"entities": {"USER": {**RECORDS, **example}}}, ())
+        return "operations"
+    is_target = any({"collection", "operations"} & set(one) for one in example["entities"].values())
+    (TARGET_SETTINGS if is_target else IDENTITY_SETTINGS).read(example, ())
+    return "target" if is_target else "identity"
+
+
+def test_each_example_of_the_manual_is_accepted() -> None:
+    kinds = {accept(example) for example in examples()}
+    assert kinds == {"answer", "mapping", "format", "operations", "target", "identity"}
+
+
+# Broken variants.
+
+
+@pytest.mark.parametrize("kind", ["format", "operations", "target", "identity"])
+def test_an_example_with_an_unknown_setting_is_caught(kind: str) -> None:
+    example = next(example for example in examples() if accept(example) == kind)
+    with pytest.raises(SettingsInvalid):
+        accept(json.loads(re.sub(r'"(\w*path|id)": ', r'"wrong_\1": ', json.dumps(example), count=1)))
