@@ -12,7 +12,7 @@ from database.clock import database_now, read_clock
 from database.statement import BoundStatement, Statement
 from sync.models import Delivery, MissingReference
 from sync.models.delivery import sql_list
-from sync.planning.references import MAX_REFERENCES, Reference
+from sync.planning.references import Reference
 from webhooks.models import State
 
 logger = logging.getLogger("hub.deliver")
@@ -21,8 +21,8 @@ REFERENCE_MISSING_CODE = "reference-missing"
 # Deliveries that one new record makes due. Of the others, those that wait look again when their own next try is due,
 # and those that left it out are found by `schedule_all_arrived`.
 MAX_WOKEN = 500
-# Rows that one round of `schedule_all_arrived` makes due.
-MAX_SCHEDULED = 10_000
+# Rows that one statement of `schedule_all_arrived` reads.
+SLICE_SIZE = 5_000
 # Until a delivery that still lacks other records looks again: two records may arrive at the same moment.
 PARTLY_SECONDS = 15.0
 _ID_LENGTH = 128
@@ -32,15 +32,15 @@ _SHORTEST_DELAY = 0.5
 _WELL = (State.SUCCEEDED, State.UNCHANGED)
 
 _DELETE_MISSING = Statement("DELETE FROM sync_missingreference WHERE delivery_id = %s")
-_SCHEDULE_ARRIVED, _SCHEDULE_ALL_ARRIVED = (
+_SCHEDULE_ARRIVED, _SCHEDULE_SLICE = (
     Statement(
         f"""UPDATE sync_missingreference SET due_at = {{now}} WHERE id IN (
         SELECT m.id FROM sync_missingreference m JOIN sync_delivery d ON d.id = m.delivery_id
         JOIN sync_link l ON l.entity_id = m.entity_id AND l.entity_type = m.entity_type
         AND l.identity_id = m.identity_id AND l.commercial_id = m.commercial_id
-        WHERE {condition} m.due_at IS NULL AND l.record_id <> '' AND d.state IN {sql_list(_WELL)} LIMIT %s)"""  # noqa: S608
+        WHERE {condition} AND m.due_at IS NULL AND l.record_id <> '' AND d.state IN {sql_list(_WELL)})"""  # noqa: S608
     )
-    for condition in ("m.delivery_id = %s AND", "")
+    for condition in ("m.delivery_id = %s", "m.id > %s AND m.id <= %s")
 )
 
 
@@ -122,16 +122,26 @@ def schedule_arrived(delivery_id: int) -> None:
     the two sees the other's rows.
     """
     try:
-        _SCHEDULE_ARRIVED.execute(delivery_id, MAX_REFERENCES)
+        _SCHEDULE_ARRIVED.execute(delivery_id)
     except DatabaseError as error:
         logger.warning("delivery %s could not be scheduled (%s)", delivery_id, type(error).__name__)
 
 
 def schedule_all_arrived() -> int:
     """Schedule deliveries that left out references whose records have arrived, where a wake-up was lost or would have
-    been one too many. Returns the number of references; at most MAX_SCHEDULED.
+    been one too many. Returns the number of references.
+
+    Reads all rows, SLICE_SIZE at a time, so that no statement is long.
     """
-    return _SCHEDULE_ALL_ARRIVED.execute(MAX_SCHEDULED)
+    scheduled = last_key = 0
+    while keys := list(
+        MissingReference.objects.filter(pk__gt=last_key)
+        .order_by("pk")
+        .values_list("pk", flat=True)[:SLICE_SIZE]
+    ):
+        scheduled += _SCHEDULE_SLICE.execute(last_key, keys[-1])
+        last_key = keys[-1]
+    return scheduled
 
 
 def _wake(delivery: Delivery) -> None:

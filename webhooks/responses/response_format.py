@@ -11,7 +11,7 @@ from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Text, TextList, ValueKind, WholeNumber
 from config_schema.objects import ListOf, Object, Variant, VariantObject
 from config_schema.settings import SettingValues, defaulted, optional, required
-from config_schema.translatable import text_of, translatable
+from config_schema.translatable import error_sentence, translatable
 from webhooks.expressions.jmespath_paths import MAX_LENGTH, Evaluator, ExpressionRefused, compile_expression
 
 MAX_ANSWERS = 16
@@ -40,7 +40,7 @@ class AnswerExpressionKind(ValueKind[Evaluator]):
             return compile_expression(value)
         except ExpressionRefused as refused:
             raise SettingsInvalid(
-                place, translatable("This JMESPath expression %(refused)s", refused=text_of(refused))
+                place, translatable("This JMESPath expression %(refused)s", refused=error_sentence(refused))
             ) from None
         except JMESPathError:
             raise SettingsInvalid(place, "This must be a JMESPath expression.") from None

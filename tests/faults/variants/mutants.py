@@ -82,7 +82,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "batch-forgets-ids": Mutant(
         "The events of a batch are stored without their ids, so that no repeat is found.",
-        {"webhooks.receiving.batches:_event_id": broken_functions.find_no_id},
+        {"webhooks.receiving.batches:choose_event_id": broken_functions.find_no_id},
     ),
     "batch-stored-reversed": Mutant(
         "The events of a batch are stored in the opposite order.",
