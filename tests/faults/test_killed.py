@@ -145,13 +145,13 @@ def recorded_keys(hub: RunningHub) -> set[str]:
 def in_background(send: Callable[[], object]) -> None:
     """Send on another thread and ignore that the connection is cut."""
 
-    def quietly() -> None:
+    def send_ignoring_cuts() -> None:
         try:
             send()
         except (OSError, EOFError):
             return
 
-    threading.Thread(target=quietly, daemon=True).start()
+    threading.Thread(target=send_ignoring_cuts, daemon=True).start()
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -53,14 +53,14 @@ def test_a_breeze_is_enough_to_catch_each_broken_variant(
     tmp_path: Path, mutant: str | None, figure: str | None
 ) -> None:
     """With slow systems, few people and no kills, the unbroken hub is clean and one of three runs catches the broken one."""
-    reports = (breeze(tmp_path / f"breeze_{turn}", mutant) for turn in range(3))
+    reports = (run_small_storm(tmp_path / f"breeze_{turn}", mutant) for turn in range(3))
     if figure is None:
         next(reports).assert_clean()
     else:
         assert any(figure in report.complaints for report in reports)
 
 
-def breeze(folder: Path, mutant: str | None) -> Report:
+def run_small_storm(folder: Path, mutant: str | None) -> Report:
     folder.mkdir()
     with IdentityService(secret=SIGNING_SECRET) as identity, ShopService() as shop:
         for service in (identity, shop):

@@ -32,13 +32,13 @@ def make_table(stats: dict[str, list[Any]]) -> list[str]:
         _format_rows(
             [
                 ["", *columns],
-                *([case, *(_cell(outcomes, column, case) for column in columns)] for case in cases),
+                *([case, *(_format_outcome(outcomes, column, case) for column in columns)] for case in cases),
             ]
         )
     )
 
 
-def _cell(outcomes: dict[tuple[str, str], str], column: str, case: str) -> str:
+def _format_outcome(outcomes: dict[tuple[str, str], str], column: str, case: str) -> str:
     outcome = outcomes.get((column, case), "–")
     return {"passed": "ok", "failed": "FAILED"}.get(outcome, outcome)
 

@@ -61,7 +61,7 @@ class CanailleToDirectus(Pair):
     def remove_record(self, entity_id: str) -> None:
         self._directus.api.call("DELETE", f"/items/customers/{entity_id}")
 
-    def occupy(self, entity_id: str, person: Person) -> str:
+    def create_conflicting_record(self, entity_id: str, person: Person) -> str:
         self._directus.create("/items/customers", {"id": f"other-{entity_id}", "email": person.email})
         return f'Value "{person.email}" for field "email" in collection "customers" has to be unique.'
 

@@ -29,7 +29,7 @@ class DirectusToDirectus(DirectusPair):
     def remove_record(self, entity_id: str) -> None:
         raise NotImplementedError
 
-    def occupy(self, entity_id: str, person: Person) -> str:
+    def create_conflicting_record(self, entity_id: str, person: Person) -> str:
         raise NotImplementedError
 
     def find_members(self, group_id: str, name: str) -> list[str] | None:

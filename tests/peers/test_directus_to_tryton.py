@@ -39,7 +39,7 @@ class DirectusToTryton(DirectusPair):
         assert party is not None
         self._tryton.api.call("DELETE", f"/party.party/{party['id']}")
 
-    def occupy(self, entity_id: str, person: Person) -> str:
+    def create_conflicting_record(self, entity_id: str, person: Person) -> str:
         self._tryton.archive_party(self._tryton.create_party(entity_id, "Somebody Else", person.email))
         return "The code on party must be unique."
 

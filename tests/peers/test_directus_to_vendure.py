@@ -32,7 +32,7 @@ class DirectusToVendure(DirectusPair):
     def remove_record(self, entity_id: str) -> None:
         raise NotImplementedError("a deleted customer keeps its external id, so it cannot be created again")
 
-    def occupy(self, entity_id: str, person: Person) -> str:
+    def create_conflicting_record(self, entity_id: str, person: Person) -> str:
         self._vendure.create_customer(f"other-{entity_id}", "Somebody", "Else", person.email)
         return "The email address is not available."
 

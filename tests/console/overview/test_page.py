@@ -266,7 +266,7 @@ def test_the_number_of_statements_is_constant_and_no_event_is_read(hub: Route) -
         return [query["sql"] for query in seen]
 
     few = statements()
-    _much()
+    _create_many_rows()
     many = statements()
     assert len(many) == len(few) <= 21, "\n".join(many)
     events = [sql for sql in many if 'FROM "webhooks_event"' in sql and "webhooks_source" not in sql]
@@ -275,7 +275,7 @@ def test_the_number_of_statements_is_constant_and_no_event_is_read(hub: Route) -
 
 
 def test_no_statement_of_it_reads_a_whole_table_of_counts_or_events(hub: Route) -> None:
-    _much()
+    _create_many_rows()
     client = logged_in("administrator")
     with recorded_statements() as seen:
         client.get(PAGE)
@@ -286,7 +286,7 @@ def test_no_statement_of_it_reads_a_whole_table_of_counts_or_events(hub: Route) 
     assert unindexed == {'SELECT %s AS "a" FROM "webhooks_event" LIMIT 1'}, "one row, whichever"
 
 
-def _much() -> None:
+def _create_many_rows() -> None:
     for number in range(8):
         other = Connection.objects.create(
             slug=f"crm{number}", name=f"CRM {number}", side="commercial", connector="rest-commercial"

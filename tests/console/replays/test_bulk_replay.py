@@ -30,7 +30,7 @@ TERMS = {"reason": "the shop refused everybody", "pace": "normal", "pauses": "on
 
 
 @pytest.fixture
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def raise_replay_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "EVENTS_PER_MINUTE", dict.fromkeys(ReplayPace, 60_000))
 
 
@@ -48,7 +48,7 @@ def dead(count: int, **values: Any) -> None:
         a_delivery(an_event(number, state="dead", code="target-rejected", **values), route)
 
 
-def test_many_events_are_replayed_from_the_filter_to_the_end(hub: Hub, hurry: None) -> None:
+def test_many_events_are_replayed_from_the_filter_to_the_end(hub: Hub, raise_replay_pace: None) -> None:
     fail_customers(hub, 6)
     hub.change_email("taken@example.com", "PERSON5")
     support = logged_in("support")
@@ -75,7 +75,9 @@ def test_many_events_are_replayed_from_the_filter_to_the_end(hub: Hub, hurry: No
     assert "PERSON1" not in failed
 
 
-def test_events_that_failed_again_are_replayed_from_the_page_of_the_replay(hub: Hub, hurry: None) -> None:
+def test_events_that_failed_again_are_replayed_from_the_page_of_the_replay(
+    hub: Hub, raise_replay_pace: None
+) -> None:
     fail_customers(hub, 5)
     hub.change_email("taken@example.com", "PERSON4")
     support = logged_in("support")
@@ -166,7 +168,7 @@ def test_a_bulk_replay_needs_a_reason(db: None, reason: str) -> None:
     assert Replay.objects.get().state == ReplayState.CHOSEN
 
 
-def test_a_reload_starts_nothing_twice(hub: Hub, hurry: None) -> None:
+def test_a_reload_starts_nothing_twice(hub: Hub, raise_replay_pace: None) -> None:
     fail_customers(hub, 2)
     support = logged_in("support")
     path = freeze_set(support)

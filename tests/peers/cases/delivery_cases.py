@@ -6,7 +6,7 @@ import pytest
 
 from sync.operations.connection_tests import TestResult as Result
 from sync.operations.connection_tests import run_test_steps, store_steps
-from tests.peers.cases.pair import Pair, Person, moved, new_person
+from tests.peers.cases.pair import Pair, Person, new_person, with_new_address
 from tests.support.processes.workers import wait_until
 
 
@@ -38,10 +38,10 @@ class DeliveryCases:
     @pytest.mark.case("update")
     def test_a_new_address_is_changed_in_the_record(self, pair: Pair) -> None:
         person, entity_id = self._create(pair)
-        pair.change_person(entity_id, moved(person))
+        pair.change_person(entity_id, with_new_address(person))
         answer = pair.notify(entity_id, "UPDATE")
         assert (answer.status, answer.body["status"], answer.action) == (200, "succeeded", "updated"), answer
-        assert pair.find_record(entity_id) == moved(person)
+        assert pair.find_record(entity_id) == with_new_address(person)
 
     @pytest.mark.case("nothing to change")
     def test_a_person_without_a_change_sends_nothing(self, pair: Pair) -> None:
@@ -54,7 +54,7 @@ class DeliveryCases:
     def test_a_conflict_is_answered_in_the_words_of_the_target(self, pair: Pair) -> None:
         person = new_person()
         entity_id = pair.create_person(person)
-        sentence = pair.occupy(entity_id, person)
+        sentence = pair.create_conflicting_record(entity_id, person)
         answer = pair.notify(entity_id, "CREATE")
         assert (answer.status, answer.body["code"]) == (422, "target-rejected"), answer
         assert sentence in answer.body["detail"], answer
@@ -66,10 +66,10 @@ class DeliveryCases:
         person, entity_id = self._create(pair)
         pair.remove_record(entity_id)
         assert pair.find_record(entity_id) is None
-        pair.change_person(entity_id, moved(person))
+        pair.change_person(entity_id, with_new_address(person))
         answer = pair.notify(entity_id, "UPDATE")
         assert (answer.status, answer.body["status"], answer.action) == (200, "succeeded", "created"), answer
-        assert pair.find_record(entity_id) == moved(person)
+        assert pair.find_record(entity_id) == with_new_address(person)
 
     @pytest.mark.case("deletion")
     def test_a_deleted_person_is_removed(self, pair: Pair) -> None:

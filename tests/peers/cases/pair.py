@@ -24,7 +24,7 @@ def new_person() -> Person:
     return Person("Ada", f"Lovelace {number}", f"ada.{number}@example.org")
 
 
-def moved(person: Person) -> Person:
+def with_new_address(person: Person) -> Person:
     """Return a person with another address."""
     return replace(person, email=f"new.{person.email}")
 
@@ -70,7 +70,7 @@ class Pair(ABC):
         """Delete the record of a person in the target, without the hub."""
 
     @abstractmethod
-    def occupy(self, entity_id: str, person: Person) -> str:
+    def create_conflicting_record(self, entity_id: str, person: Person) -> str:
         """Store a record in the target that a record of this person would conflict with.
 
         Returns a part of the sentence with which the target itself refuses it.

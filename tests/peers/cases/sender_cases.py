@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.peers.cases.directus_pair import DirectusPair
-from tests.peers.cases.pair import moved, new_person
+from tests.peers.cases.pair import new_person, with_new_address
 from tests.peers.hub.configuration import add_source, load_settings
 from tests.peers.hub.running_hub import SECRET
 from tests.peers.systems.directus import Directus
@@ -63,11 +63,11 @@ class SenderCases:
         entity_id = sender.pair.create_person(person)
         created = sender.directus.wait_for_answers(sender.flow_id, known + 1)[0]
         assert [result["action"] for result in created["data"]["results"]] == ["created"], created
-        sender.pair.change_person(entity_id, moved(person))
+        sender.pair.change_person(entity_id, with_new_address(person))
         answer = sender.directus.wait_for_answers(sender.flow_id, known + 2)[0]
         assert (answer["status"], answer["data"]["status"]) == (200, "succeeded"), answer
         assert [result["action"] for result in answer["data"]["results"]] == ["updated"]
-        assert sender.pair.find_record(entity_id) == moved(person)
+        assert sender.pair.find_record(entity_id) == with_new_address(person)
 
     @pytest.mark.case("sender: a bulk edit of two")
     def test_a_bulk_edit_of_two_persons_changes_both(self, sender: Sender) -> None:

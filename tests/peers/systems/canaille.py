@@ -32,7 +32,7 @@ class Canaille(Peer):
     def client_secret(self) -> str:
         return (self.run_folder / "client-secret").read_text()
 
-    def pins(self) -> str:
+    def installation_inputs(self) -> str:
         return " ".join((*PACKAGES, "2"))
 
     def install(self, installed: Path) -> None:

@@ -38,7 +38,7 @@ class Directus(Peer):
         self._database_port = free_port()
         self._cluster: Path | None = None
 
-    def pins(self) -> str:
+    def installation_inputs(self) -> str:
         return f"{PACKAGES} {OVERRIDES} {self.node()} 1"
 
     def install(self, installed: Path) -> None:
@@ -211,10 +211,10 @@ class Directus(Peer):
             "SELECT 1",
             "postgres",
         ]
-        self.wait_for(lambda: self._succeeds(ready), self._database)
+        self.wait_for(lambda: self._exits_with_zero(ready), self._database)
         self.run([self._database_program("createdb"), *self._database_options(), DATABASE])
 
-    def _succeeds(self, command: list[str]) -> bool:
+    def _exits_with_zero(self, command: list[str]) -> bool:
         try:
             return bool(self.run(command))
         except PeerUnavailable:

@@ -123,7 +123,7 @@ class Peer:
     def start(self) -> None:
         """Start the server on what is stored and wait until it answers. Raises PeerUnavailable."""
         command, variables = self.server_command()
-        self._server = self.spawn(command, variables)
+        self._server = self.start_process(command, variables)
         self.wait_for(self.is_ready, self._server)
 
     def stop(self) -> None:
@@ -159,11 +159,11 @@ class Peer:
         """Return the address and credentials of the started peer, by the names that a shell gets."""
         raise NotImplementedError
 
-    def pins(self) -> str:
+    def installation_inputs(self) -> str:
         """Return all that the installation and the template depend on."""
         raise NotImplementedError
 
-    def spawn(
+    def start_process(
         self, command: Sequence[str], variables: Mapping[str, str], user: str | None = None
     ) -> ServerProcess:
         return ServerProcess(command, self.run_folder, self.log, variables, user)
@@ -230,7 +230,7 @@ class Peer:
     def _keep_current(self, kind: str, make: Any) -> None:
         """Make a folder of the installation anew unless it is there for these pins."""
         folder, mark = self.folder / kind, self.folder / f"{kind}.pins"
-        wanted = hashlib.sha256(self.pins().encode()).hexdigest()
+        wanted = hashlib.sha256(self.installation_inputs().encode()).hexdigest()
         if folder.exists() and mark.exists() and mark.read_text() == wanted:
             return
         mark.unlink(missing_ok=True)

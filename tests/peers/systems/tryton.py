@@ -33,7 +33,7 @@ class Tryton(Peer):
     def shell_variables(self) -> dict[str, str]:
         return {"TRYTON": self.rest_url, "TRYTON_KEY": self.key}
 
-    def pins(self) -> str:
+    def installation_inputs(self) -> str:
         return " ".join((*PACKAGES, KEY_PROGRAM.read_text()))
 
     def install(self, installed: Path) -> None:

@@ -21,7 +21,7 @@ class Vendure(Peer):
     def password(self) -> str:
         return (self.run_folder / "password").read_text()
 
-    def pins(self) -> str:
+    def installation_inputs(self) -> str:
         return f"{PACKAGES} {self.node()} {SERVER_PROGRAM.read_text()}"
 
     def install(self, installed: Path) -> None:
@@ -32,7 +32,7 @@ class Vendure(Peer):
         template.mkdir()
         (template / "password").write_text(new_secret())
         command, variables = self._server_command(template)
-        server = self.spawn(command, variables)
+        server = self.start_process(command, variables)
         try:
             self.wait_for(self.is_ready, server)
         finally:

@@ -57,11 +57,11 @@ def hearing() -> Iterator[list[str]]:
     with psycopg.connect(own_database(), autocommit=True) as link:
         link.execute(f"LISTEN {CHANNEL}")
 
-        def hear() -> None:
+        def collect_notifications() -> None:
             while not ends.is_set():
                 heard.extend(notification.channel for notification in link.notifies(timeout=0.1))
 
-        thread = threading.Thread(target=hear)
+        thread = threading.Thread(target=collect_notifications)
         thread.start()
         try:
             yield heard

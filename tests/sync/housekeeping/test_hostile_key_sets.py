@@ -135,7 +135,7 @@ RAW: dict[str, tuple[Callable[[socket.socket], None], str]] = {
 
 
 @pytest.fixture(autouse=True)
-def _quick(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_timeout(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_sets, "TIMEOUT_SECONDS", 0.5)
 
 

@@ -123,7 +123,7 @@ def a_story(days: int, **values: Any) -> Event:
     return event
 
 
-def left() -> tuple[int, ...]:
+def remaining_counts() -> tuple[int, ...]:
     return tuple(model.objects.count() for model in (Event, Receipt, Delivery, Attempt, Call, Payload))
 
 
@@ -143,7 +143,7 @@ WHOLE = (1, 1, 1, 1, 2, 8)
 def test_each_kind_of_row_is_deleted_at_its_own_age(days: int, remains: tuple[int, ...]) -> None:
     a_story(days)
     prune_expired()
-    assert left() == remains
+    assert remaining_counts() == remains
 
 
 @pytest.mark.parametrize("state", ["pending", "retrying", "running", "held"])
@@ -154,7 +154,7 @@ def test_open_events_are_never_pruned_even_behind_a_worse_delivery(state: str) -
     a_delivery(event, a_route(event.source, entity_type="OTHER"), state=state, **claimed)
     assert event.state != state
     prune_expired()
-    assert left() == (1, 1, 2, *WHOLE[3:])
+    assert remaining_counts() == (1, 1, 2, *WHOLE[3:])
 
 
 @pytest.mark.parametrize("days", [0, -1])
@@ -167,7 +167,7 @@ def test_zero_or_a_negative_number_of_days_keeps_forever(settings: Any, days: in
     refusals(1, 9_000 * DAY)
     alarm("source:1", 9_000 * DAY)
     assert prune_expired() == 0
-    assert left() == WHOLE
+    assert remaining_counts() == WHOLE
 
 
 @pytest.mark.usefixtures("years")

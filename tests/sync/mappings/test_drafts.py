@@ -30,11 +30,11 @@ SECOND = {"fields": {"mail": {"path": "entity.email"}}}
 THIRD = {"fields": {"mail": {"path": "entity.address"}}}
 
 
-def standing(mapping: Mapping) -> SeenVersions:
+def read_seen_versions(mapping: Mapping) -> SeenVersions:
     return seen_versions(current_version(mapping), open_draft(mapping))
 
 
-def written(declaration: Any) -> DeclarationText:
+def declaration_text(declaration: Any) -> DeclarationText:
     return DeclarationText(declaration, json.dumps(declaration))
 
 
@@ -48,7 +48,7 @@ def test_no_delivery_uses_a_draft_before_its_activation() -> None:
     mapping, route = a_mapping_in_use(FIRST)
     draft = a_draft(mapping, SECOND)
     assert (in_use(route), mapping.current_version().number) == (FIRST, 1)
-    version = activate_version(draft, standing(mapping), "the field was renamed", mapping_author())
+    version = activate_version(draft, read_seen_versions(mapping), "the field was renamed", mapping_author())
     assert (in_use(route), mapping.current_version()) == (SECOND, version)
     assert (version.number, version.note, version.reason, version.made_by) == (
         2,
@@ -66,19 +66,19 @@ def test_no_delivery_uses_a_draft_before_its_activation() -> None:
 def test_restoring_a_version_creates_a_new_version_with_its_rules() -> None:
     mapping, route = a_mapping_in_use(FIRST)
     first = mapping.current_version()
-    activate_version(a_draft(mapping, SECOND), standing(mapping), "try it", mapping_author())
-    version = activate_version(first, standing(mapping), "it was wrong", mapping_author())
+    activate_version(a_draft(mapping, SECOND), read_seen_versions(mapping), "try it", mapping_author())
+    version = activate_version(first, read_seen_versions(mapping), "it was wrong", mapping_author())
     assert (version.number, version.restores, in_use(route)) == (3, first, FIRST)
     with pytest.raises(MappingChangeRefused, match="has the same rules"):
-        activate_version(first, standing(mapping), "again", mapping_author())
+        activate_version(first, read_seen_versions(mapping), "again", mapping_author())
 
 
 def test_the_second_of_two_saves_gets_the_text_of_the_first() -> None:
     mapping, _ = a_mapping_in_use(FIRST)
-    seen = standing(mapping)
-    first = save_draft(mapping, written(SECOND), "", seen, mapping_author("anna"))
+    seen = read_seen_versions(mapping)
+    first = save_draft(mapping, declaration_text(SECOND), "", seen, mapping_author("anna"))
     with pytest.raises(MappingChangedMeanwhile) as error:
-        save_draft(mapping, written(THIRD), "", seen, mapping_author("ben"))
+        save_draft(mapping, declaration_text(THIRD), "", seen, mapping_author("ben"))
     assert (error.value.draft, error.value.draft.made_by.username) == (first, "anna")  # type: ignore[union-attr]
     assert open_draft(mapping) == first
     assert len(entries("mapping.drafted")) == 1
@@ -87,13 +87,13 @@ def test_the_second_of_two_saves_gets_the_text_of_the_first() -> None:
 def test_activating_an_outdated_draft_is_refused() -> None:
     mapping, route = a_mapping_in_use(FIRST)
     draft = a_draft(mapping, SECOND)
-    seen = standing(mapping)
+    seen = read_seen_versions(mapping)
     newer = a_draft(mapping, THIRD)
     with pytest.raises(MappingChangedMeanwhile):
         activate_version(draft, seen, "as reviewed", mapping_author())
-    activate_version(newer, standing(mapping), "as reviewed", mapping_author())
+    activate_version(newer, read_seen_versions(mapping), "as reviewed", mapping_author())
     with pytest.raises(MappingChangeRefused, match="no longer exists"):
-        activate_version(draft, standing(mapping), "as reviewed", mapping_author())
+        activate_version(draft, read_seen_versions(mapping), "as reviewed", mapping_author())
     assert in_use(route) == THIRD
     assert mapping.versions.count() == 2
 
@@ -116,7 +116,7 @@ def test_activation_needs_a_reason(reason: str) -> None:
     mapping, _ = a_mapping_in_use(FIRST)
     draft = a_draft(mapping, SECOND)
     with pytest.raises(MappingChangeRefused, match="Enter a reason"):
-        activate_version(draft, standing(mapping), reason, mapping_author())
+        activate_version(draft, read_seen_versions(mapping), reason, mapping_author())
     assert mapping.versions.count() == 1
 
 
@@ -127,7 +127,7 @@ def test_an_unchanged_draft_is_not_saved() -> None:
             mapping,
             DeclarationText(FIRST, mapping.current_version().declaration_text),
             "",
-            standing(mapping),
+            read_seen_versions(mapping),
             mapping_author(),
         )
     assert not MappingDraft.objects.exists()

@@ -35,7 +35,7 @@ BODY = b'{"id":"' + CANARY + b'"}'
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _fixed_clock_and_empty_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     set_clock(monkeypatch, NOW)
     find_open_window.invalidate()
     yield

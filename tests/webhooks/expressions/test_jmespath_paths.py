@@ -26,7 +26,7 @@ PATHS = st.builds(lambda first, rest: first + "".join(rest), NAMES, st.lists(STE
 ANY_TEXT = st.text("ab_A1.[]0-9@* ?`'\"|", min_size=1, max_size=8)
 
 
-def _same(text: str, document: Any) -> None:
+def _assert_same_as_library(text: str, document: Any) -> None:
     try:
         expected = jmespath.search(text, document)
     except JMESPathError as error:
@@ -46,7 +46,7 @@ def _same(text: str, document: Any) -> None:
 @example("a[0]", {"a": {"0": 1}})
 @example("a", [1])
 def test_a_plain_path_finds_what_the_library_finds(path: str, document: Any) -> None:
-    _same(path, document)
+    _assert_same_as_library(path, document)
 
 
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
@@ -60,7 +60,7 @@ def test_a_plain_path_finds_what_the_library_finds(path: str, document: Any) -> 
 @example("a[-0]", {"a": [1, 2]})
 @example("ä", {"ä": 1})
 def test_any_text_is_taken_for_what_the_library_takes_it_for(text: str, document: Any) -> None:
-    _same(text, document)
+    _assert_same_as_library(text, document)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_an_event_of_an_earlier_version_is_delivered_and_later_data_use_the_subj
 def test_two_simultaneous_webhooks_of_a_new_subject_share_one_key() -> None:
     together, people = Barrier(4), [f"USR-{number}" for number in range(20)]
 
-    def meet(_: int) -> list[Any]:
+    def create_keys_at_once(_: int) -> list[Any]:
         found = []
         try:
             for person in people:
@@ -94,7 +94,7 @@ def test_two_simultaneous_webhooks_of_a_new_subject_share_one_key() -> None:
         return found
 
     with ThreadPoolExecutor(4) as threads:
-        first, *others = threads.map(meet, range(4))
+        first, *others = threads.map(create_keys_at_once, range(4))
     assert len(first) == len({pk for pk, _ in first}) == 20
     assert all(keys == first for keys in others)
     assert SubjectKey.objects.count() == 20

@@ -69,7 +69,7 @@ def _base64url(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
-def _nothing(_: RecordedRequest, __: bytes, ___: str, ____: float) -> dict[str, str]:
+def _no_signature(_: RecordedRequest, __: bytes, ___: str, ____: float) -> dict[str, str]:
     return {}
 
 
@@ -90,7 +90,7 @@ SIGNERS: Mapping[str, Signer] = {
     "clerk": _svix,
     "cloudevents": _static("Authorization", "Bearer "),
     "directus-flows": _static("X-Hub-Token"),
-    "entra-id": _nothing,
+    "entra-id": _no_signature,
     "fusionauth": _fusionauth,
     "keycloak": _body_hmac("X-Keycloak-Signature"),
     "logto": _body_hmac("logto-signature-sha-256"),

@@ -144,7 +144,7 @@ def test_settings_alone_verify_what_the_vendor_sends(name: str) -> None:
     assert found.webhook_id == sent.headers.get("webhook-id")
 
 
-def flipped(text: str, at: int, choose: random.Random) -> str:
+def replace_character(text: str, at: int, choose: random.Random) -> str:
     others = [character for character in "0123456789abcdefgxyz" if character != text[at].lower()]
     return text[:at] + choose.choice(others) + text[at + 1 :]
 
@@ -159,16 +159,18 @@ def tamper(sent: Sent, name: str, choose: random.Random) -> Sent:
         at = choose.randrange(len(sent.body))
         return replace(sent, body=sent.body[:at] + bytes([sent.body[at] ^ 1]) + sent.body[at + 1 :])
     if kind == "secret":
-        return replace(sent, secret=flipped(sent.secret, choose.randrange(6, len(sent.secret) - 2), choose))
+        return replace(
+            sent, secret=replace_character(sent.secret, choose.randrange(6, len(sent.secret) - 2), choose)
+        )
     if kind == "url":
-        return replace(sent, url=flipped(sent.url, choose.randrange(len(sent.url)), choose))
+        return replace(sent, url=replace_character(sent.url, choose.randrange(len(sent.url)), choose))
     if kind == "method":
         return replace(sent, method=choose.choice(["GET", "PUT", "post", ""]))
     header = choose.choice(list(sent.headers))
     text = sent.headers[header].replace(UNSIGNED.get(name, "\0"), "")
     # The last character of base64 has bits that no byte uses, and padding may be left out.
     at = choose.randrange(len(text) - 3)
-    changed = text[:at] if kind == "cut" else flipped(text, at, choose)
+    changed = text[:at] if kind == "cut" else replace_character(text, at, choose)
     return replace(sent, headers={**sent.headers, header: changed})
 
 

@@ -32,7 +32,7 @@ GOOD = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 OTHER = "v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc="
 
 
-def standard(
+def verify_standard(
     signature=GOOD, *, secrets=(PUBLISHED_SECRET,), now=PUBLISHED_TIME, spelling="webhook", **changed
 ):
     headers = {
@@ -62,7 +62,7 @@ def hmac_of(body, signature, secret="hubsecret", **settings):
     )
 
 
-def static(scheme, secret, header, *, name="authorization", settings=None):
+def verify_static(scheme, secret, header, *, name="authorization", settings=None):
     return verify_signature(
         scheme,
         settings=settings or {},
@@ -75,7 +75,9 @@ def static(scheme, secret, header, *, name="authorization", settings=None):
 
 @pytest.mark.parametrize("spelling", ["webhook", "svix"])
 def test_the_published_vector_passes_in_both_spellings(spelling):
-    assert standard(spelling=spelling) == VerifiedSignature(0, "msg_p5jXN8AQM9LWM0D4loKWxJek", PUBLISHED_TIME)
+    assert verify_standard(spelling=spelling) == VerifiedSignature(
+        0, "msg_p5jXN8AQM9LWM0D4loKWxJek", PUBLISHED_TIME
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,28 +117,28 @@ def test_the_published_vector_passes_in_both_spellings(spelling):
 )
 def test_anything_but_the_right_signature_is_refused(changes):
     with pytest.raises(BadSignature):
-        standard(**changes)
+        verify_standard(**changes)
 
 
 @pytest.mark.parametrize("seconds", [-300, 0, 300])
 def test_a_timestamp_within_five_minutes_is_accepted_by_the_scheme(seconds):
-    assert standard(now=PUBLISHED_TIME + timedelta(seconds=seconds)).secret_id == 0
+    assert verify_standard(now=PUBLISHED_TIME + timedelta(seconds=seconds)).secret_id == 0
 
 
 @pytest.mark.parametrize("seconds", [-301, -300.001, 300.001, 301])
 def test_a_clock_beyond_five_minutes_is_refused(seconds):
     with pytest.raises(BadSignature):
-        standard(now=PUBLISHED_TIME + timedelta(seconds=seconds))
+        verify_standard(now=PUBLISHED_TIME + timedelta(seconds=seconds))
 
 
 def test_the_right_one_of_several_signatures_is_found():
-    assert standard(f"{OTHER} v2,Ceo5 {GOOD} {OTHER}").secret_id == 0
+    assert verify_standard(f"{OTHER} v2,Ceo5 {GOOD} {OTHER}").secret_id == 0
 
 
 def test_both_secrets_of_a_rotation_are_accepted_and_named():
     other = "whsec_" + base64.b64encode(b"x" * 32).decode()
-    assert standard(secrets=(PUBLISHED_SECRET, other)).secret_id == 0
-    assert standard(secrets=(other, PUBLISHED_SECRET)).secret_id == 1
+    assert verify_standard(secrets=(PUBLISHED_SECRET, other)).secret_id == 0
+    assert verify_standard(secrets=(other, PUBLISHED_SECRET)).secret_id == 1
 
 
 @pytest.mark.parametrize("secret", ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwBr"])
@@ -230,16 +232,16 @@ def as_wsgi(text):
     ],
 )
 def test_a_static_secret_is_accepted_and_a_longer_or_shorter_one_is_not(scheme, secret, header, more):
-    assert static(scheme, secret, header, **more) == VerifiedSignature(7)
+    assert verify_static(scheme, secret, header, **more) == VerifiedSignature(7)
     for wrong in (header + "x", header[:-1], "", header.split(" ")[-1] + " "):
         with pytest.raises(BadSignature):
-            static(scheme, secret, wrong, **more)
+            verify_static(scheme, secret, wrong, **more)
 
 
 @pytest.mark.parametrize(("scheme", "header"), [("bearer", "Bearer "), ("basic", "Basic "), ("header", "")])
 def test_an_empty_secret_matches_nothing(scheme, header):
     with pytest.raises(BadSignature):
-        static(scheme, "", header, settings={"header": "authorization"})
+        verify_static(scheme, "", header, settings={"header": "authorization"})
 
 
 def test_without_verification_no_secret_is_named():
@@ -251,7 +253,7 @@ def test_without_verification_no_secret_is_named():
 
 def test_an_unknown_scheme_is_refused():
     with pytest.raises(BadSignature):
-        static("plain", "a-long-enough-token", "a-long-enough-token")
+        verify_static("plain", "a-long-enough-token", "a-long-enough-token")
 
 
 def test_a_secret_is_never_shown():
@@ -328,7 +330,7 @@ AT_MILLISECONDS = "39d9cf34e1ec475c72f17425296dacb2f8648cafe80d5d2e0675b4aa49731
 KEY = "a-secret-of-twenty-four-b"
 
 
-def timestamped(header, *, secret=KEY, now=SEED_TIME, **settings):
+def verify_timestamped(header, *, secret=KEY, now=SEED_TIME, **settings):
     return verify_signature(
         "timestamped-hmac",
         settings={"header": "Stripe-Signature", **settings},
@@ -351,7 +353,7 @@ def timestamped(header, *, secret=KEY, now=SEED_TIME, **settings):
     ids=["Stripe and Zitadel", "several", "the other way round", "WorkOS", "Ory"],
 )
 def test_a_signature_of_time_and_body_is_accepted_in_the_format_of_each_vendor(header, settings):
-    assert timestamped(header, **settings).secret_id == 1
+    assert verify_timestamped(header, **settings).secret_id == 1
 
 
 @pytest.mark.parametrize(
@@ -377,14 +379,14 @@ def test_a_signature_of_time_and_body_is_accepted_in_the_format_of_each_vendor(h
 )
 def test_any_other_signature_of_time_and_body_is_refused(header, settings):
     with pytest.raises(BadSignature):
-        timestamped(header, **settings)
+        verify_timestamped(header, **settings)
 
 
 @pytest.mark.parametrize(("seconds", "is_taken"), [(-301, False), (-300, True), (300, True), (301, False)])
 def test_a_signature_of_time_and_body_is_valid_for_five_minutes(seconds, is_taken):
     now = SEED_TIME + timedelta(seconds=seconds)
     with nullcontext() if is_taken else pytest.raises(BadSignature):
-        timestamped(f"t=1546300800,v1={AT_SECONDS}", now=now)
+        verify_timestamped(f"t=1546300800,v1={AT_SECONDS}", now=now)
 
 
 def by_own_key(**changed):
@@ -394,7 +396,9 @@ def by_own_key(**changed):
     signature = base64.b64encode(key.sign(content)).decode()
     public = "whpk_" + base64.b64encode(key.public_key().public_bytes_raw()).decode()
     check_secret("standard-webhooks", public)
-    return standard(**{"signature": f"v1a,{signature}", "secrets": (PUBLISHED_SECRET, public)} | changed)
+    return verify_standard(
+        **{"signature": f"v1a,{signature}", "secrets": (PUBLISHED_SECRET, public)} | changed
+    )
 
 
 def test_a_webhook_may_be_signed_by_a_key_of_the_sender():
@@ -430,4 +434,4 @@ def test_a_public_key_is_no_secret_for_an_hmac():
     for key in (b"p" * 32, b"", public.encode()):
         mac = base64.b64encode(hmac.digest(key, content, "sha256")).decode()
         with pytest.raises(BadSignature):
-            standard(f"v1,{mac}", secrets=(public,))
+            verify_standard(f"v1,{mac}", secrets=(public,))

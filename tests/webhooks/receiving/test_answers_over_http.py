@@ -39,7 +39,7 @@ def changed_then(post: Send, **fault: Any) -> Send:
     return send
 
 
-def twice(first: Send, then: Send) -> Send:
+def send_in_turn(first: Send, then: Send) -> Send:
     return lambda hub: (first(hub), then(hub))[1]
 
 
@@ -74,7 +74,7 @@ def with_a_huge_entity(hub: Hub) -> HttpResponse:
     return hub.post_signed(seed(respond="entity"))
 
 
-def disabled(hub: Hub) -> HttpResponse:
+def send_to_disabled_source(hub: Hub) -> HttpResponse:
     Source.objects.filter(slug="aurora").update(is_enabled=False)
     return hub.post_signed(EXAMPLE)
 
@@ -83,7 +83,7 @@ signed_example: Send = lambda hub: hub.post_signed(EXAMPLE)  # noqa: E731 - a ro
 
 ROWS: list[tuple[str, Send, int, str]] = [
     ("done", changed_then(signed_example), 200, "succeeded"),
-    ("nothing to do", twice(signed_example, signed_example), 200, "unchanged"),
+    ("nothing to do", send_in_turn(signed_example, signed_example), 200, "unchanged"),
     ("an older state", relayed_older, 200, "superseded"),
     ("no route", lambda hub: hub.post_signed(seed(entityType="DEVICE")), 200, "ignored"),
     ("an unmapped word", lambda hub: hub.post_signed(seed(eventType="TOUCHED")), 200, "ignored"),
@@ -104,14 +104,14 @@ ROWS: list[tuple[str, Send, int, str]] = [
     ("wrong method", lambda hub: hub.client.get("/webhooks/aurora"), 405, "wrong-method"),
     (
         "same id, other body",
-        twice(
+        send_in_turn(
             lambda hub: hub.post_signed(EXAMPLE, "msg_x"), lambda hub: hub.post_signed(seed(extra=1), "msg_x")
         ),
         409,
         "event-id-conflict",
     ),
     ("two records match", with_two_matches, 409, "ambiguous-match"),
-    ("disabled", disabled, 410, "source-disabled"),
+    ("disabled", send_to_disabled_source, 410, "source-disabled"),
     ("too large", lambda hub: hub.post_signed(b" " * 65_537), 413, "too-large"),
     (
         "wrong type",
@@ -175,7 +175,7 @@ def test_a_hub_that_cannot_store_says_so_and_recovers_by_itself(
     hub: Hub, settings: Any, table: str, status: int
 ) -> None:
     settings.UNAVAILABLE_STATUS = status
-    with away(table):
+    with renamed_table(table):
         answer = hub.post(seed(id="X1", entityType="DEVICE", extra=CANARY))
         assert (answer.status_code, assert_sound_answer(answer)["code"]) == (status, "storage-unavailable")
         assert 0 < int(answer["Retry-After"]) <= 10
@@ -186,7 +186,7 @@ def test_a_hub_that_cannot_store_says_so_and_recovers_by_itself(
 
 
 @contextmanager
-def away(table: str) -> Iterator[None]:
+def renamed_table(table: str) -> Iterator[None]:
     """Rename the table, so that the database refuses every statement that needs it."""
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {table} RENAME TO {table}_away")

@@ -50,10 +50,10 @@ def post_all(bodies: list[bytes]) -> list[tuple[int, str, str]]:
         json.loads(answer.content)["reference"] for answer in answers
     ]
     assert Refusal.objects.count() == 0
-    return [told(answer) for answer in answers]
+    return [answer_parts(answer) for answer in answers]
 
 
-def told(answer: HttpResponse) -> tuple[int, str, str]:
+def answer_parts(answer: HttpResponse) -> tuple[int, str, str]:
     document = assert_sound_answer(answer)
     if answer.status_code < 400:
         return answer.status_code, document["status"], ""
@@ -135,7 +135,7 @@ def test_sixty_four_kilobytes_are_accepted_and_one_byte_more_is_not() -> None:
     largest = body.replace(b'"extra": ""', b'"extra": "' + b"a" * (65_536 - len(body)) + b'"')
     assert len(largest) == 65_536
     assert post_all([largest]) == [(200, "ignored", "")]
-    assert told(post(largest + b" ")) == (413, "too-large", "")
+    assert answer_parts(post(largest + b" ")) == (413, "too-large", "")
     [row] = Refusal.objects.all()
     assert (row.code, row.size, row.times) == ("too-large", 65_537, 1)
     assert Receipt.objects.count() == 1

@@ -268,10 +268,10 @@ def test_without_the_lock_a_batch_repeats_an_event_that_is_gone(
 def test_a_batch_of_a_source_that_was_just_deleted_stores_nothing(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(_: Source) -> None:
+    def refuse_deleted_source(_: Source) -> None:
         raise IntegrityError("the source is deleted")
 
     before = _counts()
-    monkeypatch.setattr(batches, "_lock_source", gone)
+    monkeypatch.setattr(batches, "_lock_source", refuse_deleted_source)
     assert post(formatted, event(ANNA, uid="1"), event("TWO", uid="2")).status_code == 503
     assert _counts() == before

@@ -58,7 +58,7 @@ def results(answer: HttpResponse) -> list[tuple[str, str]]:
     return [(result["status"], result.get("code", "")) for result in answer.json()["results"]]
 
 
-def unreadable(receipt: Receipt) -> list[dict[str, Any]]:
+def stored_unreadable_events(receipt: Receipt) -> list[dict[str, Any]]:
     assert receipt.payload is not None
     found: list[dict[str, Any]] = json.loads(receipt.payload.decrypt())
     return found
@@ -75,7 +75,7 @@ def test_one_id_twice_in_a_batch_with_other_contents_is_a_conflict(formatted: Hu
     # What was refused is not lost: it is stored with the request.
     receipt = Receipt.objects.select_related("payload").get()
     refused = {"position": 2, "code": "event-id-conflict", "id": "TWO", "event": event("TWO", uid="1")}
-    assert unreadable(receipt) == [refused]
+    assert stored_unreadable_events(receipt) == [refused]
     formatted.wait_until_idle()
     assert list(find_row_faults()) == []
 
@@ -101,7 +101,7 @@ def test_a_conflict_with_a_stored_event_keeps_what_was_sent(formatted: Hub) -> N
     answer = post(formatted, event("OTHER", uid="1", password="in-clear"), event("TWO", uid="2"))
     assert results(answer) == [CONFLICT, ACCEPTED]
     receipt = Receipt.objects.select_related("payload").latest("pk")
-    assert unreadable(receipt)[0]["event"] == event("OTHER", uid="1")
+    assert stored_unreadable_events(receipt)[0]["event"] == event("OTHER", uid="1")
 
 
 def test_an_erasure_finds_a_conflict_by_an_id_that_an_expression_made(formatted: Hub) -> None:
@@ -209,7 +209,7 @@ def test_elements_that_are_no_objects_are_listed_and_the_others_go_on(formatted:
     answer = post(formatted, *elements)
     assert results(answer) == [("refused", "missing-member")] * 7 + [ACCEPTED]
     receipt = Receipt.objects.select_related("payload").get()
-    assert [found["event"] for found in unreadable(receipt)] == elements[:-1]
+    assert [found["event"] for found in stored_unreadable_events(receipt)] == elements[:-1]
 
 
 def test_more_than_100_events_are_refused_as_a_whole_and_100_are_not(formatted: Hub) -> None:
@@ -229,7 +229,7 @@ def test_an_event_that_would_be_too_large_is_listed_and_the_others_go_on(formatt
     assert results(answer) == [ACCEPTED, ("refused", "format-error")]
     assert len(documents()) == 1
     receipt = Receipt.objects.select_related("payload").get()
-    assert unreadable(receipt)[0]["event"] == events[1]
+    assert stored_unreadable_events(receipt)[0]["event"] == events[1]
 
 
 def test_an_element_that_no_json_can_hold_does_not_stop_the_others(formatted: Hub) -> None:

@@ -82,10 +82,10 @@ def test_a_group_is_stored_completely_or_not_at_all(
 ) -> None:
     """If the database fails, each sender gets an error and repeats its webhook."""
 
-    def fails(*_: Any, **__: Any) -> None:
+    def fail_to_store(*_: Any, **__: Any) -> None:
         raise OperationalError("disk full")
 
-    monkeypatch.setattr(store, "prepare_append", late(fails, store.prepare_append))
+    monkeypatch.setattr(store, "prepare_append", late(fail_to_store, store.prepare_append))
     answers = together.send(*(of(f"U{number}") for number in range(5)))
     assert together.sizes == [1, 4]
     assert [answer.status_code for answer in answers] == [202, 503, 503, 503, 503]
@@ -94,10 +94,10 @@ def test_a_group_is_stored_completely_or_not_at_all(
     assert Receipt.objects.count() == Delivery.objects.count() == 1
 
 
-def late(fails: Callable[..., Any], works: Callable[..., Any]) -> Callable[..., Any]:
-    """`works` the first time, `fails` from then on."""
+def late(fail_to_store: Callable[..., Any], works: Callable[..., Any]) -> Callable[..., Any]:
+    """`works` the first time, `fail_to_store` from then on."""
     calls = iter([works])
-    return lambda *arguments, **named: next(calls, fails)(*arguments, **named)
+    return lambda *arguments, **named: next(calls, fail_to_store)(*arguments, **named)
 
 
 @pytest.mark.writers_at_once

@@ -17,7 +17,7 @@ from webhooks.receiving import receive, record
 from webhooks.receiving.store import build_receipt
 
 
-def _orphans() -> list[str]:
+def _list_orphans() -> list[str]:
     def rows(query: str) -> list[tuple[Any, ...]]:
         with connection.cursor() as cursor:
             cursor.execute(query)
@@ -31,7 +31,7 @@ def stored(hub: Hub) -> Event:
     """Create an event with a webhook id that is delivered."""
     assert hub.post_signed(EXAMPLE, "msg_again").status_code == 200
     hub.wait_until_quiet()
-    assert _orphans() == []
+    assert _list_orphans() == []
     return Event.objects.get()
 
 
@@ -70,7 +70,7 @@ def test_a_repeat_of_an_event_that_is_just_deleted_is_stored_as_a_new_event(
     hub.wait_until_quiet()
     assert Event.objects.get().pk != stored.pk
     assert Receipt.objects.get().event_id == Event.objects.get().pk
-    assert _orphans() == []
+    assert _list_orphans() == []
 
 
 def test_a_repeat_names_no_payload_that_is_just_deleted(
@@ -79,7 +79,7 @@ def test_a_repeat_names_no_payload_that_is_just_deleted(
     _prune_before_repeat(monkeypatch, whole=False)
     assert hub.post_signed(EXAMPLE, "msg_again").status_code == 200
     assert [receipt.payload_id for receipt in Receipt.objects.all()] == [None, None]
-    assert _orphans() == []
+    assert _list_orphans() == []
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -91,7 +91,7 @@ def test_a_repeat_without_the_locks_leaves_an_orphan(
     monkeypatch.setattr(record, "_record_repeat", _record_without_locks)
     hub.client.raise_request_exception = False
     hub.post_signed(EXAMPLE, "msg_again")
-    assert any("webhooks_receipt" in line for line in _orphans())
+    assert any("webhooks_receipt" in line for line in _list_orphans())
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -121,7 +121,7 @@ def test_the_cleanup_waits_for_a_repeat_that_is_being_stored(
     finally:
         may_end.set()
     assert Receipt.objects.count() == (0 if whole else 2)
-    assert _orphans() == []
+    assert _list_orphans() == []
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -150,7 +150,7 @@ def test_a_repeat_and_the_cleanup_never_wait_for_each_other(
 
     assert in_threads(one, 2) == [200, "deleted"]
     assert Receipt.objects.count() == (0 if whole else 2)
-    assert _orphans() == []
+    assert _list_orphans() == []
 
 
 def test_an_unusable_request_of_a_deleted_source_is_not_stored(
@@ -172,4 +172,6 @@ def test_an_orphan_is_found(hub: Hub, stored: Event) -> None:
         "answer",
     }
     Receipt.objects.update(event=10**6)
-    assert _orphans() == ["1 rows of webhooks_receipt name a webhooks_event in event_id that does not exist"]
+    assert _list_orphans() == [
+        "1 rows of webhooks_receipt name a webhooks_event in event_id that does not exist"
+    ]

@@ -75,7 +75,7 @@ def test_a_flood_from_many_addresses_writes_no_table_beyond_the_limit_of_rows(
 def test_refusals_of_many_threads_are_all_counted(hub: Hub) -> None:
     refuse(hub, 1)
 
-    def some(_: int) -> None:
+    def refuse_some(_: int) -> None:
         try:
             refuse(hub, 40)
             refusals.refusal_counts.flush()
@@ -83,7 +83,7 @@ def test_refusals_of_many_threads_are_all_counted(hub: Hub) -> None:
             connections.close_all()
 
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(some, range(8)))
+        list(threads.map(refuse_some, range(8)))
     refusals.refusal_counts.flush()
     assert counted() == 321
 
@@ -91,7 +91,9 @@ def test_refusals_of_many_threads_are_all_counted(hub: Hub) -> None:
 def test_counts_that_cannot_be_written_are_kept_in_memory(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(hub, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(refusals, "Refusal", SimpleNamespace(objects=SimpleNamespace(filter=_away)))
+        patch.setattr(
+            refusals, "Refusal", SimpleNamespace(objects=SimpleNamespace(filter=_fail_as_unavailable))
+        )
         refusals.refusal_counts.flush()
         refuse(hub, 2)
         refusals.refusal_counts.flush()
@@ -99,7 +101,7 @@ def test_counts_that_cannot_be_written_are_kept_in_memory(hub: Hub, monkeypatch:
     assert counted() == 5
 
 
-def _away(**_: str) -> None:
+def _fail_as_unavailable(**_: str) -> None:
     raise OperationalError("the database is away")
 
 

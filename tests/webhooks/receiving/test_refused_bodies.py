@@ -22,7 +22,7 @@ from webhooks.models import Payload, Receipt, SubjectKey
 GRACE = invented_person(1)
 
 
-def corrected(**members: Any) -> bytes:
+def corrected_body(**members: Any) -> bytes:
     data = {"name": GRACE.name, "email": GRACE.email}
     body = {"id": GRACE.entity_id, "entityType": "user", "eventType": "UPDATE", "data": data}
     return json.dumps(body | members).encode()
@@ -31,18 +31,18 @@ def corrected(**members: Any) -> bytes:
 def sent_again_with_another_body(hub: Hub) -> HttpResponse:
     hub.post_signed(GRACE.body, "msg-1")
     hub.wait_until_quiet()
-    return hub.post_signed(corrected(), "msg-1")
+    return hub.post_signed(corrected_body(), "msg-1")
 
 
 def sent_with_the_id_of_another_event(hub: Hub) -> HttpResponse:
     """Send a body with the event id of another event: all that is stored about its person."""
     hub.post_signed(EXAMPLE, "msg-1")
     hub.wait_until_quiet()
-    return hub.post_signed(corrected(), "msg-1")
+    return hub.post_signed(corrected_body(), "msg-1")
 
 
 def asking_for_more_than_it_may_have(hub: Hub) -> HttpResponse:
-    return hub.post(corrected(respond="entity"))
+    return hub.post(corrected_body(respond="entity"))
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,6 @@ def test_a_refused_body_and_its_answer_are_erased_with_the_person_they_name(
 
 
 def test_an_unreadable_body_is_encrypted_with_the_keys_of_the_hub(hub: Hub) -> None:
-    assert hub.post_signed(corrected(timestamp="yesterday")).status_code == 400
+    assert hub.post_signed(corrected_body(timestamp="yesterday")).status_code == 400
     assert not SubjectKey.objects.exists()
     assert {payload.subject for payload in Payload.objects.all()} == {None}

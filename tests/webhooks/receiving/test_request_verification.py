@@ -341,10 +341,10 @@ def test_an_id_of_any_header_would_let_a_stranger_take_the_id_of_an_event_to_com
     """A variant that believes the header."""
     verify = receive.verify_request
 
-    def believe(source: Source, incoming: IncomingRequest) -> VerifiedRequest:
+    def trust_unsigned_id(source: Source, incoming: IncomingRequest) -> VerifiedRequest:
         return replace(verify(source, incoming), event_id=incoming.headers.get("webhook-id"))
 
-    monkeypatch.setattr(receive, "verify_request", believe)
+    monkeypatch.setattr(receive, "verify_request", trust_unsigned_id)
     a_source("none")
     post({"webhook-id": "msg_2"}, b'{"id":"OTHER","entityType":"USER","eventType":"UPDATE"}')
     assert post({"webhook-id": "msg_2"}).status_code == 409

@@ -131,7 +131,7 @@ def test_two_simultaneous_webhooks_of_a_new_subject_are_stored_with_one_key(
 def test_a_key_is_not_destroyed_while_data_encrypted_with_it_are_stored(database: None) -> None:
     key = subject_key(1, "USER", ANNA)
 
-    def destroys(_: int) -> None:
+    def try_to_lock_keys(_: int) -> None:
         with pytest.raises(OperationalError), transaction.atomic():
             list(SubjectKey.objects.select_for_update(nowait=True))
 
@@ -140,4 +140,4 @@ def test_a_key_is_not_destroyed_while_data_encrypted_with_it_are_stored(database
         assert list(find_or_create_keys([(1, "USER", ANNA)], batch).values()) == [key]
         batch.insert(Payload.new(Payload.Kind.WEBHOOK, b"{}", key))
         batch.run()
-        in_threads(destroys, 1)
+        in_threads(try_to_lock_keys, 1)

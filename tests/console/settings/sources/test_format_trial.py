@@ -21,22 +21,28 @@ BODY = {"kind": "update", "users": [{"key": "anna-1"}, {"key": "no id"}]}
 REASON = "checking the sender's new format"
 
 
-def try_out(of: Source, role: str = "administrator", client: Any = None, **posted: Any) -> HttpResponse:
+def try_out(
+    unsigned_source: Source, role: str = "administrator", client: Any = None, **posted: Any
+) -> HttpResponse:
     texts = {
         name: value if isinstance(value, str) else json.dumps(value, indent=1)
         for name, value in {"webhook_format": FORMAT, "body": BODY, **posted}.items()
     }
-    return (client or browser(role, "trying")).post(f"/admin/webhooks/source/{of.pk}/format/", texts)
+    return (client or browser(role, "trying")).post(
+        f"/admin/webhooks/source/{unsigned_source.pk}/format/", texts
+    )
 
 
 @pytest.fixture
-def of(hub: Hub) -> Source:
+def unsigned_source(hub: Hub) -> Source:
     del hub
     return Source.objects.get(slug="aurora-unsigned")
 
 
-def test_each_event_of_a_pasted_request_shows_its_values_or_the_entry_at_fault(of: Source) -> None:
-    page = try_out(of).content.decode()
+def test_each_event_of_a_pasted_request_shows_its_values_or_the_entry_at_fault(
+    unsigned_source: Source,
+) -> None:
+    page = try_out(unsigned_source).content.decode()
     assert "2 events" in page
     assert "&quot;anna-1&quot;" in page
     assert "would be delivered by the routes" in page
@@ -46,9 +52,11 @@ def test_each_event_of_a_pasted_request_shows_its_values_or_the_entry_at_fault(o
     assert Event.objects.count() == 0
 
 
-def test_headers_and_the_query_can_be_pasted_too(of: Source) -> None:
+def test_headers_and_the_query_can_be_pasted_too(unsigned_source: Source) -> None:
     form = FORMAT | {"event_type": 'headers."x-kind"', "event_id": "query.n"}
-    page = try_out(of, webhook_format=form, headers={"X-Kind": "DELETE"}, query="n=17").content.decode()
+    page = try_out(
+        unsigned_source, webhook_format=form, headers={"X-Kind": "DELETE"}, query="n=17"
+    ).content.decode()
     assert "&quot;DELETE&quot;" in page
     assert "&quot;17&quot;" in page
 
@@ -65,43 +73,55 @@ def test_headers_and_the_query_can_be_pasted_too(of: Source) -> None:
     ],
 )
 def test_what_cannot_be_tried_is_explained_with_its_line(
-    of: Source, posted: dict[str, Any], sentence: str
+    unsigned_source: Source, posted: dict[str, Any], sentence: str
 ) -> None:
-    assert sentence in try_out(of, **posted).content.decode()
+    assert sentence in try_out(unsigned_source, **posted).content.decode()
 
 
-def test_a_past_request_is_evaluated_only_while_it_is_revealed(hub: Hub, of: Source) -> None:
+def test_a_past_request_is_evaluated_only_while_it_is_revealed(hub: Hub, unsigned_source: Source) -> None:
     hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "note": "personal-note"})
     event = Event.objects.get()
     form = {"data": "{note: event.note}"}
     client = browser("administrator+support")
-    masked = try_out(of, client=client, webhook_format=form, event=str(event.pk), body="").content.decode()
+    masked = try_out(
+        unsigned_source, client=client, webhook_format=form, event=str(event.pk), body=""
+    ).content.decode()
     assert "The contents of this event are masked" in masked
     assert "personal-note" not in masked
     shown = try_out(
-        of, client=client, webhook_format=form, event=str(event.pk), body="", reveal="1", reason=REASON
+        unsigned_source,
+        client=client,
+        webhook_format=form,
+        event=str(event.pk),
+        body="",
+        reveal="1",
+        reason=REASON,
     ).content.decode()
     assert "personal-note" in shown
     entry = Entry.objects.get(action="event.revealed")
     assert entry.stream == event.stream
 
 
-def test_without_the_permission_no_past_request_can_be_chosen(hub: Hub, of: Source) -> None:
+def test_without_the_permission_no_past_request_can_be_chosen(hub: Hub, unsigned_source: Source) -> None:
     hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "note": "personal-note"})
     event = Event.objects.get()
-    page = try_out(of, event=str(event.pk), webhook_format={"data": "{note: event.note}"}).content.decode()
+    page = try_out(
+        unsigned_source, event=str(event.pk), webhook_format={"data": "{note: event.note}"}
+    ).content.decode()
     assert "personal-note" not in page
     assert (
         "personal-note"
-        not in browser("administrator").get(f"/admin/webhooks/source/{of.pk}/format/").content.decode()
+        not in browser("administrator")
+        .get(f"/admin/webhooks/source/{unsigned_source.pk}/format/")
+        .content.decode()
     )
 
 
-def test_an_event_of_another_source_is_not_read(hub: Hub, of: Source) -> None:
+def test_an_event_of_another_source_is_not_read(hub: Hub, unsigned_source: Source) -> None:
     hub.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "note": "of-another"})
     event = Event.objects.get()
     page = try_out(
-        of,
+        unsigned_source,
         client=browser("administrator+support"),
         webhook_format={"data": "{note: event.note}"},
         event=str(event.pk),
