@@ -18,7 +18,7 @@ from database.connection import is_deadlock
 from database.model_rows import row_from_columns, select_list
 from database.statement import Statement
 from database.write_batch import WriteBatch
-from webhooks.catalogue.codes import RETRYABLE_CODES, Language
+from webhooks.catalogue.codes import Language
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import DeliveryPort, DeliverySession
 from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey, lock_or_create_keys
@@ -282,7 +282,8 @@ def _find_statement(ids: int, *, locks: bool) -> Statement:
 
 def _redeliver_failures(repeats: Sequence[Event], delivery_port: DeliveryPort) -> None:
     for event in repeats:
-        if event.state == State.RETRYING or event.code in RETRYABLE_CODES:
+        # An event shows the worst of its deliveries: behind it, another may have failed in a way that a retry helps.
+        if event.state in (State.DEAD, State.HELD, State.RETRYING):
             delivery_port.redeliver(event, 0.0)
 
 

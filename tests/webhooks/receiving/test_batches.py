@@ -270,7 +270,9 @@ def test_a_batch_of_repeats_has_a_receipt_and_an_entry_for_each(formatted: Hub) 
     assert list(find_row_faults()) == []
 
 
-def test_a_repeated_event_that_failed_is_tried_again(formatted: Hub) -> None:
+@pytest.mark.parametrize("worst", ["target-unavailable", "target-rejected"])
+def test_a_repeated_event_that_failed_is_tried_again(formatted: Hub, worst: str) -> None:
+    """`worst`: the code of the event, which may be that of another delivery, whose failure no retry changes."""
     sent = [event("NOBODY", uid="1"), event(ANNA, uid="2")]
     post(formatted, *sent)
     formatted.wait_until_idle()
@@ -279,7 +281,7 @@ def test_a_repeated_event_that_failed_is_tried_again(formatted: Hub) -> None:
     Delivery.objects.filter(pk=failed.pk).update(
         state=State.DEAD, code="target-unavailable", due_at=None, not_before=None, settled_at=timezone.now()
     )
-    Event.objects.filter(event_id="1").update(state=State.DEAD, code="target-unavailable")
+    Event.objects.filter(event_id="1").update(state=State.DEAD, code=worst)
     assert "target-unavailable" in RETRYABLE_CODES
     assert post(formatted, *sent).status_code == 202
     assert Entry.objects.filter(action="delivery.reopened").count() == 1
