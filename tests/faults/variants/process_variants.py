@@ -4,6 +4,7 @@ A process gets its variant from a `sitecustomize` module, which `environment` wr
 """
 
 import os
+import random
 import signal
 import sys
 import time
@@ -57,6 +58,17 @@ def stop_after_first_write(function: Callable[..., None]) -> Callable[..., None]
     return run_and_stop
 
 
+def die_before_wake_up(wake: Callable[..., None]) -> Callable[..., None]:
+    """Kill the process at every third new record on average, once it is linked and before others are woken."""
+
+    def die_or_wake(delivery: Any) -> None:
+        if random.random() < 1 / 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        wake(delivery)
+
+    return die_or_wake
+
+
 def do_nothing(_: Any) -> Callable[..., None]:
     """Return a function that does nothing."""
     return lambda *_: None
@@ -67,6 +79,7 @@ _RECORDED, _CHECKED, _TAKEN_OVER = (
     "sync.attempts.call_log:AttemptRecorder.check_before_sending",
     "sync.attempts.call_log:recheck_taken_over",
 )
+_DIES = {"sync.attempts.delivery_run:wake_referring": die_before_wake_up}
 _POISON = {"sync.attempts.plan:_fetch_current_entity": die_of_poison}
 
 VARIANTS: Mapping[str, Mutant] = {
@@ -90,6 +103,22 @@ VARIANTS: Mapping[str, Mutant] = {
     "stops-after-check-and-forgets": Mutant(
         "The process is stopped before the first byte of its write, and does nothing when it finds that it was taken over.",
         {_CHECKED: stop_after_first_write, _TAKEN_OVER: do_nothing},
+    ),
+    "dies-before-wake-up": Mutant(
+        "The process dies after it has linked a record, before it wakes the deliveries that lack it.", _DIES
+    ),
+    "dies-and-looks-no-more": Mutant(
+        "A delivery that waits for a record looks again only if it is woken, and the process that should do so dies.",
+        _DIES
+        | {"sync.references.missing_references:wait_delay": lambda _: lambda *_: broken_functions.TEN_YEARS},
+    ),
+    "dies-and-forgets-to-complete": Mutant(
+        "A record that lacks references is completed only if it is woken, and the process that should do so dies.",
+        _DIES | {"sync.references.missing_references:schedule_all_arrived": lambda _: lambda: 0},
+    ),
+    "remembers-no-reference": Mutant(
+        "The references that a record lacks are not remembered.",
+        {"sync.attempts.settle:store_missing": lambda _: lambda *_, **__: None},
     ),
     "no-rechecks": Mutant(
         "An attempt whose write may still arrive gets no re-checks.",
