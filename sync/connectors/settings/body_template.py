@@ -7,7 +7,7 @@ All else is sent as it is, so a GraphQL query may hold as many braces as it like
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import JsonSchema, ValueKind
@@ -140,27 +140,31 @@ class Body(ValueKind[BodyTemplate]):
 
 @dataclass(frozen=True)
 class ObjectBody(ValueKind[BodyTemplate]):
-    """A template of an object, whose expressions and texts are over these names."""
+    """A template of an object, whose expressions and texts are over these names. `nullable`: those that some requests
+    have no value for, which a text cannot hold.
+    """
 
     names: tuple[str, ...]
+    nullable: tuple[str, ...] = ()
     label: str = Body.label
     limits: str = Body.limits
 
     def read(self, value: Any, place: SettingPath) -> BodyTemplate:
         if not isinstance(value, Mapping) or not value:
             raise SettingsInvalid(place, "This must be an object that is not empty.")
-        return BodyTemplate(_TemplateReader(self.names).read_part(value, place, 0))
+        return BodyTemplate(_TemplateReader(self.names, self.nullable).read_part(value, place, 0))
 
     def to_schema(self) -> JsonSchema:
         return {"type": "object", "minProperties": 1}
 
 
 class _TemplateReader:
-    """Reads a template. `names`: those that it may use, where they are few."""
+    """Reads a template. `names`: those that it may use, where they are few. `nullable`: those that no text may."""
 
-    def __init__(self, names: tuple[str, ...] = ()) -> None:
+    def __init__(self, names: tuple[str, ...] = (), nullable: tuple[str, ...] = ()) -> None:
         self._values_left = MAX_VALUES
         self._names = names
+        self._nullable = nullable
 
     def read_part(self, value: Any, place: SettingPath, depth: int) -> Any:
         self._values_left -= 1
@@ -194,14 +198,22 @@ class _TemplateReader:
         _require_text(value, place)
         if self._names and (fault := find_fault(value, self._names)):
             raise SettingsInvalid(place, fault)
+        for name in self._nullable:
+            if name in find_placeholders(value):
+                _refuse_text(name, place)
         return TextPart(value)
 
     def _refuse_placeholder(self, text: str, place: SettingPath) -> None:
         """Refuse a text that is nothing but a placeholder, which would be sent as it is."""
         name = text[1:-1]
         if name in self._names and text == f"{{{name}}}":
-            sentence = translatable("Write {“expression”: “%(name)s”} instead of this text.", name=name)
-            raise SettingsInvalid(place, sentence)
+            _refuse_text(name, place)
+
+
+def _refuse_text(name: str, place: SettingPath) -> NoReturn:
+    raise SettingsInvalid(
+        place, translatable("Write {“expression”: “%(name)s”} instead of this text.", name=name)
+    )
 
 
 def _read_expression(value: Mapping[str, Any], place: SettingPath) -> ExpressionPart:

@@ -98,7 +98,7 @@ LIST_HEADERS = defaulted(
 )
 LIST_BODY = optional(
     "body",
-    ObjectBody(PAGE_VALUES),
+    ObjectBody(PAGE_VALUES, nullable=("cursor", "modified_since")),
     'The body of the request for a page, with the method `POST`. In it, an object `{"expression": …}` stands for the '
     "result of a JMESPath expression over `start`, `page`, `count`, `cursor` (null for the first page) and "
     '`modified_since` (null for a complete list), and `{"template": …}` for a text with placeholders; what they use is '

@@ -290,6 +290,9 @@ def test_rules_of_the_entity_hold_for_its_list() -> None:
         ({"method": "POST", "body": {}}, "body"),
         ({"method": "POST", "body": {"a": ["{cursor}"]}}, "body/a/0"),
         ({"method": "POST", "body": {"a": {"template": "{id}"}}}, "body/a/template"),
+        # Null in some requests.
+        ({"method": "POST", "body": {"a": {"template": "after {cursor}"}}}, "body/a/template"),
+        ({"method": "POST", "body": {"a": {"template": "{modified_since}"}}}, "body/a/template"),
         ({"method": "POST", "body": {"a": [0] * 1_001}}, "body/a/998"),
         ({"method": "POST", "paging": "link"}, "method"),
         ({"first_page": 2}, "first_page"),
