@@ -35,7 +35,10 @@ def _begin_completion(delivery_id: int) -> int | None:
        that arrives makes it due once.
     3. Mark the delivery as pending, unless the entity was erased or the delivery was closed.
     """
-    attempt = Attempt.objects.filter(delivery=delivery_id).select_related("delivery__event").latest("number")
+    attempts = Attempt.objects.filter(delivery=delivery_id).select_related("delivery__event")
+    attempt = attempts.order_by("-number").first()
+    if attempt is None:  # deleted meanwhile with its event
+        return None
     with transaction.atomic():
         if any(sibling.state in OPEN_STATES for sibling in lock_open_siblings(attempt.delivery)):
             return None
