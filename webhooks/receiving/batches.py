@@ -155,7 +155,7 @@ def _store_batch(
     """Store the batch in one commit, or nothing of it.
 
     1. Resolve the routes of all events.
-    2. Lock the source and find the events that are stored already.
+    2. Lock the source and the keys of all entities, and find the events that are stored already.
     3. Write the others. If another request stored one of them at the same moment, begin again.
 
     Raises what the database raised last after MAX_ROUNDS rounds.
@@ -165,8 +165,10 @@ def _store_batch(
         try:
             with transaction.atomic():
                 _lock_source(source)
+                # An erasure comes before or after the whole batch. Like retries, it locks keys before events.
+                keys = lock_or_create_keys({item.subject for item in planned if isinstance(item, _NewEvent)})
                 items = _find_repeats(source, verified, planned)
-                stored = _insert_batch(source, incoming, verified, items)
+                stored = _insert_batch(source, incoming, verified, keys, items)
                 answer = None
                 if answers_now:
                     outcomes = {
@@ -291,12 +293,11 @@ def _insert_batch(
     source: Source,
     incoming: IncomingRequest,
     verified: VerifiedRequest,
+    keys: Mapping[Subject, SubjectKey],
     items: Sequence[_BatchItem],
 ) -> _StoredBatch:
     """Write the receipt, the new events with their deliveries, and the audit entries of all events."""
     new = [item for item in items if isinstance(item, _NewEvent)]
-    # Locked, so that an erasure comes before or after the whole batch.
-    keys = lock_or_create_keys({item.subject for item in new})
     unreadable = encode_unreadable_events(items)
     # The other events have payloads of their own, each under the key of its entity.
     unreadable_payload = None if unreadable is None else Payload.new(Payload.Kind.WEBHOOK, unreadable, None)

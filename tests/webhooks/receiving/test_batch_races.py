@@ -15,7 +15,7 @@ from tests.support.audit.chain_faults import find_chain_faults
 from tests.support.builders.event_batches import FORMAT, add_token, event, in_thread, post, set_format
 from tests.support.hub import ANNA, Hub
 from tests.support.threads import in_threads
-from webhooks.models import Event, Payload, Receipt, Source, SubjectKey
+from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, lock_or_create_keys
 from webhooks.receiving import batches
 
 IS_POSTGRESQL = connection.vendor == "postgresql"
@@ -82,6 +82,10 @@ def test_overlapping_requests_at_the_same_moment_store_each_event_once(formatted
 
 def _send_two_at_once(formatted: Hub, rounds: Rounds) -> list[int]:
     rounds.meeting = threading.Barrier(2)
+    source = Source.objects.get(slug="aurora-unsigned")
+    # Entities that are known already: of a new one, the second request would wait for the key that the first inserts.
+    with transaction.atomic():
+        lock_or_create_keys([(source.pk, "USER", name) for name in ("ONE", "TWO")])
     first, second = event("ONE", uid="1"), event("TWO", uid="2")
     orders = [(first, second), (second, first)]
     statuses = in_threads(lambda number: post(in_thread(formatted), *orders[number]).status_code, 2)
@@ -210,6 +214,30 @@ def test_a_deadlock_that_is_not_recognised_refuses_the_request(
     monkeypatch.setattr(batches, "is_deadlock", lambda _: False)
     assert _deadlock_with_batch(formatted) == 503
     assert Event.objects.count() == 2
+
+
+@pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has one writer")
+def test_a_batch_locks_keys_before_events_as_retries_and_erasures_do(formatted: Hub) -> None:
+    post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    formatted.wait_until_idle()
+    formatted.wait_until_quiet()
+    holds = threading.Event()
+
+    def one(number: int) -> int:
+        if number == 0:
+            assert holds.wait(20)
+            # A repeat, and a new event of the same entity.
+            return post(in_thread(formatted), event(ANNA, uid="1"), event(ANNA, uid="3")).status_code
+        with transaction.atomic():
+            list(SubjectKey.objects.select_for_update().order_by("pk"))
+            holds.set()
+            _wait_until_something_waits()
+            # Not waited for: the batch must hold no event while it waits for a key.
+            list(Event.objects.select_for_update(nowait=True).order_by("pk"))
+        return 0
+
+    assert in_threads(one, 2) == [202, 0]
+    assert Event.objects.count() == 3
 
 
 def _delete_while_stored(formatted: Hub, monkeypatch: pytest.MonkeyPatch) -> bool:
