@@ -1,15 +1,17 @@
 """Promises I2, I4, I7 and I8: nothing is stale, no change is missed, duplicates and replays do no harm.
 
 Many people change while both systems are slow, fail and answer too late; a third of the webhooks are sent more than
-once, some in bursts, and staff replay old events. Afterwards the shop must have what the identity service has.
+once, some in bursts, and staff replay old events. Some changes come in requests with several events, with several changes
+of one person. Afterwards the shop must have what the identity service has.
 """
 
+import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,11 @@ import pytest
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
+from tests.faults.consistency.batch_checks import find_batch_faults
 from tests.faults.consistency.checker import Report, observe
 from tests.faults.fleet.hub_fleet import Fleet, Services, running_fleet
+from tests.faults.load.batch_driver import BatchDriver
+from tests.faults.load.native_source import ACK, RESULT, Batch, Change, add_native_sources
 from tests.faults.load.source_driver import Driver, Webhook, plan
 from tests.faults.load.staff import replaying_staff
 from tests.support.processes.hub_processes import RunningHub
@@ -40,6 +45,8 @@ class Load:
 
     `bursts`: number of bursts of `burst_size` webhooks for one person, sent by `burst_clients` at once. `tenfold`:
     number of webhooks that are sent ten times at once. `replays`: number of replays requested during the second half.
+    `batches`: number of requests of `batch_size` events for a third as many people, half of them before the replays. Every
+    fourth is sent again with its events in another order.
     """
 
     webhooks: int
@@ -50,6 +57,8 @@ class Load:
     drain_seconds: float = 60
     burst_size: int = 50
     burst_clients: int = 50
+    batches: int = 40
+    batch_size: int = 6
 
     @property
     def names(self) -> list[str]:
@@ -81,9 +90,12 @@ def _given_up(entry: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """The result of a load. `replays`: the results of both clicks of each replay. `final`: sendings with a final answer."""
+    """The result of a load. `replays`: the results of both clicks of each replay. `final`, `cut`: requests with a final
+    answer, and without any.
+    """
 
     report: Report
+    faults: Mapping[str, list[str]]
     sent: int
     final: int
     cut: int
@@ -98,9 +110,9 @@ class LoadResult:
 
     def __str__(self) -> str:
         return (
-            f"{self.report}\n{self.webhooks} webhooks in {self.sent} sendings, {self.receipts} receipts,"
-            f" {self.events} events, {self.fetches} fetches, attempts {self.causes}, deliveries {self.states},"
-            f" {len(self.replays)} replays"
+            f"{self.report}\n{self.webhooks} events in {self.sent} requests, {self.receipts} receipts,"
+            f" {self.events} stored, {self.fetches} fetches, attempts {self.causes}, deliveries {self.states},"
+            f" {len(self.replays)} replays, {dict(self.faults)}"
         )
 
 
@@ -125,33 +137,59 @@ def slow_down_fetches(services: Services) -> None:
 
 def run_load(fleet: Fleet, services: Services, load: Load) -> LoadResult:
     """Send all webhooks, with replays and bursts during the second half; drain; compare."""
-    driver = Driver(services[0], lambda: [web.port for web in fleet.webs])
+    driver = BatchDriver(services[0], lambda: [web.port for web in fleet.webs])
     driver.add_people(load.names)
     alone = load.webhooks - load.bursts * load.burst_size - load.tenfold * 10
     # People with a burst get no other webhooks, which would correct what the burst left stale.
-    webhooks = plan(alone, int(alone * 0.3), load.names[load.bursts :], SEED)
-    half = len(webhooks) // 2
-    driver.run(webhooks[:half], 12)
+    requests = mix_in_batches(load, plan(alone, int(alone * 0.3), load.names[load.bursts :], SEED))
+    half = len(requests) // 2
+    driver.send_all(requests[:half], 12)
     driver.run(tenfold(load), 8)
     bursting_people = load.names[: load.bursts]
     with replaying_staff(fleet.hub, load.replays, SEED, bursting_people) as replays, bursting(driver, load):
-        driver.run(webhooks[half:], 12)
+        driver.send_all(requests[half:], 12)
     fleet.wait_until_idle(load.drain_seconds)
     identity, shop = AsTheHubSaw(services[0]), AsTheHubSaw(services[1])
     report = observe(driver.sendings, identity, shop, fleet.hub.rows)  # type: ignore[arg-type]
-    return _aftermath(fleet.hub, services[0], driver, report, replays)
+    faults = find_batch_faults(driver, fleet.hub) if load.batches else {}
+    return _aftermath(fleet.hub, services[0], driver, report, faults, replays)
+
+
+def mix_in_batches(load: Load, webhooks: Sequence[Webhook]) -> list[Webhook | Batch]:
+    """Return the webhooks with the batches among them, in the order of their sending."""
+    chance = random.Random(SEED)
+    mixed: list[Webhook | Batch] = [*webhooks]
+    for number in range(load.batches):
+        people = chance.sample(load.names[load.bursts :], load.batch_size // 3)
+        changes = [Change(f"batch_{number}_{at}", people[at % len(people)]) for at in range(load.batch_size)]
+        batch = Batch(f"batch_{number}", (ACK, RESULT)[number % 2], tuple(changes))
+        at = chance.randrange(len(mixed) + 1)
+        mixed.insert(at, batch)
+        if number % 4 == 0:
+            again = replace(batch, name=f"batch_{number}_again", changes=batch.changes[::-1])
+            mixed.insert(chance.randrange(at + 1, len(mixed) + 1), again)
+    return mixed
 
 
 def _aftermath(
-    hub: RunningHub, identity: IdentityService, driver: Driver, report: Report, replays: list[list[str]]
+    hub: RunningHub,
+    identity: IdentityService,
+    driver: BatchDriver,
+    report: Report,
+    faults: Mapping[str, list[str]],
+    replays: list[list[str]],
 ) -> LoadResult:
+    in_batches = {event_id for sent in driver.requests for event_id in sent.batch.stored_ids}
+    alone = [sending.status for sending in driver.sendings if sending.webhook_id not in in_batches]
+    statuses = [*alone, *(sent.status for sent in driver.requests)]
     replayed = "SELECT r.id, count(a.id), min(r.requested_by_id), min(r.reason) FROM sync_replay r"
     joined = f"{replayed} LEFT JOIN sync_attempt a ON a.replay_id = r.id GROUP BY r.id"
     return LoadResult(
         report,
-        sent=len(driver.sendings),
-        final=sum(sending.is_final for sending in driver.sendings),
-        cut=sum(sending.status is None for sending in driver.sendings),
+        faults,
+        sent=len(statuses),
+        final=sum(status is not None and status < 500 and status != 429 for status in statuses),
+        cut=sum(status is None for status in statuses),
         webhooks=len({sending.webhook_id for sending in driver.sendings}),
         receipts=hub.rows("SELECT count(*) FROM webhooks_receipt")[0][0],
         events=hub.rows("SELECT count(*) FROM webhooks_event")[0][0],
@@ -213,6 +251,7 @@ def fleet_under_load(
     variables = {"LEASE_SECONDS": "10"}
     with running_fleet(folder, services, webs=2, workers=2, mutant=mutant, **variables) as fleet:
         fleet.hub.manage("shell", "--verbosity", "0", "-c", SETUP_SCRIPT)
+        add_native_sources(fleet.hub)
         time.sleep(1.0)  # a process looks at its configuration once a second
         trouble(services)
         yield fleet
@@ -222,12 +261,15 @@ def fleet_under_load(
 def test_under_load_with_failures_duplicates_bursts_and_replays_nothing_is_stale_or_missed(
     tmp_path: Path, services: Services, is_long: bool
 ) -> None:
-    load = Load(20_000, 200, bursts=40, tenfold=100, replays=1000) if is_long else Load(2000, 200)
+    load = (
+        Load(20_000, 200, bursts=40, tenfold=100, replays=1000, batches=400) if is_long else Load(2000, 200)
+    )
     started = time.monotonic()
     with fleet_under_load(tmp_path, services) as fleet:
         after = run_load(fleet, services, load)
     print(f"\n{load}, {time.monotonic() - started:.0f} s: {after}")
     after.report.assert_clean()
+    assert after.faults == {}
     assert set(after.states) <= {"succeeded", "unchanged"}
     assert after.events == after.webhooks
     assert after.final <= after.receipts <= after.final + after.cut, (
@@ -241,7 +283,12 @@ def test_under_load_with_failures_duplicates_bursts_and_replays_nothing_is_stale
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(
-    ("mutant", "figure"), [("claim-without-constraint", "overlap"), ("cover-after-fetch", "uncovered")]
+    ("mutant", "figure"),
+    [
+        ("claim-without-constraint", "overlap"),
+        ("cover-after-fetch", "uncovered"),
+        ("batch-loses-an-event", "lost"),
+    ],
 )
 def test_a_small_load_catches_each_broken_variant(
     tmp_path: Path, services: Services, mutant: str, figure: str
@@ -250,7 +297,7 @@ def test_a_small_load_catches_each_broken_variant(
 
     The last one comes while a fetch is open, and no replay or retry follows it.
     """
-    load = Load(240, 12, bursts=4, burst_clients=4, tenfold=0, replays=5, drain_seconds=10)
+    load = Load(240, 12, bursts=4, burst_clients=4, tenfold=0, replays=5, drain_seconds=10, batches=8)
     with fleet_under_load(tmp_path, services, mutant, slow_down_fetches) as fleet:
         after = run_load(fleet, services, load)
     print(f"\n{mutant}: {after}")
