@@ -5,7 +5,7 @@ import os
 import random
 import signal
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,44 +93,69 @@ class Plan:
         Most groups and files come before the users that they refer to. Some groups come in a batch with users, some
         change their members later.
         """
-        chance = random.Random(self.seed)
-        directory = driver.identity.directory
-        users = [f"USER{number}" for number in range(self.users)]
-        for user in (*users, NEVER):
-            emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
-            directory.create_record("users", {"id": user, "username": user.lower(), "emails": emails})
-        placed: list[tuple[float, Webhook | Batch]] = []
+        planner = _Planner(
+            random.Random(self.seed), driver, [f"USER{number}" for number in range(self.users)]
+        )
+        planner.add_users()
         for number in range(self.files):
-            owner, name = chance.choice(users), f"PLAN{number}"
-            directory.create_record("files", {"id": name, "name": name, "ownerId": owner})
-            webhook = EntityWebhook(f"msg_{name}", name, chance.choice(("ack", "result")), 0, "FILE")
-            placed.append((chance.uniform(0, 0.6), webhook))
-        in_batches: list[Change] = []
+            planner.add_file(f"PLAN{number}")
         for number in range(self.groups):
-            members, name = chance.sample(users, chance.randint(2, 5)), f"TEAM{number}"
-            if self.has_missing and number % 3 == 0:
-                members.append(NEVER)
-            directory.create_record("groups", {"id": name, "name": name, "members": members})
-            if number % 2:
-                in_batches.append(Change(f"event_{name}", name, table="teams"))
+            is_missing = self.has_missing and number % 3 == 0
+            planner.add_group(
+                f"TEAM{number}", is_missing=is_missing, is_batched=number % 2 == 1, changes=number % 4 < 2
+            )
+        planner.add_batches()
+        return [request for _, request in sorted(planner.placed, key=lambda pair: pair[0])]
+
+
+@dataclass
+class _Planner:
+    """`placed`: requests with their places, from 0 to 1. `batched`: the changes that come in batches."""
+
+    chance: random.Random
+    driver: ReferenceDriver
+    users: Sequence[str]
+    placed: list[tuple[float, Webhook | Batch]] = field(default_factory=list)
+    batched: list[Change] = field(default_factory=list)
+
+    def _place(self, first: float, last: float, request: Webhook | Batch) -> None:
+        self.placed.append((self.chance.uniform(first, last), request))
+
+    def add_users(self) -> None:
+        for user in (*self.users, NEVER):
+            emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
+            self._create("users", {"id": user, "username": user.lower(), "emails": emails})
+        for user in self.users:
+            if self.chance.random() < 0.5:
+                self.batched.append(Change(f"event_{user}", user))
             else:
-                placed.append((chance.uniform(0, 0.6), EntityWebhook(f"msg_{name}", name, "ack", 0, "GROUP")))
-            if number % 4 < 2:
-                again = EntityWebhook(f"again_{name}", name, "ack", 0, "GROUP")
-                driver.new_members[again.webhook_id] = chance.sample(users, 3)
-                placed.append((chance.uniform(0.7, 1.0), again))
-        for user in users:
-            if chance.random() < 0.5:
-                in_batches.append(Change(f"event_{user}", user))
-            else:
-                placed.append(
-                    (chance.uniform(0.2, 1.0), EntityWebhook(f"msg_{user}", user, "ack", 0, "USER"))
-                )
-        chance.shuffle(in_batches)
-        for number, first in enumerate(range(0, len(in_batches), 6)):
-            batch = Batch(f"batch_{number}", (ACK, RESULT)[number % 2], tuple(in_batches[first : first + 6]))
-            placed.append((chance.uniform(0.2, 1.0), batch))
-        return [request for _, request in sorted(placed, key=lambda pair: pair[0])]
+                self._place(0.2, 1.0, EntityWebhook(f"msg_{user}", user, "ack", 0))
+
+    def add_file(self, name: str) -> None:
+        self._create("files", {"id": name, "name": name, "ownerId": self.chance.choice(self.users)})
+        mode = self.chance.choice(("ack", "result"))
+        self._place(0.0, 0.6, EntityWebhook(f"msg_{name}", name, mode, 0, "FILE"))
+
+    def add_group(self, name: str, *, is_missing: bool, is_batched: bool, changes: bool) -> None:
+        members = self.chance.sample(self.users, self.chance.randint(2, 5))
+        self._create("groups", {"id": name, "name": name, "members": members + [NEVER] * is_missing})
+        if is_batched:
+            self.batched.append(Change(f"event_{name}", name, table="teams"))
+        else:
+            self._place(0.0, 0.6, EntityWebhook(f"msg_{name}", name, "ack", 0, "GROUP"))
+        if changes:
+            again = EntityWebhook(f"again_{name}", name, "ack", 0, "GROUP")
+            self.driver.new_members[again.webhook_id] = self.chance.sample(self.users, 3)
+            self._place(0.7, 1.0, again)
+
+    def add_batches(self) -> None:
+        self.chance.shuffle(self.batched)
+        for number, first in enumerate(range(0, len(self.batched), 6)):
+            changes = tuple(self.batched[first : first + 6])
+            self._place(0.2, 1.0, Batch(f"batch_{number}", (ACK, RESULT)[number % 2], changes))
+
+    def _create(self, collection: str, record: dict[str, Any]) -> None:
+        self.driver.identity.directory.create_record(collection, record)
 
 
 def find_wrong_references(identity: IdentityService, shop: ShopService) -> Iterator[str]:
