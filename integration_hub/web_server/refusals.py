@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from http import HTTPStatus
+from http.client import responses
 
 from webhooks.receiving.answers import problem_answer
 
@@ -33,7 +33,8 @@ def build_response(refusal: RefusedRequest, *, without_body: bool = False) -> by
     """Return the whole HTTP response to a refused request. `without_body` is for HEAD. The connection ends with it."""
     answer = problem_answer(refusal.code, "en", status=refusal.status)
     lines = (
-        f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}",
+        # A status that is set by UNAVAILABLE_STATUS may have no phrase.
+        f"HTTP/1.1 {refusal.status} {responses.get(refusal.status, '')}",
         f"Date: {format_datetime(datetime.now(UTC), usegmt=True)}",
         f"Content-Type: {answer.content_type}",
         f"Content-Length: {len(answer.body)}",

@@ -22,7 +22,7 @@ def test_a_refusal_is_a_problem_document_that_ends_the_connection(refusal: Refus
 
 
 def test_a_refusal_of_too_much_at_once_says_when_to_come_back() -> None:
-    for status in (503, 429):  # UNAVAILABLE_STATUS
+    for status in (503, 429, 599):  # UNAVAILABLE_STATUS, which may have no phrase
         response = build_response(RefusedRequest(status, "busy", "storage-unavailable"))
         assert read_answer(response)[1]["Retry-After"] == "5"
 
