@@ -79,8 +79,12 @@ class NegatedPath(ExpressionRefused):
 
     def __init__(self, operand: str, part: str) -> None:
         super().__init__(
-            f"reads a part of a negation, which is always null: JMESPath takes !{operand}.{part} for "
-            f"(!{operand}).{part}. Write !({operand}.{part})."
+            translatable(
+                "reads a part of a negation, which is always null: JMESPath takes !%(operand)s.%(part)s for "
+                "(!%(operand)s).%(part)s. Write !(%(operand)s.%(part)s).",
+                operand=operand,
+                part=part,
+            )
         )
 
 
