@@ -13,6 +13,7 @@ from tests.support.hub import Hub
 MEMBERS = {"path": "entity.members", "linked": "USER"}
 OWNER = {"path": "linked('USER', entity.ownerId)"}
 MANAGER = {"path": "entity.managerId", "linked": "USER"}
+LEAVE_OUT = {"when_missing": "leave_out"}
 
 
 def set_field(entity_type: str, name: str, rule: Any, *, wait_minutes: int = 15) -> None:
@@ -79,3 +80,16 @@ def record_of(hub: Hub, collection: str, key: str) -> dict[str, Any] | None:
     """Return the shop's record of an entity; None if it has none."""
     found = [record for record in hub.shop.list_records(collection) if record.get("external_id") == key]
     return found[0] if found else None
+
+
+def customer_id(hub: Hub, key: str) -> str:
+    """Return the id of a user's record in the shop."""
+    record = record_of(hub, "customers", key)
+    assert record is not None
+    return str(record["id"])
+
+
+def members_of(hub: Hub, key: str = "TEAM") -> Any:
+    """Return the members of a group's record in the shop; None if it has no record."""
+    record = record_of(hub, "segments", key)
+    return None if record is None else record["members"]

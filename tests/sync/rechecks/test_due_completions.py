@@ -21,13 +21,16 @@ from sync.rechecks.due_rechecks import run_rechecks
 from sync.references import missing_references
 from sync.references.missing_references import schedule_all_arrived
 from tests.support.builders.references import (
+    LEAVE_OUT,
     MANAGER,
     MEMBERS,
     OWNER,
     add_group,
     add_user,
     change_members,
+    customer_id,
     delivery_of,
+    members_of,
     record_of,
     set_field,
     tell,
@@ -35,20 +38,6 @@ from tests.support.builders.references import (
 )
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event, State
-
-LEAVE_OUT = {"when_missing": "leave_out"}
-
-
-def customer_id(hub: Hub, key: str) -> str:
-    record = record_of(hub, "customers", key)
-    assert record is not None
-    return str(record["id"])
-
-
-def members_of(hub: Hub, key: str = "TEAM") -> Any:
-    record = record_of(hub, "segments", key)
-    assert record is not None
-    return record["members"]
 
 
 def manager_of(hub: Hub, key: str) -> Any:

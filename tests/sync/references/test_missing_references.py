@@ -14,14 +14,17 @@ from sync.models import Attempt, Delivery, Link, MissingReference
 from sync.rechecks.due_rechecks import run_rechecks
 from sync.references import linked_records, missing_references
 from tests.support.builders.references import (
+    LEAVE_OUT,
     MANAGER,
     MEMBERS,
     OWNER,
     add_group,
     add_user,
     change_members,
+    customer_id,
     delivery_of,
     end_wait_of,
+    members_of,
     record_of,
     run_again,
     set_field,
@@ -30,19 +33,6 @@ from tests.support.builders.references import (
 )
 from tests.support.hub import ANNA, Hub
 from webhooks.models import State
-
-LEAVE_OUT = {"when_missing": "leave_out"}
-
-
-def customer_id(hub: Hub, key: str) -> str:
-    record = record_of(hub, "customers", key)
-    assert record is not None
-    return str(record["id"])
-
-
-def members_of(hub: Hub, key: str) -> Any:
-    record = record_of(hub, "segments", key)
-    return None if record is None else record["members"]
 
 
 def test_members_that_have_records_become_references(hub: Hub) -> None:
