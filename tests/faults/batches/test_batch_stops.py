@@ -55,12 +55,12 @@ class Stop:
     seconds: float | None = None
 
 
-STOPS = (
-    Stop(signal.SIGTERM, RESULT, 0.4),
-    Stop(signal.SIGKILL, ACK, 0.03),
+STOPS = (Stop(signal.SIGTERM, RESULT, 0.4), Stop(signal.SIGKILL, ACK, 0.03))
+MORE_STOPS = (
+    Stop(signal.SIGTERM, ACK, 0.03),
     Stop(signal.SIGKILL, RESULT, 0.4),
+    Stop(signal.SIGKILL, ACK),
 )
-MORE_STOPS = (Stop(signal.SIGTERM, ACK, 0.03), Stop(signal.SIGKILL, ACK))
 
 
 def run_stops(
