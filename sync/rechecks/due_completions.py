@@ -15,16 +15,17 @@ from sync.rechecks.reopened_deliveries import CAN_BEGIN, ROUTE_TABLES, choose_de
 MAX_COMPLETIONS = 100
 
 _DUE = Statement(
-    f"""SELECT m.delivery_id, MIN(m.due_at) FROM sync_missingreference m JOIN sync_delivery d ON d.id = m.delivery_id
+    f"""SELECT m.delivery_id FROM sync_missingreference m JOIN sync_delivery d ON d.id = m.delivery_id
     {ROUTE_TABLES} WHERE m.due_at IS NOT NULL AND m.due_at <= {{now}} AND t.is_enabled AND {CAN_BEGIN}
-    GROUP BY m.delivery_id ORDER BY 2, 1 LIMIT %s"""  # noqa: S608
+    ORDER BY m.due_at, m.id LIMIT %s"""  # noqa: S608
 )
 
 
 def begin_due_completions(limit: int = MAX_COMPLETIONS) -> list[int]:
-    """Begin at most `limit` deliveries again that are due. Returns the deliveries that run now."""
-    begun = (_begin_completion(key) for key, _ in _DUE.fetch_all(limit))
-    return [delivery for delivery in begun if delivery is not None]
+    """Begin deliveries again for at most `limit` references that are due. Returns the deliveries that run now."""
+    # A delivery may have left out several references, and is begun once for all of them.
+    keys = dict.fromkeys(key for (key,) in _DUE.fetch_all(limit))
+    return [delivery for delivery in map(_begin_completion, keys) if delivery is not None]
 
 
 def _begin_completion(delivery_id: int) -> int | None:
