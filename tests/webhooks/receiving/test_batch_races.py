@@ -18,8 +18,6 @@ from tests.support.threads import in_threads
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, lock_or_create_keys
 from webhooks.receiving import batches
 
-IS_POSTGRESQL = connection.vendor == "postgresql"
-
 
 @pytest.fixture
 def formatted(hub: Hub) -> Hub:
@@ -101,7 +99,7 @@ def test_the_second_of_two_requests_finds_what_the_first_stored(
     assert rounds.number == 2
 
 
-@pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has one writer")
+@pytest.mark.only_postgresql  # SQLite has one writer at a time
 def test_without_the_lock_of_the_source_the_second_must_begin_again(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,7 +197,7 @@ def _first_value(cursor: CursorWrapper) -> int:
     return int(row[0])
 
 
-@pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has one writer")
+@pytest.mark.only_postgresql  # SQLite has one writer at a time
 def test_a_deadlock_with_another_transaction_loses_nothing(formatted: Hub) -> None:
     assert _deadlock_with_batch(formatted) == 202
     assert Event.objects.count() == 4
@@ -207,7 +205,7 @@ def test_a_deadlock_with_another_transaction_loses_nothing(formatted: Hub) -> No
     assert list(find_row_faults()) == []
 
 
-@pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has one writer")
+@pytest.mark.only_postgresql  # SQLite has one writer at a time
 def test_a_deadlock_that_is_not_recognised_refuses_the_request(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +214,7 @@ def test_a_deadlock_that_is_not_recognised_refuses_the_request(
     assert Event.objects.count() == 2
 
 
-@pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has one writer")
+@pytest.mark.only_postgresql  # SQLite has one writer at a time
 def test_a_batch_locks_keys_before_events_as_retries_and_erasures_do(formatted: Hub) -> None:
     post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
     formatted.wait_until_idle()
@@ -284,7 +282,7 @@ def test_the_cleanup_waits_for_a_batch_that_repeats_an_event(
     assert _delete_while_stored(formatted, monkeypatch)
 
 
-@pytest.mark.skipif(not IS_POSTGRESQL, reason="SQLite has one writer")
+@pytest.mark.only_postgresql  # SQLite has one writer at a time
 def test_without_the_lock_a_batch_repeats_an_event_that_is_gone(
     formatted: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
