@@ -198,7 +198,7 @@ def test_what_a_requester_gave_by_approval_counts_as_a_change_by_them() -> None:
 def test_a_request_expires_after_a_week() -> None:
     first, row = request_support()
     AccessRequest.objects.update(requested_at=timezone.now() - timedelta(days=7, seconds=1))
-    assert "nobody decided it within 7 days" in approve(browser("administrator", "second"), row)
+    assert "expired after 7 days without a decision" in approve(browser("administrator", "second"), row)
     assert "Expired" in text_of(first.get(REQUESTS))
     assert not roles_of(User.objects.get(username="eva"))
     give_role(first, User.objects.get(username="eva"), "support")
