@@ -262,6 +262,7 @@ def test_a_worker_seals_within_seconds_and_sends_checkpoints(
         wait_until(lambda: Segment.objects.filter(count__gt=0).exists())
         wait_until(lambda: PeriodicTask.objects.filter(name="checkpoints").exists())
         PeriodicTask.objects.update(due_at=read_clock())
-        wait_until(lambda: any(tmp_path.iterdir()))
+        # A file that is still being written has a name that begins with a dot.
+        wait_until(lambda: any(tmp_path.glob("checkpoint-*.json")))
     assert seal_missed_entries(BOX, read_clock()) == 0
-    call_command("verify_audit", "--checkpoint", str(next(tmp_path.iterdir())))
+    call_command("verify_audit", "--checkpoint", str(next(tmp_path.glob("checkpoint-*.json"))))
