@@ -87,11 +87,8 @@ class Batch:
         return json.dumps({"records": records, "trace": {"token": CANARY}}).encode()
 
     def event_id(self, position: int) -> str:
-        """Return the id under which the hub stores an event: its own, or else that of the request with its position.
-        The signed id of a request counts before that of its only event.
-        """
-        own = self.changes[position].event_id if len(self.changes) > 1 else ""
-        return own or f"{self.name}/{position}"
+        """Return the id under which the hub stores an event: its own, or else that of the request with its position."""
+        return self.changes[position].event_id or f"{self.name}/{position}"
 
     @property
     def stored_ids(self) -> list[str]:
