@@ -92,10 +92,6 @@ MUTANTS: Mapping[str, Mutant] = {
         "The last event of a batch is named in its answer and not stored.",
         {"webhooks.receiving.batches:_insert_batch": broken_functions.store_all_but_one},
     ),
-    "batches-at-once": Mutant(
-        "Batches of one source are stored at the same moment.",
-        {"webhooks.receiving.batches:_lock_source": lambda _: lambda _: None},
-    ),
     "row-after-response": Mutant(
         "The row of a write is written after its response.",
         {"sync.attempts.call_log:AttemptRecorder.record_request": broken_functions.record_no_write_before},
