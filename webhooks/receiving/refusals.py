@@ -90,8 +90,8 @@ def record_refusal(
     """Count a refusal with others of its source, code, reason, address and minute, or create a row for it.
 
     Once a minute has 60 rows of a source and code, refusals from further addresses share one row. Once an hour has 300
-    rows of a source, all further refusals of a code and reason in this hour share one. `status`: the HTTP status that
-    the sender got. `reason`: that of a BadSignature, and ignored for another code.
+    rows of a source, all further refusals of a code and reason in this hour share one; handshakes have as many of their
+    own. `status`: the HTTP status that the sender got. `reason`: that of a BadSignature, and ignored for another code.
     """
     reason = reason if code == "bad-signature" else ""
     if reason and source is not None:
@@ -109,13 +109,7 @@ def record_refusal(
         return
     if _count_in_row(own_bucket, incoming, status):
         return
-    bucket = own_bucket
-    # A row that began since then was also counted since then, and that time has an index.
-    rows = Refusal.objects.filter(source=source, last_at__gte=hour, first_at__gte=hour)
-    if rows.count() >= NEW_ROWS_AN_HOUR:
-        bucket = hour_bucket
-    elif rows.filter(code=code, last_at__gte=minute, first_at__gte=minute).count() >= NEW_ROWS_A_MINUTE:
-        bucket = shared_bucket
+    bucket = _choose_bucket(source, code, minute, own_bucket, shared_bucket, hour_bucket)
     if bucket != own_bucket and _count_in_row(bucket, incoming, status):
         return
     try:
@@ -130,6 +124,22 @@ def record_refusal(
     # Not after each row: a flood would otherwise cause one deletion for each of its rows.
     if row.pk % _PRUNE_EVERY == 0:
         Refusal.objects.filter(pk__lte=row.pk - settings.REFUSALS_KEPT).delete()
+
+
+def _choose_bucket(
+    source: Source | None, code: str, minute: datetime, own: str, shared: str, of_hour: str
+) -> str:
+    """Return the bucket of a new row: the address's own one, or a shared one if the minute or the hour has its rows."""
+    hour = minute.replace(minute=0)
+    # A row that began since then was also counted since then, and that time has an index.
+    rows = Refusal.objects.filter(source=source, last_at__gte=hour, first_at__gte=hour)
+    # Counted apart, so that many handshakes take no row of a refusal.
+    rows = rows.filter(code=code) if code == HANDSHAKE_CODE else rows.exclude(code=HANDSHAKE_CODE)
+    if rows.count() >= NEW_ROWS_AN_HOUR:
+        return of_hour
+    if rows.filter(code=code, last_at__gte=minute, first_at__gte=minute).count() >= NEW_ROWS_A_MINUTE:
+        return shared
+    return own
 
 
 def record_handshake(incoming: IncomingRequest, source: Source, status: int) -> None:

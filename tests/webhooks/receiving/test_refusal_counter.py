@@ -15,8 +15,9 @@ from django.test.utils import CaptureQueriesContext
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.people import entries
 from tests.support.processes.hub_processes import running_hub
-from webhooks.models import Refusal
+from webhooks.models import HANDSHAKE_CODE, Refusal, Source
 from webhooks.receiving import refusals
+from webhooks.receiving.incoming_request import IncomingRequest
 
 pytestmark = pytest.mark.usefixtures("hub")
 
@@ -188,6 +189,18 @@ def test_an_hour_has_a_limited_number_of_rows_of_one_source(
     monkeypatch.setattr(refusals, "NEW_ROWS_AN_HOUR", 12)
     # The shared rows of a minute count, too; then one for the rest of the hour.
     assert flood_for_an_hour(hub, monkeypatch) == 13
+
+
+def test_handshakes_take_no_row_of_a_refusal(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "NEW_ROWS_AN_HOUR", 3)
+    source = Source.objects.get(slug="aurora")
+    for number in range(9):
+        incoming = IncomingRequest("", {}, None, None, f"198.51.100.{number}", NOON)
+        refusals.record_handshake(incoming, source, 200)
+    assert Refusal.objects.filter(code=HANDSHAKE_CODE).count() == 4
+    refuse_at(hub, monkeypatch, NOON, times=2)
+    addresses = Refusal.objects.exclude(code=HANDSHAKE_CODE).values_list("address", flat=True)
+    assert sorted(addresses) == ["10.0.0.0", "10.0.0.1"]
 
 
 def test_the_limit_of_an_hour_is_what_bounds_the_rows(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
