@@ -83,9 +83,9 @@ def test_a_broken_variant_with_an_unmarked_sentence_is_caught(code: str) -> None
 
 
 def test_a_refusal_with_words_of_its_own_is_caught() -> None:
-    """What the conftest of each folder of settings looks for."""
+    """The fixture in the conftest of each folder of settings uses this search."""
     marked = translatable("This must be one of: %(choices)s.", choices="a, b")
-    noun = translatable("words that nobody marked")
+    noun = translatable("an unmarked noun")
     assert list(find_unmarked_parts(marked, read_catalogue())) == []
     assert list(find_unmarked_parts(noun, read_catalogue())) == [noun]
     assert list(find_unmarked_parts(str(marked), read_catalogue())) == [marked]

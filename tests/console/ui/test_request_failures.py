@@ -93,7 +93,7 @@ def test_a_broken_variant_with_a_reason_of_its_own_is_caught(code: str) -> None:
         ("GET /api/users: responded with 500", "GET /api/users: [[responded with 500]]"),
         ("GET /api/users: no response in 10 s", "GET /api/users: [[[[no response]] in 10 s]]"),
         ("POST /token: the response contains no token", "POST /token: [[the response contains no token]]"),
-        ("GET /api/users: words of nobody", "GET /api/users: words of nobody"),
+        ("GET /api/users: an unknown reason", "GET /api/users: an unknown reason"),
         ("", ""),
     ],
 )

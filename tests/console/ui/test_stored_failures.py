@@ -103,7 +103,7 @@ def test_every_reason_of_a_failed_exchange_is_known_to_the_console(module: str) 
             "the mail server did not accept it: SMTPException",
             "[[the mail server did not accept it: SMTPException]]",
         ),
-        ("Words of nobody.", "Words of nobody."),
+        ("An unknown sentence.", "An unknown sentence."),
         ("the alarm webhook re", "the alarm webhook re"),
         ("", ""),
     ],

@@ -46,7 +46,7 @@ class BatchDriver(Driver):
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def send_all(self, requests: Sequence[Webhook | Batch], clients: int) -> None:
-        """Send these from several clients, then webhooks for people whose changes nobody repeated."""
+        """Send these from several clients, then a webhook for each person whose last change may not have arrived."""
         with ThreadPoolExecutor(clients) as threads:
             list(threads.map(self._deliver_any, requests))
         people, self._uncertain = sorted(self._uncertain), set()

@@ -1,1 +1,1 @@
-"""What a test needs to see which texts are translated."""
+"""Support for tests of translation: a language in which each translated text is marked."""

@@ -198,7 +198,7 @@ def test_a_record_that_arrives_during_the_attempt_is_found(
     Link.objects.filter(entity_id=ANNA).update(entity_id=f"{ANNA}-later")
     arrive_before_commit(monkeypatch)
     if not looks_again:
-        # Broken variant: nobody looks at the links after the commit.
+        # Broken variant: the links are not read again after the commit.
         monkeypatch.setattr(delivery_run, "schedule_arrived", lose)
     add_group(hub, "TEAM", [ANNA])
     tell(hub, "GROUP", "TEAM")

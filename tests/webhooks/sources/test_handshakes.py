@@ -220,7 +220,7 @@ def _first_parameter(query_string: str, name: str) -> str:
 
 
 def _ask_a_source_without_a_handshake() -> None:
-    """What a stranger sends to a source that is verified and expects no handshake comes back to nobody."""
+    """A challenge to a verified source without a handshake is not sent back."""
     create_source({})
     assert b"abc" not in get().content
 
