@@ -42,9 +42,9 @@ class Situation:
     shop_secret: str
 
 
-def make_canaries() -> list[str]:
+def make_canaries(seed: int = SEED) -> list[str]:
     """Return secrets of many shapes: letters and digits only, and with everything that some encoding escapes."""
-    chance = random.Random(SEED)
+    chance = random.Random(seed)
     alphabets = (string.ascii_letters + string.digits, string.ascii_letters + string.digits + _SPECIAL)
     return [
         f"c{number:02}" + "".join(chance.choices(alphabets[number % 2], k=chance.randint(12, 60)))
