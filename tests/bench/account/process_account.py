@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from database import statement as sql
+from tests.bench.account.module_moves import BASE_PACKAGES, PACKAGES, counted_moves
 from tests.bench.account.points import POINTS
 from tests.bench.account.stopwatch import Spent, Stopwatch
 from tests.bench.machinery.driver import Load, requests
@@ -62,6 +63,7 @@ class Statements:
 
 
 COMMIT = "COMMIT"
+_COUNTED = {"the packages of webhooks": PACKAGES, "with the generic ones": PACKAGES + BASE_PACKAGES}
 
 
 def _shortened(sql: str) -> str:
@@ -74,9 +76,10 @@ def measure_account(mode: str, events: int) -> dict[str, Any]:
 
     `result` and `ack` are the work of the web process; `worker` is the work of a worker for an `ack` event.
     """
-    work = Work(mode, events * 4 + 2)
+    work = Work(mode, events * 4 + 4)
     work.run(events)
     plain, plain_wall = work.run(events)
+    moves = {name: work.count_moves(packages) for name, packages in _COUNTED.items()}
     watch, statements = _watched()
     work.run(events // 2)
     work.run(events, watch, statements)
@@ -91,6 +94,7 @@ def measure_account(mode: str, events: int) -> dict[str, Any]:
         "statements": (len(listed) - commits) / events,
         "commits": commits / events,
         "one_event": statements.list,
+        "moves": moves,
         "missing": watch.missing,
         "parts": {name: _for_one(spent, events) for name, spent in parts.items()},
     }
@@ -128,6 +132,18 @@ class Work:
         if watch:
             watch.stop()
         return spent
+
+    def count_moves(self, packages: tuple[str, ...]) -> dict[str, Any]:
+        """Run one event with warm caches and count its calls from module to module."""
+        if self._delivers:
+            self._send(1)
+        due = self._due(1) if self._delivers else []
+        with counted_moves(packages) as moves:
+            if self._delivers:
+                self._deliver(due)
+            else:
+                self._send(1)
+        return moves.summary()
 
     def _send(self, times: int) -> None:
         for _ in range(times):
