@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
-# Each begins with one character, for which `re` looks fast.
+# Each begins with one of `MARKS`, for which `re` looks fast.
 ESCAPES = {
     "url": rb"%[0-9A-Fa-f]{2}",
     "json": rb"\\(?:u[dD][89aAbB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}"
@@ -23,13 +23,17 @@ def compile_escapes(kinds: Iterable[str] = tuple(ESCAPES)) -> re.Pattern[bytes]:
 
 
 ESCAPE = compile_escapes()
+MARKS = (b"%", b"\\", b"&", b"\n")
+"""A text without these bytes has no escape and no line break: `list_views` returns nothing for it."""
 _LINE_BREAK = re.compile(rb"[ \t]*\r?\n[ \t]*")
 
 
 class TextView:
-    """A text, as it is or with layers of escapes removed, which knows where its bytes were in the original."""
+    """A text, as it is or with layers of escapes removed, which knows where its bytes were in the original.
+    `is_joined`: its lines were joined.
+    """
 
-    __slots__ = ("_map", "_pattern", "_source", "data")
+    __slots__ = ("_map", "_pattern", "_source", "data", "is_joined")
 
     def __init__(
         self, data: bytes, source: "TextView | None" = None, pattern: re.Pattern[bytes] | None = None
@@ -37,6 +41,7 @@ class TextView:
         self.data = data
         self._source = source
         self._pattern = pattern
+        self.is_joined = pattern is _LINE_BREAK
         self._map: tuple[list[int], list[int], list[int], list[int]] | None = None
 
     def unescape(self) -> "TextView | None":
@@ -76,9 +81,7 @@ class TextView:
             source_ends: list[int] = []
             shift = 0
             assert self._pattern is not None, "the original text is no view of another one"
-            replace: Callable[[re.Match[bytes]], bytes] = (
-                _remove if self._pattern is _LINE_BREAK else _decode_match
-            )
+            replace: Callable[[re.Match[bytes]], bytes] = _remove if self.is_joined else _decode_match
             for match in self._pattern.finditer(source):
                 length = len(replace(match))
                 starts.append(match.start() + shift)
@@ -88,6 +91,17 @@ class TextView:
                 shift += length - (match.end() - match.start())
             self._map = (starts, ends, source_starts, source_ends)
         return self._map
+
+
+def list_views(data: bytes, max_layers: int) -> list[TextView]:
+    """Return the other ways to read a text: with one layer of escapes removed, two, up to `max_layers`, and each of
+    them and the text itself with joined lines.
+    """
+    views = [TextView(data)]
+    while len(views) <= max_layers and (inner := views[-1].unescape()) is not None:
+        views.append(inner)
+    joined = [view.join_lines() for view in views]
+    return [*views[1:], *[view for view in joined if view is not None]]
 
 
 def unescape(data: bytes) -> bytes:

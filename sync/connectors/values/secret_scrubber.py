@@ -9,12 +9,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sync.connectors.values.escapes import TextView
+from sync.connectors.values.escapes import MARKS, list_views
 from sync.connectors.values.secret_forms import MIN_SECRET_LENGTH, SecretSet
 
 MASK = "***"
 _MASK_BYTES = MASK.encode()
-_MAX_LAYERS = 4
+_MAX_LAYERS = 3
 # A text with more of them is no sentence and no record: it is masked as a whole.
 _MAX_FOUND = 1000
 
@@ -74,30 +74,26 @@ class SecretScrubber:
         """Return where secrets are, in order and without overlaps."""
         if not self._sets or len(data) < MIN_SECRET_LENGTH:
             return []
-        found: list[tuple[int, int]] = []
-        view: TextView | None = TextView(data)
-        for _ in range(_MAX_LAYERS):
-            if view is None:
-                break
-            found += self._find_in_view(view)
-            joined = view.join_lines()
-            if joined is not None:
-                found += self._find_in_view(joined, only_encoded=True)
-            if len(found) > _MAX_FOUND:
-                return [(0, len(data))]
-            view = view.unescape()
+        found = self._find_in_bytes(data)
+        if any(mark in data for mark in MARKS):
+            for view in list_views(data, _MAX_LAYERS):
+                if len(found) > _MAX_FOUND:
+                    break
+                parts = self._find_in_bytes(view.data, only_encoded=view.is_joined)
+                found += [view.to_original(start, end) for start, end in parts]
+        if len(found) > _MAX_FOUND:
+            return [(0, len(data))]
         return list(_merge(found)) if found else []
 
-    def _find_in_view(self, view: TextView, *, only_encoded: bool = False) -> list[tuple[int, int]]:
-        """Return the ranges of the original text in which secrets are, at most one more than the allowed number."""
-        data = view.data
+    def _find_in_bytes(self, data: bytes, *, only_encoded: bool = False) -> list[tuple[int, int]]:
+        """Return where secrets are in these bytes, at most one more than the allowed number."""
         found: list[tuple[int, int]] = []
         for secrets in self._sets:
             for start, forms, is_encoded in secrets.needles:
                 at = data.find(start) if is_encoded or not only_encoded else -1
                 while at >= 0 and len(found) <= _MAX_FOUND:
                     end = at + max([_matching_length(data, at, form) for form in forms])
-                    found.append(view.to_original(at, end))
+                    found.append((at, end))
                     at = data.find(start, end)
         return found
 

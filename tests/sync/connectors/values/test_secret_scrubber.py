@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sync.connectors.values import escapes, secret_forms
+from sync.connectors.values import escapes, secret_forms, secret_scrubber
 from sync.connectors.values.secret_forms import MIN_SECRET_LENGTH, SecretSet
 from sync.connectors.values.secret_scrubber import MASK, SecretScrubber
 from tests.support.leaks.echoed_forms import ECHOED_FORMS, readable_in
@@ -54,6 +54,16 @@ def test_a_text_without_a_secret_is_returned_as_it_is() -> None:
     assert scrub(text, *SECRETS) is text
     document = {"a": [1, 2.5, None, True, "x"]}
     assert SecretScrubber(SecretSet(SECRETS)).scrub_document(document) is document
+
+
+@pytest.mark.parametrize("kind", escapes.ESCAPES)
+def test_each_escape_begins_with_a_mark(kind: str) -> None:
+    pattern = escapes.compile_escapes([kind])
+    rests = (b"41", b"u0041", b"x41", b"n", b"\\n", b"#65;", b"#x41;", b"amp;")
+    first_bytes = [bytes([code]) for code in range(256)]
+    begin = {first for first in first_bytes if any(pattern.match(first + rest) for rest in rests)}
+    assert begin
+    assert begin <= set(escapes.MARKS)
 
 
 def test_a_document_stays_a_document_whatever_its_secret_holds() -> None:
@@ -106,14 +116,20 @@ def _without_escapes(kind: str) -> Callable[[pytest.MonkeyPatch], None]:
     return lambda patch: patch.setattr(escapes, "ESCAPE", pattern)
 
 
+def _without_mark(mark: bytes) -> Callable[[pytest.MonkeyPatch], None]:
+    left = tuple(one for one in escapes.MARKS if one != mark)
+    return lambda patch: patch.setattr(secret_scrubber, "MARKS", left)
+
+
 VARIANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     **{f"without {name}": _without_form(name) for name in secret_forms.FORMS},
     **{f"without {kind} escapes": _without_escapes(kind) for kind in escapes.ESCAPES},
+    **{f"without the mark {mark!r}": _without_mark(mark) for mark in escapes.MARKS},
     "without joined lines": lambda patch: patch.setattr(escapes.TextView, "join_lines", lambda view: None),
     "one alignment": lambda patch: patch.setattr(
         secret_forms, "_base64_core", _aligned_only(secret_forms._base64_core)
     ),
-    "one layer": lambda patch: patch.setattr("sync.connectors.values.secret_scrubber._MAX_LAYERS", 2),
+    "one layer": lambda patch: patch.setattr("sync.connectors.values.secret_scrubber._MAX_LAYERS", 1),
     "secrets as they are only": lambda patch: patch.setattr(
         secret_forms, "_spellings", lambda secret: {secret}
     ),
