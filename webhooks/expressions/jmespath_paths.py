@@ -109,9 +109,16 @@ def compile_expression(text: str, more_functions: frozenset[str] = frozenset()) 
     _refuse_negated_paths(root)
     if text == "@":
         return _evaluate_current_document
-    if not _PLAIN_PATH.fullmatch(text):
+    if not is_plain_expression(text):
         return _compile_node(root)
     return _compile_path([int(index) if index else name for name, index in _PATH_STEP.findall(text)])
+
+
+def is_plain_expression(text: str) -> bool:
+    """Return True if a valid expression is a plain path. Its evaluator needs no budget and fits every document: it
+    returns None where there is no value.
+    """
+    return text == "@" or _PLAIN_PATH.fullmatch(text) is not None
 
 
 def _compile_node(root: Any) -> Evaluator:

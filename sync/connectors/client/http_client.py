@@ -20,9 +20,9 @@ from sync.connectors.values.json_responses import (
     ExpressionUnfit,
     JmesPathExpression,
     UnreadableError,
-    as_object,
     as_text,
     parse_json,
+    parse_object,
 )
 from sync.connectors.values.secret_forms import SecretSet
 from sync.connectors.values.secret_scrubber import SecretScrubber
@@ -54,8 +54,9 @@ class HttpClient:
         self._config = config
         self._options = options
         self._own_secrets: SecretSet | None = None
-        # Shared by the expressions that read one response: it may hold thousands of records.
-        self._budget = ExpressionBudget(MAX_RESPONSE_STEPS, MAX_RESPONSE_BYTES)
+        # Shared by the expressions that read one response: it may hold thousands of records. None until the first
+        # expression that has a cost.
+        self._budget: ExpressionBudget | None = None
         self._sender = RequestSender(config, options, recorder, scrubber)
 
     @property
@@ -84,7 +85,7 @@ class HttpClient:
 
     def reset_budget(self) -> None:
         """Give the next expressions a whole budget: they share it until the next response."""
-        self._budget = ExpressionBudget(MAX_RESPONSE_STEPS, MAX_RESPONSE_BYTES)
+        self._budget = None
 
     def renew_credentials(self) -> RenewedCredentials | None:
         """Fetch new credentials and describe them; None if only a real request can verify them."""
@@ -93,7 +94,7 @@ class HttpClient:
     def read_object(self, request: ConnectorRequest, response: HttpResponse) -> dict[str, Any]:
         """Return the response body as a JSON object. Raises UnreadableResponse."""
         try:
-            return as_object(self.read_json(request, response))
+            return parse_object(response.body)
         except UnreadableError as unreadable:
             raise self.unreadable_error(request, str(unreadable)) from None
 
@@ -106,8 +107,10 @@ class HttpClient:
 
     def evaluate(self, expression: JmesPathExpression, request: ConnectorRequest, value: Any) -> Any:
         """Evaluate an expression of the settings over what a response holds. Raises SettingOverBudget."""
+        if expression.is_plain:
+            return expression.find(value)
         try:
-            return expression.evaluate(value, self._budget)
+            return expression.evaluate(value, self._shared_budget())
         except ExpressionOverBudget as costly:
             raise self._over_budget_error(costly, request.label, request.is_write) from None
 
@@ -117,8 +120,10 @@ class HttpClient:
         """Evaluate an expression that makes a part of a request. Raises SettingOverBudget, and UnsafeRequest if it
         does not fit: what is missing must not become an empty value.
         """
+        if expression.is_plain:
+            return expression.find(value)
         try:
-            return expression.evaluate_strictly(value, self._budget)
+            return expression.evaluate_strictly(value, self._shared_budget())
         except ExpressionUnfit as unfit:
             raise self.unsafe_error(
                 f"{request.label}: the expression at {unfit} does not fit the data"
@@ -157,6 +162,11 @@ class HttpClient:
         """Make the error for a setting that is missing; `pointer` is its JSON pointer in the settings."""
         field = FieldError(pointer, "not-configured", reason)
         return errors.NotConfigured(f"{pointer}: {reason}", side=self.side, fields=(field,))
+
+    def _shared_budget(self) -> ExpressionBudget:
+        if self._budget is None:
+            self._budget = ExpressionBudget(MAX_RESPONSE_STEPS, MAX_RESPONSE_BYTES)
+        return self._budget
 
     def _token_sender(self) -> TokenSender:
         return TokenSender(self._fetch_token, self._options.deadline_seconds, self._add_secret)

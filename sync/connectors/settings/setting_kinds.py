@@ -22,6 +22,7 @@ from webhooks.expressions.jmespath_paths import (
     MAX_LENGTH,
     ExpressionRefused,
     compile_expression,
+    is_plain_expression,
 )
 
 ENTITY_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}", re.ASCII)
@@ -317,7 +318,7 @@ class Networks(ValueKind[tuple[Network, ...]]):
 
 def compile_setting(text: str, pointer: str = "") -> JmesPathExpression:
     """Compile an expression that stands at a JSON pointer in the settings. Raises JMESPathError."""
-    return JmesPathExpression(compile_expression(text), pointer, text)
+    return JmesPathExpression(compile_expression(text), pointer, text, is_plain=is_plain_expression(text))
 
 
 def is_settable_header(name: str) -> bool:

@@ -106,22 +106,24 @@ def is_true_value(found: Any) -> bool:
 
 class JmesPathExpression:
     """A compiled JMESPath expression that gives None for documents that it does not fit. `pointer` is its JSON pointer
-    in the settings, `text` the expression as it was written.
+    in the settings, `text` the expression as it was written. `is_plain`: it is a plain path, which `find` follows
+    without a budget, and which fits every document.
     """
 
-    __slots__ = ("_finder", "_pointer", "text")
+    __slots__ = ("_pointer", "find", "is_plain", "text")
 
-    def __init__(self, finder: Evaluator, pointer: str, text: str = "") -> None:
-        self._finder = finder
+    def __init__(self, find: Evaluator, pointer: str, text: str = "", *, is_plain: bool = False) -> None:
+        self.find = find
         self._pointer = pointer
         self.text = text
+        self.is_plain = is_plain
 
     def evaluate(self, value: Any, budget: ExpressionBudget | None = None) -> Any:
         """Evaluate the expression over a document, within its own limits and within `budget`, which others share.
         Raises ExpressionOverBudget.
         """
         try:
-            return self._finder(value, budget)
+            return self.find(value, budget)
         except JMESPathError:
             return None
         except OverBudget:
@@ -130,7 +132,7 @@ class JmesPathExpression:
     def evaluate_strictly(self, value: Any, budget: ExpressionBudget | None = None) -> Any:
         """Evaluate the expression as `evaluate` does. Raises ExpressionUnfit for a document that it does not fit."""
         try:
-            return self._finder(value, budget)
+            return self.find(value, budget)
         except JMESPathError:
             raise ExpressionUnfit(self._pointer) from None
         except OverBudget:

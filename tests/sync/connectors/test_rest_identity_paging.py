@@ -6,11 +6,19 @@ from typing import Any
 import pytest
 
 from config_schema.errors import SettingsInvalid
-from sync.connectors.contracts.errors import NotConfigured, RequestRejected, UnreadableResponse
+from sync.connectors.client.http_client import HttpClient
+from sync.connectors.contracts.errors import (
+    NotConfigured,
+    RequestRejected,
+    SettingOverBudget,
+    UnreadableResponse,
+)
 from sync.connectors.contracts.types import IdentityConnector
 from sync.connectors.registry import validate_connection
+from tests.support.hostile.expressions import piped
 from tests.support.http.connectors import identity
 from tests.support.http.servers import Reply, SeenRequest, serving
+from webhooks.expressions.expression_budget import ExpressionBudget
 
 pytestmark = pytest.mark.pure
 
@@ -118,3 +126,42 @@ def test_a_wrong_setting_of_a_list_is_named(member: str, value: Any) -> None:
             "rest-identity", _settings(**{member: value}), {"scheme": "none"}, "https://a.test"
         )
     assert caught.value.pointer == f"/settings/entities/USER/list/{member}"
+
+
+# About 1,200 steps: a response with 20 entities is within its budget of 100,000, one with 150 is not.
+COSTLY_ID = piped("[@,@][]", 9) + "|[0].id"
+
+
+def list_costly(count: int, pages: int) -> int:
+    """Return how many entities are listed whose ids cost much: `pages` pages of `count` entities each."""
+
+    def answer(seen: SeenRequest) -> Reply:
+        start = int(seen.query["startIndex"])
+        rest = range(start, min(start + count, count * pages))
+        return Reply(200, {"resources": [{"id": f"u{number}"} for number in rest], "total": count * pages})
+
+    listing = LIST | {"size": count}
+    with serving(answer) as service:
+        entity = {"path": "/users/{id}", "id": COSTLY_ID, "list": listing}
+        connector = identity(service.url, settings={"entities": {"USER": entity}})
+        return len(list(connector.list_entities("USER")))
+
+
+def test_all_expressions_over_one_response_share_a_budget() -> None:
+    with pytest.raises(SettingOverBudget):
+        list_costly(150, 1)
+
+
+def test_each_response_has_a_budget_of_its_own() -> None:
+    assert list_costly(20, 8) == 160
+
+
+def test_a_budget_for_each_expression_alone_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HttpClient, "_shared_budget", lambda client: ExpressionBudget())
+    assert list_costly(150, 1) == 150, "the broken variant passes"
+
+
+def test_a_budget_for_all_responses_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HttpClient, "reset_budget", lambda client: None)
+    with pytest.raises(SettingOverBudget):
+        list_costly(20, 8)

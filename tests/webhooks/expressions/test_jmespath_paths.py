@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from jmespath.exceptions import JMESPathError
 
 from config_schema.errors import SettingsInvalid
-from webhooks.expressions.jmespath_paths import NegatedPath, compile_expression
+from webhooks.expressions.expression_budget import ExpressionBudget
+from webhooks.expressions.jmespath_paths import NegatedPath, compile_expression, is_plain_expression
 from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
 
 pytestmark = pytest.mark.pure
@@ -84,6 +85,21 @@ def test_a_part_of_a_negation_is_refused_with_what_to_write(text: str, advice: s
     with pytest.raises(NegatedPath) as refused:
         compile_expression(text)
     assert str(refused.value).endswith(advice)
+
+
+@pytest.mark.parametrize("text", ["@", "a", "a.b_1", "a[0]", "a[-1].b"])
+@pytest.mark.parametrize("document", [None, 1, "a", [], {}, {"a": 1}, {"a": []}, {"a": [{"b": None}]}])
+def test_a_plain_expression_fits_every_document_and_needs_no_budget(text: str, document: Any) -> None:
+    assert is_plain_expression(text)
+    found = compile_expression(text)(document, ExpressionBudget(max_steps=0, max_bytes=0))
+    assert found == jmespath.search(text, document)
+
+
+@pytest.mark.parametrize(
+    "text", ["a[*]", "a[]", "a || b", "a | b", "[@,@]", "[0]", "a[?b]", "a[0:1]", "*", "a.b\n"]
+)
+def test_an_expression_that_has_a_cost_is_not_plain(text: str) -> None:
+    assert not is_plain_expression(text)
 
 
 @pytest.mark.parametrize(
