@@ -30,7 +30,7 @@ from sync.connectors.page_reader import Page, iterate_pages, read_first_page, se
 from sync.connectors.permission_check import check_call, check_items
 from sync.connectors.settings.identity import EntitySettings, IdentitySettings
 from sync.connectors.settings.page_style import PagedList
-from sync.connectors.values.json_responses import UnreadableError, as_id, as_object, as_text
+from sync.connectors.values.json_responses import as_text
 from sync.connectors.values.timestamps import parse_timestamp
 
 
@@ -256,11 +256,7 @@ class RestIdentityConnector:
     def _parse_entity(
         self, request: ConnectorRequest, entity_type: str, known: EntitySettings, value: Any
     ) -> Entity:
-        try:
-            attributes = as_object(value)
-            entity_id = as_id(self._client.evaluate(known.id_expression, request, attributes))
-        except UnreadableError as unreadable:
-            raise self._client.unreadable_error(request, str(unreadable)) from None
+        entity_id, attributes = self._client.read_item(known.id_expression, request, value)
         version = (
             as_text(self._client.evaluate(known.version_expression, request, attributes))
             if known.version_expression

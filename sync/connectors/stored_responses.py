@@ -9,9 +9,8 @@ from sync.connectors.values.answer_meaning import Meaning, find_meaning
 from sync.connectors.values.json_responses import (
     ExpressionOverBudget,
     UnreadableError,
-    as_id,
-    as_object,
     parse_json,
+    read_item,
 )
 
 
@@ -44,10 +43,9 @@ def read_stored_entity(
         return None
     try:
         # `surrogatepass`: a lone surrogate must end as UnreadableError, not as UnicodeEncodeError.
-        attributes = as_object(
-            known.record_expression.evaluate(parse_json(body.encode("utf-8", "surrogatepass")))
-        )
-        return attributes if as_id(known.id_expression.evaluate(attributes)) == entity_id else None
+        record = known.record_expression.evaluate(parse_json(body.encode("utf-8", "surrogatepass")))
+        found_id, attributes = read_item(record, known.id_expression)
+        return attributes if found_id == entity_id else None
     except UnreadableError:
         return None
     except ExpressionOverBudget as costly:

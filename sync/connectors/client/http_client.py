@@ -23,6 +23,7 @@ from sync.connectors.values.json_responses import (
     as_text,
     parse_json,
     parse_object,
+    read_item,
 )
 from sync.connectors.values.secret_forms import SecretSet
 from sync.connectors.values.secret_scrubber import SecretScrubber
@@ -111,6 +112,20 @@ class HttpClient:
             return expression.find(value)
         try:
             return expression.evaluate(value, self._shared_budget())
+        except ExpressionOverBudget as costly:
+            raise self._over_budget_error(costly, request.label, request.is_write) from None
+
+    def read_item(
+        self, id_expression: JmesPathExpression, request: ConnectorRequest, value: Any
+    ) -> tuple[str, dict[str, Any]]:
+        """Return the id of an entity or a record in a response, and its fields. Raises UnreadableResponse, and
+        SettingOverBudget.
+        """
+        budget = None if id_expression.is_plain else self._shared_budget()
+        try:
+            return read_item(value, id_expression, budget)
+        except UnreadableError as unreadable:
+            raise self.unreadable_error(request, str(unreadable)) from None
         except ExpressionOverBudget as costly:
             raise self._over_budget_error(costly, request.label, request.is_write) from None
 

@@ -10,7 +10,7 @@ from sync.connectors.http.message_types import HttpResponse
 from sync.connectors.record_versions import read_version
 from sync.connectors.settings.operations.operation import Operation
 from sync.connectors.settings.target import RecordSettings
-from sync.connectors.values.json_responses import JmesPathExpression, UnreadableError, as_id, as_object
+from sync.connectors.values.json_responses import JmesPathExpression
 
 
 class RecordReader:
@@ -78,13 +78,9 @@ class RecordReader:
         answer: HttpResponse | None = None,
     ) -> Record:
         """Read a record. `answer`: the response if it holds this record alone, so that its headers are about it."""
-        try:
-            fields = as_object(value)
-            headers = answer.headers if answer is not None else {}
-            version = read_version(known.version, fields, headers)
-            return Record(as_id(self._client.evaluate(known.id_expression, request, fields)), fields, version)
-        except UnreadableError as unreadable:
-            raise self._client.unreadable_error(request, str(unreadable)) from None
+        record_id, fields = self._client.read_item(known.id_expression, request, value)
+        headers = answer.headers if answer is not None else {}
+        return Record(record_id, fields, read_version(known.version, fields, headers))
 
     def require_same(self, request: ConnectorRequest, record_id: str, record: Record) -> Record:
         """Return the record. Raises UnreadableResponse if it has another id."""

@@ -145,6 +145,16 @@ class JmesPathExpression:
         return is_true_value(self.evaluate(value, budget))
 
 
+def read_item(
+    value: Any, id_expression: JmesPathExpression, budget: ExpressionBudget | None = None
+) -> tuple[str, dict[str, Any]]:
+    """Return the id of an entity or a record, and the object in which `id_expression` finds it. Raises
+    UnreadableError, and ExpressionOverBudget.
+    """
+    fields = as_object(value)
+    return as_id(id_expression.evaluate(fields, budget)), fields
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorExtractor:
     """Expressions for the error text and field errors in a response of a system."""
