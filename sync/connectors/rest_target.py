@@ -49,7 +49,6 @@ class RestTargetConnector:
         self._settings = settings
         self._requests = RequestBuilder(client, settings)
         self._reader = RecordReader(client)
-        self._checks = TargetChecks(client, settings, self)
 
     def get_record(self, entity_type: str, record_id: str) -> Record | None:
         """Return the record as it is now, None if it is deleted. Raises UnreadableResponse for another
@@ -245,6 +244,11 @@ class RestTargetConnector:
         if record.id != record_id:
             self._check_new_id(request, record)
         return record
+
+    @property
+    def _checks(self) -> TargetChecks:
+        """Make the checks when they are asked for: no delivery needs them."""
+        return TargetChecks(self._client, self._settings, self)
 
     def _known(self, entity_type: str) -> RecordSettings:
         known = self._settings.entities.get(entity_type.upper())

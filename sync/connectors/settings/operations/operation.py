@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from config_schema.errors import SettingPath, SettingsInvalid
@@ -62,7 +63,7 @@ _DEFAULT_METHODS = {"create": "POST", "update": "PATCH", "delete": "DELETE"}
 _NAME = re.compile(r"[a-z][a-z_]{0,29}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Operation:
     """One request and the meaning of its answer.
 
@@ -93,7 +94,7 @@ class Operation:
         """Return method and path template, which hold nothing secret or personal."""
         return f"{self.method} {self.path}"
 
-    @property
+    @cached_property
     def needs_raw(self) -> bool:
         """True if the record has to be read before the request can be made."""
         return self.style == "replace" or self.uses("raw")
