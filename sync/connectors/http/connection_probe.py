@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from sync.connectors.http import deadline as deadlines
+from sync.connectors.http.deadline import Deadline
 from sync.connectors.http.dns import is_address_allowed, resolve_addresses
 from sync.connectors.http.message_types import HttpEndpoint
 from sync.connectors.http.response_reader import ExchangeState, open_socket
@@ -102,29 +102,27 @@ def _fetch_untrusted_certificate(wire: HttpEndpoint) -> ServerCertificate | None
 def _open_connection(wire: HttpEndpoint, context: ssl.SSLContext | None) -> Iterator[socket.socket]:
     """Open a connection that the deadline guards. Raises ProbeFailed and SSLCertVerificationError."""
     host, port = host_and_port(wire)
-    passage = ExchangeState(wire)
-    deadlines.watch_deadline(passage.deadline)
+    deadline = Deadline(wire.deadline_seconds)
     sock: socket.socket | None = None
     try:
-        sock = open_socket(host, port, passage)
-        passage.deadline.watch_socket(sock)
-        if context is not None:
-            sock.settimeout(passage.deadline.remaining_seconds())
-            sock = context.wrap_socket(sock, server_hostname=host)
+        with deadline.watch_exchange(None):
+            sock = open_socket(host, port, ExchangeState(wire, deadline))
+            deadline.watch_socket(sock)
+            if context is not None:
+                sock.settimeout(deadline.remaining_seconds())
+                sock = context.wrap_socket(sock, server_hostname=host)
     except OSError as error:
         if sock is not None:
             sock.close()
         if isinstance(error, ssl.SSLCertVerificationError):
             raise
-        raise ProbeFailed(_failure_code(error, passage)) from None
-    finally:
-        passage.deadline.stop_watching()
+        raise ProbeFailed(_failure_code(error, deadline)) from None
     with sock:
         yield sock
 
 
-def _failure_code(error: OSError, passage: ExchangeState) -> str:
-    if passage.deadline.has_passed() or isinstance(error, TimeoutError):
+def _failure_code(error: OSError, deadline: Deadline) -> str:
+    if deadline.has_passed() or isinstance(error, TimeoutError):
         return "no-answer"
     if isinstance(error, ConnectionRefusedError):
         return "connection-refused"

@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
 
 MIN_SECONDS = 0.001
 
@@ -43,7 +44,22 @@ class Deadline:
 
     def has_passed(self) -> bool:
         """Return True if the deadline has passed, even if the watchdog has not run yet."""
-        return self._expired or (not self._ended and time.monotonic() >= self.ends_at)
+        return self._expired or time.monotonic() >= self.ends_at
+
+    @contextlib.contextmanager
+    def watch_exchange(self, sock: socket.socket | None) -> Iterator[None]:
+        """Watch an exchange, and its socket if it is open already. Raises TimeoutError if the deadline passed before
+        the end: a connection that was shut looks like the end of a response without a length.
+        """
+        _watchdog.add_deadline(self)
+        try:
+            if sock is not None:
+                self.watch_socket(sock)
+            yield
+        finally:
+            self._stop_watching()
+        if self._expired:
+            raise TimeoutError("the deadline has passed")
 
     def watch_socket(self, sock: socket.socket) -> None:
         """Watch this socket in place of the one before it. Raises TimeoutError if the deadline has passed."""
@@ -53,13 +69,6 @@ class Deadline:
                 raise TimeoutError("the deadline has passed")
             if not self._ended:
                 self._descriptor = os.dup(sock.fileno())
-
-    def stop_watching(self) -> bool:
-        """Stop watching. Returns True if the exchange ended in time and its socket was not shut."""
-        with self._lock:
-            self._ended = True
-            self._close_descriptor()
-            return not self._expired
 
     def shut_if_running(self) -> None:
         """Shut the socket unless the exchange has ended. Called by the watchdog."""
@@ -72,6 +81,11 @@ class Deadline:
                 self._descriptor = None
                 with shut, contextlib.suppress(OSError):
                     shut.shutdown(socket.SHUT_RDWR)
+
+    def _stop_watching(self) -> None:
+        with self._lock:
+            self._ended = True
+            self._close_descriptor()
 
     def _close_descriptor(self) -> None:
         if self._descriptor is not None:
@@ -126,11 +140,6 @@ class DeadlineWatchdog:
 
 
 _watchdog = DeadlineWatchdog()
-
-
-def watch_deadline(deadline: Deadline) -> None:
-    """Register a deadline with the watchdog of this process."""
-    _watchdog.add_deadline(deadline)
 
 
 def _reset_after_fork() -> None:

@@ -8,6 +8,7 @@ import http.client
 import io
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 from sync.connectors.http.deadline import Deadline
@@ -25,25 +26,16 @@ class ResponseTooLarge(Exception):
     """The response exceeds its limit. Not an OSError, so that the layers between do not catch it."""
 
 
+@dataclass(slots=True)
 class ExchangeState:
     """State of one exchange, shared by the connection, its response and `transmit_request`."""
 
-    __slots__ = (
-        "byte_limit",
-        "bytes_received",
-        "deadline",
-        "endpoint",
-        "is_new_connection",
-        "may_have_arrived",
-    )
-
-    def __init__(self, endpoint: HttpEndpoint) -> None:
-        self.endpoint = endpoint
-        self.deadline = Deadline(endpoint.deadline_seconds)
-        self.is_new_connection = False
-        self.may_have_arrived = False
-        self.bytes_received = 0
-        self.byte_limit = HEADER_BYTES
+    endpoint: HttpEndpoint
+    deadline: Deadline
+    is_new_connection: bool = False
+    may_have_arrived: bool = False
+    bytes_received: int = 0
+    byte_limit: int = HEADER_BYTES
 
     def count_bytes(self, size: int) -> None:
         """Add bytes that were read. Raises ResponseTooLarge above the limit."""

@@ -19,8 +19,8 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from sync.connectors.http import deadline as deadlines
 from sync.connectors.http.connection_pool import ConnectionPool
+from sync.connectors.http.deadline import Deadline
 from sync.connectors.http.message_heads import can_send_unchanged, encode_request_head, format_header_lines
 from sync.connectors.http.message_types import (
     ConnectionFailed,
@@ -50,13 +50,11 @@ class _WatchedConnection(HTTPConnection):
     state: ExchangeState
 
     def prepare_socket(self, state: ExchangeState) -> socket.socket:
-        """Return the connected and guarded socket. Raises OSError and HTTPError."""
+        """Return the connected and guarded socket, opened if it is not open yet. Raises OSError and HTTPError."""
         self.state = state
         if self.sock is None:
             state.is_new_connection = True
             self.connect()
-        else:
-            state.deadline.watch_socket(self.sock)
         # Set before the first byte leaves: a later failure cannot tell whether the request arrived.
         state.may_have_arrived = True
         sock: socket.socket = self.sock
@@ -116,19 +114,20 @@ def transmit_request(request: HttpRequest, endpoint: HttpEndpoint) -> HttpRespon
         raise UrlNotAllowed("the final URL differs from the intended one")
     start = _encode_head(request, endpoint, method, url, lines)
     kept = _pool.pool_for(endpoint)
-    passage = ExchangeState(endpoint)
-    deadlines.watch_deadline(passage.deadline)
     connection = kept.acquire_connection()
+    state = ExchangeState(endpoint, Deadline(endpoint.deadline_seconds))
     is_reusable = False
     try:
-        answer, is_reusable = _run_exchange(
-            connection, passage, method, start + (request.body or b""), request.before_sending
-        )
+        with state.deadline.watch_exchange(connection.sock):
+            answer, leaves_open = _run_exchange(
+                connection, state, method, start + (request.body or b""), request.before_sending
+            )
+        # Not before the watch has ended in time: another exchange may take the connection then.
+        is_reusable = leaves_open
     except (HTTPError, http.client.HTTPException, OSError, ValueError, ResponseTooLarge) as error:
-        raise _translate_exception(error, passage) from None
+        raise _translate_exception(error, state) from None
     finally:
-        # The watch ends before another exchange may take the connection.
-        if passage.deadline.stop_watching() and is_reusable:
+        if is_reusable:
             kept.return_connection(connection)
         else:
             connection.close()
@@ -187,13 +186,7 @@ def _run_exchange(
     # A server that responds and closes before it has read the whole request has responded all the same.
     with contextlib.suppress(BrokenPipeError):
         sock.sendall(request)
-    answer, leaves_open = receive_response(sock, state, method)
-    # A connection shut by the watchdog looks like the end of an answer that gives no length.
-    if not state.deadline.stop_watching():
-        raise DeadlineExceeded(
-            "incomplete response", may_have_arrived=True, bytes_received=state.bytes_received
-        )
-    return answer, leaves_open
+    return receive_response(sock, state, method)
 
 
 def _translate_exception(error: Exception, state: ExchangeState) -> ExchangeFailure:

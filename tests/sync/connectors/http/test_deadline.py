@@ -16,6 +16,7 @@ from sync.connectors.contracts.errors import (
     SystemUnavailable,
     UnreadableResponse,
 )
+from sync.connectors.http.deadline import Deadline
 from tests.support.http.connectors import DEADLINE, MemoryRecorder, identity, shop, shop_settings
 from tests.support.http.servers import Reply, dripping, raw_serving, read_request, serving
 
@@ -68,6 +69,42 @@ def test_a_slow_answer_ends_with_the_deadline(behave: Callable[[socket.socket], 
     assert time.monotonic() - started < DEADLINE + 1
     assert caught.value.maybe_applied
     assert notebook.exchanges[0].error_code == "target-timeout"
+
+
+def _drip_over_a_pooled_connection() -> None:
+    """Fetch an entity twice over one connection; the second response would take 2.5 s."""
+
+    def drip_the_second(connection: socket.socket) -> None:
+        body = b" " * 40 + b'{"id":"a1"}'
+        head = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode()
+        read_request(connection)
+        connection.sendall(head + body)
+        read_request(connection)
+        connection.sendall(head)
+        for byte in body:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.05)
+
+    with raw_serving(drip_the_second) as url:
+        connector = identity(url)
+        connector.fetch_entity("USER", "a1")
+        started = time.monotonic()
+        with pytest.raises(RequestTimedOut):
+            connector.fetch_entity("USER", "a1")
+    assert time.monotonic() - started < DEADLINE + 1
+
+
+def test_a_slow_answer_over_a_pooled_connection_ends_with_the_deadline() -> None:
+    _drip_over_a_pooled_connection()
+
+
+def test_a_watchdog_without_the_socket_of_a_pooled_connection_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch = Deadline.watch_exchange
+    monkeypatch.setattr(Deadline, "watch_exchange", lambda deadline, _: watch(deadline, None))
+    with pytest.raises(AssertionError):
+        _drip_over_a_pooled_connection()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sync.connectors.http.deadline import Deadline
 from sync.connectors.http.message_heads import parse_response_head
 from sync.connectors.http.message_types import HttpEndpoint, InvalidResponse
 from sync.connectors.http.response_reader import (
@@ -85,7 +86,7 @@ def outcome(data: bytes, cuts: Sequence[int], method: str, *, plainly: bool) -> 
     sender = threading.Thread(target=send)
     with ours:
         ours.settimeout(5)
-        passage = ExchangeState(WIRE)
+        passage = ExchangeState(WIRE, Deadline(WIRE.deadline_seconds))
         sender.start()
         try:
             if plainly:
