@@ -26,7 +26,7 @@ class PoolableConnection(Protocol):
 C = TypeVar("C", bound=PoolableConnection)
 
 
-class OriginPool(Generic[C]):
+class _OriginPool(Generic[C]):
     """Idle connections to one origin. The most recently returned one is used first."""
 
     def __init__(self, connect: Callable[[], C]) -> None:
@@ -77,20 +77,36 @@ class ConnectionPool(Generic[C]):
         the fork may hold the lock.
         """
         self._lock = threading.Lock()
-        self._origins: OrderedDict[tuple[object, ...], OriginPool[C]] = OrderedDict()
+        self._origins: OrderedDict[tuple[object, ...], _OriginPool[C]] = OrderedDict()
 
-    def pool_for(self, endpoint: HttpEndpoint) -> OriginPool[C]:
-        """Return the pool of an endpoint, which depends on its origin, certificates and networks. Closes the
-        least recently used pool above the limit.
-        """
-        key = (endpoint.origin, endpoint.ca_certificates, endpoint.allowed_networks)
+    def acquire_connection(self, endpoint: HttpEndpoint) -> C:
+        """Return an idle connection that is still open, or a new one that is not open yet."""
+        return self._pool_for(endpoint).acquire_connection()
+
+    def return_connection(self, endpoint: HttpEndpoint, connection: C) -> None:
+        """Keep a connection for another exchange, or close it if there are enough or its origin was evicted."""
+        with self._lock:
+            kept = self._origins.get(_pool_key(endpoint))
+        if kept is None:
+            connection.close()
+        else:
+            kept.return_connection(connection)
+
+    def _pool_for(self, endpoint: HttpEndpoint) -> _OriginPool[C]:
+        """Return the pool of an endpoint. Closes the least recently used pool above the limit."""
+        key = _pool_key(endpoint)
         with self._lock:
             kept = self._origins.get(key)
             if kept is None:
-                kept = self._origins[key] = OriginPool(self._make_connect(endpoint))
+                kept = self._origins[key] = _OriginPool(self._make_connect(endpoint))
             self._origins.move_to_end(key)
             evicted = self._origins.popitem(last=False)[1] if len(self._origins) > MAX_ORIGINS else None
         # Outside the lock, since closing sockets takes time.
         if evicted is not None:
             evicted.close_all()
         return kept
+
+
+def _pool_key(endpoint: HttpEndpoint) -> tuple[object, ...]:
+    """Return what exchanges must have in common to share connections."""
+    return endpoint.origin, endpoint.ca_certificates, endpoint.allowed_networks

@@ -113,8 +113,7 @@ def transmit_request(request: HttpRequest, endpoint: HttpEndpoint) -> HttpRespon
     if not (request.is_allowed_url(url) and url.startswith(f"{endpoint.origin}/")):
         raise UrlNotAllowed("the final URL differs from the intended one")
     start = _encode_head(request, endpoint, method, url, lines)
-    kept = _pool.pool_for(endpoint)
-    connection = kept.acquire_connection()
+    connection = _pool.acquire_connection(endpoint)
     state = ExchangeState(endpoint, Deadline(endpoint.deadline_seconds))
     is_reusable = False
     try:
@@ -128,7 +127,7 @@ def transmit_request(request: HttpRequest, endpoint: HttpEndpoint) -> HttpRespon
         raise _translate_exception(error, state) from None
     finally:
         if is_reusable:
-            kept.return_connection(connection)
+            _pool.return_connection(endpoint, connection)
         else:
             connection.close()
     return answer

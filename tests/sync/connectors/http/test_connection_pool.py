@@ -112,19 +112,19 @@ class _Line:
 
 def test_idle_connections_and_origins_are_bounded() -> None:
     keeper: ConnectionPool[_Line] = ConnectionPool(lambda _: _Line)
-    kept = keeper.pool_for(HttpEndpoint("http://a.test", 1.0, 1))
-    lines = [_Line() for _ in range(MAX_IDLE + 3)]
+    endpoint = HttpEndpoint("http://a.test", 1.0, 1)
+    lines = [keeper.acquire_connection(endpoint) for _ in range(MAX_IDLE + 3)]
     for line in lines:
-        kept.return_connection(line)
+        keeper.return_connection(endpoint, line)
     assert [line.is_connected for line in lines] == [True] * MAX_IDLE + [False] * 3
-    assert kept.acquire_connection() is lines[MAX_IDLE - 1]
+    late = keeper.acquire_connection(endpoint)
+    assert late is lines[MAX_IDLE - 1]
 
     for number in range(MAX_ORIGINS):
-        keeper.pool_for(HttpEndpoint(f"http://b{number}.test", 1.0, 1))
-    late = _Line()
-    kept.return_connection(late)
-    assert not any(line.is_connected for line in [*lines[: MAX_IDLE - 1], late])
-    assert keeper.pool_for(HttpEndpoint("http://a.test", 1.0, 1)) is not kept
+        keeper.acquire_connection(HttpEndpoint(f"http://b{number}.test", 1.0, 1))
+    keeper.return_connection(endpoint, late)
+    assert not any(line.is_connected for line in lines)
+    assert keeper.acquire_connection(endpoint) not in lines
 
 
 @pytest.mark.parametrize(
@@ -133,5 +133,7 @@ def test_idle_connections_and_origins_are_bounded() -> None:
 def test_certificates_and_networks_keep_connections_apart(terms: dict[str, Any]) -> None:
     keeper: ConnectionPool[_Line] = ConnectionPool(lambda _: _Line)
     wire = HttpEndpoint("https://a.test", 1.0, 1)
-    assert keeper.pool_for(wire) is keeper.pool_for(wire)
-    assert keeper.pool_for(wire) is not keeper.pool_for(replace(wire, **terms))
+    line = keeper.acquire_connection(wire)
+    keeper.return_connection(wire, line)
+    assert keeper.acquire_connection(replace(wire, **terms)) is not line
+    assert keeper.acquire_connection(replace(wire, deadline_seconds=2.0, byte_cap=2)) is line
