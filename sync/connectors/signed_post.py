@@ -8,12 +8,11 @@ import binascii
 import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import partial
 
 from config_schema.translatable import error_sentence, translatable
 from sync.connectors.http.message_types import ExchangeFailure, HttpEndpoint, HttpRequest
 from sync.connectors.http.transport import transmit_request
-from sync.connectors.http.urls import BaseUrl, is_allowed_url, parse_base_url
+from sync.connectors.http.urls import BaseUrl, allowed_url_pattern, parse_base_url
 
 SECRET_PREFIX = "whsec_"  # noqa: S105
 MIN_KEY_BYTES = 24
@@ -100,4 +99,4 @@ def _build_request(base: BaseUrl, template: str, signed: Mapping[str, str], body
         **signed,
     }
     url = f"{base.origin}{base.prefix}{template}"
-    return HttpRequest("POST", url, headers, body, partial(is_allowed_url, base, template))
+    return HttpRequest("POST", url, headers, body, allowed_url_pattern(base, template))

@@ -3,7 +3,6 @@
 import logging
 import re
 from datetime import timedelta
-from functools import partial
 
 from django.utils import timezone
 
@@ -11,7 +10,7 @@ from config_schema.translatable import error_sentence, translatable
 from sync.connectors.http.dns import is_address_allowed
 from sync.connectors.http.message_types import ExchangeFailure, HttpEndpoint, HttpRequest, HttpResponse
 from sync.connectors.http.transport import transmit_request
-from sync.connectors.http.urls import is_allowed_url, parse_base_url
+from sync.connectors.http.urls import allowed_url_pattern, parse_base_url
 from webhooks.models import claim_due_key_sets, claim_key_set, record_key_set_fault, store_key_set
 
 logger = logging.getLogger("hub.key_sets")
@@ -93,7 +92,7 @@ def _request_key_set(url: str) -> HttpResponse:
         "User-Agent": "integration-hub",
     }
     target = f"{base.origin}{base.prefix}{template}"
-    request = HttpRequest("GET", target, headers, None, partial(is_allowed_url, base, template))
+    request = HttpRequest("GET", target, headers, None, allowed_url_pattern(base, template))
     return transmit_request(request, HttpEndpoint(base.origin, TIMEOUT_SECONDS, BYTE_CAP))
 
 

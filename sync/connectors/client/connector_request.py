@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from sync.connectors.client.client_config import AttemptOptions, ClientConfig
 from sync.connectors.client.exchange import PreparedRequest, Purpose, merge_headers
 from sync.connectors.contracts import errors
 from sync.connectors.http.query_parameters import Query
-from sync.connectors.http.urls import UnsafeValueError, build_url, is_allowed_url
+from sync.connectors.http.urls import UnsafeValueError, allowed_url_pattern, build_url
 from sync.connectors.values.answer_meaning import AnswerRule
 from sync.connectors.values.request_bodies import encode_body
 
@@ -68,7 +67,7 @@ def prepare_request(
         url=url,
         path_template=request.path_template,
         origin=config.base_url.origin,
-        is_allowed_url=partial(is_allowed_url, config.base_url, request.path_template),
+        allowed_url=allowed_url_pattern(config.base_url, request.path_template),
         headers=_request_headers(config, options, request),
         body=body,
         idempotency_key=request.idempotency_key,

@@ -1,5 +1,6 @@
 """Outgoing requests, and the records of them before and after they are sent."""
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -110,7 +111,7 @@ class PreparedRequest(NamedTuple):
     url: str
     path_template: str
     origin: str
-    is_allowed_url: Callable[[str], bool]
+    allowed_url: re.Pattern[str]
     headers: Mapping[str, str]
     body: bytes | None
     idempotency_key: str | None

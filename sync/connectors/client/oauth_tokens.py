@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +11,7 @@ from sync.connectors.client.signed_tokens import TokenSigner
 from sync.connectors.client.token_cache import FetchedToken, TokenCache, digest_client
 from sync.connectors.contracts import errors
 from sync.connectors.contracts.permissions import RenewedCredentials
-from sync.connectors.http.urls import is_allowed_url
+from sync.connectors.http.urls import allowed_url_pattern
 from sync.connectors.settings.authentication import AuthenticationScheme, Credentials, basic_authorization
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.values.json_responses import UnreadableError, parse_object
@@ -98,7 +97,7 @@ class ClientCredentialsAuthenticator:
             url=self._base.origin + self._base.prefix,
             path_template=self._base.prefix,
             origin=self._base.origin,
-            is_allowed_url=partial(is_allowed_url, self._base, ""),
+            allowed_url=allowed_url_pattern(self._base, ""),
             headers={"Content-Type": "application/x-www-form-urlencoded"},
             body=urlencode(form).encode("ascii"),
             idempotency_key=None,

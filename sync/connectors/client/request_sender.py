@@ -105,7 +105,7 @@ class RequestSender:
         self._recorder.record_request(masked_headers)
         stopwatch = ExchangeTimer(masked_headers, call, headers, self._scrubber)
         check = partial(self._recorder.check_before_sending, masked_headers)
-        request = HttpRequest(call.method, call.url, headers, call.body, call.is_allowed_url, check)
+        request = HttpRequest(call.method, call.url, headers, call.body, call.allowed_url, check)
         try:
             answer = transmit_request(request, self._endpoint_for(call))
         except ExchangeFailure as failure:

@@ -4,7 +4,6 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import partial
 from urllib.parse import urlencode
 
 from config_schema.errors import SettingsInvalid
@@ -15,7 +14,7 @@ from sync.connectors.contracts import errors
 from sync.connectors.contracts.permissions import RenewedCredentials
 from sync.connectors.contracts.types import FieldError
 from sync.connectors.http.message_types import HttpResponse
-from sync.connectors.http.urls import BaseUrl, build_url, is_allowed_url
+from sync.connectors.http.urls import BaseUrl, allowed_url_pattern, build_url
 from sync.connectors.settings.authentication import AuthenticationScheme, Credentials
 from sync.connectors.settings.session import SessionSettings
 from sync.connectors.settings.setting_kinds import is_header_value
@@ -226,7 +225,7 @@ class SessionAuthenticator:
             url=build_url(self._base, log_in.path, {}, log_in.query),
             path_template=log_in.path,
             origin=self._base.origin,
-            is_allowed_url=partial(is_allowed_url, self._base, log_in.path),
+            allowed_url=allowed_url_pattern(self._base, log_in.path),
             headers={"Content-Type": media_type, **log_in.headers},
             body=body,
             idempotency_key=None,

@@ -5,8 +5,10 @@ Those libraries handle the rest, and tests hold both ways to the same bytes.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from sync.connectors.http.message_types import HttpRequest
 
 _METHOD = re.compile(r"[A-Z]{1,20}")
 # No segment of dots, nothing escaped that need not be, no port above 59999: these `requests` would rewrite or refuse.
@@ -26,29 +28,43 @@ _LINES = re.compile(
 _WITHOUT_CONTENT = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 
-def can_send_unchanged(method: str, url: str, headers: Mapping[str, str], lines: str) -> bool:
-    """Return True if a request can be sent unchanged. `lines` are the formatted headers, one line each."""
+def encode_plain_request(request: HttpRequest, origin: str) -> bytes | None:
+    """Encode a plain request to an origin as it is. Returns None if it is not plain."""
+    lines = _format_header_lines(request.headers)
+    return _encode(request, origin, lines) if can_send_unchanged(request, lines) else None
+
+
+def encode_request(request: HttpRequest, origin: str) -> bytes:
+    """Encode a request that `requests` prepared. Raises UnicodeEncodeError if a header value is not Latin-1."""
+    return _encode(request, origin, _format_header_lines(request.headers))
+
+
+def can_send_unchanged(request: HttpRequest, lines: str) -> bool:
+    """Return True if a request can be sent unchanged. `lines` are its formatted headers, one line each."""
     return bool(
-        _METHOD.fullmatch(method)
-        and _URL.fullmatch(url)
+        _METHOD.fullmatch(request.method)
+        and _URL.fullmatch(request.url)
         and _LINES.fullmatch(lines)
-        and lines.count("\n") == len(headers)
-        and ":" not in "".join(headers)
+        and lines.count("\n") == len(request.headers)
+        and ":" not in "".join(request.headers)
     )
 
 
-def format_header_lines(headers: Iterable[tuple[str, str]]) -> str:
-    """Format headers as the lines of a request."""
-    return "".join([f"{name}: {value}\r\n" for name, value in headers])
+def _format_header_lines(headers: Mapping[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
-def encode_request_head(method: str, target: str, host: str, lines: str, body: bytes | None) -> bytes:
-    """Encode everything before the body. Raises UnicodeEncodeError if a header value is not Latin-1."""
-    if body is not None:
-        lines += f"Content-Length: {len(body)}\r\n"
-    elif method not in _WITHOUT_CONTENT:
+def _encode(request: HttpRequest, origin: str, lines: str) -> bytes:
+    scheme, _, host = origin.partition("://")
+    # Libraries leave the default port out of the Host header too.
+    host = host.removesuffix(":443" if scheme == "https" else ":80")
+    target = request.url[len(origin) :]
+    if request.body is not None:
+        lines += f"Content-Length: {len(request.body)}\r\n"
+    elif request.method not in _WITHOUT_CONTENT:
         lines += "Content-Length: 0\r\n"
-    return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n".encode("latin-1")
+    head = f"{request.method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n"
+    return head.encode("latin-1") + (request.body or b"")
 
 
 # An answer with a body: no 1xx, and neither 204 nor 304, which have none whatever their length says. At most as many

@@ -1,5 +1,6 @@
 """Requests, responses and failures of one exchange, independent of the HTTP library."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,7 +25,7 @@ class HttpEndpoint:
 
 
 class HttpRequest(NamedTuple):
-    """A request to send. `is_allowed_url` judges the URL as the library is going to send it.
+    """A request to send. `allowed_url` must match the URL as the library is going to send it.
 
     `before_sending` is called once the connection is open, right before the first byte; an exception stops the request.
     """
@@ -33,7 +34,7 @@ class HttpRequest(NamedTuple):
     url: str
     headers: Mapping[str, str]
     body: bytes | None
-    is_allowed_url: Callable[[str], bool]
+    allowed_url: re.Pattern[str]
     before_sending: Callable[[], None] = lambda: None
 
 

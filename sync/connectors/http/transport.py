@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from sync.connectors.http.connection_pool import ConnectionPool
 from sync.connectors.http.deadline import Deadline
-from sync.connectors.http.message_heads import can_send_unchanged, encode_request_head, format_header_lines
+from sync.connectors.http.message_heads import encode_plain_request, encode_request
 from sync.connectors.http.message_types import (
     ConnectionFailed,
     DeadlineExceeded,
@@ -108,19 +108,13 @@ def transmit_request(request: HttpRequest, endpoint: HttpEndpoint) -> HttpRespon
     """Send one request over a pooled or new connection and read the complete response. Raises ExchangeFailure,
     and what `before_sending` raises.
     """
-    method, url, lines = _prepare_request(request)
-    # Checked as it will be sent, since `requests` may have rewritten it.
-    if not (request.is_allowed_url(url) and url.startswith(f"{endpoint.origin}/")):
-        raise UrlNotAllowed("the final URL differs from the intended one")
-    start = _encode_head(request, endpoint, method, url, lines)
+    request, encoded = _encode_request(request, endpoint.origin)
     connection = _pool.acquire_connection(endpoint)
     state = ExchangeState(endpoint, Deadline(endpoint.deadline_seconds))
     is_reusable = False
     try:
         with state.deadline.watch_exchange(connection.sock):
-            answer, leaves_open = _run_exchange(
-                connection, state, method, start + (request.body or b""), request.before_sending
-            )
+            answer, leaves_open = _run_exchange(connection, state, request, encoded)
         # Not before the watch has ended in time: another exchange may take the connection then.
         is_reusable = leaves_open
     except (HTTPError, http.client.HTTPException, OSError, ValueError, ResponseTooLarge) as error:
@@ -133,18 +127,25 @@ def transmit_request(request: HttpRequest, endpoint: HttpEndpoint) -> HttpRespon
     return answer
 
 
-def _prepare_request(request: HttpRequest) -> tuple[str, str, str]:
-    """Return method, URL and header lines as `requests` would send them, without cookies, authentication
-    hooks or a guessed content type.
+def _encode_request(request: HttpRequest, origin: str) -> tuple[HttpRequest, bytes]:
+    """Return the request as `requests` would send it, and its bytes. Raises UrlNotAllowed."""
+    encoded = encode_plain_request(request, origin)
+    if encoded is None:
+        request = prepare_with_requests(request)
+        try:
+            encoded = encode_request(request, origin)
+        except UnicodeEncodeError:
+            raise UrlNotAllowed("the request contains characters that cannot be sent") from None
+    # Checked as it will be sent, since `requests` may have rewritten it.
+    if not (request.allowed_url.fullmatch(request.url) and request.url.startswith(f"{origin}/")):
+        raise UrlNotAllowed("the final URL differs from the intended one")
+    return request, encoded
+
+
+def prepare_with_requests(request: HttpRequest) -> HttpRequest:
+    """Prepare method, URL and headers with `requests`, without cookies, authentication hooks or a guessed content type.
+    Raises UrlNotAllowed if it refuses them.
     """
-    lines = format_header_lines(request.headers.items())
-    if can_send_unchanged(request.method, request.url, request.headers, lines):
-        return request.method, request.url, lines
-    return prepare_with_requests(request)
-
-
-def prepare_with_requests(request: HttpRequest) -> tuple[str, str, str]:
-    """Prepare method, URL and headers with `requests`. Raises UrlNotAllowed if it refuses them."""
     made = requests.PreparedRequest()
     try:
         made.prepare_method(request.method)
@@ -154,38 +155,21 @@ def prepare_with_requests(request: HttpRequest) -> tuple[str, str, str]:
         raise UrlNotAllowed("the request contains characters that cannot be sent") from None
     if not made.method or not made.method.isalpha() or not made.url:
         raise UrlNotAllowed("the request contains characters that cannot be sent")
-    return (
-        made.method,
-        made.url,
-        format_header_lines((str(name), str(value)) for name, value in made.headers.items()),
-    )
-
-
-def _encode_head(request: HttpRequest, endpoint: HttpEndpoint, method: str, url: str, lines: str) -> bytes:
-    scheme, _, host = endpoint.origin.partition("://")
-    # Libraries leave the default port out of the Host header too.
-    host = host.removesuffix(":443" if scheme == "https" else ":80")
-    try:
-        return encode_request_head(method, url[len(endpoint.origin) :], host, lines, request.body)
-    except UnicodeEncodeError:
-        raise UrlNotAllowed("the request contains characters that cannot be sent") from None
+    headers = {str(name): str(value) for name, value in made.headers.items()}
+    return request._replace(method=made.method, url=made.url, headers=headers)
 
 
 def _run_exchange(
-    connection: _WatchedConnection,
-    state: ExchangeState,
-    method: str,
-    request: bytes,
-    before_sending: Callable[[], None],
+    connection: _WatchedConnection, state: ExchangeState, request: HttpRequest, encoded: bytes
 ) -> tuple[HttpResponse, bool]:
     """Send a request over an open connection. Returns the response, and True if the connection can be reused."""
     sock = connection.prepare_socket(state)
     # After everything that takes time: looking up the name, connecting, TLS.
-    before_sending()
+    request.before_sending()
     # A server that responds and closes before it has read the whole request has responded all the same.
     with contextlib.suppress(BrokenPipeError):
-        sock.sendall(request)
-    return receive_response(sock, state, method)
+        sock.sendall(encoded)
+    return receive_response(sock, state, request.method)
 
 
 def _translate_exception(error: Exception, state: ExchangeState) -> ExchangeFailure:

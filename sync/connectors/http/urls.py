@@ -134,15 +134,10 @@ def build_url(
     return f"{base.origin}{base.prefix}{path}{tail}"
 
 
-def is_allowed_url(base: BaseUrl, template: str, url: str) -> bool:
-    """Return True if a final URL has the base's origin and prefix and the template's segments."""
-    return bool(_allowed_url_pattern(base, template).fullmatch(url))
-
-
 @lru_cache(maxsize=1024)
-def _allowed_url_pattern(base: BaseUrl, template: str) -> re.Pattern[str]:
-    """Compile the pattern of allowed URLs. A segment with a placeholder matches anything but an empty one or
-    one of dots, escaped or not.
+def allowed_url_pattern(base: BaseUrl, template: str) -> re.Pattern[str]:
+    """Return the pattern of allowed URLs: the base's origin and prefix, and the template's segments. A segment with a
+    placeholder matches anything but an empty one or one of dots, escaped or not.
     """
     segments = [
         r"(?!%2[eE]|\.{0,2}(?:[/?]|\Z))[^/?#\s]+" if "{" in segment else re.escape(segment)

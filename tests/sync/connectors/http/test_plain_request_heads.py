@@ -1,5 +1,6 @@
 """The plain path, without `requests`, sends what `requests` would send."""
 
+import re
 import socket
 from contextlib import suppress
 from urllib.parse import quote
@@ -9,10 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from urllib3.connection import HTTPConnection
 
-from sync.connectors.http.message_heads import can_send_unchanged, encode_request_head, format_header_lines
+from sync.connectors.http.message_heads import encode_plain_request, encode_request
 from sync.connectors.http.message_types import HttpEndpoint, HttpRequest, UrlNotAllowed
 from sync.connectors.http.transport import prepare_with_requests, transmit_request
-from sync.connectors.http.urls import UnsafeValueError, build_url, is_allowed_url, parse_base_url
+from sync.connectors.http.urls import UnsafeValueError, allowed_url_pattern, build_url, parse_base_url
 from tests.support.http.servers import raw_serving, read_request
 
 pytestmark = pytest.mark.pure
@@ -27,6 +28,7 @@ PIECES = st.sampled_from(
     ["a", "Z9", "-", ".", "..", "~", "_", ":", "@", "!", "$&'()*+,;=", "%20", "%2e", "%2E", "%2f", "%2F", "%41", "%7E", "%7B",
      "%zz", "%", "/", "//", "?", "#", "[", "]", "{", "|", "\\", " ", "ä", "\t", "\n", "^", "`", '"', "<"]
 )  # fmt: skip
+ANY_URL = re.compile(r".*", re.DOTALL)
 HOSTS = st.sampled_from(
     ["http://a.test", "https://a-b.test:8443", "http://127.0.0.1:59999", "http://[::1]:80", "http://A.test", "http://a..b",
      "http://a.test:080", "http://a.test:99999", "http://a.test:0", "ftp://a.test", "http://u@a.test", "http://.a", "http://ä.test"]
@@ -53,14 +55,13 @@ VALUES = st.text("aZ9 \t\r\n\x00\x7f:;,=\"'äß€", max_size=6)
 def test_the_plain_path_builds_the_request_that_the_library_builds(
     method: str, host: str, tail: str, headers: dict[str, str]
 ) -> None:
-    lines = format_header_lines(headers.items())
+    request = HttpRequest(method, host + tail, headers, None, ANY_URL)
+    encoded = encode_plain_request(request, host)
     names = {name.lower() for name in headers}
-    if can_send_unchanged(method, host + tail, headers, lines) and len(names) == len(headers):
-        assert prepare_with_requests(HttpRequest(method, host + tail, headers, None, bool)) == (
-            method,
-            host + tail,
-            lines,
-        )
+    if encoded is not None and len(names) == len(headers):
+        prepared = prepare_with_requests(request)
+        assert prepared == request
+        assert encode_request(prepared, host) == encoded
 
 
 @given(
@@ -74,8 +75,9 @@ def test_requests_of_connectors_use_the_plain_path_and_stay_within_the_base_url(
     base = parse_base_url("https://a.test:8443/p")
     with suppress(UnsafeValueError):
         url = build_url(base, "/u/{id}", {"id": entity_id}, query)
-        assert can_send_unchanged("GET", url, HEADERS, format_header_lines(HEADERS.items()))
-        assert is_allowed_url(base, "/u/{id}", url)
+        allowed = allowed_url_pattern(base, "/u/{id}")
+        assert encode_plain_request(HttpRequest("GET", url, HEADERS, None, allowed), base.origin)
+        assert allowed.fullmatch(url)
 
 
 def _sent(method: str, target: str, body: bytes | None) -> bytes:
@@ -98,9 +100,9 @@ def _sent(method: str, target: str, body: bytes | None) -> bytes:
 @pytest.mark.parametrize("method", ["GET", "DELETE", "POST", "PUT", "PATCH"])
 @pytest.mark.parametrize("body", [None, b"", b'{"a":1}'])
 def test_a_request_has_the_lines_that_the_library_would_send(method: str, body: bytes | None) -> None:
-    ours = encode_request_head(method, "/u/1?a=b", "a.test", format_header_lines(HEADERS.items()), body) + (
-        body or b""
-    )
+    request = HttpRequest(method, "http://a.test/u/1?a=b", HEADERS, body, ANY_URL)
+    ours = encode_plain_request(request, "http://a.test")
+    assert ours is not None
     theirs = _sent(method, "/u/1?a=b", body)
     ours_head, _, ours_body = ours.partition(b"\r\n\r\n")
     theirs_head, _, theirs_body = theirs.partition(b"\r\n\r\n")
@@ -122,9 +124,7 @@ def test_other_requests_are_sent_within_the_base_url_or_not_at_all(
     seen: list[bytes] = []
     with raw_serving(lambda connection: seen.append(read_request(connection))) as url:
         base = parse_base_url(url)
-        request = HttpRequest(
-            "GET", url + path, headers, None, lambda found: is_allowed_url(base, "/u/{id}", found)
-        )
+        request = HttpRequest("GET", url + path, headers, None, allowed_url_pattern(base, "/u/{id}"))
         with pytest.raises(UrlNotAllowed):
             transmit_request(request, HttpEndpoint(base.origin, 1.0, 1000))
     assert seen == []
@@ -139,7 +139,7 @@ def test_other_values_are_encoded_by_the_library() -> None:
 
     with raw_serving(answer) as url:
         base = parse_base_url(url)
-        request = HttpRequest("get", f"{url}/u/{quote('ä')}|", {"X-Name": "ä"}, None, lambda _: True)
+        request = HttpRequest("get", f"{url}/u/{quote('ä')}|", {"X-Name": "ä"}, None, ANY_URL)
         assert transmit_request(request, HttpEndpoint(base.origin, 1.0, 1000)).status == 204
     assert seen[0].startswith(b"GET /u/%C3%A4%7C HTTP/1.1\r\n")
     assert "\r\nX-Name: ä\r\n".encode("latin-1") in seen[0]
@@ -148,6 +148,6 @@ def test_other_values_are_encoded_by_the_library() -> None:
 def test_a_request_for_another_origin_than_the_connections_is_not_sent() -> None:
     with pytest.raises(UrlNotAllowed):
         transmit_request(
-            HttpRequest("GET", "http://a.test/x", {}, None, lambda _: True),
+            HttpRequest("GET", "http://a.test/x", {}, None, ANY_URL),
             HttpEndpoint("http://a.test:81", 1.0, 1000),
         )
