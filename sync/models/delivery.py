@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterable
+from functools import cached_property
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -217,7 +218,7 @@ class Delivery(models.Model):
     def __str__(self) -> str:
         return f"delivery {self.pk}"
 
-    @property
+    @cached_property
     def stream(self) -> str:
         """Return its stream of the audit log. Reads its event."""
         return delivery_stream(self.event.uuid, self.route_id)

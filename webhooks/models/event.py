@@ -1,5 +1,7 @@
 """Events: a source's stored reports that an entity has changed."""
 
+from functools import cached_property
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -91,28 +93,20 @@ class Event(models.Model):
             *indexes_where_set("event", "payload", "batch"),
         ]
 
-    _key: SubjectKey | None = None
-
     def __str__(self) -> str:
         return self.reference
 
-    @property
+    @cached_property
     def key(self) -> SubjectKey:
         """The key that encrypts all payloads of this event. Looked up unless it was set."""
-        if self._key is None:
-            self._key = subject_key(self.source_id, self.entity_type, self.entity_id)
-        return self._key
+        return subject_key(self.source_id, self.entity_type, self.entity_id)
 
-    @key.setter
-    def key(self, key: SubjectKey) -> None:
-        self._key = key
-
-    @property
+    @cached_property
     def reference(self) -> str:
         """The identifier that people and machines use: the UUID as 26 characters of Crockford's base 32."""
         return to_reference(self.uuid)
 
-    @property
+    @cached_property
     def stream(self) -> str:
         """The name of the event's stream in the audit log."""
         return f"event:{self.reference}"

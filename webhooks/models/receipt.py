@@ -1,5 +1,7 @@
 """Requests of sources: accepted ones with their answers, and refused ones."""
 
+from functools import cached_property
+
 from django.db import models
 
 from webhooks.catalogue.reference import new_uuid, to_reference
@@ -60,9 +62,9 @@ class Receipt(models.Model):
     @property
     def reference(self) -> str:
         """The event's reference, or the receipt's own if it has no event."""
-        return to_reference(self.event.uuid) if self.event else self.own_reference
+        return self.event.reference if self.event else self.own_reference
 
-    @property
+    @cached_property
     def own_reference(self) -> str:
         """The reference of this request, which audit entries name."""
         return to_reference(self.uuid)
