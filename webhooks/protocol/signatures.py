@@ -40,6 +40,7 @@ from webhooks.protocol.verification_result import (
     header_bytes,
     parse_recent_time,
     require_header,
+    require_headers,
     secret_bytes,
 )
 
@@ -121,10 +122,11 @@ def _verify_standard(
     All three headers are read with one prefix, `webhook-` or `svix-`, never a mixture.
     """
     spelling = next((name for name in _STANDARD_SPELLINGS if f"{name}-signature" in headers), "webhook")
-    webhook_id = require_header(headers, f"{spelling}-id")
-    seconds = require_header(headers, f"{spelling}-timestamp")
+    webhook_id, seconds, listed = require_headers(
+        headers, f"{spelling}-id", f"{spelling}-timestamp", f"{spelling}-signature"
+    )
     # Bounded, because the sender is not verified yet and each signature costs comparisons.
-    signatures = require_header(headers, f"{spelling}-signature").split(" ", MAX_SIGNATURES)[:MAX_SIGNATURES]
+    signatures = listed.split(" ", MAX_SIGNATURES)[:MAX_SIGNATURES]
     if not _WEBHOOK_ID.fullmatch(webhook_id):
         raise BadSignature(
             SignatureReason.MALFORMED_HEADER,
@@ -132,8 +134,8 @@ def _verify_standard(
         )
     signed_at = parse_recent_time(seconds, now)
     content = b".".join((webhook_id.encode("ascii"), seconds.encode("ascii"), body))
-    signers = _find_signers(secrets, [entry[4:] for entry in signatures if entry.startswith("v1a,")], content)
-    if signers:
+    by_key_pair = [entry[4:] for entry in signatures if entry.startswith("v1a,")]
+    if by_key_pair and (signers := _find_signers(secrets, by_key_pair, content)):
         return VerifiedSignature(signers[0], webhook_id, signed_at)
     keys = [(secret, decode_standard_key(secret.value)) for secret in secrets]
     expected = [

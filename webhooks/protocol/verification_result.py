@@ -87,10 +87,15 @@ def secret_bytes(secrets: Sequence[LiveSecret]) -> list[tuple[LiveSecret, bytes]
 
 def require_header(headers: Mapping[str, str], name: str) -> str:
     """Return a header's value. Raises BadSignature if it is missing or empty."""
-    value = headers.get(name.lower(), "")
-    if not value:
+    return require_headers(headers, name)[0]
+
+
+def require_headers(headers: Mapping[str, str], *names: str) -> list[str]:
+    """Return the values of several headers. Raises BadSignature if one is missing or empty."""
+    values = [headers.get(name.lower(), "") for name in names]
+    if not all(values):
         raise BadSignature(SignatureReason.HEADER_MISSING, "a header is missing or empty")
-    return value
+    return values
 
 
 def header_bytes(value: str) -> bytes:

@@ -51,7 +51,7 @@ TEXT_COMPARISONS = {
     "text.split(separator, MAX_SIGNATURES)",
     "rule.signed.index(ID)",
     "require_header(headers, 'authorization').partition(' ')",
-    "require_header(headers, f'{spelling}-signature').split(' ', MAX_SIGNATURES)",
+    "listed.split(' ', MAX_SIGNATURES)",
     # Of the settings, and of the secret's own notation.
     *("signed.count(BODY)", "signed.count(part)", "secret.removeprefix(BASE64_SECRET_PREFIX)"),
 }
