@@ -20,12 +20,6 @@ class RotationRefused(ValueError):
     """A rotation that changed nothing. Its text is a sentence for the person, which never repeats a secret."""
 
 
-def live_secrets(source: Source) -> list[SourceSecret]:
-    """Return the secrets that are live now and fit the source's verification scheme, oldest first."""
-    now = timezone.now()
-    return [secret for secret in source.secrets.all() if secret.is_live(now) and secret.fits_scheme]
-
-
 def rotate_secret(
     source: Source, *, typed: str, hours: int, newest: int, reason: str, actor: str, address: str
 ) -> str:
@@ -49,7 +43,7 @@ def rotate_secret(
         ended = _end_other_secrets(source, hours)
         added = SourceSecret.objects.create(source=source, value=value, hint=value[-HINT_LENGTH:])
         # Counted after the others have got their end. Raising rolls the new secret back.
-        if len(live_secrets(source)) > MAX_LIVE_SECRETS:
+        if len(source.live_secrets(timezone.now())) > MAX_LIVE_SECRETS:
             raise RotationRefused(
                 _("A source can have at most %(limit)s active secrets. Expire one first.")
                 % {"limit": MAX_LIVE_SECRETS}

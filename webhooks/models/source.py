@@ -205,6 +205,11 @@ class Source(Pausable):
         """True if webhooks are verified with a secret: not with the sender's public key."""
         return has_secret(self.scheme, self.scheme_settings)
 
+    def live_secrets(self, at: datetime) -> "list[SourceSecret]":
+        """Return the secrets that verify a webhook at this time, oldest first."""
+        # A secret of an earlier scheme proves nothing: a public key must not count as a password.
+        return [secret for secret in self.secrets.all() if secret.is_live(at) and secret.fits_scheme]
+
     @property
     def jwks_url(self) -> str:
         """The address of the sender's keys, "" if the hub fetches none."""

@@ -212,7 +212,8 @@ def _plan_events(
             planned.append(parsed)
             continue
         session = sessions.enter_context(closing(delivery_port.begin_session(0.0, may_claim=False)))
-        event = build_event(source, incoming, parsed, choose_event_id(source, verified, parsed, position))
+        event_id = choose_event_id(source, verified, parsed, position)
+        event = build_event(source, incoming, verified, parsed, event_id)
         outcome = plan_deliveries(session, event, parsed)
         element = (parsed.document or {}).get("event")
         planned.append(_NewEvent(event, element, stored_body(incoming, parsed), session, outcome))

@@ -31,13 +31,11 @@ from webhooks.receiving.record import BuildAnswer, StoredWebhook, record_unusabl
 from webhooks.receiving.refusals import record_refusal
 from webhooks.receiving.request_limit import check_request_limit, retry_headers
 from webhooks.receiving.request_verification import (
+    RequestedAnswer,
     RequestFiltered,
     RequestRefused,
     VerifiedRequest,
-    answer_mode,
-    answer_wait_seconds,
-    check_requested_mode,
-    may_see_entity,
+    choose_answer,
     parse_request,
     verify_request,
 )
@@ -121,9 +119,11 @@ def _answer_verified(
         if isinstance(request, RequestEvents):
             return _answer_batch(source, incoming, verified, request, language, delivery_port)
         parsed = request
-        check_requested_mode(source, parsed)
-        build_answer = partial(_outcome_answer, source, parsed, language)
-        stored = record_webhook(source, incoming, verified, parsed, delivery_port, build_answer)
+        requested = choose_answer(source, parsed)
+        build_answer = partial(_outcome_answer, source, parsed, requested, language)
+        stored = record_webhook(
+            source, incoming, verified, parsed, delivery_port, build_answer, seconds=requested.wait_seconds
+        )
     except RequestRefused as refusal:
         stored = record_unusable_request(source, incoming, verified, parsed)
         logger.info("%s unusable: %s", stored.receipt.reference, refusal.code)
@@ -137,16 +137,14 @@ def _answer_verified(
         return _store_answer(stored, format_answer(source, answer))
     event = stored.event
     assert event is not None, "a usable webhook has an event"
-    with_entity = answer_mode(source, parsed) == AnswerMode.ENTITY
+    with_entity = requested.mode == AnswerMode.ENTITY
     if stored.session is not None:
         return _answer_new(stored, event, stored.session, build_answer, with_entity=with_entity)
     first = _first_final_answer(event, stored_media_type(source))
     if first is not None:
         return _store_answer(stored, first)
-    seconds = answer_wait_seconds(source, parsed)
-    return _store_answer(
-        stored, build_answer(event, delivery_port.redeliver(event, seconds, with_entity=with_entity))
-    )
+    outcome = delivery_port.redeliver(event, requested.wait_seconds, with_entity=with_entity)
+    return _store_answer(stored, build_answer(event, outcome))
 
 
 def _answer_batch(
@@ -184,9 +182,13 @@ def _answer_new(
 
 
 def _outcome_answer(
-    source: Source, parsed: ParsedWebhook, language: Language, event: Event, outcome: EventOutcome
+    source: Source,
+    parsed: ParsedWebhook,
+    requested: RequestedAnswer,
+    language: Language,
+    event: Event,
+    outcome: EventOutcome,
 ) -> Answer:
-    shows_entity = answer_mode(source, parsed) == AnswerMode.ENTITY and may_see_entity(source)
     answer = outcome_answer(
         outcome,
         language,
@@ -194,7 +196,7 @@ def _outcome_answer(
         location=outcome_path(event) if outcome.is_open else "",
         is_signed=event.is_signed,
         fields=parsed.respond.fields,
-        allowed=source.entity_fields if shows_entity else None,
+        allowed=source.entity_fields if requested.mode == AnswerMode.ENTITY else None,
     )
     return format_answer(source, answer)
 

@@ -21,7 +21,7 @@ from webhooks.protocol.formats.event_reader import remove_dropped_values
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer
 from webhooks.receiving.incoming_request import IncomingRequest
-from webhooks.receiving.request_verification import RequestRefused, VerifiedRequest, answer_wait_seconds
+from webhooks.receiving.request_verification import RequestRefused, VerifiedRequest
 from webhooks.receiving.store import NewWebhook, build_receipt, received_entry, store_webhook
 
 
@@ -60,8 +60,10 @@ def record_webhook(
     parsed: ParsedWebhook,
     delivery_port: DeliveryPort,
     build_answer: BuildAnswer,
+    *,
+    seconds: float,
 ) -> StoredWebhook:
-    """Store the webhook, or add a receipt to the event that it repeats.
+    """Store the webhook, or add a receipt to the event that it repeats. Its sender waits `seconds` for the outcome.
 
     1. Store it as a new event; its deliveries are claimed in the same commit if slots are free.
     2. If its event id is stored already, store a repeat of that event.
@@ -70,7 +72,6 @@ def record_webhook(
     Raises RequestRefused with `event-id-conflict` if its event id is stored with another body.
     """
     event_id = choose_event_id(source, verified, parsed)
-    seconds = answer_wait_seconds(source, parsed)
     for is_retry in (False, True):
         session = delivery_port.begin_session(seconds, may_claim=not is_retry)
         try:
@@ -130,7 +131,7 @@ def choose_event_id(
     sender may send the event again in another request. If they have one, the id of the request comes first. Without a
     verification no id counts: anyone could take the id of an event to come.
     """
-    own_id = parsed.event_id if source.is_signed else None
+    own_id = parsed.event_id if verified.is_signed else None
     if not source.parsed_format.has_event_list:
         return verified.event_id or own_id
     if own_id is not None or verified.event_id is None:
@@ -161,7 +162,7 @@ def _record_new(
     *,
     is_retry: bool,
 ) -> StoredWebhook:
-    event = build_event(source, incoming, parsed, event_id)
+    event = build_event(source, incoming, verified, parsed, event_id)
     outcome = plan_deliveries(session, event, parsed)
     answer = build_answer(event, outcome) if outcome is not None else None
     webhook = NewWebhook(incoming, verified, event, stored_body(incoming, parsed), session, answer)
@@ -170,7 +171,11 @@ def _record_new(
 
 
 def build_event(
-    source: Source, incoming: IncomingRequest, parsed: ParsedWebhook, event_id: str | None
+    source: Source,
+    incoming: IncomingRequest,
+    verified: VerifiedRequest,
+    parsed: ParsedWebhook,
+    event_id: str | None,
 ) -> Event:
     """Return the event of a webhook, not stored yet."""
     return new_row(
@@ -182,7 +187,7 @@ def build_event(
         event_type=map_event_type(source, parsed),
         occurred_at=parsed.occurred_at,
         occurred_text=parsed.occurred_text,
-        is_signed=source.is_signed,
+        is_signed=verified.is_signed,
         digest=content_digest(incoming, parsed),
         received_at=incoming.received_at,
     )

@@ -54,12 +54,22 @@ class RequestFiltered(Exception):
 @dataclass(frozen=True, slots=True)
 class VerifiedRequest:
     """The result of a successful verification. `event_id`: the id of the request that its signature covers, None if it
-    covers none. `body`: what is parsed and stored instead of the request's body, None for the body itself.
+    covers none. `is_signed`: false if its source verifies nothing. `body`: what is parsed and stored instead of the
+    request's body, None for the body itself.
     """
 
     verified_by: str
     event_id: str | None
+    is_signed: bool
     body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedAnswer:
+    """The content of the answer to a webhook, and the seconds that it may wait for the outcome: 0 to 30."""
+
+    mode: AnswerMode
+    wait_seconds: float
 
 
 def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest:
@@ -75,7 +85,9 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
         signature = verify_signature(
             source.scheme,
             settings=source.scheme_settings,
-            secrets=_live_secrets(source, incoming),
+            secrets=[
+                LiveSecret(secret.pk, secret.value) for secret in source.live_secrets(incoming.received_at)
+            ],
             headers=incoming.headers,
             body=incoming.body,
             now=incoming.received_at,
@@ -91,7 +103,7 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
     verified_by = source.scheme if signature.secret_id is None else f"{source.scheme}:{signature.secret_id}"
     # Only an id that is signed: with any other header, whoever repeats a request could make it a new event, and whoever
     # guesses an id could take it from an event to come.
-    return VerifiedRequest(verified_by, signature.webhook_id, signature.body)
+    return VerifiedRequest(verified_by, signature.webhook_id, source.is_signed, signature.body)
 
 
 def _accepts_type(source: Source, content_type: str) -> bool:
@@ -108,14 +120,6 @@ def _accepts_type(source: Source, content_type: str) -> bool:
 
 def _is_encoded(incoming: IncomingRequest) -> bool:
     return bool(incoming.headers.get("content-encoding"))
-
-
-def _live_secrets(source: Source, incoming: IncomingRequest) -> list[LiveSecret]:
-    if not source.is_signed:
-        return []
-    live = (secret for secret in source.secrets.all() if secret.is_live(incoming.received_at))
-    # A secret of an earlier scheme proves nothing: a public key must not count as a password.
-    return [LiveSecret(secret.pk, secret.value) for secret in live if secret.fits_scheme]
 
 
 def parse_request(
@@ -171,32 +175,19 @@ def _headers_without_secrets(source: Source, headers: Mapping[str, str]) -> dict
     return {name: value for name, value in headers.items() if name not in secret_names}
 
 
-def check_requested_mode(source: Source, parsed: ParsedWebhook) -> None:
-    """Raise RequestRefused if the webhook asks for the entity and its source may not see it."""
-    if answer_mode(source, parsed) == AnswerMode.ENTITY and not may_see_entity(source):
-        raise RequestRefused("not-allowed")
+def choose_answer(source: Source, parsed: ParsedWebhook) -> RequestedAnswer:
+    """Return the answer that the webhook asks for, unless the source's settings fix it.
 
-
-def answer_mode(source: Source, parsed: ParsedWebhook) -> AnswerMode:
-    """Return the mode of the answer: the one that the webhook asks for, unless the source's settings fix it.
-
-    Settings that ask for the entity give `result` to a source that may not see the entity.
+    Settings that ask for the entity give `result` to a source that may not see the entity. Raises RequestRefused if the
+    webhook asks for the entity and its source may not see it.
     """
-    if parsed.respond.mode is not None and not source.mode_is_fixed:
-        return AnswerMode(parsed.respond.mode)
-    mode = AnswerMode(source.default_mode)
-    return AnswerMode.RESULT if mode == AnswerMode.ENTITY and not may_see_entity(source) else mode
-
-
-def answer_wait_seconds(source: Source, parsed: ParsedWebhook) -> float:
-    """Return the seconds that the answer may wait for the outcome: 0 to 30."""
-    if answer_mode(source, parsed) == AnswerMode.ACK:
-        return 0.0
-    if source.mode_is_fixed or parsed.respond.wait_seconds is None:
-        return source.wait_seconds
-    return parsed.respond.wait_seconds
-
-
-def may_see_entity(source: Source) -> bool:
-    """True if answers to this source may contain the entity: it is signed and some fields are allowed."""
-    return source.is_signed and bool(source.entity_fields)
+    asked = None if source.mode_is_fixed else parsed.respond.mode
+    mode = AnswerMode(asked or source.default_mode)
+    if mode == AnswerMode.ENTITY and not (source.is_signed and source.entity_fields):
+        if asked is not None:
+            raise RequestRefused("not-allowed")
+        mode = AnswerMode.RESULT
+    if mode == AnswerMode.ACK:
+        return RequestedAnswer(mode, 0.0)
+    asked_seconds = None if source.mode_is_fixed else parsed.respond.wait_seconds
+    return RequestedAnswer(mode, source.wait_seconds if asked_seconds is None else asked_seconds)

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -43,7 +44,6 @@ from console.ui.translation import translate_text
 from sync.housekeeping.key_sets import KeySetUnavailable, fetch_new_key_set
 from webhooks.models import Source
 from webhooks.presets.source_presets import SOURCE_PRESETS
-from webhooks.secret_rotation import live_secrets
 
 
 @admin.register(Source)
@@ -158,7 +158,7 @@ class SourceAdmin(FormatTrialMixin, SecretRotationMixin, CaptureMixin, PauseMixi
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        if form.instance.needs_secret and not live_secrets(form.instance):
+        if form.instance.needs_secret and not form.instance.live_secrets(timezone.now()):
             text = _(
                 "The source has no active secret yet. All its webhooks are refused until you add one "
                 "with “Add a secret…”."

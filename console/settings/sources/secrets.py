@@ -24,7 +24,6 @@ from webhooks.models import Source, SourceSecret
 from webhooks.secret_rotation import (
     RotationRefused,
     end_secret,
-    live_secrets,
     newest_secret_id,
     rotate_secret,
 )
@@ -71,7 +70,7 @@ class SecretRotationMixin(TwoStepChangeAdmin):
         source = self.get_changeable_source(request, pk)
         # `newest` is posted back, so that two people cannot rotate at the same time without noticing.
         form = RotationForm(request.POST or None, initial={"newest": newest_secret_id(source)})
-        others = live_secrets(source)
+        others = source.live_secrets(timezone.now())
         title = _("Rotate the secret of %(source)s") if others else _("Add a secret to %(source)s")
         context = self.page_context(
             request, source, form=form, others=others, title=title % {"source": source}

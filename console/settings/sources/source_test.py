@@ -24,7 +24,6 @@ from webhooks.protocol.signing import sign_body, sign_request
 from webhooks.receiving.answers import Answer
 from webhooks.receiving.incoming_request import IncomingRequest, sender_url
 from webhooks.receiving.receive import receive_webhook
-from webhooks.secret_rotation import live_secrets
 
 
 class CannotSendTestEvent(ValueError):
@@ -64,7 +63,7 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
         raise CannotSendTestEvent(
             _("The source has a webhook format of its own. Send a test event from the source instead.")
         )
-    secrets = live_secrets(source)
+    secrets = source.live_secrets(timezone.now())
     if source.needs_secret and not secrets:
         raise CannotSendTestEvent(_("The source has no active secret. Add one first."))
     # With a public key the hub can verify signatures and cannot make them.
