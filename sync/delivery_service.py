@@ -61,9 +61,10 @@ class EventSession:
     """
 
     def __init__(self, seconds: float, *, may_claim: bool) -> None:
-        self._may_claim = may_claim
+        self._waits, self._may_claim = seconds > 0, may_claim
         self._deadline = time.monotonic() + seconds
-        self._slots: list[ReservedSlot] = reserve_slots() if seconds > 0 else []
+        # Those that are reserved and not used.
+        self._slots: list[ReservedSlot] = []
         self._routes: list[ResolvedRoute] = []
         self._opened = OpenedDeliveries()
 
@@ -74,10 +75,10 @@ class EventSession:
         because they are on hold.
         """
         self._routes = resolve_routes(event)
-        if self._slots and self._routes and not any(route.is_paused for route in self._routes):
-            # `__init__` has reserved one slot already.
-            self._slots += reserve_slots(len(self._routes) - 1)
-            return None
+        if self._waits and not any(route.is_paused for route in self._routes):
+            self._slots = reserve_slots(len(self._routes))
+            if self._slots:
+                return None
         # Nothing of this event starts at once in this process, and the lease of a claim would run down meanwhile.
         self._may_claim = False
         return initial_outcome(event, [resolved.route.commercial for resolved in self._routes])
@@ -85,8 +86,7 @@ class EventSession:
     def open_deliveries(self, event: Event, batch: WriteBatch) -> OpenedRows:
         """Add the event's deliveries to the batch that stores it. Can be called again."""
         max_claims = len(self._startable_slots()) if self._may_claim else 0
-        self._opened = open_deliveries(event, self._routes, max_claims=max_claims)
-        batch.insert(*self._opened.rows)
+        self._opened = open_deliveries(event, self._routes, batch, max_claims=max_claims)
         return self._opened.opened_rows
 
     def record_commit(self, heads: Mapping[str, StreamHead]) -> None:
@@ -96,7 +96,7 @@ class EventSession:
 
     def start_without_waiting(self) -> None:
         """Leave the deliveries to the workers."""
-        defer_to_workers(self._opened.unclaimed_ids)
+        defer_to_workers(self._unclaimed_ids())
 
     def wait_for_answer(
         self, event: Event, build_answer: Callable[[EventOutcome], T], *, with_entity: bool = False
@@ -121,15 +121,20 @@ class EventSession:
         """Start each claim in a slot of its own, so that none waits for another while its lease runs."""
         # Fewer claims than slots are normal: a subject may be busy or a connection at its limit.
         for slot, claim in zip(self._startable_slots(), self._opened.claims, strict=False):
+            self._slots.remove(slot)
             slot.start_claim(claim)
         self.close()
-        if not run_in_this_process(self._opened.unclaimed_ids):
-            defer_to_workers(self._opened.unclaimed_ids)
+        waiting = self._unclaimed_ids()
+        if waiting and not run_in_this_process(waiting):
+            defer_to_workers(waiting)
+
+    def _unclaimed_ids(self) -> list[int]:
+        return [delivery.pk for delivery in self._opened.unclaimed]
 
     def close(self) -> None:
         """Release the slots that were not used."""
-        for slot in self._slots:
-            slot.release_slot()
+        while self._slots:
+            self._slots.pop().release_slot()
 
 
 class DeliveryService:

@@ -200,7 +200,7 @@ def _claim_first_attempt(loaded: LoadedDelivery, in_own_process: bool) -> Claim 
     token, resolved = uuid.uuid4(), get_resolved_route(delivery.route_id)
     # Provisional, to build the attempt that the batch inserts. `_claim_locked` overwrites both if the batch fails.
     delivery.tries = delivery.last_number = 1
-    attempt = new_attempt(delivery, resolved)
+    attempt = _new_attempt(delivery, resolved)
     if not _seems_first_attempt(delivery, attempt):
         return None
     batch = WriteBatch()
@@ -262,7 +262,7 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     newest = get_resolved_route(delivery.route_id)
     resolved = with_mapping_version(newest, delivery.mapping_version_id)
     # The claim has cleared `replay_id` in the row; the locked copy still has it.
-    attempt = new_attempt(delivery, resolved, own.replay_id)
+    attempt = _new_attempt(delivery, resolved, own.replay_id)
     attempt.is_alone = in_own_process
     begins = _seems_first_attempt(delivery, attempt) and not reads_head
     entry = prepare_append(attempt_started_entry(attempt), heads=NEW_STREAMS if begins else None)
@@ -301,17 +301,22 @@ def _goes_first(other: OpenSibling, delivery: Delivery) -> bool:
     )
 
 
-def mark_claimed(delivery: Delivery, token: uuid.UUID) -> None:
-    """Set the columns of a claim in a delivery that is not stored yet. Raises NoFreeSlot or ConnectionPaused."""
+def claim_unstored(
+    delivery: Delivery, route: ResolvedRoute, link: RecordLink | None, *, is_only: bool
+) -> Claim:
+    """Claim a delivery that is not stored yet, and begin its attempt; the caller stores both. Raises NoFreeSlot or
+    ConnectionPaused.
+    """
     delivery.identity_slot, delivery.commercial_slot = _choose_slots(delivery)
     delivery.state = State.RUNNING
-    delivery.token = token
+    delivery.token = token = uuid.uuid4()
     # The database's clock: hosts need no common time.
     delivery.lease_until = DatabaseTime(settings.LEASE_SECONDS)  # type: ignore[assignment]
     delivery.tries = delivery.last_number = 1
+    return Claim(delivery, _new_attempt(delivery, route), token, route, link, is_only=is_only)
 
 
-def new_attempt(delivery: Delivery, route: ResolvedRoute, replay_id: int | None = None) -> Attempt:
+def _new_attempt(delivery: Delivery, route: ResolvedRoute, replay_id: int | None = None) -> Attempt:
     """Return a new attempt in state `started`, to be inserted. A replay or re-check that waited becomes its cause."""
     cause = (
         AttemptCause.REPLAY
@@ -374,6 +379,5 @@ __all__ = [
     "attach_route",
     "attempt_started_entry",
     "claim_delivery",
-    "mark_claimed",
-    "new_attempt",
+    "claim_unstored",
 ]

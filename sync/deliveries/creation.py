@@ -3,22 +3,21 @@
 A delivery that this process can run at once is stored as claimed, with its attempt begun, in the same commit.
 """
 
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
 from database.model_rows import new_row
 from database.values import NOW
+from database.write_batch import WriteBatch
 from sync.deliveries.claims import (
     Claim,
     ConnectionPaused,
     NoFreeSlot,
     attach_route,
     attempt_started_entry,
-    mark_claimed,
-    new_attempt,
+    claim_unstored,
 )
 from sync.deliveries.ordering import read_subject_state
 from sync.deliveries.routes import ResolvedRoute, routes_for
@@ -32,30 +31,13 @@ EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 
 @dataclass(frozen=True, slots=True)
 class OpenedDeliveries:
-    """Deliveries to be stored, and the claims of those that this process runs at once."""
+    """Deliveries that a batch stores. `claims`: of those that this process runs at once; `unclaimed`: the others that
+    are due. `opened_rows`: what the audit log says of them.
+    """
 
-    deliveries: Sequence[Delivery] = ()
     claims: Sequence[Claim] = ()
-
-    @property
-    def rows(self) -> list[Model]:
-        """Return all rows in insert order: deliveries, then attempts."""
-        return [*self.deliveries, *(claim.attempt for claim in self.claims)]
-
-    @property
-    def unclaimed_ids(self) -> tuple[int, ...]:
-        """Return the keys of deliveries that are due and not claimed, once they are stored."""
-        return tuple(
-            delivery.pk
-            for delivery in self.deliveries
-            if delivery.token is None and delivery.due_at is not None
-        )
-
-    @property
-    def opened_rows(self) -> OpenedRows:
-        """Return what the event's entry says of the deliveries, and the entries of the attempts that were begun."""
-        begun = [attempt_started_entry(claim.attempt) for claim in self.claims]
-        return OpenedRows(begun, [delivery_facts(delivery) for delivery in self.deliveries])
+    unclaimed: Sequence[Delivery] = ()
+    opened_rows: OpenedRows = field(default_factory=OpenedRows)
 
 
 def resolve_routes(event: Event) -> list[ResolvedRoute]:
@@ -70,22 +52,29 @@ def resolve_routes(event: Event) -> list[ResolvedRoute]:
 
 
 def open_deliveries(
-    event: Event, routes: Sequence[ResolvedRoute], *, max_claims: int = 0
+    event: Event, routes: Sequence[ResolvedRoute], batch: WriteBatch, *, max_claims: int = 0
 ) -> OpenedDeliveries:
-    """Make a delivery for each route of an event that has none yet; the caller stores them.
+    """Add a delivery for each route of an event that has none yet to a batch.
 
     `max_claims`: this process will run so many of them at once. Then a second process that opens deliveries of the same
     subject may get an IntegrityError.
     """
     deliveries = [_new_delivery(event, resolved) for resolved in routes]
-    claims = [
-        _claim_unstored(delivery, resolved, is_only=len(routes) == 1)
+    tried = [
+        _claim_if_free(delivery, resolved, is_only=len(routes) == 1)
         for delivery, resolved in zip(deliveries[:max_claims], routes[:max_claims], strict=True)
     ]
-    return OpenedDeliveries(deliveries, [claim for claim in claims if claim is not None])
+    claims = [claim for claim in tried if claim is not None]
+    batch.insert(*deliveries, *(claim.attempt for claim in claims))
+    unclaimed = [
+        delivery for delivery in deliveries if delivery.token is None and delivery.due_at is not None
+    ]
+    begun = [attempt_started_entry(claim.attempt) for claim in claims]
+    facts = [delivery_facts(delivery) for delivery in deliveries]
+    return OpenedDeliveries(claims, unclaimed, OpenedRows(begun, facts))
 
 
-def _claim_unstored(delivery: Delivery, route: ResolvedRoute, *, is_only: bool) -> Claim | None:
+def _claim_if_free(delivery: Delivery, route: ResolvedRoute, *, is_only: bool) -> Claim | None:
     """Claim a delivery before it is stored. Returns None if its subject is not free, or there is no slot."""
     # On hold: a person must resume the source or the route first.
     if delivery.due_at is None:
@@ -95,12 +84,10 @@ def _claim_unstored(delivery: Delivery, route: ResolvedRoute, *, is_only: bool) 
     subject = read_subject_state(delivery)
     if not subject.is_free:
         return None
-    token = uuid.uuid4()
     try:
-        mark_claimed(delivery, token)
+        return claim_unstored(delivery, route, subject.link, is_only=is_only)
     except (NoFreeSlot, ConnectionPaused):
         return None
-    return Claim(delivery, new_attempt(delivery, route), token, route, subject.link, is_only=is_only)
 
 
 def enabled_routes() -> QuerySet[Route]:

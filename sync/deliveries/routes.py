@@ -21,16 +21,15 @@ from webhooks.models import Source
 
 @dataclass(frozen=True, slots=True)
 class ResolvedRoute:
-    """A route with its two connections, the newest version of its mapping, and that version parsed."""
+    """A route with its two connections, the newest version of its mapping, and that version parsed.
+
+    `is_paused`: new deliveries of this route wait for a person to resume it or its source.
+    """
 
     route: Route
     mapping_version: MappingVersion | None
     mapping: ParsedMapping | None
-
-    @property
-    def is_paused(self) -> bool:
-        """True if new deliveries of this route wait for a person to resume it or its source."""
-        return self.route.paused_at is not None or self.route.source.paused_at is not None
+    is_paused: bool
 
 
 # Reads the whole configuration at once: the tables are small, and the cache runs this at most once a second. LEFT
@@ -60,9 +59,9 @@ def _route_from_row(values: Sequence[Any]) -> ResolvedRoute:
 
 
 def _resolve_route(route: Route, version: MappingVersion | None) -> ResolvedRoute:
-    if version is None:
-        return ResolvedRoute(route, None, None)
-    return ResolvedRoute(route, version, parse_mapping(version.declaration))
+    mapping = None if version is None else parse_mapping(version.declaration)
+    is_paused = route.paused_at is not None or route.source.paused_at is not None
+    return ResolvedRoute(route, version, mapping, is_paused)
 
 
 def routes_for(source_id: int, entity_type: str) -> list[ResolvedRoute]:

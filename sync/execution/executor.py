@@ -101,19 +101,15 @@ class ReservedSlot:
 
     def __init__(self, executor: BoundedExecutor) -> None:
         self._executor = executor
-        self._is_reserved = True
         self.starts_at_once = executor.has_thread_for_all
 
     def start_claim(self, claim: Claim) -> None:
-        """Run a claimed delivery in this slot."""
-        self._is_reserved = False
+        """Run a claimed delivery in this slot. Its end releases the slot."""
         self._executor.submit(partial(_run_with_followers_briefly, partial(run_claim, claim)))
 
     def release_slot(self) -> None:
-        """Give the slot back, unless it was used. Further calls do nothing."""
-        if self._is_reserved:
-            self._is_reserved = False
-            self._executor.release_slot()
+        """Give back the slot, which was not used."""
+        self._executor.release_slot()
 
 
 def reserve_slots(number: int = 1) -> list[ReservedSlot]:

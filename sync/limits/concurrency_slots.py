@@ -39,7 +39,7 @@ def choose_free_slot(connection: Connection) -> int | None:
     Another process may take the same slot: then the claim gets an IntegrityError, and is tried again.
     """
     limit = _slot_limit(connection)
-    if is_queue_full(connection):
+    if connection.requests_per_second is not None and is_queue_full(connection):
         raise NoFreeSlot
     if limit is None:
         return None

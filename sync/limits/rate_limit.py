@@ -44,10 +44,9 @@ def wait_for_turn(connection: Connection, still_seconds: float) -> None:
 
 
 def is_queue_full(connection: Connection) -> bool:
-    """True if so many requests wait for their turn that one more would not come within the longest wait.
+    """True if so many requests of a connection with a limit wait for their turn that one more would not come within the
+    longest wait.
 
-    Checked before a claim, so that no attempt begins that must give up. Runs no statement without a limit.
+    Checked before a claim, so that no attempt begins that must give up.
     """
-    if connection.requests_per_second is None:
-        return False
     return bool(_QUEUE_IS_FULL.fetch_all(f"connection:{connection.pk}", LONGEST_WAIT))

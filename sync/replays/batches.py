@@ -129,9 +129,10 @@ def _send_members(replay: Replay, members: Sequence[ReplayMember], limit: int, n
         checked.append(event)
     batch = WriteBatch()
     # An event without a delivery takes the present routes.
-    opened = {event.pk: open_deliveries(event, resolve_routes(event)) for event in _without_deliveries(sent)}
-    for new in opened.values():
-        batch.insert(*new.rows)
+    opened = {
+        event.pk: open_deliveries(event, resolve_routes(event), batch).opened_rows.deliveries
+        for event in _without_deliveries(sent)
+    }
     batch.run()
     again = Delivery.objects.filter(event__in=sent)
     reopened = mark_for_replay(again, replay)
@@ -140,12 +141,7 @@ def _send_members(replay: Replay, members: Sequence[ReplayMember], limit: int, n
     _mark_members(replay, sent, {event.pk: skipped[event.pk] for event in checked if event.pk in skipped})
     _update_counts(replay, len(sent), len(checked) - len(sent), len(deliveries), now)
     details = {"replay": str(replay.uuid), "of": replay.total}
-    replayed = [
-        replayed_entry(
-            event, replay, details, opened[event.pk].opened_rows.deliveries if event.pk in opened else ()
-        )
-        for event in sent
-    ]
+    replayed = [replayed_entry(event, replay, details, opened.get(event.pk, ())) for event in sent]
     append_entries(*replayed, *reopened)
     return deliveries
 

@@ -170,10 +170,8 @@ def _replay_event(event: Event, replay: Replay, choice: ReplayOptions) -> _Repla
     if has_confirmed_erasure(event):
         return _ReplayedEvent()
     if not event.deliveries.exists() and not is_erased(event.entity_id):
-        new = open_deliveries(event, resolve_routes(event))
-        opened = new.opened_rows.deliveries
         batch = WriteBatch()
-        batch.insert(*new.rows)
+        opened = open_deliveries(event, resolve_routes(event), batch).opened_rows.deliveries
         batch.run()
     # Locked, so that none is claimed between the two updates and misses the replay.
     rows = event.deliveries.select_for_update().order_by("pk")

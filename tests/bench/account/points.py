@@ -23,7 +23,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     ),
     "claim": (
         "sync.deliveries.claims.claim_delivery",
-        "sync.deliveries.claims.mark_claimed",
+        "sync.deliveries.claims.claim_unstored",
         "sync.deliveries.ordering.lock_open_siblings",
         "sync.deliveries.ordering.read_subject_state",
         "sync.deliveries.ordering.find_next_of_subject",

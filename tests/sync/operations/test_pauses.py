@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,8 @@ from django.utils import timezone
 
 from database.clock import database_now
 from database.statement import Statement
-from sync.deliveries.routes import ResolvedRoute, resolved_routes
+from sync.deliveries import routes
+from sync.deliveries.routes import resolved_routes
 from sync.models import Attempt, Connection, Delivery, Route
 from sync.operations import pauses
 from sync.operations.pauses import (
@@ -338,8 +340,13 @@ def test_a_hub_that_ignores_pauses_of_routes_is_caught(
 ) -> None:
     """In the broken variants new deliveries are opened, waiting ones are not held, held ones are released."""
     if broken == "opening":
+        resolve = routes._resolve_route
         monkeypatch.setattr(
-            ResolvedRoute, "is_paused", property(lambda way: way.route.source.paused_at is not None)
+            routes,
+            "_resolve_route",
+            lambda route, version: replace(
+                resolve(route, version), is_paused=route.source.paused_at is not None
+            ),
         )
     else:
         sound = getattr(pauses, broken).sql
