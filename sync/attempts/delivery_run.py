@@ -19,7 +19,6 @@ from sync.attempts.attempt_result import (
     superseded_result,
 )
 from sync.attempts.call_log import AttemptRecorder, ClaimLost, recheck_taken_over
-from sync.attempts.event_outcome import outcome_of_attempt
 from sync.attempts.plan import AttemptFindings, Connectors
 from sync.attempts.refused_access import correct_refusal
 from sync.attempts.settle import SettledAttempt, settle_attempt
@@ -114,8 +113,7 @@ def run_claim(claim: Claim) -> RunResult:
     release_connection()
     _log_result(claim, settled.result, findings)
     outcomes: dict[int, EventOutcome | None] = dict.fromkeys(settled.events)
-    if claim.is_only and not (settled.is_due_again or claim.delivery.is_rechecked):
-        outcomes[claim.delivery.event_id] = outcome_of_attempt(claim, settled.result, findings)
+    outcomes[claim.delivery.event_id] = settled.outcome
     return RunResult(outcomes, follower, is_settled=True)
 
 

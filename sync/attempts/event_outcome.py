@@ -43,7 +43,7 @@ def outcome_of_attempt(
     delivery = claim.delivery
     result = TargetResult(
         connection=delivery.commercial.slug,
-        connection_name=delivery.connection_of_code(attempt_result.code).name,
+        connection_name=delivery.commercial.name,
         state=attempt_result.state,
         code=attempt_result.code,
         action=ACTION_CODES[findings.change.action] if findings.change else "",

@@ -23,6 +23,7 @@ from sync.deliveries.predicates import STILL_CLAIMED
 from sync.deliveries.record_links import link_update, new_link
 from sync.models import WAITING_STATES, Delivery, MissingReference, delivery_stream
 from sync.references.missing_references import store_missing
+from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import State
 
@@ -43,11 +44,14 @@ _END_DELIVERY = Statement(
 
 @dataclass(frozen=True, slots=True)
 class SettledAttempt:
-    """The events that a settling commit ended, and the result. `is_due_again`: a replay made it due at once."""
+    """The events that a settling commit ended, and the result. `is_due_again`: a replay made it due at once. `outcome`:
+    that of the delivery's event, None if it is not known here.
+    """
 
     events: tuple[int, ...]
     result: AttemptResult
     is_due_again: bool = False
+    outcome: EventOutcome | None = None
 
 
 def settle_attempt(
@@ -82,21 +86,21 @@ def settle_attempt(
 
 
 class _WaitingAnswer:
-    """The answer to the one request of this process that waits for the event, stored in the settling commit."""
+    """The outcome of the event, and the answer to the one request of this process that waits for it, stored in the
+    settling commit.
+    """
 
     def __init__(self, claim: Claim) -> None:
-        # With other deliveries the outcome of the event is not known here, nor with a re-check, which may leave it.
-        is_known = claim.is_only and not claim.delivery.is_rechecked
-        self._waiter = find_only_waiter(claim.delivery.event_id) if is_known else None
+        self._waiter = find_only_waiter(claim.delivery.event_id) if claim.decides_event else None
+        self.outcome: EventOutcome | None = None
         self.pending_answer: PendingAnswer | None = None
 
     def claim_answer(self, ending: FinishedAttempt) -> None:
-        """Prepare the answer, if a request waits and the outcome is known."""
-        if self._waiter is None:
-            return
-        outcome = outcome_of_attempt(ending.claim, ending.result, ending.findings)
-        if outcome is not None:
-            self.pending_answer = self._waiter.claim_answer(outcome)
+        """Find the outcome of the event, and prepare the answer if a request waits and the outcome is known."""
+        if ending.claim.decides_event:
+            self.outcome = outcome_of_attempt(ending.claim, ending.result, ending.findings)
+        if self._waiter is not None and self.outcome is not None:
+            self.pending_answer = self._waiter.claim_answer(self.outcome)
 
     def confirm_answer(self) -> None:
         """Hand the answer to the request, once it is committed."""
@@ -104,7 +108,8 @@ class _WaitingAnswer:
             self._waiter.confirm_answer(self.pending_answer)
 
     def release_answer(self) -> None:
-        """Discard the answer, which was not committed, and let the request make its own."""
+        """Discard outcome and answer, which were not committed, and let the request make its own."""
+        self.outcome = None
         if self._waiter is not None and self.pending_answer is not None:
             self.pending_answer = None
             self._waiter.release_answer()
@@ -116,10 +121,8 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
     Returns None, having written nothing, if that does not hold.
     """
     claim, result = ending.claim, ending.result
-    if not (claim.is_only and not claim.covered and leaves_breakers_unchanged(claim, result)):
-        return None
-    # The event has ended already: its hour must be counted again if its state changes.
-    if claim.delivery.is_rechecked:
+    # After a re-check the event has ended already: its hour must be counted again if its state changes.
+    if not (claim.decides_event and not claim.covered and leaves_breakers_unchanged(claim, result)):
         return None
     # A batch cannot replace what is stored as missing: its writes do not see each other.
     if result.missing:
@@ -127,7 +130,8 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
     # The link of a relayed delivery was not read at the claim, and that of a record which was found by a value was
     # written since: None does not mean that there is none.
     is_link_unknown = claim.delivery.is_relayed or ending.findings.is_matched
-    if claim.link is None and ending.updates_link and is_link_unknown:
+    updates_link = ending.updates_link
+    if claim.link is None and updates_link and is_link_unknown:
         return None
     answer.claim_answer(ending)
     batch = WriteBatch()
@@ -135,9 +139,9 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
     batch.require(_END_DELIVERY.bind(*_delivery_values(ending)), str(result.state))
     ending.add_to(batch, answer.pending_answer)
     batch.execute(_END_EVENT.bind(str(result.state), result.code, claim.delivery.event_id))
-    if ending.updates_link and claim.link is None:
+    if updates_link and claim.link is None:
         batch.insert(new_link(claim.delivery, ending.applied_record()))
-    elif ending.updates_link:
+    elif updates_link:
         # Fails if the link was deleted since the claim; the locked path makes it again.
         batch.require(link_update(claim.delivery, ending.applied_record()))
     entries = prepare_append(
@@ -150,7 +154,7 @@ def _settle_in_one_batch(ending: FinishedAttempt, answer: _WaitingAnswer) -> Set
         batch.run()
     except (GuardFailed, IntegrityError):
         return None
-    return SettledAttempt((claim.delivery.event_id,), result)
+    return SettledAttempt((claim.delivery.event_id,), result, outcome=answer.outcome)
 
 
 def _settle_with_locks(ending: FinishedAttempt, answer: _WaitingAnswer) -> SettledAttempt | None:
@@ -181,7 +185,7 @@ def _settle_with_locks(ending: FinishedAttempt, answer: _WaitingAnswer) -> Settl
         *covered,
         at=ending.ended_at,
     )
-    return SettledAttempt(events, ending.result, is_due_again=state == State.PENDING)
+    return SettledAttempt(events, ending.result, is_due_again=state == State.PENDING, outcome=answer.outcome)
 
 
 def _insert_link(ending: FinishedAttempt) -> None:
@@ -204,13 +208,14 @@ def _delivery_values(ending: FinishedAttempt) -> tuple[Any, ...]:
         state = code = str(State.SUCCEEDED)
     # A re-check of what failed for good is no automatic attempt of the route.
     spends_try = result.spends_try and delivery.state_before_recheck != State.DEAD
+    requested_delay = result.requested_delay
     return (
         code,
         state,
         result.retry_delay is not None,
         result.retry_delay or 0.0,
-        result.requested_delay > 0,
-        result.requested_delay,
+        requested_delay > 0,
+        requested_delay,
         result.state in _SETTLED,
         # The time that the audit entry has too.
         ending.ended_at,

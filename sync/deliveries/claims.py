@@ -100,7 +100,8 @@ class Claim:
     too.
 
     `link`: the subject's record as known at the claim; for relayed deliveries it is read when the attempt begins.
-    `is_only`: the event has no other delivery. `stream_heads`: the heads of audit log streams at its commit.
+    `decides_event`: the outcome of the attempt is that of the event, since it has no other delivery, and this is no
+    re-check, which may leave its outcome. `stream_heads`: the heads of audit log streams at its commit.
     """
 
     delivery: Delivery
@@ -109,7 +110,7 @@ class Claim:
     route: ResolvedRoute
     link: RecordLink | None = None
     covered: tuple[Event, ...] = ()
-    is_only: bool = False
+    decides_event: bool = False
     stream_heads: Mapping[str, StreamHead] = field(default_factory=dict)
     lease: ClaimLease = field(default_factory=ClaimLease)
 
@@ -214,7 +215,9 @@ def _claim_first_attempt(loaded: LoadedDelivery, in_own_process: bool) -> Claim 
     except (ConnectionPaused, GuardFailed, IntegrityError):
         # The locked path finds out which of these it is.
         return None
-    claimed = Claim(delivery, attempt, token, resolved, is_only=loaded.is_only, stream_heads=entry.heads)
+    claimed = Claim(
+        delivery, attempt, token, resolved, decides_event=loaded.is_only, stream_heads=entry.heads
+    )
     # No other process applies anything from now on; a link that was read before may be older than what was applied.
     return claimed if delivery.is_relayed else replace(claimed, link=read_link(delivery))
 
@@ -272,8 +275,9 @@ def _claim_locked(loaded: LoadedDelivery, in_own_process: bool, *, reads_head: b
     batch.run()
     # A relayed delivery reads its link when its attempt begins (`_with_current_link`).
     link = None if delivery.is_relayed else read_link(delivery)
+    decides_event = loaded.is_only and not delivery.is_rechecked
     claimed = Claim(
-        delivery, attempt, token, resolved, link, is_only=loaded.is_only, stream_heads=entry.heads
+        delivery, attempt, token, resolved, link, decides_event=decides_event, stream_heads=entry.heads
     )
     # Relayed data settle only their own event, and an older mapping version must not settle what siblings report.
     covers = delivery.is_fetched and resolved is newest
@@ -313,7 +317,7 @@ def claim_unstored(
     # The database's clock: hosts need no common time.
     delivery.lease_until = DatabaseTime(settings.LEASE_SECONDS)  # type: ignore[assignment]
     delivery.tries = delivery.last_number = 1
-    return Claim(delivery, _new_attempt(delivery, route), token, route, link, is_only=is_only)
+    return Claim(delivery, _new_attempt(delivery, route), token, route, link, decides_event=is_only)
 
 
 def _new_attempt(delivery: Delivery, route: ResolvedRoute, replay_id: int | None = None) -> Attempt:
