@@ -65,7 +65,7 @@ class Payload(models.Model):
 
         `decrypt` of this object needs no key: it still has the plain bytes.
         """
-        sealed = encrypt(plain) if key is None else key.encrypt(plain)
+        sealed = encrypt(plain) if key is None else key.encryptor.encrypt(plain)
         payload = new_row(cls, kind=kind, sealed=sealed, size=len(plain), subject=key)
         payload._plain = plain
         return payload

@@ -2,6 +2,7 @@
 
 import os
 from datetime import datetime
+from functools import cached_property
 from typing import Self
 
 from django.db import models
@@ -68,7 +69,6 @@ class SubjectKey(models.Model):
         ]
 
     _plain: bytes | None = None
-    _encryptor: SubjectEncryptor | None = None
 
     def __str__(self) -> str:
         return f"key {self.pk}"
@@ -81,11 +81,10 @@ class SubjectKey(models.Model):
         key._plain = plain
         return key
 
-    def encrypt(self, plain: bytes) -> bytes:
-        """Encrypt bytes with this key. Raises CannotDecrypt if it is destroyed."""
-        if self._encryptor is None:
-            self._encryptor = SubjectEncryptor(self._plain_key())
-        return self._encryptor.encrypt(plain)
+    @cached_property
+    def encryptor(self) -> SubjectEncryptor:
+        """The encryptor of this process for this key. Raises CannotDecrypt if the key is destroyed."""
+        return SubjectEncryptor(self._plain_key())
 
     def decrypt(self, sealed: bytes) -> bytes:
         """Decrypt a value. Raises CannotDecrypt if this key is destroyed or is not the one that encrypted it."""
