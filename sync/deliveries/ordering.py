@@ -11,7 +11,6 @@ from sync.deliveries.predicates import (
     is_due,
     is_not_suspect,
     is_open,
-    subject_of,
     waits_or_runs,
 )
 from sync.deliveries.record_links import RecordLink
@@ -66,8 +65,7 @@ class SubjectState:
 
 def read_subject_state(delivery: Delivery) -> SubjectState:
     """Read the state of a delivery's subject. Takes no lock: only the constraint stops others from now on."""
-    subject = subject_of(delivery)
-    is_open, *link_columns = _SUBJECT_STATE.fetch_all(*subject * 4)[0]
+    is_open, *link_columns = _SUBJECT_STATE.fetch_all(*delivery.subject * 4)[0]
     has_link = link_columns[0] is not None
     return SubjectState(not is_open, RecordLink.from_columns(*link_columns) if has_link else None)
 
@@ -77,7 +75,7 @@ def lock_open_siblings(delivery: Delivery) -> list[OpenSibling]:
 
     Call this before changing more than one delivery of a subject; otherwise two transactions could deadlock.
     """
-    rows = _OPEN_SIBLINGS[connection.vendor].fetch_all(*subject_of(delivery))
+    rows = _OPEN_SIBLINGS[connection.vendor].fetch_all(*delivery.subject)
     return [
         OpenSibling(pk, route, state, bool(is_relayed), replay, bool(is_chosen))
         for pk, route, state, is_relayed, replay, is_chosen in rows
@@ -86,10 +84,10 @@ def lock_open_siblings(delivery: Delivery) -> list[OpenSibling]:
 
 def find_next_of_subject(delivery: Delivery) -> int | None:
     """Return the delivery of its subject that is due first (after a replay, perhaps itself); None if none is."""
-    row = _FOLLOWER.fetch_one(*subject_of(delivery))
+    row = _FOLLOWER.fetch_one(*delivery.subject)
     return int(row[0]) if row else None
 
 
 def find_expired_of_subject(delivery: Delivery) -> list[int]:
     """Return the delivery of its subject whose lease has ended, as a list of one or none."""
-    return [row[0] for row in _EXPIRED.fetch_all(*subject_of(delivery))]
+    return [row[0] for row in _EXPIRED.fetch_all(*delivery.subject)]

@@ -20,20 +20,15 @@ SUSPECT_DEATHS = 2
 SUBJECT_COLUMNS = ("entity_id", "entity_type", "identity_id", "commercial_id")
 # In a subquery: rows of the subject of the outer query's row.
 SUBJECT_OF_OUTER_ROW = {column: OuterRef(column) for column in SUBJECT_COLUMNS}
-# Rows of the subject that is passed: see `subject_of`.
+# Rows of the subject that is passed: see `Delivery.subject`.
 MATCHES_SUBJECT = " AND ".join(f"{column} = %s" for column in SUBJECT_COLUMNS)
 # The delivery with this key, if it still runs under this token. Why COALESCE: see `_state_sql`.
 STILL_CLAIMED = "id = %s AND token = %s AND COALESCE(state, '') = 'running'"
 
 
-def subject_of(delivery: Delivery) -> tuple[str, str, int, int]:
-    """Return the values of the columns of `SUBJECT_COLUMNS`."""
-    return delivery.entity_id, delivery.entity_type, delivery.identity_id, delivery.commercial_id
-
-
 def subject_filter(delivery: Delivery) -> dict[str, Any]:
     """Return the columns of `SUBJECT_COLUMNS` with their values, for a filter or a new row."""
-    return dict(zip(SUBJECT_COLUMNS, subject_of(delivery), strict=True))
+    return dict(zip(SUBJECT_COLUMNS, delivery.subject, strict=True))
 
 
 def is_waiting(alias: str = "", *, hides_state: bool = False) -> str:

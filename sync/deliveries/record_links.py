@@ -12,7 +12,7 @@ from django.utils import timezone
 from database.model_rows import new_row
 from database.statement import BoundStatement, Statement
 from database.values import parse_optional_timestamp
-from sync.deliveries.predicates import MATCHES_SUBJECT, subject_filter, subject_of
+from sync.deliveries.predicates import MATCHES_SUBJECT, subject_filter
 from sync.deliveries.routes import types_of_same_target
 from sync.models import Connection, Delivery, Link
 from sync.planning.unkept_fields import WriteCount, WriteCounts, list_unkept
@@ -54,7 +54,7 @@ class RecordLink:
 
 def read_link(delivery: Delivery) -> RecordLink | None:
     """Read the link of a delivery's subject; None if there is none."""
-    row = _READ_LINK.fetch_one(*subject_of(delivery))
+    row = _READ_LINK.fetch_one(*delivery.subject)
     return None if row is None else RecordLink.from_columns(*row)
 
 
@@ -136,7 +136,7 @@ class AppliedRecord:
 
 def link_update(delivery: Delivery, applied: AppliedRecord) -> BoundStatement:
     """Return the update of an existing link; an empty record id marks the record as deleted."""
-    return _UPDATE_LINK.bind(*_link_values(applied), *subject_of(delivery))
+    return _UPDATE_LINK.bind(*_link_values(applied), *delivery.subject)
 
 
 def new_link(delivery: Delivery, applied: AppliedRecord) -> Link:

@@ -223,6 +223,11 @@ class Delivery(models.Model):
         """Return its stream of the audit log. Reads its event."""
         return delivery_stream(self.event.uuid, self.route_id)
 
+    @cached_property
+    def subject(self) -> tuple[str, str, int, int]:
+        """The values that deliveries which run in order have in common (`predicates.SUBJECT_COLUMNS`)."""
+        return self.entity_id, self.entity_type, self.identity_id, self.commercial_id
+
     def connection_of_code(self, code: str) -> Connection:
         """Return the connection that a code of this delivery is about."""
         return self.identity if is_about_identity(code) else self.commercial

@@ -4,11 +4,10 @@ from audit.entries.append import append_entries
 from database.clock import database_now
 from sync.deliveries.expired_leases import CRASH_CODE
 from sync.deliveries.predicates import (
-    SUBJECT_COLUMNS,
     has_no_open_breaker,
     is_of_same_subject,
     is_open,
-    subject_of,
+    subject_filter,
 )
 from sync.erasure.requests import has_confirmed_erasure
 from sync.evidence.row_facts import reopened_entries
@@ -83,9 +82,8 @@ def choose_delivery(attempt: Attempt) -> Delivery:
 
 def _newest_deliveries(delivery: Delivery) -> list[Delivery]:
     """Return deliveries of the subject on the same route, those of the newest events first."""
-    subject = dict(zip(SUBJECT_COLUMNS, subject_of(delivery), strict=True))
     # The events are found by their index on the entity; deliveries that have ended have none.
     rows = Delivery.objects.filter(
-        **subject, route=delivery.route_id, event__entity_id=delivery.entity_id
+        **subject_filter(delivery), route=delivery.route_id, event__entity_id=delivery.entity_id
     ).order_by("-event")
     return list(rows[:_MAX_EVENTS])
