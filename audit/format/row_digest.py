@@ -6,6 +6,7 @@ because their values can be guessed.
 
 import hmac
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from hashlib import sha256
 
@@ -21,6 +22,11 @@ _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=F
 def row_digest(*values: JSONValue | datetime) -> str:
     """Return the digest of a row's values, in this order: what the row is called, then its columns."""
     return sha256(_digest_input(values)).hexdigest()[:_DIGITS]
+
+
+def row_digests(name: str, rows: Iterable[tuple[JSONValue | datetime, ...]]) -> list[str]:
+    """Return the digest of each row. `name`: what the rows are called."""
+    return [row_digest(name, *values) for values in rows]
 
 
 def keyed_row_digest(key: bytes, *values: JSONValue | datetime) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from audit.entries.append import NewEntry
 from audit.format.canonical_json import JSONValue
-from audit.format.row_digest import keyed_row_digest, row_digest
+from audit.format.row_digest import keyed_row_digest, row_digests
 from sync.models import Attempt, Call, Delivery
 from webhooks.models import Event, subject_row_key
 
@@ -37,9 +37,8 @@ def attempt_facts(attempt: Attempt, event: Event) -> dict[str, JSONValue]:
 
 def call_digests(calls: Iterable[Call]) -> list[JSONValue]:
     """Return a digest of each call."""
-    return [
-        row_digest(
-            "call",
+    rows = [
+        (
             call.connection_id,
             call.purpose,
             call.is_write,
@@ -54,6 +53,7 @@ def call_digests(calls: Iterable[Call]) -> list[JSONValue]:
         )
         for call in calls
     ]
+    return list(row_digests("call", rows))
 
 
 def milliseconds(seconds: float | None) -> int | None:
