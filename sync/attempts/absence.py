@@ -33,7 +33,7 @@ def prove_entity_absence(claim: Claim, identity: IdentityConnector) -> None:
     if _is_approved(claim, ENTITY_UNPROVEN):
         return
     known = known_entity_ids(delivery)
-    if identity.check_access(delivery.route.identity_type, delivery.entity_id, known) != Access.GRANTED:
+    if identity.check_access(claim.route.identity_type, delivery.entity_id, known) != Access.GRANTED:
         raise EntityAbsenceUnproven
     if not (_is_reported_deleted(claim) or _was_absent_before(claim)):
         raise EntityAbsenceUnproven
@@ -44,10 +44,7 @@ def prove_record_absence(claim: Claim, target: TargetConnector, record_id: str) 
     delivery = claim.delivery
     if _is_approved(claim, RECORD_UNPROVEN):
         return
-    if (
-        target.check_access(delivery.route.target_type, record_id, known_record_ids(delivery))
-        != Access.GRANTED
-    ):
+    if target.check_access(claim.route.target_type, record_id, known_record_ids(delivery)) != Access.GRANTED:
         raise RecordAbsenceUnproven
 
 

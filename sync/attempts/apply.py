@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from audit.format.canonical_json import JSONValue
 from sync.attempts.mass_change_guard import check_mass_change
@@ -75,30 +76,28 @@ def apply_change(
     deleted. Raises RecordStale if the record was changed since it was read, and RecordExists if it was created.
     """
     version = None if record is None else record.version
-    entity_type, key = claim.delivery.route.target_type, idempotency_key(claim, change, version)
-    context = _write_context(claim, change, record, entity)
+    entity_type, key = claim.route.target_type, idempotency_key(claim, change, version)
+    values = change.values_to_send
+    context = _write_context(claim, change, values, record, entity)
     if change.action is ChangeAction.NOTHING:
         return change.record_id or ""
     if change.action is ChangeAction.CREATE:
-        return target.create_record(entity_type, change.values_to_send, key, context).id
+        return target.create_record(entity_type, values, key, context).id
     assert change.record_id is not None, "only a creation has no record"
     if change.action is ChangeAction.DELETE:
         target.delete_record(entity_type, change.record_id, key, version, context)
         return change.record_id
-    updated = target.update_record(
-        entity_type, change.record_id, change.values_to_send, key, version, context
-    )
-    return updated.id
+    return target.update_record(entity_type, change.record_id, values, key, version, context).id
 
 
 def _write_context(
-    claim: Claim, change: Change, record: Record | None, entity: Entity | None
+    claim: Claim, change: Change, values: Mapping[str, Any], record: Record | None, entity: Entity | None
 ) -> WriteContext:
     """Return what a request of the change may name. A field that the target does not keep has the target's value."""
     kept = {one.name: one.before for one in change.left_out_fields}
     return WriteContext(
         key=claim.delivery.entity_id,
-        fields={**kept, **dict(change.unchanged_fields), **change.values_to_send},
+        fields={**kept, **dict(change.unchanged_fields), **values},
         current=None if record is None else record.fields,
         entity=None if entity is None else entity.attributes,
     )

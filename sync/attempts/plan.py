@@ -179,7 +179,7 @@ def _fetch_current_entity(claim: Claim, identity: IdentityConnector) -> Entity |
 def _fetch_entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
     """Fetch the entity by the name that the connection has for its type. It keeps the type of its event."""
     delivery = claim.delivery
-    entity = identity.fetch_entity(delivery.route.identity_type, delivery.entity_id)
+    entity = identity.fetch_entity(claim.route.identity_type, delivery.entity_id)
     return None if entity is None else replace(entity, entity_type=delivery.entity_type)
 
 
@@ -237,7 +237,7 @@ def _plan_with_version(
     change = plan(record)
     if record is None or change.action is ChangeAction.NOTHING:
         return record, change
-    current = target.load_version(claim.delivery.route.target_type, record)
+    current = target.load_version(claim.route.target_type, record)
     # The record may have been changed since the search: the version belongs to what was read with it.
     return current, change if current is record else plan(current)
 
@@ -251,7 +251,7 @@ def _plan_deletion(route: Route, record: Record | None) -> Change:
 def _build_record_query(claim: Claim, target: TargetConnector) -> RecordQuery:
     delivery = claim.delivery
     return RecordQuery(
-        entity_type=delivery.route.target_type,
+        entity_type=claim.route.target_type,
         entity_id=delivery.entity_id,
         linked_record_id=claim.link.record_id if claim.link else None,
         is_linked_to_other=partial(is_linked_to_other_entity, delivery),

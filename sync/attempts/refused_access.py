@@ -60,11 +60,11 @@ def _check_access(
     delivery = claim.delivery
     if error.side == "identity":
         return connectors.identity.check_access(
-            delivery.route.identity_type, delivery.entity_id, known_entity_ids(delivery)
+            claim.route.identity_type, delivery.entity_id, known_entity_ids(delivery)
         )
     linked = claim.link.record_id if claim.link else None
     record_id = findings.record_id or linked or ""
-    return connectors.target.check_access(delivery.route.target_type, record_id, known_record_ids(delivery))
+    return connectors.target.check_access(claim.route.target_type, record_id, known_record_ids(delivery))
 
 
 def _replace_error(error: ConnectorError, kind: type[ConnectorError]) -> ConnectorError:

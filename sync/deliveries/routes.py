@@ -23,13 +23,16 @@ from webhooks.models import Source
 class ResolvedRoute:
     """A route with its two connections, the newest version of its mapping, and that version parsed.
 
-    `is_paused`: new deliveries of this route wait for a person to resume it or its source.
+    `is_paused`: new deliveries of this route wait for a person to resume it or its source. `identity_type` and
+    `target_type`: the names that the two connections have for its entity type.
     """
 
     route: Route
     mapping_version: MappingVersion | None
     mapping: ParsedMapping | None
     is_paused: bool
+    identity_type: str
+    target_type: str
 
 
 # Reads the whole configuration at once: the tables are small, and the cache runs this at most once a second. LEFT
@@ -61,7 +64,7 @@ def _route_from_row(values: Sequence[Any]) -> ResolvedRoute:
 def _resolve_route(route: Route, version: MappingVersion | None) -> ResolvedRoute:
     mapping = None if version is None else parse_mapping(version.declaration)
     is_paused = route.paused_at is not None or route.source.paused_at is not None
-    return ResolvedRoute(route, version, mapping, is_paused)
+    return ResolvedRoute(route, version, mapping, is_paused, route.identity_type, route.target_type)
 
 
 def routes_for(source_id: int, entity_type: str) -> list[ResolvedRoute]:
