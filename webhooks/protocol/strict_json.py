@@ -37,13 +37,14 @@ class MalformedBody(Exception):
 
 
 class _ObjectBuilder:
-    """Builds objects and remembers a repeated name of the last one built, which in the end is the outermost object."""
+    """Builds objects and remembers the last one that has a name twice, with the name."""
 
-    repeated: str | None = None
+    ambiguous: tuple[dict[str, Any], str] | None = None
 
     def build_object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         built = dict(pairs)
-        self.repeated = None if len(built) == len(pairs) else _first_repeated(pairs)
+        if len(built) != len(pairs):
+            self.ambiguous = (built, _first_repeated(pairs))
         return built
 
 
@@ -51,16 +52,17 @@ def parse_json(body: bytes) -> Any:
     """Return the document in `body`. Raises MalformedBody with one of the codes byte-order-mark, wrong-encoding,
     too-deep, not-json, number-too-large, bad-text and duplicate-member.
 
-    A repeated name is refused in the outermost object. Deeper down, in values that the hub only passes on, the last one
-    counts, as in most parsers. The checks have a fixed order, so one body always gets the same code.
+    A repeated name is refused at every depth: parsers differ in which of the values counts, so the document has two
+    readings. The pointer is that of the field of the outermost object. The checks have a fixed order, so one body
+    always gets the same code.
     """
     text = _decode_utf8(body)
     _refuse_deep_nesting(text)
     objects = _ObjectBuilder()
     document = _load_json(text, objects)
     _refuse_lone_surrogates(text)
-    if isinstance(document, dict) and objects.repeated is not None:
-        raise MalformedBody("duplicate-member", pointer=field_pointer(objects.repeated))
+    if objects.ambiguous is not None:
+        raise MalformedBody("duplicate-member", pointer=_pointer_of_ambiguity(document, *objects.ambiguous))
     return document
 
 
@@ -150,6 +152,20 @@ def _first_repeated(pairs: list[tuple[str, Any]]) -> str:
             return name
         seen.add(name)
     raise AssertionError("no name is repeated")
+
+
+def _pointer_of_ambiguity(document: Any, ambiguous: dict[str, Any], repeated: str) -> str:
+    """Return the pointer of the field of the outermost object that is or contains the repeated name."""
+    if document is ambiguous:
+        return field_pointer(repeated)
+    # An outer object is built after the ones inside it. So no object around this one repeats a name and has lost it.
+    fields = document.items() if isinstance(document, dict) else ()
+    return next((field_pointer(name) for name, value in fields if _contains(value, ambiguous)), "")
+
+
+def _contains(value: Any, searched: dict[str, Any]) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return value is searched or any(_contains(item, searched) for item in inner)
 
 
 def _bytes_before(text: str, characters: int) -> int:

@@ -73,6 +73,7 @@ def test_both_secrets_of_a_rotation_are_accepted() -> None:
         {"value": [notification(f"wrong-{number}") for number in range(100)] + [notification()]},
         {"clientState": SECRET},
         f'{{"value":[{{"clientState":"wrong"}}],"value":[{{"clientState":"{SECRET}"}}]}}'.encode(),
+        f'{{"value":[{{"clientState":"wrong","clientState":"{SECRET}"}}]}}'.encode(),
     ],
 )
 def test_a_body_without_the_secret_everywhere_is_refused(body: Any) -> None:
@@ -98,10 +99,6 @@ def test_nothing_of_the_secret_is_left_in_the_body(secret: str, escape: bool) ->
         "number": 12345678901234567890,
     }
     text = json.dumps(document, ensure_ascii=escape)
-    # A repeated name deeper down, and each character escaped.
-    text = text.replace(
-        '"changeType"', '"clientState": "x", "clientState": ' + json.dumps(secret) + ', "changeType"'
-    )
     if escape:
         text = text.replace("-", "\\u002d")
     found = verify(text.encode(), secrets=(secret,))

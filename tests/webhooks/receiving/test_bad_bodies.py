@@ -130,6 +130,12 @@ def test_a_duplicate_name_is_refused_and_only_a_known_one_is_named() -> None:
     assert post_all([known, made_up]) == [(400, "duplicate-member", "/id"), (400, "duplicate-member", "")]
 
 
+def test_a_duplicate_name_inside_a_field_is_refused_and_the_known_field_around_it_is_named() -> None:
+    twice = f'{{"{CANARY}":1,"{CANARY}":2}}'
+    bodies = [f'{json.dumps(GOOD)[:-1]},"{name}":[{twice}]}}'.encode() for name in ("data", CANARY)]
+    assert post_all(bodies) == [(400, "duplicate-member", "/data"), (400, "duplicate-member", "")]
+
+
 def test_sixty_four_kilobytes_are_accepted_and_one_byte_more_is_not() -> None:
     body = json.dumps(GOOD | {"extra": ""}).encode()
     largest = body.replace(b'"extra": ""', b'"extra": "' + b"a" * (65_536 - len(body)) + b'"')

@@ -184,6 +184,7 @@ def test_a_value_that_is_no_json_is_not_stored() -> None:
         ({"events": "body.events"}, {}, "wrong-events"),
         ({"events": "body.events"}, b"{", "not-json"),
         ({"events": "body.events"}, b'{"a":1,"a":2}', "duplicate-member"),
+        ({"events": "body.events"}, b'{"events":[{},{"u":{"id":1,"id":2}}]}', "duplicate-member"),
         ({"events": "keys(body)"}, [], "format-error"),
     ],
 )
