@@ -15,10 +15,9 @@ from webhooks.delivery_port import DeliveryPort
 from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.receiving.answers import Answer, format_answer, problem_answer
 from webhooks.receiving.incoming_request import read_incoming_request
-from webhooks.receiving.outcome_links import find_event_by_token
+from webhooks.receiving.outcome_links import answer_current_outcome, find_by_token
 from webhooks.receiving.receive import (
     VerifiedRequestFailed,
-    answer_current_outcome,
     receive_handshake,
     receive_webhook,
 )
@@ -114,18 +113,16 @@ class WebhookView(MachineView):
 
 
 class OutcomeView(MachineView):
-    """`GET /outcomes/{token}`: the outcome of a webhook that was answered 202."""
+    """`GET /outcomes/{token}`: the outcome of a request that was answered 202."""
 
     http_method_names = ["get", "head"]
 
     def get(self, request: Request, token: str) -> HttpResponse:
         assert self.delivery_port is not None, "urls.py passes it"
-        event = find_event_by_token(token)
-        if event is None:
-            return to_http_response(problem_answer("unknown-outcome", request_language(request)))
-        return to_http_response(
-            answer_current_outcome(event, request_language(request), self.delivery_port.load_outcome(event))
-        )
+        found, language = find_by_token(token), request_language(request)
+        if found is None:
+            return to_http_response(problem_answer("unknown-outcome", language))
+        return to_http_response(answer_current_outcome(found, language, self.delivery_port))
 
 
 def problem_page(request: HttpRequest, code: str) -> HttpResponse:

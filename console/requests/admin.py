@@ -17,7 +17,6 @@ from console.payloads.content import json_document, raw_content
 from console.payloads.masking import UNREADABLE_EVENT_FIELDS, WEBHOOK_KEYWORDS
 from console.payloads.reveal import RevealPurpose, reveal_row, row_seconds_revealed
 from console.permissions import CONTENTS
-from console.requests.batch_events import events_of_batch
 from console.requests.list_page import FILTER_BAR, build_request_list, requests_url, size_text, unknown_params
 from console.requests.results import (
     RESULT_NAMES,
@@ -29,6 +28,7 @@ from console.requests.results import (
 )
 from console.ui.outcome_texts import describe_code
 from webhooks.models import Receipt, Refusal
+from webhooks.models.batch_events import events_of_batch
 
 
 @admin.register(Receipt)

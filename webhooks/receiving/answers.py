@@ -93,8 +93,11 @@ class BatchResult:
     outcome: EventOutcome | None = None
 
 
-def batch_answer(results: Sequence[BatchResult], language: Language, reference: str) -> Answer:
-    """Return the answer to a request with several events. The worst failure decides its status.
+def batch_answer(
+    results: Sequence[BatchResult], language: Language, reference: str, location: str = ""
+) -> Answer:
+    """Return the answer to a request with several events. The worst failure decides its status. `location`: the path of
+    the outcome, for the answer 202.
 
     Events that cannot be read are listed with their codes, and decide the status only if no event that was stored has
     failed or is still open.
@@ -120,7 +123,9 @@ def batch_answer(results: Sequence[BatchResult], language: Language, reference: 
         )
     code = "accepted" if is_open else _best_state(outcomes)
     document = {"status": code, "reference": reference, "results": _within_limit(listed)}
-    return Answer(202 if is_open else 200, _encode_json(document), code, is_final=not is_open)
+    if is_open:
+        return Answer(202, _encode_json(document), code, {"Location": location})
+    return Answer(200, _encode_json(document), code, is_final=True)
 
 
 def _within_limit(results: Sequence[dict[str, str]]) -> list[dict[str, str]]:

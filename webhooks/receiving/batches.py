@@ -29,8 +29,9 @@ from webhooks.protocol.formats.event_reader import (
     UnreadableEvent,
     encode_unreadable_events,
 )
-from webhooks.receiving.answers import Answer, BatchResult, batch_answer, format_answer
+from webhooks.receiving.answers import Answer, BatchResult
 from webhooks.receiving.incoming_request import IncomingRequest
+from webhooks.receiving.outcome_links import build_batch_answer
 from webhooks.receiving.record import (
     build_event,
     choose_event_id,
@@ -328,9 +329,7 @@ def _add_event(item: _NewEvent, batch: WriteBatch, key: SubjectKey, receipt: Rec
 
 
 def _build_answer(stored: _StoredBatch, outcomes: Mapping[int, EventOutcome], language: Language) -> Answer:
-    receipt = stored.receipt
-    answer = batch_answer(stored.results(outcomes), language, receipt.own_reference)
-    return format_answer(receipt.source, answer)
+    return build_batch_answer(stored.receipt, stored.results(outcomes), language)
 
 
 def _store_answer(stored: _StoredBatch, answer: Answer) -> None:

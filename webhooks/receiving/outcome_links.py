@@ -1,25 +1,97 @@
-"""Signed links under which a source can ask for the outcome of its webhook later. Each is valid for a day."""
+"""Signed links under which a source can ask for the outcome of its request later, and the answers to them.
 
+Each link is valid for a day.
+"""
+
+import json
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.core import signing
 
+from webhooks.catalogue.codes import Language
 from webhooks.catalogue.reference import from_reference
-from webhooks.models import Event
+from webhooks.delivery_port import DeliveryPort
+from webhooks.models import Event, Receipt
+from webhooks.models.batch_events import events_of_batch
+from webhooks.receiving.answers import (
+    Answer,
+    BatchResult,
+    batch_answer,
+    format_answer,
+    outcome_answer,
+    problem_answer,
+)
 
 LINK_LIFETIME = timedelta(days=1)
 _SALT = "outcome"
 
 
-def outcome_path(event: Event) -> str:
-    """Return the signed path of an event's outcome, for a `Location` header."""
-    return f"/outcomes/{signing.TimestampSigner(salt=_SALT).sign(event.reference)}"
+def outcome_path(reference: str) -> str:
+    """Return the signed path of the outcome of an event, or of a request with several, for a `Location` header."""
+    return f"/outcomes/{signing.TimestampSigner(salt=_SALT).sign(reference)}"
 
 
-def find_event_by_token(token: str) -> Event | None:
-    """Return the event of a token that was signed less than a day ago, or None for any other text."""
+def find_by_token(token: str) -> Event | Receipt | None:
+    """Return the event, or the receipt of a request with several, of a token that was signed less than a day ago; None
+    for any other text.
+    """
     try:
-        reference = signing.TimestampSigner(salt=_SALT).unsign(token, max_age=LINK_LIFETIME)
-        return Event.objects.select_related("source").filter(uuid=from_reference(reference)).first()
+        uuid = from_reference(signing.TimestampSigner(salt=_SALT).unsign(token, max_age=LINK_LIFETIME))
     except (signing.BadSignature, ValueError):
         return None
+    event = Event.objects.select_related("source").filter(uuid=uuid).first()
+    if event is not None:
+        return event
+    batches = Receipt.objects.filter(event_count__isnull=False).select_related("source", "payload")
+    return batches.filter(uuid=uuid).first()
+
+
+def answer_current_outcome(found: Event | Receipt, language: Language, delivery_port: DeliveryPort) -> Answer:
+    """Return the answer that mode `result` would give now, without the entity: for an event, or for a request with
+    several.
+    """
+    if isinstance(found, Receipt):
+        return _answer_current_batch(found, language, delivery_port)
+    answer = outcome_answer(
+        delivery_port.load_outcome(found),
+        language,
+        reference=found.reference,
+        location=outcome_path(found.reference),
+        is_signed=found.is_signed,
+    )
+    return format_answer(found.source, answer)
+
+
+def build_batch_answer(receipt: Receipt, results: Sequence[BatchResult], language: Language) -> Answer:
+    """Return the answer to a request with several events, in the response format of its source."""
+    reference = receipt.own_reference
+    return format_answer(
+        receipt.source, batch_answer(results, language, reference, location=outcome_path(reference))
+    )
+
+
+def _answer_current_batch(receipt: Receipt, language: Language, delivery_port: DeliveryPort) -> Answer:
+    """Return the answer to a request with several events, as it would be now.
+
+    Its results are in the order of the request, and list an event once that came twice in it. An event that could not
+    be read is left out once retention or an erasure has deleted what is stored of it.
+    """
+    events = [batch_event.event for batch_event in events_of_batch(receipt)]
+    if not events:
+        return format_answer(receipt.source, problem_answer("unknown-outcome", language))
+    codes, remaining_events = _unreadable_codes(receipt), iter(events)
+    results: list[BatchResult] = []
+    for position in range(receipt.event_count or 0):
+        if position in codes:
+            results.append(BatchResult(codes[position]))
+        elif (event := next(remaining_events, None)) is not None:
+            event.source = receipt.source
+            results.append(BatchResult("", event.reference, delivery_port.load_outcome(event)))
+    return build_batch_answer(receipt, results, language)
+
+
+def _unreadable_codes(receipt: Receipt) -> dict[int, str]:
+    """Return the codes of the events of a request that could not be read, by position."""
+    stored_events = json.loads(receipt.payload.decrypt()) if receipt.payload else []
+    return {stored_event["position"]: stored_event["code"] for stored_event in stored_events}

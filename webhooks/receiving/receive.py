@@ -193,7 +193,7 @@ def _outcome_answer(
         outcome,
         language,
         reference=event.reference,
-        location=outcome_path(event) if outcome.is_open else "",
+        location=outcome_path(event.reference) if outcome.is_open else "",
         is_signed=event.is_signed,
         fields=parsed.respond.fields,
         allowed=source.entity_fields if requested.mode == AnswerMode.ENTITY else None,
@@ -232,15 +232,3 @@ def _log_answer(stored: StoredWebhook, answer: Answer) -> Answer:
         answer.code,
     )
     return answer
-
-
-def answer_current_outcome(event: Event, language: Language, outcome: EventOutcome) -> Answer:
-    """Return the answer that mode `result` would give now, without the entity. Serves the signed outcome link."""
-    answer = outcome_answer(
-        outcome,
-        language,
-        reference=event.reference,
-        location=outcome_path(event),
-        is_signed=event.is_signed,
-    )
-    return format_answer(event.source, answer)

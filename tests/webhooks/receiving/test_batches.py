@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey
 from webhooks.models.subject_key_store import pseudonym
 from webhooks.protocol.formats.event_reader import MAX_EVENTS, UnreadableEvent, encode_unreadable_events
-from webhooks.receiving import batches
+from webhooks.receiving import batches, outcome_links
 from webhooks.receiving.answers import LARGEST_DOCUMENT, BatchResult, batch_answer
 from webhooks.receiving.source_cache import find_source
 
@@ -285,6 +286,76 @@ def test_a_repeated_event_that_failed_is_tried_again(formatted: Hub, worst: str)
     assert "target-unavailable" in RETRYABLE_CODES
     assert post(formatted, *sent).status_code == 202
     assert Entry.objects.filter(action="delivery.reopened").count() == 1
+
+
+def test_the_address_of_a_batch_lists_its_events_with_their_outcomes(numbered: Hub) -> None:
+    set_format({**JSON_FORMAT, "event_id": FORMAT["event_id"]}, "aurora")
+    pause_flow(Source.objects.get(slug="aurora"), "maintenance", None)
+    find_source.invalidate()
+    stored = event("TWO", uid="2")
+    numbered.post_signed(body_of(stored), "msg_1")
+    unreadable, excluded, conflict = event("", uid="3"), {"ok": False}, event("NOBODY", uid="2")
+    answer = numbered.post_signed(
+        body_of(unreadable, event(ANNA, uid="1"), excluded, conflict, stored), "msg_2"
+    )
+    expected = [("refused", "wrong-id"), ACCEPTED, ("ignored", "filtered"), CONFLICT, ACCEPTED]
+    assert (answer.status_code, results(answer)) == (202, expected)
+    later = numbered.client.get(answer["Location"])
+    assert (later.status_code, later.json()) == (202, answer.json())
+    assert numbered.client.get(later["Location"]).content == later.content
+    Delivery.objects.update(state=State.CLOSED)
+
+
+def test_the_address_of_a_batch_answers_with_the_worst_outcome(formatted: Hub) -> None:
+    answer = post(formatted, event(ANNA, uid="1"), event("NOBODY", uid="2"))
+    formatted.wait_until_idle()
+    later = formatted.client.get(answer["Location"])
+    failed = Event.objects.get(event_id="2")
+    assert failed.code in CATALOGUE
+    assert (later.status_code, later.json()["code"]) == (CATALOGUE[failed.code].status, failed.code)
+    assert [result["reference"] for result in later.json()["results"]] == [
+        result["reference"] for result in answer.json()["results"]
+    ]
+    assert [state for state, _ in results(later)] == ["unchanged", failed.state]
+
+
+def test_the_address_of_a_batch_of_repeats_answers_for_the_stored_events(formatted: Hub) -> None:
+    sent = [event(ANNA, uid="1"), event(ANNA, uid="1"), event("NOBODY", uid="2")]
+    post(formatted, *sent)
+    again = post(formatted, *sent)
+    formatted.wait_until_idle()
+    later = formatted.client.get(again["Location"])
+    assert later.status_code == CATALOGUE[Event.objects.get(event_id="2").code].status
+    # The event that came twice in the request is listed once.
+    assert [result["reference"] for result in later.json()["results"]] == [
+        row.reference for row in Event.objects.order_by("pk")
+    ]
+
+
+def test_the_address_of_a_batch_is_unknown_after_a_day_or_without_its_events(
+    formatted: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    formatted.wait_until_idle()
+    assert formatted.client.get(answer["Location"] + "x").status_code == 404
+    with monkeypatch.context() as later:
+        later.setattr(outcome_links, "LINK_LIFETIME", timedelta(0))
+        assert formatted.client.get(answer["Location"]).status_code == 404
+    formatted.wait_until_quiet()
+    with transaction.atomic():
+        delete_events(list(Event.objects.values_list("pk", flat=True)))
+    without_events = formatted.client.get(answer["Location"])
+    assert (without_events.status_code, without_events.json()["code"]) == (404, "unknown-outcome")
+
+
+def test_the_address_of_a_batch_answers_in_the_response_format(formatted: Hub) -> None:
+    Source.objects.filter(slug="aurora-unsigned").update(response_format={"format": "empty"})
+    find_source.invalidate()
+    answer = post(formatted, event(ANNA, uid="1"), event("NOBODY", uid="2"))
+    assert (answer.status_code, answer.content) == (202, b"")
+    formatted.wait_until_idle()
+    later = formatted.client.get(answer["Location"])
+    assert later.status_code == CATALOGUE[Event.objects.get(event_id="2").code].status
 
 
 def test_a_request_counts_once_against_the_limit_of_its_source(formatted: Hub) -> None:

@@ -7,7 +7,6 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import Entry
-from console.requests.batch_events import events_of_batch
 from console.requests.list_query import RequestFilter, fetch_requests
 from console.requests.results import RequestResult, request_result
 from console.ui.keyset import PageRequest
@@ -16,6 +15,7 @@ from tests.support.builders.event_batches import FORMAT, add_token, documents, e
 from tests.support.hub import ANNA, Hub
 from tests.support.people import browser
 from webhooks.models import Event, Receipt
+from webhooks.models.batch_events import events_of_batch
 
 
 @pytest.fixture
