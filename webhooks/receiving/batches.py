@@ -304,7 +304,9 @@ def _insert_batch(
     # The other events have payloads of their own, each under the key of its entity.
     unreadable_payload = None if unreadable is None else Payload.new(Payload.Kind.WEBHOOK, unreadable, None)
     receipt = build_receipt(source, incoming, verified, None, unreadable_payload)
-    receipt.event_count = len(items)
+    # Without any event that was stored, now or before, the request is an unusable one.
+    if not all(isinstance(item, UnreadableEvent) for item in items):
+        receipt.event_count = len(items)
     batch = WriteBatch()
     batch.insert(*([unreadable_payload] if unreadable_payload else []), receipt)
     entries = [entry for item in new for entry in _add_event(item, batch, keys[item.subject], receipt)]
@@ -348,8 +350,10 @@ def _store_answer(stored: _StoredBatch, answer: Answer) -> None:
         "status": answer.status,
         "code": answer.code,
         "final": answer.is_final,
-        "events": [event.reference for event in stored.events],
-        "count": len(stored.items),
     }
+    action = "webhook.unusable"
+    if receipt.event_count is not None:
+        action = "webhook.batch"
+        details |= {"events": [event.reference for event in stored.events], "count": receipt.event_count}
     stream, actor = f"setting:source:{receipt.source_id}", f"source:{receipt.source.slug}"
-    append_entries(NewEntry(stream, "webhook.batch", actor, details), at=at)
+    append_entries(NewEntry(stream, action, actor, details), at=at)

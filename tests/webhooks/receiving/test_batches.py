@@ -12,6 +12,9 @@ from django.http import HttpResponse
 from django.utils import timezone
 
 from audit.models import Entry
+from console.requests.list_query import RequestFilter, fetch_requests
+from console.requests.results import RequestResult, request_result
+from console.ui.keyset import PageRequest
 from exports.row_checks.nightly_rows import find_row_faults
 from sync.housekeeping.batch_deletion import delete_events, prune_unusable_requests
 from sync.housekeeping.unusable_bodies import erase_unusable_bodies
@@ -118,6 +121,23 @@ def test_a_batch_of_conflicts_alone_is_answered_with_the_conflict(formatted: Hub
     answer = post(formatted, event("A", uid="1"), event("B", uid="2"))
     assert (answer.status_code, answer.json()["code"]) == (409, "event-id-conflict")
     assert results(answer) == [CONFLICT, CONFLICT]
+    receipt = Receipt.objects.latest("pk")
+    assert request_result(receipt) is RequestResult.UNUSABLE
+    unusable, batches_alone = (
+        fetch_requests(RequestFilter(results=(result,)), PageRequest()).rows
+        for result in (RequestResult.UNUSABLE, RequestResult.ACCEPTED)
+    )
+    assert (unusable, receipt in batches_alone) == ([receipt], False)
+    assert [stored["event"]["user"] for stored in stored_unreadable_events(receipt)] == ["A", "B"]
+    assert Entry.objects.filter(action="webhook.unusable").count() == 1
+    formatted.wait_until_idle()
+    assert list(find_row_faults()) == []
+
+
+def test_a_batch_of_a_conflict_and_a_repeat_is_accepted_as_the_repeat(formatted: Hub) -> None:
+    post(formatted, event(ANNA, uid="1"), event("TWO", uid="2"))
+    post(formatted, event("A", uid="1"), event("TWO", uid="2"))
+    assert request_result(Receipt.objects.latest("pk")) is RequestResult.ACCEPTED
 
 
 def test_an_event_sent_alone_is_a_repeat_among_others(numbered: Hub) -> None:
