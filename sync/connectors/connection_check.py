@@ -45,6 +45,8 @@ _RESULTS: Mapping[str, bool | None] = {
     "permissions-missing": False,
     "permissions-incomplete": None,
 }
+# Results of a successful step that a person should look at.
+WARNING_CODES = frozenset({"way-plain", "permissions-limited"})
 _GRANTED = frozenset({PermissionAnswer.GRANTED, PermissionAnswer.PARTLY})
 _LACKING = frozenset({PermissionAnswer.REFUSED, PermissionAnswer.FAILED})
 _LIMITED = frozenset({PermissionAnswer.PARTLY, PermissionAnswer.NOT_ACCEPTED})

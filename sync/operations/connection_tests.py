@@ -11,6 +11,7 @@ from django.utils import timezone
 from sync.connectors.connection_check import (
     MAX_PERMISSIONS,
     MAX_SECONDS,
+    WARNING_CODES,
     CheckedConnection,
     CheckStep,
     check_connection,
@@ -25,6 +26,8 @@ class TestResult(StrEnum):
     """The result of a test: its steps taken together."""
 
     PASSED = "passed"
+    # All steps passed, one of them with a warning.
+    WARNED = "warned"
     # No step failed, but one of them shows nothing.
     UNPROVED = "unproved"
     FAILED = "failed"
@@ -54,7 +57,8 @@ def store_steps(connection: Connection, steps: Sequence[CheckStep]) -> TestResul
     ended = {"ended_at": timezone.now(), "is_good": is_good, "steps": step_documents}
     ConnectionTest.objects.filter(pk=connection.pk).update(**ended)
     if is_good:
-        return TestResult.PASSED
+        warned = any(step.code in WARNING_CODES for step in steps)
+        return TestResult.WARNED if warned else TestResult.PASSED
     return TestResult.FAILED if any(step.is_good is False for step in steps) else TestResult.UNPROVED
 
 

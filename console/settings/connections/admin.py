@@ -186,6 +186,10 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         else:
             add_message, text = {
                 TestResult.PASSED: (messages.success, _("All steps passed.")),
+                TestResult.WARNED: (
+                    messages.warning,
+                    _("All steps passed, with a warning. See the steps below."),
+                ),
                 TestResult.UNPROVED: (
                     messages.warning,
                     _("No step failed, but not everything could be tested. See the steps below."),

@@ -29,7 +29,10 @@ def run_connection_test(request: HttpRequest, connection: Connection) -> TestRes
     steps = run_test_steps(connection)
     with transaction.atomic():
         result = store_steps(connection, steps)
-        details = {"is_good": result is TestResult.PASSED, "steps": {step.name: step.code for step in steps}}
+        details = {
+            "is_good": all(step.is_good for step in steps),
+            "steps": {step.name: step.code for step in steps},
+        }
         record_action(request, f"setting:connection:{connection.pk}", "connection.tested", details)
     return result
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from audit.models import Entry
 from console.settings.connections import connection_status, page
+from sync.connectors.connection_check import CheckStep
 from sync.connectors.presets import load_preset
 from sync.connectors.settings.target import expand_operations
 from sync.models import Connection, ConnectionTest, CountedHour, Route
@@ -68,7 +69,7 @@ def test_a_working_connection_is_tested_step_by_step_and_recorded(role: str) -> 
     with serving(lambda _: Reply(200, {"items": []})) as service:
         of = a_connection(service.url)
         text = after_testing(browser(role), of)
-    assert "All steps passed." in text
+    assert "All steps passed, with a warning. See the steps below." in text
     assert re.search(r"Name \(DNS\) ✓ OK 127\.0\.0\.1 [\d.]+ m?s", text)
     assert re.search(r"Connection \(TCP and TLS\) ! Not encrypted Connected, but not encrypted", text)
     assert "Credentials ✓ OK Accepted in the sample call." in text
@@ -98,6 +99,26 @@ def test_an_unknown_host_name_is_reported_with_the_next_step() -> None:
     text = after_testing(browser("administrator"), a_connection("https://hub-test.invalid"))
     assert "Name (DNS) ✕ Failed Host name not found. Check the base URL" in text
     assert text.count("Skipped") == 4
+
+
+@pytest.mark.parametrize(
+    ("way", "permissions", "summary"),
+    [
+        ("way-encrypted", "permissions-given", "All steps passed."),
+        ("way-plain", "permissions-given", "All steps passed, with a warning. See the steps below."),
+        ("way-encrypted", "permissions-limited", "All steps passed, with a warning. See the steps below."),
+    ],
+)
+def test_the_summary_of_a_test_agrees_with_its_steps(
+    way: str, permissions: str, summary: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = (CheckStep("way", True, way), CheckStep("permissions", True, permissions))
+    monkeypatch.setattr("sync.operations.connection_tests.check_connection", lambda _: steps)
+    text = after_testing(browser("administrator"), a_connection())
+    assert f" {summary} " in text
+    assert (" ! " in text) is ("with a warning" in summary)
+    (entry,) = entries("connection.tested")
+    assert entry["details"]["is_good"] is True
 
 
 def test_the_last_test_stays_on_the_page_and_a_new_one_replaces_it() -> None:

@@ -65,7 +65,7 @@ def test_a_refused_type_that_no_route_uses_does_not_fail_the_test(hub: Hub) -> N
     Route.objects.filter(entity_type="GROUP").update(is_enabled=False)
     hub.shop.faults.add("refuse", status=403, path="/api/segments", methods=["GET"])
     text = after_testing(browser("administrator"), Connection.objects.get(slug="shop"))
-    assert "All steps passed." in text
+    assert "All steps passed, with a warning. See the steps below." in text
     assert "Permissions of the credentials ! Limited Not everything is allowed." in text
     assert "GROUP: read the list ✕ Refused" in text
 
