@@ -12,6 +12,7 @@ from sync.connectors.client.authentication import make_authenticator
 from sync.connectors.client.client_config import AttemptOptions, ClientConfig
 from sync.connectors.client.exchange import Recorder
 from sync.connectors.client.http_client import HttpClient
+from sync.connectors.client.placed_secrets import place_credentials
 from sync.connectors.client.session_log_in import SessionAuthenticator
 from sync.connectors.contracts.errors import Side
 from sync.connectors.contracts.types import IdentityConnector, TargetConnector
@@ -228,6 +229,7 @@ def _parse_connection(
         header,
         refused_rules,
         answers,
+        place_credentials(scheme, credentials),
     )
     return config, parsed
 

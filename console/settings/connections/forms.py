@@ -23,9 +23,11 @@ CREDENTIAL_LABELS = {
     "password": gettext_lazy("Password"),
     "token": gettext_lazy("Token"),
     "value": gettext_lazy("Header value"),
+    "parameter_value": gettext_lazy("Parameter value"),
     "client_id": gettext_lazy("Client id"),
     "client_secret": gettext_lazy("Client secret"),
     "signing_key": gettext_lazy("Signing key"),
+    "second_value": gettext_lazy("Second secret"),
 }
 
 
@@ -84,9 +86,11 @@ class ConnectionForm(SettingsForm):
     password = _secret_field("password")
     token = _secret_field("token")
     value = _secret_field("value")
+    parameter_value = _secret_field("parameter_value")
     client_id = _secret_field("client_id")
     client_secret = _secret_field("client_secret")
     signing_key = _key_field("signing_key")
+    second_value = _secret_field("second_value")
     clear_credentials = forms.BooleanField(
         label=gettext_lazy("Remove the stored credentials"), required=False
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from sync.connectors.client.authentication import Authenticator
 from sync.connectors.client.exchange import merge_headers
+from sync.connectors.client.placed_secrets import PlacedSecret
 from sync.connectors.contracts import errors
 from sync.connectors.http.urls import BaseUrl
 from sync.connectors.settings.shared_settings import ConnectionOptions
@@ -24,7 +25,8 @@ class ClientConfig:
     """Configuration shared by all attempts over one connection: built once and used by several threads.
 
     `refused_rules`: responses, besides those with status 401, that refuse the credentials. `answers`: rules on what the
-    responses to all its requests mean, after those of a request.
+    responses to all its requests mean, after those of a request. `placed_secrets`: those that stand elsewhere than in
+    the headers of the authenticator; only requests to the connection's own origin have them.
     """
 
     side: errors.Side
@@ -36,6 +38,7 @@ class ClientConfig:
     idempotency_header: str | None = None
     refused_rules: tuple[AnswerRule, ...] = ()
     answers: tuple[AnswerRule, ...] = ()
+    placed_secrets: tuple[PlacedSecret, ...] = ()
     headers_without_body: Mapping[str, str] = field(init=False)
     headers_with_body: Mapping[str, str] = field(init=False)
 

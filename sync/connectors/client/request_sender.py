@@ -14,6 +14,7 @@ from sync.connectors.client.exchange import (
     mask_secrets,
     merge_headers,
 )
+from sync.connectors.client.placed_secrets import list_secret_headers, mask_placed, place_secrets
 from sync.connectors.contracts import errors
 from sync.connectors.http.message_types import (
     ConnectionFailed,
@@ -66,6 +67,7 @@ class RequestSender:
         self._options = options
         self._recorder = recorder
         self._scrubber = scrubber
+        self._placed = config.placed_secrets
         self._endpoint = HttpEndpoint(
             config.base_url.origin,
             options.deadline_seconds,
@@ -100,8 +102,12 @@ class RequestSender:
         self, call: PreparedRequest, secret_headers: Mapping[str, str], accepted_statuses: frozenset[int]
     ) -> ReceivedResponse:
         """Run one exchange and record it before and after. Raises ExchangeFailure."""
+        shown = call
+        if self._placed and call.origin == self._endpoint.origin:
+            secret_headers = {**secret_headers, **list_secret_headers(self._placed)}
+            shown, call = place_secrets(call, mask_placed(self._placed)), place_secrets(call, self._placed)
         headers = merge_headers(call.headers, secret_headers)
-        masked_headers = mask_secrets(call, headers, secret_headers, self._scrubber)
+        masked_headers = mask_secrets(shown, headers, secret_headers, self._scrubber)
         self._recorder.record_request(masked_headers)
         stopwatch = ExchangeTimer(masked_headers, call, headers, self._scrubber)
         check = partial(self._recorder.check_before_sending, masked_headers)

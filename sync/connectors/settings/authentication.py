@@ -3,7 +3,7 @@
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from config_schema.kinds import Choice, Text
@@ -11,6 +11,7 @@ from config_schema.objects import MapOf, ObjectRule, Variant, VariantObject
 from config_schema.settings import SettingValues, defaulted, optional, required
 from config_schema.translatable import error_sentence, translatable
 from sync.connectors.http.urls import BaseUrl, parse_base_url
+from sync.connectors.settings.secret_places import PARAMETER, PARAMETER_IN, SECOND, SecretPlace
 from sync.connectors.settings.session import SESSION_RULES, SESSION_SETTINGS, SessionSettings, read_session
 from sync.connectors.settings.setting_kinds import BaseAddress, HeaderName, PlainPath
 from sync.connectors.settings.signed_token import (
@@ -40,6 +41,7 @@ CREDENTIALS: Mapping[str, Credential] = {
     "password": Credential("The password."),
     "token": Credential("The token, without the word `Bearer`."),
     "value": Credential("The value of the header."),
+    "parameter_value": Credential("The value of the parameter."),
     "client_id": Credential(
         "The id of the client. It is not hidden in responses of the system.", is_secret=False
     ),
@@ -47,17 +49,19 @@ CREDENTIALS: Mapping[str, Credential] = {
     "signing_key": Credential(
         "The key that signs tokens: a private key in PEM, with its line breaks, or a shared secret."
     ),
+    "second_value": Credential("The second secret, where the authentication has `second`."),
 }
 
 # The credentials of each scheme. A scheme may need fewer of them: see `credential_names`.
 SCHEMES: Mapping[str, tuple[str, ...]] = {
     "none": (),
-    "basic": ("username", "password"),
-    "bearer": ("token",),
-    "header": ("value",),
-    "oauth2-client-credentials": ("client_id", "client_secret", "signing_key"),
-    "session": ("username", "password"),
-    "jwt": ("signing_key",),
+    "basic": ("username", "password", "second_value"),
+    "bearer": ("token", "second_value"),
+    "header": ("value", "second_value"),
+    "parameter": ("parameter_value", "second_value"),
+    "oauth2-client-credentials": ("client_id", "client_secret", "signing_key", "second_value"),
+    "session": ("username", "password", "second_value"),
+    "jwt": ("signing_key", "second_value"),
 }
 # Of the scheme `oauth2-client-credentials`, by client authentication. `body` is another word for `post`.
 _CLIENT_CREDENTIALS: Mapping[str, tuple[str, ...]] = {
@@ -162,12 +166,20 @@ AUTHENTICATION = VariantObject(
     _SCHEME,
     {
         "none": Variant("Requests have no credentials.", {"scheme": "none"}),
-        "basic": Variant("Each request has a user name and a password (RFC 7617).", {"scheme": "basic"}),
-        "bearer": Variant("Each request has a token (RFC 6750).", {"scheme": "bearer"}),
+        "basic": Variant(
+            "Each request has a user name and a password (RFC 7617).", {"scheme": "basic"}, (SECOND,)
+        ),
+        "bearer": Variant("Each request has a token (RFC 6750).", {"scheme": "bearer"}, (SECOND,)),
         "header": Variant(
             "Each request has a secret in a header of its own.",
             {"scheme": "header", "header": "X-Api-Key"},
-            (_HEADER,),
+            (_HEADER, SECOND),
+        ),
+        "parameter": Variant(
+            "Each request has a secret in a query parameter, or in a field of its body. Only for a system that takes "
+            "it nowhere else.",
+            {"scheme": "parameter", "parameter": "wstoken", "in": "body"},
+            (PARAMETER, PARAMETER_IN, SECOND),
         ),
         "oauth2-client-credentials": Variant(
             "The hub fetches an access token (RFC 6749, client credentials), keeps it until it expires, and "
@@ -185,6 +197,7 @@ AUTHENTICATION = VariantObject(
                 KEY_ID,
                 LIFETIME,
                 ASSERTION_AUDIENCE,
+                SECOND,
             ),
             _OAUTH_RULES,
         ),
@@ -201,13 +214,13 @@ AUTHENTICATION = VariantObject(
                 "token": {"path": "token"},
                 "template": "Bearer {token}",
             },
-            SESSION_SETTINGS,
+            (*SESSION_SETTINGS, SECOND),
             SESSION_RULES,
         ),
         "jwt": Variant(
             "The hub signs a token for each request (RFC 7519).",
             {"scheme": "jwt", "algorithm": "ES256", "claims": {"iss": "hub"}, "lifetime": 60},
-            TOKEN_SETTINGS,
+            (*TOKEN_SETTINGS, SECOND),
             (
                 ObjectRule(
                     "`encoding` other than `text` needs `HS256`.",
@@ -254,6 +267,7 @@ class AuthenticationScheme:
 
     Only OAuth uses `token_url`, `client_authentication` and `token_parameters`, which are those of the token request.
     `signed_token`: the token of the scheme `jwt`, sent as `template` says, or the assertion of `private_key_jwt`.
+    `secret_places`: where requests have secrets besides `header`.
     """
 
     name: str
@@ -266,14 +280,17 @@ class AuthenticationScheme:
     signed_token: SignedTokenSettings | None = None
     template: HeaderTemplate | None = None
     session: SessionSettings | None = None
+    secret_places: tuple[SecretPlace, ...] = ()
 
 
 def credential_names(document: Any) -> tuple[str, ...]:
     """Return the names of the credentials that authentication settings need; none if they are not valid."""
     scheme = document.get("scheme", "none") if isinstance(document, Mapping) else None
     if scheme == "oauth2-client-credentials":
-        return _CLIENT_CREDENTIALS.get(str(document.get("client_authentication", "basic")), ())
-    return SCHEMES.get(str(scheme), ())
+        names = _CLIENT_CREDENTIALS.get(str(document.get("client_authentication", "basic")), ())
+    else:
+        names = tuple(name for name in SCHEMES.get(str(scheme), ()) if name != "second_value")
+    return (*names, "second_value") if names and document.get("second") else names
 
 
 def parse_authentication(document: Any, base: BaseUrl) -> AuthenticationScheme:
@@ -281,7 +298,21 @@ def parse_authentication(document: Any, base: BaseUrl) -> AuthenticationScheme:
     `/oauth/token`, or from an explicit `token_url`. Raises SettingsInvalid.
     """
     values = AUTHENTICATION.read(document, ("authentication",))
-    name, needed = values[_SCHEME], credential_names(document)
+    scheme = _read_scheme(values, base, credential_names(document))
+    places: list[SecretPlace] = []
+    if scheme.name == "parameter":
+        places.append(SecretPlace(values[PARAMETER_IN], values[PARAMETER], "parameter_value"))
+    second = None if scheme.name == "none" else values[SECOND]
+    if second is not None:
+        taken = {(place.kind, place.name) for place in places} | {("header", scheme.header)}
+        if (second.kind, second.name.lower()) in {(kind, name.lower()) for kind, name in taken}:
+            values.reject(SECOND, "The first secret is sent in the same place.")
+        places.append(second)
+    return replace(scheme, secret_places=tuple(places)) if places else scheme
+
+
+def _read_scheme(values: SettingValues, base: BaseUrl, needed: tuple[str, ...]) -> AuthenticationScheme:
+    name = values[_SCHEME]
     if name == "header":
         return AuthenticationScheme(name, values[_HEADER], needed)
     if name == "oauth2-client-credentials":

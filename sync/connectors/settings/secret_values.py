@@ -87,12 +87,14 @@ def list_secrets(
             # The whole pair is found in base64 too, and a short password only with it.
             texts += [pair, b64encode(pair.encode("utf-8", "surrogatepass")).decode("ascii")]
     texts += [found.value for found in find_plain_secrets(settings)]
-    return [part for text in texts for part in _parts(text, scheme.header)]
+    names = [place.name for place in scheme.secret_places if place.kind != "header"]
+    return [part for text in texts for part in _parts(text, scheme.header, names)]
 
 
-def _parts(text: str, header: str) -> Iterator[str]:
+def _parts(text: str, header: str, parameters: list[str]) -> Iterator[str]:
     """Yield a secret as it may be repeated. A short one is looked for only with what it is sent with."""
     if len(text) < MIN_SECRET_LENGTH:
+        yield from (f"{name}={text}" for name in parameters)
         yield from (f"Bearer {text}", f"{header}: {text}", f'"{header}": "{text}"', f'"{header}":"{text}"')
         return
     yield text
@@ -112,14 +114,16 @@ def refuse_plain_secrets(settings: Mapping[str, Any]) -> None:
                 name=found.name[:100],
             )
         elif not found.is_header:
-            why = translatable("settings are not encrypted")
+            why, where = translatable("settings are not encrypted"), "body"
             if "body" not in found.place:
-                why = translatable("addresses appear in the logs of other systems")
+                why, where = translatable("addresses appear in the logs of other systems"), "query"
             sentence = translatable(
                 '“%(name)s” seems to be a secret, and %(why)s. Use the authentication {"scheme": "header", '
-                '"header": "X-Api-Key"}, and enter the secret under “Header value”, where it is stored encrypted.',
+                '"header": "X-Api-Key"}, and enter the secret under “Header value”, where it is stored encrypted. A '
+                "system that takes it nowhere else needs %(scheme)s and “Parameter value”.",
                 name=found.name[:100],
                 why=why,
+                scheme=f'{{"scheme": "parameter", "parameter": "{found.name[:64]}", "in": "{where}"}}',
             )
         else:
             name = found.name[:100]
