@@ -26,6 +26,7 @@ CREDENTIAL_LABELS = {
     "parameter_value": gettext_lazy("Parameter value"),
     "client_id": gettext_lazy("Client id"),
     "client_secret": gettext_lazy("Client secret"),
+    "refresh_token": gettext_lazy("Refresh token"),
     "signing_key": gettext_lazy("Signing key"),
     "second_value": gettext_lazy("Second secret"),
 }
@@ -89,6 +90,7 @@ class ConnectionForm(SettingsForm):
     parameter_value = _secret_field("parameter_value")
     client_id = _secret_field("client_id")
     client_secret = _secret_field("client_secret")
+    refresh_token = _secret_field("refresh_token")
     signing_key = _key_field("signing_key")
     second_value = _secret_field("second_value")
     clear_credentials = forms.BooleanField(

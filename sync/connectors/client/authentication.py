@@ -5,7 +5,7 @@ from typing import Protocol
 
 from config_schema.errors import SettingsInvalid
 from sync.connectors.client.exchange import TokenSender
-from sync.connectors.client.oauth_tokens import ClientCredentialsAuthenticator
+from sync.connectors.client.oauth_tokens import OAuthAuthenticator
 from sync.connectors.client.session_log_in import SessionAuthenticator
 from sync.connectors.client.signed_tokens import SignedTokenHeaders
 from sync.connectors.contracts import errors
@@ -49,8 +49,8 @@ def make_authenticator(
     for name in scheme.credential_names:
         if name not in held or not held[name]:
             raise SettingsInvalid(("credentials", name), "This credential is missing.")
-    if scheme.name == "oauth2-client-credentials":
-        return ClientCredentialsAuthenticator(scheme, held, side, secrets)
+    if scheme.token_url is not None:
+        return OAuthAuthenticator(scheme, held, side, secrets)
     if scheme.name == "session":
         return SessionAuthenticator(scheme, held, base, side, secrets)
     if scheme.name == "jwt":

@@ -1,4 +1,4 @@
-"""OAuth 2.0 client credentials: fetch tokens on demand and cache them in the process."""
+"""OAuth 2.0 without a browser: fetch tokens on demand and cache them in the process."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -22,8 +22,10 @@ DEFAULT_LIFETIME_SECONDS = 300.0
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-class ClientCredentialsAuthenticator:
-    """Authenticates by RFC 6749, 4.4. A token is used until 30 seconds before it expires."""
+class OAuthAuthenticator:
+    """Authenticates with an access token, which it fetches by client credentials (RFC 6749, 4.4), a refresh token (6)
+    or an assertion (RFC 7523, 2.1). A token is used until 30 seconds before it expires.
+    """
 
     def __init__(
         self, scheme: AuthenticationScheme, held: Credentials, side: errors.Side, secrets: SecretSet
@@ -41,21 +43,20 @@ class ClientCredentialsAuthenticator:
         self._cache = TokenCache(self._fingerprint(), side, f"POST {self._base.prefix}", self._fetch_token)
 
     def get_headers(self, sender: TokenSender) -> Mapping[str, str]:
-        return self._bearer_header(self._cache.get_token(sender))
+        return self._token_header(self._cache.get_token(sender))
 
     def renew_headers(self, sender: TokenSender, refused: Mapping[str, str]) -> Mapping[str, str] | None:
-        return self._bearer_header(
-            self._cache.replace_token(sender, refused["Authorization"].removeprefix("Bearer "))
-        )
+        return self._token_header(self._cache.replace_token(sender, refused[self._scheme.header]))
 
     def renew_credentials(self, sender: TokenSender) -> RenewedCredentials:
         """Fetch a new token, replace the cached one, and describe it."""
         return self._cache.renew_token(sender).granted
 
-    def _bearer_header(self, token: FetchedToken) -> dict[str, str]:
+    def _token_header(self, token: FetchedToken) -> dict[str, str]:
         # Before it is sent: the system may repeat it in its response.
-        self._secrets.add_recent(token.value)
-        return {"Authorization": f"Bearer {token.value}"}
+        for secret in token.secrets:
+            self._secrets.add_recent(secret)
+        return {self._scheme.header: token.value}
 
     def _fetch_token(self, sender: TokenSender) -> FetchedToken:
         call, secret_headers = self._prepare_request()
@@ -68,15 +69,30 @@ class ClientCredentialsAuthenticator:
                 retry_after=errors.parse_retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
             )
         try:
-            return _parse_token_response(answer.body, self._scheme.scope or "")
+            token = _parse_token_response(answer.body, self._scheme.scope or "")
+        except _TokenRefused:
+            raise errors.CredentialsRefused(
+                f"{call.label}: the token endpoint responded with {answer.status} and an error",
+                side=self._side,
+            ) from None
         except UnreadableError as error:
             raise errors.UnreadableResponse(f"{call.label}: {error}", side=self._side) from None
+        sent = template.render({"token": token.value}) if (template := self._scheme.template) else token.value
+        return token._replace(value=sent, secrets=(token.value, sent))
 
     def _prepare_request(self) -> tuple[PreparedRequest, Mapping[str, str]]:
-        form = {"grant_type": "client_credentials", **self._scheme.token_parameters}
+        form = {"grant_type": self._scheme.grant_type, **self._scheme.token_parameters}
         secret_headers: dict[str, str] = {}
         client_id = self._credentials["client_id"]
-        if self._signer is not None:
+        if "refresh_token" in self._scheme.credential_names:
+            form["refresh_token"] = self._credentials["refresh_token"]
+        if self._signer is not None and self._scheme.client_authentication == "assertion":
+            subject = (
+                self._scheme.signed_token.claims.get("sub", client_id) if self._scheme.signed_token else ""
+            )
+            form["assertion"] = self._signer.sign_token({"iss": client_id, "sub": subject})
+            self._secrets.add_recent(form["assertion"])
+        elif self._signer is not None:
             # RFC 7523, 3: the client is both issuer and subject.
             assertion = self._signer.sign_token({"iss": client_id, "sub": client_id})
             self._secrets.add_recent(assertion)
@@ -114,13 +130,26 @@ class ClientCredentialsAuthenticator:
             {name: self._credentials[name] for name in self._scheme.credential_names},
             dict(self._scheme.token_parameters),
             token and [token.algorithm, token.key_id, dict(token.claims)],
+            [
+                self._scheme.grant_type,
+                self._scheme.header,
+                self._scheme.template and self._scheme.template.text,
+            ],
         )
         return digest_client(*parts)
 
 
+class _TokenRefused(Exception):
+    """A successful response that is the error of RFC 6749, 5.2."""
+
+
 def _parse_token_response(body: bytes, requested_scope: str) -> FetchedToken:
-    """Return the token and what was granted from a response by RFC 6749, 5.1. Raises UnreadableError."""
+    """Return the token and what was granted from a response by RFC 6749, 5.1. Raises UnreadableError, and
+    _TokenRefused: some services send an error with status 200.
+    """
     answer = parse_object(body)
+    if "access_token" not in answer and isinstance(answer.get("error"), str):
+        raise _TokenRefused
     token, lifetime = answer.get("access_token"), answer.get("expires_in", DEFAULT_LIFETIME_SECONDS)
     if not isinstance(token, str) or not is_header_value(token):
         raise UnreadableError("the response contains no token")

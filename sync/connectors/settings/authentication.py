@@ -15,7 +15,9 @@ from sync.connectors.settings.secret_places import PARAMETER, PARAMETER_IN, SECO
 from sync.connectors.settings.session import SESSION_RULES, SESSION_SETTINGS, SessionSettings, read_session
 from sync.connectors.settings.setting_kinds import BaseAddress, HeaderName, PlainPath
 from sync.connectors.settings.signed_token import (
+    ASSERTION_ALGORITHM,
     ASSERTION_AUDIENCE,
+    ASSERTION_CLAIMS,
     ASYMMETRIC_ALGORITHM,
     KEY_ID,
     LIFETIME,
@@ -46,6 +48,7 @@ CREDENTIALS: Mapping[str, Credential] = {
         "The id of the client. It is not hidden in responses of the system.", is_secret=False
     ),
     "client_secret": Credential("The secret of the client."),
+    "refresh_token": Credential("The refresh token, which a person of the system has granted to the client."),
     "signing_key": Credential(
         "The key that signs tokens: a private key in PEM, with its line breaks, or a shared secret."
     ),
@@ -60,6 +63,8 @@ SCHEMES: Mapping[str, tuple[str, ...]] = {
     "header": ("value", "second_value"),
     "parameter": ("parameter_value", "second_value"),
     "oauth2-client-credentials": ("client_id", "client_secret", "signing_key", "second_value"),
+    "oauth2-refresh-token": ("client_id", "client_secret", "refresh_token", "second_value"),
+    "oauth2-jwt-bearer": ("client_id", "signing_key", "second_value"),
     "session": ("username", "password", "second_value"),
     "jwt": ("signing_key", "second_value"),
 }
@@ -70,9 +75,15 @@ _CLIENT_CREDENTIALS: Mapping[str, tuple[str, ...]] = {
     "body": ("client_id", "client_secret"),
     "private_key_jwt": ("client_id", "signing_key"),
 }
+_GRANTS: Mapping[str, str] = {
+    "oauth2-client-credentials": "client_credentials",
+    "oauth2-refresh-token": "refresh_token",
+    "oauth2-jwt-bearer": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+}
 MAX_PARAMETERS = 20
 # The hub sets these parameters of a token request itself.
 _OWN_PARAMETERS = (
+    "assertion",
     "audience",
     "client_assertion",
     "client_assertion_type",
@@ -80,6 +91,7 @@ _OWN_PARAMETERS = (
     "client_secret",
     "grant_type",
     "password",
+    "refresh_token",
     "resource",
     "scope",
 )
@@ -144,6 +156,15 @@ _CLIENT_AUTHENTICATION = defaulted(
     "RFC 7523).",
     example="private_key_jwt",
 )
+_SECRET_AUTHENTICATION = defaulted(
+    "client_authentication",
+    Choice(("basic", "post")),
+    "basic",
+    "How the token request proves who the client is: with its secret in the `Authorization` header (`basic`) or in the "
+    "body (`post`).",
+    example="post",
+)
+_ACCESS_TOKEN_SETTINGS = (TOKEN_HEADER, TOKEN_TEMPLATE, SECOND)
 _OAUTH_RULES = (
     ObjectRule(
         "`algorithm`, `key_id`, `lifetime` and `assertion_audience` need `private_key_jwt`.",
@@ -197,9 +218,53 @@ AUTHENTICATION = VariantObject(
                 KEY_ID,
                 LIFETIME,
                 ASSERTION_AUDIENCE,
-                SECOND,
+                *_ACCESS_TOKEN_SETTINGS,
             ),
             _OAUTH_RULES,
+        ),
+        "oauth2-refresh-token": Variant(
+            "The hub fetches an access token with a refresh token (RFC 6749, section 6), keeps it until it expires, "
+            "and sends it as a bearer token. Not for a system in which each refresh token is good for one use: the hub "
+            "does not store the one that follows.",
+            {
+                "scheme": "oauth2-refresh-token",
+                "token_url": "https://accounts.example.com/oauth/v2/token",
+                "client_authentication": "post",
+                "template": "Zoho-oauthtoken {token}",
+            },
+            (
+                _TOKEN_URL,
+                _TOKEN_PATH,
+                _SCOPE,
+                _AUDIENCE,
+                _RESOURCE,
+                _PARAMETERS,
+                _SECRET_AUTHENTICATION,
+                *_ACCESS_TOKEN_SETTINGS,
+            ),
+        ),
+        "oauth2-jwt-bearer": Variant(
+            "The hub fetches an access token with an assertion that its private key signs (RFC 7523, section 2.1), as "
+            "a service account of Google does, keeps it until it expires, and sends it as a bearer token. The client "
+            "id is the issuer (`iss`) of the assertion, and its subject (`sub`) unless `claims` names another.",
+            {
+                "scheme": "oauth2-jwt-bearer",
+                "token_url": "https://oauth2.example.com/token",
+                "claims": {"sub": "admin@example.com", "scope": "directory.readonly"},
+            },
+            (
+                _TOKEN_URL,
+                _TOKEN_PATH,
+                _SCOPE,
+                _AUDIENCE,
+                _RESOURCE,
+                _PARAMETERS,
+                ASSERTION_ALGORITHM,
+                KEY_ID,
+                ASSERTION_CLAIMS,
+                LIFETIME,
+                *_ACCESS_TOKEN_SETTINGS,
+            ),
         ),
         "session": Variant(
             "The hub logs in with a user name and a password, keeps the session until the system ends it, and sends "
@@ -265,8 +330,9 @@ class Credentials:
 class AuthenticationScheme:
     """Parsed authentication settings. `credential_names`: the credentials that it needs.
 
-    Only OAuth uses `token_url`, `client_authentication` and `token_parameters`, which are those of the token request.
-    `signed_token`: the token of the scheme `jwt`, sent as `template` says, or the assertion of `private_key_jwt`.
+    Only OAuth uses `token_url`, `grant_type`, `client_authentication` and `token_parameters`, which are those of the
+    token request. `signed_token`: the token of the scheme `jwt`, or the assertion of OAuth. `template`: how requests
+    send a token.
     `secret_places`: where requests have secrets besides `header`.
     """
 
@@ -275,6 +341,7 @@ class AuthenticationScheme:
     credential_names: tuple[str, ...] = ()
     token_url: BaseUrl | None = None
     scope: str | None = None
+    grant_type: str = "client_credentials"
     client_authentication: str = "basic"
     token_parameters: Mapping[str, str] = field(default_factory=dict)
     signed_token: SignedTokenSettings | None = None
@@ -315,8 +382,8 @@ def _read_scheme(values: SettingValues, base: BaseUrl, needed: tuple[str, ...]) 
     name = values[_SCHEME]
     if name == "header":
         return AuthenticationScheme(name, values[_HEADER], needed)
-    if name == "oauth2-client-credentials":
-        return _read_client_credentials(values, base, needed)
+    if name in _GRANTS:
+        return _read_oauth(values, base, needed)
     if name == "session":
         session = read_session(values)
         header = session.header if session.cookie is None else "Cookie"
@@ -328,35 +395,47 @@ def _read_scheme(values: SettingValues, base: BaseUrl, needed: tuple[str, ...]) 
     return AuthenticationScheme(name, credential_names=needed)
 
 
-def _read_client_credentials(
-    values: SettingValues, base: BaseUrl, needed: tuple[str, ...]
-) -> AuthenticationScheme:
-    token_url, how = _token_base(values, base), values[_CLIENT_AUTHENTICATION]
+def _read_oauth(values: SettingValues, base: BaseUrl, needed: tuple[str, ...]) -> AuthenticationScheme:
+    name, token_url = values[_SCHEME], _token_base(values, base)
     named = {
         _SCOPE.name: values[_SCOPE],
         _AUDIENCE.name: values[_AUDIENCE],
         _RESOURCE.name: values[_RESOURCE],
     }
     own = {name: value for name, value in named.items() if value}
-    assertion = None
-    if how == "private_key_jwt":
-        audience = values[ASSERTION_AUDIENCE] or token_url.origin + token_url.prefix
-        assertion = SignedTokenSettings(
-            values[ASYMMETRIC_ALGORITHM], values[KEY_ID], {"aud": audience}, values[LIFETIME]
-        )
+    how, assertion = "assertion", None
+    if name == "oauth2-client-credentials":
+        how, assertion = values[_CLIENT_AUTHENTICATION], _read_client_assertion(values, token_url)
+    elif name == "oauth2-refresh-token":
+        how = values[_SECRET_AUTHENTICATION]
     else:
-        for setting in (ASYMMETRIC_ALGORITHM, KEY_ID, LIFETIME, ASSERTION_AUDIENCE):
-            if values.is_given(setting):
-                values.reject(setting, "This needs “client_authentication”: “private_key_jwt”.")
+        claims = {"aud": token_url.origin + token_url.prefix, **values[ASSERTION_CLAIMS]}
+        assertion = SignedTokenSettings(values[ASSERTION_ALGORITHM], values[KEY_ID], claims, values[LIFETIME])
     return AuthenticationScheme(
-        "oauth2-client-credentials",
+        name,
+        values[TOKEN_HEADER],
         credential_names=needed,
         token_url=token_url,
         scope=values[_SCOPE],
+        grant_type=_GRANTS[name],
         client_authentication=how,
         token_parameters={**values[_PARAMETERS], **own},
         signed_token=assertion,
+        template=values[TOKEN_TEMPLATE],
     )
+
+
+def _read_client_assertion(values: SettingValues, token_url: BaseUrl) -> SignedTokenSettings | None:
+    """Return the settings of the assertion by which a client proves who it is; None if it does so by its secret."""
+    if values[_CLIENT_AUTHENTICATION] == "private_key_jwt":
+        audience = values[ASSERTION_AUDIENCE] or token_url.origin + token_url.prefix
+        return SignedTokenSettings(
+            values[ASYMMETRIC_ALGORITHM], values[KEY_ID], {"aud": audience}, values[LIFETIME]
+        )
+    for setting in (ASYMMETRIC_ALGORITHM, KEY_ID, LIFETIME, ASSERTION_AUDIENCE):
+        if values.is_given(setting):
+            values.reject(setting, "This needs “client_authentication”: “private_key_jwt”.")
+    return None
 
 
 def _token_base(values: SettingValues, base: BaseUrl) -> BaseUrl:

@@ -156,3 +156,19 @@ ASSERTION_AUDIENCE = optional(
     "With `private_key_jwt`: the audience (`aud`) of the assertion. Without it: the address of the token endpoint.",
     example="https://login.example.com",
 )
+
+ASSERTION_ALGORITHM = defaulted(
+    "algorithm",
+    Choice(ASYMMETRIC),
+    "RS256",
+    "How the assertion is signed. The private key, in PEM, must fit it.",
+    example="ES256",
+)
+ASSERTION_CLAIMS = defaulted(
+    "claims",
+    CLAIMS.kind,
+    {},
+    "The claims of the assertion, besides `iss`, `iat`, `exp` and `jti`, which the hub sets. Without `aud`: the "
+    "address of the token endpoint.",
+    example={"sub": "admin@example.com"},
+)

@@ -1,0 +1,159 @@
+"""Access tokens by a refresh token and by an assertion, and how requests send them."""
+
+from itertools import count
+from typing import Any
+from urllib.parse import parse_qs
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from config_schema.errors import SettingsInvalid
+from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused
+from sync.connectors.settings.authentication import credential_names
+from tests.support.http.connectors import MemoryRecorder, identity
+from tests.support.http.servers import Reply, SeenRequest, serving
+
+pytestmark = pytest.mark.pure
+
+REFRESH = {"scheme": "oauth2-refresh-token", "client_authentication": "post"}
+ASSERTION = {"scheme": "oauth2-jwt-bearer", "algorithm": "ES256"}
+_clients = count(1)
+
+
+class Accounts:
+    """A token endpoint and an API in one. `error`: what the endpoint answers with status 200 in place of a token."""
+
+    def __init__(self, error: str | None = None) -> None:
+        self.error = error
+        self.forms: list[dict[str, str]] = []
+        self.sent: list[str | None] = []
+        self.header = "authorization"
+        self.refused = ""
+
+    def __call__(self, seen: SeenRequest) -> Reply:
+        if seen.path != "/oauth/token":
+            self.sent.append(seen.headers.get(self.header))
+            if self.sent[-1] == self.refused:
+                return Reply(401, {"message": f"refused: {self.sent[-1]}"})
+            return Reply(200, {"id": "a1"})
+        self.forms.append({name: values[0] for name, values in parse_qs(seen.body.decode()).items()})
+        if self.error:
+            return Reply(200, {"error": self.error})
+        number = len(self.forms)
+        return Reply(
+            200, {"access_token": f"access-token-{number}", "token_type": "Bearer", "expires_in": 3600}
+        )
+
+
+def _client() -> dict[str, str]:
+    """Return credentials that no other test uses: tokens are cached in the process."""
+    return {
+        "client_id": f"client {next(_clients)}",
+        "client_secret": "s3cret-of-the-client",
+        "refresh_token": "1000.refresh-token",
+    }
+
+
+def test_a_refresh_token_is_exchanged_for_an_access_token_that_is_kept() -> None:
+    accounts, credentials, notebook = Accounts(), _client(), MemoryRecorder()
+    authentication = {**REFRESH, "template": "Zoho-oauthtoken {token}"}
+    with serving(accounts) as service:
+        for _ in range(2):
+            connector = identity(
+                service.url, notebook, authentication=authentication, credentials=credentials
+            )
+            assert connector.fetch_entity("USER", "a1")
+    assert accounts.forms == [{"grant_type": "refresh_token", **credentials}]
+    assert accounts.sent == ["Zoho-oauthtoken access-token-1"] * 2
+    shown = repr(notebook.sent) + repr(notebook.exchanges)
+    assert "***" in shown
+    for secret in ("1000.refresh-token", "s3cret-of-the-client", "access-token-1"):
+        assert secret not in shown
+
+
+def test_a_token_that_is_refused_is_renewed_whatever_its_header() -> None:
+    accounts, notebook = Accounts(), MemoryRecorder()
+    accounts.header, accounts.refused = "x-access-token", "access-token-1"
+    authentication = {**REFRESH, "header": "X-Access-Token", "template": "{token}"}
+    with serving(accounts) as service:
+        connector = identity(service.url, notebook, authentication=authentication, credentials=_client())
+        assert connector.fetch_entity("USER", "a1")
+    assert accounts.sent == ["access-token-1", "access-token-2"]
+    assert "access-token-" not in repr(notebook.sent) + repr(notebook.exchanges)
+
+
+def test_the_same_token_in_another_header_is_not_taken_from_the_cache() -> None:
+    accounts, credentials = Accounts(), _client()
+    with serving(accounts) as service:
+        for template in ("Bearer {token}", "Token {token}"):
+            authentication = {**REFRESH, "template": template}
+            identity(service.url, authentication=authentication, credentials=credentials).fetch_entity(
+                "USER", "a1"
+            )
+    assert accounts.sent == ["Bearer access-token-1", "Token access-token-2"]
+
+
+@pytest.mark.parametrize("authentication", [REFRESH, {"scheme": "oauth2-client-credentials"}])
+def test_an_error_with_status_200_is_a_refusal_of_the_credentials(authentication: dict[str, Any]) -> None:
+    credentials = {name: text for name, text in _client().items() if name in credential_names(authentication)}
+    with serving(Accounts("invalid_code")) as service, pytest.raises(CredentialsRefused) as caught:
+        identity(service.url, authentication=authentication, credentials=credentials).fetch_entity(
+            "USER", "a1"
+        )
+    assert "invalid_code" not in str(caught.value), "the answer of a token endpoint is secret as a whole"
+
+
+def test_an_assertion_names_the_client_and_the_person_it_acts_for() -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    key = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    accounts, client, notebook = Accounts(), f"client {next(_clients)}", MemoryRecorder()
+    claims = {"sub": "admin@example.com", "scope": "directory.readonly"}
+    credentials = {"client_id": client, "signing_key": key}
+    with serving(accounts) as service:
+        for more in ({"claims": claims}, {}):
+            authentication = {**ASSERTION, **more}
+            identity(
+                service.url, notebook, authentication=authentication, credentials=credentials
+            ).fetch_entity("USER", "a1")
+        audience = f"{service.url}/oauth/token"
+    read = [
+        jwt.decode(form["assertion"], private.public_key(), ["ES256"], audience=audience)
+        for form in accounts.forms
+    ]
+    assert [(one["iss"], one["sub"], one.get("scope")) for one in read] == [
+        (client, "admin@example.com", "directory.readonly"),
+        (client, client, None),
+    ]
+    assert {form["grant_type"] for form in accounts.forms} == {"urn:ietf:params:oauth:grant-type:jwt-bearer"}
+    assert set(accounts.forms[0]) == {"grant_type", "assertion"}
+    assert accounts.sent == ["Bearer access-token-1", "Bearer access-token-2"]
+    assert accounts.forms[0]["assertion"] not in repr(notebook.sent) + repr(notebook.exchanges)
+
+
+@pytest.mark.parametrize(
+    ("authentication", "pointer"),
+    [
+        ({**REFRESH, "client_authentication": "private_key_jwt"}, "/authentication/client_authentication"),
+        ({**REFRESH, "template": "Bearer"}, "/authentication/template"),
+        ({**REFRESH, "parameters": {"refresh_token": "x"}}, "/authentication/parameters"),
+        ({**REFRESH, "refresh_token": "x"}, "/authentication/refresh_token"),
+        (REFRESH, "/credentials/refresh_token"),
+        ({**ASSERTION, "algorithm": "HS256"}, "/authentication/algorithm"),
+        (ASSERTION, "/credentials/signing_key"),
+    ],
+)
+def test_an_unusable_grant_is_refused_by_the_name_of_its_setting(
+    authentication: dict[str, Any], pointer: str
+) -> None:
+    with pytest.raises((SettingsInvalid, ConnectorError)) as caught:
+        identity(
+            "http://a.test",
+            authentication=authentication,
+            credentials={"client_id": "a", "client_secret": "b"},
+        )
+    assert isinstance(caught.value, SettingsInvalid)
+    assert caught.value.pointer.startswith(pointer)
