@@ -14,12 +14,12 @@ from config_schema.kinds import JsonSchema, ValueKind
 from config_schema.translatable import translatable
 from sync.connectors.http.placeholders import find_fault, find_placeholders
 from sync.connectors.settings.setting_kinds import Expression, compile_setting
-from sync.connectors.values.json_responses import JmesPathExpression
+from sync.connectors.values.json_responses import JmesPathExpression, is_true_value
 
 MAX_DEPTH = 20
 MAX_VALUES = 1_000
 _MAX_TEXT = 20_000
-_MEMBERS = frozenset({"expression", "optional"})
+_MEMBERS = frozenset({"expression", "optional", "when"})
 _TEMPLATE_MEMBERS = frozenset({"template"})
 _OMITTED = object()
 
@@ -29,10 +29,13 @@ Fill = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class ExpressionPart:
-    """The part of a body that an expression makes. `is_optional`: it is left out where the result is null."""
+    """The part of a body that an expression makes. `is_optional`: it is left out where the result is null. `when`: it
+    is left out unless this is true.
+    """
 
     expression: JmesPathExpression
     is_optional: bool
+    when: JmesPathExpression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,9 @@ class BodyTemplate:
 
     def expressions(self) -> Iterator[JmesPathExpression]:
         """Yield the expressions of the template."""
-        yield from (part.expression for part in self._parts() if isinstance(part, ExpressionPart))
+        parts = [part for part in self._parts() if isinstance(part, ExpressionPart)]
+        yield from (part.expression for part in parts)
+        yield from (part.when for part in parts if part.when is not None)
 
     def texts(self) -> Iterator[str]:
         """Yield the texts that hold placeholders."""
@@ -100,6 +105,8 @@ def _render(part: Any, evaluate: Evaluate, fill: Fill) -> Any:
     if isinstance(part, TextPart):
         return fill(part.template)
     if isinstance(part, ExpressionPart):
+        if part.when is not None and not is_true_value(evaluate(part.when)):
+            return _OMITTED
         result = evaluate(part.expression)
         return _OMITTED if result is None and part.is_optional else result
     if isinstance(part, dict):
@@ -114,7 +121,12 @@ def _part_to_json(part: Any) -> Any:
     if isinstance(part, TextPart):
         return {"template": part.template}
     if isinstance(part, ExpressionPart):
-        return {"expression": part.expression.text, **({"optional": True} if part.is_optional else {})}
+        optional = {"optional": True} if part.is_optional else {}
+        return {
+            "expression": part.expression.text,
+            **optional,
+            **({} if part.when is None else {"when": part.when.text}),
+        }
     if isinstance(part, dict):
         return {name: _part_to_json(value) for name, value in part.items()}
     return [_part_to_json(one) for one in part] if isinstance(part, list) else part
@@ -220,7 +232,8 @@ def _read_expression(value: Mapping[str, Any], place: SettingPath) -> Expression
     is_optional = value.get("optional", False)
     if not isinstance(is_optional, bool):
         raise SettingsInvalid((*place, "optional"), "This must be true or false.")
-    return ExpressionPart(Expression().read(value["expression"], (*place, "expression")), is_optional)
+    when = Expression().read(value["when"], (*place, "when")) if "when" in value else None
+    return ExpressionPart(Expression().read(value["expression"], (*place, "expression")), is_optional, when)
 
 
 def _require_text(text: str, place: SettingPath) -> None:

@@ -236,7 +236,9 @@ _BODY = optional(
     Body(),
     translatable(
         'The body. In it, an object `{"expression": …}` stands for the result of a JMESPath expression over the '
-        'context: %(context)s. With `"optional": true` it is left out where the result is null. An object '
+        'context: %(context)s. With `"optional": true` it is left out where the result is null; with `"when": …`, '
+        "unless that expression is true. A field that is cleared is null among the changed ones: to send it too, use "
+        '`"when": "contains(keys(changed), \'phone\')"`. An object '
         '`{"template": …}` stands for a text with placeholders, in the styles of a query. All else is sent as it is. '
         "Without this setting, a creation and an update send `sent`, and other requests have no body.",
         context=_CONTEXT,

@@ -114,6 +114,32 @@ def test_each_style_sends_its_own_body(
     assert (write.headers["content-type"], write.json()) == (content_type, body)
 
 
+@pytest.mark.parametrize(
+    ("changed", "body"),
+    [
+        ({"email": "new"}, {"email": "new"}),
+        ({"phone": None}, {"phone": None, "tags": []}),
+        ({"email": "new", "phone": "2"}, {"email": "new", "phone": "2", "tags": ["2"]}),
+    ],
+)
+def test_a_part_with_a_condition_is_sent_if_it_is_true_also_as_null(
+    changed: dict[str, Any], body: Any
+) -> None:
+    phone = "contains(keys(changed), 'phone')"
+    update = {
+        "style": "body",
+        "body": {
+            "email": {"expression": "changed.email", "when": "changed.email"},
+            "phone": {"expression": "changed.phone", "when": phone},
+            "gone": {"expression": "changed.phone", "when": phone, "optional": True},
+            "tags": {"expression": "[changed.phone][?@]", "when": phone},
+        },
+    }
+    write = last_write({"path": "/c/{id}", **update}, changed)
+    expected = body | ({"gone": body["phone"]} if body.get("phone") else {})
+    assert write.json() == expected
+
+
 def test_a_partial_put_and_an_upsert_by_external_id() -> None:
     write = last_write(
         {"method": "PUT", "path": "/c/by-key/{key}", "query": {"by": "{id}"}}, {"email": "new"}

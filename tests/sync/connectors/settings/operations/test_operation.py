@@ -103,6 +103,7 @@ def test_the_short_search_has_the_same_rule(text: str) -> None:
         (given("create", path="/c", body="fields"), "/body"),
         (given("create", path="/c", body={"a": {"expression": "]"}}), "/body/a/expression"),
         (given("create", path="/c", body={"a": {"expression": "b", "optional": 1}}), "/body/a/optional"),
+        (given("create", path="/c", body={"a": {"expression": "b", "when": "c["}}), "/body/a/when"),
         (given("create", path="/c", body={"a": {"template": 1}}), "/body/a/template"),
         (given("create", path="/c", body={"a": {"template": "{id}"}}), "/body"),
         (given("create", path="/c", body=[0] * (MAX_VALUES + 1)), f"/body/{MAX_VALUES - 1}"),
