@@ -9,10 +9,11 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from database import statement as sql
-from tests.bench.account.module_moves import BASE_PACKAGES, PACKAGES, counted_moves
+from tests.bench.account.module_moves import BASE_PACKAGES, PACKAGES, ModuleMoves, counted_moves
 from tests.bench.account.points import POINTS
 from tests.bench.account.stopwatch import Spent, Stopwatch
 from tests.bench.machinery.driver import Load, requests
@@ -63,6 +64,7 @@ class Statements:
 
 
 COMMIT = "COMMIT"
+_COUNTED_EVENTS = 3
 _COUNTED = {"the packages of webhooks": PACKAGES, "with the generic ones": PACKAGES + BASE_PACKAGES}
 
 
@@ -76,7 +78,7 @@ def measure_account(mode: str, events: int) -> dict[str, Any]:
 
     `result` and `ack` are the work of the web process; `worker` is the work of a worker for an `ack` event.
     """
-    work = Work(mode, events * 4 + 4)
+    work = Work(mode, events * 4 + 2 + _COUNTED_EVENTS * len(_COUNTED))
     work.run(events)
     plain, plain_wall = work.run(events)
     moves = {name: work.count_moves(packages) for name, packages in _COUNTED.items()}
@@ -134,7 +136,13 @@ class Work:
         return spent
 
     def count_moves(self, packages: tuple[str, ...]) -> dict[str, Any]:
-        """Run one event with warm caches and count its calls from module to module."""
+        """Count the calls of one event from module to module: of three events the one with the fewest, because a cache
+        that expires meanwhile is read again.
+        """
+        summaries = [self._count_moves_once(packages).summary() for _ in range(_COUNTED_EVENTS)]
+        return min(summaries, key=itemgetter("calls"))
+
+    def _count_moves_once(self, packages: tuple[str, ...]) -> ModuleMoves:
         if self._delivers:
             self._send(1)
         due = self._due(1) if self._delivers else []
@@ -143,7 +151,7 @@ class Work:
                 self._deliver(due)
             else:
                 self._send(1)
-        return moves.summary()
+        return moves
 
     def _send(self, times: int) -> None:
         for _ in range(times):
