@@ -10,7 +10,6 @@ from sync.connectors.http.placeholders import fill_template, find_placeholders
 from sync.connectors.http.query_parameters import change_values
 from sync.connectors.page_reader import PageSource
 from sync.connectors.records.planned_writes import PlannedWrite
-from sync.connectors.settings.body_template import make_template
 from sync.connectors.settings.operations.operation import Operation
 from sync.connectors.settings.page_style import PAGE_VALUES
 from sync.connectors.settings.setting_kinds import is_header_value
@@ -22,7 +21,6 @@ Context = Mapping[str, Any]
 _CONTEXT_PLACEHOLDERS = ("id", "key", "field", "value")
 _SEARCHED = frozenset({"field", "value"})
 _FORM_TYPE = "application/x-www-form-urlencoded"
-_SENT = make_template("sent")
 
 
 class RequestBuilder:
@@ -120,12 +118,11 @@ class RequestBuilder:
         values: Mapping[str, str],
         write: PlannedWrite | None,
     ) -> Any:
-        body = operation.body
-        if body is None and write is not None and write.sent is not None:
-            body = _SENT
-        if body is None or operation.encoding == "none":
+        if operation.encoding == "none":
             return None
-        return body.render(
+        if operation.body is None:
+            return None if write is None else write.sent
+        return operation.body.render(
             lambda expression: self._client.evaluate_for_request(expression, request, context),
             lambda text: self._fill(request, text, values),
         )

@@ -257,7 +257,8 @@ def expand_shorthand(values: SettingValues) -> dict[str, Any]:
 def _expand_item(values: SettingValues, collection: str, item: str) -> dict[str, Any]:
     record, wrap, version = values[_RECORD], values[_WRAP], values[VERSION]
     update_method, omitted = values[_UPDATE]
-    body = make_template("sent", *((wrap,) if wrap is not None else ()))
+    # Without a body, a write sends its fields as they are.
+    body = None if wrap is None else make_template("sent", wrap)
     update = Operation(
         update_method,
         item,
@@ -284,7 +285,9 @@ def _inner_record(wrap: str | None) -> JmesPathExpression | None:
     return None
 
 
-def _deletion_body(method: str, version: VersionSettings | None, body: BodyTemplate) -> BodyTemplate | None:
+def _deletion_body(
+    method: str, version: VersionSettings | None, body: BodyTemplate | None
+) -> BodyTemplate | None:
     """Return the body of a deletion: only a POST that names the version in a field has one."""
     names_version = method != "DELETE" and version is not None and version.send_path is not None
     return body if names_version else None
