@@ -11,13 +11,11 @@ _MAX_LENGTH = 1000
 
 
 def read_version(
-    settings: VersionSettings | None, fields: Mapping[str, Any], headers: Mapping[str, str]
+    settings: VersionSettings, fields: Mapping[str, Any], headers: Mapping[str, str]
 ) -> RecordVersion | None:
     """Return the version of a record; None if there is none that a write can send. `headers`: those of a response with
     this record alone.
     """
-    if settings is None:
-        return None
     version = _find_version(settings, fields, headers)
     # A number may have more digits than Python turns into text.
     if isinstance(version, int) and abs(version) >= 10**_MAX_LENGTH:

@@ -50,9 +50,7 @@ class RestIdentityConnector:
         answer = self._client.send_request(request)
         if answer.status in NOT_FOUND_STATUSES:
             return None
-        record = self._client.evaluate(
-            known.record_expression, request, self._client.read_object(request, answer)
-        )
+        record = self._client.read_value(known.record_expression, request, answer)
         entity = self._parse_entity(request, entity_type, known, record)
         if entity.id != entity_id:
             raise self._client.unreadable_error(request, "the response is about another entity")

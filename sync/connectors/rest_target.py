@@ -60,8 +60,7 @@ class RestTargetConnector:
         answer = self._client.send_request(request)
         if answer.status in NOT_FOUND_STATUSES:
             return None
-        record = self._reader.read_one(request, known, operation, answer)
-        return self._reader.require_same(request, record_id, record)
+        return self._reader.read_same(request, known, operation, record_id, answer)
 
     def check_access(self, entity_type: str, record_id: str, known_ids: Sequence[str]) -> Access:
         """Return whether the target gives other records of this type than `record_id` to these credentials."""

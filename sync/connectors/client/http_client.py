@@ -115,6 +115,20 @@ class HttpClient:
         except ExpressionOverBudget as costly:
             raise self._over_budget_error(costly, request.label, request.is_write) from None
 
+    def read_value(
+        self,
+        expression: JmesPathExpression,
+        request: ConnectorRequest,
+        response: HttpResponse,
+        *,
+        is_object: bool = True,
+    ) -> Any:
+        """Return what an expression finds in the body of a response: a JSON object, or any JSON if not `is_object`.
+        Raises UnreadableResponse, and SettingOverBudget.
+        """
+        read = self.read_object if is_object else self.read_json
+        return self.evaluate(expression, request, read(request, response))
+
     def read_item(
         self, id_expression: JmesPathExpression, request: ConnectorRequest, value: Any
     ) -> tuple[str, dict[str, Any]]:

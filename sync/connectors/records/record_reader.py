@@ -21,13 +21,13 @@ class RecordReader:
 
     def select(self, request: ConnectorRequest, operation: Operation, answer: HttpResponse) -> Any:
         """Return what the operation finds in an answer."""
-        return self._client.evaluate(
-            operation.result, request, self.read_document(request, operation, answer)
+        return self._client.read_value(
+            operation.result, request, answer, is_object=not _reads_list(operation)
         )
 
     def read_document(self, request: ConnectorRequest, operation: Operation, answer: HttpResponse) -> Any:
         """Return the JSON of an answer: an object, unless the operation looks into a list."""
-        if operation.result.text.lstrip().startswith("["):
+        if _reads_list(operation):
             return self._client.read_json(request, answer)
         return self._client.read_object(request, answer)
 
@@ -37,11 +37,22 @@ class RecordReader:
         """Return the record in an answer about one record."""
         return self.parse(request, known, self.select(request, operation, answer), answer)
 
+    def read_same(
+        self,
+        request: ConnectorRequest,
+        known: RecordSettings,
+        operation: Operation,
+        record_id: str,
+        answer: HttpResponse,
+    ) -> Record:
+        """Return the record in an answer about one record, which must have this id."""
+        return self._require_same(request, record_id, self.read_one(request, known, operation, answer))
+
     def read_all(
         self, request: ConnectorRequest, known: RecordSettings, operation: Operation, answer: HttpResponse
     ) -> list[Record]:
         """Return the records of a list."""
-        results = self._client.evaluate(operation.result, request, self._client.read_json(request, answer))
+        results = self._client.read_value(operation.result, request, answer, is_object=False)
         if not isinstance(results, list):
             raise self._client.unreadable_error(request, "the response is not a list")
         return self.parse_all(request, known, results)
@@ -68,7 +79,7 @@ class RecordReader:
         ):
             return sent
         record = self.parse(request, known, fields, answer)
-        return record if known.id_may_change else self.require_same(request, sent.id, record)
+        return record if known.id_may_change else self._require_same(request, sent.id, record)
 
     def parse(
         self,
@@ -79,14 +90,19 @@ class RecordReader:
     ) -> Record:
         """Read a record. `answer`: the response if it holds this record alone, so that its headers are about it."""
         record_id, fields = self._client.read_item(known.id_expression, request, value)
+        if known.version is None:
+            return Record(record_id, fields)
         headers = answer.headers if answer is not None else {}
         return Record(record_id, fields, read_version(known.version, fields, headers))
 
-    def require_same(self, request: ConnectorRequest, record_id: str, record: Record) -> Record:
-        """Return the record. Raises UnreadableResponse if it has another id."""
+    def _require_same(self, request: ConnectorRequest, record_id: str, record: Record) -> Record:
         if record.id != record_id:
             raise self._client.unreadable_error(request, "the response is about another record")
         return record
+
+
+def _reads_list(operation: Operation) -> bool:
+    return operation.result.text.lstrip().startswith("[")
 
 
 def whole_record(
