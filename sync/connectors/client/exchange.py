@@ -4,10 +4,11 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 from sync.connectors.contracts import errors
-from sync.connectors.http.message_types import HttpResponse
+from sync.connectors.http.message_types import HttpRequest, HttpResponse
 from sync.connectors.values.answer_meaning import AnswerRule, Meaning, find_meaning, status_of
 from sync.connectors.values.secret_scrubber import MASK, SecretScrubber
 
@@ -15,6 +16,8 @@ Purpose = Literal["fetch", "list", "get", "search", "create", "update", "delete"
 
 # More of a body than any recorder stores, so that no secret is cut by its limit before it is found.
 MAX_RECORDED_BODY = 131_072
+MAX_RECORDED_VALUE = 1_000
+_MASK_BYTES = MASK.encode()
 SAFE_HEADERS = frozenset(
     {"content-type", "retry-after", "date", "x-request-id", "idempotent-replayed", "etag", "location"}
 )
@@ -72,19 +75,6 @@ class Recorder(Protocol):
         """Record the result, failures included, once for each request that was recorded and not stopped."""
 
 
-def keep_safe_headers(headers: Mapping[str, str], scrubber: SecretScrubber) -> dict[str, str]:
-    """Return the response headers that help support, without secrets, cut to 1,000 characters each."""
-    kept = {name: value for name, value in headers.items() if name in SAFE_HEADERS}
-    return {name: value[:1000] for name, value in scrub_headers(kept, scrubber).items()}
-
-
-def scrub_headers(headers: Mapping[str, str], scrubber: SecretScrubber) -> Mapping[str, str]:
-    """Return headers without secrets in their values."""
-    if not scrubber.finds_any(*[value.encode("utf-8", "surrogatepass") for value in headers.values()]):
-        return headers
-    return {name: scrubber.scrub_text(value) for name, value in headers.items()}
-
-
 # Meanings that have an error of their own, whatever the status.
 _ERROR_OF_MEANING: Mapping[Meaning, type[errors.ConnectorError]] = {
     Meaning.STALE: errors.RecordStale,
@@ -130,7 +120,10 @@ class PreparedRequest(NamedTuple):
         """Return what a response means: by the rules, else by the status, of which `accepted_statuses` are results.
         A 4xx of a token endpoint means refused credentials. Raises ExpressionOverBudget.
         """
-        meaning = find_meaning(self.answers, answer.status, answer.headers, answer.body)
+        # Most requests have no rules.
+        meaning = (
+            find_meaning(self.answers, answer.status, answer.headers, answer.body) if self.answers else None
+        )
         if meaning is not None:
             status = status_of(meaning, answer.status)
             kind = _ERROR_OF_MEANING.get(meaning) or errors.error_for_status(status)
@@ -162,91 +155,115 @@ class TokenSender(NamedTuple):
     add_secret: Callable[[str], None] = lambda _: None
 
 
-class ExchangeTimer:
-    """Times one exchange, from construction on, and builds its record."""
-
-    def __init__(
-        self,
-        outgoing: OutgoingRequest,
-        call: PreparedRequest,
-        headers: Mapping[str, str],
-        scrubber: SecretScrubber,
-    ) -> None:
-        self._outgoing = outgoing
-        self._scrubber = scrubber
-        self._call = call
-        self._headers = headers
-        self._started_at = datetime.now(UTC)
-        self._started = time.monotonic()
-
-    def record_response(self, answer: HttpResponse, error: str | None) -> RecordedExchange:
-        """Return the record of a response with any status."""
-        # The whole response to a token request is secret.
-        body = (
-            MASK.encode()
-            if self._outgoing.purpose == "token"
-            else self._scrubber.scrub_bytes(answer.body[:MAX_RECORDED_BODY])
-        )
-        headers = keep_safe_headers(answer.headers, self._scrubber)
-        if self._outgoing.purpose == "token":
-            # It may hold the token, which is not known yet.
-            headers.pop("location", None)
-        return self._exchange(answer.status, headers, body, answer.bytes_received, error)
-
-    def record_failure(self, error: str, received: int) -> RecordedExchange:
-        """Return the record of an exchange without a complete response."""
-        return self._exchange(None, {}, b"", received, error)
-
-    def _exchange(
-        self, status: int | None, headers: Mapping[str, str], body: bytes, received: int, error: str | None
-    ) -> RecordedExchange:
-        return RecordedExchange(
-            request=self._outgoing,
-            status=status,
-            headers=headers,
-            body=body,
-            started_at=self._started_at,
-            seconds=time.monotonic() - self._started,
-            sent_bytes=request_size(self._call, self._headers),
-            received_bytes=received,
-            error_code=error,
-        )
-
-
 def merge_headers(headers: Mapping[str, str], overrides: Mapping[str, str]) -> dict[str, str]:
     """Merge two sets of headers; `overrides` wins, whatever the case of the names."""
     names = [name.lower() for name in overrides]
     return {name: value for name, value in headers.items() if name.lower() not in names} | dict(overrides)
 
 
-def mask_secrets(
-    call: PreparedRequest,
-    headers: Mapping[str, str],
-    secret_headers: Mapping[str, str],
-    scrubber: SecretScrubber,
-) -> OutgoingRequest:
-    """Return the request to record: the secret headers masked, the body too if it requests a token, and every other
-    secret wherever it is.
+class StartedExchange(NamedTuple):
+    """An exchange whose request is on record, and is to be sent now. Records what becomes of it.
+
+    `started`: by the monotonic clock.
     """
-    masked = MASK.encode() if call.purpose == "token" else call.body and scrubber.scrub_bytes(call.body)
-    masked_headers = scrub_headers({**headers, **dict.fromkeys(secret_headers, MASK)}, scrubber)
+
+    request: HttpRequest
+    started_at: datetime
+    started: float
+    call: PreparedRequest
+    outgoing: OutgoingRequest
+    recorder: Recorder
+    scrubber: SecretScrubber
+
+    def __repr__(self) -> str:
+        return f"<StartedExchange {self.call.label}>"
+
+    def record_response(self, answer: HttpResponse, error: str | None) -> None:
+        """Record a response with any status, without secrets."""
+        body = answer.body[:MAX_RECORDED_BODY]
+        kept = {name: value for name, value in answer.headers.items() if name in SAFE_HEADERS}
+        if self.call.purpose == "token":
+            # The whole response is secret, and the location may hold the token, which is not known yet.
+            body = _MASK_BYTES
+            kept.pop("location", None)
+        _, masked, body = _mask_message("", kept, body, self.scrubber)
+        headers = {name: value[:MAX_RECORDED_VALUE] for name, value in masked.items()}
+        self._record(answer.status, headers, body, answer.bytes_received, error)
+
+    def record_failure(self, error: str, received: int) -> None:
+        """Record that no complete response arrived."""
+        self._record(None, {}, b"", received, error)
+
+    def _record(
+        self, status: int | None, headers: Mapping[str, str], body: bytes, received: int, error: str | None
+    ) -> None:
+        self.recorder.record_exchange(
+            RecordedExchange(
+                request=self.outgoing,
+                status=status,
+                headers=headers,
+                body=body,
+                started_at=self.started_at,
+                seconds=time.monotonic() - self.started,
+                sent_bytes=_request_size(self.request, self.call.origin),
+                received_bytes=received,
+                error_code=error,
+            )
+        )
+
+
+def start_exchange(
+    call: PreparedRequest,
+    shown: PreparedRequest,
+    secret_headers: Mapping[str, str],
+    recorder: Recorder,
+    scrubber: SecretScrubber,
+) -> StartedExchange:
+    """Record a request with its secrets masked, and return the exchange that sends it. Raises what the recorder
+    raises. `shown`: the same request without the secrets in its URL and its body.
+    """
+    headers = merge_headers(call.headers, secret_headers)
+    outgoing = _mask_request(shown, {**headers, **dict.fromkeys(secret_headers, MASK)}, scrubber)
+    recorder.record_request(outgoing)
+    check = partial(recorder.check_before_sending, outgoing)
+    request = HttpRequest(call.method, call.url, headers, call.body, call.allowed_url, check)
+    return StartedExchange(request, datetime.now(UTC), time.monotonic(), call, outgoing, recorder, scrubber)
+
+
+def _mask_request(
+    call: PreparedRequest, headers: Mapping[str, str], scrubber: SecretScrubber
+) -> OutgoingRequest:
+    body = _MASK_BYTES if call.purpose == "token" else call.body
+    url, headers, masked = _mask_message(call.url, headers, body or b"", scrubber)
     return OutgoingRequest(
         call.purpose,
         call.method,
-        scrubber.scrub_text(call.url),
+        url,
         call.path_template,
-        masked_headers,
-        masked,
+        headers,
+        None if body is None else masked,
         call.idempotency_key,
         call.is_write,
     )
 
 
-def request_size(call: PreparedRequest, headers: Mapping[str, str]) -> int:
+def _mask_message(
+    url: str, headers: Mapping[str, str], body: bytes, scrubber: SecretScrubber
+) -> tuple[str, Mapping[str, str], bytes]:
+    """Return URL, headers and body without secrets."""
+    texts = "\0".join([url, *headers.values()]).encode("utf-8", "surrogatepass")
+    # In one search: most messages hold none.
+    if not scrubber.finds_any(texts, body):
+        return url, headers, body
+    masked = {name: scrubber.scrub_text(value) for name, value in headers.items()}
+    return scrubber.scrub_text(url), masked, scrubber.scrub_bytes(body)
+
+
+def _request_size(request: HttpRequest, origin: str) -> int:
     """Count the bytes of the request line, the headers including Host, and the body."""
-    target = call.url[len(call.origin) :]
+    target = request.url[len(origin) :]
     # Four more bytes for each header: a colon, a space and the line end.
-    lines = sum(len(name) + len(value) + 4 for name, value in headers.items())
-    host = len("Host: \r\n") + len(call.origin.partition("://")[2])
+    lines = sum(len(name) + len(value) + 4 for name, value in request.headers.items())
+    host = len("Host: \r\n") + len(origin.partition("://")[2])
     # Twelve bytes: a space before the target, and the version with its line end after it.
-    return len(call.method) + len(target) + 12 + host + lines + 2 + len(call.body or b"")
+    return len(request.method) + len(target) + 12 + host + lines + 2 + len(request.body or b"")

@@ -1,18 +1,15 @@
 """Send prepared requests to one connection, record each exchange, and judge what the responses mean."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import NamedTuple
 
 from sync.connectors.client.client_config import AttemptOptions, ClientConfig
 from sync.connectors.client.exchange import (
-    ExchangeTimer,
     Judgement,
     PreparedRequest,
     Purpose,
     Recorder,
-    mask_secrets,
-    merge_headers,
+    start_exchange,
 )
 from sync.connectors.client.placed_secrets import list_secret_headers, mask_placed, place_secrets
 from sync.connectors.contracts import errors
@@ -21,7 +18,6 @@ from sync.connectors.http.message_types import (
     DeadlineExceeded,
     ExchangeFailure,
     HttpEndpoint,
-    HttpRequest,
     HttpResponse,
     UrlNotAllowed,
 )
@@ -106,23 +102,16 @@ class RequestSender:
         if self._placed and call.origin == self._endpoint.origin:
             secret_headers = {**secret_headers, **list_secret_headers(self._placed)}
             shown, call = place_secrets(call, mask_placed(self._placed)), place_secrets(call, self._placed)
-        headers = merge_headers(call.headers, secret_headers)
-        masked_headers = mask_secrets(shown, headers, secret_headers, self._scrubber)
-        self._recorder.record_request(masked_headers)
-        stopwatch = ExchangeTimer(masked_headers, call, headers, self._scrubber)
-        check = partial(self._recorder.check_before_sending, masked_headers)
-        request = HttpRequest(call.method, call.url, headers, call.body, call.allowed_url, check)
+        exchange = start_exchange(call, shown, secret_headers, self._recorder, self._scrubber)
         try:
-            answer = transmit_request(request, self._endpoint_for(call))
+            answer = transmit_request(exchange.request, self._endpoint_for(call))
         except ExchangeFailure as failure:
             error = self._connector_error(call, failure)
-            self._recorder.record_exchange(stopwatch.record_failure(error.code, failure.bytes_received))
+            exchange.record_failure(error.code, failure.bytes_received)
             raise
         received = _judge_answer(call, answer, accepted_statuses)
         kind = received.judgement.error if received.judgement else errors.SettingOverBudget
-        self._recorder.record_exchange(
-            stopwatch.record_response(answer, f"{self._side}-{kind.code_suffix}" if kind else None)
-        )
+        exchange.record_response(answer, f"{self._side}-{kind.code_suffix}" if kind else None)
         return received
 
     def _endpoint_for(self, call: PreparedRequest) -> HttpEndpoint:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.client.exchange import MAX_RECORDED_BODY
+from sync.connectors.client.exchange import MAX_RECORDED_BODY, MAX_RECORDED_VALUE
 from sync.connectors.contracts.errors import ConnectorError
 from sync.connectors.presets import load_preset
 from sync.connectors.values.secret_scrubber import SecretScrubber
@@ -95,6 +95,17 @@ def test_the_secrets_of_the_other_end_are_removed_too(echoing: Service) -> None:
         failure = _failure_of(service.url, recorder, credentials=other, scrubber=scrubber)
     assert failure.sentence == "I know *** and ***"
     assert recorder.exchanges[0].body == b'{"error": {"message": "I know *** and ***"}}'
+
+
+def test_the_record_of_a_response_is_bounded() -> None:
+    recorder = MemoryRecorder()
+    long = Reply(
+        422, raw=b"x" * (MAX_RECORDED_BODY + 1), headers={"Location": "y" * (MAX_RECORDED_VALUE + 1)}
+    )
+    with serving(lambda _: long) as service:
+        _failure_of(service.url, recorder)
+    assert recorder.exchanges[0].body == b"x" * MAX_RECORDED_BODY
+    assert recorder.exchanges[0].headers["location"] == "y" * MAX_RECORDED_VALUE
 
 
 @pytest.mark.parametrize("before", [MAX_RECORDED_BODY - 40, MAX_RECORDED_BODY - 20, 65_530, 65_536, 65_540])

@@ -325,6 +325,18 @@ def test_password_and_token_are_in_no_record_and_no_error() -> None:
     assert {exchange.request.purpose for exchange in notebook.exchanges} == {"token", "fetch"}
 
 
+def test_a_token_in_the_address_of_a_session_is_in_no_record() -> None:
+    def give(token: str) -> Reply:
+        return Reply(201, {"token": token}, {"Location": f"/sessions/{token}", "ETag": '"1"'})
+
+    server, notebook = SessionServer(give_token=give), MemoryRecorder()
+    with serving(server) as service:
+        connect(service.url, notebook).fetch_entity("USER", "a1")
+    (token,) = server.sessions
+    assert notebook.exchanges[0].headers["etag"] == '"1"'
+    assert token not in repr(notebook.exchanges)
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     (
         {"log_in": {"path": "/login", "body": {"user": {"expression": "username"}}}},
