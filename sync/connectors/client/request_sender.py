@@ -1,6 +1,7 @@
 """Send prepared requests to one connection, record each exchange, and judge what the responses mean."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sync.connectors.client.client_config import AttemptOptions, ClientConfig
@@ -53,24 +54,14 @@ def _judge_answer(
         return ReceivedResponse(answer, None, costly)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class RequestSender:
     """Sends the requests of one attempt, and records each transmission as an exchange of its own."""
 
-    def __init__(
-        self, config: ClientConfig, options: AttemptOptions, recorder: Recorder, scrubber: SecretScrubber
-    ) -> None:
-        self._side = config.side
-        self._options = options
-        self._recorder = recorder
-        self._scrubber = scrubber
-        self._placed = config.placed_secrets
-        self._endpoint = HttpEndpoint(
-            config.base_url.origin,
-            options.deadline_seconds,
-            options.byte_cap,
-            config.options.ca_certificates,
-            config.options.allowed_networks,
-        )
+    config: ClientConfig
+    options: AttemptOptions
+    recorder: Recorder
+    scrubber: SecretScrubber
 
     def send(
         self,
@@ -98,11 +89,11 @@ class RequestSender:
         self, call: PreparedRequest, secret_headers: Mapping[str, str], accepted_statuses: frozenset[int]
     ) -> ReceivedResponse:
         """Run one exchange and record it before and after. Raises ExchangeFailure."""
-        shown = call
-        if self._placed and call.origin == self._endpoint.origin:
-            secret_headers = {**secret_headers, **list_secret_headers(self._placed)}
-            shown, call = place_secrets(call, mask_placed(self._placed)), place_secrets(call, self._placed)
-        exchange = start_exchange(call, shown, secret_headers, self._recorder, self._scrubber)
+        shown, placed = call, self.config.placed_secrets
+        if placed and call.origin == self.config.base_url.origin:
+            secret_headers = {**secret_headers, **list_secret_headers(placed)}
+            shown, call = place_secrets(call, mask_placed(placed)), place_secrets(call, placed)
+        exchange = start_exchange(call, shown, secret_headers, self.recorder, self.scrubber)
         try:
             answer = transmit_request(exchange.request, self._endpoint_for(call))
         except ExchangeFailure as failure:
@@ -111,22 +102,21 @@ class RequestSender:
             raise
         received = _judge_answer(call, answer, accepted_statuses)
         kind = received.judgement.error if received.judgement else errors.SettingOverBudget
-        exchange.record_response(answer, f"{self._side}-{kind.code_suffix}" if kind else None)
+        exchange.record_response(answer, f"{self.config.side}-{kind.code_suffix}" if kind else None)
         return received
 
     def _endpoint_for(self, call: PreparedRequest) -> HttpEndpoint:
         """Return the endpoint for a request. Only the connection's own origin uses its certificates and
         networks, a token endpoint elsewhere does not.
         """
-        own = self._endpoint
-        return (
-            own
-            if call.origin == own.origin
-            else HttpEndpoint(call.origin, own.deadline_seconds, own.byte_cap)
-        )
+        limits = (self.options.deadline_seconds, self.options.byte_cap)
+        if call.origin != self.config.base_url.origin:
+            return HttpEndpoint(call.origin, *limits)
+        shared = self.config.options
+        return HttpEndpoint(call.origin, *limits, shared.ca_certificates, shared.allowed_networks)
 
     def _connector_error(self, call: PreparedRequest, failure: ExchangeFailure) -> errors.ConnectorError:
         kind = _ERRORS_BY_FAILURE.get(type(failure), errors.UnreadableResponse)
-        within = f" in {self._options.deadline_seconds:g} s" if kind is errors.RequestTimedOut else ""
+        within = f" in {self.options.deadline_seconds:g} s" if kind is errors.RequestTimedOut else ""
         message = f"{call.label}: {failure}{within}"
-        return kind(message, side=self._side, maybe_applied=call.is_write and failure.may_have_arrived)
+        return kind(message, side=self.config.side, maybe_applied=call.is_write and failure.may_have_arrived)

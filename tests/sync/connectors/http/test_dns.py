@@ -92,6 +92,17 @@ def test_a_connection_respects_its_networks_although_another_one_is_connected() 
             shop(service.url, settings=shop_settings() | {"networks": ["10.0.0.0/8"]}).get_record("USER", "1")
 
 
+def test_the_networks_of_a_connection_are_not_those_of_a_token_endpoint_elsewhere() -> None:
+    with serving(lambda _: Reply(200, {"access_token": "t1"})) as issuer:
+        connector = shop(
+            "http://127.0.0.2:9",
+            settings=shop_settings() | {"networks": ["127.0.0.2/32"]},
+            authentication={"scheme": "oauth2-client-credentials", "token_url": f"{issuer.url}/token"},
+            credentials={"client_id": "networks", "client_secret": "hush"},
+        )
+        assert connector.renew_credentials()
+
+
 def test_of_several_addresses_only_a_permitted_one_is_contacted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that is rebound to the address of another service reaches only permitted addresses."""
     with serving(_user) as service, socket.create_server(("127.0.0.2", _port(service))) as trap:
