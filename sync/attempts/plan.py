@@ -100,31 +100,36 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
         raise EntityNotMappable("mapping", gettext_noop("it has no version yet"))
     if not (claim.delivery.identity.is_enabled and claim.delivery.commercial.is_enabled):
         raise ConnectionDisabled
-    findings.entity = _load_entity(claim, connectors.identity)
+    is_fetched = claim.delivery.is_fetched
+    findings.entity = (
+        _fetch_current_entity(claim, connectors.identity) if is_fetched else _carried_entity(claim.delivery)
+    )
     findings.is_matched = False
-    findings.record, change = _find_record_and_plan(claim, connectors.target, mapping, findings)
-    findings.change = change = _leave_out_unkept(claim, change, findings)
+    findings.record, change = _find_record_and_plan(
+        claim, connectors.target, mapping, findings, is_partial=not is_fetched
+    )
+    is_partial = findings.entity is None or not is_fetched
+    findings.change = change = _leave_out_unkept(claim, change, findings, is_partial=is_partial)
     findings.record_id = change.record_id or ""
-    if _is_not_yet_visible(claim, findings):
-        raise EntityNotYetVisible
-    if findings.entity is None and claim.delivery.is_fetched:
+    if findings.entity is None and is_fetched:
+        if _is_not_yet_visible(claim, findings):
+            raise EntityNotYetVisible
         prove_entity_absence(claim, connectors.identity)
     return change
 
 
-def _leave_out_unkept(claim: Claim, change: Change, findings: AttemptFindings) -> Change:
+def _leave_out_unkept(claim: Claim, change: Change, findings: AttemptFindings, *, is_partial: bool) -> Change:
     """Return the change without the fields that the target has failed to keep too often, and count what is written.
 
     A person who replays sends them again.
     """
-    delivery, link = claim.delivery, claim.link
+    link = claim.link
     # The writes of another record say nothing about this one.
     counts = link.write_counts if link is not None and link.record_id == change.record_id else {}
-    digest = partial(_digest_difference, delivery)
+    digest = partial(_digest_difference, claim.delivery)
     reduced = leave_out_unkept(change, counts, digest, settings.UNKEPT_WRITES)
     if reduced.left_out_fields and not _is_asked_for(claim):
         change = reduced
-    is_partial = findings.entity is None or not delivery.is_fetched
     findings.write_counts = count_writes(change, counts, digest, is_partial=is_partial)
     return change
 
@@ -144,19 +149,17 @@ def _is_asked_for(claim: Claim) -> bool:
 
 
 def _is_not_yet_visible(claim: Claim, findings: AttemptFindings) -> bool:
-    """True if nothing but its creation is known of an entity.
+    """True if nothing but its creation is known of an entity that the identity service does not have.
 
     Ending such a delivery as unchanged would lose it: a source that sends its webhook before its own commit, and waits
     for our answer, has nothing for us to read however long we wait.
     """
-    is_nowhere = findings.entity is None and findings.record is None and claim.link is None
-    return is_nowhere and claim.delivery.is_fetched and _is_older_than_event(None, claim)
+    has_record = findings.record is not None or claim.link is not None
+    return not has_record and _is_older_than_event(None, claim)
 
 
-def _load_entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
-    delivery = claim.delivery
-    if delivery.is_fetched:
-        return _fetch_current_entity(claim, identity)
+def _carried_entity(delivery: Delivery) -> Entity | None:
+    """Return the entity that the webhook carries; None for a deletion. Raises NoRelayedData if it carries none."""
     if delivery.event.event_type == "DELETE":
         return None
     data = carried_data(delivery.event)
@@ -202,13 +205,17 @@ def _is_older_than_event(entity: Entity | None, claim: Claim) -> bool:
 
 
 def _find_record_and_plan(
-    claim: Claim, target: TargetConnector, mapping: ParsedMapping, findings: AttemptFindings
+    claim: Claim,
+    target: TargetConnector,
+    mapping: ParsedMapping,
+    findings: AttemptFindings,
+    *,
+    is_partial: bool,
 ) -> tuple[Record | None, Change]:
     route, entity = claim.delivery.route, findings.entity
     # Decided before any request to the target.
     if entity is None and route.when_gone == Route.DeletionPolicy.IGNORE:
         return None, Change(ChangeAction.NOTHING)
-    is_partial = not claim.delivery.is_fetched
     target_fields = None
     if entity is not None:
         target_fields, findings.left_out = _map_entity(claim, mapping, entity, is_partial=is_partial)
