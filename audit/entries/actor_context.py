@@ -12,6 +12,8 @@ from audit.format.canonical_json import JSONValue
 
 ReadContext = Callable[[], Mapping[str, JSONValue]]
 
+# Actors that are people begin with it; the rest is the key of the user.
+PERSON_PREFIX = "person:"
 CONTEXT_FIELD = "by"
 _context_reader: ContextVar[ReadContext | None] = ContextVar("actor_context", default=None)
 
@@ -28,9 +30,9 @@ def actor_context(read_context: ReadContext) -> Iterator[None]:
         _context_reader.reset(token)
 
 
-def add_actor_context(actor: str, details: Mapping[str, JSONValue]) -> Mapping[str, JSONValue]:
-    """Return the details of an entry, with the context added if the actor is a person and a context is set."""
+def add_actor_context(details: Mapping[str, JSONValue]) -> Mapping[str, JSONValue]:
+    """Return the details of a person's entry, with the context added if one is set."""
     read_context = _context_reader.get()
-    if read_context is None or not actor.startswith("person:"):
+    if read_context is None:
         return details
     return {**details, CONTEXT_FIELD: dict(read_context())}

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from audit.entries.actor_context import add_actor_context
+from audit.entries.actor_context import PERSON_PREFIX, add_actor_context
 from audit.entries.stream_heads import EMPTY_STREAM, StreamHead, load_stream_heads
 from audit.format.canonical_json import JSONValue, canonical_json
 from audit.format.hashes import leaf_hash
@@ -144,7 +144,8 @@ def _body_start(entry: NewEntry, at: str) -> str:
     """Return the canonical body up to the fields of the chain, whose names sort after all others."""
     # Only `details` needs the encoder: the other fields are written in canonical order here.
     beginning = f'"action":{quoted(entry.action)},"actor":{quoted(entry.actor)}'
-    details = add_actor_context(entry.actor, entry.details)
+    is_person = entry.actor.startswith(PERSON_PREFIX)
+    details = add_actor_context(entry.details) if is_person else entry.details
     return f'{{{beginning},"at":"{at}","details":{canonical_json(details)}'
 
 
