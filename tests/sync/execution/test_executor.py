@@ -12,10 +12,11 @@ from django.db import connections
 from django.http import HttpResponse
 
 from sync.deliveries.routes import resolved_routes
+from sync.delivery_service import DeliveryService, EventSession
 from sync.execution import executor as execution_executor
 from sync.models import Connection, Delivery, Route
 from tests.support.hub import ANNA, EXAMPLE, Hub, wait_until_quiet
-from webhooks.models import Event, State
+from webhooks.models import Event, Source, State
 
 MIKKO = "5f2a9c0e7b1d4e8890aa0001"
 
@@ -76,6 +77,42 @@ def test_a_delivery_is_claimed_only_when_a_thread_is_free(hub: Hub, one_thread: 
         hub.shop.faults.clear()
         assert {first.result(timeout=20).status_code, other.result(timeout=20).status_code} <= {200, 424}
     wait_until(lambda: hub.customer(MIKKO)["email"] == second)
+
+
+def used_slots() -> int:
+    return execution_executor._process_executor().used_slots
+
+
+def planned_session(entity_type: str = "USER") -> EventSession:
+    """Return the session of a new event whose sender waits, with its routes resolved."""
+    session = DeliveryService().begin_session(5.0, may_claim=True)
+    source = Source.objects.get(slug="aurora-unsigned")
+    session.plan_deliveries(Event(source=source, entity_type=entity_type, event_type="UPDATE"))
+    return session
+
+
+def test_a_session_reserves_a_slot_for_each_delivery_only(hub: Hub) -> None:
+    wait_until_quiet()
+    with closing(planned_session()):
+        assert used_slots() == 1
+    with closing(planned_session("MOON")):
+        assert used_slots() == 0
+
+
+@pytest.mark.parametrize("forgets", [True, False], ids=["as it is", "broken: it keeps what it gave back"])
+def test_a_session_gives_back_a_slot_once(
+    hub: Hub, one_place: None, monkeypatch: pytest.MonkeyPatch, forgets: bool
+) -> None:
+    if not forgets:
+        monkeypatch.setattr(
+            EventSession, "close", lambda session: [slot.release_slot() for slot in session._slots]
+        )
+    session = planned_session()
+    session.close()
+    session.close()
+    assert used_slots() == (0 if forgets else -1)
+    # Of the broken variant.
+    execution_executor._process_executor().used_slots = 0
 
 
 def test_a_hanging_system_does_not_delay_another_one_of_the_same_event(hub: Hub) -> None:
