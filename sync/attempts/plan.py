@@ -28,7 +28,12 @@ from sync.planning.change import (
     plan_deleted_entity,
 )
 from sync.planning.mapping import EntityNotMappable, ParsedMapping
-from sync.planning.record_matching import MatchUndecided, RecordQuery, find_record
+from sync.planning.record_matching import (
+    MatchUndecided,
+    RecordQuery,
+    find_record,
+    require_own_external_id,
+)
 from sync.planning.reference_resolution import MappedFields, map_with_references
 from sync.planning.references import Reference
 from sync.planning.unkept_fields import WriteCount, count_writes, leave_out_unkept
@@ -231,6 +236,7 @@ def _find_record_and_plan(
         # missing.
         if entity is not None:
             target_fields, findings.left_out = _map_entity(claim, mapping, entity, is_partial=False)
+    require_own_external_id(mapping, target_fields, claim.delivery.entity_id, is_creation=record is None)
     return _plan_with_version(claim, target, record, partial(mapping.plan_record, target_fields))
 
 

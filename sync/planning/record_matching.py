@@ -7,13 +7,14 @@ may share an address: a record with the external id of another entity, or with a
 matches.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from sync.connectors.contracts.types import Record, TargetConnector
 from sync.connectors.values.json_responses import as_text
-from sync.planning.mapping import MatchValue, ParsedMapping
+from sync.planning.mapping import EntityNotMappable, MatchValue, ParsedMapping, gettext_noop
 
 # Of one delivery. A person chooses among them on one page.
 MAX_CANDIDATES = 10
@@ -83,6 +84,26 @@ def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQu
     if len(hits) > 1:
         raise AmbiguousMatch(external_id)
     return next(iter(hits.values()), None)
+
+
+def require_own_external_id(
+    mapping: ParsedMapping, fields: Mapping[str, Any], entity_id: str, *, is_creation: bool
+) -> None:
+    """Check the mapped fields of a record: the field by which it is found must get the id of its entity.
+
+    Raises EntityNotMappable if a creation does not give it that id, or if an update removes it. A field that the
+    mapping does not write is left to the target.
+    """
+    name = mapping.match.external_id
+    if name is None or name not in mapping.fields:
+        return
+    text = as_text(fields.get(name)) or ""
+    # Systems differ in the case that they give back.
+    is_lost = text.casefold() != entity_id.casefold() if is_creation else name in fields and not text
+    if is_lost:
+        raise EntityNotMappable(
+            name, gettext_noop("the record is found by it, so it must get the id of the entity")
+        )
 
 
 def match_record(
