@@ -19,7 +19,10 @@ def encode_body(body: Any, encoding: str) -> bytes:
 
 
 def _encode_form(body: Any) -> bytes:
-    """Encode an object as form fields, those of inner objects and lists as `a[b]` and `a[0]`. Null is empty."""
+    """Encode an object as form fields, those of inner objects and lists as `a[b]` and `a[0]`. Null and an empty
+    list are an empty field: without one, a list that became empty would not be sent. An object without members has no
+    field, because an empty one may mean that all members are removed.
+    """
     if not isinstance(body, Mapping):
         raise TypeError("a form is an object")
     parts: list[str] = []
@@ -33,7 +36,9 @@ def _encode_form(body: Any) -> bytes:
 def _form_fields(value: Any, name: str, depth: int) -> Iterator[tuple[str, str]]:
     if depth > _MAX_DEPTH:
         raise ValueError("a form is nested too deeply")
-    if isinstance(value, Mapping):
+    if isinstance(value, list | tuple) and not value:
+        yield name, ""
+    elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _form_fields(inner, f"{name}[{key}]" if name else str(key), depth + 1)
     elif isinstance(value, list | tuple):

@@ -228,7 +228,8 @@ _ENCODING = defaulted(
     "encoding",
     Choice(("json", "form", "none")),
     "json",
-    "How the body is sent. `form`: as form fields, those of inner objects and lists as `a[b]`. `none`: no body.",
+    "How the body is sent. `form`: as form fields, those of inner objects and lists as `a[b]`; null and an empty list "
+    "are an empty field. `none`: no body.",
     example="form",
 )
 _BODY = optional(

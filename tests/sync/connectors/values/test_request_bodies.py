@@ -34,6 +34,14 @@ def test_a_form_has_a_name_for_each_inner_value() -> None:
     ]
 
 
+def test_a_list_that_became_empty_is_a_field() -> None:
+    assert (
+        encode_body({"tags": [], "n": {"roles": [], "names": ["a"]}}, "form")
+        == b"tags=&n%5Broles%5D=&n%5Bnames%5D%5B0%5D=a"
+    )
+    assert encode_body({}, "form") == b""
+
+
 @pytest.mark.parametrize(
     "body",
     [["a"], "a", None, {"a": [0] * (MAX_FORM_FIELDS + 1)}, {"a": "\ud800"}, {"a": float("nan")}, {"a": {1}}],
