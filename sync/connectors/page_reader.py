@@ -126,8 +126,10 @@ def iterate_pages(
         assert position is not None
         request = _make_request(source, position, since)
         answer = client.send_request(request)
-        body = client.read_json(request, answer)
-        items = client.evaluate(source.results, request, body)
+        # An answer without content is a page without items.
+        is_empty = answer.status == 204
+        body = None if is_empty else client.read_json(request, answer)
+        items = [] if is_empty else client.evaluate(source.results, request, body)
         if not isinstance(items, list):
             raise client.unreadable_error(request, "the response is not a list")
         total = _read_total(client, source.paging, request, body)

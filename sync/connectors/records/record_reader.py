@@ -51,7 +51,9 @@ class RecordReader:
     def read_all(
         self, request: ConnectorRequest, known: RecordSettings, operation: Operation, answer: HttpResponse
     ) -> list[Record]:
-        """Return the records of a list."""
+        """Return the records of a list; none for an answer without content."""
+        if answer.status == 204:
+            return []
         results = self._client.read_value(operation.result, request, answer, is_object=False)
         if not isinstance(results, list):
             raise self._client.unreadable_error(request, "the response is not a list")
@@ -69,10 +71,12 @@ class RecordReader:
         sent: Record,
         answer: HttpResponse,
     ) -> Record:
-        """Return the record in the answer to an update; the record as sent if the answer holds none."""
+        """Return the record in the answer to an update; the record as sent if the answer holds none, such as `true` or
+        a list of results. An answer that is no JSON, such as the page of a log-in, is no success.
+        """
         if not answer.body.strip():
             return sent
-        fields = self.select(request, operation, answer)
+        fields = self._client.read_value(operation.result, request, answer, is_object=False)
         if (
             not isinstance(fields, dict)
             or self._client.evaluate(known.id_expression, request, fields) is None

@@ -187,6 +187,13 @@ def test_a_cursor_that_repeats_ends_the_list_with_an_error() -> None:
                 read_ids(service.url, **over)
 
 
+@pytest.mark.parametrize("over", [{}, {"paging": "page"}, {"paging": "cursor", "next": "paging.next.after"}])
+def test_a_page_without_content_is_the_last(over: dict[str, Any]) -> None:
+    with serving(lambda _: Reply(204)) as service:
+        assert read_ids(service.url, **over) == []
+        assert len(service.seen) == 1
+
+
 def test_an_endless_cursor_ends_after_the_allowed_pages() -> None:
     with serving(lambda _: Reply(200, {"items": [], "next": len(service.seen)})) as service:
         assert read_ids(service.url, paging="cursor", next="next", max_pages=7) == []

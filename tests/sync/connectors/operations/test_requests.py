@@ -342,6 +342,28 @@ def test_a_record_whose_whole_is_not_found_is_not_replaced(raw: str | None, is_s
             assert {seen.method for seen in service.seen} == {"GET"}
 
 
+@pytest.mark.parametrize("body", [[{"7": True, "message": ""}], True, None, "done", 1, [], {"warnings": []}])
+def test_an_update_that_is_answered_with_no_record_is_done(body: Any) -> None:
+    with serving(lambda seen: Reply(200, STORED if seen.method == "GET" else body)) as service:
+        updated = target(service).update_record("USER", "7", {"email": "new"}, "k1", None, CONTEXT)
+    assert updated.id == "7"
+
+
+def test_an_update_that_is_answered_with_a_page_is_not_known_to_be_done() -> None:
+    page = Reply(200, raw=b"<html><form action='/login'></form></html>")
+    answering = serving(lambda seen: Reply(200, STORED) if seen.method == "GET" else page)
+    with answering as service, pytest.raises(UnreadableResponse) as caught:
+        target(service).update_record("USER", "7", {"email": "new"}, "k1", None, CONTEXT)
+    assert caught.value.maybe_applied
+
+
+def test_a_search_and_a_list_without_content_find_nothing() -> None:
+    with serving(lambda _: Reply(204)) as service:
+        connector = target(service, list={"path": "/c", "result": "items"})
+        assert connector.search_records("USER", "email", "a@example.org") == ()
+        connector.probe_system()
+
+
 # Broken variants.
 
 
