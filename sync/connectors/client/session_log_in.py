@@ -64,8 +64,14 @@ class SessionAuthenticator:
         self._side = side
         self._secrets = secrets
         self._call = self._prepare_log_in()
+        # A second secret is put into the request later, and its change is a change of the credentials too.
+        placed = [[place.kind, place.name, held[place.credential]] for place in scheme.secret_places]
         key = digest_client(
-            self._call.url, self._call.method, dict(self._call.headers), (self._call.body or b"").hex()
+            self._call.url,
+            self._call.method,
+            dict(self._call.headers),
+            (self._call.body or b"").hex(),
+            *placed,
         )
         self._guard_key = key.hex()
         # Another template makes another header of the same token.
