@@ -17,9 +17,13 @@ from webhooks.expressions.expression_functions import (
     TEXT_FUNCTIONS,
     UnexpectedValueType,
     apply_to_text,
+    decode_base64,
     find_first_email,
     format_date,
     list_items,
+    read_json,
+    replace_text,
+    split_text,
     subtract_list,
     zip_lists,
 )
@@ -281,6 +285,22 @@ class _BudgetedFunctions(Functions):  # type: ignore[misc]
     def _func_difference(self, items: Any, others: Any) -> Any:
         return subtract_list(items, others)
 
+    @_accepts_types({"types": ["string", "null"]})
+    def _func_from_json(self, text: Any) -> Any:
+        return read_json(text)
+
+    @_accepts_types({"types": ["string", "null"]})
+    def _func_from_base64(self, text: Any) -> Any:
+        return decode_base64(text)
+
+    @_accepts_types({"types": ["string", "null"]}, {"types": ["string"]})
+    def _func_split(self, text: Any, separator: str) -> Any:
+        return split_text(text, separator)
+
+    @_accepts_types({"types": ["string", "null"]}, {"types": ["string"]}, {"types": ["string"]})
+    def _func_replace(self, text: Any, old: str, new: str) -> Any:
+        return replace_text(text, old, new)
+
     @_accepts_types({"types": [], "variadic": True})
     def _func_date(self, *arguments: Any) -> Any:
         if len(arguments) > 2:
@@ -346,6 +366,17 @@ def _charge_text_change(interpreter: _BudgetedInterpreter, arguments: list[Any])
     interpreter.charge_made_text(sum(_text_size(part) for part in arguments if isinstance(part, str)))
 
 
+def _charge_parts(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+    # A text of JSON, or one that is split, has at most one value for every two characters.
+    interpreter.charge_copy(sum(len(part) for part in arguments if isinstance(part, str)))
+
+
+def _charge_replace(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
+    if len(arguments) == 3 and all(isinstance(part, str) for part in arguments) and arguments[1]:
+        text, old, new = arguments
+        interpreter.charge_made_text(_text_size(text) + text.count(old) * _text_size(new))
+
+
 def _charge_contains(interpreter: _BudgetedInterpreter, arguments: list[Any]) -> None:
     interpreter.charge_nested_value(arguments[:1])
 
@@ -366,6 +397,10 @@ _CHARGES: Mapping[str, _Charge] = {
     "trim": _charge_text_change,
     "md5": _charge_text_change,
     "sha256": _charge_text_change,
+    "from_base64": _charge_text_change,
+    "from_json": _charge_parts,
+    "split": _charge_parts,
+    "replace": _charge_replace,
     "items": _charge_object_fields,
     "zip": _charge_zip,
     "difference": _charge_nested_values,

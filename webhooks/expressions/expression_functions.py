@@ -3,16 +3,25 @@
 A text function returns any other value as it is.
 """
 
+import binascii
 import hashlib
+import json
+import re
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Never
 
 from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
 
 # A number from here on counts as milliseconds: as seconds it would be in the year 5138.
 FIRST_MILLISECONDS = 100_000_000_000
+MAX_JSON_DEPTH = 32
+_STRINGS_AND_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)
+# Only these can produce a lone surrogate or an infinite number.
+_NEEDS_CHECK = re.compile(r"\\u[dD][89a-fA-F]|[0-9][eE]|[0-9]{300}|[\ud800-\udfff]")
+_FROM_BASE64URL = str.maketrans("-_", "+/")
 DATE_FORMS = ("date", "date-time", "seconds", "milliseconds")
 
 
@@ -122,6 +131,65 @@ def _read_time(value: Any) -> datetime:
     raise UnexpectedValueType("date() takes a time of RFC 3339, or seconds or milliseconds since 1970")
 
 
+def read_json(text: str | None) -> Any:
+    """Return the value of a JSON text; None for null. Raises UnexpectedValueType if it is not JSON, is nested more than
+    `MAX_JSON_DEPTH` deep, or has what no stored document may have: infinite numbers and lone surrogates.
+    """
+    if text is None:
+        return None
+    # Each level needs a bracket: with so few of them the depth needs no look.
+    if text.count("[") + text.count("{") > MAX_JSON_DEPTH and _json_depth(text) > MAX_JSON_DEPTH:
+        raise UnexpectedValueType("from_json() takes JSON that is not nested so deeply")
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+        if _NEEDS_CHECK.search(text):
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (ValueError, RecursionError):
+        raise UnexpectedValueType("from_json() takes JSON") from None
+    return value
+
+
+def _json_depth(text: str) -> int:
+    depth = most = 0
+    for bracket in _STRINGS_AND_BRACKETS.finditer(text):
+        depth += 1 if bracket[1] else -1 if bracket[2] else 0
+        most = max(most, depth)
+    return most
+
+
+def _refuse_constant(_name: str) -> Never:
+    raise ValueError
+
+
+def decode_base64(text: str | None) -> str | None:
+    """Return the text whose UTF-8 is written in base64 or base64url, padded or not; None for null. Raises
+    UnexpectedValueType.
+    """
+    if text is None:
+        return None
+    plain = text.translate(_FROM_BASE64URL).rstrip("=")
+    try:
+        return b64decode(plain + "=" * (-len(plain) % 4), validate=True).decode("utf-8")
+    except (binascii.Error, ValueError):
+        raise UnexpectedValueType("from_base64() takes a text in base64") from None
+
+
+def split_text(text: str | None, separator: str) -> list[str] | None:
+    """Return the parts of a text between the separators; None for null. Raises UnexpectedValueType for an empty one."""
+    if not separator:
+        raise UnexpectedValueType("split() takes a separator")
+    return None if text is None else text.split(separator)
+
+
+def replace_text(text: str | None, old: str, new: str) -> str | None:
+    """Return a text with another one in place of each occurrence; None for null. Raises UnexpectedValueType if there is
+    nothing to look for.
+    """
+    if not old:
+        raise UnexpectedValueType("replace() takes a text to look for")
+    return None if text is None else text.replace(old, new)
+
+
 TEXT_FUNCTIONS: Mapping[str, Callable[[str], str]] = {
     "lower": str.lower,
     "upper": str.upper,
@@ -132,5 +200,6 @@ TEXT_FUNCTIONS: Mapping[str, Callable[[str], str]] = {
 # Known in the expressions of `fields` in a mapping only.
 LINKED = "linked"
 KNOWN_FUNCTIONS = frozenset(
-    {*Functions.FUNCTION_TABLE, *TEXT_FUNCTIONS, "date", "difference", "first_email", "items", "zip"}
+    {*Functions.FUNCTION_TABLE, *TEXT_FUNCTIONS}
+    | {"date", "difference", "first_email", "from_base64", "from_json", "items", "replace", "split", "zip"}
 )

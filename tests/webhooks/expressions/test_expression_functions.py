@@ -28,6 +28,9 @@ DOCUMENT = {
     "text": " Ä ",
     "at": "2026-03-01T01:30:00+02:00",
     "number": 7,
+    "json": '{"owner": "acme", "name": "ada", "tags": ["a"], "score": 1.5}',
+    "path": "users/f8a1-22",
+    "base64": "eyJpZCI6ICLDpCJ9",
 }
 
 
@@ -72,6 +75,19 @@ DOCUMENT = {
         ("date('2026-02-28')", "2026-02-28"),
         ("date('2026-02-28T10:00:00', 'date-time')", "2026-02-28T10:00:00Z"),
         ("date(missing)", None),
+        ("from_json(json).name", "ada"),
+        ("from_json('[1, 2]')[1]", 2),
+        ("from_json('null')", None),
+        ("from_json(missing)", None),
+        ("from_json(from_base64(base64)).id", "ä"),
+        ("from_base64('Pz8_')", "???"),
+        ("from_base64(missing)", None),
+        ("split(path, '/')[-1]", "f8a1-22"),
+        ("split('', '/')", [""]),
+        ("split(missing, '/')", None),
+        ("join('.', reverse(split(date(at), '-')))", "28.02.2026"),
+        ("replace(replace(date(at, 'date-time'), 'T', ' '), 'Z', '')", "2026-02-28 23:30:00"),
+        ("replace(missing, 'a', 'b')", None),
     ],
 )
 def test_a_function_returns_what_it_promises(text: str, found: Any) -> None:
@@ -94,6 +110,20 @@ def test_a_function_returns_what_it_promises(text: str, found: Any) -> None:
         "difference(names)",
         "difference(names, text)",
         "difference(labels, names)",
+        "from_json(number)",
+        "from_json('{')",
+        "from_json('NaN')",
+        "from_json('1e999')",
+        r"from_json('\"\\ud800\"')",
+        f"from_json('{'[' * 33}{']' * 33}')",
+        f"from_json('{'[' * 900}')",
+        "from_base64('_-8')",
+        "from_base64('a')",
+        "from_base64('ä')",
+        "split(path, '')",
+        "split(number, '/')",
+        "replace(path, '', 'x')",
+        "replace(path, 'a')",
     ],
 )
 def test_a_value_that_does_not_fit_is_an_error(text: str) -> None:
