@@ -12,6 +12,7 @@ from sync.connectors.values.secret_forms import MIN_SECRET_LENGTH
 from sync.connectors.values.secret_scrubber import MASK
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_JOINED_WORDS = re.compile(r"([a-z]+)(token|secret|password)")
 _SECRET_WORDS = frozenset(
     {"apikey", "auth", "authentication", "authorization", "cookie", "credential", "credentials", "jwt", "key"}
     | {"passphrase", "passwd", "password", "pwd", "secret", "sig", "signature", "token"}
@@ -214,8 +215,13 @@ def _is_secret(place: str, name: Any, value: Any) -> bool:
 
 
 def is_secret_name(name: str) -> bool:
-    """Return True if a header or parameter of this name holds a secret, such as `X-Api-Key` or `accessToken`."""
+    """Return True if a header or parameter of this name holds a secret, such as `X-Api-Key`, `accessToken` or
+    `wstoken`.
+    """
     words = [word.lower() for word in _WORDS.findall(name)]
+    # Two words that are written as one: `wstoken` as `ws_token`.
+    if words and (joined := _JOINED_WORDS.fullmatch(words[-1])):
+        words[-1:] = joined.groups()
     if not words or words[-1] not in _SECRET_WORDS:
         return False
     return words[-1] not in ("key", "token") or len(words) < 2 or words[-2] not in _PUBLIC_BEFORE

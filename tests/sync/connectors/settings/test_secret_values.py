@@ -140,7 +140,11 @@ def test_a_rule_that_is_switched_off_is_noticed(left_out: str, monkeypatch: pyte
 def test_a_name_is_read_by_its_words() -> None:
     assert is_secret_name("XApiKey")
     assert is_secret_name("ACCESS_TOKEN")
+    assert is_secret_name("wstoken")
+    assert is_secret_name("X-Apptoken")
     assert not is_secret_name("monkey")
+    assert not is_secret_name("pagetoken")
+    assert not is_secret_name("tokenize")
     assert not is_secret_name("")
 
 
