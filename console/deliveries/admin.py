@@ -131,7 +131,7 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
     def match_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show the records found for a held entity. A POST decides which of them belongs to it."""
         self.require_permissions(request, *([MAY_APPROVE] if request.method == "POST" else []))
-        related = ("event", "commercial", "covered_by__change__subject")
+        related = ("event", "commercial", "covered_by__findings__subject")
         delivery = get_object_or_404(Delivery.objects.select_related(*related), pk=pk)
         if not is_match_held(delivery):
             # The key is the UUID of the decision: if the decision exists, this is a second click.

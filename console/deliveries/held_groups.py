@@ -108,7 +108,7 @@ def describe_held(
 
     `revealed`: the events whose values are shown; those of others are masked.
     """
-    rows = list(deliveries.select_related("event", "commercial", "identity", "covered_by__change__subject"))
+    rows = list(deliveries.select_related("event", "commercial", "identity", "covered_by__findings__subject"))
     planned = _newest_attempts([row.pk for row in rows]) if with_contents else {}
     return [
         HeldDelivery(
@@ -124,11 +124,11 @@ def describe_held(
 def _newest_attempts(deliveries: list[int]) -> dict[int, Attempt]:
     """Return the newest attempt of each delivery, with its change."""
     newest = Attempt.objects.filter(delivery__in=deliveries, number=F("delivery__last_number"))
-    return {attempt.delivery_id: attempt for attempt in newest.select_related("change__subject")}
+    return {attempt.delivery_id: attempt for attempt in newest.select_related("findings__subject")}
 
 
 def _intended_change(row: Delivery, own: Attempt | None, *, is_masked: bool) -> ChangeTable | None:
     """Return the change that was about to be sent: that of the newest attempt, its own or the one that covered it."""
     attempts = [attempt for attempt in (own, row.covered_by) if attempt is not None]
     newest = max(attempts, key=lambda attempt: attempt.pk, default=None)
-    return change_table(newest.change, is_masked=is_masked) if newest else None
+    return change_table(newest, is_masked=is_masked) if newest else None

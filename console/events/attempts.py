@@ -19,17 +19,17 @@ from console.payloads.content import (
     change_table,
     change_values,
     format_value,
-    json_document,
     request_content,
     request_document,
     response_content,
+    stored_finding,
 )
 from console.payloads.curl_command import build_curl_command
 from console.payloads.masking import mask_message
 from console.ui.formatting import short_duration
 from console.ui.outcome_texts import describe_code
 from console.ui.request_failures import translate_finding
-from sync.models import Attempt, AttemptOutcome, Call, Delivery, Recheck
+from sync.models import Attempt, AttemptOutcome, Call, Delivery, Finding, Recheck
 from webhooks.catalogue.codes import CodeTexts
 
 MAX_ATTEMPTS = 50
@@ -174,7 +174,7 @@ def _attempt_bar(attempt: AttemptRow, full: float) -> tuple[BarSegment, ...]:
 
 def _newest_attempts(deliveries: Sequence[Delivery], with_contents: bool) -> list[Attempt]:
     related = ["mapping_version__mapping", "replay__requested_by", "recheck__repaired_by__delivery__event"]
-    related += ["change__subject", "answer__subject"] if with_contents else []
+    related += ["findings__subject"] if with_contents else []
     rows = Attempt.objects.filter(delivery__in=[delivery.pk for delivery in deliveries]).select_related(
         *related
     )
@@ -231,22 +231,18 @@ def _attempt_row(
         words=describe_code(row.code, system),
         system=system,
         took=took if row.ended_at else _("%(duration)s so far") % {"duration": took},
-        change=change_table(row.change, is_masked=not may["revealed"])
-        if may["contents"] and row.change_id
-        else None,
-        messages=_answer_messages(row, is_masked=not may["revealed"])
-        if may["contents"] and row.answer_id
-        else (),
+        change=change_table(row, is_masked=not may["revealed"]) if may["contents"] else None,
+        messages=_answer_messages(row, is_masked=not may["revealed"]) if may["contents"] else (),
         missing=missing.reason_text(row.started_at)
-        if may["contents"] and row.action and not row.change_id
+        if may["contents"] and row.action and row.findings_id is None
         else "",
     )
 
 
 def _answer_messages(attempt: Attempt, *, is_masked: bool) -> tuple[str, ...]:
     """Return what the system said of an attempt. `is_masked` hides the values of the change in it."""
-    document = json_document(attempt.answer)
-    contents = change_values(attempt.change) if is_masked and attempt.change_id else []
+    document = stored_finding(attempt, Finding.ANSWER)
+    contents = change_values(attempt) if is_masked else []
     sentence = format_value(document["sentence"]) if document.get("sentence") else ""
     errors = (_error_text(error, sentence) for error in document.get("errors", []))
     messages = dict.fromkeys(message for message in (sentence, *errors) if message)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.payloads.masking import mask_header, mask_text, mask_url, mask_value
-from sync.models import Call, PruningRun, RetentionCategory
+from sync.models import Attempt, Call, Finding, PruningRun, RetentionCategory
 from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Payload, is_erased
 
@@ -127,12 +127,12 @@ def _exchange_content(
     return _truncate_content("\n".join([*lines, "", laid_out(str(body))] if body else lines), len(opened))
 
 
-def change_table(payload: Payload | None, *, is_masked: bool) -> ChangeTable | None:
+def change_table(attempt: Attempt, *, is_masked: bool) -> ChangeTable | None:
     """Return the change that an attempt found, or None if there is none or it cannot be decrypted.
 
     None too if a person has to choose the record first: nothing is planned until then. `is_masked` hides the values.
     """
-    document = json_document(payload)
+    document = stored_finding(attempt, Finding.CHANGE)
     if not document or "candidates" in document:
         return None
     left_out = document.get("left_out", ())
@@ -145,9 +145,9 @@ def change_table(payload: Payload | None, *, is_masked: bool) -> ChangeTable | N
     )
 
 
-def change_values(payload: Payload | None) -> list[Any]:
+def change_values(attempt: Attempt) -> list[Any]:
     """Return every value, before and after, of the change that an attempt found."""
-    document = json_document(payload)
+    document = stored_finding(attempt, Finding.CHANGE)
     fields = [*document.get("fields", ()), *document.get("left_out", ())]
     changed = [field[side] for field in fields for side in ("before", "after")]
     return [*changed, *document.get("same", {}).values()]
@@ -173,6 +173,14 @@ def build_change_table(
         tuple(FieldRow(str(name), show(before), show(after)) for name, before, after in left_out),
         is_masked,
     )
+
+
+def stored_finding(attempt: Attempt, part: Finding) -> Mapping[str, Any]:
+    """Return a part of what an attempt found; empty if there is none or it cannot be decrypted."""
+    try:
+        return attempt.stored_finding(part) or {}
+    except CannotDecrypt:
+        return {}
 
 
 def json_document(payload: Payload | None) -> Mapping[str, Any]:

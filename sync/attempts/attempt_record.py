@@ -17,16 +17,16 @@ from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import AppliedRecord
 from sync.deliveries.stored_webhook import wants_entity
 from sync.evidence.row_facts import attempt_facts, call_digests
-from sync.models import Delivery, PayloadChoice, new_recheck
+from sync.models import Delivery, Finding, PayloadChoice, new_recheck
 from sync.planning.change import ChangeAction
 from sync.references.missing_references import delete_missing
 from webhooks.delivery_port import PendingAnswer
-from webhooks.models import Payload, State, SubjectKey
+from webhooks.models import Payload, State
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
 _END_ATTEMPT = Statement(
     """UPDATE sync_attempt SET ended_at = %s, outcome = %s, code = %s, is_retryable = %s, action = %s,
-    record_id = %s, entity_id = %s, change_id = %s, answer_id = %s, weighed = %s WHERE id = %s"""
+    record_id = %s, findings_id = %s, weighed = %s WHERE id = %s"""
 )
 
 
@@ -44,8 +44,10 @@ class FinishedAttempt:
         """Add the end of the attempt, its calls, re-checks if a write may still arrive, the deletion of what was
         missing before, and the pending answer if there is one.
         """
-        # The update below refers to the keys of these payloads.
-        batch.insert(*self._complete_attempt())
+        self._complete_attempt()
+        # The update below refers to the key of this payload.
+        if self.claim.attempt.findings is not None:
+            batch.insert(self.claim.attempt.findings)
         batch.execute(self._attempt_update())
         if self.result.may_still_arrive and self.claim.delivery.gets_rechecks:
             batch.insert(new_recheck(self.claim.attempt))
@@ -107,8 +109,8 @@ class FinishedAttempt:
             write_counts=findings.write_counts,
         )
 
-    def _complete_attempt(self) -> list[Payload]:
-        """Set the attempt's final values. Returns its payloads, which are to be inserted first."""
+    def _complete_attempt(self) -> None:
+        """Set the attempt's final values, with its findings in a payload that is not stored yet."""
         attempt, result, findings = self.claim.attempt, self.result, self.findings
         change = findings.change
         attempt.ended_at = self.ended_at
@@ -118,20 +120,27 @@ class FinishedAttempt:
         # With candidates nothing is planned yet: a person decides what is done.
         attempt.action = ACTION_CODES[change.action] if change and not change.candidates else ""
         attempt.record_id = findings.record_id
+        attempt.findings = self._findings_payload()
+
+    def _findings_payload(self) -> Payload | None:
+        """Return the encrypted entity, change and answer, as far as they exist; None if there is none of them."""
+        findings = self.findings
         # Fetched entities are personal data: stored only if an answer may contain them.
         stores_entity = findings.entity is not None and any(
             wants_entity(event) for event in self.claim.events
         )
         entity = findings.entity.attributes if stores_entity and findings.entity else None
-        key = self.claim.delivery.event.key
         scrub = findings.scrubber.scrub_document
-        change_document = scrub(change.to_document()) if change else None
-        attempt.entity = _encrypt_document(Payload.Kind.ENTITY, scrub(entity), key)
-        attempt.change = _encrypt_document(Payload.Kind.CHANGE, change_document, key)
-        attempt.answer = _encrypt_document(Payload.Kind.RESPONSE, _answer_document(result), key)
-        return [
-            payload for payload in (attempt.entity, attempt.change, attempt.answer) if payload is not None
-        ]
+        parts = {
+            Finding.ENTITY: scrub(entity),
+            Finding.CHANGE: scrub(findings.change.to_document()) if findings.change else None,
+            Finding.ANSWER: _answer_document(self.result),
+        }
+        document = {part: value for part, value in parts.items() if value is not None}
+        if not document:
+            return None
+        plain = _ENCODER.encode(document).encode()
+        return Payload.new(Payload.Kind.FINDINGS, plain, self.claim.delivery.event.key)
 
     def _attempt_update(self) -> BoundStatement:
         attempt = self.claim.attempt
@@ -142,9 +151,7 @@ class FinishedAttempt:
             attempt.is_retryable,
             attempt.action,
             attempt.record_id,
-            attempt.entity,
-            attempt.change,
-            attempt.answer,
+            attempt.findings,
             str(attempt.weighed),
             attempt.pk,
         )
@@ -168,9 +175,3 @@ def _answer_document(result: AttemptResult) -> dict[str, Any] | None:
         return None
     errors = [{"field": error.field, "code": error.code, "detail": error.detail} for error in result.errors]
     return {"sentence": result.sentence, "errors": errors}
-
-
-def _encrypt_document(kind: str, document: Any, key: SubjectKey) -> Payload | None:
-    if document is None:
-        return None
-    return Payload.new(kind, _ENCODER.encode(document).encode(), key)

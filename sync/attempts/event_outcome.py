@@ -1,6 +1,5 @@
 """The outcome of an event, for the answer to its source."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ from sync.attempts.attempt_result import ACTION_CODES, AttemptResult
 from sync.attempts.plan import AttemptFindings
 from sync.deliveries.claims import Claim
 from sync.deliveries.stored_webhook import wants_entity
-from sync.models import Attempt, Connection, Delivery
+from sync.models import Attempt, Connection, Delivery, Finding
 from webhooks.catalogue.outcome import EventOutcome, FieldProblem, TargetResult
 from webhooks.models import Event, State, event_state
 
@@ -20,7 +19,7 @@ _DONE = (State.SUCCEEDED, State.UNCHANGED)
 
 def load_event_outcome(event: Event, *, with_entity: bool = False) -> EventOutcome:
     """Read an event's outcome from the database."""
-    related = ("identity", "commercial", "route", "covered_by__answer__subject")
+    related = ("identity", "commercial", "route", "covered_by__findings__subject")
     deliveries = list(event.deliveries.select_related(*related).order_by("pk"))
     latest = _latest_attempts(deliveries)
     results = tuple(_delivery_result(delivery, latest.get(delivery.pk)) for delivery in deliveries)
@@ -70,7 +69,7 @@ def initial_outcome(event: Event, targets: Sequence[Connection]) -> EventOutcome
 
 def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:
     """Return the attempt that decides each delivery's outcome: its own newest one, or a later one that covered it."""
-    own = Attempt.objects.filter(delivery__in=deliveries).select_related("answer__subject", "entity__subject")
+    own = Attempt.objects.filter(delivery__in=deliveries).select_related("findings__subject")
     rechecked = {delivery.pk for delivery in deliveries if delivery.is_rechecked}
     latest = {
         attempt.delivery_id: attempt
@@ -107,16 +106,12 @@ def _delivery_result(delivery: Delivery, attempt: Attempt | None) -> TargetResul
     )
 
 
-def _remote_answer(attempt: Attempt) -> dict[str, Any]:
+def _remote_answer(attempt: Attempt) -> Mapping[str, Any]:
     """Return the remote system's sentence and field errors; empty if it gave none."""
-    document: dict[str, Any] = json.loads(attempt.answer.decrypt()) if attempt.answer else {}
-    return document
+    return attempt.stored_finding(Finding.ANSWER) or {}
 
 
 def _fetched_entity(attempts: Iterable[Attempt]) -> Mapping[str, Any] | None:
     """Return the entity as fetched, of the first attempt that has one."""
-    entity_payload = next((attempt.entity for attempt in attempts if attempt.entity), None)
-    if entity_payload is None:
-        return None
-    entity: Mapping[str, Any] = json.loads(entity_payload.decrypt())
-    return entity
+    entities = (attempt.stored_finding(Finding.ENTITY) for attempt in attempts)
+    return next((entity for entity in entities if entity is not None), None)

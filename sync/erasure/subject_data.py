@@ -175,7 +175,7 @@ def payload_ids_of_events(events: list[int]) -> set[int]:
     rows: tuple[tuple[QuerySet[Any], tuple[str, ...]], ...] = (
         (Event.objects.filter(pk__in=events), ("payload",)),
         (Receipt.objects.filter(event__in=events), ("payload", "answer")),
-        (tried, ("change", "entity", "answer")),
+        (tried, ("findings",)),
         (Call.objects.filter(attempt__in=tried.values("pk")), ("request", "response")),
     )
     return {

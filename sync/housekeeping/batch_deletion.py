@@ -21,9 +21,7 @@ PAYLOAD_REFERENCES: tuple[tuple[Any, str], ...] = (
     (Event, "payload"),
     (Receipt, "payload"),
     (Receipt, "answer"),
-    (Attempt, "change"),
-    (Attempt, "entity"),
-    (Attempt, "answer"),
+    (Attempt, "findings"),
     (Call, "request"),
     (Call, "response"),
 )
@@ -161,7 +159,7 @@ def delete_events(keys: Collection[int]) -> None:
     attempts = Attempt.objects.filter(delivery__in=list(deliveries.values_list("pk", flat=True)))
     tried = list(attempts.values_list("pk", flat=True))
     payloads = _payload_keys(events, "payload") + _payload_keys(receipts, "payload", "answer")
-    payloads += _payload_keys(attempts, "change", "entity", "answer")
+    payloads += _payload_keys(attempts, "findings")
     delete_calls(Call.objects.filter(attempt__in=tried))
     # These attempts may have settled younger events, which stay.
     Delivery.objects.filter(covered_by__in=tried).update(covered_by=None)

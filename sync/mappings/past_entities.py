@@ -17,7 +17,7 @@ from django.db.models import Q
 from config_schema.errors import SettingsInvalid
 from sync.connectors.stored_responses import read_stored_entity, says_absent
 from sync.deliveries.stored_webhook import carried_data, webhook_fields
-from sync.models import Attempt, Call, Delivery, Route
+from sync.models import Attempt, Call, Delivery, Finding, Route
 from sync.planning.mapping_comparison import MappingInput
 from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Payload, is_erased
@@ -104,7 +104,7 @@ def read_past_events(events: Sequence[int], routes: Sequence[Route]) -> list[Pas
     deliveries = _one_delivery_per_event(known, routes)
     attempts = _attempts_by_delivery(deliveries.values())
     calls = _last_fetch_by_attempt(
-        attempt.pk for tried in attempts.values() for attempt in tried if attempt.entity is None
+        attempt.pk for tried in attempts.values() for attempt in tried if not _has_entity(attempt)
     )
     return [
         _read_past_event(known[pk], deliveries[pk], attempts.get(deliveries[pk].pk, []), calls)
@@ -126,9 +126,17 @@ def _attempts_by_delivery(deliveries: Iterable[Delivery]) -> dict[int, list[Atte
     """Return the attempts of each delivery, newest first."""
     rows = Attempt.objects.filter(delivery__in=[delivery.pk for delivery in deliveries])
     attempts: dict[int, list[Attempt]] = {}
-    for row in rows.select_related("entity__subject").order_by("-id")[:_MAX_ATTEMPTS]:
+    for row in rows.select_related("findings__subject").order_by("-id")[:_MAX_ATTEMPTS]:
         attempts.setdefault(row.delivery_id, []).append(row)
     return attempts
+
+
+def _has_entity(attempt: Attempt) -> bool:
+    """Return True if the entity is stored with the attempt, or if that cannot be decrypted any more."""
+    try:
+        return attempt.stored_finding(Finding.ENTITY) is not None
+    except CannotDecrypt:
+        return True
 
 
 def _last_fetch_by_attempt(attempts: Iterable[int]) -> dict[int, Call]:
@@ -166,10 +174,9 @@ def _read_fetched(
 ) -> PastEvent:
     """Use the newest attempt that received a response about the entity."""
     for attempt in tried:
-        if attempt.entity is not None:
-            return PastEvent(
-                event, attempt, MappingInput(json.loads(attempt.entity.decrypt()), webhook_fields(event))
-            )
+        known = attempt.stored_finding(Finding.ENTITY)
+        if known is not None:
+            return PastEvent(event, attempt, MappingInput(known, webhook_fields(event)))
         call = calls.get(attempt.pk)
         if call is not None and _is_absent(delivery, call):
             return PastEvent(event, attempt, reason=UntestableReason.GONE)
@@ -225,6 +232,6 @@ def _parse_stored_response(delivery: Delivery, response: Payload | None) -> Mapp
 def _unreadable_reason(event: Event, tried: list[Attempt], calls: Mapping[int, Call]) -> UntestableReason:
     """Return ERASED if a payload that cannot be decrypted belongs to an erased person, else NOT_KEPT."""
     fetched = [calls[attempt.pk].response for attempt in tried if attempt.pk in calls]
-    payloads = [event.payload, *(attempt.entity for attempt in tried), *fetched]
+    payloads = [event.payload, *(attempt.findings for attempt in tried), *fetched]
     keys = [payload.subject for payload in payloads if payload is not None and payload.subject is not None]
     return UntestableReason.ERASED if any(key.wrapped is None for key in keys) else UntestableReason.NOT_KEPT

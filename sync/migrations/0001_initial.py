@@ -491,9 +491,7 @@ class Migration(migrations.Migration):
                 ('action', models.CharField(blank=True, help_text='created, updated, deleted or none', max_length=12)),
                 ('record_id', models.CharField(blank=True, max_length=255)),
                 ('weighed', models.CharField(blank=True, choices=[('removal', 'a removal'), ('change', 'a change')], default='', help_text='as what the mass-change guard counted it', max_length=8)),
-                ('answer', models.ForeignKey(db_constraint=False, db_index=False, help_text="the remote system's sentence and fields", null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
-                ('change', models.ForeignKey(db_constraint=False, db_index=False, help_text='before and after', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
-                ('entity', models.ForeignKey(db_constraint=False, db_index=False, help_text='as fetched', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
+                ('findings', models.ForeignKey(db_constraint=False, db_index=False, help_text="the entity, the change and the remote system's answer, as far as they exist", null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
             ],
             options={
                 'default_permissions': ('view',),
@@ -931,15 +929,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='attempt',
-            index=models.Index(condition=models.Q(('change__isnull', False)), fields=['change'], name='attempt_change'),
-        ),
-        migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(condition=models.Q(('entity__isnull', False)), fields=['entity'], name='attempt_entity'),
-        ),
-        migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(condition=models.Q(('answer__isnull', False)), fields=['answer'], name='attempt_answer'),
+            index=models.Index(condition=models.Q(('findings__isnull', False)), fields=['findings'], name='attempt_findings'),
         ),
         migrations.AddConstraint(
             model_name='attempt',

@@ -9,7 +9,7 @@ from sync.models.alarm import (
     NotificationState,
     Snooze,
 )
-from sync.models.attempt import Attempt, AttemptCause, AttemptOutcome, Call, ChangeCategory
+from sync.models.attempt import Attempt, AttemptCause, AttemptOutcome, Call, ChangeCategory, Finding
 from sync.models.backtest import BackTest, BackTestState
 from sync.models.connection import (
     CONNECTION_SETTINGS,
@@ -89,6 +89,7 @@ __all__ = [
     "FailureDecision",
     "FailureGroup",
     "FailureGroupState",
+    "Finding",
     "Job",
     "JobState",
     "LegalGround",

@@ -1,5 +1,8 @@
 """Attempts and their outgoing calls: append-only."""
 
+from enum import StrEnum
+from typing import Any
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -37,6 +40,16 @@ class ChangeCategory(models.TextChoices):
 
     REMOVAL = "removal", _("a removal")
     CHANGE = "change", _("a change")
+
+
+class Finding(StrEnum):
+    """A part of what an attempt found: the entity as fetched, the change (before and after), the remote system's
+    sentence and field errors.
+    """
+
+    ENTITY = "entity"
+    CHANGE = "change"
+    ANSWER = "answer"
 
 
 class Attempt(models.Model):
@@ -82,9 +95,11 @@ class Attempt(models.Model):
         default="",
         help_text="as what the mass-change guard counted it",
     )
-    change = payload_foreign_key("before and after")
-    entity = payload_foreign_key("as fetched")
-    answer = payload_foreign_key("the remote system's sentence and fields")
+    # One payload for all parts: rows of payloads are most of what an event stores. Calls have others, because they are
+    # kept for another time.
+    findings = payload_foreign_key(
+        "the entity, the change and the remote system's answer, as far as they exist"
+    )
 
     class Meta:
         default_permissions = ("view",)
@@ -92,11 +107,16 @@ class Attempt(models.Model):
         indexes = [
             # Holds the few attempts that the mass-change guard counts.
             models.Index(fields=["started_at"], condition=~models.Q(weighed=""), name="attempt_weighed"),
-            *indexes_where_set("attempt", "replay", "change", "entity", "answer"),
+            *indexes_where_set("attempt", "replay", "findings"),
         ]
 
     def __str__(self) -> str:
         return f"attempt {self.number}"
+
+    def stored_finding(self, part: Finding) -> Any:
+        """Return a part of what the attempt found; None if there is none or it was deleted. Raises CannotDecrypt."""
+        document = None if self.findings is None else self.findings.json_document()
+        return document.get(part) if isinstance(document, dict) else None
 
 
 class Call(models.Model):

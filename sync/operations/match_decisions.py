@@ -1,6 +1,5 @@
 """Decide which record a held entity belongs to: link one of those found, create one, or reject the change."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +13,7 @@ from database.clock import database_now
 from sync.deliveries.predicates import subject_filter
 from sync.deliveries.record_links import bind_record
 from sync.execution.executor import defer_to_workers
-from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Replay, ReplayKind
+from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Finding, Replay, ReplayKind
 from sync.operations.held_deliveries import (
     DecisionRefused,
     DecisionResult,
@@ -62,12 +61,12 @@ class HeldMatch:
 def load_match(delivery: Delivery) -> HeldMatch:
     """Return what the newest attempt of a held delivery found. Without candidates if it is no longer stored."""
     attempts = (
-        Attempt.objects.filter(delivery=delivery.pk).order_by("-number").select_related("change__subject")
+        Attempt.objects.filter(delivery=delivery.pk).order_by("-number").select_related("findings__subject")
     )
     own, covering = attempts.first(), delivery.covered_by
     newest = max(filter(None, (own, covering)), key=lambda attempt: attempt.pk, default=None)
     try:
-        document = json.loads(newest.change.decrypt()) if newest and newest.change else {}
+        document = (newest.stored_finding(Finding.CHANGE) if newest else None) or {}
     except CannotDecrypt:
         document = {}
     return HeldMatch(

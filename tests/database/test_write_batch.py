@@ -126,9 +126,9 @@ def test_every_guard_must_hold() -> None:
     first, other = payload(), payload(Payload.Kind.ANSWER)
     write(first, other)
     asked = _KIND.bind("request", first.pk)
-    added = payload(Payload.Kind.CHANGE)
+    added = payload(Payload.Kind.FINDINGS)
     write(added, guards=((asked, "request"), (_SIZE.bind(7, other.pk),)))
-    assert Payload.objects.get(pk=added.pk).kind == "change"
+    assert Payload.objects.get(pk=added.pk).kind == "findings"
     assert Payload.objects.get(pk=other.pk).size == 7
     before = list(Payload.objects.order_by("pk").values())
     failing: list[tuple[tuple[Any, ...], ...]] = [

@@ -7,7 +7,8 @@ would lock a row for each webhook. The constraints that remain guard settings: a
 connection cached that has just been deleted, and then storing must fail.
 """
 
-from typing import Self
+import json
+from typing import Any, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -26,13 +27,12 @@ def indexes_where_set(prefix: str, *names: str) -> list[models.Index]:
 
 
 class Payload(models.Model):
-    """Encrypted bytes: a body, an entity, a change, or the request or response of a call."""
+    """Encrypted bytes: a body, what an attempt found, or requests and responses of its calls."""
 
     class Kind(models.TextChoices):
         WEBHOOK = "webhook", _("webhook as received")
         ANSWER = "answer", _("response as sent")
-        ENTITY = "entity", _("entity as fetched")
-        CHANGE = "change", _("before and after")
+        FINDINGS = "findings", _("what an attempt found")
         REQUEST = "request", _("outgoing request")
         RESPONSE = "response", _("response to an outgoing request")
 
@@ -55,6 +55,7 @@ class Payload(models.Model):
         indexes = indexes_where_set("payload", "subject")
 
     _plain: bytes | None = None
+    _document: Any = None
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}, {self.size} bytes"
@@ -76,6 +77,18 @@ class Payload(models.Model):
             return self._plain
         sealed = bytes(self.sealed)
         return decrypt(sealed) if self.subject is None else self.subject.decrypt(sealed)
+
+    def json_document(self) -> Any:
+        """Return the JSON document in it, or None if it holds none. Raises CannotDecrypt.
+
+        Several readers of this object share one parsed document, so none may change it.
+        """
+        if self._document is None:
+            try:
+                self._document = json.loads(self.decrypt())
+            except (ValueError, RecursionError):
+                return None
+        return self._document
 
 
 def payload_foreign_key(help_text: str = "") -> "models.ForeignKey[Payload | None, Payload | None]":

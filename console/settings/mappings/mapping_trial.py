@@ -13,12 +13,12 @@ from django.utils.translation import gettext as _
 from config_schema.translatable import error_sentence
 from console.base.forms import parse_pk
 from console.base.json_text import JsonTextError, line_number_of, parse_json_text
-from console.payloads.content import format_value, json_document
+from console.payloads.content import format_value, stored_finding
 from console.settings.mappings.backtest_words import untestable_text
 from console.ui.translation import translate_text
 from sync.connectors.contracts.types import Record
 from sync.mappings.past_entities import PastEvent, past_event_chunks, read_past_events
-from sync.models import AttemptOutcome, Route
+from sync.models import AttemptOutcome, Finding, Route
 from sync.planning.mapping import EntityNotMappable, ParsedMapping
 from sync.planning.mapping_comparison import MappingInput
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
@@ -200,7 +200,7 @@ def _last_known_record(kept: PastEvent) -> tuple[Mapping[str, Any] | None, str]:
     record.
     """
     attempt = kept.attempt
-    document = json_document(attempt.change) if attempt is not None and attempt.change_id else {}
+    document = stored_finding(attempt, Finding.CHANGE) if attempt is not None else {}
     # With candidates it is not known yet which record is the entity's.
     if attempt is None or not document or "candidates" in document:
         return {}, attempt.record_id if attempt else ""

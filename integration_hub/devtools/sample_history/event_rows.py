@@ -9,7 +9,7 @@ from integration_hub.devtools.sample_history import payload_samples
 from integration_hub.devtools.sample_history.bulk_insert import BulkTable, format_time, format_uuid
 from integration_hub.devtools.sample_history.call_rows import AttemptContents, CallRows
 from integration_hub.devtools.sample_history.scenarios import EventScenario, ScenarioTry, draw_scenario
-from sync.models import Attempt, Call, Delivery, MappingVersion, Route
+from sync.models import Attempt, Call, Delivery, Finding, MappingVersion, Route
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.encryption.at_rest import encrypt
 from webhooks.models import Event, Payload, Receipt
@@ -164,12 +164,7 @@ class HistoryRows:
             mapping_version_id=self._versions.get(route.mapping_id),
             action=_ACTIONS.get(scenario_try.code, ""),
             record_id=record if reaches_target else "",
-            change_id=self._add_document("change", contents.change, started)
-            if contents and reaches_target
-            else None,
-            answer_id=self._add_document("response", contents.refusal, started)
-            if contents and contents.refusal
-            else None,
+            findings_id=self._add_findings(contents, started, reaches_target=reaches_target),
         )
         self._calls.add_calls(attempt, route, entity_id, started, scenario_try, contents)
 
@@ -192,8 +187,14 @@ class HistoryRows:
         bits = int(at * 1000) << 80 | 0x7 << 76 | self._rng.getrandbits(12) << 64
         return format_uuid(bits | 0b10 << 62 | self._rng.getrandbits(62))
 
-    def _add_document(self, kind: str, document: payload_samples.Document, at: float) -> int:
-        return self._add_payload(kind, json.dumps(document).encode(), at)
+    def _add_findings(
+        self, contents: AttemptContents | None, at: float, *, reaches_target: bool
+    ) -> int | None:
+        """Store what an attempt found. Returns the key of the payload, or None if it found nothing."""
+        change = contents.change if contents and reaches_target else None
+        parts = {Finding.CHANGE: change, Finding.ANSWER: contents.refusal if contents else None}
+        document = {part: value for part, value in parts.items() if value is not None}
+        return self._add_payload("findings", json.dumps(document).encode(), at) if document else None
 
     def _add_payload(self, kind: str, plain: bytes, at: float) -> int:
         values: dict[str, Any] = {"kind": kind, "sealed": encrypt(plain), "size": len(plain)}

@@ -30,7 +30,7 @@ from tests.support.builders.history import (
     an_attempt,
     an_event,
     logged_in,
-    sealed,
+    sealed_findings,
 )
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.pages import text_of
@@ -63,7 +63,7 @@ def a_held(route: Route, number: int = 0, **facts: Any) -> Delivery:
     delivery = a_delivery(event, route, last_number=1)
     fields = [{"name": "active", "before": True, "after": f"gone-{number}"}]
     change = {"action": "update", "record": "R1", "fields": fields, "same": {}}
-    an_attempt(delivery, 1, code="held", change=sealed("change", change))
+    an_attempt(delivery, 1, code="held", findings=sealed_findings(change=change))
     return delivery
 
 
@@ -361,7 +361,7 @@ def test_the_list_says_how_many_more_a_route_holds_than_it_shows() -> None:
 def test_the_intended_change_is_shown_and_a_row_without_one_has_no_details() -> None:
     route, support = of_route(), logged_in("support")
     complete, pruned = a_held(route, 1), a_held(route, 2)
-    pruned.attempts.update(change=None)
+    pruned.attempts.update(findings=None)
     page = text_of(support.get(f"{LIST}route/{route.pk}/"))
     assert page.count('<details class="attempt" open>') == page.count("</details>") - 1 == 1
     assert "Planned change: update" in page

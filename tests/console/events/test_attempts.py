@@ -18,7 +18,7 @@ def test_an_auditor_sees_which_fields_changed_and_no_value(hub: Hub) -> None:
     text = text_of(logged_in("auditor").get(f"{LIST}{Event.objects.get().pk}/change/"))
     assert 'Changed fields: <span class="mono">email</span>.' in text
     assert address not in text
-    Attempt.objects.update(change=None)  # its retention is over
+    Attempt.objects.update(findings=None)  # its retention is over
     assert 'Changed fields: <span class="mono">email</span>.' in text_of(
         logged_in("auditor").get(f"{LIST}{Event.objects.get().pk}/change/")
     )

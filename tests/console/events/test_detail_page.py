@@ -27,6 +27,7 @@ from tests.support.builders.history import (
     an_event,
     logged_in,
     sealed,
+    sealed_findings,
 )
 from tests.support.pages import text_of
 from tests.support.people import entries
@@ -285,7 +286,7 @@ def test_the_values_of_a_field_are_masked_whatever_its_name(support: Client) -> 
         "fields": fields,
         "same": {"schemas": [SECRET], "active": True},
     }
-    an_attempt(delivery, 1, outcome="succeeded", record_id="1", change=sealed("change", change))
+    an_attempt(delivery, 1, outcome="succeeded", record_id="1", findings=sealed_findings(change=change))
     assert SECRET not in page_of(support, event)
     assert page_of(support, event).count("•••") >= 9
     assert revealed_page(support, event).count(SECRET) == 9
@@ -387,9 +388,9 @@ def test_without_a_record_no_field_is_called_equal(
     support: Client, when_gone: str, entity_id: str, record_id: str, told: str
 ) -> None:
     event = an_event(state="unchanged", code="unchanged", entity_id=entity_id)
-    nothing = sealed("change", {"action": "nothing", "record": None, "fields": [], "same": {}})
+    nothing = sealed_findings(change={"action": "nothing", "record": None, "fields": [], "same": {}})
     found = {"outcome": "unchanged", "code": "unchanged", "action": "none", "record_id": record_id}
-    an_attempt(a_delivery(event, a_route(event.source, when_gone=when_gone)), 1, change=nothing, **found)
+    an_attempt(a_delivery(event, a_route(event.source, when_gone=when_gone)), 1, findings=nothing, **found)
     text = page_of(support, event)
     assert told in text
     assert "Changes" not in text
@@ -449,7 +450,7 @@ def test_the_message_of_a_system_is_shown_once(support: Client) -> None:
             {"field": "mobile", "code": "invalid", "detail": "Too short."},
         ],
     }
-    event.deliveries.get().attempts.update(answer=sealed("response", response))
+    event.deliveries.get().attempts.update(findings=sealed_findings(answer=response))
     text = page_of(support, event)
     assert "<q>This address is taken.</q> <q>email: duplicate</q> <q>mobile: Too short.</q>" in text
     assert text.count("This address is taken.") == 1
@@ -458,8 +459,10 @@ def test_the_message_of_a_system_is_shown_once(support: Client) -> None:
 
 def test_a_fault_found_by_the_hub_is_not_attributed_to_a_system(support: Client) -> None:
     event = an_event(state="dead", code="unmappable")
-    found = sealed("response", {"errors": [{"field": "age", "code": "unmappable", "detail": "no number"}]})
-    an_attempt(a_delivery(event, a_route(event.source)), 1, code="unmappable", answer=found)
+    found = sealed_findings(
+        answer={"errors": [{"field": "age", "code": "unmappable", "detail": "no number"}]}
+    )
+    an_attempt(a_delivery(event, a_route(event.source)), 1, code="unmappable", findings=found)
     text = page_of(support, event)
     assert "The hub found: <q>age: no number</q>" in text
     assert "answered:" not in text
@@ -526,7 +529,7 @@ def test_fields_that_were_left_out_are_named_with_the_reason(support: Client) ->
         code="unchanged",
         action="none",
         record_id="1",
-        change=sealed("change", change),
+        findings=sealed_findings(change=change),
     )
     text = page_of(support, event)
     assert "The shop does not keep some values" in text

@@ -140,7 +140,7 @@ def test_every_file_has_the_rows_and_columns_that_the_dictionary_says(database: 
 def test_an_export_contains_no_content_of_webhooks_records_or_calls(database: None, tmp_path: Path) -> None:
     event = a_recorded_event(1)
     attempt = Attempt.objects.get()
-    Attempt.objects.update(change=sealed("change", {"email": "anna.secret@example.com"}))
+    Attempt.objects.update(findings=sealed("findings", {"change": {"email": "anna.secret@example.com"}}))
     Event.objects.filter(pk=event.pk).update(payload=sealed("webhook", {"email": "anna.secret@example.com"}))
     a_call(attempt, request=sealed("request", {"email": "anna.secret@example.com"}))
     assert Call.objects.filter(request__isnull=False).count() == 1

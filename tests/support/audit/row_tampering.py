@@ -36,7 +36,7 @@ NOT_COVERED = {
         ),
         WORK,
     ),
-    Attempt: {"change": PAYLOAD, "entity": PAYLOAD, "answer": PAYLOAD},
+    Attempt: {"findings": PAYLOAD},
     Call: {
         "id": "a number that nothing refers to: the calls of an attempt are compared as a set",
         "key": "the idempotency key has a hash of what was sent, so an erasure removes it; no export shows it",

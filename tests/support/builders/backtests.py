@@ -15,7 +15,16 @@ from sync.mappings.drafts import (
     seen_versions,
 )
 from sync.models import Attempt, Mapping, MappingDraft, MappingVersion, Route
-from tests.support.builders.history import a_call, a_delivery, a_route, a_source, an_attempt, an_event, sealed
+from tests.support.builders.history import (
+    a_call,
+    a_delivery,
+    a_route,
+    a_source,
+    an_attempt,
+    an_event,
+    sealed,
+    sealed_findings,
+)
 from webhooks.models import Event
 
 _numbers = itertools.count(1)
@@ -50,8 +59,8 @@ def a_mapped_event(
     """
     defaults = {"source": route.source, "payload": sealed("webhook", facts.pop("webhook", {}))}
     event = an_event(number, **defaults | facts)
-    known = sealed("entity", entity) if stored_in == "entity" else None
-    attempt: Attempt = an_attempt(a_delivery(event, route), 1, entity=known, action="updated")
+    known = sealed_findings(entity=entity) if stored_in == "entity" else None
+    attempt: Attempt = an_attempt(a_delivery(event, route), 1, findings=known, action="updated")
     if stored_in == "call":
         response = sealed("response", {"headers": {}, "body": json.dumps(entity)})
         a_call(attempt, connection=route.identity, purpose="fetch", status=200, response=response)

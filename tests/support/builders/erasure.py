@@ -70,9 +70,9 @@ def store_people(people: Iterable[InventedPerson]) -> None:
     for person in people:
         key = subject_key(route.source_id, "USER", person.entity_id)
         plain = b"|".join(person.words)
-        kinds = ("webhook", "answer", "change", "request", "response")
+        kinds = ("webhook", "answer", "findings", "request", "response")
         payloads = [Payload.new(kind, plain, key) for kind in kinds]
-        webhook, answer, change, request, response = Payload.objects.bulk_create(payloads)
+        webhook, answer, findings, request, response = Payload.objects.bulk_create(payloads)
         now = timezone.now() - timedelta(minutes=5)
         facts = {"entity_type": "USER", "entity_id": person.entity_id}
         event = Event.objects.create(
@@ -106,7 +106,7 @@ def store_people(people: Iterable[InventedPerson]) -> None:
             started_at=now,
             ended_at=now,
             record_id="4711",
-            change=change,
+            findings=findings,
         )
         Call.objects.create(
             attempt=attempt,

@@ -11,6 +11,7 @@ from tests.support.builders.history import (
     an_attempt,
     an_event,
     sealed,
+    sealed_findings,
 )
 from webhooks.models import Event
 
@@ -32,9 +33,9 @@ def a_failed_event(**values: Any) -> Event:
         a_delivery(event, a_route(event.source), tries=1, last_number=1),
         1,
         code="target-rejected",
-        change=sealed("change", change),
-        answer=sealed(
-            "response", {"sentence": "Taken.", "errors": [{"field": "email", "code": "dup", "detail": ""}]}
+        findings=sealed_findings(
+            change=change,
+            answer={"sentence": "Taken.", "errors": [{"field": "email", "code": "dup", "detail": ""}]},
         ),
     )
     a_call(

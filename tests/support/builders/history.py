@@ -133,3 +133,8 @@ def sealed(kind: str, document: Any) -> Payload:
     )
     payload.save()
     return payload
+
+
+def sealed_findings(**parts: Any) -> Payload:
+    """Store what an attempt found: `entity`, `change` and `answer`, as far as they are given."""
+    return sealed("findings", parts)

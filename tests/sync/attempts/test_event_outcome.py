@@ -9,9 +9,16 @@ from django.test.utils import CaptureQueriesContext
 
 from sync.attempts.event_outcome import load_event_outcome
 from sync.models import Connection
-from tests.support.builders.history import a_delivery, a_route, a_source, an_attempt, an_event
+from tests.support.builders.history import (
+    a_delivery,
+    a_route,
+    a_source,
+    an_attempt,
+    an_event,
+    sealed_findings,
+)
 from webhooks.catalogue.codes import CATALOGUE, is_about_identity
-from webhooks.models import Event, Payload, State, event_state
+from webhooks.models import Event, State, event_state
 from webhooks.models import event as event_module
 from webhooks.receiving.answers import outcome_answer
 
@@ -88,9 +95,8 @@ def test_an_error_message_is_passed_on_if_its_connection_allows_it(speaks: str) 
     source = a_source()
     event = an_event(1, source=source, state="dead", code="identity-rejected")
     delivery = a_delivery(event, a_route(source), state="dead", code="identity-rejected")
-    payload = Payload.new(Payload.Kind.ANSWER, b'{"sentence":"Ask the registry."}', None)
-    payload.save()
-    an_attempt(delivery, 1, code="identity-rejected", answer=payload)
+    findings = sealed_findings(answer={"sentence": "Ask the registry."})
+    an_attempt(delivery, 1, code="identity-rejected", findings=findings)
     Connection.objects.update(relays_sentences=False)
     Connection.objects.filter(side=speaks).update(relays_sentences=True)
     (result,) = load_event_outcome(Event.objects.get()).results

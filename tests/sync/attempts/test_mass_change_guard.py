@@ -87,7 +87,7 @@ def test_removals_beyond_the_limit_are_held_and_not_sent(hub: Hub, when_gone: st
     assert set(held.values_list("entity_id", "code")) == {(users[3], "held"), (users[4], "held")}
     assert set(Event.objects.filter(deliveries__in=held).values_list("state", "code")) == {("held", "held")}
     for attempt in Attempt.objects.filter(delivery__in=held):
-        assert (attempt.weighed, attempt.change is None) == ("", False)
+        assert (attempt.weighed, attempt.findings is None) == ("", False)
         assert not attempt.calls.filter(is_write=True).exists()
     assert hub.customer(users[4])["active"] is True
 

@@ -1,6 +1,5 @@
 """Promise I26: an unlinked record is bound as its route's matching policy says, and a stranger's record never changes."""
 
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, BrokenBarrierError
@@ -11,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import connections
 
 from sync.attempts import apply, unlinked_records
-from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Link, MappingVersion, Route
+from sync.models import MATCH_HELD_CODE, Attempt, Delivery, Finding, Link, MappingVersion, Route
 from sync.planning import mapping as planning_mapping
 from sync.planning import mapping_declaration, record_matching
 from sync.planning.mapping import MatchValue
@@ -65,8 +64,7 @@ def record_with(hub: Hub, email: str) -> Record:
 def candidates_of(user: str = MALLORY) -> list[str]:
     """Return the records that are stored with the newest attempt of a person."""
     attempt = Attempt.objects.filter(delivery__entity_id=user).latest("pk")
-    assert attempt.change is not None
-    document = json.loads(attempt.change.decrypt())
+    document = attempt.stored_finding(Finding.CHANGE)
     return [candidate["record"] for candidate in document["candidates"]]
 
 

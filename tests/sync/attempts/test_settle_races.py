@@ -18,7 +18,7 @@ from sync.attempts.plan import AttemptFindings
 from sync.attempts.settle import settle_attempt
 from sync.deliveries.claims import claim_delivery
 from sync.execution.executor import run_due_deliveries
-from sync.models import Attempt, Breaker, Call, Delivery, Link, Route
+from sync.models import Attempt, Breaker, Call, Delivery, Finding, Link, Route
 from sync.replays.requests import request_replay
 from tests.support.audit.chain_faults import find_chain_faults
 from tests.support.builders.history import a_replay
@@ -79,7 +79,7 @@ def test_all_rows_of_the_end_of_an_attempt_are_written(hub: Hub, ways: Ways) -> 
         == (answer.status_code, answer.content)
         == (200, answer.content)
     )
-    assert attempt.change.decrypt()
+    assert attempt.stored_finding(Finding.CHANGE)["fields"]
     assert Link.objects.get().applied_at == attempt.ended_at
     assert [call.status for call in Call.objects.filter(attempt=attempt).order_by("started_at")] == [200] * 3
     about = Entry.objects.filter(stream__in=[event.stream, delivery.stream]).order_by("pk")
@@ -95,7 +95,7 @@ def test_a_rejected_attempt_ends_by_one_batch_too(hub: Hub, ways: Ways) -> None:
     hub.wait_until_quiet()
     assert (ways.tried, ways.long) == (1, 0)
     assert last(Delivery).state == last(Event).state == "dead"
-    assert last(Attempt).answer.decrypt()
+    assert last(Attempt).stored_finding(Finding.ANSWER)["errors"]
 
 
 def test_nothing_is_written_for_a_delivery_whose_lease_was_lost(hub: Hub, ways: Ways) -> None:
@@ -105,7 +105,7 @@ def test_nothing_is_written_for_a_delivery_whose_lease_was_lost(hub: Hub, ways: 
     assert answer.status_code == 202
     assert (ways.tried, ways.long) == (1, 1)
     attempt = last(Attempt)
-    assert (attempt.outcome, attempt.ended_at, attempt.change) == ("started", None, None)
+    assert (attempt.outcome, attempt.ended_at, attempt.findings) == ("started", None, None)
     assert last(Delivery).state == "running"
     assert not Entry.objects.filter(stream=last(Delivery).stream, action="attempt.succeeded").exists()
     kinds = Payload.objects.filter(pk__gte=last(Event).payload_id).values_list("kind", flat=True)

@@ -12,7 +12,7 @@ from database.write_batch import WriteBatch
 from sync.attempts import plan as attempts_plan
 from sync.deliveries.record_links import bind_record
 from sync.execution.executor import run_due_deliveries
-from sync.models import Attempt, Delivery, Link, Recheck, Route, new_recheck
+from sync.models import Attempt, Delivery, Finding, Link, Recheck, Route, new_recheck
 from sync.operations.manual_links import LinkRequest, unlink_record
 from sync.planning.change import Change
 from sync.rechecks.due_rechecks import begin_due_rechecks
@@ -61,8 +61,7 @@ def unkept() -> Any:
 def last_change() -> Any:
     attempt = Attempt.objects.order_by("pk").last()
     assert attempt is not None
-    assert attempt.change is not None
-    return json.loads(attempt.change.decrypt())
+    return attempt.stored_finding(Finding.CHANGE)
 
 
 @pytest.mark.parametrize("stores", ["nothing", "digits"])

@@ -27,6 +27,7 @@ from tests.support.builders.history import (
     an_attempt,
     an_event,
     sealed,
+    sealed_findings,
 )
 from tests.support.database.query_plans import SeenStatement, find_full_scans, recorded_statements
 from tests.support.people import browser, entries
@@ -107,16 +108,14 @@ def years(settings: Any) -> datetime:
 
 
 def a_story(days: int, **values: Any) -> Event:
-    """Create an event of this many days ago with eight rows of history and seven payloads."""
+    """Create an event of this many days ago with six rows of history and seven payloads."""
     at = read_clock() - timedelta(days=days)
     event = an_event(received_at=at, payload=sealed("webhook", {"days": days}), **values)
     route = event.source.routes.first() or a_route(event.source)
     a_receipt(event, received_at=at, answered_at=at, payload=event.payload)
     delivery = a_delivery(event, route)
-    change = sealed("change", {"action": "update", "fields": [], "same": {}})
-    attempt = an_attempt(
-        delivery, 1, started_at=at, change=change, answer=sealed("response", {}), action="updated"
-    )
+    findings = sealed_findings(change={"action": "update", "fields": [], "same": {}}, answer={})
+    attempt = an_attempt(delivery, 1, started_at=at, findings=findings, action="updated")
     for _ in range(2):
         a_call(attempt, started_at=at)
     Payload.objects.filter(created_at__gt=read_clock() - timedelta(hours=1)).update(created_at=at)
@@ -127,7 +126,7 @@ def remaining_counts() -> tuple[int, ...]:
     return tuple(model.objects.count() for model in (Event, Receipt, Delivery, Attempt, Call, Payload))
 
 
-WHOLE = (1, 1, 1, 1, 2, 8)
+WHOLE = (1, 1, 1, 1, 2, 7)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +209,7 @@ def test_the_audit_log_records_what_was_deleted_and_loses_nothing() -> None:
     prune_expired()
     pruned = [entry["details"] for entry in entries("retention.pruned")]
     assert [(details["kind"], details["rows"]) for details in pruned] == [
-        ("payloads", 8),
+        ("payloads", 7),
         ("calls", 2),
         ("events", 1),
     ]
@@ -230,11 +229,11 @@ def test_an_interrupted_run_is_recorded_in_the_audit_log_by_the_next_one(
     a_story(11)
     with pytest.raises(TypeError):
         prune_expired()
-    assert (Payload.objects.count(), entries("retention.pruned")) == (3, [])
+    assert (Payload.objects.count(), entries("retention.pruned")) == (2, [])
     assert len(entries("retention.begun")) == 1
     monkeypatch.setattr(retention_rules, "PAUSE_SECONDS", 0)
     prune_expired()
-    assert [entry["details"]["rows"] for entry in entries("retention.pruned")] == [5, 3]
+    assert [entry["details"]["rows"] for entry in entries("retention.pruned")] == [5, 2]
     assert not PruningRun.objects.filter(ended_at=None).exists()
 
 
@@ -280,7 +279,7 @@ def test_rows_are_deleted_in_small_transactions(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(housekeeping_prune, "delete_payloads", counted)
     prune_expired()
-    assert sum(sizes) == 48
+    assert sum(sizes) == 42
     assert max(sizes) == 5
     assert not Payload.objects.exists()
 

@@ -144,7 +144,7 @@ def test_a_record_that_was_not_found_cannot_be_linked(hub: Hub) -> None:
     delivery = hold_match(hub)
     with pytest.raises(DecisionRefused, match="not found for the entity"):
         decide(delivery, MatchDecision.BIND, record_id=str(hub.customer()["id"]))  # type: ignore[index]
-    Payload.objects.filter(kind=Payload.Kind.CHANGE).delete()
+    Payload.objects.filter(kind=Payload.Kind.FINDINGS).delete()
     assert load_match(delivery).candidates == ()
     with pytest.raises(DecisionRefused, match="not found for the entity"):
         decide(delivery, MatchDecision.BIND, record_id=stranger_record(hub))

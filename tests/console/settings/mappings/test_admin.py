@@ -15,7 +15,7 @@ from console.settings.mappings.words import FUNCTION_LABELS, describe_rules
 from sync.models import BackTest, Mapping, MappingDraft
 from sync.planning.mapping import FUNCTIONS
 from tests.support.builders.backtests import a_draft, a_mapped_event, a_mapping_in_use, mapping_author
-from tests.support.builders.history import sealed
+from tests.support.builders.history import sealed_findings
 from tests.support.builders.settings_rows import DECLARATION, mapping
 from tests.support.jobs import run_jobs
 from tests.support.people import browser, entries, person
@@ -148,7 +148,10 @@ def test_a_trial_on_an_event_shows_changes_to_the_last_known_record() -> None:
         "same": {"active": True},
     }
     attempt = event.deliveries.get().attempts.get()
-    attempt.change, attempt.outcome = sealed("change", document), "succeeded"
+    attempt.findings, attempt.outcome = (
+        sealed_findings(entity={"email": SECRET}, change=document),
+        "succeeded",
+    )
     attempt.save()
     given = {"declaration": json.dumps(UPPER | {"match": {}}), "event": str(event.pk)}
     client = seeing_contents()

@@ -1,0 +1,1 @@
+"""Tests of how what is delivered is stored and read."""
