@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Prefetch
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
@@ -31,6 +32,7 @@ from console.ui.outcome_texts import describe_code
 from console.ui.request_failures import translate_finding
 from sync.models import Attempt, AttemptOutcome, Call, Delivery, Finding, Recheck
 from webhooks.catalogue.codes import CodeTexts
+from webhooks.models import Payload
 
 MAX_ATTEMPTS = 50
 MAX_WITH_CALLS = 20
@@ -134,7 +136,7 @@ def system_name(delivery: Delivery, code: str) -> str:
 def attempts_by_delivery(
     deliveries: Sequence[Delivery], may: Mapping[str, bool], now: datetime, missing: PayloadAbsence
 ) -> dict[int, list[AttemptRow]]:
-    """Return attempts by delivery, newest first, by three statements: 50 in all, the newest 20 with their requests."""
+    """Return attempts by delivery, newest first, by four statements: 50 in all, the newest 20 with their requests."""
     rows = _newest_attempts(deliveries, may["contents"])
     sent_fields = {} if may["contents"] else _sent_field_names(deliveries)
     calls = _calls_by_attempt([row.pk for row in rows[:MAX_WITH_CALLS]], may, missing) if may["calls"] else {}
@@ -193,12 +195,12 @@ def _calls_by_attempt(
     attempts: list[int], may: Mapping[str, bool], missing: PayloadAbsence
 ) -> dict[int, list[CallRow]]:
     with_contents, covered = may["contents"], not may["revealed"]
-    related = ["connection", "request__subject", "response__subject"] if with_contents else ["connection"]
-    rows = (
-        Call.objects.filter(attempt__in=attempts)
-        .select_related(*related)
-        .order_by("-attempt", "started_at", "id")
-    )
+    calls = Call.objects.filter(attempt__in=attempts).select_related("connection")
+    if with_contents:
+        # Prefetched, so that calls that share their responses share the object: it is loaded and decrypted once.
+        responses = Prefetch("response", Payload.objects.select_related("subject"))
+        calls = calls.select_related("request__subject").prefetch_related(responses)
+    rows = calls.order_by("-attempt", "started_at", "id")
     rows_by_attempt: dict[int, list[CallRow]] = defaultdict(list)
     for row in rows[:MAX_CALLS]:
         missing_text = missing.reason_text(row.started_at) if with_contents and not row.response else ""
@@ -216,7 +218,7 @@ def _calls_by_attempt(
     return rows_by_attempt
 
 
-def _request_document(row: Call, with_contents: bool) -> dict[str, Any]:
+def _request_document(row: Call, with_contents: bool) -> Mapping[str, Any]:
     return request_document(row) if with_contents else {}
 
 

@@ -22,8 +22,9 @@ _MAX_VALUE_LENGTH = 2_000
 
 @dataclass(frozen=True, slots=True)
 class PayloadContent:
-    """The text of a payload, or in `problem` the reason why there is none. `size` is that of the whole payload, in
-    bytes.
+    """The text of a payload or of a call's part of one, or in `problem` the reason why there is none.
+
+    `size`: that of the whole payload or part, in bytes.
     """
 
     text: str = ""
@@ -76,47 +77,63 @@ def raw_content(
     return _truncate_content(mask_text(text, shown) if is_masked else text, len(opened))
 
 
-def request_document(call: Call) -> dict[str, Any]:
+def request_document(call: Call) -> Mapping[str, Any]:
     """Return the stored request of a call, or an empty dict. A read's request is stored together with its response."""
-    opened = _decrypt_payload(call.request if call.request_id is not None else call.response, "")
-    document = None if isinstance(opened, PayloadContent) else _parse_json(opened.decode("utf-8", "replace"))
-    request = document if isinstance(document, dict) else {}
-    request = request if call.request_id is not None else request.get("request", {})
+    if call.request_id is not None:
+        return json_document(call.request)
+    stored = _stored_response(call, "")
+    request = {} if isinstance(stored, PayloadContent) else stored.get("request", {})
     return request if isinstance(request, dict) else {}
 
 
 def request_content(call: Call, absence_text: str, *, is_masked: bool = False) -> PayloadContent:
     """Return the text of a call's request. A read's request is stored together with its response."""
     path = call.path if is_masked else None
-    if call.request_id is not None:
-        return _exchange_content(call.request, absence_text, lambda document: document, is_masked, path)
-    return _exchange_content(
-        call.response, absence_text, lambda document: document.get("request", {}), is_masked, path
-    )
+    if call.request_id is None:
+        stored = _stored_response(call, absence_text)
+        return _response_part_content(stored, lambda document: document.get("request", {}), is_masked, path)
+    opened = _decrypt_payload(call.request, absence_text)
+    if isinstance(opened, PayloadContent):
+        return opened
+    text = opened.decode("utf-8", "replace")
+    document = _parse_json(text)
+    if isinstance(document, dict):
+        return _truncate_content(_exchange_text(document, is_masked, path), len(opened))
+    # The hub records requests as objects; anything else is shown as one text.
+    return _truncate_content(mask_text(text) if is_masked else _indent_json(text), len(opened))
 
 
 def response_content(call: Call, absence_text: str, *, is_masked: bool = False) -> PayloadContent:
     """Return the text of a call's response."""
-    return _exchange_content(call.response, absence_text, lambda document: document, is_masked)
+    return _response_part_content(_stored_response(call, absence_text), lambda document: document, is_masked)
 
 
-def _exchange_content(
-    payload: Payload | None,
-    absence_text: str,
-    select_part: Callable[[dict[str, Any]], Any],
+def _stored_response(call: Call, absence_text: str) -> Mapping[str, Any] | PayloadContent:
+    """Return the stored response of a call, or the reason why there is none."""
+    if call.response is None:
+        return PayloadContent(problem=absence_text)
+    try:
+        stored = call.stored_response()
+    except CannotDecrypt:
+        return _undecryptable_content(call.response)
+    return PayloadContent(problem=_("Not stored, or deleted in the meantime.")) if stored is None else stored
+
+
+def _response_part_content(
+    stored: Mapping[str, Any] | PayloadContent,
+    select_part: Callable[[Mapping[str, Any]], Any],
     is_masked: bool,
     path: str | None = None,
 ) -> PayloadContent:
+    if isinstance(stored, PayloadContent):
+        return stored
+    part = select_part(stored)
+    text = _exchange_text(part if isinstance(part, dict) else {}, is_masked, path)
+    return _truncate_content(text, len(_compact_json(stored)))
+
+
+def _exchange_text(document: Mapping[str, Any], is_masked: bool, path: str | None = None) -> str:
     """Format a request or a response: address, headers, then the body, indented if it is JSON."""
-    opened = _decrypt_payload(payload, absence_text)
-    if isinstance(opened, PayloadContent):
-        return opened
-    document = _parse_json(opened.decode("utf-8", "replace"))
-    # The hub records requests and responses as objects; anything else is shown as one text.
-    document = select_part(document) if isinstance(document, dict) else document
-    laid_out = mask_text if is_masked else _indent_json
-    if not isinstance(document, dict):
-        return _truncate_content(laid_out(opened.decode("utf-8", "replace")), len(opened))
     headers = document.get("headers") or {}
     url = str(document.get("url") or "")
     lines = [url if path is None else mask_url(url, path)] if url else []
@@ -124,7 +141,8 @@ def _exchange_content(
         f"{name}: {mask_header(name, str(value)) if is_masked else value}" for name, value in headers.items()
     ]
     body = document.get("body")
-    return _truncate_content("\n".join([*lines, "", laid_out(str(body))] if body else lines), len(opened))
+    laid_out = mask_text if is_masked else _indent_json
+    return "\n".join([*lines, "", laid_out(str(body))] if body else lines)
 
 
 def change_table(attempt: Attempt, *, is_masked: bool) -> ChangeTable | None:
@@ -185,8 +203,10 @@ def stored_finding(attempt: Attempt, part: Finding) -> Mapping[str, Any]:
 
 def json_document(payload: Payload | None) -> Mapping[str, Any]:
     """Return a JSON object that the hub stored; empty if there is none or it cannot be decrypted."""
-    opened = _decrypt_payload(payload, "")
-    document = None if isinstance(opened, PayloadContent) else _parse_json(opened.decode())
+    try:
+        document = None if payload is None else payload.json_document()
+    except CannotDecrypt:
+        document = None
     return document if isinstance(document, dict) else {}
 
 
@@ -207,9 +227,11 @@ def _decrypt_payload(payload: Payload | None, absence_text: str) -> bytes | Payl
     try:
         return payload.decrypt()
     except CannotDecrypt:
-        return PayloadContent(
-            size=payload.size, problem=_("Encrypted with a key that the hub no longer has.")
-        )
+        return _undecryptable_content(payload)
+
+
+def _undecryptable_content(payload: Payload) -> PayloadContent:
+    return PayloadContent(size=payload.size, problem=_("Encrypted with a key that the hub no longer has."))
 
 
 def _truncate_content(text: str, size: int) -> PayloadContent:
@@ -226,6 +248,11 @@ def _parse_json(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def _compact_json(document: Any) -> bytes:
+    """Return a document as the hub stores it."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
 
 def _indent_json(text: str) -> str:

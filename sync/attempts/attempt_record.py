@@ -11,7 +11,7 @@ from audit.entries.append import NewEntry
 from database.statement import BoundStatement, Statement
 from database.write_batch import WriteBatch
 from sync.attempts.attempt_result import ACTION_CODES, AttemptResult
-from sync.attempts.call_log import AttemptRecorder, add_calls, calls_in_order
+from sync.attempts.call_log import AttemptRecorder, SettledCalls
 from sync.attempts.plan import AttemptFindings
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import AppliedRecord
@@ -32,12 +32,13 @@ _END_ATTEMPT = Statement(
 
 @dataclass(frozen=True, slots=True)
 class FinishedAttempt:
-    """An attempt that has ended, with its result, its findings and the recorders of its calls."""
+    """An attempt that has ended, with its result, its findings, the recorders of its calls, and these as stored."""
 
     claim: Claim
     result: AttemptResult
     findings: AttemptFindings
     recorders: list[AttemptRecorder]
+    calls: SettledCalls
     ended_at: datetime = field(default_factory=timezone.now)
 
     def add_to(self, batch: WriteBatch, pending_answer: PendingAnswer | None) -> None:
@@ -53,7 +54,7 @@ class FinishedAttempt:
             batch.insert(new_recheck(self.claim.attempt))
         if self.claim.route.mapping is not None and self.claim.route.mapping.reference_types:
             batch.execute(delete_missing(self.claim.delivery.pk))
-        add_calls(calls_in_order(self.recorders), batch)
+        self.calls.add_to(batch)
         if pending_answer is not None:
             pending_answer.add_to(batch)
 
@@ -77,7 +78,7 @@ class FinishedAttempt:
                 "action": claim.attempt.action,
                 "fields": [field.name for field in change.fields] if change else [],
                 "covered": covered,
-                "calls": call_digests(recorded.call for recorded in calls_in_order(self.recorders)),
+                "calls": call_digests(self.calls.rows),
                 **attempt_facts(claim.attempt, claim.delivery.event),
                 **({"left_out": left_out} if left_out else {}),
                 **({"became": became} if became != result.state else {}),

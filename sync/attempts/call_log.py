@@ -10,7 +10,7 @@ however many requests it gets.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ MAX_BODY_BYTES = 65_536
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _COMPLETE_CALL = Statement(
     """UPDATE sync_call SET started_at = %s, seconds = %s, status = %s, error = %s, sent_bytes = %s,
-    received_bytes = %s, response_id = %s WHERE id = %s"""
+    received_bytes = %s, response_id = %s, response_part = %s WHERE id = %s"""
 )
 
 
@@ -45,11 +45,11 @@ class ClaimLost(Exception):
 class RecordedCall:
     """A call whose result is not written yet. `is_on_record`: its row was committed before it was sent (writes).
 
-    A read's request is stored with its response, in one payload.
+    `response`: what is stored of it, with the request of a read; empty if there is nothing.
     """
 
     call: Call
-    payload: Payload | None
+    response: Mapping[str, Any]
     is_on_record: bool
 
 
@@ -104,9 +104,7 @@ class AttemptRecorder:
         call.sent_bytes = exchange.sent_bytes
         call.received_bytes = exchange.received_bytes
         self.calls.append(
-            RecordedCall(
-                call, _response_payload(exchange, self._key, with_request=not is_on_record), is_on_record
-            )
+            RecordedCall(call, _response_document(exchange, with_request=not is_on_record), is_on_record)
         )
 
     def _commit_write(self, request: OutgoingRequest, needed: float) -> Call:
@@ -153,17 +151,17 @@ def _request_document(request: OutgoingRequest) -> dict[str, Any]:
     return {"url": request.url, "headers": dict(request.headers), "body": _body_text(request.body)}
 
 
-def _response_payload(exchange: RecordedExchange, key: SubjectKey, *, with_request: bool) -> Payload | None:
-    """Return the encrypted response, with the request if no row holds it yet. None if there is neither."""
+def _response_document(exchange: RecordedExchange, *, with_request: bool) -> dict[str, Any]:
+    """Return the response, with the request if no row holds it yet. Empty if there is neither."""
     document: dict[str, Any] = {}
     if exchange.status is not None:
         document = {"headers": dict(exchange.headers), "body": _body_text(exchange.body)}
     if with_request:
         document["request"] = _request_document(exchange.request)
-    return _encrypt_document(Payload.Kind.RESPONSE, document, key) if document else None
+    return document
 
 
-def _encrypt_document(kind: str, document: dict[str, Any], key: SubjectKey) -> Payload:
+def _encrypt_document(kind: str, document: Any, key: SubjectKey) -> Payload:
     return Payload.new(kind, _ENCODER.encode(document).encode(), key)
 
 
@@ -172,24 +170,45 @@ def _body_text(body: bytes | None) -> str | None:
     return None if body is None else body[:MAX_BODY_BYTES].decode("utf-8", "replace")
 
 
-def calls_in_order(recorders: list[AttemptRecorder]) -> list[RecordedCall]:
-    """Return the calls of an attempt that are to be written, by start time."""
-    return sorted(
+@dataclass(frozen=True, slots=True)
+class SettledCalls:
+    """The calls that a settlement writes, by start time, and the payload that holds all their responses."""
+
+    recorded: tuple[RecordedCall, ...]
+    responses: Payload | None
+
+    @property
+    def rows(self) -> list[Call]:
+        """The rows of the calls."""
+        return [recorded.call for recorded in self.recorded]
+
+    def add_to(self, batch: WriteBatch) -> None:
+        """Insert calls that are not on record yet, and complete those that are, with their responses."""
+        # The rows of the calls refer to the payload, so the payload goes first.
+        if self.responses is not None:
+            batch.insert(self.responses)
+        for recorded in self.recorded:
+            if recorded.is_on_record:
+                batch.execute(_call_update(recorded.call))
+            else:
+                batch.insert(recorded.call)
+
+
+def collect_calls(recorders: Iterable[AttemptRecorder], key: SubjectKey) -> SettledCalls:
+    """Collect the calls of an attempt that are to be written, and encrypt their responses as one list.
+
+    Sets the payload and the place in it of each call that has a response.
+    """
+    recorded = sorted(
         (call for recorder in recorders for call in recorder.calls), key=lambda call: call.call.started_at
     )
-
-
-def add_calls(kept: list[RecordedCall], batch: WriteBatch) -> None:
-    """Insert calls that are not on record yet, and complete those that are, with their payloads."""
-    for recorded in kept:
-        recorded.call.response = recorded.payload
-        # The row of the call refers to the payload, so the payload goes first.
-        if recorded.payload is not None:
-            batch.insert(recorded.payload)
-        if recorded.is_on_record:
-            batch.execute(_call_update(recorded.call))
-        else:
-            batch.insert(recorded.call)
+    answered = [call for call in recorded if call.response]
+    if not answered:
+        return SettledCalls(tuple(recorded), None)
+    payload = _encrypt_document(Payload.Kind.RESPONSE, [call.response for call in answered], key)
+    for part, call in enumerate(answered):
+        call.call.response, call.call.response_part = payload, part
+    return SettledCalls(tuple(recorded), payload)
 
 
 def _call_update(call: Call) -> BoundStatement:
@@ -201,6 +220,7 @@ def _call_update(call: Call) -> BoundStatement:
         call.sent_bytes,
         call.received_bytes,
         call.response,
+        call.response_part,
         call.pk,
     )
 

@@ -12,7 +12,7 @@ from database.write_batch import GuardFailed, WriteBatch
 from sync.attempts.attempt_record import FinishedAttempt
 from sync.attempts.attempt_result import AttemptResult
 from sync.attempts.breaker_feedback import leaves_breakers_unchanged, update_breakers
-from sync.attempts.call_log import AttemptRecorder, recheck_taken_over
+from sync.attempts.call_log import AttemptRecorder, collect_calls, recheck_taken_over
 from sync.attempts.event_outcome import outcome_of_attempt
 from sync.attempts.plan import AttemptFindings
 from sync.attempts.waiters import find_only_waiter
@@ -68,7 +68,9 @@ def settle_attempt(
     3. Otherwise, or if that failed, lock what changes, and decide and write in a transaction.
     4. Once it is committed, let the request answer.
     """
-    ending = FinishedAttempt(claim, result, findings, recorders)
+    # Here, because nothing should be encrypted while rows are locked.
+    calls = collect_calls(recorders, claim.delivery.event.key)
+    ending = FinishedAttempt(claim, result, findings, recorders, calls)
     answer = _WaitingAnswer(claim)
     try:
         settled = _settle_in_one_batch(ending, answer)

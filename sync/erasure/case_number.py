@@ -77,8 +77,10 @@ def _stored_values(subject: ErasureSubject) -> Iterator[str]:
     payloads = Payload.objects.filter(subject__in=subject.keys).select_related("subject")
     left = MAX_BYTES
     for payload in payloads.order_by("-pk")[:MAX_PAYLOADS]:
-        if (left := left - payload.size) < 0:
-            return
+        # A large payload must not hide the smaller ones behind it.
+        if payload.size > left:
+            continue
+        left -= payload.size
         try:
             yield from _payload_values(payload.decrypt())
         except CannotDecrypt:

@@ -139,10 +139,16 @@ def _lock_rows(rows: QuerySet[Any]) -> None:
 
 
 def delete_calls(calls: QuerySet[Call]) -> None:
-    """Delete calls with their requests and responses."""
-    keys = _payload_keys(calls, "request", "response")
+    """Delete calls with their requests and responses. Responses that another call shares stay until that is deleted.
+
+    The payloads are locked first: of two processes that delete the calls of one payload, the second sees what the first
+    deleted, and so one of them deletes the payload.
+    """
+    keys = sorted(set(_payload_keys(calls, "request", "response")))
+    _lock_rows(Payload.objects.filter(pk__in=keys))
     calls.delete()
-    delete_payloads(keys)
+    shared = set(Call.objects.filter(response__in=keys).values_list("response", flat=True))
+    delete_payloads([key for key in keys if key not in shared])
 
 
 def delete_events(keys: Collection[int]) -> None:

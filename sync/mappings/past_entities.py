@@ -4,7 +4,6 @@ Events are read newest first, through an index of each source, up to a limit.
 """
 
 import heapq
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +19,7 @@ from sync.deliveries.stored_webhook import carried_data, webhook_fields
 from sync.models import Attempt, Call, Delivery, Finding, Route
 from sync.planning.mapping_comparison import MappingInput
 from webhooks.encryption.at_rest import CannotDecrypt
-from webhooks.models import Event, Payload, is_erased
+from webhooks.models import Event, is_erased
 
 MAX_EVENTS_READ = 20_000
 CHUNK_SIZE = 50
@@ -181,7 +180,7 @@ def _read_fetched(
         if call is not None and _is_absent(delivery, call):
             return PastEvent(event, attempt, reason=UntestableReason.GONE)
         if call is not None and call.status is not None and call.status < 300:
-            entity = _parse_stored_response(delivery, call.response)
+            entity = _parse_stored_response(delivery, call)
             if entity is None:
                 return PastEvent(event, attempt, reason=UntestableReason.NOT_KEPT)
             return PastEvent(event, attempt, MappingInput(entity, webhook_fields(event)))
@@ -199,9 +198,9 @@ def _is_absent(delivery: Delivery, call: Call) -> bool:
     if call.status >= 300:
         # Any other error has a code: only a rule gives such a response a meaning that is none.
         return True
-    if call.response is None:
+    stored = call.stored_response()
+    if stored is None:
         return False
-    stored = json.loads(call.response.decrypt())
     try:
         return says_absent(
             delivery.identity.settings,
@@ -214,11 +213,12 @@ def _is_absent(delivery: Delivery, call: Call) -> bool:
         return False
 
 
-def _parse_stored_response(delivery: Delivery, response: Payload | None) -> Mapping[str, Any] | None:
+def _parse_stored_response(delivery: Delivery, call: Call) -> Mapping[str, Any] | None:
     """Parse the entity from a stored response. Returns None if it is absent or cut, or if the settings no
     longer find it.
     """
-    body = None if response is None else json.loads(response.decrypt()).get("body")
+    stored = call.stored_response()
+    body = None if stored is None else stored.get("body")
     if not isinstance(body, str):
         return None
     try:

@@ -62,6 +62,7 @@ class Migration(migrations.Migration):
                 ('error', models.CharField(blank=True, help_text='code, where there was no good answer', max_length=48)),
                 ('sent_bytes', models.PositiveIntegerField(default=0)),
                 ('received_bytes', models.PositiveIntegerField(default=0)),
+                ('response_part', models.PositiveSmallIntegerField(help_text='place of the response in that list, from 0', null=True)),
             ],
             options={
                 'default_permissions': ('view',),
@@ -572,12 +573,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='call',
             name='request',
-            field=models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload'),
+            field=models.ForeignKey(db_constraint=False, db_index=False, help_text='of a write; that of a read is stored with its response', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload'),
         ),
         migrations.AddField(
             model_name='call',
             name='response',
-            field=models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload'),
+            field=models.ForeignKey(db_constraint=False, db_index=False, help_text='the list that holds the response', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload'),
         ),
         migrations.AddField(
             model_name='callcount',
@@ -838,6 +839,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='call',
             index=models.Index(condition=models.Q(('response__isnull', False)), fields=['response'], name='call_response'),
+        ),
+        migrations.AddConstraint(
+            model_name='call',
+            constraint=models.CheckConstraint(condition=models.Q(('response', None), ('response_part__isnull', False), _connector='OR'), name='response_has_a_part'),
         ),
         migrations.AddIndex(
             model_name='callcount',

@@ -1,5 +1,6 @@
 """Attempts and their outgoing calls: append-only."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -139,12 +140,35 @@ class Call(models.Model):
     error = models.CharField(max_length=48, blank=True, help_text="code, where there was no good answer")
     sent_bytes = models.PositiveIntegerField(default=0)
     received_bytes = models.PositiveIntegerField(default=0)
-    request = payload_foreign_key()
-    response = payload_foreign_key()
+    request = payload_foreign_key("of a write; that of a read is stored with its response")
+    # The calls that one settlement writes share a payload of responses.
+    response = payload_foreign_key("the list that holds the response")
+    response_part = models.PositiveSmallIntegerField(
+        null=True, help_text="place of the response in that list, from 0"
+    )
 
     class Meta:
         default_permissions = ("view",)
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(response=None) | models.Q(response_part__isnull=False),
+                name="response_has_a_part",
+            )
+        ]
         indexes = indexes_where_set("call", "request", "response")
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+    def stored_response(self) -> Mapping[str, Any] | None:
+        """Return the stored response, for a read with its `request`; None if there is none or it was deleted.
+
+        Raises CannotDecrypt.
+        """
+        if self.response is None or self.response_part is None:
+            return None
+        parts = self.response.json_document()
+        if not isinstance(parts, list) or not 0 <= self.response_part < len(parts):
+            return None
+        part = parts[self.response_part]
+        return part if isinstance(part, dict) else None

@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
             name='Payload',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('webhook', 'webhook as received'), ('answer', 'response as sent'), ('findings', 'what an attempt found'), ('request', 'outgoing request'), ('response', 'response to an outgoing request')], max_length=16)),
+                ('kind', models.CharField(choices=[('webhook', 'webhook as received'), ('answer', 'response as sent'), ('findings', 'what an attempt found'), ('request', 'outgoing request'), ('response', 'responses to the outgoing requests of an attempt')], max_length=16)),
                 ('sealed', models.BinaryField()),
                 ('size', models.PositiveIntegerField(help_text='bytes before encryption')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),

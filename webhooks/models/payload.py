@@ -34,7 +34,7 @@ class Payload(models.Model):
         ANSWER = "answer", _("response as sent")
         FINDINGS = "findings", _("what an attempt found")
         REQUEST = "request", _("outgoing request")
-        RESPONSE = "response", _("response to an outgoing request")
+        RESPONSE = "response", _("responses to the outgoing requests of an attempt")
 
     kind = models.CharField(max_length=16, choices=Kind)
     sealed = models.BinaryField()

@@ -16,6 +16,9 @@ _STATUS = {"unavailable": 503, "timeout": None, "throttled": 429, "credentials":
 _PATHS = {"USER": ("users", "customers"), "GROUP": ("groups", "segments"), "FILE": ("files", "documents")}
 _WITHOUT_WRITE = frozenset({"unchanged", "held", "superseded", "unmappable", "no-match", "ambiguous-match"})
 
+# Purpose, method, path and connection of a call.
+_Step = tuple[str, str, str, Connection]
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptContents:
@@ -48,6 +51,7 @@ class CallRows:
         steps += [("search", "GET", f"/api/{records}", route.commercial)]
         steps += [("update", "PATCH", f"/api/{records}/{{id}}", route.commercial)]
         count = _count_calls(scenario_try.code)
+        columns = self._add_payloads(steps[:count], entity_id, started, contents)
         seconds_per_call = scenario_try.duration * 0.9 / count
         for position, (purpose, method, path, connection) in enumerate(steps[:count], 1):
             error_code = (
@@ -68,36 +72,32 @@ class CallRows:
                 error=error_code,
                 sent_bytes=240 + 120 * (method == "PATCH"),
                 received_bytes=0 if error_code.endswith("timeout") else 400,
-                **self._add_contents(purpose, path, connection, entity_id, started, contents),
+                **columns[position - 1],
             )
 
-    def _add_contents(
-        self,
-        purpose: str,
-        path: str,
-        connection: Connection,
-        entity_id: str,
-        at: float,
-        contents: AttemptContents | None,
-    ) -> dict[str, Any]:
-        """Store the request and the response of a call. Returns the columns with their keys."""
+    def _add_payloads(
+        self, steps: list[_Step], entity_id: str, at: float, contents: AttemptContents | None
+    ) -> list[dict[str, Any]]:
+        """Store the requests and responses of an attempt. Returns the columns of each call that refer to them."""
         if contents is None:
-            return {}
-        url = connection.base_url.rstrip("/") + path.replace("{id}", entity_id)
-        if purpose == "update":
-            body = {field["name"]: field["after"] for field in contents.change["fields"]}
-            request = json.dumps(payload_samples.build_request(url, body)).encode()
-            response = json.dumps(
-                payload_samples.build_response(contents.refusal or contents.change["same"] | body)
-            ).encode()
-            return {
-                "request_id": self._add_payload("request", request, at),
-                "response_id": self._add_payload("response", response, at),
-            }
-        document = payload_samples.build_response(
-            contents.change["same"], payload_samples.build_request(url, None)
-        )
-        return {"response_id": self._add_payload("response", json.dumps(document).encode(), at)}
+            return [{}] * len(steps)
+        columns: list[dict[str, Any]] = []
+        responses = []
+        for part, (purpose, _, path, connection) in enumerate(steps):
+            url = connection.base_url.rstrip("/") + path.replace("{id}", entity_id)
+            columns.append({"response_part": part})
+            if purpose == "update":
+                body = {field["name"]: field["after"] for field in contents.change["fields"]}
+                request = json.dumps(payload_samples.build_request(url, body)).encode()
+                columns[part]["request_id"] = self._add_payload("request", request, at)
+                responses.append(
+                    payload_samples.build_response(contents.refusal or contents.change["same"] | body)
+                )
+            else:
+                request_document = payload_samples.build_request(url, None)
+                responses.append(payload_samples.build_response(contents.change["same"], request_document))
+        shared = self._add_payload("response", json.dumps(responses).encode(), at)
+        return [column | {"response_id": shared} for column in columns]
 
 
 def _count_calls(code: str) -> int:

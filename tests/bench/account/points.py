@@ -55,7 +55,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     "record calls": (
         "sync.attempts.call_log.AttemptRecorder.record_request",
         "sync.attempts.call_log.AttemptRecorder.record_exchange",
-        "sync.attempts.call_log.calls_in_order",
+        "sync.attempts.call_log.collect_calls",
     ),
     "settle": ("sync.attempts.settle.settle_attempt", "sync.deliveries.record_links.link_update"),
     "answer": (

@@ -161,7 +161,7 @@ def test_an_event_opens_by_its_reference_too(support: Client) -> None:
 def test_hostile_contents_are_text_and_break_nothing(support: Client, hostile: bytes) -> None:
     event = a_failed_event(payload=sealed("webhook", hostile))
     call = event.deliveries.get().attempts.get().calls.get()
-    call.response = sealed("response", {"headers": {}, "body": hostile.decode("utf-8", "replace")})
+    call.response = sealed("response", [{"headers": {}, "body": hostile.decode("utf-8", "replace")}])
     call.request = sealed("request", hostile)
     call.save()
     text = page_of(support, event) + revealed_page(support, event)

@@ -119,6 +119,7 @@ def store_people(people: Iterable[InventedPerson]) -> None:
             started_at=now,
             request=request,
             response=response,
+            response_part=0,
         )
         Link.objects.create(record_id="4711", applied_at=now, **ends, **facts)
 

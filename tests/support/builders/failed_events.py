@@ -39,6 +39,8 @@ def a_failed_event(**values: Any) -> Event:
         ),
     )
     a_call(
-        attempt, status=422, response=sealed("response", {"headers": {}, "body": json.dumps({"who": SECRET})})
+        attempt,
+        status=422,
+        response=sealed("response", [{"headers": {}, "body": json.dumps({"who": SECRET})}]),
     )
     return event

@@ -99,11 +99,13 @@ def a_call(attempt: Attempt, **values: Any) -> Call:
         "started_at": attempt.started_at,
         "seconds": 0.123,
         "status": 503,
-        "request": sealed(
-            "request", {"url": "https://x.test/customers/1", "headers": {"A": "b"}, "body": '{"email":1}'}
-        ),
-        "response": sealed("response", {"headers": {}, "body": "busy"}),
+        "response_part": 0,
     }
+    if "request" not in values:
+        request = {"url": "https://x.test/customers/1", "headers": {"A": "b"}, "body": '{"email":1}'}
+        defaults["request"] = sealed("request", request)
+    if "response" not in values:
+        defaults["response"] = sealed("response", [{"headers": {}, "body": "busy"}])
     return Call.objects.create(attempt=attempt, **defaults | values)
 
 

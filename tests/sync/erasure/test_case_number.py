@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 
 from audit.models import Entry
 from sync.erasure import case_number as rule
-from sync.erasure.case_number import CaseNumberRefused, check_case_number, clean_case_number
+from sync.erasure.case_number import MAX_BYTES, CaseNumberRefused, check_case_number, clean_case_number
 from sync.erasure.requests import decide_erasure, find_subject, request_erasure
 from sync.models import Erasure, Link
 from tests.support.builders.erasure import (
@@ -62,7 +62,7 @@ def known_person(hub: Hub) -> InventedPerson:
     Link.objects.update(record_id="REC-88412")
     source = find_subject("USER", person.entity_id).events.get().source_id
     key = subject_key(source, "USER", person.entity_id)
-    Payload.new("entity", json.dumps(KNOWN).encode(), key).save()
+    Payload.new("findings", json.dumps({"entity": KNOWN}).encode(), key).save()
     return person
 
 
@@ -77,6 +77,14 @@ def test_a_case_number_that_names_the_person_is_refused(known_person: InventedPe
     subject = find_subject("USER", known_person.entity_id)
     with pytest.raises(CaseNumberRefused, match="stored about this person"):
         check_case_number(clean_case_number(number), subject)
+
+
+def test_a_payload_that_is_too_large_to_be_read_hides_no_older_one(known_person: InventedPerson) -> None:
+    subject = find_subject("USER", known_person.entity_id)
+    large = json.dumps([{"body": "x" * MAX_BYTES}]).encode()
+    Payload.new("response", large, subject.keys.get()).save()
+    with pytest.raises(CaseNumberRefused, match="stored about this person"):
+        check_case_number("laspa-1", subject)
 
 
 @pytest.mark.parametrize("form", ["{}", "T-{}", "{}/1", "2026:{}#3"])

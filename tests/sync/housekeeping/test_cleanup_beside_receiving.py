@@ -1,15 +1,20 @@
-"""Retention never blocks the receiving of webhooks."""
+"""Retention beside what other processes do: receiving, and deleting rows of the same attempt."""
 
 import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from database.clock import read_clock
 from sync.housekeeping import batch_deletion as housekeeping_prune
 from sync.housekeeping.retention_rules import prune_expired
+from sync.models import Call
+from tests.support.builders.history import a_call, a_delivery, a_route, an_attempt, an_event, sealed
 from tests.support.hub import EXAMPLE, Hub
+from tests.support.threads import in_threads
 from webhooks.models import Event, Payload
 
 
@@ -41,3 +46,41 @@ def test_a_webhook_during_the_cleanup_waits_for_one_batch_at_most(
     assert stored[:2] == [False, False]
     assert len(stored) >= 6
     assert all(stored[3:]), "it waited for more than the batch that ran and the one that had begun"
+
+
+def _delete_without_locking(calls: QuerySet[Call]) -> None:
+    """Delete calls, and those of their payloads that no call refers to, without locking the payloads first."""
+    keys = [key for key in calls.values_list("response", flat=True) if key]
+    calls.delete()
+    shared = set(Call.objects.filter(response__in=keys).values_list("response", flat=True))
+    housekeeping_prune.delete_payloads([key for key in keys if key not in shared])
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_two_processes_that_delete_the_calls_of_one_payload_leave_no_payload(
+    database: None, is_broken: bool
+) -> None:
+    """Both have deleted their call when each looks who else refers to the payload."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time.")
+    delete_calls = _delete_without_locking if is_broken else housekeeping_prune.delete_calls
+    event = an_event()
+    attempt = an_attempt(a_delivery(event, a_route(event.source)), 1)
+    shared = sealed("response", [{"body": "first"}, {"body": "second"}])
+    calls = [a_call(attempt, request=None, response=shared, response_part=part) for part in (0, 1)]
+    both = threading.Barrier(2)
+
+    def delete(number: int) -> None:
+        with transaction.atomic():
+            if is_broken:
+                delete_calls(Call.objects.filter(pk=calls[number].pk))
+                both.wait(10)
+            else:
+                both.wait(10)
+                delete_calls(Call.objects.filter(pk=calls[number].pk))
+                # The other one waits for this commit meanwhile.
+                threading.Event().wait(0.1)
+
+    in_threads(delete, threads=2)
+    assert not Call.objects.exists()
+    assert Payload.objects.filter(pk=shared.pk).exists() == is_broken

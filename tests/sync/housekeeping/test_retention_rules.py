@@ -7,6 +7,7 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.test import Client
 
 from audit.entries.append import NewEntry, append_entries
@@ -18,7 +19,17 @@ from sync.housekeeping import batch_deletion as housekeeping_prune
 from sync.housekeeping import retention_rules
 from sync.housekeeping.audit_upkeep import BOX
 from sync.housekeeping.retention_rules import prune_expired, pruned_at
-from sync.models import Alarm, Attempt, Call, Delivery, Notification, PruningRun, Recheck, RetentionCategory
+from sync.models import (
+    Alarm,
+    Attempt,
+    Call,
+    Delivery,
+    Finding,
+    Notification,
+    PruningRun,
+    Recheck,
+    RetentionCategory,
+)
 from tests.support.builders.history import (
     a_call,
     a_delivery,
@@ -143,6 +154,63 @@ def test_each_kind_of_row_is_deleted_at_its_own_age(days: int, remains: tuple[in
     a_story(days)
     prune_expired()
     assert remaining_counts() == remains
+
+
+def two_calls_that_share_their_responses() -> tuple[Call, Call]:
+    """Create two calls of one attempt, of 21 and of 19 days ago, whose payload is of today."""
+    now = read_clock()
+    event = an_event(received_at=now - timedelta(days=21))
+    attempt = an_attempt(a_delivery(event, a_route(event.source)), 1, findings=sealed_findings(change={}))
+    shared = sealed("response", [{"body": "first"}, {"body": "second"}])
+    values = {"request": None, "response": shared}
+    first = a_call(attempt, started_at=now - timedelta(days=21), response_part=0, **values)
+    return first, a_call(attempt, started_at=now - timedelta(days=19), response_part=1, **values)
+
+
+def _delete_with_every_payload(calls: QuerySet[Call]) -> None:
+    """Delete calls with their payloads, whoever else refers to these."""
+    keys = [key for key in calls.values_list("response", flat=True) if key]
+    calls.delete()
+    housekeeping_prune.delete_payloads(keys)
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+@pytest.mark.usefixtures("years")
+def test_shared_responses_are_deleted_with_the_last_call_that_refers_to_them(
+    monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    if is_broken:
+        monkeypatch.setattr(housekeeping_prune, "delete_calls", _delete_with_every_payload)
+    _, second = two_calls_that_share_their_responses()
+    prune_expired()
+    assert Call.objects.get() == second
+    second.refresh_from_db()
+    assert ((second.stored_response() or {}).get("body") == "second") != is_broken
+    Call.objects.update(started_at=read_clock() - timedelta(days=21))
+    prune_expired()
+    assert not Call.objects.exists()
+    # Of the attempt, which is kept for longer than its calls.
+    assert [payload.kind for payload in Payload.objects.all()] == ["findings"]
+    assert Attempt.objects.get().stored_finding(Finding.CHANGE) == {}
+
+
+@pytest.mark.usefixtures("years")
+def test_calls_keep_their_rows_when_the_payload_that_they_share_is_deleted() -> None:
+    two_calls_that_share_their_responses()
+    Payload.objects.filter(kind="response").update(created_at=read_clock() - timedelta(days=11))
+    Call.objects.update(started_at=read_clock() - timedelta(days=11))
+    prune_expired()
+    assert [call.stored_response() for call in Call.objects.all()] == [None, None]
+    assert Attempt.objects.get().stored_finding(Finding.CHANGE) == {}
+
+
+@pytest.mark.usefixtures("years")
+def test_an_event_is_deleted_with_the_payload_that_its_calls_share() -> None:
+    two_calls_that_share_their_responses()
+    Event.objects.update(received_at=read_clock() - timedelta(days=31))
+    Call.objects.update(started_at=read_clock())
+    prune_expired()
+    assert remaining_counts() == (0,) * 6
 
 
 @pytest.mark.parametrize("state", ["pending", "retrying", "running", "held"])

@@ -1,13 +1,25 @@
-"""What an attempt found is stored in one payload, and each reader gets its own part of it."""
+"""What an attempt found is stored in one payload, its responses in another; each reader gets its own part."""
 
 import json
+import re
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 
+from sync.attempts import settle
+from sync.attempts.call_log import SettledCalls, collect_calls
 from sync.attempts.event_outcome import load_event_outcome
-from sync.models import Attempt, Finding
-from tests.support.builders.history import sealed, sealed_findings
+from sync.models import Attempt, Call, Finding
+from tests.support.builders.history import (
+    a_call,
+    a_delivery,
+    a_route,
+    an_attempt,
+    an_event,
+    sealed,
+    sealed_findings,
+)
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, Payload
 
@@ -77,3 +89,95 @@ def test_empty_parts_are_not_missing_parts() -> None:
     attempt = Attempt(findings=sealed_findings(entity={}))
     assert attempt.stored_finding(Finding.ENTITY) == {}
     assert attempt.stored_finding(Finding.CHANGE) is None
+
+
+def _reverse_responses(recorders: Any, key: Any) -> SettledCalls:
+    """Give each call the place of another one's response."""
+    calls = collect_calls(recorders, key)
+    for part, call in enumerate(reversed(calls.rows)):
+        call.response_part = part
+    return calls
+
+
+def _read_first_response(call: Call) -> Any:
+    """Return the first response of the payload, whichever call asks."""
+    return call.response.json_document()[0] if call.response else None
+
+
+def _is_response_of(call: Call) -> bool:
+    """Return True if the stored response is the call's own, by what the two systems answer to each request."""
+    stored = call.stored_response() or {}
+    if call.is_write:
+        return "request" not in stored and json.loads(stored["body"])["external_id"] == ANNA
+    place = re.escape(call.path).replace(r"\{id\}", "[^/?]+")
+    return "request" in stored and re.search(f"{place}($|[?])", stored["request"]["url"]) is not None
+
+
+BROKEN: list[tuple[object, str, object]] = [
+    (settle, "collect_calls", _reverse_responses),
+    (Call, "stored_response", _read_first_response),
+]
+
+
+@pytest.mark.parametrize("broken", [None, *BROKEN], ids=["right", "reversed", "first"])
+def test_the_calls_of_an_attempt_share_a_payload_and_each_reads_its_own_response(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, broken: tuple[object, str, object] | None
+) -> None:
+    if broken is not None:
+        monkeypatch.setattr(*broken)
+    hub.change_email("anna.shares@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
+    calls = list(Call.objects.order_by("started_at"))
+    assert [call.is_write for call in calls] == [False, False, True]
+    assert len({call.response_id for call in calls}) == 1
+    assert all(map(_is_response_of, calls)) == (broken is None)
+
+
+def test_a_webhook_stores_five_payloads(hub: Hub) -> None:
+    hub.change_email("anna.five@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
+    assert sorted(Payload.objects.values_list("kind", flat=True)) == [
+        *("answer", "findings", "request", "response", "webhook")
+    ]
+
+
+def test_a_write_without_a_response_has_no_part_of_the_payload(hub: Hub) -> None:
+    hub.change_email("anna.silent@example.com")
+    hub.shop.faults.add("drop", path="/api/customers/.+")
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    attempt = Attempt.objects.earliest("pk")
+    read, *_, write = attempt.calls.order_by("started_at")
+    assert (write.is_write, write.status, write.response, write.response_part) == (True, None, None, None)
+    assert write.request is not None
+    assert write.stored_response() is None
+    assert read.stored_response() is not None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[" * 100_000, b"{}", b'{"0": {"body": "x"}}', b"null", b"[]", b"[1]", b'["x"]', b"[[]]"],
+)
+def test_a_payload_that_holds_no_responses_has_no_parts(content: bytes) -> None:
+    assert Call(response=sealed("response", content), response_part=0).stored_response() is None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("part", "body"), [(0, "a"), (1, "b"), (2, None), (32_767, None), (-1, None), (None, None)]
+)
+def test_a_part_that_the_payload_does_not_have_is_none(part: int | None, body: str | None) -> None:
+    call = Call(response=sealed("response", [{"body": "a"}, {"body": "b"}]), response_part=part)
+    assert (call.stored_response() or {}).get("body") == body
+
+
+@pytest.mark.django_db
+def test_the_database_refuses_a_response_without_its_part() -> None:
+    call = a_call(an_attempt(a_delivery(event := an_event(), a_route(event.source)), 1))
+    with pytest.raises(IntegrityError, match="response_has_a_part"), transaction.atomic():
+        Call.objects.filter(pk=call.pk).update(response_part=None)
+    # Retention deletes the payload alone.
+    Call.objects.filter(pk=call.pk).update(response=None)
