@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from sync.connectors.http.dns import Network
 
 
-@dataclass(frozen=True, slots=True)
-class HttpEndpoint:
+class HttpEndpoint(NamedTuple):
     """Origin of a system and limits of an exchange with it. `deadline_seconds` covers the whole exchange,
     `byte_cap` the response body.
 

@@ -2,7 +2,6 @@
 
 import socket
 import threading
-from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -135,5 +134,5 @@ def test_certificates_and_networks_keep_connections_apart(terms: dict[str, Any])
     wire = HttpEndpoint("https://a.test", 1.0, 1)
     line = keeper.acquire_connection(wire)
     keeper.return_connection(wire, line)
-    assert keeper.acquire_connection(replace(wire, **terms)) is not line
-    assert keeper.acquire_connection(replace(wire, deadline_seconds=2.0, byte_cap=2)) is line
+    assert keeper.acquire_connection(wire._replace(**terms)) is not line
+    assert keeper.acquire_connection(wire._replace(deadline_seconds=2.0, byte_cap=2)) is line
