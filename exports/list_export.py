@@ -130,10 +130,9 @@ def _attempt_counts(keys: list[int]) -> dict[int, int]:
 
 
 def entry_rows(queryset: QuerySet[Any]) -> Iterator[Row]:
-    """Yield audit entries; `body` is the stored text, byte for byte."""
-    values = queryset.values_list("id", "at", "stream", "action", "actor", "body")
-    for key, at, *others in values.iterator(chunk_size=CHUNK_SIZE):
-        yield [key, _format_time(at), *others]
+    """Yield audit entries; `body` is the text that is hashed, byte for byte."""
+    for entry in queryset.iterator(chunk_size=CHUNK_SIZE):
+        yield [entry.pk, _format_time(entry.at), entry.stream, entry.action, entry.actor, entry.body]
 
 
 def _format_time(at: datetime | None) -> str | None:

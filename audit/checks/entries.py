@@ -1,55 +1,49 @@
-"""Checks of entries: their hashes, their columns, and the chains of their streams. Pure."""
+"""Checks of entries: their hashes, their details, and the chains of their streams. Pure."""
 
 import json
 from collections.abc import Iterable
-from typing import Any
 
 from audit.checks.findings import EntryRow, Faults, IntegrityFault, StreamRow
 from audit.format.canonical_json import canonical_json
 from audit.format.hashes import ZERO_HASH, leaf_hash
 
-ENTRY_FIELDS = {"v", "stream", "stream_seq", "prev_leaf", "at", "action", "actor", "details"}
-
 
 def check_entry(row: EntryRow, sealed_leaf: bytes | None = None) -> Faults:
-    """Yield the faults of one entry. `sealed_leaf` is its hash in the segment that holds it, if one does."""
+    """Yield the faults of one entry. `sealed_leaf` is its hash in the segment that holds it, if one does.
+
+    The body has every column but `id` and `leaf` in it, so its hash changes with each of them.
+    """
+    leaf = _hash_body(row.body)
+    # The leaf in the row proves nothing alone: whoever changes a column can change it too. The sealed one is signed.
+    if sealed_leaf is None:
+        if leaf != row.leaf:
+            yield IntegrityFault(row.location, "its hash does not match its columns")
+    else:
+        if leaf != sealed_leaf:
+            yield IntegrityFault(row.location, "its columns differ from the sealed entry")
+        if row.leaf != sealed_leaf:
+            yield IntegrityFault(row.location, "its hash differs from the sealed one")
+    # The other columns are written into the body by a template, so only the details can spoil its form.
+    if not _is_canonical_object(row.details):
+        yield IntegrityFault(row.location, "its details are not the canonical JSON of an object")
+
+
+def _hash_body(body: str | None) -> bytes | None:
+    """Return the hash of a body. None, which equals no stored hash, for a body that is missing or not ASCII."""
     try:
-        leaf = leaf_hash(row.body)
+        return None if body is None else leaf_hash(body)
     except UnicodeEncodeError:
-        # Bodies are ASCII. A body that is not gets the fault below instead of an exception.
-        leaf = b""
-    # The leaf in the row proves nothing alone: whoever changes the body can change it too. The sealed one is signed.
-    if sealed_leaf is not None and leaf != sealed_leaf:
-        yield IntegrityFault(row.location, "its body differs from the sealed one")
-    if leaf != row.leaf:
-        yield IntegrityFault(row.location, "its hash does not match its body")
-    if (body := _parse_body(row.body)) is None:
-        yield IntegrityFault(row.location, "its body is not canonical JSON with the fields of an entry")
-        return
-    columns = {
-        "stream": row.stream,
-        "at": row.at,
-        "action": row.action,
-        "actor": row.actor,
-        "stream_seq": row.stream_seq,
-        "prev_leaf": row.prev_leaf.hex(),
-    }
-    for name, value in columns.items():
-        if body[name] != value:
-            yield IntegrityFault(row.location, f"its column {name} does not match its body")
-
-
-def _parse_body(body: str) -> dict[str, Any] | None:
-    try:
-        document = json.loads(body)
-        is_good = (
-            # One value has one canonical text. Any other spelling of it is a fault.
-            isinstance(document, dict) and set(document) == ENTRY_FIELDS and canonical_json(document) == body
-        )
-    # A forged body can be nested deeply enough to exhaust the parser.
-    except (TypeError, ValueError, RecursionError):
         return None
-    return document if is_good and document["v"] == 1 else None
+
+
+def _is_canonical_object(text: str) -> bool:
+    try:
+        document = json.loads(text)
+        # One value has one canonical text. Any other spelling of it is a fault.
+        return isinstance(document, dict) and canonical_json(document) == text
+    # Forged details can be nested deeply enough to exhaust the parser.
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def check_streams(rows: Iterable[StreamRow]) -> Faults:

@@ -22,16 +22,13 @@ Faults = Iterator[IntegrityFault]
 
 @dataclass(frozen=True, slots=True)
 class EntryRow:
-    """An entry as it is stored; its time as text."""
+    """An entry as it is stored. `body` is None if the columns have none."""
 
     id: int
     stream: str
-    at: str
-    action: str
-    actor: str
-    body: str
     stream_seq: int
-    prev_leaf: bytes
+    details: str
+    body: str | None
     leaf: bytes
 
     @property

@@ -66,10 +66,10 @@ def check_keys(rows: Iterable[KeyRow], keys: KeyChain) -> Faults:
         yield IntegrityFault(f"key {len(keys.by_id)}", "has ended, and no key follows it")
 
 
-def check_key_entries(records: Iterable[Record], bodies: Iterable[str]) -> Faults:
-    """Yield a fault for each key without an audit entry. `bodies` are the entries about signing keys."""
-    entry_bodies = " ".join(bodies)
+def check_key_entries(records: Iterable[Record], details: Iterable[str]) -> Faults:
+    """Yield a fault for each key without an audit entry. `details` are those of the entries about signing keys."""
+    recorded = set(details)
     for record in records:
-        # Bodies are canonical, so a comparison of texts finds the record without parsing the entries.
-        if f'"details":{canonical_json(record)},' not in entry_bodies:
+        # Details are canonical, so a comparison of texts finds the record without parsing the entries.
+        if canonical_json(record) not in recorded:
             yield IntegrityFault(f"key {record['number']}", "its creation is not in the log")

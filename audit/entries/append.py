@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
@@ -14,18 +13,17 @@ from django.utils import timezone
 from audit.entries.actor_context import PERSON_PREFIX, add_actor_context
 from audit.entries.stream_heads import EMPTY_STREAM, StreamHead, load_stream_heads
 from audit.format.canonical_json import JSONValue, canonical_json
+from audit.format.entry_body import entry_body
 from audit.format.hashes import leaf_hash
-from audit.format.signed_records import format_time
 from database.statement import BoundStatement, Statement
 from database.write_batch import WriteBatch
 
 SYSTEM = "system"
-VERSION = 1
 # A thousand rows of eight values stay below the limits of parameters: 32,766 in SQLite, 65,535 in PostgreSQL.
 MAX_INSERT_ROWS = 1000
 # Each collision means that another append has committed. The limit ends the loop if another constraint is violated.
 _MAX_COLLISIONS = 100
-_COLUMNS = ("stream", "at", "action", "actor", "body", "stream_seq", "prev_leaf", "leaf")
+_COLUMNS = ("stream", "at", "action", "actor", "details", "stream_seq", "prev_leaf", "leaf")
 
 
 class NotInTransaction(RuntimeError):
@@ -140,27 +138,17 @@ def _stream_of(entry: NewEntry) -> str:
     return entry.stream
 
 
-def _body_start(entry: NewEntry, at: str) -> str:
-    """Return the canonical body up to the fields of the chain, whose names sort after all others."""
-    # Only `details` needs the encoder: the other fields are written in canonical order here.
-    beginning = f'"action":{quoted(entry.action)},"actor":{quoted(entry.actor)}'
-    is_person = entry.actor.startswith(PERSON_PREFIX)
-    details = add_actor_context(entry.details) if is_person else entry.details
-    return f'{{{beginning},"at":"{at}","details":{canonical_json(details)}'
-
-
 def _entry_columns(entry: NewEntry, at: datetime, heads: dict[str, StreamHead]) -> tuple[Any, ...]:
     """Return the values of `_COLUMNS` for the next entry of a stream, which becomes its head."""
-    text = _body_start(entry, format_time(at))
-    stream = entry.stream
-    before = heads[stream]
-    seq = before.seq + 1
-    place = f'"stream":{quoted(stream)},"stream_seq":{seq},"v":{VERSION}'
+    is_person = entry.actor.startswith(PERSON_PREFIX)
     # Stored as it is hashed: no later change of the encoder can make an old hash invalid.
-    body = f'{text},"prev_leaf":"{before.leaf.hex()}",{place}}}'
-    leaf = leaf_hash(body)
+    details = canonical_json(add_actor_context(entry.details) if is_person else entry.details)
+    stream, before = entry.stream, heads[entry.stream]
+    seq = before.seq + 1
+    columns = (stream, at, entry.action, entry.actor, details, seq, before.leaf)
+    leaf = leaf_hash(entry_body(*columns))
     heads[stream] = StreamHead(seq, leaf)
-    return stream, at, entry.action, entry.actor, body, seq, before.leaf, leaf
+    return *columns, leaf
 
 
 def _bind_insert(rows: Sequence[tuple[Any, ...]]) -> BoundStatement:

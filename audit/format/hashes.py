@@ -14,7 +14,7 @@ _SEGMENT = b"\x00hub-segment-1"
 
 
 def leaf_hash(body: str) -> bytes:
-    """Return the hash of an entry by its stored body."""
+    """Return the hash of an entry by its body."""
     return sha256(_LEAF + body.encode("ascii")).digest()
 
 

@@ -105,7 +105,7 @@ class Migration(migrations.Migration):
                 ('at', models.DateTimeField()),
                 ('action', models.CharField(max_length=64)),
                 ('actor', models.CharField(help_text='system, source:<slug>, or person:<id>', max_length=80)),
-                ('body', models.TextField()),
+                ('details', models.TextField(help_text='canonical JSON: the text that is hashed')),
                 ('stream_seq', models.BigIntegerField(help_text='1, 2, 3 … in its stream')),
                 ('prev_leaf', models.BinaryField(help_text='of the entry before it in its stream')),
                 ('leaf', models.BinaryField(help_text='the hash of its body')),

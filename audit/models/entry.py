@@ -3,15 +3,17 @@
 from django.db import models
 from django.db.models.functions import Left, StrIndex
 
+from audit.format.entry_body import entry_body
+
 # What every webhook does, and what it is about: see `audit.entries.search`.
 ROUTINE_ACTIONS = ("attempt.started", "attempt.succeeded", "webhook.answered", "webhook.received")
 ROUTINE_STREAM_KINDS = ("event", "delivery")
 
 
 class Entry(models.Model):
-    """One entry of the audit log. `body` is canonical JSON (`audit.format.canonical_json`) and holds no personal data.
+    """One entry of the audit log. It holds no personal data.
 
-    The other columns repeat parts of `body` so that it can be found; only `body` is hashed.
+    All columns but `id` and `leaf` are parts of its body (`audit.format.entry_body`), which is hashed.
     """
 
     stream = models.CharField(
@@ -20,7 +22,7 @@ class Entry(models.Model):
     at = models.DateTimeField()
     action = models.CharField(max_length=64)
     actor = models.CharField(max_length=80, help_text="system, source:<slug>, or person:<id>")
-    body = models.TextField()
+    details = models.TextField(help_text="canonical JSON: the text that is hashed")
     stream_seq = models.BigIntegerField(help_text="1, 2, 3 … in its stream")
     prev_leaf = models.BinaryField(help_text="of the entry before it in its stream")
     leaf = models.BinaryField(help_text="the hash of its body")
@@ -69,3 +71,10 @@ class Entry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} by {self.actor}"
+
+    @property
+    def body(self) -> str:
+        """Return the canonical JSON that is hashed. Raises TypeError or ValueError if a column has no such form."""
+        return entry_body(
+            self.stream, self.at, self.action, self.actor, self.details, self.stream_seq, self.prev_leaf
+        )

@@ -51,13 +51,13 @@ def announce_pruning(days: int, at: datetime) -> bool:
             "entries": entries,
         }
         append_entries(NewEntry(PRUNING_STREAM, PRUNING_ACTION, details=details), at=at)
-        body = (
+        entry_id = (
             Entry.objects.filter(stream=PRUNING_STREAM)
             .order_by("-stream_seq")
             .values_list("pk", flat=True)[0]
         )
         Cut.objects.create(
-            segment=old.number, highest_id=old.highest_id, entry_id=body, emptied=before["emptied"] or 0
+            segment=old.number, highest_id=old.highest_id, entry_id=entry_id, emptied=before["emptied"] or 0
         )
     return True
 
@@ -131,8 +131,8 @@ def newest_announcement(last_segment_number: int) -> PruningAnnouncement | None:
     """Return the newest announcement in the segments up to this number, or None if there is none."""
     places = SegmentIndex(last_segment_number)
     announcements = Entry.objects.filter(stream=PRUNING_STREAM).order_by("-stream_seq")
-    for pk, body in announcements.values_list("pk", "body").iterator():
+    for entry in announcements.iterator():
         # An announcement in no segment is not sealed and permits nothing yet.
-        if (number := places.segment_of(pk)) is not None:
-            return parse_announcement(body, number)
+        if (number := places.segment_of(entry.pk)) is not None:
+            return parse_announcement(entry.body, number)
     return None

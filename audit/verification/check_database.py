@@ -20,7 +20,7 @@ from audit.sealing.record_rows import checkpoint_record, key_records
 from audit.sealing.segment_index import load_segment_leaves
 from audit.sealing.signing_keys import SIGNING_KEY_STREAM as KEYS
 from audit.sealing.unsealed_entries import SETTLE_TIME, last_segment
-from audit.verification.database_rows import entry_row, key_rows, segment_row
+from audit.verification.database_rows import entry_row, key_rows, segment_row, stored_hash
 from database.snapshot import read_snapshot
 
 MAX_FAULTS = 100
@@ -116,7 +116,9 @@ def _find_faults(
     # The entries about older keys may be pruned, so those keys cannot be required to have one.
     since = pruned.announcement.sealed_at if pruned.announcement else ""
     new_keys = [record for record in key_records() if record["from"] > since]
-    yield from check_key_entries(new_keys, Entry.objects.filter(stream=KEYS).values_list("body", flat=True))
+    yield from check_key_entries(
+        new_keys, Entry.objects.filter(stream=KEYS).values_list("details", flat=True)
+    )
     yield from _check_unsealed(progress, unsealed_entries)
     yield from check_streams(_stream_rows())
 
@@ -180,5 +182,5 @@ def _stream_rows() -> Iterator[StreamRow]:
         cursor.execute(sql)
         while rows := cursor.fetchmany(2_000):
             for stream, seq, prev_leaf, leaf, stub_seq, stub_leaf in rows:
-                stub = (stub_seq, bytes(stub_leaf or b""))
-                yield StreamRow(stream, seq, bytes(prev_leaf), bytes(leaf), *stub)
+                stub = (stub_seq, stored_hash(stub_leaf))
+                yield StreamRow(stream, seq, stored_hash(prev_leaf), stored_hash(leaf), *stub)

@@ -31,11 +31,21 @@ def entry_row(row: Entry) -> EntryRow:
     return EntryRow(
         row.pk,
         row.stream,
-        format_time(row.at),
-        row.action,
-        row.actor,
-        row.body,
         row.stream_seq,
-        bytes(row.prev_leaf),
-        bytes(row.leaf),
+        row.details,
+        _body_or_none(row),
+        stored_hash(row.leaf),
     )
+
+
+def stored_hash(value: object) -> bytes:
+    """Return a hash from a column of the log. Text and numbers, which SQLite can store there, count as no bytes."""
+    return bytes(value) if isinstance(value, bytes | memoryview) else b""
+
+
+def _body_or_none(row: Entry) -> str | None:
+    # SQLite can store a value of another type in a column.
+    try:
+        return row.body
+    except (TypeError, ValueError):
+        return None

@@ -44,7 +44,7 @@ class EntryPage:
 
 def build_entry_page(entry: Entry, user: Any) -> EntryPage:
     """Load the page of an entry, by four statements."""
-    details: Mapping[str, Any] = json.loads(entry.body).get("details", {})
+    details: Mapping[str, Any] = json.loads(entry.details)
     same_request = _entries_of_request(entry, details)
     same_object = _entries_of_object(entry)
     row, *others = describe_entries([entry, *same_request, *same_object], user)
@@ -75,7 +75,7 @@ def _entries_of_request(entry: Entry, details: Mapping[str, Any]) -> list[Entry]
     same = [
         other
         for other in entries
-        if json.loads(other.body)["details"].get(CONTEXT_FIELD, {}).get("request") == request
+        if json.loads(other.details).get(CONTEXT_FIELD, {}).get("request") == request
     ]
     return same[:_MAX_SHOWN]
 

@@ -124,7 +124,7 @@ class EntryRow:
 
 def describe_entries(entries: Iterable[Entry], user: Any) -> list[EntryRow]:
     """Describe the entries for this person, in the given order, by one statement."""
-    rows = [(entry, json.loads(entry.body).get("details", {})) for entry in entries]
+    rows = [(entry, json.loads(entry.details)) for entry in entries]
     names = resolve_names(key for row in rows for key in _lookup_keys(*row))
     return [_entry_row(entry, details, names, user) for entry, details in rows]
 

@@ -25,7 +25,7 @@ class HistoryRow:
 def load_history(group: FailureGroup) -> list[HistoryRow]:
     """Return the history, newest first, by three statements."""
     entries = list(Entry.objects.filter(stream=group.stream).order_by("-stream_seq")[:MAX_ENTRIES])
-    described = [(entry, json.loads(entry.body)["details"]) for entry in entries]
+    described = [(entry, json.loads(entry.details)) for entry in entries]
     keys = [details["decision"] for _, details in described if "decision" in details]
     decisions = FailureDecision.objects.select_related("made_by").in_bulk(keys)
     people = load_person_names([entry.actor for entry in entries])

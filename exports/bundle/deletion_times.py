@@ -44,11 +44,10 @@ def load_deletion_times() -> dict[str, str]:
 def _read_entries() -> dict[RetentionCategory, list[_DeletionEntry]]:
     """Return the entries of the deletions of each kind, those with the latest time first."""
     entries: dict[RetentionCategory, list[_DeletionEntry]] = {kind: [] for kind in KINDS}
-    rows = Entry.objects.filter(action__in=check_rows.DELETED).values_list("pk", "body")
-    for key, body in rows.iterator(1_000):
-        details = json.loads(body)["details"]
+    for entry in Entry.objects.filter(action__in=check_rows.DELETED).iterator(1_000):
+        details = json.loads(entry.details)
         if details["kind"] in entries:
-            entries[details["kind"]].append(_DeletionEntry(str(details["up_to"]), key, body))
+            entries[details["kind"]].append(_DeletionEntry(str(details["up_to"]), entry.pk, entry.body))
     return {kind: sorted(some, reverse=True) for kind, some in entries.items()}
 
 

@@ -58,10 +58,8 @@ class _RowCheck:
     def load_deletions(self) -> Deletions:
         """Return what the log says was deleted on purpose, as of this moment."""
         deletions = Deletions()
-        for body in Entry.objects.filter(action__in=[*_DELETING, "subject.erased"]).values_list(
-            "body", flat=True
-        ):
-            deletions.add_entry(self._read_body(body))
+        for entry in Entry.objects.filter(action__in=[*_DELETING, "subject.erased"]):
+            deletions.add_entry(self._read_body(entry.body))
         # While one goes on, there are pseudonyms that no entry has yet.
         if Erasure.objects.filter(state=ErasureState.CONFIRMED).exists():
             deletions.erased = None
@@ -120,9 +118,8 @@ class _RowCheck:
         streams = defaultdict(list)
         for start in range(0, len(names), PAGE_SIZE):
             entries = Entry.objects.filter(stream__in=names[start : start + PAGE_SIZE])
-            rows = entries.order_by("stream", "stream_seq").values_list("stream", "body")
-            for stream, body in rows.iterator(2_000):
-                streams[stream].append(self._read_body(body))
+            for entry in entries.order_by("stream", "stream_seq").iterator(2_000):
+                streams[entry.stream].append(self._read_body(entry.body))
         return streams
 
     def check_missing_events(self, after: int) -> tuple[int | None, list[RowFault]]:

@@ -52,10 +52,8 @@ def _check_rows(read_body: ReadBody, load_deletions: Callable[[], Deletions]) ->
         if not page:
             return
         after = page[-1][0]
-        bodies = Entry.objects.filter(action__in=_ACTIONS, at__in={at for *_, at in page}).values_list(
-            "body", flat=True
-        )
-        known = {read_body(body)["details"]["receipt"] for body in bodies}
+        entries = Entry.objects.filter(action__in=_ACTIONS, at__in={at for *_, at in page})
+        known = {read_body(entry.body)["details"]["receipt"] for entry in entries}
         unknown = [(to_reference(uuid), at) for _, uuid, at in page if to_reference(uuid) not in known]
         deletions = load_deletions() if unknown else Deletions()
         for reference, at in unknown:
@@ -74,11 +72,11 @@ def _check_entries(read_body: ReadBody, load_deletions: Callable[[], Deletions])
     after = 0
     while True:
         entries = Entry.objects.filter(action__in=_ACTIONS, pk__gt=after).order_by("pk")
-        page = list(entries.values_list("pk", "body")[:PAGE_SIZE])
+        page = list(entries[:PAGE_SIZE])
         if not page:
             return
-        after = page[-1][0]
-        expected = dict(_expected_row(read_body(body)) for _, body in page)
+        after = page[-1].pk
+        expected = dict(_expected_row(read_body(entry.body)) for entry in page)
         references = {reference: uuid for reference in expected if (uuid := uuid_of(reference))}
         stored = {
             to_reference(row["uuid"]): row

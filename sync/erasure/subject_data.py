@@ -156,8 +156,8 @@ def _replays_in_audit_log(subject: ErasureSubject) -> Iterator[tuple[int, int]]:
         entries = Entry.objects.filter(
             stream__in=names[start : start + _STREAM_BATCH_SIZE], action__in=_REQUEST_ACTIONS
         )
-        for stream, body in entries.values_list("stream", "body"):
-            details = json.loads(body)["details"]
+        for stream, text in entries.values_list("stream", "details"):
+            details = json.loads(text)
             named.append((details.get("replay") or details.get("request"), streams[stream]))
     known = Replay.objects.filter(uuid__in={uuid for uuid, _ in named if uuid})
     keys = {str(uuid): key for uuid, key in known.values_list("uuid", "pk")}

@@ -64,8 +64,8 @@ def test_the_sealer_and_the_checkpoints_find_their_rows_by_an_index(database: No
 def test_a_statement_without_an_index_is_found(database: None) -> None:
     append_test_entries("event:a")
     with recorded_statements() as seen:
-        list(Entry.objects.filter(body="x")[:1])
-        list(Entry.objects.order_by("body")[:1])
+        list(Entry.objects.filter(details="x")[:1])
+        list(Entry.objects.order_by("details")[:1])
     assert len(unserved(seen)) == 2
 
 
@@ -117,7 +117,7 @@ def test_a_view_of_several_actions_reads_only_the_first_rows_of_each(database: N
 
 def plan_of_page(seen: list[SeenStatement]) -> list[str]:
     """Return the plan of the one statement that reads rows of the log, with sorting and scans disabled."""
-    (page,) = [statement for statement in seen if '"audit_entry"."body"' in statement.sql]
+    (page,) = [statement for statement in seen if '"audit_entry"."details"' in statement.sql]
     with transaction.atomic():
         if connection.vendor == "postgresql":
             connection.cursor().execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")

@@ -132,7 +132,7 @@ def test_people_of_an_export_are_registered_in_small_batches(
 def test_the_audit_log_names_a_person_of_a_filter_by_the_registers_pseudonym(database: None) -> None:
     a_recorded_history(2)
     export = a_finished_export({"entity_id": "USR-1"})
-    bodies = " ".join(Entry.objects.filter(stream=export.stream).values_list("body", flat=True))
+    bodies = " ".join(entry.body for entry in Entry.objects.filter(stream=export.stream))
     assert make_pseudonym(decrypt_register_key(export), "USR-1").hex() in bodies
     assert "USR-1" not in bodies
     assert json.loads(bodies.split(" ")[0])["details"]["filter"]

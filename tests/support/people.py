@@ -55,8 +55,8 @@ def entries(action: str) -> list[dict[str, Any]]:
 
 def circumstances(action: str) -> list[dict[str, Any]]:
     """Return the request details of the audit log entries of one action, oldest first."""
-    stored_entries = Entry.objects.filter(action=action).order_by("id").values_list("body", flat=True)
-    return [json.loads(body)["details"].get("by", {}) for body in stored_entries]
+    stored_entries = Entry.objects.filter(action=action).order_by("id").values_list("details", flat=True)
+    return [json.loads(details).get("by", {}) for details in stored_entries]
 
 
 def source(slug: str = "crm", **settings: Any) -> Source:

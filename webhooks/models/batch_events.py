@@ -44,8 +44,8 @@ def _read_event_references(receipt: Receipt) -> list[str]:
     if receipt.answered_at is None:
         return []
     entries = Entry.objects.filter(at=receipt.answered_at, action="webhook.batch")
-    for body in entries.values_list("body", flat=True):
-        details = json.loads(body)["details"]
+    for text in entries.values_list("details", flat=True):
+        details = json.loads(text)
         if details.get("receipt") == receipt.own_reference:
             return list(details["events"])[:MAX_EVENTS]
     return []

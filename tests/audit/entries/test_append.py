@@ -19,25 +19,25 @@ from webhooks.models import Event, Receipt
 
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 ANYWHERE = [
-    "UPDATE audit_entry SET body = '{}'",
+    "UPDATE audit_entry SET details = '{}'",
     "UPDATE audit_entry SET id = id + 1000",
     "UPDATE audit_entry SET actor = actor WHERE id = (SELECT min(id) FROM audit_entry)",
     "DELETE FROM audit_entry",
     "DELETE FROM audit_entry WHERE id = (SELECT max(id) FROM audit_entry)",
-    "INSERT INTO audit_entry SELECT * FROM audit_entry WHERE true ON CONFLICT (id) DO UPDATE SET body = '{}'",
+    "INSERT INTO audit_entry SELECT * FROM audit_entry WHERE true ON CONFLICT (id) DO UPDATE SET details = '{}'",
 ]
 ON_SQLITE = [
-    "INSERT OR REPLACE INTO audit_entry (id, stream, at, action, actor, body) "
-    "SELECT id, stream, at, action, 'x', body FROM audit_entry",
-    "REPLACE INTO audit_entry (id, stream, at, action, actor, body) "
-    "SELECT id, stream, at, action, 'x', body FROM audit_entry",
-    "INSERT OR REPLACE INTO audit_entry (stream, at, action, actor, body, stream_seq, leaf) "
-    "SELECT stream, at, action, 'x', body, stream_seq, leaf FROM audit_entry",
+    "INSERT OR REPLACE INTO audit_entry (id, stream, at, action, actor, details) "
+    "SELECT id, stream, at, action, 'x', details FROM audit_entry",
+    "REPLACE INTO audit_entry (id, stream, at, action, actor, details) "
+    "SELECT id, stream, at, action, 'x', details FROM audit_entry",
+    "INSERT OR REPLACE INTO audit_entry (stream, at, action, actor, details, stream_seq, leaf) "
+    "SELECT stream, at, action, 'x', details, stream_seq, leaf FROM audit_entry",
     "UPDATE OR REPLACE audit_entry SET stream_seq = 1",
-    "INSERT OR REPLACE INTO audit_entry (rowid, stream, at, action, actor, body) "
-    "SELECT rowid, stream, at, action, 'x', body FROM audit_entry",
+    "INSERT OR REPLACE INTO audit_entry (rowid, stream, at, action, actor, details) "
+    "SELECT rowid, stream, at, action, 'x', details FROM audit_entry",
     "UPDATE OR REPLACE audit_entry SET id = 1",
-    "UPDATE OR IGNORE audit_entry SET body = '{}'",
+    "UPDATE OR IGNORE audit_entry SET details = '{}'",
 ]
 ON_POSTGRESQL = [
     "TRUNCATE audit_entry",
@@ -82,7 +82,7 @@ def test_entries_keep_the_order_in_which_they_were_given_and_one_moment(database
     assert {row.at for row in rows} == {at}
 
 
-def test_the_body_says_all_that_its_columns_say(database: None) -> None:
+def test_the_body_consists_of_the_columns(database: None) -> None:
     at = datetime(2026, 3, 4, 14, 0, 0, 5, tzinfo=timezone(timedelta(hours=2)))
     with transaction.atomic():
         append_entries(NewEntry("person:7", "login.failed", "person:7", {"ä": [1, None, True]}), at=at)
@@ -92,6 +92,7 @@ def test_the_body_says_all_that_its_columns_say(database: None) -> None:
         f'"details":{{"\\u00e4":[1,null,true]}},"prev_leaf":"{"0" * 64}","stream":"person:7","stream_seq":1,"v":1}}'
     )
     assert (entry.stream, entry.action, entry.actor, entry.at) == ("person:7", "login.failed", "person:7", at)
+    assert entry.details == '{"\\u00e4":[1,null,true]}'
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
@@ -106,7 +107,7 @@ def test_the_database_refuses_to_change_an_entry(database: None, statement: str)
 @pytest.mark.parametrize(
     "change",
     [
-        lambda entry: Entry.objects.update(body="{}"),
+        lambda entry: Entry.objects.update(details="{}"),
         lambda entry: Entry.objects.all().delete(),
         lambda entry: entry.save(),
         lambda entry: entry.delete(),
@@ -154,8 +155,7 @@ def test_a_webhook_leaves_its_entries_in_order(hub: Hub) -> None:
 def test_a_webhook_answered_when_stored_leaves_one_entry_with_the_answer(hub: Hub) -> None:
     assert hub.post_signed(ACK).status_code == 202
     event, receipt = Event.objects.get(), Receipt.objects.get()
-    (body,) = Entry.objects.filter(stream=event.stream).values_list("body", flat=True)
-    entry = json.loads(body)
+    entry = json.loads(Entry.objects.get(stream=event.stream).body)
     assert (entry["action"], entry["actor"]) == ("webhook.received", "source:aurora")
     digests = {name: entry["details"].pop(name) for name in ("facts", "subject")}
     assert all(len(digest) == 24 for digest in digests.values())
@@ -176,7 +176,7 @@ def test_a_webhook_answered_when_stored_leaves_one_entry_with_the_answer(hub: Hu
 def test_changed_fields_of_an_attempt_are_recorded_without_values(hub: Hub) -> None:
     hub.change_email("anna.fields@example.com")
     hub.post_signed(EXAMPLE)
-    details = json.loads(Entry.objects.get(action="attempt.succeeded").body)["details"]
+    details = json.loads(Entry.objects.get(action="attempt.succeeded").details)
     attempt = Delivery.objects.get().attempts.get()
     assert details["attempt"] == str(attempt.key)
     assert (details["action"], details["fields"], details["state"]) == ("updated", ["email"], "succeeded")
@@ -243,7 +243,7 @@ def test_no_entry_contains_personal_data(hub: Hub, flow: Callable[[Hub], list[st
     expected = flow(hub)
     entries = Entry.objects.order_by("pk")
     assert [entry.action for entry in entries if entry.pk > seeded] == expected
-    written = json.dumps(list(entries.values("stream", "action", "actor", "body"))).lower()
+    written = json.dumps(list(entries.values("stream", "action", "actor", "details"))).lower()
     personal = ["secret@", "taken@", "@example.com", "anna", "aalto", "+358", "401234567", ANNA.lower()]
     assert [entry for entry in personal if entry in written] == []
 

@@ -43,7 +43,7 @@ def test_a_broken_chain_is_detected(database: None) -> None:
     write("event:a", "event:a", "event:b")
     with transaction.atomic():
         known = Entry.objects.first()
-        row = Entry(stream="event:a", at=timezone.now(), body=known.body, stream_seq=4)
+        row = Entry(stream="event:a", at=timezone.now(), details=known.details, stream_seq=4)
         row.prev_leaf, row.leaf = known.leaf, bytes(32)
         insert_rows([row], connection)
     assert find_chain_faults() == [
@@ -265,7 +265,7 @@ def test_an_append_waits_for_its_own_streams_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", ["body = '{}'", "leaf = NULL", "action = 'x', leaf = prev_leaf", "stream_seq = 9"]
+    "change", ["details = '{}'", "leaf = NULL", "action = 'x', leaf = prev_leaf", "stream_seq = 9"]
 )
 def test_an_entry_is_never_changed(database: None, change: str) -> None:
     write("event:a")

@@ -23,7 +23,7 @@ from tests.support.processes.hub_processes import ROOT, WITH_WORKERS, RunningHub
 
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 FORBIDDEN = [
-    "UPDATE audit_entry SET body = body",
+    "UPDATE audit_entry SET details = details",
     "UPDATE audit_entry SET leaf = NULL",
     "DELETE FROM audit_entry",
     "TRUNCATE audit_entry",

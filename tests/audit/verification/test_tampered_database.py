@@ -68,10 +68,6 @@ def test_a_stolen_key_cannot_rewrite_the_time_before_it(database: None) -> None:
 
 
 COLUMNS = {
-    "an action that the body does not have": "UPDATE audit_entry SET action = 'x' WHERE id = {entry}",
-    "an actor that the body does not have": "UPDATE audit_entry SET actor = 'x' WHERE id = {entry}",
-    "another time": "UPDATE audit_entry SET at = '2020-01-01 00:00:00+00:00' WHERE id = {entry}",
-    "another hash": "UPDATE audit_entry SET leaf = prev_leaf WHERE id = {entry}",
     "a stored node": "UPDATE audit_segment SET nodes = hash WHERE number = 3",
     "a highest id": "UPDATE audit_segment SET highest_id = highest_id + 1 WHERE number = 3",
     "hashes of a segment": "UPDATE audit_segment SET leaves = hash WHERE number = 3",
@@ -88,13 +84,12 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("what", COLUMNS)
-def test_every_column_is_checked(database: None, what: str) -> None:
-    entry = next(entry for entry in HONEST.bodies if HONEST.read_body(entry)["stream"] == "event:1")
+def test_columns_of_other_tables_are_checked(database: None, what: str) -> None:
     with transaction.atomic():
         disable_triggers()
         store_log(HONEST)
         with connection.cursor() as cursor:
-            cursor.execute(COLUMNS[what].format(entry=entry))
+            cursor.execute(COLUMNS[what])
         assert verify_database().faults != ()
         transaction.set_rollback(True)
 

@@ -2,17 +2,15 @@
 verified like those of the hub.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from audit.format.canonical_json import canonical_json
+from audit.format.entry_body import entry_body
 from audit.format.hashes import ZERO_HASH, leaf_hash
-from audit.format.signed_records import format_time
 
-_ENTRY = ("id", "stream", "at", "action", "actor", "body", "stream_seq", "prev_leaf", "leaf")
+_ENTRY = ("id", "stream", "at", "action", "actor", "details", "stream_seq", "prev_leaf", "leaf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +26,10 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """An entry of the original, cut at what each copy has of its own: `stream` and `body` are to be formatted."""
+    """An entry of the original, cut at what each copy has of its own: `stream` and `details` are to be formatted."""
 
     stream: str
-    body: str
+    details: str
     action: str
     actor: str
     seq: int
@@ -64,10 +62,10 @@ class Chains:
                 key += 1
                 stream, at = form.stream.format_map(copy.names), copy.received_at + form.later
                 before = ends.get(stream, ZERO_HASH)
-                own = {**copy.names, "at": format_time(at), "prev_leaf": before.hex()}
-                body = form.body.format_map(own)
-                leaf = ends[stream] = leaf_hash(body)
-                yield key, stream, at, form.action, form.actor, body, form.seq, before, leaf
+                details = form.details.format_map(copy.names)
+                columns = (stream, at, form.action, form.actor, details, form.seq, before)
+                leaf = ends[stream] = leaf_hash(entry_body(*columns))
+                yield key, *columns, leaf
 
     def _store(self, rows: Sequence[tuple[Any, ...]]) -> None:
         names = ", ".join(_ENTRY)
@@ -83,11 +81,8 @@ class Chains:
 
 
 def _form(entry: Any, own: Mapping[str, str], received_at: datetime) -> _Form:
-    marks = {f"{member}": f"<{member}>" for member in ("at", "prev_leaf")}
-    text = canonical_json(json.loads(entry.body) | marks)
-    words = {**own, **{mark: member for member, mark in marks.items()}}
-    stream, body = (_cut(value, words) for value in (entry.stream, text))
-    return _Form(stream, body, entry.action, entry.actor, entry.stream_seq, entry.at - received_at)
+    stream, details = (_cut(value, own) for value in (entry.stream, entry.details))
+    return _Form(stream, details, entry.action, entry.actor, entry.stream_seq, entry.at - received_at)
 
 
 def _cut(text: str, words: Mapping[str, str]) -> str:

@@ -371,7 +371,7 @@ def test_login_failed_login_and_logout_are_recorded_without_the_typed_name() -> 
     anna = User.objects.get()
     assert [entry["actor"] for entry in entries("person.logged-in")] == [f"person:{anna.pk}"]
     assert [entry["actor"] for entry in entries("person.logged-out")] == [f"person:{anna.pk}"]
-    assert not Entry.objects.filter(body__contains="hunter2").exists()
+    assert not Entry.objects.filter(details__contains="hunter2").exists()
 
 
 def test_a_change_of_ones_own_password_is_recorded_and_a_refused_one_is_not() -> None:

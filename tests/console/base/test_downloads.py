@@ -157,7 +157,7 @@ def test_the_list_offers_its_own_filters_for_download(address: str) -> None:
 def test_an_unknown_format_is_not_found_and_a_wrong_filter_is_refused() -> None:
     client = browser("auditor")
     assert client.get("/admin/audit/entry/download/xlsx").status_code == 404
-    assert client.get("/admin/audit/entry/download/csv?body__contains=a").status_code == 400
+    assert client.get("/admin/audit/entry/download/csv?details__contains=a").status_code == 400
 
 
 @pytest.mark.django_db

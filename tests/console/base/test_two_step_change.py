@@ -102,7 +102,7 @@ def test_a_typed_secret_passes_both_steps_and_is_in_no_page_or_session() -> None
     of.refresh_from_db()
     assert of.credentials == STORED | {"password": NEW}
     assert [entry["details"]["reason"] for entry in entries("secret.changed")] == [WHY]
-    assert not Entry.objects.filter(body__contains=NEW).exists()
+    assert not Entry.objects.filter(details__contains=NEW).exists()
 
 
 def test_an_unchanged_form_needs_no_confirmation() -> None:

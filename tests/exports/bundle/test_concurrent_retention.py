@@ -148,14 +148,14 @@ def test_an_entry_that_was_changed_after_it_was_sealed_explains_no_deletion(
     seal_audit()
     stated = deletion_times.load_deletion_times()
     [begun] = Entry.objects.filter(action="retention.begun")
-    up_to = json.loads(begun.body)["details"]["up_to"]
+    up_to = json.loads(begun.details)["up_to"]
     assert stated == {"events": up_to, "calls": ""}
     with transaction.atomic():
         disable_triggers()
-        changed = begun.body.replace(up_to, "2099-01-01T00:00:00.000000Z")
-        Entry.objects.filter(pk=begun.pk).update(body=changed)
+        changed = begun.details.replace(up_to, "2099-01-01T00:00:00.000000Z")
+        Entry.objects.filter(pk=begun.pk).update(details=changed)
         assert deletion_times.load_deletion_times() == stated, "`retention.pruned` says it too"
-        Entry.objects.filter(action="retention.pruned").update(body=changed)
+        Entry.objects.filter(action="retention.pruned").update(details=changed)
         assert deletion_times.load_deletion_times() == {"events": "", "calls": ""}
         transaction.set_rollback(True)
 

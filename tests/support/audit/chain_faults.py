@@ -1,6 +1,5 @@
 """A check of the hash chains of all audit log streams."""
 
-import json
 from itertools import groupby
 
 from audit.format.hashes import ZERO_HASH, leaf_hash
@@ -14,9 +13,7 @@ def find_chain_faults() -> list[str]:
     for stream, entries in groupby(rows, key=lambda entry: entry.stream):
         seq, leaf = 0, ZERO_HASH
         for entry in entries:
-            body = json.loads(entry.body)
-            position = (body["stream"], body["stream_seq"], body["prev_leaf"])
-            if position != (stream, entry.stream_seq, leaf.hex()) or entry.stream_seq != seq + 1:
+            if entry.stream_seq != seq + 1:
                 found.append(f"{stream} {entry.stream_seq}: does not follow {seq}")
             if bytes(entry.prev_leaf) != leaf or bytes(entry.leaf) != leaf_hash(entry.body):
                 found.append(f"{stream} {entry.stream_seq}: a hash is wrong")

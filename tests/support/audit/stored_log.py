@@ -1,5 +1,6 @@
 """A log of plain values in the tables of the database."""
 
+from audit.format.canonical_json import canonical_json
 from audit.format.id_ranges import pack_ids
 from audit.format.merkle_tree import TreeFrontier
 from audit.models import Checkpoint, Entry, Segment, SigningKey
@@ -34,10 +35,11 @@ def store_log(state: LogState) -> None:
 
 def _store_entries(state: LogState) -> None:
     rows = []
-    for entry, text in state.bodies.items():
+    for entry in state.bodies:
         body = state.read_body(entry)
         row = Entry(
-            pk=entry, stream=body["stream"], at=body["at"], action=body["action"], actor=body["actor"], body=text,
+            pk=entry, stream=body["stream"], at=body["at"], action=body["action"], actor=body["actor"],
+            details=canonical_json(body["details"]),
             stream_seq=body["stream_seq"], prev_leaf=bytes.fromhex(body["prev_leaf"]), leaf=state.leaves[entry],
         )  # fmt: skip
         rows.append(row)

@@ -140,7 +140,7 @@ def test_the_nightly_check_finds_changes_in_the_database(database: None) -> None
     verification = Verification.objects.get()
     assert (verification.faults, verification.first_fault) == (
         1,
-        f"entry {entry} (setting:a 1): its column action does not match its body",
+        f"entry {entry} (setting:a 1): its columns differ from the sealed entry",
     )
 
 

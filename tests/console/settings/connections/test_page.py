@@ -92,7 +92,7 @@ def test_refused_credentials_are_reported_without_a_secret() -> None:
     assert re.search(r"Sample call – Skipped An earlier step failed\.", text)
     assert SECRET not in text
     assert SECRET not in json.dumps(ConnectionTest.objects.get().steps)
-    assert not Entry.objects.filter(body__contains=SECRET).exists()
+    assert not Entry.objects.filter(details__contains=SECRET).exists()
 
 
 def test_an_unknown_host_name_is_reported_with_the_next_step() -> None:

@@ -47,7 +47,7 @@ def test_a_generated_secret_is_shown_once() -> None:
         page = client.get(address).content.decode()
         assert shown[1] not in page
     assert f"…{shown[1][-4:]}" in client.get(f"/admin/webhooks/source/{of.pk}/change/").content.decode()
-    assert not Entry.objects.filter(body__contains=shown[1][-12:]).exists()
+    assert not Entry.objects.filter(details__contains=shown[1][-12:]).exists()
     assert entries("secret.added")[0]["details"]["secret"] == secret.pk
 
 
