@@ -226,12 +226,14 @@ class RestIdentityConnector:
             values = {"id": check_id(entity_id)}
         except UnsafeValueError as unsafe:
             raise self._client.unsafe_error(f"{request.label}: {unsafe}") from None
-        return replace(
+        named = replace(
             request,
             path_values=values if "{id}" in request.path_template else {},
             query=change_values(request.query, lambda text: text.replace("{id}", entity_id)),
-            body=None if known.body is None else self._client.render_body(known.body, request, values),
         )
+        if known.body is None:
+            return named
+        return replace(named, body=self._client.render_body(known.body, named, values))
 
     def _request_absent_entity(self, known: EntitySettings) -> None:
         request = ConnectorRequest(

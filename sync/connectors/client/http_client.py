@@ -29,7 +29,7 @@ from sync.connectors.values.secret_forms import SecretSet
 from sync.connectors.values.secret_scrubber import SecretScrubber
 from webhooks.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget
 
-# Of all expressions over one response.
+# Of all expressions that make one request, or read one response.
 MAX_RESPONSE_STEPS = 10 * MAX_STEPS
 MAX_RESPONSE_BYTES = 16 * MAX_BYTES
 
@@ -55,9 +55,7 @@ class HttpClient:
         self._config = config
         self._options = options
         self._own_secrets: SecretSet | None = None
-        # Shared by the expressions that read one response: it may hold thousands of records. None until the first
-        # expression that has a cost.
-        self._budget: ExpressionBudget | None = None
+        self._budget: tuple[ConnectorRequest, ExpressionBudget] | None = None
         self._sender = RequestSender(config, options, recorder, scrubber)
 
     @property
@@ -81,12 +79,7 @@ class HttpClient:
                 received = self._sender.send(call, renewed, request.accepted_statuses)
                 judged = self._require_judgement(call, received)
         self._raise_for_status(call, received.answer, judged)
-        self.reset_budget()
         return received.answer._replace(status=judged.status)
-
-    def reset_budget(self) -> None:
-        """Give the next expressions a whole budget: they share it until the next response."""
-        self._budget = None
 
     def renew_credentials(self) -> RenewedCredentials | None:
         """Fetch new credentials and describe them; None if only a real request can verify them."""
@@ -111,7 +104,7 @@ class HttpClient:
         if expression.is_plain:
             return expression.find(value)
         try:
-            return expression.evaluate(value, self._shared_budget())
+            return expression.evaluate(value, self._budget_of(request))
         except ExpressionOverBudget as costly:
             raise self._over_budget_error(costly, request.label, request.is_write) from None
 
@@ -135,7 +128,7 @@ class HttpClient:
         """Return the id of an entity or a record in a response, and its fields. Raises UnreadableResponse, and
         SettingOverBudget.
         """
-        budget = None if id_expression.is_plain else self._shared_budget()
+        budget = None if id_expression.is_plain else self._budget_of(request)
         try:
             return read_item(value, id_expression, budget)
         except UnreadableError as unreadable:
@@ -152,7 +145,7 @@ class HttpClient:
         if expression.is_plain:
             return expression.find(value)
         try:
-            return expression.evaluate_strictly(value, self._shared_budget())
+            return expression.evaluate_strictly(value, self._budget_of(request))
         except ExpressionUnfit as unfit:
             raise self.unsafe_error(
                 f"{request.label}: the expression at {unfit} does not fit the data"
@@ -162,7 +155,6 @@ class HttpClient:
 
     def render_body(self, body: BodyTemplate, request: ConnectorRequest, context: Mapping[str, Any]) -> Any:
         """Return the body that a template makes of a context. Raises what `evaluate_for_request` raises."""
-        self.reset_budget()
         values = {name: as_text(value) or "" for name, value in context.items()}
 
         def fill(text: str) -> str:
@@ -192,10 +184,13 @@ class HttpClient:
         field = FieldError(pointer, "not-configured", reason)
         return errors.NotConfigured(f"{pointer}: {reason}", side=self.side, fields=(field,))
 
-    def _shared_budget(self) -> ExpressionBudget:
-        if self._budget is None:
-            self._budget = ExpressionBudget(MAX_RESPONSE_STEPS, MAX_RESPONSE_BYTES)
-        return self._budget
+    def _budget_of(self, request: ConnectorRequest) -> ExpressionBudget:
+        """Return the budget that all expressions of one request share: those that make it, or, over its response, those
+        that read it. A response may hold thousands of records.
+        """
+        if self._budget is None or self._budget[0] is not request:
+            self._budget = request, ExpressionBudget(MAX_RESPONSE_STEPS, MAX_RESPONSE_BYTES)
+        return self._budget[1]
 
     def _token_sender(self) -> TokenSender:
         return TokenSender(self._fetch_token, self._options.deadline_seconds, self._add_secret)

@@ -67,7 +67,6 @@ class RequestBuilder:
         """Return True unless the settings leave a request out."""
         if operation.when is None:
             return True
-        self._client.reset_budget()
         request = ConnectorRequest("update", operation.method, operation.path)
         return is_true_value(self._client.evaluate(operation.when, request, context))
 
@@ -81,8 +80,7 @@ class RequestBuilder:
         accepted_statuses: frozenset[int] = frozenset(),
         idempotency_key: str | None = None,
     ) -> ConnectorRequest:
-        self._client.reset_budget()
-        # For the errors below: the whole request is made once, at the end.
+        # For the budget and the errors below: the whole request is made once, at the end.
         request = ConnectorRequest(purpose, operation.method, operation.path)
         values = self._placeholder_values(request, operation, context)
         query = change_values(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from config_schema.errors import SettingsInvalid
-from sync.connectors.client.http_client import HttpClient
+from sync.connectors.client.http_client import MAX_RESPONSE_BYTES, MAX_RESPONSE_STEPS, HttpClient
 from sync.connectors.contracts.errors import (
     NotConfigured,
     RequestRejected,
@@ -157,11 +157,12 @@ def test_each_response_has_a_budget_of_its_own() -> None:
 
 
 def test_a_budget_for_each_expression_alone_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(HttpClient, "_shared_budget", lambda client: ExpressionBudget())
+    monkeypatch.setattr(HttpClient, "_budget_of", lambda client, request: ExpressionBudget())
     assert list_costly(150, 1) == 150, "the broken variant passes"
 
 
 def test_a_budget_for_all_responses_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(HttpClient, "reset_budget", lambda client: None)
+    budget = ExpressionBudget(MAX_RESPONSE_STEPS, MAX_RESPONSE_BYTES)
+    monkeypatch.setattr(HttpClient, "_budget_of", lambda client, request: budget)
     with pytest.raises(SettingOverBudget):
         list_costly(20, 8)
