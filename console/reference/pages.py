@@ -1,5 +1,6 @@
 """Pages of the reference: one for each kind of thing that is configured."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,6 +29,7 @@ from sync.connectors.settings.identity import IDENTITY_SETTINGS
 from sync.connectors.settings.target import TARGET_SETTINGS
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
 from sync.planning.mapping_declaration import EXAMPLE, MAPPING
+from webhooks.expressions.function_descriptions import EXAMPLE_DOCUMENT, FUNCTION_DESCRIPTIONS
 from webhooks.models import SOURCE_SETTINGS, Source
 from webhooks.protocol.formats.webhook_format import EXAMPLE as FORMAT_EXAMPLE
 from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT
@@ -234,6 +236,32 @@ def _mapping_page() -> ReferencePage:
     )
 
 
+def _functions_page() -> ReferencePage:
+    words = tuple(
+        (
+            function.call,
+            gettext("%(meaning)s Example: `%(expression)s` gives `%(result)s`.")
+            % {
+                "meaning": translate_text(function.meaning),
+                "expression": function.example,
+                "result": json.dumps(function.result, ensure_ascii=False),
+            },
+        )
+        for function in FUNCTION_DESCRIPTIONS.values()
+    )
+    return ReferencePage(
+        "functions",
+        _("Functions"),
+        gettext(
+            "The functions that an expression of a mapping, a webhook format, a response format or the settings of a "
+            "connection may call: those of the hub, then those of JMESPath (https://jmespath.org/specification.html). "
+            "The examples look into one document. A function of texts returns what is no text as it is."
+        ),
+        example=dict(EXAMPLE_DOCUMENT),
+        words=words,
+    )
+
+
 def _route_page() -> ReferencePage:
     return ReferencePage(
         "route",
@@ -255,4 +283,5 @@ PAGES: Mapping[str, Callable[[], ReferencePage]] = {
     "authentication": _authentication_page,
     "mapping": _mapping_page,
     "route": _route_page,
+    "functions": _functions_page,
 }

@@ -1,6 +1,7 @@
 """The fields of the JSON documents that the forms of settings ask for."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -75,7 +76,7 @@ def mapping_field_list() -> FieldList:
 # The texts are in the active language, so each list is cached by it.
 @cache
 def _mapping_document(language: str | None) -> FieldList:
-    return FieldList("mapping", sections=tuple(describe_object(MAPPING, "")))
+    return FieldList("mapping", sections=tuple(describe_object(MAPPING, "")), has_expressions=True)
 
 
 @cache
@@ -87,9 +88,12 @@ def _source_documents(language: str | None) -> dict[str, FieldList]:
     return {
         "scheme_settings": FieldList("verification", variants=schemes, control="scheme"),
         "handshake": FieldList("source", "handshake", handshake),
-        "webhook_format": FieldList("webhook-format", "", webhook_format),
-        "response_format": _list_of_variants(
-            "source", "response_format", RESPONSE_FORMAT, common, variants, "response_format"
+        "webhook_format": FieldList("webhook-format", "", webhook_format, has_expressions=True),
+        "response_format": replace(
+            _list_of_variants(
+                "source", "response_format", RESPONSE_FORMAT, common, variants, "response_format"
+            ),
+            has_expressions=True,
         ),
     }
 
@@ -107,7 +111,11 @@ def _connection_documents(language: str | None) -> dict[str, FieldList]:
             "authentication", "", AUTHENTICATION, common, variants, "authentication"
         ),
         "settings": FieldList(
-            "target-connection", variants=settings, control="connector", pages=_SETTINGS_PAGES
+            "target-connection",
+            variants=settings,
+            control="connector",
+            pages=_SETTINGS_PAGES,
+            has_expressions=True,
         ),
     }
 

@@ -67,6 +67,7 @@ class FieldList:
     `variants`: the sections that depend on a choice, by its value. The choice is the value of the form field `control`,
     or if that holds JSON, that of its field `key`, which is `default` if it is missing. `chosen`: the value of the
     choice when the page is made, empty if no variant has it. `pages`: pages of variants that have one of their own.
+    `has_expressions`: the document may hold expressions, whose functions have a page of their own.
     """
 
     page: str
@@ -78,6 +79,7 @@ class FieldList:
     default: str = ""
     chosen: str = ""
     pages: Mapping[str, str] = field(default_factory=dict)
+    has_expressions: bool = False
 
     def with_choice(self, value: Any) -> "FieldList":
         """Return a copy of the list whose chosen variant is that of this value of the form field `control`."""

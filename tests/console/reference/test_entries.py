@@ -116,7 +116,7 @@ def test_a_variant_without_the_description_of_a_field_is_caught(monkeypatch: pyt
 def test_every_entry_says_what_it_is_about(name: str) -> None:
     page = PAGES[name]()
     listed = [*page.fields, *(entry for section in page.sections for entry in section.entries)]
-    assert listed
+    assert listed or page.words
     for entry in listed:
         assert entry.meaning.endswith("."), entry.name
         assert entry.kind, entry.name

@@ -119,7 +119,11 @@ RIGHT = [
     *(("authentication", load_preset(name)["authentication"]) for name in PRESETS),
     *(("mapping", declaration) for _name, declaration in MAPPINGS.values()),
     *((f"verification-{name}", scheme.example) for name, scheme in SCHEMES.items()),
-    *((page.schemas[0], page.example) for page in (make() for make in PAGES.values()) if page.example),
+    *(
+        (page.schemas[0], page.example)
+        for page in (make() for make in PAGES.values())
+        if page.schemas and page.example
+    ),
     *(("authentication", variant.example) for variant in AUTHENTICATION.variants.values()),
     (TARGET, target()),
     (TARGET, target(version=VERSION | {"stale": [{"status": 422, "when": "body.code == 'version'"}]})),

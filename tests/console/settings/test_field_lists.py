@@ -168,6 +168,33 @@ def test_each_list_leads_to_a_place_of_the_reference() -> None:
             assert page in found.pages.values() if found.pages else name in places
 
 
+@pytest.mark.parametrize(
+    ("address", "field", "is_linked"),
+    [
+        ("webhooks/source", "webhook_format", True),
+        ("webhooks/source", "response_format", True),
+        ("webhooks/source", "scheme_settings", False),
+        ("sync/connection", "settings", True),
+        ("sync/connection", "authentication", False),
+    ],
+)
+def test_the_list_of_a_document_with_expressions_leads_to_their_functions(
+    address: str, field: str, is_linked: bool
+) -> None:
+    client = browser("administrator")
+    page = client.get(f"/admin/{address}/add/").content.decode()
+    html = page.split(f'name="{field}"', 1)[1].split("</textarea>", 1)[1].split("<textarea", 1)[0]
+    assert ('"/admin/reference/functions/"' in html) is is_linked
+
+
+def test_the_editor_of_a_mapping_leads_to_the_functions() -> None:
+    client = browser("administrator")
+    page = client.get(f"/admin/sync/mapping/{mapping().pk}/edit/").content.decode()
+    assert '"/admin/reference/functions/"' in page
+    text = unescape(without_tags(client.get("/admin/reference/functions/").content.decode()))
+    assert 'The text in lower case. Example: lower(email) gives "anna@example.com"' in text
+
+
 def test_a_form_without_the_list_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken variant: the text area forgets its list."""
     monkeypatch.setattr(JSONTextarea, "render", lambda self, *args: "<textarea></textarea>")

@@ -1,0 +1,40 @@
+"""The described functions are those that expressions know, and each example gives its result."""
+
+import json
+from typing import Any
+
+import pytest
+
+from webhooks.expressions.expression_budget import ExpressionBudget
+from webhooks.expressions.expression_functions import KNOWN_FUNCTIONS, LINKED
+from webhooks.expressions.function_descriptions import (
+    EXAMPLE_DOCUMENT,
+    FUNCTION_DESCRIPTIONS,
+    FunctionDescription,
+)
+from webhooks.expressions.jmespath_paths import compile_expression, functions_called
+
+pytestmark = pytest.mark.pure
+
+
+def find_linked(entity_type: str, entity_id: Any) -> str:
+    assert (entity_type, entity_id) == ("USER", 42)
+    return "4711"
+
+
+def evaluate(expression: str) -> Any:
+    budget = ExpressionBudget(find_linked=find_linked)
+    return compile_expression(expression, frozenset({LINKED}))(dict(EXAMPLE_DOCUMENT), budget)
+
+
+def test_each_function_that_expressions_know_is_described() -> None:
+    assert FUNCTION_DESCRIPTIONS.keys() == KNOWN_FUNCTIONS | {LINKED}
+
+
+@pytest.mark.parametrize(("name", "function"), FUNCTION_DESCRIPTIONS.items())
+def test_an_example_calls_its_function_and_gives_its_result(name: str, function: FunctionDescription) -> None:
+    assert f"{name}(" in function.call
+    assert functions_called(function.example) == {name}
+    # As JSON: true is not 1.
+    assert json.dumps(evaluate(function.example)) == json.dumps(function.result)
+    assert function.meaning.endswith(".")
