@@ -144,7 +144,7 @@ class DeliveryService:
         """Begin the delivery of a new event whose source waits `seconds` for the outcome."""
         return EventSession(seconds, may_claim=may_claim)
 
-    def redeliver(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
+    def retry_and_wait(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
         """Retry the deliveries of an event whose webhook was sent again, and wait for those that are pending."""
         retry_event(event)
         pending = list(event.deliveries.filter(state=State.PENDING).values_list("pk", "due_at"))

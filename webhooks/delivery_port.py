@@ -79,7 +79,7 @@ class DeliveryPort(Protocol):
         IntegrityError if another delivery of the subject is stored at the same moment.
         """
 
-    def redeliver(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
+    def retry_and_wait(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
         """Retry the open deliveries of an event whose webhook was sent again, wait for them, and return the outcome."""
 
     def await_outcomes(self, events: Sequence[Event], seconds: float) -> dict[int, EventOutcome]:

@@ -36,7 +36,7 @@ from sync.deliveries.routes import is_referenced
 from sync.deliveries.superseded import was_superseded
 from sync.models import AttemptCause, Connection, Delivery, PayloadChoice
 from sync.planning.mapping import EntityNotMappable
-from sync.references.missing_references import schedule_arrived, wake_referring
+from sync.references.missing_references import schedule_arrived, schedule_referring
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import State
 
@@ -108,7 +108,7 @@ def run_claim(claim: Claim) -> RunResult:
         # A record may have arrived between the look at the links and the commit, and have found nothing to wake.
         schedule_arrived(claim.delivery.pk)
     if _has_new_record(claim, settled.result, findings):
-        wake_referring(claim.delivery)
+        schedule_referring(claim.delivery)
     follower = claim.delivery.pk if settled.is_due_again else _find_follower(claim.delivery)
     release_connection()
     _log_result(claim, settled.result, findings)

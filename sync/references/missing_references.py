@@ -102,7 +102,7 @@ def store_missing(delivery: Delivery, missing: Iterable[Reference], *, are_left_
     )
 
 
-def wake_referring(delivery: Delivery) -> None:
+def schedule_referring(delivery: Delivery) -> None:
     """Make deliveries due that lack the record which this delivery's entity has got; at most MAX_WOKEN.
 
     A commit of its own: it changes rows of other subjects, which a settling commit must not wait for. If it is lost,
@@ -110,9 +110,9 @@ def wake_referring(delivery: Delivery) -> None:
     """
     try:
         with transaction.atomic():
-            _wake(delivery)
+            _schedule_in_transaction(delivery)
     except DatabaseError as error:
-        logger.warning("%s could not wake those that refer to it (%s)", delivery, type(error).__name__)
+        logger.warning("%s could not schedule those that refer to it (%s)", delivery, type(error).__name__)
 
 
 def schedule_arrived(delivery_id: int) -> None:
@@ -144,7 +144,7 @@ def schedule_all_arrived() -> int:
     return scheduled
 
 
-def _wake(delivery: Delivery) -> None:
+def _schedule_in_transaction(delivery: Delivery) -> None:
     """Make deliveries due that lack the record of this delivery's entity.
 
     1. Schedule those that left it out: `begin_due_completions` runs them again.
@@ -164,7 +164,7 @@ def _wake(delivery: Delivery) -> None:
     complete = list(
         Delivery.objects.filter(pk__in=referring, state__in=_SUCCESS_STATES).values_list("pk", flat=True)
     )
-    for keys, seconds in _by_urgency(complete, delivery):
+    for keys, seconds in _split_by_completeness(complete, delivery):
         arrived.filter(delivery__in=keys).update(due_at=database_now(plus_seconds=seconds))
     # In key order.
     rows = Delivery.objects.filter(
@@ -173,12 +173,12 @@ def _wake(delivery: Delivery) -> None:
     waiting = list(rows.select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True))
     # By their keys: a delivery that has ended meanwhile, without the record, has stored rows anew.
     arrived.filter(pk__in=found).exclude(delivery__in=complete).delete()
-    for keys, seconds in _by_urgency(waiting, delivery):
+    for keys, seconds in _split_by_completeness(waiting, delivery):
         soon = database_now(plus_seconds=seconds)
         Delivery.objects.filter(pk__in=keys, due_at__gt=soon).update(due_at=soon)
 
 
-def _by_urgency(keys: list[int], arrived: Delivery) -> tuple[tuple[list[int], float], ...]:
+def _split_by_completeness(keys: list[int], arrived: Delivery) -> tuple[tuple[list[int], float], ...]:
     """Divide deliveries into those that lack nothing else and those that still lack other records, each with the
     seconds until they are due.
     """

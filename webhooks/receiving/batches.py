@@ -129,7 +129,7 @@ def receive_batch(
         stored, answer = _store_batch(
             source, incoming, verified, request, language, delivery_port, sessions, answers_now=not waits
         )
-        _redeliver_failures(stored.repeats, delivery_port)
+        _retry_failures(stored.repeats, delivery_port)
         if answer is not None:
             for item in stored.items:
                 if isinstance(item, _NewEvent):
@@ -284,11 +284,11 @@ def _find_statement(ids: int, *, locks: bool) -> Statement:
     return Statement(f"{select} FOR KEY SHARE" if locks else select)
 
 
-def _redeliver_failures(repeats: Sequence[Event], delivery_port: DeliveryPort) -> None:
+def _retry_failures(repeats: Sequence[Event], delivery_port: DeliveryPort) -> None:
     for event in repeats:
         # An event shows the worst of its deliveries: behind it, another may have failed in a way that a retry helps.
         if event.state in (State.DEAD, State.HELD, State.RETRYING):
-            delivery_port.redeliver(event, 0.0)
+            delivery_port.retry_and_wait(event, 0.0)
 
 
 def _insert_batch(

@@ -143,7 +143,7 @@ def _answer_verified(
     first = _first_final_answer(event, stored_media_type(source))
     if first is not None:
         return _store_answer(stored, first)
-    outcome = delivery_port.redeliver(event, requested.wait_seconds, with_entity=with_entity)
+    outcome = delivery_port.retry_and_wait(event, requested.wait_seconds, with_entity=with_entity)
     return _store_answer(stored, build_answer(event, outcome))
 
 

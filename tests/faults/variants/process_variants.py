@@ -79,7 +79,7 @@ _RECORDED, _CHECKED, _TAKEN_OVER = (
     "sync.attempts.call_log:AttemptRecorder.check_before_sending",
     "sync.attempts.call_log:recheck_taken_over",
 )
-_DIES = {"sync.attempts.delivery_run:wake_referring": die_before_wake_up}
+_DIES = {"sync.attempts.delivery_run:schedule_referring": die_before_wake_up}
 _POISON = {"sync.attempts.plan:_fetch_current_entity": die_of_poison}
 
 VARIANTS: Mapping[str, Mutant] = {

@@ -168,7 +168,7 @@ def test_the_newest_data_are_written_not_those_of_the_webhook(hub: Hub) -> None:
 def test_a_lost_wake_up_is_found_later(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the process had ended after the commit of the member's link."""
     incomplete_group(hub, ANNA)
-    monkeypatch.setattr(delivery_run, "wake_referring", lose)
+    monkeypatch.setattr(delivery_run, "schedule_referring", lose)
     tell(hub, "USER", ANNA)
     assert run_rounds(hub) == 0
     assert members_of(hub) == []

@@ -39,7 +39,7 @@ def seconds_until_due(group: Delivery) -> float:
 
 
 def test_a_group_is_due_soon_however_its_members_arrive(waiting_group: Delivery) -> None:
-    in_threads(lambda number: missing_references.wake_referring(delivery_of(("ADA", "BEA")[number])), 2)
+    in_threads(lambda number: missing_references.schedule_referring(delivery_of(("ADA", "BEA")[number])), 2)
     assert seconds_until_due(waiting_group) <= missing_references.PARTLY_SECONDS
 
 
@@ -48,7 +48,7 @@ def test_the_test_fails_if_only_the_last_member_wakes(
 ) -> None:
     """Broken variant: each of two wake-ups still sees the row of the other one, and leaves the group alone."""
     monkeypatch.setattr(missing_references, "PARTLY_SECONDS", 7200.0)
-    missing_references.wake_referring(delivery_of("ADA"))
+    missing_references.schedule_referring(delivery_of("ADA"))
     assert seconds_until_due(waiting_group) > 3000
     assert MissingReference.objects.count() == 1
 
@@ -59,8 +59,8 @@ def test_who_wakes_never_fails_the_delivery_that_does(
     def fail(_: Any) -> None:
         raise missing_references.DatabaseError("gone")
 
-    monkeypatch.setattr(missing_references, "_wake", fail)
-    missing_references.wake_referring(delivery_of("ADA"))
+    monkeypatch.setattr(missing_references, "_schedule_in_transaction", fail)
+    missing_references.schedule_referring(delivery_of("ADA"))
     assert seconds_until_due(waiting_group) > 3000
 
 
@@ -68,17 +68,17 @@ def test_a_delivery_that_ends_while_it_is_woken_is_remembered(
     waiting_group: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It looked for the record before the link was there, left it out, and has not looked again yet."""
-    by_urgency = missing_references._by_urgency
+    split_by_completeness = missing_references._split_by_completeness
 
     def end_meanwhile(*args: Any) -> Any:
         if not MissingReference.objects.exclude(pk__in=before).exists():
             missing = [Reference(row.entity_type, row.entity_id) for row in MissingReference.objects.all()]
             missing_references.store_missing(waiting_group, missing, are_left_out=True)
             Delivery.objects.filter(pk=waiting_group.pk).update(state=State.SUCCEEDED, code="succeeded")
-        return by_urgency(*args)
+        return split_by_completeness(*args)
 
     before = list(MissingReference.objects.values_list("pk", flat=True))
-    monkeypatch.setattr(missing_references, "_by_urgency", end_meanwhile)
-    missing_references.wake_referring(delivery_of("ADA"))
+    monkeypatch.setattr(missing_references, "_split_by_completeness", end_meanwhile)
+    missing_references.schedule_referring(delivery_of("ADA"))
     missing_references.schedule_arrived(waiting_group.pk)
     assert MissingReference.objects.filter(entity_id="ADA", due_at__isnull=False).exists()

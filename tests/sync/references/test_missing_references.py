@@ -204,13 +204,13 @@ def test_a_mapping_without_references_asks_for_no_link(hub: Hub, monkeypatch: py
 
     monkeypatch.setattr(linked_records, "_find_records", refuse)
     monkeypatch.setattr(missing_references, "delete_missing", refuse)
-    monkeypatch.setattr(delivery_run, "wake_referring", refuse)
+    monkeypatch.setattr(delivery_run, "schedule_referring", refuse)
     assert tell(hub, "USER", ANNA) == "done"
 
 
 def test_the_tests_fail_if_nobody_is_woken(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken variant: with the wake-up, the group is due at once; without it, only at its own next try."""
-    monkeypatch.setattr(delivery_run, "wake_referring", lambda _delivery: None)
+    monkeypatch.setattr(delivery_run, "schedule_referring", lambda _delivery: None)
     set_field("GROUP", "members", MEMBERS)
     add_group(hub, "TEAM", [ANNA])
     tell(hub, "GROUP", "TEAM")
