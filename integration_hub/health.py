@@ -84,8 +84,8 @@ def _build_details(figures: HealthFigures) -> dict[str, Any]:
 def _can_decrypt() -> bool:
     """Return True if this process can decrypt stored data. Tried with the pepper, which every hub has encrypted."""
     try:
-        for sealed in Pepper.objects.values_list("sealed", flat=True):
-            decrypt(bytes(sealed))
+        for encrypted in Pepper.objects.values_list("encrypted", flat=True):
+            decrypt(bytes(encrypted))
     except CannotDecrypt:
         return False
     return True

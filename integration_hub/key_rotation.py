@@ -33,10 +33,10 @@ class EncryptedColumn:
 
 
 ENCRYPTED_COLUMNS = (
-    EncryptedColumn("payloads", Payload, "sealed", models.Q(subject=None)),
-    EncryptedColumn("captured requests", CapturedRequest, "sealed"),
+    EncryptedColumn("payloads", Payload, "encrypted", models.Q(subject=None)),
+    EncryptedColumn("captured requests", CapturedRequest, "encrypted"),
     EncryptedColumn("subject keys", SubjectKey, "wrapped", models.Q(destroyed_at=None)),
-    EncryptedColumn("pepper", Pepper, "sealed"),
+    EncryptedColumn("pepper", Pepper, "encrypted"),
     EncryptedColumn("secrets", SourceSecret, "value"),
     EncryptedColumn("credentials", Connection, "credentials"),
     EncryptedColumn("signing keys", SigningKey, "private"),

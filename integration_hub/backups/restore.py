@@ -84,8 +84,8 @@ def _check_rows(manifest: Manifest) -> None:
 def _check_keys() -> None:
     """Raise CommandError if SEALING_KEYS cannot decrypt the database: pseudonyms could not be computed either."""
     try:
-        for sealed in Pepper.objects.values_list("sealed", flat=True):
-            decrypt(bytes(sealed))
+        for encrypted in Pepper.objects.values_list("encrypted", flat=True):
+            decrypt(bytes(encrypted))
     except CannotDecrypt:
         raise CommandError(
             "SEALING_KEYS do not decrypt this backup. Add the key of that time, and run the command again."

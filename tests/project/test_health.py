@@ -83,7 +83,7 @@ def test_a_token_shows_every_figure() -> None:
 
 def test_a_monitor_sees_that_a_process_lacks_the_current_encryption_key(settings: Any) -> None:
     Pepper.objects.all().delete()
-    Pepper.objects.create(sealed=encrypt(b"pepper"))
+    Pepper.objects.create(encrypted=encrypt(b"pepper"))
     assert health(authorization=f"Bearer {TOKEN}")["opens_sealed"] is True
     settings.SEALING_KEYS = [new_sealing_key()]
     assert health(authorization=f"Bearer {TOKEN}")["opens_sealed"] is False

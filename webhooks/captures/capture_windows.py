@@ -78,7 +78,7 @@ def capture_request(source: Source, request: UnverifiedRequest) -> bool:
                 address=request.address,
                 reason=request.reason,
                 size=len(request.body),
-                sealed=_encrypt_request(source, request),
+                encrypted=_encrypt_request(source, request),
             )
     if not has_room:
         find_open_window.invalidate()
@@ -102,7 +102,7 @@ def list_captured_requests(source: Source, now: datetime) -> QuerySet[CapturedRe
 
 def decrypt_captured_request(row: CapturedRequest) -> tuple[dict[str, str], bytes]:
     """Decrypt a captured request. Returns its headers and its body. Raises CannotDecrypt."""
-    document: dict[str, Any] = json.loads(decrypt(bytes(row.sealed)))
+    document: dict[str, Any] = json.loads(decrypt(bytes(row.encrypted)))
     return document["headers"], base64.b64decode(document["body"])
 
 

@@ -73,24 +73,24 @@ def encrypt(plain: bytes) -> bytes:
     return _process_cipher(settings.SEALING_KEYS[0]).encrypt(plain)
 
 
-def decrypt(sealed: bytes) -> bytes:
+def decrypt(encrypted: bytes) -> bytes:
     """Decrypt a value. Raises CannotDecrypt if no key matches or a bit was changed."""
-    sealed = bytes(sealed)
-    is_sealed = sealed.startswith(_VERSION) and len(sealed) >= _SMALLEST
-    head, salt, nonce = sealed[:_HEAD], sealed[_SALT], sealed[_NONCE]
-    for key in settings.SEALING_KEYS if is_sealed else ():
+    encrypted = bytes(encrypted)
+    is_encrypted = encrypted.startswith(_VERSION) and len(encrypted) >= _SMALLEST
+    head, salt, nonce = encrypted[:_HEAD], encrypted[_SALT], encrypted[_NONCE]
+    for key in settings.SEALING_KEYS if is_encrypted else ():
         # Four bytes are a hint that saves needless tries. Two keys may share them, so the loop goes on after a failure.
-        if _key_name(key) == sealed[1:5]:
+        if _key_name(key) == encrypted[1:5]:
             try:
-                return _derive_cipher(key, salt).decrypt(nonce, sealed[_NONCE.stop :], head)
+                return _derive_cipher(key, salt).decrypt(nonce, encrypted[_NONCE.stop :], head)
             except InvalidTag:
                 continue
     raise CannotDecrypt("none of SEALING_KEYS can decrypt this value")
 
 
-def encrypt_again(sealed: bytes) -> bytes:
+def encrypt_again(encrypted: bytes) -> bytes:
     """Return the value encrypted with the first of SEALING_KEYS. Raises CannotDecrypt."""
-    return encrypt(decrypt(sealed))
+    return encrypt(decrypt(encrypted))
 
 
 class EncryptedJSONField(models.BinaryField):  # type: ignore[type-arg]
@@ -105,8 +105,8 @@ class EncryptedJSONField(models.BinaryField):  # type: ignore[type-arg]
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
         if value is None:
             return None
-        sealed = encrypt(json.dumps(value, separators=(",", ":")).encode())
-        return super().get_db_prep_value(sealed, connection, prepared)
+        encrypted = encrypt(json.dumps(value, separators=(",", ":")).encode())
+        return super().get_db_prep_value(encrypted, connection, prepared)
 
     def from_db_value(self, value: Any, *_: Any) -> Any:
         return None if value is None else json.loads(decrypt(value))

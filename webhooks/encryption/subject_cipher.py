@@ -45,13 +45,13 @@ class SubjectEncryptor:
         return head + nonce + self._cipher.encrypt(nonce, plain if packed is None else packed, head)
 
 
-def decrypt(key: bytes, sealed: bytes) -> bytes:
+def decrypt(key: bytes, encrypted: bytes) -> bytes:
     """Decrypt a value. Raises CannotDecrypt if it was encrypted with another key or changed."""
-    head = sealed[:_HEAD]
-    if not head.startswith((VERSION, COMPRESSED)) or len(sealed) < _SMALLEST:
+    head = encrypted[:_HEAD]
+    if not head.startswith((VERSION, COMPRESSED)) or len(encrypted) < _SMALLEST:
         raise CannotDecrypt("this is not encrypted with the key of a subject")
     try:
-        opened = _cached_cipher(key, head[1:]).decrypt(sealed[_NONCE], sealed[_NONCE.stop :], head)
+        opened = _cached_cipher(key, head[1:]).decrypt(encrypted[_NONCE], encrypted[_NONCE.stop :], head)
         return decompress(opened) if head.startswith(COMPRESSED) else opened
     except (InvalidTag, ValueError) as error:
         raise CannotDecrypt("the key of this subject cannot decrypt this value") from error

@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(choices=[('webhook', 'webhook as received'), ('answer', 'response as sent'), ('findings', 'what an attempt found'), ('request', 'outgoing request'), ('response', 'responses to the outgoing requests of an attempt')], max_length=16)),
-                ('sealed', models.BinaryField()),
+                ('encrypted', models.BinaryField()),
                 ('size', models.PositiveIntegerField(help_text='bytes before encryption')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
             name='Pepper',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sealed', models.BinaryField()),
+                ('encrypted', models.BinaryField()),
             ],
             options={
                 'default_permissions': (),
@@ -275,7 +275,7 @@ class Migration(migrations.Migration):
                 ('address', models.GenericIPAddressField(null=True)),
                 ('reason', models.CharField(help_text='why it could not be verified, a code', max_length=32)),
                 ('size', models.PositiveIntegerField(help_text='bytes of the body')),
-                ('sealed', models.BinaryField(help_text='headers and body as JSON, encrypted with SEALING_KEYS')),
+                ('encrypted', models.BinaryField(help_text='headers and body as JSON, encrypted with SEALING_KEYS')),
                 ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='captured_requests', to='webhooks.source')),
             ],
             options={

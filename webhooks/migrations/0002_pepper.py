@@ -10,7 +10,7 @@ from webhooks.encryption.at_rest import encrypt
 def create_pepper(apps, schema_editor):
     peppers = apps.get_model("webhooks", "Pepper").objects.using(schema_editor.connection.alias)
     if not peppers.exists():
-        peppers.create(sealed=encrypt(os.urandom(32)))
+        peppers.create(encrypted=encrypt(os.urandom(32)))
 
 
 class Migration(migrations.Migration):

@@ -28,7 +28,7 @@ class CapturedRequest(models.Model):
     address = models.GenericIPAddressField(null=True)
     reason = models.CharField(max_length=32, help_text="why it could not be verified, a code")
     size = models.PositiveIntegerField(help_text="bytes of the body")
-    sealed = models.BinaryField(help_text="headers and body as JSON, encrypted with SEALING_KEYS")
+    encrypted = models.BinaryField(help_text="headers and body as JSON, encrypted with SEALING_KEYS")
 
     class Meta:
         default_permissions = ()

@@ -37,7 +37,7 @@ class Payload(models.Model):
         RESPONSE = "response", _("responses to the outgoing requests of an attempt")
 
     kind = models.CharField(max_length=16, choices=Kind)
-    sealed = models.BinaryField()
+    encrypted = models.BinaryField()
     size = models.PositiveIntegerField(help_text="bytes before encryption")
     created_at = models.DateTimeField(auto_now_add=True)
     subject = models.ForeignKey(
@@ -66,8 +66,8 @@ class Payload(models.Model):
 
         `decrypt` of this object needs no key: it still has the plain bytes.
         """
-        sealed = encrypt(plain) if key is None else key.encryptor.encrypt(plain)
-        payload = new_row(cls, kind=kind, sealed=sealed, size=len(plain), subject=key)
+        encrypted = encrypt(plain) if key is None else key.encryptor.encrypt(plain)
+        payload = new_row(cls, kind=kind, encrypted=encrypted, size=len(plain), subject=key)
         payload._plain = plain
         return payload
 
@@ -75,8 +75,8 @@ class Payload(models.Model):
         """Return the plain bytes. Raises CannotDecrypt if the key is destroyed or missing."""
         if self._plain is not None:
             return self._plain
-        sealed = bytes(self.sealed)
-        return decrypt(sealed) if self.subject is None else self.subject.decrypt(sealed)
+        encrypted = bytes(self.encrypted)
+        return decrypt(encrypted) if self.subject is None else self.subject.decrypt(encrypted)
 
     def json_document(self) -> Any:
         """Return the JSON document in it, or None if it holds none. Raises CannotDecrypt.

@@ -10,7 +10,7 @@ from django.db import models
 from database.model_rows import new_row
 from webhooks.encryption.at_rest import CannotDecrypt, decrypt, encrypt
 from webhooks.encryption.subject_cipher import KEY_BYTES, SubjectEncryptor
-from webhooks.encryption.subject_cipher import decrypt as unseal_of_subject
+from webhooks.encryption.subject_cipher import decrypt as decrypt_of_subject
 
 # No id that a source can send begins with it.
 PSEUDONYM_MARK = "~"
@@ -26,7 +26,7 @@ class Pepper(models.Model):
     only encrypts it again, and pseudonyms stay the same.
     """
 
-    sealed = models.BinaryField()
+    encrypted = models.BinaryField()
 
     class Meta:
         default_permissions = ()
@@ -86,9 +86,9 @@ class SubjectKey(models.Model):
         """The encryptor of this process for this key. Raises CannotDecrypt if the key is destroyed."""
         return SubjectEncryptor(self._plain_key())
 
-    def decrypt(self, sealed: bytes) -> bytes:
+    def decrypt(self, encrypted: bytes) -> bytes:
         """Decrypt a value. Raises CannotDecrypt if this key is destroyed or is not the one that encrypted it."""
-        return unseal_of_subject(self._plain_key(), sealed)
+        return decrypt_of_subject(self._plain_key(), encrypted)
 
     def _plain_key(self) -> bytes:
         if self._plain is None:

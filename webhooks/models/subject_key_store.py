@@ -147,4 +147,4 @@ def erased_entity_id(name: str) -> str:
 @lru_cache(maxsize=1)
 def _load_pepper() -> bytes:
     """Return the pepper. A migration creates it and it never changes, so it is cached for good."""
-    return decrypt(bytes(Pepper.objects.get().sealed))
+    return decrypt(bytes(Pepper.objects.get().encrypted))

@@ -197,5 +197,5 @@ class HistoryRows:
         return self._add_payload("findings", json.dumps(document).encode(), at) if document else None
 
     def _add_payload(self, kind: str, plain: bytes, at: float) -> int:
-        values: dict[str, Any] = {"kind": kind, "sealed": encrypt(plain), "size": len(plain)}
+        values: dict[str, Any] = {"kind": kind, "encrypted": encrypt(plain), "size": len(plain)}
         return self._payloads.add_row(**values, created_at=format_time(at))

@@ -112,7 +112,7 @@ def test_contents_are_shown_only_with_the_permission_and_the_page_says_which(sup
     assert "old@example.com" not in without
     assert without.count("Your role can't see payload contents.") == 1
     assert "Taken." not in without
-    assert not any("sealed" in query["sql"] for query in captured.captured_queries)
+    assert not any("encrypted" in query["sql"] for query in captured.captured_queries)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_large_payload_is_cut_at_64_kilobytes(support: Client) -> None:
 def test_a_deleted_or_undecryptable_payload_is_reported(support: Client) -> None:
     assert "Not stored, or deleted in the meantime." in page_of(support, an_event(1))
     lost = sealed("webhook", b"{}")
-    lost.sealed = b"x" * 80
+    lost.encrypted = b"x" * 80
     lost.save()
     assert "Encrypted with a key that the hub no longer has." in page_of(support, an_event(2, payload=lost))
 

@@ -110,7 +110,7 @@ def test_an_invalid_filter_is_reported(support: Client, query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["entity_id__icontains=a", "payload__sealed__startswith=a", "source__secrets__hint=a"]
+    "query", ["entity_id__icontains=a", "payload__encrypted__startswith=a", "source__secrets__hint=a"]
 )
 def test_only_the_look_ups_of_the_filters_are_accepted(support: Client, query: str) -> None:
     answer = support.get(f"{LIST}?{query}")

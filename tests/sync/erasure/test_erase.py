@@ -200,7 +200,7 @@ def forget(monkeypatch: pytest.MonkeyPatch, model: Any, column: str = "entity_id
 def test_a_variant_that_keeps_the_key_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of the payloads from before the erasure can be decrypted as long as the key exists."""
     (erased_person,) = receive_people(hub, [invented_person(1)])
-    copies = [(payload.subject_id, bytes(payload.sealed)) for payload in Payload.objects.all()]
+    copies = [(payload.subject_id, bytes(payload.encrypted)) for payload in Payload.objects.all()]
 
     def opens() -> bool:
         keys = SubjectKey.objects.in_bulk()
@@ -224,7 +224,7 @@ def test_a_variant_that_keeps_the_key_is_caught(hub: Hub, monkeypatch: pytest.Mo
     assert opens(), "the variant is caught: what was sealed still opens"
     (other,) = receive_people(hub, [invented_person(2)])
     copies = [
-        (payload.subject_id, bytes(payload.sealed)) for payload in Payload.objects.filter(kind="request")
+        (payload.subject_id, bytes(payload.encrypted)) for payload in Payload.objects.filter(kind="request")
     ]
     erase_all([other])
     assert not opens()

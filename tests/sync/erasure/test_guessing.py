@@ -83,7 +83,7 @@ def test_a_million_guesses_find_no_erased_person(hub: Hub, space: int) -> None:
     erased_person, stays = person(space // 3), person(space // 2)
     store_people([erased_person, stays])
     source = Route.objects.get(entity_type="USER", source__slug="aurora").source_id
-    pepper = decrypt(bytes(Pepper.objects.get().sealed))
+    pepper = decrypt(bytes(Pepper.objects.get().encrypted))
     name = pseudonym(source, "USER", erased_person.entity_id)
     assert run_erasure(confirmed_erasure(erased_person))
     remains = kept()

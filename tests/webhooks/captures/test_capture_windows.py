@@ -104,8 +104,8 @@ def test_an_unverified_request_is_stored_encrypted_with_its_reason(hub: Hub) -> 
     send_unverified(hub, **signature_headers(BODY, "msg_1") | {"webhook-signature": "v1,AAAA"})
     row = CapturedRequest.objects.get()
     assert (row.reason, row.size, row.address) == ("wrong-signature", len(BODY), "127.0.0.1")
-    assert CANARY not in bytes(row.sealed)
-    assert base64.b64encode(BODY) not in bytes(row.sealed)
+    assert CANARY not in bytes(row.encrypted)
+    assert base64.b64encode(BODY) not in bytes(row.encrypted)
     headers, body = decrypt_captured_request(row)
     assert body == BODY
     assert headers["webhook-signature"] == "v1,AAAA"
@@ -218,7 +218,7 @@ def capture_days_ago(days: float) -> CapturedRequest:
         received_at=datetime.now(UTC) - timedelta(days=days),
         reason="wrong-signature",
         size=1,
-        sealed=b"x",
+        encrypted=b"x",
     )
 
 

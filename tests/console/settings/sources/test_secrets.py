@@ -135,14 +135,14 @@ def test_reencryption_uses_the_first_key_and_reports_the_number_of_values() -> N
     with override_settings(SEALING_KEYS=[fresh]):
         assert SourceSecret.objects.get(pk=secret.pk).value == TYPED
         assert Connection.objects.get(pk=of.pk).credentials == STORED
-        assert decrypt(bytes(Payload.objects.get(pk=payload.pk).sealed)) == b"personal"
+        assert decrypt(bytes(Payload.objects.get(pk=payload.pk).encrypted)) == b"personal"
         assert decrypt_register_key(Export.objects.get()) == of_export
         assert seal_audit() == 1, "the signing key is under it too"
         assert Payload.objects.get(pk=theirs.pk).decrypt() == b"theirs"
-        assert decrypt(bytes(Pepper.objects.get().sealed))
+        assert decrypt(bytes(Pepper.objects.get().encrypted))
     (entry,) = entries("sealing.renewed")
     done = {"payloads": 1, "subject keys": 1, "pepper": 1, "secrets": 1, "credentials": 1, "signing keys": 1}
     assert entry["details"] == done | {"keys of exports": 1, "captured requests": 0}
-    assert bytes(Payload.objects.get(pk=theirs.pk).sealed) == theirs.sealed, (
+    assert bytes(Payload.objects.get(pk=theirs.pk).encrypted) == theirs.encrypted, (
         "no payload of a subject is touched"
     )
