@@ -11,7 +11,17 @@ from console.requests.list_query import RequestFilter, fetch_requests
 from console.requests.results import RequestResult, request_result
 from console.ui.keyset import PageRequest
 from exports.row_checks.nightly_rows import find_row_faults
-from tests.support.builders.event_batches import FORMAT, add_token, documents, event, post, set_format
+from sync.search.event_search import search_events
+from tests.support.builders.event_batches import (
+    FORMAT,
+    TOKEN,
+    add_token,
+    body_of,
+    documents,
+    event,
+    post,
+    set_format,
+)
 from tests.support.hub import ANNA, Hub
 from tests.support.people import browser
 from webhooks.models import Event, Receipt
@@ -37,6 +47,24 @@ def test_one_event_is_delivered_and_answered_as_any_webhook(formatted: Hub) -> N
     assert "in-clear" not in json.dumps(documents())
     assert documents()[0]["event"] == event(ANNA)
     assert Receipt.objects.get().event_id == stored.pk
+
+
+def test_an_id_in_a_header_that_is_not_signed_is_stored_if_the_format_names_it(formatted: Hub) -> None:
+    def send(webhook_id: str) -> None:
+        headers = {"Authorization": f"Bearer {TOKEN}", "webhook-id": webhook_id}
+        formatted.client.post(
+            "/webhooks/aurora-unsigned",
+            body_of(event(ANNA)),
+            content_type="application/events+json",
+            headers=headers,
+        )
+
+    send("msg-unnamed")
+    assert Event.objects.get().event_id is None
+    set_format(FORMAT | {"event_id": 'headers."webhook-id"'})
+    send("msg-named")
+    named = Event.objects.get(event_id="msg-named")
+    assert list(Event.objects.filter(search_events("msg-named").condition)) == [named]
 
 
 def test_only_the_media_types_of_the_format_are_accepted(formatted: Hub) -> None:
