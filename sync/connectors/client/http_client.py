@@ -218,7 +218,7 @@ class HttpClient:
         if judged.error is None:
             return
         sentence, fields = self._config.error_extractor.extract_error(
-            response.body, self._scrubber.scrub_text
+            response.body, response.headers, self._scrubber.scrub_text
         )
         raise judged.error(
             f"{call.label}: responded with {response.status}",

@@ -27,6 +27,7 @@ from sync.connectors.settings.setting_kinds import (
     QueryParameters,
 )
 from sync.connectors.settings.shared_settings import (
+    ERROR_HEADER,
     ERROR_HINTS,
     ERROR_SENTENCE,
     OPTIONS,
@@ -246,8 +247,10 @@ _ENTITIES = required(
 _ERROR = defaulted(
     "error",
     Object(
-        (ERROR_SENTENCE,),
-        lambda values: ErrorExtractor(values[ERROR_SENTENCE]),
+        (ERROR_SENTENCE, ERROR_HEADER),
+        lambda values: ErrorExtractor(
+            values[ERROR_SENTENCE], header=(values[ERROR_HEADER] or "").lower() or None
+        ),
         hints=ERROR_HINTS,
     ),
     {},

@@ -11,6 +11,7 @@ from sync.connectors.http.query_parameters import Query
 from sync.connectors.settings.setting_kinds import (
     Certificates,
     Expression,
+    HeaderName,
     Headers,
     Networks,
     PathTemplate,
@@ -84,6 +85,12 @@ ERROR_FIELDS = optional(
     "Where the list of field errors is in an error response. It must give objects with `field`, `code` and `detail`; "
     "at most 20 are read.",
     example="errors[].{field: field, code: code, detail: message}",
+)
+ERROR_HEADER = optional(
+    "header",
+    HeaderName(),
+    "The header of an error response that has the message, where `sentence` finds none.",
+    example="X-Status-Reason",
 )
 ERROR_HINTS = {
     "when": translatable(

@@ -28,6 +28,7 @@ from sync.connectors.settings.setting_kinds import (
 )
 from sync.connectors.settings.shared_settings import (
     ERROR_FIELDS,
+    ERROR_HEADER,
     ERROR_HINTS,
     ERROR_SENTENCE,
     OPTIONS,
@@ -229,8 +230,10 @@ _ANSWERS = answer_rules(
 _ERROR = defaulted(
     "error",
     Object(
-        (ERROR_SENTENCE, ERROR_FIELDS),
-        lambda values: ErrorExtractor(values[ERROR_SENTENCE], values[ERROR_FIELDS]),
+        (ERROR_SENTENCE, ERROR_FIELDS, ERROR_HEADER),
+        lambda values: ErrorExtractor(
+            values[ERROR_SENTENCE], values[ERROR_FIELDS], (values[ERROR_HEADER] or "").lower() or None
+        ),
         hints=ERROR_HINTS,
     ),
     {},

@@ -157,17 +157,28 @@ def read_item(
 
 @dataclass(frozen=True, slots=True)
 class ErrorExtractor:
-    """Expressions for the error text and field errors in a response of a system."""
+    """Expressions for the error text and field errors in a response of a system. `header`: the header, in lower case,
+    that has the text where the body has none.
+    """
 
     sentence: JmesPathExpression | None = None
     fields: JmesPathExpression | None = None
+    header: str | None = None
 
     def extract_error(
-        self, body: bytes, scrub: Callable[[str], str]
+        self, body: bytes, headers: Mapping[str, str], scrub: Callable[[str], str]
     ) -> tuple[str | None, tuple[FieldError, ...]]:
-        """Return the error text and the field errors of a body, after `scrub` has removed secrets from each text.
+        """Return the error text and the field errors of a response, after `scrub` has removed secrets from each text.
         Never raises, as an error's body may be anything: an expression that costs too much is the only field error.
         """
+        sentence, fields = self._extract_from_body(body, scrub)
+        if sentence is None and self.header is not None:
+            sentence = _clean_scrubbed(headers.get(self.header, ""), scrub) or None
+        return sentence, fields
+
+    def _extract_from_body(
+        self, body: bytes, scrub: Callable[[str], str]
+    ) -> tuple[str | None, tuple[FieldError, ...]]:
         try:
             value = parse_json(body)
             message = self.sentence.evaluate(value) if self.sentence else None

@@ -192,6 +192,6 @@ def test_no_hostile_expression_costs_error_words_more_than_its_budget(text: str)
     expression = JmesPathExpression(compile_expression(text), "/error/sentence")
     with bounded_cost():
         sentence, fields = ErrorExtractor(expression).extract_error(
-            json.dumps({"entity": ENTITY}).encode(), str
+            json.dumps({"entity": ENTITY}).encode(), {}, str
         )
     assert text not in MULTIPLYING or sentence or fields

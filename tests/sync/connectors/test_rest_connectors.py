@@ -141,6 +141,32 @@ def test_a_deleted_record_is_none_and_deleting_it_succeeds(status: int) -> None:
         shop(service.url).delete_record("USER", "1", "k")
 
 
+@pytest.mark.parametrize(
+    ("body", "header", "sentence"),
+    [
+        ({"message": "From the body"}, "From the header", "From the body"),
+        ({}, "Field validation failure; field: lastName", "Field validation failure; field: lastName"),
+        (None, "hub-t0ken is not enough", "*** is not enough"),
+        ({}, "x" * 400, "x" * 299 + "…"),
+        ({}, None, None),
+    ],
+)
+def test_the_message_of_an_error_may_stand_in_a_header(
+    body: Any, header: str | None, sentence: str | None
+) -> None:
+    headers = {"X-Status-Reason": header} if header else {}
+    error = {"sentence": "message", "header": "X-Status-Reason"}
+    credentials = {"token": "hub-t0ken"}
+    with serving(lambda _: Reply(400, body, headers)) as service:
+        target = shop(service.url, settings=shop_settings() | {"error": error}, credentials=credentials)
+        with pytest.raises(RequestRejected) as refused:
+            target.create_record("USER", {"email": "a@x"}, "key")
+        users = {"entities": {"USER": {"path": "/users/{id}"}}, "error": error}
+        with pytest.raises(ConnectorError) as failed:
+            identity(service.url, settings=users, credentials=credentials).fetch_entity("USER", "a1")
+    assert (refused.value.sentence, failed.value.sentence) == (sentence, sentence)
+
+
 REFUSED = {"customer": None, "userErrors": [{"field": "email", "message": "Email has been taken"}]}
 
 
