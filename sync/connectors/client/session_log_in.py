@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from config_schema.errors import SettingsInvalid
@@ -15,7 +16,7 @@ from sync.connectors.contracts.permissions import RenewedCredentials
 from sync.connectors.contracts.types import FieldError
 from sync.connectors.http.message_types import HttpResponse
 from sync.connectors.http.urls import BaseUrl, allowed_url_pattern, build_url
-from sync.connectors.settings.authentication import AuthenticationScheme, Credentials
+from sync.connectors.settings.authentication import AuthenticationScheme, Credentials, basic_authorization
 from sync.connectors.settings.session import SessionSettings
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.values.exact_numbers import dump_json
@@ -64,8 +65,10 @@ class SessionAuthenticator:
         self._side = side
         self._secrets = secrets
         self._call = self._prepare_log_in()
+        self._log_in_headers = self._client_headers()
         # A second secret is put into the request later, and its change is a change of the credentials too.
-        placed = [[place.kind, place.name, held[place.credential]] for place in scheme.secret_places]
+        placed: list[Any] = [dict(self._log_in_headers)] if self._log_in_headers else []
+        placed += [[place.kind, place.name, held[place.credential]] for place in scheme.secret_places]
         key = digest_client(
             self._call.url,
             self._call.method,
@@ -126,7 +129,7 @@ class SessionAuthenticator:
             time.sleep(_BUSY_PAUSE_SECONDS)
         is_refused: bool | None = None
         try:
-            answer = sender.send(self._call, {})
+            answer = sender.send(self._call, self._log_in_headers)
             is_refused = self._is_refusal(answer)
             if is_refused or not 200 <= answer.status < 400:
                 raise self._refusal(answer, is_refused)
@@ -214,12 +217,23 @@ class SessionAuthenticator:
             raise _NoToken("the token cannot be sent as a header")
         return value
 
+    def _client_headers(self) -> Mapping[str, str]:
+        if self._session.log_in.client != "basic":
+            return {}
+        client_id, secret = self._credentials["client_id"], self._credentials["client_secret"]
+        return {"Authorization": basic_authorization(client_id, secret)}
+
     def _prepare_log_in(self) -> PreparedRequest:
         """Return the request that logs in; its body is secret as a whole. Raises SettingsInvalid."""
         log_in = self._session.log_in
         names = ("username", "password")
         try:
             filled = log_in.fill_body({name: self._credentials[name] for name in names})
+            if log_in.client == "post":
+                filled = {
+                    **filled,
+                    **{name: self._credentials[name] for name in ("client_id", "client_secret")},
+                }
             body = (urlencode(filled) if log_in.is_form else dump_json(filled)).encode("utf-8")
         except (TypeError, ValueError, ExpressionUnfit, ExpressionOverBudget):
             place = ("authentication", "log_in", "body")

@@ -65,7 +65,7 @@ SCHEMES: Mapping[str, tuple[str, ...]] = {
     "oauth2-client-credentials": ("client_id", "client_secret", "signing_key", "second_value"),
     "oauth2-refresh-token": ("client_id", "client_secret", "refresh_token", "second_value"),
     "oauth2-jwt-bearer": ("client_id", "signing_key", "second_value"),
-    "session": ("username", "password", "second_value"),
+    "session": ("username", "password", "client_id", "client_secret", "second_value"),
     "jwt": ("signing_key", "second_value"),
 }
 # Of the scheme `oauth2-client-credentials`, by client authentication. `body` is another word for `post`.
@@ -355,6 +355,10 @@ def credential_names(document: Any) -> tuple[str, ...]:
     scheme = document.get("scheme", "none") if isinstance(document, Mapping) else None
     if scheme == "oauth2-client-credentials":
         names = _CLIENT_CREDENTIALS.get(str(document.get("client_authentication", "basic")), ())
+    elif scheme == "session":
+        log_in = document.get("log_in")
+        has_client = isinstance(log_in, Mapping) and bool(log_in.get("client"))
+        names = ("username", "password", *(("client_id", "client_secret") if has_client else ()))
     else:
         names = tuple(name for name in SCHEMES.get(str(scheme), ()) if name != "second_value")
     return (*names, "second_value") if names and document.get("second") else names

@@ -36,7 +36,9 @@ _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class LogInRequest:
-    """The request that logs in. `fill_body` makes the body of user name and password; `is_form`: sent as a form."""
+    """The request that logs in. `fill_body` makes the body of user name and password; `is_form`: sent as a form.
+    `client`: how it proves which client logs in, `basic` or `post`.
+    """
 
     method: str
     path: str
@@ -44,6 +46,7 @@ class LogInRequest:
     headers: Mapping[str, str]
     is_form: bool
     body: BodyTemplate
+    client: str | None = None
 
     def fill_body(self, credentials: Mapping[str, str]) -> Any:
         """Return the body for these credentials. Raises ExpressionUnfit, ExpressionOverBudget, and ValueError if a form
@@ -123,6 +126,15 @@ _BODY = required(
     example={"user": {"expression": "username"}, "password": {"expression": "password"}},
 )
 
+_CLIENT = optional(
+    "client",
+    Choice(("basic", "post")),
+    "For a log-in that names a client too, such as OAuth 2 with a password (RFC 6749, section 4.3): its id and secret "
+    "are sent in the `Authorization` header (`basic`), or in the body as `client_id` and `client_secret` (`post`).",
+    example="basic",
+    is_nullable=False,
+)
+
 
 def _is_form_body(body: BodyTemplate) -> bool:
     """Return True if a template has nothing but texts and what may make them."""
@@ -135,7 +147,13 @@ def _build_log_in(values: SettingValues) -> LogInRequest:
     if is_form and not _is_form_body(values[_BODY]):
         values.reject(_BODY, "A form has texts only.")
     return LogInRequest(
-        values[_METHOD], values[_PATH], values[_QUERY], values[_HEADERS], is_form, values[_BODY]
+        values[_METHOD],
+        values[_PATH],
+        values[_QUERY],
+        values[_HEADERS],
+        is_form,
+        values[_BODY],
+        values[_CLIENT],
     )
 
 
@@ -149,7 +167,7 @@ _FORM_VALUE = {
 LOG_IN = required(
     "log_in",
     Object(
-        (_METHOD, _PATH, _QUERY, _HEADERS, _ENCODING, _BODY),
+        (_METHOD, _PATH, _QUERY, _HEADERS, _ENCODING, _BODY, _CLIENT),
         _build_log_in,
         (
             ObjectRule(
