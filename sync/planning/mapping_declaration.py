@@ -328,7 +328,8 @@ _VERIFIED_PREVIOUS = defaulted(
 _EXTERNAL_ID = optional(
     "external_id",
     AnyText(),
-    "The field of the record that holds the entity's id. A record with it is always linked.",
+    "The field of the record that holds the entity's id. A record with it is always linked. If `fields` gives it "
+    "another value, or none, the entity is refused (`unmappable`).",
     example="external_id",
 )
 _PREVIOUS = defaulted(
