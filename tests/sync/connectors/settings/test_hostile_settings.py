@@ -30,7 +30,8 @@ from tests.support.http.servers import Reply, SeenRequest, Service, serving
 pytestmark = [pytest.mark.pure, pytest.mark.hostile_settings]
 
 SECRET = "hunter2-" * 5
-CREDENTIALS = dict.fromkeys(("password", "token", "client_secret", "signing_key", "value"), SECRET) | {
+_SECRETS = ("password", "token", "client_secret", "refresh_token", "signing_key", "value", "parameter_value")
+CREDENTIALS = dict.fromkeys((*_SECRETS, "second_value"), SECRET) | {
     "username": "hub",
     "client_id": "hub",
 }
@@ -173,6 +174,14 @@ OAUTH: dict[str, Any] = {
     "audience": "https://shop.test",
     "parameters": {"account_id": "4711"},
 }
+REFRESH = {
+    "scheme": "oauth2-refresh-token",
+    "token_path": "/oauth/token",
+    "client_authentication": "post",
+    "header": "X-Token",
+    "template": "Token {token}",
+}
+PARAMETER = {"scheme": "parameter", "parameter": "wstoken", "in": "body", "second": {"header": "App-Token"}}
 DOCUMENTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "identity": ("rest-identity", IDENTITY, BEARER),
     **{
@@ -188,6 +197,8 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "session": ("rest-identity", {"entities": {"USER": {"path": "/users/{id}"}}}, SESSION),
     "jwt": ("rest-identity", {"entities": {"USER": {"path": "/users/{id}"}}}, JWT),
     "oauth": ("rest-identity", {"entities": {"USER": {"path": "/users/{id}"}}}, OAUTH),
+    "refresh token": ("rest-identity", {"entities": {"USER": {"path": "/users/{id}"}}}, REFRESH),
+    "parameter": ("rest-commercial", WRITTEN, PARAMETER),
 }
 # Objects whose names are free.
 FREE = frozenset(
@@ -291,9 +302,7 @@ def drive(service: Service, name: str, settings: Any, authentication: Any, value
     for seen in service.seen:
         # The token endpoint of OAuth is at the origin.
         path = urlsplit(seen.target).path
-        assert path.startswith("/base/") or authentication["scheme"] == "oauth2-client-credentials", (
-            seen.target
-        )
+        assert path.startswith("/base/") or authentication["scheme"].startswith("oauth2"), seen.target
         assert not {"..", ".", "%2e%2e"} & set(path.lower().split("/")), seen.target
         assert "x-evil" not in seen.headers
         assert seen.headers["host"] == urlsplit(service.url).netloc
