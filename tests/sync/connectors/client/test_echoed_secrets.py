@@ -33,6 +33,12 @@ AUTHENTICATIONS: list[tuple[dict[str, Any], dict[str, str], list[str]]] = [
         {"client_id": "echo-client", "client_secret": "s3cret-of-the-client"},
         ["s3cret-of-the-client", "issued-access-token-1"],
     ),
+    (
+        {"scheme": "parameter", "parameter": "key", "second": {"header": "App-Token"}},
+        {"parameter_value": "p4rameter-of-the-hub", "second_value": "s3cond-of-the-hub"},
+        ["p4rameter-of-the-hub", "s3cond-of-the-hub"],
+    ),
+    ({"scheme": "parameter", "parameter": "key"}, {"parameter_value": "abc"}, ["key=abc"]),
 ]
 
 
@@ -41,7 +47,7 @@ def _echo(seen: SeenRequest) -> Reply:
     if seen.path == "/oauth/token":
         answer = {"access_token": "issued-access-token-1", "token_type": "Bearer", "expires_in": 3600}
         return Reply(200, {**answer, "seen": str(seen.body)})
-    head = "\n".join(f"{name}: {value}" for name, value in seen.headers.items())
+    head = "\n".join(f"{name}: {value}" for name, value in {**seen.headers, "target": seen.target}.items())
     sentence = f"You sent {head}"
     fields = [{"field": head[:60], "code": "echo", "detail": base64.b64encode(head.encode()).decode()}]
     basic = seen.headers.get("authorization", "").removeprefix("Basic ")
