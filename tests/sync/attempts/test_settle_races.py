@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry
@@ -23,7 +24,7 @@ from sync.replays.requests import request_replay
 from tests.support.audit.chain_faults import find_chain_faults
 from tests.support.builders.history import a_replay
 from tests.support.hub import EXAMPLE, Hub
-from webhooks.models import Event, Payload, Receipt
+from webhooks.models import Event, Payload, Receipt, SubjectKey
 
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 SHORT = EXAMPLE[:-1] + b',"respond":{"mode":"result","wait":1000}}'
@@ -239,3 +240,15 @@ def test_an_event_with_two_deliveries_ends_with_the_worse_state(hub: Hub, ways: 
     }
     assert states.pop("crm") == last(Event).state != "succeeded"
     assert set(states.values()) == {"succeeded"}
+
+
+def test_an_attempt_whose_key_was_destroyed_sends_nothing_and_ends(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
+    assert hub.post_signed(ACK).status_code == 202
+    SubjectKey.objects.update(wrapped=None, destroyed_at=timezone.now())
+    run_due_deliveries()
+    assert (Delivery.objects.get().state, Delivery.objects.get().code) == ("retrying", "internal-failure")
+    assert not Call.objects.exists()
+    assert not any(row["path"].startswith("/users/") for row in hub.identity.read_journal())
