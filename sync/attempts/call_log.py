@@ -86,13 +86,13 @@ class AttemptRecorder:
         # The remote system may take long: the connection goes back to the pool meanwhile.
         release_connection()
 
-    def check_before_sending(self, request: OutgoingRequest) -> None:
+    def check_before_sending(self, _: OutgoingRequest) -> None:
         """Raise ClaimLost if the lease has ended since a write was recorded: another process may have written since.
 
         Reads this process's clock only. What remains is a process that is stopped between this check and the first
         byte: it finds out at the end of its attempt.
         """
-        if request.is_write and not self._claim.lease_lasts:
+        if not self._claim.lease_lasts:
             raise ClaimLost
 
     def record_exchange(self, exchange: RecordedExchange) -> None:

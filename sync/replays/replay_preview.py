@@ -90,7 +90,7 @@ class PreviewRecorder:
         release_connection()
 
     def check_before_sending(self, _: OutgoingRequest) -> None:
-        """Allow every request that was recorded: those are reads."""
+        """Allow every write: none is recorded."""
 
     def record_exchange(self, exchange: RecordedExchange) -> None:
         """Keep the request for the audit log, but not its response."""

@@ -67,8 +67,8 @@ class Recorder(Protocol):
         """Record a request before it is sent. An exception stops the request and reaches the caller."""
 
     def check_before_sending(self, request: OutgoingRequest) -> None:
-        """Check a recorded request once more, right before its first byte leaves. An exception stops the request
-        and reaches the caller; nothing was sent.
+        """Check a recorded write once more, right before its first byte leaves. An exception stops the request
+        and reaches the caller; nothing was sent. Not called for reads.
         """
 
     def record_exchange(self, exchange: RecordedExchange) -> None:
@@ -225,8 +225,9 @@ def start_exchange(
     headers = merge_headers(call.headers, secret_headers)
     outgoing = _mask_request(shown, {**headers, **dict.fromkeys(secret_headers, MASK)}, scrubber)
     recorder.record_request(outgoing)
-    check = partial(recorder.check_before_sending, outgoing)
-    request = HttpRequest(call.method, call.url, headers, call.body, call.allowed_url, check)
+    request = HttpRequest(call.method, call.url, headers, call.body, call.allowed_url)
+    if outgoing.is_write:
+        request = request._replace(before_sending=partial(recorder.check_before_sending, outgoing))
     return StartedExchange(request, datetime.now(UTC), time.monotonic(), call, outgoing, recorder, scrubber)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from config_schema.errors import SettingsInvalid
 from sync.connectors import rest_target
+from sync.connectors.client.exchange import OutgoingRequest
 from sync.connectors.contracts.errors import (
     ConnectorError,
     RequestRejected,
@@ -227,6 +228,21 @@ def test_a_recorder_can_stop_a_request(step: str, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(LookupError):
             shop(service.url, Refusing()).delete_record("USER", "1", "k")
         assert service.seen == []
+
+
+def test_only_writes_are_checked_again_before_they_are_sent() -> None:
+    checked = []
+
+    class Checking(MemoryRecorder):
+        def check_before_sending(self, request: OutgoingRequest) -> None:
+            checked.append(request.method)
+
+    with serving(lambda _: Reply(200, {"id": "1", "email": "a@x"})) as service:
+        connector = shop(service.url, Checking())
+        assert connector.get_record("USER", "1") is not None
+        connector.update_record("USER", "1", {"email": "b@x"}, "k")
+        assert [seen.method for seen in service.seen] == ["GET", *checked]
+        assert len(checked) == 1
 
 
 def test_an_unknown_setting_is_refused_by_its_place() -> None:
