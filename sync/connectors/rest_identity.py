@@ -226,11 +226,8 @@ class RestIdentityConnector:
             values = {"id": check_id(entity_id)}
         except UnsafeValueError as unsafe:
             raise self._client.unsafe_error(f"{request.label}: {unsafe}") from None
-        named = replace(
-            request,
-            path_values=values if "{id}" in request.path_template else {},
-            query=change_values(request.query, lambda text: text.replace("{id}", entity_id)),
-        )
+        query = request.query and change_values(request.query, lambda text: text.replace("{id}", entity_id))
+        named = replace(request, path_values=values if "{id}" in request.path_template else {}, query=query)
         if known.body is None:
             return named
         return replace(named, body=self._client.render_body(known.body, named, values))

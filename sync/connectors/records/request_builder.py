@@ -7,7 +7,7 @@ from sync.connectors.client.connector_request import ConnectorRequest
 from sync.connectors.client.exchange import Purpose, merge_headers
 from sync.connectors.client.http_client import NOT_FOUND_STATUSES, HttpClient
 from sync.connectors.http.placeholders import fill_template, find_placeholders
-from sync.connectors.http.query_parameters import change_values
+from sync.connectors.http.query_parameters import Query, QueryValue, change_values
 from sync.connectors.page_reader import PageSource
 from sync.connectors.records.planned_writes import PlannedWrite
 from sync.connectors.settings.operations.operation import Operation
@@ -83,11 +83,7 @@ class RequestBuilder:
         # For the budget and the errors below: the whole request is made once, at the end.
         request = ConnectorRequest(purpose, operation.method, operation.path)
         values = self._placeholder_values(request, operation, context)
-        query = change_values(
-            operation.query,
-            lambda text: self._fill(request, text, values),
-            lambda name: self._fill(request, name, values),
-        )
+        query = self._fill_query(request, operation.query, values) if operation.query else {}
         body = self._render_body(request, operation, context, values, write)
         headers = self._headers(request, operation, values, has_body=body is not None)
         return ConnectorRequest(
@@ -100,7 +96,7 @@ class RequestBuilder:
             idempotency_key=idempotency_key,
             is_write=write is not None,
             accepted_statuses=accepted_statuses,
-            headers=headers if write is None else merge_headers(write.headers, headers),
+            headers=merge_headers(write.headers, headers) if write and write.headers else headers,
             stale_rules=() if write is None else write.stale_rules,
             answers=operation.answers,
             encoding=operation.encoding,
@@ -142,6 +138,15 @@ class RequestBuilder:
             if not values.get(name):
                 raise self._client.unsafe_error(f"{request.label}: the placeholder {{{name}}} has no value")
         return names
+
+    def _fill_query(
+        self, request: ConnectorRequest, query: Query, values: Mapping[str, str]
+    ) -> dict[str, QueryValue]:
+        return change_values(
+            query,
+            lambda text: self._fill(request, text, values),
+            lambda name: self._fill(request, name, values),
+        )
 
     def _fill_all(
         self, request: ConnectorRequest, templates: Mapping[str, str], values: Mapping[str, str]
