@@ -120,7 +120,8 @@ class HttpClient:
         Raises UnreadableResponse, and SettingOverBudget.
         """
         read = self.read_object if is_object else self.read_json
-        return self.evaluate(expression, request, read(request, response))
+        document = read(request, response)
+        return document if expression.is_whole else self.evaluate(expression, request, document)
 
     def read_item(
         self, id_expression: JmesPathExpression, request: ConnectorRequest, value: Any
