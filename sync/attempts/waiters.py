@@ -4,8 +4,8 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 
 from database.connection import release_connection
@@ -103,26 +103,22 @@ def notify_waiters(outcomes: Mapping[int, EventOutcome | None]) -> None:
                 waiter.wake()
 
 
-class waiting_for:  # noqa: N801 - it reads as what it does: `with waiting_for(event.pk) as waiter`
+@contextmanager
+def waiting_for(
+    event_id: int, build_answer: Callable[[EventOutcome], PendingAnswer] | None = None
+) -> Iterator[OutcomeWaiter]:
     """Register a waiter that `notify_waiters` wakes. Enter it before the work begins, so that no end is missed."""
-
-    def __init__(
-        self, event_id: int, build_answer: Callable[[EventOutcome], PendingAnswer] | None = None
-    ) -> None:
-        self._event_id = event_id
-        self._waiter = OutcomeWaiter(build_answer)
-
-    def __enter__(self) -> OutcomeWaiter:
+    waiter = OutcomeWaiter(build_answer)
+    with _lock:
+        _waiters[event_id].add(waiter)
+    try:
+        yield waiter
+    finally:
         with _lock:
-            _waiters[self._event_id].add(self._waiter)
-        return self._waiter
-
-    def __exit__(self, *_: object) -> None:
-        with _lock:
-            _waiters[self._event_id].discard(self._waiter)
+            _waiters[event_id].discard(waiter)
             # Otherwise the dictionary would grow with every event.
-            if not _waiters[self._event_id]:
-                del _waiters[self._event_id]
+            if not _waiters[event_id]:
+                del _waiters[event_id]
 
 
 def wait_for_outcome(event_id: int, waiter: OutcomeWaiter, until: float) -> bool:
