@@ -13,6 +13,7 @@ from database.write_batch import WriteBatch
 from sync.attempts.attempt_result import ACTION_CODES, AttemptResult
 from sync.attempts.call_log import AttemptRecorder, SettledCalls
 from sync.attempts.plan import AttemptFindings
+from sync.connectors.contracts.types import Entity
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import AppliedRecord
 from sync.deliveries.stored_webhook import wants_entity
@@ -126,14 +127,10 @@ class FinishedAttempt:
     def _findings_payload(self) -> Payload | None:
         """Return the encrypted entity, change and answer, as far as they exist; None if there is none of them."""
         findings = self.findings
-        # Fetched entities are personal data: stored only if an answer may contain them.
-        stores_entity = findings.entity is not None and any(
-            wants_entity(event) for event in self.claim.events
-        )
-        entity = findings.entity.attributes if stores_entity and findings.entity else None
         scrub = findings.scrubber.scrub_document
+        entity = self._stored_entity()
         parts = {
-            Finding.ENTITY: scrub(entity),
+            Finding.ENTITY: scrub(entity.attributes) if entity else None,
             Finding.CHANGE: scrub(findings.change.to_document()) if findings.change else None,
             Finding.ANSWER: _answer_document(self.result),
         }
@@ -142,6 +139,11 @@ class FinishedAttempt:
             return None
         plain = _ENCODER.encode(document).encode()
         return Payload.new(Payload.Kind.FINDINGS, plain, self.claim.delivery.event.key)
+
+    def _stored_entity(self) -> Entity | None:
+        """Return the fetched entity if an answer may contain it: it is personal data. None if it is not stored."""
+        is_wanted = self.findings.entity is not None and any(map(wants_entity, self.claim.events))
+        return self.findings.entity if is_wanted else None
 
     def _attempt_update(self) -> BoundStatement:
         attempt = self.claim.attempt
