@@ -79,7 +79,7 @@ class FinishedAttempt:
                 "action": claim.attempt.action,
                 "fields": [field.name for field in change.fields] if change else [],
                 "covered": covered,
-                "calls": call_digests(self.calls.rows),
+                "calls": call_digests(recorded.call for recorded in self.calls.recorded),
                 **attempt_facts(claim.attempt, claim.delivery.event),
                 **({"left_out": left_out} if left_out else {}),
                 **({"became": became} if became != result.state else {}),

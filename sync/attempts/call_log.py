@@ -180,11 +180,6 @@ class SettledCalls:
     recorded: tuple[RecordedCall, ...]
     responses: Payload | None
 
-    @property
-    def rows(self) -> list[Call]:
-        """The rows of the calls."""
-        return [recorded.call for recorded in self.recorded]
-
     def add_to(self, batch: WriteBatch) -> None:
         """Insert calls that are not on record yet, and complete those that are, with their responses."""
         # The rows of the calls refer to the payload, so the payload goes first.
