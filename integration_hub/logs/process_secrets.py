@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
-from sync.connectors.values.secret_forms import SecretSet, known_secrets
+from sync.connectors.values.secret_forms import KnownSecrets, SecretSet
 from sync.connectors.values.secret_scrubber import SecretScrubber
 
 _SECRETS = (
@@ -33,7 +33,7 @@ class _SecretCache:
 def make_scrubber() -> SecretScrubber:
     """Return a scrubber of all secrets that this process knows now."""
     # Each line needs it. The object of the settings is another one as soon as a setting is changed, in a test.
-    now, known = settings.__dict__.get("_wrapped"), known_secrets()
+    now, known = settings.__dict__.get("_wrapped"), KnownSecrets.sets
     if _SecretCache.settings is not now or _SecretCache.known is not known:
         scrubber = SecretScrubber(SecretSet(_list_secrets()), *known)
         _SecretCache.settings, _SecretCache.known, _SecretCache.scrubber = now, known, scrubber

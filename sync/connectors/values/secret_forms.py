@@ -49,19 +49,16 @@ class SecretSet:
         return self._fixed == other._fixed
 
 
-_known_sets: tuple[SecretSet, ...] = ()
+class KnownSecrets:
+    """The secrets that this process has used, for what is not about one connection: its log."""
+
+    sets: tuple[SecretSet, ...] = ()
 
 
 def remember_secrets(secrets: SecretSet) -> None:
-    """Make secrets known to this process: `known_secrets` returns them from now on, the newest 256 sets."""
-    global _known_sets  # noqa: PLW0603
-    others = [known for known in _known_sets if not known.has_same_owner(secrets)]
-    _known_sets = (*others, secrets)[-_MAX_KNOWN:]
-
-
-def known_secrets() -> tuple[SecretSet, ...]:
-    """Return the secrets that this process has used, for what is not about one connection: its log."""
-    return _known_sets
+    """Make secrets known to this process: `KnownSecrets` holds them from now on, the newest 256 sets."""
+    others = [known for known in KnownSecrets.sets if not known.has_same_owner(secrets)]
+    KnownSecrets.sets = (*others, secrets)[-_MAX_KNOWN:]
 
 
 def _build_needles(secrets: Iterable[str]) -> tuple[_Needle, ...]:
