@@ -7,7 +7,7 @@ source is signed.
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -169,17 +169,17 @@ def outcome_answer(
     language: Language,
     *,
     reference: str,
-    location: str,
+    location_of: Callable[[str], str],
     is_signed: bool,
     fields: tuple[str, ...] | None = None,
     allowed: list[str] | None = None,
 ) -> Answer:
-    """Return the answer for an event's outcome. `allowed` names the fields of the entity that the source may see; None
-    if the entity was not asked for.
+    """Return the answer for an event's outcome. `location_of` returns the path of the outcome of a reference, for the
+    answer 202. `allowed` names the fields of the entity that the source may see; None if the entity was not asked for.
     """
     if outcome.is_open:
         document = _outcome_document("accepted", reference, outcome, is_signed)
-        return Answer(202, _encode_json(document), "accepted", {"Location": location})
+        return Answer(202, _encode_json(document), "accepted", {"Location": location_of(reference)})
     if outcome.has_failed:
         return _failure_answer(outcome, language, reference, is_signed)
     document = _outcome_document(outcome.state, reference, outcome, is_signed)

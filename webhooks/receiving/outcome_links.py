@@ -57,7 +57,7 @@ def answer_current_outcome(found: Event | Receipt, language: Language, delivery_
         delivery_port.load_outcome(found),
         language,
         reference=found.reference,
-        location=outcome_path(found.reference),
+        location_of=outcome_path,
         is_signed=found.is_signed,
     )
     return format_answer(found.source, answer)

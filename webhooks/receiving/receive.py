@@ -193,7 +193,7 @@ def _outcome_answer(
         outcome,
         language,
         reference=event.reference,
-        location=outcome_path(event.reference) if outcome.is_open else "",
+        location_of=outcome_path,
         is_signed=event.is_signed,
         fields=parsed.respond.fields,
         allowed=source.entity_fields if requested.mode == AnswerMode.ENTITY else None,

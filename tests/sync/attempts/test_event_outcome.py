@@ -83,7 +83,7 @@ def test_a_failure_of_the_identity_service_names_the_identity_service(code: str)
     assert len(queries) == 2, "deliveries with their connections, and attempts"
     (result,) = outcome.results
     assert (result.connection, result.connection_name) == ("shop", "Aurora ID")
-    answer = outcome_answer(outcome, "en", reference="R", location="", is_signed=True)
+    answer = outcome_answer(outcome, "en", reference="R", location_of=str, is_signed=True)
     document = json.loads(answer.body)
     assert "shop" not in f"{document['title']} {document['detail']}"
     assert document["title"] == CATALOGUE[code].texts["en"].title.replace("{connection}", "Aurora ID")

@@ -17,7 +17,7 @@ def test_an_answer_contains_as_many_errors_as_fit(many: int) -> None:
     errors = tuple(FieldProblem(f"{number}{'f' * 290}", "c" * 300, "ä" * 300) for number in range(many))
     result = TargetResult("shop", "The shop", "dead", "target-rejected", "", "", False, "No.", errors)
     outcome = EventOutcome("dead", "target-rejected", (result,), None)
-    answer = outcome_answer(outcome, "en", reference="r", location="", is_signed=True)
+    answer = outcome_answer(outcome, "en", reference="r", location_of=str, is_signed=True)
     document = json.loads(answer.body)
     fields = [error["field"] for error in document["errors"]]
     assert len(answer.body) <= LARGEST_ANSWER
