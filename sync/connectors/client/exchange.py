@@ -130,7 +130,7 @@ class PreparedRequest(NamedTuple):
             error = None if status in accepted_statuses else kind
             return Judgement(status, error, is_stated=True, may_renew=meaning is Meaning.CREDENTIALS)
         may_renew = answer.status == 401
-        if answer.status in accepted_statuses:
+        if answer.status in errors.SUCCESS_STATUSES or answer.status in accepted_statuses:
             return Judgement(answer.status, None, may_renew=may_renew)
         kind = errors.error_for_status(answer.status)
         is_token_refusal = kind is errors.RequestRejected and self.purpose == "token"

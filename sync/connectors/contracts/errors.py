@@ -128,9 +128,12 @@ class SettingOverBudget(ConnectorError):
     retryable = False
 
 
+SUCCESS_STATUSES = range(200, 300)
+
+
 def error_for_status(status: int) -> type[ConnectorError] | None:
     """Return the error for an HTTP status, None for success."""
-    if 200 <= status < 300:
+    if status in SUCCESS_STATUSES:
         return None
     if status in {408, 425} or 500 <= status < 600:
         return SystemUnavailable
