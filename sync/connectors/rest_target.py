@@ -154,7 +154,7 @@ class RestTargetConnector:
             own_version = version if number == 1 else None
             if record is not None:
                 document["id"] = record.id
-            if not self._requests.is_wanted(operation, document):
+            if operation.when and not self._requests.is_wanted(operation, operation.when, document):
                 continue
             key = idempotency_key if number == 1 else f"{idempotency_key}-{number}"
             try:

@@ -14,7 +14,7 @@ from sync.connectors.settings.operations.operation import Operation
 from sync.connectors.settings.page_style import PAGE_VALUES
 from sync.connectors.settings.setting_kinds import is_header_value
 from sync.connectors.settings.target import TargetSettings
-from sync.connectors.values.json_responses import as_text, is_true_value
+from sync.connectors.values.json_responses import JmesPathExpression, as_text, is_true_value
 
 Context = Mapping[str, Any]
 
@@ -63,12 +63,10 @@ class RequestBuilder:
             purpose, write.operation, {**context, "sent": write.sent}, write, idempotency_key=idempotency_key
         )
 
-    def is_wanted(self, operation: Operation, context: Context) -> bool:
-        """Return True unless the settings leave a request out."""
-        if operation.when is None:
-            return True
+    def is_wanted(self, operation: Operation, condition: JmesPathExpression, context: Context) -> bool:
+        """Return True unless the condition of an operation leaves its request out."""
         request = ConnectorRequest("update", operation.method, operation.path)
-        return is_true_value(self._client.evaluate(operation.when, request, context))
+        return is_true_value(self._client.evaluate(condition, request, context))
 
     def _build(
         self,
