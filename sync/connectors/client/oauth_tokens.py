@@ -54,8 +54,7 @@ class OAuthAuthenticator:
 
     def _token_header(self, token: FetchedToken) -> dict[str, str]:
         # Before it is sent: the system may repeat it in its response.
-        for secret in token.secrets:
-            self._secrets.add_recent(secret)
+        self._secrets.add_recent(*token.secrets)
         return {self._scheme.header: token.value}
 
     def _fetch_token(self, sender: TokenSender) -> FetchedToken:

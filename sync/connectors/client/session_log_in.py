@@ -99,8 +99,7 @@ class SessionAuthenticator:
 
     def _session_header(self, token: FetchedToken) -> dict[str, str]:
         # Before it is sent: the system may repeat it in its response.
-        for secret in token.secrets:
-            self._secrets.add_recent(secret)
+        self._secrets.add_recent(*token.secrets)
         return {self._header: token.value}
 
     def _log_in(self, sender: TokenSender) -> FetchedToken:

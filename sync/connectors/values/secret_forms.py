@@ -3,6 +3,7 @@
 import json
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
@@ -13,6 +14,7 @@ MIN_SECRET_LENGTH = 6
 
 # So many bytes at the beginning of a form are enough to mask it, as far as it goes.
 _PREFIX_BYTES = 12
+# Tokens, each with all texts that are secret because of it.
 _MAX_RECENT = 4
 _MAX_KNOWN = 256
 
@@ -32,17 +34,19 @@ class SecretSet:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._fixed = tuple(dict.fromkeys(secrets))
-        self._recent: tuple[str, ...] = ()
+        self._recent: tuple[tuple[str, ...], ...] = ()
         self.needles = _build_needles(self._fixed)
 
     def __repr__(self) -> str:
-        return f"<SecretSet of {len(self._fixed) + len(self._recent)}>"
+        return f"<SecretSet of {len(self._fixed) + sum(map(len, self._recent))}>"
 
-    def add_recent(self, secret: str) -> None:
-        """Add a secret that replaces older ones, of which the newest few are still looked for."""
-        if secret not in self._recent:
-            self._recent = (secret, *self._recent)[:_MAX_RECENT]
-            self.needles = _build_needles(self._fixed + self._recent)
+    def add_recent(self, *secrets: str) -> None:
+        """Add the secrets of one token, which replace those of older tokens. Those of the newest few tokens are still
+        looked for.
+        """
+        if secrets not in self._recent:
+            self._recent = (secrets, *self._recent)[:_MAX_RECENT]
+            self.needles = _build_needles((*self._fixed, *chain.from_iterable(self._recent)))
 
     def has_same_owner(self, other: "SecretSet") -> bool:
         """Return True if both were made of the same secrets."""

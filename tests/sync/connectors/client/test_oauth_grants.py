@@ -1,6 +1,7 @@
 """Access tokens by a refresh token and by an assertion, and how requests send them."""
 
 from itertools import count
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -157,3 +158,38 @@ def test_an_unusable_grant_is_refused_by_the_name_of_its_setting(
         )
     assert isinstance(caught.value, SettingsInvalid)
     assert caught.value.pointer.startswith(pointer)
+
+
+def test_a_late_answer_that_repeats_an_older_token_is_masked() -> None:
+    """Three other tokens come while a request waits for its answer."""
+    is_sent, is_renewed = Event(), Event()
+    tokens = count(1)
+
+    def answer(seen: SeenRequest) -> Reply:
+        if seen.path == "/oauth/token":
+            return Reply(200, {"access_token": f"token-{'abcd'[next(tokens) - 1] * 20}", "expires_in": 3600})
+        if seen.path.endswith("/late"):
+            is_sent.set()
+            is_renewed.wait(10)
+        return Reply(422, {"message": seen.headers["authorization"].removeprefix("Bearer ")})
+
+    credentials, notebook = _client(), MemoryRecorder()
+
+    def fetch_late(url: str) -> None:
+        with pytest.raises(ConnectorError):
+            identity(url, notebook, authentication=REFRESH, credentials=credentials).fetch_entity(
+                "USER", "late"
+            )
+
+    with serving(answer) as service:
+        late = Thread(target=fetch_late, args=(service.url,))
+        late.start()
+        assert is_sent.wait(10)
+        for _ in range(3):
+            other = identity(service.url, authentication=REFRESH, credentials=credentials)
+            other.renew_credentials()
+            with pytest.raises(ConnectorError):
+                other.fetch_entity("USER", "a1")
+        is_renewed.set()
+        late.join()
+    assert notebook.exchanges[-1].body == b'{"message": "***"}'

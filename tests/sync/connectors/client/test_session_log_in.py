@@ -244,6 +244,23 @@ def test_a_further_cookie_that_the_system_repeats_is_in_no_record() -> None:
     assert "hunter2hunter2" not in repr(notebook.sent) + repr(notebook.exchanges)
 
 
+def test_none_of_many_cookies_that_the_system_repeats_is_in_a_record() -> None:
+    others = {name: f"{name}-secret-of-a-cookie" for name in ("first", "second", "third", "fourth", "fifth")}
+    given = ", ".join(f"{name}={value}; path=/" for name, value in others.items())
+    server = SessionServer(
+        give_token=lambda token: Reply(200, {"token": token}, {"Set-Cookie": given}),
+        read_token=lambda seen: seen.headers.get("cookie", "").rpartition("sid=")[2],
+        answer=lambda seen: Reply(
+            200, {"id": "a1", **dict(one.split("=") for one in seen.headers["cookie"].split("; "))}
+        ),
+    )
+    notebook = MemoryRecorder()
+    with serving(server) as service:
+        connect(service.url, notebook, cookie="sid", more_cookies=list(others)).fetch_entity("USER", "a1")
+    shown = repr(notebook.exchanges)
+    assert [value for value in (*others.values(), *server.sessions) if value in shown] == []
+
+
 def test_a_refused_password_is_never_tried_again_until_a_person_tests_the_connection() -> None:
     server = SessionServer()
     with serving(server) as service:
