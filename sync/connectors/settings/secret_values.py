@@ -88,15 +88,18 @@ def list_secrets(
             # The whole pair is found in base64 too, and a short password only with it.
             texts += [pair, b64encode(pair.encode("utf-8", "surrogatepass")).decode("ascii")]
     texts += [found.value for found in find_plain_secrets(settings)]
-    names = [place.name for place in scheme.secret_places if place.kind != "header"]
-    return [part for text in texts for part in _parts(text, scheme.header, names)]
+    names = {scheme.header, *(place.name for place in scheme.secret_places)}
+    # Many systems write the names of headers in lower case.
+    names |= {name.lower() for name in names}
+    return [part for text in texts for part in _parts(text, sorted(names))]
 
 
-def _parts(text: str, header: str, parameters: list[str]) -> Iterator[str]:
+def _parts(text: str, names: list[str]) -> Iterator[str]:
     """Yield a secret as it may be repeated. A short one is looked for only with what it is sent with."""
     if len(text) < MIN_SECRET_LENGTH:
-        yield from (f"{name}={text}" for name in parameters)
-        yield from (f"Bearer {text}", f"{header}: {text}", f'"{header}": "{text}"', f'"{header}":"{text}"')
+        yield f"Bearer {text}"
+        for name in names:
+            yield from (f"{name}={text}", f"{name}: {text}", f'"{name}": "{text}"', f'"{name}":"{text}"')
         return
     yield text
     word, _, rest = text.partition(" ")

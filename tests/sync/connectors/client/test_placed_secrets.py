@@ -113,6 +113,26 @@ def test_a_second_secret_is_sent_besides_the_first() -> None:
     _assert_hidden(notebook, other)
 
 
+@pytest.mark.parametrize(
+    "authentication",
+    [{"scheme": "bearer", "second": {"header": "App-Token"}}, PARAMETER, IN_BODY],
+    ids=["header", "query", "body"],
+)
+def test_a_short_secret_is_masked_with_its_name(authentication: dict[str, Any]) -> None:
+    def answer(seen: SeenRequest) -> Reply:
+        return Reply(422, {"message": f"{seen.target} {seen.body.decode()}", "headers": dict(seen.headers)})
+
+    credentials = {"token": SECRET, "parameter_value": "q7z", "second_value": "q7z"}
+    notebook = MemoryRecorder()
+    with serving(answer) as service:
+        connector = shop(service.url, notebook, authentication=authentication, credentials=credentials)
+        with pytest.raises(ConnectorError) as caught:
+            connector.create_record("USER", {"email": "ada@example.org"}, "key-1")
+    (seen,) = service.seen
+    assert "q7z" in f"{seen}", "it was sent"
+    assert "q7z" not in f"{caught.value.sentence} {notebook.sent!r} {notebook.exchanges!r}"
+
+
 def test_a_log_in_has_the_second_secret_too_and_a_token_endpoint_elsewhere_has_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
