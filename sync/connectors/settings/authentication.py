@@ -375,8 +375,9 @@ def parse_authentication(document: Any, base: BaseUrl) -> AuthenticationScheme:
         places.append(SecretPlace(values[PARAMETER_IN], values[PARAMETER], "parameter_value"))
     second = None if scheme.name == "none" else values[SECOND]
     if second is not None:
-        taken = {(place.kind, place.name) for place in places} | {("header", scheme.header)}
-        if (second.kind, second.name.lower()) in {(kind, name.lower()) for kind, name in taken}:
+        # A request without a body has the parameter of a body in its address too.
+        taken = {(False, place.name.lower()) for place in places} | {(True, scheme.header.lower())}
+        if (second.kind == "header", second.name.lower()) in taken:
             values.reject(SECOND, "The first secret is sent in the same place.")
         places.append(second)
     return replace(scheme, secret_places=tuple(places)) if places else scheme

@@ -229,6 +229,11 @@ def test_the_address_of_a_next_page_may_repeat_the_parameter() -> None:
             {"parameter_value": SECRET, "second_value": SECOND},
             "/authentication/second",
         ),
+        (
+            {**IN_BODY, "second": {"query": "wstoken"}},
+            {"parameter_value": SECRET, "second_value": SECOND},
+            "/authentication/second",
+        ),
     ],
 )  # fmt: skip
 def test_an_unusable_place_is_refused_by_the_name_of_its_setting(
