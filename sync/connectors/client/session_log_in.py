@@ -75,12 +75,19 @@ class SessionAuthenticator:
             dict(self._call.headers),
             (self._call.body or b"").hex(),
             *placed,
+            # An answer that was taken for a refusal may be a success by other settings, and have another token.
+            _describe_reading(scheme.session),
         )
         self._guard_key = key.hex()
         # Another template makes another header of the same token.
         session = scheme.session
-        place = (self._header, session.cookie, *session.more_cookies, session.template.text)
-        self._cache = TokenCache(digest_client(self._guard_key, *place), side, self._call.label, self._log_in)
+        use = (self._header, session.cookie, *session.more_cookies, session.template.text)
+        self._cache = TokenCache(
+            digest_client(self._guard_key, *use, session.lifetime_seconds),
+            side,
+            self._call.label,
+            self._log_in,
+        )
 
     @property
     def log_in_key(self) -> str:
@@ -260,6 +267,16 @@ class SessionAuthenticator:
     def _over_budget(self, costly: ExpressionOverBudget) -> errors.SettingOverBudget:
         field: FieldError = costly.field
         return errors.SettingOverBudget(f"{self._call.label}: {costly}", side=self._side, fields=(field,))
+
+
+def _describe_reading(session: SessionSettings) -> list[Any]:
+    """Return the settings that say where the answer to a log-in has what, and when it is a refusal, as JSON."""
+    token, rules = session.token, session.log_in_refused_rules
+    return [
+        [token.expression and token.expression.text, token.header, token.cookie],
+        {name: expression.text for name, expression in session.values.items()},
+        [[rule.means, sorted(rule.statuses), rule.condition and rule.condition.text] for rule in rules],
+    ]
 
 
 def _parse_body(answer: HttpResponse) -> object:

@@ -303,6 +303,34 @@ def test_a_refusal_by_a_rule_or_an_answer_without_a_token_is_not_tried_again() -
             assert server.log_ins == 1, name
 
 
+def test_settings_that_read_another_token_are_used_at_once() -> None:
+    """Neither the token of the settings before them, nor a refusal because it was missing, is kept."""
+
+    def answer(seen: SeenRequest) -> Reply:
+        if seen.path == "/login":
+            return Reply(200, {"token": "wrong-token-1", "data": {"token": "right-token-1"}, "error": "none"})
+        return Reply(200 if seen.headers["authorization"] == "Bearer right-token-1" else 403, {"id": "a1"})
+
+    right = {"token": {"path": "data.token"}}
+    rule = {"log_in_refused": [{"status": 200, "when": "body.error"}]}
+    wrongs: list[dict[str, Any]] = [{}, {"token": {"path": "no.token"}}, {**right, **rule}]
+    wrongs.append({**right, "values": {"tenant": "no.tenant"}, "template": "Bearer {tenant} {token}"})
+    for wrong in wrongs:
+        # At an address of its own: tokens are cached in the process.
+        with serving(answer) as service:
+            with pytest.raises(ConnectorError):
+                fetch(service.url, **wrong)
+            assert fetch(service.url, **right) == "a1", wrong
+
+
+def test_a_shorter_lifetime_is_that_of_the_next_session() -> None:
+    server = SessionServer()
+    with serving(server) as service:
+        assert fetch(service.url) == fetch(service.url) == "a1"
+        assert fetch(service.url, lifetime=60) == fetch(service.url, lifetime=60) == "a1"
+    assert server.log_ins == 2
+
+
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
