@@ -12,6 +12,7 @@ TEMPLATES = (
     *EXCHANGE_FAILURES,
     gettext_noop("responded with %(status)s and an error in its body"),
     gettext_noop("responded with %(status)s"),
+    gettext_noop("the token endpoint responded with %(status)s and an error"),
     gettext_noop("the token endpoint responded with %(status)s"),
     gettext_noop("the log-in was answered with %(status)s"),
     # The request.
