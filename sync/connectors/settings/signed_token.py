@@ -20,7 +20,11 @@ MAX_LIFETIME_SECONDS = 3600
 MAX_TEMPLATE_LENGTH = 300
 # The hub sets these claims itself.
 _OWN_CLAIMS = frozenset({"exp", "iat", "jti", "nbf"})
-_CLAIM = re.compile(rf"(?!(?:{'|'.join(sorted(_OWN_CLAIMS))})$)[\x21-\x7e]{{1,100}}", re.ASCII)
+_OWN_ASSERTION_CLAIMS = _OWN_CLAIMS | {"iss"}
+
+
+def _claim_pattern(own: frozenset[str]) -> re.Pattern[str]:
+    return re.compile(rf"(?!(?:{'|'.join(sorted(own))})$)[\x21-\x7e]{{1,100}}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ CLAIMS = defaulted(
         "CLAIM",
         0,
         MAX_CLAIMS,
-        _CLAIM,
+        _claim_pattern(_OWN_CLAIMS),
         translatable("This is not the name of a claim that can be set. The hub sets iat, exp and jti."),
         noun=translatable("claims"),
     ),
@@ -166,7 +170,15 @@ ASSERTION_ALGORITHM = defaulted(
 )
 ASSERTION_CLAIMS = defaulted(
     "claims",
-    CLAIMS.kind,
+    MapOf(
+        AnyValue(),
+        "CLAIM",
+        0,
+        MAX_CLAIMS,
+        _claim_pattern(_OWN_ASSERTION_CLAIMS),
+        translatable("This is not the name of a claim that can be set. The hub sets iss, iat, exp and jti."),
+        noun=translatable("claims"),
+    ),
     {},
     "The claims of the assertion, besides `iss`, `iat`, `exp` and `jti`, which the hub sets. Without `aud`: the "
     "address of the token endpoint.",

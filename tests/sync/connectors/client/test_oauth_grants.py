@@ -145,6 +145,8 @@ def test_an_assertion_names_the_client_and_the_person_it_acts_for() -> None:
         (REFRESH, "/credentials/refresh_token"),
         ({**ASSERTION, "algorithm": "HS256"}, "/authentication/algorithm"),
         (ASSERTION, "/credentials/signing_key"),
+        ({**ASSERTION, "claims": {"iss": "x"}}, "/authentication/claims"),
+        ({**ASSERTION, "claims": {"exp": 1}}, "/authentication/claims"),
     ],
 )
 def test_an_unusable_grant_is_refused_by_the_name_of_its_setting(
