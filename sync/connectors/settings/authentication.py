@@ -444,11 +444,16 @@ def _read_client_assertion(values: SettingValues, token_url: BaseUrl) -> SignedT
 
 
 def _token_base(values: SettingValues, base: BaseUrl) -> BaseUrl:
-    url = values[_TOKEN_URL]
+    """Return the address of the token endpoint. Unlike that of a system, it is not continued: it has a path, and keeps
+    a slash at its end.
+    """
+    url = base.origin + values[_TOKEN_PATH] if values[_TOKEN_URL] is None else values[_TOKEN_URL]
     try:
-        return parse_base_url(base.origin + values[_TOKEN_PATH] if url is None else url)
+        address = parse_base_url(url)
     except ValueError as error:
         values.reject(_TOKEN_URL, error_sentence(error))
+    has_slash = url.endswith("/") or not address.prefix
+    return replace(address, prefix=f"{address.prefix}/") if has_slash else address
 
 
 def basic_authorization(username: str, password: str) -> str:

@@ -96,6 +96,22 @@ def test_the_same_token_in_another_header_is_not_taken_from_the_cache() -> None:
     assert accounts.sent == ["Bearer access-token-1", "Token access-token-2"]
 
 
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [("/", "/"), ("/o/token/", "/o/token/"), ("URL", "/"), ("URL/", "/"), ("URL/o/token/", "/o/token/")],
+)
+def test_a_token_endpoint_is_requested_at_the_address_as_it_is_written(address: str, path: str) -> None:
+    def answer(seen: SeenRequest) -> Reply:
+        return Reply(200, {"access_token": "access-token-1", "id": "a1"})
+
+    with serving(answer) as service:
+        name = "token_path" if address.startswith("/") else "token_url"
+        place = {name: address.replace("URL", service.url)}
+        connector = identity(service.url, authentication={**REFRESH, **place}, credentials=_client())
+        assert connector.fetch_entity("USER", "a1")
+    assert [seen.path for seen in service.seen if seen.method == "POST"] == [path]
+
+
 @pytest.mark.parametrize("authentication", [REFRESH, {"scheme": "oauth2-client-credentials"}])
 def test_an_error_with_status_200_is_a_refusal_of_the_credentials(authentication: dict[str, Any]) -> None:
     credentials = {name: text for name, text in _client().items() if name in credential_names(authentication)}
