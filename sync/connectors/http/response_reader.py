@@ -20,6 +20,8 @@ HEADER_BYTES = 65_536
 # Room for chunk sizes and trailers in addition to the body.
 FRAMING_BYTES = 65_536
 CHUNK_BYTES = 65_536
+# Responses with these statuses have no body, whatever their headers say (RFC 9112, 6.3).
+_WITHOUT_CONTENT = frozenset({204, 304})
 
 
 class ResponseTooLarge(Exception):
@@ -80,6 +82,7 @@ class CountedResponse(http.client.HTTPResponse):
     ) -> None:
         super().__init__(cast(socket.socket, _CountingSocket(sock, state, already_read)), method=method)
         self._state = state
+        self._may_have_late_body = False
 
     def read_response(self) -> HttpResponse:
         """Read the complete response. Raises what an untrusted response can cause: ResponseTooLarge,
@@ -96,13 +99,19 @@ class CountedResponse(http.client.HTTPResponse):
             raise http.client.HTTPException("unknown transfer coding")
         if "content-length" in headers and not self.chunked:
             self._check_content_length(headers["content-length"])
-        body = self._read_body(passage.endpoint.byte_cap)
+        if self.status in _WITHOUT_CONTENT:
+            body = b""
+            self._may_have_late_body = self.chunked or headers.get("content-length", "0") != "0"
+        else:
+            body = self._read_body(passage.endpoint.byte_cap)
         return HttpResponse(self.status, headers, body, passage.bytes_received)
 
     @property
     def leaves_connection_open(self) -> bool:
-        """True if the connection can carry another request after this response has been read."""
-        return not self.will_close and self.status >= 200
+        """True if the connection can carry another request after this response has been read. Some servers send a body
+        with a 204, which would be read as the next response.
+        """
+        return not self.will_close and self.status >= 200 and not self._may_have_late_body
 
     def _check_content_length(self, stated: str) -> None:
         """Raise HTTPException for lengths that differ or are not numbers: a proxy could read another response

@@ -123,6 +123,25 @@ def test_the_fast_parser_reads_what_the_library_reads(
     assert quickly == slowly
 
 
+@pytest.mark.parametrize(
+    ("header", "stays"),
+    [
+        ("X-One: 1", True),
+        ("Content-Length: 0", True),
+        ("Content-Length: 2", False),
+        ("Transfer-Encoding: chunked", False),
+    ],
+)
+@pytest.mark.parametrize("plainly", [True, False])
+def test_a_connection_whose_204_states_a_body_is_not_used_again(
+    header: str, stays: bool, plainly: bool
+) -> None:
+    """Such a body may come late, in place of the next answer."""
+    data = f"HTTP/1.1 204 No Content\r\n{header}\r\n\r\n".encode()
+    name, _, value = header.partition(": ")
+    assert outcome(data, [], "DELETE", plainly=plainly) == (204, {name.lower(): value}, b"", stays)
+
+
 def test_usual_answers_are_read_by_the_fast_parser() -> None:
     """Without this, the test above could compare the library with itself."""
     data = (
