@@ -447,7 +447,8 @@ def _token_base(values: SettingValues, base: BaseUrl) -> BaseUrl:
     """Return the address of the token endpoint. Unlike that of a system, it is not continued: it has a path, and keeps
     a slash at its end.
     """
-    url = base.origin + values[_TOKEN_PATH] if values[_TOKEN_URL] is None else values[_TOKEN_URL]
+    stated = values[_TOKEN_URL]
+    url = base.origin + values[_TOKEN_PATH] if stated is None else stated
     try:
         address = parse_base_url(url)
     except ValueError as error:
