@@ -19,6 +19,8 @@ from sync.connectors.values.secret_forms import SecretSet
 
 # For responses without `expires_in`, which RFC 6749 only recommends.
 DEFAULT_LIFETIME_SECONDS = 300.0
+# For whole numbers of any length, which JSON allows.
+_MAX_LIFETIME_SECONDS = 999_999_999
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -158,7 +160,7 @@ def _parse_token_response(body: bytes, requested_scope: str) -> FetchedToken:
     if isinstance(lifetime, str) and lifetime.isascii() and lifetime.isdigit():
         lifetime = int(lifetime[:9])
     known = isinstance(lifetime, int | float) and not isinstance(lifetime, bool)
-    seconds = float(lifetime) if known else DEFAULT_LIFETIME_SECONDS
+    seconds = float(min(max(lifetime, 0), _MAX_LIFETIME_SECONDS)) if known else DEFAULT_LIFETIME_SECONDS
     granted = RenewedCredentials(seconds, _missing_scopes(requested_scope, answer.get("scope")))
     return FetchedToken(token, granted, (token,))
 
