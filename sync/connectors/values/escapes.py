@@ -25,7 +25,8 @@ def compile_escapes(kinds: Iterable[str] = tuple(ESCAPES)) -> re.Pattern[bytes]:
 ESCAPE = compile_escapes()
 MARKS = (b"%", b"\\", b"&", b"\n")
 """A text without these bytes has no escape and no line break: `list_views` returns nothing for it."""
-_LINE_BREAK = re.compile(rb"[ \t]*\r?\n[ \t]*")
+# Spaces are looked at from the first of them only: a text of nothing else would cost its length squared.
+_LINE_BREAK = re.compile(rb"(?:(?<![ \t])[ \t]++)?\r?\n[ \t]*+")
 
 
 class TextView:

@@ -88,13 +88,14 @@ def test_a_new_token_is_looked_for_too_and_the_oldest_of_many_is_not() -> None:
 @pytest.mark.parametrize(
     "unit",
     [
-        *(b'{"id": 4711, "name": "Anna"}', b"\\u0041", b"%41", b"\\", b"&amp;", b"a\n"),
+        *(b'{"id": 4711, "name": "Anna"}', b"\\u0041", b"%41", b"\\", b"&amp;", b"a\n", b" ", b"\t "),
         *(b"s3cr3t-T0ken", SECRETS[0].encode() + b" "),
         ECHOED_FORMS["URL-encoded, every byte"](SECRETS[0]).encode(),
     ],
 )
 def test_a_large_body_costs_no_more_than_its_length(unit: bytes) -> None:
-    body = unit * (262_144 // len(unit))
+    # At least one line break, so that lines are joined.
+    body = unit * (262_144 // len(unit)) + b"x\n"
     scrubber = SecretScrubber(SecretSet(SECRETS))
     began = time.process_time()
     scrubber.scrub_bytes(body)
