@@ -45,7 +45,7 @@ def check_keys(rows: Iterable[KeyRow], keys: KeyChain) -> Faults:
     before_id, stated = "", None
     for number, row in enumerate(rows, start=1):
         record, place = row.record, f"key {row.record['number']}"
-        public = parse_hex(record["public"])
+        public = parse_hex(record["public"], None)
         if record["number"] != number or record["prev"] != before_id or record["key"] != key_id(public):
             yield IntegrityFault(place, "does not follow the key before it")
         # The first key has no predecessor and signs itself.

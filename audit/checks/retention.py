@@ -9,6 +9,7 @@ from audit.checks.findings import Faults, IntegrityFault
 
 PRUNING_STREAM = "retention:audit"
 PRUNING_ACTION = "audit.pruned"
+_DETAILS = {"segment": int, "hash": str, "sealed_at": str, "up_to": str, "days": int}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,17 @@ def parse_announcement(body: str, announced_in: int) -> PruningAnnouncement | No
     """Return the announcement in an entry's body, or None if it is no such entry."""
     try:
         document = json.loads(body)
-        details = {
-            name: document["details"][name] for name in ("segment", "hash", "sealed_at", "up_to", "days")
-        }
+        details = {name: document["details"][name] for name in _DETAILS}
+        # Someone may have changed the entry: the checks compare and compute with these values.
+        is_announcement = document["action"] == PRUNING_ACTION and all(
+            type(details[name]) is type_ for name, type_ in _DETAILS.items()
+        )
         return (
             PruningAnnouncement(**details, at=document["at"], announced_in=announced_in)
-            if document["action"] == PRUNING_ACTION
+            if is_announcement
             else None
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, RecursionError, TypeError, ValueError):
         return None
 
 
@@ -63,7 +66,11 @@ def check_announcement(announcement: PruningAnnouncement, segment_hash: str, sea
 
 
 def _days_before(at: str, days: int) -> str:
-    return (datetime.fromisoformat(at) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Return the time so many days before another. Empty if there is none."""
+    try:
+        return (datetime.fromisoformat(at) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    except (OverflowError, ValueError):
+        return ""
 
 
 def check_stubs(stubs: Collection[tuple[str, bytes]], leaves: Collection[bytes], location: str) -> Faults:

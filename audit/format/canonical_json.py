@@ -10,7 +10,7 @@ from typing import Any
 
 JSONValue = Any  # None, bool, int, str, or lists and mappings of them
 
-_LIMIT = 2**53
+MAX_NUMBER = 2**53  # excluded
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -26,7 +26,7 @@ def _check_value(value: JSONValue) -> None:
         return
     if isinstance(value, int):
         # JSON readers that use doubles would round larger numbers and hash other bytes.
-        if abs(value) >= _LIMIT:
+        if abs(value) >= MAX_NUMBER:
             raise ValueError("a whole number of 2**53 or more has no canonical form")
     elif isinstance(value, Mapping):
         for name, member in value.items():

@@ -2,9 +2,15 @@
 
 from typing import Any
 
+from django.db import DataError
+
 from audit.format.hashes import sha256_digest
 from audit.format.signed_records import Record, format_time
 from audit.models import Checkpoint, Segment, SigningKey
+
+# What a column raises, when it is read or converted, if its value is not of its type: SQLite stores values of any type,
+# and PostgreSQL times that Python does not have.
+UNREADABLE = (AttributeError, DataError, OverflowError, TypeError, ValueError)
 
 
 def segment_record(row: Segment) -> Record:
@@ -60,4 +66,5 @@ def key_records() -> list[Record]:
 
 
 def _to_hex(value: Any) -> str:
-    return bytes(value).hex()
+    # `bytes` would take a number, as a size.
+    return memoryview(value).hex()

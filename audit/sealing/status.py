@@ -1,10 +1,19 @@
-"""Status of the log's integrity: sealed, published and verified up to when. Five statements for any log."""
+"""Status of the log's integrity: sealed, published and verified up to when. Five statements for any undamaged log."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
+from django.db.models import QuerySet
+
+from audit.format.segment_record import SegmentHead
 from audit.models import Entry, Outlet, Segment, Verification
+from audit.sealing.record_rows import UNREADABLE
 from audit.sealing.unsealed_entries import last_segment
+
+Row = TypeVar("Row")
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +36,16 @@ class SealingStatus:
 
 def sealing_status() -> SealingStatus:
     """Read the present status."""
-    last = last_segment()
+    last = _read_last_segment()
     unsealed = Entry.objects.filter(id__gt=last.highest_id).order_by("id").values_list("at", flat=True)
-    late = Segment.objects.filter(is_late=True).order_by("-number").values_list("sealed_at", "count").first()
+    late = _first_or_none(
+        Segment.objects.filter(is_late=True).order_by("-number").values_list("sealed_at", "count")
+    )
     verified = Verification.objects.order_by("-id").first()
     return SealingStatus(
         segments=last.number,
         sealed_at=last.sealed_at,
-        unsealed_since=unsealed.first(),
+        unsealed_since=_oldest_time(unsealed, last),
         late_at=late[0] if late else None,
         late=late[1] if late else 0,
         outlets=tuple(Outlet.objects.order_by("name")),
@@ -44,4 +55,31 @@ def sealing_status() -> SealingStatus:
 
 
 def _first_sealed_at() -> datetime | None:
-    return Segment.objects.order_by("number").values_list("sealed_at", flat=True).first()
+    return _first_or_none(Segment.objects.order_by("number").values_list("sealed_at", flat=True))
+
+
+def _read_last_segment() -> SegmentHead:
+    """Return the newest segment; an empty head if its row is damaged, so that everything counts as not sealed.
+
+    The sealer cannot continue a damaged segment either, and an alarm must say so.
+    """
+    try:
+        return last_segment()
+    except UNREADABLE:
+        return SegmentHead()
+
+
+def _oldest_time(unsealed: QuerySet[Entry, datetime], last: SegmentHead) -> datetime | None:
+    """Return the time of the first of these entries, or the earliest that it may be if its column is damaged."""
+    found = _first_or_none(unsealed)
+    if found is None and unsealed.exists():
+        return last.sealed_at or _EPOCH
+    return found
+
+
+def _first_or_none(rows: QuerySet[Any, Row]) -> Row | None:
+    """Return the first row; None if there is none or it cannot be read."""
+    try:
+        return rows.first()
+    except UNREADABLE:
+        return None

@@ -6,6 +6,7 @@ ends one that idles for a minute (`database.settings`). Above low water, every i
 queried each time.
 """
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -13,12 +14,15 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from audit.format.hashes import HASH_SIZE, ZERO_HASH
 from audit.format.id_ranges import IdRange, IdSet, unpack_ids
 from audit.format.segment_record import MAX_SEGMENT_ENTRIES, SegmentHead
 from audit.models import Entry, Segment
 from database.snapshot import read_snapshot
 from database.statement import Statement
 from database.values import parse_optional_timestamp
+
+logger = logging.getLogger("hub.audit")
 
 # Twice the minute after which the database ends a transaction that idles.
 SETTLE_TIME = timedelta(seconds=120)
@@ -150,7 +154,19 @@ def _in_groups(ranges: Sequence[IdRange]) -> Iterator[Sequence[IdRange]]:
 
 
 def _ids_and_leaves(rows: Iterable[tuple[int, Any]]) -> Rows:
-    return [(number, bytes(leaf)) for number, leaf in rows]
+    return [(number, _leaf_to_seal(number, leaf)) for number, leaf in rows]
+
+
+def _leaf_to_seal(number: int, leaf: Any) -> bytes:
+    """Return the hash of an entry; a hash that no entry has if the column was damaged.
+
+    The entries after a damaged one must be sealed too, and a verification finds the one whose sealed hash is not its
+    own.
+    """
+    if isinstance(leaf, bytes | memoryview) and len(leaf) == HASH_SIZE:
+        return bytes(leaf)
+    logger.error("the hash of audit entry %s was changed before it was sealed", number)
+    return ZERO_HASH
 
 
 def find_unsealed_below(low: int) -> list[int]:

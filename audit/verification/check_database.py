@@ -1,27 +1,44 @@
 """Checks the whole log in the database, row by row. Memory grows with gaps in the ids, not with entries."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import groupby, islice
+from math import ceil
+from typing import Any
 
-from django.db import connection
+from django.db import OperationalError, connection
+from django.db.models import QuerySet
 
 from audit.checks.entries import check_entry, check_streams
 from audit.checks.findings import EntryRow, Faults, IntegrityFault, StreamRow
 from audit.checks.keys import KeyChain, check_key_entries, check_keys
-from audit.checks.retention import PruningAnnouncement, check_announcement, check_stubs
+from audit.checks.retention import PRUNING_STREAM, PruningAnnouncement, check_announcement, check_stubs
 from audit.checks.segments import Checkpoints, CheckProgress, check_segments
+from audit.format.canonical_json import MAX_NUMBER
 from audit.format.signed_records import Record
 from audit.models import Checkpoint, Entry, Segment, Stub
 from audit.retention.prune_entries import newest_announcement
-from audit.sealing.record_rows import checkpoint_record, key_records
+from audit.sealing.record_rows import UNREADABLE
 from audit.sealing.segment_index import load_segment_leaves
 from audit.sealing.signing_keys import SIGNING_KEY_STREAM as KEYS
-from audit.sealing.unsealed_entries import SETTLE_TIME, last_segment
-from audit.verification.database_rows import entry_row, key_rows, segment_row, stored_hash
+from audit.sealing.unsealed_entries import SETTLE_TIME
+from audit.verification.database_rows import (
+    checkpoint_rows,
+    entry_row,
+    entry_time,
+    key_rows,
+    read_entries,
+    read_rows,
+    segment_row,
+    segment_rows,
+    stored_hash,
+)
 from database.snapshot import read_snapshot
+
+logger = logging.getLogger("hub.audit")
 
 MAX_FAULTS = 100
 CHUNK = 500
@@ -52,9 +69,10 @@ class UnsealedEntries:
     count: int = 0
     oldest: datetime | None = None
 
-    def add_entry(self, at: datetime) -> None:
+    def add_entry(self, at: datetime | None) -> None:
         self.count += 1
-        self.oldest = at if self.oldest is None else min(self.oldest, at)
+        if at is not None:
+            self.oldest = at if self.oldest is None else min(self.oldest, at)
 
 
 class PrunedSegments:
@@ -62,13 +80,21 @@ class PrunedSegments:
 
     def __init__(self, newest: int) -> None:
         self.newest = newest
-        self.announcement = newest_announcement(newest)
+        self.is_unreadable = False
+        self.announcement = self._read_announcement(newest)
 
     def contains_segment(self, number: int) -> bool:
         """True if the entries of a segment were announced as pruned, even after this verification began."""
         if self.announcement is None or number > self.announcement.segment:
-            self.announcement = newest_announcement(last_segment().number)
+            self.announcement = self._read_announcement(_newest_number())
         return self.announcement is not None and number <= self.announcement.segment
+
+    def _read_announcement(self, newest: int) -> PruningAnnouncement | None:
+        try:
+            return newest_announcement(newest)
+        except UNREADABLE:
+            self.is_unreadable = True
+            return None
 
 
 def verify_database(outside: Record | None = None) -> VerificationReport:
@@ -76,14 +102,16 @@ def verify_database(outside: Record | None = None) -> VerificationReport:
     with read_snapshot():
         # Before the newest segment is read: a checkpoint that is made in between could cover a segment that is not
         # checked.
-        published_count = Checkpoint.objects.order_by("-count").values_list("count", flat=True).first() or 0
+        published_count = _newest(Checkpoint.objects.values_list("count", flat=True))
+        damaged: list[IntegrityFault] = []
         progress, unsealed_entries, pruned = (
             CheckProgress(KeyChain()),
             UnsealedEntries(),
-            PrunedSegments(last_segment().number),
+            PrunedSegments(_newest_number()),
         )
-        checkpoints = _merge_checkpoints(published_count, outside)
-        faults = tuple(islice(_find_faults(progress, checkpoints, unsealed_entries, pruned), MAX_FAULTS))
+        checkpoints = _merge_checkpoints(published_count, outside, damaged)
+        found = _find_faults(progress, checkpoints, unsealed_entries, pruned, damaged)
+        faults = tuple(islice(_with_damaged(found, damaged), MAX_FAULTS))
     return VerificationReport(
         segments=progress.number,
         entries=progress.entries,
@@ -101,21 +129,20 @@ def _find_faults(
     checkpoints: Checkpoints,
     unsealed_entries: UnsealedEntries,
     pruned: PrunedSegments,
+    damaged: list[IntegrityFault],
 ) -> Faults:
     """Yield the faults up to the newest segment of this moment, whatever is written meanwhile.
 
     Its checkpoints existed before the segment was read, and keys are read after it, so the key that signed it is among
     them.
     """
-    yield from check_keys(key_rows(), progress.keys)
-    segments = Segment.objects.filter(number__lte=pruned.newest).order_by("number").iterator(50)
-    yield from check_segments(
-        (segment_row(row) for row in segments), _load_entries, checkpoints, progress, pruned.contains_segment
-    )
+    yield from check_keys(key_rows(damaged), progress.keys)
+    segments = segment_rows(pruned.newest, damaged)
+    yield from check_segments(segments, _load_entries, checkpoints, progress, pruned.contains_segment)
     yield from _check_pruned(pruned)
     # The entries about older keys may be pruned, so those keys cannot be required to have one.
     since = pruned.announcement.sealed_at if pruned.announcement else ""
-    new_keys = [record for record in key_records() if record["from"] > since]
+    new_keys = [row.record for row in key_rows([]) if row.record["from"] > since]
     yield from check_key_entries(
         new_keys, Entry.objects.filter(stream=KEYS).values_list("details", flat=True)
     )
@@ -126,27 +153,71 @@ def _find_faults(
 def _check_pruned(pruned: PrunedSegments) -> Faults:
     """Yield the faults of pruning: it was announced, and each stub's hash is in its segment."""
     if pruned.announcement is not None:
-        for row in map(segment_row, Segment.objects.filter(number=pruned.announcement.segment)):
+        # One that is damaged is a fault already.
+        segment = Segment.objects.filter(number=pruned.announcement.segment)
+        for row in map(segment_row, read_rows(segment, 1, "segment", [])):
             yield from check_announcement(pruned.announcement, row.hash.hex(), row.record["sealed_at"])
+    if pruned.is_unreadable:
+        yield IntegrityFault(
+            f"stream {PRUNING_STREAM}", "its newest entry or the segment of that cannot be read"
+        )
     ends = Stub.objects.order_by("segment").values_list("segment", "stream", "leaf").iterator(2_000)
     for number, rows in groupby(ends, key=lambda row: row[0]):
-        leaves = load_segment_leaves(number)[1] if pruned.contains_segment(number) else []
-        stubs = [(stream, bytes(leaf)) for _, stream, leaf in rows]
-        yield from check_stubs(stubs, set(leaves), f"segment {number}")
+        stubs = [(stream, stored_hash(leaf)) for _, stream, leaf in rows]
+        yield from check_stubs(stubs, set(_pruned_leaves(number, pruned)), f"segment {number}")
 
 
-def _merge_checkpoints(newest: int, outside: Record | None) -> Iterator[tuple[str, Record]]:
+def _pruned_leaves(number: int, pruned: PrunedSegments) -> Sequence[bytes]:
+    """Return the hashes in a pruned segment; none if it is not pruned, missing or unreadable."""
+    try:
+        return load_segment_leaves(number)[1] if pruned.contains_segment(number) else []
+    except (*UNREADABLE, Segment.DoesNotExist):
+        return []
+
+
+def _newest_number() -> int:
+    """Return the number of the newest segment, or 0. Not by `last_segment`, which needs a row that can be read."""
+    return _newest(Segment.objects.values_list("number", flat=True))
+
+
+def _newest(keys: QuerySet[Any, int]) -> int:
+    """Return the largest key, or 0. SQLite can store fractions, which are rounded up, and text, which is left out."""
+    return ceil(keys.filter(pk__lte=MAX_NUMBER).order_by("-pk").first() or 0)
+
+
+def _with_damaged(faults: Faults, damaged: list[IntegrityFault]) -> Faults:
+    """Yield the faults, each after those of the rows that could not be read before it was found."""
+    try:
+        for fault in faults:
+            while damaged:
+                yield damaged.pop(0)
+            yield fault
+    # The faults that were found before must not be lost by a value that no check expects.
+    except (*UNREADABLE, RecursionError, OperationalError) as error:
+        if isinstance(error, OperationalError) and "UTF-8" not in str(error):
+            raise
+        logger.exception("the verification of the audit log stopped")
+        damaged.append(
+            IntegrityFault("the audit log", "has an invalid value, after which nothing was checked")
+        )
+    yield from damaged
+
+
+def _merge_checkpoints(
+    newest: int, outside: Record | None, damaged: list[IntegrityFault]
+) -> Iterator[tuple[str, Record]]:
     """Yield the checkpoints up to this count, and the one from outside, in the order of their counts."""
-    rows = Checkpoint.objects.filter(count__lte=newest).order_by("count").iterator(500)
-    known = ((f"checkpoint {row.count}", checkpoint_record(row)) for row in rows)
+    known = checkpoint_rows(newest, damaged)
     outside_checkpoints = [] if outside is None else [("the outside checkpoint", outside)]
     return merge(known, outside_checkpoints, key=lambda pair: pair[1]["count"])
 
 
 def _load_entries(ids: Sequence[int]) -> Mapping[int, EntryRow]:
     entries = {}
+    # Damaged ids of a segment can be larger than a database takes.
+    ids = [entry_id for entry_id in ids if entry_id < MAX_NUMBER]
     for start in range(0, len(ids), CHUNK):
-        for row in Entry.objects.filter(id__in=ids[start : start + CHUNK]):
+        for row in read_entries(ids[start : start + CHUNK]):
             entries[row.pk] = entry_row(row)
     return entries
 
@@ -157,8 +228,8 @@ def _check_unsealed(progress: CheckProgress, unsealed_entries: UnsealedEntries) 
     ids = Entry.objects.order_by("id").values_list("id", flat=True).iterator(10_000)
     unsealed = (entry_id for entry_id in ids if entry_id not in progress.sealed)
     while some := list(islice(unsealed, CHUNK)):
-        for row in Entry.objects.filter(id__in=some).order_by("id"):
-            unsealed_entries.add_entry(row.at)
+        for row in read_entries(some):
+            unsealed_entries.add_entry(entry_time(row))
             yield from check_entry(entry_row(row))
             if row.pk <= low:
                 yield IntegrityFault(entry_row(row).location, "stands in no segment")
@@ -170,7 +241,8 @@ def _settled_id(progress: CheckProgress) -> int:
         return 0
     settled = datetime.fromisoformat(progress.sealed_at) - SETTLE_TIME - timedelta(seconds=60)
     rows = Segment.objects.filter(sealed_at__lte=settled, number__lte=progress.number).order_by("-number")
-    return rows.values_list("highest_id", flat=True).first() or 0
+    # Text, which SQLite can store there, is a fault of the segment.
+    return rows.filter(highest_id__lte=MAX_NUMBER).values_list("highest_id", flat=True).first() or 0
 
 
 def _stream_rows() -> Iterator[StreamRow]:
