@@ -167,13 +167,29 @@ def test_a_number_of_another_type_is_a_fault(target: Entry, table: str, column: 
     assert any(f"has an invalid value in: {column}" in fault for fault in found), found
 
 
-@pytest.mark.parametrize("key", ["decode_hex", "empty"])
-def test_a_public_key_of_another_size_is_a_fault(target: Entry, key: str) -> None:
-    value = (
-        ("x'00'" if is_sqlite else "'\\x00'::bytea")
-        if key == "decode_hex"
-        else ("x''" if is_sqlite else "''::bytea")
+@pytest.mark.skipif(is_sqlite, reason="SQLite cannot remove a constraint")
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        *(("audit_entry", name) for name in ("stream", "at", "action", "actor", "details")),
+        *(("audit_entry", name) for name in ("stream_seq", "prev_leaf", "leaf")),
+        *(("audit_segment", name) for name in ("prev_hash", "ids", "leaves", "sealed_at", "is_late", "hash")),
+        *(("audit_checkpoint", name) for name in ("root", "at", "key_id")),
+        *(("audit_signingkey", name) for name in ("public", "valid_from", "key")),
+    ],
+)
+def test_a_missing_value_is_a_fault(target: Entry, table: str, column: str) -> None:
+    where, name = ROWS.get(table, (f"id = {target.pk}", f"entry {target.pk} ("))
+    found = faults_after(
+        f"ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL",
+        f"UPDATE {table} SET {column} = NULL WHERE {where}",
     )
+    assert any(fault.startswith(name) for fault in found), found
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_public_key_of_another_size_is_a_fault(target: Entry, size: int) -> None:
+    value = f"x'{'00' * size}'" if is_sqlite else f"'\\x{'00' * size}'::bytea"
     found = faults_after(f"UPDATE audit_signingkey SET public = {value} WHERE number = 2")
     assert "key 2: does not follow the key before it" in found
 
