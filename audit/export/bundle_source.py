@@ -1,15 +1,13 @@
 """Reads the content of exports from the database: see `audit.export.bundle`."""
 
 from collections.abc import Iterator, Sequence
-from itertools import starmap
 
 from audit.export.bundle import CheckpointAnchor
-from audit.format.entry_body import BODY_COLUMNS, entry_body
 from audit.format.id_ranges import unpack_ids
 from audit.format.merkle_tree import consistency_proof, frontier_at, inclusion_proof, tree_root
 from audit.format.signed_records import Record
 from audit.models import Entry, Segment
-from audit.sealing.record_rows import key_records, segment_record
+from audit.sealing.record_rows import entry_bodies, key_records, segment_record
 from audit.sealing.segment_index import CHUNK
 from audit.sealing.stored_tree import stored_tree
 
@@ -48,5 +46,4 @@ def load_bodies(first: int, last: int) -> Iterator[str]:
         ids = unpack_ids(bytes(packed))
         for start in range(0, len(ids), CHUNK):
             some = Entry.objects.filter(id__in=ids[start : start + CHUNK]).order_by("id")
-            # Not by instances of the model: those would take half as long again.
-            yield from starmap(entry_body, some.values_list(*BODY_COLUMNS))
+            yield from (body for _, _, body in entry_bodies(some))

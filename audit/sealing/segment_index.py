@@ -5,13 +5,12 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, takewhile
 
-from audit.format.entry_body import BODY_COLUMNS, entry_body
 from audit.format.hashes import HASH_SIZE
 from audit.format.id_ranges import unpack_ids
 from audit.format.placement import PlacedEntry, PrunedHead
 from audit.format.signed_records import Record
 from audit.models import Entry, Segment, Stub
-from audit.sealing.record_rows import segment_record
+from audit.sealing.record_rows import entry_bodies, segment_record
 
 CHUNK = 500
 
@@ -37,8 +36,8 @@ class SegmentIndex:
         """Yield streams with their entries, in the order of `names`, without streams that have none. All in memory."""
         rows: dict[str, list[tuple[int, str]]] = defaultdict(list)
         stored = Entry.objects.filter(stream__in=names).order_by("stream_seq")
-        for pk, *columns in stored.values_list("id", *BODY_COLUMNS).iterator(CHUNK):
-            rows[columns[0]].append((pk, entry_body(*columns)))
+        for pk, stream, body in entry_bodies(stored):
+            rows[stream].append((pk, body))
         positions = self._find_positions({pk for some in rows.values() for pk, _ in some})
         self._pruned_heads = {
             stub.stream: _load_pruned_head(stub) for stub in Stub.objects.filter(stream__in=rows)
