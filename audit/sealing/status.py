@@ -64,9 +64,12 @@ def _read_last_segment() -> SegmentHead:
     The sealer cannot continue a damaged segment either, and an alarm must say so.
     """
     try:
-        return last_segment()
+        last = last_segment()
     except UNREADABLE:
         return SegmentHead()
+    # SQLite can store text there.
+    is_whole = isinstance(last.number, int) and isinstance(last.highest_id, int)
+    return last if is_whole else SegmentHead()
 
 
 def _oldest_time(unsealed: QuerySet[Entry, datetime], last: SegmentHead) -> datetime | None:
