@@ -76,8 +76,9 @@ class AttemptRecorder:
         """
         # From here on the request and its response can be encrypted, whenever the key is destroyed.
         _ = self._key.encryptor
-        # The lease must outlast the wait and the request after it.
-        wait_for_turn(self.connection, settings.LEASE_SECONDS - self.connection.deadline_seconds)
+        if (limit := self.connection.requests_per_second) is not None:
+            # The lease must outlast the wait and the request after it.
+            wait_for_turn(self.connection, limit, settings.LEASE_SECONDS - self.connection.deadline_seconds)
         needed = self.connection.deadline_seconds + LEASE_MARGIN_SECONDS
         if request.is_write:
             self._written = self._commit_write(request, needed)

@@ -43,7 +43,8 @@ class _ProbeRecorder:
         left = self._ends_at - monotonic()
         if left <= 0:
             raise _ProbeTimedOut
-        wait_for_turn(self._connection, left)
+        if (limit := self._connection.requests_per_second) is not None:
+            wait_for_turn(self._connection, limit, left)
         # The system may take long: the database connection goes back to the pool meanwhile.
         release_connection()
 

@@ -22,15 +22,12 @@ class RateLimited(Exception):
         self.seconds = seconds
 
 
-def wait_for_turn(connection: Connection, still_seconds: float) -> None:
+def wait_for_turn(connection: Connection, limit: float, still_seconds: float) -> None:
     """Wait for the turn of an outgoing request, at most five seconds and at most `still_seconds`.
 
-    Raises RateLimited if that is not enough; the request then keeps no place in the queue. Requests worth a fifth of a
-    second may go at once. Runs no statement without a limit.
+    `limit`: the requests per second of a connection that has a limit. Raises RateLimited if the wait is not enough; the
+    request then keeps no place in the queue. Requests worth a fifth of a second may go at once.
     """
-    limit = connection.requests_per_second
-    if limit is None:
-        return
     # At least one, or a slow limit would allow no request at all.
     rate = RateLimit(limit, max(1, int(limit * _BURST_SECONDS)))
     try:

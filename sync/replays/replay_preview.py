@@ -86,7 +86,8 @@ class PreviewRecorder:
             raise PreviewTimedOut
         if allowed_deliveries(self.connection) == 0:
             raise ConnectionPaused
-        wait_for_turn(self.connection, left)
+        if (limit := self.connection.requests_per_second) is not None:
+            wait_for_turn(self.connection, limit, left)
         release_connection()
 
     def check_before_sending(self, _: OutgoingRequest) -> None:

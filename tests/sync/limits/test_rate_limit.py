@@ -15,6 +15,8 @@ from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from database.clock import database_now
+from sync.connectors.client.exchange import OutgoingRequest
+from sync.execution.connection_probes import _ProbeRecorder
 from sync.limits.rate_limit import RateLimited, wait_for_turn
 from sync.models import Connection
 from webhooks.models import rate_limit
@@ -232,7 +234,7 @@ def test_requests_to_a_limited_system_wait_for_their_turn() -> None:
     base = time.monotonic()
 
     def ask(_: int) -> float:
-        wait_for_turn(system, 5.0)
+        wait_for_turn(system, 20.0, 5.0)
         return time.monotonic() - base
 
     moments = at_once(ask, 16)
@@ -243,15 +245,17 @@ def test_requests_to_a_limited_system_wait_for_their_turn() -> None:
 @pytest.mark.parametrize("still_seconds", [0.5, 0.0, -3.0])
 def test_a_turn_that_comes_too_late_is_refused_with_its_time(still_seconds: float) -> None:
     system = Connection(pk=8, requests_per_second=0.5)
-    wait_for_turn(system, still_seconds)
+    wait_for_turn(system, 0.5, still_seconds)
     began = time.monotonic()
     with pytest.raises(RateLimited) as refused:
-        wait_for_turn(system, still_seconds)
+        wait_for_turn(system, 0.5, still_seconds)
     assert 1.0 < refused.value.seconds <= 2.0
     assert time.monotonic() - began < 0.9
 
 
 def test_no_limit_costs_nothing() -> None:
+    request = OutgoingRequest("probe", "GET", "https://a.test/", "/", {}, None, None, is_write=False)
+    recorder = _ProbeRecorder(Connection(pk=9))
     with CaptureQueriesContext(connection) as queries:
-        wait_for_turn(Connection(pk=9), 5.0)
+        recorder.record_request(request)
     assert len(queries) == 0
