@@ -118,7 +118,7 @@ def test_a_part_that_does_not_exist_is_reported_as_not_stored(content: bytes) ->
 
 def test_responses_that_cannot_be_decrypted_are_reported() -> None:
     call = _attempt_with_reads().calls.earliest("pk")
-    Payload.objects.update(sealed=b"x" * 80)
+    Payload.objects.update(encrypted=b"x" * 80)
     call.refresh_from_db()
     told = "Encrypted with a key that the hub no longer has."
     assert [response_content(call, "").problem, request_content(call, "").problem] == [told] * 2

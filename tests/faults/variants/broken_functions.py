@@ -71,7 +71,7 @@ def find_no_id(_: Callable[..., Any]) -> Callable[..., None]:
 
 def reverse_results(batch_answer: Callable[..., Any]) -> Callable[..., Any]:
     """List the results in the opposite order."""
-    return lambda results, *arguments: batch_answer(results[::-1], *arguments)
+    return lambda results, *arguments, **named: batch_answer(results[::-1], *arguments, **named)
 
 
 def record_no_write_before(record_request: Callable[..., None]) -> Callable[..., None]:

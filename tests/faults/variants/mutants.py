@@ -78,7 +78,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "batch-answers-reversed": Mutant(
         "The results of a batch are in the opposite order of its events.",
-        {"webhooks.receiving.batches:batch_answer": broken_functions.reverse_results},
+        {"webhooks.receiving.outcome_links:batch_answer": broken_functions.reverse_results},
     ),
     "batch-forgets-ids": Mutant(
         "The events of a batch are stored without their ids, so that no repeat is found.",
