@@ -70,11 +70,15 @@ def as_id(value: Any) -> str:
 
 
 def as_text(value: Any) -> str | None:
-    """Return a string or number as text, None for anything else."""
+    """Return a string or number as text, None for anything else and for a number that is too long."""
     if isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
+        try:
+            return str(value)
+        except ValueError:
+            # A sum of numbers may have more digits than Python turns into text.
+            return None
     return None
 
 

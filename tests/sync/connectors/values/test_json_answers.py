@@ -191,3 +191,12 @@ def test_an_answer_just_as_large_as_allowed_is_read_and_one_byte_more_is_not() -
         assert identity(service.url, byte_cap=cap).fetch_entity("USER", "a1")
         with pytest.raises(UnreadableResponse, match="too large"):
             identity(service.url, byte_cap=cap - 1).fetch_entity("USER", "a1")
+
+
+def test_a_sum_with_too_many_digits_is_no_version() -> None:
+    largest = b"9" * 4300
+    settings = {"entities": {"USER": {"path": "/users/{id}", "version": "sum([a, a])"}}}
+    with serving(lambda _: Reply(200, raw=b'{"id": "a1", "a": %s}' % largest)) as service:
+        entity = identity(service.url, settings=settings).fetch_entity("USER", "a1")
+    assert entity is not None
+    assert entity.version is None
