@@ -5,17 +5,20 @@ No row says about which entity such a body is, so an erasure searches it for the
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import QuerySet
 
+from sync.connectors.values.escapes import unescape
 from sync.housekeeping.batch_deletion import delete_payloads
 from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Payload, Receipt
 
 BODY_RETENTION = timedelta(days=7)
 _BATCH_SIZE = 200
+_ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 
 
 def erase_unusable_bodies(entity_id: str, _name: str) -> int:
@@ -43,8 +46,12 @@ def _read_batches() -> Iterator[list[Payload]]:
 
 
 def _encode_id_variants(entity_id: str) -> tuple[bytes, ...]:
-    """Return the id in both forms that it may have in JSON: as it is, and escaped."""
-    return entity_id.encode(), json.dumps(entity_id)[1:-1].encode()
+    """Return the id in every encoding that a body may have: what is no UTF-8 is refused, and stored until then."""
+    variants = [entity_id.encode(name) for name in _ENCODINGS]
+    # Latin-1 lacks most letters.
+    with suppress(UnicodeEncodeError):
+        variants.append(entity_id.encode("latin-1"))
+    return *variants, json.dumps(entity_id)[1:-1].encode()
 
 
 def _body_contains(payload: Payload, id_variants: tuple[bytes, ...]) -> bool:
@@ -52,7 +59,9 @@ def _body_contains(payload: Payload, id_variants: tuple[bytes, ...]) -> bool:
         body = payload.decrypt()
     except CannotDecrypt:
         return False
-    return any(text in body for text in id_variants)
+    # Senders escape what JSON and forms let them escape: PHP writes each `/` as `\/`.
+    plain = unescape(body)
+    return any(text in body or text in plain for text in id_variants)
 
 
 def expired_unusable_bodies(now: datetime) -> QuerySet[Payload]:
