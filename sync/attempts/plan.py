@@ -23,7 +23,6 @@ from sync.models import Attempt, AttemptCause, Delivery, Route
 from sync.planning.change import (
     Change,
     ChangeAction,
-    FieldChange,
     plan_candidates,
     plan_deleted_entity,
 )
@@ -131,17 +130,12 @@ def _leave_out_unkept(claim: Claim, change: Change, findings: AttemptFindings, *
     link = claim.link
     # The writes of another record say nothing about this one.
     counts = link.write_counts if link is not None and link.record_id == change.record_id else {}
-    digest = partial(_digest_difference, claim.delivery)
+    digest = partial(keyed_digest, "unkept", claim.delivery.entity_type, claim.delivery.entity_id)
     reduced = leave_out_unkept(change, counts, digest, settings.UNKEPT_WRITES)
     if reduced.left_out_fields and not _is_asked_for(claim):
         change = reduced
     findings.write_counts = count_writes(change, counts, digest, is_partial=is_partial)
     return change
-
-
-def _digest_difference(delivery: Delivery, difference: FieldChange) -> str:
-    subject = delivery.entity_type, delivery.entity_id
-    return keyed_digest("unkept", *subject, difference.name, difference.before, difference.after)
 
 
 def _is_asked_for(claim: Claim) -> bool:

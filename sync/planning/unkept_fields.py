@@ -5,6 +5,7 @@ Each write of a field is counted as long as it repeats the one before: the same 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sync.planning.change import Change, ChangeAction, FieldChange, without_uncaused
 
@@ -13,7 +14,7 @@ NOTICED_WRITES = 3
 
 _MAX_COUNTED = 10_000
 
-DigestDifference = Callable[[FieldChange], str]
+DigestDifference = Callable[[str, Any, Any], str]
 """Returns a digest of a field's name and both values: no personal data can be read from it."""
 
 
@@ -42,7 +43,7 @@ def leave_out_unkept(change: Change, counts: WriteCounts, digest: DigestDifferen
         if field.is_compared
         and field.name in counts
         and counts[field.name].number >= limit
-        and counts[field.name].digest == digest(field)
+        and counts[field.name].digest == digest(field.name, field.before, field.after)
     )
     if not left_out:
         return change
@@ -79,7 +80,7 @@ def list_unkept(counts: WriteCounts) -> tuple[str, ...]:
 
 
 def _count_write(field: FieldChange, counts: WriteCounts, digest: DigestDifference) -> WriteCount:
-    difference, known = digest(field), counts.get(field.name)
+    difference, known = digest(field.name, field.before, field.after), counts.get(field.name)
     if known is None or known.digest != difference:
         return WriteCount(difference, 1)
     return WriteCount(difference, min(known.number + 1, _MAX_COUNTED))

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.pure
 LIMIT = 3
 
 
-def digest(field: FieldChange) -> str:
-    return repr(field)
+def digest(*difference: Any) -> str:
+    return repr(difference)
 
 
 class Target:
