@@ -94,8 +94,8 @@ def test_empty_parts_are_not_missing_parts() -> None:
 def _reverse_responses(recorders: Any, key: Any) -> SettledCalls:
     """Give each call the place of another one's response."""
     calls = collect_calls(recorders, key)
-    for part, call in enumerate(reversed(calls.rows)):
-        call.response_part = part
+    for part, recorded in enumerate(reversed(calls.recorded)):
+        recorded.call.response_part = part
     return calls
 
 
