@@ -28,7 +28,7 @@ RAISERS = (
         "_NoToken",
     ),
     *("UnsafeValueError", "UrlNotAllowed", "InvalidResponse", "ConnectionFailed", "DeadlineExceeded", "kind"),
-    *("error", "UnreadableResponse", "RequestRejected", "_error"),
+    *("error", "UnreadableResponse", "RequestRejected", "CredentialsRefused", "_error"),
 )
 VARIABLES = ("reason", "message")
 
