@@ -145,6 +145,13 @@ def refuse_plain_secrets(settings: Mapping[str, Any]) -> None:
                 scheme=scheme,
                 field=field,
             )
+            if scheme == own:
+                sentence = translatable(
+                    "%(sentence)s Beside another secret, add %(second)s to its authentication, and enter this one "
+                    "under “Second secret”.",
+                    sentence=sentence,
+                    second=f'"second": {{"header": "{name}"}}',
+                )
         raise SettingsInvalid(found.place, sentence)
 
 

@@ -49,6 +49,16 @@ def _validate(settings: dict[str, Any], base_url: str = "https://a.test", **auth
     validate_connection("rest-identity", own, {"scheme": "bearer"} | authentication, base_url)
 
 
+def test_a_secret_header_beside_another_secret_has_a_place_of_its_own() -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        _validate({"headers": {"App-Token": "abc"}}, scheme="bearer")
+    assert '"second": {"header": "App-Token"}' in caught.value.sentence
+    assert "“Second secret”" in caught.value.sentence
+    with pytest.raises(SettingsInvalid) as caught:
+        _validate({"headers": {"Cookie": "abc"}}, scheme="bearer")
+    assert "second" not in caught.value.sentence, "a second secret is in no cookie"
+
+
 @pytest.mark.parametrize(("name", "value"), SECRET_HEADERS.items())
 def test_a_secret_header_is_refused_and_the_field_for_it_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsInvalid) as caught:
