@@ -10,7 +10,9 @@ however many requests it gets.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +37,22 @@ _COMPLETE_CALL = Statement(
     """UPDATE sync_call SET started_at = %s, seconds = %s, status = %s, error = %s, sent_bytes = %s,
     received_bytes = %s, response_id = %s, response_part = %s WHERE id = %s"""
 )
+
+
+_reads_others: ContextVar[bool] = ContextVar("reads_others", default=False)
+
+
+@contextmanager
+def reading_others() -> Iterator[None]:
+    """Store no content of the calls in the block: they read other entities than that of the attempt.
+
+    It would be stored under the key of this entity, and an erasure of the others would not find it.
+    """
+    token = _reads_others.set(True)
+    try:
+        yield
+    finally:
+        _reads_others.reset(token)
 
 
 class ClaimLost(Exception):
@@ -107,9 +125,8 @@ class AttemptRecorder:
         call.error = exchange.error_code or ""
         call.sent_bytes = exchange.sent_bytes
         call.received_bytes = exchange.received_bytes
-        self.calls.append(
-            RecordedCall(call, _response_document(exchange, with_request=not is_on_record), is_on_record)
-        )
+        response = {} if _reads_others.get() else _response_document(exchange, with_request=not is_on_record)
+        self.calls.append(RecordedCall(call, response, is_on_record))
 
     def _commit_write(self, request: OutgoingRequest, needed: float) -> Call:
         payload = _encrypt_document(Payload.Kind.REQUEST, _request_document(request), self._key)

@@ -1,5 +1,6 @@
 """Find out what a refusal is about: all that the credentials may do, one entity or record, or the data."""
 
+from sync.attempts.call_log import reading_others
 from sync.attempts.plan import AttemptFindings, Connectors
 from sync.connectors.contracts.errors import (
     ConnectorError,
@@ -59,12 +60,13 @@ def _check_access(
 ) -> Access:
     delivery = claim.delivery
     if error.side == "identity":
-        return connectors.identity.check_access(
-            claim.route.identity_type, delivery.entity_id, known_entity_ids(delivery)
-        )
+        known = known_entity_ids(delivery)
+        with reading_others():
+            return connectors.identity.check_access(claim.route.identity_type, delivery.entity_id, known)
     linked = claim.link.record_id if claim.link else None
-    record_id = findings.record_id or linked or ""
-    return connectors.target.check_access(claim.route.target_type, record_id, known_record_ids(delivery))
+    record_id, known = findings.record_id or linked or "", known_record_ids(delivery)
+    with reading_others():
+        return connectors.target.check_access(claim.route.target_type, record_id, known)
 
 
 def _replace_error(error: ConnectorError, kind: type[ConnectorError]) -> ConnectorError:

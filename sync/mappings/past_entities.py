@@ -139,9 +139,14 @@ def _has_entity(attempt: Attempt) -> bool:
 
 
 def _last_fetch_by_attempt(attempts: Iterable[int]) -> dict[int, Call]:
-    """Return the last response of the identity service in each attempt."""
+    """Return the last response of the identity service about the entity of each attempt."""
     rows = Call.objects.filter(attempt__in=list(attempts), purpose="fetch").order_by("id")
-    return {row.attempt_id: row for row in rows.select_related("response__subject")}
+    calls: dict[int, Call] = {}
+    for row in rows.select_related("response__subject"):
+        # An attempt reads other entities last, to prove that it may, and stores nothing of them.
+        if row.response is not None or row.attempt_id not in calls:
+            calls[row.attempt_id] = row
+    return calls
 
 
 def _read_past_event(

@@ -1,23 +1,25 @@
 """Nothing is removed, and nothing is created anew, because a system answers 404: the absence must be proven (I24)."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from sync.attempts import absence, plan
+from sync.attempts import absence, plan, refused_access
 from sync.connectors.contracts.types import Access
 from sync.connectors.rest_identity import RestIdentityConnector
 from sync.connectors.rest_target import RestTargetConnector
 from sync.execution.executor import run_due_deliveries
-from sync.models import Attempt, Connection, Delivery, Route
+from sync.mappings.past_entities import UntestableReason, read_past_events
+from sync.models import Attempt, Call, Connection, Delivery, Route
 from sync.operations.held_deliveries import HeldDecision, decide_held
 from tests.support.builders.bulk_replays import staff_user
 from tests.support.hub import ANNA, Hub
 from webhooks.catalogue.reference import new_uuid
-from webhooks.models import State
+from webhooks.models import Event, Payload, State
 
 ENTITY_UNPROVEN, RECORD_UNPROVEN = "identity-missing-unproven", "target-missing-unproven"
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
@@ -235,3 +237,44 @@ def test_the_tests_fail_if_one_look_is_enough(hub: Hub, monkeypatch: pytest.Monk
     hub.identity.directory.delete_record("users", ANNA)
     assert post_event(hub)[0] == 200
     assert hub.customer()["active"] is False
+
+
+def stored_about(user: str) -> bytes:
+    """Return everything that is stored under the keys of a user, decrypted."""
+    payloads = [
+        *Payload.objects.filter(subject__in=[event.key.pk for event in Event.objects.filter(entity_id=user)])
+    ]
+    assert payloads
+    return b"".join(payload.decrypt() for payload in payloads)
+
+
+def refuse_items(hub: Hub) -> None:
+    hub.identity.faults.add("forbid", path="/api/users/NOBODY")
+
+
+@pytest.mark.parametrize("refusal", [None, refuse_items], ids=["absent", "refused"])
+@pytest.mark.parametrize("is_broken", [False, True], ids=["right", "broken"])
+def test_what_proves_the_access_is_not_stored_with_another_entity(
+    hub: Hub,
+    monkeypatch: pytest.MonkeyPatch,
+    refusal: Callable[[Hub], None] | None,
+    *,
+    is_broken: bool,
+) -> None:
+    """An erasure of the other would not find it there."""
+    link_anna(hub)
+    if is_broken:
+        for module in (absence, refused_access):
+            monkeypatch.setattr(module, "reading_others", nullcontext)
+    if refusal is not None:
+        refusal(hub)
+    post_event(hub, user="NOBODY")
+    hub.wait_until_quiet()
+    attempt = Attempt.objects.latest("pk")
+    fetches = Call.objects.filter(attempt=attempt, purpose="fetch").order_by("pk")
+    assert [call.status for call in fetches] == [403 if refusal else 404, 200]
+    assert (ANNA.encode() in stored_about("NOBODY")) == is_broken
+    assert fetches[1].response_part is None or is_broken
+    past = read_past_events([attempt.delivery.event_id], [Route.objects.get(pk=attempt.delivery.route_id)])
+    if not is_broken and refusal is None:
+        assert [event.reason for event in past] == [UntestableReason.GONE]
