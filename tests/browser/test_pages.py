@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, urldefrag, urlsplit
 import pytest
 from django.utils import timezone
 
+from console.settings.connections.forms import CREDENTIALS
 from exports.jobs.lifecycle import request_export
 from sync.search.event_filter import resolve_filter
 from tests.browser.conftest import LogIn
@@ -165,3 +166,29 @@ def test_the_list_of_fields_follows_what_is_chosen_in_the_form(log_in: LogIn, hu
     assert shown("connector") == ["rest-identity"]
     browser.page.select_option("[name=connector]", "rest-commercial")
     assert shown("connector") == ["rest-commercial"]
+
+
+def test_only_the_credentials_that_the_authentication_uses_are_shown(log_in: LogIn, hub: Hub) -> None:
+    browser = log_in("")
+    browser.open("/admin/sync/connection/add/")
+
+    def shown() -> list[str]:
+        inputs = browser.page.locator(".form-row:not([hidden]) [data-schemes]")
+        return [name or "" for name in inputs.evaluate_all("all => all.map(one => one.name)")]
+
+    assert shown() == []
+    for text, names in {
+        '{"scheme": "basic"}': ["username", "password"],
+        # Of JSON that is not complete, those of the last one stay.
+        '{"scheme": "be': ["username", "password"],
+        '{"scheme": "bearer"}': ["token"],
+        '{"scheme": "bearer", "second": {"header": "App-Token"}}': ["token", "second_value"],
+        '{"scheme": "other"}': list(CREDENTIALS),
+    }.items():
+        browser.type("[name=authentication]", text)
+        assert shown() == names
+    # What was typed is never sent unseen.
+    browser.type("[name=authentication]", '{"scheme": "bearer"}')
+    browser.type("[name=token]", "t0ken")
+    browser.type("[name=authentication]", '{"scheme": "basic"}')
+    assert shown() == ["username", "password", "token"]

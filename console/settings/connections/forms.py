@@ -15,9 +15,6 @@ from sync.connectors.http.urls import parse_base_url
 from sync.connectors.settings.authentication import SCHEMES, credential_names, parse_authentication
 from sync.models import Connection
 
-CREDENTIALS = tuple(dict.fromkeys(name for names in SCHEMES.values() for name in names))
-
-
 CREDENTIAL_LABELS = {
     "username": gettext_lazy("Username"),
     "password": gettext_lazy("Password"),
@@ -30,10 +27,20 @@ CREDENTIAL_LABELS = {
     "signing_key": gettext_lazy("Signing key"),
     "second_value": gettext_lazy("Second secret"),
 }
+# In the order of the form.
+CREDENTIALS = tuple(CREDENTIAL_LABELS)
+
+
+def _schemes_attributes(name: str) -> dict[str, str]:
+    """Return the attributes by which the page shows a credential only with an authentication that uses it."""
+    schemes = " ".join(scheme for scheme, names in SCHEMES.items() if name in names)
+    needs = {"data-needs": "second"} if name == "second_value" else {}
+    return {"data-schemes": schemes, **needs}
 
 
 def _secret_field(name: str) -> forms.CharField:
-    widget = forms.PasswordInput(attrs={"autocomplete": "new-password", "size": 60})
+    attributes = {"autocomplete": "new-password", "size": 60}
+    widget = forms.PasswordInput(attrs=attributes | _schemes_attributes(name))
     # White space can be part of a password, so it is not stripped.
     return forms.CharField(
         label=CREDENTIAL_LABELS[name], required=False, strip=False, max_length=4096, widget=widget
@@ -48,18 +55,19 @@ class _KeyTextarea(forms.Textarea):
 
 
 def _key_field(name: str) -> forms.CharField:
-    widget = _KeyTextarea(attrs={"autocomplete": "off", "rows": 4, "cols": 70, "spellcheck": "false"})
+    attributes = {"autocomplete": "off", "rows": 4, "cols": 70, "spellcheck": "false"}
+    widget = _KeyTextarea(attrs=attributes | _schemes_attributes(name))
     return forms.CharField(
         label=CREDENTIAL_LABELS[name], required=False, strip=False, max_length=16_384, widget=widget
     )
 
 
 def _credential_help(name: str, stored: Any) -> str:
-    """Name the authentication schemes that use this credential, and say if it is stored. `stored`: None for a new
-    connection.
-    """
+    """Say when this credential is used, and if it is stored. `stored`: None for a new connection."""
     schemes = ", ".join(f"“{scheme}”" for scheme, names in SCHEMES.items() if name in names)
     text = _("Used by authentication: %(schemes)s.") % {"schemes": schemes}
+    if name == "second_value":
+        text = _("Used if the authentication has “second”.")
     if stored is None:
         return text
     state = _("Stored. Leave empty to keep it.") if name in stored else _("Not set.")
