@@ -37,7 +37,7 @@ class SealingStatus:
 def sealing_status() -> SealingStatus:
     """Read the present status."""
     last = _read_last_segment()
-    unsealed = Entry.objects.filter(id__gt=last.highest_id).order_by("id").values_list("at", flat=True)
+    unsealed = Entry.objects.filter(id__gt=last.highest_id).order_by("id").values_list("id", "at")
     late = _first_or_none(
         Segment.objects.filter(is_late=True).order_by("-number").values_list("sealed_at", "count")
     )
@@ -72,12 +72,16 @@ def _read_last_segment() -> SegmentHead:
     return last if is_whole else SegmentHead()
 
 
-def _oldest_time(unsealed: QuerySet[Entry, datetime], last: SegmentHead) -> datetime | None:
+def _oldest_time(
+    unsealed: QuerySet[Entry, tuple[int, datetime | None]], last: SegmentHead
+) -> datetime | None:
     """Return the time of the first of these entries, or the earliest that it may be if its column is damaged."""
-    found = _first_or_none(unsealed)
-    if found is None and unsealed.exists():
-        return last.sealed_at or _EPOCH
-    return found
+    earliest = last.sealed_at or _EPOCH
+    try:
+        found = unsealed.first()
+    except UNREADABLE:
+        return earliest
+    return None if found is None else found[1] or earliest
 
 
 def _first_or_none(rows: QuerySet[Any, Row]) -> Row | None:
