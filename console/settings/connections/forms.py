@@ -127,7 +127,8 @@ class ConnectionForm(SettingsForm):
             "name": gettext_lazy("The name that people use for the system."),
             "slug": gettext_lazy("Used in addresses and exports, for example shop."),
             "authentication": gettext_lazy(
-                'How the hub authenticates, as JSON, for example {"scheme": "bearer"}.'
+                'How the hub authenticates, as JSON, for example {"scheme": "bearer"}. The fields for its '
+                "credentials follow."
             ),
             "deadline_seconds": gettext_lazy("For one request, until the last byte of the response."),
             "byte_cap": gettext_lazy("Larger responses are rejected."),
