@@ -22,7 +22,6 @@ STREAM = "event:damaged"
 SEALED = "its columns differ from the sealed entry"
 HASH = "its hash does not match its columns"
 is_sqlite = connection.vendor == "sqlite"
-only_sqlite = pytest.mark.skipif(not is_sqlite, reason="PostgreSQL refuses values of another type")
 
 # Times that are none, and one that Python does not have.
 TIMES = (
@@ -92,7 +91,8 @@ def test_an_entry_without_a_time_has_no_body() -> None:
     )
 
 
-@only_sqlite
+# PostgreSQL refuses values of another type.
+@pytest.mark.only_sqlite
 @pytest.mark.parametrize("value", NO_BYTES)
 @pytest.mark.parametrize("column", ["leaf", "prev_leaf"])
 def test_a_hash_that_is_none_is_a_fault_of_its_entry(target: Entry, column: str, value: str) -> None:
@@ -100,14 +100,16 @@ def test_a_hash_that_is_none_is_a_fault_of_its_entry(target: Entry, column: str,
     assert any(fault.startswith(f"entry {target.pk} (") for fault in found), found
 
 
-@only_sqlite
+# PostgreSQL refuses values of another type.
+@pytest.mark.only_sqlite
 @pytest.mark.parametrize("column", ["stream", "action", "actor", "details", "stream_seq"])
 def test_text_that_cannot_be_read_is_a_fault(target: Entry, column: str) -> None:
     found = faults_after(f"UPDATE audit_entry SET {column} = CAST(x'ff' AS TEXT) WHERE id = {target.pk}")
     assert any(fault.startswith(f"entry {target.pk} (") for fault in found), found
 
 
-@only_sqlite
+# PostgreSQL refuses values of another type.
+@pytest.mark.only_sqlite
 def test_two_places_that_are_no_numbers_are_a_fault(target: Entry) -> None:
     found = faults_after(
         f"UPDATE audit_entry SET stream_seq = 'x' WHERE id = {target.pk}",
@@ -159,7 +161,8 @@ def test_a_value_of_another_type_is_a_fault_that_names_row_and_column(
         assert f"{name}: has an invalid value in: {column}" in found
 
 
-@only_sqlite
+# PostgreSQL refuses values of another type.
+@pytest.mark.only_sqlite
 @pytest.mark.parametrize(("table", "column", "value"), named(NUMBERS_OF, NO_NUMBERS))
 def test_a_number_of_another_type_is_a_fault(target: Entry, table: str, column: str, value: str) -> None:
     where, _ = ROWS[table]
@@ -167,7 +170,8 @@ def test_a_number_of_another_type_is_a_fault(target: Entry, table: str, column: 
     assert any(f"has an invalid value in: {column}" in fault for fault in found), found
 
 
-@pytest.mark.skipif(is_sqlite, reason="SQLite cannot remove a constraint")
+# SQLite cannot remove a constraint.
+@pytest.mark.only_postgresql
 @pytest.mark.parametrize(
     ("table", "column"),
     [

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 
 from database.clock import read_clock
@@ -56,13 +56,13 @@ def _delete_without_locking(calls: QuerySet[Call]) -> None:
     housekeeping_prune.delete_payloads([key for key in keys if key not in shared])
 
 
+# SQLite has one writer at a time.
+@pytest.mark.only_postgresql
 @pytest.mark.parametrize("is_broken", [False, True])
 def test_two_processes_that_delete_the_calls_of_one_payload_leave_no_payload(
     database: None, is_broken: bool
 ) -> None:
     """Both have deleted their call when each looks who else refers to the payload."""
-    if connection.vendor == "sqlite":
-        pytest.skip("SQLite has one writer at a time.")
     delete_calls = _delete_without_locking if is_broken else housekeeping_prune.delete_calls
     event = an_event()
     attempt = an_attempt(a_delivery(event, a_route(event.source)), 1)
