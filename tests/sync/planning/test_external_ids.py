@@ -8,6 +8,8 @@ from sync.attempts import plan
 from sync.models import MappingVersion
 from tests.support.hub import Hub
 
+pytestmark = pytest.mark.one_database
+
 GRACE = "GRACE1"
 CREATION = {"id": GRACE, "entityType": "USER", "eventType": "CREATE"}
 
