@@ -1,6 +1,6 @@
 """Promises I1, I2 and I8: references to records that arrive later, while processes are killed.
 
-A third of the time, a process dies right after it has linked a new record, before it wakes the deliveries that lack it.
+A process dies right after it has linked a record that others lack, before it wakes their deliveries.
 Others are killed at random. Afterwards each record names exactly the records that exist.
 """
 
