@@ -19,13 +19,14 @@ class DeliveryCases:
     def test_the_connection_test_of_the_identity_service_passes(self, pair: Pair) -> None:
         self._create(pair)
         steps = run_test_steps(pair.identity_connection)
-        assert store_steps(pair.identity_connection, steps) == Result.PASSED, steps
+        # Peers are reached without TLS, which is the warning.
+        assert store_steps(pair.identity_connection, steps) == Result.WARNED, steps
 
     @pytest.mark.case("connection test of the target")
     def test_the_connection_test_of_the_target_passes(self, pair: Pair) -> None:
         self._create(pair)
         steps = run_test_steps(pair.target_connection)
-        assert store_steps(pair.target_connection, steps) == Result.PASSED, steps
+        assert store_steps(pair.target_connection, steps) == Result.WARNED, steps
 
     @pytest.mark.case("create")
     def test_a_new_person_becomes_a_record(self, pair: Pair) -> None:
