@@ -27,8 +27,8 @@ from console.requests.results import (
     response_status,
 )
 from console.ui.outcome_texts import describe_code
+from webhooks.batch_events import events_of_batch
 from webhooks.models import Receipt, Refusal
-from webhooks.models.batch_events import events_of_batch
 
 
 @admin.register(Receipt)

@@ -24,8 +24,8 @@ from tests.support.builders.event_batches import (
 )
 from tests.support.hub import ANNA, Hub
 from tests.support.people import browser
+from webhooks.batch_events import events_of_batch
 from webhooks.models import Event, Receipt
-from webhooks.models.batch_events import events_of_batch
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 from audit.models import Entry
 from webhooks.catalogue.reference import from_reference
-from webhooks.models.event import Event
-from webhooks.models.receipt import Receipt
+from webhooks.models import Event, Receipt
 from webhooks.protocol.formats.event_reader import MAX_EVENTS
 
 
