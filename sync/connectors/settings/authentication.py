@@ -164,6 +164,7 @@ _SECRET_AUTHENTICATION = defaulted(
     "body (`post`).",
     example="post",
 )
+_TOKEN_REQUEST_SETTINGS = (_TOKEN_URL, _TOKEN_PATH, _SCOPE, _AUDIENCE, _RESOURCE, _PARAMETERS)
 _ACCESS_TOKEN_SETTINGS = (TOKEN_HEADER, TOKEN_TEMPLATE, SECOND)
 _OAUTH_RULES = (
     ObjectRule(
@@ -207,12 +208,7 @@ AUTHENTICATION = VariantObject(
             "sends it as a bearer token.",
             {"scheme": "oauth2-client-credentials", "token_path": "/oauth2/token"},
             (
-                _TOKEN_URL,
-                _TOKEN_PATH,
-                _SCOPE,
-                _AUDIENCE,
-                _RESOURCE,
-                _PARAMETERS,
+                *_TOKEN_REQUEST_SETTINGS,
                 _CLIENT_AUTHENTICATION,
                 ASYMMETRIC_ALGORITHM,
                 KEY_ID,
@@ -233,12 +229,7 @@ AUTHENTICATION = VariantObject(
                 "template": "Zoho-oauthtoken {token}",
             },
             (
-                _TOKEN_URL,
-                _TOKEN_PATH,
-                _SCOPE,
-                _AUDIENCE,
-                _RESOURCE,
-                _PARAMETERS,
+                *_TOKEN_REQUEST_SETTINGS,
                 _SECRET_AUTHENTICATION,
                 *_ACCESS_TOKEN_SETTINGS,
             ),
@@ -253,12 +244,7 @@ AUTHENTICATION = VariantObject(
                 "claims": {"sub": "admin@example.com", "scope": "directory.readonly"},
             },
             (
-                _TOKEN_URL,
-                _TOKEN_PATH,
-                _SCOPE,
-                _AUDIENCE,
-                _RESOURCE,
-                _PARAMETERS,
+                *_TOKEN_REQUEST_SETTINGS,
                 ASSERTION_ALGORITHM,
                 KEY_ID,
                 ASSERTION_CLAIMS,
