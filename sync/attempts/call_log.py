@@ -93,7 +93,7 @@ class AttemptRecorder:
         CannotDecrypt if the key of the person is destroyed: nothing about an erased person is sent.
         """
         # From here on the request and its response can be encrypted, whenever the key is destroyed.
-        _ = self._key.encryptor
+        self._key.require_usable()
         if (limit := self.connection.requests_per_second) is not None:
             # The lease must outlast the wait and the request after it.
             wait_for_turn(self.connection, limit, settings.LEASE_SECONDS - self.connection.deadline_seconds)

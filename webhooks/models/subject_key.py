@@ -86,6 +86,10 @@ class SubjectKey(models.Model):
         """The encryptor of this process for this key. Raises CannotDecrypt if the key is destroyed."""
         return SubjectEncryptor(self._plain_key())
 
+    def require_usable(self) -> None:
+        """Load the key, which then stays usable in this process. Raises CannotDecrypt if it is destroyed."""
+        self._plain_key()
+
     def decrypt(self, encrypted: bytes) -> bytes:
         """Decrypt a value. Raises CannotDecrypt if this key is destroyed or is not the one that encrypted it."""
         return decrypt_of_subject(self._plain_key(), encrypted)

@@ -214,16 +214,16 @@ class StartedExchange(NamedTuple):
 
 def start_exchange(
     call: PreparedRequest,
-    shown: PreparedRequest,
+    masked: PreparedRequest,
     secret_headers: Mapping[str, str],
     recorder: Recorder,
     scrubber: SecretScrubber,
 ) -> StartedExchange:
     """Record a request with its secrets masked, and return the exchange that sends it. Raises what the recorder
-    raises. `shown`: the same request without the secrets in its URL and its body.
+    raises. `masked`: the same request without the secrets in its URL and its body.
     """
     headers = merge_headers(call.headers, secret_headers)
-    outgoing = _mask_request(shown, {**headers, **dict.fromkeys(secret_headers, MASK)}, scrubber)
+    outgoing = _mask_request(masked, {**headers, **dict.fromkeys(secret_headers, MASK)}, scrubber)
     recorder.record_request(outgoing)
     request = HttpRequest(call.method, call.url, headers, call.body, call.allowed_url)
     if outgoing.is_write:

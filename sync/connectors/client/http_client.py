@@ -121,7 +121,7 @@ class HttpClient:
         """
         read = self.read_object if is_object else self.read_json
         document = read(request, response)
-        return document if expression.is_whole else self.evaluate(expression, request, document)
+        return document if expression.is_current_node else self.evaluate(expression, request, document)
 
     def read_item(
         self, id_expression: JmesPathExpression, request: ConnectorRequest, value: Any

@@ -89,11 +89,11 @@ class RequestSender:
         self, call: PreparedRequest, secret_headers: Mapping[str, str], accepted_statuses: frozenset[int]
     ) -> ReceivedResponse:
         """Run one exchange and record it before and after. Raises ExchangeFailure."""
-        shown, placed = call, self.config.placed_secrets
+        masked, placed = call, self.config.placed_secrets
         if placed and call.origin == self.config.base_url.origin:
             secret_headers = {**secret_headers, **list_secret_headers(placed)}
-            shown, call = place_secrets(call, mask_placed(placed)), place_secrets(call, placed)
-        exchange = start_exchange(call, shown, secret_headers, self.recorder, self.scrubber)
+            masked, call = place_secrets(call, mask_placed(placed)), place_secrets(call, placed)
+        exchange = start_exchange(call, masked, secret_headers, self.recorder, self.scrubber)
         try:
             answer = transmit_request(exchange.request, self._endpoint_for(call))
         except ExchangeFailure as failure:

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
-# Each begins with one of `MARKS`, for which `re` looks fast.
+# Each begins with one of `ESCAPE_MARKS`, for which `re` looks fast.
 ESCAPES = {
     "url": rb"%[0-9A-Fa-f]{2}",
     "json": rb"\\(?:u[dD][89aAbB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}"
@@ -23,7 +23,7 @@ def compile_escapes(kinds: Iterable[str] = tuple(ESCAPES)) -> re.Pattern[bytes]:
 
 
 ESCAPE = compile_escapes()
-MARKS = (b"%", b"\\", b"&", b"\n")
+ESCAPE_MARKS = (b"%", b"\\", b"&", b"\n")
 """A text without these bytes has no escape and no line break: `list_views` returns nothing for it."""
 # Spaces are looked at from the first of them only: a text of nothing else would cost its length squared.
 _LINE_BREAK = re.compile(rb"(?:(?<![ \t])[ \t]++)?\r?\n[ \t]*+")

@@ -111,17 +111,17 @@ def is_true_value(found: Any) -> bool:
 class JmesPathExpression:
     """A compiled JMESPath expression that gives None for documents that it does not fit. `pointer` is its JSON pointer
     in the settings, `text` the expression as it was written. `is_plain`: it is a plain path, which `find` follows
-    without a budget, and which fits every document. `is_whole`: it gives the document itself.
+    without a budget, and which fits every document. `is_current_node`: it is `@`, the document itself.
     """
 
-    __slots__ = ("_pointer", "find", "is_plain", "is_whole", "text")
+    __slots__ = ("_pointer", "find", "is_current_node", "is_plain", "text")
 
     def __init__(self, find: Evaluator, pointer: str, text: str = "", *, is_plain: bool = False) -> None:
         self.find = find
         self._pointer = pointer
         self.text = text
         self.is_plain = is_plain
-        self.is_whole = text == "@"
+        self.is_current_node = text == "@"
 
     def evaluate(self, value: Any, budget: ExpressionBudget | None = None) -> Any:
         """Evaluate the expression over a document, within its own limits and within `budget`, which others share.

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sync.connectors.values.escapes import MARKS, list_views
+from sync.connectors.values.escapes import ESCAPE_MARKS, list_views
 from sync.connectors.values.secret_forms import MIN_SECRET_LENGTH, SecretSet
 
 MASK = "***"
@@ -75,7 +75,7 @@ class SecretScrubber:
         if not self._sets or len(data) < MIN_SECRET_LENGTH:
             return []
         found = self._find_in_bytes(data)
-        if any(mark in data for mark in MARKS):
+        if any(mark in data for mark in ESCAPE_MARKS):
             for view in list_views(data, _MAX_LAYERS):
                 if len(found) > _MAX_FOUND:
                     break

@@ -1,4 +1,4 @@
-"""What an attempt found is stored in one payload, its responses in another; each reader gets its own part."""
+"""The findings of an attempt are stored in one payload, its responses in another; each reader gets its own part."""
 
 import json
 import re

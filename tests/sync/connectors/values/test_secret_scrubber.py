@@ -63,7 +63,7 @@ def test_each_escape_begins_with_a_mark(kind: str) -> None:
     first_bytes = [bytes([code]) for code in range(256)]
     begin = {first for first in first_bytes if any(pattern.match(first + rest) for rest in rests)}
     assert begin
-    assert begin <= set(escapes.MARKS)
+    assert begin <= set(escapes.ESCAPE_MARKS)
 
 
 def test_a_document_stays_a_document_whatever_its_secret_holds() -> None:
@@ -118,14 +118,14 @@ def _without_escapes(kind: str) -> Callable[[pytest.MonkeyPatch], None]:
 
 
 def _without_mark(mark: bytes) -> Callable[[pytest.MonkeyPatch], None]:
-    left = tuple(one for one in escapes.MARKS if one != mark)
-    return lambda patch: patch.setattr(secret_scrubber, "MARKS", left)
+    left = tuple(one for one in escapes.ESCAPE_MARKS if one != mark)
+    return lambda patch: patch.setattr(secret_scrubber, "ESCAPE_MARKS", left)
 
 
 VARIANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     **{f"without {name}": _without_form(name) for name in secret_forms.FORMS},
     **{f"without {kind} escapes": _without_escapes(kind) for kind in escapes.ESCAPES},
-    **{f"without the mark {mark!r}": _without_mark(mark) for mark in escapes.MARKS},
+    **{f"without the mark {mark!r}": _without_mark(mark) for mark in escapes.ESCAPE_MARKS},
     "without joined lines": lambda patch: patch.setattr(escapes.TextView, "join_lines", lambda view: None),
     "one alignment": lambda patch: patch.setattr(
         secret_forms, "_base64_core", _aligned_only(secret_forms._base64_core)
