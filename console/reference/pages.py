@@ -255,7 +255,7 @@ def _functions_page() -> ReferencePage:
         gettext(
             "The functions that an expression of a mapping, a webhook format, a response format or the settings of a "
             "connection may call: those of the hub, then those of JMESPath (https://jmespath.org/specification.html). "
-            "The examples look into one document. A function of texts returns what is no text as it is."
+            "The examples look into one document. A text function returns any other value unchanged."
         ),
         example=dict(EXAMPLE_DOCUMENT),
         words=words,
