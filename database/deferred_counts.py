@@ -30,6 +30,8 @@ class DeferredCounts(Generic[Key, Count]):
     ) -> None:
         self._write, self._merge, self._subject = write, merge, subject
         self._lock = threading.Lock()
+        # Held while counts are written.
+        self._flush_lock = threading.Lock()
         self._pending: dict[Key, Count] = {}
         self._timer: threading.Timer | None = None
         atexit.register(self.flush)
@@ -48,7 +50,14 @@ class DeferredCounts(Generic[Key, Count]):
             self._schedule_flush()
 
     def flush(self) -> None:
-        """Write all counts. Those that cannot be written wait for the next flush."""
+        """Write all counts; wait for another thread that writes some. Those that cannot be written wait for the next
+        flush.
+        """
+        # At the end of a process the timer's thread is not waited for, so its counts would be lost.
+        with self._flush_lock:
+            self._write_pending()
+
+    def _write_pending(self) -> None:
         with self._lock:
             self._timer = None
             # Copied under the lock and written after it: nobody who counts meanwhile waits for the database.

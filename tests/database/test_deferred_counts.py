@@ -1,8 +1,10 @@
 """Counts in memory are all written, in sums, also when the database was away for a while."""
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import nullcontext
 
 import pytest
 from django.db import OperationalError
@@ -89,3 +91,29 @@ def test_counts_of_many_threads_that_flush_meanwhile_are_all_written(sums: Sums)
             counts.add("a", 1)
     counts.flush()
     assert sums.written == {"a": 1000}
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_flush_waits_for_one_that_has_begun(
+    sums: Sums, monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def write(key: str, times: int) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        sums.write(key, times)
+
+    counts = DeferredCounts(write, int.__add__, "tests")
+    if is_broken:
+        monkeypatch.setattr(counts, "_flush_lock", nullcontext())
+    counts.add("a", 1)
+    with ThreadPoolExecutor(2) as threads:
+        threads.submit(counts.flush)
+        assert begun.wait(10)
+        second = threads.submit(counts.flush)
+        waits = bool(wait([second], 0.2).not_done)
+        go_on.set()
+        second.result(10)
+        assert waits is not is_broken
+    assert sums.written == {"a": 1}
