@@ -59,7 +59,7 @@ class DeferredCounts(Generic[Key, Count]):
 
     def _write_pending(self) -> None:
         with self._lock:
-            self._timer = None
+            self._cancel_timer()
             # Copied under the lock and written after it: nobody who counts meanwhile waits for the database.
             due = dict(self._pending)
             self._pending.clear()
@@ -80,9 +80,7 @@ class DeferredCounts(Generic[Key, Count]):
     def reset(self) -> None:
         """Drop all counts, for a test whose database is another one."""
         with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = None
+            self._cancel_timer()
             self._pending.clear()
 
     def wait_until_flushed(self, seconds: float) -> None:
@@ -104,6 +102,12 @@ class DeferredCounts(Generic[Key, Count]):
             # The timer must not delay the end of the process; `atexit` writes what it would have written.
             self._timer.daemon = True
             self._timer.start()
+
+    def _cancel_timer(self) -> None:
+        """Cancel the flush that is scheduled. One that has begun goes on."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
 
     def _flush_in_thread(self) -> None:
         try:

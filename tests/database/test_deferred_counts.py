@@ -117,3 +117,12 @@ def test_a_flush_waits_for_one_that_has_begun(
         second.result(10)
         assert waits is not is_broken
     assert sums.written == {"a": 1}
+
+
+def test_a_flush_takes_the_place_of_the_one_that_is_scheduled(sums: Sums) -> None:
+    counts = DeferredCounts(sums.write, int.__add__, "tests")
+    counts.add("a", 1)
+    scheduled = counts._timer
+    counts.flush()
+    assert scheduled is not None
+    assert scheduled.finished.is_set()
