@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from integration_hub.logs.gunicorn_config import logger_class
+from integration_hub.web_server.gunicorn_config import logger_class
 
 __all__ = ["logger_class"]

@@ -1,5 +1,5 @@
-"""gunicorn's settings for the hub (`--config python:integration_hub.logs.gunicorn_config`): its own lines have the
-format of the hub's. In a checkout, `gunicorn.conf.py` names them.
+"""gunicorn's settings for the hub (`--config python:integration_hub.web_server.gunicorn_config`): the lines of its log
+have the format of the hub's. In a checkout, `gunicorn.conf.py` names them.
 """
 
 import os
