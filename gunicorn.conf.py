@@ -1,10 +1,10 @@
-"""Settings that gunicorn reads where it is started in this directory: its lines have the format of the hub's."""
+"""Settings that gunicorn reads where it is started in this directory: those of the hub."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from integration_hub.web_server.gunicorn_config import logger_class
+from integration_hub.web_server.gunicorn_config import logger_class, preload_app, when_ready
 
-__all__ = ["logger_class"]
+__all__ = ["logger_class", "preload_app", "when_ready"]

@@ -10,7 +10,6 @@ from django.core.wsgi import get_wsgi_application
 
 from database.private_files import make_new_files_private
 from integration_hub.checks import check_database_at_start
-from sync.worker.process_tuning import pin_to_one_core
 
 make_new_files_private()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
@@ -27,5 +26,3 @@ try:
 except CommandError as refusal:
     print(refusal, file=sys.stderr)
     sys.exit(3)  # with this exit code, gunicorn does not start another worker
-
-pin_to_one_core()

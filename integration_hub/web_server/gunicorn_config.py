@@ -1,7 +1,9 @@
 """gunicorn's settings for the hub (`--config python:integration_hub.web_server.gunicorn_config`): the lines of its log
-have the format of the hub's. In a checkout, `gunicorn.conf.py` names them.
+have the format of the hub's, and the web processes share the memory of what the master has loaded. In a checkout,
+`gunicorn.conf.py` names them.
 """
 
+import gc
 import os
 from typing import Any
 
@@ -22,4 +24,11 @@ class HubLogger(Logger):  # type: ignore[misc]
         super()._set_handler(log, output, LineFormatter(read_log_format(env)), stream)
 
 
+def when_ready(server: Any) -> None:
+    """Keep what is loaded out of later garbage collections, which would write to, and so copy, all that is shared."""
+    gc.collect()
+    gc.freeze()
+
+
 logger_class = HubLogger
+preload_app = True

@@ -17,6 +17,7 @@ from integration_hub.web_server.client_connection import ClientConnection, Conne
 from integration_hub.web_server.connection_loop import ConnectionLoop
 from integration_hub.web_server.refusals import build_response, internal_error
 from integration_hub.web_server.response_writer import ResponseWriter
+from sync.worker.process_tuning import pin_to_one_core
 
 SWEEP_SECONDS = 0.5
 # Files that the process needs beside the connections of clients.
@@ -61,6 +62,11 @@ class HubWorker(ConnectionLoop):
         if soft != resource.RLIM_INFINITY:
             self.worker_connections = max(1, min(self.cfg.worker_connections, soft - OTHER_FILES))
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Load the application, unless the master has, and pin this process to a core before its threads start."""
+        super().load_wsgi()
+        pin_to_one_core()
 
     def handle(self, conn: ClientConnection) -> bool:
         """Run the application for a request, in a thread. Returns True if the connection may be used again."""

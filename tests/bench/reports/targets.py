@@ -49,6 +49,13 @@ TARGETS = (
     Target("rate of taking in ÷ one durable INSERT's", "ingest", rate, "insert", 0.6, is_upper=False),
     Target("p99 ÷ p50 in `result`", "result", spread, "", 5.0),
     Target("p99 ÷ p50 of taking in", "ingest", spread, "", 5.0),
+    Target(
+        "MB of the web processes and the worker",
+        "result",
+        lambda reading: reading.proportional_memory,
+        "",
+        250.0,
+    ),
 )
 
 
