@@ -28,12 +28,10 @@ def streaming_transaction() -> AbstractContextManager[None]:
 
 
 def release_connection() -> None:
-    """Give the connection back to its pool (PostgreSQL) or keep it (SQLite), unless a transaction is open."""
+    """Give the connection back for other threads, unless a transaction is open."""
     held = thread_connection()
     # A test or a caller may hold a transaction: its connection is not given back under it.
-    if held.connection is None or held.in_atomic_block:
-        return
-    if held.close_at is not None or held.errors_occurred or not held.autocommit:
+    if held.connection is not None and not held.in_atomic_block:
         held.close_if_unusable_or_obsolete()
 
 

@@ -4,7 +4,7 @@ A transaction takes its place before BEGIN IMMEDIATE and leaves it after COMMIT 
 writes outside a transaction takes it for as long as it runs. Readers never wait.
 
 A transaction runs on the one connection through which the process writes (see `shared_writer`); everything else runs
-on the thread's own.
+on a connection that the thread has to itself until it gives it back (see `idle_connections`).
 """
 
 import os
@@ -12,11 +12,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from weakref import WeakSet
 
 from django.db import ProgrammingError
 from django.db.backends.sqlite3 import base
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 
+from database.sqlite.idle_connections import IdleConnections, TrackedConnection, idle_connections_for
 from database.sqlite.shared_writer import SharedWriter, shared_writer_for
 from database.sqlite.writer_queue import WriterQueue
 
@@ -78,38 +80,85 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._timeout = float(self.settings_dict.get("OPTIONS", {}).get("timeout", 5.0))
         self.writers = WriterQueue(lambda: str(self.settings_dict["NAME"]), self._timeout)
         self.uses_own_transactions = False
-        # This thread's own connection, while the shared one is in its place.
+        self._cursors: WeakSet[QueuedCursor] = WeakSet()
+        # True while `connection` is the shared one. The thread's own, if it could not be given back, waits meanwhile.
+        self._is_shared = False
         self._own_connection: sqlite3.Connection | None = None
 
     @property
     def _shared_writer(self) -> SharedWriter:
         return shared_writer_for(str(self.settings_dict["NAME"]))
 
+    @property
+    def _idle_connections(self) -> IdleConnections:
+        return idle_connections_for(str(self.settings_dict["NAME"]))
+
+    def connect(self) -> None:
+        """Take a connection that another thread gave back, or open one."""
+        # Otherwise Django has state of this thread to set, or to reset.
+        link = self._idle_connections.take() if self.autocommit else None
+        if link is None:
+            super().connect()
+        else:
+            self.connection = link
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        """Give the connection back for the next thread, unless it is changed, or inside a transaction."""
+        if self.in_atomic_block or self.uses_own_transactions or not self.autocommit:
+            super().close_if_unusable_or_obsolete()
+        else:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """Give the connection back for the next thread; close it if it failed, keep it while a cursor is open on it.
+
+        An open cursor may hold an old snapshot, from which the next thread would read as well.
+        """
+        link = self.connection
+        if link is None or self._cursors:
+            return
+        self.connection = None
+        if self.errors_occurred or link.in_transaction or not self._idle_connections.keep(link):
+            self._close_link(link)
+        self.errors_occurred = False
+
     def get_new_connection(self, conn_params: Any) -> sqlite3.Connection:
-        link = self._open_connection(conn_params)
         self.uses_own_transactions = self.is_in_memory_db()
-        self._shared_writer.register_user(self)
+        link = self._idle_connections.take()
+        if link is None:
+            link = self._open_connection(conn_params)
+            self._shared_writer.register_user(link)
         return link
 
     def _open_connection(self, conn_params: Any) -> sqlite3.Connection:
         if not self.is_in_memory_db():
             _create_private_file(str(conn_params["database"]))
-        connection: sqlite3.Connection = super().get_new_connection(conn_params)
+        connection: sqlite3.Connection = super().get_new_connection(
+            conn_params | {"factory": TrackedConnection}
+        )
         return connection
 
     def create_cursor(self, name: str | None = None) -> QueuedCursor:
         cursor: QueuedCursor = self.connection.cursor(factory=QueuedCursor)
         cursor.owner = self
+        self._cursors.add(cursor)
         return cursor
 
     def _start_transaction_under_autocommit(self) -> None:
-        """Begin a transaction through the driver. Django's cursor around it costs four times as much."""
-        self.writers.acquire()
+        """Begin a transaction through the driver. Django's cursor around it costs four times as much.
+
+        The thread's own connection serves others meanwhile: a thread that waits for its turn to write needs none.
+        """
         try:
+            if not self.uses_own_transactions:
+                self._shared_writer.register_user(self)
+                self._give_back()
+            self.writers.acquire()
             with self.wrap_database_errors:
                 self._begin_transaction(f"BEGIN {self.transaction_mode or ''}")  # type: ignore[attr-defined]
         except BaseException:
-            self.writers.release()
+            self._leave_queue()
+            self._shared_writer.unregister_user(self)
             raise
 
     def _begin_transaction(self, statement: str) -> None:
@@ -119,37 +168,55 @@ class DatabaseWrapper(base.DatabaseWrapper):
         link = self._shared_writer.begin_transaction(
             lambda: self._open_connection(self.get_connection_params()), statement
         )
-        self._own_connection, self.connection = self.connection, link
+        self._own_connection, self.connection, self._is_shared = self.connection, link, True
 
     def _commit(self) -> None:
         number = None
         try:
             with self.wrap_database_errors:
-                if self._own_connection is None:
-                    self.connection.commit()
-                else:
+                if self._is_shared:
                     # Not on disk yet: the wait follows after the queue, so that it does not delay the next writer.
                     number = self._shared_writer.commit_transaction()
+                else:
+                    self.connection.commit()
         finally:
             self._leave_queue_unless_in_transaction()
-        if number is not None:
-            self._shared_writer.wait_for_disk(number, self._timeout)
+        try:
+            if number is not None:
+                self._shared_writer.wait_for_disk(number, self._timeout)
+        finally:
+            self._stop_writing()
 
     def _rollback(self) -> None:
         try:
             super()._rollback()  # type: ignore[misc]
         finally:
             self._leave_queue_unless_in_transaction()
+            self._stop_writing()
 
     def _close(self) -> None:
         try:
             # The shared connection may be inside a half-done transaction: closing it rolls that back.
-            if self._own_connection is not None:
+            if self._is_shared:
                 self._shared_writer.close_connection()
         finally:
             self._leave_queue()
+            self._shared_writer.unregister_user(self)
+        if self.connection is not None:
+            self._close_link(self.connection)
+
+    def _stop_writing(self) -> None:
+        """Return to a connection of this thread, unless a transaction is still open. Django needs one to run hooks."""
+        if self.writers.is_held:
+            return
         self._shared_writer.unregister_user(self)
-        super()._close()  # type: ignore[misc]
+        if self.connection is None:
+            self.connection = self.get_new_connection(self.get_connection_params())
+
+    def _close_link(self, link: sqlite3.Connection) -> None:
+        self._shared_writer.unregister_user(link)
+        with self.wrap_database_errors:
+            link.close()
 
     def _leave_queue_unless_in_transaction(self) -> None:
         """Leave the writer queue if the transaction has ended.
@@ -160,6 +227,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._leave_queue()
 
     def _leave_queue(self) -> None:
-        if self._own_connection is not None:
-            self.connection, self._own_connection = self._own_connection, None
+        if self._is_shared:
+            self.connection, self._own_connection, self._is_shared = self._own_connection, None, False
         self.writers.release()

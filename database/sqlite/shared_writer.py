@@ -41,14 +41,17 @@ class SharedWriter:
         self._users: WeakSet[Any] = WeakSet()
 
     def register_user(self, user: object) -> None:
-        """Register a connection to this file. While one is registered, the write-ahead log stays the same file."""
+        """Register an open connection to this file, or whoever writes through this one.
+
+        While one is registered, this connection stays open and the write-ahead log stays the same file.
+        """
         with self._users_lock:
             if not self._users:
                 self._close_log()
             self._users.add(user)
 
     def unregister_user(self, user: object) -> None:
-        """Unregister a connection that is about to close."""
+        """Unregister a connection that is about to close, or who has written."""
         with self._users_lock:
             self._users.discard(user)
             if not self._users:

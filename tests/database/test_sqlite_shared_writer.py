@@ -64,6 +64,10 @@ threads = [in_thread()]
 begun.acquire()
 threads += [in_thread() for _ in range(8)]
 wait_until(lambda: number() == 9)
+# The gate of the first sync opens before that of the next one.
+first_gate, gate = gate, threading.Event()
+first_gate.set()
+wait_until(lambda: told)
 gate.set()
 for thread in threads:
     thread.join()

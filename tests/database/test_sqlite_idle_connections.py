@@ -1,0 +1,164 @@
+"""Threads give their connections back for each other: few stay open, and each reads what is committed."""
+
+from pathlib import Path
+
+import pytest
+
+from database.sqlite.idle_connections import MOST_IDLE
+from tests.support.processes.sqlite_processes import finished, make_counter, start
+
+pytestmark = pytest.mark.pure
+
+READERS = """
+import gc, threading
+from database.connection import release_connection
+from database.sqlite.base import DatabaseWrapper
+from database.sqlite.idle_connections import TrackedConnection
+from database.sqlite.shared_writer import shared_writer_for
+def number():
+    with connection.cursor() as cursor:
+        return cursor.execute("SELECT number FROM counter").fetchone()[0]
+def open_connections():
+    users = shared_writer_for(str(connection.settings_dict["NAME"]))._users
+    return sum(isinstance(user, TrackedConnection) for user in list(users))
+def in_threads(run, times=1):
+    threads = [threading.Thread(target=run) for _ in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+ONE_AFTER_THE_OTHER = """
+used, links = threading.Lock(), set()
+def read():
+    with used:
+        number()
+        links.add(id(connection.connection))
+        release_connection()
+in_threads(read, 20)
+print(len(links), open_connections())
+"""
+AT_ONCE = """
+all_read = threading.Barrier(20)
+def read():
+    number()
+    all_read.wait(20)
+    release_connection()
+in_threads(read, 20)
+print(open_connections())
+"""
+WAITING_TO_WRITE = """
+turn, waiting = threading.Event(), threading.Barrier(21)
+def write():
+    number()
+    waiting.wait(20)
+    add_one()
+with transaction.atomic():
+    threads = [threading.Thread(target=write) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    waiting.wait(20)
+    until = time.monotonic() + 10
+    while open_connections() > {most} and time.monotonic() < until:
+        time.sleep(0.01)
+    print(open_connections())
+for thread in threads:
+    thread.join()
+print(number())
+"""
+OPEN_CURSOR = """
+{broken}
+connection.cursor().execute("INSERT INTO counter VALUES (0), (0)")
+rows = connection.cursor().execute("SELECT number FROM counter")
+rows.fetchone()
+release_connection()
+def change_and_read():
+    with transaction.atomic():
+        connection.cursor().execute("UPDATE counter SET number = 7")
+    print(number())
+in_threads(change_and_read)
+print(len(rows.fetchall()))
+"""
+IGNORE_CURSORS = """
+give_back = DatabaseWrapper._give_back
+def give_back_anyway(self):
+    kept, self._cursors = self._cursors, ()
+    give_back(self)
+    self._cursors = kept
+DatabaseWrapper._give_back = give_back_anyway
+"""
+FAILED = """
+number()
+link = connection.connection
+try:
+    connection.cursor().execute("SELECT nothing")
+except Exception:
+    pass
+gc.collect()  # the error refers to its cursor
+release_connection()
+try:
+    link.execute("SELECT 1")
+except Exception as error:
+    print(error)
+print(number())
+"""
+HOOKS = """
+from database.sqlite import idle_connections
+idle_connections.MOST_IDLE = 0
+with transaction.atomic():
+    connection.cursor().execute("UPDATE counter SET number = 5")
+    transaction.on_commit(lambda: print("committed", number()))
+"""
+FORKED = """
+number()
+release_connection()
+child = os.fork()
+if not child:
+    from database.sqlite.idle_connections import idle_connections_for
+    print(idle_connections_for(str(connection.settings_dict["NAME"])).take(), number(), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+print(number())
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return make_counter(tmp_path)
+
+
+def said(file: Path, script: str) -> list[str]:
+    """Run a script in a process. Returns the lines that it printed."""
+    return finished(start(file, READERS + script)).splitlines()
+
+
+def test_threads_that_read_one_after_the_other_share_a_connection(file: Path) -> None:
+    assert said(file, ONE_AFTER_THE_OTHER) == ["1 1"]
+
+
+def test_few_of_many_connections_that_were_used_at_once_stay_open(file: Path) -> None:
+    assert said(file, AT_ONCE) == [str(MOST_IDLE)]
+
+
+def test_a_thread_that_waits_for_its_turn_to_write_holds_no_connection(file: Path) -> None:
+    assert said(file, WAITING_TO_WRITE.format(most=MOST_IDLE)) == [str(MOST_IDLE), "20"]
+
+
+def test_a_connection_with_an_open_cursor_is_not_given_to_another_thread(file: Path) -> None:
+    assert said(file, OPEN_CURSOR.format(broken="")) == ["7", "2"]
+
+
+def test_a_thread_that_gets_one_with_an_open_cursor_reads_what_is_outdated(file: Path) -> None:
+    assert said(file, OPEN_CURSOR.format(broken=IGNORE_CURSORS)) == ["0", "2"]
+
+
+def test_a_connection_on_which_something_failed_is_closed(file: Path) -> None:
+    assert said(file, FAILED) == ["Cannot operate on a closed database.", "0"]
+
+
+def test_hooks_run_after_a_commit_if_no_connection_is_idle(file: Path) -> None:
+    assert said(file, HOOKS) == ["committed 5"]
+
+
+def test_a_forked_process_opens_connections_of_its_own(file: Path) -> None:
+    assert said(file, FORKED) == ["None 0", "0"]
