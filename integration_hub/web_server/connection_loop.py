@@ -21,7 +21,7 @@ from integration_hub.web_server.refusals import RefusedRequest, build_response, 
 
 logger = logging.getLogger("hub.server")
 
-# Bodies above the size of a webhook that may be on their way at once: long forms of the console.
+# Bodies above the usual size of a webhook that may be on their way at once: long forms, and webhooks with many events.
 MOST_LARGE_BODIES = 16
 # Bytes of responses that clients have not taken yet, of all connections together.
 MOST_UNSENT = 32 * 1024 * 1024

@@ -15,12 +15,13 @@ from gunicorn.http.unreader import IterUnreader
 
 from integration_hub.web_server.chunked_body import ChunkedBody
 from integration_hub.web_server.refusals import RefusedRequest
-from webhooks.receiving.incoming_request import LARGEST_BODY
+from webhooks.protocol.formats.webhook_format import LARGEST_BODY, USUAL_BODY
 
 LARGEST_HEAD = 65_536
 # Of a form of the console, as in Django's DATA_UPLOAD_MAX_MEMORY_SIZE.
 LARGEST_FORM = 2_621_440
-_FORMS = "/admin/"
+# The largest body by the beginning of its path. Which sources accept more than the usual is known to the application.
+_LARGEST_BODIES = (("/admin/", LARGEST_FORM), ("/webhooks/", LARGEST_BODY))
 
 # Bytes that no head may contain. They are looked for before its end has come, which may never come: TLS, for example.
 _NEVER_IN_HEAD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n")
@@ -56,8 +57,10 @@ class RequestReader:
 
     @property
     def is_large(self) -> bool:
-        """True if the body that is still to come may need more memory than a webhook."""
-        return not self.is_complete and self._length > LARGEST_BODY
+        """True if the body that is still to come may need more memory than that of a usual webhook."""
+        if self.is_complete:
+            return False
+        return self._length > USUAL_BODY or (self._chunks is not None and len(self._chunks.data) > USUAL_BODY)
 
     @property
     def is_head(self) -> bool:
@@ -113,11 +116,11 @@ class RequestReader:
 
     def _prepare_body(self, request: Any) -> None:
         reader = request.body.reader
+        most = next((size for path, size in _LARGEST_BODIES if request.path.startswith(path)), USUAL_BODY)
         if isinstance(reader, ChunkedReader):
-            self._chunks = ChunkedBody(LARGEST_BODY, lambda fields: _check_trailers(request, fields))
+            self._chunks = ChunkedBody(most, lambda fields: _check_trailers(request, fields))
         else:
             self._length = reader.length
-            most = LARGEST_FORM if request.path.startswith(_FORMS) else LARGEST_BODY
             self.is_cut_off = self._length > most
 
     def _read_body(self) -> None:

@@ -59,12 +59,28 @@ def test_what_cannot_become_a_request_is_refused_before_its_end() -> None:
     assert read(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 12_000) == (431,)
 
 
-def test_only_forms_of_the_console_may_be_larger_than_a_webhook() -> None:
-    large = webhook("Content-Length: 70000", length=False, body=b"")
-    form = large.replace(PATH.encode(), b"/admin/")
-    assert read(large)[0] == "too large"
-    assert read(form) == ("incomplete",)
-    assert read(form.replace(b"70000", b"3000000"))[0] == "too large"
+@pytest.mark.parametrize(("path", "most"), [("/health", 65_536), (PATH, 1_048_576), ("/admin/", 2_621_440)])
+def test_the_largest_body_depends_on_the_path(path: str, most: int) -> None:
+    for size, expected in ((most, "incomplete"), (most + 1, "too large")):
+        head = webhook(f"Content-Length: {size}", length=False, body=b"").replace(
+            PATH.encode(), path.encode()
+        )
+        assert read(head)[0] == expected
+        chunk = b"%x\r\n" % size + b"x" * size + b"\r\n"
+        chunked = webhook("Transfer-Encoding: chunked", length=False, body=chunk)
+        assert read(chunked.replace(PATH.encode(), path.encode(), 1))[0] == expected
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_is_large_from_one_byte_above_that_of_a_usual_webhook(is_chunked: bool) -> None:
+    for size, is_large in ((65_536, False), (65_537, True)):
+        reader = RequestReader(CONFIG, ("192.0.2.1", 1))
+        reader.feed(
+            webhook("Transfer-Encoding: chunked", length=False, body=b"20000\r\n" + b"x" * size)
+            if is_chunked
+            else webhook(f"Content-Length: {size}", length=False, body=b"")
+        )
+        assert (reader.is_complete, reader.is_large) == (False, is_large)
 
 
 def test_the_largest_form_arrives_in_whole() -> None:

@@ -26,8 +26,9 @@ logger = logging.getLogger("hub.receive")
 LARGEST_ENTITY = 262_144
 # The limit of every other document.
 LARGEST_DOCUMENT = 8_192
-# Of the results of several events: the rest of the document must fit too.
+# Of the results of up to 100 events: the rest of the document must fit too. Of more events each has this room.
 _LARGEST_RESULTS = LARGEST_DOCUMENT - 1_024
+_BYTES_OF_RESULT = _LARGEST_RESULTS // 100
 _MOST_ERRORS = 20
 # States of events without a failure. An event with nothing to do does not hide that another one changed a record.
 _SUCCESSES = ("succeeded", "unchanged", "ignored", "superseded")
@@ -132,7 +133,8 @@ def _within_limit(results: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """Return the results without the codes of the last events if a document would be too large with them. The reference
     of an event leads to its code.
     """
-    short, excess = list(results), len(_encode_json(results)) - _LARGEST_RESULTS
+    most = max(_LARGEST_RESULTS, _BYTES_OF_RESULT * len(results))
+    short, excess = list(results), len(_encode_json(results)) - most
     for index in range(len(short) - 1, -1, -1):
         result = short[index]
         if excess <= 0:
@@ -202,7 +204,8 @@ def format_answer(source: "Source", answer: Answer) -> Answer:
         if response_format.name == DEFAULT_FORMAT:
             return answer
         document = json.loads(answer.body)
-        limit = LARGEST_ENTITY + LARGEST_DOCUMENT if "entity" in document else LARGEST_DOCUMENT
+        limit = max(LARGEST_DOCUMENT, _BYTES_OF_RESULT * len(document.get("results", ())))
+        limit += LARGEST_ENTITY if "entity" in document else 0
         rendered = render_answer(response_format, StandardAnswer(answer.status, answer.code, document), limit)
     except (CannotRender, SettingsInvalid) as error:
         logger.warning("%s: the response format of %s failed: %s", answer.code, source.slug, error)

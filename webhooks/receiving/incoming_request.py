@@ -12,15 +12,16 @@ from django.http import HttpRequest
 from django.http.request import HttpHeaders, UnreadablePostError
 from django.utils import timezone
 
-LARGEST_BODY = 65_536
+from webhooks.protocol.formats.webhook_format import LARGEST_BODY
+
 # The largest value of the column. A header can claim more.
 _LARGEST_SIZE = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingRequest:
-    """A request to a source's address. `headers` have lower-case names. `body` is None if it exceeds 65,536 bytes.
-    `query_string` is still percent-encoded.
+    """A request to a source's address. `headers` have lower-case names. `body` is None if it is larger
+    than any source accepts. `query_string` is still percent-encoded.
     """
 
     slug: str
@@ -35,7 +36,7 @@ class IncomingRequest:
 
 
 def read_incoming_request(request: HttpRequest, slug: str) -> IncomingRequest:
-    """Read a request. Reads at most one byte more of the body than is allowed, whatever its headers claim."""
+    """Read a request. Reads at most one byte more of the body than any source accepts, whatever its headers claim."""
     declared = _declared_size(request)
     body = None if declared is not None and declared > LARGEST_BODY else _read_body(request)
     # A chunked body declares no length.

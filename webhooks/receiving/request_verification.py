@@ -10,6 +10,7 @@ from functools import partial
 from config_schema.errors import SettingsInvalid
 from webhooks.models import AnswerMode, Source, find_key_set, request_key_set
 from webhooks.protocol.formats.event_reader import RequestEvents, UnreadableEvent, read_request
+from webhooks.protocol.formats.webhook_format import WebhookFormat
 from webhooks.protocol.signatures import BadSignature, LiveSecret, verify_signature
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.tokens.jwt_signatures import UnknownKey
@@ -77,9 +78,12 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
     if not source.is_enabled:
         raise RequestRefused("source-disabled")
     # Size before type, and type before signature: the cheap checks come first.
-    if incoming.body is None:
+    webhook_format = _read_format(source)
+    if incoming.body is None or len(incoming.body) > webhook_format.max_bytes:
         raise RequestRefused("too-large")
-    if not _accepts_type(source, incoming.headers.get("content-type", "")) or _is_encoded(incoming):
+    if _is_encoded(incoming) or not _accepts_type(
+        source, webhook_format, incoming.headers.get("content-type", "")
+    ):
         raise RequestRefused("wrong-content-type")
     try:
         signature = verify_signature(
@@ -106,16 +110,19 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
     return VerifiedRequest(verified_by, signature.webhook_id, source.is_signed, signature.body)
 
 
-def _accepts_type(source: Source, content_type: str) -> bool:
-    if source.scheme == "jwt" and "header" not in source.scheme_settings:
-        return bool(_TOKEN_TYPE.fullmatch(content_type))
+def _read_format(source: Source) -> WebhookFormat:
     try:
-        accepted = source.parsed_format.content_types
+        return source.parsed_format
     except SettingsInvalid as invalid:
         # It was valid when it was saved: an older version of the hub accepted it.
         raise RequestRefused("format-error", text=str(invalid)) from invalid
+
+
+def _accepts_type(source: Source, webhook_format: WebhookFormat, content_type: str) -> bool:
+    if source.scheme == "jwt" and "header" not in source.scheme_settings:
+        return bool(_TOKEN_TYPE.fullmatch(content_type))
     match = _CONTENT_TYPE.fullmatch(content_type)
-    return match is not None and match[1].lower() in accepted
+    return match is not None and match[1].lower() in webhook_format.content_types
 
 
 def _is_encoded(incoming: IncomingRequest) -> bool:

@@ -1,6 +1,7 @@
 """Requests that are refused before their body: path, method, size, type, headers; in process and over a socket."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,30 @@ def test_on_the_wire_the_limit_holds_with_a_length_and_in_chunks(running: Runnin
     for reply in (running.send(body), running.send(chunks)):
         document = on_the_wire(reply)
         assert (reply.status, document.get("code")) == ((413, "too-large") if extra else (200, None))
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("extra", [0, 1])
+def test_on_the_wire_a_source_can_accept_up_to_a_mebibyte(running: RunningHub, extra: int) -> None:
+    largest = json.dumps({"max_bytes": 1_048_576})
+    running.write(f"UPDATE webhooks_source SET webhook_format = '{largest}' WHERE slug = 'aurora-unsigned'")
+    try:
+        wait_for_settings(running, b" " * 65_537)
+        body = IGNORED + b" " * (1_048_576 - len(IGNORED) + extra)
+        chunks = (body[start : start + 50_000] for start in range(0, len(body), 50_000))
+        for reply in (running.send(body), running.send(chunks)):
+            document = on_the_wire(reply)
+            assert (reply.status, document.get("code")) == ((413, "too-large") if extra else (200, None))
+    finally:
+        running.write("UPDATE webhooks_source SET webhook_format = '{}' WHERE slug = 'aurora-unsigned'")
+
+
+def wait_for_settings(running: RunningHub, body: bytes) -> None:
+    """Wait until the hub has read the source again: until it no longer refuses this body for its size."""
+    until = time.monotonic() + 5
+    while running.send(body).status == 413:
+        assert time.monotonic() < until
+        time.sleep(0.2)
 
 
 @pytest.mark.one_database

@@ -32,11 +32,13 @@ from tests.support.builders.event_batches import (
     set_format,
 )
 from tests.support.hub import ANNA, Hub
+from webhooks.batch_events import events_of_batch
 from webhooks.catalogue.codes import CATALOGUE, RETRYABLE_CODES
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey
 from webhooks.models.subject_key_store import pseudonym
-from webhooks.protocol.formats.event_reader import MAX_EVENTS, UnreadableEvent, encode_unreadable_events
+from webhooks.protocol.formats.event_reader import UnreadableEvent, encode_unreadable_events
+from webhooks.protocol.formats.webhook_format import LARGEST_BODY, MOST_EVENTS, USUAL_EVENTS
 from webhooks.receiving import batches, outcome_links
 from webhooks.receiving.answers import LARGEST_DOCUMENT, BatchResult, batch_answer
 from webhooks.receiving.source_cache import find_source
@@ -234,11 +236,44 @@ def test_elements_that_are_no_objects_are_listed_and_the_others_go_on(formatted:
 
 
 def test_more_than_100_events_are_refused_as_a_whole_and_100_are_not(formatted: Hub) -> None:
-    events = [event(f"U{number}", uid=str(number)) for number in range(MAX_EVENTS + 1)]
+    events = [event(f"U{number}", uid=str(number)) for number in range(USUAL_EVENTS + 1)]
     answer = post(formatted, *events)
     assert (answer.status_code, answer.json()["code"]) == (413, "too-many-events")
     assert not Event.objects.exists()
     assert post(formatted, *events[:-1]).status_code == 202
+
+
+def test_a_source_can_accept_500_events_in_one_request_and_no_more(formatted: Hub) -> None:
+    """Those of an entity type without a route, so that nothing is delivered."""
+    limits = {"max_events": MOST_EVENTS, "max_bytes": LARGEST_BODY}
+    set_format(FORMAT | limits | {"entity_type": {"constant": "DEVICE"}})
+    events = [event(f"U{number}", uid=str(number), text="x" * 1_800) for number in range(MOST_EVENTS + 1)]
+    answer = post(formatted, *events)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too-many-events")
+    assert not Event.objects.exists()
+    answer = post(formatted, *events[:-1])
+    assert answer.status_code == 200, answer.content[:500]
+    assert results(answer) == [("ignored", "")] * MOST_EVENTS
+    receipt = Receipt.objects.latest("pk")
+    assert receipt.size > 900_000
+    assert [batch_event.event.entity_id for batch_event in events_of_batch(receipt)] == [
+        f"U{number}" for number in range(MOST_EVENTS)
+    ]
+    again = post(formatted, *events[:-1])
+    references = [[result["reference"] for result in sent.json()["results"]] for sent in (answer, again)]
+    assert references[0] == references[1]
+    assert Event.objects.count() == MOST_EVENTS
+    assert list(find_row_faults()) == []
+
+
+def test_a_request_with_an_id_is_a_conflict_even_if_the_limit_was_higher_before(numbered: Hub) -> None:
+    """Its events are known by their positions, also by those beyond what the source accepts by now."""
+    people = [event(f"U{number}", ok=number > 2) for number in range(5)]
+    set_format(JSON_FORMAT | {"max_events": 5, "entity_type": {"constant": "DEVICE"}}, "aurora")
+    assert numbered.post_signed(body_of(*people), "msg_1").status_code == 200
+    set_format(JSON_FORMAT | {"max_events": 2, "entity_type": {"constant": "DEVICE"}}, "aurora")
+    answer = numbered.post_signed(body_of(*people[3:]), "msg_1")
+    assert (answer.status_code, answer.json()["code"]) == (409, "event-id-conflict")
 
 
 def test_an_event_that_would_be_too_large_is_listed_and_the_others_go_on(formatted: Hub) -> None:
@@ -455,3 +490,10 @@ def test_the_answer_to_100_events_is_within_the_limit(code: str) -> None:
         "0" * 26,
         "wrong-entity-type",
     }
+
+
+def test_the_answer_to_500_events_lists_all_of_them() -> None:
+    outcome = EventOutcome("superseded", "superseded", (), None)
+    answer = batch_answer([BatchResult("", "0" * 26, outcome)] * MOST_EVENTS, "fi", "0" * 26)
+    assert len(json.loads(answer.body)["results"]) == MOST_EVENTS
+    assert len(answer.body) <= 5 * LARGEST_DOCUMENT

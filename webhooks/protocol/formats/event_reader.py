@@ -26,7 +26,6 @@ from webhooks.protocol.webhook_parser import (
     parse_word,
 )
 
-MAX_EVENTS = 100
 # For the stored part of one event: what the sender sent, and the results of the expressions.
 MAX_STORED_BYTES = 262_144
 # For all expressions over one request.
@@ -124,7 +123,7 @@ def read_request(
     """Read the events of a request. Values that the format drops are removed before anything is read.
 
     Raises MalformedBody if the body is not JSON, if the entry `events` gives no list (`wrong-events`) or one of more
-    than 100 events (`too-many-events`).
+    than the format allows (`too-many-events`).
     """
     reader = RequestReader(webhook_format, body, headers, query_string, extra_id_characters)
     events = [reader.read_event(element) for element in reader.elements]
@@ -191,7 +190,7 @@ class RequestReader:
             raise MalformedBody(failed.code) from None
         if not isinstance(elements, list):
             raise MalformedBody("wrong-events")
-        if len(elements) > MAX_EVENTS:
+        if len(elements) > self._format.max_events:
             raise MalformedBody("too-many-events")
         return elements
 

@@ -8,7 +8,7 @@ from typing import Any
 from jmespath.exceptions import JMESPathError
 
 from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, ValueKind
+from config_schema.kinds import Choice, JsonSchema, ValueKind, WholeNumber
 from config_schema.objects import MapOf, Object
 from config_schema.settings import Setting, SettingValues, defaulted, optional
 from config_schema.translatable import error_sentence, translatable
@@ -25,6 +25,9 @@ from webhooks.protocol.webhook_parser import TYPE_NAME
 
 MAX_WORDS = 200
 MAX_CONTENT_TYPES = 20
+# Of one request: what a source accepts by default, and the most that it can be set to.
+USUAL_EVENTS, MOST_EVENTS = 100, 500
+USUAL_BODY, LARGEST_BODY = 65_536, 1_048_576
 JSON_TYPE = "application/json"
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 TIME_FORMATS = ("rfc3339", "seconds", "milliseconds")
@@ -50,8 +53,8 @@ class WebhookFormat:
     other entries give the parts of one event.
 
     `uses_default_fields`: each request is one event with the fields of the default format, and only its words and
-    media types differ. `has_event_list`: the format says where the events are. The word maps have upper-case names;
-    None if words are taken as they are.
+    media types and limits differ. `has_event_list`: the format says where the events are. The word maps have upper-case
+    names; None if words are taken as they are. `max_events` and `max_bytes` are the limits of one request.
     """
 
     events: ExpressionOrConstant
@@ -67,6 +70,8 @@ class WebhookFormat:
     entity_types: Mapping[str, str] | None
     event_types: Mapping[str, str]
     content_types: frozenset[str]
+    max_events: int
+    max_bytes: int
     dropped_paths: tuple[tuple[str, ...], ...]
     batch_response: str
     uses_default_fields: bool
@@ -178,8 +183,8 @@ _EVENTS = defaulted(
     "events",
     ExpressionKind(),
     "[body]",
-    "Where the list of events is in a request, at most 100. The expression looks into `{body, headers, query}`; names "
-    "of headers are in lower case.",
+    "Where the list of events is in a request, at most `max_events`. The expression looks into `{body, headers, "
+    "query}`; names of headers are in lower case.",
     example="body.data.events",
 )
 _WHEN = optional(
@@ -281,6 +286,20 @@ _CONTENT_TYPES = defaulted(
     "The media types that the sender's JSON may have.",
     example=["application/scim+json", "application/json"],
 )
+_MAX_EVENTS = defaulted(
+    "max_events",
+    WholeNumber(1, MOST_EVENTS),
+    USUAL_EVENTS,
+    "How many events a request may have. A request with more is refused (`413`), and none of its events is stored.",
+    example=500,
+)
+_MAX_BYTES = defaulted(
+    "max_bytes",
+    WholeNumber(1_024, LARGEST_BODY),
+    USUAL_BODY,
+    "How large the body of a request may be, in bytes. A larger one is refused (`413`).",
+    example=1_048_576,
+)
 _DROP = defaulted(
     "drop",
     DroppedPathList(),
@@ -299,7 +318,8 @@ _BATCH_RESPONSE = defaulted(
 
 # These do not change how the fields of the default format are read.
 _SETTINGS_BESIDE_FIELDS = frozenset(
-    setting.name for setting in (_ENTITY_TYPES, _EVENT_TYPES, _CONTENT_TYPES, _BATCH_RESPONSE)
+    setting.name
+    for setting in (_ENTITY_TYPES, _EVENT_TYPES, _CONTENT_TYPES, _MAX_EVENTS, _MAX_BYTES, _BATCH_RESPONSE)
 )
 _SETTINGS: tuple[Setting[Any], ...] = (
     *(
@@ -314,7 +334,7 @@ _SETTINGS: tuple[Setting[Any], ...] = (
         _PREVIOUS,
         _DATA,
     ),
-    *(_ENTITY_TYPES, _EVENT_TYPES, _CONTENT_TYPES, _DROP, _BATCH_RESPONSE),
+    *(_ENTITY_TYPES, _EVENT_TYPES, _CONTENT_TYPES, _MAX_EVENTS, _MAX_BYTES, _DROP, _BATCH_RESPONSE),
 )
 
 
@@ -334,6 +354,8 @@ def _build_format(values: SettingValues) -> WebhookFormat:
         entity_types=None if entity_types is None else _fold_names(entity_types),
         event_types=_fold_names(values[_EVENT_TYPES]),
         content_types=values[_CONTENT_TYPES],
+        max_events=values[_MAX_EVENTS],
+        max_bytes=values[_MAX_BYTES],
         dropped_paths=values[_DROP],
         batch_response=values[_BATCH_RESPONSE],
         uses_default_fields=not any(

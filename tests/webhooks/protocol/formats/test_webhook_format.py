@@ -8,13 +8,12 @@ import pytest
 
 from config_schema.errors import SettingsInvalid
 from webhooks.protocol.formats.event_reader import (
-    MAX_EVENTS,
     RequestEvents,
     UnreadableEvent,
     read_request,
     remove_dropped_values,
 )
-from webhooks.protocol.formats.webhook_format import EXAMPLE, WEBHOOK_FORMAT
+from webhooks.protocol.formats.webhook_format import EXAMPLE, USUAL_EVENTS, WEBHOOK_FORMAT
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.webhook_parser import ParsedWebhook
 
@@ -179,7 +178,8 @@ def test_a_value_that_is_no_json_is_not_stored() -> None:
 @pytest.mark.parametrize(
     ("form", "body", "code"),
     [
-        ({"events": "body.events"}, {"events": [{}] * (MAX_EVENTS + 1)}, "too-many-events"),
+        ({"events": "body.events"}, {"events": [{}] * (USUAL_EVENTS + 1)}, "too-many-events"),
+        ({"events": "body.events", "max_events": 2}, {"events": [{}] * 3}, "too-many-events"),
         ({"events": "body.events"}, {"events": {}}, "wrong-events"),
         ({"events": "body.events"}, {}, "wrong-events"),
         ({"events": "body.events"}, b"{", "not-json"),
@@ -233,6 +233,8 @@ def test_what_is_dropped_is_in_nothing_that_is_stored() -> None:
         ({"drop": ["a..b"]}, "/drop/0"),
         ({"drop": ["items[]"]}, "/drop/0"),
         ({"time_format": "minutes"}, "/time_format"),
+        *(({"max_events": number}, "/max_events") for number in (0, 501, "500", True)),
+        *(({"max_bytes": number}, "/max_bytes") for number in (1_023, 1_048_577, None)),
         ([], "/"),
     ],
 )
@@ -250,5 +252,6 @@ def test_an_unknown_function_is_refused_with_the_known_ones() -> None:
 
 def test_words_and_media_types_alone_keep_the_default_fields() -> None:
     words = {"event_types": {"modified": "UPDATE"}, "content_types": ["text/json"], "batch_response": "ack"}
+    words |= {"max_events": 500, "max_bytes": 1_048_576}
     assert WEBHOOK_FORMAT.read(words, ()).uses_default_fields
     assert not WEBHOOK_FORMAT.read({"drop": ["password"]}, ()).uses_default_fields
