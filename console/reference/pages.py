@@ -80,9 +80,9 @@ def _format_page() -> ReferencePage:
         gettext(
             "How the hub reads events from the requests of a source. Without a format, the body is one event with the "
             "hub's own fields. Expressions are JMESPath (https://jmespath.org/specification.html). `body` is the "
-            "request's body, `headers` has its headers by name in lower case, without those that hold secrets, "
-            "`query` the parameters of its address, and `event` the event that is read. `!a.b` means `(!a).b` in "
-            "JMESPath and is refused: write `!(a.b)`."
+            "request's body, null if it is empty and may be. `headers` has its headers by name in lower case, without "
+            "those that hold secrets, `query` the parameters of its address, and `event` the event that is read. "
+            "`!a.b` means `(!a).b` in JMESPath and is refused: write `!(a.b)`."
         ),
         sections=tuple(describe_object(WEBHOOK_FORMAT, translatable("The fields of a webhook format."))),
         schemas=("webhook-format",),

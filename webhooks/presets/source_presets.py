@@ -33,12 +33,14 @@ class ExpectedEvent:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """A request as the sender makes it, without its credentials, and the events that it is."""
+    """A request as the sender makes it, without its credentials, and the events that it is. `body` is None if it has
+    none.
+    """
 
     title: str
     content_type: str
     headers: Mapping[str, str]
-    body: Any
+    body: Any | None
     events: tuple[ExpectedEvent, ...]
 
 
@@ -99,8 +101,8 @@ _CONTENT_TYPE = defaulted(
     "content_type", Text(), "application/json", "The media type of the body.", example="text/json"
 )
 _HEADERS = defaulted("headers", TextMap(), {}, "Headers that are read.", example={"X-Event": "changed"})
-_BODY = required("body", _OBJECT, "The body.", example={"id": "u-1"})
-_EVENTS = required(
+_BODY = optional("body", _OBJECT, "The body, if the request has one.", example={"id": "u-1"})
+_EVENTS = optional(
     "events",
     ListOf(
         Object(
@@ -108,14 +110,15 @@ _EVENTS = required(
         ),
         MAX_EVENTS,
     ),
-    "The events that the request is, in their order.",
+    "The events that the request is, in their order. Without them, it is acknowledged and no event.",
     example=[{"id": "u-1", "entity_type": "USER", "event_type": "UPDATE"}],
 )
 
 
 def _build_sample(values: SettingValues) -> RecordedRequest:
+    events = values[_EVENTS]
     return RecordedRequest(
-        values[_TITLE], values[_CONTENT_TYPE], values[_HEADERS], values[_BODY], tuple(values[_EVENTS])
+        values[_TITLE], values[_CONTENT_TYPE], values[_HEADERS], values[_BODY], tuple(events or ())
     )
 
 

@@ -17,7 +17,10 @@ from webhooks.protocol.tokens.jwt_signatures import UnknownKey
 from webhooks.protocol.webhook_parser import ParsedWebhook, parse_webhook
 from webhooks.receiving.incoming_request import IncomingRequest, sender_url
 
-_CONTENT_TYPE = re.compile(r'\s*([^\s;,]+)\s*(?:;\s*charset\s*=\s*"?utf-?8"?\s*)?', re.ASCII | re.IGNORECASE)
+# Google writes the name of the encoding without `charset=`.
+_CONTENT_TYPE = re.compile(
+    r'\s*([^\s;,]+)\s*(?:;\s*(?:charset\s*=\s*)?"?utf-?8"?\s*)?', re.ASCII | re.IGNORECASE
+)
 # Headers that prove who sent a request. A format must not be able to copy them into what is stored.
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 # RFC 8935, section 2, and what senders of other tokens use.
@@ -81,9 +84,7 @@ def verify_request(source: Source, incoming: IncomingRequest) -> VerifiedRequest
     webhook_format = _read_format(source)
     if incoming.body is None or len(incoming.body) > webhook_format.max_bytes:
         raise RequestRefused("too-large")
-    if _is_encoded(incoming) or not _accepts_type(
-        source, webhook_format, incoming.headers.get("content-type", "")
-    ):
+    if _is_encoded(incoming) or not _accepts_type(source, webhook_format, incoming):
         raise RequestRefused("wrong-content-type")
     try:
         signature = verify_signature(
@@ -118,11 +119,19 @@ def _read_format(source: Source) -> WebhookFormat:
         raise RequestRefused("format-error", text=str(invalid)) from invalid
 
 
-def _accepts_type(source: Source, webhook_format: WebhookFormat, content_type: str) -> bool:
+def _accepts_type(source: Source, webhook_format: WebhookFormat, incoming: IncomingRequest) -> bool:
+    content_type = incoming.headers.get("content-type", "")
     if source.scheme == "jwt" and "header" not in source.scheme_settings:
         return bool(_TOKEN_TYPE.fullmatch(content_type))
+    if webhook_format.allows_empty_body and _has_no_body(incoming):
+        return True
     match = _CONTENT_TYPE.fullmatch(content_type)
     return match is not None and match[1].lower() in webhook_format.content_types
+
+
+def _has_no_body(incoming: IncomingRequest) -> bool:
+    # Of a body that could not be read to its end nothing may be left.
+    return not incoming.body and not incoming.headers.get("content-length", "").strip("0")
 
 
 def _is_encoded(incoming: IncomingRequest) -> bool:

@@ -79,6 +79,8 @@ def _static(header: str, prefix: str = "") -> Signer:
 
 def write_body(preset: str, document: Any, secret: str) -> bytes:
     """Return the body that the sender makes, with the secret where it sends it in the body."""
+    if document is None:
+        return b""
     if preset in SECRET_IN_BODY:
         document = {**document, "value": [{**item, "clientState": secret} for item in document["value"]]}
     return json.dumps(document).encode()
@@ -92,6 +94,7 @@ SIGNERS: Mapping[str, Signer] = {
     "directus-flows": _static("X-Hub-Token"),
     "entra-id": _no_signature,
     "fusionauth": _fusionauth,
+    "google-directory": _static("X-Goog-Channel-Token"),
     "keycloak": _body_hmac("X-Keycloak-Signature"),
     "logto": _body_hmac("logto-signature-sha-256"),
     "okta-event-hooks": _static("Authorization"),

@@ -122,8 +122,8 @@ def read_request(
 ) -> RequestEvents:
     """Read the events of a request. Values that the format drops are removed before anything is read.
 
-    Raises MalformedBody if the body is not JSON, if the entry `events` gives no list (`wrong-events`) or one of more
-    than the format allows (`too-many-events`).
+    Raises MalformedBody if the body is not JSON, or is empty and may not be, if the entry `events` gives no list
+    (`wrong-events`) or one of more events than the format allows (`too-many-events`).
     """
     reader = RequestReader(webhook_format, body, headers, query_string, extra_id_characters)
     events = [reader.read_event(element) for element in reader.elements]
@@ -132,7 +132,9 @@ def read_request(
     return RequestEvents(events)
 
 
-def _parse_body(body: bytes) -> Any:
+def _parse_body(webhook_format: WebhookFormat, body: bytes) -> Any:
+    if not body and webhook_format.allows_empty_body:
+        return None
     try:
         return strict_json.parse_json(body)
     except MalformedBody as error:
@@ -157,7 +159,9 @@ def _with_whole_body(
     if isinstance(event, UnreadableEvent):
         return event
     if element is document:
-        return replace(event, digest=hashlib.sha256(body).digest())
+        # All requests without a body would have one digest: what was read from their headers tells them apart.
+        content = body or event.stored_body or b""
+        return replace(event, digest=hashlib.sha256(content).digest())
     whole = {**event.document, "body": document}
     return replace(event, document=whole, stored_body=_ENCODER.encode(whole).encode())
 
@@ -176,7 +180,7 @@ class RequestReader:
         extra_id_characters: str,
     ) -> None:
         self._format = webhook_format
-        self.document = _parse_body(body)
+        self.document = _parse_body(webhook_format, body)
         drop_paths(self.document, webhook_format.dropped_paths)
         self._context = {"body": self.document, "headers": headers, "query": _parse_query(query_string)}
         self._budget = ExpressionBudget(MAX_REQUEST_STEPS, MAX_REQUEST_BYTES)

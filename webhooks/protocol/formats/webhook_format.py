@@ -8,7 +8,7 @@ from typing import Any
 from jmespath.exceptions import JMESPathError
 
 from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.kinds import Choice, JsonSchema, ValueKind, WholeNumber
+from config_schema.kinds import Boolean, Choice, JsonSchema, ValueKind, WholeNumber
 from config_schema.objects import MapOf, Object
 from config_schema.settings import Setting, SettingValues, defaulted, optional
 from config_schema.translatable import error_sentence, translatable
@@ -70,6 +70,7 @@ class WebhookFormat:
     entity_types: Mapping[str, str] | None
     event_types: Mapping[str, str]
     content_types: frozenset[str]
+    allows_empty_body: bool
     max_events: int
     max_bytes: int
     dropped_paths: tuple[tuple[str, ...], ...]
@@ -286,6 +287,14 @@ _CONTENT_TYPES = defaulted(
     "The media types that the sender's JSON may have.",
     example=["application/scim+json", "application/json"],
 )
+_ALLOW_EMPTY_BODY = defaulted(
+    "allow_empty_body",
+    Boolean(),
+    False,
+    "A request may have no body, whatever its media type: the expressions then see `body` as null, and look into "
+    "`headers` and `query`. Otherwise it is refused (`400`).",
+    example=True,
+)
 _MAX_EVENTS = defaulted(
     "max_events",
     WholeNumber(1, MOST_EVENTS),
@@ -334,7 +343,16 @@ _SETTINGS: tuple[Setting[Any], ...] = (
         _PREVIOUS,
         _DATA,
     ),
-    *(_ENTITY_TYPES, _EVENT_TYPES, _CONTENT_TYPES, _MAX_EVENTS, _MAX_BYTES, _DROP, _BATCH_RESPONSE),
+    *(
+        _ENTITY_TYPES,
+        _EVENT_TYPES,
+        _CONTENT_TYPES,
+        _ALLOW_EMPTY_BODY,
+        _MAX_EVENTS,
+        _MAX_BYTES,
+        _DROP,
+        _BATCH_RESPONSE,
+    ),
 )
 
 
@@ -354,6 +372,7 @@ def _build_format(values: SettingValues) -> WebhookFormat:
         entity_types=None if entity_types is None else _fold_names(entity_types),
         event_types=_fold_names(values[_EVENT_TYPES]),
         content_types=values[_CONTENT_TYPES],
+        allows_empty_body=values[_ALLOW_EMPTY_BODY],
         max_events=values[_MAX_EVENTS],
         max_bytes=values[_MAX_BYTES],
         dropped_paths=values[_DROP],

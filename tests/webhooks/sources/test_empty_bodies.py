@@ -1,0 +1,199 @@
+"""Requests without a body: read from their headers where the format of the source allows it, refused elsewhere."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.utils import timezone
+
+from exports.row_checks.nightly_rows import find_row_faults
+from sandbox.identity import IdentityService
+from sandbox.shop import ShopService
+from tests.support.builders.event_batches import TOKEN, add_token, documents, set_format
+from tests.support.hub import ANNA, SIGNING_SECRET, Hub
+from tests.support.processes.hub_processes import RunningHub, running_hub
+from webhooks.models import Event, Receipt
+from webhooks.protocol.formats import event_reader
+from webhooks.receiving.incoming_request import IncomingRequest
+from webhooks.receiving.request_verification import RequestRefused, verify_request
+from webhooks.receiving.source_cache import find_source
+
+FORMAT: dict[str, Any] = {
+    "allow_empty_body": True,
+    "when": "headers.\"x-state\" != 'sync'",
+    "id": 'body.id || headers."x-resource"',
+    "entity_type": {"constant": "USER"},
+    "event_type": 'headers."x-state"',
+    "event_types": {"exists": "UPDATE", "gone": "DELETE"},
+    "event_id": 'headers."x-number"',
+}
+
+
+@pytest.fixture
+def pushed(hub: Hub) -> Hub:
+    add_token()
+    set_format(FORMAT)
+    return hub
+
+
+def push(hub: Hub, body: bytes = b"", content_type: str = "", **headers: str) -> HttpResponse:
+    names = {f"X-{name.title()}": value for name, value in headers.items()}
+    names |= {"Content-Type": content_type} if content_type else {}
+    # Django's client adds a content type of its own only to a request with a body.
+    return hub.client.generic(
+        "POST",
+        "/webhooks/aurora-unsigned",
+        body,
+        content_type=content_type,
+        headers={"Authorization": f"Bearer {TOKEN}", **names},
+    )
+
+
+def code_of(answer: HttpResponse) -> tuple[int, str]:
+    return answer.status_code, answer.json().get("code", "")
+
+
+def test_a_request_without_a_body_is_delivered_as_its_headers_say(pushed: Hub) -> None:
+    pushed.change_email("pushed@example.org")
+    answer = push(pushed, resource=ANNA, state="exists", number="2")
+    assert answer.status_code == 200, answer.content
+    customer = pushed.customer()
+    assert customer is not None
+    assert customer["email"] == "pushed@example.org"
+    event = Event.objects.get()
+    assert (event.entity_id, event.event_type, event.event_id) == (ANNA, "UPDATE", "2")
+    stored = {"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "eventId": "2", "event": None}
+    assert documents() == [stored]
+    assert Receipt.objects.get().size == 0
+    assert list(find_row_faults()) == []
+
+
+def test_a_message_that_the_condition_excludes_is_acknowledged(pushed: Hub) -> None:
+    answer = push(pushed, state="sync", number="1")
+    assert code_of(answer) == (200, "filtered")
+    assert not Event.objects.exists()
+    assert Receipt.objects.get().code == "filtered"
+    answer = push(pushed, resource=ANNA, state="sync", number="1")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ignored")
+    event = Event.objects.get()
+    assert (event.state, event.code, event.deliveries.count()) == ("ignored", "filtered", 0)
+
+
+def test_a_message_that_is_sent_again_is_a_repeat_and_another_with_its_number_a_conflict(pushed: Hub) -> None:
+    first = push(pushed, resource=ANNA, state="exists", number="2")
+    again = push(pushed, resource=ANNA, state="exists", number="2")
+    assert again.json()["reference"] == first.json()["reference"]
+    assert again["Webhook-Replayed"] == "true"
+    for changed in ({"state": "gone"}, {"resource": "OTHER"}):
+        other = push(pushed, **{"resource": ANNA, "state": "exists", "number": "2", **changed})
+        assert code_of(other) == (409, "event-id-conflict")
+    assert Event.objects.count() == 1
+
+
+def test_a_digest_of_the_empty_body_alone_would_take_another_message_for_a_repeat(
+    pushed: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_whole_body = event_reader._with_whole_body
+    monkeypatch.setattr(
+        event_reader,
+        "_with_whole_body",
+        lambda event, document, element, body: add_whole_body(event, document, element, body or b"empty"),
+    )
+    push(pushed, resource=ANNA, state="exists", number="2")
+    assert push(pushed, resource="OTHER", state="exists", number="2").status_code == 200
+    assert Event.objects.count() == 1
+
+
+def test_a_request_with_a_body_is_read_as_before(pushed: Hub) -> None:
+    google = "application/json; utf-8"
+    body = json.dumps({"id": ANNA}).encode()
+    assert push(pushed, body, google, state="exists", number="3").status_code == 200
+    assert Event.objects.get().entity_id == ANNA
+    for media_type in ("text/plain", "application/json; utf-16", "application/json; charset=latin-1"):
+        answer = push(pushed, body, media_type, state="exists", number="4")
+        assert code_of(answer) == (415, "wrong-content-type")
+    for nearly_empty in (b" ", b"\n", b"\x00"):
+        answer = push(pushed, nearly_empty, "application/json", resource=ANNA, state="exists", number="5")
+        assert code_of(answer) == (400, "not-json")
+
+
+def test_a_body_of_which_nothing_could_be_read_is_not_an_empty_one(pushed: Hub) -> None:
+    incoming = IncomingRequest(
+        "aurora-unsigned",
+        {"content-length": "5", "authorization": f"Bearer {TOKEN}"},
+        b"",
+        0,
+        None,
+        timezone.now(),
+    )
+    source = find_source("aurora-unsigned")
+    assert source is not None
+    with pytest.raises(RequestRefused, match="wrong-content-type"):
+        verify_request(source, incoming)
+
+
+def test_what_the_headers_lack_is_named(pushed: Hub) -> None:
+    answer = push(pushed, state="exists", number="2")
+    assert code_of(answer) == (400, "missing-member")
+    assert answer.json()["errors"] == [{"entry": "id", "code": "missing-member"}]
+    answer = push(pushed, resource="../admin", state="exists", number="2")
+    assert code_of(answer) == (400, "wrong-id")
+    assert Receipt.objects.count() == 2
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
+def test_a_source_that_does_not_allow_it_refuses_an_empty_body(hub: Hub, content_type: str) -> None:
+    add_token()
+    for webhook_format in ({}, {name: value for name, value in FORMAT.items() if name != "allow_empty_body"}):
+        set_format(webhook_format)
+        answer = push(hub, b"", content_type, resource=ANNA, state="exists", number="2")
+        assert code_of(answer) == (400, "not-json")
+    assert code_of(push(hub, resource=ANNA, state="exists", number="2")) == (415, "wrong-content-type")
+    assert not Event.objects.exists()
+    # What was verified is not lost.
+    assert Receipt.objects.count() == 2
+
+
+def test_an_unverified_request_without_a_body_is_refused(pushed: Hub) -> None:
+    answer = pushed.client.generic(
+        "POST", "/webhooks/aurora-unsigned", b"", content_type="", headers={"X-State": "sync"}
+    )
+    assert code_of(answer) == (401, "bad-signature")
+    assert not Receipt.objects.exists()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    with (
+        IdentityService(secret=SIGNING_SECRET) as identity,
+        ShopService() as shop,
+        running_hub(Path(tmp_path_factory.mktemp("empty")), identity, shop) as hub,
+    ):
+        document = json.dumps(FORMAT | {"entity_type": {"constant": "DEVICE"}}).replace("'", "''")
+        hub.write(f"UPDATE webhooks_source SET webhook_format = '{document}' WHERE slug = 'aurora-unsigned'")
+        yield hub
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("framing", "body", "status"),
+    [
+        (("Content-Length: 0",), b"", 200),
+        (("Content-Length: 000",), b"", 200),
+        ((), b"", 200),
+        (("Transfer-Encoding: chunked",), b"0\r\n\r\n", 200),
+        (("Content-Type: application/json; utf-8", "Content-Length: 0"), b"", 200),
+        (("Content-Type: text/html", "Content-Length: 0"), b"", 200),
+        (("Content-Length: 0", "Content-Encoding: gzip"), b"", 415),
+        (("Transfer-Encoding: chunked",), b"1\r\n \r\n0\r\n\r\n", 415),
+    ],
+)
+def test_on_the_wire_a_body_is_empty_however_its_end_is_told(
+    running: RunningHub, framing: tuple[str, ...], body: bytes, status: int
+) -> None:
+    head = ["POST /webhooks/aurora-unsigned HTTP/1.1", "Host: localhost", "Connection: close"]
+    head += ["X-Resource: D-1", "X-State: exists", *framing]
+    assert running.raw("\r\n".join([*head, "", ""]).encode() + body).status == status
