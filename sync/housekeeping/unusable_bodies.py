@@ -59,9 +59,10 @@ def _body_contains(payload: Payload, id_variants: tuple[bytes, ...]) -> bool:
         body = payload.decrypt()
     except CannotDecrypt:
         return False
-    # Senders escape what JSON and forms let them escape: PHP writes each `/` as `\/`.
+    # Senders escape what JSON and forms let them escape: PHP writes each `/` as `\/`. A form may hold JSON.
     plain = unescape(body)
-    return any(text in body or text in plain for text in id_variants)
+    readings = (body, plain, unescape(plain))
+    return any(text in reading for reading in readings for text in id_variants)
 
 
 def expired_unusable_bodies(now: datetime) -> QuerySet[Payload]:

@@ -13,6 +13,7 @@ from config_schema.kinds import Text
 from config_schema.settings import required
 from config_schema.translatable import translatable
 from webhooks.protocol.signature_reasons import SignatureReason
+from webhooks.protocol.strict_form import encode_form, parse_form
 from webhooks.protocol.strict_json import MalformedBody, parse_json
 from webhooks.protocol.verification_result import (
     MAX_SIGNATURES,
@@ -33,20 +34,23 @@ FIELD_SETTING = required(
         translatable("names separated by full stops, at most 8; `[]` after a list"),
         translatable("This must be names of fields separated by full stops, with [] after each list."),
     ),
-    "The field of the body that holds the secret. With `[]`, that of each item of a list: all must hold it.",
+    "The field of the body that holds the secret. With `[]`, that of each item of a list: all must hold it. In a form, "
+    "further names lead into the JSON in a field.",
     example="value[].clientState",
 )
 
 
 def verify_body_secret(
-    settings: Mapping[str, Any], secrets: Sequence[LiveSecret], body: bytes
+    settings: Mapping[str, Any], secrets: Sequence[LiveSecret], body: bytes, *, is_form: bool = False
 ) -> VerifiedSignature:
     """Compare the secrets in a body with those of the source. Returns the body without them. Raises BadSignature."""
     steps = _read_steps(settings)
     try:
-        document = parse_json(body)
+        document = _parse_form(body, steps) if is_form else parse_json(body)
     except MalformedBody as error:
-        raise BadSignature(SignatureReason.MALFORMED_BODY, "the body is no valid JSON") from error
+        raise BadSignature(
+            SignatureReason.MALFORMED_BODY, f"the body is no valid {'form' if is_form else 'JSON'}"
+        ) from error
     removed = list(_remove_secrets(document, steps))
     # Most senders repeat one secret. Each other one costs comparisons.
     offered = list(dict.fromkeys(removed))
@@ -54,11 +58,45 @@ def verify_body_secret(
         raise BadSignature(SignatureReason.SECRET_MISSING, "a secret is missing in the body, or is no text")
     expected = secret_bytes(secrets)
     secret_ids = [find_matching_secret(expected, [value.encode()]) for value in offered]
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    for value in offered:
-        # The sender may repeat it elsewhere.
-        text = text.replace(json.dumps(value, ensure_ascii=False)[1:-1], _REMOVED)
-    return VerifiedSignature(secret_ids[0], body=text.encode())
+    if is_form:
+        fields = {_hide_in_text(name, offered): _hide(value, offered) for name, value in document.items()}
+        return VerifiedSignature(secret_ids[0], body=encode_form(fields))
+    return VerifiedSignature(secret_ids[0], body=_hide_in_json(document, offered).encode())
+
+
+def _parse_form(body: bytes, steps: list[tuple[str, bool]]) -> dict[str, Any]:
+    """Return the fields of a form. The one that a path of several steps begins with is read as JSON."""
+    fields: dict[str, Any] = dict(parse_form(body))
+    name = steps[0][0]
+    if len(steps) > 1 and name in fields:
+        fields[name] = parse_json(fields[name].encode())
+    return fields
+
+
+def _hide(field: Any, secrets: Sequence[str]) -> str:
+    return _hide_in_text(field, secrets) if isinstance(field, str) else _hide_in_json(field, secrets)
+
+
+def _hide_in_text(text: str, secrets: Sequence[str]) -> str:
+    """Replace the secrets in a text, which may be JSON: the sender may repeat them elsewhere."""
+    for secret in secrets:
+        spellings = (secret, _encode_json(secret)[1:-1], json.dumps(secret)[1:-1])
+        for spelling in spellings:
+            # PHP escapes each slash.
+            text = text.replace(spelling, _REMOVED).replace(spelling.replace("/", "\\/"), _REMOVED)
+    return text
+
+
+def _hide_in_json(document: Any, secrets: Sequence[str]) -> str:
+    """Return a document as JSON, without the secrets in its texts."""
+    text = _encode_json(document)
+    for secret in secrets:
+        text = text.replace(_encode_json(secret)[1:-1], _REMOVED)
+    return text
+
+
+def _encode_json(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def add_secret(settings: Mapping[str, Any], secret: str, body: bytes) -> bytes:

@@ -29,6 +29,7 @@ from webhooks.protocol.schemes import (
     resolve_settings,
 )
 from webhooks.protocol.signature_reasons import SignatureReason
+from webhooks.protocol.strict_form import is_form
 from webhooks.protocol.tokens.jwt_rule import JWT
 from webhooks.protocol.tokens.jwt_signatures import verify_jwt
 from webhooks.protocol.verification_result import (
@@ -91,7 +92,7 @@ def verify_signature(
         rule = _read_rule(JWT, settings)
         return verify_jwt(rule, secrets, headers, body, now, find_key_set)
     if scheme == "body-secret":
-        return verify_body_secret(settings, secrets, body)
+        return verify_body_secret(settings, secrets, body, is_form=is_form(headers.get("content-type", "")))
     if scheme in _STATIC_SCHEMES:
         return VerifiedSignature(find_matching_secret(*_STATIC_SCHEMES[scheme](settings, secrets, headers)))
     raise BadSignature(SignatureReason.INVALID_SETTINGS, "the source has no known scheme")

@@ -9,13 +9,13 @@ import math
 import re
 from typing import Any, Never
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_DEPTH = 32
 MAX_DIGITS = 1_000
 
 _STRINGS_AND_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)
 # In a valid document a backslash occurs only in a string, where each escape begins after the one before it.
 _ESCAPES = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F])|.)")
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class MalformedBody(Exception):
@@ -73,7 +73,7 @@ def field_pointer(name: str) -> str:
 
 def _decode_utf8(body: bytes) -> str:
     # A byte order mark is valid UTF-8 but has a code of its own, so it is looked for first.
-    if body.startswith(_BYTE_ORDER_MARK):
+    if body.startswith(BYTE_ORDER_MARK):
         raise MalformedBody("byte-order-mark", offset=0)
     try:
         return body.decode("utf-8")

@@ -17,7 +17,7 @@ from database.write_batch import WriteBatch
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.delivery_port import DeliveryPort, DeliverySession
 from webhooks.models import Event, Payload, Receipt, Source, State, SubjectKey, subject_key
-from webhooks.protocol.formats.event_reader import remove_dropped_values
+from webhooks.protocol.formats.body_reader import remove_dropped_values
 from webhooks.protocol.webhook_parser import ParsedWebhook
 from webhooks.receiving.answers import Answer
 from webhooks.receiving.incoming_request import IncomingRequest
@@ -105,7 +105,9 @@ def record_unusable_request(
     of the entity that it names, if it could be parsed that far. Values that the source's format drops are not stored.
     """
     body = (
-        remove_dropped_values(source.parsed_format, incoming.body or b"")
+        remove_dropped_values(
+            source.parsed_format, incoming.body or b"", incoming.headers.get("content-type", "")
+        )
         if parsed is None
         else stored_body(incoming, parsed)
     )

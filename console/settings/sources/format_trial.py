@@ -23,6 +23,7 @@ from webhooks.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Source
 from webhooks.protocol.formats.format_trial import EventTrial, FormatTrial, try_format
 from webhooks.protocol.formats.webhook_format import WEBHOOK_FORMAT, WebhookFormat
+from webhooks.protocol.strict_form import FORM_TYPE, is_form
 from webhooks.protocol.strict_json import MalformedBody
 
 MAX_SAMPLES = 10
@@ -98,6 +99,11 @@ def run_trial(source: Source, trial_input: TrialInput, revealed: frozenset[int])
         webhook_format = _parse_format(trial_input.webhook_format)
         if not trial_input.event:
             body, headers = trial_input.body.encode(), _parse_headers(trial_input.headers)
+            if webhook_format.content_types == {FORM_TYPE}:
+                headers = {"content-type": FORM_TYPE} | headers
+            if is_form(headers.get("content-type", "")):
+                # A line break at the end is that of the text area.
+                body = body.strip()
         elif parse_pk(trial_input.event) not in revealed:
             return TrialResult(is_masked=True)
         else:

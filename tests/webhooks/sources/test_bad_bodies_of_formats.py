@@ -371,7 +371,7 @@ def test_a_body_of_another_type_is_refused_before_it_is_read(
 def test_a_reader_that_drops_nothing_is_caught(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("webhooks.protocol.formats.event_reader.drop_paths", lambda *_: False)
+    monkeypatch.setattr("webhooks.protocol.formats.body_reader.drop_paths", lambda *_: False)
     with pytest.raises(AssertionError):
         check(SENDERS["token"], [SENDERS["token"].start + b'{"user":"U1","kind":"changed"}]}'], caplog)
 

@@ -1,6 +1,7 @@
 """Paths of values that are removed from a body before it is stored, such as a password in clear text. Pure.
 
-A path is written as `payload.password`; `items[].password` removes the field from each item of a list.
+A path is written as `payload.password`; `items[].password` removes the field from each item of a list. A name with
+other characters than letters, digits, `_`, `-` and `$` is written in quotation marks.
 """
 
 import re
@@ -12,7 +13,9 @@ from config_schema.kinds import JsonSchema, ValueKind, anchor_pattern
 from config_schema.translatable import translatable
 
 MAX_PATHS = 50
-_NAME = r"[A-Za-z_$][\w$-]{0,99}"
+# A quoted name is not that of the step into a list.
+_NAME = r'(?:[A-Za-z_$][\w$-]{0,99}|"(?!\[\]")[^"\\\x00-\x1f]{1,200}")'
+_STEPS = re.compile(rf"{_NAME}|\[\]", re.ASCII)
 _PATH = re.compile(rf"(?:{_NAME}(?:\[\])?\.){{0,19}}{_NAME}", re.ASCII)
 _EVERY_ITEM = "[]"
 
@@ -23,7 +26,7 @@ class DroppedPathList(ValueKind[tuple[tuple[str, ...], ...]]):
 
     label: str = translatable("list of paths")
     limits: str = translatable(
-        "at most %(most)s paths of field names, such as `payload.password` or `items[].password`",
+        'at most %(most)s paths of field names, such as `payload.password`, `items[].password` or `"data[pw]"`',
         most=MAX_PATHS,
     )
 
@@ -42,7 +45,7 @@ class DroppedPathList(ValueKind[tuple[tuple[str, ...], ...]]):
 def _split_path(path: Any, place: SettingPath) -> tuple[str, ...]:
     if not isinstance(path, str) or not _PATH.fullmatch(path):
         raise SettingsInvalid(place, "This must be a path of field names, such as payload.password.")
-    return tuple(path.replace(_EVERY_ITEM, f".{_EVERY_ITEM}").split("."))
+    return tuple(step.strip('"') for step in _STEPS.findall(path))
 
 
 def drop_paths(document: Any, paths: tuple[tuple[str, ...], ...]) -> bool:

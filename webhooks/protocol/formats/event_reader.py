@@ -11,8 +11,7 @@ from urllib.parse import parse_qsl
 from jmespath.exceptions import JMESPathError
 
 from webhooks.expressions.expression_budget import MAX_BYTES, MAX_STEPS, ExpressionBudget, OverBudget
-from webhooks.protocol import strict_json
-from webhooks.protocol.formats.dropped_paths import drop_paths
+from webhooks.protocol.formats.body_reader import read_body
 from webhooks.protocol.formats.webhook_format import EVENT_TYPES, ExpressionOrConstant, WebhookFormat
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.webhook_parser import (
@@ -99,19 +98,6 @@ class _UnreadableEntry(Exception):
         self.entry = entry
 
 
-def remove_dropped_values(webhook_format: WebhookFormat, body: bytes) -> bytes:
-    """Remove the values that the format drops from a body. Returns b"" if the body is not JSON: the values cannot be
-    found in it.
-    """
-    if not webhook_format.dropped_paths:
-        return body
-    try:
-        document = strict_json.parse_json(body)
-    except MalformedBody:
-        return b""
-    return _ENCODER.encode(document).encode() if drop_paths(document, webhook_format.dropped_paths) else body
-
-
 def read_request(
     webhook_format: WebhookFormat,
     body: bytes,
@@ -122,24 +108,15 @@ def read_request(
 ) -> RequestEvents:
     """Read the events of a request. Values that the format drops are removed before anything is read.
 
-    Raises MalformedBody if the body is not JSON, or is empty and may not be, if the entry `events` gives no list
-    (`wrong-events`) or one of more events than the format allows (`too-many-events`).
+    Its header `content-type` decides how its body is read. Raises MalformedBody if the body is malformed, or is empty
+    and may not be, if the entry `events` gives no list (`wrong-events`) or one of more events than the format allows
+    (`too-many-events`).
     """
     reader = RequestReader(webhook_format, body, headers, query_string, extra_id_characters)
     events = [reader.read_event(element) for element in reader.elements]
     if len(events) == 1:
         events = [_with_whole_body(events[0], reader.document, reader.elements[0], body)]
     return RequestEvents(events)
-
-
-def _parse_body(webhook_format: WebhookFormat, body: bytes) -> Any:
-    if not body and webhook_format.allows_empty_body:
-        return None
-    try:
-        return strict_json.parse_json(body)
-    except MalformedBody as error:
-        # A pointer would repeat a name that the sender made up.
-        raise MalformedBody(error.code, offset=error.offset) from None
 
 
 def _parse_query(query_string: str) -> dict[str, str]:
@@ -168,7 +145,7 @@ def _with_whole_body(
 
 class RequestReader:
     """Reader of single events of one request. `document`: the body without the dropped values; `elements`: its events
-    as the sender sent them. Raises MalformedBody if the body is not JSON or has no valid list of events.
+    as the sender sent them. Raises MalformedBody if the body is malformed or has no valid list of events.
     """
 
     def __init__(
@@ -180,8 +157,7 @@ class RequestReader:
         extra_id_characters: str,
     ) -> None:
         self._format = webhook_format
-        self.document = _parse_body(webhook_format, body)
-        drop_paths(self.document, webhook_format.dropped_paths)
+        self.document = read_body(webhook_format, body, headers.get("content-type", ""))
         self._context = {"body": self.document, "headers": headers, "query": _parse_query(query_string)}
         self._budget = ExpressionBudget(MAX_REQUEST_STEPS, MAX_REQUEST_BYTES)
         self._id_pattern = id_pattern(extra_id_characters)

@@ -21,10 +21,13 @@ from webhooks.expressions.jmespath_paths import (
     compile_expression,
 )
 from webhooks.protocol.formats.dropped_paths import DroppedPathList
+from webhooks.protocol.strict_form import FORM_TYPE, MAX_FIELDS
 from webhooks.protocol.webhook_parser import TYPE_NAME
 
 MAX_WORDS = 200
 MAX_CONTENT_TYPES = 20
+MAX_JSON_FIELDS = 20
+MAX_FIELD_NAME = 200
 # Of one request: what a source accepts by default, and the most that it can be set to.
 USUAL_EVENTS, MOST_EVENTS = 100, 500
 USUAL_BODY, LARGEST_BODY = 65_536, 1_048_576
@@ -71,6 +74,7 @@ class WebhookFormat:
     event_types: Mapping[str, str]
     content_types: frozenset[str]
     allows_empty_body: bool
+    json_fields: frozenset[str]
     max_events: int
     max_bytes: int
     dropped_paths: tuple[tuple[str, ...], ...]
@@ -149,6 +153,30 @@ class MediaTypeList(ValueKind[frozenset[str]]):
     def to_schema(self) -> JsonSchema:
         item = {"type": "string", "pattern": f"^{_CONTENT_TYPE.pattern}$"}
         return {"type": "array", "minItems": 1, "maxItems": MAX_CONTENT_TYPES, "items": item}
+
+
+@dataclass(frozen=True)
+class FieldNames(ValueKind[frozenset[str]]):
+    """Kind of a list of names of fields."""
+
+    label: str = translatable("list of texts")
+    limits: str = translatable(
+        "at most %(most)s names of up to %(length)s characters", most=MAX_JSON_FIELDS, length=MAX_FIELD_NAME
+    )
+
+    def read(self, value: Any, place: SettingPath) -> frozenset[str]:
+        if not isinstance(value, list | tuple) or len(value) > MAX_JSON_FIELDS:
+            raise SettingsInvalid(
+                place, translatable("This must be a list of at most %(most)s names.", most=MAX_JSON_FIELDS)
+            )
+        for index, name in enumerate(value):
+            if not isinstance(name, str) or not 0 < len(name) <= MAX_FIELD_NAME:
+                raise SettingsInvalid((*place, index), "This must be the name of a field.")
+        return frozenset(value)
+
+    def to_schema(self) -> JsonSchema:
+        item = {"type": "string", "minLength": 1, "maxLength": MAX_FIELD_NAME}
+        return {"type": "array", "maxItems": MAX_JSON_FIELDS, "items": item}
 
 
 @dataclass(frozen=True)
@@ -284,8 +312,21 @@ _CONTENT_TYPES = defaulted(
     "content_types",
     MediaTypeList(),
     [JSON_TYPE],
-    "The media types that the sender's JSON may have.",
+    translatable(
+        "The media types that a request may have. A body of the type `%(form)s` is read as a form: `body` is an object "
+        "with its fields, at most %(most)s texts. Any other is JSON.",
+        form=FORM_TYPE,
+        most=f"{MAX_FIELDS:,}",
+    ),
     example=["application/scim+json", "application/json"],
+)
+_JSON_FIELDS = defaulted(
+    "json_fields",
+    FieldNames(),
+    [],
+    "Fields of the body whose texts are JSON, as some senders put it into a form. They are read as such, so that "
+    "`drop` finds values in them.",
+    example=["payload"],
 )
 _ALLOW_EMPTY_BODY = defaulted(
     "allow_empty_body",
@@ -313,8 +354,8 @@ _DROP = defaulted(
     "drop",
     DroppedPathList(),
     [],
-    "Values that are removed from the body before it is read and stored, such as passwords. A body that is not JSON is "
-    "then not stored at all.",
+    "Values that are removed from the body before it is read and stored, such as passwords. A body that is neither "
+    "valid JSON nor a valid form is then not stored at all.",
     example=["payload.password"],
 )
 _BATCH_RESPONSE = defaulted(
@@ -347,6 +388,7 @@ _SETTINGS: tuple[Setting[Any], ...] = (
         _ENTITY_TYPES,
         _EVENT_TYPES,
         _CONTENT_TYPES,
+        _JSON_FIELDS,
         _ALLOW_EMPTY_BODY,
         _MAX_EVENTS,
         _MAX_BYTES,
@@ -372,12 +414,15 @@ def _build_format(values: SettingValues) -> WebhookFormat:
         entity_types=None if entity_types is None else _fold_names(entity_types),
         event_types=_fold_names(values[_EVENT_TYPES]),
         content_types=values[_CONTENT_TYPES],
+        json_fields=values[_JSON_FIELDS],
         allows_empty_body=values[_ALLOW_EMPTY_BODY],
         max_events=values[_MAX_EVENTS],
         max_bytes=values[_MAX_BYTES],
         dropped_paths=values[_DROP],
         batch_response=values[_BATCH_RESPONSE],
-        uses_default_fields=not any(
+        # The hub's own fields are JSON.
+        uses_default_fields=FORM_TYPE not in values[_CONTENT_TYPES]
+        and not any(
             values.is_given(setting) for setting in _SETTINGS if setting.name not in _SETTINGS_BESIDE_FIELDS
         ),
         has_event_list=values.is_given(_EVENTS),

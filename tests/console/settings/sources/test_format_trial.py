@@ -61,6 +61,41 @@ def test_headers_and_the_query_can_be_pasted_too(unsigned_source: Source) -> Non
     assert "&quot;17&quot;" in page
 
 
+FORM_FORMAT = {
+    "content_types": ["application/x-www-form-urlencoded"],
+    "json_fields": ["payload"],
+    "id": "event.payload.user",
+    "entity_type": {"constant": "USER"},
+    "event_type": "event.kind",
+}
+FORM_BODY = "kind=update&payload=%7B%22user%22%3A%22anna-1%22%7D\r\n"
+
+
+def test_a_pasted_form_is_read_as_one(unsigned_source: Source) -> None:
+    client = browser("administrator", "trying")
+    both = FORM_FORMAT | {"content_types": ["application/json", "application/x-www-form-urlencoded"]}
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    for posted, expected in (
+        ({"webhook_format": FORM_FORMAT}, "UPDATE USER anna-1"),
+        ({"webhook_format": both}, "(not-json)"),
+        ({"webhook_format": both, "headers": headers}, "UPDATE USER anna-1"),
+    ):
+        page = try_out(unsigned_source, client=client, body=FORM_BODY, **posted).content.decode()
+        assert expected in page
+
+
+def test_a_request_without_a_body_can_be_tried_out(unsigned_source: Source) -> None:
+    form = {
+        "allow_empty_body": True,
+        "id": 'headers."x-id"',
+        "entity_type": {"constant": "USER"},
+        "event_type": {"constant": "UPDATE"},
+    }
+    headers = {"X-Id": "anna-1"}
+    page = try_out(unsigned_source, webhook_format=form, body="", headers=headers).content.decode()
+    assert "UPDATE USER anna-1" in page
+
+
 @pytest.mark.parametrize(
     ("posted", "sentence"),
     [

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from config_schema.errors import SettingsInvalid
+from webhooks.protocol.formats.body_reader import remove_dropped_values
 from webhooks.protocol.formats.event_reader import (
     RequestEvents,
     UnreadableEvent,
     read_request,
-    remove_dropped_values,
 )
-from webhooks.protocol.formats.webhook_format import EXAMPLE, USUAL_EVENTS, WEBHOOK_FORMAT
+from webhooks.protocol.formats.webhook_format import EXAMPLE, JSON_TYPE, USUAL_EVENTS, WEBHOOK_FORMAT
+from webhooks.protocol.strict_form import FORM_TYPE
 from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.webhook_parser import ParsedWebhook
 
@@ -210,9 +211,44 @@ def test_only_0_null_false_and_what_is_empty_by_jmespath_count_as_false() -> Non
 def test_what_is_dropped_is_in_nothing_that_is_stored() -> None:
     form = WEBHOOK_FORMAT.read({"drop": ["user.password", "items[].secret", "absent.path"]}, ())
     body = b'{"user":{"password":"p"},"items":[{"secret":"s"},{"id":1},2]}'
-    assert json.loads(remove_dropped_values(form, body)) == {"user": {}, "items": [{}, {"id": 1}, 2]}
+    assert json.loads(remove_dropped_values(form, body, JSON_TYPE)) == {
+        "user": {},
+        "items": [{}, {"id": 1}, 2],
+    }
     # Nothing can be found in it, and nothing of it may be stored.
-    assert remove_dropped_values(form, b'{"password": "p"') == b""
+    assert remove_dropped_values(form, b'{"password": "p"', JSON_TYPE) == b""
+
+
+def test_json_in_a_text_of_json_is_read_and_written_back_without_what_is_dropped() -> None:
+    """AWS SNS, for example, sends its message so."""
+    form = {
+        "json_fields": ["Message", "Other"],
+        "drop": ["Message.user.password"],
+        "id": "event.Message.user.id",
+    }
+    body = {"Message": '{"user": {"id": "u-1", "password": "in-clear"}}', "Other": {"is": "no text"}}
+    document = body | {"entityType": "USER", "eventType": "UPDATE"}
+    event = webhook(read(form, document).events[0])
+    assert event.entity_id == "u-1"
+    assert b"in-clear" not in (event.stored_body or b"")
+    raw = json.dumps(body).encode()
+    kept = remove_dropped_values(WEBHOOK_FORMAT.read(form, ()), raw, JSON_TYPE)
+    assert json.loads(kept) == {"Message": '{"user":{"id":"u-1"}}', "Other": {"is": "no text"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "left"),
+    [
+        ('"data[pin]"', {"data": {"pin": 2}, "a.b": [{"c d": 3, "e": 4}]}),
+        ("data.pin", {"data[pin]": 1, "data": {}, "a.b": [{"c d": 3, "e": 4}]}),
+        ('"a.b"[]."c d"', {"data[pin]": 1, "data": {"pin": 2}, "a.b": [{"e": 4}]}),
+        ('"a.b"', {"data[pin]": 1, "data": {"pin": 2}}),
+    ],
+)
+def test_a_name_with_other_characters_is_dropped_if_it_is_quoted(path: str, left: dict[str, Any]) -> None:
+    form = WEBHOOK_FORMAT.read({"drop": [path]}, ())
+    body = json.dumps({"data[pin]": 1, "data": {"pin": 2}, "a.b": [{"c d": 3, "e": 4}]}).encode()
+    assert json.loads(remove_dropped_values(form, body, JSON_TYPE)) == left
 
 
 @pytest.mark.parametrize(
@@ -232,6 +268,11 @@ def test_what_is_dropped_is_in_nothing_that_is_stored() -> None:
         ({"content_types": ["text/json; charset=utf-8"]}, "/content_types/0"),
         ({"drop": ["a..b"]}, "/drop/0"),
         ({"drop": ["items[]"]}, "/drop/0"),
+        *(({"drop": [path]}, "/drop/0") for path in ('"a', '""', '"[]"', '"a"b', 'a."b"c', '"a\\b"')),
+        ({"json_fields": "payload"}, "/json_fields"),
+        ({"json_fields": ["a"] * 21}, "/json_fields"),
+        *(({"json_fields": [name]}, "/json_fields/0") for name in ("", 1, "x" * 201)),
+        ({"allow_empty_body": "yes"}, "/allow_empty_body"),
         ({"time_format": "minutes"}, "/time_format"),
         *(({"max_events": number}, "/max_events") for number in (0, 501, "500", True)),
         *(({"max_bytes": number}, "/max_bytes") for number in (1_023, 1_048_577, None)),
@@ -254,4 +295,10 @@ def test_words_and_media_types_alone_keep_the_default_fields() -> None:
     words = {"event_types": {"modified": "UPDATE"}, "content_types": ["text/json"], "batch_response": "ack"}
     words |= {"max_events": 500, "max_bytes": 1_048_576}
     assert WEBHOOK_FORMAT.read(words, ()).uses_default_fields
-    assert not WEBHOOK_FORMAT.read({"drop": ["password"]}, ()).uses_default_fields
+    for other in (
+        {"drop": ["password"]},
+        {"json_fields": ["a"]},
+        {"allow_empty_body": True},
+        {"content_types": [FORM_TYPE]},
+    ):
+        assert not WEBHOOK_FORMAT.read(other, ()).uses_default_fields

@@ -1,0 +1,99 @@
+"""Forms are read strictly: each accepted one has one meaning, whatever a hostile sender writes."""
+
+import time
+from urllib.parse import parse_qsl
+
+import pytest
+
+from webhooks.protocol.strict_form import FORM_TYPE, MAX_FIELDS, encode_form, is_form, parse_form
+from webhooks.protocol.strict_json import MalformedBody
+
+pytestmark = pytest.mark.pure
+
+
+def code_of(body: bytes) -> str:
+    with pytest.raises(MalformedBody) as refused:
+        parse_form(body)
+    assert not refused.value.pointer
+    return refused.value.code
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"a=1&b=2", {"a": "1", "b": "2"}),
+        (b"a=1+2%2B3%262%3D4", {"a": "1 2+3&2=4"}),
+        (b"a=b=c==", {"a": "b=c=="}),
+        (b"a", {"a": ""}),
+        (b"a=&b", {"a": "", "b": ""}),
+        (b"&a=1&&b=2&", {"a": "1", "b": "2"}),
+        (b"=1", {"": "1"}),
+        (b"a=1;b=2", {"a": "1;b=2"}),
+        (b"data%5Bemail%5D=a%40b.c&data[id]=8", {"data[email]": "a@b.c", "data[id]": "8"}),
+        (b"n=%00&A%41=%F0%9F%98%80", {"n": "\0", "AA": "😀"}),
+        ("name=Äijö".encode(), {"name": "Äijö"}),
+        (b"a%3Db=1", {"a=b": "1"}),
+    ],
+)
+def test_a_form_is_read_as_its_sender_wrote_it(body: bytes, fields: dict[str, str]) -> None:
+    assert parse_form(body) == fields
+    assert parse_form(encode_form(fields)) == fields
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "not-form"),
+        (b"&&&", "not-form"),
+        *(
+            (b"a=" + escape, "not-form")
+            for escape in (b"%", b"%4", b"%zz", b"%4g", b"%%41", b"100%&b=1", b"%u0041")
+        ),
+        *((b"a=1" + raw + b"2", "not-form") for raw in (b" ", b"\n", b"\r\n", b"\t", b"\0", b"\x7f")),
+        (b'{"a": 1}', "not-form"),
+        *((b"a=" + text, "wrong-encoding") for text in (b"%ff", b"%C3", b"%ED%A0%80", b"%C0%80", b"\xe4")),
+        (b"%ff=1", "wrong-encoding"),
+        (b"\xef\xbb\xbfa=1", "byte-order-mark"),
+        (b"a=1&b=2&a=1", "duplicate-member"),
+        (b"a=1&%61=2", "duplicate-member"),
+        (b"=1&=2", "duplicate-member"),
+        (b"&".join(b"f%d=1" % number for number in range(MAX_FIELDS + 1)), "too-many-fields"),
+        (b"&" * 1_000_000, "too-many-fields"),
+    ],
+)
+def test_a_form_with_no_single_meaning_is_refused(body: bytes, code: str) -> None:
+    assert code_of(body) == code
+
+
+def test_the_parser_of_the_library_would_drop_and_replace_silently() -> None:
+    """Without the checks of its own, two senders' bodies would be stored as the same."""
+    assert dict(parse_qsl("a=%ff")) == dict(parse_qsl("a=%fe"))
+    assert dict(parse_qsl("a=1&a=2")) == {"a": "2"}
+
+
+def test_a_thousand_fields_are_read_and_ten_thousand_are_refused_at_once() -> None:
+    assert len(parse_form(b"&".join(b"f%d=1" % number for number in range(MAX_FIELDS)))) == MAX_FIELDS
+    begun = time.process_time()
+    assert code_of(b"&".join(b"f%d=%%41" % number for number in range(10_000))) == "too-many-fields"
+    assert time.process_time() - begun < 0.5
+
+
+def test_the_largest_body_of_escapes_takes_a_bounded_time() -> None:
+    begun = time.process_time()
+    assert parse_form(b"a=" + b"%41" * 349_000) == {"a": "A" * 349_000}
+    assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("content_type", "expected"),
+    [
+        (FORM_TYPE, True),
+        (f" {FORM_TYPE.upper()} ; charset=utf-8", True),
+        ("application/json", False),
+        ("multipart/form-data", False),
+        ("", False),
+        (f"text/plain; type={FORM_TYPE}", False),
+    ],
+)
+def test_a_form_is_known_by_its_media_type(content_type: str, expected: bool) -> None:
+    assert is_form(content_type) is expected

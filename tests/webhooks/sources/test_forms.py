@@ -1,0 +1,326 @@
+"""Forms: verified over their bytes, read strictly, stored without what is dropped, and delivered as any webhook."""
+
+import json
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from django.db import transaction
+from django.http import HttpResponse
+
+from exports.row_checks.nightly_rows import find_row_faults
+from sync.housekeeping.unusable_bodies import erase_unusable_bodies
+from tests.support.builders.event_batches import TOKEN, add_token, documents, set_format
+from tests.support.hub import ANNA, Hub, signature_headers
+from tests.support.people import browser
+from webhooks.models import Event, Payload, Receipt, Refusal, Source, SourceSecret
+from webhooks.protocol.formats import body_reader
+from webhooks.protocol.strict_form import FORM_TYPE
+from webhooks.receiving.source_cache import find_source
+
+FORMAT: dict[str, Any] = {
+    "content_types": [FORM_TYPE],
+    "id": "event.user",
+    "entity_type": {"constant": "USER"},
+    "event_type": "event.type",
+    "event_types": {"profile": "UPDATE"},
+    "event_id": "event.id",
+    "drop": ["password", '"data[pin]"'],
+}
+# One field holds a list of events as JSON, as Mandrill sends it.
+LISTED: dict[str, Any] = {
+    "content_types": [FORM_TYPE],
+    "json_fields": ["mandrill_events"],
+    "events": "body.mandrill_events",
+    "id": "event.msg.metadata.user_id",
+    "entity_type": {"constant": "DEVICE"},
+    "event_type": "event.event",
+    "event_types": {"hard_bounce": "UPDATE"},
+    "event_id": "event._id",
+    "occurred_at": "event.ts",
+    "time_format": "seconds",
+    "drop": ["mandrill_events[].msg.password"],
+}
+
+
+@pytest.fixture
+def formed(hub: Hub) -> Hub:
+    add_token()
+    set_format(FORMAT)
+    return hub
+
+
+def send(hub: Hub, form: bytes | dict[str, Any], content_type: str = FORM_TYPE) -> HttpResponse:
+    body = form if isinstance(form, bytes) else urlencode(form).encode()
+    return hub.client.generic(
+        "POST",
+        "/webhooks/aurora-unsigned",
+        body,
+        content_type=content_type,
+        headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": content_type},
+    )
+
+
+def profile(user: str = ANNA, **fields: str) -> dict[str, str]:
+    return {"type": "profile", "user": user, **fields}
+
+
+def code_of(answer: HttpResponse) -> tuple[int, str]:
+    return answer.status_code, answer.json().get("code", "")
+
+
+def bodies() -> list[str]:
+    """Return the plain text of all stored bodies."""
+    rows = Payload.objects.filter(kind=Payload.Kind.WEBHOOK).select_related("subject").order_by("pk")
+    return [payload.decrypt().decode() for payload in rows]
+
+
+def test_a_form_is_delivered_and_stored_as_its_fields_without_what_is_dropped(formed: Hub) -> None:
+    formed.change_email("form@example.org")
+    fields = profile(id="e-1", name="Äijö & Co + 100 %", password="in-clear", **{"data[pin]": "12-34"})
+    answer = send(formed, fields)
+    assert answer.status_code == 200, answer.content
+    customer = formed.customer()
+    assert customer is not None
+    assert customer["email"] == "form@example.org"
+    [stored] = documents()
+    assert stored["event"] == profile(id="e-1", name="Äijö & Co + 100 %")
+    assert "in-clear" not in "".join(bodies())
+    assert "12-34" not in "".join(bodies())
+    assert list(find_row_faults()) == []
+
+
+@pytest.mark.parametrize(
+    "content_type", [f"{FORM_TYPE}; charset=utf-8", f'{FORM_TYPE.upper()};charset="UTF-8"', FORM_TYPE]
+)
+def test_the_content_type_of_a_form_may_have_its_encoding(formed: Hub, content_type: str) -> None:
+    assert send(formed, profile(), content_type).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "",
+        "application/json",
+        "multipart/form-data; boundary=x",
+        f"{FORM_TYPE}; charset=iso-8859-1",
+        f"{FORM_TYPE}; charset=utf-16",
+        f"{FORM_TYPE}; charset=utf-8; charset=latin-1",
+        f"{FORM_TYPE}, application/json",
+        "x-www-form-urlencoded",
+    ],
+)
+def test_another_content_type_is_refused(formed: Hub, content_type: str) -> None:
+    assert code_of(send(formed, profile(), content_type)) == (415, "wrong-content-type")
+    assert not Receipt.objects.exists()
+    assert Refusal.objects.get().code == "wrong-content-type"
+
+
+def test_a_source_that_accepts_json_alone_refuses_a_form(formed: Hub) -> None:
+    for webhook_format in ({}, {**FORMAT, "content_types": ["application/json"]}):
+        set_format(webhook_format)
+        assert code_of(send(formed, profile())) == (415, "wrong-content-type")
+
+
+def test_a_source_can_accept_both_and_reads_each_as_what_it_is(formed: Hub) -> None:
+    set_format(FORMAT | {"content_types": [FORM_TYPE, "application/json"]})
+    assert send(formed, profile(id="1")).status_code == 200
+    body = json.dumps(profile(id="2")).encode()
+    assert send(formed, body, "application/json").status_code == 200
+    assert code_of(send(formed, body)) == (400, "not-form")
+    assert code_of(send(formed, profile(id="3"), "application/json; charset=utf-8")) == (400, "not-json")
+    assert Event.objects.count() == 2
+
+
+def test_a_format_of_media_types_alone_reads_the_fields_of_the_hub(formed: Hub) -> None:
+    set_format({"content_types": [FORM_TYPE]})
+    answer = send(formed, {"id": "D-1", "entityType": "DEVICE", "eventType": "UPDATE", "eventId": "e"})
+    assert (answer.status_code, answer.json()["status"]) == (200, "ignored")
+    event = Event.objects.get()
+    assert (event.entity_id, event.entity_type, event.event_id) == ("D-1", "DEVICE", "e")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "not-form"),
+        (b"type=profile&user=%4", 400, "not-form"),
+        (b"type=profile&user=ANNA\n", 400, "not-form"),
+        (b"type=profile&user=a&password=in-clear%", 400, "not-form"),
+        (b"type=profile&user=%ff", 400, "wrong-encoding"),
+        (b"type=profile&user=a&user=b", 400, "duplicate-member"),
+        (b"type=profile&user=a&password=x&pass%77ord=in-clear", 400, "duplicate-member"),
+        (
+            b"&".join([b"type=profile", *(b"f%d=1" % number for number in range(10_000))])[:60_000],
+            413,
+            "too-many-fields",
+        ),
+        (b"type=profile&user=" + b"a" * 60_000, 400, "wrong-id"),
+        (b"type=profile&user=%00", 400, "wrong-id"),
+        (b"type=profile&user[id]=ANNA", 400, "missing-member"),
+        (b"type=profile&user[]=ANNA", 400, "missing-member"),
+        (b"user=ANNA", 400, "missing-member"),
+        (b"type=profile&user=ANNA&id=%0A", 400, "wrong-event-id"),
+        (b"type=profile&user=" + b"a" * 70_000, 413, "too-large"),
+    ],
+    ids=lambda value: value[:40].decode() if isinstance(value, bytes) else str(value),
+)
+def test_a_hostile_form_is_refused_with_a_reason_and_not_lost(
+    formed: Hub, body: bytes, status: int, code: str
+) -> None:
+    assert code_of(send(formed, body)) == (status, code)
+    assert not Event.objects.exists()
+    # Only what was not read at all has no receipt.
+    assert Receipt.objects.count() == (0 if code == "too-large" else 1)
+    assert "in-clear" not in "".join(bodies())
+
+
+def test_nothing_of_a_form_is_stored_if_what_must_be_dropped_cannot_be_found(formed: Hub) -> None:
+    for body in (b"user=a&password=in-clear&x=%", b"user=a&password=in-clear&user=b"):
+        assert send(formed, body).status_code == 400
+    assert bodies() == ["", ""]
+    # It can be found in this one, which lacks a field.
+    assert code_of(send(formed, {"user": "a b", "password": "in-clear"})) == (400, "wrong-id")
+    assert bodies()[2] == "user=a+b"
+
+
+def test_a_variant_that_takes_a_form_for_json_would_store_nothing_of_it(
+    formed: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_reader, "is_form", lambda _: False)
+    assert code_of(send(formed, profile())) == (400, "not-json")
+
+
+def test_a_form_that_is_sent_again_is_a_repeat_and_another_with_its_id_a_conflict(formed: Hub) -> None:
+    first = send(formed, profile(id="e-1"))
+    again = send(formed, profile(id="e-1"))
+    assert again["Webhook-Replayed"] == "true"
+    assert again.json()["reference"] == first.json()["reference"]
+    # The same fields in other bytes are another content, as in JSON.
+    assert code_of(send(formed, b"user=" + ANNA.encode() + b"&type=profile&id=e-1")) == (
+        409,
+        "event-id-conflict",
+    )
+    assert Event.objects.count() == 1
+
+
+def test_a_signature_covers_the_bytes_of_a_form(hub: Hub) -> None:
+    set_format(FORMAT, "aurora")
+    body = urlencode(profile(id="e-1")).encode()
+
+    def send_signed(sent: bytes) -> HttpResponse:
+        headers = signature_headers(body, "msg_1")
+        return hub.client.generic("POST", "/webhooks/aurora", sent, content_type=FORM_TYPE, headers=headers)
+
+    assert send_signed(body).status_code == 200
+    assert Event.objects.get().event_id == "msg_1"
+    # The same fields, other bytes.
+    assert code_of(send_signed(body.replace(b"profile", b"%70rofile"))) == (401, "bad-signature")
+
+
+@pytest.mark.parametrize(("field", "has_json"), [("token", False), ("payload.token", True)])
+def test_a_secret_in_a_form_is_verified_and_not_stored(hub: Hub, field: str, has_json: bool) -> None:
+    secret = 'a-token-of "thirty-two" + characters/é'
+    source = Source.objects.get(slug="aurora-unsigned")
+    source.scheme, source.scheme_settings = "body-secret", {"field": field}
+    source.webhook_format = FORMAT | ({"json_fields": ["payload"]} if has_json else {})
+    source.webhook_format |= {"id": "event.payload.user"} if has_json else {}
+    source.full_clean()
+    source.save()
+    SourceSecret.objects.create(source=source, value=secret, hint="test")
+    find_source.invalidate()
+
+    def form_with(token: str) -> dict[str, str]:
+        inner = {"user": ANNA, "token": token, "note": f"again: {token}"}
+        fields = {"payload": json.dumps(inner)} if has_json else {"token": token, "note": f"again: {token}"}
+        return profile(again=json.dumps({"repeated": token}).replace("/", "\\/"), **fields)
+
+    assert code_of(send(hub, form_with("another-token-of-thirty-two-chars"))) == (401, "bad-signature")
+    assert not Receipt.objects.exists()
+    answer = send(hub, form_with(secret))
+    assert answer.status_code == 200, answer.content
+    [stored] = documents()
+    event = stored["event"]
+    note = event["payload"]["note"] if has_json else event["note"]
+    assert (note, event["again"]) == ("again: ***", '{"repeated": "***"}')
+    assert "token" not in (event["payload"] if has_json else event)
+    assert "thirty-two" not in "".join(bodies())
+
+
+def test_events_in_a_json_field_are_read_one_by_one_without_what_is_dropped(formed: Hub) -> None:
+    set_format(LISTED)
+
+    def event(number: int) -> dict[str, Any]:
+        message = {"metadata": {"user_id": number}, "password": "in-clear", "subject": "Ä & ö"}
+        return {"event": "hard_bounce", "ts": 1384954004, "_id": f"e{number}", "msg": message}
+
+    sent = json.dumps(
+        [event(1), event(2), {"event": "hard_bounce", "_id": "e3", "msg": {"password": "in-clear"}}]
+    )
+    answer = send(formed, {"mandrill_events": sent})
+    assert answer.status_code == 400, answer.content
+    assert [result["status"] for result in answer.json()["results"]] == ["ignored", "ignored", "refused"]
+    assert [stored["event"]["msg"]["subject"] for stored in documents()] == ["Ä & ö"] * 2
+    assert len(bodies()) == 3
+    assert "in-clear" not in "".join(bodies())
+    single = send(formed, {"mandrill_events": json.dumps([event(4)])})
+    assert single.status_code == 200, single.content
+    assert documents()[2]["body"] == {"mandrill_events": [documents()[2]["event"]]}
+    assert "in-clear" not in "".join(bodies())
+
+
+@pytest.mark.parametrize(
+    ("field", "code"),
+    [
+        ("", "not-json"),
+        ("[", "not-json"),
+        ('{"a":1,"a":2}', "duplicate-member"),
+        ("[" * 40 + "]" * 40, "too-deep"),
+        ('["\\ud800"]', "bad-text"),
+        ("[1e999]", "number-too-large"),
+        ("\ufeff[]", "byte-order-mark"),
+        ('"text"', "wrong-events"),
+        ("[]", "filtered"),
+    ],
+)
+def test_json_in_a_form_is_as_strict_as_any(formed: Hub, field: str, code: str) -> None:
+    set_format(LISTED)
+    assert code_of(send(formed, {"mandrill_events": field}))[1] == code
+    assert code_of(send(formed, {"other": "1"})) == (400, "wrong-events")
+    assert not Event.objects.exists()
+
+
+def test_a_form_that_cannot_be_used_is_stored_as_a_form_without_what_is_dropped(formed: Hub) -> None:
+    set_format(LISTED | {"events": "body.absent"})
+    sent = json.dumps([{"event": "x", "msg": {"password": "in-clear", "note": "kept"}}])
+    assert code_of(send(formed, {"mandrill_events": sent, "v": "1"})) == (400, "wrong-events")
+    kept = json.dumps([{"event": "x", "msg": {"note": "kept"}}], separators=(",", ":"))
+    assert bodies() == [urlencode({"mandrill_events": kept, "v": "1"})]
+
+
+def test_an_erasure_finds_an_id_in_a_form_however_it_is_escaped(formed: Hub) -> None:
+    with transaction.atomic():
+        Source.objects.update(extra_id_characters="@+")
+    find_source.invalidate()
+    person = "anna+1@example.org"
+    inner = json.dumps({"id": person}).replace("+", "\\u002b").replace("@", "\\u0040")
+    for body in (f"who={quote(person)}", f"who={person.replace('+', '%2b')}", urlencode({"payload": inner})):
+        assert send(formed, body.encode()).status_code == 400
+    assert send(formed, b"who=somebody-else").status_code == 400
+    assert erase_unusable_bodies(person, "") == 3
+    assert bodies() == ["who=somebody-else"]
+
+
+def test_the_console_shows_the_fields_of_a_form_masked(formed: Hub) -> None:
+    send(formed, profile(name="Anna Aalto"))
+    event = Event.objects.get()
+    client = browser("administrator", "forms")
+    page = client.get(f"/admin/webhooks/event/{event.pk}/change/").content.decode()
+    assert "Anna Aalto" not in page
+    set_format(FORMAT | {"id": "event.absent"})
+    send(formed, profile(name="Anna Aalto"))
+    receipt = Receipt.objects.filter(event=None).latest("pk")
+    address = f"/admin/webhooks/receipt/{receipt.pk}/change/"
+    page = client.get(address).content.decode()
+    assert "missing-member" in page
+    assert "Aalto" not in page
