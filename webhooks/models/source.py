@@ -19,7 +19,15 @@ from webhooks.encryption.at_rest import EncryptedJSONField
 from webhooks.models.pausable import Pausable
 from webhooks.protocol.formats.webhook_format import DEFAULT_FORMAT, WEBHOOK_FORMAT, WebhookFormat
 from webhooks.protocol.handshake import HANDSHAKE
-from webhooks.protocol.schemes import SCHEMES, check_secret, check_settings, has_secret, needs_public_url
+from webhooks.protocol.schemes import (
+    SCHEMES,
+    check_secret,
+    check_settings,
+    has_secret,
+    needs_form,
+    needs_public_url,
+)
+from webhooks.protocol.strict_form import FORM_TYPE
 from webhooks.responses.response_format import RESPONSE_FORMAT
 
 
@@ -180,6 +188,11 @@ class Source(Pausable):
         for name, kind in documents.items():
             if fault := find_invalid_setting(kind, getattr(self, name)):
                 errors[name] = ValidationError("%(setting)s", params={"setting": fault})
+        accepted = WEBHOOK_FORMAT.read(self.webhook_format, ()).content_types if not errors else frozenset()
+        if accepted and accepted != {FORM_TYPE} and needs_form(self.scheme, self.scheme_settings):
+            sentence = "{fields} needs a webhook format that accepts only forms, in content_types."
+            fault = SettingsInvalid(("signed",), sentence)
+            errors["scheme_settings"] = ValidationError("%(setting)s", params={"setting": fault})
         if not SOURCE_SETTINGS["entity_fields"].accepts(self.entity_fields):
             errors["entity_fields"] = _("Enter a JSON list of field names.")
         # Anyone can send to a source that is not signed, and would get the entity as the answer.

@@ -21,7 +21,10 @@ from config_schema.translatable import translatable
 
 MAX_PARTS = 16
 BODY, TIME, ID, METHOD, URL = "{body}", "{time}", "{id}", "{method}", "{url}"
-PLACEHOLDERS = (BODY, TIME, ID, METHOD, URL)
+# The fields of a form, sorted by name, each name followed by its value.
+FIELDS = "{fields}"
+PLACEHOLDERS = (BODY, TIME, ID, METHOD, URL, FIELDS)
+_CONTENTS = (BODY, FIELDS)
 _LITERAL = re.compile(r"[ !-z|~\t\n]{1,64}")
 BASE64_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix, no secret
 
@@ -76,7 +79,7 @@ class SignedParts(ValueKind[tuple[str, ...]]):
             "minItems": 1,
             "maxItems": MAX_PARTS,
             "items": {"type": "string", **items},
-            "contains": {"const": BODY},
+            "contains": {"enum": list(_CONTENTS)},
         }
 
 
@@ -134,7 +137,8 @@ _SIGNED = defaulted(
     SignedParts(),
     [BODY],
     "What is signed: these parts, one after the other. `{url}` is the address under which the sender knows the hub, "
-    "with its query: `PUBLIC_URL` and the path.",
+    "with its query: `PUBLIC_URL` and the path. `{fields}` are the names and values of a form, sorted by name, with "
+    "nothing between them: such a signature does not say where a name ends, so use `{body}` if the sender offers it.",
     example=[ID, ".", TIME, ".", BODY],
 )
 _ALGORITHM = defaulted("algorithm", Choice(ALGORITHMS), "sha256", "The hash of the HMAC.", example="sha512")
@@ -221,12 +225,14 @@ EXAMPLE: Mapping[str, Any] = {
 def build_rule(values: SettingValues) -> HmacRule:
     """Return the rule that the settings mean. Raises SettingsInvalid if they do not fit together."""
     header, signed = values[_HEADER].lower(), values[_SIGNED]
-    if signed.count(BODY) != 1:
+    if sum(signed.count(part) for part in _CONTENTS) != 1:
         values.reject(
             _SIGNED,
             translatable(
-                "The signed text must contain %(body)s once: otherwise anyone could change the body.",
+                "The signed text must contain %(body)s once: otherwise anyone could change the body. For a form it may "
+                "be %(fields)s instead.",
                 body=BODY,
+                fields=FIELDS,
             ),
         )
     time_header = _place_of(values, _TIME_HEADER, _TIME, header)
@@ -297,6 +303,11 @@ def timestamped_hmac_rule(options: Mapping[str, str]) -> HmacRule:
         time=options["time"],
         unit=options["unit"],
     )
+
+
+def join_fields(fields: Mapping[str, str]) -> bytes:
+    """Return the fields of a form as they are signed: sorted by name, each name followed by its value."""
+    return "".join(f"{name}{value}" for name, value in sorted(fields.items())).encode()
 
 
 def compute_hmac(key: bytes, content: bytes, algorithm: str) -> bytes:

@@ -8,6 +8,7 @@ from webhooks.protocol.hmac_rule import (
     ALGORITHMS,
     BODY,
     ENCODINGS,
+    FIELDS,
     ID,
     METHOD,
     PLACEHOLDERS,
@@ -15,8 +16,11 @@ from webhooks.protocol.hmac_rule import (
     URL,
     HmacRule,
     compute_hmac,
+    join_fields,
 )
 from webhooks.protocol.signature_reasons import SignatureReason
+from webhooks.protocol.strict_form import is_form, parse_form
+from webhooks.protocol.strict_json import MalformedBody
 from webhooks.protocol.verification_result import (
     MAX_SIGNATURES,
     BadSignature,
@@ -62,6 +66,8 @@ def verify_hmac(
         values[METHOD] = method.encode()
     if URL in rule.signed:
         values[URL] = _require_url(url)
+    if FIELDS in rule.signed:
+        values[FIELDS] = _read_fields(headers, body)
     content = rule.join_parts(values)
     encode = ENCODINGS[rule.encoding]
     expected = [
@@ -132,6 +138,18 @@ def _check_id(webhook_id: str, rule: HmacRule) -> bytes:
             "the id is not 1 to 255 printable characters without the separator",
         )
     return webhook_id.encode("ascii")
+
+
+def _read_fields(headers: Mapping[str, str], body: bytes) -> bytes:
+    """Return the signed text of a form. Raises BadSignature if the body is none."""
+    if not is_form(headers.get("content-type", "")):
+        raise BadSignature(
+            SignatureReason.MALFORMED_BODY, "the fields of a form are signed, and the body is none"
+        )
+    try:
+        return join_fields(parse_form(body))
+    except MalformedBody as error:
+        raise BadSignature(SignatureReason.MALFORMED_BODY, "the body is no valid form") from error
 
 
 def _require_url(url: Callable[[], str]) -> bytes:

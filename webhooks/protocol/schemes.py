@@ -205,6 +205,11 @@ def needs_public_url(scheme: str, settings: Mapping[str, Any]) -> bool:
     return scheme == "hmac" and hmac_rule.URL in settings.get("signed", ())
 
 
+def needs_form(scheme: str, settings: Mapping[str, Any]) -> bool:
+    """Return True if the fields of a form are signed, so that no other body can be verified."""
+    return scheme == "hmac" and hmac_rule.FIELDS in settings.get("signed", ())
+
+
 def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = None) -> None:
     """Raise ValueError with a sentence, which never repeats the value, if a secret is invalid for `scheme` with these
     settings.

@@ -17,6 +17,7 @@ from webhooks.protocol.body_secret import add_secret
 from webhooks.protocol.hmac_rule import (
     BODY,
     ENCODINGS,
+    FIELDS,
     HMAC,
     ID,
     METHOD,
@@ -108,7 +109,8 @@ def _sign_hmac(
 ) -> dict[str, str]:
     number = str(int(at.timestamp() * (1000 if rule.unit == "milliseconds" else 1)))
     values = {BODY: body, TIME: number.encode("ascii"), ID: webhook_id.encode("ascii")}
-    content = rule.join_parts(values | {METHOD: method.encode(), URL: url.encode()})
+    # The console sends no form: its request is refused then, with the reason.
+    content = rule.join_parts(values | {METHOD: method.encode(), URL: url.encode(), FIELDS: b""})
     digest = ENCODINGS[rule.encoding](compute_hmac(rule.key_of(secret), content, rule.algorithm)).decode(
         "ascii"
     )

@@ -25,7 +25,7 @@ COMPARISONS = {
     "word.lower() != scheme",
     "unit not in _UNITS",
     "abs(now - signed_at) > window",
-    *("METHOD in rule.signed", "URL in rule.signed"),
+    *("METHOD in rule.signed", "URL in rule.signed", "FIELDS in rule.signed"),
     *("rule.algorithm not in ALGORITHMS", "rule.encoding not in ENCODINGS"),
     *("rule.time_header is not None", "rule.id_header is not None"),
     *("rule.signature is not None", "rule.separator is not None"),
@@ -33,7 +33,11 @@ COMPARISONS = {
     *("member is None", "len(values) != 1", "member_name == name"),
     *("part not in PLACEHOLDERS", "part in webhook_id", "part in PLACEHOLDERS"),
     # Of the settings.
-    *("1 <= len(value) <= MAX_PARTS", "signed.count(BODY) != 1", "signed.count(part) > 1"),
+    *(
+        "1 <= len(value) <= MAX_PARTS",
+        "sum((signed.count(part) for part in _CONTENTS)) != 1",
+        "signed.count(part) > 1",
+    ),
     *("part in signed", "part not in signed", "place is None", "place is not None"),
     *("header is not None", "values[member_setting] is None", "values[_SECRET] == 'base64'"),
 }
@@ -53,7 +57,7 @@ TEXT_COMPARISONS = {
     "require_header(headers, 'authorization').partition(' ')",
     "listed.split(' ', MAX_SIGNATURES)",
     # Of the settings, and of the secret's own notation.
-    *("signed.count(BODY)", "signed.count(part)", "secret.removeprefix(BASE64_SECRET_PREFIX)"),
+    *("signed.count(part)", "secret.removeprefix(BASE64_SECRET_PREFIX)"),
 }
 COMPARING = {
     *("startswith", "endswith", "removeprefix", "removesuffix", "partition", "rpartition", "split", "rsplit"),

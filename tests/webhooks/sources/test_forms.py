@@ -1,10 +1,13 @@
 """Forms: verified over their bytes, read strictly, stored without what is dropped, and delivered as any webhook."""
 
+import base64
+import hmac
 import json
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpResponse
 
@@ -216,6 +219,49 @@ def test_a_signature_covers_the_bytes_of_a_form(hub: Hub) -> None:
     assert Event.objects.get().event_id == "msg_1"
     # The same fields, other bytes.
     assert code_of(send_signed(body.replace(b"profile", b"%70rofile"))) == (401, "bad-signature")
+
+
+def test_a_signature_may_cover_the_address_and_the_sorted_fields_of_a_form(hub: Hub, settings: Any) -> None:
+    """As Twilio and Mandrill sign."""
+    settings.PUBLIC_URL = "https://hub.example.org"
+    secret = "an-auth-token-of-thirty-two-chars"
+    source = Source.objects.get(slug="aurora-unsigned")
+    source.scheme = "hmac"
+    source.scheme_settings = {
+        "header": "X-Twilio-Signature",
+        "signed": ["{url}", "{fields}"],
+        "algorithm": "sha1",
+        "encoding": "base64",
+    }
+    for accepted in (["application/json"], [FORM_TYPE, "application/json"]):
+        source.webhook_format = FORMAT | {"content_types": accepted}
+        with pytest.raises(ValidationError, match="accepts only forms"):
+            source.full_clean()
+    source.webhook_format = FORMAT
+    source.full_clean()
+    source.save()
+    SourceSecret.objects.create(source=source, value=secret, hint="test")
+    find_source.invalidate()
+    fields = profile(name="Äijö + 1", id="e-1")
+    signed = "https://hub.example.org/webhooks/aurora-unsigned?a=1" + "".join(
+        name + fields[name] for name in sorted(fields)
+    )
+    signature = base64.b64encode(hmac.digest(secret.encode(), signed.encode(), "sha1")).decode()
+
+    def send_signed(sent: dict[str, str], query: str = "?a=1") -> HttpResponse:
+        return hub.client.generic(
+            "POST",
+            f"/webhooks/aurora-unsigned{query}",
+            urlencode(sent).encode(),
+            content_type=f"{FORM_TYPE}; charset=UTF-8",
+            headers={"X-Twilio-Signature": signature},
+        )
+
+    assert send_signed(fields).status_code == 200
+    for changed in (fields | {"user": "OTHER"}, {**fields, "more": ""}, {"type": "profile"}):
+        assert code_of(send_signed(changed)) == (401, "bad-signature")
+    assert code_of(send_signed(fields, "?a=2")) == (401, "bad-signature")
+    assert Event.objects.count() == 1
 
 
 @pytest.mark.parametrize(("field", "has_json"), [("token", False), ("payload.token", True)])
