@@ -46,7 +46,7 @@ _CALL = (
         "path",
         "started_at",
     ),
-    *("seconds", "status", "error", "sent_bytes", "received_bytes"),
+    *("seconds", "status", "error", "sent_bytes", "received_bytes", "response_part"),
 )
 # The position among the values of a call without the first one, the id of its attempt.
 _SECONDS = _CALL.index("seconds") - 1

@@ -140,6 +140,13 @@ CALLS = TableSchema(
         ColumnSchema("error", "text", "if there was no usable response: the reason, as a code", mutable=True),
         ColumnSchema("sent_bytes", "number", "size of the request in bytes"),
         ColumnSchema("received_bytes", "number", "size of the response in bytes", mutable=True),
+        ColumnSchema(
+            "response_part",
+            "number",
+            "place of its response among the stored responses of the attempt, from 0",
+            nullable=True,
+            mutable=True,
+        ),
     ),
 )
 TABLES = (EVENTS, RECEIPTS, DELIVERIES, ATTEMPTS, CALLS)

@@ -50,6 +50,7 @@ def call_digests(calls: Iterable[Call]) -> list[JSONValue]:
             call.error,
             call.sent_bytes,
             call.received_bytes,
+            call.response_part,
         )
         for call in calls
     ]

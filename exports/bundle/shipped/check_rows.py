@@ -69,7 +69,7 @@ EVENT_FACTS = ("source_id", "entity_type", "event_type", "occurred", "occurred_t
 EVENT_SUBJECT = ("event_id", "entity_id", "body_sha256")
 CALL_COLUMNS = (
     *("connection_id", "purpose", "write", "method", "path", "started"),
-    *("milliseconds", "status", "error", "sent_bytes", "received_bytes"),
+    *("milliseconds", "status", "error", "sent_bytes", "received_bytes", "response_part"),
 )
 ENDED = ("succeeded", "unchanged", "superseded", "failed", "held")
 BASE_32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -2,18 +2,21 @@
 
 import json
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from audit.export.line_formats import json_lines
+from audit.format.row_digest import row_digest
 from exports.bundle.export_rows import read_rows
 from exports.bundle.schema import TABLES
 from exports.bundle.shipped import check_rows
 from exports.row_checks.nightly_rows import find_row_faults
+from sync.evidence import row_facts
 from sync.execution.executor import run_due_deliveries
-from sync.models import Delivery
+from sync.models import Call, Delivery
 from sync.replays.requests import request_replay
 from tests.support.audit.row_tampering import RowChange, every_change
 from tests.support.builders.exports import a_finished_export, unpack_export
@@ -144,6 +147,33 @@ def test_a_variant_without_one_comparison_is_caught(
     assert missed_changes(folder, changes) == []
     monkeypatch.setattr(check_rows, comparison, lambda *_, **__: iter(()))
     assert missed_changes(folder, changes)
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_exchanged_responses_of_two_calls_are_found(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    if is_broken:  # neither the entries nor the checks have the column
+        columns = check_rows.CALL_COLUMNS[:-1]
+        monkeypatch.setattr(check_rows, "CALL_COLUMNS", columns)
+        monkeypatch.setattr(row_facts, "row_digests", lambda name, rows: _shortened_digests(name, rows))
+    hub.change_email("anna.new@example.com")
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    folder = unpack_export(a_finished_export({}, table="none"), tmp_path)
+    first, second = Call.objects.exclude(response=None).order_by("pk")[:2]
+    assert first.response_id == second.response_id
+    Call.objects.filter(pk=first.pk).update(response_part=second.response_part)
+    Call.objects.filter(pk=second.pk).update(response_part=first.response_part)
+    rewrite_rows(folder)
+    for faults in (list(find_row_faults()), check_rows.RowChecker(str(folder)).check_export()):
+        assert sum("response_part: differs from every call" in fault for fault in faults) == (
+            0 if is_broken else 2
+        )
+
+
+def _shortened_digests(name: str, rows: Iterable[tuple[Any, ...]]) -> list[str]:
+    return [row_digest(name, *values[:-1]) for values in rows]
 
 
 @pytest.mark.slow

@@ -132,7 +132,7 @@ class History:
         """End an attempt with these calls. `columns`: those of the attempt that it sets, and the delivery's `state`."""
         [delivery] = [row for row in self.tables["deliveries"] if row["delivery"] == attempt["delivery"]]
         state, became = columns.pop("state", outcome), columns.pop("became", "")
-        rows = [self._add_call(attempt, call) for call in calls]
+        rows = self._add_calls(attempt, calls)
         attempt |= {"outcome": outcome, "code": code, **columns}
         secret = bytes.fromhex(event["subject_key"])
         record = attempt["record_id"]
@@ -158,7 +158,7 @@ class History:
     def end_unknown(self, event: Row, attempt: Row, code: str, calls: Sequence[Row], *, dead: bool) -> None:
         """End an attempt whose process died: the delivery is tried again, or is dead."""
         [delivery] = [row for row in self.tables["deliveries"] if row["delivery"] == attempt["delivery"]]
-        rows = [self._add_call(attempt, call) for call in calls]
+        rows = self._add_calls(attempt, calls)
         details = {
             "attempt": attempt["attempt"],
             "event": event["reference"],
@@ -280,6 +280,10 @@ class History:
             }
             self.tables["deliveries"].append(row)
 
+    def _add_calls(self, attempt: Row, calls: Sequence[Row]) -> list[Row]:
+        """Add calls whose responses are stored as one list."""
+        return [self._add_call(attempt, call | {"response_part": part}) for part, call in enumerate(calls)]
+
     def _add_call(self, attempt: Row, columns: Row) -> Row:
         self.seconds += STEP
         slug, key = TARGET if columns["purpose"] != "fetch" else IDENTITY
@@ -298,6 +302,7 @@ class History:
             "error": "",
             "sent_bytes": 235,
             "received_bytes": 464,
+            "response_part": None,
         }
         self.tables["calls"].append(row | columns)
         return self.tables["calls"][-1]

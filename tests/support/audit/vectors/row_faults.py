@@ -66,6 +66,15 @@ def swap_rows(table: str, first: int, second: int) -> Change:
     return change_table(table, swap)
 
 
+def swap_values(table: str, first: int, second: int, name: str) -> Change:
+    """Exchange the values that two rows have in a column."""
+
+    def swap(rows: list[Row]) -> None:
+        rows[first][name], rows[second][name] = rows[second][name], rows[first][name]
+
+    return change_table(table, swap)
+
+
 def delete_event(place: int) -> Change:
     """Delete an event and everything under it."""
 

@@ -144,6 +144,11 @@ BAD_ROWS = {
         faults.copy_row("deliveries", 0, delivery=9, entries=0),
     ),
     "rows-attempt-twice": _bad("row-duplicate", "an attempt appears twice", faults.copy_row("attempts", 0)),
+    "rows-call-parts": _bad(
+        "digest-differs",
+        "the responses of two calls are exchanged",
+        faults.swap_values("calls", 0, 1, "response_part"),
+    ),
     "rows-call-twice": _bad("row-duplicate", "a call appears twice", faults.copy_row("calls", 0)),
     # Columns that entries name
     "rows-time-of-arrival": _bad(
