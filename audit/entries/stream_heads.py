@@ -4,14 +4,22 @@ Heads are read from the entries, without a lock and without a table of their own
 in a stream to one entry; a transaction that collides reads the head again. Entries of one append are inserted in the
 order of their streams' names, so appends wait for each other but never deadlock. A transaction that appends more than
 once appends to settings before deliveries before events, and takes its other locks before all of them.
+
+An append never fails because of what someone changed in the last entry of a stream: webhooks go on, and a verification
+finds the entry, and that the next one does not continue it.
 """
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from audit.format.hashes import ZERO_HASH
+from audit.format.canonical_json import MAX_NUMBER
+from audit.format.hashes import ZERO_HASH, is_hash
 from database.statement import Statement
+
+logger = logging.getLogger("hub.audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +42,28 @@ def load_stream_heads(streams: Collection[str]) -> dict[str, StreamHead]:
     ends = {}
     for some in _in_batches(sorted(streams)):
         for stream, seq, leaf in _heads_statement(len(some)).fetch_all(*some):
-            ends[stream] = StreamHead(seq, bytes(leaf)) if seq else EMPTY_STREAM
+            is_sound = isinstance(seq, int) and seq > 0 and is_hash(leaf)
+            ends[stream] = StreamHead(seq, bytes(leaf)) if is_sound else _damaged_head(stream, seq)
     return ends
 
 
-# One lookup in the unique index of stream and place, however long the stream is.
-_LAST_ENTRY = "(SELECT {} FROM audit_entry WHERE stream = wanted.stream ORDER BY stream_seq DESC LIMIT 1)"
+def _damaged_head(stream: str, seq: Any) -> StreamHead:
+    """Return the head of a stream that has no entry, or whose last entry or stub has a damaged number or hash.
+
+    The next entry takes the next number, and the hash that no entry has, with which the sealer seals a damaged one too.
+    """
+    if not seq:
+        return EMPTY_STREAM
+    logger.error("the last entry of stream %s was changed; the next one does not continue it", stream)
+    # SQLite can store a fraction there, and in a stub text too.
+    is_number = isinstance(seq, int | float) and 0 < seq < MAX_NUMBER
+    return StreamHead(int(seq) if is_number else 0, ZERO_HASH)
+
+
+# One lookup in the unique index of stream and place, however long the stream is. A number that the hub never gives is
+# passed over, and so is text, which SQLite sorts after all numbers.
+_LAST_ENTRY = """(SELECT {} FROM audit_entry WHERE stream = wanted.stream AND stream_seq BETWEEN 0 AND 9007199254740990
+    ORDER BY stream_seq DESC LIMIT 1)"""
 _STUB = "(SELECT {} FROM audit_stub WHERE stream = wanted.stream)"
 
 

@@ -4,6 +4,7 @@
 """
 
 from hashlib import sha256
+from typing import TypeGuard
 
 HASH_SIZE = 32
 ZERO_HASH = bytes(HASH_SIZE)
@@ -26,6 +27,11 @@ def segment_hash(statement: str) -> bytes:
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Return the hash over two hashes of a Merkle tree."""
     return sha256(b"\x01" + left + right).digest()
+
+
+def is_hash(value: object) -> TypeGuard[bytes | memoryview]:
+    """Return True for 32 bytes. A column of hashes can hold anything else once someone changed it."""
+    return isinstance(value, bytes | memoryview) and len(value) == HASH_SIZE
 
 
 def sha256_digest(content: bytes) -> bytes:

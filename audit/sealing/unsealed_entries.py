@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from audit.format.hashes import HASH_SIZE, ZERO_HASH
+from audit.format.hashes import ZERO_HASH, is_hash
 from audit.format.id_ranges import IdRange, IdSet, unpack_ids
 from audit.format.segment_record import MAX_SEGMENT_ENTRIES, SegmentHead
 from audit.models import Entry, Segment
@@ -163,7 +163,7 @@ def _leaf_to_seal(number: int, leaf: Any) -> bytes:
     The entries after a damaged one must be sealed too, and a verification finds the one whose sealed hash is not its
     own.
     """
-    if isinstance(leaf, bytes | memoryview) and len(leaf) == HASH_SIZE:
+    if is_hash(leaf):
         return bytes(leaf)
     logger.error("the hash of audit entry %s was changed before it was sealed", number)
     return ZERO_HASH

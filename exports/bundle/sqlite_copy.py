@@ -34,8 +34,9 @@ _CREATE_HEADS = (
 _STREAMS = """SELECT e.uuid, NULL FROM main.webhooks_event e WHERE e.id IN (SELECT value FROM json_each(?1))
     UNION ALL SELECT e.uuid, d.route_id FROM main.sync_delivery d JOIN main.webhooks_event e ON e.id = d.event_id
     WHERE d.event_id IN (SELECT value FROM json_each(?1))"""
-_INSERT_HEADS = """INSERT INTO temp.audit_entry SELECT wanted.value, seq, x'' FROM (SELECT value, COALESCE(
-    (SELECT stream_seq FROM main.audit_entry WHERE stream = value ORDER BY stream_seq DESC LIMIT 1),
+_INSERT_HEADS = """INSERT INTO temp.audit_entry SELECT wanted.value, seq, zeroblob(32) FROM (SELECT value, COALESCE(
+    (SELECT stream_seq FROM main.audit_entry WHERE stream = value AND stream_seq < 9007199254740992
+    ORDER BY stream_seq DESC LIMIT 1),
     (SELECT seq FROM main.audit_stub WHERE stream = value), 0) AS seq FROM json_each(?)) AS wanted"""
 # All keys of a batch are one JSON parameter: SQLite limits the number of parameters.
 _EVENT_KEYS = "(SELECT value FROM json_each(?1))"

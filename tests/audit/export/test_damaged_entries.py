@@ -5,18 +5,38 @@ from random import Random
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import Max
 
+from audit.format.hashes import ZERO_HASH
 from audit.models import Entry
 from audit.sealing.seal import seal_entries
+from audit.verification.check_database import verify_database
 from tests.support.audit.entries import BOX, after_start, append_test_entries, write_history
 from tests.support.audit.exports import export_filtered, export_whole, take_checkpoint, verify_with_both
 from tests.support.audit.triggers import disable_triggers
+from tests.support.hub import EXAMPLE, Hub
+from webhooks.models import Event
 
 DAMAGE = (
     ["at = 'x'", "at = '2026-13-01 00:00:00'", "stream_seq = 'x'", "prev_leaf = 'x'", "action = x'00'"]
     if connection.vendor == "sqlite"
     else ["at = 'infinity'", "at = '0044-03-15 12:00:00+00 BC'"]
 )
+
+
+# Of the last entry of a stream, which the next one continues.
+HEAD_DAMAGE = (
+    [
+        "leaf = x''",
+        "leaf = 'x'",
+        "leaf = 1099511627776",
+        "leaf = zeroblob(31)",
+        "stream_seq = 'x'",
+        "stream_seq = 3.5",
+    ]
+    if connection.vendor == "sqlite"
+    else [r"leaf = '\x'", r"leaf = '\x00'"]
+) + ["stream_seq = 9223372036854775807", "stream_seq = -3"]
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -41,3 +61,52 @@ def test_a_damaged_entry_is_found_in_an_export(
     shipped, independent = verify_with_both(tmp_path / "export")
     assert shipped
     assert independent
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+@pytest.mark.parametrize("damage", HEAD_DAMAGE)
+def test_entries_after_a_damaged_one_are_appended_and_both_verifiers_find_it(
+    database: None, tmp_path: Path, damage: str, is_sealed: bool
+) -> None:
+    write_history(Random(20261130), segments=3)
+    append_test_entries("event:head", "event:head", "event:head", at=after_start(183))
+    if is_sealed:
+        seal_entries(BOX, after_start(244))
+    damaged = Entry.objects.filter(stream="event:head").order_by("-stream_seq")[0].pk
+    with transaction.atomic():
+        disable_triggers()
+        with connection.cursor() as cursor:
+            cursor.execute(f"UPDATE audit_entry SET {damage} WHERE id = {damaged}")
+        append_test_entries("event:head", "event:2", "event:head", at=after_start(250))
+        append_test_entries("event:head", at=after_start(251))
+        appended = Entry.objects.filter(stream="event:head", pk__gt=damaged).order_by("pk")
+        first, *others = [(entry.stream_seq, bytes(entry.prev_leaf), bytes(entry.leaf)) for entry in appended]
+        seal_entries(BOX, after_start(320))
+        take_checkpoint()
+        report = verify_database()
+        export_whole(tmp_path / "export")
+        transaction.set_rollback(True)
+    assert [seq for seq, *_ in others] == [first[0] + 1, first[0] + 2]
+    assert [before for _, before, _ in others] == [first[2], others[0][2]]
+    if damage.startswith("leaf"):
+        assert first[:2] == (4, ZERO_HASH)
+        assert "stream event:head at 4: does not continue the entry before it" in map(str, report.faults)
+    assert [fault for fault in map(str, report.faults) if fault.startswith(f"entry {damaged} ")]
+    shipped, independent = verify_with_both(tmp_path / "export")
+    assert shipped
+    assert independent
+
+
+def test_webhooks_of_a_subject_go_on_after_its_streams_were_damaged(hub: Hub) -> None:
+    hub.post_signed(EXAMPLE, "msg_first")
+    hub.wait_until_quiet()
+    with transaction.atomic():
+        disable_triggers()
+        ends = Entry.objects.values("stream").annotate(last=Max("pk")).values("last")
+        Entry.objects.filter(pk__in=list(ends.values_list("last", flat=True))).update(leaf=b"x")
+    hub.change_email("anna.new@example.com")
+    assert hub.post_signed(EXAMPLE, "msg_first").status_code == 200
+    assert hub.post_signed(EXAMPLE, "msg_second").status_code == 200
+    assert hub.post_signed(b"{}").status_code == 400
+    hub.wait_until_quiet()
+    assert list(Event.objects.order_by("pk").values_list("state", flat=True)) == ["unchanged", "succeeded"]

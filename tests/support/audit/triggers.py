@@ -20,6 +20,7 @@ def disable_triggers() -> None:
 
 
 def _create(statements: Sequence[str]) -> None:
-    with connection.cursor() as cursor:
+    # In a transaction: the thread's own connection may still read what was before.
+    with transaction.atomic(), connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
